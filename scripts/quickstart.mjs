@@ -1,0 +1,36 @@
+// From a fresh clone to a running example: installs, builds, runs examples/block-store with the arguments given.
+// Only modules of Node itself: this runs before anything is installed.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+step('installing', 'npm ci --no-audit --no-fund');
+step('building', 'npm run build');
+const example = spawnSync(process.execPath, ['examples/block-store/main.mjs', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exitCode = example.status ?? 1;
+
+/**
+ * Runs a command quietly; if it fails, shows all it said and ends.
+ * @param {string} title
+ * @param {string} command
+ */
+function step(title, command) {
+  process.stderr.write(`${title} ... `);
+  const start = performance.now();
+  // A shell, because npm is a script on Windows.
+  const { status, stdout, stderr } = spawnSync(command, {
+    cwd: root,
+    shell: true,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
+  if (status !== 0) {
+    process.stderr.write(`failed\n${stdout}${stderr}\n${command} failed (status ${status})\n`);
+    process.exit(1);
+  }
+  process.stderr.write(`${((performance.now() - start) / 1000).toFixed(1)} s\n`);
+}
