@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pd.h"
+
+#include "region.h"
+#include "rvt_errno.h"
+
+int rvt_alloc_pd(struct rvt_dev_info *device, bool user, struct rvt_pd_handle *handle) {
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_pd *pd = NULL;
+    if (device->closed)
+        error = -RVT_EBADF;
+    else if (!(pd = (struct rvt_pd *)rvt_pool_take(&device->pds)))
+        error = -RVT_ENOMEM;
+    if (pd) {
+        if (!pd->device) {
+            pd->device = device;
+            pd->id = pd->object.index + 1;
+        }
+        atomic_store_explicit(&pd->user, user, memory_order_relaxed);
+        pd->children = 0;
+        handle->pd = pd;
+        handle->generation = rvt_object_birth(&pd->object);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+static struct rvt_pd *pd_of(const struct rvt_qp *qp) {
+    return atomic_load_explicit(&qp->pd, memory_order_relaxed);
+}
+
+static void end_qp(struct rvt_qp *qp) {
+    pd_of(qp)->children--;
+    rvt_object_death(&qp->object);
+    rvt_pool_give(&qp->device->qps, &qp->object);
+}
+
+void rvt_pd_end(struct rvt_pd *pd) {
+    struct rvt_dev_info *device = pd->device;
+    for (uint32_t i = 0; pd->children && i < device->qps.count; i++) {
+        struct rvt_qp *qp = (struct rvt_qp *)rvt_pool_at(&device->qps, i);
+        if (rvt_object_alive(&qp->object) && pd_of(qp) == pd)
+            end_qp(qp);
+    }
+    for (uint32_t i = 0; pd->children && i < device->mrs.count; i++) {
+        struct rvt_mregion *mr = (struct rvt_mregion *)rvt_pool_at(&device->mrs, i);
+        if (rvt_object_alive(&mr->object) && mr->pd == pd)
+            rvt_mr_release(mr, RVT_RELEASE_FORCE);
+    }
+    rvt_object_death(&pd->object);
+    rvt_pool_give(&device->pds, &pd->object);
+}
+
+int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
+    struct rvt_pd *pd = handle.pd;
+    if (!pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = pd->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    if (!rvt_pd_live(handle))
+        error = -RVT_EBADF;
+    else if (pd->children && !cascade)
+        error = -RVT_EBUSY;
+    else
+        rvt_pd_end(pd);
+    rvt_mutex_unlock(&device->lock);
+    rvt_reclaim();
+    return error;
+}
+
+int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
+    struct rvt_pd *pd = in.pd;
+    if (!pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = pd->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_qp *qp = NULL;
+    if (!rvt_pd_live(in))
+        error = -RVT_EBADF;
+    else if (!(qp = (struct rvt_qp *)rvt_pool_take(&device->qps)))
+        error = -RVT_ENOMEM;
+    if (qp) {
+        if (!qp->device)
+            qp->device = device;
+        atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
+        pd->children++;
+        handle->qp = qp;
+        handle->generation = rvt_object_birth(&qp->object);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_destroy_qp(struct rvt_qp_handle handle) {
+    struct rvt_qp *qp = handle.qp;
+    if (!qp)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = qp->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    if (!rvt_qp_live(handle))
+        error = -RVT_EBADF;
+    else
+        end_qp(qp);
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#if !defined(_WIN32) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, getentropy */
+#endif
+#ifdef __APPLE__
+#define _DARWIN_C_SOURCE
+#endif
+
+#include "platform.h"
+
+#ifdef _WIN32
+/* clang-format off: bcrypt.h needs windows.h (platform.h) before it */
+#include <bcrypt.h>
+/* clang-format on */
+
+void rvt_mutex_init(struct rvt_mutex *mutex) {
+    InitializeSRWLock(&mutex->lock);
+}
+
+void rvt_mutex_destroy(struct rvt_mutex *mutex) {
+    (void)mutex;
+}
+
+void rvt_mutex_lock(struct rvt_mutex *mutex) {
+    AcquireSRWLockExclusive(&mutex->lock);
+}
+
+void rvt_mutex_unlock(struct rvt_mutex *mutex) {
+    ReleaseSRWLockExclusive(&mutex->lock);
+}
+
+void *rvt_pages_reserve(size_t bytes) {
+    return VirtualAlloc(NULL, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void rvt_pages_release(void *pages, size_t bytes) {
+    (void)bytes;
+    if (pages)
+        VirtualFree(pages, 0, MEM_RELEASE);
+}
+
+bool rvt_random_bytes(void *out, size_t bytes) {
+    return BCryptGenRandom(NULL, out, (ULONG)bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
+}
+
+#else
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/random.h>
+#endif
+
+/* A mutex operation fails only when the mutex itself is broken (destroyed, overwritten). Going on would mean
+ * running the writer's side without mutual exclusion, so the process ends instead. */
+static void must(int error) {
+    if (error)
+        abort();
+}
+
+void rvt_mutex_init(struct rvt_mutex *mutex) {
+    must(pthread_mutex_init(&mutex->lock, NULL));
+}
+
+void rvt_mutex_destroy(struct rvt_mutex *mutex) {
+    must(pthread_mutex_destroy(&mutex->lock));
+}
+
+void rvt_mutex_lock(struct rvt_mutex *mutex) {
+    must(pthread_mutex_lock(&mutex->lock));
+}
+
+void rvt_mutex_unlock(struct rvt_mutex *mutex) {
+    must(pthread_mutex_unlock(&mutex->lock));
+}
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+void *rvt_pages_reserve(size_t bytes) {
+    void *pages =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void rvt_pages_release(void *pages, size_t bytes) {
+    if (pages)
+        munmap(pages, bytes);
+}
+
+bool rvt_random_bytes(void *out, size_t bytes) {
+    unsigned char *at = out;
+    while (bytes) { /* getentropy answers at most 256 bytes a call */
+        size_t step = bytes < 256 ? bytes : 256;
+        if (getentropy(at, step))
+            return false;
+        at += step;
+        bytes -= step;
+    }
+    return true;
+}
+#endif

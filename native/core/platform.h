@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The four things the core needs from an operating system: a mutex, zeroed pages that are committed as they
+ * are touched, the system's random numbers, and the size of a cache line. Nothing else in the core names a
+ * platform. */
+#ifndef RVT_PLATFORM_H
+#define RVT_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef _WIN32
+#include <windows.h>
+struct rvt_mutex {
+    SRWLOCK lock;
+};
+#define RVT_MUTEX_INITIALIZER                                                                                \
+    { SRWLOCK_INIT }
+#else
+#include <pthread.h>
+struct rvt_mutex {
+    pthread_mutex_t lock;
+};
+#define RVT_MUTEX_INITIALIZER                                                                                \
+    { PTHREAD_MUTEX_INITIALIZER }
+#endif
+
+enum { RVT_CACHE_LINE = 64 };
+
+void rvt_mutex_init(struct rvt_mutex *mutex);
+void rvt_mutex_destroy(struct rvt_mutex *mutex);
+void rvt_mutex_lock(struct rvt_mutex *mutex);
+void rvt_mutex_unlock(struct rvt_mutex *mutex);
+
+/* Reserve `bytes` of zeroed address space, page-aligned; a page costs memory only once it is touched (on
+ * Windows the commit charge is taken at once). NULL when it cannot be had. `bytes` must be given again to
+ * release. */
+void *rvt_pages_reserve(size_t bytes);
+void rvt_pages_release(void *pages, size_t bytes);
+
+/* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller must then refuse.
+ */
+bool rvt_random_bytes(void *out, size_t bytes);
+
+#endif

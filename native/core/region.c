@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "region.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "rvt_errno.h"
+
+static uint64_t map_bits(const struct rvt_map *map) {
+    return map->generation << RVT_MR_MAP_SHIFT;
+}
+
+static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments) {
+    memset(map, 0, sizeof(*map));
+    map->mr = mr;
+    map->segments = segments;
+    map->shift = mr->shift;
+    map->generation = mr->device->map_generation++;
+}
+
+struct rvt_mregion *rvt_mr_take(struct rvt_pd *pd, enum rvt_mr_kind kind) {
+    struct rvt_dev_info *device = pd->device;
+    struct rvt_object *object = rvt_pool_take(&device->mrs);
+    if (!object)
+        return NULL;
+    struct rvt_mregion *mr = (struct rvt_mregion *)object;
+    /* Plain stores are enough: the object is out of reach of readers until it is published. The atomic fields
+     * are stored atomically all the same, since a handle kept from its former life may look at them. */
+    if (!mr->device)
+        mr->device = device;
+    mr->id = ++device->regions_made;
+    mr->pd = pd;
+    mr->kind = kind;
+    mr->max_segments = 0;
+    mr->lkey_published = mr->half_dead = mr->was_published = false;
+    mr->valid = true;
+    mr->access = 0;
+    mr->shift = RVT_PAGE_SHIFT;
+    mr->base = mr->iova = mr->length = mr->visible_iova = 0;
+    rvt_mr_set_key(mr, 0);
+    init_map(&mr->nothing, mr, 0);
+    atomic_store_explicit(&mr->map, &mr->nothing, memory_order_relaxed);
+    atomic_store_explicit(&mr->staged, NULL, memory_order_relaxed);
+    atomic_store_explicit(&mr->word, map_bits(&mr->nothing), memory_order_relaxed);
+    pd->children++;
+    return mr;
+}
+
+void rvt_mr_untake(struct rvt_mregion *mr) {
+    mr->pd->children--;
+    rvt_pool_give(&mr->device->mrs, &mr->object);
+}
+
+void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map) {
+    atomic_store_explicit(&mr->map, map, memory_order_relaxed);
+    atomic_store_explicit(&mr->word, map_bits(map), memory_order_relaxed);
+}
+
+int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
+    int error = rvt_alloc_lkey(mr);
+    if (error)
+        return error;
+    mr->was_published = mr->lkey_published;
+    handle->mr = mr;
+    handle->generation = rvt_object_birth(&mr->object);
+    /* The object must not be freed while it is alive, whoever closes what. */
+    rvt_dev_get(mr->device);
+    return 0;
+}
+
+uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
+    uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
+    return own + rvt_mr_held(mr);
+}
+
+void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
+    struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
+    entry->key = rvt_mr_key(mr);
+    entry->pd = mr->pd->id;
+    entry->access = mr->access;
+    entry->shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    entry->base = mr->base;
+    entry->iova = mr->iova;
+    entry->length = mr->length;
+    entry->map = map;
+    entry->segments = map->segments;
+}
+
+void rvt_mr_rewrite(struct rvt_mregion *mr) {
+    struct rvt_lkey_entry entry;
+    rvt_mr_entry(mr, &entry);
+    rvt_record_replace(rvt_lkey_record(&mr->device->lkey_table, entry.key), &entry);
+}
+
+/* --- mappings --- */
+
+struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings) {
+    size_t each = sizeof(uint64_t) + (several_mappings ? sizeof(struct rvt_dma_map *) : 0);
+    if (segments > (SIZE_MAX - sizeof(struct rvt_map)) / each)
+        return NULL;
+    struct rvt_map *map = rvt_malloc(sizeof(*map) + segments * each);
+    if (!map)
+        return NULL;
+    init_map(map, mr, segments);
+    /* The arrays lie behind the header in the same block. */
+    map->addresses = (uint64_t *)(void *)(map + 1);
+    if (several_mappings)
+        map->mappings = (struct rvt_dma_map **)(void *)&map->addresses[segments];
+    return map;
+}
+
+void rvt_map_discard(struct rvt_map *map) {
+    rvt_free(map);
+}
+
+static void free_map(struct rvt_retired *retired) {
+    struct rvt_map *map = (struct rvt_map *)(void *)((char *)retired - offsetof(struct rvt_map, retired));
+    if (map->memory)
+        rvt_memory_put(map->memory);
+    rvt_free(map);
+}
+
+/* Let a mapping's DMA ranges know that it uses them, or does no longer. */
+static void count_users(const struct rvt_map *map, bool add) {
+    if (map->mapping) {
+        if (add)
+            atomic_fetch_add_explicit(&map->mapping->users, 1, memory_order_relaxed);
+        else
+            rvt_dma_release(map->mapping, 1);
+    } else if (map->mappings) {
+        for (uint32_t i = 0; i < map->segments; i++) {
+            if (add)
+                atomic_fetch_add_explicit(&map->mappings[i]->users, 1, memory_order_relaxed);
+            else
+                rvt_dma_release(map->mappings[i], 1);
+        }
+    }
+}
+
+/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has passed.
+ */
+static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
+    if (map == &mr->nothing)
+        return;
+    count_users(map, false);
+    rvt_retire(&map->retired, free_map);
+}
+
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
+    struct rvt_lkey_record *record = rvt_lkey_record(&mr->device->lkey_table, rvt_mr_key(mr));
+    struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
+    /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
+     * the next. What must change is the word. */
+    struct rvt_map *next = map ? map : &mr->nothing;
+    uint64_t bits = map ? map_bits(map) : mr->device->map_generation++ << RVT_MR_MAP_SHIFT;
+
+    struct rvt_lkey_entry entry;
+    rvt_mr_entry(mr, &entry);
+    entry.shape = rvt_shape(next->offset, mr->shift, mr->valid);
+    entry.base = window.base;
+    entry.iova = window.iova;
+    entry.length = window.length;
+    entry.map = next;
+    entry.segments = next->segments;
+    rvt_record_stage(record, &entry);
+    /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
+    atomic_store_explicit(&mr->staged, next, memory_order_release);
+
+    /* Close the door: from here on nobody gets a reference under the old mapping. One exchange decides for
+     * the whole change, with the count in the same word. Between this and the flip a reader that wants a
+     * reference flips for us; that is why line 1 is staged before. release: it finds line 1 complete. */
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
+    do {
+        if (only_unheld && (word & RVT_MR_HELD_MASK)) {
+            /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */
+            atomic_store_explicit(&mr->staged, NULL, memory_order_release);
+            if (map)
+                rvt_retire(&map->retired, free_map);
+            return -RVT_EBUSY;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, (word & ~RVT_MR_MAP_MASK) | bits,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    atomic_store_explicit(&mr->map, next, memory_order_release);
+    atomic_store_explicit(&mr->staged, NULL, memory_order_release);
+    rvt_record_flip(record);
+    rvt_record_settle(record, &entry);
+
+    mr->base = window.base;
+    mr->iova = mr->visible_iova = window.iova;
+    mr->length = window.length;
+    if (map)
+        count_users(map, true);
+    drop_map(mr, old);
+    return 0;
+}
+
+/* --- references --- */
+
+enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
+                                 const struct rvt_map *map) {
+    struct rvt_mregion *mr = map->mr;
+    uint64_t bits = map_bits(map);
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
+    do {
+        if (word & RVT_MR_REVOKED)
+            return RVT_RETRY; /* the record was emptied before the flag was set: the next reading sees it */
+        if ((word & RVT_MR_MAP_MASK) != bits) {
+            /* The door is closed on this mapping. Line 1 was staged before that (acquire above), so if the
+             * sequence has not moved yet, readers can be sent there now; if it has, this does nothing. */
+            if (!(sequence & 1))
+                atomic_compare_exchange_strong_explicit(&record->sequence, &sequence, sequence + 1,
+                                                        memory_order_acq_rel, memory_order_relaxed);
+            return RVT_RETRY;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, word + 1, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    return RVT_ACQUIRED;
+}
+
+bool rvt_mr_acquire_dma(struct rvt_mregion *mr) {
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
+    do {
+        if (word & RVT_MR_REVOKED)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, word + 1, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    return true;
+}
+
+/* Back to the pool: every reader has passed. */
+static void recycle(struct rvt_retired *retired) {
+    struct rvt_mregion *mr =
+        (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
+    struct rvt_dev_info *device = mr->device;
+    rvt_mutex_lock(&device->lock);
+    rvt_pool_give(&device->mrs, &mr->object);
+    rvt_mutex_unlock(&device->lock);
+    rvt_dev_put(device);
+}
+
+/* End a revoked region: its handle dies, what it maps goes. The object itself is recycled when no SGE refers
+ * to it. */
+static void finish(struct rvt_mregion *mr) {
+    struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
+    /* Out of reach first, retired after. */
+    atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
+    drop_map(mr, map);
+    mr->half_dead = false;
+    mr->pd->children--;
+    rvt_object_death(&mr->object);
+}
+
+int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode) {
+    if (!mr->half_dead) {
+        rvt_free_lkey(mr);
+        mr->half_dead = true;
+    }
+    uint64_t flags = RVT_MR_REVOKED;
+    if (mode != RVT_RELEASE)
+        flags |= RVT_MR_ORPHAN;
+    if (mode == RVT_RELEASE_FORCE)
+        flags |= RVT_MR_FORCED;
+    /* After this no reference is added (acquire refuses a revoked word), so a count of 0 is final. */
+    uint64_t word = atomic_fetch_or_explicit(&mr->word, flags, memory_order_acq_rel);
+    bool held = word & RVT_MR_HELD_MASK;
+    if (held && mode == RVT_RELEASE)
+        return -RVT_EBUSY;
+    if (held && mode == RVT_RELEASE_DISPOSE)
+        return 0; /* the last put finishes it */
+    finish(mr);
+    if (!held)
+        rvt_retire(&mr->retired, recycle);
+    return 0;
+}
+
+void rvt_put_mr(struct rvt_mregion *mr) {
+    uint64_t word = atomic_fetch_sub_explicit(&mr->word, 1, memory_order_acq_rel);
+    assert(word & RVT_MR_HELD_MASK);
+    if ((word & RVT_MR_HELD_MASK) != 1 || !(word & RVT_MR_ORPHAN))
+        return;
+    /* The last reference of an orphan. The lock decides between this and a release that came at the same
+     * moment: the one that finds the region unfinished finishes it; by force it was finished while held, and
+     * only the object is left to recycle. The device outlives this: the region's reference on it goes in
+     * recycle(). */
+    struct rvt_dev_info *device = mr->device;
+    rvt_mutex_lock(&device->lock);
+    uint64_t now = atomic_load_explicit(&mr->word, memory_order_relaxed);
+    if (mr->half_dead && (now & RVT_MR_ORPHAN) && !(now & RVT_MR_HELD_MASK)) {
+        finish(mr);
+        rvt_retire(&mr->retired, recycle);
+    } else if (word & RVT_MR_FORCED) {
+        rvt_retire(&mr->retired, recycle);
+    }
+    rvt_mutex_unlock(&device->lock);
+    rvt_reclaim();
+}
+
+enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map) {
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
+    if (word & RVT_MR_FORCED)
+        return RVT_REGION_REVOKED;
+    if ((word & RVT_MR_MAP_MASK) != generation << RVT_MR_MAP_SHIFT)
+        return RVT_REMAPPED;
+    /* The word has 29 bits of the generation, the mapping all 64. A reference taken while a writer was
+     * between the door and the change of `map` finds its mapping in `staged`; if that is empty again, `map`
+     * has been changed (its store comes first), so the third look decides. */
+    for (int look = 0; look < 3; look++) {
+        *map = atomic_load_explicit(look == 1 ? &mr->staged : &mr->map, memory_order_acquire);
+        if (*map && (*map)->generation == generation)
+            return RVT_REASON_NONE;
+    }
+    return RVT_REMAPPED;
+}

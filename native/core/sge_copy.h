@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The data path: bytes in and out of accepted elements, with the rights that were proven. */
+#ifndef RVT_SGE_COPY_H
+#define RVT_SGE_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "epoch.h"
+#include "sge.h"
+
+enum { RVT_CALL_MEMORIES = 4 };
+
+/* One native call of one environment. Remembers where the few memories that it meets lie now, so that each is
+ * looked up once; no JavaScript runs before the call ends, so they stay there. */
+struct rvt_data_call {
+    struct rvt_reader *reader;
+    void *environment; /* handed to rvt_memory_ops.resolve */
+    struct {
+        struct rvt_memory *memory;
+        unsigned char *data;
+    } known[RVT_CALL_MEMORIES];
+    unsigned next;
+};
+
+/* Begin a call. The reader must be the calling thread's and outside any section, so that long copies can let
+ * reclaimers pass. */
+void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, void *environment);
+
+struct rvt_copied {
+    uint64_t bytes; /* moved, and consumed from the state */
+    enum rvt_reason reason;
+};
+
+/* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
+ * consumed elements are put if `release`). With `copy_last` all but the last min(8, length) bytes are moved
+ * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
+ *   0
+ *   -EINVAL  the elements hold fewer bytes; nothing moved
+ *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
+ * unless another thread revoked an element in the middle (copied->bytes tells) */
+int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
+                 bool release, bool copy_last, struct rvt_copied *copied);
+
+/* The other direction: `length` bytes of the elements into `data`. Remote elements must have been proven for
+ * remote read; local ones may always be read. */
+int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
+                     bool release, struct rvt_copied *copied);
+
+/* Where up to `want` bytes at the element's position lie in memory; *run tells how many of them in one piece.
+ * Inside a section of the call's reader, for a usable element and the mapping rvt_sge_usable gave. */
+enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge *sge,
+                                const struct rvt_map *map, uint64_t want, unsigned char **data,
+                                uint64_t *run);
+
+#endif
