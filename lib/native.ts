@@ -1,0 +1,211 @@
+/**
+ * The shape of the native module, and its loading. Nothing here is public.
+ *
+ * Native calls do not throw for what RDMA can refuse. They answer 0 or a negative Linux errno; where an object comes back,
+ * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type, which the
+ * classes of this folder have tested before, so that is a second fence.
+ */
+import { join } from 'node:path';
+
+/** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
+export type ReasonNumber = number;
+
+/** 0, or a negative Linux errno. */
+export type Status = number;
+
+/**
+ * Answers of the data path that are not a count of bytes: a negative errno above -1000, or `-(1000 + reason)`.
+ */
+export const REFUSED = -1000;
+
+/** How a region is released; the numbers of the core's `enum rvt_release_mode`. */
+export const enum ReleaseMode {
+  /** EBUSY while references are held. */
+  Release = 0,
+  /** Revoke now, finish with the last put; never fails. */
+  Dispose = 1,
+  /** End it now; held SGEs are dead. */
+  Force = 2,
+}
+
+export interface NativeModule {
+  /** Names of the refusal reasons by number; `reasonNames[0]` is `'None'`. */
+  readonly reasonNames: readonly string[];
+  /** `rvt_driver_mr_init`. */
+  openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
+  /** `rvt_unmap_fmr`; the array may name one twice. */
+  unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
+  /** A walk over 1..255 elements, begun at their first byte. -EBADF: one is dead. */
+  createSgeState(sges: readonly NativeSge[]): NativeSgeState | Status;
+}
+
+export interface NativeDevice {
+  /** Bits of the key table in use (after clamping). */
+  bits(): number;
+  /** `rvt_mr_exit`: 0, 1 (closed, and a DMA region was still published), or a negative errno. */
+  close(cascade: boolean): number;
+  /** `user`: as an unprivileged process has it. */
+  allocPd(user: boolean): NativeProtectionDomain | Status;
+  /** A free range of local addresses. */
+  pickUserStart(length: bigint): bigint | Status;
+  /** All of `memory` becomes DMA memory, at `address` or where there is room. */
+  mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
+  /** `used`: index, lkey and region id of each occupied slot, flat. */
+  table(): { max: number; next: number; generation: number; used: Float64Array };
+}
+
+export interface NativeDmaMapping {
+  address(): bigint;
+  length(): bigint;
+  unmap(): Status;
+}
+
+/** Indices into the array that {@link NativeMemoryRegion.query} fills. */
+export const enum RegionField {
+  Id,
+  Lkey,
+  Kind,
+  Access,
+  Refs,
+  Start,
+  Iova,
+  Length,
+  Segments,
+  MaxSegments,
+  Valid,
+  HalfDead,
+  Count,
+}
+
+/** `RegionField.Kind`. */
+export const enum RegionKind {
+  User = 0,
+  Dma = 1,
+  MemReg = 2,
+  Fmr = 3,
+}
+
+/** Indices into the array that {@link NativeSge.describe} fills. */
+export const enum SgeField {
+  /** Id of the region, see {@link RegionField.Id}. */
+  Region,
+  /** Byte of the user's buffer, or DMA address. */
+  At,
+  /** Bytes left in the segment. */
+  Length,
+  SgeLength,
+  M,
+  N,
+  /** 1: `At` is a byte of the user's buffer. */
+  User,
+  /** Access bits proven. */
+  Rights,
+  /** 1: proven by a remote check. */
+  Remote,
+  /** The address asked for. */
+  Request,
+  Count,
+}
+
+/** Indices into the array that the checks without a reference fill. */
+export const enum PlaceField {
+  At,
+  Length,
+  M,
+  N,
+  User,
+  Count,
+}
+
+export interface NativeProtectionDomain {
+  /** 0, -EBUSY (children, without `cascade`), -EBADF. */
+  dealloc(cascade: boolean): Status;
+  createQp(): NativeQueuePair | Status;
+  /** What `regUserMr` would answer for a memory of this length. */
+  regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
+  /** The view's bytes, exactly. */
+  regUserMr(memory: Uint8Array, start: bigint, iova: bigint, access: number): NativeMemoryRegion | Status;
+  getDmaMr(access: number): NativeMemoryRegion | Status;
+  /** `type`: the core's `enum rvt_mr_type` (mem_reg 0, sg_gaps 1, dm 2, user 3, dma 4, integrity 5). */
+  allocMr(type: number, maxNumSg: number): NativeMemoryRegion | Status;
+  /** `maxPages` may be any integer; it is the core that judges it. */
+  allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): NativeMemoryRegion | Status;
+  /** An accepted element; 0: coalesced into `last`; positive: the reason of the refusal; negative: errno. */
+  lkeyOk(addr: bigint, length: number, lkey: number, acc: number, last: NativeSge | null): NativeSge | number;
+  /** The verdict without a reference: 0 and `place`, a positive reason, or a negative errno. */
+  lkeyCheck(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
+}
+
+export interface NativeQueuePair {
+  destroy(): Status;
+  /** An accepted element; positive: the reason of the refusal; negative: errno. */
+  rkeyOk(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
+  rkeyCheck(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
+  /** `iova` undefined: as `mapSg` left it. */
+  fastRegMr(mr: NativeMemoryRegion, key: number, access: number, iova: bigint | undefined): Status;
+  invalidateRkey(rkey: number): Status;
+}
+
+/** Every kind of region; FMRs too. */
+export interface NativeMemoryRegion {
+  /** Fill `fields` (at least `RegionField.Count` long): 0 or -EBADF. */
+  query(fields: BigUint64Array): Status;
+  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. */
+  release(mode: ReleaseMode): Status;
+  /**
+   * `rvt_map_mr_sg`. `list` holds address and length of each element. Answers the number of elements used or a negative
+   * errno, and fills `outcome` (iova, length) unless it is -EBADF.
+   */
+  mapSg(list: BigUint64Array, sgOffset: bigint, pageSize: number, outcome: BigUint64Array): number;
+  /** `rvt_map_phys_fmr`. */
+  mapPhys(pages: BigUint64Array, iova: bigint): Status;
+}
+
+export interface NativeSge {
+  /** Fill `fields` (at least `SgeField.Count` long): 0, or -EBADF once it is put. */
+  describe(fields: BigUint64Array): Status;
+  /** 0, or -EBADF if it was put before. */
+  put(): Status;
+  /**
+   * Bytes `offset` to `offset + target.length` of the element into `target`, which must not be longer than what is left.
+   * Answers the bytes moved, or see {@link REFUSED}.
+   */
+  copyTo(target: Uint8Array, offset: number): number;
+  /** The other direction; `ordered`: the last 8 bytes singly, ascending, after the others. */
+  copyFrom(source: Uint8Array, offset: number, ordered: boolean): number;
+  /** What was there before, or see {@link REFUSED}. */
+  fetchAdd(add: bigint): bigint | number;
+  compareSwap(compare: bigint, swap: bigint): bigint | number;
+}
+
+export interface NativeSgeState {
+  /** Bytes left. */
+  totalLength(): number;
+  /** Elements left, the current one included. */
+  remaining(): number;
+  /** `rvt_get_sge_length`. */
+  nextLength(wanted: number): number;
+  /** `rvt_update_sge`. */
+  update(length: number, release: boolean): Status;
+  /** `rvt_skip_sge`. */
+  skip(length: number, release: boolean): Status;
+  /** `rvt_put_ss`. */
+  put(): Status;
+  /** `rvt_ss_has_lkey`. */
+  hasLkey(key: number): boolean;
+  /** `rvt_copy_sge`: all of `source`. Bytes moved, or see {@link REFUSED}. */
+  copyIn(source: Uint8Array, release: boolean, ordered: boolean): number;
+  /** `rvt_copy_sge_out`: all of `target`. */
+  copyOut(target: Uint8Array, release: boolean): number;
+  /**
+   * Walk on in steps. Four numbers a fragment: step, region id, at, length; `at` is a byte of the user's buffer or a DMA
+   * address, by the kind of the region. Or see {@link REFUSED}; nothing has changed then.
+   */
+  walk(steps: Uint32Array, release: boolean): BigUint64Array | number;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
+const load = require('node-gyp-build') as (folder: string) => NativeModule;
+
+/** The native module: a prebuilt binary if one fits, else what was built from source. */
+export const native: NativeModule = load(join(__dirname, '..'));

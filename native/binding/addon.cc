@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The module: what lib/native.ts describes.
+#include <napi.h>
+
+#include "device.h"
+#include "environment.h"
+#include "memory_region.h"
+#include "protection_domain.h"
+#include "queue_pair.h"
+#include "sge.h"
+#include "sge_state.h"
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+    std::shared_ptr<Environment> environment = Environment::Start(env);
+    if (!environment) {
+        Napi::Error::New(env, "rdmavt: no memory to start with").ThrowAsJavaScriptException();
+        return exports;
+    }
+    Device::Define(*environment, env);
+    DmaMapping::Define(*environment, env);
+    ProtectionDomain::Define(*environment, env);
+    QueuePair::Define(*environment, env);
+    MemoryRegion::Define(*environment, env);
+    Sge::Define(*environment, env);
+    SgeState::Define(*environment, env);
+
+    Napi::Array names = Napi::Array::New(env, RVT_REASON_COUNT);
+    for (uint32_t i = 0; i < RVT_REASON_COUNT; i++)
+        names.Set(i, rvt_reason_name(static_cast<rvt_reason>(i)));
+    exports.Set("reasonNames", names);
+    exports.Set("openDevice", Napi::Function::New<Device::Open>(env, "openDevice"));
+    exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
+    exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
+    return exports;
+}
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

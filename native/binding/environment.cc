@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "environment.h"
+
+#include <new>
+
+std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
+    std::shared_ptr<Environment> environment(new (std::nothrow) Environment(env));
+    if (!environment)
+        return nullptr;
+    environment->reader_ = rvt_reader_register();
+    if (!environment->reader_)
+        return nullptr;
+    // The instance data is what callbacks find the state by; the hook runs before it and before any
+    // finalizer.
+    env.SetInstanceData(new std::shared_ptr<Environment>(environment));
+    napi_add_env_cleanup_hook(env, OnCleanup, environment.get());
+    return environment;
+}
+
+std::shared_ptr<Environment> Environment::Of(Napi::Env env) {
+    return *env.GetInstanceData<std::shared_ptr<Environment>>();
+}
+
+Environment::~Environment() {
+    rvt_reader_unregister(reader_);
+}
+
+void Environment::OnCleanup(void *data) {
+    // Keeps itself alive over the closing of the last device.
+    std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
+    for (OpenDevice *device : self->devices_)
+        rvt_mr_exit(device->get(), true, nullptr);
+    self->DrainReferences();
+    for (Napi::FunctionReference &constructor : self->constructors)
+        constructor.Reset();
+    // From here on references are not ours to release: the environment takes its own down with it.
+    self->running_ = false;
+}
+
+void Environment::ReleaseReference(napi_ref reference) {
+    if (std::this_thread::get_id() == thread_) {
+        if (running_)
+            napi_delete_reference(env_, reference);
+        return;
+    }
+    std::lock_guard<std::mutex> guard(mutex_);
+    left_.push_back(reference);
+    any_left_ = true;
+}
+
+void Environment::DrainReferences() {
+    if (!any_left_)
+        return;
+    std::vector<napi_ref> left;
+    {
+        std::lock_guard<std::mutex> guard(mutex_);
+        left.swap(left_);
+        any_left_ = false;
+    }
+    for (napi_ref reference : left)
+        napi_delete_reference(env_, reference);
+}
+
+OpenDevice::OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device)
+    : environment_(std::move(environment)), device_(device) {
+    environment_->Add(this);
+}
+
+OpenDevice::~OpenDevice() {
+    environment_->Remove(this);
+    rvt_mr_exit(device_, true, nullptr); // -EBADF if it was closed in the regular way
+    rvt_dev_put(device_);
+}

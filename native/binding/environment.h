@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What one JavaScript environment (main thread or worker) has of the core: its reader, its open devices, and
+// the references on JavaScript memory that only its own thread may let go of.
+#ifndef RDMAVT_ENVIRONMENT_H
+#define RDMAVT_ENVIRONMENT_H
+
+#include <napi.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "core.h"
+
+class OpenDevice;
+
+// Shared by everything that the environment has made; the last holder frees it, on whatever thread.
+class Environment : public std::enable_shared_from_this<Environment> {
+public:
+    // Make the environment's state; nullptr without memory.
+    static std::shared_ptr<Environment> Start(Napi::Env env);
+    // The state of a running environment.
+    static std::shared_ptr<Environment> Of(Napi::Env env);
+
+    ~Environment();
+    Environment(const Environment &) = delete;
+    Environment &operator=(const Environment &) = delete;
+
+    napi_env env() const {
+        return env_;
+    }
+    rvt_reader *reader() const {
+        return reader_;
+    }
+
+    // Let go of a reference on JavaScript memory. A napi_ref may only be touched on its own thread, and
+    // region memory is freed by whoever finds that every reader has passed; so other threads leave it here
+    // for the owner.
+    void ReleaseReference(napi_ref reference);
+    // Let go of what other threads have left. Called where the owner changes things anyway.
+    void DrainReferences();
+
+    void Add(OpenDevice *device) {
+        devices_.insert(device);
+    }
+    void Remove(OpenDevice *device) {
+        devices_.erase(device);
+    }
+
+    // The payload of the wrapper that is being constructed. Wrappers are made by native code only: a
+    // constructor that JavaScript got hold of and calls finds nothing here and throws.
+    void *pending = nullptr;
+
+    // The constructors of the wrapper classes, by WrapperClass.
+    static constexpr int kWrapperClasses = 7;
+    Napi::FunctionReference constructors[kWrapperClasses];
+
+private:
+    explicit Environment(Napi::Env env) : env_(env), thread_(std::this_thread::get_id()) {}
+    // The environment is about to go: close its devices while references can still be released, in order.
+    static void OnCleanup(void *self);
+
+    napi_env env_;
+    std::thread::id thread_;
+    rvt_reader *reader_ = nullptr;
+    std::atomic<bool> running_{true};
+    std::unordered_set<OpenDevice *> devices_; // owner thread only
+    std::mutex mutex_;                         // left_
+    std::vector<napi_ref> left_;
+    std::atomic<bool> any_left_{false};
+};
+
+// A device as JavaScript holds it: open as long as any object of it is reachable, closed by force when the
+// last one is collected or the environment ends.
+class OpenDevice {
+public:
+    OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device);
+    ~OpenDevice();
+    OpenDevice(const OpenDevice &) = delete;
+    OpenDevice &operator=(const OpenDevice &) = delete;
+
+    rvt_dev_info *get() const {
+        return device_;
+    }
+    Environment &environment() const {
+        return *environment_;
+    }
+    const std::shared_ptr<Environment> &environment_ptr() const {
+        return environment_;
+    }
+
+private:
+    std::shared_ptr<Environment> environment_;
+    rvt_dev_info *device_; // one reference
+};
+
+// A reader's section for the length of a scope.
+class Section {
+public:
+    explicit Section(Environment &environment) : reader_(environment.reader()) {
+        rvt_read_enter(reader_);
+    }
+    ~Section() {
+        rvt_read_leave(reader_);
+    }
+    Section(const Section &) = delete;
+    Section &operator=(const Section &) = delete;
+
+private:
+    rvt_reader *reader_;
+};
+
+#endif
