@@ -1,0 +1,99 @@
+import { allocFmr, allocMr, getDmaMr, regUserMr, release } from './lifetime';
+import { lkeyOk, rkeyOk } from './checks';
+import { mapPhysFmr, unmapFmr } from './fmr';
+import { hex } from './numbers';
+import { fastRegMr, invalidateRkey } from './registration';
+import { mapMrSg } from './scatter';
+import { NamesNothing, refuse, Session } from './session';
+import type { Answer, ExitOp, InitOp, Operation } from './trace-types';
+import { walk } from './walk';
+
+/**
+ * What the package must answer, line by line of a trace: the reference's behaviour (SEMANTICS) with the deviations that
+ * the package makes on purpose (DEVIATIONS, column "here").
+ */
+export class Model {
+  #session: Session | undefined = undefined;
+
+  /** The state, for those who generate the next operation from it; not to be changed. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  play(op: Operation): Answer {
+    if (op.op === 'init') return this.#init(op);
+    if (this.#session === undefined) return { skipped: true };
+    if (op.op === 'exit') return this.#exit(this.#session);
+    try {
+      return playIn(this.#session, op);
+    } catch (error) {
+      if (error instanceof NamesNothing) return { skipped: true };
+      throw error;
+    }
+  }
+
+  #init(op: InitOp): Answer {
+    this.#session = undefined;
+    if (op.lkey_table_bits === 0) return refuse('EINVAL');
+    this.#session = new Session(op);
+    return { ret: 0, bits: this.#session.table.bits };
+  }
+
+  #exit(session: Session): Answer {
+    this.#session = undefined;
+    return { ret: 0, dma_mr_leaked: session.published !== undefined };
+  }
+}
+
+function playIn(session: Session, op: Exclude<Operation, InitOp | ExitOp>): Answer {
+  switch (op.op) {
+    case 'alloc_pd':
+      session.pds.set(op.id, { id: op.id, user: op.user });
+      return { ret: 0 };
+    case 'create_qp':
+      session.qps.set(op.id, { id: op.id, pd: session.pd(op.pd) });
+      return { ret: 0 };
+    case 'reg_user_mr':
+      return regUserMr(session, op);
+    case 'get_dma_mr':
+      return getDmaMr(session, op);
+    case 'alloc_mr':
+      return allocMr(session, op);
+    case 'map_mr_sg':
+      return mapMrSg(session, op);
+    case 'fast_reg_mr':
+      return fastRegMr(session, op);
+    case 'invalidate_rkey':
+      return invalidateRkey(session, op);
+    case 'alloc_fmr':
+      return allocFmr(session, op);
+    case 'map_phys_fmr':
+      return mapPhysFmr(session, op);
+    case 'unmap_fmr':
+      return unmapFmr(session, op);
+    case 'dealloc_fmr':
+      return release(session, session.regionOf(op.fmr, ['fmr']));
+    case 'dereg_mr':
+      return release(session, session.regionOf(op.mr, ['user', 'dma', 'mem_reg']));
+    case 'lkey_ok':
+      return lkeyOk(session, op);
+    case 'rkey_ok':
+      return rkeyOk(session, op);
+    case 'put_sge':
+      session.putSge(session.sge(op.sge));
+      return { ret: 0 };
+    case 'walk':
+      return walk(session, op);
+    case 'refs':
+      return { refs: session.region(op.mr).references };
+    case 'table':
+      return describeTable(session);
+  }
+}
+
+function describeTable({ table }: Session): Answer {
+  const used = [...table.slots]
+    .sort(([a], [b]) => a - b)
+    .map(([index, region]) => ({ index, lkey: hex(region.key), mr: region.id }));
+  return { max: table.max, next: table.next, gen: table.gen, used };
+}

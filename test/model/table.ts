@@ -1,0 +1,53 @@
+import type { Region } from './region';
+
+/** The key table: SEMANTICS 1 and 2. */
+export class KeyTable {
+  readonly bits: number;
+  readonly max: number;
+  next = 0;
+  gen = 0;
+  readonly slots = new Map<number, Region>();
+
+  constructor(requestedBits: number) {
+    this.bits = Math.min(requestedBits, 23);
+    this.max = 2 ** this.bits;
+  }
+
+  get full(): boolean {
+    return this.slots.size === this.max;
+  }
+
+  /** Gives the region a slot and its key. The caller has seen that the table is not full. */
+  enter(region: Region): void {
+    let index = this.next;
+    while (this.slots.has(index)) index = (index + 1) % this.max;
+    this.next = (index + 1) % this.max;
+    this.slots.set(index, region);
+    region.slot = index;
+
+    this.#advance();
+    const generation = this.gen % 2 ** (24 - this.bits);
+    region.key = index * 2 ** (32 - this.bits) + generation * 2 ** 8;
+    if (region.key === 0) {
+      region.key = 0x100;
+      this.#advance();
+    }
+  }
+
+  /** Frees the slot; `next` stays where it is. */
+  leave(region: Region): void {
+    if (region.slot === undefined) return;
+    this.slots.delete(region.slot);
+    region.slot = undefined;
+  }
+
+  /** The region in the slot that the key names, if that region answers to just this key. */
+  find(key: number): Region | undefined {
+    const region = this.slots.get(Math.floor(key / 2 ** (32 - this.bits)));
+    return region?.key === key ? region : undefined;
+  }
+
+  #advance(): void {
+    this.gen = (this.gen + 1) % 2 ** 32;
+  }
+}
