@@ -29,6 +29,9 @@
         'NAPI_VERSION=9',
         'NAPI_DISABLE_CPP_EXCEPTIONS',
         'NODE_ADDON_API_DISABLE_DEPRECATED',
+        # In a worker that is being terminated every call into JavaScript fails, and so does throwing. Without this,
+        # node-addon-api ends the whole process then.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
       ],
     },
   ],

@@ -128,13 +128,15 @@ Napi::Value Device::Table(const Napi::CallbackInfo &info) {
         if (!rows.numbers)
             return Napi::Number::New(env, -RVT_ENOMEM);
     }
+    Napi::Float64Array used = Napi::Float64Array::New(env, rows.count * 3);
+    if (used.IsEmpty()) // no memory, or a worker that is being terminated
+        return Napi::Value();
+    for (size_t i = 0; i < rows.count * 3; i++)
+        used[i] = rows.numbers[i];
     Napi::Object table = Napi::Object::New(env);
     table.Set("max", Napi::Number::New(env, head.max));
     table.Set("next", Napi::Number::New(env, head.next));
     table.Set("generation", Napi::Number::New(env, head.generation));
-    Napi::Float64Array used = Napi::Float64Array::New(env, rows.count * 3);
-    for (size_t i = 0; i < rows.count * 3; i++)
-        used[i] = rows.numbers[i];
     table.Set("used", used);
     return table;
 }

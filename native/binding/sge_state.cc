@@ -190,7 +190,7 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     if (error)
         return DataAnswer(env, error, outcome);
     Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, fragments.count * 4);
-    if (fragments.count && !env.IsExceptionPending())
+    if (fragments.count && !answer.IsEmpty()) // empty in a worker that is being terminated
         std::memcpy(answer.Data(), fragments.numbers, fragments.count * 4 * sizeof(uint64_t));
     return answer;
 }

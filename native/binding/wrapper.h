@@ -25,19 +25,28 @@ public:
             Napi::TypeError::New(info.Env(), "Illegal constructor").ThrowAsJavaScriptException();
             return;
         }
+        // In a worker that is being terminated the base class may have failed to wrap, without an exception.
+        // Then nobody would ever destroy this object, so the payload stays with its maker.
+        void *wrapped = nullptr;
+        if (napi_unwrap(info.Env(), info.This(), &wrapped) != napi_ok || !wrapped)
+            return;
         payload_ = std::move(*static_cast<Payload *>(environment->pending));
         environment->pending = nullptr;
+        // Without its tag the object is nothing to Get(), so a failure needs no answer.
         napi_type_tag tag = WrapperTag(which);
-        info.This().As<Napi::Object>().TypeTag(&tag);
+        napi_type_tag_object(info.Env(), info.This(), &tag);
     }
 
-    // A new JavaScript object around `payload`. Empty if JavaScript could not make it (an exception is
-    // pending).
+    // A new JavaScript object around `payload`. Empty if JavaScript could not make it: an exception is
+    // pending, or the environment is being terminated. (Not through Napi::FunctionReference::New, which ends
+    // the process in both cases.)
     static Napi::Value Create(Environment &environment, Payload payload) {
+        napi_env env = environment.env();
+        napi_value constructor = environment.constructors[which].Value(), object;
         environment.pending = &payload;
-        Napi::Value value = environment.constructors[which].New({});
+        napi_status status = napi_new_instance(env, constructor, 0, nullptr, &object);
         environment.pending = nullptr;
-        return value;
+        return status == napi_ok ? Napi::Value(env, object) : Napi::Value();
     }
 
     // The T behind an argument, or nullptr if it is anything else.
