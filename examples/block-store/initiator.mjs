@@ -1,0 +1,55 @@
+// The initiator: a device of its own, with a registered buffer that the responses are placed in.
+import { randomInt } from 'node:crypto';
+
+import { Access, Device, SgeState } from 'rdmavt';
+
+export class BlockReader {
+  /** @param {{ address: bigint, rkey: import('rdmavt').Rkey, length: number }} remote what the target advertised */
+  constructor(remote) {
+    this.remote = remote;
+    this.buffer = Buffer.alloc(remote.length);
+    this.wire = new Uint8Array(64 * 1024);
+    this.device = new Device();
+    this.pd = this.device.allocPd();
+    this.mr = this.pd.regUserMr(this.buffer, { access: Access.LocalWrite });
+  }
+
+  /**
+   * Every block once, shuffled (Fisher and Yates).
+   *
+   * @param {number} size bytes of a block; the last one may be shorter
+   */
+  blocksInRandomOrder(size) {
+    const blocks = [];
+    for (let offset = 0; offset < this.remote.length; offset += size) {
+      blocks.push({ offset, length: Math.min(size, this.remote.length - offset) });
+    }
+    for (let i = blocks.length - 1; i > 0; i--) {
+      const j = randomInt(i + 1);
+      [blocks[i], blocks[j]] = [blocks[j], blocks[i]];
+    }
+    return blocks;
+  }
+
+  /** Read `length` bytes at `offset` of the remote memory to the same place of the own buffer. */
+  read(target, offset, length) {
+    const { address, rkey } = this.remote;
+    const packet = this.wire.subarray(0, length);
+    target.serveRead({ vaddr: address + BigInt(offset), length, rkey }, packet);
+
+    // Where the response goes is checked like everything else: the local side has keys and rights too.
+    const local = this.pd.lkeyOk(
+      { addr: this.mr.start + BigInt(offset), length, lkey: this.mr.lkey },
+      Access.LocalWrite,
+    );
+    if (!local.ok) {
+      throw new Error(`local protection error: ${local.reason}`);
+    }
+    // The walk places the packet segment by segment and puts the reference with the last byte.
+    new SgeState([local.sge]).copyIn(packet, { release: true });
+  }
+
+  close() {
+    this.device.close({ cascade: true });
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Checks of arguments that may be anything at all. They never convert an object (no `valueOf`, no `toString`), so no code
+ * of the caller runs in them; the messages and codes are Node's own.
+ */
+import { inspect } from 'node:util';
+
+const U32_MAX = 0xffffffff;
+const U64_MAX = 0xffffffffffffffffn;
+
+interface CodedError extends Error {
+  code: string;
+}
+
+function coded<T extends Error>(error: T, code: string): T & CodedError {
+  return Object.assign(error, { code });
+}
+
+/** What was received, in Node's words. */
+function received(value: unknown): string {
+  if (value === null || value === undefined) return ` Received ${value}`;
+  if (typeof value === 'function') return ` Received function ${value.name}`;
+  if (typeof value === 'object') {
+    const name = constructorName(value);
+    return name ? ` Received an instance of ${name}` : ' Received an object';
+  }
+  let text = inspect(value, { colors: false });
+  if (text.length > 28) text = `${text.slice(0, 25)}...`;
+  return ` Received type ${typeof value} (${text})`;
+}
+
+/** Proxies and getters may do anything; a message is not worth an error of theirs. */
+function constructorName(value: object): string {
+  try {
+    const name: unknown = (value as { constructor?: { name?: unknown } }).constructor?.name;
+    return typeof name === 'string' ? name : '';
+  } catch {
+    return '';
+  }
+}
+
+function subject(name: string): string {
+  return `The "${name}" ${name.includes('.') ? 'property' : 'argument'}`;
+}
+
+/** The TypeError for a value of the wrong type. */
+export function invalidType(name: string, expected: string, value: unknown): TypeError {
+  return coded(
+    new TypeError(`${subject(name)} must be ${expected}.${received(value)}`),
+    'ERR_INVALID_ARG_TYPE',
+  );
+}
+
+/** The TypeError for a value of the right type that means nothing. */
+export function invalidValue(name: string, explanation: string, value: unknown): TypeError {
+  const text = inspect(value, { depth: 0, colors: false });
+  return coded(
+    new TypeError(
+      `${subject(name)} ${explanation}. Received ${text.length > 128 ? `${text.slice(0, 128)}...` : text}`,
+    ),
+    'ERR_INVALID_ARG_VALUE',
+  );
+}
+
+/** The RangeError for a number that does not fit. */
+export function outOfRange(name: string, range: string, value: number | bigint): RangeError {
+  return coded(
+    new RangeError(
+      `The value of "${name}" is out of range. It must be ${range}. Received ${withSeparators(value)}`,
+    ),
+    'ERR_OUT_OF_RANGE',
+  );
+}
+
+/** `5_000_000_000n`, as Node writes big numbers in messages. */
+function withSeparators(value: number | bigint): string {
+  if (typeof value === 'number' && (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32))
+    return String(value);
+  return String(value).replace(/\B(?=(\d{3})+$)/g, '_') + (typeof value === 'bigint' ? 'n' : '');
+}
+
+/** An integer in [low, high]. */
+export function integer(value: unknown, name: string, low: number, high: number): number {
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
+  if (value < low || value > high) throw outOfRange(name, `>= ${low} && <= ${high}`, value);
+  // -0 is 0.
+  return value + 0;
+}
+
+/** 0..255. */
+export function u8(value: unknown, name: string): number {
+  return integer(value, name, 0, 0xff);
+}
+
+/** 0..2^32-1. */
+export function u32(value: unknown, name: string): number {
+  return integer(value, name, 0, U32_MAX);
+}
+
+/** A length or position in a buffer: 0..2^53-1. */
+export function size(value: unknown, name: string): number {
+  return integer(value, name, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** Any integer that a number holds exactly. */
+export function safeInteger(value: unknown, name: string): number {
+  return integer(value, name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+}
+
+/** An unsigned 64-bit number: a bigint, or a safe integer where that is enough. */
+export function u64(value: unknown, name: string): bigint {
+  if (typeof value === 'bigint') {
+    if (value < 0n || value > U64_MAX) throw outOfRange(name, '>= 0n && < 2n ** 64n', value);
+    return value;
+  }
+  if (typeof value !== 'number') throw invalidType(name, 'of type bigint or number', value);
+  return BigInt(size(value, name));
+}
+
+export function boolean(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
+  return value;
+}
+
+/** One of a few strings. */
+export function oneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
+  if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) {
+    throw invalidValue(name, `must be one of: ${choices.map((choice) => `'${choice}'`).join(', ')}`, value);
+  }
+  return found;
+}
+
+/** What is known of an object whose properties may be anything. */
+export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
+
+/** An object to take properties from; each must be read once only, because a getter may do anything. */
+export function properties<T>(value: unknown, name: string): Unchecked<T> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidType(name, 'of type object', value);
+  }
+  return value as Unchecked<T>;
+}
+
+/** The same where the object may be left out. */
+export function options<T>(value: unknown): Unchecked<T> {
+  return value === undefined ? ({} as Unchecked<T>) : properties<T>(value, 'options');
+}
+
+/** The elements of an array, each read once. */
+export function elements(value: unknown, name: string): unknown[] {
+  if (!Array.isArray(value)) throw invalidType(name, 'an instance of Array', value);
+  const list: unknown[] = [];
+  const { length } = value;
+  for (let i = 0; i < length; i++) list.push(value[i]);
+  return list;
+}
+
+/** The TypeError for `new` on a class whose objects other objects make. */
+export function illegalConstructor(): TypeError {
+  return coded(new TypeError('Illegal constructor'), 'ERR_ILLEGAL_CONSTRUCTOR');
+}

@@ -1,0 +1,77 @@
+import { illegalConstructor, options, u64 } from './arguments';
+import { dispose } from './disposal';
+import { Errno, made, rdmaError } from './errors';
+import { bytesOf, type Memory } from './memory-argument';
+import { type NativeDevice, type NativeDmaMapping } from './native';
+import { construction } from './region';
+
+/** Options of {@link DmaSpace.map}. */
+export interface DmaMapOptions {
+  /** DMA address of the first byte, a multiple of 4096. Default: where there is room. */
+  address?: bigint | number;
+}
+
+/**
+ * The device's DMA address space, `device.dma`: what page lists ({@link FastMemoryRegion.mapPhys}), scatter-gather lists
+ * ({@link MemoryRegion.mapSg}) and key 0 name. Its addresses are names; no process address is ever one.
+ */
+export class DmaSpace {
+  readonly #native: NativeDevice;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeDevice) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+  }
+
+  /**
+   * Gives memory a range of DMA addresses: exactly the bytes of the view or buffer, which is kept alive until it is unmapped.
+   *
+   * @throws RdmaError `EINVAL`: the memory is empty or detached; `address` is not a multiple of 4096; the range overlaps another
+   *   one or passes 2^64
+   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  map(memory: Memory, given: DmaMapOptions = {}): DmaMapping {
+    const self = this.#native;
+    const { address: givenAddress } = options<DmaMapOptions>(given);
+    const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
+    const bytes = bytesOf('dma_map', memory, 'memory');
+    return new DmaMapping(construction, made('dma_map', self.mapDma(bytes, address)));
+  }
+}
+
+/** Memory in the DMA address space. Made by {@link DmaSpace.map}. */
+export class DmaMapping {
+  readonly #native: NativeDmaMapping;
+  /** DMA address of the first byte. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly length: number;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeDmaMapping) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.address = native.address();
+    this.length = Number(native.length());
+  }
+
+  /**
+   * Ends the mapping. A second call after success is a no-op.
+   *
+   * @throws RdmaError `EBUSY`: a region's page list names it, or an element of key 0 on it is held; `ENOMEM`
+   */
+  unmap(): void {
+    const status = this.#native.unmap();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dma_unmap', status);
+  }
+
+  /**
+   * Ends the mapping if it is not in use, as `using` does; otherwise it stays until {@link DmaMapping.unmap} succeeds or the
+   * device closes. Never throws.
+   */
+  [dispose](): void {
+    this.#native.unmap();
+  }
+}

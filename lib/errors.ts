@@ -1,0 +1,86 @@
+import { type DataPathReason } from './reasons';
+
+/** The errno values that this package answers. They are Linux's on every platform. */
+const errnoNames = {
+  1: 'EPERM',
+  9: 'EBADF',
+  12: 'ENOMEM',
+  13: 'EACCES',
+  16: 'EBUSY',
+  22: 'EINVAL',
+} as const;
+
+/** Name of an errno, as {@link RdmaError.code} has it. */
+export type ErrnoName = (typeof errnoNames)[keyof typeof errnoNames];
+
+const descriptions: Record<ErrnoName, string> = {
+  EPERM: 'operation not permitted',
+  EBADF: 'the object is closed',
+  ENOMEM: 'out of memory or of key table slots',
+  EACCES: 'permission denied',
+  EBUSY: 'still in use',
+  EINVAL: 'invalid argument',
+};
+
+/** Linux errno numbers by name, positive. */
+export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
+  EPERM: 1,
+  EBADF: 9,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EINVAL: 22,
+});
+
+/**
+ * What an RDMA operation answers when it fails: an errno, as the kernel function of that name would.
+ *
+ * Wrong JavaScript types and numbers that do not fit a field are a `TypeError` or `RangeError` with Node's codes instead.
+ */
+export class RdmaError extends Error {
+  /** Name of the errno: `'EINVAL'`. */
+  readonly code: ErrnoName;
+  /** The errno as system calls answer it, negative: `-22`. */
+  readonly errno: number;
+  /** The operation, by the name of the kernel function without its prefix: `'reg_user_mr'`. */
+  readonly operation: string;
+  /** Why the data path refused; there only with `EACCES` from it. */
+  declare readonly reason?: DataPathReason;
+
+  /**
+   * @param operation - what failed, `'reg_user_mr'`
+   * @param code - name of the errno
+   * @param reason - why the data path refused
+   */
+  constructor(operation: string, code: ErrnoName, reason?: DataPathReason) {
+    super(`${code}: ${descriptions[code]}, ${operation}${reason === undefined ? '' : ` (${reason})`}`);
+    this.code = code;
+    this.errno = -Errno[code];
+    this.operation = operation;
+    if (reason !== undefined) this.reason = reason;
+  }
+
+  static {
+    // On the prototype, as the built-in errors have it.
+    Object.defineProperty(this.prototype, 'name', { value: 'RdmaError', configurable: true, writable: true });
+  }
+}
+
+/** The error for a negative errno that the native module answered. */
+export function rdmaError(operation: string, status: number): Error {
+  const code = (errnoNames as Record<number, ErrnoName | undefined>)[-status];
+  // Cannot happen; but an unknown number must not become a success.
+  return code ? new RdmaError(operation, code) : new Error(`${operation}: unexpected status ${status}`);
+}
+
+/** Throws unless `status` is 0 or positive. */
+export function check(operation: string, status: number): number {
+  if (status < 0) throw rdmaError(operation, status);
+  return status;
+}
+
+/** The object that a native call made; throws if it answered a negative errno instead. */
+export function made<T extends object>(operation: string, result: T | number): T {
+  if (typeof result === 'number') throw rdmaError(operation, result);
+  return result;
+}

@@ -1,0 +1,54 @@
+/**
+ * RDMA memory protection: memory regions, protection domains, keys, and the validation of every local and remote access, on
+ * memory that JavaScript has.
+ *
+ * @packageDocumentation
+ */
+export { Access } from './access';
+export type {
+  Accepted,
+  Coalesced,
+  LocalCheck,
+  Placed,
+  PlaceCheck,
+  Refused,
+  RemoteCheck,
+} from './check-result';
+export {
+  type AllocPdOptions,
+  type CloseOptions,
+  Device,
+  type DeviceOptions,
+  type KeyPolicy,
+  type KeyTable,
+  type KeyTableRow,
+} from './device';
+export { type DmaMapOptions, DmaMapping, DmaSpace } from './dma';
+export { type ErrnoName, RdmaError } from './errors';
+export { FastMemoryRegion } from './fast-memory-region';
+export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './keys';
+export { type Memory } from './memory-argument';
+export { type MapSgOptions, MemoryRegion, type ScatterElement } from './memory-region';
+export {
+  type AllocFmrOptions,
+  type AllocMrOptions,
+  type DeallocPdOptions,
+  type GetDmaMrOptions,
+  type LkeyOkOptions,
+  type LocalElement,
+  type MrType,
+  ProtectionDomain,
+  type RegUserMrOptions,
+} from './protection-domain';
+export { type FastRegOptions, QueuePair, type RemoteRequest } from './queue-pair';
+export {
+  checkReasons,
+  type CheckReason,
+  dataPathReasons,
+  type DataPathReason,
+  type RefusalReason,
+} from './reasons';
+export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './region';
+export { type AnyRegion } from './region-registry';
+export { type CopyFromOptions, type CopyToOptions, Sge } from './sge';
+export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './sge-state';

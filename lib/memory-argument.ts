@@ -1,0 +1,169 @@
+/**
+ * Memory that a caller hands over, as a plain Uint8Array over exactly its bytes.
+ *
+ * A subclass of a typed array can overwrite `buffer`, `byteOffset` and `length`, and a Proxy can answer anything. So nothing
+ * is asked of the object itself: its kind is told by the engine's own brand checks, its place by the getters of the
+ * intrinsic prototypes as they were when this module was loaded.
+ */
+import { types } from 'node:util';
+import { invalidType, invalidValue, u64 } from './arguments';
+import { RdmaError } from './errors';
+
+/** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
+export type Memory = NodeJS.ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
+
+const {
+  isAnyArrayBuffer,
+  isArrayBuffer,
+  isBigUint64Array,
+  isDataView,
+  isTypedArray,
+  isUint8Array,
+  isUint32Array,
+} = types;
+const { apply } = Reflect;
+const PlainBytes = Uint8Array;
+const PlainWords = BigUint64Array;
+
+/** A method as a function of its object. `apply` is captured too. */
+function uncurry(method: unknown): (object: unknown) => unknown {
+  if (typeof method !== 'function') throw new Error('this engine lacks an intrinsic');
+  return (object) => apply(method, object, []) as unknown;
+}
+
+/** A getter of an intrinsic prototype as a function of its object. */
+function getter(prototype: object, property: string): (object: unknown) => unknown {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, property);
+  return uncurry(descriptor && Reflect.get(descriptor, 'get'));
+}
+
+const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+const ofTypedArray = {
+  buffer: getter(typedArrayPrototype, 'buffer') as (view: unknown) => ArrayBufferLike,
+  byteOffset: getter(typedArrayPrototype, 'byteOffset') as (view: unknown) => number,
+  byteLength: getter(typedArrayPrototype, 'byteLength') as (view: unknown) => number,
+  length: getter(typedArrayPrototype, 'length') as (view: unknown) => number,
+};
+const ofDataView = {
+  buffer: getter(DataView.prototype, 'buffer') as (view: unknown) => ArrayBufferLike,
+  byteOffset: getter(DataView.prototype, 'byteOffset') as (view: unknown) => number,
+  byteLength: getter(DataView.prototype, 'byteLength') as (view: unknown) => number,
+};
+const lengthOfBuffer = getter(ArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
+const lengthOfShared = getter(SharedArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
+/** Throws for a view that is detached or out of its buffer's bounds; `byteLength` is a silent 0 then. */
+const validate = uncurry(Reflect.get(typedArrayPrototype, 'keys'));
+
+interface Place {
+  buffer: ArrayBufferLike;
+  byteOffset: number;
+  byteLength: number;
+}
+
+function placeOf(memory: object): Place | undefined {
+  if (isTypedArray(memory)) {
+    const byteLength = ofTypedArray.byteLength(memory);
+    if (byteLength === 0) validate(memory);
+    return { buffer: ofTypedArray.buffer(memory), byteOffset: ofTypedArray.byteOffset(memory), byteLength };
+  }
+  if (isDataView(memory)) {
+    return {
+      buffer: ofDataView.buffer(memory),
+      byteOffset: ofDataView.byteOffset(memory),
+      byteLength: ofDataView.byteLength(memory),
+    };
+  }
+  if (isAnyArrayBuffer(memory)) {
+    const byteLength = isArrayBuffer(memory) ? lengthOfBuffer(memory) : lengthOfShared(memory);
+    return { buffer: memory, byteOffset: 0, byteLength };
+  }
+  return undefined;
+}
+
+function expected(name: string, value: unknown): TypeError {
+  return invalidType(
+    name,
+    'an instance of Buffer, TypedArray, DataView, ArrayBuffer or SharedArrayBuffer',
+    value,
+  );
+}
+
+/**
+ * The bytes of `memory`, through a view that nobody else has.
+ *
+ * @param operation - for the error
+ * @param name - of the argument, for the error
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: detached, or a view out of bounds
+ */
+export function bytesOf(operation: string, memory: unknown, name: string): Uint8Array {
+  if (typeof memory !== 'object' || memory === null) throw expected(name, memory);
+  let place: Place | undefined;
+  try {
+    place = placeOf(memory);
+    if (place) return new PlainBytes(place.buffer, place.byteOffset, place.byteLength);
+  } catch {
+    // The getters of a detached or out-of-bounds view, or the constructor over a detached buffer.
+    throw new RdmaError(operation, 'EINVAL');
+  }
+  throw expected(name, memory);
+}
+
+/** The same for bytes that are used in this call only: a Uint8Array or Buffer may be passed on as it is. */
+export function transientBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
+  if (isUint8Array(memory) && ofTypedArray.byteLength(memory) > 0) return memory;
+  return bytesOf(operation, memory, name);
+}
+
+/** Length in bytes of what {@link transientBytesOf} gave. */
+export function byteLengthOf(bytes: Uint8Array): number {
+  return ofTypedArray.byteLength(bytes);
+}
+
+/** The first `length` bytes. */
+export function firstBytes(bytes: Uint8Array, length: number): Uint8Array {
+  if (byteLengthOf(bytes) === length) return bytes;
+  return new PlainBytes(ofTypedArray.buffer(bytes), ofTypedArray.byteOffset(bytes), length);
+}
+
+/**
+ * A list of 64-bit numbers: a BigUint64Array, or an array of bigints (or safe integers).
+ *
+ * @throws TypeError, RangeError; RdmaError `EINVAL`: the BigUint64Array is detached or out of bounds
+ */
+export function u64List(operation: string, list: unknown, name: string): BigUint64Array {
+  if (isBigUint64Array(list)) {
+    try {
+      if (ofTypedArray.length(list) === 0) validate(list);
+    } catch {
+      throw new RdmaError(operation, 'EINVAL');
+    }
+    // What is judged must be what is used: another thread could write into shared memory in between.
+    return isArrayBuffer(ofTypedArray.buffer(list)) ? list : new PlainWords(list);
+  }
+  if (!Array.isArray(list)) throw invalidType(name, 'an instance of BigUint64Array or Array', list);
+  const { length } = list;
+  const words = new PlainWords(length);
+  for (let i = 0; i < length; i++) words[i] = u64(list[i], `${name}[${i}]`);
+  return words;
+}
+
+/** A BigUint64Array that holds pairs. */
+export function u64Pairs(operation: string, list: BigUint64Array, name: string): BigUint64Array {
+  const pairs = u64List(operation, list, name);
+  if (ofTypedArray.length(pairs) % 2) {
+    throw invalidValue(name, 'must hold an address and a length for each element', list);
+  }
+  return pairs;
+}
+
+/** A copy of a Uint32Array, or undefined for anything else. */
+export function u32Copy(operation: string, list: unknown): Uint32Array | undefined {
+  if (!isUint32Array(list)) return undefined;
+  try {
+    return new Uint32Array(list);
+  } catch {
+    throw new RdmaError(operation, 'EINVAL'); // detached or out of bounds
+  }
+}
+
+export { isBigUint64Array };
