@@ -3,6 +3,27 @@ import { randomInt } from 'node:crypto';
 
 import { Access, Device, SgeState } from 'rdmavt';
 
+/**
+ * The same elements in random order (Fisher and Yates).
+ *
+ * @template T
+ * @param {readonly T[]} list
+ */
+function shuffled(list) {
+  /** @type {T[]} */
+  const result = [];
+  for (const element of list) {
+    const place = randomInt(result.length + 1);
+    if (place < result.length) {
+      result.push(/** @type {T} */ (result[place]));
+      result[place] = element;
+    } else {
+      result.push(element);
+    }
+  }
+  return result;
+}
+
 export class BlockReader {
   /** @param {{ address: bigint, rkey: import('rdmavt').Rkey, length: number }} remote what the target advertised */
   constructor(remote) {
@@ -15,7 +36,7 @@ export class BlockReader {
   }
 
   /**
-   * Every block once, shuffled (Fisher and Yates).
+   * Every block once, in random order.
    *
    * @param {number} size bytes of a block; the last one may be shorter
    */
@@ -24,14 +45,16 @@ export class BlockReader {
     for (let offset = 0; offset < this.remote.length; offset += size) {
       blocks.push({ offset, length: Math.min(size, this.remote.length - offset) });
     }
-    for (let i = blocks.length - 1; i > 0; i--) {
-      const j = randomInt(i + 1);
-      [blocks[i], blocks[j]] = [blocks[j], blocks[i]];
-    }
-    return blocks;
+    return shuffled(blocks);
   }
 
-  /** Read `length` bytes at `offset` of the remote memory to the same place of the own buffer. */
+  /**
+   * Read bytes of the remote memory to the same place of the own buffer.
+   *
+   * @param {import('./target.mjs').BlockTarget} target
+   * @param {number} offset of the first byte
+   * @param {number} length bytes
+   */
   read(target, offset, length) {
     const { address, rkey } = this.remote;
     const packet = this.wire.subarray(0, length);

@@ -17,13 +17,19 @@ import { BlockTarget } from './target.mjs';
 
 const BLOCK = 4096;
 
+/** @param {string} path */
 async function sha256OfFile(path) {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
   return hash.digest('hex');
 }
 
-/** Read the whole store; the time is that of the reads alone. */
+/**
+ * Read the whole store; the time is that of the reads alone.
+ *
+ * @param {BlockReader} reader
+ * @param {BlockTarget} target
+ */
 function readAll(reader, target) {
   const blocks = reader.blocksInRandomOrder(BLOCK);
   const begin = process.hrtime.bigint();
@@ -33,6 +39,12 @@ function readAll(reader, target) {
   return { count: blocks.length, seconds: Number(process.hrtime.bigint() - begin) / 1e9 };
 }
 
+/**
+ * @param {string} path
+ * @param {BlockTarget} target
+ * @param {BlockReader} reader
+ * @returns whether everything was as it must be
+ */
 async function run(path, target, reader) {
   const { address, rkey, length } = target.advertisement;
   heading('Block store');
@@ -63,6 +75,7 @@ async function run(path, target, reader) {
   return arrived === expected && refusals.every(({ expected: reason, answer }) => answer === reason);
 }
 
+/** @param {string} path */
 async function main(path) {
   const target = new BlockTarget(path);
   const reader = new BlockReader(target.advertisement);
@@ -77,6 +90,6 @@ async function main(path) {
 try {
   process.exitCode = (await main(process.argv[2] ?? process.execPath)) ? 0 : 1;
 } catch (error) {
-  console.error(`block-store: ${error.message}`);
+  console.error(`block-store: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 }

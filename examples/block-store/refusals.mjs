@@ -1,7 +1,13 @@
 // The other half of memory protection: what must not work, and what the refusal says.
 import { Access } from 'rdmavt';
 
-/** The reason of the refusal, or a word that no reason is. */
+/**
+ * The reason of the refusal, or a word that no reason is.
+ *
+ * @param {import('rdmavt').QueuePair} qp
+ * @param {import('rdmavt').RemoteRequest} request
+ * @param {import('rdmavt').Access} access
+ */
 function answerOf(qp, request, access) {
   const check = qp.rkeyOk(request, access);
   if (!check.ok) {
@@ -11,10 +17,15 @@ function answerOf(qp, request, access) {
   return 'accepted';
 }
 
-/** Register small buffers until one of them gets the slot that `key` named. */
+/**
+ * Register small buffers until one of them gets the slot that `key` named.
+ *
+ * @param {import('./target.mjs').BlockTarget} target
+ * @param {number} key
+ */
 function takeSlotOf(target, key) {
   const { pd, device } = target;
-  const slot = (rkey) => rkey >>> (32 - device.lkeyTableBits);
+  const slot = (/** @type {number} */ rkey) => rkey >>> (32 - device.lkeyTableBits);
   for (;;) {
     const mr = pd.regUserMr(Buffer.alloc(16), { access: Access.RemoteRead });
     if (slot(mr.rkey) === slot(key)) {
@@ -24,14 +35,23 @@ function takeSlotOf(target, key) {
   }
 }
 
-/** Try what is forbidden, in the order of a region's life. The target's region is revoked on the way. */
+/**
+ * Try what is forbidden, in the order of a region's life. The target's region is revoked on the way.
+ *
+ * @param {import('./target.mjs').BlockTarget} target
+ */
 export function forbiddenAccesses(target) {
   const { qp, mr, device } = target;
   const { address, rkey, length } = target.advertisement;
   const wanted = Math.min(4096, length);
   const request = { vaddr: address, length: wanted, rkey };
+  /** @type {{ access: string, expected: string, answer: string }[]} */
   const tried = [];
-  const expect = (access, expected, answer) => tried.push({ access, expected, answer });
+  const expect = (
+    /** @type {string} */ access,
+    /** @type {string} */ expected,
+    /** @type {string} */ answer,
+  ) => tried.push({ access, expected, answer });
 
   const oneTooFar = { ...request, vaddr: address + BigInt(length - wanted) + 1n };
   expect('read one byte past the end', 'OutOfBounds', answerOf(qp, oneTooFar, Access.RemoteRead));

@@ -1,13 +1,19 @@
 // Tables for people: aligned, in colour only where a terminal wants it (NO_COLOR, pipes and dumb terminals do not).
 const colour = process.stdout.isTTY === true && process.stdout.hasColors() && !process.env.NO_COLOR;
+/**
+ * @param {number} code
+ * @param {string} text
+ */
 const paint = (code, text) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
 // eslint-disable-next-line no-control-regex -- measuring what is seen
-const width = (text) => text.replace(/\u001b\[\d+m/g, '').length;
+const width = (/** @type {string} */ text) => text.replace(/\u001b\[\d+m/g, '').length;
 
+/** @param {string} text */
 export function heading(text) {
   console.log(`\n${paint(1, text)}`);
 }
 
+/** @param {boolean} good */
 export function verdict(good) {
   return good ? paint(32, 'as it must be') : paint(31, 'WRONG');
 }
@@ -23,20 +29,35 @@ export function bytes(count) {
   return `${Number(count.toFixed(1)).toLocaleString('en')} ${units[unit]}`;
 }
 
+/**
+ * @param {number} count
+ * @param {number} seconds
+ * @param {string} unit
+ */
 export function rate(count, seconds, unit) {
-  const round = (number) => Math.round(number).toLocaleString('en');
+  const round = (/** @type {number} */ number) => Math.round(number).toLocaleString('en');
   return `${round(count)} ${unit} in ${seconds.toFixed(2)} s = ${round(count / seconds)} ${unit}/s`;
 }
 
-/** Rows of cells, the first column dimmed; with `head`, a line of titles above. */
+/**
+ * Rows of cells, the first column dimmed; with `head`, a line of titles above.
+ *
+ * @param {readonly string[][]} rows
+ * @param {string[]} [head]
+ */
 export function table(rows, head) {
   const all = head ? [head, ...rows] : rows;
-  const widths = all[0].map((_, column) => Math.max(...all.map((row) => width(row[column]))));
-  all.forEach((row, i) => {
-    const cells = row.map((cell, column) => cell + ' '.repeat(widths[column] - width(cell)));
-    const title = head && i === 0;
-    cells[0] = title ? cells[0] : paint(2, cells[0]);
+  const columns = Math.max(...all.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...all.map((row) => width(row[column] ?? ''))),
+  );
+  for (const row of all) {
+    const title = row === head;
+    const cells = row.map((cell, column) => {
+      const padded = cell + ' '.repeat((widths[column] ?? 0) - width(cell));
+      return column === 0 && !title ? paint(2, padded) : padded;
+    });
     const line = `  ${cells.join('  ')}`.trimEnd();
     console.log(title ? paint(4, line) : line);
-  });
+  }
 }
