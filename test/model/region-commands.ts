@@ -199,7 +199,7 @@ export function allocFmr(scene: Scene): Operation {
       [6, () => dice.below(14)],
       [1, () => dice.below(31)],
       [1, () => dice.pick(30, 29, 24)], // more than DMA memory, and soon more than 32 bits of length
-      [1, () => dice.pick(31, 32, 63, 64, 255, 0xffffffff, -1)],
+      [1, () => dice.pick(31, 32, 63, 64, 255, 0xffffffff)],
     ),
   };
 }

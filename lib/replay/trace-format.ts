@@ -1,0 +1,223 @@
+/** Reading lines of the trace format: strict, since what is not of this format must not be half understood. */
+import { MR_TYPES, type Operation, type OperationMembers, type OperationName } from './operations';
+import { printable, quote, TraceError } from './trace-error';
+
+/** What a member's value must be. */
+interface Rule {
+  /** Completes "must be ...". */
+  readonly wanted: string;
+  readonly fits: (value: unknown) => boolean;
+  readonly optional?: true;
+  /** Members of objects inside the value, which must be counted too; 0 if there are none. */
+  readonly members?: (value: unknown) => number;
+}
+
+type Rules<Members> = { readonly [Name in keyof Members]-?: Rule };
+
+const U32_MAX = 2 ** 32 - 1;
+
+const text: Rule = { wanted: 'a string', fits: (value) => typeof value === 'string' };
+const flag: Rule = { wanted: 'true or false', fits: (value) => typeof value === 'boolean' };
+const u32: Rule = {
+  wanted: 'an integer from 0 to 4294967295',
+  fits: (value) => isInteger(value, 0),
+};
+/** `max_pages` alone may be negative: the core has to refuse that. */
+const signed: Rule = {
+  wanted: 'an integer from -2147483648 to 4294967295',
+  fits: (value) => isInteger(value, -(2 ** 31)),
+};
+const hex64: Rule = {
+  wanted: 'a string of "0x" and 1 to 16 lower-case hex digits without leading zeros',
+  fits: (value) => typeof value === 'string' && /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/.test(value),
+};
+const hex32: Rule = {
+  wanted: 'a string of "0x" and 1 to 8 lower-case hex digits without leading zeros',
+  fits: (value) => typeof value === 'string' && /^0x(?:0|[1-9a-f][0-9a-f]{0,7})$/.test(value),
+};
+const mrType: Rule = {
+  wanted: `one of ${MR_TYPES.join(', ')}`,
+  fits: (value) => (MR_TYPES as readonly unknown[]).includes(value),
+};
+
+function orNull(rule: Rule): Rule {
+  return { wanted: `${rule.wanted}, or null`, fits: (value) => value === null || rule.fits(value) };
+}
+
+function optional(rule: Rule): Rule {
+  return { ...rule, optional: true };
+}
+
+function listOf(rule: Rule, least = 0, most = Infinity): Rule {
+  const size = most === Infinity ? 'a list' : `a list of ${least} to ${most}`;
+  const { members } = rule;
+  return {
+    wanted: `${size}, each ${rule.wanted}`,
+    fits: (value) =>
+      Array.isArray(value) &&
+      value.length >= least &&
+      value.length <= most &&
+      value.every((element) => rule.fits(element)),
+    members: (value) =>
+      members === undefined
+        ? 0
+        : (value as unknown[]).reduce<number>((sum, element) => sum + members(element), 0),
+  };
+}
+
+function objectOf(rules: Readonly<Record<string, Rule>>): Rule {
+  const all = Object.entries(rules);
+  const described = all.map(([name, { wanted }]) => `"${name}" (${wanted})`).join(', ');
+  return {
+    wanted: `an object of ${described}`,
+    fits: (value) =>
+      isObject(value) &&
+      Object.keys(value).length === all.length &&
+      all.every(([name, rule]) => Object.hasOwn(value, name) && rule.fits(value[name])),
+    members: () => all.length,
+  };
+}
+
+const operations: { readonly [Name in OperationName]: Rules<OperationMembers[Name]> } = {
+  init: { lkey_table_bits: u32, dma_pages: u32, dma_base: hex64 },
+  alloc_pd: { id: text, user: flag },
+  create_qp: { id: text, pd: text },
+  reg_user_mr: { id: text, pd: text, start: hex64, length: hex64, virt_addr: hex64, access: u32 },
+  get_dma_mr: { id: text, pd: text, access: u32 },
+  alloc_mr: { id: text, pd: text, type: mrType, max_num_sg: u32 },
+  map_mr_sg: {
+    mr: text,
+    sg: listOf(objectOf({ addr: hex64, length: u32 })),
+    sg_offset: orNull(u32),
+    page_size: u32,
+  },
+  fast_reg_mr: { qp: text, mr: text, key: hex32, access: u32, iova: optional(hex64) },
+  invalidate_rkey: { qp: text, rkey: hex32 },
+  alloc_fmr: { id: text, pd: text, access: u32, max_pages: signed, max_maps: u32, page_shift: u32 },
+  map_phys_fmr: { fmr: text, pages: listOf(hex64), iova: hex64 },
+  unmap_fmr: { fmrs: listOf(text) },
+  dealloc_fmr: { fmr: text },
+  dereg_mr: { mr: text },
+  lkey_ok: {
+    id: text,
+    pd: text,
+    sge: objectOf({ addr: hex64, length: u32, lkey: hex32 }),
+    acc: u32,
+    last: orNull(text),
+  },
+  rkey_ok: { id: text, qp: text, len: u32, vaddr: hex64, rkey: hex32, acc: u32 },
+  put_sge: { sge: text },
+  walk: { sges: listOf(text, 1, 255), steps: listOf(u32), release: flag },
+  refs: { mr: text },
+  table: {},
+  exit: {},
+};
+
+const rulesByName: ReadonlyMap<unknown, ReadonlyMap<string, Rule>> = new Map(
+  Object.entries(operations as Record<string, Record<string, Rule>>).map(([name, rules]) => [
+    name,
+    new Map(Object.entries(rules)),
+  ]),
+);
+
+/**
+ * The operation that a line of a trace (without its LF) tells.
+ *
+ * @throws TraceError if the line is not of the format.
+ */
+export function parseOperation(line: string): Operation {
+  const { value, colons } = parseLine(line);
+  const rules = rulesByName.get(value.op);
+  if (rules === undefined) {
+    throw new TraceError(
+      typeof value.op === 'string'
+        ? `unknown operation ${quote(value.op)}`
+        : '"op" is not there, or not a string',
+    );
+  }
+  const members = 1 + countMembers(value.op as string, rules, value);
+  // JSON.parse keeps the last of two members of one name; but each took a colon.
+  if (members !== colons) throw new TraceError(`${value.op as string}: a member is there twice`);
+  const operation = value as unknown as Operation;
+  if (operation.op === 'init') checkDmaRange(operation);
+  return operation;
+}
+
+/**
+ * The answer that a line of an expectation file tells; any JSON object will do, since an odd one is just not the answer.
+ *
+ * @throws TraceError if the line is not a JSON object.
+ */
+export function parseExpectation(line: string): object {
+  return parseLine(line).value;
+}
+
+function countMembers(op: string, rules: ReadonlyMap<string, Rule>, value: Record<string, unknown>): number {
+  let members = 0;
+  for (const name of Object.keys(value)) {
+    if (name === 'op') continue;
+    const rule = rules.get(name);
+    if (rule === undefined) throw new TraceError(`${op}: there is no member ${quote(name)}`);
+    if (!rule.fits(value[name])) throw new TraceError(`${op}: "${name}" must be ${rule.wanted}`);
+    members += 1 + (rule.members?.(value[name]) ?? 0);
+  }
+  for (const [name, rule] of rules) {
+    if (rule.optional !== true && !Object.hasOwn(value, name))
+      throw new TraceError(`${op}: "${name}" is not there`);
+  }
+  return members;
+}
+
+/** The format's DMA memory: whole pages, within 64 bits. */
+function checkDmaRange({ dma_base, dma_pages }: OperationMembers['init']): void {
+  const base = BigInt(dma_base);
+  if (base % 4096n !== 0n) throw new TraceError('init: "dma_base" must be a multiple of 4096');
+  if (base + 4096n * BigInt(dma_pages) > 1n << 64n) {
+    throw new TraceError('init: the DMA memory ends above 2^64');
+  }
+}
+
+function parseLine(line: string): { value: Record<string, unknown>; colons: number } {
+  if (line.trim() === '') throw new TraceError('a blank line');
+  if (line.endsWith('\r')) throw new TraceError('the line ends with CR LF; the format has LF alone');
+  const colons = scan(line);
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw new TraceError(`not JSON: ${printable((error as Error).message)}`);
+  }
+  if (!isObject(value)) throw new TraceError('not a JSON object');
+  return { value, colons };
+}
+
+/** What JSON allows and the format does not; and the number of colons outside strings, one for each member. */
+function scan(line: string): number {
+  const [QUOTE, BACKSLASH, COLON, DOT, UPPER_E, LOWER_E, ZERO, NINE] = [
+    34, 92, 58, 46, 69, 101, 48, 57,
+  ] as const;
+  let colons = 0;
+  let inString = false;
+  let previous = 0;
+  for (let i = 0; i < line.length; i++) {
+    const c = line.charCodeAt(i);
+    if (c === BACKSLASH) throw new TraceError('an escape (\\); the format has none');
+    if (c === QUOTE) inString = !inString;
+    else if (!inString) {
+      if (c === COLON) colons++;
+      else if ((c === DOT || c === UPPER_E || c === LOWER_E) && previous >= ZERO && previous <= NINE) {
+        throw new TraceError('a number with a fraction or an exponent; the format has integers only');
+      }
+    }
+    previous = c;
+  }
+  return colons;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isInteger(value: unknown, least: number): boolean {
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= U32_MAX;
+}

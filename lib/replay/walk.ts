@@ -1,0 +1,80 @@
+/** Playing walks. */
+import { native, REFUSED, RegionField, RegionKind, SgeField, type NativeSge } from '../native';
+import { failure, field, fragment, SKIPPED } from './answers';
+import type { Answer, Fragment, OperationMembers } from './operations';
+import type { Session } from './session';
+import { TraceError } from './trace-error';
+
+/** More could not be told in one line of bounded length. An element has less than 2^32 bytes: 2^20 pages. */
+const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
+
+const ENOMEM = -12;
+
+export function walk(session: Session, op: OperationMembers['walk']): Answer {
+  const sges: NativeSge[] = [];
+  for (const id of op.sges) {
+    const sge = session.sge(id);
+    if (sge === undefined) return SKIPPED;
+    sges.push(sge);
+  }
+  expectTellable(session, sges, op.steps);
+
+  const state = native.createSgeState(sges);
+  if (typeof state === 'number') return failure(state);
+  const told = state.walk(Uint32Array.from(op.steps), op.release);
+  if (typeof told === 'number') {
+    if (told === ENOMEM) throw new TraceError('walk: memory cannot be had');
+    return told <= REFUSED ? { err: 'EINVAL' } : failure(told);
+  }
+  if (op.release) unbindConsumed(session, op.sges);
+  return { ret: 0, fragments: fragmentsByStep(session, told, op.steps.length) };
+}
+
+/** The elements themselves know which of them were consumed to the last byte. */
+function unbindConsumed(session: Session, ids: readonly string[]): void {
+  for (const id of ids) {
+    const sge = session.sge(id);
+    if (sge !== undefined && session.describeSge(sge) === undefined) session.unbind(id);
+  }
+}
+
+/** Four numbers a fragment: step, region, at, length. */
+function fragmentsByStep(session: Session, told: BigUint64Array, steps: number): Fragment[][] {
+  const byStep = Array.from({ length: steps }, (): Fragment[] => []);
+  for (let i = 0; i < told.length; i += 4) {
+    const region = session.regionOf(field(told, i + 1));
+    byStep[Number(field(told, i))]?.push(fragment(region, field(told, i + 2), field(told, i + 3)));
+  }
+  return byStep;
+}
+
+/**
+ * A short line can ask for a walk of billions of fragments: 255 elements of 4 GiB each. Better to say so than to run out of
+ * memory on the way.
+ */
+function expectTellable(session: Session, sges: readonly NativeSge[], steps: readonly number[]): void {
+  const wanted = steps.reduce((sum, step) => sum + step, 0);
+  // A fragment has a byte or more, and steps without any tell an empty list.
+  if (wanted + steps.length <= MOST_FRAGMENTS) return;
+  let left = wanted;
+  let fragments = steps.length;
+  for (const sge of sges) {
+    const sgeFields = session.describeSge(sge);
+    if (sgeFields === undefined) return;
+    const bytes = Math.min(left, Number(field(sgeFields, SgeField.SgeLength)));
+    fragments += Math.min(bytes, segmentsUnder(session, sgeFields, bytes));
+    left -= bytes;
+  }
+  // Steps past the end are for the core to refuse.
+  if (left === 0 && fragments > MOST_FRAGMENTS) {
+    throw new TraceError(`walk: an answer of more than ${MOST_FRAGMENTS} fragments cannot be told`);
+  }
+}
+
+/** At most so many segments hold `bytes` bytes of the element. */
+function segmentsUnder(session: Session, sgeFields: BigUint64Array, bytes: number): number {
+  const region = session.regionOf(field(sgeFields, SgeField.Region));
+  const fields = session.queryRegion(region.native);
+  if (Number(field(fields, RegionField.Kind)) === RegionKind.Dma) return 1;
+  return region.fmr ? Number(field(fields, RegionField.Segments)) : Math.ceil(bytes / 4096) + 1;
+}

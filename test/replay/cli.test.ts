@@ -1,0 +1,266 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+
+const root = join(__dirname, '..', '..');
+const main = join(root, 'dist', 'cli', 'main.js');
+const traces = join(root, 'test', 'conformance', 'traces');
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rdmavt-replay-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function rdmavt(args: string[], input = '') {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+    input,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
+  return { status, stdout, stderr };
+}
+
+function file(name: string, content: string | Buffer): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+function conformance(name: string): string {
+  return gunzipSync(readFileSync(join(traces, `${name}.ndjson.gz`))).toString('utf8');
+}
+
+const program = [
+  '{"op":"init","lkey_table_bits":4,"dma_pages":1,"dma_base":"0x0"}',
+  '{"op":"alloc_pd","id":"pd","user":false}',
+  '{"op":"table"}',
+];
+const answers = ['{"ret":0,"bits":4}', '{"ret":0}', '{"max":16,"next":0,"gen":0,"used":[]}'];
+const text = (lines: string[]) => lines.map((line) => `${line}\n`).join('');
+
+describe('a trace', () => {
+  it('is answered on standard output, a line for a line', () => {
+    const path = file('simple.ops.ndjson', text(program));
+    expect(rdmavt(['replay', path])).toEqual({ status: 0, stdout: text(answers), stderr: '' });
+  });
+
+  it('is read from standard input too', () => {
+    expect(rdmavt(['replay', '-'], text(program))).toEqual({ status: 0, stdout: text(answers), stderr: '' });
+  });
+
+  it('may end without LF, or be empty', () => {
+    expect(rdmavt(['replay', '-'], text(program).trimEnd()).stdout).toBe(text(answers));
+    expect(rdmavt(['replay', '-'])).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
+  it('of 13,000 lines is answered to the letter, members in the order of the format', () => {
+    const path = file('long.ops.ndjson', conformance('a-key-zero-1.ops'));
+    const { status, stdout } = rdmavt(['replay', path]);
+    expect(status).toBe(0);
+    expect(stdout).toBe(conformance('a-key-zero-1.expected'));
+  });
+
+  it('may have lines of many megabytes', () => {
+    const long = `{"op":"unmap_fmr","fmrs":[${Array(400_000).fill('"no such fmr"').join(',')}]}`;
+    const { status, stdout } = rdmavt(['replay', '-'], text([program[0]!, long, program[2]!]));
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: text([answers[0]!, '{"skipped":true}', answers[2]!]),
+    });
+  });
+
+  it('is answered as it comes', async () => {
+    const child = spawn(process.execPath, [main, 'replay', '-']);
+    for (const [i, line] of program.entries()) {
+      child.stdin.write(`${line}\n`);
+      const [chunk] = await new Promise<Buffer[]>((resolve) =>
+        child.stdout.once('data', (...all) => resolve(all)),
+      );
+      expect(chunk!.toString()).toBe(`${answers[i]}\n`);
+    }
+    child.stdin.end();
+    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+  });
+
+  it('ends quietly when nobody reads the answers', async () => {
+    const child = spawn(process.execPath, [
+      main,
+      'replay',
+      file('long.ops.ndjson', conformance('a-key-zero-1.ops')),
+    ]);
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdout.destroy();
+    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+    expect(stderr).toBe('');
+  });
+});
+
+describe('--expect', () => {
+  const operations = () => conformance('i-mixed-1.ops');
+  const expected = () => conformance('i-mixed-1.expected').trimEnd().split('\n');
+
+  it('prints no answers, and a summary if all are as expected', () => {
+    const trace = file('mixed.ops.ndjson', operations());
+    const expectations = file('mixed.expected.ndjson', text(expected()));
+    expect(rdmavt(['replay', trace, '--expect', expectations])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: `rdmavt: 2571 operations matched ${expectations}\n`,
+    });
+    expect(rdmavt(['replay', `--expect=${expectations}`, '-'], operations()).status).toBe(0);
+    expect(rdmavt(['replay', trace, '--expect', '-'], text(expected()))).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'rdmavt: 2571 operations matched standard input\n',
+    });
+  });
+
+  it('shows the first line that is not', () => {
+    const trace = file('mixed.ops.ndjson', operations());
+    const lines = expected();
+    const index = lines.findIndex((line, i) => i > 1000 && line.includes('"sge_length":'));
+    const right = lines[index]!;
+    lines[index] = right.replace(/"sge_length":\d+/, '"sge_length":123456789');
+    lines[index + 100] = '{"any":"thing"}';
+    const expectations = file('false.expected.ndjson', text(lines));
+    const { status, stdout, stderr } = rdmavt(['replay', trace, '--expect', expectations]);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    const label = `${trace}:${index + 1}`;
+    const shown = [
+      `rdmavt: ${expectations}:${index + 1}: the answer is not the expected one, at .sge.sge_length`,
+      `  ${label}  ${operations().split('\n')[index]}`,
+      `  ${'expected'.padEnd(label.length)}  ${lines[index]}`,
+      `  ${'answered'.padEnd(label.length)}  ${right}`,
+    ];
+    expect(stderr).toBe(text(shown));
+  });
+
+  it('objects to a line too few and to a line too many', () => {
+    const trace = file('mixed.ops.ndjson', operations());
+    const short = file('short.expected.ndjson', text(expected().slice(0, -1)));
+    expect(rdmavt(['replay', trace, '--expect', short])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`${short}:2571: there is no line for this answer`),
+    });
+    const long = file('long.expected.ndjson', text([...expected(), '{"ret":0}']));
+    expect(rdmavt(['replay', trace, '--expect', long])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`${long}:2572: there is no operation for this line`),
+    });
+  });
+
+  it('takes any answer, and an operation that is not reached', () => {
+    const trace = file('any.ops.ndjson', text([...program, '{"op":"refs","mr":"mr"}']));
+    const lines = ['{"any":true}', answers[1]!, '{"any":true}', '{"not_reached":true}'];
+    expect(rdmavt(['replay', trace, '--expect', file('any.safe.ndjson', text(lines))]).status).toBe(0);
+    const wrong = file('wrong.safe.ndjson', text(['{"not_reached":true}']));
+    expect(rdmavt(['replay', trace, '--expect', wrong]).status).toBe(1);
+  });
+
+  it('an expectation that cannot be read is told of with its line', () => {
+    const trace = file('simple.ops.ndjson', text(program));
+    const broken = file('broken.expected.ndjson', text([answers[0]!, '{"ret":']));
+    const { status, stdout, stderr } = rdmavt(['replay', trace, '--expect', broken]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^rdmavt: .*broken\.expected\.ndjson:2: not JSON: .*\n$/);
+    expect(rdmavt(['replay', trace, '--expect', join(folder, 'missing')])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`${join(folder, 'missing')}: cannot be read: ENOENT`),
+    });
+  });
+});
+
+describe('input that cannot be played ends with status 2 and one line that names file and line', () => {
+  it.each<[line: string, message: RegExp]>([
+    ['', /:3: a blank line/],
+    ['{"op":"table"', /:3: not JSON/],
+    ['{"op":"table"}\r', /:3: the line ends with CR LF/],
+    ['{"op":"tables"}', /:3: unknown operation "tables"/],
+    ['{"op":"refs"}', /:3: refs: "mr" is not there/],
+    ['{"op":"refs","mr":7}', /:3: refs: "mr" must be a string/],
+    ['{"op":"alloc_pd","id":"pd","user":true}', /:3: id "pd" is used twice/],
+    ['{"op":"init","lkey_table_bits":4,"dma_pages":1,"dma_base":"0x800"}', /:3: init: "dma_base"/],
+    [
+      '{"op":"init","lkey_table_bits":4,"dma_pages":4294967295,"dma_base":"0x0"}',
+      /:3: init: \d+ bytes of memory/,
+    ],
+    ['\u001b[31m{"op":"table"}', /:3: not JSON/],
+  ])('%j', (line, message) => {
+    const trace = file('bad.ops.ndjson', text([program[0]!, program[1]!, line, program[2]!]));
+    const { status, stdout, stderr } = rdmavt(['replay', trace]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: text(answers.slice(0, 2)) });
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^rdmavt: [^\p{Cc}]*bad\.ops\.ndjson:3: [^\p{Cc}]*\n$/u);
+  });
+
+  it('a last line that was cut off', () => {
+    const { status, stderr } = rdmavt(['replay', '-'], text(program).slice(0, -3));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^rdmavt: standard input:3: not JSON/);
+  });
+
+  it('bytes that are not UTF-8', () => {
+    const trace = file('latin1.ops.ndjson', Buffer.from('{"op":"refs","mr":"\xe9"}\n', 'latin1'));
+    expect(rdmavt(['replay', trace])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(':1: the line is'),
+    });
+  });
+
+  it('a file that is not there, and one that is none', () => {
+    expect(rdmavt(['replay', join(folder, 'missing')])).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^rdmavt: .*missing: cannot be read: ENOENT.*\n$/),
+    });
+    expect(rdmavt(['replay', folder])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('EISDIR'),
+    });
+  });
+});
+
+describe('the command line', () => {
+  it.each([['--help'], ['-h']])('%s tells the commands', (flag) => {
+    const { status, stdout, stderr } = rdmavt([flag]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^Usage: rdmavt COMMAND/);
+    expect(stdout).toMatch(/^ {2}replay /m);
+  });
+
+  it('replay --help tells its options and exit statuses', () => {
+    const { status, stdout } = rdmavt(['replay', '--help']);
+    expect(status).toBe(0);
+    for (const word of ['--expect FILE', 'Exit status', 'standard input', 'CR LF'])
+      expect(stdout).toContain(word);
+  });
+
+  it('--version tells the version of the package', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    expect(rdmavt(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it.each<[args: string[], message: RegExp]>([
+    [[], /no command is given/],
+    [['play'], /unknown command 'play'/],
+    [['--wrong'], /Unknown option '--wrong'/],
+    [['replay'], /no trace is given/],
+    [['replay', 'a', 'b'], /one trace at a time, not 2/],
+    [['replay', 'a', '--wrong'], /Unknown option '--wrong'/],
+    [['replay', 'a', '--expect'], /'--expect <value>' argument missing/],
+    [['replay', '-', '--expect', '-'], /standard input cannot be both/],
+  ])('%j is told of in one line, with status 2', (args, message) => {
+    const { status, stdout, stderr } = rdmavt(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^rdmavt: [^\n]* \(see rdmavt --help\)\n$/);
+  });
+
+  it('says which program runs it', () => {
+    expect(readFileSync(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+});

@@ -1,0 +1,72 @@
+import { Readable } from 'node:stream';
+
+import { InputError, LineReader } from '../../lib/replay/read-lines';
+
+async function readAll(chunks: (string | Buffer)[]): Promise<string[]> {
+  const reader = new LineReader('file', Readable.from(chunks.map((chunk) => Buffer.from(chunk))));
+  const lines: string[] = [];
+  for (let line = await reader.next(); line !== undefined; line = await reader.next()) {
+    lines.push(line);
+    expect(reader.number).toBe(lines.length);
+  }
+  return lines;
+}
+
+it.each<[chunks: string[], lines: string[]]>([
+  [[], []],
+  [[''], []],
+  [['\n'], ['']],
+  [['a'], ['a']],
+  [['a\n'], ['a']],
+  [['a\nb'], ['a', 'b']],
+  [['a\n\nb\n'], ['a', '', 'b']],
+  [
+    ['a', 'b', '\n', 'c\n', 'd'],
+    ['ab', 'c', 'd'],
+  ],
+  [
+    ['a\n', '', 'b\nc', '\n'],
+    ['a', 'b', 'c'],
+  ],
+])('chunks %j hold the lines %j', async (chunks, lines) => {
+  expect(await readAll(chunks)).toEqual(lines);
+});
+
+it('a character may be cut in two by the end of a chunk', async () => {
+  const bytes = Buffer.from('é漢😀\n');
+  const cuts = Array.from(bytes, (byte) => Buffer.from([byte]));
+  expect(await readAll(cuts)).toEqual(['é漢😀']);
+});
+
+it('what is not UTF-8 is refused with the line told', async () => {
+  await expect(readAll(['a\nb\n', Buffer.from([0x22, 0xff, 0x22, 0x0a])])).rejects.toThrow(
+    new InputError('file:3: the line is not UTF-8'),
+  );
+});
+
+it('a line of many megabytes is read; one that is too long is refused before it is at its end', async () => {
+  const megabyte = 'x'.repeat(2 ** 20);
+  const [line] = await readAll([...Array.from({ length: 20 }, () => megabyte), '\nend']);
+  expect(line).toHaveLength(20 * 2 ** 20);
+
+  let handedOut = 0;
+  function* endless(): Generator<Buffer> {
+    yield Buffer.from('a\n');
+    for (const chunk = Buffer.from(megabyte); ; handedOut++) yield chunk;
+  }
+  const reader = new LineReader('file', Readable.from(endless()));
+  expect(await reader.next()).toBe('a');
+  await expect(reader.next()).rejects.toThrow('file:2: the line is longer than 67108864 bytes');
+  expect(handedOut).toBeLessThan(100);
+  reader.close();
+});
+
+it('a file that cannot be read is told by name', async () => {
+  const missing = LineReader.open('/nowhere/trace.ops.ndjson', process.stdin);
+  await expect(missing.next()).rejects.toThrow(/^\/nowhere\/trace\.ops\.ndjson: cannot be read: ENOENT/);
+  const late = LineReader.open('/nowhere/trace.ops.ndjson', process.stdin);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await expect(late.next()).rejects.toThrow(/cannot be read: ENOENT/);
+  const folder = LineReader.open(__dirname, process.stdin);
+  await expect(folder.next()).rejects.toThrow(/: cannot be read: EISDIR/);
+});

@@ -1,0 +1,178 @@
+import type { Operation } from '../../lib/replay/operations';
+import { TraceError } from '../../lib/replay/trace-error';
+import { parseExpectation, parseOperation } from '../../lib/replay/trace-format';
+
+const samples: Operation[] = [
+  { op: 'init', lkey_table_bits: 4294967295, dma_pages: 1, dma_base: '0xfffffffffffff000' },
+  { op: 'alloc_pd', id: '', user: false },
+  { op: 'create_qp', id: 'qp', pd: 'pd' },
+  {
+    op: 'reg_user_mr',
+    id: 'mr',
+    pd: 'pd',
+    start: '0x0',
+    length: '0xffffffffffffffff',
+    virt_addr: '0x10',
+    access: 0,
+  },
+  { op: 'get_dma_mr', id: 'd', pd: 'pd', access: 4294967295 },
+  { op: 'alloc_mr', id: 'am', pd: 'pd', type: 'integrity', max_num_sg: 4294967295 },
+  { op: 'map_mr_sg', mr: 'am', sg: [], sg_offset: null, page_size: 0 },
+  {
+    op: 'map_mr_sg',
+    mr: 'am',
+    sg: [
+      { addr: '0x0', length: 0 },
+      { length: 1, addr: '0x1' },
+    ],
+    sg_offset: 0,
+    page_size: 4096,
+  },
+  { op: 'fast_reg_mr', qp: 'qp', mr: 'am', key: '0xffffffff', access: 15 },
+  { op: 'fast_reg_mr', qp: 'qp', mr: 'am', key: '0x0', access: 15, iova: '0x0' },
+  { op: 'invalidate_rkey', qp: 'qp', rkey: '0x100' },
+  { op: 'alloc_fmr', id: 'f', pd: 'pd', access: 1, max_pages: -1000, max_maps: 0, page_shift: 64 },
+  { op: 'map_phys_fmr', fmr: 'f', pages: ['0x0', '0x0'], iova: '0x0' },
+  { op: 'unmap_fmr', fmrs: [] },
+  { op: 'dealloc_fmr', fmr: 'f' },
+  { op: 'dereg_mr', mr: 'é – 漢' },
+  { op: 'lkey_ok', id: 's', pd: 'pd', sge: { addr: '0x0', length: 0, lkey: '0x0' }, acc: 0, last: null },
+  { op: 'lkey_ok', id: 's', pd: 'pd', sge: { addr: '0x0', length: 0, lkey: '0x0' }, acc: 0, last: ':{}[]' },
+  { op: 'rkey_ok', id: 's', qp: 'qp', len: 4294967295, vaddr: '0x0', rkey: '0x0', acc: 0 },
+  { op: 'put_sge', sge: '__proto__' },
+  { op: 'walk', sges: Array.from({ length: 255 }, (_, i) => `s${i}`), steps: [], release: true },
+  { op: 'refs', mr: 'mr' },
+  { op: 'table' },
+  { op: 'exit' },
+];
+
+it.each(samples)('$op is read as it was written', (op) => {
+  expect(parseOperation(JSON.stringify(op))).toEqual(op);
+  // JSON's own freedom: blanks between tokens, members in any order.
+  const turned = Object.fromEntries(Object.entries(op).reverse());
+  expect(parseOperation(` ${JSON.stringify(turned, undefined, '\t').replaceAll('\n', ' ')} `)).toEqual(op);
+});
+
+/** Values that cannot stand where `value` may. */
+function wrongFor(name: string, value: unknown): unknown[] {
+  const wrong: unknown[] = [{}, [[]]];
+  if (name !== 'last' && name !== 'sg_offset') wrong.push(null);
+  if (typeof value !== 'boolean') wrong.push(true);
+  if (typeof value !== 'string' && name !== 'last') wrong.push('0x1', 'table', '1', 'true');
+  if (typeof value !== 'number' && name !== 'sg_offset') wrong.push(1);
+  if (typeof value === 'number') wrong.push(1.5, 2 ** 32, -(2 ** 31) - 1, 1e300);
+  return wrong;
+}
+
+it.each(samples)('$op: each member must be there, once, of its type, and nothing else', (op) => {
+  const text = JSON.stringify(op);
+  for (const [name, value] of Object.entries(op)) {
+    const without = Object.fromEntries(Object.entries(op).filter(([other]) => other !== name));
+    // The one member that may be left out.
+    if (name !== 'iova' || op.op !== 'fast_reg_mr') {
+      expect(() => parseOperation(JSON.stringify(without))).toThrow(/"\w+" is not there/);
+    }
+    const twice = `{${JSON.stringify(name)}:${JSON.stringify(value)},${text.slice(1)}`;
+    expect(() => parseOperation(twice)).toThrow(/twice/);
+    for (const wrong of wrongFor(name, value)) {
+      expect(() => parseOperation(JSON.stringify({ ...op, [name]: wrong }))).toThrow(TraceError);
+    }
+  }
+  expect(() => parseOperation(JSON.stringify({ ...op, more: 1 }))).toThrow(/there is no member "more"/);
+  expect(() => parseOperation(`{"__proto__":1,${text.slice(1)}`)).toThrow(/there is no member "__proto__"/);
+});
+
+describe('a line that is refused', () => {
+  const walk = { op: 'walk', sges: ['s'], steps: [1], release: false };
+  const init = { op: 'init', lkey_table_bits: 4, dma_pages: 1, dma_base: '0x0' };
+  const check = {
+    op: 'lkey_ok',
+    id: 's',
+    pd: 'p',
+    sge: { addr: '0x0', length: 0, lkey: '0x0' },
+    acc: 0,
+    last: null,
+  };
+  it.each<[line: string | object, message: RegExp]>([
+    ['', /blank line/],
+    ['  \t', /blank line/],
+    ['{"op":"table"}\r', /CR LF/],
+    ['{"op":"table"', /not JSON/],
+    ['{"op":"table"}}', /not JSON/],
+    ['{"op":"table"}{"op":"table"}', /not JSON/],
+    ["{'op':'table'}", /not JSON/],
+    ['\ufeff{"op":"table"}', /not JSON/],
+    ['[{"op":"table"}]', /not a JSON object/],
+    ['null', /not a JSON object/],
+    ['"table"', /not a JSON object/],
+    ['{}', /"op" is not there/],
+    ['{"op":null}', /"op" is not there/],
+    ['{"op":["table"]}', /"op" is not there/],
+    ['{"op":"__proto__"}', /unknown operation "__proto__"/],
+    ['{"op":"toString"}', /unknown operation/],
+    ['{"op":"Table"}', /unknown operation "Table"/],
+    [`{"op":"${'x'.repeat(1000)}"}`, /^unknown operation "x{60}\.\.\."$/],
+    ['{"op":"\\u0074able"}', /an escape/],
+    ['{"op":"refs","mr":"a\\"b"}', /an escape/],
+    ['{"op":"refs","mr":"a\u0001b"}', /not JSON/],
+    ['{"op":"table","op":"exit"}', /twice/],
+    ['{"op":"refs","mr":"a","mr":"a"}', /twice/],
+    [JSON.stringify(check).replace('"addr"', '"addr":"0x0","addr"'), /twice/],
+    [
+      '{"op":"map_mr_sg","mr":"m","sg":[{"addr":"0x0","length":1,"length":1}],"sg_offset":null,"page_size":0}',
+      /twice/,
+    ],
+    ['{"op":"unmap_fmr","fmrs":[1]}', /"fmrs" must be a list, each a string/],
+    [{ ...walk, sges: [] }, /a list of 1 to 255/],
+    [{ ...walk, sges: Array.from({ length: 256 }, () => 's') }, /a list of 1 to 255/],
+    [{ ...walk, steps: [1, 4294967296] }, /"steps" must be/],
+    [{ ...walk, steps: [-1] }, /"steps" must be/],
+    [{ ...walk, release: 1 }, /"release" must be true or false/],
+    [JSON.stringify(walk).replace('[1]', '[1.0]'), /integers only/],
+    [JSON.stringify(walk).replace('[1]', '[1e0]'), /integers only/],
+    [JSON.stringify(walk).replace('[1]', '[1E0]'), /integers only/],
+    [{ ...init, dma_base: '0x1' }, /multiple of 4096/],
+    [{ ...init, dma_base: '0xfffffffffffff000', dma_pages: 2 }, /above 2\^64/],
+    [{ ...init, dma_base: '0x00' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0x' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0X1000' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0x0ffff000' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0xABC000' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0x10000000000000000' }, /"dma_base" must be/],
+    [{ ...init, dma_base: '0x1000 ' }, /"dma_base" must be/],
+    [{ ...init, dma_base: 4096 }, /"dma_base" must be/],
+    [{ ...init, lkey_table_bits: -1 }, /"lkey_table_bits" must be/],
+    [{ ...init, lkey_table_bits: '4' }, /"lkey_table_bits" must be/],
+    [{ ...check, sge: { ...check.sge, lkey: '0x100000000' } }, /"sge" must be/],
+    [{ ...check, sge: { ...check.sge, more: 0 } }, /"sge" must be/],
+    [{ ...check, sge: { addr: '0x0', length: 0 } }, /"sge" must be/],
+    [{ ...check, sge: [] }, /"sge" must be/],
+    [{ ...check, last: 0 }, /"last" must be a string, or null/],
+    [{ op: 'alloc_mr', id: 'a', pd: 'p', type: 'fast', max_num_sg: 1 }, /"type" must be one of mem_reg/],
+    [{ op: 'alloc_pd', id: 1, user: true }, /"id" must be a string/],
+    [{ op: 'alloc_pd', id: 'a', user: 'true' }, /"user" must be true or false/],
+  ])('%j', (line, message) => {
+    const text = typeof line === 'string' ? line : JSON.stringify(line);
+    let error: unknown;
+    try {
+      parseOperation(text);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(TraceError);
+    expect((error as TraceError).message).toMatch(message);
+    expect((error as TraceError).message).toMatch(/^[^\n\p{Cc}]{1,250}$/u);
+  });
+});
+
+it('an expectation is any JSON object', () => {
+  expect(parseExpectation('{"any":true}')).toEqual({ any: true });
+  expect(parseExpectation('{"ret":0,"sge":{"at":{"byte":-1}}}')).toEqual({
+    ret: 0,
+    sge: { at: { byte: -1 } },
+  });
+  for (const line of ['', '[]', '1', '{', '{"ret":0}\r']) {
+    expect(() => parseExpectation(line)).toThrow(TraceError);
+  }
+});
