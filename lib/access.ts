@@ -1,17 +1,26 @@
 import { u32 } from './arguments';
 import { RdmaError } from './errors';
 
+/** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
+export interface AccessBits {
+  /** 1: local elements may be written (reading is always allowed). */
+  readonly LocalWrite: number;
+  /** 2: peers may write. Needs `LocalWrite`. */
+  readonly RemoteWrite: number;
+  /** 4: peers may read. */
+  readonly RemoteRead: number;
+  /** 8: peers may use 8-byte atomics. Needs `LocalWrite`. */
+  readonly RemoteAtomic: number;
+  /** 16: memory windows may be bound. */
+  readonly MwBind: number;
+}
+
 /** Access rights, the field's own bits (`IB_ACCESS_*`): `Access.LocalWrite | Access.RemoteRead`. */
-export const Access = Object.freeze({
-  /** Local elements may be written (reading is always allowed). */
+export const Access: AccessBits = Object.freeze({
   LocalWrite: 1,
-  /** Peers may write. Needs `LocalWrite`. */
   RemoteWrite: 2,
-  /** Peers may read. */
   RemoteRead: 4,
-  /** Peers may use 8-byte atomics. Needs `LocalWrite`. */
   RemoteAtomic: 8,
-  /** Memory windows may be bound. */
   MwBind: 16,
 });
 
@@ -21,7 +30,7 @@ export type Access = number;
 const ALL = 31;
 
 /**
- * The rights a region is to be given: the verbs core's rule, which stands above the driver in the kernel too
+ * The rights a region is to be options: the verbs core's rule, which stands above the driver in the kernel too
  * (`ib_check_mr_access`). Not for the access that a check asks for, where any bits may be.
  *
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write

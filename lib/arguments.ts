@@ -55,7 +55,7 @@ export function invalidValue(name: string, explanation: string, value: unknown):
   const text = inspect(value, { depth: 0, colors: false });
   return coded(
     new TypeError(
-      `${subject(name)} ${explanation}. Received ${text.length > 128 ? `${text.slice(0, 128)}...` : text}`,
+      `The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${explanation}. Received ${text.length > 128 ? `${text.slice(0, 128)}...` : text}`,
     ),
     'ERR_INVALID_ARG_VALUE',
   );
@@ -136,7 +136,7 @@ export function oneOf<T extends string>(value: unknown, name: string, choices: r
 export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
 
 /** An object to take properties from; each must be read once only, because a getter may do anything. */
-export function properties<T>(value: unknown, name: string): Unchecked<T> {
+export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidType(name, 'of type object', value);
   }
@@ -144,8 +144,8 @@ export function properties<T>(value: unknown, name: string): Unchecked<T> {
 }
 
 /** The same where the object may be left out. */
-export function options<T>(value: unknown): Unchecked<T> {
-  return value === undefined ? ({} as Unchecked<T>) : properties<T>(value, 'options');
+export function optionsOf<T>(value: unknown): Unchecked<T> {
+  return value === undefined ? ({} as Unchecked<T>) : propertiesOf<T>(value, 'options');
 }
 
 /** The elements of an array, each read once. */

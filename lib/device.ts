@@ -1,4 +1,4 @@
-import { boolean, oneOf, options, u32 } from './arguments';
+import { boolean, oneOf, optionsOf, u32 } from './arguments';
 import { dispose } from './disposal';
 import { DmaSpace } from './dma';
 import { Errno, made, rdmaError, RdmaError } from './errors';
@@ -88,12 +88,12 @@ export class Device {
    * @throws RdmaError `EINVAL`: `lkeyTableBits` is 0; `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  constructor(given: DeviceOptions = {}) {
+  constructor(options: DeviceOptions = {}) {
     const {
       lkeyTableBits: givenBits = DEFAULT_LKEY_TABLE_BITS,
       keyPolicy: givenPolicy = 'sequential',
       remoteKeyZero: givenRemoteKeyZero = false,
-    } = options<DeviceOptions>(given);
+    } = optionsOf<DeviceOptions>(options);
     const bits = u32(givenBits, 'options.lkeyTableBits');
     const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
     const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');
@@ -128,9 +128,9 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  allocPd(given: AllocPdOptions = {}): ProtectionDomain {
+  allocPd(options: AllocPdOptions = {}): ProtectionDomain {
     const self = this.#native;
-    const { trusted: givenTrusted = false } = options<AllocPdOptions>(given);
+    const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
     const trusted = boolean(givenTrusted, 'options.trusted');
     const pd = made('alloc_pd', self.allocPd(!trusted));
     return new ProtectionDomain(construction, pd, self, this.#registry);
@@ -164,8 +164,8 @@ export class Device {
    * @throws RdmaError `EBUSY`: protection domains or DMA mappings are alive, and `cascade` was not asked for
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  close(given: CloseOptions = {}): void {
-    const { cascade: givenCascade = false } = options<CloseOptions>(given);
+  close(options: CloseOptions = {}): void {
+    const { cascade: givenCascade = false } = optionsOf<CloseOptions>(options);
     const status = this.#close(boolean(givenCascade, 'options.cascade'));
     if (status < 0) throw rdmaError('mr_exit', status);
   }

@@ -1,4 +1,4 @@
-import { illegalConstructor, options, u64 } from './arguments';
+import { illegalConstructor, optionsOf, u64 } from './arguments';
 import { dispose } from './disposal';
 import { Errno, made, rdmaError } from './errors';
 import { bytesOf, type Memory } from './memory-argument';
@@ -32,9 +32,9 @@ export class DmaSpace {
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  map(memory: Memory, given: DmaMapOptions = {}): DmaMapping {
+  map(memory: Memory, options: DmaMapOptions = {}): DmaMapping {
     const self = this.#native;
-    const { address: givenAddress } = options<DmaMapOptions>(given);
+    const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
     return new DmaMapping(construction, made('dma_map', self.mapDma(bytes, address)));

@@ -76,8 +76,8 @@ export class FastMemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dealloc(given: ReleaseOptions = {}): void {
-    release(this, given);
+  dealloc(options: ReleaseOptions = {}): void {
+    release(this, options);
   }
 
   /**
@@ -86,8 +86,8 @@ export class FastMemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deallocAsync(given: ReleaseAsyncOptions = {}): Promise<void> {
-    return releaseAsync(this, given);
+  deallocAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+    return releaseAsync(this, options);
   }
 
   static {

@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { Access } from './access';
+export { Access, type AccessBits } from './access';
 export type {
   Accepted,
   Coalesced,

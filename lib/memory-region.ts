@@ -1,4 +1,4 @@
-import { integer, invalidType, options, properties, u32, u64 } from './arguments';
+import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from './arguments';
 import { check } from './errors';
 import { isBigUint64Array, u64Pairs } from './memory-argument';
 import { type NativeMemoryRegion } from './native';
@@ -45,7 +45,7 @@ function pairsOf(list: unknown): BigUint64Array {
   const pairs = new BigUint64Array(2 * integer(length, 'list.length', 0, MOST_ELEMENTS));
   for (let i = 0; i < length; i++) {
     const name = `list[${i}]`;
-    const element = properties<ScatterElement>(list[i], name);
+    const element = propertiesOf<ScatterElement>(list[i], name);
     const { addr, length: bytes } = element;
     pairs[2 * i] = u64(addr, `${name}.addr`);
     pairs[2 * i + 1] = u64(bytes, `${name}.length`);
@@ -83,9 +83,9 @@ export class MemoryRegion extends Region {
    * @throws RdmaError `EBADF`: the region is gone
    * @throws TypeError, RangeError: see {@link ScatterElement}, {@link MapSgOptions}
    */
-  mapSg(list: readonly ScatterElement[] | BigUint64Array, given: MapSgOptions = {}): number {
+  mapSg(list: readonly ScatterElement[] | BigUint64Array, options: MapSgOptions = {}): number {
     const native = nativeOf(this);
-    const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = options<MapSgOptions>(given);
+    const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = optionsOf<MapSgOptions>(options);
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
@@ -101,8 +101,8 @@ export class MemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dereg(given: ReleaseOptions = {}): void {
-    release(this, given);
+  dereg(options: ReleaseOptions = {}): void {
+    release(this, options);
   }
 
   /**
@@ -111,8 +111,8 @@ export class MemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deregAsync(given: ReleaseAsyncOptions = {}): Promise<void> {
-    return releaseAsync(this, given);
+  deregAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+    return releaseAsync(this, options);
   }
 
   static {

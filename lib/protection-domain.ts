@@ -4,8 +4,8 @@ import {
   illegalConstructor,
   invalidType,
   oneOf,
-  options,
-  properties,
+  optionsOf,
+  propertiesOf,
   safeInteger,
   u8,
   u32,
@@ -125,10 +125,14 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  regUserMr(memory: Memory, given: RegUserMrOptions = {}): MemoryRegion {
+  regUserMr(memory: Memory, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
     const self = this.#native;
-    const { start: givenStart, iova: givenIova, access: givenAccess = 0 } = options<RegUserMrOptions>(given);
+    const {
+      start: givenStart,
+      iova: givenIova,
+      access: givenAccess = 0,
+    } = optionsOf<RegUserMrOptions>(options);
     let start = givenStart === undefined ? undefined : u64(givenStart, 'options.start');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
     const access = grantedAccess(operation, givenAccess, 'options.access');
@@ -150,8 +154,8 @@ export class ProtectionDomain {
    * @throws RdmaError `EPERM`: the domain is not trusted; `EINVAL`: unknown rights; `ENOMEM`, `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  getDmaMr(given: GetDmaMrOptions = {}): MemoryRegion {
-    const { access: givenAccess = 0 } = options<GetDmaMrOptions>(given);
+  getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
+    const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
     const access = knownAccess('get_dma_mr', givenAccess, 'options.access');
     return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access));
   }
@@ -164,8 +168,11 @@ export class ProtectionDomain {
    * @throws RdmaError `EINVAL`: another type (tested first), or `maxNumSg` above 2^31-1; `ENOMEM`: no free slot; `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  allocMr(given: AllocMrOptions): MemoryRegion {
-    const { maxNumSg: givenMax, type: givenType = 'mem_reg' } = properties<AllocMrOptions>(given, 'options');
+  allocMr(options: AllocMrOptions): MemoryRegion {
+    const { maxNumSg: givenMax, type: givenType = 'mem_reg' } = propertiesOf<AllocMrOptions>(
+      options,
+      'options',
+    );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes.indexOf(oneOf(givenType, 'options.type', mrTypes));
     return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
@@ -180,14 +187,14 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`: no free slot; `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  allocFmr(given: AllocFmrOptions): FastMemoryRegion {
+  allocFmr(options: AllocFmrOptions): FastMemoryRegion {
     const operation = 'alloc_fmr';
     const {
       access: givenAccess = 0,
       maxPages: givenMaxPages,
       maxMaps: givenMaxMaps = DEFAULT_MAX_MAPS,
       pageShift: givenPageShift = DEFAULT_PAGE_SHIFT,
-    } = properties<AllocFmrOptions>(given, 'options');
+    } = propertiesOf<AllocFmrOptions>(options, 'options');
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
@@ -218,10 +225,10 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  lkeyOk(element: LocalElement, access: Access, given: LkeyOkOptions = {}): LocalCheck {
+  lkeyOk(element: LocalElement, access: Access, options: LkeyOkOptions = {}): LocalCheck {
     const { addr, length, lkey } = named(element);
     const acc = u32(access, 'access');
-    const last = this.#last(given);
+    const last = this.#last(options);
     const result = this.#native.lkeyOk(addr, length, lkey, acc, last ? nativeSge(last) : null);
     if (typeof result !== 'number') {
       return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
@@ -248,9 +255,9 @@ export class ProtectionDomain {
    * @throws RdmaError `EBUSY`: it has queue pairs or regions (half-dead ones too), and `cascade` was not asked for
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dealloc(given: DeallocPdOptions = {}): void {
+  dealloc(options: DeallocPdOptions = {}): void {
     const self = this.#native;
-    const { cascade: givenCascade = false } = options<DeallocPdOptions>(given);
+    const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_pd', status);
   }
@@ -267,8 +274,8 @@ export class ProtectionDomain {
     return region;
   }
 
-  #last(given: unknown): Sge | undefined {
-    const { last } = options<LkeyOkOptions>(given);
+  #last(options: unknown): Sge | undefined {
+    const { last } = optionsOf<LkeyOkOptions>(options);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
     if (registryOfSge(last) !== this.#registry) throw new RdmaError('lkey_ok', 'EINVAL');
@@ -277,7 +284,7 @@ export class ProtectionDomain {
 }
 
 function named(element: unknown): { addr: bigint; length: number; lkey: number } {
-  const { addr, length, lkey } = properties<LocalElement>(element, 'element');
+  const { addr, length, lkey } = propertiesOf<LocalElement>(element, 'element');
   return {
     addr: u64(addr, 'element.addr'),
     length: u32(length, 'element.length'),

@@ -1,5 +1,5 @@
 import { type Access, grantedAccess } from './access';
-import { illegalConstructor, invalidType, properties, u32, u64 } from './arguments';
+import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from './arguments';
 import { place, placed, type PlaceCheck, refused, type RemoteCheck } from './check-result';
 import { dispose } from './disposal';
 import { check, Errno, rdmaError } from './errors';
@@ -88,14 +88,14 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair or the region is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  fastRegMr(region: MemoryRegion, given: FastRegOptions): void {
+  fastRegMr(region: MemoryRegion, options: FastRegOptions): void {
     const self = this.#native;
     if (!isMemoryRegion(region)) throw invalidType('region', 'an instance of MemoryRegion', region);
     const {
       key: givenKey,
       access: givenAccess,
       iova: givenIova,
-    } = properties<FastRegOptions>(given, 'options');
+    } = propertiesOf<FastRegOptions>(options, 'options');
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
     const access = grantedAccess('fast_reg_mr', givenAccess, 'options.access');
@@ -133,7 +133,7 @@ export class QueuePair {
 }
 
 function requested(request: unknown): { vaddr: bigint; length: number; rkey: number } {
-  const { vaddr, length, rkey } = properties<RemoteRequest>(request, 'request');
+  const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
   return {
     vaddr: u64(vaddr, 'request.vaddr'),
     length: u32(length, 'request.length'),

@@ -1,5 +1,5 @@
 import { type Access } from './access';
-import { boolean, illegalConstructor, options, u32 } from './arguments';
+import { boolean, illegalConstructor, optionsOf, u32 } from './arguments';
 import { asyncDispose, dispose } from './disposal';
 import { check, Errno, rdmaError } from './errors';
 import { type Lkey, type Rkey } from './keys';
@@ -47,9 +47,9 @@ export let nativeOf: (region: Region) => NativeMemoryRegion;
 /** Tells the device of a region. */
 export let registryOf: (region: Region) => RegionRegistry;
 /** What `dereg` and `dealloc` are. */
-export let release: (region: Region, given: unknown) => void;
+export let release: (region: Region, options: unknown) => void;
 /** What `deregAsync` and `deallocAsync` are. */
-export let releaseAsync: (region: Region, given: unknown) => Promise<void>;
+export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 
 /**
  * What every region has, whoever maps it. Made by a {@link ProtectionDomain}.
@@ -171,13 +171,13 @@ export abstract class Region {
   static {
     nativeOf = (region) => region.#native;
     registryOf = (region) => region.#registry;
-    release = (region, given) => {
-      const { force: givenForce = false } = options<ReleaseOptions>(given);
+    release = (region, options) => {
+      const { force: givenForce = false } = optionsOf<ReleaseOptions>(options);
       const force = boolean(givenForce, 'options.force');
       region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
     };
-    releaseAsync = (region, given) => {
-      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = options<ReleaseAsyncOptions>(given);
+    releaseAsync = (region, options) => {
+      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<ReleaseAsyncOptions>(options);
       return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
     };
   }

@@ -1,4 +1,4 @@
-import { boolean, elements, invalidType, options, size, u32 } from './arguments';
+import { boolean, elements, invalidType, optionsOf, size, u32 } from './arguments';
 import { data } from './data-path';
 import { dispose } from './disposal';
 import { check, made, RdmaError } from './errors';
@@ -87,10 +87,10 @@ export class SgeState {
    * @throws RdmaError `EINVAL`: the element ends before; nothing has changed
    * @throws TypeError, RangeError
    */
-  update(length: number, given: ConsumeOptions = {}): void {
+  update(length: number, options: ConsumeOptions = {}): void {
     const self = this.#native;
     const bytes = u32(length, 'length');
-    const release = releaseOf(given);
+    const release = releaseOf(options);
     check('update_sge', self.update(bytes, release));
   }
 
@@ -101,10 +101,10 @@ export class SgeState {
    * @throws RdmaError `EINVAL`: fewer are left; nothing has changed
    * @throws TypeError, RangeError
    */
-  skip(length: number, given: ConsumeOptions = {}): void {
+  skip(length: number, options: ConsumeOptions = {}): void {
     const self = this.#native;
     const bytes = size(length, 'length');
-    const release = releaseOf(given);
+    const release = releaseOf(options);
     check('skip_sge', self.skip(bytes, release));
   }
 
@@ -131,13 +131,15 @@ export class SgeState {
    * Copies all of `source` into the elements and goes on. Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, or the source is detached; nothing has been copied
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   *   reference to put), or the source is detached; nothing has been copied
    * @throws RdmaError `EACCES` with a reason: an element was not proven for writing, or cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  copyIn(source: Memory, given: CopyInOptions = {}): number {
+  copyIn(source: Memory, options: CopyInOptions = {}): number {
     const self = this.#native;
-    const { release: givenRelease = false, ordered: givenOrdered = false } = options<CopyInOptions>(given);
+    const { release: givenRelease = false, ordered: givenOrdered = false } =
+      optionsOf<CopyInOptions>(options);
     const release = boolean(givenRelease, 'options.release');
     const ordered = boolean(givenOrdered, 'options.ordered');
     return data('copy_sge', self.copyIn(transientBytesOf('copy_sge', source, 'source'), release, ordered));
@@ -147,13 +149,14 @@ export class SgeState {
    * Fills all of `target` from the elements and goes on.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, or the target is detached; nothing has been copied
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   *   reference to put), or the target is detached; nothing has been copied
    * @throws RdmaError `EACCES` with a reason: a remote element was not proven for reading, or one cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  copyOut(target: Memory, given: ConsumeOptions = {}): number {
+  copyOut(target: Memory, options: ConsumeOptions = {}): number {
     const self = this.#native;
-    const release = releaseOf(given);
+    const release = releaseOf(options);
     return data('copy_sge_out', self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), release));
   }
 
@@ -167,9 +170,9 @@ export class SgeState {
    * @throws RdmaError `EACCES` with a reason: an element cannot be used now; nothing has changed
    * @throws TypeError, RangeError
    */
-  walk(steps: readonly number[] | Uint32Array, given: ConsumeOptions = {}): Fragment[][] {
+  walk(steps: readonly number[] | Uint32Array, options: ConsumeOptions = {}): Fragment[][] {
     const self = this.#native;
-    const release = releaseOf(given);
+    const release = releaseOf(options);
     const list =
       u32Copy('walk', steps) ??
       Uint32Array.from(elements(steps, 'steps').map((step, i) => u32(step, `steps[${i}]`)));
@@ -190,7 +193,7 @@ export class SgeState {
   }
 }
 
-function releaseOf(given: unknown): boolean {
-  const { release = false } = options<ConsumeOptions>(given);
+function releaseOf(options: unknown): boolean {
+  const { release = false } = optionsOf<ConsumeOptions>(options);
   return boolean(release, 'options.release');
 }

@@ -1,5 +1,5 @@
 import { type Access } from './access';
-import { boolean, illegalConstructor, integer, options, outOfRange, size, u64 } from './arguments';
+import { boolean, illegalConstructor, integer, optionsOf, outOfRange, size, u64 } from './arguments';
 import { data } from './data-path';
 import { dispose } from './disposal';
 import { check, Errno, rdmaError } from './errors';
@@ -122,8 +122,8 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
-  copyTo(target: Memory, given: CopyToOptions = {}): number {
-    const { offset: givenOffset = 0 } = options<CopyToOptions>(given);
+  copyTo(target: Memory, options: CopyToOptions = {}): number {
+    const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
     const bytes = transientBytesOf('copy_sge_out', target, 'target');
     const total = this.#total('copy_sge_out');
@@ -143,8 +143,8 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
    */
-  copyFrom(source: Memory, given: CopyFromOptions = {}): number {
-    const { offset: givenOffset = 0, ordered: givenOrdered = false } = options<CopyFromOptions>(given);
+  copyFrom(source: Memory, options: CopyFromOptions = {}): number {
+    const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
     const ordered = boolean(givenOrdered, 'options.ordered');
     const bytes = transientBytesOf('copy_sge', source, 'source');

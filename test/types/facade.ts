@@ -1,0 +1,217 @@
+// What the compiler must say of the public types. Checked by `npm run typecheck`; never run.
+/* eslint-disable @typescript-eslint/no-unnecessary-type-parameters, @typescript-eslint/no-meaningless-void-operator,
+   @typescript-eslint/no-unused-vars, @typescript-eslint/no-unsafe-class-instance-assignment,
+   @typescript-eslint/no-misused-spread -- wrong things on purpose, and nothing is used */
+import {
+  Access,
+  type CheckReason,
+  type DataPathReason,
+  Device,
+  FastMemoryRegion,
+  keyVariant,
+  type Lkey,
+  lkey,
+  type LocalCheck,
+  type MemoryRegion,
+  type ProtectionDomain,
+  type QueuePair,
+  RdmaError,
+  type RefusalReason,
+  type RemoteCheck,
+  type Rkey,
+  rkey,
+  type Sge,
+  SgeState,
+} from 'rdmavt';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+/** Compiles only if the types are the same. */
+const same = <A, B>(_same: Same<A, B>): void => {};
+
+declare const device: Device;
+declare const pd: ProtectionDomain;
+declare const qp: QueuePair;
+declare const mr: MemoryRegion;
+declare const fmr: FastMemoryRegion;
+declare const sge: Sge;
+declare const local: LocalCheck;
+declare const remote: RemoteCheck;
+
+/** The example of the documentation. */
+export function example(buffer: Buffer, target: Buffer): void {
+  const read = qp.rkeyOk({ vaddr: mr.iova + 4096n, length: 512, rkey: mr.rkey }, Access.RemoteRead);
+  pd.regUserMr(buffer, { access: Access.LocalWrite | Access.RemoteRead });
+  if (read.ok) {
+    read.sge.copyTo(target);
+    read.sge.put();
+  } else {
+    console.log(read.reason);
+  }
+}
+
+/** One key is not taken for the other, nor is any number for a key. */
+export function keys(): void {
+  same<typeof mr.lkey, Lkey>(true);
+  same<typeof mr.rkey, Rkey>(true);
+  pd.lkeyOk({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
+  // @ts-expect-error: a remote key in a local check
+  pd.lkeyOk({ addr: 0n, length: 0, lkey: mr.rkey }, 0);
+  // @ts-expect-error: a local key in a remote check
+  qp.rkeyOk({ vaddr: 0n, length: 0, rkey: mr.lkey }, 0);
+  // @ts-expect-error: any number
+  qp.rkeyOk({ vaddr: 0n, length: 0, rkey: 0x100 }, 0);
+  // @ts-expect-error: any number
+  qp.invalidateRkey(0x100);
+  // @ts-expect-error: a local key
+  qp.invalidateRkey(mr.lkey);
+  qp.invalidateRkey(rkey(0x100));
+  same<ReturnType<typeof keyVariant<Lkey>>, Lkey>(true);
+  const variant: Rkey = keyVariant(mr.rkey, 1);
+  qp.fastRegMr(mr, { key: variant, access: 0 });
+  // @ts-expect-error: the kind of key stays
+  const wrong: Rkey = keyVariant(mr.lkey, 1);
+  // @ts-expect-error: not a key
+  keyVariant(0x100, 1);
+  // A key is a number where numbers are wanted.
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(mr.rkey);
+  const received: Lkey = lkey(bytes.readUInt32BE());
+  void [wrong, received];
+}
+
+/** Results are told apart by `ok` and `coalesced`. */
+export function results(): void {
+  // @ts-expect-error: perhaps refused
+  void remote.sge;
+  // @ts-expect-error: perhaps accepted
+  void remote.reason;
+  if (remote.ok) {
+    same<typeof remote.coalesced, false>(true);
+    same<typeof remote.sge, Sge>(true);
+  } else {
+    same<typeof remote.reason, CheckReason>(true);
+    same<typeof remote.code, 'EINVAL'>(true);
+    switch (remote.reason) {
+      case 'OutOfBounds':
+        break;
+      // @ts-expect-error: a reason of the data path
+      case 'MemoryDetached':
+        break;
+    }
+  }
+  if (local.ok) same<typeof local.coalesced, boolean>(true);
+  // @ts-expect-error: results cannot be changed
+  local.ok = true;
+  const place = pd.lkeyCheck({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
+  if (place.ok) same<typeof place.at, bigint>(true);
+  // @ts-expect-error: there is no element to put
+  if (place.ok) place.sge.put();
+}
+
+/** Reasons are closed sets of strings. */
+export function reasons(error: RdmaError): void {
+  same<RefusalReason, CheckReason | DataPathReason>(true);
+  same<Extract<CheckReason, DataPathReason>, 'AccessDenied'>(true);
+  same<typeof error.reason, DataPathReason | undefined>(true);
+  same<typeof error.code, 'EPERM' | 'EBADF' | 'ENOMEM' | 'EACCES' | 'EBUSY' | 'EINVAL'>(true);
+  // @ts-expect-error: no such reason
+  const none: RefusalReason = 'Forbidden';
+  void none;
+}
+
+/** Regions and other objects are not taken for one another, and are not made by hand. */
+export function objects(): void {
+  // @ts-expect-error: a fast memory region is none for work requests
+  qp.fastRegMr(fmr, { key: fmr.rkey, access: 0 });
+  // @ts-expect-error: nor the other way round
+  FastMemoryRegion.unmap([mr]);
+  FastMemoryRegion.unmap([fmr, fmr]);
+  // @ts-expect-error: an object of the same shape is not a region
+  const forged: MemoryRegion = { ...mr };
+  // @ts-expect-error: not an element
+  void new SgeState([mr]);
+  // @ts-expect-error: properties are for reading
+  mr.access = 31;
+  void forged;
+}
+
+/** Addresses are bigints (or numbers), lengths numbers. */
+export function numbers(): void {
+  same<typeof mr.start, bigint>(true);
+  same<typeof mr.length, number>(true);
+  pd.regUserMr(new ArrayBuffer(8), { start: 4096, iova: 1n << 63n });
+  pd.lkeyOk({ addr: 4096, length: 8, lkey: mr.lkey }, Access.LocalWrite, { last: sge });
+  // @ts-expect-error: lengths of elements have 32 bits
+  pd.lkeyOk({ addr: 4096, length: 8n, lkey: mr.lkey }, 0);
+  // @ts-expect-error: not an address
+  pd.regUserMr(new ArrayBuffer(8), { start: '0x1000' });
+  let access = Access.LocalWrite;
+  access |= Access.RemoteWrite;
+  // @ts-expect-error: the bits are constants
+  Access.LocalWrite = 2;
+  mr.mapSg([{ addr: 0n, length: 4096 }], { offset: 1n });
+  mr.mapSg(new BigUint64Array(2));
+  fmr.mapPhys([1n, 2n] as const, 0n);
+  // @ts-expect-error: words, not bytes
+  fmr.mapPhys(new Uint8Array(8), 0n);
+  void access;
+}
+
+/** Memory is any view or buffer. */
+export function memories(): void {
+  for (const memory of [
+    Buffer.alloc(1),
+    new Float32Array(1),
+    new DataView(new ArrayBuffer(1)),
+    new ArrayBuffer(1),
+    new SharedArrayBuffer(1),
+  ]) {
+    pd.regUserMr(memory);
+    device.dma.map(memory);
+    sge.copyTo(memory);
+  }
+  // @ts-expect-error: not memory
+  pd.regUserMr([1, 2, 3]);
+  // @ts-expect-error: not memory
+  pd.regUserMr('bytes');
+}
+
+/** Options that are needed, and options that are known. */
+export function options(): void {
+  void new Device();
+  // @ts-expect-error: no such policy
+  void new Device({ keyPolicy: 'secret' });
+  // @ts-expect-error: no such option
+  void new Device({ bits: 4 });
+  // @ts-expect-error: how many pages?
+  pd.allocMr();
+  // @ts-expect-error: how many pages?
+  pd.allocFmr({});
+  // @ts-expect-error: no such type
+  pd.allocMr({ maxNumSg: 1, type: 'mem' });
+  // @ts-expect-error: rights must be named
+  qp.fastRegMr(mr, { key: mr.rkey });
+}
+
+/** Everything that ends is disposable. */
+export async function disposal(): Promise<void> {
+  using own = new Device();
+  using domain = own.allocPd();
+  using pair = domain.createQp();
+  using region = domain.regUserMr(Buffer.alloc(1));
+  using fast = domain.allocFmr({ maxPages: 1 });
+  using mapping = own.dma.map(Buffer.alloc(1));
+  using held = sge;
+  using state = new SgeState([held]);
+  await using later = domain.regUserMr(Buffer.alloc(1));
+  const disposables: Disposable[] = [own, domain, pair, region, fast, mapping, held, state, later];
+  const slow: AsyncDisposable[] = [region, fast];
+  const gone: Promise<void> = mr.deregAsync({ timeoutMs: 1 });
+  await gone;
+  void [disposables, slow];
+}
+
+/** What is thrown can be told apart. */
+export function errors(error: unknown): string {
+  return error instanceof RdmaError && error.code === 'EACCES' ? (error.reason ?? error.operation) : '';
+}
