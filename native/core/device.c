@@ -92,7 +92,8 @@ int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *
     int error = 0;
     rvt_mutex_lock(&device->lock);
     uint64_t next = device->next_user_start;
-    /* Two comparisons: the last range given may have left less than three pages, and the difference would wrap. */
+    /* Two comparisons: the last range given may have left less than three pages, and the difference would
+     * wrap. */
     if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next) {
         error = -RVT_EINVAL;
     } else {

@@ -310,5 +310,8 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
         if (*map && (*map)->generation == generation)
             return RVT_REASON_NONE;
     }
-    return RVT_REMAPPED;
+    /* The mapping is gone. If it went by force between the first look and these, the flag was set before it.
+     */
+    return atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
+                                                                                 : RVT_REMAPPED;
 }

@@ -149,8 +149,7 @@ static enum rvt_reason any_unusable(const struct rvt_sge_state *ss, uint64_t len
     return RVT_REASON_NONE;
 }
 
-/* Does an element that is left stand in the list twice? */
-static bool any_twice(const struct rvt_sge_state *ss) {
+bool rvt_ss_any_twice(const struct rvt_sge_state *ss) {
     for (uint32_t i = 1; i < ss->num_sge; i++) {
         if (ss->list[i - 1] == ss->owner)
             return true;
@@ -168,7 +167,7 @@ int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bo
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++)
         total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
-    if (total > rvt_ss_total_len(ss) || (release && any_twice(ss)))
+    if (total > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
     *reason = any_unusable(ss, total);
     if (*reason)

@@ -94,6 +94,10 @@ void rvt_put_ss(struct rvt_sge_state *ss);
 /* True if the region of any element that is left answers (or, half-dead, last answered) to this key. */
 bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey);
 
+/* True if an element that is left stands in the list twice: it has one reference, so it cannot be put twice.
+ */
+bool rvt_ss_any_twice(const struct rvt_sge_state *ss);
+
 /* Why the element cannot be used now, or RVT_REASON_NONE and the mapping to use (*map is NULL for key 0).
  * Inside a reader's section; *map is good until its end. */
 enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map);

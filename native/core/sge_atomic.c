@@ -36,7 +36,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
     if (!sge->mr)
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
-    rvt_read_enter(call->reader);
+    rvt_data_call_enter(call);
     int error = word_of(call, sge, &word, reason);
     if (!error)
         *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
@@ -50,7 +50,7 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
     if (!sge->mr)
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
-    rvt_read_enter(call->reader);
+    rvt_data_call_enter(call);
     int error = word_of(call, sge, &word, reason);
     if (!error) {
         *old = compare; /* left alone by success, overwritten with what was found by failure */

@@ -19,6 +19,12 @@ static void forget_memories(struct rvt_data_call *call) {
     memset(call->known, 0, sizeof(call->known));
 }
 
+void rvt_data_call_enter(struct rvt_data_call *call) {
+    rvt_read_enter(call->reader);
+    if (call->reader->depth == 1)
+        forget_memories(call);
+}
+
 static enum rvt_reason resolve(struct rvt_data_call *call, struct rvt_memory *memory, unsigned char **data) {
     for (unsigned i = 0; i < RVT_CALL_MEMORIES; i++) {
         if (call->known[i].memory == memory) {
@@ -159,9 +165,9 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
 static int copy(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data, uint64_t length,
                 bool release, bool write, bool ordered, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
-    if (length > rvt_ss_total_len(ss))
+    if (length > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
-    rvt_read_enter(call->reader);
+    rvt_data_call_enter(call);
     copied->reason = judge_all(call, ss, length, write);
     uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0;
     if (!copied->reason)

@@ -27,6 +27,10 @@ struct rvt_data_call {
  * reclaimers pass. */
 void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, void *environment);
 
+/* Enter a section of the call. What is remembered is good for one section only: outside of all sections
+ * another thread may end a region, its memory is freed, and the next one may be made at the same address. */
+void rvt_data_call_enter(struct rvt_data_call *call);
+
 struct rvt_copied {
     uint64_t bytes; /* moved, and consumed from the state */
     enum rvt_reason reason;
@@ -36,7 +40,7 @@ struct rvt_copied {
  * consumed elements are put if `release`). With `copy_last` all but the last min(8, length) bytes are moved
  * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
  *   0
- *   -EINVAL  the elements hold fewer bytes; nothing moved
+ *   -EINVAL  the elements hold fewer bytes, or, with `release`, one is in the list twice; nothing moved
  *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
  * unless another thread revoked an element in the middle (copied->bytes tells) */
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,

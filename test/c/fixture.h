@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An open device with the domains, queue pairs and the reader that most tests need, short names for what they
+ * do all the time, and the loop that lets every allocation of a verb fail once. */
+#ifndef RVT_TEST_FIXTURE_H
+#define RVT_TEST_FIXTURE_H
+
+#include <stdlib.h>
+
+#include "access_check.h"
+#include "alloc.h"
+#include "check.h"
+#include "mr.h"
+#include "rvt_errno.h"
+#include "sge_atomic.h"
+#include "sge_copy.h"
+
+enum { PAGE = RVT_PAGE_SIZE };
+
+enum {
+    LOCAL_WRITE = RVT_ACCESS_LOCAL_WRITE,
+    REMOTE_WRITE = RVT_ACCESS_REMOTE_WRITE,
+    REMOTE_READ = RVT_ACCESS_REMOTE_READ,
+    REMOTE_ATOMIC = RVT_ACCESS_REMOTE_ATOMIC,
+    ALL_ACCESS = LOCAL_WRITE | REMOTE_WRITE | REMOTE_READ | REMOTE_ATOMIC,
+};
+
+struct fixture {
+    struct rvt_dev_info *device;
+    struct rvt_reader *reader;
+    struct rvt_pd_handle pd, other_pd, user_pd; /* trusted, trusted, a user's */
+    struct rvt_qp_handle qp, other_qp, user_qp; /* one in each */
+    enum rvt_reason reason;                     /* what the last check told */
+    long live;                                  /* allocations before the device was opened */
+    /* For the verbs under test: */
+    struct rvt_mr_handle mr, mr2;
+    struct rvt_dma_handle dma;
+    struct rvt_memory *memory;
+    struct rvt_pd_handle new_pd;
+    struct rvt_qp_handle new_qp;
+};
+
+static inline bool fixture_open_with(struct fixture *f, struct rvt_device_options options) {
+    memset(f, 0, sizeof(*f));
+    f->live = rvt_test_alloc_live();
+    f->reader = rvt_reader_register();
+    if (!check_true(f->reader != NULL, "a reader", __FILE__, __LINE__))
+        return false;
+    int error = rvt_driver_mr_init(&options, &f->device);
+    error = error ? error : rvt_alloc_pd(f->device, false, &f->pd);
+    error = error ? error : rvt_alloc_pd(f->device, false, &f->other_pd);
+    error = error ? error : rvt_alloc_pd(f->device, true, &f->user_pd);
+    error = error ? error : rvt_create_qp(f->pd, &f->qp);
+    error = error ? error : rvt_create_qp(f->other_pd, &f->other_qp);
+    error = error ? error : rvt_create_qp(f->user_pd, &f->user_qp);
+    return check_equal((uint64_t)error, 0, "opening the fixture", "0", __FILE__, __LINE__);
+}
+
+static inline bool fixture_open(struct fixture *f, uint32_t bits) {
+    return fixture_open_with(f,
+                             (struct rvt_device_options){.lkey_table_bits = bits, .remote_key_zero = true});
+}
+
+/* Closes the device with everything in it, while other devices are open. */
+static inline void fixture_close_one(struct fixture *f) {
+    CHECK_EQ(rvt_mr_exit(f->device, true, NULL), 0);
+    rvt_dev_put(f->device);
+    rvt_reader_unregister(f->reader);
+}
+
+/* The same for the only or last device: whatever the test did, nothing may be left. */
+static inline void fixture_close(struct fixture *f) {
+    fixture_close_one(f);
+    CHECK(!rvt_reclaim_pending());
+    CHECK_EQ(rvt_test_alloc_live(), f->live);
+}
+
+static inline struct rvt_mr_handle fixture_reg_in(struct rvt_pd_handle pd, void *data, uint64_t length,
+                                                  uint64_t start, uint64_t virt_addr, uint32_t access) {
+    struct rvt_mr_handle mr = {0};
+    struct rvt_memory *memory = rvt_fixed_memory(data, length);
+    CHECK(memory != NULL);
+    CHECK_EQ(rvt_reg_user_mr(pd, memory, start, virt_addr, access, &mr), 0);
+    rvt_memory_put(memory);
+    return mr;
+}
+
+static inline struct rvt_mr_handle fixture_reg(struct fixture *f, void *data, uint64_t length, uint64_t start,
+                                               uint64_t virt_addr, uint32_t access) {
+    return fixture_reg_in(f->pd, data, length, start, virt_addr, access);
+}
+
+static inline struct rvt_dma_handle fixture_dma(struct fixture *f, void *data, uint64_t length,
+                                                uint64_t address) {
+    struct rvt_dma_handle dma = {0};
+    struct rvt_memory *memory = rvt_fixed_memory(data, length);
+    CHECK(memory != NULL);
+    CHECK_EQ(rvt_dma_map(f->device, memory, true, &address, &dma), 0);
+    rvt_memory_put(memory);
+    return dma;
+}
+
+static inline struct rvt_mr_handle fixture_mem_reg(struct fixture *f, uint32_t segments) {
+    struct rvt_mr_handle mr = {0};
+    CHECK_EQ(rvt_alloc_mr(f->pd, RVT_MR_TYPE_MEM_REG, segments, &mr), 0);
+    return mr;
+}
+
+static inline struct rvt_mr_handle fixture_fmr(struct fixture *f, uint32_t access, int64_t max_pages,
+                                               uint32_t shift) {
+    struct rvt_mr_handle mr = {0};
+    CHECK_EQ(rvt_alloc_fmr(f->pd, access, &(struct rvt_fmr_attr){max_pages, 32, shift}, &mr), 0);
+    return mr;
+}
+
+static inline struct rvt_mr_attributes fixture_query(struct rvt_mr_handle mr) {
+    struct rvt_mr_attributes attributes = {0};
+    CHECK_EQ(rvt_query_mr(mr, &attributes), 0);
+    return attributes;
+}
+
+static inline uint32_t fixture_key(struct rvt_mr_handle mr) {
+    return fixture_query(mr).keys.lkey;
+}
+
+static inline uint32_t fixture_refs(struct rvt_mr_handle mr) {
+    return fixture_query(mr).refs;
+}
+
+static inline bool fixture_dead(struct rvt_mr_handle mr) {
+    struct rvt_mr_attributes attributes;
+    return rvt_query_mr(mr, &attributes) == -RVT_EBADF;
+}
+
+/* --- checks, each in a section of its own --- */
+
+static inline int local_in(struct fixture *f, struct rvt_pd_handle pd, struct rvt_sge *sge,
+                           struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key, uint32_t acc) {
+    struct rvt_ib_sge wanted = {addr, length, key};
+    rvt_read_enter(f->reader);
+    int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, &f->reason);
+    rvt_read_leave(f->reader);
+    return answer;
+}
+
+static inline int local(struct fixture *f, struct rvt_sge *sge, uint64_t addr, uint32_t length, uint32_t key,
+                        uint32_t acc) {
+    return local_in(f, f->pd, sge, NULL, addr, length, key, acc);
+}
+
+static inline int remote_in(struct fixture *f, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
+                            uint32_t length, uint32_t key, uint32_t acc) {
+    rvt_read_enter(f->reader);
+    int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, &f->reason);
+    rvt_read_leave(f->reader);
+    return answer;
+}
+
+static inline int remote(struct fixture *f, struct rvt_sge *sge, uint64_t addr, uint32_t length, uint32_t key,
+                         uint32_t acc) {
+    return remote_in(f, f->qp, sge, addr, length, key, acc);
+}
+
+/* The same without a reference; 1, or 0 and f->reason. */
+static inline int local_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
+                              uint32_t key, uint32_t acc) {
+    struct rvt_ib_sge wanted = {addr, length, key};
+    rvt_read_enter(f->reader);
+    int answer = rvt_lkey_check(f->pd, &wanted, acc, place, &f->reason);
+    rvt_read_leave(f->reader);
+    return answer;
+}
+
+static inline int remote_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
+                               uint32_t key, uint32_t acc) {
+    rvt_read_enter(f->reader);
+    int answer = rvt_rkey_check(f->qp, length, addr, key, acc, place, &f->reason);
+    rvt_read_leave(f->reader);
+    return answer;
+}
+
+/* Why an accepted element cannot be used now. */
+static inline enum rvt_reason usable(struct fixture *f, const struct rvt_sge *sge) {
+    struct rvt_map *map;
+    rvt_read_enter(f->reader);
+    enum rvt_reason reason = rvt_sge_usable(sge, &map);
+    rvt_read_leave(f->reader);
+    return reason;
+}
+
+/* One element written or read whole; the element stays as it is. */
+static inline int put_bytes(struct fixture *f, struct rvt_sge *sge, const void *data, uint64_t length,
+                            struct rvt_copied *copied) {
+    struct rvt_data_call call;
+    struct rvt_sge_state ss;
+    rvt_data_call_begin(&call, f->reader, NULL);
+    int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
+    return error ? error : rvt_copy_sge(&call, &ss, data, length, false, false, copied);
+}
+
+static inline int get_bytes(struct fixture *f, struct rvt_sge *sge, void *data, uint64_t length,
+                            struct rvt_copied *copied) {
+    struct rvt_data_call call;
+    struct rvt_sge_state ss;
+    rvt_data_call_begin(&call, f->reader, NULL);
+    int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
+    return error ? error : rvt_copy_sge_out(&call, &ss, data, length, false, copied);
+}
+
+/* The fragments of a walk. */
+struct fragments {
+    uint32_t count;
+    struct {
+        uint64_t at;
+        uint32_t length, step;
+        const struct rvt_mregion *mr;
+        bool user;
+    } part[80];
+};
+
+static inline bool note_fragment(void *context, uint32_t step, const struct rvt_fragment *fragment) {
+    struct fragments *fragments = context;
+    if (fragments->count == sizeof(fragments->part) / sizeof(fragments->part[0]))
+        return false;
+    fragments->part[fragments->count].at = fragment->at;
+    fragments->part[fragments->count].length = fragment->length;
+    fragments->part[fragments->count].step = step;
+    fragments->part[fragments->count].mr = fragment->mr;
+    fragments->part[fragments->count].user = fragment->user;
+    fragments->count++;
+    return true;
+}
+
+static inline int walk(struct fixture *f, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
+                       bool release, struct fragments *fragments) {
+    fragments->count = 0;
+    rvt_read_enter(f->reader);
+    int error = rvt_walk(ss, steps, count, release, &f->reason, note_fragment, fragments);
+    rvt_read_leave(f->reader);
+    return error;
+}
+
+/* One element, from its beginning to its end in one step. */
+static inline int walk_whole(struct fixture *f, struct rvt_sge *sge, struct fragments *fragments) {
+    struct rvt_sge_state ss;
+    int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
+    return error ? error : walk(f, &ss, &(uint32_t){sge->sge_length}, 1, false, fragments);
+}
+
+/* --- what the table shows --- */
+
+static inline void fixture_no_row(void *context, const struct rvt_table_row *row) {
+    (void)row;
+    ++*(uint32_t *)context;
+}
+
+static inline struct rvt_table_head fixture_head(struct rvt_dev_info *device) {
+    struct rvt_table_head head;
+    uint32_t rows = 0;
+    rvt_table_report(device, &head, fixture_no_row, &rows);
+    CHECK_EQ(rows, head.used);
+    return head;
+}
+
+/* --- every allocation, one by one --- */
+
+/* `verb` is run on a fresh device (made ready by `prepare`) with its first allocation failing, on another
+ * with the second failing, and so on until it needs no more. Each failure must answer -ENOMEM, leave the key
+ * table and the region f->mr (if prepare made one) as they were, and leak nothing; the same call then
+ * succeeds. */
+static inline void each_allocation_fails(void (*prepare)(struct fixture *), int (*verb)(struct fixture *),
+                                         int at_least) {
+    int failures = 0;
+    for (long n = 0; n < 1000; n++) {
+        struct fixture f;
+        if (!fixture_open(&f, 4))
+            return;
+        if (prepare)
+            prepare(&f);
+        struct rvt_table_head before = fixture_head(f.device);
+        struct rvt_mr_attributes was = {0}, is = {0};
+        struct rvt_mr_handle watched = f.mr;
+        if (watched.mr)
+            was = fixture_query(watched);
+        rvt_test_alloc_fail_after(n);
+        int answer = verb(&f);
+        bool failed = rvt_test_alloc_failed();
+        rvt_test_alloc_fail_after(-1);
+        if (failed) {
+            failures++;
+            CHECK_EQ(answer, -RVT_ENOMEM);
+            struct rvt_table_head after = fixture_head(f.device);
+            CHECK_BYTES_EQ(&after, &before, sizeof(after));
+            if (watched.mr) {
+                is = fixture_query(watched);
+                CHECK_EQ(is.id, was.id);
+                CHECK_EQ(is.keys.lkey, was.keys.lkey);
+                CHECK_EQ(is.refs, was.refs);
+                CHECK_EQ(is.start, was.start);
+                CHECK_EQ(is.iova, was.iova);
+                CHECK_EQ(is.length, was.length);
+                CHECK_EQ(is.segments, was.segments);
+                CHECK_EQ(is.valid, was.valid);
+            }
+            CHECK(verb(&f) >= 0);
+        } else {
+            CHECK(answer >= 0);
+        }
+        if (f.memory)
+            rvt_memory_put(f.memory);
+        fixture_close(&f);
+        if (!failed)
+            break;
+    }
+    CHECK(failures >= at_least);
+}
+
+/* --- numbers that look random and are the same on every run --- */
+
+static inline uint64_t dice(uint64_t *state) {
+    /* splitmix64 */
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* 0 .. below - 1 */
+static inline uint64_t roll(uint64_t *state, uint64_t below) {
+    return dice(state) % below;
+}
+
+#endif

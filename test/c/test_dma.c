@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dma.h"
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[16 * PAGE];
+
+/* Names only: never looked at, so it may be as long as it likes. */
+static int map_at(struct fixture *f, uint64_t address, uint64_t length, struct rvt_dma_handle *dma) {
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
+    uint64_t at = address;
+    int error = rvt_dma_map(f->device, memory, true, &at, dma);
+    CHECK_EQ(at, address);
+    CHECK_EQ(atomic_load(&memory->references), error ? 1 : 2);
+    rvt_memory_put(memory);
+    return error;
+}
+
+static struct rvt_dma_map *find(struct fixture *f, uint64_t address, uint64_t length) {
+    rvt_read_enter(f->reader);
+    struct rvt_dma_map *map = rvt_dma_find(&f->device->dma, address, length, NULL);
+    rvt_read_leave(f->reader);
+    return map;
+}
+
+static void ranges_are_judged(void) {
+    const uint64_t top = UINT64_C(0) - PAGE; /* the last page below 2^64 */
+    struct fixture f;
+    struct rvt_dma_handle dma;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(map_at(&f, 0, 0, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, 1, PAGE, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, 0x800, PAGE, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, PAGE + 8, PAGE, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, top, PAGE + 1, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, PAGE, UINT64_MAX, &dma), -RVT_EINVAL);
+    CHECK_EQ(map_at(&f, top - PAGE, 3 * PAGE, &dma), -RVT_EINVAL);
+    CHECK(find(&f, 0, 1) == NULL);
+
+    CHECK_EQ(map_at(&f, 0, PAGE, &dma), 0);   /* address 0 is an address */
+    CHECK_EQ(map_at(&f, top, PAGE, &dma), 0); /* and so is an end of 2^64 */
+    CHECK_PTR_EQ(find(&f, top, PAGE), dma.map);
+    CHECK_PTR_EQ(find(&f, UINT64_MAX, 1), dma.map);
+    CHECK_PTR_EQ(find(&f, UINT64_MAX, 0), dma.map);
+    CHECK(find(&f, UINT64_MAX, 2) == NULL); /* would wrap onto the page at 0 */
+    CHECK(find(&f, top, PAGE + 1) == NULL);
+    CHECK(find(&f, UINT64_MAX, UINT64_MAX) == NULL);
+    fixture_close(&f);
+}
+
+static void overlaps_are_refused(void) {
+    static const struct {
+        uint64_t address, length;
+        int answer;
+    } rows[] = {
+        /* against [0x10000, 0x14000) and [0x20000, 0x20800) */
+        {0x10000, 0x4000, -RVT_EINVAL}, /* the same */
+        {0x10000, 1, -RVT_EINVAL},
+        {0x13000, 1, -RVT_EINVAL},
+        {0xf000, 0x1001, -RVT_EINVAL},
+        {0x8000, 0x100000, -RVT_EINVAL}, /* around both */
+        {0x11000, 0x1000, -RVT_EINVAL},  /* inside */
+        {0x13000, 0x100000, -RVT_EINVAL},
+        {0x14000, 0xc001, -RVT_EINVAL},
+        {0x20000, 1, -RVT_EINVAL},
+        {0, UINT64_MAX, -RVT_EINVAL},
+        {0xf000, 0x1000, 0},  /* up to the first */
+        {0x14000, 0xc000, 0}, /* exactly between */
+        {0x21000, 1, 0},
+    };
+    struct fixture f;
+    struct rvt_dma_handle dma;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(map_at(&f, 0x20000, 0x800, &dma), 0);
+    CHECK_EQ(map_at(&f, 0x10000, 0x4000, &dma), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        CHECK_EQ(map_at(&f, rows[i].address, rows[i].length, &dma), rows[i].answer);
+    fixture_close(&f);
+}
+
+static void finds_what_holds_the_range(void) {
+    struct fixture f;
+    struct rvt_dma_handle a, b, c;
+    bool straddles;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK(find(&f, 0x10000, 1) == NULL); /* no table yet */
+    CHECK_EQ(map_at(&f, 0x30000, 0x1000, &c), 0);
+    CHECK_EQ(map_at(&f, 0x10000, 0x4000, &a), 0);
+    CHECK_EQ(map_at(&f, 0x14000, 0x1800, &b), 0); /* right behind a */
+    static const struct {
+        uint64_t address, length;
+        int which; /* 0: none */
+        bool straddles;
+    } rows[] = {
+        {0xffff, 1, 0, false},      {0xffff, 2, 0, false}, /* begins outside */
+        {0x10000, 0, 1, false},     {0x10000, 0x4000, 1, false},    {0x13fff, 1, 1, false},
+        {0x13fff, 0, 1, false},     {0x13fff, 2, 0, true}, /* one mapping, not two that touch */
+        {0x10000, 0x4001, 0, true}, {0x14000, 0x1800, 2, false},    {0x14000, 0x1801, 0, true},
+        {0x157ff, 1, 2, false},     {0x15800, 0, 0, false}, /* an end is outside */
+        {0x15800, 1, 0, false},     {0x30000, 0x1000, 3, false},    {0x31000, 0, 0, false},
+        {UINT64_MAX, 1, 0, false},  {0x30fff, UINT64_MAX, 0, true}, {0, 0, 0, false},
+    };
+    const struct rvt_dma_map *maps[] = {NULL, a.map, b.map, c.map};
+    rvt_read_enter(f.reader);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        straddles = !rows[i].straddles;
+        CHECK_PTR_EQ(rvt_dma_find(&f.device->dma, rows[i].address, rows[i].length, &straddles),
+                     maps[rows[i].which]);
+        CHECK_EQ(straddles, rows[i].straddles);
+        if (rows[i].which)
+            CHECK(rvt_dma_holds(maps[rows[i].which], rows[i].address, rows[i].length));
+    }
+    rvt_read_leave(f.reader);
+    fixture_close(&f);
+}
+
+static void many_mappings_against_a_plain_search(void) {
+    struct fixture f;
+    struct {
+        uint64_t address, length;
+        struct rvt_dma_handle dma;
+    } live[64];
+    uint32_t count = 0;
+    uint64_t seed = 5;
+    REQUIRE(fixture_open(&f, 4));
+    for (int i = 0; i < 4000; i++) {
+        uint64_t address = roll(&seed, 256) * PAGE, length = 1 + roll(&seed, 6 * PAGE);
+        uint64_t what = roll(&seed, 4);
+        if (what == 0 && count < 64) {
+            bool overlaps = false;
+            for (uint32_t k = 0; k < count; k++)
+                overlaps |= address < live[k].address + live[k].length && live[k].address < address + length;
+            CHECK_EQ(map_at(&f, address, length, &live[count].dma), overlaps ? -RVT_EINVAL : 0);
+            if (!overlaps) {
+                live[count].address = address;
+                live[count++].length = length;
+            }
+        } else if (what == 1 && count && roll(&seed, 3) == 0) {
+            uint32_t k = (uint32_t)roll(&seed, count);
+            CHECK_EQ(rvt_dma_unmap(live[k].dma), 0);
+            CHECK_EQ(rvt_dma_unmap(live[k].dma), -RVT_EBADF);
+            live[k] = live[--count];
+        } else {
+            const struct rvt_dma_map *holder = NULL;
+            address += roll(&seed, PAGE);
+            length = roll(&seed, 2 * PAGE);
+            for (uint32_t k = 0; k < count; k++)
+                if (address >= live[k].address && address < live[k].address + live[k].length &&
+                    address + length <= live[k].address + live[k].length)
+                    holder = live[k].dma.map;
+            CHECK_PTR_EQ(find(&f, address, length), holder);
+        }
+    }
+    fixture_close(&f);
+}
+
+static void chosen_addresses(void) {
+    static const uint64_t lengths[] = {1, 4095, 4096, 4097, 123456, UINT64_C(1) << 35};
+    struct fixture f;
+    uint64_t end = 0;
+    REQUIRE(fixture_open(&f, 4));
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct rvt_memory *memory = rvt_fixed_memory(bytes, lengths[i]);
+        struct rvt_dma_handle dma;
+        uint64_t address = 12345;
+        CHECK_EQ(rvt_dma_map(f.device, memory, false, &address, &dma), 0);
+        CHECK_EQ(address % PAGE, 0);
+        CHECK(address > end); /* a gap: who runs past the end of one is not in the next */
+        CHECK_PTR_EQ(find(&f, address, lengths[i]), dma.map);
+        end = address + lengths[i];
+        rvt_memory_put(memory);
+    }
+    fixture_close(&f);
+}
+
+static void chosen_addresses_go_round_what_is_there(void) {
+    struct fixture f;
+    struct rvt_dma_handle dma, in_the_way, at_the_top;
+    uint64_t address = 0, next = 0;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, 4 * PAGE);
+    CHECK_EQ(rvt_dma_map(f.device, memory, false, &address, &dma), 0);
+    /* Put by hand where the next ones would go, and at the very end of the space. */
+    CHECK_EQ(map_at(&f, address + 6 * PAGE, 100 * PAGE, &in_the_way), 0);
+    CHECK_EQ(map_at(&f, address + (107 + 4) * PAGE, PAGE, &in_the_way),
+             0); /* right behind the place after it */
+    CHECK_EQ(map_at(&f, UINT64_C(0) - PAGE, PAGE, &at_the_top), 0);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(rvt_dma_map(f.device, memory, false, &next, &dma), 0);
+        CHECK_PTR_EQ(find(&f, next, 4 * PAGE), dma.map);
+        CHECK(find(&f, next - 1, 1) == NULL); /* apart from its neighbours */
+        CHECK(find(&f, next + 4 * PAGE, 1) == NULL);
+    }
+    rvt_memory_put(memory);
+    fixture_close(&f);
+}
+
+static void no_room_for_a_chosen_address(void) {
+    struct fixture f;
+    struct rvt_dma_handle dma;
+    uint64_t address = 0;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_memory *vast = rvt_fixed_memory(bytes, UINT64_MAX), *small = rvt_fixed_memory(bytes, PAGE);
+    CHECK_EQ(rvt_dma_map(f.device, vast, false, &address, &dma), -RVT_EINVAL);
+    CHECK_EQ(rvt_dma_map(f.device, small, false, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_unmap(dma), 0);
+    CHECK_EQ(map_at(&f, PAGE, UINT64_MAX - PAGE, &dma), 0); /* nearly everything */
+    CHECK_EQ(rvt_dma_map(f.device, small, false, &address, &dma), -RVT_EINVAL);
+    rvt_memory_put(vast);
+    rvt_memory_put(small);
+    fixture_close(&f);
+}
+
+static void unmap_once(void) {
+    struct fixture f;
+    struct rvt_dma_handle a, b, again, none = {0};
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_dma_unmap(none), -RVT_EBADF);
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &a), 0);
+    CHECK_EQ(map_at(&f, 0x20000, PAGE, &b), 0);
+    CHECK_EQ(rvt_dma_unmap(a), 0);
+    CHECK(find(&f, 0x10000, 1) == NULL);
+    CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* perhaps in the same place */
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
+    CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
+    CHECK_EQ(rvt_dma_unmap(again), 0);
+    CHECK_EQ(rvt_dma_unmap(b), 0);
+    CHECK(find(&f, 0x20000, 1) == NULL);
+    fixture_close(&f);
+}
+
+static void busy_while_a_page_list_names_it(void) {
+    struct fixture f;
+    struct rvt_sg_outcome outcome;
+    uint64_t pages[] = {0x10000, 0x20000, 0x10000};
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_dma_handle a = fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_dma_handle b = fixture_dma(&f, bytes + 4 * PAGE, 4 * PAGE, 0x20000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, 0, 4, 12), sg = fixture_mem_reg(&f, 4);
+
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0), 0);
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0), 0); /* another mapping instead */
+    CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0), 0); /* both, one of them twice */
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
+    CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
+
+    CHECK_EQ(
+        rvt_map_mr_sg(sg, (struct rvt_sg_element[]){{0x11000, PAGE}, {0x22000, PAGE}}, 2, 0, PAGE, &outcome),
+        2);
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
+    CHECK_PTR_EQ(find(&f, 0x10000, PAGE), a.map); /* a refusal changes nothing */
+    CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x11000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_dma_unmap(b), 0);
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    CHECK_EQ(rvt_dereg_mr(sg, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dma_unmap(a), 0);
+    fixture_close(&f);
+}
+
+static void busy_while_a_half_dead_list_names_it(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    uint64_t page = 0x10000;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_dma_handle dma = fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 12);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, &page, 1, 0), 0);
+    CHECK_EQ(local(&f, &sge, 0, 8, fixture_key(fmr), LOCAL_WRITE), 1);
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY); /* the element can still write there */
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE_FORCE), 0);
+    CHECK_EQ(rvt_dma_unmap(dma), 0); /* now it cannot */
+    CHECK_EQ(usable(&f, &sge), RVT_REGION_REVOKED);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+static void busy_while_a_key_zero_element_is_held(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    struct rvt_sge sge, second;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_dma_handle a = fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_dma_handle b = fixture_dma(&f, bytes, 4 * PAGE, 0x20000);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
+    CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, 0), 1);
+    CHECK_EQ(remote(&f, &second, 0x10008, 8, 0, 0), 1);
+    CHECK_EQ(rvt_dma_unmap(b),
+             0); /* the published region alone, or another mapping's element, do not count */
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
+    rvt_put_sge(&second);
+    CHECK_EQ(rvt_dma_unmap(a), 0);
+    CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_UNMAPPED);
+    fixture_close(&f);
+}
+
+static void a_closed_mapping_takes_no_more(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_dma_handle dma = fixture_dma(&f, bytes, PAGE, 0x10000);
+    CHECK(rvt_dma_acquire(dma.map));
+    CHECK(rvt_dma_acquire(dma.map));
+    CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
+    rvt_dma_release(dma.map, 2);
+    rvt_read_enter(f.reader); /* keeps the structure from being used again */
+    struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
+    CHECK_PTR_EQ(seen, dma.map);
+    CHECK_EQ(rvt_dma_unmap(dma), 0);
+    CHECK(!rvt_dma_acquire(seen));
+    CHECK_EQ(seen->address, 0x10000); /* and it still says what it said */
+    CHECK_EQ(seen->length, PAGE);
+    rvt_read_leave(f.reader);
+    fixture_close(&f);
+}
+
+/* A writer that lost its processor between closing a mapping and putting the new picture in force: checks
+ * must answer all the same, they wait for nobody. */
+static void checks_do_not_wait_for_an_unmap(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    struct rvt_sge sge;
+    struct rvt_place place;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_dma_handle dma = fixture_dma(&f, bytes, PAGE, 0x10000);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
+    atomic_fetch_or(&dma.map->users, RVT_DMA_CLOSED);
+    CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_UNMAPPED);
+    CHECK_EQ(remote(&f, &sge, 0x10000, 8, 0, 0), 0);
+    CHECK_EQ(f.reason, RVT_UNMAPPED);
+    CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 0);
+    CHECK_EQ(f.reason, RVT_UNMAPPED);
+    atomic_fetch_and(&dma.map->users, ~RVT_DMA_CLOSED);
+    CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, 0), 1);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+struct watched {
+    struct rvt_memory memory;
+    int released;
+};
+
+static enum rvt_reason watched_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)memory, (void)environment;
+    *data = bytes;
+    return RVT_REASON_NONE;
+}
+
+static void watched_release(struct rvt_memory *memory) {
+    ((struct watched *)memory)->released++;
+}
+
+static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release};
+
+static void memory_is_kept_until_every_reader_has_passed(void) {
+    struct fixture f;
+    struct watched watched = {.released = 0};
+    struct rvt_dma_handle dma;
+    uint64_t address = 0x10000;
+    REQUIRE(fixture_open(&f, 4));
+    rvt_memory_init(&watched.memory, &watched_ops, PAGE);
+    CHECK_EQ(rvt_dma_map(f.device, &watched.memory, true, &address, &dma), 0);
+    rvt_memory_put(&watched.memory);
+    CHECK_EQ(watched.released, 0);
+    rvt_read_enter(f.reader);
+    CHECK_EQ(rvt_dma_unmap(dma), 0);
+    CHECK_EQ(watched.released, 0);
+    rvt_read_leave(f.reader);
+    rvt_reclaim();
+    CHECK_EQ(watched.released, 1);
+    fixture_close(&f);
+}
+
+static void make_memory(struct fixture *f) {
+    f->memory = rvt_fixed_memory(bytes, PAGE);
+}
+
+static int map_chosen(struct fixture *f) {
+    for (int i = 0; i < 70; i++) { /* the pool grows on the way */
+        uint64_t address = 0;
+        uint32_t references = atomic_load(&f->memory->references);
+        int error = rvt_dma_map(f->device, f->memory, false, &address, &f->dma);
+        CHECK_EQ(atomic_load(&f->memory->references), references + !error);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static void make_two_mappings(struct fixture *f) {
+    f->dma = fixture_dma(f, bytes, PAGE, 0x10000);
+    fixture_dma(f, bytes, PAGE, 0x20000);
+}
+
+static int unmap_first(struct fixture *f) {
+    int error = rvt_dma_unmap(f->dma);
+    /* -ENOMEM has changed nothing. */
+    CHECK_PTR_EQ(find(f, 0x10000, PAGE), error ? f->dma.map : NULL);
+    CHECK(find(f, 0x20000, PAGE) != NULL);
+    return error;
+}
+
+static void without_memory(void) {
+    each_allocation_fails(make_memory, map_chosen, 70);
+    each_allocation_fails(make_two_mappings, unmap_first, 1);
+}
+
+CHECK_MAIN(TEST(ranges_are_judged), TEST(overlaps_are_refused), TEST(finds_what_holds_the_range),
+           TEST(many_mappings_against_a_plain_search), TEST(chosen_addresses),
+           TEST(chosen_addresses_go_round_what_is_there), TEST(no_room_for_a_chosen_address),
+           TEST(unmap_once), TEST(busy_while_a_page_list_names_it),
+           TEST(busy_while_a_half_dead_list_names_it), TEST(busy_while_a_key_zero_element_is_held),
+           TEST(a_closed_mapping_takes_no_more), TEST(checks_do_not_wait_for_an_unmap),
+           TEST(memory_is_kept_until_every_reader_has_passed), TEST(without_memory))

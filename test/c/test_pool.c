@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pool.h"
+
+#include "alloc.h"
+#include "check.h"
+#include "platform.h"
+
+struct thing {
+    struct rvt_object object;
+    uint64_t value;
+};
+
+enum { MANY = 2000 };
+
+static void objects_are_distinct_and_stay(void) {
+    long live = rvt_test_alloc_live();
+    struct rvt_pool pool;
+    static struct thing *things[MANY];
+    rvt_pool_init(&pool, sizeof(struct thing));
+    CHECK_EQ(rvt_test_alloc_live(), live); /* an empty pool costs nothing */
+    for (uint32_t i = 0; i < MANY; i++) {
+        things[i] = (struct thing *)rvt_pool_take(&pool);
+        REQUIRE(things[i] != NULL);
+        /* A line of their own: the counts of two regions never share one. */
+        CHECK_EQ((uintptr_t)things[i] % RVT_CACHE_LINE, 0);
+        things[i]->value = UINT64_C(0x1234567800000000) | i;
+    }
+    CHECK(pool.count >= MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        CHECK_EQ(things[i]->value, UINT64_C(0x1234567800000000) | i);
+        CHECK(things[i]->object.index < pool.count);
+        CHECK_PTR_EQ(rvt_pool_at(&pool, things[i]->object.index), things[i]);
+        CHECK(!rvt_object_alive(&things[i]->object));
+    }
+    rvt_pool_destroy(&pool);
+    CHECK_EQ(rvt_test_alloc_live(), live);
+}
+
+static void every_index_is_an_object(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    struct rvt_object *alive = rvt_pool_take(&pool);
+    REQUIRE(alive != NULL);
+    rvt_object_birth(alive);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < pool.count; i++) {
+        CHECK_EQ(rvt_pool_at(&pool, i)->index, i);
+        found += rvt_object_alive(rvt_pool_at(&pool, i));
+    }
+    CHECK_EQ(found, 1);
+    rvt_pool_destroy(&pool);
+}
+
+static void generations_never_repeat(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    uint64_t last = 0;
+    struct rvt_object *first = NULL;
+    for (int life = 0; life < 1000; life++) {
+        struct rvt_object *object = rvt_pool_take(&pool);
+        REQUIRE(object != NULL);
+        CHECK(!rvt_object_alive(object));
+        if (!first)
+            first = object;
+        CHECK_PTR_EQ(object, first); /* given back, so there to be taken again: no growth */
+        uint64_t generation = rvt_object_birth(object);
+        CHECK(generation & 1);
+        CHECK(generation > last);
+        CHECK(rvt_object_alive(object));
+        CHECK_EQ(rvt_object_generation(object), generation);
+        rvt_object_death(object);
+        CHECK(!rvt_object_alive(object));
+        CHECK(rvt_object_generation(object) > generation);
+        last = generation;
+        rvt_pool_give(&pool, object);
+    }
+    rvt_pool_destroy(&pool);
+}
+
+static void no_memory_changes_nothing(void) {
+    long live = rvt_test_alloc_live();
+    int failures = 0;
+    for (long n = 0;; n++) {
+        struct rvt_pool pool;
+        rvt_pool_init(&pool, sizeof(struct thing));
+        /* So many that the array of chunks has to grow. */
+        uint32_t taken = 0;
+        bool failed = false;
+        rvt_test_alloc_fail_after(n);
+        while (taken < MANY) {
+            uint32_t count = pool.count;
+            struct rvt_object *object = rvt_pool_take(&pool);
+            if (!object) {
+                CHECK(!failed);
+                failed = true;
+                failures++;
+                CHECK_EQ(pool.count, count);
+                continue;
+            }
+            CHECK_EQ(object->index, taken); /* nothing was lost on the way */
+            taken++;
+        }
+        rvt_test_alloc_fail_after(-1);
+        rvt_pool_destroy(&pool);
+        CHECK_EQ(rvt_test_alloc_live(), live);
+        if (!failed)
+            break;
+    }
+    CHECK(failures > 2);
+}
+
+CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
+           TEST(generations_never_repeat), TEST(no_memory_changes_nothing))
