@@ -153,7 +153,16 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
      * the next. What must change is the word. */
     struct rvt_map *next = map ? map : &mr->nothing;
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
     uint64_t bits = map ? map_bits(map) : mr->device->map_generation++ << RVT_MR_MAP_SHIFT;
+    /* The word holds 29 bits of the generation. Should they come round to the very ones in force, the door
+     * would not close: the next number then. */
+    if (bits == (word & RVT_MR_MAP_MASK)) {
+        bits = mr->device->map_generation << RVT_MR_MAP_SHIFT;
+        if (map)
+            map->generation = mr->device->map_generation;
+        mr->device->map_generation++;
+    }
 
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
@@ -170,7 +179,6 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     /* Close the door: from here on nobody gets a reference under the old mapping. One exchange decides for
      * the whole change, with the count in the same word. Between this and the flip a reader that wants a
      * reference flips for us; that is why line 1 is staged before. release: it finds line 1 complete. */
-    uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
     do {
         if (only_unheld && (word & RVT_MR_HELD_MASK)) {
             /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */

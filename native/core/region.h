@@ -44,8 +44,9 @@ struct rvt_map {
     uint64_t *addresses;           /* list: DMA address of each segment */
 };
 
-/* The count word. References beyond the region's own (one per held SGE) in the low half; above them the flags
- * and, at the top, the low bits of the current mapping's generation, so that "no reference, under this
+/* The count word. (2^32 held SGEs would overflow it: they are some 80 bytes each, so no process has the
+ * memory for them.) References beyond the region's own (one per held SGE) in the low half; above them the
+ * flags and, at the top, the low bits of the current mapping's generation, so that "no reference, under this
  * mapping" is one comparison. */
 #define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
 #define RVT_MR_REVOKED (UINT64_C(1) << 32) /* takes no more references */

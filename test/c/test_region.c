@@ -485,6 +485,25 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     fixture_close(&f);
 }
 
+/* The count word holds the low 29 bits of the mapping's number. 2^29 mappings later the same bits come round;
+ * a reference must not be had under the old mapping all the same. */
+static void the_door_closes_when_mapping_numbers_come_round(void) {
+    struct fixture f;
+    struct rvt_lkey_entry entry = {0};
+    uint64_t page = 0x11000;
+    REQUIRE(open_with_dma(&f));
+    struct made fmr = make(&f, RVT_MR_FMR);
+    struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
+    rvt_read_enter(f.reader);
+    uint64_t sequence = rvt_record_read(record, fmr.key, &entry);
+    f.device->map_generation = entry.map->generation + (UINT64_C(1) << 29);
+    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
+    CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
+    CHECK_EQ(fixture_refs(fmr.mr), 2);
+    rvt_read_leave(f.reader);
+    fixture_close(&f);
+}
+
 /* The first steps of a mapping, made by hand, as by a writer that then loses its processor: with the door
  * closed on the old mapping a check must still answer, under the new one, and what it accepted must be of
  * use. */
@@ -609,5 +628,6 @@ CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes
            TEST(dispose_after_a_busy_release), TEST(force), TEST(force_without_holders),
            TEST(places_are_used_again), TEST(a_second_dma_region_is_inert),
            TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
-           TEST(a_reference_is_taken_under_the_mapping_that_was_read), TEST(checks_do_not_wait_for_a_mapping),
+           TEST(a_reference_is_taken_under_the_mapping_that_was_read),
+           TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
            TEST(last_puts_race_with_releases))

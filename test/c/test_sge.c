@@ -7,6 +7,17 @@
 
 static alignas(4096) unsigned char bytes[16 * PAGE];
 
+/* Nothing has changed. (Not byte by byte: there is padding.) */
+static void same_state(const struct rvt_sge_state *a, const struct rvt_sge_state *b) {
+    CHECK_EQ(a->num_sge, b->num_sge);
+    CHECK_PTR_EQ(a->list, b->list);
+    CHECK_PTR_EQ(a->owner, b->owner);
+    CHECK_PTR_EQ(a->sge.mr, b->sge.mr);
+    CHECK_EQ(a->sge.position, b->sge.position);
+    CHECK_EQ(a->sge.length, b->sge.length);
+    CHECK_EQ(a->sge.sge_length, b->sge.sge_length);
+}
+
 static bool open_with_dma(struct fixture *f) {
     if (!fixture_open(f, 6))
         return false;
@@ -182,7 +193,7 @@ static void refuses_what_cannot_be_walked_whole(void) {
         CHECK_EQ(walk(&f, &ss, sums[i], 3, true, &got), -RVT_EINVAL);
         CHECK_EQ(f.reason, RVT_REASON_NONE);
         CHECK_EQ(got.count, 0);
-        CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
+        same_state(&ss, &before);
     }
     CHECK_EQ(fixture_refs(three.user), 3);
     /* The same element twice, to be released twice: it has one reference. */
@@ -192,7 +203,7 @@ static void refuses_what_cannot_be_walked_whole(void) {
     CHECK_EQ(walk(&f, &ss, &(uint32_t){1}, 1, true, &got), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_REASON_NONE);
     CHECK_EQ(got.count, 0);
-    CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
+    same_state(&ss, &before);
     CHECK_EQ(fixture_refs(three.user), 3);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){10200}, 1, false, &got),
              0); /* without release it may stand there twice */
@@ -331,7 +342,7 @@ static void single_steps(void) {
     before = ss;
     CHECK_EQ(rvt_update_sge(&ss, 101, true), -RVT_EINVAL); /* beyond the element */
     CHECK_EQ(rvt_update_sge(&ss, UINT32_MAX, true), -RVT_EINVAL);
-    CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
+    same_state(&ss, &before);
     CHECK_EQ(rvt_update_sge(&ss, 64, true), 0);
     CHECK_EQ(rvt_get_sge_length(&ss, 1000), 36); /* the next segment: the element ends in it */
     CHECK_EQ(ss.sge.length, PAGE);
@@ -367,7 +378,7 @@ static void skipping(void) {
     CHECK_EQ(rvt_skip_sge(&ss, 10401, true), -RVT_EINVAL);
     CHECK_EQ(rvt_skip_sge(&ss, UINT64_MAX, true), -RVT_EINVAL);
     CHECK_EQ(rvt_skip_sge(&ss, (UINT64_C(1) << 32) + 1, true), -RVT_EINVAL);
-    CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
+    same_state(&ss, &before);
     CHECK_EQ(rvt_skip_sge(&ss, 0, true), 0);
     CHECK_EQ(rvt_skip_sge(&ss, 10100 + 130, true), 0);
     CHECK_EQ(fixture_refs(three.user), 2);
@@ -414,7 +425,10 @@ static void a_segment_index_beyond_16_bits(void) {
     struct fixture f;
     struct fragments got;
     struct rvt_sge sge;
-    REQUIRE(space != MAP_FAILED);
+    if (space == MAP_FAILED) { /* valgrind has no room for it */
+        printf("# skipped: no 64 GiB of address space\n");
+        return;
+    }
     REQUIRE(fixture_open(&f, 4));
     struct rvt_mr_handle mr = fixture_reg(&f, space, size, 0x100000, 0x700000, REMOTE_READ);
     uint32_t key = fixture_key(mr);
