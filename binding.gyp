@@ -16,6 +16,7 @@
         'native/binding/addon.cc',
         'native/binding/device.cc',
         'native/binding/environment.cc',
+        'native/binding/hot_batch.cc',
         'native/binding/js_memory.cc',
         'native/binding/memory_region.cc',
         'native/binding/protection_domain.cc',

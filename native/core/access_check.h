@@ -13,6 +13,25 @@
 #include "reason.h"
 #include "sge.h"
 
+/* In whose name an access is judged: a domain's own (local checks, by base), or a peer's over a queue pair
+ * (remote checks, by iova). Made from a live handle, and good as long as that handle lives. */
+struct rvt_checker {
+    struct rvt_dev_info *device;
+    const struct rvt_object *object; /* the domain or queue pair, */
+    uint64_t generation;             /* and of its handle */
+    uint32_t pd;                     /* id of the domain */
+    bool user;                       /* a user process's domain */
+    bool remote;
+};
+
+/* False if the handle is dead. */
+bool rvt_checker_of_pd(struct rvt_pd_handle pd, struct rvt_checker *checker);
+bool rvt_checker_of_qp(struct rvt_qp_handle qp, struct rvt_checker *checker);
+
+static inline bool rvt_checker_live(const struct rvt_checker *checker) {
+    return rvt_object_generation(checker->object) == checker->generation;
+}
+
 /* A verdict's place without a reference: where the bytes would be. */
 struct rvt_place {
     uint64_t at;     /* byte in the user's buffer, or DMA address */

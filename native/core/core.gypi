@@ -7,8 +7,10 @@
   'type': 'static_library',
   'include_dirs': ['.'],
   'sources': [
+    'access_batch.c',
     'access_check.c',
     'alloc.c',
+    'batch_copy.c',
     'device.c',
     'dma.c',
     'epoch.c',

@@ -33,21 +33,39 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
     return error;
 }
 
-/* Is every page of the list inside one DMA mapping? Answers the first page's, NULL if one is outside;
- * *several tells that not all pages share it. */
-static struct rvt_dma_map *judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map,
-                                       bool *several) {
+/* Copy the list, and tell whether every page of it is inside `mapping`. In pieces, each copied and then
+ * judged while it is near: a comparison and a store a page. What is judged is the copy, since the caller's
+ * list may lie in memory that another thread writes. */
+static bool copy_pages(struct rvt_map *map, const uint64_t *pages, const struct rvt_dma_map *mapping) {
+    enum { PIECE = 256 };
     uint64_t page_size = UINT64_C(1) << map->shift;
-    struct rvt_dma_map *first = rvt_dma_find(space, map->addresses[0], page_size, NULL);
-    struct rvt_dma_map *mapping = first;
-    for (uint32_t i = 1; mapping && i < map->segments; i++) {
-        /* A list over one mapping costs a comparison a page, not a search. */
-        if (rvt_dma_holds(mapping, map->addresses[i], page_size))
+    if (page_size > mapping->length)
+        return false;
+    uint64_t first = mapping->address, last_into = mapping->length - page_size;
+    bool outside = false;
+    for (uint32_t at = 0; at < map->segments; at += PIECE) {
+        uint32_t count = map->segments - at < PIECE ? map->segments - at : PIECE;
+        uint64_t *copy = &map->addresses[at];
+        memcpy(copy, &pages[at], count * sizeof(*copy));
+        for (uint32_t i = 0; i < count; i++)
+            outside |=
+                copy[i] - first > last_into; /* wraps for a page below: then it is larger than anything */
+    }
+    return !outside;
+}
+
+/* Is every page of a list that one mapping does not hold inside some mapping? */
+static bool judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map) {
+    uint64_t page_size = UINT64_C(1) << map->shift;
+    const struct rvt_dma_map *mapping = NULL;
+    for (uint32_t i = 0; i < map->segments; i++) {
+        if (mapping && rvt_dma_holds(mapping, map->addresses[i], page_size))
             continue;
         mapping = rvt_dma_find(space, map->addresses[i], page_size, NULL);
-        *several = true;
+        if (!mapping)
+            return false;
     }
-    return mapping ? first : NULL;
+    return true;
 }
 
 /* The same list with a mapping for every page. NULL without memory. */
@@ -62,28 +80,29 @@ static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct r
     return map;
 }
 
-/* The pages as a map: 0, -EINVAL or -ENOMEM. They are copied before they are judged: the caller's list may
- * lie in memory that another thread writes, and what was judged must be what is mapped. */
+/* The pages as a map: 0, -EINVAL or -ENOMEM. */
 static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, struct rvt_map **out) {
     const struct rvt_dma_space *space = &mr->device->dma;
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
         return -RVT_ENOMEM;
-    memcpy(map->addresses, pages, count * sizeof(uint64_t));
-    bool several = false;
-    map->mapping = judge_pages(space, map, &several);
-    int error = map->mapping ? 0 : -RVT_EINVAL;
-    if (!error && several) {
+    /* The first page is a guess at where the list lies, read apart from the copy: a list that changes in
+     * between is found outside, and judged page by page. */
+    struct rvt_dma_map *mapping = rvt_dma_find(space, pages[0], UINT64_C(1) << mr->shift, NULL);
+    int error = 0;
+    if (mapping && copy_pages(map, pages, mapping)) {
+        map->mapping = mapping;
+    } else {
         struct rvt_map *list = map;
-        map = with_mappings(space, mr, list);
+        memcpy(list->addresses, pages, count * sizeof(*pages));
+        map = NULL;
+        if (!judge_pages(space, list))
+            error = -RVT_EINVAL;
+        else if (!(map = with_mappings(space, mr, list)))
+            error = -RVT_ENOMEM;
         rvt_map_discard(list);
-        if (!map)
-            return -RVT_ENOMEM;
     }
-    if (error)
-        rvt_map_discard(map);
-    else
-        *out = map;
+    *out = map;
     return error;
 }
 

@@ -14,9 +14,10 @@ int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random
     table->max = UINT32_C(1) << bits;
     table->random = random;
     table->records = rvt_alloc_pages((size_t)table->max * sizeof(*table->records));
+    table->shadows = rvt_alloc_pages((size_t)table->max * sizeof(*table->shadows));
     table->occupied = rvt_zalloc((table->max + 63) / 64, sizeof(*table->occupied));
     table->owner = rvt_alloc_pages((size_t)table->max * sizeof(struct rvt_mregion *));
-    if (table->records && table->occupied && table->owner)
+    if (table->records && table->shadows && table->occupied && table->owner)
         return 0;
     rvt_lkey_table_destroy(table);
     return -RVT_ENOMEM;
@@ -24,6 +25,7 @@ int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random
 
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
     rvt_free_pages(table->records, (size_t)table->max * sizeof(*table->records));
+    rvt_free_pages(table->shadows, (size_t)table->max * sizeof(*table->shadows));
     rvt_free_pages(table->owner, (size_t)table->max * sizeof(struct rvt_mregion *));
     rvt_free(table->occupied);
     memset(table, 0, sizeof(*table));
@@ -82,15 +84,14 @@ static uint32_t random_key(struct rvt_lkey_table *table) {
 }
 
 static void fill(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entry) {
-    atomic_store_explicit(&copy->pd, entry->pd, memory_order_release);
-    atomic_store_explicit(&copy->access, entry->access, memory_order_release);
-    atomic_store_explicit(&copy->shape, entry->shape, memory_order_release);
+    atomic_store_explicit(&copy->rights, rvt_record_rights(entry->access, entry->shape),
+                          memory_order_release);
     atomic_store_explicit(&copy->base, entry->base, memory_order_release);
     atomic_store_explicit(&copy->iova, entry->iova, memory_order_release);
     atomic_store_explicit(&copy->length, entry->length, memory_order_release);
     atomic_store_explicit(&copy->map, entry->map, memory_order_release);
     atomic_store_explicit(&copy->segments, entry->segments, memory_order_release);
-    atomic_store_explicit(&copy->key, entry->key, memory_order_release);
+    atomic_store_explicit(&copy->name, rvt_record_name(entry->key, entry->pd), memory_order_release);
 }
 
 int rvt_alloc_lkey(struct rvt_mregion *mr) {
@@ -113,7 +114,7 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->used++;
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;
-    /* Publish last and complete. The slot is empty, so nobody reads these fields; key last. */
+    /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
     fill(&table->records[slot].line0, &entry);
@@ -133,7 +134,7 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
     uint32_t slot = rvt_mr_key(mr) >> (32 - table->bits);
     struct rvt_lkey_record *record = &table->records[slot];
     atomic_store_explicit(&record->line0.last_key, rvt_mr_key(mr), memory_order_release);
-    atomic_store_explicit(&record->line0.key, 0, memory_order_release);
+    atomic_store_explicit(&record->line0.name, 0, memory_order_release);
     /* After the key is gone and before the slot can be filled again. A reader that still had the key has an
      * older sequence, and the first field of the next region that it meets brings the new one along; a reader
      * that starts with the new sequence finds the key gone. Either way it cannot take half of the next region
@@ -145,10 +146,11 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
     table->used--;
 }
 
-void rvt_record_stage(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
+void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,
+                      const struct rvt_lkey_entry *entry) {
     /* Even: nobody is sent to line 1. A reader left over from the last change notices by the sequence, which
      * has moved since it was sent there. */
-    fill(&record->line1, entry);
+    fill(rvt_record_shadow(table, record), entry);
 }
 
 void rvt_record_flip(struct rvt_lkey_record *record) {
@@ -167,8 +169,9 @@ void rvt_record_settle(struct rvt_lkey_record *record, const struct rvt_lkey_ent
     atomic_store_explicit(&record->sequence, odd + 1, memory_order_release);
 }
 
-void rvt_record_replace(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
-    rvt_record_stage(record, entry);
+void rvt_record_replace(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,
+                        const struct rvt_lkey_entry *entry) {
+    rvt_record_stage(table, record, entry);
     rvt_record_flip(record);
     rvt_record_settle(record, entry);
 }

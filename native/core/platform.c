@@ -74,6 +74,9 @@ void rvt_mutex_unlock(struct rvt_mutex *mutex) {
     must(pthread_mutex_unlock(&mutex->lock));
 }
 
+/* From here on large pages are asked for. */
+#define LARGE_BYTES ((size_t)4 << 20)
+
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
@@ -81,7 +84,15 @@ void rvt_mutex_unlock(struct rvt_mutex *mutex) {
 void *rvt_pages_reserve(size_t bytes) {
     void *pages =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
+    if (pages == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    /* A large table is read at random: with small pages most reads would miss the TLB as well. Only a wish;
+     * refused, the pages are small. */
+    if (bytes >= LARGE_BYTES)
+        (void)madvise(pages, bytes, MADV_HUGEPAGE);
+#endif
+    return pages;
 }
 
 void rvt_pages_release(void *pages, size_t bytes) {

@@ -11,10 +11,11 @@ static uint64_t map_bits(const struct rvt_map *map) {
     return map->generation << RVT_MR_MAP_SHIFT;
 }
 
-static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments) {
+static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments, size_t capacity) {
     memset(map, 0, sizeof(*map));
     map->mr = mr;
     map->segments = segments;
+    map->capacity = capacity;
     map->shift = mr->shift;
     map->generation = mr->device->map_generation++;
 }
@@ -39,7 +40,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd *pd, enum rvt_mr_kind kind) {
     mr->shift = RVT_PAGE_SHIFT;
     mr->base = mr->iova = mr->length = mr->visible_iova = 0;
     rvt_mr_set_key(mr, 0);
-    init_map(&mr->nothing, mr, 0);
+    init_map(&mr->nothing, mr, 0, 0);
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_relaxed);
     atomic_store_explicit(&mr->staged, NULL, memory_order_relaxed);
     atomic_store_explicit(&mr->word, map_bits(&mr->nothing), memory_order_relaxed);
@@ -90,19 +91,34 @@ void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
 void rvt_mr_rewrite(struct rvt_mregion *mr) {
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    rvt_record_replace(rvt_lkey_record(&mr->device->lkey_table, entry.key), &entry);
+    const struct rvt_lkey_table *table = &mr->device->lkey_table;
+    rvt_record_replace(table, rvt_lkey_record(table, entry.key), &entry);
 }
 
 /* --- mappings --- */
+
+/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not much too
+ * large. */
+static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *capacity) {
+    struct rvt_map *spare = mr->spare;
+    if (spare && spare->capacity >= bytes && spare->capacity / 4 <= bytes) {
+        mr->spare = NULL;
+        *capacity = spare->capacity;
+        return spare;
+    }
+    *capacity = bytes;
+    return rvt_malloc(sizeof(struct rvt_map) + bytes);
+}
 
 struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings) {
     size_t each = sizeof(uint64_t) + (several_mappings ? sizeof(struct rvt_dma_map *) : 0);
     if (segments > (SIZE_MAX - sizeof(struct rvt_map)) / each)
         return NULL;
-    struct rvt_map *map = rvt_malloc(sizeof(*map) + segments * each);
+    size_t capacity;
+    struct rvt_map *map = take_block(mr, segments * each, &capacity);
     if (!map)
         return NULL;
-    init_map(map, mr, segments);
+    init_map(map, mr, segments, capacity);
     /* The arrays lie behind the header in the same block. */
     map->addresses = (uint64_t *)(void *)(map + 1);
     if (several_mappings)
@@ -116,9 +132,27 @@ void rvt_map_discard(struct rvt_map *map) {
 
 static void free_map(struct rvt_retired *retired) {
     struct rvt_map *map = (struct rvt_map *)(void *)((char *)retired - offsetof(struct rvt_map, retired));
-    if (map->memory)
+    struct rvt_mregion *mr = map->mr;
+    struct rvt_dev_info *device = mr->device;
+    if (map->memory) {
         rvt_memory_put(map->memory);
+    } else {
+        rvt_mutex_lock(&device->lock);
+        if (rvt_object_alive(&mr->object) && !mr->spare) {
+            mr->spare = map;
+            map = NULL;
+        }
+        rvt_mutex_unlock(&device->lock);
+    }
     rvt_free(map);
+    rvt_dev_put(device);
+}
+
+/* Out of reach already; to be freed when every reader has passed. Another thread may free the region before
+ * it frees this, so this holds on to the device, and with it to the region's object, by itself. */
+static void retire_map(struct rvt_map *map) {
+    rvt_dev_get(map->mr->device);
+    rvt_retire(&map->retired, free_map);
 }
 
 /* Let a mapping's DMA ranges know that it uses them, or does no longer. */
@@ -144,7 +178,7 @@ static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
     if (map == &mr->nothing)
         return;
     count_users(map, false);
-    rvt_retire(&map->retired, free_map);
+    retire_map(map);
 }
 
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
@@ -172,7 +206,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     entry.length = window.length;
     entry.map = next;
     entry.segments = next->segments;
-    rvt_record_stage(record, &entry);
+    rvt_record_stage(&mr->device->lkey_table, record, &entry);
     /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
     atomic_store_explicit(&mr->staged, next, memory_order_release);
 
@@ -184,7 +218,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
             /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */
             atomic_store_explicit(&mr->staged, NULL, memory_order_release);
             if (map)
-                rvt_retire(&map->retired, free_map);
+                retire_map(map);
             return -RVT_EBUSY;
         }
     } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, (word & ~RVT_MR_MAP_MASK) | bits,
@@ -242,6 +276,8 @@ static void recycle(struct rvt_retired *retired) {
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
     struct rvt_dev_info *device = mr->device;
     rvt_mutex_lock(&device->lock);
+    rvt_free(mr->spare);
+    mr->spare = NULL;
     rvt_pool_give(&device->mrs, &mr->object);
     rvt_mutex_unlock(&device->lock);
     rvt_dev_put(device);

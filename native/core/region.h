@@ -38,6 +38,7 @@ struct rvt_map {
     uint32_t segments;
     uint8_t shift;                 /* log2 of the segment size */
     uint16_t offset;               /* of byte 0 in segment 0 */
+    size_t capacity;               /* bytes behind this header */
     struct rvt_memory *memory;     /* extent: byte 0 is the memory's first byte */
     struct rvt_dma_map *mapping;   /* list: the one mapping that holds all segments, or NULL */
     struct rvt_dma_map **mappings; /* list over several mappings: one per segment */
@@ -83,6 +84,8 @@ struct rvt_mregion {
         visible_iova; /* what the consumer sees and fast_reg takes; differs from iova after an override */
 
     struct rvt_map nothing; /* the mapping of a region that maps nothing */
+    struct rvt_map *spare; /* the block of a mapping that went, for the next one: a large list is as costly to
+                            * get from the system as to fill. Under the lock */
     struct rvt_retired retired;
 };
 

@@ -19,13 +19,19 @@ static void forget_memories(struct rvt_data_call *call) {
     memset(call->known, 0, sizeof(call->known));
 }
 
+void rvt_data_call_renew(struct rvt_data_call *call) {
+    rvt_read_renew(call->reader);
+    forget_memories(call);
+}
+
 void rvt_data_call_enter(struct rvt_data_call *call) {
     rvt_read_enter(call->reader);
     if (call->reader->depth == 1)
         forget_memories(call);
 }
 
-static enum rvt_reason resolve(struct rvt_data_call *call, struct rvt_memory *memory, unsigned char **data) {
+enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
+                                      unsigned char **data) {
     for (unsigned i = 0; i < RVT_CALL_MEMORIES; i++) {
         if (call->known[i].memory == memory) {
             *data = call->known[i].data;
@@ -70,7 +76,7 @@ enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge
     }
     if (into >= memory->length)
         return RVT_REMAPPED;
-    enum rvt_reason reason = resolve(call, memory, data);
+    enum rvt_reason reason = rvt_data_call_resolve(call, memory, data);
     if (reason)
         return reason;
     *data += into;
@@ -137,8 +143,7 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
     uint64_t in_section = 0;
     while (length) {
         if (in_section >= SECTION_BYTES) {
-            rvt_read_renew(call->reader);
-            forget_memories(call);
+            rvt_data_call_renew(call);
             in_section = 0;
         }
         rvt_pass_empty_sges(ss, release);
@@ -162,19 +167,48 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
     return RVT_REASON_NONE;
 }
 
+/* The plain case, which most copies are: all bytes in the current element, and in one piece of memory. False
+ * if it is not. */
+static bool move_at_once(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                         uint64_t length, bool release, bool write, struct rvt_copied *copied) {
+    if (length > ss->sge.sge_length || length > SECTION_BYTES)
+        return false;
+    struct rvt_map *map;
+    unsigned char *region;
+    uint64_t run = length;
+    copied->reason = judge_rights(&ss->sge, write);
+    if (!copied->reason)
+        copied->reason = ss->owner->mr ? rvt_sge_usable(&ss->sge, &map) : RVT_REGION_REVOKED;
+    if (!copied->reason)
+        copied->reason = rvt_sge_pointer(call, &ss->sge, map, length, &region, &run);
+    if (copied->reason)
+        return true;
+    if (run < length)
+        return false;
+    move(region, data, length, write ? IN : OUT);
+    copied->bytes = length;
+    rvt_update_sge(ss, (uint32_t)length, release);
+    return true;
+}
+
 static int copy(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data, uint64_t length,
                 bool release, bool write, bool ordered, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
     if (length > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
+    if (!length)
+        return 0;
     rvt_data_call_enter(call);
-    copied->reason = judge_all(call, ss, length, write);
-    uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0;
-    if (!copied->reason)
-        copied->reason = move_all(call, ss, data, length - tail, release, write ? IN : OUT, &copied->bytes);
-    if (!copied->reason)
-        copied->reason =
-            move_all(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
+    if (ordered || !move_at_once(call, ss, data, length, release, write, copied)) {
+        copied->reason = judge_all(call, ss, length, write);
+        uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0;
+        if (!copied->reason)
+            copied->reason =
+                move_all(call, ss, data, length - tail, release, write ? IN : OUT, &copied->bytes);
+        if (!copied->reason)
+            copied->reason =
+                move_all(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
+    }
     rvt_read_leave(call->reader);
     return copied->reason ? -RVT_EACCES : 0;
 }

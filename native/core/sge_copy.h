@@ -31,6 +31,14 @@ void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, 
  * another thread may end a region, its memory is freed, and the next one may be made at the same address. */
 void rvt_data_call_enter(struct rvt_data_call *call);
 
+/* In the middle of a long copy, inside the section: let waiting reclaimers pass. Everything that was looked
+ * up must be looked up again. */
+void rvt_data_call_renew(struct rvt_data_call *call);
+
+/* Where the memory's bytes are, for this call; its owner is asked once a section. Inside a section. */
+enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
+                                      unsigned char **data);
+
 struct rvt_copied {
     uint64_t bytes; /* moved, and consumed from the state */
     enum rvt_reason reason;

@@ -376,6 +376,8 @@ static void report_shows_occupied_slots_ascending(void) {
 /* --- the latch, without a device around it --- */
 
 static struct rvt_lkey_record record;
+static struct rvt_lkey_shadow shadow;
+static const struct rvt_lkey_table latch = {.records = &record, .shadows = &shadow};
 static atomic_bool stop;
 
 static struct rvt_lkey_entry entry_of(uint64_t n) {
@@ -397,7 +399,7 @@ static void *read_records(void *argument) {
     (void)argument;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         struct rvt_lkey_entry got = {0};
-        rvt_record_read(&record, 0x100, &got);
+        rvt_record_read(&latch, &record, 0x100, &got);
         struct rvt_lkey_entry want = entry_of(got.base - 3);
         CHECK_EQ(got.key, want.key);
         CHECK_EQ(got.pd, want.pd);
@@ -417,13 +419,13 @@ static void readings_are_never_mixed(void) {
     pthread_t readers[3];
     memset(&record, 0, sizeof(record));
     struct rvt_lkey_entry entry = entry_of(0);
-    rvt_record_replace(&record, &entry);
+    rvt_record_replace(&latch, &record, &entry);
     atomic_store(&stop, false);
     for (int i = 0; i < 3; i++)
         REQUIRE(pthread_create(&readers[i], NULL, read_records, NULL) == 0);
     for (uint64_t n = 1; n < 100000; n++) {
         entry = entry_of(n);
-        rvt_record_replace(&record, &entry);
+        rvt_record_replace(&latch, &record, &entry);
     }
     atomic_store(&stop, true);
     for (int i = 0; i < 3; i++)
@@ -434,22 +436,22 @@ static void readers_never_wait_for_a_writer(void) {
     /* At every point where a writer could lose its processor a reading ends, and is the old or the new. */
     struct rvt_lkey_entry old = entry_of(1), new = entry_of(2), got = {0};
     memset(&record, 0, sizeof(record));
-    rvt_record_replace(&record, &old);
-    rvt_record_stage(&record, &new);
-    uint64_t sequence = rvt_record_read(&record, 0x100, &got);
+    rvt_record_replace(&latch, &record, &old);
+    rvt_record_stage(&latch, &record, &new);
+    uint64_t sequence = rvt_record_read(&latch, &record, 0x100, &got);
     CHECK_EQ(got.base, old.base);
     rvt_record_flip(&record);
-    CHECK(rvt_record_read(&record, 0x100, &got) != sequence);
+    CHECK(rvt_record_read(&latch, &record, 0x100, &got) != sequence);
     CHECK_EQ(got.base, new.base);
     CHECK_PTR_EQ(got.map, new.map);
     rvt_record_flip(&record); /* a second time, as when a reader did it already: nothing */
-    rvt_record_read(&record, 0x100, &got);
+    rvt_record_read(&latch, &record, 0x100, &got);
     CHECK_EQ(got.base, new.base);
     rvt_record_settle(&record, &new);
-    rvt_record_read(&record, 0x100, &got);
+    rvt_record_read(&latch, &record, 0x100, &got);
     CHECK_EQ(got.base, new.base);
     /* Another key: said so, and nothing promised. */
-    rvt_record_read(&record, 0x200, &got);
+    rvt_record_read(&latch, &record, 0x200, &got);
     CHECK_EQ(got.key, 0x100);
 }
 
@@ -462,7 +464,7 @@ static void *read_through_reuse(void *argument) {
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         struct rvt_lkey_entry got = {0};
         rvt_read_enter(reader);
-        rvt_record_read(slot, 0x100, &got);
+        rvt_record_read(&f->device->lkey_table, slot, 0x100, &got);
         if (got.key == 0x100) {
             CHECK_EQ(got.iova, got.base + 1);
             CHECK_EQ(got.access, (uint32_t)(got.base & 15));
@@ -487,7 +489,7 @@ static void readings_do_not_mix_two_lives_of_a_slot(void) {
         struct rvt_lkey_entry got = {0};
         f.device->lkey_table.next = 0;
         struct rvt_mr_handle mr = take(&f);
-        uint64_t sequence = rvt_record_read(slot, 0x100, &got);
+        uint64_t sequence = rvt_record_read(&f.device->lkey_table, slot, 0x100, &got);
         CHECK_EQ(got.key, 0x100);
         CHECK(!life || sequence > last);
         last = sequence;

@@ -465,13 +465,13 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
     rvt_read_enter(f.reader);
-    uint64_t sequence = rvt_record_read(record, fmr.key, &entry);
+    uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     /* Mapped anew between the reading and the reference: no reference, and the next reading shows the new
      * one. */
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
-    sequence = rvt_record_read(record, fmr.key, &entry);
+    sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK_EQ(entry.base, 0x20000);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_ACQUIRED);
     CHECK_EQ(fixture_refs(fmr.mr), 3);
@@ -479,7 +479,7 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     /* Revoked in between. */
     CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
-    rvt_record_read(record, fmr.key, &entry);
+    rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK_EQ(entry.key, 0);
     rvt_read_leave(f.reader);
     fixture_close(&f);
@@ -495,7 +495,7 @@ static void the_door_closes_when_mapping_numbers_come_round(void) {
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
     rvt_read_enter(f.reader);
-    uint64_t sequence = rvt_record_read(record, fmr.key, &entry);
+    uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     f.device->map_generation = entry.map->generation + (UINT64_C(1) << 29);
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
@@ -526,7 +526,7 @@ static void checks_do_not_wait_for_a_mapping(void) {
     rvt_mr_entry(mr, &entry);
     entry.map = new;
     entry.base = entry.iova = 0x20000;
-    rvt_record_stage(record, &entry);
+    rvt_record_stage(&f.device->lkey_table, record, &entry);
     CHECK_EQ(hold(&f, &fmr, &sge), 1); /* the door is open still: the old one */
     rvt_put_sge(&sge);
     atomic_store(&mr->staged, new);
