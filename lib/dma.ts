@@ -1,7 +1,7 @@
 import { illegalConstructor, optionsOf, u64 } from './arguments';
 import { dispose } from './disposal';
 import { Errno, made, rdmaError } from './errors';
-import { bytesOf, type Memory } from './memory-argument';
+import { bufferOf, bytesOf, type Memory } from './memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from './native';
 import { construction } from './region';
 
@@ -37,7 +37,7 @@ export class DmaSpace {
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    return new DmaMapping(construction, made('dma_map', self.mapDma(bytes, address)));
+    return new DmaMapping(construction, made('dma_map', self.mapDma(bytes, address, bufferOf(bytes))));
   }
 }
 

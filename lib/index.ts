@@ -23,6 +23,7 @@ export {
   type KeyTable,
   type KeyTableRow,
 } from './device';
+export { CheckBlock } from './check-block';
 export { type DmaMapOptions, DmaMapping, DmaSpace } from './dma';
 export { type ErrnoName, RdmaError } from './errors';
 export { FastMemoryRegion } from './fast-memory-region';
@@ -51,4 +52,5 @@ export {
 export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './region';
 export { type AnyRegion } from './region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge } from './sge';
+export { type AcquireOptions, SgeBatch, type SgeBatchOptions } from './sge-batch';
 export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './sge-state';

@@ -8,6 +8,7 @@
 import { types } from 'node:util';
 import { invalidType, invalidValue, u64 } from './arguments';
 import { RdmaError } from './errors';
+import { native, type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
 export type Memory = NodeJS.ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
@@ -106,6 +107,19 @@ export function bytesOf(operation: string, memory: unknown, name: string): Uint8
     throw new RdmaError(operation, 'EINVAL');
   }
   throw expected(name, memory);
+}
+
+const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
+
+/** The native handle of the buffer that `bytes` (of {@link bytesOf}) is a view of: one for all registrations of it. */
+export function bufferOf(bytes: Uint8Array): NativeBuffer {
+  const buffer = ofTypedArray.buffer(bytes);
+  let handle = handles.get(buffer);
+  if (!handle) {
+    handle = native.holdBuffer(bytes);
+    handles.set(buffer, handle);
+  }
+  return handle;
 }
 
 /** The same for bytes that are used in this call only: a Uint8Array or Buffer may be passed on as it is. */

@@ -35,6 +35,33 @@ export interface NativeModule {
   openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
   /** `rvt_unmap_fmr`; the array may name one twice. */
   unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
+  /**
+   * A batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` lays out; `places`: with the
+   * columns that tell where accepted elements lie. -EBADF: the domain or queue pair is gone.
+   */
+  createBatch(
+    checker: NativeProtectionDomain | NativeQueuePair,
+    block: Uint8Array,
+    capacity: number,
+    places: boolean,
+  ): NativeBatch | Status;
+  /**
+   * A handle of the buffer that `bytes` is a view of. Registrations that are given it share what a call finds out about the
+   * buffer. It keeps the buffer alive only while one of them does.
+   */
+  holdBuffer(bytes: Uint8Array): NativeBuffer;
+  /**
+   * The environment's command block: 64 bytes of shared memory, the first word in and the second one out. The first caller's
+   * proposal is taken; everybody gets that one, so that several copies of this package in one thread agree.
+   */
+  commandBlock(proposal: Uint8Array): Uint8Array;
+  /**
+   * Judge the first element of the batch whose number stands in the command block; the answer is 0, a reason, or a negative
+   * errno. One function for all: calls to one function are what the engine makes short.
+   */
+  readonly checkOne: () => void;
+  /** Does nothing: what calling costs. */
+  empty(): void;
   /** A walk over 1..255 elements, begun at their first byte. -EBADF: one is dead. */
   createSgeState(sges: readonly NativeSge[]): NativeSgeState | Status;
 }
@@ -49,7 +76,7 @@ export interface NativeDevice {
   /** A free range of local addresses. */
   pickUserStart(length: bigint): bigint | Status;
   /** All of `memory` becomes DMA memory, at `address` or where there is room. */
-  mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
+  mapDma(memory: Uint8Array, address: bigint | undefined, buffer?: NativeBuffer): NativeDmaMapping | Status;
   /** `used`: index, lkey and region id of each occupied slot, flat. */
   table(): { max: number; next: number; generation: number; used: Float64Array };
 }
@@ -124,7 +151,13 @@ export interface NativeProtectionDomain {
   /** What `regUserMr` would answer for a memory of this length. */
   regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
   /** The view's bytes, exactly. */
-  regUserMr(memory: Uint8Array, start: bigint, iova: bigint, access: number): NativeMemoryRegion | Status;
+  regUserMr(
+    memory: Uint8Array,
+    start: bigint,
+    iova: bigint,
+    access: number,
+    buffer?: NativeBuffer,
+  ): NativeMemoryRegion | Status;
   getDmaMr(access: number): NativeMemoryRegion | Status;
   /** `type`: the core's `enum rvt_mr_type` (mem_reg 0, sg_gaps 1, dm 2, user 3, dma 4, integrity 5). */
   allocMr(type: number, maxNumSg: number): NativeMemoryRegion | Status;
@@ -167,12 +200,12 @@ export interface NativeSge {
   /** 0, or -EBADF if it was put before. */
   put(): Status;
   /**
-   * Bytes `offset` to `offset + target.length` of the element into `target`, which must not be longer than what is left.
-   * Answers the bytes moved, or see {@link REFUSED}.
+   * Bytes of the element from `offset` on into `target`, as many as there are or as it holds. Answers the bytes moved, or see
+   * {@link REFUSED}; undefined if that is no Uint8Array.
    */
-  copyTo(target: Uint8Array, offset: number): number;
+  copyTo(target: unknown, offset?: number): number | undefined;
   /** The other direction; `ordered`: the last 8 bytes singly, ascending, after the others. */
-  copyFrom(source: Uint8Array, offset: number, ordered: boolean): number;
+  copyFrom(source: unknown, offset?: number, ordered?: boolean): number | undefined;
   /** What was there before, or see {@link REFUSED}. */
   fetchAdd(add: bigint): bigint | number;
   compareSwap(compare: bigint, swap: bigint): bigint | number;
@@ -202,6 +235,34 @@ export interface NativeSgeState {
    * address, by the kind of the region. Or see {@link REFUSED}; nothing has changed then.
    */
   walk(steps: Uint32Array, release: boolean): BigUint64Array | number;
+}
+
+declare const bufferHandle: unique symbol;
+/** What {@link NativeModule.holdBuffer} gives: nothing can be done with it but passing it back. */
+export interface NativeBuffer {
+  readonly [bufferHandle]: true;
+}
+
+/** The functions of a batch. They read count, access and flags from the header of the block and answer into it. */
+export interface NativeBatch {
+  /** Judge the block's elements. */
+  check(): void;
+  /** What stands in the command block for {@link NativeModule.checkOne}. */
+  readonly number: number;
+  /** Judge elements that lie packed in the caller's memory. */
+  checkPacked(sges: Uint8Array): void;
+  /** Judge and keep references; `seed` is what the first element may coalesce with. */
+  acquire(seed?: NativeSge): void;
+  /** Put what `acquire` has kept among the first `count`. */
+  release(): void;
+  /** A kept element as an object, which has its reference from now on. */
+  take(index: number): NativeSge | undefined;
+  /** Judge and copy into `target`. */
+  gather(target: Uint8Array): void;
+  /** Judge and copy from `source`. */
+  scatter(source: Uint8Array): void;
+  /** Judge both lists and copy from one to the other. */
+  copyTo(other: NativeBatch): void;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types

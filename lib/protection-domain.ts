@@ -11,18 +11,20 @@ import {
   u32,
   u64,
 } from './arguments';
+import { CheckBlock } from './check-block';
 import { type LocalCheck, place, placed, type PlaceCheck, refused } from './check-result';
 import { dispose } from './disposal';
 import { Errno, made, rdmaError, RdmaError } from './errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
-import { byteLengthOf, bytesOf, type Memory } from './memory-argument';
+import { byteLengthOf, bufferOf, bytesOf, type Memory } from './memory-argument';
 import { MemoryRegion } from './memory-region';
 import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from './native';
 import { QueuePair } from './queue-pair';
 import { construction, regionId } from './region';
 import { type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, Sge } from './sge';
+import { SgeBatch, type SgeBatchOptions } from './sge-batch';
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
@@ -142,7 +144,10 @@ export class ProtectionDomain {
       if (typeof picked === 'number') throw rdmaError(operation, picked);
       start = picked;
     }
-    return this.#memoryRegion(operation, self.regUserMr(bytes, start, iova ?? start, access));
+    return this.#memoryRegion(
+      operation,
+      self.regUserMr(bytes, start, iova ?? start, access, bufferOf(bytes)),
+    );
   }
 
   /**
@@ -245,6 +250,25 @@ export class ProtectionDomain {
   lkeyCheck(element: LocalElement, access: Access): PlaceCheck {
     const { addr, length, lkey } = named(element);
     return placed('lkey_ok', this.#native.lkeyCheck(addr, length, lkey, u32(access, 'access'), place));
+  }
+
+  /**
+   * Makes a batch of local checks: many in one call.
+   *
+   * @param capacity - elements, 1..2^24
+   * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  sgeBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
+    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  }
+
+  /**
+   * Makes a command block for single local checks without allocation.
+   *
+   * @throws RdmaError `EBADF`: the domain is gone
+   */
+  checkBlock(): CheckBlock {
+    return new CheckBlock(construction, this.#native);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { type Access, grantedAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from './arguments';
+import { CheckBlock } from './check-block';
 import { place, placed, type PlaceCheck, refused, type RemoteCheck } from './check-result';
 import { dispose } from './disposal';
 import { check, Errno, rdmaError } from './errors';
@@ -9,6 +10,7 @@ import { type NativeQueuePair } from './native';
 import { construction, nativeOf } from './region';
 import { type RegionRegistry } from './region-registry';
 import { Sge } from './sge';
+import { SgeBatch, type SgeBatchOptions } from './sge-batch';
 
 /** What a peer asks for. */
 export interface RemoteRequest {
@@ -74,6 +76,25 @@ export class QueuePair {
   rkeyCheck(request: RemoteRequest, access: Access): PlaceCheck {
     const { vaddr, length, rkey } = requested(request);
     return placed('rkey_ok', this.#native.rkeyCheck(vaddr, length, rkey, u32(access, 'access'), place));
+  }
+
+  /**
+   * Makes a batch of remote checks: many in one call.
+   *
+   * @param capacity - elements, 1..2^24
+   * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  rkeyBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
+    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  }
+
+  /**
+   * Makes a command block for single remote checks without allocation.
+   *
+   * @throws RdmaError `EBADF`: the queue pair is gone
+   */
+  checkBlock(): CheckBlock {
+    return new CheckBlock(construction, this.#native);
   }
 
   /**

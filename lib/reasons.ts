@@ -58,3 +58,8 @@ export function checkReason(number: number): CheckReason {
 export function dataPathReason(number: number): DataPathReason {
   return native.reasonNames[number] as DataPathReason;
 }
+
+/** The name of any reason by the native module's number; undefined for a number that is none. */
+export function reasonOf(number: number): RefusalReason | undefined {
+  return number > 0 ? (native.reasonNames[number] as RefusalReason | undefined) : undefined;
+}

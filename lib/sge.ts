@@ -122,14 +122,19 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
-  copyTo(target: Memory, options: CopyToOptions = {}): number {
+  copyTo(target: Memory, options?: CopyToOptions): number {
+    // The common case in one crossing. What it cannot do, and every failure, is for the long way round to tell.
+    if (options === undefined) {
+      const moved = this.#native.copyTo(target);
+      if (moved !== undefined && moved > 0) return moved;
+    }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
     const bytes = transientBytesOf('copy_sge_out', target, 'target');
     const total = this.#total('copy_sge_out');
     const offset = integer(wanted, 'options.offset', 0, total);
     const length = Math.min(total - offset, byteLengthOf(bytes));
-    return data('copy_sge_out', this.#native.copyTo(firstBytes(bytes, length), offset));
+    return data('copy_sge_out', this.#native.copyTo(firstBytes(bytes, length), offset) ?? -Errno.EINVAL);
   }
 
   /**
@@ -143,7 +148,12 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
    */
-  copyFrom(source: Memory, options: CopyFromOptions = {}): number {
+  copyFrom(source: Memory, options?: CopyFromOptions): number {
+    // As in copyTo.
+    if (options === undefined) {
+      const moved = this.#native.copyFrom(source);
+      if (moved !== undefined && moved > 0) return moved;
+    }
     const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
     const ordered = boolean(givenOrdered, 'options.ordered');
@@ -152,7 +162,7 @@ export class Sge {
     const offset = integer(wanted, 'options.offset', 0, total);
     const length = byteLengthOf(bytes);
     if (length > total - offset) throw outOfRange('source.byteLength', `<= ${total - offset}`, length);
-    return data('copy_sge', this.#native.copyFrom(bytes, offset, ordered));
+    return data('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
   }
 
   /**

@@ -4,6 +4,8 @@
 
 #include "device.h"
 #include "environment.h"
+#include "hot_batch.h"
+#include "js_memory.h"
 #include "memory_region.h"
 #include "protection_domain.h"
 #include "queue_pair.h"
@@ -23,6 +25,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     MemoryRegion::Define(*environment, env);
     Sge::Define(*environment, env);
     SgeState::Define(*environment, env);
+    BufferHandle::Define(*environment, env);
 
     Napi::Array names = Napi::Array::New(env, RVT_REASON_COUNT);
     for (uint32_t i = 0; i < RVT_REASON_COUNT; i++)
@@ -31,6 +34,16 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("openDevice", Napi::Function::New<Device::Open>(env, "openDevice"));
     exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
+    exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));
+    exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
+    exports.Set("commandBlock", Napi::Function::New<CommandBlock>(env, "commandBlock"));
+    napi_value check_one;
+    if (napi_create_function(env, "checkOne", NAPI_AUTO_LENGTH, CheckOne, environment.get(), &check_one) ==
+        napi_ok)
+        exports.Set("checkOne", Napi::Value(env, check_one));
+    napi_value empty;
+    if (napi_create_function(env, "empty", NAPI_AUTO_LENGTH, Empty, nullptr, &empty) == napi_ok)
+        exports.Set("empty", Napi::Value(env, empty));
     return exports;
 }
 

@@ -76,8 +76,8 @@ public:
         ArrayView view;
         napi_typedarray_type found;
         Napi::Value value = info_[index];
-        if (value.IsTypedArray() &&
-            napi_get_typedarray_info(info_.Env(), value, &found, &view.length, &view.data, nullptr,
+        // An error for everything that is not a typed array.
+        if (napi_get_typedarray_info(info_.Env(), value, &found, &view.length, &view.data, nullptr,
                                      nullptr) == napi_ok &&
             found == type && view.length >= least)
             return view;

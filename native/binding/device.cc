@@ -81,7 +81,7 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     bool fixed = arguments.OptionalU64(1, &payload.address);
     if (!arguments.ok())
         return arguments.Undefined();
-    rvt_memory *memory = NewJsMemory(payload_.device->environment_ptr(), info[0]);
+    rvt_memory *memory = NewJsMemory(payload_.device->environment_ptr(), info[0], info[2]);
     if (!memory)
         return Napi::Number::New(info.Env(), -RVT_ENOMEM);
     payload.length = memory->length;

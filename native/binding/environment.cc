@@ -3,6 +3,8 @@
 
 #include <new>
 
+#include "js_memory.h"
+
 std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     std::shared_ptr<Environment> environment(new (std::nothrow) Environment(env));
     if (!environment)
@@ -37,6 +39,18 @@ void Environment::OnCleanup(void *data) {
     self->running_ = false;
 }
 
+void Environment::ReleaseBuffer(std::shared_ptr<JsBuffer> buffer) {
+    if (std::this_thread::get_id() == thread_) {
+        buffer->Unuse();
+        return;
+    }
+    if (!running_)
+        return; // nobody would come for it, and it would keep this alive
+    std::lock_guard<std::mutex> guard(mutex_);
+    left_buffers_.push_back(std::move(buffer));
+    any_left_ = true;
+}
+
 void Environment::ReleaseReference(napi_ref reference) {
     if (std::this_thread::get_id() == thread_) {
         if (running_)
@@ -51,13 +65,17 @@ void Environment::ReleaseReference(napi_ref reference) {
 void Environment::DrainReferences() {
     if (!any_left_)
         return;
-    std::vector<napi_ref> left;
+    std::vector<napi_ref> references;
+    std::vector<std::shared_ptr<JsBuffer>> buffers;
     {
         std::lock_guard<std::mutex> guard(mutex_);
-        left.swap(left_);
+        references.swap(left_);
+        buffers.swap(left_buffers_);
         any_left_ = false;
     }
-    for (napi_ref reference : left)
+    for (const std::shared_ptr<JsBuffer> &buffer : buffers)
+        buffer->Unuse();
+    for (napi_ref reference : references)
         napi_delete_reference(env_, reference);
 }
 

@@ -16,6 +16,8 @@
 #include "core.h"
 
 class OpenDevice;
+struct JsBuffer;
+struct HotBatch;
 
 // Shared by everything that the environment has made; the last holder frees it, on whatever thread.
 class Environment : public std::enable_shared_from_this<Environment> {
@@ -36,12 +38,28 @@ public:
         return reader_;
     }
 
-    // Let go of a reference on JavaScript memory. A napi_ref may only be touched on its own thread, and
-    // region memory is freed by whoever finds that every reader has passed; so other threads leave it here
-    // for the owner.
+    // A napi_ref may only be touched on its own thread, and region memory is freed by whoever finds that
+    // every reader has passed; so other threads leave what has to be let go of here for the owner.
+    //
+    // One use of a buffer is over.
+    void ReleaseBuffer(std::shared_ptr<JsBuffer> buffer);
+    // A buffer itself is gone.
     void ReleaseReference(napi_ref reference);
     // Let go of what other threads have left. Called where the owner changes things anyway.
     void DrainReferences();
+
+    // False once the environment is going away: its references are then its own to take down.
+    bool running() const {
+        return running_;
+    }
+
+    // Number of the data call that is running: memory is looked up once in each.
+    uint64_t call() const {
+        return call_;
+    }
+    void NextCall() {
+        call_++;
+    }
 
     void Add(OpenDevice *device) {
         devices_.insert(device);
@@ -54,8 +72,15 @@ public:
     // constructor that JavaScript got hold of and calls finds nothing here and throws.
     void *pending = nullptr;
 
+    // Single checks: one function for all batches of the environment, because calls to one function are what
+    // the engine makes short. Which batch is meant stands in the command block (shared memory), and so does
+    // the answer. Owner thread only.
+    volatile uint32_t *command = nullptr;
+    napi_ref command_reference = nullptr;
+    std::vector<HotBatch *> batches; // by number; nullptr: gone
+
     // The constructors of the wrapper classes, by WrapperClass.
-    static constexpr int kWrapperClasses = 7;
+    static constexpr int kWrapperClasses = 8;
     Napi::FunctionReference constructors[kWrapperClasses];
 
 private:
@@ -68,8 +93,10 @@ private:
     rvt_reader *reader_ = nullptr;
     std::atomic<bool> running_{true};
     std::unordered_set<OpenDevice *> devices_; // owner thread only
-    std::mutex mutex_;                         // left_
+    uint64_t call_ = 0;                        // owner thread only
+    std::mutex mutex_;                         // left_, left_buffers_
     std::vector<napi_ref> left_;
+    std::vector<std::shared_ptr<JsBuffer>> left_buffers_;
     std::atomic<bool> any_left_{false};
 };
 

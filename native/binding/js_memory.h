@@ -6,11 +6,41 @@
 
 #include <napi.h>
 
-#include "core.h"
 #include "environment.h"
+#include "wrapper.h"
 
-// The bytes of a Uint8Array as memory, with one reference for the caller to put. nullptr: not a Uint8Array,
-// or no memory.
-rvt_memory *NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array);
+// An ArrayBuffer or SharedArrayBuffer that memory was registered of. All registrations of one buffer can
+// share one of these, so that a call which meets many of them looks the buffer up once. Belongs to its
+// environment's thread, but for the shared_ptr itself.
+struct JsBuffer {
+    std::shared_ptr<Environment> owner;
+    napi_ref reference = nullptr;          // strong while `users` is not 0, else weak
+    uint32_t users = 0;                    // memories
+    unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
+
+    // The last look: in which call, and what was found.
+    uint64_t looked = 0;
+    unsigned char *bytes = nullptr;
+    size_t length = 0;
+
+    ~JsBuffer();
+    void Use();
+    void Unuse();
+    // Find out where the buffer's bytes are now, unless that was done in this call already.
+    void Look();
+};
+
+// A buffer's handle, so that lib can keep it with the buffer: holdBuffer(bytes).
+class BufferHandle : public Wrapper<BufferHandle, std::shared_ptr<JsBuffer>, kBufferHandle> {
+public:
+    using Wrapper::Wrapper;
+    static void Define(Environment &environment, Napi::Env env);
+    static Napi::Value Hold(const Napi::CallbackInfo &info);
+};
+
+// The bytes of a Uint8Array as memory, with one reference for the caller to put. `handle`: what holdBuffer
+// gave for its buffer, or undefined. nullptr: not a Uint8Array, not its buffer's handle, or no memory.
+rvt_memory *NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
+                        const Napi::Value &handle);
 
 #endif

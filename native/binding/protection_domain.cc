@@ -63,7 +63,7 @@ Napi::Value ProtectionDomain::RegUserMr(const Napi::CallbackInfo &info) {
     uint32_t access = arguments.U32(3);
     if (!arguments.ok())
         return arguments.Undefined();
-    rvt_memory *memory = NewJsMemory(payload_.device->environment_ptr(), info[0]);
+    rvt_memory *memory = NewJsMemory(payload_.device->environment_ptr(), info[0], info[4]);
     if (!memory)
         return Napi::Number::New(info.Env(), -RVT_ENOMEM);
     rvt_mr_handle handle = {};

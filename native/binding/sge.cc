@@ -6,15 +6,18 @@
 #include "arguments.h"
 
 void Sge::Define(Environment &environment, Napi::Env env) {
-    Register(environment, DefineClass(env, "NativeSge",
-                                      {
-                                          InstanceMethod("describe", &Sge::Describe),
-                                          InstanceMethod("put", &Sge::Put),
-                                          InstanceMethod("copyTo", &Sge::CopyTo),
-                                          InstanceMethod("copyFrom", &Sge::CopyFrom),
-                                          InstanceMethod("fetchAdd", &Sge::FetchAdd),
-                                          InstanceMethod("compareSwap", &Sge::CompareSwap),
-                                      }));
+    Register(environment,
+             DefineClass(env, "NativeSge",
+                         {
+                             InstanceMethod("describe", &Sge::Describe),
+                             InstanceMethod("put", &Sge::Put),
+                             napi_property_descriptor{"copyTo", nullptr, CopyTo, nullptr, nullptr, nullptr,
+                                                      napi_default_method, nullptr},
+                             napi_property_descriptor{"copyFrom", nullptr, CopyFrom, nullptr, nullptr,
+                                                      nullptr, napi_default_method, nullptr},
+                             InstanceMethod("fetchAdd", &Sge::FetchAdd),
+                             InstanceMethod("compareSwap", &Sge::CompareSwap),
+                         }));
 }
 
 Napi::Value Sge::Wrap(const std::shared_ptr<OpenDevice> &device, const rvt_sge &accepted) {
@@ -52,37 +55,57 @@ static int StateAt(rvt_sge **list, rvt_sge_state *state, uint32_t offset) {
     return error ? error : rvt_skip_sge(state, offset, false);
 }
 
-Napi::Value Sge::CopyTo(const Napi::CallbackInfo &info) {
-    Arguments arguments(info);
-    ArrayView target = arguments.Array(0, napi_uint8_array);
-    uint32_t offset = arguments.U32(1);
-    if (!arguments.ok())
-        return arguments.Undefined();
-    rvt_sge *list[] = {&payload_->sge};
+// Raw Node-API, and everything optional left out: of a copy of some KiB the way here is a good part. The
+// class's signature has judged the receiver before.
+napi_value Sge::CopyTo(napi_env env, napi_callback_info info) {
+    size_t argc = 2, length = 0;
+    napi_value argv[2], self;
+    void *instance = nullptr, *data = nullptr;
+    napi_typedarray_type type;
+    if (napi_get_cb_info(env, info, &argc, argv, &self, nullptr) != napi_ok ||
+        napi_unwrap(env, self, &instance) != napi_ok || !instance)
+        return nullptr; // a worker that is being terminated
+    uint32_t offset = 0;
+    if (napi_get_typedarray_info(env, argv[0], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+        type != napi_uint8_array || (argc > 1 && napi_get_value_uint32(env, argv[1], &offset) != napi_ok))
+        return nullptr; // not what this is for: lib takes the long way
+    SgeCell &cell = *static_cast<Sge *>(instance)->payload();
+    rvt_sge *list[] = {&cell.sge};
     rvt_sge_state state;
     rvt_copied copied = {};
-    DataCall call(payload_->device->environment());
+    DataCall call(cell.device->environment());
     int error = StateAt(list, &state, offset);
-    if (!error)
-        error = rvt_copy_sge_out(call.get(), &state, target.data, target.length, false, &copied);
-    return DataAnswer(info.Env(), error, copied);
+    if (!error) {
+        uint64_t left = rvt_ss_total_len(&state);
+        error = rvt_copy_sge_out(call.get(), &state, data, length < left ? length : left, false, &copied);
+    }
+    return DataAnswer(env, error, copied);
 }
 
-Napi::Value Sge::CopyFrom(const Napi::CallbackInfo &info) {
-    Arguments arguments(info);
-    ArrayView source = arguments.Array(0, napi_uint8_array);
-    uint32_t offset = arguments.U32(1);
-    bool ordered = arguments.Bool(2);
-    if (!arguments.ok())
-        return arguments.Undefined();
-    rvt_sge *list[] = {&payload_->sge};
+// As CopyTo. More bytes than are left from `offset` on: -EINVAL.
+napi_value Sge::CopyFrom(napi_env env, napi_callback_info info) {
+    size_t argc = 3, length = 0;
+    napi_value argv[3], self;
+    void *instance = nullptr, *data = nullptr;
+    napi_typedarray_type type;
+    if (napi_get_cb_info(env, info, &argc, argv, &self, nullptr) != napi_ok ||
+        napi_unwrap(env, self, &instance) != napi_ok || !instance)
+        return nullptr; // a worker that is being terminated
+    uint32_t offset = 0;
+    bool ordered = false;
+    if (napi_get_typedarray_info(env, argv[0], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+        type != napi_uint8_array || (argc > 1 && napi_get_value_uint32(env, argv[1], &offset) != napi_ok) ||
+        (argc > 2 && napi_get_value_bool(env, argv[2], &ordered) != napi_ok))
+        return nullptr; // not what this is for: lib takes the long way
+    SgeCell &cell = *static_cast<Sge *>(instance)->payload();
+    rvt_sge *list[] = {&cell.sge};
     rvt_sge_state state;
     rvt_copied copied = {};
-    DataCall call(payload_->device->environment());
+    DataCall call(cell.device->environment());
     int error = StateAt(list, &state, offset);
     if (!error)
-        error = rvt_copy_sge(call.get(), &state, source.data, source.length, false, ordered, &copied);
-    return DataAnswer(info.Env(), error, copied);
+        error = rvt_copy_sge(call.get(), &state, data, length, false, ordered, &copied);
+    return DataAnswer(env, error, copied);
 }
 
 static Napi::Value AtomicAnswer(Napi::Env env, int error, rvt_reason reason, uint64_t old) {

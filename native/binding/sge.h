@@ -28,8 +28,8 @@ public:
 private:
     Napi::Value Describe(const Napi::CallbackInfo &info);
     Napi::Value Put(const Napi::CallbackInfo &info);
-    Napi::Value CopyTo(const Napi::CallbackInfo &info);
-    Napi::Value CopyFrom(const Napi::CallbackInfo &info);
+    static napi_value CopyTo(napi_env env, napi_callback_info info);
+    static napi_value CopyFrom(napi_env env, napi_callback_info info);
     Napi::Value FetchAdd(const Napi::CallbackInfo &info);
     Napi::Value CompareSwap(const Napi::CallbackInfo &info);
 };
@@ -46,6 +46,7 @@ inline Napi::Value DataAnswer(Napi::Env env, int error, const rvt_copied &copied
 class DataCall {
 public:
     explicit DataCall(Environment &environment) : environment_(environment) {
+        environment.NextCall();
         rvt_data_call_begin(&call_, environment.reader(), &environment);
     }
     ~DataCall() {

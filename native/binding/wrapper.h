@@ -8,7 +8,17 @@
 
 #include "environment.h"
 
-enum WrapperClass { kDevice, kDmaMapping, kProtectionDomain, kQueuePair, kMemoryRegion, kSge, kSgeState };
+enum WrapperClass {
+    kDevice,
+    kDmaMapping,
+    kProtectionDomain,
+    kQueuePair,
+    kMemoryRegion,
+    kSge,
+    kSgeState,
+    kBufferHandle,
+    kBatch
+};
 
 // The lower half is the same for all; the upper one tells the class.
 inline napi_type_tag WrapperTag(WrapperClass which) {
