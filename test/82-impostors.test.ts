@@ -96,6 +96,7 @@ describe('objects that are not what they seem', () => {
   test('nothing else is exported', () => {
     expect(Object.keys(rdmavt).sort()).toEqual([
       'Access',
+      'CheckBlock',
       'Device',
       'DmaMapping',
       'DmaSpace',
@@ -105,6 +106,7 @@ describe('objects that are not what they seem', () => {
       'QueuePair',
       'RdmaError',
       'Sge',
+      'SgeBatch',
       'SgeState',
       'checkReasons',
       'dataPathReasons',

@@ -81,7 +81,8 @@ describe('the README', () => {
     if (command === 'npm cit') {
       expect(scripts).toHaveProperty('test'); // this is it
     } else if (command.startsWith('npm run ')) {
-      expect(scripts).toHaveProperty(command.slice('npm run '.length)); // would install into the tree that runs this
+      const [script = ''] = command.slice('npm run '.length).split(' ');
+      expect(scripts).toHaveProperty(script); // would install into the tree that runs this, or take too long
     } else {
       const here = command.replaceAll('npx rdmavt', `"${process.execPath}" dist/cli/main.js`);
       const { status, stderr } = spawnSync(here, { cwd: root, shell: true, encoding: 'utf8' });

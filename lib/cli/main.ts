@@ -6,6 +6,7 @@ import { parse, USAGE, UsageError, type Command } from './command';
 
 /** Loaded when they are called: help needs no native module. */
 const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ['bench', async () => (await import('./bench-command.js')).benchCommand],
   ['replay', async () => (await import('./replay-command.js')).replayCommand],
 ]);
 
@@ -14,6 +15,7 @@ const help = `Usage: rdmavt COMMAND [OPTIONS]
 RDMA memory protection: memory regions, keys and the validation of every access.
 
 Commands:
+  bench      Measure this package beside its peers in plain JavaScript.
   replay     Play a trace of operations and print, or compare, its answers.
 
 Options:

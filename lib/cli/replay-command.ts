@@ -1,12 +1,14 @@
 import { replay } from '../replay/replay';
 import { parse, UsageError, type Command } from './command';
 
-const help = `Usage: rdmavt replay TRACE.ops.ndjson [--expect FILE]
+const help = `Usage: rdmavt replay TRACE.ops.ndjson [--batch] [--expect FILE]
 
 Plays the operations of a trace, one JSON object a line, on real memory regions and
 prints the answer to each, one JSON object a line. TRACE - is standard input.
 
 Options:
+  --batch        Play consecutive checks together, many in one call. The answers are the
+                 same.
   --expect FILE  Compare the answers with the lines of FILE and print none. Ends at the
                  first difference and shows it; - is standard input. In FILE
                  {"any":true} stands for any answer and {"not_reached":true} for
@@ -30,7 +32,11 @@ export const replayCommand: Command = async (args) => {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
-    options: { expect: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      batch: { type: 'boolean' },
+      expect: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help === true) {
     process.stdout.write(help);
@@ -42,5 +48,5 @@ export const replayCommand: Command = async (args) => {
   if (trace === '-' && values.expect === '-') {
     throw new UsageError('replay: standard input cannot be both the trace and the answers');
   }
-  return replay({ trace, expect: values.expect }, process);
+  return replay({ trace, expect: values.expect, batch: values.batch }, process);
 };

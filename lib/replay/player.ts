@@ -1,5 +1,6 @@
 import { native } from '../native';
 import { failure, hex, memoryOf, SKIPPED } from './answers';
+import { BatchedChecks } from './batched-checks';
 import { lkeyOk, putSge, rkeyOk } from './checks';
 import type { Answer, Operation, OperationMembers, OperationOf } from './operations';
 import {
@@ -31,10 +32,34 @@ type SessionOperation = Exclude<Operation, OperationOf<'init'> | OperationOf<'ex
  * operation while no session is open.
  */
 export class TracePlayer {
+  readonly #inBatches: boolean;
   #session: Session | undefined = undefined;
+  #checks: BatchedChecks | undefined = undefined;
+
+  /** `inBatches`: checks can be kept back and played together. */
+  constructor(inBatches = false) {
+    this.#inBatches = inBatches;
+  }
 
   /**
-   * The answer to the next operation.
+   * Keeps the operation back, if it is a check that can be played with those already kept. If not, they must be played first;
+   * then it can be kept if it is a check of an open session, unless its id is used twice.
+   */
+  keep(op: Operation): boolean {
+    return this.#checks?.keep(op) === true;
+  }
+
+  /**
+   * The answers to what was kept, in order. They must be taken to the end before anything else is played.
+   *
+   * @throws TraceError if memory for one cannot be had.
+   */
+  *playKept(): Generator<Answer, void> {
+    if (this.#checks !== undefined) yield* this.#checks.play();
+  }
+
+  /**
+   * The answer to the next operation; nothing is kept back then.
    *
    * @throws TraceError if it uses an id for the second time in its session, or if memory for it cannot be had.
    */
@@ -59,6 +84,7 @@ export class TracePlayer {
     if (typeof device === 'number') return failure(device);
     const session = new Session(device);
     this.#session = session;
+    if (this.#inBatches) this.#checks = new BatchedChecks(session);
     if (op.dma_pages > 0) {
       const memory = memoryOf(4096n * BigInt(op.dma_pages), 'init');
       const mapping = device.mapDma(memory, BigInt(op.dma_base));
@@ -71,6 +97,7 @@ export class TracePlayer {
   /** Everything of the session goes, whatever is held; tells whether a DMA region was still published. */
   #end(session: Session): boolean {
     this.#session = undefined;
+    this.#checks = undefined;
     const status = session.device.close(true);
     if (status < 0) throw new Error(`the native module answered ${status} to a close`);
     return status === 1;

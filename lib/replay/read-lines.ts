@@ -86,9 +86,9 @@ export class LineReader {
     }
   }
 
-  /** Where the line taken last stands, for messages: the name alone before the first. */
-  place(): string {
-    return this.number === 0 ? this.name : `${this.name}:${this.number}`;
+  /** Where a line stands, by default the one taken last, for messages: the name alone before the first. */
+  place(number = this.number): string {
+    return number === 0 ? this.name : `${this.name}:${number}`;
   }
 
   /** Stops reading; nothing waits for the rest. */
@@ -120,12 +120,15 @@ export class LineReader {
   }
 }
 
-/** Runs `work` on the line taken last; what it has against the line is told with the file's name and the line's number. */
-export function onLine<T>(reader: LineReader, work: () => T): T {
+/**
+ * Runs `work` on a line, by default the one taken last; what it has against the line is told with the file's name and the
+ * line's number.
+ */
+export function onLine<T>(reader: LineReader, work: () => T, number = reader.number): T {
   try {
     return work();
   } catch (error) {
     const why = error instanceof TraceError ? error.message : `cannot be played: ${printable(String(error))}`;
-    throw new InputError(`${reader.place()}: ${why}`, { cause: error });
+    throw new InputError(`${reader.place(number)}: ${why}`, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 /** Playing a file of operations from end to end. */
 import type { Readable, Writable } from 'node:stream';
 
+import { KeptLines } from './kept-lines';
 import { TracePlayer } from './player';
 import { Progress, type Terminal } from './progress';
 import { InputError, LineReader, onLine } from './read-lines';
@@ -22,6 +23,8 @@ export interface ReplayOptions {
   readonly trace: string;
   /** Compare with the answers in this file, and print none. */
   readonly expect?: string | undefined;
+  /** Play consecutive checks together. */
+  readonly batch?: boolean | undefined;
 }
 
 /** Where it reads and writes. */
@@ -44,7 +47,7 @@ export async function replay(options: ReplayOptions, streams: ReplayStreams): Pr
     stderr.write(`rdmavt: ${text}\n`);
   };
 
-  const player = new TracePlayer();
+  const player = new TracePlayer(options.batch);
   try {
     const difference = await playAll(player, operations, sink, progress);
     if (difference !== undefined) {
@@ -73,16 +76,34 @@ async function playAll(
   sink: AnswerSink,
   progress: Progress,
 ): Promise<string | undefined> {
-  for (;;) {
-    const line = operations.take();
-    if (line === undefined) {
-      await sink.pause();
-      progress.update(operations.number, operations.bytesTaken);
-      if (!(await operations.readOn())) return sink.end();
-      continue;
+  const kept = new KeptLines(player, operations, sink);
+  try {
+    for (;;) {
+      const text = operations.take();
+      if (text === undefined) {
+        const difference = await kept.play();
+        if (difference !== undefined) return difference;
+        await sink.pause();
+        progress.update(operations.number, operations.bytesTaken);
+        if (!(await operations.readOn())) return await sink.end();
+        continue;
+      }
+      const line = { text, number: operations.number };
+      const op = onLine(operations, () => parseOperation(text));
+      if (kept.add(line, op)) continue;
+      if (!kept.empty) {
+        const difference = await kept.play();
+        if (difference !== undefined) return difference;
+        if (kept.add(line, op)) continue;
+      }
+      const answer = onLine(operations, () => player.play(op));
+      const difference = await sink.take(line, answer);
+      if (difference !== undefined) return difference;
     }
-    const answer = onLine(operations, () => player.play(parseOperation(line)));
-    const difference = await sink.take(line, answer);
+  } catch (error) {
+    // A line that is of no use; those before it are answered first.
+    const difference = await kept.play();
     if (difference !== undefined) return difference;
+    throw error;
   }
 }

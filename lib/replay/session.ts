@@ -73,9 +73,13 @@ export class Session {
     return region;
   }
 
+  isFresh(id: string): boolean {
+    return !this.#named.has(id);
+  }
+
   /** The format uses no id twice in a session, not even after the object is gone. */
   expectFresh(id: string): void {
-    if (this.#named.has(id)) throw new TraceError(`id ${quote(id)} is used twice`);
+    if (!this.isFresh(id)) throw new TraceError(`id ${quote(id)} is used twice`);
   }
 
   bindPd(id: string, native: NativeProtectionDomain): void {

@@ -7,10 +7,16 @@ import type { Answer } from './operations';
 import { onLine, type LineReader } from './read-lines';
 import { parseExpectation } from './trace-format';
 
+/** A line of the operations. */
+export interface TraceLine {
+  readonly text: string;
+  readonly number: number;
+}
+
 /** Takes the answers one by one. */
 export interface AnswerSink {
-  /** The answer to the operation that was read last; a text if it is not what was expected. */
-  take(operation: string, answer: Answer): Promise<string | undefined>;
+  /** The answer to the next operation; a text if it is not what was expected. */
+  take(operation: TraceLine, answer: Answer): Promise<string | undefined>;
   /** Nothing more is there for now: what was taken must be out. */
   pause(): Promise<void>;
   /** There are no more; a text if there should have been. */
@@ -30,7 +36,7 @@ export class AnswerPrinter implements AnswerSink {
     this.#stream = stream;
   }
 
-  async take(_operation: string, answer: Answer): Promise<undefined> {
+  async take(_operation: TraceLine, answer: Answer): Promise<undefined> {
     const line = JSON.stringify(answer);
     this.#lines.push(line);
     this.#length += line.length;
@@ -63,12 +69,12 @@ export class AnswerComparer implements AnswerSink {
     this.#expectations = expectations;
   }
 
-  async take(operation: string, answer: Answer): Promise<string | undefined> {
+  async take(operation: TraceLine, answer: Answer): Promise<string | undefined> {
     const expected = this.#expectations.take() ?? (await this.#expectations.next());
     if (expected === undefined) {
       const { name, number } = this.#expectations;
       return difference(`${name}:${number + 1}: there is no line for this answer`, [
-        [this.#operations.place(), operation],
+        [this.#operations.place(operation.number), operation.text],
         ['expected', '(the file has ended)'],
         ['answered', JSON.stringify(answer)],
       ]);
@@ -77,7 +83,7 @@ export class AnswerComparer implements AnswerSink {
     if (path === undefined) return undefined;
     const where = path === '' ? '' : `, at ${cut(path)}`;
     return difference(`${this.#expectations.place()}: the answer is not the expected one${where}`, [
-      [this.#operations.place(), operation],
+      [this.#operations.place(operation.number), operation.text],
       ['expected', expected],
       ['answered', JSON.stringify(answer)],
     ]);

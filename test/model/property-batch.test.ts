@@ -1,0 +1,87 @@
+// The property test of property.test.ts with the checks of the programs played in batches.
+import * as fc from 'fast-check';
+
+import { TracePlayer } from '../../lib/replay/player';
+import { parseOperation } from '../../lib/replay/trace-format';
+import { playBatched } from '../replay/batched';
+import { chainArb, chainScene } from './chains';
+import { Model } from './model';
+import { programArb } from './programs';
+import { matches } from './trace-files';
+import type { Answer, Operation } from './trace-types';
+
+/** So many random programs; RDMAVT_RUNS asks for another number. */
+const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
+
+/** What both answer to each operation of the first line where it is not the same. */
+function firstDisagreement(operations: readonly Operation[]): object | undefined {
+  const model = new Model();
+  const player = new TracePlayer(true);
+  try {
+    const lines = operations.map((op) => parseOperation(JSON.stringify(op)));
+    const answers: Answer[] = [...playBatched(player, lines)];
+    expect(answers).toHaveLength(lines.length);
+    for (const [i, op] of operations.entries()) {
+      const expected = model.play(op);
+      const got = answers[i]!;
+      if (!matches(expected, got)) return { line: i + 1, op, model: expected, player: got };
+    }
+    return undefined;
+  } finally {
+    player.close();
+  }
+}
+
+const checksOnly = new Set(['lkey_ok', 'rkey_ok']);
+
+/** How many checks of a program follow another check: what batches are about. */
+function checksInRow(operations: readonly Operation[]): number {
+  return operations.filter((op, i) => checksOnly.has(op.op) && checksOnly.has(operations[i - 1]?.op ?? ''))
+    .length;
+}
+
+it(
+  'the batched player answers random programs as the model does',
+  () => {
+    let inRow = 0;
+    fc.assert(
+      fc.property(programArb, (operations) => {
+        inRow += checksInRow(operations);
+        expect(firstDisagreement(operations)).toBeUndefined();
+      }),
+      { numRuns: RUNS },
+    );
+    expect(inRow).toBeGreaterThan(RUNS);
+  },
+  120_000 + RUNS * 200,
+);
+
+/** The key that the last operation of a program answers. */
+function lastKey(program: readonly Operation[]): string {
+  const model = new Model();
+  const answers = program.map((op) => model.play(op));
+  return (answers.at(-1) as { lkey: string }).lkey;
+}
+
+it(
+  'and programs of nothing but chains of checks',
+  () => {
+    const upTo = (op: string): Operation[] =>
+      chainScene.slice(0, 1 + chainScene.findIndex((each) => each.op === op));
+    const keys = { fmr: lastKey(upTo('alloc_fmr')), user: lastKey(upTo('reg_user_mr')) };
+    let coalesced = 0;
+    fc.assert(
+      fc.property(chainArb(keys), (operations) => {
+        const model = new Model();
+        for (const op of operations) {
+          const answer = model.play(op);
+          if (op.op === 'lkey_ok' && 'ret' in answer && answer.ret === 0) coalesced++;
+        }
+        expect(firstDisagreement(operations)).toBeUndefined();
+      }),
+      { numRuns: RUNS },
+    );
+    expect(coalesced).toBeGreaterThan(RUNS);
+  },
+  120_000 + RUNS * 200,
+);
