@@ -11,6 +11,7 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
 const allowed = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/.+\.(js|mjs|d\.ts|d\.mts|js\.map)$/,
+  /^scripts\/bench\/(harness\/)?[\w-]+\.mjs$/,
   /^prebuilds\/[\w-]+\/[\w.-]+\.node$/,
 ];
 const required = [
@@ -21,6 +22,7 @@ const required = [
   'dist/index.mjs',
   'dist/index.d.ts',
   'dist/index.d.mts',
+  'scripts/bench/bench.mjs', // rdmavt bench
   ...Object.values(manifest.bin),
 ];
 

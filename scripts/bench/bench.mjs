@@ -1,0 +1,132 @@
+// `rdmavt bench`, which is also `npm run bench`: asks the questions of this folder, one a file, and tells the answers.
+//
+// Plain modules that the package ships as they are, rather than a part of lib/: they use the package as its users do, by its name, and
+// someone who doubts a figure can read and change what was run without building anything. lib/cli/bench-command.ts has the
+// command line; harness/ has what the questions share.
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+
+import acquireRelease from './acquire-release.mjs';
+import batchFilledFromNumbers from './batch-filled-from-numbers.mjs';
+import batchNothingFilled from './batch-nothing-filled.mjs';
+import batchPlacesRead from './batch-places-read.mjs';
+import batchRegions65536 from './batch-regions-65536.mjs';
+import batchSizes from './batch-sizes.mjs';
+import copyLarge from './copy-large.mjs';
+import gather4096 from './gather-4096.mjs';
+import gather64 from './gather-64.mjs';
+import { answerApart } from './harness/apart.mjs';
+import { chart } from './harness/chart.mjs';
+import { markdown, Table } from './harness/report.mjs';
+import { FULL, SMOKE } from './harness/rounds.mjs';
+import listToList from './list-to-list.mjs';
+import pageList from './page-list.mjs';
+import registration from './registration.mjs';
+import scatter from './scatter.mjs';
+import singleCheck from './single-check.mjs';
+
+/** @typedef {import('./harness/question.mjs').Question} Question */
+/** @typedef {import('./harness/question.mjs').Row} Row */
+
+/**
+ * In the order in which they are asked.
+ *
+ * @type {readonly Question[]}
+ */
+const all = [
+  batchNothingFilled,
+  batchFilledFromNumbers,
+  batchRegions65536,
+  batchPlacesRead,
+  acquireRelease,
+  gather64,
+  gather4096,
+  scatter,
+  listToList,
+  singleCheck,
+  pageList,
+  registration,
+  copyLarge,
+  batchSizes,
+];
+
+/**
+ * @typedef {object} Options
+ * @property {readonly string[]} only names of questions, which are names of files; empty: all
+ * @property {boolean} smoke every question briefly; the times mean nothing and are not judged
+ * @property {'table' | 'json' | 'markdown'} format
+ * @property {string | undefined} svg the file for the chart
+ */
+
+/**
+ * Everything that a program may want to know of a run.
+ *
+ * @typedef {object} Result
+ * @property {string} node
+ * @property {string} platform
+ * @property {string} cpu
+ * @property {number} cores
+ * @property {string} date
+ * @property {boolean} smoke
+ * @property {number} rounds at least
+ * @property {Row[]} rows
+ * @property {Record<string, number>} ratios by the name of the row
+ */
+
+/**
+ * @param {Options} options
+ * @param {{ stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream }} out
+ * @returns the exit status
+ */
+export function bench({ only, smoke, format, svg }, { stdout, stderr }) {
+  const asked = all.filter(({ name }) => only.length === 0 || only.includes(name));
+  // The chart shows what this one answers.
+  if (svg !== undefined && !asked.includes(batchSizes)) asked.push(batchSizes);
+  // A file that cannot be had is told of now and not after a minute.
+  if (svg !== undefined) closeSync(openSync(svg, 'a'));
+  const table = new Table(stdout);
+  const machine = about();
+  if (format === 'table') table.head(machine, smoke);
+  /** @type {Row[]} */
+  const rows = [];
+  for (const question of asked) {
+    if (format !== 'table' && stderr.isTTY) stderr.write(`${question.name}\n`);
+    const answered = answerApart(question.name, smoke);
+    if (!answered) return 1;
+    rows.push(...answered);
+    if (format === 'table') table.answer(question, answered);
+  }
+  const result = resultOf(machine, smoke, rows);
+  if (format === 'json') stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+  else if (format === 'markdown') stdout.write(markdown(result, all));
+  else table.end(rows, smoke);
+  if (svg !== undefined) writeFileSync(svg, chart(result));
+  return 0;
+}
+
+function about() {
+  return {
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    date: new Date().toISOString(),
+  };
+}
+
+/**
+ * @param {ReturnType<typeof about>} machine
+ * @param {boolean} smoke
+ * @param {Row[]} rows
+ * @returns {Result}
+ */
+function resultOf(machine, smoke, rows) {
+  const compared = rows.filter(({ ratio }) => ratio !== null);
+  return {
+    ...machine,
+    smoke,
+    rounds: smoke ? SMOKE.rounds : FULL.rounds,
+    rows,
+    ratios: Object.fromEntries(compared.map(({ name, ratio }) => [name, ratio ?? NaN])),
+  };
+}

@@ -1,0 +1,172 @@
+// The regions and the work that questions are asked about: the same every time, drawn by a small generator of its own.
+import { Access, Device } from 'rdmavt';
+
+/** @typedef {import('./peers.mjs').Entry} Entry */
+
+/** Room for 65,536 regions and more. The same for all questions, so that only the number of regions differs. */
+export const BITS = 17;
+
+/** Far beyond 32 bits, as real addresses are, and below 2^53, as numbers must be. */
+const FIRST_ADDRESS = 0x7f00_0000_0000;
+
+/** The names of the domains in the tables of the peers. */
+export const PD = 1;
+const OTHER_PD = 2;
+
+/**
+ * Numbers 0..2^32-1, always the same ones (mulberry32).
+ *
+ * @param {number} seed
+ */
+export function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return (mixed ^ (mixed >>> 14)) >>> 0;
+  };
+}
+
+/**
+ * Work for a batch, in every form that a contender may want.
+ *
+ * @typedef {object} Work
+ * @property {number} count
+ * @property {Uint32Array} packed four words an element: address low, high, length, key
+ * @property {Float64Array} addresses
+ * @property {Uint32Array} lengths
+ * @property {Uint32Array} keys
+ */
+
+/** A device with regions of one size that all lie in one buffer, or have one each. */
+export class World {
+  device = new Device({ lkeyTableBits: BITS });
+  pd = this.device.allocPd();
+  qp = this.pd.createQp();
+  /** @type {Entry[]} */
+  entries = [];
+  /**
+   * One, or one a region. Pages that nobody touches cost nothing.
+   *
+   * @type {Buffer[]}
+   */
+  memories = [];
+  regionBytes;
+
+  /**
+   * @param {number} regions
+   * @param {object} [options]
+   * @param {number} [options.regionBytes]
+   * @param {boolean} [options.separate] a buffer each
+   * @param {boolean} [options.mixed] a few regions are of another domain, without rights, or invalid
+   */
+  constructor(regions, { regionBytes = 4096, separate = false, mixed = false } = {}) {
+    this.regionBytes = regionBytes;
+    const otherPd = this.device.allocPd();
+    if (!separate) this.memories.push(Buffer.from(new ArrayBuffer(regions * regionBytes)));
+    for (let i = 0; i < regions; i++) {
+      if (separate) this.memories.push(Buffer.from(new ArrayBuffer(regionBytes)));
+      const memory = separate
+        ? this.memories[i]
+        : this.memory.subarray(i * regionBytes, (i + 1) * regionBytes);
+      const base = FIRST_ADDRESS + i * regionBytes;
+      const kind = mixed ? i % 64 : 0;
+      const access =
+        kind === 11 ? Access.RemoteRead : Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead;
+      const pd = kind === 22 ? OTHER_PD : PD;
+      const valid = kind !== 33;
+      const region = (pd === PD ? this.pd : otherPd).regUserMr(memory ?? this.memory, {
+        start: base,
+        access,
+      });
+      if (!valid) this.qp.invalidateRkey(region.rkey);
+      const position = separate ? 0 : i * regionBytes;
+      this.entries.push({ key: region.lkey, pd, valid, access, base, length: regionBytes, position });
+    }
+  }
+
+  /** Where all regions lie if they have no memory of their own. */
+  get memory() {
+    return /** @type {Buffer} */ (this.memories[0]);
+  }
+
+  /** Bytes that differ from place to place. */
+  fill() {
+    for (const [i, memory] of this.memories.entries()) {
+      for (let k = 0; k < memory.length; k++) memory[k] = (k * 31 + (k >> 8) * 7 + i) & 0xff;
+    }
+  }
+
+  /**
+   * Accesses to regions drawn at random, at bytes drawn at random.
+   *
+   * @param {number} count
+   * @param {object} [options]
+   * @param {number} [options.bytes] the length of each. Default: 8 to 519
+   * @param {boolean} [options.mixed] some must be refused
+   * @param {number} [options.seed]
+   * @param {readonly Entry[]} [options.among] the regions to draw from
+   * @returns {Work}
+   */
+  work(count, { bytes, mixed = false, seed = 1, among = this.entries } = {}) {
+    const next = random(seed);
+    /** @type {Work} */
+    const work = {
+      count,
+      packed: new Uint32Array(4 * count),
+      addresses: new Float64Array(count),
+      lengths: new Uint32Array(count),
+      keys: new Uint32Array(count),
+    };
+    for (let i = 0; i < count; i++) {
+      const entry = /** @type {Entry} */ (among[next() % among.length]);
+      const length = bytes ?? 8 + (next() % 512);
+      let { key } = entry;
+      let address = entry.base + (next() % (entry.length - length + 1));
+      const fault = mixed ? next() % 64 : 0;
+      if (fault === 1) address = entry.base + entry.length - length + 1;
+      if (fault === 2) address = entry.base - 1;
+      if (fault === 3) key = (key ^ 0x200) >>> 0;
+      if (fault === 4) key = 0xffff_ff00;
+      work.addresses[i] = address;
+      work.lengths[i] = length;
+      work.keys[i] = key;
+      work.packed.set([address % 2 ** 32, Math.floor(address / 2 ** 32), length, key], 4 * i);
+    }
+    return work;
+  }
+
+  close() {
+    this.device.close({ cascade: true });
+  }
+}
+
+/**
+ * Views of `size` packed elements each, one behind the other.
+ *
+ * @param {Work} work
+ * @param {number} size
+ */
+export function viewsOf(work, size) {
+  return Array.from(
+    { length: work.count / size },
+    (_, i) => new Uint8Array(work.packed.buffer, 16 * size * i, 16 * size),
+  );
+}
+
+/**
+ * Batches that hold the elements of some work, `size` each.
+ *
+ * @template {{ words: Uint32Array }} T
+ * @param {Work} work
+ * @param {number} size
+ * @param {(capacity: number) => T} make
+ */
+export function batchesOf(work, size, make) {
+  return Array.from({ length: work.count / size }, (_, i) => {
+    const batch = make(size);
+    batch.words.set(work.packed.subarray(4 * size * i, 4 * size * (i + 1)));
+    return batch;
+  });
+}

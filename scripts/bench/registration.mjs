@@ -1,0 +1,55 @@
+// Does registering depend on the size of the buffer?
+import { Access, Device } from 'rdmavt';
+
+/** Registered at a time; then they are released, which is not timed. */
+const REGIONS = 64;
+
+/** @type {import('./harness/question.mjs').Question} */
+export default {
+  name: 'registration',
+  title: 'Registering a contiguous buffer',
+  unit: 'ns/region',
+  prepare() {
+    const device = new Device();
+    const pd = device.allocPd();
+
+    /**
+     * @param {number} bytes
+     * @param {string} label
+     * @param {number} start
+     * @returns {import('./harness/question.mjs').Contender}
+     */
+    const contender = (bytes, label, start) => {
+      // Nobody touches it, so it takes no memory.
+      const memory = new Uint8Array(bytes);
+      /** @type {import('rdmavt').MemoryRegion[]} */
+      const regions = [];
+      return {
+        label,
+        elements: REGIONS,
+        mostPasses: 16,
+        run(passes) {
+          for (let i = 0; i < passes * REGIONS; i++) {
+            regions.push(pd.regUserMr(memory, { start, access: Access.LocalWrite }));
+          }
+          return regions.filter((region) => region.start === BigInt(start)).length;
+        },
+        reset() {
+          for (const region of regions) region.dereg();
+          regions.length = 0;
+        },
+      };
+    };
+    return {
+      contenders: {
+        gibibyte: contender(2 ** 30, 'regUserMr, 1 GiB', 0x1000),
+        page: contender(4096, 'regUserMr, 4 KiB', 0x1000),
+      },
+      lines: [
+        { name: 'registration', of: 'gibibyte', peer: 'page', reach: 1.5 },
+        { name: 'registration/peer-4k', of: 'page' },
+      ],
+      close: () => device.close({ cascade: true }),
+    };
+  },
+};

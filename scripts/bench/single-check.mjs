@@ -1,0 +1,144 @@
+// What does one check cost that cannot wait for others? Against the least that any native call costs.
+import { Access } from 'rdmavt';
+
+import { native } from './harness/native.mjs';
+import { FlatTable } from './harness/peers.mjs';
+import { BITS, PD, World } from './harness/world.mjs';
+
+const ELEMENTS = 16_384;
+
+/** @type {import('./harness/question.mjs').Question} */
+export default {
+  name: 'single-check',
+  title: 'One check a call, over one region; and random over 1,024',
+  unit: 'ns/call',
+  prepare() {
+    const world = new World(1024);
+    const work = world.work(ELEMENTS);
+    /** @type {{ addresses: import('./harness/peers.mjs').Numbers, lengths: import('./harness/peers.mjs').Numbers, keys: import('./harness/peers.mjs').Numbers }} */
+    const { addresses, lengths, keys } = work;
+    /** @type {import('./harness/peers.mjs').Numbers} */
+    const bigints = Array.from(work.addresses, BigInt);
+    const one = new World(1);
+    const few = one.work(ELEMENTS);
+    /** @type {import('./harness/peers.mjs').Numbers} */
+    const fewAddresses = few.addresses;
+    /** @type {import('./harness/peers.mjs').Numbers} */
+    const fewLengths = few.lengths;
+    /** @type {import('./harness/peers.mjs').Numbers} */
+    const fewKeys = few.keys;
+    const hot = one.pd.checkBlock();
+    const local = world.pd.checkBlock();
+    const remote = world.qp.checkBlock();
+    const flat = new FlatTable(BITS, world.entries);
+    const access = Access.LocalWrite;
+
+    /** @param {(i: number) => number} check @returns {(passes: number) => number} */
+    const sweep = (check) => (passes) => {
+      let refused = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (let i = 0; i < ELEMENTS; i++) refused += check(i);
+      }
+      return refused;
+    };
+    return {
+      // The loops of the first four are written out: a call that the compiler might not inline would blur what is measured.
+      contenders: {
+        hot: {
+          label: 'checkBlock.check(number, ...), one region',
+          elements: ELEMENTS,
+          run(passes) {
+            let refused = 0;
+            for (let pass = 0; pass < passes; pass++) {
+              for (let i = 0; i < ELEMENTS; i++)
+                refused += hot.check(fewAddresses[i], fewLengths[i], fewKeys[i], access);
+            }
+            return refused;
+          },
+        },
+        block: {
+          label: 'checkBlock.check(number, ...), 1,024 regions',
+          elements: ELEMENTS,
+          run(passes) {
+            let refused = 0;
+            for (let pass = 0; pass < passes; pass++) {
+              for (let i = 0; i < ELEMENTS; i++)
+                refused += local.check(addresses[i], lengths[i], keys[i], access);
+            }
+            return refused;
+          },
+        },
+        remote: {
+          label: 'checkBlock.check(number, ...), remote',
+          elements: ELEMENTS,
+          run(passes) {
+            let refused = 0;
+            for (let pass = 0; pass < passes; pass++) {
+              for (let i = 0; i < ELEMENTS; i++) {
+                refused += remote.check(addresses[i], lengths[i], keys[i], Access.RemoteWrite);
+              }
+            }
+            return refused;
+          },
+        },
+        empty: {
+          label: 'empty Node-API call',
+          elements: ELEMENTS,
+          run(passes) {
+            for (let i = passes * ELEMENTS; i > 0; i--) native.empty();
+            return 0;
+          },
+        },
+        flat: {
+          label: 'JavaScript, flat table',
+          elements: ELEMENTS,
+          run(passes) {
+            let refused = 0;
+            for (let pass = 0; pass < passes; pass++) {
+              for (let i = 0; i < ELEMENTS; i++) {
+                refused += flat.judge(addresses[i], lengths[i], keys[i], PD, access);
+              }
+            }
+            return refused;
+          },
+        },
+        bigint: {
+          label: 'checkBlock.check(bigint, ...)',
+          elements: ELEMENTS,
+          run: sweep((i) => local.check(bigints[i], lengths[i], keys[i], access)),
+        },
+        lkeyCheck: {
+          label: 'lkeyCheck({ ... })',
+          elements: ELEMENTS,
+          run: sweep((i) =>
+            world.pd.lkeyCheck({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access).ok ? 0 : 1,
+          ),
+        },
+        lkeyOk: {
+          label: 'lkeyOk({ ... }), then sge.put()',
+          elements: ELEMENTS,
+          run: sweep((i) => {
+            const answer = world.pd.lkeyOk({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access);
+            if (!answer.ok) return 1;
+            answer.sge.put();
+            return 0;
+          }),
+        },
+      },
+      lines: [
+        { name: 'single-check', of: 'hot', peer: 'empty', reach: 3 },
+        { name: 'single-check/1024-regions', of: 'block', peer: 'empty' },
+        { name: 'single-check/remote', of: 'remote', peer: 'empty' },
+        { name: 'single-check/bigint', of: 'bigint', peer: 'empty' },
+        { name: 'single-check/lkey-check', of: 'lkeyCheck', peer: 'empty' },
+        { name: 'single-check/lkey-ok', of: 'lkeyOk', peer: 'empty' },
+        { name: 'single-check/peer-empty', of: 'empty' },
+        { name: 'single-check/peer-flat', of: 'flat' },
+      ],
+      close() {
+        one.close();
+        world.close();
+      },
+    };
+  },
+};
