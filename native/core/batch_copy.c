@@ -36,13 +36,6 @@ static void begin_side(struct side *side, const struct rvt_batch *batch, struct 
         rvt_prefetch_record(batch, i);
 }
 
-static enum rvt_reason rights_of(const struct rvt_sge *sge, bool write) {
-    if (write)
-        return sge->rights & (RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE) ? RVT_REASON_NONE
-                                                                                : RVT_ACCESS_DENIED;
-    return !sge->remote || (sge->rights & RVT_ACCESS_REMOTE_READ) ? RVT_REASON_NONE : RVT_ACCESS_DENIED;
-}
-
 static bool stop(struct side *side, enum rvt_reason reason) {
     side->result->first_refused = side->index;
     side->result->reason = reason;
@@ -75,7 +68,7 @@ static bool stand(struct side *side) {
             return stop(side, reason);
         fill_sge(&side->sge, &rest, &found);
         side->map = found.dma ? NULL : found.entry.map;
-        reason = rights_of(&side->sge, side->write);
+        reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
         if (reason)
             return stop(side, reason);
         /* Before a byte moves: alive now is alive when the id was compared, which a successor may have by
@@ -135,9 +128,7 @@ static unsigned char *plain_piece(struct rvt_data_call *call, const struct acces
     if (!accepts(rvt_record_rights(entry.access, entry.shape), origin, entry.length, access->addr,
                  access->length, acc_and_valid(access->acc), checker->remote))
         return NULL;
-    uint32_t proven = entry.access & access->acc;
-    if (write ? !(proven & (RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE))
-              : checker->remote && !(proven & RVT_ACCESS_REMOTE_READ))
+    if (rvt_judge_rights(entry.access & access->acc, checker->remote, write))
         return NULL;
     struct rvt_memory *memory = entry.map->memory;
     unsigned char *data;

@@ -164,21 +164,3 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
     rvt_reclaim();
     return error;
 }
-
-int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    if (!handle.mr)
-        return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
-    int error;
-    rvt_mutex_lock(&device->lock);
-    struct rvt_mregion *mr = rvt_mr_live(handle);
-    if (!mr)
-        error = -RVT_EBADF;
-    else if (mr->kind != RVT_MR_FMR)
-        error = -RVT_EINVAL;
-    else
-        error = rvt_mr_release(mr, mode);
-    rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
-    return error;
-}

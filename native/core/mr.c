@@ -122,7 +122,8 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
-int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+/* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
+static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->device;
@@ -131,13 +132,21 @@ int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
         error = -RVT_EBADF;
-    else if (mr->kind == RVT_MR_FMR)
+    else if ((mr->kind == RVT_MR_FMR) != fmr)
         error = -RVT_EINVAL;
     else
         error = rvt_mr_release(mr, mode);
     rvt_mutex_unlock(&device->lock);
     rvt_reclaim();
     return error;
+}
+
+int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+    return release(handle, mode, false);
+}
+
+int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+    return release(handle, mode, true);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {

@@ -53,6 +53,9 @@ int rvt_alloc_mr(struct rvt_pd_handle pd, enum rvt_mr_type type, uint32_t max_nu
  * RVT_RELEASE_DISPOSE and RVT_RELEASE_FORCE: see region.h. Not for FMRs (-EINVAL). */
 int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
 
+/* rvt_dealloc_fmr: as rvt_dereg_mr, for FMRs. */
+int rvt_dealloc_fmr(struct rvt_mr_handle fmr, enum rvt_release_mode mode);
+
 /* What a user may know of a region. */
 struct rvt_mr_attributes {
     uint64_t id; /* > 0, never given twice on a device */
@@ -126,8 +129,5 @@ int rvt_map_phys_fmr(struct rvt_mr_handle fmr, const uint64_t *pages, uint64_t c
  * and are refused from then on. -EBUSY   one of them is half-dead -EINVAL  not an FMR, or of different
  * devices */
 int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count);
-
-/* rvt_dealloc_fmr: as rvt_dereg_mr, for FMRs. */
-int rvt_dealloc_fmr(struct rvt_mr_handle fmr, enum rvt_release_mode mode);
 
 #endif

@@ -84,13 +84,6 @@ enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge
     return RVT_REASON_NONE;
 }
 
-static enum rvt_reason judge_rights(const struct rvt_sge *sge, bool write) {
-    if (write)
-        return sge->rights & (RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE) ? RVT_REASON_NONE
-                                                                                : RVT_ACCESS_DENIED;
-    return !sge->remote || (sge->rights & RVT_ACCESS_REMOTE_READ) ? RVT_REASON_NONE : RVT_ACCESS_DENIED;
-}
-
 /* Can the next `length` bytes be moved? Asked before the first byte moves, so that a refusal leaves the
  * memory as it was: every element's rights and liveness, and every memory it reaches. */
 static enum rvt_reason judge_all(struct rvt_data_call *call, const struct rvt_sge_state *ss, uint64_t length,
@@ -101,7 +94,7 @@ static enum rvt_reason judge_all(struct rvt_data_call *call, const struct rvt_sg
         uint64_t part = least(length, sge.sge_length);
         if (!part)
             continue;
-        enum rvt_reason reason = judge_rights(&sge, write);
+        enum rvt_reason reason = rvt_judge_rights(sge.rights, sge.remote, write);
         struct rvt_map *map;
         if (!reason)
             reason = owner->mr ? rvt_sge_usable(&sge, &map) : RVT_REGION_REVOKED;
@@ -176,7 +169,7 @@ static bool move_at_once(struct rvt_data_call *call, struct rvt_sge_state *ss, u
     struct rvt_map *map;
     unsigned char *region;
     uint64_t run = length;
-    copied->reason = judge_rights(&ss->sge, write);
+    copied->reason = rvt_judge_rights(ss->sge.rights, ss->sge.remote, write);
     if (!copied->reason)
         copied->reason = ss->owner->mr ? rvt_sge_usable(&ss->sge, &map) : RVT_REGION_REVOKED;
     if (!copied->reason)
