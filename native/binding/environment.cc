@@ -79,6 +79,18 @@ void Environment::DrainReferences() {
         napi_delete_reference(env_, reference);
 }
 
+void *Environment::Scratch(size_t bytes) {
+    constexpr size_t kKept = size_t{4} << 20;
+    if (bytes > scratch_bytes_ || scratch_bytes_ > kKept) {
+        scratch_.reset(); // before the new one is asked for
+        scratch_bytes_ = bytes > 4096 ? bytes : 4096;
+        scratch_.reset(new (std::nothrow) unsigned char[scratch_bytes_]);
+        if (!scratch_)
+            scratch_bytes_ = 0;
+    }
+    return scratch_.get();
+}
+
 OpenDevice::OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device)
     : environment_(std::move(environment)), device_(device) {
     environment_->Add(this);

@@ -79,6 +79,10 @@ public:
     napi_ref command_reference = nullptr;
     std::vector<HotBatch *> batches; // by number; nullptr: gone
 
+    // Memory for the length of a call, kept for the next one unless it is large: a list that must hold still
+    // is copied here. nullptr: there is none. Owner thread only.
+    void *Scratch(size_t bytes);
+
     // The constructors of the wrapper classes, by WrapperClass.
     static constexpr int kWrapperClasses = 8;
     Napi::FunctionReference constructors[kWrapperClasses];
@@ -93,8 +97,10 @@ private:
     rvt_reader *reader_ = nullptr;
     std::atomic<bool> running_{true};
     std::unordered_set<OpenDevice *> devices_; // owner thread only
-    uint64_t call_ = 0;                        // owner thread only
-    std::mutex mutex_;                         // left_, left_buffers_
+    std::unique_ptr<unsigned char[]> scratch_;
+    size_t scratch_bytes_ = 0;
+    uint64_t call_ = 0; // owner thread only
+    std::mutex mutex_;  // left_, left_buffers_
     std::vector<napi_ref> left_;
     std::vector<std::shared_ptr<JsBuffer>> left_buffers_;
     std::atomic<bool> any_left_{false};

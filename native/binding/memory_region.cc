@@ -61,14 +61,15 @@ Napi::Value MemoryRegion::MapSg(const Napi::CallbackInfo &info) {
         return Napi::Number::New(info.Env(), -RVT_EINVAL);
     // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
     static_assert(sizeof(rvt_sg_element) == 2 * sizeof(uint64_t), "an element is two numbers of the array");
-    std::unique_ptr<rvt_sg_element[]> list(new (std::nothrow) rvt_sg_element[count ? count : 1]);
+    auto *list =
+        static_cast<rvt_sg_element *>(payload_.device->environment().Scratch(count * sizeof(rvt_sg_element)));
     if (!list)
         return Napi::Number::New(info.Env(), -RVT_ENOMEM);
     if (count)
-        std::memcpy(list.get(), numbers.data, count * sizeof(list[0]));
+        std::memcpy(list, numbers.data, count * sizeof(*list));
     rvt_sg_outcome outcome = {};
     int answer =
-        rvt_map_mr_sg(payload_.handle, list.get(), static_cast<uint32_t>(count), offset, page_size, &outcome);
+        rvt_map_mr_sg(payload_.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
     if (answer != -RVT_EBADF)
         std::memcpy(out.data, &outcome, sizeof(outcome));
     return Napi::Number::New(info.Env(), answer);

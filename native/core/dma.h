@@ -71,6 +71,15 @@ static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address
            length <= map->length - (address - map->address);
 }
 
+/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons and no
+ * searches. */
+static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
+                                                    struct rvt_dma_map *guess, uint64_t address,
+                                                    uint64_t length) {
+    return guess && rvt_dma_holds(guess, address, length) ? guess
+                                                          : rvt_dma_find(space, address, length, NULL);
+}
+
 /* Count a key-0 SGE on the mapping, without a lock; false when the mapping is closed. */
 bool rvt_dma_acquire(struct rvt_dma_map *map);
 void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);

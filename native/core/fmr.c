@@ -57,11 +57,9 @@ static bool copy_pages(struct rvt_map *map, const uint64_t *pages, const struct 
 /* Is every page of a list that one mapping does not hold inside some mapping? */
 static bool judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map) {
     uint64_t page_size = UINT64_C(1) << map->shift;
-    const struct rvt_dma_map *mapping = NULL;
+    struct rvt_dma_map *mapping = NULL;
     for (uint32_t i = 0; i < map->segments; i++) {
-        if (mapping && rvt_dma_holds(mapping, map->addresses[i], page_size))
-            continue;
-        mapping = rvt_dma_find(space, map->addresses[i], page_size, NULL);
+        mapping = rvt_dma_find_near(space, mapping, map->addresses[i], page_size);
         if (!mapping)
             return false;
     }

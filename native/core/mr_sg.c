@@ -10,27 +10,33 @@ static const uint64_t PAGE_MASK_BITS = RVT_PAGE_SIZE - 1;
 struct builder {
     const struct rvt_dma_space *space;
     struct rvt_map *map;
+    struct rvt_dma_map *mapping; /* that holds the whole list; or a guess, if several do */
+    bool several_mappings;
+    bool whole_pages;   /* every element begins and ends where a page does */
+    uint64_t all_bytes; /* of the whole list */
     uint32_t capacity;
     uint32_t segments;
-    bool several_mappings;
-    struct rvt_dma_map *mapping; /* of the element being added */
-    struct rvt_dma_map *first;
 };
 
-static bool add_page(struct builder *builder, uint64_t page) {
-    if (builder->segments == builder->capacity)
-        return false;
-    if (!builder->first)
-        builder->first = builder->mapping;
-    else if (builder->first != builder->mapping)
-        builder->several_mappings = true;
-    if (builder->map) {
-        builder->map->addresses[builder->segments] = page;
-        if (builder->map->mappings)
-            builder->map->mappings[builder->segments] = builder->mapping;
+/* Add `count` pages of the element, or as many as there is room for; returns how many. */
+static uint64_t add_pages(struct builder *builder, uint64_t page, uint64_t count,
+                          const struct rvt_sg_element *element) {
+    uint32_t room = builder->capacity - builder->segments;
+    uint32_t added = count < room ? (uint32_t)count : room;
+    struct rvt_map *map = builder->map;
+    if (map) {
+        uint64_t *addresses = &map->addresses[builder->segments];
+        for (uint32_t i = 0; i < added; i++, page += RVT_PAGE_SIZE)
+            addresses[i] = page;
+        if (builder->several_mappings) {
+            builder->mapping =
+                rvt_dma_find_near(builder->space, builder->mapping, element->address, element->length);
+            for (uint32_t i = 0; i < added; i++)
+                map->mappings[builder->segments + i] = builder->mapping;
+        }
     }
-    builder->segments++;
-    return true;
+    builder->segments += added;
+    return added;
 }
 
 struct layout {
@@ -56,7 +62,6 @@ static struct layout lay_out(struct builder *builder, const struct rvt_sg_elemen
         uint64_t end = list[i].address + list[i].length;
         uint64_t page = start & ~PAGE_MASK_BITS;
         uint64_t missing = ((((end - 1) & ~PAGE_MASK_BITS) - page) >> RVT_PAGE_SHIFT) + 1;
-        builder->mapping = rvt_dma_find(builder->space, list[i].address, list[i].length, NULL);
         layout.used = i;
         if (i && ((previous_end | start) & PAGE_MASK_BITS)) {
             if (previous_end != start)
@@ -64,16 +69,14 @@ static struct layout lay_out(struct builder *builder, const struct rvt_sg_elemen
             page += RVT_PAGE_SIZE; /* the page that holds `start` is there already */
             missing--;
         }
-        uint64_t last_added = start;
-        for (; missing; missing--, page += RVT_PAGE_SIZE) {
-            if (!add_page(builder, page)) {
-                layout.refused = i == 0 && last_added == list[0].address;
-                /* The first page may lie below `start` (offset, unaligned address); then nothing counts. */
-                if (last_added > start)
-                    layout.total += last_added - start;
-                return layout;
-            }
-            last_added = page;
+        uint64_t added = add_pages(builder, page, missing, &list[i]);
+        if (added < missing) {
+            uint64_t last_added = added ? page + ((added - 1) << RVT_PAGE_SHIFT) : start;
+            layout.refused = i == 0 && last_added == list[0].address;
+            /* The first page may lie below `start` (offset, unaligned address); then nothing counts. */
+            if (last_added > start)
+                layout.total += last_added - start;
+            return layout;
         }
         layout.total += end - start;
         previous_end = end;
@@ -82,17 +85,33 @@ static struct layout lay_out(struct builder *builder, const struct rvt_sg_elemen
     return layout;
 }
 
-/* Everything that can be wrong with the list as such. */
+/* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
+ * mapping, and whether others are in others. */
 static int judge(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
-                 uint64_t sg_offset, uint32_t page_size) {
+                 uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead || page_size != RVT_PAGE_SIZE)
         return -RVT_EINVAL;
     if (!count || sg_offset > list[0].length)
         return -RVT_EINVAL;
     /* All elements, also those that will not be reached: what is accepted must not depend on the capacity. */
-    for (uint32_t i = 0; i < count; i++)
-        if (!list[i].length || !rvt_dma_find(&mr->device->dma, list[i].address, list[i].length, NULL))
+    struct rvt_dma_map *mapping = NULL;
+    uint64_t odd = sg_offset ? 1 : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_dma_map *found =
+            rvt_dma_find_near(builder->space, mapping, list[i].address, list[i].length);
+        if (!list[i].length || !found)
             return -RVT_EINVAL;
+        if (i && found != mapping)
+            builder->several_mappings = true;
+        mapping = found;
+        odd |= list[i].address | list[i].length;
+        /* Stays at the most there is: a sum that wrapped would look as if it fitted. */
+        builder->all_bytes = builder->all_bytes <= UINT64_MAX - list[i].length
+                                 ? builder->all_bytes + list[i].length
+                                 : UINT64_MAX;
+    }
+    builder->whole_pages = !(odd & PAGE_MASK_BITS);
+    builder->mapping = mapping;
     /* The reference would map the page behind the element. Without any segment it answers ENOMEM whatever the
      * offset, so that answer is left to the caller. */
     if (sg_offset == list[0].length && mr->max_segments)
@@ -101,25 +120,36 @@ static int judge(const struct rvt_mregion *mr, const struct rvt_sg_element *list
 }
 
 static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
-                    uint64_t sg_offset) {
+                    uint64_t sg_offset, struct builder builder) {
     uint64_t base = list[0].address + sg_offset;
-    struct builder builder = {.space = &mr->device->dma, .capacity = mr->max_segments};
     /* Without any segment the reference crashes; here that is the plainest case of "nothing fits". */
     struct layout layout = {.refused = true};
-    if (mr->max_segments)
-        layout = lay_out(&builder, list, count, sg_offset);
+    struct builder counted = builder;
+    /* The plain case, known without counting: everything fits, with no hole. */
+    bool plain = builder.whole_pages && builder.all_bytes >> RVT_PAGE_SHIFT <= builder.capacity;
+    if (plain) {
+        layout = (struct layout){.used = count, .total = builder.all_bytes};
+        counted.segments = (uint32_t)(builder.all_bytes >> RVT_PAGE_SHIFT);
+    } else if (mr->max_segments) {
+        layout = lay_out(&counted, list, count, sg_offset);
+    }
     if (layout.total && base > UINT64_C(0) - layout.total)
         return -RVT_EINVAL;
     struct rvt_map *map = NULL;
-    if (builder.segments) {
-        map = rvt_map_list(mr, builder.segments, builder.several_mappings);
+    if (counted.segments) {
+        map = rvt_map_list(mr, counted.segments, builder.several_mappings);
         if (!map)
             return -RVT_ENOMEM;
         if (!builder.several_mappings)
-            map->mapping = builder.first;
+            map->mapping = builder.mapping;
         map->offset = (uint16_t)(base & PAGE_MASK_BITS);
-        struct builder store = {.space = builder.space, .map = map, .capacity = builder.segments};
-        lay_out(&store, list, count, sg_offset);
+        builder.map = map;
+        if (plain && counted.segments == count && !builder.several_mappings) {
+            for (uint32_t i = 0; i < count; i++) /* as many pages as elements: a page each */
+                map->addresses[i] = list[i].address;
+        } else {
+            lay_out(&builder, list, count, sg_offset);
+        }
     }
     rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false);
     return layout.refused ? -RVT_ENOMEM : (int)layout.used;
@@ -134,9 +164,10 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
-        answer = count > INT32_MAX ? -RVT_EINVAL : judge(mr, list, count, sg_offset, page_size);
+        struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
+        answer = count > INT32_MAX ? -RVT_EINVAL : judge(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
-            answer = map_list(mr, list, count, sg_offset);
+            answer = map_list(mr, list, count, sg_offset, builder);
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};
     }
     rvt_mutex_unlock(&device->lock);
