@@ -77,7 +77,8 @@ public:
     // the answer. Owner thread only.
     volatile uint32_t *command = nullptr;
     napi_ref command_reference = nullptr;
-    std::vector<HotBatch *> batches; // by number; nullptr: gone
+    std::vector<HotBatch *> batches;  // by number; nullptr: gone
+    std::vector<size_t> free_batches; // numbers to be given again
 
     // Memory for the length of a call, kept for the next one unless it is large: a list that must hold still
     // is copied here. nullptr: there is none. Owner thread only.

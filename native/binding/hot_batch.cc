@@ -46,8 +46,11 @@ struct HotBatch {
     size_t number = SIZE_MAX; // in the environment's list
 
     ~HotBatch() {
-        if (number < device->environment().batches.size())
-            device->environment().batches[number] = nullptr;
+        Environment &environment = device->environment();
+        if (number < environment.batches.size()) {
+            environment.batches[number] = nullptr;
+            environment.free_batches.push_back(number);
+        }
         if (held)
             rvt_release_batch(held, capacity);
         delete[] held;
@@ -313,13 +316,15 @@ Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
     }
     napi_type_tag_object(env, object, &tag);
 
-    std::vector<HotBatch *> &all = batch->device->environment().batches;
-    size_t number = 0;
-    while (number < all.size() && all[number])
-        number++;
-    if (number == all.size())
-        all.push_back(nullptr);
-    all[number] = batch.get();
+    Environment &environment = batch->device->environment();
+    size_t number = environment.batches.size();
+    if (environment.free_batches.empty()) {
+        environment.batches.push_back(nullptr);
+    } else {
+        number = environment.free_batches.back();
+        environment.free_batches.pop_back();
+    }
+    environment.batches[number] = batch.get();
     batch->number = number;
     napi_value index;
     if (napi_create_uint32(env, static_cast<uint32_t>(number), &index) == napi_ok)
