@@ -35,7 +35,7 @@ const modes = {
   valgrind: {
     sanitize: '',
     buildOf: 'plain',
-    wrapper: ['valgrind', '--quiet', '--leak-check=full', '--error-exitcode=99'],
+    wrapper: ['valgrind', '--quiet', '--fair-sched=yes', '--leak-check=full', '--error-exitcode=99'],
     // valgrind runs one thread at a time: minutes, and no races to be seen.
     skip: ['test_stress'],
     env: {},
