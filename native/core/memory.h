@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Bytes that somebody else owns. The core never keeps a pointer into them: it asks the owner, once per native
- * call and memory, where they are now and whether all of them are still there. */
+/* Bytes that somebody else owns. The core never keeps a pointer into them: it asks the owner, once per memory
+ * and reader's section, where they are now and whether all of them are still there. */
 #ifndef RVT_MEMORY_H
 #define RVT_MEMORY_H
 

@@ -12,7 +12,7 @@
 enum { RVT_CALL_MEMORIES = 4 };
 
 /* One native call of one environment. Remembers where the few memories that it meets lie now, so that each is
- * looked up once; no JavaScript runs before the call ends, so they stay there. */
+ * looked up once a section; no JavaScript runs before the call ends, so they stay there. */
 struct rvt_data_call {
     struct rvt_reader *reader;
     void *environment; /* handed to rvt_memory_ops.resolve */
