@@ -270,6 +270,32 @@ describe('worker threads', () => {
     );
   });
 
+  test('may be terminated while native code makes objects for them', () => {
+    // Calls into JavaScript fail then, and so does throwing: that must not be answered by ending the process.
+    expectEnding(
+      `${inWorker(`
+         const { parentPort } = require('node:worker_threads');
+         const { pd, qp, device } = everything();
+         const batch = pd.sgeBatch(4, { places: true });
+         parentPort.postMessage('ready');
+         for (;;) {
+           const mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
+           const { sge } = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead);
+           new SgeState([sge]).walk([8]);
+           batch.set(0, mr.start, 8, mr.lkey);
+           batch.acquire(1, 0);
+           batch.take(0).put();
+           sge.put();
+           device.table();
+           mr.dereg();
+         }`)}
+       for (let i = 0; i < 40; i++) {
+         const worker = start();
+         worker.on('message', () => setTimeout(() => worker.terminate(), i % 7));
+       }`,
+    );
+  });
+
   test('may be the only ones to use the package', () => {
     const program = `
       const { Worker } = require('node:worker_threads');
