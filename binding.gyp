@@ -15,6 +15,7 @@
       'sources': [
         'native/binding/addon.cc',
         'native/binding/device.cc',
+        'native/binding/device_memory.cc',
         'native/binding/environment.cc',
         'native/binding/hot_batch.cc',
         'native/binding/js_memory.cc',

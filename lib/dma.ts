@@ -4,6 +4,7 @@ import { Errno, made, rdmaError } from './errors';
 import { bufferOf, bytesOf, type Memory } from './memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from './native';
 import { construction } from './region';
+import { type RegionRegistry } from './region-registry';
 
 /** Options of {@link DmaSpace.map}. */
 export interface DmaMapOptions {
@@ -17,11 +18,13 @@ export interface DmaMapOptions {
  */
 export class DmaSpace {
   readonly #native: NativeDevice;
+  readonly #registry: RegionRegistry;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeDevice) {
+  constructor(token: typeof construction, native: NativeDevice, registry: RegionRegistry) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
+    this.#registry = registry;
   }
 
   /**
@@ -37,7 +40,9 @@ export class DmaSpace {
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    return new DmaMapping(construction, made('dma_map', self.mapDma(bytes, address, bufferOf(bytes))));
+    const mapping = made('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
+    this.#registry.created('mapping', () => mapping.serial());
+    return new DmaMapping(construction, mapping);
   }
 }
 
@@ -48,6 +53,7 @@ export class DmaMapping {
   readonly address: bigint;
   /** Bytes. */
   readonly length: number;
+  readonly #number: number;
 
   /** @internal */
   constructor(token: typeof construction, native: NativeDmaMapping) {
@@ -55,6 +61,12 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
+    this.#number = native.serial();
+  }
+
+  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  get number(): number {
+    return this.#number;
   }
 
   /**

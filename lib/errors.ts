@@ -7,7 +7,10 @@ const errnoNames = {
   12: 'ENOMEM',
   13: 'EACCES',
   16: 'EBUSY',
+  18: 'EXDEV',
+  19: 'ENODEV',
   22: 'EINVAL',
+  95: 'EOPNOTSUPP',
 } as const;
 
 /** Name of an errno, as {@link RdmaError.code} has it. */
@@ -19,7 +22,10 @@ const descriptions: Record<ErrnoName, string> = {
   ENOMEM: 'out of memory or of key table slots',
   EACCES: 'permission denied',
   EBUSY: 'still in use',
+  EXDEV: 'made by another process, or by another copy of this package',
+  ENODEV: 'no such device',
   EINVAL: 'invalid argument',
+  EOPNOTSUPP: 'not supported by this runtime',
 };
 
 /** Linux errno numbers by name, positive. */
@@ -29,7 +35,10 @@ export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
   ENOMEM: 12,
   EACCES: 13,
   EBUSY: 16,
+  EXDEV: 18,
+  ENODEV: 19,
   EINVAL: 22,
+  EOPNOTSUPP: 95,
 });
 
 /**

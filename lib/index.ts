@@ -14,15 +14,20 @@ export type {
   Refused,
   RemoteCheck,
 } from './check-result';
+export { type Counters, type CountersOptions, type RegionCounters } from './counters';
 export {
   type AllocPdOptions,
+  type AttachOptions,
   type CloseOptions,
+  type DetachOptions,
   Device,
   type DeviceOptions,
   type KeyPolicy,
   type KeyTable,
   type KeyTableRow,
 } from './device';
+export { type AllocMemoryOptions, DeviceMemory } from './device-memory';
+export { type DeviceToken } from './device-token';
 export { CheckBlock } from './check-block';
 export { type DmaMapOptions, DmaMapping, DmaSpace } from './dma';
 export { type ErrnoName, RdmaError } from './errors';
@@ -52,5 +57,14 @@ export {
 export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './region';
 export { type AnyRegion } from './region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge } from './sge';
+export type {
+  MappingResource,
+  MemoryResource,
+  PdResource,
+  QueuePairResource,
+  RegionResource,
+  Resource,
+  Resources,
+} from './resources';
 export { type AcquireOptions, SgeBatch, type SgeBatchOptions } from './sge-batch';
 export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './sge-state';

@@ -122,6 +122,11 @@ export function bufferOf(bytes: Uint8Array): NativeBuffer {
   return handle;
 }
 
+/** Remembers the native handle of a buffer that the native module has made. */
+export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
+  handles.set(buffer, handle);
+}
+
 /** The same for bytes that are used in this call only: a Uint8Array or Buffer may be passed on as it is. */
 export function transientBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
   if (isUint8Array(memory) && ofTypedArray.byteLength(memory) > 0) return memory;

@@ -33,6 +33,13 @@ export interface NativeModule {
   readonly reasonNames: readonly string[];
   /** `rvt_driver_mr_init`. */
   openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
+  /** Another environment's device by its token, 24 bytes: -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
+  attachDevice(token: Uint8Array): NativeDevice | Status;
+  /**
+   * Who is told of regions that a collected device still had, if it was asked to tell: the device's number, and rows of
+   * {@link RegionRow}.
+   */
+  onLeak(callback: (device: number, rows: BigUint64Array) => void): void;
   /** `rvt_unmap_fmr`; the array may name one twice. */
   unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
   /**
@@ -79,12 +86,115 @@ export interface NativeDevice {
   mapDma(memory: Uint8Array, address: bigint | undefined, buffer?: NativeBuffer): NativeDmaMapping | Status;
   /** `used`: index, lkey and region id of each occupied slot, flat. */
   table(): { max: number; next: number; generation: number; used: Float64Array };
+  /** Unique in the process: the same for every environment that uses the device. */
+  number(): number;
+  /** 0, or -EBADF when the device is closed or this environment has left it. */
+  live(): Status;
+  /** Number of this environment's context. */
+  context(): number;
+  /** `rvt_dealloc_ucontext`: 0, -EBUSY, -EBADF. */
+  detach(cascade: boolean): Status;
+  /** The device's token, 24 bytes. */
+  share(): Uint8Array | Status;
+  /** The domain of that number: -EINVAL, -EBADF. */
+  attachPd(number: number): NativeProtectionDomain | Status;
+  /** -EINVAL (no bytes), -ENOMEM, -EBADF. */
+  allocMemory(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
+  attachMemory(number: number): NativeDeviceMemory | Status;
+  /** Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all. */
+  counters(own: boolean, out: BigUint64Array): void;
+  /** By {@link ResourceKind}, each of flat rows. */
+  resources(): readonly BigUint64Array[] | Status;
+  /** Tell {@link NativeModule.onLeak} about regions that are alive when nothing of the device is reachable any more. */
+  reportLeaks(report: boolean): Status;
+}
+
+/** Indices into the array that {@link NativeDevice.counters} fills. */
+export const enum CounterField {
+  Accepted,
+  Bytes,
+  /** The first of the reasons, `'None'`. */
+  Refused,
+}
+
+/** Indices into what {@link NativeDevice.resources} answers. */
+export const enum ResourceKind {
+  Context,
+  Pd,
+  Qp,
+  Mr,
+  Dma,
+  Memory,
+}
+
+/** Fields of the rows, by kind. `Context` is the number of the context that it belongs to. */
+export const enum ContextRow {
+  Number,
+  Count,
+}
+export const enum PdRow {
+  Number,
+  Context,
+  User,
+  Children,
+  Count,
+}
+export const enum QpRow {
+  Number,
+  Context,
+  Pd,
+  Count,
+}
+export const enum RegionRow {
+  Number,
+  Context,
+  Pd,
+  Key,
+  Kind,
+  Access,
+  Refs,
+  Start,
+  Iova,
+  Length,
+  Segments,
+  MaxSegments,
+  Valid,
+  HalfDead,
+  Count,
+}
+export const enum DmaRow {
+  Number,
+  Context,
+  Address,
+  Length,
+  Users,
+  Count,
+}
+export const enum MemoryRow {
+  Number,
+  Bytes,
+  Uses,
+  Huge,
+  Count,
+}
+
+export interface NativeDeviceMemory {
+  serial(): number;
+  length(): number;
+  /** A buffer over all of it, the same as long as there is one: -EBADF (freed), -ENOMEM, -95 (the runtime allows none). */
+  buffer(): ArrayBuffer | Status;
+  /** What registrations of that buffer are given; undefined before `buffer` was called. */
+  handle(): NativeBuffer | undefined;
+  /** -EBADF (freed), -EBUSY. */
+  free(): Status;
 }
 
 export interface NativeDmaMapping {
   address(): bigint;
   length(): bigint;
   unmap(): Status;
+  /** Unique on the device; -EBADF when it is gone. */
+  serial(): number;
 }
 
 /** Indices into the array that {@link NativeMemoryRegion.query} fills. */
@@ -101,6 +211,11 @@ export const enum RegionField {
   MaxSegments,
   Valid,
   HalfDead,
+  /** 1: the fields after it count. */
+  Counted,
+  Accepted,
+  Refused,
+  Bytes,
   Count,
 }
 
@@ -145,6 +260,8 @@ export const enum PlaceField {
 }
 
 export interface NativeProtectionDomain {
+  /** Unique on the device; -EBADF when it is gone. */
+  serial(): number;
   /** 0, -EBUSY (children, without `cascade`), -EBADF. */
   dealloc(cascade: boolean): Status;
   createQp(): NativeQueuePair | Status;
@@ -170,6 +287,8 @@ export interface NativeProtectionDomain {
 }
 
 export interface NativeQueuePair {
+  /** Unique on the device; -EBADF when it is gone. */
+  serial(): number;
   destroy(): Status;
   /** An accepted element; positive: the reason of the refusal; negative: errno. */
   rkeyOk(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
@@ -183,6 +302,8 @@ export interface NativeQueuePair {
 export interface NativeMemoryRegion {
   /** Fill `fields` (at least `RegionField.Count` long): 0 or -EBADF. */
   query(fields: BigUint64Array): Status;
+  /** Count its checks from now on: 0, -EBADF, -ENOMEM. */
+  count(): Status;
   /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. */
   release(mode: ReleaseMode): Status;
   /**

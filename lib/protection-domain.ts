@@ -102,6 +102,7 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #device: NativeDevice;
   readonly #registry: RegionRegistry;
+  readonly #number: number;
 
   /** @internal */
   constructor(
@@ -114,6 +115,12 @@ export class ProtectionDomain {
     this.#native = native;
     this.#device = device;
     this.#registry = registry;
+    this.#number = native.serial();
+  }
+
+  /** Unique on the device, never given twice: what {@link Device.attachPd} takes. */
+  get number(): number {
+    return this.#number;
   }
 
   /**
@@ -216,7 +223,9 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    return new QueuePair(construction, made('create_qp', this.#native.createQp()), this.#registry);
+    const qp = made('create_qp', this.#native.createQp());
+    this.#registry.created('queuePair', () => qp.serial());
+    return new QueuePair(construction, qp, this.#registry);
   }
 
   /**

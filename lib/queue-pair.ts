@@ -41,12 +41,19 @@ export interface FastRegOptions {
 export class QueuePair {
   readonly #native: NativeQueuePair;
   readonly #registry: RegionRegistry;
+  readonly #number: number;
 
   /** @internal */
   constructor(token: typeof construction, native: NativeQueuePair, registry: RegionRegistry) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#registry = registry;
+    this.#number = native.serial();
+  }
+
+  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  get number(): number {
+    return this.#number;
   }
 
   /**

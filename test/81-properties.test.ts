@@ -17,7 +17,17 @@ describe('properties', () => {
   }
 
   const once: [string, object, Use][] = [
-    ['Device', { lkeyTableBits: 4, keyPolicy: 'random', remoteKeyZero: true }, (_, v) => new Device(v)],
+    [
+      'Device',
+      {
+        lkeyTableBits: 4,
+        keyPolicy: 'random',
+        remoteKeyZero: true,
+        captureStacks: false,
+        reportLeaks: false,
+      },
+      (_, v) => new Device(v),
+    ],
     ['allocPd', { trusted: false }, ({ device }, v) => device.allocPd(v)],
     ['close', { cascade: true }, ({ device }, v) => device.close(v)],
     ['dma.map', { address: 0n }, ({ device }, v) => device.dma.map(memory, v)],

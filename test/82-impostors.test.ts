@@ -98,6 +98,7 @@ describe('objects that are not what they seem', () => {
       'Access',
       'CheckBlock',
       'Device',
+      'DeviceMemory',
       'DmaMapping',
       'DmaSpace',
       'FastMemoryRegion',

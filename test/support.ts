@@ -84,7 +84,10 @@ const errnos: Record<ErrnoName, number> = {
   ENOMEM: -12,
   EACCES: -13,
   EBUSY: -16,
+  EXDEV: -18,
+  ENODEV: -19,
   EINVAL: -22,
+  EOPNOTSUPP: -95,
 };
 
 /** For `toThrow`: an RdmaError with this code (and operation, and reason). */

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "device.h"
+#include "device_memory.h"
 #include "environment.h"
 #include "hot_batch.h"
 #include "js_memory.h"
@@ -11,6 +12,13 @@
 #include "queue_pair.h"
 #include "sge.h"
 #include "sge_state.h"
+
+// onLeak(callback): whom to tell what collected devices still had; see Environment::Leak.
+static Napi::Value OnLeak(const Napi::CallbackInfo &info) {
+    if (info[0].IsFunction())
+        Environment::Of(info.Env())->on_leak = Napi::Persistent(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+}
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     std::shared_ptr<Environment> environment = Environment::Start(env);
@@ -26,12 +34,15 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     Sge::Define(*environment, env);
     SgeState::Define(*environment, env);
     BufferHandle::Define(*environment, env);
+    DeviceMemory::Define(*environment, env);
 
     Napi::Array names = Napi::Array::New(env, RVT_REASON_COUNT);
     for (uint32_t i = 0; i < RVT_REASON_COUNT; i++)
         names.Set(i, rvt_reason_name(static_cast<rvt_reason>(i)));
     exports.Set("reasonNames", names);
     exports.Set("openDevice", Napi::Function::New<Device::Open>(env, "openDevice"));
+    exports.Set("attachDevice", Napi::Function::New<Device::Attach>(env, "attachDevice"));
+    exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
     exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));

@@ -9,6 +9,7 @@
 extern "C" {
 #include "../core/access_check.h"
 #include "../core/device.h"
+#include "../core/device_memory.h"
 #include "../core/dma.h"
 #include "../core/epoch.h"
 #include "../core/memory.h"
@@ -16,10 +17,13 @@ extern "C" {
 #include "../core/pd.h"
 #include "../core/reason.h"
 #include "../core/region.h"
+#include "../core/resource.h"
 #include "../core/rvt_errno.h"
 #include "../core/sge.h"
 #include "../core/sge_atomic.h"
 #include "../core/sge_copy.h"
+#include "../core/share.h"
+#include "../core/ucontext.h"
 }
 
 #endif

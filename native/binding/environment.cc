@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "environment.h"
 
+#include <cstring>
 #include <new>
 
 #include "js_memory.h"
@@ -31,12 +32,84 @@ void Environment::OnCleanup(void *data) {
     // Keeps itself alive over the closing of the last device.
     std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
     for (OpenDevice *device : self->devices_)
-        rvt_mr_exit(device->get(), true, nullptr);
-    self->DrainReferences();
+        rvt_dealloc_ucontext(device->context(), true);
+    // Shared memory that was registered here goes with this environment, and another one may be copying from
+    // it at this moment: it has judged the region before it was revoked. Wait for the end of that piece.
+    rvt_synchronize();
+    rvt_reclaim();
+    // From here on references are not ours to release: the environment takes its own down with it. Nobody
+    // leaves any more of them, nor wakes what is going.
+    {
+        std::lock_guard<std::mutex> guard(self->mutex_);
+        self->running_ = false;
+    }
+    self->LetGo();
     for (Napi::FunctionReference &constructor : self->constructors)
         constructor.Reset();
-    // From here on references are not ours to release: the environment takes its own down with it.
-    self->running_ = false;
+    self->on_leak.Reset();
+}
+
+bool Environment::BeWakeable() {
+    if (wake_)
+        return true;
+    napi_value name;
+    napi_threadsafe_function wake;
+    // Room for one: two wishes to wake are one.
+    if (napi_create_string_utf8(env_, "rdmavt", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+        napi_create_threadsafe_function(env_, nullptr, nullptr, name, 1, 1, nullptr, nullptr, this, OnWake,
+                                        &wake) != napi_ok)
+        return false;
+    napi_unref_threadsafe_function(env_, wake); // a program may end while others could wake it
+    // Hooks run last first: ours must come before the function's own, which makes it unusable.
+    napi_remove_env_cleanup_hook(env_, OnCleanup, this);
+    napi_add_env_cleanup_hook(env_, OnCleanup, this);
+    std::lock_guard<std::mutex> guard(mutex_);
+    wake_ = wake;
+    return true;
+}
+
+void Environment::Wake() {
+    if (wake_ && running_)
+        napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Environment::OnWake(napi_env env, napi_value, void *self, void *) {
+    if (!env)
+        return; // the environment is ending
+    auto *environment = static_cast<Environment *>(self);
+    environment->DrainReferences();
+    environment->TellLeaks();
+}
+
+void Environment::ReportLater(Leak leak) {
+    leaks_.push_back(std::move(leak));
+    std::lock_guard<std::mutex> guard(mutex_);
+    Wake();
+}
+
+void Environment::TellLeaks() {
+    std::vector<Leak> leaks;
+    leaks.swap(leaks_);
+    Napi::Env env(env_);
+    for (const Leak &leak : leaks) {
+        napi_value buffer, rows, number, result;
+        void *data = nullptr;
+        size_t bytes = leak.regions.size() * sizeof(uint64_t);
+        if (on_leak.IsEmpty() || napi_create_arraybuffer(env, bytes, &data, &buffer) != napi_ok)
+            return;
+        if (bytes)
+            std::memcpy(data, leak.regions.data(), bytes);
+        napi_value receiver = env.Undefined();
+        napi_value arguments[2];
+        if (napi_create_typedarray(env, napi_biguint64_array, leak.regions.size(), buffer, 0, &rows) !=
+                napi_ok ||
+            napi_create_double(env, leak.device, &number) != napi_ok)
+            return;
+        arguments[0] = number;
+        arguments[1] = rows;
+        // What it throws is the process's uncaught exception, as from any callback.
+        napi_call_function(env, receiver, on_leak.Value(), 2, arguments, &result);
+    }
 }
 
 void Environment::ReleaseBuffer(std::shared_ptr<JsBuffer> buffer) {
@@ -44,11 +117,12 @@ void Environment::ReleaseBuffer(std::shared_ptr<JsBuffer> buffer) {
         buffer->Unuse();
         return;
     }
+    std::lock_guard<std::mutex> guard(mutex_);
     if (!running_)
         return; // nobody would come for it, and it would keep this alive
-    std::lock_guard<std::mutex> guard(mutex_);
     left_buffers_.push_back(std::move(buffer));
     any_left_ = true;
+    Wake();
 }
 
 void Environment::ReleaseReference(napi_ref reference) {
@@ -58,13 +132,19 @@ void Environment::ReleaseReference(napi_ref reference) {
         return;
     }
     std::lock_guard<std::mutex> guard(mutex_);
+    if (!running_)
+        return;
     left_.push_back(reference);
     any_left_ = true;
+    Wake();
 }
 
 void Environment::DrainReferences() {
-    if (!any_left_)
-        return;
+    if (any_left_)
+        LetGo();
+}
+
+void Environment::LetGo() {
     std::vector<napi_ref> references;
     std::vector<std::shared_ptr<JsBuffer>> buffers;
     {
@@ -91,13 +171,57 @@ void *Environment::Scratch(size_t bytes) {
     return scratch_.get();
 }
 
-OpenDevice::OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device)
-    : environment_(std::move(environment)), device_(device) {
+OpenDevice::OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device, rvt_ucontext *context,
+                       bool opened)
+    : environment_(std::move(environment)), device_(device), context_(context), opened_(opened) {
     environment_->Add(this);
+    Settle();
 }
+
+namespace {
+
+struct Gathered {
+    uint64_t context;
+    std::vector<uint64_t> *rows;
+};
+
+bool Gather(void *data, rvt_resource_kind kind, const uint64_t *fields) {
+    auto *gathered = static_cast<Gathered *>(data);
+    if (kind == RVT_RESOURCE_MR && fields[RVT_MR_CONTEXT] == gathered->context)
+        gathered->rows->insert(gathered->rows->end(), fields, fields + RVT_MR_FIELDS);
+    return true;
+}
+
+} // namespace
 
 OpenDevice::~OpenDevice() {
     environment_->Remove(this);
-    rvt_mr_exit(device_, true, nullptr); // -EBADF if it was closed in the regular way
+    if (report_leaks && environment_->running()) {
+        Environment::Leak leak = {static_cast<double>(device_->number), {}};
+        Gathered gathered = {context_->id, &leak.regions};
+        rvt_resource_report(device_, Gather, &gathered);
+        environment_->ReportLater(std::move(leak));
+    }
+    rvt_dealloc_ucontext(context_, true); // -EBADF if it has ended in the regular way
+    rvt_free_ucontext(context_);
     rvt_dev_put(device_);
+    Account(0);
+}
+
+void OpenDevice::Settle() {
+    environment_->DrainReferences();
+    // Not for every page list: telling the engine costs more than many of them.
+    constexpr int64_t kStep = 64 << 10;
+    if (opened_) {
+        auto held = static_cast<int64_t>(rvt_held_bytes(device_));
+        if (held - accounted_ >= kStep || accounted_ - held >= kStep)
+            Account(held);
+    }
+}
+
+void OpenDevice::Account(int64_t bytes) {
+    int64_t now;
+    if (bytes != accounted_ && environment_->running())
+        napi_adjust_external_memory(environment_->env(), bytes - accounted_, &now);
+    accounted_ = bytes;
 }

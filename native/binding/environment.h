@@ -45,8 +45,14 @@ public:
     void ReleaseBuffer(std::shared_ptr<JsBuffer> buffer);
     // A buffer itself is gone.
     void ReleaseReference(napi_ref reference);
-    // Let go of what other threads have left. Called where the owner changes things anyway.
+    // Let go of what other threads have left. Called where the owner changes things anyway, and when they
+    // wake the environment.
     void DrainReferences();
+
+    // From now on other threads can wake this environment, so that what they leave is let go of even if it
+    // does nothing by itself. Asked for when a device is shared; nobody else leaves anything. False: no
+    // memory.
+    bool BeWakeable();
 
     // False once the environment is going away: its references are then its own to take down.
     bool running() const {
@@ -60,6 +66,16 @@ public:
     void NextCall() {
         call_++;
     }
+
+    // What a collected device still had, to be told when JavaScript may run: rows of regions as in
+    // resource.h.
+    struct Leak {
+        double device;
+        std::vector<uint64_t> regions;
+    };
+    void ReportLater(Leak leak);
+    // Who is told: (device number, rows).
+    Napi::FunctionReference on_leak;
 
     void Add(OpenDevice *device) {
         devices_.insert(device);
@@ -85,13 +101,17 @@ public:
     void *Scratch(size_t bytes);
 
     // The constructors of the wrapper classes, by WrapperClass.
-    static constexpr int kWrapperClasses = 8;
+    static constexpr int kWrapperClasses = 9;
     Napi::FunctionReference constructors[kWrapperClasses];
 
 private:
     explicit Environment(Napi::Env env) : env_(env), thread_(std::this_thread::get_id()) {}
     // The environment is about to go: close its devices while references can still be released, in order.
     static void OnCleanup(void *self);
+    static void OnWake(napi_env env, napi_value callback, void *self, void *data);
+    void Wake(); // from any thread, under mutex_
+    void TellLeaks();
+    void LetGo();
 
     napi_env env_;
     std::thread::id thread_;
@@ -100,24 +120,34 @@ private:
     std::unordered_set<OpenDevice *> devices_; // owner thread only
     std::unique_ptr<unsigned char[]> scratch_;
     size_t scratch_bytes_ = 0;
-    uint64_t call_ = 0; // owner thread only
-    std::mutex mutex_;  // left_, left_buffers_
+    uint64_t call_ = 0;                       // owner thread only
+    napi_threadsafe_function wake_ = nullptr; // set by the owner, before others can know of this
+    std::vector<Leak> leaks_;                 // owner thread only
+    std::mutex mutex_;                        // left_, left_buffers_, and running_ becoming false
     std::vector<napi_ref> left_;
     std::vector<std::shared_ptr<JsBuffer>> left_buffers_;
     std::atomic<bool> any_left_{false};
 };
 
-// A device as JavaScript holds it: open as long as any object of it is reachable, closed by force when the
-// last one is collected or the environment ends.
+struct MemoryView;
+
+// A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
+// last one is collected or the environment ends, the context ends by force, and with the last context the
+// device.
 class OpenDevice {
 public:
-    OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device);
+    // Both consumed. `opened`: this environment made the device, and accounts for its memory.
+    OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device, rvt_ucontext *context,
+               bool opened);
     ~OpenDevice();
     OpenDevice(const OpenDevice &) = delete;
     OpenDevice &operator=(const OpenDevice &) = delete;
 
     rvt_dev_info *get() const {
         return device_;
+    }
+    rvt_ucontext *context() const {
+        return context_;
     }
     Environment &environment() const {
         return *environment_;
@@ -126,9 +156,23 @@ public:
         return environment_;
     }
 
+    // After every call that changes things: let go of what other threads have left, and tell the engine how
+    // much memory the core has for this device, so that its garbage collector can take that into account.
+    void Settle();
+
+    // Tell about regions that are alive when nothing of the device is reachable any more.
+    bool report_leaks = false;
+    // Buffers over the device's memory in this environment.
+    std::unordered_set<MemoryView *> views;
+
 private:
+    void Account(int64_t bytes);
+
     std::shared_ptr<Environment> environment_;
     rvt_dev_info *device_; // one reference
+    rvt_ucontext *context_;
+    bool opened_;
+    int64_t accounted_ = 0;
 };
 
 // A reader's section for the length of a scope.

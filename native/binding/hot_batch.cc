@@ -197,7 +197,7 @@ template <bool gather> napi_value CopyBuffer(napi_env env, napi_callback_info in
         bytes = BytesOf(env, argv[0]);
     rvt_batch in = batch->Batch(batch->elements(), batch->Count(), *batch->word(kAccess));
     rvt_batch_result result;
-    DataCall call(batch->device->environment());
+    DataCall call(*batch->device);
     int status = gather ? rvt_gather_batch(call.get(), &in, bytes.data, bytes.length, &result)
                         : rvt_scatter_batch(call.get(), &in, bytes.data, bytes.length, &result);
     AnswerMoved(batch, status, result);
@@ -223,7 +223,7 @@ napi_value CopyTo(napi_env env, napi_callback_info info) {
     rvt_batch from_in = from->Batch(from->elements(), from->Count(), *from->word(kAccess));
     rvt_batch to_in = to->Batch(to->elements(), to->Count(), *to->word(kAccess));
     rvt_batch_result from_result, to_result;
-    DataCall call(from->device->environment());
+    DataCall call(*from->device);
     int status = rvt_copy_batch(call.get(), &from_in, &to_in, &from_result, &to_result);
     AnswerMoved(from, status, from_result);
     AnswerMoved(to, status, to_result);

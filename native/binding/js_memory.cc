@@ -8,6 +8,8 @@
 JsBuffer::~JsBuffer() {
     if (reference)
         owner->ReleaseReference(reference);
+    if (device_memory)
+        rvt_memory_put(&device_memory->memory);
 }
 
 void JsBuffer::Use() {
@@ -122,11 +124,11 @@ Napi::Value BufferHandle::Hold(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     std::shared_ptr<Environment> environment = Environment::Of(info.Env());
     std::shared_ptr<JsBuffer> buffer = NewJsBuffer(environment, info[0]);
-    return buffer ? Create(*environment, std::move(buffer)) : Napi::Value();
+    return buffer ? Create(*environment, {std::move(buffer), nullptr}) : Napi::Value();
 }
 
-rvt_memory *NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
-                        const Napi::Value &handle) {
+int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
+                const Napi::Value &handle, rvt_memory **memory) {
     napi_env env = environment->env();
     napi_typedarray_type type;
     size_t length, offset;
@@ -134,25 +136,33 @@ rvt_memory *NewJsMemory(const std::shared_ptr<Environment> &environment, const N
     if (!array.IsTypedArray() ||
         napi_get_typedarray_info(env, array, &type, &length, nullptr, &value, &offset) != napi_ok ||
         type != napi_uint8_array)
-        return nullptr;
+        return -RVT_ENOMEM;
     std::shared_ptr<JsBuffer> buffer;
     if (BufferHandle *held = BufferHandle::Get(handle)) {
         // It comes from a map that JavaScript keeps, so it is believed only if it really is this buffer's.
-        buffer = held->payload();
+        buffer = held->payload().buffer;
         napi_value own;
         bool same = false;
         if (napi_get_reference_value(env, buffer->reference, &own) != napi_ok || !own ||
             napi_strict_equals(env, own, value, &same) != napi_ok || !same)
-            return nullptr;
+            return -RVT_ENOMEM;
     } else {
         buffer = NewJsBuffer(environment, array);
     }
+    if (buffer && buffer->device_memory) {
+        // The bytes are the core's: what JavaScript does with the buffer does not matter to them.
+        if (rvt_device_memory_freed(buffer->device_memory))
+            return -RVT_EBADF;
+        *memory = rvt_device_memory_slice(buffer->device_memory, offset, length);
+        return *memory ? 0 : -RVT_ENOMEM;
+    }
     JsMemory *js = buffer ? new (std::nothrow) JsMemory() : nullptr;
     if (!js)
-        return nullptr;
+        return -RVT_ENOMEM;
     rvt_memory_init(&js->memory, &kOps, length);
     js->offset = offset;
     buffer->Use();
     js->buffer = std::move(buffer);
-    return &js->memory;
+    *memory = &js->memory;
+    return 0;
 }

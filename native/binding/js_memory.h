@@ -17,6 +17,8 @@ struct JsBuffer {
     napi_ref reference = nullptr;          // strong while `users` is not 0, else weak
     uint32_t users = 0;                    // memories
     unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
+    rvt_device_memory *device_memory =
+        nullptr; // the device's own, which the buffer only shows: one reference
 
     // The last look: in which call, and what was found.
     uint64_t looked = 0;
@@ -31,16 +33,25 @@ struct JsBuffer {
 };
 
 // A buffer's handle, so that lib can keep it with the buffer: holdBuffer(bytes).
-class BufferHandle : public Wrapper<BufferHandle, std::shared_ptr<JsBuffer>, kBufferHandle> {
+struct BufferHandlePayload {
+    std::shared_ptr<JsBuffer> buffer;
+    std::shared_ptr<OpenDevice> device; // device memory's: its bytes live as long as it is open
+};
+
+class BufferHandle : public Wrapper<BufferHandle, BufferHandlePayload, kBufferHandle> {
 public:
     using Wrapper::Wrapper;
+    static Napi::Value Wrap(Environment &environment, BufferHandlePayload payload) {
+        return Create(environment, std::move(payload));
+    }
     static void Define(Environment &environment, Napi::Env env);
     static Napi::Value Hold(const Napi::CallbackInfo &info);
 };
 
 // The bytes of a Uint8Array as memory, with one reference for the caller to put. `handle`: what holdBuffer
-// gave for its buffer, or undefined. nullptr: not a Uint8Array, not its buffer's handle, or no memory.
-rvt_memory *NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
-                        const Napi::Value &handle);
+// gave for its buffer, or undefined. 0, -ENOMEM (also for what is not a Uint8Array, or not its buffer's
+// handle), or -EBADF: device memory that was freed.
+int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
+                const Napi::Value &handle, rvt_memory **memory);
 
 #endif

@@ -10,6 +10,7 @@ void MemoryRegion::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeMemoryRegion",
                                       {
                                           InstanceMethod("query", &MemoryRegion::Query),
+                                          InstanceMethod("count", &MemoryRegion::Count),
                                           InstanceMethod("release", &MemoryRegion::Release),
                                           InstanceMethod("mapSg", &MemoryRegion::MapSg),
                                           InstanceMethod("mapPhys", &MemoryRegion::MapPhys),
@@ -17,7 +18,7 @@ void MemoryRegion::Define(Environment &environment, Napi::Env env) {
 }
 
 Napi::Value MemoryRegion::Query(const Napi::CallbackInfo &info) {
-    constexpr size_t kFields = 12;
+    constexpr size_t kFields = 16;
     Arguments arguments(info);
     ArrayView fields = arguments.Array(0, napi_biguint64_array, kFields);
     if (!arguments.ok())
@@ -30,10 +31,16 @@ Napi::Value MemoryRegion::Query(const Napi::CallbackInfo &info) {
             attributes.access,       attributes.refs,      attributes.start,
             attributes.iova,         attributes.length,    attributes.segments,
             attributes.max_segments, attributes.valid,     attributes.half_dead,
+            attributes.counted,      attributes.accepted,  attributes.refused,
+            attributes.bytes,
         };
         std::memcpy(fields.data, values, sizeof(values));
     }
     return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value MemoryRegion::Count(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), rvt_count_mr(payload_.handle));
 }
 
 Napi::Value MemoryRegion::Release(const Napi::CallbackInfo &info) {
@@ -44,7 +51,7 @@ Napi::Value MemoryRegion::Release(const Napi::CallbackInfo &info) {
     // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
     bool fmr = payload_.handle.mr->kind == RVT_MR_FMR;
     int error = fmr ? rvt_dealloc_fmr(payload_.handle, mode) : rvt_dereg_mr(payload_.handle, mode);
-    payload_.device->environment().DrainReferences();
+    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -81,9 +88,10 @@ Napi::Value MemoryRegion::MapPhys(const Napi::CallbackInfo &info) {
     uint64_t iova = arguments.U64(1);
     if (!arguments.ok())
         return arguments.Undefined();
-    return Napi::Number::New(
-        info.Env(),
-        rvt_map_phys_fmr(payload_.handle, static_cast<const uint64_t *>(pages.data), pages.length, iova));
+    int error =
+        rvt_map_phys_fmr(payload_.handle, static_cast<const uint64_t *>(pages.data), pages.length, iova);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
 }
 
 Napi::Value MemoryRegion::UnmapFmr(const Napi::CallbackInfo &info) {

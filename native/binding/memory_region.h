@@ -21,6 +21,7 @@ public:
 
 private:
     Napi::Value Query(const Napi::CallbackInfo &info);
+    Napi::Value Count(const Napi::CallbackInfo &info);
     Napi::Value Release(const Napi::CallbackInfo &info);
     Napi::Value MapSg(const Napi::CallbackInfo &info);
     Napi::Value MapPhys(const Napi::CallbackInfo &info);

@@ -10,6 +10,7 @@
 void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeProtectionDomain",
                                       {
+                                          InstanceMethod("serial", &ProtectionDomain::Serial),
                                           InstanceMethod("dealloc", &ProtectionDomain::Dealloc),
                                           InstanceMethod("createQp", &ProtectionDomain::CreateQp),
                                           InstanceMethod("regUserMrTest", &ProtectionDomain::RegUserMrTest),
@@ -22,13 +23,18 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                       }));
 }
 
+Napi::Value ProtectionDomain::Serial(const Napi::CallbackInfo &info) {
+    const rvt_pd *pd = rvt_pd_live(payload_.handle);
+    return Napi::Number::New(info.Env(), pd ? static_cast<double>(pd->serial) : -RVT_EBADF);
+}
+
 Napi::Value ProtectionDomain::Dealloc(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     bool cascade = arguments.Bool(0);
     if (!arguments.ok())
         return arguments.Undefined();
     int error = rvt_dealloc_pd(payload_.handle, cascade);
-    payload_.device->environment().DrainReferences();
+    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -53,6 +59,7 @@ static Napi::Value Region(const Napi::CallbackInfo &info, const ProtectionDomain
                           rvt_mr_handle handle) {
     if (error)
         return Napi::Number::New(info.Env(), error);
+    pd.device->Settle();
     return MemoryRegion::Create(pd.device->environment(), {pd.device, handle});
 }
 
@@ -63,11 +70,12 @@ Napi::Value ProtectionDomain::RegUserMr(const Napi::CallbackInfo &info) {
     uint32_t access = arguments.U32(3);
     if (!arguments.ok())
         return arguments.Undefined();
-    rvt_memory *memory = NewJsMemory(payload_.device->environment_ptr(), info[0], info[4]);
-    if (!memory)
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+    rvt_memory *memory = nullptr;
+    int error = NewJsMemory(payload_.device->environment_ptr(), info[0], info[4], &memory);
+    if (error)
+        return Napi::Number::New(info.Env(), error);
     rvt_mr_handle handle = {};
-    int error = rvt_reg_user_mr(payload_.handle, memory, start, iova, access, &handle);
+    error = rvt_reg_user_mr(payload_.handle, memory, start, iova, access, &handle);
     rvt_memory_put(memory); // the region has its own
     return Region(info, payload_, error, handle);
 }

@@ -16,6 +16,7 @@ public:
     static void Define(Environment &environment, Napi::Env env);
 
 private:
+    Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Dealloc(const Napi::CallbackInfo &info);
     Napi::Value CreateQp(const Napi::CallbackInfo &info);
     Napi::Value RegUserMrTest(const Napi::CallbackInfo &info);

@@ -9,12 +9,18 @@
 void QueuePair::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeQueuePair",
                                       {
+                                          InstanceMethod("serial", &QueuePair::Serial),
                                           InstanceMethod("destroy", &QueuePair::Destroy),
                                           InstanceMethod("rkeyOk", &QueuePair::RkeyOk),
                                           InstanceMethod("rkeyCheck", &QueuePair::RkeyCheck),
                                           InstanceMethod("fastRegMr", &QueuePair::FastRegMr),
                                           InstanceMethod("invalidateRkey", &QueuePair::InvalidateRkey),
                                       }));
+}
+
+Napi::Value QueuePair::Serial(const Napi::CallbackInfo &info) {
+    const rvt_qp *qp = rvt_qp_live(payload_.handle);
+    return Napi::Number::New(info.Env(), qp ? static_cast<double>(qp->serial) : -RVT_EBADF);
 }
 
 Napi::Value QueuePair::Destroy(const Napi::CallbackInfo &info) {

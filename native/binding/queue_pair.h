@@ -16,6 +16,7 @@ public:
     static void Define(Environment &environment, Napi::Env env);
 
 private:
+    Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Destroy(const Napi::CallbackInfo &info);
     Napi::Value RkeyOk(const Napi::CallbackInfo &info);
     Napi::Value RkeyCheck(const Napi::CallbackInfo &info);

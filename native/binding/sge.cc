@@ -73,7 +73,7 @@ napi_value Sge::CopyTo(napi_env env, napi_callback_info info) {
     rvt_sge *list[] = {&cell.sge};
     rvt_sge_state state;
     rvt_copied copied = {};
-    DataCall call(cell.device->environment());
+    DataCall call(*cell.device);
     int error = StateAt(list, &state, offset);
     if (!error) {
         uint64_t left = rvt_ss_total_len(&state);
@@ -101,7 +101,7 @@ napi_value Sge::CopyFrom(napi_env env, napi_callback_info info) {
     rvt_sge *list[] = {&cell.sge};
     rvt_sge_state state;
     rvt_copied copied = {};
-    DataCall call(cell.device->environment());
+    DataCall call(*cell.device);
     int error = StateAt(list, &state, offset);
     if (!error)
         error = rvt_copy_sge(call.get(), &state, data, length, false, ordered, &copied);
@@ -121,7 +121,7 @@ Napi::Value Sge::FetchAdd(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     uint64_t old = 0;
     rvt_reason reason = RVT_REASON_NONE;
-    DataCall call(payload_->device->environment());
+    DataCall call(*payload_->device);
     int error = rvt_sge_fetch_add(call.get(), &payload_->sge, add, &old, &reason);
     return AtomicAnswer(info.Env(), error, reason, old);
 }
@@ -133,7 +133,7 @@ Napi::Value Sge::CompareSwap(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     uint64_t old = 0;
     rvt_reason reason = RVT_REASON_NONE;
-    DataCall call(payload_->device->environment());
+    DataCall call(*payload_->device);
     int error = rvt_sge_compare_swap(call.get(), &payload_->sge, compare, swap, &old, &reason);
     return AtomicAnswer(info.Env(), error, reason, old);
 }

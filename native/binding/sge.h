@@ -42,12 +42,13 @@ inline Napi::Value DataAnswer(Napi::Env env, int error, const rvt_copied &copied
     return Napi::Number::New(env, error ? error : static_cast<double>(copied.bytes));
 }
 
-// A data call of one environment; frees what its puts have set free when it ends.
+// A data call of one environment on one device; frees what its puts have set free when it ends.
 class DataCall {
 public:
-    explicit DataCall(Environment &environment) : environment_(environment) {
-        environment.NextCall();
-        rvt_data_call_begin(&call_, environment.reader(), &environment);
+    explicit DataCall(OpenDevice &device) : environment_(device.environment()) {
+        environment_.NextCall();
+        rvt_data_call_begin(&call_, environment_.reader(), &environment_);
+        call_.context = device.context();
     }
     ~DataCall() {
         if (rvt_reclaim_pending())

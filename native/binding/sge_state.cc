@@ -110,7 +110,7 @@ Napi::Value SgeState::CopyIn(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_copied copied = {};
-    DataCall call(payload_->device->environment());
+    DataCall call(*payload_->device);
     int error =
         rvt_copy_sge(call.get(), &payload_->state, source.data, source.length, release, ordered, &copied);
     return DataAnswer(info.Env(), error, copied);
@@ -123,7 +123,7 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_copied copied = {};
-    DataCall call(payload_->device->environment());
+    DataCall call(*payload_->device);
     int error = rvt_copy_sge_out(call.get(), &payload_->state, target.data, target.length, release, &copied);
     return DataAnswer(info.Env(), error, copied);
 }

@@ -17,6 +17,7 @@ enum WrapperClass {
     kSge,
     kSgeState,
     kBufferHandle,
+    kDeviceMemory,
     kBatch
 };
 

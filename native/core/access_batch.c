@@ -60,8 +60,18 @@ static __attribute__((noinline)) enum rvt_reason judge_at_leisure(struct rvt_rea
     if (!key)
         rvt_read_enter(reader);
     enum rvt_reason reason = judge(&access, &found);
-    if (!key)
+    if (!key) {
+        count_for_region(&access, &found, reason);
         rvt_read_leave(reader);
+    } else if (counted_region(&access, &found)) {
+        /* Its counters are behind pointers: judged once more, where they can be followed. */
+        rvt_read_enter(reader);
+        reason = judge(&access, &found);
+        count_for_region(&access, &found, reason);
+        rvt_read_leave(reader);
+    }
+    if (reason)
+        count_for_context(batch->checker, reason, 1);
     return reason;
 }
 
@@ -106,7 +116,7 @@ RVT_ALWAYS_INLINE uint32_t check_runs(struct rvt_reader *reader, const struct rv
                                       uint32_t *verdict, struct rvt_batch_result *result, bool remote) {
     const struct rvt_checker *checker = batch->checker;
     const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
-                            rvt_record_name(0, checker->pd), acc_and_valid(batch->acc)};
+                            rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
     uint32_t count = batch->count, most = count > AHEAD ? count - AHEAD : 0;
     return check_run(reader, batch, run, 0, most, verdict, result, remote, true) +
            check_run(reader, batch, run, most, count, verdict, result, remote, false);
@@ -134,7 +144,9 @@ static void check_places(const struct rvt_batch *batch, const struct rvt_batch_c
         struct access access = rvt_unpack(batch, i);
         struct found found = {0};
         enum rvt_reason reason = judge(&access, &found);
+        count_for_region(&access, &found, reason);
         if (reason) {
+            count_for_context(batch->checker, reason, 1);
             refuse(result, i, reason);
             if (columns->verdict)
                 columns->verdict[i] = reason;
@@ -159,6 +171,7 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                                                   : check_local(reader, batch, columns->verdict, result);
         result->passed = batch->count - refused;
     }
+    count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
     /* Once, at the end: alive now is alive all the time. */
     return rvt_checker_live(batch->checker) ? 0 : -RVT_EBADF;
 }
@@ -169,8 +182,10 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     enum rvt_reason reason = RVT_REASON_NONE;
     if (!accepted_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
                               rvt_record_name(access.key, checker->pd), access.addr, access.length,
-                              acc_and_valid(batch->acc), checker->remote))
+                              acc_and_plain(batch->acc), checker->remote))
         reason = judge_at_leisure(reader, batch, access.addr, access.length, access.key);
+    if (!reason)
+        count_for_context(checker, RVT_REASON_NONE, 1);
     return rvt_checker_live(checker) ? (int)reason : -RVT_EBADF;
 }
 

@@ -14,6 +14,7 @@ bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker)
         .generation = handle.generation,
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .context = handle.context,
     };
     return true;
 }
@@ -30,6 +31,7 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
         .remote = true,
+        .context = handle.context,
     };
     return true;
 }
@@ -43,6 +45,7 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
          * there is nothing to acquire. */
         if (!*reason && coalesces(last, access, &found) && rvt_checker_live(access->checker)) {
             coalesce(last, access);
+            count_verdict(access, &found, RVT_REASON_NONE);
             return 0;
         }
     }
@@ -56,6 +59,7 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
             rvt_put_sge(sge);
         return -RVT_EBADF;
     }
+    count_verdict(access, &found, *reason);
     return *reason ? -RVT_EINVAL : 1;
 }
 
@@ -95,6 +99,7 @@ static int place_access(const struct access *access, struct rvt_place *place, en
     }
     if (!rvt_checker_live(access->checker))
         return -RVT_EBADF;
+    count_verdict(access, &found, *reason);
     return *reason ? 0 : 1;
 }
 

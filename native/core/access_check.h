@@ -22,6 +22,7 @@ struct rvt_checker {
     uint32_t pd;                     /* id of the domain */
     bool user;                       /* a user process's domain */
     bool remote;
+    struct rvt_ucontext *context; /* that asks, and is counted for; may be NULL */
 };
 
 /* False if the handle is dead. */
@@ -29,7 +30,8 @@ bool rvt_checker_of_pd(struct rvt_pd_handle pd, struct rvt_checker *checker);
 bool rvt_checker_of_qp(struct rvt_qp_handle qp, struct rvt_checker *checker);
 
 static inline bool rvt_checker_live(const struct rvt_checker *checker) {
-    return rvt_object_generation(checker->object) == checker->generation;
+    return rvt_object_generation(checker->object) == checker->generation &&
+           !rvt_ucontext_gone(checker->context);
 }
 
 /* A verdict's place without a reference: where the bytes would be. */

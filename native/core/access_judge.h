@@ -58,9 +58,13 @@ RVT_ALWAYS_INLINE bool accepts(uint64_t rights, uint64_t origin, uint64_t length
     return inside && (remote ? (uint32_t)granted != 0 && granted >> 32 : granted == acc_and_valid);
 }
 
-/* What `accepts` compares rights with: the access mask, and the valid flag. */
+/* What `accepts` compares rights with: the access mask, and one flag of the shape. The valid one; or `plain`,
+ * by those who leave everything else than judging to somebody else. */
 static inline uint64_t acc_and_valid(uint32_t acc) {
-    return rvt_record_rights(acc, rvt_shape(0, 0, true));
+    return rvt_record_rights(acc, RVT_SHAPE_VALID);
+}
+static inline uint64_t acc_and_plain(uint32_t acc) {
+    return rvt_record_rights(acc, RVT_SHAPE_PLAIN);
 }
 
 /* The same for a consistent entry, whose key is the right one, and any request; the first test that fails
@@ -126,7 +130,7 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_named(const struct access *access, struc
 
 /* The verdict alone, for the common case: the access is named by a key, not empty, and may be. False says
  * nothing: judge() then tells. Reads no more of the record than the verdict needs, and only where no writer
- * is at work. `name`: of the key asked for and the asker's domain. */
+ * is at work. `name`: of the key asked for and the asker's domain; `wanted`: acc_and_plain. */
 RVT_ALWAYS_INLINE bool accepted_at_a_glance(const struct rvt_lkey_record *record, uint64_t name,
                                             uint64_t addr, uint32_t length, uint64_t wanted, bool remote) {
     uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
@@ -150,6 +154,37 @@ RVT_ALWAYS_INLINE enum rvt_reason judge(const struct access *access, struct foun
     found->dma = zero.dma;
     found->dma_mr = zero.dma_mr;
     return reason;
+}
+
+/* --- counting --- */
+
+static inline void count_for_context(const struct rvt_checker *checker, enum rvt_reason reason,
+                                     uint64_t more) {
+    struct rvt_ucontext *context = checker->context;
+    if (context)
+        rvt_count(reason ? &context->counters.refused[reason] : &context->counters.accepted, more);
+}
+
+/* The region that was judged, if it is counted. What was found under another key is not its matter. */
+static inline bool counted_region(const struct access *access, const struct found *found) {
+    return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
+                       : found->dma_mr != NULL;
+}
+
+/* Inside the section in which it was judged. */
+static inline void count_for_region(const struct access *access, const struct found *found,
+                                    enum rvt_reason reason) {
+    if (!counted_region(access, found))
+        return;
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(access->key ? found->entry.map->mr : found->dma_mr);
+    if (counters)
+        rvt_count_shared(reason ? &counters->refused : &counters->accepted, 1);
+}
+
+static inline void count_verdict(const struct access *access, const struct found *found,
+                                 enum rvt_reason reason) {
+    count_for_context(access->checker, reason, 1);
+    count_for_region(access, found, reason);
 }
 
 /* --- the accepted element --- */

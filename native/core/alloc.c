@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
-
 #ifdef RVT_TEST_ALLOC
 #include <stdatomic.h>
 
@@ -110,4 +108,12 @@ void *rvt_alloc_pages(size_t bytes) {
 void rvt_free_pages(void *pages, size_t bytes) {
     uncount(pages);
     rvt_pages_release(pages, bytes);
+}
+
+bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages) {
+    return !refuse() && rvt_data_pages_get(bytes, huge, pages) && counted(pages->base);
+}
+
+void rvt_free_data_pages(struct rvt_pages *pages) {
+    rvt_free_pages(pages->base, pages->reserved);
 }

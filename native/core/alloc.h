@@ -4,7 +4,10 @@
 #ifndef RVT_ALLOC_H
 #define RVT_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "platform.h"
 
 /* Zeroed memory for `count` objects of `size` bytes, or NULL (also when the product does not fit size_t). */
 void *rvt_zalloc(size_t count, size_t size);
@@ -21,6 +24,10 @@ void rvt_free_aligned(void *memory);
 /* rvt_pages_reserve / rvt_pages_release under the same test control. */
 void *rvt_alloc_pages(size_t bytes);
 void rvt_free_pages(void *pages, size_t bytes);
+
+/* rvt_data_pages_get, and its release, likewise. */
+bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages);
+void rvt_free_data_pages(struct rvt_pages *pages);
 
 #ifdef RVT_TEST_ALLOC
 /* Let `successes` further requests through, fail the one after them, and let all later ones through again;

@@ -37,6 +37,8 @@ static void begin_side(struct side *side, const struct rvt_batch *batch, struct 
 }
 
 static bool stop(struct side *side, enum rvt_reason reason) {
+    if (reason)
+        count_for_context(side->batch->checker, reason, 1);
     side->result->first_refused = side->index;
     side->result->reason = reason;
     return false;
@@ -64,6 +66,7 @@ static bool stand(struct side *side) {
         struct found found = {0};
         struct access rest = side->rest;
         enum rvt_reason reason = judge(&rest, &found);
+        count_for_region(&rest, &found, reason);
         if (reason)
             return stop(side, reason);
         fill_sge(&side->sge, &rest, &found);
@@ -93,6 +96,15 @@ static void move_on(struct side *side, uint64_t length) {
     side->rest.length -= (uint32_t)length;
     side->sge.position += length;
     side->result->bytes += length;
+    rvt_mr_count_bytes(side->sge.mr, length);
+}
+
+/* What a copy between sections did: elements moved whole are checks accepted. */
+static void count_copy(const struct rvt_batch *batch, const struct rvt_batch_result *result, uint64_t bytes) {
+    struct rvt_ucontext *context = batch->checker->context;
+    count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
+    if (context)
+        rvt_count(&context->counters.bytes, bytes);
 }
 
 /* Begin a section; everything that was judged must be judged again. */
@@ -126,7 +138,7 @@ static unsigned char *plain_piece(struct rvt_data_call *call, const struct acces
         return NULL;
     uint64_t origin = checker->remote ? entry.iova : entry.base;
     if (!accepts(rvt_record_rights(entry.access, entry.shape), origin, entry.length, access->addr,
-                 access->length, acc_and_valid(access->acc), checker->remote))
+                 access->length, acc_and_plain(access->acc), checker->remote))
         return NULL;
     if (rvt_judge_rights(entry.access & access->acc, checker->remote, write))
         return NULL;
@@ -225,6 +237,7 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
             in_section = 0;
         }
     }
+    count_copy(batch, result, result->bytes);
     bool live = rvt_checker_live(batch->checker);
     rvt_read_leave(call->reader);
     return live ? 0 : -RVT_EBADF;
@@ -269,6 +282,8 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
      * one after it is not looked at: nothing is left to move. */
     if (to.judged && !to.rest.length)
         to_result->passed++;
+    count_copy(from_batch, from_result, from_result->bytes);
+    count_copy(to_batch, to_result, 0); /* the same bytes */
     bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
     rvt_read_leave(call->reader);
     return live ? 0 : -RVT_EBADF;

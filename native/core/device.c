@@ -12,6 +12,8 @@
 static const uint64_t FIRST_USER_START = UINT64_C(0x100000000000);
 static const uint64_t FIRST_DMA_ADDRESS = UINT64_C(0x200000000000);
 
+static _Atomic(uint64_t) devices_made;
+
 int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **out) {
     uint32_t bits = options->lkey_table_bits;
     if (!bits)
@@ -28,6 +30,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     }
     rvt_mutex_init(&device->lock);
     atomic_init(&device->references, 1);
+    device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
     device->remote_key_zero = options->remote_key_zero;
     device->map_generation = 1;
     device->next_user_start = FIRST_USER_START;
@@ -36,6 +39,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     rvt_pool_init(&device->qps, sizeof(struct rvt_qp));
     rvt_pool_init(&device->mrs, sizeof(struct rvt_mregion));
     rvt_pool_init(&device->dma.maps, sizeof(struct rvt_dma_map));
+    device->pds.held = device->qps.held = device->mrs.held = device->dma.maps.held = &device->held;
     *out = device;
     return 0;
 }
@@ -59,13 +63,26 @@ void rvt_dev_put(struct rvt_dev_info *device) {
 
 /* True when the pool has a live object. Under the lock. */
 static bool any_alive(const struct rvt_pool *pool) {
-    for (uint32_t i = 0; i < pool->count; i++)
-        if (rvt_object_alive(rvt_pool_at(pool, i)))
-            return true;
-    return false;
+    uint32_t at = 0;
+    return rvt_pool_next_alive(pool, &at) != NULL;
+}
+
+struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device) {
+    device->closed = true;
+    rvt_unshare_device(device);
+    struct rvt_object *object;
+    for (uint32_t at = 0; (object = rvt_pool_next_alive(&device->pds, &at));)
+        rvt_pd_end((struct rvt_pd *)object);
+    rvt_dma_close_all(device);
+    struct rvt_device_memory *memories = device->memories;
+    device->memories = NULL;
+    for (struct rvt_device_memory *memory = memories; memory; memory = memory->next)
+        memory->freed = true;
+    return memories;
 }
 
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) {
+    struct rvt_device_memory *memories = NULL;
     rvt_mutex_lock(&device->lock);
     int error = 0;
     if (device->closed)
@@ -75,15 +92,10 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) 
     if (!error) {
         if (dma_mr_leaked)
             *dma_mr_leaked = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) != NULL;
-        device->closed = true;
-        for (uint32_t i = 0; i < device->pds.count; i++) {
-            struct rvt_pd *pd = (struct rvt_pd *)rvt_pool_at(&device->pds, i);
-            if (rvt_object_alive(&pd->object))
-                rvt_pd_end(pd);
-        }
-        rvt_dma_close_all(device);
+        memories = rvt_device_end(device);
     }
     rvt_mutex_unlock(&device->lock);
+    rvt_let_go_of_device_memories(memories);
     rvt_reclaim();
     return error;
 }

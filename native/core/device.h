@@ -8,10 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device_memory.h"
 #include "dma.h"
 #include "lkey_table.h"
 #include "platform.h"
 #include "pool.h"
+#include "share.h"
+#include "ucontext.h"
 
 struct rvt_mregion;
 
@@ -26,6 +29,7 @@ struct rvt_device_options {
 struct rvt_dev_info {
     _Atomic(uint32_t) references;
     struct rvt_mutex lock;
+    uint64_t number;      /* constant: > 0, never given twice in a process */
     bool remote_key_zero; /* constant */
     bool closed;
     struct rvt_lkey_table lkey_table;
@@ -36,6 +40,15 @@ struct rvt_dev_info {
     uint64_t regions_made;
     uint64_t next_user_start; /* local addresses given to memory that names none */
     struct rvt_pool pds, qps, mrs;
+    uint64_t pds_made, qps_made, contexts_made, memories_made; /* serial numbers */
+    struct rvt_ucontext *contexts;                             /* that have not ended */
+    struct rvt_counts past_counts;                             /* of those that have */
+    struct rvt_device_memory *memories;
+    /* share.c; the first two under its lock as well: */
+    bool shared;
+    struct rvt_dev_info *next_shared;
+    unsigned char token[RVT_TOKEN_BYTES];
+    _Atomic(uint64_t) held; /* bytes, see rvt_held_bytes */
 };
 
 /* rvt_driver_mr_init: open a device.
@@ -51,6 +64,16 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
  * mapping, is alive; nothing changed -EBADF   closed already The device itself is freed when its last
  * reference goes (rvt_dev_put). */
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
+
+/* The same under the lock, for the last context: everything ends. The device's own references on its memories
+ * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
+struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device);
+
+/* About how many bytes of memory the device has for its tables, objects and page lists (not what regions and
+ * mappings refer to, and not device memory). For accounting. */
+static inline uint64_t rvt_held_bytes(const struct rvt_dev_info *device) {
+    return sizeof(*device) + atomic_load_explicit(&device->held, memory_order_relaxed);
+}
 
 /* References on the device as a structure, not as an open device. A handle may be looked at while its holder
  * has one. */

@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "device.h"
+#include "region.h"
 #include "rvt_errno.h"
 
 static struct rvt_dma_table *current(const struct rvt_dma_space *space) {
@@ -85,8 +86,8 @@ static uint64_t choose(const struct rvt_dma_space *space, uint64_t length) {
     return address;
 }
 
-int rvt_dma_map(struct rvt_dev_info *device, struct rvt_memory *memory, bool fixed, uint64_t *address,
-                struct rvt_dma_handle *handle) {
+int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+                bool fixed, uint64_t *address, struct rvt_dma_handle *handle) {
     struct rvt_dma_space *space = &device->dma;
     uint64_t length = memory->length;
     int error = 0;
@@ -95,7 +96,7 @@ int rvt_dma_map(struct rvt_dev_info *device, struct rvt_memory *memory, bool fix
     rvt_mutex_lock(&device->lock);
     const struct rvt_dma_table *old = current(space);
     uint32_t count = old ? old->count : 0;
-    if (device->closed) {
+    if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
         goto out;
     }
@@ -124,6 +125,8 @@ int rvt_dma_map(struct rvt_dev_info *device, struct rvt_memory *memory, bool fix
     map->memory = memory;
     map->address = *address;
     map->length = length;
+    map->serial = ++space->made;
+    map->context = rvt_ucontext_id(context);
     atomic_store_explicit(&map->users, 0, memory_order_relaxed);
     if (at)
         memcpy(table->maps, old->maps, at * sizeof(table->maps[0]));
@@ -195,16 +198,43 @@ out:
     return error;
 }
 
+static void close_map(struct rvt_dma_map *map) {
+    atomic_fetch_or_explicit(&map->users, RVT_DMA_CLOSED, memory_order_acq_rel);
+    rvt_object_death(&map->object);
+    rvt_retire(&map->retired, free_mapping);
+}
+
 void rvt_dma_close_all(struct rvt_dev_info *device) {
     struct rvt_dma_table *table = current(&device->dma);
     if (!table)
         return;
-    for (uint32_t i = 0; i < table->count; i++) {
-        atomic_fetch_or_explicit(&table->maps[i]->users, RVT_DMA_CLOSED, memory_order_acq_rel);
-        rvt_object_death(&table->maps[i]->object);
-        rvt_retire(&table->maps[i]->retired, free_mapping);
-    }
+    for (uint32_t i = 0; i < table->count; i++)
+        close_map(table->maps[i]);
     replace(&device->dma, NULL);
+}
+
+void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
+    struct rvt_dma_table *old = current(&device->dma);
+    uint32_t left = 0;
+    for (uint32_t i = 0; old && i < old->count; i++)
+        left += old->maps[i]->context != context;
+    if (!old || left == old->count)
+        return;
+    struct rvt_dma_table *table = left ? new_table(left) : NULL;
+    /* Lists first: nobody may find a page of a mapping that is closed. */
+    rvt_mr_unmap_lists(device, left && !table ? RVT_EVERY_CONTEXT : context);
+    if (!table) {
+        rvt_dma_close_all(device);
+        return;
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < old->count; i++) {
+        if (old->maps[i]->context == context)
+            close_map(old->maps[i]);
+        else
+            table->maps[kept++] = old->maps[i];
+    }
+    replace(&device->dma, table);
 }
 
 bool rvt_dma_acquire(struct rvt_dma_map *map) {

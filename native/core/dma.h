@@ -13,6 +13,7 @@
 #include "pool.h"
 
 struct rvt_dev_info;
+struct rvt_ucontext;
 
 enum { RVT_PAGE_SIZE = 4096, RVT_PAGE_SHIFT = 12 };
 
@@ -23,6 +24,8 @@ struct rvt_dma_map {
     struct rvt_memory *memory;
     uint64_t address; /* multiple of 4096 */
     uint64_t length;  /* > 0; address + length <= 2^64 */
+    uint64_t serial;  /* > 0, never given twice on a device */
+    uint64_t context; /* whose it is */
     /* Page lists that name it (changed under the device's lock) and key-0 SGEs on it (no lock);
      * RVT_DMA_CLOSED once it takes no more. */
     _Atomic(uint64_t) users;
@@ -42,6 +45,7 @@ struct rvt_dma_space {
     _Atomic(struct rvt_dma_table *) table; /* written under the lock; NULL while there is no mapping */
     struct rvt_pool maps;
     uint64_t next_address; /* where mappings that name no address go */
+    uint64_t made;
 };
 
 struct rvt_dma_handle {
@@ -49,11 +53,12 @@ struct rvt_dma_handle {
     uint64_t generation;
 };
 
-/* Give `memory` a range of the DMA address space. With `fixed`, at *address (a multiple of 4096, else
- * -EINVAL); otherwise an address is chosen and stored in *address. Takes a reference on the memory. 0, -EBADF
- * (device closed), -ENOMEM -EINVAL  the memory is empty, the range overlaps a mapping or passes 2^64 */
-int rvt_dma_map(struct rvt_dev_info *device, struct rvt_memory *memory, bool fixed, uint64_t *address,
-                struct rvt_dma_handle *handle);
+/* Give `memory` a range of the DMA address space, in the name of `context` (may be NULL). With `fixed`, at
+ * *address (a multiple of 4096, else -EINVAL); otherwise an address is chosen and stored in *address. Takes a
+ * reference on the memory. 0, -EBADF (device closed), -ENOMEM -EINVAL  the memory is empty, the range
+ * overlaps a mapping or passes 2^64 */
+int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+                bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
 
 /* End a mapping: 0, -EBADF (ended already), -ENOMEM (nothing changed), or -EBUSY while a page list names it
  * or a key-0 SGE on it is held. The published DMA region alone does not count. */
@@ -86,5 +91,10 @@ void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);
 
 /* For rvt_mr_exit: close every mapping whoever uses it. Under the device's lock. */
 void rvt_dma_close_all(struct rvt_dev_info *device);
+
+/* For the end of a context: close its mappings whoever uses them. Lists that name one map nothing from now
+ * on, key-0 SGEs on them are dead. Without memory for the new picture all mappings of the device go: better
+ * than to leave one whose memory is about to be taken away. Under the device's lock. */
+void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
 
 #endif

@@ -64,6 +64,19 @@ static uint64_t oldest_inside(void) {
     return oldest;
 }
 
+void rvt_synchronize(void) {
+    uint64_t now = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
+    for (;;) {
+        rvt_mutex_lock(&registry);
+        uint64_t oldest = oldest_inside();
+        rvt_mutex_unlock(&registry);
+        /* A reader of a later epoch saw the addition, and with it all that came before. */
+        if (oldest > now)
+            return;
+        rvt_yield();
+    }
+}
+
 void rvt_reclaim(void) {
     /* A release may retire more (the region of a list, the memory of a region): go on until a round frees
      * nothing. */

@@ -83,6 +83,11 @@ void rvt_retire(struct rvt_retired *item, void (*release)(struct rvt_retired *se
  * waits. */
 void rvt_reclaim(void);
 
+/* Wait until every reader that is inside now has left: what was out of reach before the call is looked at by
+ * nobody after it. The calling thread's own reader must be outside. Readers never wait for anybody, so this
+ * ends. */
+void rvt_synchronize(void);
+
 /* True while something retired still waits. */
 bool rvt_reclaim_pending(void);
 

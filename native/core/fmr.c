@@ -19,7 +19,7 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
         error = -RVT_EBADF;
     else if (attr->page_shift > RVT_MAX_PAGE_SHIFT || attr->max_pages < 0 || attr->max_pages > INT32_MAX)
         error = -RVT_EINVAL;
-    else if (!(mr = rvt_mr_take(in.pd, RVT_MR_FMR)))
+    else if (!(mr = rvt_mr_take(in, RVT_MR_FMR)))
         error = -RVT_ENOMEM;
     if (mr) {
         mr->access = access;

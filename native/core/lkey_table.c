@@ -112,6 +112,11 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
     table->owner[slot] = mr;
     table->used++;
+    if (slot >= table->touched) {
+        size_t bytes = sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(mr);
+        atomic_fetch_add_explicit(&device->held, (slot + 1 - table->touched) * bytes, memory_order_relaxed);
+        table->touched = slot + 1;
+    }
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;
     /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */

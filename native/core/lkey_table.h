@@ -34,9 +34,15 @@ struct rvt_lkey_entry {
     uint32_t segments; /* mapped now */
 };
 
-/* First-byte offset (16 bits), log2 of the segment size (8 bits), valid flag. */
+/* First-byte offset (16 bits), log2 of the segment size (8 bits), and flags: valid; plain (valid, and nothing
+ * is to be done but judging); counted (rvt_count_mr). The checks that are fast want `plain`, so a region that
+ * is counted costs the others nothing: it is not accepted at a glance, and goes the way that looks closer. */
+enum { RVT_SHAPE_VALID = 1u << 24, RVT_SHAPE_PLAIN = 1u << 25, RVT_SHAPE_COUNTED = 1u << 26 };
 static inline uint32_t rvt_shape(uint32_t offset, uint32_t shift, bool valid) {
-    return offset | shift << 16 | (uint32_t)valid << 24;
+    return offset | shift << 16 | (valid ? RVT_SHAPE_VALID | RVT_SHAPE_PLAIN : 0u);
+}
+static inline uint32_t rvt_shape_counted(uint32_t shape) {
+    return (shape & ~(uint32_t)RVT_SHAPE_PLAIN) | RVT_SHAPE_COUNTED;
 }
 static inline uint32_t rvt_shape_offset(uint32_t shape) {
     return shape & 0xffff;
@@ -45,7 +51,7 @@ static inline uint32_t rvt_shape_shift(uint32_t shape) {
     return shape >> 16 & 0xff;
 }
 static inline bool rvt_shape_valid(uint32_t shape) {
-    return shape >> 24;
+    return shape & RVT_SHAPE_VALID;
 }
 
 struct rvt_record_copy {
@@ -92,6 +98,7 @@ struct rvt_lkey_table {
     uint32_t next;                   /* where the next search starts */
     uint32_t generation;             /* the reference's raw counter */
     uint32_t used;
+    uint32_t touched;           /* no slot from here on was ever used */
     uint64_t *occupied;         /* one bit a slot */
     struct rvt_mregion **owner; /* by slot */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "mr.h"
 
+#include "alloc.h"
 #include "rvt_errno.h"
 
 /* The address rules of user memory, in the reference's order. */
@@ -48,7 +49,7 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     if (error)
         goto out;
     error = -RVT_ENOMEM;
-    mr = rvt_mr_take(in.pd, RVT_MR_USER);
+    mr = rvt_mr_take(in, RVT_MR_USER);
     if (!mr)
         goto out;
     extent = rvt_map_list(mr, 0, false);
@@ -88,7 +89,7 @@ int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handl
         error = -RVT_EBADF;
     else if (in.pd->user)
         error = -RVT_EPERM;
-    else if (!(mr = rvt_mr_take(in.pd, RVT_MR_DMA)))
+    else if (!(mr = rvt_mr_take(in, RVT_MR_DMA)))
         error = -RVT_ENOMEM;
     if (mr) {
         mr->access = access;
@@ -110,7 +111,7 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
         error = -RVT_EBADF;
     else if (type != RVT_MR_TYPE_MEM_REG || max_num_sg > INT32_MAX)
         error = -RVT_EINVAL;
-    else if (!(mr = rvt_mr_take(in.pd, RVT_MR_MEM_REG)))
+    else if (!(mr = rvt_mr_take(in, RVT_MR_MEM_REG)))
         error = -RVT_ENOMEM;
     if (mr) {
         mr->max_segments = max_num_sg;
@@ -172,7 +173,35 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
             .valid = mr->valid,
             .half_dead = mr->half_dead,
         };
+        const struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+        if (counters) {
+            attributes->counted = true;
+            attributes->accepted = atomic_load_explicit(&counters->accepted, memory_order_relaxed);
+            attributes->refused = atomic_load_explicit(&counters->refused, memory_order_relaxed);
+            attributes->bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
+        }
         error = 0;
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_count_mr(struct rvt_mr_handle handle) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (!mr) {
+        error = -RVT_EBADF;
+    } else if (!rvt_mr_counters_of(mr)) {
+        struct rvt_mr_counters *counters = rvt_zalloc(1, sizeof(*counters));
+        atomic_store_explicit(&mr->counters, counters, memory_order_release);
+        if (!counters)
+            error = -RVT_ENOMEM;
+        else if (mr->lkey_published && mr->kind != RVT_MR_DMA)
+            rvt_mr_rewrite(mr); /* its record sends checks the way that counts */
     }
     rvt_mutex_unlock(&device->lock);
     return error;

@@ -67,6 +67,8 @@ struct rvt_mr_attributes {
     uint64_t length; /* bytes mapped */
     uint32_t segments, max_segments;
     bool valid, half_dead;
+    bool counted;
+    uint64_t accepted, refused, bytes; /* 0 unless counted */
 };
 int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 
@@ -129,5 +131,9 @@ int rvt_map_phys_fmr(struct rvt_mr_handle fmr, const uint64_t *pages, uint64_t c
  * and are refused from then on. -EBUSY   one of them is half-dead -EINVAL  not an FMR, or of different
  * devices */
 int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count);
+
+/* Count from now on what checks of this region answer and how many of its bytes are copied: 0, -EBADF,
+ * -ENOMEM. Costs every check of it a shared counter, and every other check nothing. */
+int rvt_count_mr(struct rvt_mr_handle handle);
 
 #endif

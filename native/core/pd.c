@@ -4,11 +4,12 @@
 #include "region.h"
 #include "rvt_errno.h"
 
-int rvt_alloc_pd(struct rvt_dev_info *device, bool user, struct rvt_pd_handle *handle) {
+int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
+                 struct rvt_pd_handle *handle) {
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_pd *pd = NULL;
-    if (device->closed)
+    if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
     else if (!(pd = (struct rvt_pd *)rvt_pool_take(&device->pds)))
         error = -RVT_ENOMEM;
@@ -19,8 +20,27 @@ int rvt_alloc_pd(struct rvt_dev_info *device, bool user, struct rvt_pd_handle *h
         }
         atomic_store_explicit(&pd->user, user, memory_order_relaxed);
         pd->children = 0;
-        handle->pd = pd;
-        handle->generation = rvt_object_birth(&pd->object);
+        pd->serial = ++device->pds_made;
+        pd->context = rvt_ucontext_id(context);
+        *handle = (struct rvt_pd_handle){pd, rvt_object_birth(&pd->object), context};
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_handle *handle) {
+    struct rvt_dev_info *device = context->device;
+    int error = -RVT_EINVAL;
+    rvt_mutex_lock(&device->lock);
+    if (device->closed || rvt_ucontext_gone(context))
+        error = -RVT_EBADF;
+    struct rvt_object *object;
+    for (uint32_t at = 0; error == -RVT_EINVAL && (object = rvt_pool_next_alive(&device->pds, &at));) {
+        struct rvt_pd *pd = (struct rvt_pd *)object;
+        if (pd->serial == serial) {
+            *handle = (struct rvt_pd_handle){pd, rvt_object_generation(object), context};
+            error = 0;
+        }
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -30,7 +50,7 @@ static struct rvt_pd *pd_of(const struct rvt_qp *qp) {
     return atomic_load_explicit(&qp->pd, memory_order_relaxed);
 }
 
-static void end_qp(struct rvt_qp *qp) {
+void rvt_qp_end(struct rvt_qp *qp) {
     pd_of(qp)->children--;
     rvt_object_death(&qp->object);
     rvt_pool_give(&qp->device->qps, &qp->object);
@@ -41,7 +61,7 @@ void rvt_pd_end(struct rvt_pd *pd) {
     for (uint32_t i = 0; pd->children && i < device->qps.count; i++) {
         struct rvt_qp *qp = (struct rvt_qp *)rvt_pool_at(&device->qps, i);
         if (rvt_object_alive(&qp->object) && pd_of(qp) == pd)
-            end_qp(qp);
+            rvt_qp_end(qp);
     }
     for (uint32_t i = 0; pd->children && i < device->mrs.count; i++) {
         struct rvt_mregion *mr = (struct rvt_mregion *)rvt_pool_at(&device->mrs, i);
@@ -87,8 +107,9 @@ int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
             qp->device = device;
         atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
         pd->children++;
-        handle->qp = qp;
-        handle->generation = rvt_object_birth(&qp->object);
+        qp->serial = ++device->qps_made;
+        qp->context = rvt_ucontext_id(in.context);
+        *handle = (struct rvt_qp_handle){qp, rvt_object_birth(&qp->object), in.context};
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -104,7 +125,7 @@ int rvt_destroy_qp(struct rvt_qp_handle handle) {
     if (!rvt_qp_live(handle))
         error = -RVT_EBADF;
     else
-        end_qp(qp);
+        rvt_qp_end(qp);
     rvt_mutex_unlock(&device->lock);
     return error;
 }

@@ -39,11 +39,23 @@ void rvt_pages_release(void *pages, size_t bytes) {
         VirtualFree(pages, 0, MEM_RELEASE);
 }
 
+bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
+    (void)huge; /* wants a privilege that programs do not have */
+    pages->base = pages->data = rvt_pages_reserve(bytes);
+    pages->reserved = bytes;
+    return pages->base != NULL;
+}
+
+void rvt_yield(void) {
+    SwitchToThread();
+}
+
 bool rvt_random_bytes(void *out, size_t bytes) {
     return BCryptGenRandom(NULL, out, (ULONG)bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
 }
 
 #else
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -98,6 +110,32 @@ void *rvt_pages_reserve(size_t bytes) {
 void rvt_pages_release(void *pages, size_t bytes) {
     if (pages)
         munmap(pages, bytes);
+}
+
+bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
+    const size_t large_page = (size_t)2 << 20;
+    size_t spare = huge ? large_page : 0;
+    if (bytes > SIZE_MAX - spare)
+        return false;
+    /* Unlike a table, which is sparse, this may all be written: a system that counts its promises says now
+     * that it has not so much, instead of ending the process later. So no MAP_NORESERVE. */
+    void *base = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    pages->base = base;
+    pages->reserved = bytes + spare;
+    pages->data = base;
+    if (huge) {
+        pages->data += (large_page - (uintptr_t)base % large_page) % large_page;
+#ifdef MADV_HUGEPAGE
+        (void)madvise(pages->data, bytes, MADV_HUGEPAGE);
+#endif
+    }
+    return true;
+}
+
+void rvt_yield(void) {
+    sched_yield();
 }
 
 bool rvt_random_bytes(void *out, size_t bytes) {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef _WIN32
 #include <windows.h>
@@ -36,6 +37,18 @@ void rvt_mutex_unlock(struct rvt_mutex *mutex);
  * release. */
 void *rvt_pages_reserve(size_t bytes);
 void rvt_pages_release(void *pages, size_t bytes);
+
+/* Memory for data: zeroed pages that begin at a page. `huge`: in large pages (2 MiB) where the system has
+ * them, and aligned so that it can; only a wish. False when the memory cannot be had. */
+struct rvt_pages {
+    unsigned char *data;
+    void *base; /* what was reserved: `data` may lie behind its start */
+    size_t reserved;
+};
+bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages);
+
+/* Let another thread run: for who waits for one. */
+void rvt_yield(void);
 
 /* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller must then refuse.
  */

@@ -26,6 +26,15 @@ struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index) {
     return (struct rvt_object *)(void *)(chunk + (size_t)(index % CHUNK_OBJECTS) * pool->object_size);
 }
 
+struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at) {
+    while (*at < pool->count) {
+        struct rvt_object *object = rvt_pool_at(pool, (*at)++);
+        if (rvt_object_alive(object))
+            return object;
+    }
+    return NULL;
+}
+
 static bool add_chunk(struct rvt_pool *pool) {
     if (pool->chunk_count == pool->chunk_capacity) {
         uint32_t capacity = pool->chunk_capacity ? pool->chunk_capacity * 2 : 8;
@@ -42,6 +51,8 @@ static bool add_chunk(struct rvt_pool *pool) {
     if (!chunk)
         return false;
     pool->chunks[pool->chunk_count++] = chunk;
+    if (pool->held)
+        atomic_fetch_add_explicit(pool->held, CHUNK_OBJECTS * pool->object_size, memory_order_relaxed);
     pool->count += CHUNK_OBJECTS;
     /* Last first, so that objects are taken in ascending order. */
     for (uint32_t i = CHUNK_OBJECTS; i-- > 0;) {

@@ -24,6 +24,7 @@ struct rvt_pool {
     uint32_t chunk_count, chunk_capacity;
     void **chunks;
     struct rvt_object *free;
+    _Atomic(uint64_t) *held; /* where the bytes of chunks are counted; NULL: nowhere */
 };
 
 void rvt_pool_init(struct rvt_pool *pool, size_t object_size);
@@ -40,6 +41,10 @@ void rvt_pool_give(struct rvt_pool *pool, struct rvt_object *object);
 
 /* Object `index` (< pool->count), dead or alive. */
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index);
+
+/* The next live object with an index of at least *at, which moves behind it; NULL when there is none. Under
+ * the device's lock. */
+struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at);
 
 /* Make the object alive; returns the generation for its handle. Under the device's lock. */
 uint64_t rvt_object_birth(struct rvt_object *object);

@@ -20,7 +20,8 @@ static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segme
     map->generation = mr->device->map_generation++;
 }
 
-struct rvt_mregion *rvt_mr_take(struct rvt_pd *pd, enum rvt_mr_kind kind) {
+struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) {
+    struct rvt_pd *pd = in.pd;
     struct rvt_dev_info *device = pd->device;
     struct rvt_object *object = rvt_pool_take(&device->mrs);
     if (!object)
@@ -31,6 +32,8 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd *pd, enum rvt_mr_kind kind) {
     if (!mr->device)
         mr->device = device;
     mr->id = ++device->regions_made;
+    mr->context = rvt_ucontext_id(in.context);
+    atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
     mr->pd = pd;
     mr->kind = kind;
     mr->max_segments = 0;
@@ -75,12 +78,17 @@ uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
     return own + rvt_mr_held(mr);
 }
 
+static uint32_t shape_of(const struct rvt_mregion *mr, const struct rvt_map *map) {
+    uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    return rvt_mr_counters_of(mr) ? rvt_shape_counted(shape) : shape;
+}
+
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
     entry->key = rvt_mr_key(mr);
     entry->pd = mr->pd->id;
     entry->access = mr->access;
-    entry->shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    entry->shape = shape_of(mr, map);
     entry->base = mr->base;
     entry->iova = mr->iova;
     entry->length = mr->length;
@@ -107,7 +115,17 @@ static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *
         return spare;
     }
     *capacity = bytes;
-    return rvt_malloc(sizeof(struct rvt_map) + bytes);
+    struct rvt_map *block = rvt_malloc(sizeof(struct rvt_map) + bytes);
+    if (block)
+        atomic_fetch_add_explicit(&mr->device->held, sizeof(struct rvt_map) + bytes, memory_order_relaxed);
+    return block;
+}
+
+static void free_block(struct rvt_dev_info *device, struct rvt_map *block) {
+    if (block)
+        atomic_fetch_sub_explicit(&device->held, sizeof(struct rvt_map) + block->capacity,
+                                  memory_order_relaxed);
+    rvt_free(block);
 }
 
 struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings) {
@@ -127,7 +145,8 @@ struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool sev
 }
 
 void rvt_map_discard(struct rvt_map *map) {
-    rvt_free(map);
+    if (map)
+        free_block(map->mr->device, map);
 }
 
 static void free_map(struct rvt_retired *retired) {
@@ -144,7 +163,7 @@ static void free_map(struct rvt_retired *retired) {
         }
         rvt_mutex_unlock(&device->lock);
     }
-    rvt_free(map);
+    free_block(device, map);
     rvt_dev_put(device);
 }
 
@@ -200,7 +219,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
 
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    entry.shape = rvt_shape(next->offset, mr->shift, mr->valid);
+    entry.shape = shape_of(mr, next);
     entry.base = window.base;
     entry.iova = window.iova;
     entry.length = window.length;
@@ -235,6 +254,31 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
         count_users(map, true);
     drop_map(mr, old);
     return 0;
+}
+
+/* Does the mapping name DMA memory of this context? */
+static bool names_memory_of(const struct rvt_map *map, uint64_t context) {
+    if (context == RVT_EVERY_CONTEXT)
+        return map->mapping || map->mappings;
+    if (map->mapping)
+        return map->mapping->context == context;
+    for (uint32_t i = 0; map->mappings && i < map->segments; i++)
+        if (map->mappings[i]->context == context)
+            return true;
+    return false;
+}
+
+void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
+    struct rvt_object *object;
+    for (uint32_t at = 0; (object = rvt_pool_next_alive(&device->mrs, &at));) {
+        struct rvt_mregion *mr = (struct rvt_mregion *)object;
+        if (!names_memory_of(rvt_mr_map(mr), context))
+            continue;
+        if (mr->half_dead)
+            rvt_mr_release(mr, RVT_RELEASE_FORCE);
+        else
+            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false);
+    }
 }
 
 /* --- references --- */
@@ -276,8 +320,10 @@ static void recycle(struct rvt_retired *retired) {
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
     struct rvt_dev_info *device = mr->device;
     rvt_mutex_lock(&device->lock);
-    rvt_free(mr->spare);
+    free_block(device, mr->spare);
     mr->spare = NULL;
+    rvt_free(rvt_mr_counters_of(mr));
+    atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
     rvt_pool_give(&device->mrs, &mr->object);
     rvt_mutex_unlock(&device->lock);
     rvt_dev_put(device);

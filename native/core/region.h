@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "counters.h"
 #include "device.h"
 #include "dma.h"
 #include "epoch.h"
@@ -67,7 +68,8 @@ struct rvt_mregion {
 
     struct rvt_dev_info *device; /* constant in all its lives */
     /* Constant from birth to recycling: */
-    uint64_t id; /* > 0, never given twice on a device */
+    uint64_t id;      /* > 0, never given twice on a device */
+    uint64_t context; /* whose it is */
     struct rvt_pd *pd;
     enum rvt_mr_kind kind;
     uint32_t max_segments;
@@ -83,7 +85,9 @@ struct rvt_mregion {
     uint64_t
         visible_iova; /* what the consumer sees and fast_reg takes; differs from iova after an override */
 
-    struct rvt_map nothing; /* the mapping of a region that maps nothing */
+    struct rvt_map nothing;                     /* the mapping of a region that maps nothing */
+    _Atomic(struct rvt_mr_counters *) counters; /* NULL: not counted. Set under the lock, freed when every
+                                                 * reader has passed the region */
     struct rvt_map *spare; /* the block of a mapping that went, for the next one: a large list is as costly to
                             * get from the system as to fill. Under the lock */
     struct rvt_retired retired;
@@ -96,9 +100,9 @@ struct rvt_mr_handle {
 
 /* --- making and ending --- */
 
-/* A region of `pd`, dead, unpublished, with everything at rest; counts as the domain's child. NULL without
- * memory. Under the device's lock. */
-struct rvt_mregion *rvt_mr_take(struct rvt_pd *pd, enum rvt_mr_kind kind);
+/* A region of a live domain, dead, unpublished, with everything at rest; counts as the domain's child, and
+ * belongs to the handle's context. NULL without memory. Under the device's lock. */
+struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle pd, enum rvt_mr_kind kind);
 
 /* Undo rvt_mr_take for a region that was never published. Under the lock. */
 void rvt_mr_untake(struct rvt_mregion *mr);
@@ -140,6 +144,17 @@ static inline uint32_t rvt_mr_held(const struct rvt_mregion *mr) {
     return (uint32_t)(atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK);
 }
 
+static inline struct rvt_mr_counters *rvt_mr_counters_of(const struct rvt_mregion *mr) {
+    return atomic_load_explicit(&mr->counters, memory_order_acquire);
+}
+
+/* Bytes of the region were copied. Inside a section. */
+static inline void rvt_mr_count_bytes(const struct rvt_mregion *mr, uint64_t bytes) {
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+    if (counters)
+        rvt_count_shared(&counters->bytes, bytes);
+}
+
 /* The count as the reference shows it: 2 of its own (3 for the published DMA region), or 1 once half-dead,
  * plus one per held SGE. Under the lock. */
 uint32_t rvt_mr_refs(const struct rvt_mregion *mr);
@@ -178,6 +193,12 @@ struct rvt_window {
     uint64_t base, iova, length;
 };
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld);
+
+/* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
+ * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
+ * force. Under the lock. */
+#define RVT_EVERY_CONTEXT UINT64_MAX
+void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 
 /* --- references, without the lock, inside a reader's section --- */
 

@@ -10,6 +10,8 @@ enum {
     RVT_ENOMEM = 12,
     RVT_EACCES = 13,
     RVT_EBUSY = 16,
+    RVT_EXDEV = 18,
+    RVT_ENODEV = 19,
     RVT_EINVAL = 22,
 };
 

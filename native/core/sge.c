@@ -21,8 +21,11 @@ enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) 
         return RVT_REGION_REVOKED;
     if (!rvt_sge_key_zero(sge))
         return rvt_mr_usable(sge->mr, sge->map_generation, map);
-    return atomic_load_explicit(&sge->mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
-                                                                                      : RVT_REASON_NONE;
+    /* The region, or the mapping alone with the context that made it. Closed before it is retired, so who
+     * finds it open inside a section has its memory until the section ends. */
+    bool forced = atomic_load_explicit(&sge->mr->word, memory_order_acquire) & RVT_MR_FORCED;
+    bool closed = atomic_load_explicit(&sge->dma->users, memory_order_acquire) & RVT_DMA_CLOSED;
+    return forced || closed ? RVT_REGION_REVOKED : RVT_REASON_NONE;
 }
 
 /* --- the walk --- */

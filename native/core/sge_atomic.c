@@ -41,6 +41,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
     if (!error)
         *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
     rvt_read_leave(call->reader);
+    rvt_data_call_count(call, 0, *reason);
     return error;
 }
 
@@ -57,5 +58,6 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
         atomic_compare_exchange_strong(word, old, swap);
     }
     rvt_read_leave(call->reader);
+    rvt_data_call_count(call, 0, *reason);
     return error;
 }

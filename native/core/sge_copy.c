@@ -151,6 +151,7 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
         if (reason)
             return reason;
         move(region, data, run, manner);
+        rvt_mr_count_bytes(ss->sge.mr, run);
         rvt_update_sge(ss, (uint32_t)run, release);
         data += run;
         length -= run;
@@ -179,6 +180,7 @@ static bool move_at_once(struct rvt_data_call *call, struct rvt_sge_state *ss, u
     if (run < length)
         return false;
     move(region, data, length, write ? IN : OUT);
+    rvt_mr_count_bytes(ss->sge.mr, length);
     copied->bytes = length;
     rvt_update_sge(ss, (uint32_t)length, release);
     return true;
@@ -203,6 +205,7 @@ static int copy(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned c
                 move_all(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
     }
     rvt_read_leave(call->reader);
+    rvt_data_call_count(call, copied->bytes, copied->reason);
     return copied->reason ? -RVT_EACCES : 0;
 }
 

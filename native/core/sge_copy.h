@@ -15,7 +15,8 @@ enum { RVT_CALL_MEMORIES = 4 };
  * looked up once a section; no JavaScript runs before the call ends, so they stay there. */
 struct rvt_data_call {
     struct rvt_reader *reader;
-    void *environment; /* handed to rvt_memory_ops.resolve */
+    void *environment;            /* handed to rvt_memory_ops.resolve */
+    struct rvt_ucontext *context; /* that is counted for; NULL to begin with */
     struct {
         struct rvt_memory *memory;
         unsigned char *data;
@@ -65,6 +66,16 @@ int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const voi
  * remote read; local ones may always be read. */
 int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
                      bool release, struct rvt_copied *copied);
+
+/* Count what a call has answered. */
+static inline void rvt_data_call_count(const struct rvt_data_call *call, uint64_t bytes,
+                                       enum rvt_reason reason) {
+    if (!call->context)
+        return;
+    rvt_count(&call->context->counters.bytes, bytes);
+    if (reason)
+        rvt_count(&call->context->counters.refused[reason], 1);
+}
 
 /* Where up to `want` bytes at the element's position lie in memory; *run tells how many of them in one piece.
  * Inside a section of the call's reader, for a usable element and the mapping rvt_sge_usable gave. */

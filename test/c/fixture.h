@@ -46,9 +46,9 @@ static inline bool fixture_open_with(struct fixture *f, struct rvt_device_option
     if (!check_true(f->reader != NULL, "a reader", __FILE__, __LINE__))
         return false;
     int error = rvt_driver_mr_init(&options, &f->device);
-    error = error ? error : rvt_alloc_pd(f->device, false, &f->pd);
-    error = error ? error : rvt_alloc_pd(f->device, false, &f->other_pd);
-    error = error ? error : rvt_alloc_pd(f->device, true, &f->user_pd);
+    error = error ? error : rvt_alloc_pd(f->device, NULL, false, &f->pd);
+    error = error ? error : rvt_alloc_pd(f->device, NULL, false, &f->other_pd);
+    error = error ? error : rvt_alloc_pd(f->device, NULL, true, &f->user_pd);
     error = error ? error : rvt_create_qp(f->pd, &f->qp);
     error = error ? error : rvt_create_qp(f->other_pd, &f->other_qp);
     error = error ? error : rvt_create_qp(f->user_pd, &f->user_qp);
@@ -94,7 +94,7 @@ static inline struct rvt_dma_handle fixture_dma(struct fixture *f, void *data, u
     struct rvt_dma_handle dma = {0};
     struct rvt_memory *memory = rvt_fixed_memory(data, length);
     CHECK(memory != NULL);
-    CHECK_EQ(rvt_dma_map(f->device, memory, true, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f->device, NULL, memory, true, &address, &dma), 0);
     rvt_memory_put(memory);
     return dma;
 }

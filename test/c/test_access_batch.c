@@ -265,14 +265,14 @@ static void closed_checkers_hold_nothing(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_pd_handle pd;
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     struct rvt_checker checker;
     CHECK(rvt_checker_of_pd(pd, &checker));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK(!rvt_checker_of_pd(pd, &checker));
     /* One that may have its place, with a region. */
     struct rvt_pd_handle next;
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &next), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &next), 0);
     struct rvt_mr_handle mr = fixture_reg_in(next, arena, PAGE, 0, 0, ALL_ACCESS);
     const uint32_t refs = fixture_refs(mr);
     unsigned char packed[SGE];

@@ -443,7 +443,7 @@ static void dead_domains_and_queue_pairs(void) {
     struct rvt_mr_handle dma;
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
     CHECK_EQ(local(&f, &last, 0x10000, 16, 0, 0), 1);
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     CHECK_EQ(rvt_create_qp(pd, &qp), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
     struct rvt_pd_handle pds[] = {pd, none_pd};

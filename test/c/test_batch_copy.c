@@ -178,10 +178,10 @@ static void closed_checkers_move_nothing(void) {
     struct rvt_pd_handle pd, next;
     struct rvt_checker dead, live;
     struct rvt_mr_handle dma;
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     CHECK(rvt_checker_of_pd(pd, &dead));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &next), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &next), 0);
     CHECK(rvt_checker_of_pd(next, &live));
     CHECK_EQ(dead.pd, live.pd); /* what this test is about */
     fill_arena(1);

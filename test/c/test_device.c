@@ -70,12 +70,12 @@ static void life(void) {
     struct rvt_sg_outcome outcome;
     uint64_t address = 0x10000, pages[2] = {0x10000, 0x12000};
     int error;
-    error = rvt_alloc_pd(device, false, &pd);
+    error = rvt_alloc_pd(device, NULL, false, &pd);
     CHECK(error == 0 || error == -RVT_ENOMEM);
     error = pd.pd ? rvt_create_qp(pd, &qp) : 0;
     CHECK(error == 0 || error == -RVT_ENOMEM);
     if (memory) {
-        error = rvt_dma_map(device, memory, true, &address, &dma);
+        error = rvt_dma_map(device, NULL, memory, true, &address, &dma);
         CHECK(error == 0 || error == -RVT_ENOMEM);
     }
     if (pd.pd) {
@@ -141,7 +141,7 @@ static void exit_refuses_while_anything_lives(void) {
     struct rvt_dev_info *device;
     struct rvt_pd_handle pd;
     REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 4}, &device) == 0);
-    REQUIRE(rvt_alloc_pd(device, false, &pd) == 0);
+    REQUIRE(rvt_alloc_pd(device, NULL, false, &pd) == 0);
     CHECK_EQ(rvt_mr_exit(device, false, NULL), -RVT_EBUSY);
     struct rvt_mr_handle mr; /* nothing has changed: the domain still works */
     CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 0, &mr), 0);
@@ -151,7 +151,7 @@ static void exit_refuses_while_anything_lives(void) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE);
     struct rvt_dma_handle dma;
     uint64_t address;
-    REQUIRE(memory && rvt_dma_map(device, memory, false, &address, &dma) == 0);
+    REQUIRE(memory && rvt_dma_map(device, NULL, memory, false, &address, &dma) == 0);
     CHECK_EQ(rvt_mr_exit(device, false, NULL), -RVT_EBUSY);
     CHECK_EQ(rvt_dma_unmap(dma), 0);
     CHECK_EQ(rvt_mr_exit(device, false, NULL), 0);
@@ -160,8 +160,8 @@ static void exit_refuses_while_anything_lives(void) {
 
     /* Closed, but not gone: its holder may still ask. */
     struct rvt_pd_handle later;
-    CHECK_EQ(rvt_alloc_pd(device, false, &later), -RVT_EBADF);
-    CHECK_EQ(rvt_dma_map(device, memory, false, &address, &dma), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_pd(device, NULL, false, &later), -RVT_EBADF);
+    CHECK_EQ(rvt_dma_map(device, NULL, memory, false, &address, &dma), -RVT_EBADF);
     rvt_memory_put(memory);
     rvt_dev_put(device);
     CHECK_EQ(rvt_test_alloc_live(), live);
@@ -253,7 +253,7 @@ static void the_structure_outlives_its_close(void) {
     struct rvt_dev_info *device;
     struct rvt_pd_handle pd;
     REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 4}, &device) == 0);
-    REQUIRE(rvt_alloc_pd(device, false, &pd) == 0);
+    REQUIRE(rvt_alloc_pd(device, NULL, false, &pd) == 0);
     rvt_dev_get(device);
     CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
     rvt_dev_put(device);
@@ -333,7 +333,7 @@ static void *open_and_close(void *argument) {
             return NULL;
         }
         f.reader = rvt_reader_register();
-        CHECK_EQ(rvt_alloc_pd(f.device, false, &f.pd), 0);
+        CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &f.pd), 0);
         struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x5000, 0, LOCAL_WRITE);
         CHECK_EQ(local(&f, &sge, 0x5000, 16, fixture_key(mr), 0), 1);
         CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);

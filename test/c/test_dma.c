@@ -9,7 +9,7 @@ static alignas(4096) unsigned char bytes[16 * PAGE];
 static int map_at(struct fixture *f, uint64_t address, uint64_t length, struct rvt_dma_handle *dma) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
     uint64_t at = address;
-    int error = rvt_dma_map(f->device, memory, true, &at, dma);
+    int error = rvt_dma_map(f->device, NULL, memory, true, &at, dma);
     CHECK_EQ(at, address);
     CHECK_EQ(atomic_load(&memory->references), error ? 1 : 2);
     rvt_memory_put(memory);
@@ -163,7 +163,7 @@ static void chosen_addresses(void) {
         struct rvt_memory *memory = rvt_fixed_memory(bytes, lengths[i]);
         struct rvt_dma_handle dma;
         uint64_t address = 12345;
-        CHECK_EQ(rvt_dma_map(f.device, memory, false, &address, &dma), 0);
+        CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &address, &dma), 0);
         CHECK_EQ(address % PAGE, 0);
         CHECK(address > end); /* a gap: who runs past the end of one is not in the next */
         CHECK_PTR_EQ(find(&f, address, lengths[i]), dma.map);
@@ -179,14 +179,14 @@ static void chosen_addresses_go_round_what_is_there(void) {
     uint64_t address = 0, next = 0;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_memory *memory = rvt_fixed_memory(bytes, 4 * PAGE);
-    CHECK_EQ(rvt_dma_map(f.device, memory, false, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &address, &dma), 0);
     /* Put by hand where the next ones would go, and at the very end of the space. */
     CHECK_EQ(map_at(&f, address + 6 * PAGE, 100 * PAGE, &in_the_way), 0);
     CHECK_EQ(map_at(&f, address + (107 + 4) * PAGE, PAGE, &in_the_way),
              0); /* right behind the place after it */
     CHECK_EQ(map_at(&f, UINT64_C(0) - PAGE, PAGE, &at_the_top), 0);
     for (int i = 0; i < 10; i++) {
-        CHECK_EQ(rvt_dma_map(f.device, memory, false, &next, &dma), 0);
+        CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &next, &dma), 0);
         CHECK_PTR_EQ(find(&f, next, 4 * PAGE), dma.map);
         CHECK(find(&f, next - 1, 1) == NULL); /* apart from its neighbours */
         CHECK(find(&f, next + 4 * PAGE, 1) == NULL);
@@ -201,11 +201,11 @@ static void no_room_for_a_chosen_address(void) {
     uint64_t address = 0;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_memory *vast = rvt_fixed_memory(bytes, UINT64_MAX), *small = rvt_fixed_memory(bytes, PAGE);
-    CHECK_EQ(rvt_dma_map(f.device, vast, false, &address, &dma), -RVT_EINVAL);
-    CHECK_EQ(rvt_dma_map(f.device, small, false, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, vast, false, &address, &dma), -RVT_EINVAL);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, small, false, &address, &dma), 0);
     CHECK_EQ(rvt_dma_unmap(dma), 0);
     CHECK_EQ(map_at(&f, PAGE, UINT64_MAX - PAGE, &dma), 0); /* nearly everything */
-    CHECK_EQ(rvt_dma_map(f.device, small, false, &address, &dma), -RVT_EINVAL);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, small, false, &address, &dma), -RVT_EINVAL);
     rvt_memory_put(vast);
     rvt_memory_put(small);
     fixture_close(&f);
@@ -369,7 +369,7 @@ static void memory_is_kept_until_every_reader_has_passed(void) {
     uint64_t address = 0x10000;
     REQUIRE(fixture_open(&f, 4));
     rvt_memory_init(&watched.memory, &watched_ops, PAGE);
-    CHECK_EQ(rvt_dma_map(f.device, &watched.memory, true, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, &watched.memory, true, &address, &dma), 0);
     rvt_memory_put(&watched.memory);
     CHECK_EQ(watched.released, 0);
     rvt_read_enter(f.reader);
@@ -389,7 +389,7 @@ static int map_chosen(struct fixture *f) {
     for (int i = 0; i < 70; i++) { /* the pool grows on the way */
         uint64_t address = 0;
         uint32_t references = atomic_load(&f->memory->references);
-        int error = rvt_dma_map(f->device, f->memory, false, &address, &f->dma);
+        int error = rvt_dma_map(f->device, NULL, f->memory, false, &address, &f->dma);
         CHECK_EQ(atomic_load(&f->memory->references), references + !error);
         if (error)
             return error;

@@ -193,7 +193,7 @@ static void dead_handles(void) {
     uint64_t page = 0x10000;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_memory *memory = rvt_fixed_memory(bytes, 1);
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &dead), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &dead), 0);
     CHECK_EQ(rvt_dealloc_pd(dead, false), 0);
     struct rvt_pd_handle pds[] = {dead, no_pd};
     for (int i = 0; i < 2; i++) {
@@ -295,7 +295,7 @@ static int verb_on_an_empty_domain(struct fixture *f) {
     /* A failed region must not stay behind as the domain's child. */
     struct rvt_pd_handle pd;
     struct rvt_mr_handle mr;
-    CHECK_EQ(rvt_alloc_pd(f->device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f->device, NULL, false, &pd), 0);
     int error = rvt_reg_user_mr(pd, f->memory, 0x1000, 0x1000, 0, &mr);
     CHECK_EQ(rvt_dealloc_pd(pd, false), error ? 0 : -RVT_EBUSY);
     return error;
@@ -317,7 +317,7 @@ static void full_table_leaves_no_child(void) {
     prepare_memory(&f);
     fixture_mem_reg(&f, 0);
     fixture_mem_reg(&f, 0);
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     CHECK_EQ(rvt_reg_user_mr(pd, f.memory, 0x1000, 0x1000, 0, &mr), -RVT_ENOMEM);
     CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_ENOMEM);
     CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &mr), -RVT_ENOMEM);

@@ -10,7 +10,7 @@ static void handles_die_with_their_object(void) {
     struct rvt_pd_handle pd, again;
     struct rvt_qp_handle qp, other;
     REQUIRE(fixture_open(&f, 4));
-    CHECK_EQ(rvt_alloc_pd(f.device, true, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, true, &pd), 0);
     CHECK_PTR_EQ(rvt_pd_live(pd), pd.pd);
     CHECK(pd.pd->id > 0);
     CHECK_EQ(rvt_create_qp(pd, &qp), 0);
@@ -24,7 +24,7 @@ static void handles_die_with_their_object(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
 
     /* Others may live in the same place now: the old handles stay dead. */
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &again), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &again), 0);
     CHECK_EQ(rvt_create_qp(again, &other), 0);
     CHECK(rvt_pd_live(pd) == NULL);
     CHECK(rvt_qp_live(qp) == NULL);
@@ -52,7 +52,7 @@ static void ids_differ(void) {
     struct rvt_pd_handle pd[200];
     REQUIRE(fixture_open(&f, 4));
     for (int i = 0; i < 200; i++) {
-        CHECK_EQ(rvt_alloc_pd(f.device, i & 1, &pd[i]), 0);
+        CHECK_EQ(rvt_alloc_pd(f.device, NULL, i & 1, &pd[i]), 0);
         CHECK(pd[i].pd->id > 0);
         for (int j = 0; j < i; j++)
             CHECK(pd[i].pd->id != pd[j].pd->id);
@@ -67,7 +67,7 @@ static void busy_while_something_is_in_it(void) {
     struct rvt_mr_handle mr;
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     CHECK_EQ(rvt_create_qp(pd, &qp), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_destroy_qp(qp), 0);
@@ -89,7 +89,7 @@ static void every_kind_of_region_counts(void) {
     struct rvt_pd_handle pd;
     struct rvt_mr_handle mr;
     REQUIRE(fixture_open(&f, 4));
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
@@ -108,7 +108,7 @@ static void an_orphan_counts_until_its_last_put(void) {
     struct rvt_pd_handle pd;
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     struct rvt_mr_handle mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE), 0);
@@ -116,7 +116,7 @@ static void an_orphan_counts_until_its_last_put(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
 
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* ended, whoever holds what */
@@ -151,7 +151,7 @@ static void cascade_takes_queue_pairs_and_regions(void) {
     rvt_put_sge(&theirs);
     /* A new domain in the same place does not inherit the region. */
     struct rvt_pd_handle fresh;
-    CHECK_EQ(rvt_alloc_pd(f.device, false, &fresh), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &fresh), 0);
     CHECK_EQ(local_in(&f, fresh, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
     CHECK_EQ(local_in(&f, f.pd, &sge, NULL, 0x1000, 8, other_key, 0), -RVT_EBADF);
     fixture_close(&f);
@@ -178,7 +178,7 @@ static void a_user_domain_has_no_key_zero(void) {
 static int alloc_pd(struct fixture *f) {
     /* So many that the pool has to grow on the way. */
     for (int i = 0; i < 100; i++) {
-        int error = rvt_alloc_pd(f->device, false, &f->new_pd);
+        int error = rvt_alloc_pd(f->device, NULL, false, &f->new_pd);
         if (error)
             return error;
     }

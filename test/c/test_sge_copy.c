@@ -457,7 +457,7 @@ static void refusing_dma_memory(void) {
     fill_arena(6);
     fixture_dma(&f, arena + 8 * PAGE, 2 * PAGE, 0x10000);
     rvt_memory_init(&owned.memory, &owned_ops, 2 * PAGE);
-    CHECK_EQ(rvt_dma_map(f.device, &owned.memory, true, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f.device, NULL, &owned.memory, true, &address, &dma), 0);
     rvt_memory_put(&owned.memory);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
     struct rvt_mr_handle sg = fixture_mem_reg(&f, 4), fmr = fixture_fmr(&f, ALL_ACCESS, 4, 12);

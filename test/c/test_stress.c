@@ -381,7 +381,7 @@ static void write_mappings(struct worker *w) {
         struct rvt_memory *memory = new_tagged(tag, user_length(tag));
         struct rvt_dma_handle dma;
         struct rvt_sg_outcome outcome;
-        CHECK_EQ(rvt_dma_map(world.device, memory, true, &address, &dma), 0);
+        CHECK_EQ(rvt_dma_map(world.device, NULL, memory, true, &address, &dma), 0);
         rvt_memory_put(memory);
         struct rvt_mr_handle list;
         bool listed = roll(&w->seed, 2) && rvt_alloc_mr(world.other_pd, RVT_MR_TYPE_MEM_REG, 2, &list) == 0;
@@ -456,7 +456,7 @@ static void write_domains(struct worker *w) {
         struct rvt_qp_handle qp;
         struct rvt_mr_handle mr;
         struct rvt_memory *memory = new_tagged(tag, user_length(tag));
-        CHECK_EQ(rvt_alloc_pd(world.device, false, &pd), 0);
+        CHECK_EQ(rvt_alloc_pd(world.device, NULL, false, &pd), 0);
         CHECK_EQ(rvt_create_qp(pd, &qp), 0);
         CHECK_EQ(rvt_reg_user_mr(pd, memory, user_start(tag), user_iova(tag), ALL_ACCESS, &mr), 0);
         rvt_memory_put(memory);

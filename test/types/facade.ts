@@ -113,7 +113,10 @@ export function reasons(error: RdmaError): void {
   same<RefusalReason, CheckReason | DataPathReason>(true);
   same<Extract<CheckReason, DataPathReason>, 'AccessDenied'>(true);
   same<typeof error.reason, DataPathReason | undefined>(true);
-  same<typeof error.code, 'EPERM' | 'EBADF' | 'ENOMEM' | 'EACCES' | 'EBUSY' | 'EINVAL'>(true);
+  same<
+    typeof error.code,
+    'EPERM' | 'EBADF' | 'ENOMEM' | 'EACCES' | 'EBUSY' | 'EXDEV' | 'ENODEV' | 'EINVAL' | 'EOPNOTSUPP'
+  >(true);
   // @ts-expect-error: no such reason
   const none: RefusalReason = 'Forbidden';
   void none;

@@ -1,0 +1,79 @@
+import { illegalConstructor } from './arguments';
+import { dispose } from './disposal';
+import { check, made, rdmaError, Errno } from './errors';
+import { adoptBuffer } from './memory-argument';
+import { type NativeDeviceMemory } from './native';
+import { construction } from './region';
+
+/** Options of {@link Device.alloc}. */
+export interface AllocMemoryOptions {
+  /**
+   * Align it so that the system can back it with large pages (2 MiB), and ask for them. Only a wish: where the system has none
+   * to give, the pages are small. Default false.
+   */
+  hugePages?: boolean;
+}
+
+/**
+ * Memory that the device itself owns: zeroed, page-aligned pages that no environment can take away. A region over it can be used
+ * from every thread that uses the device, and transferring or detaching {@link DeviceMemory.buffer} does not touch it.
+ *
+ * It lives until {@link DeviceMemory.free} or until its device closes. Made by {@link Device.alloc}; other threads get at it by
+ * its number ({@link Device.attachMemory}).
+ */
+export class DeviceMemory {
+  readonly #native: NativeDeviceMemory;
+  readonly #number: number;
+  readonly #byteLength: number;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeDeviceMemory) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.#number = check('alloc_dm', native.serial());
+    this.#byteLength = check('alloc_dm', native.length());
+  }
+
+  /** Unique on the device, never given twice: what {@link Device.attachMemory} takes. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** Bytes. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /**
+   * The bytes, as this thread sees them: the same ArrayBuffer each time, or a new one if it was collected or detached. Register it,
+   * or any view over it, with {@link ProtectionDomain.regUserMr} or {@link DmaSpace.map}.
+   *
+   * It is no SharedArrayBuffer, though other threads may see the same bytes: use atomics or messages to order accesses
+   * (`Atomics` works on views over it, but for `wait`).
+   *
+   * @throws RdmaError `EBADF`: it was freed, or its device is closed; `EOPNOTSUPP`: this runtime allows no buffers over memory that
+   *   is not its own (Electron), or none so long; `ENOMEM`
+   */
+  get buffer(): ArrayBuffer {
+    const buffer = made('alloc_dm', this.#native.buffer());
+    const handle = this.#native.handle();
+    if (handle) adoptBuffer(buffer, handle);
+    return buffer;
+  }
+
+  /**
+   * Frees it, for every thread. This thread's buffer is detached; the pages go when the last buffer in other threads is gone. A
+   * second call after success is a no-op.
+   *
+   * @throws RdmaError `EBUSY`: a region or a DMA mapping has bytes of it, or had until just now while another thread was using them
+   */
+  free(): void {
+    const status = this.#native.free();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_dm', status);
+  }
+
+  /** {@link DeviceMemory.free}, if nothing uses it. Never throws. */
+  [dispose](): void {
+    this.#native.free();
+  }
+}
