@@ -13,6 +13,7 @@ import batchPlacesRead from './batch-places-read.mjs';
 import batchRegions65536 from './batch-regions-65536.mjs';
 import batchSizes from './batch-sizes.mjs';
 import copyLarge from './copy-large.mjs';
+import countedRegions from './counted-regions.mjs';
 import gather4096 from './gather-4096.mjs';
 import gather64 from './gather-64.mjs';
 import { answerApart } from './harness/apart.mjs';
@@ -24,6 +25,7 @@ import pageList from './page-list.mjs';
 import registration from './registration.mjs';
 import scatter from './scatter.mjs';
 import singleCheck from './single-check.mjs';
+import twoThreads from './two-threads.mjs';
 
 /** @typedef {import('./harness/question.mjs').Question} Question */
 /** @typedef {import('./harness/question.mjs').Row} Row */
@@ -47,6 +49,8 @@ const all = [
   pageList,
   registration,
   copyLarge,
+  twoThreads,
+  countedRegions,
   batchSizes,
 ];
 

@@ -46,6 +46,8 @@ export class World {
   qp = this.pd.createQp();
   /** @type {Entry[]} */
   entries = [];
+  /** @type {import('rdmavt').MemoryRegion[]} */
+  regions = [];
   /**
    * One, or one a region. Pages that nobody touches cost nothing.
    *
@@ -80,6 +82,7 @@ export class World {
         start: base,
         access,
       });
+      this.regions.push(region);
       if (!valid) this.qp.invalidateRkey(region.rkey);
       const position = separate ? 0 : i * regionBytes;
       this.entries.push({ key: region.lkey, pd, valid, access, base, length: regionBytes, position });
