@@ -2,10 +2,12 @@
  * Checks of arguments that may be anything at all. They never convert an object (no `valueOf`, no `toString`), so no code
  * of the caller runs in them; the messages and codes are Node's own.
  */
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 const U32_MAX = 0xffffffff;
 const U64_MAX = 0xffffffffffffffffn;
+/** The largest bigint that a message shows. */
+const LONGEST = 2n ** 256n;
 
 interface CodedError extends Error {
   code: string;
@@ -18,24 +20,42 @@ function coded<T extends Error>(error: T, code: string): T & CodedError {
 /** What was received, in Node's words. */
 function received(value: unknown): string {
   if (value === null || value === undefined) return ` Received ${value}`;
-  if (typeof value === 'function') return ` Received function ${value.name}`;
+  if (typeof value === 'function') return ` Received function ${ownName(value)}`;
   if (typeof value === 'object') {
     const name = constructorName(value);
     return name ? ` Received an instance of ${name}` : ' Received an object';
   }
-  let text = inspect(value, { colors: false });
+  let text = described(value);
   if (text.length > 28) text = `${text.slice(0, 25)}...`;
   return ` Received type ${typeof value} (${text})`;
 }
 
-/** Proxies and getters may do anything; a message is not worth an error of theirs. */
-function constructorName(value: object): string {
-  try {
-    const name: unknown = (value as { constructor?: { name?: unknown } }).constructor?.name;
-    return typeof name === 'string' ? name : '';
-  } catch {
-    return '';
+/**
+ * A property as it was defined, without running anybody's code: no getter, and nothing of a Proxy, which could end the process
+ * before an error is thrown.
+ */
+function plainProperty(object: object, property: string): unknown {
+  for (let at: object | null = object; at !== null && !types.isProxy(at);) {
+    const descriptor = Object.getOwnPropertyDescriptor(at, property);
+    if (descriptor) return descriptor.value;
+    at = Object.getPrototypeOf(at) as object | null;
   }
+  return undefined;
+}
+
+function ownName(value: object): string {
+  const name = plainProperty(value, 'name');
+  return typeof name === 'string' ? shortened(name) : '';
+}
+
+function constructorName(value: object): string {
+  const constructor = plainProperty(value, 'constructor');
+  return typeof constructor === 'function' ? ownName(constructor) : '';
+}
+
+/** Text of the caller's, in a message. */
+function shortened(text: string): string {
+  return text.length > 128 ? `${text.slice(0, 128)}...` : text;
 }
 
 function subject(name: string): string {
@@ -52,13 +72,30 @@ export function invalidType(name: string, expected: string, value: unknown): Typ
 
 /** The TypeError for a value of the right type that means nothing. */
 export function invalidValue(name: string, explanation: string, value: unknown): TypeError {
-  const text = inspect(value, { depth: 0, colors: false });
+  const text = described(value);
   return coded(
     new TypeError(
-      `The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${explanation}. Received ${text.length > 128 ? `${text.slice(0, 128)}...` : text}`,
+      `The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${explanation}. Received ${shortened(text)}`,
     ),
     'ERR_INVALID_ARG_VALUE',
   );
+}
+
+/** Primitive values as they are written; of an object only what it is, since `inspect` would call what it brings along. */
+function described(value: unknown): string {
+  if (typeof value === 'object' && value !== null) {
+    const name = constructorName(value);
+    return name ? `an instance of ${name}` : 'an object';
+  }
+  // A text that nobody would read to its end takes long to be made: of a bigint its digits squared.
+  if (typeof value === 'bigint' && isLong(value)) {
+    return `a bigint ${value < 0n ? 'below -(2n ** 256n)' : 'above 2n ** 256n'}`;
+  }
+  return inspect(typeof value === 'string' ? shortened(value) : value, { colors: false });
+}
+
+function isLong(value: bigint): boolean {
+  return value > LONGEST || value < -LONGEST;
 }
 
 /** The RangeError for a number that does not fit. */
@@ -75,6 +112,7 @@ export function outOfRange(name: string, range: string, value: number | bigint):
 function withSeparators(value: number | bigint): string {
   if (typeof value === 'number' && (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32))
     return String(value);
+  if (typeof value === 'bigint' && isLong(value)) return described(value);
   return String(value).replace(/\B(?=(\d{3})+$)/g, '_') + (typeof value === 'bigint' ? 'n' : '');
 }
 

@@ -31,10 +31,10 @@ void FinalizeView(napi_env env, void *, void *hint) {
     auto *view = static_cast<MemoryView *>(hint);
     if (std::shared_ptr<OpenDevice> device = view->device.lock())
         device->views.erase(view);
-    if (!view->ending) {
+    if (!view->ending)
         napi_remove_env_cleanup_hook(env, BeforeEnd, view);
+    if (view->buffer)
         napi_delete_reference(env, view->buffer);
-    }
     if (!view->ending || view->whole)
         rvt_memory_put(&view->memory->memory);
     delete view;

@@ -15,13 +15,19 @@ std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
         return nullptr;
     // The instance data is what callbacks find the state by; the hook runs before it and before any
     // finalizer.
-    env.SetInstanceData(new std::shared_ptr<Environment>(environment));
+    env.SetInstanceData<std::shared_ptr<Environment>, OnEnd>(new std::shared_ptr<Environment>(environment));
     napi_add_env_cleanup_hook(env, OnCleanup, environment.get());
     return environment;
 }
 
 std::shared_ptr<Environment> Environment::Of(Napi::Env env) {
     return *env.GetInstanceData<std::shared_ptr<Environment>>();
+}
+
+// The last of the environment's finalizers: the data that was set first.
+void Environment::OnEnd(Napi::Env, std::shared_ptr<Environment> *data) {
+    (*data)->over_ = true;
+    delete data;
 }
 
 Environment::~Environment() {
@@ -47,6 +53,9 @@ void Environment::OnCleanup(void *data) {
     for (Napi::FunctionReference &constructor : self->constructors)
         constructor.Reset();
     self->on_leak.Reset();
+    if (self->command_reference)
+        napi_delete_reference(self->env_, self->command_reference);
+    self->command_reference = nullptr;
 }
 
 bool Environment::BeWakeable() {
@@ -127,7 +136,9 @@ void Environment::ReleaseBuffer(std::shared_ptr<JsBuffer> buffer) {
 
 void Environment::ReleaseReference(napi_ref reference) {
     if (std::this_thread::get_id() == thread_) {
-        if (running_)
+        // Also while the environment's own finalizers run: it frees the references of its objects and not
+        // those that others hold.
+        if (!over_)
             napi_delete_reference(env_, reference);
         return;
     }

@@ -108,6 +108,7 @@ private:
     explicit Environment(Napi::Env env) : env_(env), thread_(std::this_thread::get_id()) {}
     // The environment is about to go: close its devices while references can still be released, in order.
     static void OnCleanup(void *self);
+    static void OnEnd(Napi::Env env, std::shared_ptr<Environment> *data);
     static void OnWake(napi_env env, napi_value callback, void *self, void *data);
     void Wake(); // from any thread, under mutex_
     void TellLeaks();
@@ -117,6 +118,7 @@ private:
     std::thread::id thread_;
     rvt_reader *reader_ = nullptr;
     std::atomic<bool> running_{true};
+    bool over_ = false; // nothing of the environment may be touched any more; owner thread only
     std::unordered_set<OpenDevice *> devices_; // owner thread only
     std::unique_ptr<unsigned char[]> scratch_;
     size_t scratch_bytes_ = 0;
