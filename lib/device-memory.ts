@@ -1,6 +1,8 @@
+import { constants } from 'node:buffer';
+import { markAsUntransferable } from 'node:worker_threads';
 import { illegalConstructor } from './arguments';
 import { dispose } from './disposal';
-import { check, made, rdmaError, Errno } from './errors';
+import { check, Errno, made, rdmaError, RdmaError } from './errors';
 import { adoptBuffer } from './memory-argument';
 import { type NativeDeviceMemory } from './native';
 import { construction } from './region';
@@ -55,9 +57,12 @@ export class DeviceMemory {
    *   is not its own (Electron), or none so long; `ENOMEM`
    */
   get buffer(): ArrayBuffer {
+    if (this.#byteLength > constants.MAX_LENGTH) throw new RdmaError('alloc_dm', 'EOPNOTSUPP');
     const buffer = made('alloc_dm', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
+    // So that a transfer by message throws there, instead of leaving this thread without its view. Nothing relies on it.
+    markAsUntransferable(buffer);
     return buffer;
   }
 

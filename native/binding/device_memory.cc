@@ -96,9 +96,10 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     napi_status status = napi_create_external_arraybuffer(
         env, memory->pages.data, static_cast<size_t>(memory->memory.length), FinalizeView, view, &buffer);
     if (status != napi_ok) {
-        rvt_memory_put(&memory->memory);
-        delete view;
-        // Where the engine keeps all buffers in a cage, or the buffer is longer than it allows.
+        // Where the engine keeps all buffers in a cage it has not looked at the view. With any other failure
+        // (a buffer longer than it allows) it calls FinalizeView, now or later.
+        if (status == napi_no_external_buffers_allowed)
+            FinalizeView(env, nullptr, view);
         bool pending = false;
         if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
             napi_get_and_clear_last_exception(env, &buffer);
