@@ -186,12 +186,25 @@ export function optionsOf<T>(value: unknown): Unchecked<T> {
   return value === undefined ? ({} as Unchecked<T>) : propertiesOf<T>(value, 'options');
 }
 
-/** The elements of an array, each read once. */
-export function elements(value: unknown, name: string): unknown[] {
+/** The length of what passes for an array: a Proxy may say anything. */
+export function lengthOf(list: readonly unknown[], name: string, most: number = U32_MAX): number {
+  return integer(list.length, `${name}.length`, 0, most);
+}
+
+/**
+ * The elements of an array, each read once and judged before the next one is read: an array that is nothing but a length
+ * must not be copied.
+ */
+export function elements<T>(
+  value: unknown,
+  name: string,
+  judge: (element: unknown, name: string) => T,
+  most?: number,
+): T[] {
   if (!Array.isArray(value)) throw invalidType(name, 'an instance of Array', value);
-  const list: unknown[] = [];
-  const { length } = value;
-  for (let i = 0; i < length; i++) list.push(value[i]);
+  const list: T[] = [];
+  const length = lengthOf(value, name, most);
+  for (let i = 0; i < length; i++) list.push(judge(value[i], `${name}[${i}]`));
   return list;
 }
 

@@ -97,11 +97,15 @@ const ROW = 3;
 
 /** An open device of another thread, for the constructor. Nobody outside can make one. */
 class Attachment {
-  readonly native: NativeDevice;
+  readonly #native: NativeDevice;
   readonly options: unknown;
   constructor(device: NativeDevice, options: unknown) {
-    this.native = device;
+    this.#native = device;
     this.options = options;
+  }
+  /** The device, if `value` is one of these. Not by `instanceof`: that would ask a Proxy. */
+  static device(value: object): NativeDevice | undefined {
+    return #native in value ? value.#native : undefined;
   }
 }
 
@@ -130,14 +134,14 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   constructor(options: DeviceOptions = {}) {
-    const attachment: unknown = options;
-    this.#attached = attachment instanceof Attachment;
-    const given = attachment instanceof Attachment ? attachment.options : options;
+    const given: unknown = options;
+    const attached = typeof given === 'object' && given !== null ? Attachment.device(given) : undefined;
+    this.#attached = attached !== undefined;
     const { captureStacks: givenCapture = false, reportLeaks: givenReport = false } =
-      optionsOf<AttachOptions>(given);
+      optionsOf<AttachOptions>(attached ? (given as Attachment).options : given);
     const capture = boolean(givenCapture, 'options.captureStacks');
     const report = boolean(givenReport, 'options.reportLeaks');
-    this.#native = attachment instanceof Attachment ? attachment.native : opened(options);
+    this.#native = attached ?? opened(options);
     this.#lkeyTableBits = this.#native.bits();
     this.#registry = registryOfDevice(this.#native.number());
     this.#dma = new DmaSpace(construction, this.#native, this.#registry);

@@ -92,9 +92,9 @@ export class FastMemoryRegion extends Region {
 
   static {
     nativesOf = (list) =>
-      elements(list, 'list').map((fmr, i) => {
+      elements(list, 'list', (fmr, name) => {
         if (typeof fmr !== 'object' || fmr === null || !(#isFastMemoryRegion in fmr)) {
-          throw invalidType(`list[${i}]`, 'an instance of FastMemoryRegion', fmr);
+          throw invalidType(name, 'an instance of FastMemoryRegion', fmr);
         }
         return nativeOf(fmr);
       });

@@ -6,7 +6,7 @@
  * intrinsic prototypes as they were when this module was loaded.
  */
 import { types } from 'node:util';
-import { invalidType, invalidValue, u64 } from './arguments';
+import { integer, invalidType, invalidValue, lengthOf, u64 } from './arguments';
 import { RdmaError } from './errors';
 import { native, type NativeBuffer } from './native';
 
@@ -159,9 +159,32 @@ export function u64List(operation: string, list: unknown, name: string): BigUint
     return list; // the native module takes its own copy, so shared memory is no matter
   }
   if (!Array.isArray(list)) throw invalidType(name, 'an instance of BigUint64Array or Array', list);
-  const { length } = list;
-  const words = new PlainWords(length);
-  for (let i = 0; i < length; i++) words[i] = u64(list[i], `${name}[${i}]`);
+  return u64Words(lengthOf(list, name), 1, (words, at) => {
+    words[at] = u64(list[at], `${name}[${at}]`);
+  });
+}
+
+/** Words to begin with; a list of that many has been judged before more are asked for. */
+const FIRST_WORDS = 1 << 16;
+
+/**
+ * `count` elements of `each` words, filled one by one. The memory grows with what was judged: a list that is nothing but a
+ * length gets little.
+ */
+export function u64Words(
+  count: number,
+  each: number,
+  fill: (words: BigUint64Array, index: number) => void,
+): BigUint64Array {
+  let words = new PlainWords(Math.min(count * each, FIRST_WORDS * each));
+  for (let i = 0; i < count; i++) {
+    if (i * each >= words.length) {
+      const more = new PlainWords(Math.min(words.length * 2, count * each));
+      more.set(words);
+      words = more;
+    }
+    fill(words, i);
+  }
   return words;
 }
 
@@ -174,9 +197,15 @@ export function u64Pairs(operation: string, list: BigUint64Array, name: string):
   return pairs;
 }
 
-/** A copy of a Uint32Array, or undefined for anything else. */
-export function u32Copy(operation: string, list: unknown): Uint32Array | undefined {
+/** A copy of a Uint32Array of at most `most` numbers, or undefined for anything else. */
+export function u32Copy(
+  operation: string,
+  list: unknown,
+  name: string,
+  most: number,
+): Uint32Array | undefined {
   if (!isUint32Array(list)) return undefined;
+  integer(ofTypedArray.length(list), `${name}.length`, 0, most);
   try {
     return new Uint32Array(list);
   } catch {

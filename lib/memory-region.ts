@@ -1,6 +1,6 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from './arguments';
 import { check } from './errors';
-import { isBigUint64Array, u64Pairs } from './memory-argument';
+import { isBigUint64Array, u64Pairs, u64Words } from './memory-argument';
 import { type NativeMemoryRegion } from './native';
 import {
   type construction,
@@ -41,16 +41,12 @@ export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
 /** The words of a list of elements; each property of each element is read once. */
 function pairsOf(list: unknown): BigUint64Array {
   if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
-  const { length } = list;
-  const pairs = new BigUint64Array(2 * integer(length, 'list.length', 0, MOST_ELEMENTS));
-  for (let i = 0; i < length; i++) {
+  return u64Words(integer(list.length, 'list.length', 0, MOST_ELEMENTS), 2, (pairs, i) => {
     const name = `list[${i}]`;
-    const element = propertiesOf<ScatterElement>(list[i], name);
-    const { addr, length: bytes } = element;
+    const { addr, length } = propertiesOf<ScatterElement>(list[i], name);
     pairs[2 * i] = u64(addr, `${name}.addr`);
-    pairs[2 * i + 1] = u64(bytes, `${name}.length`);
-  }
-  return pairs;
+    pairs[2 * i + 1] = u64(length, `${name}.length`);
+  });
 }
 
 /**

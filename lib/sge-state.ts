@@ -33,6 +33,9 @@ export interface Fragment {
 /** Numbers that a native walk tells of a fragment. */
 const WORDS = 4;
 
+/** More steps than this would be more arrays than one call should make. */
+const MOST_STEPS = 2 ** 20;
+
 /**
  * A walk over a list of accepted elements, begun at their first byte (`struct rvt_sge_state`).
  *
@@ -48,8 +51,8 @@ export class SgeState {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   constructor(sges: readonly Sge[]) {
-    const list = elements(sges, 'sges').map((sge, i) => {
-      if (!isSge(sge)) throw invalidType(`sges[${i}]`, 'an instance of Sge', sge);
+    const list = elements(sges, 'sges', (sge, name) => {
+      if (!isSge(sge)) throw invalidType(name, 'an instance of Sge', sge);
       return sge;
     });
     const [first] = list;
@@ -163,7 +166,7 @@ export class SgeState {
   /**
    * Goes on in steps, telling where the bytes of each lie. A fragment ends where its step, its segment or its element ends.
    *
-   * @param steps - bytes of each step; 0 is allowed
+   * @param steps - bytes of each step; 0 is allowed. At most 2^20 steps
    * @returns the fragments of each step
    * @throws RdmaError `EINVAL`: more than is left, or with `release` an element stands in the list twice (there is one
    *   reference to put); nothing has changed
@@ -174,8 +177,8 @@ export class SgeState {
     const self = this.#native;
     const release = releaseOf(options);
     const list =
-      u32Copy('walk', steps) ??
-      Uint32Array.from(elements(steps, 'steps').map((step, i) => u32(step, `steps[${i}]`)));
+      u32Copy('walk', steps, 'steps', MOST_STEPS) ??
+      Uint32Array.from(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, release);
     if (typeof found === 'number') {
       data('walk', found);

@@ -133,8 +133,10 @@ export class Sge {
     const bytes = transientBytesOf('copy_sge_out', target, 'target');
     const total = this.#total('copy_sge_out');
     const offset = integer(wanted, 'options.offset', 0, total);
-    const length = Math.min(total - offset, byteLengthOf(bytes));
-    return data('copy_sge_out', this.#native.copyTo(firstBytes(bytes, length), offset) ?? -Errno.EINVAL);
+    const rest = total - offset;
+    // Compared, and not by Math.min: this is what keeps the copy inside the target.
+    const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
+    return data('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
   }
 
   /**

@@ -16,6 +16,11 @@ struct ArrayView {
     size_t length = 0; // elements
 };
 
+// What a type is before Node-API says it. Versions of Node that have a kind of typed array which Node-API has
+// no number for (Float16Array, at first) succeed and leave the type as it was: that must not be one that is
+// wanted.
+constexpr napi_typedarray_type kUnknownType = napi_float64_array;
+
 // Reads arguments one after the other. The first one that is wrong throws a TypeError and clears ok();
 // everything read after that is a zero. All arguments are read before the native work begins: reading runs no
 // JavaScript.
@@ -74,7 +79,7 @@ public:
 
     ArrayView Array(size_t index, napi_typedarray_type type, size_t least = 0) {
         ArrayView view;
-        napi_typedarray_type found;
+        napi_typedarray_type found = kUnknownType;
         Napi::Value value = info_[index];
         // An error for everything that is not a typed array.
         if (napi_get_typedarray_info(info_.Env(), value, &found, &view.length, &view.data, nullptr,

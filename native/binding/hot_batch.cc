@@ -100,7 +100,7 @@ struct Bytes {
 Bytes BytesOf(napi_env env, napi_value value) {
     Bytes bytes;
     bool typed = false;
-    napi_typedarray_type type;
+    napi_typedarray_type type = kUnknownType;
     void *data = nullptr;
     if (napi_is_typedarray(env, value, &typed) != napi_ok || !typed ||
         napi_get_typedarray_info(env, value, &type, &bytes.length, &data, nullptr, nullptr) != napi_ok ||
@@ -160,6 +160,7 @@ napi_value Acquire(napi_env env, napi_callback_info info) {
 napi_value Release(napi_env env, napi_callback_info info) {
     HotBatch *batch = Of(env, info);
     rvt_batch_result result = {};
+    result.first_refused = UINT32_MAX; // none
     if (batch->held)
         result.passed = rvt_release_batch(batch->held, batch->Count());
     batch->Answer(0, result);

@@ -130,7 +130,7 @@ Napi::Value BufferHandle::Hold(const Napi::CallbackInfo &info) {
 int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
                 const Napi::Value &handle, rvt_memory **memory) {
     napi_env env = environment->env();
-    napi_typedarray_type type;
+    napi_typedarray_type type = kUnknownType;
     size_t length, offset;
     napi_value value;
     if (!array.IsTypedArray() ||

@@ -61,7 +61,7 @@ napi_value Sge::CopyTo(napi_env env, napi_callback_info info) {
     size_t argc = 2, length = 0;
     napi_value argv[2], self;
     void *instance = nullptr, *data = nullptr;
-    napi_typedarray_type type;
+    napi_typedarray_type type = kUnknownType;
     if (napi_get_cb_info(env, info, &argc, argv, &self, nullptr) != napi_ok ||
         napi_unwrap(env, self, &instance) != napi_ok || !instance)
         return nullptr; // a worker that is being terminated
@@ -87,7 +87,7 @@ napi_value Sge::CopyFrom(napi_env env, napi_callback_info info) {
     size_t argc = 3, length = 0;
     napi_value argv[3], self;
     void *instance = nullptr, *data = nullptr;
-    napi_typedarray_type type;
+    napi_typedarray_type type = kUnknownType;
     if (napi_get_cb_info(env, info, &argc, argv, &self, nullptr) != napi_ok ||
         napi_unwrap(env, self, &instance) != napi_ok || !instance)
         return nullptr; // a worker that is being terminated
