@@ -143,7 +143,7 @@ Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
     if (!payload_.memory)
         return Napi::Number::New(info.Env(), -RVT_EBADF);
     payload_.device->environment().DrainReferences();
-    int error = rvt_free_device_memory(payload_.device->get(), payload_.memory);
+    int error = rvt_free_device_memory(payload_.device->get(), payload_.device->context(), payload_.memory);
     if (!error) {
         // A copy: detaching may end views.
         std::vector<MemoryView *> views(payload_.device->views.begin(), payload_.device->views.end());

@@ -154,7 +154,9 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Val
         if (rvt_device_memory_freed(buffer->device_memory))
             return -RVT_EBADF;
         *memory = rvt_device_memory_slice(buffer->device_memory, offset, length);
-        return *memory ? 0 : -RVT_ENOMEM;
+        if (*memory)
+            return 0;
+        return rvt_device_memory_freed(buffer->device_memory) ? -RVT_EBADF : -RVT_ENOMEM;
     }
     JsMemory *js = buffer ? new (std::nothrow) JsMemory() : nullptr;
     if (!js)

@@ -162,6 +162,8 @@ static void check_places(const struct rvt_batch *batch, const struct rvt_batch_c
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
     begin(batch, columns, result);
+    if (!rvt_checker_live(batch->checker))
+        return -RVT_EBADF; /* before anything is counted */
     if (wants_places(columns)) {
         rvt_read_enter(reader);
         check_places(batch, columns, result);
@@ -171,9 +173,11 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                                                   : check_local(reader, batch, columns->verdict, result);
         result->passed = batch->count - refused;
     }
+    /* At the end: alive now is alive all the time. */
+    if (!rvt_checker_live(batch->checker))
+        return -RVT_EBADF;
     count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
-    /* Once, at the end: alive now is alive all the time. */
-    return rvt_checker_live(batch->checker) ? 0 : -RVT_EBADF;
+    return 0;
 }
 
 int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
@@ -182,11 +186,16 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     enum rvt_reason reason = RVT_REASON_NONE;
     if (!accepted_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
                               rvt_record_name(access.key, checker->pd), access.addr, access.length,
-                              acc_and_plain(batch->acc), checker->remote))
+                              acc_and_plain(batch->acc), checker->remote)) {
+        if (!rvt_checker_live(checker))
+            return -RVT_EBADF; /* before anything is counted */
         reason = judge_at_leisure(reader, batch, access.addr, access.length, access.key);
+    }
+    if (!rvt_checker_live(checker))
+        return -RVT_EBADF;
     if (!reason)
         count_for_context(checker, RVT_REASON_NONE, 1);
-    return rvt_checker_live(checker) ? (int)reason : -RVT_EBADF;
+    return (int)reason;
 }
 
 /* Inside a section. */

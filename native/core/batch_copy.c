@@ -44,6 +44,14 @@ static bool stop(struct side *side, enum rvt_reason reason) {
     return false;
 }
 
+/* The element is moved whole: as for the context, that is one check accepted, however often the element was
+ * judged on the way. Now, because what was judged is good for this section only. */
+static void count_whole(const struct side *side) {
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
+    if (counters)
+        rvt_count_shared(&counters->accepted, 1);
+}
+
 /* Stand on an element with bytes left, judged in this section. False at the end of the list and at a refusal.
  */
 static bool stand(struct side *side) {
@@ -66,19 +74,22 @@ static bool stand(struct side *side) {
         struct found found = {0};
         struct access rest = side->rest;
         enum rvt_reason reason = judge(&rest, &found);
-        count_for_region(&rest, &found, reason);
-        if (reason)
-            return stop(side, reason);
-        fill_sge(&side->sge, &rest, &found);
-        side->map = found.dma ? NULL : found.entry.map;
-        reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
-        if (reason)
-            return stop(side, reason);
-        /* Before a byte moves: alive now is alive when the id was compared, which a successor may have by
-         * now. The end of the call answers -EBADF. */
+        if (!reason) {
+            fill_sge(&side->sge, &rest, &found);
+            side->map = found.dma ? NULL : found.entry.map;
+            reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
+        }
+        /* Before a byte moves, or anything is counted: alive now is alive when the id was compared, which a
+         * successor may have by now. The end of the call answers -EBADF. */
         if (!rvt_checker_live(side->batch->checker))
             return stop(side, RVT_REASON_NONE);
+        if (reason) {
+            count_for_region(&rest, &found, reason);
+            return stop(side, reason);
+        }
         side->judged = true;
+        if (!rest.length)
+            count_whole(side);
     }
 }
 
@@ -88,7 +99,12 @@ static bool look(struct side *side, struct rvt_data_call *call, uint64_t want, u
     if (want > side->rest.length)
         want = side->rest.length;
     enum rvt_reason reason = rvt_sge_pointer(call, &side->sge, side->map, want, data, run);
-    return reason ? stop(side, reason) : true;
+    if (!reason)
+        return true;
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
+    if (counters)
+        rvt_count_shared(&counters->refused, 1);
+    return stop(side, reason);
 }
 
 static void move_on(struct side *side, uint64_t length) {
@@ -97,6 +113,8 @@ static void move_on(struct side *side, uint64_t length) {
     side->sge.position += length;
     side->result->bytes += length;
     rvt_mr_count_bytes(side->sge.mr, length);
+    if (!side->rest.length)
+        count_whole(side);
 }
 
 /* What a copy between sections did: elements moved whole are checks accepted. */

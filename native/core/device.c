@@ -77,7 +77,7 @@ struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device) {
     struct rvt_device_memory *memories = device->memories;
     device->memories = NULL;
     for (struct rvt_device_memory *memory = memories; memory; memory = memory->next)
-        memory->freed = true;
+        atomic_fetch_or_explicit(&memory->uses, RVT_DEVICE_MEMORY_FREED, memory_order_relaxed);
     return memories;
 }
 

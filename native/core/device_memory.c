@@ -69,21 +69,24 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
     return error;
 }
 
-int rvt_free_device_memory(struct rvt_dev_info *device, struct rvt_device_memory *memory) {
+int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           struct rvt_device_memory *memory) {
     /* What a region or mapping had of it is given back when every reader has passed its end. */
     rvt_reclaim();
     int error = 0;
+    uint32_t unused = 0;
     rvt_mutex_lock(&device->lock);
-    if (memory->freed)
+    if (rvt_ucontext_gone(context))
         error = -RVT_EBADF;
-    else if (atomic_load_explicit(&memory->uses, memory_order_acquire))
-        error = -RVT_EBUSY;
+    /* The test and the end are one exchange: a slice, which takes no lock, cannot slip in between. */
+    else if (!atomic_compare_exchange_strong_explicit(&memory->uses, &unused, RVT_DEVICE_MEMORY_FREED,
+                                                      memory_order_acq_rel, memory_order_acquire))
+        error = unused & RVT_DEVICE_MEMORY_FREED ? -RVT_EBADF : -RVT_EBUSY;
     if (!error) {
         struct rvt_device_memory **link = &device->memories;
         while (*link != memory)
             link = &(*link)->next;
         *link = memory->next;
-        memory->freed = true;
     }
     rvt_mutex_unlock(&device->lock);
     if (!error)
@@ -127,10 +130,17 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
     struct slice *slice = rvt_malloc(sizeof(*slice));
     if (!slice)
         return NULL;
+    uint32_t uses = atomic_load_explicit(&whole->uses, memory_order_relaxed);
+    do {
+        if (uses & RVT_DEVICE_MEMORY_FREED) {
+            rvt_free(slice);
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&whole->uses, &uses, uses + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
     rvt_memory_init(&slice->memory, &slice_ops, length);
     slice->whole = whole;
     slice->offset = offset;
     rvt_memory_get(&whole->memory);
-    atomic_fetch_add_explicit(&whole->uses, 1, memory_order_relaxed);
     return &slice->memory;
 }

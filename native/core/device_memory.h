@@ -15,13 +15,16 @@
 struct rvt_dev_info;
 struct rvt_ucontext;
 
+#define RVT_DEVICE_MEMORY_FREED (UINT32_C(1) << 31)
+
 struct rvt_device_memory {
-    struct rvt_memory memory;       /* references: the device's, until it is freed; every view; every use */
-    struct rvt_pages pages;         /* constant */
-    uint64_t serial;                /* constant: > 0, never given twice on a device */
-    bool huge;                      /* constant: large pages were asked for */
-    _Atomic(uint32_t) uses;         /* slices: what regions and DMA mappings have of it */
-    _Atomic(bool) freed;            /* written under the device's lock */
+    struct rvt_memory memory; /* references: the device's, until it is freed; every view; every use */
+    struct rvt_pages pages;   /* constant */
+    uint64_t serial;          /* constant: > 0, never given twice on a device */
+    bool huge;                /* constant: large pages were asked for */
+    /* Slices: what regions and DMA mappings have of it; and RVT_DEVICE_MEMORY_FREED, which is set under the
+     * device's lock. One word, so that a new use and the end exclude each other. */
+    _Atomic(uint32_t) uses;
     struct rvt_device_memory *next; /* under the device's lock */
 };
 
@@ -35,16 +38,17 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
 int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
                            struct rvt_device_memory **memory);
 
-/* Free it: 0, -EBADF (freed before), -EBUSY while a region or a DMA mapping has bytes of it (or had until
- * just now, and a reader has not passed yet). */
-int rvt_free_device_memory(struct rvt_dev_info *device, struct rvt_device_memory *memory);
+/* Free it: 0, -EBADF (freed before, or the context has ended), -EBUSY while a region or a DMA mapping has
+ * bytes of it (or had until just now, and a reader has not passed yet). */
+int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           struct rvt_device_memory *memory);
 
 static inline bool rvt_device_memory_freed(const struct rvt_device_memory *memory) {
-    return atomic_load_explicit(&memory->freed, memory_order_relaxed);
+    return atomic_load_explicit(&memory->uses, memory_order_relaxed) & RVT_DEVICE_MEMORY_FREED;
 }
 
 /* Bytes [offset, offset + length) of it as memory for a region or mapping, with one reference for the caller.
- * NULL without memory. The range must lie inside. */
+ * NULL without memory, and when it is freed. The range must lie inside. */
 struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *memory, uint64_t offset,
                                            uint64_t length);
 

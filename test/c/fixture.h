@@ -26,6 +26,7 @@ enum {
 
 struct fixture {
     struct rvt_dev_info *device;
+    struct rvt_ucontext *context; /* NULL, but for an environment of several (fixture_join) */
     struct rvt_reader *reader;
     struct rvt_pd_handle pd, other_pd, user_pd; /* trusted, trusted, a user's */
     struct rvt_qp_handle qp, other_qp, user_qp; /* one in each */
@@ -74,6 +75,61 @@ static inline void fixture_close(struct fixture *f) {
     CHECK_EQ(rvt_test_alloc_live(), f->live);
 }
 
+/* --- several environments on one device --- */
+
+/* One environment's part of the device: a context, a reader, a trusted domain and a queue pair in it. */
+static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) {
+    memset(f, 0, sizeof(*f));
+    f->device = device;
+    f->reader = rvt_reader_register();
+    if (!check_true(f->reader != NULL, "a reader", __FILE__, __LINE__))
+        return false;
+    rvt_dev_get(device);
+    int error = rvt_alloc_ucontext(device, &f->context);
+    error = error ? error : rvt_alloc_pd(device, f->context, false, &f->pd);
+    error = error ? error : rvt_create_qp(f->pd, &f->qp);
+    return check_equal((uint64_t)error, 0, "joining the device", "0", __FILE__, __LINE__);
+}
+
+/* The environment goes, whether its context has ended before or not. */
+static inline void fixture_leave(struct fixture *f) {
+    if (!rvt_ucontext_gone(f->context))
+        CHECK_EQ(rvt_dealloc_ucontext(f->context, true), 0);
+    rvt_free_ucontext(f->context);
+    rvt_reader_unregister(f->reader);
+    rvt_dev_put(f->device);
+}
+
+/* A device that closes with the last of those who use it. */
+static inline bool fixture_open_joined(struct fixture *first, uint32_t bits) {
+    long live = rvt_test_alloc_live();
+    struct rvt_dev_info *device;
+    struct rvt_device_options options = {.lkey_table_bits = bits, .remote_key_zero = true};
+    if (!check_true(rvt_driver_mr_init(&options, &device) == 0, "a device", __FILE__, __LINE__))
+        return false;
+    bool ok = fixture_join(first, device);
+    first->live = live;
+    rvt_dev_put(device);
+    return ok;
+}
+
+/* The last one goes, and nothing is left. `first` is who opened. */
+static inline void fixture_leave_last(struct fixture *f, const struct fixture *first) {
+    long live = first->live;
+    fixture_leave(f);
+    CHECK(!rvt_reclaim_pending());
+    CHECK_EQ(rvt_test_alloc_live(), live);
+}
+
+static inline struct rvt_counts fixture_counts(struct rvt_dev_info *device,
+                                               const struct rvt_ucontext *context) {
+    struct rvt_counts counts;
+    rvt_read_counters(device, context, &counts);
+    return counts;
+}
+
+/* --- objects --- */
+
 static inline struct rvt_mr_handle fixture_reg_in(struct rvt_pd_handle pd, void *data, uint64_t length,
                                                   uint64_t start, uint64_t virt_addr, uint32_t access) {
     struct rvt_mr_handle mr = {0};
@@ -94,7 +150,7 @@ static inline struct rvt_dma_handle fixture_dma(struct fixture *f, void *data, u
     struct rvt_dma_handle dma = {0};
     struct rvt_memory *memory = rvt_fixed_memory(data, length);
     CHECK(memory != NULL);
-    CHECK_EQ(rvt_dma_map(f->device, NULL, memory, true, &address, &dma), 0);
+    CHECK_EQ(rvt_dma_map(f->device, f->context, memory, true, &address, &dma), 0);
     rvt_memory_put(memory);
     return dma;
 }
@@ -130,6 +186,47 @@ static inline bool fixture_dead(struct rvt_mr_handle mr) {
     struct rvt_mr_attributes attributes;
     return rvt_query_mr(mr, &attributes) == -RVT_EBADF;
 }
+
+/* --- what is counted --- */
+
+/* Since the last look: by the context (NULL: by all of the device), and for a region that is counted. One
+ * reason at a time. */
+struct looked {
+    struct rvt_counts counts;
+    uint64_t accepted, refused, bytes;
+};
+
+static inline void fixture_counted(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                                   struct looked *last, uint64_t accepted, uint64_t bytes,
+                                   enum rvt_reason reason, uint64_t refused, const char *file, int line) {
+    struct rvt_counts now = fixture_counts(device, context);
+    check_equal(now.accepted - last->counts.accepted, accepted, "accepted", "what should be", file, line);
+    check_equal(now.bytes - last->counts.bytes, bytes, "bytes", "what should be", file, line);
+    for (unsigned i = 0; i < RVT_REASON_COUNT; i++)
+        check_equal(now.refused[i] - last->counts.refused[i], i == (unsigned)reason ? refused : 0,
+                    rvt_reason_name((enum rvt_reason)i), "what should be", file, line);
+    last->counts = now;
+}
+
+#define COUNTED(f, last, accepted, bytes, reason, refused)                                                   \
+    fixture_counted((f)->device, (f)->context, (last), (accepted), (bytes), (reason), (refused), __FILE__,   \
+                    __LINE__)
+
+static inline void fixture_mr_counted(struct rvt_mr_handle mr, struct looked *last, uint64_t accepted,
+                                      uint64_t refused, uint64_t bytes, const char *file, int line) {
+    struct rvt_mr_attributes now = fixture_query(mr);
+    check_true(now.counted, "the region is counted", file, line);
+    check_equal(now.accepted - last->accepted, accepted, "the region's accepted", "what should be", file,
+                line);
+    check_equal(now.refused - last->refused, refused, "the region's refused", "what should be", file, line);
+    check_equal(now.bytes - last->bytes, bytes, "the region's bytes", "what should be", file, line);
+    last->accepted = now.accepted;
+    last->refused = now.refused;
+    last->bytes = now.bytes;
+}
+
+#define MR_COUNTED(mr, last, accepted, refused, bytes)                                                       \
+    fixture_mr_counted((mr), (last), (accepted), (refused), (bytes), __FILE__, __LINE__)
 
 /* --- checks, each in a section of its own --- */
 
@@ -193,6 +290,7 @@ static inline int put_bytes(struct fixture *f, struct rvt_sge *sge, const void *
     struct rvt_data_call call;
     struct rvt_sge_state ss;
     rvt_data_call_begin(&call, f->reader, NULL);
+    call.context = f->context;
     int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
     return error ? error : rvt_copy_sge(&call, &ss, data, length, false, false, copied);
 }
@@ -202,6 +300,7 @@ static inline int get_bytes(struct fixture *f, struct rvt_sge *sge, void *data, 
     struct rvt_data_call call;
     struct rvt_sge_state ss;
     rvt_data_call_begin(&call, f->reader, NULL);
+    call.context = f->context;
     int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
     return error ? error : rvt_copy_sge_out(&call, &ss, data, length, false, copied);
 }

@@ -358,6 +358,124 @@ static void what_was_judged_is_what_is_held(void) {
     fixture_close(&f);
 }
 
+/* Mixed lists of elements that are accepted, refused and coalesced, by every way to ask. */
+static void every_element_is_counted_once(void) {
+    enum { COUNT = 7 };
+    struct fixture f;
+    struct looked own = {.accepted = 0}, region = {.accepted = 0}, all = {.accepted = 0};
+    REQUIRE(fixture_open_joined(&f, 4));
+    fixture_dma(&f, arena, 2 * PAGE, 0x10000);
+    struct rvt_mr_handle fmr[2] = {fixture_fmr(&f, ALL_ACCESS, 2, 12), fixture_fmr(&f, ALL_ACCESS, 2, 12)};
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(rvt_map_phys_fmr(fmr[i], (uint64_t[]){0x10000, 0x11000}, 2, 0x10000), 0);
+    CHECK_EQ(rvt_count_mr(fmr[1]), 0);
+    for (int counted = 0; counted < 2; counted++) {
+        const uint32_t key = fixture_key(fmr[counted]);
+        const struct rvt_ib_sge list[COUNT] = {
+            {0x10ff0, 16, key}, {0x11000, 8, key},        /* continues the one before over the page's edge */
+            {0x12000, 1, key},  {0x10000, 8, key + 1},    /* refused: behind the end, and another key */
+            {0x11fff, 2, key},  {0x10000, 2 * PAGE, key}, /* refused; accepted */
+            {0x10000, 0, key},                            /* accepted, and not at a glance */
+        };
+        unsigned char packed[COUNT * 16];
+        for (int i = 0; i < COUNT; i++)
+            pack(packed + 16 * i, list[i]);
+        for (int by_peer = 0; by_peer < 2; by_peer++) {
+            const struct rvt_checker checker = checker_of(&f, by_peer);
+            const struct rvt_batch batch = {&checker, packed, COUNT, by_peer ? REMOTE_READ : LOCAL_WRITE};
+            uint32_t verdict[COUNT];
+            uint64_t at[COUNT];
+            const struct rvt_batch_columns columns[] = {
+                {.verdict = NULL}, {.verdict = verdict}, {.at = at}, {.verdict = verdict, .at = at}};
+            struct rvt_batch_result result;
+            struct rvt_sge held[COUNT];
+            memset(held, 0, sizeof(held));
+            for (int way = 0; way < 4; way++) {
+                CHECK_EQ(rvt_check_batch(f.reader, &batch, &columns[way], &result), 0);
+                CHECK_EQ(result.passed, 4);
+                struct rvt_counts now = fixture_counts(f.device, f.context);
+                CHECK_EQ(now.accepted - own.counts.accepted, 4);
+                CHECK_EQ(now.refused[RVT_OUT_OF_BOUNDS] - own.counts.refused[RVT_OUT_OF_BOUNDS], 2);
+                CHECK_EQ(now.refused[RVT_STALE_KEY] - own.counts.refused[RVT_STALE_KEY], 1);
+                CHECK_EQ(now.bytes, 0);
+                own.counts = now;
+                MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
+            }
+            for (int i = 0; i < COUNT; i++) {
+                const struct rvt_batch one = {&checker, packed + 16 * i, 1, batch.acc};
+                const int wanted = i == 2 || i == 4 ? RVT_OUT_OF_BOUNDS : i == 3 ? RVT_STALE_KEY : 0;
+                CHECK_EQ(rvt_check_one(f.reader, &one), wanted);
+                COUNTED(&f, &own, !wanted, 0, (enum rvt_reason)wanted, !!wanted);
+                MR_COUNTED(fmr[1], &region, counted && !wanted, counted && wanted == RVT_OUT_OF_BOUNDS, 0);
+            }
+            for (int coalesce = 0; coalesce < 2; coalesce++) {
+                CHECK_EQ(rvt_acquire_batch(f.reader, &batch, coalesce, NULL, held, &columns[3], &result), 0);
+                CHECK_EQ(result.passed, 4);
+                CHECK_EQ(verdict[1], coalesce && !by_peer ? RVT_BATCH_COALESCED : 0);
+                CHECK_EQ(rvt_release_batch(held, COUNT), coalesce && !by_peer ? 3 : 4);
+                MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
+                struct rvt_counts now = fixture_counts(f.device, f.context);
+                CHECK_EQ(now.accepted - own.counts.accepted, 4);
+                CHECK_EQ(now.refused[RVT_OUT_OF_BOUNDS] - own.counts.refused[RVT_OUT_OF_BOUNDS], 2);
+                own.counts = now;
+            }
+            /* Nothing asked for, nothing counted; nor where elements are held already. */
+            const struct rvt_batch empty = {&checker, packed, 0, batch.acc};
+            CHECK_EQ(rvt_check_batch(f.reader, &empty, &columns[1], &result), 0);
+            CHECK_EQ(rvt_acquire_batch(f.reader, &empty, true, NULL, held, &columns[1], &result), 0);
+            CHECK_EQ(rvt_acquire_batch(f.reader, &batch, true, NULL, held, &columns[1], &result), 0);
+            own.counts = fixture_counts(f.device, f.context);
+            MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
+            CHECK_EQ(rvt_acquire_batch(f.reader, &batch, true, NULL, held, &columns[1], &result), -RVT_EBUSY);
+            COUNTED(&f, &own, 0, 0, 0, 0);
+            rvt_release_batch(held, COUNT);
+        }
+    }
+    all.counts = fixture_counts(f.device, NULL);
+    CHECK_BYTES_EQ(&all.counts, &own.counts, sizeof(own.counts));
+    fixture_leave_last(&f, &f);
+}
+
+/* A domain that is closed answers nothing, so nothing is counted: in no form, also of a counted region. */
+static void closed_checkers_count_nothing(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd, next;
+    struct looked own = {.accepted = 0}, region = {.accepted = 0};
+    REQUIRE(fixture_open_joined(&f, 4));
+    CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &pd), 0);
+    struct rvt_checker dead;
+    CHECK(rvt_checker_of_pd(pd, &dead));
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
+    CHECK_PTR_EQ(next.pd, pd.pd); /* the same number in records */
+    struct rvt_mr_handle mr = fixture_reg_in(next, arena, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    for (int counted = 0; counted < 2; counted++) {
+        const struct rvt_ib_sge list[] = {{0x5000, 8, fixture_key(mr)}, {0x5000, PAGE + 1, fixture_key(mr)}};
+        unsigned char packed[32];
+        uint64_t at[2];
+        struct rvt_sge held[2] = {{0}};
+        pack(packed, list[0]);
+        pack(packed + 16, list[1]);
+        struct rvt_batch batch = {&dead, packed, 2, LOCAL_WRITE};
+        struct rvt_batch_columns none = {0}, places = {.at = at};
+        struct rvt_batch_result result;
+        if (counted)
+            CHECK_EQ(rvt_count_mr(mr), 0);
+        CHECK_EQ(rvt_check_batch(f.reader, &batch, &none, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_check_batch(f.reader, &batch, &places, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), -RVT_EBADF);
+        for (int i = 0; i < 2; i++) {
+            struct rvt_batch one = {&dead, packed + 16 * i, 1, LOCAL_WRITE};
+            CHECK_EQ(rvt_check_one(f.reader, &one), -RVT_EBADF);
+        }
+        COUNTED(&f, &own, 0, 0, 0, 0);
+        if (counted)
+            MR_COUNTED(mr, &region, 0, 0, 0);
+    }
+    fixture_leave_last(&f, &f);
+}
+
 CHECK_MAIN(TEST(verdicts_are_those_of_single_checks), TEST(elements_that_continue_coalesce_as_single_ones_do),
            TEST(references_are_not_taken_over_others), TEST(closed_checkers_hold_nothing),
-           TEST(what_was_judged_is_what_is_held))
+           TEST(what_was_judged_is_what_is_held), TEST(every_element_is_counted_once),
+           TEST(closed_checkers_count_nothing))

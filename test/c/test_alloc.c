@@ -105,5 +105,23 @@ static void fails_exactly_once(void) {
     CHECK(!rvt_test_alloc_failed());
 }
 
+static void data_pages_are_counted_and_can_fail(void) {
+    long live = rvt_test_alloc_live();
+    struct rvt_pages pages;
+    for (int large = 0; large < 2; large++) {
+        rvt_test_alloc_fail_after(0);
+        CHECK(!rvt_alloc_data_pages(4096, large, &pages));
+        CHECK(rvt_test_alloc_failed());
+        rvt_test_alloc_fail_after(-1);
+        CHECK(!rvt_alloc_data_pages(SIZE_MAX / 2, large, &pages));
+        CHECK_EQ(rvt_test_alloc_live(), live);
+        REQUIRE(rvt_alloc_data_pages(4096, large, &pages));
+        CHECK_EQ(rvt_test_alloc_live(), live + 1);
+        rvt_free_data_pages(&pages);
+        CHECK_EQ(rvt_test_alloc_live(), live);
+    }
+}
+
 CHECK_MAIN(TEST(zeroed), TEST(aligned_and_zeroed), TEST(products_that_do_not_fit_are_null),
-           TEST(freeing_null_is_nothing), TEST(live_counts_every_kind), TEST(fails_exactly_once))
+           TEST(freeing_null_is_nothing), TEST(live_counts_every_kind), TEST(fails_exactly_once),
+           TEST(data_pages_are_counted_and_can_fail))

@@ -263,6 +263,167 @@ static void long_elements(void) {
     forget_long_memory();
 }
 
+/* --- what is counted: elements moved whole, and the one that was refused; bytes to the byte --- */
+
+static enum rvt_reason lost(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)memory;
+    (void)environment;
+    (void)data;
+    return RVT_MEMORY_DETACHED;
+}
+
+static void not_mine(struct rvt_memory *memory) {
+    (void)memory;
+}
+
+static const struct rvt_memory_ops lost_ops = {lost, not_mine};
+
+static void copies_are_counted(void) {
+    struct fixture f;
+    struct looked own = {.accepted = 0};
+    static struct rvt_memory lost_memory;
+    static unsigned char data[LONG + 100];
+    REQUIRE(fixture_open_joined(&f, 4));
+    REQUIRE(long_memory());
+    fixture_dma(&f, arena, 2 * PAGE, 0x10000);
+    enum { USER, TARGET, FMR, READ_ONLY, LOST, REGIONS };
+    struct rvt_mr_handle mr[2][REGIONS];
+    rvt_memory_init(&lost_memory, &lost_ops, PAGE);
+    for (int counted = 0; counted < 2; counted++) {
+        struct rvt_mr_handle *of = mr[counted];
+        of[USER] = fixture_reg(&f, long_from, LONG, 0, 0, ALL_ACCESS);
+        of[TARGET] = fixture_reg(&f, long_to, LONG, 0, 0, ALL_ACCESS);
+        of[FMR] = fixture_fmr(&f, ALL_ACCESS, 2, 12);
+        CHECK_EQ(rvt_map_phys_fmr(of[FMR], (uint64_t[]){0x11000, 0x10000}, 2, 0), 0);
+        of[READ_ONLY] = fixture_reg(&f, arena + 4 * PAGE, PAGE, 0, 0, REMOTE_READ | RVT_ACCESS_MW_BIND);
+        CHECK_EQ(rvt_reg_user_mr(f.pd, &lost_memory, 0, 0, ALL_ACCESS, &of[LOST]), 0);
+        for (int i = 0; counted && i < REGIONS; i++)
+            CHECK_EQ(rvt_count_mr(of[i]), 0);
+    }
+    struct rvt_checker checker;
+    CHECK(rvt_checker_of_qp(f.qp, &checker));
+    struct rvt_data_call call;
+    rvt_data_call_begin(&call, f.reader, NULL);
+    static const struct {
+        uint32_t count, acc;
+        struct {
+            int region;
+            uint32_t addr, length;
+        } list[3];
+        uint64_t room;
+        uint32_t whole, bytes, refused; /* what is moved, and which one is refused (3: none) */
+        enum rvt_reason reason;
+        bool write_only;
+    } rows[] = {
+        {3, ALL_ACCESS, {{USER, 5, 100}, {FMR, 4090, 12}, {USER, 0, 7}}, DATA, 3, 119, 3, 0, false},
+        {2, ALL_ACCESS, {{USER, 5, 0}, {FMR, 8000, 0}}, DATA, 2, 0, 3, 0, false},
+        {1, ALL_ACCESS, {{USER, 0, LONG}}, LONG, 1, LONG, 3, 0, false}, /* judged in each section, counted
+                                                                           once */
+        {3, ALL_ACCESS, {{FMR, 0, 8}, {USER, LONG, 1}, {FMR, 0, 8}}, DATA, 1, 8, 1, RVT_OUT_OF_BOUNDS, false},
+        /* What a check of any bit accepts, and a copy does not: one refusal, and no check accepted. */
+        {2,
+         REMOTE_WRITE | RVT_ACCESS_MW_BIND,
+         {{FMR, 0, 8}, {READ_ONLY, 0, 8}},
+         DATA,
+         1,
+         8,
+         1,
+         RVT_ACCESS_DENIED,
+         true},
+        {2, ALL_ACCESS, {{USER, 0, 8}, {LOST, 0, 8}}, DATA, 1, 8, 1, RVT_MEMORY_DETACHED, false},
+        {2, ALL_ACCESS, {{USER, 0, 8}, {USER, 0, 9}}, 16, 1, 8, 3, 0, false}, /* does not fit: not looked at
+                                                                               */
+        {2, ALL_ACCESS, {{FMR, 0, 8}, {FMR, 0, 9}}, 16, 1, 8, 3, 0, false},
+    };
+    for (int counted = 0; counted < 2; counted++) {
+        struct looked at[REGIONS] = {{.accepted = 0}};
+        for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+            unsigned char packed[3 * SGE];
+            for (uint32_t i = 0; i < rows[r].count; i++)
+                pack(packed + SGE * i, rows[r].list[i].addr, rows[r].list[i].length,
+                     fixture_key(mr[counted][rows[r].list[i].region]));
+            const struct rvt_batch batch = {&checker, packed, rows[r].count, rows[r].acc};
+            /* The other side of a copy from list to list: everything fits. */
+            unsigned char other[SGE];
+            pack(other, 0, rows[r].room == 16 ? 16 : LONG, fixture_key(mr[counted][TARGET]));
+            const struct rvt_batch target = {&checker, other, 1, ALL_ACCESS};
+            for (int way = rows[r].write_only; way < 4; way++) {
+                struct rvt_batch_result result, second;
+                const bool to_list = way >= 2;
+                if (to_list && (rows[r].room == 16 || (rows[r].write_only && way == 2)))
+                    continue; /* there, an element is begun that does not fit */
+                CHECK_EQ(way == 0   ? rvt_gather_batch(&call, &batch, data, rows[r].room, &result)
+                         : way == 1 ? rvt_scatter_batch(&call, &batch, data, rows[r].room, &result)
+                         : way == 2 ? rvt_copy_batch(&call, &batch, &target, &result, &second)
+                                    : rvt_copy_batch(&call, &target, &batch, &second, &result),
+                         0);
+                CHECK_EQ(result.passed, rows[r].whole);
+                CHECK_EQ(result.bytes, rows[r].bytes);
+                CHECK_EQ(result.reason, rows[r].reason);
+                const bool whole_target = to_list && rows[r].bytes == LONG;
+                COUNTED(&f, &own, rows[r].whole + whole_target, rows[r].bytes, rows[r].reason,
+                        rows[r].refused < 3);
+                for (int i = 0; counted && i < REGIONS; i++) {
+                    uint64_t accepted = 0, refused = 0, moved = 0;
+                    for (uint32_t k = 0; k < rows[r].count; k++) {
+                        if (rows[r].list[k].region != i)
+                            continue;
+                        accepted += k < rows[r].whole;
+                        moved += k < rows[r].whole ? rows[r].list[k].length : 0;
+                        refused += k == rows[r].refused;
+                    }
+                    if (i == TARGET && to_list) {
+                        accepted += whole_target;
+                        moved += rows[r].bytes;
+                    }
+                    MR_COUNTED(mr[1][i], &at[i], accepted, refused, moved);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < REGIONS; i++)
+        CHECK(!fixture_query(mr[0][i]).counted);
+    fixture_leave_last(&f, &f);
+    forget_long_memory();
+}
+
+/* Elements that are only begun: bytes are counted, checks are not; those of the side that has more. */
+static void elements_that_are_only_begun(void) {
+    struct fixture f;
+    struct looked own = {.accepted = 0}, a = {.accepted = 0}, b = {.accepted = 0};
+    REQUIRE(fixture_open_joined(&f, 4));
+    struct rvt_mr_handle mr[2] = {fixture_reg(&f, arena, PAGE, 0, 0, ALL_ACCESS),
+                                  fixture_reg(&f, arena + PAGE, PAGE, 0, 0, ALL_ACCESS)};
+    CHECK_EQ(rvt_count_mr(mr[0]), 0);
+    CHECK_EQ(rvt_count_mr(mr[1]), 0);
+    struct rvt_checker checker;
+    CHECK(rvt_checker_of_pd(f.pd, &checker));
+    unsigned char from[2 * SGE], to[3 * SGE];
+    pack(from, 0, 100, fixture_key(mr[0]));
+    pack(from + SGE, 0, 50, fixture_key(mr[0]));
+    pack(to, 0, 30, fixture_key(mr[1]));
+    pack(to + SGE, 0, 70, fixture_key(mr[1]));
+    pack(to + 2 * SGE, 0, 25, fixture_key(mr[1]));
+    struct rvt_batch source = {&checker, from, 2, 0}, target = {&checker, to, 3, LOCAL_WRITE};
+    struct rvt_data_call call;
+    struct rvt_batch_result read, written;
+    rvt_data_call_begin(&call, f.reader, NULL);
+    CHECK_EQ(rvt_copy_batch(&call, &source, &target, &read, &written), 0);
+    CHECK_EQ(read.passed, 1);
+    CHECK_EQ(written.passed, 3);
+    COUNTED(&f, &own, 4, 125, 0, 0);
+    MR_COUNTED(mr[0], &a, 1, 0, 125);
+    MR_COUNTED(mr[1], &b, 3, 0, 125);
+    target.count = 2; /* both at an end at once */
+    CHECK_EQ(rvt_copy_batch(&call, &source, &target, &read, &written), 0);
+    CHECK_EQ(read.passed, 1);
+    CHECK_EQ(written.passed, 2);
+    COUNTED(&f, &own, 3, 100, 0, 0);
+    MR_COUNTED(mr[0], &a, 1, 0, 100);
+    MR_COUNTED(mr[1], &b, 2, 0, 100);
+    fixture_leave_last(&f, &f);
+}
+
 /* --- regions that another thread ends --- */
 
 /* Memory that is written over and freed as soon as nobody may be inside it. */
@@ -373,4 +534,5 @@ static void regions_that_end_during_long_copies(void) {
 }
 
 CHECK_MAIN(TEST(buffers_against_a_naive_copy), TEST(lists_against_a_naive_copy),
-           TEST(closed_checkers_move_nothing), TEST(long_elements), TEST(regions_that_end_during_long_copies))
+           TEST(closed_checkers_move_nothing), TEST(long_elements), TEST(copies_are_counted),
+           TEST(elements_that_are_only_begun), TEST(regions_that_end_during_long_copies))

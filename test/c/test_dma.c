@@ -415,10 +415,344 @@ static void without_memory(void) {
     each_allocation_fails(make_two_mappings, unmap_first, 1);
 }
 
+/* --- the mappings of a context that ends --- */
+
+static bool dead(struct rvt_dma_handle dma) {
+    return rvt_object_generation(&dma.map->object) != dma.generation;
+}
+
+static struct rvt_mr_handle map_list(struct rvt_mr_handle mr, const uint64_t *pages, uint32_t count) {
+    struct rvt_sg_element list[4];
+    struct rvt_sg_outcome outcome;
+    if (mr.mr->kind == RVT_MR_FMR) {
+        CHECK_EQ(rvt_map_phys_fmr(mr, pages, count, pages[0]), 0);
+        return mr;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = (struct rvt_sg_element){pages[i], PAGE};
+    CHECK_EQ(rvt_map_mr_sg(mr, list, count, 0, PAGE, &outcome), count);
+    return mr;
+}
+
+/* Lists in all forms, by the context that stays: pages of the one that goes, of its own, and of both. */
+static void lists_that_name_an_ending_mapping_map_nothing(void) {
+    enum { GOES = 0x10000, GOES_TOO = 0x20000, STAYS = 0x40000 };
+    static const struct {
+        uint32_t count;
+        uint64_t pages[4];
+        bool fmr, named;
+        enum { LIVE, INVALID, HALF_DEAD, DISPOSED } state;
+    } rows[] = {
+        {2, {GOES, GOES + PAGE}, true, true, LIVE},
+        {2, {GOES, GOES + PAGE}, false, true, LIVE},
+        {2, {STAYS, GOES}, true, true, LIVE},
+        {2, {STAYS, GOES}, false, true, LIVE},
+        {3, {GOES, STAYS, STAYS + PAGE}, true, true, LIVE},
+        {3, {GOES, STAYS, STAYS}, false, true, LIVE},
+        {2, {GOES, GOES_TOO}, true, true, LIVE},
+        {3, {STAYS, STAYS, GOES_TOO}, true, true, LIVE},
+        {2, {STAYS, STAYS + PAGE}, true, false, LIVE},
+        {2, {STAYS, STAYS + PAGE}, false, false, LIVE},
+        {2, {STAYS, STAYS + 4 * PAGE}, true, false, LIVE}, /* two mappings, and both stay */
+        {1, {GOES}, false, true, INVALID},
+        {2, {GOES, STAYS}, true, true, INVALID},
+        {1, {STAYS}, false, false, INVALID},
+        {1, {GOES}, true, true, HALF_DEAD},
+        {2, {STAYS, GOES}, false, true, HALF_DEAD},
+        {1, {STAYS}, true, false, HALF_DEAD},
+        {1, {GOES}, false, true, DISPOSED},
+        {1, {STAYS}, false, false, DISPOSED},
+    };
+    enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+    struct fixture a, b;
+    struct rvt_mr_handle mr[ROWS];
+    struct rvt_sge held[ROWS];
+    uint32_t key[ROWS];
+    REQUIRE(fixture_open_joined(&a, 6) && fixture_join(&b, a.device));
+    struct rvt_dma_handle goes = fixture_dma(&a, bytes, 2 * PAGE, GOES);
+    struct rvt_dma_handle goes_too = fixture_dma(&a, bytes, PAGE, GOES_TOO);
+    struct rvt_dma_handle stays = fixture_dma(&b, bytes + 2 * PAGE, 2 * PAGE, STAYS);
+    struct rvt_dma_handle stays_too = fixture_dma(&b, bytes + 6 * PAGE, PAGE, STAYS + 4 * PAGE);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        mr[i] = map_list(rows[i].fmr ? fixture_fmr(&b, ALL_ACCESS, 4, 12) : fixture_mem_reg(&b, 4),
+                         rows[i].pages, rows[i].count);
+        key[i] = fixture_key(mr[i]);
+        CHECK_EQ(local(&b, &held[i], rows[i].pages[0], 8, key[i], 0), 1);
+        if (rows[i].state == INVALID)
+            CHECK_EQ(rvt_invalidate_rkey(b.qp, key[i]), 0);
+        enum rvt_release_mode mode = rows[i].state == DISPOSED ? RVT_RELEASE_DISPOSE : RVT_RELEASE;
+        if (rows[i].state >= HALF_DEAD)
+            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], mode) : rvt_dereg_mr(mr[i], mode),
+                     rows[i].state == DISPOSED ? 0 : -RVT_EBUSY);
+    }
+    CHECK(atomic_load(&goes.map->users) > 0);
+    CHECK_EQ(rvt_dma_unmap(goes), -RVT_EBUSY);
+    const uint64_t used = atomic_load(&stays.map->users);
+
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK(dead(goes) && dead(goes_too) && !dead(stays) && !dead(stays_too));
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no list has a part in it */
+    CHECK_EQ(atomic_load(&goes_too.map->users), RVT_DMA_CLOSED);
+    CHECK(find(&b, GOES, 1) == NULL && find(&b, GOES_TOO, 1) == NULL);
+    CHECK_PTR_EQ(find(&b, STAYS, 2 * PAGE), stays.map);
+    CHECK_PTR_EQ(find(&b, STAYS + 4 * PAGE, PAGE), stays_too.map);
+    CHECK_EQ(rvt_dma_unmap(goes), -RVT_EBADF);
+    /* Lists over both counted each page in its mapping; those have let go of what stays, too. */
+    CHECK(atomic_load(&stays.map->users) < used);
+
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct rvt_place place;
+        struct rvt_copied copied;
+        unsigned char out[8];
+        const bool ended = rows[i].named && rows[i].state >= HALF_DEAD;
+        const enum rvt_reason reason = !rows[i].named              ? RVT_REASON_NONE
+                                       : rows[i].state < HALF_DEAD ? RVT_REMAPPED
+                                                                   : RVT_REGION_REVOKED;
+        CHECK_EQ(fixture_dead(mr[i]), ended);
+        CHECK_EQ(usable(&b, &held[i]), reason);
+        CHECK_EQ(get_bytes(&b, &held[i], out, 8, &copied), reason ? -RVT_EACCES : 0);
+        CHECK_EQ(copied.reason, reason);
+        if (!ended) {
+            struct rvt_mr_attributes is = fixture_query(mr[i]);
+            CHECK_EQ(is.length, rows[i].named ? 0 : rows[i].count * PAGE);
+            CHECK_EQ(is.segments, rows[i].named ? 0 : rows[i].count);
+            CHECK_EQ(is.start, rows[i].named ? 0 : rows[i].pages[0]);
+            CHECK_EQ(is.iova, rows[i].named ? 0 : rows[i].pages[0]);
+            CHECK_EQ(is.valid, rows[i].state != INVALID);
+            CHECK_EQ(is.keys.lkey, key[i]);
+        }
+        if (rows[i].state <= INVALID) {
+            const enum rvt_reason verdict = rows[i].state == INVALID ? RVT_INVALIDATED
+                                            : rows[i].named          ? RVT_OUT_OF_BOUNDS
+                                                                     : RVT_REASON_NONE;
+            CHECK_EQ(local_check(&b, &place, rows[i].pages[0], 8, key[i], 0), !verdict);
+            CHECK_EQ(b.reason, verdict);
+            if (rows[i].named) { /* also where it begins now */
+                CHECK_EQ(local_check(&b, &place, 0, 1, key[i], 0), 0);
+                CHECK_EQ(remote_check(&b, &place, 0, 1, key[i], REMOTE_READ), 0);
+            }
+        }
+        rvt_put_sge(&held[i]);
+        if (ended)
+            continue;
+        if (rows[i].state == DISPOSED) {
+            CHECK(fixture_dead(mr[i])); /* with the last put, as ever */
+            continue;
+        }
+        if (rows[i].state == HALF_DEAD) {
+            CHECK_EQ(rvt_dealloc_fmr(mr[i], RVT_RELEASE), 0);
+            continue;
+        }
+        /* It is as good as before: it can be mapped anew, and used. */
+        map_list(mr[i], (uint64_t[]){STAYS + PAGE}, 1);
+        if (rows[i].state == INVALID && !rows[i].fmr)
+            CHECK_EQ(rvt_fast_reg_mr(b.qp, mr[i], key[i], ALL_ACCESS, NULL), 0);
+        if (rows[i].state != INVALID || !rows[i].fmr) {
+            CHECK_EQ(local(&b, &held[i], STAYS + PAGE, PAGE, key[i], 0), 1);
+            CHECK_EQ(get_bytes(&b, &held[i], out, 8, &copied), 0);
+            rvt_put_sge(&held[i]);
+        }
+    }
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* Of a third one's regions, and with no mapping left at all. */
+static void the_last_mappings_end(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_dma_handle dma = fixture_dma(&a, bytes, PAGE, 0x10000);
+    struct rvt_mr_handle fmr = map_list(fixture_fmr(&b, 0, 2, 12), (uint64_t[]){0x10000}, 1);
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK(dead(dma));
+    CHECK(atomic_load(&b.device->dma.table) == NULL);
+    CHECK_EQ(fixture_query(fmr).length, 0);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000}, 1, 0), -RVT_EINVAL);
+    /* The address is free. */
+    fixture_dma(&b, bytes, PAGE, 0x10000);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000}, 1, 0), 0);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* Elements by key 0 on a mapping that ends with its context, while the DMA region is another's and stays. */
+static void elements_by_key_zero_on_an_ending_mapping(void) {
+    struct fixture a, b;
+    struct rvt_mr_handle dma_mr;
+    struct rvt_sge held[2], staying, more, next;
+    struct rvt_copied copied;
+    unsigned char out[8];
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_dma_handle goes = fixture_dma(&a, bytes, PAGE, 0x10000), unheld;
+    struct rvt_dma_handle stays = fixture_dma(&b, bytes + PAGE, PAGE, 0x20000);
+    unheld = fixture_dma(&a, bytes, PAGE, 0x30000);
+    CHECK_EQ(rvt_get_dma_mr(b.pd, 0, &dma_mr), 0);
+    CHECK_EQ(local(&b, &held[0], 0x10000, 8, 0, LOCAL_WRITE), 1);
+    CHECK_EQ(local(&b, &held[1], 0x10008, 8, 0, REMOTE_ATOMIC), 1);
+    CHECK_EQ(local(&b, &staying, 0x20000, 8, 0, LOCAL_WRITE), 1);
+    CHECK_EQ(fixture_refs(dma_mr), 6);
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK(dead(goes) && dead(unheld) && !dead(stays));
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(usable(&b, &held[i]), RVT_REGION_REVOKED);
+        CHECK_EQ(get_bytes(&b, &held[i], out, 8, &copied), -RVT_EACCES);
+        CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
+    }
+    struct rvt_data_call call;
+    uint64_t old;
+    enum rvt_reason reason;
+    rvt_data_call_begin(&call, b.reader, NULL);
+    CHECK_EQ(rvt_sge_fetch_add(&call, &held[1], 1, &old, &reason), -RVT_EACCES);
+    CHECK_EQ(reason, RVT_REGION_REVOKED);
+    struct fragments fragments;
+    CHECK_EQ(walk_whole(&b, &held[0], &fragments), -RVT_EINVAL);
+    CHECK_EQ(b.reason, RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&b, &staying), RVT_REASON_NONE);
+    CHECK_EQ(get_bytes(&b, &staying, out, 8, &copied), 0);
+    /* No new one, and none that grows. */
+    CHECK_EQ(local(&b, &more, 0x10000, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(b.reason, RVT_UNMAPPED);
+    CHECK_EQ(local_in(&b, b.pd, &more, &held[0], 0x10008, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(held[0].sge_length, 8);
+
+    /* The one that is held is not used again, also at the same address; the other one is. */
+    struct rvt_dma_handle again = fixture_dma(&b, bytes + 2 * PAGE, PAGE, 0x10000);
+    CHECK_PTR_EQ(again.map, unheld.map);
+    for (int i = 0; i < 70; i++)
+        CHECK(fixture_dma(&b, bytes, PAGE, 0x100000 + (uint64_t)i * PAGE).map != goes.map);
+    CHECK_EQ(local(&b, &next, 0x10008, 8, 0, 0), 1);
+    CHECK_EQ(usable(&b, &held[0]), RVT_REGION_REVOKED);
+    CHECK_EQ(atomic_load(&again.map->users), 1);
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED | 2);
+    rvt_put_sge(&held[0]);
+    rvt_put_sge(&held[1]);
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED);
+    CHECK_EQ(atomic_load(&again.map->users), 1);
+    CHECK_EQ(fixture_refs(dma_mr), 5);
+    rvt_put_sge(&next);
+    rvt_put_sge(&staying);
+    CHECK_EQ(fixture_refs(dma_mr), 3);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* No memory for the picture without the ending mappings: then there are none at all. */
+static void without_memory_all_mappings_go(void) {
+    struct fixture a, b;
+    struct rvt_mr_handle dma_mr, of_a, of_b, of_both, half_dead, user;
+    struct rvt_sge held[5], by_key_zero;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_dma_handle goes = fixture_dma(&a, bytes, PAGE, 0x10000);
+    struct rvt_dma_handle stays = fixture_dma(&b, bytes, PAGE, 0x20000);
+    of_a = map_list(fixture_fmr(&b, ALL_ACCESS, 2, 12), (uint64_t[]){0x10000}, 1);
+    of_b = map_list(fixture_fmr(&b, ALL_ACCESS, 2, 12), (uint64_t[]){0x20000}, 1);
+    of_both = map_list(fixture_mem_reg(&b, 2), (uint64_t[]){0x20000, 0x10000}, 2);
+    half_dead = map_list(fixture_fmr(&b, ALL_ACCESS, 2, 12), (uint64_t[]){0x20000}, 1);
+    user = fixture_reg(&b, bytes, PAGE, 0x7000, 0x7000, ALL_ACCESS);
+    CHECK_EQ(rvt_get_dma_mr(b.pd, 0, &dma_mr), 0);
+    CHECK_EQ(local(&b, &held[0], 0x10000, 8, fixture_key(of_a), 0), 1);
+    CHECK_EQ(local(&b, &held[1], 0x20000, 8, fixture_key(of_b), 0), 1);
+    CHECK_EQ(local(&b, &held[2], 0x20000, 8, fixture_key(of_both), 0), 1);
+    CHECK_EQ(local(&b, &held[3], 0x20000, 8, fixture_key(half_dead), 0), 1);
+    CHECK_EQ(local(&b, &held[4], 0x7000, 8, fixture_key(user), 0), 1);
+    CHECK_EQ(local(&b, &by_key_zero, 0x20000, 8, 0, 0), 1);
+    CHECK_EQ(rvt_dealloc_fmr(half_dead, RVT_RELEASE), -RVT_EBUSY);
+
+    rvt_test_alloc_fail_after(0);
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK(rvt_test_alloc_failed());
+    rvt_test_alloc_fail_after(-1);
+    CHECK(dead(goes) && dead(stays));
+    CHECK_EQ(rvt_dma_unmap(stays), -RVT_EBADF);
+    CHECK(atomic_load(&b.device->dma.table) == NULL);
+    CHECK_EQ(fixture_query(of_a).length + fixture_query(of_b).length + fixture_query(of_both).length, 0);
+    CHECK(fixture_dead(half_dead));
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED);
+    CHECK_EQ(atomic_load(&stays.map->users), RVT_DMA_CLOSED | 1);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(usable(&b, &held[i]), RVT_REMAPPED);
+    CHECK_EQ(usable(&b, &held[3]), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&b, &by_key_zero), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&b, &held[4]), RVT_REASON_NONE); /* what maps no DMA memory is as it was */
+    CHECK_EQ(fixture_query(user).length, PAGE);
+    for (int i = 0; i < 5; i++)
+        rvt_put_sge(&held[i]);
+    rvt_put_sge(&by_key_zero);
+    /* And all goes on. */
+    stays = fixture_dma(&b, bytes, PAGE, 0x20000);
+    CHECK_EQ(rvt_map_phys_fmr(of_b, (uint64_t[]){0x20000}, 1, 0), 0);
+    CHECK_EQ(rvt_dma_unmap(stays), -RVT_EBUSY);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* A context that has no mapping replaces no picture, and needs no memory. */
+static void an_end_without_mappings_changes_none(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_dma_handle dma = fixture_dma(&b, bytes, PAGE, 0x10000);
+    struct rvt_mr_handle fmr = map_list(fixture_fmr(&b, 0, 1, 12), (uint64_t[]){0x10000}, 1);
+    const struct rvt_dma_table *table = atomic_load(&b.device->dma.table);
+    rvt_test_alloc_fail_after(0);
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK(!rvt_test_alloc_failed());
+    rvt_test_alloc_fail_after(-1);
+    CHECK_PTR_EQ(atomic_load(&b.device->dma.table), table);
+    CHECK(!dead(dma));
+    CHECK_EQ(fixture_query(fmr).length, PAGE);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* Bytes that its environment takes away: nobody asks for them any more, and they are let go of. */
+static void memory_of_an_ending_mapping_is_let_go_of(void) {
+    struct fixture a, b;
+    struct watched watched = {.released = 0};
+    struct rvt_dma_handle dma;
+    uint64_t address = 0x10000;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    rvt_memory_init(&watched.memory, &watched_ops, PAGE);
+    CHECK_EQ(rvt_dma_map(a.device, a.context, &watched.memory, true, &address, &dma), 0);
+    rvt_memory_put(&watched.memory);
+    map_list(fixture_fmr(&b, 0, 1, 12), (uint64_t[]){0x10000}, 1);
+    rvt_read_enter(b.reader);
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
+    CHECK_EQ(watched.released, 0);
+    rvt_read_leave(b.reader);
+    rvt_synchronize();
+    rvt_reclaim();
+    CHECK_EQ(watched.released, 1);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* Numbers of mappings are not given twice, wherever their objects are. */
+static void serials_never_repeat(void) {
+    struct fixture f;
+    uint64_t last = 0;
+    REQUIRE(fixture_open(&f, 4));
+    for (int i = 0; i < 10; i++) {
+        struct rvt_dma_handle dma = fixture_dma(&f, bytes, PAGE, 0x10000);
+        CHECK_EQ(dma.map->context, RVT_NO_CONTEXT);
+        CHECK_EQ(dma.map->serial, last + 1);
+        last = dma.map->serial;
+        CHECK_EQ(rvt_dma_unmap(dma), 0);
+    }
+    struct rvt_dma_handle refused;
+    CHECK_EQ(map_at(&f, 1, PAGE, &refused), -RVT_EINVAL); /* takes none */
+    CHECK_EQ(fixture_dma(&f, bytes, PAGE, 0x10000).map->serial, last + 1);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(ranges_are_judged), TEST(overlaps_are_refused), TEST(finds_what_holds_the_range),
            TEST(many_mappings_against_a_plain_search), TEST(chosen_addresses),
            TEST(chosen_addresses_go_round_what_is_there), TEST(no_room_for_a_chosen_address),
            TEST(unmap_once), TEST(busy_while_a_page_list_names_it),
            TEST(busy_while_a_half_dead_list_names_it), TEST(busy_while_a_key_zero_element_is_held),
            TEST(a_closed_mapping_takes_no_more), TEST(checks_do_not_wait_for_an_unmap),
-           TEST(memory_is_kept_until_every_reader_has_passed), TEST(without_memory))
+           TEST(memory_is_kept_until_every_reader_has_passed), TEST(without_memory),
+           TEST(lists_that_name_an_ending_mapping_map_nothing), TEST(the_last_mappings_end),
+           TEST(elements_by_key_zero_on_an_ending_mapping), TEST(without_memory_all_mappings_go),
+           TEST(an_end_without_mappings_changes_none), TEST(memory_of_an_ending_mapping_is_let_go_of),
+           TEST(serials_never_repeat))

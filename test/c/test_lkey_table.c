@@ -511,9 +511,56 @@ static void readings_do_not_mix_two_lives_of_a_slot(void) {
     fixture_close(&f);
 }
 
+static void shapes(void) {
+    for (uint32_t valid = 0; valid < 2; valid++) {
+        uint32_t shape = rvt_shape(0xfff, 12, valid), counted = rvt_shape_counted(shape);
+        CHECK_EQ(rvt_shape_offset(shape), 0xfff);
+        CHECK_EQ(rvt_shape_shift(shape), 12);
+        CHECK_EQ(rvt_shape_valid(shape), valid);
+        CHECK_EQ(!!(shape & RVT_SHAPE_PLAIN), valid);
+        CHECK(!(shape & RVT_SHAPE_COUNTED));
+        CHECK_EQ(rvt_shape_offset(counted), 0xfff);
+        CHECK_EQ(rvt_shape_shift(counted), 12);
+        CHECK_EQ(rvt_shape_valid(counted), valid);
+        CHECK(!(counted & RVT_SHAPE_PLAIN));
+        CHECK(counted & RVT_SHAPE_COUNTED);
+        CHECK_EQ(rvt_shape_counted(counted), counted);
+    }
+    CHECK_EQ(rvt_shape_offset(rvt_shape(0xffff, 0xff, true)), 0xffff);
+    CHECK_EQ(rvt_shape_shift(rvt_shape(0xffff, 0xff, true)), 0xff);
+}
+
+static void a_slot_costs_memory_once(void) {
+    const uint64_t each =
+        sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(struct rvt_mregion *);
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 2));
+    struct rvt_mr_handle mr[4];
+    mr[0] = fixture_mem_reg(&f, 0); /* and the first chunk of regions */
+    CHECK_EQ(f.device->lkey_table.touched, 1);
+    uint64_t held = rvt_held_bytes(f.device);
+    for (uint32_t i = 1; i < 4; i++) {
+        mr[i] = fixture_mem_reg(&f, 0);
+        CHECK_EQ(rvt_held_bytes(f.device), held += each);
+        CHECK_EQ(f.device->lkey_table.touched, i + 1);
+        if (i == 1) { /* not used again before its turn comes */
+            CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
+            CHECK_EQ(rvt_held_bytes(f.device), held);
+        }
+    }
+    for (int i = 0; i < 10; i++) {
+        struct rvt_mr_handle again = fixture_mem_reg(&f, 0);
+        CHECK_EQ(rvt_held_bytes(f.device), held);
+        CHECK_EQ(rvt_dereg_mr(again, RVT_RELEASE), 0);
+    }
+    CHECK_EQ(f.device->lkey_table.touched, 4);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker_uses_the_same_sequence),
            TEST(full_table), TEST(key_zero_is_never_given), TEST(generation_moves_twice_for_the_exception),
            TEST(the_last_slot_of_the_widest_table), TEST(follows_the_model), TEST(random_keys),
            TEST(random_keys_do_not_come_back_at_once), TEST(few_random_keys),
            TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
-           TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot))
+           TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
+           TEST(a_slot_costs_memory_once))

@@ -327,7 +327,82 @@ static void full_table_leaves_no_child(void) {
     fixture_close(&f);
 }
 
+static int verb_count_mr(struct fixture *f) {
+    int error = rvt_count_mr(f->mr);
+    CHECK_EQ(fixture_query(f->mr).counted, !error);
+    struct rvt_place place;
+    CHECK_EQ(local_check(f, &place, 0x1000, 1, fixture_key(f->mr), 0), 1);
+    return error;
+}
+
+static void prepare_region(struct fixture *f) {
+    f->mr = fixture_reg(f, bytes, PAGE, 0x1000, 0x1000, 0);
+}
+
+static void counting_begins_when_asked_for(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr[4], dead;
+    struct rvt_sge sge;
+    struct rvt_place place;
+    struct looked last[4] = {{.accepted = 0}}, half = {.accepted = 0};
+    each_allocation_fails(prepare_region, verb_count_mr, 1);
+
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, PAGE, 0x5000);
+    mr[0] = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr[1]), 0);
+    mr[2] = fixture_mem_reg(&f, 1);
+    struct rvt_sg_outcome outcome;
+    CHECK_EQ(rvt_map_mr_sg(mr[2], &(struct rvt_sg_element){0x5000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    mr[3] = fixture_fmr(&f, ALL_ACCESS, 1, 12);
+    CHECK_EQ(rvt_map_phys_fmr(mr[3], (uint64_t[]){0x5000}, 1, 0x5000), 0);
+    for (int i = 0; i < 4; i++) {
+        uint32_t key = fixture_key(mr[i]);
+        CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 1);
+        struct rvt_mr_attributes is = fixture_query(mr[i]);
+        CHECK(!is.counted);
+        CHECK_EQ(is.accepted + is.refused + is.bytes, 0);
+        CHECK_EQ(rvt_count_mr(mr[i]), 0);
+        CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 1);
+        CHECK_EQ(local_check(&f, &place, 0x5000, PAGE + 1, key, 0), 0);
+        /* Asked for again: no memory is wanted, and nothing is forgotten. */
+        rvt_test_alloc_fail_after(0);
+        CHECK_EQ(rvt_count_mr(mr[i]), 0);
+        CHECK(!rvt_test_alloc_failed());
+        rvt_test_alloc_fail_after(-1);
+        MR_COUNTED(mr[i], &last[i], 1, 1, 0);
+        CHECK_EQ(fixture_key(mr[i]), key);
+        CHECK_EQ(fixture_refs(mr[i]), i == 1 ? 3 : 2);
+    }
+    for (int i = 0; i < 4; i++) /* each its own */
+        MR_COUNTED(mr[i], &last[i], 0, 0, 0);
+
+    /* Half-dead: it has no record any more, and elements that are held go on. */
+    dead = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    uint32_t key = fixture_key(dead);
+    struct rvt_copied copied;
+    CHECK_EQ(local(&f, &sge, 0x5000, 8, key, LOCAL_WRITE), 1);
+    CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_count_mr(dead), 0);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 0);
+    CHECK_EQ(f.reason, RVT_REVOKED); /* nothing was written where it was */
+    CHECK_EQ(put_bytes(&f, &sge, "12345678", 8, &copied), 0);
+    MR_COUNTED(dead, &half, 0, 0, 8);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_count_mr(dead), -RVT_EBADF);
+    CHECK_EQ(rvt_count_mr((struct rvt_mr_handle){NULL, 1}), -RVT_EBADF);
+    /* The next life begins without. */
+    rvt_reclaim();
+    struct rvt_mr_handle next = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    CHECK_PTR_EQ(next.mr, dead.mr);
+    CHECK(!fixture_query(next).counted);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 8, fixture_key(next), 0), 1);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fresh_user_region),
            TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
            TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
-           TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child))
+           TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
+           TEST(counting_begins_when_asked_for))

@@ -96,5 +96,59 @@ static void random_bytes_differ(void) {
     CHECK(memcmp(a, b, sizeof(a)) != 0);
 }
 
+static void data_pages_are_zero_and_aligned(void) {
+    static const size_t sizes[] = {1, 4096, 5 * 4096 + 17, (size_t)2 << 20, ((size_t)2 << 20) + 1};
+    const size_t large_page = (size_t)2 << 20;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            struct rvt_pages pages[2];
+            for (int huge = 0; huge < 2; huge++) {
+                struct rvt_pages *got = &pages[huge];
+                REQUIRE(rvt_data_pages_get(sizes[i], huge, got));
+                CHECK_EQ((uintptr_t)got->data % (huge ? large_page : 4096), 0);
+                CHECK((uintptr_t)got->data >= (uintptr_t)got->base);
+                CHECK(got->reserved >= sizes[i]);
+                CHECK((uintptr_t)got->data + sizes[i] <= (uintptr_t)got->base + got->reserved);
+                for (size_t at = 0; at < sizes[i]; at += 4096)
+                    CHECK_EQ(got->data[at], 0);
+                CHECK_EQ(got->data[sizes[i] - 1], 0);
+                memset(got->data, 0x5c, sizes[i]);
+            }
+            for (int huge = 0; huge < 2; huge++) {
+                CHECK_EQ(pages[huge].data[sizes[i] - 1], 0x5c);
+                rvt_pages_release(pages[huge].base, pages[huge].reserved);
+            }
+        }
+    }
+}
+
+static void impossible_data_pages(void) {
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX - ((size_t)2 << 20),
+                                   SIZE_MAX - ((size_t)2 << 20) + 1, SIZE_MAX / 2};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct rvt_pages pages;
+        CHECK(!rvt_data_pages_get(sizes[i], false, &pages));
+        CHECK(!rvt_data_pages_get(sizes[i], true, &pages));
+    }
+}
+
+static atomic_bool passed;
+
+static void *pass(void *argument) {
+    (void)argument;
+    atomic_store(&passed, true);
+    return NULL;
+}
+
+static void yielding_lets_another_run(void) {
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, pass, NULL) == 0);
+    while (!atomic_load(&passed))
+        rvt_yield();
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 CHECK_MAIN(TEST(mutex_excludes), TEST(pages_are_zero_and_writable), TEST(pages_cost_nothing_until_touched),
-           TEST(impossible_reservation_is_null), TEST(random_bytes_fill_exactly), TEST(random_bytes_differ))
+           TEST(impossible_reservation_is_null), TEST(random_bytes_fill_exactly), TEST(random_bytes_differ),
+           TEST(data_pages_are_zero_and_aligned), TEST(impossible_data_pages),
+           TEST(yielding_lets_another_run))

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pool.h"
 
-#include "alloc.h"
-#include "check.h"
-#include "platform.h"
+#include "fixture.h"
 
 struct thing {
     struct rvt_object object;
@@ -109,5 +107,70 @@ static void no_memory_changes_nothing(void) {
     CHECK(failures > 2);
 }
 
+static void the_living_are_found_in_order(void) {
+    struct rvt_pool pool;
+    static struct rvt_object *objects[MANY];
+    uint64_t seed = 1;
+    uint32_t at = 0, alive[MANY], count = 0;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* of a pool that never had one */
+    CHECK_EQ(at, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        objects[i] = rvt_pool_take(&pool);
+        REQUIRE(objects[i] != NULL);
+        if (dice(&seed) % 3 == 0 || i == MANY - 1)
+            rvt_object_birth(objects[i]);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (rvt_object_alive(objects[i]) && dice(&seed) % 4 == 0 && i != MANY - 1)
+            rvt_object_death(objects[i]);
+        if (rvt_object_alive(objects[i]))
+            alive[count++] = objects[i]->index;
+    }
+    uint32_t found = 0;
+    struct rvt_object *object;
+    for (at = 0; (object = rvt_pool_next_alive(&pool, &at)); found++) {
+        REQUIRE(found < count);
+        CHECK_EQ(object->index, alive[found]);
+        CHECK_EQ(at, object->index + 1);
+        if (found % 2)
+            rvt_object_death(object); /* as the cascades do */
+    }
+    CHECK_EQ(found, count);
+    CHECK_EQ(at, pool.count);
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* and at the end again */
+    /* From the middle on; an index beyond the end finds nothing. */
+    at = alive[2] + 1;
+    object = rvt_pool_next_alive(&pool, &at);
+    REQUIRE(object != NULL);
+    CHECK_EQ(object->index, alive[4]);
+    at = UINT32_MAX;
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL);
+    rvt_pool_destroy(&pool);
+}
+
+static void chunks_are_counted_where_told(void) {
+    struct rvt_pool pool;
+    _Atomic(uint64_t) held = 5;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    pool.held = &held;
+    CHECK_EQ(atomic_load(&held), 5);
+    struct rvt_object *object = rvt_pool_take(&pool);
+    REQUIRE(object != NULL);
+    const uint64_t chunk = atomic_load(&held) - 5;
+    CHECK_EQ(chunk, pool.count * pool.object_size);
+    for (uint32_t i = 1; i < pool.count; i++)
+        (void)rvt_pool_take(&pool);
+    CHECK_EQ(atomic_load(&held), 5 + chunk); /* until it is used up */
+    rvt_test_alloc_fail_after(0);
+    CHECK(rvt_pool_take(&pool) == NULL);
+    rvt_test_alloc_fail_after(-1);
+    CHECK_EQ(atomic_load(&held), 5 + chunk);
+    CHECK(rvt_pool_take(&pool) != NULL);
+    CHECK_EQ(atomic_load(&held), 5 + 2 * chunk);
+    rvt_pool_destroy(&pool);
+}
+
 CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
-           TEST(generations_never_repeat), TEST(no_memory_changes_nothing))
+           TEST(generations_never_repeat), TEST(no_memory_changes_nothing),
+           TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told))

@@ -624,10 +624,176 @@ static void last_puts_race_with_releases(void) {
     fixture_close(&f);
 }
 
+/* --- a region that is counted is not accepted at a glance, whatever happens to its record --- */
+
+static uint32_t flags_of(struct fixture *f, struct rvt_mr_handle mr) {
+    struct rvt_lkey_entry entry = {0};
+    const struct rvt_lkey_table *table = &f->device->lkey_table;
+    uint32_t key = fixture_key(mr);
+    rvt_record_read(table, rvt_lkey_record(table, key), key, &entry);
+    CHECK_EQ(entry.key, key);
+    CHECK(entry.map && entry.map->mr == mr.mr);
+    return entry.shape & ~UINT32_C(0xffffff);
+}
+
+static void a_counted_region_stays_counted(void) {
+    const uint32_t plain = RVT_SHAPE_VALID | RVT_SHAPE_PLAIN;
+    struct fixture f;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(open_with_dma(&f));
+    for (int counted = 0; counted < 2; counted++) {
+        const uint32_t good = counted ? RVT_SHAPE_VALID | RVT_SHAPE_COUNTED : plain;
+        const uint32_t invalid = counted ? RVT_SHAPE_COUNTED : 0;
+        struct rvt_mr_handle user = make(&f, RVT_MR_USER).mr, sg = make(&f, RVT_MR_MEM_REG).mr,
+                             fmr = make(&f, RVT_MR_FMR).mr, empty = fixture_mem_reg(&f, 1);
+        struct rvt_mr_handle all[] = {user, sg, fmr, empty};
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(flags_of(&f, all[i]), plain);
+            struct rvt_mr_attributes was = fixture_query(all[i]);
+            if (counted)
+                CHECK_EQ(rvt_count_mr(all[i]), 0);
+            CHECK_EQ(flags_of(&f, all[i]), good);
+            struct rvt_mr_attributes is = fixture_query(all[i]);
+            CHECK_EQ(is.start, was.start);
+            CHECK_EQ(is.iova, was.iova);
+            CHECK_EQ(is.length, was.length);
+            CHECK_EQ(is.access, was.access);
+            CHECK_EQ(rvt_invalidate_rkey(f.qp, is.keys.rkey), 0);
+            CHECK_EQ(flags_of(&f, all[i]), invalid);
+        }
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, sg, fixture_key(sg) ^ 0x33, REMOTE_READ, &(uint64_t){0x123}), 0);
+        CHECK_EQ(flags_of(&f, sg), good);
+        CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x11008, 100}, 1, 8, PAGE, &outcome), 1);
+        CHECK_EQ(flags_of(&f, sg), good);
+        CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x12000, 0x11000}, 2, 0x77), 0);
+        CHECK_EQ(flags_of(&f, fmr), invalid); /* mapping does not revalidate */
+        CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
+        CHECK_EQ(flags_of(&f, fmr), invalid);
+        struct rvt_place place;
+        struct looked last = {.accepted = 0};
+        CHECK_EQ(remote_check(&f, &place, 0x11010, 1, fixture_key(sg), REMOTE_READ), 1);
+        CHECK_EQ(remote_check(&f, &place, 0x11010, 93, fixture_key(sg), REMOTE_READ), 0);
+        CHECK_EQ(local_check(&f, &place, 0x11010, 1, fixture_key(sg), 0), 1);
+        if (counted)
+            MR_COUNTED(sg, &last, 2, 1, 0);
+        for (int i = 0; i < 4; i++)
+            CHECK_EQ(release(all[i].mr->kind, all[i], RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+/* Who has judged the region inside a section counts there, whoever ends it meanwhile. */
+static void counters_stay_until_every_reader_has_passed(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(open_with_dma(&f));
+    for (int held = 0; held < 2; held++) {
+        struct made made = make(&f, RVT_MR_USER);
+        long before = rvt_test_alloc_live();
+        CHECK_EQ(rvt_count_mr(made.mr), 0);
+        const struct rvt_mregion *mr = made.mr.mr;
+        const struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+        CHECK(counters != NULL);
+        CHECK_EQ(rvt_test_alloc_live(), before + 1);
+        if (held)
+            CHECK_EQ(hold(&f, &made, &sge), 1);
+        rvt_read_enter(f.reader);
+        CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE_FORCE), 0);
+        CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
+        CHECK_EQ(atomic_load(&counters->accepted), held); /* to be looked at */
+        if (held)
+            rvt_put_sge(&sge);
+        rvt_reclaim();
+        CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
+        rvt_read_leave(f.reader);
+        rvt_reclaim();
+        CHECK(rvt_mr_counters_of(mr) == NULL);
+        CHECK(rvt_test_alloc_live() < before);
+    }
+    fixture_close(&f);
+}
+
+/* Lists that are unmapped because their memory goes (test_dma.c has every form of them) keep what they are.
+ */
+static void unmapped_lists_keep_everything_else(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    fixture_dma(&a, bytes, PAGE, 0x10000);
+    fixture_dma(&b, bytes, PAGE, 0x20000);
+    struct rvt_mr_handle mr[3] = {fixture_fmr(&b, REMOTE_READ, 2, 11), fixture_mem_reg(&b, 3),
+                                  fixture_fmr(&b, 0, 2, 11)};
+    struct rvt_sg_outcome outcome;
+    struct looked last = {.accepted = 0};
+    struct rvt_place place;
+    CHECK_EQ(rvt_map_phys_fmr(mr[0], (uint64_t[]){0x10000, 0x20000}, 2, 0x5000), 0);
+    CHECK_EQ(rvt_map_mr_sg(mr[1], &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_map_phys_fmr(mr[2], (uint64_t[]){0x20000}, 1, 0x5000), 0);
+    CHECK_EQ(rvt_count_mr(mr[0]), 0);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, 99); /* nobody's */
+    rvt_mr_unmap_lists(b.device, RVT_NO_CONTEXT);
+    rvt_mutex_unlock(&b.device->lock);
+    CHECK_EQ(fixture_query(mr[0]).segments, 2);
+    CHECK_EQ(fixture_query(mr[1]).segments, 1);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, a.context->id);
+    rvt_mutex_unlock(&b.device->lock);
+    for (int i = 0; i < 2; i++) {
+        struct rvt_mr_attributes is = fixture_query(mr[i]);
+        CHECK_EQ(is.segments + is.length + is.start + is.iova, 0);
+        CHECK_EQ(is.access, i ? 0 : REMOTE_READ);
+        CHECK_EQ(is.max_segments, i ? 3 : 2);
+        CHECK_EQ(is.refs, 2);
+        CHECK(is.valid && !is.half_dead);
+    }
+    CHECK_EQ(fixture_query(mr[2]).segments, 1);
+    CHECK_EQ(flags_of(&b, mr[0]), RVT_SHAPE_VALID | RVT_SHAPE_COUNTED);
+    CHECK_EQ(local_check(&b, &place, 0x5000, 1, fixture_key(mr[0]), 0), 0);
+    CHECK_EQ(local_check(&b, &place, 0, 0, fixture_key(mr[0]), 0), 0);
+    CHECK_EQ(b.reason, RVT_UNMAPPED);
+    MR_COUNTED(mr[0], &last, 0, 2, 0);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, RVT_EVERY_CONTEXT);
+    rvt_mutex_unlock(&b.device->lock);
+    CHECK_EQ(fixture_query(mr[2]).segments, 0);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* What the device says that it holds: it comes back to where it was. */
+static void held_bytes_are_given_back(void) {
+    struct fixture f;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = fixture_fmr(&f, 0, 4, 12), user;
+    user = make(&f, RVT_MR_USER).mr; /* chunks and slots are there now */
+    CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
+    rvt_reclaim();
+    const uint64_t before = rvt_held_bytes(f.device);
+    CHECK(before > sizeof(struct rvt_dev_info));
+    for (int round = 0; round < 3; round++) {
+        uint64_t pages[] = {0x10000, 0x11000, 0x12000};
+        CHECK_EQ(rvt_map_phys_fmr(mr, pages, 3, 0), 0);
+        CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
+        CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0); /* its block is kept for the next */
+        CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
+    }
+    CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 1}, 2, 0), -RVT_EINVAL);
+    CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
+    rvt_reclaim();
+    CHECK_EQ(rvt_held_bytes(f.device), before);
+    user = make(&f, RVT_MR_USER).mr; /* an extent is a header; a slot that was used before costs nothing */
+    CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + sizeof(struct rvt_lkey_record) +
+                                                    sizeof(struct rvt_lkey_shadow) + sizeof(void *));
+    CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(dispose),
            TEST(dispose_after_a_busy_release), TEST(force), TEST(force_without_holders),
            TEST(places_are_used_again), TEST(a_second_dma_region_is_inert),
            TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
            TEST(a_reference_is_taken_under_the_mapping_that_was_read),
            TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
-           TEST(last_puts_race_with_releases))
+           TEST(last_puts_race_with_releases), TEST(a_counted_region_stays_counted),
+           TEST(counters_stay_until_every_reader_has_passed), TEST(unmapped_lists_keep_everything_else),
+           TEST(held_bytes_are_given_back))

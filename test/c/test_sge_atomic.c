@@ -261,5 +261,47 @@ static void adds_from_eight_threads(void) {
     fixture_close(&shared);
 }
 
+static void only_refusals_are_counted(void) {
+    struct fixture f;
+    struct rvt_sge sge, other;
+    struct rvt_data_call call;
+    struct looked own = {.accepted = 0}, region = {.accepted = 0};
+    uint64_t old;
+    REQUIRE(fixture_open_joined(&f, 4));
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
+    CHECK_EQ(rvt_count_mr(mr), 0);
+    CHECK_EQ(remote(&f, &sge, 0x1008, 8, fixture_key(mr), REMOTE_ATOMIC), 1);
+    CHECK_EQ(remote(&f, &other, 0x1008, 8, fixture_key(mr), REMOTE_READ), 1);
+    COUNTED(&f, &own, 2, 0, 0, 0);
+    MR_COUNTED(mr, &region, 2, 0, 0);
+    rvt_data_call_begin(&call, f.reader, NULL);
+    for (int counting = 0; counting < 2; counting++) {
+        call.context = counting ? f.context : NULL;
+        CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &f.reason), 0);
+        CHECK_EQ(rvt_sge_compare_swap(&call, &sge, 0, 1, &old, &f.reason), 0);
+        COUNTED(&f, &own, 0, 0, 0, 0); /* nothing was copied, and the element was checked before */
+        CHECK_EQ(rvt_sge_fetch_add(&call, &other, 1, &old, &f.reason), -RVT_EACCES);
+        COUNTED(&f, &own, 0, 0, RVT_ACCESS_DENIED, counting);
+        CHECK_EQ(rvt_sge_compare_swap(&call, &other, 1, 1, &old, &f.reason), -RVT_EACCES);
+        COUNTED(&f, &own, 0, 0, RVT_ACCESS_DENIED, counting);
+        sge.sge_length = 7;
+        CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &f.reason), -RVT_EINVAL);
+        CHECK_EQ(rvt_sge_compare_swap(&call, &sge, 1, 1, &old, &f.reason), -RVT_EINVAL);
+        COUNTED(&f, &own, 0, 0, 0, 0);
+        sge.sge_length = 8;
+    }
+    MR_COUNTED(mr, &region, 0, 0, 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
+    CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &f.reason), -RVT_EACCES);
+    COUNTED(&f, &own, 0, 0, RVT_REGION_REVOKED, 1);
+    CHECK_EQ(rvt_sge_compare_swap(&call, &sge, 1, 1, &old, &f.reason), -RVT_EACCES);
+    COUNTED(&f, &own, 0, 0, RVT_REGION_REVOKED, 1);
+    rvt_put_sge(&sge);
+    rvt_put_sge(&other);
+    CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &f.reason), -RVT_EBADF);
+    COUNTED(&f, &own, 0, 0, 0, 0);
+    fixture_leave_last(&f, &f);
+}
+
 CHECK_MAIN(TEST(adds_and_swaps), TEST(every_form_of_region), TEST(eight_aligned_bytes), TEST(needs_the_right),
-           TEST(needs_usable_bytes), TEST(adds_from_eight_threads))
+           TEST(needs_usable_bytes), TEST(adds_from_eight_threads), TEST(only_refusals_are_counted))

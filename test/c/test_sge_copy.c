@@ -677,8 +677,120 @@ static void the_last_byte_comes_last(void) {
     }
 }
 
+/* --- what is counted --- */
+
+/* Bytes that were moved, by the call's context and by each region, to the byte; checks were counted before.
+ */
+static void bytes_are_counted_where_they_moved(void) {
+    static unsigned char data[LONG], region_bytes[LONG];
+    struct fixture f;
+    struct looked own = {.accepted = 0}, at[3] = {{.accepted = 0}};
+    REQUIRE(fixture_open_joined(&f, 4));
+    fixture_dma(&f, arena, 4 * PAGE, 0x40000);
+    struct rvt_mr_handle mr[3] = {fixture_reg(&f, region_bytes, LONG, 0, 0, ALL_ACCESS),
+                                  fixture_fmr(&f, ALL_ACCESS, 4, 12),
+                                  fixture_reg(&f, arena + 8 * PAGE, PAGE, 0, 0, ALL_ACCESS)},
+                         plain;
+    plain = fixture_reg(&f, arena + 8 * PAGE, PAGE, 0, 0, ALL_ACCESS);
+    CHECK_EQ(rvt_map_phys_fmr(mr[1], (uint64_t[]){0x43000, 0x41000, 0x40000}, 3, 0), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(rvt_count_mr(mr[i]), 0);
+    struct rvt_sge sge[4], *list[] = {&sge[0], &sge[1], &sge[3], &sge[2]};
+    static const uint32_t lengths[] = {100, 2 * PAGE + 7, 50};
+    struct rvt_data_call call;
+    struct rvt_sge_state ss;
+    struct rvt_copied copied;
+    rvt_data_call_begin(&call, f.reader, NULL);
+    CHECK(call.context == NULL);
+    for (int counting = 0; counting < 2; counting++) {
+        call.context = counting ? f.context : NULL;
+        for (int way = 0; way < 3; way++) { /* out, in, and in with the last bytes last */
+            for (int i = 0; i < 3; i++)
+                CHECK_EQ(local(&f, &sge[i], 0, lengths[i], fixture_key(mr[i]), LOCAL_WRITE), 1);
+            CHECK_EQ(local(&f, &sge[3], 0, 30, fixture_key(plain), LOCAL_WRITE), 1);
+            own.counts = fixture_counts(f.device, f.context);
+            for (int i = 0; i < 3; i++)
+                MR_COUNTED(mr[i], &at[i], 1, 0, 0);
+            CHECK_EQ(rvt_ss_init(&ss, list, 4), 0);
+            /* In three parts: one that ends inside an element, the rest of most, and the end. */
+            const uint64_t parts[] = {60, 40 + 2 * PAGE + 7 + 30 + 45, 5};
+            for (int part = 0; part < 3; part++) {
+                CHECK_EQ(way ? rvt_copy_sge(&call, &ss, data, parts[part], true, way == 2, &copied)
+                             : rvt_copy_sge_out(&call, &ss, data, parts[part], true, &copied),
+                         0);
+                COUNTED(&f, &own, 0, counting ? parts[part] : 0, 0, 0);
+                MR_COUNTED(mr[0], &at[0], 0, 0, part == 0 ? 60 : part == 1 ? 40 : 0);
+                MR_COUNTED(mr[1], &at[1], 0, 0, part == 1 ? 2 * PAGE + 7 : 0);
+                MR_COUNTED(mr[2], &at[2], 0, 0, part == 1 ? 45 : part == 2 ? 5 : 0);
+            }
+            CHECK_EQ(rvt_copy_sge_out(&call, &ss, data, 1, true, &copied), -RVT_EINVAL);
+            CHECK_EQ(rvt_copy_sge_out(&call, &ss, data, 0, true, &copied), 0);
+            COUNTED(&f, &own, 0, 0, 0, 0);
+        }
+    }
+    /* More than a section. */
+    CHECK_EQ(local(&f, &sge[0], 0, LONG, fixture_key(mr[0]), LOCAL_WRITE), 1);
+    COUNTED(&f, &own, 1, 0, 0, 0);
+    CHECK_EQ(rvt_ss_init(&ss, list, 1), 0);
+    CHECK_EQ(rvt_copy_sge(&call, &ss, data, LONG, true, false, &copied), 0);
+    COUNTED(&f, &own, 0, LONG, 0, 0);
+    MR_COUNTED(mr[0], &at[0], 1, 0, LONG);
+    /* A walk moves nothing. */
+    struct fragments fragments;
+    CHECK_EQ(local(&f, &sge[1], 0, 2 * PAGE, fixture_key(mr[1]), LOCAL_WRITE), 1);
+    CHECK_EQ(walk_whole(&f, &sge[1], &fragments), 0);
+    COUNTED(&f, &own, 1, 0, 0, 0);
+    MR_COUNTED(mr[1], &at[1], 1, 0, 0);
+    rvt_put_sge(&sge[1]);
+    CHECK(!fixture_query(plain).counted);
+    fixture_leave_last(&f, &f);
+}
+
+/* Each reason of the data path, once for each call that was refused. */
+static void refusals_are_counted(void) {
+    static const enum rvt_reason answers[] = {RVT_MEMORY_DETACHED, RVT_MEMORY_SHRUNK, RVT_OTHER_ENVIRONMENT};
+    struct fixture f;
+    struct rvt_sge sge;
+    struct rvt_copied copied;
+    struct owned owned;
+    struct looked own = {.accepted = 0}, region = {.accepted = 0};
+    unsigned char data[16] = {0};
+    REQUIRE(fixture_open_joined(&f, 4));
+    fixture_dma(&f, arena, 4 * PAGE, 0x40000);
+    struct rvt_mr_handle mr = reg_owned(&f, &owned, arena, PAGE, 0x5000),
+                         fmr = fixture_fmr(&f, ALL_ACCESS, 2, 12);
+    CHECK_EQ(rvt_count_mr(mr), 0);
+    CHECK_EQ(local(&f, &sge, 0x5000, 16, fixture_key(mr), LOCAL_WRITE), 1);
+    COUNTED(&f, &own, 1, 0, 0, 0);
+    MR_COUNTED(mr, &region, 1, 0, 0);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        owned.answer = answers[i];
+        CHECK_EQ(put_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
+        COUNTED(&f, &own, 0, 0, answers[i], 1);
+        CHECK_EQ(get_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
+        COUNTED(&f, &own, 0, 0, answers[i], 1);
+    }
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
+    MR_COUNTED(mr, &region, 0, 0, 0); /* no check of the region */
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
+    CHECK_EQ(get_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
+    COUNTED(&f, &own, 0, 0, RVT_REGION_REVOKED, 1);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x40000}, 1, 0x5000), 0);
+    CHECK_EQ(local(&f, &sge, 0x5000, 16, fixture_key(fmr), 0), 1);
+    COUNTED(&f, &own, 1, 0, 0, 0);
+    CHECK_EQ(put_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
+    COUNTED(&f, &own, 0, 0, RVT_ACCESS_DENIED, 1);
+    CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
+    CHECK_EQ(get_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
+    COUNTED(&f, &own, 0, 0, RVT_REMAPPED, 1);
+    rvt_put_sge(&sge);
+    fixture_leave_last(&f, &f);
+}
+
 CHECK_MAIN(TEST(any_list_against_a_naive_copy), TEST(more_than_there_is), TEST(rights),
            TEST(refusals_move_nothing), TEST(remapped_by_a_list), TEST(refusing_memory),
            TEST(refusing_dma_memory), TEST(each_memory_is_asked_once),
            TEST(memory_may_change_between_two_copies), TEST(an_element_twice_with_release),
-           TEST(long_copies_let_reclaimers_pass), TEST(the_last_byte_comes_last))
+           TEST(long_copies_let_reclaimers_pass), TEST(the_last_byte_comes_last),
+           TEST(bytes_are_counted_where_they_moved), TEST(refusals_are_counted))
