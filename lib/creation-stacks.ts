@@ -1,10 +1,12 @@
-import { sep } from 'node:path';
+import { join, sep } from 'node:path';
 
 /** What a stack is kept of. Numbers are unique for each kind on a device. */
 export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
 
-/** What is in the lines of calls inside the package. */
-const OWN_FOLDER = __dirname + sep;
+/** What is in the lines of calls inside the package; with source maps they tell of the sources. */
+const OWN_FOLDERS = [__dirname + sep, join(__dirname, '..', 'lib') + sep];
+
+const isOwn = (line: string): boolean => OWN_FOLDERS.some((folder) => line.includes(folder));
 
 /** More entries than this, and those of objects that are gone are dropped. */
 const FIRST_LIMIT = 1024;
@@ -18,11 +20,14 @@ export class CreationStacks {
 
   /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
   note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
-    const holder: { stack?: string } = {};
+    const holder: { stack?: unknown } = {};
     Error.captureStackTrace(holder);
+    // A program may format stacks as it likes (Error.prepareStackTrace), even as no text at all.
+    const text = typeof holder.stack === 'string' ? holder.stack : '';
     // The first line is the name of the error that it is not; the next ones are of this package.
-    const lines = (holder.stack ?? '').split('\n').slice(1);
-    const first = lines.findIndex((line) => !line.includes(OWN_FOLDER));
+    const lines = text.split('\n').slice(1);
+    if (!lines.length) return;
+    const first = lines.findIndex((line) => !isOwn(line));
     this.#stacks.set(`${kind} ${number}`, lines.slice(Math.max(first, 0)).join('\n'));
     if (this.#stacks.size > this.#limit) {
       this.#drop(live());

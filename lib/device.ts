@@ -147,7 +147,7 @@ export class Device {
     this.#dma = new DmaSpace(construction, this.#native, this.#registry);
     const self = this.#native;
     if (capture) this.#registry.captureStacks(() => livingOf(self));
-    if (report) watchForLeaks(self, this.#registry, this.#registry.stacks);
+    if (report) watchForLeaks(self, this.#registry.stacks);
   }
 
   /**

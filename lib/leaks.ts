@@ -4,60 +4,45 @@
 import { type CreationStacks } from './creation-stacks';
 import { check } from './errors';
 import { native, type NativeDevice } from './native';
-import { type RegionRegistry } from './region-registry';
-import { regionsOfRows, type RegionResource, resourcesOf } from './resources';
+import { regionsOfRows, type RegionResource } from './resources';
 
 type Leaked = Pick<RegionResource, 'number' | 'kind' | 'lkey' | 'iova' | 'length' | 'refs' | 'stack'>;
 
-interface Watched {
-  /** Not strongly: that would be what keeps it from being collected. */
-  native: WeakRef<NativeDevice>;
-  registry: WeakRef<RegionRegistry>;
-  stacks: CreationStacks | undefined;
-}
-
-/** By the device's number. */
-const watched = new Map<number, Watched>();
+/** Where the objects of devices that are watched were created, by device and context. Holds no device. */
+const watched = new Map<string, CreationStacks | undefined>();
 let listening = false;
+let ending = false;
+
+const keyOf = (device: number, context: number): string => `${device} ${context}`;
 
 /** From now on tell about this device's regions. */
-export function watchForLeaks(
-  device: NativeDevice,
-  registry: RegionRegistry,
-  stacks: CreationStacks | undefined,
-): void {
+export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
   check('report_leaks', device.reportLeaks(true));
-  watched.set(device.number(), {
-    native: new WeakRef(device),
-    registry: new WeakRef(registry),
-    stacks,
-  });
+  watched.set(keyOf(device.number(), device.context()), stacks);
   if (listening) return;
   listening = true;
-  native.onLeak((number, rows) => {
-    const stacksOf = watched.get(number)?.stacks;
-    watched.delete(number);
+  native.onLeak((number, context, rows) => {
+    const key = keyOf(number, context);
+    const stacks_ = watched.get(key);
+    watched.delete(key);
     const leaked = regionsOfRows(rows).map((region) => {
-      const stack = stacksOf?.of('region', region.number);
+      const stack = stacks_?.of('region', region.number);
       return stack === undefined ? region : { ...region, stack };
     });
-    if (leaked.length) process.emitWarning(warning('A device was garbage-collected', leaked));
+    if (!leaked.length) return;
+    // emitWarning tells in the next turn, and at the end there is none.
+    if (ending) process.emit('warning', warning('The process ended', leaked));
+    else process.emitWarning(warning('A device was garbage-collected', leaked));
   });
   process.on('exit', () => {
-    for (const entry of watched.values()) {
-      const device_ = entry.native.deref();
-      const registry_ = entry.registry.deref();
-      if (!device_ || !registry_ || device_.live() < 0) continue;
-      const leaked = resourcesOf(device_, registry_, entry.stacks).regions.filter(({ own }) => own);
-      // emitWarning would tell in the next turn, and there is none.
-      if (leaked.length) process.emit('warning', warning('The process ended', leaked));
-    }
+    ending = true;
+    native.tellLeaks();
   });
 }
 
 /** The device was closed, or left, in the regular way. */
 export function stopWatching(device: NativeDevice): void {
-  if (watched.delete(device.number())) device.reportLeaks(false);
+  if (watched.delete(keyOf(device.number(), device.context()))) device.reportLeaks(false);
 }
 
 const MOST_TOLD = 10;

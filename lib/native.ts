@@ -36,10 +36,12 @@ export interface NativeModule {
   /** Another environment's device by its token, 24 bytes: -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
   /**
-   * Who is told of regions that a collected device still had, if it was asked to tell: the device's number, and rows of
-   * {@link RegionRow}.
+   * Who is told of regions that a collected device still had, if it was asked to tell: numbers of the device and of the context,
+   * and rows of {@link RegionRow}.
    */
-  onLeak(callback: (device: number, rows: BigUint64Array) => void): void;
+  onLeak(callback: (device: number, context: number, rows: BigUint64Array) => void): void;
+  /** The same, at once, of every device that is to tell and was not closed: this environment is about to end. */
+  tellLeaks(): void;
   /** `rvt_unmap_fmr`; the array may name one twice. */
   unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
   /**

@@ -4,7 +4,7 @@ import { data } from './data-path';
 import { dispose } from './disposal';
 import { check, Errno, rdmaError } from './errors';
 import { byteLengthOf, firstBytes, type Memory, transientBytesOf } from './memory-argument';
-import { type NativeSge, SgeField } from './native';
+import { type NativeSge, REFUSED, SgeField } from './native';
 import { construction } from './region';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 
@@ -27,6 +27,9 @@ export interface CopyFromOptions {
 
 /** What {@link NativeSge.describe} fills; read at once, before anything else runs. */
 const fields = new BigUint64Array(SgeField.Count);
+
+/** Bytes moved, or a refusal, which must not be asked for again: it has been counted. */
+const isAnswer = (moved: number): boolean => moved > 0 || moved < REFUSED;
 
 /** Whether a value is an element, whatever its prototype says. */
 export let isSge: (value: unknown) => value is Sge;
@@ -123,10 +126,10 @@ export class Sge {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
   copyTo(target: Memory, options?: CopyToOptions): number {
-    // The common case in one crossing. What it cannot do, and every failure, is for the long way round to tell.
+    // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell.
     if (options === undefined) {
       const moved = this.#native.copyTo(target);
-      if (moved !== undefined && moved > 0) return moved;
+      if (moved !== undefined && isAnswer(moved)) return data('copy_sge_out', moved);
     }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -154,7 +157,7 @@ export class Sge {
     // As in copyTo.
     if (options === undefined) {
       const moved = this.#native.copyFrom(source);
-      if (moved !== undefined && moved > 0) return moved;
+      if (moved !== undefined && isAnswer(moved)) return data('copy_sge', moved);
     }
     const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');

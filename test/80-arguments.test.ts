@@ -74,6 +74,21 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.iova', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ iova: v }))],
     ],
   },
+  'number of something': {
+    type: 'of type number',
+    wrong: [undefined, 1n, '1', null, true, {}, []],
+    outside: [-1, 1.5, NaN, Infinity, 2 ** 53],
+    uses: [
+      ['number', ({ device }, v) => device.attachPd(v)],
+      ['number', ({ device }, v) => device.attachMemory(v)],
+    ],
+  },
+  'size that has to be there': {
+    type: 'of type number',
+    wrong: [undefined, 1n, '1', null, true, {}, []],
+    outside: [0, -1, 1.5, NaN, Infinity, 2 ** 53],
+    uses: [['bytes', ({ device }, v) => device.alloc(v)]],
+  },
   'size in bytes': {
     type: 'of type number',
     wrong: [1n, '1', null, true, {}, []],
@@ -105,7 +120,14 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     outside: [],
     uses: [
       ['options.remoteKeyZero', (_, v) => new Device({ remoteKeyZero: v })],
+      ['options.captureStacks', (_, v) => new Device({ captureStacks: v })],
+      ['options.reportLeaks', (_, v) => new Device({ reportLeaks: v })],
+      ['options.captureStacks', ({ device }, v) => Device.attach(device.share(), { captureStacks: v })],
+      ['options.reportLeaks', ({ device }, v) => Device.attach(device.share(), { reportLeaks: v })],
       ['options.trusted', ({ device }, v) => device.allocPd({ trusted: v })],
+      ['options.hugePages', ({ device }, v) => device.alloc(8, { hugePages: v })],
+      ['options.own', ({ device }, v) => device.counters({ own: v })],
+      ['options.cascade', ({ device }, v) => device.detach({ cascade: v })],
       ['options.cascade', ({ device }, v) => device.close({ cascade: v })],
       ['options.cascade', ({ pd }, v) => pd.dealloc({ cascade: v })],
       ['options.force', ({ mr }, v) => mr.dereg({ force: v })],
@@ -124,6 +146,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     wrong: [0, null, true, {}, ['random'], Symbol('x')],
     outside: [],
     uses: [
+      ['token', (_, v) => Device.attach(v)],
       ['options.keyPolicy', (_, v) => new Device({ keyPolicy: v })],
       ['options.type', ({ pd }, v) => pd.allocMr({ maxNumSg: 1, type: v })],
     ],
@@ -135,6 +158,10 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     uses: [
       ['options', (_, v) => new Device(v)],
       ['options', ({ device }, v) => device.allocPd(v)],
+      ['options', ({ device }, v) => Device.attach(device.share(), v)],
+      ['options', ({ device }, v) => device.alloc(8, v)],
+      ['options', ({ device }, v) => device.counters(v)],
+      ['options', ({ device }, v) => device.detach(v)],
       ['options', ({ device }, v) => device.close(v)],
       ['options', ({ device }, v) => device.dma.map(memory, v)],
       ['options', ({ pd }, v) => pd.regUserMr(memory, v)],

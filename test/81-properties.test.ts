@@ -28,6 +28,14 @@ describe('properties', () => {
       },
       (_, v) => new Device(v),
     ],
+    [
+      'attach',
+      { captureStacks: true, reportLeaks: false },
+      ({ device }, v) => Device.attach(device.share(), v),
+    ],
+    ['alloc', { hugePages: true }, ({ device }, v) => device.alloc(8, v)],
+    ['counters', { own: true }, ({ device }, v) => device.counters(v)],
+    ['detach', { cascade: true }, ({ device }, v) => device.detach(v)],
     ['allocPd', { trusted: false }, ({ device }, v) => device.allocPd(v)],
     ['close', { cascade: true }, ({ device }, v) => device.close(v)],
     ['dma.map', { address: 0n }, ({ device }, v) => device.dma.map(memory, v)],
@@ -100,6 +108,8 @@ describe('properties', () => {
 
   const closers: [string, (objects: Everything) => unknown][] = [
     ['allocPd', (all) => all.device.allocPd(closing(all, { trusted: true }))],
+    ['alloc', (all) => all.device.alloc(8, closing(all, { hugePages: false }))],
+    ['counters', (all) => all.device.counters(closing(all, { own: true }))],
     ['dma.map', (all) => all.device.dma.map(memory, closing(all, { address: 0n }))],
     ['regUserMr', (all) => all.pd.regUserMr(memory, closing(all, { start: 0n }))],
     ['regUserMr, iova', (all) => all.pd.regUserMr(memory, closing(all, { iova: 0n }))],
@@ -144,6 +154,25 @@ describe('properties', () => {
       },
     };
     expect(() => sge.copyTo(memory, options)).toThrow(rdma('EBADF', 'copy_sge_out'));
+  });
+
+  test('whose reading closes the device that is being attached: ENODEV, or the handle is dead', () => {
+    const all = everything();
+    const token = all.device.share();
+    const attached = Device.attach(token, closing(all, { captureStacks: false }));
+    expect(() => attached.table()).toThrow(rdma('EBADF', 'table'));
+    expect(() => Device.attach(token)).toThrow(rdma('ENODEV'));
+  });
+
+  test('whose reading detaches the object that is being detached', () => {
+    const { device } = everything();
+    device.detach({
+      get cascade() {
+        device.detach({ cascade: true });
+        return false;
+      },
+    });
+    expect(() => device.table()).toThrow(rdma('EBADF'));
   });
 
   test('whose reading closes the device that is being closed', () => {

@@ -3,6 +3,7 @@ import * as rdmavt from '../lib';
 import {
   type AnyRegion,
   Device,
+  DeviceMemory,
   DmaMapping,
   DmaSpace,
   FastMemoryRegion,
@@ -19,6 +20,7 @@ describe('objects that are not what they seem', () => {
   const classes: [string, any, (objects: Everything) => object][] = [
     ['Device', Device, ({ device }) => device],
     ['DmaSpace', DmaSpace, ({ device }) => device.dma],
+    ['DeviceMemory', DeviceMemory, ({ block }) => block],
     ['DmaMapping', DmaMapping, ({ mapping }) => mapping],
     ['ProtectionDomain', ProtectionDomain, ({ pd }) => pd],
     ['QueuePair', QueuePair, ({ qp }) => qp],

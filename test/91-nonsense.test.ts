@@ -5,7 +5,7 @@
 import { runProgram } from './support';
 
 const program = (seed: number, calls: number): string => `
-  const { Device, FastMemoryRegion, keyVariant, MemoryRegion, Sge, SgeState } = require('rdmavt');
+  const { Device, DeviceMemory, FastMemoryRegion, keyVariant, MemoryRegion, Sge, SgeState } = require('rdmavt');
 
   // Numbers that repeat from run to run.
   let state = ${seed};
@@ -22,6 +22,10 @@ const program = (seed: number, calls: number): string => `
   const RIM = 4096, BODY = 16384;
   const guarded = [];
   const memory = () => {
+    // Now and then what a device has of its own, of which the rim was made with it.
+    const block = random() < 0.15 && objects.find((object) => object instanceof DeviceMemory);
+    const own = block && safely(() => block.buffer);
+    if (own?.byteLength === BODY + 2 * RIM) return new Uint8Array(own, RIM + dice(2) * dice(BODY), dice(BODY));
     const buffer = random() < 0.5 ? new ArrayBuffer(BODY + 2 * RIM, random() < 0.5 ? { maxByteLength: 2 * BODY } : undefined)
       : new SharedArrayBuffer(BODY + 2 * RIM);
     new Uint8Array(buffer).fill(0xa5);
@@ -58,6 +62,14 @@ const program = (seed: number, calls: number): string => `
     const device = new Device({ lkeyTableBits: pick([1, 5, 7, 9]), keyPolicy: pick(['sequential', 'random']), remoteKeyZero: true });
     const pd = device.allocPd({ trusted: random() < 0.8 });
     keep([device, device.dma, pd, pd.createQp()]);
+    const other = Device.attach(device.share(), { captureStacks: random() < 0.1, reportLeaks: true });
+    if (random() < 0.5) keep([other, other.attachPd(pd.number)]);
+    const block = device.alloc(BODY + 2 * RIM, { hugePages: random() < 0.1 });
+    const { buffer } = block;
+    new Uint8Array(buffer).fill(0xa5).fill(1, RIM, RIM + BODY);
+    guarded.push(new WeakRef(buffer));
+    keep(block);
+    keep(pd.regUserMr(new Uint8Array(buffer, RIM, BODY), { access: 31 }));
     try { keep(device.dma.map(memory(), { address: DMA })); } catch {}
     try { keep([pd.regUserMr(memory(), { access: 31 }), pd.getDmaMr()]); } catch {}
     try { keep([pd.allocMr({ maxNumSg: 8 }), pd.allocFmr({ maxPages: 8, pageShift: pick([0, 3, 12]), access: 31 })]); } catch {}
@@ -91,7 +103,7 @@ const program = (seed: number, calls: number): string => `
   const options = () => ({
     address: address(), start: pick([undefined, address()]), iova: pick([undefined, address()]), access: pick([0, 1, 5, 31, 31, 31, 2]), maxNumSg: pick([0, 1, 4, 16]),
     maxPages: pick([0, 1, 4, 16]), pageShift: pick([0, 3, 12, 12, 30]), offset: pick([0, 0, 0, 8, length()]), key: key(), force: random() < 0.2,
-    timeoutMs: 0, release: flag(), ordered: flag(), trusted: flag(), last: pick(objects), cascade: random() < 0.05,
+    timeoutMs: 0, release: flag(), ordered: flag(), trusted: flag(), last: pick(objects), cascade: random() < 0.05, hugePages: flag(), own: flag(),
   });
   const list = (make) => Array.from({ length: dice(6) }, make);
   const values = [
@@ -105,7 +117,7 @@ const program = (seed: number, calls: number): string => `
     lkeyCheck: [element, () => 0], rkeyCheck: [element, () => 31], fastRegMr: [() => pick(objects), options], mapSg: [() => list(() => flag() ? element() : { addr: DMA + BigInt(dice(3) * 4096), length: 4096 }), () => ({})],
     mapPhys: [() => list(page), address], copyTo: [memory, options], copyFrom: [memory, options], copyIn: [memory, options], copyOut: [memory, options],
     walk: [() => list(length), options], update: [length, options], skip: [length, options], fetchAdd: [address], compareSwap: [address, address],
-    invalidateRkey: [key], hasLkey: [key], deregAsync: [() => ({ timeoutMs: dice(3) })], deallocAsync: [() => ({ timeoutMs: dice(3) })],
+    alloc: [length, options], attachPd: [() => dice(5)], attachMemory: [() => dice(5)], counters: [options], detach: [options], invalidateRkey: [key], hasLkey: [key], deregAsync: [() => ({ timeoutMs: dice(3) })], deallocAsync: [() => ({ timeoutMs: dice(3) })],
   };
   const methods = (object) => {
     const found = [];
@@ -126,7 +138,7 @@ const program = (seed: number, calls: number): string => `
     if (!known.has(type)) known.set(type, methods(object));
     let name = pick(known.get(type));
     // Parents live longer than children, and checks come more often than all else.
-    const rare = { close: 0.02, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
+    const rare = { close: 0.02, detach: 0.02, free: 0.1, alloc: 0.1, resources: 0.3, table: 0.3, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
       deregAsync: 0.1, deallocAsync: 0.1, allocMr: 0.5, allocFmr: 0.5, getDmaMr: 0.3, invalidateRkey: 0.1 };
     if (random() > (typeof name === 'symbol' ? 0.03 : rare[name] ?? 1)) name = type.prototype.rkeyOk ? 'rkeyOk' : type.prototype.lkeyOk ? 'lkeyOk' : name === 'put' ? 'copyTo' : undefined;
     if (!name) return;

@@ -1,6 +1,6 @@
 // One object of each class, for tests that pass wrong things to all of them.
 import { SgeState } from '../lib';
-import { accepted, DMA, dmaPages, scene } from './support';
+import { accepted, DMA, dmaPages, PAGE, scene } from './support';
 
 /** One of each, all alive. Arguments are `any` here, as JavaScript has them. */
 export function everything() {
@@ -13,7 +13,8 @@ export function everything() {
   const sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
   const mapping = device.dma.map(Buffer.alloc(8));
   const state = new SgeState([accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
-  return { device, pd, qp, mr, sg, fmr, sge, mapping, state };
+  const block = device.alloc(PAGE);
+  return { device, pd, qp, mr, sg, fmr, sge, mapping, state, block };
 }
 
 export type Everything = ReturnType<typeof everything>;

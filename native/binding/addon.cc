@@ -20,6 +20,12 @@ static Napi::Value OnLeak(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+// tellLeaks(): tell of everything that is still open, because the environment is about to end.
+static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
+    Environment::Of(info.Env())->TellAllLeaks();
+    return info.Env().Undefined();
+}
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     std::shared_ptr<Environment> environment = Environment::Start(env);
     if (!environment) {
@@ -43,6 +49,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("openDevice", Napi::Function::New<Device::Open>(env, "openDevice"));
     exports.Set("attachDevice", Napi::Function::New<Device::Attach>(env, "attachDevice"));
     exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
+    exports.Set("tellLeaks", Napi::Function::New<TellLeaks>(env, "tellLeaks"));
     exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));

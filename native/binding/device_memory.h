@@ -8,41 +8,42 @@
 #include "wrapper.h"
 
 // A buffer over the memory. JavaScript can detach it and move its pages to another buffer, also to one in
-// another thread (ArrayBuffer.prototype.transfer), and the engine tells only in some cases when the last of
-// them is gone. So the pages are given back when the engine says so while the environment runs; when the
-// environment ends, only if the buffer is still there and whole, since then they are nowhere else. Otherwise
-// they are kept for good: memory lost by a program that plays tricks, and never memory that somebody still
-// sees.
+// another thread (ArrayBuffer.prototype.transfer). While the environment runs, the engine tells when the last
+// of them is gone, and the pages are given back. When the environment ends, it tells whether or not the pages
+// are somewhere else by then, having detached the buffer itself; they are given back only if the buffer was
+// whole just before, since then they were nowhere else. That is looked at when the engine ends another
+// buffer, the sentinel, which was made after this one and which JavaScript never sees. Should the engine end
+// them in another order, nothing is known, and the pages are kept for good, as they are when the buffer was
+// not whole: memory lost, and never memory that somebody still sees.
 struct MemoryView {
     std::shared_ptr<Environment> environment;
     std::weak_ptr<OpenDevice> device;
-    rvt_device_memory *memory; // one reference
-    napi_ref buffer = nullptr; // weak
-    bool ending = false;       // the environment is going away,
-    bool whole = false;        // and the buffer was whole at that moment
+    rvt_device_memory *memory;   // one reference
+    napi_ref buffer = nullptr;   // weak
+    napi_ref sentinel = nullptr; // strong
+    unsigned char sentinel_byte = 0;
+    bool making = true;      // the buffer is not there yet
+    bool whole = false;      // the environment is going away, and the buffer was whole at that moment
+    unsigned finalizers = 1; // calls that the engine has still to make: for the buffer and for the sentinel
+};
+
+// What objects of the memory hold on to. Lets go when it is freed or its device closed in this environment,
+// so that the pages need not wait for the objects to be collected.
+struct MemoryHold {
+    std::weak_ptr<OpenDevice> device;
+    rvt_device_memory *memory;           // one reference; nullptr: let go
+    std::shared_ptr<JsBuffer> js_buffer; // of the buffer there is, if there is one
+
+    MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed);
+    ~MemoryHold();
+    MemoryHold(const MemoryHold &) = delete;
+    MemoryHold &operator=(const MemoryHold &) = delete;
+    void LetGo();
 };
 
 struct DeviceMemoryPayload {
     std::shared_ptr<OpenDevice> device;
-    rvt_device_memory *memory = nullptr;           // one reference
-    std::shared_ptr<JsBuffer> js_buffer = nullptr; // of the buffer there is, if there is one
-
-    DeviceMemoryPayload() = default;
-    DeviceMemoryPayload(std::shared_ptr<OpenDevice> of, rvt_device_memory *consumed)
-        : device(std::move(of)), memory(consumed) {}
-    DeviceMemoryPayload(DeviceMemoryPayload &&other) noexcept {
-        *this = std::move(other);
-    }
-    DeviceMemoryPayload &operator=(DeviceMemoryPayload &&other) noexcept {
-        std::swap(device, other.device);
-        std::swap(memory, other.memory);
-        std::swap(js_buffer, other.js_buffer);
-        return *this;
-    }
-    ~DeviceMemoryPayload() {
-        if (memory)
-            rvt_memory_put(&memory->memory);
-    }
+    std::shared_ptr<MemoryHold> hold;
 };
 
 class DeviceMemory : public Wrapper<DeviceMemory, DeviceMemoryPayload, kDeviceMemory> {
@@ -51,8 +52,9 @@ public:
     static void Define(Environment &environment, Napi::Env env);
     // A memory's object. Consumes the reference.
     static Napi::Value Wrap(const std::shared_ptr<OpenDevice> &device, rvt_device_memory *memory);
-    // Detach the buffers that this environment has over the device's memory: the device is closed.
-    static void DetachViews(OpenDevice &device);
+    // Detach the buffers that this environment has over the device's memory (over `only`, unless that is
+    // nullptr), and let go of it.
+    static void Detach(OpenDevice &device, const rvt_device_memory *only);
 
 private:
     Napi::Value Serial(const Napi::CallbackInfo &info);

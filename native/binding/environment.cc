@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "environment.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -101,7 +102,7 @@ void Environment::TellLeaks() {
     leaks.swap(leaks_);
     Napi::Env env(env_);
     for (const Leak &leak : leaks) {
-        napi_value buffer, rows, number, result;
+        napi_value buffer, rows, result;
         void *data = nullptr;
         size_t bytes = leak.regions.size() * sizeof(uint64_t);
         if (on_leak.IsEmpty() || napi_create_arraybuffer(env, bytes, &data, &buffer) != napi_ok)
@@ -109,16 +110,28 @@ void Environment::TellLeaks() {
         if (bytes)
             std::memcpy(data, leak.regions.data(), bytes);
         napi_value receiver = env.Undefined();
-        napi_value arguments[2];
+        napi_value arguments[3];
         if (napi_create_typedarray(env, napi_biguint64_array, leak.regions.size(), buffer, 0, &rows) !=
                 napi_ok ||
-            napi_create_double(env, leak.device, &number) != napi_ok)
+            napi_create_double(env, leak.device, &arguments[0]) != napi_ok ||
+            napi_create_double(env, leak.context, &arguments[1]) != napi_ok)
             return;
-        arguments[0] = number;
-        arguments[1] = rows;
+        arguments[2] = rows;
         // What it throws is the process's uncaught exception, as from any callback.
-        napi_call_function(env, receiver, on_leak.Value(), 2, arguments, &result);
+        napi_call_function(env, receiver, on_leak.Value(), 3, arguments, &result);
     }
+}
+
+void Environment::TellAllLeaks() {
+    for (OpenDevice *device : devices_) {
+        if (device->report_leaks)
+            leaks_.push_back(device->LeakNow());
+        device->report_leaks = false;
+    }
+    std::sort(leaks_.begin(), leaks_.end(), [](const Leak &a, const Leak &b) {
+        return a.device != b.device ? a.device < b.device : a.context < b.context;
+    });
+    TellLeaks();
 }
 
 void Environment::ReleaseBuffer(std::shared_ptr<JsBuffer> buffer) {
@@ -205,14 +218,17 @@ bool Gather(void *data, rvt_resource_kind kind, const uint64_t *fields) {
 
 } // namespace
 
+Environment::Leak OpenDevice::LeakNow() const {
+    Environment::Leak leak = {static_cast<double>(device_->number), static_cast<double>(context_->id), {}};
+    Gathered gathered = {context_->id, &leak.regions};
+    rvt_resource_report(device_, Gather, &gathered);
+    return leak;
+}
+
 OpenDevice::~OpenDevice() {
     environment_->Remove(this);
-    if (report_leaks && environment_->running()) {
-        Environment::Leak leak = {static_cast<double>(device_->number), {}};
-        Gathered gathered = {context_->id, &leak.regions};
-        rvt_resource_report(device_, Gather, &gathered);
-        environment_->ReportLater(std::move(leak));
-    }
+    if (report_leaks && environment_->running())
+        environment_->ReportLater(LeakNow());
     rvt_dealloc_ucontext(context_, true); // -EBADF if it has ended in the regular way
     rvt_free_ucontext(context_);
     rvt_dev_put(device_);

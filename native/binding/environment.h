@@ -70,11 +70,13 @@ public:
     // What a collected device still had, to be told when JavaScript may run: rows of regions as in
     // resource.h.
     struct Leak {
-        double device;
+        double device, context;
         std::vector<uint64_t> regions;
     };
     void ReportLater(Leak leak);
-    // Who is told: (device number, rows).
+    // Tell now what waits, and what every device has that is to tell: the process (or worker) ends.
+    void TellAllLeaks();
+    // Who is told: (device number, context number, rows).
     Napi::FunctionReference on_leak;
 
     void Add(OpenDevice *device) {
@@ -131,6 +133,7 @@ private:
     std::atomic<bool> any_left_{false};
 };
 
+struct MemoryHold;
 struct MemoryView;
 
 // A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
@@ -164,8 +167,10 @@ public:
 
     // Tell about regions that are alive when nothing of the device is reachable any more.
     bool report_leaks = false;
+    Environment::Leak LeakNow() const;
     // Buffers over the device's memory in this environment.
     std::unordered_set<MemoryView *> views;
+    std::unordered_set<MemoryHold *> holds; // what its objects of that memory hold
 
 private:
     void Account(int64_t bytes);

@@ -8,8 +8,13 @@
 JsBuffer::~JsBuffer() {
     if (reference)
         owner->ReleaseReference(reference);
+    ForgetMemory();
+}
+
+void JsBuffer::ForgetMemory() {
     if (device_memory)
         rvt_memory_put(&device_memory->memory);
+    device_memory = nullptr;
 }
 
 void JsBuffer::Use() {

@@ -26,6 +26,8 @@ struct JsBuffer {
     size_t length = 0;
 
     ~JsBuffer();
+    // The device memory is gone for this environment, and the buffer is detached.
+    void ForgetMemory();
     void Use();
     void Unuse();
     // Find out where the buffer's bytes are now, unless that was done in this call already.

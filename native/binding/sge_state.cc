@@ -180,13 +180,12 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     rvt_copied outcome = {};
     int error;
     {
+        DataCall call(*payload_->device);
         Section section(payload_->device->environment());
         error = rvt_walk(&payload_->state, still.get(), static_cast<uint32_t>(steps.length), release,
                          &outcome.reason, AddFragment, &fragments);
+        rvt_data_call_count(call.get(), 0, outcome.reason);
     }
-    if (rvt_reclaim_pending())
-        rvt_reclaim();
-    payload_->device->environment().DrainReferences();
     if (error)
         return DataAnswer(env, error, outcome);
     Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, fragments.count * 4);

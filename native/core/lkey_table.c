@@ -112,10 +112,12 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
     table->owner[slot] = mr;
     table->used++;
-    if (slot >= table->touched) {
+    /* By number and not by place: with random keys the first slot may be the last one of the table. */
+    if (table->used > table->most_used) {
         size_t bytes = sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(mr);
-        atomic_fetch_add_explicit(&device->held, (slot + 1 - table->touched) * bytes, memory_order_relaxed);
-        table->touched = slot + 1;
+        atomic_fetch_add_explicit(&device->held, (table->used - table->most_used) * bytes,
+                                  memory_order_relaxed);
+        table->most_used = table->used;
     }
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;

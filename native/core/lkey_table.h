@@ -98,7 +98,7 @@ struct rvt_lkey_table {
     uint32_t next;                   /* where the next search starts */
     uint32_t generation;             /* the reference's raw counter */
     uint32_t used;
-    uint32_t touched;           /* no slot from here on was ever used */
+    uint32_t most_used;         /* at any time */
     uint64_t *occupied;         /* one bit a slot */
     struct rvt_mregion **owner; /* by slot */
 };

@@ -6,7 +6,10 @@ import {
   Access,
   type CheckReason,
   type DataPathReason,
+  type Counters,
   Device,
+  type DeviceMemory,
+  type DeviceToken,
   FastMemoryRegion,
   keyVariant,
   type Lkey,
@@ -17,7 +20,9 @@ import {
   type QueuePair,
   RdmaError,
   type RefusalReason,
+  type RegionCounters,
   type RemoteCheck,
+  type Resources,
   type Rkey,
   rkey,
   type Sge,
@@ -196,6 +201,75 @@ export function options(): void {
   qp.fastRegMr(mr, { key: mr.rkey });
 }
 
+/** A token is a string, and what was a token elsewhere may be one. */
+export function sharing(posted: string): void {
+  const token = device.share();
+  same<typeof token, DeviceToken>(true);
+  const text: string = token;
+  same<ReturnType<typeof Device.attach>, Device>(true);
+  Device.attach(token);
+  Device.attach(posted, { captureStacks: true, reportLeaks: true });
+  // @ts-expect-error: any string
+  const forged: DeviceToken = posted;
+  // @ts-expect-error: options of a device that is opened
+  Device.attach(token, { lkeyTableBits: 4 });
+  // @ts-expect-error: not a token
+  Device.attach(1);
+  same<ReturnType<typeof device.attachPd>, ProtectionDomain>(true);
+  device.attachPd(pd.number);
+  // @ts-expect-error: by its number
+  device.attachPd(pd);
+  device.detach({ cascade: true });
+  // @ts-expect-error: no such option
+  device.detach({ force: true });
+  same<typeof device.context, number>(true);
+  void [text, forged];
+}
+
+/** Device memory is memory. */
+export function deviceMemory(memory: DeviceMemory): void {
+  same<ReturnType<typeof device.alloc>, DeviceMemory>(true);
+  same<ReturnType<typeof device.attachMemory>, DeviceMemory>(true);
+  same<typeof memory.buffer, ArrayBuffer>(true);
+  pd.regUserMr(new Uint8Array(device.alloc(4096, { hugePages: true }).buffer, 8, 8));
+  device.attachMemory(memory.number).free();
+  // @ts-expect-error: its buffer is
+  pd.regUserMr(memory);
+  // @ts-expect-error: how many bytes?
+  device.alloc();
+  // @ts-expect-error: a number
+  device.alloc(4096n);
+  // @ts-expect-error: for reading
+  memory.byteLength = 1;
+}
+
+/** What lives, and what was counted. */
+export function looking(resources: Resources, counters: Counters): void {
+  same<ReturnType<typeof device.resources>, Resources>(true);
+  const [row] = resources.regions;
+  if (row) {
+    same<typeof row.kind, 'user' | 'dma' | 'mem_reg' | 'fmr'>(true);
+    same<typeof row.state, 'valid' | 'invalid' | 'half-dead'>(true);
+    same<typeof row.iova, bigint>(true);
+    same<typeof row.stack, string | undefined>(true);
+    same<typeof row.region, MemoryRegion | FastMemoryRegion | undefined>(true);
+    pd.lkeyCheck({ addr: row.start, length: row.length, lkey: row.lkey }, row.access);
+  }
+  // @ts-expect-error: device memory belongs to no context
+  void resources.memories[0]?.own;
+  same<ReturnType<typeof device.counters>, Counters>(true);
+  device.counters({ own: true });
+  same<typeof counters.reasons.OutOfBounds, number | undefined>(true);
+  // @ts-expect-error: no such reason
+  void counters.reasons.Forbidden;
+  same<typeof mr.counters, RegionCounters | undefined>(true);
+  fmr.countAccesses();
+  // @ts-expect-error: perhaps not counted
+  void mr.counters.accepted;
+  const numbers: number[] = [pd.number, qp.number, mr.number, fmr.number];
+  void numbers;
+}
+
 /** Everything that ends is disposable. */
 export async function disposal(): Promise<void> {
   using own = new Device();
@@ -204,10 +278,11 @@ export async function disposal(): Promise<void> {
   using region = domain.regUserMr(Buffer.alloc(1));
   using fast = domain.allocFmr({ maxPages: 1 });
   using mapping = own.dma.map(Buffer.alloc(1));
+  using memory = own.alloc(1);
   using held = sge;
   using state = new SgeState([held]);
   await using later = domain.regUserMr(Buffer.alloc(1));
-  const disposables: Disposable[] = [own, domain, pair, region, fast, mapping, held, state, later];
+  const disposables: Disposable[] = [own, domain, pair, region, fast, mapping, memory, held, state, later];
   const slow: AsyncDisposable[] = [region, fast];
   const gone: Promise<void> = mr.deregAsync({ timeoutMs: 1 });
   await gone;

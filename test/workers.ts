@@ -1,0 +1,108 @@
+// Workers that do what a test tells them, step by step.
+import { Worker } from 'node:worker_threads';
+
+const program = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const rdmavt = require('rdmavt');
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const w = {
+    ...rdmavt,
+    parentPort,
+    data: workerData,
+    accepted: (check) => { if (!check.ok) throw new Error('refused: ' + check.reason); return check.sge; },
+    refusal: (check) => { if (check.ok) throw new Error('accepted'); return check.reason; },
+    /** The reason or code of what is thrown; 'none'. */
+    codeOf: (use) => { try { use(); return 'none'; } catch (error) { return error.reason ?? error.code ?? String(error); } },
+    collect: async (done) => {
+      for (let round = 0; round < 30; round++) {
+        gc();
+        await turn();
+        if (done()) return true;
+        await turn(); // what a WeakRef has given out stays alive until the turn ends
+      }
+      return false;
+    },
+    turn,
+  };
+  if (workerData?.token) w.device = rdmavt.Device.attach(workerData.token, workerData.options);
+  parentPort.on('message', async ({ id, source, args }) => {
+    try {
+      const value = await (0, eval)('(' + source + ')')(w, ...args);
+      parentPort.postMessage({ id, value });
+    } catch (error) {
+      const { message, code, reason } = error;
+      parentPort.postMessage({ id, error: { message: String(message), code, reason } });
+    }
+  });
+`;
+
+interface Answer {
+  id: number;
+  value?: unknown;
+  error?: { message: string; code?: string; reason?: string };
+}
+
+/** What a step sees: the package's exports, and whatever the steps before have put there. */
+export type Scope = any;
+
+export class Peer {
+  readonly worker: Worker;
+  /** Its exit code, once it has ended. */
+  readonly ended: Promise<number>;
+  #last = 0;
+
+  /** @param data - its `workerData`; with a `token` it attaches to that device first */
+  constructor(data?: { token?: string; options?: object; [more: string]: unknown }) {
+    this.worker = new Worker(program, { eval: true, workerData: data });
+    this.worker.on('error', () => {}); // tests tell workers to throw
+    this.ended = new Promise((resolve) => {
+      this.worker.on('exit', resolve);
+    });
+    peers.push(this);
+  }
+
+  /** Runs the function there. It is sent as source: it sees its arguments and nothing else. */
+  async run<T, A extends unknown[]>(
+    step: (w: Scope, ...args: A) => T | Promise<T>,
+    ...args: A
+  ): Promise<Awaited<T>> {
+    const id = ++this.#last;
+    const answer = new Promise<Answer>((resolve, reject) => {
+      const onMessage = (message: Answer): void => {
+        if (message.id !== id) return;
+        this.worker.off('message', onMessage);
+        resolve(message);
+      };
+      this.worker.on('message', onMessage);
+      void this.ended.then((code) => {
+        reject(new Error(`the worker has ended: ${code}`));
+      });
+    });
+    this.worker.postMessage({ id, source: step.toString(), args });
+    const { value, error } = await answer;
+    if (error) throw Object.assign(new Error(error.message), error);
+    return value as Awaited<T>;
+  }
+
+  /** Tells it to end by itself, having nothing left to do. */
+  async close(): Promise<number> {
+    this.tell((w) => {
+      w.parentPort.close();
+    });
+    return this.ended;
+  }
+
+  /** Runs the function there and does not wait for an answer. */
+  tell(step: (w: Scope) => unknown): void {
+    this.worker.postMessage({ id: ++this.#last, source: step.toString(), args: [] });
+  }
+}
+
+const peers: Peer[] = [];
+
+afterEach(async () => {
+  for (const { worker, ended } of peers.splice(0)) {
+    await worker.terminate();
+    await ended;
+  }
+});
