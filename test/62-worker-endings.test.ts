@@ -509,8 +509,8 @@ describe('everything at once', () => {
             if (which === 0) {
               const check = pd.lkeyOk({ addr, length, lkey }, 0);
               if (!check.ok) return void done.refused++;
-              pure(target, check.sge.copyTo(target));
               held.push(check.sge);
+              pure(target, check.sge.copyTo(target));
               if (held.length > 20) for (const sge of held.splice(0)) sge.put();
             } else if (which === 1) {
               batch.set(0, addr, length, lkey);
@@ -519,7 +519,9 @@ describe('everything at once', () => {
             } else if (which === 2) {
               // Remote elements, held by a walk and put by it.
               const checks = [0, 1, 2].map(() => qp.rkeyOk({ vaddr: addr, length, rkey: lkey }, 4)).filter(({ ok }) => ok);
-              if (checks.length) new SgeState(checks.map(({ sge }) => sge)).copyOut(target.subarray(0, length), { release: true });
+              if (!checks.length) return void done.refused++;
+              const state = new SgeState(checks.map(({ sge }) => sge));
+              try { state.copyOut(target.subarray(0, length), { release: true }); } finally { state.put(); }
             } else if (which === 3) {
               const slot_ = dice(SLOTS);
               own[slot_].dereg({ force: true });
@@ -532,7 +534,11 @@ describe('everything at once', () => {
               fmr.unmap();
               fmr.mapPhys([from + page, DMA * BigInt(me)], 0);
               const { sge } = pd.lkeyOk({ addr: 0, length: PAGE, lkey: fmr.lkey }, 0);
-              if (sge) { pure(target, sge.copyTo(target.subarray(0, PAGE))); sge.put(); }
+              if (sge) {
+                held.push(sge);
+                pure(target, sge.copyTo(target.subarray(0, PAGE)));
+                for (const one of held.splice(0)) one.put();
+              }
             } else if (which === 5) {
               for (let i = 0; i < 4; i++) batch.set(i, addr, length, Atomics.load(keys, (1 + dice(3)) * SLOTS + dice(SLOTS)));
               batch.acquire(4, 0);
