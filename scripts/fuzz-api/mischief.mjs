@@ -1,0 +1,264 @@
+// What happens between calls, and in the middle of them: memory goes away, garbage is collected, blocks are overwritten, devices
+// close, threads come and go.
+import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { label } from './labels.mjs';
+
+/** @typedef {import('./world.mjs').World} World */
+
+const MOST_WORKERS = 3;
+
+export class Mischief {
+  #world;
+  #random;
+  #hostile;
+  #plausible;
+  #stop = new Int32Array(new SharedArrayBuffer(4));
+  /** @type {Worker | undefined} */
+  #scribbler;
+  /** @type {Set<Worker>} */
+  #workers = new Set();
+  #started = 0;
+
+  /**
+   * @param {World} world
+   * @param {import('./hostile.mjs').Hostile} hostile
+   * @param {import('./plausible.mjs').Plausible} plausible
+   * @param {{ threads: boolean, seed: number, journal: string }} options `threads`: whether there are other threads
+   */
+  constructor(world, hostile, plausible, options) {
+    this.#world = world;
+    this.#random = world.random;
+    this.#hostile = hostile;
+    this.#plausible = plausible;
+    this.options = options;
+  }
+
+  /** One of the things that may happen between two calls. */
+  between() {
+    const { options } = this;
+    this.#random.weighed([
+      [6, () => this.#memoryGoes()],
+      [4, () => this.#overwrite()],
+      [3, () => this.#patchIntrinsic()],
+      [2, () => this.#collect()],
+      [2, () => this.#language()],
+      [2, () => this.#tamper()],
+      [2, () => this.#forget()],
+      [1, () => this.#dispose()],
+      [options.threads ? 4 : 0, () => this.#startScribbler()],
+      [options.threads ? 1 : 0, () => this.#startWorker()],
+    ])();
+  }
+
+  /** One of the things that may happen while a hostile value is looked at. @param {() => void} anyCall */
+  inside(anyCall) {
+    this.#random.weighed([
+      [5, anyCall],
+      [4, () => this.#memoryGoes()],
+      [3, () => this.#overwrite()],
+      [1, () => this.#collect()],
+      [1, () => this.#dispose()],
+      [1, () => this.#forget()],
+    ])();
+  }
+
+  /** Ends what runs beside. */
+  async end() {
+    Atomics.store(this.#stop, 0, 1);
+    const left = [...this.#workers, ...(this.#scribbler ? [this.#scribbler] : [])];
+    await Promise.all(left.map((worker) => worker.terminate()));
+  }
+
+  #memoryGoes() {
+    const { memories } = this.#world;
+    const transfer = this.#random.chance(0.5);
+    this.#world.note(transfer ? 'memory is transferred' : 'memory is resized');
+    if (transfer) memories.transfer();
+    else memories.resize();
+  }
+
+  #collect() {
+    this.#world.note('garbage is collected');
+    /** @type {any} */ (globalThis).gc?.({ type: this.#random.pick(['minor', 'major']) });
+  }
+
+  #forget() {
+    this.#world.note('objects are forgotten');
+    this.#world.objects.forgetMany(0.2);
+    this.#world.natives.forgetMany(0.2);
+  }
+
+  /** Some object ends, with everything in it if it is a device or domain. */
+  #dispose() {
+    const { objects } = this.#world;
+    const kind = objects.anyKind();
+    const member = kind?.members.find(
+      ({ key }) => key === Symbol.dispose || key === Symbol.for('nodejs.dispose'),
+    );
+    // Devices seldom, because everything is over then.
+    if (!kind || !member || (/^(Device|ProtectionDomain)$/.test(kind.name) && this.#random.chance(0.8)))
+      return;
+    this.#world.call(member, this.#random.pick(kind.objects), []);
+  }
+
+  /** The views of a batch, `view` and `words` and all the others, and through their buffer all of the block. */
+  #overwrite() {
+    const batch = this.#plausible.one('SgeBatch');
+    const view =
+      batch && this.#random.pick(Object.values(batch).filter((value) => ArrayBuffer.isView(value)));
+    if (!view) return;
+    this.#world.note('a block is overwritten');
+    const words = new Uint32Array(view.buffer);
+    for (let i = this.#random.dice(20); i > 0; i--) {
+      const value = this.#random.pick([this.#random.bits(), 0, 8, 64, 0xffffffff, this.#plausible.key()]);
+      words[this.#random.dice(this.#random.chance(0.5) ? 16 : words.length)] = value;
+    }
+  }
+
+  /** What the language does with any object. */
+  #language() {
+    const object = this.#world.objects.anyObject();
+    if (!object) return;
+    const random = this.#random;
+    const [name, use] = random.pick([
+      ['inspect', () => inspect(object)],
+      ['JSON', () => JSON.stringify(object)],
+      ['structuredClone', () => structuredClone(object)],
+      ['keys', () => Object.entries(object)],
+      ['string', () => `${object}`],
+      ['freeze', () => Object.isFrozen(object) || Object.preventExtensions(object)],
+    ]);
+    this.#world.note(`${name} of an object`);
+    try {
+      use();
+    } catch (error) {
+      // Regions that are gone may be looked at, clones of native things cannot be had. What counts is that this returns.
+      if (!(error instanceof Error)) this.#world.ledger.finding(`${name} threw ${String(error)}`);
+    }
+  }
+
+  /** Overwrites a property of an object, as plain JavaScript can. */
+  #tamper() {
+    const object = this.#world.objects.anyObject();
+    const keys = object ? Object.keys(object) : [];
+    if (!object || keys.length === 0 || this.#random.chance(0.7)) return;
+    const key = this.#random.pick(keys);
+    this.#world.note(`${key} of an object is overwritten`);
+    this.#world.tampered.add(object);
+    Reflect.set(object, key, this.#hostile.value());
+  }
+
+  /** One call while an intrinsic of the engine is another one; the package's own fences stand on them. */
+  #patchIntrinsic() {
+    const { objects } = this.#world;
+    const kind = objects.anyKind();
+    if (!kind) return;
+    const self = this.#random.pick(kind.objects);
+    const member = this.#random.pick(kind.members);
+    const args = this.#random.chance(0.7)
+      ? this.#plausible.arguments(member, self)
+      : [this.#hostile.value(), this.#hostile.value()];
+    const hostile = this.#hostile.value();
+    /** @type {[any, string, unknown][]} */
+    const patches = [
+      [Array.prototype, 'map', () => hostile],
+      [Array.prototype, 'push', () => 0],
+      [Array, 'isArray', () => true],
+      [Array, 'from', () => hostile],
+      [Uint32Array, 'from', () => hostile],
+      [Number, 'isInteger', () => true],
+      [Math, 'min', () => 2 ** 33],
+      [Math, 'floor', (/** @type {number} */ x) => x],
+      [WeakMap.prototype, 'get', () => hostile],
+      [globalThis, 'BigInt', () => hostile],
+      [globalThis, 'Number', () => hostile],
+      [globalThis, 'BigUint64Array', Array],
+      [globalThis, 'SharedArrayBuffer', ArrayBuffer],
+      [globalThis, 'Uint8Array', Float64Array],
+    ];
+    const [owner, name, patch] = this.#random.pick(patches);
+    const original = Object.getOwnPropertyDescriptor(owner, name);
+    const invoke = /** @type {Function} */ (member.invoke ?? /** @type {any} */ (self)[member.key]);
+    this.#world.note(`${member.name} while ${name} is patched`);
+    this.#world.alone(() => {
+      try {
+        Object.defineProperty(owner, name, { value: patch, configurable: true, writable: true });
+        const result = Reflect.apply(invoke, self, args);
+        if (result instanceof Promise) result.then(undefined, () => undefined);
+      } catch {
+        // Anything may be thrown: also by the patch itself.
+      } finally {
+        if (original) Object.defineProperty(owner, name, original);
+        else delete owner[name]; // it is inherited
+      }
+    });
+  }
+
+  #startScribbler() {
+    const batch = this.#plausible.one('SgeBatch');
+    if (!batch || !ArrayBuffer.isView(batch.words)) return;
+    if (!this.#scribbler) {
+      this.#world.note('a thread begins to write into blocks');
+      const hints = [
+        0,
+        1,
+        4,
+        8,
+        64,
+        4096,
+        256,
+        512,
+        0x100000,
+        0xffffffff,
+        this.#plausible.key(),
+        this.#plausible.key(),
+      ];
+      const workerData = { seed: this.#random.bits(), stop: this.#stop, hints };
+      this.#scribbler = this.#run('scribbler.mjs', workerData);
+    }
+    const { buffer } = batch.words;
+    if (!(buffer instanceof SharedArrayBuffer)) return; // overwritten
+    this.#world.scribbled.add(batch);
+    this.#scribbler.postMessage(buffer);
+  }
+
+  /** A thread that does what this program does, until it is terminated somewhere in the middle. */
+  #startWorker() {
+    if (this.#workers.size > 0 || this.#started >= MOST_WORKERS) return;
+    const number = ++this.#started;
+    this.#world.note(`worker ${number} begins`);
+    const journal = `${this.options.journal}.worker-${number}`;
+    const worker = this.#run('program.mjs', {
+      seed: this.#random.bits(),
+      calls: 1e9,
+      journal,
+      threads: false,
+    });
+    this.#workers.add(worker);
+    const delay = this.#random.dice(80);
+    worker.once('message', () =>
+      setTimeout(() => {
+        this.#world.ledger.account.workers++;
+        void worker.terminate();
+      }, delay),
+    );
+    worker.on('message', ({ finding }) => {
+      if (finding) this.#world.ledger.finding(`worker ${number}: ${finding}`);
+    });
+    worker.once('exit', () => this.#workers.delete(worker));
+  }
+
+  /**
+   * @param {string} file
+   * @param {object} workerData
+   */
+  #run(file, workerData) {
+    const worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [] });
+    EventEmitter.prototype.on.call(worker, 'error', (error) =>
+      this.#world.ledger.finding(`${file} ended by ${error?.stack ?? error}`),
+    );
+    return label('a worker', worker);
+  }
+}

@@ -1,0 +1,353 @@
+// Values and arguments that are mostly right, so that deep states are reached: addresses inside of regions, keys that live, lists that fit.
+import { label } from './labels.mjs';
+
+/** @typedef {import('./world.mjs').World} World */
+
+/** Where scenes put DMA memory. */
+export const DMA = 0x100000n;
+export const PAGE = 4096;
+
+export class Plausible {
+  #world;
+  #random;
+
+  constructor(/** @type {World} */ world) {
+    this.#world = world;
+    this.#random = world.random;
+  }
+
+  /** What a property of a live object says; otherwise if it is closed. */
+  #read(/** @type {() => any} */ read, /** @type {any} */ otherwise) {
+    try {
+      return read() ?? otherwise;
+    } catch {
+      return otherwise;
+    }
+  }
+
+  /** Objects of a class, those of the same device as `near` if there are any. @returns {any[]} */
+  #near(/** @type {string[]} */ names, /** @type {any} */ near) {
+    const { deviceOf, objects } = this.#world;
+    const all = names.flatMap((name) => objects.objects(name));
+    const device = deviceOf.get(near) ?? near;
+    const kin = all.filter((object) => deviceOf.get(object) === device);
+    return kin.length && this.#random.chance(0.9) ? kin : all;
+  }
+
+  one(/** @type {string} */ name, /** @type {any} */ near = undefined) {
+    const found = this.#near([name], near);
+    return found.length ? this.#random.pick(found) : undefined;
+  }
+
+  region(/** @type {any} */ near = undefined) {
+    const found = this.#near(['MemoryRegion', 'FastMemoryRegion'], near);
+    const alive = found.filter((region) => this.#read(() => region.state, '') === 'valid');
+    if (alive.length && this.#random.chance(0.9)) return this.#random.pick(alive);
+    return found.length ? this.#random.pick(found) : undefined;
+  }
+
+  length() {
+    return this.#random.pick([
+      0,
+      1,
+      7,
+      8,
+      8,
+      8,
+      16,
+      64,
+      100,
+      4096,
+      5000,
+      this.#random.dice(20_000),
+      2 ** 32 - 1,
+    ]);
+  }
+
+  flag() {
+    return this.#random.chance(0.5);
+  }
+
+  access() {
+    return this.#random.pick([0, 1, 1, 2, 3, 4, 5, 8, 9, 31, 31, 31]);
+  }
+
+  key(/** @type {any} */ near = undefined) {
+    const region = this.region(near);
+    const lkey = this.#read(() => region.lkey, 0x100);
+    return this.#random.weighed([
+      [8, lkey],
+      [1, 0],
+      [1, (lkey ^ this.#random.dice(256)) >>> 0],
+      [1, this.#random.bits()],
+    ]);
+  }
+
+  address(/** @type {any} */ near = undefined) {
+    const region = this.region(near);
+    const base = this.#random.pick([
+      DMA,
+      DMA,
+      this.#read(() => region.start, DMA),
+      this.#read(() => region.iova, DMA),
+      2n ** 64n - 4096n,
+    ]);
+    const address = BigInt.asUintN(
+      64,
+      base + BigInt(this.#random.pick([0, 0, 0, 1, 8, -1, 100, 4095, 4096, 12288])),
+    );
+    return this.#random.chance(0.3) && address < 2n ** 53n ? Number(address) : address;
+  }
+
+  /** A page of the DMA memory that scenes have. */
+  page() {
+    return this.#random.chance(0.15) ? this.address() : DMA + BigInt(this.#random.dice(4) * PAGE);
+  }
+
+  /** What a local and a remote check ask for; mostly inside a region. */
+  element(/** @type {any} */ near = undefined) {
+    const random = this.#random;
+    const region = this.region(near);
+    const total = this.#read(() => region.length, 0) || 2 * PAGE;
+    const into = random.dice(total) & (this.flag() ? -8 : -1);
+    const rest = total - into;
+    const length = random.weighed([
+      [4, 8],
+      [3, random.dice(rest + 1)],
+      [2, rest],
+      [1, this.length()],
+    ]);
+    const lkey = this.#read(() => region.lkey, 0x100);
+    const [start, iova] = lkey
+      ? [this.#read(() => region.start, DMA), this.#read(() => region.iova, DMA)]
+      : [DMA, DMA];
+    const at = (/** @type {bigint} */ base) => BigInt.asUintN(64, base + BigInt(into));
+    const element = { addr: at(start), vaddr: at(iova), length, lkey, rkey: lkey };
+    if (random.chance(0.1))
+      Object.assign(element, {
+        lkey: this.key(),
+        rkey: this.key(),
+        addr: this.address(),
+        vaddr: this.address(),
+      });
+    return label(`{${element.addr}, ${element.vaddr}, ${element.length}, ${element.lkey}}`, element);
+  }
+
+  memory() {
+    const { memories } = this.#world;
+    const memory = this.#random.chance(0.5) ? memories.any() : memories.make();
+    const bytes = memory.whole ? memory.body() : memories.make().body();
+    if (this.#random.chance(0.6)) return label(`${bytes.length} bytes`, bytes);
+    const begin = this.#random.dice(bytes.length) & -8;
+    const part = bytes.subarray(begin, begin + this.#random.pick([8, 8, 16, 100, 5000]));
+    return label(`${part.length} of the bytes`, part);
+  }
+
+  /** Elements of a device, for walks. */
+  sges(/** @type {any} */ near = undefined) {
+    const found = this.#near(['Sge'], near ?? this.one('Sge'));
+    const count = 1 + this.#random.dice(4);
+    const sges = Array.from({ length: Math.min(count, found.length) }, () => this.#random.pick(found));
+    return label(`${sges.length} elements`, sges);
+  }
+
+  steps() {
+    const steps = Array.from({ length: this.#random.dice(4) }, () => this.#random.pick([0, 1, 4, 8, 100]));
+    return this.flag() ? label('steps', steps) : label('a Uint32Array of steps', Uint32Array.from(steps));
+  }
+
+  pages() {
+    const pages = Array.from({ length: this.#random.dice(5) }, () => BigInt(this.page()));
+    return this.flag()
+      ? label(`pages [${pages}]`, pages)
+      : label(`pages ${pages}`, BigUint64Array.from(pages));
+  }
+
+  scatterList() {
+    const list = Array.from({ length: 1 + this.#random.dice(3) }, () => ({
+      addr: this.page(),
+      length: this.#random.pick([PAGE, PAGE, PAGE, 2 * PAGE, 100]),
+    }));
+    const words = list.flatMap(({ addr, length }) => [BigInt(addr), BigInt(length)]);
+    return this.flag() ? label(`list [${words}]`, list) : label(`list ${words}`, BigUint64Array.from(words));
+  }
+
+  /** Right for most calls that take options. */
+  options(/** @type {any} */ near = undefined) {
+    const random = this.#random;
+    const some = (/** @type {unknown} */ value, probability = 0.5) =>
+      random.chance(probability) ? value : undefined;
+    const region = this.one('MemoryRegion', near);
+    return label('options', {
+      lkeyTableBits: random.pick([1, 3, 5, 8, 12, 23]),
+      keyPolicy: random.pick(['sequential', 'random']),
+      remoteKeyZero: this.flag(),
+      trusted: random.chance(0.8),
+      cascade: random.chance(0.1),
+      address: some(DMA + BigInt(random.dice(64) * PAGE)),
+      start: some(this.address()),
+      iova: some(this.address()),
+      access: this.access(),
+      maxNumSg: random.pick([0, 1, 4, 16]),
+      maxPages: random.pick([0, 1, 4, 16]),
+      pageShift: random.pick([0, 3, 12, 12, 12, 30]),
+      last: some(this.one('Sge', near)),
+      key: this.#read(() => region.lkey, 0x100),
+      offset: random.pick([0, 0, 0, 8, this.length()]),
+      force: random.chance(0.2),
+      timeoutMs: random.pick([0, 1, 5]),
+      places: this.flag(),
+      coalesce: this.flag(),
+      release: random.chance(0.3),
+      ordered: this.flag(),
+      hugePages: this.flag(),
+      captureStacks: random.chance(0.2),
+      own: this.flag(),
+    });
+  }
+
+  /** A value of any sort that calls take. */
+  value(/** @type {any} */ near = undefined) {
+    return this.#random.pick([
+      () => this.length(),
+      () => this.flag(),
+      () => this.access(),
+      () => this.key(near),
+      () => this.address(near),
+      () => this.element(near),
+      () => this.memory(),
+      () => this.sges(near),
+      () => this.steps(),
+      () => this.pages(),
+      () => this.scatterList(),
+      () => this.options(near),
+      () => this.#world.objects.anyObject(),
+    ])();
+  }
+
+  /**
+   * Arguments for a member of the package. For those that are not known here any values are taken.
+   *
+   * @param {import('./pool.mjs').Member} member
+   * @param {any} self
+   * @returns {unknown[]}
+   */
+  arguments({ name, key, kind }, self) {
+    const random = this.#random;
+    const options = () => (random.chance(0.4) ? [] : [this.options(self)]);
+    const count = () => random.pick([0, 1, 1, 2, 4]);
+    /** @type {Record<string, () => unknown[]>} */
+    const shapes = {
+      'new Device': options,
+      'static Device.attach': () => [this.#token(), ...options()],
+      'Device.attachPd': () => [1 + random.dice(4)],
+      'Device.attachMemory': () => [1 + random.dice(3)],
+      'Device.alloc': () => [random.pick([1, 8, 4096, 5000, 2 ** 22]), ...options()],
+      'new SgeState': () => [this.sges()],
+      'new RdmaError': () => ['fuzz', random.pick(['EINVAL', 'EACCES']), 'AccessDenied'],
+      lkey: () => [this.key()],
+      rkey: () => [this.key()],
+      keyVariant: () => [this.key(), random.dice(256)],
+      'static FastMemoryRegion.unmap': () => [this.#fmrs()],
+      'DmaSpace.map': () => [this.#dmaMemory(), ...options()],
+      'ProtectionDomain.regUserMr': () => [this.memory(), ...options()],
+      'ProtectionDomain.allocMr': () => [this.options()],
+      'ProtectionDomain.allocFmr': () => [this.options()],
+      'ProtectionDomain.lkeyOk': () => [this.element(self), this.access(), ...options()],
+      'ProtectionDomain.lkeyCheck': () => [this.element(self), this.access()],
+      'ProtectionDomain.sgeBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
+      'QueuePair.rkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
+      'QueuePair.rkeyOk': () => [this.element(self), this.access()],
+      'QueuePair.rkeyCheck': () => [this.element(self), this.access()],
+      'QueuePair.fastRegMr': () => this.#fastReg(self),
+      'QueuePair.invalidateRkey': () => [this.key(self)],
+      'MemoryRegion.mapSg': () => [
+        this.scatterList(),
+        ...(this.flag() ? [] : [label('{ offset }', { offset: random.pick([0, 8, 100]) })]),
+      ],
+      'FastMemoryRegion.mapPhys': () => [this.pages(), this.address(self)],
+      'Sge.copyTo': () => [this.memory(), ...options()],
+      'Sge.copyFrom': () => [this.memory(), ...options()],
+      'Sge.fetchAdd': () => [this.address()],
+      'Sge.compareSwap': () => [this.address(), this.address()],
+      'SgeState.nextLength': () => [this.length()],
+      'SgeState.update': () => [random.pick([0, 1, 4, 8]), ...options()],
+      'SgeState.skip': () => [random.pick([0, 1, 8, 100]), ...options()],
+      'SgeState.hasLkey': () => [this.key(self)],
+      'SgeState.copyIn': () => [this.memory(), ...options()],
+      'SgeState.copyOut': () => [this.memory(), ...options()],
+      'SgeState.walk': () => [this.steps(), ...options()],
+      'SgeBatch.set': () => this.#set(self),
+      'SgeBatch.check': () => [random.chance(0.8) ? count() : this.#packed(self), this.access()],
+      'SgeBatch.acquire': () => [count(), this.access(), ...options()],
+      'SgeBatch.release': () => (this.flag() ? [] : [count()]),
+      'SgeBatch.take': () => [count()],
+      'SgeBatch.reason': () => [count()],
+      'SgeBatch.gather': () => [this.memory(), count(), this.access()],
+      'SgeBatch.scatter': () => [this.memory(), count(), this.access() | 1],
+      'SgeBatch.copyTo': () => [
+        this.one('SgeBatch', self),
+        count(),
+        this.access(),
+        count(),
+        this.access() | 3,
+      ],
+      'CheckBlock.check': () => {
+        const { addr, length, lkey } = this.element(self);
+        return [addr, length, lkey, this.access()];
+      },
+    };
+    const shape = shapes[name];
+    if (shape) return shape();
+    if (kind === 'getter') return [];
+    if (typeof key === 'symbol') return [];
+    // Most of what is left takes options or nothing.
+    return random.chance(0.7) ? options() : Array.from({ length: random.dice(4) }, () => this.value(self));
+  }
+
+  /** Of a device that is open, if there is one. */
+  #token() {
+    const device = this.one('Device');
+    return this.#read(() => device.share(), `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}`);
+  }
+
+  #fmrs() {
+    const all = this.#near(['FastMemoryRegion'], this.one('FastMemoryRegion'));
+    const fmrs = all.filter(() => this.flag());
+    return label(`${fmrs.length} FMRs`, fmrs);
+  }
+
+  /** Large enough for the pages of page lists. */
+  #dmaMemory() {
+    const memory = this.#world.memories.make(4 * PAGE);
+    return label(`${4 * PAGE} bytes (${memory.kind})`, memory.body());
+  }
+
+  #fastReg(/** @type {any} */ self) {
+    const region = this.one('MemoryRegion', self);
+    const key = this.#read(() => region.lkey, 0x100);
+    const options = {
+      key: ((key & -256) | this.#random.dice(256)) >>> 0,
+      access: this.access(),
+      iova: this.flag() ? this.address() : undefined,
+    };
+    return [region, label(`{ key: ${options.key}, access: ${options.access} }`, options)];
+  }
+
+  #set(/** @type {any} */ self) {
+    const { addr, vaddr, length, lkey } = this.element(self);
+    return [this.#random.dice(4), this.flag() ? addr : vaddr, length, lkey];
+  }
+
+  #packed(/** @type {any} */ self) {
+    const bytes = new Uint8Array(16 * this.#random.dice(6));
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at < bytes.length; at += 16) {
+      const { addr, length, lkey } = this.element(self);
+      view.setBigUint64(at, BigInt(addr), true);
+      view.setUint32(at + 8, length, true);
+      view.setUint32(at + 12, lkey, true);
+    }
+    return label(`${bytes.length / 16} packed elements`, bytes);
+  }
+}

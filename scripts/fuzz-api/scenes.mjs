@@ -1,0 +1,94 @@
+// Devices with something of everything in them, and all of it in use.
+import { label } from './labels.mjs';
+import { DMA, PAGE } from './plausible.mjs';
+
+/** @typedef {import('./world.mjs').World} World */
+
+/** So few that things of one and the same device meet. */
+const MOST_DEVICES = 4;
+
+/**
+ * Opens a device, here and in the native module.
+ *
+ * @param {World} world
+ * @param {import('./plausible.mjs').Plausible} plausible
+ */
+export function openScene(world, plausible) {
+  const { random, objects, rdmavt } = world;
+  const devices = objects.objects('Device');
+  if (devices.length >= MOST_DEVICES) objects.forget(/** @type {object} */ (devices[0]));
+  world.note('a scene begins');
+  const lkeyTableBits = random.pick([3, 6, 8, 10]);
+  const keyPolicy = random.pick(['sequential', 'sequential', 'random']);
+  const device = world.attempt(
+    'new Device',
+    () => new rdmavt.Device({ lkeyTableBits, keyPolicy, remoteKeyZero: random.chance(0.5) }),
+  );
+  if (!device) return;
+  /** One part of it; that it fails is no matter. @type {<T>(name: string, make: () => T) => T} */
+  const part = (name, make) => world.attempt(name, make, {}, device);
+
+  part('Device.dma', () => device.dma);
+  const pd = part('Device.allocPd', () => device.allocPd({ trusted: random.chance(0.8) }));
+  if (!pd) return;
+  part('ProtectionDomain.getDmaMr', () => pd.getDmaMr({ access: 31 }));
+  const qp = part('ProtectionDomain.createQp', () => pd.createQp());
+  const memory = world.memories.make(4 * PAGE);
+  part('DmaSpace.map', () => device.dma.map(label('DMA memory', memory.body()), { address: DMA }));
+  for (let i = 0; i < 3; i++) {
+    const bytes = world.memories.make().body();
+    part('ProtectionDomain.regUserMr', () =>
+      pd.regUserMr(label('registered memory', bytes), { access: random.pick([31, 31, 5]) }),
+    );
+  }
+  const mr = part('ProtectionDomain.allocMr', () => pd.allocMr({ maxNumSg: 8 }));
+  if (mr) {
+    part('MemoryRegion.mapSg', () => mr.mapSg([{ addr: DMA, length: 2 * PAGE }]));
+    part('QueuePair.fastRegMr', () => qp.fastRegMr(mr, { key: mr.lkey, access: 31, iova: 0x9000n }));
+  }
+  const fmr = part('ProtectionDomain.allocFmr', () => pd.allocFmr({ maxPages: 8, access: 31 }));
+  if (fmr) part('FastMemoryRegion.mapPhys', () => fmr.mapPhys([DMA, DMA + 2n * BigInt(PAGE)], 0x5000n));
+  const access = random.pick([1, 4, 8, 31]);
+  for (let i = 0; i < 4; i++) {
+    part('ProtectionDomain.lkeyOk', () => pd.lkeyOk(plausible.element(device), 1));
+    part('QueuePair.rkeyOk', () => qp.rkeyOk(plausible.element(device), access));
+  }
+  const sges = plausible.sges(device);
+  if (sges.length) part('new SgeState', () => new rdmavt.SgeState(sges));
+  for (const parent of [pd, qp]) {
+    const name = parent === pd ? 'ProtectionDomain.sgeBatch' : 'QueuePair.rkeyBatch';
+    const options = { places: random.chance(0.5) };
+    const batch = part(name, () => (parent === pd ? pd.sgeBatch(4, options) : qp.rkeyBatch(4, options)));
+    if (batch)
+      part('SgeBatch.set', () =>
+        batch.set(...plausible.arguments({ name: 'SgeBatch.set', key: 'set', kind: 'method' }, batch)),
+      );
+    part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checkBlock`, () => parent.checkBlock());
+  }
+  openNativeScene(world);
+}
+
+function openNativeScene(/** @type {World} */ world) {
+  const { native, random } = world;
+  /** @type {(name: string, make: () => any) => any} */
+  const part = (name, make) => {
+    const made = world.attempt(`native ${name}`, make, { raw: true });
+    return typeof made === 'object' ? made : undefined;
+  };
+  const device = part('openDevice', () => native.openDevice(8, false, true));
+  const pd = device && part('NativeDevice.allocPd', () => device.allocPd(false));
+  if (!pd) return;
+  const qp = part('NativeProtectionDomain.createQp', () => pd.createQp());
+  const memory = world.memories.make(4 * PAGE);
+  const bytes = label('memory of the native module', memory.body());
+  const handle = random.chance(0.5) ? native.holdBuffer(bytes) : undefined;
+  part('NativeDevice.mapDma', () => device.mapDma(bytes, DMA, handle));
+  part('NativeProtectionDomain.regUserMr', () => pd.regUserMr(bytes, 0x1000n, 0x1000n, 31, handle));
+  const element = part('NativeProtectionDomain.lkeyOk', () => pd.lkeyOk(0x1000n, 64, 0x100, 0, null));
+  part('NativeQueuePair.rkeyOk', () => qp?.rkeyOk(0x1000n, 8, 0x100, 8));
+  if (element) part('createSgeState', () => native.createSgeState([element]));
+  const fmr = part('NativeProtectionDomain.allocFmr', () => pd.allocFmr(31, 4, 1, 12));
+  if (fmr) part('NativeMemoryRegion.mapPhys', () => fmr.mapPhys(BigUint64Array.from([DMA]), 0n));
+  const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
+  part('createBatch', () => native.createBatch(pd, block, 4, false));
+}

@@ -1,0 +1,259 @@
+// Copies and atomics whose bytes are foretold in plain JavaScript and compared afterwards.
+import { label } from './labels.mjs';
+import { PAGE } from './plausible.mjs';
+
+/** @typedef {import('./world.mjs').World} World */
+/** @typedef {import('./memories.mjs').Memory} Memory */
+
+/**
+ * Bytes that a list of checks names, one range after the other: what to ask for, and where its bytes are.
+ *
+ * @typedef {object} Range
+ * @property {bigint} addr
+ * @property {number} length
+ * @property {number} lkey
+ * @property {{ memory: Memory, at: number }[]} bytes one entry a byte
+ */
+
+export class Transfers {
+  #world;
+  #random;
+  /** Of the transfer that runs. @type {any[]} */
+  #mappings = [];
+
+  constructor(/** @type {World} */ world) {
+    this.#world = world;
+    this.#random = world.random;
+  }
+
+  /** One transfer in a domain and with regions of its own; the others of the world are there, too. */
+  run(/** @type {any} */ device) {
+    const world = this.#world;
+    const random = this.#random;
+    const kind = random.pick([
+      'copyTo',
+      'copyFrom',
+      'copyOut',
+      'copyIn',
+      'gather',
+      'scatter',
+      'list to list',
+      'atomics',
+    ]);
+    world.note(`a transfer (${kind})`);
+    world.attempt(`transfer ${kind}`, () => {
+      const pd = device.allocPd({ trusted: false });
+      try {
+        this.#transfer(kind, device, pd);
+        world.ledger.account.transfers++;
+      } catch (error) {
+        // Everything about it is right; only the device may be closed, or full. (And a word may be unaligned.)
+        const { code } = /** @type {{ code?: unknown }} */ (error);
+        if (/EACCES|EBUSY|EPERM/.test(`${code}`) || (code === 'EINVAL' && kind !== 'atomics')) {
+          this.#wrong(kind, `was refused: ${error}`);
+        }
+        throw error;
+      } finally {
+        pd.dealloc({ cascade: true });
+        for (const mapping of this.#mappings.splice(0)) mapping.unmap();
+      }
+    });
+  }
+
+  /**
+   * @param {string} kind
+   * @param {any} device
+   * @param {any} pd
+   */
+  #transfer(kind, device, pd) {
+    if (kind === 'atomics') return this.#atomics(pd);
+    const random = this.#random;
+    const count = /^copy(To|From)$/.test(kind) ? 1 : 1 + random.dice(3);
+    const ranges = Array.from({ length: count }, () => this.#range(device, pd));
+    const places = ranges.flatMap(({ bytes }) => bytes);
+    const before = places.map(({ memory, at }) => memory.body()[at]);
+    const { move, bytes, offset, length } = this.#prepared(kind, pd, ranges, places.length);
+    if (length === 0) return;
+
+    const lost = random.chance(0.25) ? this.#takeAway(places) : Infinity;
+    let moved;
+    try {
+      moved = move();
+    } catch (error) {
+      // Memory that is gone is refused, with its reason.
+      if (lost < Infinity && /** @type {any} */ (error).code === 'EACCES') return;
+      throw error;
+    }
+    if (lost < Infinity) {
+      if (offset + moved > lost) this.#wrong(kind, `moved ${moved} bytes, and they are gone from ${lost} on`);
+      return;
+    }
+    if (moved !== length) return this.#wrong(kind, `moved ${moved} of ${length} bytes`);
+    if (/^(copyFrom|copyIn|scatter)$/.test(kind)) {
+      // One byte may be written more than once; nothing beside them may be.
+      const model = new Map(places.map((place, i) => [name(place), before[i]]));
+      for (const [i, place] of places.slice(offset, offset + moved).entries())
+        model.set(name(place), bytes[i]);
+      const wrong = places.find((place) => place.memory.body()[place.at] !== model.get(name(place)));
+      if (wrong) this.#wrong(kind, `wrote a wrong byte ${wrong.at}`);
+    } else {
+      const wrong = before.slice(offset, offset + moved).findIndex((byte, i) => byte !== bytes[i]);
+      if (wrong >= 0) this.#wrong(kind, `read a wrong byte ${wrong}`);
+    }
+  }
+
+  /**
+   * All but the call itself: elements are accepted, batches are filled.
+   *
+   * @param {string} kind
+   * @param {any} pd
+   * @param {Range[]} ranges
+   * @param {number} total bytes of the ranges
+   * @returns {{ move: () => number, bytes: Uint8Array, offset: number, length: number }} `bytes`: the other side
+   */
+  #prepared(kind, pd, ranges, total) {
+    const random = this.#random;
+    const { SgeState } = this.#world.rdmavt;
+    const sges = () => ranges.map((range) => accepted(pd.lkeyOk(range, 31)));
+    const batch = () => {
+      const filled = pd.sgeBatch(4, { places: random.chance(0.5) });
+      for (const [i, { addr, length, lkey }] of ranges.entries()) filled.set(i, addr, length, lkey);
+      return filled;
+    };
+    const memory = this.#world.memories.make(total);
+    const offset = /^copy(To|From)$/.test(kind) ? random.dice(total) : 0;
+    const length = offset ? random.dice(total - offset + 1) : total;
+    const bytes = memory.body().subarray(0, length);
+    const data = this.#disguised(memory.body().subarray(0, length));
+    const prepared = (/** @type {() => number} */ move) => ({ move, bytes, offset, length });
+    const ordered = random.chance(0.5);
+    switch (kind) {
+      case 'copyTo': {
+        const [sge] = sges();
+        return prepared(() => sge.copyTo(data, ...(offset ? [{ offset }] : [])));
+      }
+      case 'copyFrom': {
+        const [sge] = sges();
+        return prepared(() => sge.copyFrom(data, ...(offset || ordered ? [{ offset, ordered }] : [])));
+      }
+      case 'copyOut': {
+        const state = new SgeState(sges());
+        return prepared(() => state.copyOut(data));
+      }
+      case 'copyIn': {
+        const state = new SgeState(sges());
+        return prepared(() => state.copyIn(data, { ordered }));
+      }
+      case 'gather': {
+        const filled = batch();
+        return prepared(() => filled.gather(data, ranges.length, 0));
+      }
+      case 'scatter': {
+        const filled = batch();
+        return prepared(() => filled.scatter(data, ranges.length, 1));
+      }
+      default: {
+        const target = pd.regUserMr(data, { access: 31 });
+        const other = pd.sgeBatch(2);
+        other.set(0, target.start, total, target.lkey);
+        const filled = batch();
+        return prepared(() => filled.copyTo(other, ranges.length, 0, 1, 1));
+      }
+    }
+  }
+
+  /**
+   * Takes some of the memory away. @returns the first byte that is gone; Infinity if all is there still
+   *
+   * @param {{ memory: Memory }[]} places
+   */
+  #takeAway(places) {
+    const { memory } = this.#random.pick(places);
+    if (this.#random.chance(0.5)) this.#world.memories.transfer(memory);
+    else this.#world.memories.resize(memory);
+    const lost = places.findIndex((place) => !place.memory.whole);
+    return lost < 0 ? Infinity : lost;
+  }
+
+  /** The same bytes; but now and then they say of themselves that they are others, just as many. */
+  #disguised(/** @type {Uint8Array} */ bytes) {
+    if (this.#random.chance(0.7)) return label('bytes', bytes);
+    const other = this.#world.memories.make(bytes.length).body();
+    for (const key of /** @type {const} */ (['buffer', 'byteOffset', 'byteLength', 'length'])) {
+      Object.defineProperty(bytes, key, { get: () => other[key] });
+    }
+    return label('bytes that say they are others', bytes);
+  }
+
+  /** Part of a new region: over user memory, or over pages of DMA memory in any order. @returns {Range} */
+  #range(/** @type {any} */ device, /** @type {any} */ pd) {
+    const random = this.#random;
+    const { memories } = this.#world;
+    if (random.chance(0.6)) {
+      const memory = memories.make();
+      const region = pd.regUserMr(this.#disguised(memory.body()), { access: 31 });
+      const into = random.dice(memory.length);
+      const length = 1 + random.dice(Math.min(600, memory.length - into));
+      const bytes = Array.from({ length }, (_, i) => ({ memory, at: into + i }));
+      return { addr: region.start + BigInt(into), length, lkey: region.lkey, bytes };
+    }
+    const memory = memories.make(4 * PAGE);
+    const mapping = device.dma.map(memory.body());
+    this.#mappings.push(mapping);
+    const order = Array.from({ length: 1 + random.dice(4) }, () => random.dice(4));
+    const fmr = pd.allocFmr({ access: 31, maxPages: 4 });
+    fmr.mapPhys(
+      order.map((page) => mapping.address + BigInt(page * PAGE)),
+      0x7000n,
+    );
+    const into = Math.max(0, random.dice(order.length) * PAGE - random.dice(300));
+    const length = 1 + random.dice(Math.min(600, order.length * PAGE - into));
+    const bytes = Array.from({ length }, (_, i) => ({
+      memory,
+      at: (order[Math.floor((into + i) / PAGE)] ?? 0) * PAGE + ((into + i) % PAGE),
+    }));
+    return { addr: 0x7000n + BigInt(into), length, lkey: fmr.lkey, bytes };
+  }
+
+  #atomics(/** @type {any} */ pd) {
+    const memory = this.#world.memories.make(64);
+    const at = this.#random.dice(57);
+    const region = pd.regUserMr(memory.body(), { access: 31, start: 0, iova: 0 });
+    const qp = pd.createQp();
+    const sge = accepted(qp.rkeyOk({ vaddr: at, length: 8, rkey: region.rkey }, 8));
+    const view = new DataView(memory.buffer, memory.bodyAt + at, 8);
+    const before = view.getBigUint64(0, true);
+    const image = memory.body().slice();
+    const add = BigInt(this.#random.bits()) * 0x1234567n;
+    const swapped = this.#random.chance(0.5) ? before : 0n;
+    const compare = this.#random.chance(0.5);
+    // Refused if it is not aligned: an RdmaError then.
+    const old = compare ? sge.compareSwap(swapped, add) : sge.fetchAdd(add);
+    const after = compare ? (swapped === before ? add : before) : BigInt.asUintN(64, before + add);
+    if (old !== before || view.getBigUint64(0, true) !== after)
+      this.#wrong('atomics', `${before} became ${view.getBigUint64(0, true)}`);
+    const beside = memory.body().findIndex((byte, i) => byte !== image[i] && (i < at || i >= at + 8));
+    if (beside >= 0) this.#wrong('atomics', `byte ${beside} was written`);
+  }
+
+  #wrong(/** @type {string} */ kind, /** @type {string} */ what) {
+    this.#world.ledger.finding(`a transfer (${kind}) ${what}`);
+  }
+}
+
+/** @type {WeakMap<object, number>} */
+const numbers = new WeakMap();
+let last = 0;
+
+/** A name for a byte. */
+function name(/** @type {{ memory: Memory, at: number }} */ { memory, at }) {
+  const number = numbers.get(memory) ?? ++last;
+  numbers.set(memory, number);
+  return `${number} ${at}`;
+}
+
+/** @param {any} check */
+function accepted(check) {
+  if (!check.ok) throw new Error(`a transfer was refused: ${check.reason}`);
+  return check.sge;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Many checks in one call, and the copies over them. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "world.h"
+
+/* A batch as a caller has it: packed elements at any alignment, up to the end of their block. */
+struct packed {
+    struct rvt_batch batch;
+    unsigned char *block;
+};
+
+static struct packed pack(const struct rvt_checker *checker, uint32_t acc, const struct item *items,
+                          uint32_t count, uint8_t alignment) {
+    struct packed packed = {.block = malloc((size_t)count * sizeof(struct rvt_ib_sge) + alignment % 16 + 1)};
+    if (!packed.block)
+        abort();
+    /* One byte more than nothing, in front, so that the end is the end. */
+    unsigned char *sges = packed.block + alignment % 16 + 1;
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_ib_sge sge = {items[i].address, (uint32_t)items[i].length, items[i].key};
+        memcpy(sges + (size_t)i * sizeof(struct rvt_ib_sge), &sge, sizeof(sge));
+    }
+    packed.batch = (struct rvt_batch){checker, sges, count, acc};
+    return packed;
+}
+
+static struct request request_of(const struct item *item, int pd, bool remote, uint32_t acc) {
+    return (struct request){pd, remote, item->address, (uint32_t)item->length, item->key, acc};
+}
+
+/* The columns that a mask asks for, each in a block of its own. */
+static struct rvt_batch_columns new_columns(uint8_t mask, uint32_t count) {
+    struct rvt_batch_columns columns = {0};
+    size_t n = count;
+    columns.verdict = mask & 1 ? malloc(n * sizeof(*columns.verdict)) : NULL;
+    columns.region = mask & 2 ? malloc(n * sizeof(*columns.region)) : NULL;
+    columns.at = mask & 4 ? malloc(n * sizeof(*columns.at)) : NULL;
+    columns.length = mask & 8 ? malloc(n * sizeof(*columns.length)) : NULL;
+    columns.m = mask & 16 ? malloc(n * sizeof(*columns.m)) : NULL;
+    columns.n = mask & 16 ? malloc(n * sizeof(*columns.n)) : NULL;
+    return columns;
+}
+
+static void free_columns(struct rvt_batch_columns *columns) {
+    free(columns->verdict);
+    free(columns->region);
+    free(columns->at);
+    free(columns->length);
+    free(columns->m);
+    free(columns->n);
+}
+
+static void check_place(const struct world *w, const struct rvt_batch_columns *columns, uint32_t i,
+                        const struct model_sge *s) {
+    uint64_t segment = s->mapping == NONE ? s->position >> s->shift : 0;
+    if (columns->region)
+        EXPECT(w, "region", columns->region[i], w->oracle.regions[s->region].id);
+    if (columns->at)
+        EXPECT(w, "at", columns->at[i], s->at);
+    if (columns->length)
+        EXPECT(w, "length", columns->length[i], s->length);
+    if (columns->m)
+        EXPECT(w, "m", columns->m[i], (uint32_t)(segment / 256));
+    if (columns->n)
+        EXPECT(w, "n", columns->n[i], segment % 256);
+}
+
+static void check_result(const struct world *w, const struct rvt_batch_result *is,
+                         const struct rvt_batch_result *should) {
+    EXPECT(w, "passed", is->passed, should->passed);
+    EXPECT(w, "first_refused", is->first_refused, should->first_refused);
+    EXPECT(w, "reason", is->reason, should->reason);
+    EXPECT(w, "bytes", is->bytes, should->bytes);
+}
+
+static void refuse(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {
+    if (result->reason)
+        return;
+    result->reason = reason;
+    result->first_refused = i;
+}
+
+static void tell(const struct world *w, const struct rvt_batch *batch) {
+    world_say(w, " count=%" PRIu32 " acc=%" PRIu32 " pd=%" PRIu32 " remote=%d", batch->count, batch->acc,
+              batch->checker->pd, batch->checker->remote);
+    for (uint32_t i = 0; i < batch->count; i++)
+        world_say(w, " [0x%" PRIx64 " 0x%" PRIx32 " 0x%" PRIx32 "]", w->items[i].address,
+                  (uint32_t)w->items[i].length, w->items[i].key);
+}
+
+static void check_batch(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int pd;
+    bool alive;
+    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
+    if (!checker)
+        return;
+    uint32_t acc = operand(w, 2) & 31, count = w->item_count;
+    struct packed packed = pack(checker, acc, w->items, count, operand(w, 4));
+    struct rvt_batch_columns columns = new_columns(operand(w, 3), count);
+    struct rvt_batch_result result, should = {.first_refused = count};
+    tell(w, &packed.batch);
+    int answer = rvt_check_batch(w->readers[1], &packed.batch, &columns, &result);
+    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    for (uint32_t i = 0; alive && i < count; i++) {
+        struct request q = request_of(&w->items[i], pd, checker->remote, acc);
+        struct model_sge s;
+        enum rvt_reason reason = oracle_judge(o, &q, &s);
+        world_note(w, 16 + reason);
+        if (columns.verdict && columns.verdict[i] != reason)
+            world_fail(w, "verdict %" PRIu32 " is %s, not %s", i,
+                       rvt_reason_name((enum rvt_reason)columns.verdict[i]), rvt_reason_name(reason));
+        if (reason) {
+            refuse(&should, i, reason);
+        } else {
+            should.passed++;
+            check_place(w, &columns, i, &s);
+        }
+    }
+    if (alive)
+        check_result(w, &result, &should);
+    free_columns(&columns);
+    free(packed.block);
+    world_list_used(w, operand(w, 5));
+}
+
+static void check_one(struct world *w) {
+    int pd;
+    bool alive;
+    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
+    if (!checker || !w->item_count)
+        return;
+    uint32_t acc = operand(w, 2) & 31;
+    struct packed packed = pack(checker, acc, w->items, 1, operand(w, 3));
+    struct request q = request_of(&w->items[0], pd, checker->remote, acc);
+    struct model_sge s;
+    enum rvt_reason reason = oracle_judge(&w->oracle, &q, &s);
+    tell(w, &packed.batch);
+    world_answer(w, rvt_check_one(w->readers[1], &packed.batch), alive ? (int)reason : -RVT_EBADF);
+    free(packed.block);
+    world_list_used(w, operand(w, 4));
+}
+
+/* Elements [first, first + count) are new, dead, and lie one behind the other. */
+static int take_elements(struct world *w, uint32_t count) {
+    struct oracle *o = &w->oracle;
+    if (o->sge_count + (int)count > MAX_SGES)
+        return NONE;
+    int first = o->sge_count;
+    for (uint32_t i = 0; i < count; i++) {
+        w->sges[first + (int)i] = (struct rvt_sge){0};
+        o->sges[first + (int)i] = (struct model_sge){.region = NONE, .mapping = NONE};
+    }
+    o->sge_count += (int)count;
+    return first;
+}
+
+static void acquire_batch(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int pd, seed = NONE, busy = NONE;
+    bool alive, coalesce = operand(w, 6) & 0x80;
+    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
+    if (!checker)
+        return;
+    uint32_t acc = operand(w, 2) & 31, count = w->item_count < 64 ? w->item_count : 64;
+    /* Into places one of which is held: refused. */
+    if (operand(w, 7) & 0x80) {
+        busy = world_sge(w, operand(w, 7));
+        bool held = false;
+        for (uint32_t i = 0; busy != NONE && i < count && busy + (int)i < o->sge_count; i++)
+            held |= o->sges[busy + (int)i].alive;
+        if (!held || busy + (int)count > o->sge_count)
+            return;
+    }
+    int first = busy == NONE ? take_elements(w, count) : busy;
+    if (first == NONE)
+        return;
+    if (operand(w, 6) & 0x40)
+        seed = world_sge(w, operand(w, 6));
+    struct packed packed = pack(checker, acc, w->items, count, operand(w, 4));
+    struct rvt_batch_columns columns = new_columns(operand(w, 3), count);
+    struct rvt_batch_result result, should = {.first_refused = count};
+    tell(w, &packed.batch);
+    world_say(w, " coalesce=%d seed=%d first=%d", coalesce, seed, first);
+    int answer = rvt_acquire_batch(w->readers[1], &packed.batch, coalesce,
+                                   seed == NONE ? NULL : &w->sges[seed], &w->sges[first], &columns, &result);
+    bool plays = alive && busy == NONE;
+    world_answer(w, answer, busy != NONE ? -RVT_EBUSY : alive ? 0 : -RVT_EBADF);
+    int last = coalesce ? seed : NONE;
+    for (uint32_t i = 0; plays && i < count; i++) {
+        int index = first + (int)i;
+        struct request q = request_of(&w->items[i], pd, checker->remote, acc);
+        struct model_sge s;
+        enum rvt_reason reason = oracle_judge(o, &q, &s);
+        bool merge = !reason && last != NONE && oracle_merges(o, &o->sges[last], &q, &s);
+        uint32_t verdict = merge ? (uint32_t)RVT_BATCH_COALESCED : (uint32_t)reason;
+        world_note(w, merge ? 15 : 16 + reason);
+        if (columns.verdict)
+            EXPECT(w, "verdict", columns.verdict[i], verdict);
+        if (reason) {
+            refuse(&should, i, reason);
+            continue;
+        }
+        should.passed++;
+        if (merge) {
+            oracle_merge(&o->sges[last], &q);
+        } else {
+            s.alive = true;
+            o->sges[index] = s;
+            o->regions[s.region].held++;
+            if (coalesce)
+                last = index;
+            w->sge_slot[(operand(w, 7) + i) % SGE_SLOTS] = index;
+        }
+        check_place(w, &columns, i, merge ? &o->sges[last] : &o->sges[index]);
+    }
+    if (plays)
+        check_result(w, &result, &should);
+    if (seed != NONE)
+        world_check_sge(w, &w->sges[seed], &o->sges[seed]);
+    for (uint32_t i = 0; i < count; i++)
+        world_check_sge(w, &w->sges[first + (int)i], &o->sges[first + (int)i]);
+    free_columns(&columns);
+    free(packed.block);
+    world_list_used(w, operand(w, 5));
+}
+
+static void release_batch(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int first = world_sge(w, operand(w, 1));
+    if (first == NONE)
+        return;
+    int count = operand(w, 2) % 64;
+    if (count > o->sge_count - first)
+        count = o->sge_count - first;
+    uint32_t held = 0;
+    for (int i = 0; i < count; i++) {
+        held += o->sges[first + i].alive;
+        oracle_put(o, first + i);
+    }
+    world_say(w, " first=%d count=%d", first, count);
+    EXPECT(w, "released", rvt_release_batch(&w->sges[first], (uint32_t)count), held);
+    for (int i = 0; i < count; i++)
+        EXPECT(w, "the element is alive", w->sges[first + i].mr != NULL, false);
+}
+
+/* --- copies --- */
+
+/* One side of a copy, as far as the oracle has come. */
+struct side {
+    const struct item *items;
+    uint32_t count, index, acc;
+    int pd, environment;
+    bool remote, write, begun;
+    uint32_t rest; /* of the element */
+    struct model_sge sge;
+    struct rvt_batch_result result;
+};
+
+static bool stop(struct side *side, enum rvt_reason reason) {
+    side->result.first_refused = side->index;
+    side->result.reason = reason;
+    return false;
+}
+
+/* Is there an element with bytes left? Those that are through are counted. */
+static bool stand(const struct oracle *o, struct side *side) {
+    for (;;) {
+        if (side->begun && side->rest)
+            return true;
+        if (side->begun) {
+            side->begun = false;
+            side->result.passed++;
+            side->index++;
+        }
+        if (side->index == side->count)
+            return false;
+        struct request q = request_of(&side->items[side->index], side->pd, side->remote, side->acc);
+        enum rvt_reason reason = oracle_judge(o, &q, &side->sge);
+        if (!reason)
+            reason = oracle_rights(&side->sge, side->write);
+        if (reason)
+            return stop(side, reason);
+        side->begun = true;
+        side->rest = q.length;
+    }
+}
+
+/* Where the next bytes are; NULL if they cannot be used. */
+static unsigned char *look(const struct oracle *o, struct side *side, uint64_t want, uint64_t *length) {
+    struct run run = oracle_run(o, &side->sge, want < side->rest ? want : side->rest);
+    enum rvt_reason reason = oracle_memory(o, run.memory, side->environment);
+    if (reason) {
+        stop(side, reason);
+        return NULL;
+    }
+    *length = run.length;
+    return o->memories[run.memory].shadow + run.into;
+}
+
+static void move_on(struct side *side, uint64_t length) {
+    side->rest -= (uint32_t)length;
+    side->sge.position += length;
+    side->result.bytes += length;
+}
+
+static void copy_buffer(struct world *w, bool write) {
+    struct oracle *o = &w->oracle;
+    int pd, environment = 1 + (operand(w, 6) & 1);
+    bool alive;
+    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
+    uint64_t length = world_length(w, operand(w, 3), 0, 0);
+    if (!checker || length > (1 << 20) + 2 * 65536)
+        return;
+    uint32_t acc = operand(w, 2) & 31;
+    struct side side = {
+        .items = w->items,
+        .count = w->item_count,
+        .acc = acc,
+        .pd = pd,
+        .environment = environment,
+        .remote = checker->remote,
+        .write = write,
+        .result = {.first_refused = w->item_count},
+    };
+    struct packed packed = pack(checker, acc, w->items, w->item_count, operand(w, 4));
+    unsigned char *data = malloc(length + !length), *expected = malloc(length + !length);
+    struct rvt_batch_result result;
+    struct rvt_data_call call;
+    if (!data || !expected)
+        abort();
+    for (uint64_t i = 0; i < length; i++)
+        data[i] = expected[i] = (unsigned char)(i * 3 + w->at);
+    tell(w, &packed.batch);
+    world_say(w, " length=%" PRIu64 " environment=%d", length, environment);
+    rvt_data_call_begin(&call, w->readers[environment], &environment);
+    int answer = write ? rvt_scatter_batch(&call, &packed.batch, data, length, &result)
+                       : rvt_gather_batch(&call, &packed.batch, data, length, &result);
+    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    uint64_t left = length;
+    unsigned char *at = expected;
+    bool fresh = true; /* an element that does not fit whole is not begun */
+    while (alive && stand(o, &side)) {
+        uint64_t run;
+        fresh = side.rest == (uint32_t)side.items[side.index].length;
+        if (fresh && side.rest > left) {
+            stop(&side, RVT_REASON_NONE);
+            break;
+        }
+        unsigned char *region = look(o, &side, left, &run);
+        if (!region)
+            break;
+        memcpy(write ? region : at, write ? at : region, run);
+        move_on(&side, run);
+        at += run;
+        left -= run;
+    }
+    if (alive)
+        check_result(w, &result, &side.result);
+    world_note(w, 16 + side.result.reason);
+    if (memcmp(data, expected, length) != 0)
+        world_fail(w, "other bytes than expected were read");
+    world_check_bytes(w);
+    free(data);
+    free(expected);
+    free(packed.block);
+    world_list_used(w, operand(w, 5));
+}
+
+static void copy_batch(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int from_pd, to_pd, environment = 1 + (operand(w, 7) & 1);
+    bool from_alive, to_alive;
+    const struct rvt_checker *from_checker = world_who(w, operand(w, 1), &from_pd, &from_alive);
+    const struct rvt_checker *to_checker = world_who(w, operand(w, 3), &to_pd, &to_alive);
+    if (!from_checker || !to_checker)
+        return;
+    uint32_t count = w->item_count, cut = count ? operand(w, 5) % (count + 1) : 0;
+    struct side from = {
+        .items = w->items,
+        .count = cut,
+        .acc = operand(w, 2) & 31,
+        .pd = from_pd,
+        .environment = environment,
+        .remote = from_checker->remote,
+        .result = {.first_refused = cut},
+    };
+    struct side to = {
+        .items = w->items + cut,
+        .count = count - cut,
+        .acc = operand(w, 4) & 31,
+        .pd = to_pd,
+        .environment = environment,
+        .remote = to_checker->remote,
+        .write = true,
+        .result = {.first_refused = count - cut},
+    };
+    struct packed from_packed = pack(from_checker, from.acc, from.items, from.count, operand(w, 5));
+    struct packed to_packed = pack(to_checker, to.acc, to.items, to.count, operand(w, 2));
+    struct rvt_batch_result from_result, to_result;
+    struct rvt_data_call call;
+    tell(w, &from_packed.batch);
+    world_say(w, " to pd=%" PRIu32 " remote=%d cut=%" PRIu32 " of %" PRIu32, to_checker->pd,
+              to_checker->remote, cut, count);
+    rvt_data_call_begin(&call, w->readers[environment], &environment);
+    int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
+    bool alive = from_alive && to_alive;
+    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    while (alive && stand(o, &from) && stand(o, &to)) {
+        uint64_t run, room;
+        unsigned char *source = look(o, &from, from.rest, &run);
+        unsigned char *target = source ? look(o, &to, run, &room) : NULL;
+        if (!target)
+            break;
+        memmove(target, source, room);
+        move_on(&from, room);
+        move_on(&to, room);
+    }
+    if (to.begun && !to.rest)
+        to.result.passed++;
+    if (alive) {
+        check_result(w, &from_result, &from.result);
+        check_result(w, &to_result, &to.result);
+    }
+    world_note(w, 16 + from.result.reason);
+    world_note(w, 32 + to.result.reason);
+    world_check_bytes(w);
+    free(from_packed.block);
+    free(to_packed.block);
+    world_list_used(w, operand(w, 6));
+}
+
+void play_batch(struct world *w) {
+    switch (w->operation.code) {
+    case OP_CHECK_BATCH:
+        check_batch(w);
+        break;
+    case OP_CHECK_ONE:
+        check_one(w);
+        break;
+    case OP_ACQUIRE_BATCH:
+        acquire_batch(w);
+        break;
+    case OP_RELEASE_BATCH:
+        release_batch(w);
+        break;
+    case OP_GATHER:
+        copy_buffer(w, false);
+        break;
+    case OP_SCATTER:
+        copy_buffer(w, true);
+        break;
+    case OP_COPY_BATCH:
+        copy_batch(w);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "program.h"
+
+#include <string.h>
+
+uint32_t program_count(size_t size) {
+    size_t count = (size + OPERATION_BYTES - 1) / OPERATION_BYTES;
+    return count < MAX_OPERATIONS ? (uint32_t)count : MAX_OPERATIONS;
+}
+
+struct operation program_at(const uint8_t *bytes, size_t size, uint32_t index) {
+    uint8_t raw[OPERATION_BYTES] = {0};
+    size_t at = (size_t)index * OPERATION_BYTES;
+    size_t there = size > at ? size - at : 0;
+    memcpy(raw, bytes + at, there < sizeof(raw) ? there : sizeof(raw));
+    struct operation operation = {.code = (enum opcode)(raw[0] % 64)};
+    if (operation.code >= OP_COUNT)
+        operation.code = OP_NOTHING;
+    memcpy(operation.operand, raw + 1, OPERANDS);
+    return operation;
+}
+
+const char *operation_name(enum opcode code) {
+    static const char *const names[OP_COUNT] = {
+        [OP_NOTHING] = "nothing",
+        [OP_SCENE] = "scene",
+        [OP_NUMBER] = "number",
+        [OP_PUSH] = "push",
+        [OP_FAIL] = "fail",
+        [OP_OPEN] = "open",
+        [OP_EXIT] = "exit",
+        [OP_ALLOC_PD] = "alloc_pd",
+        [OP_DEALLOC_PD] = "dealloc_pd",
+        [OP_CREATE_QP] = "create_qp",
+        [OP_DESTROY_QP] = "destroy_qp",
+        [OP_MEMORY] = "memory",
+        [OP_MEMORY_STATE] = "memory_state",
+        [OP_DMA_MAP] = "dma_map",
+        [OP_DMA_UNMAP] = "dma_unmap",
+        [OP_REG_USER] = "reg_user_mr",
+        [OP_GET_DMA_MR] = "get_dma_mr",
+        [OP_ALLOC_MR] = "alloc_mr",
+        [OP_MAP_SG] = "map_mr_sg",
+        [OP_FAST_REG] = "fast_reg_mr",
+        [OP_INVALIDATE] = "invalidate_rkey",
+        [OP_ALLOC_FMR] = "alloc_fmr",
+        [OP_MAP_FMR] = "map_phys_fmr",
+        [OP_UNMAP_FMR] = "unmap_fmr",
+        [OP_RELEASE] = "release",
+        [OP_LKEY_OK] = "lkey_ok",
+        [OP_RKEY_OK] = "rkey_ok",
+        [OP_LKEY_CHECK] = "lkey_check",
+        [OP_RKEY_CHECK] = "rkey_check",
+        [OP_CHECK_BATCH] = "check_batch",
+        [OP_CHECK_ONE] = "check_one",
+        [OP_ACQUIRE_BATCH] = "acquire_batch",
+        [OP_RELEASE_BATCH] = "release_batch",
+        [OP_GATHER] = "gather_batch",
+        [OP_SCATTER] = "scatter_batch",
+        [OP_COPY_BATCH] = "copy_batch",
+        [OP_PUT] = "put_sge",
+        [OP_SS_INIT] = "ss_init",
+        [OP_SS_UPDATE] = "update_sge",
+        [OP_SS_SKIP] = "skip_sge",
+        [OP_SS_LOOK] = "ss_look",
+        [OP_SS_PUT] = "put_ss",
+        [OP_WALK] = "walk",
+        [OP_COPY_IN] = "copy_sge",
+        [OP_COPY_OUT] = "copy_sge_out",
+        [OP_WRITE] = "write",
+        [OP_READ] = "read",
+        [OP_FETCH_ADD] = "fetch_add",
+        [OP_COMPARE_SWAP] = "compare_swap",
+        [OP_QUERY] = "query_mr",
+        [OP_TABLE] = "table",
+        [OP_PICK_START] = "pick_user_start",
+        [OP_LINGER] = "linger",
+        [OP_RECLAIM] = "reclaim",
+        [OP_RANDOM] = "random",
+        [OP_NOBODY] = "nobody",
+    };
+    return code < OP_COUNT ? names[code] : "nothing";
+}
+
+/* --- changing programs --- */
+
+static uint32_t roll(unsigned *state, uint32_t below) {
+    *state = *state * 1664525u + 1013904223u;
+    return below ? (uint32_t)(((uint64_t)(*state >> 1) * below) >> 31) : 0;
+}
+
+/* Byte values that mean something as an operand: edges of the tables (see world.c). */
+static uint8_t interesting(unsigned *state) {
+    static const uint8_t values[] = {0,    1,    2,    3,    7,    8,    0x10, 0x20, 0x40,
+                                     0x5f, 0x60, 0x61, 0x62, 0x63, 0x64, 0x68, 0x70, 0x7f,
+                                     0x80, 0x81, 0x9f, 0xa0, 0xc0, 0xe0, 0xff};
+    return roll(state, 2) ? values[roll(state, sizeof(values))] : (uint8_t)roll(state, 256);
+}
+
+static void invent(uint8_t *operation, unsigned *state) {
+    /* What is checked and moved is worth more than what is opened and closed. */
+    static const uint8_t frequent[] = {
+        OP_PUSH,        OP_PUSH,          OP_PUSH,        OP_LKEY_OK,   OP_LKEY_OK,  OP_RKEY_OK,
+        OP_CHECK_BATCH, OP_ACQUIRE_BATCH, OP_MAP_FMR,     OP_MAP_SG,    OP_REG_USER, OP_RELEASE,
+        OP_WRITE,       OP_READ,          OP_SS_INIT,     OP_SS_UPDATE, OP_SS_SKIP,  OP_SS_LOOK,
+        OP_WALK,        OP_COPY_IN,       OP_COPY_OUT,    OP_GATHER,    OP_SCATTER,  OP_COPY_BATCH,
+        OP_PUT,         OP_FETCH_ADD,     OP_COMPARE_SWAP};
+    operation[0] = roll(state, 2) ? frequent[roll(state, sizeof(frequent))] : (uint8_t)roll(state, OP_COUNT);
+    for (int i = 1; i < OPERATION_BYTES; i++)
+        operation[i] = interesting(state);
+}
+
+size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned seed,
+                      size_t (*other)(uint8_t *bytes, size_t size, size_t max_size)) {
+    unsigned state = seed;
+    size_t count = size / OPERATION_BYTES, most = max_size / OPERATION_BYTES;
+    if (!count || roll(&state, 4) == 0)
+        return other(bytes, size, max_size);
+    size = count * OPERATION_BYTES;
+    for (uint32_t changes = 1 + roll(&state, 3); changes; changes--) {
+        size_t at = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
+        switch (roll(&state, 8)) {
+        case 0: /* a new operation */
+        case 1: /* or one that is there, once more */
+            if (count == most)
+                break;
+            {
+                uint8_t copy[OPERATION_BYTES];
+                if (roll(&state, 2))
+                    invent(copy, &state);
+                else
+                    memcpy(copy, bytes + roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES,
+                           sizeof(copy));
+                memmove(bytes + at + OPERATION_BYTES, bytes + at, size - at);
+                memcpy(bytes + at, copy, sizeof(copy));
+                size += OPERATION_BYTES;
+                count++;
+            }
+            break;
+        case 2: /* one less */
+            if (count < 2)
+                break;
+            memmove(bytes + at, bytes + at + OPERATION_BYTES, size - at - OPERATION_BYTES);
+            size -= OPERATION_BYTES;
+            count--;
+            break;
+        case 3: /* two change places */
+        {
+            size_t to = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
+            uint8_t copy[OPERATION_BYTES];
+            memcpy(copy, bytes + at, sizeof(copy));
+            memmove(bytes + at, bytes + to, sizeof(copy));
+            memcpy(bytes + to, copy, sizeof(copy));
+            break;
+        }
+        case 4: /* another operation with these operands */
+            bytes[at] = (uint8_t)roll(&state, OP_COUNT);
+            break;
+        case 5: /* a step up or down */
+            bytes[at + 1 + roll(&state, OPERANDS)] += roll(&state, 2) ? 1 : 255;
+            break;
+        default:
+            bytes[at + 1 + roll(&state, OPERANDS)] = interesting(&state);
+            break;
+        }
+    }
+    return size;
+}
+
+size_t program_cross(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
+                     size_t max_size, unsigned seed) {
+    unsigned state = seed;
+    size_t head = roll(&state, (uint32_t)(a_size / OPERATION_BYTES + 1)) * (size_t)OPERATION_BYTES;
+    size_t from = roll(&state, (uint32_t)(b_size / OPERATION_BYTES + 1)) * (size_t)OPERATION_BYTES;
+    size_t most = max_size / OPERATION_BYTES * OPERATION_BYTES;
+    if (head > most)
+        head = most;
+    size_t tail = b_size - from;
+    if (tail > most - head)
+        tail = most - head;
+    memcpy(out, a, head);
+    memcpy(out + head, b + from, tail);
+    return head + tail;
+}
