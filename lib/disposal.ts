@@ -1,3 +1,5 @@
+// For those who compile against the declarations with an older `lib`.
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The symbols of explicit resource management. Early Node 20 has none on `Symbol`; the compiled `using` of TypeScript and
  * later versions of Node find the methods under the registered names then.

@@ -33,6 +33,7 @@ export { type DmaMapOptions, DmaMapping, DmaSpace } from './dma';
 export { type ErrnoName, RdmaError } from './errors';
 export { FastMemoryRegion } from './fast-memory-region';
 export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './keys';
+export { type MissingBinaryError } from './load-native';
 export { type Memory } from './memory-argument';
 export { type MapSgOptions, MemoryRegion, type ScatterElement } from './memory-region';
 export {

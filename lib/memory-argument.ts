@@ -11,17 +11,11 @@ import { RdmaError } from './errors';
 import { native, type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
-export type Memory = NodeJS.ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
+export type Memory = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
-const {
-  isAnyArrayBuffer,
-  isArrayBuffer,
-  isBigUint64Array,
-  isDataView,
-  isTypedArray,
-  isUint8Array,
-  isUint32Array,
-} = types;
+const { isAnyArrayBuffer, isArrayBuffer, isDataView, isTypedArray, isUint8Array, isUint32Array } = types;
+/** Its type is written out, so that the declarations do not ask for the types of Node. */
+export const isBigUint64Array: (value: unknown) => value is BigUint64Array = types.isBigUint64Array;
 const { apply } = Reflect;
 const PlainBytes = Uint8Array;
 const PlainWords = BigUint64Array;
@@ -212,5 +206,3 @@ export function u32Copy(
     throw new RdmaError(operation, 'EINVAL'); // detached or out of bounds
   }
 }
-
-export { isBigUint64Array };

@@ -1,11 +1,11 @@
 /**
- * The shape of the native module, and its loading. Nothing here is public.
+ * The shape of the native module. Nothing here is public.
  *
  * Native calls do not throw for what RDMA can refuse. They answer 0 or a negative Linux errno; where an object comes back,
  * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type, which the
  * classes of this folder have tested before, so that is a second fence.
  */
-import { join } from 'node:path';
+import { loadNative } from './load-native';
 
 /** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
 export type ReasonNumber = number;
@@ -388,8 +388,5 @@ export interface NativeBatch {
   copyTo(other: NativeBatch): void;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
-const load = require('node-gyp-build') as (folder: string) => NativeModule;
-
-/** The native module: a prebuilt binary if one fits, else what was built from source. */
-export const native: NativeModule = load(join(__dirname, '..'));
+/** The native module: what was built from source, else the prebuilt binary that fits. */
+export const native = loadNative(__dirname) as NativeModule;

@@ -1,58 +1,91 @@
-// Checks what `npm pack` would publish: nothing outside of the whitelist, nothing missing, nothing run on install.
-// (That every kind of importer resolves the entries is publint's to check.)
+// Checks what `npm pack` would publish: every file is foreseen, none is missing, nothing runs on install, and it stays small.
+// (That every kind of importer resolves the entries is publint's and attw's to check.)
+//
+//   node scripts/check-package.mjs             the checkout as it is; prebuilt binaries may be missing
+//   node scripts/check-package.mjs --release   with the binaries of all targets
+//   node scripts/check-package.mjs --list      prints the content too
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { pathOf, targets } from './prebuild/targets.mjs';
+
+/** What everybody downloads, with the binaries of all targets. */
+const MOST_PACKED_BYTES = 1_000_000;
+/** Scripts that npm runs when the package is installed. */
+const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** @type {{ bin: Record<string, string>, main: string, scripts: Record<string, string> }} */
-const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const { values } = parseArgs({ options: { release: { type: 'boolean' }, list: { type: 'boolean' } } });
+/** @type {{ scripts: Record<string, string>, gypfile?: boolean, dependencies: Record<string, string> }} */
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-const allowed = [
-  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
-  /^dist\/.+\.(js|mjs|d\.ts|d\.mts|js\.map)$/,
-  /^scripts\/bench\/(harness\/)?[\w-]+\.mjs$/,
-  /^prebuilds\/[\w-]+\/[\w.-]+\.node$/,
-];
-const required = [
-  'package.json',
-  'LICENSE',
-  'CHANGELOG.md',
-  manifest.main.replace('./', ''),
-  'dist/index.mjs',
-  'dist/index.d.ts',
-  'dist/index.d.mts',
-  'scripts/bench/bench.mjs', // rdmavt bench
-  ...Object.values(manifest.bin),
-];
+const required = new Set([
+  ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'],
+  // The compiled modules, one for one.
+  ...sources('lib', /\.ts$/).flatMap((file) => {
+    const compiled = file.replace(/^lib\/(.*)\.ts$/, 'dist/$1');
+    return [`${compiled}.js`, `${compiled}.d.ts`];
+  }),
+  ...['dist/index.mjs', 'dist/index.d.mts'],
+  // rdmavt bench
+  ...sources('scripts/bench', /\.mjs$/),
+  // rdmavt build
+  ...['dist/binding.gyp', 'native/flags.gypi'],
+  ...sources('native/core', /\.(c|h|gypi)$/),
+  ...sources('native/binding', /\.(cc|h)$/),
+]);
+const binaries = targets.map(pathOf);
 
-const files = packedFiles();
+const { files, size, unpackedSize } = pack();
+const packed = files.map(({ path }) => path);
 /** @type {string[]} */
 const problems = [];
-for (const file of files) {
-  if (!allowed.some((pattern) => pattern.test(file))) problems.push(`would be published: ${file}`);
+for (const file of packed) {
+  if (!required.has(file) && !binaries.includes(file)) problems.push(`would be published: ${file}`);
 }
-for (const file of required) {
-  if (!files.includes(file)) problems.push(`would be missing: ${file}`);
+for (const file of [...required, ...(values.release ? binaries : [])]) {
+  if (!packed.includes(file)) problems.push(`would be missing: ${file}`);
 }
-for (const script of ['preinstall', 'install', 'postinstall']) {
-  if (manifest.scripts[script]) problems.push(`runs a script on install: ${script}`);
+for (const script of INSTALL_SCRIPTS) {
+  if (manifest.scripts[script] !== undefined) problems.push(`runs a script on install: ${script}`);
 }
+if (manifest.gypfile !== false) problems.push('gypfile is not false: npm would publish an install script');
+if (Object.keys(manifest.dependencies).join() !== 'node-gyp-build') {
+  problems.push('depends on more than node-gyp-build');
+}
+if (size > MOST_PACKED_BYTES) problems.push(`${size} bytes packed, more than ${MOST_PACKED_BYTES}`);
 
+if (values.list) for (const file of files) console.log(`${String(file.size).padStart(8)}  ${file.path}`);
 for (const problem of problems) console.error(`package: ${problem}`);
-console.log(`package: ${files.length} files, ${problems.length} problems`);
+const there = binaries.filter((file) => packed.includes(file)).length;
+console.log(
+  `package: ${files.length} files, ${there} of ${binaries.length} binaries, ` +
+    `${(size / 1000).toFixed(1)} kB packed, ${(unpackedSize / 1e6).toFixed(2)} MB unpacked, ${problems.length} problems`,
+);
 process.exitCode = problems.length ? 1 : 0;
 
-/** @returns {string[]} */
-function packedFiles() {
+/**
+ * The files of a folder, and of those below it.
+ * @param {string} folder
+ * @param {RegExp} pattern
+ */
+function sources(folder, pattern) {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => pattern.test(file))
+    .map((file) => `${folder}/${file.replaceAll('\\', '/')}`);
+}
+
+/** @returns {{ files: { path: string, size: number }[], size: number, unpackedSize: number }} */
+function pack() {
   // A shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync('npm pack --dry-run --json --ignore-scripts', {
     cwd: root,
     shell: true,
     encoding: 'utf8',
+    maxBuffer: 1 << 26,
   });
   if (status !== 0) throw new Error(`npm pack failed: ${stderr}`);
-  /** @type {[{ files: { path: string }[] }]} */
-  const [pack] = JSON.parse(stdout);
-  return pack.files.map(({ path }) => path);
+  return JSON.parse(stdout)[0];
 }

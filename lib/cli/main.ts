@@ -2,13 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import type { MissingBinaryError } from '../load-native';
 import { parse, USAGE, UsageError, type Command } from './command';
 
 /** Loaded when they are called: help needs no native module. */
 const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['bench', async () => (await import('./bench-command.js')).benchCommand],
+  ['build', async () => (await import('./build-command.js')).buildCommand],
   ['replay', async () => (await import('./replay-command.js')).replayCommand],
 ]);
+
+const NO_BINARY: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
 
 const help = `Usage: rdmavt COMMAND [OPTIONS]
 
@@ -16,6 +20,7 @@ RDMA memory protection: memory regions, keys and the validation of every access.
 
 Commands:
   bench      Measure this package beside its peers in plain JavaScript.
+  build      Build the native module from source, where no prebuilt one fits.
   replay     Play a trace of operations and print, or compare, its answers.
 
 Options:
@@ -45,6 +50,14 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
+/** One line; of a missing binary all, because it tells what to do. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { message } = error;
+  if ((error as NodeJS.ErrnoException).code !== NO_BINARY) return message.split('\n')[0] ?? '';
+  return message.replace(/^rdmavt: /, '');
+}
+
 // Whoever reads the output may stop early (`| head`): that is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
@@ -62,8 +75,7 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     const hint = error instanceof UsageError ? ' (see rdmavt --help)' : '';
-    const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    process.stderr.write(`rdmavt: ${line}${hint}\n`);
+    process.stderr.write(`rdmavt: ${messageOf(error)}${hint}\n`);
     process.exitCode = USAGE;
   },
 );

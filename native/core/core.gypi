@@ -47,4 +47,9 @@
       'AdditionalOptions': ['/std:c11', '/experimental:c11atomics'],
     },
   },
+  'conditions': [
+    ['OS=="win"', {
+      'link_settings': { 'libraries': ['-lbcrypt'] },
+    }],
+  ],
 }

@@ -10,7 +10,12 @@
 #include <stdint.h>
 
 #ifdef _WIN32
+#ifndef NOMINMAX
+#define NOMINMAX /* no macros min and max */
+#endif
 #include <windows.h>
+#undef IN /* nor these two, which stand for nothing */
+#undef OUT
 struct rvt_mutex {
     SRWLOCK lock;
 };

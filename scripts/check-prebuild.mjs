@@ -1,0 +1,80 @@
+// Checks prebuilt binaries: kind of file and processor, what is imported and exported, how old a system will do, and that
+// node-gyp-build finds them.
+//
+//   node scripts/check-prebuild.mjs                    all of prebuilds/; missing ones are problems too
+//   node scripts/check-prebuild.mjs --as TARGET FILE   one file, as if it were the target's
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { readBinary } from './prebuild/formats/binary.mjs';
+import { problemsOf } from './prebuild/rules.mjs';
+import { root, run } from './prebuild/run.mjs';
+import { floors, pathOf, targetNamed, targets } from './prebuild/targets.mjs';
+
+/** @typedef {import('./prebuild/targets.mjs').Target} Target */
+
+/** All binaries together, compressed: what everybody downloads. */
+const MOST_PACKED_BYTES = 1_000_000;
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { as: { type: 'string' } } });
+let failed = 0;
+let packed = 0;
+
+if (values.as !== undefined) {
+  const target = targetNamed(values.as);
+  for (const file of positionals) report(file, problemsOf(readFileSync(file), target));
+} else {
+  for (const target of targets) await checkTarget(target);
+  const total = `all, compressed: ${(packed / 1024).toFixed(0)} KiB`;
+  report(total, packed > MOST_PACKED_BYTES ? [`more than ${MOST_PACKED_BYTES} bytes`] : []);
+}
+process.exitCode = failed ? 1 : 0;
+
+/** @param {Target} target */
+async function checkTarget(target) {
+  const path = pathOf(target);
+  if (!existsSync(join(root, path))) return report(target.name, [`there is no ${path}`]);
+  const file = readFileSync(join(root, path));
+  packed += gzipSync(file, { level: 9 }).length;
+  const problems = problemsOf(file, target);
+  const found = await pathFoundBy(target);
+  if (found !== join(root, path)) problems.push(`node-gyp-build finds ${found} instead`);
+  report(`${target.name.padEnd(18)} ${problems.length ? '' : summary(file)}`, problems);
+}
+
+/**
+ * What node-gyp-build loads on such a machine.
+ * @param {Target} target
+ */
+async function pathFoundBy({ platform, arch, libc }) {
+  const nodeGypBuild = createRequire(import.meta.url).resolve('node-gyp-build');
+  const program = `console.log(require(${JSON.stringify(nodeGypBuild)}).path(process.argv[1]))`;
+  const env = { PREBUILDS_ONLY: '1', npm_config_platform: platform, npm_config_arch: arch, LIBC: libc };
+  const { stdout } = await run([process.execPath, '--eval', program, root], { env });
+  return stdout.trim();
+}
+
+/** @param {Buffer} file */
+function summary(file) {
+  const { libraries, imports, minimumOs } = readBinary(file);
+  const versions = imports.flatMap(({ from }) => /^GLIBC_([\d.]+)$/.exec(from ?? '')?.[1] ?? []);
+  const newest = versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+  const parts = [`${(file.length / 1024).toFixed(0)} KiB`];
+  if (newest) parts.push(`glibc ${newest} (at most ${floors.glibc})`);
+  if (minimumOs) parts.push(`macOS ${minimumOs}`);
+  const functions = imports.filter(({ name }) => /^(napi|node_api)_/.test(name));
+  parts.push(`${functions.length} functions of Node-API`, `needs ${libraries.join(', ')}`);
+  return parts.join(', ');
+}
+
+/**
+ * @param {string} subject
+ * @param {string[]} problems
+ */
+function report(subject, problems) {
+  console.log(`${problems.length ? 'not ok' : 'ok'} ${subject}`);
+  for (const problem of problems) console.log(`  ${problem}`);
+  if (problems.length) failed++;
+}

@@ -1,0 +1,31 @@
+// Runs what the prebuilt binaries are for, as far as one machine (Debian 12, x64) can, after checking their form:
+//   npm run prebuild:verify                     all
+//   npm run prebuild:verify -- linux-arm64-glibc ...
+//
+// Needs `npm run prebuild -- --all` before. What is missing is installed, as in prebuild.mjs.
+import { run, timed } from './prebuild/run.mjs';
+import { targetNamed } from './prebuild/targets.mjs';
+import { verifyArm64, verifyMusl, verifyX64 } from './prebuild/verify/linux.mjs';
+import { installPackage } from './prebuild/verify/package.mjs';
+import { verifyWindows } from './prebuild/verify/windows.mjs';
+
+/** @type {Record<string, (smoke: string) => Promise<void>>} */
+const verifications = {
+  'linux-x64-musl': verifyMusl,
+  'win32-x64': verifyWindows,
+  'linux-x64-glibc': verifyX64,
+  'linux-arm64-glibc': verifyArm64,
+};
+
+const wanted = process.argv.slice(2).map((name) => targetNamed(name).name);
+for (const name of wanted) {
+  if (!verifications[name])
+    throw new Error(`${name} cannot be run here: it is only checked (npm run check:prebuild)`);
+}
+
+await run(['npm', 'run', 'build:ts']);
+console.log((await run([process.execPath, 'scripts/check-prebuild.mjs'])).stdout.trim());
+const smoke = await installPackage();
+for (const [name, verify] of Object.entries(verifications)) {
+  if (!wanted.length || wanted.includes(name)) await timed(name, () => verify(smoke));
+}

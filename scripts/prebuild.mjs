@@ -1,0 +1,47 @@
+// Builds the prebuilt binaries, all of them on one machine (Debian 12, x64), and checks each:
+//   npm run prebuild -- --all
+//   npm run prebuild -- linux-x64-glibc darwin-arm64 ...
+//
+// What is missing is installed: Debian's compilers by apt-get (as root), zig from npm into build/prebuild/tools.
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { relative } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    all: { type: 'boolean', default: false },
+    jobs: { type: 'string', default: String(availableParallelism()) },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+// npm runs `prebuild` before `build` too, by its name. Without arguments there is nothing to do, and nothing is loaded.
+if (values.all || values.help || positionals.length) await main();
+
+async function main() {
+  const { build } = await import('./prebuild/build.mjs');
+  const { problemsOf } = await import('./prebuild/rules.mjs');
+  const { root } = await import('./prebuild/run.mjs');
+  const { targetNamed, targets } = await import('./prebuild/targets.mjs');
+
+  if (values.help) {
+    const names = targets.map(({ name }) => name).join(' ');
+    console.log(`usage: npm run prebuild -- [--jobs N] (--all | TARGET...)\ntargets: ${names}`);
+    return;
+  }
+  for (const target of values.all ? targets : positionals.map(targetNamed)) {
+    const start = performance.now();
+    const { file, compiler } = await build(target, Number(values.jobs));
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    const bytes = readFileSync(file);
+    const size = `${(bytes.length / 1024).toFixed(0)} KiB`;
+    const columns = [target.name.padEnd(18), size.padStart(8), `${seconds.padStart(6)} s`];
+    console.log([...columns, relative(root, file), compiler].join('  '));
+    for (const problem of problemsOf(bytes, target)) {
+      console.error(`prebuild: ${target.name}: ${problem}`);
+      process.exitCode = 1;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+// The suite on the prebuilt binary alone: a copy of the checkout, with prebuilds/ and without build/, under several Nodes.
+//
+//   node scripts/test-prebuilt.mjs [MAJOR ...]   20 and 26 if none is named; got from npm
+//   node scripts/test-prebuilt.mjs this          the Node that runs this: for musl, which npm has none for
+//
+// Every process and thread of a run writes down which add-on it loads; any other than the prebuilt one is a failure.
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { sumCounts, writeCounts } from './counts.mjs';
+import { nodeOf } from './npm-tools.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const recorder = fileURLToPath(new URL('test-prebuilt/record-addons.cjs', import.meta.url));
+const machine = `${process.platform}-${process.arch}`;
+const names = process.argv.length > 2 ? process.argv.slice(2) : ['20', '26'];
+
+const copy = realpathSync(mkdtempSync(join(tmpdir(), 'rdmavt-prebuilt-')));
+process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
+
+for (const name of names) {
+  let counts = { passed: 0, failed: 1 };
+  try {
+    if (name === names[0]) copyCheckout();
+    counts = test(name === 'this' ? process.execPath : nodeOf(Number(name)));
+  } catch (error) {
+    console.error(`test-prebuilt: Node ${name}: ${/** @type {Error} */ (error).message}`);
+  }
+  writeCounts(`prebuilt-node-${name}`, counts);
+  if (counts.failed || !counts.passed) process.exitCode = 1;
+}
+
+function copyCheckout() {
+  const prebuilds = join('prebuilds', machine);
+  if (!existsSync(join(root, prebuilds))) {
+    throw new Error(`there is no ${prebuilds}: build the prebuilt binary of this machine first`);
+  }
+  // What is not committed yet is tested too.
+  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const files = execFileSync('git', list, { cwd: root, encoding: 'utf8' }).split('\0');
+  for (const file of files.filter((name) => name !== '' && existsSync(join(root, name)))) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true });
+    cpSync(join(root, file), join(copy, file));
+  }
+  cpSync(join(root, prebuilds), join(copy, prebuilds), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
+  execFileSync('npm run build:ts', { cwd: copy, shell: true, stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+/**
+ * @param {string} node the program
+ * @returns {import('./counts.mjs').Counts}
+ */
+function test(node) {
+  const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+  console.log(`\n# the suite on the prebuilt binary, Node ${version}`);
+  const countsFolder = join(copy, `counts-${version}`);
+  const record = join(copy, `addons-${version}`);
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(npm_|RDMAVT_)/i.test(name));
+  const { status } = spawnSync(node, ['--expose-gc', join('node_modules', 'jest', 'bin', 'jest.js')], {
+    cwd: copy,
+    env: {
+      ...Object.fromEntries(inherited),
+      PATH: [dirname(node), process.env.PATH].join(delimiter),
+      PREBUILDS_ONLY: '1',
+      NODE_OPTIONS: `--require "${recorder.replaceAll('\\', '/')}"`,
+      RDMAVT_TEST_ADDONS: record,
+      RDMAVT_TEST_COUNTS: countsFolder,
+    },
+    stdio: 'inherit',
+  });
+
+  const counts = existsSync(countsFolder) ? sumCounts(countsFolder) : { passed: 0, failed: 0 };
+  if (status !== 0 && !counts.failed) counts.failed = 1; // it did not come to its end
+
+  const loaded = existsSync(record) ? readFileSync(record, 'utf8').trimEnd().split('\n') : [];
+  const wrong = new Set(loaded.filter((file) => dirname(file) !== join(copy, 'prebuilds', machine)));
+  for (const file of wrong) console.error(`test-prebuilt: not the prebuilt binary: ${file}`);
+  if (wrong.size || !loaded.length) counts.failed++;
+  else counts.passed++;
+  console.log(
+    `# Node ${version}: ${counts.passed} passed, ${counts.failed} failed; ` +
+      `add-ons were loaded ${loaded.length} times: ${[...new Set(loaded)].join(', ')}`,
+  );
+  return counts;
+}

@@ -1,0 +1,221 @@
+// scripts/check-prebuild.mjs must find what is wrong with a binary: one that is right is spoiled in every way it looks at.
+// A library for Linux is made here; those for other systems are looked at where they have been built (npm run prebuild).
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+const directory = mkdtempSync(join(tmpdir(), 'rdmavt-check-'));
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+});
+
+type Change = (binary: Buffer) => Buffer;
+
+/** What the check says of a file; empty: it is right. */
+function problems(target: string, file: Buffer): string[] {
+  const path = join(directory, 'binary.node');
+  writeFileSync(path, file);
+  const check = [join(root, 'scripts', 'check-prebuild.mjs'), '--as', target, path];
+  const { status, stdout, stderr } = spawnSync(process.execPath, check, { cwd: root, encoding: 'utf8' });
+  const [verdict = '', ...found] = stdout.trimEnd().split('\n');
+  expect({ stderr, status, verdict }).toEqual({
+    stderr: '',
+    status: found.length ? 1 : 0,
+    verdict: `${found.length ? 'not ok' : 'ok'} ${path}`,
+  });
+  return found.map((line) => line.trim());
+}
+
+/** Puts one text in the place of another of the same length, everywhere. */
+function replaced(from: string, to: string): Change {
+  expect(to).toHaveLength(from.length);
+  return (binary) => {
+    expect(binary.includes(from)).toBe(true);
+    return Buffer.from(binary.toString('latin1').replaceAll(from, to), 'latin1');
+  };
+}
+
+/** Changes one number; `find` says where it lies. */
+function patched(find: (binary: Buffer) => number, value: number): Change {
+  return (binary) => {
+    const copy = Buffer.from(binary);
+    copy.writeUInt16LE(value, find(copy));
+    return copy;
+  };
+}
+
+const followedBy =
+  (what: Buffer): Change =>
+  (binary) =>
+    Buffer.concat([binary, what]);
+
+/** True of every format. */
+const anywhere: [string, Change, string][] = [
+  [
+    'an entry point is missing',
+    replaced('napi_register_module_v1', 'napi_register_module_v2'),
+    'does not export napi_register_module_v1',
+  ],
+  [
+    'something else is exported',
+    replaced('node_api_module_get_api_version_v1', '_ZSt14set_unexpectedPFvvE_________'),
+    'exports _ZSt14set_unexpectedPFvvE_________',
+  ],
+  [
+    'a function is not in Node-API 9',
+    replaced('napi_create_object', 'napi_create_obzect'),
+    'imports napi_create_obzect, which is not in Node-API 9',
+  ],
+  ['it is large', followedBy(Buffer.alloc(400 * 1024)), '409600'],
+  [
+    'it names the folder of the build',
+    followedBy(Buffer.from(`${root}/`)),
+    'names the folder it was built in',
+  ],
+  ['it ends early', (binary) => binary.subarray(0, 300), 'cannot be read'],
+  ['it is something else', () => Buffer.alloc(4096, 'text'), 'cannot be read'],
+];
+
+/** Offset of the flags of the segment PT_GNU_STACK. */
+function stackFlags(elf: Buffer): number {
+  const PT_GNU_STACK = 0x6474e551;
+  let header = Number(elf.readBigUInt64LE(32));
+  while (elf.readUInt32LE(header) !== PT_GNU_STACK) header += 56;
+  return header + 4;
+}
+
+/** Offset of the Mach-O load command, or -1. */
+function loadCommand(macho: Buffer, wanted: number): number {
+  let at = 32;
+  for (let left = macho.readUInt32LE(16); left > 0; left--) {
+    if (macho.readUInt32LE(at) === wanted) return at;
+    at += macho.readUInt32LE(at + 4);
+  }
+  return -1;
+}
+
+function check(target: string, binary: () => Buffer, others: string[], changes: typeof anywhere): void {
+  test('as it is', () => {
+    expect(problems(target, binary())).toEqual([]);
+  });
+  test.each(others)('taken for %s', (other) => {
+    expect(problems(other, binary())).not.toEqual([]);
+  });
+  test.each([...anywhere, ...changes])('%s', (_, change, problem) => {
+    expect(problems(target, change(binary()))).toContainEqual(expect.stringContaining(problem));
+  });
+}
+
+const here = `linux-${process.arch}-glibc`;
+const isGlibc =
+  process.platform === 'linux' && /^(x64|arm64)$/.test(process.arch) && !existsSync('/etc/alpine-release');
+
+(isGlibc ? describe : describe.skip)('a library for Linux', () => {
+  const compiled = (...flags: string[]): Buffer => {
+    const source = join(directory, 'addon.c');
+    const output = join(directory, 'addon.node');
+    writeFileSync(
+      source,
+      `int napi_create_object(void *env, void **result);
+      int getentropy(void *bytes, unsigned long length);
+      void *napi_register_module_v1(void *env, void *exports) {
+        napi_create_object(env, &exports);
+        getentropy(exports, 1);
+        return exports;
+      }
+      int node_api_module_get_api_version_v1(void) { return 9; }`,
+    );
+    const always = ['-shared', '-fPIC', '-Wl,-z,relro,-z,now,-z,noexecstack', '-o', output];
+    const { status, stderr } = spawnSync('cc', [source, ...always, ...flags], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    return readFileSync(output);
+  };
+  let good: Buffer;
+  beforeAll(() => {
+    good = compiled('-s');
+  });
+
+  const other = process.arch === 'x64' ? 'linux-arm64-glibc' : 'linux-x64-glibc';
+  check(
+    here,
+    () => good,
+    [other, `linux-${process.arch}-musl`, 'win32-x64', 'darwin-arm64'],
+    [
+      [
+        'it asks for a newer C library',
+        replaced('GLIBC_2.25', 'GLIBC_2.35'),
+        'imports getentropy@GLIBC_2.35, newer than 2.28',
+      ],
+      ['it asks for the C++ library', replaced('GLIBC_2.25', 'CXXABI_1.3'), 'imports getentropy@CXXABI_1.3'],
+      ['it needs another library', replaced('libc.so.6', 'libz.so.6'), 'needs libz.so.6'],
+      [
+        'it needs an exception runtime',
+        replaced('getentropy', '_Unwind_Go'),
+        'imports _Unwind_Go of the C++ runtime',
+      ],
+      ['its stack may be executed', patched(stackFlags, 7), 'its stack may be executed'],
+    ],
+  );
+
+  test('with its symbol table', () => {
+    expect(problems(here, compiled())).toEqual(['not stripped']);
+  });
+  test('with a path to libraries, and symbols looked up late', () => {
+    expect(problems(here, compiled('-s', '-Wl,-rpath,/lib', '-Wl,-z,lazy'))).toEqual([
+      'symbols are looked up late (no BIND_NOW)',
+      'has a path for libraries (RPATH)',
+    ]);
+  });
+  test('a program', () => {
+    expect(problems(here, readFileSync('/bin/sh'))).toContain('no library');
+  });
+});
+
+const prebuilt =
+  (path: string): (() => Buffer) =>
+  () =>
+    readFileSync(join(root, 'prebuilds', path, 'rdmavt.node'));
+const isBuilt = (path: string) => existsSync(join(root, 'prebuilds', path, 'rdmavt.node'));
+
+for (const arch of ['x64', 'arm64']) {
+  (isBuilt(`win32-${arch}`) ? describe : describe.skip)(`the library for Windows, ${arch}`, () => {
+    const other = arch === 'x64' ? 'arm64' : 'x64';
+    check(
+      `win32-${arch}`,
+      prebuilt(`win32-${arch}`),
+      [`win32-${other}`, 'linux-x64-glibc', 'darwin-x64'],
+      [
+        ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
+        ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
+        ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
+        ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
+      ],
+    );
+  });
+
+  (isBuilt(`darwin-${arch}`) ? describe : describe.skip)(`the library for macOS, ${arch}`, () => {
+    const other = arch === 'x64' ? 'arm64' : 'x64';
+    const LC_BUILD_VERSION = 0x32;
+    const minimum = (macho: Buffer) => loadCommand(macho, LC_BUILD_VERSION) + 14;
+    check(
+      `darwin-${arch}`,
+      prebuilt(`darwin-${arch}`),
+      [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
+      [
+        ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+        [
+          'it needs another library',
+          replaced('libSystem.B', 'libSystem.C'),
+          'needs /usr/lib/libSystem.C.dylib',
+        ],
+        ...(arch === 'arm64'
+          ? ([
+              ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
+            ] satisfies typeof anywhere)
+          : []),
+      ],
+    );
+  });
+}
