@@ -41,7 +41,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 report();
-writeCounts('fuzz-api', { passed: failed ? 0 : 1, failed: failed ? 1 : 0 });
+writeCounts(options.asan ? 'fuzz-api-asan' : 'fuzz-api', { passed: failed ? 0 : 1, failed: failed ? 1 : 0 });
 process.exitCode = failed ? 1 : 0;
 
 async function runJob(/** @type {number} */ job) {

@@ -131,7 +131,7 @@ test.each([false, true])('checks, acquires and releases (places: %p)', async (pl
       for (let i = 0; i < 3; i++) batch.release();
     }
   });
-  expect(elements).toBeGreaterThan(100_000);
+  expect(elements).toBeGreaterThan(10_000);
   for (const batch of batches) batch.release();
   expectUntouched();
 });

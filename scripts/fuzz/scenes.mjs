@@ -261,6 +261,15 @@ export function* scenes() {
       p.emit('RKEY_CHECK', 0, 0, at.end(0), 0x40, 1, 1);
     }
   });
+  // As many pages as a region of user memory may have, one less and one more.
+  yield scene((p) => {
+    for (const pages of [-2n, -1n, 0n, 1n]) {
+      p.emit('MEMORY', 4, 0x80 | p.number(((1n << 32n) + pages) * 4096n), 0, 0);
+      for (const delta of [0, 1])
+        p.emit('REG_USER', delta, 4 << 4, at.landmark(16), delta, at.landmark(16), 0, ALL);
+      p.emit('LKEY_CHECK', 0, 0, at.end(0), 0x40, 1, 1);
+    }
+  });
   // Walks of as many elements as there may be, and more; elements that a batch may not overwrite.
   yield scene((p) => {
     user(p, 0);
