@@ -636,7 +636,7 @@ describe('a buffer that is taken away', () => {
         device.close();
       })();`);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // Each round that kept its pages would add 64.
-    expect(Number(stdout.trim().split(',').at(-1)) < 100 || stdout).toBe(true);
+    // Each of the five rounds would add 64 if it kept its pages; sanitizers keep some 30 of other things.
+    expect(Number(stdout.trim().split(',').at(-1)) < 200 || stdout).toBe(true);
   });
 });
