@@ -67,8 +67,8 @@ export class DeviceMemory {
   }
 
   /**
-   * Frees it, for every thread. This thread's buffer is detached; the pages go when the last buffer in other threads is gone. A
-   * second call after success is a no-op.
+   * Frees it, for every thread: nothing can be registered over it any more. Buffers that there are stay as they are, and the pages go
+   * when the last of them is collected. A second call after success is a no-op.
    *
    * @throws RdmaError `EBUSY`: a region or a DMA mapping has bytes of it, or had until just now while another thread was using them
    */

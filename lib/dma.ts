@@ -1,6 +1,6 @@
 import { illegalConstructor, optionsOf, u64 } from './arguments';
 import { dispose } from './disposal';
-import { Errno, made, rdmaError } from './errors';
+import { check, Errno, made, rdmaError } from './errors';
 import { bufferOf, bytesOf, type Memory } from './memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from './native';
 import { construction } from './region';
@@ -61,7 +61,7 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
-    this.#number = native.serial();
+    this.#number = check('dma_map', native.serial());
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */

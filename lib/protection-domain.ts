@@ -14,7 +14,7 @@ import {
 import { CheckBlock } from './check-block';
 import { type LocalCheck, place, placed, type PlaceCheck, refused } from './check-result';
 import { dispose } from './disposal';
-import { Errno, made, rdmaError, RdmaError } from './errors';
+import { check, Errno, made, rdmaError, RdmaError } from './errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { byteLengthOf, bufferOf, bytesOf, type Memory } from './memory-argument';
@@ -115,7 +115,7 @@ export class ProtectionDomain {
     this.#native = native;
     this.#device = device;
     this.#registry = registry;
-    this.#number = native.serial();
+    this.#number = check('alloc_pd', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice: what {@link Device.attachPd} takes. */

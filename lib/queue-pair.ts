@@ -48,7 +48,7 @@ export class QueuePair {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#registry = registry;
-    this.#number = native.serial();
+    this.#number = check('create_qp', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */

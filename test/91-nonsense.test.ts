@@ -25,7 +25,8 @@ const program = (seed: number, calls: number): string => `
     // Now and then what a device has of its own, of which the rim was made with it.
     const block = random() < 0.15 && objects.find((object) => object instanceof DeviceMemory);
     const own = block && safely(() => block.buffer);
-    if (own?.byteLength === BODY + 2 * RIM) return new Uint8Array(own, RIM + dice(2) * dice(BODY), dice(BODY));
+    const from = dice(2) * dice(BODY);
+    if (own?.byteLength === BODY + 2 * RIM) return new Uint8Array(own, RIM + from, BODY - from);
     const buffer = random() < 0.5 ? new ArrayBuffer(BODY + 2 * RIM, random() < 0.5 ? { maxByteLength: 2 * BODY } : undefined)
       : new SharedArrayBuffer(BODY + 2 * RIM);
     new Uint8Array(buffer).fill(0xa5);
@@ -62,17 +63,18 @@ const program = (seed: number, calls: number): string => `
     const device = new Device({ lkeyTableBits: pick([1, 5, 7, 9]), keyPolicy: pick(['sequential', 'random']), remoteKeyZero: true });
     const pd = device.allocPd({ trusted: random() < 0.8 });
     keep([device, device.dma, pd, pd.createQp()]);
+    try { keep(device.dma.map(memory(), { address: DMA })); } catch {}
+    try { keep([pd.regUserMr(memory(), { access: 31 }), pd.getDmaMr()]); } catch {}
+    try { keep([pd.allocMr({ maxNumSg: 8 }), pd.allocFmr({ maxPages: 8, pageShift: pick([0, 3, 12]), access: 31 })]); } catch {}
+    if (random() < 0.6) return;
     const other = Device.attach(device.share(), { captureStacks: random() < 0.1, reportLeaks: true });
-    if (random() < 0.5) keep([other, other.attachPd(pd.number)]);
+    keep([other, other.attachPd(pd.number)]);
     const block = device.alloc(BODY + 2 * RIM, { hugePages: random() < 0.1 });
     const { buffer } = block;
     new Uint8Array(buffer).fill(0xa5).fill(1, RIM, RIM + BODY);
     guarded.push(new WeakRef(buffer));
     keep(block);
     keep(pd.regUserMr(new Uint8Array(buffer, RIM, BODY), { access: 31 }));
-    try { keep(device.dma.map(memory(), { address: DMA })); } catch {}
-    try { keep([pd.regUserMr(memory(), { access: 31 }), pd.getDmaMr()]); } catch {}
-    try { keep([pd.allocMr({ maxNumSg: 8 }), pd.allocFmr({ maxPages: 8, pageShift: pick([0, 3, 12]), access: 31 })]); } catch {}
   };
 
   const safely = (read, otherwise) => { try { return read(); } catch { return otherwise; } };
@@ -138,7 +140,8 @@ const program = (seed: number, calls: number): string => `
     if (!known.has(type)) known.set(type, methods(object));
     let name = pick(known.get(type));
     // Parents live longer than children, and checks come more often than all else.
-    const rare = { close: 0.02, detach: 0.02, free: 0.1, alloc: 0.1, resources: 0.3, table: 0.3, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
+    const rare = { close: 0.02, detach: 0.02, free: 0.1, alloc: 0.1, share: 0.1,
+      attachPd: 0.2, attachMemory: 0.2, resources: 0.1, table: 0.1, counters: 0.2, countAccesses: 0.2, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
       deregAsync: 0.1, deallocAsync: 0.1, allocMr: 0.5, allocFmr: 0.5, getDmaMr: 0.3, invalidateRkey: 0.1 };
     if (random() > (typeof name === 'symbol' ? 0.03 : rare[name] ?? 1)) name = type.prototype.rkeyOk ? 'rkeyOk' : type.prototype.lkeyOk ? 'lkeyOk' : name === 'put' ? 'copyTo' : undefined;
     if (!name) return;
@@ -151,6 +154,8 @@ const program = (seed: number, calls: number): string => `
   };
   const others = [
     () => { if (random() < 0.2) begin(); },
+    // Under held elements, as it happens.
+    () => pick(regions().filter((region) => region instanceof MemoryRegion)).mapSg([{ addr: DMA, length: 4096 }]),
     () => keep(new SgeState(objects.filter((object) => object instanceof Sge && flag()).slice(-dice(6)))),
     () => FastMemoryRegion.unmap(objects.filter((object) => object instanceof FastMemoryRegion && flag())),
     () => { const buffer = pick(guarded).deref(); structuredClone(buffer, { transfer: [buffer] }); },
@@ -192,5 +197,5 @@ test('nonsense harms nobody', () => {
   // And was not all nonsense.
   const uses = ['copyTo', 'copyFrom', 'copyIn', 'copyOut', 'fetchAdd', 'compareSwap'];
   const refusals = ['EBADF', 'EBUSY', 'EINVAL', 'AccessDenied', 'RegionRevoked', 'Remapped'];
-  expect([...happened]).toEqual(expect.arrayContaining([...uses, ...refusals]));
+  expect([...uses, ...refusals].filter((thing) => !happened.has(thing))).toEqual([]);
 });

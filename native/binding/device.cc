@@ -119,7 +119,7 @@ Napi::Value Device::Detach(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     int error = rvt_dealloc_ucontext(payload_.device->context(), cascade);
     if (!error)
-        DeviceMemory::Detach(*payload_.device, nullptr);
+        DeviceMemory::LetGo(*payload_.device, nullptr);
     payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
@@ -203,7 +203,7 @@ Napi::Value Device::Close(const Napi::CallbackInfo &info) {
                     ? -RVT_EBADF
                     : rvt_mr_exit(payload_.device->get(), cascade, &leaked);
     if (!error)
-        DeviceMemory::Detach(*payload_.device, nullptr);
+        DeviceMemory::LetGo(*payload_.device, nullptr);
     payload_.device->Settle();
     return Napi::Number::New(info.Env(), error ? error : leaked);
 }

@@ -74,11 +74,13 @@ MemoryHold::MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory 
 MemoryHold::~MemoryHold() {
     if (std::shared_ptr<OpenDevice> of = device.lock())
         of->holds.erase(this);
-    LetGo();
+    // The buffer may live on, and can be registered still: its own reference goes with it.
+    if (memory)
+        rvt_memory_put(&memory->memory);
 }
 
 void MemoryHold::LetGo() {
-    // Handles of the buffer live on with it, but it is detached, so nobody registers it any more.
+    // Handles of the buffer live on with it, and say from now on that nobody can register it.
     if (memory && js_buffer)
         js_buffer->ForgetMemory();
     js_buffer.reset();
@@ -181,18 +183,12 @@ Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
     payload_.device->environment().DrainReferences();
     int error = rvt_free_device_memory(payload_.device->get(), payload_.device->context(), memory);
     if (!error)
-        Detach(*payload_.device, memory);
+        LetGo(*payload_.device, memory);
     return Napi::Number::New(info.Env(), error);
 }
 
-void DeviceMemory::Detach(OpenDevice &device, const rvt_device_memory *only) {
-    napi_env env = device.environment().env();
-    // Copies: detaching may end views.
-    for (const MemoryView *view : std::vector<MemoryView *>(device.views.begin(), device.views.end())) {
-        napi_value buffer = only && view->memory != only ? nullptr : BufferOf(env, *view);
-        if (buffer)
-            napi_detach_arraybuffer(env, buffer); // fails if JavaScript has done it before
-    }
+void DeviceMemory::LetGo(OpenDevice &device, const rvt_device_memory *only) {
+    // A copy: a hold may take the last object with it.
     for (MemoryHold *hold : std::vector<MemoryHold *>(device.holds.begin(), device.holds.end()))
         if (!only || hold->memory == only)
             hold->LetGo();

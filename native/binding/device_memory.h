@@ -52,9 +52,10 @@ public:
     static void Define(Environment &environment, Napi::Env env);
     // A memory's object. Consumes the reference.
     static Napi::Value Wrap(const std::shared_ptr<OpenDevice> &device, rvt_device_memory *memory);
-    // Detach the buffers that this environment has over the device's memory (over `only`, unless that is
-    // nullptr), and let go of it.
-    static void Detach(OpenDevice &device, const rvt_device_memory *only);
+    // Let go of the device's memory (of `only`, unless that is nullptr). Buffers over it are left as they
+    // are: the system may be writing into one at this moment (an asynchronous read), so the pages stay until
+    // nobody has it any more.
+    static void LetGo(OpenDevice &device, const rvt_device_memory *only);
 
 private:
     Napi::Value Serial(const Napi::CallbackInfo &info);

@@ -15,6 +15,7 @@ void JsBuffer::ForgetMemory() {
     if (device_memory)
         rvt_memory_put(&device_memory->memory);
     device_memory = nullptr;
+    forgotten = true;
 }
 
 void JsBuffer::Use() {
@@ -154,6 +155,8 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Val
     } else {
         buffer = NewJsBuffer(environment, array);
     }
+    if (buffer && buffer->forgotten)
+        return -RVT_EBADF;
     if (buffer && buffer->device_memory) {
         // The bytes are the core's: what JavaScript does with the buffer does not matter to them.
         if (rvt_device_memory_freed(buffer->device_memory))

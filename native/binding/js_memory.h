@@ -26,8 +26,9 @@ struct JsBuffer {
     size_t length = 0;
 
     ~JsBuffer();
-    // The device memory is gone for this environment, and the buffer is detached.
+    // The device memory is gone for this environment: the buffer cannot be registered any more.
     void ForgetMemory();
+    bool forgotten = false;
     void Use();
     void Unuse();
     // Find out where the buffer's bytes are now, unless that was done in this call already.
