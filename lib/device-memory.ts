@@ -1,5 +1,4 @@
 import { constants } from 'node:buffer';
-import { markAsUntransferable } from 'node:worker_threads';
 import { illegalConstructor } from './arguments';
 import { dispose } from './disposal';
 import { check, Errno, made, rdmaError, RdmaError } from './errors';
@@ -61,8 +60,8 @@ export class DeviceMemory {
     const buffer = made('alloc_dm', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
-    // So that a transfer by message throws there, instead of leaving this thread without its view. Nothing relies on it.
-    markAsUntransferable(buffer);
+    // Node has marked it as untransferable already. Not by `markAsUntransferable`: where that is done by a key to detaching (Node 26),
+    // the engine, which has no key, ends the process when it takes the buffer down with its thread.
     return buffer;
   }
 
