@@ -381,7 +381,7 @@ const why = flagged ? ' (skipped: this Node has the type without a flag, or not 
      }
      const { native } = require('./dist/native.js');
      const raw = native.openDevice(4, false, false).allocPd(true).allocMr(0, 1);
-     for (const right of [new BigUint64Array(12), new Float16Array(12)]) {
+     for (const right of [new BigUint64Array(16), new Float16Array(16)]) {
        try { console.log(raw.query(right)); } catch (error) { console.log(error.name); }
      }
      console.log([...answers].join(), [...new Uint8Array(buffer)].map((byte) => byte && 1).join(''));`,
