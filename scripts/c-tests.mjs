@@ -4,9 +4,10 @@
 // build/c-tests/<mode>, with a generated binding.gyp: the modes stay apart, and a second run compiles only what changed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeCounts } from './counts.mjs';
+import { nodeHeaders } from './node-headers.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'c');
@@ -120,16 +121,6 @@ function build() {
   // A build that succeeds is silent but for its warnings.
   const warnings = result.stderr.split('\n').filter((line) => !/^(gyp info|make: warning:)/.test(line));
   process.stderr.write(warnings.join('\n'));
-}
-
-/**
- * The tests use no header of Node, but node-gyp insists on having them. It need not download them where Node brings
- * its own (npm passes the setting along, but this script may be run without npm).
- * @returns {Record<string, string>}
- */
-function nodeHeaders() {
-  const prefix = join(dirname(process.execPath), '..');
-  return existsSync(join(prefix, 'include', 'node', 'common.gypi')) ? { npm_config_nodedir: prefix } : {};
 }
 
 /**

@@ -36,8 +36,6 @@ void FinalizeView(napi_env env, void *, void *hint) {
         view->finalizers--;
         return;
     }
-    if (std::shared_ptr<OpenDevice> device = view->device.lock())
-        device->views.erase(view);
     bool running = CanRun(env);
     if (running || view->whole)
         rvt_memory_put(&view->memory->memory);
@@ -131,8 +129,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     auto js_buffer = std::make_shared<JsBuffer>();
     if (!view)
         return Napi::Number::New(env, -RVT_ENOMEM);
-    view->environment = js_buffer->owner = Environment::Of(env);
-    view->device = payload_.device;
+    js_buffer->owner = Environment::Of(env);
     view->memory = memory;
     rvt_memory_get(&memory->memory);
     napi_status status = napi_create_external_arraybuffer(
@@ -161,7 +158,6 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
             napi_ok ||
         napi_create_reference(env, sentinel, 1, &view->sentinel) != napi_ok)
         return Napi::Number::New(env, -RVT_ENOMEM);
-    payload_.device->views.insert(view);
     js_buffer->device_memory = memory;
     rvt_memory_get(&memory->memory);
     hold.js_buffer = std::move(js_buffer);

@@ -16,8 +16,6 @@
 // them in another order, nothing is known, and the pages are kept for good, as they are when the buffer was
 // not whole: memory lost, and never memory that somebody still sees.
 struct MemoryView {
-    std::shared_ptr<Environment> environment;
-    std::weak_ptr<OpenDevice> device;
     rvt_device_memory *memory;   // one reference
     napi_ref buffer = nullptr;   // weak
     napi_ref sentinel = nullptr; // strong

@@ -44,8 +44,8 @@ void Environment::OnCleanup(void *data) {
     // it at this moment: it has judged the region before it was revoked. Wait for the end of that piece.
     rvt_synchronize();
     rvt_reclaim();
-    // From here on references are not ours to release: the environment takes its own down with it. Nobody
-    // leaves any more of them, nor wakes what is going.
+    // From here on nobody leaves any more references, nor wakes what is going. Those that finalizers still
+    // let go of are released as long as finalizers run (ReleaseReference).
     {
         std::lock_guard<std::mutex> guard(self->mutex_);
         self->running_ = false;

@@ -54,7 +54,8 @@ public:
     // memory.
     bool BeWakeable();
 
-    // False once the environment is going away: its references are then its own to take down.
+    // False once the environment is going away: nothing is kept alive or accounted for any more, and other
+    // threads leave nothing.
     bool running() const {
         return running_;
     }
@@ -134,8 +135,6 @@ private:
 };
 
 struct MemoryHold;
-struct MemoryView;
-
 // A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
 // last one is collected or the environment ends, the context ends by force, and with the last context the
 // device.
@@ -168,8 +167,6 @@ public:
     // Tell about regions that are alive when nothing of the device is reachable any more.
     bool report_leaks = false;
     Environment::Leak LeakNow() const;
-    // Buffers over the device's memory in this environment.
-    std::unordered_set<MemoryView *> views;
     std::unordered_set<MemoryHold *> holds; // what its objects of that memory hold
 
 private:

@@ -111,15 +111,6 @@ int rvt_ucontext_live(const struct rvt_ucontext *context) {
     return error;
 }
 
-uint32_t rvt_ucontext_count(struct rvt_dev_info *device) {
-    uint32_t count = 0;
-    rvt_mutex_lock(&device->lock);
-    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
-        count++;
-    rvt_mutex_unlock(&device->lock);
-    return count;
-}
-
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *only,
                        struct rvt_counts *counts) {
     *counts = (struct rvt_counts){0};

@@ -48,9 +48,6 @@ void rvt_free_ucontext(struct rvt_ucontext *context);
 /* Can the context still be used: 0, or -EBADF when it has ended or its device is closed. */
 int rvt_ucontext_live(const struct rvt_ucontext *context);
 
-/* How many contexts the device has. */
-uint32_t rvt_ucontext_count(struct rvt_dev_info *device);
-
 /* What was counted: by one context, or (context NULL) by all that the device ever had. */
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                        struct rvt_counts *counts);

@@ -4,8 +4,9 @@
 // sanitizers come with the compiler's flags from the environment, which make puts behind those of the gyp files.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeHeaders } from '../node-headers.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const directory = join(root, 'build', 'asan');
@@ -123,16 +124,6 @@ export function sanitizerReports(reports) {
 /** @param {string} name */
 function library(name) {
   return execFileSync('gcc', [`-print-file-name=${name}`], { encoding: 'utf8' }).trim();
-}
-
-/**
- * node-gyp need not download the headers where Node brings its own.
- *
- * @returns {Record<string, string>}
- */
-function nodeHeaders() {
-  const prefix = join(dirname(process.execPath), '..');
-  return existsSync(join(prefix, 'include', 'node', 'common.gypi')) ? { npm_config_nodedir: prefix } : {};
 }
 
 /**

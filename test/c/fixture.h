@@ -413,6 +413,16 @@ static inline void each_allocation_fails(void (*prepare)(struct fixture *), int 
     CHECK(failures >= at_least);
 }
 
+/* How many contexts use the device. */
+static inline uint32_t fixture_contexts(struct rvt_dev_info *device) {
+    uint32_t count = 0;
+    rvt_mutex_lock(&device->lock);
+    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
+        count++;
+    rvt_mutex_unlock(&device->lock);
+    return count;
+}
+
 /* --- numbers that look random and are the same on every run --- */
 
 static inline uint64_t dice(uint64_t *state) {

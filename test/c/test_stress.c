@@ -1120,7 +1120,7 @@ static void environments_come_and_go(void) {
         for (unsigned reason = 0; reason < RVT_REASON_COUNT; reason++)
             CHECK(now.refused[reason] >= last.refused[reason]);
         last = now;
-        CHECK(rvt_ucontext_count(common_device) <= ENVIRONMENTS + 1);
+        CHECK(fixture_contexts(common_device) <= ENVIRONMENTS + 1);
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
     atomic_store(&stop, true);
@@ -1145,7 +1145,7 @@ static void environments_come_and_go(void) {
     CHECK_EQ(told, refused);
     CHECK_EQ(fixture_refs(dma_mr), 3);
     CHECK_EQ(fixture_head(common_device).used, 0);
-    CHECK_EQ(rvt_ucontext_count(common_device), 1);
+    CHECK_EQ(fixture_contexts(common_device), 1);
     CHECK(atomic_load(&common_device->dma.table) == NULL);
     fixture_leave_last(&keeper, &keeper);
 }

@@ -54,9 +54,9 @@ static void ids_never_repeat(void) {
     uint64_t last = 1;
     for (int i = 0; i < 20; i++) {
         struct rvt_ucontext *a, *b;
-        CHECK_EQ(rvt_ucontext_count(keeper.device), 1);
+        CHECK_EQ(fixture_contexts(keeper.device), 1);
         REQUIRE(rvt_alloc_ucontext(keeper.device, &a) == 0 && rvt_alloc_ucontext(keeper.device, &b) == 0);
-        CHECK_EQ(rvt_ucontext_count(keeper.device), 3);
+        CHECK_EQ(fixture_contexts(keeper.device), 3);
         CHECK_EQ((uintptr_t)a % RVT_CACHE_LINE, 0);
         CHECK_PTR_EQ(a->device, keeper.device);
         CHECK(a->id > last && b->id > a->id);
@@ -87,7 +87,7 @@ static void none_on_a_closed_device(void) {
     CHECK_EQ(rvt_alloc_ucontext(f.device, &context), -RVT_EBADF);
     CHECK(context == NULL);
     CHECK_EQ(rvt_test_alloc_live(), live);
-    CHECK_EQ(rvt_ucontext_count(f.device), 0);
+    CHECK_EQ(fixture_contexts(f.device), 0);
     rvt_dev_put(f.device);
     rvt_dev_put(f.device);
     rvt_reader_unregister(f.reader);
@@ -104,7 +104,7 @@ static void none_without_memory(void) {
     CHECK(rvt_test_alloc_failed());
     rvt_test_alloc_fail_after(-1);
     CHECK(context == NULL);
-    CHECK_EQ(rvt_ucontext_count(f.device), 0);
+    CHECK_EQ(fixture_contexts(f.device), 0);
     CHECK_EQ(f.device->contexts_made, made);
     fixture_close(&f);
 }
@@ -175,7 +175,7 @@ static void dealloc_refuses_for_each_kind_alone(void) {
         for (int again = 0; again < 2; again++) {
             CHECK_EQ(end(&b, false), -RVT_EBUSY);
             CHECK_EQ(rvt_ucontext_live(b.context), 0);
-            CHECK_EQ(rvt_ucontext_count(a.device), 2);
+            CHECK_EQ(fixture_contexts(a.device), 2);
         }
         /* Nothing has changed: what there is can be ended by itself, and then nothing is in the way. */
         if (kind == A_PD)
@@ -195,7 +195,7 @@ static void dealloc_refuses_for_each_kind_alone(void) {
         if (mr.mr && kind != A_FMR && kind != AN_ORPHAN)
             CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         CHECK_EQ(end(&b, false), 0);
-        CHECK_EQ(rvt_ucontext_count(a.device), 1);
+        CHECK_EQ(fixture_contexts(a.device), 1);
         fixture_leave(&b);
         fixture_leave_last(&a, &a);
     }
@@ -277,7 +277,7 @@ static void cascade_ends_exactly_what_is_its_own(void) {
     CHECK_EQ(usable(&a, &bs.held), RVT_REASON_NONE);
     CHECK_EQ(usable(&c, &held), RVT_REASON_NONE);
     CHECK_EQ(b.pd.pd->children, 4); /* its queue pair and three regions */
-    CHECK_EQ(rvt_ucontext_count(b.device), 2);
+    CHECK_EQ(fixture_contexts(b.device), 2);
     CHECK_EQ(fixture_head(b.device).used, 4);
     CHECK_EQ(rvt_ucontext_live(b.context), 0);
     struct rvt_sge sge = {0};
@@ -517,7 +517,7 @@ static void a_device_can_close_before_its_contexts(void) {
     CHECK_EQ(rvt_ucontext_live(a.context), -RVT_EBADF);
     CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
     CHECK(!rvt_ucontext_gone(b.context));
-    CHECK_EQ(rvt_ucontext_count(a.device), 2);
+    CHECK_EQ(fixture_contexts(a.device), 2);
     CHECK(fixture_dead(mr) && dma_dead(dma));
     CHECK_EQ(usable(&b, &sge), RVT_REGION_REVOKED);
     CHECK_EQ(end(&a, false), 0); /* nothing of it is alive */
@@ -525,7 +525,7 @@ static void a_device_can_close_before_its_contexts(void) {
     CHECK_EQ(end(&a, true), -RVT_EBADF);
     CHECK_EQ(end(&b, true), 0);
     CHECK_EQ(end(&b, true), -RVT_EBADF);
-    CHECK_EQ(rvt_ucontext_count(a.device), 0);
+    CHECK_EQ(fixture_contexts(a.device), 0);
     rvt_put_sge(&sge);
     fixture_leave(&b);
     fixture_leave_last(&a, &a);
