@@ -235,17 +235,13 @@ describe('dispose', () => {
 
   test('a region keeps its memory alive until it is gone', async () => {
     const pd = open().allocPd();
-    let collected = false;
-    const registry = new FinalizationRegistry(() => {
-      collected = true;
-    });
-    const mr = (() => {
-      const memory = new ArrayBuffer(8);
-      registry.register(memory, 0);
-      return pd.regUserMr(memory);
+    const { mr, memory } = ((): { mr: MemoryRegion; memory: WeakRef<ArrayBuffer> } => {
+      const buffer = new ArrayBuffer(8);
+      return { mr: pd.regUserMr(buffer), memory: new WeakRef(buffer) };
     })();
-    expect(await collect(() => collected)).toBe(false);
+    const collected = (): boolean => memory.deref() === undefined;
+    expect(await collect(collected)).toBe(false);
     mr.dereg();
-    expect(await collect(() => collected)).toBe(true);
+    expect(await collect(collected)).toBe(true);
   });
 });

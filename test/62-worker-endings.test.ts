@@ -1,6 +1,18 @@
 // A worker that ends, however it ends, takes along what it has made, and gives back what it held; everybody else goes on.
 
-import { accepted, ALL, DMA, dmaPages, open, PAGE, rdma, refusal, runProgram, scene } from './support';
+import {
+  accepted,
+  ALL,
+  collect,
+  DMA,
+  dmaPages,
+  open,
+  PAGE,
+  rdma,
+  refusal,
+  runProgram,
+  scene,
+} from './support';
 import { Peer, type Scope } from './workers';
 
 const shared = (length: number, fill = 0): Uint8Array =>
@@ -215,20 +227,12 @@ describe('a worker that is idle', () => {
   test('does the same in the main thread when a worker ends its domain', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
-    let collected = 0;
-    const registry = new FinalizationRegistry(() => collected++);
-    (() => {
-      for (const memory of [new ArrayBuffer(64), new SharedArrayBuffer(64)]) {
-        registry.register(memory, 0);
-        pd.regUserMr(memory);
-      }
-    })();
+    const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64)].map((memory) => {
+      pd.regUserMr(memory);
+      return new WeakRef(memory);
+    });
     await peer.run((w, number) => w.device.attachPd(number).dealloc({ cascade: true }), pd.number);
-    for (let round = 0; round < 50 && collected < 2; round++) {
-      (globalThis as { gc?: () => void }).gc?.();
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    expect(collected).toBe(2);
+    expect(await collect(() => memories.every((memory) => memory.deref() === undefined))).toBe(true);
   });
 });
 
