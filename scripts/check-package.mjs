@@ -34,7 +34,7 @@ const required = new Set([
   // rdmavt build
   ...['dist/binding.gyp', 'native/flags.gypi'],
   ...sources('native/core', /\.(c|h|gypi)$/),
-  ...sources('native/binding', /\.(cc|h)$/),
+  ...sources('native/binding', /\.(cc|h|gypi)$/),
 ]);
 const binaries = targets.map(pathOf);
 

@@ -101,7 +101,9 @@ public:
         if (!ok_)
             return;
         ok_ = false;
-        std::string message = "argument " + std::to_string(index) + " must be " + expected;
+        // Of one digit: none of the functions here takes ten. std::to_string wants all of formatted output.
+        std::string message =
+            std::string("argument ") + static_cast<char>('0' + index) + " must be " + expected;
         Napi::TypeError::New(info_.Env(), message).ThrowAsJavaScriptException();
     }
 

@@ -91,7 +91,7 @@ async function zig(target) {
   // Those parts of libc++ that are not in its headers and that the add-on needs. Linking all of it (`zig c++`) would bring
   // exceptions and their unwinder along, as much again as the add-on.
   const libcxx = join(directory, 'lib', 'libcxx', 'src');
-  const parts = ['hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp', 'string.cpp'];
+  const parts = ['hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp'];
   if (target.platform === 'win32') parts.push('support/win32/thread_win32.cpp');
   const runtimeFlags = ['-O2', '-w', '-ffunction-sections', '-fdata-sections', '-fvisibility=hidden'];
   runtimeFlags.push(

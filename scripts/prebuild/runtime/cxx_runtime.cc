@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <string>
 
 namespace {
 
@@ -57,6 +58,11 @@ extern "C" void __cxa_pure_virtual() {
 }
 
 _LIBCPP_BEGIN_NAMESPACE_STD
+/* The library's own string.cpp has strings of wide characters and numbers from and to strings besides: a
+ * third of the binary for Windows, which has no such functions in its C library. */
+#define RVT_INSTANTIATE(...) template __VA_ARGS__;
+_LIBCPP_STRING_V1_EXTERN_TEMPLATE_LIST(RVT_INSTANTIATE, char)
+
 void __libcpp_verbose_abort(const char *, ...) {
     std::abort();
 }

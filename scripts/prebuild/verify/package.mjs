@@ -1,5 +1,5 @@
 // The package as it would be published, installed in a folder of its own with the smoke program beside it.
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,8 @@ export async function installPackage() {
   const modules = join(directory, 'node_modules');
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(modules, { recursive: true });
+  // Without one, the folder belongs to the checkout, in which 'rdmavt' names the checkout itself.
+  writeFileSync(join(directory, 'package.json'), '{ "name": "smoke", "private": true }\n');
 
   const { stdout } = await run([
     'npm',

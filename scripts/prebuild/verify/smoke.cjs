@@ -69,6 +69,24 @@ function smoke(kind) {
   structuredClone(buffer, { transfer: [buffer] });
   assert.throws(() => held.sge.copyFrom(Buffer.alloc(8)), { reason: 'MemoryDetached' });
 
+  // Memory of the device, seen through a token as another thread would.
+  const owned = device.alloc(2 * PAGE);
+  new Uint8Array(owned.buffer).fill(7);
+  const common = pd.regUserMr(owned.buffer, { access: Access.LocalWrite | Access.RemoteRead });
+  const attached = Device.attach(device.share());
+  const there = attached.attachPd(pd.number).createQp();
+  const read = there.rkeyOk({ vaddr: common.iova + 1n, length: 8, rkey: common.rkey }, Access.RemoteRead);
+  assert(read.ok);
+  const seen = Buffer.alloc(8);
+  read.sge.copyTo(seen);
+  assert(seen.equals(Buffer.alloc(8, 7)));
+  read.sge.put();
+  attached.detach({ cascade: true });
+  assert(device.resources().regions.length >= 3);
+  assert(device.counters().accepted > 64);
+  common.dereg();
+  owned.free();
+
   // The end.
   mr.dereg();
   assert.equal(qp.rkeyCheck(request, Access.RemoteRead).reason, 'Revoked');
