@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the tests with threads share: a thread that goes on until it is told to stop, and how it checks an
+ * access and reads what it was let in to. */
+#ifndef RVT_TEST_STRESS_H
+#define RVT_TEST_STRESS_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "fixture.h"
+
+static atomic_bool stop;
+
+struct worker {
+    pthread_t thread;
+    void (*run)(struct worker *);
+    struct rvt_reader *reader;
+    uint64_t seed;
+    unsigned index;
+    uint64_t accepted, refused, stale;
+};
+
+static inline bool going(void) {
+    return !atomic_load_explicit(&stop, memory_order_relaxed);
+}
+
+static inline void *work(void *argument) {
+    struct worker *w = argument;
+    w->run(w);
+    return NULL;
+}
+
+static inline unsigned char fill_of(uint64_t tag) {
+    return (unsigned char)(0x40 + tag);
+}
+
+/* Copy all of it out: every byte that was moved has the tag. The answer is the reason that stopped it. */
+static inline enum rvt_reason read_out(struct worker *w, struct rvt_sge *sge, uint64_t tag) {
+    unsigned char out[3 * PAGE];
+    struct rvt_sge_state ss;
+    struct rvt_data_call call;
+    struct rvt_copied copied = {0, RVT_REASON_NONE};
+    rvt_data_call_begin(&call, w->reader, NULL);
+    CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1), 0);
+    int error = rvt_copy_sge_out(&call, &ss, out, sge->sge_length, false, &copied);
+    CHECK_EQ(error, copied.reason ? -RVT_EACCES : 0);
+    CHECK(copied.reason || copied.bytes == sge->sge_length);
+    for (uint64_t i = 0; i < copied.bytes; i++) {
+        if (out[i] != fill_of(tag)) {
+            CHECK_EQ(out[i], fill_of(tag));
+            break;
+        }
+    }
+    w->stale += copied.reason != RVT_REASON_NONE;
+    return copied.reason;
+}
+
+static inline int check_local(struct worker *w, struct rvt_pd_handle pd, struct rvt_sge *sge,
+                              struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key,
+                              uint32_t acc, enum rvt_reason *reason) {
+    struct rvt_ib_sge wanted = {addr, length, key};
+    rvt_read_enter(w->reader);
+    int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, reason);
+    rvt_read_leave(w->reader);
+    w->accepted += answer >= 0;
+    w->refused += answer < 0;
+    return answer;
+}
+
+static inline int check_remote(struct worker *w, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
+                               uint32_t length, uint32_t key, uint32_t acc, enum rvt_reason *reason) {
+    rvt_read_enter(w->reader);
+    int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, reason);
+    rvt_read_leave(w->reader);
+    w->accepted += answer == 1;
+    w->refused += answer != 1;
+    return answer;
+}
+
+#endif
