@@ -13,6 +13,7 @@ import {
   rdma,
   runProgram,
   scene,
+  tellsMemory,
   wrongType,
 } from './support';
 import { Peer } from './workers';
@@ -564,7 +565,7 @@ describe('a buffer that is taken away', () => {
     expect(pd.regUserMr(buffer).length).toBe(PAGE);
   });
 
-  test('its pages go back to the system when it is freed, and when its last view is dropped', () => {
+  (tellsMemory ? test : test.skip)('its pages go back to the system when it is freed, and when its last view is dropped', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const MIB = 1 << 20, SIZE = 64 * MIB;
@@ -615,7 +616,7 @@ describe('a buffer that is taken away', () => {
     ).toBe(true);
   });
 
-  test('its pages go back also when workers end that had views of them', () => {
+  (tellsMemory ? test : test.skip)('its pages go back also when workers end that had views of them', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const { Worker } = require('node:worker_threads');

@@ -133,6 +133,9 @@ export async function collect(done: () => boolean): Promise<boolean> {
 /** Whether the tests run with `--expose-gc`, as `npm test` runs them. */
 export const canCollect = typeof (globalThis as { gc?: unknown }).gc === 'function';
 
+/** Whether the system says how much memory a process has; an emulated one (qemu) hears 0. */
+export const tellsMemory = process.memoryUsage.rss() > 0;
+
 const root = join(__dirname, '..');
 
 /** Runs a program with the built package in a process of its own. */

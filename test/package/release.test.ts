@@ -49,12 +49,14 @@ function write(file: string, content: string) {
 
 function run(command: string, ...args: string[]) {
   const identity = { name: 'nobody', email: 'nobody@example.invalid' };
+  // What the npm that runs the tests was told is not for this one: with `npm test --silent` it would say nothing.
+  const inherited = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
   const { status, stdout, stderr } = spawnSync(command, args, {
     cwd: folder,
     encoding: 'utf8',
     shell: process.platform === 'win32',
     env: {
-      ...process.env,
+      ...Object.fromEntries(inherited),
       // Not the settings of whoever runs this: signing, hooks.
       GIT_CONFIG_GLOBAL: join(folder, 'none'),
       GIT_CONFIG_NOSYSTEM: '1',

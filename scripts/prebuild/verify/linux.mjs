@@ -21,6 +21,7 @@ export async function verifyX64() {
 const notEmulated = {
   '98-bench': 'measures times',
   '49-batch-hostile': 'wants to get some way in its second',
+  '92-memory-pressure': 'measures memory, of which qemu tells nothing',
   '91-nonsense': 'as many random calls as fit in a minute; a quarter of an hour under emulation',
   'check-prebuild': 'runs the C compiler of the machine itself, which is for another processor',
 };
