@@ -1,7 +1,7 @@
 // Checks prebuilt binaries: kind of file and processor, what is imported and exported, how old a system will do, and that
 // node-gyp-build finds them.
 //
-//   node scripts/check-prebuild.mjs                    all of prebuilds/; missing ones are problems too
+//   node scripts/check-prebuild.mjs [TARGET...]        those in prebuilds/, or all; missing ones are problems too
 //   node scripts/check-prebuild.mjs --as TARGET FILE   one file, as if it were the target's
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -26,8 +26,9 @@ if (values.as !== undefined) {
   const target = targetNamed(values.as);
   for (const file of positionals) report(file, problemsOf(readFileSync(file), target));
 } else {
-  for (const target of targets) await checkTarget(target);
-  const total = `all, compressed: ${(packed / 1024).toFixed(0)} KiB`;
+  const wanted = positionals.length ? positionals.map(targetNamed) : targets;
+  for (const target of wanted) await checkTarget(target);
+  const total = `together, compressed: ${(packed / 1024).toFixed(0)} KiB`;
   report(total, packed > MOST_PACKED_BYTES ? [`more than ${MOST_PACKED_BYTES} bytes`] : []);
 }
 process.exitCode = failed ? 1 : 0;
