@@ -24,9 +24,19 @@ bool CanRun(napi_env env) {
            napi_strict_equals(env, undefined, undefined, &same) == napi_ok;
 }
 
-void Finalized(MemoryView *view) {
-    if (--view->finalizers == 0)
-        delete view;
+void DeleteReferences(napi_env env, MemoryView &view) {
+    if (view.buffer)
+        napi_delete_reference(env, view.buffer);
+    if (view.sentinel)
+        napi_delete_reference(env, view.sentinel);
+    view.buffer = view.sentinel = nullptr;
+}
+
+void Finalized(napi_env env, MemoryView *view) {
+    if (--view->finalizers)
+        return;
+    DeleteReferences(env, *view); // not before: at the environment's end one finalizer looks through them
+    delete view;
 }
 
 // The engine has given the pages back, or is about to end.
@@ -39,14 +49,9 @@ void FinalizeView(napi_env env, void *, void *hint) {
     bool running = CanRun(env);
     if (running || view->whole)
         rvt_memory_put(&view->memory->memory);
-    if (running) {
-        if (view->buffer)
-            napi_delete_reference(env, view->buffer);
-        if (view->sentinel)
-            napi_delete_reference(env, view->sentinel);
-        view->buffer = view->sentinel = nullptr;
-    }
-    Finalized(view);
+    if (running)
+        DeleteReferences(env, *view); // so that the sentinel goes as well
+    Finalized(env, view);
 }
 
 void FinalizeSentinel(napi_env env, void *, void *hint) {
@@ -56,7 +61,7 @@ void FinalizeSentinel(napi_env env, void *, void *hint) {
         bool detached = true;
         view->whole = buffer && napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && !detached;
     }
-    Finalized(view);
+    Finalized(env, view);
 }
 
 // Linux's number for "not supported": only here, so it is not among the core's.

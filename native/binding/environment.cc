@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "js_memory.h"
 
@@ -50,6 +51,11 @@ void Environment::OnCleanup(void *data) {
         std::lock_guard<std::mutex> guard(self->mutex_);
         self->running_ = false;
     }
+    // Newer versions of Node keep it until everybody has said so; older ones end it next, with the
+    // environment.
+    if (self->wake_)
+        napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
+    self->wake_ = nullptr;
     self->LetGo();
     for (Napi::FunctionReference &constructor : self->constructors)
         constructor.Reset();
