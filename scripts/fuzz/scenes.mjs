@@ -631,7 +631,7 @@ export function* scenes() {
       }
       p.emit('ALLOC_FMR', 1, 0, ALL, 8, 12);
       p.emit('PUSH', 0, at.mapping(0), 0, 0, 0, 0, 0);
-      p.emit('PUSH', 0, at.mapping(3), 0, 0, 0, 0, 0);
+      p.emit('PUSH', 0, at.mapping(2), 0, 0, 0, 0, 0);
       p.emit('MAP_FMR', 1, at.landmark(17), 0, 0);
       furnish(p, 4, 5, 0);
       furnish(p, 8, 5, 2);
@@ -660,7 +660,7 @@ export function* scenes() {
     p.emit('SCENE', 1, 3, 0);
     two(p);
     p.emit('ALLOC_CONTEXT', 1, 2);
-    for (const steps of [0, 1, 2, 0xff, 100]) {
+    for (const steps of [0, 1, 2, 0x40, 0x41, 0x88, 0xa0]) {
       p.emit('ATTACH_PD', 7, 0, 5, steps);
       p.emit('ATTACH_PD', 7, 2, 5, steps);
     }
@@ -671,11 +671,12 @@ export function* scenes() {
     p.emit('ATTACH_PD', 7, 1, 3, 0);
     p.emit('GET_DMA_MR', 0, 7, 0);
     p.emit('DEALLOC_PD', 7, 0); // whoever has it may end it
+    p.emit('DEALLOC_CONTEXT', 1, 1);
+    p.emit('ATTACH_PD', 7, 1, 0, 0);
     p.emit('CREATE_QP', 3, 3);
     p.emit('EXIT', 0, 1);
     p.emit('ATTACH_PD', 7, 0, 0, 0);
     p.emit('DEALLOC_CONTEXT', 0, 0);
-    p.emit('DEALLOC_CONTEXT', 1, 1);
     p.emit('ALLOC_CONTEXT', 0, 3);
   });
   // Tokens: once told, always the same; of a device that closes; nearly right; without random numbers.
@@ -708,7 +709,7 @@ export function* scenes() {
       p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // 3 pages
       p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // 4095 bytes
       p.emit('SLICE', 8, 0, 0, 0xff, 0);
-      p.emit('SLICE', 9, 0, 24, 0x6e, 0);
+      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // from byte 5000 on, 4097 bytes
       p.emit('SLICE', 10, 1, 5, 0xff, 0);
       p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // nothing
       for (const [region, memory] of [8, 9, 10, 11].entries()) {
@@ -756,7 +757,10 @@ export function* scenes() {
     p.emit('DEVICE_MEMORY', 3, 1, 0, 0, 0, 2, 0);
     p.emit('DEVICE_MEMORY', 0, 3);
     p.emit('DEVICE_MEMORY', 3, 3);
-    for (const steps of [0, 1, 2, 3, 0xff]) p.emit('DEVICE_MEMORY', 0, 1, 0, 0, 0, 2, steps);
+    for (const steps of [0, 1, 2, 3, 0x40, 0x88, 0xa0]) p.emit('DEVICE_MEMORY', 0, 1, 0, 0, 0, 2, steps);
+    p.emit('DEVICE_MEMORY', 3, 0, 0, 0, 0, 0);
+    p.emit('DEVICE_MEMORY', 3, 2, 0, 0, 0, 0);
+    p.emit('DEVICE_MEMORY', 3, 0, 0, 0, 0, 0);
     p.emit('SLICE', 8, 1, 0, 0xff, 0);
     p.emit('REG_USER', 0, 4 | (8 << 4), at.landmark(16), 0, at.landmark(16), 0, ALL);
     p.emit('DMA_MAP', 0, 8, 8, 1, 0, 0, 2);
@@ -809,6 +813,22 @@ export function* scenes() {
         p.emit('SS_INIT', 0, 0);
         p.emit('COPY_OUT', 0, 0x67, 0, 0, 0, 0, 2);
         p.emit('COPY_OUT', 0, 0x74, 0, 0, 0, 0, 2);
+        // By whom it is refused; and mapped anew.
+        for (const who of [5, 1, 6]) {
+          p.emit('LKEY_CHECK', who, 0, at.base(0), 0, 8, 1);
+          p.emit('RKEY_CHECK', who, 0, at.iova(0), 0, 8, 1);
+          p.emit('PUSH', 0, at.base(0), 0, 8, 2, 0x80, 0);
+          p.emit('CHECK_BATCH', who, 1, 1, 0, 0);
+        }
+        for (let sge = 0; sge < 7; sge++) p.emit('PUT', sge);
+        p.emit('PUSH', 0, at.mapping(0), 0x80, 0x6d, 2, 1, 0);
+        p.emit('MAP_SG', 1, 0, 0, 1);
+        p.emit('MAP_FMR', 2, at.landmark(18), 0, 0);
+        for (const region of [1, 2]) {
+          p.emit('PUSH', region, at.base(region), 0, 100, 2, 0x80, 0);
+          p.emit('CHECK_BATCH', pd, 1, 1, 0, 1);
+          p.emit('CHECK_ONE', pd, 1, 0, 0);
+        }
         p.emit('TABLE', 0);
         p.emit('RELEASE', 2, 0, 0);
         p.emit('QUERY', 2);

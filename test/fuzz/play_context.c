@@ -224,12 +224,19 @@ void world_end_context(struct world *w, int context, bool cascade) {
             world_check_sge(w, &w->sges[i], &o->sges[i]);
 }
 
-static void attach(struct world *w, uint8_t slot, int context, int pd, int8_t steps) {
+/* How far off a number: a few up or down, or in a single bit. */
+static uint64_t steps_of(uint8_t code) {
+    if (code & 0x80)
+        return UINT64_C(1) << (code & 63);
+    return code & 0x40 ? (uint64_t)0 - (code & 63) - 1 : code;
+}
+
+static void attach(struct world *w, uint8_t slot, int context, int pd, uint8_t steps) {
     struct oracle *o = &w->oracle;
     if (context == NONE || o->pd_count == MAX_PDS)
         return;
     int index = o->pd_count, device = o->contexts[context].device;
-    uint64_t serial = (pd == NONE ? 0 : o->pds[pd].serial) + (uint64_t)steps;
+    uint64_t serial = (pd == NONE ? 0 : o->pds[pd].serial) + steps_of(steps);
     int root = oracle_find_pd(o, device, serial);
     int should = root == NONE ? -RVT_EINVAL : 0, also = should;
     if (!o->devices[device].open || oracle_gone(o, context)) {
@@ -346,8 +353,7 @@ static void alloc_memory(struct world *w, uint8_t slot, int device, int context)
 static void find_memory(struct world *w, uint8_t slot, int device, int context) {
     struct oracle *o = &w->oracle;
     int named = w->device_memory_slot[operand(w, 4) % DEVICE_MEMORY_SLOTS];
-    uint64_t serial =
-        (named == NONE ? 0 : o->device_memories[named].serial) + (uint64_t)(int8_t)operand(w, 7);
+    uint64_t serial = (named == NONE ? 0 : o->device_memories[named].serial) + steps_of(operand(w, 7));
     struct rvt_device_memory *found = NULL;
     if (device == NONE)
         return;
@@ -470,7 +476,7 @@ void play_context(struct world *w) {
             world_end_context(w, w->context_slot[a % CONTEXT_SLOTS], b & 1);
         break;
     case OP_ATTACH_PD:
-        attach(w, a, w->context_slot[b % CONTEXT_SLOTS], world_pd(w, c), (int8_t)operand(w, 4));
+        attach(w, a, w->context_slot[b % CONTEXT_SLOTS], world_pd(w, c), operand(w, 4));
         break;
     case OP_SHARE: {
         int device = world_device(w, a);
