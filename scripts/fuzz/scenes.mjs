@@ -680,10 +680,15 @@ export function* scenes() {
     p.emit('ALLOC_CONTEXT', 0, 3);
   });
   // Tokens: once told, always the same; of a device that closes; nearly right; without random numbers.
-  for (const end of ['EXIT', 'DEALLOC_CONTEXT'])
+  for (const [end, first] of /** @type {[string, number][]} */ ([
+    ['EXIT', 0],
+    ['EXIT', 1],
+    ['DEALLOC_CONTEXT', 0],
+    ['DEALLOC_CONTEXT', 1],
+  ]))
     yield scene((p) => {
       p.emit('SCENE', 1, 3, 0);
-      p.emit('ALLOC_CONTEXT', 0, 0);
+      for (const device of [0, 1]) p.emit('ALLOC_CONTEXT', device, device);
       p.emit('RANDOM', 1, 9);
       p.emit('SHARE', 0, 0, 0);
       p.emit('SHARE', 0, 1, 0);
@@ -697,10 +702,10 @@ export function* scenes() {
         p.emit('SHARE', device, 0, 0);
         for (const how of [1, 2, 3]) for (const bit of [0, 63, 127]) p.emit('SHARE', device, how, bit);
       }
-      p.emit(end, 0, 1);
+      p.emit(end, first, 1);
       for (const device of [0, 1]) for (const how of [0, 1, 2, 3]) p.emit('SHARE', device, how, 5);
-      p.emit('EXIT', 1, 1);
-      p.emit('SHARE', 1, 1, 0);
+      p.emit('EXIT', 1 - first, 1);
+      p.emit('SHARE', 1 - first, 1, 0);
     });
   // The device's own memory: slices that regions and mappings have, bytes that overlap, and what keeps it.
   for (const huge of [0, 1])
@@ -753,7 +758,7 @@ export function* scenes() {
   yield scene((p) => {
     two(p);
     for (const slot of [0, 1, 2]) p.emit('DEVICE_MEMORY', slot, 0, 0, slot, 0, 1);
-    for (const size of [13, 14, 15]) p.emit('DEVICE_MEMORY', 3, 0, 0, size, size & 1, 1);
+    for (let size = 3; size < 16; size++) p.emit('DEVICE_MEMORY', 3, 0, 0, size, size & 1, 1);
     p.emit('DEVICE_MEMORY', 3, 1, 0, 0, 0, 2, 0);
     p.emit('DEVICE_MEMORY', 0, 3);
     p.emit('DEVICE_MEMORY', 3, 3);

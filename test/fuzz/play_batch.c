@@ -396,6 +396,7 @@ static void copy_buffer(struct world *w, bool write) {
 }
 
 static void copy_batch(struct world *w) {
+    static const uint64_t section = 1 << 20; /* pieces end there; it tells where the two sides overlap */
     struct oracle *o = &w->oracle;
     int environment = 1 + (operand(w, 7) & 1);
     struct asker from_asker, to_asker;
@@ -435,7 +436,7 @@ static void copy_batch(struct world *w) {
         stand(o, &from);
     while (alive && stand(o, &from) && stand(o, &to)) {
         uint64_t run, room;
-        unsigned char *source = look(o, &from, from.rest, &run);
+        unsigned char *source = look(o, &from, section - from.result.bytes % section, &run);
         unsigned char *target = source ? look(o, &to, run, &room) : NULL;
         if (!target)
             break;
