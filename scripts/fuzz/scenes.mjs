@@ -508,4 +508,371 @@ export function* scenes() {
       p.emit('RKEY_CHECK', 0, i % 3, at.end(i % 3), 0x40, 1, 1);
     }
   });
+
+  // --- contexts ---
+
+  /** Contexts 0 and 1; in domains 4 and 5 each one's own, in 6 the one that context 1 has attached of 0's. @param {Piece} p */
+  const two = (p) => {
+    for (const context of [0, 1]) {
+      p.emit('ALLOC_CONTEXT', 0, context);
+      p.emit('ALLOC_PD', 0, 4 + context, 0, context + 1);
+      p.emit('CREATE_QP', 4 + context, 4 + context);
+      p.emit('DMA_MAP', 0, 2 + context, 2 + context, 0, at.landmark(24 + 2 * context), 0, context + 1);
+    }
+    p.emit('ATTACH_PD', 6, 1, 4, 0);
+    p.emit('CREATE_QP', 6, 6);
+  };
+  /** Regions of every kind in a domain, lists over a mapping. @param {Piece} p @param {number} first @param {number} pd @param {number} mapping */
+  const furnish = (p, first, pd, mapping) => {
+    p.emit('REG_USER', first, pd, at.landmark(16), first, at.landmark(20), first, ALL);
+    p.emit('ALLOC_MR', first + 1, pd, 0, 6);
+    p.emit('PUSH', 0, at.mapping(mapping), 0, 0x6d, 3, 1, 0);
+    p.emit('MAP_SG', first + 1, 0, 0, 1);
+    p.emit('FAST_REG', first + 1, pd, first + 1, ALL, 0, 0, 0);
+    p.emit('ALLOC_FMR', first + 2, pd, ALL, 8, 12);
+    p.emit('MAP_FMR', first + 2, at.landmark(17), first, 0);
+    p.emit('GET_DMA_MR', first + 3, pd, 0);
+  };
+  /** @param {Piece} p @param {number} first region and element @param {number} pd also the queue pair */
+  const hold = (p, first, pd) => {
+    for (const i of [0, 1, 2]) {
+      p.emit('LKEY_OK', pd, first + i, at.base(first + i), 8, 100, 1, first + i);
+      p.emit('RKEY_OK', pd, first + i, at.iova(first + i), 8, 8, 4, first + i + 3);
+    }
+  };
+  /** Everything that a handle can be used for. @param {Piece} p @param {number} pd also the queue pair @param {number} region */
+  const use = (p, pd, region) => {
+    furnish(p, 28, pd, 0);
+    p.emit('LKEY_CHECK', pd, region, at.base(region), 0, 8, 1);
+    p.emit('RKEY_CHECK', pd, region, at.iova(region), 0, 8, 4);
+    p.emit('RKEY_OK', pd, region, at.iova(region), 0, 8, 4, 31);
+    p.emit('PUSH', region, at.base(region), 0, 8, 2, 0x80, 0);
+    for (const who of [pd, pd | 8]) {
+      p.emit('CHECK_BATCH', who, 1, 1, 0, 1);
+      p.emit('CHECK_BATCH', who, 1, 0x1f, 0, 1);
+      p.emit('CHECK_ONE', who, 1, 0, 1);
+      p.emit('ACQUIRE_BATCH', who, 1, 1, 0, 1, 0x80, 24);
+      p.emit('GATHER', who, 5, 0x6f, 0, 1, 0);
+      p.emit('SCATTER', who, 3, 0x6f, 0, 1, 0);
+      p.emit('COPY_BATCH', who, 5, 0, 3, 1, 1, 0);
+      p.emit('COPY_BATCH', 0, 1, who, 3, 1, 1, 0);
+    }
+    p.emit('RELEASE_BATCH', 24, 3);
+    p.emit('INVALIDATE', pd, region);
+    p.emit('CREATE_QP', pd, 7);
+    p.emit('DESTROY_QP', 7);
+    p.emit('DESTROY_QP', pd);
+    p.emit('DEALLOC_PD', pd, 0);
+  };
+
+  // Two contexts in each other's domains, over each other's mappings; one ends, then the last one.
+  for (const first of [0, 1])
+    for (const held of [0, 1, 2])
+      yield scene((p) => {
+        two(p);
+        furnish(p, 0, 4, 3);
+        furnish(p, 4, 5, 2);
+        furnish(p, 8, 6, 2);
+        furnish(p, 12, 0, 2 + first);
+        for (const [i, pd] of [4, 5, 6, 0].entries()) if (held) hold(p, i * 4, pd);
+        if (held === 2) for (const region of [1, 6, 9, 13, 14]) p.emit('RELEASE', region, region % 2, 0);
+        p.emit('DEALLOC_CONTEXT', first, 0);
+        p.emit('DEALLOC_CONTEXT', first, 1);
+        p.emit('DEALLOC_CONTEXT', first, 1);
+        for (let sge = 0; sge < 16; sge += 3) {
+          p.emit('WRITE', sge, 0xff, 0, 0, 0);
+          p.emit('READ', sge, 0xff, 0, 0, 0, 0, 2 - first);
+        }
+        p.emit('ALLOC_PD', 0, 7, 0, first + 1);
+        p.emit('DMA_MAP', 0, 4, 0, 1, 0, 0, first + 1);
+        p.emit('DMA_UNMAP', 2 + first);
+        for (const pd of [4, 5, 6]) use(p, pd, 4 + 4 * (pd & 1));
+        p.emit('TABLE', 0);
+        p.emit('DEALLOC_CONTEXT', 1 - first, 1);
+        for (const pd of [0, 4, 5]) use(p, pd, 12);
+        p.emit('EXIT', 0, 1);
+        p.emit('ALLOC_CONTEXT', 0, 2);
+      });
+  // What keeps a context, each alone; then it ends without more ado.
+  for (const kind of [0, 1, 2, 3, 4, 5])
+    yield scene((p) => {
+      for (const context of [0, 1]) p.emit('ALLOC_CONTEXT', 0, context);
+      p.emit('ALLOC_PD', 0, 4, 0, 1);
+      p.emit('ATTACH_PD', 5, 1, 4, 0);
+      if (kind === 0) p.emit('ALLOC_PD', 0, 6, 1, 2);
+      if (kind === 1) p.emit('CREATE_QP', 5, 6);
+      if (kind === 2) p.emit('ALLOC_MR', 0, 5, 0, 4);
+      if (kind === 3) p.emit('ALLOC_FMR', 0, 5, ALL, 4, 12);
+      if (kind === 4) p.emit('DMA_MAP', 0, 5, 0, 0, at.landmark(31), 0, 2);
+      if (kind === 5) {
+        user(p, 0);
+        p.emit('REG_USER', 0, 5, at.landmark(16), 0, at.landmark(16), 0, ALL);
+        p.emit('LKEY_OK', 4, 0, at.base(0), 0, 8, 1, 0);
+        p.emit('RELEASE', 0, 1, 0);
+      }
+      p.emit('DEALLOC_CONTEXT', 1, 0);
+      if (kind === 0) p.emit('DEALLOC_PD', 6, 0);
+      if (kind === 1) p.emit('DESTROY_QP', 6);
+      if (kind === 2 || kind === 3) p.emit('RELEASE', 0, 0, 0);
+      if (kind === 4) p.emit('DMA_UNMAP', 5);
+      if (kind === 5) p.emit('PUT', 0);
+      p.emit('DEALLOC_CONTEXT', 1, 0);
+      p.emit('DEALLOC_PD', 5, 1);
+      p.emit('LKEY_CHECK', 4, 0, at.base(0), 0, 8, 1);
+    });
+  // Key 0 over a mapping whose context ends; lists over several mappings; with memory for that and without.
+  for (const fail of [0, 1])
+    yield scene((p) => {
+      two(p);
+      p.emit('GET_DMA_MR', 0, 0, 0);
+      for (const [i, mapping] of [0, 2, 3].entries()) {
+        p.emit('LKEY_OK', 0, 0x60, at.mapping(mapping), 16, 8, ALL, i);
+        p.emit('RKEY_OK', 0, 0x60, at.mapping(mapping), 16, 8, ALL, i + 3);
+      }
+      p.emit('ALLOC_FMR', 1, 0, ALL, 8, 12);
+      p.emit('PUSH', 0, at.mapping(0), 0, 0, 0, 0, 0);
+      p.emit('PUSH', 0, at.mapping(2), 0, 0, 0, 0, 0);
+      p.emit('MAP_FMR', 1, at.landmark(17), 0, 0);
+      furnish(p, 4, 5, 0);
+      furnish(p, 8, 5, 2);
+      hold(p, 4, 5);
+      hold(p, 8, 5);
+      p.emit('RELEASE', 9, 0, 0);
+      if (fail) p.emit('FAIL', 0);
+      p.emit('DEALLOC_CONTEXT', 0, 1);
+      for (const sge of [0, 1, 2, 3, 4, 5, 8, 10]) {
+        p.emit('WRITE', sge, 0xff, 0, sge & 1, 0, 0, 2);
+        p.emit('FETCH_ADD', sge, 1, 0, 0, 0, 0, 2);
+        p.emit('COMPARE_SWAP', sge, 15, 1, 0, 0, 0, 2);
+      }
+      for (const mapping of [0, 2, 3]) {
+        p.emit('LKEY_CHECK', 5, 0x60, at.mapping(mapping), 16, 8, ALL);
+        p.emit('DMA_UNMAP', mapping);
+        p.emit('DMA_MAP', 0, mapping, mapping, 0, at.mapping(mapping), 0, 2);
+        p.emit('LKEY_OK', 5, 0x60, at.mapping(mapping), 24, 8, ALL, 0x80);
+      }
+      for (let sge = 0; sge < 12; sge++) p.emit('PUT', sge);
+      for (const mapping of [0, 2, 3]) p.emit('DMA_UNMAP', mapping);
+      p.emit('TABLE', 0);
+    });
+  // Numbers of domains that are not there, or no more, or on the other device.
+  yield scene((p) => {
+    p.emit('SCENE', 1, 3, 0);
+    two(p);
+    p.emit('ALLOC_CONTEXT', 1, 2);
+    for (const steps of [0, 1, 2, 0x40, 0x41, 0x88, 0xa0]) {
+      p.emit('ATTACH_PD', 7, 0, 5, steps);
+      p.emit('ATTACH_PD', 7, 2, 5, steps);
+    }
+    p.emit('DEALLOC_PD', 5, 1);
+    p.emit('ATTACH_PD', 7, 0, 5, 0);
+    p.emit('ALLOC_PD', 0, 3, 1, 1);
+    p.emit('ATTACH_PD', 7, 0, 5, 0);
+    p.emit('ATTACH_PD', 7, 1, 3, 0);
+    p.emit('GET_DMA_MR', 0, 7, 0);
+    p.emit('DEALLOC_PD', 7, 0); // whoever has it may end it
+    p.emit('DEALLOC_CONTEXT', 1, 1);
+    p.emit('ATTACH_PD', 7, 1, 0, 0);
+    p.emit('CREATE_QP', 3, 3);
+    p.emit('EXIT', 0, 1);
+    p.emit('ATTACH_PD', 7, 0, 0, 0);
+    p.emit('DEALLOC_CONTEXT', 0, 0);
+    p.emit('ALLOC_CONTEXT', 0, 3);
+  });
+  // Tokens: once told, always the same; of a device that closes; nearly right; without random numbers.
+  for (const [end, first] of /** @type {[string, number][]} */ ([
+    ['EXIT', 0],
+    ['EXIT', 1],
+    ['DEALLOC_CONTEXT', 0],
+    ['DEALLOC_CONTEXT', 1],
+  ]))
+    yield scene((p) => {
+      p.emit('SCENE', 1, 3, 0);
+      for (const device of [0, 1]) p.emit('ALLOC_CONTEXT', device, device);
+      p.emit('RANDOM', 1, 9);
+      p.emit('SHARE', 0, 0, 0);
+      p.emit('SHARE', 0, 1, 0);
+      p.emit('RANDOM', 0, 9);
+      for (const device of [0, 1]) {
+        p.emit('SHARE', device, 0, 0);
+        p.emit('SHARE', device, 0, 0);
+      }
+      p.emit('RANDOM', 1, 9);
+      for (const device of [0, 1]) {
+        p.emit('SHARE', device, 0, 0);
+        for (const how of [1, 2, 3]) for (const bit of [0, 63, 127]) p.emit('SHARE', device, how, bit);
+      }
+      p.emit(end, first, 1);
+      for (const device of [0, 1]) for (const how of [0, 1, 2, 3]) p.emit('SHARE', device, how, 5);
+      p.emit('EXIT', 1 - first, 1);
+      p.emit('SHARE', 1 - first, 1, 0);
+    });
+  // The device's own memory: slices that regions and mappings have, bytes that overlap, and what keeps it.
+  for (const huge of [0, 1])
+    yield scene((p) => {
+      two(p);
+      p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // 3 pages
+      p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // 4095 bytes
+      p.emit('SLICE', 8, 0, 0, 0xff, 0);
+      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // from byte 5000 on, 4097 bytes
+      p.emit('SLICE', 10, 1, 5, 0xff, 0);
+      p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // nothing
+      for (const [region, memory] of [8, 9, 10, 11].entries()) {
+        user(p, region, memory);
+        p.emit('REG_USER', region + 4, 6 | (memory << 4), at.landmark(18), 0, at.landmark(18), 0, ALL);
+        p.emit('DMA_MAP', 0, 8 + region, memory, 1, 0, 0, 2);
+      }
+      furnish(p, 12, 5, 8);
+      p.emit('ALLOC_FMR', 16, 0, ALL, 8, 0);
+      p.emit('PUSH', 0, at.mapping(10), 0x30, 0, 7, 6, 0);
+      p.emit('MAP_FMR', 16, at.landmark(17), 0, 0);
+      for (const region of [0, 1, 2, 4, 5, 13]) {
+        const pd = region === 13 ? 5 : region < 4 ? 0 : 6;
+        p.emit('LKEY_OK', pd, region, at.base(region), 1, 0xb8 - 1, 1, region);
+        p.emit('WRITE', region, 0xff, 0, region & 1, region & 1);
+        p.emit('READ', region, 0xff, 0, 0, 1);
+        p.emit('PUSH', region, at.base(region), 0, 100, 1, 0x80, 0);
+      }
+      p.emit('SCATTER', 0, ALL, 0x69, 1, 1, 0);
+      p.emit('GATHER', 0, ALL, 0x69, 1, 1, 1);
+      p.emit('COPY_BATCH', 0, ALL, 0, ALL, 4, 0, 0);
+      p.emit('RKEY_OK', 0, 0, at.iova(0), 0x10, 8, 8, 20);
+      p.emit('FETCH_ADD', 20, 1, 0, 0, 0, 0, 1);
+      p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 1);
+      p.emit('TABLE', 0);
+      for (let memory = 8; memory < 12; memory++) p.emit('SLICE', memory, 0, 0, 0, 1);
+      p.emit('DEALLOC_CONTEXT', 1, 1); // takes its own uses along
+      p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 2);
+      for (const region of [0, 1, 2, 3, 16]) p.emit('RELEASE', region, region & 1 ? 2 : 0, 0);
+      p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);
+      for (let sge = 0; sge < 21; sge++) p.emit('PUT', sge);
+      p.emit('RELEASE', 0, 0, 0);
+      p.emit('RELEASE', 2, 0, 0);
+      p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 1);
+      p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 0);
+      p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 1);
+      p.emit('SLICE', 8, 0, 0, 0xff, 0);
+      p.emit('TABLE', 0);
+    });
+  // Memory that was let go and is found again, by others too; freed under a reader that stays; closed over.
+  yield scene((p) => {
+    two(p);
+    for (const slot of [0, 1, 2]) p.emit('DEVICE_MEMORY', slot, 0, 0, slot, 0, 1);
+    for (let size = 3; size < 16; size++) p.emit('DEVICE_MEMORY', 3, 0, 0, size, size & 1, 1);
+    p.emit('DEVICE_MEMORY', 3, 1, 0, 0, 0, 2, 0);
+    p.emit('DEVICE_MEMORY', 0, 3);
+    p.emit('DEVICE_MEMORY', 3, 3);
+    for (const steps of [0, 1, 2, 3, 0x40, 0x88, 0xa0]) p.emit('DEVICE_MEMORY', 0, 1, 0, 0, 0, 2, steps);
+    p.emit('DEVICE_MEMORY', 3, 0, 0, 0, 0, 0);
+    p.emit('DEVICE_MEMORY', 3, 2, 0, 0, 0, 0);
+    p.emit('DEVICE_MEMORY', 3, 0, 0, 0, 0, 0);
+    p.emit('SLICE', 8, 1, 0, 0xff, 0);
+    p.emit('REG_USER', 0, 4 | (8 << 4), at.landmark(16), 0, at.landmark(16), 0, ALL);
+    p.emit('DMA_MAP', 0, 8, 8, 1, 0, 0, 2);
+    p.emit('SLICE', 8, 1, 0, 0, 1);
+    p.emit('LINGER');
+    p.emit('RELEASE', 0, 0, 0);
+    p.emit('DEALLOC_CONTEXT', 1, 1);
+    p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 0);
+    p.emit('LINGER');
+    p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 2);
+    p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);
+    p.emit('RECLAIM');
+    p.emit('SLICE', 9, 2, 3, 0xff, 0);
+    p.emit('DMA_MAP', 0, 8, 9, 1, 0, 0, 1);
+    p.emit('DEVICE_MEMORY', 0, 0, 0, 3, 0, 2);
+    p.emit('DEVICE_MEMORY', 0, 1, 0, 2, 0, 2, 0);
+    p.emit('DEALLOC_CONTEXT', 0, 1);
+    for (const how of [0, 1, 2]) p.emit('DEVICE_MEMORY', 2, how, 0, 2, 0, 1, 0);
+    p.emit('SLICE', 10, 2, 0, 0xff, 0);
+    p.emit('RECLAIM');
+    p.emit('DEVICE_MEMORY', 2, 3);
+  });
+  // Everything that is counted, for those who ask through a context and those who do not.
+  for (const pd of [0, 4, 6])
+    for (const when of [0, 1])
+      yield scene((p) => {
+        two(p);
+        furnish(p, 0, pd, 0);
+        for (let region = 0; region < 4; region++) if (when) p.emit('COUNT_MR', region);
+        hold(p, 0, pd);
+        p.emit('LKEY_OK', pd, 0x60, at.mapping(0), 0, 8, ALL, 6);
+        for (let region = 0; region < 4; region++) p.emit('COUNT_MR', region);
+        for (const [i, where] of [at.base(0), at.iova(1), at.base(2), at.mapping(0), at.end(2)].entries()) {
+          const key = i === 3 ? 0x60 : i === 4 ? 2 : i;
+          p.emit('LKEY_CHECK', pd, key, where, i, 100, 1);
+          p.emit('RKEY_CHECK', pd, key, where, i, 100, i);
+          p.emit('PUSH', key, where, 0, 100, 2, 0x80, 0);
+          p.emit('PUSH', key, where, i, 0, 0, 0, 0);
+          p.emit('CHECK_BATCH', pd, 1, 1, 0, 1);
+          p.emit('CHECK_BATCH', pd | 8, 5, 0x1f, 0, 1);
+          p.emit('CHECK_ONE', pd, 1, 0, 1);
+          p.emit('ACQUIRE_BATCH', pd, 1, 0x1f, 0, 1, i & 1 ? 0x80 : 0, 16);
+          p.emit('GATHER', pd, 1, 0x69, 0, 1, 0);
+          p.emit('SCATTER', pd | 8, 3, 0x66, 0, 1, 0);
+          p.emit('COPY_BATCH', pd, 1, pd | 8, 3, 2, 0, 0);
+          p.emit('WRITE', i, 0xff, 0, i & 1, 0, 0, 1 + (i & 1));
+          p.emit('READ', i + 3, 0xff, 0, 0, 0, 0, 1 + (i & 1));
+        }
+        p.emit('PUSH', 0, 0, 0, 0, 6, 0, 0);
+        p.emit('SS_INIT', 0, 0);
+        p.emit('COPY_OUT', 0, 0x67, 0, 0, 0, 0, 2);
+        p.emit('COPY_OUT', 0, 0x74, 0, 0, 0, 0, 2);
+        // By whom it is refused; and mapped anew.
+        for (const who of [5, 1, 6]) {
+          p.emit('LKEY_CHECK', who, 0, at.base(0), 0, 8, 1);
+          p.emit('RKEY_CHECK', who, 0, at.iova(0), 0, 8, 1);
+          p.emit('PUSH', 0, at.base(0), 0, 8, 2, 0x80, 0);
+          p.emit('CHECK_BATCH', who, 1, 1, 0, 0);
+        }
+        for (let sge = 0; sge < 7; sge++) p.emit('PUT', sge);
+        p.emit('PUSH', 0, at.mapping(0), 0x80, 0x6d, 2, 1, 0);
+        p.emit('MAP_SG', 1, 0, 0, 1);
+        p.emit('MAP_FMR', 2, at.landmark(18), 0, 0);
+        for (const region of [1, 2]) {
+          p.emit('PUSH', region, at.base(region), 0, 100, 2, 0x80, 0);
+          p.emit('CHECK_BATCH', pd, 1, 1, 0, 1);
+          p.emit('CHECK_ONE', pd, 1, 0, 0);
+        }
+        p.emit('TABLE', 0);
+        p.emit('RELEASE', 2, 0, 0);
+        p.emit('QUERY', 2);
+        p.emit('DEALLOC_CONTEXT', 0, 1);
+        p.emit('COPY_OUT', 0, 0x67, 0, 0, 0, 0, 2);
+        for (let region = 0; region < 4; region++) p.emit('COUNT_MR', region);
+        p.emit('DEALLOC_CONTEXT', 1, 1);
+        p.emit('TABLE', 0);
+      });
+  // Every allocation of these fails once.
+  for (const after of [0, 1, 2])
+    yield scene((p) => {
+      /** @param {string} name @param {number[]} operands */
+      const twice = (name, ...operands) => {
+        p.emit('FAIL', after);
+        p.emit(name, ...operands);
+        p.emit(name, ...operands);
+      };
+      twice('ALLOC_CONTEXT', 0, 0);
+      twice('ALLOC_CONTEXT', 0, 1);
+      twice('ALLOC_PD', 0, 4, 0, 1);
+      twice('ATTACH_PD', 5, 1, 4, 0);
+      twice('DMA_MAP', 0, 2, 0, 1, 0, 0, 1);
+      twice('DEVICE_MEMORY', 0, 0, 0, 1, 0, 1);
+      twice('DEVICE_MEMORY', 1, 0, 0, 1, 1, 2);
+      twice('SLICE', 8, 0, 5, 0xff, 0);
+      twice('REG_USER', 0, 5 | (8 << 4), at.landmark(16), 0, at.landmark(16), 0, ALL);
+      twice('DMA_MAP', 0, 3, 8, 1, 0, 0, 2);
+      twice('ALLOC_FMR', 1, 5, ALL, 4, 12);
+      p.emit('PUSH', 0, at.mapping(2), 0, 0, 0, 0, 0);
+      p.emit('PUSH', 0, at.mapping(0), 0, 0, 0, 0, 0);
+      twice('MAP_FMR', 1, at.landmark(16), 0, 0);
+      twice('COUNT_MR', 0);
+      twice('COUNT_MR', 1);
+      twice('SHARE', 0, 0, 0);
+      twice('SHARE', 0, 1, 0);
+      twice('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);
+      twice('DEALLOC_CONTEXT', 0, 1);
+      p.emit('DMA_MAP', 0, 2, 0, 1, 0, 0, 0);
+      twice('DEALLOC_CONTEXT', 1, 1);
+    });
 }

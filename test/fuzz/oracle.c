@@ -8,15 +8,19 @@ static const exact TWO_64 = (exact)1 << 64;
 
 void oracle_begin(struct oracle *o) {
     o->device_count = o->pd_count = o->qp_count = o->memory_count = o->mapping_count = 0;
-    o->region_count = o->sge_count = o->emptied_count = 0;
+    o->context_count = o->device_memory_count = o->region_count = o->sge_count = o->emptied_count = 0;
     o->maps_made = 0;
+    o->lingering = false;
 }
 
 void oracle_end(struct oracle *o) {
     for (int i = 0; i < o->region_count; i++)
         oracle_drop_map(&o->regions[i].map);
     for (int i = 0; i < o->memory_count; i++)
-        free(o->memories[i].shadow);
+        if (o->memories[i].device_memory == NONE)
+            free(o->memories[i].shadow);
+    for (int i = 0; i < o->device_memory_count; i++)
+        free(o->device_memories[i].shadow);
 }
 
 /* --- slots and keys --- */
@@ -72,7 +76,8 @@ int oracle_new_region(struct oracle *o, int pd, enum rvt_mr_kind kind) {
         return NONE;
     struct model_region *r = &o->regions[o->region_count];
     *r = (struct model_region){.device = o->pds[pd].device,
-                               .pd = pd,
+                               .pd = o->pds[pd].root,
+                               .context = o->pds[pd].context,
                                .kind = kind,
                                .alive = true,
                                .published = true,
@@ -120,6 +125,7 @@ static void unpublish(struct oracle *o, int region) {
 static void finish(struct oracle *o, int region) {
     struct model_region *r = &o->regions[region];
     r->alive = r->half_dead = false;
+    oracle_let_go(o, r->map.memory);
     oracle_drop_map(&r->map);
 }
 
@@ -164,6 +170,18 @@ void oracle_end_pd(struct oracle *o, int pd) {
         if (o->regions[i].alive && o->regions[i].pd == pd)
             oracle_release(o, i, RVT_RELEASE_FORCE);
     o->pds[pd].alive = false;
+}
+
+void oracle_let_go(struct oracle *o, int memory) {
+    if (memory != NONE && o->lingering)
+        o->memories[memory].limbo = true;
+}
+
+void oracle_end_mapping(struct oracle *o, int mapping) {
+    struct model_mapping *m = &o->mappings[mapping];
+    if (m->alive)
+        oracle_let_go(o, m->memory);
+    m->alive = false;
 }
 
 int oracle_judge_user(uint64_t start, uint64_t length, uint64_t virt_addr) {
@@ -374,6 +392,15 @@ enum rvt_reason oracle_judge(const struct oracle *o, const struct request *q, st
     return RVT_REASON_NONE;
 }
 
+int oracle_asked(const struct oracle *o, const struct request *q) {
+    const struct model_pd *pd = &o->pds[q->pd];
+    const struct model_device *d = &o->devices[pd->device];
+    if (!q->key)
+        return pd->user || (q->remote && !d->remote_key_zero) ? NONE : d->published;
+    int region = in_slot(o, pd->device, index_of(o, pd->device, q->key));
+    return region != NONE && o->regions[region].key == q->key ? region : NONE;
+}
+
 bool oracle_merges(const struct oracle *o, const struct model_sge *last, const struct request *q,
                    const struct model_sge *s) {
     (void)o;
@@ -401,7 +428,7 @@ enum rvt_reason oracle_usable(const struct oracle *o, const struct model_sge *s,
     if (!owner->alive || o->regions[s->region].forced)
         return RVT_REGION_REVOKED;
     if (s->mapping != NONE)
-        return RVT_REASON_NONE;
+        return o->mappings[s->mapping].alive ? RVT_REASON_NONE : RVT_REGION_REVOKED;
     return o->regions[s->region].map.id == s->map_id ? RVT_REASON_NONE : RVT_REMAPPED;
 }
 
@@ -584,6 +611,7 @@ void oracle_walk_move(struct oracle *o, struct model_walk *w, unsigned char *dat
             memcpy(region, data, run.length);
         else
             memcpy(data, region, run.length);
+        oracle_count_bytes(o, w->sge.region, run.length);
         oracle_walk_update(o, w, (uint32_t)run.length, release);
         data += run.length;
         length -= run.length;

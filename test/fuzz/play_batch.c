@@ -27,8 +27,16 @@ static struct packed pack(const struct rvt_checker *checker, uint32_t acc, const
     return packed;
 }
 
-static struct request request_of(const struct item *item, int pd, bool remote, uint32_t acc) {
-    return (struct request){pd, remote, item->address, (uint32_t)item->length, item->key, acc};
+static struct request request_of(const struct item *item, const struct asker *asker, uint32_t acc) {
+    return (struct request){
+        .pd = asker->pd,
+        .context = asker->context,
+        .remote = asker->checker->remote,
+        .addr = item->address,
+        .length = (uint32_t)item->length,
+        .key = item->key,
+        .acc = acc,
+    };
 }
 
 /* The columns that a mask asks for, each in a block of its own. */
@@ -93,22 +101,21 @@ static void tell(const struct world *w, const struct rvt_batch *batch) {
 
 static void check_batch(struct world *w) {
     struct oracle *o = &w->oracle;
-    int pd;
-    bool alive;
-    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
-    if (!checker)
+    struct asker asker;
+    if (!world_who(w, operand(w, 1), &asker))
         return;
     uint32_t acc = operand(w, 2) & 31, count = w->item_count;
-    struct packed packed = pack(checker, acc, w->items, count, operand(w, 4));
+    struct packed packed = pack(asker.checker, acc, w->items, count, operand(w, 4));
     struct rvt_batch_columns columns = new_columns(operand(w, 3), count);
     struct rvt_batch_result result, should = {.first_refused = count};
     tell(w, &packed.batch);
     int answer = rvt_check_batch(w->readers[1], &packed.batch, &columns, &result);
-    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
-    for (uint32_t i = 0; alive && i < count; i++) {
-        struct request q = request_of(&w->items[i], pd, checker->remote, acc);
+    world_answer(w, answer, asker.alive ? 0 : -RVT_EBADF);
+    for (uint32_t i = 0; asker.alive && i < count; i++) {
+        struct request q = request_of(&w->items[i], &asker, acc);
         struct model_sge s;
         enum rvt_reason reason = oracle_judge(o, &q, &s);
+        oracle_count(o, &q, reason);
         world_note(w, 16 + reason);
         if (columns.verdict && columns.verdict[i] != reason)
             world_fail(w, "verdict %" PRIu32 " is %s, not %s", i,
@@ -120,7 +127,7 @@ static void check_batch(struct world *w) {
             check_place(w, &columns, i, &s);
         }
     }
-    if (alive)
+    if (asker.alive)
         check_result(w, &result, &should);
     free_columns(&columns);
     free(packed.block);
@@ -128,18 +135,18 @@ static void check_batch(struct world *w) {
 }
 
 static void check_one(struct world *w) {
-    int pd;
-    bool alive;
-    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
-    if (!checker || !w->item_count)
+    struct asker asker;
+    if (!world_who(w, operand(w, 1), &asker) || !w->item_count)
         return;
     uint32_t acc = operand(w, 2) & 31;
-    struct packed packed = pack(checker, acc, w->items, 1, operand(w, 3));
-    struct request q = request_of(&w->items[0], pd, checker->remote, acc);
+    struct packed packed = pack(asker.checker, acc, w->items, 1, operand(w, 3));
+    struct request q = request_of(&w->items[0], &asker, acc);
     struct model_sge s;
     enum rvt_reason reason = oracle_judge(&w->oracle, &q, &s);
     tell(w, &packed.batch);
-    world_answer(w, rvt_check_one(w->readers[1], &packed.batch), alive ? (int)reason : -RVT_EBADF);
+    world_answer(w, rvt_check_one(w->readers[1], &packed.batch), asker.alive ? (int)reason : -RVT_EBADF);
+    if (asker.alive)
+        oracle_count(&w->oracle, &q, reason);
     free(packed.block);
     world_list_used(w, operand(w, 4));
 }
@@ -160,10 +167,10 @@ static int take_elements(struct world *w, uint32_t count) {
 
 static void acquire_batch(struct world *w) {
     struct oracle *o = &w->oracle;
-    int pd, seed = NONE, busy = NONE;
-    bool alive, coalesce = operand(w, 6) & 0x80;
-    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
-    if (!checker)
+    int seed = NONE, busy = NONE;
+    bool coalesce = operand(w, 6) & 0x80;
+    struct asker asker;
+    if (!world_who(w, operand(w, 1), &asker))
         return;
     uint32_t acc = operand(w, 2) & 31, count = w->item_count < 64 ? w->item_count : 64;
     /* Into places one of which is held: refused. */
@@ -180,21 +187,22 @@ static void acquire_batch(struct world *w) {
         return;
     if (operand(w, 6) & 0x40)
         seed = world_sge(w, operand(w, 6));
-    struct packed packed = pack(checker, acc, w->items, count, operand(w, 4));
+    struct packed packed = pack(asker.checker, acc, w->items, count, operand(w, 4));
     struct rvt_batch_columns columns = new_columns(operand(w, 3), count);
     struct rvt_batch_result result, should = {.first_refused = count};
     tell(w, &packed.batch);
     world_say(w, " coalesce=%d seed=%d first=%d", coalesce, seed, first);
     int answer = rvt_acquire_batch(w->readers[1], &packed.batch, coalesce,
                                    seed == NONE ? NULL : &w->sges[seed], &w->sges[first], &columns, &result);
-    bool plays = alive && busy == NONE;
-    world_answer(w, answer, busy != NONE ? -RVT_EBUSY : alive ? 0 : -RVT_EBADF);
+    bool plays = asker.alive && busy == NONE;
+    world_answer(w, answer, busy != NONE ? -RVT_EBUSY : asker.alive ? 0 : -RVT_EBADF);
     int last = coalesce ? seed : NONE;
     for (uint32_t i = 0; plays && i < count; i++) {
         int index = first + (int)i;
-        struct request q = request_of(&w->items[i], pd, checker->remote, acc);
+        struct request q = request_of(&w->items[i], &asker, acc);
         struct model_sge s;
         enum rvt_reason reason = oracle_judge(o, &q, &s);
+        oracle_count(o, &q, reason);
         bool merge = !reason && last != NONE && oracle_merges(o, &o->sges[last], &q, &s);
         uint32_t verdict = merge ? (uint32_t)RVT_BATCH_COALESCED : (uint32_t)reason;
         world_note(w, merge ? 15 : 16 + reason);
@@ -253,21 +261,24 @@ static void release_batch(struct world *w) {
 struct side {
     const struct item *items;
     uint32_t count, index, acc;
-    int pd, environment;
-    bool remote, write, begun;
+    struct asker asker;
+    int environment;
+    bool write, begun;
     uint32_t rest; /* of the element */
     struct model_sge sge;
     struct rvt_batch_result result;
 };
 
-static bool stop(struct side *side, enum rvt_reason reason) {
+static bool stop(struct oracle *o, struct side *side, enum rvt_reason reason) {
+    if (reason)
+        oracle_count_for(o, side->asker.context, reason, 1);
     side->result.first_refused = side->index;
     side->result.reason = reason;
     return false;
 }
 
 /* Is there an element with bytes left? Those that are through are counted. */
-static bool stand(const struct oracle *o, struct side *side) {
+static bool stand(struct oracle *o, struct side *side) {
     for (;;) {
         if (side->begun && side->rest)
             return true;
@@ -278,55 +289,68 @@ static bool stand(const struct oracle *o, struct side *side) {
         }
         if (side->index == side->count)
             return false;
-        struct request q = request_of(&side->items[side->index], side->pd, side->remote, side->acc);
+        struct request q = request_of(&side->items[side->index], &side->asker, side->acc);
         enum rvt_reason reason = oracle_judge(o, &q, &side->sge);
+        int asked = oracle_asked(o, &q);
         if (!reason)
             reason = oracle_rights(&side->sge, side->write);
+        /* Accepted is what was moved whole; nothing has been, at once. */
+        if (asked != NONE && (reason || !q.length))
+            oracle_count_region(o, asked, reason);
         if (reason)
-            return stop(side, reason);
+            return stop(o, side, reason);
         side->begun = true;
         side->rest = q.length;
     }
 }
 
 /* Where the next bytes are; NULL if they cannot be used. */
-static unsigned char *look(const struct oracle *o, struct side *side, uint64_t want, uint64_t *length) {
+static unsigned char *look(struct oracle *o, struct side *side, uint64_t want, uint64_t *length) {
     struct run run = oracle_run(o, &side->sge, want < side->rest ? want : side->rest);
     enum rvt_reason reason = oracle_memory(o, run.memory, side->environment);
     if (reason) {
-        stop(side, reason);
+        oracle_count_region(o, side->sge.region, reason);
+        stop(o, side, reason);
         return NULL;
     }
     *length = run.length;
     return o->memories[run.memory].shadow + run.into;
 }
 
-static void move_on(struct side *side, uint64_t length) {
+static void move_on(struct oracle *o, struct side *side, uint64_t length) {
     side->rest -= (uint32_t)length;
     side->sge.position += length;
     side->result.bytes += length;
+    oracle_count_bytes(o, side->sge.region, length);
+    if (!side->rest)
+        oracle_count_region(o, side->sge.region, RVT_REASON_NONE);
+}
+
+/* What the whole copy is counted as; its bytes once. */
+static void count_copy(struct oracle *o, const struct side *side, uint64_t bytes) {
+    oracle_count_for(o, side->asker.context, RVT_REASON_NONE, side->result.passed);
+    if (side->asker.context != NONE)
+        o->contexts[side->asker.context].counts.bytes += bytes;
 }
 
 static void copy_buffer(struct world *w, bool write) {
     struct oracle *o = &w->oracle;
-    int pd, environment = 1 + (operand(w, 6) & 1);
-    bool alive;
-    const struct rvt_checker *checker = world_who(w, operand(w, 1), &pd, &alive);
+    int environment = 1 + (operand(w, 6) & 1);
+    struct asker asker;
     uint64_t length = world_length(w, operand(w, 3), 0, 0);
-    if (!checker || length > (1 << 20) + 2 * 65536)
+    if (!world_who(w, operand(w, 1), &asker) || length > (1 << 20) + 2 * 65536)
         return;
     uint32_t acc = operand(w, 2) & 31;
     struct side side = {
         .items = w->items,
         .count = w->item_count,
         .acc = acc,
-        .pd = pd,
+        .asker = asker,
         .environment = environment,
-        .remote = checker->remote,
         .write = write,
         .result = {.first_refused = w->item_count},
     };
-    struct packed packed = pack(checker, acc, w->items, w->item_count, operand(w, 4));
+    struct packed packed = pack(asker.checker, acc, w->items, w->item_count, operand(w, 4));
     unsigned char *data = malloc(length + !length), *expected = malloc(length + !length);
     struct rvt_batch_result result;
     struct rvt_data_call call;
@@ -339,27 +363,28 @@ static void copy_buffer(struct world *w, bool write) {
     rvt_data_call_begin(&call, w->readers[environment], &environment);
     int answer = write ? rvt_scatter_batch(&call, &packed.batch, data, length, &result)
                        : rvt_gather_batch(&call, &packed.batch, data, length, &result);
-    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    world_answer(w, answer, asker.alive ? 0 : -RVT_EBADF);
     uint64_t left = length;
     unsigned char *at = expected;
     bool fresh = true; /* an element that does not fit whole is not begun */
-    while (alive && stand(o, &side)) {
+    while (asker.alive && stand(o, &side)) {
         uint64_t run;
         fresh = side.rest == (uint32_t)side.items[side.index].length;
         if (fresh && side.rest > left) {
-            stop(&side, RVT_REASON_NONE);
+            stop(o, &side, RVT_REASON_NONE);
             break;
         }
         unsigned char *region = look(o, &side, left, &run);
         if (!region)
             break;
         memcpy(write ? region : at, write ? at : region, run);
-        move_on(&side, run);
+        move_on(o, &side, run);
         at += run;
         left -= run;
     }
-    if (alive)
+    if (asker.alive)
         check_result(w, &result, &side.result);
+    count_copy(o, &side, side.result.bytes);
     world_note(w, 16 + side.result.reason);
     if (memcmp(data, expected, length) != 0)
         world_fail(w, "other bytes than expected were read");
@@ -371,53 +396,53 @@ static void copy_buffer(struct world *w, bool write) {
 }
 
 static void copy_batch(struct world *w) {
+    static const uint64_t section = 1 << 20; /* pieces end there; it tells where the two sides overlap */
     struct oracle *o = &w->oracle;
-    int from_pd, to_pd, environment = 1 + (operand(w, 7) & 1);
-    bool from_alive, to_alive;
-    const struct rvt_checker *from_checker = world_who(w, operand(w, 1), &from_pd, &from_alive);
-    const struct rvt_checker *to_checker = world_who(w, operand(w, 3), &to_pd, &to_alive);
-    if (!from_checker || !to_checker)
+    int environment = 1 + (operand(w, 7) & 1);
+    struct asker from_asker, to_asker;
+    if (!world_who(w, operand(w, 1), &from_asker) || !world_who(w, operand(w, 3), &to_asker))
         return;
     uint32_t count = w->item_count, cut = count ? operand(w, 5) % (count + 1) : 0;
     struct side from = {
         .items = w->items,
         .count = cut,
         .acc = operand(w, 2) & 31,
-        .pd = from_pd,
+        .asker = from_asker,
         .environment = environment,
-        .remote = from_checker->remote,
         .result = {.first_refused = cut},
     };
     struct side to = {
         .items = w->items + cut,
         .count = count - cut,
         .acc = operand(w, 4) & 31,
-        .pd = to_pd,
+        .asker = to_asker,
         .environment = environment,
-        .remote = to_checker->remote,
         .write = true,
         .result = {.first_refused = count - cut},
     };
-    struct packed from_packed = pack(from_checker, from.acc, from.items, from.count, operand(w, 5));
-    struct packed to_packed = pack(to_checker, to.acc, to.items, to.count, operand(w, 2));
+    struct packed from_packed = pack(from_asker.checker, from.acc, from.items, from.count, operand(w, 5));
+    struct packed to_packed = pack(to_asker.checker, to.acc, to.items, to.count, operand(w, 2));
     struct rvt_batch_result from_result, to_result;
     struct rvt_data_call call;
     tell(w, &from_packed.batch);
-    world_say(w, " to pd=%" PRIu32 " remote=%d cut=%" PRIu32 " of %" PRIu32, to_checker->pd,
-              to_checker->remote, cut, count);
+    world_say(w, " to pd=%" PRIu32 " remote=%d cut=%" PRIu32 " of %" PRIu32, to_asker.checker->pd,
+              to_asker.checker->remote, cut, count);
     rvt_data_call_begin(&call, w->readers[environment], &environment);
     int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
-    bool alive = from_alive && to_alive;
+    bool alive = from_asker.alive && to_asker.alive;
     world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    /* The lists are looked at in turn: of the first, what comes before its first byte is told and counted. */
+    if (from_asker.alive && !alive)
+        stand(o, &from);
     while (alive && stand(o, &from) && stand(o, &to)) {
         uint64_t run, room;
-        unsigned char *source = look(o, &from, from.rest, &run);
+        unsigned char *source = look(o, &from, section - from.result.bytes % section, &run);
         unsigned char *target = source ? look(o, &to, run, &room) : NULL;
         if (!target)
             break;
         memmove(target, source, room);
-        move_on(&from, room);
-        move_on(&to, room);
+        move_on(o, &from, room);
+        move_on(o, &to, room);
     }
     if (to.begun && !to.rest)
         to.result.passed++;
@@ -425,6 +450,8 @@ static void copy_batch(struct world *w) {
         check_result(w, &from_result, &from.result);
         check_result(w, &to_result, &to.result);
     }
+    count_copy(o, &from, from.result.bytes);
+    count_copy(o, &to, 0);
     world_note(w, 16 + from.result.reason);
     world_note(w, 32 + to.result.reason);
     world_check_bytes(w);

@@ -28,10 +28,11 @@ void world_check_sge(const struct world *w, const struct rvt_sge *is, const stru
 }
 
 /* The address, length, key and access that operands 2 to 6 name. */
-static struct request request_of(const struct world *w, int pd, bool remote) {
+static struct request request_of(const struct world *w, int pd, int context, bool remote) {
     uint64_t addr = world_address(w, operand(w, 3), operand(w, 4));
     return (struct request){
-        .pd = pd,
+        .pd = w->oracle.pds[pd].root,
+        .context = context,
         .remote = remote,
         .addr = addr,
         .length = (uint32_t)world_length(w, operand(w, 5), addr, operand(w, 2)),
@@ -88,7 +89,7 @@ static void lkey_ok(struct world *w) {
     int pd = world_pd(w, operand(w, 1)), last = NONE, index;
     if (pd == NONE)
         return;
-    struct request q = request_of(w, pd, false);
+    struct request q = request_of(w, pd, o->pds[pd].context, false);
     struct model_sge s;
     enum rvt_reason reason = RVT_REASON_NONE;
     if (operand(w, 7) & 0x80)
@@ -102,12 +103,14 @@ static void lkey_ok(struct world *w) {
     world_say(w, " sge=%d last=%d", index, last);
     enum rvt_reason verdict = oracle_judge(o, &q, &s);
     bool merge = !verdict && last != NONE && oracle_merges(o, &o->sges[last], &q, &s);
-    int should = !o->pds[pd].alive ? -RVT_EBADF : verdict ? -RVT_EINVAL : merge ? 0 : 1;
+    int should = !oracle_pd_alive(o, pd) ? -RVT_EBADF : verdict ? -RVT_EINVAL : merge ? 0 : 1;
     struct rvt_ib_sge wanted = {q.addr, q.length, q.key};
     rvt_read_enter(w->readers[1]);
     int answer = rvt_lkey_ok(w->pds[pd], sge, last == NONE ? NULL : &w->sges[last], &wanted, q.acc, &reason);
     rvt_read_leave(w->readers[1]);
     world_answer(w, answer, should);
+    if (answer != -RVT_EBADF)
+        oracle_count(o, &q, verdict);
     if (answer == -RVT_EINVAL)
         expect_reason(w, reason, verdict);
     if (answer == 1)
@@ -126,7 +129,7 @@ static void rkey_ok(struct world *w) {
     int qp = world_qp(w, operand(w, 1)), index;
     if (qp == NONE)
         return;
-    struct request q = request_of(w, o->qps[qp].pd, true);
+    struct request q = request_of(w, o->qps[qp].pd, o->qps[qp].context, true);
     struct model_sge s;
     enum rvt_reason reason = RVT_REASON_NONE;
     struct rvt_sge *sge = take_slot(w, operand(w, 7), &index);
@@ -140,6 +143,8 @@ static void rkey_ok(struct world *w) {
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
     rvt_read_leave(w->readers[1]);
     world_answer(w, answer, should);
+    if (answer != -RVT_EBADF)
+        oracle_count(o, &q, verdict);
     if (answer == 0)
         expect_reason(w, reason, verdict);
     if (answer == 1)
@@ -154,8 +159,9 @@ static void check(struct world *w, bool remote) {
     int who = remote ? world_qp(w, operand(w, 1)) : world_pd(w, operand(w, 1));
     if (who == NONE)
         return;
-    bool alive = remote ? o->qps[who].alive : o->pds[who].alive;
-    struct request q = request_of(w, remote ? o->qps[who].pd : who, remote);
+    bool alive = remote ? o->qps[who].alive : oracle_pd_alive(o, who);
+    struct request q = request_of(w, remote ? o->qps[who].pd : who,
+                                  remote ? o->qps[who].context : o->pds[who].context, remote);
     struct model_sge s;
     struct rvt_place place;
     enum rvt_reason reason = RVT_REASON_NONE, verdict = oracle_judge(o, &q, &s);
@@ -167,6 +173,8 @@ static void check(struct world *w, bool remote) {
     rvt_read_leave(w->readers[1]);
     world_answer(w, answer, !alive ? -RVT_EBADF : verdict ? 0 : 1);
     note(w, verdict, &s);
+    if (alive)
+        oracle_count(o, &q, verdict);
     if (answer == 0)
         expect_reason(w, reason, verdict);
     if (answer != 1)

@@ -134,6 +134,22 @@ static void walk(struct world *w, uint8_t slot) {
     world_list_used(w, operand(w, 3));
 }
 
+/* The context that the call is counted for, in both worlds: one that has ended makes no calls. */
+static int for_context(const struct world *w, struct rvt_data_call *call) {
+    int device, context = world_chosen(w, operand(w, 7), &device);
+    if (oracle_gone(&w->oracle, context))
+        context = NONE;
+    call->context = world_context(w, context);
+    return context;
+}
+
+static void count(struct oracle *o, int context, uint64_t bytes, enum rvt_reason refused) {
+    if (context != NONE)
+        o->contexts[context].counts.bytes += bytes;
+    if (refused)
+        oracle_count_for(o, context, refused, 1);
+}
+
 /* Between a walk and a buffer. */
 static void copy(struct world *w, struct rvt_sge_state *ss, struct model_walk *model, bool write) {
     struct oracle *o = &w->oracle;
@@ -159,14 +175,19 @@ static void copy(struct world *w, struct rvt_sge_state *ss, struct model_walk *m
     struct rvt_data_call call;
     struct rvt_copied copied = {0};
     rvt_data_call_begin(&call, w->readers[environment], &environment);
+    int context = for_context(w, &call);
     int answer = write ? rvt_copy_sge(&call, ss, data, length, release, ordered, &copied)
                        : rvt_copy_sge_out(&call, ss, data, length, release, &copied);
     world_answer(w, answer, should);
     EXPECT(w, "reason", copied.reason, why);
     EXPECT(w, "bytes", copied.bytes, should ? 0 : length);
     world_note(w, 16 + why);
-    if (!should)
+    if (!should) {
         oracle_walk_move(o, model, expected, length, write, release);
+        count(o, context, length, RVT_REASON_NONE);
+    } else {
+        count(o, context, 0, why);
+    }
     if (memcmp(data, expected, length) != 0)
         world_fail(w, "other bytes than expected were read");
     world_check_bytes(w);
@@ -214,8 +235,7 @@ static void atomic(struct world *w, bool swap) {
         struct run run = oracle_run(o, s, 8);
         if ((why = oracle_memory(o, run.memory, environment)))
             should = -RVT_EACCES;
-        else if (run.length < 8 ||
-                 ((uintptr_t)w->memories[run.memory]->start + w->memories[run.memory]->before + run.into) % 8)
+        else if (run.length < 8 || ((uintptr_t)world_bytes(w, run.memory) + run.into) % 8)
             should = -RVT_EINVAL;
         else
             word = o->memories[run.memory].shadow + run.into;
@@ -232,6 +252,7 @@ static void atomic(struct world *w, bool swap) {
     world_say(w, " sge=%d", index);
     struct rvt_data_call call;
     rvt_data_call_begin(&call, w->readers[environment], &environment);
+    count(o, for_context(w, &call), 0, why);
     int answer = swap ? rvt_sge_compare_swap(&call, &w->sges[index], first, second, &old, &reason)
                       : rvt_sge_fetch_add(&call, &w->sges[index], first, &old, &reason);
     world_answer(w, answer, should);

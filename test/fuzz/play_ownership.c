@@ -6,28 +6,13 @@
 #include "alloc.h"
 #include "world.h"
 
-/* --- calls whose form is about to change are made here and nowhere else --- */
-
-static int alloc_pd(struct rvt_dev_info *device, bool user, struct rvt_pd_handle *pd) {
-    return rvt_alloc_pd(device, NULL, user, pd);
-}
-
-static int dma_map(struct rvt_dev_info *device, struct rvt_memory *memory, bool fixed, uint64_t *address,
-                   struct rvt_dma_handle *handle) {
-    return rvt_dma_map(device, NULL, memory, fixed, address, handle);
-}
-
 /* --- devices --- */
-
-static int device_in(const struct world *w, uint8_t slot) {
-    return w->device_slot[slot % DEVICE_SLOTS];
-}
 
 static void open_device(struct world *w, uint8_t slot, uint8_t bits_code, uint8_t options) {
     static const uint32_t bits_table[16] = {4, 1, 2, 3, 5, 6, 7, 8, 10, 12, 16, 22, 23, 24, UINT32_MAX, 0};
     struct oracle *o = &w->oracle;
     uint32_t bits = bits_table[bits_code % 16];
-    int open = device_in(w, slot);
+    int open = world_device(w, slot);
     if (o->device_count == MAX_DEVICES || (open != NONE && o->devices[open].open))
         return;
     struct rvt_device_options wanted = {
@@ -61,31 +46,42 @@ static void exit_device(struct world *w, int device, bool cascade) {
     if (!world_answer(w, rvt_mr_exit(w->devices[device], cascade, &leaked), should))
         return;
     EXPECT(w, "dma_mr_leaked", leaked, published);
-    for (int i = 0; i < o->pd_count; i++)
-        if (o->pds[i].device == device && o->pds[i].alive)
-            oracle_end_pd(o, i);
-    for (int i = 0; i < o->mapping_count; i++)
-        if (o->mappings[i].device == device)
-            o->mappings[i].alive = false;
-    d->open = false;
+    oracle_close(o, device);
 }
 
 /* --- domains and queue pairs --- */
 
-static void make_pd(struct world *w, int device, uint8_t slot, bool user) {
+void world_add_pd(struct world *w, uint8_t slot, struct model_pd pd) {
+    struct oracle *o = &w->oracle;
+    int index = o->pd_count++;
+    o->pds[index] = pd;
+    if (!rvt_checker_of_pd(w->pds[index], &w->pd_checkers[index]))
+        world_fail(w, "a new handle of a domain is dead");
+    w->pd_slot[slot % PD_SLOTS] = index;
+}
+
+static void make_pd(struct world *w, int device, int context, uint8_t slot, bool user) {
     struct oracle *o = &w->oracle;
     if (device == NONE || o->pd_count == MAX_PDS)
         return;
     int pd = o->pd_count;
-    world_say(w, " device=%d pd=%d user=%d", device, slot % PD_SLOTS, user);
-    if (!world_answer(w, alloc_pd(w->devices[device], user, &w->pds[pd]),
-                      o->devices[device].open ? 0 : -RVT_EBADF))
+    world_say(w, " device=%d context=%d pd=%d user=%d", device, context, slot % PD_SLOTS, user);
+    int answer = rvt_alloc_pd(w->devices[device], world_context(w, context), user, &w->pds[pd]);
+    if (!world_answer(w, answer, o->devices[device].open && !oracle_gone(o, context) ? 0 : -RVT_EBADF))
         return;
-    o->pds[pd] = (struct model_pd){device, true, user};
-    o->pd_count++;
-    if (!rvt_checker_of_pd(w->pds[pd], &w->pd_checkers[pd]))
-        world_fail(w, "a new domain is dead");
-    w->pd_slot[slot % PD_SLOTS] = pd;
+    uint64_t serial = w->pds[pd].pd->serial;
+    for (int i = 0; i < pd; i++)
+        if (o->pds[i].device == device && o->pds[i].serial >= serial)
+            world_fail(w, "the domain's number %" PRIu64 " was given before", serial);
+    world_add_pd(w, slot,
+                 (struct model_pd){
+                     .device = device,
+                     .root = pd,
+                     .context = context,
+                     .alive = true,
+                     .user = user,
+                     .serial = serial,
+                 });
 }
 
 static void make_qp(struct world *w, int pd, uint8_t slot) {
@@ -94,9 +90,9 @@ static void make_qp(struct world *w, int pd, uint8_t slot) {
         return;
     int qp = o->qp_count;
     world_say(w, " pd=%d qp=%d", pd, slot % QP_SLOTS);
-    if (!world_answer(w, rvt_create_qp(w->pds[pd], &w->qps[qp]), o->pds[pd].alive ? 0 : -RVT_EBADF))
+    if (!world_answer(w, rvt_create_qp(w->pds[pd], &w->qps[qp]), oracle_pd_alive(o, pd) ? 0 : -RVT_EBADF))
         return;
-    o->qps[qp] = (struct model_qp){pd, true};
+    o->qps[qp] = (struct model_qp){o->pds[pd].root, o->pds[pd].context, true, w->qps[qp].qp->serial};
     o->qp_count++;
     if (!rvt_checker_of_qp(w->qps[qp], &w->qp_checkers[qp]))
         world_fail(w, "a new queue pair is dead");
@@ -108,10 +104,14 @@ static void end_pd(struct world *w, int pd, bool cascade) {
     if (pd == NONE)
         return;
     world_say(w, " pd=%d cascade=%d", pd, cascade);
-    int should = !o->pds[pd].alive ? -RVT_EBADF : oracle_children(o, pd) && !cascade ? -RVT_EBUSY : 0;
+    int root = o->pds[pd].root, should = 0;
+    if (!oracle_pd_alive(o, pd))
+        should = -RVT_EBADF;
+    else if (oracle_children(o, root) && !cascade)
+        should = -RVT_EBUSY;
     if (!world_answer(w, rvt_dealloc_pd(w->pds[pd], cascade), should))
         return;
-    oracle_end_pd(o, pd);
+    oracle_end_pd(o, root);
     struct rvt_checker checker;
     if (rvt_checker_of_pd(w->pds[pd], &checker))
         world_fail(w, "a dead domain can check");
@@ -136,7 +136,7 @@ static void make_memory(struct world *w, uint8_t slot, uint8_t size, uint8_t bef
     int memory = world_new_memory(w, size, before, owner);
     if (memory == NONE)
         return;
-    w->memory_slot[slot % MEMORY_SLOTS] = memory;
+    world_take_memory_slot(w, slot, memory);
     world_say(w, " memory=%d (%d) length=0x%" PRIx64 " owner=%d", slot % MEMORY_SLOTS, memory,
               w->oracle.memories[memory].length, owner);
 }
@@ -161,7 +161,7 @@ static bool roomy(const struct oracle *o, int device) {
     return true;
 }
 
-static void make_mapping(struct world *w, int device, uint8_t slot, int memory, bool fixed,
+static void make_mapping(struct world *w, int device, int context, uint8_t slot, int memory, bool fixed,
                          uint64_t address) {
     struct oracle *o = &w->oracle;
     if (device == NONE || memory == NONE || o->mapping_count == MAX_MAPPINGS)
@@ -173,16 +173,16 @@ static void make_mapping(struct world *w, int device, uint8_t slot, int memory, 
         possible = length && address % RVT_PAGE_SIZE == 0 &&
                    (exact)address + length <= (exact)UINT64_MAX + 1 && !overlaps(o, device, address, length);
     int should = possible ? 0 : -RVT_EINVAL, also = should;
-    if (!o->devices[device].open) {
+    if (!o->devices[device].open || oracle_gone(o, context)) {
         should = -RVT_EBADF;
         also = length ? should : -RVT_EINVAL; /* which of two reasons is told first, nobody says */
     } else if (!fixed && length && (length >= UINT64_C(1) << 62 || !roomy(o, device))) {
         also = -RVT_EINVAL; /* how much room is left, and where, nobody says */
     }
-    world_say(w, " device=%d mapping=%d memory=%d fixed=%d address=0x%" PRIx64, device, slot % MAPPING_SLOTS,
-              memory, fixed, address);
-    int answer =
-        dma_map(w->devices[device], &w->memories[memory]->memory, fixed, &address, &w->mappings[mapping]);
+    world_say(w, " device=%d context=%d mapping=%d memory=%d fixed=%d address=0x%" PRIx64, device, context,
+              slot % MAPPING_SLOTS, memory, fixed, address);
+    int answer = rvt_dma_map(w->devices[device], world_context(w, context), world_memory(w, memory), fixed,
+                             &address, &w->mappings[mapping]);
     if (!world_either(w, answer, should, also))
         return;
     if (fixed)
@@ -190,7 +190,15 @@ static void make_mapping(struct world *w, int device, uint8_t slot, int memory, 
     else if (!address || address % RVT_PAGE_SIZE || (exact)address + length > (exact)UINT64_MAX + 1 ||
              overlaps(o, device, address, length))
         world_fail(w, "a bad address was chosen: 0x%" PRIx64, address);
-    o->mappings[mapping] = (struct model_mapping){device, memory, address, length, true};
+    o->mappings[mapping] = (struct model_mapping){
+        .device = device,
+        .memory = memory,
+        .address = address,
+        .length = length,
+        .alive = true,
+        .context = context,
+        .serial = w->mappings[mapping].map->serial,
+    };
     o->mapping_count++;
     w->mapping_slot[slot % MAPPING_SLOTS] = mapping;
 }
@@ -202,7 +210,7 @@ static void end_mapping(struct world *w, int mapping) {
     world_say(w, " mapping=%d", mapping);
     int should = !o->mappings[mapping].alive ? -RVT_EBADF : oracle_mapping_used(o, mapping) ? -RVT_EBUSY : 0;
     if (world_answer(w, rvt_dma_unmap(w->mappings[mapping]), should))
-        o->mappings[mapping].alive = false;
+        oracle_end_mapping(o, mapping);
 }
 
 /* --- a device to begin with --- */
@@ -214,17 +222,17 @@ static void scene(struct world *w, uint8_t slot, uint8_t bits, uint8_t options) 
     if (w->oracle.device_count == before)
         return;
     uint8_t first = slot % DEVICE_SLOTS * 4, memory = slot % DEVICE_SLOTS * 8;
-    int device = device_in(w, slot);
+    int device = world_device(w, slot);
     for (uint8_t i = 0; i < 3; i++) {
-        make_pd(w, device, first + i, i == 2);
+        make_pd(w, device, NONE, first + i, i == 2);
         make_qp(w, world_pd(w, first + i), first + i);
     }
     make_memory(w, memory, 2, options >> 4, 0); /* 3 pages */
     make_memory(w, memory + 1, 12, 3, 1);       /* 6000 bytes of environment 1 */
     make_memory(w, memory + 2, 10, 0, 0);       /* 16 pages, at 0x10000 */
     make_memory(w, memory + 3, 9, 0, 0);        /* 4 pages, behind them */
-    make_mapping(w, device, memory, w->memory_slot[memory + 2], true, 0x10000);
-    make_mapping(w, device, memory + 1, w->memory_slot[memory + 3], true, 0x20000);
+    make_mapping(w, device, NONE, memory, w->memory_slot[memory + 2], true, 0x10000);
+    make_mapping(w, device, NONE, memory + 1, w->memory_slot[memory + 3], true, 0x20000);
 }
 
 /* --- what feeds the others --- */
@@ -326,30 +334,33 @@ static void pick_start(struct world *w, int device, uint64_t length) {
     d->last_start = start + length;
 }
 
+void world_stop_lingering(struct world *w) {
+    struct oracle *o = &w->oracle;
+    if (!o->lingering)
+        return;
+    rvt_read_leave(w->readers[0]);
+    o->lingering = false;
+    for (int i = 0; i < o->memory_count; i++)
+        o->memories[i].limbo = false; /* what it kept goes with the next one who asks */
+}
+
 static void linger(struct world *w) {
-    if (w->lingering)
-        rvt_read_leave(w->readers[0]);
-    else
+    if (w->oracle.lingering) {
+        world_stop_lingering(w);
+    } else {
         rvt_read_enter(w->readers[0]);
-    w->lingering = !w->lingering;
+        w->oracle.lingering = true;
+    }
 }
 
 /* Nobody is inside: nothing may wait, and no memory may have a reference that nobody knows of. */
 static void reclaim(struct world *w) {
-    const struct oracle *o = &w->oracle;
     rvt_reclaim();
-    if (w->lingering)
+    if (w->oracle.lingering)
         return;
     if (rvt_reclaim_pending())
         world_fail(w, "something retired still waits, and nobody is inside");
-    for (int memory = 0; memory < o->memory_count; memory++) {
-        uint32_t references = 1;
-        for (int i = 0; i < o->region_count; i++)
-            references += o->regions[i].alive && o->regions[i].map.memory == memory;
-        for (int i = 0; i < o->mapping_count; i++)
-            references += o->mappings[i].alive && o->mappings[i].memory == memory;
-        EXPECT(w, "references on a memory", atomic_load(&w->memories[memory]->memory.references), references);
-    }
+    world_check_references(w);
 }
 
 /* Handles that a caller has cleared and never filled. */
@@ -376,6 +387,8 @@ static void nobody(struct world *w) {
     EXPECT(w, "map_mr_sg", rvt_map_mr_sg(mr, &element, 1, 0, RVT_PAGE_SIZE, &outcome), -RVT_EBADF);
     EXPECT(w, "map_phys_fmr", rvt_map_phys_fmr(mr, &page, 1, 0), -RVT_EBADF);
     EXPECT(w, "unmap_fmr", rvt_unmap_fmr(&mr, 1), -RVT_EBADF);
+    EXPECT(w, "count_mr", rvt_count_mr(mr), -RVT_EBADF);
+    rvt_free_ucontext(NULL);
     EXPECT(w, "fast_reg_mr", rvt_fast_reg_mr(qp, mr, 0x100, 0, NULL), -RVT_EBADF);
     EXPECT(w, "invalidate_rkey", rvt_invalidate_rkey(qp, 0x100), -RVT_EBADF);
     if (rvt_checker_of_pd(pd, &checker) || rvt_checker_of_qp(qp, &checker))
@@ -402,12 +415,14 @@ void play_ownership(struct world *w) {
         open_device(w, a, b, c);
         break;
     case OP_EXIT:
-        if (device_in(w, a) != NONE)
-            exit_device(w, device_in(w, a), b & 1);
+        if (world_device(w, a) != NONE)
+            exit_device(w, world_device(w, a), b & 1);
         break;
-    case OP_ALLOC_PD:
-        make_pd(w, device_in(w, a), b, c & 1);
+    case OP_ALLOC_PD: {
+        int device = world_device(w, a), context = world_chosen(w, operand(w, 4), &device);
+        make_pd(w, device, context, b, c & 1);
         break;
+    }
     case OP_DEALLOC_PD:
         end_pd(w, world_pd(w, a), b & 1);
         break;
@@ -426,18 +441,22 @@ void play_ownership(struct world *w) {
             world_set_memory(w, w->memory_slot[a % MEMORY_SLOTS], b);
         }
         break;
-    case OP_DMA_MAP:
-        make_mapping(w, device_in(w, a), b, w->memory_slot[c % MEMORY_SLOTS], !(operand(w, 4) & 1),
+    case OP_DMA_MAP: {
+        int device = world_device(w, a), context = world_chosen(w, operand(w, 7), &device);
+        make_mapping(w, device, context, b, w->memory_slot[c % MEMORY_SLOTS], !(operand(w, 4) & 1),
                      world_address(w, operand(w, 5), operand(w, 6)));
         break;
+    }
     case OP_DMA_UNMAP:
         end_mapping(w, w->mapping_slot[a % MAPPING_SLOTS]);
         break;
     case OP_TABLE:
-        show_table(w, device_in(w, a));
+        show_table(w, world_device(w, a));
+        if (world_device(w, a) != NONE)
+            world_check_device(w, world_device(w, a));
         break;
     case OP_PICK_START:
-        pick_start(w, device_in(w, a), world_address(w, b, c));
+        pick_start(w, world_device(w, a), world_address(w, b, c));
         break;
     case OP_LINGER:
         linger(w);

@@ -73,7 +73,7 @@ static void reg_user(struct world *w) {
     struct rvt_mr_handle handle;
     struct model_device before;
     uint32_t key;
-    int should = !o->pds[pd].alive ? -RVT_EBADF : oracle_judge_user(start, length, iova);
+    int should = !oracle_pd_alive(o, pd) ? -RVT_EBADF : oracle_judge_user(start, length, iova);
     int slot = slot_answer(w, pd, &key, &before);
     should = should ? should : slot;
     world_say(
@@ -85,7 +85,7 @@ static void reg_user(struct world *w) {
         return;
     }
     bool random = o->devices[o->pds[pd].device].random;
-    int answer = rvt_reg_user_mr(w->pds[pd], &w->memories[memory]->memory, start, iova, access, &handle);
+    int answer = rvt_reg_user_mr(w->pds[pd], world_memory(w, memory), start, iova, access, &handle);
     if (!world_either(w, answer, should, random && !should ? -RVT_ENOMEM : should)) {
         put_back(w, pd, before);
         return;
@@ -105,7 +105,7 @@ static void get_dma(struct world *w) {
         return;
     struct rvt_mr_handle handle;
     uint32_t access = operand(w, 3) & 31;
-    int should = !o->pds[pd].alive ? -RVT_EBADF : o->pds[pd].user ? -RVT_EPERM : 0;
+    int should = !oracle_pd_alive(o, pd) ? -RVT_EBADF : o->pds[pd].user ? -RVT_EPERM : 0;
     world_say(w, " region=%d pd=%d access=%d", slot_of(operand(w, 1)), pd, access);
     if (world_answer(w, rvt_get_dma_mr(w->pds[pd], access, &handle), should))
         made(w, operand(w, 1), pd, RVT_MR_DMA, handle, 0, (struct model_region){.access = access});
@@ -122,7 +122,7 @@ static void alloc_region(struct world *w) {
     struct model_device before;
     uint32_t key, count = operand(w, 4) & 0x80 ? operand(w, 4) & 0x7f : counts[operand(w, 4) % 16];
     enum rvt_mr_type type = (enum rvt_mr_type)(operand(w, 3) % 6);
-    int should = !o->pds[pd].alive                                            ? -RVT_EBADF
+    int should = !oracle_pd_alive(o, pd)                                      ? -RVT_EBADF
                  : type != RVT_MR_TYPE_MEM_REG || count > (uint32_t)INT32_MAX ? -RVT_EINVAL
                                                                               : 0;
     int slot = slot_answer(w, pd, &key, &before);
@@ -151,7 +151,7 @@ static void alloc_fmr(struct world *w) {
         .max_maps = operand(w, 3),
         .page_shift = operand(w, 5) < 64 ? operand(w, 5) : RVT_PAGE_SHIFT,
     };
-    int should = !o->pds[pd].alive                                                          ? -RVT_EBADF
+    int should = !oracle_pd_alive(o, pd)                                                    ? -RVT_EBADF
                  : attr.page_shift > 30 || attr.max_pages < 0 || attr.max_pages > INT32_MAX ? -RVT_EINVAL
                                                                                             : 0;
     int slot = slot_answer(w, pd, &key, &before);

@@ -78,6 +78,13 @@ const char *operation_name(enum opcode code) {
         [OP_RECLAIM] = "reclaim",
         [OP_RANDOM] = "random",
         [OP_NOBODY] = "nobody",
+        [OP_ALLOC_CONTEXT] = "alloc_ucontext",
+        [OP_DEALLOC_CONTEXT] = "dealloc_ucontext",
+        [OP_ATTACH_PD] = "attach_pd",
+        [OP_SHARE] = "share",
+        [OP_DEVICE_MEMORY] = "device_memory",
+        [OP_SLICE] = "slice",
+        [OP_COUNT_MR] = "count_mr",
     };
     return code < OP_COUNT ? names[code] : "nothing";
 }
@@ -99,12 +106,15 @@ static uint8_t interesting(unsigned *state) {
 
 static void invent(uint8_t *operation, unsigned *state) {
     /* What is checked and moved is worth more than what is opened and closed. */
-    static const uint8_t frequent[] = {
-        OP_PUSH,        OP_PUSH,          OP_PUSH,        OP_LKEY_OK,   OP_LKEY_OK,  OP_RKEY_OK,
-        OP_CHECK_BATCH, OP_ACQUIRE_BATCH, OP_MAP_FMR,     OP_MAP_SG,    OP_REG_USER, OP_RELEASE,
-        OP_WRITE,       OP_READ,          OP_SS_INIT,     OP_SS_UPDATE, OP_SS_SKIP,  OP_SS_LOOK,
-        OP_WALK,        OP_COPY_IN,       OP_COPY_OUT,    OP_GATHER,    OP_SCATTER,  OP_COPY_BATCH,
-        OP_PUT,         OP_FETCH_ADD,     OP_COMPARE_SWAP};
+    static const uint8_t frequent[] = {OP_PUSH,     OP_PUSH,      OP_PUSH,          OP_LKEY_OK,
+                                       OP_LKEY_OK,  OP_RKEY_OK,   OP_CHECK_BATCH,   OP_ACQUIRE_BATCH,
+                                       OP_MAP_FMR,  OP_MAP_SG,    OP_REG_USER,      OP_RELEASE,
+                                       OP_WRITE,    OP_READ,      OP_SS_INIT,       OP_SS_UPDATE,
+                                       OP_SS_SKIP,  OP_SS_LOOK,   OP_WALK,          OP_COPY_IN,
+                                       OP_COPY_OUT, OP_GATHER,    OP_SCATTER,       OP_COPY_BATCH,
+                                       OP_PUT,      OP_FETCH_ADD, OP_COMPARE_SWAP,  OP_ALLOC_PD,
+                                       OP_DMA_MAP,  OP_ATTACH_PD, OP_ALLOC_CONTEXT, OP_DEALLOC_CONTEXT,
+                                       OP_SLICE};
     operation[0] = roll(state, 2) ? frequent[roll(state, sizeof(frequent))] : (uint8_t)roll(state, OP_COUNT);
     for (int i = 1; i < OPERATION_BYTES; i++)
         operation[i] = interesting(state);

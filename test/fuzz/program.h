@@ -12,7 +12,8 @@
 enum { OPERATION_BYTES = 8, OPERANDS = 7, MAX_OPERATIONS = 512, MAX_PROGRAM = 4096 };
 
 /* Numbers never change their meaning: the kept corpus speaks of them. scripts/fuzz/program.mjs reads this
- * list, one code a line. A code from OP_COUNT to 63 does nothing; higher ones are taken modulo 64. */
+ * list, one code a line. A code from OP_COUNT to 63 does nothing; higher ones are taken modulo 64.
+ * `context` as an operand: 0 is none, n the one in slot n - 1; it decides on the device if it is there. */
 enum opcode {
     OP_NOTHING = 0,
     OP_SCENE = 1,         /* device, bits, options: a device with domains, QPs, memories, mappings */
@@ -21,13 +22,13 @@ enum opcode {
     OP_FAIL = 4,          /* allocations to let through */
     OP_OPEN = 5,          /* device, bits, options */
     OP_EXIT = 6,          /* device, cascade */
-    OP_ALLOC_PD = 7,      /* device, domain, user */
+    OP_ALLOC_PD = 7,      /* device, domain, user, context */
     OP_DEALLOC_PD = 8,    /* domain, cascade */
     OP_CREATE_QP = 9,     /* domain, queue pair */
     OP_DESTROY_QP = 10,   /* queue pair */
     OP_MEMORY = 11,       /* memory, size, alignment, owner */
     OP_MEMORY_STATE = 12, /* memory, state */
-    OP_DMA_MAP = 13,      /* device, mapping, memory, fixed, where, delta */
+    OP_DMA_MAP = 13,      /* device, mapping, memory, fixed, where, delta, context */
     OP_DMA_UNMAP = 14,    /* mapping */
     OP_REG_USER = 15,     /* region, domain | memory << 4, where, delta, where, delta, access */
     OP_GET_DMA_MR = 16,   /* region, domain, access */
@@ -58,20 +59,27 @@ enum opcode {
     OP_SS_LOOK = 40,       /* walk, length, key */
     OP_SS_PUT = 41,        /* walk */
     OP_WALK = 42,          /* walk, release, keep */
-    OP_COPY_IN = 43,       /* walk, length, release, ordered, environment */
-    OP_COPY_OUT = 44,      /* walk, length, release, -, environment */
-    OP_WRITE = 45,         /* element, length, release, ordered, environment */
-    OP_READ = 46,          /* element, length, release, -, environment */
-    OP_FETCH_ADD = 47,     /* element, number, environment */
-    OP_COMPARE_SWAP = 48,  /* element, number, number, environment */
+    OP_COPY_IN = 43,       /* walk, length, release, ordered, environment, -, context */
+    OP_COPY_OUT = 44,      /* walk, length, release, -, environment, -, context */
+    OP_WRITE = 45,         /* element, length, release, ordered, environment, -, context */
+    OP_READ = 46,          /* element, length, release, -, environment, -, context */
+    OP_FETCH_ADD = 47,     /* element, number, environment, -, -, -, context */
+    OP_COMPARE_SWAP = 48,  /* element, number, number, environment, -, -, context */
     OP_QUERY = 49,         /* region */
-    OP_TABLE = 50,         /* device */
+    OP_TABLE = 50,         /* device: its keys, and all else that it tells of itself */
     OP_PICK_START = 51,    /* device, where, delta */
     OP_LINGER = 52,        /* a reader that stays inside its section */
     OP_RECLAIM = 53,
-    OP_RANDOM = 54, /* give, or refuse, random numbers */
-    OP_NOBODY = 55, /* every verb with a handle that never was one */
-    OP_COUNT = 56,
+    OP_RANDOM = 54,          /* give, or refuse, random numbers */
+    OP_NOBODY = 55,          /* every verb with a handle that never was one */
+    OP_ALLOC_CONTEXT = 56,   /* device, context slot */
+    OP_DEALLOC_CONTEXT = 57, /* context slot, cascade */
+    OP_ATTACH_PD = 58,       /* domain, context slot, domain it is to be, steps off its number */
+    OP_SHARE = 59,           /* device, how, bit */
+    OP_DEVICE_MEMORY = 60,   /* device memory, how, device, size, huge, context, steps off its number */
+    OP_SLICE = 61,           /* memory, device memory, offset, length, let go */
+    OP_COUNT_MR = 62,        /* region */
+    OP_COUNT = 63,
 };
 
 struct operation {

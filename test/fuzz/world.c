@@ -38,12 +38,17 @@ void world_equal(const struct world *w, const char *what, uint64_t is, uint64_t 
                    is, (int64_t)should, should);
 }
 
-bool world_either(struct world *w, int is, int should, int also) {
+bool world_starved(void) {
     bool starved = rvt_test_alloc_failed();
-    if (starved) {
+    if (starved)
         rvt_test_alloc_fail_after(-1);
+    return starved;
+}
+
+bool world_either(struct world *w, int is, int should, int also) {
+    bool starved = world_starved();
+    if (starved)
         should = also = -RVT_ENOMEM;
-    }
     world_say(w, " -> %d%s", is, starved ? " (allocation failed)" : "");
     world_note(w, (uint32_t)(is < 0 ? 32 - is : is & 31));
     if (is != should && is != also)
@@ -69,6 +74,9 @@ static int slot(const int *slots, uint8_t operand, int count) {
     return slots[operand % count];
 }
 
+int world_device(const struct world *w, uint8_t operand) {
+    return slot(w->device_slot, operand, DEVICE_SLOTS);
+}
 int world_pd(const struct world *w, uint8_t operand) {
     return slot(w->pd_slot, operand, PD_SLOTS);
 }
@@ -82,20 +90,30 @@ int world_sge(const struct world *w, uint8_t operand) {
     return slot(w->sge_slot, operand, SGE_SLOTS);
 }
 
-const struct rvt_checker *world_who(const struct world *w, uint8_t who, int *pd, bool *alive) {
+int world_chosen(const struct world *w, uint8_t operand, int *device) {
+    int context = operand ? slot(w->context_slot, operand - 1, CONTEXT_SLOTS) : NONE;
+    if (context != NONE)
+        *device = w->oracle.contexts[context].device;
+    return context;
+}
+
+struct rvt_ucontext *world_context(const struct world *w, int context) {
+    return context == NONE ? NULL : w->contexts[context];
+}
+
+bool world_who(const struct world *w, uint8_t who, struct asker *asker) {
+    const struct oracle *o = &w->oracle;
     if (who & 8) {
         int qp = world_qp(w, who);
-        if (qp == NONE)
-            return NULL;
-        *pd = w->oracle.qps[qp].pd;
-        *alive = w->oracle.qps[qp].alive;
-        return &w->qp_checkers[qp];
+        if (qp != NONE)
+            *asker = (struct asker){&w->qp_checkers[qp], o->qps[qp].pd, o->qps[qp].context, o->qps[qp].alive};
+        return qp != NONE;
     }
-    *pd = world_pd(w, who);
-    if (*pd == NONE)
-        return NULL;
-    *alive = w->oracle.pds[*pd].alive;
-    return &w->pd_checkers[*pd];
+    int pd = world_pd(w, who);
+    if (pd != NONE)
+        *asker =
+            (struct asker){&w->pd_checkers[pd], o->pds[pd].root, o->pds[pd].context, oracle_pd_alive(o, pd)};
+    return pd != NONE;
 }
 
 /* Steps that bounds are missed or met by. */
@@ -307,6 +325,27 @@ static void release(struct rvt_memory *memory) {
 
 static const struct rvt_memory_ops ops = {resolve, release};
 
+struct rvt_memory *world_memory(const struct world *w, int memory) {
+    return w->memories[memory] ? &w->memories[memory]->memory : w->slices[memory];
+}
+
+unsigned char *world_bytes(const struct world *w, int memory) {
+    const struct model_memory *m = &w->oracle.memories[memory];
+    if (w->memories[memory])
+        return w->memories[memory]->start + w->memories[memory]->before;
+    return w->device_memories[m->device_memory]->pages.data +
+           (m->shadow - w->oracle.device_memories[m->device_memory].shadow);
+}
+
+void world_take_memory_slot(struct world *w, uint8_t slot, int memory) {
+    int *taken = &w->memory_slot[slot % MEMORY_SLOTS], old = *taken;
+    *taken = memory;
+    if (old != NONE && w->oracle.memories[old].held) {
+        w->oracle.memories[old].held = false;
+        rvt_memory_put(w->slices[old]);
+    }
+}
+
 /* Puts the memory's bytes into a new block. */
 static void place(struct block *block, const struct model_memory *m) {
     block->start = malloc(block->before + m->length);
@@ -341,7 +380,8 @@ int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner) {
     struct model_memory *m = &o->memories[index];
     uint64_t length = size & 0x80 ? w->numbers[size % NUMBERS] : sizes[size % 16];
     /* What has bytes costs time. */
-    *m = (struct model_memory){.length = length, .real = length <= LARGEST, .owner = owner};
+    *m = (struct model_memory){
+        .length = length, .real = length <= LARGEST, .owner = owner, .device_memory = NONE};
     struct block *block = calloc(1, sizeof(*block));
     m->shadow = m->real ? malloc(length ? length : 1) : NULL;
     if (!block || (m->real && !m->shadow))
@@ -362,7 +402,7 @@ int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner) {
 void world_set_memory(struct world *w, int memory, uint8_t state) {
     struct model_memory *m = &w->oracle.memories[memory];
     struct block *block = w->memories[memory];
-    if (!m->real)
+    if (!m->real || !block)
         return;
     /* In every case the bytes are elsewhere from now on, or nowhere: whoever kept a pointer is found out. */
     unsigned char *old = block->start;
@@ -376,7 +416,7 @@ void world_set_memory(struct world *w, int memory, uint8_t state) {
 void world_check_memory(const struct world *w, int memory) {
     const struct model_memory *m = &w->oracle.memories[memory];
     const struct block *block = w->memories[memory];
-    if (!block->start)
+    if (!block || !block->start)
         return;
     for (unsigned i = 0; i < block->before; i++)
         if (block->start[i] != GUARD)
@@ -390,9 +430,42 @@ void world_check_memory(const struct world *w, int memory) {
     world_fail(w, "memory %d: byte %" PRIu64 " is 0x%02x, not 0x%02x", memory, i, data[i], m->shadow[i]);
 }
 
+/* Also what is behind its last byte, to the end of the page: nobody's. */
+static void check_device_memory(const struct world *w, int memory) {
+    const struct model_device_memory *m = &w->oracle.device_memories[memory];
+    if (!oracle_device_memory_refs(&w->oracle, memory))
+        return;
+    const unsigned char *data = w->device_memories[memory]->pages.data;
+    for (uint64_t i = memcmp(data, m->shadow, m->length) ? 0 : m->length; i < m->length; i++)
+        if (data[i] != m->shadow[i])
+            world_fail(w, "device memory %d: byte %" PRIu64 " is 0x%02x, not 0x%02x", memory, i, data[i],
+                       m->shadow[i]);
+    for (uint64_t i = m->length; i % RVT_PAGE_SIZE; i++)
+        if (data[i])
+            world_fail(w, "device memory %d: a byte behind it was written", memory);
+}
+
 void world_check_bytes(const struct world *w) {
     for (int i = 0; i < w->oracle.memory_count; i++)
         world_check_memory(w, i);
+    for (int i = 0; i < w->oracle.device_memory_count; i++)
+        check_device_memory(w, i);
+}
+
+void world_check_references(const struct world *w) {
+    const struct oracle *o = &w->oracle;
+    for (int i = 0; i < o->memory_count; i++)
+        if (w->memories[i] || oracle_slice_there(o, i))
+            EXPECT(w, "references on a memory", atomic_load(&world_memory(w, i)->references),
+                   oracle_memory_refs(o, i));
+    for (int i = 0; i < o->device_memory_count; i++) {
+        uint32_t references = oracle_device_memory_refs(o, i);
+        if (!references)
+            continue;
+        const struct rvt_device_memory *memory = w->device_memories[i];
+        EXPECT(w, "references on a device memory", atomic_load(&memory->memory.references), references);
+        EXPECT(w, "a device memory is freed", rvt_device_memory_freed(memory), o->device_memories[i].freed);
+    }
 }
 
 /* --- random numbers --- */
@@ -415,11 +488,38 @@ static void clear(int *slots, int count) {
         slots[i] = NONE;
 }
 
+/* The core gives itself a random number once a process. Now, or programs would depend on those before them.
+ */
+static void make_core_id(struct world *w) {
+    static bool made;
+    struct rvt_dev_info *device, *found;
+    struct rvt_share_token token = {{0}, {0}};
+    if (made)
+        return;
+    made = true;
+    if (rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 1}, &device))
+        abort();
+    EXPECT(w, "find before anything was shared", rvt_find_shared(&token, &found), -RVT_EXDEV);
+    w->random_refused = true;
+    EXPECT(w, "share without random numbers", rvt_share_device(device, &token), -RVT_ENOMEM);
+    EXPECT(w, "find after nothing was shared", rvt_find_shared(&token, &found), -RVT_EXDEV);
+    w->random_refused = false;
+    EXPECT(w, "share", rvt_share_device(device, &token), 0);
+    EXPECT(w, "exit", rvt_mr_exit(device, false, NULL), 0);
+    EXPECT(w, "find after the end", rvt_find_shared(&token, &found), -RVT_ENODEV);
+    rvt_dev_put(device);
+    w->random_state = 0;
+}
+
 void world_begin(struct world *w, bool print) {
     current = w;
+    w->at = 0;
+    w->operation.code = OP_NOTHING;
     rvt_test_alloc_fail_after(-1);
     oracle_begin(&w->oracle);
     clear(w->device_slot, DEVICE_SLOTS);
+    clear(w->context_slot, CONTEXT_SLOTS);
+    clear(w->device_memory_slot, DEVICE_MEMORY_SLOTS);
     clear(w->pd_slot, PD_SLOTS);
     clear(w->qp_slot, QP_SLOTS);
     clear(w->memory_slot, MEMORY_SLOTS);
@@ -431,9 +531,9 @@ void world_begin(struct world *w, bool print) {
     memset(w->numbers, 0, sizeof(w->numbers));
     w->item_count = 0;
     w->print = print;
-    w->at = 0;
-    w->lingering = w->random_refused = false;
+    w->random_refused = false;
     w->random_state = 0;
+    make_core_id(w);
     w->live = rvt_test_alloc_live();
     for (int i = 0; i <= ENVIRONMENTS; i++)
         if (!(w->readers[i] = rvt_reader_register()))
@@ -460,6 +560,10 @@ void world_check_region(const struct world *w, int region) {
     EXPECT(w, "max_segments", is.max_segments, r->max_segments);
     EXPECT(w, "valid", is.valid, r->valid);
     EXPECT(w, "half_dead", is.half_dead, r->half_dead);
+    EXPECT(w, "counted", is.counted, r->counted);
+    EXPECT(w, "accepted by the region", is.accepted, r->accepted);
+    EXPECT(w, "refused by the region", is.refused, r->refused);
+    EXPECT(w, "bytes of the region", is.bytes, r->bytes);
 }
 
 void world_end(struct world *w) {
@@ -467,37 +571,55 @@ void world_end(struct world *w) {
     w->operation.code = OP_NOTHING;
     world_say(w, "end\n");
     rvt_test_alloc_fail_after(-1);
-    if (w->lingering)
-        rvt_read_leave(w->readers[0]);
+    world_stop_lingering(w);
     for (int i = 0; i < o->region_count; i++)
         world_check_region(w, i);
-    for (int i = 0; i < o->pd_count; i++)
-        if (o->pds[i].alive)
-            EXPECT(w, "children of a domain", w->pds[i].pd->children, oracle_children(o, i));
+    for (int i = 0; i < o->device_count; i++)
+        world_check_device(w, i);
     world_check_bytes(w);
     /* Half of the elements are put before their device closes, half after. */
     for (int i = 0; i < o->sge_count; i++) {
         EXPECT(w, "the element is alive", w->sges[i].mr != NULL, o->sges[i].alive);
-        if (i % 2)
+        if (i % 2) {
             rvt_put_sge(&w->sges[i]);
+            oracle_put(o, i);
+        }
     }
+    /* And half of the contexts end before it. */
+    for (int i = 0; i < o->context_count; i += 2)
+        world_end_context(w, i, true);
     for (int i = 0; i < o->device_count; i++) {
         bool leaked = false;
         int answer = rvt_mr_exit(w->devices[i], true, &leaked);
         EXPECT(w, "exit", answer, o->devices[i].open ? 0 : -RVT_EBADF);
         if (!answer)
             EXPECT(w, "dma_mr_leaked", leaked, o->devices[i].published != NONE);
+        oracle_close(o, i);
     }
+    for (int i = 0; i < o->context_count; i++)
+        world_end_context(w, i, false);
     for (int i = 0; i < o->sge_count; i++)
         rvt_put_sge(&w->sges[i]);
+    for (int i = 0; i < o->context_count; i++)
+        rvt_free_ucontext(w->contexts[i]);
     for (int i = 0; i < o->device_count; i++)
         rvt_dev_put(w->devices[i]);
+    rvt_reclaim();
+    world_check_references(w);
+    world_check_bytes(w);
+    for (int i = 0; i < MEMORY_SLOTS; i++)
+        world_take_memory_slot(w, (uint8_t)i, NONE);
+    for (int i = 0; i < o->device_memory_count; i++)
+        for (; o->device_memories[i].views; o->device_memories[i].views--)
+            rvt_memory_put(&w->device_memories[i]->memory);
     for (int i = 0; i <= ENVIRONMENTS; i++)
         rvt_reader_unregister(w->readers[i]);
     if (rvt_reclaim_pending())
         world_fail(w, "something retired was left behind");
     for (int i = 0; i < o->memory_count; i++) {
         struct block *block = w->memories[i];
+        if (!block)
+            continue;
         EXPECT(w, "references on a memory", atomic_load(&block->memory.references), 1);
         rvt_memory_put(&block->memory);
         if (!block->released)
@@ -520,7 +642,9 @@ void play(struct world *w, const uint8_t *bytes, size_t size, bool print) {
         if (code == OP_NOTHING)
             continue;
         world_say(w, "%3" PRIu32 " %s", w->at, operation_name(code));
-        if (code <= OP_DMA_UNMAP || code >= OP_TABLE)
+        if (code >= OP_ALLOC_CONTEXT)
+            play_context(w);
+        else if (code <= OP_DMA_UNMAP || code >= OP_TABLE)
             play_ownership(w);
         else if (code <= OP_RELEASE || code == OP_QUERY)
             play_region(w);

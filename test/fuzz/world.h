@@ -12,6 +12,8 @@
 
 enum {
     DEVICE_SLOTS = 2,
+    CONTEXT_SLOTS = 4,
+    DEVICE_MEMORY_SLOTS = 4,
     PD_SLOTS = 8,
     QP_SLOTS = 8,
     MEMORY_SLOTS = 16,
@@ -44,18 +46,24 @@ struct block {
 struct world {
     struct oracle oracle;
     struct rvt_dev_info *devices[MAX_DEVICES];
+    struct rvt_share_token tokens[MAX_DEVICES];
+    /* Freed with the program: handles and checkers point to them. */
+    struct rvt_ucontext *contexts[MAX_CONTEXTS];
+    struct rvt_device_memory *device_memories[MAX_DEVICE_MEMORIES];
     struct rvt_pd_handle pds[MAX_PDS];
     struct rvt_qp_handle qps[MAX_QPS];
     struct rvt_checker pd_checkers[MAX_PDS], qp_checkers[MAX_QPS];
     struct rvt_dma_handle mappings[MAX_MAPPINGS];
     struct rvt_mr_handle regions[MAX_REGIONS];
     struct rvt_sge sges[MAX_SGES];
-    struct block *memories[MAX_MEMORIES];
+    struct block *memories[MAX_MEMORIES];         /* NULL: a slice */
+    struct rvt_memory *slices[MAX_MEMORIES];      /* as long as it is there */
     struct rvt_reader *readers[ENVIRONMENTS + 1]; /* 0: the one that lingers */
-    bool lingering, random_refused;
+    bool random_refused;
     uint64_t random_state;
 
-    int device_slot[DEVICE_SLOTS], pd_slot[PD_SLOTS], qp_slot[QP_SLOTS];
+    int device_slot[DEVICE_SLOTS], context_slot[CONTEXT_SLOTS], device_memory_slot[DEVICE_MEMORY_SLOTS];
+    int pd_slot[PD_SLOTS], qp_slot[QP_SLOTS];
     int memory_slot[MEMORY_SLOTS], mapping_slot[MAPPING_SLOTS], region_slot[REGION_SLOTS],
         sge_slot[SGE_SLOTS];
     struct rvt_sge_state states[WALK_SLOTS];
@@ -95,6 +103,9 @@ bool world_answer(struct world *w, int is, int should);
 /* The same where two answers are right. */
 bool world_either(struct world *w, int is, int should, int also);
 
+/* Did an allocation fail? Then no other will: for a verb that goes on without. */
+bool world_starved(void);
+
 /* For the fuzzer: an outcome that is worth a new corpus entry. */
 void world_note(const struct world *w, uint32_t outcome);
 
@@ -106,21 +117,39 @@ uint64_t world_length(const struct world *w, uint8_t code, uint64_t address, uin
 uint32_t world_key(const struct world *w, uint8_t key);
 
 /* The named slot's object, or NONE. */
+int world_device(const struct world *w, uint8_t slot);
 int world_pd(const struct world *w, uint8_t slot);
 int world_qp(const struct world *w, uint8_t slot);
 int world_region(const struct world *w, uint8_t slot);
 int world_sge(const struct world *w, uint8_t slot);
 
-/* Who asks: a domain, or (bit 3) a queue pair's peer. NULL: the slot is empty. Sets the domain and whether
- * the handle lives. */
-const struct rvt_checker *world_who(const struct world *w, uint8_t who, int *pd, bool *alive);
+/* The context that an operand chooses, or NONE; of the core. *device becomes its device, if there is one. */
+int world_chosen(const struct world *w, uint8_t operand, int *device);
+struct rvt_ucontext *world_context(const struct world *w, int context);
+
+/* Who asks: a domain, or (bit 3) a queue pair's peer. */
+struct asker {
+    const struct rvt_checker *checker;
+    int pd;      /* root */
+    int context; /* or NONE */
+    bool alive;  /* the handle */
+};
+/* False: the slot is empty. */
+bool world_who(const struct world *w, uint8_t who, struct asker *asker);
 
 /* --- memory --- */
 
+/* What verbs take, and where the bytes are. */
+struct rvt_memory *world_memory(const struct world *w, int memory);
+unsigned char *world_bytes(const struct world *w, int memory);
+/* The slot is given to `memory`; a slice that was in it is let go. */
+void world_take_memory_slot(struct world *w, uint8_t slot, int memory);
 int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner);
 void world_set_memory(struct world *w, int memory, uint8_t state);
 void world_check_memory(const struct world *w, int memory);
 void world_check_bytes(const struct world *w);
+/* References on all memories. Nothing retired may wait. */
+void world_check_references(const struct world *w);
 
 /* --- the operations, by subject --- */
 
@@ -129,6 +158,17 @@ void play_region(struct world *w);
 void play_check(struct world *w);
 void play_batch(struct world *w);
 void play_data(struct world *w); /* walks, copies, atomics */
+void play_context(struct world *w);
+
+/* A handle of a domain is new in the core; its twin, its checker, its slot. */
+void world_add_pd(struct world *w, uint8_t slot, struct model_pd pd);
+/* End a context, and see that everything else is as it should be then. */
+void world_end_context(struct world *w, int context, bool cascade);
+/* Everything that a device tells of itself. */
+void world_check_device(struct world *w, int device);
+
+/* The reader that stays inside goes. */
+void world_stop_lingering(struct world *w);
 
 /* All of a program. */
 void play(struct world *w, const uint8_t *bytes, size_t size, bool print);
