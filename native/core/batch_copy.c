@@ -279,7 +279,9 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
     rvt_data_call_enter(call);
     begin_side(&from, from_batch, from_result, false);
     begin_side(&to, to_batch, to_result, true);
-    while (stand(&from) && stand(&to)) {
+    /* Both sides before anything of either is counted. */
+    bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    while (live && stand(&from) && stand(&to)) {
         unsigned char *source, *target;
         uint64_t run, room;
         uint64_t want = SECTION_BYTES - in_section;
@@ -302,7 +304,8 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
         to_result->passed++;
     count_copy(from_batch, from_result, from_result->bytes);
     count_copy(to_batch, to_result, 0); /* the same bytes */
-    bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    /* Again: either may have been closed in the middle. */
+    live = live && rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
     rvt_read_leave(call->reader);
     return live ? 0 : -RVT_EBADF;
 }

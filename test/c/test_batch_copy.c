@@ -174,14 +174,15 @@ static void lists_against_a_naive_copy(void) {
 /* A closed domain, whose id the next one has. */
 static void closed_checkers_move_nothing(void) {
     struct fixture f;
-    REQUIRE(fixture_open(&f, 4));
+    struct looked own = {0};
+    REQUIRE(fixture_open_joined(&f, 4));
     struct rvt_pd_handle pd, next;
     struct rvt_checker dead, live;
     struct rvt_mr_handle dma;
-    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &pd), 0);
     CHECK(rvt_checker_of_pd(pd, &dead));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
-    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &next), 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
     CHECK(rvt_checker_of_pd(next, &live));
     CHECK_EQ(dead.pd, live.pd); /* what this test is about */
     fill_arena(1);
@@ -203,10 +204,23 @@ static void closed_checkers_move_nothing(void) {
         CHECK_EQ(rvt_copy_batch(&call, &batch, &other, &result, &result2), -RVT_EBADF);
         CHECK_EQ(rvt_copy_batch(&call, &other, &batch, &result, &result2), -RVT_EBADF);
         CHECK(memcmp(arena, shadow, ARENA) == 0);
+        COUNTED(&f, &own, 0, 0, 0, 0);
         CHECK_EQ(rvt_gather_batch(&call, &other, data, 8, &result), 0);
         CHECK_BYTES_EQ(data, arena, 8);
+        COUNTED(&f, &own, 1, 8, 0, 0);
     }
-    fixture_close(&f);
+    /* Nor is anything counted for the side that lives, if the other one is dead. */
+    unsigned char packed[2 * SGE];
+    pack(packed, 0, 0, keys[0]);
+    pack(packed + SGE, 0, 8, keys[0] ^ 0x100);
+    const struct rvt_batch mine = {&live, packed, 2, LOCAL_WRITE}, theirs = {&dead, packed, 2, LOCAL_WRITE};
+    struct rvt_data_call call;
+    struct rvt_batch_result result, result2;
+    rvt_data_call_begin(&call, f.reader, NULL);
+    CHECK_EQ(rvt_copy_batch(&call, &mine, &theirs, &result, &result2), -RVT_EBADF);
+    CHECK_EQ(rvt_copy_batch(&call, &theirs, &mine, &result, &result2), -RVT_EBADF);
+    COUNTED(&f, &own, 0, 0, 0, 0);
+    fixture_leave_last(&f, &f);
 }
 
 /* --- more than a section --- */

@@ -431,9 +431,6 @@ static void copy_batch(struct world *w) {
     int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
     bool alive = from_asker.alive && to_asker.alive;
     world_answer(w, answer, alive ? 0 : -RVT_EBADF);
-    /* The lists are looked at in turn: of the first, what comes before its first byte is told and counted. */
-    if (from_asker.alive && !alive)
-        stand(o, &from);
     while (alive && stand(o, &from) && stand(o, &to)) {
         uint64_t run, room;
         unsigned char *source = look(o, &from, section - from.result.bytes % section, &run);
