@@ -565,8 +565,10 @@ describe('a buffer that is taken away', () => {
     expect(pd.regUserMr(buffer).length).toBe(PAGE);
   });
 
-  (tellsMemory ? test : test.skip)('its pages go back to the system when it is freed, and when its last view is dropped', () => {
-    const { status, stdout, stderr } = runProgram(`
+  (tellsMemory ? test : test.skip)(
+    'its pages go back to the system when it is freed, and when its last view is dropped',
+    () => {
+      const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const MIB = 1 << 20, SIZE = 64 * MIB;
       const rss = () => process.memoryUsage.rss() / MIB;
@@ -607,14 +609,15 @@ describe('a buffer that is taken away', () => {
         }
         console.log(JSON.stringify(sums));
       })();`);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const left = JSON.parse(stdout) as Record<string, number[]>;
-    expect(
-      Object.values(left)
-        .flat()
-        .every((mib) => mib < 20) || left,
-    ).toBe(true);
-  });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      const left = JSON.parse(stdout) as Record<string, number[]>;
+      expect(
+        Object.values(left)
+          .flat()
+          .every((mib) => mib < 20) || left,
+      ).toBe(true);
+    },
+  );
 
   (tellsMemory ? test : test.skip)('its pages go back also when workers end that had views of them', () => {
     const { status, stdout, stderr } = runProgram(`
