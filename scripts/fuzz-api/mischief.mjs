@@ -106,6 +106,8 @@ export class Mischief {
   /** The views of a batch, `view` and `words` and all the others, and through their buffer all of the block. */
   #overwrite() {
     const batch = this.#plausible.one('SgeBatch');
+    // What was put in the place of a view need not be of the block: it may be any memory, rims and all.
+    if (batch && this.#world.tampered.has(batch)) return;
     const view =
       batch && this.#random.pick(Object.values(batch).filter((value) => ArrayBuffer.isView(value)));
     if (!view) return;
