@@ -47,15 +47,15 @@ void Environment::OnCleanup(void *data) {
     rvt_reclaim();
     // From here on nobody leaves any more references, nor wakes what is going. Those that finalizers still
     // let go of are released as long as finalizers run (ReleaseReference).
+    napi_threadsafe_function wake;
     {
         std::lock_guard<std::mutex> guard(self->mutex_);
         self->running_ = false;
+        wake = std::exchange(self->wake_, nullptr); // other threads look at it under the lock
     }
-    // Newer versions of Node keep it until everybody has said so; older ones end it next, with the
-    // environment.
-    if (self->wake_)
-        napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
-    self->wake_ = nullptr;
+    // Node 26 keeps it until all who may call it have left; older ones end it next, in any case.
+    if (wake)
+        napi_release_threadsafe_function(wake, napi_tsfn_release);
     self->LetGo();
     for (Napi::FunctionReference &constructor : self->constructors)
         constructor.Reset();

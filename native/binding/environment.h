@@ -135,6 +135,7 @@ private:
 };
 
 struct MemoryHold;
+
 // A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
 // last one is collected or the environment ends, the context ends by force, and with the last context the
 // device.
