@@ -23,10 +23,10 @@ export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | und
   listening = true;
   native.onLeak((number, context, rows) => {
     const key = keyOf(number, context);
-    const stacks_ = watched.get(key);
+    const createdAt = watched.get(key);
     watched.delete(key);
     const leaked = regionsOfRows(rows).map((region) => {
-      const stack = stacks_?.of('region', region.number);
+      const stack = createdAt?.of('region', region.number);
       return stack === undefined ? region : { ...region, stack };
     });
     if (!leaked.length) return;
