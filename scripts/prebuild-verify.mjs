@@ -2,7 +2,7 @@
 //   npm run prebuild:verify                     all
 //   npm run prebuild:verify -- linux-arm64-glibc ...
 //
-// Needs `npm run prebuild -- --all` before. What is missing is installed, as in prebuild.mjs.
+// Needs `npm run prebuild` of the same before. What is missing is installed, as in prebuild.mjs.
 import { run, timed } from './prebuild/run.mjs';
 import { targetNamed } from './prebuild/targets.mjs';
 import { verifyArm64, verifyMusl, verifyX64 } from './prebuild/verify/linux.mjs';
@@ -24,7 +24,7 @@ for (const name of wanted) {
 }
 
 await run(['npm', 'run', 'build:ts']);
-console.log((await run([process.execPath, 'scripts/check-prebuild.mjs'])).stdout.trim());
+console.log((await run([process.execPath, 'scripts/check-prebuild.mjs', ...wanted])).stdout.trim());
 const smoke = await installPackage();
 for (const [name, verify] of Object.entries(verifications)) {
   if (wanted.length && !wanted.includes(name)) continue;
