@@ -1,5 +1,18 @@
 import { Access, type MapSgOptions, type MemoryRegion, type ScatterElement } from '../lib';
-import { accepted, ALL, DMA, dmaPages, PAGE, PAGE_N, rdma, refusal, type Scene, scene, TOP } from './support';
+import {
+  accepted,
+  ALL,
+  DMA,
+  dmaPages,
+  PAGE,
+  PAGE_N,
+  rdma,
+  refusal,
+  runProgram,
+  type Scene,
+  scene,
+  TOP,
+} from './support';
 
 /** Sixteen pages of DMA memory, and a region that can map `maxNumSg` of them. */
 function ready(maxNumSg = 16): Scene & { mr: MemoryRegion } {
@@ -183,4 +196,11 @@ test('may end at exactly 2^64', () => {
   expect(mr.mapSg([{ addr: TOP - PAGE_N, length: PAGE }])).toBe(1);
   expect(pd.lkeyCheck({ addr: TOP - 1n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({ at: TOP - 1n });
   expect(refusal(pd.lkeyCheck({ addr: TOP - 1n, length: 2, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+});
+
+test('an empty list is EINVAL also as the first list that an environment ever maps', () => {
+  const { stdout } = runProgram(`
+    const mr = new (require('rdmavt').Device)().allocPd().allocMr({ maxNumSg: 4 });
+    try { mr.mapSg([]); } catch (error) { console.log(error.code); }`);
+  expect(stdout).toBe('EINVAL\n');
 });

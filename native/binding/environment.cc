@@ -191,7 +191,7 @@ void Environment::LetGo() {
 
 void *Environment::Scratch(size_t bytes) {
     constexpr size_t kKept = size_t{4} << 20;
-    if (bytes > scratch_bytes_ || scratch_bytes_ > kKept) {
+    if (!scratch_ || bytes > scratch_bytes_ || scratch_bytes_ > kKept) {
         scratch_.reset(); // before the new one is asked for
         scratch_bytes_ = bytes > 4096 ? bytes : 4096;
         scratch_.reset(new (std::nothrow) unsigned char[scratch_bytes_]);
