@@ -15,8 +15,8 @@
       'includes': ['native/binding/binding.gypi'],
       'dependencies': ['rdmavt_core'],
       'sources': [
-        'native/binding/hot_batch.cc',
-        'native/binding/sge.cc',
+        'native/binding/batch/batch.cc',
+        'native/binding/objects/sge.cc',
       ],
     },
     {
@@ -26,14 +26,14 @@
       'dependencies': ['rdmavt_checks', 'rdmavt_core'],
       'sources': [
         'native/binding/addon.cc',
-        'native/binding/device.cc',
-        'native/binding/device_memory.cc',
-        'native/binding/environment.cc',
-        'native/binding/js_memory.cc',
-        'native/binding/memory_region.cc',
-        'native/binding/protection_domain.cc',
-        'native/binding/queue_pair.cc',
-        'native/binding/sge_state.cc',
+        'native/binding/environment/environment.cc',
+        'native/binding/objects/device.cc',
+        'native/binding/objects/device_memory.cc',
+        'native/binding/objects/pd.cc',
+        'native/binding/objects/qp.cc',
+        'native/binding/objects/region.cc',
+        'native/binding/objects/sge_state.cc',
+        'native/binding/values/js_memory.cc',
       ],
       'configurations': {
         'Release': {

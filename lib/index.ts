@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { Access, type AccessBits } from './access';
+export { Access, type AccessBits } from './verbs/access';
 export type {
   Accepted,
   Coalesced,
@@ -13,8 +13,8 @@ export type {
   PlaceCheck,
   Refused,
   RemoteCheck,
-} from './check-result';
-export { type Counters, type CountersOptions, type RegionCounters } from './counters';
+} from './verbs/check-result';
+export { type Counters, type CountersOptions, type RegionCounters } from './verbs/counters';
 export {
   type AllocPdOptions,
   type AttachOptions,
@@ -25,17 +25,17 @@ export {
   type KeyPolicy,
   type KeyTable,
   type KeyTableRow,
-} from './device';
-export { type AllocMemoryOptions, DeviceMemory } from './device-memory';
-export { type DeviceToken } from './device-token';
-export { CheckBlock } from './check-block';
-export { type DmaMapOptions, DmaMapping, DmaSpace } from './dma';
-export { type ErrnoName, RdmaError } from './errors';
-export { FastMemoryRegion } from './fast-memory-region';
-export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './keys';
-export { type MissingBinaryError } from './load-native';
-export { type Memory } from './memory-argument';
-export { type MapSgOptions, MemoryRegion, type ScatterElement } from './memory-region';
+} from './verbs/device';
+export { type AllocMemoryOptions, DeviceMemory } from './verbs/device-memory';
+export { type DeviceToken } from './verbs/device-token';
+export { CheckBlock } from './verbs/check-block';
+export { type DmaMapOptions, DmaMapping, DmaSpace } from './verbs/dma';
+export { type ErrnoName, RdmaError } from './internal/errors';
+export { FastMemoryRegion } from './verbs/fast-memory-region';
+export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
+export { type MissingBinaryError } from './internal/load-native';
+export { type Memory } from './internal/memory-argument';
+export { type MapSgOptions, MemoryRegion, type ScatterElement } from './verbs/memory-region';
 export {
   type AllocFmrOptions,
   type AllocMrOptions,
@@ -46,18 +46,18 @@ export {
   type MrType,
   ProtectionDomain,
   type RegUserMrOptions,
-} from './protection-domain';
-export { type FastRegOptions, QueuePair, type RemoteRequest } from './queue-pair';
+} from './verbs/protection-domain';
+export { type FastRegOptions, QueuePair, type RemoteRequest } from './verbs/queue-pair';
 export {
   checkReasons,
   type CheckReason,
   dataPathReasons,
   type DataPathReason,
   type RefusalReason,
-} from './reasons';
-export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './region';
-export { type AnyRegion } from './region-registry';
-export { type CopyFromOptions, type CopyToOptions, Sge } from './sge';
+} from './internal/reasons';
+export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './verbs/region';
+export { type AnyRegion } from './verbs/region-registry';
+export { type CopyFromOptions, type CopyToOptions, Sge } from './verbs/sge';
 export type {
   MappingResource,
   MemoryResource,
@@ -66,6 +66,6 @@ export type {
   RegionResource,
   Resource,
   Resources,
-} from './resources';
-export { type AcquireOptions, SgeBatch, type SgeBatchOptions } from './sge-batch';
-export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './sge-state';
+} from './verbs/resources';
+export { type AcquireOptions, SgeBatch, type SgeBatchOptions } from './verbs/sge-batch';
+export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './verbs/sge-state';

@@ -47,10 +47,13 @@ const [modeName = 'plain', ...only] = process.argv.slice(2);
 const mode = selectMode(modeName);
 
 const wanted = only.map((name) => `test_${basename(name, '.c').replace(/^test_/, '')}`);
-const allTests = readdirSync(testDirectory)
-  .filter((file) => /^test_\w+\.c$/.test(file))
-  .map((file) => basename(file, '.c'))
-  .sort();
+/** By name, the file in test/c. @type {Map<string, string>} */
+const sources = new Map(
+  readdirSync(testDirectory, { recursive: true, encoding: 'utf8' })
+    .filter((file) => /(^|[\\/])test_\w+\.c$/.test(file))
+    .map((file) => [basename(file, '.c'), file.replaceAll('\\', '/')]),
+);
+const allTests = [...sources.keys()].sort();
 const tests = allTests.filter((name) => (wanted.length ? wanted.includes(name) : !mode.skip?.includes(name)));
 const unknown = wanted.filter((name) => !allTests.includes(name));
 if (unknown.length || !tests.length) {
@@ -93,8 +96,8 @@ function build() {
       target_name: name,
       type: 'executable',
       dependencies: ['rdmavt_core_tested'],
-      sources: [`${up}/test/c/${name}.c`],
-      include_dirs: [`${up}/test/c`],
+      sources: [`${up}/test/c/${sources.get(name)}`],
+      include_dirs: [`${up}/test/c`, `${up}/native`],
       cflags_c: ['-std=c11'],
       // Lets a test use what POSIX adds to C11 (clock_gettime, usleep, pthread barriers).
       defines: ['_DEFAULT_SOURCE', '_XOPEN_SOURCE=700'],

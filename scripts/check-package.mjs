@@ -30,7 +30,7 @@ const required = new Set([
   }),
   ...['dist/index.mjs', 'dist/index.d.mts'],
   // rdmavt bench
-  ...sources('scripts/bench', /\.mjs$/),
+  ...sources('bench', /\.mjs$/),
   // rdmavt build
   ...['dist/binding.gyp', 'native/flags.gypi'],
   ...sources('native/core', /\.(c|h|gypi)$/),

@@ -22,7 +22,10 @@ const counts = join(directory, 'counts');
 
 /** Tests that cannot run under the sanitizers, and why. @type {{ file: string, because: string }[]} */
 const excluded = [
-  { file: 'test/92-memory-pressure', because: 'the sanitizer keeps freed memory, and the test counts it' },
+  {
+    file: 'test/process/memory-pressure',
+    because: 'the sanitizer keeps freed memory, and the test counts it',
+  },
 ];
 
 buildSanitizedAddon();

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { parse, UsageError, type Command } from './command';
 
-/** scripts/bench/bench.mjs, which says why it is not a part of lib/. */
+/** bench/bench.mjs, which says why it is not a part of lib/. */
 interface Bench {
   readonly bench: (
     options: {
@@ -17,7 +17,7 @@ interface Bench {
   ) => number;
 }
 
-const folder = join(__dirname, '..', '..', 'scripts', 'bench');
+const folder = join(__dirname, '..', '..', 'bench');
 const MAIN = 'bench.mjs';
 
 const help = `Usage: rdmavt bench [OPTIONS]

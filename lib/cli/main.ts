@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { MissingBinaryError } from '../load-native';
+import type { MissingBinaryError } from '../internal/load-native';
 import { parse, USAGE, UsageError, type Command } from './command';
 
 /** Loaded when they are called: help needs no native module. */

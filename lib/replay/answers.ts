@@ -1,5 +1,5 @@
 /** From what the native module says to what the trace format says. */
-import { SgeField } from '../native';
+import { SgeField } from '../internal/native';
 import type { Answer, Errno, Fragment, Hex, Location, SgeAnswer } from './operations';
 import { TraceError } from './trace-error';
 

@@ -1,6 +1,11 @@
 /** Playing access checks many at once, through the batches of the native module, to the answers of single ones. */
-import { COALESCE, HeaderWord, newBatchBlock, type BatchBlock } from '../batch-block';
-import { native, type NativeBatch, type NativeProtectionDomain, type NativeQueuePair } from '../native';
+import { COALESCE, HeaderWord, newBatchBlock, type BatchBlock } from '../verbs/batch-block';
+import {
+  native,
+  type NativeBatch,
+  type NativeProtectionDomain,
+  type NativeQueuePair,
+} from '../internal/native';
 import { errnoName, field, location, SKIPPED } from './answers';
 import { firstRun, lastOf, requestOf, type Check, type Run } from './check-runs';
 import type { Answer, Operation, SgeAnswer } from './operations';

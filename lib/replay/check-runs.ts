@@ -1,5 +1,10 @@
 /** Which checks of a trace may be judged in one call. */
-import { SgeField, type NativeProtectionDomain, type NativeQueuePair, type NativeSge } from '../native';
+import {
+  SgeField,
+  type NativeProtectionDomain,
+  type NativeQueuePair,
+  type NativeSge,
+} from '../internal/native';
 import { field } from './answers';
 import type { OperationOf } from './operations';
 import type { Session } from './session';

@@ -1,5 +1,5 @@
 /** Playing the access checks and what is done with the elements they accept. */
-import type { NativeSge } from '../native';
+import type { NativeSge } from '../internal/native';
 import { errnoName, outcome, SKIPPED } from './answers';
 import type { Answer, OperationMembers } from './operations';
 import type { Session } from './session';

@@ -1,4 +1,4 @@
-import { native } from '../native';
+import { native } from '../internal/native';
 import { failure, hex, memoryOf, SKIPPED } from './answers';
 import { BatchedChecks } from './batched-checks';
 import { lkeyOk, putSge, rkeyOk } from './checks';

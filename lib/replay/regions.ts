@@ -1,5 +1,5 @@
 /** Playing what makes, maps, registers and releases regions. */
-import { native, ReleaseMode, RegionField, type NativeMemoryRegion } from '../native';
+import { native, ReleaseMode, RegionField, type NativeMemoryRegion } from '../internal/native';
 import { errnoName, failure, field, hex, memoryOf, noMemory, outcome, SKIPPED } from './answers';
 import { MR_TYPES, type Answer, type OperationMembers } from './operations';
 import type { NamedRegion, Session } from './session';

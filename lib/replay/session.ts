@@ -8,7 +8,7 @@ import {
   type NativeProtectionDomain,
   type NativeQueuePair,
   type NativeSge,
-} from '../native';
+} from '../internal/native';
 import { field, hex, sgeAnswer } from './answers';
 import type { Answer, SgeAnswer } from './operations';
 import { quote, TraceError } from './trace-error';

@@ -1,5 +1,5 @@
 /** Playing walks. */
-import { native, REFUSED, RegionField, RegionKind, SgeField, type NativeSge } from '../native';
+import { native, REFUSED, RegionField, RegionKind, SgeField, type NativeSge } from '../internal/native';
 import { failure, field, fragment, SKIPPED } from './answers';
 import type { Answer, Fragment, OperationMembers } from './operations';
 import type { Session } from './session';

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The module: what lib/native.ts describes.
+// The module: what lib/internal/native.ts describes.
 #include <napi.h>
 
-#include "device.h"
-#include "device_memory.h"
-#include "environment.h"
-#include "hot_batch.h"
-#include "js_memory.h"
-#include "memory_region.h"
-#include "protection_domain.h"
-#include "queue_pair.h"
-#include "sge.h"
-#include "sge_state.h"
+#include "binding/batch/batch.h"
+#include "binding/environment/environment.h"
+#include "binding/objects/device.h"
+#include "binding/objects/device_memory.h"
+#include "binding/objects/pd.h"
+#include "binding/objects/qp.h"
+#include "binding/objects/region.h"
+#include "binding/objects/sge.h"
+#include "binding/objects/sge_state.h"
+#include "binding/values/js_memory.h"
 
 // onLeak(callback): whom to tell what collected devices still had; see Environment::Leak.
 static Napi::Value OnLeak(const Napi::CallbackInfo &info) {

@@ -1,6 +1,6 @@
 # What every target with files of the binding is compiled with (/binding.gyp).
 {
-  'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
+  'include_dirs': ['..', '<!(node -p "require(\'node-addon-api\').include_dir")'],
   'defines': [
     # Node-API 9 is in every Node from 18.17 on: one binary serves all versions.
     'NAPI_VERSION=9',

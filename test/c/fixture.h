@@ -6,13 +6,13 @@
 
 #include <stdlib.h>
 
-#include "access_check.h"
-#include "alloc.h"
 #include "check.h"
-#include "mr.h"
-#include "rvt_errno.h"
-#include "sge_atomic.h"
-#include "sge_copy.h"
+#include "core/access/check.h"
+#include "core/access/sge_atomic.h"
+#include "core/access/sge_copy.h"
+#include "core/base/alloc.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/mr.h"
 
 enum { PAGE = RVT_PAGE_SIZE };
 

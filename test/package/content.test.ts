@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 const published = [
+  'bench',
   'dist',
   'lib',
   'native',
@@ -52,10 +53,10 @@ test('whatever is wrong is told', () => {
     'native/core/notes.txt',
     'prebuilds/linux-s390x/rdmavt.glibc.node',
     'prebuilds/linux-x64/other.node',
-    'scripts/bench/harness/notes.md',
+    'bench/harness/notes.md',
   ];
   for (const file of unforeseen) write(file);
-  const missing = ['LICENSE', 'dist/binding.gyp', 'dist/index.mjs', 'dist/load-native.d.ts'];
+  const missing = ['LICENSE', 'dist/binding.gyp', 'dist/index.mjs', 'dist/internal/load-native.d.ts'];
   for (const file of missing) rmSync(join(folder, file));
   write('prebuilds/linux-x64/rdmavt.glibc.node', randomBytes(1_000_000)); // and the other binaries are missing
 
@@ -85,6 +86,6 @@ test('whatever is wrong is told', () => {
     'would be missing: prebuilds/linux-x64/rdmavt.musl.node',
     'would be missing: prebuilds/win32-arm64/rdmavt.node',
     'would be missing: prebuilds/win32-x64/rdmavt.node',
-    ...unforeseen.map((name) => `would be published: ${name}`),
+    ...unforeseen.sort().map((name) => `would be published: ${name}`),
   ]);
 });

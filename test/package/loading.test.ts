@@ -1,5 +1,5 @@
 // The built package as programs load it.
-import { runProgram } from '../support';
+import { runProgram } from '../support/support';
 
 const succeeds = (program: string): void => {
   expect(runProgram(program)).toEqual({ status: 0, signal: null, stdout: 'good\n', stderr: '' });
@@ -18,7 +18,7 @@ test('require and import share their classes', () => {
 test('only the entry and package.json can be reached', () => {
   succeeds(`
     require('rdmavt/package.json');
-    try { require('rdmavt/dist/native.js'); } catch (error) { console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'good' : error); }`);
+    try { require('rdmavt/dist/internal/native.js'); } catch (error) { console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'good' : error); }`);
 });
 
 test('loading opens nothing that keeps a process alive', () => {

@@ -1,0 +1,51 @@
+import { u32 } from '../internal/arguments';
+import { RdmaError } from '../internal/errors';
+
+/** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
+export interface AccessBits {
+  /** 1: local elements may be written (reading is always allowed). */
+  readonly LocalWrite: number;
+  /** 2: peers may write. Needs `LocalWrite`. */
+  readonly RemoteWrite: number;
+  /** 4: peers may read. */
+  readonly RemoteRead: number;
+  /** 8: peers may use 8-byte atomics. Needs `LocalWrite`. */
+  readonly RemoteAtomic: number;
+  /** 16: memory windows may be bound. */
+  readonly MwBind: number;
+}
+
+/** Access rights, the field's own bits (`IB_ACCESS_*`): `Access.LocalWrite | Access.RemoteRead`. */
+export const Access: AccessBits = Object.freeze({
+  LocalWrite: 1,
+  RemoteWrite: 2,
+  RemoteRead: 4,
+  RemoteAtomic: 8,
+  MwBind: 16,
+});
+
+/** One bit of {@link Access}, or several. */
+export type Access = number;
+
+const ALL = 31;
+
+/**
+ * The rights a region is to be options: the verbs core's rule, which stands above the driver in the kernel too
+ * (`ib_check_mr_access`). Not for the access that a check asks for, where any bits may be.
+ *
+ * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
+ */
+export function grantedAccess(operation: string, value: unknown, name: string): Access {
+  const access = knownAccess(operation, value, name);
+  if (access & (Access.RemoteWrite | Access.RemoteAtomic) && !(access & Access.LocalWrite)) {
+    throw new RdmaError(operation, 'EINVAL');
+  }
+  return access;
+}
+
+/** The same for a region whose access is never looked at: only unknown bits are refused. */
+export function knownAccess(operation: string, value: unknown, name: string): Access {
+  const access = u32(value, name);
+  if (access & ~ALL) throw new RdmaError(operation, 'EINVAL');
+  return access;
+}

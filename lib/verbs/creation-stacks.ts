@@ -1,0 +1,49 @@
+import { join, sep } from 'node:path';
+
+/** What a stack is kept of. Numbers are unique for each kind on a device. */
+export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
+
+/** What is in the lines of calls inside the package; with source maps they tell of the sources. */
+const PACKAGE = join(__dirname, '..', '..');
+const OWN_FOLDERS = [join(PACKAGE, 'dist') + sep, join(PACKAGE, 'lib') + sep];
+
+const isOwn = (line: string): boolean => OWN_FOLDERS.some((folder) => line.includes(folder));
+
+/** More entries than this, and those of objects that are gone are dropped. */
+const FIRST_LIMIT = 1024;
+
+/**
+ * Where the objects of a device were created, for those who asked (`captureStacks`). Knows only what was created in this thread.
+ */
+export class CreationStacks {
+  readonly #stacks = new Map<string, string>();
+  #limit = FIRST_LIMIT;
+
+  /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
+  note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
+    const holder: { stack?: unknown } = {};
+    Error.captureStackTrace(holder);
+    // A program may format stacks as it likes (Error.prepareStackTrace), even as no text at all.
+    const text = typeof holder.stack === 'string' ? holder.stack : '';
+    // The first line is the name of the error that it is not; the next ones are of this package.
+    const lines = text.split('\n').slice(1);
+    if (!lines.length) return;
+    const first = lines.findIndex((line) => !isOwn(line));
+    this.#stacks.set(`${kind} ${number}`, lines.slice(Math.max(first, 0)).join('\n'));
+    if (this.#stacks.size > this.#limit) {
+      this.#drop(live());
+      this.#limit = Math.max(FIRST_LIMIT, this.#stacks.size * 2);
+    }
+  }
+
+  of(kind: CreatedKind, number: number): string | undefined {
+    return this.#stacks.get(`${kind} ${number}`);
+  }
+
+  #drop(live: (kind: CreatedKind, number: number) => boolean): void {
+    for (const key of this.#stacks.keys()) {
+      const [kind, number] = key.split(' ');
+      if (!live(kind as CreatedKind, Number(number))) this.#stacks.delete(key);
+    }
+  }
+}

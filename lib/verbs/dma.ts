@@ -1,0 +1,89 @@
+import { illegalConstructor, optionsOf, u64 } from '../internal/arguments';
+import { dispose } from '../internal/disposal';
+import { check, Errno, made, rdmaError } from '../internal/errors';
+import { bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
+import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
+import { construction } from '../internal/construction';
+import { type RegionRegistry } from './region-registry';
+
+/** Options of {@link DmaSpace.map}. */
+export interface DmaMapOptions {
+  /** DMA address of the first byte, a multiple of 4096. Default: where there is room. */
+  address?: bigint | number;
+}
+
+/**
+ * The device's DMA address space, `device.dma`: what page lists ({@link FastMemoryRegion.mapPhys}), scatter-gather lists
+ * ({@link MemoryRegion.mapSg}) and key 0 name. Its addresses are names; no process address is ever one.
+ */
+export class DmaSpace {
+  readonly #native: NativeDevice;
+  readonly #registry: RegionRegistry;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeDevice, registry: RegionRegistry) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.#registry = registry;
+  }
+
+  /**
+   * Gives memory a range of DMA addresses: exactly the bytes of the view or buffer, which is kept alive until it is unmapped.
+   *
+   * @throws RdmaError `EINVAL`: the memory is empty or detached; `address` is not a multiple of 4096; the range overlaps another
+   *   one or passes 2^64
+   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  map(memory: Memory, options: DmaMapOptions = {}): DmaMapping {
+    const self = this.#native;
+    const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
+    const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
+    const bytes = bytesOf('dma_map', memory, 'memory');
+    const mapping = made('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
+    this.#registry.created('mapping', () => mapping.serial());
+    return new DmaMapping(construction, mapping);
+  }
+}
+
+/** Memory in the DMA address space. Made by {@link DmaSpace.map}. */
+export class DmaMapping {
+  readonly #native: NativeDmaMapping;
+  /** DMA address of the first byte. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly length: number;
+  readonly #number: number;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeDmaMapping) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.address = native.address();
+    this.length = Number(native.length());
+    this.#number = check('dma_map', native.serial());
+  }
+
+  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /**
+   * Ends the mapping. A second call after success is a no-op.
+   *
+   * @throws RdmaError `EBUSY`: a region's page list names it, or an element of key 0 on it is held; `ENOMEM`
+   */
+  unmap(): void {
+    const status = this.#native.unmap();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dma_unmap', status);
+  }
+
+  /**
+   * Ends the mapping if it is not in use, as `using` does; otherwise it stays until {@link DmaMapping.unmap} succeeds or the
+   * device closes. Never throws.
+   */
+  [dispose](): void {
+    this.#native.unmap();
+  }
+}

@@ -1,0 +1,102 @@
+import { elements, invalidType, u64 } from '../internal/arguments';
+import { check } from '../internal/errors';
+import { u64List } from '../internal/memory-argument';
+import { native, type NativeMemoryRegion } from '../internal/native';
+import { construction } from '../internal/construction';
+import {
+  nativeOf,
+  Region,
+  release,
+  releaseAsync,
+  type ReleaseAsyncOptions,
+  type ReleaseOptions,
+} from './region';
+import { type RegionRegistry } from './region-registry';
+
+/** The native regions of a list of FMRs; each element is read once. */
+let nativesOf: (list: unknown) => NativeMemoryRegion[];
+
+/**
+ * A fast memory region: a region whose pages can be changed again and again under one key (`struct rvt_fmr`).
+ *
+ * Made by {@link ProtectionDomain.allocFmr}.
+ */
+export class FastMemoryRegion extends Region {
+  readonly #isFastMemoryRegion = true;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeMemoryRegion, registry: RegionRegistry) {
+    super(token, native, registry, 'dealloc_fmr');
+  }
+
+  /**
+   * Maps a list of DMA pages. What was mapped before is unmapped. Repeats, and any alignment, are allowed.
+   *
+   * Kernel: `rvt_map_phys_fmr`.
+   *
+   * @param pageList - DMA address of each page of 2^pageShift bytes
+   * @param iova - the address that the first page's first byte answers to, in local and remote checks
+   * @throws RdmaError `EBUSY`: an element is held, or the region is half-dead (tested first)
+   * @throws RdmaError `EINVAL`: more than `maxPages`; a page not inside one DMA mapping; all pages together have 2^32 bytes or
+   *   more; `iova` and the length pass 2^64
+   * @throws RdmaError `ENOMEM`, `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  mapPhys(pageList: BigUint64Array | readonly (bigint | number)[], iova: bigint | number): void {
+    const self = nativeOf(this);
+    const address = u64(iova, 'iova');
+    const pages = u64List('map_phys_fmr', pageList, 'pageList');
+    check('map_phys_fmr', self.mapPhys(pages, address));
+  }
+
+  /**
+   * Unmaps every FMR of a list, all or none; the list may name one twice. Held elements stay held and are refused from then
+   * on (`Remapped`).
+   *
+   * Kernel: `rvt_unmap_fmr`.
+   *
+   * @throws RdmaError `EBUSY`: one is half-dead; `EINVAL`: they are of different devices; `EBADF`: one is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  static unmap(list: readonly FastMemoryRegion[]): void {
+    check('unmap_fmr', native.unmapFmr(nativesOf(list)));
+  }
+
+  /** Unmaps this one; see {@link FastMemoryRegion.unmap}. */
+  unmap(): void {
+    check('unmap_fmr', native.unmapFmr([nativeOf(this)]));
+  }
+
+  /**
+   * Revokes the region's key, at once and for good, and frees the region if no element is held. A second call after success
+   * is a no-op.
+   *
+   * Kernel: `rvt_dealloc_fmr`.
+   *
+   * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  dealloc(options: ReleaseOptions = {}): void {
+    release(this, options);
+  }
+
+  /**
+   * Revokes the region's key at once, and waits for held elements to be put.
+   *
+   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
+   * @throws TypeError, RangeError (from the call itself, for wrong options)
+   */
+  deallocAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+    return releaseAsync(this, options);
+  }
+
+  static {
+    nativesOf = (list) =>
+      elements(list, 'list', (fmr, name) => {
+        if (typeof fmr !== 'object' || fmr === null || !(#isFastMemoryRegion in fmr)) {
+          throw invalidType(name, 'an instance of FastMemoryRegion', fmr);
+        }
+        return nativeOf(fmr);
+      });
+  }
+}

@@ -1,0 +1,118 @@
+import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
+import { check } from '../internal/errors';
+import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
+import { type NativeMemoryRegion } from '../internal/native';
+import { construction } from '../internal/construction';
+import {
+  nativeOf,
+  Region,
+  release,
+  releaseAsync,
+  type ReleaseAsyncOptions,
+  type ReleaseOptions,
+} from './region';
+import { type RegionRegistry } from './region-registry';
+
+/** One element of a scatter-gather list. */
+export interface ScatterElement {
+  /** DMA address of its first byte. */
+  addr: bigint | number;
+  /** Bytes. */
+  length: bigint | number;
+}
+
+/** Options of {@link MemoryRegion.mapSg}. */
+export interface MapSgOptions {
+  /** Bytes of the first element to leave out. Default 0. */
+  offset?: bigint | number;
+  /** Bytes of a page. Only 4096, the default, can be had. */
+  pageSize?: number;
+}
+
+/** Address and length of an element take two words. */
+const MOST_ELEMENTS = 2 ** 31 - 1;
+
+/** What the native call fills: iova and length after it. They can be read from the region. */
+const outcome = new BigUint64Array(2);
+
+/** Whether a value is a memory region, whatever its prototype says. */
+export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
+
+/** The words of a list of elements; each property of each element is read once. */
+function pairsOf(list: unknown): BigUint64Array {
+  if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
+  return u64Words(integer(list.length, 'list.length', 0, MOST_ELEMENTS), 2, (pairs, i) => {
+    const name = `list[${i}]`;
+    const { addr, length } = propertiesOf<ScatterElement>(list[i], name);
+    pairs[2 * i] = u64(addr, `${name}.addr`);
+    pairs[2 * i + 1] = u64(length, `${name}.length`);
+  });
+}
+
+/**
+ * A memory region: a range of addresses with rights, that a key names (`struct rvt_mr`).
+ *
+ * Made by {@link ProtectionDomain.regUserMr}, {@link ProtectionDomain.getDmaMr} and {@link ProtectionDomain.allocMr}.
+ */
+export class MemoryRegion extends Region {
+  readonly #isMemoryRegion = true;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeMemoryRegion, registry: RegionRegistry) {
+    super(token, native, registry, 'dereg_mr');
+  }
+
+  /**
+   * Maps a list of DMA ranges, one after the other, from `offset` on. For regions of {@link ProtectionDomain.allocMr}.
+   *
+   * An element must begin where a page begins and its predecessor end where one ends, or the two must touch; a list with a
+   * hole is mapped up to it. Access, key and validity stay as they are. Held elements do not prevent it: they are refused
+   * afterwards (`Remapped`).
+   *
+   * Kernel: `rvt_map_mr_sg`.
+   *
+   * @param list - the elements, or a BigUint64Array of address, length, address, length...
+   * @returns how many elements are mapped: fewer than were given at a hole, or when the region is full
+   * @throws RdmaError `EINVAL`: not a region of `allocMr`, or half-dead; empty list; an empty element, or one that is not
+   *   inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096 (nothing has changed)
+   * @throws RdmaError `ENOMEM`: not one element fits. The old mapping is dropped, and `iova` and `length` show it
+   * @throws RdmaError `EBADF`: the region is gone
+   * @throws TypeError, RangeError: see {@link ScatterElement}, {@link MapSgOptions}
+   */
+  mapSg(list: readonly ScatterElement[] | BigUint64Array, options: MapSgOptions = {}): number {
+    const native = nativeOf(this);
+    const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = optionsOf<MapSgOptions>(options);
+    const offset = u64(givenOffset, 'options.offset');
+    const pageSize = u32(givenPageSize, 'options.pageSize');
+    const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
+    return check('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
+  }
+
+  /**
+   * Revokes the region's key, at once and for good, and frees the region if no element is held. A second call after success
+   * is a no-op.
+   *
+   * Kernel: `rvt_dereg_mr`.
+   *
+   * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  dereg(options: ReleaseOptions = {}): void {
+    release(this, options);
+  }
+
+  /**
+   * Revokes the region's key at once, and waits for held elements to be put.
+   *
+   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
+   * @throws TypeError, RangeError (from the call itself, for wrong options)
+   */
+  deregAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+    return releaseAsync(this, options);
+  }
+
+  static {
+    isMemoryRegion = (value): value is MemoryRegion =>
+      typeof value === 'object' && value !== null && #isMemoryRegion in value;
+  }
+}

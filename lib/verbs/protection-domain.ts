@@ -1,0 +1,327 @@
+import { type Access, grantedAccess, knownAccess } from './access';
+import {
+  boolean,
+  illegalConstructor,
+  invalidType,
+  oneOf,
+  optionsOf,
+  propertiesOf,
+  safeInteger,
+  u8,
+  u32,
+  u64,
+} from '../internal/arguments';
+import { CheckBlock } from './check-block';
+import { type LocalCheck, place, placed, type PlaceCheck, refused } from './check-result';
+import { dispose } from '../internal/disposal';
+import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { FastMemoryRegion } from './fast-memory-region';
+import { type Lkey } from './keys';
+import { byteLengthOf, bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
+import { MemoryRegion } from './memory-region';
+import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
+import { QueuePair } from './queue-pair';
+import { construction } from '../internal/construction';
+import { regionId } from './region';
+import { type RegionRegistry } from './region-registry';
+import { isSge, nativeSge, registryOfSge, Sge } from './sge';
+import { SgeBatch, type SgeBatchOptions } from './sge-batch';
+
+/** Options of {@link ProtectionDomain.regUserMr}. */
+export interface RegUserMrOptions {
+  /** The local address of the first byte: any number; ranges may overlap. Default: a free one, 4 KiB aligned. */
+  start?: bigint | number;
+  /** The remote address of the first byte. Default: `start`. */
+  iova?: bigint | number;
+  /** Rights, bits of {@link Access}. Default 0: local reading only. */
+  access?: Access;
+}
+
+/** Options of {@link ProtectionDomain.getDmaMr}. */
+export interface GetDmaMrOptions {
+  /** Rights; never looked at by a check. Default 0. */
+  access?: Access;
+}
+
+/** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'mem_reg'` can be had. */
+const mrTypes = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
+
+/** One of the kernel's kinds of regions for work requests. */
+export type MrType = (typeof mrTypes)[number];
+
+/** Options of {@link ProtectionDomain.allocMr}. */
+export interface AllocMrOptions {
+  /** The most pages it can map, 0..2^31-1. */
+  maxNumSg: number;
+  /** Default `'mem_reg'`, the only one that can be had. */
+  type?: MrType;
+}
+
+/** Options of {@link ProtectionDomain.allocFmr}. */
+export interface AllocFmrOptions {
+  /** Rights, bits of {@link Access}. Default 0. */
+  access?: Access;
+  /** The most pages it can map, 0..2^31-1. */
+  maxPages: number;
+  /** How often it may be mapped before it is unmapped. Taken and not looked at, as in the kernel. Default 32. */
+  maxMaps?: number;
+  /** log2 of the page size in bytes, 0..30. Default 12. */
+  pageShift?: number;
+}
+
+/** Options of {@link ProtectionDomain.dealloc}. */
+export interface DeallocPdOptions {
+  /** Take what is in it along: queue pairs first, then regions by force. Default false. */
+  cascade?: boolean;
+}
+
+/** What a local work request names (`struct ib_sge`). */
+export interface LocalElement {
+  /** Local address of the first byte. */
+  addr: bigint | number;
+  /** Bytes, 0..2^32-1. */
+  length: number;
+  /** The region's key. */
+  lkey: Lkey;
+}
+
+/** Options of {@link ProtectionDomain.lkeyOk}. */
+export interface LkeyOkOptions {
+  /** The element before this one: if the new one continues it, it grows instead. A put element counts as none. */
+  last?: Sge | null;
+}
+
+const DEFAULT_MAX_MAPS = 32;
+const DEFAULT_PAGE_SHIFT = 12;
+
+/**
+ * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
+ *
+ * Made by {@link Device.allocPd}.
+ */
+export class ProtectionDomain {
+  readonly #native: NativeProtectionDomain;
+  readonly #device: NativeDevice;
+  readonly #registry: RegionRegistry;
+  readonly #number: number;
+
+  /** @internal */
+  constructor(
+    token: typeof construction,
+    native: NativeProtectionDomain,
+    device: NativeDevice,
+    registry: RegionRegistry,
+  ) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.#device = device;
+    this.#registry = registry;
+    this.#number = check('alloc_pd', native.serial()); // another thread may have ended it
+  }
+
+  /** Unique on the device, never given twice: what {@link Device.attachPd} takes. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /**
+   * Registers memory: exactly the bytes of the view or buffer, which is kept alive until the region is gone.
+   *
+   * Kernel: `rvt_reg_user_mr`.
+   *
+   * @param memory - any view, ArrayBuffer or SharedArrayBuffer
+   * @throws RdmaError `EINVAL`: the memory is empty or detached; rights that cannot be given; `start` or `iova` and the length
+   *   do not fit 64 bits
+   * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  regUserMr(memory: Memory, options: RegUserMrOptions = {}): MemoryRegion {
+    const operation = 'reg_user_mr';
+    const self = this.#native;
+    const {
+      start: givenStart,
+      iova: givenIova,
+      access: givenAccess = 0,
+    } = optionsOf<RegUserMrOptions>(options);
+    let start = givenStart === undefined ? undefined : u64(givenStart, 'options.start');
+    const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
+    const access = grantedAccess(operation, givenAccess, 'options.access');
+    const bytes = bytesOf(operation, memory, 'memory');
+    if (start === undefined) {
+      const picked = this.#device.pickUserStart(BigInt(byteLengthOf(bytes)));
+      if (typeof picked === 'number') throw rdmaError(operation, picked);
+      start = picked;
+    }
+    return this.#memoryRegion(
+      operation,
+      self.regUserMr(bytes, start, iova ?? start, access, bufferOf(bytes)),
+    );
+  }
+
+  /**
+   * Makes a region over all DMA memory of the device, with both keys 0. The first one is what key 0 names in checks; others are
+   * inert, and stay so.
+   *
+   * Kernel: `rvt_get_dma_mr`.
+   *
+   * @throws RdmaError `EPERM`: the domain is not trusted; `EINVAL`: unknown rights; `ENOMEM`, `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
+    const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
+    const access = knownAccess('get_dma_mr', givenAccess, 'options.access');
+    return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access));
+  }
+
+  /**
+   * Makes a region for {@link MemoryRegion.mapSg} and {@link QueuePair.fastRegMr}, with nothing mapped and no rights.
+   *
+   * Kernel: `rvt_alloc_mr`.
+   *
+   * @throws RdmaError `EINVAL`: another type (tested first), or `maxNumSg` above 2^31-1; `ENOMEM`: no free slot; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  allocMr(options: AllocMrOptions): MemoryRegion {
+    const { maxNumSg: givenMax, type: givenType = 'mem_reg' } = propertiesOf<AllocMrOptions>(
+      options,
+      'options',
+    );
+    const maxNumSg = u32(givenMax, 'options.maxNumSg');
+    const type = mrTypes.indexOf(oneOf(givenType, 'options.type', mrTypes));
+    return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
+  }
+
+  /**
+   * Makes a fast memory region, with nothing mapped.
+   *
+   * Kernel: `rvt_alloc_fmr`.
+   *
+   * @throws RdmaError `EINVAL`: rights that cannot be given; `pageShift` above 30; `maxPages` negative or above 2^31-1
+   * @throws RdmaError `ENOMEM`: no free slot; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  allocFmr(options: AllocFmrOptions): FastMemoryRegion {
+    const operation = 'alloc_fmr';
+    const {
+      access: givenAccess = 0,
+      maxPages: givenMaxPages,
+      maxMaps: givenMaxMaps = DEFAULT_MAX_MAPS,
+      pageShift: givenPageShift = DEFAULT_PAGE_SHIFT,
+    } = propertiesOf<AllocFmrOptions>(options, 'options');
+    const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
+    const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
+    const pageShift = u8(givenPageShift, 'options.pageShift');
+    const access = grantedAccess(operation, givenAccess, 'options.access');
+    const native = made(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const region = new FastMemoryRegion(construction, native, this.#registry);
+    this.#registry.add(regionId(native), region);
+    return region;
+  }
+
+  /**
+   * Makes a queue pair in the domain.
+   *
+   * @throws RdmaError `ENOMEM`, `EBADF`
+   */
+  createQp(): QueuePair {
+    const qp = made('create_qp', this.#native.createQp());
+    this.#registry.created('queuePair', () => qp.serial());
+    return new QueuePair(construction, qp, this.#registry);
+  }
+
+  /**
+   * Judges a local access, by local address. It wants all bits of `access`; 0 (reading) always passes.
+   *
+   * Kernel: `rvt_lkey_ok`.
+   *
+   * @param element - what is to be used
+   * @param access - bits of {@link Access}
+   * @returns the accepted element, to be put; or `last`, grown; or the refusal and its reason
+   * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  lkeyOk(element: LocalElement, access: Access, options: LkeyOkOptions = {}): LocalCheck {
+    const { addr, length, lkey } = named(element);
+    const acc = u32(access, 'access');
+    const last = this.#last(options);
+    const result = this.#native.lkeyOk(addr, length, lkey, acc, last ? nativeSge(last) : null);
+    if (typeof result !== 'number') {
+      return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
+    }
+    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : refused('lkey_ok', result);
+  }
+
+  /**
+   * The verdict of {@link ProtectionDomain.lkeyOk} without a reference: nothing to put, and nothing that keeps the region.
+   *
+   * @returns where the bytes are, or the refusal and its reason
+   * @throws as {@link ProtectionDomain.lkeyOk}
+   */
+  lkeyCheck(element: LocalElement, access: Access): PlaceCheck {
+    const { addr, length, lkey } = named(element);
+    return placed('lkey_ok', this.#native.lkeyCheck(addr, length, lkey, u32(access, 'access'), place));
+  }
+
+  /**
+   * Makes a batch of local checks: many in one call.
+   *
+   * @param capacity - elements, 1..2^24
+   * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  sgeBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
+    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  }
+
+  /**
+   * Makes a command block for single local checks without allocation.
+   *
+   * @throws RdmaError `EBADF`: the domain is gone
+   */
+  checkBlock(): CheckBlock {
+    return new CheckBlock(construction, this.#native);
+  }
+
+  /**
+   * Ends the domain. A second call after success is a no-op.
+   *
+   * Kernel: `rvt_dealloc_pd`.
+   *
+   * @throws RdmaError `EBUSY`: it has queue pairs or regions (half-dead ones too), and `cascade` was not asked for
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  dealloc(options: DeallocPdOptions = {}): void {
+    const self = this.#native;
+    const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options);
+    const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_pd', status);
+  }
+
+  /** Ends the domain with everything in it. Never throws. */
+  [dispose](): void {
+    this.#native.dealloc(true);
+  }
+
+  #memoryRegion(operation: string, result: NativeMemoryRegion | number): MemoryRegion {
+    const native = made(operation, result);
+    const region = new MemoryRegion(construction, native, this.#registry);
+    this.#registry.add(regionId(native), region);
+    return region;
+  }
+
+  #last(options: unknown): Sge | undefined {
+    const { last } = optionsOf<LkeyOkOptions>(options);
+    if (last === undefined || last === null) return undefined;
+    if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
+    if (registryOfSge(last) !== this.#registry) throw new RdmaError('lkey_ok', 'EINVAL');
+    return last;
+  }
+}
+
+function named(element: unknown): { addr: bigint; length: number; lkey: number } {
+  const { addr, length, lkey } = propertiesOf<LocalElement>(element, 'element');
+  return {
+    addr: u64(addr, 'element.addr'),
+    length: u32(length, 'element.length'),
+    lkey: u32(lkey, 'element.lkey'),
+  };
+}

@@ -1,0 +1,171 @@
+import { type Access, grantedAccess } from './access';
+import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
+import { CheckBlock } from './check-block';
+import { place, placed, type PlaceCheck, refused, type RemoteCheck } from './check-result';
+import { dispose } from '../internal/disposal';
+import { check, Errno, rdmaError } from '../internal/errors';
+import { type Lkey, type Rkey } from './keys';
+import { isMemoryRegion, type MemoryRegion } from './memory-region';
+import { type NativeQueuePair } from '../internal/native';
+import { construction } from '../internal/construction';
+import { nativeOf } from './region';
+import { type RegionRegistry } from './region-registry';
+import { Sge } from './sge';
+import { SgeBatch, type SgeBatchOptions } from './sge-batch';
+
+/** What a peer asks for. */
+export interface RemoteRequest {
+  /** Remote address of the first byte. */
+  vaddr: bigint | number;
+  /** Bytes, 0..2^32-1. */
+  length: number;
+  /** The region's key. */
+  rkey: Rkey;
+}
+
+/** Options of {@link QueuePair.fastRegMr}. */
+export interface FastRegOptions {
+  /** The new key: any low byte, the upper 24 bits as they are; see {@link keyVariant}. */
+  key: Lkey | Rkey;
+  /** The new rights. */
+  access: Access;
+  /** The new remote address. Default: as {@link MemoryRegion.mapSg} left it. */
+  iova?: bigint | number;
+}
+
+/**
+ * A queue pair, as far as it has to do with memory: the protection domain in whose name a peer's requests are judged
+ * (`struct rvt_qp`).
+ *
+ * Made by {@link ProtectionDomain.createQp}.
+ */
+export class QueuePair {
+  readonly #native: NativeQueuePair;
+  readonly #registry: RegionRegistry;
+  readonly #number: number;
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeQueuePair, registry: RegionRegistry) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.#registry = registry;
+    this.#number = check('create_qp', native.serial()); // another thread may have ended it
+  }
+
+  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /**
+   * Judges a peer's access, by remote address. It passes with any one bit of `access`; with 0 never.
+   *
+   * Kernel: `rvt_rkey_ok`.
+   *
+   * @param request - what the peer asks for
+   * @param access - bits of {@link Access}
+   * @returns the accepted element, to be put; or the refusal and its reason
+   * @throws RdmaError `EBADF`: the queue pair is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  rkeyOk(request: RemoteRequest, access: Access): RemoteCheck {
+    const { vaddr, length, rkey } = requested(request);
+    const result = this.#native.rkeyOk(vaddr, length, rkey, u32(access, 'access'));
+    if (typeof result === 'number') return refused('rkey_ok', result);
+    return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
+  }
+
+  /**
+   * The verdict of {@link QueuePair.rkeyOk} without a reference: nothing to put, and nothing that keeps the region.
+   *
+   * @returns where the bytes are, or the refusal and its reason
+   * @throws as {@link QueuePair.rkeyOk}
+   */
+  rkeyCheck(request: RemoteRequest, access: Access): PlaceCheck {
+    const { vaddr, length, rkey } = requested(request);
+    return placed('rkey_ok', this.#native.rkeyCheck(vaddr, length, rkey, u32(access, 'access'), place));
+  }
+
+  /**
+   * Makes a batch of remote checks: many in one call.
+   *
+   * @param capacity - elements, 1..2^24
+   * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  rkeyBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
+    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  }
+
+  /**
+   * Makes a command block for single remote checks without allocation.
+   *
+   * @throws RdmaError `EBADF`: the queue pair is gone
+   */
+  checkBlock(): CheckBlock {
+    return new CheckBlock(construction, this.#native);
+  }
+
+  /**
+   * Gives a region of {@link ProtectionDomain.allocMr} a new key, new rights and its remote address, and makes it valid. Its
+   * local address stays the one of {@link MemoryRegion.mapSg}.
+   *
+   * Kernel: `rvt_fast_reg_mr`.
+   *
+   * @throws RdmaError `EACCES`: the region is in another protection domain (tested first of what the port tests)
+   * @throws RdmaError `EINVAL`: another kind of region, or half-dead; the key's upper 24 bits differ; the mapping would pass
+   *   2^64; rights that cannot be given; of another device. A given `iova` is stored all the same, unless it is for the rights
+   * @throws RdmaError `EBADF`: the queue pair or the region is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  fastRegMr(region: MemoryRegion, options: FastRegOptions): void {
+    const self = this.#native;
+    if (!isMemoryRegion(region)) throw invalidType('region', 'an instance of MemoryRegion', region);
+    const {
+      key: givenKey,
+      access: givenAccess,
+      iova: givenIova,
+    } = propertiesOf<FastRegOptions>(options, 'options');
+    const key = u32(givenKey, 'options.key');
+    const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
+    const access = grantedAccess('fast_reg_mr', givenAccess, 'options.access');
+    check('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
+  }
+
+  /**
+   * Invalidates a key: checks refuse it until the region is fast-registered again. Works on every kind of region that has a
+   * key, and again and again.
+   *
+   * Kernel: `rvt_invalidate_rkey`.
+   *
+   * @throws RdmaError `EINVAL`: key 0; no region answers to exactly this key; it is in another protection domain
+   * @throws RdmaError `EBADF`: the queue pair is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  invalidateRkey(rkey: Rkey): void {
+    check('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
+  }
+
+  /**
+   * Ends the queue pair. Elements that it has accepted stay good. A second call is a no-op.
+   *
+   * Kernel: `rvt_destroy_qp`.
+   */
+  destroy(): void {
+    const status = this.#native.destroy();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('destroy_qp', status);
+  }
+
+  /** {@link QueuePair.destroy}. */
+  [dispose](): void {
+    this.#native.destroy();
+  }
+}
+
+function requested(request: unknown): { vaddr: bigint; length: number; rkey: number } {
+  const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
+  return {
+    vaddr: u64(vaddr, 'request.vaddr'),
+    length: u32(length, 'request.length'),
+    rkey: u32(rkey, 'request.rkey'),
+  };
+}

@@ -1,0 +1,213 @@
+import { type Access } from './access';
+import { type CreatedKind, type CreationStacks } from './creation-stacks';
+import { made } from '../internal/errors';
+import { type Lkey, type Rkey } from './keys';
+import {
+  ContextRow,
+  DmaRow,
+  MemoryRow,
+  type NativeDevice,
+  PdRow,
+  QpRow,
+  RegionRow,
+  ResourceKind,
+} from '../internal/native';
+import { type RegionState } from './region';
+import { type AnyRegion, type RegionRegistry } from './region-registry';
+
+/** What every object of a device has. */
+export interface Resource {
+  /** Unique among the device's objects of the kind, never given twice. */
+  number: number;
+  /** Number of the context it belongs to: of one thread's {@link Device} object. */
+  context: number;
+  /** Whether that is the object that was asked. */
+  own: boolean;
+  /** Where it was created, if that was in this thread and with `captureStacks`. */
+  stack?: string;
+}
+
+/** A protection domain (`rdma resource show pd`). */
+export interface PdResource extends Resource {
+  trusted: boolean;
+  /** Regions (half-dead ones too) and queue pairs in it, of all threads. */
+  children: number;
+}
+
+/** A queue pair (`rdma resource show qp`). */
+export interface QueuePairResource extends Resource {
+  /** Number of its protection domain. */
+  pd: number;
+}
+
+/** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
+export interface RegionResource extends Resource {
+  /** Number of its protection domain. */
+  pd: number;
+  kind: 'user' | 'dma' | 'mem_reg' | 'fmr';
+  lkey: Lkey;
+  rkey: Rkey;
+  access: Access;
+  /** As {@link Region.refs}: 2 (or 3) of its own, 1 once it is half-dead, and one for each held element. */
+  refs: number;
+  start: bigint;
+  iova: bigint;
+  /** Bytes mapped. */
+  length: number;
+  /** Segments mapped, and how many it could map. */
+  segments: number;
+  maxSegments: number;
+  state: Exclude<RegionState, 'closed'>;
+  /** Its object, if it was made in this thread and was not collected. */
+  region: AnyRegion | undefined;
+}
+
+/** A DMA mapping. */
+export interface MappingResource extends Resource {
+  address: bigint;
+  length: number;
+  /** Page lists that name it and key-0 elements held on it. */
+  users: number;
+}
+
+/** Device memory. It belongs to the device and to no context. */
+export interface MemoryResource {
+  number: number;
+  byteLength: number;
+  /** Regions and DMA mappings that have bytes of it. */
+  uses: number;
+  hugePages: boolean;
+  stack?: string;
+}
+
+/** What {@link Device.resources} answers. */
+export interface Resources {
+  /** Numbers of the contexts that use the device: one for each thread's object of it. */
+  contexts: number[];
+  pds: PdResource[];
+  queuePairs: QueuePairResource[];
+  regions: RegionResource[];
+  mappings: MappingResource[];
+  memories: MemoryResource[];
+}
+
+/** By `RegionKind`. */
+const kinds = ['user', 'dma', 'mem_reg', 'fmr'] as const;
+
+/** One row of flat numbers. */
+class Row {
+  readonly #numbers: BigUint64Array;
+  readonly #at: number;
+  constructor(numbers: BigUint64Array, at: number) {
+    this.#numbers = numbers;
+    this.#at = at;
+  }
+  long(field: number): bigint {
+    return this.#numbers[this.#at + field] ?? 0n;
+  }
+  number(field: number): number {
+    return Number(this.long(field));
+  }
+  flag(field: number): boolean {
+    return this.long(field) !== 0n;
+  }
+}
+
+function rows(numbers: BigUint64Array, fields: number): Row[] {
+  return Array.from({ length: numbers.length / fields }, (_, i) => new Row(numbers, i * fields));
+}
+
+function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
+  const key = row.number(RegionRow.Key);
+  return {
+    number: row.number(RegionRow.Number),
+    context: row.number(RegionRow.Context),
+    pd: row.number(RegionRow.Pd),
+    kind: kinds[row.number(RegionRow.Kind)] ?? 'user',
+    lkey: key as Lkey,
+    rkey: key as Rkey,
+    access: row.number(RegionRow.Access),
+    refs: row.number(RegionRow.Refs),
+    start: row.long(RegionRow.Start),
+    iova: row.long(RegionRow.Iova),
+    length: row.number(RegionRow.Length),
+    segments: row.number(RegionRow.Segments),
+    maxSegments: row.number(RegionRow.MaxSegments),
+    state: row.flag(RegionRow.HalfDead) ? 'half-dead' : row.flag(RegionRow.Valid) ? 'valid' : 'invalid',
+  };
+}
+
+/** Regions of flat rows that no device is behind any more. */
+export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
+  return rows(numbers, RegionRow.Count).map(regionOf);
+}
+
+/** What lives on a device, as one of its objects sees it. */
+export function resourcesOf(
+  device: NativeDevice,
+  registry: RegionRegistry,
+  stacks: CreationStacks | undefined,
+): Resources {
+  const context = device.context();
+  const all = made('resources', device.resources() as BigUint64Array[] | number);
+  const of = (kind: ResourceKind, fields: number): Row[] => rows(all[kind] ?? new BigUint64Array(), fields);
+  const stack = (kind: CreatedKind, number: number): { stack?: string } => {
+    const text = stacks?.of(kind, number);
+    return text === undefined ? {} : { stack: text };
+  };
+  const common = (row: Row, kind: CreatedKind): Resource => {
+    // Number and context are the first two fields of every kind that belongs to somebody.
+    const number = row.number(PdRow.Number);
+    const owner = row.number(PdRow.Context);
+    return { number, context: owner, own: owner === context, ...stack(kind, number) };
+  };
+  return {
+    contexts: of(ResourceKind.Context, ContextRow.Count)
+      .map((row) => row.number(ContextRow.Number))
+      .sort((a, b) => a - b),
+    pds: of(ResourceKind.Pd, PdRow.Count).map((row) => ({
+      ...common(row, 'pd'),
+      trusted: !row.flag(PdRow.User),
+      children: row.number(PdRow.Children),
+    })),
+    queuePairs: of(ResourceKind.Qp, QpRow.Count).map((row) => ({
+      ...common(row, 'queuePair'),
+      pd: row.number(QpRow.Pd),
+    })),
+    regions: of(ResourceKind.Mr, RegionRow.Count).map((row) => ({
+      ...regionOf(row),
+      ...common(row, 'region'),
+      region: registry.find(row.number(RegionRow.Number)),
+    })),
+    mappings: of(ResourceKind.Dma, DmaRow.Count).map((row) => ({
+      ...common(row, 'mapping'),
+      address: row.long(DmaRow.Address),
+      length: row.number(DmaRow.Length),
+      users: row.number(DmaRow.Users),
+    })),
+    memories: of(ResourceKind.Memory, MemoryRow.Count).map((row) => ({
+      number: row.number(MemoryRow.Number),
+      byteLength: row.number(MemoryRow.Bytes),
+      uses: row.number(MemoryRow.Uses),
+      hugePages: row.flag(MemoryRow.Huge),
+      ...stack('memory', row.number(MemoryRow.Number)),
+    })),
+  };
+}
+
+/** Asks once what lives, and answers for any number of objects. */
+export function livingOf(device: NativeDevice): (kind: CreatedKind, number: number) => boolean {
+  const all = device.resources();
+  const numbers = (kind: ResourceKind, fields: number): Set<number> =>
+    typeof all === 'number'
+      ? new Set()
+      : new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(0)));
+  const living: Record<CreatedKind, Set<number>> = {
+    pd: numbers(ResourceKind.Pd, PdRow.Count),
+    queuePair: numbers(ResourceKind.Qp, QpRow.Count),
+    region: numbers(ResourceKind.Mr, RegionRow.Count),
+    mapping: numbers(ResourceKind.Dma, DmaRow.Count),
+    memory: numbers(ResourceKind.Memory, MemoryRow.Count),
+  };
+  return (kind, number) => living[kind].has(number);
+}

@@ -1,0 +1,345 @@
+import { type Access } from './access';
+import {
+  boolean,
+  illegalConstructor,
+  integer,
+  invalidType,
+  optionsOf,
+  outOfRange,
+  u32,
+  u64,
+} from '../internal/arguments';
+import {
+  type BatchBlock,
+  BYTES_MOVED,
+  COALESCE,
+  HeaderWord,
+  HIGH_HALF,
+  LITTLE_ENDIAN,
+  MOST_ELEMENTS,
+  newBatchBlock,
+} from './batch-block';
+import { dispose } from '../internal/disposal';
+import { made, rdmaError } from '../internal/errors';
+import { type Lkey, type Rkey } from './keys';
+import { byteLengthOf, type Memory, transientBytesOf } from '../internal/memory-argument';
+import {
+  native,
+  type NativeBatch,
+  type NativeProtectionDomain,
+  type NativeQueuePair,
+} from '../internal/native';
+import { type RefusalReason, reasonOf } from '../internal/reasons';
+import { construction } from '../internal/construction';
+import { type RegionRegistry } from './region-registry';
+import { isSge, nativeSge, registryOfSge, Sge } from './sge';
+
+/** Options of {@link ProtectionDomain.sgeBatch} and {@link QueuePair.rkeyBatch}. */
+export interface SgeBatchOptions {
+  /**
+   * Tell where accepted elements lie ({@link SgeBatch.regions} and the columns after it). Costs a look at each region.
+   * Default false: verdicts only.
+   */
+  places?: boolean;
+}
+
+/** Options of {@link SgeBatch.acquire}. */
+export interface AcquireOptions {
+  /**
+   * Let an element that continues the last accepted one grow it instead, as {@link ProtectionDomain.lkeyOk} does with `last`.
+   * Default false.
+   */
+  coalesce?: boolean;
+  /** With `coalesce`: what the first element may continue. */
+  last?: Sge | null;
+}
+
+// Copies of this module's own: an import is looked up in its module's exports at each use.
+const COUNT: number = HeaderWord.Count;
+const ACCESS: number = HeaderWord.Access;
+const PASSED: number = HeaderWord.Passed;
+const STATUS: number = HeaderWord.Status;
+const HALF = HIGH_HALF;
+const LOW_FIRST = LITTLE_ENDIAN;
+
+const SGE_BYTES = 16;
+const WORDS = 4;
+
+/** The native functions of a batch. */
+let nativeBatch: (batch: SgeBatch) => NativeBatch;
+
+/**
+ * Many checks in one call, without an object, a bigint or a copy on the way.
+ *
+ * The elements are an array of packed 16-byte `struct ib_sge` { u64 address, u32 length, u32 key } in host order, in a block of
+ * shared memory that is seen as {@link SgeBatch.words}, {@link SgeBatch.longs} and {@link SgeBatch.view}. A call judges the first
+ * `count` of them against one access mask. Anybody may write into the block at any time: that can change which elements are
+ * refused, never what may be touched.
+ *
+ * Made by {@link ProtectionDomain.sgeBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Methods throw
+ * {@link RdmaError} `EBADF` once that parent is gone.
+ */
+export class SgeBatch {
+  /** How many elements fit. */
+  readonly capacity: number;
+  /** Four words an element: address (low half, high half on little-endian machines), length, key. */
+  readonly words: Uint32Array;
+  /** The same bytes: two numbers an element, the address and (key << 32 | length on little-endian machines). */
+  readonly longs: BigUint64Array;
+  /** The same bytes. Values are in the machine's order. */
+  readonly view: DataView;
+  /**
+   * What each element of the last `check` or `acquire` was answered: 0 accepted, {@link SgeBatch.COALESCED}, or the reason's number
+   * ({@link SgeBatch.reason} names it).
+   */
+  readonly verdicts: Uint32Array;
+  /** Number of the accepted element's region, unique on its device. Empty without `places`, like the columns below. */
+  readonly regions: Float64Array;
+  /** Where it lies: byte of the registered memory, or DMA address. As {@link Sge.at}. */
+  readonly positions: BigUint64Array;
+  /** Bytes left in its segment, as {@link Sge.length}. */
+  readonly lengths: Uint32Array;
+  /** Segment index / 256. */
+  readonly ms: Uint32Array;
+  /** Segment index % 256. */
+  readonly ns: Uint32Array;
+
+  /** The verdict of an element that {@link SgeBatch.acquire} has added to the last accepted one. */
+  static readonly COALESCED = 256;
+
+  readonly #header: Uint32Array;
+  readonly #doubles: Float64Array;
+  readonly #native: NativeBatch;
+  readonly #registry: RegionRegistry;
+  #count = 0;
+
+  /** @internal */
+  constructor(
+    token: typeof construction,
+    checker: NativeProtectionDomain | NativeQueuePair,
+    registry: RegionRegistry,
+    givenCapacity: unknown,
+    options: unknown,
+  ) {
+    if (token !== construction) throw illegalConstructor();
+    const capacity = integer(givenCapacity, 'capacity', 1, MOST_ELEMENTS);
+    const { places: givenPlaces = false } = optionsOf<SgeBatchOptions>(options);
+    const places = boolean(givenPlaces, 'options.places');
+    const block: BatchBlock = newBatchBlock(capacity, places);
+    this.#native = made('sge_batch', native.createBatch(checker, block.bytes, capacity, places));
+    this.#registry = registry;
+    this.#header = block.header;
+    this.#doubles = block.doubles;
+    this.capacity = capacity;
+    this.words = block.words;
+    this.longs = block.longs;
+    this.view = block.view;
+    this.verdicts = block.verdicts;
+    this.regions = block.regions;
+    this.positions = block.positions;
+    this.lengths = block.lengths;
+    this.ms = block.ms;
+    this.ns = block.ns;
+  }
+
+  /**
+   * Writes element `index`.
+   *
+   * @param address - u64; a number where that is enough
+   * @param length - bytes
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  set(index: number, address: bigint | number, length: number, key: Lkey | Rkey): void {
+    // Tested here and not by arguments.ts, which is called only for what fails: a batch is filled element by element.
+    if (typeof index !== 'number' || index >>> 0 !== index || index >= this.capacity) {
+      integer(index, 'index', 0, this.capacity - 1);
+    }
+    if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
+    if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
+    const words = this.words;
+    const first = index * WORDS;
+    if (LOW_FIRST && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
+      if (Math.floor(address) !== address) u64(address, 'address');
+      words[first] = address;
+      words[first + 1] = address * HALF;
+    } else {
+      this.longs[index * 2] = u64(address, 'address');
+    }
+    words[first + 2] = length;
+    words[first + 3] = key;
+  }
+
+  /**
+   * Judges elements and keeps no reference: the first `count` of the block, or those that lie packed in `count`, a view whose
+   * length is a multiple of 16 (verdicts are told if there are at most `capacity`).
+   *
+   * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
+   *
+   * @param access - bits of {@link Access}: local checks want all of them, remote ones any
+   * @returns how many passed; {@link SgeBatch.firstRefusal} tells where the first one did not
+   * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  check(count: number | Memory, access: Access): number {
+    const header = this.#header;
+    if (typeof count === 'number') {
+      this.#begin(count, access);
+      this.#native.check();
+    } else {
+      const bytes = transientBytesOf('check_batch', count, 'count');
+      const length = byteLengthOf(bytes);
+      if (length % SGE_BYTES) throw outOfRange('count.byteLength', 'a multiple of 16', length);
+      header[ACCESS] = u32(access, 'access');
+      this.#count = length / SGE_BYTES;
+      this.#native.checkPacked(bytes);
+    }
+    return this.#answer('check_batch');
+  }
+
+  /**
+   * Judges the first `count` elements and keeps a reference for each accepted one, until {@link SgeBatch.release} puts it.
+   *
+   * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`.
+   *
+   * @returns how many passed, coalesced ones included
+   * @throws RdmaError `EBUSY`: references of an earlier call are held among them; `EBADF`; `ENOMEM`; `EINVAL`: `last` is of
+   *   another device
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  acquire(count: number, access: Access, options: AcquireOptions = {}): number {
+    const { coalesce: givenCoalesce = false, last: givenLast = null } = optionsOf<AcquireOptions>(options);
+    const coalesce = boolean(givenCoalesce, 'options.coalesce');
+    if (givenLast !== null && !isSge(givenLast))
+      throw invalidType('options.last', 'an instance of Sge', givenLast);
+    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -22);
+    this.#begin(count, access);
+    this.#header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
+    if (givenLast) this.#native.acquire(nativeSge(givenLast));
+    else this.#native.acquire();
+    return this.#answer('acquire_batch');
+  }
+
+  /**
+   * Puts the references held among the first `count` elements.
+   *
+   * @returns how many there were
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  release(count: number = this.capacity): number {
+    this.#header[COUNT] = integer(count, 'count', 0, this.capacity);
+    this.#native.release();
+    return this.#header[PASSED] ?? 0;
+  }
+
+  /**
+   * The element that {@link SgeBatch.acquire} holds at `index`, as an object that has its reference from now on.
+   *
+   * @returns undefined if none is held there
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  take(index: number): Sge | undefined {
+    const taken = this.#native.take(integer(index, 'index', 0, this.capacity - 1));
+    return taken && new Sge(construction, taken, this.#registry);
+  }
+
+  /**
+   * Judges the first `count` elements and copies their bytes, in order, into `target`. Stops at the first one that is refused
+   * ({@link SgeBatch.firstRefusal}, {@link SgeBatch.firstReason}) or that does not fit any more (`firstReason` is undefined then).
+   *
+   * @param access - for local elements 0 is enough; remote ones want `RemoteRead`, and must have it
+   * @returns bytes moved
+   * @throws RdmaError `EBADF`, `EINVAL` (target detached); TypeError, RangeError
+   */
+  gather(target: Memory, count: number, access: Access): number {
+    const bytes = transientBytesOf('gather', target, 'target');
+    this.#begin(count, access);
+    this.#native.gather(bytes);
+    return this.#moved('gather');
+  }
+
+  /**
+   * Judges the first `count` elements and copies bytes of `source` into them, in order. Stops at the first one that is refused, or
+   * that the rest of `source` does not fill.
+   *
+   * @param access - must contain `LocalWrite` or `RemoteWrite`
+   * @returns bytes moved
+   * @throws as {@link SgeBatch.gather}
+   */
+  scatter(source: Memory, count: number, access: Access): number {
+    const bytes = transientBytesOf('scatter', source, 'source');
+    this.#begin(count, access);
+    this.#native.scatter(bytes);
+    return this.#moved('scatter');
+  }
+
+  /**
+   * Copies from the first `count` elements into the first `otherCount` of another batch, byte by byte in order, whatever their
+   * boundaries; until one of the lists is at its end or has an element refused. Each batch tells its own first refusal.
+   *
+   * @param access - as for {@link SgeBatch.gather}
+   * @param otherAccess - as for {@link SgeBatch.scatter}
+   * @returns bytes moved
+   * @throws RdmaError `EBADF`; `EINVAL`: `other` is this batch; TypeError, RangeError
+   */
+  copyTo(other: SgeBatch, count: number, access: Access, otherCount: number, otherAccess: Access): number {
+    if (typeof other !== 'object' || (other as SgeBatch | null) === null || !(#native in other)) {
+      throw invalidType('other', 'an instance of SgeBatch', other);
+    }
+    this.#begin(count, access);
+    other.#begin(otherCount, otherAccess);
+    // One header cannot hold both sides.
+    if (other === this) throw rdmaError('copy_batch', -22);
+    this.#native.copyTo(nativeBatch(other));
+    return this.#moved('copy_batch');
+  }
+
+  /** Index of the first element that the last call refused, or that did not fit; -1 if there was none. */
+  get firstRefusal(): number {
+    const index = this.#header[HeaderWord.FirstRefused] ?? 0;
+    return index < this.#count ? index : -1;
+  }
+
+  /** Why {@link SgeBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. */
+  get firstReason(): RefusalReason | undefined {
+    return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
+  }
+
+  /**
+   * Why element `index` was refused; undefined if it was accepted.
+   *
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  reason(index: number): RefusalReason | undefined {
+    return reasonOf(this.verdicts[integer(index, 'index', 0, this.capacity - 1)] ?? 0);
+  }
+
+  /** Puts everything that is held. */
+  [dispose](): void {
+    this.release();
+  }
+
+  #begin(count: number, access: Access): void {
+    // Tested here and not by arguments.ts: this is a good part of what a check costs.
+    if (typeof count !== 'number' || count >>> 0 !== count || count > this.capacity) {
+      integer(count, 'count', 0, this.capacity);
+    }
+    if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
+    this.#count = count;
+    this.#header[COUNT] = count;
+    this.#header[ACCESS] = access;
+  }
+
+  #answer(operation: string): number {
+    const status = this.#header[STATUS] ?? 0;
+    if (status) throw rdmaError(operation, status | 0);
+    return this.#header[PASSED] ?? 0;
+  }
+
+  #moved(operation: string): number {
+    this.#answer(operation);
+    return this.#doubles[BYTES_MOVED] ?? 0;
+  }
+
+  static {
+    nativeBatch = (batch) => batch.#native;
+  }
+}

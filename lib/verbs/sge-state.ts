@@ -1,0 +1,202 @@
+import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
+import { data } from '../internal/data-path';
+import { dispose } from '../internal/disposal';
+import { check, made, RdmaError } from '../internal/errors';
+import { type Lkey, type Rkey } from './keys';
+import { type Memory, transientBytesOf, u32Copy } from '../internal/memory-argument';
+import { native, type NativeSgeState } from '../internal/native';
+import { type AnyRegion, type RegionRegistry } from './region-registry';
+import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
+
+/** Options of everything that consumes elements. */
+export interface ConsumeOptions {
+  /** Put each element that is used up: its reference is gone, the {@link Sge} is dead. Default false. */
+  release?: boolean;
+}
+
+/** Options of {@link SgeState.copyIn}. */
+export interface CopyInOptions extends ConsumeOptions {
+  /** See {@link CopyFromOptions.ordered}; the last 8 bytes of the whole. Default false. */
+  ordered?: boolean;
+}
+
+/** A piece of a walk: bytes that lie in one segment of one region. */
+export interface Fragment {
+  /** The region; undefined if its object was garbage-collected. */
+  region: AnyRegion | undefined;
+  /** Where its first byte lies, as {@link Sge.at}. */
+  at: bigint;
+  /** Bytes. */
+  length: number;
+}
+
+/** Numbers that a native walk tells of a fragment. */
+const WORDS = 4;
+
+/** More steps than this would be more arrays than one call should make. */
+const MOST_STEPS = 2 ** 20;
+
+/**
+ * A walk over a list of accepted elements, begun at their first byte (`struct rvt_sge_state`).
+ *
+ * It works on copies: elements keep their own position, and are only changed when `release` puts them.
+ */
+export class SgeState {
+  readonly #native: NativeSgeState;
+  readonly #registry: RegionRegistry;
+
+  /**
+   * @param sges - 1 to 255 elements of one device
+   * @throws RdmaError `EBADF`: one is put; `EINVAL`: too many or none, or of different devices
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  constructor(sges: readonly Sge[]) {
+    const list = elements(sges, 'sges', (sge, name) => {
+      if (!isSge(sge)) throw invalidType(name, 'an instance of Sge', sge);
+      return sge;
+    });
+    const [first] = list;
+    if (!first || list.some((sge) => registryOfSge(sge) !== registryOfSge(first))) {
+      throw new RdmaError('sge_state', 'EINVAL');
+    }
+    this.#registry = registryOfSge(first);
+    this.#native = made('sge_state', native.createSgeState(list.map(nativeSge)));
+  }
+
+  /** Bytes left (`total_len`). */
+  get totalLength(): number {
+    return this.#native.totalLength();
+  }
+
+  /** Elements left, the current one included (`num_sge`). */
+  get remaining(): number {
+    return this.#native.remaining();
+  }
+
+  /**
+   * Bytes of the next piece if `wanted` are wanted: the smallest of that, the rest of the segment and the rest of the element.
+   * 0 at the end. Kernel: `rvt_get_sge_length`.
+   *
+   * @throws TypeError, RangeError
+   */
+  nextLength(wanted: number): number {
+    return this.#native.nextLength(u32(wanted, 'wanted'));
+  }
+
+  /**
+   * Goes on inside the current element. Kernel: `rvt_update_sge`.
+   *
+   * @param length - bytes
+   * @throws RdmaError `EINVAL`: the element ends before; nothing has changed
+   * @throws TypeError, RangeError
+   */
+  update(length: number, options: ConsumeOptions = {}): void {
+    const self = this.#native;
+    const bytes = u32(length, 'length');
+    const release = releaseOf(options);
+    check('update_sge', self.update(bytes, release));
+  }
+
+  /**
+   * Goes on over any number of elements. Kernel: `rvt_skip_sge`.
+   *
+   * @param length - bytes
+   * @throws RdmaError `EINVAL`: fewer are left; nothing has changed
+   * @throws TypeError, RangeError
+   */
+  skip(length: number, options: ConsumeOptions = {}): void {
+    const self = this.#native;
+    const bytes = size(length, 'length');
+    const release = releaseOf(options);
+    check('skip_sge', self.skip(bytes, release));
+  }
+
+  /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
+  put(): void {
+    check('put_ss', this.#native.put());
+  }
+
+  /** {@link SgeState.put}. */
+  [dispose](): void {
+    this.#native.put();
+  }
+
+  /**
+   * Whether the region of any element that is left answers to this key. Kernel: `rvt_ss_has_lkey`.
+   *
+   * @throws TypeError, RangeError
+   */
+  hasLkey(key: Lkey | Rkey): boolean {
+    return this.#native.hasLkey(u32(key, 'key'));
+  }
+
+  /**
+   * Copies all of `source` into the elements and goes on. Kernel: `rvt_copy_sge`.
+   *
+   * @returns the number of bytes copied
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   *   reference to put), or the source is detached; nothing has been copied
+   * @throws RdmaError `EACCES` with a reason: an element was not proven for writing, or cannot be used now
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  copyIn(source: Memory, options: CopyInOptions = {}): number {
+    const self = this.#native;
+    const { release: givenRelease = false, ordered: givenOrdered = false } =
+      optionsOf<CopyInOptions>(options);
+    const release = boolean(givenRelease, 'options.release');
+    const ordered = boolean(givenOrdered, 'options.ordered');
+    return data('copy_sge', self.copyIn(transientBytesOf('copy_sge', source, 'source'), release, ordered));
+  }
+
+  /**
+   * Fills all of `target` from the elements and goes on.
+   *
+   * @returns the number of bytes copied
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   *   reference to put), or the target is detached; nothing has been copied
+   * @throws RdmaError `EACCES` with a reason: a remote element was not proven for reading, or one cannot be used now
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  copyOut(target: Memory, options: ConsumeOptions = {}): number {
+    const self = this.#native;
+    const release = releaseOf(options);
+    return data('copy_sge_out', self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), release));
+  }
+
+  /**
+   * Goes on in steps, telling where the bytes of each lie. A fragment ends where its step, its segment or its element ends.
+   *
+   * @param steps - bytes of each step; 0 is allowed. At most 2^20 steps
+   * @returns the fragments of each step
+   * @throws RdmaError `EINVAL`: more than is left, or with `release` an element stands in the list twice (there is one
+   *   reference to put); nothing has changed
+   * @throws RdmaError `EACCES` with a reason: an element cannot be used now; nothing has changed
+   * @throws TypeError, RangeError
+   */
+  walk(steps: readonly number[] | Uint32Array, options: ConsumeOptions = {}): Fragment[][] {
+    const self = this.#native;
+    const release = releaseOf(options);
+    const list =
+      u32Copy('walk', steps, 'steps', MOST_STEPS) ??
+      Uint32Array.from(elements(steps, 'steps', u32, MOST_STEPS));
+    const found = self.walk(list, release);
+    if (typeof found === 'number') {
+      data('walk', found);
+      return [];
+    }
+    const fragments: Fragment[][] = Array.from(list, () => []);
+    for (let i = 0; i < found.length; i += WORDS) {
+      fragments[Number(found[i])]?.push({
+        region: this.#registry.find(Number(found[i + 1])),
+        at: found[i + 2] ?? 0n,
+        length: Number(found[i + 3]),
+      });
+    }
+    return fragments;
+  }
+}
+
+function releaseOf(options: unknown): boolean {
+  const { release = false } = optionsOf<ConsumeOptions>(options);
+  return boolean(release, 'options.release');
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef RDMAVT_BINDING_DEVICE_H
+#define RDMAVT_BINDING_DEVICE_H
+
+#include "binding/values/wrapper.h"
+
+struct DevicePayload {
+    std::shared_ptr<OpenDevice> device;
+};
+
+class Device : public Wrapper<Device, DevicePayload, kDevice> {
+public:
+    using Wrapper::Wrapper;
+    static void Define(Environment &environment, Napi::Env env);
+    // openDevice(lkeyTableBits, randomKeys, remoteKeyZero)
+    static Napi::Value Open(const Napi::CallbackInfo &info);
+
+    // attachDevice(token)
+    static Napi::Value Attach(const Napi::CallbackInfo &info);
+
+private:
+    static Napi::Value Use(Napi::Env env, rvt_dev_info *device, bool opened);
+    Napi::Value Bits(const Napi::CallbackInfo &info);
+    Napi::Value Close(const Napi::CallbackInfo &info);
+    Napi::Value AllocPd(const Napi::CallbackInfo &info);
+    Napi::Value PickUserStart(const Napi::CallbackInfo &info);
+    Napi::Value MapDma(const Napi::CallbackInfo &info);
+    Napi::Value Table(const Napi::CallbackInfo &info);
+    Napi::Value Number(const Napi::CallbackInfo &info);
+    Napi::Value Live(const Napi::CallbackInfo &info);
+    Napi::Value Context(const Napi::CallbackInfo &info);
+    Napi::Value Detach(const Napi::CallbackInfo &info);
+    Napi::Value Share(const Napi::CallbackInfo &info);
+    Napi::Value AttachPd(const Napi::CallbackInfo &info);
+    Napi::Value AllocMemory(const Napi::CallbackInfo &info);
+    Napi::Value AttachMemory(const Napi::CallbackInfo &info);
+    Napi::Value Counters(const Napi::CallbackInfo &info);
+    Napi::Value Resources(const Napi::CallbackInfo &info);
+    Napi::Value ReportLeaks(const Napi::CallbackInfo &info);
+};
+
+struct DmaMappingPayload {
+    std::shared_ptr<OpenDevice> device;
+    rvt_dma_handle handle;
+    uint64_t address, length;
+};
+
+class DmaMapping : public Wrapper<DmaMapping, DmaMappingPayload, kDmaMapping> {
+public:
+    using Wrapper::Wrapper;
+    static void Define(Environment &environment, Napi::Env env);
+
+private:
+    Napi::Value Address(const Napi::CallbackInfo &info);
+    Napi::Value Length(const Napi::CallbackInfo &info);
+    Napi::Value Serial(const Napi::CallbackInfo &info);
+    Napi::Value Unmap(const Napi::CallbackInfo &info);
+};
+
+#endif

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/objects/device_memory.h"
+
+#include <new>
+
+#include "binding/values/arguments.h"
+
+namespace {
+
+// The buffer of a view, or nullptr if it was collected.
+napi_value BufferOf(napi_env env, const MemoryView &view) {
+    napi_value buffer = nullptr;
+    if (napi_get_reference_value(env, view.buffer, &buffer) != napi_ok)
+        return nullptr;
+    return buffer;
+}
+
+// False once the environment is going away.
+bool CanRun(napi_env env) {
+    napi_value undefined;
+    bool same;
+    // A call that is refused when no JavaScript may run any more.
+    return napi_get_undefined(env, &undefined) == napi_ok &&
+           napi_strict_equals(env, undefined, undefined, &same) == napi_ok;
+}
+
+void DeleteReferences(napi_env env, MemoryView &view) {
+    if (view.buffer)
+        napi_delete_reference(env, view.buffer);
+    if (view.sentinel)
+        napi_delete_reference(env, view.sentinel);
+    view.buffer = view.sentinel = nullptr;
+}
+
+void Finalized(napi_env env, MemoryView *view) {
+    if (--view->finalizers)
+        return;
+    DeleteReferences(env, *view); // not before: at the environment's end one finalizer looks through them
+    delete view;
+}
+
+// The engine has given the pages back, or is about to end.
+void FinalizeView(napi_env env, void *, void *hint) {
+    auto *view = static_cast<MemoryView *>(hint);
+    if (view->making) { // there was none to be had
+        view->finalizers--;
+        return;
+    }
+    bool running = CanRun(env);
+    if (running || view->whole)
+        rvt_memory_put(&view->memory->memory);
+    if (running)
+        DeleteReferences(env, *view); // so that the sentinel goes as well
+    Finalized(env, view);
+}
+
+void FinalizeSentinel(napi_env env, void *, void *hint) {
+    auto *view = static_cast<MemoryView *>(hint);
+    if (view->buffer && !CanRun(env)) {
+        napi_value buffer = BufferOf(env, *view);
+        bool detached = true;
+        view->whole = buffer && napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && !detached;
+    }
+    Finalized(env, view);
+}
+
+// Linux's number for "not supported": only here, so it is not among the core's.
+constexpr int kNotSupported = 95;
+
+} // namespace
+
+MemoryHold::MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed)
+    : device(of), memory(consumed) {
+    of->holds.insert(this);
+}
+
+MemoryHold::~MemoryHold() {
+    if (std::shared_ptr<OpenDevice> of = device.lock())
+        of->holds.erase(this);
+    // The buffer may live on, and can be registered still: its own reference goes with it.
+    if (memory)
+        rvt_memory_put(&memory->memory);
+}
+
+void MemoryHold::LetGo() {
+    // Handles of the buffer live on with it, and say from now on that nobody can register it.
+    if (memory && js_buffer)
+        js_buffer->ForgetMemory();
+    js_buffer.reset();
+    if (memory)
+        rvt_memory_put(&memory->memory);
+    memory = nullptr;
+}
+
+void DeviceMemory::Define(Environment &environment, Napi::Env env) {
+    Register(environment, DefineClass(env, "NativeDeviceMemory",
+                                      {
+                                          InstanceMethod("serial", &DeviceMemory::Serial),
+                                          InstanceMethod("length", &DeviceMemory::Length),
+                                          InstanceMethod("buffer", &DeviceMemory::Buffer),
+                                          InstanceMethod("handle", &DeviceMemory::Handle),
+                                          InstanceMethod("free", &DeviceMemory::Free),
+                                      }));
+}
+
+Napi::Value DeviceMemory::Wrap(const std::shared_ptr<OpenDevice> &device, rvt_device_memory *memory) {
+    return Create(device->environment(), {device, std::make_shared<MemoryHold>(device, memory)});
+}
+
+Napi::Value DeviceMemory::Serial(const Napi::CallbackInfo &info) {
+    const rvt_device_memory *memory = payload_.hold->memory;
+    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->serial) : -RVT_EBADF);
+}
+
+Napi::Value DeviceMemory::Length(const Napi::CallbackInfo &info) {
+    const rvt_device_memory *memory = payload_.hold->memory;
+    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->memory.length) : -RVT_EBADF);
+}
+
+// The buffer over all of it: the one that there is, or a new one.
+Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    MemoryHold &hold = *payload_.hold;
+    rvt_device_memory *memory = hold.memory;
+    if (!memory || rvt_device_memory_freed(memory) || rvt_ucontext_gone(payload_.device->context()))
+        return Napi::Number::New(env, -RVT_EBADF);
+    napi_value buffer = nullptr;
+    bool detached = true;
+    if (hold.js_buffer && napi_get_reference_value(env, hold.js_buffer->reference, &buffer) == napi_ok &&
+        buffer && napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && !detached)
+        return Napi::Value(env, buffer);
+
+    auto *view = new (std::nothrow) MemoryView();
+    auto js_buffer = std::make_shared<JsBuffer>();
+    if (!view)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    js_buffer->owner = Environment::Of(env);
+    view->memory = memory;
+    rvt_memory_get(&memory->memory);
+    napi_status status = napi_create_external_arraybuffer(
+        env, memory->pages.data, static_cast<size_t>(memory->memory.length), FinalizeView, view, &buffer);
+    view->making = false;
+    if (status != napi_ok) {
+        // Where the engine keeps all buffers in a cage, or the buffer is longer than it allows; or in a
+        // worker that is being terminated, and then the finalizer may come later.
+        if (!view->finalizers || status == napi_no_external_buffers_allowed) {
+            rvt_memory_put(&memory->memory);
+            delete view;
+        }
+        bool pending = false;
+        if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
+            napi_get_and_clear_last_exception(env, &buffer);
+        return Napi::Number::New(env, -kNotSupported);
+    }
+    // Whatever fails from here on: the engine has the view now, and calls FinalizeView when it is through
+    // with it.
+    if (napi_create_reference(env, buffer, 0, &view->buffer) != napi_ok ||
+        napi_create_reference(env, buffer, 0, &js_buffer->reference) != napi_ok)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    napi_value sentinel;
+    view->finalizers++;
+    if (napi_create_external_arraybuffer(env, &view->sentinel_byte, 1, FinalizeSentinel, view, &sentinel) !=
+            napi_ok ||
+        napi_create_reference(env, sentinel, 1, &view->sentinel) != napi_ok)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    js_buffer->device_memory = memory;
+    rvt_memory_get(&memory->memory);
+    hold.js_buffer = std::move(js_buffer);
+    return Napi::Value(env, buffer);
+}
+
+// What registrations of the buffer are given: it keeps the device, which owns the bytes, as long as
+// JavaScript keeps it with the buffer.
+Napi::Value DeviceMemory::Handle(const Napi::CallbackInfo &info) {
+    if (!payload_.hold->js_buffer)
+        return info.Env().Undefined();
+    return BufferHandle::Wrap(payload_.device->environment(), {payload_.hold->js_buffer, payload_.device});
+}
+
+Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
+    rvt_device_memory *memory = payload_.hold->memory;
+    if (!memory || rvt_ucontext_gone(payload_.device->context()))
+        return Napi::Number::New(info.Env(), -RVT_EBADF);
+    payload_.device->environment().DrainReferences();
+    int error = rvt_free_device_memory(payload_.device->get(), payload_.device->context(), memory);
+    if (!error)
+        LetGo(*payload_.device, memory);
+    return Napi::Number::New(info.Env(), error);
+}
+
+void DeviceMemory::LetGo(OpenDevice &device, const rvt_device_memory *only) {
+    // A copy: a hold may take the last object with it.
+    for (MemoryHold *hold : std::vector<MemoryHold *>(device.holds.begin(), device.holds.end()))
+        if (!only || hold->memory == only)
+            hold->LetGo();
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/objects/region.h"
+
+#include <cstring>
+#include <new>
+
+#include "binding/values/arguments.h"
+
+void MemoryRegion::Define(Environment &environment, Napi::Env env) {
+    Register(environment, DefineClass(env, "NativeMemoryRegion",
+                                      {
+                                          InstanceMethod("query", &MemoryRegion::Query),
+                                          InstanceMethod("count", &MemoryRegion::Count),
+                                          InstanceMethod("release", &MemoryRegion::Release),
+                                          InstanceMethod("mapSg", &MemoryRegion::MapSg),
+                                          InstanceMethod("mapPhys", &MemoryRegion::MapPhys),
+                                      }));
+}
+
+Napi::Value MemoryRegion::Query(const Napi::CallbackInfo &info) {
+    constexpr size_t kFields = 16;
+    Arguments arguments(info);
+    ArrayView fields = arguments.Array(0, napi_biguint64_array, kFields);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    rvt_mr_attributes attributes;
+    int error = rvt_query_mr(payload_.handle, &attributes);
+    if (!error) {
+        const uint64_t values[kFields] = {
+            attributes.id,           attributes.keys.lkey, static_cast<uint64_t>(attributes.kind),
+            attributes.access,       attributes.refs,      attributes.start,
+            attributes.iova,         attributes.length,    attributes.segments,
+            attributes.max_segments, attributes.valid,     attributes.half_dead,
+            attributes.counted,      attributes.accepted,  attributes.refused,
+            attributes.bytes,
+        };
+        std::memcpy(fields.data, values, sizeof(values));
+    }
+    return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value MemoryRegion::Count(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), rvt_count_mr(payload_.handle));
+}
+
+Napi::Value MemoryRegion::Release(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto mode = static_cast<rvt_release_mode>(arguments.Integer(0, RVT_RELEASE, RVT_RELEASE_FORCE));
+    if (!arguments.ok())
+        return arguments.Undefined();
+    // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
+    bool fmr = payload_.handle.mr->kind == RVT_MR_FMR;
+    int error = fmr ? rvt_dealloc_fmr(payload_.handle, mode) : rvt_dereg_mr(payload_.handle, mode);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value MemoryRegion::MapSg(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView numbers = arguments.Array(0, napi_biguint64_array);
+    uint64_t offset = arguments.U64(1);
+    uint32_t page_size = arguments.U32(2);
+    ArrayView out = arguments.Array(3, napi_biguint64_array, 2);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    size_t count = numbers.length / 2;
+    if (count > INT32_MAX)
+        return Napi::Number::New(info.Env(), -RVT_EINVAL);
+    // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
+    static_assert(sizeof(rvt_sg_element) == 2 * sizeof(uint64_t), "an element is two numbers of the array");
+    auto *list =
+        static_cast<rvt_sg_element *>(payload_.device->environment().Scratch(count * sizeof(rvt_sg_element)));
+    if (!list)
+        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+    if (count)
+        std::memcpy(list, numbers.data, count * sizeof(*list));
+    rvt_sg_outcome outcome = {};
+    int answer =
+        rvt_map_mr_sg(payload_.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
+    if (answer != -RVT_EBADF)
+        std::memcpy(out.data, &outcome, sizeof(outcome));
+    return Napi::Number::New(info.Env(), answer);
+}
+
+Napi::Value MemoryRegion::MapPhys(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView pages = arguments.Array(0, napi_biguint64_array);
+    uint64_t iova = arguments.U64(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    int error =
+        rvt_map_phys_fmr(payload_.handle, static_cast<const uint64_t *>(pages.data), pages.length, iova);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value MemoryRegion::UnmapFmr(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Arguments arguments(info);
+    if (!info[0].IsArray()) {
+        arguments.Wrong(0, "an array");
+        return arguments.Undefined();
+    }
+    Napi::Array array = info[0].As<Napi::Array>();
+    uint32_t count = array.Length();
+    std::unique_ptr<rvt_mr_handle[]> fmrs(new (std::nothrow) rvt_mr_handle[count ? count : 1]);
+    if (!fmrs)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    for (uint32_t i = 0; i < count; i++) {
+        Napi::Value element = array.Get(i); // may run a getter: nothing native has been looked at yet
+        MemoryRegion *fmr = env.IsExceptionPending() ? nullptr : Get(element);
+        if (!fmr) {
+            if (!env.IsExceptionPending())
+                arguments.Wrong(0, "an array of regions");
+            return arguments.Undefined();
+        }
+        // The wrapper may be collected while later elements are fetched. Its handle can be looked at all the
+        // same, as long as the device's structures live; they do while the element stands in the caller's
+        // array or is held by this scope, which keeps every element until the call ends.
+        fmrs[i] = fmr->payload().handle;
+    }
+    return Napi::Number::New(env, rvt_unmap_fmr(fmrs.get(), count));
+}

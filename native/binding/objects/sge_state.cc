@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/objects/sge_state.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "binding/values/arguments.h"
+
+void SgeState::Define(Environment &environment, Napi::Env env) {
+    Register(environment, DefineClass(env, "NativeSgeState",
+                                      {
+                                          InstanceMethod("totalLength", &SgeState::TotalLength),
+                                          InstanceMethod("remaining", &SgeState::Remaining),
+                                          InstanceMethod("nextLength", &SgeState::NextLength),
+                                          InstanceMethod("update", &SgeState::Update),
+                                          InstanceMethod("skip", &SgeState::Skip),
+                                          InstanceMethod("put", &SgeState::Put),
+                                          InstanceMethod("hasLkey", &SgeState::HasLkey),
+                                          InstanceMethod("copyIn", &SgeState::CopyIn),
+                                          InstanceMethod("copyOut", &SgeState::CopyOut),
+                                          InstanceMethod("walk", &SgeState::WalkSteps),
+                                      }));
+}
+
+Napi::Value SgeState::New(const Napi::CallbackInfo &info) {
+    constexpr uint32_t kMostElements = 255;
+    Napi::Env env = info.Env();
+    Arguments arguments(info);
+    if (!info[0].IsArray()) {
+        arguments.Wrong(0, "an array");
+        return arguments.Undefined();
+    }
+    Napi::Array array = info[0].As<Napi::Array>();
+    uint32_t count = array.Length();
+    if (count < 1 || count > kMostElements)
+        return Napi::Number::New(env, -RVT_EINVAL);
+    auto walk = std::make_unique<Walk>();
+    for (uint32_t i = 0; i < count; i++) {
+        Napi::Value element = array.Get(i); // may run a getter: nothing native has been looked at yet
+        Sge *sge = env.IsExceptionPending() ? nullptr : Sge::Get(element);
+        if (!sge) {
+            if (!env.IsExceptionPending())
+                arguments.Wrong(0, "an array of elements");
+            return arguments.Undefined();
+        }
+        walk->cells.push_back(sge->payload());
+        walk->list.push_back(&walk->cells.back()->sge);
+    }
+    walk->device = walk->cells[0]->device;
+    int error = rvt_ss_init(&walk->state, walk->list.data(), count);
+    if (error)
+        return Napi::Number::New(env, error);
+    Environment &environment = walk->device->environment();
+    return Create(environment, std::move(walk));
+}
+
+Napi::Value SgeState::TotalLength(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(rvt_ss_total_len(&payload_->state)));
+}
+
+Napi::Value SgeState::Remaining(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), payload_->state.num_sge);
+}
+
+Napi::Value SgeState::NextLength(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    uint32_t wanted = arguments.U32(0);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    return Napi::Number::New(info.Env(), rvt_get_sge_length(&payload_->state, wanted));
+}
+
+Napi::Value SgeState::Update(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    uint32_t length = arguments.U32(0);
+    bool release = arguments.Bool(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    return Napi::Number::New(info.Env(), rvt_update_sge(&payload_->state, length, release));
+}
+
+Napi::Value SgeState::Skip(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto length = static_cast<uint64_t>(arguments.Integer(0, 0, 9007199254740991.0));
+    bool release = arguments.Bool(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    return Napi::Number::New(info.Env(), rvt_skip_sge(&payload_->state, length, release));
+}
+
+Napi::Value SgeState::Put(const Napi::CallbackInfo &info) {
+    rvt_put_ss(&payload_->state);
+    payload_->device->environment().DrainReferences();
+    return Napi::Number::New(info.Env(), 0);
+}
+
+Napi::Value SgeState::HasLkey(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    uint32_t key = arguments.U32(0);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    return Napi::Boolean::New(info.Env(), rvt_ss_has_lkey(&payload_->state, key));
+}
+
+Napi::Value SgeState::CopyIn(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView source = arguments.Array(0, napi_uint8_array);
+    bool release = arguments.Bool(1), ordered = arguments.Bool(2);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    rvt_copied copied = {};
+    DataCall call(*payload_->device);
+    int error =
+        rvt_copy_sge(call.get(), &payload_->state, source.data, source.length, release, ordered, &copied);
+    return DataAnswer(info.Env(), error, copied);
+}
+
+Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView target = arguments.Array(0, napi_uint8_array);
+    bool release = arguments.Bool(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    rvt_copied copied = {};
+    DataCall call(*payload_->device);
+    int error = rvt_copy_sge_out(call.get(), &payload_->state, target.data, target.length, release, &copied);
+    return DataAnswer(info.Env(), error, copied);
+}
+
+namespace {
+
+// Four numbers a fragment, in memory that grows by doubling and says so when there is none: how many
+// fragments a walk has is for the one who mapped the pages to say.
+struct Fragments {
+    uint64_t *numbers = nullptr;
+    size_t count = 0, capacity = 0;
+
+    ~Fragments() {
+        std::free(numbers);
+    }
+};
+
+bool AddFragment(void *context, uint32_t step, const rvt_fragment *fragment) {
+    auto *fragments = static_cast<Fragments *>(context);
+    if (fragments->count == fragments->capacity) {
+        size_t capacity = fragments->capacity ? fragments->capacity * 2 : 64;
+        void *numbers = std::realloc(fragments->numbers, capacity * 4 * sizeof(uint64_t));
+        if (!numbers)
+            return false;
+        fragments->numbers = static_cast<uint64_t *>(numbers);
+        fragments->capacity = capacity;
+    }
+    uint64_t *at = &fragments->numbers[fragments->count++ * 4];
+    at[0] = step;
+    at[1] = fragment->mr->id;
+    at[2] = fragment->at;
+    at[3] = fragment->length;
+    return true;
+}
+
+} // namespace
+
+Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Arguments arguments(info);
+    ArrayView steps = arguments.Array(0, napi_uint32_array);
+    bool release = arguments.Bool(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    if (steps.length > UINT32_MAX)
+        return Napi::Number::New(env, -RVT_EINVAL);
+    // What is judged must be what is walked: the array may lie in shared memory.
+    std::unique_ptr<uint32_t[]> still(new (std::nothrow) uint32_t[steps.length ? steps.length : 1]);
+    if (!still)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    if (steps.length)
+        std::memcpy(still.get(), steps.data, steps.length * sizeof(uint32_t));
+    Fragments fragments;
+    rvt_copied outcome = {};
+    int error;
+    {
+        DataCall call(*payload_->device);
+        Section section(payload_->device->environment());
+        error = rvt_walk(&payload_->state, still.get(), static_cast<uint32_t>(steps.length), release,
+                         &outcome.reason, AddFragment, &fragments);
+        rvt_data_call_count(call.get(), 0, outcome.reason);
+    }
+    if (error)
+        return DataAnswer(env, error, outcome);
+    Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, fragments.count * 4);
+    if (fragments.count && !answer.IsEmpty()) // empty in a worker that is being terminated
+        std::memcpy(answer.Data(), fragments.numbers, fragments.count * 4 * sizeof(uint64_t));
+    return answer;
+}

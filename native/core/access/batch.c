@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/access/batch.h"
+
+#include <string.h>
+
+#include "core/access/judge.h"
+#include "core/access/packed_sge.h"
+#include "core/base/rvt_errno.h"
+
+/* How many elements ahead records are fetched: enough to hide a miss behind the judging of the others, few
+ * enough to stay in the first-level cache. */
+enum { AHEAD = 32 };
+
+static void store_place(const struct rvt_batch_columns *columns, uint32_t i, const struct rvt_sge *sge) {
+    if (columns->region)
+        columns->region[i] = (double)sge->mr->id;
+    if (columns->at)
+        columns->at[i] = sge->at;
+    if (columns->length)
+        columns->length[i] = sge->length;
+    if (columns->m)
+        columns->m[i] = rvt_sge_m(sge);
+    if (columns->n)
+        columns->n[i] = rvt_sge_n(sge);
+}
+
+static bool wants_places(const struct rvt_batch_columns *columns) {
+    return columns->region || columns->at || columns->length || columns->m || columns->n;
+}
+
+static inline void refuse(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {
+    if (result->reason == RVT_REASON_NONE) {
+        result->reason = reason;
+        result->first_refused = i;
+    }
+}
+
+/* All verdicts are 0 to begin with, at once; the loops store the others. */
+static void begin(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                  struct rvt_batch_result *result) {
+    if (columns->verdict)
+        memset(columns->verdict, 0, batch->count * sizeof(*columns->verdict));
+    *result = (struct rvt_batch_result){.first_refused = batch->count};
+    uint32_t ahead = batch->count < AHEAD ? batch->count : AHEAD;
+    for (uint32_t i = 0; i < ahead; i++)
+        rvt_prefetch_record(batch, i);
+}
+
+/* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:
+ * the address of a variable would keep that in memory in the loop. */
+static __attribute__((noinline)) enum rvt_reason judge_at_leisure(struct rvt_reader *reader,
+                                                                  const struct rvt_batch *batch,
+                                                                  uint64_t addr, uint32_t length,
+                                                                  uint32_t key) {
+    struct access access = {batch->checker, addr, length, key, batch->acc};
+    struct found found = {0};
+    /* Judging reads records and nothing else, and records are never freed while the device is there. A
+     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping of key
+     * 0. */
+    if (!key)
+        rvt_read_enter(reader);
+    enum rvt_reason reason = judge(&access, &found);
+    if (!key) {
+        count_for_region(&access, &found, reason);
+        rvt_read_leave(reader);
+    } else if (counted_region(&access, &found)) {
+        /* Its counters are behind pointers: judged once more, where they can be followed. */
+        rvt_read_enter(reader);
+        reason = judge(&access, &found);
+        count_for_region(&access, &found, reason);
+        rvt_read_leave(reader);
+    }
+    if (reason)
+        count_for_context(batch->checker, reason, 1);
+    return reason;
+}
+
+/* What is the same for all elements of a batch, in one place that no store of the loop can change. */
+struct run {
+    struct rvt_lkey_record *records;
+    uint64_t max;    /* records */
+    uint64_t domain; /* its part of a record's name */
+    uint64_t wanted; /* rights */
+};
+
+/* Elements [from, to). `fetch`: bring the records of those AHEAD of each into the cache. Returns how many
+ * were refused. */
+RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt_batch *batch, struct run run,
+                                     uint32_t from, uint32_t to, uint32_t *verdict,
+                                     struct rvt_batch_result *result, bool remote, bool fetch) {
+    uint32_t refused = 0;
+    const rvt_packed_word *words = rvt_packed(batch, from);
+    for (uint32_t i = from; i < to; i++, words += 2) {
+        if (fetch)
+            __builtin_prefetch(
+                rvt_lkey_slot(run.records, run.max, (uint32_t)(rvt_packed_rest(words + 2 * AHEAD) >> 32)));
+        uint64_t addr = words[0], rest = rvt_packed_rest(words);
+        uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
+        enum rvt_reason reason = RVT_REASON_NONE;
+        if (__builtin_expect(!accepted_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
+                                                   addr, length, run.wanted, remote),
+                             0)) {
+            reason = judge_at_leisure(reader, batch, addr, length, key);
+            if (reason) {
+                refuse(result, i, reason);
+                if (verdict)
+                    verdict[i] = reason;
+                refused++;
+            }
+        }
+    }
+    return refused;
+}
+
+RVT_ALWAYS_INLINE uint32_t check_runs(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                      uint32_t *verdict, struct rvt_batch_result *result, bool remote) {
+    const struct rvt_checker *checker = batch->checker;
+    const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
+                            rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
+    uint32_t count = batch->count, most = count > AHEAD ? count - AHEAD : 0;
+    return check_run(reader, batch, run, 0, most, verdict, result, remote, true) +
+           check_run(reader, batch, run, most, count, verdict, result, remote, false);
+}
+
+/* Verdicts only. Two functions, so that each loop has the registers to itself. */
+static __attribute__((noinline)) uint32_t check_local(struct rvt_reader *reader,
+                                                      const struct rvt_batch *batch, uint32_t *verdict,
+                                                      struct rvt_batch_result *result) {
+    return check_runs(reader, batch, verdict, result, false);
+}
+
+static __attribute__((noinline)) uint32_t check_remote(struct rvt_reader *reader,
+                                                       const struct rvt_batch *batch, uint32_t *verdict,
+                                                       struct rvt_batch_result *result) {
+    return check_runs(reader, batch, verdict, result, true);
+}
+
+/* Verdicts and places. Inside a section. */
+static void check_places(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                         struct rvt_batch_result *result) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (i + AHEAD < batch->count)
+            rvt_prefetch_record(batch, i + AHEAD);
+        struct access access = rvt_unpack(batch, i);
+        struct found found = {0};
+        enum rvt_reason reason = judge(&access, &found);
+        count_for_region(&access, &found, reason);
+        if (reason) {
+            count_for_context(batch->checker, reason, 1);
+            refuse(result, i, reason);
+            if (columns->verdict)
+                columns->verdict[i] = reason;
+            continue;
+        }
+        result->passed++;
+        struct rvt_sge sge;
+        fill_sge(&sge, &access, &found);
+        store_place(columns, i, &sge);
+    }
+}
+
+int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
+                    const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
+    begin(batch, columns, result);
+    if (!rvt_checker_live(batch->checker))
+        return -RVT_EBADF; /* before anything is counted */
+    if (wants_places(columns)) {
+        rvt_read_enter(reader);
+        check_places(batch, columns, result);
+        rvt_read_leave(reader);
+    } else {
+        uint32_t refused = batch->checker->remote ? check_remote(reader, batch, columns->verdict, result)
+                                                  : check_local(reader, batch, columns->verdict, result);
+        result->passed = batch->count - refused;
+    }
+    /* At the end: alive now is alive all the time. */
+    if (!rvt_checker_live(batch->checker))
+        return -RVT_EBADF;
+    count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
+    return 0;
+}
+
+int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
+    const struct rvt_checker *checker = batch->checker;
+    struct access access = rvt_unpack(batch, 0);
+    enum rvt_reason reason = RVT_REASON_NONE;
+    if (!accepted_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
+                              rvt_record_name(access.key, checker->pd), access.addr, access.length,
+                              acc_and_plain(batch->acc), checker->remote)) {
+        if (!rvt_checker_live(checker))
+            return -RVT_EBADF; /* before anything is counted */
+        reason = judge_at_leisure(reader, batch, access.addr, access.length, access.key);
+    }
+    if (!rvt_checker_live(checker))
+        return -RVT_EBADF;
+    if (!reason)
+        count_for_context(checker, RVT_REASON_NONE, 1);
+    return (int)reason;
+}
+
+/* Inside a section. */
+static int acquire_all(const struct rvt_batch *batch, bool coalesce, struct rvt_sge *seed,
+                       struct rvt_sge *held, const struct rvt_batch_columns *columns,
+                       struct rvt_batch_result *result) {
+    struct rvt_sge *last = coalesce ? seed : NULL;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (i + AHEAD < batch->count)
+            rvt_prefetch_record(batch, i + AHEAD);
+        struct access access = rvt_unpack(batch, i);
+        enum rvt_reason reason;
+        int answer = rvt_accept_access(&access, &held[i], last, &reason);
+        if (answer == -RVT_EBADF)
+            return answer;
+        if (columns->verdict && answer != 1)
+            columns->verdict[i] = answer == 0 ? RVT_BATCH_COALESCED : reason;
+        if (answer < 0) {
+            refuse(result, i, reason);
+            continue;
+        }
+        result->passed++;
+        if (answer && coalesce)
+            last = &held[i];
+        store_place(columns, i, answer ? &held[i] : last);
+    }
+    return 0;
+}
+
+int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
+                      struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
+                      struct rvt_batch_result *result) {
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (held[i].mr)
+            return -RVT_EBUSY;
+    rvt_read_enter(reader);
+    begin(batch, columns, result);
+    int error = acquire_all(batch, coalesce, seed, held, columns, result);
+    if (!error && !rvt_checker_live(batch->checker))
+        error = -RVT_EBADF; /* also for a batch of nothing */
+    rvt_read_leave(reader);
+    if (error)
+        rvt_release_batch(held, batch->count);
+    return error;
+}
+
+uint32_t rvt_release_batch(struct rvt_sge *held, uint32_t count) {
+    uint32_t released = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (held[i].mr) {
+            rvt_put_sge(&held[i]);
+            released++;
+        }
+    }
+    return released;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Many accesses in one call: the hot path.
+ *
+ * The input is the field's own packed form, an array of 16-byte struct ib_sge (address, length, key; host
+ * order), at any alignment, in memory that anybody may be writing at the same time: each element is read
+ * once, and only that reading is judged and used. They take no lock and wait for nobody, and enter the
+ * calling thread's reader themselves: once a call. */
+#ifndef RVT_ACCESS_BATCH_H
+#define RVT_ACCESS_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/access/check.h"
+#include "core/access/sge_copy.h"
+
+/* A batch as it is asked for. */
+struct rvt_batch {
+    const struct rvt_checker *checker;
+    const unsigned char *sges; /* count * 16 bytes */
+    uint32_t count;
+    uint32_t acc;
+};
+
+/* The verdict of a coalesced element: accepted, as a part of the last accepted one. */
+enum { RVT_BATCH_COALESCED = 256 };
+
+/* Where answers go, a column each; any may be NULL. The memory may be shared: nothing is read back from it.
+ * The columns after the verdict are written for accepted elements only; for a coalesced one they tell the
+ * state of the element that it went into. */
+struct rvt_batch_columns {
+    uint32_t *verdict; /* 0, RVT_BATCH_COALESCED or enum rvt_reason */
+    double *region;    /* id of the region, see rvt_mr_attributes.id */
+    uint64_t *at;      /* as rvt_place */
+    uint32_t *length, *m, *n;
+};
+
+struct rvt_batch_result {
+    uint32_t passed;        /* accepted elements, coalesced ones included */
+    uint32_t first_refused; /* index; `count` if none was */
+    enum rvt_reason reason; /* of the first refused */
+    uint64_t bytes;         /* moved (copies only) */
+};
+
+/* Judge all elements, keeping no reference: 0, or -EBADF (the domain or queue pair is closed). */
+int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
+                    const struct rvt_batch_columns *columns, struct rvt_batch_result *result);
+
+/* Judge the batch's first element alone, which must be there: 0, a reason, or -EBADF. */
+int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch);
+
+/* Judge all elements as rvt_lkey_ok or rvt_rkey_ok does, and keep the references of accepted ones in
+ * held[0..count), whose elements must all be dead (-EBUSY). held[i] of refused and coalesced elements stay
+ * dead. With `coalesce`, an element that continues the last accepted one (to begin with: `seed`, may be NULL)
+ * goes into it. 0, -EBUSY, -EBADF (nothing is held). */
+int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
+                      struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
+                      struct rvt_batch_result *result);
+
+/* Put what is held among held[0..count); returns how many there were. */
+uint32_t rvt_release_batch(struct rvt_sge *held, uint32_t count);
+
+/* --- batch_copy.c: judge and move, one element after the other, in order. Each stops at the first element
+ * that is refused (result: its index and reason) or that does not fit into what is left of the buffer (its
+ * index, RVT_REASON_NONE). passed: elements moved whole. An element refused in its middle, because another
+ * thread took it away during a long copy, counts in `bytes` as far as it was moved. 0, or -EBADF. The call's
+ * reader must be outside any section. */
+
+/* From the elements into `data`. Remote elements want RVT_ACCESS_REMOTE_READ in `acc`, and found. */
+int rvt_gather_batch(struct rvt_data_call *call, const struct rvt_batch *batch, void *data, uint64_t length,
+                     struct rvt_batch_result *result);
+
+/* From `data` into the elements, which want local or remote write in `acc`, and found. Stops at the end of
+ * data. */
+int rvt_scatter_batch(struct rvt_data_call *call, const struct rvt_batch *batch, const void *data,
+                      uint64_t length, struct rvt_batch_result *result);
+
+/* From the elements of one list into those of another, byte by byte in order, until one of them is at its end
+ * or has an element refused; each side's result tells its own story, and both the bytes moved. */
+int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from, const struct rvt_batch *to,
+                   struct rvt_batch_result *from_result, struct rvt_batch_result *to_result);
+
+#endif

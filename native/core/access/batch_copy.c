@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copies over batches: judged, resolved and moved element by element, without a reference. That is sound
+ * because nothing that was judged inside a section is freed before its end; where a long copy renews its
+ * section, what is left of the element is judged anew. */
+#include <string.h>
+
+#include "core/access/batch.h"
+#include "core/access/judge.h"
+#include "core/access/packed_sge.h"
+#include "core/base/rvt_errno.h"
+
+static const uint64_t SECTION_BYTES = 1 << 20;
+enum { AHEAD = 8 };
+
+/* One side of a copy: the rest of its current element. */
+struct side {
+    const struct rvt_batch *batch;
+    struct rvt_batch_result *result;
+    bool write;
+    bool judged; /* sge and map are good in this section */
+    bool begun;  /* `rest` is of element `index` */
+    uint32_t index;
+    struct access rest; /* what is left of the element */
+    struct rvt_sge sge;
+    struct rvt_map *map;
+};
+
+static void begin_side(struct side *side, const struct rvt_batch *batch, struct rvt_batch_result *result,
+                       bool write) {
+    memset(side, 0, sizeof(*side));
+    side->batch = batch;
+    side->result = result;
+    side->write = write;
+    *result = (struct rvt_batch_result){.first_refused = batch->count};
+    for (uint32_t i = 0; i < AHEAD && i < batch->count; i++)
+        rvt_prefetch_record(batch, i);
+}
+
+static bool stop(struct side *side, enum rvt_reason reason) {
+    if (reason)
+        count_for_context(side->batch->checker, reason, 1);
+    side->result->first_refused = side->index;
+    side->result->reason = reason;
+    return false;
+}
+
+/* The element is moved whole: as for the context, that is one check accepted, however often the element was
+ * judged on the way. Now, because what was judged is good for this section only. */
+static void count_whole(const struct side *side) {
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
+    if (counters)
+        rvt_count_shared(&counters->accepted, 1);
+}
+
+/* Stand on an element with bytes left, judged in this section. False at the end of the list and at a refusal.
+ */
+static bool stand(struct side *side) {
+    for (;;) {
+        if (side->judged && side->rest.length)
+            return true;
+        if (side->judged) { /* moved whole */
+            side->result->passed++;
+            side->index++;
+            side->begun = side->judged = false;
+        }
+        if (side->index == side->batch->count)
+            return false;
+        if (!side->begun) {
+            if (side->index + AHEAD < side->batch->count)
+                rvt_prefetch_record(side->batch, side->index + AHEAD);
+            side->rest = rvt_unpack(side->batch, side->index);
+            side->begun = true;
+        }
+        struct found found = {0};
+        struct access rest = side->rest;
+        enum rvt_reason reason = judge(&rest, &found);
+        if (!reason) {
+            fill_sge(&side->sge, &rest, &found);
+            side->map = found.dma ? NULL : found.entry.map;
+            reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
+        }
+        /* Before a byte moves, or anything is counted: alive now is alive when the id was compared, which a
+         * successor may have by now. The end of the call answers -EBADF. */
+        if (!rvt_checker_live(side->batch->checker))
+            return stop(side, RVT_REASON_NONE);
+        if (reason) {
+            count_for_region(&rest, &found, reason);
+            return stop(side, reason);
+        }
+        side->judged = true;
+        if (!rest.length)
+            count_whole(side);
+    }
+}
+
+/* Where the next bytes lie, at most `want`. False at a refusal. */
+static bool look(struct side *side, struct rvt_data_call *call, uint64_t want, unsigned char **data,
+                 uint64_t *run) {
+    if (want > side->rest.length)
+        want = side->rest.length;
+    enum rvt_reason reason = rvt_sge_pointer(call, &side->sge, side->map, want, data, run);
+    if (!reason)
+        return true;
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
+    if (counters)
+        rvt_count_shared(&counters->refused, 1);
+    return stop(side, reason);
+}
+
+static void move_on(struct side *side, uint64_t length) {
+    side->rest.addr += length;
+    side->rest.length -= (uint32_t)length;
+    side->sge.position += length;
+    side->result->bytes += length;
+    rvt_mr_count_bytes(side->sge.mr, length);
+    if (!side->rest.length)
+        count_whole(side);
+}
+
+/* What a copy between sections did: elements moved whole are checks accepted. */
+static void count_copy(const struct rvt_batch *batch, const struct rvt_batch_result *result, uint64_t bytes) {
+    struct rvt_ucontext *context = batch->checker->context;
+    count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
+    if (context)
+        rvt_count(&context->counters.bytes, bytes);
+}
+
+/* Begin a section; everything that was judged must be judged again. */
+static void renew(struct rvt_data_call *call, struct side *a, struct side *b) {
+    rvt_data_call_renew(call);
+    a->judged = a->judged && !a->rest.length;
+    if (b)
+        b->judged = b->judged && !b->rest.length;
+}
+
+/* --- elements in one piece, several at a time --- */
+
+enum { WINDOW = 16 };
+
+struct piece {
+    unsigned char *region;
+    uint32_t length;
+};
+
+/* Where a plain element's bytes lie: named by a key, not empty, accepted with the rights for this, and of
+ * user memory, which is one piece whatever its pages. NULL for any other: it takes the long way, which also
+ * knows the reasons. */
+static unsigned char *plain_piece(struct rvt_data_call *call, const struct access *access, bool write) {
+    const struct rvt_checker *checker = access->checker;
+    const struct rvt_lkey_table *table = &checker->device->lkey_table;
+    struct rvt_lkey_entry entry;
+    if (!access->key || !access->length)
+        return NULL;
+    rvt_record_read(table, rvt_lkey_record(table, access->key), access->key, &entry);
+    if (entry.key != access->key || entry.pd != checker->pd)
+        return NULL;
+    uint64_t origin = checker->remote ? entry.iova : entry.base;
+    if (!accepts(rvt_record_rights(entry.access, entry.shape), origin, entry.length, access->addr,
+                 access->length, acc_and_plain(access->acc), checker->remote))
+        return NULL;
+    if (rvt_judge_rights(entry.access & access->acc, checker->remote, write))
+        return NULL;
+    struct rvt_memory *memory = entry.map->memory;
+    unsigned char *data;
+    uint64_t into = access->addr - origin;
+    if (!memory || into >= memory->length || access->length > memory->length - into ||
+        rvt_data_call_resolve(call, memory, &data))
+        return NULL;
+    return data + into;
+}
+
+/* Find the next plain elements, at most WINDOW and `room` bytes. All are found before the first is moved, so
+ * that the first lines of their bytes are on their way together. Returns how many. */
+static uint32_t find_pieces(struct rvt_data_call *call, const struct rvt_batch *batch, uint32_t from,
+                            uint64_t room, bool write, struct piece *pieces) {
+    uint32_t found = 0;
+    for (; found < WINDOW && from + found < batch->count; found++) {
+        uint32_t i = from + found;
+        if (i + AHEAD < batch->count)
+            rvt_prefetch_record(batch, i + AHEAD);
+        struct access access = rvt_unpack(batch, i);
+        unsigned char *region = access.length <= room ? plain_piece(call, &access, write) : NULL;
+        if (!region)
+            break;
+        __builtin_prefetch(region);
+        __builtin_prefetch(region + access.length - 1);
+        pieces[found] = (struct piece){region, access.length};
+        room -= access.length;
+    }
+    return found;
+}
+
+static void move_piece(unsigned char *region, unsigned char *data, uint64_t length, bool write) {
+    if (write)
+        memmove(region, data, length); /* the two may be the same buffer */
+    else
+        memmove(data, region, length);
+}
+
+/* Between a list and a buffer. */
+static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch, unsigned char *data,
+                       uint64_t length, bool write, struct rvt_batch_result *result) {
+    struct side side;
+    struct piece pieces[WINDOW];
+    uint64_t in_section = 0;
+    rvt_data_call_enter(call);
+    begin_side(&side, batch, result, write);
+    for (;;) {
+        if (!side.begun || (side.judged && !side.rest.length)) {
+            if (side.begun) { /* the last element of the long way is through */
+                side.result->passed++;
+                side.index++;
+                side.begun = side.judged = false;
+            }
+            uint64_t room = SECTION_BYTES - in_section;
+            uint32_t found =
+                find_pieces(call, batch, side.index, length < room ? length : room, write, pieces);
+            /* As in stand(): before a byte moves. */
+            if (found && !rvt_checker_live(batch->checker))
+                break;
+            for (uint32_t i = 0; i < found; i++) {
+                move_piece(pieces[i].region, data, pieces[i].length, write);
+                data += pieces[i].length;
+                length -= pieces[i].length;
+                in_section += pieces[i].length;
+                result->bytes += pieces[i].length;
+            }
+            side.index += found;
+            result->passed += found;
+            if (in_section == SECTION_BYTES) {
+                renew(call, &side, NULL);
+                in_section = 0;
+            }
+            if (found == WINDOW)
+                continue;
+        }
+        if (!stand(&side))
+            break;
+        /* An element of its own, not begun: it must fit whole when gathering. */
+        if (side.rest.length > length) {
+            stop(&side, RVT_REASON_NONE);
+            break;
+        }
+        unsigned char *region;
+        uint64_t run;
+        if (!look(&side, call, SECTION_BYTES - in_section, &region, &run))
+            break;
+        move_piece(region, data, run, write);
+        move_on(&side, run);
+        data += run;
+        length -= run;
+        in_section += run;
+        if (in_section == SECTION_BYTES) {
+            renew(call, &side, NULL);
+            in_section = 0;
+        }
+    }
+    count_copy(batch, result, result->bytes);
+    bool live = rvt_checker_live(batch->checker);
+    rvt_read_leave(call->reader);
+    return live ? 0 : -RVT_EBADF;
+}
+
+int rvt_gather_batch(struct rvt_data_call *call, const struct rvt_batch *batch, void *data, uint64_t length,
+                     struct rvt_batch_result *result) {
+    return copy_buffer(call, batch, data, length, false, result);
+}
+
+int rvt_scatter_batch(struct rvt_data_call *call, const struct rvt_batch *batch, const void *data,
+                      uint64_t length, struct rvt_batch_result *result) {
+    return copy_buffer(call, batch, (unsigned char *)data, length, true, result);
+}
+
+int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batch,
+                   const struct rvt_batch *to_batch, struct rvt_batch_result *from_result,
+                   struct rvt_batch_result *to_result) {
+    struct side from, to;
+    uint64_t in_section = 0;
+    rvt_data_call_enter(call);
+    begin_side(&from, from_batch, from_result, false);
+    begin_side(&to, to_batch, to_result, true);
+    /* Both sides before anything of either is counted. */
+    bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    while (live && stand(&from) && stand(&to)) {
+        unsigned char *source, *target;
+        uint64_t run, room;
+        uint64_t want = SECTION_BYTES - in_section;
+        if (!look(&from, call, want, &source, &run) || !look(&to, call, run, &target, &room))
+            break;
+        if (run > room)
+            run = room;
+        memmove(target, source, run);
+        move_on(&from, run);
+        move_on(&to, run);
+        in_section += run;
+        if (in_section == SECTION_BYTES) {
+            renew(call, &from, &to);
+            in_section = 0;
+        }
+    }
+    /* An element that the last byte completed is moved whole, also when the other side ended the copy. The
+     * one after it is not looked at: nothing is left to move. */
+    if (to.judged && !to.rest.length)
+        to_result->passed++;
+    count_copy(from_batch, from_result, from_result->bytes);
+    count_copy(to_batch, to_result, 0); /* the same bytes */
+    /* Again: either may have been closed in the middle. */
+    live = live && rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    rvt_read_leave(call->reader);
+    return live ? 0 : -RVT_EBADF;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/access/check.h"
+
+#include "core/access/judge.h"
+#include "core/base/rvt_errno.h"
+
+bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker) {
+    const struct rvt_pd *pd = handle.pd;
+    if (!rvt_pd_live(handle))
+        return false;
+    *checker = (struct rvt_checker){
+        .device = pd->device,
+        .object = &pd->object,
+        .generation = handle.generation,
+        .pd = pd->id,
+        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .context = handle.context,
+    };
+    return true;
+}
+
+bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker) {
+    const struct rvt_qp *qp = handle.qp;
+    if (!rvt_qp_live(handle))
+        return false;
+    const struct rvt_pd *pd = atomic_load_explicit(&qp->pd, memory_order_relaxed);
+    *checker = (struct rvt_checker){
+        .device = qp->device,
+        .object = &qp->object,
+        .generation = handle.generation,
+        .pd = pd->id,
+        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .remote = true,
+        .context = handle.context,
+    };
+    return true;
+}
+
+int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
+                      enum rvt_reason *reason) {
+    struct found found = {0};
+    if (last && last->mr) {
+        *reason = judge(access, &found);
+        /* last's own reference keeps its region, and equal generations say that nothing was mapped since; so
+         * there is nothing to acquire. */
+        if (!*reason && coalesces(last, access, &found) && rvt_checker_live(access->checker)) {
+            coalesce(last, access);
+            count_verdict(access, &found, RVT_REASON_NONE);
+            return 0;
+        }
+    }
+    *reason = acquire(access, &found);
+    if (!*reason)
+        fill_sge(sge, access, &found);
+    /* Looked at again, at the end: if the domain is alive now it was alive all the time, so the id that was
+     * compared was its own and not that of a successor. */
+    if (!rvt_checker_live(access->checker)) {
+        if (!*reason)
+            rvt_put_sge(sge);
+        return -RVT_EBADF;
+    }
+    count_verdict(access, &found, *reason);
+    return *reason ? -RVT_EINVAL : 1;
+}
+
+int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
+                const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason) {
+    struct rvt_checker checker;
+    if (!rvt_checker_of_pd(pd, &checker))
+        return -RVT_EBADF;
+    struct access access = {&checker, sge->addr, sge->length, sge->lkey, acc};
+    return rvt_accept_access(&access, isge, last, reason);
+}
+
+int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
+                uint32_t acc, enum rvt_reason *reason) {
+    struct rvt_checker checker;
+    if (!rvt_checker_of_qp(qp, &checker))
+        return -RVT_EBADF;
+    struct access access = {&checker, vaddr, length, rkey, acc};
+    int answer = rvt_accept_access(&access, sge, NULL, reason);
+    return answer == -RVT_EINVAL ? 0 : answer;
+}
+
+/* The verdict and the place, without a reference: 1, 0 and *reason, -EBADF. */
+static int place_access(const struct access *access, struct rvt_place *place, enum rvt_reason *reason) {
+    struct found found = {0};
+    *reason = judge(access, &found);
+    if (!*reason) {
+        struct rvt_sge sge;
+        fill_sge(&sge, access, &found);
+        *place = (struct rvt_place){
+            .at = sge.at,
+            .length = sge.length,
+            .m = rvt_sge_m(&sge),
+            .n = rvt_sge_n(&sge),
+            .user = sge.user,
+        };
+    }
+    if (!rvt_checker_live(access->checker))
+        return -RVT_EBADF;
+    count_verdict(access, &found, *reason);
+    return *reason ? 0 : 1;
+}
+
+int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,
+                   struct rvt_place *place, enum rvt_reason *reason) {
+    struct rvt_checker checker;
+    if (!rvt_checker_of_pd(pd, &checker))
+        return -RVT_EBADF;
+    struct access access = {&checker, sge->addr, sge->length, sge->lkey, acc};
+    return place_access(&access, place, reason);
+}
+
+int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,
+                   struct rvt_place *place, enum rvt_reason *reason) {
+    struct rvt_checker checker;
+    if (!rvt_checker_of_qp(qp, &checker))
+        return -RVT_EBADF;
+    struct access access = {&checker, vaddr, length, rkey, acc};
+    return place_access(&access, place, reason);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/access/sge.h"
+
+#include "core/base/rvt_errno.h"
+
+enum { RVT_MAX_SGE = 255 };
+
+void rvt_put_sge(struct rvt_sge *sge) {
+    struct rvt_mregion *mr = sge->mr;
+    if (!mr)
+        return;
+    sge->mr = NULL; /* first: whatever the put sets free, this element is dead */
+    if (sge->dma)
+        rvt_dma_release(sge->dma, 1);
+    rvt_put_mr(mr);
+}
+
+enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) {
+    *map = NULL;
+    if (!sge->mr)
+        return RVT_REGION_REVOKED;
+    if (!rvt_sge_key_zero(sge))
+        return rvt_mr_usable(sge->mr, sge->map_generation, map);
+    /* The region, or the mapping alone with the context that made it. Closed before it is retired, so who
+     * finds it open inside a section has its memory until the section ends. */
+    bool forced = atomic_load_explicit(&sge->mr->word, memory_order_acquire) & RVT_MR_FORCED;
+    bool closed = atomic_load_explicit(&sge->dma->users, memory_order_acquire) & RVT_DMA_CLOSED;
+    return forced || closed ? RVT_REGION_REVOKED : RVT_REASON_NONE;
+}
+
+/* --- the walk --- */
+
+static void begin_next(struct rvt_sge_state *ss) {
+    ss->owner = *ss->list++;
+    ss->sge = *ss->owner;
+}
+
+/* The current element is consumed. */
+static void finish_current(struct rvt_sge_state *ss, bool release) {
+    if (release)
+        rvt_put_sge(ss->owner);
+    if (--ss->num_sge)
+        begin_next(ss);
+}
+
+/* Move inside the current element; any distance up to its end, over any number of segments. */
+static void advance(struct rvt_sge *sge, uint32_t length) {
+    sge->position += length;
+    sge->sge_length -= length;
+    if (rvt_sge_key_zero(sge))
+        sge->length -= length;
+    else
+        sge->length = rvt_segment_rest(sge->position, sge->shift);
+}
+
+void rvt_pass_empty_sges(struct rvt_sge_state *ss, bool release) {
+    while (ss->num_sge > 1 && !ss->sge.sge_length)
+        finish_current(ss, release);
+}
+
+int rvt_ss_init(struct rvt_sge_state *ss, struct rvt_sge **elements, uint32_t count) {
+    if (count < 1 || count > RVT_MAX_SGE)
+        return -RVT_EINVAL;
+    for (uint32_t i = 0; i < count; i++)
+        if (!elements[i]->mr)
+            return -RVT_EBADF;
+    ss->list = elements;
+    ss->num_sge = count;
+    begin_next(ss);
+    return 0;
+}
+
+uint64_t rvt_ss_total_len(const struct rvt_sge_state *ss) {
+    uint64_t total = ss->num_sge ? ss->sge.sge_length : 0;
+    for (uint32_t i = 1; i < ss->num_sge; i++)
+        total += ss->list[i - 1]->sge_length;
+    return total;
+}
+
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+uint32_t rvt_get_sge_length(const struct rvt_sge_state *ss, uint32_t length) {
+    const struct rvt_sge *sge = &ss->sge;
+    for (uint32_t i = 0; i < ss->num_sge; i++) {
+        if (i)
+            sge = ss->list[i - 1];
+        if (sge->sge_length)
+            return least(length, least(sge->length, sge->sge_length));
+    }
+    return 0;
+}
+
+int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release) {
+    if (!length)
+        return 0;
+    if (length > rvt_ss_total_len(ss))
+        return -RVT_EINVAL;
+    /* Look before passing over empty elements, so that a refusal changes nothing. */
+    const struct rvt_sge *sge = &ss->sge;
+    for (uint32_t i = 1; !sge->sge_length && i < ss->num_sge; i++)
+        sge = ss->list[i - 1];
+    if (length > sge->sge_length)
+        return -RVT_EINVAL;
+    rvt_pass_empty_sges(ss, release);
+    advance(&ss->sge, length);
+    if (!ss->sge.sge_length)
+        finish_current(ss, release);
+    return 0;
+}
+
+int rvt_skip_sge(struct rvt_sge_state *ss, uint64_t length, bool release) {
+    if (length > rvt_ss_total_len(ss))
+        return -RVT_EINVAL;
+    while (length) {
+        rvt_pass_empty_sges(ss, release);
+        uint32_t step = ss->sge.sge_length < length ? ss->sge.sge_length : (uint32_t)length;
+        rvt_update_sge(ss, step, release);
+        length -= step;
+    }
+    return 0;
+}
+
+void rvt_put_ss(struct rvt_sge_state *ss) {
+    while (ss->num_sge)
+        finish_current(ss, true);
+}
+
+bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey) {
+    for (uint32_t i = 0; i < ss->num_sge; i++) {
+        const struct rvt_sge *sge = i ? ss->list[i - 1] : ss->owner;
+        if (sge->mr && rvt_mr_key(sge->mr) == lkey)
+            return true;
+    }
+    return false;
+}
+
+/* Why some element of the next `length` bytes cannot be used now. */
+static enum rvt_reason any_unusable(const struct rvt_sge_state *ss, uint64_t length) {
+    for (uint32_t i = 0; length && i < ss->num_sge; i++) {
+        const struct rvt_sge *sge = i ? ss->list[i - 1] : &ss->sge;
+        const struct rvt_sge *owner = i ? sge : ss->owner;
+        if (!sge->sge_length)
+            continue;
+        struct rvt_map *map;
+        enum rvt_reason reason = owner->mr ? rvt_sge_usable(sge, &map) : RVT_REGION_REVOKED;
+        if (reason)
+            return reason;
+        length -= sge->sge_length < length ? sge->sge_length : length;
+    }
+    return RVT_REASON_NONE;
+}
+
+bool rvt_ss_any_twice(const struct rvt_sge_state *ss) {
+    for (uint32_t i = 1; i < ss->num_sge; i++) {
+        if (ss->list[i - 1] == ss->owner)
+            return true;
+        for (uint32_t j = i + 1; j < ss->num_sge; j++)
+            if (ss->list[i - 1] == ss->list[j - 1])
+                return true;
+    }
+    return false;
+}
+
+int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bool release,
+             enum rvt_reason *reason,
+             bool (*emit)(void *context, uint32_t step, const struct rvt_fragment *fragment), void *context) {
+    *reason = RVT_REASON_NONE;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < count; i++)
+        total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
+    if (total > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
+        return -RVT_EINVAL;
+    *reason = any_unusable(ss, total);
+    if (*reason)
+        return -RVT_EINVAL;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t left = steps[i]; left;) {
+            rvt_pass_empty_sges(ss, release);
+            struct rvt_map *map;
+            *reason = rvt_sge_usable(&ss->sge, &map);
+            if (*reason) /* another thread, since the look above */
+                return -RVT_EINVAL;
+            struct rvt_fragment fragment = {
+                .mr = ss->sge.mr,
+                .at = map ? rvt_map_locate(map, ss->sge.position) : ss->sge.position,
+                .length = rvt_get_sge_length(ss, left),
+                .user = ss->sge.user,
+            };
+            if (!emit(context, i, &fragment))
+                return -RVT_ENOMEM;
+            rvt_update_sge(ss, fragment.length, release);
+            left -= fragment.length;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/access/sge_atomic.h"
+
+#include "core/base/rvt_errno.h"
+
+enum { ATOMIC_BYTES = 8 };
+
+/* The word an element names, inside the call's section. */
+static int word_of(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
+                   enum rvt_reason *reason) {
+    if (!(sge->rights & RVT_ACCESS_REMOTE_ATOMIC)) {
+        *reason = RVT_ACCESS_DENIED;
+        return -RVT_EACCES;
+    }
+    if (sge->sge_length != ATOMIC_BYTES || sge->request % ATOMIC_BYTES)
+        return -RVT_EINVAL;
+    struct rvt_map *map;
+    unsigned char *data;
+    uint64_t run;
+    *reason = rvt_sge_usable(sge, &map);
+    if (!*reason)
+        *reason = rvt_sge_pointer(call, sge, map, ATOMIC_BYTES, &data, &run);
+    if (*reason)
+        return -RVT_EACCES;
+    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to be atomic
+     * on. */
+    if (run < ATOMIC_BYTES || (uintptr_t)data % ATOMIC_BYTES)
+        return -RVT_EINVAL;
+    *word = (_Atomic(uint64_t) *)(void *)data;
+    return 0;
+}
+
+int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uint64_t add, uint64_t *old,
+                      enum rvt_reason *reason) {
+    *reason = RVT_REASON_NONE;
+    if (!sge->mr)
+        return -RVT_EBADF;
+    _Atomic(uint64_t) *word;
+    rvt_data_call_enter(call);
+    int error = word_of(call, sge, &word, reason);
+    if (!error)
+        *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
+    rvt_read_leave(call->reader);
+    rvt_data_call_count(call, 0, *reason);
+    return error;
+}
+
+int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, uint64_t compare,
+                         uint64_t swap, uint64_t *old, enum rvt_reason *reason) {
+    *reason = RVT_REASON_NONE;
+    if (!sge->mr)
+        return -RVT_EBADF;
+    _Atomic(uint64_t) *word;
+    rvt_data_call_enter(call);
+    int error = word_of(call, sge, &word, reason);
+    if (!error) {
+        *old = compare; /* left alone by success, overwritten with what was found by failure */
+        atomic_compare_exchange_strong(word, old, swap);
+    }
+    rvt_read_leave(call->reader);
+    rvt_data_call_count(call, 0, *reason);
+    return error;
+}

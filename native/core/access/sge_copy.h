@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The data path: bytes in and out of accepted elements, with the rights that were proven. */
+#ifndef RVT_SGE_COPY_H
+#define RVT_SGE_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+
+enum { RVT_CALL_MEMORIES = 4 };
+
+/* One native call of one environment. Remembers where the few memories that it meets lie now, so that each is
+ * looked up once a section; no JavaScript runs before the call ends, so they stay there. */
+struct rvt_data_call {
+    struct rvt_reader *reader;
+    void *environment;            /* handed to rvt_memory_ops.resolve */
+    struct rvt_ucontext *context; /* that is counted for; NULL to begin with */
+    struct {
+        struct rvt_memory *memory;
+        unsigned char *data;
+    } known[RVT_CALL_MEMORIES];
+    unsigned next;
+};
+
+/* Begin a call. The reader must be the calling thread's and outside any section, so that long copies can let
+ * reclaimers pass. */
+void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, void *environment);
+
+/* Enter a section of the call. What is remembered is good for one section only: outside of all sections
+ * another thread may end a region, its memory is freed, and the next one may be made at the same address. */
+void rvt_data_call_enter(struct rvt_data_call *call);
+
+/* In the middle of a long copy, inside the section: let waiting reclaimers pass. Everything that was looked
+ * up must be looked up again. */
+void rvt_data_call_renew(struct rvt_data_call *call);
+
+/* Where the memory's bytes are, for this call; its owner is asked once a section. Inside a section. */
+enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
+                                      unsigned char **data);
+
+/* May bytes be written to, or read from, an element proven with these rights? An element keeps the rights it
+ * was proven with: writing wants local or remote write, reading a remote one wants remote read. */
+static inline enum rvt_reason rvt_judge_rights(uint32_t rights, bool remote, bool write) {
+    uint32_t wanted = write ? RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE : RVT_ACCESS_REMOTE_READ;
+    return (!write && !remote) || (rights & wanted) ? RVT_REASON_NONE : RVT_ACCESS_DENIED;
+}
+
+struct rvt_copied {
+    uint64_t bytes; /* moved, and consumed from the state */
+    enum rvt_reason reason;
+};
+
+/* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
+ * consumed elements are put if `release`). With `copy_last` all but the last min(8, length) bytes are moved
+ * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
+ *   0
+ *   -EINVAL  the elements hold fewer bytes, or, with `release`, one is in the list twice; nothing moved
+ *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
+ * unless another thread revoked an element in the middle (copied->bytes tells) */
+int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
+                 bool release, bool copy_last, struct rvt_copied *copied);
+
+/* The other direction: `length` bytes of the elements into `data`. Remote elements must have been proven for
+ * remote read; local ones may always be read. */
+int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
+                     bool release, struct rvt_copied *copied);
+
+/* Count what a call has answered. */
+static inline void rvt_data_call_count(const struct rvt_data_call *call, uint64_t bytes,
+                                       enum rvt_reason reason) {
+    if (!call->context)
+        return;
+    rvt_count(&call->context->counters.bytes, bytes);
+    if (reason)
+        rvt_count(&call->context->counters.refused[reason], 1);
+}
+
+/* Where up to `want` bytes at the element's position lie in memory; *run tells how many of them in one piece.
+ * Inside a section of the call's reader, for a usable element and the mapping rvt_sge_usable gave. */
+enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge *sge,
+                                const struct rvt_map *map, uint64_t want, unsigned char **data,
+                                uint64_t *run);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/base/alloc.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef RVT_TEST_ALLOC
+#include <stdatomic.h>
+
+static atomic_long countdown = -1;
+static atomic_int failed;
+static atomic_long live;
+
+void rvt_test_alloc_fail_after(long successes) {
+    atomic_store(&failed, 0);
+    atomic_store(&countdown, successes);
+}
+
+int rvt_test_alloc_failed(void) {
+    return atomic_load(&failed);
+}
+
+long rvt_test_alloc_live(void) {
+    return atomic_load(&live);
+}
+
+static int refuse(void) {
+    if (atomic_load(&countdown) < 0)
+        return 0;
+    if (atomic_fetch_sub(&countdown, 1) > 0)
+        return 0;
+    atomic_store(&failed, 1);
+    return 1;
+}
+
+static void *counted(void *memory) {
+    if (memory)
+        atomic_fetch_add(&live, 1);
+    return memory;
+}
+
+static void uncount(const void *memory) {
+    if (memory)
+        atomic_fetch_sub(&live, 1);
+}
+#else
+static inline int refuse(void) {
+    return 0;
+}
+
+static inline void *counted(void *memory) {
+    return memory;
+}
+
+static inline void uncount(const void *memory) {
+    (void)memory;
+}
+#endif
+
+void *rvt_zalloc(size_t count, size_t size) {
+    if (refuse())
+        return NULL;
+    return counted(calloc(count, size));
+}
+
+void *rvt_malloc(size_t bytes) {
+    if (refuse())
+        return NULL;
+    return counted(malloc(bytes));
+}
+
+void rvt_free(void *memory) {
+    uncount(memory);
+    free(memory);
+}
+
+void *rvt_zalloc_aligned(size_t count, size_t size) {
+    if (refuse() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
+        return NULL;
+    /* aligned_alloc wants a multiple of the alignment; Windows has a function of its own. */
+    size_t bytes = (count * size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
+#ifdef _WIN32
+    void *memory = _aligned_malloc(bytes, RVT_CACHE_LINE);
+#else
+    void *memory = aligned_alloc(RVT_CACHE_LINE, bytes);
+#endif
+    if (memory)
+        memset(memory, 0, bytes);
+    return counted(memory);
+}
+
+void rvt_free_aligned(void *memory) {
+    uncount(memory);
+#ifdef _WIN32
+    _aligned_free(memory);
+#else
+    free(memory);
+#endif
+}
+
+void *rvt_alloc_pages(size_t bytes) {
+    if (refuse())
+        return NULL;
+    return counted(rvt_pages_reserve(bytes));
+}
+
+void rvt_free_pages(void *pages, size_t bytes) {
+    uncount(pages);
+    rvt_pages_release(pages, bytes);
+}
+
+bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages) {
+    return !refuse() && rvt_data_pages_get(bytes, huge, pages) && counted(pages->base);
+}
+
+void rvt_free_data_pages(struct rvt_pages *pages) {
+    rvt_free_pages(pages->base, pages->reserved);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/base/memory.h"
+
+#include "core/base/alloc.h"
+
+void rvt_memory_init(struct rvt_memory *memory, const struct rvt_memory_ops *ops, uint64_t length) {
+    memory->ops = ops;
+    memory->length = length;
+    atomic_init(&memory->references, 1);
+}
+
+void rvt_memory_get(struct rvt_memory *memory) {
+    /* relaxed: who adds a reference has one already, or the lock under which one is held. */
+    atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
+}
+
+void rvt_memory_put(struct rvt_memory *memory) {
+    /* acq_rel: all uses by the others happen before the release. */
+    if (atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel) == 1)
+        memory->ops->release(memory);
+}
+
+struct fixed_memory {
+    struct rvt_memory memory;
+    unsigned char *data;
+};
+
+static enum rvt_reason fixed_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)environment;
+    *data = ((struct fixed_memory *)memory)->data;
+    return RVT_REASON_NONE;
+}
+
+static void fixed_release(struct rvt_memory *memory) {
+    rvt_free(memory);
+}
+
+static const struct rvt_memory_ops fixed_ops = {fixed_resolve, fixed_release};
+
+struct rvt_memory *rvt_fixed_memory(void *data, uint64_t length) {
+    struct fixed_memory *fixed = rvt_zalloc(1, sizeof(*fixed));
+    if (!fixed)
+        return NULL;
+    rvt_memory_init(&fixed->memory, &fixed_ops, length);
+    fixed->data = data;
+    return &fixed->memory;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#if !defined(_WIN32) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, getentropy */
+#endif
+#ifdef __APPLE__
+#define _DARWIN_C_SOURCE
+#endif
+
+#include "core/base/platform.h"
+
+#ifdef _WIN32
+/* clang-format off: bcrypt.h needs windows.h (platform.h) before it */
+#include <bcrypt.h>
+/* clang-format on */
+
+void rvt_mutex_init(struct rvt_mutex *mutex) {
+    InitializeSRWLock(&mutex->lock);
+}
+
+void rvt_mutex_destroy(struct rvt_mutex *mutex) {
+    (void)mutex;
+}
+
+void rvt_mutex_lock(struct rvt_mutex *mutex) {
+    AcquireSRWLockExclusive(&mutex->lock);
+}
+
+void rvt_mutex_unlock(struct rvt_mutex *mutex) {
+    ReleaseSRWLockExclusive(&mutex->lock);
+}
+
+void *rvt_pages_reserve(size_t bytes) {
+    return VirtualAlloc(NULL, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void rvt_pages_release(void *pages, size_t bytes) {
+    (void)bytes;
+    if (pages)
+        VirtualFree(pages, 0, MEM_RELEASE);
+}
+
+bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
+    (void)huge; /* wants a privilege that programs do not have */
+    pages->base = pages->data = rvt_pages_reserve(bytes);
+    pages->reserved = bytes;
+    return pages->base != NULL;
+}
+
+void rvt_yield(void) {
+    SwitchToThread();
+}
+
+bool rvt_random_bytes(void *out, size_t bytes) {
+    return BCryptGenRandom(NULL, out, (ULONG)bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
+}
+
+#else
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/random.h>
+#endif
+
+/* A mutex operation fails only when the mutex itself is broken (destroyed, overwritten). Going on would mean
+ * running the writer's side without mutual exclusion, so the process ends instead. */
+static void must(int error) {
+    if (error)
+        abort();
+}
+
+void rvt_mutex_init(struct rvt_mutex *mutex) {
+    must(pthread_mutex_init(&mutex->lock, NULL));
+}
+
+void rvt_mutex_destroy(struct rvt_mutex *mutex) {
+    must(pthread_mutex_destroy(&mutex->lock));
+}
+
+void rvt_mutex_lock(struct rvt_mutex *mutex) {
+    must(pthread_mutex_lock(&mutex->lock));
+}
+
+void rvt_mutex_unlock(struct rvt_mutex *mutex) {
+    must(pthread_mutex_unlock(&mutex->lock));
+}
+
+/* From here on large pages are asked for. */
+#define LARGE_BYTES ((size_t)4 << 20)
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+void *rvt_pages_reserve(size_t bytes) {
+    void *pages =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    /* A large table is read at random: with small pages most reads would miss the TLB as well. Only a wish;
+     * refused, the pages are small. */
+    if (bytes >= LARGE_BYTES)
+        (void)madvise(pages, bytes, MADV_HUGEPAGE);
+#endif
+    return pages;
+}
+
+void rvt_pages_release(void *pages, size_t bytes) {
+    if (pages)
+        munmap(pages, bytes);
+}
+
+bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
+    const size_t large_page = (size_t)2 << 20;
+    size_t spare = huge ? large_page : 0;
+    if (bytes > SIZE_MAX - spare)
+        return false;
+    /* Unlike a table, which is sparse, this may all be written: a system that counts its promises says now
+     * that it has not so much, instead of ending the process later. So no MAP_NORESERVE. */
+    void *base = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    pages->base = base;
+    pages->reserved = bytes + spare;
+    pages->data = base;
+    if (huge) {
+        pages->data += (large_page - (uintptr_t)base % large_page) % large_page;
+#ifdef MADV_HUGEPAGE
+        (void)madvise(pages->data, bytes, MADV_HUGEPAGE);
+#endif
+    }
+    return true;
+}
+
+void rvt_yield(void) {
+    sched_yield();
+}
+
+bool rvt_random_bytes(void *out, size_t bytes) {
+    unsigned char *at = out;
+    while (bytes) { /* getentropy answers at most 256 bytes a call */
+        size_t step = bytes < 256 ? bytes : 256;
+        if (getentropy(at, step))
+            return false;
+        at += step;
+        bytes -= step;
+    }
+    return true;
+}
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/device.h"
+
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/region.h"
+
+/* Where addresses that nobody names begin. Low enough to read well in a dump, and far from 0, so that a small
+ * number taken for an address is refused. */
+static const uint64_t FIRST_USER_START = UINT64_C(0x100000000000);
+static const uint64_t FIRST_DMA_ADDRESS = UINT64_C(0x200000000000);
+
+static _Atomic(uint64_t) devices_made;
+
+int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **out) {
+    uint32_t bits = options->lkey_table_bits;
+    if (!bits)
+        return -RVT_EINVAL;
+    if (bits > RVT_MAX_LKEY_TABLE_BITS)
+        bits = RVT_MAX_LKEY_TABLE_BITS;
+    struct rvt_dev_info *device = rvt_zalloc(1, sizeof(*device));
+    if (!device)
+        return -RVT_ENOMEM;
+    int error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys);
+    if (error) {
+        rvt_free(device);
+        return error;
+    }
+    rvt_mutex_init(&device->lock);
+    atomic_init(&device->references, 1);
+    device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
+    device->remote_key_zero = options->remote_key_zero;
+    device->map_generation = 1;
+    device->next_user_start = FIRST_USER_START;
+    device->dma.next_address = FIRST_DMA_ADDRESS;
+    rvt_pool_init(&device->pds, sizeof(struct rvt_pd));
+    rvt_pool_init(&device->qps, sizeof(struct rvt_qp));
+    rvt_pool_init(&device->mrs, sizeof(struct rvt_mregion));
+    rvt_pool_init(&device->dma.maps, sizeof(struct rvt_dma_map));
+    device->pds.held = device->qps.held = device->mrs.held = device->dma.maps.held = &device->held;
+    *out = device;
+    return 0;
+}
+
+void rvt_dev_get(struct rvt_dev_info *device) {
+    atomic_fetch_add_explicit(&device->references, 1, memory_order_relaxed);
+}
+
+void rvt_dev_put(struct rvt_dev_info *device) {
+    if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
+        return;
+    /* Nobody is left who could look: every live region and mapping has a reference. */
+    rvt_pool_destroy(&device->pds);
+    rvt_pool_destroy(&device->qps);
+    rvt_pool_destroy(&device->mrs);
+    rvt_pool_destroy(&device->dma.maps);
+    rvt_lkey_table_destroy(&device->lkey_table);
+    rvt_mutex_destroy(&device->lock);
+    rvt_free(device);
+}
+
+/* True when the pool has a live object. Under the lock. */
+static bool any_alive(const struct rvt_pool *pool) {
+    uint32_t at = 0;
+    return rvt_pool_next_alive(pool, &at) != NULL;
+}
+
+struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device) {
+    device->closed = true;
+    rvt_unshare_device(device);
+    struct rvt_object *object;
+    for (uint32_t at = 0; (object = rvt_pool_next_alive(&device->pds, &at));)
+        rvt_pd_end((struct rvt_pd *)object);
+    rvt_dma_close_all(device);
+    struct rvt_device_memory *memories = device->memories;
+    device->memories = NULL;
+    for (struct rvt_device_memory *memory = memories; memory; memory = memory->next)
+        atomic_fetch_or_explicit(&memory->uses, RVT_DEVICE_MEMORY_FREED, memory_order_relaxed);
+    return memories;
+}
+
+int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) {
+    struct rvt_device_memory *memories = NULL;
+    rvt_mutex_lock(&device->lock);
+    int error = 0;
+    if (device->closed)
+        error = -RVT_EBADF;
+    else if (!cascade && (any_alive(&device->pds) || atomic_load(&device->dma.table)))
+        error = -RVT_EBUSY;
+    if (!error) {
+        if (dma_mr_leaked)
+            *dma_mr_leaked = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) != NULL;
+        memories = rvt_device_end(device);
+    }
+    rvt_mutex_unlock(&device->lock);
+    rvt_let_go_of_device_memories(memories);
+    rvt_reclaim();
+    return error;
+}
+
+int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    uint64_t next = device->next_user_start;
+    /* Two comparisons: the last range given may have left less than three pages, and the difference would
+     * wrap. */
+    if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next) {
+        error = -RVT_EINVAL;
+    } else {
+        *start = next;
+        /* A page stays free behind each: who runs past the end of one must not land in the next. */
+        device->next_user_start = ((next + length) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
+                      void (*emit)(void *context, const struct rvt_table_row *row), void *context) {
+    struct rvt_lkey_table *table = &device->lkey_table;
+    rvt_mutex_lock(&device->lock);
+    *head = (struct rvt_table_head){table->max, table->next, table->generation, table->used};
+    for (uint32_t word = 0; word < (table->max + 63) / 64; word++) {
+        for (uint64_t bits = table->occupied[word]; bits; bits &= bits - 1) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            struct rvt_mregion *mr = table->owner[slot];
+            struct rvt_table_row row = {slot, rvt_mr_key(mr), mr};
+            emit(context, &row);
+        }
+    }
+    rvt_mutex_unlock(&device->lock);
+}

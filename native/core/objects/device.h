@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device: what rvt_driver_mr_init makes and rvt_mr_exit ends. Owns the key table, the DMA address space
+ * and the pools of every object. */
+#ifndef RVT_DEVICE_H
+#define RVT_DEVICE_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/platform.h"
+#include "core/base/pool.h"
+#include "core/objects/device_memory.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/share.h"
+#include "core/objects/ucontext.h"
+
+struct rvt_mregion;
+
+struct rvt_device_options {
+    uint32_t lkey_table_bits; /* 1..23; more is clamped to 23 */
+    bool random_keys;         /* slot and generation from the CSPRNG instead of the reference's sequence */
+    bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the reference does */
+};
+
+/* Locking: `lock` serialises every change (allocation, mapping, invalidation, revocation) and protects
+ * everything here that is not atomic or constant. Lookups take no lock. */
+struct rvt_dev_info {
+    _Atomic(uint32_t) references;
+    struct rvt_mutex lock;
+    uint64_t number;      /* constant: > 0, never given twice in a process */
+    bool remote_key_zero; /* constant */
+    bool closed;
+    struct rvt_lkey_table lkey_table;
+    struct rvt_dma_space dma;
+    /* The published DMA region. Written under the lock, read by key-0 checks inside a reader's section. */
+    _Atomic(struct rvt_mregion *) dma_mr;
+    uint64_t map_generation; /* of the next mapping; never repeats, never 0 */
+    uint64_t regions_made;
+    uint64_t next_user_start; /* local addresses given to memory that names none */
+    struct rvt_pool pds, qps, mrs;
+    uint64_t pds_made, qps_made, contexts_made, memories_made; /* serial numbers */
+    struct rvt_ucontext *contexts;                             /* that have not ended */
+    struct rvt_counts past_counts;                             /* of those that have */
+    struct rvt_device_memory *memories;
+    /* share.c; the first two under its lock as well: */
+    bool shared;
+    struct rvt_dev_info *next_shared;
+    unsigned char token[RVT_TOKEN_BYTES];
+    _Atomic(uint64_t) held; /* bytes, see rvt_held_bytes */
+};
+
+/* rvt_driver_mr_init: open a device.
+ *   0        *device is open and has one reference, the caller's
+ *   -EINVAL  lkey_table_bits is 0
+ *   -ENOMEM  nothing was made
+ * More than 23 bits are clamped to 23: compare device->lkey_table.bits with what was asked for to warn. */
+int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **device);
+
+/* rvt_mr_exit: close the device. *dma_mr_leaked (may be NULL) tells whether a DMA region was still published.
+ *   0        closed; every handle of it is dead. With `cascade` QPs, regions, domains and mappings went
+ * first, in that order, and held SGEs are dead (RegionRevoked) -EBUSY   not `cascade`, and a domain, or a DMA
+ * mapping, is alive; nothing changed -EBADF   closed already The device itself is freed when its last
+ * reference goes (rvt_dev_put). */
+int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
+
+/* The same under the lock, for the last context: everything ends. The device's own references on its memories
+ * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
+struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device);
+
+/* About how many bytes of memory the device has for its tables, objects and page lists (not what regions and
+ * mappings refer to, and not device memory). For accounting. */
+static inline uint64_t rvt_held_bytes(const struct rvt_dev_info *device) {
+    return sizeof(*device) + atomic_load_explicit(&device->held, memory_order_relaxed);
+}
+
+/* References on the device as a structure, not as an open device. A handle may be looked at while its holder
+ * has one. */
+void rvt_dev_get(struct rvt_dev_info *device);
+void rvt_dev_put(struct rvt_dev_info *device);
+
+/* A range of local addresses of at least `length` bytes, 4 KiB aligned, never given before. For memory that
+ * is registered without a `start`. Wraps for nobody: -EINVAL when the address space is used up. */
+int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start);
+
+/* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must not call
+ * back). */
+struct rvt_table_row {
+    uint32_t index, lkey;
+    const struct rvt_mregion *mr;
+};
+struct rvt_table_head {
+    uint32_t max, next, generation, used;
+};
+void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
+                      void (*emit)(void *context, const struct rvt_table_row *row), void *context);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/device_memory.h"
+
+#include "core/base/alloc.h"
+#include "core/base/epoch.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/ucontext.h"
+
+static enum rvt_reason resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)environment; /* everybody's */
+    *data = ((struct rvt_device_memory *)memory)->pages.data;
+    return RVT_REASON_NONE;
+}
+
+static void release(struct rvt_memory *memory) {
+    struct rvt_device_memory *device_memory = (struct rvt_device_memory *)memory;
+    rvt_free_data_pages(&device_memory->pages);
+    rvt_free(device_memory);
+}
+
+static const struct rvt_memory_ops whole_ops = {resolve, release};
+
+int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
+                            bool huge, struct rvt_device_memory **out) {
+    if (!bytes)
+        return -RVT_EINVAL;
+    if (bytes > SIZE_MAX)
+        return -RVT_ENOMEM;
+    struct rvt_device_memory *memory = rvt_zalloc(1, sizeof(*memory));
+    if (!memory || !rvt_alloc_data_pages((size_t)bytes, huge, &memory->pages)) {
+        rvt_free(memory);
+        return -RVT_ENOMEM;
+    }
+    rvt_memory_init(&memory->memory, &whole_ops, bytes); /* this reference is the device's */
+    memory->huge = huge;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    if (device->closed || rvt_ucontext_gone(context)) {
+        error = -RVT_EBADF;
+    } else {
+        memory->serial = ++device->memories_made;
+        memory->next = device->memories;
+        device->memories = memory;
+        rvt_memory_get(&memory->memory);
+        *out = memory;
+    }
+    rvt_mutex_unlock(&device->lock);
+    if (error)
+        rvt_memory_put(&memory->memory);
+    return error;
+}
+
+int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
+                           struct rvt_device_memory **out) {
+    int error = -RVT_EINVAL;
+    rvt_mutex_lock(&device->lock);
+    if (device->closed || rvt_ucontext_gone(context))
+        error = -RVT_EBADF;
+    for (struct rvt_device_memory *memory = device->memories; memory && error == -RVT_EINVAL;
+         memory = memory->next) {
+        if (memory->serial == serial) {
+            rvt_memory_get(&memory->memory);
+            *out = memory;
+            error = 0;
+        }
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           struct rvt_device_memory *memory) {
+    /* What a region or mapping had of it is given back when every reader has passed its end. */
+    rvt_reclaim();
+    int error = 0;
+    uint32_t unused = 0;
+    rvt_mutex_lock(&device->lock);
+    if (rvt_ucontext_gone(context))
+        error = -RVT_EBADF;
+    /* The test and the end are one exchange: a slice, which takes no lock, cannot slip in between. */
+    else if (!atomic_compare_exchange_strong_explicit(&memory->uses, &unused, RVT_DEVICE_MEMORY_FREED,
+                                                      memory_order_acq_rel, memory_order_acquire))
+        error = unused & RVT_DEVICE_MEMORY_FREED ? -RVT_EBADF : -RVT_EBUSY;
+    if (!error) {
+        struct rvt_device_memory **link = &device->memories;
+        while (*link != memory)
+            link = &(*link)->next;
+        *link = memory->next;
+    }
+    rvt_mutex_unlock(&device->lock);
+    if (!error)
+        rvt_memory_put(&memory->memory);
+    return error;
+}
+
+void rvt_let_go_of_device_memories(struct rvt_device_memory *list) {
+    while (list) {
+        struct rvt_device_memory *memory = list;
+        list = memory->next;
+        rvt_memory_put(&memory->memory);
+    }
+}
+
+struct slice {
+    struct rvt_memory memory;
+    struct rvt_device_memory *whole; /* one reference, and one use */
+    uint64_t offset;
+};
+
+static enum rvt_reason resolve_slice(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)environment;
+    const struct slice *slice = (const struct slice *)memory;
+    *data = slice->whole->pages.data + slice->offset;
+    return RVT_REASON_NONE;
+}
+
+static void release_slice(struct rvt_memory *memory) {
+    struct slice *slice = (struct slice *)memory;
+    /* release: the uses of the bytes come before the look of who frees them. */
+    atomic_fetch_sub_explicit(&slice->whole->uses, 1, memory_order_release);
+    rvt_memory_put(&slice->whole->memory);
+    rvt_free(slice);
+}
+
+static const struct rvt_memory_ops slice_ops = {resolve_slice, release_slice};
+
+struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint64_t offset,
+                                           uint64_t length) {
+    struct slice *slice = rvt_malloc(sizeof(*slice));
+    if (!slice)
+        return NULL;
+    uint32_t uses = atomic_load_explicit(&whole->uses, memory_order_relaxed);
+    do {
+        if (uses & RVT_DEVICE_MEMORY_FREED) {
+            rvt_free(slice);
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&whole->uses, &uses, uses + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    rvt_memory_init(&slice->memory, &slice_ops, length);
+    slice->whole = whole;
+    slice->offset = offset;
+    rvt_memory_get(&whole->memory);
+    return &slice->memory;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory that the device itself owns (the verbs' device memory): pages of the core, which no environment can
+ * take away. It lives until it is freed or its device closes; its pages go when the last region, mapping and
+ * view of it is gone as well. */
+#ifndef RVT_DEVICE_MEMORY_H
+#define RVT_DEVICE_MEMORY_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/memory.h"
+#include "core/base/platform.h"
+
+struct rvt_dev_info;
+struct rvt_ucontext;
+
+#define RVT_DEVICE_MEMORY_FREED (UINT32_C(1) << 31)
+
+struct rvt_device_memory {
+    struct rvt_memory memory; /* references: the device's, until it is freed; every view; every use */
+    struct rvt_pages pages;   /* constant */
+    uint64_t serial;          /* constant: > 0, never given twice on a device */
+    bool huge;                /* constant: large pages were asked for */
+    /* Slices: what regions and DMA mappings have of it; and RVT_DEVICE_MEMORY_FREED, which is set under the
+     * device's lock. One word, so that a new use and the end exclude each other. */
+    _Atomic(uint32_t) uses;
+    struct rvt_device_memory *next; /* under the device's lock */
+};
+
+/* `bytes` of zeroed, page-aligned memory; `huge`: in large pages where the system has them, a wish.
+ * *memory has a reference for the caller.
+ *   0, -EINVAL (no bytes), -ENOMEM, -EBADF (device closed, or the context has ended) */
+int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
+                            bool huge, struct rvt_device_memory **memory);
+
+/* The device's memory of that serial number, with a reference for the caller: 0, -EINVAL (none), -EBADF. */
+int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
+                           struct rvt_device_memory **memory);
+
+/* Free it: 0, -EBADF (freed before, or the context has ended), -EBUSY while a region or a DMA mapping has
+ * bytes of it (or had until just now, and a reader has not passed yet). */
+int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           struct rvt_device_memory *memory);
+
+static inline bool rvt_device_memory_freed(const struct rvt_device_memory *memory) {
+    return atomic_load_explicit(&memory->uses, memory_order_relaxed) & RVT_DEVICE_MEMORY_FREED;
+}
+
+/* Bytes [offset, offset + length) of it as memory for a region or mapping, with one reference for the caller.
+ * NULL without memory, and when it is freed. The range must lie inside. */
+struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *memory, uint64_t offset,
+                                           uint64_t length);
+
+/* For the end of a device: put the device's own references of a list. Without any lock. */
+void rvt_let_go_of_device_memories(struct rvt_device_memory *list);
+
+#endif

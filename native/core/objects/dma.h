@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device's DMA address space: ranges of 64-bit bus addresses, each backed by one memory. Page lists,
+ * scatter-gather lists and key 0 speak of these addresses. They are names: no process address is ever one. */
+#ifndef RVT_DMA_H
+#define RVT_DMA_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/epoch.h"
+#include "core/base/memory.h"
+#include "core/base/pool.h"
+
+struct rvt_dev_info;
+struct rvt_ucontext;
+
+enum { RVT_PAGE_SIZE = 4096, RVT_PAGE_SHIFT = 12 };
+
+struct rvt_dma_map {
+    struct rvt_object object;
+    struct rvt_dev_info *device; /* constant in all its lives */
+    /* Constant from birth until every reader has passed its death: */
+    struct rvt_memory *memory;
+    uint64_t address; /* multiple of 4096 */
+    uint64_t length;  /* > 0; address + length <= 2^64 */
+    uint64_t serial;  /* > 0, never given twice on a device */
+    uint64_t context; /* whose it is */
+    /* Page lists that name it (changed under the device's lock) and key-0 SGEs on it (no lock);
+     * RVT_DMA_CLOSED once it takes no more. */
+    _Atomic(uint64_t) users;
+    struct rvt_retired retired;
+};
+
+#define RVT_DMA_CLOSED (UINT64_C(1) << 63)
+
+/* An immutable picture of all mappings, by address; replaced whole on every change. */
+struct rvt_dma_table {
+    struct rvt_retired retired;
+    uint32_t count;
+    struct rvt_dma_map *maps[];
+};
+
+struct rvt_dma_space {
+    _Atomic(struct rvt_dma_table *) table; /* written under the lock; NULL while there is no mapping */
+    struct rvt_pool maps;
+    uint64_t next_address; /* where mappings that name no address go */
+    uint64_t made;
+};
+
+struct rvt_dma_handle {
+    struct rvt_dma_map *map;
+    uint64_t generation;
+};
+
+/* Give `memory` a range of the DMA address space, in the name of `context` (may be NULL). With `fixed`, at
+ * *address (a multiple of 4096, else -EINVAL); otherwise an address is chosen and stored in *address. Takes a
+ * reference on the memory. 0, -EBADF (device closed), -ENOMEM -EINVAL  the memory is empty, the range
+ * overlaps a mapping or passes 2^64 */
+int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+                bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
+
+/* End a mapping: 0, -EBADF (ended already), -ENOMEM (nothing changed), or -EBUSY while a page list names it
+ * or a key-0 SGE on it is held. The published DMA region alone does not count. */
+int rvt_dma_unmap(struct rvt_dma_handle handle);
+
+/* The mapping that wholly holds [address, address + length), or NULL; an empty range must start inside one.
+ * *straddles (may be NULL) tells that the first byte was inside and the rest was not. Inside a reader's
+ * section, or under the device's lock. */
+struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t address, uint64_t length,
+                                 bool *straddles);
+
+static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address, uint64_t length) {
+    /* The subtractions cannot wrap: each is guarded by the comparison before it. */
+    return address >= map->address && address - map->address < map->length &&
+           length <= map->length - (address - map->address);
+}
+
+/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons and no
+ * searches. */
+static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
+                                                    struct rvt_dma_map *guess, uint64_t address,
+                                                    uint64_t length) {
+    return guess && rvt_dma_holds(guess, address, length) ? guess
+                                                          : rvt_dma_find(space, address, length, NULL);
+}
+
+/* Count a key-0 SGE on the mapping, without a lock; false when the mapping is closed. */
+bool rvt_dma_acquire(struct rvt_dma_map *map);
+void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);
+
+/* For rvt_mr_exit: close every mapping whoever uses it. Under the device's lock. */
+void rvt_dma_close_all(struct rvt_dev_info *device);
+
+/* For the end of a context: close its mappings whoever uses them. Lists that name one map nothing from now
+ * on, key-0 SGEs on them are dead. Without memory for the new picture all mappings of the device go: better
+ * than to leave one whose memory is about to be taken away. Under the device's lock. */
+void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Fast registration and invalidation: what work requests do to the key of a region. */
+#include "core/base/rvt_errno.h"
+#include "core/objects/mr.h"
+
+static int fast_reg(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
+    if (mr->pd != pd)
+        return -RVT_EACCES;
+    if (mr->kind != RVT_MR_MEM_REG || mr->half_dead)
+        return -RVT_EINVAL;
+    /* The consumer owns the low 8 bits, no more; so the slot stays the same and the key can not become 0. */
+    if ((key ^ rvt_mr_key(mr)) & ~UINT32_C(0xff))
+        return -RVT_EINVAL;
+    if (mr->length && mr->visible_iova > UINT64_C(0) - mr->length)
+        return -RVT_EINVAL;
+    rvt_mr_set_key(mr, key);
+    mr->access = access;
+    mr->iova = mr->visible_iova; /* base stays: local checks go on by the address of map_mr_sg */
+    mr->valid = true;
+    rvt_mr_rewrite(mr);
+    return 0;
+}
+
+int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32_t key, uint32_t access,
+                    const uint64_t *iova) {
+    if (!qp.qp || !handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    if (qp.qp->device != device)
+        return -RVT_EINVAL;
+    int error = -RVT_EBADF;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (mr && rvt_qp_live(qp)) {
+        if (iova)
+            mr->visible_iova = *iova;
+        error = fast_reg(atomic_load_explicit(&qp.qp->pd, memory_order_relaxed), mr, key, access);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
+    if (!qp.qp)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = qp.qp->device;
+    struct rvt_lkey_table *table = &device->lkey_table;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rkey ? table->owner[rkey >> (32 - table->bits)] : NULL;
+    if (!rvt_qp_live(qp)) {
+        error = -RVT_EBADF;
+    } else if (!mr || rvt_mr_key(mr) != rkey ||
+               mr->pd != atomic_load_explicit(&qp.qp->pd, memory_order_relaxed)) {
+        error = -RVT_EINVAL;
+    } else if (mr->valid) {
+        mr->valid = false;
+        rvt_mr_rewrite(mr);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}

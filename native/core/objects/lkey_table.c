@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/lkey_table.h"
+
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/region.h"
+
+int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random) {
+    memset(table, 0, sizeof(*table));
+    table->bits = bits;
+    table->max = UINT32_C(1) << bits;
+    table->random = random;
+    table->records = rvt_alloc_pages((size_t)table->max * sizeof(*table->records));
+    table->shadows = rvt_alloc_pages((size_t)table->max * sizeof(*table->shadows));
+    table->occupied = rvt_zalloc((table->max + 63) / 64, sizeof(*table->occupied));
+    table->owner = rvt_alloc_pages((size_t)table->max * sizeof(struct rvt_mregion *));
+    if (table->records && table->shadows && table->occupied && table->owner)
+        return 0;
+    rvt_lkey_table_destroy(table);
+    return -RVT_ENOMEM;
+}
+
+void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
+    rvt_free_pages(table->records, (size_t)table->max * sizeof(*table->records));
+    rvt_free_pages(table->shadows, (size_t)table->max * sizeof(*table->shadows));
+    rvt_free_pages(table->owner, (size_t)table->max * sizeof(struct rvt_mregion *));
+    rvt_free(table->occupied);
+    memset(table, 0, sizeof(*table));
+}
+
+bool rvt_lkey_available(const struct rvt_lkey_table *table) {
+    return table->used < table->max;
+}
+
+/* The first free slot at or after `from`, cyclically. There is one. 64 slots a look: a full table of 2^23
+ * would otherwise cost 8 million looks, as it does in the reference. */
+static uint32_t find_free(const struct rvt_lkey_table *table, uint32_t from) {
+    uint32_t words = (table->max + 63) / 64;
+    /* A table of less than 64 slots fills a part of one word; the rest is never free. */
+    uint64_t beyond = table->max < 64 ? ~UINT64_C(0) << table->max : 0;
+    uint64_t below = ~(~UINT64_C(0) << (from % 64)); /* slots before `from`: looked at last */
+    uint64_t taken = table->occupied[from / 64] | beyond | below;
+    for (uint32_t word = from / 64;;) {
+        if (~taken)
+            return word * 64 + (uint32_t)__builtin_ctzll(~taken);
+        word = word + 1 == words ? 0 : word + 1;
+        taken = table->occupied[word] | beyond;
+    }
+}
+
+/* Next-fit slot and generation, as the reference numbers them. */
+static uint32_t next_key(struct rvt_lkey_table *table) {
+    uint32_t slot = find_free(table, table->next);
+    table->next = (slot + 1) & (table->max - 1);
+    uint32_t generation_mask = (UINT32_C(1) << (24 - table->bits)) - 1;
+    table->generation++;
+    uint32_t key = slot << (32 - table->bits) | (table->generation & generation_mask) << 8;
+    if (key == 0) {
+        /* Key 0 is the DMA key. With one generation bit (bits = 23) 0x100 still names slot 0. */
+        table->generation++;
+        key = 1u << 8;
+    }
+    return key;
+}
+
+/* Slot and generation from the CSPRNG; 0 when there are no random numbers to be had. */
+static uint32_t random_key(struct rvt_lkey_table *table) {
+    for (unsigned tries = 0;; tries++) {
+        uint32_t random;
+        if (!rvt_random_bytes(&random, sizeof(random)))
+            return 0;
+        uint32_t slot = find_free(table, random >> (32 - table->bits));
+        uint32_t generation = random << table->bits >> table->bits & ~UINT32_C(0xff);
+        uint32_t key = slot << (32 - table->bits) | generation;
+        /* A slot's previous key should not come back at once: whoever still holds it would be let in again.
+         * But with 23 bits the last free slot may have no other key. */
+        uint32_t last = atomic_load_explicit(&table->records[slot].line0.last_key, memory_order_relaxed);
+        if (key && (key != last || tries > 64))
+            return key;
+    }
+}
+
+static void fill(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entry) {
+    atomic_store_explicit(&copy->rights, rvt_record_rights(entry->access, entry->shape),
+                          memory_order_release);
+    atomic_store_explicit(&copy->base, entry->base, memory_order_release);
+    atomic_store_explicit(&copy->iova, entry->iova, memory_order_release);
+    atomic_store_explicit(&copy->length, entry->length, memory_order_release);
+    atomic_store_explicit(&copy->map, entry->map, memory_order_release);
+    atomic_store_explicit(&copy->segments, entry->segments, memory_order_release);
+    atomic_store_explicit(&copy->name, rvt_record_name(entry->key, entry->pd), memory_order_release);
+}
+
+int rvt_alloc_lkey(struct rvt_mregion *mr) {
+    struct rvt_dev_info *device = mr->device;
+    if (mr->kind == RVT_MR_DMA) {
+        mr->lkey_published = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) == NULL;
+        if (mr->lkey_published)
+            atomic_store_explicit(&device->dma_mr, mr, memory_order_release);
+        return 0;
+    }
+    struct rvt_lkey_table *table = &device->lkey_table;
+    if (!rvt_lkey_available(table))
+        return -RVT_ENOMEM;
+    uint32_t key = table->random ? random_key(table) : next_key(table);
+    if (!key)
+        return -RVT_ENOMEM; /* no random numbers: rather no region than a guessable key */
+    uint32_t slot = key >> (32 - table->bits);
+    table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
+    table->owner[slot] = mr;
+    table->used++;
+    /* By number and not by place: with random keys the first slot may be the last one of the table. */
+    if (table->used > table->most_used) {
+        size_t bytes = sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(mr);
+        atomic_fetch_add_explicit(&device->held, (table->used - table->most_used) * bytes,
+                                  memory_order_relaxed);
+        table->most_used = table->used;
+    }
+    rvt_mr_set_key(mr, key);
+    mr->lkey_published = true;
+    /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */
+    struct rvt_lkey_entry entry;
+    rvt_mr_entry(mr, &entry);
+    fill(&table->records[slot].line0, &entry);
+    return 0;
+}
+
+void rvt_free_lkey(struct rvt_mregion *mr) {
+    struct rvt_dev_info *device = mr->device;
+    if (!mr->lkey_published)
+        return;
+    mr->lkey_published = false;
+    if (mr->kind == RVT_MR_DMA) {
+        atomic_store_explicit(&device->dma_mr, NULL, memory_order_release);
+        return;
+    }
+    struct rvt_lkey_table *table = &device->lkey_table;
+    uint32_t slot = rvt_mr_key(mr) >> (32 - table->bits);
+    struct rvt_lkey_record *record = &table->records[slot];
+    atomic_store_explicit(&record->line0.last_key, rvt_mr_key(mr), memory_order_release);
+    atomic_store_explicit(&record->line0.name, 0, memory_order_release);
+    /* After the key is gone and before the slot can be filled again. A reader that still had the key has an
+     * older sequence, and the first field of the next region that it meets brings the new one along; a reader
+     * that starts with the new sequence finds the key gone. Either way it cannot take half of the next region
+     * for the rest of this one. */
+    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_relaxed);
+    atomic_store_explicit(&record->sequence, sequence + 2, memory_order_release);
+    table->owner[slot] = NULL;
+    table->occupied[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
+    table->used--;
+}
+
+void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,
+                      const struct rvt_lkey_entry *entry) {
+    /* Even: nobody is sent to line 1. A reader left over from the last change notices by the sequence, which
+     * has moved since it was sent there. */
+    fill(rvt_record_shadow(table, record), entry);
+}
+
+void rvt_record_flip(struct rvt_lkey_record *record) {
+    /* A reader may have done this step for us (rvt_mr_acquire); then the exchange fails and all is well.
+     * release: who is sent to line 1 finds it complete. */
+    uint64_t even = atomic_load_explicit(&record->sequence, memory_order_relaxed) & ~UINT64_C(1);
+    atomic_compare_exchange_strong_explicit(&record->sequence, &even, even + 1, memory_order_acq_rel,
+                                            memory_order_acquire);
+}
+
+void rvt_record_settle(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
+    /* Every release store of fill() carries the odd sequence with it: a reader still in line 0 starts again.
+     */
+    fill(&record->line0, entry);
+    uint64_t odd = atomic_load_explicit(&record->sequence, memory_order_relaxed);
+    atomic_store_explicit(&record->sequence, odd + 1, memory_order_release);
+}
+
+void rvt_record_replace(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,
+                        const struct rvt_lkey_entry *entry) {
+    rvt_record_stage(table, record, entry);
+    rvt_record_flip(record);
+    rvt_record_settle(record, entry);
+}

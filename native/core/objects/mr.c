@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/mr.h"
+
+#include "core/base/alloc.h"
+#include "core/base/rvt_errno.h"
+
+/* The address rules of user memory, in the reference's order. */
+static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {
+    if (!length)
+        return -RVT_EINVAL;
+    /* The end, and the end rounded up to a page, must be 64-bit numbers: an end of 2^64 is not one. */
+    if (start > UINT64_MAX - length || start + length > UINT64_MAX - (RVT_PAGE_SIZE - 1))
+        return -RVT_EINVAL;
+    /* Here an end of exactly 2^64 is well defined. (0 - length is 2^64 - length, and length is not 0.) */
+    if (virt_addr > UINT64_C(0) - length)
+        return -RVT_EINVAL;
+    uint64_t last_page = (start + length - 1) >> RVT_PAGE_SHIFT;
+    if (last_page - (start >> RVT_PAGE_SHIFT) >= UINT32_MAX)
+        return -RVT_EINVAL;
+    return 0;
+}
+
+static uint32_t pages_of(uint64_t start, uint64_t length) {
+    return (uint32_t)(((start + length - 1) >> RVT_PAGE_SHIFT) - (start >> RVT_PAGE_SHIFT) + 1);
+}
+
+int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t length, uint64_t virt_addr) {
+    if (!in.pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = in.pd->device;
+    rvt_mutex_lock(&device->lock);
+    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
+    if (!error && !rvt_lkey_available(&device->lkey_table))
+        error = -RVT_ENOMEM;
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                    uint32_t access, struct rvt_mr_handle *handle) {
+    if (!in.pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = in.pd->device;
+    uint64_t length = memory->length;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = NULL;
+    struct rvt_map *extent = NULL;
+    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
+    if (error)
+        goto out;
+    error = -RVT_ENOMEM;
+    mr = rvt_mr_take(in, RVT_MR_USER);
+    if (!mr)
+        goto out;
+    extent = rvt_map_list(mr, 0, false);
+    if (!extent)
+        goto untake;
+    /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
+    extent->segments = pages_of(start, length);
+    extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
+    extent->memory = memory;
+    mr->base = start;
+    mr->iova = mr->visible_iova = virt_addr;
+    mr->length = length;
+    mr->access = access;
+    rvt_mr_begin_with(mr, extent);
+    error = rvt_mr_publish(mr, handle);
+    if (error)
+        goto discard;
+    rvt_memory_get(memory);
+    goto out;
+discard:
+    rvt_map_discard(extent);
+untake:
+    rvt_mr_untake(mr);
+out:
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handle *handle) {
+    if (!in.pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = in.pd->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = NULL;
+    if (!rvt_pd_live(in))
+        error = -RVT_EBADF;
+    else if (in.pd->user)
+        error = -RVT_EPERM;
+    else if (!(mr = rvt_mr_take(in, RVT_MR_DMA)))
+        error = -RVT_ENOMEM;
+    if (mr) {
+        mr->access = access;
+        error = rvt_mr_publish(mr, handle);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_num_sg,
+                 struct rvt_mr_handle *handle) {
+    if (!in.pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = in.pd->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = NULL;
+    if (!rvt_pd_live(in))
+        error = -RVT_EBADF;
+    else if (type != RVT_MR_TYPE_MEM_REG || max_num_sg > INT32_MAX)
+        error = -RVT_EINVAL;
+    else if (!(mr = rvt_mr_take(in, RVT_MR_MEM_REG)))
+        error = -RVT_ENOMEM;
+    if (mr) {
+        mr->max_segments = max_num_sg;
+        error = rvt_mr_publish(mr, handle);
+        if (error)
+            rvt_mr_untake(mr);
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+/* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
+static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    int error;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (!mr)
+        error = -RVT_EBADF;
+    else if ((mr->kind == RVT_MR_FMR) != fmr)
+        error = -RVT_EINVAL;
+    else
+        error = rvt_mr_release(mr, mode);
+    rvt_mutex_unlock(&device->lock);
+    rvt_reclaim();
+    return error;
+}
+
+int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+    return release(handle, mode, false);
+}
+
+int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+    return release(handle, mode, true);
+}
+
+int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    int error = -RVT_EBADF;
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (mr) {
+        uint32_t key = rvt_mr_key(mr);
+        *attributes = (struct rvt_mr_attributes){
+            .id = mr->id,
+            .keys = {key, key},
+            .kind = mr->kind,
+            .access = mr->access,
+            .refs = rvt_mr_refs(mr),
+            .start = mr->base,
+            .iova = mr->visible_iova,
+            .length = mr->length,
+            .segments = rvt_mr_map(mr)->segments,
+            .max_segments = mr->max_segments,
+            .valid = mr->valid,
+            .half_dead = mr->half_dead,
+        };
+        const struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+        if (counters) {
+            attributes->counted = true;
+            attributes->accepted = atomic_load_explicit(&counters->accepted, memory_order_relaxed);
+            attributes->refused = atomic_load_explicit(&counters->refused, memory_order_relaxed);
+            attributes->bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
+        }
+        error = 0;
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_count_mr(struct rvt_mr_handle handle) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (!mr) {
+        error = -RVT_EBADF;
+    } else if (!rvt_mr_counters_of(mr)) {
+        struct rvt_mr_counters *counters = rvt_zalloc(1, sizeof(*counters));
+        atomic_store_explicit(&mr->counters, counters, memory_order_release);
+        if (!counters)
+            error = -RVT_ENOMEM;
+        else if (mr->lkey_published && mr->kind != RVT_MR_DMA)
+            rvt_mr_rewrite(mr); /* its record sends checks the way that counts */
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rvt_map_mr_sg: scatter-gather lists onto a region of rvt_alloc_mr. */
+#include "core/base/rvt_errno.h"
+#include "core/objects/mr.h"
+
+static const uint64_t PAGE_MASK_BITS = RVT_PAGE_SIZE - 1;
+
+/* Adds pages to a map, or only counts them (map NULL): the list is gone through twice with the same
+ * arithmetic, once to know how many segments it takes, once to store them. */
+struct builder {
+    const struct rvt_dma_space *space;
+    struct rvt_map *map;
+    struct rvt_dma_map *mapping; /* that holds the whole list; or a guess, if several do */
+    bool several_mappings;
+    bool whole_pages;   /* every element begins and ends where a page does */
+    uint64_t all_bytes; /* of the whole list */
+    uint32_t capacity;
+    uint32_t segments;
+};
+
+/* Add `count` pages of the element, or as many as there is room for; returns how many. */
+static uint64_t add_pages(struct builder *builder, uint64_t page, uint64_t count,
+                          const struct rvt_sg_element *element) {
+    uint32_t room = builder->capacity - builder->segments;
+    uint32_t added = count < room ? (uint32_t)count : room;
+    struct rvt_map *map = builder->map;
+    if (map) {
+        uint64_t *addresses = &map->addresses[builder->segments];
+        for (uint32_t i = 0; i < added; i++, page += RVT_PAGE_SIZE)
+            addresses[i] = page;
+        if (builder->several_mappings) {
+            builder->mapping =
+                rvt_dma_find_near(builder->space, builder->mapping, element->address, element->length);
+            for (uint32_t i = 0; i < added; i++)
+                map->mappings[builder->segments + i] = builder->mapping;
+        }
+    }
+    builder->segments += added;
+    return added;
+}
+
+struct layout {
+    uint32_t used;  /* elements */
+    uint64_t total; /* bytes */
+    bool refused;   /* not even the first page counts: the reference answers ENOMEM */
+};
+
+/* Lay the list out in pages.
+ *
+ * An element that does not begin where a page begins, or whose predecessor did not end where one ends, can
+ * only go on in the same page: there may be no hole inside the region. When the region is full in the middle
+ * of an element, the reference counts only up to the last page that did fit, so that page's bytes are not in
+ * the length. */
+static struct layout lay_out(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
+                             uint64_t sg_offset) {
+    struct layout layout = {0};
+    uint64_t previous_end = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t start = list[i].address + (i ? 0 : sg_offset);
+        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page part are
+         * used. */
+        uint64_t end = list[i].address + list[i].length;
+        uint64_t page = start & ~PAGE_MASK_BITS;
+        uint64_t missing = ((((end - 1) & ~PAGE_MASK_BITS) - page) >> RVT_PAGE_SHIFT) + 1;
+        layout.used = i;
+        if (i && ((previous_end | start) & PAGE_MASK_BITS)) {
+            if (previous_end != start)
+                return layout;
+            page += RVT_PAGE_SIZE; /* the page that holds `start` is there already */
+            missing--;
+        }
+        uint64_t added = add_pages(builder, page, missing, &list[i]);
+        if (added < missing) {
+            uint64_t last_added = added ? page + ((added - 1) << RVT_PAGE_SHIFT) : start;
+            layout.refused = i == 0 && last_added == list[0].address;
+            /* The first page may lie below `start` (offset, unaligned address); then nothing counts. */
+            if (last_added > start)
+                layout.total += last_added - start;
+            return layout;
+        }
+        layout.total += end - start;
+        previous_end = end;
+    }
+    layout.used = count;
+    return layout;
+}
+
+/* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
+ * mapping, and whether others are in others. */
+static int judge(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+                 uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
+    if (mr->kind != RVT_MR_MEM_REG || mr->half_dead || page_size != RVT_PAGE_SIZE)
+        return -RVT_EINVAL;
+    if (!count || sg_offset > list[0].length)
+        return -RVT_EINVAL;
+    /* All elements, also those that will not be reached: what is accepted must not depend on the capacity. */
+    struct rvt_dma_map *mapping = NULL;
+    uint64_t odd = sg_offset ? 1 : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_dma_map *found =
+            rvt_dma_find_near(builder->space, mapping, list[i].address, list[i].length);
+        if (!list[i].length || !found)
+            return -RVT_EINVAL;
+        if (i && found != mapping)
+            builder->several_mappings = true;
+        mapping = found;
+        odd |= list[i].address | list[i].length;
+        /* Stays at the most there is: a sum that wrapped would look as if it fitted. */
+        builder->all_bytes = builder->all_bytes <= UINT64_MAX - list[i].length
+                                 ? builder->all_bytes + list[i].length
+                                 : UINT64_MAX;
+    }
+    builder->whole_pages = !(odd & PAGE_MASK_BITS);
+    builder->mapping = mapping;
+    /* The reference would map the page behind the element. Without any segment it answers ENOMEM whatever the
+     * offset, so that answer is left to the caller. */
+    if (sg_offset == list[0].length && mr->max_segments)
+        return -RVT_EINVAL;
+    return 0;
+}
+
+static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+                    uint64_t sg_offset, struct builder builder) {
+    uint64_t base = list[0].address + sg_offset;
+    /* Without any segment the reference crashes; here that is the plainest case of "nothing fits". */
+    struct layout layout = {.refused = true};
+    struct builder counted = builder;
+    /* The plain case, known without counting: everything fits, with no hole. */
+    bool plain = builder.whole_pages && builder.all_bytes >> RVT_PAGE_SHIFT <= builder.capacity;
+    if (plain) {
+        layout = (struct layout){.used = count, .total = builder.all_bytes};
+        counted.segments = (uint32_t)(builder.all_bytes >> RVT_PAGE_SHIFT);
+    } else if (mr->max_segments) {
+        layout = lay_out(&counted, list, count, sg_offset);
+    }
+    if (layout.total && base > UINT64_C(0) - layout.total)
+        return -RVT_EINVAL;
+    struct rvt_map *map = NULL;
+    if (counted.segments) {
+        map = rvt_map_list(mr, counted.segments, builder.several_mappings);
+        if (!map)
+            return -RVT_ENOMEM;
+        if (!builder.several_mappings)
+            map->mapping = builder.mapping;
+        map->offset = (uint16_t)(base & PAGE_MASK_BITS);
+        builder.map = map;
+        if (plain && counted.segments == count && !builder.several_mappings) {
+            for (uint32_t i = 0; i < count; i++) /* as many pages as elements: a page each */
+                map->addresses[i] = list[i].address;
+        } else {
+            lay_out(&builder, list, count, sg_offset);
+        }
+    }
+    rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false);
+    return layout.refused ? -RVT_ENOMEM : (int)layout.used;
+}
+
+int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list, uint32_t count,
+                  uint64_t sg_offset, uint32_t page_size, struct rvt_sg_outcome *outcome) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->device;
+    int answer = -RVT_EBADF;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (mr) {
+        struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
+        answer = count > INT32_MAX ? -RVT_EINVAL : judge(mr, list, count, sg_offset, page_size, &builder);
+        if (!answer)
+            answer = map_list(mr, list, count, sg_offset, builder);
+        *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};
+    }
+    rvt_mutex_unlock(&device->lock);
+    rvt_reclaim();
+    return answer;
+}

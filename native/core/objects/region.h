@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The region itself: what it is, what it maps, who refers to it. The verbs that make and change regions are
+ * in mr.c, mr_sg.c, fast_reg.c and fmr.c; this file is what they share. */
+#ifndef RVT_REGION_H
+#define RVT_REGION_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/base/epoch.h"
+#include "core/base/memory.h"
+#include "core/base/pool.h"
+#include "core/base/reason.h"
+#include "core/objects/device.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/pd.h"
+
+/* Access bits, the field's own (IB_ACCESS_*). */
+enum {
+    RVT_ACCESS_LOCAL_WRITE = 1,
+    RVT_ACCESS_REMOTE_WRITE = 2,
+    RVT_ACCESS_REMOTE_READ = 4,
+    RVT_ACCESS_REMOTE_ATOMIC = 8,
+    RVT_ACCESS_MW_BIND = 16,
+};
+
+enum rvt_mr_kind { RVT_MR_USER, RVT_MR_DMA, RVT_MR_MEM_REG, RVT_MR_FMR };
+
+/* What a region maps, immutable once published. Three forms: nothing (segments 0); an extent of one memory
+ * (user regions: as cheap at any size); a list of segments in DMA space. */
+struct rvt_map {
+    struct rvt_retired retired;
+    struct rvt_mregion *mr;
+    uint64_t generation; /* of the device's map_generation; tells an SGE that its mapping is gone */
+    uint32_t segments;
+    uint8_t shift;                 /* log2 of the segment size */
+    uint16_t offset;               /* of byte 0 in segment 0 */
+    size_t capacity;               /* bytes behind this header */
+    struct rvt_memory *memory;     /* extent: byte 0 is the memory's first byte */
+    struct rvt_dma_map *mapping;   /* list: the one mapping that holds all segments, or NULL */
+    struct rvt_dma_map **mappings; /* list over several mappings: one per segment */
+    uint64_t *addresses;           /* list: DMA address of each segment */
+};
+
+/* The count word. (2^32 held SGEs would overflow it: they are some 80 bytes each, so no process has the
+ * memory for them.) References beyond the region's own (one per held SGE) in the low half; above them the
+ * flags and, at the top, the low bits of the current mapping's generation, so that "no reference, under this
+ * mapping" is one comparison. */
+#define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
+#define RVT_MR_REVOKED (UINT64_C(1) << 32) /* takes no more references */
+#define RVT_MR_ORPHAN (UINT64_C(1) << 33)  /* the last put finishes it (dispose, force) */
+#define RVT_MR_FORCED (UINT64_C(1) << 34)  /* held SGEs are dead */
+#define RVT_MR_MAP_SHIFT 35
+#define RVT_MR_MAP_MASK (~UINT64_C(0) << RVT_MR_MAP_SHIFT)
+
+struct rvt_mregion {
+    struct rvt_object object;
+    _Atomic(uint64_t) word;
+    /* The mapping in force. Written under the lock, read inside a section: an SGE compares generations with
+     * it. */
+    _Atomic(struct rvt_map *) map;
+    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
+    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
+
+    struct rvt_dev_info *device; /* constant in all its lives */
+    /* Constant from birth to recycling: */
+    uint64_t id;      /* > 0, never given twice on a device */
+    uint64_t context; /* whose it is */
+    struct rvt_pd *pd;
+    enum rvt_mr_kind kind;
+    uint32_t max_segments;
+
+    /* Under the device's lock: */
+    bool lkey_published;
+    bool half_dead; /* released, but references are held */
+    bool valid;
+    bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
+    uint32_t access;
+    uint8_t shift;
+    uint64_t base, iova, length;
+    uint64_t
+        visible_iova; /* what the consumer sees and fast_reg takes; differs from iova after an override */
+
+    struct rvt_map nothing;                     /* the mapping of a region that maps nothing */
+    _Atomic(struct rvt_mr_counters *) counters; /* NULL: not counted. Set under the lock, freed when every
+                                                 * reader has passed the region */
+    struct rvt_map *spare; /* the block of a mapping that went, for the next one: a large list is as costly to
+                            * get from the system as to fill. Under the lock */
+    struct rvt_retired retired;
+};
+
+struct rvt_mr_handle {
+    struct rvt_mregion *mr;
+    uint64_t generation;
+};
+
+/* --- making and ending --- */
+
+/* A region of a live domain, dead, unpublished, with everything at rest; counts as the domain's child, and
+ * belongs to the handle's context. NULL without memory. Under the device's lock. */
+struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle pd, enum rvt_mr_kind kind);
+
+/* Undo rvt_mr_take for a region that was never published. Under the lock. */
+void rvt_mr_untake(struct rvt_mregion *mr);
+
+/* The mapping a region is born with, before it is published. Under the lock. */
+void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map);
+
+/* Give the finished region its key and its handle: 0 or -ENOMEM (then it is still as taken). Under the lock.
+ */
+int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
+
+/* The region of a live handle, or NULL. Under the device's lock the answer stays true. */
+static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
+    return handle.mr && rvt_object_generation(&handle.mr->object) == handle.generation ? handle.mr : NULL;
+}
+
+/* How rvt_mr_release ends a region. */
+enum rvt_release_mode {
+    RVT_RELEASE,         /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
+    RVT_RELEASE_DISPOSE, /* revoke; the last put finishes it. Always 0 */
+    RVT_RELEASE_FORCE,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
+};
+
+/* Take the region out of reach and, if nobody holds it (or by force), end it: 0 or -EBUSY. Under the lock. */
+int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode);
+
+/* --- what it says --- */
+
+static inline uint32_t rvt_mr_key(const struct rvt_mregion *mr) {
+    return atomic_load_explicit(&mr->lkey, memory_order_relaxed);
+}
+static inline void rvt_mr_set_key(struct rvt_mregion *mr, uint32_t key) {
+    atomic_store_explicit(&mr->lkey, key, memory_order_relaxed);
+}
+static inline struct rvt_map *rvt_mr_map(const struct rvt_mregion *mr) {
+    return atomic_load_explicit(&mr->map, memory_order_acquire);
+}
+static inline uint32_t rvt_mr_held(const struct rvt_mregion *mr) {
+    return (uint32_t)(atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK);
+}
+
+static inline struct rvt_mr_counters *rvt_mr_counters_of(const struct rvt_mregion *mr) {
+    return atomic_load_explicit(&mr->counters, memory_order_acquire);
+}
+
+/* Bytes of the region were copied. Inside a section. */
+static inline void rvt_mr_count_bytes(const struct rvt_mregion *mr, uint64_t bytes) {
+    struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+    if (counters)
+        rvt_count_shared(&counters->bytes, bytes);
+}
+
+/* The count as the reference shows it: 2 of its own (3 for the published DMA region), or 1 once half-dead,
+ * plus one per held SGE. Under the lock. */
+uint32_t rvt_mr_refs(const struct rvt_mregion *mr);
+
+/* What the region's record must say now. Under the lock. */
+void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry);
+
+/* Write the region's present access, key and validity to its record, mapping unchanged. Under the lock. */
+void rvt_mr_rewrite(struct rvt_mregion *mr);
+
+/* --- mappings --- */
+
+/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory. Under the
+ * lock. */
+struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings);
+void rvt_map_discard(struct rvt_map *map);
+
+/* Bytes from `position` (in segment space) to the end of its segment. */
+static inline uint32_t rvt_segment_rest(uint64_t position, uint32_t shift) {
+    uint64_t size = UINT64_C(1) << shift;
+    return (uint32_t)(size - (position & (size - 1)));
+}
+
+/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment must be
+ * mapped. */
+static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t position) {
+    if (map->memory)
+        return position - map->offset;
+    return map->addresses[position >> map->shift] + (position & ((UINT64_C(1) << map->shift) - 1));
+}
+
+/* Put `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
+ * reader. With `only_unheld`, -EBUSY and nothing changed if a reference is held; the test and the change are
+ * one step too, so no check can slip in between. Consumes `map` in any case. Under the lock. */
+struct rvt_window {
+    uint64_t base, iova, length;
+};
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld);
+
+/* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
+ * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
+ * force. Under the lock. */
+#define RVT_EVERY_CONTEXT UINT64_MAX
+void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
+
+/* --- references, without the lock, inside a reader's section --- */
+
+enum rvt_acquired {
+    RVT_ACQUIRED, /* one reference taken, under exactly the mapping of the entry */
+    RVT_RETRY,    /* the record has changed since it was read: read it again */
+};
+
+/* Take a reference for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a writer has closed
+ * the door on the old mapping but was interrupted before it sent readers to the new one, this does that step
+ * for it. */
+enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
+                                 const struct rvt_map *map);
+
+/* The same for the published DMA region, which has no record and no mapping: false if it is revoked. */
+bool rvt_mr_acquire_dma(struct rvt_mregion *mr);
+
+/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called with it held.
+ */
+void rvt_put_mr(struct rvt_mregion *mr);
+
+/* Why an SGE proven under mapping generation `generation` cannot be used now, or RVT_REASON_NONE and *map. */
+enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map);
+
+#endif

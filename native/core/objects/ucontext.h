@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* User contexts: what one environment has of a device, as a process has it of a kernel's. A context owns the
+ * domains, queue pairs, regions and DMA mappings that were made through it, and ends them all when it ends.
+ * Several may use one device, each from its own thread. */
+#ifndef RVT_UCONTEXT_H
+#define RVT_UCONTEXT_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/base/platform.h"
+
+struct rvt_dev_info;
+
+struct rvt_ucontext {
+    /* A line apart from other contexts': the owner writes it at every check. */
+    alignas(RVT_CACHE_LINE) struct rvt_counters counters;
+    /* True once the context has ended. Written under the device's lock, by its own thread or by nobody;
+     * handles that were got through it are dead from then on. */
+    _Atomic(bool) gone;
+    struct rvt_dev_info *device; /* one reference */
+    uint64_t id;                 /* > 0, never given twice on a device */
+    struct rvt_ucontext *next;   /* under the device's lock */
+};
+
+/* Whose an object is: the id of its context, or RVT_NO_CONTEXT for what was made without one (it is the
+ * device's and ends with it). */
+#define RVT_NO_CONTEXT UINT64_C(0)
+
+/* rvt_alloc_ucontext: use the device: 0, -ENOMEM, -EBADF (device closed). */
+int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **context);
+
+/* rvt_dealloc_ucontext: end the context.
+ *   0       everything of it is gone: queue pairs, regions (by force), domains with whatever others have in
+ *           them, DMA mappings. Lists of others that named such a mapping map nothing now. The last context
+ *           of a device closes it
+ *   -EBUSY  not `cascade`, and something of it is alive; nothing changed
+ *   -EBADF  it has ended before
+ * The structure stays until rvt_free_ucontext. */
+int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
+
+/* Free the structure of a context that has ended; nothing that points to it may be used any more. */
+void rvt_free_ucontext(struct rvt_ucontext *context);
+
+/* Can the context still be used: 0, or -EBADF when it has ended or its device is closed. */
+int rvt_ucontext_live(const struct rvt_ucontext *context);
+
+/* What was counted: by one context, or (context NULL) by all that the device ever had. */
+void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                       struct rvt_counts *counts);
+
+static inline bool rvt_ucontext_gone(const struct rvt_ucontext *context) {
+    return context && atomic_load_explicit(&context->gone, memory_order_relaxed);
+}
+
+static inline uint64_t rvt_ucontext_id(const struct rvt_ucontext *context) {
+    return context ? context->id : RVT_NO_CONTEXT;
+}
+
+#endif

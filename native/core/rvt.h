@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The core's one header for the rooms above it: the binding includes this and no other file of the core. It
+ * is C, and C++ may include it. */
+#ifndef RVT_H
+#define RVT_H
+
+#ifdef __cplusplus
+#include <atomic> /* what the core's atomics are in C++; a template cannot stand inside extern "C" */
+extern "C" {
+#endif
+
+#include "core/access/batch.h"
+#include "core/access/check.h"
+#include "core/access/sge.h"
+#include "core/access/sge_atomic.h"
+#include "core/access/sge_copy.h"
+#include "core/base/epoch.h"
+#include "core/base/memory.h"
+#include "core/base/reason.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/device_memory.h"
+#include "core/objects/dma.h"
+#include "core/objects/mr.h"
+#include "core/objects/pd.h"
+#include "core/objects/region.h"
+#include "core/objects/resource.h"
+#include "core/objects/share.h"
+#include "core/objects/ucontext.h"
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

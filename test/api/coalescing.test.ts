@@ -1,0 +1,251 @@
+import { Access, type FastMemoryRegion, type LocalCheck, type MemoryRegion, type Sge } from '../../lib';
+import {
+  accepted,
+  DMA,
+  dmaPages,
+  open,
+  PAGE,
+  PAGE_N,
+  rdma,
+  refusal,
+  type Scene,
+  scene,
+} from '../support/support';
+
+/** A trusted scene with four pages of DMA memory. */
+function dmaScene(): Scene & { bytes: Buffer } {
+  const all = scene({ trusted: true });
+  return { ...all, bytes: dmaPages(all.device, 4).bytes };
+}
+
+/** A region over those pages, scatter-mapped at their own address. */
+function scattered(): Scene & { mr: MemoryRegion } {
+  const all = dmaScene();
+  const mr = all.pd.allocMr({ maxNumSg: 4 });
+  mr.mapSg([{ addr: DMA, length: 4 * PAGE }]);
+  return { ...all, mr };
+}
+
+/** An FMR over those pages in another order. */
+function permuted(iova: bigint, order: readonly bigint[]): Scene & { fmr: FastMemoryRegion } {
+  const all = dmaScene();
+  const fmr = all.pd.allocFmr({ maxPages: 4 });
+  fmr.mapPhys(
+    order.map((page) => DMA + page * PAGE_N),
+    iova,
+  );
+  return { ...all, fmr };
+}
+
+const kind = (check: LocalCheck): string =>
+  check.ok ? (check.coalesced ? 'coalesced' : 'new') : check.reason;
+
+/** Checks [addr, addr + length) on the region behind `last`. */
+function next({ pd }: Scene, last: Sge, addr: bigint, length: number, access = 0): LocalCheck {
+  return pd.lkeyOk({ addr, length, lkey: last.region!.lkey }, access, { last });
+}
+
+describe('elements that touch', () => {
+  test('become one at the edge of the first segment, and take no reference', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA + 96n, length: 4000, lkey: all.mr.lkey }, 0));
+    const check = next(all, last, DMA + PAGE_N, 100);
+    expect(check).toEqual({ ok: true, coalesced: true, sge: last });
+    expect(last).toMatchObject({ at: DMA + 96n, length: 4000, sgeLength: 4100, m: 0, n: 0 });
+    expect(all.mr.refs).toBe(3);
+    last.put();
+    expect(all.mr.refs).toBe(2);
+  });
+
+  test('and the data of both is that of the one', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    next(all, last, DMA + PAGE_N, 10);
+    const target = Buffer.alloc(5000);
+    expect(last.copyTo(target)).toBe(PAGE + 10);
+    expect(target[PAGE - 1]).toBe(0);
+    expect(target[PAGE]).toBe(1);
+  });
+
+  test('with a key become one only once', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
+    expect(kind(next(all, last, DMA + 2n * PAGE_N, PAGE))).toBe('new');
+  });
+
+  test('inside one segment stay two', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 100, lkey: all.mr.lkey }, 0));
+    expect(kind(next(all, last, DMA + 100n, 100))).toBe('new');
+  });
+
+  test('of an FMR become one where its address is its DMA address', () => {
+    const all = permuted(DMA, [0n, 1n, 2n, 3n]);
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.fmr.lkey }, 0));
+    expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
+  });
+
+  test('with key 0 become one without end', () => {
+    const all = dmaScene();
+    using region = all.pd.getDmaMr();
+    const { lkey } = region;
+    using last = accepted(all.pd.lkeyOk({ addr: DMA, length: 10, lkey }, 0));
+    for (let i = 1; i <= 5; i++) {
+      const check = all.pd.lkeyOk({ addr: DMA + BigInt(i * 10), length: 10, lkey }, 0, { last });
+      expect(kind(check)).toBe('coalesced');
+    }
+    expect(last).toMatchObject({ at: DMA, length: 60, sgeLength: 60 });
+    expect(region.refs).toBe(4);
+  });
+
+  test('of key 0 in two mappings stay two', () => {
+    const all = dmaScene();
+    dmaPages(all.device, 1, DMA + 4n * PAGE_N);
+    using region = all.pd.getDmaMr();
+    using last = accepted(all.pd.lkeyOk({ addr: DMA, length: 4 * PAGE, lkey: region.lkey }, 0));
+    using second = accepted(next(all, last, DMA + 4n * PAGE_N, 1));
+    expect(second).not.toBe(last);
+  });
+
+  test('of user memory stay two', () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(2 * PAGE));
+    const last = accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
+    expect(kind(pd.lkeyOk({ addr: mr.start + PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last }))).toBe(
+      'new',
+    );
+  });
+
+  test('keep only the rights that both were proven with', () => {
+    const all = scattered();
+    all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.LocalWrite });
+    const element = { addr: DMA, length: PAGE, lkey: all.mr.lkey };
+    const last = accepted(all.pd.lkeyOk(element, Access.LocalWrite));
+    expect(kind(next(all, last, DMA + PAGE_N, 1, 0))).toBe('coalesced');
+    expect(last.access).toBe(0);
+    expect(() => last.copyFrom(Buffer.alloc(1))).toThrow(rdma('EACCES', 'copy_sge', 'AccessDenied'));
+  });
+});
+
+describe('elements that do not touch stay two, whatever the segments say', () => {
+  test('a gap behind a short element', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 16, lkey: all.mr.lkey }, 0));
+    expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
+    expect(last.sgeLength).toBe(16);
+  });
+
+  test('a piece that was merged before', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('coalesced');
+    expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
+  });
+
+  test('an address that equals a DMA address by coincidence', () => {
+    const all = permuted(DMA, [1n, 0n, 2n, 3n]);
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 16, lkey: all.fmr.lkey }, 0));
+    expect(last.at + BigInt(last.length)).toBe(DMA + 2n * PAGE_N);
+    expect(kind(next(all, last, DMA + 2n * PAGE_N, 16))).toBe('new');
+  });
+
+  test('the second page of an element that is the whole region', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 4 * PAGE, lkey: all.mr.lkey }, 0));
+    expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
+    expect(last.sgeLength).toBe(4 * PAGE);
+  });
+
+  test('the same at segment 255 of 256', () => {
+    const { device, pd } = scene();
+    dmaPages(device, 256);
+    const mr = pd.allocMr({ maxNumSg: 256 });
+    mr.mapSg([{ addr: DMA, length: 256 * PAGE }]);
+    const last = accepted(pd.lkeyOk({ addr: DMA + 254n * PAGE_N, length: 2 * PAGE, lkey: mr.lkey }, 0));
+    const check = pd.lkeyOk({ addr: DMA + 255n * PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last });
+    expect(kind(check)).toBe('new');
+    expect(last.sgeLength).toBe(2 * PAGE);
+  });
+
+  test('elements of two mappings', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    all.mr.mapSg([{ addr: DMA, length: 2 * PAGE }]);
+    expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
+  });
+});
+
+describe('a continuation passes the same checks as any element', () => {
+  function ready(): Scene & { mr: MemoryRegion; last: Sge } {
+    const all = scattered();
+    return { ...all, last: accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0)) };
+  }
+
+  test('bounds', () => {
+    const all = ready();
+    expect(refusal(next(all, all.last, DMA + PAGE_N, 3 * PAGE + 1))).toBe('OutOfBounds');
+    expect(all.last.sgeLength).toBe(PAGE);
+  });
+
+  test('below the base of an FMR, with a length that would wrap', () => {
+    const all = permuted(DMA + 2n * PAGE_N, [0n, 1n, 2n, 3n]);
+    const last = accepted(all.pd.lkeyOk({ addr: DMA + 2n * PAGE_N, length: PAGE, lkey: all.fmr.lkey }, 0));
+    expect(last.at + BigInt(last.length)).toBe(DMA + PAGE_N);
+    expect(refusal(next(all, last, DMA + PAGE_N, 4 * PAGE))).toBe('OutOfBounds');
+    expect(last.sgeLength).toBe(PAGE);
+  });
+
+  test('validity', () => {
+    const all = ready();
+    all.qp.invalidateRkey(all.mr.rkey);
+    expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE))).toBe('Invalidated');
+  });
+
+  test('protection domain', () => {
+    const all = ready();
+    const other = { ...all, pd: all.device.allocPd() };
+    expect(refusal(next(other, all.last, DMA + PAGE_N, PAGE))).toBe('WrongPd');
+  });
+
+  test('rights', () => {
+    const all = ready();
+    expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE, Access.LocalWrite))).toBe('AccessDenied');
+  });
+
+  test('a region that lives', () => {
+    const all = ready();
+    expect(() => all.mr.dereg()).toThrow(rdma('EBUSY'));
+    expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE))).toBe('Revoked');
+    expect(all.mr.refs).toBe(2);
+  });
+});
+
+describe('last', () => {
+  test('may be left out, null, or put before: the element is a new one', () => {
+    const all = scattered();
+    const element = { addr: DMA + PAGE_N, length: PAGE, lkey: all.mr.lkey };
+    const last = accepted(all.pd.lkeyOk({ ...element, addr: DMA }, 0));
+    last.put();
+    for (const options of [undefined, {}, { last: undefined }, { last: null }, { last }]) {
+      expect(kind(all.pd.lkeyOk(element, 0, options as { last: Sge }))).toBe('new');
+    }
+  });
+
+  test('that a peer was given does not grow', () => {
+    const all = scattered();
+    all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.RemoteRead });
+    const request = { vaddr: DMA, length: PAGE, rkey: all.mr.rkey };
+    const last = accepted(all.qp.rkeyOk(request, Access.RemoteRead));
+    expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
+  });
+
+  test('of another device is EINVAL', () => {
+    const all = scattered();
+    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const other = open().allocPd();
+    expect(() => other.lkeyOk({ addr: 0, length: 0, lkey: all.mr.lkey }, 0, { last })).toThrow(
+      rdma('EINVAL', 'lkey_ok'),
+    );
+  });
+});

@@ -1,0 +1,201 @@
+import { Access, Device, RdmaError } from '../../lib';
+import { open, rdma } from '../support/support';
+
+/** The warnings of a test, instead of on its standard error. */
+function watchWarnings(): jest.SpyInstance {
+  return jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+}
+
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+describe('opening', () => {
+  test('has 16 bits of keys unless asked otherwise', () => {
+    const device = open();
+    expect(device.lkeyTableBits).toBe(16);
+    expect(device.table()).toEqual({ max: 65536, next: 0, generation: 0, used: [] });
+  });
+
+  test.each([1, 2, 12, 22, 23])('%i bits', (lkeyTableBits) => {
+    const device = open({ lkeyTableBits });
+    expect(device.lkeyTableBits).toBe(lkeyTableBits);
+    expect(device.table().max).toBe(2 ** lkeyTableBits);
+  });
+
+  test('no table at all is refused', () => {
+    expect(() => new Device({ lkeyTableBits: 0 })).toThrow(rdma('EINVAL', 'driver_mr_init'));
+  });
+
+  test.each([24, 32, 0xffffffff])('%i bits are clamped to 23, and the process is warned', (lkeyTableBits) => {
+    const warnings = watchWarnings();
+    expect(open({ lkeyTableBits }).lkeyTableBits).toBe(23);
+    expect(warnings).toHaveBeenCalledTimes(1);
+    expect(warnings).toHaveBeenCalledWith(
+      expect.stringContaining(String(lkeyTableBits)),
+      expect.objectContaining({ code: 'RDMAVT_LKEY_TABLE_BITS' }),
+    );
+  });
+
+  test('devices do not know one another', () => {
+    const one = open();
+    const other = open();
+    const mr = one.allocPd().regUserMr(Buffer.alloc(8));
+    expect(other.table().used).toEqual([]);
+    const there = other.allocPd().lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+    expect(there).toMatchObject({ ok: false, reason: 'NoSuchKey' });
+  });
+});
+
+describe('keys', () => {
+  test('come in the sequence of the kernel', () => {
+    const device = open({ lkeyTableBits: 4 });
+    const pd = device.allocPd();
+    const regions = Array.from({ length: 3 }, () => pd.regUserMr(Buffer.alloc(8)));
+    expect(regions.map((mr) => mr.lkey)).toEqual([0x100, 0x10000200, 0x20000300]);
+    expect(device.table()).toEqual({
+      max: 16,
+      next: 3,
+      generation: 3,
+      used: regions.map((region, index) => ({ index, lkey: region.lkey, region })),
+    });
+  });
+
+  test('a full table is ENOMEM and leaves the sequence alone', () => {
+    const device = open({ lkeyTableBits: 1 });
+    const pd = device.allocPd();
+    const first = pd.regUserMr(Buffer.alloc(8));
+    pd.allocMr({ maxNumSg: 1 });
+    const before = device.table();
+    expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(rdma('ENOMEM', 'reg_user_mr'));
+    expect(() => pd.allocMr({ maxNumSg: 1 })).toThrow(rdma('ENOMEM', 'alloc_mr'));
+    expect(() => pd.allocFmr({ maxPages: 1 })).toThrow(rdma('ENOMEM', 'alloc_fmr'));
+    expect(device.table()).toEqual(before);
+    first.dereg();
+    expect(pd.regUserMr(Buffer.alloc(8)).lkey).toBe(0x300);
+  });
+
+  test('a freed slot is taken again only when the search comes round', () => {
+    const pd = open({ lkeyTableBits: 2 }).allocPd();
+    const slots = (): number => pd.regUserMr(Buffer.alloc(8)).lkey >>> 30;
+    const first = pd.regUserMr(Buffer.alloc(8));
+    expect(slots()).toBe(1);
+    first.dereg();
+    expect([slots(), slots(), slots()]).toEqual([2, 3, 0]);
+  });
+
+  test('random keys name free slots, are never 0 and leave the low byte to the consumer', () => {
+    const device = open({ lkeyTableBits: 8, keyPolicy: 'random' });
+    const pd = device.allocPd();
+    const keys = Array.from({ length: 256 }, () => pd.regUserMr(Buffer.alloc(8)).lkey as number);
+    expect(new Set(keys.map((key) => key >>> 24)).size).toBe(256);
+    expect(keys.filter((key) => key === 0 || key & 0xff)).toEqual([]);
+    expect(keys.map((key) => key >>> 24)).not.toEqual(keys.map((_, slot) => slot));
+    expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(rdma('ENOMEM'));
+  });
+});
+
+describe('closing', () => {
+  test('is refused while a protection domain lives', () => {
+    const device = open();
+    const pd = device.allocPd();
+    expect(() => device.close()).toThrow(rdma('EBUSY', 'mr_exit'));
+    pd.dealloc();
+    device.close();
+  });
+
+  test('is refused while DMA memory is mapped', () => {
+    const device = open();
+    const mapping = device.dma.map(Buffer.alloc(1));
+    expect(() => device.close()).toThrow(rdma('EBUSY', 'mr_exit'));
+    mapping.unmap();
+    device.close();
+  });
+
+  test('a refused close has changed nothing', () => {
+    const device = open();
+    const pd = device.allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    expect(() => device.close()).toThrow(rdma('EBUSY'));
+    expect(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
+  });
+
+  test('with cascade takes everything along', () => {
+    const device = open();
+    const pd = device.allocPd();
+    const qp = pd.createQp();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const { rkey } = mr;
+    const mapping = device.dma.map(Buffer.alloc(8));
+    const check = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey }, Access.RemoteRead);
+    device.close({ cascade: true });
+    expect(mr.state).toBe('closed');
+    expect(() => mr.lkey).toThrow(rdma('EBADF'));
+    expect(() => pd.createQp()).toThrow(rdma('EBADF'));
+    expect(() => qp.invalidateRkey(rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
+    expect(check.ok && (() => check.sge.copyTo(Buffer.alloc(8)))).toThrow(
+      rdma('EACCES', 'copy_sge_out', 'RegionRevoked'),
+    );
+    mapping.unmap();
+    mr.dereg();
+    qp.destroy();
+    pd.dealloc();
+  });
+
+  test('a second close or dispose is a no-op', () => {
+    const device = open();
+    device.close();
+    device.close();
+    device.close({ cascade: true });
+    device[Symbol.dispose]();
+  });
+
+  test('methods of a closed device are EBADF; what it was opened with can still be read', () => {
+    const device = open({ lkeyTableBits: 5 });
+    const { dma } = device;
+    device.close();
+    expect(() => device.allocPd()).toThrow(rdma('EBADF', 'alloc_pd'));
+    expect(() => device.table()).toThrow(rdma('EBADF', 'table'));
+    expect(() => dma.map(Buffer.alloc(8))).toThrow(rdma('EBADF', 'dma_map'));
+    expect(device.lkeyTableBits).toBe(5);
+  });
+
+  test('using closes with cascade and never throws', () => {
+    let pd;
+    {
+      using device = new Device();
+      pd = device.allocPd();
+      pd.regUserMr(Buffer.alloc(8));
+      device.dma.map(Buffer.alloc(8));
+    }
+    expect(() => pd.createQp()).toThrow(RdmaError);
+  });
+
+  test('warns if a DMA region was still published, by close and by dispose', () => {
+    const warnings = watchWarnings();
+    const leak = expect.objectContaining({ code: 'RDMAVT_DMA_MR_LEAKED' });
+    for (const close of [
+      (device: Device) => device.close({ cascade: true }),
+      (device: Device) => device[Symbol.dispose](),
+    ]) {
+      const device = open();
+      device.allocPd({ trusted: true }).getDmaMr();
+      close(device);
+      expect(warnings).toHaveBeenCalledWith(expect.any(String), leak);
+      warnings.mockClear();
+      close(device);
+      expect(warnings).not.toHaveBeenCalled();
+    }
+  });
+
+  test('does not warn of a DMA region that was released, or never published', () => {
+    const warnings = watchWarnings();
+    const device = open();
+    const pd = device.allocPd({ trusted: true });
+    const published = pd.getDmaMr();
+    pd.getDmaMr();
+    published.dereg();
+    device.close({ cascade: true });
+    expect(warnings).not.toHaveBeenCalled();
+  });
+});

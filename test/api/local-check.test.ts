@@ -1,0 +1,229 @@
+import { Access, lkey, type MemoryRegion, type ProtectionDomain } from '../../lib';
+import { accepted, DMA, dmaPages, open, PAGE, refusal, scene, TOP } from '../support/support';
+
+const START = 0x1_0000n;
+
+/** A user region of `length` bytes at {@link START}. */
+function registered(length: number, access = 0, start = START): { pd: ProtectionDomain; mr: MemoryRegion } {
+  const pd = open().allocPd();
+  return { pd, mr: pd.regUserMr(Buffer.alloc(length), { start, access }) };
+}
+
+describe('an accepted element', () => {
+  test('says what it is', () => {
+    const { pd, mr } = registered(3 * PAGE, Access.LocalWrite | Access.RemoteRead);
+    const sge = accepted(pd.lkeyOk({ addr: START + 5000n, length: 600, lkey: mr.lkey }, Access.LocalWrite));
+    expect(sge).toMatchObject({
+      region: mr,
+      at: 5000n,
+      length: 2 * PAGE - 5000,
+      sgeLength: 600,
+      m: 0,
+      n: 1,
+      access: Access.LocalWrite,
+      remote: false,
+      address: START + 5000n,
+    });
+  });
+
+  test('counts segments by page of the address, not of the memory', () => {
+    const { pd, mr } = registered(2 * PAGE, 0, START + 4000n);
+    expect(accepted(pd.lkeyOk({ addr: START + 4000n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
+      at: 0n,
+      length: 96,
+      n: 0,
+    });
+    expect(accepted(pd.lkeyOk({ addr: START + 4096n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
+      at: 96n,
+      length: PAGE,
+      n: 1,
+    });
+  });
+
+  test('has a segment block of 256', () => {
+    const { pd, mr } = registered(300 * PAGE);
+    const addr = START + 259n * 4096n + 1n;
+    expect(accepted(pd.lkeyOk({ addr, length: 1, lkey: mr.lkey }, 0))).toMatchObject({ m: 1, n: 3 });
+  });
+
+  test('may be longer than its segment', () => {
+    const { pd, mr } = registered(2 * PAGE);
+    expect(accepted(pd.lkeyOk({ addr: START, length: 2 * PAGE, lkey: mr.lkey }, 0))).toMatchObject({
+      length: PAGE,
+      sgeLength: 2 * PAGE,
+    });
+  });
+
+  test('takes addresses as numbers too', () => {
+    const { pd, mr } = registered(8);
+    expect(pd.lkeyOk({ addr: Number(START), length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
+  });
+});
+
+describe('rights', () => {
+  test('all bits asked for must be there; none is always there', () => {
+    const { pd, mr } = registered(8, Access.LocalWrite | Access.RemoteRead);
+    const element = { addr: START, length: 8, lkey: mr.lkey };
+    for (const access of [0, 1, 4, 5]) expect(pd.lkeyOk(element, access).ok).toBe(true);
+    for (const access of [2, 3, 8, 16, 32, 0x80000001, 7]) {
+      expect(refusal(pd.lkeyOk(element, access))).toBe('AccessDenied');
+    }
+  });
+});
+
+describe('bounds', () => {
+  test.each([
+    ['one byte before', START - 1n, 1],
+    ['one byte after', START + 100n, 1],
+    ['one byte too many', START, 101],
+    ['one byte too many at the end', START + 99n, 2],
+    ['everything', 0n, 0xffffffff],
+    ['the other end of the address space', TOP - 1n, 1],
+  ])('%s', (_, addr, length) => {
+    const { pd, mr } = registered(100);
+    const check = pd.lkeyOk({ addr, length, lkey: mr.lkey }, 0);
+    expect(check).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
+  });
+
+  // A sum of offset and length that wraps must not pass.
+  test.each([
+    ['an address just below 2^64', 0x1000n, TOP - 1n, 0x1002],
+    ['an address half a page below 2^64', 0x1000n, TOP - 0x800n, 0x1801],
+    ['the longest length', 0n, TOP - 0xffffffffn, 0xffffffff],
+    ['an address one below the start', 0x1000n, 0xfffn, 0xffffffff],
+  ])('the sum does not wrap: %s', (_, start, addr, length) => {
+    const pd = open().allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(0x2000), { start });
+    expect(refusal(pd.lkeyOk({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.lkeyCheck({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+  });
+
+  test('local addresses go by start, not by iova', () => {
+    const pd = open().allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n, iova: 0x9000n });
+    expect(refusal(pd.lkeyOk({ addr: 0x9000n, length: 8, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+  });
+});
+
+describe('empty elements', () => {
+  test('are accepted inside, and at an end inside a page', () => {
+    const { pd, mr } = registered(100);
+    for (const offset of [0n, 50n, 100n]) {
+      const sge = accepted(pd.lkeyOk({ addr: START + offset, length: 0, lkey: mr.lkey }, 0));
+      expect(sge).toMatchObject({ at: offset, sgeLength: 0 });
+      expect(sge.copyTo(Buffer.alloc(8))).toBe(0);
+    }
+    expect(refusal(pd.lkeyOk({ addr: START + 101n, length: 0, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+  });
+
+  test.each([1, 2, 256])('are refused at the end of %i whole pages', (pages) => {
+    const { pd, mr } = registered(pages * PAGE);
+    const element = { addr: START + BigInt(pages * PAGE), length: 0, lkey: mr.lkey };
+    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
+    expect(refusal(pd.lkeyCheck(element, 0))).toBe('Unmapped');
+  });
+
+  test('are refused on an FMR that maps nothing', () => {
+    const { device, pd } = scene();
+    dmaPages(device, 1);
+    const fmr = pd.allocFmr({ maxPages: 1 });
+    const element = { addr: 0n, length: 0, lkey: fmr.lkey };
+    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
+    fmr.mapPhys([DMA], 0);
+    expect(pd.lkeyCheck(element, 0).ok).toBe(true);
+    fmr.unmap();
+    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
+  });
+
+  test('are refused on a region without segments', () => {
+    const pd = open().allocPd();
+    const mr = pd.allocMr({ maxNumSg: 0 });
+    expect(refusal(pd.lkeyOk({ addr: 0, length: 0, lkey: mr.lkey }, 0))).toBe('Unmapped');
+  });
+
+  test('are refused at the end of one-byte segments', () => {
+    const { device, pd } = scene();
+    dmaPages(device, 1);
+    const fmr = pd.allocFmr({ maxPages: 4, pageShift: 0 });
+    fmr.mapPhys([DMA, DMA + 1n, DMA + 2n, DMA + 3n], 0);
+    expect(pd.lkeyCheck({ addr: 3, length: 0, lkey: fmr.lkey }, 0).ok).toBe(true);
+    expect(refusal(pd.lkeyCheck({ addr: 4, length: 0, lkey: fmr.lkey }, 0))).toBe('Unmapped');
+  });
+});
+
+describe('key 0', () => {
+  test('is denied to untrusted domains, with or without a DMA region', () => {
+    const device = open();
+    dmaPages(device, 1);
+    const user = device.allocPd();
+    const element = { addr: DMA, length: 1, lkey: lkey(0) };
+    expect(refusal(user.lkeyOk(element, 0))).toBe('KeyZeroDenied');
+    using _region = device.allocPd({ trusted: true }).getDmaMr();
+    expect(refusal(user.lkeyOk(element, 0))).toBe('KeyZeroDenied');
+  });
+
+  test('needs a published DMA region', () => {
+    const device = open();
+    dmaPages(device, 1);
+    const pd = device.allocPd({ trusted: true });
+    expect(refusal(pd.lkeyOk({ addr: DMA, length: 1, lkey: lkey(0) }, 0))).toBe('NoDmaRegion');
+  });
+
+  test('names any range of one mapping, with any rights, through any trusted domain', () => {
+    const device = open();
+    dmaPages(device, 2);
+    using region = device.allocPd({ trusted: true }).getDmaMr();
+    const pd = device.allocPd({ trusted: true });
+    using sge = accepted(pd.lkeyOk({ addr: DMA + 100n, length: 5000, lkey: lkey(0) }, Access.LocalWrite));
+    expect(sge).toMatchObject({ region, at: DMA + 100n, length: 5000, sgeLength: 5000, m: 0, n: 0 });
+    expect(region.refs).toBe(4);
+  });
+
+  test.each([
+    ['before', DMA - 1n, 1, 'Unmapped'],
+    ['after', DMA + 8192n, 1, 'Unmapped'],
+    ['over the end', DMA + 8191n, 2, 'OutOfBounds'],
+    ['over the beginning', DMA - 1n, 2, 'Unmapped'],
+    ['around 2^64', TOP - 1n, 2, 'Unmapped'],
+    ['empty, inside', DMA + 8191n, 0, undefined],
+    ['empty, at the end', DMA + 8192n, 0, 'Unmapped'],
+  ])('%s', (_, addr, length, reason) => {
+    const device = open();
+    dmaPages(device, 2);
+    const pd = device.allocPd({ trusted: true });
+    using _region = pd.getDmaMr();
+    const element = { addr, length, lkey: lkey(0) };
+    const check = pd.lkeyCheck(element, 0);
+    expect(check.ok ? undefined : check.reason).toBe(reason);
+    const taken = pd.lkeyOk(element, 0);
+    if (taken.ok) taken.sge.put();
+    expect(taken.ok ? undefined : taken.reason).toBe(reason);
+  });
+
+  test('does not reach from one mapping into the next', () => {
+    const device = open();
+    dmaPages(device, 1);
+    dmaPages(device, 1, DMA + 4096n);
+    const pd = device.allocPd({ trusted: true });
+    using _region = pd.getDmaMr();
+    expect(refusal(pd.lkeyOk({ addr: DMA + 4095n, length: 2, lkey: lkey(0) }, 0))).toBe('OutOfBounds');
+  });
+});
+
+describe('lkeyCheck', () => {
+  test('gives the same place as lkeyOk and takes no reference', () => {
+    const { pd, mr } = registered(300 * PAGE);
+    const element = { addr: START + 260n * 4096n + 7n, length: 9, lkey: mr.lkey };
+    const { at, length, m, n } = accepted(pd.lkeyOk(element, 0));
+    const refs = mr.refs;
+    expect(pd.lkeyCheck(element, 0)).toEqual({ ok: true, at, length, m, n });
+    expect(mr.refs).toBe(refs);
+  });
+
+  test('refuses as lkeyOk does', () => {
+    const { pd, mr } = registered(8);
+    const element = { addr: START, length: 9, lkey: mr.lkey };
+    expect(pd.lkeyCheck(element, 0)).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
+    expect(pd.lkeyOk(element, 0)).toEqual(pd.lkeyCheck(element, 0));
+  });
+});

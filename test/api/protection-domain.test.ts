@@ -1,0 +1,118 @@
+import { Access, lkey, rkey } from '../../lib';
+import { accepted, open, rdma, refusal, scene } from '../support/support';
+
+test('regions can be used through their own domain only', () => {
+  const device = open();
+  const mine = device.allocPd();
+  const yours = device.allocPd();
+  const mr = mine.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+  const local = { addr: mr.start, length: 8, lkey: mr.lkey };
+  const remote = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
+  expect(mine.lkeyOk(local, 0).ok).toBe(true);
+  expect(refusal(yours.lkeyOk(local, 0))).toBe('WrongPd');
+  expect(mine.createQp().rkeyOk(remote, Access.RemoteRead).ok).toBe(true);
+  expect(refusal(yours.createQp().rkeyOk(remote, Access.RemoteRead))).toBe('WrongPd');
+});
+
+describe('dealloc', () => {
+  test('is refused while a queue pair is in it', () => {
+    const { pd, qp } = scene();
+    expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
+    qp.destroy();
+    pd.dealloc();
+  });
+
+  test('is refused while a region is in it, a half-dead one too', () => {
+    const pd = open().allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
+    expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
+    sge.put();
+    mr.dereg();
+    pd.dealloc();
+  });
+
+  test('with cascade ends queue pairs and regions; held elements are dead', () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const fmr = pd.allocFmr({ maxPages: 1 });
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    pd.dealloc({ cascade: true });
+    expect(mr.state).toBe('closed');
+    expect(fmr.state).toBe('closed');
+    expect(() => qp.rkeyOk({ vaddr: 0, length: 0, rkey: rkey(0x100) }, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
+    sge.put();
+  });
+
+  test('a second one is a no-op, and other domains live on', () => {
+    const device = open();
+    const pd = device.allocPd();
+    const other = device.allocPd();
+    const mr = other.regUserMr(Buffer.alloc(8));
+    pd.dealloc();
+    pd.dealloc();
+    pd.dealloc({ cascade: true });
+    pd[Symbol.dispose]();
+    expect(mr.state).toBe('valid');
+    device.allocPd(); // perhaps in the place of the first
+    pd.dealloc({ cascade: true });
+    expect(mr.state).toBe('valid');
+  });
+
+  test('using takes everything in it along', () => {
+    const device = open();
+    let mr;
+    {
+      using pd = device.allocPd();
+      mr = pd.regUserMr(Buffer.alloc(8));
+      pd.createQp();
+    }
+    expect(mr.state).toBe('closed');
+    device.close();
+  });
+
+  test('methods of a closed domain are EBADF', () => {
+    const { pd, device } = scene({ trusted: true });
+    pd.dealloc({ cascade: true });
+    const element = { addr: 0, length: 0, lkey: lkey(0) };
+    expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(rdma('EBADF', 'reg_user_mr'));
+    expect(() => pd.getDmaMr()).toThrow(rdma('EBADF', 'get_dma_mr'));
+    expect(() => pd.allocMr({ maxNumSg: 1 })).toThrow(rdma('EBADF', 'alloc_mr'));
+    expect(() => pd.allocFmr({ maxPages: 1 })).toThrow(rdma('EBADF', 'alloc_fmr'));
+    expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
+    expect(() => pd.lkeyOk(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
+    expect(() => pd.lkeyCheck(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
+    expect(device.table().used).toEqual([]);
+  });
+});
+
+describe('queue pairs', () => {
+  test('destroy is a no-op the second time; other methods are EBADF then', () => {
+    const { pd, qp } = scene();
+    const mr = pd.allocMr({ maxNumSg: 1 });
+    qp.destroy();
+    qp.destroy();
+    qp[Symbol.dispose]();
+    const request = { vaddr: 0, length: 0, rkey: mr.rkey };
+    expect(() => qp.rkeyOk(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(() => qp.rkeyCheck(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(() => qp.fastRegMr(mr, { key: mr.rkey, access: 0 })).toThrow(rdma('EBADF', 'fast_reg_mr'));
+    expect(() => qp.invalidateRkey(mr.rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
+  });
+
+  test('what one has accepted stays good when it is gone', () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.from('12345678'), { access: Access.RemoteRead });
+    let sge;
+    {
+      using qp = pd.createQp();
+      sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead));
+    }
+    const target = Buffer.alloc(8);
+    sge.copyTo(target);
+    expect(target.toString()).toBe('12345678');
+  });
+});

@@ -1,0 +1,155 @@
+// Every reason for which an access can be refused, and the order in which they are told.
+import {
+  Access,
+  type CheckReason,
+  checkReasons,
+  type DataPathReason,
+  dataPathReasons,
+  keyVariant,
+  lkey,
+} from '../../lib';
+import { native } from '../../lib/internal/native';
+import { accepted, DMA, dmaPages, PAGE, rdma, refusal, scene, TOP } from '../support/support';
+
+test('the names are those of the native module', () => {
+  expect(new Set([...checkReasons, ...dataPathReasons])).toEqual(new Set(native.reasonNames.slice(1)));
+  expect(checkReasons).toEqual(native.reasonNames.slice(1, 1 + checkReasons.length));
+});
+
+/** Brings each reason about with a local element, the other tests passed if they come before. */
+const checks: Record<CheckReason, () => string> = {
+  KeyZeroDenied: () => {
+    const { pd } = scene();
+    return refusal(pd.lkeyOk({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
+  },
+  NoDmaRegion: () => {
+    const { pd } = scene({ trusted: true });
+    return refusal(pd.lkeyOk({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
+  },
+  NoSuchKey: () => {
+    const { pd } = scene();
+    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: lkey(0x12345678) }, 0));
+  },
+  Revoked: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const key = mr.lkey;
+    mr.dereg();
+    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: key }, 0));
+  },
+  StaleKey: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: keyVariant(mr.lkey, 1) }, 0));
+  },
+  Invalidated: () => {
+    const { pd, qp, device } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    qp.invalidateRkey(mr.rkey);
+    // ... and of another domain, out of bounds, without rights
+    return refusal(device.allocPd().lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+  },
+  WrongPd: () => {
+    const { pd, device } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    return refusal(device.allocPd().lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+  },
+  OutOfBounds: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+  },
+  AccessDenied: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(PAGE));
+    return refusal(pd.lkeyOk({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, Access.LocalWrite));
+  },
+  Unmapped: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(PAGE));
+    return refusal(pd.lkeyOk({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, 0));
+  },
+};
+
+test.each(checkReasons)('%s', (reason) => {
+  expect(checks[reason]()).toBe(reason);
+});
+
+test('a key that a slot held once and another since is not told apart from one that never was', () => {
+  const { pd } = scene({ lkeyTableBits: 1 });
+  const [first, , third] = Array.from({ length: 3 }, () => {
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const key = mr.lkey;
+    mr.dereg();
+    return key;
+  });
+  expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: first! }, 0))).toBe('NoSuchKey');
+  expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: third! }, 0))).toBe('Revoked');
+});
+
+/** What uses an element's bytes, in the way that is refused for each reason. */
+const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unknown> = {
+  AccessDenied: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    return () => sge.copyFrom(Buffer.alloc(8));
+  },
+  MemoryDetached: () => {
+    const { pd } = scene();
+    const memory = new ArrayBuffer(8);
+    const mr = pd.regUserMr(memory);
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    structuredClone(memory, { transfer: [memory] });
+    return () => sge.copyTo(Buffer.alloc(8));
+  },
+  MemoryShrunk: () => {
+    const { pd } = scene();
+    const memory = new (ArrayBuffer as any)(8, { maxByteLength: 16 });
+    const mr = pd.regUserMr(memory);
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    memory.resize(7);
+    return () => sge.copyTo(Buffer.alloc(1));
+  },
+  Remapped: () => {
+    const { pd, device } = scene();
+    dmaPages(device, 2);
+    const mr = pd.allocMr({ maxNumSg: 1 });
+    mr.mapSg([{ addr: DMA, length: 8 }]);
+    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: mr.lkey }, 0));
+    mr.mapSg([{ addr: DMA, length: 8 }]);
+    return () => sge.copyTo(Buffer.alloc(8));
+  },
+  RegionRevoked: () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    mr.dereg({ force: true });
+    return () => sge.copyTo(Buffer.alloc(8));
+  },
+};
+
+// OtherEnvironment is for memory that two environments share a device over; one alone cannot bring it about.
+test.each(dataPathReasons.filter((reason) => reason !== 'OtherEnvironment'))(
+  '%s, on the data path',
+  (reason) => {
+    expect(uses[reason]()).toThrow(rdma('EACCES', undefined, reason));
+  },
+);
+
+test('an error of the data path tells its reason, other errors have none', () => {
+  let error: any;
+  try {
+    uses.AccessDenied()();
+  } catch (caught) {
+    error = caught;
+  }
+  expect(error.message).toBe('EACCES: permission denied, copy_sge (AccessDenied)');
+  try {
+    scene().pd.regUserMr(Buffer.alloc(0));
+  } catch (caught) {
+    error = caught;
+  }
+  expect(error.message).toBe('EINVAL: invalid argument, reg_user_mr');
+  expect('reason' in error).toBe(false);
+});

@@ -1,0 +1,362 @@
+// What lives on a device, as `device.resources()` tells it.
+import { basename } from 'node:path';
+import { type Device, type Resources } from '../../lib';
+import { CreationStacks } from '../../lib/verbs/creation-stacks';
+import { accepted, ALL, DMA, dmaPages, open, PAGE, rdma, runProgram, scene } from '../support/support';
+import { Peer } from '../support/workers';
+
+const shared = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));
+
+const stacksOf = (resources: Resources): [string, string | undefined][] => {
+  const { contexts, ...kinds } = resources;
+  expect(contexts.length).toBeGreaterThan(0);
+  return Object.entries(kinds).flatMap(([kind, rows]) =>
+    rows.map(({ stack }: { stack?: string }) => [kind, stack] as [string, string | undefined]),
+  );
+};
+
+describe('resources', () => {
+  test('of a new device: the context, and nothing else', () => {
+    const device = open();
+    const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [] };
+    expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
+    device.allocPd().dealloc();
+    device.alloc(8).free();
+    device.dma.map(Buffer.alloc(8)).unmap();
+    expect(device.resources()).toEqual({ contexts: [1], ...nothing });
+  });
+
+  test('of every kind, with every field', () => {
+    const { device, pd, qp } = scene({ trusted: true });
+    const user = device.allocPd();
+    const mapping = dmaPages(device, 4);
+    const mr = pd.regUserMr(Buffer.alloc(3 * PAGE), { start: 0x1008n, iova: 0x9000n, access: 5 });
+    const dma = pd.getDmaMr({ access: 1 });
+    const sg = pd.allocMr({ maxNumSg: 8 });
+    sg.mapSg([{ addr: DMA, length: 2 * PAGE }]);
+    const fmr = user.allocFmr({ maxPages: 5, access: ALL, pageShift: 8 });
+    fmr.mapPhys([DMA, DMA + 0x100n, DMA + 0x200n], 0x7000n);
+    const memory = device.alloc(100, { hugePages: true });
+    user.regUserMr(memory.buffer);
+    device.dma.map(memory.buffer, { address: 2n * DMA });
+    const held = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const own = { context: 1, own: true };
+    const resources = device.resources();
+    expect(resources).toEqual({
+      contexts: [1],
+      pds: [
+        { number: pd.number, ...own, trusted: true, children: 4 },
+        { number: user.number, ...own, trusted: false, children: 2 },
+      ],
+      queuePairs: [{ number: qp.number, ...own, pd: pd.number }],
+      regions: [
+        {
+          number: mr.number,
+          ...own,
+          pd: pd.number,
+          kind: 'user',
+          lkey: mr.lkey,
+          rkey: mr.rkey,
+          access: 5,
+          refs: 3,
+          start: 0x1008n,
+          iova: 0x9000n,
+          length: 3 * PAGE,
+          segments: 4,
+          maxSegments: 0,
+          state: 'valid',
+          region: mr,
+        },
+        {
+          number: dma.number,
+          ...own,
+          pd: pd.number,
+          kind: 'dma',
+          lkey: 0,
+          rkey: 0,
+          access: 1,
+          refs: 4,
+          start: 0n,
+          iova: 0n,
+          length: 0,
+          segments: 0,
+          maxSegments: 0,
+          state: 'valid',
+          region: dma,
+        },
+        {
+          number: sg.number,
+          ...own,
+          pd: pd.number,
+          kind: 'mem_reg',
+          lkey: sg.lkey,
+          rkey: sg.rkey,
+          access: 0,
+          refs: 2,
+          start: DMA,
+          iova: DMA,
+          length: 2 * PAGE,
+          segments: 2,
+          maxSegments: 8,
+          state: 'valid',
+          region: sg,
+        },
+        {
+          number: fmr.number,
+          ...own,
+          pd: user.number,
+          kind: 'fmr',
+          lkey: fmr.lkey,
+          rkey: fmr.rkey,
+          access: ALL,
+          refs: 2,
+          start: 0x7000n,
+          iova: 0x7000n,
+          length: 0x300,
+          segments: 3,
+          maxSegments: 5,
+          state: 'valid',
+          region: fmr,
+        },
+        expect.objectContaining({ number: fmr.number + 1, kind: 'user', length: 100 }),
+      ],
+      mappings: [
+        { number: mapping.number, ...own, address: DMA, length: 4 * PAGE, users: 3 },
+        { number: mapping.number + 1, ...own, address: 2n * DMA, length: 100, users: 0 },
+      ],
+      memories: [{ number: memory.number, byteLength: 100, uses: 2, hugePages: true }],
+    });
+    expect(resources.regions[0]!.region).toBe(mr);
+    held.put();
+    zero.put();
+    expect(device.resources().regions.map(({ refs }) => refs)).toEqual([2, 3, 2, 2, 2]);
+  });
+
+  test('tell what state a region is in', () => {
+    const { device, pd, qp } = scene();
+    dmaPages(device, 1);
+    const [invalid, half] = [pd.allocMr({ maxNumSg: 1 }), pd.regUserMr(Buffer.alloc(8))];
+    qp.invalidateRkey(invalid.rkey);
+    const sge = accepted(pd.lkeyOk({ addr: half.start, length: 8, lkey: half.lkey }, 0));
+    const { lkey } = half;
+    half[Symbol.dispose]();
+    expect(device.resources().regions).toMatchObject([
+      { state: 'invalid', refs: 2, region: invalid },
+      { state: 'half-dead', refs: 2, lkey, region: half },
+    ]);
+    expect(device.table().used).toHaveLength(1);
+    expect(device.resources().pds).toMatchObject([{ children: 3 }]);
+    sge.put();
+    expect(device.resources().regions).toHaveLength(1);
+  });
+
+  test('are a picture: what comes later changes nothing in it', () => {
+    const { device, pd } = scene();
+    pd.regUserMr(Buffer.alloc(8));
+    const before = device.resources();
+    const copy = structuredClone({ ...before, regions: before.regions.map(({ region: _, ...row }) => row) });
+    pd.dealloc({ cascade: true });
+    expect({ ...before, regions: before.regions.map(({ region: _, ...row }) => row) }).toEqual(copy);
+    expect(device.resources().regions).toEqual([]);
+  });
+
+  test('are all there, however many', () => {
+    const { device, pd } = scene();
+    const keys = Array.from({ length: 3000 }, () => pd.regUserMr(Buffer.alloc(1)).lkey);
+    const { regions, pds } = device.resources();
+    expect(regions.map(({ lkey }) => lkey)).toEqual(keys);
+    expect(pds).toMatchObject([{ children: 3001 }]);
+  });
+
+  test('are the same for every thread, but for whose they are', async () => {
+    const { device, pd } = scene();
+    const peer = new Peer({ token: device.share() });
+    const mr = pd.regUserMr(shared(8));
+    const theirs = await peer.run((w, number) => {
+      w.pd = w.device.attachPd(number);
+      w.objects = [
+        w.device.allocPd(),
+        w.pd.createQp(),
+        w.device.dma.map(new Uint8Array(16)),
+        w.device.alloc(24),
+      ];
+      w.mr = w.pd.regUserMr(new Uint8Array(8), { access: 1 });
+      const all = w.device.resources();
+      const regions = all.regions.map(({ region, ...row }: any) => ({ ...row, found: region === w.mr }));
+      return { ...all, regions };
+    }, pd.number);
+    const mine = device.resources();
+    const regions = mine.regions.map(({ region, ...row }) => ({ ...row, found: region === mr }));
+    expect(mine.contexts).toEqual([1, 2]);
+    const whose = (rows: { own: boolean; context: number }[]): [number, boolean][] =>
+      rows.map(({ context, own }) => [context, own]);
+    for (const kind of ['pds', 'queuePairs', 'regions'] as const) {
+      expect([kind, whose(mine[kind])]).toEqual([
+        kind,
+        [
+          [1, true],
+          [2, false],
+        ],
+      ]);
+      expect([kind, whose(theirs[kind])]).toEqual([
+        kind,
+        [
+          [1, false],
+          [2, true],
+        ],
+      ]);
+    }
+    expect(whose(mine.mappings)).toEqual([[2, false]]);
+    const turned = <T extends { own: boolean }>(rows: T[]): T[] =>
+      rows.map((row) => ({ ...row, own: !row.own }));
+    expect({
+      ...theirs,
+      pds: turned(theirs.pds),
+      queuePairs: turned(theirs.queuePairs),
+      mappings: turned(theirs.mappings),
+      regions: turned(theirs.regions).map((row: any) => ({ ...row, found: !row.found })),
+    }).toEqual({ ...mine, regions });
+    expect(mine.memories).toEqual([{ number: 1, byteLength: 24, uses: 0, hugePages: false }]);
+  });
+
+  test('are EBADF after close and detach', () => {
+    const device = open();
+    device.close();
+    expect(() => device.resources()).toThrow(rdma('EBADF', 'resources'));
+  });
+});
+
+describe('stacks', () => {
+  function one(device: Device): void {
+    const pd = device.allocPd({ trusted: true });
+    pd.createQp();
+    pd.regUserMr(Buffer.alloc(8));
+    pd.allocMr({ maxNumSg: 1 });
+    pd.allocFmr({ maxPages: 1 });
+    pd.getDmaMr();
+    device.dma.map(Buffer.alloc(8));
+    device.alloc(8);
+  }
+
+  test('are not there unless they were asked for', () => {
+    const device = open();
+    one(device);
+    const { contexts, ...kinds } = device.resources();
+    expect(contexts).toEqual([1]);
+    expect(
+      Object.values(kinds)
+        .flat()
+        .filter((row) => 'stack' in row),
+    ).toEqual([]);
+  });
+
+  test('tell where objects of every kind were created: this file, and nothing of the package', () => {
+    const device = open({ captureStacks: true });
+    one(device);
+    const stacks = stacksOf(device.resources());
+    expect(stacks.map(([kind]) => kind)).toEqual([
+      'pds',
+      'queuePairs',
+      ...Array<string>(4).fill('regions'),
+      'mappings',
+      'memories',
+    ]);
+    for (const [kind, stack] of stacks) {
+      const lines = stack!.split('\n');
+      expect([kind, lines[0]]).toEqual([kind, expect.stringContaining(`at one (${__filename}`)]);
+      expect(
+        lines.filter((line) => /[\\/](lib|dist)[\\/]/.test(line) && !line.includes('node_modules')),
+      ).toEqual([]);
+    }
+  });
+
+  test('are of the thread that created them, and only if it captures', async () => {
+    const { device, pd } = scene({ captureStacks: true });
+    pd.regUserMr(Buffer.alloc(8));
+    const peer = new Peer({ token: device.share(), options: { captureStacks: true } });
+    const theirs = await peer.run(function inTheWorker(w, number) {
+      w.mr = w.device.attachPd(number).regUserMr(new Uint8Array(8));
+      return w.device.resources().regions.map(({ stack }: { stack?: string }) => stack);
+    }, pd.number);
+    expect(theirs).toEqual([undefined, expect.stringContaining('inTheWorker')]);
+    const mine = device.resources().regions.map(({ stack }) => stack);
+    expect(mine).toEqual([expect.stringContaining(basename(__filename)), undefined]);
+  });
+
+  test('of an object of the device that captures also tell of what others in the thread make', () => {
+    const device = open();
+    const { Device: Class } = { Device: device.constructor as typeof Device };
+    device.allocPd();
+    const other = Class.attach(device.share(), { captureStacks: true });
+    device.allocPd();
+    expect(other.resources().pds.map(({ stack }) => typeof stack)).toEqual(['undefined', 'string']);
+  });
+
+  test('are plain text, whatever the program makes of its stacks', () => {
+    const before = [Error.prepareStackTrace, Error.stackTraceLimit] as const;
+    const device = open({ captureStacks: true });
+    try {
+      Error.prepareStackTrace = (_, sites) => sites;
+      const pd = device.allocPd();
+      Error.prepareStackTrace = before[0];
+      Error.stackTraceLimit = 0;
+      pd.regUserMr(Buffer.alloc(8));
+      expect(stacksOf(device.resources())).toEqual([
+        ['pds', undefined],
+        ['regions', undefined],
+      ]);
+    } finally {
+      [Error.prepareStackTrace, Error.stackTraceLimit] = before;
+    }
+  });
+
+  test('with source maps have nothing of the package either', () => {
+    const { stdout, stderr } = runProgram(
+      `const { Device } = require('rdmavt');
+       const device = new Device({ captureStacks: true });
+       (function creator() { device.allocPd(); })();
+       console.log(device.resources().pds[0].stack.split('\\n')[0]);`,
+      ['--enable-source-maps'],
+    );
+    expect([stdout, stderr]).toEqual([expect.stringMatching(/^ +at creator \(/), '']);
+  });
+
+  test('of objects that are gone are dropped in time', () => {
+    const stacks = new CreationStacks();
+    let asked = 0;
+    const live = (): ((kind: string, number: number) => boolean) => {
+      asked++;
+      return (_, number) => number % 1000 === 0;
+    };
+    for (let number = 1; number <= 10_000; number++) stacks.note('region', number, live);
+    const kept = Array.from({ length: 10_000 }, (_, i) => stacks.of('region', i + 1)).filter(Boolean);
+    expect(kept.length).toBeLessThan(1100);
+    expect(asked).toBeLessThan(12);
+    for (let number = 1000; number <= 9000; number += 1000)
+      expect(stacks.of('region', number)).toContain('64-');
+  });
+
+  test('do not grow without end over 10,000 registrations', () => {
+    const { status, stdout, stderr } = runProgram(`
+      const { Device } = require('rdmavt');
+      const device = new Device({ captureStacks: true });
+      const pd = device.allocPd();
+      const memory = Buffer.alloc(64);
+      const cycle = (count) => {
+        for (let i = 0; i < count; i++) pd.regUserMr(memory).dereg();
+        return new Promise((resolve) => setImmediate(resolve));
+      };
+      (async () => {
+        await cycle(3000);
+        gc(); await cycle(1); gc();
+        const before = process.memoryUsage().heapUsed;
+        await cycle(10000);
+        gc(); await cycle(1); gc();
+        console.log(process.memoryUsage().heapUsed - before);
+        device.close({ cascade: true });
+      })();`);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(Number(stdout)).toBeLessThan(3 << 20);
+  });
+});

@@ -1,0 +1,853 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/access/check.h"
+
+#include <sys/mman.h>
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[16 * PAGE];
+
+static const uint64_t GIB = UINT64_C(1) << 30;
+
+/* The verdict of the check and of the acquiring check, which must be the same: a reason, or RVT_REASON_NONE
+ * and *place. */
+static enum rvt_reason local_verdict(struct fixture *f, struct rvt_pd_handle pd, uint64_t addr,
+                                     uint32_t length, uint32_t key, uint32_t acc, struct rvt_place *place) {
+    struct rvt_ib_sge wanted = {addr, length, key};
+    struct rvt_sge sge;
+    enum rvt_reason reason = RVT_REASON_NONE;
+    rvt_read_enter(f->reader);
+    int verdict = rvt_lkey_check(pd, &wanted, acc, place, &reason);
+    rvt_read_leave(f->reader);
+    CHECK_EQ(verdict, reason ? 0 : 1);
+    CHECK_EQ(local_in(f, pd, &sge, NULL, addr, length, key, acc), verdict ? 1 : -RVT_EINVAL);
+    CHECK_EQ(f->reason, reason);
+    if (verdict) {
+        CHECK_EQ(sge.at, place->at);
+        CHECK_EQ(sge.length, place->length);
+        CHECK_EQ(rvt_sge_m(&sge), place->m);
+        CHECK_EQ(rvt_sge_n(&sge), place->n);
+        CHECK_EQ(sge.user, place->user);
+        CHECK_EQ(sge.sge_length, length);
+        CHECK_EQ(usable(f, &sge), RVT_REASON_NONE);
+        rvt_put_sge(&sge);
+    }
+    return reason;
+}
+
+static enum rvt_reason remote_verdict(struct fixture *f, struct rvt_qp_handle qp, uint64_t addr,
+                                      uint32_t length, uint32_t key, uint32_t acc, struct rvt_place *place) {
+    struct rvt_sge sge;
+    enum rvt_reason reason = RVT_REASON_NONE;
+    rvt_read_enter(f->reader);
+    int verdict = rvt_rkey_check(qp, length, addr, key, acc, place, &reason);
+    rvt_read_leave(f->reader);
+    CHECK_EQ(verdict, reason ? 0 : 1);
+    CHECK_EQ(remote_in(f, qp, &sge, addr, length, key, acc), verdict);
+    CHECK_EQ(f->reason, reason);
+    if (verdict) {
+        CHECK_EQ(sge.at, place->at);
+        CHECK_EQ(sge.length, place->length);
+        CHECK_EQ(rvt_sge_m(&sge), place->m);
+        CHECK_EQ(rvt_sge_n(&sge), place->n);
+        CHECK_EQ(sge.sge_length, length);
+        rvt_put_sge(&sge);
+    }
+    return reason;
+}
+
+static bool open_with_dma(struct fixture *f) {
+    if (!fixture_open(f, 6))
+        return false;
+    fixture_dma(f, bytes, sizeof(bytes), 0x10000);
+    return true;
+}
+
+/* A region of two pages at 0x10000 in both address spaces. */
+static struct rvt_mr_handle two_pages(struct fixture *f, enum rvt_mr_kind kind, uint32_t access) {
+    struct rvt_sg_outcome outcome;
+    struct rvt_mr_handle mr;
+    if (kind == RVT_MR_USER)
+        return fixture_reg(f, bytes, 2 * PAGE, 0x10000, 0x10000, access);
+    if (kind == RVT_MR_FMR) {
+        mr = fixture_fmr(f, access, 4, 12);
+        CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 0x11000}, 2, 0x10000), 0);
+        return mr;
+    }
+    mr = fixture_mem_reg(f, 4);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, 2 * PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_fast_reg_mr(f->qp, mr, fixture_key(mr), access, NULL), 0);
+    return mr;
+}
+
+static const enum rvt_mr_kind slot_kinds[] = {RVT_MR_USER, RVT_MR_MEM_REG, RVT_MR_FMR};
+
+/* Every combination of failing tests: the earliest one is told. */
+static void reasons_in_order(void) {
+    for (int k = 0; k < 3; k++) {
+        for (int combination = 0; combination < 3 * 2 * 2 * 3 * 2; combination++) {
+            int c = combination;
+            int key_state = c % 3; /* right, revoked, stale */
+            c /= 3;
+            bool invalid = c % 2, wrong_pd = c / 2 % 2;
+            c /= 4;
+            int where = c % 3; /* inside, out of bounds, on no segment */
+            bool denied = c / 3;
+
+            struct fixture f;
+            struct rvt_place place;
+            REQUIRE(open_with_dma(&f));
+            struct rvt_mr_handle mr = two_pages(&f, slot_kinds[k], LOCAL_WRITE | REMOTE_WRITE);
+            uint32_t key = fixture_key(mr);
+            if (invalid)
+                CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0);
+            if (key_state == 1)
+                CHECK_EQ(slot_kinds[k] == RVT_MR_FMR ? rvt_dealloc_fmr(mr, RVT_RELEASE)
+                                                     : rvt_dereg_mr(mr, RVT_RELEASE),
+                         0);
+            if (key_state == 2)
+                key ^= 1;
+            uint64_t addr = where == 0 ? 0x10100 : where == 1 ? 0x11fff : 0x12000;
+            uint32_t length = where == 0 ? 16 : where == 1 ? 2 : 0;
+            uint32_t local_acc = denied ? LOCAL_WRITE | REMOTE_READ : LOCAL_WRITE | REMOTE_WRITE;
+            uint32_t remote_acc = denied ? REMOTE_READ | REMOTE_ATOMIC : REMOTE_WRITE | REMOTE_READ;
+
+            enum rvt_reason want = key_state == 1   ? RVT_REVOKED
+                                   : key_state == 2 ? RVT_STALE_KEY
+                                   : invalid        ? RVT_INVALIDATED
+                                   : wrong_pd       ? RVT_WRONG_PD
+                                   : where == 1     ? RVT_OUT_OF_BOUNDS
+                                   : denied         ? RVT_ACCESS_DENIED
+                                   : where == 2     ? RVT_UNMAPPED
+                                                    : RVT_REASON_NONE;
+            CHECK_EQ(local_verdict(&f, wrong_pd ? f.other_pd : f.pd, addr, length, key, local_acc, &place),
+                     want);
+            CHECK_EQ(remote_verdict(&f, wrong_pd ? f.other_qp : f.qp, addr, length, key, remote_acc, &place),
+                     want);
+            fixture_close(&f);
+        }
+    }
+}
+
+static void reasons_of_key_zero_in_order(void) {
+    for (int combination = 0; combination < 2 * 2 * 3 * 2; combination++) {
+        int c = combination;
+        bool user = c % 2, no_region = c / 2 % 2;
+        c /= 4;
+        int where = c % 3; /* inside, over the end, outside */
+        bool remote_allowed = c / 3;
+        struct fixture f;
+        struct rvt_place place;
+        struct rvt_mr_handle mr;
+        REQUIRE(fixture_open_with(&f, (struct rvt_device_options){4, false, remote_allowed}));
+        fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
+        if (!no_region)
+            CHECK_EQ(rvt_get_dma_mr(f.other_pd, 0, &mr), 0);
+        uint64_t addr = where == 2 ? 0x12000 : 0x11fff;
+        uint32_t length = where == 1 ? 2 : 1;
+        enum rvt_reason rest = no_region    ? RVT_NO_DMA_REGION
+                               : where == 1 ? RVT_OUT_OF_BOUNDS
+                               : where == 2 ? RVT_UNMAPPED
+                                            : RVT_REASON_NONE;
+        /* The access is never looked at, the other domain's region serves all trusted ones. */
+        CHECK_EQ(local_verdict(&f, user ? f.user_pd : f.pd, addr, length, 0, ALL_ACCESS, &place),
+                 user ? RVT_KEY_ZERO_DENIED : rest);
+        CHECK_EQ(remote_verdict(&f, user ? f.user_qp : f.qp, addr, length, 0, 0, &place),
+                 user || !remote_allowed ? RVT_KEY_ZERO_DENIED : rest);
+        fixture_close(&f);
+    }
+}
+
+static void why_a_key_is_none(void) {
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(open_with_dma(&f));
+    /* Slots that never held anything. */
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, 0x100, 0, &place), RVT_NO_SUCH_KEY);
+    CHECK_EQ(remote_verdict(&f, f.qp, 0x10000, 1, 0xffffffff, REMOTE_READ, &place), RVT_NO_SUCH_KEY);
+    struct rvt_mr_handle mr = two_pages(&f, RVT_MR_MEM_REG, 0);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key | 3, 0, &place), RVT_STALE_KEY);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key + 0x100, 0, &place), RVT_STALE_KEY);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key | 3, 0, NULL), 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    /* The slot last held exactly the latest key. */
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key | 3, 0, &place), RVT_REVOKED);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key, 0, &place), RVT_NO_SUCH_KEY);
+    fixture_close(&f);
+    /* Given to somebody else: the old key is stale; revoked again: only the last one is told so. */
+    REQUIRE(fixture_open(&f, 1));
+    struct rvt_mr_handle a = fixture_reg(&f, bytes, PAGE, 0, 0, 0);
+    fixture_mem_reg(&f, 0);
+    CHECK_EQ(rvt_dereg_mr(a, RVT_RELEASE), 0);
+    struct rvt_mr_handle b = fixture_reg(&f, bytes, PAGE, 0, 0, 0);
+    CHECK_EQ(fixture_key(b), 0x300);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 1, 0x100, 0, &place), RVT_STALE_KEY);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 1, 0x300, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(rvt_dereg_mr(b, RVT_RELEASE), 0);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 1, 0x100, 0, &place), RVT_NO_SUCH_KEY);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 1, 0x300, 0, &place), RVT_REVOKED);
+    fixture_close(&f);
+}
+
+static void local_wants_all_bits_remote_any(void) {
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(open_with_dma(&f));
+    for (uint32_t access = 0; access < 32; access++) {
+        struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x10000, 0x10000, access);
+        uint32_t key = fixture_key(mr);
+        for (uint32_t acc = 0; acc < 32; acc++) {
+            CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key, acc, &place),
+                     (access & acc) == acc ? RVT_REASON_NONE : RVT_ACCESS_DENIED);
+            CHECK_EQ(remote_verdict(&f, f.qp, 0x10000, 1, key, acc, &place),
+                     access & acc ? RVT_REASON_NONE : RVT_ACCESS_DENIED);
+        }
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+static void bounds(void) {
+    const uint64_t last = UINT64_C(0) - 2 * PAGE; /* start of the last user page but one */
+    const struct {
+        uint64_t base, length, addr;
+        uint32_t request;
+        bool ok;
+    } rows[] = {
+        {0x10000, 0x1800, 0x10000, 0x1800, true},
+        {0x10000, 0x1800, 0x10000, 0x1801, false},
+        {0x10000, 0x1800, 0xffff, 1, false},
+        {0x10000, 0x1800, 0xffff, 2, false},
+        {0x10000, 0x1800, 0x117ff, 1, true},
+        {0x10000, 0x1800, 0x117ff, 2, false},
+        {0x10000, 0x1800, 0x11800, 1, false},
+        {0x10000, 0x1800, 0, 0, false},
+        {0x10000, 0x1800, UINT64_MAX, 1, false},
+        {0x10000, 0x1800, 0x10000, UINT32_MAX, false},
+        /* sums that wrap (DEVIATIONS 1) */
+        {0x1000, 0x1000, UINT64_MAX, 0x1002, false},
+        {0x1000, 0x2000, UINT64_MAX - 0x7ff, 0x1800, false},
+        {0, 0x1000, UINT64_MAX, 2, false},
+        {0, 0x1000, UINT64_MAX, 1, false},
+        {0, 0x1000, UINT64_MAX - 0x7fffffff, UINT32_MAX, false},
+        {0, 0x1000, 0, 0x1000, true},
+        {1, 0x1000, 0, 1, false},
+        {1, 0x1000, 0, 2, false},
+        /* at the top */
+        {last, 0x1000, last, 0x1000, true},
+        {last, 0x1000, last + 0xfff, 1, true},
+        {last, 0x1000, last + 0xfff, 2, false},
+        {last, 0x1000, last + 0x1000, 1, false},
+        {last, 0x1000, UINT64_MAX, 1, false},
+        {last, 0x1000, UINT64_MAX, 2, false},
+        {last, 0x1000, 0, 1, false},
+        {last, 0x1000, last, UINT32_MAX, false},
+        {last, 0x1000, last - 1, 2, false},
+    };
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(fixture_open(&f, 6));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int failures = atomic_load(&check_failures);
+        enum rvt_reason want = rows[i].ok ? RVT_REASON_NONE : RVT_OUT_OF_BOUNDS;
+        /* The same numbers as local and as remote address; the other one is elsewhere. */
+        struct rvt_mr_handle a = fixture_reg(&f, bytes, rows[i].length, rows[i].base, 0x500000, REMOTE_READ);
+        struct rvt_mr_handle b = fixture_reg(&f, bytes, rows[i].length, 0x500000, rows[i].base, REMOTE_READ);
+        CHECK_EQ(local_verdict(&f, f.pd, rows[i].addr, rows[i].request, fixture_key(a), 0, &place), want);
+        if (rows[i].ok)
+            CHECK_EQ(place.at, rows[i].addr - rows[i].base);
+        CHECK_EQ(remote_verdict(&f, f.qp, rows[i].addr, rows[i].request, fixture_key(b), REMOTE_READ, &place),
+                 want);
+        if (rows[i].ok)
+            CHECK_EQ(place.at, rows[i].addr - rows[i].base);
+        CHECK_EQ(rvt_dereg_mr(a, RVT_RELEASE), 0);
+        CHECK_EQ(rvt_dereg_mr(b, RVT_RELEASE), 0);
+        if (atomic_load(&check_failures) != failures)
+            printf("# row %zu\n", i);
+    }
+    /* A remote window that ends at 2^64 exactly. */
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x1000, UINT64_C(0) - PAGE, REMOTE_READ);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(remote_verdict(&f, f.qp, UINT64_MAX, 1, key, REMOTE_READ, &place), RVT_REASON_NONE);
+    CHECK_EQ(remote_verdict(&f, f.qp, UINT64_MAX, 2, key, REMOTE_READ, &place), RVT_OUT_OF_BOUNDS);
+    CHECK_EQ(remote_verdict(&f, f.qp, 0, 1, key, REMOTE_READ, &place), RVT_OUT_OF_BOUNDS);
+    CHECK_EQ(remote_verdict(&f, f.qp, 0, 0, key, REMOTE_READ, &place), RVT_OUT_OF_BOUNDS);
+    fixture_close(&f);
+}
+
+static void empty_requests(void) {
+    struct fixture f;
+    struct rvt_place place;
+    struct rvt_mr_handle mr, dma;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(fixture_open(&f, 6));
+    fixture_dma(&f, bytes, 2 * PAGE + 0x100, 0x10000);
+    const struct {
+        uint64_t start, length, at; /* at: into the region */
+        enum rvt_reason want;
+    } rows[] = {
+        {0x5000, 0x1800, 0, RVT_REASON_NONE},
+        {0x5000, 0x1800, 0x1000, RVT_REASON_NONE}, /* an edge strictly inside */
+        {0x5000, 0x1800, 0x1800, RVT_REASON_NONE}, /* the end of a region that ends inside a page */
+        {0x5000, 0x1800, 0x1801, RVT_OUT_OF_BOUNDS},
+        {0x5000, 0x1000, 0x1000, RVT_UNMAPPED}, /* an end that is a segment's edge */
+        {0x5800, 0x1000, 0x1000, RVT_REASON_NONE},
+        {0x5800, 0x800, 0x800, RVT_UNMAPPED},
+        {0x5000, 256 * PAGE, 256 * PAGE, RVT_UNMAPPED}, /* past the map's block of 256 */
+        {0x5000, 256 * PAGE, 256 * PAGE - 1, RVT_REASON_NONE},
+        {0x5000, 256 * PAGE + 1, 256 * PAGE, RVT_REASON_NONE},
+        {0x5000, 1, 1, RVT_REASON_NONE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int failures = atomic_load(&check_failures);
+        mr = fixture_reg(&f, bytes, rows[i].length, rows[i].start, 0x900001, REMOTE_READ);
+        uint32_t key = fixture_key(mr);
+        CHECK_EQ(local_verdict(&f, f.pd, rows[i].start + rows[i].at, 0, key, 0, &place), rows[i].want);
+        CHECK_EQ(remote_verdict(&f, f.qp, 0x900001 + rows[i].at, 0, key, REMOTE_READ, &place), rows[i].want);
+        /* The local check passes without access bits, the remote one never does. */
+        CHECK_EQ(remote_verdict(&f, f.qp, 0x900001, 0, key, 0, &place), RVT_ACCESS_DENIED);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+        if (atomic_load(&check_failures) != failures)
+            printf("# row %zu\n", i);
+    }
+
+    mr = fixture_fmr(&f, REMOTE_READ, 4, 12);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED); /* never mapped */
+    CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 0x11000}, 2, 0x7000), 0);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x8000, 0, key, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(place.at, 0x11000);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x9000, 0, key, 0, &place), RVT_UNMAPPED);
+    CHECK_EQ(remote_verdict(&f, f.qp, 0x9000, 0, key, REMOTE_READ, &place), RVT_UNMAPPED);
+    CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED); /* mapped and unmapped */
+
+    mr = fixture_fmr(&f, REMOTE_READ, 4, 0); /* segments of a byte */
+    key = fixture_key(mr);
+    CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 0x11000}, 2, 0x7000), 0);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x7001, 0, key, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x7002, 0, key, 0, &place), RVT_UNMAPPED);
+
+    mr = fixture_mem_reg(&f, 0);
+    key = fixture_key(mr);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED);
+    mr = fixture_mem_reg(&f, 2);
+    key = fixture_key(mr);
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10800, 0x800}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10800, 0, key, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_UNMAPPED);
+    /* A short map: the last page that fitted is a segment, though none of its bytes count. */
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10080, 0x2000}, 1, 0, PAGE, &outcome), 0);
+    CHECK_EQ(outcome.length, 0xf80);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_REASON_NONE);
+
+    /* Key 0: inside a mapping, its end excluded. */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 0, 0, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x120ff, 0, 0, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(local_verdict(&f, f.pd, 0x12100, 0, 0, 0, &place), RVT_UNMAPPED);
+    CHECK_EQ(local_verdict(&f, f.pd, 0xffff, 0, 0, 0, &place), RVT_UNMAPPED);
+    CHECK_EQ(remote_verdict(&f, f.qp, 0x12100, 0, 0, 0, &place), RVT_UNMAPPED);
+    fixture_close(&f);
+}
+
+static void key_zero_ranges(void) {
+    const uint64_t top = UINT64_C(0) - PAGE;
+    struct fixture f;
+    struct rvt_place place;
+    struct rvt_mr_handle dma;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
+    fixture_dma(&f, bytes + 2 * PAGE, 2 * PAGE, 0x12000); /* touches it */
+    fixture_dma(&f, bytes + 4 * PAGE, PAGE, top);
+    fixture_dma(&f, bytes + 5 * PAGE, PAGE, 0);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    const struct {
+        uint64_t addr;
+        uint32_t length;
+        enum rvt_reason want;
+    } rows[] = {
+        {0x10000, 0x2000, RVT_REASON_NONE}, {0x10000, 0x2001, RVT_OUT_OF_BOUNDS},
+        {0x11fff, 2, RVT_OUT_OF_BOUNDS},    {0x12000, 0x2000, RVT_REASON_NONE},
+        {0x13fff, 1, RVT_REASON_NONE},      {0x14000, 1, RVT_UNMAPPED},
+        {0xffff, 1, RVT_UNMAPPED},          {0xffff, 2, RVT_UNMAPPED},
+        {UINT64_MAX, 1, RVT_REASON_NONE},   {UINT64_MAX, 2, RVT_OUT_OF_BOUNDS},
+        {top, PAGE, RVT_REASON_NONE},       {top, UINT32_MAX, RVT_OUT_OF_BOUNDS},
+        {top - 1, 1, RVT_UNMAPPED},         {0, PAGE, RVT_REASON_NONE},
+        {0, PAGE + 1, RVT_OUT_OF_BOUNDS},   {0x5555555555555555, 1, RVT_UNMAPPED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK_EQ(local_verdict(&f, f.pd, rows[i].addr, rows[i].length, 0, ALL_ACCESS, &place), rows[i].want);
+        if (!rows[i].want) {
+            CHECK_EQ(place.at, rows[i].addr);
+            CHECK_EQ(place.length, rows[i].length); /* one segment */
+            CHECK_EQ(place.m | place.n, 0);
+            CHECK(!place.user);
+        }
+        CHECK_EQ(remote_verdict(&f, f.qp, rows[i].addr, rows[i].length, 0, 0, &place), rows[i].want);
+    }
+    fixture_close(&f);
+}
+
+/* p = byte offset + region offset; the rest follows from it. */
+static void segment_arithmetic(void) {
+    struct fixture f;
+    struct rvt_place place;
+    uint64_t seed = 3;
+    REQUIRE(open_with_dma(&f));
+    for (int round = 0; round < 3000; round++) {
+        uint64_t start = roll(&seed, 1 << 30), iova = dice(&seed) >> 1, length = 1 + roll(&seed, 3000 * PAGE);
+        struct rvt_mr_handle mr = fixture_reg(&f, bytes, length, start, iova, REMOTE_READ);
+        uint64_t into = roll(&seed, length), p = into + start % PAGE;
+        uint32_t request = (uint32_t)roll(&seed, length - into + 1);
+        CHECK_EQ(local_verdict(&f, f.pd, start + into, request, fixture_key(mr), 0, &place), RVT_REASON_NONE);
+        for (int remotely = 0; remotely < 2; remotely++) {
+            CHECK_EQ(place.at, into);
+            CHECK(place.user);
+            CHECK_EQ(place.length, PAGE - p % PAGE); /* the segment's rest, whatever was asked for */
+            CHECK_EQ(place.m, p / PAGE / 256);
+            CHECK_EQ(place.n, p / PAGE % 256);
+            CHECK_EQ(remote_verdict(&f, f.qp, iova + into, request, fixture_key(mr), REMOTE_READ, &place),
+                     RVT_REASON_NONE);
+        }
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    /* Lists: an FMR of 300 segments of 64 bytes. */
+    uint64_t pages[300];
+    for (int i = 0; i < 300; i++)
+        pages[i] = 0x10000 + roll(&seed, sizeof(bytes) - 64);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 300, 6);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 300, 0x3333), 0);
+    for (uint64_t into = 0; into < 300 * 64; into += 7) {
+        CHECK_EQ(local_verdict(&f, f.pd, 0x3333 + into, 1, fixture_key(fmr), 0, &place), RVT_REASON_NONE);
+        CHECK_EQ(place.at, pages[into / 64] + into % 64);
+        CHECK_EQ(place.length, 64 - into % 64);
+        CHECK_EQ(place.m, into / 64 / 256);
+        CHECK_EQ(place.n, into / 64 % 256);
+        CHECK(!place.user);
+    }
+    fixture_close(&f);
+}
+
+static void dead_domains_and_queue_pairs(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd, none_pd = {0};
+    struct rvt_qp_handle qp, none_qp = {0};
+    struct rvt_sge sge, last;
+    struct rvt_place place;
+    struct rvt_ib_sge wanted = {0x10000, 16, 0};
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle dma;
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    CHECK_EQ(local(&f, &last, 0x10000, 16, 0, 0), 1);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
+    struct rvt_pd_handle pds[] = {pd, none_pd};
+    struct rvt_qp_handle qps[] = {qp, none_qp};
+    rvt_read_enter(f.reader);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EBADF);
+        wanted.addr = 0x10010;
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, &last, &wanted, 0, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_lkey_check(pds[i], &wanted, 0, &place, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), -RVT_EBADF);
+    }
+    rvt_read_leave(f.reader);
+    CHECK_EQ(last.sge_length, 16); /* did not grow */
+    CHECK_EQ(fixture_refs(dma), 4);
+    rvt_put_sge(&last);
+    fixture_close(&f);
+}
+
+static void what_an_element_remembers(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = two_pages(&f, RVT_MR_USER, LOCAL_WRITE | REMOTE_READ);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(local(&f, &sge, 0x10123, 77, key, LOCAL_WRITE), 1);
+    CHECK_PTR_EQ(sge.mr, mr.mr);
+    CHECK_EQ(sge.request, 0x10123);
+    CHECK_EQ(sge.sge_length, 77);
+    CHECK_EQ(sge.rights, LOCAL_WRITE);
+    CHECK(!sge.remote && sge.user && !rvt_sge_key_zero(&sge));
+    rvt_put_sge(&sge);
+    CHECK(sge.mr == NULL);
+    /* Only what was found is proven: a remote check passes on any one bit. */
+    CHECK_EQ(remote(&f, &sge, 0x10123, 77, key, REMOTE_READ | REMOTE_WRITE | REMOTE_ATOMIC), 1);
+    CHECK_EQ(sge.rights, REMOTE_READ);
+    CHECK(sge.remote);
+    rvt_put_sge(&sge);
+    /* Asked for nothing: proven for nothing. */
+    CHECK_EQ(local(&f, &sge, 0x10123, 77, key, 0), 1);
+    CHECK_EQ(sge.rights, 0);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- coalescing --- */
+
+/* rvt_lkey_ok with `last`. When it coalesces, `isge` must not be touched and no reference be taken. */
+static int merge(struct fixture *f, struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key,
+                 uint32_t acc) {
+    struct rvt_sge sge, untouched;
+    memset(&sge, 0x5a, sizeof(sge));
+    untouched = sge;
+    uint32_t held = last->mr ? rvt_mr_held(last->mr) : 0;
+    struct rvt_sge before = *last;
+    int answer = local_in(f, f->pd, &sge, last, addr, length, key, acc);
+    if (answer != 1)
+        CHECK_BYTES_EQ(&sge, &untouched, sizeof(sge));
+    if (answer == 0) {
+        CHECK_EQ(rvt_mr_held(last->mr), held);
+        CHECK_EQ(last->position, before.position);
+        CHECK_EQ(last->at, before.at);
+        CHECK_EQ(rvt_sge_m(last), rvt_sge_m(&before));
+        CHECK_EQ(rvt_sge_n(last), rvt_sge_n(&before));
+        CHECK_EQ(last->sge_length, before.sge_length + length);
+        CHECK_EQ(last->length, key ? before.length : before.length + length);
+    } else if (last->mr) {
+        CHECK_BYTES_EQ(last, &before, sizeof(before));
+    }
+    if (answer == 1) {
+        CHECK_EQ(sge.request, addr);
+        CHECK_EQ(sge.sge_length, length);
+        rvt_put_sge(&sge);
+    }
+    return answer;
+}
+
+static struct rvt_sge begin(struct fixture *f, uint64_t addr, uint32_t length, uint32_t key) {
+    struct rvt_sge sge = {0};
+    CHECK_EQ(local(f, &sge, addr, length, key, 0), 1);
+    return sge;
+}
+
+static struct rvt_mr_handle four_pages(struct fixture *f) {
+    struct rvt_sg_outcome outcome;
+    struct rvt_mr_handle mr = fixture_mem_reg(f, 256);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, 4 * PAGE}, 1, 0, PAGE, &outcome), 1);
+    return mr;
+}
+
+static void merges_over_a_segments_edge_once(void) {
+    struct fixture f;
+    struct fragments got;
+    REQUIRE(open_with_dma(&f));
+    uint32_t key = fixture_key(four_pages(&f));
+    struct rvt_sge last = begin(&f, 0x10f00, 0x100, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, 0x80, key, 0), 0);
+    CHECK_EQ(last.sge_length, 0x180);
+    CHECK_EQ(last.length, 0x100);
+    CHECK_EQ(walk_whole(&f, &last, &got), 0);
+    CHECK_EQ(got.count, 2);
+    CHECK_EQ(got.part[0].at, 0x10f00);
+    CHECK_EQ(got.part[1].at, 0x11000);
+    CHECK_EQ(got.part[1].length, 0x80);
+    /* The sum still names the edge of the first segment: the true successor does not merge, nor the same
+     * again. */
+    CHECK_EQ(merge(&f, &last, 0x11080, 0x80, key, 0), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, 0x80, key, 0), 1); /* merge_third_piece */
+    rvt_put_sge(&last);
+    /* Whole pages, and a successor of several segments. */
+    last = begin(&f, 0x10000, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, 3 * PAGE, key, 0), 0);
+    CHECK_EQ(last.sge_length, 4 * PAGE);
+    CHECK_EQ(walk_whole(&f, &last, &got), 0);
+    CHECK_EQ(got.count, 4);
+    rvt_put_sge(&last);
+    fixture_close(&f);
+}
+
+static void does_not_merge(void) {
+    struct fixture f;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = four_pages(&f);
+    uint32_t key = fixture_key(mr);
+    const struct {
+        uint64_t first;
+        uint32_t first_length;
+        uint64_t second;
+        uint32_t second_length;
+        int answer;
+    } rows[] = {
+        {0x10000, 16, 0x11000, 16, 1},         /* merge_gap */
+        {0x10000, 16, 0x10010, 16, 1},         /* neighbours inside one segment */
+        {0x10000, 4 * PAGE, 0x11000, PAGE, 1}, /* merge_overrun */
+        {0x10000, 2 * PAGE, 0x12000, PAGE, 1}, /* longer than its first segment: never its true successor */
+        {0x10000, 2 * PAGE, 0x11000, 16, 1},
+        {0x10f00, 0x100, 0x10f00, 0x100, 1},       /* itself */
+        {0x10f00, 0x100, 0x10fff, 2, 1},           /* overlapping */
+        {0x10f00, 0xff, 0x11000, 1, 1},            /* a byte short of the edge */
+        {0x10f00, 0x101, 0x11000, 1, 1},           /* a byte over it */
+        {0x13f00, 0x100, 0x14000, 1, -RVT_EINVAL}, /* the successor is outside */
+        {0x10f00, 0x100, 0x11000, 3 * PAGE, 0},
+        {0x10f00, 0x100, 0x11000, 3 * PAGE + 1, -RVT_EINVAL},
+        {0x10f00, 0x100, 0x11000, UINT32_MAX, -RVT_EINVAL},
+        {0x10f00, 0, 0x11000, 16, 1}, /* an empty one ends where it begins */
+        {0x11000, 0, 0x11000, 16, 1},
+        {0x10f00, 0x100, 0x11000, 0, 0},          /* an empty one at the edge */
+        {0x13000, PAGE, 0x14000, 0, -RVT_EINVAL}, /* on no segment */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int failures = atomic_load(&check_failures);
+        struct rvt_sge last = begin(&f, rows[i].first, rows[i].first_length, key);
+        CHECK_EQ(merge(&f, &last, rows[i].second, rows[i].second_length, key, 0), rows[i].answer);
+        rvt_put_sge(&last);
+        if (atomic_load(&check_failures) != failures)
+            printf("# row %zu\n", i);
+    }
+    /* Empty ones aside, at most once. */
+    struct rvt_sge last = begin(&f, 0x10f00, 0x100, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, 0, key, 0), 0);
+    CHECK_EQ(merge(&f, &last, 0x11000, 0, key, 0), 0);
+    CHECK_EQ(merge(&f, &last, 0x11000, 8, key, 0), 0);
+    CHECK_EQ(merge(&f, &last, 0x11008, 8, key, 0), 1);
+    rvt_put_sge(&last);
+    CHECK_EQ(fixture_refs(mr), 2);
+    fixture_close(&f);
+}
+
+static void merges_only_where_addresses_are_dma_addresses(void) {
+    struct fixture f;
+    struct fragments got;
+    struct rvt_sg_outcome outcome;
+    struct rvt_sge last;
+    REQUIRE(open_with_dma(&f));
+    /* User memory never, whatever it is called. */
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, 4 * PAGE, 0x10000, 0x10000, 0);
+    last = begin(&f, 0x10000, PAGE, fixture_key(mr));
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, fixture_key(mr), 0), 1);
+    rvt_put_sge(&last);
+    mr = fixture_reg(&f, bytes, 4 * PAGE, 0, 0, 0); /* where its bytes are counted from 0 */
+    last = begin(&f, 0, PAGE, fixture_key(mr));
+    CHECK_EQ(merge(&f, &last, PAGE, PAGE, fixture_key(mr), 0), 1);
+    rvt_put_sge(&last);
+
+    /* FMRs at their own DMA address. */
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 12);
+    uint32_t key = fixture_key(fmr);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000, 0x12000}, 3, 0x10000), 0);
+    last = begin(&f, 0x10800, 0x800, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 0);
+    rvt_put_sge(&last);
+    /* Only the first page at its own address: the second one is elsewhere, and the walk goes there. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x14000}, 2, 0x10000), 0);
+    last = begin(&f, 0x10800, 0x800, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 0);
+    CHECK_EQ(walk_whole(&f, &last, &got), 0);
+    CHECK_EQ(got.part[1].at, 0x14000);
+    rvt_put_sge(&last);
+    /* Elsewhere: true successors that the reference does not merge either. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000}, 2, 0x50000), 0);
+    last = begin(&f, 0x50000, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x51000, PAGE, key, 0), 1);
+    rvt_put_sge(&last);
+    /* merge_by_coincidence: pages permuted, the edge's DMA address is an address of the third page. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x11000, 0x10000, 0x12000}, 3, 0x10000), 0);
+    last = begin(&f, 0x10000, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x12000, PAGE, key, 0), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 1);
+    rvt_put_sge(&last);
+    /* merge_below_base: an address below the base, a length that makes the sum wrap. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000, 0x12000, 0x13000}, 4, 0x11800), 0);
+    last = begin(&f, 0x11800, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
+    CHECK_EQ(merge(&f, &last, 0x11000, UINT32_MAX, key, 0), -RVT_EINVAL);
+    rvt_put_sge(&last);
+
+    /* merge_overrun_past_map: the last of 256 segments. */
+    struct rvt_sg_element list[256];
+    for (int i = 0; i < 256; i++)
+        list[i] = (struct rvt_sg_element){0x10000, PAGE};
+    struct rvt_mr_handle full = fixture_mem_reg(&f, 256);
+    key = fixture_key(full);
+    CHECK_EQ(rvt_map_mr_sg(full, list, 256, 0, PAGE, &outcome), 256);
+    last = begin(&f, 0x10000 + 255 * PAGE, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 1);
+    CHECK_EQ(merge(&f, &last, 0x10000 + 256 * PAGE, 1, key, 0), -RVT_EINVAL);
+    rvt_put_sge(&last);
+    fixture_close(&f);
+}
+
+static void merges_only_what_passes_every_check_now(void) {
+    struct fixture f;
+    struct rvt_sge last, sge;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = four_pages(&f), twin = four_pages(&f);
+    uint32_t key = fixture_key(mr);
+    last = begin(&f, 0x10000, PAGE, key);
+    /* More access bits than there are; another domain; another region of the same place; invalidated;
+     * half-dead. */
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, LOCAL_WRITE), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_ACCESS_DENIED);
+    CHECK_EQ(local_in(&f, f.other_pd, &sge, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_WRONG_PD);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, fixture_key(twin), 0), 1);
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_INVALIDATED);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key | 1, LOCAL_WRITE, NULL), 0);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_STALE_KEY);
+    /* The region answers to a new key: the mapping is the same, so is the region. */
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key | 1, LOCAL_WRITE), 0);
+    CHECK_EQ(last.rights, 0); /* the rights that both were proven with */
+    rvt_put_sge(&last);
+
+    /* The same list again is another mapping. */
+    key |= 1;
+    last = begin(&f, 0x10000, PAGE, key);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, 4 * PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 1);
+    rvt_put_sge(&last);
+    /* merge_overrun_into_stale: mapped smaller since. */
+    last = begin(&f, 0x10000, PAGE, key);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    rvt_put_sge(&last);
+
+    last = begin(&f, 0x10000, PAGE, fixture_key(twin));
+    key = fixture_key(twin);
+    CHECK_EQ(rvt_dereg_mr(twin, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_REVOKED);
+    rvt_put_sge(&last);
+    CHECK_EQ(rvt_dereg_mr(twin, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+static void rights_of_a_merged_element(void) {
+    struct fixture f;
+    struct rvt_copied copied;
+    unsigned char out[16] = {0};
+    struct rvt_sge last;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = four_pages(&f);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, ALL_ACCESS, NULL), 0);
+    CHECK_EQ(local(&f, &last, 0x10000, PAGE, key, LOCAL_WRITE), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, 16, key, LOCAL_WRITE | REMOTE_READ), 0);
+    CHECK_EQ(put_bytes(&f, &last, out, 16, &copied), 0);
+    rvt_put_sge(&last);
+    /* The second part was proven for nothing, so the whole is not for writing. */
+    CHECK_EQ(local(&f, &last, 0x10000, PAGE, key, LOCAL_WRITE), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 0);
+    CHECK_EQ(put_bytes(&f, &last, out, 16, &copied), -RVT_EACCES);
+    CHECK_EQ(copied.reason, RVT_ACCESS_DENIED);
+    rvt_put_sge(&last);
+    /* An element of a remote check does not grow by local ones. */
+    CHECK_EQ(remote(&f, &last, 0x10000, PAGE, key, REMOTE_READ), 1);
+    CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 1);
+    rvt_put_sge(&last);
+    /* A dead one counts as none. */
+    CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 1);
+    fixture_close(&f);
+}
+
+static void key_zero_chains(void) {
+    struct fixture f;
+    struct fragments got;
+    struct rvt_mr_handle dma, second;
+    struct rvt_sge last;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    fixture_dma(&f, bytes + 4 * PAGE, 4 * PAGE, 0x14000);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    last = begin(&f, 0x10000, 8, 0);
+    for (uint32_t i = 1; i < 2000; i++)
+        CHECK_EQ(merge(&f, &last, 0x10000 + 8 * i, 8, 0, ALL_ACCESS), 0);
+    CHECK_EQ(last.length, 16000);
+    CHECK_EQ(last.sge_length, 16000);
+    CHECK_EQ(fixture_refs(dma), 4);
+    CHECK_EQ(walk_whole(&f, &last, &got), 0);
+    CHECK_EQ(got.count, 1); /* one segment */
+    CHECK_EQ(got.part[0].length, 16000);
+    CHECK_EQ(merge(&f, &last, 0x10000 + 16001, 8, 0, 0), 1); /* a gap */
+    CHECK_EQ(merge(&f, &last, 0x10000 + 16000, 4 * PAGE - 16000, 0, 0), 0);
+    CHECK_EQ(merge(&f, &last, 0x14000, 8, 0, 0), 1); /* another mapping, though it touches */
+    CHECK_EQ(merge(&f, &last, 0x14000, 8 * PAGE, 0, 0), -RVT_EINVAL);
+    rvt_put_sge(&last);
+    /* Empty ones. */
+    last = begin(&f, 0x10000, 0, 0);
+    CHECK_EQ(merge(&f, &last, 0x10000, 0, 0, 0), 0);
+    CHECK_EQ(merge(&f, &last, 0x10000, 8, 0, 0), 0);
+    CHECK_EQ(last.sge_length, 8);
+    /* Another key's element is not continued by key 0, nor the other way round. */
+    uint32_t key = fixture_key(four_pages(&f));
+    CHECK_EQ(merge(&f, &last, 0x10008, 8, key, 0), 1);
+    rvt_put_sge(&last);
+    last = begin(&f, 0x10000, PAGE, key);
+    CHECK_EQ(merge(&f, &last, 0x11000, 8, 0, 0), 1);
+    rvt_put_sge(&last);
+    /* Another DMA region since. */
+    last = begin(&f, 0x10000, 8, 0);
+    CHECK_EQ(rvt_dereg_mr(dma, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(merge(&f, &last, 0x10008, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &second), 0);
+    CHECK_EQ(merge(&f, &last, 0x10008, 8, 0, 0), 1);
+    rvt_put_sge(&last);
+    CHECK_EQ(rvt_dereg_mr(dma, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+static void lengths_do_not_overflow(void) {
+    /* Needs DMA memory of more than 4 GiB: address space that is never touched. */
+    uint64_t size = 4 * GIB + 2 * PAGE;
+    void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct fixture f;
+    struct rvt_mr_handle dma;
+    struct rvt_sge last;
+    struct rvt_sg_outcome outcome;
+    const uint64_t base = UINT64_C(1) << 40;
+    REQUIRE(space != MAP_FAILED);
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, space, size, base);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    last = begin(&f, base, UINT32_MAX, 0);
+    CHECK_EQ(merge(&f, &last, base + UINT32_MAX, 1, 0, 0), 1);
+    CHECK_EQ(merge(&f, &last, base + UINT32_MAX, 0, 0, 0), 0);
+    rvt_put_sge(&last);
+    last = begin(&f, base, UINT32_MAX - 1, 0);
+    CHECK_EQ(merge(&f, &last, base + UINT32_MAX - 1, 2, 0, 0), 1);
+    CHECK_EQ(merge(&f, &last, base + UINT32_MAX - 1, 1, 0, 0), 0);
+    CHECK_EQ(last.sge_length, UINT32_MAX);
+    CHECK_EQ(merge(&f, &last, base + UINT32_MAX, 1, 0, 0), 1);
+    rvt_put_sge(&last);
+    last = begin(&f, base, 1u << 31, 0);
+    CHECK_EQ(merge(&f, &last, base + (1u << 31), 1u << 31, 0, 0), 1);
+    CHECK_EQ(merge(&f, &last, base + (1u << 31), (1u << 31) + 8, 0, 0), 1);
+    rvt_put_sge(&last);
+
+    /* A list of more than 4 GiB: whole, although no single request can be. */
+    struct rvt_mr_handle mr = fixture_mem_reg(&f, (uint32_t)(size / PAGE));
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){base, size}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(outcome.length, size);
+    last = begin(&f, base, PAGE, key);
+    CHECK_EQ(merge(&f, &last, base + PAGE, UINT32_MAX - PAGE + 1, key, 0), 1);
+    CHECK_EQ(merge(&f, &last, base + PAGE, UINT32_MAX - PAGE, key, 0), 0);
+    CHECK_EQ(last.sge_length, UINT32_MAX);
+    rvt_put_sge(&last);
+    struct rvt_place place;
+    CHECK_EQ(local_verdict(&f, f.pd, base + size - 1, 1, key, 0, &place), RVT_REASON_NONE);
+    CHECK_EQ(place.at, base + size - 1);
+    CHECK_EQ(place.m, (size / PAGE - 1) / 256);
+    fixture_close(&f);
+    munmap(space, size);
+}
+
+CHECK_MAIN(TEST(reasons_in_order), TEST(reasons_of_key_zero_in_order), TEST(why_a_key_is_none),
+           TEST(local_wants_all_bits_remote_any), TEST(bounds), TEST(empty_requests), TEST(key_zero_ranges),
+           TEST(segment_arithmetic), TEST(dead_domains_and_queue_pairs), TEST(what_an_element_remembers),
+           TEST(merges_over_a_segments_edge_once), TEST(does_not_merge),
+           TEST(merges_only_where_addresses_are_dma_addresses), TEST(merges_only_what_passes_every_check_now),
+           TEST(rights_of_a_merged_element), TEST(key_zero_chains), TEST(lengths_do_not_overflow))

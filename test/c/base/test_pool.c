@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/base/pool.h"
+
+#include "fixture.h"
+
+struct thing {
+    struct rvt_object object;
+    uint64_t value;
+};
+
+enum { MANY = 2000 };
+
+static void objects_are_distinct_and_stay(void) {
+    long live = rvt_test_alloc_live();
+    struct rvt_pool pool;
+    static struct thing *things[MANY];
+    rvt_pool_init(&pool, sizeof(struct thing));
+    CHECK_EQ(rvt_test_alloc_live(), live); /* an empty pool costs nothing */
+    for (uint32_t i = 0; i < MANY; i++) {
+        things[i] = (struct thing *)rvt_pool_take(&pool);
+        REQUIRE(things[i] != NULL);
+        /* A line of their own: the counts of two regions never share one. */
+        CHECK_EQ((uintptr_t)things[i] % RVT_CACHE_LINE, 0);
+        things[i]->value = UINT64_C(0x1234567800000000) | i;
+    }
+    CHECK(pool.count >= MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        CHECK_EQ(things[i]->value, UINT64_C(0x1234567800000000) | i);
+        CHECK(things[i]->object.index < pool.count);
+        CHECK_PTR_EQ(rvt_pool_at(&pool, things[i]->object.index), things[i]);
+        CHECK(!rvt_object_alive(&things[i]->object));
+    }
+    rvt_pool_destroy(&pool);
+    CHECK_EQ(rvt_test_alloc_live(), live);
+}
+
+static void every_index_is_an_object(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    struct rvt_object *alive = rvt_pool_take(&pool);
+    REQUIRE(alive != NULL);
+    rvt_object_birth(alive);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < pool.count; i++) {
+        CHECK_EQ(rvt_pool_at(&pool, i)->index, i);
+        found += rvt_object_alive(rvt_pool_at(&pool, i));
+    }
+    CHECK_EQ(found, 1);
+    rvt_pool_destroy(&pool);
+}
+
+static void generations_never_repeat(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    uint64_t last = 0;
+    struct rvt_object *first = NULL;
+    for (int life = 0; life < 1000; life++) {
+        struct rvt_object *object = rvt_pool_take(&pool);
+        REQUIRE(object != NULL);
+        CHECK(!rvt_object_alive(object));
+        if (!first)
+            first = object;
+        CHECK_PTR_EQ(object, first); /* given back, so there to be taken again: no growth */
+        uint64_t generation = rvt_object_birth(object);
+        CHECK(generation & 1);
+        CHECK(generation > last);
+        CHECK(rvt_object_alive(object));
+        CHECK_EQ(rvt_object_generation(object), generation);
+        rvt_object_death(object);
+        CHECK(!rvt_object_alive(object));
+        CHECK(rvt_object_generation(object) > generation);
+        last = generation;
+        rvt_pool_give(&pool, object);
+    }
+    rvt_pool_destroy(&pool);
+}
+
+static void no_memory_changes_nothing(void) {
+    long live = rvt_test_alloc_live();
+    int failures = 0;
+    for (long n = 0;; n++) {
+        struct rvt_pool pool;
+        rvt_pool_init(&pool, sizeof(struct thing));
+        /* So many that the array of chunks has to grow. */
+        uint32_t taken = 0;
+        bool failed = false;
+        rvt_test_alloc_fail_after(n);
+        while (taken < MANY) {
+            uint32_t count = pool.count;
+            struct rvt_object *object = rvt_pool_take(&pool);
+            if (!object) {
+                CHECK(!failed);
+                failed = true;
+                failures++;
+                CHECK_EQ(pool.count, count);
+                continue;
+            }
+            CHECK_EQ(object->index, taken); /* nothing was lost on the way */
+            taken++;
+        }
+        rvt_test_alloc_fail_after(-1);
+        rvt_pool_destroy(&pool);
+        CHECK_EQ(rvt_test_alloc_live(), live);
+        if (!failed)
+            break;
+    }
+    CHECK(failures > 2);
+}
+
+static void the_living_are_found_in_order(void) {
+    struct rvt_pool pool;
+    static struct rvt_object *objects[MANY];
+    uint64_t seed = 1;
+    uint32_t at = 0, alive[MANY], count = 0;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* of a pool that never had one */
+    CHECK_EQ(at, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        objects[i] = rvt_pool_take(&pool);
+        REQUIRE(objects[i] != NULL);
+        if (dice(&seed) % 3 == 0 || i == MANY - 1)
+            rvt_object_birth(objects[i]);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (rvt_object_alive(objects[i]) && dice(&seed) % 4 == 0 && i != MANY - 1)
+            rvt_object_death(objects[i]);
+        if (rvt_object_alive(objects[i]))
+            alive[count++] = objects[i]->index;
+    }
+    uint32_t found = 0;
+    struct rvt_object *object;
+    for (at = 0; (object = rvt_pool_next_alive(&pool, &at)); found++) {
+        REQUIRE(found < count);
+        CHECK_EQ(object->index, alive[found]);
+        CHECK_EQ(at, object->index + 1);
+        if (found % 2)
+            rvt_object_death(object); /* as the cascades do */
+    }
+    CHECK_EQ(found, count);
+    CHECK_EQ(at, pool.count);
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* and at the end again */
+    /* From the middle on; an index beyond the end finds nothing. */
+    at = alive[2] + 1;
+    object = rvt_pool_next_alive(&pool, &at);
+    REQUIRE(object != NULL);
+    CHECK_EQ(object->index, alive[4]);
+    at = UINT32_MAX;
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL);
+    rvt_pool_destroy(&pool);
+}
+
+static void chunks_are_counted_where_told(void) {
+    struct rvt_pool pool;
+    _Atomic(uint64_t) held = 5;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    pool.held = &held;
+    CHECK_EQ(atomic_load(&held), 5);
+    struct rvt_object *object = rvt_pool_take(&pool);
+    REQUIRE(object != NULL);
+    const uint64_t chunk = atomic_load(&held) - 5;
+    CHECK_EQ(chunk, pool.count * pool.object_size);
+    for (uint32_t i = 1; i < pool.count; i++)
+        (void)rvt_pool_take(&pool);
+    CHECK_EQ(atomic_load(&held), 5 + chunk); /* until it is used up */
+    rvt_test_alloc_fail_after(0);
+    CHECK(rvt_pool_take(&pool) == NULL);
+    rvt_test_alloc_fail_after(-1);
+    CHECK_EQ(atomic_load(&held), 5 + chunk);
+    CHECK(rvt_pool_take(&pool) != NULL);
+    CHECK_EQ(atomic_load(&held), 5 + 2 * chunk);
+    rvt_pool_destroy(&pool);
+}
+
+CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
+           TEST(generations_never_repeat), TEST(no_memory_changes_nothing),
+           TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told))

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rvt_alloc_fmr, rvt_map_phys_fmr, rvt_unmap_fmr, rvt_dealloc_fmr (mr.h) */
+#include "core/objects/mr.h"
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[8 * PAGE];
+
+static const uint64_t GIB = UINT64_C(1) << 30;
+
+static void attributes_are_judged(void) {
+    static const struct {
+        int64_t max_pages;
+        uint32_t shift;
+        int answer;
+    } rows[] = {
+        {0, 12, 0},
+        {1, 0, 0},
+        {1, 30, 0},
+        {0x7fffffff, 12, 0},
+        {1, 31, -RVT_EINVAL},
+        {1, 32, -RVT_EINVAL},
+        {1, 64, -RVT_EINVAL},
+        {1, 0xffffffff, -RVT_EINVAL},
+        {-1, 12, -RVT_EINVAL},
+        {-1000, 12, -RVT_EINVAL},
+        {0x80000000, 12, -RVT_EINVAL},
+        {INT64_MIN, 12, -RVT_EINVAL},
+        {INT64_MAX, 12, -RVT_EINVAL},
+    };
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    uint32_t used = 0;
+    REQUIRE(fixture_open(&f, 4));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rvt_fmr_attr attr = {rows[i].max_pages, (uint32_t)i,
+                                    rows[i].shift}; /* max_maps: never looked at */
+        CHECK_EQ(rvt_alloc_fmr(f.pd, 0x1f, &attr, &mr), rows[i].answer);
+        used += !rows[i].answer;
+        CHECK_EQ(fixture_head(f.device).generation, used);
+        if (rows[i].answer)
+            continue;
+        struct rvt_mr_attributes a = fixture_query(mr);
+        CHECK_EQ(a.kind, RVT_MR_FMR);
+        CHECK_EQ(a.access, 0x1f);
+        CHECK_EQ(a.refs, 2);
+        CHECK_EQ(a.start | a.iova | a.length | a.segments, 0);
+        CHECK_EQ(a.max_segments, rows[i].max_pages);
+        CHECK(a.valid);
+    }
+    fixture_close(&f);
+}
+
+static void every_page_shift(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 5));
+    fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40); /* a name for more than there is; never touched */
+    for (uint32_t shift = 0; shift <= 30; shift++) {
+        uint64_t size = UINT64_C(1) << shift, base = UINT64_C(1) << 40;
+        uint64_t pages[] = {base + 5 * size, base, base + 3 * size};
+        struct rvt_sge sge;
+        struct fragments got;
+        struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 3, shift);
+        uint32_t key = fixture_key(fmr);
+        CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0x123456), 0);
+        struct rvt_mr_attributes a = fixture_query(fmr);
+        CHECK_EQ(a.start, 0x123456);
+        CHECK_EQ(a.iova, 0x123456);
+        CHECK_EQ(a.length, 3 * size);
+        CHECK_EQ(a.segments, 3);
+        CHECK_EQ(local(&f, &sge, 0x123456, (uint32_t)(3 * size), key, LOCAL_WRITE), 1);
+        CHECK_EQ(rvt_sge_m(&sge), 0);
+        CHECK_EQ(rvt_sge_n(&sge), 0);
+        CHECK_EQ(sge.length, size);
+        CHECK_EQ(walk_whole(&f, &sge, &got), 0);
+        CHECK_EQ(got.count, 3);
+        for (uint32_t i = 0; i < 3; i++) {
+            CHECK_EQ(got.part[i].at, pages[i]);
+            CHECK_EQ(got.part[i].length, size);
+        }
+        rvt_put_sge(&sge);
+        /* The last byte, by its remote address; and one too far. */
+        CHECK_EQ(remote(&f, &sge, 0x123456 + 3 * size - 1, 1, key, REMOTE_READ), 1);
+        CHECK_EQ(sge.at, pages[2] + size - 1);
+        CHECK_EQ(rvt_sge_n(&sge), 2);
+        CHECK_EQ(sge.length, 1);
+        rvt_put_sge(&sge);
+        CHECK_EQ(remote(&f, &sge, 0x123456 + 3 * size - 1, 2, key, REMOTE_READ), 0);
+        CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
+        CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+static void pages_are_taken_as_given(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    struct rvt_copied copied;
+    unsigned char out[4 * 256];
+    REQUIRE(fixture_open(&f, 4));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 256);
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    fixture_dma(&f, bytes + 4 * PAGE, 4 * PAGE - 3, 0x40000); /* another mapping, of an odd length */
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 8);
+    /* Not aligned, not masked, twice the same, to the last byte of a mapping. */
+    uint64_t pages[] = {0x10001, 0x10001, 0x40000 + 4 * PAGE - 3 - 256, 0x100ff};
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 4, 0x777),
+             0); /* an unaligned iova begins at byte 0 of the first page */
+    CHECK_EQ(local(&f, &sge, 0x777, 4 * 256, fixture_key(fmr), LOCAL_WRITE), 1);
+    CHECK_EQ(sge.at, 0x10001);
+    CHECK_EQ(sge.length, 256);
+    CHECK_EQ(sge.offset, 0);
+    CHECK_EQ(get_bytes(&f, &sge, out, sizeof(out), &copied), 0);
+    CHECK_BYTES_EQ(out, bytes + 1, 256);
+    CHECK_BYTES_EQ(out + 256, bytes + 1, 256);
+    CHECK_BYTES_EQ(out + 512, bytes + 8 * PAGE - 3 - 256, 256);
+    CHECK_BYTES_EQ(out + 768, bytes + 0xff, 256);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+static void refusals_change_nothing(void) {
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
+    fixture_dma(&f, bytes, 2 * PAGE, 0x12000); /* touches the first */
+    fixture_dma(&f, bytes, PAGE, UINT64_C(0) - PAGE);
+    fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 3, 12), big = fixture_fmr(&f, ALL_ACCESS, 10, 30);
+    uint32_t key = fixture_key(fmr);
+    const uint64_t good[] = {0x11000, 0x10000};
+    CHECK_EQ(rvt_map_phys_fmr(fmr, good, 2, 0x5000), 0);
+    static const struct {
+        uint64_t pages[4], count, iova;
+    } bad[] = {
+        {{0x10000, 0x11000, 0x12000, 0x13000}, 4, 0x5000}, /* more than max_pages */
+        {{0x10000}, UINT64_C(1) << 32, 0x5000},            /* not cut to 32 bits */
+        {{0x10000}, (UINT64_C(1) << 32) + 1, 0x5000},
+        {{0x10000}, UINT64_MAX, 0x5000},
+        {{0x10000, 0x20000}, 2, 0x5000}, /* in no mapping */
+        {{0x20000, 0x10000}, 2, 0x5000},
+        {{0x11001}, 1, 0x5000},            /* in two that touch */
+        {{0xf001}, 1, 0x5000},             /* begins before */
+        {{0x13001}, 1, 0x5000},            /* a byte too far */
+        {{0xfffffffffffff001}, 1, 0x5000}, /* passes 2^64 */
+        {{0xffffffffffffffff}, 1, 0x5000},
+        {{0x10000}, 1, 0xfffffffffffff001}, /* the iova does */
+        {{0x10000, 0x11000}, 2, 0xfffffffffffff000},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK_EQ(rvt_map_phys_fmr(fmr, bad[i].pages, bad[i].count, bad[i].iova), -RVT_EINVAL);
+        CHECK_EQ(local_check(&f, &place, 0x5000, 2 * PAGE, key, 0), 1);
+        CHECK_EQ(place.at, 0x11000);
+        CHECK_EQ(local_check(&f, &place, 0x6000, 1, key, 0), 1);
+        CHECK_EQ(place.at, 0x10000);
+        CHECK_EQ(fixture_query(fmr).length, 2 * PAGE);
+    }
+    /* Lengths of 2^32 and more do not fit; the reference made 0 of 4 GiB and one GiB of 5. */
+    const uint64_t gib = UINT64_C(1) << 40;
+    uint64_t pages[] = {gib, gib, gib, gib, gib};
+    CHECK_EQ(rvt_map_phys_fmr(big, pages, 3, 0), 0);
+    CHECK_EQ(rvt_map_phys_fmr(big, pages, 4, 0), -RVT_EINVAL);
+    CHECK_EQ(rvt_map_phys_fmr(big, pages, 5, 0), -RVT_EINVAL);
+    CHECK_EQ(fixture_query(big).length, 3 * GIB);
+    /* An end of exactly 2^64 is valid, of the window and of a page. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){UINT64_C(0) - PAGE}, 1, UINT64_C(0) - PAGE), 0);
+    CHECK_EQ(local_check(&f, &place, UINT64_MAX, 1, key, 0), 1);
+    CHECK_EQ(place.at, UINT64_MAX);
+    CHECK_EQ(local_check(&f, &place, UINT64_MAX, 2, key, 0), 0);
+    fixture_close(&f);
+}
+
+static void no_pages(void) {
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 3, 12), none = fixture_fmr(&f, ALL_ACCESS, 0, 12);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, NULL, 0, 0x5000), 0);
+    struct rvt_mr_attributes a = fixture_query(fmr);
+    CHECK_EQ(a.start, 0x5000);
+    CHECK_EQ(a.iova, 0x5000);
+    CHECK_EQ(a.length, 0);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 0, fixture_key(fmr), 0), 0);
+    CHECK_EQ(f.reason, RVT_UNMAPPED);
+    CHECK_EQ(rvt_map_phys_fmr(none, NULL, 0, UINT64_MAX), 0);
+    CHECK_EQ(rvt_map_phys_fmr(none, &(uint64_t){0}, 1, 0), -RVT_EINVAL);
+    fixture_close(&f);
+}
+
+static void busy_comes_first(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    const uint64_t pages[] = {0x10000, 0x11000};
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 1, 12);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x5000), 0);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x5000), 0); /* again without unmapping is fine */
+    CHECK_EQ(local(&f, &sge, 0x5000, 8, fixture_key(fmr), 0), 1);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), -RVT_EBUSY);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 2, 0x6000), -RVT_EBUSY); /* before the count of pages */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){1}, 1, UINT64_MAX), -RVT_EBUSY);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    CHECK_EQ(fixture_query(fmr).start, 0x5000);
+    /* Unmapped with the element held: busy still, since it is held still. */
+    CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
+    CHECK_EQ(fixture_refs(fmr), 3);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), -RVT_EBUSY);
+    CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), 0);
+
+    /* Half-dead: busy, held or not (DEVIATIONS 5: one element held must not pass for none). */
+    CHECK_EQ(local(&f, &sge, 0x6000, 8, fixture_key(fmr), 0), 1);
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0x6000), -RVT_EBUSY);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0x6000), -RVT_EBUSY);
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    /* The wrong kind is EINVAL, held or not. */
+    struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, 0);
+    CHECK_EQ(rvt_map_phys_fmr(user, pages, 1, 0x6000), -RVT_EINVAL);
+    CHECK_EQ(local(&f, &sge, 0x5000, 8, fixture_key(user), 0), 1);
+    CHECK_EQ(rvt_map_phys_fmr(user, pages, 1, 0x6000), -RVT_EINVAL);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+static void unmapping(void) {
+    struct fixture f, g;
+    struct rvt_place place;
+    struct rvt_sge sge;
+    const uint64_t page = 0x10000;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_mr_handle a = fixture_fmr(&f, ALL_ACCESS, 1, 12), b = fixture_fmr(&f, ALL_ACCESS, 1, 12),
+                         half = fixture_fmr(&f, ALL_ACCESS, 1, 12), dead = fixture_fmr(&f, 0, 1, 12),
+                         user = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, 0), none = {0};
+    CHECK_EQ(rvt_map_phys_fmr(a, &page, 1, 0x5000), 0);
+    CHECK_EQ(rvt_map_phys_fmr(b, &page, 1, 0x6000), 0);
+    CHECK_EQ(rvt_map_phys_fmr(half, &page, 1, 0x7000), 0);
+    CHECK_EQ(local(&f, &sge, 0x7000, 8, fixture_key(half), 0), 1);
+    CHECK_EQ(rvt_dealloc_fmr(half, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_dealloc_fmr(dead, RVT_RELEASE), 0);
+    REQUIRE(fixture_open(&g, 4));
+    struct rvt_mr_handle foreign = fixture_fmr(&g, ALL_ACCESS, 1, 12);
+
+    /* All or none. */
+    CHECK_EQ(rvt_unmap_fmr(NULL, 0), 0);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, user}, 2), -RVT_EINVAL);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, foreign}, 2), -RVT_EINVAL);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, half}, 2), -RVT_EBUSY);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, dead}, 2), -RVT_EBADF);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, none}, 2), -RVT_EBADF);
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){none, a}, 2), -RVT_EBADF);
+    CHECK_EQ(fixture_query(a).length, PAGE);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    rvt_put_sge(&sge);
+
+    /* One of them twice, one of them not mapped: fine. */
+    CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, b, a}, 3), 0);
+    struct rvt_mr_handle both[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        struct rvt_mr_attributes q = fixture_query(both[i]);
+        CHECK_EQ(q.start | q.iova | q.length | q.segments, 0);
+        /* A length of 0, not a dead key. */
+        CHECK_EQ(local_check(&f, &place, 0x5000, 1, q.keys.lkey, 0), 0);
+        CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
+        CHECK_EQ(local_check(&f, &place, 0, 0, q.keys.lkey, 0), 0);
+        CHECK_EQ(f.reason, RVT_UNMAPPED);
+    }
+    CHECK_EQ(rvt_unmap_fmr(both, 2), 0);
+    CHECK_EQ(rvt_map_phys_fmr(a, &page, 1, 0x5000), 0);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 1, fixture_key(a), 0), 1);
+    fixture_close_one(&g);
+    fixture_close(&f);
+}
+
+static void prepare(struct fixture *f) {
+    fixture_dma(f, bytes, 4 * PAGE, 0x10000);
+    fixture_dma(f, bytes, 4 * PAGE, 0x20000);
+    f->mr = fixture_fmr(f, ALL_ACCESS, 4, 12);
+    CHECK_EQ(rvt_map_phys_fmr(f->mr, &(uint64_t){0x12000}, 1, 0x5000), 0);
+}
+
+static int map_one(struct fixture *f) {
+    const uint64_t pages[] = {0x10000, 0x11000};
+    struct rvt_place place;
+    int error = rvt_map_phys_fmr(f->mr, pages, 2, 0x5000);
+    CHECK_EQ(local_check(f, &place, 0x5000, 1, fixture_key(f->mr), 0), 1);
+    CHECK_EQ(place.at, error ? 0x12000 : 0x10000);
+    return error;
+}
+
+static int map_several(struct fixture *f) {
+    const uint64_t pages[] = {0x10000, 0x21000, 0x10000};
+    return rvt_map_phys_fmr(f->mr, pages, 3, 0x5000);
+}
+
+static int unmap(struct fixture *f) {
+    return rvt_unmap_fmr(&f->mr, 1);
+}
+
+static void without_memory(void) {
+    each_allocation_fails(prepare, map_one, 1);
+    each_allocation_fails(prepare, map_several, 1);
+    each_allocation_fails(prepare, unmap, 0);
+}
+
+CHECK_MAIN(TEST(attributes_are_judged), TEST(every_page_shift), TEST(pages_are_taken_as_given),
+           TEST(refusals_change_nothing), TEST(no_pages), TEST(busy_comes_first), TEST(unmapping),
+           TEST(without_memory))

@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/lkey_table.h"
+
+#include <pthread.h>
+
+#include "fixture.h"
+
+static unsigned char bytes[PAGE];
+
+/* The rules of the reference's key table, slot by slot and without any cleverness. */
+struct model {
+    uint32_t bits, next, generation, used;
+    bool *taken;
+};
+
+static uint32_t model_key(struct model *model) {
+    uint32_t max = 1u << model->bits;
+    for (uint32_t i = 0; i < max; i++) {
+        uint32_t slot = (model->next + i) % max;
+        if (model->taken[slot])
+            continue;
+        model->taken[slot] = true;
+        model->used++;
+        model->next = (slot + 1) % max;
+        model->generation++;
+        uint64_t modulus = UINT64_C(1) << (24 - model->bits);
+        uint64_t key =
+            (uint64_t)slot * (UINT64_C(1) << (32 - model->bits)) + model->generation % modulus * 256;
+        if (key == 0) {
+            key = 0x100;
+            model->generation++;
+        }
+        return (uint32_t)key;
+    }
+    return 0;
+}
+
+static void model_free(struct model *model, uint32_t key) {
+    model->taken[(uint64_t)key >> (32 - model->bits)] = false;
+    model->used--;
+}
+
+static void agrees(struct fixture *f, const struct model *model) {
+    struct rvt_table_head head = fixture_head(f->device);
+    CHECK_EQ(head.max, 1u << model->bits);
+    CHECK_EQ(head.next, model->next);
+    CHECK_EQ(head.generation, model->generation);
+    CHECK_EQ(head.used, model->used);
+}
+
+static struct rvt_mr_handle take(struct fixture *f) {
+    return fixture_reg(f, bytes, sizeof(bytes), 0x1000, 0x1000, ALL_ACCESS);
+}
+
+/* -ENOMEM or 0 */
+static int try_take(struct fixture *f, struct rvt_mr_handle *mr) {
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, sizeof(bytes));
+    int error = rvt_reg_user_mr(f->pd, memory, 0x1000, 0x1000, ALL_ACCESS, mr);
+    rvt_memory_put(memory);
+    return error;
+}
+
+static void first_keys(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(fixture_key(take(&f)), 0x100);
+    CHECK_EQ(fixture_key(take(&f)), 0x10000200);
+    CHECK_EQ(fixture_key(take(&f)), 0x20000300);
+    struct rvt_table_head head = fixture_head(f.device);
+    CHECK_EQ(head.max, 16);
+    CHECK_EQ(head.next, 3);
+    CHECK_EQ(head.generation, 3);
+    fixture_close(&f);
+}
+
+static void a_freed_slot_waits_its_turn(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 2));
+    struct rvt_mr_handle a = take(&f);
+    take(&f);
+    CHECK_EQ(rvt_dereg_mr(a, RVT_RELEASE), 0);
+    CHECK_EQ(fixture_head(f.device).next, 2); /* freeing moves nothing */
+    CHECK_EQ(fixture_key(take(&f)) >> 30, 2);
+    CHECK_EQ(fixture_key(take(&f)) >> 30, 3);
+    CHECK_EQ(fixture_key(take(&f)), 0x500); /* round again: slot 0 */
+    CHECK_EQ(fixture_head(f.device).next, 1);
+    fixture_close(&f);
+}
+
+static void every_maker_uses_the_same_sequence(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 8));
+    CHECK_EQ(fixture_key(take(&f)), 0x100);
+    CHECK_EQ(fixture_key(fixture_mem_reg(&f, 4)), 0x01000200);
+    CHECK_EQ(fixture_key(fixture_fmr(&f, 0, 4, 12)), 0x02000300);
+    struct rvt_mr_handle dma;
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* no slot */
+    CHECK_EQ(fixture_head(f.device).generation, 3);
+    CHECK_EQ(fixture_key(take(&f)), 0x03000400);
+    fixture_close(&f);
+}
+
+static void full_table(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 1));
+    struct rvt_mr_handle a = take(&f), b = take(&f), c;
+    (void)b;
+    struct rvt_table_head before = fixture_head(f.device);
+    CHECK_EQ(try_take(&f, &c), -RVT_ENOMEM);
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, 1, &c), -RVT_ENOMEM);
+    CHECK_EQ(rvt_alloc_fmr(f.pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &c), -RVT_ENOMEM);
+    CHECK_EQ(rvt_reg_user_mr_test(f.pd, 0, 1, 0), -RVT_ENOMEM);
+    struct rvt_table_head after = fixture_head(f.device);
+    CHECK_BYTES_EQ(&before, &after, sizeof(before));
+    CHECK_EQ(rvt_dereg_mr(a, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_reg_user_mr_test(f.pd, 0, 1, 0), 0);
+    CHECK_EQ(try_take(&f, &c), 0);
+    CHECK_EQ(fixture_key(c), 0x300);
+    fixture_close(&f);
+}
+
+static void key_zero_is_never_given(void) {
+    /* With 12 bits the generation has 12: region 4096 has generation part 0, but is not in slot 0. */
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 12));
+    struct rvt_mr_handle mr, first = take(&f);
+    for (uint32_t i = 2; i < 4096; i++) {
+        CHECK_EQ(try_take(&f, &mr), 0);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0xfff00000);
+    /* One round later, with slot 0 taken, the search comes to slot 1 first; so slot 0 is met a generation
+     * later. */
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x00100100);
+    CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
+    /* Slots 2..4094 (4095 is held), then slot 0. */
+    for (uint32_t i = 2; i < 4095; i++) {
+        CHECK_EQ(try_take(&f, &mr), 0);
+        CHECK_EQ(fixture_key(mr) >> 20, i);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    CHECK_EQ(fixture_head(f.device).generation, 4097 + 4093);
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0xfff00);                                     /* slot 0 with generation 8191 */
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL); /* moves nothing */
+    CHECK_EQ(fixture_head(f.device).generation, 8191);
+    fixture_close(&f);
+
+    REQUIRE(fixture_open(&f, 23));
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x100); /* slot 0, gen 1 */
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x200); /* slot 1, gen 2: the bit is 0 */
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x500); /* slot 2, gen 3 */
+    fixture_close(&f);
+}
+
+static void generation_moves_twice_for_the_exception(void) {
+    /* White-box only in setting the counters, which the public way would need 2^23 registrations for. */
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 23));
+    f.device->lkey_table.generation = 1;
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x100);
+    CHECK_EQ(fixture_head(f.device).generation, 3);
+    CHECK_EQ(fixture_head(f.device).next, 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    f.device->lkey_table.next = 0;
+    CHECK_EQ(try_take(&f, &mr), 0); /* gen 4: even, so again */
+    CHECK_EQ(fixture_key(mr), 0x100);
+    CHECK_EQ(fixture_head(f.device).generation, 5);
+    fixture_close(&f);
+
+    REQUIRE(fixture_open(&f, 4));
+    f.device->lkey_table.generation = UINT32_MAX; /* the counter has 32 bits */
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x100);
+    CHECK_EQ(fixture_head(f.device).generation, 1);
+    f.device->lkey_table.next = 0;
+    f.device->lkey_table.generation = (1u << 20) - 1;
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x100);
+    CHECK_EQ(fixture_head(f.device).generation, (1u << 20) + 1);
+    /* Another slot with the same generation part needs no exception. */
+    f.device->lkey_table.generation = (1u << 20) - 1;
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), 0x10000000);
+    CHECK_EQ(fixture_head(f.device).generation, 1u << 20);
+    fixture_close(&f);
+}
+
+static void the_last_slot_of_the_widest_table(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr, next;
+    REQUIRE(fixture_open(&f, 23));
+    f.device->lkey_table.next = (1u << 23) - 1;
+    CHECK_EQ(try_take(&f, &mr), 0);
+    CHECK_EQ(fixture_key(mr), UINT32_C(0xffffff00)); /* slot 2^23 - 1, gen 1 */
+    CHECK_EQ(fixture_head(f.device).next, 0);
+    struct rvt_sge sge;
+    CHECK_EQ(local(&f, &sge, 0x1000, 16, UINT32_C(0xffffff00), 0), 1);
+    rvt_put_sge(&sge);
+    CHECK_EQ(try_take(&f, &next), 0);
+    CHECK_EQ(fixture_key(next), 0x100);
+    fixture_close(&f);
+}
+
+static void follows_the_model(void) {
+    static const uint32_t widths[] = {1, 2, 5, 6, 7, 9, 12};
+    for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
+        struct fixture f;
+        REQUIRE(fixture_open(&f, widths[w]));
+        uint32_t max = 1u << widths[w], count = 0;
+        struct rvt_mr_handle *live = calloc(max, sizeof(*live));
+        struct model model = {.bits = widths[w], .taken = calloc(max, 1)};
+        REQUIRE(live && model.taken);
+        uint64_t seed = widths[w];
+        for (int i = 0; i < 6000; i++) {
+            /* In waves, so that the table is full at times and nearly empty at others. */
+            bool fill = roll(&seed, 100) < (i / 700 % 2 ? 25u : 75u);
+            if (fill) {
+                struct rvt_mr_handle mr;
+                uint32_t key = model_key(&model);
+                int error = try_take(&f, &mr);
+                CHECK_EQ(error, key ? 0 : -RVT_ENOMEM);
+                if (!error) {
+                    CHECK_EQ(fixture_key(mr), key);
+                    live[count++] = mr;
+                }
+            } else if (count) {
+                uint32_t at = (uint32_t)roll(&seed, count);
+                uint32_t key = fixture_key(live[at]);
+                CHECK_EQ(rvt_dereg_mr(live[at], RVT_RELEASE), 0);
+                live[at] = live[--count];
+                model_free(&model, key);
+            }
+            if (i % 16 == 0)
+                agrees(&f, &model);
+        }
+        agrees(&f, &model);
+        free(live);
+        free(model.taken);
+        fixture_close(&f);
+    }
+}
+
+static void random_keys(void) {
+    static const uint32_t widths[] = {1, 4, 7, 16, 23};
+    for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
+        struct fixture f;
+        uint32_t bits = widths[w];
+        REQUIRE(
+            fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = bits, .random_keys = true}));
+        uint32_t wanted = bits < 9 ? 1u << bits : 512;
+        static uint32_t keys[512];
+        uint32_t in_order = 0;
+        for (uint32_t i = 0; i < wanted; i++) {
+            struct rvt_mr_handle mr = take(&f);
+            keys[i] = fixture_key(mr);
+            CHECK(keys[i] != 0);
+            CHECK_EQ(keys[i] & 0xff, 0); /* the consumer's */
+            CHECK((uint64_t)keys[i] >> (32 - bits) < (UINT64_C(1) << bits));
+            for (uint32_t j = 0; j < i; j++)
+                CHECK(keys[i] >> (32 - bits) != keys[j] >> (32 - bits)); /* a slot each, so unique */
+            in_order += keys[i] >> (32 - bits) == i;
+            struct rvt_sge sge;
+            CHECK_EQ(local(&f, &sge, 0x1000, 16, keys[i], 0), 1);
+            rvt_put_sge(&sge);
+        }
+        if (bits >= 7)
+            CHECK(in_order < wanted / 2);
+        if (bits < 9) { /* full: nothing changes */
+            struct rvt_mr_handle mr;
+            CHECK_EQ(try_take(&f, &mr), -RVT_ENOMEM);
+        }
+        CHECK_EQ(fixture_head(f.device).used, wanted);
+        fixture_close(&f);
+    }
+}
+
+static void random_keys_do_not_come_back_at_once(void) {
+    struct fixture f;
+    REQUIRE(fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 1, .random_keys = true}));
+    take(&f); /* one slot is left */
+    uint32_t last = 0;
+    for (int i = 0; i < 200; i++) {
+        struct rvt_mr_handle mr = take(&f);
+        CHECK(fixture_key(mr) != last);
+        last = fixture_key(mr);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+static void few_random_keys(void) {
+    /* A table that is full but for one slot, which the public way would need millions of regions for. With 23
+     * bits a slot has two keys, slot 0 one: the other one if there is one, and no endless search if there is
+     * none. */
+    static const uint32_t slots[] = {5, 0};
+    for (int i = 0; i < 2; i++) {
+        struct fixture f;
+        REQUIRE(
+            fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 23, .random_keys = true}));
+        struct rvt_lkey_table *table = &f.device->lkey_table;
+        memset(table->occupied, 0xff, table->max / 8);
+        table->occupied[0] &= ~(UINT64_C(1) << slots[i]);
+        table->used = table->max - 1;
+        uint32_t last = 0;
+        for (int k = 0; k < 30; k++) {
+            struct rvt_mr_handle mr = take(&f);
+            uint32_t key = fixture_key(mr);
+            CHECK_EQ(key >> 9, slots[i]);
+            CHECK_EQ(key & 0xff, 0);
+            if (slots[i])
+                CHECK(key != last);
+            else
+                CHECK_EQ(key, 0x100);
+            last = key;
+            CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+        }
+        fixture_close(&f);
+    }
+}
+
+struct rows {
+    uint32_t count;
+    struct rvt_table_row row[8];
+};
+
+static void note_row(void *context, const struct rvt_table_row *row) {
+    struct rows *rows = context;
+    if (rows->count < 8)
+        rows->row[rows->count] = *row;
+    rows->count++;
+}
+
+static void report_shows_occupied_slots_ascending(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 9));
+    struct rvt_mr_handle mr[300];
+    for (int i = 0; i < 300; i++)
+        mr[i] = take(&f);
+    struct rvt_mr_handle dma;
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* has no slot */
+    struct rvt_sge sge;
+    CHECK_EQ(local(&f, &sge, 0x1000, 1, fixture_key(mr[77]), 0), 1);
+    static const int keep[] = {0, 63, 64, 128, 299};
+    for (int i = 0; i < 300; i++) {
+        bool kept = false;
+        for (size_t k = 0; k < 5; k++)
+            kept |= keep[k] == i;
+        if (!kept) /* 77 is held, so half-dead: not in the table either */
+            CHECK_EQ(rvt_dereg_mr(mr[i], RVT_RELEASE), i == 77 ? -RVT_EBUSY : 0);
+    }
+    struct rows rows = {0};
+    struct rvt_table_head head;
+    rvt_table_report(f.device, &head, note_row, &rows);
+    REQUIRE(rows.count == 5);
+    CHECK_EQ(head.used, 5);
+    CHECK_EQ(head.next, 300);
+    CHECK_EQ(head.generation, 300);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(rows.row[i].index, keep[i]);
+        CHECK_EQ(rows.row[i].lkey, (uint32_t)keep[i] << 23 | ((uint32_t)keep[i] + 1) << 8);
+        CHECK_PTR_EQ(rows.row[i].mr, mr[keep[i]].mr);
+    }
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- the latch, without a device around it --- */
+
+static struct rvt_lkey_record record;
+static struct rvt_lkey_shadow shadow;
+static const struct rvt_lkey_table latch = {.records = &record, .shadows = &shadow};
+static atomic_bool stop;
+
+static struct rvt_lkey_entry entry_of(uint64_t n) {
+    return (struct rvt_lkey_entry){
+        .key = 0x100,
+        .pd = (uint32_t)n,
+        .access = (uint32_t)n + 1,
+        .shape = (uint32_t)n + 2,
+        .base = n + 3,
+        .iova = n + 4,
+        .length = n + 5,
+        .map = (struct rvt_map *)(uintptr_t)(n * 8 + 8),
+        .segments = (uint32_t)n + 6,
+    };
+}
+
+static void *read_records(void *argument) {
+    uint64_t last = 0;
+    (void)argument;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct rvt_lkey_entry got = {0};
+        rvt_record_read(&latch, &record, 0x100, &got);
+        struct rvt_lkey_entry want = entry_of(got.base - 3);
+        CHECK_EQ(got.key, want.key);
+        CHECK_EQ(got.pd, want.pd);
+        CHECK_EQ(got.access, want.access);
+        CHECK_EQ(got.shape, want.shape);
+        CHECK_EQ(got.iova, want.iova);
+        CHECK_EQ(got.length, want.length);
+        CHECK_PTR_EQ(got.map, want.map);
+        CHECK_EQ(got.segments, want.segments);
+        CHECK(got.base >= last); /* never back in time */
+        last = got.base;
+    }
+    return NULL;
+}
+
+static void readings_are_never_mixed(void) {
+    pthread_t readers[3];
+    memset(&record, 0, sizeof(record));
+    struct rvt_lkey_entry entry = entry_of(0);
+    rvt_record_replace(&latch, &record, &entry);
+    atomic_store(&stop, false);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(pthread_create(&readers[i], NULL, read_records, NULL) == 0);
+    for (uint64_t n = 1; n < 100000; n++) {
+        entry = entry_of(n);
+        rvt_record_replace(&latch, &record, &entry);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(pthread_join(readers[i], NULL) == 0);
+}
+
+static void readers_never_wait_for_a_writer(void) {
+    /* At every point where a writer could lose its processor a reading ends, and is the old or the new. */
+    struct rvt_lkey_entry old = entry_of(1), new = entry_of(2), got = {0};
+    memset(&record, 0, sizeof(record));
+    rvt_record_replace(&latch, &record, &old);
+    rvt_record_stage(&latch, &record, &new);
+    uint64_t sequence = rvt_record_read(&latch, &record, 0x100, &got);
+    CHECK_EQ(got.base, old.base);
+    rvt_record_flip(&record);
+    CHECK(rvt_record_read(&latch, &record, 0x100, &got) != sequence);
+    CHECK_EQ(got.base, new.base);
+    CHECK_PTR_EQ(got.map, new.map);
+    rvt_record_flip(&record); /* a second time, as when a reader did it already: nothing */
+    rvt_record_read(&latch, &record, 0x100, &got);
+    CHECK_EQ(got.base, new.base);
+    rvt_record_settle(&record, &new);
+    rvt_record_read(&latch, &record, 0x100, &got);
+    CHECK_EQ(got.base, new.base);
+    /* Another key: said so, and nothing promised. */
+    rvt_record_read(&latch, &record, 0x200, &got);
+    CHECK_EQ(got.key, 0x100);
+}
+
+/* A slot that is filled, emptied and filled again under the same key (one generation bit): pd, base and
+ * length of a reading belong to one of its lives. */
+static void *read_through_reuse(void *argument) {
+    struct fixture *f = argument;
+    struct rvt_reader *reader = rvt_reader_register();
+    const struct rvt_lkey_record *slot = rvt_lkey_record(&f->device->lkey_table, 0x100);
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct rvt_lkey_entry got = {0};
+        rvt_read_enter(reader);
+        rvt_record_read(&f->device->lkey_table, slot, 0x100, &got);
+        if (got.key == 0x100) {
+            CHECK_EQ(got.iova, got.base + 1);
+            CHECK_EQ(got.access, (uint32_t)(got.base & 15));
+            CHECK_EQ(got.length, got.base % 16 + 1);
+        } else {
+            CHECK_EQ(got.key, 0);
+        }
+        rvt_read_leave(reader);
+    }
+    rvt_reader_unregister(reader);
+    return NULL;
+}
+
+static void readings_do_not_mix_two_lives_of_a_slot(void) {
+    struct fixture f;
+    pthread_t readers[2];
+    REQUIRE(fixture_open(&f, 23));
+    /* A second life under the same key has another sequence: only so can a reader tell that it met both. */
+    const struct rvt_lkey_record *slot = rvt_lkey_record(&f.device->lkey_table, 0x100);
+    uint64_t last = 0;
+    for (int life = 0; life < 3; life++) {
+        struct rvt_lkey_entry got = {0};
+        f.device->lkey_table.next = 0;
+        struct rvt_mr_handle mr = take(&f);
+        uint64_t sequence = rvt_record_read(&f.device->lkey_table, slot, 0x100, &got);
+        CHECK_EQ(got.key, 0x100);
+        CHECK(!life || sequence > last);
+        last = sequence;
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    atomic_store(&stop, false);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&readers[i], NULL, read_through_reuse, &f) == 0);
+    for (uint64_t base = 0; base < 20000; base++) {
+        f.device->lkey_table.next = 0; /* this thread is the only writer */
+        struct rvt_mr_handle mr =
+            fixture_reg(&f, bytes, base % 16 + 1, base, base + 1, (uint32_t)(base & 15));
+        CHECK_EQ(fixture_key(mr), 0x100);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_join(readers[i], NULL) == 0);
+    fixture_close(&f);
+}
+
+static void shapes(void) {
+    for (uint32_t valid = 0; valid < 2; valid++) {
+        uint32_t shape = rvt_shape(0xfff, 12, valid), counted = rvt_shape_counted(shape);
+        CHECK_EQ(rvt_shape_offset(shape), 0xfff);
+        CHECK_EQ(rvt_shape_shift(shape), 12);
+        CHECK_EQ(rvt_shape_valid(shape), valid);
+        CHECK_EQ(!!(shape & RVT_SHAPE_PLAIN), valid);
+        CHECK(!(shape & RVT_SHAPE_COUNTED));
+        CHECK_EQ(rvt_shape_offset(counted), 0xfff);
+        CHECK_EQ(rvt_shape_shift(counted), 12);
+        CHECK_EQ(rvt_shape_valid(counted), valid);
+        CHECK(!(counted & RVT_SHAPE_PLAIN));
+        CHECK(counted & RVT_SHAPE_COUNTED);
+        CHECK_EQ(rvt_shape_counted(counted), counted);
+    }
+    CHECK_EQ(rvt_shape_offset(rvt_shape(0xffff, 0xff, true)), 0xffff);
+    CHECK_EQ(rvt_shape_shift(rvt_shape(0xffff, 0xff, true)), 0xff);
+}
+
+static void a_slot_costs_memory_once(void) {
+    const uint64_t each =
+        sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(struct rvt_mregion *);
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 2));
+    struct rvt_mr_handle mr[4];
+    mr[0] = fixture_mem_reg(&f, 0); /* and the first chunk of regions */
+    CHECK_EQ(f.device->lkey_table.most_used, 1);
+    uint64_t held = rvt_held_bytes(f.device);
+    for (uint32_t i = 1; i < 4; i++) {
+        mr[i] = fixture_mem_reg(&f, 0);
+        CHECK_EQ(rvt_held_bytes(f.device), held += each);
+        CHECK_EQ(f.device->lkey_table.most_used, i + 1);
+    }
+    CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
+    CHECK_EQ(rvt_held_bytes(f.device), held);
+    for (int i = 0; i < 10; i++) {
+        struct rvt_mr_handle again = fixture_mem_reg(&f, 0);
+        CHECK_EQ(rvt_held_bytes(f.device), held);
+        CHECK_EQ(rvt_dereg_mr(again, RVT_RELEASE), 0);
+    }
+    CHECK_EQ(f.device->lkey_table.most_used, 4);
+    fixture_close(&f);
+}
+
+CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker_uses_the_same_sequence),
+           TEST(full_table), TEST(key_zero_is_never_given), TEST(generation_moves_twice_for_the_exception),
+           TEST(the_last_slot_of_the_widest_table), TEST(follows_the_model), TEST(random_keys),
+           TEST(random_keys_do_not_come_back_at_once), TEST(few_random_keys),
+           TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
+           TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
+           TEST(a_slot_costs_memory_once))

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/mr.h"
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[8 * PAGE];
+
+static const uint64_t TOP = UINT64_C(0) - PAGE; /* the last page below 2^64 */
+
+/* Registers `length` bytes that nobody touches. */
+static int reg(struct fixture *f, uint64_t start, uint64_t length, uint64_t virt_addr,
+               struct rvt_mr_handle *mr) {
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
+    int error = rvt_reg_user_mr(f->pd, memory, start, virt_addr, LOCAL_WRITE, mr);
+    CHECK_EQ(atomic_load(&memory->references), error ? 1 : 2);
+    rvt_memory_put(memory);
+    CHECK_EQ(rvt_reg_user_mr_test(f->pd, start, length, virt_addr), error);
+    return error;
+}
+
+static void user_ranges(void) {
+    const uint64_t pages_32 = UINT64_C(1) << 44; /* 2^32 pages */
+    const struct {
+        uint64_t start, length, virt_addr;
+        int answer;
+    } rows[] = {
+        {0x1000, 0, 0x1000, -RVT_EINVAL},
+        {0, 0, 0, -RVT_EINVAL},
+        {0, 1, 0, 0},
+        {0x1234, 1, 0xffff00007, 0}, /* virt_addr needs no relation to start */
+        /* start + length, and that rounded up to a page, must be 64-bit numbers */
+        {TOP - 1, 1, 0, 0},
+        {TOP - PAGE, PAGE, 0, 0},
+        {TOP, 1, 0, -RVT_EINVAL},
+        {TOP - 1, 2, 0, -RVT_EINVAL},
+        {TOP, PAGE - 1, 0, -RVT_EINVAL},
+        {TOP, PAGE, 0, -RVT_EINVAL},
+        {UINT64_MAX, 1, 0, -RVT_EINVAL},
+        {UINT64_MAX, 2, 0, -RVT_EINVAL},
+        {0x1000, UINT64_MAX, 0, -RVT_EINVAL},
+        {1, UINT64_MAX, 0, -RVT_EINVAL},
+        {0, UINT64_MAX, 0, -RVT_EINVAL},
+        /* virt_addr may end at 2^64 exactly, not beyond */
+        {0x1000, PAGE, TOP, 0},
+        {0x1000, PAGE, TOP + 1, -RVT_EINVAL},
+        {0x1000, 1, UINT64_MAX, 0},
+        {0x1000, 2, UINT64_MAX, -RVT_EINVAL},
+        /* 2^32 - 1 pages and no more, counted by the pages touched */
+        {0, pages_32 - PAGE, 0, 0},
+        {0, pages_32, 0, -RVT_EINVAL},
+        {1, pages_32 - PAGE, 0, -RVT_EINVAL},
+        {1, pages_32 - PAGE - 1, 0, 0},
+        {PAGE - 1, 2 + pages_32 - 3 * PAGE, 0, 0},
+        {PAGE - 1, pages_32 - 2 * PAGE + 1, 0, 0},
+        {PAGE - 1, pages_32 - 2 * PAGE + 2, 0, -RVT_EINVAL},
+    };
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 5));
+    uint32_t used = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rvt_mr_handle mr;
+        int error = reg(&f, rows[i].start, rows[i].length, rows[i].virt_addr, &mr);
+        CHECK_EQ(error, rows[i].answer);
+        if (error != rows[i].answer)
+            printf("# row %zu\n", i);
+        used += !error;
+        struct rvt_table_head head = fixture_head(f.device);
+        CHECK_EQ(head.used, used); /* refusals have moved nothing */
+        CHECK_EQ(head.next, used);
+        CHECK_EQ(head.generation, used);
+        if (!error) {
+            struct rvt_mr_attributes attributes = fixture_query(mr);
+            CHECK_EQ(attributes.start, rows[i].start);
+            CHECK_EQ(attributes.iova, rows[i].virt_addr);
+            CHECK_EQ(attributes.length, rows[i].length);
+            CHECK_EQ(attributes.segments,
+                     ((rows[i].start + rows[i].length - 1) / PAGE - rows[i].start / PAGE) + 1);
+        }
+    }
+    fixture_close(&f);
+}
+
+static void addresses_are_judged_before_slots(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 1));
+    CHECK_EQ(reg(&f, 0x1000, 1, 0, &mr), 0);
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, 1);
+    CHECK_EQ(rvt_reg_user_mr(f.pd, memory, 0x1000, 0, 0, &mr), 0);
+    rvt_memory_put(memory);
+    CHECK_EQ(reg(&f, 0x1000, 1, 0, &mr), -RVT_ENOMEM);
+    CHECK_EQ(reg(&f, UINT64_MAX, 1, 0, &mr), -RVT_EINVAL);
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL);
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_ENOMEM);
+    fixture_close(&f);
+}
+
+static void a_fresh_user_region(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, 5000, 0x1ff8, 0x7777, 0x1f);
+    struct rvt_mr_attributes a = fixture_query(mr);
+    CHECK(a.id > 0);
+    CHECK_EQ(a.keys.lkey, 0x100);
+    CHECK_EQ(a.keys.rkey, 0x100);
+    CHECK_EQ(a.kind, RVT_MR_USER);
+    CHECK_EQ(a.access, 0x1f);
+    CHECK_EQ(a.refs, 2);
+    CHECK_EQ(a.start, 0x1ff8);
+    CHECK_EQ(a.iova, 0x7777);
+    CHECK_EQ(a.length, 5000);
+    CHECK_EQ(a.segments, 3); /* the 8 bytes before 0x2000, then 4096, then the rest */
+    CHECK(a.valid);
+    CHECK(!a.half_dead);
+    fixture_close(&f);
+}
+
+static void a_fresh_scatter_region(void) {
+    static const uint32_t sizes[] = {0, 1, 256, 0x7fffffff};
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    for (size_t i = 0; i < 4; i++) {
+        struct rvt_mr_handle mr;
+        CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, sizes[i], &mr), 0);
+        struct rvt_mr_attributes a = fixture_query(mr);
+        CHECK_EQ(a.kind, RVT_MR_MEM_REG);
+        CHECK_EQ(a.access, 0);
+        CHECK_EQ(a.refs, 2);
+        CHECK_EQ(a.start | a.iova | a.length | a.segments, 0);
+        CHECK_EQ(a.max_segments, sizes[i]);
+        CHECK(a.valid);
+    }
+    fixture_close(&f);
+}
+
+static void kinds_and_sizes_that_cannot_be_had(void) {
+    static const uint32_t sizes[] = {0x80000000, 0x80000001, 0xffffff00, 0xffffff01, 0xffffffff};
+    static const enum rvt_mr_type types[] = {RVT_MR_TYPE_SG_GAPS, RVT_MR_TYPE_DM, RVT_MR_TYPE_USER,
+                                             RVT_MR_TYPE_DMA, RVT_MR_TYPE_INTEGRITY};
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 4));
+    for (size_t i = 0; i < 5; i++) {
+        CHECK_EQ(rvt_alloc_mr(f.pd, types[i], 1, &mr), -RVT_EINVAL);
+        CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, sizes[i], &mr), -RVT_EINVAL);
+    }
+    CHECK_EQ(fixture_head(f.device).generation, 0);
+    fixture_close(&f);
+}
+
+static void dma_regions(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr, second;
+    REQUIRE(fixture_open(&f, 1));
+    CHECK_EQ(rvt_get_dma_mr(f.user_pd, 0, &mr), -RVT_EPERM);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
+    CHECK_EQ(rvt_get_dma_mr(f.other_pd, ALL_ACCESS, &second), 0);
+    struct rvt_mr_attributes a = fixture_query(mr), b = fixture_query(second);
+    CHECK_EQ(a.kind, RVT_MR_DMA);
+    CHECK_EQ(a.keys.lkey, 0);
+    CHECK_EQ(a.keys.rkey, 0);
+    CHECK_EQ(a.refs, 3); /* published */
+    CHECK_EQ(b.keys.lkey, 0);
+    CHECK_EQ(b.refs, 2); /* inert */
+    CHECK(a.id != b.id);
+    CHECK_EQ(fixture_head(f.device).used, 0); /* no slots */
+    CHECK_EQ(fixture_head(f.device).generation, 0);
+    fixture_close(&f);
+}
+
+static void ids_are_never_given_twice(void) {
+    struct fixture f;
+    uint64_t last = 0;
+    REQUIRE(fixture_open(&f, 4));
+    for (int i = 0; i < 300; i++) {
+        struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+        uint64_t id = fixture_query(mr).id;
+        CHECK(id > last);
+        last = id;
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+static void dead_handles(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr, none = {0};
+    struct rvt_mr_attributes attributes;
+    struct rvt_pd_handle dead, no_pd = {0};
+    struct rvt_sg_outcome outcome = {1, 2};
+    struct rvt_sg_element element = {0x10000, PAGE};
+    struct rvt_fmr_attr attr = {1, 1, 12};
+    uint64_t page = 0x10000;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, 1);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &dead), 0);
+    CHECK_EQ(rvt_dealloc_pd(dead, false), 0);
+    struct rvt_pd_handle pds[] = {dead, no_pd};
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rvt_reg_user_mr(pds[i], memory, 0x1000, 0, 0, &mr), -RVT_EBADF);
+        CHECK_EQ(rvt_reg_user_mr_test(pds[i], 0x1000, 1, 0), -RVT_EBADF);
+        CHECK_EQ(rvt_get_dma_mr(pds[i], 0, &mr), -RVT_EBADF);
+        CHECK_EQ(rvt_alloc_mr(pds[i], RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_EBADF);
+        CHECK_EQ(rvt_alloc_fmr(pds[i], 0, &attr, &mr), -RVT_EBADF);
+    }
+    struct rvt_mr_handle sg = fixture_mem_reg(&f, 1), fmr = fixture_fmr(&f, 0, 1, 12);
+    CHECK_EQ(rvt_dereg_mr(sg, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    struct rvt_mr_handle mrs[] = {sg, fmr, none};
+    fixture_mem_reg(&f, 1); /* in the place of one of them */
+    fixture_fmr(&f, 0, 1, 12);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(rvt_query_mr(mrs[i], &attributes), -RVT_EBADF);
+        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE), -RVT_EBADF);
+        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_DISPOSE), -RVT_EBADF);
+        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_FORCE), -RVT_EBADF);
+        CHECK_EQ(rvt_dealloc_fmr(mrs[i], RVT_RELEASE), -RVT_EBADF);
+        CHECK_EQ(rvt_map_mr_sg(mrs[i], &element, 1, 0, PAGE, &outcome), -RVT_EBADF);
+        CHECK_EQ(rvt_map_phys_fmr(mrs[i], &page, 1, 0), -RVT_EBADF);
+        CHECK_EQ(rvt_unmap_fmr(&mrs[i], 1), -RVT_EBADF);
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, mrs[i], 0x100, 0, NULL), -RVT_EBADF);
+    }
+    CHECK_EQ(outcome.iova, 1); /* set but for -EBADF */
+    CHECK_EQ(outcome.length, 2);
+    CHECK_EQ(atomic_load(&memory->references), 1);
+    rvt_memory_put(memory);
+    fixture_close(&f);
+}
+
+static void verbs_want_their_own_kind(void) {
+    struct fixture f;
+    struct rvt_mr_handle dma;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0), sg = fixture_mem_reg(&f, 1),
+                         fmr = fixture_fmr(&f, 0, 1, 12);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    struct rvt_mr_handle not_fmrs[] = {user, sg, dma};
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+        CHECK_EQ(rvt_dereg_mr(fmr, (enum rvt_release_mode)mode), -RVT_EINVAL);
+        for (int i = 0; i < 3; i++)
+            CHECK_EQ(rvt_dealloc_fmr(not_fmrs[i], (enum rvt_release_mode)mode), -RVT_EINVAL);
+    }
+    CHECK(!fixture_dead(user) && !fixture_dead(sg) && !fixture_dead(dma) && !fixture_dead(fmr));
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(rvt_dereg_mr(not_fmrs[i], RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+static void size_costs_nothing(void) {
+    /* An extent: registration allocates the same for a byte and for a terabyte. */
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 4));
+    long before = rvt_test_alloc_live();
+    CHECK_EQ(reg(&f, 0x1000, 1, 0, &mr), 0);
+    long small = rvt_test_alloc_live() - before;
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    before = rvt_test_alloc_live();
+    CHECK_EQ(reg(&f, 0x1000, UINT64_C(1) << 40, 0, &mr), 0);
+    CHECK(rvt_test_alloc_live() - before <= small);
+    fixture_close(&f);
+}
+
+static void prepare_memory(struct fixture *f) {
+    f->memory = rvt_fixed_memory(bytes, PAGE);
+}
+
+static int verb_reg_user_mr(struct fixture *f) {
+    uint32_t references = atomic_load(&f->memory->references);
+    int error = rvt_reg_user_mr(f->pd, f->memory, 0x1000, 0x1000, 0, &f->mr2);
+    CHECK_EQ(atomic_load(&f->memory->references), references + !error);
+    return error;
+}
+
+static int verb_get_dma_mr(struct fixture *f) {
+    int error = rvt_get_dma_mr(f->pd, 0, &f->mr2);
+    if (error) { /* nothing was published */
+        struct rvt_sge sge;
+        CHECK_EQ(local(f, &sge, 0x1000, 1, 0, 0), -RVT_EINVAL);
+        CHECK_EQ(f->reason, RVT_NO_DMA_REGION);
+    }
+    return error;
+}
+
+static int verb_alloc_mr(struct fixture *f) {
+    return rvt_alloc_mr(f->pd, RVT_MR_TYPE_MEM_REG, 5, &f->mr2);
+}
+
+static int verb_alloc_fmr(struct fixture *f) {
+    return rvt_alloc_fmr(f->pd, 0, &(struct rvt_fmr_attr){5, 1, 12}, &f->mr2);
+}
+
+static int verb_on_an_empty_domain(struct fixture *f) {
+    /* A failed region must not stay behind as the domain's child. */
+    struct rvt_pd_handle pd;
+    struct rvt_mr_handle mr;
+    CHECK_EQ(rvt_alloc_pd(f->device, NULL, false, &pd), 0);
+    int error = rvt_reg_user_mr(pd, f->memory, 0x1000, 0x1000, 0, &mr);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), error ? 0 : -RVT_EBUSY);
+    return error;
+}
+
+static void without_memory(void) {
+    each_allocation_fails(prepare_memory, verb_reg_user_mr, 3);
+    each_allocation_fails(NULL, verb_get_dma_mr, 1);
+    each_allocation_fails(NULL, verb_alloc_mr, 1);
+    each_allocation_fails(NULL, verb_alloc_fmr, 1);
+    each_allocation_fails(prepare_memory, verb_on_an_empty_domain, 2);
+}
+
+static void full_table_leaves_no_child(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 1));
+    prepare_memory(&f);
+    fixture_mem_reg(&f, 0);
+    fixture_mem_reg(&f, 0);
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    CHECK_EQ(rvt_reg_user_mr(pd, f.memory, 0x1000, 0x1000, 0, &mr), -RVT_ENOMEM);
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_ENOMEM);
+    CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &mr), -RVT_ENOMEM);
+    CHECK_EQ(atomic_load(&f.memory->references), 1);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    rvt_memory_put(f.memory);
+    fixture_close(&f);
+}
+
+static int verb_count_mr(struct fixture *f) {
+    int error = rvt_count_mr(f->mr);
+    CHECK_EQ(fixture_query(f->mr).counted, !error);
+    struct rvt_place place;
+    CHECK_EQ(local_check(f, &place, 0x1000, 1, fixture_key(f->mr), 0), 1);
+    return error;
+}
+
+static void prepare_region(struct fixture *f) {
+    f->mr = fixture_reg(f, bytes, PAGE, 0x1000, 0x1000, 0);
+}
+
+static void counting_begins_when_asked_for(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr[4], dead;
+    struct rvt_sge sge;
+    struct rvt_place place;
+    struct looked last[4] = {{.accepted = 0}}, half = {.accepted = 0};
+    each_allocation_fails(prepare_region, verb_count_mr, 1);
+
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, PAGE, 0x5000);
+    mr[0] = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr[1]), 0);
+    mr[2] = fixture_mem_reg(&f, 1);
+    struct rvt_sg_outcome outcome;
+    CHECK_EQ(rvt_map_mr_sg(mr[2], &(struct rvt_sg_element){0x5000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    mr[3] = fixture_fmr(&f, ALL_ACCESS, 1, 12);
+    CHECK_EQ(rvt_map_phys_fmr(mr[3], (uint64_t[]){0x5000}, 1, 0x5000), 0);
+    for (int i = 0; i < 4; i++) {
+        uint32_t key = fixture_key(mr[i]);
+        CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 1);
+        struct rvt_mr_attributes is = fixture_query(mr[i]);
+        CHECK(!is.counted);
+        CHECK_EQ(is.accepted + is.refused + is.bytes, 0);
+        CHECK_EQ(rvt_count_mr(mr[i]), 0);
+        CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 1);
+        CHECK_EQ(local_check(&f, &place, 0x5000, PAGE + 1, key, 0), 0);
+        /* Asked for again: no memory is wanted, and nothing is forgotten. */
+        rvt_test_alloc_fail_after(0);
+        CHECK_EQ(rvt_count_mr(mr[i]), 0);
+        CHECK(!rvt_test_alloc_failed());
+        rvt_test_alloc_fail_after(-1);
+        MR_COUNTED(mr[i], &last[i], 1, 1, 0);
+        CHECK_EQ(fixture_key(mr[i]), key);
+        CHECK_EQ(fixture_refs(mr[i]), i == 1 ? 3 : 2);
+    }
+    for (int i = 0; i < 4; i++) /* each its own */
+        MR_COUNTED(mr[i], &last[i], 0, 0, 0);
+
+    /* Half-dead: it has no record any more, and elements that are held go on. */
+    dead = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    uint32_t key = fixture_key(dead);
+    struct rvt_copied copied;
+    CHECK_EQ(local(&f, &sge, 0x5000, 8, key, LOCAL_WRITE), 1);
+    CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_count_mr(dead), 0);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 0);
+    CHECK_EQ(f.reason, RVT_REVOKED); /* nothing was written where it was */
+    CHECK_EQ(put_bytes(&f, &sge, "12345678", 8, &copied), 0);
+    MR_COUNTED(dead, &half, 0, 0, 8);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_count_mr(dead), -RVT_EBADF);
+    CHECK_EQ(rvt_count_mr((struct rvt_mr_handle){NULL, 1}), -RVT_EBADF);
+    /* The next life begins without. */
+    rvt_reclaim();
+    struct rvt_mr_handle next = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    CHECK_PTR_EQ(next.mr, dead.mr);
+    CHECK(!fixture_query(next).counted);
+    CHECK_EQ(local_check(&f, &place, 0x5000, 8, fixture_key(next), 0), 1);
+    fixture_close(&f);
+}
+
+CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fresh_user_region),
+           TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
+           TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
+           TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
+           TEST(counting_begins_when_asked_for))

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/pd.h"
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[2 * PAGE];
+
+static void handles_die_with_their_object(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd, again;
+    struct rvt_qp_handle qp, other;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, true, &pd), 0);
+    CHECK_PTR_EQ(rvt_pd_live(pd), pd.pd);
+    CHECK(pd.pd->id > 0);
+    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_PTR_EQ(rvt_qp_live(qp), qp.qp);
+    CHECK_EQ(rvt_destroy_qp(qp), 0);
+    CHECK(rvt_qp_live(qp) == NULL);
+    CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    CHECK(rvt_pd_live(pd) == NULL);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
+
+    /* Others may live in the same place now: the old handles stay dead. */
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &again), 0);
+    CHECK_EQ(rvt_create_qp(again, &other), 0);
+    CHECK(rvt_pd_live(pd) == NULL);
+    CHECK(rvt_qp_live(qp) == NULL);
+    CHECK_EQ(rvt_create_qp(pd, &qp), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
+    CHECK_PTR_EQ(rvt_pd_live(again), again.pd);
+    CHECK_PTR_EQ(rvt_qp_live(other), other.qp);
+    fixture_close(&f);
+}
+
+static void no_handle_at_all(void) {
+    struct rvt_pd_handle pd = {0};
+    struct rvt_qp_handle qp = {0};
+    struct rvt_mr_handle mr;
+    CHECK(rvt_pd_live(pd) == NULL);
+    CHECK(rvt_qp_live(qp) == NULL);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
+    CHECK_EQ(rvt_create_qp(pd, &qp), -RVT_EBADF);
+    CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
+    CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), -RVT_EBADF);
+}
+
+static void ids_differ(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd[200];
+    REQUIRE(fixture_open(&f, 4));
+    for (int i = 0; i < 200; i++) {
+        CHECK_EQ(rvt_alloc_pd(f.device, NULL, i & 1, &pd[i]), 0);
+        CHECK(pd[i].pd->id > 0);
+        for (int j = 0; j < i; j++)
+            CHECK(pd[i].pd->id != pd[j].pd->id);
+    }
+    fixture_close(&f);
+}
+
+static void busy_while_something_is_in_it(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd;
+    struct rvt_qp_handle qp;
+    struct rvt_mr_handle mr;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    CHECK_EQ(rvt_destroy_qp(qp), 0);
+    mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* half-dead regions count */
+    CHECK_PTR_EQ(rvt_pd_live(pd), pd.pd);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* put, but not released again yet */
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    fixture_close(&f);
+}
+
+static void every_kind_of_region_counts(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd;
+    struct rvt_mr_handle mr;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 4, &mr), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &mr), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    fixture_close(&f);
+}
+
+static void an_orphan_counts_until_its_last_put(void) {
+    struct fixture f;
+    struct rvt_pd_handle pd;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    struct rvt_mr_handle mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
+    CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
+    mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
+    CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* ended, whoever holds what */
+    CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+    CHECK_EQ(usable(&f, &sge), RVT_REGION_REVOKED);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+static void cascade_takes_queue_pairs_and_regions(void) {
+    struct fixture f;
+    struct rvt_sge held, theirs, sge;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle mine = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
+    struct rvt_mr_handle other = fixture_reg_in(f.other_pd, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
+    uint32_t key = fixture_key(mine), other_key = fixture_key(other);
+    CHECK_EQ(local(&f, &held, 0x1000, 8, key, 0), 1);
+    CHECK_EQ(local_in(&f, f.other_pd, &theirs, NULL, 0x1000, 8, other_key, 0), 1);
+    CHECK_EQ(rvt_dealloc_pd(f.pd, true), 0);
+    CHECK(rvt_pd_live(f.pd) == NULL);
+    CHECK(rvt_qp_live(f.qp) == NULL);
+    CHECK(fixture_dead(mine));
+    CHECK_EQ(usable(&f, &held), RVT_REGION_REVOKED);
+    CHECK_EQ(remote(&f, &sge, 0x1000, 8, key, REMOTE_READ), -RVT_EBADF);
+    CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_REVOKED);
+    /* The neighbours are untouched. */
+    CHECK(!fixture_dead(other));
+    CHECK(rvt_qp_live(f.other_qp) != NULL);
+    CHECK_EQ(usable(&f, &theirs), RVT_REASON_NONE);
+    rvt_put_sge(&held);
+    rvt_put_sge(&theirs);
+    /* A new domain in the same place does not inherit the region. */
+    struct rvt_pd_handle fresh;
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &fresh), 0);
+    CHECK_EQ(local_in(&f, fresh, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
+    CHECK_EQ(local_in(&f, f.pd, &sge, NULL, 0x1000, 8, other_key, 0), -RVT_EBADF);
+    fixture_close(&f);
+}
+
+static void a_user_domain_has_no_key_zero(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
+    CHECK_EQ(rvt_get_dma_mr(f.user_pd, 0, &mr), -RVT_EPERM);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
+    CHECK_EQ(local_in(&f, f.user_pd, &sge, NULL, 0x10000, 8, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
+    CHECK_EQ(remote_in(&f, f.user_qp, &sge, 0x10000, 8, 0, 0), 0);
+    CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
+    /* The other trusted domain has it, whoever's region it is. */
+    CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 8, 0, 0), 1);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+static int alloc_pd(struct fixture *f) {
+    /* So many that the pool has to grow on the way. */
+    for (int i = 0; i < 100; i++) {
+        int error = rvt_alloc_pd(f->device, NULL, false, &f->new_pd);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static int create_qp(struct fixture *f) {
+    for (int i = 0; i < 100; i++) {
+        int error = rvt_create_qp(f->pd, &f->new_qp);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static void without_memory(void) {
+    each_allocation_fails(NULL, alloc_pd, 1);
+    each_allocation_fails(NULL, create_qp, 1);
+}
+
+CHECK_MAIN(TEST(handles_die_with_their_object), TEST(no_handle_at_all), TEST(ids_differ),
+           TEST(busy_while_something_is_in_it), TEST(every_kind_of_region_counts),
+           TEST(an_orphan_counts_until_its_last_put), TEST(cascade_takes_queue_pairs_and_regions),
+           TEST(a_user_domain_has_no_key_zero), TEST(without_memory))

@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/region.h"
+
+#include <pthread.h>
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[8 * PAGE];
+
+enum { KINDS = 4 };
+
+struct made {
+    struct rvt_mr_handle mr;
+    uint32_t key, own; /* own: its references while nobody holds any */
+};
+
+/* A region of each kind on which 16 bytes can be asked for at 0x10000. */
+static struct made make(struct fixture *f, int kind) {
+    struct made made = {.own = 2};
+    struct rvt_sg_outcome outcome;
+    uint64_t page = 0x10000;
+    switch (kind) {
+    case RVT_MR_USER:
+        made.mr = fixture_reg(f, bytes, PAGE, 0x10000, 0x10000, ALL_ACCESS);
+        break;
+    case RVT_MR_DMA:
+        CHECK_EQ(rvt_get_dma_mr(f->pd, 0, &made.mr), 0);
+        made.own = 3;
+        break;
+    case RVT_MR_MEM_REG:
+        made.mr = fixture_mem_reg(f, 4);
+        CHECK_EQ(rvt_map_mr_sg(made.mr, &(struct rvt_sg_element){page, PAGE}, 1, 0, PAGE, &outcome), 1);
+        CHECK_EQ(rvt_fast_reg_mr(f->qp, made.mr, fixture_key(made.mr), ALL_ACCESS, NULL), 0);
+        break;
+    default:
+        made.mr = fixture_fmr(f, ALL_ACCESS, 4, 12);
+        CHECK_EQ(rvt_map_phys_fmr(made.mr, &page, 1, 0x10000), 0);
+    }
+    made.key = fixture_key(made.mr);
+    return made;
+}
+
+static int release(int kind, struct rvt_mr_handle mr, enum rvt_release_mode mode) {
+    return kind == RVT_MR_FMR ? rvt_dealloc_fmr(mr, mode) : rvt_dereg_mr(mr, mode);
+}
+
+static bool open_with_dma(struct fixture *f) {
+    if (!fixture_open(f, 4))
+        return false;
+    fixture_dma(f, bytes, sizeof(bytes), 0x10000);
+    return true;
+}
+
+static int hold(struct fixture *f, const struct made *made, struct rvt_sge *sge) {
+    return local(f, sge, 0x10000, 16, made->key, LOCAL_WRITE);
+}
+
+/* The key works for nobody any more. */
+static void key_is_dead(struct fixture *f, const struct made *made) {
+    struct rvt_sge sge;
+    enum rvt_reason reason = made->key ? RVT_REVOKED : RVT_NO_DMA_REGION;
+    CHECK_EQ(local(f, &sge, 0x10000, 16, made->key, 0), -RVT_EINVAL);
+    CHECK_EQ(f->reason, reason);
+    CHECK_EQ(remote(f, &sge, 0x10000, 16, made->key, REMOTE_READ), 0);
+    CHECK_EQ(f->reason, reason);
+}
+
+static void counts(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture f;
+        struct rvt_sge a, b, c;
+        REQUIRE(open_with_dma(&f));
+        struct made made = make(&f, kind);
+        CHECK_EQ(fixture_refs(made.mr), made.own);
+        CHECK_EQ(hold(&f, &made, &a), 1);
+        CHECK_EQ(fixture_refs(made.mr), made.own + 1);
+        CHECK_EQ(remote(&f, &b, 0x10000, 16, made.key, REMOTE_READ), 1);
+        CHECK_EQ(fixture_refs(made.mr), made.own + 2);
+        /* Refusals count nothing. */
+        CHECK_EQ(local(&f, &c, 0x10000, 8 * PAGE + 1, made.key, 0), -RVT_EINVAL);
+        CHECK_EQ(remote(&f, &c, 0xfffff0000, 1, made.key, REMOTE_READ), 0);
+        CHECK_EQ(fixture_refs(made.mr), made.own + 2);
+        rvt_put_sge(&a);
+        CHECK_EQ(fixture_refs(made.mr), made.own + 1);
+        rvt_put_sge(&a); /* dead already */
+        CHECK_EQ(fixture_refs(made.mr), made.own + 1);
+        rvt_put_sge(&b);
+        CHECK_EQ(fixture_refs(made.mr), made.own);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
+        CHECK(fixture_dead(made.mr));
+        key_is_dead(&f, &made);
+        fixture_close(&f);
+    }
+}
+
+static void release_while_held(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture f;
+        struct rvt_sge a, b;
+        unsigned char out[16];
+        struct rvt_copied copied;
+        REQUIRE(open_with_dma(&f));
+        struct made made = make(&f, kind);
+        CHECK_EQ(hold(&f, &made, &a), 1);
+        CHECK_EQ(hold(&f, &made, &b), 1);
+        uint32_t used = fixture_head(f.device).used;
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        CHECK_EQ(fixture_refs(made.mr), 3); /* held + 1 */
+        CHECK(fixture_query(made.mr).half_dead);
+        key_is_dead(&f, &made);
+        CHECK_EQ(fixture_head(f.device).used, used - (made.key != 0)); /* the slot is free already */
+        /* Held elements go on working. */
+        CHECK_EQ(usable(&f, &a), RVT_REASON_NONE);
+        CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), 0);
+        /* Again and again; on a DMA region too. */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        CHECK_EQ(fixture_refs(made.mr), 3);
+        rvt_put_sge(&a);
+        CHECK_EQ(fixture_refs(made.mr), 2);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        CHECK_EQ(fixture_refs(made.mr), 2);
+        rvt_put_sge(&b);
+        CHECK(!fixture_dead(made.mr)); /* the last put does not end it: the releaser has to come again */
+        CHECK_EQ(fixture_refs(made.mr), 1);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
+        CHECK(fixture_dead(made.mr));
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBADF);
+        fixture_close(&f);
+    }
+}
+
+static void a_half_dead_region_takes_no_changes(void) {
+    struct fixture f;
+    struct rvt_sge sge[3];
+    struct rvt_sg_outcome outcome;
+    uint64_t page = 0x11000;
+    REQUIRE(open_with_dma(&f));
+    struct made sg = make(&f, RVT_MR_MEM_REG), fmr = make(&f, RVT_MR_FMR), user = make(&f, RVT_MR_USER);
+    CHECK_EQ(hold(&f, &sg, &sge[0]), 1);
+    CHECK_EQ(hold(&f, &fmr, &sge[1]), 1);
+    CHECK_EQ(hold(&f, &user, &sge[2]), 1);
+    CHECK_EQ(rvt_dereg_mr(sg.mr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(rvt_dereg_mr(user.mr, RVT_RELEASE), -RVT_EBUSY);
+
+    /* Their slots are given to others, which must not be touched through the dead. */
+    struct rvt_mr_handle others[16];
+    for (int i = 0; i < 16; i++)
+        others[i] = fixture_reg(&f, bytes, PAGE, 0x10000, 0x10000, ALL_ACCESS);
+    for (int put = 0; put < 2; put++) {
+        CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){page, PAGE}, 1, 0, PAGE, &outcome),
+                 -RVT_EINVAL);
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, sg.mr, sg.key | 1, ALL_ACCESS, NULL), -RVT_EINVAL);
+        CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x10000), -RVT_EBUSY);
+        CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1000, 0x10000), -RVT_EBUSY); /* before everything else */
+        CHECK_EQ(rvt_unmap_fmr(&fmr.mr, 1), -RVT_EBUSY);
+        CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key), -RVT_EINVAL);
+        for (int i = 0; i < 3 && !put; i++) {
+            CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
+            rvt_put_sge(&sge[i]); /* nobody holds it, but it is half-dead still */
+        }
+    }
+    for (int i = 0; i < 16; i++) {
+        struct rvt_sge other;
+        CHECK_EQ(local(&f, &other, 0x10000, PAGE, fixture_key(others[i]), LOCAL_WRITE), 1);
+        rvt_put_sge(&other);
+    }
+    CHECK_EQ(rvt_dereg_mr(sg.mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dereg_mr(user.mr, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+static void dispose(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture f;
+        struct rvt_sge a, b;
+        unsigned char out[16];
+        struct rvt_copied copied;
+        REQUIRE(open_with_dma(&f));
+        struct made made = make(&f, kind);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0); /* nobody holds it: gone */
+        CHECK(fixture_dead(made.mr));
+        made = make(&f, kind);
+        CHECK_EQ(hold(&f, &made, &a), 1);
+        CHECK_EQ(hold(&f, &made, &b), 1);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
+        key_is_dead(&f, &made);
+        CHECK(!fixture_dead(made.mr));
+        CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), 0); /* the rest of the work may end */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        rvt_put_sge(&a);
+        CHECK(!fixture_dead(made.mr));
+        rvt_put_sge(&b);
+        CHECK(fixture_dead(made.mr)); /* the last put has ended it */
+        fixture_close(&f);
+    }
+}
+
+static void dispose_after_a_busy_release(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture f;
+        struct rvt_sge sge;
+        REQUIRE(open_with_dma(&f));
+        struct made made = make(&f, kind);
+        CHECK_EQ(hold(&f, &made, &sge), 1);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
+        rvt_put_sge(&sge);
+        CHECK(fixture_dead(made.mr));
+        made = make(&f, kind);
+        CHECK_EQ(hold(&f, &made, &sge), 1);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        rvt_put_sge(&sge);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0); /* put already */
+        CHECK(fixture_dead(made.mr));
+        fixture_close(&f);
+    }
+}
+
+static void force(void) {
+    static const enum rvt_release_mode before[] = {RVT_RELEASE_FORCE, RVT_RELEASE, RVT_RELEASE_DISPOSE};
+    for (int kind = 0; kind < KINDS; kind++) {
+        for (int first = 0; first < 3; first++) {
+            struct fixture f;
+            struct rvt_sge a, b;
+            unsigned char out[16] = "unchanged bytes";
+            struct rvt_copied copied;
+            REQUIRE(open_with_dma(&f));
+            struct made made = make(&f, kind);
+            CHECK_EQ(hold(&f, &made, &a), 1);
+            CHECK_EQ(hold(&f, &made, &b), 1);
+            if (before[first] != RVT_RELEASE_FORCE)
+                release(kind, made.mr, before[first]);
+            CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
+            CHECK(fixture_dead(made.mr)); /* at once, though held */
+            key_is_dead(&f, &made);
+            CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
+            CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), -RVT_EACCES);
+            CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
+            CHECK_EQ(put_bytes(&f, &b, out, 16, &copied), -RVT_EACCES);
+            CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
+            CHECK_BYTES_EQ(out, "unchanged bytes", 16);
+            CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), -RVT_EBADF);
+            /* The dead elements are not those of whoever comes next. */
+            struct made next = make(&f, kind);
+            struct rvt_sge c;
+            CHECK_EQ(hold(&f, &next, &c), 1);
+            rvt_put_sge(&a);
+            rvt_put_sge(&b);
+            CHECK_EQ(fixture_refs(next.mr), next.own + 1);
+            CHECK_EQ(usable(&f, &c), RVT_REASON_NONE);
+            rvt_put_sge(&c);
+            CHECK_EQ(release(kind, next.mr, RVT_RELEASE), 0);
+            fixture_close(&f);
+        }
+    }
+}
+
+static void force_without_holders(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture f;
+        REQUIRE(open_with_dma(&f));
+        struct made made = make(&f, kind);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
+        CHECK(fixture_dead(made.mr));
+        fixture_close(&f);
+    }
+}
+
+static void places_are_used_again(void) {
+    /* Whatever ended them: as many lives as one likes in the memory of a few. */
+    struct fixture f;
+    REQUIRE(open_with_dma(&f));
+    for (int warm = 0; warm < 2; warm++) {
+        long live = rvt_test_alloc_live();
+        for (int i = 0; i < 500; i++) {
+            struct rvt_sge sge;
+            struct made made = make(&f, i % KINDS);
+            CHECK_EQ(hold(&f, &made, &sge), 1);
+            switch (i / KINDS % 4) {
+            case 0:
+                rvt_put_sge(&sge);
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
+                break;
+            case 1:
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_DISPOSE), 0);
+                rvt_put_sge(&sge);
+                break;
+            case 2:
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_FORCE), 0);
+                rvt_put_sge(&sge);
+                break;
+            default:
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), -RVT_EBUSY);
+                rvt_put_sge(&sge);
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
+            }
+        }
+        if (warm)
+            CHECK_EQ(rvt_test_alloc_live(), live);
+    }
+    fixture_close(&f);
+}
+
+static void a_second_dma_region_is_inert(void) {
+    struct fixture f;
+    struct rvt_mr_handle first, second, third;
+    struct rvt_sge sge;
+    REQUIRE(open_with_dma(&f));
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &first), 0);
+    CHECK_EQ(rvt_get_dma_mr(f.other_pd, ALL_ACCESS, &second), 0);
+    /* Key 0 is the first one's, whoever asks. */
+    CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), 1);
+    CHECK_PTR_EQ(sge.mr, first.mr);
+    CHECK_EQ(fixture_refs(first), 4);
+    CHECK_EQ(fixture_refs(second), 2);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
+    /* Not promoted. */
+    CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
+    CHECK_EQ(fixture_refs(second), 2);
+    /* A third one is published, since none is. */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &third), 0);
+    CHECK_EQ(fixture_refs(third), 3);
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
+    CHECK_PTR_EQ(sge.mr, third.mr);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(second, RVT_RELEASE), 0); /* changes nothing for the third */
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
+    CHECK_EQ(rvt_dereg_mr(third, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(fixture_refs(third), 2);
+    /* While a half-dead one is still held, a new one is published. */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &first), 0);
+    CHECK_EQ(fixture_refs(first), 3);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(third, RVT_RELEASE), 0);
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
+    CHECK_PTR_EQ(sge.mr, first.mr);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- when the memory is let go --- */
+
+struct watched {
+    struct rvt_memory memory;
+    int released;
+};
+
+static enum rvt_reason watched_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)memory, (void)environment;
+    *data = bytes;
+    return RVT_REASON_NONE;
+}
+
+static void watched_release(struct rvt_memory *memory) {
+    ((struct watched *)memory)->released++;
+}
+
+static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release};
+
+static struct rvt_mr_handle reg_watched(struct fixture *f, struct watched *watched) {
+    struct rvt_mr_handle mr = {0};
+    watched->released = 0;
+    rvt_memory_init(&watched->memory, &watched_ops, PAGE);
+    CHECK_EQ(rvt_reg_user_mr(f->pd, &watched->memory, 0x10000, 0x10000, ALL_ACCESS, &mr), 0);
+    rvt_memory_put(&watched->memory);
+    CHECK_EQ(watched->released, 0);
+    return mr;
+}
+
+static void memory_lives_as_long_as_its_region(void) {
+    struct fixture f;
+    struct watched watched;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle mr = reg_watched(&f, &watched);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(watched.released, 1);
+
+    mr = reg_watched(&f, &watched);
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
+    rvt_put_sge(&sge);
+    CHECK_EQ(watched.released, 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(watched.released, 1);
+
+    mr = reg_watched(&f, &watched);
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE), 0);
+    CHECK_EQ(watched.released, 0);
+    rvt_put_sge(&sge);
+    CHECK_EQ(watched.released, 1);
+
+    /* By force: let go at once, though an element is held... */
+    mr = reg_watched(&f, &watched);
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
+    CHECK_EQ(watched.released, 1);
+    rvt_put_sge(&sge);
+    CHECK_EQ(watched.released, 1);
+
+    /* ... but not while somebody is looking. */
+    mr = reg_watched(&f, &watched);
+    rvt_read_enter(f.reader);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
+    CHECK_EQ(watched.released, 0);
+    rvt_read_leave(f.reader);
+    rvt_reclaim();
+    CHECK_EQ(watched.released, 1);
+
+    mr = reg_watched(&f, &watched);
+    CHECK_EQ(rvt_dealloc_pd(f.pd, true), 0);
+    CHECK_EQ(watched.released, 1);
+    fixture_close(&f);
+}
+
+static void stale_elements(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    struct rvt_map *map;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(open_with_dma(&f));
+    struct made sg = make(&f, RVT_MR_MEM_REG), fmr = make(&f, RVT_MR_FMR);
+
+    CHECK_EQ(hold(&f, &sg, &sge), 1);
+    rvt_read_enter(f.reader);
+    CHECK_EQ(rvt_mr_usable(sge.mr, sge.map_generation, &map), RVT_REASON_NONE);
+    CHECK(map != NULL);
+    CHECK_EQ(map->generation, sge.map_generation);
+    rvt_read_leave(f.reader);
+    /* The very same list again is another mapping. */
+    CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
+    CHECK_EQ(fixture_refs(sg.mr), 3); /* still held, though of no use */
+    rvt_put_sge(&sge);
+
+    CHECK_EQ(hold(&f, &fmr, &sge), 1);
+    CHECK_EQ(rvt_unmap_fmr(&fmr.mr, 1), 0);
+    CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
+    rvt_put_sge(&sge);
+
+    /* New key, access, validity: the same mapping, so elements proven before stay good. */
+    CHECK_EQ(hold(&f, &sg, &sge), 1);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, sg.mr, sg.key | 7, 0, NULL), 0);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key | 7), 0);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- the door, step by step: what a reader meets when the writer stops in the middle --- */
+
+static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
+    struct fixture f;
+    struct rvt_lkey_entry entry = {0};
+    uint64_t page = 0x11000;
+    REQUIRE(open_with_dma(&f));
+    struct made fmr = make(&f, RVT_MR_FMR);
+    struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
+    rvt_read_enter(f.reader);
+    uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
+    /* Mapped anew between the reading and the reference: no reference, and the next reading shows the new
+     * one. */
+    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
+    CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
+    CHECK_EQ(fixture_refs(fmr.mr), 2);
+    sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
+    CHECK_EQ(entry.base, 0x20000);
+    CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_ACQUIRED);
+    CHECK_EQ(fixture_refs(fmr.mr), 3);
+    rvt_put_mr(fmr.mr.mr);
+    /* Revoked in between. */
+    CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
+    rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
+    CHECK_EQ(entry.key, 0);
+    rvt_read_leave(f.reader);
+    fixture_close(&f);
+}
+
+/* The count word holds the low 29 bits of the mapping's number. 2^29 mappings later the same bits come round;
+ * a reference must not be had under the old mapping all the same. */
+static void the_door_closes_when_mapping_numbers_come_round(void) {
+    struct fixture f;
+    struct rvt_lkey_entry entry = {0};
+    uint64_t page = 0x11000;
+    REQUIRE(open_with_dma(&f));
+    struct made fmr = make(&f, RVT_MR_FMR);
+    struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
+    rvt_read_enter(f.reader);
+    uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
+    f.device->map_generation = entry.map->generation + (UINT64_C(1) << 29);
+    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
+    CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
+    CHECK_EQ(fixture_refs(fmr.mr), 2);
+    rvt_read_leave(f.reader);
+    fixture_close(&f);
+}
+
+/* The first steps of a mapping, made by hand, as by a writer that then loses its processor: with the door
+ * closed on the old mapping a check must still answer, under the new one, and what it accepted must be of
+ * use. */
+static void checks_do_not_wait_for_a_mapping(void) {
+    struct fixture f;
+    struct rvt_lkey_entry entry = {0};
+    struct rvt_sge sge;
+    struct rvt_copied copied;
+    unsigned char out[16];
+    REQUIRE(open_with_dma(&f));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)(i / PAGE);
+    struct made fmr = make(&f, RVT_MR_FMR);
+    struct rvt_mregion *mr = fmr.mr.mr;
+    struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
+    struct rvt_map *old = rvt_mr_map(mr), *new = rvt_map_list(mr, 1, false);
+    REQUIRE(new != NULL);
+    new->addresses[0] = 0x13000;
+    new->mapping = old->mapping;
+    rvt_mr_entry(mr, &entry);
+    entry.map = new;
+    entry.base = entry.iova = 0x20000;
+    rvt_record_stage(&f.device->lkey_table, record, &entry);
+    CHECK_EQ(hold(&f, &fmr, &sge), 1); /* the door is open still: the old one */
+    rvt_put_sge(&sge);
+    atomic_store(&mr->staged, new);
+    atomic_store(&mr->word, new->generation << RVT_MR_MAP_SHIFT);
+
+    CHECK_EQ(local(&f, &sge, 0x10000, 16, fmr.key, LOCAL_WRITE), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
+    CHECK_EQ(remote(&f, &sge, 0x20000, 16, fmr.key, REMOTE_READ), 1);
+    CHECK_EQ(get_bytes(&f, &sge, out, 16, &copied), 0);
+    CHECK_EQ(out[0], 3);
+    CHECK_EQ(out[15], 3);
+
+    /* The writer comes back. */
+    atomic_store(&mr->map, new);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    atomic_store(&mr->staged, NULL);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    rvt_record_flip(record);
+    rvt_record_settle(record, &entry);
+    mr->base = mr->iova = mr->visible_iova = 0x20000;
+    rvt_map_discard(old); /* nobody is inside */
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &(uint64_t){0x10000}, 1, 0x10000), 0);
+    CHECK_EQ(hold(&f, &fmr, &sge), 1);
+    rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- the last put and a release at the same moment --- */
+
+enum { RACES = 2000 };
+
+struct race {
+    pthread_barrier_t start, end;
+    struct rvt_sge sge[2];
+    struct rvt_mr_handle mr;
+    enum rvt_release_mode mode;
+};
+
+static void *put_first(void *argument) {
+    struct race *race = argument;
+    for (int i = 0; i < RACES; i++) {
+        pthread_barrier_wait(&race->start);
+        rvt_put_sge(&race->sge[0]);
+        pthread_barrier_wait(&race->end);
+    }
+    return NULL;
+}
+
+static void *put_second(void *argument) {
+    struct race *race = argument;
+    for (int i = 0; i < RACES; i++) {
+        pthread_barrier_wait(&race->start);
+        rvt_put_sge(&race->sge[1]);
+        pthread_barrier_wait(&race->end);
+    }
+    return NULL;
+}
+
+static void last_puts_race_with_releases(void) {
+    struct fixture f;
+    static struct race race;
+    pthread_t threads[2];
+    REQUIRE(open_with_dma(&f));
+    REQUIRE(pthread_barrier_init(&race.start, NULL, 3) == 0);
+    REQUIRE(pthread_barrier_init(&race.end, NULL, 3) == 0);
+    REQUIRE(pthread_create(&threads[0], NULL, put_first, &race) == 0);
+    REQUIRE(pthread_create(&threads[1], NULL, put_second, &race) == 0);
+    for (int i = 0; i < RACES; i++) {
+        struct made made = make(&f, i % KINDS);
+        CHECK_EQ(hold(&f, &made, &race.sge[0]), 1);
+        CHECK_EQ(hold(&f, &made, &race.sge[1]), 1);
+        enum rvt_release_mode mode = (enum rvt_release_mode)(i / KINDS % 3);
+        bool disposed_before = i / 16 % 2;
+        if (disposed_before)
+            CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_DISPOSE), 0);
+        pthread_barrier_wait(&race.start);
+        int error = release(i % KINDS, made.mr, mode);
+        pthread_barrier_wait(&race.end);
+        if (mode == RVT_RELEASE && !disposed_before) {
+            CHECK(error == 0 || error == -RVT_EBUSY);
+            if (error)
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
+        } else {
+            /* -EBADF: the last put came first. */
+            CHECK(error == 0 || (disposed_before && (error == -RVT_EBADF || error == -RVT_EBUSY)));
+        }
+        CHECK(fixture_dead(made.mr)); /* whoever came first */
+    }
+    REQUIRE(pthread_join(threads[0], NULL) == 0);
+    REQUIRE(pthread_join(threads[1], NULL) == 0);
+    pthread_barrier_destroy(&race.start);
+    pthread_barrier_destroy(&race.end);
+    fixture_close(&f);
+}
+
+/* --- a region that is counted is not accepted at a glance, whatever happens to its record --- */
+
+static uint32_t flags_of(struct fixture *f, struct rvt_mr_handle mr) {
+    struct rvt_lkey_entry entry = {0};
+    const struct rvt_lkey_table *table = &f->device->lkey_table;
+    uint32_t key = fixture_key(mr);
+    rvt_record_read(table, rvt_lkey_record(table, key), key, &entry);
+    CHECK_EQ(entry.key, key);
+    CHECK(entry.map && entry.map->mr == mr.mr);
+    return entry.shape & ~UINT32_C(0xffffff);
+}
+
+static void a_counted_region_stays_counted(void) {
+    const uint32_t plain = RVT_SHAPE_VALID | RVT_SHAPE_PLAIN;
+    struct fixture f;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(open_with_dma(&f));
+    for (int counted = 0; counted < 2; counted++) {
+        const uint32_t good = counted ? RVT_SHAPE_VALID | RVT_SHAPE_COUNTED : plain;
+        const uint32_t invalid = counted ? RVT_SHAPE_COUNTED : 0;
+        struct rvt_mr_handle user = make(&f, RVT_MR_USER).mr, sg = make(&f, RVT_MR_MEM_REG).mr,
+                             fmr = make(&f, RVT_MR_FMR).mr, empty = fixture_mem_reg(&f, 1);
+        struct rvt_mr_handle all[] = {user, sg, fmr, empty};
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(flags_of(&f, all[i]), plain);
+            struct rvt_mr_attributes was = fixture_query(all[i]);
+            if (counted)
+                CHECK_EQ(rvt_count_mr(all[i]), 0);
+            CHECK_EQ(flags_of(&f, all[i]), good);
+            struct rvt_mr_attributes is = fixture_query(all[i]);
+            CHECK_EQ(is.start, was.start);
+            CHECK_EQ(is.iova, was.iova);
+            CHECK_EQ(is.length, was.length);
+            CHECK_EQ(is.access, was.access);
+            CHECK_EQ(rvt_invalidate_rkey(f.qp, is.keys.rkey), 0);
+            CHECK_EQ(flags_of(&f, all[i]), invalid);
+        }
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, sg, fixture_key(sg) ^ 0x33, REMOTE_READ, &(uint64_t){0x123}), 0);
+        CHECK_EQ(flags_of(&f, sg), good);
+        CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x11008, 100}, 1, 8, PAGE, &outcome), 1);
+        CHECK_EQ(flags_of(&f, sg), good);
+        CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x12000, 0x11000}, 2, 0x77), 0);
+        CHECK_EQ(flags_of(&f, fmr), invalid); /* mapping does not revalidate */
+        CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
+        CHECK_EQ(flags_of(&f, fmr), invalid);
+        struct rvt_place place;
+        struct looked last = {.accepted = 0};
+        CHECK_EQ(remote_check(&f, &place, 0x11010, 1, fixture_key(sg), REMOTE_READ), 1);
+        CHECK_EQ(remote_check(&f, &place, 0x11010, 93, fixture_key(sg), REMOTE_READ), 0);
+        CHECK_EQ(local_check(&f, &place, 0x11010, 1, fixture_key(sg), 0), 1);
+        if (counted)
+            MR_COUNTED(sg, &last, 2, 1, 0);
+        for (int i = 0; i < 4; i++)
+            CHECK_EQ(release(all[i].mr->kind, all[i], RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+/* Who has judged the region inside a section counts there, whoever ends it meanwhile. */
+static void counters_stay_until_every_reader_has_passed(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(open_with_dma(&f));
+    for (int held = 0; held < 2; held++) {
+        struct made made = make(&f, RVT_MR_USER);
+        long before = rvt_test_alloc_live();
+        CHECK_EQ(rvt_count_mr(made.mr), 0);
+        const struct rvt_mregion *mr = made.mr.mr;
+        const struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
+        CHECK(counters != NULL);
+        CHECK_EQ(rvt_test_alloc_live(), before + 1);
+        if (held)
+            CHECK_EQ(hold(&f, &made, &sge), 1);
+        rvt_read_enter(f.reader);
+        CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE_FORCE), 0);
+        CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
+        CHECK_EQ(atomic_load(&counters->accepted), held); /* to be looked at */
+        if (held)
+            rvt_put_sge(&sge);
+        rvt_reclaim();
+        CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
+        rvt_read_leave(f.reader);
+        rvt_reclaim();
+        CHECK(rvt_mr_counters_of(mr) == NULL);
+        CHECK(rvt_test_alloc_live() < before);
+    }
+    fixture_close(&f);
+}
+
+/* Lists that are unmapped because their memory goes (test_dma.c has every form of them) keep what they are.
+ */
+static void unmapped_lists_keep_everything_else(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    fixture_dma(&a, bytes, PAGE, 0x10000);
+    fixture_dma(&b, bytes, PAGE, 0x20000);
+    struct rvt_mr_handle mr[3] = {fixture_fmr(&b, REMOTE_READ, 2, 11), fixture_mem_reg(&b, 3),
+                                  fixture_fmr(&b, 0, 2, 11)};
+    struct rvt_sg_outcome outcome;
+    struct looked last = {.accepted = 0};
+    struct rvt_place place;
+    CHECK_EQ(rvt_map_phys_fmr(mr[0], (uint64_t[]){0x10000, 0x20000}, 2, 0x5000), 0);
+    CHECK_EQ(rvt_map_mr_sg(mr[1], &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_map_phys_fmr(mr[2], (uint64_t[]){0x20000}, 1, 0x5000), 0);
+    CHECK_EQ(rvt_count_mr(mr[0]), 0);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, 99); /* nobody's */
+    rvt_mr_unmap_lists(b.device, RVT_NO_CONTEXT);
+    rvt_mutex_unlock(&b.device->lock);
+    CHECK_EQ(fixture_query(mr[0]).segments, 2);
+    CHECK_EQ(fixture_query(mr[1]).segments, 1);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, a.context->id);
+    rvt_mutex_unlock(&b.device->lock);
+    for (int i = 0; i < 2; i++) {
+        struct rvt_mr_attributes is = fixture_query(mr[i]);
+        CHECK_EQ(is.segments + is.length + is.start + is.iova, 0);
+        CHECK_EQ(is.access, i ? 0 : REMOTE_READ);
+        CHECK_EQ(is.max_segments, i ? 3 : 2);
+        CHECK_EQ(is.refs, 2);
+        CHECK(is.valid && !is.half_dead);
+    }
+    CHECK_EQ(fixture_query(mr[2]).segments, 1);
+    CHECK_EQ(flags_of(&b, mr[0]), RVT_SHAPE_VALID | RVT_SHAPE_COUNTED);
+    CHECK_EQ(local_check(&b, &place, 0x5000, 1, fixture_key(mr[0]), 0), 0);
+    CHECK_EQ(local_check(&b, &place, 0, 0, fixture_key(mr[0]), 0), 0);
+    CHECK_EQ(b.reason, RVT_UNMAPPED);
+    MR_COUNTED(mr[0], &last, 0, 2, 0);
+    rvt_mutex_lock(&b.device->lock);
+    rvt_mr_unmap_lists(b.device, RVT_EVERY_CONTEXT);
+    rvt_mutex_unlock(&b.device->lock);
+    CHECK_EQ(fixture_query(mr[2]).segments, 0);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* What the device says that it holds: it comes back to where it was. */
+static void held_bytes_are_given_back(void) {
+    struct fixture f;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle mr = fixture_fmr(&f, 0, 4, 12), user;
+    user = make(&f, RVT_MR_USER).mr; /* chunks and slots are there now */
+    CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
+    rvt_reclaim();
+    const uint64_t before = rvt_held_bytes(f.device);
+    CHECK(before > sizeof(struct rvt_dev_info));
+    for (int round = 0; round < 3; round++) {
+        uint64_t pages[] = {0x10000, 0x11000, 0x12000};
+        CHECK_EQ(rvt_map_phys_fmr(mr, pages, 3, 0), 0);
+        CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
+        CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0); /* its block is kept for the next */
+        CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
+    }
+    CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 1}, 2, 0), -RVT_EINVAL);
+    CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
+    rvt_reclaim();
+    CHECK_EQ(rvt_held_bytes(f.device), before);
+    user = make(&f, RVT_MR_USER).mr; /* an extent is a header; as many slots were in use before */
+    CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map));
+    CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(dispose),
+           TEST(dispose_after_a_busy_release), TEST(force), TEST(force_without_holders),
+           TEST(places_are_used_again), TEST(a_second_dma_region_is_inert),
+           TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
+           TEST(a_reference_is_taken_under_the_mapping_that_was_read),
+           TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
+           TEST(last_puts_race_with_releases), TEST(a_counted_region_stays_counted),
+           TEST(counters_stay_until_every_reader_has_passed), TEST(unmapped_lists_keep_everything_else),
+           TEST(held_bytes_are_given_back))

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/resource.h"
+
+#include <pthread.h>
+
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[8 * PAGE];
+
+enum { MOST = 64 };
+
+struct row {
+    enum rvt_resource_kind kind;
+    uint64_t fields[RVT_RESOURCE_MOST_FIELDS];
+};
+
+struct report {
+    uint32_t count, room;
+    struct row rows[MOST];
+};
+
+static bool note_row(void *context, enum rvt_resource_kind kind, const uint64_t *fields) {
+    struct report *report = context;
+    if (report->count == report->room)
+        return false;
+    report->rows[report->count].kind = kind;
+    memcpy(report->rows[report->count].fields, fields, rvt_resource_fields(kind) * sizeof(*fields));
+    report->count++;
+    return true;
+}
+
+static void ask(struct rvt_dev_info *device, struct report *report) {
+    report->count = 0;
+    report->room = MOST;
+    rvt_resource_report(device, note_row, report);
+}
+
+/* The row of that kind whose first field (an id or serial number) is this; NULL if there is none, or two. */
+static const struct row *row_of(const struct report *report, enum rvt_resource_kind kind, uint64_t number) {
+    const struct row *found = NULL;
+    for (uint32_t i = 0; i < report->count; i++) {
+        if (report->rows[i].kind == kind && report->rows[i].fields[0] == number) {
+            CHECK(!found);
+            found = &report->rows[i];
+        }
+    }
+    return found;
+}
+
+static uint32_t count_of(const struct report *report, enum rvt_resource_kind kind) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < report->count; i++)
+        count += report->rows[i].kind == kind;
+    return count;
+}
+
+static void kinds_have_their_fields(void) {
+    static const uint32_t fields[] = {1, 4, 3, 14, 5, 4};
+    for (unsigned kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
+        CHECK_EQ(rvt_resource_fields((enum rvt_resource_kind)kind), fields[kind]);
+        CHECK(rvt_resource_fields((enum rvt_resource_kind)kind) <= RVT_RESOURCE_MOST_FIELDS);
+    }
+    CHECK_EQ(rvt_resource_fields(RVT_RESOURCE_KINDS), 0);
+    CHECK_EQ(rvt_resource_fields((enum rvt_resource_kind) - 1), 0);
+}
+
+#define FIELDS_ARE(told, ...)                                                                                \
+    do {                                                                                                     \
+        const uint64_t wanted[] = {__VA_ARGS__};                                                             \
+        const struct row *found = (told);                                                                    \
+        REQUIRE(found != NULL);                                                                              \
+        CHECK_EQ(sizeof(wanted) / sizeof(wanted[0]), rvt_resource_fields(found->kind));                      \
+        CHECK_BYTES_EQ(found->fields, wanted, sizeof(wanted));                                               \
+    } while (0)
+
+static void an_open_device_is_its_contexts(void) {
+    struct rvt_dev_info *device;
+    struct report report;
+    struct rvt_ucontext *a, *b;
+    REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 4}, &device) == 0);
+    ask(device, &report);
+    CHECK_EQ(report.count, 0);
+    REQUIRE(rvt_alloc_ucontext(device, &a) == 0 && rvt_alloc_ucontext(device, &b) == 0);
+    ask(device, &report);
+    CHECK_EQ(report.count, 2);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_CONTEXT, a->id), a->id);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_CONTEXT, b->id), b->id);
+    CHECK_EQ(rvt_dealloc_ucontext(a, false), 0);
+    ask(device, &report);
+    CHECK_EQ(report.count, 1);
+    CHECK_EQ(rvt_dealloc_ucontext(b, false), 0);
+    ask(device, &report);
+    CHECK_EQ(report.count, 0);
+    rvt_free_ucontext(a);
+    rvt_free_ucontext(b);
+    rvt_dev_put(device);
+}
+
+static void every_field_is_told(void) {
+    struct fixture a, b;
+    static struct report report;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    const uint64_t ida = a.context->id, idb = b.context->id;
+    struct rvt_pd_handle user_pd, attached, nobodys;
+    struct rvt_qp_handle qp;
+    CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &user_pd), 0);
+    CHECK_EQ(rvt_alloc_pd(a.device, NULL, false, &nobodys), 0);
+    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &attached), 0);
+    CHECK_EQ(rvt_create_qp(attached, &qp), 0);
+    fixture_dma(&a, bytes, 3 * PAGE, 0x40000);
+    struct rvt_dma_handle plain = fixture_dma(&b, bytes, 5, 0x10000);
+    struct rvt_mr_handle reg = fixture_reg_in(attached, bytes + 5, PAGE, 0x5005, 0x777000, ALL_ACCESS);
+    struct rvt_mr_handle half = fixture_reg(&a, bytes, 100, 0x6000, 0x6000, REMOTE_READ);
+    struct rvt_mr_handle inert, published, fmr, sg;
+    struct rvt_sge held[3], zero;
+    struct rvt_sg_outcome outcome;
+    CHECK_EQ(rvt_get_dma_mr(a.pd, 7, &published), 0);
+    CHECK_EQ(rvt_get_dma_mr(attached, 0, &inert), 0);
+    CHECK_EQ(rvt_alloc_fmr(b.pd, REMOTE_READ, &(struct rvt_fmr_attr){5, 1, 11}, &fmr), 0);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x40000, 0x41000, 0x40100}, 3, 0x123), 0);
+    CHECK_EQ(rvt_alloc_mr(a.pd, RVT_MR_TYPE_MEM_REG, 9, &sg), 0);
+    CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x40000, 2 * PAGE}, 1, 8, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_fast_reg_mr(a.qp, sg, fixture_key(sg) | 0x42, REMOTE_WRITE, &(uint64_t){0x9008}), 0);
+    CHECK_EQ(rvt_invalidate_rkey(a.qp, fixture_key(sg)), 0);
+    CHECK_EQ(local(&a, &held[0], 0x6000, 8, fixture_key(half), 0), 1);
+    CHECK_EQ(local(&a, &held[1], 0x6000, 8, fixture_key(half), 0), 1);
+    CHECK_EQ(local(&a, &held[2], 0x5005, 8, fixture_key(reg), 0), 1);
+    CHECK_EQ(local(&b, &zero, 0x42000, 8, 0, 0), 1);
+    CHECK_EQ(rvt_dereg_mr(half, RVT_RELEASE), -RVT_EBUSY);
+    struct rvt_device_memory *memory, *large;
+    CHECK_EQ(rvt_alloc_device_memory(a.device, a.context, 77, false, &memory), 0);
+    CHECK_EQ(rvt_alloc_device_memory(a.device, b.context, PAGE, true, &large), 0);
+    struct rvt_memory *slices[] = {rvt_device_memory_slice(memory, 0, 1),
+                                   rvt_device_memory_slice(memory, 1, 2)};
+
+    ask(a.device, &report);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_CONTEXT), 2);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_PD), 4);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_QP), 3);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_MR), 6);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_DMA), 2);
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 2);
+    for (uint32_t i = 1; i < report.count; i++) /* kind by kind */
+        CHECK(report.rows[i - 1].kind <= report.rows[i].kind);
+    const uint64_t pda = a.pd.pd->serial, pdb = b.pd.pd->serial;
+    /* In a's domain: two queue pairs, reg, half, both DMA regions and sg. */
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pda), pda, ida, false, 7);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pdb), pdb, idb, false, 2);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, user_pd.pd->serial), user_pd.pd->serial, ida, true, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, nobodys.pd->serial), nobodys.pd->serial, 0, false, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, a.qp.qp->serial), a.qp.qp->serial, ida, pda);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, b.qp.qp->serial), b.qp.qp->serial, idb, pdb);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, qp.qp->serial), qp.qp->serial, idb, pda);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, reg.mr->id), reg.mr->id, idb, pda, fixture_key(reg),
+               RVT_MR_USER, ALL_ACCESS, 3, 0x5005, 0x777000, PAGE, 2, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, half.mr->id), half.mr->id, ida, pda, fixture_key(half),
+               RVT_MR_USER, REMOTE_READ, 3, 0x6000, 0x6000, 100, 1, 0, true, true);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, published.mr->id), published.mr->id, ida, pda, 0, RVT_MR_DMA,
+               7, 4, 0, 0, 0, 0, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, inert.mr->id), inert.mr->id, idb, pda, 0, RVT_MR_DMA, 0, 2, 0,
+               0, 0, 0, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, fmr.mr->id), fmr.mr->id, idb, pdb, fixture_key(fmr),
+               RVT_MR_FMR, REMOTE_READ, 2, 0x123, 0x123, 3 * 2048, 3, 5, true, false);
+    /* The start is where map_mr_sg put it, the iova where fast_reg did. */
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, sg.mr->id), sg.mr->id, ida, pda, fixture_key(sg),
+               RVT_MR_MEM_REG, REMOTE_WRITE, 2, 0x40008, 0x9008, 2 * PAGE - 8, 2, 9, false, false);
+    /* Users: a list each of two regions, and the element by key 0. */
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, 1), 1, ida, 0x40000, 3 * PAGE, 3);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, plain.map->serial), 2, idb, 0x10000, 5, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, memory->serial), memory->serial, 77, 2, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, large->serial), large->serial, PAGE, 0, true);
+
+    /* What ends is told no more. */
+    for (int i = 0; i < 3; i++)
+        rvt_put_sge(&held[i]);
+    rvt_put_sge(&zero);
+    rvt_memory_put(slices[0]);
+    rvt_memory_put(slices[1]);
+    CHECK_EQ(rvt_dereg_mr(half, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_destroy_qp(qp), 0);
+    CHECK_EQ(rvt_dma_unmap(plain), 0);
+    CHECK_EQ(rvt_free_device_memory(a.device, a.context, memory), 0);
+    uint32_t before = report.count;
+    ask(a.device, &report);
+    CHECK_EQ(report.count, before - 4);
+    CHECK_EQ(rvt_dealloc_ucontext(b.context, true), 0);
+    ask(a.device, &report);
+    for (uint32_t i = 0; i < report.count; i++) {
+        const struct row *row = &report.rows[i];
+        if (row->kind == RVT_RESOURCE_CONTEXT)
+            CHECK_EQ(row->fields[0], ida);
+        else if (row->kind != RVT_RESOURCE_MEMORY)
+            CHECK(row->fields[1] == ida || row->fields[1] == RVT_NO_CONTEXT);
+    }
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 1); /* the device's, whoever asked for it */
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
+    ask(a.device, &report);
+    CHECK_EQ(report.count, 1); /* the context that has not ended */
+    CHECK_EQ(rvt_dealloc_ucontext(a.context, false), 0);
+    ask(a.device, &report);
+    CHECK_EQ(report.count, 0);
+    rvt_memory_put(&memory->memory);
+    rvt_memory_put(&large->memory);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
+static void who_gives_up_is_asked_no_more(void) {
+    struct fixture a, b;
+    static struct report report;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    fixture_dma(&a, bytes, PAGE, 0x10000);
+    fixture_dma(&a, bytes, PAGE, 0x20000);
+    fixture_fmr(&a, 0, 1, 12);
+    fixture_fmr(&b, 0, 1, 12);
+    struct rvt_device_memory *memory[2];
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(rvt_alloc_device_memory(a.device, NULL, 1, false, &memory[i]), 0);
+    ask(a.device, &report);
+    const uint32_t all = report.count;
+    CHECK_EQ(all, 12);
+    for (uint32_t room = 0; room <= all; room++) {
+        static struct report part;
+        part.count = 0;
+        part.room = room;
+        /* note_row refuses the next one, and would count again if it were asked again with room. */
+        rvt_resource_report(a.device, note_row, &part);
+        CHECK_EQ(part.count, room);
+        for (uint32_t i = 0; i < room; i++)
+            CHECK_EQ(part.rows[i].kind, report.rows[i].kind);
+    }
+    for (int i = 0; i < 2; i++)
+        rvt_memory_put(&memory[i]->memory);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
+struct refusals {
+    uint32_t asked, after;
+};
+
+static bool refuse_at(void *context, enum rvt_resource_kind kind, const uint64_t *fields) {
+    struct refusals *refusals = context;
+    (void)kind;
+    (void)fields;
+    return refusals->asked++ < refusals->after;
+}
+
+static void not_even_once_more(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_device_memory *memory;
+    CHECK_EQ(rvt_alloc_device_memory(f.device, NULL, 1, false, &memory), 0);
+    for (uint32_t after = 0; after < 7; after++) {
+        struct refusals refusals = {0, after};
+        rvt_resource_report(f.device, refuse_at, &refusals);
+        CHECK_EQ(refusals.asked, after + 1);
+    }
+    rvt_memory_put(&memory->memory);
+    fixture_close(&f);
+}
+
+/* --- one moment's picture, while everything changes --- */
+
+static atomic_bool stop;
+static struct fixture world;
+
+/* Domains that have a queue pair and a region, or that are not there. */
+static void *make_and_end(void *argument) {
+    (void)argument;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct rvt_ucontext *context;
+        struct rvt_pd_handle pd;
+        struct rvt_qp_handle qp;
+        struct rvt_mr_handle mr;
+        CHECK_EQ(rvt_alloc_ucontext(world.device, &context), 0);
+        CHECK_EQ(rvt_alloc_pd(world.device, context, false, &pd), 0);
+        CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+        CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &mr), 0);
+        CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+        rvt_free_ucontext(context);
+    }
+    return NULL;
+}
+
+static void one_moments_picture(void) {
+    static struct report report;
+    pthread_t threads[2];
+    REQUIRE(fixture_open_joined(&world, 4));
+    atomic_store(&stop, false);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, make_and_end, NULL) == 0);
+    for (int round = 0; round < 500; round++) {
+        ask(world.device, &report);
+        uint32_t children = 0;
+        for (uint32_t i = 0; i < report.count; i++) {
+            const struct row *row = &report.rows[i];
+            if (row->kind == RVT_RESOURCE_PD)
+                children += (uint32_t)row->fields[RVT_PD_CHILDREN];
+            /* Each child's domain, and each object's context, is in the same picture. */
+            if (row->kind == RVT_RESOURCE_QP)
+                CHECK(row_of(&report, RVT_RESOURCE_PD, row->fields[RVT_QP_PD]) != NULL);
+            if (row->kind == RVT_RESOURCE_MR)
+                CHECK(row_of(&report, RVT_RESOURCE_PD, row->fields[RVT_MR_PD]) != NULL);
+            if (row->kind != RVT_RESOURCE_CONTEXT)
+                CHECK(row_of(&report, RVT_RESOURCE_CONTEXT, row->fields[1]) != NULL);
+        }
+        CHECK_EQ(children, count_of(&report, RVT_RESOURCE_QP) + count_of(&report, RVT_RESOURCE_MR));
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+    ask(world.device, &report);
+    CHECK_EQ(report.count, 3); /* what was there before: a context, its domain and queue pair */
+    fixture_leave_last(&world, &world);
+}
+
+CHECK_MAIN(TEST(kinds_have_their_fields), TEST(an_open_device_is_its_contexts), TEST(every_field_is_told),
+           TEST(who_gives_up_is_asked_no_more), TEST(not_even_once_more), TEST(one_moments_picture))

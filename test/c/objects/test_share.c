@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/share.h"
+
+#include <pthread.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "fixture.h"
+
+static void unknown_before_anything_is_shared(void) {
+    /* The first test of the program: no number of this copy of the core has been made yet. */
+    struct rvt_share_token token = {{0}, {0}};
+    struct rvt_dev_info *found = NULL;
+    CHECK_EQ(rvt_find_shared(&token, &found), -RVT_EXDEV);
+    CHECK(found == NULL);
+}
+
+#ifdef __linux__
+/* The system's random numbers, in place of the library's function: `fail_at` says which call gets none. */
+static int fail_at;
+
+int getentropy(void *buffer, size_t length) {
+    if (fail_at && --fail_at == 0)
+        return -1;
+    return syscall(SYS_getrandom, buffer, length, 0) == (long)length ? 0 : -1;
+}
+
+static void no_random_numbers_no_token(void) {
+    struct fixture f;
+    struct rvt_share_token token, untouched;
+    struct rvt_dev_info *found = NULL;
+    REQUIRE(fixture_open(&f, 4));
+    memset(&token, 0x5a, sizeof(token));
+    untouched = token;
+    for (int call = 1; call <= 2; call++) { /* the core's own number, then the token */
+        fail_at = call;
+        CHECK_EQ(rvt_share_device(f.device, &token), -RVT_ENOMEM);
+        CHECK_EQ(fail_at, 0);
+        CHECK_BYTES_EQ(&token, &untouched, sizeof(token));
+        CHECK(!f.device->shared);
+        CHECK_EQ(rvt_find_shared(&token, &found), -RVT_EXDEV);
+    }
+    fail_at = 2; /* one call is enough now: the core has its number */
+    CHECK_EQ(rvt_share_device(f.device, &token), 0);
+    fail_at = 1; /* and none for who asks again */
+    struct rvt_share_token again;
+    CHECK_EQ(rvt_share_device(f.device, &again), 0);
+    CHECK_BYTES_EQ(&again, &token, sizeof(token));
+    CHECK_EQ(fail_at, 1);
+    fail_at = 0;
+    CHECK_EQ(rvt_find_shared(&token, &found), 0);
+    rvt_dev_put(found);
+    fixture_close(&f);
+}
+#else
+/* A function of the system's library cannot be replaced everywhere. */
+static void no_random_numbers_no_token(void) {}
+#endif
+
+static void the_same_token_each_time(void) {
+    static const unsigned char nothing[RVT_TOKEN_BYTES] = {0};
+    struct fixture f, g;
+    struct rvt_share_token first, again, other;
+    REQUIRE(fixture_open(&f, 4) && fixture_open(&g, 4));
+    memset(&first, 0xee, sizeof(first));
+    memset(&again, 0x11, sizeof(again));
+    CHECK_EQ(rvt_share_device(f.device, &first), 0);
+    CHECK_EQ(rvt_share_device(f.device, &again), 0);
+    CHECK_BYTES_EQ(&again, &first, sizeof(first));
+    CHECK(memcmp(first.bytes, nothing, sizeof(nothing)) != 0);
+    CHECK_EQ(rvt_share_device(g.device, &other), 0);
+    CHECK_BYTES_EQ(other.core, first.core, sizeof(first.core));
+    CHECK(memcmp(other.bytes, first.bytes, sizeof(first.bytes)) != 0);
+    CHECK_EQ(rvt_share_device(f.device, &again), 0); /* not moved by the other's */
+    CHECK_BYTES_EQ(&again, &first, sizeof(first));
+    CHECK_EQ(sizeof(struct rvt_share_token), 24); /* as it is handed on */
+    fixture_close_one(&g);
+    fixture_close(&f);
+}
+
+static void finding_gives_a_reference(void) {
+    struct fixture f[3];
+    struct rvt_share_token token[3];
+    struct rvt_dev_info *found = NULL;
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(fixture_open(&f[i], 4));
+        CHECK_EQ(rvt_share_device(f[i].device, &token[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) { /* the first, the last, the one between */
+        uint32_t references = atomic_load(&f[i].device->references);
+        CHECK_EQ(rvt_find_shared(&token[i], &found), 0);
+        CHECK_PTR_EQ(found, f[i].device);
+        CHECK_EQ(atomic_load(&found->references), references + 1);
+        rvt_dev_put(found);
+    }
+    /* Closed in the order that takes one out of the middle. */
+    static const int order[] = {1, 0, 2};
+    for (int k = 0; k < 3; k++) {
+        struct fixture *closing = &f[order[k]];
+        CHECK_EQ(rvt_find_shared(&token[order[k]], &found), 0);
+        CHECK_EQ(rvt_mr_exit(closing->device, true, NULL), 0);
+        for (int i = 0; i < 3; i++) {
+            bool open = i != order[0] && (k < 1 || i != order[1]) && (k < 2 || i != order[2]);
+            struct rvt_dev_info *one = NULL;
+            CHECK_EQ(rvt_find_shared(&token[i], &one), open ? 0 : -RVT_ENODEV);
+            if (one)
+                rvt_dev_put(one);
+        }
+        CHECK(found->closed); /* the reference keeps the structure */
+        CHECK_EQ(rvt_share_device(found, &token[order[k]]), -RVT_EBADF);
+        rvt_dev_put(found);
+        rvt_dev_put(closing->device);
+        rvt_reader_unregister(closing->reader);
+    }
+    CHECK_EQ(rvt_test_alloc_live(), f[0].live);
+}
+
+static void every_byte_of_a_token_matters(void) {
+    struct fixture f;
+    struct rvt_share_token token, wrong;
+    struct rvt_dev_info *found = NULL;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_share_device(f.device, &token), 0);
+    for (unsigned byte = 0; byte < sizeof(token); byte++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            wrong = token;
+            ((unsigned char *)&wrong)[byte] ^= (unsigned char)(1u << bit);
+            CHECK_EQ(rvt_find_shared(&wrong, &found), byte < RVT_CORE_ID_BYTES ? -RVT_EXDEV : -RVT_ENODEV);
+        }
+    }
+    memset(wrong.bytes, 0, sizeof(wrong.bytes)); /* what a device that was never shared has */
+    CHECK_EQ(rvt_find_shared(&wrong, &found), -RVT_ENODEV);
+    CHECK(found == NULL);
+    fixture_close(&f);
+}
+
+static void a_closed_device_is_neither_shared_nor_found(void) {
+    struct fixture f;
+    struct rvt_share_token token, untouched;
+    struct rvt_dev_info *found = NULL;
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    memset(&token, 0x5a, sizeof(token));
+    untouched = token;
+    CHECK_EQ(rvt_share_device(f.device, &token), -RVT_EBADF);
+    CHECK_BYTES_EQ(&token, &untouched, sizeof(token));
+    CHECK(!f.device->shared);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+
+    REQUIRE(fixture_open(&f, 4));
+    CHECK_EQ(rvt_share_device(f.device, &token), 0);
+    CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* it did not close */
+    CHECK_EQ(rvt_find_shared(&token, &found), 0);
+    rvt_dev_put(found);
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    CHECK_EQ(rvt_find_shared(&token, &found), -RVT_ENODEV);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
+/* --- threads: a device that is shared, found, used and left, by all of them at once --- */
+
+enum { THREADS = 4, ROUNDS = 150 };
+
+static pthread_barrier_t barrier;
+static struct rvt_dev_info *opened;
+static struct rvt_share_token known;
+static atomic_int came, missed;
+
+static void *attach_and_leave(void *argument) {
+    uint64_t seed = (uintptr_t)argument;
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&barrier);
+        struct rvt_dev_info *device = NULL;
+        int error = rvt_find_shared(&known, &device);
+        if (error) {
+            CHECK_EQ(error, -RVT_ENODEV);
+            atomic_fetch_add(&missed, 1);
+        } else {
+            struct rvt_ucontext *context;
+            struct rvt_share_token token;
+            CHECK_PTR_EQ(device, opened);
+            error = rvt_share_device(device, &token);
+            CHECK(error == 0 || error == -RVT_EBADF);
+            if (!error)
+                CHECK_BYTES_EQ(&token, &known, sizeof(token));
+            error = rvt_alloc_ucontext(device, &context);
+            CHECK(error == 0 || error == -RVT_EBADF);
+            if (!error) {
+                struct rvt_pd_handle pd;
+                error = rvt_alloc_pd(device, context, roll(&seed, 2), &pd);
+                CHECK(error == 0 || error == -RVT_EBADF); /* another may close it for all */
+                if (roll(&seed, 8) == 0)
+                    rvt_mr_exit(device, true, NULL);
+                CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+                rvt_free_ucontext(context);
+                atomic_fetch_add(&came, 1);
+            }
+            rvt_dev_put(device);
+        }
+        pthread_barrier_wait(&barrier);
+    }
+    return NULL;
+}
+
+static void threads_share_find_and_close(void) {
+    long live = rvt_test_alloc_live();
+    pthread_t threads[THREADS];
+    REQUIRE(pthread_barrier_init(&barrier, NULL, THREADS + 1) == 0);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, attach_and_leave, (void *)i) == 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct rvt_ucontext *context;
+        REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 2}, &opened) == 0);
+        REQUIRE(rvt_alloc_ucontext(opened, &context) == 0);
+        REQUIRE(rvt_share_device(opened, &known) == 0);
+        pthread_barrier_wait(&barrier);
+        if (round % 2)
+            rvt_yield();
+        /* Out of their hands, or with them still inside: then the last of them closes it. */
+        CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+        pthread_barrier_wait(&barrier);
+        struct rvt_dev_info *found = NULL;
+        CHECK(opened->closed);
+        CHECK_EQ(rvt_find_shared(&known, &found), -RVT_ENODEV);
+        rvt_free_ucontext(context);
+        rvt_dev_put(opened);
+    }
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+    pthread_barrier_destroy(&barrier);
+    printf("# %d came in, %d too late\n", atomic_load(&came), atomic_load(&missed));
+    CHECK_EQ(rvt_test_alloc_live(), live);
+}
+
+CHECK_MAIN(TEST(unknown_before_anything_is_shared), TEST(no_random_numbers_no_token),
+           TEST(the_same_token_each_time), TEST(finding_gives_a_reference),
+           TEST(every_byte_of_a_token_matters), TEST(a_closed_device_is_neither_shared_nor_found),
+           TEST(threads_share_find_and_close))

@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/ucontext.h"
+
+#include "core/access/batch.h"
+#include "fixture.h"
+
+static alignas(4096) unsigned char bytes[8 * PAGE];
+
+static int end(struct fixture *f, bool cascade) {
+    return rvt_dealloc_ucontext(f->context, cascade);
+}
+
+/* A handle got through `f` of a domain that another has made. */
+static struct rvt_pd_handle attach(struct fixture *f, struct rvt_pd_handle pd) {
+    struct rvt_pd_handle attached = {0};
+    CHECK_EQ(rvt_attach_pd(f->context, pd.pd->serial, &attached), 0);
+    return attached;
+}
+
+static struct rvt_mr_handle mem_reg_in(struct rvt_pd_handle pd) {
+    struct rvt_mr_handle mr = {0};
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 4, &mr), 0);
+    return mr;
+}
+
+static struct rvt_mr_handle fmr_in(struct rvt_pd_handle pd) {
+    struct rvt_mr_handle mr = {0};
+    CHECK_EQ(rvt_alloc_fmr(pd, ALL_ACCESS, &(struct rvt_fmr_attr){4, 1, 12}, &mr), 0);
+    return mr;
+}
+
+static struct rvt_mr_handle dma_mr_in(struct rvt_pd_handle pd) {
+    struct rvt_mr_handle mr = {0};
+    CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);
+    return mr;
+}
+
+static bool qp_dead(struct rvt_qp_handle qp) {
+    return rvt_object_generation(&qp.qp->object) != qp.generation;
+}
+
+static bool pd_dead(struct rvt_pd_handle pd) {
+    return rvt_object_generation(&pd.pd->object) != pd.generation;
+}
+
+static bool dma_dead(struct rvt_dma_handle dma) {
+    return rvt_object_generation(&dma.map->object) != dma.generation;
+}
+
+static void ids_never_repeat(void) {
+    struct fixture keeper;
+    REQUIRE(fixture_open_joined(&keeper, 4));
+    CHECK_EQ(keeper.context->id, 1);
+    uint64_t last = 1;
+    for (int i = 0; i < 20; i++) {
+        struct rvt_ucontext *a, *b;
+        CHECK_EQ(fixture_contexts(keeper.device), 1);
+        REQUIRE(rvt_alloc_ucontext(keeper.device, &a) == 0 && rvt_alloc_ucontext(keeper.device, &b) == 0);
+        CHECK_EQ(fixture_contexts(keeper.device), 3);
+        CHECK_EQ((uintptr_t)a % RVT_CACHE_LINE, 0);
+        CHECK_PTR_EQ(a->device, keeper.device);
+        CHECK(a->id > last && b->id > a->id);
+        CHECK_EQ(rvt_ucontext_live(a), 0);
+        CHECK_EQ(rvt_ucontext_id(a), a->id);
+        last = b->id;
+        /* In both orders: the list has a middle and an end. */
+        CHECK_EQ(rvt_dealloc_ucontext(i % 2 ? a : b, false), 0);
+        CHECK_EQ(rvt_ucontext_live(i % 2 ? a : b), -RVT_EBADF);
+        CHECK_EQ(rvt_ucontext_live(i % 2 ? b : a), 0);
+        CHECK_EQ(rvt_dealloc_ucontext(i % 2 ? b : a, false), 0);
+        rvt_free_ucontext(a);
+        rvt_free_ucontext(b);
+    }
+    rvt_free_ucontext(NULL);
+    CHECK_EQ(rvt_ucontext_id(NULL), RVT_NO_CONTEXT);
+    CHECK(!rvt_ucontext_gone(NULL));
+    fixture_leave_last(&keeper, &keeper);
+}
+
+static void none_on_a_closed_device(void) {
+    struct fixture f;
+    struct rvt_ucontext *context = NULL;
+    REQUIRE(fixture_open(&f, 4));
+    rvt_dev_get(f.device);
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    long live = rvt_test_alloc_live();
+    CHECK_EQ(rvt_alloc_ucontext(f.device, &context), -RVT_EBADF);
+    CHECK(context == NULL);
+    CHECK_EQ(rvt_test_alloc_live(), live);
+    CHECK_EQ(fixture_contexts(f.device), 0);
+    rvt_dev_put(f.device);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
+static void none_without_memory(void) {
+    struct fixture f;
+    struct rvt_ucontext *context = NULL;
+    REQUIRE(fixture_open(&f, 4));
+    uint64_t made = f.device->contexts_made;
+    rvt_test_alloc_fail_after(0);
+    CHECK_EQ(rvt_alloc_ucontext(f.device, &context), -RVT_ENOMEM);
+    CHECK(rvt_test_alloc_failed());
+    rvt_test_alloc_fail_after(-1);
+    CHECK(context == NULL);
+    CHECK_EQ(fixture_contexts(f.device), 0);
+    CHECK_EQ(f.device->contexts_made, made);
+    fixture_close(&f);
+}
+
+static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_pd_handle through_b = attach(&b, a.pd), nobodys;
+    CHECK_PTR_EQ(through_b.pd, a.pd.pd);
+    CHECK_EQ(through_b.generation, a.pd.generation);
+    CHECK_PTR_EQ(through_b.context, b.context);
+    CHECK_EQ(a.pd.pd->context, a.context->id); /* it stays its maker's */
+    const struct {
+        struct rvt_pd_handle pd;
+        uint64_t owner;
+    } rows[] = {{a.pd, a.context->id}, {through_b, b.context->id}, {b.pd, b.context->id}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rvt_qp_handle qp;
+        CHECK_EQ(rvt_create_qp(rows[i].pd, &qp), 0);
+        CHECK_EQ(qp.qp->context, rows[i].owner);
+        CHECK_PTR_EQ(qp.context, rows[i].pd.context);
+        CHECK_EQ(fixture_reg_in(rows[i].pd, bytes, PAGE, 0, 0, 0).mr->context, rows[i].owner);
+        CHECK_EQ(mem_reg_in(rows[i].pd).mr->context, rows[i].owner);
+        CHECK_EQ(fmr_in(rows[i].pd).mr->context, rows[i].owner);
+        CHECK_EQ(dma_mr_in(rows[i].pd).mr->context, rows[i].owner);
+    }
+    CHECK_EQ(fixture_dma(&a, bytes, PAGE, 0x10000).map->context, a.context->id);
+    CHECK_EQ(fixture_dma(&b, bytes, PAGE, 0x20000).map->context, b.context->id);
+    CHECK_EQ(rvt_alloc_pd(a.device, NULL, false, &nobodys), 0);
+    CHECK_EQ(nobodys.pd->context, RVT_NO_CONTEXT);
+    CHECK_EQ(mem_reg_in(nobodys).mr->context, RVT_NO_CONTEXT);
+    fixture_leave(&a);
+    fixture_leave_last(&b, &a);
+}
+
+/* Each kind of object alone keeps a context that is not to cascade. */
+static void dealloc_refuses_for_each_kind_alone(void) {
+    enum { A_PD, A_QP, A_USER, A_DMA, A_MEM_REG, A_FMR, A_HALF_DEAD, AN_ORPHAN, A_MAPPING, KINDS };
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct fixture a, b;
+        REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+        CHECK_EQ(rvt_destroy_qp(b.qp), 0);
+        CHECK_EQ(rvt_dealloc_pd(b.pd, false), 0);
+        struct rvt_pd_handle pd = attach(&b, a.pd);
+        struct rvt_qp_handle qp;
+        struct rvt_mr_handle mr = {0};
+        struct rvt_dma_handle dma;
+        struct rvt_sge sge = {0};
+        if (kind == A_PD)
+            CHECK_EQ(rvt_alloc_pd(b.device, b.context, true, &pd), 0);
+        else if (kind == A_QP)
+            CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+        else if (kind == A_DMA)
+            mr = dma_mr_in(pd);
+        else if (kind == A_MEM_REG)
+            mr = mem_reg_in(pd);
+        else if (kind == A_FMR)
+            mr = fmr_in(pd);
+        else if (kind == A_MAPPING)
+            dma = fixture_dma(&b, bytes, PAGE, 0x10000);
+        else
+            mr = fixture_reg_in(pd, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+        if (kind == A_HALF_DEAD || kind == AN_ORPHAN) {
+            CHECK_EQ(local(&a, &sge, 0x5000, 8, fixture_key(mr), 0), 1);
+            CHECK_EQ(rvt_dereg_mr(mr, kind == AN_ORPHAN ? RVT_RELEASE_DISPOSE : RVT_RELEASE),
+                     kind == AN_ORPHAN ? 0 : -RVT_EBUSY);
+        }
+        for (int again = 0; again < 2; again++) {
+            CHECK_EQ(end(&b, false), -RVT_EBUSY);
+            CHECK_EQ(rvt_ucontext_live(b.context), 0);
+            CHECK_EQ(fixture_contexts(a.device), 2);
+        }
+        /* Nothing has changed: what there is can be ended by itself, and then nothing is in the way. */
+        if (kind == A_PD)
+            CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
+        else if (kind == A_QP)
+            CHECK_EQ(rvt_destroy_qp(qp), 0);
+        else if (kind == A_FMR)
+            CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
+        else if (kind == A_MAPPING)
+            CHECK_EQ(rvt_dma_unmap(dma), 0);
+        if (kind == A_HALF_DEAD || kind == AN_ORPHAN) {
+            CHECK_EQ(usable(&a, &sge), RVT_REASON_NONE);
+            rvt_put_sge(&sge);
+        }
+        if (kind == A_HALF_DEAD)
+            CHECK_EQ(end(&b, false), -RVT_EBUSY); /* it is not held any more, and still there */
+        if (mr.mr && kind != A_FMR && kind != AN_ORPHAN)
+            CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+        CHECK_EQ(end(&b, false), 0);
+        CHECK_EQ(fixture_contexts(a.device), 1);
+        fixture_leave(&b);
+        fixture_leave_last(&a, &a);
+    }
+}
+
+/* What one of two has on the device: in its own domain and in the other's. */
+struct belongings {
+    struct rvt_pd_handle pd, theirs;
+    struct rvt_qp_handle qp, qp_theirs;
+    struct rvt_mr_handle user, user_theirs, mem_reg, mem_reg_theirs, fmr, fmr_theirs, half_dead;
+    struct rvt_dma_handle dma;
+    struct rvt_sge held, held_theirs, held_half_dead; /* by the other */
+};
+
+static void settle_in(struct fixture *f, struct belongings *own, struct fixture *other, uint64_t at) {
+    memset(own, 0, sizeof(*own));
+    own->pd = f->pd;
+    own->qp = f->qp;
+    own->theirs = attach(f, other->pd);
+    struct rvt_pd_handle they = attach(other, f->pd);
+    CHECK_EQ(rvt_create_qp(own->theirs, &own->qp_theirs), 0);
+    own->user = fixture_reg(f, bytes, PAGE, at, at, ALL_ACCESS);
+    own->user_theirs = fixture_reg_in(own->theirs, bytes, PAGE, at, at, ALL_ACCESS);
+    own->half_dead = fixture_reg_in(own->theirs, bytes, PAGE, at, at, ALL_ACCESS);
+    own->mem_reg = mem_reg_in(own->pd);
+    own->mem_reg_theirs = mem_reg_in(own->theirs);
+    own->fmr = fmr_in(own->pd);
+    own->fmr_theirs = fmr_in(own->theirs);
+    own->dma = fixture_dma(f, bytes, PAGE, at);
+    CHECK_EQ(local_in(other, they, &own->held, NULL, at, 8, fixture_key(own->user), 0), 1);
+    CHECK_EQ(local(other, &own->held_theirs, at, 8, fixture_key(own->user_theirs), 0), 1);
+    CHECK_EQ(local(other, &own->held_half_dead, at, 8, fixture_key(own->half_dead), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(own->half_dead, RVT_RELEASE), -RVT_EBUSY);
+}
+
+static void put_all(struct belongings *own) {
+    rvt_put_sge(&own->held);
+    rvt_put_sge(&own->held_theirs);
+    rvt_put_sge(&own->held_half_dead);
+}
+
+static void cascade_ends_exactly_what_is_its_own(void) {
+    struct fixture a, b, c;
+    struct belongings as, bs;
+    REQUIRE(fixture_open_joined(&a, 6) && fixture_join(&b, a.device) && fixture_join(&c, a.device));
+    settle_in(&a, &as, &b, 0x10000);
+    settle_in(&b, &bs, &a, 0x20000);
+    struct rvt_mr_handle cs = fixture_reg(&c, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    struct rvt_mr_handle c_in_a = fixture_reg_in(attach(&c, a.pd), bytes, PAGE, 0x5000, 0, ALL_ACCESS);
+    struct rvt_sge held = {0}, held_in_a = {0};
+    CHECK_EQ(local(&c, &held, 0x5000, 8, fixture_key(cs), 0), 1);
+    CHECK_EQ(local_in(&c, attach(&c, a.pd), &held_in_a, NULL, 0x5000, 8, fixture_key(c_in_a), 0), 1);
+
+    CHECK_EQ(end(&a, false), -RVT_EBUSY);
+    CHECK_EQ(usable(&b, &as.held), RVT_REASON_NONE);
+    CHECK_EQ(end(&a, true), 0);
+
+    /* Its own, wherever it was: */
+    CHECK(pd_dead(as.pd) && qp_dead(as.qp) && qp_dead(as.qp_theirs) && dma_dead(as.dma));
+    CHECK(fixture_dead(as.user) && fixture_dead(as.user_theirs) && fixture_dead(as.mem_reg) &&
+          fixture_dead(as.mem_reg_theirs) && fixture_dead(as.fmr) && fixture_dead(as.fmr_theirs) &&
+          fixture_dead(as.half_dead));
+    CHECK_EQ(usable(&b, &as.held), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&b, &as.held_theirs), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&b, &as.held_half_dead), RVT_REGION_REVOKED);
+    /* What others have in its domain, which ends: */
+    CHECK(qp_dead(bs.qp_theirs) && fixture_dead(bs.user_theirs) && fixture_dead(bs.mem_reg_theirs) &&
+          fixture_dead(bs.fmr_theirs) && fixture_dead(bs.half_dead) && fixture_dead(c_in_a));
+    CHECK_EQ(usable(&a, &bs.held_theirs), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&a, &bs.held_half_dead), RVT_REGION_REVOKED);
+    CHECK_EQ(usable(&c, &held_in_a), RVT_REGION_REVOKED);
+    unsigned char out[8];
+    struct rvt_copied copied;
+    CHECK_EQ(get_bytes(&b, &as.held_theirs, out, 8, &copied), -RVT_EACCES);
+    CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
+    /* And nothing else: */
+    CHECK(!pd_dead(bs.pd) && !qp_dead(bs.qp) && !dma_dead(bs.dma));
+    CHECK(!fixture_dead(bs.user) && !fixture_dead(bs.mem_reg) && !fixture_dead(bs.fmr) && !fixture_dead(cs));
+    CHECK_EQ(usable(&a, &bs.held), RVT_REASON_NONE);
+    CHECK_EQ(usable(&c, &held), RVT_REASON_NONE);
+    CHECK_EQ(b.pd.pd->children, 4); /* its queue pair and three regions */
+    CHECK_EQ(fixture_contexts(b.device), 2);
+    CHECK_EQ(fixture_head(b.device).used, 4);
+    CHECK_EQ(rvt_ucontext_live(b.context), 0);
+    struct rvt_sge sge = {0};
+    CHECK_EQ(local(&b, &sge, 0x20000, 8, fixture_key(bs.user), LOCAL_WRITE), 1);
+    rvt_put_sge(&sge);
+    put_all(&as);
+    put_all(&bs);
+    rvt_put_sge(&held);
+    rvt_put_sge(&held_in_a);
+    fixture_leave(&a);
+    fixture_leave(&c);
+    fixture_leave_last(&b, &a);
+}
+
+static void pack(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key) {
+    memcpy(at, &addr, 8);
+    memcpy(at + 8, &length, 4);
+    memcpy(at + 12, &key, 4);
+}
+
+/* Every verb, check and batch through handles whose context has ended, while the domain lives on. */
+static void handles_of_an_ended_context_are_dead(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_pd_handle pd = attach(&b, a.pd), more;
+    struct rvt_qp_handle qp, created;
+    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    struct rvt_mr_handle mr = fixture_reg(&a, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS), made;
+    struct rvt_mr_handle own = mem_reg_in(pd), own_fmr = fmr_in(pd);
+    struct rvt_dma_handle dma = fixture_dma(&b, bytes, PAGE, 0x10000);
+    struct rvt_device_memory *memory, *another;
+    CHECK_EQ(rvt_alloc_device_memory(b.device, b.context, PAGE, false, &memory), 0);
+    const uint64_t serial = memory->serial;
+    struct rvt_checker by_pd, by_qp, as_pd;
+    CHECK(rvt_checker_of_pd(pd, &by_pd) && rvt_checker_of_qp(qp, &by_qp) && rvt_checker_of_pd(a.pd, &as_pd));
+    CHECK_PTR_EQ(by_pd.context, b.context);
+    CHECK_PTR_EQ(by_qp.context, b.context);
+    uint32_t key = fixture_key(mr);
+
+    CHECK_EQ(end(&b, true), 0);
+    CHECK(rvt_pd_live(pd) == NULL && rvt_qp_live(qp) == NULL);
+    CHECK(!pd_dead(pd)); /* the domain itself is alive */
+    CHECK_PTR_EQ(rvt_pd_live(a.pd), a.pd.pd);
+    CHECK(!rvt_checker_live(&by_pd) && !rvt_checker_live(&by_qp) && rvt_checker_live(&as_pd));
+
+    struct rvt_memory *fixed = rvt_fixed_memory(bytes, PAGE);
+    uint64_t address = 0x30000, iova = 0;
+    struct rvt_dma_handle mapped;
+    struct rvt_sg_outcome outcome;
+    struct rvt_sg_element element = {0x10000, PAGE};
+    REQUIRE(fixed != NULL);
+    CHECK_EQ(rvt_reg_user_mr_test(pd, 0, PAGE, 0), -RVT_EBADF);
+    CHECK_EQ(rvt_reg_user_mr(pd, fixed, 0, 0, 0, &made), -RVT_EBADF);
+    CHECK_EQ(rvt_get_dma_mr(pd, 0, &made), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &made), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &made), -RVT_EBADF);
+    CHECK_EQ(rvt_create_qp(pd, &created), -RVT_EBADF);
+    CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_pd(b.device, b.context, false, &more), -RVT_EBADF);
+    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &more), -RVT_EBADF);
+    CHECK_EQ(rvt_dma_map(b.device, b.context, fixed, true, &address, &mapped), -RVT_EBADF);
+    CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_device_memory(b.device, b.context, PAGE, false, &another), -RVT_EBADF);
+    CHECK_EQ(rvt_find_device_memory(b.device, b.context, serial, &another), -RVT_EBADF);
+    CHECK_EQ(rvt_free_device_memory(b.device, b.context, memory), -RVT_EBADF);
+    CHECK_EQ(rvt_fast_reg_mr(qp, mr, key, 0, &iova), -RVT_EBADF);
+    CHECK_EQ(rvt_invalidate_rkey(qp, key), -RVT_EBADF);
+    CHECK_EQ(rvt_dereg_mr(own, RVT_RELEASE), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_fmr(own_fmr, RVT_RELEASE), -RVT_EBADF);
+    CHECK_EQ(rvt_map_mr_sg(own, &element, 1, 0, PAGE, &outcome), -RVT_EBADF);
+    CHECK_EQ(rvt_map_phys_fmr(own_fmr, &address, 1, 0), -RVT_EBADF);
+    CHECK_EQ(rvt_unmap_fmr(&own_fmr, 1), -RVT_EBADF);
+    CHECK_EQ(rvt_count_mr(own), -RVT_EBADF);
+
+    struct rvt_sge sge = {0};
+    struct rvt_place place;
+    enum rvt_reason reason;
+    struct rvt_ib_sge wanted = {0x5000, 8, key};
+    CHECK_EQ(local_in(&b, pd, &sge, NULL, 0x5000, 8, key, 0), -RVT_EBADF);
+    CHECK_EQ(remote_in(&b, qp, &sge, 0x5000, 8, key, REMOTE_READ), -RVT_EBADF);
+    rvt_read_enter(b.reader);
+    CHECK_EQ(rvt_lkey_check(pd, &wanted, 0, &place, &reason), -RVT_EBADF);
+    CHECK_EQ(rvt_rkey_check(qp, 8, 0x5000, key, REMOTE_READ, &place, &reason), -RVT_EBADF);
+    rvt_read_leave(b.reader);
+    CHECK(!rvt_checker_of_pd(pd, &(struct rvt_checker){0}) &&
+          !rvt_checker_of_qp(qp, &(struct rvt_checker){0}));
+
+    /* With checkers from before, and a good element, a bad one and an empty one. */
+    unsigned char list[3 * 16], data[64] = {0}, before[64];
+    uint32_t verdict[3];
+    uint64_t at[3];
+    pack(list, 0x5000, 8, key);
+    pack(list + 16, 0x5000, 8, key ^ 0x100);
+    pack(list + 32, 0x5000, 0, key);
+    memcpy(before, bytes, sizeof(before));
+    for (int side = 0; side < 2; side++) {
+        const struct rvt_checker *checker = side ? &by_qp : &by_pd;
+        struct rvt_batch batch = {checker, list, 3, side ? REMOTE_READ | REMOTE_WRITE : LOCAL_WRITE};
+        struct rvt_batch good = {&as_pd, list, 1, LOCAL_WRITE};
+        struct rvt_batch_columns verdicts = {.verdict = verdict}, places = {.verdict = verdict, .at = at};
+        struct rvt_batch_result result, other;
+        struct rvt_sge held[3] = {{0}};
+        struct rvt_data_call call;
+        CHECK_EQ(rvt_check_batch(b.reader, &batch, &verdicts, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_check_batch(b.reader, &batch, &places, &result), -RVT_EBADF);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct rvt_batch one = {checker, list + 16 * i, 1, batch.acc};
+            CHECK_EQ(rvt_check_one(b.reader, &one), -RVT_EBADF);
+        }
+        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_release_batch(held, 3), 0);
+        batch.count = 0;
+        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
+        batch.count = 3;
+        for (uint32_t i = 0; i < 3; i++) { /* whichever comes first */
+            struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc};
+            rvt_data_call_begin(&call, b.reader, NULL);
+            CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), -RVT_EBADF);
+            CHECK_EQ(result.bytes, 0);
+            CHECK_EQ(rvt_scatter_batch(&call, &from, data, sizeof(data), &result), -RVT_EBADF);
+            CHECK_EQ(result.bytes, 0);
+            CHECK_EQ(rvt_copy_batch(&call, &from, &good, &result, &other), -RVT_EBADF);
+            CHECK_EQ(result.bytes + other.bytes, 0);
+            CHECK_EQ(rvt_copy_batch(&call, &good, &from, &result, &other), -RVT_EBADF);
+            CHECK_EQ(result.bytes + other.bytes, 0);
+        }
+    }
+    CHECK_BYTES_EQ(bytes, before, sizeof(before));
+    /* Nothing of that was counted: neither of b, nor of the device. */
+    struct rvt_counts none = {0}, counts = fixture_counts(b.device, b.context);
+    CHECK_BYTES_EQ(&counts, &none, sizeof(none));
+
+    /* And a's domain works as before. */
+    CHECK_EQ(local(&a, &sge, 0x5000, 8, key, LOCAL_WRITE), 1);
+    rvt_put_sge(&sge);
+    rvt_memory_put(fixed);
+    CHECK(!rvt_device_memory_freed(memory));
+    CHECK_EQ(rvt_free_device_memory(a.device, a.context, memory), 0);
+    rvt_memory_put(&memory->memory);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
+static void domains_are_attached_by_number(void) {
+    struct fixture a, b, elsewhere;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    REQUIRE(fixture_open_joined(&elsewhere, 4));
+    struct rvt_pd_handle user, attached, old;
+    struct rvt_mr_handle mr;
+    CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &user), 0);
+    CHECK(user.pd->serial > b.pd.pd->serial && b.pd.pd->serial > a.pd.pd->serial && a.pd.pd->serial > 0);
+    CHECK_EQ(rvt_attach_pd(b.context, user.pd->serial, &attached), 0);
+    CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), -RVT_EPERM); /* a user's domain for whoever attaches it */
+    attached = attach(&b, a.pd);
+    CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    attached = attach(&a, a.pd); /* one's own, too */
+    CHECK_EQ(attached.generation, a.pd.generation);
+
+    static const uint64_t wrong[] = {0, 4, 100, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        CHECK_EQ(rvt_attach_pd(b.context, wrong[i], &attached), -RVT_EINVAL);
+    CHECK_EQ(rvt_attach_pd(elsewhere.context, user.pd->serial, &attached), -RVT_EINVAL);
+
+    /* A number is never given again, also where the object is. */
+    const uint64_t serial = user.pd->serial;
+    old = attach(&b, user);
+    CHECK_EQ(rvt_dealloc_pd(user, false), 0);
+    CHECK_EQ(rvt_attach_pd(b.context, serial, &attached), -RVT_EINVAL);
+    CHECK_EQ(rvt_alloc_pd(a.device, a.context, false, &attached), 0);
+    CHECK_PTR_EQ(attached.pd, user.pd);
+    CHECK(attached.pd->serial > serial);
+    CHECK_EQ(rvt_attach_pd(b.context, serial, &attached), -RVT_EINVAL);
+    CHECK(rvt_pd_live(old) == NULL);
+    CHECK_EQ(rvt_alloc_mr(old, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_EBADF);
+
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
+    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &attached), -RVT_EBADF);
+    fixture_leave(&a);
+    fixture_leave(&b);
+    fixture_leave(&elsewhere);
+    CHECK_EQ(rvt_test_alloc_live(), a.live);
+}
+
+static void the_last_context_closes_the_device(void) {
+    for (int cascade = 0; cascade < 2; cascade++) {
+        struct fixture a, b;
+        REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+        struct rvt_dev_info *device = a.device, *found = NULL;
+        struct rvt_share_token token;
+        struct rvt_device_memory *memory;
+        struct rvt_pd_handle nobodys, more;
+        struct rvt_mr_handle mr;
+        struct rvt_ucontext *late = NULL;
+        CHECK_EQ(rvt_share_device(device, &token), 0);
+        CHECK_EQ(rvt_alloc_device_memory(device, a.context, PAGE, false, &memory), 0);
+        CHECK_EQ(rvt_alloc_pd(device, NULL, false, &nobodys), 0);
+        mr = mem_reg_in(nobodys);
+        CHECK_EQ(end(&a, true), 0);
+        CHECK_EQ(rvt_find_shared(&token, &found), 0); /* open, as long as b uses it */
+        rvt_dev_put(found);
+        CHECK(!rvt_device_memory_freed(memory));
+        CHECK(!fixture_dead(mr));
+        if (!cascade) {
+            CHECK_EQ(rvt_destroy_qp(b.qp), 0);
+            CHECK_EQ(rvt_dealloc_pd(b.pd, false), 0);
+        }
+        CHECK_EQ(end(&b, cascade), 0);
+        CHECK(device->closed);
+        CHECK_EQ(rvt_find_shared(&token, &found), -RVT_ENODEV);
+        CHECK(rvt_device_memory_freed(memory));
+        CHECK_EQ(atomic_load(&memory->memory.references), 1); /* this test's */
+        CHECK(fixture_dead(mr) && rvt_pd_live(nobodys) == NULL);
+        CHECK_EQ(rvt_alloc_ucontext(device, &late), -RVT_EBADF);
+        CHECK_EQ(rvt_alloc_pd(device, NULL, false, &more), -RVT_EBADF);
+        CHECK_EQ(rvt_share_device(device, &token), -RVT_EBADF);
+        CHECK_EQ(rvt_mr_exit(device, true, NULL), -RVT_EBADF);
+        CHECK_EQ(rvt_ucontext_live(a.context), -RVT_EBADF);
+        rvt_memory_put(&memory->memory);
+        fixture_leave(&a);
+        fixture_leave_last(&b, &a);
+    }
+}
+
+static void a_device_can_close_before_its_contexts(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_mr_handle mr = fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    struct rvt_dma_handle dma = fixture_dma(&b, bytes, PAGE, 0x10000);
+    struct rvt_sge sge = {0};
+    CHECK_EQ(local(&b, &sge, 0x5000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_mr_exit(a.device, false, NULL), -RVT_EBUSY);
+    CHECK_EQ(rvt_ucontext_live(b.context), 0);
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0); /* by a, for all */
+    CHECK_EQ(rvt_ucontext_live(a.context), -RVT_EBADF);
+    CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
+    CHECK(!rvt_ucontext_gone(b.context));
+    CHECK_EQ(fixture_contexts(a.device), 2);
+    CHECK(fixture_dead(mr) && dma_dead(dma));
+    CHECK_EQ(usable(&b, &sge), RVT_REGION_REVOKED);
+    CHECK_EQ(end(&a, false), 0); /* nothing of it is alive */
+    CHECK_EQ(end(&a, false), -RVT_EBADF);
+    CHECK_EQ(end(&a, true), -RVT_EBADF);
+    CHECK_EQ(end(&b, true), 0);
+    CHECK_EQ(end(&b, true), -RVT_EBADF);
+    CHECK_EQ(fixture_contexts(a.device), 0);
+    rvt_put_sge(&sge);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
+static void counts_outlive_their_context(void) {
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_mr_handle mr = fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    struct rvt_place place;
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(local_check(&b, &place, 0x5000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(local_check(&b, &place, 0x5000, PAGE + 1, fixture_key(mr), 0), 0);
+    CHECK_EQ(local_check(&a, &place, 0x5000, 8, fixture_key(mr), 0), 0);
+    struct rvt_counts all = fixture_counts(a.device, NULL), then;
+    CHECK_EQ(all.accepted, 5);
+    CHECK_EQ(all.refused[RVT_OUT_OF_BOUNDS], 1);
+    CHECK_EQ(all.refused[RVT_WRONG_PD], 1);
+    CHECK_EQ(end(&b, false), -RVT_EBUSY); /* folds nothing */
+    then = fixture_counts(a.device, NULL);
+    CHECK_BYTES_EQ(&then, &all, sizeof(all));
+    CHECK_EQ(end(&b, true), 0);
+    then = fixture_counts(a.device, NULL);
+    CHECK_BYTES_EQ(&then, &all, sizeof(all));
+    CHECK_EQ(end(&b, true), -RVT_EBADF); /* once */
+    then = fixture_counts(a.device, NULL);
+    CHECK_BYTES_EQ(&then, &all, sizeof(all));
+    then = fixture_counts(a.device, b.context); /* its own can still be read */
+    CHECK_EQ(then.accepted, 5);
+    fixture_leave(&b);
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
+    CHECK_EQ(end(&a, true), 0);
+    then = fixture_counts(a.device, NULL);
+    CHECK_BYTES_EQ(&then, &all, sizeof(all));
+    fixture_leave_last(&a, &a);
+}
+
+/* Contexts with everything in them, in which any single allocation fails. */
+static void life(void) {
+    struct rvt_dev_info *device;
+    struct rvt_reader *reader = rvt_reader_register();
+    if (!reader || rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 3}, &device)) {
+        rvt_reader_unregister(reader);
+        return;
+    }
+    struct rvt_ucontext *context[2] = {NULL, NULL};
+    struct rvt_pd_handle pd = {0};
+    struct rvt_mr_handle fmr = {0};
+    struct rvt_dma_handle dma[2] = {{0}};
+    uint64_t address[2] = {0x10000, 0x20000};
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, 2 * PAGE);
+    struct rvt_device_memory *own = NULL;
+    for (int i = 0; i < 2; i++) {
+        int error = rvt_alloc_ucontext(device, &context[i]);
+        CHECK(error == 0 || error == -RVT_ENOMEM);
+        if (context[i] && memory) {
+            error = rvt_dma_map(device, context[i], memory, true, &address[i], &dma[i]);
+            CHECK(error == 0 || error == -RVT_ENOMEM);
+        }
+    }
+    if (context[0] && rvt_alloc_pd(device, context[0], false, &pd) == 0 &&
+        rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){2, 1, 12}, &fmr) == 0 && dma[0].map && dma[1].map) {
+        int error = rvt_map_phys_fmr(fmr, address, 2, 0);
+        CHECK(error == 0 || error == -RVT_ENOMEM);
+        error = rvt_count_mr(fmr);
+        CHECK(error == 0 || error == -RVT_ENOMEM);
+    }
+    if (context[1]) {
+        int error = rvt_alloc_device_memory(device, context[1], PAGE, false, &own);
+        CHECK(error == 0 || error == -RVT_ENOMEM);
+    }
+    for (int i = 1; i >= 0; i--) {
+        if (!context[i])
+            continue;
+        CHECK_EQ(rvt_dealloc_ucontext(context[i], true), 0); /* memory or not */
+        if (i && fmr.mr)
+            CHECK_EQ(fixture_query(fmr).length, 0);
+        rvt_free_ucontext(context[i]);
+    }
+    if (!context[0] && !context[1])
+        CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
+    CHECK(device->closed);
+    if (own)
+        rvt_memory_put(&own->memory);
+    if (memory)
+        rvt_memory_put(memory);
+    rvt_dev_put(device);
+    rvt_reader_unregister(reader);
+}
+
+static void lives_without_memory(void) {
+    long live = rvt_test_alloc_live();
+    int failures = 0;
+    for (long n = 0;; n++) {
+        rvt_test_alloc_fail_after(n);
+        life();
+        bool failed = rvt_test_alloc_failed();
+        rvt_test_alloc_fail_after(-1);
+        CHECK_EQ(rvt_test_alloc_live(), live);
+        CHECK(!rvt_reclaim_pending());
+        if (!failed)
+            break;
+        failures++;
+    }
+    CHECK(failures > 15);
+}
+
+CHECK_MAIN(TEST(ids_never_repeat), TEST(none_on_a_closed_device), TEST(none_without_memory),
+           TEST(what_is_made_through_a_handle_is_the_handles_contexts),
+           TEST(dealloc_refuses_for_each_kind_alone), TEST(cascade_ends_exactly_what_is_its_own),
+           TEST(handles_of_an_ended_context_are_dead), TEST(domains_are_attached_by_number),
+           TEST(the_last_context_closes_the_device), TEST(a_device_can_close_before_its_contexts),
+           TEST(counts_outlive_their_context), TEST(lives_without_memory))

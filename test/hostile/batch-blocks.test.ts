@@ -1,0 +1,596 @@
+// The block of a batch, the command block of single checks and a caller's packed elements: overwritten between calls, during calls
+// by another thread, and by the copies themselves.
+import { Worker } from 'node:worker_threads';
+import { Access, lkey, type Memory, type Sge, SgeBatch } from '../../lib';
+import { native } from '../../lib/internal/native';
+import { checkReasons } from '../../lib/internal/reasons';
+import { expectOnly, fillRim, same, told } from '../support/hostile';
+import { ALL, DMA, dmaPages, outOfRange, PAGE, runProgram, scene } from '../support/support';
+
+const HEADER_WORDS = 16;
+const WILD = [0, 1, 2, 4, 5, 7, 255, 256, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
+
+/** Regions between guards, and batches over them. */
+function guarded() {
+  const { device, pd, qp } = scene({ trusted: true, remoteKeyZero: true, lkeyTableBits: 6 });
+  const buffer = new ArrayBuffer(PAGE + 256 + PAGE);
+  fillRim(buffer);
+  const bytes = new Uint8Array(buffer, PAGE, 256).fill(1);
+  const mr = pd.regUserMr(bytes, { start: 0x1000n, iova: 0x1000n, access: ALL });
+  const dma = dmaPages(device, 2);
+  const zero = pd.getDmaMr();
+  const fmr = pd.allocFmr({ maxPages: 2, access: ALL });
+  fmr.mapPhys([DMA, DMA + BigInt(PAGE)], 0x5000n);
+  const secret = Buffer.alloc(256, 0xdd);
+  const foreign = device.allocPd().regUserMr(secret, { start: 0x1000n, iova: 0x1000n, access: ALL });
+  const regions = [mr, zero, fmr];
+  return {
+    device,
+    pd,
+    qp,
+    mr,
+    fmr,
+    zero,
+    foreign,
+    bytes,
+    end: () => {
+      bytes.fill(0xa5);
+      expectOnly(buffer, 0, 0, 0);
+      expect(secret.every((byte) => byte === 0xdd)).toBe(true);
+      expect(regions.map(({ refs }) => refs)).toEqual([2, 3, 2]);
+      expect(foreign.refs).toBe(2);
+      expect(dma.bytes).toHaveLength(2 * PAGE);
+      zero.dereg();
+    },
+  };
+}
+type Guarded = ReturnType<typeof guarded>;
+
+const headerOf = (batch: SgeBatch): Uint32Array => new Uint32Array(batch.words.buffer, 0, HEADER_WORDS);
+
+/** The element is one that a check has accepted: inside the region that it names. */
+function expectProven(sge: Sge, { mr, fmr, zero }: Guarded): void {
+  const { region, at, sgeLength } = sge;
+  expect([mr, fmr, zero]).toContain(region);
+  const [low, high] = region === mr ? [0n, 256n] : [DMA, DMA + BigInt(2 * PAGE)];
+  if (at < low || at > high || at + BigInt(sgeLength) > high) {
+    throw new Error(`forged: ${sgeLength} bytes at ${at}`);
+  }
+}
+
+describe('overwritten between calls', () => {
+  test.each([false, true])('words of the header mean nothing to the next call (places: %p)', (places) => {
+    const all = guarded();
+    const { pd, qp, mr } = all;
+    for (const batch of [pd.sgeBatch(4, { places }), qp.rkeyBatch(4, { places })]) {
+      const header = headerOf(batch);
+      const access = Access.RemoteRead;
+      const target = Buffer.alloc(64);
+      const other = pd.sgeBatch(1);
+      other.set(0, 0x1080, 64, mr.lkey);
+      const uses: [string, () => unknown, unknown][] = [
+        ['check', () => batch.check(2, access), 1],
+        ['check of none', () => batch.check(0, access), 0],
+        ['checkPacked', () => batch.check(new Uint8Array(batch.words.buffer, 64, 32), access), 1],
+        ['acquire', () => [batch.acquire(2, access), batch.release()], [1, 1]],
+        ['gather', () => batch.gather(target, 2, access), 8],
+        ['scatter', () => batch.scatter(target, 2, Access.RemoteWrite | Access.LocalWrite), 8],
+        ['copyTo', () => batch.copyTo(other, 2, access, 1, 1), 8],
+        ['copyTo it', () => other.copyTo(batch, 1, 0, 2, Access.RemoteWrite | Access.LocalWrite), 8],
+        ['take', () => batch.take(0), undefined],
+        ['release', () => batch.release(), 0],
+      ];
+      for (let word = 0; word < HEADER_WORDS; word++) {
+        for (const value of WILD) {
+          for (const [name, use, answer] of uses) {
+            batch.set(0, 0x1000, 8, mr.lkey);
+            batch.set(1, 0x1000, 257, mr.lkey);
+            header[word] = value;
+            same(String(use()), String(answer), [word, value, name]);
+            if (name.startsWith('check') && name !== 'check of none') {
+              same(batch.firstRefusal, 1, name);
+              same(batch.firstReason, 'OutOfBounds', name);
+            }
+          }
+          header[word] = value;
+          // Asked without a call in between, the getters tell what stands there, or nothing; they do not throw.
+          const { firstRefusal, firstReason } = batch;
+          same(firstRefusal >= -1 && firstRefusal < 4, true, firstRefusal);
+          same(firstReason === undefined || typeof firstReason === 'string', true, firstReason);
+        }
+      }
+    }
+    all.end();
+  });
+
+  test('a capacity that JavaScript has raised is not that of the block', () => {
+    const all = guarded();
+    const { pd, mr } = all;
+    const batch = pd.sgeBatch(4, { places: true });
+    for (let i = 0; i < 4; i++) batch.set(i, 0x1000 + i, 8, mr.lkey);
+    for (const capacity of [5, 1000, 2 ** 24, 2 ** 32, Infinity]) {
+      (batch as any).capacity = capacity;
+      for (const count of [5, 1000, 2 ** 24, 2 ** 32 - 1].filter((most) => most <= capacity)) {
+        expect(batch.check(count, 0)).toBe(4);
+        expect(batch.acquire(count, 0)).toBe(4);
+        expect(mr.refs).toBe(6);
+        for (const index of [4, 5, 1000, 2 ** 24 - 1].filter((most) => most < capacity)) {
+          expect(batch.take(index)).toBeUndefined();
+        }
+        expect(batch.release(Math.min(count, 2 ** 32 - 1))).toBe(4);
+        expect(batch.gather(Buffer.alloc(64), count, 0)).toBe(32);
+        expect(batch.scatter(Buffer.alloc(64), count, 1)).toBe(32);
+        const other = pd.sgeBatch(1);
+        other.set(0, 0x1040, 64, mr.lkey);
+        expect(batch.copyTo(other, count, 0, 1, 1)).toBe(32);
+      }
+      batch.set(4, 0, 0, mr.lkey);
+      if (capacity > 2 ** 20) batch.set(2 ** 20, 0n, 0, mr.lkey);
+    }
+    (batch as any).words = (batch as any).longs = (batch as any).verdicts = [];
+    expect(batch.check(4, 0)).toBe(4);
+    all.end();
+  });
+
+  test('what stands in verdicts and columns is never read back', () => {
+    const all = guarded();
+    const { pd, mr, fmr } = all;
+    const batch = pd.sgeBatch(8, { places: true });
+    const columns = [batch.verdicts, batch.regions, batch.positions, batch.lengths, batch.ms, batch.ns];
+    const garbage = (): void => {
+      for (const column of columns)
+        new Uint8Array(column.buffer, column.byteOffset, column.byteLength).fill(0xff);
+    };
+    for (let i = 0; i < 8; i++) batch.set(i, i % 2 ? 0x5000 : 0x1000, 8, i % 2 ? fmr.lkey : mr.lkey);
+    garbage();
+    expect(batch.acquire(8, 0)).toBe(8);
+    garbage();
+    // Nor what stands in the elements: what is held is held.
+    batch.words.fill(0xffff_ffff);
+    for (let i = 0; i < 8; i += 3) {
+      const sge = batch.take(i)!;
+      expect([sge.region, sge.at, sge.sgeLength]).toEqual(i % 2 ? [fmr, DMA, 8] : [mr, 0n, 8]);
+      expectProven(sge, all);
+      sge.put();
+      expect(batch.take(i)).toBeUndefined();
+    }
+    expect(() => batch.acquire(8, 0)).toThrow('EBUSY');
+    garbage();
+    expect(batch.release()).toBe(5);
+    expect(batch.release()).toBe(0);
+    // A verdict that names no reason is none.
+    expect(['string', 'undefined']).toContain(typeof told(() => batch.reason(0)));
+    all.end();
+  });
+
+  test('a release tells of no refusal', () => {
+    const { pd, mr, end } = guarded();
+    const batch = pd.sgeBatch(2);
+    batch.set(0, 0x1000, 8, mr.lkey);
+    batch.acquire(1, 0);
+    expect([batch.firstRefusal, batch.release(), batch.firstRefusal, batch.firstReason]).toEqual([
+      -1,
+      1,
+      -1,
+      undefined,
+    ]);
+    end();
+  });
+});
+
+describe('overwritten by the copies themselves', () => {
+  /** An element of the block, as bytes. */
+  const element = (address: bigint, length: number, key: number): Buffer => {
+    const words = new Uint32Array(4);
+    new BigUint64Array(words.buffer)[0] = address;
+    words[2] = length;
+    words[3] = key;
+    return Buffer.from(words.buffer);
+  };
+
+  test('a gather into the block itself: what it writes there is judged when it is read', () => {
+    const all = guarded();
+    const { pd, mr, foreign, bytes } = all;
+    // Enough elements that the copy works in several rounds.
+    const batch = pd.sgeBatch(64);
+    const forged: [Buffer, string][] = [
+      [element(0x1000n, 16, foreign.lkey), 'WrongPd'],
+      [element(0x1000n, 257, mr.lkey), 'OutOfBounds'],
+      [element(0xfffn, 16, mr.lkey), 'OutOfBounds'],
+      [element(0x1000n, 16, mr.lkey ^ 1), 'StaleKey'],
+    ];
+    for (const [evil, reason] of forged) {
+      bytes.set(evil);
+      for (const ahead of [16, 17, 24, 33, 48, 63]) {
+        for (let i = 0; i < 64; i++) batch.set(i, 0x1000, 16, mr.lkey);
+        // What is read of element 0 is written to element `ahead`, and so on.
+        const into = new Uint8Array(batch.words.buffer, 64 + ahead * 16, (64 - ahead) * 16);
+        const fits = Math.min(ahead, 64 - ahead);
+        expect([ahead, batch.gather(into, 64, 0)]).toEqual([ahead, fits * 16]);
+        expect([batch.firstRefusal, batch.firstReason]).toEqual([fits, fits < ahead ? undefined : reason]);
+        expect(Buffer.from(into.subarray(0, 16)).equals(evil)).toBe(true);
+      }
+    }
+    // And over the header.
+    bytes.fill(0xff);
+    batch.set(0, 0x1000, 256, mr.lkey);
+    expect(batch.gather(new Uint8Array(batch.words.buffer), 1, 0)).toBe(256);
+    all.end();
+  });
+
+  test('a scatter of the block, and a block that is registered memory', () => {
+    const all = guarded();
+    const { pd, mr, foreign, device } = all;
+    const batch = pd.sgeBatch(16, { places: true });
+    const other = pd.sgeBatch(16);
+    const { buffer } = batch.words;
+    const size = buffer.byteLength;
+    const self = pd.regUserMr(new Uint8Array(buffer), { start: 0n, iova: 0n, access: ALL });
+    const mapping = device.dma.map(new Uint8Array(buffer), { address: 0x40_0000n });
+    const evil = Buffer.concat(
+      Array.from({ length: Math.ceil(size / 16) }, () => element(0x1000n, 16, foreign.lkey)),
+    ).subarray(0, size);
+    // Over all of it: header, elements, columns.
+    batch.set(0, 0, size, self.lkey);
+    expect(batch.scatter(evil, 1, 1)).toBe(size);
+    expect(batch.check(16, 0)).toBe(0);
+    expect(batch.firstReason).toBe('WrongPd');
+    // Element by element, each of which writes the one after next.
+    for (let i = 0; i < 16; i++) batch.set(i, 64 + 16 * ((i + 2) % 16), 16, self.lkey);
+    const moved = batch.scatter(evil, 16, 1);
+    expect(moved).toBeLessThan(size);
+    expect(new Uint8Array(buffer).length).toBe(size);
+    // From the block into the block, by two batches and by one that is both registered and read.
+    batch.set(0, 0, size, self.lkey);
+    other.set(0, 8, size - 8, self.lkey);
+    expect(batch.copyTo(other, 1, 0, 1, 1)).toBe(size - 8);
+    other.set(0, 0, 64 + 16, self.lkey);
+    expect(other.scatter(Buffer.alloc(80, 0xff), 1, 1)).toBe(80);
+    expect(batch.check(1, 0)).toBe(0);
+    // The elements are judged where they lie, also as packed ones; verdicts fall on them.
+    for (let i = 0; i < 16; i++) batch.set(i, 0x1000, 8, mr.lkey);
+    expect(batch.check(new Uint8Array(buffer, 64, 256), 0)).toBe(16);
+    const all16 = new Uint8Array(buffer).subarray(0, size - (size % 16));
+    expect(batch.check(all16, 0)).toBeLessThanOrEqual(all16.length / 16);
+    const verdicts = new Uint8Array(buffer, batch.verdicts.byteOffset, 64);
+    expect(batch.check(verdicts, 0)).toBe(0);
+    self.dereg();
+    mapping.unmap();
+    all.end();
+  });
+
+  test('memory with more elements than the block has room for gets no verdicts, and counts', () => {
+    const all = guarded();
+    const { pd, mr } = all;
+    const batch = pd.sgeBatch(2, { places: true });
+    const size = batch.words.buffer.byteLength;
+    batch.verdicts.fill(0x1234);
+    const image = Buffer.from(new Uint8Array(batch.words.buffer, 64));
+    const packed = Buffer.concat([
+      ...Array.from({ length: 999 }, () => element(0x1000n, 8, mr.lkey)),
+      element(0x1000n, 257, mr.lkey),
+    ]);
+    expect(batch.check(packed, 0)).toBe(999);
+    expect([batch.firstRefusal, batch.firstReason]).toEqual([999, 'OutOfBounds']);
+    expect(Buffer.from(new Uint8Array(batch.words.buffer, 64)).equals(image)).toBe(true);
+    expect(size).toBe(image.length + 64);
+    for (const at of [1, 2, 3, 5, 7]) {
+      // Elements that lie anywhere.
+      const whole = Buffer.alloc(32 + at);
+      packed.copy(whole, at, 0, 32);
+      expect(batch.check(whole.subarray(at), 0)).toBe(2);
+    }
+    for (const wrong of [packed.subarray(1), packed.subarray(0, 15)]) {
+      expect(() => batch.check(wrong as Memory, 0)).toThrow(outOfRange('count.byteLength'));
+    }
+    all.end();
+  });
+});
+
+describe('overwritten by another thread', () => {
+  /** Writes what it likes, everywhere, until it is told to stop. */
+  const scribbler = `
+    const { workerData: { buffers, stop, hints } } = require('node:worker_threads');
+    const blocks = buffers.map((buffer) => new Uint32Array(buffer));
+    let state = 54321;
+    const dice = () => {
+      state ^= state << 13; state ^= state >>> 17; state ^= state << 5;
+      return state >>> 0;
+    };
+    Atomics.store(stop, 1, 1);
+    while (!Atomics.load(stop, 0)) {
+      for (let i = 0; i < 500; i++) {
+        const words = blocks[dice() % blocks.length];
+        const value = dice() & 3 ? hints[dice() % hints.length] + (dice() & 3 ? 0 : dice() % 300) : dice();
+        words[dice() & 1 ? dice() % words.length : dice() % Math.min(words.length, 16)] = value;
+      }
+    }`;
+
+  /** For so long, and at least a few times: on a busy machine the one thread may sleep while the other one runs. */
+  async function hammered(
+    milliseconds: number,
+    buffers: any[],
+    hints: number[],
+    work: () => void,
+    enough = () => true,
+  ): Promise<void> {
+    const stop = new Int32Array(new SharedArrayBuffer(8));
+    const worker = new Worker(scribbler, { eval: true, workerData: { buffers, stop, hints } });
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    while (!Atomics.load(stop, 1)) await new Promise((resolve) => setTimeout(resolve, 2));
+    const [until, latest] = [milliseconds, 20_000].map((time) => Date.now() + time) as [number, number];
+    try {
+      for (let rounds = 0; Date.now() < until || rounds < 5 || !enough(); rounds++) {
+        work();
+        if (Date.now() > latest) throw new Error('too little has happened');
+      }
+    } finally {
+      Atomics.store(stop, 0, 1);
+    }
+    expect(await ended).toBe(0);
+  }
+
+  const hintsOf = ({ mr, fmr, foreign }: Guarded): number[] => [
+    ...[mr.lkey, fmr.lkey, foreign.lkey, 0, 0x1000, 0x5000, Number(DMA), 8, 16, 256, 257, 64],
+    ...[Access.RemoteRead, ALL, 0xffff_ffff],
+  ];
+
+  test('held elements are those that were accepted, and all of them are put', async () => {
+    const all = guarded();
+    const { pd, qp, mr, fmr } = all;
+    const batches = [pd.sgeBatch(64, { places: true }), qp.rkeyBatch(64)];
+    let taken = 0;
+    await hammered(
+      300,
+      batches.map(({ words }) => words.buffer),
+      hintsOf(all),
+      () => {
+        for (const batch of batches) {
+          for (let i = 0; i < 64; i++) {
+            if (i % 3 === 0) batch.set(i, 0x1000 + i, 16, mr.lkey);
+            else
+              batch.set(
+                i,
+                i % 3 === 1 ? 0x5000 + 16 * i : Number(DMA) + 16 * i,
+                16,
+                i % 3 === 1 ? fmr.lkey : lkey(0),
+              );
+          }
+          told(() => batch.acquire(64, Access.RemoteRead, { coalesce: true }));
+          for (let i = 0; i < 64; i += 5) {
+            const sge = batch.take(i);
+            if (!sge) continue;
+            taken++;
+            expectProven(sge, all);
+            told(() => sge.copyTo(Buffer.alloc(16))); // with whatever rights
+            sge.put();
+          }
+          for (let tries = 0; tries < 3; tries++) batch.release();
+        }
+      },
+      () => taken > 10,
+    );
+    for (const batch of batches) batch.release();
+    all.end();
+  });
+
+  test('copies move registered bytes only, whatever is read in between', async () => {
+    const all = guarded();
+    const { pd, qp, mr } = all;
+    const batches = [pd.sgeBatch(64), qp.rkeyBatch(64)];
+    const whole = new ArrayBuffer(PAGE + 1024 + PAGE);
+    fillRim(whole);
+    const target = new Uint8Array(whole, PAGE, 1024);
+    await hammered(
+      300,
+      batches.map(({ words }) => words.buffer),
+      hintsOf(all),
+      () => {
+        for (const [i, batch] of batches.entries()) {
+          for (let at = 0; at < 64; at++) batch.set(at, 0x1000 + at, 16, mr.lkey);
+          told(() => batch.gather(target, 64, Access.RemoteRead));
+          told(() => batch.scatter(target, 64, Access.LocalWrite | Access.RemoteWrite));
+          told(() => batch.copyTo(batches[1 - i]!, 64, Access.RemoteRead, 64, 3));
+        }
+      },
+    );
+    // No byte of the other domain's came along, not even for reading.
+    expect(target.includes(0xdd)).toBe(false);
+    target.fill(0xa5);
+    expectOnly(whole, 0, 0, 0);
+    all.end();
+  });
+
+  test('packed elements in the caller’s shared memory, and the verdicts on them', async () => {
+    const all = guarded();
+    const { pd, qp } = all;
+    const batches = [pd.sgeBatch(64, { places: true }), qp.rkeyBatch(16)];
+    const shared = new SharedArrayBuffer(64 * 16);
+    await hammered(200, [shared, ...batches.map(({ words }) => words.buffer)], hintsOf(all), () => {
+      for (const batch of batches) {
+        told(() => batch.check(shared, Access.RemoteRead));
+        told(() => batch.check(new Uint8Array(shared, 16, 512), 0));
+      }
+    });
+    // Nobody writes any more: the verdicts are right again.
+    const batch = batches[0]!;
+    new Uint8Array(shared).fill(0);
+    batch.set(0, 0x1000, 16, all.mr.lkey);
+    new Uint32Array(shared).set(batch.words.subarray(0, 4));
+    expect(batch.check(new Uint8Array(shared, 0, 16), 0)).toBe(1);
+    all.end();
+  });
+
+  test('the command block: an answer is a verdict or an error', async () => {
+    const all = guarded();
+    const { pd, qp, mr } = all;
+    const command = native.commandBlock(new Uint8Array(new SharedArrayBuffer(64)));
+    const [local, remote] = [pd.checkBlock(), qp.checkBlock()];
+    const answers = new Set<unknown>();
+    await hammered(200, [command.buffer], [0, 1, 2, 3, 0xff, 0xffff_ffea], () => {
+      for (const block of [local, remote]) {
+        for (let i = 0; i < 50; i++) {
+          const answer = told(() => answers.add(block.check(0x1000 + i, 16, mr.lkey, Access.RemoteRead)));
+          answers.add(answer);
+          expect(['string', 'undefined']).toContain(typeof block.reason);
+        }
+      }
+    });
+    for (const answer of answers) expect(['number', 'string']).toContain(typeof answer);
+    command.fill(0);
+    // Without the other thread they agree again.
+    for (const block of [local, remote]) {
+      expect(block.check(0x1000, 256, mr.lkey, Access.RemoteRead)).toBe(0);
+      expect(block.check(0x1000, 257, mr.lkey, Access.RemoteRead)).toBe(
+        1 + checkReasons.indexOf('OutOfBounds'),
+      );
+    }
+    all.end();
+  });
+});
+
+// Directly at the native functions, where the words of the header are what was written last. In a process of its own.
+describe('the native functions', () => {
+  const prelude = `
+    const { native } = require('./dist/internal/native.js');
+    const GUARD = 0xa5a5a5a5, CAPACITY = 4, RIM = 1024;
+    const slab = new Uint8Array(4096 + 256 + 4096).fill(0xa5), bytes = slab.subarray(4096, 4096 + 256);
+    const device = native.openDevice(6, false, true), pd = device.allocPd(false), qp = pd.createQp();
+    const user = pd.regUserMr(bytes, 0x1000n, 0x1000n, 31), fields = new BigUint64Array(16);
+    user.query(fields);
+    const key = Number(fields[1]);
+    const refs = () => { user.query(fields); return Number(fields[4]); };
+    const secret = new Uint8Array(256).fill(0xdd), foreign = device.allocPd(true).regUserMr(secret, 0x1000n, 0x1000n, 31);
+    foreign.query(fields);
+    const foreignKey = Number(fields[1]);
+    // A block in the middle of guards.
+    const make = (checker, places) => {
+      const size = 64 + CAPACITY * (16 + 4 + (places ? 28 : 0));
+      const words = new Uint32Array(new SharedArrayBuffer(size + 2 * RIM)).fill(GUARD);
+      const batch = native.createBatch(checker, new Uint8Array(words.buffer, RIM, size), CAPACITY, places);
+      const block = words.subarray(RIM / 4, (RIM + size) / 4);
+      const intact = () => words.every((word, i) => (i >= RIM / 4 && i < (RIM + size) / 4) || word === GUARD);
+      const fill = (length = 16, of = key) => { for (let i = 0; i < CAPACITY; i++) block.set([0x1000 + i, 0, length, of], 16 + 4 * i); };
+      return { batch, block, intact, fill };
+    };
+    const rim = () => slab.subarray(0, 4096).every((byte) => byte === 0xa5) && slab.subarray(4096 + 256).every((byte) => byte === 0xa5) && secret.every((byte) => byte === 0xdd);
+    const wild = ${JSON.stringify(WILD)};
+  `;
+  const run = (program: string): string => {
+    const { status, signal, stdout, stderr } = runProgram(prelude + program, ['--no-warnings']);
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    return stdout;
+  };
+
+  test('clamp the count to what the block has room for, and answer into it', () => {
+    expect(
+      run(`
+        let calls = 0;
+        for (const places of [false, true]) for (const checker of [pd, qp]) {
+          const one = make(checker, places), two = make(qp, !places);
+          for (const count of wild) for (const access of wild) for (const flags of [0, 1, 0xffffffff]) {
+            for (const of of [key, foreignKey, 0]) {
+              one.fill(16, of); two.fill();
+              const set = () => { for (const { block } of [one, two]) { block[0] = count; block[1] = access; block[2] = flags; } };
+              const target = new Uint8Array(128 + 40 + 128).fill(0xa5), inside = target.subarray(128, 128 + 40);
+              const most = Math.min(count, CAPACITY);
+              const uses = [() => one.batch.check(), () => one.batch.acquire(), () => one.batch.release(), () => one.batch.gather(inside), () => one.batch.scatter(inside),
+                () => one.batch.copyTo(two.batch), () => two.batch.copyTo(one.batch), () => one.batch.checkPacked(new Uint8Array(one.block.buffer, RIM + 64, 64))];
+              for (const [i, use] of uses.entries()) {
+                set();
+                if (i === 2) one.block[0] = 0xffffffff;
+                use();
+                calls++;
+                const [passed, first, , status] = one.block.subarray(3, 7);
+                if (passed > CAPACITY || (status && status !== 0xfffffff0)) throw new Error([i, passed, first, status].join());
+                if (i < 2 && (passed > most || (of === foreignKey && passed))) throw new Error('passed ' + [i, passed]);
+              }
+              if (!target.subarray(0, 128).every((byte) => byte === 0xa5) || !target.subarray(128 + 40).every((byte) => byte === 0xa5)) throw new Error('target');
+              if (target.includes(0xdd) || bytes.includes(0xdd)) throw new Error('another domain was read');
+              // The copies carry guards of the target's rim nowhere.
+              for (const { batch, block } of [one, two]) { block[0] = 0xffffffff; batch.release(); }
+              if (refs() !== 2) throw new Error('references ' + refs());
+            }
+          }
+          if (!one.intact() || !two.intact() || !rim()) throw new Error('a guard was written');
+        }
+        console.log(calls > 10000);`),
+    ).toBe('true\n');
+  });
+
+  test('put what is held, however the count is changed between the calls', () => {
+    expect(
+      run(`
+        const { batch, block, intact, fill } = make(pd, true);
+        for (const first of wild) for (const second of wild) {
+          fill();
+          block[0] = first; block[1] = 0; block[2] = 0;
+          batch.acquire();
+          const held = Math.min(first, CAPACITY);
+          if (refs() !== 2 + held || block[3] !== held) throw new Error('held');
+          // Elements and answers are overwritten: what is held does not change.
+          block.fill(0xffffffff);
+          block[0] = second;
+          batch.release();
+          const put = Math.min(held, second);
+          if (refs() !== 2 + held - put || block[3] !== put) throw new Error('put');
+          for (let i = 0; i < 8; i++) {
+            const sge = batch.take(i);
+            if ((sge !== undefined) !== (i >= put && i < held)) throw new Error('taken');
+            if (!sge) continue;
+            const told = new BigUint64Array(10);
+            sge.describe(told);
+            if (Number(told[1]) !== i || told[3] !== 16n) throw new Error('forged');
+            sge.put();
+          }
+          for (const index of [-1, 1.5, NaN, 2 ** 31, '0', {}, null, undefined, 1n]) batch.take(index)?.put();
+          if (refs() !== 2) throw new Error('references ' + refs());
+        }
+        console.log(intact() && rim());`),
+    ).toBe('true\n');
+  });
+
+  test('take a batch by its number, whichever number is written, or none', () => {
+    expect(
+      run(`
+        const command = new Uint32Array(native.commandBlock(new Uint8Array(new SharedArrayBuffer(64))).buffer);
+        const EBADF = -9 >>> 0;
+        const others = [new Uint8Array(new SharedArrayBuffer(64)), new Uint8Array(64), undefined, {}];
+        for (const other of others) if (native.commandBlock(other).buffer !== command.buffer) throw new Error('another block');
+        const all = [], closed = [];
+        for (let i = 0; i < 8; i++) {
+          const one = make(i % 2 ? qp : pd, i % 4 < 2);
+          one.fill(i < 4 ? 16 : 257); one.block[1] = 4;
+          all.push(one);
+        }
+        const gonePd = device.allocPd(false), gone = make(gonePd, false), goneQp = make(gonePd.createQp(), true);
+        closed.push(gone, goneQp);
+        gonePd.dealloc(true);
+        const numbers = new Map(all.map((one) => [one.batch.number, one]));
+        if (numbers.size !== 8) throw new Error('numbers');
+        const dead = new Set(closed.map((one) => one.batch.number));
+        const tried = [...Array(64).keys(), 255, 256, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 2, 2 ** 32 - 1];
+        for (let round = 0; round < 50; round++) {
+          for (const number of tried) {
+            command.fill(0xffffffff);
+            command[0] = number;
+            native.checkOne();
+            const one = numbers.get(number), answer = command[1];
+            const wanted = one ? (all.indexOf(one) < 4 ? 0 : native.reasonNames.indexOf('OutOfBounds')) : EBADF;
+            if (answer !== wanted) throw new Error(number + ': ' + answer);
+            // It answers in the command block alone: the element and the header are only read.
+            if (one && (one.block[3] !== GUARD || one.block[6] !== GUARD)) throw new Error('answered in the block');
+            for (let i = 2; i < 16; i++) if (command[i] !== 0xffffffff) throw new Error('word ' + i);
+          }
+          native.checkOne.call(null, 1, 2, 3);
+          gc();
+        }
+        if (![...all, ...closed].every((one) => one.intact())) throw new Error('a guard was written');
+        // The numbers of those that are collected are free, and then another's.
+        const last = all.pop();
+        const number = last.batch.number;
+        numbers.delete(number);
+        console.log(dead.size, rim(), refs());`),
+    ).toBe('2 true 2\n');
+  });
+});

@@ -1,0 +1,316 @@
+// Pool slots, key slots, DMA addresses and batch numbers are used again and again. Whoever kept the old object is told that it is
+// closed, and the new one never notices.
+import {
+  type CheckBlock,
+  Device,
+  type DmaMapping,
+  FastMemoryRegion,
+  lkey,
+  type MemoryRegion,
+  type ProtectionDomain,
+  type QueuePair,
+  type Sge,
+  SgeState,
+} from '../../lib';
+import { same, told, toldAll } from '../support/hostile';
+import { accepted, ALL, canCollect, collect, DMA, open, PAGE, rdma, scene } from '../support/support';
+
+const CYCLES = 1000;
+
+/** All that an old region can be asked; none of it may work, or happen to the region that has its place now. */
+const regionUses = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] => [
+  ['lkey', () => old.lkey],
+  ['refs', () => old.refs],
+  ['length', () => old.length],
+  ...('mapPhys' in old
+    ? ([
+        ['mapPhys', () => old.mapPhys([DMA], 0)],
+        ['unmap', () => old.unmap()],
+        ['static unmap', () => FastMemoryRegion.unmap([old])],
+      ] as [string, () => unknown][])
+    : ([['mapSg', () => old.mapSg([{ addr: DMA, length: 8 }])]] as [string, () => unknown][])),
+];
+const noOps = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] => [
+  ['dispose', () => old[Symbol.dispose]()],
+  ...('mapPhys' in old
+    ? ([
+        ['dealloc', () => old.dealloc()],
+        ['dealloc by force', () => old.dealloc({ force: true })],
+      ] as [string, () => unknown][])
+    : ([
+        ['dereg', () => old.dereg()],
+        ['dereg by force', () => old.dereg({ force: true })],
+      ] as [string, () => unknown][])),
+];
+
+describe('a thousand times', () => {
+  test.each(['user', 'mem_reg', 'fmr'] as const)('a region of kind %s', (kind) => {
+    const { device, pd, qp } = scene({ lkeyTableBits: 2 });
+    device.dma.map(Buffer.alloc(PAGE), { address: DMA });
+    const make = (value: number): MemoryRegion | FastMemoryRegion => {
+      if (kind === 'user') {
+        return pd.regUserMr(Buffer.alloc(16, value), { start: DMA, iova: DMA, access: ALL });
+      }
+      if (kind === 'fmr') {
+        const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
+        fmr.mapPhys([DMA], DMA);
+        return fmr;
+      }
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      mr.mapSg([{ addr: DMA, length: 16 }]);
+      qp.fastRegMr(mr, { key: mr.rkey, access: ALL });
+      return mr;
+    };
+    const kept: [MemoryRegion | FastMemoryRegion, number][] = [];
+    const heldDead: Sge[] = [];
+    const keys = new Set<number>();
+    for (let cycle = 0; cycle < CYCLES; cycle++) {
+      const region = make(cycle & 0xff);
+      const key = region.lkey;
+      keys.add(key);
+      const element = { addr: DMA, length: 16, lkey: key };
+      const sge = accepted(pd.lkeyOk(element, 1));
+      for (const [old, oldKey] of kept) {
+        same(old.state, 'closed');
+        same(toldAll(regionUses(old)), 'EBADF');
+        same(toldAll(noOps(old)), 'ok');
+        if (kind === 'mem_reg') {
+          expect(told(() => qp.fastRegMr(old as MemoryRegion, { key: region.rkey, access: 0 }))).toBe(
+            'EBADF',
+          );
+        }
+        if (oldKey !== key) same(pd.lkeyCheck({ ...element, lkey: lkey(oldKey) }, 0).ok, false);
+      }
+      // Elements of regions that were ended by force: dead, whatever lies at their region's place now.
+      for (const dead of heldDead.splice(cycle % 7 ? 1 : 0)) {
+        same(
+          told(() => dead.copyFrom(Buffer.alloc(16, 0xff))),
+          'RegionRevoked',
+        );
+        same(
+          told(() => new SgeState([dead]).walk([8])),
+          'RegionRevoked',
+        );
+        dead.put();
+        dead.put();
+      }
+      same(region.state, 'valid');
+      same(region.refs, 3);
+      same(region.length, kind === 'fmr' ? PAGE : 16);
+      same(region.lkey, key);
+      same(pd.lkeyCheck(element, ALL).ok, true);
+      const target = Buffer.alloc(16);
+      same(sge.copyTo(target), 16);
+      if (kind === 'user') same(target[15], cycle & 0xff);
+      same(sge.region, region);
+      if (cycle % 2) sge.put();
+      else heldDead.push(sge);
+      if (kind === 'fmr') (region as FastMemoryRegion).dealloc({ force: true });
+      else (region as MemoryRegion).dereg({ force: true });
+      // The first one, and the last two.
+      if (kept.length < 3) kept.push([region, key]);
+      else kept[1 + (cycle % 2)] = [region, key];
+    }
+    expect(keys.size).toBeGreaterThan(20); // generations differ
+    for (const sge of heldDead) sge.put();
+    expect(device.table().used).toEqual([]);
+    pd.dealloc({ cascade: true });
+  });
+
+  test('a domain and a queue pair', () => {
+    const device = open({ lkeyTableBits: 2 });
+    interface Old {
+      pd: ProtectionDomain;
+      qp: QueuePair;
+      blocks: CheckBlock[];
+      key: number;
+    }
+    const kept: Old[] = [];
+    for (let cycle = 0; cycle < CYCLES; cycle++) {
+      const pd = device.allocPd({ trusted: cycle % 2 === 0 });
+      const qp = pd.createQp();
+      const mr = pd.regUserMr(Buffer.alloc(16), { start: 0n, iova: 0n, access: ALL });
+      const [element, request] = [
+        { addr: 0n, length: 16, lkey: mr.lkey },
+        { vaddr: 0n, length: 16, rkey: mr.rkey },
+      ];
+      for (const old of kept) {
+        // The new domain has the id of an old one, and its key may be an old one's too.
+        expect(
+          toldAll([
+            ['allocPd’s', () => old.pd.createQp()],
+            ['regUserMr', () => old.pd.regUserMr(Buffer.alloc(8))],
+            ['getDmaMr', () => old.pd.getDmaMr()],
+            ['allocMr', () => old.pd.allocMr({ maxNumSg: 1 })],
+            ['lkeyOk', () => old.pd.lkeyOk(element, 0)],
+            ['lkeyCheck', () => old.pd.lkeyCheck(element, 0)],
+            ['sgeBatch', () => old.pd.sgeBatch(1)],
+            ['checkBlock', () => old.pd.checkBlock()],
+            ['rkeyOk', () => old.qp.rkeyOk(request, 4)],
+            ['rkeyCheck', () => old.qp.rkeyCheck(request, 4)],
+            ['rkeyBatch', () => old.qp.rkeyBatch(1)],
+            ['invalidateRkey', () => old.qp.invalidateRkey(mr.rkey)],
+            ['local block', () => old.blocks[0]!.check(0n, 16, mr.lkey, 0)],
+            ['remote block', () => old.blocks[1]!.check(0n, 16, mr.rkey, 4)],
+          ]),
+        ).toBe('EBADF');
+        old.pd.dealloc({ cascade: true });
+        old.pd[Symbol.dispose]();
+        old.qp.destroy();
+      }
+      same(pd.lkeyCheck(element, 0).ok && qp.rkeyCheck(request, 4).ok, true);
+      same(mr.state, 'valid');
+      same(mr.refs, 2);
+      if (cycle % 100 < 2) kept.push({ pd, qp, blocks: [pd.checkBlock(), qp.checkBlock()], key: mr.lkey });
+      if (kept.length > 3) kept.shift();
+      if (cycle % 3 === 0) qp.destroy();
+      pd.dealloc({ cascade: true });
+    }
+  });
+
+  test('a mapping, at the same address', () => {
+    const { device, pd } = scene({ trusted: true, lkeyTableBits: 2 });
+    const region = pd.getDmaMr();
+    const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
+    const kept: DmaMapping[] = [];
+    let before: Sge | undefined;
+    for (let cycle = 0; cycle < CYCLES; cycle++) {
+      const memory = Buffer.alloc(PAGE, cycle & 0xff);
+      const mapping = device.dma.map(memory, { address: DMA });
+      for (const old of kept) {
+        old.unmap();
+        old[Symbol.dispose]();
+        expect([old.address, old.length]).toEqual([DMA, PAGE]);
+      }
+      if (before) {
+        // Of the mapping before, which was at the same address.
+        same(
+          told(() => before!.copyFrom(Buffer.alloc(8, 0xee))),
+          'Remapped',
+        );
+        before.put();
+      }
+      fmr.mapPhys([DMA], 0);
+      expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
+      before = accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: fmr.lkey }, 1));
+      const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: lkey(0) }, 1));
+      const target = Buffer.alloc(8);
+      expect([zero.copyTo(target), target[7]]).toEqual([8, cycle & 0xff]);
+      fmr.unmap();
+      expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
+      zero.put();
+      mapping.unmap();
+      same(
+        memory.every((byte) => byte === (cycle & 0xff)),
+        true,
+      );
+      kept.push(mapping);
+      if (kept.length > 4) kept.splice(1, 1);
+    }
+    before?.put();
+    expect(pd.lkeyCheck({ addr: DMA, length: 1, lkey: lkey(0) }, 0)).toMatchObject({ reason: 'Unmapped' });
+    same(region.refs, 3);
+    region.dereg();
+  });
+
+  test('an element, a walk and what a batch holds', () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n, access: 1 });
+    const batch = pd.sgeBatch(4);
+    for (let i = 0; i < 4; i++) batch.set(i, BigInt(i * 16), 16, mr.lkey);
+    const old: { sge: Sge; state: SgeState }[] = [];
+    for (let cycle = 0; cycle < CYCLES; cycle++) {
+      same(batch.acquire(4, 1), 4);
+      const taken = batch.take(cycle % 4)!;
+      const state = new SgeState([taken, accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 1))]);
+      same(mr.refs, 7);
+      for (const { sge, state: walk } of old) {
+        sge.put();
+        same(
+          told(() => sge.copyTo(Buffer.alloc(8))),
+          'EBADF',
+        );
+        walk.put();
+        expect([walk.totalLength, walk.remaining, told(() => walk.copyOut(Buffer.alloc(1)))]).toEqual([
+          0,
+          0,
+          'EINVAL',
+        ]);
+      }
+      same(mr.refs, 7);
+      expect([taken.at, taken.sgeLength]).toEqual([BigInt((cycle % 4) * 16), 16]);
+      if (cycle % 2) state.put();
+      else state.skip(24, { release: true });
+      expect([batch.release(), mr.refs]).toEqual([3, 2]);
+      old.push({ sge: taken, state });
+      if (old.length > 4) old.shift();
+    }
+    mr.dereg();
+  });
+});
+
+test('devices that were closed, hundreds of times', () => {
+  const old: { device: Device; pd: ProtectionDomain; mr: MemoryRegion; sge: Sge }[] = [];
+  for (let cycle = 0; cycle < 300; cycle++) {
+    const device = new Device({ lkeyTableBits: 1 });
+    const pd = device.allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(8, cycle), { start: 0n, access: 1 });
+    const sge = accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 1));
+    for (const dead of old) {
+      expect(
+        toldAll([
+          ['allocPd', () => dead.device.allocPd()],
+          ['table', () => dead.device.table()],
+          ['regUserMr', () => dead.pd.regUserMr(Buffer.alloc(8))],
+          ['lkey', () => dead.mr.lkey],
+          ['lkeyOk', () => pd.lkeyOk({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
+        ]),
+      ).toBe('EBADF');
+      same(
+        told(() => dead.sge.copyFrom(Buffer.alloc(8, 0xff))),
+        'RegionRevoked',
+      );
+      expect(told(() => pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 0, { last: dead.sge }))).toBe(
+        'EINVAL',
+      );
+      dead.mr[Symbol.dispose]();
+      dead.pd[Symbol.dispose]();
+      dead.device.close();
+    }
+    expect(mr).toMatchObject({ state: 'valid', refs: 3 });
+    const target = Buffer.alloc(8);
+    sge.copyTo(target);
+    expect(target).toEqual(Buffer.alloc(8, cycle));
+    device.close({ cascade: true });
+    old.push({ device, pd, mr, sge });
+    if (old.length > 5) old.shift()!.sge.put();
+  }
+});
+
+(canCollect ? test : test.skip)(
+  'numbers of batches that were collected are given again, to one at a time',
+  async () => {
+    const { pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n });
+    const live = Array.from({ length: 20 }, () => pd.checkBlock());
+    const refs: WeakRef<CheckBlock>[] = [];
+    for (let round = 0; round < 3; round++) {
+      (() => {
+        for (let i = 0; i < 200; i++) {
+          const block = pd.checkBlock();
+          same(block.check(0, i % 64, mr.lkey, 0), 0);
+          refs.push(new WeakRef(block));
+        }
+      })();
+      // Each of the living is judged by what was stored in it, not in one that had or has a number near it.
+      for (const [i, block] of live.entries()) {
+        same(block.check(i, 64 - i, mr.lkey, 0), 0);
+        expect(block.check(i, 65 - i, mr.lkey, 0)).not.toBe(0);
+        same(block.reason, 'OutOfBounds');
+      }
+      await collect(() => refs.every((ref) => ref.deref() === undefined));
+      live[round] = pd.checkBlock();
+    }
+    same(mr.refs, 2);
+  },
+);

@@ -1,0 +1,169 @@
+// `rdmavt bench`: that it runs, that peers agree with what is measured, and what its output looks like. Never how fast.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+const main = join(root, 'dist', 'cli', 'main.js');
+
+function bench(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, FORCE_COLOR: '1' },
+    maxBuffer: 2 ** 24,
+  });
+  return { status, stdout, stderr };
+}
+
+interface Row {
+  name: string;
+  question: string;
+  label: string;
+  median: number;
+  min: number;
+  max: number;
+  unit: string;
+  peer: string | null;
+  ratio: number | null;
+  ratioMin: number | null;
+  ratioMax: number | null;
+  reach: number | null;
+  met: boolean | null;
+}
+
+interface Result {
+  node: string;
+  platform: string;
+  cpu: string;
+  cores: number;
+  date: string;
+  smoke: boolean;
+  rounds: number;
+  rows: Row[];
+  ratios: Record<string, number>;
+}
+
+/** Names are for programs to rely on: they do not change. */
+const reaches: Record<string, number> = {
+  'batch-nothing-filled': 0.5,
+  'batch-filled-from-numbers': 1,
+  'batch-filled-from-numbers/objects': 0.7,
+  'batch-regions-65536': 1.5,
+  'gather-64': 0.4,
+  'gather-4096': 0.9,
+  'single-check': 3,
+  'page-list': 4,
+  registration: 1.5,
+  'copy-large/64k-in': 1.1,
+  'copy-large/64k-out': 1.1,
+  'copy-large/256k-in': 1.1,
+  'copy-large/256k-out': 1.1,
+  'copy-large/1m-in': 1.1,
+  'copy-large/1m-out': 1.1,
+};
+
+describe('bench --smoke', () => {
+  let folder: string;
+  let result: Result;
+  let chart: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'rdmavt-bench-'));
+    const svg = join(folder, 'chart.svg');
+    const { status, stdout, stderr } = bench('--smoke', '--json', '--svg', svg);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    result = JSON.parse(stdout) as Result;
+    chart = readFileSync(svg, 'utf8');
+  });
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  it('tells where it ran', () => {
+    expect(result).toMatchObject({ node: process.version, smoke: true, cpu: expect.any(String) });
+    expect(result.cores).toBeGreaterThan(0);
+    expect(result.rounds).toBeGreaterThan(0);
+    expect(new Date(result.date).toISOString()).toBe(result.date);
+  });
+
+  it('has every row that has something to reach, under its name', () => {
+    const judged = result.rows.filter(({ reach }) => reach !== null);
+    expect(Object.fromEntries(judged.map(({ name, reach }) => [name, reach]))).toEqual(reaches);
+  });
+
+  it('names every row once', () => {
+    const names = result.rows.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const name of names) expect(name).toMatch(/^[a-z0-9-]+(\/[a-z0-9-]+)*$/);
+  });
+
+  it('has numbers in every row, and judges none', () => {
+    for (const row of result.rows) {
+      expect(row.min).toBeGreaterThan(0);
+      expect(row.median).toBeGreaterThanOrEqual(row.min);
+      expect(row.max).toBeGreaterThanOrEqual(row.median);
+      expect(row.unit).toMatch(/^ns\/\w+$/);
+      expect(row.met).toBeNull();
+      if (row.peer === null) {
+        expect(row).toMatchObject({ ratio: null, ratioMin: null, ratioMax: null, reach: null });
+      } else {
+        expect(row.ratio).toBeGreaterThan(0);
+        expect(row.ratioMax).toBeGreaterThanOrEqual(row.ratioMin!);
+      }
+    }
+  });
+
+  it('has the ratio of every row that has a peer', () => {
+    const compared = result.rows.filter(({ peer }) => peer !== null);
+    expect(result.ratios).toEqual(Object.fromEntries(compared.map(({ name, ratio }) => [name, ratio])));
+  });
+
+  it('asks the question of every file', () => {
+    const files = readdirSync(join(root, 'bench')).filter(
+      (name) => name.endsWith('.mjs') && name !== 'bench.mjs',
+    );
+    const asked = new Set(result.rows.map(({ question }) => `${question}.mjs`));
+    expect([...asked].sort()).toEqual(files.sort());
+  });
+
+  it('draws a chart of numbers', () => {
+    expect(chart).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
+    expect(chart.match(/<polyline /g)).toHaveLength(12);
+    expect(chart).toContain('prefers-color-scheme: dark');
+    expect(chart).not.toMatch(/NaN|undefined|Infinity/);
+  });
+});
+
+describe('bench', () => {
+  it('prints a table for people, without colour into a pipe', () => {
+    const { status, stdout, stderr } = bench('--smoke', '--only', 'registration');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('1 GiB');
+    expect(stdout).not.toContain('gather');
+    expect(stdout).not.toContain('\u001b');
+    expect(stdout).not.toMatch(/\b(yes|NO)\b/);
+  });
+
+  it('prints a table for the README', () => {
+    const { status, stdout } = bench('--smoke', '--markdown', '--only', 'registration');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^\| path \| .*\n\|(---\|)+\n(\|.*\|\n)+\nNode v/);
+  });
+
+  it('tells its questions in its help', () => {
+    const { status, stdout } = bench('--help');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^ {2}gather-64$/m);
+  });
+
+  it.each<[args: string[], message: RegExp]>([
+    [['--only', 'nothing'], /there is no question 'nothing'/],
+    [['--json', '--markdown'], /--json or --markdown, not both/],
+    [['now'], /nothing to do with 'now'/],
+  ])('%j is told of in one line, with status 2', (args, message) => {
+    const { status, stdout, stderr } = bench(...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^rdmavt: [^\n]*\n$/);
+  });
+});

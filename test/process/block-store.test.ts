@@ -1,0 +1,55 @@
+// The example that `npm run quickstart` runs: real bytes arrive, forbidden accesses are refused with their reasons.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const main = join(__dirname, '..', '..', 'examples', 'block-store', 'main.mjs');
+
+function run(...args: string[]) {
+  return spawnSync(process.execPath, [main, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, FORCE_COLOR: '1' },
+  });
+}
+
+describe('examples/block-store', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'block-store-'));
+  });
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each([1, 4095, 4096, 4097, 1_000_003])('reads a file of %i bytes, whole', (size) => {
+    const file = join(folder, `file-${String(size)}`);
+    writeFileSync(
+      file,
+      Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 255),
+    );
+    const { status, stdout, stderr } = run(file);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const sums = stdout.match(/\b[0-9a-f]{64}\b/g) ?? [];
+    expect(sums).toHaveLength(2);
+    expect(sums[0]).toBe(sums[1]);
+    for (const reason of ['OutOfBounds', 'AccessDenied', 'WrongPd', 'Revoked', 'StaleKey']) {
+      expect(stdout).toMatch(new RegExp(`^ {2}\\S.*\\b${reason}\\b.*as it must be$`, 'm'));
+    }
+    expect(stdout).not.toContain('WRONG');
+  });
+
+  it('does not colour a pipe', () => {
+    expect(run(main).stdout).not.toContain('\u001b');
+  });
+
+  it.each([
+    ['that is empty', () => writeFileSync(join(folder, 'empty'), ''), 'empty'],
+    ['that does not exist', () => undefined, 'nowhere'],
+  ])('ends with status 1 and one line for a file %s', (_, prepare, name) => {
+    prepare();
+    const { status, stderr } = run(join(folder, name));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^block-store: .+\n$/);
+  });
+});

@@ -1,0 +1,337 @@
+// Programs of their own: whatever they leave behind and however they end, they end as expected and by no signal.
+import { runProgram } from '../support/support';
+
+const prelude = `
+  const { Access, Device, RdmaError, FastMemoryRegion, SgeState } = require('rdmavt');
+  const DMA = 0x100000n;
+  /** A device with one of everything, all of it open. */
+  function everything() {
+    const device = new Device({ remoteKeyZero: true });
+    const pd = device.allocPd({ trusted: true });
+    const qp = pd.createQp();
+    const memory = Buffer.alloc(8192, 1);
+    const mapping = device.dma.map(memory, { address: DMA });
+    const mr = pd.regUserMr(memory, { access: 31 });
+    const dma = pd.getDmaMr();
+    const sg = pd.allocMr({ maxNumSg: 2 });
+    sg.mapSg([{ addr: DMA, length: 8192 }]);
+    const fmr = pd.allocFmr({ maxPages: 2, access: 31 });
+    fmr.mapPhys([DMA, DMA + 4096n], 0);
+    const held = [mr, dma, sg, fmr].map((region) =>
+      pd.lkeyOk({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
+    const remote = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+    const state = new SgeState(held);
+    state.copyOut(Buffer.alloc(12));
+    return { device, pd, qp, memory, mapping, mr, dma, sg, fmr, held, remote, state };
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+`;
+
+interface Ending {
+  status?: number;
+  stdout?: string;
+  /** What standard error must contain; empty unless said. */
+  stderr?: RegExp;
+}
+
+/** Runs the program after the prelude. Warnings are switched off: that a DMA region was published is told elsewhere. */
+function expectEnding(program: string, { status = 0, stdout, stderr = /^$/ }: Ending = {}): void {
+  const result = runProgram(prelude + program, ['--no-warnings']);
+  expect({ ...result, stdout: stdout === undefined ? undefined : result.stdout }).toEqual({
+    status,
+    signal: null,
+    stdout,
+    stderr: expect.stringMatching(stderr),
+  });
+}
+
+describe('exit', () => {
+  const endings: [string, string, Ending?][] = [
+    ['with nothing opened', ''],
+    ['with everything open', 'everything();'],
+    ['with everything open and reachable', 'globalThis.all = everything();'],
+    ['with many devices open', 'for (let i = 0; i < 50; i++) everything();'],
+    ['by process.exit', 'everything(); process.exit(7);', { status: 7 }],
+    [
+      'by process.exit in a promise',
+      'everything(); Promise.resolve().then(() => process.exit(7));',
+      { status: 7 },
+    ],
+    ['by process.exit in a timer', 'everything(); setTimeout(() => process.exit(7), 1);', { status: 7 }],
+    ['by process.reallyExit', 'everything(); process.reallyExit(7);', { status: 7 }],
+    [
+      'in a getter that a call reads',
+      'const { pd } = everything(); pd.regUserMr(Buffer.alloc(8), { get access() { process.exit(7); } });',
+      { status: 7 },
+    ],
+    [
+      'in a getter of a list element',
+      'const { fmr } = everything(); fmr.unmap(); fmr.mapPhys([{ get x() {} }].map(() => process.exit(7)), 0);',
+      { status: 7 },
+    ],
+    [
+      'while deregAsync waits',
+      'everything().mr.deregAsync(); setTimeout(() => process.exit(7), 5);',
+      { status: 7 },
+    ],
+    [
+      'in a finalizer',
+      `const registry = new FinalizationRegistry(() => process.exit(7));
+       (() => registry.register(everything().mr))();
+       (async () => { for (;;) { gc(); await turn(); } })();`,
+      { status: 7 },
+    ],
+    [
+      'in an exit listener that uses everything',
+      `const all = everything();
+       process.on('exit', () => {
+         all.held[0].copyTo(Buffer.alloc(8));
+         all.device.close({ cascade: true });
+         everything();
+         process.exitCode = 7;
+       });`,
+      { status: 7 },
+    ],
+    [
+      'by an uncaught throw',
+      `everything(); throw new Error('on purpose');`,
+      { status: 1, stderr: /on purpose/ },
+    ],
+    [
+      'by an uncaught throw in a getter',
+      `const { pd } = everything();
+       pd.regUserMr(Buffer.alloc(8), { get iova() { throw new Error('on purpose'); } });`,
+      { status: 1, stderr: /on purpose/ },
+    ],
+    [
+      'by an uncaught RdmaError',
+      'everything().device.close();',
+      { status: 1, stderr: /RdmaError: EBUSY: still in use, mr_exit/ },
+    ],
+    [
+      'by an unhandled rejection',
+      'everything().mr.deregAsync({ timeoutMs: 0 });',
+      { status: 1, stderr: /EBUSY: still in use, dereg_mr/ },
+    ],
+    [
+      'after everything was closed',
+      'const { device } = everything(); device.close({ cascade: true }); device[Symbol.dispose]();',
+    ],
+  ];
+
+  test.each(endings.map(([name, program, ending = {}]) => ({ name, program, ending })))(
+    '$name',
+    ({ program, ending }) => {
+      expectEnding(program, ending);
+    },
+  );
+
+  test('waits for deregAsync', () => {
+    expectEnding(
+      `const { mr, held, remote } = everything();
+       mr.deregAsync().then(() => console.log(mr.state));
+       setTimeout(() => { held[0].put(); remote.put(); }, 20);`,
+      { stdout: 'closed\n' },
+    );
+  });
+});
+
+describe('after a close', () => {
+  test('every method of every object is an error or a no-op', () => {
+    expectEnding(
+      `const all = everything();
+       all.device.close({ cascade: true });
+       const codes = {};
+       for (const [name, object] of Object.entries({ ...all, held: all.held[0], key0: all.held[1], memory: {} })) {
+         for (let level = object; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+           for (const key of Reflect.ownKeys(level)) {
+             if (key === 'constructor' || key === 'put' || typeof key === 'symbol') continue;
+             for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 0]]) {
+               try { const value = object[key]; if (typeof value === 'function') value.apply(object, args); }
+               catch (error) { codes[error.code] = true; }
+             }
+           }
+         }
+       }
+       console.log(Object.keys(codes).sort().join());`,
+      { stdout: 'EACCES,EBADF,ERR_INVALID_ARG_TYPE\n' },
+    );
+  });
+
+  test('in any order of closing', () => {
+    expectEnding(
+      `const endings = [
+         (all) => all.device.close({ cascade: true }), (all) => all.pd.dealloc({ cascade: true }),
+         (all) => all.qp.destroy(), (all) => all.mr.dereg({ force: true }), (all) => all.mr[Symbol.dispose](),
+         (all) => all.fmr.dealloc({ force: true }), (all) => all.sg[Symbol.dispose](), (all) => all.dma.dereg({ force: true }),
+         (all) => all.state.put(), (all) => all.held.forEach((sge) => sge.put()), (all) => all.remote.put(),
+         (all) => all.mapping[Symbol.dispose](), (all) => all.device[Symbol.dispose](),
+       ];
+       let seed = 12345;
+       const dice = (n) => ((seed = (seed * 1103515245 + 12345) % 2147483648) >>> 8) % n;
+       for (let round = 0; round < 300; round++) {
+         const all = everything();
+         const left = [...endings];
+         while (left.length) left.splice(dice(left.length), 1)[0](all);
+         if (all.mr.state !== 'closed' || all.fmr.state !== 'closed') throw new Error('not closed');
+       }
+       gc();`,
+    );
+  });
+
+  test('children that outlive the object of their parent keep working', () => {
+    expectEnding(
+      `const { fmr, held } = everything();
+       (async () => {
+         for (let i = 0; i < 5; i++) { gc(); await turn(); }
+         held[3].copyTo(Buffer.alloc(8));
+         held[3].put();
+         fmr.unmap();
+         console.log(fmr.state, held[0].at);
+       })();`,
+      { stdout: 'valid 0n\n' },
+    );
+  });
+});
+
+describe('garbage', () => {
+  test('everything may be collected at any time, in any order', () => {
+    expectEnding(
+      `(async () => {
+         let kept = [];
+         for (let round = 0; round < 200; round++) {
+           const all = everything();
+           const parts = Object.values(all).flat();
+           kept.push(parts[round % parts.length]);
+           if (round % 20 === 0) { gc(); await turn(); kept = kept.slice(10); }
+         }
+         kept = [];
+         for (let i = 0; i < 5; i++) { gc(); await turn(); }
+       })();`,
+    );
+  });
+
+  test('a forgotten device gives its memory back', () => {
+    expectEnding(
+      `let collected = 0;
+       const registry = new FinalizationRegistry(() => collected++);
+       (() => {
+         for (let i = 0; i < 10; i++) registry.register(everything().memory.buffer);
+       })();
+       (async () => {
+         for (let i = 0; i < 50 && collected < 10; i++) { gc(); await turn(); }
+         console.log(collected);
+       })();`,
+      { stdout: '10\n' },
+    );
+  });
+
+  test('memory under the data path may be collected with its Buffer, but not while it is registered', () => {
+    expectEnding(
+      `const device = new Device();
+       const pd = device.allocPd();
+       const regions = Array.from({ length: 100 }, (_, i) => pd.regUserMr(Buffer.alloc(100000, i)));
+       gc();
+       for (const [i, mr] of regions.entries()) {
+         const { sge } = pd.lkeyOk({ addr: mr.start, length: mr.length, lkey: mr.lkey }, 0);
+         const target = Buffer.alloc(mr.length);
+         sge.copyTo(target);
+         if (!target.equals(Buffer.alloc(100000, i))) throw new Error('other bytes');
+       }`,
+    );
+  });
+});
+
+describe('worker threads', () => {
+  const inWorker = (program: string): string =>
+    `const { Worker } = require('node:worker_threads');
+     const program = ${JSON.stringify(`${prelude}${program}`)};
+     const start = () => new Worker(program, { eval: true });`;
+
+  test('have devices of their own, and leave them open', () => {
+    expectEnding(
+      `${inWorker('everything();')}
+       everything();
+       for (let i = 0; i < 8; i++) start().on('exit', (code) => { process.exitCode ||= code; });`,
+    );
+  });
+
+  test('may be terminated at any moment', () => {
+    expectEnding(
+      `${inWorker(`
+         const { parentPort } = require('node:worker_threads');
+         const all = everything();
+         parentPort.postMessage('ready');
+         for (;;) { everything().device.close({ cascade: true }); all.held[0].copyTo(Buffer.alloc(8)); }`)}
+       for (let i = 0; i < 6; i++) {
+         const worker = start();
+         worker.on('message', () => setTimeout(() => worker.terminate(), i * 3));
+       }`,
+    );
+  });
+
+  test('may be terminated while native code makes objects for them', () => {
+    // Calls into JavaScript fail then, and so does throwing: that must not be answered by ending the process.
+    expectEnding(
+      `${inWorker(`
+         const { parentPort } = require('node:worker_threads');
+         const { pd, qp, device } = everything();
+         const batch = pd.sgeBatch(4, { places: true });
+         parentPort.postMessage('ready');
+         for (;;) {
+           const mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
+           const { sge } = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead);
+           new SgeState([sge]).walk([8]);
+           batch.set(0, mr.start, 8, mr.lkey);
+           batch.acquire(1, 0);
+           batch.take(0).put();
+           sge.put();
+           device.table();
+           mr.dereg();
+         }`)}
+       for (let i = 0; i < 40; i++) {
+         const worker = start();
+         worker.on('message', () => setTimeout(() => worker.terminate(), i % 7));
+       }`,
+    );
+  });
+
+  test('may be the only ones to use the package', () => {
+    const program = `
+      const { Worker } = require('node:worker_threads');
+      let left = 5;
+      (function next() {
+        if (left--) new Worker(${JSON.stringify(`${prelude} everything();`)}, { eval: true }).on('exit', next);
+        else console.log('done');
+      })();`;
+    expect(runProgram(program, ['--no-warnings'])).toEqual({
+      status: 0,
+      signal: null,
+      stdout: 'done\n',
+      stderr: '',
+    });
+  });
+
+  test('memory that was posted to one is detached here, and registered anew there', () => {
+    expectEnding(
+      `const { Worker } = require('node:worker_threads');
+       const pd = new Device().allocPd();
+       const memory = new Uint8Array(8).fill(5);
+       const mr = pd.regUserMr(memory);
+       const { sge } = pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+       const worker = new Worker(${JSON.stringify(
+         `${prelude}
+          const { parentPort, workerData } = require('node:worker_threads');
+          const pd = new Device().allocPd();
+          const mr = pd.regUserMr(workerData);
+          const { sge } = pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+          const target = new Uint8Array(8);
+          sge.copyTo(target);
+          parentPort.postMessage(target[7]);`,
+       )}, { eval: true, workerData: memory, transferList: [memory.buffer] });
+       try { sge.copyTo(Buffer.alloc(8)); } catch (error) { console.log(error.reason); }
+       worker.on('message', (byte) => console.log(byte));`,
+      { stdout: 'MemoryDetached\n5\n' },
+    );
+  });
+});

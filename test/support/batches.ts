@@ -1,0 +1,88 @@
+// What the tests of batches share.
+import * as fc from 'fast-check';
+import { lkey, type ProtectionDomain, type QueuePair, rkey, type SgeBatch } from '../../lib';
+import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './support';
+
+/** Elements of every kind: what is accepted, and one for each reason that a check can give. */
+export function everyKind(remoteKeyZero = true) {
+  const { device, pd, qp } = scene({ trusted: true, remoteKeyZero });
+  dmaPages(device, 4);
+  const user = pd.regUserMr(Buffer.alloc(PAGE), { start: 0x1000n, iova: 0x9000n, access: ALL });
+  const readOnly = pd.regUserMr(Buffer.alloc(64), { start: 0x2000n, iova: 0x2000n });
+  const foreign = device.allocPd().regUserMr(Buffer.alloc(64), { start: 0x3000n, access: ALL });
+  const gone = pd.regUserMr(Buffer.alloc(64), { start: 0x4000n, access: ALL });
+  const goneKey = gone.lkey;
+  gone.dereg();
+  const sg = pd.allocMr({ maxNumSg: 4 });
+  sg.mapSg([{ addr: DMA, length: PAGE }]);
+  const fresh = pd.allocMr({ maxNumSg: 4 });
+  fresh.mapSg([{ addr: DMA, length: PAGE }]);
+  qp.fastRegMr(sg, { key: sg.rkey, access: ALL });
+  qp.invalidateRkey(sg.rkey);
+  const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
+  fmr.mapPhys([DMA, DMA + 2n * PAGE_N], 0x5000n);
+  const dma = pd.getDmaMr();
+  return { device, pd, qp, user, readOnly, foreign, goneKey, sg, fmr, dma };
+}
+
+export type Kinds = ReturnType<typeof everyKind>;
+export type Element = [address: bigint, length: number, key: number];
+
+export function fill(batch: SgeBatch, elements: readonly Element[]): void {
+  for (const [i, [address, length, key]] of elements.entries()) batch.set(i, address, length, lkey(key));
+}
+
+/** The verdict of a single check, as the batch tells it. */
+export function single(
+  checker: ProtectionDomain | QueuePair,
+  [addr, length, key]: Element,
+  access: number,
+): { reason: string | undefined; place?: object } {
+  const check =
+    'rkeyCheck' in checker
+      ? checker.rkeyCheck({ vaddr: addr, length, rkey: rkey(key) }, access)
+      : checker.lkeyCheck({ addr, length, lkey: lkey(key) }, access);
+  if (!check.ok) return { reason: check.reason };
+  const { at, length: rest, m, n } = check;
+  return { reason: undefined, place: { at, length: rest, m, n } };
+}
+
+export const placeIn = (batch: SgeBatch, i: number) => ({
+  at: batch.positions[i],
+  length: batch.lengths[i],
+  m: batch.ms[i],
+  n: batch.ns[i],
+});
+
+/** Near everything that could matter in {@link everyKind}. */
+export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
+  const { user, readOnly, foreign, sg, fmr, goneKey } = kinds;
+  const pairs: [key: number, anchor: bigint][] = [
+    [user.lkey, 0x1000n],
+    [user.lkey, 0x9000n],
+    [readOnly.lkey, 0x2000n],
+    [foreign.lkey, 0x3000n],
+    [goneKey, 0x4000n],
+    [sg.lkey, DMA],
+    [fmr.lkey, 0x5000n],
+    [0, DMA],
+  ];
+  const near = fc.record({
+    pair: fc.constantFrom(...pairs),
+    off: fc.oneof(fc.bigInt(0n, 80n), fc.bigInt(-70n, 4n * PAGE_N)),
+    length: fc.oneof(fc.constantFrom(0, 1, 8, 64, PAGE, 2 ** 32 - 1), fc.nat(2 * PAGE)),
+    variant: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
+  });
+  const anywhere = fc.tuple(fc.bigInt(0n, TOP - 1n), fc.nat(0xffff_ffff), fc.nat(0xffff_ffff));
+  return fc.oneof(
+    {
+      weight: 10,
+      arbitrary: near.map(({ pair: [key, anchor], off, length, variant }): Element => [
+        BigInt.asUintN(64, anchor + off),
+        length,
+        key + variant,
+      ]),
+    },
+    anywhere,
+  );
+}

@@ -1,0 +1,915 @@
+// Several objects of one device: in one thread, and in several.
+import { Access, Device, type DeviceToken, FastMemoryRegion, SgeState } from '../../lib';
+import {
+  accepted,
+  ALL,
+  argumentError,
+  DMA,
+  dmaPages,
+  open,
+  outOfRange,
+  PAGE,
+  rdma,
+  refusal,
+  runProgram,
+  scene,
+  wrongType,
+} from '../support/support';
+import { Peer, type Scope } from '../support/workers';
+
+/** A second object of the device in this thread. It ends with the device. */
+const second = (device: Device): Device => Device.attach(device.share());
+
+const shared = (length: number, fill = 0): Uint8Array =>
+  new Uint8Array(new SharedArrayBuffer(length)).fill(fill);
+
+/** A token with one digit of one of its parts changed. */
+function forged(token: DeviceToken, part: 'core' | 'device', digit: number): string {
+  const [prefix, core, device] = /^(.*:)([0-9a-f]{16})-([0-9a-f]{32})$/.exec(token)!.slice(1) as [
+    string,
+    string,
+    string,
+  ];
+  const change = (hex: string): string =>
+    hex.slice(0, digit) + ((parseInt(hex[digit]!, 16) + 1) % 16).toString(16) + hex.slice(digit + 1);
+  return part === 'core' ? `${prefix}${change(core)}-${device}` : `${prefix}${core}-${change(device)}`;
+}
+
+describe('a token', () => {
+  test('is a string, and the same each time, whoever shares the device', () => {
+    const device = open();
+    const token = device.share();
+    expect(token).toMatch(/^rdmavt-device:[0-9a-f]{16}-[0-9a-f]{32}$/);
+    expect(device.share()).toBe(token);
+    expect(second(device).share()).toBe(token);
+  });
+
+  test('goes through whatever carries strings', () => {
+    const device = open();
+    const token = device.share();
+    for (const copy of [
+      structuredClone(token),
+      (JSON.parse(JSON.stringify({ token })) as { token: string }).token,
+      Buffer.from(token).toString('latin1'),
+    ]) {
+      expect(Device.attach(copy).share()).toBe(token);
+    }
+    expect(device.resources().contexts).toHaveLength(4);
+  });
+
+  test('goes through workerData, postMessage and the environment', async () => {
+    const token = open().share();
+    const peer = new Peer({ token });
+    expect(await peer.run((w) => w.device.share())).toBe(token);
+    expect(await peer.run((w, posted) => w.Device.attach(posted).share(), token)).toBe(token);
+    expect(
+      await peer.run((w, posted) => {
+        process.env.TOKEN = posted;
+        return w.Device.attach(process.env.TOKEN).share();
+      }, token),
+    ).toBe(token);
+  });
+
+  test('differs from device to device in its second part only', () => {
+    const [one, two] = [open(), open()].map((device) => device.share().split('-').slice(1));
+    expect(one![0]).toBe(two![0]);
+    expect(one![1]).not.toBe(two![1]);
+  });
+
+  test('that was guessed opens nothing: ENODEV, whichever digit is wrong', () => {
+    const token = open().share();
+    for (let digit = 0; digit < 32; digit++) {
+      expect(() => Device.attach(forged(token, 'device', digit))).toThrow(rdma('ENODEV', 'alloc_ucontext'));
+    }
+  });
+
+  test('of another copy of the core is EXDEV, whatever its second part', () => {
+    const device = open();
+    const token = device.share();
+    for (let digit = 0; digit < 16; digit++) {
+      expect(() => Device.attach(forged(token, 'core', digit))).toThrow(rdma('EXDEV', 'alloc_ucontext'));
+    }
+    expect(device.resources().contexts).toHaveLength(1);
+  });
+
+  test('of another process is EXDEV', () => {
+    const { stdout } = runProgram(
+      `const { Device } = require('rdmavt'); process.stdout.write(new Device().share());`,
+    );
+    expect(() => Device.attach(stdout)).toThrow(rdma('EXDEV', 'alloc_ucontext'));
+    open().share();
+    expect(() => Device.attach(stdout)).toThrow(rdma('EXDEV', 'alloc_ucontext'));
+  });
+
+  test('of a device that is closed is ENODEV', () => {
+    const device = open();
+    const token = device.share();
+    device.close();
+    expect(() => Device.attach(token)).toThrow(rdma('ENODEV', 'alloc_ucontext'));
+    expect(() => device.share()).toThrow(rdma('EBADF', 'share'));
+  });
+
+  test.each([
+    '',
+    'rdmavt-device',
+    'rdmavt-device:',
+    `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(31)}`,
+    `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(33)}`,
+    `rdmavt-device:${'0'.repeat(15)}-${'0'.repeat(33)}`,
+    `rdmavt-device:${'0'.repeat(16)}-${'G'.repeat(32)}`,
+    `rdmavt-device:${'0'.repeat(16)}-${'A'.repeat(32)}`,
+    ` rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}`,
+    `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}\n`,
+    `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}\u0000`,
+  ])('must have its form: %j', (token) => {
+    expect(() => Device.attach(token)).toThrow(argumentError('ERR_INVALID_ARG_VALUE', 'token'));
+  });
+
+  test('must be a string', () => {
+    const token = open().share();
+    for (const value of [undefined, null, 0, 1n, {}, [token], Buffer.from(token), new String(token)]) {
+      expect(() => Device.attach(value as any)).toThrow(wrongType('"token"'));
+    }
+  });
+});
+
+describe('two objects of a device in one thread', () => {
+  test('show the same table, with the objects of both', () => {
+    const { device, pd } = scene({ lkeyTableBits: 5 });
+    const other = second(device);
+    const mine = pd.regUserMr(Buffer.alloc(8));
+    const theirs = other.allocPd().regUserMr(Buffer.alloc(8));
+    expect(other.lkeyTableBits).toBe(5);
+    expect(other.table()).toEqual(device.table());
+    expect(other.table().used.map(({ region }) => region)).toEqual([mine, theirs]);
+    expect([device.context, other.context]).toEqual([1, 2]);
+    expect(theirs.number).toBe(mine.number + 1);
+  });
+
+  test('keep to the key policy of the one that opened it', () => {
+    const device = open({ keyPolicy: 'random' });
+    const pd = second(device).allocPd();
+    const keys = Array.from({ length: 8 }, () => pd.regUserMr(Buffer.alloc(8)).lkey);
+    expect(new Set(keys.map((key) => key & 0xff))).toEqual(new Set([0]));
+    expect([...keys].sort((a, b) => a - b)).not.toEqual(keys.map((_, i) => (i << 16) | ((i + 1) << 8)));
+  });
+
+  test('have domains in common by their number', () => {
+    const { device, pd } = scene();
+    const other = second(device);
+    const same = other.attachPd(pd.number);
+    expect(same.number).toBe(pd.number);
+    const mr = pd.regUserMr(Buffer.from('12345678'));
+    const sge = accepted(same.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    expect(sge.region).toBe(mr);
+    expect(mr.refs).toBe(3);
+    const own = other.allocPd();
+    expect(own.number).toBe(pd.number + 1);
+    expect(refusal(own.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))).toBe('WrongPd');
+  });
+
+  test('coalesce over elements of both', () => {
+    const { device, pd } = scene({ trusted: true });
+    const other = second(device);
+    dmaPages(device, 2);
+    const fmr = pd.allocFmr({ maxPages: 2 });
+    fmr.mapPhys([DMA, DMA + 4096n], DMA);
+    const last = accepted(pd.lkeyOk({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
+    const there = other.attachPd(pd.number);
+    const answer = there.lkeyOk({ addr: DMA + 4096n, length: PAGE, lkey: fmr.lkey }, 0, { last });
+    expect(answer).toEqual({ ok: true, coalesced: true, sge: last });
+    expect(last.sgeLength).toBe(2 * PAGE);
+    expect(fmr.refs).toBe(3);
+
+    const batch = there.sgeBatch(1);
+    const seed = accepted(pd.lkeyOk({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
+    batch.set(0, DMA + 4096n, PAGE, fmr.lkey);
+    expect(batch.acquire(1, 0, { coalesce: true, last: seed })).toBe(1);
+    expect([seed.sgeLength, batch.release()]).toEqual([2 * PAGE, 0]);
+  });
+
+  test('can be walked over together', () => {
+    const { device, pd } = scene();
+    const other = second(device);
+    const regions = [pd, other.allocPd()].map((domain, i) => {
+      const mr = domain.regUserMr(Buffer.alloc(4, i + 1), { access: Access.LocalWrite });
+      return { mr, sge: accepted(domain.lkeyOk({ addr: mr.start, length: 4, lkey: mr.lkey }, 1)) };
+    });
+    const sges = regions.map(({ sge }) => sge);
+    const target = Buffer.alloc(8);
+    expect(new SgeState(sges).copyOut(target)).toBe(8);
+    expect([...target]).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
+    expect(new SgeState(sges).walk([8])).toEqual([
+      regions.map(({ mr }) => ({ region: mr, at: 0n, length: 4 })),
+    ]);
+    expect(new SgeState(sges).copyIn(target.fill(7), { release: true })).toBe(8);
+    expect(regions.map(({ mr }) => mr.refs)).toEqual([2, 2]);
+  });
+
+  test('take regions of each other where regions are taken', () => {
+    const { device, pd } = scene();
+    const other = second(device);
+    dmaPages(device, 1);
+    const there = other.attachPd(pd.number);
+    const mr = pd.allocMr({ maxNumSg: 1 });
+    mr.mapSg([{ addr: DMA, length: PAGE }]);
+    there.createQp().fastRegMr(mr, { key: (mr.rkey + 1) as any, access: Access.RemoteRead });
+    expect(mr).toMatchObject({ rkey: 0x101, access: Access.RemoteRead });
+    const fmrs = [pd, there].map((domain) => domain.allocFmr({ maxPages: 1 }));
+    for (const fmr of fmrs) fmr.mapPhys([DMA], 0);
+    FastMemoryRegion.unmap(fmrs);
+    expect(fmrs.map(({ length }) => length)).toEqual([0, 0]);
+  });
+
+  test('refuse what belongs to another device, as before', () => {
+    const { device, pd, qp } = scene();
+    second(device);
+    const foreign = scene();
+    const also = second(foreign.device).attachPd(foreign.pd.number);
+    const mr = also.regUserMr(Buffer.alloc(8));
+    const sge = accepted(also.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const element = { addr: 0n, length: 0, lkey: mr.lkey };
+    expect(() => pd.lkeyOk(element, 0, { last: sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
+    expect(() => pd.sgeBatch(1).acquire(1, 0, { last: sge })).toThrow(rdma('EINVAL', 'acquire_batch'));
+    const foreignMr = also.allocMr({ maxNumSg: 1 });
+    expect(() => qp.fastRegMr(foreignMr, { key: foreignMr.rkey, access: 0 })).toThrow(
+      rdma('EINVAL', 'fast_reg_mr'),
+    );
+    const fmrs = [pd, also].map((domain) => domain.allocFmr({ maxPages: 1 }));
+    expect(() => FastMemoryRegion.unmap(fmrs)).toThrow(rdma('EINVAL', 'unmap_fmr'));
+    const mine = pd.regUserMr(Buffer.alloc(8));
+    const held = accepted(pd.lkeyOk({ addr: mine.start, length: 8, lkey: mine.lkey }, 0));
+    expect(() => new SgeState([held, sge])).toThrow(rdma('EINVAL', 'sge_state'));
+  });
+});
+
+describe('a domain by its number', () => {
+  test('must exist on this device, and live', () => {
+    const { device, pd } = scene();
+    const gone = device.allocPd();
+    gone.dealloc();
+    for (const number of [0, gone.number, gone.number + 1, Number.MAX_SAFE_INTEGER]) {
+      expect(() => device.attachPd(number)).toThrow(rdma('EINVAL', 'attach_pd'));
+    }
+    device.close({ cascade: true });
+    expect(() => device.attachPd(pd.number)).toThrow(rdma('EBADF', 'attach_pd'));
+  });
+
+  test('is a number', () => {
+    const { device } = scene();
+    for (const value of [undefined, null, '1', 1n, {}]) {
+      expect(() => device.attachPd(value as any)).toThrow(wrongType('"number"'));
+    }
+    for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+      expect(() => device.attachPd(value)).toThrow(outOfRange('"number"'));
+    }
+  });
+
+  test('is trusted or not, as its maker made it', () => {
+    const { device, pd } = scene({ trusted: true });
+    const user = device.allocPd();
+    const other = second(device);
+    const dma = other.attachPd(pd.number).getDmaMr();
+    expect(dma.refs).toBe(3);
+    expect(() => other.attachPd(user.number).getDmaMr()).toThrow(rdma('EPERM', 'get_dma_mr'));
+  });
+
+  test('ends with everything in it, whoever has made that and whoever ends it', () => {
+    const { device, pd, qp } = scene();
+    const other = second(device);
+    const there = other.attachPd(pd.number);
+    const [mine, theirs] = [pd, there].map((domain) => domain.regUserMr(Buffer.alloc(8)));
+    const pair = there.createQp();
+    expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
+    there.dealloc({ cascade: true });
+    expect([mine!.state, theirs!.state]).toEqual(['closed', 'closed']);
+    for (const dead of [pair, qp]) {
+      expect(() => dead.rkeyCheck({ vaddr: 0, length: 0, rkey: 1 as any }, 0)).toThrow(rdma('EBADF'));
+    }
+    expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
+    expect(other.resources()).toMatchObject({ pds: [], queuePairs: [], regions: [] });
+  });
+});
+
+describe('in two threads', () => {
+  /** A device with a domain, and a worker that has attached to both. */
+  async function pair(options: Parameters<typeof scene>[0] = {}) {
+    const all = scene(options);
+    const peer = new Peer({ token: all.device.share() });
+    await peer.run((w: Scope, number) => {
+      w.pd = w.device.attachPd(number);
+      w.qp = w.pd.createQp();
+    }, all.pd.number);
+    return { ...all, peer };
+  }
+
+  test('a key means the same in every form of check', async () => {
+    const { pd, peer } = await pair();
+    const mr = pd.regUserMr(Buffer.alloc(PAGE + 8), { start: 0x1000n, iova: 0x9000n, access: ALL });
+    mr.countAccesses();
+    const answers = await peer.run((w, lkey) => {
+      const local = { addr: 0x1010n, length: 16, lkey };
+      const remote = { vaddr: 0x9010n, length: 16, rkey: lkey };
+      const sges = [w.pd.lkeyOk(local, 1).sge, w.qp.rkeyOk(remote, 4).sge];
+      const shown = sges.map(({ at, length, sgeLength, m, n, access, address, region }: any) => ({
+        at,
+        length,
+        sgeLength,
+        m,
+        n,
+        access,
+        address,
+        region,
+      }));
+      for (const sge of sges) sge.put();
+      const batch = w.pd.sgeBatch(2, { places: true });
+      batch.set(0, 0x1010n, 16, lkey);
+      batch.set(1, 0x2000n, 8, lkey);
+      const counts = [batch.check(2, 1), batch.acquire(2, 1), batch.release()];
+      const block = w.qp.checkBlock();
+      return {
+        shown,
+        places: [w.pd.lkeyCheck(local, 1), w.qp.rkeyCheck(remote, 4)],
+        counts,
+        regions: [...batch.regions],
+        positions: [...batch.positions],
+        one: block.check(0x9010n, 16, lkey, 4),
+      };
+    }, mr.lkey);
+    const place = { at: 16n, length: PAGE - 16, m: 0, n: 0 };
+    const common = { ...place, sgeLength: 16, region: undefined };
+    expect(answers).toEqual({
+      shown: [
+        { ...common, access: 1, address: 0x1010n },
+        { ...common, access: 4, address: 0x9010n },
+      ],
+      places: [
+        { ok: true, ...place },
+        { ok: true, ...place },
+      ],
+      counts: [2, 2, 2],
+      regions: [mr.number, mr.number],
+      positions: [16n, BigInt(PAGE)],
+      one: 0,
+    });
+    expect(mr.refs).toBe(2);
+    expect(mr.counters).toEqual({ accepted: 9, refused: 0, bytesCopied: 0 });
+  });
+
+  test('refusals have the same reasons', async () => {
+    const { device, pd, qp, peer } = await pair();
+    const mr = pd.regUserMr(Buffer.alloc(64), { start: 0x1000n, iova: 0x1000n });
+    const gone = pd.regUserMr(Buffer.alloc(8));
+    const foreign = device.allocPd().regUserMr(Buffer.alloc(8), { start: 0x1000n });
+    const sg = pd.allocMr({ maxNumSg: 1 });
+    qp.invalidateRkey(sg.rkey);
+    const goneKey = gone.lkey;
+    gone.dereg();
+    const reasons = await peer.run(
+      (w, keys) =>
+        keys.map(([lkey, length, access]) => {
+          const check = w.pd.lkeyOk({ addr: 0x1000n, length, lkey }, access);
+          const batch = w.pd.sgeBatch(1);
+          batch.set(0, 0x1000n, length, lkey);
+          batch.check(1, access);
+          return [check.reason, batch.reason(0)];
+        }),
+      [
+        [mr.lkey, 65, 0],
+        [mr.lkey, 8, 1],
+        [mr.lkey + 1, 8, 0],
+        [goneKey, 8, 0],
+        [goneKey + 256, 8, 0],
+        [foreign.lkey, 8, 0],
+        [sg.lkey, 8, 0],
+        [0, 8, 0],
+      ] as [number, number, number][],
+    );
+    expect(reasons).toEqual(
+      [
+        'OutOfBounds',
+        'AccessDenied',
+        'StaleKey',
+        'Revoked',
+        'NoSuchKey',
+        'WrongPd',
+        'Invalidated',
+        'KeyZeroDenied',
+      ].map((reason) => [reason, reason]),
+    );
+  });
+
+  test('what one registers the other can use; a number and a key are given once', async () => {
+    const { device, pd, peer } = await pair();
+    const mine = pd.regUserMr(Buffer.alloc(8));
+    const bytes = shared(16, 9);
+    const theirs = await peer.run((w, memory) => {
+      w.mr = w.pd.regUserMr(memory, { access: 31 });
+      return { lkey: w.mr.lkey, start: w.mr.start, number: w.mr.number };
+    }, bytes);
+    expect(theirs).toMatchObject({ number: mine.number + 1, lkey: 0x10200 });
+    expect(device.table().used).toEqual([
+      { index: 0, lkey: mine.lkey, region: mine },
+      { index: 1, lkey: theirs.lkey, region: undefined },
+    ]);
+    const { lkey } = device.table().used[1]!;
+    const sge = accepted(pd.lkeyOk({ addr: theirs.start, length: 16, lkey }, 1));
+    expect(sge.region).toBeUndefined();
+    expect(new SgeState([sge]).walk([16])).toEqual([[{ region: undefined, at: 0n, length: 16 }]]);
+    const target = new Uint8Array(16);
+    expect(sge.copyTo(target)).toBe(16);
+    expect(target).toEqual(new Uint8Array(16).fill(9));
+    expect(await peer.run((w) => [w.mr.refs, w.codeOf(() => w.mr.dereg())])).toEqual([3, 'EBUSY']);
+    sge.put();
+    expect(await peer.run((w) => [w.mr.state, w.codeOf(() => w.mr.dereg()), w.mr.state])).toEqual([
+      'half-dead',
+      'none',
+      'closed',
+    ]);
+  });
+
+  test('invalidation and fast registration take effect at once everywhere', async () => {
+    const { device, pd, qp, peer } = await pair();
+    dmaPages(device, 1);
+    const mr = pd.allocMr({ maxNumSg: 1 });
+    mr.mapSg([{ addr: DMA, length: PAGE }]);
+    qp.fastRegMr(mr, { key: mr.rkey, access: Access.RemoteRead });
+    const request = { vaddr: DMA, length: 8, rkey: mr.rkey };
+    const ask = (): Promise<string> =>
+      peer.run((w, asked) => w.qp.rkeyCheck(asked, 4).reason ?? 'ok', request);
+    expect(await ask()).toBe('ok');
+    await peer.run((w, rkey) => w.qp.invalidateRkey(rkey), mr.rkey);
+    expect([mr.state, await ask(), refusal(qp.rkeyOk(request, 4))]).toEqual([
+      'invalid',
+      'Invalidated',
+      'Invalidated',
+    ]);
+    qp.fastRegMr(mr, { key: (mr.rkey | 7) as any, access: Access.RemoteRead });
+    expect(await ask()).toBe('StaleKey');
+    request.rkey = mr.rkey;
+    expect(await ask()).toBe('ok');
+    await peer.run(async (w, rkey) => {
+      const stranger = w.device.allocPd().createQp();
+      if (w.codeOf(() => stranger.invalidateRkey(rkey)) !== 'EINVAL') throw new Error('not refused');
+    }, mr.rkey);
+  });
+
+  test('lists are mapped over DMA mappings of the other', async () => {
+    const { device, pd, peer } = await pair({ trusted: true });
+    const bytes = shared(2 * PAGE);
+    bytes.fill(1, 0, PAGE).fill(2, PAGE);
+    const mapping = device.dma.map(bytes, { address: DMA });
+    const found = await peer.run((w, dma) => {
+      w.fmr = w.pd.allocFmr({ maxPages: 2, access: 31 });
+      w.fmr.mapPhys([dma + 4096n, dma], 0n);
+      w.sg = w.pd.allocMr({ maxNumSg: 2 });
+      w.sg.mapSg([{ addr: dma, length: 8192 }]);
+      w.dma = w.pd.getDmaMr();
+      const read = (addr: bigint, lkey: number): number[] => {
+        const target = new Uint8Array(8192);
+        const sge = w.accepted(w.pd.lkeyOk({ addr, length: 8192, lkey }, 0));
+        sge.copyTo(target);
+        sge.put();
+        return [target[0]!, target[4095]!, target[4096]!, target[8191]!];
+      };
+      return [read(0n, w.fmr.lkey), read(dma, w.sg.lkey), read(dma, 0)];
+    }, DMA);
+    expect(found).toEqual([
+      [2, 2, 1, 1],
+      [1, 1, 2, 2],
+      [1, 1, 2, 2],
+    ]);
+    expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
+    await peer.run((w) => w.fmr.unmap());
+    expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
+    await peer.run((w) => w.sg.dereg());
+    // Key 0 is the region that the worker has published.
+    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
+    sge.put();
+    mapping.unmap();
+    expect(await peer.run((w, dma) => w.codeOf(() => w.fmr.mapPhys([dma], 0n)), DMA)).toBe('EINVAL');
+  });
+
+  test('bytes of an ArrayBuffer: checks accept elsewhere, and every use is refused', async () => {
+    const { device, pd, peer } = await pair({ trusted: true });
+    const memory = new ArrayBuffer(PAGE);
+    const mr = pd.regUserMr(memory, { access: ALL, start: 0x1000n, iova: 0x1000n });
+    device.dma.map(memory, { address: DMA });
+    const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
+    fmr.mapPhys([DMA], 0x2000n);
+    const refused = await peer.run(
+      (w, keys) => {
+        const own = w.pd.regUserMr(new SharedArrayBuffer(8), { access: 31 });
+        return keys.map(([address, rkey]) => {
+          const sge = w.accepted(w.qp.rkeyOk({ vaddr: address, length: 8, rkey }, 31));
+          const walk = (): any => new w.SgeState([sge]);
+          const batch = w.qp.rkeyBatch(1);
+          const [from, to] = [w.qp.rkeyBatch(1), w.qp.rkeyBatch(1)];
+          for (const list of [batch, from]) list.set(0, address, 8, rkey);
+          to.set(0, own.iova, 8, own.rkey);
+          const moved = (use: () => number): unknown => {
+            const count = use();
+            return [count, batch.firstRefusal, batch.firstReason];
+          };
+          return [
+            ...[
+              () => sge.copyTo(new Uint8Array(8)),
+              () => sge.copyFrom(new Uint8Array(8)),
+              () => sge.copyFrom(new Uint8Array(8), { ordered: true }),
+              () => sge.fetchAdd(1n),
+              () => sge.compareSwap(0n, 1n),
+              () => walk().copyOut(new Uint8Array(8)),
+              () => walk().copyIn(new Uint8Array(8)),
+            ].map((use) => w.codeOf(use)),
+            moved(() => batch.gather(new Uint8Array(8), 1, 4)),
+            moved(() => batch.scatter(new Uint8Array(8), 1, 2)),
+            [from.copyTo(to, 1, 4, 1, 2), from.firstReason],
+            [to.copyTo(from, 1, 4, 1, 2), from.firstReason],
+            walk().walk([8])[0].length,
+          ];
+        });
+      },
+      [
+        [0x1000n, mr.rkey],
+        [0x2000n, fmr.rkey],
+      ] as [bigint, number][],
+    );
+    const reason = 'OtherEnvironment';
+    const one = [
+      ...Array<string>(7).fill(reason),
+      [0, 0, reason],
+      [0, 0, reason],
+      [0, reason],
+      [0, reason],
+      1,
+    ];
+    expect(refused).toEqual([one, one]);
+    expect(new Uint8Array(memory).every((byte) => byte === 0)).toBe(true);
+    const sge = accepted(pd.lkeyOk({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 1));
+    expect(sge.copyFrom(Buffer.alloc(8, 1))).toBe(8);
+  });
+
+  test('bytes of a SharedArrayBuffer: every use works, on exactly those bytes', async () => {
+    const { pd, peer } = await pair();
+    const rim = shared(64, 0xa5);
+    const mr = pd.regUserMr(rim.subarray(8, 56), { access: ALL, start: 0x1000n, iova: 0x1000n });
+    const values = await peer.run((w, rkey) => {
+      const ask = (vaddr: bigint, length: number): any =>
+        w.accepted(w.qp.rkeyOk({ vaddr, length, rkey }, 31));
+      const list = (address: bigint, length: number): any => {
+        const batch = w.qp.rkeyBatch(1);
+        batch.set(0, address, length, rkey);
+        return batch;
+      };
+      const target = new Uint8Array(48);
+      const done = [
+        ask(0x1000n, 48).copyFrom(new Uint8Array(48).fill(1)),
+        ask(0x1000n, 8).copyFrom(new Uint8Array(8).fill(2), { ordered: true }),
+        ask(0x1008n, 8).fetchAdd(1n),
+        ask(0x1008n, 8).compareSwap(0x0101010101010102n, 0x0303030303030303n),
+        new w.SgeState([ask(0x1010n, 8)]).copyIn(new Uint8Array(8).fill(4)),
+        list(0x1018n, 8).scatter(new Uint8Array(8).fill(5), 1, 2),
+        list(0x1000n, 8).copyTo(list(0x1028n, 8), 1, 4, 1, 2),
+        list(0x1000n, 48).gather(target, 1, 4),
+      ];
+      const copies = [new Uint8Array(48), new Uint8Array(48)];
+      ask(0x1000n, 48).copyTo(copies[0]);
+      new w.SgeState([ask(0x1000n, 48)]).copyOut(copies[1]);
+      return { done, same: copies.every((copy) => copy.every((byte, i) => byte === target[i])) };
+    }, mr.rkey);
+    const old = 0x0101010101010101n;
+    expect(values).toEqual({ done: [48, 8, old, old + 1n, 8, 8, 8, 48], same: true });
+    const eight = (byte: number): number[] => Array<number>(8).fill(byte);
+    expect([...rim]).toEqual([0xa5, 2, 3, 4, 5, 1, 2, 0xa5].flatMap(eight));
+  });
+
+  test('atomics of all threads and of JavaScript add up', async () => {
+    const { pd, peer } = await pair();
+    const words = new BigUint64Array(new SharedArrayBuffer(16));
+    const mr = pd.regUserMr(words, { access: ALL });
+    const COUNT = 20_000;
+    const other = new Peer({ token: scene().device.share() });
+    await other.run(
+      (w, token, number) => {
+        w.device = w.Device.attach(token);
+        w.qp = w.device.attachPd(number).createQp();
+      },
+      await peer.run((w) => w.device.share()),
+      pd.number,
+    );
+    const add = (w: Scope, request: { vaddr: bigint; rkey: number }, count: number): void => {
+      const [sum, swapped] = [0n, 8n].map((offset) =>
+        w.accepted(
+          w.qp.rkeyOk(
+            { vaddr: request.vaddr + offset, length: 8, rkey: request.rkey },
+            w.Access.RemoteAtomic,
+          ),
+        ),
+      );
+      for (let i = 0; i < count; i++) {
+        sum.fetchAdd(3n);
+        for (let old = 0n; ;) {
+          const found = swapped.compareSwap(old, old + 5n);
+          if (found === old) break;
+          old = found;
+        }
+      }
+    };
+    const request = { vaddr: mr.iova, rkey: mr.rkey };
+    const both = [peer, other].map((worker) => worker.run(add, request, COUNT));
+    for (let i = 0; i < COUNT; i++) {
+      Atomics.add(words, 0, 3n);
+      Atomics.add(words, 1, 5n);
+    }
+    await Promise.all(both);
+    expect([...words]).toEqual([BigInt(9 * COUNT), BigInt(15 * COUNT)]);
+  });
+
+  test('who polls the last byte of an ordered copy sees the whole', async () => {
+    const { pd, peer } = await pair();
+    const ROUNDS = 300;
+    const SIZE = 200;
+    const bytes = shared(SIZE);
+    const acknowledged = new Int32Array(new SharedArrayBuffer(4));
+    const mr = pd.regUserMr(bytes, { access: ALL });
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));
+    const polled = peer.run(
+      (w, memory, seen, rounds) => {
+        for (let round = 1; round <= rounds; round++) {
+          while (Atomics.load(memory, memory.length - 1) !== round % 256) Atomics.wait(seen, 0, -1, 0);
+          for (const [i, byte] of memory.entries()) {
+            if (byte !== round % 256) throw new Error(`round ${round}: byte ${i} is ${byte}`);
+          }
+          Atomics.store(seen, 0, round);
+          Atomics.notify(seen, 0);
+        }
+        return w.device.context;
+      },
+      bytes,
+      acknowledged,
+      ROUNDS,
+    );
+    for (let round = 1; round <= ROUNDS; round++) {
+      sge.copyFrom(Buffer.alloc(SIZE, round % 256), { ordered: true });
+      while (Atomics.load(acknowledged, 0) !== round) {
+        if (Atomics.wait(acknowledged, 0, round - 1, 10_000) === 'timed-out') throw new Error('not seen');
+      }
+    }
+    expect(await polled).toBe(2);
+  });
+});
+
+describe('close', () => {
+  test('closes the device for every thread', async () => {
+    const { device, pd } = scene();
+    const mr = pd.regUserMr(shared(8), { access: ALL });
+    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const batch = pd.sgeBatch(1);
+    const block = pd.checkBlock();
+    const token = device.share();
+    const peer = new Peer({ token });
+    expect(
+      await peer.run((w) => {
+        w.pd = w.device.allocPd();
+        const busy = w.codeOf(() => w.device.close());
+        w.device.close({ cascade: true });
+        w.device.close();
+        return [busy, w.codeOf(() => w.pd.createQp())];
+      }),
+    ).toEqual(['EBUSY', 'EBADF']);
+    for (const use of [
+      () => device.allocPd(),
+      () => device.attachPd(1),
+      () => device.alloc(8),
+      () => device.attachMemory(1),
+      () => device.table(),
+      () => device.resources(),
+      () => device.counters(),
+      () => device.share(),
+      () => device.dma.map(Buffer.alloc(8)),
+      () => pd.regUserMr(Buffer.alloc(8)),
+      () => pd.lkeyOk({ addr: 0, length: 0, lkey: mr.lkey }, 0),
+      () => batch.check(1, 0),
+      () => block.check(0, 8, 1 as any, 0),
+      () => mr.lkey,
+    ]) {
+      expect(use).toThrow(rdma('EBADF'));
+    }
+    expect(mr.state).toBe('closed');
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
+    sge.put();
+    expect(() => Device.attach(token)).toThrow(rdma('ENODEV'));
+    device.close();
+    device.detach();
+    device[Symbol.dispose]();
+  });
+});
+
+describe('detach', () => {
+  const owned: [string, (device: Device, number: number) => unknown][] = [
+    ['a domain', (device) => device.allocPd()],
+    ['a queue pair in a domain of another', (device, number) => device.attachPd(number).createQp()],
+    [
+      'a region in a domain of another',
+      (device, number) => device.attachPd(number).regUserMr(Buffer.alloc(8)),
+    ],
+    ['a DMA mapping', (device) => device.dma.map(Buffer.alloc(8))],
+  ];
+
+  test.each(owned)('is EBUSY while it has %s, unless it may take that along', (_, make) => {
+    const { device, pd } = scene();
+    const other = second(device);
+    make(other, pd.number);
+    expect(() => other.detach()).toThrow(rdma('EBUSY', 'dealloc_ucontext'));
+    expect(other.resources().contexts).toEqual([1, 2]);
+    other.detach({ cascade: true });
+    expect(device.resources()).toMatchObject({
+      contexts: [1],
+      pds: [{ number: pd.number, children: 1 }],
+      queuePairs: [{ context: 1 }],
+      regions: [],
+      mappings: [],
+    });
+  });
+
+  test('does not mind what others have made, in whatever domain', () => {
+    const { device, pd } = scene();
+    const other = second(device);
+    pd.regUserMr(Buffer.alloc(8));
+    device.dma.map(Buffer.alloc(8));
+    other.alloc(8);
+    other.detach();
+    expect(device.resources()).toMatchObject({
+      contexts: [1],
+      regions: [{ own: true }],
+      mappings: [{ own: true }],
+      memories: [{ byteLength: 8 }],
+    });
+  });
+
+  test('ends what this object has made, with what others have in its domains, and nothing else', () => {
+    const { device, pd } = scene({ trusted: true });
+    const other = second(device);
+    const theirPd = other.allocPd();
+    const [memory, theirs] = [shared(8, 1), shared(8, 2)];
+    const mr = pd.regUserMr(memory);
+    const guest = device.attachPd(theirPd.number).regUserMr(memory);
+    const region = other.attachPd(pd.number).regUserMr(theirs);
+    const held = accepted(pd.lkeyOk({ addr: region.start, length: 8, lkey: region.lkey }, 0));
+    const { lkey, start } = region;
+    other.detach({ cascade: true });
+    expect(mr.state).toBe('valid');
+    expect(guest.state).toBe('closed');
+    expect(region.state).toBe('closed');
+    expect(refusal(pd.lkeyOk({ addr: start, length: 8, lkey }, 0))).toBe('Revoked');
+    expect(() => held.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
+    held.put();
+    expect(device.table().used).toEqual([{ index: 0, lkey: mr.lkey, region: mr }]);
+    accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(Buffer.alloc(8));
+  });
+
+  test('unmaps the lists of others over its mappings, and kills elements of key 0 on them', () => {
+    const { device, pd } = scene({ trusted: true });
+    const other = second(device);
+    const page = shared(PAGE, 7);
+    other.dma.map(page, { address: DMA });
+    device.dma.map(page, { address: 2n * DMA });
+    const fmr = pd.allocFmr({ maxPages: 2 });
+    fmr.mapPhys([DMA, 2n * DMA], 0x5000n);
+    const kept = pd.allocFmr({ maxPages: 1 });
+    kept.mapPhys([2n * DMA], 0x5000n);
+    const sg = pd.allocMr({ maxNumSg: 1 });
+    sg.mapSg([{ addr: DMA, length: PAGE }]);
+    pd.getDmaMr();
+    const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const listed = accepted(pd.lkeyOk({ addr: 0x5000n, length: 8, lkey: fmr.lkey }, 0));
+    other.detach({ cascade: true });
+    expect([fmr, sg, kept].map(({ length, state }) => [length, state])).toEqual([
+      [0, 'valid'],
+      [0, 'valid'],
+      [PAGE, 'valid'],
+    ]);
+    expect(() => zero.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
+    expect(() => listed.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'Remapped'));
+    const address = { addr: DMA, length: 8, lkey: 0 as any };
+    expect(refusal(pd.lkeyOk(address, 0))).toBe('Unmapped');
+    zero.put();
+    listed.put();
+    fmr.mapPhys([2n * DMA], 0x5000n);
+    expect(fmr.length).toBe(PAGE);
+    // The addresses are free again.
+    expect(device.dma.map(page, { address: DMA }).address).toBe(DMA);
+  });
+
+  test('makes every method of this object and its children EBADF, also in domains that live on', () => {
+    const { device, pd } = scene();
+    const other = second(device);
+    const attached = other.attachPd(pd.number);
+    const qp = attached.createQp();
+    const batch = attached.sgeBatch(1);
+    const block = attached.checkBlock();
+    const memory = other.alloc(PAGE);
+    const { buffer } = memory;
+    other.detach({ cascade: true });
+    other.detach();
+    other.close();
+    other[Symbol.dispose]();
+    for (const use of [
+      () => other.allocPd(),
+      () => other.attachPd(pd.number),
+      () => other.alloc(8),
+      () => other.attachMemory(memory.number),
+      () => other.table(),
+      () => other.resources(),
+      () => other.counters(),
+      () => other.share(),
+      () => other.dma.map(Buffer.alloc(8)),
+      () => attached.createQp(),
+      () => attached.regUserMr(Buffer.alloc(8)),
+      () => attached.allocFmr({ maxPages: 1 }),
+      () => attached.lkeyCheck({ addr: 0, length: 0, lkey: 1 as any }, 0),
+      () => qp.rkeyCheck({ vaddr: 0, length: 0, rkey: 1 as any }, 0),
+      () => batch.check(1, 0),
+      () => batch.acquire(1, 0),
+      () => batch.gather(Buffer.alloc(8), 1, 0),
+      () => block.check(0, 8, 1 as any, 0),
+      () => memory.buffer,
+    ]) {
+      expect(use).toThrow(rdma('EBADF'));
+    }
+    attached.dealloc({ cascade: true });
+    memory.free();
+    expect(buffer.byteLength).toBe(4096);
+    expect(device.resources()).toMatchObject({ pds: [{ own: true }], memories: [{ number: memory.number }] });
+    expect(pd.lkeyCheck({ addr: 0, length: 8, lkey: 0x100 as any }, 0).ok).toBe(false);
+  });
+
+  test('an element of a region that lives on can be put afterwards', () => {
+    const { device, pd } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const other = second(device);
+    const attached = other.attachPd(pd.number);
+    const batch = attached.sgeBatch(1);
+    batch.set(0, mr.start, 8, mr.lkey);
+    batch.acquire(1, 0);
+    const sge = accepted(attached.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    other.detach();
+    expect(mr.refs).toBe(4);
+    sge.put();
+    expect(batch.release()).toBe(1);
+    expect(mr.refs).toBe(2);
+  });
+
+  test('the last one closes the device, also if it has not opened it', () => {
+    const device = open();
+    const token = device.share();
+    const [one, two] = [Device.attach(token), Device.attach(token)];
+    const memory = two.alloc(8);
+    device.detach();
+    one.detach();
+    expect(two.resources().contexts).toEqual([two.context]);
+    two.allocPd().regUserMr(Buffer.alloc(8));
+    two.detach({ cascade: true });
+    expect(() => Device.attach(token)).toThrow(rdma('ENODEV'));
+    expect(() => memory.buffer).toThrow(rdma('EBADF'));
+  });
+
+  test('the opener may leave, and the others go on', async () => {
+    const { device, pd } = scene();
+    const peer = new Peer({ token: device.share() });
+    await peer.run((w) => {
+      w.pd = w.device.allocPd();
+      w.mr = w.pd.regUserMr(new Uint8Array(8).fill(3));
+    });
+    device.detach({ cascade: true });
+    expect(() => pd.createQp()).toThrow(rdma('EBADF'));
+    expect(
+      await peer.run((w) => {
+        const target = new Uint8Array(8);
+        w.accepted(w.pd.lkeyOk({ addr: w.mr.start, length: 8, lkey: w.mr.lkey }, 0)).copyTo(target);
+        return [target[7], w.device.resources().contexts, w.device.resources().pds.length];
+      }),
+    ).toEqual([3, [2], 1]);
+  });
+});
+
+describe('dispose', () => {
+  test('of an attached object leaves, of the one that opened closes', () => {
+    const device = open();
+    let attached: Device;
+    {
+      using other = second(device);
+      attached = other;
+      other.allocPd();
+    }
+    expect(() => attached.allocPd()).toThrow(rdma('EBADF'));
+    expect(device.resources()).toMatchObject({ contexts: [1], pds: [] });
+    const another = second(device);
+    another.allocPd();
+    {
+      using _device = device;
+    }
+    expect(() => another.table()).toThrow(rdma('EBADF'));
+  });
+});
