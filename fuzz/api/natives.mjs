@@ -162,10 +162,8 @@ export class Natives {
       getDmaMr: () => [p.access()],
       allocMr: () => [random.pick([0, 0, 0, 1, 5]), random.pick([0, 4, 2 ** 32 - 1])],
       allocFmr: () => [p.access(), random.pick([4, 0, -1, 2 ** 53 - 1]), 1, random.pick([12, 0, 31])],
-      lkeyOk: () => [address, length(), lkey, p.access(), random.pick([null, this.#one('NativeSge')])],
-      lkeyCheck: () => [address, length(), lkey, p.access(), this.#words(5)],
-      rkeyOk: () => [address, length(), lkey, p.access()],
-      rkeyCheck: () => [address, length(), lkey, p.access(), this.#words(5)],
+      acquire: () => [address, length(), lkey, p.access(), random.pick([null, this.#one('NativeSge')])],
+      check: () => [address, length(), lkey, p.access(), this.#words(5)],
       fastRegMr: () => [
         this.#one('NativeMemoryRegion'),
         this.#key(),
@@ -197,11 +195,10 @@ export class Natives {
       copyOut: () => [this.#bytes(), p.flag()],
       walk: () => [label('steps', Uint32Array.from([0, 8, 4])), p.flag()],
       checkPacked: () => [this.#bytes()],
-      acquire: () => random.pick([[], [this.#one('NativeSge')]]),
       take: () => [random.dice(5)],
       gather: () => [this.#bytes()],
       scatter: () => [this.#bytes()],
-      release: () => (p.flag() ? [random.dice(3)] : []),
+      put: () => (p.flag() ? [random.dice(3)] : []),
     };
     return shapes[key]?.();
   }

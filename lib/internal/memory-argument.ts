@@ -11,7 +11,7 @@ import { RdmaError } from './errors';
 import { native, type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
-export type Memory = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
+export type MemoryLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
 const { isAnyArrayBuffer, isArrayBuffer, isDataView, isTypedArray, isUint8Array, isUint32Array } = types;
 /** Its type is written out, so that the declarations do not ask for the types of Node. */

@@ -87,7 +87,7 @@ export interface NativeDevice {
   /** All of `memory` becomes DMA memory, at `address` or where there is room. */
   mapDma(memory: Uint8Array, address: bigint | undefined, buffer?: NativeBuffer): NativeDmaMapping | Status;
   /** `used`: index, lkey and region id of each occupied slot, flat. */
-  table(): { max: number; next: number; generation: number; used: Float64Array };
+  keyTable(): { max: number; next: number; generation: number; used: Float64Array };
   /** Unique in the process: the same for every environment that uses the device. */
   number(): number;
   /** 0, or -EBADF when the device is closed or this environment has left it. */
@@ -99,10 +99,10 @@ export interface NativeDevice {
   /** The device's token, 24 bytes. */
   share(): Uint8Array | Status;
   /** The domain of that number: -EINVAL, -EBADF. */
-  attachPd(number: number): NativeProtectionDomain | Status;
+  importPd(number: number): NativeProtectionDomain | Status;
   /** -EINVAL (no bytes), -ENOMEM, -EBADF. */
-  allocMemory(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
-  attachMemory(number: number): NativeDeviceMemory | Status;
+  allocDm(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
+  importDm(number: number): NativeDeviceMemory | Status;
   /** Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all. */
   counters(own: boolean, out: BigUint64Array): void;
   /** By {@link ResourceKind}, each of flat rows. */
@@ -283,9 +283,15 @@ export interface NativeProtectionDomain {
   /** `maxPages` may be any integer; it is the core that judges it. */
   allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): NativeMemoryRegion | Status;
   /** An accepted element; 0: coalesced into `last`; positive: the reason of the refusal; negative: errno. */
-  lkeyOk(addr: bigint, length: number, lkey: number, acc: number, last: NativeSge | null): NativeSge | number;
+  acquire(
+    addr: bigint,
+    length: number,
+    lkey: number,
+    acc: number,
+    last: NativeSge | null,
+  ): NativeSge | number;
   /** The verdict without a reference: 0 and `place`, a positive reason, or a negative errno. */
-  lkeyCheck(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
+  check(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
 }
 
 export interface NativeQueuePair {
@@ -293,8 +299,8 @@ export interface NativeQueuePair {
   serial(): number;
   destroy(): Status;
   /** An accepted element; positive: the reason of the refusal; negative: errno. */
-  rkeyOk(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
-  rkeyCheck(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
+  acquire(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
+  check(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
   /** `iova` undefined: as `mapSg` left it. */
   fastRegMr(mr: NativeMemoryRegion, key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
@@ -377,7 +383,7 @@ export interface NativeBatch {
   /** Judge and keep references; `seed` is what the first element may coalesce with. */
   acquire(seed?: NativeSge): void;
   /** Put what `acquire` has kept among the first `count`. */
-  release(): void;
+  put(): void;
   /** A kept element as an object, which has its reference from now on. */
   take(index: number): NativeSge | undefined;
   /** Judge and copy into `target`. */

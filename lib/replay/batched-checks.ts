@@ -157,7 +157,7 @@ export class BatchedChecks {
       if (sge !== undefined) this.#session.bindSge(id, sge);
     }
     this.#block.header[HeaderWord.Count] = checks.length;
-    batch.release();
+    batch.put();
   }
 
   /** From the columns and not from the element, which the checks after it may have grown. */

@@ -14,7 +14,7 @@ export function lkeyOk(session: Session, op: OperationMembers['lkey_ok']): Answe
     last = named;
   }
   const { addr, length, lkey } = op.sge;
-  const verdict = pd.lkeyOk(BigInt(addr), length, Number(lkey), op.acc, last);
+  const verdict = pd.acquire(BigInt(addr), length, Number(lkey), op.acc, last);
   if (verdict === 0 && last !== null) return { ret: 0, sge: session.sgeAnswer(last) };
   if (typeof verdict === 'number') return refused(verdict, { err: 'EINVAL' });
   session.bindSge(op.id, verdict);
@@ -24,7 +24,7 @@ export function lkeyOk(session: Session, op: OperationMembers['lkey_ok']): Answe
 export function rkeyOk(session: Session, op: OperationMembers['rkey_ok']): Answer {
   const qp = session.qp(op.qp);
   if (qp === undefined) return SKIPPED;
-  const verdict = qp.rkeyOk(BigInt(op.vaddr), op.len, Number(op.rkey), op.acc);
+  const verdict = qp.acquire(BigInt(op.vaddr), op.len, Number(op.rkey), op.acc);
   if (typeof verdict === 'number') return refused(verdict, { ret: 0 });
   session.bindSge(op.id, verdict);
   return { ret: 1, sge: session.sgeAnswer(verdict) };

@@ -165,7 +165,7 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
 
 /** The key table; `used` of the native module is flat: index, key and region of each slot. */
 function table(session: Session): Answer {
-  const { max, next, generation, used: flat } = session.device.table();
+  const { max, next, generation, used: flat } = session.device.keyTable();
   const used = Array.from({ length: flat.length / 3 }, (_, i) => {
     const [index = 0, lkey = 0, region = 0] = flat.subarray(3 * i, 3 * i + 3);
     return { index, lkey: hex(lkey), mr: session.regionOf(region).name };

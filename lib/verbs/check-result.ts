@@ -33,20 +33,18 @@ export interface Placed {
   readonly ok: true;
   /** As {@link Sge.at}. */
   readonly at: bigint;
-  /** As {@link Sge.length}. */
-  readonly length: number;
-  /** As {@link Sge.m}. */
-  readonly m: number;
-  /** As {@link Sge.n}. */
-  readonly n: number;
+  /** As {@link Sge.segmentLength}. */
+  readonly segmentLength: number;
+  /** As {@link Sge.segment}. */
+  readonly segment: number;
 }
 
-/** Answer of {@link ProtectionDomain.lkeyOk}. */
+/** Answer of {@link ProtectionDomain.acquire}. */
 export type LocalCheck = Accepted | Coalesced | Refused;
-/** Answer of {@link QueuePair.rkeyOk}. */
+/** Answer of {@link QueuePair.acquire}. */
 export type RemoteCheck = Accepted | Refused;
-/** Answer of {@link ProtectionDomain.lkeyCheck} and {@link QueuePair.rkeyCheck}. */
-export type PlaceCheck = Placed | Refused;
+/** Answer of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
+export type CheckedPlace = Placed | Refused;
 
 /** A refusal by its number; throws for a negative one, which is an errno. */
 export function refused(operation: string, answer: number): Refused {
@@ -54,17 +52,21 @@ export function refused(operation: string, answer: number): Refused {
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
 
+/** The core counts segments in tables of 256: table m, place n. */
+export function segmentIndex(m = 0n, n = 0n): number {
+  return Number(m) * 256 + Number(n);
+}
+
 /** What the checks without a reference fill; read at once, before anything else runs. */
 export const place = new BigUint64Array(PlaceField.Count);
 
 /** The answer of a check without a reference. */
-export function placed(operation: string, answer: number): PlaceCheck {
+export function placed(operation: string, answer: number): CheckedPlace {
   if (answer !== 0) return refused(operation, answer);
   return {
     ok: true,
     at: place[PlaceField.At] ?? 0n,
-    length: Number(place[PlaceField.Length]),
-    m: Number(place[PlaceField.M]),
-    n: Number(place[PlaceField.N]),
+    segmentLength: Number(place[PlaceField.Length]),
+    segment: segmentIndex(place[PlaceField.M], place[PlaceField.N]),
   };
 }

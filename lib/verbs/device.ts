@@ -1,6 +1,6 @@
 import { boolean, integer, oneOf, optionsOf, size, u32 } from '../internal/arguments';
 import { type Counters, type CountersOptions, countersOf } from './counters';
-import { type AllocMemoryOptions, DeviceMemory } from './device-memory';
+import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
 import { dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
@@ -44,7 +44,7 @@ export interface DeviceOptions extends AttachOptions {
   /** Default `'sequential'`. */
   keyPolicy?: KeyPolicy;
   /**
-   * Let {@link QueuePair.rkeyOk} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
+   * Let {@link QueuePair.acquire} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
    * address with it. Default false.
    */
   remoteKeyZero?: boolean;
@@ -68,7 +68,7 @@ export interface CloseOptions {
   cascade?: boolean;
 }
 
-/** What {@link Device.table} answers. */
+/** What {@link Device.keyTable} answers. */
 export interface KeyTable {
   /** Slots. */
   max: number;
@@ -115,7 +115,7 @@ class Attachment {
  * Several threads can use one device: {@link Device.share} in one, {@link Device.attach} in the others. Each has objects of its own;
  * keys are numbers and mean the same everywhere. What an object of a thread has made ends with that thread, or with
  * {@link Device.detach}; the device itself closes with {@link Device.close}, or with the last thread that uses it. Regions that other
- * threads shall read or write want memory that cannot be detached: a SharedArrayBuffer, or {@link Device.alloc}.
+ * threads shall read or write want memory that cannot be detached: a SharedArrayBuffer, or {@link Device.allocDm}.
  */
 export class Device {
   readonly #native: NativeDevice;
@@ -152,7 +152,7 @@ export class Device {
 
   /**
    * Opens, in this thread, a device that another thread of the process (or this one) has shared: the same key table, DMA address space
-   * and protection domains ({@link Device.attachPd}), with objects of this thread's own.
+   * and protection domains ({@link Device.importPd}), with objects of this thread's own.
    *
    * Kernel: `rvt_alloc_ucontext`.
    *
@@ -210,14 +210,14 @@ export class Device {
   }
 
   /**
-   * The protection domain of that number ({@link ProtectionDomain.number}), which another thread, or another object of the device, has
+   * The protection domain with this id ({@link ProtectionDomain.id}), which another thread, or another object of the device, has
    * made. What is made in it here ends with this thread; the domain ends with its maker, and takes everything in it along.
    *
    * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  attachPd(number: number): ProtectionDomain {
-    const pd = made('attach_pd', this.#native.attachPd(size(number, 'number')));
+  importPd(id: number): ProtectionDomain {
+    const pd = made('import_pd', this.#native.importPd(size(id, 'id')));
     return new ProtectionDomain(construction, pd, this.#native, this.#registry);
   }
 
@@ -230,24 +230,24 @@ export class Device {
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  alloc(bytes: number, options: AllocMemoryOptions = {}): DeviceMemory {
+  allocDm(bytes: number, options: AllocDmOptions = {}): DeviceMemory {
     const self = this.#native;
-    const { hugePages: givenHuge = false } = optionsOf<AllocMemoryOptions>(options);
+    const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
-    const memory = made('alloc_dm', self.allocMemory(length, huge));
+    const memory = made('alloc_dm', self.allocDm(length, huge));
     this.#registry.created('memory', () => memory.serial());
     return new DeviceMemory(construction, memory);
   }
 
   /**
-   * The device memory of that number ({@link DeviceMemory.number}), which another thread has allocated.
+   * The device memory with this id ({@link DeviceMemory.id}), which another thread has allocated.
    *
    * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  attachMemory(number: number): DeviceMemory {
-    const memory = made('attach_dm', this.#native.attachMemory(size(number, 'number')));
+  importDm(id: number): DeviceMemory {
+    const memory = made('import_dm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
   }
 
@@ -256,9 +256,9 @@ export class Device {
    *
    * @throws RdmaError `EBADF`: the device is closed
    */
-  table(): KeyTable {
-    check('table', this.#native.live());
-    const { max, next, generation, used } = made('table', this.#native.table());
+  keyTable(): KeyTable {
+    check('key_table', this.#native.live());
+    const { max, next, generation, used } = made('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
     for (let i = 0; i < used.length; i += ROW) {
       rows.push({

@@ -3,14 +3,7 @@ import { check } from '../internal/errors';
 import { u64List } from '../internal/memory-argument';
 import { native, type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
-import {
-  nativeOf,
-  Region,
-  release,
-  releaseAsync,
-  type ReleaseAsyncOptions,
-  type ReleaseOptions,
-} from './region';
+import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionRegistry } from './region-registry';
 
 /** The native regions of a list of FMRs; each element is read once. */
@@ -76,7 +69,7 @@ export class FastMemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dealloc(options: ReleaseOptions = {}): void {
+  dealloc(options: DeregOptions = {}): void {
     release(this, options);
   }
 
@@ -86,7 +79,7 @@ export class FastMemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deallocAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+  deallocAsync(options: DeregAsyncOptions = {}): Promise<void> {
     return releaseAsync(this, options);
   }
 

@@ -3,18 +3,11 @@ import { check } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
 import { type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
-import {
-  nativeOf,
-  Region,
-  release,
-  releaseAsync,
-  type ReleaseAsyncOptions,
-  type ReleaseOptions,
-} from './region';
+import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionRegistry } from './region-registry';
 
 /** One element of a scatter-gather list. */
-export interface ScatterElement {
+export interface SgEntry {
   /** DMA address of its first byte. */
   addr: bigint | number;
   /** Bytes. */
@@ -43,7 +36,7 @@ function pairsOf(list: unknown): BigUint64Array {
   if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
   return u64Words(integer(list.length, 'list.length', 0, MOST_ELEMENTS), 2, (pairs, i) => {
     const name = `list[${i}]`;
-    const { addr, length } = propertiesOf<ScatterElement>(list[i], name);
+    const { addr, length } = propertiesOf<SgEntry>(list[i], name);
     pairs[2 * i] = u64(addr, `${name}.addr`);
     pairs[2 * i + 1] = u64(length, `${name}.length`);
   });
@@ -77,9 +70,9 @@ export class MemoryRegion extends Region {
    *   inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096 (nothing has changed)
    * @throws RdmaError `ENOMEM`: not one element fits. The old mapping is dropped, and `iova` and `length` show it
    * @throws RdmaError `EBADF`: the region is gone
-   * @throws TypeError, RangeError: see {@link ScatterElement}, {@link MapSgOptions}
+   * @throws TypeError, RangeError: see {@link SgEntry}, {@link MapSgOptions}
    */
-  mapSg(list: readonly ScatterElement[] | BigUint64Array, options: MapSgOptions = {}): number {
+  mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
     const native = nativeOf(this);
     const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = optionsOf<MapSgOptions>(options);
     const offset = u64(givenOffset, 'options.offset');
@@ -97,7 +90,7 @@ export class MemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dereg(options: ReleaseOptions = {}): void {
+  dereg(options: DeregOptions = {}): void {
     release(this, options);
   }
 
@@ -107,7 +100,7 @@ export class MemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deregAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+  deregAsync(options: DeregAsyncOptions = {}): Promise<void> {
     return releaseAsync(this, options);
   }
 

@@ -9,24 +9,24 @@ import { type NativeMemoryRegion, RegionField, ReleaseMode } from '../internal/n
 import { type RegionRegistry } from './region-registry';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
-export interface ReleaseOptions {
+export interface DeregOptions {
   /** End the region also if elements are held: those are dead from then on (`RegionRevoked`). Default false. */
   force?: boolean;
 }
 
 /** Options of {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
-export interface ReleaseAsyncOptions {
+export interface DeregAsyncOptions {
   /** How long to wait for the last element to be put, in milliseconds. Default 5000. */
   timeoutMs?: number;
 }
 
 /**
- * - `'valid'`: its key works
- * - `'invalid'`: {@link QueuePair.invalidateRkey} came; {@link QueuePair.fastRegMr} makes it valid again
- * - `'half-dead'`: released, its key is dead, but elements are held
- * - `'closed'`: gone
+ * - `'Valid'`: its key works
+ * - `'Invalid'`: {@link QueuePair.invalidateRkey} came; {@link QueuePair.fastRegMr} makes it valid again
+ * - `'HalfDead'`: released, its key is dead, but elements are held
+ * - `'Closed'`: gone
  */
-export type RegionState = 'valid' | 'invalid' | 'half-dead' | 'closed';
+export type RegionState = 'Valid' | 'Invalid' | 'HalfDead' | 'Closed';
 
 const DEFAULT_TIMEOUT_MS = 5000;
 const FIRST_DELAY_MS = 1;
@@ -74,8 +74,8 @@ export abstract class Region {
     this.#releaseOperation = releaseOperation;
   }
 
-  /** Unique on the device, never given twice: what {@link SgeBatch.regions} and {@link Device.resources} name it by. */
-  get number(): number {
+  /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
+  get id(): number {
     return Number(this.#field(RegionField.Id));
   }
 
@@ -119,9 +119,9 @@ export abstract class Region {
 
   /** Whether its key works, and if not why. Never throws. */
   get state(): RegionState {
-    if (this.#native.query(fields) < 0) return 'closed';
-    if (fields[RegionField.HalfDead]) return 'half-dead';
-    return fields[RegionField.Valid] ? 'valid' : 'invalid';
+    if (this.#native.query(fields) < 0) return 'Closed';
+    if (fields[RegionField.HalfDead]) return 'HalfDead';
+    return fields[RegionField.Valid] ? 'Valid' : 'Invalid';
   }
 
   /**
@@ -201,12 +201,12 @@ export abstract class Region {
     nativeOf = (region) => region.#native;
     registryOf = (region) => region.#registry;
     release = (region, options) => {
-      const { force: givenForce = false } = optionsOf<ReleaseOptions>(options);
+      const { force: givenForce = false } = optionsOf<DeregOptions>(options);
       const force = boolean(givenForce, 'options.force');
       region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
     };
     releaseAsync = (region, options) => {
-      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<ReleaseAsyncOptions>(options);
+      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options);
       return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
     };
   }

@@ -17,8 +17,8 @@ import { type AnyRegion, type RegionRegistry } from './region-registry';
 
 /** What every object of a device has. */
 export interface Resource {
-  /** Unique among the device's objects of the kind, never given twice. */
-  number: number;
+  /** Its `id`: unique among the device's objects of its kind, never given twice. */
+  id: number;
   /** Number of the context it belongs to: of one thread's {@link Device} object. */
   context: number;
   /** Whether that is the object that was asked. */
@@ -35,16 +35,17 @@ export interface PdResource extends Resource {
 }
 
 /** A queue pair (`rdma resource show qp`). */
-export interface QueuePairResource extends Resource {
-  /** Number of its protection domain. */
+export interface QpResource extends Resource {
+  /** `id` of its protection domain. */
   pd: number;
 }
 
 /** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
 export interface RegionResource extends Resource {
-  /** Number of its protection domain. */
+  /** `id` of its protection domain. */
   pd: number;
-  kind: 'user' | 'dma' | 'mem_reg' | 'fmr';
+  /** How it was made: `regUserMr`, `getDmaMr`, `allocMr`, `allocFmr`. */
+  kind: 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
   lkey: Lkey;
   rkey: Rkey;
   access: Access;
@@ -57,13 +58,13 @@ export interface RegionResource extends Resource {
   /** Segments mapped, and how many it could map. */
   segments: number;
   maxSegments: number;
-  state: Exclude<RegionState, 'closed'>;
+  state: Exclude<RegionState, 'Closed'>;
   /** Its object, if it was made in this thread and was not collected. */
   region: AnyRegion | undefined;
 }
 
 /** A DMA mapping. */
-export interface MappingResource extends Resource {
+export interface DmaMappingResource extends Resource {
   address: bigint;
   length: number;
   /** Page lists that name it and key-0 elements held on it. */
@@ -71,8 +72,8 @@ export interface MappingResource extends Resource {
 }
 
 /** Device memory. It belongs to the device and to no context. */
-export interface MemoryResource {
-  number: number;
+export interface DmResource {
+  id: number;
   byteLength: number;
   /** Regions and DMA mappings that have bytes of it. */
   uses: number;
@@ -85,14 +86,14 @@ export interface Resources {
   /** Numbers of the contexts that use the device: one for each thread's object of it. */
   contexts: number[];
   pds: PdResource[];
-  queuePairs: QueuePairResource[];
+  queuePairs: QpResource[];
   regions: RegionResource[];
-  mappings: MappingResource[];
-  memories: MemoryResource[];
+  mappings: DmaMappingResource[];
+  memories: DmResource[];
 }
 
 /** By `RegionKind`. */
-const kinds = ['user', 'dma', 'mem_reg', 'fmr'] as const;
+const kinds = ['USER', 'DMA', 'MEM_REG', 'FMR'] as const;
 
 /** One row of flat numbers. */
 class Row {
@@ -120,10 +121,10 @@ function rows(numbers: BigUint64Array, fields: number): Row[] {
 function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   const key = row.number(RegionRow.Key);
   return {
-    number: row.number(RegionRow.Number),
+    id: row.number(RegionRow.Number),
     context: row.number(RegionRow.Context),
     pd: row.number(RegionRow.Pd),
-    kind: kinds[row.number(RegionRow.Kind)] ?? 'user',
+    kind: kinds[row.number(RegionRow.Kind)] ?? 'USER',
     lkey: key as Lkey,
     rkey: key as Rkey,
     access: row.number(RegionRow.Access),
@@ -133,7 +134,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     length: row.number(RegionRow.Length),
     segments: row.number(RegionRow.Segments),
     maxSegments: row.number(RegionRow.MaxSegments),
-    state: row.flag(RegionRow.HalfDead) ? 'half-dead' : row.flag(RegionRow.Valid) ? 'valid' : 'invalid',
+    state: row.flag(RegionRow.HalfDead) ? 'HalfDead' : row.flag(RegionRow.Valid) ? 'Valid' : 'Invalid',
   };
 }
 
@@ -159,7 +160,7 @@ export function resourcesOf(
     // Number and context are the first two fields of every kind that belongs to somebody.
     const number = row.number(PdRow.Number);
     const owner = row.number(PdRow.Context);
-    return { number, context: owner, own: owner === context, ...stack(kind, number) };
+    return { id: number, context: owner, own: owner === context, ...stack(kind, number) };
   };
   return {
     contexts: of(ResourceKind.Context, ContextRow.Count)
@@ -186,7 +187,7 @@ export function resourcesOf(
       users: row.number(DmaRow.Users),
     })),
     memories: of(ResourceKind.Memory, MemoryRow.Count).map((row) => ({
-      number: row.number(MemoryRow.Number),
+      id: row.number(MemoryRow.Number),
       byteLength: row.number(MemoryRow.Bytes),
       uses: row.number(MemoryRow.Uses),
       hugePages: row.flag(MemoryRow.Huge),

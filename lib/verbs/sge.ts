@@ -9,9 +9,10 @@ import {
   u64,
 } from '../internal/arguments';
 import { data } from '../internal/data-path';
+import { segmentIndex } from './check-result';
 import { dispose } from '../internal/disposal';
 import { check, Errno, rdmaError } from '../internal/errors';
-import { byteLengthOf, firstBytes, type Memory, transientBytesOf } from '../internal/memory-argument';
+import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import { type NativeSge, REFUSED, SgeField } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
@@ -50,7 +51,7 @@ export let registryOfSge: (sge: Sge) => RegionRegistry;
  * A scatter-gather element that a check has accepted (`struct rvt_sge`): bytes of a region, with bounds and rights already
  * proven. It holds a reference on its region until it is put.
  *
- * Made by {@link ProtectionDomain.lkeyOk} and {@link QueuePair.rkeyOk}. Everything but `put` throws {@link RdmaError} `EBADF`
+ * Made by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. Everything but `put` throws {@link RdmaError} `EBADF`
  * once it is put.
  */
 export class Sge {
@@ -76,24 +77,20 @@ export class Sge {
     return this.#field(SgeField.At);
   }
 
-  /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.sgeLength}. */
-  get length(): number {
+  /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.length}. */
+  get segmentLength(): number {
     return Number(this.#field(SgeField.Length));
   }
 
   /** Bytes of the whole element. */
-  get sgeLength(): number {
+  get length(): number {
     return Number(this.#field(SgeField.SgeLength));
   }
 
-  /** Index of the segment, divided by 256. */
-  get m(): number {
-    return Number(this.#field(SgeField.M));
-  }
-
-  /** Index of the segment, modulo 256. */
-  get n(): number {
-    return Number(this.#field(SgeField.N));
+  /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
+  get segment(): number {
+    check('query_sge', this.#native.describe(fields));
+    return segmentIndex(fields[SgeField.M], fields[SgeField.N]);
   }
 
   /** The rights it was proven with, bits of {@link Access}. */
@@ -133,7 +130,7 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
-  copyTo(target: Memory, options?: CopyToOptions): number {
+  copyTo(target: MemoryLike, options?: CopyToOptions): number {
     // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell.
     if (options === undefined) {
       const moved = this.#native.copyTo(target);
@@ -161,7 +158,7 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
    */
-  copyFrom(source: Memory, options?: CopyFromOptions): number {
+  copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
     // As in copyTo.
     if (options === undefined) {
       const moved = this.#native.copyFrom(source);

@@ -286,7 +286,7 @@ Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
 
                      {"checkPacked", CheckPacked},
                      {"acquire", Acquire},
-                     {"release", Release},
+                     {"put", Release},
                      {"take", Take},
                      {"gather", CopyBuffer<true>},
                      {"scatter", CopyBuffer<false>},

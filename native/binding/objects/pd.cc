@@ -18,8 +18,8 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("getDmaMr", &ProtectionDomain::GetDmaMr),
                                           InstanceMethod("allocMr", &ProtectionDomain::AllocMr),
                                           InstanceMethod("allocFmr", &ProtectionDomain::AllocFmr),
-                                          InstanceMethod("lkeyOk", &ProtectionDomain::LkeyOk),
-                                          InstanceMethod("lkeyCheck", &ProtectionDomain::LkeyCheck),
+                                          InstanceMethod("acquire", &ProtectionDomain::LkeyOk),
+                                          InstanceMethod("check", &ProtectionDomain::LkeyCheck),
                                       }));
 }
 

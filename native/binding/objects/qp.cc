@@ -11,8 +11,8 @@ void QueuePair::Define(Environment &environment, Napi::Env env) {
                                       {
                                           InstanceMethod("serial", &QueuePair::Serial),
                                           InstanceMethod("destroy", &QueuePair::Destroy),
-                                          InstanceMethod("rkeyOk", &QueuePair::RkeyOk),
-                                          InstanceMethod("rkeyCheck", &QueuePair::RkeyCheck),
+                                          InstanceMethod("acquire", &QueuePair::RkeyOk),
+                                          InstanceMethod("check", &QueuePair::RkeyCheck),
                                           InstanceMethod("fastRegMr", &QueuePair::FastRegMr),
                                           InstanceMethod("invalidateRkey", &QueuePair::InvalidateRkey),
                                       }));

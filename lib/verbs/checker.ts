@@ -28,13 +28,13 @@ const UNANSWERED = -22 >>> 0;
 const LAST_REASON = 0xff;
 
 /**
- * Single checks through a command block: the arguments are stored in shared memory, the call has none, and the answer is a
+ * Single checks through a shared block: the arguments are stored in shared memory, the call has none, and the answer is a
  * number. No object, no bigint and no allocation on the way, as long as addresses are numbers (up to 2^53). Where an accepted
- * access lies is for {@link ProtectionDomain.lkeyCheck} and {@link QueuePair.rkeyCheck} to tell.
+ * access lies is for {@link ProtectionDomain.check} and {@link QueuePair.check} to tell.
  *
- * Made by {@link ProtectionDomain.checkBlock} (local checks) and {@link QueuePair.checkBlock} (remote ones).
+ * Made by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote ones).
  */
-export class CheckBlock {
+export class Checker {
   readonly #header: Uint32Array;
   readonly #words: Uint32Array;
   readonly #longs: BigUint64Array;
@@ -46,7 +46,7 @@ export class CheckBlock {
   constructor(token: typeof construction, checker: NativeProtectionDomain | NativeQueuePair) {
     if (token !== construction) throw illegalConstructor();
     const block = newBatchBlock(1, false);
-    this.#batch = made('check_block', native.createBatch(checker, block.bytes, 1, false));
+    this.#batch = made('checker', native.createBatch(checker, block.bytes, 1, false));
     this.#number = this.#batch.number;
     this.#header = block.header;
     this.#words = block.words;
@@ -61,11 +61,11 @@ export class CheckBlock {
    * @param address - u64
    * @param length - bytes
    * @param access - bits of {@link Access}: a local check wants all of them, a remote one any
-   * @returns 0, or the number of the reason ({@link CheckBlock.reason} names it)
+   * @returns 0, or the number of the reason ({@link Checker.reason} names it)
    * @throws RdmaError `EBADF`: the domain or queue pair is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  check(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
+  refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
     // Tested here and not by arguments.ts, which is called only for what fails: this is a good part of what a check costs.
     if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
@@ -85,7 +85,7 @@ export class CheckBlock {
     command[1] = UNANSWERED; // what was not judged must not pass
     checkOne();
     const answer = command[1];
-    if (answer > LAST_REASON) throw rdmaError('check_block', answer | 0);
+    if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;
   }
