@@ -12,9 +12,9 @@ import {
   u64,
 } from '../internal/arguments';
 import { CheckBlock } from './check-block';
-import { type LocalCheck, place, placed, type PlaceCheck, refused } from './check-result';
+import { type LocalCheck, place, readPlace, type PlaceCheck, readRefusal } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { Errno, RdmaError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { byteLengthOf, bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
@@ -116,7 +116,7 @@ export class ProtectionDomain {
     this.#native = native;
     this.#device = device;
     this.#registry = registry;
-    this.#number = check('alloc_pd', native.serial()); // another thread may have ended it
+    this.#number = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice: what {@link Device.attachPd} takes. */
@@ -212,7 +212,7 @@ export class ProtectionDomain {
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
     const access = grantedAccess(operation, givenAccess, 'options.access');
-    const native = made(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const native = resultOf(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
     const region = new FastMemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
@@ -224,7 +224,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const qp = made('create_qp', this.#native.createQp());
+    const qp = resultOf('create_qp', this.#native.createQp());
     this.#registry.created('queuePair', () => qp.serial());
     return new QueuePair(construction, qp, this.#registry);
   }
@@ -241,14 +241,14 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyOk(element: LocalElement, access: Access, options: LkeyOkOptions = {}): LocalCheck {
-    const { addr, length, lkey } = named(element);
+    const { addr, length, lkey } = readLocalSge(element);
     const acc = u32(access, 'access');
     const last = this.#last(options);
     const result = this.#native.lkeyOk(addr, length, lkey, acc, last ? nativeSge(last) : null);
     if (typeof result !== 'number') {
       return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
     }
-    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : refused('lkey_ok', result);
+    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : readRefusal('lkey_ok', result);
   }
 
   /**
@@ -258,8 +258,8 @@ export class ProtectionDomain {
    * @throws as {@link ProtectionDomain.lkeyOk}
    */
   lkeyCheck(element: LocalElement, access: Access): PlaceCheck {
-    const { addr, length, lkey } = named(element);
-    return placed('lkey_ok', this.#native.lkeyCheck(addr, length, lkey, u32(access, 'access'), place));
+    const { addr, length, lkey } = readLocalSge(element);
+    return readPlace('lkey_ok', this.#native.lkeyCheck(addr, length, lkey, u32(access, 'access'), place));
   }
 
   /**
@@ -302,7 +302,7 @@ export class ProtectionDomain {
   }
 
   #memoryRegion(operation: string, result: NativeMemoryRegion | number): MemoryRegion {
-    const native = made(operation, result);
+    const native = resultOf(operation, result);
     const region = new MemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
@@ -317,7 +317,7 @@ export class ProtectionDomain {
   }
 }
 
-function named(element: unknown): { addr: bigint; length: number; lkey: number } {
+function readLocalSge(element: unknown): { addr: bigint; length: number; lkey: number } {
   const { addr, length, lkey } = propertiesOf<LocalElement>(element, 'element');
   return {
     addr: u64(addr, 'element.addr'),
