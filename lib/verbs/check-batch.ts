@@ -20,7 +20,7 @@ import {
   newBatchBlock,
 } from './batch-block';
 import { dispose } from '../internal/disposal';
-import { made, rdmaError } from '../internal/errors';
+import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import {
@@ -126,7 +126,7 @@ export class CheckBatch {
     const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options);
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
-    this.#native = made('create_batch', native.createBatch(checker, block.bytes, capacity, places));
+    this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
     this.#registry = registry;
     this.#header = block.header;
     this.#doubles = block.doubles;

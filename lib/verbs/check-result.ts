@@ -47,7 +47,7 @@ export type RemoteCheck = Accepted | Refused;
 export type CheckedPlace = Placed | Refused;
 
 /** A refusal by its number; throws for a negative one, which is an errno. */
-export function refused(operation: string, answer: number): Refused {
+export function readRefusal(operation: string, answer: number): Refused {
   if (answer < 0) throw rdmaError(operation, answer);
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
@@ -61,8 +61,8 @@ export function segmentIndex(m = 0n, n = 0n): number {
 export const place = new BigUint64Array(PlaceField.Count);
 
 /** The answer of a check without a reference. */
-export function placed(operation: string, answer: number): CheckedPlace {
-  if (answer !== 0) return refused(operation, answer);
+export function readPlace(operation: string, answer: number): CheckedPlace {
+  if (answer !== 0) return readRefusal(operation, answer);
   return {
     ok: true,
     at: place[PlaceField.At] ?? 0n,

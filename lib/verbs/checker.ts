@@ -1,7 +1,7 @@
 import { type Access } from './access';
 import { illegalConstructor, u32, u64 } from '../internal/arguments';
 import { HeaderWord, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
-import { made, rdmaError } from '../internal/errors';
+import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import {
   native,
@@ -46,7 +46,7 @@ export class Checker {
   constructor(token: typeof construction, checker: NativeProtectionDomain | NativeQueuePair) {
     if (token !== construction) throw illegalConstructor();
     const block = newBatchBlock(1, false);
-    this.#batch = made('checker', native.createBatch(checker, block.bytes, 1, false));
+    this.#batch = resultOf('checker', native.createBatch(checker, block.bytes, 1, false));
     this.#number = this.#batch.number;
     this.#header = block.header;
     this.#words = block.words;

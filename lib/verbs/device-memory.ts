@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import { illegalConstructor } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { adoptBuffer } from '../internal/memory-argument';
 import { type NativeDeviceMemory } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -31,8 +31,8 @@ export class DeviceMemory {
   constructor(token: typeof construction, native: NativeDeviceMemory) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#number = check('alloc_dm', native.serial());
-    this.#byteLength = check('alloc_dm', native.length());
+    this.#number = throwOnError('alloc_dm', native.serial());
+    this.#byteLength = throwOnError('alloc_dm', native.length());
   }
 
   /** Unique on the device, never given twice: what {@link Device.importDm} takes. */
@@ -57,7 +57,7 @@ export class DeviceMemory {
    */
   get buffer(): ArrayBuffer {
     if (this.#byteLength > constants.MAX_LENGTH) throw new RdmaError('alloc_dm', 'EOPNOTSUPP');
-    const buffer = made('alloc_dm', this.#native.buffer());
+    const buffer = resultOf('alloc_dm', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
     // Node has marked it as untransferable already. Not by `markAsUntransferable`: where that is done by a key to detaching (Node 26),

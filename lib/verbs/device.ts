@@ -4,7 +4,7 @@ import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
 import { dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
-import { check, Errno, made, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
 import { native, type NativeDevice } from '../internal/native';
@@ -141,7 +141,7 @@ export class Device {
       optionsOf<AttachOptions>(attached ? (given as Attachment).options : given);
     const capture = boolean(givenCapture, 'options.captureStacks');
     const report = boolean(givenReport, 'options.reportLeaks');
-    this.#native = attached ?? opened(options);
+    this.#native = attached ?? openDevice(options);
     this.#lkeyTableBits = this.#native.bits();
     this.#registry = registryOfDevice(this.#native.number());
     this.#dma = new DmaSpace(construction, this.#native, this.#registry);
@@ -163,7 +163,7 @@ export class Device {
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
     const bytes = bytesOfToken(token, 'token');
-    const attached = made('alloc_ucontext', native.attachDevice(bytes));
+    const attached = resultOf('alloc_ucontext', native.attachDevice(bytes));
     return new Device(new Attachment(attached, options) as object);
   }
 
@@ -174,7 +174,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`: the system has no random numbers to give
    */
   share(): DeviceToken {
-    return tokenOf(made('share', this.#native.share()));
+    return tokenOf(resultOf('share', this.#native.share()));
   }
 
   /** Bits of the key table in use. */
@@ -204,7 +204,7 @@ export class Device {
     const self = this.#native;
     const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
     const trusted = boolean(givenTrusted, 'options.trusted');
-    const pd = made('alloc_pd', self.allocPd(!trusted));
+    const pd = resultOf('alloc_pd', self.allocPd(!trusted));
     this.#registry.created('pd', () => pd.serial());
     return new ProtectionDomain(construction, pd, self, this.#registry);
   }
@@ -217,7 +217,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importPd(id: number): ProtectionDomain {
-    const pd = made('import_pd', this.#native.importPd(size(id, 'id')));
+    const pd = resultOf('import_pd', this.#native.importPd(size(id, 'id')));
     return new ProtectionDomain(construction, pd, this.#native, this.#registry);
   }
 
@@ -235,7 +235,7 @@ export class Device {
     const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
-    const memory = made('alloc_dm', self.allocDm(length, huge));
+    const memory = resultOf('alloc_dm', self.allocDm(length, huge));
     this.#registry.created('memory', () => memory.serial());
     return new DeviceMemory(construction, memory);
   }
@@ -247,7 +247,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importDm(id: number): DeviceMemory {
-    const memory = made('import_dm', this.#native.importDm(size(id, 'id')));
+    const memory = resultOf('import_dm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
   }
 
@@ -257,8 +257,8 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed
    */
   keyTable(): KeyTable {
-    check('key_table', this.#native.live());
-    const { max, next, generation, used } = made('key_table', this.#native.keyTable());
+    throwOnError('key_table', this.#native.live());
+    const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
     for (let i = 0; i < used.length; i += ROW) {
       rows.push({
@@ -277,7 +277,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
   resources(): Resources {
-    check('resources', this.#native.live());
+    throwOnError('resources', this.#native.live());
     return resourcesOf(this.#native, this.#registry, this.#registry.stacks);
   }
 
@@ -291,7 +291,7 @@ export class Device {
   counters(options: CountersOptions = {}): Counters {
     const { own: givenOwn = false } = optionsOf<CountersOptions>(options);
     const own = boolean(givenOwn, 'options.own');
-    check('counters', this.#native.live());
+    throwOnError('counters', this.#native.live());
     return countersOf(this.#native, own);
   }
 
@@ -360,7 +360,7 @@ export class Device {
 }
 
 /** A new device. */
-function opened(options: unknown): NativeDevice {
+function openDevice(options: unknown): NativeDevice {
   const {
     lkeyTableBits: givenBits = DEFAULT_LKEY_TABLE_BITS,
     keyPolicy: givenPolicy = 'sequential',
@@ -369,7 +369,7 @@ function opened(options: unknown): NativeDevice {
   const bits = u32(givenBits, 'options.lkeyTableBits');
   const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
   const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');
-  const device = made('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
+  const device = resultOf('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
   if (device.bits() !== bits) {
     process.emitWarning(`lkeyTableBits ${bits} is too much; the key table has ${device.bits()} bits`, {
       code: 'RDMAVT_LKEY_TABLE_BITS',

@@ -1,6 +1,6 @@
 import { illegalConstructor, optionsOf, u64 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -40,7 +40,7 @@ export class DmaSpace {
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    const mapping = made('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
+    const mapping = resultOf('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
     this.#registry.created('mapping', () => mapping.serial());
     return new DmaMapping(construction, mapping);
   }
@@ -61,7 +61,7 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
-    this.#number = check('dma_map', native.serial());
+    this.#number = throwOnError('dma_map', native.serial());
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */

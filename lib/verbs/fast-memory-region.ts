@@ -1,5 +1,5 @@
 import { elements, invalidType, u64 } from '../internal/arguments';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { u64List } from '../internal/memory-argument';
 import { native, type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -39,7 +39,7 @@ export class FastMemoryRegion extends Region {
     const self = nativeOf(this);
     const address = u64(iova, 'iova');
     const pages = u64List('map_phys_fmr', pageList, 'pageList');
-    check('map_phys_fmr', self.mapPhys(pages, address));
+    throwOnError('map_phys_fmr', self.mapPhys(pages, address));
   }
 
   /**
@@ -52,12 +52,12 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   static unmap(list: readonly FastMemoryRegion[]): void {
-    check('unmap_fmr', native.unmapFmr(nativesOf(list)));
+    throwOnError('unmap_fmr', native.unmapFmr(nativesOf(list)));
   }
 
   /** Unmaps this one; see {@link FastMemoryRegion.unmap}. */
   unmap(): void {
-    check('unmap_fmr', native.unmapFmr([nativeOf(this)]));
+    throwOnError('unmap_fmr', native.unmapFmr([nativeOf(this)]));
   }
 
   /**

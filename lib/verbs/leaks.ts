@@ -2,7 +2,7 @@
  * Telling about regions that nobody has ended: when their device is collected, and when the process (or worker) ends.
  */
 import { type CreationStacks } from './creation-stacks';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { native, type NativeDevice } from '../internal/native';
 import { regionsOfRows, type RegionResource } from './resources';
 
@@ -17,7 +17,7 @@ const keyOf = (device: number, context: number): string => `${device} ${context}
 
 /** From now on tell about this device's regions. */
 export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
-  check('report_leaks', device.reportLeaks(true));
+  throwOnError('report_leaks', device.reportLeaks(true));
   watched.set(keyOf(device.number(), device.context()), stacks);
   if (listening) return;
   listening = true;

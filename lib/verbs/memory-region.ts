@@ -1,5 +1,5 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
 import { type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -78,7 +78,7 @@ export class MemoryRegion extends Region {
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
-    return check('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
+    return throwOnError('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
   }
 
   /**

@@ -12,9 +12,9 @@ import {
   u64,
 } from '../internal/arguments';
 import { Checker } from './checker';
-import { type LocalCheck, place, placed, type CheckedPlace, refused } from './check-result';
+import { type LocalCheck, place, readPlace, type CheckedPlace, readRefusal } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { byteLengthOf, bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
@@ -116,7 +116,7 @@ export class ProtectionDomain {
     this.#native = native;
     this.#device = device;
     this.#registry = registry;
-    this.#number = check('alloc_pd', native.serial()); // another thread may have ended it
+    this.#number = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
@@ -212,7 +212,7 @@ export class ProtectionDomain {
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
     const access = grantedAccess(operation, givenAccess, 'options.access');
-    const native = made(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const native = resultOf(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
     const region = new FastMemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
@@ -224,7 +224,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const qp = made('create_qp', this.#native.createQp());
+    const qp = resultOf('create_qp', this.#native.createQp());
     this.#registry.created('queuePair', () => qp.serial());
     return new QueuePair(construction, qp, this.#registry);
   }
@@ -241,14 +241,14 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options: AcquireOptions = {}): LocalCheck {
-    const { addr, length, lkey } = named(sge);
+    const { addr, length, lkey } = readLocalSge(sge);
     const acc = u32(access, 'access');
     const last = this.#last(options);
     const result = this.#native.acquire(addr, length, lkey, acc, last ? nativeSge(last) : null);
     if (typeof result !== 'number') {
       return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
     }
-    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : refused('lkey_ok', result);
+    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : readRefusal('lkey_ok', result);
   }
 
   /**
@@ -258,8 +258,8 @@ export class ProtectionDomain {
    * @throws as {@link ProtectionDomain.acquire}
    */
   check(sge: LocalSge, access: Access): CheckedPlace {
-    const { addr, length, lkey } = named(sge);
-    return placed('lkey_ok', this.#native.check(addr, length, lkey, u32(access, 'access'), place));
+    const { addr, length, lkey } = readLocalSge(sge);
+    return readPlace('lkey_ok', this.#native.check(addr, length, lkey, u32(access, 'access'), place));
   }
 
   /**
@@ -302,7 +302,7 @@ export class ProtectionDomain {
   }
 
   #memoryRegion(operation: string, result: NativeMemoryRegion | number): MemoryRegion {
-    const native = made(operation, result);
+    const native = resultOf(operation, result);
     const region = new MemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
@@ -317,7 +317,7 @@ export class ProtectionDomain {
   }
 }
 
-function named(sge: unknown): { addr: bigint; length: number; lkey: number } {
+function readLocalSge(sge: unknown): { addr: bigint; length: number; lkey: number } {
   const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
   return {
     addr: u64(addr, 'sge.addr'),

@@ -1,9 +1,9 @@
 import { type Access, grantedAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
 import { Checker } from './checker';
-import { place, placed, type CheckedPlace, refused, type RemoteCheck } from './check-result';
+import { place, readPlace, type CheckedPlace, readRefusal, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type NativeQueuePair } from '../internal/native';
@@ -49,7 +49,7 @@ export class QueuePair {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#registry = registry;
-    this.#number = check('create_qp', native.serial()); // another thread may have ended it
+    this.#number = throwOnError('create_qp', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
@@ -69,9 +69,9 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
-    const { vaddr, length, rkey } = requested(request);
+    const { vaddr, length, rkey } = readRequest(request);
     const result = this.#native.acquire(vaddr, length, rkey, u32(access, 'access'));
-    if (typeof result === 'number') return refused('rkey_ok', result);
+    if (typeof result === 'number') return readRefusal('rkey_ok', result);
     return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
   }
 
@@ -82,8 +82,8 @@ export class QueuePair {
    * @throws as {@link QueuePair.acquire}
    */
   check(request: RemoteRequest, access: Access): CheckedPlace {
-    const { vaddr, length, rkey } = requested(request);
-    return placed('rkey_ok', this.#native.check(vaddr, length, rkey, u32(access, 'access'), place));
+    const { vaddr, length, rkey } = readRequest(request);
+    return readPlace('rkey_ok', this.#native.check(vaddr, length, rkey, u32(access, 'access'), place));
   }
 
   /**
@@ -128,7 +128,7 @@ export class QueuePair {
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
     const access = grantedAccess('fast_reg_mr', givenAccess, 'options.access');
-    check('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
+    throwOnError('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
   }
 
   /**
@@ -142,7 +142,7 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   invalidateRkey(rkey: Rkey): void {
-    check('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
+    throwOnError('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
   /**
@@ -161,7 +161,7 @@ export class QueuePair {
   }
 }
 
-function requested(request: unknown): { vaddr: bigint; length: number; rkey: number } {
+function readRequest(request: unknown): { vaddr: bigint; length: number; rkey: number } {
   const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
   return {
     vaddr: u64(vaddr, 'request.vaddr'),

@@ -3,7 +3,7 @@ import { boolean, illegalConstructor, optionsOf, u32 } from '../internal/argumen
 import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { type NativeMemoryRegion, RegionField, ReleaseMode } from '../internal/native';
 import { type RegionRegistry } from './region-registry';
@@ -37,7 +37,7 @@ const fields = new BigUint64Array(RegionField.Count);
 
 /** What a native region's id is, at its birth. */
 export function regionId(native: NativeMemoryRegion): number {
-  check('query_mr', native.query(fields));
+  throwOnError('query_mr', native.query(fields));
   return Number(fields[RegionField.Id]);
 }
 
@@ -131,7 +131,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
    */
   countAccesses(): void {
-    check('count_mr', this.#native.count());
+    throwOnError('count_mr', this.#native.count());
   }
 
   /**
@@ -140,7 +140,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`
    */
   get counters(): RegionCounters | undefined {
-    check('query_mr', this.#native.query(fields));
+    throwOnError('query_mr', this.#native.query(fields));
     if (!fields[RegionField.Counted]) return undefined;
     return {
       accepted: Number(fields[RegionField.Accepted]),
@@ -167,7 +167,7 @@ export abstract class Region {
   }
 
   #field(field: RegionField): bigint {
-    check('query_mr', this.#native.query(fields));
+    throwOnError('query_mr', this.#native.query(fields));
     return fields[field] ?? 0n;
   }
 

@@ -1,6 +1,6 @@
 import { type Access } from './access';
 import { type CreatedKind, type CreationStacks } from './creation-stacks';
-import { made } from '../internal/errors';
+import { resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import {
   ContextRow,
@@ -150,7 +150,7 @@ export function resourcesOf(
   stacks: CreationStacks | undefined,
 ): Resources {
   const context = device.context();
-  const all = made('resources', device.resources() as BigUint64Array[] | number);
+  const all = resultOf('resources', device.resources() as BigUint64Array[] | number);
   const of = (kind: ResourceKind, fields: number): Row[] => rows(all[kind] ?? new BigUint64Array(), fields);
   const stack = (kind: CreatedKind, number: number): { stack?: string } => {
     const text = stacks?.of(kind, number);

@@ -1,7 +1,6 @@
 import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
-import { data } from '../internal/data-path';
 import { dispose } from '../internal/disposal';
-import { check, made, RdmaError } from '../internal/errors';
+import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { type MemoryLike, transientBytesOf, u32Copy } from '../internal/memory-argument';
 import { native, type NativeSgeState } from '../internal/native';
@@ -60,7 +59,7 @@ export class SgeState {
       throw new RdmaError('sge_state', 'EINVAL');
     }
     this.#registry = registryOfSge(first);
-    this.#native = made('sge_state', native.createSgeState(list.map(nativeSge)));
+    this.#native = resultOf('sge_state', native.createSgeState(list.map(nativeSge)));
   }
 
   /** Bytes left (`total_len`). */
@@ -94,7 +93,7 @@ export class SgeState {
     const self = this.#native;
     const bytes = u32(length, 'length');
     const put = readPut(options);
-    check('update_sge', self.update(bytes, put));
+    throwOnError('update_sge', self.update(bytes, put));
   }
 
   /**
@@ -108,12 +107,12 @@ export class SgeState {
     const self = this.#native;
     const bytes = size(length, 'length');
     const put = readPut(options);
-    check('skip_sge', self.skip(bytes, put));
+    throwOnError('skip_sge', self.skip(bytes, put));
   }
 
   /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
   put(): void {
-    check('put_ss', this.#native.put());
+    throwOnError('put_ss', this.#native.put());
   }
 
   /** {@link SgeState.put}. */
@@ -144,7 +143,10 @@ export class SgeState {
     const { put: givenPut = false, ordered: givenOrdered = false } = optionsOf<CopyInOptions>(options);
     const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
-    return data('copy_sge', self.copyIn(transientBytesOf('copy_sge', source, 'source'), put, ordered));
+    return bytesMovedOf(
+      'copy_sge',
+      self.copyIn(transientBytesOf('copy_sge', source, 'source'), put, ordered),
+    );
   }
 
   /**
@@ -159,7 +161,10 @@ export class SgeState {
   copyOut(target: MemoryLike, options: ConsumeOptions = {}): number {
     const self = this.#native;
     const put = readPut(options);
-    return data('copy_sge_out', self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), put));
+    return bytesMovedOf(
+      'copy_sge_out',
+      self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), put),
+    );
   }
 
   /**
@@ -180,7 +185,7 @@ export class SgeState {
       Uint32Array.from(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
-      data('walk', found);
+      bytesMovedOf('walk', found);
       return [];
     }
     const fragments: Fragment[][] = Array.from(list, () => []);

@@ -8,10 +8,9 @@ import {
   size,
   u64,
 } from '../internal/arguments';
-import { data } from '../internal/data-path';
 import { segmentIndex } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
+import { bytesMovedOf, Errno, rdmaError, throwOnError } from '../internal/errors';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import { type NativeSge, REFUSED, SgeField } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -89,7 +88,7 @@ export class Sge {
 
   /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
   get segment(): number {
-    check('query_sge', this.#native.describe(fields));
+    throwOnError('query_sge', this.#native.describe(fields));
     return segmentIndex(fields[SgeField.M], fields[SgeField.N]);
   }
 
@@ -134,7 +133,7 @@ export class Sge {
     // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell.
     if (options === undefined) {
       const moved = this.#native.copyTo(target);
-      if (moved !== undefined && isAnswer(moved)) return data('copy_sge_out', moved);
+      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge_out', moved);
     }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -144,7 +143,7 @@ export class Sge {
     const rest = total - offset;
     // Compared, and not by Math.min: this is what keeps the copy inside the target.
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
-    return data('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
+    return bytesMovedOf('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
   }
 
   /**
@@ -162,7 +161,7 @@ export class Sge {
     // As in copyTo.
     if (options === undefined) {
       const moved = this.#native.copyFrom(source);
-      if (moved !== undefined && isAnswer(moved)) return data('copy_sge', moved);
+      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge', moved);
     }
     const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -172,7 +171,7 @@ export class Sge {
     const offset = integer(wanted, 'options.offset', 0, total);
     const length = byteLengthOf(bytes);
     if (length > total - offset) throw outOfRange('source.byteLength', `<= ${total - offset}`, length);
-    return data('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
+    return bytesMovedOf('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
   }
 
   /**
@@ -186,7 +185,7 @@ export class Sge {
    */
   fetchAdd(add: bigint | number): bigint {
     const result = this.#native.fetchAdd(u64(add, 'add'));
-    return typeof result === 'bigint' ? result : BigInt(data('fetch_add', result));
+    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('fetch_add', result));
   }
 
   /**
@@ -199,16 +198,16 @@ export class Sge {
    */
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
     const result = this.#native.compareSwap(u64(compare, 'compare'), u64(swap, 'swap'));
-    return typeof result === 'bigint' ? result : BigInt(data('compare_swap', result));
+    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('compare_swap', result));
   }
 
   #field(field: SgeField): bigint {
-    check('query_sge', this.#native.describe(fields));
+    throwOnError('query_sge', this.#native.describe(fields));
     return fields[field] ?? 0n;
   }
 
   #total(operation: string): number {
-    check(operation, this.#native.describe(fields));
+    throwOnError(operation, this.#native.describe(fields));
     return Number(fields[SgeField.SgeLength]);
   }
 
