@@ -35,8 +35,8 @@ const ALL = 31;
  *
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
  */
-export function grantedAccess(operation: string, value: unknown, name: string): Access {
-  const access = knownAccess(operation, value, name);
+export function readRegionAccess(operation: string, value: unknown, name: string): Access {
+  const access = readAccessBits(operation, value, name);
   if (access & (Access.RemoteWrite | Access.RemoteAtomic) && !(access & Access.LocalWrite)) {
     throw new RdmaError(operation, 'EINVAL');
   }
@@ -44,7 +44,7 @@ export function grantedAccess(operation: string, value: unknown, name: string): 
 }
 
 /** The same for a region whose access is never looked at: only unknown bits are refused. */
-export function knownAccess(operation: string, value: unknown, name: string): Access {
+export function readAccessBits(operation: string, value: unknown, name: string): Access {
   const access = u32(value, name);
   if (access & ~ALL) throw new RdmaError(operation, 'EINVAL');
   return access;

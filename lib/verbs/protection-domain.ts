@@ -1,4 +1,4 @@
-import { type Access, grantedAccess, knownAccess } from './access';
+import { type Access, readAccessBits, readRegionAccess } from './access';
 import {
   boolean,
   illegalConstructor,
@@ -145,7 +145,7 @@ export class ProtectionDomain {
     } = optionsOf<RegUserMrOptions>(options);
     let start = givenStart === undefined ? undefined : u64(givenStart, 'options.start');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = grantedAccess(operation, givenAccess, 'options.access');
+    const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = bytesOf(operation, memory, 'memory');
     if (start === undefined) {
       const picked = this.#device.pickUserStart(BigInt(byteLengthOf(bytes)));
@@ -169,7 +169,7 @@ export class ProtectionDomain {
    */
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
-    const access = knownAccess('get_dma_mr', givenAccess, 'options.access');
+    const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
     return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access));
   }
 
@@ -211,7 +211,7 @@ export class ProtectionDomain {
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
-    const access = grantedAccess(operation, givenAccess, 'options.access');
+    const access = readRegionAccess(operation, givenAccess, 'options.access');
     const native = resultOf(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
     const region = new FastMemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);

@@ -1,4 +1,4 @@
-import { type Access, grantedAccess } from './access';
+import { type Access, readRegionAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
 import { Checker } from './checker';
 import { place, readPlace, type CheckedPlace, readRefusal, type RemoteCheck } from './check-result';
@@ -127,7 +127,7 @@ export class QueuePair {
     } = propertiesOf<FastRegMrOptions>(options, 'options');
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = grantedAccess('fast_reg_mr', givenAccess, 'options.access');
+    const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');
     throwOnError('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
   }
 

@@ -173,7 +173,7 @@ function firstRun(checks: readonly KnownCheck[]): Run | undefined {
   if (alike.length === 0) return undefined;
   const lasts = alike.map(({ check }) => lastOf(check));
 
-  const seed = lasts[0]!;
+  const seed = lasts[0] ?? null;
   if (seed === null && lasts[1] !== first.id) {
     // A check that the next one names is left to begin a run that coalesces.
     const plain = leading(alike, ({ check }, i) => lasts[i] === null && lasts[i + 1] !== check.id);

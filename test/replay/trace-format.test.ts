@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { type Operation, parseExpectation, parseOperation, TraceError } from '../../lib/replay/trace-format';
 
 const samples: Operation[] = [
@@ -49,6 +52,17 @@ it.each(samples)('$op is read as it was written', (op) => {
   // JSON's own freedom: blanks between tokens, members in any order.
   const turned = Object.fromEntries(Object.entries(op).reverse());
   expect(parseOperation(` ${JSON.stringify(turned, undefined, '\t').replaceAll('\n', ' ')} `)).toEqual(op);
+});
+
+it.each(samples)('$op has a row in docs/trace-format.md, with each of its members', (op) => {
+  const document = readFileSync(join(__dirname, '..', '..', 'docs', 'trace-format.md'), 'utf8');
+  const [, row] = new RegExp(`^\\| \`${op.op}\` \\|(.*)\\|.*\\|$`, 'm').exec(document)!;
+  const named = Array.from(row!.matchAll(/`(\w+)`/g), ([, name]) => name).filter((name) => name !== 'null');
+  const members = Object.keys(op).filter((name) => name !== 'op');
+  // The one member that may be left out.
+  expect(named.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort()).toEqual(
+    members.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort(),
+  );
 });
 
 /** Values that cannot stand where `value` may. */
