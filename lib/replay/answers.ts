@@ -1,5 +1,5 @@
 /** From what the native module says to what the trace format says. */
-import { SgeField } from '../internal/native';
+import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SgeField } from '../internal/layout';
 import type { Answer, Errno, Fragment, Hex, Location, SgeAnswer } from './operations';
 import { TraceError } from './trace-error';
 
@@ -7,11 +7,11 @@ import { TraceError } from './trace-error';
 export const SKIPPED: Answer = Object.freeze({ skipped: true });
 
 const errnoNames: ReadonlyMap<number, Errno> = new Map([
-  [-1, 'EPERM'],
-  [-12, 'ENOMEM'],
-  [-13, 'EACCES'],
-  [-16, 'EBUSY'],
-  [-22, 'EINVAL'],
+  [-EPERM, 'EPERM'],
+  [-ENOMEM, 'ENOMEM'],
+  [-EACCES, 'EACCES'],
+  [-EBUSY, 'EBUSY'],
+  [-EINVAL, 'EINVAL'],
 ]);
 
 /** The name of a negative errno. */

@@ -1,6 +1,8 @@
 /** Playing access checks many at once, through the batches of the native module, to the answers of single ones. */
 import { COALESCE, HeaderWord, newBatchBlock, type BatchBlock } from '../verbs/batch-block';
 import {
+  BATCH_COALESCED,
+  ENOMEM,
   native,
   type NativeBatch,
   type NativeProtectionDomain,
@@ -15,10 +17,8 @@ import { TraceError } from './trace-error';
 /** The most checks that are kept back; and of one batch. */
 const MOST_CHECKS = 256;
 
-const ENOMEM = -12;
-
 const ACCEPTED = 0;
-const COALESCED = 256;
+const COALESCED = BATCH_COALESCED;
 
 /** The element that the next check may continue, with what it holds now. */
 interface ChainEnd {
@@ -146,7 +146,7 @@ export class BatchedChecks {
   }
 
   #expectSuccess(status: number): void {
-    if (status === ENOMEM) throw new TraceError('a batch: memory cannot be had');
+    if (status === -ENOMEM) throw new TraceError('a batch: memory cannot be had');
     if (status !== 0) throw new Error(`a batch answered ${errnoName(status)}`);
   }
 

@@ -1,11 +1,26 @@
 /** Playing what makes, maps, registers and releases regions. */
-import { native, ReleaseMode, RegionField, type NativeMemoryRegion } from '../internal/native';
+import {
+  ENOMEM,
+  MrTypeNumber,
+  native,
+  PAGE_SIZE,
+  ReleaseMode,
+  RegionField,
+  type NativeMemoryRegion,
+} from '../internal/native';
 import { errnoName, failure, field, hex, memoryOf, noMemory, outcome, SKIPPED } from './answers';
-import { MR_TYPES, type Answer, type OperationMembers } from './operations';
+import { type Answer, type MrType, type OperationMembers } from './operations';
 import type { NamedRegion, Session } from './session';
 import { TraceError } from './trace-error';
 
-const ENOMEM = -12;
+const mrTypes: Readonly<Record<MrType, MrTypeNumber>> = {
+  mem_reg: MrTypeNumber.MemReg,
+  sg_gaps: MrTypeNumber.SgGaps,
+  dm: MrTypeNumber.Dm,
+  user: MrTypeNumber.User,
+  dma: MrTypeNumber.Dma,
+  integrity: MrTypeNumber.Integrity,
+};
 
 export function regUserMr(session: Session, op: OperationMembers['reg_user_mr']): Answer {
   const pd = session.pd(op.pd);
@@ -17,7 +32,7 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   if (verdict < 0) return failure(verdict);
   const mr = pd.regUserMr(memoryOf(length, 'reg_user_mr'), start, iova, op.access);
   // There was a slot a moment ago.
-  if (mr === ENOMEM) throw new TraceError('reg_user_mr: memory cannot be had');
+  if (mr === -ENOMEM) throw new TraceError('reg_user_mr: memory cannot be had');
   return made(session, op.id, mr, 'user');
 }
 
@@ -27,7 +42,8 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
  */
 function isBeyondCore(start: bigint, length: bigint, iova: bigint): boolean {
   const end = 1n << 64n;
-  return length > 4096n * 0xffff_fffen && start + length <= end - 4096n && iova + length <= end;
+  const page = BigInt(PAGE_SIZE);
+  return length > page * 0xffff_fffen && start + length <= end - page && iova + length <= end;
 }
 
 export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): Answer {
@@ -35,14 +51,14 @@ export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): 
   if (pd === undefined) return SKIPPED;
   const mr = pd.getDmaMr(op.access);
   // It takes no slot.
-  if (mr === ENOMEM) throw new TraceError('get_dma_mr: memory cannot be had');
+  if (mr === -ENOMEM) throw new TraceError('get_dma_mr: memory cannot be had');
   return made(session, op.id, mr, 'other');
 }
 
 export function allocMr(session: Session, op: OperationMembers['alloc_mr']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  return made(session, op.id, pd.allocMr(MR_TYPES.indexOf(op.type), op.max_num_sg), 'other');
+  return made(session, op.id, pd.allocMr(mrTypes[op.type], op.max_num_sg), 'other');
 }
 
 export function allocFmr(session: Session, op: OperationMembers['alloc_fmr']): Answer {

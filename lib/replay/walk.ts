@@ -1,5 +1,15 @@
 /** Playing walks. */
-import { native, REFUSED, RegionField, RegionKind, SgeField, type NativeSge } from '../internal/native';
+import {
+  ENOMEM,
+  FragmentField,
+  native,
+  PAGE_SIZE,
+  REFUSED,
+  RegionField,
+  RegionKind,
+  SgeField,
+  type NativeSge,
+} from '../internal/native';
 import { failure, field, fragment, SKIPPED } from './answers';
 import type { Answer, Fragment, OperationMembers } from './operations';
 import type { Session } from './session';
@@ -7,8 +17,6 @@ import { TraceError } from './trace-error';
 
 /** More could not be told in one line of bounded length. An element has less than 2^32 bytes: 2^20 pages. */
 const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
-
-const ENOMEM = -12;
 
 export function walk(session: Session, op: OperationMembers['walk']): Answer {
   const sges: NativeSge[] = [];
@@ -23,7 +31,7 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
   if (typeof state === 'number') return failure(state);
   const told = state.walk(Uint32Array.from(op.steps), op.release);
   if (typeof told === 'number') {
-    if (told === ENOMEM) throw new TraceError('walk: memory cannot be had');
+    if (told === -ENOMEM) throw new TraceError('walk: memory cannot be had');
     return told <= REFUSED ? { err: 'EINVAL' } : failure(told);
   }
   if (op.release) unbindConsumed(session, op.sges);
@@ -38,12 +46,13 @@ function unbindConsumed(session: Session, ids: readonly string[]): void {
   }
 }
 
-/** Four numbers a fragment: step, region, at, length. */
 function fragmentsByStep(session: Session, told: BigUint64Array, steps: number): Fragment[][] {
   const byStep = Array.from({ length: steps }, (): Fragment[] => []);
-  for (let i = 0; i < told.length; i += 4) {
-    const region = session.regionOf(field(told, i + 1));
-    byStep[Number(field(told, i))]?.push(fragment(region, field(told, i + 2), field(told, i + 3)));
+  for (let i = 0; i < told.length; i += FragmentField.Count) {
+    const region = session.regionOf(field(told, i + FragmentField.Region));
+    const step = Number(field(told, i + FragmentField.Step));
+    const [at, length] = [field(told, i + FragmentField.At), field(told, i + FragmentField.Length)];
+    byStep[step]?.push(fragment(region, at, length));
   }
   return byStep;
 }
@@ -76,5 +85,5 @@ function segmentsUnder(session: Session, sgeFields: BigUint64Array, bytes: numbe
   const region = session.regionOf(field(sgeFields, SgeField.Region));
   const fields = session.queryRegion(region.native);
   if (Number(field(fields, RegionField.Kind)) === RegionKind.Dma) return 1;
-  return region.fmr ? Number(field(fields, RegionField.Segments)) : Math.ceil(bytes / 4096) + 1;
+  return region.fmr ? Number(field(fields, RegionField.Segments)) : Math.ceil(bytes / PAGE_SIZE) + 1;
 }

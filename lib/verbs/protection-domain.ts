@@ -18,6 +18,7 @@ import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { byteLengthOf, bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
+import { MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
 import { MemoryRegion } from './memory-region';
 import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
 import { QueuePair } from './queue-pair';
@@ -44,10 +45,18 @@ export interface GetDmaMrOptions {
 }
 
 /** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'mem_reg'` can be had. */
-const mrTypes = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
+const mrTypes = {
+  mem_reg: MrTypeNumber.MemReg,
+  sg_gaps: MrTypeNumber.SgGaps,
+  dm: MrTypeNumber.Dm,
+  user: MrTypeNumber.User,
+  dma: MrTypeNumber.Dma,
+  integrity: MrTypeNumber.Integrity,
+} as const;
+const mrTypeNames = Object.keys(mrTypes) as MrType[];
 
 /** One of the kernel's kinds of regions for work requests. */
-export type MrType = (typeof mrTypes)[number];
+export type MrType = keyof typeof mrTypes;
 
 /** Options of {@link ProtectionDomain.allocMr}. */
 export interface AllocMrOptions {
@@ -92,7 +101,7 @@ export interface LkeyOkOptions {
 }
 
 const DEFAULT_MAX_MAPS = 32;
-const DEFAULT_PAGE_SHIFT = 12;
+const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
 /**
  * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
@@ -187,7 +196,7 @@ export class ProtectionDomain {
       'options',
     );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
-    const type = mrTypes.indexOf(oneOf(givenType, 'options.type', mrTypes));
+    const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
     return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
   }
 

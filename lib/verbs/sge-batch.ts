@@ -18,12 +18,16 @@ import {
   LITTLE_ENDIAN,
   MOST_ELEMENTS,
   newBatchBlock,
+  SGE_BYTES,
+  SGE_WORDS,
 } from './batch-block';
 import { dispose } from '../internal/disposal';
 import { made, rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { byteLengthOf, type Memory, transientBytesOf } from '../internal/memory-argument';
 import {
+  BATCH_COALESCED,
+  EINVAL,
   native,
   type NativeBatch,
   type NativeProtectionDomain,
@@ -62,8 +66,7 @@ const STATUS: number = HeaderWord.Status;
 const HALF = HIGH_HALF;
 const LOW_FIRST = LITTLE_ENDIAN;
 
-const SGE_BYTES = 16;
-const WORDS = 4;
+const WORDS = SGE_WORDS;
 
 /** The native functions of a batch. */
 let nativeBatch: (batch: SgeBatch) => NativeBatch;
@@ -105,7 +108,7 @@ export class SgeBatch {
   readonly ns: Uint32Array;
 
   /** The verdict of an element that {@link SgeBatch.acquire} has added to the last accepted one. */
-  static readonly COALESCED = 256;
+  static readonly COALESCED: number = BATCH_COALESCED;
 
   readonly #header: Uint32Array;
   readonly #doubles: Float64Array;
@@ -187,7 +190,7 @@ export class SgeBatch {
     } else {
       const bytes = transientBytesOf('check_batch', count, 'count');
       const length = byteLengthOf(bytes);
-      if (length % SGE_BYTES) throw outOfRange('count.byteLength', 'a multiple of 16', length);
+      if (length % SGE_BYTES) throw outOfRange('count.byteLength', `a multiple of ${SGE_BYTES}`, length);
       header[ACCESS] = u32(access, 'access');
       this.#count = length / SGE_BYTES;
       this.#native.checkPacked(bytes);
@@ -210,7 +213,7 @@ export class SgeBatch {
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
-    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -22);
+    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -EINVAL);
     this.#begin(count, access);
     this.#header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
     if (givenLast) this.#native.acquire(nativeSge(givenLast));
@@ -287,7 +290,7 @@ export class SgeBatch {
     this.#begin(count, access);
     other.#begin(otherCount, otherAccess);
     // One header cannot hold both sides.
-    if (other === this) throw rdmaError('copy_batch', -22);
+    if (other === this) throw rdmaError('copy_batch', -EINVAL);
     this.#native.copyTo(nativeBatch(other));
     return this.#moved('copy_batch');
   }

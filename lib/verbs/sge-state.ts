@@ -4,7 +4,7 @@ import { dispose } from '../internal/disposal';
 import { check, made, RdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { type Memory, transientBytesOf, u32Copy } from '../internal/memory-argument';
-import { native, type NativeSgeState } from '../internal/native';
+import { FragmentField, native, type NativeSgeState } from '../internal/native';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
 
@@ -29,9 +29,6 @@ export interface Fragment {
   /** Bytes. */
   length: number;
 }
-
-/** Numbers that a native walk tells of a fragment. */
-const WORDS = 4;
 
 /** More steps than this would be more arrays than one call should make. */
 const MOST_STEPS = 2 ** 20;
@@ -185,11 +182,11 @@ export class SgeState {
       return [];
     }
     const fragments: Fragment[][] = Array.from(list, () => []);
-    for (let i = 0; i < found.length; i += WORDS) {
-      fragments[Number(found[i])]?.push({
-        region: this.#registry.find(Number(found[i + 1])),
-        at: found[i + 2] ?? 0n,
-        length: Number(found[i + 3]),
+    for (let i = 0; i < found.length; i += FragmentField.Count) {
+      fragments[Number(found[i + FragmentField.Step])]?.push({
+        region: this.#registry.find(Number(found[i + FragmentField.Region])),
+        at: found[i + FragmentField.At] ?? 0n,
+        length: Number(found[i + FragmentField.Length]),
       });
     }
     return fragments;

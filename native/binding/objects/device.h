@@ -14,7 +14,6 @@ public:
     static void Define(Environment &environment, Napi::Env env);
     // openDevice(lkeyTableBits, randomKeys, remoteKeyZero)
     static Napi::Value Open(const Napi::CallbackInfo &info);
-
     // attachDevice(token)
     static Napi::Value Attach(const Napi::CallbackInfo &info);
 
@@ -37,24 +36,6 @@ private:
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value Resources(const Napi::CallbackInfo &info);
     Napi::Value ReportLeaks(const Napi::CallbackInfo &info);
-};
-
-struct DmaMappingPayload {
-    std::shared_ptr<OpenDevice> device;
-    rvt_dma_handle handle;
-    uint64_t address, length;
-};
-
-class DmaMapping : public Wrapper<DmaMapping, DmaMappingPayload, kDmaMapping> {
-public:
-    using Wrapper::Wrapper;
-    static void Define(Environment &environment, Napi::Env env);
-
-private:
-    Napi::Value Address(const Napi::CallbackInfo &info);
-    Napi::Value Length(const Napi::CallbackInfo &info);
-    Napi::Value Serial(const Napi::CallbackInfo &info);
-    Napi::Value Unmap(const Napi::CallbackInfo &info);
 };
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/pd.h"
 
+#include "binding/environment/section.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/region.h"
 #include "binding/objects/sge.h"
@@ -106,7 +107,7 @@ Napi::Value ProtectionDomain::AllocFmr(const Napi::CallbackInfo &info) {
     uint32_t access = arguments.U32(0);
     rvt_fmr_attr attr = {};
     // Any integer: that a count is negative is for the core to refuse.
-    attr.max_pages = static_cast<int64_t>(arguments.Integer(1, -9007199254740991.0, 9007199254740991.0));
+    attr.max_pages = static_cast<int64_t>(arguments.Integer(1, -kMostInteger, kMostInteger));
     attr.max_maps = arguments.U32(2);
     attr.page_shift = arguments.U32(3);
     if (!arguments.ok())
@@ -141,7 +142,7 @@ Napi::Value ProtectionDomain::LkeyCheck(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_ib_sge sge = {arguments.U64(0), arguments.U32(1), arguments.U32(2)};
     uint32_t acc = arguments.U32(3);
-    ArrayView fields = arguments.Array(4, napi_biguint64_array, kPlaceFields);
+    ArrayView fields = arguments.Array(4, napi_biguint64_array, RVT_PLACE_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_place place;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/qp.h"
 
+#include "binding/environment/section.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/region.h"
 #include "binding/objects/sge.h"
@@ -49,7 +50,7 @@ Napi::Value QueuePair::RkeyCheck(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     uint64_t vaddr = arguments.U64(0);
     uint32_t length = arguments.U32(1), rkey = arguments.U32(2), acc = arguments.U32(3);
-    ArrayView fields = arguments.Array(4, napi_biguint64_array, kPlaceFields);
+    ArrayView fields = arguments.Array(4, napi_biguint64_array, RVT_PLACE_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_place place;
