@@ -1,5 +1,5 @@
 import { rdmaError, RdmaError } from './errors';
-import { REFUSED } from './native';
+import { REFUSED } from './layout';
 import { dataPathReason } from './reasons';
 
 /** The bytes that a data call moved; throws what it answered instead: an errno, or the reason of a refusal. */

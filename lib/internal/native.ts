@@ -8,8 +8,6 @@
 import { type MrTypeNumber, type ReleaseMode } from './layout';
 import { loadNative } from './load-native';
 
-export * from './layout';
-
 /** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
 export type ReasonNumber = number;
 

@@ -1,8 +1,7 @@
 /** Playing access checks many at once, through the batches of the native module, to the answers of single ones. */
 import { COALESCE, HeaderWord, newBatchBlock, type BatchBlock } from '../verbs/batch-block';
+import { BATCH_COALESCED, ENOMEM } from '../internal/layout';
 import {
-  BATCH_COALESCED,
-  ENOMEM,
   native,
   type NativeBatch,
   type NativeProtectionDomain,

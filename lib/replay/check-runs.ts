@@ -1,10 +1,6 @@
 /** Which checks of a trace may be judged in one call. */
-import {
-  SgeField,
-  type NativeProtectionDomain,
-  type NativeQueuePair,
-  type NativeSge,
-} from '../internal/native';
+import { SgeField } from '../internal/layout';
+import { type NativeProtectionDomain, type NativeQueuePair, type NativeSge } from '../internal/native';
 import { field } from './answers';
 import type { OperationOf } from './operations';
 import type { Session } from './session';

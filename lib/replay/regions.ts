@@ -1,13 +1,6 @@
 /** Playing what makes, maps, registers and releases regions. */
-import {
-  ENOMEM,
-  MrTypeNumber,
-  native,
-  PAGE_SIZE,
-  ReleaseMode,
-  RegionField,
-  type NativeMemoryRegion,
-} from '../internal/native';
+import { ENOMEM, MrTypeNumber, PAGE_SIZE, ReleaseMode, RegionField } from '../internal/layout';
+import { native, type NativeMemoryRegion } from '../internal/native';
 import { errnoName, failure, field, hex, memoryOf, noMemory, outcome, SKIPPED } from './answers';
 import { type Answer, type MrType, type OperationMembers } from './operations';
 import type { NamedRegion, Session } from './session';

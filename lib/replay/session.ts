@@ -1,7 +1,6 @@
 /** What a trace names between an `init` and its `exit`. */
+import { RegionField, SgeField } from '../internal/layout';
 import {
-  RegionField,
-  SgeField,
   type NativeDevice,
   type NativeDmaMapping,
   type NativeMemoryRegion,

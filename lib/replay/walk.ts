@@ -2,14 +2,13 @@
 import {
   ENOMEM,
   FragmentField,
-  native,
   PAGE_SIZE,
   REFUSED,
   RegionField,
   RegionKind,
   SgeField,
-  type NativeSge,
-} from '../internal/native';
+} from '../internal/layout';
+import { native, type NativeSge } from '../internal/native';
 import { failure, field, fragment, SKIPPED } from './answers';
 import type { Answer, Fragment, OperationMembers } from './operations';
 import type { Session } from './session';

@@ -3,15 +3,12 @@ import { illegalConstructor, u32, u64 } from '../internal/arguments';
 import { HeaderWord, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
 import { made, rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { COMMAND_BYTES, CommandWord, EINVAL, Reason } from '../internal/layout';
 import {
-  COMMAND_BYTES,
-  CommandWord,
-  EINVAL,
   native,
   type NativeBatch,
   type NativeProtectionDomain,
   type NativeQueuePair,
-  Reason,
 } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';

@@ -6,13 +6,13 @@ import {
   ContextRow,
   DmaRow,
   MemoryRow,
-  type NativeDevice,
   PdRow,
   QpRow,
   RegionKind,
   RegionRow,
   ResourceKind,
-} from '../internal/native';
+} from '../internal/layout';
+import { type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 

@@ -25,9 +25,8 @@ import { dispose } from '../internal/disposal';
 import { made, rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { byteLengthOf, type Memory, transientBytesOf } from '../internal/memory-argument';
+import { BATCH_COALESCED, EINVAL } from '../internal/layout';
 import {
-  BATCH_COALESCED,
-  EINVAL,
   native,
   type NativeBatch,
   type NativeProtectionDomain,

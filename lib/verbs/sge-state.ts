@@ -4,7 +4,8 @@ import { dispose } from '../internal/disposal';
 import { check, made, RdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { type Memory, transientBytesOf, u32Copy } from '../internal/memory-argument';
-import { FragmentField, native, type NativeSgeState } from '../internal/native';
+import { FragmentField } from '../internal/layout';
+import { native, type NativeSgeState } from '../internal/native';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
 

@@ -12,7 +12,8 @@ import { data } from '../internal/data-path';
 import { dispose } from '../internal/disposal';
 import { check, Errno, rdmaError } from '../internal/errors';
 import { byteLengthOf, firstBytes, type Memory, transientBytesOf } from '../internal/memory-argument';
-import { type NativeSge, REFUSED, SgeField } from '../internal/native';
+import { REFUSED, SgeField } from '../internal/layout';
+import { type NativeSge } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 
