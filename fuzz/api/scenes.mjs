@@ -1,5 +1,6 @@
 // Devices with something of everything in them, and all of it in use.
 import { label } from './labels.mjs';
+import { blockBytes } from './natives.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
@@ -89,6 +90,6 @@ function openNativeScene(/** @type {World} */ world) {
   if (element) part('createSgeState', () => native.createSgeState([element]));
   const fmr = part('NativeProtectionDomain.allocFmr', () => pd.allocFmr(31, 4, 1, 12));
   if (fmr) part('NativeMemoryRegion.mapPhys', () => fmr.mapPhys(BigUint64Array.from([DMA]), 0n));
-  const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
+  const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
   part('createBatch', () => native.createBatch(pd, block, 4, false));
 }

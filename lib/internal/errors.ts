@@ -1,17 +1,17 @@
-import { REFUSED } from './native';
+import { EACCES, EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, EXDEV, REFUSED } from './layout';
 import { type DataPathReason, dataPathReason } from './reasons';
 
 /** The errno values that this package answers. They are Linux's on every platform. */
 const errnoNames = {
-  1: 'EPERM',
-  9: 'EBADF',
-  12: 'ENOMEM',
-  13: 'EACCES',
-  16: 'EBUSY',
-  18: 'EXDEV',
-  19: 'ENODEV',
-  22: 'EINVAL',
-  95: 'EOPNOTSUPP',
+  [EPERM]: 'EPERM',
+  [EBADF]: 'EBADF',
+  [ENOMEM]: 'ENOMEM',
+  [EACCES]: 'EACCES',
+  [EBUSY]: 'EBUSY',
+  [EXDEV]: 'EXDEV',
+  [ENODEV]: 'ENODEV',
+  [EINVAL]: 'EINVAL',
+  [EOPNOTSUPP]: 'EOPNOTSUPP',
 } as const;
 
 /** Name of an errno, as {@link RdmaError.code} has it. */
@@ -31,15 +31,15 @@ const descriptions: Record<ErrnoName, string> = {
 
 /** Linux errno numbers by name, positive. */
 export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
-  EPERM: 1,
-  EBADF: 9,
-  ENOMEM: 12,
-  EACCES: 13,
-  EBUSY: 16,
-  EXDEV: 18,
-  ENODEV: 19,
-  EINVAL: 22,
-  EOPNOTSUPP: 95,
+  EPERM,
+  EBADF,
+  ENOMEM,
+  EACCES,
+  EBUSY,
+  EXDEV,
+  ENODEV,
+  EINVAL,
+  EOPNOTSUPP,
 });
 
 /**

@@ -5,6 +5,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { LAYOUT_HASH } from './layout';
+
 /** What node-gyp-build exports: `resolve` only finds the file. */
 interface NodeGypBuild {
   readonly resolve: (folder: string) => string;
@@ -35,10 +37,30 @@ export interface MissingBinaryError extends Error {
 }
 
 /**
+ * Thrown by `require('rdmavt')` and `import 'rdmavt'` where the binary that was found was built from other sources than the
+ * package's JavaScript: the two would misread each other. Its message says where another one comes from.
+ */
+export interface StaleBinaryError extends Error {
+  readonly code: 'ERR_RDMAVT_STALE_BINARY';
+  /** The binary. */
+  readonly file: string;
+  /** As `process.platform` has it. */
+  readonly platform: string;
+  /** As `process.arch` has it. */
+  readonly arch: string;
+  /** The C library that this Node.js runs on; Linux only: `'glibc 2.36'`, `'musl'`. */
+  readonly libc: string | undefined;
+  /** The version of Node.js: `'v20.20.2'`. */
+  readonly node: string;
+  /** The command that builds a new one from source; undefined in a bundle, which has no sources. */
+  readonly buildCommand: string | undefined;
+}
+
+/**
  * Loads the add-on.
  *
  * @param folder - of the compiled module that asks: in `dist`, or a bundle's
- * @throws MissingBinaryError
+ * @throws MissingBinaryError, StaleBinaryError
  */
 export function loadNative(folder: string): unknown {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
@@ -48,13 +70,17 @@ export function loadNative(folder: string): unknown {
   const named = process.env.RDMAVT_PREBUILD ?? '';
   const home = named !== '' ? named : (installed ?? folder);
   let file: string | undefined;
+  let loaded: { readonly layoutHash?: unknown };
   try {
     file = resolve(home);
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- an add-on cannot be imported
-    return require(file) as unknown;
+    loaded = require(file) as typeof loaded;
   } catch (error) {
     throw missingBinary(home, installed && join(installed, 'dist'), file, error);
   }
+  // Before anything of it is called: a number that has moved would be read as another one, without an error.
+  if (loaded.layoutHash !== LAYOUT_HASH) throw staleBinary(file, home, installed);
+  return loaded;
 }
 
 /** The package's folder, if `folder` is in its `dist` (or `lib`, in its own tests). */
@@ -126,6 +152,41 @@ function missingBinary(
   const fields = { code, platform, arch, libc, node, lookedFor, buildCommand };
   // node-gyp-build's own words for finding nothing add nothing to these.
   return Object.assign(error, fields, { cause: file === undefined ? undefined : cause });
+}
+
+/**
+ * @param file - the binary
+ * @param home - where it was looked for
+ * @param installed - the package; undefined in a bundle
+ */
+function staleBinary(file: string, home: string, installed: string | undefined): StaleBinaryError {
+  const { platform, arch, version: node } = process;
+  const libc = platform === 'linux' ? runningLibc() : undefined;
+  const named = process.env.RDMAVT_PREBUILD;
+  let buildCommand: string | undefined;
+  if (installed !== undefined) {
+    // Only a checkout of the sources has this file there.
+    const checkout = existsSync(join(installed, 'binding.gyp'));
+    buildCommand = checkout ? 'npm run build' : `node "${join(installed, 'dist', 'cli', 'main.js')}" build`;
+  }
+
+  const lines = [
+    `${NAME}: the binary was built from other sources than this package's JavaScript.`,
+    `  ${file}`,
+    ...(named ? [`  as asked for by the environment: RDMAVT_PREBUILD=${named}`] : []),
+    ...(buildCommand === undefined
+      ? [
+          `This program is a bundle: put the folder prebuilds of the version of ${NAME} that it was made from`,
+          'beside it, in',
+          `  ${home}`,
+        ]
+      : [
+          'To build a new one from source (Python 3, make and a C and C++ compiler are needed):',
+          `  ${buildCommand}`,
+        ]),
+  ];
+  const code: StaleBinaryError['code'] = 'ERR_RDMAVT_STALE_BINARY';
+  return Object.assign(new Error(lines.join('\n')), { code, file, platform, arch, libc, node, buildCommand });
 }
 
 /** What lies where a binary was looked for: binaries of another C library, say. */

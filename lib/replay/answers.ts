@@ -1,5 +1,5 @@
 /** The answers of the trace format: their types, and how they are made from what the native module returns. */
-import { SgeField } from '../internal/native';
+import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SgeField } from '../internal/layout';
 import { type Hex, TraceError } from './trace-format';
 
 /** The errors that an answer can name. */
@@ -51,11 +51,11 @@ export type Answer =
 export const SKIPPED: Answer = Object.freeze({ skipped: true });
 
 const errnoNames: ReadonlyMap<number, Errno> = new Map([
-  [-1, 'EPERM'],
-  [-12, 'ENOMEM'],
-  [-13, 'EACCES'],
-  [-16, 'EBUSY'],
-  [-22, 'EINVAL'],
+  [-EPERM, 'EPERM'],
+  [-ENOMEM, 'ENOMEM'],
+  [-EACCES, 'EACCES'],
+  [-EBUSY, 'EBUSY'],
+  [-EINVAL, 'EINVAL'],
 ]);
 
 /**

@@ -1,4 +1,5 @@
 /** Plays operations of the trace format on real devices. */
+import { KeyTableField, PAGE_SIZE } from '../internal/layout';
 import { native } from '../internal/native';
 import { allocateMemory, type Answer, answerFailure, SKIPPED, toHex } from './answers';
 import {
@@ -64,7 +65,7 @@ export class TracePlayer {
     const session = new Session(device);
     this.#session = session;
     if (op.dma_pages > 0) {
-      const memory = allocateMemory(4096n * BigInt(op.dma_pages), 'init');
+      const memory = allocateMemory(BigInt(PAGE_SIZE) * BigInt(op.dma_pages), 'init');
       const mapping = device.mapDma(memory, BigInt(op.dma_base));
       if (typeof mapping === 'number') throw new TraceError(`init: cannot map the DMA memory (${mapping})`);
       session.dma = mapping;
@@ -144,7 +145,10 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
 function table(session: Session): Answer {
   const { max, next, generation, used: flat } = session.device.keyTable();
   const used = Array.from({ length: flat.length / 3 }, (_, i) => {
-    const [index = 0, lkey = 0, region = 0] = flat.subarray(3 * i, 3 * i + 3);
+    const [index = 0, lkey = 0, region = 0] = flat.subarray(
+      KeyTableField.Count * i,
+      KeyTableField.Count * (i + 1),
+    );
     return { index, lkey: toHex(lkey), mr: session.regionOf(region).name };
   });
   return { max, next, gen: generation, used };

@@ -1,5 +1,6 @@
 /** Plays the operations that create, map, register and release regions. */
-import { native, ReleaseMode, RegionField, type NativeMemoryRegion } from '../internal/native';
+import { ENOMEM, MrTypeNumber, PAGE_SIZE, ReleaseMode, RegionField } from '../internal/layout';
+import { native, type NativeMemoryRegion } from '../internal/native';
 import {
   allocateMemory,
   type Answer,
@@ -12,9 +13,16 @@ import {
   toHex,
 } from './answers';
 import type { NamedRegion, Session } from './session';
-import { MR_TYPES, type OperationMembers, TraceError } from './trace-format';
+import { type MrType, type OperationMembers, TraceError } from './trace-format';
 
-const ENOMEM = -12;
+const mrTypes: Readonly<Record<MrType, MrTypeNumber>> = {
+  mem_reg: MrTypeNumber.MemReg,
+  sg_gaps: MrTypeNumber.SgGaps,
+  dm: MrTypeNumber.Dm,
+  user: MrTypeNumber.User,
+  dma: MrTypeNumber.Dma,
+  integrity: MrTypeNumber.Integrity,
+};
 
 export function regUserMr(session: Session, op: OperationMembers['reg_user_mr']): Answer {
   const pd = session.pd(op.pd);
@@ -26,7 +34,7 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   if (verdict < 0) return answerFailure(verdict);
   const mr = pd.regUserMr(allocateMemory(length, 'reg_user_mr'), start, iova, op.access);
   // regUserMrTest found a free slot, so this is a lack of memory.
-  if (mr === ENOMEM) throw new TraceError('reg_user_mr: out of memory');
+  if (mr === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
   return bindRegion(session, op.id, mr, 'user');
 }
 
@@ -36,7 +44,8 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
  */
 function isBeyondCore(start: bigint, length: bigint, iova: bigint): boolean {
   const end = 1n << 64n;
-  return length > 4096n * 0xffff_fffen && start + length <= end - 4096n && iova + length <= end;
+  const page = BigInt(PAGE_SIZE);
+  return length > page * 0xffff_fffen && start + length <= end - page && iova + length <= end;
 }
 
 export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): Answer {
@@ -44,14 +53,14 @@ export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): 
   if (pd === undefined) return SKIPPED;
   const mr = pd.getDmaMr(op.access);
   // A DMA region takes no slot of the key table, so this is a lack of memory.
-  if (mr === ENOMEM) throw new TraceError('get_dma_mr: out of memory');
+  if (mr === -ENOMEM) throw new TraceError('get_dma_mr: out of memory');
   return bindRegion(session, op.id, mr, 'other');
 }
 
 export function allocMr(session: Session, op: OperationMembers['alloc_mr']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  return bindRegion(session, op.id, pd.allocMr(MR_TYPES.indexOf(op.type), op.max_num_sg), 'other');
+  return bindRegion(session, op.id, pd.allocMr(mrTypes[op.type], op.max_num_sg), 'other');
 }
 
 export function allocFmr(session: Session, op: OperationMembers['alloc_fmr']): Answer {

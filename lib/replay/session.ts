@@ -1,7 +1,6 @@
 /** A session: the device and the named objects between an `init` and its `exit`. */
+import { RegionField, SgeField } from '../internal/layout';
 import {
-  RegionField,
-  SgeField,
   type NativeDevice,
   type NativeDmaMapping,
   type NativeMemoryRegion,

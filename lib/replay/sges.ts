@@ -1,5 +1,14 @@
 /** Plays the access checks, and the operations on the elements that they accept: put and walk. */
-import { native, type NativeSge, REFUSED, RegionField, RegionKind, SgeField } from '../internal/native';
+import {
+  ENOMEM,
+  FragmentField,
+  PAGE_SIZE,
+  REFUSED,
+  RegionField,
+  RegionKind,
+  SgeField,
+} from '../internal/layout';
+import { native, type NativeSge } from '../internal/native';
 import {
   type Answer,
   answerFailure,
@@ -12,8 +21,6 @@ import {
 } from './answers';
 import type { Session } from './session';
 import { type OperationMembers, TraceError } from './trace-format';
-
-const ENOMEM = -12;
 
 /** The most fragments of an answer, so that its line stays bounded. One element, less than 2^32 bytes, has 2^20 pages. */
 const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
@@ -73,7 +80,7 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
   if (typeof state === 'number') return answerFailure(state);
   const fragments = state.walk(Uint32Array.from(op.steps), op.release);
   if (typeof fragments === 'number') {
-    if (fragments === ENOMEM) throw new TraceError('walk: out of memory');
+    if (fragments === -ENOMEM) throw new TraceError('walk: out of memory');
     return fragments <= REFUSED ? { err: 'EINVAL' } : answerFailure(fragments);
   }
   if (op.release) unbindConsumed(session, op.sges);
@@ -88,14 +95,14 @@ function unbindConsumed(session: Session, ids: readonly string[]): void {
   }
 }
 
-/** Groups the native module's fragments by step; each is four numbers: step, region, at, length. */
+/** Groups the native module's fragments by step. */
 function groupByStep(session: Session, fragments: BigUint64Array, steps: number): Fragment[][] {
   const byStep = Array.from({ length: steps }, (): Fragment[] => []);
-  for (let i = 0; i < fragments.length; i += 4) {
-    const region = session.regionOf(fieldOf(fragments, i + 1));
-    byStep[Number(fieldOf(fragments, i))]?.push(
-      answerFragment(region, fieldOf(fragments, i + 2), fieldOf(fragments, i + 3)),
-    );
+  for (let i = 0; i < fragments.length; i += FragmentField.Count) {
+    const region = session.regionOf(fieldOf(fragments, i + FragmentField.Region));
+    const at = fieldOf(fragments, i + FragmentField.At);
+    const length = fieldOf(fragments, i + FragmentField.Length);
+    byStep[Number(fieldOf(fragments, i + FragmentField.Step))]?.push(answerFragment(region, at, length));
   }
   return byStep;
 }
@@ -130,5 +137,5 @@ function countSegments(session: Session, sgeFields: BigUint64Array, bytes: numbe
   const region = session.regionOf(fieldOf(sgeFields, SgeField.Region));
   const fields = session.queryRegion(region.native);
   if (Number(fieldOf(fields, RegionField.Kind)) === RegionKind.Dma) return 1;
-  return region.fmr ? Number(fieldOf(fields, RegionField.Segments)) : Math.ceil(bytes / 4096) + 1;
+  return region.fmr ? Number(fieldOf(fields, RegionField.Segments)) : Math.ceil(bytes / PAGE_SIZE) + 1;
 }

@@ -18,10 +18,13 @@ import {
   LITTLE_ENDIAN,
   MOST_ELEMENTS,
   newBatchBlock,
+  SGE_BYTES,
+  SGE_WORDS,
 } from './batch-block';
 import { dispose } from '../internal/disposal';
 import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { BATCH_COALESCED, EINVAL } from '../internal/layout';
 import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import {
   native,
@@ -62,8 +65,7 @@ const STATUS: number = HeaderWord.Status;
 const HALF = HIGH_HALF;
 const LOW_FIRST = LITTLE_ENDIAN;
 
-const SGE_BYTES = 16;
-const WORDS = 4;
+const WORDS = SGE_WORDS;
 
 /** The native functions of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
@@ -105,7 +107,7 @@ export class CheckBatch {
   readonly ns: Uint32Array;
 
   /** The verdict of an element that {@link CheckBatch.acquire} has added to the last accepted one. */
-  static readonly COALESCED = 256;
+  static readonly COALESCED: number = BATCH_COALESCED;
 
   readonly #header: Uint32Array;
   readonly #doubles: Float64Array;
@@ -197,7 +199,7 @@ export class CheckBatch {
   checkPacked(sges: MemoryLike, access: Access): number {
     const bytes = transientBytesOf('check_batch', sges, 'sges');
     const length = byteLengthOf(bytes);
-    if (length % SGE_BYTES) throw outOfRange('sges.byteLength', 'a multiple of 16', length);
+    if (length % SGE_BYTES) throw outOfRange('sges.byteLength', `a multiple of ${SGE_BYTES}`, length);
     this.#header[ACCESS] = u32(access, 'access');
     this.#count = length / SGE_BYTES;
     this.#native.checkPacked(bytes);
@@ -220,7 +222,7 @@ export class CheckBatch {
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
-    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -22);
+    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -EINVAL);
     this.#begin(count, access);
     this.#header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
     if (givenLast) this.#native.acquire(nativeSge(givenLast));
@@ -295,7 +297,7 @@ export class CheckBatch {
     this.#begin(count, access);
     other.#begin(otherCount, otherAccess);
     // One header cannot hold both sides.
-    if (other === this) throw rdmaError('copy_batch', -22);
+    if (other === this) throw rdmaError('copy_batch', -EINVAL);
     this.#native.copyTo(nativeBatch(other));
     return this.#moved('copy_batch');
   }

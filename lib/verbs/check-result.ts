@@ -1,5 +1,5 @@
 import { rdmaError } from '../internal/errors';
-import { PlaceField } from '../internal/native';
+import { PlaceField } from '../internal/layout';
 import { checkReason, type CheckReason } from '../internal/reasons';
 import { type Sge } from './sge';
 

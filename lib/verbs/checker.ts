@@ -3,6 +3,7 @@ import { illegalConstructor, u32, u64 } from '../internal/arguments';
 import { HeaderWord, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
 import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { COMMAND_BYTES, CommandWord, EINVAL, Reason } from '../internal/layout';
 import {
   native,
   type NativeBatch,
@@ -14,18 +15,22 @@ import { construction } from '../internal/construction';
 
 // Copies of this module's own: an import is looked up in its module's exports at each use.
 const ACCESS: number = HeaderWord.Access;
+const BATCH: number = CommandWord.Batch;
+const ANSWER: number = CommandWord.Answer;
 const HALF = HIGH_HALF;
 const LOW_FIRST = LITTLE_ENDIAN;
 
-/** In: the number of the block's batch. Out: the answer. Shared by all blocks of this thread. */
-const command = new Uint32Array(native.commandBlock(new Uint8Array(new SharedArrayBuffer(64))).buffer);
+/** Shared by all blocks of this thread. */
+const command = new Uint32Array(
+  native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES))).buffer,
+);
 const { checkOne } = native;
 
 /** -EINVAL: never a verdict. */
-const UNANSWERED = -22 >>> 0;
+const UNANSWERED = -EINVAL >>> 0;
 
 /** Larger answers are negative errnos. */
-const LAST_REASON = 0xff;
+const LAST_REASON: number = Reason.Count - 1;
 
 /**
  * Single checks through a shared block: the arguments are stored in shared memory, the call has none, and the answer is a
@@ -81,10 +86,10 @@ export class Checker {
     words[2] = length;
     words[3] = key;
     this.#header[ACCESS] = access;
-    command[0] = this.#number;
-    command[1] = UNANSWERED; // what was not judged must not pass
+    command[BATCH] = this.#number;
+    command[ANSWER] = UNANSWERED; // what was not judged must not pass
     checkOne();
-    const answer = command[1];
+    const answer = command[ANSWER] ?? UNANSWERED;
     if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;

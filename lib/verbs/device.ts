@@ -7,6 +7,7 @@ import { DmaSpace } from './dma';
 import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
+import { KeyTableField } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
@@ -91,9 +92,6 @@ export interface KeyTableRow {
 }
 
 const DEFAULT_LKEY_TABLE_BITS = 16;
-
-/** Numbers that the native table tells of a slot. */
-const ROW = 3;
 
 /** An open device of another thread, for the constructor. Nobody outside can make one. */
 class Attachment {
@@ -260,11 +258,11 @@ export class Device {
     throwOnError('key_table', this.#native.live());
     const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
-    for (let i = 0; i < used.length; i += ROW) {
+    for (let i = 0; i < used.length; i += KeyTableField.Count) {
       rows.push({
-        index: Number(used[i]),
-        lkey: Number(used[i + 1]) as Lkey,
-        region: this.#registry.find(Number(used[i + 2])),
+        index: Number(used[i + KeyTableField.Index]),
+        lkey: Number(used[i + KeyTableField.Lkey]) as Lkey,
+        region: this.#registry.find(Number(used[i + KeyTableField.Region])),
       });
     }
     return { max, next, generation, used: rows };

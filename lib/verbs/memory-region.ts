@@ -1,6 +1,7 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
 import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
+import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField, SgOutcomeField } from '../internal/layout';
 import { type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
 import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
@@ -22,11 +23,11 @@ export interface MapSgOptions {
   pageSize?: number;
 }
 
-/** Address and length of an element take two words. */
-const MOST_ELEMENTS = 2 ** 31 - 1;
+/** Numbers of an element. */
+const WORDS: number = SgElementField.Count;
 
-/** What the native call fills: iova and length after it. They can be read from the region. */
-const outcome = new BigUint64Array(2);
+/** What the native call fills. It can be read from the region, too. */
+const outcome = new BigUint64Array(SgOutcomeField.Count);
 
 /** Whether a value is a memory region, whatever its prototype says. */
 export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
@@ -34,11 +35,11 @@ export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
 /** The words of a list of elements; each property of each element is read once. */
 function pairsOf(list: unknown): BigUint64Array {
   if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
-  return u64Words(integer(list.length, 'list.length', 0, MOST_ELEMENTS), 2, (pairs, i) => {
+  return u64Words(integer(list.length, 'list.length', 0, MAX_SG_ELEMENTS), WORDS, (pairs, i) => {
     const name = `list[${i}]`;
     const { addr, length } = propertiesOf<SgEntry>(list[i], name);
-    pairs[2 * i] = u64(addr, `${name}.addr`);
-    pairs[2 * i + 1] = u64(length, `${name}.length`);
+    pairs[WORDS * i + SgElementField.Address] = u64(addr, `${name}.addr`);
+    pairs[WORDS * i + SgElementField.Length] = u64(length, `${name}.length`);
   });
 }
 
@@ -74,7 +75,8 @@ export class MemoryRegion extends Region {
    */
   mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
     const native = nativeOf(this);
-    const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = optionsOf<MapSgOptions>(options);
+    const { offset: givenOffset = 0n, pageSize: givenPageSize = PAGE_SIZE } =
+      optionsOf<MapSgOptions>(options);
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);

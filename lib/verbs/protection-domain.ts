@@ -17,6 +17,7 @@ import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
+import { MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
 import { byteLengthOf, bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
 import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
@@ -44,10 +45,18 @@ export interface GetDmaMrOptions {
 }
 
 /** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'MEM_REG'` is supported. */
-const mrTypes = ['MEM_REG', 'SG_GAPS', 'DM', 'USER', 'DMA', 'INTEGRITY'] as const;
+const mrTypes = {
+  MEM_REG: MrTypeNumber.MemReg,
+  SG_GAPS: MrTypeNumber.SgGaps,
+  DM: MrTypeNumber.Dm,
+  USER: MrTypeNumber.User,
+  DMA: MrTypeNumber.Dma,
+  INTEGRITY: MrTypeNumber.Integrity,
+} as const;
+const mrTypeNames = Object.keys(mrTypes) as MrType[];
 
 /** One of the kernel's kinds of regions for work requests. */
-export type MrType = (typeof mrTypes)[number];
+export type MrType = keyof typeof mrTypes;
 
 /** Options of {@link ProtectionDomain.allocMr}. */
 export interface AllocMrOptions {
@@ -92,7 +101,7 @@ export interface AcquireOptions {
 }
 
 const DEFAULT_MAX_MAPS = 32;
-const DEFAULT_PAGE_SHIFT = 12;
+const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
 /**
  * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
@@ -187,7 +196,7 @@ export class ProtectionDomain {
       'options',
     );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
-    const type = mrTypes.indexOf(oneOf(givenType, 'options.type', mrTypes));
+    const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
     return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
   }
 

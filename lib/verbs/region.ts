@@ -5,7 +5,8 @@ import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { type NativeMemoryRegion, RegionField, ReleaseMode } from '../internal/native';
+import { RegionField, ReleaseMode } from '../internal/layout';
+import { type NativeMemoryRegion } from '../internal/native';
 import { type RegionRegistry } from './region-registry';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */

@@ -6,12 +6,13 @@ import {
   ContextRow,
   DmaRow,
   MemoryRow,
-  type NativeDevice,
   PdRow,
   QpRow,
+  RegionKind,
   RegionRow,
   ResourceKind,
-} from '../internal/native';
+} from '../internal/layout';
+import { type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 
@@ -92,8 +93,12 @@ export interface Resources {
   memories: DmResource[];
 }
 
-/** By `RegionKind`. */
-const kinds = ['USER', 'DMA', 'MEM_REG', 'FMR'] as const;
+const kinds: Readonly<Record<number, RegionResource['kind']>> = {
+  [RegionKind.User]: 'USER',
+  [RegionKind.Dma]: 'DMA',
+  [RegionKind.MemReg]: 'MEM_REG',
+  [RegionKind.Fmr]: 'FMR',
+} satisfies Record<RegionKind, RegionResource['kind']>;
 
 /** One row of flat numbers. */
 class Row {
@@ -121,7 +126,7 @@ function rows(numbers: BigUint64Array, fields: number): Row[] {
 function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   const key = row.number(RegionRow.Key);
   return {
-    id: row.number(RegionRow.Number),
+    id: row.number(RegionRow.Id),
     context: row.number(RegionRow.Context),
     pd: row.number(RegionRow.Pd),
     kind: kinds[row.number(RegionRow.Kind)] ?? 'USER',
@@ -140,7 +145,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
 
 /** Regions of flat rows that no device is behind any more. */
 export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
-  return rows(numbers, RegionRow.Count).map(regionOf);
+  return rows(numbers, RegionRow.Fields).map(regionOf);
 }
 
 /** What lives on a device, as one of its objects sees it. */
@@ -158,40 +163,40 @@ export function resourcesOf(
   };
   const common = (row: Row, kind: CreatedKind): Resource => {
     // Number and context are the first two fields of every kind that belongs to somebody.
-    const number = row.number(PdRow.Number);
+    const number = row.number(PdRow.Serial);
     const owner = row.number(PdRow.Context);
     return { id: number, context: owner, own: owner === context, ...stack(kind, number) };
   };
   return {
-    contexts: of(ResourceKind.Context, ContextRow.Count)
-      .map((row) => row.number(ContextRow.Number))
+    contexts: of(ResourceKind.Context, ContextRow.Fields)
+      .map((row) => row.number(ContextRow.Id))
       .sort((a, b) => a - b),
-    pds: of(ResourceKind.Pd, PdRow.Count).map((row) => ({
+    pds: of(ResourceKind.Pd, PdRow.Fields).map((row) => ({
       ...common(row, 'pd'),
       trusted: !row.flag(PdRow.User),
       children: row.number(PdRow.Children),
     })),
-    queuePairs: of(ResourceKind.Qp, QpRow.Count).map((row) => ({
+    queuePairs: of(ResourceKind.Qp, QpRow.Fields).map((row) => ({
       ...common(row, 'queuePair'),
       pd: row.number(QpRow.Pd),
     })),
-    regions: of(ResourceKind.Mr, RegionRow.Count).map((row) => ({
+    regions: of(ResourceKind.Mr, RegionRow.Fields).map((row) => ({
       ...regionOf(row),
       ...common(row, 'region'),
-      region: registry.find(row.number(RegionRow.Number)),
+      region: registry.find(row.number(RegionRow.Id)),
     })),
-    mappings: of(ResourceKind.Dma, DmaRow.Count).map((row) => ({
+    mappings: of(ResourceKind.Dma, DmaRow.Fields).map((row) => ({
       ...common(row, 'mapping'),
       address: row.long(DmaRow.Address),
       length: row.number(DmaRow.Length),
       users: row.number(DmaRow.Users),
     })),
-    memories: of(ResourceKind.Memory, MemoryRow.Count).map((row) => ({
-      id: row.number(MemoryRow.Number),
+    memories: of(ResourceKind.Memory, MemoryRow.Fields).map((row) => ({
+      id: row.number(MemoryRow.Serial),
       byteLength: row.number(MemoryRow.Bytes),
       uses: row.number(MemoryRow.Uses),
       hugePages: row.flag(MemoryRow.Huge),
-      ...stack('memory', row.number(MemoryRow.Number)),
+      ...stack('memory', row.number(MemoryRow.Serial)),
     })),
   };
 }
@@ -202,13 +207,14 @@ export function livingOf(device: NativeDevice): (kind: CreatedKind, number: numb
   const numbers = (kind: ResourceKind, fields: number): Set<number> =>
     typeof all === 'number'
       ? new Set()
-      : new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(0)));
+      : // As in every row.
+        new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(PdRow.Serial)));
   const living: Record<CreatedKind, Set<number>> = {
-    pd: numbers(ResourceKind.Pd, PdRow.Count),
-    queuePair: numbers(ResourceKind.Qp, QpRow.Count),
-    region: numbers(ResourceKind.Mr, RegionRow.Count),
-    mapping: numbers(ResourceKind.Dma, DmaRow.Count),
-    memory: numbers(ResourceKind.Memory, MemoryRow.Count),
+    pd: numbers(ResourceKind.Pd, PdRow.Fields),
+    queuePair: numbers(ResourceKind.Qp, QpRow.Fields),
+    region: numbers(ResourceKind.Mr, RegionRow.Fields),
+    mapping: numbers(ResourceKind.Dma, DmaRow.Fields),
+    memory: numbers(ResourceKind.Memory, MemoryRow.Fields),
   };
   return (kind, number) => living[kind].has(number);
 }

@@ -2,6 +2,7 @@ import { boolean, elements, invalidType, optionsOf, size, u32 } from '../interna
 import { dispose } from '../internal/disposal';
 import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { FragmentField } from '../internal/layout';
 import { type MemoryLike, transientBytesOf, u32Copy } from '../internal/memory-argument';
 import { native, type NativeSgeState } from '../internal/native';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
@@ -28,9 +29,6 @@ export interface Fragment {
   /** Bytes. */
   length: number;
 }
-
-/** Numbers that a native walk tells of a fragment. */
-const WORDS = 4;
 
 /** More steps than this would be more arrays than one call should make. */
 const MOST_STEPS = 2 ** 20;
@@ -189,11 +187,11 @@ export class SgeState {
       return [];
     }
     const fragments: Fragment[][] = Array.from(list, () => []);
-    for (let i = 0; i < found.length; i += WORDS) {
-      fragments[Number(found[i])]?.push({
-        region: this.#registry.find(Number(found[i + 1])),
-        at: found[i + 2] ?? 0n,
-        length: Number(found[i + 3]),
+    for (let i = 0; i < found.length; i += FragmentField.Count) {
+      fragments[Number(found[i + FragmentField.Step])]?.push({
+        region: this.#registry.find(Number(found[i + FragmentField.Region])),
+        at: found[i + FragmentField.At] ?? 0n,
+        length: Number(found[i + FragmentField.Length]),
       });
     }
     return fragments;

@@ -12,7 +12,8 @@ import { segmentIndex } from './check-result';
 import { dispose } from '../internal/disposal';
 import { bytesMovedOf, Errno, rdmaError, throwOnError } from '../internal/errors';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
-import { type NativeSge, REFUSED, SgeField } from '../internal/native';
+import { REFUSED, SgeField } from '../internal/layout';
+import { type NativeSge } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 

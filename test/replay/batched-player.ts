@@ -4,8 +4,8 @@ import {
   type NativeBatch,
   type NativeProtectionDomain,
   type NativeQueuePair,
-  SgeField,
 } from '../../lib/internal/native';
+import { BATCH_COALESCED, SgeField } from '../../lib/internal/layout';
 import { type Answer, fieldOf, locationOf, type SgeAnswer } from '../../lib/replay/answers';
 import { TracePlayer } from '../../lib/replay/player';
 import type { Session } from '../../lib/replay/session';
@@ -16,7 +16,7 @@ import { COALESCE, HeaderWord, newBatchBlock } from '../../lib/verbs/batch-block
 export const MOST_CHECKS = 256;
 
 const ACCEPTED = 0;
-const COALESCED = 256;
+const COALESCED = BATCH_COALESCED;
 
 type Check = OperationOf<'lkey_ok'> | OperationOf<'rkey_ok'>;
 type Checker = NativeProtectionDomain | NativeQueuePair;

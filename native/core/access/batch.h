@@ -13,17 +13,15 @@
 
 #include "core/access/check.h"
 #include "core/access/sge_copy.h"
+#include "core/layout.h"
 
 /* A batch as it is asked for. */
 struct rvt_batch {
     const struct rvt_checker *checker;
-    const unsigned char *sges; /* count * 16 bytes */
+    const unsigned char *sges; /* count * RVT_PACKED_SGE_BYTES */
     uint32_t count;
     uint32_t acc;
 };
-
-/* The verdict of a coalesced element: accepted, as a part of the last accepted one. */
-enum { RVT_BATCH_COALESCED = 256 };
 
 /* Where answers go, a column each; any may be NULL. The memory may be shared: nothing is read back from it.
  * The columns after the verdict are written for accepted elements only; for a coalesced one they tell the
