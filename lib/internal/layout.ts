@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = 'a93b4f07b5a9fbca';
+export const LAYOUT_HASH = '1a7ada2e2c144575';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -161,29 +161,26 @@ export enum SgeField {
   Length = 2,
   /** bytes of the element */
   SgeLength = 3,
-  /** segment / RVT_SEGSZ */
-  M = 4,
-  /** segment % RVT_SEGSZ */
-  N = 5,
+  /** index of the segment: the reference's m * RVT_SEGSZ + n */
+  Segment = 4,
   /** 1: AT is a byte of the user's buffer */
-  User = 6,
+  User = 5,
   /** access bits that were proven */
-  Rights = 7,
+  Rights = 6,
   /** 1: proven by a remote check */
-  Remote = 8,
+  Remote = 7,
   /** the address that was asked for */
-  Request = 9,
-  Count = 10,
+  Request = 8,
+  Count = 9,
 }
 
 /** What a check without a reference tells of an accepted access (struct rvt_place). */
 export enum PlaceField {
   At = 0,
   Length = 1,
-  M = 2,
-  N = 3,
-  User = 4,
-  Count = 5,
+  Segment = 2,
+  User = 3,
+  Count = 4,
 }
 
 /** A fragment of a walk (struct rvt_fragment). */
@@ -324,7 +321,7 @@ export enum HeaderFlag {
 
 /**
  * Where the elements and the columns begin behind the header: in bytes for each element that the batch has
- * room for. Without places the columns from REGIONS to N are left out, and VERDICTS stands where REGIONS
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
  * does.
  */
 export enum BlockColumn {
@@ -335,13 +332,11 @@ export enum BlockColumn {
   Positions = 24,
   /** u32: bytes left in the segment */
   Lengths = 32,
-  /** u32: segment / RVT_SEGSZ */
-  M = 36,
-  /** u32: segment % RVT_SEGSZ */
-  N = 40,
+  /** u32: index of the segment */
+  Segments = 36,
   /** u32: 0, RVT_BATCH_COALESCED, or the reason */
-  Verdicts = 44,
-  End = 48,
+  Verdicts = 40,
+  End = 44,
 }
 
 /** The block that single checks of an environment share. */

@@ -91,15 +91,19 @@ export function locationOf(at: bigint, user: boolean): Location {
   return user ? { byte: Number(at) } : { dma: toHex(at) };
 }
 
+/** The reference keeps a region's segments in tables of so many: `m` is the table, `n` the place in it. */
+export const SEGMENTS_PER_TABLE = 256;
+
 /** Answers an element from its {@link SgeField}s. */
 export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
+  const segment = Number(fieldOf(fields, SgeField.Segment));
   return {
     mr: region,
     at: locationOf(fieldOf(fields, SgeField.At), fieldOf(fields, SgeField.User) === 1n),
     length: Number(fieldOf(fields, SgeField.Length)),
     sge_length: Number(fieldOf(fields, SgeField.SgeLength)),
-    m: Number(fieldOf(fields, SgeField.M)),
-    n: Number(fieldOf(fields, SgeField.N)),
+    m: Math.floor(segment / SEGMENTS_PER_TABLE),
+    n: segment % SEGMENTS_PER_TABLE,
   };
 }
 

@@ -44,8 +44,7 @@ export interface BatchBlock {
   regions: Float64Array;
   positions: BigUint64Array;
   lengths: Uint32Array;
-  ms: Uint32Array;
-  ns: Uint32Array;
+  segments: Uint32Array;
 }
 
 /** The block is shared memory so that it cannot be detached: the native module keeps a pointer to it. */
@@ -66,8 +65,7 @@ export function newBatchBlock(capacity: number, places: boolean): BatchBlock {
     regions: new Float64Array(buffer, at(BlockColumn.Regions), placed),
     positions: new BigUint64Array(buffer, at(BlockColumn.Positions), placed),
     lengths: new Uint32Array(buffer, at(BlockColumn.Lengths), placed),
-    ms: new Uint32Array(buffer, at(BlockColumn.M), placed),
-    ns: new Uint32Array(buffer, at(BlockColumn.N), placed),
+    segments: new Uint32Array(buffer, at(BlockColumn.Segments), placed),
     verdicts: new Uint32Array(
       buffer,
       BLOCK_HEADER_BYTES + capacity * (BlockColumn.Verdicts - leftOut),

@@ -101,10 +101,8 @@ export class CheckBatch {
   readonly positions: BigUint64Array;
   /** Bytes left in its segment, as {@link Sge.segmentLength}. */
   readonly segmentLengths: Uint32Array;
-  /** Segment index / 256. */
-  readonly ms: Uint32Array;
-  /** Segment index % 256. */
-  readonly ns: Uint32Array;
+  /** Index of the segment it begins in, as {@link Sge.segment}. */
+  readonly segments: Uint32Array;
 
   /** The verdict of an element that {@link CheckBatch.acquire} has added to the last accepted one. */
   static readonly COALESCED: number = BATCH_COALESCED;
@@ -140,8 +138,7 @@ export class CheckBatch {
     this.regions = block.regions;
     this.positions = block.positions;
     this.segmentLengths = block.lengths;
-    this.ms = block.ms;
-    this.ns = block.ns;
+    this.segments = block.segments;
   }
 
   /**

@@ -52,11 +52,6 @@ export function readRefusal(operation: string, answer: number): Refused {
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
 
-/** The core counts segments in tables of 256: table m, place n. */
-export function segmentIndex(m = 0n, n = 0n): number {
-  return Number(m) * 256 + Number(n);
-}
-
 /** What the checks without a reference fill; read at once, before anything else runs. */
 export const place = new BigUint64Array(PlaceField.Count);
 
@@ -67,6 +62,6 @@ export function readPlace(operation: string, answer: number): CheckedPlace {
     ok: true,
     at: place[PlaceField.At] ?? 0n,
     segmentLength: Number(place[PlaceField.Length]),
-    segment: segmentIndex(place[PlaceField.M], place[PlaceField.N]),
+    segment: Number(place[PlaceField.Segment]),
   };
 }

@@ -8,7 +8,6 @@ import {
   size,
   u64,
 } from '../internal/arguments';
-import { segmentIndex } from './check-result';
 import { dispose } from '../internal/disposal';
 import { bytesMovedOf, Errno, rdmaError, throwOnError } from '../internal/errors';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
@@ -89,8 +88,7 @@ export class Sge {
 
   /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
   get segment(): number {
-    throwOnError('query_sge', this.#native.describe(fields));
-    return segmentIndex(fields[SgeField.M], fields[SgeField.N]);
+    return Number(this.#field(SgeField.Segment));
   }
 
   /** The rights it was proven with, bits of {@link Access}. */

@@ -162,13 +162,12 @@ enum rvt_sge_field {
     RVT_SGE_FIELD_AT = 1,         /* byte of the user's buffer, or DMA address */
     RVT_SGE_FIELD_LENGTH = 2,     /* bytes left in the segment */
     RVT_SGE_FIELD_SGE_LENGTH = 3, /* bytes of the element */
-    RVT_SGE_FIELD_M = 4,          /* segment / RVT_SEGSZ */
-    RVT_SGE_FIELD_N = 5,          /* segment % RVT_SEGSZ */
-    RVT_SGE_FIELD_USER = 6,       /* 1: AT is a byte of the user's buffer */
-    RVT_SGE_FIELD_RIGHTS = 7,     /* access bits that were proven */
-    RVT_SGE_FIELD_REMOTE = 8,     /* 1: proven by a remote check */
-    RVT_SGE_FIELD_REQUEST = 9,    /* the address that was asked for */
-    RVT_SGE_FIELD_COUNT = 10,
+    RVT_SGE_FIELD_SEGMENT = 4,    /* index of the segment: the reference's m * RVT_SEGSZ + n */
+    RVT_SGE_FIELD_USER = 5,       /* 1: AT is a byte of the user's buffer */
+    RVT_SGE_FIELD_RIGHTS = 6,     /* access bits that were proven */
+    RVT_SGE_FIELD_REMOTE = 7,     /* 1: proven by a remote check */
+    RVT_SGE_FIELD_REQUEST = 8,    /* the address that was asked for */
+    RVT_SGE_FIELD_COUNT = 9,
 };
 
 /* ts: PlaceField, RVT_PLACE_ */
@@ -176,10 +175,9 @@ enum rvt_sge_field {
 enum rvt_place_field {
     RVT_PLACE_AT = 0,
     RVT_PLACE_LENGTH = 1,
-    RVT_PLACE_M = 2,
-    RVT_PLACE_N = 3,
-    RVT_PLACE_USER = 4,
-    RVT_PLACE_COUNT = 5,
+    RVT_PLACE_SEGMENT = 2,
+    RVT_PLACE_USER = 3,
+    RVT_PLACE_COUNT = 4,
 };
 
 /* ts: FragmentField, RVT_FRAGMENT_ */
@@ -322,17 +320,16 @@ enum rvt_header_flag {
 
 /* ts: BlockColumn, RVT_BLOCK_ */
 /* Where the elements and the columns begin behind the header: in bytes for each element that the batch has
- * room for. Without places the columns from REGIONS to N are left out, and VERDICTS stands where REGIONS
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
  * does. */
 enum rvt_block_column {
     RVT_BLOCK_ELEMENTS = 0,
     RVT_BLOCK_REGIONS = 16,   /* double: the region's id */
     RVT_BLOCK_POSITIONS = 24, /* u64: byte of the user's buffer, or DMA address */
     RVT_BLOCK_LENGTHS = 32,   /* u32: bytes left in the segment */
-    RVT_BLOCK_M = 36,         /* u32: segment / RVT_SEGSZ */
-    RVT_BLOCK_N = 40,         /* u32: segment % RVT_SEGSZ */
-    RVT_BLOCK_VERDICTS = 44,  /* u32: 0, RVT_BATCH_COALESCED, or the reason */
-    RVT_BLOCK_END = 48,
+    RVT_BLOCK_SEGMENTS = 36,  /* u32: index of the segment */
+    RVT_BLOCK_VERDICTS = 40,  /* u32: 0, RVT_BATCH_COALESCED, or the reason */
+    RVT_BLOCK_END = 44,
 };
 
 /* ts: constants */

@@ -94,7 +94,7 @@ describe('elements', () => {
     expect([batch.words.length, batch.longs.length, batch.view.byteLength]).toEqual([12, 6, 48]);
     expect(batch.capacity).toBe(3);
     expect(batch.verdicts).toHaveLength(3);
-    for (const column of ['regions', 'positions', 'segmentLengths', 'ms', 'ns'] as const) {
+    for (const column of ['regions', 'positions', 'segmentLengths', 'segments'] as const) {
       expect(batch[column]).toHaveLength(0);
       expect(pd.lkeyBatch(3, { places: true })[column]).toHaveLength(3);
     }

@@ -136,14 +136,7 @@ describe('overwritten between calls', () => {
     const all = guarded();
     const { pd, mr, fmr } = all;
     const batch = pd.lkeyBatch(8, { places: true });
-    const columns = [
-      batch.verdicts,
-      batch.regions,
-      batch.positions,
-      batch.segmentLengths,
-      batch.ms,
-      batch.ns,
-    ];
+    const columns = [batch.verdicts, batch.regions, batch.positions, batch.segmentLengths, batch.segments];
     const garbage = (): void => {
       for (const column of columns)
         new Uint8Array(column.buffer, column.byteOffset, column.byteLength).fill(0xff);

@@ -6,7 +6,13 @@ import {
   type NativeQueuePair,
 } from '../../lib/internal/native';
 import { BATCH_COALESCED, SgeField } from '../../lib/internal/layout';
-import { type Answer, fieldOf, locationOf, type SgeAnswer } from '../../lib/replay/answers';
+import {
+  type Answer,
+  fieldOf,
+  locationOf,
+  SEGMENTS_PER_TABLE,
+  type SgeAnswer,
+} from '../../lib/replay/answers';
 import { TracePlayer } from '../../lib/replay/player';
 import type { Session } from '../../lib/replay/session';
 import type { Operation, OperationOf } from '../../lib/replay/trace-format';
@@ -149,15 +155,16 @@ export class BatchedPlayer {
 
   /** Reads the columns and not the element, which later checks of the run may have grown. */
   #sgeAt(session: Session, index: number, sgeLength: number): SgeAnswer {
-    const { regions, positions, lengths, ms, ns } = this.#block;
+    const { regions, positions, lengths, segments } = this.#block;
+    const segment = segments[index]!;
     const region = session.regionOf(regions[index]!);
     return {
       mr: region.name,
       at: locationOf(positions[index]!, region.user),
       length: lengths[index]!,
       sge_length: sgeLength,
-      m: ms[index]!,
-      n: ns[index]!,
+      m: Math.floor(segment / SEGMENTS_PER_TABLE),
+      n: segment % SEGMENTS_PER_TABLE,
     };
   }
 }

@@ -50,7 +50,7 @@ export function single(
 export const placeIn = (batch: CheckBatch, i: number) => ({
   at: batch.positions[i],
   segmentLength: batch.segmentLengths[i],
-  segment: (batch.ms[i] ?? 0) * 256 + (batch.ns[i] ?? 0),
+  segment: batch.segments[i],
 });
 
 /** Near everything that could matter in {@link everyKind}. */

@@ -5,9 +5,8 @@
 static_assert(RVT_BLOCK_REGIONS == RVT_BLOCK_ELEMENTS + RVT_PACKED_SGE_BYTES, "the elements");
 static_assert(RVT_BLOCK_POSITIONS == RVT_BLOCK_REGIONS + sizeof(double), "regions");
 static_assert(RVT_BLOCK_LENGTHS == RVT_BLOCK_POSITIONS + sizeof(uint64_t), "positions");
-static_assert(RVT_BLOCK_M == RVT_BLOCK_LENGTHS + sizeof(uint32_t), "lengths");
-static_assert(RVT_BLOCK_N == RVT_BLOCK_M + sizeof(uint32_t), "m");
-static_assert(RVT_BLOCK_VERDICTS == RVT_BLOCK_N + sizeof(uint32_t), "n");
+static_assert(RVT_BLOCK_SEGMENTS == RVT_BLOCK_LENGTHS + sizeof(uint32_t), "lengths");
+static_assert(RVT_BLOCK_VERDICTS == RVT_BLOCK_SEGMENTS + sizeof(uint32_t), "segments");
 static_assert(RVT_BLOCK_END == RVT_BLOCK_VERDICTS + sizeof(uint32_t), "verdicts");
 static_assert(RVT_HEADER_DOUBLE_BYTES_MOVED * sizeof(double) > RVT_HEADER_STATUS * sizeof(uint32_t) &&
                   (RVT_HEADER_DOUBLE_BYTES_MOVED + 1) * sizeof(double) <= RVT_BLOCK_HEADER_BYTES,
@@ -28,8 +27,7 @@ Block::Block(void *bytes, uint32_t capacity, bool places)
         columns_.region = Column<double>(RVT_BLOCK_REGIONS);
         columns_.at = Column<uint64_t>(RVT_BLOCK_POSITIONS);
         columns_.length = Column<uint32_t>(RVT_BLOCK_LENGTHS);
-        columns_.m = Column<uint32_t>(RVT_BLOCK_M);
-        columns_.n = Column<uint32_t>(RVT_BLOCK_N);
+        columns_.segment = Column<uint32_t>(RVT_BLOCK_SEGMENTS);
     }
     columns_.verdict = Column<uint32_t>(RVT_BLOCK_VERDICTS, LeftOut(places));
 }

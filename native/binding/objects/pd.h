@@ -33,8 +33,7 @@ inline void StorePlace(const rvt_place &place, void *fields) {
     uint64_t *out = static_cast<uint64_t *>(fields);
     out[RVT_PLACE_AT] = place.at;
     out[RVT_PLACE_LENGTH] = place.length;
-    out[RVT_PLACE_M] = place.m;
-    out[RVT_PLACE_N] = place.n;
+    out[RVT_PLACE_SEGMENT] = place.segment;
     out[RVT_PLACE_USER] = place.user;
 }
 

@@ -37,8 +37,7 @@ Napi::Value Sge::Describe(const Napi::CallbackInfo &info) {
     values[RVT_SGE_FIELD_AT] = sge.at;
     values[RVT_SGE_FIELD_LENGTH] = sge.length;
     values[RVT_SGE_FIELD_SGE_LENGTH] = sge.sge_length;
-    values[RVT_SGE_FIELD_M] = rvt_sge_m(&sge);
-    values[RVT_SGE_FIELD_N] = rvt_sge_n(&sge);
+    values[RVT_SGE_FIELD_SEGMENT] = rvt_sge_segment(&sge);
     values[RVT_SGE_FIELD_USER] = sge.user;
     values[RVT_SGE_FIELD_RIGHTS] = sge.rights;
     values[RVT_SGE_FIELD_REMOTE] = sge.remote;

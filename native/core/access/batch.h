@@ -30,7 +30,7 @@ struct rvt_batch_columns {
     uint32_t *verdict; /* 0, RVT_BATCH_COALESCED or enum rvt_reason */
     double *region;    /* id of the region, see rvt_mr_attributes.id */
     uint64_t *at;      /* as rvt_place */
-    uint32_t *length, *m, *n;
+    uint32_t *length, *segment;
 };
 
 struct rvt_batch_result {
