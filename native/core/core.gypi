@@ -22,6 +22,7 @@
     'objects/mr.c',
     'objects/mr_sg.c',
     'objects/pd.c',
+    'objects/qp.c',
     'objects/region.c',
     'objects/resource.c',
     'objects/share.c',

@@ -23,7 +23,7 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
     const struct rvt_qp *qp = handle.qp;
     if (!rvt_qp_live(handle))
         return false;
-    const struct rvt_pd *pd = atomic_load_explicit(&qp->pd, memory_order_relaxed);
+    const struct rvt_pd *pd = rvt_qp_pd(qp);
     *checker = (struct rvt_checker){
         .device = qp->device,
         .object = &qp->object,

@@ -12,6 +12,7 @@
 #include "core/access/sge.h"
 #include "core/base/reason.h"
 #include "core/objects/pd.h"
+#include "core/objects/qp.h"
 
 /* In whose name an access is judged: a domain's own (local checks, by base), or a peer's over a queue pair
  * (remote checks, by iova). Made from a live handle, and good as long as that handle lives. */

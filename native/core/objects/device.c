@@ -5,6 +5,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 
 /* Where addresses that nobody names begin. Low enough to read well in a dump, and far from 0, so that a small

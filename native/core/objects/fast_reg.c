@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fast registration and invalidation: what work requests do to the key of a region. */
 #include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
 #include "core/objects/mr.h"
+#include "core/objects/qp.h"
 
 static int fast_reg(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)
@@ -34,7 +36,7 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
     if (mr && rvt_qp_live(qp)) {
         if (iova)
             mr->visible_iova = *iova;
-        error = fast_reg(atomic_load_explicit(&qp.qp->pd, memory_order_relaxed), mr, key, access);
+        error = fast_reg(rvt_qp_pd(qp.qp), mr, key, access);
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -50,8 +52,7 @@ int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     struct rvt_mregion *mr = rkey ? table->owner[rkey >> (32 - table->bits)] : NULL;
     if (!rvt_qp_live(qp)) {
         error = -RVT_EBADF;
-    } else if (!mr || rvt_mr_key(mr) != rkey ||
-               mr->pd != atomic_load_explicit(&qp.qp->pd, memory_order_relaxed)) {
+    } else if (!mr || rvt_mr_key(mr) != rkey || mr->pd != rvt_qp_pd(qp.qp)) {
         error = -RVT_EINVAL;
     } else if (mr->valid) {
         mr->valid = false;

@@ -2,6 +2,8 @@
 #include "core/objects/pd.h"
 
 #include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
@@ -46,21 +48,11 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     return error;
 }
 
-static struct rvt_pd *pd_of(const struct rvt_qp *qp) {
-    return atomic_load_explicit(&qp->pd, memory_order_relaxed);
-}
-
-void rvt_qp_end(struct rvt_qp *qp) {
-    pd_of(qp)->children--;
-    rvt_object_death(&qp->object);
-    rvt_pool_give(&qp->device->qps, &qp->object);
-}
-
 void rvt_pd_end(struct rvt_pd *pd) {
     struct rvt_dev_info *device = pd->device;
     for (uint32_t i = 0; pd->children && i < device->qps.count; i++) {
         struct rvt_qp *qp = (struct rvt_qp *)rvt_pool_at(&device->qps, i);
-        if (rvt_object_alive(&qp->object) && pd_of(qp) == pd)
+        if (rvt_object_alive(&qp->object) && rvt_qp_pd(qp) == pd)
             rvt_qp_end(qp);
     }
     for (uint32_t i = 0; pd->children && i < device->mrs.count; i++) {
@@ -87,45 +79,5 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
         rvt_pd_end(pd);
     rvt_mutex_unlock(&device->lock);
     rvt_reclaim();
-    return error;
-}
-
-int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
-    struct rvt_pd *pd = in.pd;
-    if (!pd)
-        return -RVT_EBADF;
-    struct rvt_dev_info *device = pd->device;
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
-    struct rvt_qp *qp = NULL;
-    if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
-    else if (!(qp = (struct rvt_qp *)rvt_pool_take(&device->qps)))
-        error = -RVT_ENOMEM;
-    if (qp) {
-        if (!qp->device)
-            qp->device = device;
-        atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
-        pd->children++;
-        qp->serial = ++device->qps_made;
-        qp->context = rvt_ucontext_id(in.context);
-        *handle = (struct rvt_qp_handle){qp, rvt_object_birth(&qp->object), in.context};
-    }
-    rvt_mutex_unlock(&device->lock);
-    return error;
-}
-
-int rvt_destroy_qp(struct rvt_qp_handle handle) {
-    struct rvt_qp *qp = handle.qp;
-    if (!qp)
-        return -RVT_EBADF;
-    struct rvt_dev_info *device = qp->device;
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
-    if (!rvt_qp_live(handle))
-        error = -RVT_EBADF;
-    else
-        rvt_qp_end(qp);
-    rvt_mutex_unlock(&device->lock);
     return error;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Protection domains and the queue pairs that belong to them. */
+/* Protection domains: what regions and queue pairs belong to. */
 #ifndef RVT_PD_H
 #define RVT_PD_H
 
@@ -25,13 +25,6 @@ struct rvt_pd {
     uint32_t children;  /* regions (half-dead ones too) and QPs; under the device's lock */
 };
 
-struct rvt_qp {
-    struct rvt_object object;
-    struct rvt_dev_info *device; /* constant in all its lives */
-    _Atomic(struct rvt_pd *) pd; /* constant from birth to death */
-    uint64_t serial, context;    /* as a domain's */
-};
-
 /* A handle is one context's: what is made through it belongs to that context, and it is dead when the context
  * has ended. */
 struct rvt_pd_handle {
@@ -40,22 +33,10 @@ struct rvt_pd_handle {
     struct rvt_ucontext *context; /* may be NULL */
 };
 
-struct rvt_qp_handle {
-    struct rvt_qp *qp;
-    uint64_t generation;
-    struct rvt_ucontext *context;
-};
-
 static inline struct rvt_pd *rvt_pd_live(struct rvt_pd_handle handle) {
     return handle.pd && rvt_object_generation(&handle.pd->object) == handle.generation &&
                    !rvt_ucontext_gone(handle.context)
                ? handle.pd
-               : NULL;
-}
-static inline struct rvt_qp *rvt_qp_live(struct rvt_qp_handle handle) {
-    return handle.qp && rvt_object_generation(&handle.qp->object) == handle.generation &&
-                   !rvt_ucontext_gone(handle.context)
-               ? handle.qp
                : NULL;
 }
 
@@ -73,14 +54,7 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
  * `cascade`: then QPs go first, regions after them by force. */
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade);
 
-/* A queue pair in the domain: 0, -ENOMEM, -EBADF. */
-int rvt_create_qp(struct rvt_pd_handle pd, struct rvt_qp_handle *handle);
-
-/* 0, -EBADF. */
-int rvt_destroy_qp(struct rvt_qp_handle handle);
-
-/* The same under the device's lock, for the cascades. */
+/* The same by force, under the device's lock: for the end of a context or of the device. */
 void rvt_pd_end(struct rvt_pd *pd);
-void rvt_qp_end(struct rvt_qp *qp);
 
 #endif

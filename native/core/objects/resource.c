@@ -2,6 +2,8 @@
 #include "core/objects/resource.h"
 
 #include "core/objects/device.h"
+#include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 #include "core/objects/ucontext.h"
 
@@ -26,7 +28,7 @@ static void qp_fields(const struct rvt_object *object, uint64_t *out) {
     const struct rvt_qp *qp = (const struct rvt_qp *)object;
     out[RVT_QP_SERIAL] = qp->serial;
     out[RVT_QP_CONTEXT] = qp->context;
-    out[RVT_QP_PD] = atomic_load_explicit(&qp->pd, memory_order_relaxed)->serial;
+    out[RVT_QP_PD] = rvt_qp_pd(qp)->serial;
 }
 
 static void mr_fields(const struct rvt_object *object, uint64_t *out) {

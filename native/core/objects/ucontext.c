@@ -5,6 +5,8 @@
 #include "core/base/epoch.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **out) {
