@@ -21,6 +21,7 @@
     'objects/lkey_table.c',
     'objects/mr.c',
     'objects/mr_sg.c',
+    'objects/object_kind.c',
     'objects/pd.c',
     'objects/qp.c',
     'objects/region.c',

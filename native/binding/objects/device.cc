@@ -268,7 +268,7 @@ void AddRow(void *context, const rvt_table_row *row) {
     double *at = &rows->numbers[rows->count++ * 3];
     at[0] = row->index;
     at[1] = row->lkey;
-    at[2] = static_cast<double>(row->mr->id);
+    at[2] = static_cast<double>(rvt_mr_id(row->mr));
 }
 
 } // namespace
@@ -306,6 +306,7 @@ namespace {
 // Rows of all kinds, as they come, each kind in a list of its own. The lists grow while the device's lock is
 // held, so without exceptions; out of memory gives up.
 struct Report {
+    const rvt_dev_info *device = nullptr;
     struct List {
         uint64_t *numbers = nullptr;
         size_t count = 0, capacity = 0;
@@ -321,7 +322,7 @@ struct Report {
 bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) {
     auto *report = static_cast<Report *>(context);
     Report::List &list = report->lists[kind];
-    size_t more = rvt_resource_fields(kind);
+    size_t more = rvt_resource_fields(report->device, kind);
     if (list.count + more > list.capacity) {
         size_t capacity = list.capacity ? list.capacity * 2 : 64 * more;
         void *numbers = std::realloc(list.numbers, capacity * sizeof(uint64_t));
@@ -341,6 +342,7 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Report report;
+    report.device = payload_.device->get();
     rvt_resource_report(payload_.device->get(), AddResource, &report);
     if (!report.complete)
         return Napi::Number::New(env, -RVT_ENOMEM);
@@ -382,7 +384,6 @@ Napi::Value DmaMapping::Unmap(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value DmaMapping::Serial(const Napi::CallbackInfo &info) {
-    const struct rvt_dma_map *map = payload_.handle.map;
-    bool live = rvt_object_generation(&map->object) == payload_.handle.generation;
-    return Napi::Number::New(info.Env(), live ? static_cast<double>(map->serial) : -RVT_EBADF);
+    uint64_t serial = rvt_dma_serial(payload_.handle);
+    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
 }

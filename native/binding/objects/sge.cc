@@ -34,8 +34,8 @@ Napi::Value Sge::Describe(const Napi::CallbackInfo &info) {
     if (!sge.mr)
         return Napi::Number::New(info.Env(), -RVT_EBADF);
     const uint64_t values[kFields] = {
-        sge.mr->id,      sge.at,   sge.length, sge.sge_length, rvt_sge_m(&sge),
-        rvt_sge_n(&sge), sge.user, sge.rights, sge.remote,     sge.request,
+        rvt_mr_id(sge.mr), sge.at,   sge.length, sge.sge_length, rvt_sge_m(&sge),
+        rvt_sge_n(&sge),   sge.user, sge.rights, sge.remote,     sge.request,
     };
     std::memcpy(fields.data, values, sizeof(values));
     return Napi::Number::New(info.Env(), 0);

@@ -153,7 +153,7 @@ bool AddFragment(void *context, uint32_t step, const rvt_fragment *fragment) {
     }
     uint64_t *at = &fragments->numbers[fragments->count++ * 4];
     at[0] = step;
-    at[1] = fragment->mr->id;
+    at[1] = rvt_mr_id(fragment->mr);
     at[2] = fragment->at;
     at[3] = fragment->length;
     return true;

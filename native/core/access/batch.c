@@ -13,7 +13,7 @@ enum { AHEAD = 32 };
 
 static void store_place(const struct rvt_batch_columns *columns, uint32_t i, const struct rvt_sge *sge) {
     if (columns->region)
-        columns->region[i] = (double)sge->mr->id;
+        columns->region[i] = (double)rvt_mr_id(sge->mr);
     if (columns->at)
         columns->at[i] = sge->at;
     if (columns->length)

@@ -9,8 +9,8 @@ bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker)
     if (!rvt_pd_live(handle))
         return false;
     *checker = (struct rvt_checker){
-        .device = pd->device,
-        .object = &pd->object,
+        .device = pd->owned.device,
+        .object = &pd->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
@@ -25,8 +25,8 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
         return false;
     const struct rvt_pd *pd = rvt_qp_pd(qp);
     *checker = (struct rvt_checker){
-        .device = qp->device,
-        .object = &qp->object,
+        .device = qp->owned.device,
+        .object = &qp->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),

@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "core/base/platform.h"
-#include "core/base/pool.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/object_kind.h"
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
@@ -22,6 +22,9 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; more is clamped to 23 */
     bool random_keys;         /* slot and generation from the CSPRNG instead of the reference's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the reference does */
+    /* What upper rooms add; the array and what it points to must outlive the device. */
+    const struct rvt_extension *const *extensions;
+    uint32_t extension_count;
 };
 
 /* Locking: `lock` serialises every change (allocation, mapping, invalidation, revocation) and protects
@@ -36,13 +39,12 @@ struct rvt_dev_info {
     struct rvt_dma_space dma;
     /* The published DMA region. Written under the lock, read by key-0 checks inside a reader's section. */
     _Atomic(struct rvt_mregion *) dma_mr;
-    uint64_t map_generation; /* of the next mapping; never repeats, never 0 */
-    uint64_t regions_made;
-    uint64_t next_user_start; /* local addresses given to memory that names none */
-    struct rvt_pool pds, qps, mrs;
-    uint64_t pds_made, qps_made, contexts_made, memories_made; /* serial numbers */
-    struct rvt_ucontext *contexts;                             /* that have not ended */
-    struct rvt_counts past_counts;                             /* of those that have */
+    struct rvt_object_kinds kinds;         /* pools of all objects */
+    uint64_t map_generation;               /* of the next mapping; never repeats, never 0 */
+    uint64_t next_user_start;              /* local addresses given to memory that names none */
+    uint64_t contexts_made, memories_made; /* serial numbers */
+    struct rvt_ucontext *contexts;         /* that have not ended */
+    struct rvt_counts past_counts;         /* of those that have */
     struct rvt_device_memory *memories;
     /* share.c; the first two under its lock as well: */
     bool shared;

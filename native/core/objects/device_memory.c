@@ -144,3 +144,24 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
     rvt_memory_get(&whole->memory);
     return &slice->memory;
 }
+
+/* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no context,
+ * do not block a close, and a reference may outlive the device. */
+static const void *next_device_memory(const struct rvt_dev_info *device, const void *previous) {
+    return previous ? ((const struct rvt_device_memory *)previous)->next : device->memories;
+}
+
+static void fill_device_memory_row(const void *object, uint64_t *out) {
+    const struct rvt_device_memory *memory = object;
+    out[RVT_MEMORY_SERIAL] = memory->serial;
+    out[RVT_MEMORY_BYTES] = memory->memory.length;
+    out[RVT_MEMORY_USES] = atomic_load_explicit(&memory->uses, memory_order_relaxed);
+    out[RVT_MEMORY_HUGE] = memory->huge;
+}
+
+const struct rvt_object_kind rvt_device_memory_objects = {
+    .number = RVT_RESOURCE_MEMORY,
+    .row_fields = RVT_MEMORY_FIELDS,
+    .fill_row = fill_device_memory_row,
+    .next = next_device_memory,
+};

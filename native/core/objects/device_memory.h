@@ -11,6 +11,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/platform.h"
+#include "core/objects/object_kind.h"
 
 struct rvt_dev_info;
 struct rvt_ucontext;
@@ -54,5 +55,7 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *memory, uin
 
 /* For the end of a device: put the device's own references of a list. Without any lock. */
 void rvt_let_go_of_device_memories(struct rvt_device_memory *list);
+
+extern const struct rvt_object_kind rvt_device_memory_objects;
 
 #endif

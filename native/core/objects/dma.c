@@ -114,19 +114,17 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
         goto out;
     }
     struct rvt_dma_table *table = new_table(count + 1);
-    struct rvt_dma_map *map = table ? (struct rvt_dma_map *)rvt_pool_take(&space->maps) : NULL;
+    struct rvt_dma_map *map =
+        table ? (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, rvt_ucontext_id(context))
+              : NULL;
     if (!map) {
         rvt_free(table);
         error = -RVT_ENOMEM;
         goto out;
     }
-    if (!map->device)
-        map->device = device;
     map->memory = memory;
     map->address = *address;
     map->length = length;
-    map->serial = ++space->made;
-    map->context = rvt_ucontext_id(context);
     atomic_store_explicit(&map->users, 0, memory_order_relaxed);
     if (at)
         memcpy(table->maps, old->maps, at * sizeof(table->maps[0]));
@@ -136,7 +134,7 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     rvt_memory_get(memory);
     rvt_dev_get(device);
     handle->map = map;
-    handle->generation = rvt_object_birth(&map->object);
+    handle->generation = rvt_object_birth(&map->owned.object);
     replace(space, table);
     if (!fixed)
         space->next_address = ((*address + (length - 1)) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
@@ -149,12 +147,12 @@ out:
 static void free_mapping(struct rvt_retired *retired) {
     struct rvt_dma_map *map =
         (struct rvt_dma_map *)(void *)((char *)retired - offsetof(struct rvt_dma_map, retired));
-    struct rvt_dev_info *device = map->device;
+    struct rvt_dev_info *device = map->owned.device;
     rvt_memory_put(map->memory);
     /* A mapping that was closed over held SGEs is not used again: their puts still count down in it. */
     if ((atomic_load_explicit(&map->users, memory_order_acquire) & ~RVT_DMA_CLOSED) == 0) {
         rvt_mutex_lock(&device->lock);
-        rvt_pool_give(&device->dma.maps, &map->object);
+        rvt_give_owned(&map->owned, RVT_RESOURCE_DMA);
         rvt_mutex_unlock(&device->lock);
     }
     rvt_dev_put(device);
@@ -162,14 +160,14 @@ static void free_mapping(struct rvt_retired *retired) {
 
 int rvt_dma_unmap(struct rvt_dma_handle handle) {
     struct rvt_dma_map *map = handle.map;
-    if (!map || rvt_object_generation(&map->object) != handle.generation)
+    if (!map || rvt_object_generation(&map->owned.object) != handle.generation)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = map->device;
+    struct rvt_dev_info *device = map->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_dma_table *table = NULL;
     uint64_t unused = 0;
-    if (rvt_object_generation(&map->object) != handle.generation) {
+    if (rvt_object_generation(&map->owned.object) != handle.generation) {
         error = -RVT_EBADF;
         goto out;
     }
@@ -185,11 +183,12 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
         error = -RVT_EBUSY;
         goto out;
     }
+    rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < old->count; i++)
         if (old->maps[i] != map)
             table->maps[kept++] = old->maps[i];
-    rvt_object_death(&map->object);
+    rvt_object_death(&map->owned.object);
     replace(&device->dma, table);
     rvt_retire(&map->retired, free_mapping);
 out:
@@ -199,15 +198,14 @@ out:
 }
 
 static void close_map(struct rvt_dma_map *map) {
+    rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
     atomic_fetch_or_explicit(&map->users, RVT_DMA_CLOSED, memory_order_acq_rel);
-    rvt_object_death(&map->object);
+    rvt_object_death(&map->owned.object);
     rvt_retire(&map->retired, free_mapping);
 }
 
-void rvt_dma_close_all(struct rvt_dev_info *device) {
-    struct rvt_dma_table *table = current(&device->dma);
-    if (!table)
-        return;
+static void close_every_map(struct rvt_dev_info *device) {
+    const struct rvt_dma_table *table = current(&device->dma);
     for (uint32_t i = 0; i < table->count; i++)
         close_map(table->maps[i]);
     replace(&device->dma, NULL);
@@ -216,20 +214,20 @@ void rvt_dma_close_all(struct rvt_dev_info *device) {
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
     struct rvt_dma_table *old = current(&device->dma);
     uint32_t left = 0;
-    for (uint32_t i = 0; old && i < old->count; i++)
-        left += old->maps[i]->context != context;
+    for (uint32_t i = 0; context != RVT_EVERY_CONTEXT && old && i < old->count; i++)
+        left += old->maps[i]->owned.context != context;
     if (!old || left == old->count)
         return;
     struct rvt_dma_table *table = left ? new_table(left) : NULL;
     /* Lists first: nobody may find a page of a mapping that is closed. */
     rvt_mr_unmap_lists(device, left && !table ? RVT_EVERY_CONTEXT : context);
     if (!table) {
-        rvt_dma_close_all(device);
+        close_every_map(device);
         return;
     }
     uint32_t kept = 0;
     for (uint32_t i = 0; i < old->count; i++) {
-        if (old->maps[i]->context == context)
+        if (old->maps[i]->owned.context == context)
             close_map(old->maps[i]);
         else
             table->maps[kept++] = old->maps[i];
@@ -250,3 +248,22 @@ bool rvt_dma_acquire(struct rvt_dma_map *map) {
 void rvt_dma_release(struct rvt_dma_map *map, uint64_t count) {
     atomic_fetch_sub_explicit(&map->users, count, memory_order_acq_rel);
 }
+
+static void fill_dma_row(const void *object, uint64_t *out) {
+    const struct rvt_dma_map *map = object;
+    out[RVT_DMA_SERIAL] = rvt_owned_serial(&map->owned);
+    out[RVT_DMA_CONTEXT] = map->owned.context;
+    out[RVT_DMA_ADDRESS] = map->address;
+    out[RVT_DMA_LENGTH] = map->length;
+    out[RVT_DMA_USERS] = atomic_load_explicit(&map->users, memory_order_relaxed);
+}
+
+/* All together: one picture without them replaces the old one, and lists that name them are unmapped first. */
+const struct rvt_object_kind rvt_dma_objects = {
+    .number = RVT_RESOURCE_DMA,
+    .row_fields = RVT_DMA_FIELDS,
+    .fill_row = fill_dma_row,
+    .object_size = sizeof(struct rvt_dma_map),
+    .end_order = RVT_END_DMA_MAPS,
+    .end_all = rvt_dma_close_of,
+};

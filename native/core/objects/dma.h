@@ -11,6 +11,8 @@
 #include "core/base/epoch.h"
 #include "core/base/memory.h"
 #include "core/base/pool.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/owned.h"
 
 struct rvt_dev_info;
 struct rvt_ucontext;
@@ -18,14 +20,11 @@ struct rvt_ucontext;
 enum { RVT_PAGE_SIZE = 4096, RVT_PAGE_SHIFT = 12 };
 
 struct rvt_dma_map {
-    struct rvt_object object;
-    struct rvt_dev_info *device; /* constant in all its lives */
+    struct rvt_owned owned;
     /* Constant from birth until every reader has passed its death: */
     struct rvt_memory *memory;
     uint64_t address; /* multiple of 4096 */
     uint64_t length;  /* > 0; address + length <= 2^64 */
-    uint64_t serial;  /* > 0, never given twice on a device */
-    uint64_t context; /* whose it is */
     /* Page lists that name it (changed under the device's lock) and key-0 SGEs on it (no lock);
      * RVT_DMA_CLOSED once it takes no more. */
     _Atomic(uint64_t) users;
@@ -43,9 +42,7 @@ struct rvt_dma_table {
 
 struct rvt_dma_space {
     _Atomic(struct rvt_dma_table *) table; /* written under the lock; NULL while there is no mapping */
-    struct rvt_pool maps;
-    uint64_t next_address; /* where mappings that name no address go */
-    uint64_t made;
+    uint64_t next_address;                 /* where mappings that name no address go */
 };
 
 struct rvt_dma_handle {
@@ -89,12 +86,16 @@ static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *
 bool rvt_dma_acquire(struct rvt_dma_map *map);
 void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);
 
-/* For rvt_mr_exit: close every mapping whoever uses it. Under the device's lock. */
-void rvt_dma_close_all(struct rvt_dev_info *device);
+/* The mapping's serial number, or 0 when the handle is dead. */
+static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
+    return handle.map ? rvt_owned_serial_of(&handle.map->owned, handle.generation) : 0;
+}
 
-/* For the end of a context: close its mappings whoever uses them. Lists that name one map nothing from now
+/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them. Lists that name one map nothing from now
  * on, key-0 SGEs on them are dead. Without memory for the new picture all mappings of the device go: better
  * than to leave one whose memory is about to be taken away. Under the device's lock. */
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
+
+extern const struct rvt_object_kind rvt_dma_objects;
 
 #endif

@@ -27,8 +27,8 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
                     const uint64_t *iova) {
     if (!qp.qp || !handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
-    if (qp.qp->device != device)
+    struct rvt_dev_info *device = handle.mr->owned.device;
+    if (qp.qp->owned.device != device)
         return -RVT_EINVAL;
     int error = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
@@ -45,7 +45,7 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     if (!qp.qp)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = qp.qp->device;
+    struct rvt_dev_info *device = qp.qp->owned.device;
     struct rvt_lkey_table *table = &device->lkey_table;
     int error = 0;
     rvt_mutex_lock(&device->lock);

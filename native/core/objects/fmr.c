@@ -11,7 +11,7 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
                   struct rvt_mr_handle *handle) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
@@ -80,7 +80,7 @@ static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct r
 
 /* The pages as a map: 0, -EINVAL or -ENOMEM. */
 static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, struct rvt_map **out) {
-    const struct rvt_dma_space *space = &mr->device->dma;
+    const struct rvt_dma_space *space = &mr->owned.device->dma;
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
         return -RVT_ENOMEM;
@@ -119,7 +119,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
 int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_t count, uint64_t iova) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
@@ -143,7 +143,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         return 0;
     if (!fmrs[0].mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = fmrs[0].mr->device;
+    struct rvt_dev_info *device = fmrs[0].mr->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     /* All or none: the whole list is judged before the first is touched. */
@@ -151,7 +151,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         const struct rvt_mregion *mr = rvt_mr_live(fmrs[i]);
         if (!mr)
             error = -RVT_EBADF;
-        else if (mr->kind != RVT_MR_FMR || mr->device != device)
+        else if (mr->kind != RVT_MR_FMR || mr->owned.device != device)
             error = -RVT_EINVAL;
         else if (mr->half_dead)
             error = -RVT_EBUSY;

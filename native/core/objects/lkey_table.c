@@ -95,7 +95,7 @@ static void fill(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entr
 }
 
 int rvt_alloc_lkey(struct rvt_mregion *mr) {
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     if (mr->kind == RVT_MR_DMA) {
         mr->lkey_published = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) == NULL;
         if (mr->lkey_published)
@@ -129,7 +129,7 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
 }
 
 void rvt_free_lkey(struct rvt_mregion *mr) {
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     if (!mr->lkey_published)
         return;
     mr->lkey_published = false;

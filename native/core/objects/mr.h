@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/objects/object_kind.h"
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
@@ -137,5 +138,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count);
 /* Count from now on what checks of this region answer and how many of its bytes are copied: 0, -EBADF,
  * -ENOMEM. Costs every check of it a shared counter, and every other check nothing. */
 int rvt_count_mr(struct rvt_mr_handle handle);
+
+extern const struct rvt_object_kind rvt_mr_objects;
 
 #endif

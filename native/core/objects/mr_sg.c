@@ -159,7 +159,7 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
                   uint64_t sg_offset, uint32_t page_size, struct rvt_sg_outcome *outcome) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int answer = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);

@@ -8,21 +8,22 @@
 #include <stdint.h>
 
 #include "core/base/pool.h"
-#include "core/objects/device.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/owned.h"
 #include "core/objects/ucontext.h"
 
+struct rvt_dev_info;
+
 struct rvt_pd {
-    struct rvt_object object;
-    /* Set when the object is first used and constant in all its lives, so that a dead handle can be followed:
-     */
-    struct rvt_dev_info *device;
-    uint32_t id; /* > 0; what records name. No domain ends while a record names it */
-    /* Constant from birth to death, read under the lock: */
-    uint64_t serial;  /* > 0, never given twice on a device: what other contexts attach it by */
-    uint64_t context; /* whose it is */
-    /* Constant from birth to death; read without the lock, possibly through a handle that has just died: */
-    _Atomic(bool) user; /* user domains get no DMA region and no key 0 */
-    uint32_t children;  /* regions (half-dead ones too) and QPs; under the device's lock */
+    struct rvt_owned owned; /* other contexts attach the domain by its serial number */
+    /* > 0; what records name. Set when the object is first used and constant in all its lives. No domain ends
+     * while a record names it. */
+    uint32_t id;
+    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
+     * domains get no DMA region and no key 0. */
+    _Atomic(bool) user;
+    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`; under the device's lock. */
+    uint32_t children;
 };
 
 /* A handle is one context's: what is made through it belongs to that context, and it is dead when the context
@@ -34,10 +35,15 @@ struct rvt_pd_handle {
 };
 
 static inline struct rvt_pd *rvt_pd_live(struct rvt_pd_handle handle) {
-    return handle.pd && rvt_object_generation(&handle.pd->object) == handle.generation &&
+    return handle.pd && rvt_object_generation(&handle.pd->owned.object) == handle.generation &&
                    !rvt_ucontext_gone(handle.context)
                ? handle.pd
                : NULL;
+}
+
+/* The domain's serial number, or 0 when the handle is dead. */
+static inline uint64_t rvt_pd_serial(struct rvt_pd_handle handle) {
+    return rvt_pd_live(handle) ? rvt_owned_serial_of(&handle.pd->owned, handle.generation) : 0;
 }
 
 /* A domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has it, otherwise a
@@ -56,5 +62,7 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade);
 
 /* The same by force, under the device's lock: for the end of a context or of the device. */
 void rvt_pd_end(struct rvt_pd *pd);
+
+extern const struct rvt_object_kind rvt_pd_objects;
 
 #endif

@@ -8,14 +8,15 @@
 #include <stdint.h>
 
 #include "core/base/pool.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/owned.h"
 #include "core/objects/pd.h"
 #include "core/objects/ucontext.h"
 
 struct rvt_qp {
-    struct rvt_object object;
-    struct rvt_dev_info *device; /* constant in all its lives */
-    _Atomic(struct rvt_pd *) pd; /* constant from birth to death */
-    uint64_t serial, context;    /* as a domain's */
+    struct rvt_owned owned;
+    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. */
+    _Atomic(struct rvt_pd *) pd;
 };
 
 /* Belongs to one context and is dead when the context has ended, as a domain's handle. */
@@ -26,10 +27,15 @@ struct rvt_qp_handle {
 };
 
 static inline struct rvt_qp *rvt_qp_live(struct rvt_qp_handle handle) {
-    return handle.qp && rvt_object_generation(&handle.qp->object) == handle.generation &&
+    return handle.qp && rvt_object_generation(&handle.qp->owned.object) == handle.generation &&
                    !rvt_ucontext_gone(handle.context)
                ? handle.qp
                : NULL;
+}
+
+/* The queue pair's serial number, or 0 when the handle is dead. */
+static inline uint64_t rvt_qp_serial(struct rvt_qp_handle handle) {
+    return rvt_qp_live(handle) ? rvt_owned_serial_of(&handle.qp->owned, handle.generation) : 0;
 }
 
 /* Its domain. Constant while the queue pair lives. */
@@ -50,5 +56,7 @@ int rvt_destroy_qp(struct rvt_qp_handle handle);
 
 /* The same under the device's lock. */
 void rvt_qp_end(struct rvt_qp *qp);
+
+extern const struct rvt_object_kind rvt_qp_objects;
 
 #endif

@@ -5,6 +5,7 @@
 #define RVT_REGION_H
 
 #include "core/base/rvt_atomic.h"
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,11 +13,13 @@
 #include "core/base/counters.h"
 #include "core/base/epoch.h"
 #include "core/base/memory.h"
+#include "core/base/platform.h"
 #include "core/base/pool.h"
 #include "core/base/reason.h"
 #include "core/objects/device.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/owned.h"
 #include "core/objects/pd.h"
 
 /* Access bits, the field's own (IB_ACCESS_*). */
@@ -58,38 +61,37 @@ struct rvt_map {
 #define RVT_MR_MAP_MASK (~UINT64_C(0) << RVT_MR_MAP_SHIFT)
 
 struct rvt_mregion {
-    struct rvt_object object;
-    _Atomic(uint64_t) word;
-    /* The mapping in force. Written under the lock, read inside a section: an SGE compares generations with
-     * it. */
-    _Atomic(struct rvt_map *) map;
-    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
-    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
-
-    struct rvt_dev_info *device; /* constant in all its lives */
+    struct rvt_owned owned;
     /* Constant from birth to recycling: */
-    uint64_t id;      /* > 0, never given twice on a device */
-    uint64_t context; /* whose it is */
     struct rvt_pd *pd;
     enum rvt_mr_kind kind;
     uint32_t max_segments;
 
+    /* The line that taking a reference writes. What does not change with a reference or with the mapping stays
+     * off it, so that reading the head above costs nothing while other environments take references. */
+    alignas(RVT_CACHE_LINE) _Atomic(uint64_t) word;
+    /* The mapping in force. Written under the lock, read inside a section: an SGE compares generations with it. */
+    _Atomic(struct rvt_map *) map;
+    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
+    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
+
     /* Under the device's lock: */
+    uint32_t access;
+    uint64_t base, iova, length;
+    uint64_t
+        visible_iova; /* what the consumer sees and fast_reg takes; an override makes it differ from iova */
+    uint8_t shift;
     bool lkey_published;
     bool half_dead; /* released, but references are held */
     bool valid;
     bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
-    uint32_t access;
-    uint8_t shift;
-    uint64_t base, iova, length;
-    uint64_t
-        visible_iova; /* what the consumer sees and fast_reg takes; differs from iova after an override */
 
-    struct rvt_map nothing;                     /* the mapping of a region that maps nothing */
-    _Atomic(struct rvt_mr_counters *) counters; /* NULL: not counted. Set under the lock, freed when every
-                                                 * reader has passed the region */
-    struct rvt_map *spare; /* the block of a mapping that went, for the next one: a large list is as costly to
-                            * get from the system as to fill. Under the lock */
+    /* NULL: not counted. Set under the lock, freed when every reader has passed the region. */
+    _Atomic(struct rvt_mr_counters *) counters;
+    struct rvt_map nothing; /* the mapping of a region that maps nothing */
+    /* The block of a mapping that went, for the next one: a large list is as costly to get from the system as
+     * to fill. Under the lock. */
+    struct rvt_map *spare;
     struct rvt_retired retired;
 };
 
@@ -97,6 +99,11 @@ struct rvt_mr_handle {
     struct rvt_mregion *mr;
     uint64_t generation;
 };
+
+/* The region's number, as its holder sees it: rvt_owned_serial of it. */
+static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
+    return rvt_owned_serial(&mr->owned);
+}
 
 /* --- making and ending --- */
 
@@ -116,7 +123,8 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
 
 /* The region of a live handle, or NULL. Under the device's lock the answer stays true. */
 static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
-    return handle.mr && rvt_object_generation(&handle.mr->object) == handle.generation ? handle.mr : NULL;
+    return handle.mr && rvt_object_generation(&handle.mr->owned.object) == handle.generation ? handle.mr
+                                                                                             : NULL;
 }
 
 /* How rvt_mr_release ends a region. */
@@ -197,7 +205,6 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
 /* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
  * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
  * force. Under the lock. */
-#define RVT_EVERY_CONTEXT UINT64_MAX
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 
 /* --- references, without the lock, inside a reader's section --- */

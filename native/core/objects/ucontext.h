@@ -12,6 +12,7 @@
 
 #include "core/base/counters.h"
 #include "core/base/platform.h"
+#include "core/objects/object_kind.h"
 
 struct rvt_dev_info;
 
@@ -29,6 +30,8 @@ struct rvt_ucontext {
 /* Whose an object is: the id of its context, or RVT_NO_CONTEXT for what was made without one (it is the
  * device's and ends with it). */
 #define RVT_NO_CONTEXT UINT64_C(0)
+/* In place of a context's id, where a function walks over objects: whoever owns them. */
+#define RVT_EVERY_CONTEXT UINT64_MAX
 
 /* rvt_alloc_ucontext: use the device: 0, -ENOMEM, -EBADF (device closed). */
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **context);
@@ -51,6 +54,8 @@ int rvt_ucontext_live(const struct rvt_ucontext *context);
 /* What was counted: by one context, or (context NULL) by all that the device ever had. */
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                        struct rvt_counts *counts);
+
+extern const struct rvt_object_kind rvt_ucontext_objects;
 
 static inline bool rvt_ucontext_gone(const struct rvt_ucontext *context) {
     return context && atomic_load_explicit(&context->gone, memory_order_relaxed);

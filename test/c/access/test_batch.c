@@ -143,7 +143,7 @@ static void verdicts_are_those_of_single_checks(void) {
             }
             passed++;
             if (places) {
-                CHECK_EQ(region[i], sge.mr->id);
+                CHECK_EQ(region[i], rvt_mr_id(sge.mr));
                 CHECK_EQ(at[i], sge.at);
                 CHECK_EQ(length[i], sge.length);
                 CHECK_EQ(m[i], rvt_sge_m(&sge));

@@ -139,7 +139,8 @@ static void reasons_of_key_zero_in_order(void) {
         struct fixture f;
         struct rvt_place place;
         struct rvt_mr_handle mr;
-        REQUIRE(fixture_open_with(&f, (struct rvt_device_options){4, false, remote_allowed}));
+        REQUIRE(fixture_open_with(
+            &f, (struct rvt_device_options){.lkey_table_bits = 4, .remote_key_zero = remote_allowed}));
         fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
         if (!no_region)
             CHECK_EQ(rvt_get_dma_mr(f.other_pd, 0, &mr), 0);
