@@ -6,8 +6,8 @@
 enum { ATOMIC_BYTES = 8 };
 
 /* The word an element names, inside the call's section. */
-static int word_of(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
-                   enum rvt_reason *reason) {
+static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
+                     enum rvt_reason *reason) {
     if (!(sge->rights & RVT_ACCESS_REMOTE_ATOMIC)) {
         *reason = RVT_ACCESS_DENIED;
         return -RVT_EACCES;
@@ -37,7 +37,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call);
-    int error = word_of(call, sge, &word, reason);
+    int error = find_word(call, sge, &word, reason);
     if (!error)
         *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
     rvt_read_leave(call->reader);
@@ -52,7 +52,7 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call);
-    int error = word_of(call, sge, &word, reason);
+    int error = find_word(call, sge, &word, reason);
     if (!error) {
         *old = compare; /* left alone by success, overwritten with what was found by failure */
         atomic_compare_exchange_strong(word, old, swap);

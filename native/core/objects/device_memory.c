@@ -7,19 +7,19 @@
 #include "core/objects/device.h"
 #include "core/objects/ucontext.h"
 
-static enum rvt_reason resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+static enum rvt_reason resolve_whole(struct rvt_memory *memory, void *environment, unsigned char **data) {
     (void)environment; /* everybody's */
     *data = ((struct rvt_device_memory *)memory)->pages.data;
     return RVT_REASON_NONE;
 }
 
-static void release(struct rvt_memory *memory) {
+static void release_whole(struct rvt_memory *memory) {
     struct rvt_device_memory *device_memory = (struct rvt_device_memory *)memory;
     rvt_free_data_pages(&device_memory->pages);
     rvt_free(device_memory);
 }
 
-static const struct rvt_memory_ops whole_ops = {resolve, release};
+static const struct rvt_memory_ops whole_ops = {resolve_whole, release_whole};
 
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **out) {

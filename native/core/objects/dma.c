@@ -9,12 +9,12 @@
 #include "core/objects/device.h"
 #include "core/objects/region.h"
 
-static struct rvt_dma_table *current(const struct rvt_dma_space *space) {
+static struct rvt_dma_table *current_table(const struct rvt_dma_space *space) {
     return atomic_load_explicit(&space->table, memory_order_acquire);
 }
 
 /* How many mappings start at or below `address`. */
-static uint32_t starts_up_to(const struct rvt_dma_table *table, uint64_t address) {
+static uint32_t count_starts_up_to(const struct rvt_dma_table *table, uint64_t address) {
     uint32_t low = 0, high = table->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -28,12 +28,12 @@ static uint32_t starts_up_to(const struct rvt_dma_table *table, uint64_t address
 
 struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t address, uint64_t length,
                                  bool *straddles) {
-    const struct rvt_dma_table *table = current(space);
+    const struct rvt_dma_table *table = current_table(space);
     if (straddles)
         *straddles = false;
     if (!table)
         return NULL;
-    uint32_t before = starts_up_to(table, address);
+    uint32_t before = count_starts_up_to(table, address);
     if (!before)
         return NULL;
     struct rvt_dma_map *map = table->maps[before - 1];
@@ -49,14 +49,14 @@ static void free_table(struct rvt_retired *retired) {
 }
 
 /* Put a new picture in force; the old one goes when no reader looks at it any more. */
-static void replace(struct rvt_dma_space *space, struct rvt_dma_table *table) {
-    struct rvt_dma_table *old = current(space);
+static void replace_table(struct rvt_dma_space *space, struct rvt_dma_table *table) {
+    struct rvt_dma_table *old = current_table(space);
     atomic_store_explicit(&space->table, table, memory_order_release);
     if (old)
         rvt_retire(&old->retired, free_table);
 }
 
-static struct rvt_dma_table *new_table(uint32_t count) {
+static struct rvt_dma_table *make_table(uint32_t count) {
     struct rvt_dma_table *table = rvt_malloc(sizeof(*table) + count * sizeof(table->maps[0]));
     if (table)
         table->count = count;
@@ -65,8 +65,8 @@ static struct rvt_dma_table *new_table(uint32_t count) {
 
 /* An address for a mapping that names none: after the last one given, a page apart so that running past the
  * end of one never lands in the next, and past mappings that somebody placed by hand. 0: there is no room. */
-static uint64_t choose(const struct rvt_dma_space *space, uint64_t length) {
-    const struct rvt_dma_table *table = current(space);
+static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t length) {
+    const struct rvt_dma_table *table = current_table(space);
     uint64_t address = space->next_address;
     if (length > UINT64_MAX - 2 * RVT_PAGE_SIZE)
         return 0;
@@ -94,26 +94,26 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     if (!length)
         return -RVT_EINVAL;
     rvt_mutex_lock(&device->lock);
-    const struct rvt_dma_table *old = current(space);
+    const struct rvt_dma_table *old = current_table(space);
     uint32_t count = old ? old->count : 0;
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
         goto out;
     }
     if (!fixed)
-        *address = choose(space, length);
+        *address = choose_address(space, length);
     /* address + length may be exactly 2^64. */
     if ((!fixed && !*address) || *address % RVT_PAGE_SIZE || length - 1 > UINT64_MAX - *address) {
         error = -RVT_EINVAL;
         goto out;
     }
-    uint32_t at = old ? starts_up_to(old, *address) : 0;
+    uint32_t at = old ? count_starts_up_to(old, *address) : 0;
     if ((at > 0 && *address - old->maps[at - 1]->address < old->maps[at - 1]->length) ||
         (at < count && old->maps[at]->address - *address < length)) {
         error = -RVT_EINVAL;
         goto out;
     }
-    struct rvt_dma_table *table = new_table(count + 1);
+    struct rvt_dma_table *table = make_table(count + 1);
     struct rvt_dma_map *map =
         table ? (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, rvt_ucontext_id(context))
               : NULL;
@@ -135,7 +135,7 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     rvt_dev_get(device);
     handle->map = map;
     handle->generation = rvt_object_birth(&map->owned.object);
-    replace(space, table);
+    replace_table(space, table);
     if (!fixed)
         space->next_address = ((*address + (length - 1)) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
 out:
@@ -171,8 +171,8 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
         error = -RVT_EBADF;
         goto out;
     }
-    const struct rvt_dma_table *old = current(&device->dma);
-    if (old->count > 1 && !(table = new_table(old->count - 1))) {
+    const struct rvt_dma_table *old = current_table(&device->dma);
+    if (old->count > 1 && !(table = make_table(old->count - 1))) {
         error = -RVT_ENOMEM;
         goto out;
     }
@@ -189,7 +189,7 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
         if (old->maps[i] != map)
             table->maps[kept++] = old->maps[i];
     rvt_object_death(&map->owned.object);
-    replace(&device->dma, table);
+    replace_table(&device->dma, table);
     rvt_retire(&map->retired, free_mapping);
 out:
     rvt_mutex_unlock(&device->lock);
@@ -205,20 +205,20 @@ static void close_map(struct rvt_dma_map *map) {
 }
 
 static void close_every_map(struct rvt_dev_info *device) {
-    const struct rvt_dma_table *table = current(&device->dma);
+    const struct rvt_dma_table *table = current_table(&device->dma);
     for (uint32_t i = 0; i < table->count; i++)
         close_map(table->maps[i]);
-    replace(&device->dma, NULL);
+    replace_table(&device->dma, NULL);
 }
 
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
-    struct rvt_dma_table *old = current(&device->dma);
+    struct rvt_dma_table *old = current_table(&device->dma);
     uint32_t left = 0;
     for (uint32_t i = 0; context != RVT_EVERY_CONTEXT && old && i < old->count; i++)
         left += old->maps[i]->owned.context != context;
     if (!old || left == old->count)
         return;
-    struct rvt_dma_table *table = left ? new_table(left) : NULL;
+    struct rvt_dma_table *table = left ? make_table(left) : NULL;
     /* Lists first: nobody may find a page of a mapping that is closed. */
     rvt_mr_unmap_lists(device, left && !table ? RVT_EVERY_CONTEXT : context);
     if (!table) {
@@ -232,7 +232,7 @@ void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
         else
             table->maps[kept++] = old->maps[i];
     }
-    replace(&device->dma, table);
+    replace_table(&device->dma, table);
 }
 
 bool rvt_dma_acquire(struct rvt_dma_map *map) {

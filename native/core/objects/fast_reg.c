@@ -5,7 +5,7 @@
 #include "core/objects/mr.h"
 #include "core/objects/qp.h"
 
-static int fast_reg(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
+static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)
         return -RVT_EACCES;
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead)
@@ -36,7 +36,7 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
     if (mr && rvt_qp_live(qp)) {
         if (iova)
             mr->visible_iova = *iova;
-        error = fast_reg(rvt_qp_pd(qp.qp), mr, key, access);
+        error = change_key(rvt_qp_pd(qp.qp), mr, key, access);
     }
     rvt_mutex_unlock(&device->lock);
     return error;

@@ -67,8 +67,8 @@ static bool judge_pages(const struct rvt_dma_space *space, const struct rvt_map 
 }
 
 /* The same list with a mapping for every page. NULL without memory. */
-static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct rvt_mregion *mr,
-                                     const struct rvt_map *list) {
+static struct rvt_map *copy_with_mappings(const struct rvt_dma_space *space, struct rvt_mregion *mr,
+                                          const struct rvt_map *list) {
     struct rvt_map *map = rvt_map_list(mr, list->segments, true);
     if (!map)
         return NULL;
@@ -79,7 +79,8 @@ static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct r
 }
 
 /* The pages as a map: 0, -EINVAL or -ENOMEM. */
-static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, struct rvt_map **out) {
+static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count,
+                         struct rvt_map **out) {
     const struct rvt_dma_space *space = &mr->owned.device->dma;
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
@@ -96,7 +97,7 @@ static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t co
         map = NULL;
         if (!judge_pages(space, list))
             error = -RVT_EINVAL;
-        else if (!(map = with_mappings(space, mr, list)))
+        else if (!(map = copy_with_mappings(space, mr, list)))
             error = -RVT_ENOMEM;
         rvt_map_discard(list);
     }
@@ -110,7 +111,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
     if (length > UINT32_MAX || (length && iova > UINT64_C(0) - length))
         return -RVT_EINVAL;
     struct rvt_map *map = NULL;
-    int error = count ? take_pages(mr, pages, count, &map) : 0;
+    int error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
         return error;
     return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true);

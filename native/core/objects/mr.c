@@ -20,7 +20,7 @@ static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr)
     return 0;
 }
 
-static uint32_t pages_of(uint64_t start, uint64_t length) {
+static uint32_t count_pages(uint64_t start, uint64_t length) {
     return (uint32_t)(((start + length - 1) >> RVT_PAGE_SHIFT) - (start >> RVT_PAGE_SHIFT) + 1);
 }
 
@@ -56,7 +56,7 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     if (!extent)
         goto untake;
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
-    extent->segments = pages_of(start, length);
+    extent->segments = count_pages(start, length);
     extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
     extent->memory = memory;
     mr->base = start;
@@ -124,7 +124,7 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
-static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
+static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
@@ -143,11 +143,11 @@ static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release(handle, mode, false);
+    return release_region(handle, mode, false);
 }
 
 int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release(handle, mode, true);
+    return release_region(handle, mode, true);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {

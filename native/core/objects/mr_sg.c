@@ -51,8 +51,8 @@ struct layout {
  * only go on in the same page: there may be no hole inside the region. When the region is full in the middle
  * of an element, the reference counts only up to the last page that did fit, so that page's bytes are not in
  * the length. */
-static struct layout lay_out(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
-                             uint64_t sg_offset) {
+static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
+                                  uint64_t sg_offset) {
     struct layout layout = {0};
     uint64_t previous_end = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -87,8 +87,8 @@ static struct layout lay_out(struct builder *builder, const struct rvt_sg_elemen
 
 /* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
  * mapping, and whether others are in others. */
-static int judge(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
-                 uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
+static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+                         uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead || page_size != RVT_PAGE_SIZE)
         return -RVT_EINVAL;
     if (!count || sg_offset > list[0].length)
@@ -131,7 +131,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         layout = (struct layout){.used = count, .total = builder.all_bytes};
         counted.segments = (uint32_t)(builder.all_bytes >> RVT_PAGE_SHIFT);
     } else if (mr->max_segments) {
-        layout = lay_out(&counted, list, count, sg_offset);
+        layout = lay_out_list(&counted, list, count, sg_offset);
     }
     if (layout.total && base > UINT64_C(0) - layout.total)
         return -RVT_EINVAL;
@@ -148,7 +148,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
             for (uint32_t i = 0; i < count; i++) /* as many pages as elements: a page each */
                 map->addresses[i] = list[i].address;
         } else {
-            lay_out(&builder, list, count, sg_offset);
+            lay_out_list(&builder, list, count, sg_offset);
         }
     }
     rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false);
@@ -165,7 +165,8 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
         struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
-        answer = count > INT32_MAX ? -RVT_EINVAL : judge(mr, list, count, sg_offset, page_size, &builder);
+        answer =
+            count > INT32_MAX ? -RVT_EINVAL : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
             answer = map_list(mr, list, count, sg_offset, builder);
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};

@@ -320,7 +320,7 @@ bool rvt_mr_acquire_dma(struct rvt_mregion *mr) {
 }
 
 /* Back to the pool: every reader has passed. */
-static void recycle(struct rvt_retired *retired) {
+static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
     struct rvt_dev_info *device = mr->owned.device;
@@ -336,7 +336,7 @@ static void recycle(struct rvt_retired *retired) {
 
 /* End a revoked region: its handle dies, what it maps goes. The object itself is recycled when no SGE refers
  * to it. */
-static void finish(struct rvt_mregion *mr) {
+static void finish_region(struct rvt_mregion *mr) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* Out of reach first, retired after. */
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
@@ -364,9 +364,9 @@ int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode) {
         return -RVT_EBUSY;
     if (held && mode == RVT_RELEASE_DISPOSE)
         return 0; /* the last put finishes it */
-    finish(mr);
+    finish_region(mr);
     if (!held)
-        rvt_retire(&mr->retired, recycle);
+        rvt_retire(&mr->retired, recycle_region);
     return 0;
 }
 
@@ -378,15 +378,15 @@ void rvt_put_mr(struct rvt_mregion *mr) {
     /* The last reference of an orphan. The lock decides between this and a release that came at the same
      * moment: the one that finds the region unfinished finishes it; by force it was finished while held, and
      * only the object is left to recycle. The device outlives this: the region's reference on it goes in
-     * recycle(). */
+     * recycle_region(). */
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     uint64_t now = atomic_load_explicit(&mr->word, memory_order_relaxed);
     if (mr->half_dead && (now & RVT_MR_ORPHAN) && !(now & RVT_MR_HELD_MASK)) {
-        finish(mr);
-        rvt_retire(&mr->retired, recycle);
+        finish_region(mr);
+        rvt_retire(&mr->retired, recycle_region);
     } else if (word & RVT_MR_FORCED) {
-        rvt_retire(&mr->retired, recycle);
+        rvt_retire(&mr->retired, recycle_region);
     }
     rvt_mutex_unlock(&device->lock);
     rvt_reclaim();
