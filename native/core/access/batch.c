@@ -5,7 +5,12 @@
 
 #include "core/access/judge.h"
 #include "core/access/packed_sge.h"
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 /* How many elements ahead records are fetched: enough to hide a miss behind the judging of the others, few
  * enough to stay in the first-level cache. */
@@ -54,8 +59,8 @@ static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader 
     struct access access = {batch->checker, addr, length, key, batch->acc};
     struct found found = {0};
     /* Judging reads records and nothing else, and records are never freed while the device is there. A
-     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping of key
-     * 0. */
+     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping
+     * of key 0. */
     if (!key)
         rvt_read_enter(reader);
     enum rvt_reason reason = judge_access(&access, &found);

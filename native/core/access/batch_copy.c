@@ -5,9 +5,16 @@
 #include <string.h>
 
 #include "core/access/batch.h"
+#include "core/access/check.h"
 #include "core/access/judge.h"
 #include "core/access/packed_sge.h"
+#include "core/access/sge_copy.h"
+#include "core/base/counters.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 static const uint64_t SECTION_BYTES = 1 << 20;
 enum { AHEAD = 8 };
@@ -52,8 +59,8 @@ static void count_moved_element(const struct side *side) {
         rvt_count_shared(&counters->accepted, 1);
 }
 
-/* Stand on an element with bytes left, judged in this section. False at the end of the list and at a refusal.
- */
+/* Stand on an element with bytes left, judged in this section. False at the end of the list and
+ * at a refusal. */
 static bool judge_current_element(struct side *side) {
     for (;;) {
         if (side->judged && side->rest.length)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the access checks: how one access is judged against one consistent reading of its key's record.
- * Inline, because the batch (access_batch.c) runs it hundreds of times a call. Included by the access files
- * only. */
+/* Inside of the access checks: how one access is judged against one consistent reading of its key's
+ * record. Inline, because the batch (batch.c) runs it hundreds of times a call. Included by the
+ * access files only. */
 #ifndef RVT_ACCESS_JUDGE_H
 #define RVT_ACCESS_JUDGE_H
 
@@ -10,6 +10,11 @@
 #include <string.h>
 
 #include "core/access/check.h"
+#include "core/base/counters.h"
+#include "core/base/reason.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 /* Inlined whatever its size: then what was found stays in registers where only the verdict is wanted. */
 #define RVT_ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -34,8 +39,8 @@ struct found {
 
 /* --- judging --- */
 
-/* Why a record under another key refuses. Only here is more than the record's key looked at, so it may be
- * slow. */
+/* Why a record under another key refuses. Only here is more than the record's key looked at, so it
+ * may be slow. */
 static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_record *record, uint32_t held,
                                                        uint32_t key) {
     if (held)
@@ -44,9 +49,9 @@ static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_rec
     return last == key ? RVT_REVOKED : RVT_NO_SUCH_KEY;
 }
 
-/* May a request that is not empty be, under a record that says this? All of the rule that the name (key and
- * domain) does not settle. Which part of it has failed is worked out on the refusing path only (why_refused).
- */
+/* Whether a record that says this grants a request that is not empty. All of the rule that the name (key and
+ * domain) does not settle. Which part of it has failed is worked out on the refusing path only
+ * (find_refusal_reason). */
 RVT_ALWAYS_INLINE bool record_grants(uint64_t rights, uint64_t origin, uint64_t length, uint64_t addr,
                                      uint32_t wanted, uint64_t acc_and_valid, bool remote) {
     uint64_t into = addr - origin;
@@ -58,8 +63,8 @@ RVT_ALWAYS_INLINE bool record_grants(uint64_t rights, uint64_t origin, uint64_t 
     return inside && (remote ? (uint32_t)granted != 0 && granted >> 32 : granted == acc_and_valid);
 }
 
-/* What `accepts` compares rights with: the access mask, and one flag of the shape. The valid one; or `plain`,
- * by those who leave everything else than judging to somebody else. */
+/* What `record_grants` compares rights with: the access mask, and one flag of the shape. VALID; or PLAIN, for
+ * the fast path, which leaves regions with counters to the slow one. */
 static inline uint64_t acc_and_valid(uint32_t acc) {
     return rvt_record_rights(acc, RVT_SHAPE_VALID);
 }
@@ -130,8 +135,8 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
 }
 
 /* The verdict alone, for the common case: the access is named by a key, not empty, and may be. False says
- * nothing: judge_access() then tells. Reads no more of the record than the verdict needs, and only where no writer
- * is at work. `name`: of the key asked for and the asker's domain; `wanted`: acc_and_plain. */
+ * nothing: judge_access() then tells. Reads no more of the record than the verdict needs, and only where
+ * no writer is at work. `name`: of the key asked for and the asker's domain; `wanted`: acc_and_plain. */
 RVT_ALWAYS_INLINE bool accept_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
                                           uint32_t length, uint64_t wanted, bool remote) {
     uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
@@ -268,8 +273,11 @@ static inline void grow_last_sge(struct rvt_sge *last, const struct access *acce
     last->rights &= access->acc;
 }
 
-/* Accept with a reference, coalescing with `last` (may be NULL): 1, 0 (coalesced), -EINVAL and *reason,
- * -EBADF. In access_check.c. */
+/* Accept with a reference, coalescing with `last` (may be NULL). In check.c.
+ *   1        accepted: *sge holds one reference
+ *   0        coalesced into *last
+ *   -EINVAL  refused, *reason says why
+ *   -EBADF   the domain or queue pair is closed */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);
 

@@ -5,7 +5,9 @@
 
 #include <stdint.h>
 
+#include "core/access/batch.h"
 #include "core/access/judge.h"
+#include "core/objects/lkey_table.h"
 
 enum { RVT_PACKED_SGE_BYTES = 16 };
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/sge.h"
 
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 
 enum { RVT_MAX_SGE = 255 };
 

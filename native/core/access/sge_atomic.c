@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/sge_atomic.h"
 
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/region.h"
 
 enum { ATOMIC_BYTES = 8 };
 
@@ -22,8 +26,8 @@ static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Ato
         *reason = rvt_sge_pointer(call, sge, map, ATOMIC_BYTES, &data, &run);
     if (*reason)
         return -RVT_EACCES;
-    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to be atomic
-     * on. */
+    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to
+     * be atomic on. */
     if (run < ATOMIC_BYTES || (uintptr_t)data % ATOMIC_BYTES)
         return -RVT_EINVAL;
     *word = (_Atomic(uint64_t) *)(void *)data;

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
+#include "core/objects/region.h"
 
 /* How long one section may last: reclaimers on other threads wait for it. */
 static const uint64_t SECTION_BYTES = 1 << 20;
@@ -51,9 +54,9 @@ static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Everything below was bounds-checked when the element was accepted or its pages were mapped. It is checked
- * once more against the memory itself, because this is where a mistake anywhere else would become a wild
- * write. */
+/* Everything below was bounds-checked when the element was accepted or its pages were mapped. It is
+ * checked once more against the memory itself, because this is where a mistake anywhere else would become
+ * a wild write. */
 enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge *sge,
                                 const struct rvt_map *map, uint64_t want, unsigned char **data,
                                 uint64_t *run) {

@@ -25,7 +25,7 @@ long rvt_test_alloc_live(void) {
     return atomic_load(&live);
 }
 
-static int fail_request(void) {
+static int must_fail_request(void) {
     if (atomic_load(&countdown) < 0)
         return 0;
     if (atomic_fetch_sub(&countdown, 1) > 0)
@@ -45,7 +45,7 @@ static void uncount_block(const void *memory) {
         atomic_fetch_sub(&live, 1);
 }
 #else
-static inline int fail_request(void) {
+static inline int must_fail_request(void) {
     return 0;
 }
 
@@ -59,13 +59,13 @@ static inline void uncount_block(const void *memory) {
 #endif
 
 void *rvt_zalloc(size_t count, size_t size) {
-    if (fail_request())
+    if (must_fail_request())
         return NULL;
     return count_block(calloc(count, size));
 }
 
 void *rvt_malloc(size_t bytes) {
-    if (fail_request())
+    if (must_fail_request())
         return NULL;
     return count_block(malloc(bytes));
 }
@@ -76,7 +76,7 @@ void rvt_free(void *memory) {
 }
 
 void *rvt_zalloc_aligned(size_t count, size_t size) {
-    if (fail_request() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
+    if (must_fail_request() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
         return NULL;
     /* aligned_alloc wants a multiple of the alignment; Windows has a function of its own. */
     size_t bytes = (count * size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
@@ -100,7 +100,7 @@ void rvt_free_aligned(void *memory) {
 }
 
 void *rvt_alloc_pages(size_t bytes) {
-    if (fail_request())
+    if (must_fail_request())
         return NULL;
     return count_block(rvt_pages_reserve(bytes));
 }
@@ -111,7 +111,7 @@ void rvt_free_pages(void *pages, size_t bytes) {
 }
 
 bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages) {
-    return !fail_request() && rvt_data_pages_get(bytes, huge, pages) && count_block(pages->base);
+    return !must_fail_request() && rvt_data_pages_get(bytes, huge, pages) && count_block(pages->base);
 }
 
 void rvt_free_data_pages(struct rvt_pages *pages) {

@@ -27,8 +27,8 @@ enum rvt_reason {
     RVT_REASON_COUNT = 16,
 };
 
-/* The reason's name as users see it ("OutOfBounds"), or "None"; never NULL, also for a number out of range.
- */
+/* The reason's name as users see it ("OutOfBounds"), or "None"; never NULL, also for a number
+ * out of range. */
 const char *rvt_reason_name(enum rvt_reason reason);
 
 #endif

@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/epoch.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/mr.h"
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"
+#include "core/objects/region.h"
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
@@ -109,8 +111,8 @@ int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *
     int error = 0;
     rvt_mutex_lock(&device->lock);
     uint64_t next = device->next_user_start;
-    /* Two comparisons: the last range given may have left less than three pages, and the difference would
-     * wrap. */
+    /* Two comparisons: the last range given may have left less than three pages, and the
+     * difference would wrap. */
     if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next) {
         error = -RVT_EINVAL;
     } else {

@@ -55,16 +55,17 @@ struct rvt_dev_info {
 
 /* rvt_driver_mr_init: open a device.
  *   0        *device is open and has one reference, the caller's
- *   -EINVAL  lkey_table_bits is 0
+ *   -EINVAL  lkey_table_bits is 0; an extension cannot be entered (rvt_enter_extensions)
  *   -ENOMEM  nothing was made
  * More than 23 bits are clamped to 23: compare device->lkey_table.bits with what was asked for to warn. */
 int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **device);
 
 /* rvt_mr_exit: close the device. *dma_mr_leaked (may be NULL) tells whether a DMA region was still published.
- *   0        closed; every handle of it is dead. With `cascade` QPs, regions, domains and mappings went
- * first, in that order, and held SGEs are dead (RegionRevoked) -EBUSY   not `cascade`, and a domain, or a DMA
- * mapping, is alive; nothing changed -EBADF   closed already The device itself is freed when its last
- * reference goes (rvt_dev_put). */
+ *   0       closed; every handle of it is dead. With `cascade` all objects ended first, kind by kind: QPs,
+ *           regions, domains, mappings (see rvt_end_order); held SGEs are dead (RegionRevoked)
+ *   -EBUSY  not `cascade`, and an object (a domain or a DMA mapping at least) is alive; nothing changed
+ *   -EBADF  closed already
+ * The device itself is freed when its last reference goes (rvt_dev_put). */
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
 
 /* The same under the lock, for the last context: everything ends. The device's own references on its memories
@@ -83,11 +84,13 @@ void rvt_dev_get(struct rvt_dev_info *device);
 void rvt_dev_put(struct rvt_dev_info *device);
 
 /* A range of local addresses of at least `length` bytes, 4 KiB aligned, never given before. For memory that
- * is registered without a `start`. Wraps for nobody: -EINVAL when the address space is used up. */
+ * is registered without a `start`.
+ *   0        *start is its first address
+ *   -EINVAL  the address space is used up: addresses never wrap */
 int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start);
 
-/* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must not call
- * back). */
+/* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must
+ * not call back). */
 struct rvt_table_row {
     uint32_t index, lkey;
     const struct rvt_mregion *mr;

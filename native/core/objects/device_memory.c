@@ -3,8 +3,10 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
 static enum rvt_reason resolve_whole(struct rvt_memory *memory, void *environment, unsigned char **data) {
@@ -145,8 +147,8 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
     return &slice->memory;
 }
 
-/* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no context,
- * do not block a close, and a reference may outlive the device. */
+/* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no
+ * context, do not block a close, and a reference may outlive the device. */
 static const void *next_device_memory(const struct rvt_dev_info *device, const void *previous) {
     return previous ? ((const struct rvt_device_memory *)previous)->next : device->memories;
 }

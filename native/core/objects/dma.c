@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/region.h"
+#include "core/objects/resource.h"
+#include "core/objects/ucontext.h"
 
 static struct rvt_dma_table *current_table(const struct rvt_dma_space *space) {
     return atomic_load_explicit(&space->table, memory_order_acquire);
@@ -258,7 +261,8 @@ static void fill_dma_row(const void *object, uint64_t *out) {
     out[RVT_DMA_USERS] = atomic_load_explicit(&map->users, memory_order_relaxed);
 }
 
-/* All together: one picture without them replaces the old one, and lists that name them are unmapped first. */
+/* All together: one picture without them replaces the old one, and lists that name them
+ * are unmapped first. */
 const struct rvt_object_kind rvt_dma_objects = {
     .number = RVT_RESOURCE_DMA,
     .row_fields = RVT_DMA_FIELDS,

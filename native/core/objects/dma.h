@@ -50,15 +50,23 @@ struct rvt_dma_handle {
     uint64_t generation;
 };
 
-/* Give `memory` a range of the DMA address space, in the name of `context` (may be NULL). With `fixed`, at
- * *address (a multiple of 4096, else -EINVAL); otherwise an address is chosen and stored in *address. Takes a
- * reference on the memory. 0, -EBADF (device closed), -ENOMEM -EINVAL  the memory is empty, the range
- * overlaps a mapping or passes 2^64 */
+/* rvt_dma_map: give `memory` a range of the DMA address space, in the name of `context` (may be NULL).
+ * With `fixed`, at *address; otherwise an address is chosen and stored in *address. Takes a reference
+ * on the memory.
+ *   0        mapped; *handle is live
+ *   -EINVAL  the memory is empty (tested first); *address is not a multiple of 4096; the range overlaps a
+ *            mapping or passes 2^64; no address is left to choose
+ *   -EBADF   the device is closed, or the context has ended
+ *   -ENOMEM  no memory; nothing changed */
 int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
 
-/* End a mapping: 0, -EBADF (ended already), -ENOMEM (nothing changed), or -EBUSY while a page list names it
- * or a key-0 SGE on it is held. The published DMA region alone does not count. */
+/* rvt_dma_unmap: end a mapping.
+ *   0        unmapped; its memory is let go of when every reader has passed
+ *   -EBUSY   a page list names it, or a key-0 SGE on it is held. The published DMA region alone does not
+ *            count
+ *   -ENOMEM  no memory for the new picture; nothing changed
+ *   -EBADF   ended already */
 int rvt_dma_unmap(struct rvt_dma_handle handle);
 
 /* The mapping that wholly holds [address, address + length), or NULL; an empty range must start inside one.
@@ -73,8 +81,8 @@ static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address
            length <= map->length - (address - map->address);
 }
 
-/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons and no
- * searches. */
+/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons
+ * and no searches. */
 static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
                                                     struct rvt_dma_map *guess, uint64_t address,
                                                     uint64_t length) {
@@ -91,9 +99,10 @@ static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
     return handle.map ? rvt_owned_serial_of(&handle.map->owned, handle.generation) : 0;
 }
 
-/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them. Lists that name one map nothing from now
- * on, key-0 SGEs on them are dead. Without memory for the new picture all mappings of the device go: better
- * than to leave one whose memory is about to be taken away. Under the device's lock. */
+/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them.
+ * Lists that name one map nothing from now on, key-0 SGEs on them are dead. Without memory for the new
+ * picture all mappings of the device go: better than to leave one whose memory is about to be taken away.
+ * Under the device's lock. */
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
 
 extern const struct rvt_object_kind rvt_dma_objects;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fast registration and invalidation: what work requests do to the key of a region. */
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/mr.h"
 #include "core/objects/qp.h"
+#include "core/objects/region.h"
 
 static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)

@@ -2,8 +2,13 @@
 /* Fast memory regions: page lists of any segment size, mapped and unmapped under one key. */
 #include <string.h>
 
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 #include "core/objects/mr.h"
+#include "core/objects/pd.h"
+#include "core/objects/region.h"
 
 enum { RVT_MAX_PAGE_SHIFT = 30 };
 
@@ -78,7 +83,10 @@ static struct rvt_map *copy_with_mappings(const struct rvt_dma_space *space, str
     return map;
 }
 
-/* The pages as a map: 0, -EINVAL or -ENOMEM. */
+/* The pages as a map.
+ *   0        *out is the map; the caller puts it in force or discards it
+ *   -EINVAL  a page is not inside one DMA mapping
+ *   -ENOMEM  no memory */
 static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count,
                          struct rvt_map **out) {
     const struct rvt_dma_space *space = &mr->owned.device->dma;

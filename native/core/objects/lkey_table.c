@@ -169,8 +169,8 @@ void rvt_record_flip(struct rvt_lkey_record *record) {
 }
 
 void rvt_record_settle(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
-    /* Every release store of fill_record_copy() carries the odd sequence with it: a reader still in line 0 starts again.
-     */
+    /* Every release store of fill_record_copy() carries the odd sequence with it: a reader still in line
+     * 0 starts again. */
     fill_record_copy(&record->line0, entry);
     uint64_t odd = atomic_load_explicit(&record->sequence, memory_order_relaxed);
     atomic_store_explicit(&record->sequence, odd + 1, memory_order_release);

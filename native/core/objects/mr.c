@@ -2,7 +2,14 @@
 #include "core/objects/mr.h"
 
 #include "core/base/alloc.h"
+#include "core/base/epoch.h"
+#include "core/base/memory.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/owned.h"
+#include "core/objects/resource.h"
 
 /* The address rules of user memory, in the reference's order. */
 static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rvt_map_mr_sg: scatter-gather lists onto a region of rvt_alloc_mr. */
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 #include "core/objects/mr.h"
+#include "core/objects/region.h"
 
 static const uint64_t PAGE_MASK_BITS = RVT_PAGE_SIZE - 1;
 
@@ -57,8 +61,8 @@ static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_e
     uint64_t previous_end = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t start = list[i].address + (i ? 0 : sg_offset);
-        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page part are
-         * used. */
+        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page
+         * part are used. */
         uint64_t end = list[i].address + list[i].length;
         uint64_t page = start & ~PAGE_MASK_BITS;
         uint64_t missing = ((((end - 1) & ~PAGE_MASK_BITS) - page) >> RVT_PAGE_SHIFT) + 1;

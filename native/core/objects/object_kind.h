@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The table of the kinds of objects that live on a device. What has to be done for objects of every kind (tell
- * them, count them, end them in the right order) goes through this table. It is filled when the device is
- * opened, by the core itself and by upper rooms, which the core must not name: they hand in an extension.
+/* The table of the kinds of objects that live on a device. What has to be done for objects of every kind
+ * (tell them, count them, end them in the right order) goes through this table. It is filled when the device
+ * is opened, by the core itself and by upper rooms, which the core must not name: they hand in an extension.
  *
  * Everything here is called under the device's lock unless it says otherwise. */
 #ifndef RVT_OBJECT_KIND_H
 #define RVT_OBJECT_KIND_H
 
+#include "core/base/rvt_atomic.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,8 +42,8 @@ struct rvt_object_kind {
      * close that does not cascade, and end with their context and their device. */
     size_t object_size;
     int end_order; /* see rvt_end_order */
-    /* End one live object by force: tell the release (rvt_tell_release), let its handles die, and give it back
-     * to the pool now or when all readers have passed. */
+    /* End one live object by force: tell the release (rvt_tell_release), let its handles die, and give it
+     * back to the pool now or when all readers have passed. */
     void (*end)(struct rvt_owned *object);
     /* Instead of `end`, for objects that must end together: end all that `context` owns (RVT_EVERY_CONTEXT:
      * all). May end more if memory is short. */
@@ -51,18 +52,18 @@ struct rvt_object_kind {
      * domain if that cascades. NULL for kinds that belong to no domain. */
     struct rvt_pd *(*domain_of)(const struct rvt_owned *object);
 
-    /* Objects that are not in a pool, object_size being 0: the one after `previous`, or the first (NULL). They
-     * are told and nothing else: their own files know how they end. */
+    /* Objects that are not in a pool, object_size being 0: the one after `previous`, or the first (NULL).
+     * They are told and nothing else: their own files know how they end. */
     const void *(*next)(const struct rvt_dev_info *device, const void *previous);
 };
 
 /* Lets an upper room act before objects of a lower kind go: a queue pair that must stop before its region. */
 struct rvt_release_hook {
     uint32_t kind; /* number of the kind that is watched */
-    /* Called once in the life of each such object, before anything of it changes: a region still answers to
-     * its key. After that, region references that are held may keep it half-dead for a while. The device's
-     * lock is held: do not call a function that takes it. May change and end objects of the room's own kinds,
-     * and no others. */
+    /* Called once in the life of each such object, when its end is certain and its handles are still alive. A
+     * region still answers to its key then; held references may keep it half-dead for a while afterwards. The
+     * device's lock is held: do not call a function that takes it. May change and end objects of the room's
+     * own kinds, and no others. */
     void (*releasing)(struct rvt_owned *object);
 };
 
@@ -89,15 +90,15 @@ struct rvt_object_kinds {
 };
 
 /* Enter one kind, while the device is being made; `held`: where the bytes of its pool are counted.
- *   0
- *   -EINVAL  its number is taken or too large; its row has no fields or too many; it has no fill_row; it has a
- *            pool but not exactly one of `end` and `end_all`, objects without a whole head, or a domain but no
- *            `end`; it has no pool but no `next` either */
+ *   0        entered
+ *   -EINVAL  its number is taken or too large; its row has no fields or too many; it has no fill_row; it
+ *            has a pool but not exactly one of `end` and `end_all`, objects without a whole head, or a
+ *            domain but no `end`; it has no pool but no `next` either */
 int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind,
                           _Atomic(uint64_t) *held);
 
 /* Enter the kinds and hooks of upper rooms, after the core's own.
- *   0
+ *   0        entered, and kept: `extensions` must outlive the device
  *   -EINVAL  a kind cannot be entered; a hook watches a kind that is not there, or has no function */
 int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extension *const *extensions,
                          uint32_t count, _Atomic(uint64_t) *held);
@@ -127,8 +128,8 @@ void rvt_end_owned(struct rvt_dev_info *device, uint64_t context);
 /* End all children of the domain, in the same order. */
 void rvt_end_children(struct rvt_pd *pd);
 
-/* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this once
- * in the object's life, before anything of it changes. */
+/* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this
+ * once in the object's life, while its handles are still alive. */
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind);
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/resource.h"
 
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
                  struct rvt_pd_handle *handle) {

@@ -22,7 +22,8 @@ struct rvt_pd {
     /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
      * domains get no DMA region and no key 0. */
     _Atomic(bool) user;
-    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`; under the device's lock. */
+    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`; under
+     * the device's lock. */
     uint32_t children;
 };
 
@@ -46,18 +47,26 @@ static inline uint64_t rvt_pd_serial(struct rvt_pd_handle handle) {
     return rvt_pd_live(handle) ? rvt_owned_serial_of(&handle.pd->owned, handle.generation) : 0;
 }
 
-/* A domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has it, otherwise a
- * kernel (trusted) one.
- *   0, -ENOMEM, -EBADF (device closed, or the context has ended) */
+/* rvt_alloc_pd: make a domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has
+ * it, otherwise a kernel (trusted) one.
+ *   0        *handle is live
+ *   -ENOMEM  no memory
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
                  struct rvt_pd_handle *handle);
 
-/* The device's domain of that serial number, for another context of the same device: 0, -EINVAL (none),
- * -EBADF. The domain stays its maker's. */
+/* rvt_attach_pd: a handle of the device's domain of that serial number, for another context of the same
+ * device. The domain stays its maker's.
+ *   0        *handle is live
+ *   -EINVAL  there is no such domain
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_handle *handle);
 
-/* End the domain: 0, -EBADF, or -EBUSY while regions (half-dead ones included) or QPs are in it, unless
- * `cascade`: then QPs go first, regions after them by force. */
+/* rvt_dealloc_pd: end the domain. With `cascade`, all that is in it ends first, kind by kind: QPs, then
+ * regions by force (see rvt_end_order).
+ *   0       every handle of it is dead
+ *   -EBUSY  not `cascade`, and regions (half-dead ones included), QPs or other objects are in it
+ *   -EBADF  the handle is dead */
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade);
 
 /* The same by force, under the device's lock: for the end of a context or of the device. */

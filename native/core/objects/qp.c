@@ -4,6 +4,7 @@
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/resource.h"
 
 void rvt_qp_end(struct rvt_qp *qp) {
     rvt_tell_release(&qp->owned, RVT_RESOURCE_QP);

@@ -6,6 +6,9 @@
 
 #include "core/base/alloc.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/resource.h"
+#include "core/objects/ucontext.h"
 
 /* Taking a reference writes one line, and checks that compare generations read no other. */
 static_assert(offsetof(struct rvt_mregion, word) / RVT_CACHE_LINE ==
@@ -109,8 +112,8 @@ void rvt_mr_rewrite(struct rvt_mregion *mr) {
 
 /* --- mappings --- */
 
-/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not much too
- * large. */
+/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not
+ * much too large. */
 static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *capacity) {
     struct rvt_map *spare = mr->spare;
     if (spare && spare->capacity >= bytes && spare->capacity / 4 <= bytes) {
@@ -196,8 +199,8 @@ static void count_users(const struct rvt_map *map, bool add) {
     }
 }
 
-/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has passed.
- */
+/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every
+ * reader has passed. */
 static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
     if (map == &mr->nothing)
         return;
@@ -376,9 +379,9 @@ void rvt_put_mr(struct rvt_mregion *mr) {
     if ((word & RVT_MR_HELD_MASK) != 1 || !(word & RVT_MR_ORPHAN))
         return;
     /* The last reference of an orphan. The lock decides between this and a release that came at the same
-     * moment: the one that finds the region unfinished finishes it; by force it was finished while held, and
-     * only the object is left to recycle. The device outlives this: the region's reference on it goes in
-     * recycle_region(). */
+     * moment: the one that finds the region unfinished finishes it; by force it was finished while held,
+     * and only the object is left to recycle. The device outlives this: the region's reference on it
+     * goes in recycle_region(). */
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     uint64_t now = atomic_load_explicit(&mr->word, memory_order_relaxed);
@@ -406,8 +409,8 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
         if (*map && (*map)->generation == generation)
             return RVT_REASON_NONE;
     }
-    /* The mapping is gone. If it went by force between the first look and these, the flag was set before it.
-     */
+    /* The mapping is gone. If it went by force between the first look and these, the flag was
+     * set before it. */
     return atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
                                                                                  : RVT_REMAPPED;
 }

@@ -67,10 +67,11 @@ struct rvt_mregion {
     enum rvt_mr_kind kind;
     uint32_t max_segments;
 
-    /* The line that taking a reference writes. What does not change with a reference or with the mapping stays
-     * off it, so that reading the head above costs nothing while other environments take references. */
+    /* The line that taking a reference writes. What does not change with a reference or with the mapping
+     * stays off it, so that reading the head above costs nothing while other environments take references. */
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) word;
-    /* The mapping in force. Written under the lock, read inside a section: an SGE compares generations with it. */
+    /* The mapping in force. Written under the lock, read inside a section: an SGE compares
+     * generations with it. */
     _Atomic(struct rvt_map *) map;
     _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
     _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
@@ -117,8 +118,9 @@ void rvt_mr_untake(struct rvt_mregion *mr);
 /* The mapping a region is born with, before it is published. Under the lock. */
 void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map);
 
-/* Give the finished region its key and its handle: 0 or -ENOMEM (then it is still as taken). Under the lock.
- */
+/* Give the finished region its key and its handle. Under the lock.
+ *   0        published
+ *   -ENOMEM  no slot, or no random numbers; it is still as taken */
 int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
 
 /* The region of a live handle, or NULL. Under the device's lock the answer stays true. */
@@ -134,7 +136,9 @@ enum rvt_release_mode {
     RVT_RELEASE_FORCE,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
 };
 
-/* Take the region out of reach and, if nobody holds it (or by force), end it: 0 or -EBUSY. Under the lock. */
+/* Take the region out of reach and, if nobody holds it (or by force), end it. Under the lock.
+ *   0       ended, or (RVT_RELEASE_DISPOSE) ends with the last put
+ *   -EBUSY  (RVT_RELEASE) it is held: half-dead */
 int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode);
 
 /* --- what it says --- */
@@ -175,8 +179,8 @@ void rvt_mr_rewrite(struct rvt_mregion *mr);
 
 /* --- mappings --- */
 
-/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory. Under the
- * lock. */
+/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory.
+ * Under the lock. */
 struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings);
 void rvt_map_discard(struct rvt_map *map);
 
@@ -186,8 +190,8 @@ static inline uint32_t rvt_segment_rest(uint64_t position, uint32_t shift) {
     return (uint32_t)(size - (position & (size - 1)));
 }
 
-/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment must be
- * mapped. */
+/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment
+ * must be mapped. */
 static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t position) {
     if (map->memory)
         return position - map->offset;
@@ -195,8 +199,10 @@ static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t positi
 }
 
 /* Put `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
- * reader. With `only_unheld`, -EBUSY and nothing changed if a reference is held; the test and the change are
- * one step too, so no check can slip in between. Consumes `map` in any case. Under the lock. */
+ * reader. With `only_unheld` the test and the change are one step too, so no check can slip in between.
+ * Consumes `map` in any case. Under the lock.
+ *   0       in force
+ *   -EBUSY  (only_unheld) a reference is held; nothing changed */
 struct rvt_window {
     uint64_t base, iova, length;
 };
@@ -223,8 +229,8 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
 /* The same for the published DMA region, which has no record and no mapping: false if it is revoked. */
 bool rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called with it held.
- */
+/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called
+ * with it held. */
 void rvt_put_mr(struct rvt_mregion *mr);
 
 /* Why an SGE proven under mapping generation `generation` cannot be used now, or RVT_REASON_NONE and *map. */

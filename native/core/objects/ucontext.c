@@ -7,6 +7,7 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/device_memory.h"
+#include "core/objects/resource.h"
 
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **out) {
     struct rvt_ucontext *context = rvt_zalloc_aligned(1, sizeof(*context));
@@ -84,8 +85,8 @@ void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *o
     rvt_mutex_unlock(&device->lock);
 }
 
-/* Contexts are a list and no pool: there are few, each is allocated with its environment, and what is owned by
- * contexts ends before them. */
+/* Contexts are a list and no pool: there are few, each is allocated with its environment, and what is
+ * owned by contexts ends before them. */
 static const void *next_context(const struct rvt_dev_info *device, const void *previous) {
     return previous ? ((const struct rvt_ucontext *)previous)->next : device->contexts;
 }

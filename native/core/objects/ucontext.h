@@ -33,7 +33,10 @@ struct rvt_ucontext {
 /* In place of a context's id, where a function walks over objects: whoever owns them. */
 #define RVT_EVERY_CONTEXT UINT64_MAX
 
-/* rvt_alloc_ucontext: use the device: 0, -ENOMEM, -EBADF (device closed). */
+/* rvt_alloc_ucontext: use the device.
+ *   0        *context is alive, and has a reference on the device
+ *   -ENOMEM  no memory
+ *   -EBADF   the device is closed */
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **context);
 
 /* rvt_dealloc_ucontext: end the context.
@@ -48,7 +51,9 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
 /* Free the structure of a context that has ended; nothing that points to it may be used any more. */
 void rvt_free_ucontext(struct rvt_ucontext *context);
 
-/* Can the context still be used: 0, or -EBADF when it has ended or its device is closed. */
+/* Whether the context can still be used.
+ *   0       it can
+ *   -EBADF  it has ended, or its device is closed */
 int rvt_ucontext_live(const struct rvt_ucontext *context);
 
 /* What was counted: by one context, or (context NULL) by all that the device ever had. */

@@ -297,8 +297,8 @@ static struct {
     atomic_bool stop, begun;
 } flipped;
 
-/* JavaScript may write into a block while it is judged; that is no race that ThreadSanitizer should tell of.
- */
+/* JavaScript may write into a block while it is judged; that is no race that ThreadSanitizer
+ * should tell of. */
 __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
     (void)unused;
     for (uint64_t i = 0; !atomic_load(&flipped.stop); i++) {

@@ -478,8 +478,8 @@ static void environments_come_and_go(void) {
     fixture_leave_last(&keeper, &keeper);
 }
 
-/* --- a device that nobody keeps: it closes with the last who leaves, and who comes too late opens another
- * --- */
+/* --- a device that nobody keeps: it closes with the last who leaves, and who comes too late
+ * opens another --- */
 
 static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rvt_share_token current_token;
