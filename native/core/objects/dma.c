@@ -254,7 +254,7 @@ void rvt_dma_release(struct rvt_dma_map *map, uint64_t count) {
 
 static void fill_dma_row(const void *object, uint64_t *out) {
     const struct rvt_dma_map *map = object;
-    out[RVT_DMA_SERIAL] = rvt_owned_serial(&map->owned);
+    out[RVT_DMA_SERIAL] = map->owned.serial;
     out[RVT_DMA_CONTEXT] = map->owned.context;
     out[RVT_DMA_ADDRESS] = map->address;
     out[RVT_DMA_LENGTH] = map->length;

@@ -94,9 +94,9 @@ static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *
 bool rvt_dma_acquire(struct rvt_dma_map *map);
 void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);
 
-/* The mapping's serial number, or 0 when the handle is dead. */
+/* The mapping's serial number, or 0 when the handle is dead. Takes the device's lock. */
 static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
-    return handle.map ? rvt_owned_serial_of(&handle.map->owned, handle.generation) : 0;
+    return handle.map ? rvt_read_serial(&handle.map->owned, handle.generation) : 0;
 }
 
 /* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them.

@@ -226,7 +226,7 @@ static void fill_mr_row(const void *object, uint64_t *out) {
     const struct rvt_mregion *mr = object;
     out[RVT_MR_ID] = rvt_mr_id(mr);
     out[RVT_MR_CONTEXT] = mr->owned.context;
-    out[RVT_MR_PD] = rvt_owned_serial(&mr->pd->owned);
+    out[RVT_MR_PD] = mr->pd->owned.serial;
     out[RVT_MR_KEY] = rvt_mr_key(mr);
     out[RVT_MR_KIND] = (uint64_t)mr->kind;
     out[RVT_MR_ACCESS] = mr->access;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/object_kind.h"
 
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/pd.h"
@@ -74,8 +75,7 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, uin
     /* Only when it is first used: a dead handle may be reading it. */
     if (!owned->device)
         owned->device = device;
-    /* release: see rvt_owned_serial_of. */
-    atomic_store_explicit(&owned->serial, ++slot->made, memory_order_release);
+    owned->serial = ++slot->made;
     owned->context = context;
     return owned;
 }
@@ -132,6 +132,14 @@ void rvt_end_children(struct rvt_pd *pd) {
             if (kind->domain_of(owned) == pd)
                 kind->end(owned);
     }
+}
+
+uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation) {
+    struct rvt_dev_info *device = object->device;
+    rvt_mutex_lock(&device->lock);
+    uint64_t serial = rvt_object_generation(&object->object) == generation ? object->serial : 0;
+    rvt_mutex_unlock(&device->lock);
+    return serial;
 }
 
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind) {

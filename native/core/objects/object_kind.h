@@ -128,6 +128,10 @@ void rvt_end_owned(struct rvt_dev_info *device, uint64_t context);
 /* End all children of the domain, in the same order. */
 void rvt_end_children(struct rvt_pd *pd);
 
+/* The serial number of the object of a handle, or 0 when the handle is dead. Takes the device's lock: without
+ * it the object could die, and live again under another number, between two looks. */
+uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation);
+
 /* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this
  * once in the object's life, while its handles are still alive. */
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind);

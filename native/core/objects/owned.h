@@ -5,7 +5,6 @@
 #ifndef RVT_OWNED_H
 #define RVT_OWNED_H
 
-#include "core/base/rvt_atomic.h"
 #include <stdint.h>
 
 #include "core/base/pool.h"
@@ -17,25 +16,13 @@ struct rvt_owned {
     /* Set when the object is first used and constant in all its lives, so that a dead handle can be followed.
      * Read by anyone who holds a reference on the device. */
     struct rvt_dev_info *device;
-    /* > 0, never given twice for one kind on a device. Constant from birth to death. Atomic, because a handle
-     * that has just died may still read it while the next life of the object begins. */
-    _Atomic(uint64_t) serial;
+    /* > 0, never given twice for one kind on a device. Constant from birth to death. Read under the device's
+     * lock, or while a reference on the object, or a section in which it was found alive, keeps it from being
+     * used again. Not through a handle that may die meanwhile: see rvt_read_serial. */
+    uint64_t serial;
     /* Id of the context that owns the object, or RVT_NO_CONTEXT. Constant from birth to death; read under the
      * device's lock only. */
     uint64_t context;
 };
-
-/* The serial number of an object that cannot die meanwhile: under the device's lock, or while a reference on
- * the object is held, or inside the section in which it was found alive. */
-static inline uint64_t rvt_owned_serial(const struct rvt_owned *owned) {
-    return atomic_load_explicit(&owned->serial, memory_order_relaxed);
-}
-
-/* The serial number of the object of a handle, or 0 when the handle is dead. Takes no lock.
- * acquire: whoever reads a successor's number also sees the death that came before it, and answers 0. */
-static inline uint64_t rvt_owned_serial_of(const struct rvt_owned *owned, uint64_t generation) {
-    uint64_t serial = atomic_load_explicit(&owned->serial, memory_order_acquire);
-    return rvt_object_generation(&owned->object) == generation ? serial : 0;
-}
 
 #endif

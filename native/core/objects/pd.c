@@ -36,7 +36,7 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     struct rvt_owned *owned;
     for (uint32_t at = 0;
          error == -RVT_EINVAL && (owned = rvt_next_owned(device, RVT_RESOURCE_PD, &at, RVT_EVERY_CONTEXT));) {
-        if (rvt_owned_serial(owned) == serial) {
+        if (owned->serial == serial) {
             *handle = (struct rvt_pd_handle){(struct rvt_pd *)owned, rvt_object_generation(&owned->object),
                                              context};
             error = 0;
@@ -77,7 +77,7 @@ static void end_pd(struct rvt_owned *owned) {
 
 static void fill_pd_row(const void *object, uint64_t *out) {
     const struct rvt_pd *pd = object;
-    out[RVT_PD_SERIAL] = rvt_owned_serial(&pd->owned);
+    out[RVT_PD_SERIAL] = pd->owned.serial;
     out[RVT_PD_CONTEXT] = pd->owned.context;
     out[RVT_PD_USER] = atomic_load_explicit(&pd->user, memory_order_relaxed);
     out[RVT_PD_CHILDREN] = pd->children;

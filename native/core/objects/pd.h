@@ -42,9 +42,9 @@ static inline struct rvt_pd *rvt_pd_live(struct rvt_pd_handle handle) {
                : NULL;
 }
 
-/* The domain's serial number, or 0 when the handle is dead. */
+/* The domain's serial number, or 0 when the handle is dead. Takes the device's lock. */
 static inline uint64_t rvt_pd_serial(struct rvt_pd_handle handle) {
-    return rvt_pd_live(handle) ? rvt_owned_serial_of(&handle.pd->owned, handle.generation) : 0;
+    return rvt_pd_live(handle) ? rvt_read_serial(&handle.pd->owned, handle.generation) : 0;
 }
 
 /* rvt_alloc_pd: make a domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has

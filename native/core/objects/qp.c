@@ -59,9 +59,9 @@ static struct rvt_pd *domain_of_qp(const struct rvt_owned *owned) {
 
 static void fill_qp_row(const void *object, uint64_t *out) {
     const struct rvt_qp *qp = object;
-    out[RVT_QP_SERIAL] = rvt_owned_serial(&qp->owned);
+    out[RVT_QP_SERIAL] = qp->owned.serial;
     out[RVT_QP_CONTEXT] = qp->owned.context;
-    out[RVT_QP_PD] = rvt_owned_serial(&rvt_qp_pd(qp)->owned);
+    out[RVT_QP_PD] = rvt_qp_pd(qp)->owned.serial;
 }
 
 const struct rvt_object_kind rvt_qp_objects = {

@@ -33,9 +33,9 @@ static inline struct rvt_qp *rvt_qp_live(struct rvt_qp_handle handle) {
                : NULL;
 }
 
-/* The queue pair's serial number, or 0 when the handle is dead. */
+/* The queue pair's serial number, or 0 when the handle is dead. Takes the device's lock. */
 static inline uint64_t rvt_qp_serial(struct rvt_qp_handle handle) {
-    return rvt_qp_live(handle) ? rvt_owned_serial_of(&handle.qp->owned, handle.generation) : 0;
+    return rvt_qp_live(handle) ? rvt_read_serial(&handle.qp->owned, handle.generation) : 0;
 }
 
 /* Its domain. Constant while the queue pair lives. */

@@ -101,9 +101,9 @@ struct rvt_mr_handle {
     uint64_t generation;
 };
 
-/* The region's number, as its holder sees it: rvt_owned_serial of it. */
+/* The region's number, as its holder sees it. */
 static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
-    return rvt_owned_serial(&mr->owned);
+    return mr->owned.serial;
 }
 
 /* --- making and ending --- */

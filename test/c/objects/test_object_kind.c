@@ -36,7 +36,7 @@ static void note_release(struct rvt_owned *object, uint32_t kind) {
     CHECK(rvt_object_alive(&object->object)); /* told before its handles die */
     if (events.count < MOST_EVENTS) {
         events.kind[events.count] = kind;
-        events.serial[events.count] = rvt_owned_serial(object);
+        events.serial[events.count] = object->serial;
     }
     events.count++;
 }
@@ -88,9 +88,9 @@ static struct rvt_pd *domain_of_widget(const struct rvt_owned *owned) {
 
 static void fill_widget_row(const void *object, uint64_t *fields) {
     const struct widget *widget = object;
-    fields[WIDGET_SERIAL] = rvt_owned_serial(&widget->owned);
+    fields[WIDGET_SERIAL] = widget->owned.serial;
     fields[WIDGET_CONTEXT] = widget->owned.context;
-    fields[WIDGET_PD] = rvt_owned_serial(&widget->pd->owned);
+    fields[WIDGET_PD] = widget->pd->owned.serial;
     fields[WIDGET_COLOUR] = widget->colour;
 }
 
@@ -123,7 +123,7 @@ static void end_gadgets(struct rvt_dev_info *device, uint64_t context) {
 }
 
 static void fill_gadget_row(const void *object, uint64_t *fields) {
-    fields[0] = rvt_owned_serial(&((const struct gadget *)object)->owned);
+    fields[0] = ((const struct gadget *)object)->owned.serial;
 }
 
 static const struct rvt_object_kind gadgets = {
@@ -263,20 +263,20 @@ static void the_head_is_filled(void) {
     struct widget *first = take_widget(f.pd, 1), *second = take_widget(f.pd, 2);
     REQUIRE(first && second);
     CHECK_PTR_EQ(first->owned.device, f.device);
-    CHECK_EQ(rvt_owned_serial(&first->owned), 1);
-    CHECK_EQ(rvt_owned_serial(&second->owned), 2);
+    CHECK_EQ(first->owned.serial, 1);
+    CHECK_EQ(second->owned.serial, 2);
     CHECK_EQ(first->owned.context, RVT_NO_CONTEXT);
     uint64_t generation = rvt_object_generation(&first->owned.object);
-    CHECK_EQ(rvt_owned_serial_of(&first->owned, generation), 1);
+    CHECK_EQ(rvt_read_serial(&first->owned, generation), 1);
     rvt_mutex_lock(&f.device->lock);
     end_widget(&first->owned);
     rvt_mutex_unlock(&f.device->lock);
-    CHECK_EQ(rvt_owned_serial_of(&first->owned, generation), 0); /* the handle is dead */
-    CHECK_PTR_EQ(first->owned.device, f.device);                 /* and can still be followed */
+    CHECK_EQ(rvt_read_serial(&first->owned, generation), 0); /* the handle is dead */
+    CHECK_PTR_EQ(first->owned.device, f.device);             /* and can still be followed */
     struct widget *again = take_widget(f.pd, 3);
     CHECK_PTR_EQ(again, first);
-    CHECK_EQ(rvt_owned_serial(&again->owned), 3); /* never given twice */
-    CHECK_EQ(rvt_owned_serial_of(&again->owned, generation), 0);
+    CHECK_EQ(again->owned.serial, 3); /* never given twice */
+    CHECK_EQ(rvt_read_serial(&again->owned, generation), 0);
     fixture_close(&f);
 }
 
@@ -586,7 +586,7 @@ static void without_memory(void) {
         struct widget *next = take_widget(f.pd, 1);
         REQUIRE(next != NULL);
         /* A number that could not be used was not used up. */
-        CHECK_EQ(rvt_owned_serial(&next->owned), f.pd.pd->children - 1);
+        CHECK_EQ(next->owned.serial, f.pd.pd->children - 1);
         fixture_close(&f);
         failures += failed;
         if (!failed)

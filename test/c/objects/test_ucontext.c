@@ -458,7 +458,7 @@ static void domains_are_attached_by_number(void) {
     CHECK_EQ(rvt_alloc_mr(old, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_EBADF);
 
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
-    CHECK_EQ(rvt_attach_pd(b.context, rvt_owned_serial(&a.pd.pd->owned), &attached), -RVT_EBADF);
+    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->owned.serial, &attached), -RVT_EBADF);
     fixture_leave(&a);
     fixture_leave(&b);
     fixture_leave(&elsewhere);
