@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
+import { findPackageRoot } from '../internal/package-root';
 import { parse, type Command } from './command';
 
 const help = `Usage: rdmavt build
@@ -34,7 +35,7 @@ Exit status:
 const TOOLS = ['node-gyp', 'node-addon-api'] as const;
 
 /** The package: what this file was installed with. */
-const home = join(__dirname, '..', '..');
+const home = findPackageRoot(__dirname) ?? __dirname;
 
 /** `rdmavt build`. Loads nothing of the package: it is for when that cannot be loaded. */
 export const buildCommand: Command = (args) => {
@@ -54,7 +55,7 @@ export const buildCommand: Command = (args) => {
 };
 
 function build(work: string): boolean {
-  copyFileSync(join(__dirname, '..', 'binding.gyp'), join(work, 'binding.gyp'));
+  copyFileSync(join(home, 'dist', 'binding.gyp'), join(work, 'binding.gyp'));
   cpSync(join(home, 'native'), join(work, 'native'), { recursive: true });
   writeFileSync(join(work, 'package.json'), JSON.stringify({ private: true, dependencies: tools() }));
 

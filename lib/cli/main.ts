@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { MissingBinaryError } from '../internal/load-native';
+import { findPackageRoot } from '../internal/package-root';
 import { parse, USAGE, UsageError, type Command } from './command';
 
 /** Loaded when they are called: help needs no native module. */
@@ -46,7 +47,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 function version(): string {
-  const file = join(__dirname, '..', '..', 'package.json');
+  const file = join(findPackageRoot(__dirname) ?? __dirname, 'package.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 

@@ -2,8 +2,11 @@
  * Finding and loading the add-on, and saying what to do where there is none. node-gyp-build decides what fits; the rest of this
  * file runs only when nothing did.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { findPackageRoot } from './package-root';
+import { readReportHeader } from './process-report';
 
 /** What node-gyp-build exports: `resolve` only finds the file. */
 interface NodeGypBuild {
@@ -43,32 +46,17 @@ export interface MissingBinaryError extends Error {
 export function loadNative(folder: string): unknown {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
   const { resolve } = require('node-gyp-build') as NodeGypBuild;
-  const installed = packageOf(folder);
+  const installed = findPackageRoot(folder);
   // A bundle brings its binaries beside itself: what lies in the folder above it is somebody else's.
   const named = process.env.RDMAVT_PREBUILD ?? '';
   const home = named !== '' ? named : (installed ?? folder);
   let file: string | undefined;
   try {
     file = resolve(home);
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- an add-on cannot be imported
-    return require(file) as unknown;
+    // Not `require(file)`: webpack and Rollup put a function of their own in its place, which knows only what is in the bundle.
+    return createRequire(file)(file) as unknown;
   } catch (error) {
     throw missingBinary(home, installed && join(installed, 'dist'), file, error);
-  }
-}
-
-/** The package's folder, if `folder` is in its `dist` (or `lib`, in its own tests). */
-function packageOf(folder: string): string | undefined {
-  const above = dirname(folder);
-  return [above, dirname(above)].find((candidate) => isPackage(candidate));
-}
-
-function isPackage(folder: string): boolean {
-  try {
-    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name?: unknown };
-    return manifest.name === NAME;
-  } catch {
-    return false;
   }
 }
 
@@ -85,7 +73,7 @@ function missingBinary(
   const { platform, arch, version: node } = process;
   const libc = platform === 'linux' ? runningLibc() : undefined;
   const tuple = `${platform}-${arch}`;
-  const buildCommand = dist && `node "${join(dist, 'cli', 'main.js')}" build`;
+  const buildCommand = dist && `node "${join(dist, 'cli.js')}" build`;
   const lookedFor = [
     ...(process.env.PREBUILDS_ONLY ? [] : [join(home, 'build', 'Release', '*.node')]),
     join(home, 'prebuilds', tuple, '*.node'),
@@ -135,21 +123,9 @@ function others(pattern: string): string {
   return files.length ? ` (there is ${files.join(', ')})` : '';
 }
 
-/** Without starting a process. Only glibc tells its version to the report. */
+/** Only glibc tells its version to the report. */
 function runningLibc(): string | undefined {
-  // Other runtimes need not have one.
-  const report = process.report as Partial<NodeJS.ProcessReport> | undefined;
-  if (!report?.getReport) return undefined;
-  const options = report as { excludeNetwork?: boolean };
-  const { excludeNetwork } = options;
-  // Else every network interface is looked up, which can take seconds.
-  options.excludeNetwork = true;
-  try {
-    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
-    return header?.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
-  } catch {
-    return undefined;
-  } finally {
-    if (excludeNetwork !== undefined) options.excludeNetwork = excludeNetwork;
-  }
+  const header = readReportHeader();
+  if (header === undefined) return undefined;
+  return header.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
 }

@@ -181,7 +181,7 @@ it('a player that was not asked to keeps nothing back', () => {
 });
 
 describe('replay --batch', () => {
-  const main = join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
+  const main = join(__dirname, '..', '..', 'dist', 'cli.js');
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'rdmavt-batch-'));

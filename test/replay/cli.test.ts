@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 const root = join(__dirname, '..', '..');
-const main = join(root, 'dist', 'cli', 'main.js');
+const main = join(root, 'dist', 'cli.js');
 const traces = join(root, 'test', 'conformance', 'traces');
 
 let folder: string;
