@@ -33,6 +33,7 @@ export { type DmaMapOptions, DmaMapping, DmaSpace } from './verbs/dma';
 export { type ErrnoName, RdmaError } from './internal/errors';
 export { FastMemoryRegion } from './verbs/fast-memory-region';
 export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
+export { type AddonsDisabledError } from './internal/addons-disabled';
 export { type MissingBinaryError } from './internal/load-native';
 export { type Memory } from './internal/memory-argument';
 export { type MapSgOptions, MemoryRegion, type ScatterElement } from './verbs/memory-region';

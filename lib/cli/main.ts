@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { MissingBinaryError } from '../internal/load-native';
 import { findPackageRoot } from '../internal/package-root';
 import { parse, USAGE, UsageError, type Command } from './command';
 
@@ -13,7 +12,8 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['replay', async () => (await import('./replay-command.js')).replayCommand],
 ]);
 
-const NO_BINARY: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
+/** What the codes of errors begin with that say in several lines what to do: there is no binary, add-ons are disabled. */
+const OWN_CODES = 'ERR_RDMAVT_';
 
 const help = `Usage: rdmavt COMMAND [OPTIONS]
 
@@ -51,11 +51,12 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** One line; of a missing binary all, because it tells what to do. */
+/** The first line; all of an error that tells what to do. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message } = error;
-  if ((error as NodeJS.ErrnoException).code !== NO_BINARY) return message.split('\n')[0] ?? '';
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (!code.startsWith(OWN_CODES)) return message.split('\n')[0] ?? '';
   return message.replace(/^rdmavt: /, '');
 }
 

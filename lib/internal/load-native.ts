@@ -5,6 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { addonsDisabledError } from './addons-disabled';
 import { findPackageRoot } from './package-root';
 import { readReportHeader } from './process-report';
 
@@ -41,7 +42,7 @@ export interface MissingBinaryError extends Error {
  * Loads the add-on.
  *
  * @param folder - of the compiled module that asks: in `dist`, or a bundle's
- * @throws MissingBinaryError
+ * @throws MissingBinaryError, or AddonsDisabledError
  */
 export function loadNative(folder: string): unknown {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
@@ -56,7 +57,7 @@ export function loadNative(folder: string): unknown {
     // Not `require(file)`: webpack and Rollup put a function of their own in its place, which knows only what is in the bundle.
     return createRequire(file)(file) as unknown;
   } catch (error) {
-    throw missingBinary(home, installed && join(installed, 'dist'), file, error);
+    throw addonsDisabledError(home) ?? missingBinary(home, installed && join(installed, 'dist'), file, error);
   }
 }
 
