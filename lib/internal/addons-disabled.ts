@@ -4,7 +4,7 @@ import { readReportHeader } from './process-report';
 
 /**
  * Thrown by `require('rdmavt')` and `import 'rdmavt'` where Node.js is not allowed to load add-ons: by `--no-addons`, or by the
- * permission model without `--allow-addons`. No build helps there.
+ * permission model without `--allow-addons` (in Deno, without `--allow-ffi`). No build helps there.
  */
 export interface AddonsDisabledError extends Error {
   readonly code: 'ERR_RDMAVT_ADDONS_DISABLED';
@@ -24,14 +24,19 @@ const PERMISSION = ['--permission', '--experimental-permission'];
 
 /** Node.js loads no add-on for this reason. */
 const DISABLED = 'ERR_DLOPEN_DISABLED';
+/** The name of Deno's error for what it was not allowed, and the option that allows add-ons. */
+const DENO_REFUSAL = 'NotCapable';
+const DENO_OPTION = '--allow-ffi';
 
 /**
  * @param folder - any
+ * @param cause - what loading the add-on threw
  * @returns undefined if add-ons are allowed
  */
-export function addonsDisabledError(folder: string): AddonsDisabledError | undefined {
-  if (!areAddonsDisabled(folder)) return undefined;
-  const disabledBy = findOptions();
+export function addonsDisabledError(folder: string, cause: unknown): AddonsDisabledError | undefined {
+  const byDeno = cause instanceof Error && cause.name === DENO_REFUSAL;
+  if (!byDeno && !areAddonsDisabled(folder)) return undefined;
+  const disabledBy = byDeno ? [`Deno without ${DENO_OPTION}`] : findOptions();
   const { version: node } = process;
   const names = disabledBy.map((option) => option.split(' ')[0] ?? '');
   const lines = [
@@ -44,6 +49,7 @@ export function addonsDisabledError(folder: string): AddonsDisabledError | undef
   if (names.some((name) => PERMISSION.includes(name))) {
     lines.push(`Start Node.js with ${ALLOW_ADDONS} as well, if this program may run native code.`);
   }
+  if (byDeno) lines.push(`Start Deno with ${DENO_OPTION}, if this program may run native code.`);
   const code: AddonsDisabledError['code'] = 'ERR_RDMAVT_ADDONS_DISABLED';
   return Object.assign(new Error(lines.join('\n')), { code, node, disabledBy });
 }

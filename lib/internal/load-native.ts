@@ -57,7 +57,10 @@ export function loadNative(folder: string): unknown {
     // Not `require(file)`: webpack and Rollup put a function of their own in its place, which knows only what is in the bundle.
     return createRequire(file)(file) as unknown;
   } catch (error) {
-    throw addonsDisabledError(home) ?? missingBinary(home, installed && join(installed, 'dist'), file, error);
+    throw (
+      addonsDisabledError(home, error) ??
+      missingBinary(home, installed && join(installed, 'dist'), file, error)
+    );
   }
 }
 
