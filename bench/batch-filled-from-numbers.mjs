@@ -25,7 +25,7 @@ export default {
     /** @type {Numbers} */
     const bigAddresses = Array.from(work.addresses, BigInt);
     const bigLengths = Array.from(work.lengths, BigInt);
-    const batch = world.pd.sgeBatch(BATCH);
+    const batch = world.pd.lkeyBatch(BATCH);
     const { words } = batch;
     const flat = new FlatTable(BITS, world.entries);
     const objects = new ObjectTable(BITS, world.entries);

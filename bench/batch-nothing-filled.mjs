@@ -18,10 +18,10 @@ export default {
     const world = new World(1024);
     const work = world.work(ELEMENTS);
     const { packed, keys } = work;
-    const batches = batchesOf(work, BATCH, (capacity) => world.pd.sgeBatch(capacity));
+    const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity));
     const remote = batchesOf(work, BATCH, (capacity) => world.qp.rkeyBatch(capacity));
     const views = viewsOf(work, BATCH);
-    const empty = world.pd.sgeBatch(1);
+    const empty = world.pd.lkeyBatch(1);
     const flat = new FlatTable(BITS, world.entries);
     const objects = new ObjectTable(BITS, world.entries);
     const bigints = new BigIntTable(BITS, world.entries);
@@ -51,13 +51,13 @@ export default {
           },
         },
         callersBuffer: {
-          label: "check(sges) in the caller's buffer",
+          label: "checkPacked(sges) in the caller's buffer",
           elements: ELEMENTS,
           run(passes) {
             let passed = 0;
             for (let pass = 0; pass < passes; pass++) {
               for (const sges of views)
-                passed += empty.check(sges, Access.LocalWrite) + empty.firstRefusal + 1;
+                passed += empty.checkPacked(sges, Access.LocalWrite) + empty.firstRefusal + 1;
             }
             return passed;
           },

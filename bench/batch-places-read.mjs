@@ -18,7 +18,7 @@ export default {
     const world = new World(1024, { mixed: true });
     const work = world.work(ELEMENTS, { mixed: true });
     const { packed } = work;
-    const batches = batchesOf(work, BATCH, (capacity) => world.pd.sgeBatch(capacity, { places: true })).map(
+    const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity, { places: true })).map(
       (batch) => ({
         batch,
         verdicts: batch.verdicts,

@@ -48,14 +48,15 @@ export default {
  */
 function subject(world, label) {
   const views = viewsOf(world.work(ELEMENTS), BATCH);
-  const batch = world.pd.sgeBatch(BATCH);
+  const batch = world.pd.lkeyBatch(BATCH);
   return {
     label,
     elements: ELEMENTS,
     run(passes) {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
-        for (const sges of views) passed += batch.check(sges, Access.LocalWrite) + batch.firstRefusal + 1;
+        for (const sges of views)
+          passed += batch.checkPacked(sges, Access.LocalWrite) + batch.firstRefusal + 1;
       }
       return passed;
     },

@@ -65,7 +65,7 @@ function fourWays(world, flat, size) {
   /** @type {{ addresses: Numbers, lengths: Numbers, keys: Numbers }} */
   const { addresses, lengths, keys } = work;
   const views = viewsOf(work, size);
-  const batch = world.pd.sgeBatch(size);
+  const batch = world.pd.lkeyBatch(size);
   const { words } = batch;
   const access = Access.LocalWrite;
   const where = `${size} over ${world.entries.length.toLocaleString('en')}`;
@@ -83,7 +83,7 @@ function fourWays(world, flat, size) {
   return {
     packed: contender(`check(sges), ${where}`, () => {
       let passed = 0;
-      for (const sges of views) passed += batch.check(sges, access);
+      for (const sges of views) passed += batch.checkPacked(sges, access);
       return passed;
     }),
     filled: contender(`words, then check(count), ${where}`, () => {

@@ -6,7 +6,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 
-import acquireRelease from './acquire-release.mjs';
+import acquirePut from './acquire-put.mjs';
 import batchFilledFromNumbers from './batch-filled-from-numbers.mjs';
 import batchNothingFilled from './batch-nothing-filled.mjs';
 import batchPlacesRead from './batch-places-read.mjs';
@@ -40,7 +40,7 @@ const all = [
   batchFilledFromNumbers,
   batchRegions65536,
   batchPlacesRead,
-  acquireRelease,
+  acquirePut,
   gather64,
   gather4096,
   scatter,

@@ -29,7 +29,7 @@ export default {
       const memory = new Uint8Array(bytes);
       const outside = Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 0xff);
       const region = pd.regUserMr(memory, { access: Access.LocalWrite });
-      const check = pd.lkeyOk({ addr: region.start, length: bytes, lkey: region.lkey }, Access.LocalWrite);
+      const check = pd.acquire({ addr: region.start, length: bytes, lkey: region.lkey }, Access.LocalWrite);
       ok(check.ok);
       const { sge } = check;
       strictEqual(sge.copyFrom(outside), bytes);

@@ -17,7 +17,7 @@ export default {
     const contender = (label, counted) => {
       const world = new World(1024);
       const views = viewsOf(world.work(ELEMENTS), BATCH);
-      const batch = world.pd.sgeBatch(1);
+      const batch = world.pd.lkeyBatch(1);
       if (counted) {
         for (const region of world.regions) region.countAccesses();
       }
@@ -28,7 +28,7 @@ export default {
         run(passes) {
           let passed = 0;
           for (let pass = 0; pass < passes; pass++) {
-            for (const sges of views) passed += batch.check(sges, Access.LocalWrite);
+            for (const sges of views) passed += batch.checkPacked(sges, Access.LocalWrite);
           }
           return passed;
         },

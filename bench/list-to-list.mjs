@@ -27,8 +27,8 @@ export default {
     // Apart, so that no order of copying shows.
     const sources = world.work(BATCH * BATCHES, { bytes: BYTES, among: entries.slice(0, 512) });
     const targets = world.work(BATCH * BATCHES, { bytes: BYTES, among: entries.slice(512), seed: 2 });
-    const from = batchesOf(sources, BATCH, (capacity) => pd.sgeBatch(capacity));
-    const to = batchesOf(targets, BATCH, (capacity) => pd.sgeBatch(capacity));
+    const from = batchesOf(sources, BATCH, (capacity) => pd.lkeyBatch(capacity));
+    const to = batchesOf(targets, BATCH, (capacity) => pd.lkeyBatch(capacity));
     const flat = new FlatTable(BITS, entries);
     const verdicts = new Uint32Array(BATCH);
     /** @type {Numbers} */

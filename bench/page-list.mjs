@@ -29,10 +29,7 @@ export default {
     // What is mapped is what the list says.
     fmr.mapPhys(list, IOVA);
     for (const page of [0, 1, PAGES / 2, PAGES - 1]) {
-      const place = pd.lkeyCheck(
-        { addr: IOVA + page * PAGE + 5, length: 1, lkey: fmr.lkey },
-        Access.LocalWrite,
-      );
+      const place = pd.check({ addr: IOVA + page * PAGE + 5, length: 1, lkey: fmr.lkey }, Access.LocalWrite);
       strictEqual(place.ok && place.at, (list[page] ?? 0n) + 5n);
     }
     strictEqual(mr.mapSg(pairs), PAGES);

@@ -22,7 +22,7 @@ export default {
       const work = world.work(BATCH * BATCHES, { bytes });
       const { packed } = work;
       const { memory } = world;
-      const batches = batchesOf(work, BATCH, (capacity) => world.pd.sgeBatch(capacity));
+      const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity));
       const flat = new FlatTable(BITS, world.entries);
       const source = Buffer.alloc(BATCH * bytes);
       for (let i = 0; i < source.length; i++) source[i] = (i * 7 + (i >> 6)) & 0xff;

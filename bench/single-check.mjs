@@ -27,9 +27,9 @@ export default {
     const fewLengths = few.lengths;
     /** @type {import('./harness/peers.mjs').Numbers} */
     const fewKeys = few.keys;
-    const hot = one.pd.checkBlock();
-    const local = world.pd.checkBlock();
-    const remote = world.qp.checkBlock();
+    const hot = one.pd.checker();
+    const local = world.pd.checker();
+    const remote = world.qp.checker();
     const flat = new FlatTable(BITS, world.entries);
     const access = Access.LocalWrite;
 
@@ -45,37 +45,37 @@ export default {
       // The loops of the first four are written out: a call that the compiler might not inline would blur what is measured.
       contenders: {
         hot: {
-          label: 'checkBlock.check(number, ...), one region',
+          label: 'checker.refusal(number, ...), one region',
           elements: ELEMENTS,
           run(passes) {
             let refused = 0;
             for (let pass = 0; pass < passes; pass++) {
               for (let i = 0; i < ELEMENTS; i++)
-                refused += hot.check(fewAddresses[i], fewLengths[i], fewKeys[i], access);
+                refused += hot.refusal(fewAddresses[i], fewLengths[i], fewKeys[i], access);
             }
             return refused;
           },
         },
         block: {
-          label: 'checkBlock.check(number, ...), 1,024 regions',
+          label: 'checker.refusal(number, ...), 1,024 regions',
           elements: ELEMENTS,
           run(passes) {
             let refused = 0;
             for (let pass = 0; pass < passes; pass++) {
               for (let i = 0; i < ELEMENTS; i++)
-                refused += local.check(addresses[i], lengths[i], keys[i], access);
+                refused += local.refusal(addresses[i], lengths[i], keys[i], access);
             }
             return refused;
           },
         },
         remote: {
-          label: 'checkBlock.check(number, ...), remote',
+          label: 'checker.refusal(number, ...), remote',
           elements: ELEMENTS,
           run(passes) {
             let refused = 0;
             for (let pass = 0; pass < passes; pass++) {
               for (let i = 0; i < ELEMENTS; i++) {
-                refused += remote.check(addresses[i], lengths[i], keys[i], Access.RemoteWrite);
+                refused += remote.refusal(addresses[i], lengths[i], keys[i], Access.RemoteWrite);
               }
             }
             return refused;
@@ -103,22 +103,22 @@ export default {
           },
         },
         bigint: {
-          label: 'checkBlock.check(bigint, ...)',
+          label: 'checker.refusal(bigint, ...)',
           elements: ELEMENTS,
-          run: sweep((i) => local.check(bigints[i], lengths[i], keys[i], access)),
+          run: sweep((i) => local.refusal(bigints[i], lengths[i], keys[i], access)),
         },
-        lkeyCheck: {
-          label: 'lkeyCheck({ ... })',
+        check: {
+          label: 'check({ ... })',
           elements: ELEMENTS,
           run: sweep((i) =>
-            world.pd.lkeyCheck({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access).ok ? 0 : 1,
+            world.pd.check({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access).ok ? 0 : 1,
           ),
         },
-        lkeyOk: {
-          label: 'lkeyOk({ ... }), then sge.put()',
+        acquire: {
+          label: 'acquire({ ... }), then sge.put()',
           elements: ELEMENTS,
           run: sweep((i) => {
-            const answer = world.pd.lkeyOk({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access);
+            const answer = world.pd.acquire({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access);
             if (!answer.ok) return 1;
             answer.sge.put();
             return 0;
@@ -130,8 +130,8 @@ export default {
         { name: 'single-check/1024-regions', of: 'block', peer: 'empty' },
         { name: 'single-check/remote', of: 'remote', peer: 'empty' },
         { name: 'single-check/bigint', of: 'bigint', peer: 'empty' },
-        { name: 'single-check/lkey-check', of: 'lkeyCheck', peer: 'empty' },
-        { name: 'single-check/lkey-ok', of: 'lkeyOk', peer: 'empty' },
+        { name: 'single-check/lkey-check', of: 'check', peer: 'empty' },
+        { name: 'single-check/lkey-ok', of: 'acquire', peer: 'empty' },
         { name: 'single-check/peer-empty', of: 'empty' },
         { name: 'single-check/peer-flat', of: 'flat' },
       ],

@@ -17,21 +17,21 @@ export default {
     const world = new World(1024);
     const work = world.work(ELEMENTS);
     const views = viewsOf(work, BATCH);
-    const batch = world.pd.sgeBatch(1);
+    const batch = world.pd.lkeyBatch(1);
     const other = new SecondThread(world.device, world.pd, world.work(ELEMENTS, { seed: 2 }).packed, BATCH);
 
     /** @param {number} passes */
     const sweep = (passes) => {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
-        for (const sges of views) passed += batch.check(sges, Access.LocalWrite);
+        for (const sges of views) passed += batch.checkPacked(sges, Access.LocalWrite);
       }
       return passed;
     };
     return {
       contenders: {
         together: {
-          label: 'check(sges), another thread checking',
+          label: 'checkPacked(sges), another thread checking',
           elements: ELEMENTS,
           run(passes) {
             other.start();
@@ -40,7 +40,7 @@ export default {
             return passed;
           },
         },
-        alone: { label: 'check(sges), alone', elements: ELEMENTS, run: sweep },
+        alone: { label: 'checkPacked(sges), alone', elements: ELEMENTS, run: sweep },
       },
       lines: [
         { name: 'two-threads', of: 'together', peer: 'alone' },

@@ -10,7 +10,7 @@ export type {
   Coalesced,
   LocalCheck,
   Placed,
-  PlaceCheck,
+  CheckedPlace,
   Refused,
   RemoteCheck,
 } from './verbs/check-result';
@@ -26,29 +26,29 @@ export {
   type KeyTable,
   type KeyTableRow,
 } from './verbs/device';
-export { type AllocMemoryOptions, DeviceMemory } from './verbs/device-memory';
+export { type AllocDmOptions, DeviceMemory } from './verbs/device-memory';
 export { type DeviceToken } from './verbs/device-token';
-export { CheckBlock } from './verbs/check-block';
+export { Checker } from './verbs/checker';
 export { type DmaMapOptions, DmaMapping, DmaSpace } from './verbs/dma';
 export { type ErrnoName, RdmaError } from './internal/errors';
 export { FastMemoryRegion } from './verbs/fast-memory-region';
-export { keyVariant, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
+export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
 export { type AddonsDisabledError } from './internal/addons-disabled';
-export { type MissingBinaryError } from './internal/load-native';
-export { type Memory } from './internal/memory-argument';
-export { type MapSgOptions, MemoryRegion, type ScatterElement } from './verbs/memory-region';
+export { type MissingBinaryError, type StaleBinaryError } from './internal/binary-errors';
+export { type MemoryLike } from './internal/memory-argument';
+export { type MapSgOptions, MemoryRegion, type SgEntry } from './verbs/memory-region';
 export {
   type AllocFmrOptions,
   type AllocMrOptions,
   type DeallocPdOptions,
   type GetDmaMrOptions,
-  type LkeyOkOptions,
-  type LocalElement,
+  type AcquireOptions,
+  type LocalSge,
   type MrType,
   ProtectionDomain,
   type RegUserMrOptions,
 } from './verbs/protection-domain';
-export { type FastRegOptions, QueuePair, type RemoteRequest } from './verbs/queue-pair';
+export { type FastRegMrOptions, QueuePair, type RemoteRequest } from './verbs/queue-pair';
 export {
   checkReasons,
   type CheckReason,
@@ -56,17 +56,17 @@ export {
   type DataPathReason,
   type RefusalReason,
 } from './internal/reasons';
-export { type Region, type RegionState, type ReleaseAsyncOptions, type ReleaseOptions } from './verbs/region';
+export { type Region, type RegionState, type DeregAsyncOptions, type DeregOptions } from './verbs/region';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge } from './verbs/sge';
 export type {
-  MappingResource,
-  MemoryResource,
+  DmaMappingResource,
+  DmResource,
   PdResource,
-  QueuePairResource,
+  QpResource,
   RegionResource,
   Resource,
   Resources,
 } from './verbs/resources';
-export { type AcquireOptions, SgeBatch, type SgeBatchOptions } from './verbs/sge-batch';
+export { type BatchAcquireOptions, CheckBatch, type CheckBatchOptions } from './verbs/check-batch';
 export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './verbs/sge-state';

@@ -80,7 +80,7 @@ export function gathering(name, { bytes, batches, regionBytes, reach, loop }) {
  */
 function gathered(world, label, bytes, count) {
   const work = world.work(count * BATCH, { bytes });
-  const batches = batchesOf(work, BATCH, (capacity) => world.pd.sgeBatch(capacity));
+  const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity));
   const target = Buffer.alloc(BATCH * bytes);
   return { label, target, gather: (i) => batches[i]?.gather(target, BATCH, READ) ?? 0 };
 }

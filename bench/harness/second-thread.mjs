@@ -28,7 +28,7 @@ export class SecondThread {
    */
   constructor(device, pd, packed, size) {
     this.#worker = new Worker(fileURLToPath(import.meta.url), {
-      workerData: { token: device.share(), pd: pd.number, packed, size, control: this.#control },
+      workerData: { token: device.share(), pd: pd.id, packed, size, control: this.#control },
     });
     this.#worker.unref();
     Atomics.wait(this.#control, STATE, 0);
@@ -63,7 +63,7 @@ export class SecondThread {
 /** @param {{ token: string, pd: number, packed: Uint32Array, size: number, control: Int32Array }} data */
 function work({ token, pd, packed, size, control }) {
   const device = Device.attach(token);
-  const batch = device.attachPd(pd).sgeBatch(1);
+  const batch = device.importPd(pd).lkeyBatch(1);
   const views = Array.from(
     { length: packed.length / 4 / size },
     (_, i) => new Uint8Array(packed.buffer, 16 * size * i, 16 * size),
@@ -74,7 +74,7 @@ function work({ token, pd, packed, size, control }) {
     const command = Atomics.load(control, COMMAND);
     if (command === END) break;
     if (command === WORK) {
-      batch.check(/** @type {Uint8Array} */ (views[i]), Access.LocalWrite);
+      batch.checkPacked(/** @type {Uint8Array} */ (views[i]), Access.LocalWrite);
       Atomics.add(control, DONE, 1);
     }
     if (Atomics.load(control, STATE) !== command + 1) Atomics.store(control, STATE, command + 1);

@@ -14,7 +14,7 @@ export function agreeOnVerdicts(regions) {
   try {
     const work = world.work(4096, { mixed: true, seed: 7 });
     const flat = new FlatTable(BITS, world.entries);
-    const batch = world.pd.sgeBatch(work.count, { places: true });
+    const batch = world.pd.lkeyBatch(work.count, { places: true });
     batch.words.set(work.packed);
     const access = Access.LocalWrite;
 
@@ -30,7 +30,7 @@ export function agreeOnVerdicts(regions) {
     }
 
     const sges = new Uint8Array(work.packed.buffer);
-    deepStrictEqual({ passed: batch.check(sges, access), firstRefusal: batch.firstRefusal }, expected);
+    deepStrictEqual({ passed: batch.checkPacked(sges, access), firstRefusal: batch.firstRefusal }, expected);
     const { addresses, lengths, keys, count } = work;
     deepStrictEqual(flat.checkPacked(work.packed, 0, count, PD, access), passed);
     deepStrictEqual(flat.checkNumbers(addresses, lengths, keys, 0, count, PD, access), passed);

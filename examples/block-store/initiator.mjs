@@ -61,7 +61,7 @@ export class BlockReader {
     target.serveRead({ vaddr: address + BigInt(offset), length, rkey }, packet);
 
     // Where the response goes is checked like everything else: the local side has keys and rights too.
-    const local = this.pd.lkeyOk(
+    const local = this.pd.acquire(
       { addr: this.mr.start + BigInt(offset), length, lkey: this.mr.lkey },
       Access.LocalWrite,
     );
@@ -69,7 +69,7 @@ export class BlockReader {
       throw new Error(`local protection error: ${local.reason}`);
     }
     // The walk places the packet segment by segment and puts the reference with the last byte.
-    new SgeState([local.sge]).copyIn(packet, { release: true });
+    new SgeState([local.sge]).copyIn(packet, { put: true });
   }
 
   close() {

@@ -9,7 +9,7 @@ import { Access } from 'rdmavt';
  * @param {import('rdmavt').Access} access
  */
 function answerOf(qp, request, access) {
-  const check = qp.rkeyOk(request, access);
+  const check = qp.acquire(request, access);
   if (!check.ok) {
     return check.reason;
   }

@@ -30,7 +30,7 @@ export class BlockTarget {
    * @param {Uint8Array} wire where the response packet is built
    */
   serveRead(request, wire) {
-    const check = this.qp.rkeyOk(request, Access.RemoteRead);
+    const check = this.qp.acquire(request, Access.RemoteRead);
     if (!check.ok) {
       throw new Error(`remote access error: ${check.reason}`);
     }

@@ -9,7 +9,7 @@ import { hostileException } from './verdict.mjs';
 /** All names that are read from objects anywhere in the package; and some that are read by the language. */
 const PROPERTIES =
   `lkeyTableBits keyPolicy remoteKeyZero trusted cascade address start iova access maxNumSg type maxPages maxMaps
-  pageShift addr vaddr length lkey rkey last key offset pageSize force timeoutMs places coalesce release ordered byteLength
+  pageShift addr vaddr length lkey rkey last key offset pageSize force timeoutMs places coalesce put ordered byteLength
   byteOffset buffer constructor then 0 1`.split(/\s+/);
 
 // prettier-ignore
@@ -27,7 +27,7 @@ const BIGINTS = [
 
 // prettier-ignore
 const STRINGS = [
-  '', 'x', '0', '8', '-1', 'mem_reg', 'sg_gaps', 'sequential', 'random', 'length', '\ud800', '__proto__',
+  '', 'x', '0', '8', '-1', 'MEM_REG', 'SG_GAPS', 'sequential', 'random', 'length', '\ud800', '__proto__',
   'a'.repeat(1e6),
 ];
 

@@ -105,7 +105,7 @@ export class Mischief {
 
   /** The views of a batch, `view` and `words` and all the others, and through their buffer all of the block. */
   #overwrite() {
-    const batch = this.#plausible.one('SgeBatch');
+    const batch = this.#plausible.one('CheckBatch');
     // What was put in the place of a view need not be of the block: it may be any memory, rims and all.
     if (batch && this.#world.tampered.has(batch)) return;
     const view =
@@ -199,7 +199,7 @@ export class Mischief {
   }
 
   #startScribbler() {
-    const batch = this.#plausible.one('SgeBatch');
+    const batch = this.#plausible.one('CheckBatch');
     if (!batch || !ArrayBuffer.isView(batch.words)) return;
     if (!this.#scribbler) {
       this.#world.note('a thread begins to write into blocks');

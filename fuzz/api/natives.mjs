@@ -1,11 +1,28 @@
 // Calls of the native module itself. Nothing of lib stands before it here; its own fence must do.
+import { layoutNumber } from '../../scripts/layout.mjs';
 import { label } from './labels.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-const HEADER_BYTES = 64;
-const SGE_BYTES = 16;
+const HEADER_BYTES = layoutNumber('RVT_BLOCK_HEADER_BYTES');
+const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
+/** How long the arrays are that calls fill. */
+const FIELDS = {
+  region: layoutNumber('RVT_REGION_FIELD_COUNT'),
+  sge: layoutNumber('RVT_SGE_FIELD_COUNT'),
+  place: layoutNumber('RVT_PLACE_COUNT'),
+  outcome: layoutNumber('RVT_SG_OUTCOME_COUNT'),
+};
+const LKEY = layoutNumber('RVT_REGION_FIELD_LKEY');
+const START = layoutNumber('RVT_REGION_FIELD_START');
+const IOVA = layoutNumber('RVT_REGION_FIELD_IOVA');
+
+/** @param {number} capacity @param {boolean} places */
+export function blockBytes(capacity, places) {
+  const leftOut = places ? 0 : layoutNumber('RVT_BLOCK_VERDICTS') - layoutNumber('RVT_BLOCK_REGIONS');
+  return HEADER_BYTES + capacity * (layoutNumber('RVT_BLOCK_END') - leftOut);
+}
 
 export class Natives {
   #world;
@@ -58,7 +75,8 @@ export class Natives {
         this.#plausible.access(),
         random.dice(2),
       ]);
-      for (let at = HEADER_BYTES / 4; at + 4 <= words.length && at < HEADER_BYTES / 4 + 16; at += 4) {
+      const first = HEADER_BYTES / 4;
+      for (let at = first; at + SGE_WORDS <= words.length && at < first + 4 * SGE_WORDS; at += SGE_WORDS) {
         words.set([Number(address & 0xffffffffn), Number(address >> 32n), random.pick([0, 8, 64]), lkey], at);
       }
     }
@@ -111,7 +129,7 @@ export class Natives {
   #block() {
     const capacity = this.#random.pick([1, 4, 16]);
     const places = this.#plausible.flag();
-    const bytes = HEADER_BYTES + capacity * (SGE_BYTES + 4 + (places ? 28 : 0));
+    const bytes = blockBytes(capacity, places);
     const shift = this.#random.pick([0, 0, 0, 0, 8, 4]);
     const buffer = new (this.#random.chance(0.9) ? SharedArrayBuffer : ArrayBuffer)(bytes + shift);
     const block = label(`a block of ${capacity}`, new Uint8Array(buffer, shift, bytes));
@@ -139,7 +157,9 @@ export class Natives {
       createSgeState: () => [this.#list('NativeSge')],
       holdBuffer: () => [this.#bytes()],
       createBatch: () => this.#block(),
-      commandBlock: () => [label('64 bytes', new Uint8Array(new SharedArrayBuffer(64)))],
+      commandBlock: () => [
+        label('a command block', new Uint8Array(new SharedArrayBuffer(layoutNumber('RVT_COMMAND_BYTES')))),
+      ],
       checkOne: () => [],
       empty: () => [],
       close: () => [p.flag()],
@@ -162,10 +182,8 @@ export class Natives {
       getDmaMr: () => [p.access()],
       allocMr: () => [random.pick([0, 0, 0, 1, 5]), random.pick([0, 4, 2 ** 32 - 1])],
       allocFmr: () => [p.access(), random.pick([4, 0, -1, 2 ** 53 - 1]), 1, random.pick([12, 0, 31])],
-      lkeyOk: () => [address, length(), lkey, p.access(), random.pick([null, this.#one('NativeSge')])],
-      lkeyCheck: () => [address, length(), lkey, p.access(), this.#words(5)],
-      rkeyOk: () => [address, length(), lkey, p.access()],
-      rkeyCheck: () => [address, length(), lkey, p.access(), this.#words(5)],
+      acquire: () => [address, length(), lkey, p.access(), random.pick([null, this.#one('NativeSge')])],
+      check: () => [address, length(), lkey, p.access(), this.#words(FIELDS.place)],
       fastRegMr: () => [
         this.#one('NativeMemoryRegion'),
         this.#key(),
@@ -173,15 +191,15 @@ export class Natives {
         random.pick([undefined, this.#u64()]),
       ],
       invalidateRkey: () => [this.#key()],
-      query: () => [this.#words(12)],
+      query: () => [this.#words(FIELDS.region)],
       mapSg: () => [
         label('pairs', BigUint64Array.from([DMA, 4096n, DMA + 8192n, 4096n])),
         0n,
         4096,
-        this.#words(2),
+        this.#words(FIELDS.outcome),
       ],
       mapPhys: () => [label('pages', BigUint64Array.from([DMA, DMA + 4096n])), this.#u64()],
-      describe: () => [this.#words(10)],
+      describe: () => [this.#words(FIELDS.sge)],
       copyTo: () => [
         random.chance(0.3) ? this.#one('{check,checkPacked...}') : this.#bytes(),
         random.pick([0, 4, 2 ** 32 - 1]),
@@ -197,11 +215,10 @@ export class Natives {
       copyOut: () => [this.#bytes(), p.flag()],
       walk: () => [label('steps', Uint32Array.from([0, 8, 4])), p.flag()],
       checkPacked: () => [this.#bytes()],
-      acquire: () => random.pick([[], [this.#one('NativeSge')]]),
       take: () => [random.dice(5)],
       gather: () => [this.#bytes()],
       scatter: () => [this.#bytes()],
-      release: () => (p.flag() ? [random.dice(3)] : []),
+      put: () => (p.flag() ? [random.dice(3)] : []),
     };
     return shapes[key]?.();
   }
@@ -209,14 +226,14 @@ export class Natives {
   /** Where a region is and what its key is: what a local check wants. */
   #target() {
     const region = this.#one('NativeMemoryRegion');
-    const fields = new BigUint64Array(12);
+    const fields = new BigUint64Array(FIELDS.region);
     try {
       region?.query(fields);
     } catch {
       // Not an object of this class any more: its prototype is another one.
     }
-    const [, lkey = 0n, , , , start = 0n, iova = 0n] = fields;
-    return { lkey: Number(lkey), address: this.#plausible.flag() ? start : iova };
+    const address = fields[this.#plausible.flag() ? START : IOVA] ?? 0n;
+    return { lkey: Number(fields[LKEY]), address };
   }
 
   #key() {

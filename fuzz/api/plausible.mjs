@@ -41,7 +41,7 @@ export class Plausible {
 
   region(/** @type {any} */ near = undefined) {
     const found = this.#near(['MemoryRegion', 'FastMemoryRegion'], near);
-    const alive = found.filter((region) => this.#read(() => region.state, '') === 'valid');
+    const alive = found.filter((region) => this.#read(() => region.state, '') === 'Valid');
     if (alive.length && this.#random.chance(0.9)) return this.#random.pick(alive);
     return found.length ? this.#random.pick(found) : undefined;
   }
@@ -198,7 +198,7 @@ export class Plausible {
       timeoutMs: random.pick([0, 1, 5]),
       places: this.flag(),
       coalesce: this.flag(),
-      release: random.chance(0.3),
+      put: random.chance(0.3),
       ordered: this.flag(),
       hugePages: this.flag(),
       captureStacks: random.chance(0.2),
@@ -240,25 +240,25 @@ export class Plausible {
     const shapes = {
       'new Device': options,
       'static Device.attach': () => [this.#token(), ...options()],
-      'Device.attachPd': () => [1 + random.dice(4)],
-      'Device.attachMemory': () => [1 + random.dice(3)],
-      'Device.alloc': () => [random.pick([1, 8, 4096, 5000, 2 ** 22]), ...options()],
+      'Device.importPd': () => [1 + random.dice(4)],
+      'Device.importDm': () => [1 + random.dice(3)],
+      'Device.allocDm': () => [random.pick([1, 8, 4096, 5000, 2 ** 22]), ...options()],
       'new SgeState': () => [this.sges()],
       'new RdmaError': () => ['fuzz', random.pick(['EINVAL', 'EACCES']), 'AccessDenied'],
       lkey: () => [this.key()],
       rkey: () => [this.key()],
-      keyVariant: () => [this.key(), random.dice(256)],
+      fastRegKey: () => [this.key(), random.dice(256)],
       'static FastMemoryRegion.unmap': () => [this.#fmrs()],
       'DmaSpace.map': () => [this.#dmaMemory(), ...options()],
       'ProtectionDomain.regUserMr': () => [this.memory(), ...options()],
       'ProtectionDomain.allocMr': () => [this.options()],
       'ProtectionDomain.allocFmr': () => [this.options()],
-      'ProtectionDomain.lkeyOk': () => [this.element(self), this.access(), ...options()],
-      'ProtectionDomain.lkeyCheck': () => [this.element(self), this.access()],
-      'ProtectionDomain.sgeBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
+      'ProtectionDomain.acquire': () => [this.element(self), this.access(), ...options()],
+      'ProtectionDomain.check': () => [this.element(self), this.access()],
+      'ProtectionDomain.lkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
       'QueuePair.rkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
-      'QueuePair.rkeyOk': () => [this.element(self), this.access()],
-      'QueuePair.rkeyCheck': () => [this.element(self), this.access()],
+      'QueuePair.acquire': () => [this.element(self), this.access()],
+      'QueuePair.check': () => [this.element(self), this.access()],
       'QueuePair.fastRegMr': () => this.#fastReg(self),
       'QueuePair.invalidateRkey': () => [this.key(self)],
       'MemoryRegion.mapSg': () => [
@@ -277,22 +277,23 @@ export class Plausible {
       'SgeState.copyIn': () => [this.memory(), ...options()],
       'SgeState.copyOut': () => [this.memory(), ...options()],
       'SgeState.walk': () => [this.steps(), ...options()],
-      'SgeBatch.set': () => this.#set(self),
-      'SgeBatch.check': () => [random.chance(0.8) ? count() : this.#packed(self), this.access()],
-      'SgeBatch.acquire': () => [count(), this.access(), ...options()],
-      'SgeBatch.release': () => (this.flag() ? [] : [count()]),
-      'SgeBatch.take': () => [count()],
-      'SgeBatch.reason': () => [count()],
-      'SgeBatch.gather': () => [this.memory(), count(), this.access()],
-      'SgeBatch.scatter': () => [this.memory(), count(), this.access() | 1],
-      'SgeBatch.copyTo': () => [
-        this.one('SgeBatch', self),
+      'CheckBatch.set': () => this.#set(self),
+      'CheckBatch.check': () => [count(), this.access()],
+      'CheckBatch.checkPacked': () => [this.#packed(self), this.access()],
+      'CheckBatch.acquire': () => [count(), this.access(), ...options()],
+      'CheckBatch.put': () => (this.flag() ? [] : [count()]),
+      'CheckBatch.take': () => [count()],
+      'CheckBatch.reason': () => [count()],
+      'CheckBatch.gather': () => [this.memory(), count(), this.access()],
+      'CheckBatch.scatter': () => [this.memory(), count(), this.access() | 1],
+      'CheckBatch.copyTo': () => [
+        this.one('CheckBatch', self),
         count(),
         this.access(),
         count(),
         this.access() | 3,
       ],
-      'CheckBlock.check': () => {
+      'Checker.refusal': () => {
         const { addr, length, lkey } = this.element(self);
         return [addr, length, lkey, this.access()];
       },

@@ -100,14 +100,14 @@ function tooOften(/** @type {import('./pool.mjs').Member} */ { key }) {
   const name = typeof key === 'symbol' ? 'dispose' : key;
   if (/^(close|detach|dispose|dealloc|destroy|free)/.test(name)) return random.chance(0.93);
   if (/^(dereg|unmap|put|release)/.test(name)) return random.chance(0.7);
-  return /^(alloc|allocPd|attach|createQp|Device)$/.test(name) && random.chance(0.8);
+  return /^(allocDm|allocPd|attach|createQp|Device)$/.test(name) && random.chance(0.8);
 }
 
 function plausibleCall() {
   const { member, self } = anyMember();
   if (tooOften(member)) return;
   // Closed objects are used now and then, but not for ever.
-  if (self?.state === 'closed' && random.chance(0.7)) objects.forget(self);
+  if (self?.state === 'Closed' && random.chance(0.7)) objects.forget(self);
   world.call(member, self, plausible.arguments(member, self));
 }
 

@@ -1,5 +1,6 @@
 // Devices with something of everything in them, and all of it in use.
 import { label } from './labels.mjs';
+import { blockBytes } from './natives.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
@@ -50,20 +51,20 @@ export function openScene(world, plausible) {
   if (fmr) part('FastMemoryRegion.mapPhys', () => fmr.mapPhys([DMA, DMA + 2n * BigInt(PAGE)], 0x5000n));
   const access = random.pick([1, 4, 8, 31]);
   for (let i = 0; i < 4; i++) {
-    part('ProtectionDomain.lkeyOk', () => pd.lkeyOk(plausible.element(device), 1));
-    part('QueuePair.rkeyOk', () => qp.rkeyOk(plausible.element(device), access));
+    part('ProtectionDomain.acquire', () => pd.acquire(plausible.element(device), 1));
+    part('QueuePair.acquire', () => qp.acquire(plausible.element(device), access));
   }
   const sges = plausible.sges(device);
   if (sges.length) part('new SgeState', () => new rdmavt.SgeState(sges));
   for (const parent of [pd, qp]) {
-    const name = parent === pd ? 'ProtectionDomain.sgeBatch' : 'QueuePair.rkeyBatch';
+    const name = parent === pd ? 'ProtectionDomain.lkeyBatch' : 'QueuePair.rkeyBatch';
     const options = { places: random.chance(0.5) };
-    const batch = part(name, () => (parent === pd ? pd.sgeBatch(4, options) : qp.rkeyBatch(4, options)));
+    const batch = part(name, () => (parent === pd ? pd.lkeyBatch(4, options) : qp.rkeyBatch(4, options)));
     if (batch)
-      part('SgeBatch.set', () =>
-        batch.set(...plausible.arguments({ name: 'SgeBatch.set', key: 'set', kind: 'method' }, batch)),
+      part('CheckBatch.set', () =>
+        batch.set(...plausible.arguments({ name: 'CheckBatch.set', key: 'set', kind: 'method' }, batch)),
       );
-    part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checkBlock`, () => parent.checkBlock());
+    part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
   openNativeScene(world);
 }
@@ -84,11 +85,11 @@ function openNativeScene(/** @type {World} */ world) {
   const handle = random.chance(0.5) ? native.holdBuffer(bytes) : undefined;
   part('NativeDevice.mapDma', () => device.mapDma(bytes, DMA, handle));
   part('NativeProtectionDomain.regUserMr', () => pd.regUserMr(bytes, 0x1000n, 0x1000n, 31, handle));
-  const element = part('NativeProtectionDomain.lkeyOk', () => pd.lkeyOk(0x1000n, 64, 0x100, 0, null));
-  part('NativeQueuePair.rkeyOk', () => qp?.rkeyOk(0x1000n, 8, 0x100, 8));
+  const element = part('NativeProtectionDomain.acquire', () => pd.acquire(0x1000n, 64, 0x100, 0, null));
+  part('NativeQueuePair.acquire', () => qp?.acquire(0x1000n, 8, 0x100, 8));
   if (element) part('createSgeState', () => native.createSgeState([element]));
   const fmr = part('NativeProtectionDomain.allocFmr', () => pd.allocFmr(31, 4, 1, 12));
   if (fmr) part('NativeMemoryRegion.mapPhys', () => fmr.mapPhys(BigUint64Array.from([DMA]), 0n));
-  const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
+  const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
   part('createBatch', () => native.createBatch(pd, block, 4, false));
 }

@@ -114,9 +114,9 @@ export class Transfers {
   #prepared(kind, pd, ranges, total) {
     const random = this.#random;
     const { SgeState } = this.#world.rdmavt;
-    const sges = () => ranges.map((range) => accepted(pd.lkeyOk(range, 31)));
+    const sges = () => ranges.map((range) => accepted(pd.acquire(range, 31)));
     const batch = () => {
-      const filled = pd.sgeBatch(4, { places: random.chance(0.5) });
+      const filled = pd.lkeyBatch(4, { places: random.chance(0.5) });
       for (const [i, { addr, length, lkey }] of ranges.entries()) filled.set(i, addr, length, lkey);
       return filled;
     };
@@ -154,7 +154,7 @@ export class Transfers {
       }
       default: {
         const target = pd.regUserMr(data, { access: 31 });
-        const other = pd.sgeBatch(2);
+        const other = pd.lkeyBatch(2);
         other.set(0, target.start, total, target.lkey);
         const filled = batch();
         return prepared(() => filled.copyTo(other, ranges.length, 0, 1, 1));
@@ -220,7 +220,7 @@ export class Transfers {
     const at = this.#random.dice(57);
     const region = pd.regUserMr(memory.body(), { access: 31, start: 0, iova: 0 });
     const qp = pd.createQp();
-    const sge = accepted(qp.rkeyOk({ vaddr: at, length: 8, rkey: region.rkey }, 8));
+    const sge = accepted(qp.acquire({ vaddr: at, length: 8, rkey: region.rkey }, 8));
     const view = new DataView(memory.buffer, memory.bodyAt + at, 8);
     const before = view.getBigUint64(0, true);
     const image = memory.body().slice();

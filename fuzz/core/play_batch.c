@@ -47,8 +47,7 @@ static struct rvt_batch_columns new_columns(uint8_t mask, uint32_t count) {
     columns.region = mask & 2 ? malloc(n * sizeof(*columns.region)) : NULL;
     columns.at = mask & 4 ? malloc(n * sizeof(*columns.at)) : NULL;
     columns.length = mask & 8 ? malloc(n * sizeof(*columns.length)) : NULL;
-    columns.m = mask & 16 ? malloc(n * sizeof(*columns.m)) : NULL;
-    columns.n = mask & 16 ? malloc(n * sizeof(*columns.n)) : NULL;
+    columns.segment = mask & 16 ? malloc(n * sizeof(*columns.segment)) : NULL;
     return columns;
 }
 
@@ -57,8 +56,7 @@ static void free_columns(struct rvt_batch_columns *columns) {
     free(columns->region);
     free(columns->at);
     free(columns->length);
-    free(columns->m);
-    free(columns->n);
+    free(columns->segment);
 }
 
 static void check_place(const struct world *w, const struct rvt_batch_columns *columns, uint32_t i,
@@ -70,10 +68,8 @@ static void check_place(const struct world *w, const struct rvt_batch_columns *c
         EXPECT(w, "at", columns->at[i], s->at);
     if (columns->length)
         EXPECT(w, "length", columns->length[i], s->length);
-    if (columns->m)
-        EXPECT(w, "m", columns->m[i], (uint32_t)(segment / 256));
-    if (columns->n)
-        EXPECT(w, "n", columns->n[i], segment % 256);
+    if (columns->segment)
+        EXPECT(w, "segment", columns->segment[i], segment);
 }
 
 static void check_result(const struct world *w, const struct rvt_batch_result *is,

@@ -182,8 +182,7 @@ static void check(struct world *w, bool remote) {
     uint64_t segment = s.mapping == NONE ? s.position >> s.shift : 0;
     EXPECT(w, "at", place.at, s.at);
     EXPECT(w, "length", place.length, s.length);
-    EXPECT(w, "m", place.m, (uint32_t)(segment / 256));
-    EXPECT(w, "n", place.n, segment % 256);
+    EXPECT(w, "segment", place.segment, segment);
     EXPECT(w, "user", place.user, s.user);
     /* No reference was left behind. */
     world_check_region(w, s.region);

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { findPackageRoot } from '../internal/package-root';
-import { parse, UsageError, type Command } from './command';
+import { parse, rejectSurplus, UsageError, type Command } from './command';
+import { suggestNearest } from './suggest';
 
-/** bench/bench.mjs, which says why it is not a part of lib/. */
+/** bench/bench.mjs. It says why it is not part of lib. */
 interface Bench {
   readonly bench: (
     options: {
@@ -23,26 +24,26 @@ const MAIN = 'bench.mjs';
 
 const help = `Usage: rdmavt bench [OPTIONS]
 
-Measures checks, copies, mapping and registration beside their peers in plain JavaScript, round
-by round in one process for each question, and prints the medians and their ratios. Takes about
-a minute.
+Measures checks, copies, mapping and registration against equivalent plain JavaScript, and
+prints the medians and their ratios. Each question is measured in alternating rounds within one
+process. Takes about a minute.
 
 Options:
-  --only NAME    Ask only this question; may be given more than once.
-  --json         Print one JSON object for programs instead of the table.
-  --markdown     Print the table of the README instead.
+  --only NAME    Measure only this question; may be given more than once.
+  --json         Print one JSON object instead of the table.
+  --markdown     Print the table as Markdown, as the README has it.
   --svg FILE     Write a chart of the batch sizes.
-  --smoke        Ask everything briefly and judge no time.
+  --smoke        Run everything briefly, and judge no times.
   -h, --help     Show this help, and the names of the questions.
 
 Exit status:
-  0  All was measured, whatever the times were.
-  1  The peers do not agree with what is measured.
-  2  A wrong command line, or a file or memory that cannot be had.
+  0  Everything was measured, whatever the times were.
+  1  This package and the plain JavaScript gave different results.
+  2  The command line is wrong, a file cannot be written, or there is not enough memory.
 `;
 
 /** `rdmavt bench`. */
-export const benchCommand: Command = async (args) => {
+export const runBench: Command = async (args) => {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
@@ -56,24 +57,25 @@ export const benchCommand: Command = async (args) => {
     },
   });
   const { only = [], json = false, markdown = false, svg, smoke = false } = values;
-  const [surplus] = positionals;
-  if (surplus !== undefined) throw new UsageError(`bench: there is nothing to do with '${surplus}'`);
-  if (json && markdown) throw new UsageError('bench: --json or --markdown, not both');
+  rejectSurplus(positionals[0]);
+  if (json && markdown) throw new UsageError('--json and --markdown exclude each other');
 
-  const questions = questionNames();
+  const questions = listQuestions();
   if (values.help === true) {
     process.stdout.write(`${help}\nQuestions:\n${questions.map((name) => `  ${name}\n`).join('')}`);
     return 0;
   }
   const unknown = only.find((name) => !questions.includes(name));
-  if (unknown !== undefined) throw new UsageError(`bench: there is no question '${unknown}'`);
+  if (unknown !== undefined) {
+    throw new UsageError(`unknown question '${unknown}'${suggestNearest(unknown, questions)}`);
+  }
   const { bench } = (await import(pathToFileURL(join(folder, MAIN)).href)) as Bench;
   const format = json ? 'json' : markdown ? 'markdown' : 'table';
   return bench({ only, smoke, format, svg }, process);
 };
 
-/** One a file, so that help needs to load none. */
-function questionNames(): string[] {
+/** Lists the questions by their files, so that help loads none of them. */
+function listQuestions(): string[] {
   const files = readdirSync(folder).filter((name) => name.endsWith('.mjs') && name !== MAIN);
   return files.map((name) => name.slice(0, -'.mjs'.length)).sort();
 }

@@ -1,39 +1,35 @@
-import { replay } from '../replay/replay';
-import { parse, UsageError, type Command } from './command';
+import { parse, rejectSurplus, UsageError, type Command } from './command';
 
-const help = `Usage: rdmavt replay TRACE.ops.ndjson [--batch] [--expect FILE]
+const help = `Usage: rdmavt replay TRACE [--expect FILE]
 
 Plays the operations of a trace, one JSON object a line, on real memory regions and
-prints the answer to each, one JSON object a line. TRACE - is standard input.
+prints the answer to each, one JSON object a line. TRACE is a file, by convention
+NAME.ops.ndjson, or - for standard input. An operation that names an object which
+does not exist is answered with {"skipped":true}.
 
 Options:
-  --batch        Play consecutive checks together, many in one call. The answers are the
-                 same.
-  --expect FILE  Compare the answers with the lines of FILE and print none. Ends at the
-                 first difference and shows it; - is standard input. In FILE
-                 {"any":true} stands for any answer and {"not_reached":true} for
-                 {"skipped":true}.
+  --expect FILE  Compare the answers with the lines of FILE instead of printing them,
+                 and stop at the first difference. FILE may be - for standard input.
+                 In FILE {"any":true} matches any answer, and {"not_reached":true}
+                 matches {"skipped":true}.
   -h, --help     Show this help.
 
-An operation that names what is not there is answered with {"skipped":true}.
-
-Lines are UTF-8 and end with LF (the last one may lack it; CR LF is refused). They are
-at most 64 MiB long; a file may be of any size.
+Both files may be compressed by gzip. Lines are UTF-8 and end with LF (the last one
+may lack it; CR LF is an error). A line has at most 64 MiB; a file may have any size.
 
 Exit status:
   0  All operations were played and, with --expect, all answers matched.
   1  An answer differs, or FILE has more or fewer lines than there are answers.
-  2  Input that cannot be read or is not of the trace format, memory that cannot be
-     had, or a wrong command line.
+  2  The command line is wrong, the input cannot be read or is not a valid trace, or
+     there is not enough memory for an operation.
 `;
 
 /** `rdmavt replay`. */
-export const replayCommand: Command = async (args) => {
+export const runReplay: Command = async (args) => {
   const { values, positionals } = parse({
     args,
     allowPositionals: true,
     options: {
-      batch: { type: 'boolean' },
       expect: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -42,11 +38,13 @@ export const replayCommand: Command = async (args) => {
     process.stdout.write(help);
     return 0;
   }
-  const [trace, ...more] = positionals;
-  if (trace === undefined) throw new UsageError('replay: no trace is given');
-  if (more.length > 0) throw new UsageError(`replay: one trace at a time, not ${positionals.length}`);
+  const [trace, surplus] = positionals;
+  if (trace === undefined) throw new UsageError('a trace is required');
+  rejectSurplus(surplus);
   if (trace === '-' && values.expect === '-') {
-    throw new UsageError('replay: standard input cannot be both the trace and the answers');
+    throw new UsageError('standard input cannot be both the trace and the expected answers');
   }
-  return replay({ trace, expect: values.expect, batch: values.batch }, process);
+  // Loads the native module, which help and errors of usage do not need.
+  const { replay } = await import('../replay/replay.js');
+  return replay({ trace, expect: values.expect }, process);
 };

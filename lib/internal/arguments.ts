@@ -13,19 +13,19 @@ interface CodedError extends Error {
   code: string;
 }
 
-function coded<T extends Error>(error: T, code: string): T & CodedError {
+function addCode<T extends Error>(error: T, code: string): T & CodedError {
   return Object.assign(error, { code });
 }
 
 /** What was received, in Node's words. */
-function received(value: unknown): string {
+function describeReceived(value: unknown): string {
   if (value === null || value === undefined) return ` Received ${value}`;
   if (typeof value === 'function') return ` Received function ${ownName(value)}`;
   if (typeof value === 'object') {
     const name = constructorName(value);
     return name ? ` Received an instance of ${name}` : ' Received an object';
   }
-  let text = described(value);
+  let text = inspectBriefly(value);
   if (text.length > 28) text = `${text.slice(0, 25)}...`;
   return ` Received type ${typeof value} (${text})`;
 }
@@ -45,7 +45,7 @@ function plainProperty(object: object, property: string): unknown {
 
 function ownName(value: object): string {
   const name = plainProperty(value, 'name');
-  return typeof name === 'string' ? shortened(name) : '';
+  return typeof name === 'string' ? shorten(name) : '';
 }
 
 function constructorName(value: object): string {
@@ -54,35 +54,35 @@ function constructorName(value: object): string {
 }
 
 /** Text of the caller's, in a message. */
-function shortened(text: string): string {
+function shorten(text: string): string {
   return text.length > 128 ? `${text.slice(0, 128)}...` : text;
 }
 
-function subject(name: string): string {
+function nameSubject(name: string): string {
   return `The "${name}" ${name.includes('.') ? 'property' : 'argument'}`;
 }
 
 /** The TypeError for a value of the wrong type. */
 export function invalidType(name: string, expected: string, value: unknown): TypeError {
-  return coded(
-    new TypeError(`${subject(name)} must be ${expected}.${received(value)}`),
+  return addCode(
+    new TypeError(`${nameSubject(name)} must be ${expected}.${describeReceived(value)}`),
     'ERR_INVALID_ARG_TYPE',
   );
 }
 
 /** The TypeError for a value of the right type that means nothing. */
 export function invalidValue(name: string, explanation: string, value: unknown): TypeError {
-  const text = described(value);
-  return coded(
+  const text = inspectBriefly(value);
+  return addCode(
     new TypeError(
-      `The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${explanation}. Received ${shortened(text)}`,
+      `The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${explanation}. Received ${shorten(text)}`,
     ),
     'ERR_INVALID_ARG_VALUE',
   );
 }
 
 /** Primitive values as they are written; of an object only what it is, since `inspect` would call what it brings along. */
-function described(value: unknown): string {
+function inspectBriefly(value: unknown): string {
   if (typeof value === 'object' && value !== null) {
     const name = constructorName(value);
     return name ? `an instance of ${name}` : 'an object';
@@ -91,7 +91,7 @@ function described(value: unknown): string {
   if (typeof value === 'bigint' && isLong(value)) {
     return `a bigint ${value < 0n ? 'below -(2n ** 256n)' : 'above 2n ** 256n'}`;
   }
-  return inspect(typeof value === 'string' ? shortened(value) : value, { colors: false });
+  return inspect(typeof value === 'string' ? shorten(value) : value, { colors: false });
 }
 
 function isLong(value: bigint): boolean {
@@ -100,19 +100,19 @@ function isLong(value: bigint): boolean {
 
 /** The RangeError for a number that does not fit. */
 export function outOfRange(name: string, range: string, value: number | bigint): RangeError {
-  return coded(
+  return addCode(
     new RangeError(
-      `The value of "${name}" is out of range. It must be ${range}. Received ${withSeparators(value)}`,
+      `The value of "${name}" is out of range. It must be ${range}. Received ${separateThousands(value)}`,
     ),
     'ERR_OUT_OF_RANGE',
   );
 }
 
 /** `5_000_000_000n`, as Node writes big numbers in messages. */
-function withSeparators(value: number | bigint): string {
+function separateThousands(value: number | bigint): string {
   if (typeof value === 'number' && (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32))
     return String(value);
-  if (typeof value === 'bigint' && isLong(value)) return described(value);
+  if (typeof value === 'bigint' && isLong(value)) return inspectBriefly(value);
   return String(value).replace(/\B(?=(\d{3})+$)/g, '_') + (typeof value === 'bigint' ? 'n' : '');
 }
 
@@ -210,5 +210,5 @@ export function elements<T>(
 
 /** The TypeError for `new` on a class whose objects other objects make. */
 export function illegalConstructor(): TypeError {
-  return coded(new TypeError('Illegal constructor'), 'ERR_ILLEGAL_CONSTRUCTOR');
+  return addCode(new TypeError('Illegal constructor'), 'ERR_ILLEGAL_CONSTRUCTOR');
 }

@@ -1,16 +1,17 @@
-import { type DataPathReason } from './reasons';
+import { EACCES, EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, EXDEV, REFUSED } from './layout';
+import { type DataPathReason, dataPathReason } from './reasons';
 
 /** The errno values that this package answers. They are Linux's on every platform. */
 const errnoNames = {
-  1: 'EPERM',
-  9: 'EBADF',
-  12: 'ENOMEM',
-  13: 'EACCES',
-  16: 'EBUSY',
-  18: 'EXDEV',
-  19: 'ENODEV',
-  22: 'EINVAL',
-  95: 'EOPNOTSUPP',
+  [EPERM]: 'EPERM',
+  [EBADF]: 'EBADF',
+  [ENOMEM]: 'ENOMEM',
+  [EACCES]: 'EACCES',
+  [EBUSY]: 'EBUSY',
+  [EXDEV]: 'EXDEV',
+  [ENODEV]: 'ENODEV',
+  [EINVAL]: 'EINVAL',
+  [EOPNOTSUPP]: 'EOPNOTSUPP',
 } as const;
 
 /** Name of an errno, as {@link RdmaError.code} has it. */
@@ -30,15 +31,15 @@ const descriptions: Record<ErrnoName, string> = {
 
 /** Linux errno numbers by name, positive. */
 export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
-  EPERM: 1,
-  EBADF: 9,
-  ENOMEM: 12,
-  EACCES: 13,
-  EBUSY: 16,
-  EXDEV: 18,
-  ENODEV: 19,
-  EINVAL: 22,
-  EOPNOTSUPP: 95,
+  EPERM,
+  EBADF,
+  ENOMEM,
+  EACCES,
+  EBUSY,
+  EXDEV,
+  ENODEV,
+  EINVAL,
+  EOPNOTSUPP,
 });
 
 /**
@@ -82,14 +83,39 @@ export function rdmaError(operation: string, status: number): Error {
   return code ? new RdmaError(operation, code) : new Error(`${operation}: unexpected status ${status}`);
 }
 
-/** Throws unless `status` is 0 or positive. */
-export function check(operation: string, status: number): number {
+/**
+ * Passes `status` through unless it is an errno.
+ *
+ * @param operation - what was asked for, as {@link RdmaError.operation} names it
+ * @param status - the native module's answer: 0 or positive, or a negative errno
+ * @throws RdmaError with that errno
+ */
+export function throwOnError(operation: string, status: number): number {
   if (status < 0) throw rdmaError(operation, status);
   return status;
 }
 
-/** The object that a native call made; throws if it answered a negative errno instead. */
-export function made<T extends object>(operation: string, result: T | number): T {
+/**
+ * Passes the object of a native call through.
+ *
+ * @param operation - what was asked for, as {@link RdmaError.operation} names it
+ * @param result - the object, or a negative errno
+ * @throws RdmaError with that errno
+ */
+export function resultOf<T extends object>(operation: string, result: T | number): T {
   if (typeof result === 'number') throw rdmaError(operation, result);
   return result;
+}
+
+/**
+ * Passes the byte count of a native data path call through.
+ *
+ * @param operation - what was asked for, as {@link RdmaError.operation} names it
+ * @param answer - bytes moved, a negative errno, or a refusal as {@link REFUSED} describes it
+ * @throws RdmaError with that errno; `EACCES` with the reason for a refusal
+ */
+export function bytesMovedOf(operation: string, answer: number): number {
+  if (answer >= 0) return answer;
+  if (answer > REFUSED) throw rdmaError(operation, answer);
+  throw new RdmaError(operation, 'EACCES', dataPathReason(REFUSED - answer));
 }

@@ -11,7 +11,7 @@ import { RdmaError } from './errors';
 import { native, type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
-export type Memory = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
+export type MemoryLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
 const { isAnyArrayBuffer, isArrayBuffer, isDataView, isTypedArray, isUint8Array, isUint32Array } = types;
 /** Its type is written out, so that the declarations do not ask for the types of Node. */
@@ -75,7 +75,7 @@ function placeOf(memory: object): Place | undefined {
   return undefined;
 }
 
-function expected(name: string, value: unknown): TypeError {
+function invalidMemory(name: string, value: unknown): TypeError {
   return invalidType(
     name,
     'an instance of Buffer, TypedArray, DataView, ArrayBuffer or SharedArrayBuffer',
@@ -91,7 +91,7 @@ function expected(name: string, value: unknown): TypeError {
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: detached, or a view out of bounds
  */
 export function bytesOf(operation: string, memory: unknown, name: string): Uint8Array {
-  if (typeof memory !== 'object' || memory === null) throw expected(name, memory);
+  if (typeof memory !== 'object' || memory === null) throw invalidMemory(name, memory);
   let place: Place | undefined;
   try {
     place = placeOf(memory);
@@ -100,7 +100,7 @@ export function bytesOf(operation: string, memory: unknown, name: string): Uint8
     // The getters of a detached or out-of-bounds view, or the constructor over a detached buffer.
     throw new RdmaError(operation, 'EINVAL');
   }
-  throw expected(name, memory);
+  throw invalidMemory(name, memory);
 }
 
 const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();

@@ -1,10 +1,11 @@
 /**
- * The shape of the native module. Nothing here is public.
+ * The shape of the native module, with the numbers that its calls take and answer (`layout.ts`). Nothing here is public.
  *
  * Native calls do not throw for what RDMA can refuse. They answer 0 or a negative Linux errno; where an object comes back,
  * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type, which the
  * classes of this folder have tested before, so that is a second fence.
  */
+import { type MrTypeNumber, type ReleaseMode } from './layout';
 import { loadNative } from './load-native';
 
 /** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
@@ -13,27 +14,14 @@ export type ReasonNumber = number;
 /** 0, or a negative Linux errno. */
 export type Status = number;
 
-/**
- * Answers of the data path that are not a count of bytes: a negative errno above -1000, or `-(1000 + reason)`.
- */
-export const REFUSED = -1000;
-
-/** How a region is released; the numbers of the core's `enum rvt_release_mode`. */
-export const enum ReleaseMode {
-  /** EBUSY while references are held. */
-  Release = 0,
-  /** Revoke now, finish with the last put; never fails. */
-  Dispose = 1,
-  /** End it now; held SGEs are dead. */
-  Force = 2,
-}
-
 export interface NativeModule {
+  /** Of the numbers that it was built with, see {@link LAYOUT_HASH}. The loader compares. */
+  readonly layoutHash: string;
   /** Names of the refusal reasons by number; `reasonNames[0]` is `'None'`. */
   readonly reasonNames: readonly string[];
   /** `rvt_driver_mr_init`. */
   openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
-  /** Another environment's device by its token, 24 bytes: -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
+  /** Another environment's device by its token: -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
   /**
    * Who is told of regions that a collected device still had, if it was asked to tell: numbers of the device and of the context,
@@ -60,7 +48,7 @@ export interface NativeModule {
    */
   holdBuffer(bytes: Uint8Array): NativeBuffer;
   /**
-   * The environment's command block: 64 bytes of shared memory, the first word in and the second one out. The first caller's
+   * The environment's command block: `COMMAND_BYTES` of shared memory, see {@link CommandWord}. The first caller's
    * proposal is taken; everybody gets that one, so that several copies of this package in one thread agree.
    */
   commandBlock(proposal: Uint8Array): Uint8Array;
@@ -71,7 +59,7 @@ export interface NativeModule {
   readonly checkOne: () => void;
   /** Does nothing: what calling costs. */
   empty(): void;
-  /** A walk over 1..255 elements, begun at their first byte. -EBADF: one is dead. */
+  /** A walk over 1..`MAX_SGE` elements, begun at their first byte. -EBADF: one is dead. */
   createSgeState(sges: readonly NativeSge[]): NativeSgeState | Status;
 }
 
@@ -86,8 +74,8 @@ export interface NativeDevice {
   pickUserStart(length: bigint): bigint | Status;
   /** All of `memory` becomes DMA memory, at `address` or where there is room. */
   mapDma(memory: Uint8Array, address: bigint | undefined, buffer?: NativeBuffer): NativeDmaMapping | Status;
-  /** `used`: index, lkey and region id of each occupied slot, flat. */
-  table(): { max: number; next: number; generation: number; used: Float64Array };
+  /** `used`: {@link KeyTableField} of each occupied slot, flat. */
+  keyTable(): { max: number; next: number; generation: number; used: Float64Array };
   /** Unique in the process: the same for every environment that uses the device. */
   number(): number;
   /** 0, or -EBADF when the device is closed or this environment has left it. */
@@ -96,13 +84,13 @@ export interface NativeDevice {
   context(): number;
   /** `rvt_dealloc_ucontext`: 0, -EBUSY, -EBADF. */
   detach(cascade: boolean): Status;
-  /** The device's token, 24 bytes. */
+  /** The device's token: `CORE_ID_BYTES` and `TOKEN_BYTES`. */
   share(): Uint8Array | Status;
   /** The domain of that number: -EINVAL, -EBADF. */
-  attachPd(number: number): NativeProtectionDomain | Status;
+  importPd(number: number): NativeProtectionDomain | Status;
   /** -EINVAL (no bytes), -ENOMEM, -EBADF. */
-  allocMemory(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
-  attachMemory(number: number): NativeDeviceMemory | Status;
+  allocDm(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
+  importDm(number: number): NativeDeviceMemory | Status;
   /** Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all. */
   counters(own: boolean, out: BigUint64Array): void;
   /** By {@link ResourceKind}, each of flat rows. */
@@ -111,79 +99,10 @@ export interface NativeDevice {
   reportLeaks(report: boolean): Status;
 }
 
-/** Indices into the array that {@link NativeDevice.counters} fills. */
-export const enum CounterField {
-  Accepted,
-  Bytes,
-  /** The first of the reasons, `'None'`. */
-  Refused,
-}
-
-/** Indices into what {@link NativeDevice.resources} answers. */
-export const enum ResourceKind {
-  Context,
-  Pd,
-  Qp,
-  Mr,
-  Dma,
-  Memory,
-}
-
-/** Fields of the rows, by kind. `Context` is the number of the context that it belongs to. */
-export const enum ContextRow {
-  Number,
-  Count,
-}
-export const enum PdRow {
-  Number,
-  Context,
-  User,
-  Children,
-  Count,
-}
-export const enum QpRow {
-  Number,
-  Context,
-  Pd,
-  Count,
-}
-export const enum RegionRow {
-  Number,
-  Context,
-  Pd,
-  Key,
-  Kind,
-  Access,
-  Refs,
-  Start,
-  Iova,
-  Length,
-  Segments,
-  MaxSegments,
-  Valid,
-  HalfDead,
-  Count,
-}
-export const enum DmaRow {
-  Number,
-  Context,
-  Address,
-  Length,
-  Users,
-  Count,
-}
-export const enum MemoryRow {
-  Number,
-  Bytes,
-  Uses,
-  Huge,
-  Count,
-}
-
 export interface NativeDeviceMemory {
   serial(): number;
   length(): number;
-  /** A buffer over all of it, the same as long as there is one: -EBADF (freed), -ENOMEM, -95 (the runtime allows none). */
+  /** A buffer over all of it, the same as long as there is one: -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none). */
   buffer(): ArrayBuffer | Status;
   /** What registrations of that buffer are given; undefined before `buffer` was called. */
   handle(): NativeBuffer | undefined;
@@ -197,68 +116,6 @@ export interface NativeDmaMapping {
   unmap(): Status;
   /** Unique on the device; -EBADF when it is gone. */
   serial(): number;
-}
-
-/** Indices into the array that {@link NativeMemoryRegion.query} fills. */
-export const enum RegionField {
-  Id,
-  Lkey,
-  Kind,
-  Access,
-  Refs,
-  Start,
-  Iova,
-  Length,
-  Segments,
-  MaxSegments,
-  Valid,
-  HalfDead,
-  /** 1: the fields after it count. */
-  Counted,
-  Accepted,
-  Refused,
-  Bytes,
-  Count,
-}
-
-/** `RegionField.Kind`. */
-export const enum RegionKind {
-  User = 0,
-  Dma = 1,
-  MemReg = 2,
-  Fmr = 3,
-}
-
-/** Indices into the array that {@link NativeSge.describe} fills. */
-export const enum SgeField {
-  /** Id of the region, see {@link RegionField.Id}. */
-  Region,
-  /** Byte of the user's buffer, or DMA address. */
-  At,
-  /** Bytes left in the segment. */
-  Length,
-  SgeLength,
-  M,
-  N,
-  /** 1: `At` is a byte of the user's buffer. */
-  User,
-  /** Access bits proven. */
-  Rights,
-  /** 1: proven by a remote check. */
-  Remote,
-  /** The address asked for. */
-  Request,
-  Count,
-}
-
-/** Indices into the array that the checks without a reference fill. */
-export const enum PlaceField {
-  At,
-  Length,
-  M,
-  N,
-  User,
-  Count,
 }
 
 export interface NativeProtectionDomain {
@@ -278,14 +135,19 @@ export interface NativeProtectionDomain {
     buffer?: NativeBuffer,
   ): NativeMemoryRegion | Status;
   getDmaMr(access: number): NativeMemoryRegion | Status;
-  /** `type`: the core's `enum rvt_mr_type` (mem_reg 0, sg_gaps 1, dm 2, user 3, dma 4, integrity 5). */
-  allocMr(type: number, maxNumSg: number): NativeMemoryRegion | Status;
+  allocMr(type: MrTypeNumber, maxNumSg: number): NativeMemoryRegion | Status;
   /** `maxPages` may be any integer; it is the core that judges it. */
   allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): NativeMemoryRegion | Status;
   /** An accepted element; 0: coalesced into `last`; positive: the reason of the refusal; negative: errno. */
-  lkeyOk(addr: bigint, length: number, lkey: number, acc: number, last: NativeSge | null): NativeSge | number;
+  acquire(
+    addr: bigint,
+    length: number,
+    lkey: number,
+    acc: number,
+    last: NativeSge | null,
+  ): NativeSge | number;
   /** The verdict without a reference: 0 and `place`, a positive reason, or a negative errno. */
-  lkeyCheck(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
+  check(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
 }
 
 export interface NativeQueuePair {
@@ -293,8 +155,8 @@ export interface NativeQueuePair {
   serial(): number;
   destroy(): Status;
   /** An accepted element; positive: the reason of the refusal; negative: errno. */
-  rkeyOk(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
-  rkeyCheck(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
+  acquire(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
+  check(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
   /** `iova` undefined: as `mapSg` left it. */
   fastRegMr(mr: NativeMemoryRegion, key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
@@ -309,8 +171,8 @@ export interface NativeMemoryRegion {
   /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. */
   release(mode: ReleaseMode): Status;
   /**
-   * `rvt_map_mr_sg`. `list` holds address and length of each element. Answers the number of elements used or a negative
-   * errno, and fills `outcome` (iova, length) unless it is -EBADF.
+   * `rvt_map_mr_sg`. `list` holds {@link SgElementField} of each element. Answers the number of elements used or a negative
+   * errno, and fills `outcome` ({@link SgOutcomeField}) unless it is -EBADF.
    */
   mapSg(list: BigUint64Array, sgOffset: bigint, pageSize: number, outcome: BigUint64Array): number;
   /** `rvt_map_phys_fmr`. */
@@ -354,8 +216,7 @@ export interface NativeSgeState {
   /** `rvt_copy_sge_out`: all of `target`. */
   copyOut(target: Uint8Array, release: boolean): number;
   /**
-   * Walk on in steps. Four numbers a fragment: step, region id, at, length; `at` is a byte of the user's buffer or a DMA
-   * address, by the kind of the region. Or see {@link REFUSED}; nothing has changed then.
+   * Walk on in steps: {@link FragmentField} of each fragment, flat. Or see {@link REFUSED}; nothing has changed then.
    */
   walk(steps: Uint32Array, release: boolean): BigUint64Array | number;
 }
@@ -377,7 +238,7 @@ export interface NativeBatch {
   /** Judge and keep references; `seed` is what the first element may coalesce with. */
   acquire(seed?: NativeSge): void;
   /** Put what `acquire` has kept among the first `count`. */
-  release(): void;
+  put(): void;
   /** A kept element as an object, which has its reference from now on. */
   take(index: number): NativeSge | undefined;
   /** Judge and copy into `target`. */

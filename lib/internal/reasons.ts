@@ -40,7 +40,7 @@ export const dataPathReasons = [
   'OtherEnvironment',
 ] as const;
 
-/** A reason of {@link ProtectionDomain.lkeyOk} and {@link QueuePair.rkeyOk}. */
+/** A reason of {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. */
 export type CheckReason = (typeof checkReasons)[number];
 
 /** A reason of the methods that use the bytes; see {@link RdmaError.reason}. */

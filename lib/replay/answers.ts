@@ -1,81 +1,144 @@
-/** From what the native module says to what the trace format says. */
-import { SgeField } from '../internal/native';
-import type { Answer, Errno, Fragment, Hex, Location, SgeAnswer } from './operations';
-import { TraceError } from './trace-error';
+/** The answers of the trace format: their types, and how they are made from what the native module returns. */
+import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SgeField } from '../internal/layout';
+import { type Hex, TraceError } from './trace-format';
 
-/** The one answer to an operation that names what is not there. */
+/** The errors that an answer can name. */
+export type Errno = 'EINVAL' | 'ENOMEM' | 'EPERM' | 'EBUSY' | 'EACCES';
+
+/** Where a byte lies: in a user region relative to its first byte, elsewhere a DMA address. */
+export type Location = { byte: number } | { dma: Hex };
+
+/** An accepted element, as answers describe it. */
+export interface SgeAnswer {
+  mr: string;
+  at: Location;
+  length: number;
+  sge_length: number;
+  m: number;
+  n: number;
+}
+
+/** A piece of a walk's step. */
+export interface Fragment {
+  mr: string;
+  at: Location;
+  len: number;
+}
+
+/** An occupied slot of the key table. */
+export interface TableEntry {
+  index: number;
+  lkey: Hex;
+  mr: string;
+}
+
+/** One line of an answers file. */
+export type Answer =
+  | { ret: number }
+  | { ret: 0; bits: number }
+  | { ret: 0; lkey: Hex; rkey: Hex }
+  | { ret: number; iova: Hex; length: Hex }
+  | { err: Errno; iova: Hex; length: Hex }
+  | { ret: 0 | 1; sge: SgeAnswer }
+  | { ret: 0; fragments: Fragment[][] }
+  | { ret: 0; dma_mr_leaked: boolean }
+  | { refs: number }
+  | { max: number; next: number; gen: number; used: TableEntry[] }
+  | { err: Errno }
+  | { skipped: true };
+
+/** Answers an operation that names an object which does not exist. */
 export const SKIPPED: Answer = Object.freeze({ skipped: true });
 
 const errnoNames: ReadonlyMap<number, Errno> = new Map([
-  [-1, 'EPERM'],
-  [-12, 'ENOMEM'],
-  [-13, 'EACCES'],
-  [-16, 'EBUSY'],
-  [-22, 'EINVAL'],
+  [-EPERM, 'EPERM'],
+  [-ENOMEM, 'ENOMEM'],
+  [-EACCES, 'EACCES'],
+  [-EBUSY, 'EBUSY'],
+  [-EINVAL, 'EINVAL'],
 ]);
 
-/** The name of a negative errno. */
-export function errnoName(status: number): Errno {
+/**
+ * Names an errno.
+ *
+ * @param status - negative errno
+ * @throws Error if the format has no name for it
+ */
+export function nameErrno(status: number): Errno {
   const name = errnoNames.get(status);
   if (name === undefined)
-    throw new Error(`the native module answered ${status}, which the format has no name for`);
+    throw new Error(`the native module returned ${status}, which the trace format cannot express`);
   return name;
 }
 
-/** A failure of the native module as an answer. */
-export function failure(status: number): { err: Errno } {
-  return { err: errnoName(status) };
+/** Answers a failure. `status` is a negative errno. */
+export function answerFailure(status: number): { err: Errno } {
+  return { err: nameErrno(status) };
 }
 
-/** Success without more to tell, or the failure. */
-export function outcome(status: number): Answer {
-  return status < 0 ? failure(status) : { ret: 0 };
+/** Answers a call that returns only a status: 0, or a negative errno. */
+export function answerStatus(status: number): Answer {
+  return status < 0 ? answerFailure(status) : { ret: 0 };
 }
 
-/** A number as the format writes addresses, keys and 64-bit lengths. */
-export function hex(value: bigint | number): Hex {
+/** Writes an address, a key or a 64-bit length as the format does. */
+export function toHex(value: bigint | number): Hex {
   return `0x${value.toString(16)}`;
 }
 
-/** Where a byte lies; `user`: in memory of `reg_user_mr`. */
-export function location(at: bigint, user: boolean): Location {
-  return user ? { byte: Number(at) } : { dma: hex(at) };
+/** Answers where a byte lies. `user`: in a region of `reg_user_mr`, so `at` is an offset; otherwise a DMA address. */
+export function locationOf(at: bigint, user: boolean): Location {
+  return user ? { byte: Number(at) } : { dma: toHex(at) };
 }
 
-/** An element from what it says of itself, see {@link SgeField}. */
-export function sgeAnswer(fields: BigUint64Array, region: string): SgeAnswer {
+/** The reference keeps a region's segments in tables of so many: `m` is the table, `n` the place in it. */
+export const SEGMENTS_PER_TABLE = 256;
+
+/** Answers an element from its {@link SgeField}s. */
+export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
+  const segment = Number(fieldOf(fields, SgeField.Segment));
   return {
     mr: region,
-    at: location(field(fields, SgeField.At), field(fields, SgeField.User) === 1n),
-    length: Number(field(fields, SgeField.Length)),
-    sge_length: Number(field(fields, SgeField.SgeLength)),
-    m: Number(field(fields, SgeField.M)),
-    n: Number(field(fields, SgeField.N)),
+    at: locationOf(fieldOf(fields, SgeField.At), fieldOf(fields, SgeField.User) === 1n),
+    length: Number(fieldOf(fields, SgeField.Length)),
+    sge_length: Number(fieldOf(fields, SgeField.SgeLength)),
+    m: Math.floor(segment / SEGMENTS_PER_TABLE),
+    n: segment % SEGMENTS_PER_TABLE,
   };
 }
 
-/** A piece of a walk. */
-export function fragment(region: { name: string; user: boolean }, at: bigint, length: bigint): Fragment {
-  return { mr: region.name, at: location(at, region.user), len: Number(length) };
+/** Answers a piece of a walk. `length` is in bytes. */
+export function answerFragment(
+  region: { name: string; user: boolean },
+  at: bigint,
+  length: bigint,
+): Fragment {
+  return { mr: region.name, at: locationOf(at, region.user), len: Number(length) };
 }
 
-/** An element of an array that is known to be long enough. */
-export function field(fields: BigUint64Array, index: number): bigint {
+/** Reads an element of an array that is known to be long enough. */
+export function fieldOf(fields: BigUint64Array, index: number): bigint {
   const value = fields[index];
-  if (value === undefined) throw new RangeError(`there is no field ${index}`);
+  if (value === undefined) throw new RangeError(`no field ${index}`);
   return value;
 }
 
-/** Zero-filled memory, not committed by the system before it is touched. */
-export function memoryOf(length: bigint, forWhat: string): Uint8Array {
+/**
+ * Allocates zero-filled memory. The system commits its pages only when they are touched.
+ *
+ * @param length - bytes
+ * @param forWhat - the operation, for the message
+ * @throws TraceError if there is not enough memory
+ */
+export function allocateMemory(length: bigint, forWhat: string): Uint8Array {
   try {
     return new Uint8Array(new ArrayBuffer(Number(length)));
   } catch {
-    throw noMemory(length, forWhat);
+    throw memoryError(length, forWhat);
   }
 }
 
-/** What ends the player when memory for a valid operation is not to be had. */
-export function noMemory(length: bigint, forWhat: string): TraceError {
-  return new TraceError(`${forWhat}: ${length.toString()} bytes of memory cannot be had`);
+/** The error that ends the player when a valid operation needs more memory than there is. `length` is in bytes. */
+export function memoryError(length: bigint, forWhat: string): TraceError {
+  return new TraceError(`${forWhat}: cannot allocate ${length.toString()} bytes of memory`);
 }

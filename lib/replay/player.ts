@@ -1,8 +1,7 @@
+/** Plays operations of the trace format on real devices. */
+import { KeyTableField, PAGE_SIZE } from '../internal/layout';
 import { native } from '../internal/native';
-import { failure, hex, memoryOf, SKIPPED } from './answers';
-import { BatchedChecks } from './batched-checks';
-import { lkeyOk, putSge, rkeyOk } from './checks';
-import type { Answer, Operation, OperationMembers, OperationOf } from './operations';
+import { allocateMemory, type Answer, answerFailure, SKIPPED, toHex } from './answers';
 import {
   allocFmr,
   allocMr,
@@ -18,50 +17,31 @@ import {
   unmapFmr,
 } from './regions';
 import { Session } from './session';
-import { TraceError } from './trace-error';
-import { walk } from './walk';
+import { lkeyOk, putSge, rkeyOk, walk } from './sges';
+import { type Operation, type OperationMembers, type OperationOf, TraceError } from './trace-format';
 
-/** What needs a session that is open. */
+/** The operations that need an open session. */
 type SessionOperation = Exclude<Operation, OperationOf<'init'> | OperationOf<'exit'>>;
 
 /**
- * Plays operations of the trace format on real devices, below the verbs core's access rule and with remote use of key 0
- * allowed.
+ * Plays operations one by one. It works below the verbs core's access rule, and its devices allow remote use of key 0.
  *
- * An operation that names what is not there, or not of the kind it needs, is answered with `{"skipped":true}`; so is any
- * operation while no session is open.
+ * An operation that names an object which does not exist, or one of the wrong kind, is answered with `{"skipped":true}`. So is
+ * every operation while no session is open.
  */
 export class TracePlayer {
-  readonly #inBatches: boolean;
   #session: Session | undefined = undefined;
-  #checks: BatchedChecks | undefined = undefined;
 
-  /** `inBatches`: checks can be kept back and played together. */
-  constructor(inBatches = false) {
-    this.#inBatches = inBatches;
+  /** The session that is open; undefined if none is. */
+  get session(): Session | undefined {
+    return this.#session;
   }
 
   /**
-   * Keeps the operation back, if it is a check that can be played with those already kept. If not, they must be played first;
-   * then it can be kept if it is a check of an open session, unless its id is used twice.
-   */
-  keep(op: Operation): boolean {
-    return this.#checks?.keep(op) === true;
-  }
-
-  /**
-   * The answers to what was kept, in order. They must be taken to the end before anything else is played.
+   * Plays the next operation.
    *
-   * @throws TraceError if memory for one cannot be had.
-   */
-  *playKept(): Generator<Answer, void> {
-    if (this.#checks !== undefined) yield* this.#checks.play();
-  }
-
-  /**
-   * The answer to the next operation; nothing is kept back then.
-   *
-   * @throws TraceError if it uses an id for the second time in its session, or if memory for it cannot be had.
+   * @returns its answer
+   * @throws TraceError if it uses an id for the second time in its session, or if there is not enough memory for it
    */
   play(op: Operation): Answer {
     if (op.op === 'init') return this.#init(op);
@@ -78,28 +58,26 @@ export class TracePlayer {
   }
 
   #init(op: OperationMembers['init']): Answer {
-    // A session that was not ended is abandoned, as one that is.
+    // A session without an `exit` is abandoned.
     this.close();
     const device = native.openDevice(op.lkey_table_bits, false, true);
-    if (typeof device === 'number') return failure(device);
+    if (typeof device === 'number') return answerFailure(device);
     const session = new Session(device);
     this.#session = session;
-    if (this.#inBatches) this.#checks = new BatchedChecks(session);
     if (op.dma_pages > 0) {
-      const memory = memoryOf(4096n * BigInt(op.dma_pages), 'init');
+      const memory = allocateMemory(BigInt(PAGE_SIZE) * BigInt(op.dma_pages), 'init');
       const mapping = device.mapDma(memory, BigInt(op.dma_base));
-      if (typeof mapping === 'number') throw new TraceError(`init: DMA memory cannot be had (${mapping})`);
+      if (typeof mapping === 'number') throw new TraceError(`init: cannot map the DMA memory (${mapping})`);
       session.dma = mapping;
     }
     return { ret: 0, bits: device.bits() };
   }
 
-  /** Everything of the session goes, whatever is held; tells whether a DMA region was still published. */
+  /** Ends the session with everything in it. Returns whether a DMA region was still published. */
   #end(session: Session): boolean {
     this.#session = undefined;
-    this.#checks = undefined;
     const status = session.device.close(true);
-    if (status < 0) throw new Error(`the native module answered ${status} to a close`);
+    if (status < 0) throw new Error(`the native module returned ${status} when it closed a device`);
     return status === 1;
   }
 }
@@ -149,7 +127,7 @@ function playIn(session: Session, op: SessionOperation): Answer {
 
 function allocPd(session: Session, op: OperationMembers['alloc_pd']): Answer {
   const pd = session.device.allocPd(op.user);
-  if (typeof pd === 'number') throw new TraceError(`alloc_pd: memory cannot be had (${pd})`);
+  if (typeof pd === 'number') throw new TraceError(`alloc_pd: out of memory (${pd})`);
   session.bindPd(op.id, pd);
   return { ret: 0 };
 }
@@ -158,17 +136,20 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
   const qp = pd.createQp();
-  if (typeof qp === 'number') throw new TraceError(`create_qp: memory cannot be had (${qp})`);
+  if (typeof qp === 'number') throw new TraceError(`create_qp: out of memory (${qp})`);
   session.bindQp(op.id, qp);
   return { ret: 0 };
 }
 
-/** The key table; `used` of the native module is flat: index, key and region of each slot. */
+/** Answers the key table. `used` of the native module is flat: index, key and region of each slot. */
 function table(session: Session): Answer {
-  const { max, next, generation, used: flat } = session.device.table();
+  const { max, next, generation, used: flat } = session.device.keyTable();
   const used = Array.from({ length: flat.length / 3 }, (_, i) => {
-    const [index = 0, lkey = 0, region = 0] = flat.subarray(3 * i, 3 * i + 3);
-    return { index, lkey: hex(lkey), mr: session.regionOf(region).name };
+    const [index = 0, lkey = 0, region = 0] = flat.subarray(
+      KeyTableField.Count * i,
+      KeyTableField.Count * (i + 1),
+    );
+    return { index, lkey: toHex(lkey), mr: session.regionOf(region).name };
   });
   return { max, next, gen: generation, used };
 }

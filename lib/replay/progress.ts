@@ -1,7 +1,8 @@
+/** Shows on a terminal how far a long replay has come. */
 import { statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
-/** Short runs show nothing; long ones are told of so often. */
+/** When the line is first shown, and how often it changes. Short runs show nothing. */
 const FIRST_AFTER_MS = 1000;
 const AGAIN_AFTER_MS = 200;
 
@@ -9,8 +10,8 @@ const AGAIN_AFTER_MS = 200;
 export type Terminal = Writable & { readonly isTTY?: boolean };
 
 /**
- * One line on a terminal that says how far a long run has come; nothing where there is no terminal. Without escape sequences
- * if the environment has NO_COLOR, or a terminal that knows none.
+ * One line on a terminal; nothing if the stream is no terminal. It has no escape sequences if the environment sets NO_COLOR or
+ * names a terminal without them.
  */
 export class Progress {
   readonly #terminal: Terminal | undefined;
@@ -19,14 +20,23 @@ export class Progress {
   #next = Date.now() + FIRST_AFTER_MS;
   #shown = 0;
 
-  /** `path`: the file that is read; `-` has no known size. */
+  /**
+   * @param terminal - standard error
+   * @param path - the file that is read; `-`, standard input, has no known size
+   * @param environment - has `NO_COLOR` and `TERM`
+   */
   constructor(terminal: Terminal, path: string, environment: NodeJS.ProcessEnv = process.env) {
     this.#terminal = terminal.isTTY === true ? terminal : undefined;
     this.#size = this.#terminal === undefined || path === '-' ? undefined : sizeOf(path);
     this.#plain = (environment.NO_COLOR ?? '') !== '' || environment.TERM === 'dumb';
   }
 
-  /** Called now and then; writes only if it is time to. */
+  /**
+   * Updates the line if it is time to.
+   *
+   * @param operations - how many were played
+   * @param bytes - how many of the file's were read
+   */
   update(operations: number, bytes: number): void {
     if (this.#terminal === undefined || Date.now() < this.#next) return;
     this.#next = Date.now() + AGAIN_AFTER_MS;
@@ -38,7 +48,7 @@ export class Progress {
     this.#shown = text.length;
   }
 
-  /** Takes the line away, before anything else is written. */
+  /** Removes the line. Call it before anything else is written. */
   clear(): void {
     if (this.#shown === 0) return;
     this.#terminal?.write(this.#plain ? `\r${' '.repeat(this.#shown)}\r` : '\r\u001b[K');
@@ -46,7 +56,7 @@ export class Progress {
   }
 }
 
-/** Of a regular file that has something in it. */
+/** Returns the size of a regular file that is not empty. */
 function sizeOf(path: string): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size > 0 ? stat.size : undefined;

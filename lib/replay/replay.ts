@@ -1,40 +1,42 @@
-/** Playing a file of operations from end to end. */
+/** Plays a trace file from its first line to its last. */
 import type { Readable, Writable } from 'node:stream';
 
-import { KeptLines } from './kept-lines';
+import { AnswerComparer, AnswerPrinter, type AnswerSink } from './answer-sinks';
 import { TracePlayer } from './player';
 import { Progress, type Terminal } from './progress';
-import { InputError, LineReader, onLine } from './read-lines';
-import { AnswerComparer, AnswerPrinter, type AnswerSink } from './sinks';
+import { InputError, LineReader, runOnLine } from './read-lines';
 import { parseOperation } from './trace-format';
 
 /** Exit status of a replay. */
 export const enum ReplayStatus {
-  /** All played, and all as expected if anything was. */
+  /** All operations were played and, if answers were expected, all matched. */
   Played = 0,
-  /** An answer is not the expected one, or there are more or fewer than expected. */
+  /** An answer differs, or there are more or fewer than expected. */
   Differs = 1,
-  /** Input that is not readable or not of the format, or no memory for an operation. */
+  /** The input cannot be read or is invalid, or there is not enough memory for an operation. */
   Failed = 2,
 }
 
 /** What to play; `-` is standard input. */
 export interface ReplayOptions {
+  /** Path of the operations. */
   readonly trace: string;
-  /** Compare with the answers in this file, and print none. */
+  /** Path of the expected answers: compare, and print none. */
   readonly expect?: string | undefined;
-  /** Play consecutive checks together. */
-  readonly batch?: boolean | undefined;
 }
 
-/** Where it reads and writes. */
+/** The streams that a replay reads and writes. */
 export interface ReplayStreams {
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Terminal;
 }
 
-/** Plays a trace: prints its answers, or compares them with the expected ones. */
+/**
+ * Plays a trace: prints its answers to standard output, or compares them with the expected ones. Messages go to standard error.
+ *
+ * @returns the exit status
+ */
 export async function replay(options: ReplayOptions, streams: ReplayStreams): Promise<ReplayStatus> {
   const { stdin, stdout, stderr } = streams;
   const operations = LineReader.open(options.trace, stdin);
@@ -47,7 +49,7 @@ export async function replay(options: ReplayOptions, streams: ReplayStreams): Pr
     stderr.write(`rdmavt: ${text}\n`);
   };
 
-  const player = new TracePlayer(options.batch);
+  const player = new TracePlayer();
   try {
     const difference = await playAll(player, operations, sink, progress);
     if (difference !== undefined) {
@@ -58,7 +60,7 @@ export async function replay(options: ReplayOptions, streams: ReplayStreams): Pr
     return ReplayStatus.Played;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    await sink.pause();
+    await sink.flush();
     say(error.message);
     return ReplayStatus.Failed;
   } finally {
@@ -69,41 +71,23 @@ export async function replay(options: ReplayOptions, streams: ReplayStreams): Pr
   }
 }
 
-/** The first difference, if there is one. */
+/** Plays all operations, up to the first difference. Returns its description, if there is one. */
 async function playAll(
   player: TracePlayer,
   operations: LineReader,
   sink: AnswerSink,
   progress: Progress,
 ): Promise<string | undefined> {
-  const kept = new KeptLines(player, operations, sink);
-  try {
-    for (;;) {
-      const text = operations.take();
-      if (text === undefined) {
-        const difference = await kept.play();
-        if (difference !== undefined) return difference;
-        await sink.pause();
-        progress.update(operations.number, operations.bytesTaken);
-        if (!(await operations.readOn())) return await sink.end();
-        continue;
-      }
-      const line = { text, number: operations.number };
-      const op = onLine(operations, () => parseOperation(text));
-      if (kept.add(line, op)) continue;
-      if (!kept.empty) {
-        const difference = await kept.play();
-        if (difference !== undefined) return difference;
-        if (kept.add(line, op)) continue;
-      }
-      const answer = onLine(operations, () => player.play(op));
-      const difference = await sink.take(line, answer);
-      if (difference !== undefined) return difference;
+  for (;;) {
+    const line = operations.take();
+    if (line === undefined) {
+      await sink.flush();
+      progress.update(operations.number, operations.bytesRead);
+      if (!(await operations.readOn())) return await sink.end();
+      continue;
     }
-  } catch (error) {
-    // A line that is of no use; those before it are answered first.
-    const difference = await kept.play();
+    const answer = runOnLine(operations, () => player.play(parseOperation(line)));
+    const difference = await sink.take(line, answer);
     if (difference !== undefined) return difference;
-    throw error;
   }
 }

@@ -1,7 +1,6 @@
-/** What a trace names between an `init` and its `exit`. */
+/** A session: the device and the named objects between an `init` and its `exit`. */
+import { RegionField, SgeField } from '../internal/layout';
 import {
-  RegionField,
-  SgeField,
   type NativeDevice,
   type NativeDmaMapping,
   type NativeMemoryRegion,
@@ -9,11 +8,10 @@ import {
   type NativeQueuePair,
   type NativeSge,
 } from '../internal/native';
-import { field, hex, sgeAnswer } from './answers';
-import type { Answer, SgeAnswer } from './operations';
-import { quote, TraceError } from './trace-error';
+import { type Answer, answerSge, fieldOf, type SgeAnswer, toHex } from './answers';
+import { quote, TraceError } from './trace-format';
 
-/** A region with the name that the trace gave it. */
+/** A region under its id in the trace. */
 export interface NamedRegion {
   readonly kind: 'region';
   readonly name: string;
@@ -24,19 +22,19 @@ export interface NamedRegion {
   readonly fmr: boolean;
 }
 
-type Named =
+type NamedObject =
   | { readonly kind: 'pd'; readonly native: NativeProtectionDomain }
   | { readonly kind: 'qp'; readonly native: NativeQueuePair }
   | { readonly kind: 'sge'; readonly native: NativeSge }
   | NamedRegion;
 
-/** An open device and the ids of its objects. */
+/** An open device, and its objects by id. */
 export class Session {
   readonly device: NativeDevice;
-  /** The DMA memory, kept for as long as the session lasts; there may be none. */
+  /** The mapping of the DMA memory, kept alive by the session; undefined with `dma_pages` 0. */
   dma: NativeDmaMapping | undefined = undefined;
-  /** All share one namespace. `null`: what had the name is gone; the name is not free. */
-  readonly #named = new Map<string, Named | null>();
+  /** All kinds share one namespace. `null`: the object is gone, but its id must not be used again. */
+  readonly #objects = new Map<string, NamedObject | null>();
   readonly #regions = new Map<number, NamedRegion>();
   readonly #regionFields = new BigUint64Array(RegionField.Count);
   readonly #sgeFields = new BigUint64Array(SgeField.Count);
@@ -46,56 +44,60 @@ export class Session {
   }
 
   pd(id: string): NativeProtectionDomain | undefined {
-    const named = this.#named.get(id);
-    return named?.kind === 'pd' ? named.native : undefined;
+    const object = this.#objects.get(id);
+    return object?.kind === 'pd' ? object.native : undefined;
   }
 
   qp(id: string): NativeQueuePair | undefined {
-    const named = this.#named.get(id);
-    return named?.kind === 'qp' ? named.native : undefined;
+    const object = this.#objects.get(id);
+    return object?.kind === 'qp' ? object.native : undefined;
   }
 
   sge(id: string): NativeSge | undefined {
-    const named = this.#named.get(id);
-    return named?.kind === 'sge' ? named.native : undefined;
+    const object = this.#objects.get(id);
+    return object?.kind === 'sge' ? object.native : undefined;
   }
 
   region(id: string): NamedRegion | undefined {
-    const named = this.#named.get(id);
-    return named?.kind === 'region' ? named : undefined;
+    const object = this.#objects.get(id);
+    return object?.kind === 'region' ? object : undefined;
   }
 
-  /** The region of a number that the native module told. Half-dead ones have theirs. */
+  /**
+   * Finds a region, half-dead ones too.
+   *
+   * @param number - the region's number on the device, as the native module reports it
+   * @throws Error if the session has no such region
+   */
   regionOf(number: number | bigint): NamedRegion {
     const region = this.#regions.get(Number(number));
-    if (region === undefined)
-      throw new Error(`the native module told of a region that is not there: ${number}`);
+    if (region === undefined) throw new Error(`the native module reported an unknown region: ${number}`);
     return region;
   }
 
-  isFresh(id: string): boolean {
-    return !this.#named.has(id);
-  }
-
-  /** The format uses no id twice in a session, not even after the object is gone. */
+  /**
+   * Rejects an id that was bound before: the format allows no id twice in a session, not even after the object is gone.
+   *
+   * @throws TraceError
+   */
   expectFresh(id: string): void {
-    if (!this.isFresh(id)) throw new TraceError(`id ${quote(id)} is used twice`);
+    if (this.#objects.has(id)) throw new TraceError(`id ${quote(id)} is used twice`);
   }
 
   bindPd(id: string, native: NativeProtectionDomain): void {
-    this.#named.set(id, { kind: 'pd', native });
+    this.#objects.set(id, { kind: 'pd', native });
   }
 
   bindQp(id: string, native: NativeQueuePair): void {
-    this.#named.set(id, { kind: 'qp', native });
+    this.#objects.set(id, { kind: 'qp', native });
   }
 
   bindSge(id: string, native: NativeSge): void {
-    this.#named.set(id, { kind: 'sge', native });
+    this.#objects.set(id, { kind: 'sge', native });
   }
 
   bindRegion(name: string, native: NativeMemoryRegion, kind: 'user' | 'fmr' | 'other'): NamedRegion {
-    const number = Number(field(this.queryRegion(native), RegionField.Id));
+    const number = Number(fieldOf(this.queryRegion(native), RegionField.Id));
     const region: NamedRegion = {
       kind: 'region',
       name,
@@ -104,41 +106,41 @@ export class Session {
       user: kind === 'user',
       fmr: kind === 'fmr',
     };
-    this.#named.set(name, region);
+    this.#objects.set(name, region);
     this.#regions.set(number, region);
     return region;
   }
 
-  /** The object of the id is gone. */
+  /** Marks the object of an id as gone. */
   unbind(id: string): void {
-    const named = this.#named.get(id);
-    if (named?.kind === 'region') this.#regions.delete(named.number);
-    this.#named.set(id, null);
+    const object = this.#objects.get(id);
+    if (object?.kind === 'region') this.#regions.delete(object.number);
+    this.#objects.set(id, null);
   }
 
-  /** The region's fields, good until the next query. */
+  /** Reads the {@link RegionField}s of a region. The array is valid until the next call. */
   queryRegion(region: NativeMemoryRegion): BigUint64Array {
     const status = region.query(this.#regionFields);
-    if (status < 0) throw new Error(`a region that is bound is dead: ${status}`);
+    if (status < 0) throw new Error(`a bound region is dead: ${status}`);
     return this.#regionFields;
   }
 
-  /** KEYS of the format. */
-  keys(region: NamedRegion): Answer {
-    const key = hex(field(this.queryRegion(region.native), RegionField.Lkey));
-    // Always equal.
+  /** Answers a region's keys: KEYS of the format. */
+  answerKeys(region: NamedRegion): Answer {
+    const key = toHex(fieldOf(this.queryRegion(region.native), RegionField.Lkey));
+    // The core gives a region one key for both uses.
     return { ret: 0, lkey: key, rkey: key };
   }
 
-  /** The element's fields, good until the next call; `undefined` once it is put. */
+  /** Reads the {@link SgeField}s of an element, `undefined` once it is put. The array is valid until the next call. */
   describeSge(sge: NativeSge): BigUint64Array | undefined {
     return sge.describe(this.#sgeFields) < 0 ? undefined : this.#sgeFields;
   }
 
-  /** SGE of the format. */
-  sgeAnswer(sge: NativeSge): SgeAnswer {
+  /** Answers an element: SGE of the format. */
+  answerSge(sge: NativeSge): SgeAnswer {
     const fields = this.describeSge(sge);
-    if (fields === undefined) throw new Error('an element that is bound is dead');
-    return sgeAnswer(fields, this.regionOf(field(fields, SgeField.Region)).name);
+    if (fields === undefined) throw new Error('a bound element is dead');
+    return answerSge(fields, this.regionOf(fieldOf(fields, SgeField.Region)).name);
   }
 }

@@ -1,6 +1,74 @@
-/** Reading lines of the trace format: strict, since what is not of this format must not be half understood. */
-import { MR_TYPES, type Operation, type OperationMembers, type OperationName } from './operations';
-import { printable, quote, TraceError } from './trace-error';
+/**
+ * The lines of a trace: their types, and a strict parser. docs/trace-format.md describes them. The parser rejects whatever the
+ * format does not allow, so that the player never acts on a line that it only half understands.
+ */
+
+/** `0x` and lower-case digits without leading zeros: addresses, keys and 64-bit lengths. */
+export type Hex = `0x${string}`;
+
+/** An element of a scatter-gather list. */
+export interface SgElement {
+  addr: Hex;
+  length: number;
+}
+
+/** The members of each operation, `op` aside. */
+export interface OperationMembers {
+  init: { lkey_table_bits: number; dma_pages: number; dma_base: Hex };
+  alloc_pd: { id: string; user: boolean };
+  create_qp: { id: string; pd: string };
+  reg_user_mr: { id: string; pd: string; start: Hex; length: Hex; virt_addr: Hex; access: number };
+  get_dma_mr: { id: string; pd: string; access: number };
+  alloc_mr: { id: string; pd: string; type: MrType; max_num_sg: number };
+  map_mr_sg: { mr: string; sg: SgElement[]; sg_offset: number | null; page_size: number };
+  fast_reg_mr: { qp: string; mr: string; key: Hex; access: number; iova?: Hex };
+  invalidate_rkey: { qp: string; rkey: Hex };
+  alloc_fmr: {
+    id: string;
+    pd: string;
+    access: number;
+    max_pages: number;
+    max_maps: number;
+    page_shift: number;
+  };
+  map_phys_fmr: { fmr: string; pages: Hex[]; iova: Hex };
+  unmap_fmr: { fmrs: string[] };
+  dealloc_fmr: { fmr: string };
+  dereg_mr: { mr: string };
+  lkey_ok: {
+    id: string;
+    pd: string;
+    sge: { addr: Hex; length: number; lkey: Hex };
+    acc: number;
+    last: string | null;
+  };
+  rkey_ok: { id: string; qp: string; len: number; vaddr: Hex; rkey: Hex; acc: number };
+  put_sge: { sge: string };
+  walk: { sges: string[]; steps: number[]; release: boolean };
+  refs: { mr: string };
+  table: object;
+  exit: object;
+}
+
+/** What `alloc_mr` can ask for, in the order of the core's `enum rvt_mr_type`. */
+export const MR_TYPES = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
+export type MrType = (typeof MR_TYPES)[number];
+
+export type OperationName = keyof OperationMembers;
+
+/** One operation by name, `op` included. */
+export type OperationOf<Name extends OperationName> = { op: Name } & OperationMembers[Name];
+
+/** One line of an operations file. */
+export type Operation = { [Name in OperationName]: OperationOf<Name> }[OperationName];
+
+/**
+ * A line that is not of the trace format, or an operation that the player cannot play (no memory for it). The message is about
+ * the line alone; the reader of the file adds the file's name and the line's number.
+ */
+export class TraceError extends Error {
+  override name = 'TraceError';
+}
 
 /** What a member's value must be. */
 interface Rule {
@@ -8,7 +76,7 @@ interface Rule {
   readonly wanted: string;
   readonly fits: (value: unknown) => boolean;
   readonly optional?: true;
-  /** Members of objects inside the value, which must be counted too; 0 if there are none. */
+  /** Counts the members of objects inside the value; absent: there are none. */
   readonly members?: (value: unknown) => number;
 }
 
@@ -22,7 +90,7 @@ const u32: Rule = {
   wanted: 'an integer from 0 to 4294967295',
   fits: (value) => isInteger(value, 0),
 };
-/** `max_pages` alone may be negative: the core has to refuse that. */
+/** Only `max_pages` may be negative: the core must refuse it. */
 const signed: Rule = {
   wanted: 'an integer from -2147483648 to 4294967295',
   fits: (value) => isInteger(value, -(2 ** 31)),
@@ -40,7 +108,7 @@ const mrType: Rule = {
   fits: (value) => (MR_TYPES as readonly unknown[]).includes(value),
 };
 
-function orNull(rule: Rule): Rule {
+function nullOr(rule: Rule): Rule {
   return { wanted: `${rule.wanted}, or null`, fits: (value) => value === null || rule.fits(value) };
 }
 
@@ -88,7 +156,7 @@ const operations: { readonly [Name in OperationName]: Rules<OperationMembers[Nam
   map_mr_sg: {
     mr: text,
     sg: listOf(objectOf({ addr: hex64, length: u32 })),
-    sg_offset: orNull(u32),
+    sg_offset: nullOr(u32),
     page_size: u32,
   },
   fast_reg_mr: { qp: text, mr: text, key: hex32, access: u32, iova: optional(hex64) },
@@ -103,7 +171,7 @@ const operations: { readonly [Name in OperationName]: Rules<OperationMembers[Nam
     pd: text,
     sge: objectOf({ addr: hex64, length: u32, lkey: hex32 }),
     acc: u32,
-    last: orNull(text),
+    last: nullOr(text),
   },
   rkey_ok: { id: text, qp: text, len: u32, vaddr: hex64, rkey: hex32, acc: u32 },
   put_sge: { sge: text },
@@ -121,9 +189,10 @@ const rulesByName: ReadonlyMap<unknown, ReadonlyMap<string, Rule>> = new Map(
 );
 
 /**
- * The operation that a line of a trace (without its LF) tells.
+ * Parses a line of a trace.
  *
- * @throws TraceError if the line is not of the format.
+ * @param line - without its LF
+ * @throws TraceError if the line is not of the format
  */
 export function parseOperation(line: string): Operation {
   const { value, colons } = parseLine(line);
@@ -132,21 +201,22 @@ export function parseOperation(line: string): Operation {
     throw new TraceError(
       typeof value.op === 'string'
         ? `unknown operation ${quote(value.op)}`
-        : '"op" is not there, or not a string',
+        : '"op" is missing or not a string',
     );
   }
   const members = 1 + countMembers(value.op as string, rules, value);
-  // JSON.parse keeps the last of two members of one name; but each took a colon.
-  if (members !== colons) throw new TraceError(`${value.op as string}: a member is there twice`);
+  // JSON.parse keeps only the last of two members with one name, but each of them has a colon.
+  if (members !== colons) throw new TraceError(`${value.op as string}: a member appears twice`);
   const operation = value as unknown as Operation;
   if (operation.op === 'init') checkDmaRange(operation);
   return operation;
 }
 
 /**
- * The answer that a line of an expectation file tells; any JSON object will do, since an odd one is just not the answer.
+ * Parses a line of an expectation file. Any JSON object will do: one that is no answer just never matches.
  *
- * @throws TraceError if the line is not a JSON object.
+ * @param line - without its LF
+ * @throws TraceError if the line is not a JSON object
  */
 export function parseExpectation(line: string): object {
   return parseLine(line).value;
@@ -157,18 +227,18 @@ function countMembers(op: string, rules: ReadonlyMap<string, Rule>, value: Recor
   for (const name of Object.keys(value)) {
     if (name === 'op') continue;
     const rule = rules.get(name);
-    if (rule === undefined) throw new TraceError(`${op}: there is no member ${quote(name)}`);
+    if (rule === undefined) throw new TraceError(`${op}: unknown member ${quote(name)}`);
     if (!rule.fits(value[name])) throw new TraceError(`${op}: "${name}" must be ${rule.wanted}`);
     members += 1 + (rule.members?.(value[name]) ?? 0);
   }
   for (const [name, rule] of rules) {
     if (rule.optional !== true && !Object.hasOwn(value, name))
-      throw new TraceError(`${op}: "${name}" is not there`);
+      throw new TraceError(`${op}: "${name}" is missing`);
   }
   return members;
 }
 
-/** The format's DMA memory: whole pages, within 64 bits. */
+/** The DMA memory must be whole pages and end within 64 bits. */
 function checkDmaRange({ dma_base, dma_pages }: OperationMembers['init']): void {
   const base = BigInt(dma_base);
   if (base % 4096n !== 0n) throw new TraceError('init: "dma_base" must be a multiple of 4096');
@@ -178,21 +248,21 @@ function checkDmaRange({ dma_base, dma_pages }: OperationMembers['init']): void 
 }
 
 function parseLine(line: string): { value: Record<string, unknown>; colons: number } {
-  if (line.trim() === '') throw new TraceError('a blank line');
-  if (line.endsWith('\r')) throw new TraceError('the line ends with CR LF; the format has LF alone');
-  const colons = scan(line);
+  if (line.trim() === '') throw new TraceError('the line is blank');
+  if (line.endsWith('\r')) throw new TraceError('the line ends with CR LF; lines must end with LF');
+  const colons = countColons(line);
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new TraceError(`not JSON: ${printable((error as Error).message)}`);
+    throw new TraceError(`not JSON: ${toPrintable((error as Error).message)}`);
   }
   if (!isObject(value)) throw new TraceError('not a JSON object');
   return { value, colons };
 }
 
-/** What JSON allows and the format does not; and the number of colons outside strings, one for each member. */
-function scan(line: string): number {
+/** Rejects what JSON allows and the format does not. Returns the number of colons outside strings: one for each member. */
+function countColons(line: string): number {
   const [QUOTE, BACKSLASH, COLON, DOT, UPPER_E, LOWER_E, ZERO, NINE] = [
     34, 92, 58, 46, 69, 101, 48, 57,
   ] as const;
@@ -201,17 +271,30 @@ function scan(line: string): number {
   let previous = 0;
   for (let i = 0; i < line.length; i++) {
     const c = line.charCodeAt(i);
-    if (c === BACKSLASH) throw new TraceError('an escape (\\); the format has none');
+    if (c === BACKSLASH) throw new TraceError('strings must not contain backslash escapes');
     if (c === QUOTE) inString = !inString;
     else if (!inString) {
       if (c === COLON) colons++;
       else if ((c === DOT || c === UPPER_E || c === LOWER_E) && previous >= ZERO && previous <= NINE) {
-        throw new TraceError('a number with a fraction or an exponent; the format has integers only');
+        throw new TraceError('numbers must be integers without fraction or exponent');
       }
     }
     previous = c;
   }
   return colons;
+}
+
+const MOST_QUOTED = 60;
+
+/** Quotes text from a file for a message of one line: without control characters, and cut if it is long. */
+export function quote(text: string): string {
+  const cut = text.length > MOST_QUOTED ? `${text.slice(0, MOST_QUOTED)}...` : text;
+  return `"${toPrintable(cut)}"`;
+}
+
+/** Replaces characters that would break a line or control a terminal by `?`. */
+export function toPrintable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?');
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

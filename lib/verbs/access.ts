@@ -1,5 +1,6 @@
 import { u32 } from '../internal/arguments';
 import { RdmaError } from '../internal/errors';
+import { AccessBit } from '../internal/layout';
 
 /** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
 export interface AccessBits {
@@ -17,17 +18,17 @@ export interface AccessBits {
 
 /** Access rights, the field's own bits (`IB_ACCESS_*`): `Access.LocalWrite | Access.RemoteRead`. */
 export const Access: AccessBits = Object.freeze({
-  LocalWrite: 1,
-  RemoteWrite: 2,
-  RemoteRead: 4,
-  RemoteAtomic: 8,
-  MwBind: 16,
+  LocalWrite: AccessBit.LocalWrite,
+  RemoteWrite: AccessBit.RemoteWrite,
+  RemoteRead: AccessBit.RemoteRead,
+  RemoteAtomic: AccessBit.RemoteAtomic,
+  MwBind: AccessBit.MwBind,
 });
 
 /** One bit of {@link Access}, or several. */
 export type Access = number;
 
-const ALL = 31;
+const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.RemoteAtomic | Access.MwBind;
 
 /**
  * The rights a region is to be options: the verbs core's rule, which stands above the driver in the kernel too
@@ -35,8 +36,8 @@ const ALL = 31;
  *
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
  */
-export function grantedAccess(operation: string, value: unknown, name: string): Access {
-  const access = knownAccess(operation, value, name);
+export function readRegionAccess(operation: string, value: unknown, name: string): Access {
+  const access = readAccessBits(operation, value, name);
   if (access & (Access.RemoteWrite | Access.RemoteAtomic) && !(access & Access.LocalWrite)) {
     throw new RdmaError(operation, 'EINVAL');
   }
@@ -44,7 +45,7 @@ export function grantedAccess(operation: string, value: unknown, name: string): 
 }
 
 /** The same for a region whose access is never looked at: only unknown bits are refused. */
-export function knownAccess(operation: string, value: unknown, name: string): Access {
+export function readAccessBits(operation: string, value: unknown, name: string): Access {
   const access = u32(value, name);
   if (access & ~ALL) throw new RdmaError(operation, 'EINVAL');
   return access;

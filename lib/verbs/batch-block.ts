@@ -1,35 +1,30 @@
 /**
- * The shared block of a batch: where its header, elements and answers lie. The native module has the same numbers.
+ * The shared block of a batch as views over its header, elements and answers. Where they lie is in `layout.ts`.
  */
+import {
+  BATCH_MAX_ELEMENTS,
+  BLOCK_HEADER_BYTES,
+  BlockColumn,
+  HeaderDouble,
+  HeaderFlag,
+  HeaderWord,
+  PACKED_SGE_BYTES,
+} from '../internal/layout';
 
-/** Words of the header, as indices into a Uint32Array over the block. */
-export const enum HeaderWord {
-  /** In: how many elements. */
-  Count,
-  /** In: access bits. */
-  Access,
-  /** In: bit 0, coalesce. */
-  Flags,
-  /** Out. */
-  Passed,
-  /** Out: index of the first refused element; the count if there was none. */
-  FirstRefused,
-  /** Out: its reason. */
-  Reason,
-  /** Out: 0 or a negative errno. */
-  Status,
-}
+export { HeaderWord };
 
 /** Bytes moved by a copy, as index into a Float64Array over the block. */
-export const BYTES_MOVED = 4;
+export const BYTES_MOVED: number = HeaderDouble.BytesMoved;
 
-export const COALESCE = 1;
+/** The header's flag for {@link AcquireOptions.coalesce}. */
+export const COALESCE: number = HeaderFlag.Coalesce;
 
-const HEADER_BYTES = 64;
-const SGE_BYTES = 16;
+/** Bytes of an element, and words. */
+export const SGE_BYTES = PACKED_SGE_BYTES;
+export const SGE_WORDS = PACKED_SGE_BYTES / 4;
 
 /** The most elements of a batch. */
-export const MOST_ELEMENTS = 2 ** 24;
+export const MOST_ELEMENTS = BATCH_MAX_ELEMENTS;
 
 /** Whether the low half of a 64-bit number lies first. */
 export const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -49,34 +44,32 @@ export interface BatchBlock {
   regions: Float64Array;
   positions: BigUint64Array;
   lengths: Uint32Array;
-  ms: Uint32Array;
-  ns: Uint32Array;
+  segments: Uint32Array;
 }
 
 /** The block is shared memory so that it cannot be detached: the native module keeps a pointer to it. */
 export function newBatchBlock(capacity: number, places: boolean): BatchBlock {
   const placed = places ? capacity : 0;
-  const buffer = new SharedArrayBuffer(
-    HEADER_BYTES + capacity * (SGE_BYTES + 4) + placed * (8 + 8 + 4 + 4 + 4),
-  );
-  let at = HEADER_BYTES + capacity * SGE_BYTES;
-  const next = (bytes: number): number => {
-    const begin = at;
-    at += bytes;
-    return begin;
-  };
+  const leftOut = places ? 0 : BlockColumn.Verdicts - BlockColumn.Regions;
+  const buffer = new SharedArrayBuffer(BLOCK_HEADER_BYTES + capacity * (BlockColumn.End - leftOut));
+  // Without places all columns but the verdicts are empty, and it does not matter where.
+  const at = (column: BlockColumn): number =>
+    places ? BLOCK_HEADER_BYTES + capacity * column : BLOCK_HEADER_BYTES;
   return {
     bytes: new Uint8Array(buffer),
-    header: new Uint32Array(buffer, 0, HEADER_BYTES / 4),
-    doubles: new Float64Array(buffer, 0, HEADER_BYTES / 8),
-    words: new Uint32Array(buffer, HEADER_BYTES, capacity * 4),
-    longs: new BigUint64Array(buffer, HEADER_BYTES, capacity * 2),
-    view: new DataView(buffer, HEADER_BYTES, capacity * SGE_BYTES),
-    regions: new Float64Array(buffer, next(8 * placed), placed),
-    positions: new BigUint64Array(buffer, next(8 * placed), placed),
-    lengths: new Uint32Array(buffer, next(4 * placed), placed),
-    ms: new Uint32Array(buffer, next(4 * placed), placed),
-    ns: new Uint32Array(buffer, next(4 * placed), placed),
-    verdicts: new Uint32Array(buffer, next(4 * capacity), capacity),
+    header: new Uint32Array(buffer, 0, BLOCK_HEADER_BYTES / 4),
+    doubles: new Float64Array(buffer, 0, BLOCK_HEADER_BYTES / 8),
+    words: new Uint32Array(buffer, BLOCK_HEADER_BYTES, capacity * SGE_WORDS),
+    longs: new BigUint64Array(buffer, BLOCK_HEADER_BYTES, (capacity * SGE_BYTES) / 8),
+    view: new DataView(buffer, BLOCK_HEADER_BYTES, capacity * SGE_BYTES),
+    regions: new Float64Array(buffer, at(BlockColumn.Regions), placed),
+    positions: new BigUint64Array(buffer, at(BlockColumn.Positions), placed),
+    lengths: new Uint32Array(buffer, at(BlockColumn.Lengths), placed),
+    segments: new Uint32Array(buffer, at(BlockColumn.Segments), placed),
+    verdicts: new Uint32Array(
+      buffer,
+      BLOCK_HEADER_BYTES + capacity * (BlockColumn.Verdicts - leftOut),
+      capacity,
+    ),
   };
 }

@@ -1,5 +1,5 @@
 import { rdmaError } from '../internal/errors';
-import { PlaceField } from '../internal/native';
+import { PlaceField } from '../internal/layout';
 import { checkReason, type CheckReason } from '../internal/reasons';
 import { type Sge } from './sge';
 
@@ -33,23 +33,21 @@ export interface Placed {
   readonly ok: true;
   /** As {@link Sge.at}. */
   readonly at: bigint;
-  /** As {@link Sge.length}. */
-  readonly length: number;
-  /** As {@link Sge.m}. */
-  readonly m: number;
-  /** As {@link Sge.n}. */
-  readonly n: number;
+  /** As {@link Sge.segmentLength}. */
+  readonly segmentLength: number;
+  /** As {@link Sge.segment}. */
+  readonly segment: number;
 }
 
-/** Answer of {@link ProtectionDomain.lkeyOk}. */
+/** Answer of {@link ProtectionDomain.acquire}. */
 export type LocalCheck = Accepted | Coalesced | Refused;
-/** Answer of {@link QueuePair.rkeyOk}. */
+/** Answer of {@link QueuePair.acquire}. */
 export type RemoteCheck = Accepted | Refused;
-/** Answer of {@link ProtectionDomain.lkeyCheck} and {@link QueuePair.rkeyCheck}. */
-export type PlaceCheck = Placed | Refused;
+/** Answer of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
+export type CheckedPlace = Placed | Refused;
 
 /** A refusal by its number; throws for a negative one, which is an errno. */
-export function refused(operation: string, answer: number): Refused {
+export function readRefusal(operation: string, answer: number): Refused {
   if (answer < 0) throw rdmaError(operation, answer);
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
@@ -58,13 +56,12 @@ export function refused(operation: string, answer: number): Refused {
 export const place = new BigUint64Array(PlaceField.Count);
 
 /** The answer of a check without a reference. */
-export function placed(operation: string, answer: number): PlaceCheck {
-  if (answer !== 0) return refused(operation, answer);
+export function readPlace(operation: string, answer: number): CheckedPlace {
+  if (answer !== 0) return readRefusal(operation, answer);
   return {
     ok: true,
     at: place[PlaceField.At] ?? 0n,
-    length: Number(place[PlaceField.Length]),
-    m: Number(place[PlaceField.M]),
-    n: Number(place[PlaceField.N]),
+    segmentLength: Number(place[PlaceField.Length]),
+    segment: Number(place[PlaceField.Segment]),
   };
 }

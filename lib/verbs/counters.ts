@@ -1,4 +1,5 @@
-import { CounterField, native, type NativeDevice } from '../internal/native';
+import { CounterField } from '../internal/layout';
+import { native, type NativeDevice } from '../internal/native';
 import { type RefusalReason } from '../internal/reasons';
 
 /** What {@link Device.counters} answers. */

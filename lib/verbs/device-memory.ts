@@ -1,13 +1,13 @@
 import { constants } from 'node:buffer';
 import { illegalConstructor } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { adoptBuffer } from '../internal/memory-argument';
 import { type NativeDeviceMemory } from '../internal/native';
 import { construction } from '../internal/construction';
 
-/** Options of {@link Device.alloc}. */
-export interface AllocMemoryOptions {
+/** Options of {@link Device.allocDm}. */
+export interface AllocDmOptions {
   /**
    * Align it so that the system can back it with large pages (2 MiB), and ask for them. Only a wish: where the system has none
    * to give, the pages are small. Default false.
@@ -19,8 +19,8 @@ export interface AllocMemoryOptions {
  * Memory that the device itself owns: zeroed, page-aligned pages that no environment can take away. A region over it can be used
  * from every thread that uses the device, and transferring or detaching {@link DeviceMemory.buffer} does not touch it.
  *
- * It lives until {@link DeviceMemory.free} or until its device closes. Made by {@link Device.alloc}; other threads get at it by
- * its number ({@link Device.attachMemory}).
+ * It lives until {@link DeviceMemory.free} or until its device closes. Made by {@link Device.allocDm}; other threads get at it by
+ * its number ({@link Device.importDm}).
  */
 export class DeviceMemory {
   readonly #native: NativeDeviceMemory;
@@ -31,12 +31,12 @@ export class DeviceMemory {
   constructor(token: typeof construction, native: NativeDeviceMemory) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#number = check('alloc_dm', native.serial());
-    this.#byteLength = check('alloc_dm', native.length());
+    this.#number = throwOnError('alloc_dm', native.serial());
+    this.#byteLength = throwOnError('alloc_dm', native.length());
   }
 
-  /** Unique on the device, never given twice: what {@link Device.attachMemory} takes. */
-  get number(): number {
+  /** Unique on the device, never given twice: what {@link Device.importDm} takes. */
+  get id(): number {
     return this.#number;
   }
 
@@ -57,7 +57,7 @@ export class DeviceMemory {
    */
   get buffer(): ArrayBuffer {
     if (this.#byteLength > constants.MAX_LENGTH) throw new RdmaError('alloc_dm', 'EOPNOTSUPP');
-    const buffer = made('alloc_dm', this.#native.buffer());
+    const buffer = resultOf('alloc_dm', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
     // Node has marked it as untransferable already. Not by `markAsUntransferable`: where that is done by a key to detaching (Node 26),

@@ -1,4 +1,5 @@
 import { invalidType, invalidValue } from '../internal/arguments';
+import { CORE_ID_BYTES, TOKEN_BYTES } from '../internal/layout';
 
 declare const deviceToken: unique symbol;
 
@@ -10,13 +11,14 @@ declare const deviceToken: unique symbol;
 export type DeviceToken = string & { readonly [deviceToken]: true };
 
 const PREFIX = 'rdmavt-device';
-const CORE_BYTES = 8;
-const TOKEN = /^rdmavt-device:([0-9a-f]{16})-([0-9a-f]{32})$/;
+const hex = (bytes: number): string => `([0-9a-f]{${bytes * 2}})`;
+const TOKEN = new RegExp(`^${PREFIX}:${hex(CORE_ID_BYTES)}-${hex(TOKEN_BYTES)}$`);
 
 /** The token of what the native module answered: which copy of the core, then which device. */
 export function tokenOf(bytes: Uint8Array): DeviceToken {
-  const hex = Buffer.from(bytes).toString('hex');
-  return `${PREFIX}:${hex.slice(0, CORE_BYTES * 2)}-${hex.slice(CORE_BYTES * 2)}` as DeviceToken;
+  const digits = Buffer.from(bytes).toString('hex');
+  const core = CORE_ID_BYTES * 2;
+  return `${PREFIX}:${digits.slice(0, core)}-${digits.slice(core)}` as DeviceToken;
 }
 
 /**

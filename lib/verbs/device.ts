@@ -1,12 +1,13 @@
 import { boolean, integer, oneOf, optionsOf, size, u32 } from '../internal/arguments';
 import { type Counters, type CountersOptions, countersOf } from './counters';
-import { type AllocMemoryOptions, DeviceMemory } from './device-memory';
+import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
 import { dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
-import { check, Errno, made, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
+import { KeyTableField } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
@@ -44,7 +45,7 @@ export interface DeviceOptions extends AttachOptions {
   /** Default `'sequential'`. */
   keyPolicy?: KeyPolicy;
   /**
-   * Let {@link QueuePair.rkeyOk} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
+   * Let {@link QueuePair.acquire} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
    * address with it. Default false.
    */
   remoteKeyZero?: boolean;
@@ -68,7 +69,7 @@ export interface CloseOptions {
   cascade?: boolean;
 }
 
-/** What {@link Device.table} answers. */
+/** What {@link Device.keyTable} answers. */
 export interface KeyTable {
   /** Slots. */
   max: number;
@@ -92,9 +93,6 @@ export interface KeyTableRow {
 
 const DEFAULT_LKEY_TABLE_BITS = 16;
 
-/** Numbers that the native table tells of a slot. */
-const ROW = 3;
-
 /** An open device of another thread, for the constructor. Nobody outside can make one. */
 class Attachment {
   readonly #native: NativeDevice;
@@ -115,7 +113,7 @@ class Attachment {
  * Several threads can use one device: {@link Device.share} in one, {@link Device.attach} in the others. Each has objects of its own;
  * keys are numbers and mean the same everywhere. What an object of a thread has made ends with that thread, or with
  * {@link Device.detach}; the device itself closes with {@link Device.close}, or with the last thread that uses it. Regions that other
- * threads shall read or write want memory that cannot be detached: a SharedArrayBuffer, or {@link Device.alloc}.
+ * threads shall read or write want memory that cannot be detached: a SharedArrayBuffer, or {@link Device.allocDm}.
  */
 export class Device {
   readonly #native: NativeDevice;
@@ -141,7 +139,7 @@ export class Device {
       optionsOf<AttachOptions>(attached ? (given as Attachment).options : given);
     const capture = boolean(givenCapture, 'options.captureStacks');
     const report = boolean(givenReport, 'options.reportLeaks');
-    this.#native = attached ?? opened(options);
+    this.#native = attached ?? openDevice(options);
     this.#lkeyTableBits = this.#native.bits();
     this.#registry = registryOfDevice(this.#native.number());
     this.#dma = new DmaSpace(construction, this.#native, this.#registry);
@@ -152,7 +150,7 @@ export class Device {
 
   /**
    * Opens, in this thread, a device that another thread of the process (or this one) has shared: the same key table, DMA address space
-   * and protection domains ({@link Device.attachPd}), with objects of this thread's own.
+   * and protection domains ({@link Device.importPd}), with objects of this thread's own.
    *
    * Kernel: `rvt_alloc_ucontext`.
    *
@@ -163,7 +161,7 @@ export class Device {
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
     const bytes = bytesOfToken(token, 'token');
-    const attached = made('alloc_ucontext', native.attachDevice(bytes));
+    const attached = resultOf('alloc_ucontext', native.attachDevice(bytes));
     return new Device(new Attachment(attached, options) as object);
   }
 
@@ -174,7 +172,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`: the system has no random numbers to give
    */
   share(): DeviceToken {
-    return tokenOf(made('share', this.#native.share()));
+    return tokenOf(resultOf('share', this.#native.share()));
   }
 
   /** Bits of the key table in use. */
@@ -204,20 +202,20 @@ export class Device {
     const self = this.#native;
     const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
     const trusted = boolean(givenTrusted, 'options.trusted');
-    const pd = made('alloc_pd', self.allocPd(!trusted));
+    const pd = resultOf('alloc_pd', self.allocPd(!trusted));
     this.#registry.created('pd', () => pd.serial());
     return new ProtectionDomain(construction, pd, self, this.#registry);
   }
 
   /**
-   * The protection domain of that number ({@link ProtectionDomain.number}), which another thread, or another object of the device, has
+   * The protection domain with this id ({@link ProtectionDomain.id}), which another thread, or another object of the device, has
    * made. What is made in it here ends with this thread; the domain ends with its maker, and takes everything in it along.
    *
    * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  attachPd(number: number): ProtectionDomain {
-    const pd = made('attach_pd', this.#native.attachPd(size(number, 'number')));
+  importPd(id: number): ProtectionDomain {
+    const pd = resultOf('import_pd', this.#native.importPd(size(id, 'id')));
     return new ProtectionDomain(construction, pd, this.#native, this.#registry);
   }
 
@@ -230,24 +228,24 @@ export class Device {
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  alloc(bytes: number, options: AllocMemoryOptions = {}): DeviceMemory {
+  allocDm(bytes: number, options: AllocDmOptions = {}): DeviceMemory {
     const self = this.#native;
-    const { hugePages: givenHuge = false } = optionsOf<AllocMemoryOptions>(options);
+    const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
-    const memory = made('alloc_dm', self.allocMemory(length, huge));
+    const memory = resultOf('alloc_dm', self.allocDm(length, huge));
     this.#registry.created('memory', () => memory.serial());
     return new DeviceMemory(construction, memory);
   }
 
   /**
-   * The device memory of that number ({@link DeviceMemory.number}), which another thread has allocated.
+   * The device memory with this id ({@link DeviceMemory.id}), which another thread has allocated.
    *
    * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  attachMemory(number: number): DeviceMemory {
-    const memory = made('attach_dm', this.#native.attachMemory(size(number, 'number')));
+  importDm(id: number): DeviceMemory {
+    const memory = resultOf('import_dm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
   }
 
@@ -256,15 +254,15 @@ export class Device {
    *
    * @throws RdmaError `EBADF`: the device is closed
    */
-  table(): KeyTable {
-    check('table', this.#native.live());
-    const { max, next, generation, used } = made('table', this.#native.table());
+  keyTable(): KeyTable {
+    throwOnError('key_table', this.#native.live());
+    const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
-    for (let i = 0; i < used.length; i += ROW) {
+    for (let i = 0; i < used.length; i += KeyTableField.Count) {
       rows.push({
-        index: Number(used[i]),
-        lkey: Number(used[i + 1]) as Lkey,
-        region: this.#registry.find(Number(used[i + 2])),
+        index: Number(used[i + KeyTableField.Index]),
+        lkey: Number(used[i + KeyTableField.Lkey]) as Lkey,
+        region: this.#registry.find(Number(used[i + KeyTableField.Region])),
       });
     }
     return { max, next, generation, used: rows };
@@ -277,7 +275,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
   resources(): Resources {
-    check('resources', this.#native.live());
+    throwOnError('resources', this.#native.live());
     return resourcesOf(this.#native, this.#registry, this.#registry.stacks);
   }
 
@@ -291,7 +289,7 @@ export class Device {
   counters(options: CountersOptions = {}): Counters {
     const { own: givenOwn = false } = optionsOf<CountersOptions>(options);
     const own = boolean(givenOwn, 'options.own');
-    check('counters', this.#native.live());
+    throwOnError('counters', this.#native.live());
     return countersOf(this.#native, own);
   }
 
@@ -360,7 +358,7 @@ export class Device {
 }
 
 /** A new device. */
-function opened(options: unknown): NativeDevice {
+function openDevice(options: unknown): NativeDevice {
   const {
     lkeyTableBits: givenBits = DEFAULT_LKEY_TABLE_BITS,
     keyPolicy: givenPolicy = 'sequential',
@@ -369,7 +367,7 @@ function opened(options: unknown): NativeDevice {
   const bits = u32(givenBits, 'options.lkeyTableBits');
   const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
   const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');
-  const device = made('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
+  const device = resultOf('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
   if (device.bits() !== bits) {
     process.emitWarning(`lkeyTableBits ${bits} is too much; the key table has ${device.bits()} bits`, {
       code: 'RDMAVT_LKEY_TABLE_BITS',

@@ -1,7 +1,7 @@
 import { illegalConstructor, optionsOf, u64 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError } from '../internal/errors';
-import { bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
+import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
+import { bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type RegionRegistry } from './region-registry';
@@ -35,12 +35,12 @@ export class DmaSpace {
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  map(memory: Memory, options: DmaMapOptions = {}): DmaMapping {
+  map(memory: MemoryLike, options: DmaMapOptions = {}): DmaMapping {
     const self = this.#native;
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    const mapping = made('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
+    const mapping = resultOf('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
     this.#registry.created('mapping', () => mapping.serial());
     return new DmaMapping(construction, mapping);
   }
@@ -61,11 +61,11 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
-    this.#number = check('dma_map', native.serial());
+    this.#number = throwOnError('dma_map', native.serial());
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
-  get number(): number {
+  get id(): number {
     return this.#number;
   }
 

@@ -1,16 +1,9 @@
 import { elements, invalidType, u64 } from '../internal/arguments';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { u64List } from '../internal/memory-argument';
 import { native, type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
-import {
-  nativeOf,
-  Region,
-  release,
-  releaseAsync,
-  type ReleaseAsyncOptions,
-  type ReleaseOptions,
-} from './region';
+import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionRegistry } from './region-registry';
 
 /** The native regions of a list of FMRs; each element is read once. */
@@ -46,7 +39,7 @@ export class FastMemoryRegion extends Region {
     const self = nativeOf(this);
     const address = u64(iova, 'iova');
     const pages = u64List('map_phys_fmr', pageList, 'pageList');
-    check('map_phys_fmr', self.mapPhys(pages, address));
+    throwOnError('map_phys_fmr', self.mapPhys(pages, address));
   }
 
   /**
@@ -59,12 +52,12 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   static unmap(list: readonly FastMemoryRegion[]): void {
-    check('unmap_fmr', native.unmapFmr(nativesOf(list)));
+    throwOnError('unmap_fmr', native.unmapFmr(nativesOf(list)));
   }
 
   /** Unmaps this one; see {@link FastMemoryRegion.unmap}. */
   unmap(): void {
-    check('unmap_fmr', native.unmapFmr([nativeOf(this)]));
+    throwOnError('unmap_fmr', native.unmapFmr([nativeOf(this)]));
   }
 
   /**
@@ -76,7 +69,7 @@ export class FastMemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dealloc(options: ReleaseOptions = {}): void {
+  dealloc(options: DeregOptions = {}): void {
     release(this, options);
   }
 
@@ -86,7 +79,7 @@ export class FastMemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deallocAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+  deallocAsync(options: DeregAsyncOptions = {}): Promise<void> {
     return releaseAsync(this, options);
   }
 

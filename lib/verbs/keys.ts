@@ -1,4 +1,5 @@
 import { u8, u32 } from '../internal/arguments';
+import { KEY_VARIANT_MASK } from '../internal/layout';
 
 declare const keyKind: unique symbol;
 
@@ -36,7 +37,7 @@ export function rkey(key: number): Rkey {
  * @param lowByte - 0..255
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
-export function keyVariant<Key extends Lkey | Rkey>(key: Key, lowByte: number): Key {
-  const upper = (u32(key, 'key') & 0xffffff00) >>> 0;
+export function fastRegKey<Key extends Lkey | Rkey>(key: Key, lowByte: number): Key {
+  const upper = (u32(key, 'key') & ~KEY_VARIANT_MASK) >>> 0;
   return (upper + u8(lowByte, 'lowByte')) as Key;
 }

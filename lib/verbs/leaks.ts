@@ -2,11 +2,11 @@
  * Telling about regions that nobody has ended: when their device is collected, and when the process (or worker) ends.
  */
 import { type CreationStacks } from './creation-stacks';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { native, type NativeDevice } from '../internal/native';
 import { regionsOfRows, type RegionResource } from './resources';
 
-type Leaked = Pick<RegionResource, 'number' | 'kind' | 'lkey' | 'iova' | 'length' | 'refs' | 'stack'>;
+type Leaked = Pick<RegionResource, 'id' | 'kind' | 'lkey' | 'iova' | 'length' | 'refs' | 'stack'>;
 
 /** Where the objects of devices that are watched were created, by device and context. Holds no device. */
 const watched = new Map<string, CreationStacks | undefined>();
@@ -17,7 +17,7 @@ const keyOf = (device: number, context: number): string => `${device} ${context}
 
 /** From now on tell about this device's regions. */
 export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
-  check('report_leaks', device.reportLeaks(true));
+  throwOnError('report_leaks', device.reportLeaks(true));
   watched.set(keyOf(device.number(), device.context()), stacks);
   if (listening) return;
   listening = true;
@@ -26,7 +26,7 @@ export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | und
     const createdAt = watched.get(key);
     watched.delete(key);
     const leaked = regionsOfRows(rows).map((region) => {
-      const stack = createdAt?.of('region', region.number);
+      const stack = createdAt?.of('region', region.id);
       return stack === undefined ? region : { ...region, stack };
     });
     if (!leaked.length) return;
@@ -49,7 +49,7 @@ const MOST_TOLD = 10;
 
 function warning(what: string, leaked: readonly Leaked[]): Error {
   const regions = leaked.length === 1 ? 'a live memory region' : `${leaked.length} live memory regions`;
-  const lines = leaked.slice(0, MOST_TOLD).map(({ number, kind, lkey, iova, length, refs, stack }) => {
+  const lines = leaked.slice(0, MOST_TOLD).map(({ id: number, kind, lkey, iova, length, refs, stack }) => {
     const key = `0x${lkey.toString(16)}`;
     const line = `  ${kind} region ${number}: key ${key}, ${length} bytes at 0x${iova.toString(16)}, ${refs} references`;
     return stack === undefined ? line : `${line}, created\n${stack}`;

@@ -1,20 +1,14 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
-import { check } from '../internal/errors';
+import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
+import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField, SgOutcomeField } from '../internal/layout';
 import { type NativeMemoryRegion } from '../internal/native';
 import { construction } from '../internal/construction';
-import {
-  nativeOf,
-  Region,
-  release,
-  releaseAsync,
-  type ReleaseAsyncOptions,
-  type ReleaseOptions,
-} from './region';
+import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionRegistry } from './region-registry';
 
 /** One element of a scatter-gather list. */
-export interface ScatterElement {
+export interface SgEntry {
   /** DMA address of its first byte. */
   addr: bigint | number;
   /** Bytes. */
@@ -29,11 +23,11 @@ export interface MapSgOptions {
   pageSize?: number;
 }
 
-/** Address and length of an element take two words. */
-const MOST_ELEMENTS = 2 ** 31 - 1;
+/** Numbers of an element. */
+const WORDS: number = SgElementField.Count;
 
-/** What the native call fills: iova and length after it. They can be read from the region. */
-const outcome = new BigUint64Array(2);
+/** What the native call fills. It can be read from the region, too. */
+const outcome = new BigUint64Array(SgOutcomeField.Count);
 
 /** Whether a value is a memory region, whatever its prototype says. */
 export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
@@ -41,11 +35,11 @@ export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
 /** The words of a list of elements; each property of each element is read once. */
 function pairsOf(list: unknown): BigUint64Array {
   if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
-  return u64Words(integer(list.length, 'list.length', 0, MOST_ELEMENTS), 2, (pairs, i) => {
+  return u64Words(integer(list.length, 'list.length', 0, MAX_SG_ELEMENTS), WORDS, (pairs, i) => {
     const name = `list[${i}]`;
-    const { addr, length } = propertiesOf<ScatterElement>(list[i], name);
-    pairs[2 * i] = u64(addr, `${name}.addr`);
-    pairs[2 * i + 1] = u64(length, `${name}.length`);
+    const { addr, length } = propertiesOf<SgEntry>(list[i], name);
+    pairs[WORDS * i + SgElementField.Address] = u64(addr, `${name}.addr`);
+    pairs[WORDS * i + SgElementField.Length] = u64(length, `${name}.length`);
   });
 }
 
@@ -77,15 +71,16 @@ export class MemoryRegion extends Region {
    *   inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096 (nothing has changed)
    * @throws RdmaError `ENOMEM`: not one element fits. The old mapping is dropped, and `iova` and `length` show it
    * @throws RdmaError `EBADF`: the region is gone
-   * @throws TypeError, RangeError: see {@link ScatterElement}, {@link MapSgOptions}
+   * @throws TypeError, RangeError: see {@link SgEntry}, {@link MapSgOptions}
    */
-  mapSg(list: readonly ScatterElement[] | BigUint64Array, options: MapSgOptions = {}): number {
+  mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
     const native = nativeOf(this);
-    const { offset: givenOffset = 0n, pageSize: givenPageSize = 4096 } = optionsOf<MapSgOptions>(options);
+    const { offset: givenOffset = 0n, pageSize: givenPageSize = PAGE_SIZE } =
+      optionsOf<MapSgOptions>(options);
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
-    return check('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
+    return throwOnError('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
   }
 
   /**
@@ -97,7 +92,7 @@ export class MemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  dereg(options: ReleaseOptions = {}): void {
+  dereg(options: DeregOptions = {}): void {
     release(this, options);
   }
 
@@ -107,7 +102,7 @@ export class MemoryRegion extends Region {
    * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
-  deregAsync(options: ReleaseAsyncOptions = {}): Promise<void> {
+  deregAsync(options: DeregAsyncOptions = {}): Promise<void> {
     return releaseAsync(this, options);
   }
 

@@ -1,4 +1,4 @@
-import { type Access, grantedAccess, knownAccess } from './access';
+import { type Access, readAccessBits, readRegionAccess } from './access';
 import {
   boolean,
   illegalConstructor,
@@ -11,13 +11,14 @@ import {
   u32,
   u64,
 } from '../internal/arguments';
-import { CheckBlock } from './check-block';
-import { type LocalCheck, place, placed, type PlaceCheck, refused } from './check-result';
+import { Checker } from './checker';
+import { type LocalCheck, place, readPlace, type CheckedPlace, readRefusal } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, made, rdmaError, RdmaError } from '../internal/errors';
+import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
-import { byteLengthOf, bufferOf, bytesOf, type Memory } from '../internal/memory-argument';
+import { MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
+import { byteLengthOf, bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
 import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
 import { QueuePair } from './queue-pair';
@@ -25,7 +26,7 @@ import { construction } from '../internal/construction';
 import { regionId } from './region';
 import { type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, Sge } from './sge';
-import { SgeBatch, type SgeBatchOptions } from './sge-batch';
+import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
@@ -43,17 +44,25 @@ export interface GetDmaMrOptions {
   access?: Access;
 }
 
-/** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'mem_reg'` can be had. */
-const mrTypes = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
+/** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'MEM_REG'` is supported. */
+const mrTypes = {
+  MEM_REG: MrTypeNumber.MemReg,
+  SG_GAPS: MrTypeNumber.SgGaps,
+  DM: MrTypeNumber.Dm,
+  USER: MrTypeNumber.User,
+  DMA: MrTypeNumber.Dma,
+  INTEGRITY: MrTypeNumber.Integrity,
+} as const;
+const mrTypeNames = Object.keys(mrTypes) as MrType[];
 
 /** One of the kernel's kinds of regions for work requests. */
-export type MrType = (typeof mrTypes)[number];
+export type MrType = keyof typeof mrTypes;
 
 /** Options of {@link ProtectionDomain.allocMr}. */
 export interface AllocMrOptions {
   /** The most pages it can map, 0..2^31-1. */
   maxNumSg: number;
-  /** Default `'mem_reg'`, the only one that can be had. */
+  /** Default `'MEM_REG'`, the only one that is supported. */
   type?: MrType;
 }
 
@@ -76,7 +85,7 @@ export interface DeallocPdOptions {
 }
 
 /** What a local work request names (`struct ib_sge`). */
-export interface LocalElement {
+export interface LocalSge {
   /** Local address of the first byte. */
   addr: bigint | number;
   /** Bytes, 0..2^32-1. */
@@ -85,14 +94,14 @@ export interface LocalElement {
   lkey: Lkey;
 }
 
-/** Options of {@link ProtectionDomain.lkeyOk}. */
-export interface LkeyOkOptions {
+/** Options of {@link ProtectionDomain.acquire}. */
+export interface AcquireOptions {
   /** The element before this one: if the new one continues it, it grows instead. A put element counts as none. */
   last?: Sge | null;
 }
 
 const DEFAULT_MAX_MAPS = 32;
-const DEFAULT_PAGE_SHIFT = 12;
+const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
 /**
  * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
@@ -116,11 +125,11 @@ export class ProtectionDomain {
     this.#native = native;
     this.#device = device;
     this.#registry = registry;
-    this.#number = check('alloc_pd', native.serial()); // another thread may have ended it
+    this.#number = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
   }
 
-  /** Unique on the device, never given twice: what {@link Device.attachPd} takes. */
-  get number(): number {
+  /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
+  get id(): number {
     return this.#number;
   }
 
@@ -135,7 +144,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  regUserMr(memory: Memory, options: RegUserMrOptions = {}): MemoryRegion {
+  regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
     const self = this.#native;
     const {
@@ -145,7 +154,7 @@ export class ProtectionDomain {
     } = optionsOf<RegUserMrOptions>(options);
     let start = givenStart === undefined ? undefined : u64(givenStart, 'options.start');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = grantedAccess(operation, givenAccess, 'options.access');
+    const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = bytesOf(operation, memory, 'memory');
     if (start === undefined) {
       const picked = this.#device.pickUserStart(BigInt(byteLengthOf(bytes)));
@@ -169,7 +178,7 @@ export class ProtectionDomain {
    */
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
-    const access = knownAccess('get_dma_mr', givenAccess, 'options.access');
+    const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
     return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access));
   }
 
@@ -182,12 +191,12 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocMr(options: AllocMrOptions): MemoryRegion {
-    const { maxNumSg: givenMax, type: givenType = 'mem_reg' } = propertiesOf<AllocMrOptions>(
+    const { maxNumSg: givenMax, type: givenType = 'MEM_REG' } = propertiesOf<AllocMrOptions>(
       options,
       'options',
     );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
-    const type = mrTypes.indexOf(oneOf(givenType, 'options.type', mrTypes));
+    const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
     return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
   }
 
@@ -211,8 +220,8 @@ export class ProtectionDomain {
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
-    const access = grantedAccess(operation, givenAccess, 'options.access');
-    const native = made(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const access = readRegionAccess(operation, givenAccess, 'options.access');
+    const native = resultOf(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
     const region = new FastMemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
@@ -224,7 +233,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const qp = made('create_qp', this.#native.createQp());
+    const qp = resultOf('create_qp', this.#native.createQp());
     this.#registry.created('queuePair', () => qp.serial());
     return new QueuePair(construction, qp, this.#registry);
   }
@@ -234,32 +243,32 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_lkey_ok`.
    *
-   * @param element - what is to be used
+   * @param sge - the local address range, and the key that names its region
    * @param access - bits of {@link Access}
    * @returns the accepted element, to be put; or `last`, grown; or the refusal and its reason
    * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  lkeyOk(element: LocalElement, access: Access, options: LkeyOkOptions = {}): LocalCheck {
-    const { addr, length, lkey } = named(element);
+  acquire(sge: LocalSge, access: Access, options: AcquireOptions = {}): LocalCheck {
+    const { addr, length, lkey } = readLocalSge(sge);
     const acc = u32(access, 'access');
     const last = this.#last(options);
-    const result = this.#native.lkeyOk(addr, length, lkey, acc, last ? nativeSge(last) : null);
+    const result = this.#native.acquire(addr, length, lkey, acc, last ? nativeSge(last) : null);
     if (typeof result !== 'number') {
       return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
     }
-    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : refused('lkey_ok', result);
+    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : readRefusal('lkey_ok', result);
   }
 
   /**
-   * The verdict of {@link ProtectionDomain.lkeyOk} without a reference: nothing to put, and nothing that keeps the region.
+   * The verdict of {@link ProtectionDomain.acquire} without a reference: nothing to put, and nothing that keeps the region.
    *
    * @returns where the bytes are, or the refusal and its reason
-   * @throws as {@link ProtectionDomain.lkeyOk}
+   * @throws as {@link ProtectionDomain.acquire}
    */
-  lkeyCheck(element: LocalElement, access: Access): PlaceCheck {
-    const { addr, length, lkey } = named(element);
-    return placed('lkey_ok', this.#native.lkeyCheck(addr, length, lkey, u32(access, 'access'), place));
+  check(sge: LocalSge, access: Access): CheckedPlace {
+    const { addr, length, lkey } = readLocalSge(sge);
+    return readPlace('lkey_ok', this.#native.check(addr, length, lkey, u32(access, 'access'), place));
   }
 
   /**
@@ -268,8 +277,8 @@ export class ProtectionDomain {
    * @param capacity - elements, 1..2^24
    * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  sgeBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
-    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
+    return new CheckBatch(construction, this.#native, this.#registry, capacity, options);
   }
 
   /**
@@ -277,8 +286,8 @@ export class ProtectionDomain {
    *
    * @throws RdmaError `EBADF`: the domain is gone
    */
-  checkBlock(): CheckBlock {
-    return new CheckBlock(construction, this.#native);
+  checker(): Checker {
+    return new Checker(construction, this.#native);
   }
 
   /**
@@ -302,14 +311,14 @@ export class ProtectionDomain {
   }
 
   #memoryRegion(operation: string, result: NativeMemoryRegion | number): MemoryRegion {
-    const native = made(operation, result);
+    const native = resultOf(operation, result);
     const region = new MemoryRegion(construction, native, this.#registry);
     this.#registry.add(regionId(native), region);
     return region;
   }
 
   #last(options: unknown): Sge | undefined {
-    const { last } = optionsOf<LkeyOkOptions>(options);
+    const { last } = optionsOf<AcquireOptions>(options);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
     if (registryOfSge(last) !== this.#registry) throw new RdmaError('lkey_ok', 'EINVAL');
@@ -317,11 +326,11 @@ export class ProtectionDomain {
   }
 }
 
-function named(element: unknown): { addr: bigint; length: number; lkey: number } {
-  const { addr, length, lkey } = propertiesOf<LocalElement>(element, 'element');
+function readLocalSge(sge: unknown): { addr: bigint; length: number; lkey: number } {
+  const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
   return {
-    addr: u64(addr, 'element.addr'),
-    length: u32(length, 'element.length'),
-    lkey: u32(lkey, 'element.lkey'),
+    addr: u64(addr, 'sge.addr'),
+    length: u32(length, 'sge.length'),
+    lkey: u32(lkey, 'sge.lkey'),
   };
 }

@@ -1,9 +1,9 @@
-import { type Access, grantedAccess } from './access';
+import { type Access, readRegionAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
-import { CheckBlock } from './check-block';
-import { place, placed, type PlaceCheck, refused, type RemoteCheck } from './check-result';
+import { Checker } from './checker';
+import { place, readPlace, type CheckedPlace, readRefusal, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type NativeQueuePair } from '../internal/native';
@@ -11,7 +11,7 @@ import { construction } from '../internal/construction';
 import { nativeOf } from './region';
 import { type RegionRegistry } from './region-registry';
 import { Sge } from './sge';
-import { SgeBatch, type SgeBatchOptions } from './sge-batch';
+import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 /** What a peer asks for. */
 export interface RemoteRequest {
@@ -24,8 +24,8 @@ export interface RemoteRequest {
 }
 
 /** Options of {@link QueuePair.fastRegMr}. */
-export interface FastRegOptions {
-  /** The new key: any low byte, the upper 24 bits as they are; see {@link keyVariant}. */
+export interface FastRegMrOptions {
+  /** The new key: any low byte, the upper 24 bits as they are; see {@link fastRegKey}. */
   key: Lkey | Rkey;
   /** The new rights. */
   access: Access;
@@ -49,11 +49,11 @@ export class QueuePair {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#registry = registry;
-    this.#number = check('create_qp', native.serial()); // another thread may have ended it
+    this.#number = throwOnError('create_qp', native.serial()); // another thread may have ended it
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
-  get number(): number {
+  get id(): number {
     return this.#number;
   }
 
@@ -68,22 +68,22 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  rkeyOk(request: RemoteRequest, access: Access): RemoteCheck {
-    const { vaddr, length, rkey } = requested(request);
-    const result = this.#native.rkeyOk(vaddr, length, rkey, u32(access, 'access'));
-    if (typeof result === 'number') return refused('rkey_ok', result);
+  acquire(request: RemoteRequest, access: Access): RemoteCheck {
+    const { vaddr, length, rkey } = readRequest(request);
+    const result = this.#native.acquire(vaddr, length, rkey, u32(access, 'access'));
+    if (typeof result === 'number') return readRefusal('rkey_ok', result);
     return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
   }
 
   /**
-   * The verdict of {@link QueuePair.rkeyOk} without a reference: nothing to put, and nothing that keeps the region.
+   * The verdict of {@link QueuePair.acquire} without a reference: nothing to put, and nothing that keeps the region.
    *
    * @returns where the bytes are, or the refusal and its reason
-   * @throws as {@link QueuePair.rkeyOk}
+   * @throws as {@link QueuePair.acquire}
    */
-  rkeyCheck(request: RemoteRequest, access: Access): PlaceCheck {
-    const { vaddr, length, rkey } = requested(request);
-    return placed('rkey_ok', this.#native.rkeyCheck(vaddr, length, rkey, u32(access, 'access'), place));
+  check(request: RemoteRequest, access: Access): CheckedPlace {
+    const { vaddr, length, rkey } = readRequest(request);
+    return readPlace('rkey_ok', this.#native.check(vaddr, length, rkey, u32(access, 'access'), place));
   }
 
   /**
@@ -92,8 +92,8 @@ export class QueuePair {
    * @param capacity - elements, 1..2^24
    * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  rkeyBatch(capacity: number, options: SgeBatchOptions = {}): SgeBatch {
-    return new SgeBatch(construction, this.#native, this.#registry, capacity, options);
+  rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
+    return new CheckBatch(construction, this.#native, this.#registry, capacity, options);
   }
 
   /**
@@ -101,8 +101,8 @@ export class QueuePair {
    *
    * @throws RdmaError `EBADF`: the queue pair is gone
    */
-  checkBlock(): CheckBlock {
-    return new CheckBlock(construction, this.#native);
+  checker(): Checker {
+    return new Checker(construction, this.#native);
   }
 
   /**
@@ -117,18 +117,18 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair or the region is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  fastRegMr(region: MemoryRegion, options: FastRegOptions): void {
+  fastRegMr(region: MemoryRegion, options: FastRegMrOptions): void {
     const self = this.#native;
     if (!isMemoryRegion(region)) throw invalidType('region', 'an instance of MemoryRegion', region);
     const {
       key: givenKey,
       access: givenAccess,
       iova: givenIova,
-    } = propertiesOf<FastRegOptions>(options, 'options');
+    } = propertiesOf<FastRegMrOptions>(options, 'options');
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = grantedAccess('fast_reg_mr', givenAccess, 'options.access');
-    check('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
+    const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');
+    throwOnError('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
   }
 
   /**
@@ -142,7 +142,7 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   invalidateRkey(rkey: Rkey): void {
-    check('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
+    throwOnError('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
   /**
@@ -161,7 +161,7 @@ export class QueuePair {
   }
 }
 
-function requested(request: unknown): { vaddr: bigint; length: number; rkey: number } {
+function readRequest(request: unknown): { vaddr: bigint; length: number; rkey: number } {
   const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
   return {
     vaddr: u64(vaddr, 'request.vaddr'),

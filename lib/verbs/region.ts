@@ -3,30 +3,31 @@ import { boolean, illegalConstructor, optionsOf, u32 } from '../internal/argumen
 import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { type NativeMemoryRegion, RegionField, ReleaseMode } from '../internal/native';
+import { RegionField, ReleaseMode } from '../internal/layout';
+import { type NativeMemoryRegion } from '../internal/native';
 import { type RegionRegistry } from './region-registry';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
-export interface ReleaseOptions {
+export interface DeregOptions {
   /** End the region also if elements are held: those are dead from then on (`RegionRevoked`). Default false. */
   force?: boolean;
 }
 
 /** Options of {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
-export interface ReleaseAsyncOptions {
+export interface DeregAsyncOptions {
   /** How long to wait for the last element to be put, in milliseconds. Default 5000. */
   timeoutMs?: number;
 }
 
 /**
- * - `'valid'`: its key works
- * - `'invalid'`: {@link QueuePair.invalidateRkey} came; {@link QueuePair.fastRegMr} makes it valid again
- * - `'half-dead'`: released, its key is dead, but elements are held
- * - `'closed'`: gone
+ * - `'Valid'`: its key works
+ * - `'Invalid'`: {@link QueuePair.invalidateRkey} came; {@link QueuePair.fastRegMr} makes it valid again
+ * - `'HalfDead'`: released, its key is dead, but elements are held
+ * - `'Closed'`: gone
  */
-export type RegionState = 'valid' | 'invalid' | 'half-dead' | 'closed';
+export type RegionState = 'Valid' | 'Invalid' | 'HalfDead' | 'Closed';
 
 const DEFAULT_TIMEOUT_MS = 5000;
 const FIRST_DELAY_MS = 1;
@@ -37,7 +38,7 @@ const fields = new BigUint64Array(RegionField.Count);
 
 /** What a native region's id is, at its birth. */
 export function regionId(native: NativeMemoryRegion): number {
-  check('query_mr', native.query(fields));
+  throwOnError('query_mr', native.query(fields));
   return Number(fields[RegionField.Id]);
 }
 
@@ -74,8 +75,8 @@ export abstract class Region {
     this.#releaseOperation = releaseOperation;
   }
 
-  /** Unique on the device, never given twice: what {@link SgeBatch.regions} and {@link Device.resources} name it by. */
-  get number(): number {
+  /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
+  get id(): number {
     return Number(this.#field(RegionField.Id));
   }
 
@@ -119,9 +120,9 @@ export abstract class Region {
 
   /** Whether its key works, and if not why. Never throws. */
   get state(): RegionState {
-    if (this.#native.query(fields) < 0) return 'closed';
-    if (fields[RegionField.HalfDead]) return 'half-dead';
-    return fields[RegionField.Valid] ? 'valid' : 'invalid';
+    if (this.#native.query(fields) < 0) return 'Closed';
+    if (fields[RegionField.HalfDead]) return 'HalfDead';
+    return fields[RegionField.Valid] ? 'Valid' : 'Invalid';
   }
 
   /**
@@ -131,7 +132,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
    */
   countAccesses(): void {
-    check('count_mr', this.#native.count());
+    throwOnError('count_mr', this.#native.count());
   }
 
   /**
@@ -140,7 +141,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`
    */
   get counters(): RegionCounters | undefined {
-    check('query_mr', this.#native.query(fields));
+    throwOnError('query_mr', this.#native.query(fields));
     if (!fields[RegionField.Counted]) return undefined;
     return {
       accepted: Number(fields[RegionField.Accepted]),
@@ -167,7 +168,7 @@ export abstract class Region {
   }
 
   #field(field: RegionField): bigint {
-    check('query_mr', this.#native.query(fields));
+    throwOnError('query_mr', this.#native.query(fields));
     return fields[field] ?? 0n;
   }
 
@@ -201,12 +202,12 @@ export abstract class Region {
     nativeOf = (region) => region.#native;
     registryOf = (region) => region.#registry;
     release = (region, options) => {
-      const { force: givenForce = false } = optionsOf<ReleaseOptions>(options);
+      const { force: givenForce = false } = optionsOf<DeregOptions>(options);
       const force = boolean(givenForce, 'options.force');
       region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
     };
     releaseAsync = (region, options) => {
-      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<ReleaseAsyncOptions>(options);
+      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options);
       return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
     };
   }

@@ -1,24 +1,25 @@
 import { type Access } from './access';
 import { type CreatedKind, type CreationStacks } from './creation-stacks';
-import { made } from '../internal/errors';
+import { resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import {
   ContextRow,
   DmaRow,
   MemoryRow,
-  type NativeDevice,
   PdRow,
   QpRow,
+  RegionKind,
   RegionRow,
   ResourceKind,
-} from '../internal/native';
+} from '../internal/layout';
+import { type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 
 /** What every object of a device has. */
 export interface Resource {
-  /** Unique among the device's objects of the kind, never given twice. */
-  number: number;
+  /** Its `id`: unique among the device's objects of its kind, never given twice. */
+  id: number;
   /** Number of the context it belongs to: of one thread's {@link Device} object. */
   context: number;
   /** Whether that is the object that was asked. */
@@ -35,16 +36,17 @@ export interface PdResource extends Resource {
 }
 
 /** A queue pair (`rdma resource show qp`). */
-export interface QueuePairResource extends Resource {
-  /** Number of its protection domain. */
+export interface QpResource extends Resource {
+  /** `id` of its protection domain. */
   pd: number;
 }
 
 /** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
 export interface RegionResource extends Resource {
-  /** Number of its protection domain. */
+  /** `id` of its protection domain. */
   pd: number;
-  kind: 'user' | 'dma' | 'mem_reg' | 'fmr';
+  /** How it was made: `regUserMr`, `getDmaMr`, `allocMr`, `allocFmr`. */
+  kind: 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
   lkey: Lkey;
   rkey: Rkey;
   access: Access;
@@ -57,13 +59,13 @@ export interface RegionResource extends Resource {
   /** Segments mapped, and how many it could map. */
   segments: number;
   maxSegments: number;
-  state: Exclude<RegionState, 'closed'>;
+  state: Exclude<RegionState, 'Closed'>;
   /** Its object, if it was made in this thread and was not collected. */
   region: AnyRegion | undefined;
 }
 
 /** A DMA mapping. */
-export interface MappingResource extends Resource {
+export interface DmaMappingResource extends Resource {
   address: bigint;
   length: number;
   /** Page lists that name it and key-0 elements held on it. */
@@ -71,8 +73,8 @@ export interface MappingResource extends Resource {
 }
 
 /** Device memory. It belongs to the device and to no context. */
-export interface MemoryResource {
-  number: number;
+export interface DmResource {
+  id: number;
   byteLength: number;
   /** Regions and DMA mappings that have bytes of it. */
   uses: number;
@@ -85,14 +87,18 @@ export interface Resources {
   /** Numbers of the contexts that use the device: one for each thread's object of it. */
   contexts: number[];
   pds: PdResource[];
-  queuePairs: QueuePairResource[];
+  queuePairs: QpResource[];
   regions: RegionResource[];
-  mappings: MappingResource[];
-  memories: MemoryResource[];
+  mappings: DmaMappingResource[];
+  memories: DmResource[];
 }
 
-/** By `RegionKind`. */
-const kinds = ['user', 'dma', 'mem_reg', 'fmr'] as const;
+const kinds: Readonly<Record<number, RegionResource['kind']>> = {
+  [RegionKind.User]: 'USER',
+  [RegionKind.Dma]: 'DMA',
+  [RegionKind.MemReg]: 'MEM_REG',
+  [RegionKind.Fmr]: 'FMR',
+} satisfies Record<RegionKind, RegionResource['kind']>;
 
 /** One row of flat numbers. */
 class Row {
@@ -120,10 +126,10 @@ function rows(numbers: BigUint64Array, fields: number): Row[] {
 function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   const key = row.number(RegionRow.Key);
   return {
-    number: row.number(RegionRow.Number),
+    id: row.number(RegionRow.Id),
     context: row.number(RegionRow.Context),
     pd: row.number(RegionRow.Pd),
-    kind: kinds[row.number(RegionRow.Kind)] ?? 'user',
+    kind: kinds[row.number(RegionRow.Kind)] ?? 'USER',
     lkey: key as Lkey,
     rkey: key as Rkey,
     access: row.number(RegionRow.Access),
@@ -133,13 +139,13 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     length: row.number(RegionRow.Length),
     segments: row.number(RegionRow.Segments),
     maxSegments: row.number(RegionRow.MaxSegments),
-    state: row.flag(RegionRow.HalfDead) ? 'half-dead' : row.flag(RegionRow.Valid) ? 'valid' : 'invalid',
+    state: row.flag(RegionRow.HalfDead) ? 'HalfDead' : row.flag(RegionRow.Valid) ? 'Valid' : 'Invalid',
   };
 }
 
 /** Regions of flat rows that no device is behind any more. */
 export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
-  return rows(numbers, RegionRow.Count).map(regionOf);
+  return rows(numbers, RegionRow.Fields).map(regionOf);
 }
 
 /** What lives on a device, as one of its objects sees it. */
@@ -149,7 +155,7 @@ export function resourcesOf(
   stacks: CreationStacks | undefined,
 ): Resources {
   const context = device.context();
-  const all = made('resources', device.resources() as BigUint64Array[] | number);
+  const all = resultOf('resources', device.resources() as BigUint64Array[] | number);
   const of = (kind: ResourceKind, fields: number): Row[] => rows(all[kind] ?? new BigUint64Array(), fields);
   const stack = (kind: CreatedKind, number: number): { stack?: string } => {
     const text = stacks?.of(kind, number);
@@ -157,40 +163,40 @@ export function resourcesOf(
   };
   const common = (row: Row, kind: CreatedKind): Resource => {
     // Number and context are the first two fields of every kind that belongs to somebody.
-    const number = row.number(PdRow.Number);
+    const number = row.number(PdRow.Serial);
     const owner = row.number(PdRow.Context);
-    return { number, context: owner, own: owner === context, ...stack(kind, number) };
+    return { id: number, context: owner, own: owner === context, ...stack(kind, number) };
   };
   return {
-    contexts: of(ResourceKind.Context, ContextRow.Count)
-      .map((row) => row.number(ContextRow.Number))
+    contexts: of(ResourceKind.Context, ContextRow.Fields)
+      .map((row) => row.number(ContextRow.Id))
       .sort((a, b) => a - b),
-    pds: of(ResourceKind.Pd, PdRow.Count).map((row) => ({
+    pds: of(ResourceKind.Pd, PdRow.Fields).map((row) => ({
       ...common(row, 'pd'),
       trusted: !row.flag(PdRow.User),
       children: row.number(PdRow.Children),
     })),
-    queuePairs: of(ResourceKind.Qp, QpRow.Count).map((row) => ({
+    queuePairs: of(ResourceKind.Qp, QpRow.Fields).map((row) => ({
       ...common(row, 'queuePair'),
       pd: row.number(QpRow.Pd),
     })),
-    regions: of(ResourceKind.Mr, RegionRow.Count).map((row) => ({
+    regions: of(ResourceKind.Mr, RegionRow.Fields).map((row) => ({
       ...regionOf(row),
       ...common(row, 'region'),
-      region: registry.find(row.number(RegionRow.Number)),
+      region: registry.find(row.number(RegionRow.Id)),
     })),
-    mappings: of(ResourceKind.Dma, DmaRow.Count).map((row) => ({
+    mappings: of(ResourceKind.Dma, DmaRow.Fields).map((row) => ({
       ...common(row, 'mapping'),
       address: row.long(DmaRow.Address),
       length: row.number(DmaRow.Length),
       users: row.number(DmaRow.Users),
     })),
-    memories: of(ResourceKind.Memory, MemoryRow.Count).map((row) => ({
-      number: row.number(MemoryRow.Number),
+    memories: of(ResourceKind.Memory, MemoryRow.Fields).map((row) => ({
+      id: row.number(MemoryRow.Serial),
       byteLength: row.number(MemoryRow.Bytes),
       uses: row.number(MemoryRow.Uses),
       hugePages: row.flag(MemoryRow.Huge),
-      ...stack('memory', row.number(MemoryRow.Number)),
+      ...stack('memory', row.number(MemoryRow.Serial)),
     })),
   };
 }
@@ -201,13 +207,14 @@ export function livingOf(device: NativeDevice): (kind: CreatedKind, number: numb
   const numbers = (kind: ResourceKind, fields: number): Set<number> =>
     typeof all === 'number'
       ? new Set()
-      : new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(0)));
+      : // As in every row.
+        new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(PdRow.Serial)));
   const living: Record<CreatedKind, Set<number>> = {
-    pd: numbers(ResourceKind.Pd, PdRow.Count),
-    queuePair: numbers(ResourceKind.Qp, QpRow.Count),
-    region: numbers(ResourceKind.Mr, RegionRow.Count),
-    mapping: numbers(ResourceKind.Dma, DmaRow.Count),
-    memory: numbers(ResourceKind.Memory, MemoryRow.Count),
+    pd: numbers(ResourceKind.Pd, PdRow.Fields),
+    queuePair: numbers(ResourceKind.Qp, QpRow.Fields),
+    region: numbers(ResourceKind.Mr, RegionRow.Fields),
+    mapping: numbers(ResourceKind.Dma, DmaRow.Fields),
+    memory: numbers(ResourceKind.Memory, MemoryRow.Fields),
   };
   return (kind, number) => living[kind].has(number);
 }

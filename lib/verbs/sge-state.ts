@@ -1,9 +1,9 @@
 import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
-import { data } from '../internal/data-path';
 import { dispose } from '../internal/disposal';
-import { check, made, RdmaError } from '../internal/errors';
+import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { type Memory, transientBytesOf, u32Copy } from '../internal/memory-argument';
+import { FragmentField } from '../internal/layout';
+import { type MemoryLike, transientBytesOf, u32Copy } from '../internal/memory-argument';
 import { native, type NativeSgeState } from '../internal/native';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
@@ -11,7 +11,7 @@ import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
 /** Options of everything that consumes elements. */
 export interface ConsumeOptions {
   /** Put each element that is used up: its reference is gone, the {@link Sge} is dead. Default false. */
-  release?: boolean;
+  put?: boolean;
 }
 
 /** Options of {@link SgeState.copyIn}. */
@@ -30,16 +30,13 @@ export interface Fragment {
   length: number;
 }
 
-/** Numbers that a native walk tells of a fragment. */
-const WORDS = 4;
-
 /** More steps than this would be more arrays than one call should make. */
 const MOST_STEPS = 2 ** 20;
 
 /**
  * A walk over a list of accepted elements, begun at their first byte (`struct rvt_sge_state`).
  *
- * It works on copies: elements keep their own position, and are only changed when `release` puts them.
+ * It works on copies: elements keep their own position, and are only changed when `put` is asked for.
  */
 export class SgeState {
   readonly #native: NativeSgeState;
@@ -60,7 +57,7 @@ export class SgeState {
       throw new RdmaError('sge_state', 'EINVAL');
     }
     this.#registry = registryOfSge(first);
-    this.#native = made('sge_state', native.createSgeState(list.map(nativeSge)));
+    this.#native = resultOf('sge_state', native.createSgeState(list.map(nativeSge)));
   }
 
   /** Bytes left (`total_len`). */
@@ -93,8 +90,8 @@ export class SgeState {
   update(length: number, options: ConsumeOptions = {}): void {
     const self = this.#native;
     const bytes = u32(length, 'length');
-    const release = releaseOf(options);
-    check('update_sge', self.update(bytes, release));
+    const put = readPut(options);
+    throwOnError('update_sge', self.update(bytes, put));
   }
 
   /**
@@ -107,13 +104,13 @@ export class SgeState {
   skip(length: number, options: ConsumeOptions = {}): void {
     const self = this.#native;
     const bytes = size(length, 'length');
-    const release = releaseOf(options);
-    check('skip_sge', self.skip(bytes, release));
+    const put = readPut(options);
+    throwOnError('skip_sge', self.skip(bytes, put));
   }
 
   /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
   put(): void {
-    check('put_ss', this.#native.put());
+    throwOnError('put_ss', this.#native.put());
   }
 
   /** {@link SgeState.put}. */
@@ -134,33 +131,38 @@ export class SgeState {
    * Copies all of `source` into the elements and goes on. Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `put` one stands in the list twice (there is one
    *   reference to put), or the source is detached; nothing has been copied
    * @throws RdmaError `EACCES` with a reason: an element was not proven for writing, or cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  copyIn(source: Memory, options: CopyInOptions = {}): number {
+  copyIn(source: MemoryLike, options: CopyInOptions = {}): number {
     const self = this.#native;
-    const { release: givenRelease = false, ordered: givenOrdered = false } =
-      optionsOf<CopyInOptions>(options);
-    const release = boolean(givenRelease, 'options.release');
+    const { put: givenPut = false, ordered: givenOrdered = false } = optionsOf<CopyInOptions>(options);
+    const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
-    return data('copy_sge', self.copyIn(transientBytesOf('copy_sge', source, 'source'), release, ordered));
+    return bytesMovedOf(
+      'copy_sge',
+      self.copyIn(transientBytesOf('copy_sge', source, 'source'), put, ordered),
+    );
   }
 
   /**
    * Fills all of `target` from the elements and goes on.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `release` one stands in the list twice (there is one
+   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `put` one stands in the list twice (there is one
    *   reference to put), or the target is detached; nothing has been copied
    * @throws RdmaError `EACCES` with a reason: a remote element was not proven for reading, or one cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  copyOut(target: Memory, options: ConsumeOptions = {}): number {
+  copyOut(target: MemoryLike, options: ConsumeOptions = {}): number {
     const self = this.#native;
-    const release = releaseOf(options);
-    return data('copy_sge_out', self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), release));
+    const put = readPut(options);
+    return bytesMovedOf(
+      'copy_sge_out',
+      self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), put),
+    );
   }
 
   /**
@@ -168,35 +170,35 @@ export class SgeState {
    *
    * @param steps - bytes of each step; 0 is allowed. At most 2^20 steps
    * @returns the fragments of each step
-   * @throws RdmaError `EINVAL`: more than is left, or with `release` an element stands in the list twice (there is one
+   * @throws RdmaError `EINVAL`: more than is left, or with `put` an element stands in the list twice (there is one
    *   reference to put); nothing has changed
    * @throws RdmaError `EACCES` with a reason: an element cannot be used now; nothing has changed
    * @throws TypeError, RangeError
    */
   walk(steps: readonly number[] | Uint32Array, options: ConsumeOptions = {}): Fragment[][] {
     const self = this.#native;
-    const release = releaseOf(options);
+    const put = readPut(options);
     const list =
       u32Copy('walk', steps, 'steps', MOST_STEPS) ??
       Uint32Array.from(elements(steps, 'steps', u32, MOST_STEPS));
-    const found = self.walk(list, release);
+    const found = self.walk(list, put);
     if (typeof found === 'number') {
-      data('walk', found);
+      bytesMovedOf('walk', found);
       return [];
     }
     const fragments: Fragment[][] = Array.from(list, () => []);
-    for (let i = 0; i < found.length; i += WORDS) {
-      fragments[Number(found[i])]?.push({
-        region: this.#registry.find(Number(found[i + 1])),
-        at: found[i + 2] ?? 0n,
-        length: Number(found[i + 3]),
+    for (let i = 0; i < found.length; i += FragmentField.Count) {
+      fragments[Number(found[i + FragmentField.Step])]?.push({
+        region: this.#registry.find(Number(found[i + FragmentField.Region])),
+        at: found[i + FragmentField.At] ?? 0n,
+        length: Number(found[i + FragmentField.Length]),
       });
     }
     return fragments;
   }
 }
 
-function releaseOf(options: unknown): boolean {
-  const { release = false } = optionsOf<ConsumeOptions>(options);
-  return boolean(release, 'options.release');
+function readPut(options: unknown): boolean {
+  const { put = false } = optionsOf<ConsumeOptions>(options);
+  return boolean(put, 'options.put');
 }

@@ -8,11 +8,11 @@ import {
   size,
   u64,
 } from '../internal/arguments';
-import { data } from '../internal/data-path';
 import { dispose } from '../internal/disposal';
-import { check, Errno, rdmaError } from '../internal/errors';
-import { byteLengthOf, firstBytes, type Memory, transientBytesOf } from '../internal/memory-argument';
-import { type NativeSge, REFUSED, SgeField } from '../internal/native';
+import { bytesMovedOf, Errno, rdmaError, throwOnError } from '../internal/errors';
+import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
+import { REFUSED, SgeField } from '../internal/layout';
+import { type NativeSge } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 
@@ -50,7 +50,7 @@ export let registryOfSge: (sge: Sge) => RegionRegistry;
  * A scatter-gather element that a check has accepted (`struct rvt_sge`): bytes of a region, with bounds and rights already
  * proven. It holds a reference on its region until it is put.
  *
- * Made by {@link ProtectionDomain.lkeyOk} and {@link QueuePair.rkeyOk}. Everything but `put` throws {@link RdmaError} `EBADF`
+ * Made by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. Everything but `put` throws {@link RdmaError} `EBADF`
  * once it is put.
  */
 export class Sge {
@@ -76,24 +76,19 @@ export class Sge {
     return this.#field(SgeField.At);
   }
 
-  /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.sgeLength}. */
-  get length(): number {
+  /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.length}. */
+  get segmentLength(): number {
     return Number(this.#field(SgeField.Length));
   }
 
   /** Bytes of the whole element. */
-  get sgeLength(): number {
+  get length(): number {
     return Number(this.#field(SgeField.SgeLength));
   }
 
-  /** Index of the segment, divided by 256. */
-  get m(): number {
-    return Number(this.#field(SgeField.M));
-  }
-
-  /** Index of the segment, modulo 256. */
-  get n(): number {
-    return Number(this.#field(SgeField.N));
+  /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
+  get segment(): number {
+    return Number(this.#field(SgeField.Segment));
   }
 
   /** The rights it was proven with, bits of {@link Access}. */
@@ -133,11 +128,11 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
-  copyTo(target: Memory, options?: CopyToOptions): number {
+  copyTo(target: MemoryLike, options?: CopyToOptions): number {
     // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell.
     if (options === undefined) {
       const moved = this.#native.copyTo(target);
-      if (moved !== undefined && isAnswer(moved)) return data('copy_sge_out', moved);
+      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge_out', moved);
     }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -147,7 +142,7 @@ export class Sge {
     const rest = total - offset;
     // Compared, and not by Math.min: this is what keeps the copy inside the target.
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
-    return data('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
+    return bytesMovedOf('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
   }
 
   /**
@@ -161,11 +156,11 @@ export class Sge {
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
    */
-  copyFrom(source: Memory, options?: CopyFromOptions): number {
+  copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
     // As in copyTo.
     if (options === undefined) {
       const moved = this.#native.copyFrom(source);
-      if (moved !== undefined && isAnswer(moved)) return data('copy_sge', moved);
+      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge', moved);
     }
     const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -175,7 +170,7 @@ export class Sge {
     const offset = integer(wanted, 'options.offset', 0, total);
     const length = byteLengthOf(bytes);
     if (length > total - offset) throw outOfRange('source.byteLength', `<= ${total - offset}`, length);
-    return data('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
+    return bytesMovedOf('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
   }
 
   /**
@@ -189,7 +184,7 @@ export class Sge {
    */
   fetchAdd(add: bigint | number): bigint {
     const result = this.#native.fetchAdd(u64(add, 'add'));
-    return typeof result === 'bigint' ? result : BigInt(data('fetch_add', result));
+    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('fetch_add', result));
   }
 
   /**
@@ -202,16 +197,16 @@ export class Sge {
    */
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
     const result = this.#native.compareSwap(u64(compare, 'compare'), u64(swap, 'swap'));
-    return typeof result === 'bigint' ? result : BigInt(data('compare_swap', result));
+    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('compare_swap', result));
   }
 
   #field(field: SgeField): bigint {
-    check('query_sge', this.#native.describe(fields));
+    throwOnError('query_sge', this.#native.describe(fields));
     return fields[field] ?? 0n;
   }
 
   #total(operation: string): number {
-    check(operation, this.#native.describe(fields));
+    throwOnError(operation, this.#native.describe(fields));
     return Number(fields[SgeField.SgeLength]);
   }
 

@@ -3,9 +3,11 @@
 #include <napi.h>
 
 #include "binding/batch/batch.h"
+#include "binding/batch/single_check.h"
 #include "binding/environment/environment.h"
 #include "binding/objects/device.h"
 #include "binding/objects/device_memory.h"
+#include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/region.h"
@@ -13,10 +15,10 @@
 #include "binding/objects/sge_state.h"
 #include "binding/values/js_memory.h"
 
-// onLeak(callback): whom to tell what collected devices still had; see Environment::Leak.
+// onLeak(callback): whom to tell what collected devices still had; see Leak.
 static Napi::Value OnLeak(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
-        Environment::Of(info.Env())->on_leak = Napi::Persistent(info[0].As<Napi::Function>());
+        Environment::Of(info.Env())->leaks().Listen(info[0].As<Napi::Function>());
     return info.Env().Undefined();
 }
 
@@ -32,6 +34,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
         Napi::Error::New(env, "rdmavt: no memory to start with").ThrowAsJavaScriptException();
         return exports;
     }
+    Wrappers::Start(*environment);
     Device::Define(*environment, env);
     DmaMapping::Define(*environment, env);
     ProtectionDomain::Define(*environment, env);
@@ -54,14 +57,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
-    exports.Set("commandBlock", Napi::Function::New<CommandBlock>(env, "commandBlock"));
-    napi_value check_one;
-    if (napi_create_function(env, "checkOne", NAPI_AUTO_LENGTH, CheckOne, environment.get(), &check_one) ==
-        napi_ok)
-        exports.Set("checkOne", Napi::Value(env, check_one));
-    napi_value empty;
-    if (napi_create_function(env, "empty", NAPI_AUTO_LENGTH, Empty, nullptr, &empty) == napi_ok)
-        exports.Set("empty", Napi::Value(env, empty));
+    SingleChecks::Start(*environment, env, exports);
+    // What the loader compares with its own, before anything else is used.
+    exports.Set("layoutHash", RVT_LAYOUT_HASH);
     return exports;
 }
 

@@ -18,6 +18,7 @@ extern "C" {
 #include "core/base/memory.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/layout_hash.h"
 #include "core/objects/device.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"

@@ -12,7 +12,7 @@ const worker = `
   const { Device } = require('rdmavt');
   const { parentPort, workerData } = require('node:worker_threads');
   const device = Device.attach(workerData);
-  const owned = device.alloc(8192);
+  const owned = device.allocDm(8192);
   globalThis.kept = [owned, owned.buffer, device.allocPd().regUserMr(owned.buffer)];
   if (device.context % 2) parentPort.once('message', () => {}); // it is terminated
   parentPort.postMessage(device.context % 2 === 1);`;
@@ -35,25 +35,25 @@ const program = `
     const fmr = pd.allocFmr({ maxPages: 2, access: 31 });
     fmr.mapPhys([DMA, DMA + 4096n], 0);
     const held = [mr, dma, sg, fmr].map((region) =>
-      pd.lkeyOk({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
-    const remote = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+      pd.acquire({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
+    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
     remote.fetchAdd(1n);
     new SgeState(held).copyOut(Buffer.alloc(12));
     new SgeState(held).walk([8, 8]);
-    const batch = pd.sgeBatch(8, { places: true });
+    const batch = pd.lkeyBatch(8, { places: true });
     batch.set(0, mr.start, 8, mr.lkey);
     batch.acquire(1, 0);
     batch.take(0).put();
     batch.gather(Buffer.alloc(8), 1, 0);
-    pd.checkBlock().check(mr.start, 8, mr.lkey, 0);
-    device.table();
-    const owned = device.alloc(8192);
+    pd.checker().refusal(mr.start, 8, mr.lkey, 0);
+    device.keyTable();
+    const owned = device.allocDm(8192);
     pd.regUserMr(owned.buffer);
     const attached = Device.attach(device.share());
-    const common = attached.attachPd(pd.number);
+    const common = attached.importPd(pd.id);
     const theirs = common.regUserMr(Buffer.alloc(64));
     theirs.countAccesses();
-    const elsewhere = common.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
+    const elsewhere = common.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
     device.resources();
     device.counters();
     if (number % 3 > 0) elsewhere.put();

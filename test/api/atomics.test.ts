@@ -17,7 +17,7 @@ function word(memory: NodeJS.ArrayBufferView | SharedArrayBuffer | ArrayBuffer, 
   const { offset = 0, length = 8, access = RemoteAtomic, iova = 0x1000n } = request;
   const { pd, qp } = scene();
   const mr = pd.regUserMr(memory, { iova, access: ALL });
-  return accepted(qp.rkeyOk({ vaddr: iova + BigInt(offset), length, rkey: mr.rkey }, access));
+  return accepted(qp.acquire({ vaddr: iova + BigInt(offset), length, rkey: mr.rkey }, access));
 }
 
 test('fetchAdd adds and answers what was there', () => {
@@ -80,7 +80,7 @@ test('segments that are smaller than a word have no word to be atomic on', () =>
     Array.from({ length: 8 }, (_, i) => DMA + BigInt(i)),
     0,
   );
-  const sge = accepted(qp.rkeyOk({ vaddr: 0, length: 8, rkey: fmr.rkey }, RemoteAtomic));
+  const sge = accepted(qp.acquire({ vaddr: 0, length: 8, rkey: fmr.rkey }, RemoteAtomic));
   expect(() => sge.fetchAdd(1n)).toThrow(rdma('EINVAL', 'fetch_add'));
 });
 
@@ -89,7 +89,7 @@ test('works on DMA memory', () => {
   const { bytes } = dmaPages(device, 1);
   const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
   fmr.mapPhys([DMA], 0);
-  const sge = accepted(qp.rkeyOk({ vaddr: 16, length: 8, rkey: fmr.rkey }, RemoteAtomic));
+  const sge = accepted(qp.acquire({ vaddr: 16, length: 8, rkey: fmr.rkey }, RemoteAtomic));
   expect(sge.fetchAdd(258n)).toBe(0n);
   expect(new BigUint64Array(bytes.buffer, bytes.byteOffset + 16, 1)[0]).toBe(258n);
 });

@@ -1,6 +1,6 @@
 // Copies over batches: against naive ones, with the rights of the elements, over memory that goes away.
 import * as fc from 'fast-check';
-import { Access, lkey, type SgeBatch } from '../../lib';
+import { Access, lkey, type CheckBatch } from '../../lib';
 import { type Element, fill } from '../support/batches';
 import { ALL, DMA, PAGE, PAGE_N, open, outOfRange, rdma, scene, wrongType } from '../support/support';
 
@@ -88,7 +88,7 @@ function shuffle({ all }: World, seed: number): void {
 describe('against naive copies', () => {
   test.each(['local', 'remote'])('gather and scatter, %s', (side) => {
     const w = world();
-    const batch: SgeBatch = side === 'local' ? w.pd.sgeBatch(12) : w.qp.rkeyBatch(12);
+    const batch: CheckBatch = side === 'local' ? w.pd.lkeyBatch(12) : w.qp.rkeyBatch(12);
     fc.assert(
       fc.property(
         listArb(w),
@@ -143,7 +143,7 @@ describe('against naive copies', () => {
 
   test('from list to list, where they do not overlap', () => {
     const [w, v] = [world(), world()];
-    const [from, to] = [w.qp.rkeyBatch(12), v.pd.sgeBatch(12)];
+    const [from, to] = [w.qp.rkeyBatch(12), v.pd.lkeyBatch(12)];
     fc.assert(
       fc.property(listArb(w), listArb(v), fc.nat(255), (sources, targets, seed) => {
         shuffle(w, seed);
@@ -184,7 +184,7 @@ describe('against naive copies', () => {
     const [source, target, out] = [Buffer.alloc(size), Buffer.alloc(size), Buffer.alloc(size)];
     for (let i = 0; i < size; i++) source[i] = (i * 2654435761) >>> 24;
     const [a, b] = [source, target].map((bytes) => pd.regUserMr(bytes, { start: 0n, iova: 0n, access: ALL }));
-    const [from, to] = [pd.sgeBatch(2), qp.rkeyBatch(2)];
+    const [from, to] = [pd.lkeyBatch(2), qp.rkeyBatch(2)];
     fill(from, [[0n, size, a!.lkey]]);
     fill(to, [
       [0n, 12345, b!.lkey],
@@ -205,7 +205,7 @@ describe('rights', () => {
     const { pd, qp } = scene();
     const bytes = Buffer.alloc(64, 1);
     const reg = (access: number) => pd.regUserMr(bytes, { start: 0n, iova: 0n, access });
-    const local = pd.sgeBatch(1);
+    const local = pd.lkeyBatch(1);
     const remote = qp.rkeyBatch(1);
     return { bytes, reg, local, remote };
   }
@@ -235,7 +235,7 @@ describe('rights', () => {
   test('to write: LocalWrite or RemoteWrite, asked for and granted', () => {
     const { bytes, reg, local, remote } = regions();
     const source = Buffer.alloc(8, 9);
-    const cases: [SgeBatch, granted: number, asked: number, moved: number][] = [
+    const cases: [CheckBatch, granted: number, asked: number, moved: number][] = [
       [local, 0, 0, 0],
       [local, 0, Access.LocalWrite, 0],
       [local, Access.LocalWrite, 0, 0],
@@ -276,7 +276,7 @@ describe('memory that goes away in the middle of a list', () => {
     const [first, lost] = [Buffer.alloc(64, 1), make()];
     const key = pd.regUserMr(first, { start: 0n, access: ALL }).lkey;
     const lostKey = pd.regUserMr(lost, { start: 0n, access: ALL }).lkey;
-    const batch = pd.sgeBatch(3);
+    const batch = pd.lkeyBatch(3);
     const good: Element = [0n, 8, key];
     fill(batch, [good, [8n, 8, lostKey], good]);
     const out = Buffer.alloc(24, 5);
@@ -291,7 +291,7 @@ describe('memory that goes away in the middle of a list', () => {
     expect(batch.scatter(Buffer.alloc(24, 6), 3, Access.LocalWrite)).toBe(8);
     expect([batch.firstRefusal, batch.firstReason]).toEqual([1, reason]);
     expect([...first.subarray(0, 9)]).toEqual([...Array(8).fill(6), 1]);
-    const other = pd.sgeBatch(1);
+    const other = pd.lkeyBatch(1);
     fill(other, [[32n, 24, key]]);
     expect(batch.copyTo(other, 3, 0, 1, Access.LocalWrite)).toBe(8);
     expect([batch.firstRefusal, batch.firstReason]).toEqual([1, reason]);
@@ -305,7 +305,7 @@ describe('buffers to copy from and to', () => {
   test('may be any memory, empty, or part of a region', () => {
     const { pd } = scene();
     const bytes = Buffer.from(Array.from({ length: 64 }, (_, i) => i));
-    const batch = pd.sgeBatch(2);
+    const batch = pd.lkeyBatch(2);
     const key = pd.regUserMr(bytes, { start: 0n, access: ALL }).lkey;
     fill(batch, [
       [0n, 8, key],
@@ -337,14 +337,14 @@ describe('buffers to copy from and to', () => {
   test('a closed domain moves nothing, not even of the one that has its place', () => {
     const device = open();
     const pd = device.allocPd({ trusted: true });
-    const batch = pd.sgeBatch(1);
+    const batch = pd.lkeyBatch(1);
     pd.dealloc();
     const next = device.allocPd({ trusted: true });
     const secret = Buffer.alloc(PAGE, 7);
     const mr = next.regUserMr(secret, { start: DMA, access: ALL });
     device.dma.map(secret, { address: DMA });
     next.getDmaMr();
-    const other = next.sgeBatch(1);
+    const other = next.lkeyBatch(1);
     for (const key of [mr.lkey, lkey(0)]) {
       const element: Element[] = [[DMA, 8, key]];
       fill(batch, element);

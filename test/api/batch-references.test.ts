@@ -1,6 +1,6 @@
 // Batches that hold references, and elements that continue one another.
 import * as fc from 'fast-check';
-import { Access, lkey, type Sge, SgeBatch } from '../../lib';
+import { Access, lkey, type Sge, CheckBatch } from '../../lib';
 import { type Element, everyKind, fill, placeIn } from '../support/batches';
 import {
   accepted,
@@ -20,7 +20,7 @@ describe('references', () => {
   function three() {
     const { device, pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n, iova: 0n, access: ALL });
-    const batch = pd.sgeBatch(4);
+    const batch = pd.lkeyBatch(4);
     const rest = mr.refs;
     fill(batch, [
       [0n, 8, mr.lkey],
@@ -38,9 +38,9 @@ describe('references', () => {
     expect([batch.firstRefusal, batch.firstReason]).toEqual([1, 'OutOfBounds']);
     expect(mr.refs).toBe(rest + 2);
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
-    expect(batch.release(1)).toBe(1);
-    expect(batch.release()).toBe(1);
-    expect(batch.release()).toBe(0);
+    expect(batch.put(1)).toBe(1);
+    expect(batch.put()).toBe(1);
+    expect(batch.put()).toBe(0);
     mr.dereg();
   });
 
@@ -51,7 +51,7 @@ describe('references', () => {
     expect(() => batch.acquire(1, 0)).toThrow(rdma('EBUSY'));
     expect(mr.refs).toBe(rest + 1);
     expect(batch.check(3, 0)).toBe(2);
-    expect(batch.release()).toBe(1);
+    expect(batch.put()).toBe(1);
     expect(batch.acquire(3, 0)).toBe(2);
     batch[Symbol.dispose]();
     expect(mr.refs).toBe(rest);
@@ -64,7 +64,7 @@ describe('references', () => {
     expect(batch.take(1)).toBeUndefined();
     const sge = batch.take(2)!;
     expect(batch.take(2)).toBeUndefined();
-    expect(batch.release()).toBe(2);
+    expect(batch.put()).toBe(2);
     expect(mr.refs).toBe(rest + 1);
     expect(sge.region).toBe(mr);
     expect(sge.at).toBe(16n);
@@ -86,7 +86,7 @@ describe('references', () => {
     device.close({ cascade: true });
     for (const use of [
       () => batch.check(1, 0),
-      () => batch.check(Buffer.alloc(16), 0),
+      () => batch.checkPacked(Buffer.alloc(16), 0),
       () => batch.gather(Buffer.alloc(8), 1, 0),
       () => batch.scatter(Buffer.alloc(8), 1, 1),
       () => batch.copyTo(remote, 1, 1, 1, 1),
@@ -96,15 +96,15 @@ describe('references', () => {
     const sge = batch.take(0)!;
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
-    expect(batch.release()).toBe(2);
-    expect(remote.release()).toBe(1);
+    expect(batch.put()).toBe(2);
+    expect(remote.put()).toBe(1);
     expect(() => batch.acquire(1, 0)).toThrow(rdma('EBADF'));
   });
 
   (canCollect ? test : test.skip)('are put when the batch is collected', async () => {
     const { mr, rest, pd } = three();
     (() => {
-      const batch = pd.sgeBatch(1000);
+      const batch = pd.lkeyBatch(1000);
       for (let i = 0; i < 1000; i++) batch.set(i, 0n, 8, mr.lkey);
       expect(batch.acquire(1000, 0)).toBe(1000);
     })();
@@ -114,7 +114,7 @@ describe('references', () => {
 });
 
 describe('coalescing', () => {
-  test('is that of lkeyOk with last', () => {
+  test('is that of acquire with last', () => {
     const { pd, fmr, user } = everyKind();
     const own = pd.allocFmr({ maxPages: 4, access: ALL });
     own.mapPhys([DMA, DMA + PAGE_N, DMA + 2n * PAGE_N], DMA);
@@ -134,30 +134,34 @@ describe('coalescing', () => {
           end = address + BigInt(length);
           return [address, length, key];
         });
-        const batch = pd.sgeBatch(30, { places: true });
+        const batch = pd.lkeyBatch(30, { places: true });
         const seeds = seeded
-          ? [0, 1].map(() => accepted(pd.lkeyOk({ addr: DMA, length: 0, lkey: lkey(0) }, 0)))
+          ? [0, 1].map(() => accepted(pd.acquire({ addr: DMA, length: 0, lkey: lkey(0) }, 0)))
           : [null, null];
         fill(batch, elements);
         const passed = batch.acquire(elements.length, 0, { coalesce: true, last: seeds[0]! });
         let last = seeds[1]!;
         let count = 0;
         const singles = elements.map(([addr, length, key], i) => {
-          const check = pd.lkeyOk({ addr, length, lkey: lkey(key) }, 0, { last });
+          const check = pd.acquire({ addr, length, lkey: lkey(key) }, 0, { last });
           if (!check.ok) {
             expect(batch.reason(i)).toBe(check.reason);
             return undefined;
           }
           count++;
           last = check.sge;
-          expect(batch.verdicts[i]).toBe(check.coalesced ? SgeBatch.COALESCED : 0);
+          expect(batch.verdicts[i]).toBe(check.coalesced ? CheckBatch.COALESCED : 0);
           expect(batch.reason(i)).toBeUndefined();
-          expect(placeIn(batch, i)).toEqual({ at: last.at, length: last.length, m: last.m, n: last.n });
+          expect(placeIn(batch, i)).toEqual({
+            at: last.at,
+            segmentLength: last.segmentLength,
+            segment: last.segment,
+          });
           if (check.coalesced) merged.count++;
           return check.coalesced ? undefined : check.sge;
         });
         expect(passed).toBe(count);
-        const tell = (sge?: Sge | null) => sge && [sge.at, sge.length, sge.sgeLength, sge.region];
+        const tell = (sge?: Sge | null) => sge && [sge.at, sge.segmentLength, sge.length, sge.region];
         for (const [i, sge] of singles.entries()) {
           const taken = batch.take(i);
           expect(tell(taken)).toEqual(tell(sge));
@@ -166,7 +170,7 @@ describe('coalescing', () => {
         }
         expect(tell(seeds[0])).toEqual(tell(seeds[1]));
         for (const seed of seeds) seed?.put();
-        expect(batch.release()).toBe(0);
+        expect(batch.put()).toBe(0);
       }),
       { numRuns: 500 },
     );
@@ -177,8 +181,8 @@ describe('coalescing', () => {
   test('wants an element of the same device', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8), { start: 0n });
-    const sge = accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 0));
-    const batch = open().allocPd().sgeBatch(1);
+    const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 0));
+    const batch = open().allocPd().lkeyBatch(1);
     expect(() => batch.acquire(0, 0, { coalesce: true, last: sge })).toThrow(rdma('EINVAL', 'acquire_batch'));
     for (const last of [{}, 7, mr]) {
       expect(() => batch.acquire(0, 0, { last: last as any })).toThrow(wrongType('options.last'));
@@ -186,7 +190,7 @@ describe('coalescing', () => {
     expect(() => batch.acquire(0, 0, { coalesce: 1 as any })).toThrow(wrongType('options.coalesce'));
     expect(() => batch.acquire(0, 0, 7 as any)).toThrow(wrongType('options'));
     sge.put();
-    const local = pd.sgeBatch(1);
+    const local = pd.lkeyBatch(1);
     local.set(0, 0n, 8, mr.lkey);
     expect(local.acquire(1, 0, { coalesce: true, last: sge })).toBe(1);
     expect(local.verdicts[0]).toBe(0);
@@ -195,14 +199,14 @@ describe('coalescing', () => {
   test('does not happen without being asked for, nor in remote batches', () => {
     const { pd, qp, dma } = everyKind();
     const rest = dma.refs;
-    for (const batch of [pd.sgeBatch(2), qp.rkeyBatch(2)]) {
+    for (const batch of [pd.lkeyBatch(2), qp.rkeyBatch(2)]) {
       fill(batch, [
         [DMA, 16, 0],
         [DMA + 16n, 16, 0],
       ]);
       expect(batch.acquire(2, 1)).toBe(2);
       expect(dma.refs).toBe(rest + 2);
-      batch.release();
+      batch.put();
     }
     const remote = qp.rkeyBatch(2);
     fill(remote, [
@@ -211,6 +215,6 @@ describe('coalescing', () => {
     ]);
     expect(remote.acquire(2, 1, { coalesce: true })).toBe(2);
     expect(dma.refs).toBe(rest + 2);
-    remote.release();
+    remote.put();
   });
 });

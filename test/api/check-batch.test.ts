@@ -1,6 +1,6 @@
 // Many checks in one call: elements, verdicts, places.
 import * as fc from 'fast-check';
-import { type Lkey, lkey, type Rkey, rkey, SgeBatch } from '../../lib';
+import { type Lkey, lkey, type Rkey, rkey, CheckBatch } from '../../lib';
 import { checkReasons } from '../../lib/internal/reasons';
 import { elementArb, everyKind, fill, placeIn, single } from '../support/batches';
 import { DMA, outOfRange, rdma, scene, TOP, wrongType } from '../support/support';
@@ -10,8 +10,8 @@ describe('what a batch answers is what single checks answer', () => {
     const kinds = everyKind();
     const { pd, qp } = kinds;
     const checker = side === 'local' ? pd : qp;
-    const make = (places: boolean): SgeBatch =>
-      side === 'local' ? pd.sgeBatch(40, { places }) : qp.rkeyBatch(40, { places });
+    const make = (places: boolean): CheckBatch =>
+      side === 'local' ? pd.lkeyBatch(40, { places }) : qp.rkeyBatch(40, { places });
     const [plain, placed] = [make(false), make(true)];
     const seen = new Set<string | undefined>();
     fc.assert(
@@ -43,14 +43,14 @@ describe('what a batch answers is what single checks answer', () => {
     fill(remote, [[DMA, 1, 0]]);
     expect(remote.check(1, 1)).toBe(0);
     expect(remote.firstReason).toBe('KeyZeroDenied');
-    const local = scene().pd.sgeBatch(1);
+    const local = scene().pd.lkeyBatch(1);
     fill(local, [[DMA, 1, 0]]);
     expect(local.check(1, 0)).toBe(0);
     expect(local.reason(0)).toBe('KeyZeroDenied');
   });
 
   test('key 0 without a DMA region', () => {
-    const batch = scene({ trusted: true }).pd.sgeBatch(1);
+    const batch = scene({ trusted: true }).pd.lkeyBatch(1);
     fill(batch, [[DMA, 1, 0]]);
     expect(batch.check(1, 0)).toBe(0);
     expect(batch.reason(0)).toBe('NoDmaRegion');
@@ -59,7 +59,7 @@ describe('what a batch answers is what single checks answer', () => {
   test('regions are told by their number', () => {
     const { pd, user, readOnly, dma } = everyKind();
     const rest = dma.refs;
-    const batch = pd.sgeBatch(3, { places: true });
+    const batch = pd.lkeyBatch(3, { places: true });
     fill(batch, [
       [0x1000n, 8, user.lkey],
       [0x2000n, 8, readOnly.lkey],
@@ -69,7 +69,7 @@ describe('what a batch answers is what single checks answer', () => {
     const told = [...batch.regions];
     expect(new Set(told).size).toBe(3);
     // An element's number is the same whether it is told by a batch or by another.
-    const again = pd.sgeBatch(1, { places: true });
+    const again = pd.lkeyBatch(1, { places: true });
     fill(again, [[DMA, 8, 0]]);
     again.check(1, 0);
     expect(again.regions[0]).toBe(told[2]);
@@ -80,7 +80,7 @@ describe('what a batch answers is what single checks answer', () => {
 describe('elements', () => {
   test('lie where the views say', () => {
     const { pd } = scene();
-    const batch = pd.sgeBatch(3);
+    const batch = pd.lkeyBatch(3);
     batch.set(1, 0x1122_3344_5566_7788n, 0x99aa_bbcc, lkey(0xddee_ff01));
     expect(batch.longs[2]).toBe(0x1122_3344_5566_7788n);
     expect(batch.words[6]).toBe(0x99aa_bbcc);
@@ -94,14 +94,14 @@ describe('elements', () => {
     expect([batch.words.length, batch.longs.length, batch.view.byteLength]).toEqual([12, 6, 48]);
     expect(batch.capacity).toBe(3);
     expect(batch.verdicts).toHaveLength(3);
-    for (const column of ['regions', 'positions', 'lengths', 'ms', 'ns'] as const) {
+    for (const column of ['regions', 'positions', 'segmentLengths', 'segments'] as const) {
       expect(batch[column]).toHaveLength(0);
-      expect(pd.sgeBatch(3, { places: true })[column]).toHaveLength(3);
+      expect(pd.lkeyBatch(3, { places: true })[column]).toHaveLength(3);
     }
   });
 
   test('that are no elements', () => {
-    const batch = scene().pd.sgeBatch(2);
+    const batch = scene().pd.lkeyBatch(2);
     const set = batch.set.bind(batch) as (...args: unknown[]) => void;
     for (const index of [-1, 2, 0.5, NaN]) expect(() => set(index, 0, 0, 0)).toThrow(outOfRange('index'));
     expect(() => set('0', 0, 0, 0)).toThrow(wrongType('index'));
@@ -115,7 +115,7 @@ describe('elements', () => {
   });
 
   test('keys are of both kinds', () => {
-    const batch = scene().pd.sgeBatch(1);
+    const batch = scene().pd.lkeyBatch(1);
     const keys: [Lkey, Rkey] = [lkey(1), rkey(1)];
     for (const key of keys) batch.set(0, 0n, 0, key);
     // @ts-expect-error -- a number is no key
@@ -127,33 +127,33 @@ describe('a batch is made', () => {
   test('with room for 1 to 2^24 elements', () => {
     const { pd, qp } = scene();
     for (const capacity of [0, -1, 2 ** 24 + 1, 1.5, NaN, Infinity]) {
-      expect(() => pd.sgeBatch(capacity)).toThrow(outOfRange('capacity'));
+      expect(() => pd.lkeyBatch(capacity)).toThrow(outOfRange('capacity'));
       expect(() => qp.rkeyBatch(capacity)).toThrow(outOfRange('capacity'));
     }
     for (const capacity of ['1', 1n, null, undefined, {}]) {
-      expect(() => pd.sgeBatch(capacity as any)).toThrow(wrongType('capacity'));
+      expect(() => pd.lkeyBatch(capacity as any)).toThrow(wrongType('capacity'));
     }
-    expect(pd.sgeBatch(1).capacity).toBe(1);
-    const most = pd.sgeBatch(2 ** 24);
+    expect(pd.lkeyBatch(1).capacity).toBe(1);
+    const most = pd.lkeyBatch(2 ** 24);
     expect(most.check(2 ** 24, 0)).toBe(0);
     expect(most.firstRefusal).toBe(0);
   });
 
   test('by its parent alone, with sound options, while that lives', () => {
     const { pd, qp } = scene();
-    expect(() => new (SgeBatch as any)()).toThrow(TypeError);
-    expect(() => pd.sgeBatch(1, { places: 1 as any })).toThrow(wrongType('options.places'));
-    expect(() => pd.sgeBatch(1, 7 as any)).toThrow(wrongType('options'));
+    expect(() => new (CheckBatch as any)()).toThrow(TypeError);
+    expect(() => pd.lkeyBatch(1, { places: 1 as any })).toThrow(wrongType('options.places'));
+    expect(() => pd.lkeyBatch(1, 7 as any)).toThrow(wrongType('options'));
     qp.destroy();
     expect(() => qp.rkeyBatch(1)).toThrow(rdma('EBADF'));
     pd.dealloc();
-    expect(() => pd.sgeBatch(1)).toThrow(rdma('EBADF'));
+    expect(() => pd.lkeyBatch(1)).toThrow(rdma('EBADF'));
   });
 
   test('and its methods want their own kind', () => {
-    const batch = scene().pd.sgeBatch(1);
-    for (const name of ['check', 'acquire', 'release', 'take', 'gather', 'scatter', 'copyTo'] as const) {
-      for (const self of [{}, Object.create(batch), Object.create(SgeBatch.prototype)]) {
+    const batch = scene().pd.lkeyBatch(1);
+    for (const name of ['check', 'acquire', 'put', 'take', 'gather', 'scatter', 'copyTo'] as const) {
+      for (const self of [{}, Object.create(batch), Object.create(CheckBatch.prototype)]) {
         expect(() => (batch[name] as any).call(self, 0, 0, 0, 0, 0)).toThrow(TypeError);
       }
     }
@@ -163,17 +163,17 @@ describe('a batch is made', () => {
 describe('counts and access', () => {
   test('0 elements', () => {
     const { pd } = scene();
-    const batch = pd.sgeBatch(2);
+    const batch = pd.lkeyBatch(2);
     expect(batch.check(0, 0)).toBe(0);
     expect(batch.firstRefusal).toBe(-1);
     expect(batch.firstReason).toBeUndefined();
     expect(batch.acquire(0, 0)).toBe(0);
-    expect(batch.release(0)).toBe(0);
-    expect(batch.check(Buffer.alloc(0), 0)).toBe(0);
+    expect(batch.put(0)).toBe(0);
+    expect(batch.checkPacked(Buffer.alloc(0), 0)).toBe(0);
   });
 
   test('that are none', () => {
-    const batch = scene().pd.sgeBatch(2);
+    const batch = scene().pd.lkeyBatch(2);
     const calls: ((count: any, access: any) => unknown)[] = [
       (count, access) => batch.check(count, access),
       (count, access) => batch.acquire(count, access),
@@ -190,7 +190,7 @@ describe('counts and access', () => {
       for (const access of ['1', null, undefined, {}])
         expect(() => call(1, access)).toThrow(wrongType('access'));
     }
-    for (const count of [-1, 3]) expect(() => batch.release(count)).toThrow(outOfRange('count'));
+    for (const count of [-1, 3]) expect(() => batch.put(count)).toThrow(outOfRange('count'));
     for (const index of [-1, 2]) {
       expect(() => batch.take(index)).toThrow(outOfRange('index'));
       expect(() => batch.reason(index)).toThrow(outOfRange('index'));
@@ -202,7 +202,7 @@ describe('packed elements', () => {
   test('at any byte, more of them than the batch has room for', () => {
     const kinds = everyKind();
     const { pd } = kinds;
-    const batch = pd.sgeBatch(8);
+    const batch = pd.lkeyBatch(8);
     fc.assert(
       fc.property(
         fc.array(elementArb(kinds), { maxLength: 20 }),
@@ -212,12 +212,12 @@ describe('packed elements', () => {
         (elements, offset, access, shared) => {
           const Buffers = shared ? SharedArrayBuffer : ArrayBuffer;
           const packed = new Uint8Array(new Buffers(offset + elements.length * 16), offset);
-          const wide = pd.sgeBatch(32);
+          const wide = pd.lkeyBatch(32);
           fill(wide, elements);
           packed.set(new Uint8Array(wide.words.buffer, wide.words.byteOffset, elements.length * 16));
           const passed = wide.check(elements.length, access);
           batch.verdicts.fill(99);
-          expect(batch.check(packed, access)).toBe(passed);
+          expect(batch.checkPacked(packed, access)).toBe(passed);
           expect(batch.firstRefusal).toBe(wide.firstRefusal);
           expect(batch.firstReason).toBe(wide.firstReason);
           const told = elements.length <= 8 ? [...wide.verdicts.subarray(0, elements.length)] : [];
@@ -230,7 +230,7 @@ describe('packed elements', () => {
 
   test('in any kind of memory', () => {
     const { pd, user } = everyKind();
-    const batch = pd.sgeBatch(2);
+    const batch = pd.lkeyBatch(2);
     fill(batch, [
       [0x1000n, 8, user.lkey],
       [0x1000n, 8, 0x77],
@@ -240,15 +240,15 @@ describe('packed elements', () => {
     const { buffer } = bytes;
     for (const memory of [buffer, new DataView(buffer), new Float64Array(buffer), Buffer.from(buffer)]) {
       batch.verdicts.fill(99);
-      expect(batch.check(memory, 0)).toBe(1);
+      expect(batch.checkPacked(memory, 0)).toBe(1);
       expect(batch.firstRefusal).toBe(1);
       expect(batch.verdicts[0]).toBe(0);
     }
     for (const length of [1, 15, 17, 31]) {
-      expect(() => batch.check(bytes.subarray(0, length), 0)).toThrow(outOfRange('multiple of 16'));
+      expect(() => batch.checkPacked(bytes.subarray(0, length), 0)).toThrow(outOfRange('multiple of 16'));
     }
     structuredClone(buffer, { transfer: [buffer] });
-    expect(() => batch.check(buffer, 0)).toThrow(rdma('EINVAL'));
-    expect(() => batch.check(bytes, 0)).toThrow(rdma('EINVAL'));
+    expect(() => batch.checkPacked(buffer, 0)).toThrow(rdma('EINVAL'));
+    expect(() => batch.checkPacked(bytes, 0)).toThrow(rdma('EINVAL'));
   });
 });

@@ -1,6 +1,6 @@
 // Single checks through a block: the answers of the checks that tell more.
 import * as fc from 'fast-check';
-import { CheckBlock, lkey } from '../../lib';
+import { Checker, lkey } from '../../lib';
 import { checkReasons } from '../../lib/internal/reasons';
 import { elementArb, everyKind, single } from '../support/batches';
 import { outOfRange, rdma, scene, TOP, wrongType } from '../support/support';
@@ -11,13 +11,13 @@ const numberOf = (reason: string | undefined): number =>
 test.each(['local', 'remote'])('%s checks at random', (side) => {
   const kinds = everyKind();
   const checker = side === 'local' ? kinds.pd : kinds.qp;
-  const block = checker.checkBlock();
+  const block = checker.checker();
   fc.assert(
     fc.property(elementArb(kinds), fc.nat(31), (element, access) => {
       const [address, length, key] = element;
       const { reason } = single(checker, element, access);
       for (const form of address < 2n ** 53n ? [address, Number(address)] : [address]) {
-        expect(block.check(form, length, lkey(key), access)).toBe(numberOf(reason));
+        expect(block.refusal(form, length, lkey(key), access)).toBe(numberOf(reason));
         expect(block.reason).toBe(reason);
       }
     }),
@@ -39,30 +39,30 @@ test('addresses of every size, as numbers and as bigints', () => {
     2n ** 63n,
     TOP - 8192n,
   ];
-  const block = pd.checkBlock();
+  const block = pd.checker();
   for (const start of starts) {
     const { lkey: key } = pd.regUserMr(bytes, { start, iova: start });
     const forms = start < 2n ** 53n - 16n ? [start, Number(start)] : [start];
     for (const form of forms) {
       const plus = (n: number): any => (typeof form === 'number' ? form + n : form + BigInt(n));
-      expect(block.check(form, 16, key, 0)).toBe(0);
-      expect(block.check(plus(15), 1, key, 0)).toBe(0);
-      expect(block.check(plus(1), 16, key, 0)).not.toBe(0);
-      expect(block.check(plus(17), 0, key, 0)).not.toBe(0);
-      if (start > 0n) expect(block.check(plus(-1), 1, key, 0)).not.toBe(0);
+      expect(block.refusal(form, 16, key, 0)).toBe(0);
+      expect(block.refusal(plus(15), 1, key, 0)).toBe(0);
+      expect(block.refusal(plus(1), 16, key, 0)).not.toBe(0);
+      expect(block.refusal(plus(17), 0, key, 0)).not.toBe(0);
+      if (start > 0n) expect(block.refusal(plus(-1), 1, key, 0)).not.toBe(0);
     }
   }
-  expect(block.check(Number.MAX_SAFE_INTEGER, 0, lkey(0x77), 0)).toBe(numberOf('StaleKey'));
-  expect(block.check(-0, 0, lkey(0x77), 0)).toBe(numberOf('StaleKey'));
+  expect(block.refusal(Number.MAX_SAFE_INTEGER, 0, lkey(0x77), 0)).toBe(numberOf('StaleKey'));
+  expect(block.refusal(-0, 0, lkey(0x77), 0)).toBe(numberOf('StaleKey'));
 });
 
 test('arguments that are none leave the last answer alone', () => {
   const { pd } = scene();
   const { start, lkey: key } = pd.regUserMr(Buffer.alloc(8));
-  const block = pd.checkBlock();
-  expect(block.check(start, 9, key, 0)).not.toBe(0);
+  const block = pd.checker();
+  expect(block.refusal(start, 9, key, 0)).not.toBe(0);
   const { reason } = block;
-  const check = block.check.bind(block) as (...args: unknown[]) => unknown;
+  const check = block.refusal.bind(block) as (...args: unknown[]) => unknown;
   for (const address of [-1, -1n, 0.5, NaN, Infinity, 2 ** 53, TOP]) {
     expect(() => check(address, 8, key, 0)).toThrow(outOfRange('address'));
   }
@@ -78,30 +78,30 @@ test('arguments that are none leave the last answer alone', () => {
     expect(() => check(start, 8, key, bad)).toThrow(wrongType('access'));
   }
   expect(block.reason).toBe(reason);
-  expect(block.check(start, 8, key, 0)).toBe(0);
+  expect(block.refusal(start, 8, key, 0)).toBe(0);
   expect(block.reason).toBeUndefined();
 });
 
 test('blocks are made by live parents, and end with them', () => {
   const { pd, qp } = scene();
-  expect(() => new (CheckBlock as any)()).toThrow(TypeError);
-  const [local, remote] = [pd.checkBlock(), qp.checkBlock()];
-  expect(() => (local.check as any).call({}, 0, 0, 0, 0)).toThrow(TypeError);
+  expect(() => new (Checker as any)()).toThrow(TypeError);
+  const [local, remote] = [pd.checker(), qp.checker()];
+  expect(() => (local.refusal as any).call({}, 0, 0, 0, 0)).toThrow(TypeError);
   qp.destroy();
-  expect(() => remote.check(0, 0, lkey(1), 0)).toThrow(rdma('EBADF', 'check_block'));
-  expect(() => qp.checkBlock()).toThrow(rdma('EBADF'));
+  expect(() => remote.refusal(0, 0, lkey(1), 0)).toThrow(rdma('EBADF', 'checker'));
+  expect(() => qp.checker()).toThrow(rdma('EBADF'));
   pd.dealloc();
-  expect(() => local.check(0, 0, lkey(0), 0)).toThrow(rdma('EBADF', 'check_block'));
-  expect(() => pd.checkBlock()).toThrow(rdma('EBADF'));
+  expect(() => local.refusal(0, 0, lkey(0), 0)).toThrow(rdma('EBADF', 'checker'));
+  expect(() => pd.checker()).toThrow(rdma('EBADF'));
 });
 
 test('no reference is kept', () => {
   const { pd } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { start: 0n });
   const { refs, lkey: key } = mr;
-  const block = pd.checkBlock();
-  for (let i = 0; i < 1000; i++) block.check(0, 8, key, 0);
+  const block = pd.checker();
+  for (let i = 0; i < 1000; i++) block.refusal(0, 8, key, 0);
   expect(mr.refs).toBe(refs);
   mr.dereg();
-  expect(block.check(0, 8, key, 0)).toBe(numberOf('Revoked'));
+  expect(block.refusal(0, 8, key, 0)).toBe(numberOf('Revoked'));
 });

@@ -42,16 +42,16 @@ const kind = (check: LocalCheck): string =>
 
 /** Checks [addr, addr + length) on the region behind `last`. */
 function next({ pd }: Scene, last: Sge, addr: bigint, length: number, access = 0): LocalCheck {
-  return pd.lkeyOk({ addr, length, lkey: last.region!.lkey }, access, { last });
+  return pd.acquire({ addr, length, lkey: last.region!.lkey }, access, { last });
 }
 
 describe('elements that touch', () => {
   test('become one at the edge of the first segment, and take no reference', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA + 96n, length: 4000, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA + 96n, length: 4000, lkey: all.mr.lkey }, 0));
     const check = next(all, last, DMA + PAGE_N, 100);
     expect(check).toEqual({ ok: true, coalesced: true, sge: last });
-    expect(last).toMatchObject({ at: DMA + 96n, length: 4000, sgeLength: 4100, m: 0, n: 0 });
+    expect(last).toMatchObject({ at: DMA + 96n, segmentLength: 4000, length: 4100, segment: 0 });
     expect(all.mr.refs).toBe(3);
     last.put();
     expect(all.mr.refs).toBe(2);
@@ -59,7 +59,7 @@ describe('elements that touch', () => {
 
   test('and the data of both is that of the one', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     next(all, last, DMA + PAGE_N, 10);
     const target = Buffer.alloc(5000);
     expect(last.copyTo(target)).toBe(PAGE + 10);
@@ -69,20 +69,20 @@ describe('elements that touch', () => {
 
   test('with a key become one only once', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
     expect(kind(next(all, last, DMA + 2n * PAGE_N, PAGE))).toBe('new');
   });
 
   test('inside one segment stay two', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 100, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: 100, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + 100n, 100))).toBe('new');
   });
 
   test('of an FMR become one where its address is its DMA address', () => {
     const all = permuted(DMA, [0n, 1n, 2n, 3n]);
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.fmr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.fmr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
   });
 
@@ -90,12 +90,12 @@ describe('elements that touch', () => {
     const all = dmaScene();
     using region = all.pd.getDmaMr();
     const { lkey } = region;
-    using last = accepted(all.pd.lkeyOk({ addr: DMA, length: 10, lkey }, 0));
+    using last = accepted(all.pd.acquire({ addr: DMA, length: 10, lkey }, 0));
     for (let i = 1; i <= 5; i++) {
-      const check = all.pd.lkeyOk({ addr: DMA + BigInt(i * 10), length: 10, lkey }, 0, { last });
+      const check = all.pd.acquire({ addr: DMA + BigInt(i * 10), length: 10, lkey }, 0, { last });
       expect(kind(check)).toBe('coalesced');
     }
-    expect(last).toMatchObject({ at: DMA, length: 60, sgeLength: 60 });
+    expect(last).toMatchObject({ at: DMA, segmentLength: 60, length: 60 });
     expect(region.refs).toBe(4);
   });
 
@@ -103,7 +103,7 @@ describe('elements that touch', () => {
     const all = dmaScene();
     dmaPages(all.device, 1, DMA + 4n * PAGE_N);
     using region = all.pd.getDmaMr();
-    using last = accepted(all.pd.lkeyOk({ addr: DMA, length: 4 * PAGE, lkey: region.lkey }, 0));
+    using last = accepted(all.pd.acquire({ addr: DMA, length: 4 * PAGE, lkey: region.lkey }, 0));
     using second = accepted(next(all, last, DMA + 4n * PAGE_N, 1));
     expect(second).not.toBe(last);
   });
@@ -111,8 +111,8 @@ describe('elements that touch', () => {
   test('of user memory stay two', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(2 * PAGE));
-    const last = accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
-    expect(kind(pd.lkeyOk({ addr: mr.start + PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last }))).toBe(
+    const last = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
+    expect(kind(pd.acquire({ addr: mr.start + PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last }))).toBe(
       'new',
     );
   });
@@ -121,7 +121,7 @@ describe('elements that touch', () => {
     const all = scattered();
     all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.LocalWrite });
     const element = { addr: DMA, length: PAGE, lkey: all.mr.lkey };
-    const last = accepted(all.pd.lkeyOk(element, Access.LocalWrite));
+    const last = accepted(all.pd.acquire(element, Access.LocalWrite));
     expect(kind(next(all, last, DMA + PAGE_N, 1, 0))).toBe('coalesced');
     expect(last.access).toBe(0);
     expect(() => last.copyFrom(Buffer.alloc(1))).toThrow(rdma('EACCES', 'copy_sge', 'AccessDenied'));
@@ -131,30 +131,30 @@ describe('elements that touch', () => {
 describe('elements that do not touch stay two, whatever the segments say', () => {
   test('a gap behind a short element', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 16, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: 16, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
-    expect(last.sgeLength).toBe(16);
+    expect(last.length).toBe(16);
   });
 
   test('a piece that was merged before', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('coalesced');
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
   });
 
   test('an address that equals a DMA address by coincidence', () => {
     const all = permuted(DMA, [1n, 0n, 2n, 3n]);
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 16, lkey: all.fmr.lkey }, 0));
-    expect(last.at + BigInt(last.length)).toBe(DMA + 2n * PAGE_N);
+    const last = accepted(all.pd.acquire({ addr: DMA, length: 16, lkey: all.fmr.lkey }, 0));
+    expect(last.at + BigInt(last.segmentLength)).toBe(DMA + 2n * PAGE_N);
     expect(kind(next(all, last, DMA + 2n * PAGE_N, 16))).toBe('new');
   });
 
   test('the second page of an element that is the whole region', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: 4 * PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: 4 * PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
-    expect(last.sgeLength).toBe(4 * PAGE);
+    expect(last.length).toBe(4 * PAGE);
   });
 
   test('the same at segment 255 of 256', () => {
@@ -162,15 +162,15 @@ describe('elements that do not touch stay two, whatever the segments say', () =>
     dmaPages(device, 256);
     const mr = pd.allocMr({ maxNumSg: 256 });
     mr.mapSg([{ addr: DMA, length: 256 * PAGE }]);
-    const last = accepted(pd.lkeyOk({ addr: DMA + 254n * PAGE_N, length: 2 * PAGE, lkey: mr.lkey }, 0));
-    const check = pd.lkeyOk({ addr: DMA + 255n * PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last });
+    const last = accepted(pd.acquire({ addr: DMA + 254n * PAGE_N, length: 2 * PAGE, lkey: mr.lkey }, 0));
+    const check = pd.acquire({ addr: DMA + 255n * PAGE_N, length: PAGE, lkey: mr.lkey }, 0, { last });
     expect(kind(check)).toBe('new');
-    expect(last.sgeLength).toBe(2 * PAGE);
+    expect(last.length).toBe(2 * PAGE);
   });
 
   test('elements of two mappings', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     all.mr.mapSg([{ addr: DMA, length: 2 * PAGE }]);
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
   });
@@ -179,21 +179,21 @@ describe('elements that do not touch stay two, whatever the segments say', () =>
 describe('a continuation passes the same checks as any element', () => {
   function ready(): Scene & { mr: MemoryRegion; last: Sge } {
     const all = scattered();
-    return { ...all, last: accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0)) };
+    return { ...all, last: accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0)) };
   }
 
   test('bounds', () => {
     const all = ready();
     expect(refusal(next(all, all.last, DMA + PAGE_N, 3 * PAGE + 1))).toBe('OutOfBounds');
-    expect(all.last.sgeLength).toBe(PAGE);
+    expect(all.last.length).toBe(PAGE);
   });
 
   test('below the base of an FMR, with a length that would wrap', () => {
     const all = permuted(DMA + 2n * PAGE_N, [0n, 1n, 2n, 3n]);
-    const last = accepted(all.pd.lkeyOk({ addr: DMA + 2n * PAGE_N, length: PAGE, lkey: all.fmr.lkey }, 0));
-    expect(last.at + BigInt(last.length)).toBe(DMA + PAGE_N);
+    const last = accepted(all.pd.acquire({ addr: DMA + 2n * PAGE_N, length: PAGE, lkey: all.fmr.lkey }, 0));
+    expect(last.at + BigInt(last.segmentLength)).toBe(DMA + PAGE_N);
     expect(refusal(next(all, last, DMA + PAGE_N, 4 * PAGE))).toBe('OutOfBounds');
-    expect(last.sgeLength).toBe(PAGE);
+    expect(last.length).toBe(PAGE);
   });
 
   test('validity', () => {
@@ -225,10 +225,10 @@ describe('last', () => {
   test('may be left out, null, or put before: the element is a new one', () => {
     const all = scattered();
     const element = { addr: DMA + PAGE_N, length: PAGE, lkey: all.mr.lkey };
-    const last = accepted(all.pd.lkeyOk({ ...element, addr: DMA }, 0));
+    const last = accepted(all.pd.acquire({ ...element, addr: DMA }, 0));
     last.put();
     for (const options of [undefined, {}, { last: undefined }, { last: null }, { last }]) {
-      expect(kind(all.pd.lkeyOk(element, 0, options as { last: Sge }))).toBe('new');
+      expect(kind(all.pd.acquire(element, 0, options as { last: Sge }))).toBe('new');
     }
   });
 
@@ -236,15 +236,15 @@ describe('last', () => {
     const all = scattered();
     all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.RemoteRead });
     const request = { vaddr: DMA, length: PAGE, rkey: all.mr.rkey };
-    const last = accepted(all.qp.rkeyOk(request, Access.RemoteRead));
+    const last = accepted(all.qp.acquire(request, Access.RemoteRead));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
   });
 
   test('of another device is EINVAL', () => {
     const all = scattered();
-    const last = accepted(all.pd.lkeyOk({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
+    const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     const other = open().allocPd();
-    expect(() => other.lkeyOk({ addr: 0, length: 0, lkey: all.mr.lkey }, 0, { last })).toThrow(
+    expect(() => other.acquire({ addr: 0, length: 0, lkey: all.mr.lkey }, 0, { last })).toThrow(
       rdma('EINVAL', 'lkey_ok'),
     );
   });

@@ -18,14 +18,14 @@ const { LocalWrite, RemoteWrite, RemoteRead } = Access;
 function local(memory: Buffer, access = LocalWrite): Sge {
   const pd = open().allocPd();
   const mr = pd.regUserMr(memory, { access: LocalWrite });
-  return accepted(pd.lkeyOk({ addr: mr.start, length: memory.length, lkey: mr.lkey }, access));
+  return accepted(pd.acquire({ addr: mr.start, length: memory.length, lkey: mr.lkey }, access));
 }
 
 /** The same, checked for a peer. */
 function remote(memory: Buffer, access: number): Sge {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(memory, { access: ALL });
-  return accepted(qp.rkeyOk({ vaddr: mr.iova, length: memory.length, rkey: mr.rkey }, access));
+  return accepted(qp.acquire({ vaddr: mr.iova, length: memory.length, rkey: mr.rkey }, access));
 }
 
 describe('copyTo', () => {
@@ -133,7 +133,7 @@ describe('the bytes are those of the element', () => {
     const fmr = pd.allocFmr({ maxPages: 3, access: ALL });
     fmr.mapPhys([DMA + 3n * PAGE_N, DMA + PAGE_N, DMA + 3n * PAGE_N], 0);
     const request = { vaddr: PAGE - 2, length: PAGE + 4, rkey: fmr.rkey };
-    const sge = accepted(qp.rkeyOk(request, RemoteRead | RemoteWrite));
+    const sge = accepted(qp.acquire(request, RemoteRead | RemoteWrite));
     const target = Buffer.alloc(PAGE + 4);
     sge.copyTo(target);
     expect(target).toEqual(Buffer.concat([Buffer.alloc(2, 3), Buffer.alloc(PAGE, 1), Buffer.alloc(2, 3)]));
@@ -152,7 +152,7 @@ describe('the bytes are those of the element', () => {
       { addr: one.address, length: PAGE },
       { addr: two.address, length: PAGE },
     ]);
-    const sge = accepted(pd.lkeyOk({ addr: DMA + PAGE_N - 1n, length: 2, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: DMA + PAGE_N - 1n, length: 2, lkey: mr.lkey }, 0));
     const target = Buffer.alloc(2);
     sge.copyTo(target);
     expect([...target]).toEqual([0, 9]);
@@ -163,7 +163,7 @@ describe('the bytes are those of the element', () => {
     const { bytes } = dmaPages(device, 2);
     using region = pd.getDmaMr();
     const element = { addr: DMA + PAGE_N - 1n, length: 2, lkey: region.lkey };
-    using sge = accepted(pd.lkeyOk(element, LocalWrite));
+    using sge = accepted(pd.acquire(element, LocalWrite));
     sge.copyFrom(Buffer.from('ab'));
     expect(bytes.toString('latin1', PAGE - 1, PAGE + 1)).toBe('ab');
   });
@@ -188,7 +188,7 @@ describe('the bytes are those of the element', () => {
       const from = Math.floor(Math.random() * memory.length);
       const length = Math.floor(Math.random() * (memory.length - from + 1));
       const offset = Math.floor(Math.random() * (length + 1));
-      const check = pd.lkeyOk({ addr: mr.start + BigInt(from), length, lkey: mr.lkey }, 0);
+      const check = pd.acquire({ addr: mr.start + BigInt(from), length, lkey: mr.lkey }, 0);
       using sge = accepted(check);
       const target = Buffer.alloc(length);
       expect(sge.copyTo(target, { offset })).toBe(length - offset);
@@ -209,9 +209,8 @@ describe('a put element', () => {
       'region',
       'at',
       'length',
-      'sgeLength',
-      'm',
-      'n',
+      'segmentLength',
+      'segment',
       'access',
       'remote',
       'address',

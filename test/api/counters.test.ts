@@ -50,7 +50,7 @@ describe('checks', () => {
     const fmr = pd.allocFmr({ maxPages: 1 });
     fmr.mapPhys([DMA], 0);
     mr.countAccesses();
-    device.table();
+    device.keyTable();
     device.resources();
     expect(device.counters()).toEqual(nothing);
     expect(device.counters({ own: true })).toEqual(nothing);
@@ -60,22 +60,22 @@ describe('checks', () => {
   test('of each form count one each', () => {
     const { pd, qp, mr, element, next } = ready();
     const request = { vaddr: mr.iova, length: 64, rkey: mr.rkey };
-    pd.lkeyOk(element, 0);
+    pd.acquire(element, 0);
     expect(next()).toEqual(accepts(1));
-    qp.rkeyOk(request, ALL);
+    qp.acquire(request, ALL);
     expect(next()).toEqual(accepts(1));
-    pd.lkeyCheck(element, 0);
-    qp.rkeyCheck(request, ALL);
+    pd.check(element, 0);
+    qp.check(request, ALL);
     expect(next()).toEqual(accepts(2));
-    for (const block of [pd.checkBlock(), qp.checkBlock()]) {
-      block.check(mr.start, 8, mr.lkey, 4);
+    for (const block of [pd.checker(), qp.checker()]) {
+      block.refusal(mr.start, 8, mr.lkey, 4);
       expect(next()).toEqual(accepts(1));
     }
-    pd.lkeyOk({ ...element, length: 65 }, 0);
+    pd.acquire({ ...element, length: 65 }, 0);
     expect(next()).toEqual(refuses('OutOfBounds'));
-    qp.rkeyCheck({ ...request, rkey: (mr.rkey + 1) as any }, 4);
+    qp.check({ ...request, rkey: (mr.rkey + 1) as any }, 4);
     expect(next()).toEqual(refuses('StaleKey'));
-    pd.checkBlock().check(0, 1, mr.lkey, 0);
+    pd.checker().refusal(0, 1, mr.lkey, 0);
     expect(next()).toEqual(refuses('OutOfBounds'));
   });
 
@@ -84,13 +84,13 @@ describe('checks', () => {
     ['verdicts', {}],
   ])('of batches count each element, with %s', (_, options) => {
     const { pd, qp, mr, next } = ready();
-    for (const batch of [pd.sgeBatch(300, options), qp.rkeyBatch(300, options)]) {
+    for (const batch of [pd.lkeyBatch(300, options), qp.rkeyBatch(300, options)]) {
       for (let i = 0; i < 300; i++) batch.set(i, i < 250 ? mr.start : 0n, i === 299 ? 0 : 8, mr.lkey);
       expect(batch.check(300, 4)).toBe(250);
       expect(next()).toEqual({ ...accepts(250), refused: 50, reasons: { OutOfBounds: 50 } });
-      batch.check(batch.words.subarray(0, 40), 4);
+      batch.checkPacked(batch.words.subarray(0, 40), 4);
       expect(next()).toEqual(accepts(10));
-      expect([batch.acquire(300, 4), batch.release()]).toEqual([250, 250]);
+      expect([batch.acquire(300, 4), batch.put()]).toEqual([250, 250]);
       expect(next()).toEqual({ ...accepts(250), refused: 50, reasons: { OutOfBounds: 50 } });
       batch.check(0, 4);
       expect(next()).toEqual(nothing);
@@ -114,11 +114,11 @@ describe('checks', () => {
     const reasons: Record<string, number> = {};
     let passed = 0;
     for (const [lkey, addr, length, access] of local) {
-      const check = pd.lkeyCheck({ addr, length, lkey: lkey as any }, access);
+      const check = pd.check({ addr, length, lkey: lkey as any }, access);
       if (check.ok) passed++;
       else reasons[check.reason] = (reasons[check.reason] ?? 0) + 1;
     }
-    const zero = qp.rkeyCheck({ vaddr: DMA, length: 8, rkey: 0 as any }, 4);
+    const zero = qp.check({ vaddr: DMA, length: 8, rkey: 0 as any }, 4);
     expect(zero).toMatchObject({ reason: 'KeyZeroDenied' });
     reasons.KeyZeroDenied = (reasons.KeyZeroDenied ?? 0) + 1;
     expect(Object.keys(reasons).length).toBeGreaterThanOrEqual(8);
@@ -128,7 +128,7 @@ describe('checks', () => {
       refused: Object.values(reasons).reduce((a, b) => a + b),
       reasons,
     });
-    const batch = pd.sgeBatch(local.length);
+    const batch = pd.lkeyBatch(local.length);
     const free = local.filter(([, , , access]) => !access);
     fill(
       batch,
@@ -146,31 +146,31 @@ describe('checks', () => {
     fmr.mapPhys([DMA, DMA + 4096n], DMA);
     const next = counting(device);
     const element = { addr: DMA, length: PAGE, lkey: fmr.lkey };
-    const last = accepted(pd.lkeyOk(element, 0));
-    expect(pd.lkeyOk({ ...element, addr: DMA + 4096n }, 0, { last })).toMatchObject({ coalesced: true });
+    const last = accepted(pd.acquire(element, 0));
+    expect(pd.acquire({ ...element, addr: DMA + 4096n }, 0, { last })).toMatchObject({ coalesced: true });
     expect(next()).toEqual(accepts(2));
   });
 
   test('that throw count for nothing', () => {
     const { device, pd, qp, mr, element } = ready();
-    const [batch, places] = [pd.sgeBatch(4), pd.sgeBatch(4, { places: true })];
+    const [batch, places] = [pd.lkeyBatch(4), pd.lkeyBatch(4, { places: true })];
     for (const list of [batch, places]) for (let i = 0; i < 4; i++) list.set(i, mr.start, 8, mr.lkey);
-    const block = pd.checkBlock();
+    const block = pd.checker();
     pd.dealloc({ cascade: true });
     for (const use of [
-      () => pd.lkeyOk(element, 0),
-      () => pd.lkeyCheck(element, 0),
-      () => qp.rkeyOk({ vaddr: 0, length: 8, rkey: element.lkey as any }, 4),
+      () => pd.acquire(element, 0),
+      () => pd.check(element, 0),
+      () => qp.acquire({ vaddr: 0, length: 8, rkey: element.lkey as any }, 4),
       () => batch.check(4, 0),
       () => places.check(4, 0),
       () => batch.acquire(4, 0),
       () => batch.gather(Buffer.alloc(32), 4, 0),
       () => batch.scatter(Buffer.alloc(32), 4, 1),
-      () => block.check(0, 8, element.lkey, 0),
+      () => block.refusal(0, 8, element.lkey, 0),
     ]) {
       expect(use).toThrow(rdma('EBADF'));
     }
-    expect(() => pd.lkeyOk({ ...element, length: -1 }, 0)).toThrow(RangeError);
+    expect(() => pd.acquire({ ...element, length: -1 }, 0)).toThrow(RangeError);
     expect(device.counters()).toEqual(nothing);
   });
 });
@@ -178,7 +178,7 @@ describe('checks', () => {
 describe('copies', () => {
   test('of elements and walks count their bytes', () => {
     const { pd, element, next } = ready();
-    const sge = accepted(pd.lkeyOk(element, Access.LocalWrite));
+    const sge = accepted(pd.acquire(element, Access.LocalWrite));
     next();
     sge.copyTo(Buffer.alloc(64));
     expect(next()).toEqual({ ...nothing, bytesCopied: 64 });
@@ -196,7 +196,7 @@ describe('copies', () => {
 
   test('of batches count their bytes once, and the elements that were moved whole as accepted', () => {
     const { pd, mr, next } = ready(256);
-    const [from, to] = [pd.sgeBatch(8), pd.sgeBatch(8)];
+    const [from, to] = [pd.lkeyBatch(8), pd.lkeyBatch(8)];
     for (let i = 0; i < 8; i++) {
       from.set(i, mr.start + BigInt(i * 16), 16, mr.lkey);
       to.set(i, mr.start + 128n + BigInt(i * 16), 16, mr.lkey);
@@ -215,7 +215,7 @@ describe('copies', () => {
     const length = 3 << 20;
     const { device, pd, mr, next } = ready(2 * length);
     mr.countAccesses();
-    const [from, to] = [pd.sgeBatch(1), pd.sgeBatch(1)];
+    const [from, to] = [pd.lkeyBatch(1), pd.lkeyBatch(1)];
     from.set(0, mr.start, length, mr.lkey);
     to.set(0, mr.start + BigInt(length), length, mr.lkey);
     expect(from.gather(Buffer.alloc(length), 1, 0)).toBe(length);
@@ -224,7 +224,7 @@ describe('copies', () => {
     expect(from.copyTo(to, 1, 0, 1, 1)).toBe(length);
     expect(next()).toEqual(accepts(2, length));
     expect(mr.counters).toEqual({ accepted: 3, refused: 0, bytesCopied: 3 * length });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 2 * length, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 2 * length, lkey: mr.lkey }, 0));
     sge.copyTo(Buffer.alloc(2 * length));
     expect(next()).toEqual(accepts(1, 2 * length));
     expect(mr.counters).toEqual({ accepted: 4, refused: 0, bytesCopied: 5 * length });
@@ -236,8 +236,8 @@ describe('copies', () => {
     const buffer = new ArrayBuffer(8);
     const mr = pd.regUserMr(buffer, { access: ALL });
     const element = { addr: mr.start, length: 8, lkey: mr.lkey };
-    const [sge, reader] = [accepted(pd.lkeyOk(element, ALL)), accepted(pd.lkeyOk(element, 0))];
-    const batch = pd.sgeBatch(1);
+    const [sge, reader] = [accepted(pd.acquire(element, ALL)), accepted(pd.acquire(element, 0))];
+    const batch = pd.lkeyBatch(1);
     batch.set(0, mr.start, 8, mr.lkey);
     const next = counting(device);
     expect(() => reader.copyFrom(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge', 'AccessDenied'));
@@ -273,16 +273,16 @@ describe('copies', () => {
 
 describe('of several threads', () => {
   const work = (w: Scope, number: number, addr: bigint, lkey: number, count: number): object => {
-    const pd = w.device.attachPd(number);
-    const batch = pd.sgeBatch(2);
+    const pd = w.device.importPd(number);
+    const batch = pd.lkeyBatch(2);
     batch.set(0, addr, 8, lkey);
     batch.set(1, 0n, 8, lkey);
     for (let i = 0; i < count; i++) {
-      const sge = w.accepted(pd.lkeyOk({ addr, length: 8, lkey }, 0));
+      const sge = w.accepted(pd.acquire({ addr, length: 8, lkey }, 0));
       sge.copyTo(new Uint8Array(8));
       sge.put();
       batch.check(2, 0);
-      pd.lkeyCheck({ addr, length: 8, lkey: lkey + 1 }, 0);
+      pd.check({ addr, length: 8, lkey: lkey + 1 }, 0);
     }
     return w.device.counters({ own: true });
   };
@@ -299,7 +299,7 @@ describe('of several threads', () => {
     const peers = [1, 2, 3].map(() => new Peer({ token: device.share() }));
     const counts = [1000, 2000, 500];
     const own = await Promise.all(
-      peers.map((peer, i) => peer.run(work, pd.number, mr.start, mr.lkey as number, counts[i]!)),
+      peers.map((peer, i) => peer.run(work, pd.id, mr.start, mr.lkey as number, counts[i]!)),
     );
     expect(own).toEqual(counts.map(times));
     expect(device.counters({ own: true })).toEqual(nothing);
@@ -318,9 +318,9 @@ describe('of several threads', () => {
   test('objects of one thread count for themselves, also when they leave', () => {
     const { device, pd, mr, element } = ready();
     const other = Device.attach(device.share());
-    const there = other.attachPd(pd.number);
-    pd.lkeyCheck(element, 0);
-    for (let i = 0; i < 3; i++) there.lkeyCheck(element, 0);
+    const there = other.importPd(pd.id);
+    pd.check(element, 0);
+    for (let i = 0; i < 3; i++) there.check(element, 0);
     const seen = [device, other].map((object) => object.counters({ own: true }).accepted);
     expect([...seen, device.counters().accepted]).toEqual([1, 3, 4]);
     other.detach();
@@ -332,11 +332,11 @@ describe('of several threads', () => {
 describe('a region', () => {
   test('counts nothing unless asked, and nothing from before', () => {
     const { pd, mr, element } = ready();
-    pd.lkeyCheck(element, 0);
+    pd.check(element, 0);
     expect(mr.counters).toBeUndefined();
     mr.countAccesses();
     expect(mr.counters).toEqual({ accepted: 0, refused: 0, bytesCopied: 0 });
-    pd.lkeyCheck(element, 0);
+    pd.check(element, 0);
     mr.countAccesses();
     expect(mr.counters).toEqual({ accepted: 1, refused: 0, bytesCopied: 0 });
   });
@@ -346,12 +346,12 @@ describe('a region', () => {
     const other = pd.regUserMr(Buffer.alloc(64), { start: 0x5000n, access: ALL });
     mr.countAccesses();
     const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-    const sge = accepted(pd.lkeyOk(element, 1)); // 1
-    accepted(qp.rkeyOk(request, 4)).put();
-    pd.lkeyCheck(element, 0);
-    qp.rkeyCheck(request, 4); // 4
-    pd.checkBlock().check(mr.start, 8, mr.lkey, 0);
-    const [batch, places] = [pd.sgeBatch(3), pd.sgeBatch(3, { places: true })];
+    const sge = accepted(pd.acquire(element, 1)); // 1
+    accepted(qp.acquire(request, 4)).put();
+    pd.check(element, 0);
+    qp.check(request, 4); // 4
+    pd.checker().refusal(mr.start, 8, mr.lkey, 0);
+    const [batch, places] = [pd.lkeyBatch(3), pd.lkeyBatch(3, { places: true })];
     for (const list of [batch, places]) {
       list.set(0, mr.start, 8, mr.lkey);
       list.set(1, other.start, 8, other.lkey);
@@ -359,9 +359,9 @@ describe('a region', () => {
       list.check(3, 0); // 2 more, 2 refused
     }
     batch.acquire(3, 0);
-    batch.release();
+    batch.put();
     expect(mr.counters).toEqual({ accepted: 8, refused: 3, bytesCopied: 0 });
-    pd.lkeyCheck({ ...element, lkey: (mr.lkey + 1) as any }, 0); // another key
+    pd.check({ ...element, lkey: (mr.lkey + 1) as any }, 0); // another key
     expect(mr.counters).toMatchObject({ accepted: 8, refused: 3 });
     sge.copyTo(Buffer.alloc(10));
     sge.copyFrom(Buffer.alloc(20), { ordered: true });
@@ -383,10 +383,10 @@ describe('a region', () => {
       [0x5000n, fmr.lkey],
       [DMA, 0],
     ] as const) {
-      const sge = accepted(pd.lkeyOk({ addr, length: 8, lkey: lkey as any }, 1));
+      const sge = accepted(pd.acquire({ addr, length: 8, lkey: lkey as any }, 1));
       sge.copyTo(Buffer.alloc(8));
       sge.put();
-      pd.lkeyOk({ addr, length: 2 ** 31, lkey: lkey as any }, 1);
+      pd.acquire({ addr, length: 2 ** 31, lkey: lkey as any }, 1);
     }
     expect(regions.map(({ counters }) => counters)).toEqual(
       Array<object>(3).fill({ accepted: 1, refused: 1, bytesCopied: 8 }),
@@ -401,9 +401,9 @@ describe('a region', () => {
     fmr.countAccesses();
     for (let i = 0; i < 3; i++) {
       fmr.mapPhys([DMA + BigInt((i % 2) * PAGE)], 0);
-      pd.lkeyCheck({ addr: 0, length: 8, lkey: fmr.lkey }, 0);
+      pd.check({ addr: 0, length: 8, lkey: fmr.lkey }, 0);
       fmr.unmap();
-      pd.lkeyCheck({ addr: 0, length: 8, lkey: fmr.lkey }, 0);
+      pd.check({ addr: 0, length: 8, lkey: fmr.lkey }, 0);
     }
     expect(fmr.counters).toEqual({ accepted: 3, refused: 3, bytesCopied: 0 });
     fmr.dealloc();

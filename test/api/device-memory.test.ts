@@ -26,7 +26,7 @@ const bytesOf = (memory: DeviceMemory): number[] => [...new Uint8Array(memory.bu
 
 describe('device memory', () => {
   test.each([1, 7, PAGE, PAGE + 1, 3 * PAGE, 5 << 20])('of %d bytes is zeroed, and as long', (length) => {
-    const memory = open().alloc(length);
+    const memory = open().allocDm(length);
     expect(memory.byteLength).toBe(length);
     expect(memory.buffer.byteLength).toBe(length);
     expect(Buffer.alloc(length).equals(new Uint8Array(memory.buffer))).toBe(true);
@@ -35,7 +35,7 @@ describe('device memory', () => {
   test('is zeroed also where memory was freed before', () => {
     const device = open();
     for (let round = 0; round < 50; round++) {
-      const memory = device.alloc(4 * PAGE);
+      const memory = device.allocDm(4 * PAGE);
       const bytes = new Uint8Array(memory.buffer);
       expect(bytes.every((byte) => byte === 0)).toBe(true);
       bytes.fill(0xff);
@@ -46,10 +46,10 @@ describe('device memory', () => {
   test('begins where a page begins: atomics are aligned wherever its offset is', () => {
     const { device, pd, qp } = scene();
     for (const options of [{}, { hugePages: true }]) {
-      const memory = device.alloc(2 * PAGE, options);
+      const memory = device.allocDm(2 * PAGE, options);
       for (const offset of [0, 8, PAGE, 2 * PAGE - 8]) {
         const mr = pd.regUserMr(new Uint8Array(memory.buffer, offset, 8), { access: ALL });
-        const sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteAtomic));
+        const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteAtomic));
         expect(sge.fetchAdd(BigInt(offset) + 1n)).toBe(0n);
         expect(new BigUint64Array(memory.buffer, offset, 1)[0]).toBe(BigInt(offset) + 1n);
         sge.put();
@@ -60,14 +60,14 @@ describe('device memory', () => {
 
   test('has numbers that are never given twice', () => {
     const device = open();
-    const [one, two] = [device.alloc(8), device.alloc(8)];
+    const [one, two] = [device.allocDm(8), device.allocDm(8)];
     one.free();
-    expect([one.number, two.number, device.alloc(8).number]).toEqual([1, 2, 3]);
-    expect(open().alloc(8).number).toBe(1);
+    expect([one.id, two.id, device.allocDm(8).id]).toEqual([1, 2, 3]);
+    expect(open().allocDm(8).id).toBe(1);
   });
 
   test('has one buffer', () => {
-    const memory = open().alloc(PAGE);
+    const memory = open().allocDm(PAGE);
     const { buffer } = memory;
     expect(buffer).toBeInstanceOf(ArrayBuffer);
     new Uint8Array(buffer)[5] = 5;
@@ -78,18 +78,16 @@ describe('device memory', () => {
 
   test('can wish for large pages', () => {
     const device = open();
-    const memory = device.alloc(3 << 20, { hugePages: true });
+    const memory = device.allocDm(3 << 20, { hugePages: true });
     expect(memory.buffer.byteLength).toBe(3 << 20);
     new Uint8Array(memory.buffer).fill(1);
-    expect(device.resources().memories).toEqual([
-      { number: 1, byteLength: 3 << 20, uses: 0, hugePages: true },
-    ]);
+    expect(device.resources().memories).toEqual([{ id: 1, byteLength: 3 << 20, uses: 0, hugePages: true }]);
     memory.free();
   });
 
   test('views over parts of it register byte-exact', () => {
     const { device, pd } = scene();
-    const memory = device.alloc(64);
+    const memory = device.allocDm(64);
     const rim = new Uint8Array(memory.buffer).fill(0xa5);
     const parts = [
       rim.subarray(8, 24),
@@ -100,8 +98,8 @@ describe('device memory', () => {
     expect(regions.map(({ length }) => length)).toEqual([16, 8, 8]);
     for (const [i, mr] of regions.entries()) {
       const element = { addr: mr.start, length: mr.length, lkey: mr.lkey };
-      expect(accepted(pd.lkeyOk(element, 1)).copyFrom(Buffer.alloc(mr.length, i + 1))).toBe(mr.length);
-      expect(pd.lkeyOk({ ...element, length: mr.length + 1 }, 1)).toMatchObject({ reason: 'OutOfBounds' });
+      expect(accepted(pd.acquire(element, 1)).copyFrom(Buffer.alloc(mr.length, i + 1))).toBe(mr.length);
+      expect(pd.acquire({ ...element, length: mr.length + 1 }, 1)).toMatchObject({ reason: 'OutOfBounds' });
     }
     const runs = [
       [0xa5, 8],
@@ -116,13 +114,13 @@ describe('device memory', () => {
 
   test('is DMA memory when it is mapped', () => {
     const { device, pd } = scene();
-    const memory = device.alloc(2 * PAGE);
+    const memory = device.allocDm(2 * PAGE);
     new Uint8Array(memory.buffer).fill(1, 0, PAGE).fill(2, PAGE);
     const mapping = device.dma.map(memory.buffer, { address: DMA });
     const fmr = pd.allocFmr({ maxPages: 2 });
     fmr.mapPhys([DMA + 4096n, DMA], 0n);
     const target = Buffer.alloc(2 * PAGE);
-    accepted(pd.lkeyOk({ addr: 0n, length: 2 * PAGE, lkey: fmr.lkey }, 0)).copyTo(target);
+    accepted(pd.acquire({ addr: 0n, length: 2 * PAGE, lkey: fmr.lkey }, 0)).copyTo(target);
     expect([target[0], target[PAGE - 1], target[PAGE], target[2 * PAGE - 1]]).toEqual([2, 2, 1, 1]);
     expect(() => memory.free()).toThrow(rdma('EBUSY', 'dealloc_dm'));
     fmr.dealloc({ force: true });
@@ -132,14 +130,14 @@ describe('device memory', () => {
 
   test('of one device can be registered on another, and is used by it as long as that lasts', () => {
     const [here, there] = [scene(), scene()];
-    const memory = here.device.alloc(8);
+    const memory = here.device.allocDm(8);
     new Uint8Array(memory.buffer).fill(6);
     const mr = there.pd.regUserMr(memory.buffer);
     expect(here.device.resources().memories).toMatchObject([{ uses: 1 }]);
     expect(() => memory.free()).toThrow(rdma('EBUSY'));
     here.device.close({ cascade: true });
     const target = Buffer.alloc(8);
-    accepted(there.pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(target);
+    accepted(there.pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(target);
     expect(target).toEqual(Buffer.alloc(8, 6));
   });
 });
@@ -148,27 +146,27 @@ describe('arguments', () => {
   test('of alloc', () => {
     const device = open();
     for (const bytes of [undefined, null, '8', 8n, {}, [8]]) {
-      expect(() => device.alloc(bytes as any)).toThrow(wrongType('"bytes"'));
+      expect(() => device.allocDm(bytes as any)).toThrow(wrongType('"bytes"'));
     }
     for (const bytes of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) {
-      expect(() => device.alloc(bytes)).toThrow(outOfRange('"bytes"'));
+      expect(() => device.allocDm(bytes)).toThrow(outOfRange('"bytes"'));
     }
-    expect(() => device.alloc(8, { hugePages: 1 as any })).toThrow(wrongType('"options.hugePages"'));
+    expect(() => device.allocDm(8, { hugePages: 1 as any })).toThrow(wrongType('"options.hugePages"'));
     expect(device.resources().memories).toEqual([]);
   });
 
-  test('of attachMemory', () => {
+  test('of importDm', () => {
     const device = open();
     for (const number of [undefined, null, '1', 1n, {}]) {
-      expect(() => device.attachMemory(number as any)).toThrow(wrongType('"number"'));
+      expect(() => device.importDm(number as any)).toThrow(wrongType('"id"'));
     }
     for (const number of [-1, 0.5, NaN, 2 ** 53]) {
-      expect(() => device.attachMemory(number)).toThrow(outOfRange('"number"'));
+      expect(() => device.importDm(number)).toThrow(outOfRange('"id"'));
     }
-    const gone = device.alloc(8);
+    const gone = device.allocDm(8);
     gone.free();
-    for (const number of [0, gone.number, 2, Number.MAX_SAFE_INTEGER]) {
-      expect(() => device.attachMemory(number)).toThrow(rdma('EINVAL', 'attach_dm'));
+    for (const number of [0, gone.id, 2, Number.MAX_SAFE_INTEGER]) {
+      expect(() => device.importDm(number)).toThrow(rdma('EINVAL', 'import_dm'));
     }
   });
 
@@ -176,10 +174,10 @@ describe('arguments', () => {
     const device = open();
     for (const bytes of [2 ** 50, Number.MAX_SAFE_INTEGER]) {
       for (const hugePages of [false, true]) {
-        expect(() => device.alloc(bytes, { hugePages })).toThrow(rdma('ENOMEM', 'alloc_dm'));
+        expect(() => device.allocDm(bytes, { hugePages })).toThrow(rdma('ENOMEM', 'alloc_dm'));
       }
     }
-    expect(device.alloc(8).number).toBe(1);
+    expect(device.allocDm(8).id).toBe(1);
   });
 
   // Where buffers may be as long as memory there is nothing to see.
@@ -190,19 +188,19 @@ describe('arguments', () => {
       const length = constants.MAX_LENGTH + 1;
       let memory;
       try {
-        memory = device.alloc(length);
+        memory = device.allocDm(length);
       } catch {
         return; // this machine has not so much to promise
       }
       for (let i = 0; i < 3; i++) expect(() => memory.buffer).toThrow(rdma('EOPNOTSUPP', 'alloc_dm'));
       expect(memory.byteLength).toBe(length);
       expect(device.resources().memories).toMatchObject([{ byteLength: length, uses: 0 }]);
-      const same = device.attachMemory(memory.number);
+      const same = device.importDm(memory.id);
       expect(() => same.buffer).toThrow(rdma('EOPNOTSUPP'));
       memory.free();
       expect(device.resources().memories).toEqual([]);
       // What the failure left behind does no harm.
-      for (let i = 0; i < 20; i++) new Uint8Array(device.alloc(PAGE).buffer).fill(i);
+      for (let i = 0; i < 20; i++) new Uint8Array(device.allocDm(PAGE).buffer).fill(i);
     },
   );
 });
@@ -210,14 +208,14 @@ describe('arguments', () => {
 describe('free', () => {
   test('is EBUSY as long as a region or a DMA mapping has bytes of it', () => {
     const { device, pd } = scene();
-    const memory = device.alloc(2 * PAGE);
+    const memory = device.allocDm(2 * PAGE);
     const mr = pd.regUserMr(new Uint8Array(memory.buffer, 8, 8));
     const mapping = device.dma.map(memory.buffer);
     const { buffer } = memory;
     expect(() => memory.free()).toThrow(rdma('EBUSY', 'dealloc_dm'));
     mapping.unmap();
     expect(() => memory.free()).toThrow(rdma('EBUSY', 'dealloc_dm'));
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     expect(() => memory.free()).toThrow(rdma('EBUSY', 'dealloc_dm'));
     memory[Symbol.dispose]();
@@ -230,28 +228,28 @@ describe('free', () => {
 
   test('leaves the buffer as it is, and can be called again', () => {
     const device = open();
-    const memory = device.alloc(8);
+    const memory = device.allocDm(8);
     const { buffer } = memory;
     const view = new Uint8Array(buffer).fill(7);
     memory.free();
     memory.free();
     memory[Symbol.dispose]();
-    expect([buffer.byteLength, view[7], memory.byteLength, memory.number]).toEqual([8, 7, 8, 1]);
+    expect([buffer.byteLength, view[7], memory.byteLength, memory.id]).toEqual([8, 7, 8, 1]);
     expect(() => memory.buffer).toThrow(rdma('EBADF', 'alloc_dm'));
-    expect(() => device.attachMemory(1)).toThrow(rdma('EINVAL'));
+    expect(() => device.importDm(1)).toThrow(rdma('EINVAL'));
     expect(device.resources().memories).toEqual([]);
   });
 
   test('before the buffer was ever asked for', () => {
-    const memory = open().alloc(8);
+    const memory = open().allocDm(8);
     memory.free();
     expect(() => memory.buffer).toThrow(rdma('EBADF', 'alloc_dm'));
   });
 
   test('can be done through any object of the memory, and is EBADF for the others', () => {
     const device = open();
-    const memory = device.alloc(8);
-    const same = device.attachMemory(memory.number);
+    const memory = device.allocDm(8);
+    const same = device.importDm(memory.id);
     const { buffer } = memory;
     same.free();
     expect(buffer.byteLength).toBe(8);
@@ -262,7 +260,7 @@ describe('free', () => {
   test('by using', () => {
     const device = open();
     {
-      using memory = device.alloc(8);
+      using memory = device.allocDm(8);
       expect(memory.buffer.byteLength).toBe(8);
     }
     expect(device.resources().memories).toEqual([]);
@@ -270,7 +268,7 @@ describe('free', () => {
 
   test('of a buffer whose bytes were registered: a view of the freed memory is EBADF', () => {
     const { device, pd } = scene();
-    const memory = device.alloc(8);
+    const memory = device.allocDm(8);
     const { buffer } = memory;
     memory.free();
     expect(() => pd.regUserMr(buffer)).toThrow(rdma('EBADF', 'reg_user_mr'));
@@ -281,7 +279,7 @@ describe('free', () => {
 describe('close', () => {
   test('in this thread leaves the buffers as they are', () => {
     const device = open();
-    const memories = [device.alloc(8), device.alloc(PAGE, { hugePages: true })];
+    const memories = [device.allocDm(8), device.allocDm(PAGE, { hugePages: true })];
     const buffers = memories.map(({ buffer }) => buffer);
     device.close();
     expect(buffers.map(({ byteLength }) => byteLength)).toEqual([8, PAGE]);
@@ -289,13 +287,13 @@ describe('close', () => {
       expect(() => memory.buffer).toThrow(rdma('EBADF', 'alloc_dm'));
       memory.free();
     }
-    expect(() => device.alloc(8)).toThrow(rdma('EBADF', 'alloc_dm'));
-    expect(() => device.attachMemory(1)).toThrow(rdma('EBADF', 'attach_dm'));
+    expect(() => device.allocDm(8)).toThrow(rdma('EBADF', 'alloc_dm'));
+    expect(() => device.importDm(1)).toThrow(rdma('EBADF', 'import_dm'));
   });
 
   test('in another thread does no harm to the views here', async () => {
     const { device, pd } = scene();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const bytes = new Uint8Array(memory.buffer);
     pd.regUserMr(bytes);
     const peer = new Peer({ token: device.share() });
@@ -311,29 +309,29 @@ describe('close', () => {
 describe('from several threads', () => {
   test('everybody sees the same bytes, by number', async () => {
     const { device, pd } = scene();
-    const memory = device.alloc(2 * PAGE);
+    const memory = device.allocDm(2 * PAGE);
     const bytes = new Uint8Array(memory.buffer);
     bytes[3] = 3;
     const mr = pd.regUserMr(bytes, { access: ALL });
     const peer = new Peer({ token: device.share() });
     const found = await peer.run(
       (w, number, addr, lkey, domain) => {
-        w.memory = w.device.attachMemory(number);
+        w.memory = w.device.importDm(number);
         w.bytes = new Uint8Array(w.memory.buffer);
         const before = w.bytes[3];
         w.bytes[4] = 4;
-        w.pd = w.device.attachPd(domain);
-        const sge = w.accepted(w.pd.lkeyOk({ addr: addr + 5n, length: 1, lkey }, 1));
+        w.pd = w.device.importPd(domain);
+        const sge = w.accepted(w.pd.acquire({ addr: addr + 5n, length: 1, lkey }, 1));
         sge.copyFrom(new Uint8Array([5]));
         sge.put();
         const words = new BigInt64Array(w.memory.buffer);
         Atomics.add(words, 100, 1n);
         return [before, w.bytes[5], w.memory.byteLength, w.memory.buffer === w.bytes.buffer];
       },
-      memory.number,
+      memory.id,
       mr.start,
       mr.lkey,
-      pd.number,
+      pd.id,
     );
     expect(found).toEqual([3, 5, 2 * PAGE, true]);
     expect([...bytes.subarray(2, 7)]).toEqual([0, 3, 4, 5, 0]);
@@ -342,12 +340,12 @@ describe('from several threads', () => {
 
   test('what one frees the other may go on looking at, until it lets go', async () => {
     const device = open();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const peer = new Peer({ token: device.share() });
     await peer.run((w, number) => {
-      w.memory = w.device.attachMemory(number);
+      w.memory = w.device.importDm(number);
       w.bytes = new Uint8Array(w.memory.buffer).fill(7);
-    }, memory.number);
+    }, memory.id);
     memory.free();
     const found = await peer.run((w) => {
       w.bytes[0] = 8;
@@ -358,11 +356,11 @@ describe('from several threads', () => {
 
   test('free is EBUSY because of a region of another thread, and works when that is gone', async () => {
     const device = open();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const peer = new Peer({ token: device.share() });
     await peer.run((w, number) => {
-      w.mr = w.device.allocPd().regUserMr(w.device.attachMemory(number).buffer);
-    }, memory.number);
+      w.mr = w.device.allocPd().regUserMr(w.device.importDm(number).buffer);
+    }, memory.id);
     expect(() => memory.free()).toThrow(rdma('EBUSY', 'dealloc_dm'));
     await peer.run((w) => w.mr.dereg());
     memory.free();
@@ -370,27 +368,27 @@ describe('from several threads', () => {
 
   test('a thread that ends with views and regions leaves the memory as it is', async () => {
     const { device, pd } = scene();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const mr = pd.regUserMr(memory.buffer);
     for (const end of ['close', 'terminate'] as const) {
       const peer = new Peer({ token: device.share() });
       await peer.run((w, number) => {
-        const { buffer } = w.device.attachMemory(number);
-        w.views = [new Uint8Array(buffer).fill(3), new Uint8Array(w.device.alloc(4096).buffer).fill(4)];
+        const { buffer } = w.device.importDm(number);
+        w.views = [new Uint8Array(buffer).fill(3), new Uint8Array(w.device.allocDm(4096).buffer).fill(4)];
         w.mr = w.device.allocPd().regUserMr(buffer);
-      }, memory.number);
+      }, memory.id);
       await (end === 'close' ? peer.close() : peer.worker.terminate());
       const target = Buffer.alloc(PAGE);
-      accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0)).copyTo(target);
+      accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0)).copyTo(target);
       expect(target).toEqual(Buffer.alloc(PAGE, 3));
     }
     const { memories } = device.resources();
-    expect(memories.map(({ number, uses }) => [number, uses]).sort()).toEqual([
+    expect(memories.map(({ id: number, uses }) => [number, uses]).sort()).toEqual([
       [1, 1],
       [2, 0],
       [3, 0],
     ]);
-    expect(new Uint8Array(device.attachMemory(2).buffer)[PAGE - 1]).toBe(4);
+    expect(new Uint8Array(device.importDm(2).buffer)[PAGE - 1]).toBe(4);
   });
 });
 
@@ -411,12 +409,12 @@ describe('a buffer that is taken away', () => {
 
   test.each(ways)('by %s: regions go on with their bytes, and there is a buffer again', (_, take) => {
     const { device, pd } = scene();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const first = memory.buffer;
     new Uint8Array(first).fill(1);
     const mr = pd.regUserMr(first, { access: ALL });
     const mapping = device.dma.map(first);
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 1));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 1));
     // The engine may refuse to transfer buffers over memory that is not its own.
     try {
       take(first);
@@ -443,7 +441,7 @@ describe('a buffer that is taken away', () => {
 
   (canTransfer ? test : test.skip)('stays usable where it went, after free and close', () => {
     const device = open();
-    const memory = device.alloc(PAGE);
+    const memory = device.allocDm(PAGE);
     const moved = transfer(memory.buffer);
     const bytes = new Uint8Array(moved).fill(1);
     const second = memory.buffer;
@@ -458,7 +456,7 @@ describe('a buffer that is taken away', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(moved);
     const target = Buffer.alloc(PAGE);
-    accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0)).copyTo(target);
+    accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0)).copyTo(target);
     expect(target).toEqual(Buffer.alloc(PAGE, 3));
   });
 
@@ -484,7 +482,7 @@ describe('a buffer that is taken away', () => {
         }),
     );
     await maker.run((w) => {
-      const memory = w.device.alloc(1 << 20);
+      const memory = w.device.allocDm(1 << 20);
       new Uint8Array(memory.buffer).fill(6);
       const moved = memory.buffer.transfer();
       w.port.postMessage(moved, [moved]);
@@ -508,7 +506,7 @@ describe('a buffer that is taken away', () => {
 
 (canCollect ? describe : describe.skip)('garbage', () => {
   test('a buffer that was collected is there again when asked for, with the bytes', async () => {
-    const memory = open().alloc(PAGE);
+    const memory = open().allocDm(PAGE);
     const reference = ((): WeakRef<ArrayBuffer> => {
       const { buffer } = memory;
       new Uint8Array(buffer).fill(4);
@@ -522,18 +520,18 @@ describe('a buffer that is taken away', () => {
   test('a region over it goes on without its object and its buffer', async () => {
     const { device, pd } = scene();
     const [number, mr] = (() => {
-      const memory = device.alloc(PAGE);
+      const memory = device.allocDm(PAGE);
       new Uint8Array(memory.buffer).fill(4);
-      return [memory.number, pd.regUserMr(memory.buffer)] as const;
+      return [memory.id, pd.regUserMr(memory.buffer)] as const;
     })();
     let rounds = 0;
     await collect(() => ++rounds === 5);
     const target = Buffer.alloc(PAGE);
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
     sge.copyTo(target);
     sge.put();
     expect(target).toEqual(Buffer.alloc(PAGE, 4));
-    const memory = device.attachMemory(number);
+    const memory = device.importDm(number);
     expect(() => memory.free()).toThrow(rdma('EBUSY'));
     mr.dereg();
     memory.free();
@@ -542,7 +540,7 @@ describe('a buffer that is taken away', () => {
   test('a buffer is the memory also when its object was collected', async () => {
     const { device, pd } = scene();
     const [reference, buffer] = ((): [WeakRef<object>, ArrayBuffer] => {
-      const memory = device.alloc(PAGE);
+      const memory = device.allocDm(PAGE);
       return [new WeakRef(memory), memory.buffer];
     })();
     let rounds = 0;
@@ -555,7 +553,7 @@ describe('a buffer that is taken away', () => {
   test('a buffer keeps the device open that it came from', async () => {
     const [reference, buffer] = ((): [WeakRef<Device>, ArrayBuffer] => {
       const device = new Device();
-      return [new WeakRef(device), device.alloc(PAGE).buffer];
+      return [new WeakRef(device), device.allocDm(PAGE).buffer];
     })();
     let rounds = 0;
     await collect(() => ++rounds === 5);
@@ -578,7 +576,7 @@ describe('a buffer that is taken away', () => {
         const sums = { freed: [], dropped: [], closed: [] };
         for (let round = 0; round < 3; round++) {
           const before = rss();
-          const memory = device.alloc(SIZE, { hugePages: round === 1 });
+          const memory = device.allocDm(SIZE, { hugePages: round === 1 });
           new Uint8Array(memory.buffer).fill(1);
           if (rss() - before < 50) throw new Error('not there');
           memory.free();
@@ -588,7 +586,7 @@ describe('a buffer that is taken away', () => {
         // Freed in one thread's eyes, but a view lives on: transferred, so nothing detaches it.
         if (ArrayBuffer.prototype.transfer) {
           const before = rss();
-          let memory = device.alloc(SIZE);
+          let memory = device.allocDm(SIZE);
           new Uint8Array(memory.buffer).fill(1);
           let moved = memory.buffer.transfer();
           memory.free();
@@ -602,7 +600,7 @@ describe('a buffer that is taken away', () => {
         {
           const before = rss();
           const other = new Device();
-          new Uint8Array(other.alloc(SIZE).buffer).fill(1);
+          new Uint8Array(other.allocDm(SIZE).buffer).fill(1);
           other.close();
           for (let i = 0; i < 5; i++) { gc(); await turn(); }
           sums.closed.push(Math.round(rss() - before));
@@ -629,7 +627,7 @@ describe('a buffer that is taken away', () => {
         const { Device } = require('rdmavt');
         const { parentPort, workerData: { token, number } } = require('node:worker_threads');
         const device = Device.attach(token);
-        globalThis.kept = [device.attachMemory(number).buffer, device.attachMemory(number).buffer];
+        globalThis.kept = [device.importDm(number).buffer, device.importDm(number).buffer];
         new Uint8Array(kept[0]).fill(1);
         parentPort.once('message', () => {});
         parentPort.postMessage('ready');
@@ -639,8 +637,8 @@ describe('a buffer that is taken away', () => {
         const token = device.share();
         const sizes = [];
         for (let round = 0; round < 6; round++) {
-          const memory = device.alloc(SIZE);
-          const worker = new Worker(inWorker, { eval: true, workerData: { token, number: memory.number } });
+          const memory = device.allocDm(SIZE);
+          const worker = new Worker(inWorker, { eval: true, workerData: { token, number: memory.id } });
           await new Promise((resolve) => worker.once('message', resolve));
           const ended = new Promise((resolve) => worker.once('exit', resolve));
           if (round % 2) worker.terminate(); else worker.postMessage('end');

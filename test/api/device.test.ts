@@ -14,13 +14,13 @@ describe('opening', () => {
   test('has 16 bits of keys unless asked otherwise', () => {
     const device = open();
     expect(device.lkeyTableBits).toBe(16);
-    expect(device.table()).toEqual({ max: 65536, next: 0, generation: 0, used: [] });
+    expect(device.keyTable()).toEqual({ max: 65536, next: 0, generation: 0, used: [] });
   });
 
   test.each([1, 2, 12, 22, 23])('%i bits', (lkeyTableBits) => {
     const device = open({ lkeyTableBits });
     expect(device.lkeyTableBits).toBe(lkeyTableBits);
-    expect(device.table().max).toBe(2 ** lkeyTableBits);
+    expect(device.keyTable().max).toBe(2 ** lkeyTableBits);
   });
 
   test('no table at all is refused', () => {
@@ -41,8 +41,8 @@ describe('opening', () => {
     const one = open();
     const other = open();
     const mr = one.allocPd().regUserMr(Buffer.alloc(8));
-    expect(other.table().used).toEqual([]);
-    const there = other.allocPd().lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+    expect(other.keyTable().used).toEqual([]);
+    const there = other.allocPd().acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
     expect(there).toMatchObject({ ok: false, reason: 'NoSuchKey' });
   });
 });
@@ -53,7 +53,7 @@ describe('keys', () => {
     const pd = device.allocPd();
     const regions = Array.from({ length: 3 }, () => pd.regUserMr(Buffer.alloc(8)));
     expect(regions.map((mr) => mr.lkey)).toEqual([0x100, 0x10000200, 0x20000300]);
-    expect(device.table()).toEqual({
+    expect(device.keyTable()).toEqual({
       max: 16,
       next: 3,
       generation: 3,
@@ -66,11 +66,11 @@ describe('keys', () => {
     const pd = device.allocPd();
     const first = pd.regUserMr(Buffer.alloc(8));
     pd.allocMr({ maxNumSg: 1 });
-    const before = device.table();
+    const before = device.keyTable();
     expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(rdma('ENOMEM', 'reg_user_mr'));
     expect(() => pd.allocMr({ maxNumSg: 1 })).toThrow(rdma('ENOMEM', 'alloc_mr'));
     expect(() => pd.allocFmr({ maxPages: 1 })).toThrow(rdma('ENOMEM', 'alloc_fmr'));
-    expect(device.table()).toEqual(before);
+    expect(device.keyTable()).toEqual(before);
     first.dereg();
     expect(pd.regUserMr(Buffer.alloc(8)).lkey).toBe(0x300);
   });
@@ -117,7 +117,7 @@ describe('closing', () => {
     const pd = device.allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8));
     expect(() => device.close()).toThrow(rdma('EBUSY'));
-    expect(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
+    expect(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
   });
 
   test('with cascade takes everything along', () => {
@@ -127,9 +127,9 @@ describe('closing', () => {
     const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
     const { rkey } = mr;
     const mapping = device.dma.map(Buffer.alloc(8));
-    const check = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey }, Access.RemoteRead);
+    const check = qp.acquire({ vaddr: mr.iova, length: 8, rkey }, Access.RemoteRead);
     device.close({ cascade: true });
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     expect(() => mr.lkey).toThrow(rdma('EBADF'));
     expect(() => pd.createQp()).toThrow(rdma('EBADF'));
     expect(() => qp.invalidateRkey(rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
@@ -155,7 +155,7 @@ describe('closing', () => {
     const { dma } = device;
     device.close();
     expect(() => device.allocPd()).toThrow(rdma('EBADF', 'alloc_pd'));
-    expect(() => device.table()).toThrow(rdma('EBADF', 'table'));
+    expect(() => device.keyTable()).toThrow(rdma('EBADF', 'key_table'));
     expect(() => dma.map(Buffer.alloc(8))).toThrow(rdma('EBADF', 'dma_map'));
     expect(device.lkeyTableBits).toBe(5);
   });

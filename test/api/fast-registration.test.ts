@@ -1,4 +1,4 @@
-import { Access, keyVariant, type Lkey, lkey, type MemoryRegion, type Rkey, rkey } from '../../lib';
+import { Access, fastRegKey, type Lkey, lkey, type MemoryRegion, type Rkey, rkey } from '../../lib';
 import {
   accepted,
   ALL,
@@ -25,10 +25,10 @@ function ready(): Scene & { mr: MemoryRegion } {
 }
 
 describe('keys', () => {
-  test('keyVariant changes the low byte only', () => {
-    expect(keyVariant(rkey(0xfedcba98), 0x01)).toBe(0xfedcba01);
-    expect(keyVariant(lkey(0x00000100), 0xff)).toBe(0x1ff);
-    expect(keyVariant(lkey(0x100), 0)).toBe(0x100);
+  test('fastRegKey changes the low byte only', () => {
+    expect(fastRegKey(rkey(0xfedcba98), 0x01)).toBe(0xfedcba01);
+    expect(fastRegKey(lkey(0x00000100), 0xff)).toBe(0x1ff);
+    expect(fastRegKey(lkey(0x100), 0)).toBe(0x100);
   });
 
   test('lkey and rkey brand a number', () => {
@@ -41,27 +41,27 @@ describe('fastRegMr', () => {
   test('gives the region a new key, rights and validity', () => {
     const { mr, pd, qp } = ready();
     const old = mr.rkey;
-    const key = keyVariant(old, 0x42);
+    const key = fastRegKey(old, 0x42);
     qp.invalidateRkey(old);
     qp.fastRegMr(mr, { key, access: LocalWrite | RemoteRead });
-    expect(mr).toMatchObject({ lkey: key, rkey: key, access: LocalWrite | RemoteRead, state: 'valid' });
+    expect(mr).toMatchObject({ lkey: key, rkey: key, access: LocalWrite | RemoteRead, state: 'Valid' });
     expect(mr.iova).toBe(DMA);
-    expect(qp.rkeyOk({ vaddr: DMA, length: 1, rkey: key }, RemoteRead).ok).toBe(true);
-    expect(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, LocalWrite).ok).toBe(true);
-    expect(refusal(qp.rkeyOk({ vaddr: DMA, length: 1, rkey: old }, RemoteRead))).toBe('StaleKey');
+    expect(qp.acquire({ vaddr: DMA, length: 1, rkey: key }, RemoteRead).ok).toBe(true);
+    expect(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, LocalWrite).ok).toBe(true);
+    expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: old }, RemoteRead))).toBe('StaleKey');
   });
 
   test('shows the key in the table', () => {
     const { mr, qp, device } = ready();
-    qp.fastRegMr(mr, { key: keyVariant(mr.rkey, 7), access: 0 });
-    expect(device.table().used).toEqual([{ index: 0, lkey: 0x107, region: mr }]);
+    qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, 7), access: 0 });
+    expect(device.keyTable().used).toEqual([{ index: 0, lkey: 0x107, region: mr }]);
   });
 
   test('takes any low byte, also one that was used before, valid or not, mapped or not', () => {
     const { qp, pd } = scene();
     const mr = pd.allocMr({ maxNumSg: 1 });
     for (const low of [0, 1, 1, 255, 0]) {
-      qp.fastRegMr(mr, { key: keyVariant(mr.rkey, low), access: 0 });
+      qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, low), access: 0 });
       expect(mr.rkey & 0xff).toBe(low);
     }
   });
@@ -70,19 +70,19 @@ describe('fastRegMr', () => {
     const { mr, pd, qp } = ready();
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead, iova: 0x7000n });
     expect(mr).toMatchObject({ start: DMA, iova: 0x7000n });
-    expect(qp.rkeyCheck({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead)).toMatchObject({ at: DMA });
-    expect(refusal(qp.rkeyOk({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
-    expect(pd.lkeyCheck({ addr: DMA, length: 1, lkey: mr.lkey }, 0).ok).toBe(true);
+    expect(qp.check({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead)).toMatchObject({ at: DMA });
+    expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
+    expect(pd.check({ addr: DMA, length: 1, lkey: mr.lkey }, 0).ok).toBe(true);
     // The next mapping sets both again, at once.
     mr.mapSg([{ addr: DMA, length: PAGE }]);
-    expect(qp.rkeyCheck({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
+    expect(qp.check({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
   });
 
   test('does not disturb elements that are held', () => {
     const { mr, qp } = ready();
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead });
-    const sge = accepted(qp.rkeyOk({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead));
-    qp.fastRegMr(mr, { key: keyVariant(mr.rkey, 1), access: 0, iova: 0 });
+    const sge = accepted(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead));
+    qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, 1), access: 0, iova: 0 });
     expect(sge.copyTo(Buffer.alloc(1))).toBe(1);
     expect(mr.refs).toBe(3);
   });
@@ -109,7 +109,7 @@ describe('fastRegMr', () => {
     expect(() => qp.fastRegMr(mr, { key, access: 0, iova: 0x7000n })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
     expect(mr).toMatchObject({ iova: 0x7000n, access: 0 });
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead });
-    expect(qp.rkeyCheck({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
+    expect(qp.check({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
   });
 
   test('with an iova that passes 2^64 is EINVAL; an end of exactly 2^64 is good', () => {
@@ -119,16 +119,14 @@ describe('fastRegMr', () => {
       rdma('EINVAL'),
     );
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead, iova });
-    expect(qp.rkeyCheck({ vaddr: TOP - 1n, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
-    expect(refusal(qp.rkeyCheck({ vaddr: TOP - 1n, length: 2, rkey: mr.rkey }, RemoteRead))).toBe(
-      'OutOfBounds',
-    );
+    expect(qp.check({ vaddr: TOP - 1n, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
+    expect(refusal(qp.check({ vaddr: TOP - 1n, length: 2, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
   });
 
   test('of a half-dead region is EINVAL, of one that is gone EBADF', () => {
     const { mr, pd, qp } = ready();
     const key = mr.rkey;
-    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     expect(() => qp.fastRegMr(mr, { key, access: 0 })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
     sge.put();
@@ -148,14 +146,14 @@ describe('invalidateRkey', () => {
     const { mr, pd, qp } = ready();
     qp.invalidateRkey(mr.rkey);
     qp.invalidateRkey(mr.rkey);
-    expect(mr).toMatchObject({ state: 'invalid', refs: 2 });
-    expect(refusal(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, 0))).toBe('Invalidated');
-    expect(refusal(qp.rkeyOk({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('Invalidated');
+    expect(mr).toMatchObject({ state: 'Invalid', refs: 2 });
+    expect(refusal(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0))).toBe('Invalidated');
+    expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('Invalidated');
   });
 
   test('elements that are held stay good', () => {
     const { mr, pd, qp } = ready();
-    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
     qp.invalidateRkey(mr.rkey);
     expect(sge.copyTo(Buffer.alloc(1))).toBe(1);
   });
@@ -166,8 +164,8 @@ describe('invalidateRkey', () => {
     const fmr = pd.allocFmr({ maxPages: 1 });
     qp.invalidateRkey(user.rkey);
     qp.invalidateRkey(fmr.rkey);
-    expect([user.state, fmr.state]).toEqual(['invalid', 'invalid']);
-    expect(refusal(pd.lkeyOk({ addr: user.start, length: 1, lkey: user.lkey }, 0))).toBe('Invalidated');
+    expect([user.state, fmr.state]).toEqual(['Invalid', 'Invalid']);
+    expect(refusal(pd.acquire({ addr: user.start, length: 1, lkey: user.lkey }, 0))).toBe('Invalidated');
     user.dereg();
     fmr.dealloc();
   });
@@ -177,9 +175,9 @@ describe('invalidateRkey', () => {
     const refused = rdma('EINVAL', 'invalidate_rkey');
     expect(() => qp.invalidateRkey(rkey(0))).toThrow(refused);
     expect(() => qp.invalidateRkey(rkey(0xffff0000))).toThrow(refused);
-    expect(() => qp.invalidateRkey(keyVariant(mr.rkey, 1))).toThrow(refused);
+    expect(() => qp.invalidateRkey(fastRegKey(mr.rkey, 1))).toThrow(refused);
     expect(() => device.allocPd().createQp().invalidateRkey(mr.rkey)).toThrow(refused);
-    expect(mr.state).toBe('valid');
+    expect(mr.state).toBe('Valid');
     const gone: Rkey = mr.rkey;
     mr.dereg();
     expect(() => qp.invalidateRkey(gone)).toThrow(refused);
@@ -188,7 +186,7 @@ describe('invalidateRkey', () => {
   test('lkey and rkey are one number', () => {
     const { mr, pd } = ready();
     const asLocal: Lkey = lkey(mr.rkey);
-    expect(pd.lkeyCheck({ addr: DMA, length: 1, lkey: asLocal }, 0).ok).toBe(true);
-    expect(refusal(pd.lkeyCheck({ addr: DMA, length: 1, lkey: asLocal }, RemoteWrite))).toBe('AccessDenied');
+    expect(pd.check({ addr: DMA, length: 1, lkey: asLocal }, 0).ok).toBe(true);
+    expect(refusal(pd.check({ addr: DMA, length: 1, lkey: asLocal }, RemoteWrite))).toBe('AccessDenied');
   });
 });

@@ -28,26 +28,26 @@ describe('mapPhys', () => {
     const { fmr, pd, qp } = ready();
     fmr.mapPhys([page(2), page(0)], 0x5000n);
     expect(fmr).toMatchObject({ start: 0x5000n, iova: 0x5000n, length: 2 * PAGE, refs: 2 });
-    const local = accepted(pd.lkeyOk({ addr: 0x5000n + 5n, length: 1, lkey: fmr.lkey }, 0));
-    expect(local).toMatchObject({ region: fmr, at: page(2) + 5n, n: 0 });
-    const remote = accepted(qp.rkeyOk({ vaddr: 0x6005n, length: 1, rkey: fmr.rkey }, ALL));
-    expect(remote).toMatchObject({ region: fmr, at: page(0) + 5n, length: PAGE - 5, n: 1 });
+    const local = accepted(pd.acquire({ addr: 0x5000n + 5n, length: 1, lkey: fmr.lkey }, 0));
+    expect(local).toMatchObject({ region: fmr, at: page(2) + 5n, segment: 0 });
+    const remote = accepted(qp.acquire({ vaddr: 0x6005n, length: 1, rkey: fmr.rkey }, ALL));
+    expect(remote).toMatchObject({ region: fmr, at: page(0) + 5n, segmentLength: PAGE - 5, segment: 1 });
   });
 
   test('takes a BigUint64Array, numbers, repeats and any alignment', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys(BigUint64Array.of(page(1) + 7n, page(1) + 7n), 3);
-    expect(pd.lkeyCheck({ addr: 3 + PAGE, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
+    expect(pd.check({ addr: 3 + PAGE, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
       at: page(1) + 7n,
     });
     fmr.mapPhys([Number(page(2))], 0);
-    expect(pd.lkeyCheck({ addr: 0, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: page(2) });
+    expect(pd.check({ addr: 0, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: page(2) });
   });
 
   test('an iova inside a page begins at byte 0 of the first page all the same', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0x5123n);
-    expect(pd.lkeyCheck({ addr: 0x5123n, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: DMA, n: 0 });
+    expect(pd.check({ addr: 0x5123n, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: DMA, segment: 0 });
   });
 
   test('may come again without an unmap, and with no pages', () => {
@@ -63,9 +63,9 @@ describe('mapPhys', () => {
     const { fmr, pd } = ready({ pageShift: 13, maxPages: 2 });
     fmr.mapPhys([page(2), page(0)], 0);
     expect(fmr.length).toBe(4 * PAGE);
-    expect(pd.lkeyCheck({ addr: 3 * PAGE, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
+    expect(pd.check({ addr: 3 * PAGE, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
       at: page(1),
-      n: 1,
+      segment: 1,
     });
   });
 
@@ -86,10 +86,10 @@ describe('mapPhys', () => {
   test('may end at exactly 2^64', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], TOP - PAGE_N);
-    expect(pd.lkeyCheck({ addr: TOP - 1n, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
+    expect(pd.check({ addr: TOP - 1n, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
       at: page(1) - 1n,
     });
-    expect(refusal(pd.lkeyCheck({ addr: TOP - 1n, length: 2, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.check({ addr: TOP - 1n, length: 2, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
   });
 
   test('a page may not reach from one mapping into the next', () => {
@@ -108,7 +108,7 @@ describe('mapPhys', () => {
   test('is EBUSY while an element is held, before all else', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
-    const sge = accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
     expect(() => fmr.mapPhys([page(1)], 0)).toThrow(rdma('EBUSY', 'map_phys_fmr'));
     expect(() => fmr.mapPhys([0n], TOP - 1n)).toThrow(rdma('EBUSY', 'map_phys_fmr'));
     sge.put();
@@ -118,7 +118,7 @@ describe('mapPhys', () => {
   test('is EBUSY on a half-dead region; held elements keep their pages', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(1)], 0);
-    const sge = accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
     expect(() => fmr.dealloc()).toThrow(rdma('EBUSY', 'dealloc_fmr'));
     expect(() => fmr.mapPhys([page(2)], 0)).toThrow(rdma('EBUSY', 'map_phys_fmr'));
     expect(() => fmr.unmap()).toThrow(rdma('EBUSY', 'unmap_fmr'));
@@ -130,9 +130,9 @@ describe('mapPhys', () => {
   test('does not make an invalidated FMR valid', () => {
     const { fmr, pd, qp } = ready();
     qp.invalidateRkey(fmr.rkey);
-    expect(fmr.state).toBe('invalid');
+    expect(fmr.state).toBe('Invalid');
     fmr.mapPhys([page(0)], 0);
-    expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0))).toBe('Invalidated');
+    expect(refusal(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0))).toBe('Invalidated');
   });
 });
 
@@ -141,8 +141,8 @@ describe('unmap', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0x5000n);
     fmr.unmap();
-    expect(fmr).toMatchObject({ start: 0n, iova: 0n, length: 0, refs: 2, state: 'valid' });
-    expect(refusal(pd.lkeyOk({ addr: 0x5000n, length: 1, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
+    expect(fmr).toMatchObject({ start: 0n, iova: 0n, length: 0, refs: 2, state: 'Valid' });
+    expect(refusal(pd.acquire({ addr: 0x5000n, length: 1, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
     fmr.unmap();
   });
 
@@ -159,7 +159,7 @@ describe('unmap', () => {
   test('held elements stay held and are refused', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
-    const sge = accepted(pd.lkeyOk({ addr: 0, length: 8, lkey: fmr.lkey }, Access.LocalWrite));
+    const sge = accepted(pd.acquire({ addr: 0, length: 8, lkey: fmr.lkey }, Access.LocalWrite));
     fmr.unmap();
     expect(fmr.refs).toBe(3);
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'Remapped'));
@@ -178,7 +178,7 @@ describe('unmap', () => {
     expect(() => FastMemoryRegion.unmap([fmr, foreign])).toThrow(rdma('EINVAL', 'unmap_fmr'));
     const half = pd.allocFmr({ maxPages: 1 });
     half.mapPhys([page(0)], 0);
-    accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: half.lkey }, 0));
+    accepted(pd.acquire({ addr: 0, length: 1, lkey: half.lkey }, 0));
     expect(() => half.dealloc()).toThrow(rdma('EBUSY'));
     expect(() => FastMemoryRegion.unmap([fmr, half])).toThrow(rdma('EBUSY', 'unmap_fmr'));
     expect(fmr.length).toBe(PAGE);
@@ -192,8 +192,8 @@ describe('dealloc', () => {
     fmr.dealloc();
     fmr.dealloc();
     fmr[Symbol.dispose]();
-    expect(fmr.state).toBe('closed');
-    expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: key }, 0))).toBe('Revoked');
+    expect(fmr.state).toBe('Closed');
+    expect(refusal(pd.acquire({ addr: 0, length: 1, lkey: key }, 0))).toBe('Revoked');
     expect(() => fmr.mapPhys([], 0)).toThrow(rdma('EBADF', 'map_phys_fmr'));
     expect(() => fmr.unmap()).toThrow(rdma('EBADF', 'unmap_fmr'));
     expect(() => fmr.lkey).toThrow(rdma('EBADF', 'query_mr'));
@@ -202,21 +202,21 @@ describe('dealloc', () => {
   test('waits for nobody; deallocAsync does', async () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
-    const sge = accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
     expect(() => fmr.dealloc()).toThrow(rdma('EBUSY', 'dealloc_fmr'));
     await expect(fmr.deallocAsync({ timeoutMs: 0 })).rejects.toEqual(rdma('EBUSY', 'dealloc_fmr'));
     const gone = fmr.deallocAsync();
     setImmediate(() => sge.put());
     await gone;
-    expect(fmr.state).toBe('closed');
+    expect(fmr.state).toBe('Closed');
   });
 
   test('by force ends it for those who hold elements', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
-    const sge = accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
     fmr.dealloc({ force: true });
-    expect(fmr.state).toBe('closed');
+    expect(fmr.state).toBe('Closed');
     expect(() => sge.copyTo(Buffer.alloc(1))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
   });

@@ -12,14 +12,13 @@ function registered(length: number, access = 0, start = START): { pd: Protection
 describe('an accepted element', () => {
   test('says what it is', () => {
     const { pd, mr } = registered(3 * PAGE, Access.LocalWrite | Access.RemoteRead);
-    const sge = accepted(pd.lkeyOk({ addr: START + 5000n, length: 600, lkey: mr.lkey }, Access.LocalWrite));
+    const sge = accepted(pd.acquire({ addr: START + 5000n, length: 600, lkey: mr.lkey }, Access.LocalWrite));
     expect(sge).toMatchObject({
       region: mr,
       at: 5000n,
-      length: 2 * PAGE - 5000,
-      sgeLength: 600,
-      m: 0,
-      n: 1,
+      segmentLength: 2 * PAGE - 5000,
+      length: 600,
+      segment: 1,
       access: Access.LocalWrite,
       remote: false,
       address: START + 5000n,
@@ -28,35 +27,35 @@ describe('an accepted element', () => {
 
   test('counts segments by page of the address, not of the memory', () => {
     const { pd, mr } = registered(2 * PAGE, 0, START + 4000n);
-    expect(accepted(pd.lkeyOk({ addr: START + 4000n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
+    expect(accepted(pd.acquire({ addr: START + 4000n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
       at: 0n,
-      length: 96,
-      n: 0,
+      segmentLength: 96,
+      segment: 0,
     });
-    expect(accepted(pd.lkeyOk({ addr: START + 4096n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
+    expect(accepted(pd.acquire({ addr: START + 4096n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
       at: 96n,
-      length: PAGE,
-      n: 1,
+      segmentLength: PAGE,
+      segment: 1,
     });
   });
 
   test('has a segment block of 256', () => {
     const { pd, mr } = registered(300 * PAGE);
     const addr = START + 259n * 4096n + 1n;
-    expect(accepted(pd.lkeyOk({ addr, length: 1, lkey: mr.lkey }, 0))).toMatchObject({ m: 1, n: 3 });
+    expect(accepted(pd.acquire({ addr, length: 1, lkey: mr.lkey }, 0))).toMatchObject({ segment: 256 + 3 });
   });
 
   test('may be longer than its segment', () => {
     const { pd, mr } = registered(2 * PAGE);
-    expect(accepted(pd.lkeyOk({ addr: START, length: 2 * PAGE, lkey: mr.lkey }, 0))).toMatchObject({
-      length: PAGE,
-      sgeLength: 2 * PAGE,
+    expect(accepted(pd.acquire({ addr: START, length: 2 * PAGE, lkey: mr.lkey }, 0))).toMatchObject({
+      segmentLength: PAGE,
+      length: 2 * PAGE,
     });
   });
 
   test('takes addresses as numbers too', () => {
     const { pd, mr } = registered(8);
-    expect(pd.lkeyOk({ addr: Number(START), length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
+    expect(pd.acquire({ addr: Number(START), length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
   });
 });
 
@@ -64,9 +63,9 @@ describe('rights', () => {
   test('all bits asked for must be there; none is always there', () => {
     const { pd, mr } = registered(8, Access.LocalWrite | Access.RemoteRead);
     const element = { addr: START, length: 8, lkey: mr.lkey };
-    for (const access of [0, 1, 4, 5]) expect(pd.lkeyOk(element, access).ok).toBe(true);
+    for (const access of [0, 1, 4, 5]) expect(pd.acquire(element, access).ok).toBe(true);
     for (const access of [2, 3, 8, 16, 32, 0x80000001, 7]) {
-      expect(refusal(pd.lkeyOk(element, access))).toBe('AccessDenied');
+      expect(refusal(pd.acquire(element, access))).toBe('AccessDenied');
     }
   });
 });
@@ -81,7 +80,7 @@ describe('bounds', () => {
     ['the other end of the address space', TOP - 1n, 1],
   ])('%s', (_, addr, length) => {
     const { pd, mr } = registered(100);
-    const check = pd.lkeyOk({ addr, length, lkey: mr.lkey }, 0);
+    const check = pd.acquire({ addr, length, lkey: mr.lkey }, 0);
     expect(check).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
   });
 
@@ -94,14 +93,14 @@ describe('bounds', () => {
   ])('the sum does not wrap: %s', (_, start, addr, length) => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(0x2000), { start });
-    expect(refusal(pd.lkeyOk({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
-    expect(refusal(pd.lkeyCheck({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.check({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
   });
 
   test('local addresses go by start, not by iova', () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n, iova: 0x9000n });
-    expect(refusal(pd.lkeyOk({ addr: 0x9000n, length: 8, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr: 0x9000n, length: 8, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
   });
 });
 
@@ -109,18 +108,18 @@ describe('empty elements', () => {
   test('are accepted inside, and at an end inside a page', () => {
     const { pd, mr } = registered(100);
     for (const offset of [0n, 50n, 100n]) {
-      const sge = accepted(pd.lkeyOk({ addr: START + offset, length: 0, lkey: mr.lkey }, 0));
-      expect(sge).toMatchObject({ at: offset, sgeLength: 0 });
+      const sge = accepted(pd.acquire({ addr: START + offset, length: 0, lkey: mr.lkey }, 0));
+      expect(sge).toMatchObject({ at: offset, length: 0 });
       expect(sge.copyTo(Buffer.alloc(8))).toBe(0);
     }
-    expect(refusal(pd.lkeyOk({ addr: START + 101n, length: 0, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr: START + 101n, length: 0, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
   });
 
   test.each([1, 2, 256])('are refused at the end of %i whole pages', (pages) => {
     const { pd, mr } = registered(pages * PAGE);
     const element = { addr: START + BigInt(pages * PAGE), length: 0, lkey: mr.lkey };
-    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
-    expect(refusal(pd.lkeyCheck(element, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire(element, 0))).toBe('Unmapped');
+    expect(refusal(pd.check(element, 0))).toBe('Unmapped');
   });
 
   test('are refused on an FMR that maps nothing', () => {
@@ -128,17 +127,17 @@ describe('empty elements', () => {
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
     const element = { addr: 0n, length: 0, lkey: fmr.lkey };
-    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire(element, 0))).toBe('Unmapped');
     fmr.mapPhys([DMA], 0);
-    expect(pd.lkeyCheck(element, 0).ok).toBe(true);
+    expect(pd.check(element, 0).ok).toBe(true);
     fmr.unmap();
-    expect(refusal(pd.lkeyOk(element, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire(element, 0))).toBe('Unmapped');
   });
 
   test('are refused on a region without segments', () => {
     const pd = open().allocPd();
     const mr = pd.allocMr({ maxNumSg: 0 });
-    expect(refusal(pd.lkeyOk({ addr: 0, length: 0, lkey: mr.lkey }, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire({ addr: 0, length: 0, lkey: mr.lkey }, 0))).toBe('Unmapped');
   });
 
   test('are refused at the end of one-byte segments', () => {
@@ -146,8 +145,8 @@ describe('empty elements', () => {
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 4, pageShift: 0 });
     fmr.mapPhys([DMA, DMA + 1n, DMA + 2n, DMA + 3n], 0);
-    expect(pd.lkeyCheck({ addr: 3, length: 0, lkey: fmr.lkey }, 0).ok).toBe(true);
-    expect(refusal(pd.lkeyCheck({ addr: 4, length: 0, lkey: fmr.lkey }, 0))).toBe('Unmapped');
+    expect(pd.check({ addr: 3, length: 0, lkey: fmr.lkey }, 0).ok).toBe(true);
+    expect(refusal(pd.check({ addr: 4, length: 0, lkey: fmr.lkey }, 0))).toBe('Unmapped');
   });
 });
 
@@ -157,16 +156,16 @@ describe('key 0', () => {
     dmaPages(device, 1);
     const user = device.allocPd();
     const element = { addr: DMA, length: 1, lkey: lkey(0) };
-    expect(refusal(user.lkeyOk(element, 0))).toBe('KeyZeroDenied');
+    expect(refusal(user.acquire(element, 0))).toBe('KeyZeroDenied');
     using _region = device.allocPd({ trusted: true }).getDmaMr();
-    expect(refusal(user.lkeyOk(element, 0))).toBe('KeyZeroDenied');
+    expect(refusal(user.acquire(element, 0))).toBe('KeyZeroDenied');
   });
 
   test('needs a published DMA region', () => {
     const device = open();
     dmaPages(device, 1);
     const pd = device.allocPd({ trusted: true });
-    expect(refusal(pd.lkeyOk({ addr: DMA, length: 1, lkey: lkey(0) }, 0))).toBe('NoDmaRegion');
+    expect(refusal(pd.acquire({ addr: DMA, length: 1, lkey: lkey(0) }, 0))).toBe('NoDmaRegion');
   });
 
   test('names any range of one mapping, with any rights, through any trusted domain', () => {
@@ -174,8 +173,8 @@ describe('key 0', () => {
     dmaPages(device, 2);
     using region = device.allocPd({ trusted: true }).getDmaMr();
     const pd = device.allocPd({ trusted: true });
-    using sge = accepted(pd.lkeyOk({ addr: DMA + 100n, length: 5000, lkey: lkey(0) }, Access.LocalWrite));
-    expect(sge).toMatchObject({ region, at: DMA + 100n, length: 5000, sgeLength: 5000, m: 0, n: 0 });
+    using sge = accepted(pd.acquire({ addr: DMA + 100n, length: 5000, lkey: lkey(0) }, Access.LocalWrite));
+    expect(sge).toMatchObject({ region, at: DMA + 100n, segmentLength: 5000, length: 5000, segment: 0 });
     expect(region.refs).toBe(4);
   });
 
@@ -193,9 +192,9 @@ describe('key 0', () => {
     const pd = device.allocPd({ trusted: true });
     using _region = pd.getDmaMr();
     const element = { addr, length, lkey: lkey(0) };
-    const check = pd.lkeyCheck(element, 0);
+    const check = pd.check(element, 0);
     expect(check.ok ? undefined : check.reason).toBe(reason);
-    const taken = pd.lkeyOk(element, 0);
+    const taken = pd.acquire(element, 0);
     if (taken.ok) taken.sge.put();
     expect(taken.ok ? undefined : taken.reason).toBe(reason);
   });
@@ -206,24 +205,24 @@ describe('key 0', () => {
     dmaPages(device, 1, DMA + 4096n);
     const pd = device.allocPd({ trusted: true });
     using _region = pd.getDmaMr();
-    expect(refusal(pd.lkeyOk({ addr: DMA + 4095n, length: 2, lkey: lkey(0) }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr: DMA + 4095n, length: 2, lkey: lkey(0) }, 0))).toBe('OutOfBounds');
   });
 });
 
-describe('lkeyCheck', () => {
-  test('gives the same place as lkeyOk and takes no reference', () => {
+describe('check', () => {
+  test('gives the same place as acquire and takes no reference', () => {
     const { pd, mr } = registered(300 * PAGE);
     const element = { addr: START + 260n * 4096n + 7n, length: 9, lkey: mr.lkey };
-    const { at, length, m, n } = accepted(pd.lkeyOk(element, 0));
+    const { at, segmentLength, segment } = accepted(pd.acquire(element, 0));
     const refs = mr.refs;
-    expect(pd.lkeyCheck(element, 0)).toEqual({ ok: true, at, length, m, n });
+    expect(pd.check(element, 0)).toEqual({ ok: true, at, segmentLength, segment });
     expect(mr.refs).toBe(refs);
   });
 
-  test('refuses as lkeyOk does', () => {
+  test('refuses as acquire does', () => {
     const { pd, mr } = registered(8);
     const element = { addr: START, length: 9, lkey: mr.lkey };
-    expect(pd.lkeyCheck(element, 0)).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
-    expect(pd.lkeyOk(element, 0)).toEqual(pd.lkeyCheck(element, 0));
+    expect(pd.check(element, 0)).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
+    expect(pd.acquire(element, 0)).toEqual(pd.check(element, 0));
   });
 });

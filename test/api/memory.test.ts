@@ -33,7 +33,7 @@ const bytesOf = (memory: ArrayBufferLike): number[] => [...new Uint8Array(memory
 
 /** Writes `value` into each registered byte. */
 function fill(mr: MemoryRegion, { pd }: Scene, value: number): void {
-  using sge = accepted(pd.lkeyOk({ addr: mr.start, length: mr.length, lkey: mr.lkey }, Access.LocalWrite));
+  using sge = accepted(pd.acquire({ addr: mr.start, length: mr.length, lkey: mr.lkey }, Access.LocalWrite));
   sge.copyFrom(Buffer.alloc(mr.length, value));
 }
 
@@ -100,7 +100,7 @@ describe('exactly the bytes of', () => {
       [mr.start, 9],
       [mr.start + 8n, 1],
     ] as const) {
-      expect(refusal(all.pd.lkeyOk({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+      expect(refusal(all.pd.acquire({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
     }
   });
 
@@ -180,7 +180,7 @@ describe('memory without bytes', () => {
     expect(() => pd.regUserMr(memory())).toThrow(rdma('EINVAL', 'reg_user_mr'));
     expect(() => device.dma.map(memory())).toThrow(rdma('EINVAL', 'dma_map'));
     const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });
-    const sge = accepted(pd.lkeyOk(element(mr), Access.LocalWrite));
+    const sge = accepted(pd.acquire(element(mr), Access.LocalWrite));
     expect(() => sge.copyTo(memory())).toThrow(rdma('EINVAL', 'copy_sge_out'));
     expect(() => sge.copyFrom(memory())).toThrow(rdma('EINVAL', 'copy_sge'));
     expect(() => new SgeState([sge]).copyIn(memory())).toThrow(rdma('EINVAL', 'copy_sge'));
@@ -225,7 +225,7 @@ describe('views that lie', () => {
   test('are filled and read as what they are', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8, 7), { access: Access.LocalWrite });
-    const sge = accepted(pd.lkeyOk(element(mr), Access.LocalWrite));
+    const sge = accepted(pd.acquire(element(mr), Access.LocalWrite));
     const buffer = new ArrayBuffer(16);
     expect(sge.copyTo(new Liar(buffer, 4, 4))).toBe(4);
     expect(sge.copyTo(new Liar(buffer, 0, 16))).toBe(8);
@@ -268,7 +268,7 @@ describe('views that lie', () => {
     expect(() => pd.regUserMr(memory)).toThrow(wrongType('"memory" argument must be an instance of Buffer'));
     expect(() => device.dma.map(memory)).toThrow(wrongType('"memory" argument'));
     const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });
-    const sge = accepted(pd.lkeyOk(element(mr), Access.LocalWrite));
+    const sge = accepted(pd.acquire(element(mr), Access.LocalWrite));
     expect(() => sge.copyTo(memory)).toThrow(wrongType('"target" argument'));
     expect(() => sge.copyFrom(memory)).toThrow(wrongType('"source" argument'));
     expect(() => new SgeState([sge]).copyIn(memory)).toThrow(wrongType('"source" argument'));

@@ -8,10 +8,10 @@ test('regions can be used through their own domain only', () => {
   const mr = mine.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
   const local = { addr: mr.start, length: 8, lkey: mr.lkey };
   const remote = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-  expect(mine.lkeyOk(local, 0).ok).toBe(true);
-  expect(refusal(yours.lkeyOk(local, 0))).toBe('WrongPd');
-  expect(mine.createQp().rkeyOk(remote, Access.RemoteRead).ok).toBe(true);
-  expect(refusal(yours.createQp().rkeyOk(remote, Access.RemoteRead))).toBe('WrongPd');
+  expect(mine.acquire(local, 0).ok).toBe(true);
+  expect(refusal(yours.acquire(local, 0))).toBe('WrongPd');
+  expect(mine.createQp().acquire(remote, Access.RemoteRead).ok).toBe(true);
+  expect(refusal(yours.createQp().acquire(remote, Access.RemoteRead))).toBe('WrongPd');
 });
 
 describe('dealloc', () => {
@@ -26,7 +26,7 @@ describe('dealloc', () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8));
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
     sge.put();
@@ -38,11 +38,11 @@ describe('dealloc', () => {
     const { pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     const fmr = pd.allocFmr({ maxPages: 1 });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     pd.dealloc({ cascade: true });
-    expect(mr.state).toBe('closed');
-    expect(fmr.state).toBe('closed');
-    expect(() => qp.rkeyOk({ vaddr: 0, length: 0, rkey: rkey(0x100) }, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(mr.state).toBe('Closed');
+    expect(fmr.state).toBe('Closed');
+    expect(() => qp.acquire({ vaddr: 0, length: 0, rkey: rkey(0x100) }, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
   });
@@ -56,10 +56,10 @@ describe('dealloc', () => {
     pd.dealloc();
     pd.dealloc({ cascade: true });
     pd[Symbol.dispose]();
-    expect(mr.state).toBe('valid');
+    expect(mr.state).toBe('Valid');
     device.allocPd(); // perhaps in the place of the first
     pd.dealloc({ cascade: true });
-    expect(mr.state).toBe('valid');
+    expect(mr.state).toBe('Valid');
   });
 
   test('using takes everything in it along', () => {
@@ -70,7 +70,7 @@ describe('dealloc', () => {
       mr = pd.regUserMr(Buffer.alloc(8));
       pd.createQp();
     }
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     device.close();
   });
 
@@ -83,9 +83,9 @@ describe('dealloc', () => {
     expect(() => pd.allocMr({ maxNumSg: 1 })).toThrow(rdma('EBADF', 'alloc_mr'));
     expect(() => pd.allocFmr({ maxPages: 1 })).toThrow(rdma('EBADF', 'alloc_fmr'));
     expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
-    expect(() => pd.lkeyOk(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
-    expect(() => pd.lkeyCheck(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
-    expect(device.table().used).toEqual([]);
+    expect(() => pd.acquire(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
+    expect(() => pd.check(element, 0)).toThrow(rdma('EBADF', 'lkey_ok'));
+    expect(device.keyTable().used).toEqual([]);
   });
 });
 
@@ -97,8 +97,8 @@ describe('queue pairs', () => {
     qp.destroy();
     qp[Symbol.dispose]();
     const request = { vaddr: 0, length: 0, rkey: mr.rkey };
-    expect(() => qp.rkeyOk(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
-    expect(() => qp.rkeyCheck(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(() => qp.acquire(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
+    expect(() => qp.check(request, 0)).toThrow(rdma('EBADF', 'rkey_ok'));
     expect(() => qp.fastRegMr(mr, { key: mr.rkey, access: 0 })).toThrow(rdma('EBADF', 'fast_reg_mr'));
     expect(() => qp.invalidateRkey(mr.rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
   });
@@ -109,7 +109,7 @@ describe('queue pairs', () => {
     let sge;
     {
       using qp = pd.createQp();
-      sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead));
+      sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead));
     }
     const target = Buffer.alloc(8);
     sge.copyTo(target);

@@ -5,7 +5,7 @@ import {
   checkReasons,
   type DataPathReason,
   dataPathReasons,
-  keyVariant,
+  fastRegKey,
   lkey,
 } from '../../lib';
 import { native } from '../../lib/internal/native';
@@ -20,54 +20,54 @@ test('the names are those of the native module', () => {
 const checks: Record<CheckReason, () => string> = {
   KeyZeroDenied: () => {
     const { pd } = scene();
-    return refusal(pd.lkeyOk({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
+    return refusal(pd.acquire({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
   },
   NoDmaRegion: () => {
     const { pd } = scene({ trusted: true });
-    return refusal(pd.lkeyOk({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
+    return refusal(pd.acquire({ addr: TOP - 1n, length: 2, lkey: lkey(0) }, 0));
   },
   NoSuchKey: () => {
     const { pd } = scene();
-    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: lkey(0x12345678) }, 0));
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: lkey(0x12345678) }, 0));
   },
   Revoked: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     const key = mr.lkey;
     mr.dereg();
-    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: key }, 0));
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: key }, 0));
   },
   StaleKey: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
-    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: keyVariant(mr.lkey, 1) }, 0));
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: fastRegKey(mr.lkey, 1) }, 0));
   },
   Invalidated: () => {
     const { pd, qp, device } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     qp.invalidateRkey(mr.rkey);
     // ... and of another domain, out of bounds, without rights
-    return refusal(device.allocPd().lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+    return refusal(device.allocPd().acquire({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
   },
   WrongPd: () => {
     const { pd, device } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
-    return refusal(device.allocPd().lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+    return refusal(device.allocPd().acquire({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
   },
   OutOfBounds: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
-    return refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
   },
   AccessDenied: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(PAGE));
-    return refusal(pd.lkeyOk({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, Access.LocalWrite));
+    return refusal(pd.acquire({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, Access.LocalWrite));
   },
   Unmapped: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(PAGE));
-    return refusal(pd.lkeyOk({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, 0));
+    return refusal(pd.acquire({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, 0));
   },
 };
 
@@ -83,8 +83,8 @@ test('a key that a slot held once and another since is not told apart from one t
     mr.dereg();
     return key;
   });
-  expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: first! }, 0))).toBe('NoSuchKey');
-  expect(refusal(pd.lkeyOk({ addr: 0, length: 1, lkey: third! }, 0))).toBe('Revoked');
+  expect(refusal(pd.acquire({ addr: 0, length: 1, lkey: first! }, 0))).toBe('NoSuchKey');
+  expect(refusal(pd.acquire({ addr: 0, length: 1, lkey: third! }, 0))).toBe('Revoked');
 });
 
 /** What uses an element's bytes, in the way that is refused for each reason. */
@@ -92,14 +92,14 @@ const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unkn
   AccessDenied: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     return () => sge.copyFrom(Buffer.alloc(8));
   },
   MemoryDetached: () => {
     const { pd } = scene();
     const memory = new ArrayBuffer(8);
     const mr = pd.regUserMr(memory);
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     structuredClone(memory, { transfer: [memory] });
     return () => sge.copyTo(Buffer.alloc(8));
   },
@@ -107,7 +107,7 @@ const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unkn
     const { pd } = scene();
     const memory = new (ArrayBuffer as any)(8, { maxByteLength: 16 });
     const mr = pd.regUserMr(memory);
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     memory.resize(7);
     return () => sge.copyTo(Buffer.alloc(1));
   },
@@ -116,14 +116,14 @@ const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unkn
     dmaPages(device, 2);
     const mr = pd.allocMr({ maxNumSg: 1 });
     mr.mapSg([{ addr: DMA, length: 8 }]);
-    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: DMA, length: 8, lkey: mr.lkey }, 0));
     mr.mapSg([{ addr: DMA, length: 8 }]);
     return () => sge.copyTo(Buffer.alloc(8));
   },
   RegionRevoked: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     mr.dereg({ force: true });
     return () => sge.copyTo(Buffer.alloc(8));
   },

@@ -17,7 +17,7 @@ function ready(): Scene & { mr: MemoryRegion; hold: () => Sge } {
   const all = scene();
   const mr = all.pd.regUserMr(Buffer.from('12345678'));
   const element = { addr: mr.start, length: 8, lkey: mr.lkey };
-  return { ...all, mr, hold: () => accepted(all.pd.lkeyOk(element, 0)) };
+  return { ...all, mr, hold: () => accepted(all.pd.acquire(element, 0)) };
 }
 
 describe('counts', () => {
@@ -37,7 +37,7 @@ describe('counts', () => {
     const { device, pd, qp } = scene();
     dmaPages(device, 1);
     const mr = pd.allocMr({ maxNumSg: 1 });
-    refusal(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
+    refusal(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
     mr.mapSg([{ addr: DMA, length: 1 }]);
     qp.fastRegMr(mr, { key: mr.rkey, access: 0 });
     qp.invalidateRkey(mr.rkey);
@@ -48,7 +48,7 @@ describe('counts', () => {
     const { mr, hold } = ready();
     const [one] = [hold(), hold()];
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
-    expect(mr).toMatchObject({ refs: 3, state: 'half-dead' });
+    expect(mr).toMatchObject({ refs: 3, state: 'HalfDead' });
     one.put();
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     expect(mr.refs).toBe(2);
@@ -62,8 +62,8 @@ describe('dereg', () => {
     mr.dereg();
     mr.dereg({ force: true });
     mr[Symbol.dispose]();
-    expect(mr.state).toBe('closed');
-    expect(device.table().used).toEqual([]);
+    expect(mr.state).toBe('Closed');
+    expect(device.keyTable().used).toEqual([]);
     const properties = ['lkey', 'rkey', 'start', 'iova', 'length', 'access', 'refs'] as const;
     for (const property of properties) expect(() => mr[property]).toThrow(rdma('EBADF', 'query_mr'));
   });
@@ -73,8 +73,8 @@ describe('dereg', () => {
     const sge = hold();
     const { lkey, start } = mr;
     expect(() => mr.dereg()).toThrow(rdma('EBUSY', 'dereg_mr'));
-    expect(refusal(pd.lkeyOk({ addr: start, length: 8, lkey }, 0))).toBe('Revoked');
-    expect(device.table().used).toEqual([]);
+    expect(refusal(pd.acquire({ addr: start, length: 8, lkey }, 0))).toBe('Revoked');
+    expect(device.keyTable().used).toEqual([]);
     expect(sge.region).toBe(mr);
     const target = Buffer.alloc(8);
     sge.copyTo(target);
@@ -82,14 +82,14 @@ describe('dereg', () => {
     expect(() => mr.dereg()).toThrow(rdma('EBUSY', 'dereg_mr'));
     sge.put();
     mr.dereg();
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
   });
 
   test('by force: held elements are dead', () => {
     const { mr, hold } = ready();
     const sge = hold();
     mr.dereg({ force: true });
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
     sge.put();
@@ -100,7 +100,7 @@ describe('dereg', () => {
     hold();
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     mr.dereg({ force: true });
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     pd.dealloc({ cascade: true });
   });
 
@@ -110,7 +110,7 @@ describe('dereg', () => {
     dmaPages(device, 1);
     const region = pd.getDmaMr();
     const element = { addr: DMA, length: 1, lkey: region.lkey };
-    const held = [accepted(pd.lkeyOk(element, 0)), accepted(pd.lkeyOk(element, 0))];
+    const held = [accepted(pd.acquire(element, 0)), accepted(pd.acquire(element, 0))];
     for (const sge of held) {
       expect(() => region.dereg()).toThrow(rdma('EBUSY', 'dereg_mr'));
       expect(() => region.dereg()).toThrow(rdma('EBUSY', 'dereg_mr'));
@@ -118,7 +118,7 @@ describe('dereg', () => {
       sge.put();
     }
     region.dereg();
-    expect(region.state).toBe('closed');
+    expect(region.state).toBe('Closed');
   });
 });
 
@@ -126,7 +126,7 @@ describe('deregAsync', () => {
   test('frees at once if nobody holds the region', async () => {
     const { mr } = ready();
     const done = mr.deregAsync();
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     await done;
     await mr.deregAsync();
   });
@@ -136,13 +136,13 @@ describe('deregAsync', () => {
     const [one, two] = [hold(), hold()];
     let done = false;
     const gone = mr.deregAsync().then(() => (done = true));
-    expect(mr.state).toBe('half-dead');
+    expect(mr.state).toBe('HalfDead');
     one.put();
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(done).toBe(false);
     two.put();
     await gone;
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
   });
 
   test('is EBUSY when the time is over, and can be called again', async () => {
@@ -150,10 +150,10 @@ describe('deregAsync', () => {
     const sge = hold();
     await expect(mr.deregAsync({ timeoutMs: 0 })).rejects.toEqual(rdma('EBUSY', 'dereg_mr'));
     await expect(mr.deregAsync({ timeoutMs: 20 })).rejects.toEqual(rdma('EBUSY', 'dereg_mr'));
-    expect(mr.state).toBe('half-dead');
+    expect(mr.state).toBe('HalfDead');
     sge.put();
     await mr.deregAsync({ timeoutMs: 0 });
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
   });
 
   test('ends when somebody else ends the region', async () => {
@@ -172,13 +172,13 @@ describe('dispose', () => {
     {
       using _mr = mr;
     }
-    expect(mr.state).toBe('half-dead');
+    expect(mr.state).toBe('HalfDead');
     expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
     mr[Symbol.dispose]();
     qp.destroy();
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY'));
     sge.put();
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     pd.dealloc();
   });
 
@@ -189,7 +189,7 @@ describe('dispose', () => {
     {
       await using _mr = mr;
     }
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
   });
 
   test('of an FMR and of an element', () => {
@@ -199,10 +199,10 @@ describe('dispose', () => {
     fmr.mapPhys([DMA], 0);
     {
       using _fmr = fmr;
-      using _sge = accepted(pd.lkeyOk({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+      using _sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
       expect(fmr.refs).toBe(3);
     }
-    expect(fmr.state).toBe('closed');
+    expect(fmr.state).toBe('Closed');
   });
 });
 
@@ -214,9 +214,9 @@ describe('dispose', () => {
       return { key: mr.lkey, start: mr.start, object: new WeakRef(mr) };
     })();
     expect(await collect(() => made.object.deref() === undefined)).toBe(true);
-    const row = device.table().used[0];
+    const row = device.keyTable().used[0];
     expect(row).toEqual({ index: 0, lkey: made.key, region: undefined });
-    const sge = accepted(pd.lkeyOk({ addr: made.start, length: 3, lkey: row!.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: made.start, length: 3, lkey: row!.lkey }, 0));
     expect(sge.region).toBeUndefined();
     const target = Buffer.alloc(3);
     sge.copyTo(target);

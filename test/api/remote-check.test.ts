@@ -7,39 +7,38 @@ test('an accepted element says what it is', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(3 * PAGE), { start: 100, iova: 0x9000n, access: ALL });
   const request = { vaddr: 0x9000n + 5000n, length: 600, rkey: mr.rkey };
-  const sge = accepted(qp.rkeyOk(request, RemoteRead));
+  const sge = accepted(qp.acquire(request, RemoteRead));
   expect(sge).toMatchObject({
     region: mr,
     at: 5000n,
-    length: 2 * PAGE - 5100, // segments are pages of `start`
-    sgeLength: 600,
-    m: 0,
-    n: 1,
+    segmentLength: 2 * PAGE - 5100, // segments are pages of `start`
+    length: 600,
+    segment: 1,
     access: RemoteRead,
     remote: true,
     address: 0x9000n + 5000n,
   });
-  const { at, length, m, n } = sge;
-  expect(qp.rkeyCheck(request, RemoteRead)).toEqual({ ok: true, at, length, m, n });
+  const { at, segmentLength, segment } = sge;
+  expect(qp.check(request, RemoteRead)).toEqual({ ok: true, at, segmentLength, segment });
 });
 
 test('any bit asked for is enough, and only what was found is proven; none never is', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { access: LocalWrite | RemoteRead });
   const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-  expect(accepted(qp.rkeyOk(request, RemoteRead | RemoteWrite)).access).toBe(RemoteRead);
-  expect(accepted(qp.rkeyOk(request, ALL)).access).toBe(LocalWrite | RemoteRead);
+  expect(accepted(qp.acquire(request, RemoteRead | RemoteWrite)).access).toBe(RemoteRead);
+  expect(accepted(qp.acquire(request, ALL)).access).toBe(LocalWrite | RemoteRead);
   for (const access of [0, RemoteWrite, RemoteAtomic, RemoteWrite | RemoteAtomic]) {
-    expect(refusal(qp.rkeyOk(request, access))).toBe('AccessDenied');
-    expect(refusal(qp.rkeyCheck(request, access))).toBe('AccessDenied');
+    expect(refusal(qp.acquire(request, access))).toBe('AccessDenied');
+    expect(refusal(qp.check(request, access))).toBe('AccessDenied');
   }
 });
 
 test('remote addresses go by iova, not by start', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n, iova: 0x9000n, access: RemoteRead });
-  expect(qp.rkeyOk({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
-  expect(refusal(qp.rkeyOk({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
+  expect(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
+  expect(refusal(qp.acquire({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
 });
 
 test.each([
@@ -51,15 +50,15 @@ test.each([
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8192), { iova, access: RemoteRead });
   const refused = { ok: false, reason: 'OutOfBounds', code: 'EINVAL' };
-  expect(qp.rkeyOk({ vaddr, length, rkey: mr.rkey }, RemoteRead)).toEqual(refused);
-  expect(qp.rkeyCheck({ vaddr, length, rkey: mr.rkey }, RemoteRead)).toEqual(refused);
+  expect(qp.acquire({ vaddr, length, rkey: mr.rkey }, RemoteRead)).toEqual(refused);
+  expect(qp.check({ vaddr, length, rkey: mr.rkey }, RemoteRead)).toEqual(refused);
 });
 
 test('an empty request is refused where no segment lies', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8192), { start: 0x1000, iova: 0, access: RemoteRead });
-  expect(qp.rkeyCheck({ vaddr: 8191, length: 0, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
-  expect(refusal(qp.rkeyOk({ vaddr: 8192, length: 0, rkey: mr.rkey }, RemoteRead))).toBe('Unmapped');
+  expect(qp.check({ vaddr: 8191, length: 0, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
+  expect(refusal(qp.acquire({ vaddr: 8192, length: 0, rkey: mr.rkey }, RemoteRead))).toBe('Unmapped');
 });
 
 test('a region of allocMr answers no peer before it is fast-registered', () => {
@@ -68,9 +67,9 @@ test('a region of allocMr answers no peer before it is fast-registered', () => {
   const mr = pd.allocMr({ maxNumSg: 1 });
   mr.mapSg([{ addr: DMA, length: 8 }]);
   const request = { vaddr: DMA, length: 8, rkey: mr.rkey };
-  expect(refusal(qp.rkeyOk(request, ALL))).toBe('AccessDenied');
+  expect(refusal(qp.acquire(request, ALL))).toBe('AccessDenied');
   qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead });
-  expect(qp.rkeyOk(request, ALL).ok).toBe(true);
+  expect(qp.acquire(request, ALL).ok).toBe(true);
 });
 
 describe('key 0', () => {
@@ -80,10 +79,10 @@ describe('key 0', () => {
     const { device, pd, qp } = scene({ trusted: true });
     dmaPages(device, 1);
     using _region = pd.getDmaMr({ access: ALL });
-    expect(refusal(qp.rkeyOk(request, RemoteRead))).toBe('KeyZeroDenied');
-    expect(refusal(qp.rkeyCheck(request, RemoteRead))).toBe('KeyZeroDenied');
+    expect(refusal(qp.acquire(request, RemoteRead))).toBe('KeyZeroDenied');
+    expect(refusal(qp.check(request, RemoteRead))).toBe('KeyZeroDenied');
     // Local work may use it all the same.
-    const local = pd.lkeyOk({ addr: DMA, length: 8, lkey: lkey(0) }, 0);
+    const local = pd.acquire({ addr: DMA, length: 8, lkey: lkey(0) }, 0);
     expect(local.ok).toBe(true);
     if (local.ok) local.sge.put();
   });
@@ -91,20 +90,20 @@ describe('key 0', () => {
   test('with remoteKeyZero it is as in the kernel: any access, also none', () => {
     const { device, pd, qp } = scene({ trusted: true, remoteKeyZero: true });
     dmaPages(device, 1);
-    expect(refusal(qp.rkeyOk(request, RemoteRead))).toBe('NoDmaRegion');
+    expect(refusal(qp.acquire(request, RemoteRead))).toBe('NoDmaRegion');
     using _region = pd.getDmaMr();
     for (const access of [0, RemoteRead, RemoteWrite]) {
-      using sge = accepted(qp.rkeyOk(request, access));
+      using sge = accepted(qp.acquire(request, access));
       expect(sge).toMatchObject({ at: DMA, access, remote: true });
     }
-    expect(refusal(qp.rkeyOk({ ...request, vaddr: DMA + 4089n }, RemoteRead))).toBe('OutOfBounds');
-    expect(refusal(qp.rkeyOk({ ...request, vaddr: TOP - 1n }, RemoteRead))).toBe('Unmapped');
+    expect(refusal(qp.acquire({ ...request, vaddr: DMA + 4089n }, RemoteRead))).toBe('OutOfBounds');
+    expect(refusal(qp.acquire({ ...request, vaddr: TOP - 1n }, RemoteRead))).toBe('Unmapped');
   });
 
   test('with remoteKeyZero untrusted domains are denied all the same', () => {
     const device = open({ remoteKeyZero: true });
     dmaPages(device, 1);
     using _region = device.allocPd({ trusted: true }).getDmaMr();
-    expect(refusal(device.allocPd().createQp().rkeyOk(request, RemoteRead))).toBe('KeyZeroDenied');
+    expect(refusal(device.allocPd().createQp().acquire(request, RemoteRead))).toBe('KeyZeroDenied');
   });
 });

@@ -21,7 +21,7 @@ describe('resources', () => {
     const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [] };
     expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
     device.allocPd().dealloc();
-    device.alloc(8).free();
+    device.allocDm(8).free();
     device.dma.map(Buffer.alloc(8)).unmap();
     expect(device.resources()).toEqual({ contexts: [1], ...nothing });
   });
@@ -36,26 +36,26 @@ describe('resources', () => {
     sg.mapSg([{ addr: DMA, length: 2 * PAGE }]);
     const fmr = user.allocFmr({ maxPages: 5, access: ALL, pageShift: 8 });
     fmr.mapPhys([DMA, DMA + 0x100n, DMA + 0x200n], 0x7000n);
-    const memory = device.alloc(100, { hugePages: true });
+    const memory = device.allocDm(100, { hugePages: true });
     user.regUserMr(memory.buffer);
     device.dma.map(memory.buffer, { address: 2n * DMA });
-    const held = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
-    const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const held = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const zero = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
     const own = { context: 1, own: true };
     const resources = device.resources();
     expect(resources).toEqual({
       contexts: [1],
       pds: [
-        { number: pd.number, ...own, trusted: true, children: 4 },
-        { number: user.number, ...own, trusted: false, children: 2 },
+        { id: pd.id, ...own, trusted: true, children: 4 },
+        { id: user.id, ...own, trusted: false, children: 2 },
       ],
-      queuePairs: [{ number: qp.number, ...own, pd: pd.number }],
+      queuePairs: [{ id: qp.id, ...own, pd: pd.id }],
       regions: [
         {
-          number: mr.number,
+          id: mr.id,
           ...own,
-          pd: pd.number,
-          kind: 'user',
+          pd: pd.id,
+          kind: 'USER',
           lkey: mr.lkey,
           rkey: mr.rkey,
           access: 5,
@@ -65,14 +65,14 @@ describe('resources', () => {
           length: 3 * PAGE,
           segments: 4,
           maxSegments: 0,
-          state: 'valid',
+          state: 'Valid',
           region: mr,
         },
         {
-          number: dma.number,
+          id: dma.id,
           ...own,
-          pd: pd.number,
-          kind: 'dma',
+          pd: pd.id,
+          kind: 'DMA',
           lkey: 0,
           rkey: 0,
           access: 1,
@@ -82,14 +82,14 @@ describe('resources', () => {
           length: 0,
           segments: 0,
           maxSegments: 0,
-          state: 'valid',
+          state: 'Valid',
           region: dma,
         },
         {
-          number: sg.number,
+          id: sg.id,
           ...own,
-          pd: pd.number,
-          kind: 'mem_reg',
+          pd: pd.id,
+          kind: 'MEM_REG',
           lkey: sg.lkey,
           rkey: sg.rkey,
           access: 0,
@@ -99,14 +99,14 @@ describe('resources', () => {
           length: 2 * PAGE,
           segments: 2,
           maxSegments: 8,
-          state: 'valid',
+          state: 'Valid',
           region: sg,
         },
         {
-          number: fmr.number,
+          id: fmr.id,
           ...own,
-          pd: user.number,
-          kind: 'fmr',
+          pd: user.id,
+          kind: 'FMR',
           lkey: fmr.lkey,
           rkey: fmr.rkey,
           access: ALL,
@@ -116,16 +116,16 @@ describe('resources', () => {
           length: 0x300,
           segments: 3,
           maxSegments: 5,
-          state: 'valid',
+          state: 'Valid',
           region: fmr,
         },
-        expect.objectContaining({ number: fmr.number + 1, kind: 'user', length: 100 }),
+        expect.objectContaining({ id: fmr.id + 1, kind: 'USER', length: 100 }),
       ],
       mappings: [
-        { number: mapping.number, ...own, address: DMA, length: 4 * PAGE, users: 3 },
-        { number: mapping.number + 1, ...own, address: 2n * DMA, length: 100, users: 0 },
+        { id: mapping.id, ...own, address: DMA, length: 4 * PAGE, users: 3 },
+        { id: mapping.id + 1, ...own, address: 2n * DMA, length: 100, users: 0 },
       ],
-      memories: [{ number: memory.number, byteLength: 100, uses: 2, hugePages: true }],
+      memories: [{ id: memory.id, byteLength: 100, uses: 2, hugePages: true }],
     });
     expect(resources.regions[0]!.region).toBe(mr);
     held.put();
@@ -138,14 +138,14 @@ describe('resources', () => {
     dmaPages(device, 1);
     const [invalid, half] = [pd.allocMr({ maxNumSg: 1 }), pd.regUserMr(Buffer.alloc(8))];
     qp.invalidateRkey(invalid.rkey);
-    const sge = accepted(pd.lkeyOk({ addr: half.start, length: 8, lkey: half.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: half.start, length: 8, lkey: half.lkey }, 0));
     const { lkey } = half;
     half[Symbol.dispose]();
     expect(device.resources().regions).toMatchObject([
-      { state: 'invalid', refs: 2, region: invalid },
-      { state: 'half-dead', refs: 2, lkey, region: half },
+      { state: 'Invalid', refs: 2, region: invalid },
+      { state: 'HalfDead', refs: 2, lkey, region: half },
     ]);
-    expect(device.table().used).toHaveLength(1);
+    expect(device.keyTable().used).toHaveLength(1);
     expect(device.resources().pds).toMatchObject([{ children: 3 }]);
     sge.put();
     expect(device.resources().regions).toHaveLength(1);
@@ -174,18 +174,18 @@ describe('resources', () => {
     const peer = new Peer({ token: device.share() });
     const mr = pd.regUserMr(shared(8));
     const theirs = await peer.run((w, number) => {
-      w.pd = w.device.attachPd(number);
+      w.pd = w.device.importPd(number);
       w.objects = [
         w.device.allocPd(),
         w.pd.createQp(),
         w.device.dma.map(new Uint8Array(16)),
-        w.device.alloc(24),
+        w.device.allocDm(24),
       ];
       w.mr = w.pd.regUserMr(new Uint8Array(8), { access: 1 });
       const all = w.device.resources();
       const regions = all.regions.map(({ region, ...row }: any) => ({ ...row, found: region === w.mr }));
       return { ...all, regions };
-    }, pd.number);
+    }, pd.id);
     const mine = device.resources();
     const regions = mine.regions.map(({ region, ...row }) => ({ ...row, found: region === mr }));
     expect(mine.contexts).toEqual([1, 2]);
@@ -217,7 +217,7 @@ describe('resources', () => {
       mappings: turned(theirs.mappings),
       regions: turned(theirs.regions).map((row: any) => ({ ...row, found: !row.found })),
     }).toEqual({ ...mine, regions });
-    expect(mine.memories).toEqual([{ number: 1, byteLength: 24, uses: 0, hugePages: false }]);
+    expect(mine.memories).toEqual([{ id: 1, byteLength: 24, uses: 0, hugePages: false }]);
   });
 
   test('are EBADF after close and detach', () => {
@@ -236,7 +236,7 @@ describe('stacks', () => {
     pd.allocFmr({ maxPages: 1 });
     pd.getDmaMr();
     device.dma.map(Buffer.alloc(8));
-    device.alloc(8);
+    device.allocDm(8);
   }
 
   test('are not there unless they were asked for', () => {
@@ -276,9 +276,9 @@ describe('stacks', () => {
     pd.regUserMr(Buffer.alloc(8));
     const peer = new Peer({ token: device.share(), options: { captureStacks: true } });
     const theirs = await peer.run(function inTheWorker(w, number) {
-      w.mr = w.device.attachPd(number).regUserMr(new Uint8Array(8));
+      w.mr = w.device.importPd(number).regUserMr(new Uint8Array(8));
       return w.device.resources().regions.map(({ stack }: { stack?: string }) => stack);
-    }, pd.number);
+    }, pd.id);
     expect(theirs).toEqual([undefined, expect.stringContaining('inTheWorker')]);
     const mine = device.resources().regions.map(({ stack }) => stack);
     expect(mine).toEqual([expect.stringContaining(basename(__filename)), undefined]);
@@ -334,7 +334,7 @@ describe('stacks', () => {
     expect(kept.length).toBeLessThan(1100);
     expect(asked).toBeLessThan(12);
     for (let number = 1000; number <= 9000; number += 1000)
-      expect(stacks.of('region', number)).toContain('64-');
+      expect(stacks.of('region', number)).toContain('resources.test.ts');
   });
 
   test('do not grow without end over 10,000 registrations', () => {

@@ -1,4 +1,4 @@
-import { Access, type MapSgOptions, type MemoryRegion, type ScatterElement } from '../../lib';
+import { Access, type MapSgOptions, type MemoryRegion, type SgEntry } from '../../lib';
 import {
   accepted,
   ALL,
@@ -23,7 +23,7 @@ function ready(maxNumSg = 16): Scene & { mr: MemoryRegion } {
 
 const page = (n: number): bigint => DMA + BigInt(n) * PAGE_N;
 /** `length` bytes from byte `offset` of page `n` on. */
-const part = (n: number, offset: number, length: number): ScatterElement => ({
+const part = (n: number, offset: number, length: number): SgEntry => ({
   addr: page(n) + BigInt(offset),
   length,
 });
@@ -33,9 +33,9 @@ describe('mapSg', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(5, 0, 2 * PAGE), part(1, 0, PAGE)])).toBe(2);
     expect(mr).toMatchObject({ start: page(5), iova: page(5), length: 3 * PAGE, access: 0, refs: 2 });
-    expect(pd.lkeyCheck({ addr: page(7) + 3n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({
+    expect(pd.check({ addr: page(7) + 3n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({
       at: page(1) + 3n,
-      n: 2,
+      segment: 2,
     });
   });
 
@@ -49,9 +49,9 @@ describe('mapSg', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(3, 100, PAGE - 100), part(0, 0, 10)])).toBe(2);
     expect(mr).toMatchObject({ start: page(3) + 100n, length: PAGE - 90 });
-    expect(accepted(pd.lkeyOk({ addr: page(3) + 100n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
+    expect(accepted(pd.acquire({ addr: page(3) + 100n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
       at: page(3) + 100n,
-      length: PAGE - 100,
+      segmentLength: PAGE - 100,
     });
   });
 
@@ -85,9 +85,9 @@ describe('mapSg', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(3, 0, 2 * PAGE)], { offset: PAGE + 10 })).toBe(1);
     expect(mr).toMatchObject({ start: page(4) + 10n, length: PAGE - 10 });
-    expect(pd.lkeyCheck({ addr: page(4) + 10n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({
+    expect(pd.check({ addr: page(4) + 10n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({
       at: page(4) + 10n,
-      n: 0,
+      segment: 0,
     });
   });
 
@@ -95,9 +95,9 @@ describe('mapSg', () => {
     const { mr, pd } = ready();
     mr.mapSg([part(7, 0, PAGE)]);
     const target = Buffer.alloc(1);
-    accepted(pd.lkeyOk({ addr: page(7), length: 1, lkey: mr.lkey }, 0)).copyTo(target);
+    accepted(pd.acquire({ addr: page(7), length: 1, lkey: mr.lkey }, 0)).copyTo(target);
     expect(target[0]).toBe(7);
-    expect(refusal(pd.lkeyOk({ addr: page(7), length: 1, lkey: mr.lkey }, Access.LocalWrite))).toBe(
+    expect(refusal(pd.acquire({ addr: page(7), length: 1, lkey: mr.lkey }, Access.LocalWrite))).toBe(
       'AccessDenied',
     );
   });
@@ -105,7 +105,7 @@ describe('mapSg', () => {
   test('does not mind held elements; they are refused afterwards', () => {
     const { mr, pd } = ready();
     mr.mapSg([part(7, 0, PAGE)]);
-    const sge = accepted(pd.lkeyOk({ addr: page(7), length: 1, lkey: mr.lkey }, 0));
+    const sge = accepted(pd.acquire({ addr: page(7), length: 1, lkey: mr.lkey }, 0));
     mr.mapSg([part(7, 0, PAGE)]);
     expect(() => sge.copyTo(Buffer.alloc(1))).toThrow(rdma('EACCES', 'copy_sge_out', 'Remapped'));
     expect(mr.refs).toBe(3);
@@ -114,7 +114,7 @@ describe('mapSg', () => {
 
 describe('EINVAL, and nothing has changed', () => {
   const good = part(0, 0, PAGE);
-  test.each<[string, ScatterElement[], MapSgOptions | undefined]>([
+  test.each<[string, SgEntry[], MapSgOptions | undefined]>([
     ['no elements', [], undefined],
     ['an empty element', [good, part(1, 0, 0), part(2, 0, PAGE)], undefined],
     ['an empty first element', [part(1, 0, 0)], undefined],
@@ -135,10 +135,10 @@ describe('EINVAL, and nothing has changed', () => {
     mr.mapSg([part(3, 0, PAGE)]);
     qp.fastRegMr(mr, { key: mr.rkey, access: ALL, iova: 0x7000n });
     expect(() => mr.mapSg(list, options)).toThrow(rdma('EINVAL', 'map_mr_sg'));
-    expect(mr).toMatchObject({ start: page(3), iova: 0x7000n, length: PAGE, access: ALL, state: 'valid' });
+    expect(mr).toMatchObject({ start: page(3), iova: 0x7000n, length: PAGE, access: ALL, state: 'Valid' });
     // Local checks go on by the address of the last good mapping, peers by the one of the registration.
-    expect(pd.lkeyCheck({ addr: page(3), length: PAGE, lkey: mr.lkey }, 0)).toMatchObject({ at: page(3) });
-    expect(qp.rkeyCheck({ vaddr: 0x7000n, length: PAGE, rkey: mr.rkey }, ALL)).toMatchObject({ at: page(3) });
+    expect(pd.check({ addr: page(3), length: PAGE, lkey: mr.lkey }, 0)).toMatchObject({ at: page(3) });
+    expect(qp.check({ vaddr: 0x7000n, length: PAGE, rkey: mr.rkey }, ALL)).toMatchObject({ at: page(3) });
   });
 
   test('on user, DMA and half-dead regions', () => {
@@ -147,7 +147,7 @@ describe('EINVAL, and nothing has changed', () => {
     expect(() => user.mapSg([good])).toThrow(rdma('EINVAL', 'map_mr_sg'));
     expect(user).toMatchObject({ start: 0x1000n, length: PAGE });
     mr.mapSg([good]);
-    accepted(pd.lkeyOk({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
+    accepted(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
     expect(() => mr.mapSg([good])).toThrow(rdma('EINVAL', 'map_mr_sg'));
 
@@ -178,7 +178,7 @@ describe('ENOMEM: not one element fits, and the old mapping is dropped', () => {
     const { mr, pd } = ready(1);
     expect(mr.mapSg([part(0, 0x100, 2 * PAGE - 0x100)])).toBe(0);
     expect(mr).toMatchObject({ iova: DMA + 0x100n, length: 0 });
-    expect(refusal(pd.lkeyOk({ addr: DMA + 0x100n, length: 1, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr: DMA + 0x100n, length: 1, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
     expect(() => mr.mapSg([part(0, 0, 2 * PAGE)], { offset: 0x100 })).toThrow(rdma('ENOMEM'));
     expect(mr.length).toBe(0);
   });
@@ -194,8 +194,8 @@ test('may end at exactly 2^64', () => {
   const { mr, pd, device } = ready();
   device.dma.map(Buffer.alloc(PAGE), { address: TOP - PAGE_N });
   expect(mr.mapSg([{ addr: TOP - PAGE_N, length: PAGE }])).toBe(1);
-  expect(pd.lkeyCheck({ addr: TOP - 1n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({ at: TOP - 1n });
-  expect(refusal(pd.lkeyCheck({ addr: TOP - 1n, length: 2, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
+  expect(pd.check({ addr: TOP - 1n, length: 1, lkey: mr.lkey }, 0)).toMatchObject({ at: TOP - 1n });
+  expect(refusal(pd.check({ addr: TOP - 1n, length: 2, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
 });
 
 test('an empty list is EINVAL also as the first list that an environment ever maps', () => {

@@ -17,7 +17,7 @@ function source(): Source {
   const memory = Buffer.from(Uint8Array.from({ length: 3 * PAGE }, (_, i) => i / 16));
   const mr = pd.regUserMr(memory, { access: LocalWrite });
   const element = (from: number, length: number, access = LocalWrite): Sge =>
-    accepted(pd.lkeyOk({ addr: mr.start + BigInt(from), length, lkey: mr.lkey }, access));
+    accepted(pd.acquire({ addr: mr.start + BigInt(from), length, lkey: mr.lkey }, access));
   return { pd, mr, memory, element };
 }
 
@@ -83,7 +83,7 @@ describe('a walk', () => {
   test('leaves the elements as they were', () => {
     const { element } = source();
     const sge = element(100, PAGE);
-    const before = { at: sge.at, length: sge.length, sgeLength: sge.sgeLength };
+    const before = { at: sge.at, segmentLength: sge.segmentLength, length: sge.length };
     new SgeState([sge]).skip(PAGE);
     expect(sge).toMatchObject(before);
     expect(new SgeState([sge]).totalLength).toBe(PAGE);
@@ -91,23 +91,23 @@ describe('a walk', () => {
 });
 
 describe('references', () => {
-  test('stay without release', () => {
+  test('stay without put', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 10), element(0, 10)]);
     state.skip(20);
     expect(mr.refs).toBe(4);
   });
 
-  test('go with release as each element is used up', () => {
+  test('go with put as each element is used up', () => {
     const { element, mr } = source();
     const [one, two] = [element(0, 10), element(0, 10)];
     const state = new SgeState([one, two]);
-    state.update(9, { release: true });
+    state.update(9, { put: true });
     expect(mr.refs).toBe(4);
-    state.update(1, { release: true });
+    state.update(1, { put: true });
     expect(mr.refs).toBe(3);
     expect(() => one.at).toThrow(rdma('EBADF'));
-    state.skip(10, { release: true });
+    state.skip(10, { put: true });
     expect(mr.refs).toBe(2);
     one.put();
     two.put();
@@ -120,9 +120,9 @@ describe('references', () => {
     const state = new SgeState([one, two, three]);
     state.skip(15);
     state.put();
-    expect(mr.refs).toBe(3); // the first was consumed without release
-    expect(one.sgeLength).toBe(10);
-    expect(() => three.sgeLength).toThrow(rdma('EBADF'));
+    expect(mr.refs).toBe(3); // the first was consumed without put
+    expect(one.length).toBe(10);
+    expect(() => three.length).toThrow(rdma('EBADF'));
     expect(left(state)).toEqual([0, 0]);
     state.put();
   });
@@ -149,7 +149,7 @@ describe('hasLkey', () => {
   test('looks at the elements that are left', () => {
     const { element, pd, mr } = source();
     const other = pd.regUserMr(Buffer.alloc(8));
-    const second = accepted(pd.lkeyOk({ addr: other.start, length: 8, lkey: other.lkey }, 0));
+    const second = accepted(pd.acquire({ addr: other.start, length: 8, lkey: other.lkey }, 0));
     const state = new SgeState([element(0, 8), second]);
     expect(state.hasLkey(mr.lkey)).toBe(true);
     expect(state.hasLkey(other.rkey)).toBe(true);
@@ -191,12 +191,12 @@ describe('copies', () => {
     expect(left(state)).toEqual([1, PAGE - 10]);
   });
 
-  test('put what they use up with release', () => {
+  test('put what they use up with put', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 8), element(8, 8), element(16, 8)]);
-    state.copyIn(Buffer.alloc(12), { release: true });
+    state.copyIn(Buffer.alloc(12), { put: true });
     expect(mr.refs).toBe(4);
-    state.copyOut(Buffer.alloc(12), { release: true });
+    state.copyOut(Buffer.alloc(12), { put: true });
     expect(mr.refs).toBe(2);
   });
 
@@ -229,13 +229,13 @@ describe('copies', () => {
     expect(state.copyIn(Buffer.alloc(8, 0xff))).toBe(8);
   });
 
-  test('with release refuse an element that stands in the list twice, and move nothing', () => {
+  test('with put refuse an element that stands in the list twice, and move nothing', () => {
     const { element, mr, memory } = source();
     const before = Buffer.from(memory);
     const sge = element(0, 8);
     const state = new SgeState([sge, sge]);
-    expect(() => state.copyIn(Buffer.alloc(16, 0xff), { release: true })).toThrow(rdma('EINVAL', 'copy_sge'));
-    expect(() => state.copyOut(Buffer.alloc(16), { release: true })).toThrow(rdma('EINVAL', 'copy_sge_out'));
+    expect(() => state.copyIn(Buffer.alloc(16, 0xff), { put: true })).toThrow(rdma('EINVAL', 'copy_sge'));
+    expect(() => state.copyOut(Buffer.alloc(16), { put: true })).toThrow(rdma('EINVAL', 'copy_sge_out'));
     expect(memory).toEqual(before);
     expect(mr.refs).toBe(3);
     expect(state.copyOut(Buffer.alloc(16))).toBe(16);
@@ -276,10 +276,10 @@ describe('walk', () => {
     const fmr = pd.allocFmr({ maxPages: 2 });
     fmr.mapPhys([DMA + 2n * PAGE_N, DMA], 0);
     const state = new SgeState([
-      accepted(pd.lkeyOk({ addr: PAGE - 1, length: 2, lkey: fmr.lkey }, 0)),
-      accepted(pd.lkeyOk({ addr: DMA, length: 3 * PAGE, lkey: region.lkey }, 0)),
+      accepted(pd.acquire({ addr: PAGE - 1, length: 2, lkey: fmr.lkey }, 0)),
+      accepted(pd.acquire({ addr: DMA, length: 3 * PAGE, lkey: region.lkey }, 0)),
     ]);
-    expect(state.walk([2 + 3 * PAGE], { release: true })).toEqual([
+    expect(state.walk([2 + 3 * PAGE], { put: true })).toEqual([
       [
         { region: fmr, at: DMA + 3n * PAGE_N - 1n, length: 1 },
         { region: fmr, at: DMA, length: 1 },
@@ -291,7 +291,7 @@ describe('walk', () => {
   test('past the end is EINVAL, tells nothing and releases nothing', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 10)]);
-    expect(() => state.walk([10, 1], { release: true })).toThrow(rdma('EINVAL', 'walk'));
+    expect(() => state.walk([10, 1], { put: true })).toThrow(rdma('EINVAL', 'walk'));
     expect(() => state.walk(Array.from({ length: 3 }, () => 0xffffffff))).toThrow(rdma('EINVAL', 'walk'));
     expect(left(state)).toEqual([1, 10]);
     expect(mr.refs).toBe(3);
@@ -303,11 +303,11 @@ describe('walk', () => {
     expect(state.walk([1])).toMatchObject([[{ at: 4n, length: 1 }]]);
   });
 
-  test('with release refuses an element that stands in the list twice; it has one reference', () => {
+  test('with put refuses an element that stands in the list twice; it has one reference', () => {
     const { element, mr } = source();
     const sge = element(0, 10);
     const state = new SgeState([sge, sge]);
-    expect(() => state.walk([20], { release: true })).toThrow(rdma('EINVAL', 'walk'));
+    expect(() => state.walk([20], { put: true })).toThrow(rdma('EINVAL', 'walk'));
     expect(mr.refs).toBe(3);
     expect(state.walk([20])).toMatchObject([
       [
@@ -322,7 +322,7 @@ describe('walk', () => {
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
     fmr.mapPhys([DMA], 0);
-    const state = new SgeState([accepted(pd.lkeyOk({ addr: 0, length: 8, lkey: fmr.lkey }, 0))]);
+    const state = new SgeState([accepted(pd.acquire({ addr: 0, length: 8, lkey: fmr.lkey }, 0))]);
     fmr.unmap();
     expect(() => state.walk([8])).toThrow(rdma('EACCES', 'walk', 'Remapped'));
     expect(left(state)).toEqual([1, 8]);

@@ -1,5 +1,5 @@
 // Arguments that may be anything at all: the error is Node's own, nothing happens, and nothing crashes.
-import { Device, FastMemoryRegion, keyVariant, lkey, MemoryRegion, rkey, Sge, SgeState } from '../../lib';
+import { Device, FastMemoryRegion, fastRegKey, lkey, MemoryRegion, rkey, Sge, SgeState } from '../../lib';
 import { everything, local, memory, region, remote, type Use } from '../support/everything';
 import { argumentError, DMA, open, outOfRange, PAGE, rdma, wrongType } from '../support/support';
 
@@ -14,24 +14,24 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     uses: [
       ['key', (_, v) => lkey(v)],
       ['key', (_, v) => rkey(v)],
-      ['key', (_, v) => keyVariant(v, 0)],
+      ['key', (_, v) => fastRegKey(v, 0)],
       ['options.lkeyTableBits', (_, v) => new Device({ lkeyTableBits: v })],
       ['options.access', ({ pd }, v) => pd.regUserMr(memory, { access: v })],
       ['options.access', ({ pd }, v) => pd.getDmaMr({ access: v })],
       ['options.access', ({ pd }, v) => pd.allocFmr({ maxPages: 1, access: v })],
       ['options.maxNumSg', ({ pd }, v) => pd.allocMr({ maxNumSg: v })],
       ['options.maxMaps', ({ pd }, v) => pd.allocFmr({ maxPages: 1, maxMaps: v })],
-      ['element.length', ({ pd }, v) => pd.lkeyOk(local({ length: v }), 0)],
-      ['element.lkey', ({ pd }, v) => pd.lkeyOk(local({ lkey: v }), 0)],
-      ['access', ({ pd }, v) => pd.lkeyOk(local({}), v)],
-      ['element.length', ({ pd }, v) => pd.lkeyCheck(local({ length: v }), 0)],
-      ['element.lkey', ({ pd }, v) => pd.lkeyCheck(local({ lkey: v }), 0)],
-      ['access', ({ pd }, v) => pd.lkeyCheck(local({}), v)],
-      ['request.length', ({ qp }, v) => qp.rkeyOk(remote({ length: v }), 0)],
-      ['request.rkey', ({ qp }, v) => qp.rkeyOk(remote({ rkey: v }), 0)],
-      ['access', ({ qp }, v) => qp.rkeyOk(remote({}), v)],
-      ['request.length', ({ qp }, v) => qp.rkeyCheck(remote({ length: v }), 0)],
-      ['access', ({ qp }, v) => qp.rkeyCheck(remote({}), v)],
+      ['sge.length', ({ pd }, v) => pd.acquire(local({ length: v }), 0)],
+      ['sge.lkey', ({ pd }, v) => pd.acquire(local({ lkey: v }), 0)],
+      ['access', ({ pd }, v) => pd.acquire(local({}), v)],
+      ['sge.length', ({ pd }, v) => pd.check(local({ length: v }), 0)],
+      ['sge.lkey', ({ pd }, v) => pd.check(local({ lkey: v }), 0)],
+      ['access', ({ pd }, v) => pd.check(local({}), v)],
+      ['request.length', ({ qp }, v) => qp.acquire(remote({ length: v }), 0)],
+      ['request.rkey', ({ qp }, v) => qp.acquire(remote({ rkey: v }), 0)],
+      ['access', ({ qp }, v) => qp.acquire(remote({}), v)],
+      ['request.length', ({ qp }, v) => qp.check(remote({ length: v }), 0)],
+      ['access', ({ qp }, v) => qp.check(remote({}), v)],
       ['options.key', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ key: v }))],
       ['options.access', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ access: v }))],
       ['rkey', ({ qp }, v) => qp.invalidateRkey(v)],
@@ -49,10 +49,10 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     wrong: ['1', null, undefined, true, {}, [], Symbol('x'), { valueOf: () => 1n }],
     outside: [-1n, U64, -1, 1.5, NaN, Infinity, 2 ** 53],
     uses: [
-      ['element.addr', ({ pd }, v) => pd.lkeyOk(local({ addr: v }), 0)],
-      ['element.addr', ({ pd }, v) => pd.lkeyCheck(local({ addr: v }), 0)],
-      ['request.vaddr', ({ qp }, v) => qp.rkeyOk(remote({ vaddr: v }), 0)],
-      ['request.vaddr', ({ qp }, v) => qp.rkeyCheck(remote({ vaddr: v }), 0)],
+      ['sge.addr', ({ pd }, v) => pd.acquire(local({ addr: v }), 0)],
+      ['sge.addr', ({ pd }, v) => pd.check(local({ addr: v }), 0)],
+      ['request.vaddr', ({ qp }, v) => qp.acquire(remote({ vaddr: v }), 0)],
+      ['request.vaddr', ({ qp }, v) => qp.check(remote({ vaddr: v }), 0)],
       ['list[1].addr', ({ sg }, v) => sg.mapSg([local({}), local({ addr: v })])],
       ['list[0].length', ({ sg }, v) => sg.mapSg([local({ length: v })])],
       ['pageList[1]', ({ fmr }, v) => fmr.mapPhys([0n, v], 0n)],
@@ -79,15 +79,15 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [-1, 1.5, NaN, Infinity, 2 ** 53],
     uses: [
-      ['number', ({ device }, v) => device.attachPd(v)],
-      ['number', ({ device }, v) => device.attachMemory(v)],
+      ['id', ({ device }, v) => device.importPd(v)],
+      ['id', ({ device }, v) => device.importDm(v)],
     ],
   },
   'size that has to be there': {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [0, -1, 1.5, NaN, Infinity, 2 ** 53],
-    uses: [['bytes', ({ device }, v) => device.alloc(v)]],
+    uses: [['bytes', ({ device }, v) => device.allocDm(v)]],
   },
   'size in bytes': {
     type: 'of type number',
@@ -104,7 +104,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     wrong: [1n, '1', null, true, {}],
     outside: [-1, 256, 1.5, NaN],
     uses: [
-      ['lowByte', (_, v) => keyVariant(lkey(0x100), v)],
+      ['lowByte', (_, v) => fastRegKey(lkey(0x100), v)],
       ['options.pageShift', ({ pd }, v) => pd.allocFmr({ maxPages: 1, pageShift: v })],
     ],
   },
@@ -125,7 +125,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.captureStacks', ({ device }, v) => Device.attach(device.share(), { captureStacks: v })],
       ['options.reportLeaks', ({ device }, v) => Device.attach(device.share(), { reportLeaks: v })],
       ['options.trusted', ({ device }, v) => device.allocPd({ trusted: v })],
-      ['options.hugePages', ({ device }, v) => device.alloc(8, { hugePages: v })],
+      ['options.hugePages', ({ device }, v) => device.allocDm(8, { hugePages: v })],
       ['options.own', ({ device }, v) => device.counters({ own: v })],
       ['options.cascade', ({ device }, v) => device.detach({ cascade: v })],
       ['options.cascade', ({ device }, v) => device.close({ cascade: v })],
@@ -134,11 +134,11 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.force', ({ fmr }, v) => fmr.dealloc({ force: v })],
       ['options.ordered', ({ sge }, v) => sge.copyFrom(memory, { ordered: v })],
       ['options.ordered', ({ state }, v) => state.copyIn(memory, { ordered: v })],
-      ['options.release', ({ state }, v) => state.copyIn(memory, { release: v })],
-      ['options.release', ({ state }, v) => state.copyOut(memory, { release: v })],
-      ['options.release', ({ state }, v) => state.update(0, { release: v })],
-      ['options.release', ({ state }, v) => state.skip(0, { release: v })],
-      ['options.release', ({ state }, v) => state.walk([], { release: v })],
+      ['options.put', ({ state }, v) => state.copyIn(memory, { put: v })],
+      ['options.put', ({ state }, v) => state.copyOut(memory, { put: v })],
+      ['options.put', ({ state }, v) => state.update(0, { put: v })],
+      ['options.put', ({ state }, v) => state.skip(0, { put: v })],
+      ['options.put', ({ state }, v) => state.walk([], { put: v })],
     ],
   },
   string: {
@@ -159,7 +159,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options', (_, v) => new Device(v)],
       ['options', ({ device }, v) => device.allocPd(v)],
       ['options', ({ device }, v) => Device.attach(device.share(), v)],
-      ['options', ({ device }, v) => device.alloc(8, v)],
+      ['options', ({ device }, v) => device.allocDm(8, v)],
       ['options', ({ device }, v) => device.counters(v)],
       ['options', ({ device }, v) => device.detach(v)],
       ['options', ({ device }, v) => device.close(v)],
@@ -167,7 +167,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options', ({ pd }, v) => pd.regUserMr(memory, v)],
       ['options', ({ pd }, v) => pd.getDmaMr(v)],
       ['options', ({ pd }, v) => pd.dealloc(v)],
-      ['options', ({ pd }, v) => pd.lkeyOk(local({}), 0, v)],
+      ['options', ({ pd }, v) => pd.acquire(local({}), 0, v)],
       ['options', ({ mr }, v) => mr.dereg(v)],
       ['options', ({ mr }, v) => mr.deregAsync(v)],
       ['options', ({ sg }, v) => sg.mapSg([], v)],
@@ -190,10 +190,10 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options', ({ pd }, v) => pd.allocMr(v)],
       ['options', ({ pd }, v) => pd.allocFmr(v)],
       ['options', ({ qp, sg }, v) => qp.fastRegMr(sg, v)],
-      ['element', ({ pd }, v) => pd.lkeyOk(v, 0)],
-      ['element', ({ pd }, v) => pd.lkeyCheck(v, 0)],
-      ['request', ({ qp }, v) => qp.rkeyOk(v, 0)],
-      ['request', ({ qp }, v) => qp.rkeyCheck(v, 0)],
+      ['sge', ({ pd }, v) => pd.acquire(v, 0)],
+      ['sge', ({ pd }, v) => pd.check(v, 0)],
+      ['request', ({ qp }, v) => qp.acquire(v, 0)],
+      ['request', ({ qp }, v) => qp.check(v, 0)],
       ['list[0]', ({ sg }, v) => sg.mapSg([v])],
     ],
   },
@@ -236,7 +236,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     wrong: [1, {}, true, Object.create(Sge.prototype)],
     outside: [],
     uses: [
-      ['options.last', ({ pd }, v) => pd.lkeyOk(local({}), 0, { last: v })],
+      ['options.last', ({ pd }, v) => pd.acquire(local({}), 0, { last: v })],
       ['sges[0]', (_, v) => new SgeState([v])],
     ],
   },
@@ -245,12 +245,12 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
 describe.each(Object.entries(kinds))('an argument that is a(n) %s', (_, { uses, type, wrong, outside }) => {
   test.each(uses)('%s', (name, use) => {
     const objects = everything();
-    const before = objects.device.table();
+    const before = objects.device.keyTable();
     for (const value of wrong) expect(() => use(objects, value)).toThrow(wrongType(`"${name}"`));
     for (const value of wrong) expect(() => use(objects, value)).toThrow(wrongType(type));
     for (const value of outside) expect(() => use(objects, value)).toThrow(outOfRange(`"${name}"`));
-    expect(objects.device.table()).toEqual(before);
-    expect(objects.mr.state).toBe('valid');
+    expect(objects.device.keyTable()).toEqual(before);
+    expect(objects.mr.state).toBe('Valid');
     expect(objects.mr.refs).toBe(4);
   });
 });
@@ -269,7 +269,7 @@ describe('values that mean nothing', () => {
   test.each<[string, () => unknown]>([
     ["one of: 'sequential', 'random'", () => new Device({ keyPolicy: 'Random' as any })],
     [
-      "one of: 'mem_reg', ",
+      "one of: 'MEM_REG', ",
       () =>
         open()
           .allocPd()

@@ -1,7 +1,7 @@
 // The block of a batch, the command block of single checks and a caller's packed elements: overwritten between calls, during calls
 // by another thread, and by the copies themselves.
 import { Worker } from 'node:worker_threads';
-import { Access, lkey, type Memory, type Sge, SgeBatch } from '../../lib';
+import { Access, lkey, type MemoryLike, type Sge, CheckBatch } from '../../lib';
 import { native } from '../../lib/internal/native';
 import { checkReasons } from '../../lib/internal/reasons';
 import { expectOnly, fillRim, same, told } from '../support/hostile';
@@ -46,11 +46,11 @@ function guarded() {
 }
 type Guarded = ReturnType<typeof guarded>;
 
-const headerOf = (batch: SgeBatch): Uint32Array => new Uint32Array(batch.words.buffer, 0, HEADER_WORDS);
+const headerOf = (batch: CheckBatch): Uint32Array => new Uint32Array(batch.words.buffer, 0, HEADER_WORDS);
 
 /** The element is one that a check has accepted: inside the region that it names. */
 function expectProven(sge: Sge, { mr, fmr, zero }: Guarded): void {
-  const { region, at, sgeLength } = sge;
+  const { region, at, length: sgeLength } = sge;
   expect([mr, fmr, zero]).toContain(region);
   const [low, high] = region === mr ? [0n, 256n] : [DMA, DMA + BigInt(2 * PAGE)];
   if (at < low || at > high || at + BigInt(sgeLength) > high) {
@@ -62,23 +62,23 @@ describe('overwritten between calls', () => {
   test.each([false, true])('words of the header mean nothing to the next call (places: %p)', (places) => {
     const all = guarded();
     const { pd, qp, mr } = all;
-    for (const batch of [pd.sgeBatch(4, { places }), qp.rkeyBatch(4, { places })]) {
+    for (const batch of [pd.lkeyBatch(4, { places }), qp.rkeyBatch(4, { places })]) {
       const header = headerOf(batch);
       const access = Access.RemoteRead;
       const target = Buffer.alloc(64);
-      const other = pd.sgeBatch(1);
+      const other = pd.lkeyBatch(1);
       other.set(0, 0x1080, 64, mr.lkey);
       const uses: [string, () => unknown, unknown][] = [
         ['check', () => batch.check(2, access), 1],
         ['check of none', () => batch.check(0, access), 0],
-        ['checkPacked', () => batch.check(new Uint8Array(batch.words.buffer, 64, 32), access), 1],
-        ['acquire', () => [batch.acquire(2, access), batch.release()], [1, 1]],
+        ['checkPacked', () => batch.checkPacked(new Uint8Array(batch.words.buffer, 64, 32), access), 1],
+        ['acquire', () => [batch.acquire(2, access), batch.put()], [1, 1]],
         ['gather', () => batch.gather(target, 2, access), 8],
         ['scatter', () => batch.scatter(target, 2, Access.RemoteWrite | Access.LocalWrite), 8],
         ['copyTo', () => batch.copyTo(other, 2, access, 1, 1), 8],
         ['copyTo it', () => other.copyTo(batch, 1, 0, 2, Access.RemoteWrite | Access.LocalWrite), 8],
         ['take', () => batch.take(0), undefined],
-        ['release', () => batch.release(), 0],
+        ['put', () => batch.put(), 0],
       ];
       for (let word = 0; word < HEADER_WORDS; word++) {
         for (const value of WILD) {
@@ -106,7 +106,7 @@ describe('overwritten between calls', () => {
   test('a capacity that JavaScript has raised is not that of the block', () => {
     const all = guarded();
     const { pd, mr } = all;
-    const batch = pd.sgeBatch(4, { places: true });
+    const batch = pd.lkeyBatch(4, { places: true });
     for (let i = 0; i < 4; i++) batch.set(i, 0x1000 + i, 8, mr.lkey);
     for (const capacity of [5, 1000, 2 ** 24, 2 ** 32, Infinity]) {
       (batch as any).capacity = capacity;
@@ -117,10 +117,10 @@ describe('overwritten between calls', () => {
         for (const index of [4, 5, 1000, 2 ** 24 - 1].filter((most) => most < capacity)) {
           expect(batch.take(index)).toBeUndefined();
         }
-        expect(batch.release(Math.min(count, 2 ** 32 - 1))).toBe(4);
+        expect(batch.put(Math.min(count, 2 ** 32 - 1))).toBe(4);
         expect(batch.gather(Buffer.alloc(64), count, 0)).toBe(32);
         expect(batch.scatter(Buffer.alloc(64), count, 1)).toBe(32);
-        const other = pd.sgeBatch(1);
+        const other = pd.lkeyBatch(1);
         other.set(0, 0x1040, 64, mr.lkey);
         expect(batch.copyTo(other, count, 0, 1, 1)).toBe(32);
       }
@@ -135,8 +135,8 @@ describe('overwritten between calls', () => {
   test('what stands in verdicts and columns is never read back', () => {
     const all = guarded();
     const { pd, mr, fmr } = all;
-    const batch = pd.sgeBatch(8, { places: true });
-    const columns = [batch.verdicts, batch.regions, batch.positions, batch.lengths, batch.ms, batch.ns];
+    const batch = pd.lkeyBatch(8, { places: true });
+    const columns = [batch.verdicts, batch.regions, batch.positions, batch.segmentLengths, batch.segments];
     const garbage = (): void => {
       for (const column of columns)
         new Uint8Array(column.buffer, column.byteOffset, column.byteLength).fill(0xff);
@@ -149,26 +149,26 @@ describe('overwritten between calls', () => {
     batch.words.fill(0xffff_ffff);
     for (let i = 0; i < 8; i += 3) {
       const sge = batch.take(i)!;
-      expect([sge.region, sge.at, sge.sgeLength]).toEqual(i % 2 ? [fmr, DMA, 8] : [mr, 0n, 8]);
+      expect([sge.region, sge.at, sge.length]).toEqual(i % 2 ? [fmr, DMA, 8] : [mr, 0n, 8]);
       expectProven(sge, all);
       sge.put();
       expect(batch.take(i)).toBeUndefined();
     }
     expect(() => batch.acquire(8, 0)).toThrow('EBUSY');
     garbage();
-    expect(batch.release()).toBe(5);
-    expect(batch.release()).toBe(0);
+    expect(batch.put()).toBe(5);
+    expect(batch.put()).toBe(0);
     // A verdict that names no reason is none.
     expect(['string', 'undefined']).toContain(typeof told(() => batch.reason(0)));
     all.end();
   });
 
-  test('a release tells of no refusal', () => {
+  test('a put tells of no refusal', () => {
     const { pd, mr, end } = guarded();
-    const batch = pd.sgeBatch(2);
+    const batch = pd.lkeyBatch(2);
     batch.set(0, 0x1000, 8, mr.lkey);
     batch.acquire(1, 0);
-    expect([batch.firstRefusal, batch.release(), batch.firstRefusal, batch.firstReason]).toEqual([
+    expect([batch.firstRefusal, batch.put(), batch.firstRefusal, batch.firstReason]).toEqual([
       -1,
       1,
       -1,
@@ -192,7 +192,7 @@ describe('overwritten by the copies themselves', () => {
     const all = guarded();
     const { pd, mr, foreign, bytes } = all;
     // Enough elements that the copy works in several rounds.
-    const batch = pd.sgeBatch(64);
+    const batch = pd.lkeyBatch(64);
     const forged: [Buffer, string][] = [
       [element(0x1000n, 16, foreign.lkey), 'WrongPd'],
       [element(0x1000n, 257, mr.lkey), 'OutOfBounds'],
@@ -221,8 +221,8 @@ describe('overwritten by the copies themselves', () => {
   test('a scatter of the block, and a block that is registered memory', () => {
     const all = guarded();
     const { pd, mr, foreign, device } = all;
-    const batch = pd.sgeBatch(16, { places: true });
-    const other = pd.sgeBatch(16);
+    const batch = pd.lkeyBatch(16, { places: true });
+    const other = pd.lkeyBatch(16);
     const { buffer } = batch.words;
     const size = buffer.byteLength;
     const self = pd.regUserMr(new Uint8Array(buffer), { start: 0n, iova: 0n, access: ALL });
@@ -249,11 +249,11 @@ describe('overwritten by the copies themselves', () => {
     expect(batch.check(1, 0)).toBe(0);
     // The elements are judged where they lie, also as packed ones; verdicts fall on them.
     for (let i = 0; i < 16; i++) batch.set(i, 0x1000, 8, mr.lkey);
-    expect(batch.check(new Uint8Array(buffer, 64, 256), 0)).toBe(16);
+    expect(batch.checkPacked(new Uint8Array(buffer, 64, 256), 0)).toBe(16);
     const all16 = new Uint8Array(buffer).subarray(0, size - (size % 16));
-    expect(batch.check(all16, 0)).toBeLessThanOrEqual(all16.length / 16);
+    expect(batch.checkPacked(all16, 0)).toBeLessThanOrEqual(all16.length / 16);
     const verdicts = new Uint8Array(buffer, batch.verdicts.byteOffset, 64);
-    expect(batch.check(verdicts, 0)).toBe(0);
+    expect(batch.checkPacked(verdicts, 0)).toBe(0);
     self.dereg();
     mapping.unmap();
     all.end();
@@ -262,7 +262,7 @@ describe('overwritten by the copies themselves', () => {
   test('memory with more elements than the block has room for gets no verdicts, and counts', () => {
     const all = guarded();
     const { pd, mr } = all;
-    const batch = pd.sgeBatch(2, { places: true });
+    const batch = pd.lkeyBatch(2, { places: true });
     const size = batch.words.buffer.byteLength;
     batch.verdicts.fill(0x1234);
     const image = Buffer.from(new Uint8Array(batch.words.buffer, 64));
@@ -270,7 +270,7 @@ describe('overwritten by the copies themselves', () => {
       ...Array.from({ length: 999 }, () => element(0x1000n, 8, mr.lkey)),
       element(0x1000n, 257, mr.lkey),
     ]);
-    expect(batch.check(packed, 0)).toBe(999);
+    expect(batch.checkPacked(packed, 0)).toBe(999);
     expect([batch.firstRefusal, batch.firstReason]).toEqual([999, 'OutOfBounds']);
     expect(Buffer.from(new Uint8Array(batch.words.buffer, 64)).equals(image)).toBe(true);
     expect(size).toBe(image.length + 64);
@@ -278,10 +278,10 @@ describe('overwritten by the copies themselves', () => {
       // Elements that lie anywhere.
       const whole = Buffer.alloc(32 + at);
       packed.copy(whole, at, 0, 32);
-      expect(batch.check(whole.subarray(at), 0)).toBe(2);
+      expect(batch.checkPacked(whole.subarray(at), 0)).toBe(2);
     }
     for (const wrong of [packed.subarray(1), packed.subarray(0, 15)]) {
-      expect(() => batch.check(wrong as Memory, 0)).toThrow(outOfRange('count.byteLength'));
+      expect(() => batch.checkPacked(wrong as MemoryLike, 0)).toThrow(outOfRange('sges.byteLength'));
     }
     all.end();
   });
@@ -338,7 +338,7 @@ describe('overwritten by another thread', () => {
   test('held elements are those that were accepted, and all of them are put', async () => {
     const all = guarded();
     const { pd, qp, mr, fmr } = all;
-    const batches = [pd.sgeBatch(64, { places: true }), qp.rkeyBatch(64)];
+    const batches = [pd.lkeyBatch(64, { places: true }), qp.rkeyBatch(64)];
     let taken = 0;
     await hammered(
       300,
@@ -365,19 +365,19 @@ describe('overwritten by another thread', () => {
             told(() => sge.copyTo(Buffer.alloc(16))); // with whatever rights
             sge.put();
           }
-          for (let tries = 0; tries < 3; tries++) batch.release();
+          for (let tries = 0; tries < 3; tries++) batch.put();
         }
       },
       () => taken > 10,
     );
-    for (const batch of batches) batch.release();
+    for (const batch of batches) batch.put();
     all.end();
   });
 
   test('copies move registered bytes only, whatever is read in between', async () => {
     const all = guarded();
     const { pd, qp, mr } = all;
-    const batches = [pd.sgeBatch(64), qp.rkeyBatch(64)];
+    const batches = [pd.lkeyBatch(64), qp.rkeyBatch(64)];
     const whole = new ArrayBuffer(PAGE + 1024 + PAGE);
     fillRim(whole);
     const target = new Uint8Array(whole, PAGE, 1024);
@@ -404,12 +404,12 @@ describe('overwritten by another thread', () => {
   test('packed elements in the caller’s shared memory, and the verdicts on them', async () => {
     const all = guarded();
     const { pd, qp } = all;
-    const batches = [pd.sgeBatch(64, { places: true }), qp.rkeyBatch(16)];
+    const batches = [pd.lkeyBatch(64, { places: true }), qp.rkeyBatch(16)];
     const shared = new SharedArrayBuffer(64 * 16);
     await hammered(200, [shared, ...batches.map(({ words }) => words.buffer)], hintsOf(all), () => {
       for (const batch of batches) {
-        told(() => batch.check(shared, Access.RemoteRead));
-        told(() => batch.check(new Uint8Array(shared, 16, 512), 0));
+        told(() => batch.checkPacked(shared, Access.RemoteRead));
+        told(() => batch.checkPacked(new Uint8Array(shared, 16, 512), 0));
       }
     });
     // Nobody writes any more: the verdicts are right again.
@@ -417,7 +417,7 @@ describe('overwritten by another thread', () => {
     new Uint8Array(shared).fill(0);
     batch.set(0, 0x1000, 16, all.mr.lkey);
     new Uint32Array(shared).set(batch.words.subarray(0, 4));
-    expect(batch.check(new Uint8Array(shared, 0, 16), 0)).toBe(1);
+    expect(batch.checkPacked(new Uint8Array(shared, 0, 16), 0)).toBe(1);
     all.end();
   });
 
@@ -425,12 +425,12 @@ describe('overwritten by another thread', () => {
     const all = guarded();
     const { pd, qp, mr } = all;
     const command = native.commandBlock(new Uint8Array(new SharedArrayBuffer(64)));
-    const [local, remote] = [pd.checkBlock(), qp.checkBlock()];
+    const [local, remote] = [pd.checker(), qp.checker()];
     const answers = new Set<unknown>();
     await hammered(200, [command.buffer], [0, 1, 2, 3, 0xff, 0xffff_ffea], () => {
       for (const block of [local, remote]) {
         for (let i = 0; i < 50; i++) {
-          const answer = told(() => answers.add(block.check(0x1000 + i, 16, mr.lkey, Access.RemoteRead)));
+          const answer = told(() => answers.add(block.refusal(0x1000 + i, 16, mr.lkey, Access.RemoteRead)));
           answers.add(answer);
           expect(['string', 'undefined']).toContain(typeof block.reason);
         }
@@ -440,8 +440,8 @@ describe('overwritten by another thread', () => {
     command.fill(0);
     // Without the other thread they agree again.
     for (const block of [local, remote]) {
-      expect(block.check(0x1000, 256, mr.lkey, Access.RemoteRead)).toBe(0);
-      expect(block.check(0x1000, 257, mr.lkey, Access.RemoteRead)).toBe(
+      expect(block.refusal(0x1000, 256, mr.lkey, Access.RemoteRead)).toBe(0);
+      expect(block.refusal(0x1000, 257, mr.lkey, Access.RemoteRead)).toBe(
         1 + checkReasons.indexOf('OutOfBounds'),
       );
     }
@@ -494,7 +494,7 @@ describe('the native functions', () => {
               const set = () => { for (const { block } of [one, two]) { block[0] = count; block[1] = access; block[2] = flags; } };
               const target = new Uint8Array(128 + 40 + 128).fill(0xa5), inside = target.subarray(128, 128 + 40);
               const most = Math.min(count, CAPACITY);
-              const uses = [() => one.batch.check(), () => one.batch.acquire(), () => one.batch.release(), () => one.batch.gather(inside), () => one.batch.scatter(inside),
+              const uses = [() => one.batch.check(), () => one.batch.acquire(), () => one.batch.put(), () => one.batch.gather(inside), () => one.batch.scatter(inside),
                 () => one.batch.copyTo(two.batch), () => two.batch.copyTo(one.batch), () => one.batch.checkPacked(new Uint8Array(one.block.buffer, RIM + 64, 64))];
               for (const [i, use] of uses.entries()) {
                 set();
@@ -508,7 +508,7 @@ describe('the native functions', () => {
               if (!target.subarray(0, 128).every((byte) => byte === 0xa5) || !target.subarray(128 + 40).every((byte) => byte === 0xa5)) throw new Error('target');
               if (target.includes(0xdd) || bytes.includes(0xdd)) throw new Error('another domain was read');
               // The copies carry guards of the target's rim nowhere.
-              for (const { batch, block } of [one, two]) { block[0] = 0xffffffff; batch.release(); }
+              for (const { batch, block } of [one, two]) { block[0] = 0xffffffff; batch.put(); }
               if (refs() !== 2) throw new Error('references ' + refs());
             }
           }
@@ -531,7 +531,7 @@ describe('the native functions', () => {
           // Elements and answers are overwritten: what is held does not change.
           block.fill(0xffffffff);
           block[0] = second;
-          batch.release();
+          batch.put();
           const put = Math.min(held, second);
           if (refs() !== 2 + held - put || block[3] !== put) throw new Error('put');
           for (let i = 0; i < 8; i++) {

@@ -1,6 +1,6 @@
 // The block of a batch belongs to everybody: another thread writes whatever it likes into it, at any time.
 import { Worker } from 'node:worker_threads';
-import { Access, SgeBatch } from '../../lib';
+import { Access, CheckBatch } from '../../lib';
 import { ALL, DMA, dmaPages, PAGE, scene } from '../support/support';
 
 /** So long each. */
@@ -30,7 +30,7 @@ const scribbler = `
   }
 `;
 
-async function scribbledOver(batches: SgeBatch[], hints: number[], work: () => void): Promise<number> {
+async function scribbledOver(batches: CheckBatch[], hints: number[], work: () => void): Promise<number> {
   const stop = new Int32Array(new SharedArrayBuffer(12));
   const workers = batches.map(
     ({ words }) => new Worker(scribbler, { eval: true, workerData: { block: words.buffer, stop, hints } }),
@@ -104,7 +104,7 @@ function guarded() {
 
 const ADDRESSES = [0x1000, Number(DMA), 0x5000, 0x1000];
 
-function refill(batch: SgeBatch, keys: number[]): void {
+function refill(batch: CheckBatch, keys: number[]): void {
   for (let i = 0; i < CAPACITY; i++) {
     batch.longs[i * 2] = BigInt(ADDRESSES[i & 3]!);
     batch.words[i * 4 + 2] = 64;
@@ -114,7 +114,7 @@ function refill(batch: SgeBatch, keys: number[]): void {
 
 test.each([false, true])('checks, acquires and releases (places: %p)', async (places) => {
   const { pd, qp, keys, hints, expectUntouched } = guarded();
-  const batches = [pd.sgeBatch(CAPACITY, { places }), qp.rkeyBatch(CAPACITY, { places })];
+  const batches = [pd.lkeyBatch(CAPACITY, { places }), qp.rkeyBatch(CAPACITY, { places })];
   let elements = 0;
   await scribbledOver(batches, hints, () => {
     for (const batch of batches) {
@@ -128,17 +128,17 @@ test.each([false, true])('checks, acquires and releases (places: %p)', async (pl
       attempt(() => batch.firstReason);
       expect(typeof batch.firstRefusal).toBe('number');
       // The count is in the block too, so one release may put less than is held.
-      for (let i = 0; i < 3; i++) batch.release();
+      for (let i = 0; i < 3; i++) batch.put();
     }
   });
   expect(elements).toBeGreaterThan(10_000);
-  for (const batch of batches) batch.release();
+  for (const batch of batches) batch.put();
   expectUntouched();
 });
 
 test('copies', async () => {
   const { pd, qp, keys, hints, expectUntouched } = guarded();
-  const [local, remote] = [pd.sgeBatch(CAPACITY), qp.rkeyBatch(CAPACITY)];
+  const [local, remote] = [pd.lkeyBatch(CAPACITY), qp.rkeyBatch(CAPACITY)];
   const size = CAPACITY * 64;
   const whole = Buffer.alloc(size + 2 * GUARD, 0xcc);
   const data = whole.subarray(GUARD, GUARD + size);
@@ -154,7 +154,7 @@ test('copies', async () => {
     attempt(() => local.copyTo(remote, CAPACITY, 0, CAPACITY, Access.RemoteWrite));
     attempt(() => remote.copyTo(local, CAPACITY, Access.RemoteRead, CAPACITY, Access.LocalWrite));
     attempt(() => local.copyTo(local, CAPACITY, 0, CAPACITY, Access.LocalWrite));
-    attempt(() => local.check(new Uint8Array(remote.words.buffer, 64, size / 4), Access.LocalWrite));
+    attempt(() => local.checkPacked(new Uint8Array(remote.words.buffer, 64, size / 4), Access.LocalWrite));
   });
   expect(elements).toBeGreaterThan(20_000);
   expect(whole.subarray(0, GUARD).every((byte) => byte === 0xcc)).toBe(true);

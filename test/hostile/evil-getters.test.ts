@@ -21,11 +21,11 @@ function world() {
   const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
   const fmr2 = pd.allocFmr({ maxPages: 4, access: ALL });
   fmr.mapPhys([DMA], 0);
-  const hold = (): Sge => accepted(qp.rkeyOk({ vaddr: 0n, length: SIZE, rkey: mr.rkey }, ALL));
+  const hold = (): Sge => accepted(qp.acquire({ vaddr: 0n, length: SIZE, rkey: mr.rkey }, ALL));
   const sge = hold();
   const second = hold();
   const state = new SgeState([sge, second]);
-  const batch = pd.sgeBatch(4);
+  const batch = pd.lkeyBatch(4);
   batch.set(0, 0n, SIZE, mr.lkey);
   return { ...all, buffer, passed, bytes, mapping, mr, sg, fmr, fmr2, sge, second, state, batch };
 }
@@ -122,7 +122,7 @@ const methods: Method[] = [
   {
     name: 'allocMr',
     answers: goneWithDomain,
-    args: () => [{ maxNumSg: 1, type: 'mem_reg' }],
+    args: () => [{ maxNumSg: 1, type: 'MEM_REG' }],
     call: ({ pd }, [options]) => pd.allocMr(options),
   },
   {
@@ -132,35 +132,35 @@ const methods: Method[] = [
     call: ({ pd }, [options]) => pd.allocFmr(options),
   },
   {
-    name: 'lkeyOk',
+    name: 'acquire',
     answers: { ...goneWithDomain, ...revoked },
     args: ({ mr, sge }) => [{ addr: 0n, length: 8, lkey: mr.lkey }, 1, { last: sge }],
-    call: ({ pd }, [element, access, options]) => need(pd.lkeyOk(element, access, options)),
+    call: ({ pd }, [element, access, options]) => need(pd.acquire(element, access, options)),
   },
   {
-    name: 'lkeyCheck',
+    name: 'check',
     answers: { ...goneWithDomain, ...revoked },
     args: ({ mr }) => [{ addr: 0n, length: 8, lkey: mr.lkey }, 1],
-    call: ({ pd }, [element, access]) => need(pd.lkeyCheck(element, access)),
+    call: ({ pd }, [element, access]) => need(pd.check(element, access)),
   },
   {
-    name: 'sgeBatch',
+    name: 'lkeyBatch',
     answers: goneWithDomain,
     args: () => [4, { places: true }],
-    call: ({ pd }, args) => pd.sgeBatch(args[0], args[1]),
+    call: ({ pd }, args) => pd.lkeyBatch(args[0], args[1]),
   },
   { name: 'dealloc', args: () => [{ cascade: true }], call: ({ pd }, [options]) => pd.dealloc(options) },
   {
-    name: 'rkeyOk',
+    name: 'acquire',
     answers: { ...goneWithPair, ...revoked },
     args: ({ mr }) => [{ vaddr: 0n, length: 8, rkey: mr.rkey }, 4],
-    call: ({ qp }, [request, access]) => need(qp.rkeyOk(request, access)),
+    call: ({ qp }, [request, access]) => need(qp.acquire(request, access)),
   },
   {
-    name: 'rkeyCheck',
+    name: 'check',
     answers: { ...goneWithPair, ...revoked },
     args: ({ mr }) => [{ vaddr: 0n, length: 8, rkey: mr.rkey }, 4],
-    call: ({ qp }, [request, access]) => need(qp.rkeyCheck(request, access)),
+    call: ({ qp }, [request, access]) => need(qp.check(request, access)),
   },
   {
     name: 'rkeyBatch',
@@ -231,31 +231,31 @@ const methods: Method[] = [
   {
     name: 'update',
     answers: { 'goes on in the walk': 'EINVAL' },
-    args: () => [8, { release: true }],
+    args: () => [8, { put: true }],
     call: ({ state }, [length, options]) => state.update(length, options),
   },
   {
     name: 'skip',
     answers: { 'goes on in the walk': 'EINVAL', 'makes the same call': 'EINVAL' },
-    args: () => [80, { release: true }],
+    args: () => [80, { put: true }],
     call: ({ state }, [length, options]) => state.skip(length, options),
   },
   {
     name: 'copyIn',
     answers: { ...dead, ...lost, ...taken, ...moved },
-    args: ({ bytes }) => [bytes, { release: true, ordered: true }],
+    args: ({ bytes }) => [bytes, { put: true, ordered: true }],
     call: ({ state }, [memory, options]) => state.copyIn(memory, options),
   },
   {
     name: 'copyOut',
     answers: { ...dead, ...lost, ...taken, ...moved },
-    args: ({ bytes }) => [bytes, { release: true }],
+    args: ({ bytes }) => [bytes, { put: true }],
     call: ({ state }, [memory, options]) => state.copyOut(memory, options),
   },
   {
     name: 'walk',
     answers: { ...dead, ...moved, 'makes the same call': 'EINVAL' },
-    args: () => [[8, 60, 4], { release: true }],
+    args: () => [[8, 60, 4], { put: true }],
     call: ({ state }, [steps, options]) => state.walk(steps, options),
   },
   {
@@ -313,10 +313,10 @@ function expectRims({ buffer, passed }: World): void {
 function expectEnd({ device, mr, sge, second, batch }: World): void {
   sge.put();
   second.put();
-  batch.release();
-  if (mr.state === 'valid') expect(mr.refs).toBe(2);
+  batch.put();
+  if (mr.state === 'Valid') expect(mr.refs).toBe(2);
   device.close({ cascade: true });
-  expect(mr.state).toBe('closed');
+  expect(mr.state).toBe('Closed');
 }
 
 describe.each(methods)('$name, where reading an argument', ({ args, call, answers = {} }) => {
@@ -354,11 +354,21 @@ describe.each(methods)('$name, where reading an argument', ({ args, call, answer
       const evil = watched(args(one), () => {
         if (count++ === at) throw boom;
       });
-      const before = [one.device.table(), one.mr.refs, one.state.totalLength, one.fmr.length, one.sg.length];
+      const before = [
+        one.device.keyTable(),
+        one.mr.refs,
+        one.state.totalLength,
+        one.fmr.length,
+        one.sg.length,
+      ];
       expect(() => call(one, evil.args)).toThrow(boom);
-      expect([one.device.table(), one.mr.refs, one.state.totalLength, one.fmr.length, one.sg.length]).toEqual(
-        before,
-      );
+      expect([
+        one.device.keyTable(),
+        one.mr.refs,
+        one.state.totalLength,
+        one.fmr.length,
+        one.sg.length,
+      ]).toEqual(before);
       expectRims(one);
       expectEnd(one);
     }

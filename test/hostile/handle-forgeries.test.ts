@@ -3,7 +3,7 @@
 import { runInNewContext } from 'node:vm';
 import * as rdmavt from '../../lib';
 import {
-  CheckBlock,
+  Checker,
   Device,
   DmaMapping,
   DmaSpace,
@@ -12,7 +12,7 @@ import {
   ProtectionDomain,
   QueuePair,
   Sge,
-  SgeBatch,
+  CheckBatch,
   SgeState,
 } from '../../lib';
 import { told, toldAll } from '../support/hostile';
@@ -26,12 +26,12 @@ function everything() {
   const sg = pd.allocMr({ maxNumSg: 4 });
   const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
   fmr.mapPhys([DMA], 0);
-  const sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, ALL));
+  const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, ALL));
   const mapping = device.dma.map(Buffer.alloc(8));
-  const state = new SgeState([accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
-  const batch = pd.sgeBatch(4);
+  const state = new SgeState([accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
+  const batch = pd.lkeyBatch(4);
   batch.set(0, mr.start, 8, mr.lkey);
-  const block = qp.checkBlock();
+  const block = qp.checker();
   return { device, dma: device.dma, pd, qp, mr, sg, fmr, sge, mapping, state, batch, block };
 }
 type All = ReturnType<typeof everything>;
@@ -46,8 +46,8 @@ const classes: [string, any, (all: All) => any][] = [
   ['FastMemoryRegion', FastMemoryRegion, ({ fmr }) => fmr],
   ['Sge', Sge, ({ sge }) => sge],
   ['SgeState', SgeState, ({ state }) => state],
-  ['SgeBatch', SgeBatch, ({ batch }) => batch],
-  ['CheckBlock', CheckBlock, ({ block }) => block],
+  ['CheckBatch', CheckBatch, ({ batch }) => batch],
+  ['Checker', Checker, ({ block }) => block],
 ];
 
 /** The symbols of disposal have other names in early versions of Node. */
@@ -56,19 +56,20 @@ const nameOf = (name: string | symbol): string =>
 
 /** Every method and getter of a class, by name, with arguments that mean something. */
 function members(prototype: any): [name: string, use: (self: unknown) => unknown][] {
+  // A batch wants a count; a domain and a queue pair can read the same request.
+  const request = { addr: 0, vaddr: 0, length: 0, lkey: 256, rkey: 256 };
+  const judged = prototype === CheckBatch.prototype ? [1, 0] : [request, 4];
   const args: Record<string, unknown[]> = {
-    attachPd: [1],
-    attachMemory: [1],
-    alloc: [4096],
+    importPd: [1],
+    importDm: [1],
+    allocDm: [4096],
     map: [Buffer.alloc(8)],
     regUserMr: [Buffer.alloc(8)],
     allocMr: [{ maxNumSg: 1 }],
     allocFmr: [{ maxPages: 1 }],
-    lkeyOk: [{ addr: 0, length: 0, lkey: 256 }, 0],
-    lkeyCheck: [{ addr: 0, length: 0, lkey: 256 }, 0],
-    rkeyOk: [{ vaddr: 0, length: 0, rkey: 256 }, 4],
-    rkeyCheck: [{ vaddr: 0, length: 0, rkey: 256 }, 4],
-    sgeBatch: [1],
+    acquire: judged,
+    check: judged,
+    lkeyBatch: [1],
     rkeyBatch: [1],
     mapSg: [[{ addr: DMA, length: 8 }]],
     mapPhys: [[DMA], 0],
@@ -84,8 +85,8 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     skip: [8],
     hasLkey: [256],
     invalidateRkey: [256],
-    check: [1, 0, 0, 0],
-    acquire: [1, 0],
+    refusal: [1, 0, 0, 0],
+    checkPacked: [Buffer.alloc(16), 0],
     set: [0, 0, 0, 0],
     take: [0],
     gather: [Buffer.alloc(8), 1, 0],
@@ -107,7 +108,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
 /** Without the two that only look at public properties, which everybody may have. */
 const members2 = (type: any) =>
   members(type.prototype).filter(
-    ([name]) => name !== 'fastRegMr' && !(type === SgeBatch && ['set', 'reason'].includes(name)),
+    ([name]) => name !== 'fastRegMr' && !(type === CheckBatch && ['set', 'reason'].includes(name)),
   );
 
 describe.each(classes)('%s', (name, type, find) => {
@@ -165,7 +166,7 @@ describe.each(classes)('%s', (name, type, find) => {
         );
       expect([member, answer]).toEqual([member, 'TypeError']);
     }
-    expect(all.mr).toMatchObject({ state: 'valid', refs: 4 });
+    expect(all.mr).toMatchObject({ state: 'Valid', refs: 4 });
   });
 
   test('methods on nothing, on plain values, and on objects of the other classes are a TypeError', async () => {
@@ -248,18 +249,18 @@ describe('arguments that are objects of this package', () => {
       'fastRegMr',
       ({ sg }) => sg,
       'region',
-      ({ qp, device }, v) => qp.fastRegMr(v, { key: device.table().used[1]!.lkey, access: 0 }),
+      ({ qp, device }, v) => qp.fastRegMr(v, { key: device.keyTable().used[1]!.lkey, access: 0 }),
     ],
     ['unmap', ({ fmr }) => fmr, 'list[0]', (_, v) => FastMemoryRegion.unmap([v])],
     ['SgeState', ({ sge }) => sge, 'sges[0]', (_, v) => new SgeState([v])],
     [
-      'lkeyOk, last',
+      'acquire, last',
       ({ sge }) => sge,
       'options.last',
-      ({ pd, mr }, v) => pd.lkeyOk({ addr: mr.start, length: 1, lkey: mr.lkey }, 0, { last: v }),
+      ({ pd, mr }, v) => pd.acquire({ addr: mr.start, length: 1, lkey: mr.lkey }, 0, { last: v }),
     ],
     ['acquire, last', ({ sge }) => sge, 'options.last', ({ batch }, v) => batch.acquire(1, 0, { last: v })],
-    ['copyTo', ({ batch }) => batch, 'other', ({ pd }, v) => pd.sgeBatch(1).copyTo(v, 0, 0, 0, 0)],
+    ['copyTo', ({ batch }) => batch, 'other', ({ pd }, v) => pd.lkeyBatch(1).copyTo(v, 0, 0, 0, 0)],
   ];
 
   test.each(takers)('%s takes the real one, and nothing that looks like it', (_, find, name, use) => {
@@ -288,12 +289,12 @@ describe('arguments that are objects of this package', () => {
     const [here, there] = [everything(), everything()];
     const { mr, pd, qp, sge } = here;
     const element = { addr: mr.start, length: 8, lkey: mr.lkey };
-    const before = [here, there].map(({ device }) => device.table());
+    const before = [here, there].map(({ device }) => device.keyTable());
     expect(() => qp.fastRegMr(there.sg, { key: there.sg.rkey, access: 0, iova: 5n })).toThrow(
       rdma('EINVAL', 'fast_reg_mr'),
     );
     expect(there.sg.iova).toBe(0n);
-    expect(() => pd.lkeyOk(element, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
+    expect(() => pd.acquire(element, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
     expect(() => here.batch.acquire(1, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'acquire_batch'));
     for (const list of [
       [sge, there.sge],
@@ -309,11 +310,11 @@ describe('arguments that are objects of this package', () => {
       expect(() => FastMemoryRegion.unmap(list)).toThrow(rdma('EINVAL', 'unmap_fmr'));
     }
     expect([here.fmr.length, there.fmr.length]).toEqual([PAGE, PAGE]);
-    expect([here, there].map(({ device }) => device.table())).toEqual(before);
+    expect([here, there].map(({ device }) => device.keyTable())).toEqual(before);
     expect([here.mr.refs, there.mr.refs]).toEqual([4, 4]);
     // Even once the devices are closed, which of the two they are of is known.
     there.device.close({ cascade: true });
-    expect(() => pd.lkeyOk(element, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
+    expect(() => pd.acquire(element, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
     expect(() => qp.fastRegMr(there.sg, { key: 0 as any, access: 0 })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
   });
 
@@ -323,9 +324,9 @@ describe('arguments that are objects of this package', () => {
     const theirs = there.pd.regUserMr(secret, { start: 0n, iova: 0n, access: ALL });
     const mr = here.pd.regUserMr(mine.subarray(0, 32), { start: 0n, iova: 0n, access: ALL });
     expect(mr.lkey).toBe(theirs.lkey); // keys are a device's own
-    const sge = accepted(here.pd.lkeyOk({ addr: 0, length: 32, lkey: theirs.lkey }, 1));
+    const sge = accepted(here.pd.acquire({ addr: 0, length: 32, lkey: theirs.lkey }, 1));
     sge.copyFrom(Buffer.alloc(32, 0x22));
-    expect(here.pd.lkeyCheck({ addr: 0, length: 33, lkey: theirs.lkey }, 0)).toMatchObject({
+    expect(here.pd.check({ addr: 0, length: 33, lkey: theirs.lkey }, 0)).toMatchObject({
       reason: 'OutOfBounds',
     });
     expect(secret.every((byte) => byte === 0xdd)).toBe(true);
@@ -340,7 +341,7 @@ describe('arguments that are objects of this package', () => {
       return { slab, mr };
     });
     const [from, to] = [here, there].map(({ pd }, i) => {
-      const batch = pd.sgeBatch(2);
+      const batch = pd.lkeyBatch(2);
       batch.set(0, 0n, 32, slabs[i]!.mr.lkey);
       batch.set(1, 0n, 33, slabs[i]!.mr.lkey);
       return batch;
@@ -381,9 +382,9 @@ describe('closed', () => {
   const answers: Record<string, Record<string, string>> = {
     Device: { lkeyTableBits: 'ok', dma: 'ok', context: 'ok', close: 'ok', detach: 'ok', '@@dispose': 'ok' },
     DmaSpace: {},
-    DmaMapping: { number: 'ok', unmap: 'ok', '@@dispose': 'ok' },
-    ProtectionDomain: { number: 'ok', dealloc: 'ok', '@@dispose': 'ok' },
-    QueuePair: { number: 'ok', destroy: 'ok', '@@dispose': 'ok' },
+    DmaMapping: { id: 'ok', unmap: 'ok', '@@dispose': 'ok' },
+    ProtectionDomain: { id: 'ok', dealloc: 'ok', '@@dispose': 'ok' },
+    QueuePair: { id: 'ok', destroy: 'ok', '@@dispose': 'ok' },
     MemoryRegion: { dereg: 'ok', deregAsync: 'ok' },
     FastMemoryRegion: { dealloc: 'ok', deallocAsync: 'ok' },
     Sge: { put: 'ok', '@@dispose': 'ok' },
@@ -443,9 +444,9 @@ describe('closed', () => {
     }
     for (const [, close] of closings.slice(2)) {
       const all = everything();
-      const before = [all.sge.at, all.sge.length, all.sge.sgeLength, all.sge.address];
+      const before = [all.sge.at, all.sge.segmentLength, all.sge.length, all.sge.address];
       close(all);
-      expect([all.sge.at, all.sge.length, all.sge.sgeLength, all.sge.address]).toEqual(before);
+      expect([all.sge.at, all.sge.segmentLength, all.sge.length, all.sge.address]).toEqual(before);
       expect(all.sge.region).toBe(all.mr);
       expect(
         toldAll([
@@ -477,18 +478,18 @@ describe('closed', () => {
             [
               ['check', () => batch.check(1, 4)],
               ['check of none', () => batch.check(0, 4)],
-              ['checkPacked', () => batch.check(Buffer.alloc(16), 4)],
+              ['checkPacked', () => batch.checkPacked(Buffer.alloc(16), 4)],
               ['acquire', () => batch.acquire(1, 4)],
               ['gather', () => batch.gather(Buffer.alloc(8), 1, 4)],
               ['scatter', () => batch.scatter(Buffer.alloc(8), 1, 2)],
               ['copyTo', () => batch.copyTo(remote, 0, 4, 0, 2)],
-              ['block', () => all.block.check(0, 0, all.mr.rkey, 4)],
+              ['block', () => all.block.refusal(0, 0, all.mr.rkey, 4)],
             ].slice(0, batch === remote ? 6 : 7) as any,
           ),
         ).toBe('EBADF');
-        expect([batch.take(0), batch.release()]).toEqual([undefined, 0]);
+        expect([batch.take(0), batch.put()]).toEqual([undefined, 0]);
       }
-      expect(told(() => all.block.check(0, 0, 256 as any, 4))).toBe('EBADF');
+      expect(told(() => all.block.refusal(0, 0, 256 as any, 4))).toBe('EBADF');
     }
   });
 });
@@ -503,7 +504,7 @@ describe('objects of other realms', () => {
     );
     const mr = pd.regUserMr(bytes, options);
     expect(mr.length).toBe(16);
-    const sge = accepted(qp.rkeyOk({ ...element, rkey: mr.rkey }, ALL));
+    const sge = accepted(qp.acquire({ ...element, rkey: mr.rkey }, ALL));
     expect(sge.copyFrom(runInNewContext('new Uint8Array(16).fill(3)'))).toBe(16);
     expect([...new Uint8Array(bytes.buffer)]).toEqual([
       ...Array(8).fill(0),
@@ -547,7 +548,7 @@ describe('the native objects', () => {
       const fields = new BigUint64Array(16);
       user.query(fields);
       const key = Number(fields[1]);
-      const sge = pd.lkeyOk(0x1000n, 64, key, 1, null);
+      const sge = pd.acquire(0x1000n, 64, key, 1, null);
       const zero = pd.getDmaMr(0), sg = pd.allocMr(0, 4), fmr = pd.allocFmr(31, 4, 32, 12);
       const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 28)));
       const batch = native.createBatch(pd, block, 4, true);
@@ -608,7 +609,7 @@ describe('the native objects', () => {
        const { constructor } = all.sge;
        constructor.prototype = new Proxy({}, { get() { throw new Error('not to be asked'); } });
        Object.setPrototypeOf(all.device, null);
-       const again = all.pd.lkeyOk(0x1000n, 64, 256, 1, null);
+       const again = all.pd.acquire(0x1000n, 64, 256, 1, null);
        console.log(native.createSgeState([again]).totalLength(), rimIntact());`,
       '64 true\n',
     );
@@ -655,7 +656,7 @@ describe('the native objects', () => {
            try { Reflect.apply(object[name], object, Array.from({ length: dice(7) }, () => pick(values)())); answered++; }
            catch (error) { if (!(error instanceof TypeError)) console.log(name, error); }
          }
-         all.batch.release();
+         all.batch.put();
          if (!viewsIntact() || !rimIntact()) throw new Error('written outside');
        }
        console.log(calls > 20000, answered > 3000);`,
@@ -719,16 +720,16 @@ describe('the native objects', () => {
        const [token, raw, registry] = seen;
        const real = new MemoryRegion(token, raw, registry);
        const element = { addr: real.start, length: 64, lkey: real.lkey };
-       const { sge } = pd.lkeyOk(element, 1);
+       const { sge } = pd.acquire(element, 1);
        const told = (use) => { try { return use(); } catch (error) { return error.code ?? error.name; } };
        // Wrappers around the wrong thing, around nothing, and around what says yes to all.
        const yes = new Proxy(function () {}, { get: () => yes, apply: () => 1 });
        for (const inside of [raw, {}, null, yes, real, sge]) {
          const forged = new Sge(token, inside, registry);
-         console.log([() => new SgeState([forged]), () => pd.lkeyOk(element, 1, { last: forged }), () => forged.put(), () => forged.fetchAdd(1n)].map((use) => { const answer = told(use); return typeof answer === 'object' ? 'object' : String(answer); }).join());
+         console.log([() => new SgeState([forged]), () => pd.acquire(element, 1, { last: forged }), () => forged.put(), () => forged.fetchAdd(1n)].map((use) => { const answer = told(use); return typeof answer === 'object' ? 'object' : String(answer); }).join());
        }
        const domain = new ProtectionDomain(token, yes, yes, registry);
-       console.log(told(() => domain.sgeBatch(1)), told(() => domain.checkBlock()), rimIntact(), told(() => sge.copyFrom(Buffer.alloc(64))), real.refs);`,
+       console.log(told(() => domain.lkeyBatch(1)), told(() => domain.checker()), rimIntact(), told(() => sge.copyFrom(Buffer.alloc(64))), real.refs);`,
       [
         'TypeError',
         'TypeError,TypeError,TypeError,TypeError',
@@ -758,8 +759,8 @@ describe('two copies of the package in one process', () => {
       const memory = Buffer.alloc(64, 1), mapping = device.dma.map(Buffer.alloc(8192), { address: DMA });
       const mr = pd.regUserMr(memory, { start: 0n, iova: 0n, access: 31 });
       const sg = pd.allocMr({ maxNumSg: 1 }), fmr = pd.allocFmr({ maxPages: 1 });
-      const sge = pd.lkeyOk({ addr: 0n, length: 64, lkey: mr.lkey }, 1).sge;
-      const batch = pd.sgeBatch(1), block = pd.checkBlock();
+      const sge = pd.acquire({ addr: 0n, length: 64, lkey: mr.lkey }, 1).sge;
+      const batch = pd.lkeyBatch(1), block = pd.checker();
       batch.set(0, 0n, 64, mr.lkey);
       return { device, pd, qp, memory, mapping, mr, sg, fmr, sge, batch, block, state: new SgeState([sge]) };
     };
@@ -776,17 +777,17 @@ describe('two copies of the package in one process', () => {
        for (const [ours, theirs, lib] of [[a, b, first], [b, a, second]]) {
          console.log([
            () => new lib.SgeState([theirs.sge]), () => new lib.SgeState([ours.sge, theirs.sge]), () => lib.FastMemoryRegion.unmap([theirs.fmr]),
-           () => ours.qp.fastRegMr(theirs.sg, { key: theirs.sg.rkey, access: 0 }), () => ours.pd.lkeyOk({ addr: 0n, length: 1, lkey: ours.mr.lkey }, 0, { last: theirs.sge }),
+           () => ours.qp.fastRegMr(theirs.sg, { key: theirs.sg.rkey, access: 0 }), () => ours.pd.acquire({ addr: 0n, length: 1, lkey: ours.mr.lkey }, 0, { last: theirs.sge }),
            () => ours.batch.acquire(1, 0, { last: theirs.sge }), () => ours.batch.copyTo(theirs.batch, 1, 0, 1, 1),
            () => lib.Sge.prototype.copyTo.call(theirs.sge, Buffer.alloc(8)), () => lib.Device.prototype.table.call(theirs.device),
          ].map(told).join());
          // One buffer, registered with both.
          const shared = ours.pd.regUserMr(theirs.memory, { start: 0x5000n, access: 1 });
-         const { sge } = ours.pd.lkeyOk({ addr: 0x5000n, length: 64, lkey: shared.lkey }, 1);
+         const { sge } = ours.pd.acquire({ addr: 0x5000n, length: 64, lkey: shared.lkey }, 1);
          sge.copyFrom(Buffer.alloc(64, 9));
          const target = Buffer.alloc(64);
          theirs.sge.copyTo(target);
-         console.log(target.every((byte) => byte === 9), ours.block.check(0n, 64, ours.mr.lkey, 1), theirs.block.check(0n, 65, theirs.mr.lkey, 1) > 0);
+         console.log(target.every((byte) => byte === 9), ours.block.refusal(0n, 64, ours.mr.lkey, 1), theirs.block.refusal(0n, 65, theirs.mr.lkey, 1) > 0);
        }
        structuredClone(a.memory.buffer, { transfer: [a.memory.buffer] });
        console.log(told(() => a.sge.copyTo(Buffer.alloc(8))), told(() => b.sge.copyTo(Buffer.alloc(8))));
@@ -808,7 +809,7 @@ describe('two copies of the package in one process', () => {
          const device = native.openDevice(8, false, true), pd = device.allocPd(false), qp = pd.createQp();
          const memory = new Uint8Array(4096).fill(3);
          const mr = pd.regUserMr(memory, 0x1000n, 0x1000n, 31);
-         const sge = pd.lkeyOk(0x1000n, 64, 256, 1, null);
+         const sge = pd.acquire(0x1000n, 64, 256, 1, null);
          return { native, device, pd, qp, memory, mr, sge, handle: native.holdBuffer(memory), fmr: pd.allocFmr(31, 4, 32, 12) };
        });
        if (one.native === two.native) throw new Error('one module');
@@ -818,7 +819,7 @@ describe('two copies of the package in one process', () => {
            const block = new Uint8Array(new SharedArrayBuffer(64 + 20));
            const answers = [
              () => a.native.createSgeState([a.sge, b.sge]).totalLength(), () => a.native.unmapFmr([a.fmr, b.fmr]), () => a.native.unmapFmr([b.fmr]),
-             () => a.qp.fastRegMr(b.mr, 256, 1, undefined), () => a.pd.lkeyOk(0x1000n, 64, 256, 1, b.sge), () => a.pd.regUserMr(b.memory, 0n, 0n, 1, b.handle),
+             () => a.qp.fastRegMr(b.mr, 256, 1, undefined), () => a.pd.acquire(0x1000n, 64, 256, 1, b.sge), () => a.pd.regUserMr(b.memory, 0n, 0n, 1, b.handle),
              () => a.native.createBatch(b.pd, block, 1, false), () => Object.getPrototypeOf(a.device).bits.call(b.device),
              () => a.native.createSgeState([b.sge, a.sge]).copyOut(new Uint8Array(128), false),
            ].map(told);

@@ -98,7 +98,8 @@ describe('objects that are not what they seem', () => {
   test('nothing else is exported', () => {
     expect(Object.keys(rdmavt).sort()).toEqual([
       'Access',
-      'CheckBlock',
+      'CheckBatch',
+      'Checker',
       'Device',
       'DeviceMemory',
       'DmaMapping',
@@ -109,11 +110,10 @@ describe('objects that are not what they seem', () => {
       'QueuePair',
       'RdmaError',
       'Sge',
-      'SgeBatch',
       'SgeState',
       'checkReasons',
       'dataPathReasons',
-      'keyVariant',
+      'fastRegKey',
       'lkey',
       'rkey',
     ]);

@@ -1,5 +1,5 @@
 // Exactly the registered bytes: neighbours in a buffer, views of every kind, copies into and out of the registered memory itself.
-import { type DmaMapping, type Memory, type MemoryRegion, type Sge, SgeState } from '../../lib';
+import { type DmaMapping, type MemoryLike, type MemoryRegion, type Sge, SgeState } from '../../lib';
 import {
   expectOnly,
   fillRim,
@@ -60,8 +60,8 @@ describe('neighbours', () => {
     const { mine, intact } = pooled();
     const { names: found, regions } = names(all, mine, 16);
     const data = Buffer.alloc(32, 0x22);
-    const [locals, remotes] = [all.pd.sgeBatch(1), all.qp.rkeyBatch(1)];
-    const blocks = [all.pd.checkBlock(), all.qp.checkBlock()];
+    const [locals, remotes] = [all.pd.lkeyBatch(1), all.qp.rkeyBatch(1)];
+    const blocks = [all.pd.checker(), all.qp.checker()];
     for (const name of found) {
       for (let offset = -9; offset <= 25; offset++) {
         for (let length = 0; length <= 25; length++) {
@@ -69,18 +69,21 @@ describe('neighbours', () => {
           const [local, remote] = [localOf(name, length, offset), remoteOf(name, length, offset)];
           locals.set(0, local.addr, length, local.lkey);
           remotes.set(0, remote.vaddr, length, remote.rkey);
-          const held = [all.pd.lkeyOk(local, 1), all.qp.rkeyOk(remote, 6)];
-          const reasons = [...held, all.pd.lkeyCheck(local, 1), all.qp.rkeyCheck(remote, 4)].map((check) =>
+          const held = [all.pd.acquire(local, 1), all.qp.acquire(remote, 6)];
+          const reasons = [...held, all.pd.check(local, 1), all.qp.check(remote, 4)].map((check) =>
             check.ok ? undefined : check.reason,
           );
           for (const batch of [locals, remotes]) {
             for (const what of [1, new Uint8Array(batch.words.buffer, 64, 16)]) {
-              same(batch.check(what, batch === locals ? 0 : 4), reason ? 0 : 1);
+              const access = batch === locals ? 0 : 4;
+              const passed =
+                typeof what === 'number' ? batch.check(what, access) : batch.checkPacked(what, access);
+              same(passed, reason ? 0 : 1);
               reasons.push(batch.firstReason as any);
             }
           }
-          blocks[0]!.check(local.addr, length, local.lkey, 1);
-          blocks[1]!.check(remote.vaddr, length, remote.rkey, 4);
+          blocks[0]!.refusal(local.addr, length, local.lkey, 1);
+          blocks[1]!.refusal(remote.vaddr, length, remote.rkey, 4);
           reasons.push(...blocks.map((block) => block.reason as any));
           const where = [name.kind, offset, length];
           same(reasons.length, 10);
@@ -153,8 +156,8 @@ describe('neighbours', () => {
         if (!inside) continue;
         // The last byte of the list, and the one behind it.
         const whole = { addr: 0, length: 2 * page, lkey: fmr.lkey };
-        expect(pd.lkeyCheck({ ...whole, length: 2 * page + 1 }, 0)).toMatchObject({ reason: 'OutOfBounds' });
-        const sge = accepted(pd.lkeyOk(whole, 1));
+        expect(pd.check({ ...whole, length: 2 * page + 1 }, 0)).toMatchObject({ reason: 'OutOfBounds' });
+        const sge = accepted(pd.acquire(whole, 1));
         sge.copyFrom(Buffer.alloc(2 * page, 0x44));
         sge.put();
       }
@@ -197,13 +200,13 @@ describe('neighbours', () => {
       [end, 1, false],
       [DMA, 2 * PAGE, false],
     ] as const) {
-      expect(all.pd.lkeyCheck({ addr, length, lkey: zero.lkey }, 0).ok).toBe(ok);
-      expect(all.qp.rkeyCheck({ vaddr: addr, length, rkey: zero.rkey }, ALL).ok).toBe(ok);
+      expect(all.pd.check({ addr, length, lkey: zero.lkey }, 0).ok).toBe(ok);
+      expect(all.qp.check({ vaddr: addr, length, rkey: zero.rkey }, ALL).ok).toBe(ok);
     }
     const fmr = all.pd.allocFmr({ maxPages: 4, access: ALL });
     expect(() => fmr.mapPhys([DMA + 8n], 0)).toThrow(rdma('EINVAL', 'map_phys_fmr'));
     fmr.mapPhys([DMA, edge, DMA], 0);
-    const sge = accepted(all.pd.lkeyOk({ addr: 0, length: 3 * PAGE, lkey: fmr.lkey }, 1));
+    const sge = accepted(all.pd.acquire({ addr: 0, length: 3 * PAGE, lkey: fmr.lkey }, 1));
     expect(sge.copyFrom(Buffer.alloc(3 * PAGE, 9))).toBe(3 * PAGE);
     expect(slab.subarray(2 * PAGE).every((byte) => byte === 7)).toBe(true);
     expect(slab.subarray(0, 2 * PAGE).every((byte) => byte === 9)).toBe(true);
@@ -281,11 +284,11 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
       const bytes = 3 * size;
       const mr = pd.regUserMr(new Type(buffer, from, 3), { start: 0n, iova: 0n, access: ALL });
       expect(mr.length).toBe(bytes);
-      const sge = accepted(pd.lkeyOk({ addr: 0n, length: bytes, lkey: mr.lkey }, 1));
+      const sge = accepted(pd.acquire({ addr: 0n, length: bytes, lkey: mr.lkey }, 1));
       sge.copyFrom(Buffer.alloc(bytes, 1));
       expectOnly(buffer, from, bytes, 1);
       if (bytes >= 8) {
-        const word = accepted(qp.rkeyOk({ vaddr: 0n, length: 8, rkey: mr.rkey }, ALL));
+        const word = accepted(qp.acquire({ vaddr: 0n, length: 8, rkey: mr.rkey }, ALL));
         expect(told(() => word.fetchAdd(1n))).toBe(from % 8 ? 'EINVAL' : 'ok');
         expect(told(() => word.compareSwap(0n, 1n))).toBe(from % 8 ? 'EINVAL' : 'ok');
         word.put();
@@ -299,8 +302,8 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
     const { pd } = scene();
     const bytes = 64 * 8;
     const mr = pd.regUserMr(Buffer.alloc(bytes, 6), { access: 1 });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: bytes, lkey: mr.lkey }, 1));
-    const batch = pd.sgeBatch(1);
+    const sge = accepted(pd.acquire({ addr: mr.start, length: bytes, lkey: mr.lkey }, 1));
+    const batch = pd.lkeyBatch(1);
     batch.set(0, mr.start, 5 * size, mr.lkey);
     const buffer = new ArrayBuffer(192);
     const view = new Type(buffer, 2 * size, 5);
@@ -337,11 +340,11 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
   test('without bytes is EINVAL to register, and nothing to copy', () => {
     const { device, pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8, 1), { access: ALL });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
-    const none = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 0, rkey: mr.rkey }, ALL));
-    const batch = pd.sgeBatch(1);
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
+    const none = accepted(qp.acquire({ vaddr: mr.iova, length: 0, rkey: mr.rkey }, ALL));
+    const batch = pd.lkeyBatch(1);
     batch.set(0, mr.start, 8, mr.lkey);
-    const before = device.table();
+    const before = device.keyTable();
     const buffer = new ArrayBuffer(64);
     for (const at of [0, 32, 64]) {
       const empty = new Type(buffer, at, 0);
@@ -360,12 +363,12 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
       expect(batch.gather(empty, 1, 0)).toBe(0);
       expect([batch.firstRefusal, batch.firstReason]).toEqual([0, undefined]);
       expect(batch.scatter(empty, 1, 1)).toBe(0);
-      expect(batch.check(empty, 0)).toBe(0);
+      expect(batch.checkPacked(empty, 0)).toBe(0);
       expect([batch.firstRefusal, batch.firstReason]).toEqual([-1, undefined]);
     }
     expect(none.copyTo(new Type(buffer, 0, 1))).toBe(0);
     expect(Buffer.from(buffer).equals(Buffer.alloc(64))).toBe(true);
-    expect(device.table()).toEqual(before);
+    expect(device.keyTable()).toEqual(before);
     expect(mr.refs).toBe(4);
   });
 });
@@ -380,7 +383,7 @@ const why = flagged ? ' (skipped: this Node has the type without a flag, or not 
      const pd = new Device().allocPd();
      const buffer = new ArrayBuffer(64);
      const mr = pd.regUserMr(new Float16Array(buffer, 8, 8), { access: 1 });
-     const sge = pd.lkeyOk({ addr: mr.start, length: 16, lkey: mr.lkey }, 1).sge;
+     const sge = pd.acquire({ addr: mr.start, length: 16, lkey: mr.lkey }, 1).sge;
      const answers = new Set([mr.length]);
      for (let i = 0; i < 20; i++) {
        sge.copyTo(new Uint8Array(64));
@@ -428,9 +431,9 @@ describe('copies into and out of the registered buffer itself', () => {
     const memory = bytes();
     const mr = pd.regUserMr(memory, { start: 0n, iova: 0n, access: ALL });
     const part = (at: number, length = LENGTH): Sge =>
-      accepted(qp.rkeyOk({ vaddr: BigInt(at), length, rkey: mr.rkey }, ALL));
+      accepted(qp.acquire({ vaddr: BigInt(at), length, rkey: mr.rkey }, ALL));
     const view = (at: number): Buffer => memory.subarray(at, at + LENGTH);
-    const [left, right] = [pd.sgeBatch(2), pd.sgeBatch(2)];
+    const [left, right] = [pd.lkeyBatch(2), pd.lkeyBatch(2)];
     left.set(0, from, LENGTH, mr.lkey);
     right.set(0, to, LENGTH, mr.lkey);
     const whole = [LENGTH];
@@ -463,7 +466,7 @@ describe('copies into and out of the registered buffer itself', () => {
     const memory = bytes();
     const [low, high] = [memory.subarray(0, 160), memory.subarray(32)].map((view) => {
       const mr = pd.regUserMr(view, { access: ALL });
-      return accepted(pd.lkeyOk({ addr: mr.start, length: 128, lkey: mr.lkey }, 1));
+      return accepted(pd.acquire({ addr: mr.start, length: 128, lkey: mr.lkey }, 1));
     });
     const buffer = memory.buffer;
     expect(low!.copyTo(new Uint8Array(buffer, memory.byteOffset + 32, 128))).toBe(128);
@@ -505,11 +508,11 @@ describe('copies into and out of the registered buffer itself', () => {
     const churn = Array.from({ length: 200 }, () => new ArrayBuffer(2048));
     for (const [i, key] of keys.entries()) {
       const target = new Uint16Array(8);
-      accepted(pd.lkeyOk(key, 0)).copyTo(target);
+      accepted(pd.acquire(key, 0)).copyTo(target);
       expect([...target]).toEqual(Array(8).fill(i));
     }
     expect(churn).toHaveLength(200);
-    expect(device.table().used.every(({ region }) => region === undefined)).toBe(true);
+    expect(device.keyTable().used.every(({ region }) => region === undefined)).toBe(true);
   });
 
   const endings: [string, (all: Held) => unknown][] = [
@@ -534,17 +537,17 @@ describe('copies into and out of the registered buffer itself', () => {
       ({ mr, hold }) => {
         const state = new SgeState([hold()]);
         mr[Symbol.dispose]();
-        state.skip(8, { release: true });
+        state.skip(8, { put: true });
       },
     ],
     [
-      'dispose, and the release of a batch',
+      'dispose, and the put of a batch',
       ({ mr, pd }) => {
-        const batch = pd.sgeBatch(1);
+        const batch = pd.lkeyBatch(1);
         batch.set(0, mr.start, 8, mr.lkey);
         batch.acquire(1, 0);
         mr[Symbol.dispose]();
-        batch.release();
+        batch.put();
       },
     ],
     ['deregAsync', ({ mr }) => mr.deregAsync()],
@@ -565,7 +568,7 @@ describe('copies into and out of the registered buffer itself', () => {
     await turns();
     expect(ref.deref()).toBeDefined();
     await turns();
-    const hold = (): Sge => accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const hold = (): Sge => accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     const target = Buffer.alloc(8);
     using sge = hold();
     sge.copyTo(target);
@@ -601,18 +604,18 @@ describe('copies into and out of the registered buffer itself', () => {
   test('a buffer that copies have used is nobody’s afterwards', async () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(64), { access: 1 });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 64, lkey: mr.lkey }, 1));
-    const batch = pd.sgeBatch(4);
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 64, lkey: mr.lkey }, 1));
+    const batch = pd.lkeyBatch(4);
     batch.set(0, mr.start, 64, mr.lkey);
     const { ref } = weakly(64, (buffer) => {
-      const memory: Memory = buffer;
+      const memory: MemoryLike = buffer;
       return [
         sge.copyTo(memory),
         sge.copyFrom(memory),
         new SgeState([sge]).copyOut(memory),
         batch.gather(memory, 1, 0),
         batch.scatter(memory, 1, 1),
-        batch.check(memory, 0),
+        batch.checkPacked(memory, 0),
       ];
     });
     expect(await collect(collected(ref))).toBe(true);

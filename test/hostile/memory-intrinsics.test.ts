@@ -1,6 +1,6 @@
 // Programs that change the language's own functions after this package was loaded, and objects that lie about what they are: the
 // bytes that are reached are those that were registered or handed over.
-import { type Memory, SgeState } from '../../lib';
+import { type MemoryLike, SgeState } from '../../lib';
 import { expectOnly, fillRim, told, toldAll } from '../support/hostile';
 import { accepted, ALL, runProgram, scene } from '../support/support';
 
@@ -70,10 +70,10 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     const sg = step(() => pd.allocMr({ maxNumSg: 1 }));
     step(() => sg.mapSg([{ addr: DMA, length: SIZE }]));
     step(() => qp.fastRegMr(sg, { key: sg.rkey, access: 31 }));
-    const checks = [step(() => pd.lkeyOk({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1)), step(() => qp.rkeyOk({ vaddr: 0x7000n, length: 16, rkey: fmr.rkey }, 31)),
-      step(() => qp.rkeyOk({ vaddr: DMA, length: SIZE, rkey: sg.rkey }, 31)), step(() => qp.rkeyOk({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, 31))];
-    step(() => pd.lkeyCheck({ addr: 0x1000n, length: SIZE + 1, lkey: mr.lkey }, 1).reason === 'OutOfBounds');
-    step(() => qp.rkeyCheck({ vaddr: 0xfff, length: 2, rkey: mr.rkey }, 31).ok);
+    const checks = [step(() => pd.acquire({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1)), step(() => qp.acquire({ vaddr: 0x7000n, length: 16, rkey: fmr.rkey }, 31)),
+      step(() => qp.acquire({ vaddr: DMA, length: SIZE, rkey: sg.rkey }, 31)), step(() => qp.acquire({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, 31))];
+    step(() => pd.check({ addr: 0x1000n, length: SIZE + 1, lkey: mr.lkey }, 1).reason === 'OutOfBounds');
+    step(() => qp.check({ vaddr: 0xfff, length: 2, rkey: mr.rkey }, 31).ok);
     for (let i = 0; i < 4; i++) {
       const check = checks[i];
       const sge = step(() => check.sge);
@@ -91,22 +91,22 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
       step(() => state.copyIn(new PlainBytes(buffers[2], FROM, 4)));
       step(() => state.walk([1, 2]).length);
     }
-    const batch = step(() => pd.sgeBatch(2, { places: true })), to = step(() => other.allocPd().sgeBatch(1)), block = step(() => qp.checkBlock());
+    const batch = step(() => pd.lkeyBatch(2, { places: true })), to = step(() => other.allocPd().lkeyBatch(1)), block = step(() => qp.checker());
     step(() => batch.set(0, 0x1000n, SIZE, mr.lkey));
     step(() => batch.set(1, 0x1001, SIZE, mr.lkey));
     step(() => batch.check(2, 1));
     const elements = step(() => batch.view);
-    step(() => batch.check(elements, 0));
+    step(() => batch.checkPacked(elements, 0));
     step(() => batch.acquire(2, 0, { coalesce: true }));
     step(() => batch.take(0).copyTo(target));
-    step(() => batch.release());
+    step(() => batch.put());
     step(() => batch.gather(target, 1, 0));
     step(() => batch.scatter(source, 2, 1));
     step(() => batch.copyTo(to, 1, 0, 1, 1));
-    step(() => block.check(0x1000n, SIZE, mr.rkey, 4));
-    step(() => block.check(0x1001, SIZE, mr.rkey, 4));
+    step(() => block.refusal(0x1000n, SIZE, mr.rkey, 4));
+    step(() => block.refusal(0x1001, SIZE, mr.rkey, 4));
     step(() => FastMemoryRegion.unmap([fmr]));
-    step(() => device.table().used.length);
+    step(() => device.keyTable().used.length);
     return answers;
   };
   const finish = (all) => { for (let i = 0; i < 2; i++) all.devices[i].close({ cascade: true }); };
@@ -229,7 +229,7 @@ describe('views that lie', () => {
     buffer: new ArrayBuffer(1),
     BYTES_PER_ELEMENT: 1 << 10,
   };
-  const liars: [string, (buffer: ArrayBuffer) => Memory][] = [
+  const liars: [string, (buffer: ArrayBuffer) => MemoryLike][] = [
     [
       'by getters of a subclass',
       (buffer) => {
@@ -307,15 +307,16 @@ describe('views that lie', () => {
     const mr = pd.regUserMr(view, { start: 0n, iova: 0n, access: ALL });
     expect([mr.length, device.dma.map(view).length]).toEqual([64, 64]);
     const mine = pd.regUserMr(Buffer.alloc(64, 0x21), { access: ALL });
-    const sge = accepted(pd.lkeyOk({ addr: mine.start, length: 64, lkey: mine.lkey }, 1));
-    const batch = pd.sgeBatch(1);
+    const sge = accepted(pd.acquire({ addr: mine.start, length: 64, lkey: mine.lkey }, 1));
+    const batch = pd.lkeyBatch(1);
     batch.set(0, mine.start, 64, mine.lkey);
     for (const fill of [
       () => sge.copyTo(view),
       () => sge.copyTo(view, { offset: 0 }),
       () => new SgeState([sge]).copyOut(view),
       () => batch.gather(view, 1, 0),
-      () => accepted(qp.rkeyOk({ vaddr: 0n, length: 64, rkey: mr.rkey }, 2)).copyFrom(Buffer.alloc(64, 0x21)),
+      () =>
+        accepted(qp.acquire({ vaddr: 0n, length: 64, rkey: mr.rkey }, 2)).copyFrom(Buffer.alloc(64, 0x21)),
     ]) {
       fillRim(buffer);
       expect(fill()).toBe(64);
@@ -335,13 +336,13 @@ describe('views that lie', () => {
       sge.copyFrom(Buffer.alloc(64));
     }
     // As elements: 64 bytes are four, with key 0x22222222.
-    expect(batch.check(view, 0)).toBe(0);
+    expect(batch.checkPacked(view, 0)).toBe(0);
     expect(batch.firstReason).toBe('NoSuchKey');
   });
 
   test('and what is no memory is none to batches either', () => {
     const { pd } = scene();
-    const batch = pd.sgeBatch(1);
+    const batch = pd.lkeyBatch(1);
     const wrong: unknown[] = [
       ...[
         undefined,
@@ -363,13 +364,13 @@ describe('views that lie', () => {
         toldAll([
           ['gather', () => batch.gather(memory, 1, 0)],
           ['scatter', () => batch.scatter(memory, 1, 1)],
-          ['check', () => batch.check(memory, 0)],
+          ['check', () => batch.checkPacked(memory, 0)],
         ]),
       ).toBe('ERR_INVALID_ARG_TYPE');
     }
     // A length that is not that of whole elements.
     for (const length of [1, 15, 17, 31]) {
-      expect(told(() => batch.check(new Uint8Array(length), 0))).toBe('ERR_OUT_OF_RANGE');
+      expect(told(() => batch.checkPacked(new Uint8Array(length), 0))).toBe('ERR_OUT_OF_RANGE');
     }
   });
 });

@@ -42,7 +42,7 @@ function everyWay(memory: ArrayBuffer | NodeJS.ArrayBufferView): { sges: Sge[]; 
   fmr.mapPhys([DMA], 0);
   const region = all.pd.getDmaMr();
   const ask = (vaddr: bigint, rkey: typeof user.rkey): Sge =>
-    accepted(all.qp.rkeyOk({ vaddr, length: 8, rkey }, ALL));
+    accepted(all.qp.acquire({ vaddr, length: 8, rkey }, ALL));
   const sges = [ask(user.iova, user.rkey), ask(0n, fmr.rkey), ask(DMA, region.rkey)];
   return {
     sges,
@@ -121,16 +121,16 @@ describe('memory that goes away', () => {
     const buffer = new ArrayBuffer(8);
     const mr = pd.regUserMr(buffer);
     detach(buffer);
-    expect(mr).toMatchObject({ length: 8, state: 'valid' });
-    expect(pd.lkeyOk(element(mr), 0).ok).toBe(true);
-    expect(pd.lkeyCheck(element(mr), 0).ok).toBe(true);
+    expect(mr).toMatchObject({ length: 8, state: 'Valid' });
+    expect(pd.acquire(element(mr), 0).ok).toBe(true);
+    expect(pd.check(element(mr), 0).ok).toBe(true);
   });
 
   test('shared memory cannot be taken away, and may grow', () => {
     const shared = new (SharedArrayBuffer as any)(8, { maxByteLength: 16 });
     const { pd } = scene();
     const mr = pd.regUserMr(shared, { access: Access.LocalWrite });
-    const sge = accepted(pd.lkeyOk(element(mr), Access.LocalWrite));
+    const sge = accepted(pd.acquire(element(mr), Access.LocalWrite));
     shared.grow(16);
     expect(mr.length).toBe(8);
     sge.copyFrom(Buffer.alloc(8, 1));
@@ -142,7 +142,7 @@ describe('memory that goes away', () => {
     const [kept, lost] = [Buffer.alloc(8), new ArrayBuffer(8)];
     const list = [kept, lost].map((memory) => {
       const mr = pd.regUserMr(memory, { access: Access.LocalWrite });
-      return accepted(pd.lkeyOk(element(mr), Access.LocalWrite));
+      return accepted(pd.acquire(element(mr), Access.LocalWrite));
     });
     detach(lost);
     const state = new SgeState(list);

@@ -1,7 +1,7 @@
-// Memory that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
+// MemoryLike that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
 import { once } from 'node:events';
 import { markAsUntransferable, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { type Memory, SgeState } from '../../lib';
+import { type MemoryLike, SgeState } from '../../lib';
 import {
   detach,
   expectOnly,
@@ -153,7 +153,7 @@ describe('memory that is transferred', () => {
     const [lost, kept] = [of(buffer), of(other)];
     const whole = device.dma.map(buffer);
     const hold = (list: typeof lost) =>
-      list.map((mr) => accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 1)));
+      list.map((mr) => accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1)));
     const [dead, alive] = [hold(lost), hold(kept)];
     detach(buffer);
     for (const sge of dead) {
@@ -167,7 +167,7 @@ describe('memory that is transferred', () => {
       rdma('EACCES', 'copy_sge_out', 'MemoryDetached'),
     );
     expect(target.every((byte) => byte === 0x77)).toBe(true);
-    const batch = pd.sgeBatch(128);
+    const batch = pd.lkeyBatch(128);
     for (let i = 0; i < 128; i++) {
       const mr = (i % 2 ? lost : kept)[i >> 1]!;
       batch.set(i, mr.start, 8, mr.lkey);
@@ -185,7 +185,7 @@ describe('memory that is transferred', () => {
     let memory = new Uint8Array(SIZE).fill(1);
     for (let round = 1; round < 50; round++) {
       const mr = pd.regUserMr(memory, { start: 0x1000n, access: 1 });
-      const sge = accepted(pd.lkeyOk({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1));
+      const sge = accepted(pd.acquire({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1));
       const there = new Uint8Array(detach(memory.buffer));
       expect(() => sge.copyFrom(Buffer.alloc(SIZE))).toThrow(rdma('EACCES', 'copy_sge', 'MemoryDetached'));
       sge.put();
@@ -232,7 +232,7 @@ describe('memory that is transferred', () => {
       if (mine.buffer !== other.buffer) throw new Error('no pool');
       const reg = (bytes) => {
         const mr = pd.regUserMr(bytes, { access: 1 });
-        return pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 1).sge;
+        return pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1).sge;
       };
       const sges = [reg(mine), reg(other), reg(new Uint8Array(8))];
       let text;
@@ -290,8 +290,8 @@ describe('memory that changes its length', () => {
       fillRim(buffer);
       expectAlive(buffer, all, 0);
       for (const name of all.names.slice(0, 3)) {
-        expect(all.pd.lkeyCheck(localOf(name, SIZE + 1), 0)).toMatchObject({ reason: 'OutOfBounds' });
-        expect(all.qp.rkeyCheck(remoteOf(name, 1, SIZE), ALL)).toMatchObject({ reason: 'OutOfBounds' });
+        expect(all.pd.check(localOf(name, SIZE + 1), 0)).toMatchObject({ reason: 'OutOfBounds' });
+        expect(all.qp.check(remoteOf(name, 1, SIZE), ALL)).toMatchObject({ reason: 'OutOfBounds' });
       }
       buffer.resize(SIZE - 1);
       expectDead(all, 'MemoryShrunk');
@@ -303,7 +303,7 @@ describe('memory that changes its length', () => {
     const { pd } = scene();
     const buffer = resizable(16, 16);
     const mr = pd.regUserMr(buffer, { access: 1 });
-    const first = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
+    const first = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
     buffer.resize(15);
     expect(() => first.copyFrom(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge', 'MemoryShrunk'));
     buffer.resize(16);
@@ -415,7 +415,7 @@ describe('memory of WebAssembly', () => {
     for (let round = 0; round < 100; round++) {
       const bytes = new Uint8Array(memory.buffer, round, SIZE).fill(round);
       const mr = pd.regUserMr(bytes, { start: 0n, iova: 0n, access: ALL });
-      const sge = accepted(qp.rkeyOk({ vaddr: 0n, length: SIZE, rkey: mr.rkey }, ALL));
+      const sge = accepted(qp.acquire({ vaddr: 0n, length: SIZE, rkey: mr.rkey }, ALL));
       const state = new SgeState([sge]);
       expect(state.copyIn(Buffer.alloc(8, round))).toBe(8);
       memory.grow(1);
@@ -430,7 +430,7 @@ describe('memory of WebAssembly', () => {
 });
 
 describe('memory that is handed to a copy', () => {
-  const targets: [string, (length: number) => { memory: Memory; take: () => unknown }, string][] = [
+  const targets: [string, (length: number) => { memory: MemoryLike; take: () => unknown }, string][] = [
     ...(['Uint8Array', 'Buffer', 'DataView', 'Float64Array'] as const).map(
       (name): (typeof targets)[number] => [
         `a ${name} whose buffer is detached`,
@@ -482,8 +482,8 @@ describe('memory that is handed to a copy', () => {
     const { pd, qp, names, end } = reach(middle(buffer), SIZE);
     for (const name of names) {
       const { memory, take } = make(SIZE);
-      const sge = accepted(qp.rkeyOk(remoteOf(name, SIZE), ALL));
-      const batch = pd.sgeBatch(1);
+      const sge = accepted(qp.acquire(remoteOf(name, SIZE), ALL));
+      const batch = pd.lkeyBatch(1);
       batch.set(0, name.local, SIZE, name.key as any);
       const uses: [string, () => unknown][] = [
         ['copyTo', () => sge.copyTo(memory)],
@@ -494,7 +494,7 @@ describe('memory that is handed to a copy', () => {
         ['copyOut', () => new SgeState([sge]).copyOut(memory)],
         ['gather', () => batch.gather(memory, 1, 0)],
         ['scatter', () => batch.scatter(memory, 1, 1)],
-        ['checkPacked', () => batch.check(memory, 0)],
+        ['checkPacked', () => batch.checkPacked(memory, 0)],
       ];
       expect(toldAll(uses)).toBe('ok');
       new Uint8Array(buffer, FROM, SIZE).fill(3);
@@ -509,8 +509,8 @@ describe('memory that is handed to a copy', () => {
   test('a view that follows its buffer is as long as it is now', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(SIZE, 9), { access: 1 });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));
-    const batch = pd.sgeBatch(1);
+    const sge = accepted(pd.acquire({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));
+    const batch = pd.lkeyBatch(1);
     batch.set(0, mr.start, 8, mr.lkey);
     const buffer = resizable(WHOLE, WHOLE);
     const view = new Uint8Array(buffer, 8);

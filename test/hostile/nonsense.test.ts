@@ -5,7 +5,7 @@
 import { runProgram } from '../support/support';
 
 const program = (seed: number, calls: number): string => `
-  const { Device, DeviceMemory, FastMemoryRegion, keyVariant, MemoryRegion, Sge, SgeState } = require('rdmavt');
+  const { Device, DeviceMemory, FastMemoryRegion, fastRegKey, MemoryRegion, Sge, SgeState } = require('rdmavt');
 
   // Numbers that repeat from run to run.
   let state = ${seed};
@@ -68,8 +68,8 @@ const program = (seed: number, calls: number): string => `
     try { keep([pd.allocMr({ maxNumSg: 8 }), pd.allocFmr({ maxPages: 8, pageShift: pick([0, 3, 12]), access: 31 })]); } catch {}
     if (random() < 0.6) return;
     const other = Device.attach(device.share(), { captureStacks: random() < 0.1, reportLeaks: true });
-    keep([other, other.attachPd(pd.number)]);
-    const block = device.alloc(BODY + 2 * RIM, { hugePages: random() < 0.1 });
+    keep([other, other.importPd(pd.id)]);
+    const block = device.allocDm(BODY + 2 * RIM, { hugePages: random() < 0.1 });
     const { buffer } = block;
     new Uint8Array(buffer).fill(0xa5).fill(1, RIM, RIM + BODY);
     guarded.push(new WeakRef(buffer));
@@ -85,7 +85,7 @@ const program = (seed: number, calls: number): string => `
       safely(() => region.start, DMA), safely(() => region.iova, DMA), safely(() => region.address, DMA)]);
     return typeof base === 'bigint' ? BigInt.asUintN(64, base + BigInt(pick([0, 0, 0, 1, 8, -1, 100, 4095, 4096, 12288]))) : DMA;
   };
-  const key = () => pick([0, 0x100, safely(() => pick(objects).lkey, 1), safely(() => keyVariant(pick(objects).lkey, dice(3)), 1)]);
+  const key = () => pick([0, 0x100, safely(() => pick(objects).lkey, 1), safely(() => fastRegKey(pick(objects).lkey, dice(3)), 1)]);
   const length = () => pick([0, 1, 8, 8, 8, 100, 4096, 5000, BODY, dice(BODY), 2 ** 32 - 1]);
   const flag = () => random() < 0.5;
   // Most of the elements lie inside a region that lives.
@@ -105,7 +105,7 @@ const program = (seed: number, calls: number): string => `
   const options = () => ({
     address: address(), start: pick([undefined, address()]), iova: pick([undefined, address()]), access: pick([0, 1, 5, 31, 31, 31, 2]), maxNumSg: pick([0, 1, 4, 16]),
     maxPages: pick([0, 1, 4, 16]), pageShift: pick([0, 3, 12, 12, 30]), offset: pick([0, 0, 0, 8, length()]), key: key(), force: random() < 0.2,
-    timeoutMs: 0, release: flag(), ordered: flag(), trusted: flag(), last: pick(objects), cascade: random() < 0.05, hugePages: flag(), own: flag(),
+    timeoutMs: 0, put: flag(), ordered: flag(), trusted: flag(), last: pick(objects), cascade: random() < 0.05, hugePages: flag(), own: flag(),
   });
   const list = (make) => Array.from({ length: dice(6) }, make);
   const values = [
@@ -115,11 +115,11 @@ const program = (seed: number, calls: number): string => `
   ];
   // Arguments that mean something half of the time.
   const shapes = {
-    regUserMr: [memory, options], map: [memory, options], lkeyOk: [element, () => pick([0, 1, 31]), options], rkeyOk: [element, () => pick([1, 4, 31])],
-    lkeyCheck: [element, () => 0], rkeyCheck: [element, () => 31], fastRegMr: [() => pick(objects), options], mapSg: [() => list(() => flag() ? element() : { addr: DMA + BigInt(dice(3) * 4096), length: 4096 }), () => ({})],
+    regUserMr: [memory, options], map: [memory, options], acquire: [element, () => pick([0, 1, 4, 31]), options],
+    check: [element, () => pick([0, 31])], fastRegMr: [() => pick(objects), options], mapSg: [() => list(() => flag() ? element() : { addr: DMA + BigInt(dice(3) * 4096), length: 4096 }), () => ({})],
     mapPhys: [() => list(page), address], copyTo: [memory, options], copyFrom: [memory, options], copyIn: [memory, options], copyOut: [memory, options],
     walk: [() => list(length), options], update: [length, options], skip: [length, options], fetchAdd: [address], compareSwap: [address, address],
-    alloc: [length, options], attachPd: [() => dice(5)], attachMemory: [() => dice(5)], counters: [options], detach: [options], invalidateRkey: [key], hasLkey: [key], deregAsync: [() => ({ timeoutMs: dice(3) })], deallocAsync: [() => ({ timeoutMs: dice(3) })],
+    allocDm: [length, options], importPd: [() => dice(5)], importDm: [() => dice(5)], counters: [options], detach: [options], invalidateRkey: [key], hasLkey: [key], deregAsync: [() => ({ timeoutMs: dice(3) })], deallocAsync: [() => ({ timeoutMs: dice(3) })],
   };
   const methods = (object) => {
     const found = [];
@@ -136,14 +136,14 @@ const program = (seed: number, calls: number): string => `
     const object = pick(objects.filter((other) => other.constructor === wanted));
     subject = object;
     const type = object.constructor;
-    if (object.state === 'closed' && random() < 0.9) return void objects.splice(objects.indexOf(object), 1);
+    if (object.state === 'Closed' && random() < 0.9) return void objects.splice(objects.indexOf(object), 1);
     if (!known.has(type)) known.set(type, methods(object));
     let name = pick(known.get(type));
     // Parents live longer than children, and checks come more often than all else.
-    const rare = { close: 0.02, detach: 0.02, free: 0.1, alloc: 0.1, share: 0.1,
-      attachPd: 0.2, attachMemory: 0.2, resources: 0.1, table: 0.1, counters: 0.2, countAccesses: 0.2, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
+    const rare = { close: 0.02, detach: 0.02, free: 0.1, allocDm: 0.1, share: 0.1,
+      importPd: 0.2, importDm: 0.2, resources: 0.1, keyTable: 0.1, counters: 0.2, countAccesses: 0.2, dealloc: 0.1, dereg: 0.2, destroy: 0.05, unmap: 0.3, put: 0.3, allocPd: 0.1, createQp: 0.1,
       deregAsync: 0.1, deallocAsync: 0.1, allocMr: 0.5, allocFmr: 0.5, getDmaMr: 0.3, invalidateRkey: 0.1 };
-    if (random() > (typeof name === 'symbol' ? 0.03 : rare[name] ?? 1)) name = type.prototype.rkeyOk ? 'rkeyOk' : type.prototype.lkeyOk ? 'lkeyOk' : name === 'put' ? 'copyTo' : undefined;
+    if (random() > (typeof name === 'symbol' ? 0.03 : rare[name] ?? 1)) name = type.prototype.invalidateRkey || type.prototype.lkeyBatch ? 'acquire' : name === 'put' ? 'copyTo' : undefined;
     if (!name) return;
     const shape = shapes[name];
     const args = (shape && (random() < 0.8 || /Async/.test(String(name))) ? shape : list(() => pick(values))).map((make) => make());

@@ -33,21 +33,21 @@ describe('properties', () => {
       { captureStacks: true, reportLeaks: false },
       ({ device }, v) => Device.attach(device.share(), v),
     ],
-    ['alloc', { hugePages: true }, ({ device }, v) => device.alloc(8, v)],
+    ['alloc', { hugePages: true }, ({ device }, v) => device.allocDm(8, v)],
     ['counters', { own: true }, ({ device }, v) => device.counters(v)],
     ['detach', { cascade: true }, ({ device }, v) => device.detach(v)],
     ['allocPd', { trusted: false }, ({ device }, v) => device.allocPd(v)],
     ['close', { cascade: true }, ({ device }, v) => device.close(v)],
     ['dma.map', { address: 0n }, ({ device }, v) => device.dma.map(memory, v)],
     ['regUserMr', { start: 0n, iova: 0n, access: 0 }, ({ pd }, v) => pd.regUserMr(memory, v)],
-    ['allocMr', { maxNumSg: 1, type: 'mem_reg' }, ({ pd }, v) => pd.allocMr(v)],
+    ['allocMr', { maxNumSg: 1, type: 'MEM_REG' }, ({ pd }, v) => pd.allocMr(v)],
     ['allocFmr', { access: 0, maxPages: 1, maxMaps: 1, pageShift: 12 }, ({ pd }, v) => pd.allocFmr(v)],
-    ['lkeyOk', { addr: 0n, length: 0, lkey: 1 }, ({ pd }, v) => pd.lkeyOk(v, 0)],
-    ['lkeyOk options', { last: null }, ({ pd }, v) => pd.lkeyOk(local({}), 0, v)],
-    ['lkeyCheck', { addr: 0n, length: 0, lkey: 1 }, ({ pd }, v) => pd.lkeyCheck(v, 0)],
+    ['pd.acquire', { addr: 0n, length: 0, lkey: 1 }, ({ pd }, v) => pd.acquire(v, 0)],
+    ['acquire options', { last: null }, ({ pd }, v) => pd.acquire(local({}), 0, v)],
+    ['pd.check', { addr: 0n, length: 0, lkey: 1 }, ({ pd }, v) => pd.check(v, 0)],
     ['dealloc', { cascade: true }, ({ pd }, v) => pd.dealloc(v)],
-    ['rkeyOk', { vaddr: 0n, length: 0, rkey: 1 }, ({ qp }, v) => qp.rkeyOk(v, 0)],
-    ['rkeyCheck', { vaddr: 0n, length: 0, rkey: 1 }, ({ qp }, v) => qp.rkeyCheck(v, 0)],
+    ['qp.acquire', { vaddr: 0n, length: 0, rkey: 1 }, ({ qp }, v) => qp.acquire(v, 0)],
+    ['qp.check', { vaddr: 0n, length: 0, rkey: 1 }, ({ qp }, v) => qp.check(v, 0)],
     [
       'fastRegMr',
       { key: 0x10000200, access: 0, iova: 0n },
@@ -59,8 +59,8 @@ describe('properties', () => {
     ['deregAsync', { timeoutMs: 1 }, ({ sg }, v) => sg.deregAsync(v)],
     ['copyTo', { offset: 0 }, ({ sge }, v) => sge.copyTo(memory, v)],
     ['copyFrom', { offset: 0, ordered: true }, ({ sge }, v) => sge.copyFrom(memory, v)],
-    ['copyIn', { release: true, ordered: true }, ({ state }, v) => state.copyIn(Buffer.alloc(0), v)],
-    ['walk', { release: true }, ({ state }, v) => state.walk([], v)],
+    ['copyIn', { put: true, ordered: true }, ({ state }, v) => state.copyIn(Buffer.alloc(0), v)],
+    ['walk', { put: true }, ({ state }, v) => state.walk([], v)],
   ];
 
   test.each(once)('of %s are read once each', (_, object, use) => {
@@ -108,7 +108,7 @@ describe('properties', () => {
 
   const closers: [string, (objects: Everything) => unknown][] = [
     ['allocPd', (all) => all.device.allocPd(closing(all, { trusted: true }))],
-    ['alloc', (all) => all.device.alloc(8, closing(all, { hugePages: false }))],
+    ['alloc', (all) => all.device.allocDm(8, closing(all, { hugePages: false }))],
     ['counters', (all) => all.device.counters(closing(all, { own: true }))],
     ['dma.map', (all) => all.device.dma.map(memory, closing(all, { address: 0n }))],
     ['regUserMr', (all) => all.pd.regUserMr(memory, closing(all, { start: 0n }))],
@@ -116,11 +116,11 @@ describe('properties', () => {
     ['getDmaMr', (all) => all.pd.getDmaMr(closing(all, { access: 0 }))],
     ['allocMr', (all) => all.pd.allocMr(closing(all, { maxNumSg: 1 }))],
     ['allocFmr', (all) => all.pd.allocFmr(closing(all, { maxPages: 1 }))],
-    ['lkeyOk', (all) => all.pd.lkeyOk(closing(all, local({})), 0)],
-    ['lkeyOk, last', (all) => all.pd.lkeyOk(local({}), 0, closing(all, { last: all.sge }))],
-    ['lkeyCheck', (all) => all.pd.lkeyCheck(closing(all, local({})), 0)],
-    ['rkeyOk', (all) => all.qp.rkeyOk(closing(all, remote({})), 0)],
-    ['rkeyCheck', (all) => all.qp.rkeyCheck(closing(all, remote({})), 0)],
+    ['pd.acquire', (all) => all.pd.acquire(closing(all, local({})), 0)],
+    ['pd.acquire, last', (all) => all.pd.acquire(local({}), 0, closing(all, { last: all.sge }))],
+    ['pd.check', (all) => all.pd.check(closing(all, local({})), 0)],
+    ['qp.acquire', (all) => all.qp.acquire(closing(all, remote({})), 0)],
+    ['qp.check', (all) => all.qp.check(closing(all, remote({})), 0)],
     ['fastRegMr', (all) => all.qp.fastRegMr(all.sg, closing(all, region({ key: all.sg.rkey })))],
     ['mapSg', (all) => all.sg.mapSg([{ addr: DMA, length: 1 }], closing(all, { offset: 0n }))],
     ['mapSg, list', (all) => all.sg.mapSg([closing(all, { addr: DMA, length: 1 })])],
@@ -160,7 +160,7 @@ describe('properties', () => {
     const all = everything();
     const token = all.device.share();
     const attached = Device.attach(token, closing(all, { captureStacks: false }));
-    expect(() => attached.table()).toThrow(rdma('EBADF', 'table'));
+    expect(() => attached.keyTable()).toThrow(rdma('EBADF', 'key_table'));
     expect(() => Device.attach(token)).toThrow(rdma('ENODEV'));
   });
 
@@ -172,7 +172,7 @@ describe('properties', () => {
         return false;
       },
     });
-    expect(() => device.table()).toThrow(rdma('EBADF'));
+    expect(() => device.keyTable()).toThrow(rdma('EBADF'));
   });
 
   test('whose reading closes the device that is being closed', () => {

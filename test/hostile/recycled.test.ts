@@ -1,7 +1,7 @@
 // Pool slots, key slots, DMA addresses and batch numbers are used again and again. Whoever kept the old object is told that it is
 // closed, and the new one never notices.
 import {
-  type CheckBlock,
+  type Checker,
   Device,
   type DmaMapping,
   FastMemoryRegion,
@@ -69,9 +69,9 @@ describe('a thousand times', () => {
       const key = region.lkey;
       keys.add(key);
       const element = { addr: DMA, length: 16, lkey: key };
-      const sge = accepted(pd.lkeyOk(element, 1));
+      const sge = accepted(pd.acquire(element, 1));
       for (const [old, oldKey] of kept) {
-        same(old.state, 'closed');
+        same(old.state, 'Closed');
         same(toldAll(regionUses(old)), 'EBADF');
         same(toldAll(noOps(old)), 'ok');
         if (kind === 'mem_reg') {
@@ -79,7 +79,7 @@ describe('a thousand times', () => {
             'EBADF',
           );
         }
-        if (oldKey !== key) same(pd.lkeyCheck({ ...element, lkey: lkey(oldKey) }, 0).ok, false);
+        if (oldKey !== key) same(pd.check({ ...element, lkey: lkey(oldKey) }, 0).ok, false);
       }
       // Elements of regions that were ended by force: dead, whatever lies at their region's place now.
       for (const dead of heldDead.splice(cycle % 7 ? 1 : 0)) {
@@ -94,11 +94,11 @@ describe('a thousand times', () => {
         dead.put();
         dead.put();
       }
-      same(region.state, 'valid');
+      same(region.state, 'Valid');
       same(region.refs, 3);
       same(region.length, kind === 'fmr' ? PAGE : 16);
       same(region.lkey, key);
-      same(pd.lkeyCheck(element, ALL).ok, true);
+      same(pd.check(element, ALL).ok, true);
       const target = Buffer.alloc(16);
       same(sge.copyTo(target), 16);
       if (kind === 'user') same(target[15], cycle & 0xff);
@@ -113,7 +113,7 @@ describe('a thousand times', () => {
     }
     expect(keys.size).toBeGreaterThan(20); // generations differ
     for (const sge of heldDead) sge.put();
-    expect(device.table().used).toEqual([]);
+    expect(device.keyTable().used).toEqual([]);
     pd.dealloc({ cascade: true });
   });
 
@@ -122,7 +122,7 @@ describe('a thousand times', () => {
     interface Old {
       pd: ProtectionDomain;
       qp: QueuePair;
-      blocks: CheckBlock[];
+      blocks: Checker[];
       key: number;
     }
     const kept: Old[] = [];
@@ -142,26 +142,26 @@ describe('a thousand times', () => {
             ['regUserMr', () => old.pd.regUserMr(Buffer.alloc(8))],
             ['getDmaMr', () => old.pd.getDmaMr()],
             ['allocMr', () => old.pd.allocMr({ maxNumSg: 1 })],
-            ['lkeyOk', () => old.pd.lkeyOk(element, 0)],
-            ['lkeyCheck', () => old.pd.lkeyCheck(element, 0)],
-            ['sgeBatch', () => old.pd.sgeBatch(1)],
-            ['checkBlock', () => old.pd.checkBlock()],
-            ['rkeyOk', () => old.qp.rkeyOk(request, 4)],
-            ['rkeyCheck', () => old.qp.rkeyCheck(request, 4)],
+            ['pd.acquire', () => old.pd.acquire(element, 0)],
+            ['pd.check', () => old.pd.check(element, 0)],
+            ['pd.lkeyBatch', () => old.pd.lkeyBatch(1)],
+            ['pd.checker', () => old.pd.checker()],
+            ['qp.acquire', () => old.qp.acquire(request, 4)],
+            ['qp.check', () => old.qp.check(request, 4)],
             ['rkeyBatch', () => old.qp.rkeyBatch(1)],
             ['invalidateRkey', () => old.qp.invalidateRkey(mr.rkey)],
-            ['local block', () => old.blocks[0]!.check(0n, 16, mr.lkey, 0)],
-            ['remote block', () => old.blocks[1]!.check(0n, 16, mr.rkey, 4)],
+            ['local block', () => old.blocks[0]!.refusal(0n, 16, mr.lkey, 0)],
+            ['remote block', () => old.blocks[1]!.refusal(0n, 16, mr.rkey, 4)],
           ]),
         ).toBe('EBADF');
         old.pd.dealloc({ cascade: true });
         old.pd[Symbol.dispose]();
         old.qp.destroy();
       }
-      same(pd.lkeyCheck(element, 0).ok && qp.rkeyCheck(request, 4).ok, true);
-      same(mr.state, 'valid');
+      same(pd.check(element, 0).ok && qp.check(request, 4).ok, true);
+      same(mr.state, 'Valid');
       same(mr.refs, 2);
-      if (cycle % 100 < 2) kept.push({ pd, qp, blocks: [pd.checkBlock(), qp.checkBlock()], key: mr.lkey });
+      if (cycle % 100 < 2) kept.push({ pd, qp, blocks: [pd.checker(), qp.checker()], key: mr.lkey });
       if (kept.length > 3) kept.shift();
       if (cycle % 3 === 0) qp.destroy();
       pd.dealloc({ cascade: true });
@@ -192,8 +192,8 @@ describe('a thousand times', () => {
       }
       fmr.mapPhys([DMA], 0);
       expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
-      before = accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: fmr.lkey }, 1));
-      const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: lkey(0) }, 1));
+      before = accepted(pd.acquire({ addr: 0n, length: 8, lkey: fmr.lkey }, 1));
+      const zero = accepted(pd.acquire({ addr: DMA, length: 8, lkey: lkey(0) }, 1));
       const target = Buffer.alloc(8);
       expect([zero.copyTo(target), target[7]]).toEqual([8, cycle & 0xff]);
       fmr.unmap();
@@ -208,7 +208,7 @@ describe('a thousand times', () => {
       if (kept.length > 4) kept.splice(1, 1);
     }
     before?.put();
-    expect(pd.lkeyCheck({ addr: DMA, length: 1, lkey: lkey(0) }, 0)).toMatchObject({ reason: 'Unmapped' });
+    expect(pd.check({ addr: DMA, length: 1, lkey: lkey(0) }, 0)).toMatchObject({ reason: 'Unmapped' });
     same(region.refs, 3);
     region.dereg();
   });
@@ -216,13 +216,13 @@ describe('a thousand times', () => {
   test('an element, a walk and what a batch holds', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n, access: 1 });
-    const batch = pd.sgeBatch(4);
+    const batch = pd.lkeyBatch(4);
     for (let i = 0; i < 4; i++) batch.set(i, BigInt(i * 16), 16, mr.lkey);
     const old: { sge: Sge; state: SgeState }[] = [];
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       same(batch.acquire(4, 1), 4);
       const taken = batch.take(cycle % 4)!;
-      const state = new SgeState([taken, accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 1))]);
+      const state = new SgeState([taken, accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 1))]);
       same(mr.refs, 7);
       for (const { sge, state: walk } of old) {
         sge.put();
@@ -238,10 +238,10 @@ describe('a thousand times', () => {
         ]);
       }
       same(mr.refs, 7);
-      expect([taken.at, taken.sgeLength]).toEqual([BigInt((cycle % 4) * 16), 16]);
+      expect([taken.at, taken.length]).toEqual([BigInt((cycle % 4) * 16), 16]);
       if (cycle % 2) state.put();
-      else state.skip(24, { release: true });
-      expect([batch.release(), mr.refs]).toEqual([3, 2]);
+      else state.skip(24, { put: true });
+      expect([batch.put(), mr.refs]).toEqual([3, 2]);
       old.push({ sge: taken, state });
       if (old.length > 4) old.shift();
     }
@@ -255,29 +255,29 @@ test('devices that were closed, hundreds of times', () => {
     const device = new Device({ lkeyTableBits: 1 });
     const pd = device.allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8, cycle), { start: 0n, access: 1 });
-    const sge = accepted(pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 1));
+    const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 1));
     for (const dead of old) {
       expect(
         toldAll([
           ['allocPd', () => dead.device.allocPd()],
-          ['table', () => dead.device.table()],
+          ['table', () => dead.device.keyTable()],
           ['regUserMr', () => dead.pd.regUserMr(Buffer.alloc(8))],
           ['lkey', () => dead.mr.lkey],
-          ['lkeyOk', () => pd.lkeyOk({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
+          ['pd.acquire', () => pd.acquire({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
         ]),
       ).toBe('EBADF');
       same(
         told(() => dead.sge.copyFrom(Buffer.alloc(8, 0xff))),
         'RegionRevoked',
       );
-      expect(told(() => pd.lkeyOk({ addr: 0n, length: 8, lkey: mr.lkey }, 0, { last: dead.sge }))).toBe(
+      expect(told(() => pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 0, { last: dead.sge }))).toBe(
         'EINVAL',
       );
       dead.mr[Symbol.dispose]();
       dead.pd[Symbol.dispose]();
       dead.device.close();
     }
-    expect(mr).toMatchObject({ state: 'valid', refs: 3 });
+    expect(mr).toMatchObject({ state: 'Valid', refs: 3 });
     const target = Buffer.alloc(8);
     sge.copyTo(target);
     expect(target).toEqual(Buffer.alloc(8, cycle));
@@ -292,24 +292,24 @@ test('devices that were closed, hundreds of times', () => {
   async () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n });
-    const live = Array.from({ length: 20 }, () => pd.checkBlock());
-    const refs: WeakRef<CheckBlock>[] = [];
+    const live = Array.from({ length: 20 }, () => pd.checker());
+    const refs: WeakRef<Checker>[] = [];
     for (let round = 0; round < 3; round++) {
       (() => {
         for (let i = 0; i < 200; i++) {
-          const block = pd.checkBlock();
-          same(block.check(0, i % 64, mr.lkey, 0), 0);
+          const block = pd.checker();
+          same(block.refusal(0, i % 64, mr.lkey, 0), 0);
           refs.push(new WeakRef(block));
         }
       })();
       // Each of the living is judged by what was stored in it, not in one that had or has a number near it.
       for (const [i, block] of live.entries()) {
-        same(block.check(i, 64 - i, mr.lkey, 0), 0);
-        expect(block.check(i, 65 - i, mr.lkey, 0)).not.toBe(0);
+        same(block.refusal(i, 64 - i, mr.lkey, 0), 0);
+        expect(block.refusal(i, 65 - i, mr.lkey, 0)).not.toBe(0);
         same(block.reason, 'OutOfBounds');
       }
       await collect(() => refs.every((ref) => ref.deref() === undefined));
-      live[round] = pd.checkBlock();
+      live[round] = pd.checker();
     }
     same(mr.refs, 2);
   },

@@ -1,9 +1,8 @@
 // The property test of property.test.ts with the checks of the programs played in batches.
 import * as fc from 'fast-check';
 
-import { TracePlayer } from '../../lib/replay/player';
 import { parseOperation } from '../../lib/replay/trace-format';
-import { playBatched } from '../replay/batched';
+import { BatchedPlayer } from '../replay/batched-player';
 import { chainArb, chainScene } from './chains';
 import { Model } from './model';
 import { programArb } from './programs';
@@ -16,10 +15,10 @@ const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
 /** What both answer to each operation of the first line where it is not the same. */
 function firstDisagreement(operations: readonly Operation[]): object | undefined {
   const model = new Model();
-  const player = new TracePlayer(true);
+  const player = new BatchedPlayer();
   try {
     const lines = operations.map((op) => parseOperation(JSON.stringify(op)));
-    const answers: Answer[] = [...playBatched(player, lines)];
+    const answers: Answer[] = Array.from(player.play(lines), ({ batched }) => batched);
     expect(answers).toHaveLength(lines.length);
     for (const [i, op] of operations.entries()) {
       const expected = model.play(op);

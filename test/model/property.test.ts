@@ -1,8 +1,7 @@
 import * as fc from 'fast-check';
 
-import type { Operation as PlayedOperation } from '../../lib/replay/operations';
 import { TracePlayer } from '../../lib/replay/player';
-import { parseOperation } from '../../lib/replay/trace-format';
+import { type Operation as PlayedOperation, parseOperation } from '../../lib/replay/trace-format';
 import { Model } from './model';
 import { programArb } from './programs';
 import { matches } from './trace-files';

@@ -40,7 +40,7 @@ test('a second copy of the package does not take the objects of the first', () =
       () => two.FastMemoryRegion.unmap([first.fmr]),
       () => one.FastMemoryRegion.unmap([second.fmr]),
       () => second.qp.fastRegMr(first.mr, { key: first.mr.rkey, access: 0 }),
-      () => new two.SgeState([first.pd.lkeyOk({ addr: 0, length: 0, lkey: 1 }, 0)]),
+      () => new two.SgeState([first.pd.acquire({ addr: 0, length: 0, lkey: 1 }, 0)]),
     ];
     for (const attempt of attempts) {
       try { attempt(); console.log('taken'); } catch (error) { if (error.code !== 'ERR_INVALID_ARG_TYPE') throw error; }

@@ -157,13 +157,14 @@ describe('bench', () => {
   });
 
   it.each<[args: string[], message: RegExp]>([
-    [['--only', 'nothing'], /there is no question 'nothing'/],
-    [['--json', '--markdown'], /--json or --markdown, not both/],
-    [['now'], /nothing to do with 'now'/],
+    [['--only', 'nothing'], /unknown question 'nothing'/],
+    [['--only', 'gather-46'], /unknown question 'gather-46', did you mean 'gather-64'\?/],
+    [['--json', '--markdown'], /--json and --markdown exclude each other/],
+    [['now'], /unexpected argument 'now'/],
   ])('%j is told of in one line, with status 2', (args, message) => {
     const { status, stdout, stderr } = bench(...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(message);
-    expect(stderr).toMatch(/^rdmavt: [^\n]*\n$/);
+    expect(stderr).toMatch(/^rdmavt: [^\n]* \(see rdmavt bench --help\)\n$/);
   });
 });

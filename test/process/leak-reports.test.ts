@@ -35,7 +35,7 @@ function run(program: string, nodeOptions: readonly string[] = []): Told {
 }
 
 const line = (number: number, key: string, start: number): string =>
-  `  user region ${number}: key ${key}, 8 bytes at 0x${start.toString(16)}, 2 references`;
+  `  USER region ${number}: key ${key}, 8 bytes at 0x${start.toString(16)}, 2 references`;
 
 const collected = '[RDMAVT_LEAK] RdmavtLeakWarning: A device was garbage-collected with';
 const ended = '[RDMAVT_LEAK] RdmavtLeakWarning: The process ended with';
@@ -155,7 +155,7 @@ describe('the end', () => {
          const device = new Device({ reportLeaks: true });
          const pd = device.allocPd({ trusted: true });
          const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000 });
-         globalThis.held = pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
+         globalThis.held = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
          mr[Symbol.dispose]();
          pd.getDmaMr(); pd.allocMr({ maxNumSg: 1 }); pd.allocFmr({ maxPages: 1 });
        })();
@@ -163,10 +163,10 @@ describe('the end', () => {
     ).warnings;
     expect(warning!.split('\n').map((text) => text.trim().split(':')[0])).toEqual([
       '[RDMAVT_LEAK] RdmavtLeakWarning',
-      'user region 1',
-      'dma region 2',
-      'mem_reg region 3',
-      'fmr region 4',
+      'USER region 1',
+      'DMA region 2',
+      'MEM_REG region 3',
+      'FMR region 4',
     ]);
   });
 

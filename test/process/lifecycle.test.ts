@@ -18,8 +18,8 @@ const prelude = `
     const fmr = pd.allocFmr({ maxPages: 2, access: 31 });
     fmr.mapPhys([DMA, DMA + 4096n], 0);
     const held = [mr, dma, sg, fmr].map((region) =>
-      pd.lkeyOk({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
-    const remote = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+      pd.acquire({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
+    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
     const state = new SgeState(held);
     state.copyOut(Buffer.alloc(12));
     return { device, pd, qp, memory, mapping, mr, dma, sg, fmr, held, remote, state };
@@ -131,7 +131,7 @@ describe('exit', () => {
       `const { mr, held, remote } = everything();
        mr.deregAsync().then(() => console.log(mr.state));
        setTimeout(() => { held[0].put(); remote.put(); }, 20);`,
-      { stdout: 'closed\n' },
+      { stdout: 'Closed\n' },
     );
   });
 });
@@ -173,7 +173,7 @@ describe('after a close', () => {
          const all = everything();
          const left = [...endings];
          while (left.length) left.splice(dice(left.length), 1)[0](all);
-         if (all.mr.state !== 'closed' || all.fmr.state !== 'closed') throw new Error('not closed');
+         if (all.mr.state !== 'Closed' || all.fmr.state !== 'Closed') throw new Error('not closed');
        }
        gc();`,
     );
@@ -189,7 +189,7 @@ describe('after a close', () => {
          fmr.unmap();
          console.log(fmr.state, held[0].at);
        })();`,
-      { stdout: 'valid 0n\n' },
+      { stdout: 'Valid 0n\n' },
     );
   });
 });
@@ -233,7 +233,7 @@ describe('garbage', () => {
        const regions = Array.from({ length: 100 }, (_, i) => pd.regUserMr(Buffer.alloc(100000, i)));
        gc();
        for (const [i, mr] of regions.entries()) {
-         const { sge } = pd.lkeyOk({ addr: mr.start, length: mr.length, lkey: mr.lkey }, 0);
+         const { sge } = pd.acquire({ addr: mr.start, length: mr.length, lkey: mr.lkey }, 0);
          const target = Buffer.alloc(mr.length);
          sge.copyTo(target);
          if (!target.equals(Buffer.alloc(100000, i))) throw new Error('other bytes');
@@ -276,17 +276,17 @@ describe('worker threads', () => {
       `${inWorker(`
          const { parentPort } = require('node:worker_threads');
          const { pd, qp, device } = everything();
-         const batch = pd.sgeBatch(4, { places: true });
+         const batch = pd.lkeyBatch(4, { places: true });
          parentPort.postMessage('ready');
          for (;;) {
            const mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
-           const { sge } = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead);
+           const { sge } = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteRead);
            new SgeState([sge]).walk([8]);
            batch.set(0, mr.start, 8, mr.lkey);
            batch.acquire(1, 0);
            batch.take(0).put();
            sge.put();
-           device.table();
+           device.keyTable();
            mr.dereg();
          }`)}
        for (let i = 0; i < 40; i++) {
@@ -318,13 +318,13 @@ describe('worker threads', () => {
        const pd = new Device().allocPd();
        const memory = new Uint8Array(8).fill(5);
        const mr = pd.regUserMr(memory);
-       const { sge } = pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+       const { sge } = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
        const worker = new Worker(${JSON.stringify(
          `${prelude}
           const { parentPort, workerData } = require('node:worker_threads');
           const pd = new Device().allocPd();
           const mr = pd.regUserMr(workerData);
-          const { sge } = pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+          const { sge } = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
           const target = new Uint8Array(8);
           sge.copyTo(target);
           parentPort.postMessage(target[7]);`,

@@ -87,9 +87,9 @@ describe('the process does not grow', () => {
              const fmr = pd.allocFmr({ maxPages: 16, access: 31 });
              fmr.mapPhys(Array(16).fill(DMA), 0);
              pd.getDmaMr();
-             new Uint8Array(device.alloc(PAGE).buffer).fill(1);
-             const { sge } = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 4);
-             pd.sgeBatch(16).check(16, 0);
+             new Uint8Array(device.allocDm(PAGE).buffer).fill(1);
+             const { sge } = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 4);
+             pd.lkeyBatch(16).check(16, 0);
              if (i % 2) device.share();
              ${end}
            })();
@@ -111,31 +111,31 @@ describe('the process does not grow', () => {
       const { Device } = require('rdmavt');
       const { parentPort, workerData: { token, number, start, lkey } } = require('node:worker_threads');
       const device = Device.attach(token);
-      const pd = device.attachPd(number);
-      const memory = device.alloc(64 << 10);
+      const pd = device.importPd(number);
+      const memory = device.allocDm(64 << 10);
       new Uint8Array(memory.buffer).fill(1);
       const own = pd.regUserMr(memory.buffer, { access: 31 });
       const list = pd.allocFmr({ maxPages: 256 });
-      device.dma.map(new SharedArrayBuffer(4096), { address: BigInt(memory.number) << 20n });
-      list.mapPhys(Array(256).fill(BigInt(memory.number) << 20n), 0);
-      const batch = pd.sgeBatch(100);
+      device.dma.map(new SharedArrayBuffer(4096), { address: BigInt(memory.id) << 20n });
+      list.mapPhys(Array(256).fill(BigInt(memory.id) << 20n), 0);
+      const batch = pd.lkeyBatch(100);
       for (let i = 0; i < 100; i++) batch.set(i, start, 8, lkey);
       batch.acquire(100, 0);
-      for (let i = 0; i < 100; i++) pd.lkeyOk({ addr: own.start, length: 8, lkey: own.lkey }, 0).sge.copyTo(new Uint8Array(8));
+      for (let i = 0; i < 100; i++) pd.acquire({ addr: own.start, length: 8, lkey: own.lkey }, 0).sge.copyTo(new Uint8Array(8));
       parentPort.once('message', () => {});
-      parentPort.postMessage(memory.number);`;
+      parentPort.postMessage(memory.id);`;
     expectBounded(
       `const device = new Device();
        const pd = device.allocPd();
        const mr = pd.regUserMr(new SharedArrayBuffer(64));
-       const workerData = { token: device.share(), number: pd.number, start: mr.start, lkey: mr.lkey };
+       const workerData = { token: device.share(), number: pd.id, start: mr.start, lkey: mr.lkey };
        const one = async (terminated) => {
          const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData });
          const ended = new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject));
          const number = await Promise.race([ended, new Promise((resolve) => worker.once('message', resolve))]);
          if (terminated) worker.terminate(); else worker.postMessage('end');
          await ended;
-         const memory = device.attachMemory(number);
+         const memory = device.importDm(number);
          // EBUSY, as it says, while another worker that was inside has not passed yet; for ever is the test's timeout.
          for (let busy = true; busy; ) {
            try { memory.free(); busy = false; } catch (error) { if (error.code !== 'EBUSY') throw error; await turn(); }
@@ -160,7 +160,7 @@ describe('the process does not grow', () => {
        const element = { addr: mr.start, length: 8, lkey: mr.lkey };
        const elements = async (count) => {
          for (let i = 1; i <= count; i++) {
-           pd.lkeyOk(element, 0);
+           pd.acquire(element, 0);
            if (i % 5000 === 0) await turn();
          }
          for (let i = 0; i < 50 && mr.refs > 2; i++) await settle();
@@ -205,7 +205,7 @@ describe('the process does not grow', () => {
        const cycles = async (count) => {
          for (let i = 1; i <= count; i++) {
            device.dma.map(memory).unmap();
-           const own = device.alloc(PAGE);
+           const own = device.allocDm(PAGE);
            if (i % 4 === 0) own.buffer;
            own.free();
            const pd = device.allocPd();

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { differenceFrom } from '../../lib/replay/compare';
+import { findDifference } from '../../lib/replay/answer-sinks';
 import { TracePlayer } from '../../lib/replay/player';
 import { parseExpectation, parseOperation } from '../../lib/replay/trace-format';
 
@@ -32,7 +32,7 @@ describe.each([
       expect(expected).toHaveLength(trace.length);
       for (const [i, line] of trace.entries()) {
         const answer = player.play(parseOperation(line));
-        const difference = differenceFrom(parseExpectation(expected[i]!), answer);
+        const difference = findDifference(parseExpectation(expected[i]!), answer);
         if (difference !== undefined) {
           throw new Error(
             `line ${i + 1}: ${line}\nexpected ${expected[i]}\nanswered ${JSON.stringify(answer)}`,

@@ -1,6 +1,7 @@
-import type { Operation } from '../../lib/replay/operations';
-import { TraceError } from '../../lib/replay/trace-error';
-import { parseExpectation, parseOperation } from '../../lib/replay/trace-format';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { type Operation, parseExpectation, parseOperation, TraceError } from '../../lib/replay/trace-format';
 
 const samples: Operation[] = [
   { op: 'init', lkey_table_bits: 4294967295, dma_pages: 1, dma_base: '0xfffffffffffff000' },
@@ -53,6 +54,17 @@ it.each(samples)('$op is read as it was written', (op) => {
   expect(parseOperation(` ${JSON.stringify(turned, undefined, '\t').replaceAll('\n', ' ')} `)).toEqual(op);
 });
 
+it.each(samples)('$op has a row in docs/trace-format.md, with each of its members', (op) => {
+  const document = readFileSync(join(__dirname, '..', '..', 'docs', 'trace-format.md'), 'utf8');
+  const [, row] = new RegExp(`^\\| \`${op.op}\` \\|(.*)\\|.*\\|$`, 'm').exec(document)!;
+  const named = Array.from(row!.matchAll(/`(\w+)`/g), ([, name]) => name).filter((name) => name !== 'null');
+  const members = Object.keys(op).filter((name) => name !== 'op');
+  // The one member that may be left out.
+  expect(named.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort()).toEqual(
+    members.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort(),
+  );
+});
+
 /** Values that cannot stand where `value` may. */
 function wrongFor(name: string, value: unknown): unknown[] {
   const wrong: unknown[] = [{}, [[]]];
@@ -70,7 +82,7 @@ it.each(samples)('$op: each member must be there, once, of its type, and nothing
     const without = Object.fromEntries(Object.entries(op).filter(([other]) => other !== name));
     // The one member that may be left out.
     if (name !== 'iova' || op.op !== 'fast_reg_mr') {
-      expect(() => parseOperation(JSON.stringify(without))).toThrow(/"\w+" is not there/);
+      expect(() => parseOperation(JSON.stringify(without))).toThrow(/"\w+" is missing/);
     }
     const twice = `{${JSON.stringify(name)}:${JSON.stringify(value)},${text.slice(1)}`;
     expect(() => parseOperation(twice)).toThrow(/twice/);
@@ -78,8 +90,8 @@ it.each(samples)('$op: each member must be there, once, of its type, and nothing
       expect(() => parseOperation(JSON.stringify({ ...op, [name]: wrong }))).toThrow(TraceError);
     }
   }
-  expect(() => parseOperation(JSON.stringify({ ...op, more: 1 }))).toThrow(/there is no member "more"/);
-  expect(() => parseOperation(`{"__proto__":1,${text.slice(1)}`)).toThrow(/there is no member "__proto__"/);
+  expect(() => parseOperation(JSON.stringify({ ...op, more: 1 }))).toThrow(/unknown member "more"/);
+  expect(() => parseOperation(`{"__proto__":1,${text.slice(1)}`)).toThrow(/unknown member "__proto__"/);
 });
 
 describe('a line that is refused', () => {
@@ -94,8 +106,8 @@ describe('a line that is refused', () => {
     last: null,
   };
   it.each<[line: string | object, message: RegExp]>([
-    ['', /blank line/],
-    ['  \t', /blank line/],
+    ['', /line is blank/],
+    ['  \t', /line is blank/],
     ['{"op":"table"}\r', /CR LF/],
     ['{"op":"table"', /not JSON/],
     ['{"op":"table"}}', /not JSON/],
@@ -105,15 +117,15 @@ describe('a line that is refused', () => {
     ['[{"op":"table"}]', /not a JSON object/],
     ['null', /not a JSON object/],
     ['"table"', /not a JSON object/],
-    ['{}', /"op" is not there/],
-    ['{"op":null}', /"op" is not there/],
-    ['{"op":["table"]}', /"op" is not there/],
+    ['{}', /"op" is missing/],
+    ['{"op":null}', /"op" is missing/],
+    ['{"op":["table"]}', /"op" is missing/],
     ['{"op":"__proto__"}', /unknown operation "__proto__"/],
     ['{"op":"toString"}', /unknown operation/],
     ['{"op":"Table"}', /unknown operation "Table"/],
     [`{"op":"${'x'.repeat(1000)}"}`, /^unknown operation "x{60}\.\.\."$/],
-    ['{"op":"\\u0074able"}', /an escape/],
-    ['{"op":"refs","mr":"a\\"b"}', /an escape/],
+    ['{"op":"\\u0074able"}', /backslash escapes/],
+    ['{"op":"refs","mr":"a\\"b"}', /backslash escapes/],
     ['{"op":"refs","mr":"a\u0001b"}', /not JSON/],
     ['{"op":"table","op":"exit"}', /twice/],
     ['{"op":"refs","mr":"a","mr":"a"}', /twice/],
@@ -128,9 +140,9 @@ describe('a line that is refused', () => {
     [{ ...walk, steps: [1, 4294967296] }, /"steps" must be/],
     [{ ...walk, steps: [-1] }, /"steps" must be/],
     [{ ...walk, release: 1 }, /"release" must be true or false/],
-    [JSON.stringify(walk).replace('[1]', '[1.0]'), /integers only/],
-    [JSON.stringify(walk).replace('[1]', '[1e0]'), /integers only/],
-    [JSON.stringify(walk).replace('[1]', '[1E0]'), /integers only/],
+    [JSON.stringify(walk).replace('[1]', '[1.0]'), /must be integers/],
+    [JSON.stringify(walk).replace('[1]', '[1e0]'), /must be integers/],
+    [JSON.stringify(walk).replace('[1]', '[1E0]'), /must be integers/],
     [{ ...init, dma_base: '0x1' }, /multiple of 4096/],
     [{ ...init, dma_base: '0xfffffffffffff000', dma_pages: 2 }, /above 2\^64/],
     [{ ...init, dma_base: '0x00' }, /"dma_base" must be/],

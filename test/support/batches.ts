@@ -1,6 +1,6 @@
 // What the tests of batches share.
 import * as fc from 'fast-check';
-import { lkey, type ProtectionDomain, type QueuePair, rkey, type SgeBatch } from '../../lib';
+import { lkey, type ProtectionDomain, type QueuePair, rkey, type CheckBatch } from '../../lib';
 import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './support';
 
 /** Elements of every kind: what is accepted, and one for each reason that a check can give. */
@@ -28,7 +28,7 @@ export function everyKind(remoteKeyZero = true) {
 export type Kinds = ReturnType<typeof everyKind>;
 export type Element = [address: bigint, length: number, key: number];
 
-export function fill(batch: SgeBatch, elements: readonly Element[]): void {
+export function fill(batch: CheckBatch, elements: readonly Element[]): void {
   for (const [i, [address, length, key]] of elements.entries()) batch.set(i, address, length, lkey(key));
 }
 
@@ -39,19 +39,18 @@ export function single(
   access: number,
 ): { reason: string | undefined; place?: object } {
   const check =
-    'rkeyCheck' in checker
-      ? checker.rkeyCheck({ vaddr: addr, length, rkey: rkey(key) }, access)
-      : checker.lkeyCheck({ addr, length, lkey: lkey(key) }, access);
+    'invalidateRkey' in checker
+      ? checker.check({ vaddr: addr, length, rkey: rkey(key) }, access)
+      : checker.check({ addr, length, lkey: lkey(key) }, access);
   if (!check.ok) return { reason: check.reason };
-  const { at, length: rest, m, n } = check;
-  return { reason: undefined, place: { at, length: rest, m, n } };
+  const { at, segmentLength, segment } = check;
+  return { reason: undefined, place: { at, segmentLength, segment } };
 }
 
-export const placeIn = (batch: SgeBatch, i: number) => ({
+export const placeIn = (batch: CheckBatch, i: number) => ({
   at: batch.positions[i],
-  length: batch.lengths[i],
-  m: batch.ms[i],
-  n: batch.ns[i],
+  segmentLength: batch.segmentLengths[i],
+  segment: batch.segments[i],
 });
 
 /** Near everything that could matter in {@link everyKind}. */

@@ -10,10 +10,10 @@ export function everything() {
   const sg = pd.allocMr({ maxNumSg: 4 });
   const fmr = pd.allocFmr({ maxPages: 4, access: 31 });
   fmr.mapPhys([DMA], 0);
-  const sge = accepted(qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
+  const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
   const mapping = device.dma.map(Buffer.alloc(8));
-  const state = new SgeState([accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
-  const block = device.alloc(PAGE);
+  const state = new SgeState([accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
+  const block = device.allocDm(PAGE);
   return { device, pd, qp, mr, sg, fmr, sge, mapping, state, block };
 }
 

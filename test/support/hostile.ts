@@ -3,13 +3,13 @@ import {
   type DmaMapping,
   type FastMemoryRegion,
   lkey,
-  type Memory,
+  type MemoryLike,
   type MemoryRegion,
   type ProtectionDomain,
   type QueuePair,
   rkey,
   type Sge,
-  type SgeBatch,
+  type CheckBatch,
   SgeState,
 } from '../../lib';
 import { accepted, ALL, DMA, type Scene, scene } from './support';
@@ -40,7 +40,7 @@ export function toldAll(
 }
 
 /** A refusal in a batch, thrown as the data path throws one. */
-function moved(batch: SgeBatch, bytes: number): void {
+function moved(batch: CheckBatch, bytes: number): void {
   if (batch.firstRefusal >= 0)
     throw Object.assign(new Error('refused'), { reason: batch.firstReason ?? 'room' });
   if (bytes === 0) throw new Error('nothing moved');
@@ -74,7 +74,7 @@ export interface Reach extends Scene {
 }
 
 /** Names for all of `memory`: user memory, a scatter-gather list, a page list, key 0. */
-export function names(all: Scene, memory: Memory, size: number) {
+export function names(all: Scene, memory: MemoryLike, size: number) {
   const mapping = all.device.dma.map(memory, { address: DMA });
   const user = all.pd.regUserMr(memory, { access: ALL });
   const list = all.pd.allocMr({ maxNumSg: 64 });
@@ -113,15 +113,15 @@ function batchOf(
   checker: ProtectionDomain | QueuePair,
   { local, remote, key }: Name,
   size: number,
-): SgeBatch {
-  const isLocal = 'sgeBatch' in checker;
-  const batch = isLocal ? checker.sgeBatch(2) : checker.rkeyBatch(2);
+): CheckBatch {
+  const isLocal = 'lkeyBatch' in checker;
+  const batch = isLocal ? checker.lkeyBatch(2) : checker.rkeyBatch(2);
   batch.set(0, isLocal ? local : remote, size, lkey(key));
   return batch;
 }
 
 /** Every way to reach the first `size` (a multiple of 8) bytes of `memory`. */
-export function reach(memory: Memory, size: number): Reach {
+export function reach(memory: MemoryLike, size: number): Reach {
   const all = scene({ trusted: true, remoteKeyZero: true });
   const named = names(all, memory, size);
   const source = Buffer.alloc(size, 0x5a);
@@ -141,9 +141,9 @@ export function reach(memory: Memory, size: number): Reach {
   };
   for (const name of named.names) {
     const { kind } = name;
-    const local = hold(accepted(all.pd.lkeyOk(localOf(name, size), ALL)));
-    const remote = hold(accepted(all.qp.rkeyOk(remoteOf(name, size), ALL)));
-    const word = hold(accepted(all.qp.rkeyOk(remoteOf(name, 8), ALL)));
+    const local = hold(accepted(all.pd.acquire(localOf(name, size), ALL)));
+    const remote = hold(accepted(all.qp.acquire(remoteOf(name, size), ALL)));
+    const word = hold(accepted(all.qp.acquire(remoteOf(name, 8), ALL)));
     const locals = batchOf(all.pd, name, size);
     const remotes = batchOf(all.qp, name, size);
     const goods = batchOf(all.pd, { kind, local: good.start, remote: good.iova, key: good.lkey }, size);
@@ -178,13 +178,13 @@ export function reach(memory: Memory, size: number): Reach {
       const packed = new Uint8Array(batch.words.buffer, 64, 16);
       checkers.push(
         [`check, ${by}`, () => moved(batch, batch.check(1, 4))],
-        [`checkPacked, ${by}`, () => moved(batch, batch.check(packed.slice(), 4))],
+        [`checkPacked, ${by}`, () => moved(batch, batch.checkPacked(packed.slice(), 4))],
         [
           `acquire, ${by}`,
           () => {
             const passed = batch.acquire(1, 4);
             moved(batch, passed);
-            moved(batch, batch.release());
+            moved(batch, batch.put());
           },
         ],
         [`walk, ${by}`, () => new SgeState([sge]).walk([size])],
@@ -200,10 +200,10 @@ export function reach(memory: Memory, size: number): Reach {
     ]);
     readers.push([`fetchAdd, ${kind}`, () => (word.fetchAdd(0n), remote.copyTo(target))]);
     checkers.push(
-      [`lkeyOk, ${kind}`, () => accepted(all.pd.lkeyOk(localOf(name, size), ALL)).put()],
-      [`rkeyOk, ${kind}`, () => accepted(all.qp.rkeyOk(remoteOf(name, size), ALL)).put()],
-      [`lkeyCheck, ${kind}`, () => ok(all.pd.lkeyCheck(localOf(name, size), ALL))],
-      [`rkeyCheck, ${kind}`, () => ok(all.qp.rkeyCheck(remoteOf(name, size), ALL))],
+      [`pd.acquire, ${kind}`, () => accepted(all.pd.acquire(localOf(name, size), ALL)).put()],
+      [`qp.acquire, ${kind}`, () => accepted(all.qp.acquire(remoteOf(name, size), ALL)).put()],
+      [`pd.check, ${kind}`, () => ok(all.pd.check(localOf(name, size), ALL))],
+      [`qp.check, ${kind}`, () => ok(all.qp.check(remoteOf(name, size), ALL))],
     );
   }
   return {

@@ -7,7 +7,7 @@ import {
   type DmaMapping,
   type ErrnoName,
   type LocalCheck,
-  type PlaceCheck,
+  type CheckedPlace,
   type ProtectionDomain,
   type QueuePair,
   type RemoteCheck,
@@ -70,7 +70,7 @@ export function accepted(check: LocalCheck | RemoteCheck): Sge {
 }
 
 /** The reason of a check that must have refused. */
-export function refusal(check: LocalCheck | RemoteCheck | PlaceCheck): string {
+export function refusal(check: LocalCheck | RemoteCheck | CheckedPlace): string {
   if (check.ok) {
     if ('sge' in check) check.sge.put();
     throw new Error('accepted');

@@ -140,10 +140,10 @@ describe('two objects of a device in one thread', () => {
     const mine = pd.regUserMr(Buffer.alloc(8));
     const theirs = other.allocPd().regUserMr(Buffer.alloc(8));
     expect(other.lkeyTableBits).toBe(5);
-    expect(other.table()).toEqual(device.table());
-    expect(other.table().used.map(({ region }) => region)).toEqual([mine, theirs]);
+    expect(other.keyTable()).toEqual(device.keyTable());
+    expect(other.keyTable().used.map(({ region }) => region)).toEqual([mine, theirs]);
     expect([device.context, other.context]).toEqual([1, 2]);
-    expect(theirs.number).toBe(mine.number + 1);
+    expect(theirs.id).toBe(mine.id + 1);
   });
 
   test('keep to the key policy of the one that opened it', () => {
@@ -157,15 +157,15 @@ describe('two objects of a device in one thread', () => {
   test('have domains in common by their number', () => {
     const { device, pd } = scene();
     const other = second(device);
-    const same = other.attachPd(pd.number);
-    expect(same.number).toBe(pd.number);
+    const same = other.importPd(pd.id);
+    expect(same.id).toBe(pd.id);
     const mr = pd.regUserMr(Buffer.from('12345678'));
-    const sge = accepted(same.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(same.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     expect(sge.region).toBe(mr);
     expect(mr.refs).toBe(3);
     const own = other.allocPd();
-    expect(own.number).toBe(pd.number + 1);
-    expect(refusal(own.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))).toBe('WrongPd');
+    expect(own.id).toBe(pd.id + 1);
+    expect(refusal(own.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))).toBe('WrongPd');
   });
 
   test('coalesce over elements of both', () => {
@@ -174,18 +174,18 @@ describe('two objects of a device in one thread', () => {
     dmaPages(device, 2);
     const fmr = pd.allocFmr({ maxPages: 2 });
     fmr.mapPhys([DMA, DMA + 4096n], DMA);
-    const last = accepted(pd.lkeyOk({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
-    const there = other.attachPd(pd.number);
-    const answer = there.lkeyOk({ addr: DMA + 4096n, length: PAGE, lkey: fmr.lkey }, 0, { last });
+    const last = accepted(pd.acquire({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
+    const there = other.importPd(pd.id);
+    const answer = there.acquire({ addr: DMA + 4096n, length: PAGE, lkey: fmr.lkey }, 0, { last });
     expect(answer).toEqual({ ok: true, coalesced: true, sge: last });
-    expect(last.sgeLength).toBe(2 * PAGE);
+    expect(last.length).toBe(2 * PAGE);
     expect(fmr.refs).toBe(3);
 
-    const batch = there.sgeBatch(1);
-    const seed = accepted(pd.lkeyOk({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
+    const batch = there.lkeyBatch(1);
+    const seed = accepted(pd.acquire({ addr: DMA, length: PAGE, lkey: fmr.lkey }, 0));
     batch.set(0, DMA + 4096n, PAGE, fmr.lkey);
     expect(batch.acquire(1, 0, { coalesce: true, last: seed })).toBe(1);
-    expect([seed.sgeLength, batch.release()]).toEqual([2 * PAGE, 0]);
+    expect([seed.length, batch.put()]).toEqual([2 * PAGE, 0]);
   });
 
   test('can be walked over together', () => {
@@ -193,7 +193,7 @@ describe('two objects of a device in one thread', () => {
     const other = second(device);
     const regions = [pd, other.allocPd()].map((domain, i) => {
       const mr = domain.regUserMr(Buffer.alloc(4, i + 1), { access: Access.LocalWrite });
-      return { mr, sge: accepted(domain.lkeyOk({ addr: mr.start, length: 4, lkey: mr.lkey }, 1)) };
+      return { mr, sge: accepted(domain.acquire({ addr: mr.start, length: 4, lkey: mr.lkey }, 1)) };
     });
     const sges = regions.map(({ sge }) => sge);
     const target = Buffer.alloc(8);
@@ -202,7 +202,7 @@ describe('two objects of a device in one thread', () => {
     expect(new SgeState(sges).walk([8])).toEqual([
       regions.map(({ mr }) => ({ region: mr, at: 0n, length: 4 })),
     ]);
-    expect(new SgeState(sges).copyIn(target.fill(7), { release: true })).toBe(8);
+    expect(new SgeState(sges).copyIn(target.fill(7), { put: true })).toBe(8);
     expect(regions.map(({ mr }) => mr.refs)).toEqual([2, 2]);
   });
 
@@ -210,7 +210,7 @@ describe('two objects of a device in one thread', () => {
     const { device, pd } = scene();
     const other = second(device);
     dmaPages(device, 1);
-    const there = other.attachPd(pd.number);
+    const there = other.importPd(pd.id);
     const mr = pd.allocMr({ maxNumSg: 1 });
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     there.createQp().fastRegMr(mr, { key: (mr.rkey + 1) as any, access: Access.RemoteRead });
@@ -225,12 +225,12 @@ describe('two objects of a device in one thread', () => {
     const { device, pd, qp } = scene();
     second(device);
     const foreign = scene();
-    const also = second(foreign.device).attachPd(foreign.pd.number);
+    const also = second(foreign.device).importPd(foreign.pd.id);
     const mr = also.regUserMr(Buffer.alloc(8));
-    const sge = accepted(also.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(also.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     const element = { addr: 0n, length: 0, lkey: mr.lkey };
-    expect(() => pd.lkeyOk(element, 0, { last: sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
-    expect(() => pd.sgeBatch(1).acquire(1, 0, { last: sge })).toThrow(rdma('EINVAL', 'acquire_batch'));
+    expect(() => pd.acquire(element, 0, { last: sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
+    expect(() => pd.lkeyBatch(1).acquire(1, 0, { last: sge })).toThrow(rdma('EINVAL', 'acquire_batch'));
     const foreignMr = also.allocMr({ maxNumSg: 1 });
     expect(() => qp.fastRegMr(foreignMr, { key: foreignMr.rkey, access: 0 })).toThrow(
       rdma('EINVAL', 'fast_reg_mr'),
@@ -238,7 +238,7 @@ describe('two objects of a device in one thread', () => {
     const fmrs = [pd, also].map((domain) => domain.allocFmr({ maxPages: 1 }));
     expect(() => FastMemoryRegion.unmap(fmrs)).toThrow(rdma('EINVAL', 'unmap_fmr'));
     const mine = pd.regUserMr(Buffer.alloc(8));
-    const held = accepted(pd.lkeyOk({ addr: mine.start, length: 8, lkey: mine.lkey }, 0));
+    const held = accepted(pd.acquire({ addr: mine.start, length: 8, lkey: mine.lkey }, 0));
     expect(() => new SgeState([held, sge])).toThrow(rdma('EINVAL', 'sge_state'));
   });
 });
@@ -248,20 +248,20 @@ describe('a domain by its number', () => {
     const { device, pd } = scene();
     const gone = device.allocPd();
     gone.dealloc();
-    for (const number of [0, gone.number, gone.number + 1, Number.MAX_SAFE_INTEGER]) {
-      expect(() => device.attachPd(number)).toThrow(rdma('EINVAL', 'attach_pd'));
+    for (const number of [0, gone.id, gone.id + 1, Number.MAX_SAFE_INTEGER]) {
+      expect(() => device.importPd(number)).toThrow(rdma('EINVAL', 'import_pd'));
     }
     device.close({ cascade: true });
-    expect(() => device.attachPd(pd.number)).toThrow(rdma('EBADF', 'attach_pd'));
+    expect(() => device.importPd(pd.id)).toThrow(rdma('EBADF', 'import_pd'));
   });
 
   test('is a number', () => {
     const { device } = scene();
     for (const value of [undefined, null, '1', 1n, {}]) {
-      expect(() => device.attachPd(value as any)).toThrow(wrongType('"number"'));
+      expect(() => device.importPd(value as any)).toThrow(wrongType('"id"'));
     }
     for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
-      expect(() => device.attachPd(value)).toThrow(outOfRange('"number"'));
+      expect(() => device.importPd(value)).toThrow(outOfRange('"id"'));
     }
   });
 
@@ -269,22 +269,22 @@ describe('a domain by its number', () => {
     const { device, pd } = scene({ trusted: true });
     const user = device.allocPd();
     const other = second(device);
-    const dma = other.attachPd(pd.number).getDmaMr();
+    const dma = other.importPd(pd.id).getDmaMr();
     expect(dma.refs).toBe(3);
-    expect(() => other.attachPd(user.number).getDmaMr()).toThrow(rdma('EPERM', 'get_dma_mr'));
+    expect(() => other.importPd(user.id).getDmaMr()).toThrow(rdma('EPERM', 'get_dma_mr'));
   });
 
   test('ends with everything in it, whoever has made that and whoever ends it', () => {
     const { device, pd, qp } = scene();
     const other = second(device);
-    const there = other.attachPd(pd.number);
+    const there = other.importPd(pd.id);
     const [mine, theirs] = [pd, there].map((domain) => domain.regUserMr(Buffer.alloc(8)));
     const pair = there.createQp();
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
     there.dealloc({ cascade: true });
-    expect([mine!.state, theirs!.state]).toEqual(['closed', 'closed']);
+    expect([mine!.state, theirs!.state]).toEqual(['Closed', 'Closed']);
     for (const dead of [pair, qp]) {
-      expect(() => dead.rkeyCheck({ vaddr: 0, length: 0, rkey: 1 as any }, 0)).toThrow(rdma('EBADF'));
+      expect(() => dead.check({ vaddr: 0, length: 0, rkey: 1 as any }, 0)).toThrow(rdma('EBADF'));
     }
     expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
     expect(other.resources()).toMatchObject({ pds: [], queuePairs: [], regions: [] });
@@ -297,9 +297,9 @@ describe('in two threads', () => {
     const all = scene(options);
     const peer = new Peer({ token: all.device.share() });
     await peer.run((w: Scope, number) => {
-      w.pd = w.device.attachPd(number);
+      w.pd = w.device.importPd(number);
       w.qp = w.pd.createQp();
-    }, all.pd.number);
+    }, all.pd.id);
     return { ...all, peer };
   }
 
@@ -310,34 +310,33 @@ describe('in two threads', () => {
     const answers = await peer.run((w, lkey) => {
       const local = { addr: 0x1010n, length: 16, lkey };
       const remote = { vaddr: 0x9010n, length: 16, rkey: lkey };
-      const sges = [w.pd.lkeyOk(local, 1).sge, w.qp.rkeyOk(remote, 4).sge];
-      const shown = sges.map(({ at, length, sgeLength, m, n, access, address, region }: any) => ({
+      const sges = [w.pd.acquire(local, 1).sge, w.qp.acquire(remote, 4).sge];
+      const shown = sges.map(({ at, length, segmentLength, segment, access, address, region }: any) => ({
         at,
         length,
-        sgeLength,
-        m,
-        n,
+        segmentLength,
+        segment,
         access,
         address,
         region,
       }));
       for (const sge of sges) sge.put();
-      const batch = w.pd.sgeBatch(2, { places: true });
+      const batch = w.pd.lkeyBatch(2, { places: true });
       batch.set(0, 0x1010n, 16, lkey);
       batch.set(1, 0x2000n, 8, lkey);
-      const counts = [batch.check(2, 1), batch.acquire(2, 1), batch.release()];
-      const block = w.qp.checkBlock();
+      const counts = [batch.check(2, 1), batch.acquire(2, 1), batch.put()];
+      const block = w.qp.checker();
       return {
         shown,
-        places: [w.pd.lkeyCheck(local, 1), w.qp.rkeyCheck(remote, 4)],
+        places: [w.pd.check(local, 1), w.qp.check(remote, 4)],
         counts,
         regions: [...batch.regions],
         positions: [...batch.positions],
-        one: block.check(0x9010n, 16, lkey, 4),
+        one: block.refusal(0x9010n, 16, lkey, 4),
       };
     }, mr.lkey);
-    const place = { at: 16n, length: PAGE - 16, m: 0, n: 0 };
-    const common = { ...place, sgeLength: 16, region: undefined };
+    const place = { at: 16n, segmentLength: PAGE - 16, segment: 0 };
+    const common = { ...place, length: 16, region: undefined };
     expect(answers).toEqual({
       shown: [
         { ...common, access: 1, address: 0x1010n },
@@ -348,7 +347,7 @@ describe('in two threads', () => {
         { ok: true, ...place },
       ],
       counts: [2, 2, 2],
-      regions: [mr.number, mr.number],
+      regions: [mr.id, mr.id],
       positions: [16n, BigInt(PAGE)],
       one: 0,
     });
@@ -368,8 +367,8 @@ describe('in two threads', () => {
     const reasons = await peer.run(
       (w, keys) =>
         keys.map(([lkey, length, access]) => {
-          const check = w.pd.lkeyOk({ addr: 0x1000n, length, lkey }, access);
-          const batch = w.pd.sgeBatch(1);
+          const check = w.pd.acquire({ addr: 0x1000n, length, lkey }, access);
+          const batch = w.pd.lkeyBatch(1);
           batch.set(0, 0x1000n, length, lkey);
           batch.check(1, access);
           return [check.reason, batch.reason(0)];
@@ -405,15 +404,15 @@ describe('in two threads', () => {
     const bytes = shared(16, 9);
     const theirs = await peer.run((w, memory) => {
       w.mr = w.pd.regUserMr(memory, { access: 31 });
-      return { lkey: w.mr.lkey, start: w.mr.start, number: w.mr.number };
+      return { lkey: w.mr.lkey, start: w.mr.start, id: w.mr.id };
     }, bytes);
-    expect(theirs).toMatchObject({ number: mine.number + 1, lkey: 0x10200 });
-    expect(device.table().used).toEqual([
+    expect(theirs).toMatchObject({ id: mine.id + 1, lkey: 0x10200 });
+    expect(device.keyTable().used).toEqual([
       { index: 0, lkey: mine.lkey, region: mine },
       { index: 1, lkey: theirs.lkey, region: undefined },
     ]);
-    const { lkey } = device.table().used[1]!;
-    const sge = accepted(pd.lkeyOk({ addr: theirs.start, length: 16, lkey }, 1));
+    const { lkey } = device.keyTable().used[1]!;
+    const sge = accepted(pd.acquire({ addr: theirs.start, length: 16, lkey }, 1));
     expect(sge.region).toBeUndefined();
     expect(new SgeState([sge]).walk([16])).toEqual([[{ region: undefined, at: 0n, length: 16 }]]);
     const target = new Uint8Array(16);
@@ -422,9 +421,9 @@ describe('in two threads', () => {
     expect(await peer.run((w) => [w.mr.refs, w.codeOf(() => w.mr.dereg())])).toEqual([3, 'EBUSY']);
     sge.put();
     expect(await peer.run((w) => [w.mr.state, w.codeOf(() => w.mr.dereg()), w.mr.state])).toEqual([
-      'half-dead',
+      'HalfDead',
       'none',
-      'closed',
+      'Closed',
     ]);
   });
 
@@ -435,12 +434,11 @@ describe('in two threads', () => {
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     qp.fastRegMr(mr, { key: mr.rkey, access: Access.RemoteRead });
     const request = { vaddr: DMA, length: 8, rkey: mr.rkey };
-    const ask = (): Promise<string> =>
-      peer.run((w, asked) => w.qp.rkeyCheck(asked, 4).reason ?? 'ok', request);
+    const ask = (): Promise<string> => peer.run((w, asked) => w.qp.check(asked, 4).reason ?? 'ok', request);
     expect(await ask()).toBe('ok');
     await peer.run((w, rkey) => w.qp.invalidateRkey(rkey), mr.rkey);
-    expect([mr.state, await ask(), refusal(qp.rkeyOk(request, 4))]).toEqual([
-      'invalid',
+    expect([mr.state, await ask(), refusal(qp.acquire(request, 4))]).toEqual([
+      'Invalid',
       'Invalidated',
       'Invalidated',
     ]);
@@ -467,7 +465,7 @@ describe('in two threads', () => {
       w.dma = w.pd.getDmaMr();
       const read = (addr: bigint, lkey: number): number[] => {
         const target = new Uint8Array(8192);
-        const sge = w.accepted(w.pd.lkeyOk({ addr, length: 8192, lkey }, 0));
+        const sge = w.accepted(w.pd.acquire({ addr, length: 8192, lkey }, 0));
         sge.copyTo(target);
         sge.put();
         return [target[0]!, target[4095]!, target[4096]!, target[8191]!];
@@ -484,7 +482,7 @@ describe('in two threads', () => {
     expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
     await peer.run((w) => w.sg.dereg());
     // Key 0 is the region that the worker has published.
-    const sge = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const sge = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
     expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
     sge.put();
     mapping.unmap();
@@ -502,7 +500,7 @@ describe('in two threads', () => {
       (w, keys) => {
         const own = w.pd.regUserMr(new SharedArrayBuffer(8), { access: 31 });
         return keys.map(([address, rkey]) => {
-          const sge = w.accepted(w.qp.rkeyOk({ vaddr: address, length: 8, rkey }, 31));
+          const sge = w.accepted(w.qp.acquire({ vaddr: address, length: 8, rkey }, 31));
           const walk = (): any => new w.SgeState([sge]);
           const batch = w.qp.rkeyBatch(1);
           const [from, to] = [w.qp.rkeyBatch(1), w.qp.rkeyBatch(1)];
@@ -546,7 +544,7 @@ describe('in two threads', () => {
     ];
     expect(refused).toEqual([one, one]);
     expect(new Uint8Array(memory).every((byte) => byte === 0)).toBe(true);
-    const sge = accepted(pd.lkeyOk({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 1));
+    const sge = accepted(pd.acquire({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 1));
     expect(sge.copyFrom(Buffer.alloc(8, 1))).toBe(8);
   });
 
@@ -556,7 +554,7 @@ describe('in two threads', () => {
     const mr = pd.regUserMr(rim.subarray(8, 56), { access: ALL, start: 0x1000n, iova: 0x1000n });
     const values = await peer.run((w, rkey) => {
       const ask = (vaddr: bigint, length: number): any =>
-        w.accepted(w.qp.rkeyOk({ vaddr, length, rkey }, 31));
+        w.accepted(w.qp.acquire({ vaddr, length, rkey }, 31));
       const list = (address: bigint, length: number): any => {
         const batch = w.qp.rkeyBatch(1);
         batch.set(0, address, length, rkey);
@@ -593,15 +591,15 @@ describe('in two threads', () => {
     await other.run(
       (w, token, number) => {
         w.device = w.Device.attach(token);
-        w.qp = w.device.attachPd(number).createQp();
+        w.qp = w.device.importPd(number).createQp();
       },
       await peer.run((w) => w.device.share()),
-      pd.number,
+      pd.id,
     );
     const add = (w: Scope, request: { vaddr: bigint; rkey: number }, count: number): void => {
       const [sum, swapped] = [0n, 8n].map((offset) =>
         w.accepted(
-          w.qp.rkeyOk(
+          w.qp.acquire(
             { vaddr: request.vaddr + offset, length: 8, rkey: request.rkey },
             w.Access.RemoteAtomic,
           ),
@@ -633,7 +631,7 @@ describe('in two threads', () => {
     const bytes = shared(SIZE);
     const acknowledged = new Int32Array(new SharedArrayBuffer(4));
     const mr = pd.regUserMr(bytes, { access: ALL });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));
     const polled = peer.run(
       (w, memory, seen, rounds) => {
         for (let round = 1; round <= rounds; round++) {
@@ -664,9 +662,9 @@ describe('close', () => {
   test('closes the device for every thread', async () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(shared(8), { access: ALL });
-    const sge = accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
-    const batch = pd.sgeBatch(1);
-    const block = pd.checkBlock();
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const batch = pd.lkeyBatch(1);
+    const block = pd.checker();
     const token = device.share();
     const peer = new Peer({ token });
     expect(
@@ -680,23 +678,23 @@ describe('close', () => {
     ).toEqual(['EBUSY', 'EBADF']);
     for (const use of [
       () => device.allocPd(),
-      () => device.attachPd(1),
-      () => device.alloc(8),
-      () => device.attachMemory(1),
-      () => device.table(),
+      () => device.importPd(1),
+      () => device.allocDm(8),
+      () => device.importDm(1),
+      () => device.keyTable(),
       () => device.resources(),
       () => device.counters(),
       () => device.share(),
       () => device.dma.map(Buffer.alloc(8)),
       () => pd.regUserMr(Buffer.alloc(8)),
-      () => pd.lkeyOk({ addr: 0, length: 0, lkey: mr.lkey }, 0),
+      () => pd.acquire({ addr: 0, length: 0, lkey: mr.lkey }, 0),
       () => batch.check(1, 0),
-      () => block.check(0, 8, 1 as any, 0),
+      () => block.refusal(0, 8, 1 as any, 0),
       () => mr.lkey,
     ]) {
       expect(use).toThrow(rdma('EBADF'));
     }
-    expect(mr.state).toBe('closed');
+    expect(mr.state).toBe('Closed');
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
     expect(() => Device.attach(token)).toThrow(rdma('ENODEV'));
@@ -709,10 +707,10 @@ describe('close', () => {
 describe('detach', () => {
   const owned: [string, (device: Device, number: number) => unknown][] = [
     ['a domain', (device) => device.allocPd()],
-    ['a queue pair in a domain of another', (device, number) => device.attachPd(number).createQp()],
+    ['a queue pair in a domain of another', (device, number) => device.importPd(number).createQp()],
     [
       'a region in a domain of another',
-      (device, number) => device.attachPd(number).regUserMr(Buffer.alloc(8)),
+      (device, number) => device.importPd(number).regUserMr(Buffer.alloc(8)),
     ],
     ['a DMA mapping', (device) => device.dma.map(Buffer.alloc(8))],
   ];
@@ -720,13 +718,13 @@ describe('detach', () => {
   test.each(owned)('is EBUSY while it has %s, unless it may take that along', (_, make) => {
     const { device, pd } = scene();
     const other = second(device);
-    make(other, pd.number);
+    make(other, pd.id);
     expect(() => other.detach()).toThrow(rdma('EBUSY', 'dealloc_ucontext'));
     expect(other.resources().contexts).toEqual([1, 2]);
     other.detach({ cascade: true });
     expect(device.resources()).toMatchObject({
       contexts: [1],
-      pds: [{ number: pd.number, children: 1 }],
+      pds: [{ id: pd.id, children: 1 }],
       queuePairs: [{ context: 1 }],
       regions: [],
       mappings: [],
@@ -738,7 +736,7 @@ describe('detach', () => {
     const other = second(device);
     pd.regUserMr(Buffer.alloc(8));
     device.dma.map(Buffer.alloc(8));
-    other.alloc(8);
+    other.allocDm(8);
     other.detach();
     expect(device.resources()).toMatchObject({
       contexts: [1],
@@ -754,19 +752,19 @@ describe('detach', () => {
     const theirPd = other.allocPd();
     const [memory, theirs] = [shared(8, 1), shared(8, 2)];
     const mr = pd.regUserMr(memory);
-    const guest = device.attachPd(theirPd.number).regUserMr(memory);
-    const region = other.attachPd(pd.number).regUserMr(theirs);
-    const held = accepted(pd.lkeyOk({ addr: region.start, length: 8, lkey: region.lkey }, 0));
+    const guest = device.importPd(theirPd.id).regUserMr(memory);
+    const region = other.importPd(pd.id).regUserMr(theirs);
+    const held = accepted(pd.acquire({ addr: region.start, length: 8, lkey: region.lkey }, 0));
     const { lkey, start } = region;
     other.detach({ cascade: true });
-    expect(mr.state).toBe('valid');
-    expect(guest.state).toBe('closed');
-    expect(region.state).toBe('closed');
-    expect(refusal(pd.lkeyOk({ addr: start, length: 8, lkey }, 0))).toBe('Revoked');
+    expect(mr.state).toBe('Valid');
+    expect(guest.state).toBe('Closed');
+    expect(region.state).toBe('Closed');
+    expect(refusal(pd.acquire({ addr: start, length: 8, lkey }, 0))).toBe('Revoked');
     expect(() => held.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     held.put();
-    expect(device.table().used).toEqual([{ index: 0, lkey: mr.lkey, region: mr }]);
-    accepted(pd.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(Buffer.alloc(8));
+    expect(device.keyTable().used).toEqual([{ index: 0, lkey: mr.lkey, region: mr }]);
+    accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(Buffer.alloc(8));
   });
 
   test('unmaps the lists of others over its mappings, and kills elements of key 0 on them', () => {
@@ -782,18 +780,18 @@ describe('detach', () => {
     const sg = pd.allocMr({ maxNumSg: 1 });
     sg.mapSg([{ addr: DMA, length: PAGE }]);
     pd.getDmaMr();
-    const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
-    const listed = accepted(pd.lkeyOk({ addr: 0x5000n, length: 8, lkey: fmr.lkey }, 0));
+    const zero = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const listed = accepted(pd.acquire({ addr: 0x5000n, length: 8, lkey: fmr.lkey }, 0));
     other.detach({ cascade: true });
     expect([fmr, sg, kept].map(({ length, state }) => [length, state])).toEqual([
-      [0, 'valid'],
-      [0, 'valid'],
-      [PAGE, 'valid'],
+      [0, 'Valid'],
+      [0, 'Valid'],
+      [PAGE, 'Valid'],
     ]);
     expect(() => zero.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     expect(() => listed.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'Remapped'));
     const address = { addr: DMA, length: 8, lkey: 0 as any };
-    expect(refusal(pd.lkeyOk(address, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire(address, 0))).toBe('Unmapped');
     zero.put();
     listed.put();
     fmr.mapPhys([2n * DMA], 0x5000n);
@@ -805,11 +803,11 @@ describe('detach', () => {
   test('makes every method of this object and its children EBADF, also in domains that live on', () => {
     const { device, pd } = scene();
     const other = second(device);
-    const attached = other.attachPd(pd.number);
+    const attached = other.importPd(pd.id);
     const qp = attached.createQp();
-    const batch = attached.sgeBatch(1);
-    const block = attached.checkBlock();
-    const memory = other.alloc(PAGE);
+    const batch = attached.lkeyBatch(1);
+    const block = attached.checker();
+    const memory = other.allocDm(PAGE);
     const { buffer } = memory;
     other.detach({ cascade: true });
     other.detach();
@@ -817,10 +815,10 @@ describe('detach', () => {
     other[Symbol.dispose]();
     for (const use of [
       () => other.allocPd(),
-      () => other.attachPd(pd.number),
-      () => other.alloc(8),
-      () => other.attachMemory(memory.number),
-      () => other.table(),
+      () => other.importPd(pd.id),
+      () => other.allocDm(8),
+      () => other.importDm(memory.id),
+      () => other.keyTable(),
       () => other.resources(),
       () => other.counters(),
       () => other.share(),
@@ -828,12 +826,12 @@ describe('detach', () => {
       () => attached.createQp(),
       () => attached.regUserMr(Buffer.alloc(8)),
       () => attached.allocFmr({ maxPages: 1 }),
-      () => attached.lkeyCheck({ addr: 0, length: 0, lkey: 1 as any }, 0),
-      () => qp.rkeyCheck({ vaddr: 0, length: 0, rkey: 1 as any }, 0),
+      () => attached.check({ addr: 0, length: 0, lkey: 1 as any }, 0),
+      () => qp.check({ vaddr: 0, length: 0, rkey: 1 as any }, 0),
       () => batch.check(1, 0),
       () => batch.acquire(1, 0),
       () => batch.gather(Buffer.alloc(8), 1, 0),
-      () => block.check(0, 8, 1 as any, 0),
+      () => block.refusal(0, 8, 1 as any, 0),
       () => memory.buffer,
     ]) {
       expect(use).toThrow(rdma('EBADF'));
@@ -841,23 +839,23 @@ describe('detach', () => {
     attached.dealloc({ cascade: true });
     memory.free();
     expect(buffer.byteLength).toBe(4096);
-    expect(device.resources()).toMatchObject({ pds: [{ own: true }], memories: [{ number: memory.number }] });
-    expect(pd.lkeyCheck({ addr: 0, length: 8, lkey: 0x100 as any }, 0).ok).toBe(false);
+    expect(device.resources()).toMatchObject({ pds: [{ own: true }], memories: [{ id: memory.id }] });
+    expect(pd.check({ addr: 0, length: 8, lkey: 0x100 as any }, 0).ok).toBe(false);
   });
 
   test('an element of a region that lives on can be put afterwards', () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     const other = second(device);
-    const attached = other.attachPd(pd.number);
-    const batch = attached.sgeBatch(1);
+    const attached = other.importPd(pd.id);
+    const batch = attached.lkeyBatch(1);
     batch.set(0, mr.start, 8, mr.lkey);
     batch.acquire(1, 0);
-    const sge = accepted(attached.lkeyOk({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const sge = accepted(attached.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     other.detach();
     expect(mr.refs).toBe(4);
     sge.put();
-    expect(batch.release()).toBe(1);
+    expect(batch.put()).toBe(1);
     expect(mr.refs).toBe(2);
   });
 
@@ -865,7 +863,7 @@ describe('detach', () => {
     const device = open();
     const token = device.share();
     const [one, two] = [Device.attach(token), Device.attach(token)];
-    const memory = two.alloc(8);
+    const memory = two.allocDm(8);
     device.detach();
     one.detach();
     expect(two.resources().contexts).toEqual([two.context]);
@@ -887,7 +885,7 @@ describe('detach', () => {
     expect(
       await peer.run((w) => {
         const target = new Uint8Array(8);
-        w.accepted(w.pd.lkeyOk({ addr: w.mr.start, length: 8, lkey: w.mr.lkey }, 0)).copyTo(target);
+        w.accepted(w.pd.acquire({ addr: w.mr.start, length: 8, lkey: w.mr.lkey }, 0)).copyTo(target);
         return [target[7], w.device.resources().contexts, w.device.resources().pds.length];
       }),
     ).toEqual([3, [2], 1]);
@@ -910,6 +908,6 @@ describe('dispose', () => {
     {
       using _device = device;
     }
-    expect(() => another.table()).toThrow(rdma('EBADF'));
+    expect(() => another.keyTable()).toThrow(rdma('EBADF'));
   });
 });

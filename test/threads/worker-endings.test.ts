@@ -68,7 +68,7 @@ describe('a worker that', () => {
     const peer = new Peer({ token: device.share() });
     const theirs = await peer.run(
       (w, number, at, key, dma) => {
-        w.common = w.device.attachPd(number);
+        w.common = w.device.importPd(number);
         w.pd = w.device.allocPd();
         w.qps = [w.common.createQp(), w.pd.createQp()];
         w.region = w.common.regUserMr(new SharedArrayBuffer(4096), { access: 31 });
@@ -77,35 +77,35 @@ describe('a worker that', () => {
         // References on a region of the other thread, in every form.
         const element = { addr: at, length: 8, lkey: key };
         w.sges = [
-          w.common.lkeyOk(element, 0).sge,
-          w.qps[0].rkeyOk({ vaddr: at, length: 8, rkey: key }, 31).sge,
+          w.common.acquire(element, 0).sge,
+          w.qps[0].acquire({ vaddr: at, length: 8, rkey: key }, 31).sge,
         ];
-        w.batch = w.common.sgeBatch(4);
+        w.batch = w.common.lkeyBatch(4);
         for (let i = 0; i < 4; i++) w.batch.set(i, at, 8, key);
         w.batch.acquire(4, 0);
         w.taken = w.batch.take(3);
         w.state = new w.SgeState(w.sges);
         w.state.update(4);
-        w.memory = w.device.alloc(4096);
+        w.memory = w.device.allocDm(4096);
         new Uint8Array(w.memory.buffer).fill(5);
         w.overMemory = w.common.regUserMr(new Uint8Array(w.memory.buffer, 8, 8));
         return {
           lkey: w.region.lkey,
           start: w.region.start,
-          own: w.pd.number,
-          memory: w.memory.number,
+          own: w.pd.id,
+          memory: w.memory.id,
           over: [w.overMemory.start, w.overMemory.lkey],
         };
       },
-      pd.number,
+      pd.id,
       mr.start,
       mr.lkey,
       DMA,
     );
     expect(mr.refs).toBe(2 + 6);
     const element = { addr: theirs.start, length: 8, lkey: theirs.lkey };
-    const held = accepted(pd.lkeyOk(element, 0));
-    const batch = pd.sgeBatch(1);
+    const held = accepted(pd.acquire(element, 0));
+    const batch = pd.lkeyBatch(1);
     batch.set(0, theirs.start, 8, theirs.lkey);
     batch.acquire(1, 0);
     const fmr = pd.allocFmr({ maxPages: 2 });
@@ -113,7 +113,7 @@ describe('a worker that', () => {
     const sg = pd.allocMr({ maxNumSg: 1 });
     sg.mapSg([{ addr: DMA, length: PAGE }]);
     pd.getDmaMr();
-    const zero = accepted(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0));
+    const zero = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
     const target = Buffer.alloc(8);
     zero.copyTo(target);
     expect(target).toEqual(Buffer.alloc(8, 9));
@@ -123,27 +123,27 @@ describe('a worker that', () => {
 
     expect(device.resources()).toMatchObject({
       contexts: [1],
-      pds: [{ number: pd.number, own: true }],
+      pds: [{ id: pd.id, own: true }],
       queuePairs: [{ own: true }],
       mappings: [{ own: true }],
-      memories: [{ number: theirs.memory, uses: 0 }],
+      memories: [{ id: theirs.memory, uses: 0 }],
     });
     expect(device.resources().regions.map(({ own }) => own)).toEqual([true, true, true, true]);
-    expect(() => device.attachPd(theirs.own)).toThrow(rdma('EINVAL', 'attach_pd'));
-    expect(refusal(pd.lkeyOk(element, 0))).toBe('Revoked');
+    expect(() => device.importPd(theirs.own)).toThrow(rdma('EINVAL', 'import_pd'));
+    expect(refusal(pd.acquire(element, 0))).toBe('Revoked');
     const [address, lkey] = theirs.over as [bigint, typeof theirs.lkey];
-    expect(refusal(pd.lkeyOk({ addr: address, length: 8, lkey }, 0))).toBe('Revoked');
+    expect(refusal(pd.acquire({ addr: address, length: 8, lkey }, 0))).toBe('Revoked');
     for (const sge of [held, zero, batch.take(0)!]) {
       expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
       sge.put();
     }
     expect([fmr.length, sg.length]).toEqual([0, 0]);
-    expect(refusal(pd.lkeyOk({ addr: 0n, length: 1, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
-    expect(refusal(pd.lkeyOk({ addr: DMA, length: 8, lkey: 0 as any }, 0))).toBe('Unmapped');
+    expect(refusal(pd.acquire({ addr: 0n, length: 1, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
+    expect(refusal(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0))).toBe('Unmapped');
     expect(mr.refs).toBe(2);
     mr.dereg();
-    expect(mr.state).toBe('closed');
-    const memory = device.attachMemory(theirs.memory);
+    expect(mr.state).toBe('Closed');
+    const memory = device.importDm(theirs.memory);
     expect(new Uint8Array(memory.buffer).every((byte) => byte === 5)).toBe(true);
     memory.free();
   });
@@ -167,12 +167,12 @@ describe('when the opener ends', () => {
       w.mr = w.pd.regUserMr(new Uint8Array(new SharedArrayBuffer(8)).fill(4));
     });
     await end(opener);
-    const [number, start, lkey] = await one.run((w) => [w.pd.number, w.mr.start, w.mr.lkey]);
+    const [number, start, lkey] = await one.run((w) => [w.pd.id, w.mr.start, w.mr.lkey]);
     expect(
       await two.run(
         (w, pd, addr, key) => {
           const target = new Uint8Array(8);
-          w.accepted(w.device.attachPd(pd).lkeyOk({ addr, length: 8, lkey: key }, 0)).copyTo(target);
+          w.accepted(w.device.importPd(pd).acquire({ addr, length: 8, lkey: key }, 0)).copyTo(target);
           return [
             target[7],
             w.device.lkeyTableBits,
@@ -209,11 +209,11 @@ describe('a worker that is idle', () => {
     await peer.run((w, number) => {
       // Nothing of it but the regions holds the buffers.
       const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64), new Uint8Array(64).buffer];
-      const common = w.device.attachPd(number);
+      const common = w.device.importPd(number);
       for (const memory of memories) common.regUserMr(memory);
       common.regUserMr(memories[0]);
       w.buffers = memories.map((memory) => new WeakRef(memory));
-    }, pd.number);
+    }, pd.id);
     const left = async (w: Scope): Promise<number> => {
       const alive = (): number => w.buffers.filter((buffer: WeakRef<object>) => buffer.deref()).length;
       return (await w.collect(() => alive() === 0)) ? 0 : alive();
@@ -231,7 +231,7 @@ describe('a worker that is idle', () => {
       pd.regUserMr(memory);
       return new WeakRef(memory);
     });
-    await peer.run((w, number) => w.device.attachPd(number).dealloc({ cascade: true }), pd.number);
+    await peer.run((w, number) => w.device.importPd(number).dealloc({ cascade: true }), pd.id);
     expect(await collect(() => memories.every((memory) => memory.deref() === undefined))).toBe(true);
   });
 });
@@ -270,19 +270,19 @@ function run(main: string, worker: string, status = 0): string {
 /** What a worker is busy with when it is terminated. */
 const busy: Record<string, string> = {
   'batches of checks': `
-    const batch = pd.sgeBatch(4096, { places: true });
+    const batch = pd.lkeyBatch(4096, { places: true });
     for (let i = 0; i < 4096; i++) batch.set(i, start + BigInt(i), 8, lkey);
     ready();
     for (;;) batch.check(4096, 0);`,
   'batches that hold references': `
-    const batch = pd.sgeBatch(4096);
+    const batch = pd.lkeyBatch(4096);
     for (let i = 0; i < 4096; i++) batch.set(i, start + BigInt(i), 8, lkey);
     ready();
-    for (;;) { batch.acquire(4096, 0); batch.take(5).put(); batch.release(); }`,
+    for (;;) { batch.acquire(4096, 0); batch.take(5).put(); batch.put(); }`,
   'elements that are held': `
     const held = [];
     ready();
-    for (let i = 0; ; i++) { held.push(pd.lkeyOk({ addr: start, length: 8, lkey }, 0).sge); if (held.length > 5000) held.length = 0; }`,
+    for (let i = 0; ; i++) { held.push(pd.acquire({ addr: start, length: 8, lkey }, 0).sge); if (held.length > 5000) held.length = 0; }`,
   registrations: `
     ready();
     for (const kept = []; ;) {
@@ -290,7 +290,7 @@ const busy: Record<string, string> = {
       if (kept.length > 40) for (const mr of kept.splice(0)) mr.dereg();
     }`,
   'gathers and scatters of MiBs': `
-    const batch = pd.sgeBatch(2), own = pd.sgeBatch(1);
+    const batch = pd.lkeyBatch(2), own = pd.lkeyBatch(1);
     const memory = pd.regUserMr(shared(8 << 20), { access: 31 });
     for (let i = 0; i < 2; i++) batch.set(i, start, 4 << 20, lkey);
     own.set(0, memory.start, 8 << 20, memory.lkey);
@@ -306,9 +306,9 @@ const busy: Record<string, string> = {
     ready();
     for (const kept = []; ;) {
       const other = Device.attach(device.share(), { captureStacks: true, reportLeaks: true });
-      const memory = other.alloc(PAGE * 4);
-      const mr = other.attachPd(workerData.pd).regUserMr(new Uint8Array(memory.buffer, 8, 64));
-      kept.push(other.attachMemory(memory.number).buffer, mr, other.resources(), other.table(), other.counters());
+      const memory = other.allocDm(PAGE * 4);
+      const mr = other.importPd(workerData.pd).regUserMr(new Uint8Array(memory.buffer, 8, 64));
+      kept.push(other.importDm(memory.id).buffer, mr, other.resources(), other.keyTable(), other.counters());
       if (kept.length > 100) { kept.length = 0; other.detach({ cascade: true }); }
       else { mr.dereg(); memory.free(); }
     }`,
@@ -328,7 +328,7 @@ describe('termination', () => {
          device.dma.map(shared(16 * PAGE), { address: DMA });
          const token = device.share();
          for (let round = 0; round < ROUNDS; round++) {
-           const workers = [0, 1].map(() => start({ token, pd: pd.number, start: mr.start, lkey: mr.lkey }));
+           const workers = [0, 1].map(() => start({ token, pd: pd.id, start: mr.start, lkey: mr.lkey }));
            await Promise.all(workers.map(async (worker) => {
              const failed = new Promise((_, reject) => worker.on('error', reject));
              await Promise.race([failed, new Promise((resolve) => worker.once('message', resolve))]);
@@ -345,7 +345,7 @@ describe('termination', () => {
          device.close({ cascade: true });
        })();`,
       `const device = Device.attach(workerData.token);
-       const pd = device.attachPd(workerData.pd);
+       const pd = device.importPd(workerData.pd);
        const { start, lkey } = workerData;
        const ready = () => parentPort.postMessage('ready');
        ${work}`,
@@ -362,13 +362,13 @@ describe('termination', () => {
          const target = new Uint8Array(4 << 20);
          const reasons = {};
          for (let round = 0; round < ROUNDS; round++) {
-           const worker = start({ token, pd: pd.number });
+           const worker = start({ token, pd: pd.id });
            const [address, lkey] = await new Promise((resolve) => worker.once('message', resolve));
            const ended = new Promise((resolve) => worker.once('exit', resolve));
-           const sge = pd.lkeyOk({ addr: address, length: 4 << 20, lkey }, 1).sge;
+           const sge = pd.acquire({ addr: address, length: 4 << 20, lkey }, 1).sge;
            const fmr = pd.allocFmr({ maxPages: 64, access: 31 });
            fmr.mapPhys(Array.from({ length: 64 }, (_, i) => DMA + BigInt(i * PAGE)), 0);
-           const batch = pd.sgeBatch(3), other = pd.sgeBatch(1);
+           const batch = pd.lkeyBatch(3), other = pd.lkeyBatch(1);
            batch.set(0, address, 4 << 20, lkey);
            batch.set(1, address, 3 << 20, lkey);
            other.set(0, 0, 64 * PAGE, fmr.lkey);
@@ -394,7 +394,7 @@ describe('termination', () => {
            }
            answer = answer.reason ?? answer;
            reasons[answer] = (reasons[answer] ?? 0) + 1;
-           same([fmr.length, pd.lkeyOk({ addr: address, length: 8, lkey }, 0).reason], [0, 'Revoked'], 'afterwards');
+           same([fmr.length, pd.acquire({ addr: address, length: 8, lkey }, 0).reason], [0, 'Revoked'], 'afterwards');
            sge.put();
            fmr.dealloc();
            await ended;
@@ -403,7 +403,7 @@ describe('termination', () => {
          same(device.resources().regions, [], 'regions');
        })();`,
       `const device = Device.attach(workerData.token);
-       const mr = device.attachPd(workerData.pd).regUserMr(shared(4 << 20, 77), { access: 31 });
+       const mr = device.importPd(workerData.pd).regUserMr(shared(4 << 20, 77), { access: 31 });
        device.dma.map(shared(64 * PAGE, 77), { address: DMA });
        parentPort.postMessage([mr.start, mr.lkey]);
        setInterval(() => {}, 1000);`,
@@ -417,9 +417,9 @@ describe('termination', () => {
          const pd = device.allocPd();
          const token = device.share();
          for (let round = 0; round < 8; round++) {
-           const owner = start({ token, pd: pd.number });
+           const owner = start({ token, pd: pd.id });
            const keys = await new Promise((resolve) => owner.once('message', resolve));
-           const reader = start({ token, pd: pd.number, keys });
+           const reader = start({ token, pd: pd.id, keys });
            await new Promise((resolve) => reader.once('message', resolve));
            await sleep(dice(4));
            const order = dice(2) ? [owner, reader] : [reader, owner];
@@ -428,10 +428,10 @@ describe('termination', () => {
          }
        })();`,
       `const device = Device.attach(workerData.token);
-       const pd = device.attachPd(workerData.pd);
+       const pd = device.importPd(workerData.pd);
        if (workerData.keys) {
          const [addr, lkey] = workerData.keys;
-         const { sge } = pd.lkeyOk({ addr, length: 8 << 20, lkey }, 1);
+         const { sge } = pd.acquire({ addr, length: 8 << 20, lkey }, 1);
          const target = new Uint8Array(8 << 20);
          parentPort.postMessage('ready');
          for (;;) { attempt(() => sge.copyTo(target)); attempt(() => sge.copyFrom(target)); }
@@ -455,11 +455,11 @@ describe('process.exit of the main thread', () => {
            device.dma.map(shared(16 * PAGE), { address: DMA });
            let ready = 0;
            for (let i = 0; i < 3; i++) {
-             start({ token: device.share(), pd: pd.number, start: mr.start, lkey: mr.lkey })
+             start({ token: device.share(), pd: pd.id, start: mr.start, lkey: mr.lkey })
                .on('message', () => { if (++ready === 3) setTimeout(() => process.exit(7), ${delay}); });
            }`,
           `const device = Device.attach(workerData.token);
-           const pd = device.attachPd(workerData.pd);
+           const pd = device.importPd(workerData.pd);
            const { start, lkey } = workerData;
            const ready = () => parentPort.postMessage('ready');
            ${busy[work]!}`,
@@ -483,8 +483,8 @@ describe('everything at once', () => {
         const mine = [];
         const mapping = device.dma.map(shared(4 * PAGE, me), { address: DMA * BigInt(me) });
         const fmr = pd.allocFmr({ maxPages: 4, access: 31 });
-        const batch = pd.sgeBatch(4), to = pd.sgeBatch(1);
-        const block = pd.checkBlock();
+        const batch = pd.lkeyBatch(4), to = pd.lkeyBatch(1);
+        const block = pd.checker();
         const held = [];
         const publish = (slot, start, lkey) => {
           starts[me * SLOTS + slot] = start;
@@ -511,7 +511,7 @@ describe('everything at once', () => {
           const answer = attempt(() => {
             const which = dice(10);
             if (which === 0) {
-              const check = pd.lkeyOk({ addr, length, lkey }, 0);
+              const check = pd.acquire({ addr, length, lkey }, 0);
               if (!check.ok) return void done.refused++;
               held.push(check.sge);
               pure(target, check.sge.copyTo(target));
@@ -522,10 +522,10 @@ describe('everything at once', () => {
               if (moved) pure(target, moved); else done.refused++;
             } else if (which === 2) {
               // Remote elements, held by a walk and put by it.
-              const checks = [0, 1, 2].map(() => qp.rkeyOk({ vaddr: addr, length, rkey: lkey }, 4)).filter(({ ok }) => ok);
+              const checks = [0, 1, 2].map(() => qp.acquire({ vaddr: addr, length, rkey: lkey }, 4)).filter(({ ok }) => ok);
               if (!checks.length) return void done.refused++;
               const state = new SgeState(checks.map(({ sge }) => sge));
-              try { state.copyOut(target.subarray(0, length), { release: true }); } finally { state.put(); }
+              try { state.copyOut(target.subarray(0, length), { put: true }); } finally { state.put(); }
             } else if (which === 3) {
               const slot_ = dice(SLOTS);
               own[slot_].dereg({ force: true });
@@ -537,7 +537,7 @@ describe('everything at once', () => {
               const from = BigInt(1 + dice(3)) * DMA;
               fmr.unmap();
               fmr.mapPhys([from + page, DMA * BigInt(me)], 0);
-              const { sge } = pd.lkeyOk({ addr: 0, length: PAGE, lkey: fmr.lkey }, 0);
+              const { sge } = pd.acquire({ addr: 0, length: PAGE, lkey: fmr.lkey }, 0);
               if (sge) {
                 held.push(sge);
                 pure(target, sge.copyTo(target.subarray(0, PAGE)));
@@ -546,13 +546,13 @@ describe('everything at once', () => {
             } else if (which === 5) {
               for (let i = 0; i < 4; i++) batch.set(i, addr, length, Atomics.load(keys, (1 + dice(3)) * SLOTS + dice(SLOTS)));
               batch.acquire(4, 0);
-              batch.release();
+              batch.put();
             } else if (which === 6) {
-              block.check(addr, length, lkey, 0);
+              block.refusal(addr, length, lkey, 0);
             } else if (which === 7) {
-              device.resources(); device.counters(); device.table();
+              device.resources(); device.counters(); device.keyTable();
             } else if (which === 8) {
-              const memory = device.alloc(PAGE);
+              const memory = device.allocDm(PAGE);
               const mr = pd.regUserMr(new Uint8Array(memory.buffer).fill(me));
               mr.countAccesses();
               mr.dereg({ force: true });
@@ -570,7 +570,7 @@ describe('everything at once', () => {
         return done;
       }
       function memoryOf(device, length, fill) {
-        return new Uint8Array(device.alloc(length).buffer).fill(fill);
+        return new Uint8Array(device.allocDm(length).buffer).fill(fill);
       }`;
     const stdout = run(
       `${work}
@@ -579,7 +579,7 @@ describe('everything at once', () => {
          const pd = device.allocPd({ trusted: true });
          const keys = new Uint32Array(new SharedArrayBuffer(4 * 4 * 8));
          const starts = new BigUint64Array(new SharedArrayBuffer(8 * 4 * 8));
-         const workers = [2, 3].map((me) => start({ token: device.share(), pd: pd.number, me, keys, starts }));
+         const workers = [2, 3].map((me) => start({ token: device.share(), pd: pd.id, me, keys, starts }));
          const answers = workers.map((worker) => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)));
          const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
          await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('online', resolve))));
@@ -593,7 +593,7 @@ describe('everything at once', () => {
       `${work}
        const device = Device.attach(workerData.token);
        seed += workerData.me;
-       parentPort.postMessage(hammer(device, device.attachPd(workerData.pd), workerData.keys, workerData.me, workerData.starts));`,
+       parentPort.postMessage(hammer(device, device.importPd(workerData.pd), workerData.keys, workerData.me, workerData.starts));`,
     );
     expect(JSON.parse(stdout)).toHaveLength(3);
   });

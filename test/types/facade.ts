@@ -11,7 +11,7 @@ import {
   type DeviceMemory,
   type DeviceToken,
   FastMemoryRegion,
-  keyVariant,
+  fastRegKey,
   type Lkey,
   lkey,
   type LocalCheck,
@@ -44,7 +44,7 @@ declare const remote: RemoteCheck;
 
 /** The example of the documentation. */
 export function example(buffer: Buffer, target: Buffer): void {
-  const read = qp.rkeyOk({ vaddr: mr.iova + 4096n, length: 512, rkey: mr.rkey }, Access.RemoteRead);
+  const read = qp.acquire({ vaddr: mr.iova + 4096n, length: 512, rkey: mr.rkey }, Access.RemoteRead);
   pd.regUserMr(buffer, { access: Access.LocalWrite | Access.RemoteRead });
   if (read.ok) {
     read.sge.copyTo(target);
@@ -58,25 +58,25 @@ export function example(buffer: Buffer, target: Buffer): void {
 export function keys(): void {
   same<typeof mr.lkey, Lkey>(true);
   same<typeof mr.rkey, Rkey>(true);
-  pd.lkeyOk({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
+  pd.acquire({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
   // @ts-expect-error: a remote key in a local check
-  pd.lkeyOk({ addr: 0n, length: 0, lkey: mr.rkey }, 0);
+  pd.acquire({ addr: 0n, length: 0, lkey: mr.rkey }, 0);
   // @ts-expect-error: a local key in a remote check
-  qp.rkeyOk({ vaddr: 0n, length: 0, rkey: mr.lkey }, 0);
+  qp.acquire({ vaddr: 0n, length: 0, rkey: mr.lkey }, 0);
   // @ts-expect-error: any number
-  qp.rkeyOk({ vaddr: 0n, length: 0, rkey: 0x100 }, 0);
+  qp.acquire({ vaddr: 0n, length: 0, rkey: 0x100 }, 0);
   // @ts-expect-error: any number
   qp.invalidateRkey(0x100);
   // @ts-expect-error: a local key
   qp.invalidateRkey(mr.lkey);
   qp.invalidateRkey(rkey(0x100));
-  same<ReturnType<typeof keyVariant<Lkey>>, Lkey>(true);
-  const variant: Rkey = keyVariant(mr.rkey, 1);
+  same<ReturnType<typeof fastRegKey<Lkey>>, Lkey>(true);
+  const variant: Rkey = fastRegKey(mr.rkey, 1);
   qp.fastRegMr(mr, { key: variant, access: 0 });
   // @ts-expect-error: the kind of key stays
-  const wrong: Rkey = keyVariant(mr.lkey, 1);
+  const wrong: Rkey = fastRegKey(mr.lkey, 1);
   // @ts-expect-error: not a key
-  keyVariant(0x100, 1);
+  fastRegKey(0x100, 1);
   // A key is a number where numbers are wanted.
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(mr.rkey);
@@ -107,7 +107,7 @@ export function results(): void {
   if (local.ok) same<typeof local.coalesced, boolean>(true);
   // @ts-expect-error: results cannot be changed
   local.ok = true;
-  const place = pd.lkeyCheck({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
+  const place = pd.check({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
   if (place.ok) same<typeof place.at, bigint>(true);
   // @ts-expect-error: there is no element to put
   if (place.ok) place.sge.put();
@@ -148,9 +148,9 @@ export function numbers(): void {
   same<typeof mr.start, bigint>(true);
   same<typeof mr.length, number>(true);
   pd.regUserMr(new ArrayBuffer(8), { start: 4096, iova: 1n << 63n });
-  pd.lkeyOk({ addr: 4096, length: 8, lkey: mr.lkey }, Access.LocalWrite, { last: sge });
+  pd.acquire({ addr: 4096, length: 8, lkey: mr.lkey }, Access.LocalWrite, { last: sge });
   // @ts-expect-error: lengths of elements have 32 bits
-  pd.lkeyOk({ addr: 4096, length: 8n, lkey: mr.lkey }, 0);
+  pd.acquire({ addr: 4096, length: 8n, lkey: mr.lkey }, 0);
   // @ts-expect-error: not an address
   pd.regUserMr(new ArrayBuffer(8), { start: '0x1000' });
   let access = Access.LocalWrite;
@@ -215,10 +215,10 @@ export function sharing(posted: string): void {
   Device.attach(token, { lkeyTableBits: 4 });
   // @ts-expect-error: not a token
   Device.attach(1);
-  same<ReturnType<typeof device.attachPd>, ProtectionDomain>(true);
-  device.attachPd(pd.number);
+  same<ReturnType<typeof device.importPd>, ProtectionDomain>(true);
+  device.importPd(pd.id);
   // @ts-expect-error: by its number
-  device.attachPd(pd);
+  device.importPd(pd);
   device.detach({ cascade: true });
   // @ts-expect-error: no such option
   device.detach({ force: true });
@@ -228,17 +228,17 @@ export function sharing(posted: string): void {
 
 /** Device memory is memory. */
 export function deviceMemory(memory: DeviceMemory): void {
-  same<ReturnType<typeof device.alloc>, DeviceMemory>(true);
-  same<ReturnType<typeof device.attachMemory>, DeviceMemory>(true);
+  same<ReturnType<typeof device.allocDm>, DeviceMemory>(true);
+  same<ReturnType<typeof device.importDm>, DeviceMemory>(true);
   same<typeof memory.buffer, ArrayBuffer>(true);
-  pd.regUserMr(new Uint8Array(device.alloc(4096, { hugePages: true }).buffer, 8, 8));
-  device.attachMemory(memory.number).free();
+  pd.regUserMr(new Uint8Array(device.allocDm(4096, { hugePages: true }).buffer, 8, 8));
+  device.importDm(memory.id).free();
   // @ts-expect-error: its buffer is
   pd.regUserMr(memory);
   // @ts-expect-error: how many bytes?
-  device.alloc();
+  device.allocDm();
   // @ts-expect-error: a number
-  device.alloc(4096n);
+  device.allocDm(4096n);
   // @ts-expect-error: for reading
   memory.byteLength = 1;
 }
@@ -248,12 +248,12 @@ export function looking(resources: Resources, counters: Counters): void {
   same<ReturnType<typeof device.resources>, Resources>(true);
   const [row] = resources.regions;
   if (row) {
-    same<typeof row.kind, 'user' | 'dma' | 'mem_reg' | 'fmr'>(true);
-    same<typeof row.state, 'valid' | 'invalid' | 'half-dead'>(true);
+    same<typeof row.kind, 'USER' | 'DMA' | 'MEM_REG' | 'FMR'>(true);
+    same<typeof row.state, 'Valid' | 'Invalid' | 'HalfDead'>(true);
     same<typeof row.iova, bigint>(true);
     same<typeof row.stack, string | undefined>(true);
     same<typeof row.region, MemoryRegion | FastMemoryRegion | undefined>(true);
-    pd.lkeyCheck({ addr: row.start, length: row.length, lkey: row.lkey }, row.access);
+    pd.check({ addr: row.start, length: row.length, lkey: row.lkey }, row.access);
   }
   // @ts-expect-error: device memory belongs to no context
   void resources.memories[0]?.own;
@@ -266,7 +266,7 @@ export function looking(resources: Resources, counters: Counters): void {
   fmr.countAccesses();
   // @ts-expect-error: perhaps not counted
   void mr.counters.accepted;
-  const numbers: number[] = [pd.number, qp.number, mr.number, fmr.number];
+  const numbers: number[] = [pd.id, qp.id, mr.id, fmr.id];
   void numbers;
 }
 
@@ -278,7 +278,7 @@ export async function disposal(): Promise<void> {
   using region = domain.regUserMr(Buffer.alloc(1));
   using fast = domain.allocFmr({ maxPages: 1 });
   using mapping = own.dma.map(Buffer.alloc(1));
-  using memory = own.alloc(1);
+  using memory = own.allocDm(1);
   using held = sge;
   using state = new SgeState([held]);
   await using later = domain.regUserMr(Buffer.alloc(1));

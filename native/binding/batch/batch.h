@@ -1,20 +1,46 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The hot path: batches over a shared block. Raw Node-API callbacks without arguments where nothing has to be
 // passed, because crossing into native code costs more than what is done there.
-#ifndef RDMAVT_HOT_BATCH_H
-#define RDMAVT_HOT_BATCH_H
+#ifndef RDMAVT_BATCH_H
+#define RDMAVT_BATCH_H
 
 #include <napi.h>
+
+#include <memory>
+
+#include "binding/batch/block.h"
+#include "binding/environment/open_device.h"
+#include "core/rvt.h"
+
+// Kept by its functions, which lib keeps together with the block.
+struct Batch {
+    Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over)
+        : device(std::move(of)), checker(by), reader(device->environment().reader()), block(over) {}
+    ~Batch();
+    Batch(const Batch &) = delete;
+    Batch &operator=(const Batch &) = delete;
+
+    // The question whether `count` elements at `sges` may be accessed as the block's header says.
+    rvt_batch Ask(const unsigned char *sges, uint32_t count) const {
+        return {&checker, sges, count, block.ReadAccess()};
+    }
+    // The same of the block's own elements, as many as the header says.
+    rvt_batch Ask() const {
+        return Ask(block.elements(), block.ReadCount());
+    }
+
+    std::shared_ptr<OpenDevice> device;
+    rvt_checker checker;
+    rvt_reader *reader; // the environment's
+    Block block;
+    std::unique_ptr<rvt_sge[]> held;    // as many as the block has room for, made by the first acquire
+    napi_ref block_reference = nullptr; // on the block's memory
+    bool has_number = false;            // among the environment's single checks
+    uint32_t number = 0;
+};
 
 // createBatch(domain or queue pair, block, capacity, places): the functions of a new batch, see
 // lib/internal/native.ts.
 Napi::Value CreateBatch(const Napi::CallbackInfo &info);
-
-// commandBlock(proposal), checkOne(): see Environment::command.
-Napi::Value CommandBlock(const Napi::CallbackInfo &info);
-napi_value CheckOne(napi_env env, napi_callback_info info);
-
-// A call that does nothing: what the benchmark compares with.
-napi_value Empty(napi_env env, napi_callback_info info);
 
 #endif

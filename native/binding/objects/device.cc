@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/device.h"
 
-#include <cstdlib>
+#include <cstddef>
 #include <cstring>
-#include <new>
 
 #include "binding/objects/device_memory.h"
+#include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
+#include "binding/objects/report.h"
 #include "binding/values/arguments.h"
 #include "binding/values/js_memory.h"
-
-namespace {
-
-// The largest number that JavaScript holds exactly: lengths, and serial numbers, which count from 1.
-constexpr double kMostSerial = 9007199254740991.0;
-
-} // namespace
 
 void Device::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeDevice",
@@ -25,15 +19,15 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("allocPd", &Device::AllocPd),
                                           InstanceMethod("pickUserStart", &Device::PickUserStart),
                                           InstanceMethod("mapDma", &Device::MapDma),
-                                          InstanceMethod("table", &Device::Table),
+                                          InstanceMethod("keyTable", &Device::KeyTable),
                                           InstanceMethod("number", &Device::Number),
                                           InstanceMethod("live", &Device::Live),
                                           InstanceMethod("context", &Device::Context),
                                           InstanceMethod("detach", &Device::Detach),
                                           InstanceMethod("share", &Device::Share),
-                                          InstanceMethod("attachPd", &Device::AttachPd),
-                                          InstanceMethod("allocMemory", &Device::AllocMemory),
-                                          InstanceMethod("attachMemory", &Device::AttachMemory),
+                                          InstanceMethod("importPd", &Device::ImportPd),
+                                          InstanceMethod("allocDm", &Device::AllocDm),
+                                          InstanceMethod("importDm", &Device::ImportDm),
                                           InstanceMethod("counters", &Device::Counters),
                                           InstanceMethod("resources", &Device::Resources),
                                           InstanceMethod("reportLeaks", &Device::ReportLeaks),
@@ -124,9 +118,9 @@ Napi::Value Device::Detach(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), error);
 }
 
-Napi::Value Device::AttachPd(const Napi::CallbackInfo &info) {
+Napi::Value Device::ImportPd(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
-    double serial = arguments.Integer(0, 0, kMostSerial);
+    double serial = arguments.Integer(0, 0, kMostInteger);
     if (!arguments.ok())
         return arguments.Undefined();
     ProtectionDomainPayload payload = {payload_.device, {}};
@@ -136,9 +130,9 @@ Napi::Value Device::AttachPd(const Napi::CallbackInfo &info) {
     return ProtectionDomain::Create(payload_.device->environment(), std::move(payload));
 }
 
-Napi::Value Device::AllocMemory(const Napi::CallbackInfo &info) {
+Napi::Value Device::AllocDm(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
-    double bytes = arguments.Integer(0, 0, kMostSerial);
+    double bytes = arguments.Integer(0, 0, kMostInteger);
     bool huge = arguments.Bool(1);
     if (!arguments.ok())
         return arguments.Undefined();
@@ -150,9 +144,9 @@ Napi::Value Device::AllocMemory(const Napi::CallbackInfo &info) {
     return DeviceMemory::Wrap(payload_.device, memory);
 }
 
-Napi::Value Device::AttachMemory(const Napi::CallbackInfo &info) {
+Napi::Value Device::ImportDm(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
-    double serial = arguments.Integer(0, 0, kMostSerial);
+    double serial = arguments.Integer(0, 0, kMostInteger);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_device_memory *memory = nullptr;
@@ -163,9 +157,9 @@ Napi::Value Device::AttachMemory(const Napi::CallbackInfo &info) {
     return DeviceMemory::Wrap(payload_.device, memory);
 }
 
-// counters(own, out): accepted, bytes, then refusals by reason.
+// counters(own, out): see enum rvt_counter_field.
 Napi::Value Device::Counters(const Napi::CallbackInfo &info) {
-    constexpr size_t kFields = 2 + RVT_REASON_COUNT;
+    constexpr size_t kFields = RVT_COUNTER_REFUSED + RVT_REASON_COUNT;
     Arguments arguments(info);
     bool own = arguments.Bool(0);
     ArrayView out = arguments.Array(1, napi_biguint64_array, kFields);
@@ -173,7 +167,11 @@ Napi::Value Device::Counters(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     rvt_counts counts;
     rvt_read_counters(payload_.device->get(), own ? payload_.device->context() : nullptr, &counts);
-    static_assert(sizeof(counts) == kFields * sizeof(uint64_t), "told as they are");
+    static_assert(offsetof(rvt_counts, accepted) == RVT_COUNTER_ACCEPTED * sizeof(uint64_t) &&
+                      offsetof(rvt_counts, bytes) == RVT_COUNTER_BYTES * sizeof(uint64_t) &&
+                      offsetof(rvt_counts, refused) == RVT_COUNTER_REFUSED * sizeof(uint64_t) &&
+                      sizeof(counts) == kFields * sizeof(uint64_t),
+                  "told as they are");
     std::memcpy(out.data, &counts, sizeof(counts));
     return arguments.Undefined();
 }
@@ -185,7 +183,7 @@ Napi::Value Device::ReportLeaks(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     if (report && !payload_.device->environment().BeWakeable())
         return Napi::Number::New(info.Env(), -RVT_ENOMEM);
-    payload_.device->report_leaks = report;
+    payload_.device->ReportLeaks(report);
     return Napi::Number::New(info.Env(), 0);
 }
 
@@ -252,137 +250,10 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     return DmaMapping::Create(payload_.device->environment(), std::move(payload));
 }
 
-namespace {
-
-// Three numbers a row. `capacity` is what was asked for; rows that came in between are not lost silently: the
-// head's `used` tells, and the caller asks again.
-struct Rows {
-    std::unique_ptr<double[]> numbers;
-    size_t capacity = 0, count = 0;
-};
-
-void AddRow(void *context, const rvt_table_row *row) {
-    Rows *rows = static_cast<Rows *>(context);
-    if (rows->count == rows->capacity)
-        return;
-    double *at = &rows->numbers[rows->count++ * 3];
-    at[0] = row->index;
-    at[1] = row->lkey;
-    at[2] = static_cast<double>(row->mr->id);
+Napi::Value Device::KeyTable(const Napi::CallbackInfo &info) {
+    return ReportKeyTable(info.Env(), payload_.device->get());
 }
 
-} // namespace
-
-Napi::Value Device::Table(const Napi::CallbackInfo &info) {
-    Napi::Env env = info.Env();
-    rvt_table_head head = {};
-    Rows rows;
-    // The first round only counts.
-    for (;;) {
-        rows.count = 0;
-        rvt_table_report(payload_.device->get(), &head, AddRow, &rows);
-        if (rows.count == head.used)
-            break;
-        rows.capacity = head.used;
-        rows.numbers.reset(new (std::nothrow) double[rows.capacity * 3]);
-        if (!rows.numbers)
-            return Napi::Number::New(env, -RVT_ENOMEM);
-    }
-    Napi::Float64Array used = Napi::Float64Array::New(env, rows.count * 3);
-    if (used.IsEmpty()) // no memory, or a worker that is being terminated
-        return Napi::Value();
-    for (size_t i = 0; i < rows.count * 3; i++)
-        used[i] = rows.numbers[i];
-    Napi::Object table = Napi::Object::New(env);
-    table.Set("max", Napi::Number::New(env, head.max));
-    table.Set("next", Napi::Number::New(env, head.next));
-    table.Set("generation", Napi::Number::New(env, head.generation));
-    table.Set("used", used);
-    return table;
-}
-
-namespace {
-
-// Rows of all kinds, as they come, each kind in a list of its own. The lists grow while the device's lock is
-// held, so without exceptions; out of memory gives up.
-struct Report {
-    struct List {
-        uint64_t *numbers = nullptr;
-        size_t count = 0, capacity = 0;
-    } lists[RVT_RESOURCE_KINDS];
-    bool complete = true;
-
-    ~Report() {
-        for (List &list : lists)
-            std::free(list.numbers);
-    }
-};
-
-bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) {
-    auto *report = static_cast<Report *>(context);
-    Report::List &list = report->lists[kind];
-    size_t more = rvt_resource_fields(kind);
-    if (list.count + more > list.capacity) {
-        size_t capacity = list.capacity ? list.capacity * 2 : 64 * more;
-        void *numbers = std::realloc(list.numbers, capacity * sizeof(uint64_t));
-        if (!numbers)
-            return report->complete = false;
-        list.numbers = static_cast<uint64_t *>(numbers);
-        list.capacity = capacity;
-    }
-    std::memcpy(&list.numbers[list.count], fields, more * sizeof(uint64_t));
-    list.count += more;
-    return true;
-}
-
-} // namespace
-
-// An array by kind, each of flat rows.
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
-    Napi::Env env = info.Env();
-    Report report;
-    rvt_resource_report(payload_.device->get(), AddResource, &report);
-    if (!report.complete)
-        return Napi::Number::New(env, -RVT_ENOMEM);
-    Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);
-    for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
-        const Report::List &list = report.lists[kind];
-        Napi::BigUint64Array rows = Napi::BigUint64Array::New(env, list.count);
-        if (rows.IsEmpty()) // no memory, or a worker that is being terminated
-            return Napi::Value();
-        if (list.count)
-            std::memcpy(rows.Data(), list.numbers, list.count * sizeof(uint64_t));
-        all.Set(kind, rows);
-    }
-    return all;
-}
-
-void DmaMapping::Define(Environment &environment, Napi::Env env) {
-    Register(environment, DefineClass(env, "NativeDmaMapping",
-                                      {
-                                          InstanceMethod("address", &DmaMapping::Address),
-                                          InstanceMethod("length", &DmaMapping::Length),
-                                          InstanceMethod("unmap", &DmaMapping::Unmap),
-                                          InstanceMethod("serial", &DmaMapping::Serial),
-                                      }));
-}
-
-Napi::Value DmaMapping::Address(const Napi::CallbackInfo &info) {
-    return Napi::BigInt::New(info.Env(), payload_.address);
-}
-
-Napi::Value DmaMapping::Length(const Napi::CallbackInfo &info) {
-    return Napi::BigInt::New(info.Env(), payload_.length);
-}
-
-Napi::Value DmaMapping::Unmap(const Napi::CallbackInfo &info) {
-    int error = rvt_dma_unmap(payload_.handle);
-    payload_.device->Settle();
-    return Napi::Number::New(info.Env(), error);
-}
-
-Napi::Value DmaMapping::Serial(const Napi::CallbackInfo &info) {
-    const struct rvt_dma_map *map = payload_.handle.map;
-    bool live = rvt_object_generation(&map->object) == payload_.handle.generation;
-    return Napi::Number::New(info.Env(), live ? static_cast<double>(map->serial) : -RVT_EBADF);
+    return ReportResources(info.Env(), payload_.device->get());
 }

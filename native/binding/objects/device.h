@@ -14,7 +14,6 @@ public:
     static void Define(Environment &environment, Napi::Env env);
     // openDevice(lkeyTableBits, randomKeys, remoteKeyZero)
     static Napi::Value Open(const Napi::CallbackInfo &info);
-
     // attachDevice(token)
     static Napi::Value Attach(const Napi::CallbackInfo &info);
 
@@ -25,36 +24,18 @@ private:
     Napi::Value AllocPd(const Napi::CallbackInfo &info);
     Napi::Value PickUserStart(const Napi::CallbackInfo &info);
     Napi::Value MapDma(const Napi::CallbackInfo &info);
-    Napi::Value Table(const Napi::CallbackInfo &info);
+    Napi::Value KeyTable(const Napi::CallbackInfo &info);
     Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Live(const Napi::CallbackInfo &info);
     Napi::Value Context(const Napi::CallbackInfo &info);
     Napi::Value Detach(const Napi::CallbackInfo &info);
     Napi::Value Share(const Napi::CallbackInfo &info);
-    Napi::Value AttachPd(const Napi::CallbackInfo &info);
-    Napi::Value AllocMemory(const Napi::CallbackInfo &info);
-    Napi::Value AttachMemory(const Napi::CallbackInfo &info);
+    Napi::Value ImportPd(const Napi::CallbackInfo &info);
+    Napi::Value AllocDm(const Napi::CallbackInfo &info);
+    Napi::Value ImportDm(const Napi::CallbackInfo &info);
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value Resources(const Napi::CallbackInfo &info);
     Napi::Value ReportLeaks(const Napi::CallbackInfo &info);
-};
-
-struct DmaMappingPayload {
-    std::shared_ptr<OpenDevice> device;
-    rvt_dma_handle handle;
-    uint64_t address, length;
-};
-
-class DmaMapping : public Wrapper<DmaMapping, DmaMappingPayload, kDmaMapping> {
-public:
-    using Wrapper::Wrapper;
-    static void Define(Environment &environment, Napi::Env env);
-
-private:
-    Napi::Value Address(const Napi::CallbackInfo &info);
-    Napi::Value Length(const Napi::CallbackInfo &info);
-    Napi::Value Serial(const Napi::CallbackInfo &info);
-    Napi::Value Unmap(const Napi::CallbackInfo &info);
 };
 
 #endif

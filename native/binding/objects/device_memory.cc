@@ -64,19 +64,16 @@ void FinalizeSentinel(napi_env env, void *, void *hint) {
     Finalized(env, view);
 }
 
-// Linux's number for "not supported": only here, so it is not among the core's.
-constexpr int kNotSupported = 95;
-
 } // namespace
 
 MemoryHold::MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed)
     : device(of), memory(consumed) {
-    of->holds.insert(this);
+    of->AddHold(this);
 }
 
 MemoryHold::~MemoryHold() {
     if (std::shared_ptr<OpenDevice> of = device.lock())
-        of->holds.erase(this);
+        of->RemoveHold(this);
     // The buffer may live on, and can be registered still: its own reference goes with it.
     if (memory)
         rvt_memory_put(&memory->memory);
@@ -150,7 +147,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
         bool pending = false;
         if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
             napi_get_and_clear_last_exception(env, &buffer);
-        return Napi::Number::New(env, -kNotSupported);
+        return Napi::Number::New(env, -RVT_EOPNOTSUPP);
     }
     // Whatever fails from here on: the engine has the view now, and calls FinalizeView when it is through
     // with it.
@@ -189,8 +186,7 @@ Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
 }
 
 void DeviceMemory::LetGo(OpenDevice &device, const rvt_device_memory *only) {
-    // A copy: a hold may take the last object with it.
-    for (MemoryHold *hold : std::vector<MemoryHold *>(device.holds.begin(), device.holds.end()))
+    for (MemoryHold *hold : device.holds())
         if (!only || hold->memory == only)
             hold->LetGo();
 }

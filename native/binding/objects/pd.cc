@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/pd.h"
 
+#include "binding/environment/section.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/region.h"
 #include "binding/objects/sge.h"
@@ -18,8 +19,8 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("getDmaMr", &ProtectionDomain::GetDmaMr),
                                           InstanceMethod("allocMr", &ProtectionDomain::AllocMr),
                                           InstanceMethod("allocFmr", &ProtectionDomain::AllocFmr),
-                                          InstanceMethod("lkeyOk", &ProtectionDomain::LkeyOk),
-                                          InstanceMethod("lkeyCheck", &ProtectionDomain::LkeyCheck),
+                                          InstanceMethod("acquire", &ProtectionDomain::Acquire),
+                                          InstanceMethod("check", &ProtectionDomain::Check),
                                       }));
 }
 
@@ -106,7 +107,7 @@ Napi::Value ProtectionDomain::AllocFmr(const Napi::CallbackInfo &info) {
     uint32_t access = arguments.U32(0);
     rvt_fmr_attr attr = {};
     // Any integer: that a count is negative is for the core to refuse.
-    attr.max_pages = static_cast<int64_t>(arguments.Integer(1, -9007199254740991.0, 9007199254740991.0));
+    attr.max_pages = static_cast<int64_t>(arguments.Integer(1, -kMostInteger, kMostInteger));
     attr.max_maps = arguments.U32(2);
     attr.page_shift = arguments.U32(3);
     if (!arguments.ok())
@@ -116,7 +117,7 @@ Napi::Value ProtectionDomain::AllocFmr(const Napi::CallbackInfo &info) {
     return Region(info, payload_, error, handle);
 }
 
-Napi::Value ProtectionDomain::LkeyOk(const Napi::CallbackInfo &info) {
+Napi::Value ProtectionDomain::Acquire(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_ib_sge sge = {arguments.U64(0), arguments.U32(1), arguments.U32(2)};
     uint32_t acc = arguments.U32(3);
@@ -137,11 +138,11 @@ Napi::Value ProtectionDomain::LkeyOk(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), answer == -RVT_EINVAL ? reason : answer);
 }
 
-Napi::Value ProtectionDomain::LkeyCheck(const Napi::CallbackInfo &info) {
+Napi::Value ProtectionDomain::Check(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_ib_sge sge = {arguments.U64(0), arguments.U32(1), arguments.U32(2)};
     uint32_t acc = arguments.U32(3);
-    ArrayView fields = arguments.Array(4, napi_biguint64_array, kPlaceFields);
+    ArrayView fields = arguments.Array(4, napi_biguint64_array, RVT_PLACE_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_place place;

@@ -24,19 +24,17 @@ private:
     Napi::Value GetDmaMr(const Napi::CallbackInfo &info);
     Napi::Value AllocMr(const Napi::CallbackInfo &info);
     Napi::Value AllocFmr(const Napi::CallbackInfo &info);
-    Napi::Value LkeyOk(const Napi::CallbackInfo &info);
-    Napi::Value LkeyCheck(const Napi::CallbackInfo &info);
+    Napi::Value Acquire(const Napi::CallbackInfo &info);
+    Napi::Value Check(const Napi::CallbackInfo &info);
 };
 
-// What a check without a reference stores: at, length, m, n, user.
-constexpr size_t kPlaceFields = 5;
+// What a check without a reference stores: RVT_PLACE_COUNT numbers.
 inline void StorePlace(const rvt_place &place, void *fields) {
     uint64_t *out = static_cast<uint64_t *>(fields);
-    out[0] = place.at;
-    out[1] = place.length;
-    out[2] = place.m;
-    out[3] = place.n;
-    out[4] = place.user;
+    out[RVT_PLACE_AT] = place.at;
+    out[RVT_PLACE_LENGTH] = place.length;
+    out[RVT_PLACE_SEGMENT] = place.segment;
+    out[RVT_PLACE_USER] = place.user;
 }
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/qp.h"
 
+#include "binding/environment/section.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/region.h"
 #include "binding/objects/sge.h"
@@ -11,8 +12,8 @@ void QueuePair::Define(Environment &environment, Napi::Env env) {
                                       {
                                           InstanceMethod("serial", &QueuePair::Serial),
                                           InstanceMethod("destroy", &QueuePair::Destroy),
-                                          InstanceMethod("rkeyOk", &QueuePair::RkeyOk),
-                                          InstanceMethod("rkeyCheck", &QueuePair::RkeyCheck),
+                                          InstanceMethod("acquire", &QueuePair::Acquire),
+                                          InstanceMethod("check", &QueuePair::Check),
                                           InstanceMethod("fastRegMr", &QueuePair::FastRegMr),
                                           InstanceMethod("invalidateRkey", &QueuePair::InvalidateRkey),
                                       }));
@@ -27,7 +28,7 @@ Napi::Value QueuePair::Destroy(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), rvt_destroy_qp(payload_.handle));
 }
 
-Napi::Value QueuePair::RkeyOk(const Napi::CallbackInfo &info) {
+Napi::Value QueuePair::Acquire(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     uint64_t vaddr = arguments.U64(0);
     uint32_t length = arguments.U32(1), rkey = arguments.U32(2), acc = arguments.U32(3);
@@ -45,11 +46,11 @@ Napi::Value QueuePair::RkeyOk(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), answer < 0 ? answer : static_cast<int>(reason));
 }
 
-Napi::Value QueuePair::RkeyCheck(const Napi::CallbackInfo &info) {
+Napi::Value QueuePair::Check(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     uint64_t vaddr = arguments.U64(0);
     uint32_t length = arguments.U32(1), rkey = arguments.U32(2), acc = arguments.U32(3);
-    ArrayView fields = arguments.Array(4, napi_biguint64_array, kPlaceFields);
+    ArrayView fields = arguments.Array(4, napi_biguint64_array, RVT_PLACE_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_place place;

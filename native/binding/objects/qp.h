@@ -18,8 +18,8 @@ public:
 private:
     Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Destroy(const Napi::CallbackInfo &info);
-    Napi::Value RkeyOk(const Napi::CallbackInfo &info);
-    Napi::Value RkeyCheck(const Napi::CallbackInfo &info);
+    Napi::Value Acquire(const Napi::CallbackInfo &info);
+    Napi::Value Check(const Napi::CallbackInfo &info);
     Napi::Value FastRegMr(const Napi::CallbackInfo &info);
     Napi::Value InvalidateRkey(const Napi::CallbackInfo &info);
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/region.h"
 
+#include <cstddef>
 #include <cstring>
 #include <new>
 
@@ -18,22 +19,30 @@ void MemoryRegion::Define(Environment &environment, Napi::Env env) {
 }
 
 Napi::Value MemoryRegion::Query(const Napi::CallbackInfo &info) {
-    constexpr size_t kFields = 16;
     Arguments arguments(info);
-    ArrayView fields = arguments.Array(0, napi_biguint64_array, kFields);
+    ArrayView fields = arguments.Array(0, napi_biguint64_array, RVT_REGION_FIELD_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_mr_attributes attributes;
     int error = rvt_query_mr(payload_.handle, &attributes);
     if (!error) {
-        const uint64_t values[kFields] = {
-            attributes.id,           attributes.keys.lkey, static_cast<uint64_t>(attributes.kind),
-            attributes.access,       attributes.refs,      attributes.start,
-            attributes.iova,         attributes.length,    attributes.segments,
-            attributes.max_segments, attributes.valid,     attributes.half_dead,
-            attributes.counted,      attributes.accepted,  attributes.refused,
-            attributes.bytes,
-        };
+        uint64_t values[RVT_REGION_FIELD_COUNT];
+        values[RVT_REGION_FIELD_ID] = attributes.id;
+        values[RVT_REGION_FIELD_LKEY] = attributes.keys.lkey;
+        values[RVT_REGION_FIELD_KIND] = static_cast<uint64_t>(attributes.kind);
+        values[RVT_REGION_FIELD_ACCESS] = attributes.access;
+        values[RVT_REGION_FIELD_REFS] = attributes.refs;
+        values[RVT_REGION_FIELD_START] = attributes.start;
+        values[RVT_REGION_FIELD_IOVA] = attributes.iova;
+        values[RVT_REGION_FIELD_LENGTH] = attributes.length;
+        values[RVT_REGION_FIELD_SEGMENTS] = attributes.segments;
+        values[RVT_REGION_FIELD_MAX_SEGMENTS] = attributes.max_segments;
+        values[RVT_REGION_FIELD_VALID] = attributes.valid;
+        values[RVT_REGION_FIELD_HALF_DEAD] = attributes.half_dead;
+        values[RVT_REGION_FIELD_COUNTED] = attributes.counted;
+        values[RVT_REGION_FIELD_ACCEPTED] = attributes.accepted;
+        values[RVT_REGION_FIELD_REFUSED] = attributes.refused;
+        values[RVT_REGION_FIELD_BYTES] = attributes.bytes;
         std::memcpy(fields.data, values, sizeof(values));
     }
     return Napi::Number::New(info.Env(), error);
@@ -60,14 +69,17 @@ Napi::Value MemoryRegion::MapSg(const Napi::CallbackInfo &info) {
     ArrayView numbers = arguments.Array(0, napi_biguint64_array);
     uint64_t offset = arguments.U64(1);
     uint32_t page_size = arguments.U32(2);
-    ArrayView out = arguments.Array(3, napi_biguint64_array, 2);
+    ArrayView out = arguments.Array(3, napi_biguint64_array, RVT_SG_OUTCOME_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
-    size_t count = numbers.length / 2;
-    if (count > INT32_MAX)
+    size_t count = numbers.length / RVT_SG_ELEMENT_COUNT;
+    if (count > RVT_MAX_SG_ELEMENTS)
         return Napi::Number::New(info.Env(), -RVT_EINVAL);
     // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
-    static_assert(sizeof(rvt_sg_element) == 2 * sizeof(uint64_t), "an element is two numbers of the array");
+    static_assert(offsetof(rvt_sg_element, address) == RVT_SG_ELEMENT_ADDRESS * sizeof(uint64_t) &&
+                      offsetof(rvt_sg_element, length) == RVT_SG_ELEMENT_LENGTH * sizeof(uint64_t) &&
+                      sizeof(rvt_sg_element) == RVT_SG_ELEMENT_COUNT * sizeof(uint64_t),
+                  "elements are copied as they are");
     auto *list =
         static_cast<rvt_sg_element *>(payload_.device->environment().Scratch(count * sizeof(rvt_sg_element)));
     if (!list)
@@ -77,8 +89,11 @@ Napi::Value MemoryRegion::MapSg(const Napi::CallbackInfo &info) {
     rvt_sg_outcome outcome = {};
     int answer =
         rvt_map_mr_sg(payload_.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
-    if (answer != -RVT_EBADF)
-        std::memcpy(out.data, &outcome, sizeof(outcome));
+    if (answer != -RVT_EBADF) {
+        const uint64_t values[RVT_SG_OUTCOME_COUNT] = {outcome.iova, outcome.length};
+        static_assert(RVT_SG_OUTCOME_IOVA == 0 && RVT_SG_OUTCOME_LENGTH == 1, "in this order");
+        std::memcpy(out.data, values, sizeof(values));
+    }
     return Napi::Number::New(info.Env(), answer);
 }
 

@@ -25,18 +25,23 @@ Napi::Value Sge::Wrap(const std::shared_ptr<OpenDevice> &device, const rvt_sge &
 }
 
 Napi::Value Sge::Describe(const Napi::CallbackInfo &info) {
-    constexpr size_t kFields = 10;
     Arguments arguments(info);
-    ArrayView fields = arguments.Array(0, napi_biguint64_array, kFields);
+    ArrayView fields = arguments.Array(0, napi_biguint64_array, RVT_SGE_FIELD_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
     const rvt_sge &sge = payload_->sge;
     if (!sge.mr)
         return Napi::Number::New(info.Env(), -RVT_EBADF);
-    const uint64_t values[kFields] = {
-        sge.mr->id,      sge.at,   sge.length, sge.sge_length, rvt_sge_m(&sge),
-        rvt_sge_n(&sge), sge.user, sge.rights, sge.remote,     sge.request,
-    };
+    uint64_t values[RVT_SGE_FIELD_COUNT];
+    values[RVT_SGE_FIELD_REGION] = sge.mr->id;
+    values[RVT_SGE_FIELD_AT] = sge.at;
+    values[RVT_SGE_FIELD_LENGTH] = sge.length;
+    values[RVT_SGE_FIELD_SGE_LENGTH] = sge.sge_length;
+    values[RVT_SGE_FIELD_SEGMENT] = rvt_sge_segment(&sge);
+    values[RVT_SGE_FIELD_USER] = sge.user;
+    values[RVT_SGE_FIELD_RIGHTS] = sge.rights;
+    values[RVT_SGE_FIELD_REMOTE] = sge.remote;
+    values[RVT_SGE_FIELD_REQUEST] = sge.request;
     std::memcpy(fields.data, values, sizeof(values));
     return Napi::Number::New(info.Env(), 0);
 }
@@ -55,8 +60,8 @@ static int StateAt(rvt_sge **list, rvt_sge_state *state, uint32_t offset) {
     return error ? error : rvt_skip_sge(state, offset, false);
 }
 
-// Raw Node-API, and everything optional left out: of a copy of some KiB the way here is a good part. The
-// class's signature has judged the receiver before.
+// Raw Node-API, and nothing that is optional: for a copy of a few KiB the call itself is a good part of the
+// time. The class's signature has judged the receiver before.
 napi_value Sge::CopyTo(napi_env env, napi_callback_info info) {
     size_t argc = 2, length = 0;
     napi_value argv[2], self;

@@ -34,11 +34,10 @@ private:
     Napi::Value CompareSwap(const Napi::CallbackInfo &info);
 };
 
-// What data calls answer besides counts: a negative errno, or -(1000 + reason).
-constexpr double kRefused = -1000;
+// What data calls answer: a count of bytes, a negative errno, or RVT_REFUSED minus the reason.
 inline Napi::Value DataAnswer(Napi::Env env, int error, const rvt_copied &copied) {
     if (copied.reason)
-        return Napi::Number::New(env, kRefused - copied.reason);
+        return Napi::Number::New(env, RVT_REFUSED - static_cast<int>(copied.reason));
     return Napi::Number::New(env, error ? error : static_cast<double>(copied.bytes));
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "binding/environment/section.h"
 #include "binding/values/arguments.h"
 
 void SgeState::Define(Environment &environment, Napi::Env env) {
@@ -24,7 +25,6 @@ void SgeState::Define(Environment &environment, Napi::Env env) {
 }
 
 Napi::Value SgeState::New(const Napi::CallbackInfo &info) {
-    constexpr uint32_t kMostElements = 255;
     Napi::Env env = info.Env();
     Arguments arguments(info);
     if (!info[0].IsArray()) {
@@ -33,7 +33,7 @@ Napi::Value SgeState::New(const Napi::CallbackInfo &info) {
     }
     Napi::Array array = info[0].As<Napi::Array>();
     uint32_t count = array.Length();
-    if (count < 1 || count > kMostElements)
+    if (count < 1 || count > RVT_MAX_SGE)
         return Napi::Number::New(env, -RVT_EINVAL);
     auto walk = std::make_unique<Walk>();
     for (uint32_t i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ Napi::Value SgeState::Update(const Napi::CallbackInfo &info) {
 
 Napi::Value SgeState::Skip(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
-    auto length = static_cast<uint64_t>(arguments.Integer(0, 0, 9007199254740991.0));
+    auto length = static_cast<uint64_t>(arguments.Integer(0, 0, kMostInteger));
     bool release = arguments.Bool(1);
     if (!arguments.ok())
         return arguments.Undefined();
@@ -130,7 +130,7 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 
 namespace {
 
-// Four numbers a fragment, in memory that grows by doubling and says so when there is none: how many
+// Numbers of fragments (enum rvt_fragment_field), in memory that grows by doubling and says so when there is none: how many
 // fragments a walk has is for the one who mapped the pages to say.
 struct Fragments {
     uint64_t *numbers = nullptr;
@@ -145,17 +145,17 @@ bool AddFragment(void *context, uint32_t step, const rvt_fragment *fragment) {
     auto *fragments = static_cast<Fragments *>(context);
     if (fragments->count == fragments->capacity) {
         size_t capacity = fragments->capacity ? fragments->capacity * 2 : 64;
-        void *numbers = std::realloc(fragments->numbers, capacity * 4 * sizeof(uint64_t));
+        void *numbers = std::realloc(fragments->numbers, capacity * RVT_FRAGMENT_COUNT * sizeof(uint64_t));
         if (!numbers)
             return false;
         fragments->numbers = static_cast<uint64_t *>(numbers);
         fragments->capacity = capacity;
     }
-    uint64_t *at = &fragments->numbers[fragments->count++ * 4];
-    at[0] = step;
-    at[1] = fragment->mr->id;
-    at[2] = fragment->at;
-    at[3] = fragment->length;
+    uint64_t *at = &fragments->numbers[fragments->count++ * RVT_FRAGMENT_COUNT];
+    at[RVT_FRAGMENT_STEP] = step;
+    at[RVT_FRAGMENT_REGION] = fragment->mr->id;
+    at[RVT_FRAGMENT_AT] = fragment->at;
+    at[RVT_FRAGMENT_LENGTH] = fragment->length;
     return true;
 }
 
@@ -188,8 +188,9 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     }
     if (error)
         return DataAnswer(env, error, outcome);
-    Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, fragments.count * 4);
-    if (fragments.count && !answer.IsEmpty()) // empty in a worker that is being terminated
-        std::memcpy(answer.Data(), fragments.numbers, fragments.count * 4 * sizeof(uint64_t));
+    size_t numbers = fragments.count * RVT_FRAGMENT_COUNT;
+    Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, numbers);
+    if (numbers && !answer.IsEmpty()) // empty in a worker that is being terminated
+        std::memcpy(answer.Data(), fragments.numbers, numbers * sizeof(uint64_t));
     return answer;
 }

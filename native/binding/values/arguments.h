@@ -21,6 +21,10 @@ struct ArrayView {
 // wanted.
 constexpr napi_typedarray_type kUnknownType = napi_float64_array;
 
+// The largest number up to which JavaScript holds all integers exactly: lengths, and serial numbers, which
+// count from 1.
+constexpr double kMostInteger = 9007199254740991.0;
+
 // Reads arguments one after the other. The first one that is wrong throws a TypeError and clears ok();
 // everything read after that is a zero. All arguments are read before the native work begins: reading runs no
 // JavaScript.
@@ -88,6 +92,19 @@ public:
             return view;
         Wrong(index, "a typed array of the right kind and length");
         return ArrayView();
+    }
+
+    // A Uint8Array of at least that length, aligned for 64-bit numbers, over memory that stays where it is:
+    // shared memory can be neither detached nor moved. `buffer`: that memory.
+    ArrayView SharedBytes(size_t index, size_t least, napi_value *buffer) {
+        ArrayView view = Array(index, napi_uint8_array, least);
+        bool plain = true;
+        if (ok_ && (napi_get_typedarray_info(info_.Env(), info_[index], nullptr, nullptr, nullptr, buffer,
+                                             nullptr) != napi_ok ||
+                    napi_is_arraybuffer(info_.Env(), *buffer, &plain) != napi_ok || plain ||
+                    reinterpret_cast<uintptr_t>(view.data) % sizeof(uint64_t)))
+            Wrong(index, "an aligned Uint8Array over shared memory");
+        return ok_ ? view : ArrayView();
     }
 
     template <typename T> T *Object(size_t index) {

@@ -91,7 +91,7 @@ void Release(rvt_memory *memory) {
     JsMemory *js = Of(memory);
     // A copy: the owner of the buffer outlives the hand-over even if this was its last holder.
     std::shared_ptr<Environment> owner = js->buffer->owner;
-    owner->ReleaseBuffer(std::move(js->buffer));
+    owner->ReleaseUse(std::move(js->buffer));
     delete js;
 }
 

@@ -12,7 +12,7 @@
 // An ArrayBuffer or SharedArrayBuffer that memory was registered of. All registrations of one buffer can
 // share one of these, so that a call which meets many of them looks the buffer up once. Belongs to its
 // environment's thread, but for the shared_ptr itself.
-struct JsBuffer {
+struct JsBuffer : Used {
     std::shared_ptr<Environment> owner;
     napi_ref reference = nullptr;          // strong while `users` is not 0, else weak
     uint32_t users = 0;                    // memories
@@ -25,12 +25,12 @@ struct JsBuffer {
     unsigned char *bytes = nullptr;
     size_t length = 0;
 
-    ~JsBuffer();
+    ~JsBuffer() override;
     // The device memory is gone for this environment: the buffer cannot be registered any more.
     void ForgetMemory();
     bool forgotten = false;
     void Use();
-    void Unuse();
+    void Unuse() override;
     // Find out where the buffer's bytes are now, unless that was done in this call already.
     void Look();
 };

@@ -7,6 +7,7 @@
 #include <napi.h>
 
 #include "binding/environment/environment.h"
+#include "binding/environment/open_device.h"
 
 enum WrapperClass {
     kDevice,
@@ -18,7 +19,8 @@ enum WrapperClass {
     kSgeState,
     kBufferHandle,
     kDeviceMemory,
-    kBatch
+    kBatch, // has a tag, and no constructor
+    kWrapperClasses
 };
 
 // The lower half is the same for all; the upper one tells the class.
@@ -26,13 +28,64 @@ inline napi_type_tag WrapperTag(WrapperClass which) {
     return napi_type_tag{0x9a2c5d1e77b04f36ull, 0xb1f0c3e2d4a59600ull + static_cast<uint64_t>(which)};
 }
 
+// The constructors of an environment's wrapper classes, and what is being constructed. Wrappers are made by
+// native code only: a constructor that JavaScript got hold of and calls finds nothing pending and throws.
+class Wrappers : public EnvironmentPart {
+public:
+    static void Start(Environment &environment) {
+        environment.Keep(kWrapperPart, std::make_unique<Wrappers>());
+    }
+    static Wrappers &Of(const Environment &environment) {
+        return static_cast<Wrappers &>(environment.part(kWrapperPart));
+    }
+
+    void Register(WrapperClass which, const Napi::Function &constructor) {
+        constructors_[which] = Napi::Persistent(constructor);
+    }
+
+    // A new object of the class, whose constructor takes the payload. Empty if JavaScript could not make it:
+    // an exception is pending, or the environment is being terminated. (Not through
+    // Napi::FunctionReference::New, which ends the process in both cases.)
+    Napi::Value Construct(napi_env env, WrapperClass which, void *payload) {
+        napi_value object;
+        pending_ = payload;
+        pending_class_ = which;
+        napi_status status = napi_new_instance(env, constructors_[which].Value(), 0, nullptr, &object);
+        pending_ = nullptr;
+        return status == napi_ok ? Napi::Value(env, object) : Napi::Value();
+    }
+
+    // The payload that waits for a constructor of this class; nullptr if there is none.
+    void *pending(WrapperClass which) const {
+        return pending_class_ == which ? pending_ : nullptr;
+    }
+    // A constructor has taken it.
+    void Taken() {
+        pending_ = nullptr;
+    }
+
+    void End() override {
+        for (Napi::FunctionReference &constructor : constructors_)
+            constructor.Reset();
+    }
+
+private:
+    Napi::FunctionReference constructors_[kWrapperClasses];
+    void *pending_ = nullptr;
+    WrapperClass pending_class_ = kWrapperClasses;
+};
+
 // T derives from Wrapper<T, Payload, which>. Methods reach T only through V8's receiver check; arguments
 // through Get().
 template <typename T, typename Payload, WrapperClass which> class Wrapper : public Napi::ObjectWrap<T> {
+    static_assert(which < kWrapperClasses, "every class has a place among the constructors");
+
 public:
     explicit Wrapper(const Napi::CallbackInfo &info) : Napi::ObjectWrap<T>(info) {
         std::shared_ptr<Environment> environment = Environment::Of(info.Env());
-        if (!environment->pending) {
+        Wrappers &wrappers = Wrappers::Of(*environment);
+        auto *payload = static_cast<Payload *>(wrappers.pending(which));
+        if (!payload) {
             Napi::TypeError::New(info.Env(), "Illegal constructor").ThrowAsJavaScriptException();
             return;
         }
@@ -41,23 +94,16 @@ public:
         void *wrapped = nullptr;
         if (napi_unwrap(info.Env(), info.This(), &wrapped) != napi_ok || !wrapped)
             return;
-        payload_ = std::move(*static_cast<Payload *>(environment->pending));
-        environment->pending = nullptr;
+        payload_ = std::move(*payload);
+        wrappers.Taken();
         // Without its tag the object is nothing to Get(), so a failure needs no answer.
         napi_type_tag tag = WrapperTag(which);
         napi_type_tag_object(info.Env(), info.This(), &tag);
     }
 
-    // A new JavaScript object around `payload`. Empty if JavaScript could not make it: an exception is
-    // pending, or the environment is being terminated. (Not through Napi::FunctionReference::New, which ends
-    // the process in both cases.)
+    // A new JavaScript object around `payload`. Empty if JavaScript could not make it.
     static Napi::Value Create(Environment &environment, Payload payload) {
-        napi_env env = environment.env();
-        napi_value constructor = environment.constructors[which].Value(), object;
-        environment.pending = &payload;
-        napi_status status = napi_new_instance(env, constructor, 0, nullptr, &object);
-        environment.pending = nullptr;
-        return status == napi_ok ? Napi::Value(env, object) : Napi::Value();
+        return Wrappers::Of(environment).Construct(environment.env(), which, &payload);
     }
 
     // The T behind an argument, or nullptr if it is anything else.
@@ -77,7 +123,7 @@ public:
 
 protected:
     static void Register(Environment &environment, const Napi::Function &constructor) {
-        environment.constructors[which] = Napi::Persistent(constructor);
+        Wrappers::Of(environment).Register(which, constructor);
     }
 
     Payload payload_;

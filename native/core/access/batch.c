@@ -18,14 +18,12 @@ static void store_place(const struct rvt_batch_columns *columns, uint32_t i, con
         columns->at[i] = sge->at;
     if (columns->length)
         columns->length[i] = sge->length;
-    if (columns->m)
-        columns->m[i] = rvt_sge_m(sge);
-    if (columns->n)
-        columns->n[i] = rvt_sge_n(sge);
+    if (columns->segment)
+        columns->segment[i] = (uint32_t)rvt_sge_segment(sge);
 }
 
 static bool wants_places(const struct rvt_batch_columns *columns) {
-    return columns->region || columns->at || columns->length || columns->m || columns->n;
+    return columns->region || columns->at || columns->length || columns->segment;
 }
 
 static inline void refuse(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {

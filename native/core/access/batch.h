@@ -13,17 +13,15 @@
 
 #include "core/access/check.h"
 #include "core/access/sge_copy.h"
+#include "core/layout.h"
 
 /* A batch as it is asked for. */
 struct rvt_batch {
     const struct rvt_checker *checker;
-    const unsigned char *sges; /* count * 16 bytes */
+    const unsigned char *sges; /* count * RVT_PACKED_SGE_BYTES */
     uint32_t count;
     uint32_t acc;
 };
-
-/* The verdict of a coalesced element: accepted, as a part of the last accepted one. */
-enum { RVT_BATCH_COALESCED = 256 };
 
 /* Where answers go, a column each; any may be NULL. The memory may be shared: nothing is read back from it.
  * The columns after the verdict are written for accepted elements only; for a coalesced one they tell the
@@ -32,7 +30,7 @@ struct rvt_batch_columns {
     uint32_t *verdict; /* 0, RVT_BATCH_COALESCED or enum rvt_reason */
     double *region;    /* id of the region, see rvt_mr_attributes.id */
     uint64_t *at;      /* as rvt_place */
-    uint32_t *length, *m, *n;
+    uint32_t *length, *segment;
 };
 
 struct rvt_batch_result {

@@ -92,8 +92,7 @@ static int place_access(const struct access *access, struct rvt_place *place, en
         *place = (struct rvt_place){
             .at = sge.at,
             .length = sge.length,
-            .m = rvt_sge_m(&sge),
-            .n = rvt_sge_n(&sge),
+            .segment = (uint32_t)rvt_sge_segment(&sge),
             .user = sge.user,
         };
     }

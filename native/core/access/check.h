@@ -36,10 +36,10 @@ static inline bool rvt_checker_live(const struct rvt_checker *checker) {
 
 /* A verdict's place without a reference: where the bytes would be. */
 struct rvt_place {
-    uint64_t at;     /* byte in the user's buffer, or DMA address */
-    uint32_t length; /* bytes left in the segment */
-    uint32_t m, n;   /* segment coordinates */
-    bool user;       /* `at` is a byte of the user's buffer */
+    uint64_t at;      /* byte in the user's buffer, or DMA address */
+    uint32_t length;  /* bytes left in the segment */
+    uint32_t segment; /* its index; the reference counts it as m * RVT_SEGSZ + n */
+    bool user;        /* `at` is a byte of the user's buffer */
 };
 
 /* rvt_lkey_ok: the local check. Wants all bits of `acc` (0 always passes).

@@ -6,8 +6,7 @@
 #include <stdint.h>
 
 #include "core/access/judge.h"
-
-enum { RVT_PACKED_SGE_BYTES = 16 };
+#include "core/layout.h"
 
 /* volatile: the compiler must neither read a second time what was judged, nor reorder into a second reading;
  * the caller's array may lie anywhere, so no alignment is promised. */

@@ -3,8 +3,6 @@
 
 #include "core/base/rvt_errno.h"
 
-enum { RVT_MAX_SGE = 255 };
-
 void rvt_put_sge(struct rvt_sge *sge) {
     struct rvt_mregion *mr = sge->mr;
     if (!mr)

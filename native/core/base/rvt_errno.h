@@ -4,15 +4,6 @@
 #ifndef RVT_ERRNO_H
 #define RVT_ERRNO_H
 
-enum {
-    RVT_EPERM = 1,
-    RVT_EBADF = 9,
-    RVT_ENOMEM = 12,
-    RVT_EACCES = 13,
-    RVT_EBUSY = 16,
-    RVT_EXDEV = 18,
-    RVT_ENODEV = 19,
-    RVT_EINVAL = 22,
-};
+#include "core/layout.h" /* the numbers: JavaScript is told them */
 
 #endif

@@ -11,11 +11,10 @@
 #include "core/base/epoch.h"
 #include "core/base/memory.h"
 #include "core/base/pool.h"
+#include "core/layout.h"
 
 struct rvt_dev_info;
 struct rvt_ucontext;
-
-enum { RVT_PAGE_SIZE = 4096, RVT_PAGE_SHIFT = 12 };
 
 struct rvt_dma_map {
     struct rvt_object object;

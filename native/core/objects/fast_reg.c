@@ -9,7 +9,7 @@ static int fast_reg(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t ke
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead)
         return -RVT_EINVAL;
     /* The consumer owns the low 8 bits, no more; so the slot stays the same and the key can not become 0. */
-    if ((key ^ rvt_mr_key(mr)) & ~UINT32_C(0xff))
+    if ((key ^ rvt_mr_key(mr)) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
         return -RVT_EINVAL;
     if (mr->length && mr->visible_iova > UINT64_C(0) - mr->length)
         return -RVT_EINVAL;

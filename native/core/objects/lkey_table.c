@@ -73,7 +73,7 @@ static uint32_t random_key(struct rvt_lkey_table *table) {
         if (!rvt_random_bytes(&random, sizeof(random)))
             return 0;
         uint32_t slot = find_free(table, random >> (32 - table->bits));
-        uint32_t generation = random << table->bits >> table->bits & ~UINT32_C(0xff);
+        uint32_t generation = random << table->bits >> table->bits & ~(uint32_t)RVT_KEY_VARIANT_MASK;
         uint32_t key = slot << (32 - table->bits) | generation;
         /* A slot's previous key should not come back at once: whoever still holds it would be let in again.
          * But with 23 bits the last free slot may have no other key. */

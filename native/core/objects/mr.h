@@ -32,16 +32,6 @@ int rvt_reg_user_mr(struct rvt_pd_handle pd, struct rvt_memory *memory, uint64_t
  * is a user's -ENOMEM  no memory */
 int rvt_get_dma_mr(struct rvt_pd_handle pd, uint32_t access, struct rvt_mr_handle *mr);
 
-/* The types rvt_alloc_mr is asked for; only RVT_MR_TYPE_MEM_REG can be had. */
-enum rvt_mr_type {
-    RVT_MR_TYPE_MEM_REG,
-    RVT_MR_TYPE_SG_GAPS,
-    RVT_MR_TYPE_DM,
-    RVT_MR_TYPE_USER,
-    RVT_MR_TYPE_DMA,
-    RVT_MR_TYPE_INTEGRITY,
-};
-
 /* rvt_alloc_mr: a region for rvt_map_mr_sg, with nothing mapped, access 0 and a key that works at once.
  *   -EINVAL  another type (tested first); max_num_sg above 2^31 - 1
  *   -ENOMEM  no slot, or no memory */

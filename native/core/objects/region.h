@@ -14,21 +14,11 @@
 #include "core/base/memory.h"
 #include "core/base/pool.h"
 #include "core/base/reason.h"
+#include "core/layout.h" /* access bits, enum rvt_mr_kind, enum rvt_release_mode */
 #include "core/objects/device.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
 #include "core/objects/pd.h"
-
-/* Access bits, the field's own (IB_ACCESS_*). */
-enum {
-    RVT_ACCESS_LOCAL_WRITE = 1,
-    RVT_ACCESS_REMOTE_WRITE = 2,
-    RVT_ACCESS_REMOTE_READ = 4,
-    RVT_ACCESS_REMOTE_ATOMIC = 8,
-    RVT_ACCESS_MW_BIND = 16,
-};
-
-enum rvt_mr_kind { RVT_MR_USER, RVT_MR_DMA, RVT_MR_MEM_REG, RVT_MR_FMR };
 
 /* What a region maps, immutable once published. Three forms: nothing (segments 0); an extent of one memory
  * (user regions: as cheap at any size); a list of segments in DMA space. */
@@ -118,13 +108,6 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
 static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
     return handle.mr && rvt_object_generation(&handle.mr->object) == handle.generation ? handle.mr : NULL;
 }
-
-/* How rvt_mr_release ends a region. */
-enum rvt_release_mode {
-    RVT_RELEASE,         /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
-    RVT_RELEASE_DISPOSE, /* revoke; the last put finishes it. Always 0 */
-    RVT_RELEASE_FORCE,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
-};
 
 /* Take the region out of reach and, if nobody holds it (or by force), end it: 0 or -EBUSY. Under the lock. */
 int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode);

@@ -6,41 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/layout.h" /* enum rvt_resource_kind, and the fields of its rows */
+
 struct rvt_dev_info;
 
-enum rvt_resource_kind {
-    RVT_RESOURCE_CONTEXT,
-    RVT_RESOURCE_PD,
-    RVT_RESOURCE_QP,
-    RVT_RESOURCE_MR,
-    RVT_RESOURCE_DMA,
-    RVT_RESOURCE_MEMORY,
-    RVT_RESOURCE_KINDS
-};
-
-/* Fields of a row, by kind; the binding hands them on as they are. */
-enum { RVT_CONTEXT_ID, RVT_CONTEXT_FIELDS };
-enum { RVT_PD_SERIAL, RVT_PD_CONTEXT, RVT_PD_USER, RVT_PD_CHILDREN, RVT_PD_FIELDS };
-enum { RVT_QP_SERIAL, RVT_QP_CONTEXT, RVT_QP_PD, RVT_QP_FIELDS };
-enum {
-    RVT_MR_ID,
-    RVT_MR_CONTEXT,
-    RVT_MR_PD,
-    RVT_MR_KEY,
-    RVT_MR_KIND,
-    RVT_MR_ACCESS,
-    RVT_MR_REFS,
-    RVT_MR_START,
-    RVT_MR_IOVA,
-    RVT_MR_LENGTH,
-    RVT_MR_SEGMENTS,
-    RVT_MR_MAX_SEGMENTS,
-    RVT_MR_VALID,
-    RVT_MR_HALF_DEAD,
-    RVT_MR_FIELDS
-};
-enum { RVT_DMA_SERIAL, RVT_DMA_CONTEXT, RVT_DMA_ADDRESS, RVT_DMA_LENGTH, RVT_DMA_USERS, RVT_DMA_FIELDS };
-enum { RVT_MEMORY_SERIAL, RVT_MEMORY_BYTES, RVT_MEMORY_USES, RVT_MEMORY_HUGE, RVT_MEMORY_FIELDS };
+/* Fields of the longest row. */
 enum { RVT_RESOURCE_MOST_FIELDS = RVT_MR_FIELDS };
 
 /* How many fields a row of that kind has. */

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct rvt_dev_info;
+#include "core/layout.h"
 
-enum { RVT_CORE_ID_BYTES = 8, RVT_TOKEN_BYTES = 16 };
+struct rvt_dev_info;
 
 struct rvt_share_token {
     unsigned char core[RVT_CORE_ID_BYTES]; /* which copy of the core: of this process, and of this library */

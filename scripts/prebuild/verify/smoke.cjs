@@ -17,7 +17,7 @@ function smoke(kind) {
 
   // One access at a time.
   const request = { vaddr: mr.iova + 8n, length: 16, rkey: mr.rkey };
-  const remote = qp.rkeyOk(request, Access.RemoteWrite | Access.RemoteRead);
+  const remote = qp.acquire(request, Access.RemoteWrite | Access.RemoteRead);
   assert(remote.ok);
   assert.equal(remote.sge.copyFrom(Buffer.from('sixteen bytes on')), 16);
   assert.equal(memory.toString('latin1', 8, 24), 'sixteen bytes on');
@@ -25,11 +25,11 @@ function smoke(kind) {
   assert.equal(remote.sge.copyTo(back), 16);
   assert.equal(back.toString('latin1'), 'sixteen bytes on');
   remote.sge.put();
-  assert.equal(qp.rkeyOk({ ...request, length: 4 * PAGE }, Access.RemoteRead).reason, 'OutOfBounds');
-  assert.equal(qp.rkeyCheck({ ...request, rkey: (mr.rkey ^ 1) >>> 0 }, Access.RemoteRead).reason, 'StaleKey');
+  assert.equal(qp.acquire({ ...request, length: 4 * PAGE }, Access.RemoteRead).reason, 'OutOfBounds');
+  assert.equal(qp.check({ ...request, rkey: (mr.rkey ^ 1) >>> 0 }, Access.RemoteRead).reason, 'StaleKey');
 
   // Atomics.
-  const word = qp.rkeyOk({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteAtomic);
+  const word = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteAtomic);
   assert(word.ok);
   assert.equal(word.sge.fetchAdd(5n), 0n);
   assert.equal(word.sge.compareSwap(5n, 7n), 5n);
@@ -37,7 +37,7 @@ function smoke(kind) {
   word.sge.put();
 
   // A walk.
-  const local = pd.lkeyOk({ addr: mr.start + 100n, length: 300, lkey: mr.lkey }, Access.LocalWrite);
+  const local = pd.acquire({ addr: mr.start + 100n, length: 300, lkey: mr.lkey }, Access.LocalWrite);
   assert(local.ok && !local.coalesced);
   const walk = new SgeState([local.sge]);
   assert.equal(walk.copyIn(Buffer.alloc(200, 'w')), 200);
@@ -45,7 +45,7 @@ function smoke(kind) {
   assert.equal(memory[299], 'w'.charCodeAt(0));
 
   // Many at once.
-  const batch = pd.sgeBatch(64);
+  const batch = pd.lkeyBatch(64);
   for (let i = 0; i < 64; i++) batch.set(i, mr.start + BigInt(i * 64), 64, mr.lkey);
   assert.equal(batch.check(64, Access.LocalWrite), 64);
   const gathered = Buffer.alloc(64 * 64);
@@ -56,7 +56,7 @@ function smoke(kind) {
   const pages = device.dma.map(Buffer.alloc(2 * PAGE));
   const fmr = pd.allocFmr({ access: Access.LocalWrite, maxPages: 2, pageShift: 12 });
   fmr.mapPhys([pages.address + BigInt(PAGE), pages.address], 0n);
-  const across = pd.lkeyOk({ addr: BigInt(PAGE) - 4n, length: 8, lkey: fmr.lkey }, Access.LocalWrite);
+  const across = pd.acquire({ addr: BigInt(PAGE) - 4n, length: 8, lkey: fmr.lkey }, Access.LocalWrite);
   assert(across.ok && !across.coalesced);
   assert.equal(across.sge.copyFrom(Buffer.alloc(8, 'x')), 8);
   across.sge.put();
@@ -64,18 +64,18 @@ function smoke(kind) {
   // Memory that is taken away.
   const buffer = new ArrayBuffer(PAGE);
   const taken = pd.regUserMr(new Uint8Array(buffer), { access: Access.LocalWrite });
-  const held = pd.lkeyOk({ addr: taken.start, length: 8, lkey: taken.lkey }, Access.LocalWrite);
+  const held = pd.acquire({ addr: taken.start, length: 8, lkey: taken.lkey }, Access.LocalWrite);
   assert(held.ok && !held.coalesced);
   structuredClone(buffer, { transfer: [buffer] });
   assert.throws(() => held.sge.copyFrom(Buffer.alloc(8)), { reason: 'MemoryDetached' });
 
   // Memory of the device, seen through a token as another thread would.
-  const owned = device.alloc(2 * PAGE);
+  const owned = device.allocDm(2 * PAGE);
   new Uint8Array(owned.buffer).fill(7);
   const common = pd.regUserMr(owned.buffer, { access: Access.LocalWrite | Access.RemoteRead });
   const attached = Device.attach(device.share());
-  const there = attached.attachPd(pd.number).createQp();
-  const read = there.rkeyOk({ vaddr: common.iova + 1n, length: 8, rkey: common.rkey }, Access.RemoteRead);
+  const there = attached.importPd(pd.id).createQp();
+  const read = there.acquire({ vaddr: common.iova + 1n, length: 8, rkey: common.rkey }, Access.RemoteRead);
   assert(read.ok);
   const seen = Buffer.alloc(8);
   read.sge.copyTo(seen);
@@ -89,7 +89,7 @@ function smoke(kind) {
 
   // The end.
   mr.dereg();
-  assert.equal(qp.rkeyCheck(request, Access.RemoteRead).reason, 'Revoked');
+  assert.equal(qp.check(request, Access.RemoteRead).reason, 'Revoked');
   device.close({ cascade: true });
   return `${kind} ok`;
 }

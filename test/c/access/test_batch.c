@@ -104,7 +104,7 @@ static void verdicts_are_those_of_single_checks(void) {
     for (int round = 0; round < 2000; round++) {
         static unsigned char packed[MAX * SGE + 16];
         static struct rvt_ib_sge wanted[MAX];
-        static uint32_t verdict[MAX], length[MAX], m[MAX], n[MAX];
+        static uint32_t verdict[MAX], length[MAX], segment[MAX];
         static uint64_t at[MAX];
         static double region[MAX];
         static struct rvt_sge held[MAX];
@@ -121,7 +121,7 @@ static void verdicts_are_those_of_single_checks(void) {
         struct rvt_batch_columns columns = {.verdict = verdict};
         const bool places = roll(&seed, 2), acquire = roll(&seed, 2);
         if (places)
-            columns = (struct rvt_batch_columns){verdict, region, at, length, m, n};
+            columns = (struct rvt_batch_columns){verdict, region, at, length, segment};
         struct rvt_batch_result result;
         if (acquire)
             CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), 0);
@@ -146,8 +146,7 @@ static void verdicts_are_those_of_single_checks(void) {
                 CHECK_EQ(region[i], sge.mr->id);
                 CHECK_EQ(at[i], sge.at);
                 CHECK_EQ(length[i], sge.length);
-                CHECK_EQ(m[i], rvt_sge_m(&sge));
-                CHECK_EQ(n[i], rvt_sge_n(&sge));
+                CHECK_EQ(segment[i], rvt_sge_segment(&sge));
             }
             if (acquire) {
                 CHECK_PTR_EQ(held[i].mr, sge.mr);

@@ -25,8 +25,7 @@ static enum rvt_reason local_verdict(struct fixture *f, struct rvt_pd_handle pd,
     if (verdict) {
         CHECK_EQ(sge.at, place->at);
         CHECK_EQ(sge.length, place->length);
-        CHECK_EQ(rvt_sge_m(&sge), place->m);
-        CHECK_EQ(rvt_sge_n(&sge), place->n);
+        CHECK_EQ(rvt_sge_segment(&sge), place->segment);
         CHECK_EQ(sge.user, place->user);
         CHECK_EQ(sge.sge_length, length);
         CHECK_EQ(usable(f, &sge), RVT_REASON_NONE);
@@ -48,8 +47,7 @@ static enum rvt_reason remote_verdict(struct fixture *f, struct rvt_qp_handle qp
     if (verdict) {
         CHECK_EQ(sge.at, place->at);
         CHECK_EQ(sge.length, place->length);
-        CHECK_EQ(rvt_sge_m(&sge), place->m);
-        CHECK_EQ(rvt_sge_n(&sge), place->n);
+        CHECK_EQ(rvt_sge_segment(&sge), place->segment);
         CHECK_EQ(sge.sge_length, length);
         rvt_put_sge(&sge);
     }
@@ -384,7 +382,7 @@ static void key_zero_ranges(void) {
         if (!rows[i].want) {
             CHECK_EQ(place.at, rows[i].addr);
             CHECK_EQ(place.length, rows[i].length); /* one segment */
-            CHECK_EQ(place.m | place.n, 0);
+            CHECK_EQ(place.segment, 0);
             CHECK(!place.user);
         }
         CHECK_EQ(remote_verdict(&f, f.qp, rows[i].addr, rows[i].length, 0, 0, &place), rows[i].want);
@@ -408,8 +406,7 @@ static void segment_arithmetic(void) {
             CHECK_EQ(place.at, into);
             CHECK(place.user);
             CHECK_EQ(place.length, PAGE - p % PAGE); /* the segment's rest, whatever was asked for */
-            CHECK_EQ(place.m, p / PAGE / 256);
-            CHECK_EQ(place.n, p / PAGE % 256);
+            CHECK_EQ(place.segment, p / PAGE);
             CHECK_EQ(remote_verdict(&f, f.qp, iova + into, request, fixture_key(mr), REMOTE_READ, &place),
                      RVT_REASON_NONE);
         }
@@ -425,8 +422,7 @@ static void segment_arithmetic(void) {
         CHECK_EQ(local_verdict(&f, f.pd, 0x3333 + into, 1, fixture_key(fmr), 0, &place), RVT_REASON_NONE);
         CHECK_EQ(place.at, pages[into / 64] + into % 64);
         CHECK_EQ(place.length, 64 - into % 64);
-        CHECK_EQ(place.m, into / 64 / 256);
-        CHECK_EQ(place.n, into / 64 % 256);
+        CHECK_EQ(place.segment, into / 64);
         CHECK(!place.user);
     }
     fixture_close(&f);
@@ -840,7 +836,7 @@ static void lengths_do_not_overflow(void) {
     struct rvt_place place;
     CHECK_EQ(local_verdict(&f, f.pd, base + size - 1, 1, key, 0, &place), RVT_REASON_NONE);
     CHECK_EQ(place.at, base + size - 1);
-    CHECK_EQ(place.m, (size / PAGE - 1) / 256);
+    CHECK_EQ(place.segment, size / PAGE - 1);
     fixture_close(&f);
     munmap(space, size);
 }

@@ -344,7 +344,7 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
         struct {
             int answer;
             enum rvt_reason reason;
-            uint32_t passed, verdict[2], length[2], m[2], n[2], rights;
+            uint32_t passed, verdict[2], length[2], segment[2], rights;
             uint64_t at[2], bytes;
             unsigned char data[64];
         } answers[2];
@@ -362,8 +362,7 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
             const struct rvt_batch_columns columns = {.verdict = answers[t].verdict,
                                                       .at = answers[t].at,
                                                       .length = answers[t].length,
-                                                      .m = answers[t].m,
-                                                      .n = answers[t].n};
+                                                      .segment = answers[t].segment};
             const struct rvt_batch_columns verdicts = {.verdict = answers[t].verdict};
             struct rvt_batch_result result = {0};
             struct rvt_data_call call;

@@ -85,7 +85,7 @@ static void read_fmrs(struct worker *w) {
     if (rvt_lkey_check(world.pd, &wanted, 0, &place, &reason) == 1) {
         uint64_t page = TAGGED_DMA + 2 * tag * PAGE + (into < PAGE ? PAGE : 0);
         CHECK_EQ(place.at, page + into % PAGE);
-        CHECK_EQ(place.n, into / PAGE);
+        CHECK_EQ(place.segment, into / PAGE);
     }
     rvt_read_leave(w->reader);
 }

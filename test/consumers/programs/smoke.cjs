@@ -7,7 +7,7 @@ const { Access, Device, RdmaError } = require('rdmavt');
 const device = new Device();
 const pd = device.allocPd();
 const mr = pd.regUserMr(new Uint8Array(64), { access: Access.LocalWrite });
-const write = pd.lkeyOk({ addr: mr.start, length: 64, lkey: mr.lkey }, Access.LocalWrite);
+const write = pd.acquire({ addr: mr.start, length: 64, lkey: mr.lkey }, Access.LocalWrite);
 assert(write.ok);
 assert.equal(write.sge.copyFrom(Buffer.from('sixteen bytes...')), 16);
 assert.throws(

@@ -15,7 +15,7 @@ async function main() {
   const memory = new SharedArrayBuffer(16);
   const mr = pd.regUserMr(memory, { access: Access.LocalWrite | Access.RemoteWrite });
   /** @type {Shared} */
-  const shared = { token: device.share(), pd: pd.number, vaddr: mr.iova, rkey: mr.rkey };
+  const shared = { token: device.share(), pd: pd.id, vaddr: mr.iova, rkey: mr.rkey };
   const workers = [shared, undefined, undefined].map((data) => {
     return new Worker(new URL(import.meta.url), { workerData: data });
   });
@@ -38,10 +38,10 @@ function work() {
   /** @type {Shared | undefined} */
   const shared = workerData;
   const device = shared ? Device.attach(shared.token) : new Device();
-  const pd = shared ? device.attachPd(shared.pd) : device.allocPd();
+  const pd = shared ? device.importPd(shared.pd) : device.allocPd();
   const qp = pd.createQp();
   if (shared) {
-    const write = qp.rkeyOk({ vaddr: shared.vaddr, length: 16, rkey: shared.rkey }, Access.RemoteWrite);
+    const write = qp.acquire({ vaddr: shared.vaddr, length: 16, rkey: shared.rkey }, Access.RemoteWrite);
     assert(write.ok);
     write.sge.copyFrom(Buffer.from('from a worker...'));
     write.sge.put();

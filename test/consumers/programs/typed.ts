@@ -4,7 +4,7 @@ import {
   type AddonsDisabledError,
   Device,
   type Lkey,
-  type Memory,
+  type MemoryLike,
   type MissingBinaryError,
   RdmaError,
   type Region,
@@ -16,13 +16,13 @@ declare const console: { log(text: string): void };
 
 const device: Device = new Device({ lkeyTableBits: 8 });
 const pd = device.allocPd();
-const memory: Memory = new Uint8Array(64);
+const memory: MemoryLike = new Uint8Array(64);
 const mr = pd.regUserMr(memory, { access: Access.LocalWrite });
 const lkey: Lkey = mr.lkey;
 // @ts-expect-error -- a local key is not a remote one
 const rkey: Rkey = lkey;
-// @ts-expect-error -- neither is a plain object memory: if this compiles, Memory has become any
-const nonsense: Memory = { nothing: rkey };
+// @ts-expect-error -- neither is a plain object memory: if this compiles, MemoryLike has become any
+const nonsense: MemoryLike = { nothing: rkey };
 // @ts-expect-error -- only the package makes elements
 const makeSge = (): Sge => new Sge();
 const region: Region = mr;
@@ -37,7 +37,7 @@ try {
 }
 const missing: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
 const disabled: AddonsDisabledError['code'] = 'ERR_RDMAVT_ADDONS_DISABLED';
-const check = pd.lkeyCheck({ addr: mr.start, length: 64, lkey }, Access.LocalWrite);
+const check = pd.check({ addr: mr.start, length: 64, lkey }, Access.LocalWrite);
 device[Symbol.dispose]();
 console.log(
   check.ok && region === mr && typeof makeSge === typeof isRegion && code === 'EINVAL' && nonsense !== memory

@@ -6,7 +6,7 @@ test('a check and an error', () => {
   const device = new Device();
   const pd = device.allocPd();
   const mr = pd.regUserMr(new Uint8Array(64), { access: Access.LocalWrite });
-  const write = pd.lkeyOk({ addr: mr.start, length: 64, lkey: mr.lkey }, Access.LocalWrite);
+  const write = pd.acquire({ addr: mr.start, length: 64, lkey: mr.lkey }, Access.LocalWrite);
   expect(write.ok).toBe(true);
   expect(() => mr.dereg()).toThrow(RdmaError);
   device.close({ cascade: true });

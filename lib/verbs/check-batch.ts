@@ -18,11 +18,14 @@ import {
   LITTLE_ENDIAN,
   MOST_ELEMENTS,
   newBatchBlock,
+  SGE_BYTES,
+  SGE_WORDS,
 } from './batch-block';
 import { dispose } from '../internal/disposal';
-import { made, rdmaError } from '../internal/errors';
+import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { byteLengthOf, type Memory, transientBytesOf } from '../internal/memory-argument';
+import { BATCH_COALESCED, EINVAL } from '../internal/layout';
+import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import {
   native,
   type NativeBatch,
@@ -34,19 +37,19 @@ import { construction } from '../internal/construction';
 import { type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, Sge } from './sge';
 
-/** Options of {@link ProtectionDomain.sgeBatch} and {@link QueuePair.rkeyBatch}. */
-export interface SgeBatchOptions {
+/** Options of {@link ProtectionDomain.lkeyBatch} and {@link QueuePair.rkeyBatch}. */
+export interface CheckBatchOptions {
   /**
-   * Tell where accepted elements lie ({@link SgeBatch.regions} and the columns after it). Costs a look at each region.
+   * Tell where accepted elements lie ({@link CheckBatch.regions} and the columns after it). Costs a look at each region.
    * Default false: verdicts only.
    */
   places?: boolean;
 }
 
-/** Options of {@link SgeBatch.acquire}. */
-export interface AcquireOptions {
+/** Options of {@link CheckBatch.acquire}. */
+export interface BatchAcquireOptions {
   /**
-   * Let an element that continues the last accepted one grow it instead, as {@link ProtectionDomain.lkeyOk} does with `last`.
+   * Let an element that continues the last accepted one grow it instead, as {@link ProtectionDomain.acquire} does with `last`.
    * Default false.
    */
   coalesce?: boolean;
@@ -62,24 +65,23 @@ const STATUS: number = HeaderWord.Status;
 const HALF = HIGH_HALF;
 const LOW_FIRST = LITTLE_ENDIAN;
 
-const SGE_BYTES = 16;
-const WORDS = 4;
+const WORDS = SGE_WORDS;
 
 /** The native functions of a batch. */
-let nativeBatch: (batch: SgeBatch) => NativeBatch;
+let nativeBatch: (batch: CheckBatch) => NativeBatch;
 
 /**
  * Many checks in one call, without an object, a bigint or a copy on the way.
  *
  * The elements are an array of packed 16-byte `struct ib_sge` { u64 address, u32 length, u32 key } in host order, in a block of
- * shared memory that is seen as {@link SgeBatch.words}, {@link SgeBatch.longs} and {@link SgeBatch.view}. A call judges the first
+ * shared memory that is seen as {@link CheckBatch.words}, {@link CheckBatch.longs} and {@link CheckBatch.view}. A call judges the first
  * `count` of them against one access mask. Anybody may write into the block at any time: that can change which elements are
  * refused, never what may be touched.
  *
- * Made by {@link ProtectionDomain.sgeBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Methods throw
+ * Made by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Methods throw
  * {@link RdmaError} `EBADF` once that parent is gone.
  */
-export class SgeBatch {
+export class CheckBatch {
   /** How many elements fit. */
   readonly capacity: number;
   /** Four words an element: address (low half, high half on little-endian machines), length, key. */
@@ -89,23 +91,21 @@ export class SgeBatch {
   /** The same bytes. Values are in the machine's order. */
   readonly view: DataView;
   /**
-   * What each element of the last `check` or `acquire` was answered: 0 accepted, {@link SgeBatch.COALESCED}, or the reason's number
-   * ({@link SgeBatch.reason} names it).
+   * What each element of the last `check` or `acquire` was answered: 0 accepted, {@link CheckBatch.COALESCED}, or the reason's number
+   * ({@link CheckBatch.reason} names it).
    */
   readonly verdicts: Uint32Array;
   /** Number of the accepted element's region, unique on its device. Empty without `places`, like the columns below. */
   readonly regions: Float64Array;
   /** Where it lies: byte of the registered memory, or DMA address. As {@link Sge.at}. */
   readonly positions: BigUint64Array;
-  /** Bytes left in its segment, as {@link Sge.length}. */
-  readonly lengths: Uint32Array;
-  /** Segment index / 256. */
-  readonly ms: Uint32Array;
-  /** Segment index % 256. */
-  readonly ns: Uint32Array;
+  /** Bytes left in its segment, as {@link Sge.segmentLength}. */
+  readonly segmentLengths: Uint32Array;
+  /** Index of the segment it begins in, as {@link Sge.segment}. */
+  readonly segments: Uint32Array;
 
-  /** The verdict of an element that {@link SgeBatch.acquire} has added to the last accepted one. */
-  static readonly COALESCED = 256;
+  /** The verdict of an element that {@link CheckBatch.acquire} has added to the last accepted one. */
+  static readonly COALESCED: number = BATCH_COALESCED;
 
   readonly #header: Uint32Array;
   readonly #doubles: Float64Array;
@@ -123,10 +123,10 @@ export class SgeBatch {
   ) {
     if (token !== construction) throw illegalConstructor();
     const capacity = integer(givenCapacity, 'capacity', 1, MOST_ELEMENTS);
-    const { places: givenPlaces = false } = optionsOf<SgeBatchOptions>(options);
+    const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options);
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
-    this.#native = made('sge_batch', native.createBatch(checker, block.bytes, capacity, places));
+    this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
     this.#registry = registry;
     this.#header = block.header;
     this.#doubles = block.doubles;
@@ -137,9 +137,8 @@ export class SgeBatch {
     this.verdicts = block.verdicts;
     this.regions = block.regions;
     this.positions = block.positions;
-    this.lengths = block.lengths;
-    this.ms = block.ms;
-    this.ns = block.ns;
+    this.segmentLengths = block.lengths;
+    this.segments = block.segments;
   }
 
   /**
@@ -170,33 +169,42 @@ export class SgeBatch {
   }
 
   /**
-   * Judges elements and keeps no reference: the first `count` of the block, or those that lie packed in `count`, a view whose
-   * length is a multiple of 16 (verdicts are told if there are at most `capacity`).
+   * Judges the first `count` elements of the block and keeps no reference.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
    *
+   * @param count - elements, 0..capacity
    * @param access - bits of {@link Access}: local checks want all of them, remote ones any
-   * @returns how many passed; {@link SgeBatch.firstRefusal} tells where the first one did not
+   * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
    * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  check(count: number | Memory, access: Access): number {
-    const header = this.#header;
-    if (typeof count === 'number') {
-      this.#begin(count, access);
-      this.#native.check();
-    } else {
-      const bytes = transientBytesOf('check_batch', count, 'count');
-      const length = byteLengthOf(bytes);
-      if (length % SGE_BYTES) throw outOfRange('count.byteLength', 'a multiple of 16', length);
-      header[ACCESS] = u32(access, 'access');
-      this.#count = length / SGE_BYTES;
-      this.#native.checkPacked(bytes);
-    }
+  check(count: number, access: Access): number {
+    this.#begin(count, access);
+    this.#native.check();
     return this.#answer('check_batch');
   }
 
   /**
-   * Judges the first `count` elements and keeps a reference for each accepted one, until {@link SgeBatch.release} puts it.
+   * Judges the elements that lie packed in `sges`, each 16 bytes (`struct ib_sge` in host order), and keeps no reference. The
+   * block's own elements stay as they are; {@link CheckBatch.verdicts} is written if there are at most `capacity` elements.
+   *
+   * @param sges - its length is a multiple of 16 bytes
+   * @param access - bits of {@link Access}: local checks want all of them, remote ones any
+   * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
+   * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  checkPacked(sges: MemoryLike, access: Access): number {
+    const bytes = transientBytesOf('check_batch', sges, 'sges');
+    const length = byteLengthOf(bytes);
+    if (length % SGE_BYTES) throw outOfRange('sges.byteLength', `a multiple of ${SGE_BYTES}`, length);
+    this.#header[ACCESS] = u32(access, 'access');
+    this.#count = length / SGE_BYTES;
+    this.#native.checkPacked(bytes);
+    return this.#answer('check_batch');
+  }
+
+  /**
+   * Judges the first `count` elements and keeps a reference for each accepted one, until {@link CheckBatch.put} puts it.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`.
    *
@@ -205,12 +213,13 @@ export class SgeBatch {
    *   another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  acquire(count: number, access: Access, options: AcquireOptions = {}): number {
-    const { coalesce: givenCoalesce = false, last: givenLast = null } = optionsOf<AcquireOptions>(options);
+  acquire(count: number, access: Access, options: BatchAcquireOptions = {}): number {
+    const { coalesce: givenCoalesce = false, last: givenLast = null } =
+      optionsOf<BatchAcquireOptions>(options);
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
-    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -22);
+    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -EINVAL);
     this.#begin(count, access);
     this.#header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
     if (givenLast) this.#native.acquire(nativeSge(givenLast));
@@ -224,14 +233,12 @@ export class SgeBatch {
    * @returns how many there were
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  release(count: number = this.capacity): number {
-    this.#header[COUNT] = integer(count, 'count', 0, this.capacity);
-    this.#native.release();
-    return this.#header[PASSED] ?? 0;
+  put(count: number = this.capacity): number {
+    return this.#putHeld(count);
   }
 
   /**
-   * The element that {@link SgeBatch.acquire} holds at `index`, as an object that has its reference from now on.
+   * The element that {@link CheckBatch.acquire} holds at `index`, as an object that has its reference from now on.
    *
    * @returns undefined if none is held there
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
@@ -243,13 +250,13 @@ export class SgeBatch {
 
   /**
    * Judges the first `count` elements and copies their bytes, in order, into `target`. Stops at the first one that is refused
-   * ({@link SgeBatch.firstRefusal}, {@link SgeBatch.firstReason}) or that does not fit any more (`firstReason` is undefined then).
+   * ({@link CheckBatch.firstRefusal}, {@link CheckBatch.firstReason}) or that does not fit any more (`firstReason` is undefined then).
    *
    * @param access - for local elements 0 is enough; remote ones want `RemoteRead`, and must have it
    * @returns bytes moved
    * @throws RdmaError `EBADF`, `EINVAL` (target detached); TypeError, RangeError
    */
-  gather(target: Memory, count: number, access: Access): number {
+  gather(target: MemoryLike, count: number, access: Access): number {
     const bytes = transientBytesOf('gather', target, 'target');
     this.#begin(count, access);
     this.#native.gather(bytes);
@@ -262,9 +269,9 @@ export class SgeBatch {
    *
    * @param access - must contain `LocalWrite` or `RemoteWrite`
    * @returns bytes moved
-   * @throws as {@link SgeBatch.gather}
+   * @throws as {@link CheckBatch.gather}
    */
-  scatter(source: Memory, count: number, access: Access): number {
+  scatter(source: MemoryLike, count: number, access: Access): number {
     const bytes = transientBytesOf('scatter', source, 'source');
     this.#begin(count, access);
     this.#native.scatter(bytes);
@@ -275,19 +282,19 @@ export class SgeBatch {
    * Copies from the first `count` elements into the first `otherCount` of another batch, byte by byte in order, whatever their
    * boundaries; until one of the lists is at its end or has an element refused. Each batch tells its own first refusal.
    *
-   * @param access - as for {@link SgeBatch.gather}
-   * @param otherAccess - as for {@link SgeBatch.scatter}
+   * @param access - as for {@link CheckBatch.gather}
+   * @param otherAccess - as for {@link CheckBatch.scatter}
    * @returns bytes moved
    * @throws RdmaError `EBADF`; `EINVAL`: `other` is this batch; TypeError, RangeError
    */
-  copyTo(other: SgeBatch, count: number, access: Access, otherCount: number, otherAccess: Access): number {
-    if (typeof other !== 'object' || (other as SgeBatch | null) === null || !(#native in other)) {
-      throw invalidType('other', 'an instance of SgeBatch', other);
+  copyTo(other: CheckBatch, count: number, access: Access, otherCount: number, otherAccess: Access): number {
+    if (typeof other !== 'object' || (other as CheckBatch | null) === null || !(#native in other)) {
+      throw invalidType('other', 'an instance of CheckBatch', other);
     }
     this.#begin(count, access);
     other.#begin(otherCount, otherAccess);
     // One header cannot hold both sides.
-    if (other === this) throw rdmaError('copy_batch', -22);
+    if (other === this) throw rdmaError('copy_batch', -EINVAL);
     this.#native.copyTo(nativeBatch(other));
     return this.#moved('copy_batch');
   }
@@ -298,7 +305,7 @@ export class SgeBatch {
     return index < this.#count ? index : -1;
   }
 
-  /** Why {@link SgeBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. */
+  /** Why {@link CheckBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. */
   get firstReason(): RefusalReason | undefined {
     return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
   }
@@ -314,7 +321,13 @@ export class SgeBatch {
 
   /** Puts everything that is held. */
   [dispose](): void {
-    this.release();
+    this.#putHeld(this.capacity);
+  }
+
+  #putHeld(count: number): number {
+    this.#header[COUNT] = integer(count, 'count', 0, this.capacity);
+    this.#native.put();
+    return this.#header[PASSED] ?? 0;
   }
 
   #begin(count: number, access: Access): void {

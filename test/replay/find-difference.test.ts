@@ -1,4 +1,4 @@
-import { differenceFrom } from '../../lib/replay/compare';
+import { findDifference } from '../../lib/replay/answer-sinks';
 
 const sge = { mr: 'mr0', at: { byte: 3 }, length: 5, sge_length: 4, m: 0, n: 1 };
 
@@ -27,5 +27,5 @@ it.each<[expected: object, answer: object, path: string | undefined]>([
   [{ skipped: true }, { skipped: true }, undefined],
   [JSON.parse('{"__proto__":{"ret":0}}') as object, { ret: 0 }, '.ret'],
 ])('%j and %j: %p', (expected, answer, path) => {
-  expect(differenceFrom(expected, answer)).toBe(path);
+  expect(findDifference(expected, answer)).toBe(path);
 });

@@ -1,8 +1,9 @@
 import { type Access } from './access';
 import { illegalConstructor, u32, u64 } from '../internal/arguments';
 import { HeaderWord, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
-import { made, rdmaError } from '../internal/errors';
+import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { COMMAND_BYTES, CommandWord, EINVAL, Reason } from '../internal/layout';
 import {
   native,
   type NativeBatch,
@@ -14,27 +15,31 @@ import { construction } from '../internal/construction';
 
 // Copies of this module's own: an import is looked up in its module's exports at each use.
 const ACCESS: number = HeaderWord.Access;
+const BATCH: number = CommandWord.Batch;
+const ANSWER: number = CommandWord.Answer;
 const HALF = HIGH_HALF;
 const LOW_FIRST = LITTLE_ENDIAN;
 
-/** In: the number of the block's batch. Out: the answer. Shared by all blocks of this thread. */
-const command = new Uint32Array(native.commandBlock(new Uint8Array(new SharedArrayBuffer(64))).buffer);
+/** Shared by all blocks of this thread. */
+const command = new Uint32Array(
+  native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES))).buffer,
+);
 const { checkOne } = native;
 
 /** -EINVAL: never a verdict. */
-const UNANSWERED = -22 >>> 0;
+const UNANSWERED = -EINVAL >>> 0;
 
 /** Larger answers are negative errnos. */
-const LAST_REASON = 0xff;
+const LAST_REASON: number = Reason.Count - 1;
 
 /**
- * Single checks through a command block: the arguments are stored in shared memory, the call has none, and the answer is a
+ * Single checks through a shared block: the arguments are stored in shared memory, the call has none, and the answer is a
  * number. No object, no bigint and no allocation on the way, as long as addresses are numbers (up to 2^53). Where an accepted
- * access lies is for {@link ProtectionDomain.lkeyCheck} and {@link QueuePair.rkeyCheck} to tell.
+ * access lies is for {@link ProtectionDomain.check} and {@link QueuePair.check} to tell.
  *
- * Made by {@link ProtectionDomain.checkBlock} (local checks) and {@link QueuePair.checkBlock} (remote ones).
+ * Made by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote ones).
  */
-export class CheckBlock {
+export class Checker {
   readonly #header: Uint32Array;
   readonly #words: Uint32Array;
   readonly #longs: BigUint64Array;
@@ -46,7 +51,7 @@ export class CheckBlock {
   constructor(token: typeof construction, checker: NativeProtectionDomain | NativeQueuePair) {
     if (token !== construction) throw illegalConstructor();
     const block = newBatchBlock(1, false);
-    this.#batch = made('check_block', native.createBatch(checker, block.bytes, 1, false));
+    this.#batch = resultOf('checker', native.createBatch(checker, block.bytes, 1, false));
     this.#number = this.#batch.number;
     this.#header = block.header;
     this.#words = block.words;
@@ -61,11 +66,11 @@ export class CheckBlock {
    * @param address - u64
    * @param length - bytes
    * @param access - bits of {@link Access}: a local check wants all of them, a remote one any
-   * @returns 0, or the number of the reason ({@link CheckBlock.reason} names it)
+   * @returns 0, or the number of the reason ({@link Checker.reason} names it)
    * @throws RdmaError `EBADF`: the domain or queue pair is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  check(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
+  refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
     // Tested here and not by arguments.ts, which is called only for what fails: this is a good part of what a check costs.
     if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
@@ -81,11 +86,11 @@ export class CheckBlock {
     words[2] = length;
     words[3] = key;
     this.#header[ACCESS] = access;
-    command[0] = this.#number;
-    command[1] = UNANSWERED; // what was not judged must not pass
+    command[BATCH] = this.#number;
+    command[ANSWER] = UNANSWERED; // what was not judged must not pass
     checkOne();
-    const answer = command[1];
-    if (answer > LAST_REASON) throw rdmaError('check_block', answer | 0);
+    const answer = command[ANSWER] ?? UNANSWERED;
+    if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;
   }

@@ -9,13 +9,13 @@ const ELEMENTS = 16_384;
 
 /** @type {import('./harness/question.mjs').Question} */
 export default {
-  name: 'acquire-release',
+  name: 'acquire-put',
   title: 'Batches of 256 packed SGEs acquired and released, random over 1,024 regions',
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);
     const work = world.work(ELEMENTS);
-    const batches = batchesOf(work, BATCH, (capacity) => world.pd.sgeBatch(capacity));
+    const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity));
     const { packed } = work;
     const flat = new FlatTable(BITS, world.entries);
     const counts = new Int32Array(2 ** BITS);
@@ -26,14 +26,14 @@ export default {
     return {
       contenders: {
         batch: {
-          label: 'acquire(count), release(count)',
+          label: 'acquire(count), put(count)',
           elements: ELEMENTS,
           run(passes) {
             let passed = 0;
             for (let pass = 0; pass < passes; pass++) {
               for (const batch of batches) {
                 passed += batch.acquire(BATCH, Access.LocalWrite);
-                batch.release(BATCH);
+                batch.put(BATCH);
               }
             }
             return passed;
@@ -58,8 +58,8 @@ export default {
         },
       },
       lines: [
-        { name: 'acquire-release', of: 'batch', peer: 'flat' },
-        { name: 'acquire-release/peer-flat', of: 'flat' },
+        { name: 'acquire-put', of: 'batch', peer: 'flat' },
+        { name: 'acquire-put/peer-flat', of: 'flat' },
       ],
       close: () => world.close(),
     };

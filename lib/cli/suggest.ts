@@ -1,0 +1,41 @@
+/**
+ * Suggests the word that was probably meant, for the end of a message about an unknown one.
+ *
+ * @param typed - the unknown word
+ * @param known - the words that there are
+ * @returns `", did you mean 'replay'?"`, or an empty string if no word is near
+ */
+export function suggestNearest(typed: string, known: readonly string[]): string {
+  // More edits than this, or a whole word's, find words that have nothing in common.
+  const most = Math.min(2, typed.length - 1);
+  let nearest: string | undefined;
+  let fewest = most + 1;
+  for (const word of known) {
+    const edits = typed.length > 1 && word.startsWith(typed) ? 1 : countEdits(typed, word);
+    if (edits >= fewest) continue;
+    fewest = edits;
+    nearest = word;
+  }
+  return nearest === undefined ? '' : `, did you mean '${nearest}'?`;
+}
+
+/** Counts the insertions, deletions, replacements and swaps of neighbours that make `to` of `from`. */
+function countEdits(from: string, to: string): number {
+  if (Math.abs(from.length - to.length) > 2) return Infinity;
+  let beforePrevious: number[] = [];
+  let previous = Array.from({ length: to.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= from.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (previous[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      let edits = Math.min(replaced, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1);
+      if (i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]) {
+        edits = Math.min(edits, (beforePrevious[j - 2] ?? 0) + 1);
+      }
+      row.push(edits);
+    }
+    beforePrevious = previous;
+    previous = row;
+  }
+  return previous[to.length] ?? Infinity;
+}

@@ -1,0 +1,351 @@
+/**
+ * The numbers that TypeScript and C agree on. Written by scripts/generate-layout.mjs from native/core/layout.h, which is where
+ * to change them.
+ */
+
+/** Of all these numbers. A native module with another one was built from other sources. */
+export const LAYOUT_HASH = '1a7ada2e2c144575';
+
+// Linux errno values. Calls answer them negated, on every platform.
+export const EPERM = 1;
+export const EBADF = 9;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EBUSY = 16;
+export const EXDEV = 18;
+export const ENODEV = 19;
+export const EINVAL = 22;
+export const EOPNOTSUPP = 95;
+
+/**
+ * A call of the data path that answers neither a count of bytes nor an errno answers this number minus
+ * the reason of the refusal.
+ */
+export const REFUSED = -1000;
+
+/**
+ * Why an access was refused. The first group judges names (a check), in this order: the first test that fails
+ * gives the reason. The second group judges bytes (the data path), when an SGE that was accepted is used. A
+ * number never changes its meaning.
+ */
+export enum Reason {
+  /** not refused */
+  None = 0,
+  /** key 0 from a user domain, or from a peer while the device forbids it */
+  KeyZeroDenied = 1,
+  /** key 0, but no DMA region is published */
+  NoDmaRegion = 2,
+  /** the slot is empty */
+  NoSuchKey = 3,
+  /** the slot is empty and last held exactly this key */
+  Revoked = 4,
+  /** the slot lives under another key */
+  StaleKey = 5,
+  /** rvt_invalidate_rkey came first */
+  Invalidated = 6,
+  WrongPd = 7,
+  OutOfBounds = 8,
+  AccessDenied = 9,
+  /** inside the bounds, but no segment or DMA mapping lies there */
+  Unmapped = 10,
+  /** the owner's buffer was transferred or replaced */
+  MemoryDetached = 11,
+  /** the owner's buffer no longer holds all registered bytes */
+  MemoryShrunk = 12,
+  /** the SGE was proven under an older mapping */
+  Remapped = 13,
+  /** the region was ended by force, or its parent closed */
+  RegionRevoked = 14,
+  /** the bytes can only be used where they were registered */
+  OtherEnvironment = 15,
+  Count = 16,
+}
+
+/** Access bits, the field's own (IB_ACCESS_*). */
+export enum AccessBit {
+  LocalWrite = 1,
+  RemoteWrite = 2,
+  RemoteRead = 4,
+  RemoteAtomic = 8,
+  MwBind = 16,
+}
+
+export enum RegionKind {
+  User = 0,
+  Dma = 1,
+  MemReg = 2,
+  Fmr = 3,
+}
+
+/** The types that rvt_alloc_mr is asked for (enum ib_mr_type). There is only RVT_MR_TYPE_MEM_REG. */
+export enum MrTypeNumber {
+  MemReg = 0,
+  SgGaps = 1,
+  Dm = 2,
+  User = 3,
+  Dma = 4,
+  Integrity = 5,
+}
+
+/** How rvt_mr_release ends a region. */
+export enum ReleaseMode {
+  /** what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
+  Release = 0,
+  /** revoke; the last put finishes it. Always 0 */
+  Dispose = 1,
+  /** revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
+  Force = 2,
+}
+
+/** The page of DMA memory and of rvt_map_mr_sg, in bytes, and its log2. */
+export const PAGE_SIZE = 4096;
+export const PAGE_SHIFT = 12;
+/** Segments are told in two numbers, as the reference has them: m * RVT_SEGSZ + n. */
+export const SEGSZ = 256;
+/** The bits of a key that the consumer may change in rvt_fast_reg_mr. */
+export const KEY_VARIANT_MASK = 255;
+/** The most elements of a walk. */
+export const MAX_SGE = 255;
+/** The most elements of a scatter-gather list. */
+export const MAX_SG_ELEMENTS = 2147483647;
+/** A device's token: which copy of the core, then the random bytes. */
+export const CORE_ID_BYTES = 8;
+export const TOKEN_BYTES = 16;
+
+/** An element of the list that rvt_map_mr_sg is given (struct rvt_sg_element). */
+export enum SgElementField {
+  /** DMA address */
+  Address = 0,
+  Length = 1,
+  Count = 2,
+}
+
+/** What rvt_map_mr_sg tells (struct rvt_sg_outcome). */
+export enum SgOutcomeField {
+  Iova = 0,
+  Length = 1,
+  Count = 2,
+}
+
+/** What a region says of itself (struct rvt_mr_attributes). */
+export enum RegionField {
+  /** never given twice on a device */
+  Id = 0,
+  Lkey = 1,
+  /** enum rvt_mr_kind */
+  Kind = 2,
+  Access = 3,
+  Refs = 4,
+  Start = 5,
+  Iova = 6,
+  Length = 7,
+  Segments = 8,
+  MaxSegments = 9,
+  Valid = 10,
+  HalfDead = 11,
+  /** 1: the next three are counted; else they are 0 */
+  Counted = 12,
+  Accepted = 13,
+  Refused = 14,
+  Bytes = 15,
+  Count = 16,
+}
+
+/** What an accepted element says of itself (struct rvt_sge). */
+export enum SgeField {
+  /** the region's id */
+  Region = 0,
+  /** byte of the user's buffer, or DMA address */
+  At = 1,
+  /** bytes left in the segment */
+  Length = 2,
+  /** bytes of the element */
+  SgeLength = 3,
+  /** index of the segment: the reference's m * RVT_SEGSZ + n */
+  Segment = 4,
+  /** 1: AT is a byte of the user's buffer */
+  User = 5,
+  /** access bits that were proven */
+  Rights = 6,
+  /** 1: proven by a remote check */
+  Remote = 7,
+  /** the address that was asked for */
+  Request = 8,
+  Count = 9,
+}
+
+/** What a check without a reference tells of an accepted access (struct rvt_place). */
+export enum PlaceField {
+  At = 0,
+  Length = 1,
+  Segment = 2,
+  User = 3,
+  Count = 4,
+}
+
+/** A fragment of a walk (struct rvt_fragment). */
+export enum FragmentField {
+  /** index of the step that it belongs to */
+  Step = 0,
+  /** the region's id */
+  Region = 1,
+  /** byte of the user's buffer, or DMA address: by the kind of the region */
+  At = 2,
+  Length = 3,
+  Count = 4,
+}
+
+/** What is counted (struct rvt_counts). */
+export enum CounterField {
+  Accepted = 0,
+  Bytes = 1,
+  /** one number for each reason, from RVT_REASON_NONE on */
+  Refused = 2,
+}
+
+/** An occupied slot of the key table (struct rvt_table_row), as doubles. */
+export enum KeyTableField {
+  Index = 0,
+  Lkey = 1,
+  /** the region's id */
+  Region = 2,
+  Count = 3,
+}
+
+export enum ResourceKind {
+  Context = 0,
+  Pd = 1,
+  Qp = 2,
+  Mr = 3,
+  Dma = 4,
+  Memory = 5,
+  Kinds = 6,
+}
+
+export enum ContextRow {
+  Id = 0,
+  Fields = 1,
+}
+
+export enum PdRow {
+  Serial = 0,
+  /** id of the context that it belongs to; so in every row that has one */
+  Context = 1,
+  User = 2,
+  Children = 3,
+  Fields = 4,
+}
+
+export enum QpRow {
+  Serial = 0,
+  Context = 1,
+  /** serial of its domain */
+  Pd = 2,
+  Fields = 3,
+}
+
+export enum RegionRow {
+  Id = 0,
+  Context = 1,
+  /** serial of its domain */
+  Pd = 2,
+  Key = 3,
+  /** enum rvt_mr_kind */
+  Kind = 4,
+  Access = 5,
+  Refs = 6,
+  Start = 7,
+  Iova = 8,
+  Length = 9,
+  Segments = 10,
+  MaxSegments = 11,
+  Valid = 12,
+  HalfDead = 13,
+  Fields = 14,
+}
+
+export enum DmaRow {
+  Serial = 0,
+  Context = 1,
+  Address = 2,
+  Length = 3,
+  /** page lists that name it, and key-0 elements held on it */
+  Users = 4,
+  Fields = 5,
+}
+
+export enum MemoryRow {
+  Serial = 0,
+  Bytes = 1,
+  /** regions and DMA mappings that have bytes of it */
+  Uses = 2,
+  Huge = 3,
+  Fields = 4,
+}
+
+/** An element: struct ib_sge { u64 address, u32 length, u32 key }, in host order. */
+export const PACKED_SGE_BYTES = 16;
+/** The verdict of a coalesced element: accepted, as a part of the last accepted one. */
+export const BATCH_COALESCED = 256;
+/** The most elements of a batch. */
+export const BATCH_MAX_ELEMENTS = 16777216;
+/** A block begins with a header of so many bytes. The elements follow, then the columns. */
+export const BLOCK_HEADER_BYTES = 64;
+
+/** The words of a block's header, by index. A call reads the first three and writes the others. */
+export enum HeaderWord {
+  /** in: how many elements */
+  Count = 0,
+  /** in: access bits */
+  Access = 1,
+  /** in: HeaderFlag */
+  Flags = 2,
+  Passed = 3,
+  /** index of the first refused element; the count if there is none */
+  FirstRefused = 4,
+  /** of the first refused element */
+  Reason = 5,
+  /** 0, or a negative errno */
+  Status = 6,
+}
+
+/** What the header holds as doubles, by index. Behind the words above. */
+export enum HeaderDouble {
+  /** by a copy */
+  BytesMoved = 4,
+}
+
+export enum HeaderFlag {
+  Coalesce = 1,
+}
+
+/**
+ * Where the elements and the columns begin behind the header: in bytes for each element that the batch has
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
+ * does.
+ */
+export enum BlockColumn {
+  Elements = 0,
+  /** double: the region's id */
+  Regions = 16,
+  /** u64: byte of the user's buffer, or DMA address */
+  Positions = 24,
+  /** u32: bytes left in the segment */
+  Lengths = 32,
+  /** u32: index of the segment */
+  Segments = 36,
+  /** u32: 0, RVT_BATCH_COALESCED, or the reason */
+  Verdicts = 40,
+  End = 44,
+}
+
+/** The block that single checks of an environment share. */
+export const COMMAND_BYTES = 64;
+
+/** Its words, by index. */
+export enum CommandWord {
+  /** in: number of the batch whose first element is to be judged */
+  Batch = 0,
+  /** out: 0, a reason, or a negative errno */
+  Answer = 1,
+}

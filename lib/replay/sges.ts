@@ -1,0 +1,141 @@
+/** Plays the access checks, and the operations on the elements that they accept: put and walk. */
+import {
+  ENOMEM,
+  FragmentField,
+  PAGE_SIZE,
+  REFUSED,
+  RegionField,
+  RegionKind,
+  SgeField,
+} from '../internal/layout';
+import { native, type NativeSge } from '../internal/native';
+import {
+  type Answer,
+  answerFailure,
+  answerFragment,
+  answerStatus,
+  fieldOf,
+  type Fragment,
+  nameErrno,
+  SKIPPED,
+} from './answers';
+import type { Session } from './session';
+import { type OperationMembers, TraceError } from './trace-format';
+
+/** The most fragments of an answer, so that its line stays bounded. One element, less than 2^32 bytes, has 2^20 pages. */
+const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
+
+export function lkeyOk(session: Session, op: OperationMembers['lkey_ok']): Answer {
+  const pd = session.pd(op.pd);
+  if (pd === undefined) return SKIPPED;
+  let last: NativeSge | null = null;
+  if (op.last !== null) {
+    const sge = session.sge(op.last);
+    if (sge === undefined) return SKIPPED;
+    last = sge;
+  }
+  const { addr, length, lkey } = op.sge;
+  const verdict = pd.acquire(BigInt(addr), length, Number(lkey), op.acc, last);
+  if (verdict === 0 && last !== null) return { ret: 0, sge: session.answerSge(last) };
+  if (typeof verdict === 'number') return answerRefusal(verdict, { err: 'EINVAL' });
+  session.bindSge(op.id, verdict);
+  return { ret: 1, sge: session.answerSge(verdict) };
+}
+
+export function rkeyOk(session: Session, op: OperationMembers['rkey_ok']): Answer {
+  const qp = session.qp(op.qp);
+  if (qp === undefined) return SKIPPED;
+  const verdict = qp.acquire(BigInt(op.vaddr), op.len, Number(op.rkey), op.acc);
+  if (typeof verdict === 'number') return answerRefusal(verdict, { ret: 0 });
+  session.bindSge(op.id, verdict);
+  return { ret: 1, sge: session.answerSge(verdict) };
+}
+
+/** Returns `answer` for a refusal: a positive reason number, which the format does not report. Anything else is a fault. */
+function answerRefusal(verdict: number, answer: Answer): Answer {
+  if (verdict > 0) return answer;
+  throw new Error(
+    `a check returned ${verdict === 0 ? 'coalesced without a last element' : nameErrno(verdict)}`,
+  );
+}
+
+export function putSge(session: Session, op: OperationMembers['put_sge']): Answer {
+  const sge = session.sge(op.sge);
+  if (sge === undefined) return SKIPPED;
+  const status = sge.put();
+  if (status === 0) session.unbind(op.sge);
+  return answerStatus(status);
+}
+
+export function walk(session: Session, op: OperationMembers['walk']): Answer {
+  const sges: NativeSge[] = [];
+  for (const id of op.sges) {
+    const sge = session.sge(id);
+    if (sge === undefined) return SKIPPED;
+    sges.push(sge);
+  }
+  expectBounded(session, sges, op.steps);
+
+  const state = native.createSgeState(sges);
+  if (typeof state === 'number') return answerFailure(state);
+  const fragments = state.walk(Uint32Array.from(op.steps), op.release);
+  if (typeof fragments === 'number') {
+    if (fragments === -ENOMEM) throw new TraceError('walk: out of memory');
+    return fragments <= REFUSED ? { err: 'EINVAL' } : answerFailure(fragments);
+  }
+  if (op.release) unbindConsumed(session, op.sges);
+  return { ret: 0, fragments: groupByStep(session, fragments, op.steps.length) };
+}
+
+/** Unbinds the elements that the walk consumed to the last byte: the native module has put them. */
+function unbindConsumed(session: Session, ids: readonly string[]): void {
+  for (const id of ids) {
+    const sge = session.sge(id);
+    if (sge !== undefined && session.describeSge(sge) === undefined) session.unbind(id);
+  }
+}
+
+/** Groups the native module's fragments by step. */
+function groupByStep(session: Session, fragments: BigUint64Array, steps: number): Fragment[][] {
+  const byStep = Array.from({ length: steps }, (): Fragment[] => []);
+  for (let i = 0; i < fragments.length; i += FragmentField.Count) {
+    const region = session.regionOf(fieldOf(fragments, i + FragmentField.Region));
+    const at = fieldOf(fragments, i + FragmentField.At);
+    const length = fieldOf(fragments, i + FragmentField.Length);
+    byStep[Number(fieldOf(fragments, i + FragmentField.Step))]?.push(answerFragment(region, at, length));
+  }
+  return byStep;
+}
+
+/**
+ * Rejects a walk whose answer would be too long. A short line can ask for billions of fragments (255 elements of 4 GiB each);
+ * an error is better than running out of memory on the way.
+ *
+ * @throws TraceError
+ */
+function expectBounded(session: Session, sges: readonly NativeSge[], steps: readonly number[]): void {
+  const wanted = steps.reduce((sum, step) => sum + step, 0);
+  // Each fragment has at least one byte, and each step answers a list, empty or not.
+  if (wanted + steps.length <= MOST_FRAGMENTS) return;
+  let left = wanted;
+  let fragments = steps.length;
+  for (const sge of sges) {
+    const sgeFields = session.describeSge(sge);
+    if (sgeFields === undefined) return;
+    const bytes = Math.min(left, Number(fieldOf(sgeFields, SgeField.SgeLength)));
+    fragments += Math.min(bytes, countSegments(session, sgeFields, bytes));
+    left -= bytes;
+  }
+  // Steps past the end of the elements are left to the core, which refuses them.
+  if (left === 0 && fragments > MOST_FRAGMENTS) {
+    throw new TraceError(`walk: the answer would have more than ${MOST_FRAGMENTS} fragments`);
+  }
+}
+
+/** Returns an upper bound of the segments that hold `bytes` bytes of the element. */
+function countSegments(session: Session, sgeFields: BigUint64Array, bytes: number): number {
+  const region = session.regionOf(fieldOf(sgeFields, SgeField.Region));
+  const fields = session.queryRegion(region.native);
+  if (Number(fieldOf(fields, RegionField.Kind)) === RegionKind.Dma) return 1;
+  return region.fmr ? Number(fieldOf(fields, RegionField.Segments)) : Math.ceil(bytes / PAGE_SIZE) + 1;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef RDMAVT_OPEN_DEVICE_H
+#define RDMAVT_OPEN_DEVICE_H
+
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+#include "binding/environment/environment.h"
+#include "core/rvt.h"
+
+struct MemoryHold;
+
+// A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
+// last one is collected or the environment ends, the context ends by force, and with the last context the
+// device.
+class OpenDevice {
+public:
+    // Both consumed. `opened`: this environment made the device, and accounts for its memory.
+    OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device, rvt_ucontext *context,
+               bool opened);
+    ~OpenDevice();
+    OpenDevice(const OpenDevice &) = delete;
+    OpenDevice &operator=(const OpenDevice &) = delete;
+
+    rvt_dev_info *get() const {
+        return device_;
+    }
+    rvt_ucontext *context() const {
+        return context_;
+    }
+    Environment &environment() const {
+        return *environment_;
+    }
+    const std::shared_ptr<Environment> &environment_ptr() const {
+        return environment_;
+    }
+
+    // After every call that changes things: let go of what other threads have left, and tell the engine how
+    // much memory the core has for this device, so that its garbage collector can take that into account.
+    void Settle();
+
+    // Whether to tell about regions that are alive when nothing of the device is reachable any more.
+    void ReportLeaks(bool report) {
+        reports_leaks_ = report;
+    }
+    bool reports_leaks() const {
+        return reports_leaks_;
+    }
+
+    // What the objects of the device's memory hold of it.
+    void AddHold(MemoryHold *hold) {
+        holds_.insert(hold);
+    }
+    void RemoveHold(MemoryHold *hold) {
+        holds_.erase(hold);
+    }
+    // A copy: letting go of one may take the last object with it.
+    std::vector<MemoryHold *> holds() const {
+        return {holds_.begin(), holds_.end()};
+    }
+
+private:
+    void Account(int64_t bytes);
+
+    std::shared_ptr<Environment> environment_;
+    rvt_dev_info *device_; // one reference
+    rvt_ucontext *context_;
+    bool opened_;
+    bool reports_leaks_ = false;
+    int64_t accounted_ = 0;
+    std::unordered_set<MemoryHold *> holds_;
+};
+
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/objects/report.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+namespace {
+
+// Rows of RVT_TABLE_COUNT numbers. `capacity` is what was asked for; rows that came in between are not lost silently: the
+// head's `used` tells, and the caller asks again.
+struct TableRows {
+    std::unique_ptr<double[]> numbers;
+    size_t capacity = 0, count = 0;
+};
+
+void AddTableRow(void *context, const rvt_table_row *row) {
+    auto *rows = static_cast<TableRows *>(context);
+    if (rows->count == rows->capacity)
+        return;
+    double *at = &rows->numbers[rows->count++ * RVT_TABLE_COUNT];
+    at[RVT_TABLE_INDEX] = row->index;
+    at[RVT_TABLE_LKEY] = row->lkey;
+    at[RVT_TABLE_REGION] = static_cast<double>(row->mr->id);
+}
+
+} // namespace
+
+Napi::Value ReportKeyTable(Napi::Env env, rvt_dev_info *device) {
+    rvt_table_head head = {};
+    TableRows rows;
+    // The first round only counts.
+    for (;;) {
+        rows.count = 0;
+        rvt_table_report(device, &head, AddTableRow, &rows);
+        if (rows.count == head.used)
+            break;
+        rows.capacity = head.used;
+        rows.numbers.reset(new (std::nothrow) double[rows.capacity * RVT_TABLE_COUNT]);
+        if (!rows.numbers)
+            return Napi::Number::New(env, -RVT_ENOMEM);
+    }
+    size_t numbers = rows.count * RVT_TABLE_COUNT;
+    Napi::Float64Array used = Napi::Float64Array::New(env, numbers);
+    if (used.IsEmpty()) // no memory, or a worker that is being terminated
+        return Napi::Value();
+    for (size_t i = 0; i < numbers; i++)
+        used[i] = rows.numbers[i];
+    Napi::Object table = Napi::Object::New(env);
+    table.Set("max", Napi::Number::New(env, head.max));
+    table.Set("next", Napi::Number::New(env, head.next));
+    table.Set("generation", Napi::Number::New(env, head.generation));
+    table.Set("used", used);
+    return table;
+}
+
+namespace {
+
+// Rows of all kinds, as they come, each kind in a list of its own. The lists grow while the device's lock is
+// held, so without exceptions; out of memory gives up.
+struct ResourceRows {
+    struct List {
+        uint64_t *numbers = nullptr;
+        size_t count = 0, capacity = 0;
+    } lists[RVT_RESOURCE_KINDS];
+    bool complete = true;
+
+    ~ResourceRows() {
+        for (List &list : lists)
+            std::free(list.numbers);
+    }
+};
+
+bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) {
+    auto *rows = static_cast<ResourceRows *>(context);
+    ResourceRows::List &list = rows->lists[kind];
+    size_t more = rvt_resource_fields(kind);
+    if (list.count + more > list.capacity) {
+        size_t capacity = list.capacity ? list.capacity * 2 : 64 * more;
+        void *numbers = std::realloc(list.numbers, capacity * sizeof(uint64_t));
+        if (!numbers)
+            return rows->complete = false;
+        list.numbers = static_cast<uint64_t *>(numbers);
+        list.capacity = capacity;
+    }
+    std::memcpy(&list.numbers[list.count], fields, more * sizeof(uint64_t));
+    list.count += more;
+    return true;
+}
+
+} // namespace
+
+Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device) {
+    ResourceRows resources;
+    rvt_resource_report(device, AddResource, &resources);
+    if (!resources.complete)
+        return Napi::Number::New(env, -RVT_ENOMEM);
+    Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);
+    for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
+        const ResourceRows::List &list = resources.lists[kind];
+        Napi::BigUint64Array rows = Napi::BigUint64Array::New(env, list.count);
+        if (rows.IsEmpty()) // no memory, or a worker that is being terminated
+            return Napi::Value();
+        if (list.count)
+            std::memcpy(rows.Data(), list.numbers, list.count * sizeof(uint64_t));
+        all.Set(kind, rows);
+    }
+    return all;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a device tells of itself: its key table, and what lives on it.
+#ifndef RDMAVT_BINDING_REPORT_H
+#define RDMAVT_BINDING_REPORT_H
+
+#include <napi.h>
+
+#include "core/rvt.h"
+
+// An object { max, next, generation, used }; `used`: a Float64Array of rows (enum rvt_table_field). -ENOMEM.
+Napi::Value ReportKeyTable(Napi::Env env, rvt_dev_info *device);
+
+// An array by enum rvt_resource_kind, of BigUint64Arrays of rows. -ENOMEM.
+Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every number that C and TypeScript must agree on, once. The core and the binding use these names;
+ * scripts/generate-layout.mjs writes the same numbers to lib/internal/layout.ts, and a hash of all of them to
+ * layout_hash.h. After a change here: npm run layout.
+ *
+ * The generator reads this file itself, without a compiler, and stops at anything that it does not know. It
+ * knows comments and enums whose values are numbers. A comment "ts: Name, PREFIX_" before an enum makes it an
+ * enum Name in TypeScript, whose members lose the prefix (the first one that fits, if there are several);
+ * "ts: constants" makes each member a constant. Other comments go along. */
+#ifndef RVT_LAYOUT_H
+#define RVT_LAYOUT_H
+
+/* --- what calls answer --- */
+
+/* ts: constants */
+/* Linux errno values. Calls answer them negated, on every platform. */
+enum {
+    RVT_EPERM = 1,
+    RVT_EBADF = 9,
+    RVT_ENOMEM = 12,
+    RVT_EACCES = 13,
+    RVT_EBUSY = 16,
+    RVT_EXDEV = 18,
+    RVT_ENODEV = 19,
+    RVT_EINVAL = 22,
+    RVT_EOPNOTSUPP = 95,
+};
+
+/* ts: constants */
+enum {
+    /* A call of the data path that answers neither a count of bytes nor an errno answers this number minus
+     * the reason of the refusal. */
+    RVT_REFUSED = -1000,
+};
+
+/* ts: Reason, RVT_REASON_ RVT_ */
+/* Why an access was refused. The first group judges names (a check), in this order: the first test that fails
+ * gives the reason. The second group judges bytes (the data path), when an SGE that was accepted is used. A
+ * number never changes its meaning. */
+enum rvt_reason {
+    RVT_REASON_NONE = 0,     /* not refused */
+    RVT_KEY_ZERO_DENIED = 1, /* key 0 from a user domain, or from a peer while the device forbids it */
+    RVT_NO_DMA_REGION = 2,   /* key 0, but no DMA region is published */
+    RVT_NO_SUCH_KEY = 3,     /* the slot is empty */
+    RVT_REVOKED = 4,         /* the slot is empty and last held exactly this key */
+    RVT_STALE_KEY = 5,       /* the slot lives under another key */
+    RVT_INVALIDATED = 6,     /* rvt_invalidate_rkey came first */
+    RVT_WRONG_PD = 7,
+    RVT_OUT_OF_BOUNDS = 8,
+    RVT_ACCESS_DENIED = 9,
+    RVT_UNMAPPED = 10, /* inside the bounds, but no segment or DMA mapping lies there */
+
+    RVT_MEMORY_DETACHED = 11,   /* the owner's buffer was transferred or replaced */
+    RVT_MEMORY_SHRUNK = 12,     /* the owner's buffer no longer holds all registered bytes */
+    RVT_REMAPPED = 13,          /* the SGE was proven under an older mapping */
+    RVT_REGION_REVOKED = 14,    /* the region was ended by force, or its parent closed */
+    RVT_OTHER_ENVIRONMENT = 15, /* the bytes can only be used where they were registered */
+    RVT_REASON_COUNT = 16,
+};
+
+/* --- what calls are given --- */
+
+/* ts: AccessBit, RVT_ACCESS_ */
+/* Access bits, the field's own (IB_ACCESS_*). */
+enum {
+    RVT_ACCESS_LOCAL_WRITE = 1,
+    RVT_ACCESS_REMOTE_WRITE = 2,
+    RVT_ACCESS_REMOTE_READ = 4,
+    RVT_ACCESS_REMOTE_ATOMIC = 8,
+    RVT_ACCESS_MW_BIND = 16,
+};
+
+/* ts: RegionKind, RVT_MR_ */
+enum rvt_mr_kind {
+    RVT_MR_USER = 0,
+    RVT_MR_DMA = 1,
+    RVT_MR_MEM_REG = 2,
+    RVT_MR_FMR = 3,
+};
+
+/* ts: MrTypeNumber, RVT_MR_TYPE_ */
+/* The types that rvt_alloc_mr is asked for (enum ib_mr_type). There is only RVT_MR_TYPE_MEM_REG. */
+enum rvt_mr_type {
+    RVT_MR_TYPE_MEM_REG = 0,
+    RVT_MR_TYPE_SG_GAPS = 1,
+    RVT_MR_TYPE_DM = 2,
+    RVT_MR_TYPE_USER = 3,
+    RVT_MR_TYPE_DMA = 4,
+    RVT_MR_TYPE_INTEGRITY = 5,
+};
+
+/* ts: ReleaseMode, RVT_RELEASE_ RVT_ */
+/* How rvt_mr_release ends a region. */
+enum rvt_release_mode {
+    RVT_RELEASE = 0,         /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
+    RVT_RELEASE_DISPOSE = 1, /* revoke; the last put finishes it. Always 0 */
+    RVT_RELEASE_FORCE = 2,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
+};
+
+/* ts: constants */
+enum {
+    /* The page of DMA memory and of rvt_map_mr_sg, in bytes, and its log2. */
+    RVT_PAGE_SIZE = 4096,
+    RVT_PAGE_SHIFT = 12,
+    /* Segments are told in two numbers, as the reference has them: m * RVT_SEGSZ + n. */
+    RVT_SEGSZ = 256,
+    /* The bits of a key that the consumer may change in rvt_fast_reg_mr. */
+    RVT_KEY_VARIANT_MASK = 0xff,
+    /* The most elements of a walk. */
+    RVT_MAX_SGE = 255,
+    /* The most elements of a scatter-gather list. */
+    RVT_MAX_SG_ELEMENTS = 0x7fffffff,
+    /* A device's token: which copy of the core, then the random bytes. */
+    RVT_CORE_ID_BYTES = 8,
+    RVT_TOKEN_BYTES = 16,
+};
+
+/* --- arrays of 64-bit numbers, by index --- */
+
+/* ts: SgElementField, RVT_SG_ELEMENT_ */
+/* An element of the list that rvt_map_mr_sg is given (struct rvt_sg_element). */
+enum rvt_sg_element_field {
+    RVT_SG_ELEMENT_ADDRESS = 0, /* DMA address */
+    RVT_SG_ELEMENT_LENGTH = 1,
+    RVT_SG_ELEMENT_COUNT = 2,
+};
+
+/* ts: SgOutcomeField, RVT_SG_OUTCOME_ */
+/* What rvt_map_mr_sg tells (struct rvt_sg_outcome). */
+enum rvt_sg_outcome_field {
+    RVT_SG_OUTCOME_IOVA = 0,
+    RVT_SG_OUTCOME_LENGTH = 1,
+    RVT_SG_OUTCOME_COUNT = 2,
+};
+
+/* ts: RegionField, RVT_REGION_FIELD_ */
+/* What a region says of itself (struct rvt_mr_attributes). */
+enum rvt_region_field {
+    RVT_REGION_FIELD_ID = 0, /* never given twice on a device */
+    RVT_REGION_FIELD_LKEY = 1,
+    RVT_REGION_FIELD_KIND = 2, /* enum rvt_mr_kind */
+    RVT_REGION_FIELD_ACCESS = 3,
+    RVT_REGION_FIELD_REFS = 4,
+    RVT_REGION_FIELD_START = 5,
+    RVT_REGION_FIELD_IOVA = 6,
+    RVT_REGION_FIELD_LENGTH = 7,
+    RVT_REGION_FIELD_SEGMENTS = 8,
+    RVT_REGION_FIELD_MAX_SEGMENTS = 9,
+    RVT_REGION_FIELD_VALID = 10,
+    RVT_REGION_FIELD_HALF_DEAD = 11,
+    RVT_REGION_FIELD_COUNTED = 12, /* 1: the next three are counted; else they are 0 */
+    RVT_REGION_FIELD_ACCEPTED = 13,
+    RVT_REGION_FIELD_REFUSED = 14,
+    RVT_REGION_FIELD_BYTES = 15,
+    RVT_REGION_FIELD_COUNT = 16,
+};
+
+/* ts: SgeField, RVT_SGE_FIELD_ */
+/* What an accepted element says of itself (struct rvt_sge). */
+enum rvt_sge_field {
+    RVT_SGE_FIELD_REGION = 0,     /* the region's id */
+    RVT_SGE_FIELD_AT = 1,         /* byte of the user's buffer, or DMA address */
+    RVT_SGE_FIELD_LENGTH = 2,     /* bytes left in the segment */
+    RVT_SGE_FIELD_SGE_LENGTH = 3, /* bytes of the element */
+    RVT_SGE_FIELD_SEGMENT = 4,    /* index of the segment: the reference's m * RVT_SEGSZ + n */
+    RVT_SGE_FIELD_USER = 5,       /* 1: AT is a byte of the user's buffer */
+    RVT_SGE_FIELD_RIGHTS = 6,     /* access bits that were proven */
+    RVT_SGE_FIELD_REMOTE = 7,     /* 1: proven by a remote check */
+    RVT_SGE_FIELD_REQUEST = 8,    /* the address that was asked for */
+    RVT_SGE_FIELD_COUNT = 9,
+};
+
+/* ts: PlaceField, RVT_PLACE_ */
+/* What a check without a reference tells of an accepted access (struct rvt_place). */
+enum rvt_place_field {
+    RVT_PLACE_AT = 0,
+    RVT_PLACE_LENGTH = 1,
+    RVT_PLACE_SEGMENT = 2,
+    RVT_PLACE_USER = 3,
+    RVT_PLACE_COUNT = 4,
+};
+
+/* ts: FragmentField, RVT_FRAGMENT_ */
+/* A fragment of a walk (struct rvt_fragment). */
+enum rvt_fragment_field {
+    RVT_FRAGMENT_STEP = 0,   /* index of the step that it belongs to */
+    RVT_FRAGMENT_REGION = 1, /* the region's id */
+    RVT_FRAGMENT_AT = 2,     /* byte of the user's buffer, or DMA address: by the kind of the region */
+    RVT_FRAGMENT_LENGTH = 3,
+    RVT_FRAGMENT_COUNT = 4,
+};
+
+/* ts: CounterField, RVT_COUNTER_ */
+/* What is counted (struct rvt_counts). */
+enum rvt_counter_field {
+    RVT_COUNTER_ACCEPTED = 0,
+    RVT_COUNTER_BYTES = 1,
+    RVT_COUNTER_REFUSED = 2, /* one number for each reason, from RVT_REASON_NONE on */
+};
+
+/* ts: KeyTableField, RVT_TABLE_ */
+/* An occupied slot of the key table (struct rvt_table_row), as doubles. */
+enum rvt_table_field {
+    RVT_TABLE_INDEX = 0,
+    RVT_TABLE_LKEY = 1,
+    RVT_TABLE_REGION = 2, /* the region's id */
+    RVT_TABLE_COUNT = 3,
+};
+
+/* --- what lives on a device: rows of 64-bit numbers, by kind --- */
+
+/* ts: ResourceKind, RVT_RESOURCE_ */
+enum rvt_resource_kind {
+    RVT_RESOURCE_CONTEXT = 0,
+    RVT_RESOURCE_PD = 1,
+    RVT_RESOURCE_QP = 2,
+    RVT_RESOURCE_MR = 3,
+    RVT_RESOURCE_DMA = 4,
+    RVT_RESOURCE_MEMORY = 5,
+    RVT_RESOURCE_KINDS = 6,
+};
+
+/* ts: ContextRow, RVT_CONTEXT_ */
+enum rvt_context_row {
+    RVT_CONTEXT_ID = 0,
+    RVT_CONTEXT_FIELDS = 1,
+};
+
+/* ts: PdRow, RVT_PD_ */
+enum rvt_pd_row {
+    RVT_PD_SERIAL = 0,
+    RVT_PD_CONTEXT = 1, /* id of the context that it belongs to; so in every row that has one */
+    RVT_PD_USER = 2,
+    RVT_PD_CHILDREN = 3,
+    RVT_PD_FIELDS = 4,
+};
+
+/* ts: QpRow, RVT_QP_ */
+enum rvt_qp_row {
+    RVT_QP_SERIAL = 0,
+    RVT_QP_CONTEXT = 1,
+    RVT_QP_PD = 2, /* serial of its domain */
+    RVT_QP_FIELDS = 3,
+};
+
+/* ts: RegionRow, RVT_MR_ */
+enum rvt_mr_row {
+    RVT_MR_ID = 0,
+    RVT_MR_CONTEXT = 1,
+    RVT_MR_PD = 2, /* serial of its domain */
+    RVT_MR_KEY = 3,
+    RVT_MR_KIND = 4, /* enum rvt_mr_kind */
+    RVT_MR_ACCESS = 5,
+    RVT_MR_REFS = 6,
+    RVT_MR_START = 7,
+    RVT_MR_IOVA = 8,
+    RVT_MR_LENGTH = 9,
+    RVT_MR_SEGMENTS = 10,
+    RVT_MR_MAX_SEGMENTS = 11,
+    RVT_MR_VALID = 12,
+    RVT_MR_HALF_DEAD = 13,
+    RVT_MR_FIELDS = 14,
+};
+
+/* ts: DmaRow, RVT_DMA_ */
+enum rvt_dma_row {
+    RVT_DMA_SERIAL = 0,
+    RVT_DMA_CONTEXT = 1,
+    RVT_DMA_ADDRESS = 2,
+    RVT_DMA_LENGTH = 3,
+    RVT_DMA_USERS = 4, /* page lists that name it, and key-0 elements held on it */
+    RVT_DMA_FIELDS = 5,
+};
+
+/* ts: MemoryRow, RVT_MEMORY_ */
+enum rvt_memory_row {
+    RVT_MEMORY_SERIAL = 0,
+    RVT_MEMORY_BYTES = 1,
+    RVT_MEMORY_USES = 2, /* regions and DMA mappings that have bytes of it */
+    RVT_MEMORY_HUGE = 3,
+    RVT_MEMORY_FIELDS = 4,
+};
+
+/* --- batches and single checks: blocks of shared memory --- */
+
+/* ts: constants */
+enum {
+    /* An element: struct ib_sge { u64 address, u32 length, u32 key }, in host order. */
+    RVT_PACKED_SGE_BYTES = 16,
+    /* The verdict of a coalesced element: accepted, as a part of the last accepted one. */
+    RVT_BATCH_COALESCED = 256,
+    /* The most elements of a batch. */
+    RVT_BATCH_MAX_ELEMENTS = 0x1000000,
+    /* A block begins with a header of so many bytes. The elements follow, then the columns. */
+    RVT_BLOCK_HEADER_BYTES = 64,
+};
+
+/* ts: HeaderWord, RVT_HEADER_ */
+/* The words of a block's header, by index. A call reads the first three and writes the others. */
+enum rvt_header_word {
+    RVT_HEADER_COUNT = 0,  /* in: how many elements */
+    RVT_HEADER_ACCESS = 1, /* in: access bits */
+    RVT_HEADER_FLAGS = 2,  /* in: HeaderFlag */
+    RVT_HEADER_PASSED = 3,
+    RVT_HEADER_FIRST_REFUSED = 4, /* index of the first refused element; the count if there is none */
+    RVT_HEADER_REASON = 5,        /* of the first refused element */
+    RVT_HEADER_STATUS = 6,        /* 0, or a negative errno */
+};
+
+/* ts: HeaderDouble, RVT_HEADER_DOUBLE_ */
+/* What the header holds as doubles, by index. Behind the words above. */
+enum rvt_header_double {
+    RVT_HEADER_DOUBLE_BYTES_MOVED = 4, /* by a copy */
+};
+
+/* ts: HeaderFlag, RVT_HEADER_FLAG_ */
+enum rvt_header_flag {
+    RVT_HEADER_FLAG_COALESCE = 1,
+};
+
+/* ts: BlockColumn, RVT_BLOCK_ */
+/* Where the elements and the columns begin behind the header: in bytes for each element that the batch has
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
+ * does. */
+enum rvt_block_column {
+    RVT_BLOCK_ELEMENTS = 0,
+    RVT_BLOCK_REGIONS = 16,   /* double: the region's id */
+    RVT_BLOCK_POSITIONS = 24, /* u64: byte of the user's buffer, or DMA address */
+    RVT_BLOCK_LENGTHS = 32,   /* u32: bytes left in the segment */
+    RVT_BLOCK_SEGMENTS = 36,  /* u32: index of the segment */
+    RVT_BLOCK_VERDICTS = 40,  /* u32: 0, RVT_BATCH_COALESCED, or the reason */
+    RVT_BLOCK_END = 44,
+};
+
+/* ts: constants */
+enum {
+    /* The block that single checks of an environment share. */
+    RVT_COMMAND_BYTES = 64,
+};
+
+/* ts: CommandWord, RVT_COMMAND_ */
+/* Its words, by index. */
+enum rvt_command_word {
+    RVT_COMMAND_BATCH = 0,  /* in: number of the batch whose first element is to be judged */
+    RVT_COMMAND_ANSWER = 1, /* out: 0, a reason, or a negative errno */
+};
+
+#endif

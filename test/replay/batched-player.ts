@@ -1,0 +1,224 @@
+// Plays traces with their access checks in batches, beside a player that judges each check alone.
+import {
+  native,
+  type NativeBatch,
+  type NativeProtectionDomain,
+  type NativeQueuePair,
+} from '../../lib/internal/native';
+import { BATCH_COALESCED, SgeField } from '../../lib/internal/layout';
+import {
+  type Answer,
+  fieldOf,
+  locationOf,
+  SEGMENTS_PER_TABLE,
+  type SgeAnswer,
+} from '../../lib/replay/answers';
+import { TracePlayer } from '../../lib/replay/player';
+import type { Session } from '../../lib/replay/session';
+import type { Operation, OperationOf } from '../../lib/replay/trace-format';
+import { COALESCE, HeaderWord, newBatchBlock } from '../../lib/verbs/batch-block';
+
+/** The most checks of a batch. */
+export const MOST_CHECKS = 256;
+
+const ACCEPTED = 0;
+const COALESCED = BATCH_COALESCED;
+
+type Check = OperationOf<'lkey_ok'> | OperationOf<'rkey_ok'>;
+type Checker = NativeProtectionDomain | NativeQueuePair;
+
+/** A check, and the answer of the player that judged it alone. */
+interface KnownCheck {
+  readonly check: Check;
+  readonly alone: Answer;
+}
+
+/** Checks for one batch. With `coalesce`, each may continue the element that was accepted last, or else the seed. */
+interface Run {
+  readonly checks: readonly KnownCheck[];
+  readonly coalesce: boolean;
+  readonly seed: string | null;
+}
+
+/** The two answers to an operation: the batched one is what is tested. */
+export interface Answers {
+  readonly batched: Answer;
+  readonly alone: Answer;
+}
+
+/**
+ * Two players, side by side. The answers of the one that plays operations alone come first: a check names the element that it may
+ * continue, so where a batch has to end depends on verdicts. The batches judge on their own; only the cuts come from the other player.
+ */
+export class BatchedPlayer {
+  readonly #single = new TracePlayer();
+  readonly #batched = new TracePlayer();
+  readonly #block = newBatchBlock(MOST_CHECKS, true);
+  readonly #batches = new Map<Checker, NativeBatch>();
+  #waiting: KnownCheck[] = [];
+  /** The number of checks of each batch that was played. */
+  readonly runs: number[] = [];
+
+  /**
+   * Plays operations, and collects consecutive checks for as long as one batch may hold them.
+   *
+   * @throws TraceError as TracePlayer.play, after the answers to the operations before
+   */
+  *play(operations: Iterable<Operation>): Generator<Answers, void> {
+    for (const op of operations) {
+      if (this.#collect(op)) continue;
+      yield* this.#playWaiting();
+      if (this.#collect(op)) continue;
+      const alone = this.#single.play(op);
+      if (op.op === 'init' || op.op === 'exit') this.#batches.clear();
+      yield { batched: this.#batched.play(op), alone };
+    }
+    yield* this.#playWaiting();
+  }
+
+  close(): void {
+    this.#single.close();
+    this.#batched.close();
+  }
+
+  /** False: the operation is no check of an open session, or one that ends the player, or the batch is full. */
+  #collect(op: Operation): boolean {
+    if (op.op !== 'lkey_ok' && op.op !== 'rkey_ok') return false;
+    if (this.#waiting.length === MOST_CHECKS || this.#single.session === undefined) return false;
+    try {
+      this.#waiting.push({ check: op, alone: this.#single.play(op) });
+    } catch {
+      return false;
+    }
+    return true;
+  }
+
+  *#playWaiting(): Generator<Answers, void> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (let at = 0; at < waiting.length;) {
+      const run = firstRun(waiting.slice(at));
+      const answers = run ? this.#playRun(run) : [this.#batched.play(waiting[at]!.check)];
+      for (const batched of answers) yield { batched, alone: waiting[at++]!.alone };
+    }
+  }
+
+  #playRun({ checks, coalesce, seed }: Run): Answer[] {
+    const session = this.#batched.session!;
+    const { header, longs, words, verdicts } = this.#block;
+    for (const [i, { check }] of checks.entries()) {
+      const { address, length, key } = requestOf(check);
+      longs[i * 2] = address;
+      words[i * 4 + 2] = length;
+      words[i * 4 + 3] = key;
+    }
+    header[HeaderWord.Count] = checks.length;
+    header[HeaderWord.Access] = checks[0]!.check.acc;
+    header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
+    const batch = this.#batchOf(checkerOf(session, checks[0]!.check));
+    let endLength = 0;
+    if (seed === null) batch.acquire();
+    else {
+      const element = session.sge(seed)!;
+      endLength = Number(fieldOf(session.describeSge(element)!, SgeField.SgeLength));
+      batch.acquire(element);
+    }
+    expect(header[HeaderWord.Status]).toBe(0);
+
+    const answers = checks.map(({ check }, i): Answer => {
+      const { length } = requestOf(check);
+      if (verdicts[i] === ACCEPTED) {
+        endLength = length;
+        session.bindSge(check.id, batch.take(i)!);
+        return { ret: 1, sge: this.#sgeAt(session, i, endLength) };
+      }
+      if (verdicts[i] === COALESCED) {
+        endLength += length;
+        return { ret: 0, sge: this.#sgeAt(session, i, endLength) };
+      }
+      return check.op === 'lkey_ok' ? { err: 'EINVAL' } : { ret: 0 };
+    });
+    batch.put();
+    this.runs.push(checks.length);
+    return answers;
+  }
+
+  /** One batch for each domain and queue pair. All use the same block, one after the other. */
+  #batchOf(checker: Checker): NativeBatch {
+    let batch = this.#batches.get(checker);
+    if (batch === undefined) {
+      batch = native.createBatch(checker, this.#block.bytes, MOST_CHECKS, true) as NativeBatch;
+      this.#batches.set(checker, batch);
+    }
+    return batch;
+  }
+
+  /** Reads the columns and not the element, which later checks of the run may have grown. */
+  #sgeAt(session: Session, index: number, sgeLength: number): SgeAnswer {
+    const { regions, positions, lengths, segments } = this.#block;
+    const segment = segments[index]!;
+    const region = session.regionOf(regions[index]!);
+    return {
+      mr: region.name,
+      at: locationOf(positions[index]!, region.user),
+      length: lengths[index]!,
+      sge_length: sgeLength,
+      m: Math.floor(segment / SEGMENTS_PER_TABLE),
+      n: segment % SEGMENTS_PER_TABLE,
+    };
+  }
+}
+
+/**
+ * The run that begins with the first check; `undefined` if that one names an object which does not exist. A run ends where the
+ * domain, the queue pair or the access change. In a run that coalesces, each check but the first must name the element accepted
+ * last, or the seed as long as there is none. In one that does not, no check may name an element.
+ */
+function firstRun(checks: readonly KnownCheck[]): Run | undefined {
+  const first = checks[0]!.check;
+  const alike = leading(checks, ({ check, alone }) => !('skipped' in alone) && isAlike(check, first));
+  if (alike.length === 0) return undefined;
+  const lasts = alike.map(({ check }) => lastOf(check));
+
+  const seed = lasts[0] ?? null;
+  if (seed === null && lasts[1] !== first.id) {
+    // A check that the next one names is left to begin a run that coalesces.
+    const plain = leading(alike, ({ check }, i) => lasts[i] === null && lasts[i + 1] !== check.id);
+    return { checks: plain, coalesce: false, seed };
+  }
+  let end = seed;
+  const chain = leading(alike, ({ check, alone }, i) => {
+    if (i > 0 && lasts[i] !== end) return false;
+    if ('ret' in alone && alone.ret === 1) end = check.id;
+    return true;
+  });
+  return { checks: chain, coalesce: true, seed };
+}
+
+function isAlike(check: Check, first: Check): boolean {
+  if (check.acc !== first.acc) return false;
+  return check.op === 'lkey_ok'
+    ? first.op === 'lkey_ok' && check.pd === first.pd
+    : first.op === 'rkey_ok' && check.qp === first.qp;
+}
+
+/** The element that the check may continue; null: none. */
+function lastOf(check: Check): string | null {
+  return check.op === 'lkey_ok' ? check.last : null;
+}
+
+function requestOf(check: Check): { address: bigint; length: number; key: number } {
+  return check.op === 'lkey_ok'
+    ? { address: BigInt(check.sge.addr), length: check.sge.length, key: Number(check.sge.lkey) }
+    : { address: BigInt(check.vaddr), length: check.len, key: Number(check.rkey) };
+}
+
+function checkerOf(session: Session, check: Check): Checker {
+  return (check.op === 'lkey_ok' ? session.pd(check.pd) : session.qp(check.qp))!;
+}
+
+/** The elements up to the first one that does not fit. */
+function leading<T>(list: readonly T[], fits: (element: T, index: number) => boolean): readonly T[] {
+  const count = list.findIndex((element, i) => !fits(element, i));
+  return count < 0 ? list : list.slice(0, count);
+}
