@@ -69,7 +69,7 @@ static void make_pd(struct world *w, int device, int context, uint8_t slot, bool
     int answer = rvt_alloc_pd(w->devices[device], world_context(w, context), user, &w->pds[pd]);
     if (!world_answer(w, answer, o->devices[device].open && !oracle_gone(o, context) ? 0 : -RVT_EBADF))
         return;
-    uint64_t serial = w->pds[pd].pd->serial;
+    uint64_t serial = rvt_pd_serial(w->pds[pd]);
     for (int i = 0; i < pd; i++)
         if (o->pds[i].device == device && o->pds[i].serial >= serial)
             world_fail(w, "the domain's number %" PRIu64 " was given before", serial);
@@ -92,7 +92,7 @@ static void make_qp(struct world *w, int pd, uint8_t slot) {
     world_say(w, " pd=%d qp=%d", pd, slot % QP_SLOTS);
     if (!world_answer(w, rvt_create_qp(w->pds[pd], &w->qps[qp]), oracle_pd_alive(o, pd) ? 0 : -RVT_EBADF))
         return;
-    o->qps[qp] = (struct model_qp){o->pds[pd].root, o->pds[pd].context, true, w->qps[qp].qp->serial};
+    o->qps[qp] = (struct model_qp){o->pds[pd].root, o->pds[pd].context, true, rvt_qp_serial(w->qps[qp])};
     o->qp_count++;
     if (!rvt_checker_of_qp(w->qps[qp], &w->qp_checkers[qp]))
         world_fail(w, "a new queue pair is dead");
@@ -197,7 +197,7 @@ static void make_mapping(struct world *w, int device, int context, uint8_t slot,
         .length = length,
         .alive = true,
         .context = context,
-        .serial = w->mappings[mapping].map->serial,
+        .serial = rvt_dma_serial(w->mappings[mapping]),
     };
     o->mapping_count++;
     w->mapping_slot[slot % MAPPING_SLOTS] = mapping;

@@ -24,6 +24,7 @@ extern "C" {
 #include "core/objects/dma.h"
 #include "core/objects/mr.h"
 #include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
 #include "core/objects/share.h"

@@ -34,8 +34,8 @@ static inline bool check_true(bool ok, const char *text, const char *file, int l
     return ok;
 }
 
-/* Both sides arrive as 64 bits, sign-extended if signed: -22 equals -22 of any width, and differs from
- * 0xffffffea. */
+/* Both sides arrive as 64 bits, sign-extended if signed: -22 equals -22 of any width, and
+ * differs from 0xffffffea. */
 static inline bool check_equal(uint64_t a, uint64_t b, const char *a_text, const char *b_text,
                                const char *file, int line) {
     if (a != b) {

@@ -362,10 +362,10 @@ static inline struct rvt_table_head fixture_head(struct rvt_dev_info *device) {
 
 /* --- every allocation, one by one --- */
 
-/* `verb` is run on a fresh device (made ready by `prepare`) with its first allocation failing, on another
- * with the second failing, and so on until it needs no more. Each failure must answer -ENOMEM, leave the key
- * table and the region f->mr (if prepare made one) as they were, and leak nothing; the same call then
- * succeeds. */
+/* `verb` is run on a fresh device (made ready by `prepare`) with its first allocation failing, on
+ * another with the second failing, and so on until it needs no more. Each failure must answer -ENOMEM,
+ * leave the key table and the region f->mr (if prepare made one) as they were, and leak nothing; the
+ * same call then succeeds. */
 static inline void each_allocation_fails(void (*prepare)(struct fixture *), int (*verb)(struct fixture *),
                                          int at_least) {
     int failures = 0;

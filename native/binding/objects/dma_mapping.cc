@@ -26,7 +26,6 @@ Napi::Value DmaMapping::Unmap(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value DmaMapping::Serial(const Napi::CallbackInfo &info) {
-    const struct rvt_dma_map *map = payload_.handle.map;
-    bool live = rvt_object_generation(&map->object) == payload_.handle.generation;
-    return Napi::Number::New(info.Env(), live ? static_cast<double>(map->serial) : -RVT_EBADF);
+    uint64_t serial = rvt_dma_serial(payload_.handle);
+    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
 }

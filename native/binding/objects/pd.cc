@@ -25,8 +25,8 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
 }
 
 Napi::Value ProtectionDomain::Serial(const Napi::CallbackInfo &info) {
-    const rvt_pd *pd = rvt_pd_live(payload_.handle);
-    return Napi::Number::New(info.Env(), pd ? static_cast<double>(pd->serial) : -RVT_EBADF);
+    uint64_t serial = rvt_pd_serial(payload_.handle);
+    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
 }
 
 Napi::Value ProtectionDomain::Dealloc(const Napi::CallbackInfo &info) {

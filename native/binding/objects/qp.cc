@@ -20,8 +20,8 @@ void QueuePair::Define(Environment &environment, Napi::Env env) {
 }
 
 Napi::Value QueuePair::Serial(const Napi::CallbackInfo &info) {
-    const rvt_qp *qp = rvt_qp_live(payload_.handle);
-    return Napi::Number::New(info.Env(), qp ? static_cast<double>(qp->serial) : -RVT_EBADF);
+    uint64_t serial = rvt_qp_serial(payload_.handle);
+    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
 }
 
 Napi::Value QueuePair::Destroy(const Napi::CallbackInfo &info) {

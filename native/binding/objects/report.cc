@@ -22,7 +22,7 @@ void AddTableRow(void *context, const rvt_table_row *row) {
     double *at = &rows->numbers[rows->count++ * RVT_TABLE_COUNT];
     at[RVT_TABLE_INDEX] = row->index;
     at[RVT_TABLE_LKEY] = row->lkey;
-    at[RVT_TABLE_REGION] = static_cast<double>(row->mr->id);
+    at[RVT_TABLE_REGION] = static_cast<double>(rvt_mr_id(row->mr));
 }
 
 } // namespace
@@ -60,6 +60,7 @@ namespace {
 // Rows of all kinds, as they come, each kind in a list of its own. The lists grow while the device's lock is
 // held, so without exceptions; out of memory gives up.
 struct ResourceRows {
+    const rvt_dev_info *device = nullptr;
     struct List {
         uint64_t *numbers = nullptr;
         size_t count = 0, capacity = 0;
@@ -74,8 +75,10 @@ struct ResourceRows {
 
 bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) {
     auto *rows = static_cast<ResourceRows *>(context);
+    if (kind >= RVT_RESOURCE_KINDS)
+        return true; // a kind that TypeScript has no row for
     ResourceRows::List &list = rows->lists[kind];
-    size_t more = rvt_resource_fields(kind);
+    size_t more = rvt_resource_fields(rows->device, kind);
     if (list.count + more > list.capacity) {
         size_t capacity = list.capacity ? list.capacity * 2 : 64 * more;
         void *numbers = std::realloc(list.numbers, capacity * sizeof(uint64_t));
@@ -93,6 +96,7 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
 
 Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device) {
     ResourceRows resources;
+    resources.device = device;
     rvt_resource_report(device, AddResource, &resources);
     if (!resources.complete)
         return Napi::Number::New(env, -RVT_ENOMEM);

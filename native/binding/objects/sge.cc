@@ -33,7 +33,7 @@ Napi::Value Sge::Describe(const Napi::CallbackInfo &info) {
     if (!sge.mr)
         return Napi::Number::New(info.Env(), -RVT_EBADF);
     uint64_t values[RVT_SGE_FIELD_COUNT];
-    values[RVT_SGE_FIELD_REGION] = sge.mr->id;
+    values[RVT_SGE_FIELD_REGION] = rvt_mr_id(sge.mr);
     values[RVT_SGE_FIELD_AT] = sge.at;
     values[RVT_SGE_FIELD_LENGTH] = sge.length;
     values[RVT_SGE_FIELD_SGE_LENGTH] = sge.sge_length;

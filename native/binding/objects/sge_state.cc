@@ -153,7 +153,7 @@ bool AddFragment(void *context, uint32_t step, const rvt_fragment *fragment) {
     }
     uint64_t *at = &fragments->numbers[fragments->count++ * RVT_FRAGMENT_COUNT];
     at[RVT_FRAGMENT_STEP] = step;
-    at[RVT_FRAGMENT_REGION] = fragment->mr->id;
+    at[RVT_FRAGMENT_REGION] = rvt_mr_id(fragment->mr);
     at[RVT_FRAGMENT_AT] = fragment->at;
     at[RVT_FRAGMENT_LENGTH] = fragment->length;
     return true;

@@ -5,7 +5,12 @@
 
 #include "core/access/judge.h"
 #include "core/access/packed_sge.h"
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 /* How many elements ahead records are fetched: enough to hide a miss behind the judging of the others, few
  * enough to stay in the first-level cache. */
@@ -13,7 +18,7 @@ enum { AHEAD = 32 };
 
 static void store_place(const struct rvt_batch_columns *columns, uint32_t i, const struct rvt_sge *sge) {
     if (columns->region)
-        columns->region[i] = (double)sge->mr->id;
+        columns->region[i] = (double)rvt_mr_id(sge->mr);
     if (columns->at)
         columns->at[i] = sge->at;
     if (columns->length)
@@ -26,7 +31,7 @@ static bool wants_places(const struct rvt_batch_columns *columns) {
     return columns->region || columns->at || columns->length || columns->segment;
 }
 
-static inline void refuse(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {
+static inline void note_refusal(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {
     if (result->reason == RVT_REASON_NONE) {
         result->reason = reason;
         result->first_refused = i;
@@ -34,8 +39,8 @@ static inline void refuse(struct rvt_batch_result *result, uint32_t i, enum rvt_
 }
 
 /* All verdicts are 0 to begin with, at once; the loops store the others. */
-static void begin(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
-                  struct rvt_batch_result *result) {
+static void begin_batch(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                        struct rvt_batch_result *result) {
     if (columns->verdict)
         memset(columns->verdict, 0, batch->count * sizeof(*columns->verdict));
     *result = (struct rvt_batch_result){.first_refused = batch->count};
@@ -46,25 +51,24 @@ static void begin(const struct rvt_batch *batch, const struct rvt_batch_columns 
 
 /* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:
  * the address of a variable would keep that in memory in the loop. */
-static __attribute__((noinline)) enum rvt_reason judge_at_leisure(struct rvt_reader *reader,
-                                                                  const struct rvt_batch *batch,
-                                                                  uint64_t addr, uint32_t length,
-                                                                  uint32_t key) {
+static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
+                                                              const struct rvt_batch *batch, uint64_t addr,
+                                                              uint32_t length, uint32_t key) {
     struct access access = {batch->checker, addr, length, key, batch->acc};
     struct found found = {0};
     /* Judging reads records and nothing else, and records are never freed while the device is there. A
-     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping of key
-     * 0. */
+     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping
+     * of key 0. */
     if (!key)
         rvt_read_enter(reader);
-    enum rvt_reason reason = judge(&access, &found);
+    enum rvt_reason reason = judge_access(&access, &found);
     if (!key) {
         count_for_region(&access, &found, reason);
         rvt_read_leave(reader);
-    } else if (counted_region(&access, &found)) {
+    } else if (is_region_counted(&access, &found)) {
         /* Its counters are behind pointers: judged once more, where they can be followed. */
         rvt_read_enter(reader);
-        reason = judge(&access, &found);
+        reason = judge_access(&access, &found);
         count_for_region(&access, &found, reason);
         rvt_read_leave(reader);
     }
@@ -95,12 +99,12 @@ RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
         enum rvt_reason reason = RVT_REASON_NONE;
-        if (__builtin_expect(!accepted_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
-                                                   addr, length, run.wanted, remote),
+        if (__builtin_expect(!accept_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
+                                                 addr, length, run.wanted, remote),
                              0)) {
-            reason = judge_at_leisure(reader, batch, addr, length, key);
+            reason = judge_slowly(reader, batch, addr, length, key);
             if (reason) {
-                refuse(result, i, reason);
+                note_refusal(result, i, reason);
                 if (verdict)
                     verdict[i] = reason;
                 refused++;
@@ -141,11 +145,11 @@ static void check_places(const struct rvt_batch *batch, const struct rvt_batch_c
             rvt_prefetch_record(batch, i + AHEAD);
         struct access access = rvt_unpack(batch, i);
         struct found found = {0};
-        enum rvt_reason reason = judge(&access, &found);
+        enum rvt_reason reason = judge_access(&access, &found);
         count_for_region(&access, &found, reason);
         if (reason) {
             count_for_context(batch->checker, reason, 1);
-            refuse(result, i, reason);
+            note_refusal(result, i, reason);
             if (columns->verdict)
                 columns->verdict[i] = reason;
             continue;
@@ -159,7 +163,7 @@ static void check_places(const struct rvt_batch *batch, const struct rvt_batch_c
 
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
-    begin(batch, columns, result);
+    begin_batch(batch, columns, result);
     if (!rvt_checker_live(batch->checker))
         return -RVT_EBADF; /* before anything is counted */
     if (wants_places(columns)) {
@@ -182,12 +186,12 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     const struct rvt_checker *checker = batch->checker;
     struct access access = rvt_unpack(batch, 0);
     enum rvt_reason reason = RVT_REASON_NONE;
-    if (!accepted_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
-                              rvt_record_name(access.key, checker->pd), access.addr, access.length,
-                              acc_and_plain(batch->acc), checker->remote)) {
+    if (!accept_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
+                            rvt_record_name(access.key, checker->pd), access.addr, access.length,
+                            acc_and_plain(batch->acc), checker->remote)) {
         if (!rvt_checker_live(checker))
             return -RVT_EBADF; /* before anything is counted */
-        reason = judge_at_leisure(reader, batch, access.addr, access.length, access.key);
+        reason = judge_slowly(reader, batch, access.addr, access.length, access.key);
     }
     if (!rvt_checker_live(checker))
         return -RVT_EBADF;
@@ -212,7 +216,7 @@ static int acquire_all(const struct rvt_batch *batch, bool coalesce, struct rvt_
         if (columns->verdict && answer != 1)
             columns->verdict[i] = answer == 0 ? RVT_BATCH_COALESCED : reason;
         if (answer < 0) {
-            refuse(result, i, reason);
+            note_refusal(result, i, reason);
             continue;
         }
         result->passed++;
@@ -230,7 +234,7 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
         if (held[i].mr)
             return -RVT_EBUSY;
     rvt_read_enter(reader);
-    begin(batch, columns, result);
+    begin_batch(batch, columns, result);
     int error = acquire_all(batch, coalesce, seed, held, columns, result);
     if (!error && !rvt_checker_live(batch->checker))
         error = -RVT_EBADF; /* also for a batch of nothing */

@@ -40,17 +40,24 @@ struct rvt_batch_result {
     uint64_t bytes;         /* moved (copies only) */
 };
 
-/* Judge all elements, keeping no reference: 0, or -EBADF (the domain or queue pair is closed). */
+/* Judge all elements, keeping no reference.
+ *   0       judged: *result and the columns tell
+ *   -EBADF  the domain or queue pair is closed; nothing is counted */
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result);
 
-/* Judge the batch's first element alone, which must be there: 0, a reason, or -EBADF. */
+/* Judge the batch's first element alone, which must be there.
+ *   0       accepted
+ *   > 0     refused: enum rvt_reason
+ *   -EBADF  the domain or queue pair is closed */
 int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch);
 
 /* Judge all elements as rvt_lkey_ok or rvt_rkey_ok does, and keep the references of accepted ones in
- * held[0..count), whose elements must all be dead (-EBUSY). held[i] of refused and coalesced elements stay
- * dead. With `coalesce`, an element that continues the last accepted one (to begin with: `seed`, may be NULL)
- * goes into it. 0, -EBUSY, -EBADF (nothing is held). */
+ * held[0..count). held[i] of refused and coalesced elements stay dead. With `coalesce`, an element that
+ * continues the last accepted one (to begin with: `seed`, may be NULL) goes into it.
+ *   0       judged: *result and the columns tell
+ *   -EBUSY  an element of held[0..count) is not dead; nothing is judged
+ *   -EBADF  the domain or queue pair is closed; nothing is held */
 int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                       struct rvt_batch_result *result);
@@ -61,15 +68,17 @@ uint32_t rvt_release_batch(struct rvt_sge *held, uint32_t count);
 /* --- batch_copy.c: judge and move, one element after the other, in order. Each stops at the first element
  * that is refused (result: its index and reason) or that does not fit into what is left of the buffer (its
  * index, RVT_REASON_NONE). passed: elements moved whole. An element refused in its middle, because another
- * thread took it away during a long copy, counts in `bytes` as far as it was moved. 0, or -EBADF. The call's
- * reader must be outside any section. */
+ * thread took it away during a long copy, counts in `bytes` as far as it was moved. The call's reader must be
+ * outside any section.
+ *   0       *result tells how far it went
+ *   -EBADF  a domain or queue pair is closed */
 
 /* From the elements into `data`. Remote elements want RVT_ACCESS_REMOTE_READ in `acc`, and found. */
 int rvt_gather_batch(struct rvt_data_call *call, const struct rvt_batch *batch, void *data, uint64_t length,
                      struct rvt_batch_result *result);
 
-/* From `data` into the elements, which want local or remote write in `acc`, and found. Stops at the end of
- * data. */
+/* From `data` into the elements, which want local or remote write in `acc`, and found. Stops at the
+ * end of data. */
 int rvt_scatter_batch(struct rvt_data_call *call, const struct rvt_batch *batch, const void *data,
                       uint64_t length, struct rvt_batch_result *result);
 

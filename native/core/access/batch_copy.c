@@ -5,9 +5,16 @@
 #include <string.h>
 
 #include "core/access/batch.h"
+#include "core/access/check.h"
 #include "core/access/judge.h"
 #include "core/access/packed_sge.h"
+#include "core/access/sge_copy.h"
+#include "core/base/counters.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 static const uint64_t SECTION_BYTES = 1 << 20;
 enum { AHEAD = 8 };
@@ -36,7 +43,7 @@ static void begin_side(struct side *side, const struct rvt_batch *batch, struct 
         rvt_prefetch_record(batch, i);
 }
 
-static bool stop(struct side *side, enum rvt_reason reason) {
+static bool stop_side(struct side *side, enum rvt_reason reason) {
     if (reason)
         count_for_context(side->batch->checker, reason, 1);
     side->result->first_refused = side->index;
@@ -46,15 +53,15 @@ static bool stop(struct side *side, enum rvt_reason reason) {
 
 /* The element is moved whole: as for the context, that is one check accepted, however often the element was
  * judged on the way. Now, because what was judged is good for this section only. */
-static void count_whole(const struct side *side) {
+static void count_moved_element(const struct side *side) {
     struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
     if (counters)
         rvt_count_shared(&counters->accepted, 1);
 }
 
-/* Stand on an element with bytes left, judged in this section. False at the end of the list and at a refusal.
- */
-static bool stand(struct side *side) {
+/* Stand on an element with bytes left, judged in this section. False at the end of the list and
+ * at a refusal. */
+static bool judge_current_element(struct side *side) {
     for (;;) {
         if (side->judged && side->rest.length)
             return true;
@@ -73,7 +80,7 @@ static bool stand(struct side *side) {
         }
         struct found found = {0};
         struct access rest = side->rest;
-        enum rvt_reason reason = judge(&rest, &found);
+        enum rvt_reason reason = judge_access(&rest, &found);
         if (!reason) {
             fill_sge(&side->sge, &rest, &found);
             side->map = found.dma ? NULL : found.entry.map;
@@ -82,20 +89,20 @@ static bool stand(struct side *side) {
         /* Before a byte moves, or anything is counted: alive now is alive when the id was compared, which a
          * successor may have by now. The end of the call answers -EBADF. */
         if (!rvt_checker_live(side->batch->checker))
-            return stop(side, RVT_REASON_NONE);
+            return stop_side(side, RVT_REASON_NONE);
         if (reason) {
             count_for_region(&rest, &found, reason);
-            return stop(side, reason);
+            return stop_side(side, reason);
         }
         side->judged = true;
         if (!rest.length)
-            count_whole(side);
+            count_moved_element(side);
     }
 }
 
 /* Where the next bytes lie, at most `want`. False at a refusal. */
-static bool look(struct side *side, struct rvt_data_call *call, uint64_t want, unsigned char **data,
-                 uint64_t *run) {
+static bool find_bytes_of_element(struct side *side, struct rvt_data_call *call, uint64_t want,
+                                  unsigned char **data, uint64_t *run) {
     if (want > side->rest.length)
         want = side->rest.length;
     enum rvt_reason reason = rvt_sge_pointer(call, &side->sge, side->map, want, data, run);
@@ -104,17 +111,17 @@ static bool look(struct side *side, struct rvt_data_call *call, uint64_t want, u
     struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
     if (counters)
         rvt_count_shared(&counters->refused, 1);
-    return stop(side, reason);
+    return stop_side(side, reason);
 }
 
-static void move_on(struct side *side, uint64_t length) {
+static void consume_bytes(struct side *side, uint64_t length) {
     side->rest.addr += length;
     side->rest.length -= (uint32_t)length;
     side->sge.position += length;
     side->result->bytes += length;
     rvt_mr_count_bytes(side->sge.mr, length);
     if (!side->rest.length)
-        count_whole(side);
+        count_moved_element(side);
 }
 
 /* What a copy between sections did: elements moved whole are checks accepted. */
@@ -126,7 +133,7 @@ static void count_copy(const struct rvt_batch *batch, const struct rvt_batch_res
 }
 
 /* Begin a section; everything that was judged must be judged again. */
-static void renew(struct rvt_data_call *call, struct side *a, struct side *b) {
+static void renew_section(struct rvt_data_call *call, struct side *a, struct side *b) {
     rvt_data_call_renew(call);
     a->judged = a->judged && !a->rest.length;
     if (b)
@@ -145,7 +152,7 @@ struct piece {
 /* Where a plain element's bytes lie: named by a key, not empty, accepted with the rights for this, and of
  * user memory, which is one piece whatever its pages. NULL for any other: it takes the long way, which also
  * knows the reasons. */
-static unsigned char *plain_piece(struct rvt_data_call *call, const struct access *access, bool write) {
+static unsigned char *find_plain_piece(struct rvt_data_call *call, const struct access *access, bool write) {
     const struct rvt_checker *checker = access->checker;
     const struct rvt_lkey_table *table = &checker->device->lkey_table;
     struct rvt_lkey_entry entry;
@@ -155,8 +162,8 @@ static unsigned char *plain_piece(struct rvt_data_call *call, const struct acces
     if (entry.key != access->key || entry.pd != checker->pd)
         return NULL;
     uint64_t origin = checker->remote ? entry.iova : entry.base;
-    if (!accepts(rvt_record_rights(entry.access, entry.shape), origin, entry.length, access->addr,
-                 access->length, acc_and_plain(access->acc), checker->remote))
+    if (!record_grants(rvt_record_rights(entry.access, entry.shape), origin, entry.length, access->addr,
+                       access->length, acc_and_plain(access->acc), checker->remote))
         return NULL;
     if (rvt_judge_rights(entry.access & access->acc, checker->remote, write))
         return NULL;
@@ -179,7 +186,7 @@ static uint32_t find_pieces(struct rvt_data_call *call, const struct rvt_batch *
         if (i + AHEAD < batch->count)
             rvt_prefetch_record(batch, i + AHEAD);
         struct access access = rvt_unpack(batch, i);
-        unsigned char *region = access.length <= room ? plain_piece(call, &access, write) : NULL;
+        unsigned char *region = access.length <= room ? find_plain_piece(call, &access, write) : NULL;
         if (!region)
             break;
         __builtin_prefetch(region);
@@ -215,7 +222,7 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
             uint64_t room = SECTION_BYTES - in_section;
             uint32_t found =
                 find_pieces(call, batch, side.index, length < room ? length : room, write, pieces);
-            /* As in stand(): before a byte moves. */
+            /* As in judge_current_element(): before a byte moves. */
             if (found && !rvt_checker_live(batch->checker))
                 break;
             for (uint32_t i = 0; i < found; i++) {
@@ -228,30 +235,30 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
             side.index += found;
             result->passed += found;
             if (in_section == SECTION_BYTES) {
-                renew(call, &side, NULL);
+                renew_section(call, &side, NULL);
                 in_section = 0;
             }
             if (found == WINDOW)
                 continue;
         }
-        if (!stand(&side))
+        if (!judge_current_element(&side))
             break;
         /* An element of its own, not begun: it must fit whole when gathering. */
         if (side.rest.length > length) {
-            stop(&side, RVT_REASON_NONE);
+            stop_side(&side, RVT_REASON_NONE);
             break;
         }
         unsigned char *region;
         uint64_t run;
-        if (!look(&side, call, SECTION_BYTES - in_section, &region, &run))
+        if (!find_bytes_of_element(&side, call, SECTION_BYTES - in_section, &region, &run))
             break;
         move_piece(region, data, run, write);
-        move_on(&side, run);
+        consume_bytes(&side, run);
         data += run;
         length -= run;
         in_section += run;
         if (in_section == SECTION_BYTES) {
-            renew(call, &side, NULL);
+            renew_section(call, &side, NULL);
             in_section = 0;
         }
     }
@@ -281,20 +288,21 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
     begin_side(&to, to_batch, to_result, true);
     /* Both sides before anything of either is counted. */
     bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
-    while (live && stand(&from) && stand(&to)) {
+    while (live && judge_current_element(&from) && judge_current_element(&to)) {
         unsigned char *source, *target;
         uint64_t run, room;
         uint64_t want = SECTION_BYTES - in_section;
-        if (!look(&from, call, want, &source, &run) || !look(&to, call, run, &target, &room))
+        if (!find_bytes_of_element(&from, call, want, &source, &run) ||
+            !find_bytes_of_element(&to, call, run, &target, &room))
             break;
         if (run > room)
             run = room;
         memmove(target, source, run);
-        move_on(&from, run);
-        move_on(&to, run);
+        consume_bytes(&from, run);
+        consume_bytes(&to, run);
         in_section += run;
         if (in_section == SECTION_BYTES) {
-            renew(call, &from, &to);
+            renew_section(call, &from, &to);
             in_section = 0;
         }
     }

@@ -9,8 +9,8 @@ bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker)
     if (!rvt_pd_live(handle))
         return false;
     *checker = (struct rvt_checker){
-        .device = pd->device,
-        .object = &pd->object,
+        .device = pd->owned.device,
+        .object = &pd->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
@@ -23,10 +23,10 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
     const struct rvt_qp *qp = handle.qp;
     if (!rvt_qp_live(handle))
         return false;
-    const struct rvt_pd *pd = atomic_load_explicit(&qp->pd, memory_order_relaxed);
+    const struct rvt_pd *pd = rvt_qp_pd(qp);
     *checker = (struct rvt_checker){
-        .device = qp->device,
-        .object = &qp->object,
+        .device = qp->owned.device,
+        .object = &qp->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
         .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
@@ -40,16 +40,16 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
                       enum rvt_reason *reason) {
     struct found found = {0};
     if (last && last->mr) {
-        *reason = judge(access, &found);
+        *reason = judge_access(access, &found);
         /* last's own reference keeps its region, and equal generations say that nothing was mapped since; so
          * there is nothing to acquire. */
-        if (!*reason && coalesces(last, access, &found) && rvt_checker_live(access->checker)) {
-            coalesce(last, access);
+        if (!*reason && can_coalesce(last, access, &found) && rvt_checker_live(access->checker)) {
+            grow_last_sge(last, access);
             count_verdict(access, &found, RVT_REASON_NONE);
             return 0;
         }
     }
-    *reason = acquire(access, &found);
+    *reason = acquire_access(access, &found);
     if (!*reason)
         fill_sge(sge, access, &found);
     /* Looked at again, at the end: if the domain is alive now it was alive all the time, so the id that was
@@ -85,7 +85,7 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
 /* The verdict and the place, without a reference: 1, 0 and *reason, -EBADF. */
 static int place_access(const struct access *access, struct rvt_place *place, enum rvt_reason *reason) {
     struct found found = {0};
-    *reason = judge(access, &found);
+    *reason = judge_access(access, &found);
     if (!*reason) {
         struct rvt_sge sge;
         fill_sge(&sge, access, &found);

@@ -10,8 +10,11 @@
 #include <stdint.h>
 
 #include "core/access/sge.h"
+#include "core/base/pool.h"
 #include "core/base/reason.h"
 #include "core/objects/pd.h"
+#include "core/objects/qp.h"
+#include "core/objects/ucontext.h"
 
 /* In whose name an access is judged: a domain's own (local checks, by base), or a peer's over a queue pair
  * (remote checks, by iova). Made from a live handle, and good as long as that handle lives. */
@@ -48,18 +51,23 @@ struct rvt_place {
  *   -EINVAL  refused, *reason says why
  *   -EBADF   the domain is closed
  * It coalesces only if the new element passes every check by itself, lies in last's region under the same
- * mapping, begins where last's request ends, the reference's own condition holds, and no length passes 2^32
- * - 1. The result has the rights that both were proven with. */
+ * mapping, begins where last's request ends, the reference's own condition holds, and no length
+ * passes 2^32 - 1. The result has the rights that both were proven with. */
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason);
 
 /* rvt_rkey_ok: the remote check, by iova. Wants any bit of `acc` (0 never passes); key 0 is refused unless
- * the device allows it. 1  accepted, *sge holds one reference;  0  refused, *reason says why;  -EBADF  the QP
- * is closed */
+ * the device allows it.
+ *   1       accepted: *sge holds one reference until it is put
+ *   0       refused, *reason says why
+ *   -EBADF  the QP is closed */
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason);
 
-/* The same verdicts without a reference: 1 and *place, or 0 and *reason, or -EBADF. */
+/* The same verdicts without a reference.
+ *   1       accepted: *place says where the bytes are
+ *   0       refused, *reason says why
+ *   -EBADF  the domain or the QP is closed */
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,
                    struct rvt_place *place, enum rvt_reason *reason);
 int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the access checks: how one access is judged against one consistent reading of its key's record.
- * Inline, because the batch (access_batch.c) runs it hundreds of times a call. Included by the access files
- * only. */
+/* Inside of the access checks: how one access is judged against one consistent reading of its key's
+ * record. Inline, because the batch (batch.c) runs it hundreds of times a call. Included by the
+ * access files only. */
 #ifndef RVT_ACCESS_JUDGE_H
 #define RVT_ACCESS_JUDGE_H
 
@@ -10,6 +10,11 @@
 #include <string.h>
 
 #include "core/access/check.h"
+#include "core/base/counters.h"
+#include "core/base/reason.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
 
 /* Inlined whatever its size: then what was found stays in registers where only the verdict is wanted. */
 #define RVT_ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -34,21 +39,21 @@ struct found {
 
 /* --- judging --- */
 
-/* Why a record under another key refuses. Only here is more than the record's key looked at, so it may be
- * slow. */
-static inline enum rvt_reason reason_of_key(const struct rvt_lkey_record *record, uint32_t held,
-                                            uint32_t key) {
+/* Why a record under another key refuses. Only here is more than the record's key looked at, so it
+ * may be slow. */
+static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_record *record, uint32_t held,
+                                                       uint32_t key) {
     if (held)
         return RVT_STALE_KEY;
     uint32_t last = atomic_load_explicit(&record->line0.last_key, memory_order_acquire);
     return last == key ? RVT_REVOKED : RVT_NO_SUCH_KEY;
 }
 
-/* May a request that is not empty be, under a record that says this? All of the rule that the name (key and
- * domain) does not settle. Which part of it has failed is worked out on the refusing path only (why_refused).
- */
-RVT_ALWAYS_INLINE bool accepts(uint64_t rights, uint64_t origin, uint64_t length, uint64_t addr,
-                               uint32_t wanted, uint64_t acc_and_valid, bool remote) {
+/* Whether a record that says this grants a request that is not empty. All of the rule that the name (key and
+ * domain) does not settle. Which part of it has failed is worked out on the refusing path only
+ * (find_refusal_reason). */
+RVT_ALWAYS_INLINE bool record_grants(uint64_t rights, uint64_t origin, uint64_t length, uint64_t addr,
+                                     uint32_t wanted, uint64_t acc_and_valid, bool remote) {
     uint64_t into = addr - origin;
     /* Never the sum of offset and length: it wraps for an address near 2^64 and would pass. An address below
      * the origin makes `into` at least 2^64 - origin, and no region is that long: none passes 2^64. An empty
@@ -58,8 +63,8 @@ RVT_ALWAYS_INLINE bool accepts(uint64_t rights, uint64_t origin, uint64_t length
     return inside && (remote ? (uint32_t)granted != 0 && granted >> 32 : granted == acc_and_valid);
 }
 
-/* What `accepts` compares rights with: the access mask, and one flag of the shape. The valid one; or `plain`,
- * by those who leave everything else than judging to somebody else. */
+/* What `record_grants` compares rights with: the access mask, and one flag of the shape. VALID; or PLAIN, for
+ * the fast path, which leaves regions with counters to the slow one. */
 static inline uint64_t acc_and_valid(uint32_t acc) {
     return rvt_record_rights(acc, RVT_SHAPE_VALID);
 }
@@ -69,7 +74,8 @@ static inline uint64_t acc_and_plain(uint32_t acc) {
 
 /* The same for a consistent entry, whose key is the right one, and any request; the first test that fails
  * gives the reason. */
-static inline enum rvt_reason why_refused(const struct rvt_lkey_entry *entry, const struct access *request) {
+static inline enum rvt_reason find_refusal_reason(const struct rvt_lkey_entry *entry,
+                                                  const struct access *request) {
     bool remote = request->checker->remote;
     uint64_t origin = remote ? entry->iova : entry->base;
     uint64_t into = request->addr - origin;
@@ -110,7 +116,7 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     return RVT_REASON_NONE;
 }
 
-RVT_ALWAYS_INLINE enum rvt_reason judge_named(const struct access *access, struct found *found) {
+RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, struct found *found) {
     found->dma = NULL;
     found->dma_mr = NULL;
     const struct rvt_lkey_table *table = &access->checker->device->lkey_table;
@@ -118,21 +124,21 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_named(const struct access *access, struc
     found->sequence = rvt_record_read(table, found->record, access->key, &found->entry);
     const struct rvt_lkey_entry *entry = &found->entry;
     if (entry->key != access->key)
-        return reason_of_key(found->record, entry->key, access->key);
+        return find_key_mismatch_reason(found->record, entry->key, access->key);
     uint64_t origin = access->checker->remote ? entry->iova : entry->base;
     found->position = access->addr - origin + rvt_shape_offset(entry->shape);
     if (entry->pd == access->checker->pd &&
-        accepts(rvt_record_rights(entry->access, entry->shape), origin, entry->length, access->addr,
-                access->length, acc_and_valid(access->acc), access->checker->remote))
+        record_grants(rvt_record_rights(entry->access, entry->shape), origin, entry->length, access->addr,
+                      access->length, acc_and_valid(access->acc), access->checker->remote))
         return RVT_REASON_NONE;
-    return why_refused(entry, access);
+    return find_refusal_reason(entry, access);
 }
 
 /* The verdict alone, for the common case: the access is named by a key, not empty, and may be. False says
- * nothing: judge() then tells. Reads no more of the record than the verdict needs, and only where no writer
- * is at work. `name`: of the key asked for and the asker's domain; `wanted`: acc_and_plain. */
-RVT_ALWAYS_INLINE bool accepted_at_a_glance(const struct rvt_lkey_record *record, uint64_t name,
-                                            uint64_t addr, uint32_t length, uint64_t wanted, bool remote) {
+ * nothing: judge_access() then tells. Reads no more of the record than the verdict needs, and only where
+ * no writer is at work. `name`: of the key asked for and the asker's domain; `wanted`: acc_and_plain. */
+RVT_ALWAYS_INLINE bool accept_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
+                                          uint32_t length, uint64_t wanted, bool remote) {
     uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
     const struct rvt_record_copy *copy = &record->line0;
     /* Name first, the sequence again last: as in rvt_record_read. No record's name has key 0. */
@@ -142,13 +148,13 @@ RVT_ALWAYS_INLINE bool accepted_at_a_glance(const struct rvt_lkey_record *record
     uint64_t origin = atomic_load_explicit(remote ? &copy->iova : &copy->base, memory_order_acquire);
     uint64_t bytes = atomic_load_explicit(&copy->length, memory_order_acquire);
     return atomic_load_explicit(&record->sequence, memory_order_relaxed) == sequence &&
-           accepts(rights, origin, bytes, addr, length, wanted, remote);
+           record_grants(rights, origin, bytes, addr, length, wanted, remote);
 }
 
 /* Two variables: one that a call is given the address of would have to stay in memory. */
-RVT_ALWAYS_INLINE enum rvt_reason judge(const struct access *access, struct found *found) {
+RVT_ALWAYS_INLINE enum rvt_reason judge_access(const struct access *access, struct found *found) {
     if (access->key)
-        return judge_named(access, found);
+        return judge_by_key(access, found);
     struct found zero;
     enum rvt_reason reason = judge_key_zero(access, &zero);
     found->dma = zero.dma;
@@ -166,7 +172,7 @@ static inline void count_for_context(const struct rvt_checker *checker, enum rvt
 }
 
 /* The region that was judged, if it is counted. What was found under another key is not its matter. */
-static inline bool counted_region(const struct access *access, const struct found *found) {
+static inline bool is_region_counted(const struct access *access, const struct found *found) {
     return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
                        : found->dma_mr != NULL;
 }
@@ -174,7 +180,7 @@ static inline bool counted_region(const struct access *access, const struct foun
 /* Inside the section in which it was judged. */
 static inline void count_for_region(const struct access *access, const struct found *found,
                                     enum rvt_reason reason) {
-    if (!counted_region(access, found))
+    if (!is_region_counted(access, found))
         return;
     struct rvt_mr_counters *counters = rvt_mr_counters_of(access->key ? found->entry.map->mr : found->dma_mr);
     if (counters)
@@ -218,9 +224,9 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
 /* Judge, and take the reference. The two are not one step, so a reference that could not be taken under what
  * was judged sends both back to the start: whatever a writer did in between, that writer has finished, or
  * this thread has finished its step for it. */
-static inline enum rvt_reason acquire(const struct access *access, struct found *found) {
+static inline enum rvt_reason acquire_access(const struct access *access, struct found *found) {
     for (;;) {
-        enum rvt_reason reason = judge(access, found);
+        enum rvt_reason reason = judge_access(access, found);
         if (reason)
             return reason;
         if (access->key) {
@@ -239,8 +245,8 @@ static inline enum rvt_reason acquire(const struct access *access, struct found 
 /* --- coalescing --- */
 
 /* May the accepted access grow `last` instead of becoming an element of its own? */
-static inline bool coalesces(const struct rvt_sge *last, const struct access *access,
-                             const struct found *found) {
+static inline bool can_coalesce(const struct rvt_sge *last, const struct access *access,
+                                const struct found *found) {
     if (!last || !last->mr || last->remote)
         return false;
     if (last->sge_length > UINT32_MAX - access->length || last->request + last->sge_length != access->addr)
@@ -260,15 +266,18 @@ static inline bool coalesces(const struct rvt_sge *last, const struct access *ac
     return last->at + last->length == access->addr;
 }
 
-static inline void coalesce(struct rvt_sge *last, const struct access *access) {
+static inline void grow_last_sge(struct rvt_sge *last, const struct access *access) {
     last->sge_length += access->length;
     if (access->key == 0)
         last->length += access->length;
     last->rights &= access->acc;
 }
 
-/* Accept with a reference, coalescing with `last` (may be NULL): 1, 0 (coalesced), -EINVAL and *reason,
- * -EBADF. In access_check.c. */
+/* Accept with a reference, coalescing with `last` (may be NULL). In check.c.
+ *   1        accepted: *sge holds one reference
+ *   0        coalesced into *last
+ *   -EINVAL  refused, *reason says why
+ *   -EBADF   the domain or queue pair is closed */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);
 

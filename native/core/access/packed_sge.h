@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
+#include "core/access/batch.h"
 #include "core/access/judge.h"
 #include "core/layout.h"
+#include "core/objects/lkey_table.h"
 
 /* volatile: the compiler must neither read a second time what was judged, nor reorder into a second reading;
  * the caller's array may lie anywhere, so no alignment is promised. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/sge.h"
 
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 
 void rvt_put_sge(struct rvt_sge *sge) {
     struct rvt_mregion *mr = sge->mr;
@@ -28,21 +30,21 @@ enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) 
 
 /* --- the walk --- */
 
-static void begin_next(struct rvt_sge_state *ss) {
+static void begin_next_element(struct rvt_sge_state *ss) {
     ss->owner = *ss->list++;
     ss->sge = *ss->owner;
 }
 
 /* The current element is consumed. */
-static void finish_current(struct rvt_sge_state *ss, bool release) {
+static void finish_current_element(struct rvt_sge_state *ss, bool release) {
     if (release)
         rvt_put_sge(ss->owner);
     if (--ss->num_sge)
-        begin_next(ss);
+        begin_next_element(ss);
 }
 
 /* Move inside the current element; any distance up to its end, over any number of segments. */
-static void advance(struct rvt_sge *sge, uint32_t length) {
+static void advance_in_element(struct rvt_sge *sge, uint32_t length) {
     sge->position += length;
     sge->sge_length -= length;
     if (rvt_sge_key_zero(sge))
@@ -53,7 +55,7 @@ static void advance(struct rvt_sge *sge, uint32_t length) {
 
 void rvt_pass_empty_sges(struct rvt_sge_state *ss, bool release) {
     while (ss->num_sge > 1 && !ss->sge.sge_length)
-        finish_current(ss, release);
+        finish_current_element(ss, release);
 }
 
 int rvt_ss_init(struct rvt_sge_state *ss, struct rvt_sge **elements, uint32_t count) {
@@ -64,7 +66,7 @@ int rvt_ss_init(struct rvt_sge_state *ss, struct rvt_sge **elements, uint32_t co
             return -RVT_EBADF;
     ss->list = elements;
     ss->num_sge = count;
-    begin_next(ss);
+    begin_next_element(ss);
     return 0;
 }
 
@@ -102,9 +104,9 @@ int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release) {
     if (length > sge->sge_length)
         return -RVT_EINVAL;
     rvt_pass_empty_sges(ss, release);
-    advance(&ss->sge, length);
+    advance_in_element(&ss->sge, length);
     if (!ss->sge.sge_length)
-        finish_current(ss, release);
+        finish_current_element(ss, release);
     return 0;
 }
 
@@ -122,7 +124,7 @@ int rvt_skip_sge(struct rvt_sge_state *ss, uint64_t length, bool release) {
 
 void rvt_put_ss(struct rvt_sge_state *ss) {
     while (ss->num_sge)
-        finish_current(ss, true);
+        finish_current_element(ss, true);
 }
 
 bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey) {
@@ -135,7 +137,7 @@ bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey) {
 }
 
 /* Why some element of the next `length` bytes cannot be used now. */
-static enum rvt_reason any_unusable(const struct rvt_sge_state *ss, uint64_t length) {
+static enum rvt_reason find_unusable_reason(const struct rvt_sge_state *ss, uint64_t length) {
     for (uint32_t i = 0; length && i < ss->num_sge; i++) {
         const struct rvt_sge *sge = i ? ss->list[i - 1] : &ss->sge;
         const struct rvt_sge *owner = i ? sge : ss->owner;
@@ -170,7 +172,7 @@ int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bo
         total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
     if (total > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
-    *reason = any_unusable(ss, total);
+    *reason = find_unusable_reason(ss, total);
     if (*reason)
         return -RVT_EINVAL;
     for (uint32_t i = 0; i < count; i++) {

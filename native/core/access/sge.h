@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/objects/dma.h"
 #include "core/objects/region.h"
 
 /* What a work request names: the verbs' struct ib_sge. */
@@ -65,6 +66,7 @@ struct rvt_sge_state {
 };
 
 /* Begin at the first byte of `count` elements (1..255). The array and the elements must outlive the state.
+ *   0        *ss is at the first byte
  *   -EINVAL  count out of range
  *   -EBADF   an element is dead */
 int rvt_ss_init(struct rvt_sge_state *ss, struct rvt_sge **elements, uint32_t count);
@@ -76,16 +78,18 @@ uint64_t rvt_ss_total_len(const struct rvt_sge_state *ss);
  * segment and what is left of the element; empty elements are passed over. 0 at the end. */
 uint32_t rvt_get_sge_length(const struct rvt_sge_state *ss, uint32_t length);
 
-/* Go `length` bytes on, at most to the end of the current element (-EINVAL beyond, nothing changed). Past a
- * segment's end the next one begins; past the element's end its reference is put if `release`, and the next
- * element begins. */
+/* Go `length` bytes on, at most to the end of the current element. Past a segment's end the next one begins;
+ * past the element's end its reference is put if `release`, and the next element begins.
+ *   0        *ss has moved
+ *   -EINVAL  the element has not so many bytes; nothing changed */
 int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release);
 
 /* Pass over empty elements, up to the last one; their references are put if `release`. */
 void rvt_pass_empty_sges(struct rvt_sge_state *ss, bool release);
 
-/* Go `length` bytes on over any number of elements: 0, or -EINVAL if there are not so many (nothing changed).
- */
+/* Go `length` bytes on over any number of elements.
+ *   0        *ss has moved
+ *   -EINVAL  there are not so many bytes; nothing changed */
 int rvt_skip_sge(struct rvt_sge_state *ss, uint64_t length, bool release);
 
 /* Put every element not yet consumed; the state is at its end then. */
@@ -94,8 +98,8 @@ void rvt_put_ss(struct rvt_sge_state *ss);
 /* True if the region of any element that is left answers (or, half-dead, last answered) to this key. */
 bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey);
 
-/* True if an element that is left stands in the list twice: it has one reference, so it cannot be put twice.
- */
+/* True if an element that is left stands in the list twice: it has one reference, so it cannot
+ * be put twice. */
 bool rvt_ss_any_twice(const struct rvt_sge_state *ss);
 
 /* Why the element cannot be used now, or RVT_REASON_NONE and the mapping to use (*map is NULL for key 0).
@@ -111,11 +115,13 @@ struct rvt_fragment {
 };
 
 /* Walk on in `count` steps of steps[i] bytes, telling every fragment with the index of its step. A step's end
- * always splits. Nothing is told, changed or released unless the whole can be walked: 0, or -EINVAL:
- *   - the steps add up to more than is left
- *   - with `release`, an element is in the list twice: it has one reference to put
- *   - an element cannot be used now; *reason says why (RVT_REASON_NONE in the other cases)
- * `emit` returns false to give up: -ENOMEM, and the state is undefined. Inside a reader's section. */
+ * always splits. Inside a reader's section.
+ *   0        walked and told
+ *   -EINVAL  the steps add up to more than is left; with `release`, an element is in the list twice (it has
+ *            one reference to put); an element cannot be used now: then *reason says why, and is
+ *            RVT_REASON_NONE otherwise. Nothing is told, changed or released, unless another thread revoked
+ *            an element during the walk
+ *   -ENOMEM  `emit` returned false to give up; the state is undefined */
 int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bool release,
              enum rvt_reason *reason,
              bool (*emit)(void *context, uint32_t step, const struct rvt_fragment *fragment), void *context);

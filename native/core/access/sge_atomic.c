@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/sge_atomic.h"
 
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/region.h"
 
 enum { ATOMIC_BYTES = 8 };
 
 /* The word an element names, inside the call's section. */
-static int word_of(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
-                   enum rvt_reason *reason) {
+static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
+                     enum rvt_reason *reason) {
     if (!(sge->rights & RVT_ACCESS_REMOTE_ATOMIC)) {
         *reason = RVT_ACCESS_DENIED;
         return -RVT_EACCES;
@@ -22,8 +26,8 @@ static int word_of(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomi
         *reason = rvt_sge_pointer(call, sge, map, ATOMIC_BYTES, &data, &run);
     if (*reason)
         return -RVT_EACCES;
-    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to be atomic
-     * on. */
+    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to
+     * be atomic on. */
     if (run < ATOMIC_BYTES || (uintptr_t)data % ATOMIC_BYTES)
         return -RVT_EINVAL;
     *word = (_Atomic(uint64_t) *)(void *)data;
@@ -37,7 +41,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call);
-    int error = word_of(call, sge, &word, reason);
+    int error = find_word(call, sge, &word, reason);
     if (!error)
         *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
     rvt_read_leave(call->reader);
@@ -52,7 +56,7 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call);
-    int error = word_of(call, sge, &word, reason);
+    int error = find_word(call, sge, &word, reason);
     if (!error) {
         *old = compare; /* left alone by success, overwritten with what was found by failure */
         atomic_compare_exchange_strong(word, old, swap);

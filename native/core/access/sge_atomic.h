@@ -9,10 +9,11 @@
 #include "core/access/sge_copy.h"
 
 /* Add `add` to the 8 bytes of the element and give back what was there. Both functions answer
- *   0
+ *   0        done; *old is what was there
  *   -EINVAL  the element is not 8 bytes, or they do not lie on a multiple of 8: the address asked for, and
- * the memory itself -EBADF   the element is dead -EACCES  *reason: not proven for remote atomics, or cannot
- * be used now */
+ *            the memory itself
+ *   -EBADF   the element is dead
+ *   -EACCES  *reason: not proven for remote atomics, or cannot be used now */
 int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uint64_t add, uint64_t *old,
                       enum rvt_reason *reason);
 

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
+#include "core/objects/region.h"
 
 /* How long one section may last: reclaimers on other threads wait for it. */
 static const uint64_t SECTION_BYTES = 1 << 20;
@@ -51,9 +54,9 @@ static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Everything below was bounds-checked when the element was accepted or its pages were mapped. It is checked
- * once more against the memory itself, because this is where a mistake anywhere else would become a wild
- * write. */
+/* Everything below was bounds-checked when the element was accepted or its pages were mapped. It is
+ * checked once more against the memory itself, because this is where a mistake anywhere else would become
+ * a wild write. */
 enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge *sge,
                                 const struct rvt_map *map, uint64_t want, unsigned char **data,
                                 uint64_t *run) {
@@ -86,8 +89,8 @@ enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge
 
 /* Can the next `length` bytes be moved? Asked before the first byte moves, so that a refusal leaves the
  * memory as it was: every element's rights and liveness, and every memory it reaches. */
-static enum rvt_reason judge_all(struct rvt_data_call *call, const struct rvt_sge_state *ss, uint64_t length,
-                                 bool write) {
+static enum rvt_reason judge_all_elements(struct rvt_data_call *call, const struct rvt_sge_state *ss,
+                                          uint64_t length, bool write) {
     for (uint32_t i = 0; length && i < ss->num_sge; i++) {
         struct rvt_sge sge = i ? *ss->list[i - 1] : ss->sge;
         const struct rvt_sge *owner = i ? ss->list[i - 1] : ss->owner;
@@ -119,7 +122,7 @@ static enum rvt_reason judge_all(struct rvt_data_call *call, const struct rvt_sg
 /* How the bytes of one run are moved. */
 enum manner { OUT, IN, IN_ORDERED };
 
-static void move(unsigned char *region, unsigned char *data, uint64_t length, enum manner manner) {
+static void move_run(unsigned char *region, unsigned char *data, uint64_t length, enum manner manner) {
     if (manner == OUT) {
         memmove(data, region, length);
     } else if (manner == IN) {
@@ -131,8 +134,9 @@ static void move(unsigned char *region, unsigned char *data, uint64_t length, en
 }
 
 /* Move the next `length` bytes, in sections of a MiB. */
-static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
-                                uint64_t length, bool release, enum manner manner, uint64_t *moved) {
+static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_sge_state *ss,
+                                        unsigned char *data, uint64_t length, bool release,
+                                        enum manner manner, uint64_t *moved) {
     uint64_t in_section = 0;
     while (length) {
         if (in_section >= SECTION_BYTES) {
@@ -150,7 +154,7 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
                                      &region, &run);
         if (reason)
             return reason;
-        move(region, data, run, manner);
+        move_run(region, data, run, manner);
         rvt_mr_count_bytes(ss->sge.mr, run);
         rvt_update_sge(ss, (uint32_t)run, release);
         data += run;
@@ -163,8 +167,8 @@ static enum rvt_reason move_all(struct rvt_data_call *call, struct rvt_sge_state
 
 /* The plain case, which most copies are: all bytes in the current element, and in one piece of memory. False
  * if it is not. */
-static bool move_at_once(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
-                         uint64_t length, bool release, bool write, struct rvt_copied *copied) {
+static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                              uint64_t length, bool release, bool write, struct rvt_copied *copied) {
     if (length > ss->sge.sge_length || length > SECTION_BYTES)
         return false;
     struct rvt_map *map;
@@ -179,30 +183,30 @@ static bool move_at_once(struct rvt_data_call *call, struct rvt_sge_state *ss, u
         return true;
     if (run < length)
         return false;
-    move(region, data, length, write ? IN : OUT);
+    move_run(region, data, length, write ? IN : OUT);
     rvt_mr_count_bytes(ss->sge.mr, length);
     copied->bytes = length;
     rvt_update_sge(ss, (uint32_t)length, release);
     return true;
 }
 
-static int copy(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data, uint64_t length,
-                bool release, bool write, bool ordered, struct rvt_copied *copied) {
+static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                         uint64_t length, bool release, bool write, bool ordered, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
     if (length > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
     if (!length)
         return 0;
     rvt_data_call_enter(call);
-    if (ordered || !move_at_once(call, ss, data, length, release, write, copied)) {
-        copied->reason = judge_all(call, ss, length, write);
+    if (ordered || !move_in_one_piece(call, ss, data, length, release, write, copied)) {
+        copied->reason = judge_all_elements(call, ss, length, write);
         uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0;
         if (!copied->reason)
             copied->reason =
-                move_all(call, ss, data, length - tail, release, write ? IN : OUT, &copied->bytes);
+                move_in_sections(call, ss, data, length - tail, release, write ? IN : OUT, &copied->bytes);
         if (!copied->reason)
             copied->reason =
-                move_all(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
+                move_in_sections(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
     }
     rvt_read_leave(call->reader);
     rvt_data_call_count(call, copied->bytes, copied->reason);
@@ -211,10 +215,10 @@ static int copy(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned c
 
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
                  bool release, bool copy_last, struct rvt_copied *copied) {
-    return copy(call, ss, (unsigned char *)data, length, release, true, copy_last, copied);
+    return copy_elements(call, ss, (unsigned char *)data, length, release, true, copy_last, copied);
 }
 
 int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
                      bool release, struct rvt_copied *copied) {
-    return copy(call, ss, data, length, release, false, false, copied);
+    return copy_elements(call, ss, data, length, release, false, false, copied);
 }

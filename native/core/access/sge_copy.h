@@ -7,7 +7,10 @@
 #include <stdint.h>
 
 #include "core/access/sge.h"
+#include "core/base/counters.h"
 #include "core/base/epoch.h"
+#include "core/base/reason.h"
+#include "core/objects/region.h"
 
 enum { RVT_CALL_MEMORIES = 4 };
 
@@ -55,15 +58,18 @@ struct rvt_copied {
 /* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
  * consumed elements are put if `release`). With `copy_last` all but the last min(8, length) bytes are moved
  * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
- *   0
+ *   0        all bytes moved
  *   -EINVAL  the elements hold fewer bytes, or, with `release`, one is in the list twice; nothing moved
  *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
- * unless another thread revoked an element in the middle (copied->bytes tells) */
+ *            unless another thread revoked an element in the middle (copied->bytes tells) */
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
                  bool release, bool copy_last, struct rvt_copied *copied);
 
-/* The other direction: `length` bytes of the elements into `data`. Remote elements must have been proven for
- * remote read; local ones may always be read. */
+/* rvt_copy_sge_out: the other direction, `length` bytes of the elements into `data`. Remote elements must
+ * have been proven for remote read; local ones may always be read.
+ *   0        all bytes moved
+ *   -EINVAL  as rvt_copy_sge
+ *   -EACCES  as rvt_copy_sge, for reading */
 int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
                      bool release, struct rvt_copied *copied);
 

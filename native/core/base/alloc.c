@@ -25,7 +25,7 @@ long rvt_test_alloc_live(void) {
     return atomic_load(&live);
 }
 
-static int refuse(void) {
+static int must_fail_request(void) {
     if (atomic_load(&countdown) < 0)
         return 0;
     if (atomic_fetch_sub(&countdown, 1) > 0)
@@ -34,49 +34,49 @@ static int refuse(void) {
     return 1;
 }
 
-static void *counted(void *memory) {
+static void *count_block(void *memory) {
     if (memory)
         atomic_fetch_add(&live, 1);
     return memory;
 }
 
-static void uncount(const void *memory) {
+static void uncount_block(const void *memory) {
     if (memory)
         atomic_fetch_sub(&live, 1);
 }
 #else
-static inline int refuse(void) {
+static inline int must_fail_request(void) {
     return 0;
 }
 
-static inline void *counted(void *memory) {
+static inline void *count_block(void *memory) {
     return memory;
 }
 
-static inline void uncount(const void *memory) {
+static inline void uncount_block(const void *memory) {
     (void)memory;
 }
 #endif
 
 void *rvt_zalloc(size_t count, size_t size) {
-    if (refuse())
+    if (must_fail_request())
         return NULL;
-    return counted(calloc(count, size));
+    return count_block(calloc(count, size));
 }
 
 void *rvt_malloc(size_t bytes) {
-    if (refuse())
+    if (must_fail_request())
         return NULL;
-    return counted(malloc(bytes));
+    return count_block(malloc(bytes));
 }
 
 void rvt_free(void *memory) {
-    uncount(memory);
+    uncount_block(memory);
     free(memory);
 }
 
 void *rvt_zalloc_aligned(size_t count, size_t size) {
-    if (refuse() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
+    if (must_fail_request() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
         return NULL;
     /* aligned_alloc wants a multiple of the alignment; Windows has a function of its own. */
     size_t bytes = (count * size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
@@ -87,11 +87,11 @@ void *rvt_zalloc_aligned(size_t count, size_t size) {
 #endif
     if (memory)
         memset(memory, 0, bytes);
-    return counted(memory);
+    return count_block(memory);
 }
 
 void rvt_free_aligned(void *memory) {
-    uncount(memory);
+    uncount_block(memory);
 #ifdef _WIN32
     _aligned_free(memory);
 #else
@@ -100,18 +100,18 @@ void rvt_free_aligned(void *memory) {
 }
 
 void *rvt_alloc_pages(size_t bytes) {
-    if (refuse())
+    if (must_fail_request())
         return NULL;
-    return counted(rvt_pages_reserve(bytes));
+    return count_block(rvt_pages_reserve(bytes));
 }
 
 void rvt_free_pages(void *pages, size_t bytes) {
-    uncount(pages);
+    uncount_block(pages);
     rvt_pages_release(pages, bytes);
 }
 
 bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages) {
-    return !refuse() && rvt_data_pages_get(bytes, huge, pages) && counted(pages->base);
+    return !must_fail_request() && rvt_data_pages_get(bytes, huge, pages) && count_block(pages->base);
 }
 
 void rvt_free_data_pages(struct rvt_pages *pages) {

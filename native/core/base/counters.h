@@ -2,9 +2,9 @@
 /* What is counted: checks accepted, refusals by reason, bytes copied.
  *
  * Each context (environment) has counters of its own, which only its thread writes: by a load and a store,
- * because a shared counter costs a locked instruction and the line's way between the processors. Who wants to
- * know adds them up. A region is counted only on request, and then by every environment, so its counters are
- * shared. */
+ * because a shared counter costs a locked instruction and the line's way between the processors. Who wants
+ * to know adds them up. A region is counted only on request, and then by every environment, so its
+ * counters are shared. */
 #ifndef RVT_COUNTERS_H
 #define RVT_COUNTERS_H
 

@@ -78,8 +78,8 @@ void rvt_synchronize(void) {
 }
 
 void rvt_reclaim(void) {
-    /* A release may retire more (the region of a list, the memory of a region): go on until a round frees
-     * nothing. */
+    /* A release may retire more (the region of a list, the memory of a region): go on until a
+     * round frees nothing. */
     while (rvt_reclaim_pending()) {
         struct rvt_retired *ready = NULL;
         rvt_mutex_lock(&registry);

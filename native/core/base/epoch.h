@@ -40,8 +40,8 @@ struct rvt_retired {
 /* The current epoch; advanced by every retirement. Only epoch.c writes it. */
 extern _Atomic(uint64_t) rvt_epoch_now;
 
-/* A reader for the calling environment, or NULL (no memory). Registration counts the users of the process
- * state. */
+/* A reader for the calling environment, or NULL (no memory). Registration counts the users of
+ * the process state. */
 struct rvt_reader *rvt_reader_register(void);
 
 /* Give a reader back; it must be outside. When the last one goes, everything retired is freed. */
@@ -59,8 +59,8 @@ static inline void rvt_read_enter(struct rvt_reader *reader) {
 
 static inline void rvt_read_leave(struct rvt_reader *reader) {
     if (--reader->depth == 0) {
-        /* release: every look of this section happens before the reclaimer that reads this 0 frees anything.
-         */
+        /* release: every look of this section happens before the reclaimer that reads this
+         * 0 frees anything. */
         atomic_store_explicit(&reader->slot, 0, memory_order_release);
     }
 }
@@ -74,18 +74,18 @@ static inline void rvt_read_renew(struct rvt_reader *reader) {
     }
 }
 
-/* Hand `item` over to be freed by `release` once every reader that may see it has left. The structure must
- * already be out of reach of new readers. Never blocks, never allocates; may be called with a device's lock
- * held. */
+/* Hand `item` over to be freed by `release` once every reader that may see it has left. The structure
+ * must already be out of reach of new readers. Never blocks, never allocates; may be called with a
+ * device's lock held. */
 void rvt_retire(struct rvt_retired *item, void (*release)(struct rvt_retired *self));
 
-/* Free what can be freed now. Called by writers after they have dropped their locks; cheap when nothing
- * waits. */
+/* Free what can be freed now. Called by writers after they have dropped their locks; cheap
+ * when nothing waits. */
 void rvt_reclaim(void);
 
-/* Wait until every reader that is inside now has left: what was out of reach before the call is looked at by
- * nobody after it. The calling thread's own reader must be outside. Readers never wait for anybody, so this
- * ends. */
+/* Wait until every reader that is inside now has left: what was out of reach before the call is looked
+ * at by nobody after it. The calling thread's own reader must be outside. Readers never wait for
+ * anybody, so this ends. */
 void rvt_synchronize(void);
 
 /* True while something retired still waits. */

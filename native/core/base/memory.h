@@ -31,8 +31,8 @@ void rvt_memory_init(struct rvt_memory *memory, const struct rvt_memory_ops *ops
 void rvt_memory_get(struct rvt_memory *memory);
 void rvt_memory_put(struct rvt_memory *memory);
 
-/* Memory at a fixed address which outlives the region (what the core's own tests use). NULL without memory.
- */
+/* Memory at a fixed address which outlives the region (what the core's own tests use).
+ * NULL without memory. */
 struct rvt_memory *rvt_fixed_memory(void *data, uint64_t length);
 
 #endif

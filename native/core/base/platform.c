@@ -65,25 +65,25 @@ bool rvt_random_bytes(void *out, size_t bytes) {
 
 /* A mutex operation fails only when the mutex itself is broken (destroyed, overwritten). Going on would mean
  * running the writer's side without mutual exclusion, so the process ends instead. */
-static void must(int error) {
+static void abort_on_error(int error) {
     if (error)
         abort();
 }
 
 void rvt_mutex_init(struct rvt_mutex *mutex) {
-    must(pthread_mutex_init(&mutex->lock, NULL));
+    abort_on_error(pthread_mutex_init(&mutex->lock, NULL));
 }
 
 void rvt_mutex_destroy(struct rvt_mutex *mutex) {
-    must(pthread_mutex_destroy(&mutex->lock));
+    abort_on_error(pthread_mutex_destroy(&mutex->lock));
 }
 
 void rvt_mutex_lock(struct rvt_mutex *mutex) {
-    must(pthread_mutex_lock(&mutex->lock));
+    abort_on_error(pthread_mutex_lock(&mutex->lock));
 }
 
 void rvt_mutex_unlock(struct rvt_mutex *mutex) {
-    must(pthread_mutex_unlock(&mutex->lock));
+    abort_on_error(pthread_mutex_unlock(&mutex->lock));
 }
 
 /* From here on large pages are asked for. */

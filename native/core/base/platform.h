@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The four things the core needs from an operating system: a mutex, zeroed pages that are committed as they
- * are touched, the system's random numbers, and the size of a cache line. Nothing else in the core names a
- * platform. */
+/* The four things the core needs from an operating system: a mutex, zeroed pages that are committed as
+ * they are touched, the system's random numbers, and the size of a cache line. Nothing else in the core
+ * names a platform. */
 #ifndef RVT_PLATFORM_H
 #define RVT_PLATFORM_H
 
@@ -37,9 +37,9 @@ void rvt_mutex_destroy(struct rvt_mutex *mutex);
 void rvt_mutex_lock(struct rvt_mutex *mutex);
 void rvt_mutex_unlock(struct rvt_mutex *mutex);
 
-/* Reserve `bytes` of zeroed address space, page-aligned; a page costs memory only once it is touched (on
- * Windows the commit charge is taken at once). NULL when it cannot be had. `bytes` must be given again to
- * release. */
+/* Reserve `bytes` of zeroed address space, page-aligned; a page costs memory only once it is touched
+ * (on Windows the commit charge is taken at once). NULL when it cannot be had. `bytes` must be given
+ * again to release. */
 void *rvt_pages_reserve(size_t bytes);
 void rvt_pages_release(void *pages, size_t bytes);
 
@@ -55,8 +55,8 @@ bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages);
 /* Let another thread run: for who waits for one. */
 void rvt_yield(void);
 
-/* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller must then refuse.
- */
+/* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller
+ * must then refuse. */
 bool rvt_random_bytes(void *out, size_t bytes);
 
 #endif

@@ -32,8 +32,8 @@ void rvt_pool_init(struct rvt_pool *pool, size_t object_size);
 /* Free all chunks. Nobody may hold a handle any more. */
 void rvt_pool_destroy(struct rvt_pool *pool);
 
-/* A dead object to be filled, or NULL (no memory, nothing changed). Everything but its header may hold old
- * values. */
+/* A dead object to be filled, or NULL (no memory, nothing changed). Everything but its header may
+ * hold old values. */
 struct rvt_object *rvt_pool_take(struct rvt_pool *pool);
 
 /* Back to the free list. The object must be dead and out of reach of readers. */

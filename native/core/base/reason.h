@@ -5,8 +5,8 @@
 
 #include "core/layout.h" /* enum rvt_reason: a reason crosses into JavaScript as its number */
 
-/* The reason's name as users see it ("OutOfBounds"), or "None"; never NULL, also for a number out of range.
- */
+/* The reason's name as users see it ("OutOfBounds"), or "None"; never NULL, also for a number
+ * out of range. */
 const char *rvt_reason_name(enum rvt_reason reason);
 
 #endif

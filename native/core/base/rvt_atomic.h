@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* C11's atomics, for the core; in C++ (the binding includes the core's headers) the same names over
- * std::atomic, as C++23's own <stdatomic.h> defines them. The two have one layout in every compiler that has
- * both. */
+ * std::atomic, as C++23's own <stdatomic.h> defines them. The two have one layout in every compiler
+ * that has both. */
 #ifndef RVT_ATOMIC_H
 #define RVT_ATOMIC_H
 

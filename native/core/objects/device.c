@@ -4,8 +4,15 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/epoch.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/device_memory.h"
+#include "core/objects/mr.h"
+#include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
+#include "core/objects/share.h"
+#include "core/objects/ucontext.h"
 
 /* Where addresses that nobody names begin. Low enough to read well in a dump, and far from 0, so that a small
  * number taken for an address is refused. */
@@ -13,6 +20,21 @@ static const uint64_t FIRST_USER_START = UINT64_C(0x100000000000);
 static const uint64_t FIRST_DMA_ADDRESS = UINT64_C(0x200000000000);
 
 static _Atomic(uint64_t) devices_made;
+
+/* The core's own kinds; upper rooms add theirs by extensions. */
+static const struct rvt_object_kind *const core_kinds[] = {
+    &rvt_ucontext_objects, &rvt_pd_objects,  &rvt_qp_objects,
+    &rvt_mr_objects,       &rvt_dma_objects, &rvt_device_memory_objects,
+};
+
+static int enter_object_kinds(struct rvt_dev_info *device, const struct rvt_device_options *options) {
+    for (size_t i = 0; i < sizeof(core_kinds) / sizeof(core_kinds[0]); i++) {
+        int error = rvt_enter_object_kind(&device->kinds, core_kinds[i], &device->held);
+        if (error)
+            return error;
+    }
+    return rvt_enter_extensions(&device->kinds, options->extensions, options->extension_count, &device->held);
+}
 
 int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **out) {
     uint32_t bits = options->lkey_table_bits;
@@ -23,9 +45,11 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     struct rvt_dev_info *device = rvt_zalloc(1, sizeof(*device));
     if (!device)
         return -RVT_ENOMEM;
-    int error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys);
+    int error = enter_object_kinds(device, options);
+    if (!error)
+        error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys);
     if (error) {
-        rvt_free(device);
+        rvt_free(device); /* pools have no memory yet */
         return error;
     }
     rvt_mutex_init(&device->lock);
@@ -35,11 +59,6 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     device->map_generation = 1;
     device->next_user_start = FIRST_USER_START;
     device->dma.next_address = FIRST_DMA_ADDRESS;
-    rvt_pool_init(&device->pds, sizeof(struct rvt_pd));
-    rvt_pool_init(&device->qps, sizeof(struct rvt_qp));
-    rvt_pool_init(&device->mrs, sizeof(struct rvt_mregion));
-    rvt_pool_init(&device->dma.maps, sizeof(struct rvt_dma_map));
-    device->pds.held = device->qps.held = device->mrs.held = device->dma.maps.held = &device->held;
     *out = device;
     return 0;
 }
@@ -52,28 +71,16 @@ void rvt_dev_put(struct rvt_dev_info *device) {
     if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
         return;
     /* Nobody is left who could look: every live region and mapping has a reference. */
-    rvt_pool_destroy(&device->pds);
-    rvt_pool_destroy(&device->qps);
-    rvt_pool_destroy(&device->mrs);
-    rvt_pool_destroy(&device->dma.maps);
+    rvt_destroy_object_kinds(&device->kinds);
     rvt_lkey_table_destroy(&device->lkey_table);
     rvt_mutex_destroy(&device->lock);
     rvt_free(device);
 }
 
-/* True when the pool has a live object. Under the lock. */
-static bool any_alive(const struct rvt_pool *pool) {
-    uint32_t at = 0;
-    return rvt_pool_next_alive(pool, &at) != NULL;
-}
-
 struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device) {
     device->closed = true;
     rvt_unshare_device(device);
-    struct rvt_object *object;
-    for (uint32_t at = 0; (object = rvt_pool_next_alive(&device->pds, &at));)
-        rvt_pd_end((struct rvt_pd *)object);
-    rvt_dma_close_all(device);
+    rvt_end_owned(device, RVT_EVERY_CONTEXT);
     struct rvt_device_memory *memories = device->memories;
     device->memories = NULL;
     for (struct rvt_device_memory *memory = memories; memory; memory = memory->next)
@@ -87,7 +94,7 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) 
     int error = 0;
     if (device->closed)
         error = -RVT_EBADF;
-    else if (!cascade && (any_alive(&device->pds) || atomic_load(&device->dma.table)))
+    else if (!cascade && rvt_owns_anything(device, RVT_EVERY_CONTEXT))
         error = -RVT_EBUSY;
     if (!error) {
         if (dma_mr_leaked)
@@ -104,8 +111,8 @@ int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *
     int error = 0;
     rvt_mutex_lock(&device->lock);
     uint64_t next = device->next_user_start;
-    /* Two comparisons: the last range given may have left less than three pages, and the difference would
-     * wrap. */
+    /* Two comparisons: the last range given may have left less than three pages, and the
+     * difference would wrap. */
     if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next) {
         error = -RVT_EINVAL;
     } else {

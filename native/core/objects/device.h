@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "core/base/platform.h"
-#include "core/base/pool.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/object_kind.h"
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
@@ -22,6 +22,9 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; more is clamped to 23 */
     bool random_keys;         /* slot and generation from the CSPRNG instead of the reference's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the reference does */
+    /* What upper rooms add; the array and what it points to must outlive the device. */
+    const struct rvt_extension *const *extensions;
+    uint32_t extension_count;
 };
 
 /* Locking: `lock` serialises every change (allocation, mapping, invalidation, revocation) and protects
@@ -36,13 +39,12 @@ struct rvt_dev_info {
     struct rvt_dma_space dma;
     /* The published DMA region. Written under the lock, read by key-0 checks inside a reader's section. */
     _Atomic(struct rvt_mregion *) dma_mr;
-    uint64_t map_generation; /* of the next mapping; never repeats, never 0 */
-    uint64_t regions_made;
-    uint64_t next_user_start; /* local addresses given to memory that names none */
-    struct rvt_pool pds, qps, mrs;
-    uint64_t pds_made, qps_made, contexts_made, memories_made; /* serial numbers */
-    struct rvt_ucontext *contexts;                             /* that have not ended */
-    struct rvt_counts past_counts;                             /* of those that have */
+    struct rvt_object_kinds kinds;         /* pools of all objects */
+    uint64_t map_generation;               /* of the next mapping; never repeats, never 0 */
+    uint64_t next_user_start;              /* local addresses given to memory that names none */
+    uint64_t contexts_made, memories_made; /* serial numbers */
+    struct rvt_ucontext *contexts;         /* that have not ended */
+    struct rvt_counts past_counts;         /* of those that have */
     struct rvt_device_memory *memories;
     /* share.c; the first two under its lock as well: */
     bool shared;
@@ -53,16 +55,17 @@ struct rvt_dev_info {
 
 /* rvt_driver_mr_init: open a device.
  *   0        *device is open and has one reference, the caller's
- *   -EINVAL  lkey_table_bits is 0
+ *   -EINVAL  lkey_table_bits is 0; an extension cannot be entered (rvt_enter_extensions)
  *   -ENOMEM  nothing was made
  * More than 23 bits are clamped to 23: compare device->lkey_table.bits with what was asked for to warn. */
 int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **device);
 
 /* rvt_mr_exit: close the device. *dma_mr_leaked (may be NULL) tells whether a DMA region was still published.
- *   0        closed; every handle of it is dead. With `cascade` QPs, regions, domains and mappings went
- * first, in that order, and held SGEs are dead (RegionRevoked) -EBUSY   not `cascade`, and a domain, or a DMA
- * mapping, is alive; nothing changed -EBADF   closed already The device itself is freed when its last
- * reference goes (rvt_dev_put). */
+ *   0       closed; every handle of it is dead. With `cascade` all objects ended first, kind by kind: QPs,
+ *           regions, domains, mappings (see rvt_end_order); held SGEs are dead (RegionRevoked)
+ *   -EBUSY  not `cascade`, and an object (a domain or a DMA mapping at least) is alive; nothing changed
+ *   -EBADF  closed already
+ * The device itself is freed when its last reference goes (rvt_dev_put). */
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
 
 /* The same under the lock, for the last context: everything ends. The device's own references on its memories
@@ -81,11 +84,13 @@ void rvt_dev_get(struct rvt_dev_info *device);
 void rvt_dev_put(struct rvt_dev_info *device);
 
 /* A range of local addresses of at least `length` bytes, 4 KiB aligned, never given before. For memory that
- * is registered without a `start`. Wraps for nobody: -EINVAL when the address space is used up. */
+ * is registered without a `start`.
+ *   0        *start is its first address
+ *   -EINVAL  the address space is used up: addresses never wrap */
 int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start);
 
-/* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must not call
- * back). */
+/* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must
+ * not call back). */
 struct rvt_table_row {
     uint32_t index, lkey;
     const struct rvt_mregion *mr;

@@ -3,23 +3,25 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
-static enum rvt_reason resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+static enum rvt_reason resolve_whole(struct rvt_memory *memory, void *environment, unsigned char **data) {
     (void)environment; /* everybody's */
     *data = ((struct rvt_device_memory *)memory)->pages.data;
     return RVT_REASON_NONE;
 }
 
-static void release(struct rvt_memory *memory) {
+static void release_whole(struct rvt_memory *memory) {
     struct rvt_device_memory *device_memory = (struct rvt_device_memory *)memory;
     rvt_free_data_pages(&device_memory->pages);
     rvt_free(device_memory);
 }
 
-static const struct rvt_memory_ops whole_ops = {resolve, release};
+static const struct rvt_memory_ops whole_ops = {resolve_whole, release_whole};
 
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **out) {
@@ -144,3 +146,24 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
     rvt_memory_get(&whole->memory);
     return &slice->memory;
 }
+
+/* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no
+ * context, do not block a close, and a reference may outlive the device. */
+static const void *next_device_memory(const struct rvt_dev_info *device, const void *previous) {
+    return previous ? ((const struct rvt_device_memory *)previous)->next : device->memories;
+}
+
+static void fill_device_memory_row(const void *object, uint64_t *out) {
+    const struct rvt_device_memory *memory = object;
+    out[RVT_MEMORY_SERIAL] = memory->serial;
+    out[RVT_MEMORY_BYTES] = memory->memory.length;
+    out[RVT_MEMORY_USES] = atomic_load_explicit(&memory->uses, memory_order_relaxed);
+    out[RVT_MEMORY_HUGE] = memory->huge;
+}
+
+const struct rvt_object_kind rvt_device_memory_objects = {
+    .number = RVT_RESOURCE_MEMORY,
+    .row_fields = RVT_MEMORY_FIELDS,
+    .fill_row = fill_device_memory_row,
+    .next = next_device_memory,
+};

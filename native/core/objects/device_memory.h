@@ -11,6 +11,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/platform.h"
+#include "core/objects/object_kind.h"
 
 struct rvt_dev_info;
 struct rvt_ucontext;
@@ -29,17 +30,25 @@ struct rvt_device_memory {
 };
 
 /* `bytes` of zeroed, page-aligned memory; `huge`: in large pages where the system has them, a wish.
- * *memory has a reference for the caller.
- *   0, -EINVAL (no bytes), -ENOMEM, -EBADF (device closed, or the context has ended) */
+ *   0        *memory has a reference for the caller
+ *   -EINVAL  no bytes
+ *   -ENOMEM  no memory
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **memory);
 
-/* The device's memory of that serial number, with a reference for the caller: 0, -EINVAL (none), -EBADF. */
+/* Find the device's memory of that serial number.
+ *   0        *memory has a reference for the caller
+ *   -EINVAL  there is none
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
                            struct rvt_device_memory **memory);
 
-/* Free it: 0, -EBADF (freed before, or the context has ended), -EBUSY while a region or a DMA mapping has
- * bytes of it (or had until just now, and a reader has not passed yet). */
+/* Free the memory.
+ *   0       nothing new can use it; its pages go with the last reference
+ *   -EBUSY  a region or a DMA mapping has bytes of it (or had until just now, and a reader has not passed
+ *           yet)
+ *   -EBADF  freed before, or the context has ended */
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory);
 
@@ -54,5 +63,7 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *memory, uin
 
 /* For the end of a device: put the device's own references of a list. Without any lock. */
 void rvt_let_go_of_device_memories(struct rvt_device_memory *list);
+
+extern const struct rvt_object_kind rvt_device_memory_objects;
 
 #endif

@@ -12,19 +12,18 @@
 #include "core/base/memory.h"
 #include "core/base/pool.h"
 #include "core/layout.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/owned.h"
 
 struct rvt_dev_info;
 struct rvt_ucontext;
 
 struct rvt_dma_map {
-    struct rvt_object object;
-    struct rvt_dev_info *device; /* constant in all its lives */
+    struct rvt_owned owned;
     /* Constant from birth until every reader has passed its death: */
     struct rvt_memory *memory;
     uint64_t address; /* multiple of 4096 */
     uint64_t length;  /* > 0; address + length <= 2^64 */
-    uint64_t serial;  /* > 0, never given twice on a device */
-    uint64_t context; /* whose it is */
     /* Page lists that name it (changed under the device's lock) and key-0 SGEs on it (no lock);
      * RVT_DMA_CLOSED once it takes no more. */
     _Atomic(uint64_t) users;
@@ -42,9 +41,7 @@ struct rvt_dma_table {
 
 struct rvt_dma_space {
     _Atomic(struct rvt_dma_table *) table; /* written under the lock; NULL while there is no mapping */
-    struct rvt_pool maps;
-    uint64_t next_address; /* where mappings that name no address go */
-    uint64_t made;
+    uint64_t next_address;                 /* where mappings that name no address go */
 };
 
 struct rvt_dma_handle {
@@ -52,15 +49,23 @@ struct rvt_dma_handle {
     uint64_t generation;
 };
 
-/* Give `memory` a range of the DMA address space, in the name of `context` (may be NULL). With `fixed`, at
- * *address (a multiple of 4096, else -EINVAL); otherwise an address is chosen and stored in *address. Takes a
- * reference on the memory. 0, -EBADF (device closed), -ENOMEM -EINVAL  the memory is empty, the range
- * overlaps a mapping or passes 2^64 */
+/* rvt_dma_map: give `memory` a range of the DMA address space, in the name of `context` (may be NULL).
+ * With `fixed`, at *address; otherwise an address is chosen and stored in *address. Takes a reference
+ * on the memory.
+ *   0        mapped; *handle is live
+ *   -EINVAL  the memory is empty (tested first); *address is not a multiple of 4096; the range overlaps a
+ *            mapping or passes 2^64; no address is left to choose
+ *   -EBADF   the device is closed, or the context has ended
+ *   -ENOMEM  no memory; nothing changed */
 int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
 
-/* End a mapping: 0, -EBADF (ended already), -ENOMEM (nothing changed), or -EBUSY while a page list names it
- * or a key-0 SGE on it is held. The published DMA region alone does not count. */
+/* rvt_dma_unmap: end a mapping.
+ *   0        unmapped; its memory is let go of when every reader has passed
+ *   -EBUSY   a page list names it, or a key-0 SGE on it is held. The published DMA region alone does not
+ *            count
+ *   -ENOMEM  no memory for the new picture; nothing changed
+ *   -EBADF   ended already */
 int rvt_dma_unmap(struct rvt_dma_handle handle);
 
 /* The mapping that wholly holds [address, address + length), or NULL; an empty range must start inside one.
@@ -75,8 +80,8 @@ static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address
            length <= map->length - (address - map->address);
 }
 
-/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons and no
- * searches. */
+/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons
+ * and no searches. */
 static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
                                                     struct rvt_dma_map *guess, uint64_t address,
                                                     uint64_t length) {
@@ -88,12 +93,17 @@ static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *
 bool rvt_dma_acquire(struct rvt_dma_map *map);
 void rvt_dma_release(struct rvt_dma_map *map, uint64_t count);
 
-/* For rvt_mr_exit: close every mapping whoever uses it. Under the device's lock. */
-void rvt_dma_close_all(struct rvt_dev_info *device);
+/* The mapping's serial number, or 0 when the handle is dead. Takes the device's lock. */
+static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
+    return handle.map ? rvt_read_serial(&handle.map->owned, handle.generation) : 0;
+}
 
-/* For the end of a context: close its mappings whoever uses them. Lists that name one map nothing from now
- * on, key-0 SGEs on them are dead. Without memory for the new picture all mappings of the device go: better
- * than to leave one whose memory is about to be taken away. Under the device's lock. */
+/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them.
+ * Lists that name one map nothing from now on, key-0 SGEs on them are dead. Without memory for the new
+ * picture all mappings of the device go: better than to leave one whose memory is about to be taken away.
+ * Under the device's lock. */
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
+
+extern const struct rvt_object_kind rvt_dma_objects;
 
 #endif

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fast registration and invalidation: what work requests do to the key of a region. */
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
 #include "core/objects/mr.h"
+#include "core/objects/qp.h"
+#include "core/objects/region.h"
 
-static int fast_reg(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
+static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)
         return -RVT_EACCES;
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead)
@@ -25,8 +29,8 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
                     const uint64_t *iova) {
     if (!qp.qp || !handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
-    if (qp.qp->device != device)
+    struct rvt_dev_info *device = handle.mr->owned.device;
+    if (qp.qp->owned.device != device)
         return -RVT_EINVAL;
     int error = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
@@ -34,7 +38,7 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
     if (mr && rvt_qp_live(qp)) {
         if (iova)
             mr->visible_iova = *iova;
-        error = fast_reg(atomic_load_explicit(&qp.qp->pd, memory_order_relaxed), mr, key, access);
+        error = change_key(rvt_qp_pd(qp.qp), mr, key, access);
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -43,15 +47,14 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     if (!qp.qp)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = qp.qp->device;
+    struct rvt_dev_info *device = qp.qp->owned.device;
     struct rvt_lkey_table *table = &device->lkey_table;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rkey ? table->owner[rkey >> (32 - table->bits)] : NULL;
     if (!rvt_qp_live(qp)) {
         error = -RVT_EBADF;
-    } else if (!mr || rvt_mr_key(mr) != rkey ||
-               mr->pd != atomic_load_explicit(&qp.qp->pd, memory_order_relaxed)) {
+    } else if (!mr || rvt_mr_key(mr) != rkey || mr->pd != rvt_qp_pd(qp.qp)) {
         error = -RVT_EINVAL;
     } else if (mr->valid) {
         mr->valid = false;

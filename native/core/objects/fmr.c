@@ -2,8 +2,13 @@
 /* Fast memory regions: page lists of any segment size, mapped and unmapped under one key. */
 #include <string.h>
 
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 #include "core/objects/mr.h"
+#include "core/objects/pd.h"
+#include "core/objects/region.h"
 
 enum { RVT_MAX_PAGE_SHIFT = 30 };
 
@@ -11,7 +16,7 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
                   struct rvt_mr_handle *handle) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
@@ -67,8 +72,8 @@ static bool judge_pages(const struct rvt_dma_space *space, const struct rvt_map 
 }
 
 /* The same list with a mapping for every page. NULL without memory. */
-static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct rvt_mregion *mr,
-                                     const struct rvt_map *list) {
+static struct rvt_map *copy_with_mappings(const struct rvt_dma_space *space, struct rvt_mregion *mr,
+                                          const struct rvt_map *list) {
     struct rvt_map *map = rvt_map_list(mr, list->segments, true);
     if (!map)
         return NULL;
@@ -78,9 +83,13 @@ static struct rvt_map *with_mappings(const struct rvt_dma_space *space, struct r
     return map;
 }
 
-/* The pages as a map: 0, -EINVAL or -ENOMEM. */
-static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, struct rvt_map **out) {
-    const struct rvt_dma_space *space = &mr->device->dma;
+/* The pages as a map.
+ *   0        *out is the map; the caller puts it in force or discards it
+ *   -EINVAL  a page is not inside one DMA mapping
+ *   -ENOMEM  no memory */
+static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count,
+                         struct rvt_map **out) {
+    const struct rvt_dma_space *space = &mr->owned.device->dma;
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
         return -RVT_ENOMEM;
@@ -96,7 +105,7 @@ static int take_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t co
         map = NULL;
         if (!judge_pages(space, list))
             error = -RVT_EINVAL;
-        else if (!(map = with_mappings(space, mr, list)))
+        else if (!(map = copy_with_mappings(space, mr, list)))
             error = -RVT_ENOMEM;
         rvt_map_discard(list);
     }
@@ -110,7 +119,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
     if (length > UINT32_MAX || (length && iova > UINT64_C(0) - length))
         return -RVT_EINVAL;
     struct rvt_map *map = NULL;
-    int error = count ? take_pages(mr, pages, count, &map) : 0;
+    int error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
         return error;
     return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true);
@@ -119,7 +128,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
 int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_t count, uint64_t iova) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
@@ -143,7 +152,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         return 0;
     if (!fmrs[0].mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = fmrs[0].mr->device;
+    struct rvt_dev_info *device = fmrs[0].mr->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     /* All or none: the whole list is judged before the first is touched. */
@@ -151,7 +160,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         const struct rvt_mregion *mr = rvt_mr_live(fmrs[i]);
         if (!mr)
             error = -RVT_EBADF;
-        else if (mr->kind != RVT_MR_FMR || mr->device != device)
+        else if (mr->kind != RVT_MR_FMR || mr->owned.device != device)
             error = -RVT_EINVAL;
         else if (mr->half_dead)
             error = -RVT_EBUSY;

@@ -37,7 +37,7 @@ bool rvt_lkey_available(const struct rvt_lkey_table *table) {
 
 /* The first free slot at or after `from`, cyclically. There is one. 64 slots a look: a full table of 2^23
  * would otherwise cost 8 million looks, as it does in the reference. */
-static uint32_t find_free(const struct rvt_lkey_table *table, uint32_t from) {
+static uint32_t find_free_slot(const struct rvt_lkey_table *table, uint32_t from) {
     uint32_t words = (table->max + 63) / 64;
     /* A table of less than 64 slots fills a part of one word; the rest is never free. */
     uint64_t beyond = table->max < 64 ? ~UINT64_C(0) << table->max : 0;
@@ -52,8 +52,8 @@ static uint32_t find_free(const struct rvt_lkey_table *table, uint32_t from) {
 }
 
 /* Next-fit slot and generation, as the reference numbers them. */
-static uint32_t next_key(struct rvt_lkey_table *table) {
-    uint32_t slot = find_free(table, table->next);
+static uint32_t make_next_key(struct rvt_lkey_table *table) {
+    uint32_t slot = find_free_slot(table, table->next);
     table->next = (slot + 1) & (table->max - 1);
     uint32_t generation_mask = (UINT32_C(1) << (24 - table->bits)) - 1;
     table->generation++;
@@ -67,12 +67,12 @@ static uint32_t next_key(struct rvt_lkey_table *table) {
 }
 
 /* Slot and generation from the CSPRNG; 0 when there are no random numbers to be had. */
-static uint32_t random_key(struct rvt_lkey_table *table) {
+static uint32_t make_random_key(struct rvt_lkey_table *table) {
     for (unsigned tries = 0;; tries++) {
         uint32_t random;
         if (!rvt_random_bytes(&random, sizeof(random)))
             return 0;
-        uint32_t slot = find_free(table, random >> (32 - table->bits));
+        uint32_t slot = find_free_slot(table, random >> (32 - table->bits));
         uint32_t generation = random << table->bits >> table->bits & ~(uint32_t)RVT_KEY_VARIANT_MASK;
         uint32_t key = slot << (32 - table->bits) | generation;
         /* A slot's previous key should not come back at once: whoever still holds it would be let in again.
@@ -83,7 +83,7 @@ static uint32_t random_key(struct rvt_lkey_table *table) {
     }
 }
 
-static void fill(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entry) {
+static void fill_record_copy(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entry) {
     atomic_store_explicit(&copy->rights, rvt_record_rights(entry->access, entry->shape),
                           memory_order_release);
     atomic_store_explicit(&copy->base, entry->base, memory_order_release);
@@ -95,7 +95,7 @@ static void fill(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entr
 }
 
 int rvt_alloc_lkey(struct rvt_mregion *mr) {
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     if (mr->kind == RVT_MR_DMA) {
         mr->lkey_published = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) == NULL;
         if (mr->lkey_published)
@@ -105,7 +105,7 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     struct rvt_lkey_table *table = &device->lkey_table;
     if (!rvt_lkey_available(table))
         return -RVT_ENOMEM;
-    uint32_t key = table->random ? random_key(table) : next_key(table);
+    uint32_t key = table->random ? make_random_key(table) : make_next_key(table);
     if (!key)
         return -RVT_ENOMEM; /* no random numbers: rather no region than a guessable key */
     uint32_t slot = key >> (32 - table->bits);
@@ -124,12 +124,12 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    fill(&table->records[slot].line0, &entry);
+    fill_record_copy(&table->records[slot].line0, &entry);
     return 0;
 }
 
 void rvt_free_lkey(struct rvt_mregion *mr) {
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     if (!mr->lkey_published)
         return;
     mr->lkey_published = false;
@@ -157,7 +157,7 @@ void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record
                       const struct rvt_lkey_entry *entry) {
     /* Even: nobody is sent to line 1. A reader left over from the last change notices by the sequence, which
      * has moved since it was sent there. */
-    fill(rvt_record_shadow(table, record), entry);
+    fill_record_copy(rvt_record_shadow(table, record), entry);
 }
 
 void rvt_record_flip(struct rvt_lkey_record *record) {
@@ -169,9 +169,9 @@ void rvt_record_flip(struct rvt_lkey_record *record) {
 }
 
 void rvt_record_settle(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
-    /* Every release store of fill() carries the odd sequence with it: a reader still in line 0 starts again.
-     */
-    fill(&record->line0, entry);
+    /* Every release store of fill_record_copy() carries the odd sequence with it: a reader still in line
+     * 0 starts again. */
+    fill_record_copy(&record->line0, entry);
     uint64_t odd = atomic_load_explicit(&record->sequence, memory_order_relaxed);
     atomic_store_explicit(&record->sequence, odd + 1, memory_order_release);
 }

@@ -123,14 +123,16 @@ static inline struct rvt_record_copy *rvt_record_shadow(const struct rvt_lkey_ta
 
 /* rvt_alloc_lkey: give the region a key and make it answer to it, complete and at once; a DMA region gets key
  * 0 and becomes the device's published one unless there is one already. Under the device's lock; the region's
- * fields must be final. -ENOMEM when no slot is free: neither `next` nor `generation` moved. */
+ * fields must be final.
+ *   0        it answers to its key
+ *   -ENOMEM  no slot is free (neither `next` nor `generation` moved), or no random numbers */
 int rvt_alloc_lkey(struct rvt_mregion *mr);
 
 /* True when rvt_alloc_lkey would find a slot. */
 bool rvt_lkey_available(const struct rvt_lkey_table *table);
 
-/* rvt_free_lkey: no check that starts from now on finds the region. Under the device's lock; once per region.
- */
+/* rvt_free_lkey: no check that starts from now on finds the region. Under the device's lock;
+ * once per region. */
 void rvt_free_lkey(struct rvt_mregion *mr);
 
 /* Replace what a live record says. Readers see the old or the new, never a mixture, and never wait.

@@ -2,7 +2,14 @@
 #include "core/objects/mr.h"
 
 #include "core/base/alloc.h"
+#include "core/base/epoch.h"
+#include "core/base/memory.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/owned.h"
+#include "core/objects/resource.h"
 
 /* The address rules of user memory, in the reference's order. */
 static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {
@@ -20,14 +27,14 @@ static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr)
     return 0;
 }
 
-static uint32_t pages_of(uint64_t start, uint64_t length) {
+static uint32_t count_pages(uint64_t start, uint64_t length) {
     return (uint32_t)(((start + length - 1) >> RVT_PAGE_SHIFT) - (start >> RVT_PAGE_SHIFT) + 1);
 }
 
 int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t length, uint64_t virt_addr) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     rvt_mutex_lock(&device->lock);
     int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
     if (!error && !rvt_lkey_available(&device->lkey_table))
@@ -40,7 +47,7 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
                     uint32_t access, struct rvt_mr_handle *handle) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     uint64_t length = memory->length;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
@@ -56,7 +63,7 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     if (!extent)
         goto untake;
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
-    extent->segments = pages_of(start, length);
+    extent->segments = count_pages(start, length);
     extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
     extent->memory = memory;
     mr->base = start;
@@ -81,7 +88,7 @@ out:
 int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handle *handle) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
@@ -103,7 +110,7 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
                  struct rvt_mr_handle *handle) {
     if (!in.pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = in.pd->device;
+    struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
@@ -124,10 +131,10 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
-static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
+static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
@@ -143,24 +150,24 @@ static int release(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release(handle, mode, false);
+    return release_region(handle, mode, false);
 }
 
 int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release(handle, mode, true);
+    return release_region(handle, mode, true);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int error = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
     const struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
         uint32_t key = rvt_mr_key(mr);
         *attributes = (struct rvt_mr_attributes){
-            .id = mr->id,
+            .id = rvt_mr_id(mr),
             .keys = {key, key},
             .kind = mr->kind,
             .access = mr->access,
@@ -189,7 +196,7 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
 int rvt_count_mr(struct rvt_mr_handle handle) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
@@ -206,3 +213,39 @@ int rvt_count_mr(struct rvt_mr_handle handle) {
     rvt_mutex_unlock(&device->lock);
     return error;
 }
+
+static void end_mr(struct rvt_owned *owned) {
+    rvt_mr_release((struct rvt_mregion *)owned, RVT_RELEASE_FORCE);
+}
+
+static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {
+    return ((const struct rvt_mregion *)owned)->pd;
+}
+
+static void fill_mr_row(const void *object, uint64_t *out) {
+    const struct rvt_mregion *mr = object;
+    out[RVT_MR_ID] = rvt_mr_id(mr);
+    out[RVT_MR_CONTEXT] = mr->owned.context;
+    out[RVT_MR_PD] = mr->pd->owned.serial;
+    out[RVT_MR_KEY] = rvt_mr_key(mr);
+    out[RVT_MR_KIND] = (uint64_t)mr->kind;
+    out[RVT_MR_ACCESS] = mr->access;
+    out[RVT_MR_REFS] = rvt_mr_refs(mr);
+    out[RVT_MR_START] = mr->base;
+    out[RVT_MR_IOVA] = mr->visible_iova;
+    out[RVT_MR_LENGTH] = mr->length;
+    out[RVT_MR_SEGMENTS] = rvt_mr_map(mr)->segments;
+    out[RVT_MR_MAX_SEGMENTS] = mr->max_segments;
+    out[RVT_MR_VALID] = mr->valid;
+    out[RVT_MR_HALF_DEAD] = mr->half_dead;
+}
+
+const struct rvt_object_kind rvt_mr_objects = {
+    .number = RVT_RESOURCE_MR,
+    .row_fields = RVT_MR_FIELDS,
+    .fill_row = fill_mr_row,
+    .object_size = sizeof(struct rvt_mregion),
+    .end_order = RVT_END_MRS,
+    .end = end_mr,
+    .domain_of = domain_of_mr,
+};

@@ -9,27 +9,36 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/objects/object_kind.h"
+#include "core/objects/pd.h"
+#include "core/objects/qp.h"
 #include "core/objects/region.h"
 
 struct rvt_mr_keys {
     uint32_t lkey, rkey; /* always equal */
 };
 
-/* What rvt_reg_user_mr would answer for these addresses now: 0, -EINVAL, -ENOMEM (no slot), -EBADF. Lets a
- * caller find out before it provides the memory. */
+/* What rvt_reg_user_mr would answer for these addresses now. Lets a caller find out before it provides the
+ * memory.
+ *   0        it would succeed
+ *   -EINVAL  as rvt_reg_user_mr
+ *   -ENOMEM  no slot is free
+ *   -EBADF   the domain's handle is dead */
 int rvt_reg_user_mr_test(struct rvt_pd_handle pd, uint64_t start, uint64_t length, uint64_t virt_addr);
 
 /* rvt_reg_user_mr: register all of `memory` (a reference is taken). Its first byte answers to `start` in
  * local checks and to `virt_addr` in remote ones; the two are free of each other, page offsets included.
- * Costs the same at any size. -EINVAL  the memory is empty; start + length, rounded up to a page, does not
- * fit 64 bits; virt_addr + length is above 2^64; more than 2^32 - 1 pages -ENOMEM  no slot is free, or no
- * memory */
+ * Costs the same at any size.
+ *   -EINVAL  the memory is empty; start + length, rounded up to a page, does not fit 64 bits;
+ *            virt_addr + length is above 2^64; more than 2^32 - 1 pages
+ *   -ENOMEM  no slot is free, or no memory */
 int rvt_reg_user_mr(struct rvt_pd_handle pd, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
                     uint32_t access, struct rvt_mr_handle *mr);
 
 /* rvt_get_dma_mr: a region over all DMA memory, with both keys 0. The first one is what key 0 names; one that
- * is made while another is published is inert, and stays so. `access` is never looked at. -EPERM   the domain
- * is a user's -ENOMEM  no memory */
+ * is made while another is published is inert, and stays so. `access` is never looked at.
+ *   -EPERM   the domain is a user's
+ *   -ENOMEM  no memory */
 int rvt_get_dma_mr(struct rvt_pd_handle pd, uint32_t access, struct rvt_mr_handle *mr);
 
 /* rvt_alloc_mr: a region for rvt_map_mr_sg, with nothing mapped, access 0 and a key that works at once.
@@ -39,11 +48,14 @@ int rvt_alloc_mr(struct rvt_pd_handle pd, enum rvt_mr_type type, uint32_t max_nu
                  struct rvt_mr_handle *mr);
 
 /* rvt_dereg_mr: the key is dead at once and for good; the region goes if nobody holds a reference.
- *   -EBUSY  (RVT_RELEASE) SGEs are held: the region is half-dead, call again when they are put
- * RVT_RELEASE_DISPOSE and RVT_RELEASE_FORCE: see region.h. Not for FMRs (-EINVAL). */
+ *   -EBUSY   (RVT_RELEASE) SGEs are held: the region is half-dead, call again when they are put
+ *   -EINVAL  it is an FMR
+ * RVT_RELEASE_DISPOSE and RVT_RELEASE_FORCE: see region.h. */
 int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
 
-/* rvt_dealloc_fmr: as rvt_dereg_mr, for FMRs. */
+/* rvt_dealloc_fmr: as rvt_dereg_mr, for FMRs.
+ *   -EBUSY   as rvt_dereg_mr
+ *   -EINVAL  it is not an FMR */
 int rvt_dealloc_fmr(struct rvt_mr_handle fmr, enum rvt_release_mode mode);
 
 /* What a user may know of a region. */
@@ -74,13 +86,14 @@ struct rvt_sg_outcome {
     uint64_t iova, length;
 };
 
-/* rvt_map_mr_sg: map a scatter-gather list from byte `sg_offset` of its first element on. Returns how many
- * elements were used (fewer than `count` at a hole or when the region is full), or -EINVAL  not a region of
- * rvt_alloc_mr, or half-dead; empty list; sg_offset not below the first element's length; page_size not 4096;
- * an element (any of them) empty or not inside one DMA mapping; the mapping would pass 2^64. Nothing has
- * changed -ENOMEM  no segment fits (the old mapping is dropped all the same), or no memory (nothing has
- * changed) The list must not change during the call. *outcome is set but for -EBADF. Held SGEs do not prevent
- * it; they are refused afterwards (RVT_REMAPPED). */
+/* rvt_map_mr_sg: map a scatter-gather list from byte `sg_offset` of its first element on.
+ *   >= 0     how many elements were used: fewer than `count` at a hole or when the region is full
+ *   -EINVAL  not a region of rvt_alloc_mr, or half-dead; empty list; sg_offset not below the first element's
+ *            length; page_size not 4096; an element (any of them) empty or not inside one DMA mapping; the
+ *            mapping would pass 2^64. Nothing has changed
+ *   -ENOMEM  no segment fits (the old mapping is dropped all the same), or no memory (nothing has changed)
+ * The list must not change during the call. *outcome is set but for -EBADF. Held SGEs do not prevent it; they
+ * are refused afterwards (RVT_REMAPPED). */
 int rvt_map_mr_sg(struct rvt_mr_handle mr, const struct rvt_sg_element *list, uint32_t count,
                   uint64_t sg_offset, uint32_t page_size, struct rvt_sg_outcome *outcome);
 
@@ -88,13 +101,16 @@ int rvt_map_mr_sg(struct rvt_mr_handle mr, const struct rvt_sg_element *list, ui
 
 /* rvt_fast_reg_mr: give a region of rvt_alloc_mr a new key (same upper 24 bits), new access and the visible
  * address as iova, and make it valid. With `iova`, the visible address is set first, and stays set if the
- * call fails. -EACCES  the QP's domain is not the region's (tested first) -EINVAL  another kind of region, or
- * half-dead; the upper 24 bits differ; the mapping would pass 2^64 */
+ * call fails with one of the errors below, but for the first.
+ *   -EINVAL  the QP is of another device; nothing changed
+ *   -EACCES  the QP's domain is not the region's
+ *   -EINVAL  another kind of region, or half-dead; the upper 24 bits differ; the mapping would pass 2^64 */
 int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle mr, uint32_t key, uint32_t access,
                     const uint64_t *iova);
 
 /* rvt_invalidate_rkey: every region with a slot can be invalidated, again and again; only rvt_fast_reg_mr
- * revalidates. -EINVAL  key 0; no region answers to exactly this key; it is in another domain than the QP */
+ * revalidates.
+ *   -EINVAL  key 0; no region answers to exactly this key; it is in another domain than the QP */
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey);
 
 /* --- fmr.c --- */
@@ -112,18 +128,29 @@ int rvt_alloc_fmr(struct rvt_pd_handle pd, uint32_t access, const struct rvt_fmr
                   struct rvt_mr_handle *fmr);
 
 /* rvt_map_phys_fmr: map a list of DMA pages (of 2^page_shift bytes, any alignment, repeats allowed) at
- * `iova`. The list is read once. -EBUSY   an SGE is held, or the region is half-dead (tested first) -EINVAL
- * not an FMR; more pages than max_pages; the length does not fit 32 bits; iova + length above 2^64; a page
- * not inside one DMA mapping -ENOMEM  no memory */
+ * `iova`. The list is read once.
+ *   -EINVAL  not an FMR
+ *   -EBUSY   an SGE is held, or the region is half-dead
+ *   -EINVAL  more pages than max_pages; the length does not fit 32 bits; iova + length above 2^64; a page not
+ *            inside one DMA mapping
+ *   -ENOMEM  no memory */
 int rvt_map_phys_fmr(struct rvt_mr_handle fmr, const uint64_t *pages, uint64_t count, uint64_t iova);
 
 /* rvt_unmap_fmr: unmap each FMR of the list, which may name one twice; all of one device. Held SGEs stay held
- * and are refused from then on. -EBUSY   one of them is half-dead -EINVAL  not an FMR, or of different
- * devices */
+ * and are refused from then on.
+ *   0        all are unmapped (an empty list too)
+ *   -EINVAL  one is not an FMR, or of another device than the first; nothing changed
+ *   -EBUSY   one is half-dead; nothing changed
+ *   -EBADF   a handle is dead; nothing changed */
 int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count);
 
-/* Count from now on what checks of this region answer and how many of its bytes are copied: 0, -EBADF,
- * -ENOMEM. Costs every check of it a shared counter, and every other check nothing. */
+/* rvt_count_mr: count from now on what checks of this region answer and how many of its bytes are copied.
+ * Costs every check of it a shared counter, and every other check nothing.
+ *   0        counted, from now on or from an earlier call on
+ *   -ENOMEM  no memory
+ *   -EBADF   the handle is dead */
 int rvt_count_mr(struct rvt_mr_handle handle);
+
+extern const struct rvt_object_kind rvt_mr_objects;
 
 #endif

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rvt_map_mr_sg: scatter-gather lists onto a region of rvt_alloc_mr. */
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/dma.h"
 #include "core/objects/mr.h"
+#include "core/objects/region.h"
 
 static const uint64_t PAGE_MASK_BITS = RVT_PAGE_SIZE - 1;
 
@@ -51,14 +55,14 @@ struct layout {
  * only go on in the same page: there may be no hole inside the region. When the region is full in the middle
  * of an element, the reference counts only up to the last page that did fit, so that page's bytes are not in
  * the length. */
-static struct layout lay_out(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
-                             uint64_t sg_offset) {
+static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
+                                  uint64_t sg_offset) {
     struct layout layout = {0};
     uint64_t previous_end = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t start = list[i].address + (i ? 0 : sg_offset);
-        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page part are
-         * used. */
+        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page
+         * part are used. */
         uint64_t end = list[i].address + list[i].length;
         uint64_t page = start & ~PAGE_MASK_BITS;
         uint64_t missing = ((((end - 1) & ~PAGE_MASK_BITS) - page) >> RVT_PAGE_SHIFT) + 1;
@@ -87,8 +91,8 @@ static struct layout lay_out(struct builder *builder, const struct rvt_sg_elemen
 
 /* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
  * mapping, and whether others are in others. */
-static int judge(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
-                 uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
+static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+                         uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
     if (mr->kind != RVT_MR_MEM_REG || mr->half_dead || page_size != RVT_PAGE_SIZE)
         return -RVT_EINVAL;
     if (!count || sg_offset > list[0].length)
@@ -131,7 +135,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         layout = (struct layout){.used = count, .total = builder.all_bytes};
         counted.segments = (uint32_t)(builder.all_bytes >> RVT_PAGE_SHIFT);
     } else if (mr->max_segments) {
-        layout = lay_out(&counted, list, count, sg_offset);
+        layout = lay_out_list(&counted, list, count, sg_offset);
     }
     if (layout.total && base > UINT64_C(0) - layout.total)
         return -RVT_EINVAL;
@@ -148,7 +152,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
             for (uint32_t i = 0; i < count; i++) /* as many pages as elements: a page each */
                 map->addresses[i] = list[i].address;
         } else {
-            lay_out(&builder, list, count, sg_offset);
+            lay_out_list(&builder, list, count, sg_offset);
         }
     }
     rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false);
@@ -159,14 +163,14 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
                   uint64_t sg_offset, uint32_t page_size, struct rvt_sg_outcome *outcome) {
     if (!handle.mr)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = handle.mr->device;
+    struct rvt_dev_info *device = handle.mr->owned.device;
     int answer = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
         struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
         answer = count > RVT_MAX_SG_ELEMENTS ? -RVT_EINVAL
-                                             : judge(mr, list, count, sg_offset, page_size, &builder);
+                                             : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
             answer = map_list(mr, list, count, sg_offset, builder);
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/pd.h"
 
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
-#include "core/objects/region.h"
+#include "core/objects/device.h"
+#include "core/objects/resource.h"
 
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
                  struct rvt_pd_handle *handle) {
@@ -11,18 +14,14 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
     struct rvt_pd *pd = NULL;
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
-    else if (!(pd = (struct rvt_pd *)rvt_pool_take(&device->pds)))
+    else if (!(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, rvt_ucontext_id(context))))
         error = -RVT_ENOMEM;
     if (pd) {
-        if (!pd->device) {
-            pd->device = device;
-            pd->id = pd->object.index + 1;
-        }
+        if (!pd->id) /* only when it is first used: a dead handle may be reading it */
+            pd->id = pd->owned.object.index + 1;
         atomic_store_explicit(&pd->user, user, memory_order_relaxed);
         pd->children = 0;
-        pd->serial = ++device->pds_made;
-        pd->context = rvt_ucontext_id(context);
-        *handle = (struct rvt_pd_handle){pd, rvt_object_birth(&pd->object), context};
+        *handle = (struct rvt_pd_handle){pd, rvt_object_birth(&pd->owned.object), context};
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -34,11 +33,12 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
-    struct rvt_object *object;
-    for (uint32_t at = 0; error == -RVT_EINVAL && (object = rvt_pool_next_alive(&device->pds, &at));) {
-        struct rvt_pd *pd = (struct rvt_pd *)object;
-        if (pd->serial == serial) {
-            *handle = (struct rvt_pd_handle){pd, rvt_object_generation(object), context};
+    struct rvt_owned *owned;
+    for (uint32_t at = 0;
+         error == -RVT_EINVAL && (owned = rvt_next_owned(device, RVT_RESOURCE_PD, &at, RVT_EVERY_CONTEXT));) {
+        if (owned->serial == serial) {
+            *handle = (struct rvt_pd_handle){(struct rvt_pd *)owned, rvt_object_generation(&owned->object),
+                                             context};
             error = 0;
         }
     }
@@ -46,37 +46,18 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     return error;
 }
 
-static struct rvt_pd *pd_of(const struct rvt_qp *qp) {
-    return atomic_load_explicit(&qp->pd, memory_order_relaxed);
-}
-
-void rvt_qp_end(struct rvt_qp *qp) {
-    pd_of(qp)->children--;
-    rvt_object_death(&qp->object);
-    rvt_pool_give(&qp->device->qps, &qp->object);
-}
-
 void rvt_pd_end(struct rvt_pd *pd) {
-    struct rvt_dev_info *device = pd->device;
-    for (uint32_t i = 0; pd->children && i < device->qps.count; i++) {
-        struct rvt_qp *qp = (struct rvt_qp *)rvt_pool_at(&device->qps, i);
-        if (rvt_object_alive(&qp->object) && pd_of(qp) == pd)
-            rvt_qp_end(qp);
-    }
-    for (uint32_t i = 0; pd->children && i < device->mrs.count; i++) {
-        struct rvt_mregion *mr = (struct rvt_mregion *)rvt_pool_at(&device->mrs, i);
-        if (rvt_object_alive(&mr->object) && mr->pd == pd)
-            rvt_mr_release(mr, RVT_RELEASE_FORCE);
-    }
-    rvt_object_death(&pd->object);
-    rvt_pool_give(&device->pds, &pd->object);
+    rvt_tell_release(&pd->owned, RVT_RESOURCE_PD);
+    rvt_end_children(pd);
+    rvt_object_death(&pd->owned.object);
+    rvt_give_owned(&pd->owned, RVT_RESOURCE_PD);
 }
 
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     struct rvt_pd *pd = handle.pd;
     if (!pd)
         return -RVT_EBADF;
-    struct rvt_dev_info *device = pd->device;
+    struct rvt_dev_info *device = pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(handle))
@@ -90,42 +71,23 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     return error;
 }
 
-int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
-    struct rvt_pd *pd = in.pd;
-    if (!pd)
-        return -RVT_EBADF;
-    struct rvt_dev_info *device = pd->device;
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
-    struct rvt_qp *qp = NULL;
-    if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
-    else if (!(qp = (struct rvt_qp *)rvt_pool_take(&device->qps)))
-        error = -RVT_ENOMEM;
-    if (qp) {
-        if (!qp->device)
-            qp->device = device;
-        atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
-        pd->children++;
-        qp->serial = ++device->qps_made;
-        qp->context = rvt_ucontext_id(in.context);
-        *handle = (struct rvt_qp_handle){qp, rvt_object_birth(&qp->object), in.context};
-    }
-    rvt_mutex_unlock(&device->lock);
-    return error;
+static void end_pd(struct rvt_owned *owned) {
+    rvt_pd_end((struct rvt_pd *)owned);
 }
 
-int rvt_destroy_qp(struct rvt_qp_handle handle) {
-    struct rvt_qp *qp = handle.qp;
-    if (!qp)
-        return -RVT_EBADF;
-    struct rvt_dev_info *device = qp->device;
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
-    if (!rvt_qp_live(handle))
-        error = -RVT_EBADF;
-    else
-        rvt_qp_end(qp);
-    rvt_mutex_unlock(&device->lock);
-    return error;
+static void fill_pd_row(const void *object, uint64_t *out) {
+    const struct rvt_pd *pd = object;
+    out[RVT_PD_SERIAL] = pd->owned.serial;
+    out[RVT_PD_CONTEXT] = pd->owned.context;
+    out[RVT_PD_USER] = atomic_load_explicit(&pd->user, memory_order_relaxed);
+    out[RVT_PD_CHILDREN] = pd->children;
 }
+
+const struct rvt_object_kind rvt_pd_objects = {
+    .number = RVT_RESOURCE_PD,
+    .row_fields = RVT_PD_FIELDS,
+    .fill_row = fill_pd_row,
+    .object_size = sizeof(struct rvt_pd),
+    .end_order = RVT_END_PDS,
+    .end = end_pd,
+};

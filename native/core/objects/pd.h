@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Protection domains and the queue pairs that belong to them. */
+/* Protection domains: what regions and queue pairs belong to. */
 #ifndef RVT_PD_H
 #define RVT_PD_H
 
@@ -8,28 +8,23 @@
 #include <stdint.h>
 
 #include "core/base/pool.h"
-#include "core/objects/device.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/owned.h"
 #include "core/objects/ucontext.h"
 
-struct rvt_pd {
-    struct rvt_object object;
-    /* Set when the object is first used and constant in all its lives, so that a dead handle can be followed:
-     */
-    struct rvt_dev_info *device;
-    uint32_t id; /* > 0; what records name. No domain ends while a record names it */
-    /* Constant from birth to death, read under the lock: */
-    uint64_t serial;  /* > 0, never given twice on a device: what other contexts attach it by */
-    uint64_t context; /* whose it is */
-    /* Constant from birth to death; read without the lock, possibly through a handle that has just died: */
-    _Atomic(bool) user; /* user domains get no DMA region and no key 0 */
-    uint32_t children;  /* regions (half-dead ones too) and QPs; under the device's lock */
-};
+struct rvt_dev_info;
 
-struct rvt_qp {
-    struct rvt_object object;
-    struct rvt_dev_info *device; /* constant in all its lives */
-    _Atomic(struct rvt_pd *) pd; /* constant from birth to death */
-    uint64_t serial, context;    /* as a domain's */
+struct rvt_pd {
+    struct rvt_owned owned; /* other contexts attach the domain by its serial number */
+    /* > 0; what records name. Set when the object is first used and constant in all its lives. No domain ends
+     * while a record names it. */
+    uint32_t id;
+    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
+     * domains get no DMA region and no key 0. */
+    _Atomic(bool) user;
+    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`; under
+     * the device's lock. */
+    uint32_t children;
 };
 
 /* A handle is one context's: what is made through it belongs to that context, and it is dead when the context
@@ -40,47 +35,43 @@ struct rvt_pd_handle {
     struct rvt_ucontext *context; /* may be NULL */
 };
 
-struct rvt_qp_handle {
-    struct rvt_qp *qp;
-    uint64_t generation;
-    struct rvt_ucontext *context;
-};
-
 static inline struct rvt_pd *rvt_pd_live(struct rvt_pd_handle handle) {
-    return handle.pd && rvt_object_generation(&handle.pd->object) == handle.generation &&
+    return handle.pd && rvt_object_generation(&handle.pd->owned.object) == handle.generation &&
                    !rvt_ucontext_gone(handle.context)
                ? handle.pd
                : NULL;
 }
-static inline struct rvt_qp *rvt_qp_live(struct rvt_qp_handle handle) {
-    return handle.qp && rvt_object_generation(&handle.qp->object) == handle.generation &&
-                   !rvt_ucontext_gone(handle.context)
-               ? handle.qp
-               : NULL;
+
+/* The domain's serial number, or 0 when the handle is dead. Takes the device's lock. */
+static inline uint64_t rvt_pd_serial(struct rvt_pd_handle handle) {
+    return rvt_pd_live(handle) ? rvt_read_serial(&handle.pd->owned, handle.generation) : 0;
 }
 
-/* A domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has it, otherwise a
- * kernel (trusted) one.
- *   0, -ENOMEM, -EBADF (device closed, or the context has ended) */
+/* rvt_alloc_pd: make a domain that belongs to `context` (may be NULL); `user`: as an unprivileged process has
+ * it, otherwise a kernel (trusted) one.
+ *   0        *handle is live
+ *   -ENOMEM  no memory
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
                  struct rvt_pd_handle *handle);
 
-/* The device's domain of that serial number, for another context of the same device: 0, -EINVAL (none),
- * -EBADF. The domain stays its maker's. */
+/* rvt_attach_pd: a handle of the device's domain of that serial number, for another context of the same
+ * device. The domain stays its maker's.
+ *   0        *handle is live
+ *   -EINVAL  there is no such domain
+ *   -EBADF   the device is closed, or the context has ended */
 int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_handle *handle);
 
-/* End the domain: 0, -EBADF, or -EBUSY while regions (half-dead ones included) or QPs are in it, unless
- * `cascade`: then QPs go first, regions after them by force. */
+/* rvt_dealloc_pd: end the domain. With `cascade`, all that is in it ends first, kind by kind: QPs, then
+ * regions by force (see rvt_end_order).
+ *   0       every handle of it is dead
+ *   -EBUSY  not `cascade`, and regions (half-dead ones included), QPs or other objects are in it
+ *   -EBADF  the handle is dead */
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade);
 
-/* A queue pair in the domain: 0, -ENOMEM, -EBADF. */
-int rvt_create_qp(struct rvt_pd_handle pd, struct rvt_qp_handle *handle);
-
-/* 0, -EBADF. */
-int rvt_destroy_qp(struct rvt_qp_handle handle);
-
-/* The same under the device's lock, for the cascades. */
+/* The same by force, under the device's lock: for the end of a context or of the device. */
 void rvt_pd_end(struct rvt_pd *pd);
-void rvt_qp_end(struct rvt_qp *qp);
+
+extern const struct rvt_object_kind rvt_pd_objects;
 
 #endif

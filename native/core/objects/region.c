@@ -6,6 +6,17 @@
 
 #include "core/base/alloc.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/resource.h"
+#include "core/objects/ucontext.h"
+
+/* Taking a reference writes one line, and checks that compare generations read no other. */
+static_assert(offsetof(struct rvt_mregion, word) / RVT_CACHE_LINE ==
+                  offsetof(struct rvt_mregion, staged) / RVT_CACHE_LINE,
+              "the word and both mappings share a line");
+static_assert(offsetof(struct rvt_mregion, kind) / RVT_CACHE_LINE == 0 &&
+                  offsetof(struct rvt_mregion, counters) / RVT_CACHE_LINE > 1,
+              "what never changes, and the counters, are off the word's line");
 
 static uint64_t map_bits(const struct rvt_map *map) {
     return map->generation << RVT_MR_MAP_SHIFT;
@@ -17,22 +28,18 @@ static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segme
     map->segments = segments;
     map->capacity = capacity;
     map->shift = mr->shift;
-    map->generation = mr->device->map_generation++;
+    map->generation = mr->owned.device->map_generation++;
 }
 
 struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) {
     struct rvt_pd *pd = in.pd;
-    struct rvt_dev_info *device = pd->device;
-    struct rvt_object *object = rvt_pool_take(&device->mrs);
-    if (!object)
+    struct rvt_dev_info *device = pd->owned.device;
+    struct rvt_mregion *mr =
+        (struct rvt_mregion *)rvt_take_owned(device, RVT_RESOURCE_MR, rvt_ucontext_id(in.context));
+    if (!mr)
         return NULL;
-    struct rvt_mregion *mr = (struct rvt_mregion *)object;
     /* Plain stores are enough: the object is out of reach of readers until it is published. The atomic fields
      * are stored atomically all the same, since a handle kept from its former life may look at them. */
-    if (!mr->device)
-        mr->device = device;
-    mr->id = ++device->regions_made;
-    mr->context = rvt_ucontext_id(in.context);
     atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
     mr->pd = pd;
     mr->kind = kind;
@@ -53,7 +60,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
 
 void rvt_mr_untake(struct rvt_mregion *mr) {
     mr->pd->children--;
-    rvt_pool_give(&mr->device->mrs, &mr->object);
+    rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
 }
 
 void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map) {
@@ -67,9 +74,9 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
         return error;
     mr->was_published = mr->lkey_published;
     handle->mr = mr;
-    handle->generation = rvt_object_birth(&mr->object);
+    handle->generation = rvt_object_birth(&mr->owned.object);
     /* The object must not be freed while it is alive, whoever closes what. */
-    rvt_dev_get(mr->device);
+    rvt_dev_get(mr->owned.device);
     return 0;
 }
 
@@ -99,14 +106,14 @@ void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
 void rvt_mr_rewrite(struct rvt_mregion *mr) {
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    const struct rvt_lkey_table *table = &mr->device->lkey_table;
+    const struct rvt_lkey_table *table = &mr->owned.device->lkey_table;
     rvt_record_replace(table, rvt_lkey_record(table, entry.key), &entry);
 }
 
 /* --- mappings --- */
 
-/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not much too
- * large. */
+/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not
+ * much too large. */
 static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *capacity) {
     struct rvt_map *spare = mr->spare;
     if (spare && spare->capacity >= bytes && spare->capacity / 4 <= bytes) {
@@ -117,7 +124,8 @@ static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *
     *capacity = bytes;
     struct rvt_map *block = rvt_malloc(sizeof(struct rvt_map) + bytes);
     if (block)
-        atomic_fetch_add_explicit(&mr->device->held, sizeof(struct rvt_map) + bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&mr->owned.device->held, sizeof(struct rvt_map) + bytes,
+                                  memory_order_relaxed);
     return block;
 }
 
@@ -146,18 +154,18 @@ struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool sev
 
 void rvt_map_discard(struct rvt_map *map) {
     if (map)
-        free_block(map->mr->device, map);
+        free_block(map->mr->owned.device, map);
 }
 
 static void free_map(struct rvt_retired *retired) {
     struct rvt_map *map = (struct rvt_map *)(void *)((char *)retired - offsetof(struct rvt_map, retired));
     struct rvt_mregion *mr = map->mr;
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     if (map->memory) {
         rvt_memory_put(map->memory);
     } else {
         rvt_mutex_lock(&device->lock);
-        if (rvt_object_alive(&mr->object) && !mr->spare) {
+        if (rvt_object_alive(&mr->owned.object) && !mr->spare) {
             mr->spare = map;
             map = NULL;
         }
@@ -170,7 +178,7 @@ static void free_map(struct rvt_retired *retired) {
 /* Out of reach already; to be freed when every reader has passed. Another thread may free the region before
  * it frees this, so this holds on to the device, and with it to the region's object, by itself. */
 static void retire_map(struct rvt_map *map) {
-    rvt_dev_get(map->mr->device);
+    rvt_dev_get(map->mr->owned.device);
     rvt_retire(&map->retired, free_map);
 }
 
@@ -191,8 +199,8 @@ static void count_users(const struct rvt_map *map, bool add) {
     }
 }
 
-/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has passed.
- */
+/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every
+ * reader has passed. */
 static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
     if (map == &mr->nothing)
         return;
@@ -201,20 +209,20 @@ static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
 }
 
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
-    struct rvt_lkey_record *record = rvt_lkey_record(&mr->device->lkey_table, rvt_mr_key(mr));
+    struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
      * the next. What must change is the word. */
     struct rvt_map *next = map ? map : &mr->nothing;
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
-    uint64_t bits = map ? map_bits(map) : mr->device->map_generation++ << RVT_MR_MAP_SHIFT;
+    uint64_t bits = map ? map_bits(map) : mr->owned.device->map_generation++ << RVT_MR_MAP_SHIFT;
     /* The word holds 29 bits of the generation. Should they come round to the very ones in force, the door
      * would not close: the next number then. */
     if (bits == (word & RVT_MR_MAP_MASK)) {
-        bits = mr->device->map_generation << RVT_MR_MAP_SHIFT;
+        bits = mr->owned.device->map_generation << RVT_MR_MAP_SHIFT;
         if (map)
-            map->generation = mr->device->map_generation;
-        mr->device->map_generation++;
+            map->generation = mr->owned.device->map_generation;
+        mr->owned.device->map_generation++;
     }
 
     struct rvt_lkey_entry entry;
@@ -225,7 +233,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     entry.length = window.length;
     entry.map = next;
     entry.segments = next->segments;
-    rvt_record_stage(&mr->device->lkey_table, record, &entry);
+    rvt_record_stage(&mr->owned.device->lkey_table, record, &entry);
     /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
     atomic_store_explicit(&mr->staged, next, memory_order_release);
 
@@ -261,17 +269,17 @@ static bool names_memory_of(const struct rvt_map *map, uint64_t context) {
     if (context == RVT_EVERY_CONTEXT)
         return map->mapping || map->mappings;
     if (map->mapping)
-        return map->mapping->context == context;
+        return map->mapping->owned.context == context;
     for (uint32_t i = 0; map->mappings && i < map->segments; i++)
-        if (map->mappings[i]->context == context)
+        if (map->mappings[i]->owned.context == context)
             return true;
     return false;
 }
 
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
-    struct rvt_object *object;
-    for (uint32_t at = 0; (object = rvt_pool_next_alive(&device->mrs, &at));) {
-        struct rvt_mregion *mr = (struct rvt_mregion *)object;
+    struct rvt_owned *owned;
+    for (uint32_t at = 0; (owned = rvt_next_owned(device, RVT_RESOURCE_MR, &at, RVT_EVERY_CONTEXT));) {
+        struct rvt_mregion *mr = (struct rvt_mregion *)owned;
         if (!names_memory_of(rvt_mr_map(mr), context))
             continue;
         if (mr->half_dead)
@@ -315,34 +323,35 @@ bool rvt_mr_acquire_dma(struct rvt_mregion *mr) {
 }
 
 /* Back to the pool: every reader has passed. */
-static void recycle(struct rvt_retired *retired) {
+static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
-    struct rvt_dev_info *device = mr->device;
+    struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     free_block(device, mr->spare);
     mr->spare = NULL;
     rvt_free(rvt_mr_counters_of(mr));
     atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
-    rvt_pool_give(&device->mrs, &mr->object);
+    rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
     rvt_mutex_unlock(&device->lock);
     rvt_dev_put(device);
 }
 
 /* End a revoked region: its handle dies, what it maps goes. The object itself is recycled when no SGE refers
  * to it. */
-static void finish(struct rvt_mregion *mr) {
+static void finish_region(struct rvt_mregion *mr) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* Out of reach first, retired after. */
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
     drop_map(mr, map);
     mr->half_dead = false;
     mr->pd->children--;
-    rvt_object_death(&mr->object);
+    rvt_object_death(&mr->owned.object);
 }
 
 int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode) {
     if (!mr->half_dead) {
+        rvt_tell_release(&mr->owned, RVT_RESOURCE_MR);
         rvt_free_lkey(mr);
         mr->half_dead = true;
     }
@@ -358,9 +367,9 @@ int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode) {
         return -RVT_EBUSY;
     if (held && mode == RVT_RELEASE_DISPOSE)
         return 0; /* the last put finishes it */
-    finish(mr);
+    finish_region(mr);
     if (!held)
-        rvt_retire(&mr->retired, recycle);
+        rvt_retire(&mr->retired, recycle_region);
     return 0;
 }
 
@@ -370,17 +379,17 @@ void rvt_put_mr(struct rvt_mregion *mr) {
     if ((word & RVT_MR_HELD_MASK) != 1 || !(word & RVT_MR_ORPHAN))
         return;
     /* The last reference of an orphan. The lock decides between this and a release that came at the same
-     * moment: the one that finds the region unfinished finishes it; by force it was finished while held, and
-     * only the object is left to recycle. The device outlives this: the region's reference on it goes in
-     * recycle(). */
-    struct rvt_dev_info *device = mr->device;
+     * moment: the one that finds the region unfinished finishes it; by force it was finished while held,
+     * and only the object is left to recycle. The device outlives this: the region's reference on it
+     * goes in recycle_region(). */
+    struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     uint64_t now = atomic_load_explicit(&mr->word, memory_order_relaxed);
     if (mr->half_dead && (now & RVT_MR_ORPHAN) && !(now & RVT_MR_HELD_MASK)) {
-        finish(mr);
-        rvt_retire(&mr->retired, recycle);
+        finish_region(mr);
+        rvt_retire(&mr->retired, recycle_region);
     } else if (word & RVT_MR_FORCED) {
-        rvt_retire(&mr->retired, recycle);
+        rvt_retire(&mr->retired, recycle_region);
     }
     rvt_mutex_unlock(&device->lock);
     rvt_reclaim();
@@ -400,8 +409,8 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
         if (*map && (*map)->generation == generation)
             return RVT_REASON_NONE;
     }
-    /* The mapping is gone. If it went by force between the first look and these, the flag was set before it.
-     */
+    /* The mapping is gone. If it went by force between the first look and these, the flag was
+     * set before it. */
     return atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
                                                                                  : RVT_REMAPPED;
 }

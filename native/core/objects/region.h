@@ -5,6 +5,7 @@
 #define RVT_REGION_H
 
 #include "core/base/rvt_atomic.h"
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,12 +13,14 @@
 #include "core/base/counters.h"
 #include "core/base/epoch.h"
 #include "core/base/memory.h"
+#include "core/base/platform.h"
 #include "core/base/pool.h"
 #include "core/base/reason.h"
 #include "core/layout.h" /* access bits, enum rvt_mr_kind, enum rvt_release_mode */
 #include "core/objects/device.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/owned.h"
 #include "core/objects/pd.h"
 
 /* What a region maps, immutable once published. Three forms: nothing (segments 0); an extent of one memory
@@ -48,38 +51,38 @@ struct rvt_map {
 #define RVT_MR_MAP_MASK (~UINT64_C(0) << RVT_MR_MAP_SHIFT)
 
 struct rvt_mregion {
-    struct rvt_object object;
-    _Atomic(uint64_t) word;
-    /* The mapping in force. Written under the lock, read inside a section: an SGE compares generations with
-     * it. */
-    _Atomic(struct rvt_map *) map;
-    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
-    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
-
-    struct rvt_dev_info *device; /* constant in all its lives */
+    struct rvt_owned owned;
     /* Constant from birth to recycling: */
-    uint64_t id;      /* > 0, never given twice on a device */
-    uint64_t context; /* whose it is */
     struct rvt_pd *pd;
     enum rvt_mr_kind kind;
     uint32_t max_segments;
 
+    /* The line that taking a reference writes. What does not change with a reference or with the mapping
+     * stays off it, so that reading the head above costs nothing while other environments take references. */
+    alignas(RVT_CACHE_LINE) _Atomic(uint64_t) word;
+    /* The mapping in force. Written under the lock, read inside a section: an SGE compares
+     * generations with it. */
+    _Atomic(struct rvt_map *) map;
+    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
+    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
+
     /* Under the device's lock: */
+    uint32_t access;
+    uint64_t base, iova, length;
+    uint64_t
+        visible_iova; /* what the consumer sees and fast_reg takes; an override makes it differ from iova */
+    uint8_t shift;
     bool lkey_published;
     bool half_dead; /* released, but references are held */
     bool valid;
     bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
-    uint32_t access;
-    uint8_t shift;
-    uint64_t base, iova, length;
-    uint64_t
-        visible_iova; /* what the consumer sees and fast_reg takes; differs from iova after an override */
 
-    struct rvt_map nothing;                     /* the mapping of a region that maps nothing */
-    _Atomic(struct rvt_mr_counters *) counters; /* NULL: not counted. Set under the lock, freed when every
-                                                 * reader has passed the region */
-    struct rvt_map *spare; /* the block of a mapping that went, for the next one: a large list is as costly to
-                            * get from the system as to fill. Under the lock */
+    /* NULL: not counted. Set under the lock, freed when every reader has passed the region. */
+    _Atomic(struct rvt_mr_counters *) counters;
+    struct rvt_map nothing; /* the mapping of a region that maps nothing */
+    /* The block of a mapping that went, for the next one: a large list is as costly to get from the system as
+     * to fill. Under the lock. */
+    struct rvt_map *spare;
     struct rvt_retired retired;
 };
 
@@ -87,6 +90,11 @@ struct rvt_mr_handle {
     struct rvt_mregion *mr;
     uint64_t generation;
 };
+
+/* The region's number, as its holder sees it. */
+static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
+    return mr->owned.serial;
+}
 
 /* --- making and ending --- */
 
@@ -100,16 +108,20 @@ void rvt_mr_untake(struct rvt_mregion *mr);
 /* The mapping a region is born with, before it is published. Under the lock. */
 void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map);
 
-/* Give the finished region its key and its handle: 0 or -ENOMEM (then it is still as taken). Under the lock.
- */
+/* Give the finished region its key and its handle. Under the lock.
+ *   0        published
+ *   -ENOMEM  no slot, or no random numbers; it is still as taken */
 int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
 
 /* The region of a live handle, or NULL. Under the device's lock the answer stays true. */
 static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
-    return handle.mr && rvt_object_generation(&handle.mr->object) == handle.generation ? handle.mr : NULL;
+    return handle.mr && rvt_object_generation(&handle.mr->owned.object) == handle.generation ? handle.mr
+                                                                                             : NULL;
 }
 
-/* Take the region out of reach and, if nobody holds it (or by force), end it: 0 or -EBUSY. Under the lock. */
+/* Take the region out of reach and, if nobody holds it (or by force), end it. Under the lock.
+ *   0       ended, or (RVT_RELEASE_DISPOSE) ends with the last put
+ *   -EBUSY  (RVT_RELEASE) it is held: half-dead */
 int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode);
 
 /* --- what it says --- */
@@ -150,8 +162,8 @@ void rvt_mr_rewrite(struct rvt_mregion *mr);
 
 /* --- mappings --- */
 
-/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory. Under the
- * lock. */
+/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory.
+ * Under the lock. */
 struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings);
 void rvt_map_discard(struct rvt_map *map);
 
@@ -161,8 +173,8 @@ static inline uint32_t rvt_segment_rest(uint64_t position, uint32_t shift) {
     return (uint32_t)(size - (position & (size - 1)));
 }
 
-/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment must be
- * mapped. */
+/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment
+ * must be mapped. */
 static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t position) {
     if (map->memory)
         return position - map->offset;
@@ -170,8 +182,10 @@ static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t positi
 }
 
 /* Put `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
- * reader. With `only_unheld`, -EBUSY and nothing changed if a reference is held; the test and the change are
- * one step too, so no check can slip in between. Consumes `map` in any case. Under the lock. */
+ * reader. With `only_unheld` the test and the change are one step too, so no check can slip in between.
+ * Consumes `map` in any case. Under the lock.
+ *   0       in force
+ *   -EBUSY  (only_unheld) a reference is held; nothing changed */
 struct rvt_window {
     uint64_t base, iova, length;
 };
@@ -180,7 +194,6 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
 /* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
  * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
  * force. Under the lock. */
-#define RVT_EVERY_CONTEXT UINT64_MAX
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 
 /* --- references, without the lock, inside a reader's section --- */
@@ -199,8 +212,8 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
 /* The same for the published DMA region, which has no record and no mapping: false if it is revoked. */
 bool rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called with it held.
- */
+/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called
+ * with it held. */
 void rvt_put_mr(struct rvt_mregion *mr);
 
 /* Why an SGE proven under mapping generation `generation` cannot be used now, or RVT_REASON_NONE and *map. */

@@ -13,11 +13,11 @@ struct rvt_dev_info;
 /* Fields of the longest row. */
 enum { RVT_RESOURCE_MOST_FIELDS = RVT_MR_FIELDS };
 
-/* How many fields a row of that kind has. */
-uint32_t rvt_resource_fields(enum rvt_resource_kind kind);
+/* How many fields a row of that kind has; 0 when the device has no such kind. Takes no lock. */
+uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resource_kind kind);
 
-/* Tell every live object, kind by kind, under the device's lock: one moment's picture. `emit` must not call
- * back; it returns false to give up. */
+/* Tell every live object, kind by kind in the order of their numbers, under the device's lock: one
+ * moment's picture. `emit` must not call back; it returns false to give up. */
 void rvt_resource_report(struct rvt_dev_info *device,
                          bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
                          void *context);

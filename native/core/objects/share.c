@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 

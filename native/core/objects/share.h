@@ -15,11 +15,14 @@ struct rvt_share_token {
     unsigned char bytes[RVT_TOKEN_BYTES];  /* random: knowing them is the right to open the device */
 };
 
-/* The device's token, the same each time: 0, -EBADF (closed), -ENOMEM (the system has no random numbers to
- * give). */
+/* The device's token, the same each time.
+ *   0        *token is set
+ *   -ENOMEM  the system has no random numbers to give
+ *   -EBADF   the device is closed */
 int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token);
 
-/* The open device of a token, with a reference for the caller.
+/* The open device of a token.
+ *   0        *device has a reference for the caller
  *   -EXDEV   the token is of another copy of the core: another process, or the package loaded from another
  *            place
  *   -ENODEV  no open device has it */

@@ -12,6 +12,7 @@
 
 #include "core/base/counters.h"
 #include "core/base/platform.h"
+#include "core/objects/object_kind.h"
 
 struct rvt_dev_info;
 
@@ -29,8 +30,13 @@ struct rvt_ucontext {
 /* Whose an object is: the id of its context, or RVT_NO_CONTEXT for what was made without one (it is the
  * device's and ends with it). */
 #define RVT_NO_CONTEXT UINT64_C(0)
+/* In place of a context's id, where a function walks over objects: whoever owns them. */
+#define RVT_EVERY_CONTEXT UINT64_MAX
 
-/* rvt_alloc_ucontext: use the device: 0, -ENOMEM, -EBADF (device closed). */
+/* rvt_alloc_ucontext: use the device.
+ *   0        *context is alive, and has a reference on the device
+ *   -ENOMEM  no memory
+ *   -EBADF   the device is closed */
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **context);
 
 /* rvt_dealloc_ucontext: end the context.
@@ -45,12 +51,16 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
 /* Free the structure of a context that has ended; nothing that points to it may be used any more. */
 void rvt_free_ucontext(struct rvt_ucontext *context);
 
-/* Can the context still be used: 0, or -EBADF when it has ended or its device is closed. */
+/* Whether the context can still be used.
+ *   0       it can
+ *   -EBADF  it has ended, or its device is closed */
 int rvt_ucontext_live(const struct rvt_ucontext *context);
 
 /* What was counted: by one context, or (context NULL) by all that the device ever had. */
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                        struct rvt_counts *counts);
+
+extern const struct rvt_object_kind rvt_ucontext_objects;
 
 static inline bool rvt_ucontext_gone(const struct rvt_ucontext *context) {
     return context && atomic_load_explicit(&context->gone, memory_order_relaxed);

@@ -143,7 +143,7 @@ static void verdicts_are_those_of_single_checks(void) {
             }
             passed++;
             if (places) {
-                CHECK_EQ(region[i], sge.mr->id);
+                CHECK_EQ(region[i], rvt_mr_id(sge.mr));
                 CHECK_EQ(at[i], sge.at);
                 CHECK_EQ(length[i], sge.length);
                 CHECK_EQ(segment[i], rvt_sge_segment(&sge));
@@ -296,8 +296,8 @@ static struct {
     atomic_bool stop, begun;
 } flipped;
 
-/* JavaScript may write into a block while it is judged; that is no race that ThreadSanitizer should tell of.
- */
+/* JavaScript may write into a block while it is judged; that is no race that ThreadSanitizer
+ * should tell of. */
 __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
     (void)unused;
     for (uint64_t i = 0; !atomic_load(&flipped.stop); i++) {

@@ -485,8 +485,8 @@ static void *make_and_end_regions(void *context) {
         CHECK_EQ(rvt_reg_user_mr(ender->pd, &owned->memory, 0, 0, ALL_ACCESS, &mr), 0);
         rvt_memory_put(&owned->memory);
         atomic_store(&ender->key, fixture_key(mr));
-        /* Every other region lives through a whole copy; the others end in the middle of one, now and then.
-         */
+        /* Every other region lives through a whole copy; the others end in the middle of one,
+         * now and then. */
         const int since = atomic_load(&ender->rounds), until = since + (long_life ? 2 : 1);
         for (int i = 0; (long_life || i < 20000) && atomic_load(&ender->rounds) < until; i++)
             if (atomic_load(&ender->stop))

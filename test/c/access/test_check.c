@@ -137,7 +137,8 @@ static void reasons_of_key_zero_in_order(void) {
         struct fixture f;
         struct rvt_place place;
         struct rvt_mr_handle mr;
-        REQUIRE(fixture_open_with(&f, (struct rvt_device_options){4, false, remote_allowed}));
+        REQUIRE(fixture_open_with(
+            &f, (struct rvt_device_options){.lkey_table_bits = 4, .remote_key_zero = remote_allowed}));
         fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
         if (!no_region)
             CHECK_EQ(rvt_get_dma_mr(f.other_pd, 0, &mr), 0);
@@ -545,8 +546,8 @@ static void merges_over_a_segments_edge_once(void) {
     CHECK_EQ(got.part[0].at, 0x10f00);
     CHECK_EQ(got.part[1].at, 0x11000);
     CHECK_EQ(got.part[1].length, 0x80);
-    /* The sum still names the edge of the first segment: the true successor does not merge, nor the same
-     * again. */
+    /* The sum still names the edge of the first segment: the true successor does not merge, nor
+     * the same again. */
     CHECK_EQ(merge(&f, &last, 0x11080, 0x80, key, 0), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, 0x80, key, 0), 1); /* merge_third_piece */
     rvt_put_sge(&last);
@@ -680,8 +681,8 @@ static void merges_only_what_passes_every_check_now(void) {
     struct rvt_mr_handle mr = four_pages(&f), twin = four_pages(&f);
     uint32_t key = fixture_key(mr);
     last = begin(&f, 0x10000, PAGE, key);
-    /* More access bits than there are; another domain; another region of the same place; invalidated;
-     * half-dead. */
+    /* More access bits than there are; another domain; another region of the same
+     * place; invalidated; half-dead. */
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, LOCAL_WRITE), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_ACCESS_DENIED);
     CHECK_EQ(local_in(&f, f.other_pd, &sge, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);

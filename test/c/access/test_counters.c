@@ -260,7 +260,7 @@ static void sums_are_over_all_that_ever_were(void) {
             fixture_join(&f[2], f[0].device));
     struct rvt_place place;
     uint32_t key = fixture_key(fixture_reg(&f[0], bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS));
-    CHECK_EQ(rvt_attach_pd(f[1].context, f[0].pd.pd->serial, &f[1].pd), 0);
+    CHECK_EQ(rvt_attach_pd(f[1].context, rvt_pd_serial(f[0].pd), &f[1].pd), 0);
     for (int i = 0; i < 3; i++) {
         struct looked own = {0};
         for (int k = 0; k <= i; k++)
@@ -547,7 +547,7 @@ static void read_while_they_are_written(void) {
     CHECK_EQ(rvt_count_mr(shared_mr), 0);
     for (int i = 1; i < THREADS; i++) {
         REQUIRE(fixture_join(&user[i], user[0].device));
-        CHECK_EQ(rvt_attach_pd(user[i].context, user[0].pd.pd->serial, &user[i].pd), 0);
+        CHECK_EQ(rvt_attach_pd(user[i].context, rvt_pd_serial(user[0].pd), &user[i].pd), 0);
     }
     atomic_store(&running, THREADS);
     for (int i = 0; i < THREADS; i++)

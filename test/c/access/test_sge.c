@@ -31,8 +31,8 @@ static struct rvt_sge take(struct fixture *f, uint64_t addr, uint32_t length, ui
     return sge;
 }
 
-/* Three elements: 100 bytes of user memory over a page's edge, 10000 of key 0, 300 of an FMR of 128-byte
- * segments. */
+/* Three elements: 100 bytes of user memory over a page's edge, 10000 of key 0, 300 of an FMR
+ * of 128-byte segments. */
 struct three {
     struct rvt_mr_handle user, dma, fmr;
     struct rvt_sge sge[3], *list[3];
@@ -228,8 +228,8 @@ static void refuses_what_cannot_be_used(void) {
     struct fragments got;
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
-    /* Unmapped since: nothing is told of the good elements before it; but who does not come that far is not
-     * refused. */
+    /* Unmapped since: nothing is told of the good elements before it; but who does not come that far
+     * is not refused. */
     CHECK_EQ(rvt_unmap_fmr(&three.fmr, 1), 0);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){10101}, 1, true, &got), -RVT_EINVAL);
@@ -418,8 +418,8 @@ static void knows_its_keys(void) {
 }
 
 static void a_segment_index_beyond_16_bits(void) {
-    /* DEVIATIONS 9: the reference stores the upper part of the index in 16 bits. 64 GiB that are never
-     * touched. */
+    /* DEVIATIONS 9: the reference stores the upper part of the index in 16 bits. 64 GiB that
+     * are never touched. */
     const uint64_t size = (UINT64_C(64) << 30) + 2 * PAGE, far = UINT64_C(64) << 30;
     void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct fixture f;

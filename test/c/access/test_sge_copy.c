@@ -85,8 +85,8 @@ static void know_regions(struct fixture *f, uint64_t *seed) {
     know_user(f, &regions[3], 50 * PAGE + 8, 700, 0xfff);
     struct rvt_mr_handle dma;
     CHECK_EQ(rvt_get_dma_mr(f->pd, 0, &dma), 0);
-    /* Pages that follow one another at first (so that elements coalesce), then some that do not, over both
-     * mappings. */
+    /* Pages that follow one another at first (so that elements coalesce), then some that do not,
+     * over both mappings. */
     struct rvt_sg_element list[] = {{0x10000, 2 * PAGE}, {0x12000, PAGE}, {0x81000, PAGE}, {0x14000, 0x900}};
     know_list(f, &regions[4], list, 4, regions);
     uint64_t pages[64];
@@ -680,8 +680,8 @@ static void the_last_byte_comes_last(void) {
 
 /* --- what is counted --- */
 
-/* Bytes that were moved, by the call's context and by each region, to the byte; checks were counted before.
- */
+/* Bytes that were moved, by the call's context and by each region, to the byte; checks
+ * were counted before. */
 static void bytes_are_counted_where_they_moved(void) {
     static unsigned char data[LONG], region_bytes[LONG];
     struct fixture f;

@@ -17,8 +17,8 @@ __attribute__((visibility("default"))) const char *__tsan_default_options(void) 
     return "allocator_may_return_null=1";
 }
 
-/* The product of a count and a size that does not fit is passed through this, or the compiler sees it and
- * warns. */
+/* The product of a count and a size that does not fit is passed through this, or the compiler sees
+ * it and warns. */
 static volatile size_t huge = SIZE_MAX / 4;
 
 static void zeroed(void) {

@@ -53,8 +53,8 @@ static void init_without_memory(void) {
     CHECK(failures >= 4); /* the device, its records, its bits, its owners */
 }
 
-/* A whole life with everything in it; -ENOMEM wherever an allocation fails, and the rest of the life goes on.
- */
+/* A whole life with everything in it; -ENOMEM wherever an allocation fails, and the rest of the
+ * life goes on. */
 static void life(void) {
     struct rvt_reader *reader = rvt_reader_register();
     struct rvt_dev_info *device = NULL;
@@ -107,8 +107,8 @@ static void life(void) {
         CHECK_EQ(rvt_lkey_ok(pd, &sge, NULL, &wanted, LOCAL_WRITE, &reason), 1);
         rvt_read_leave(reader);
     }
-    /* Everything still stands; what stands must go, and nothing of it stays. An element may be put after
-     * that. */
+    /* Everything still stands; what stands must go, and nothing of it stays. An element may be
+     * put after that. */
     bool leaked = false;
     CHECK_EQ(rvt_mr_exit(device, true, &leaked), 0);
     CHECK_EQ(leaked, dma_mr.mr != NULL);

@@ -418,7 +418,7 @@ static void without_memory(void) {
 /* --- the mappings of a context that ends --- */
 
 static bool dead(struct rvt_dma_handle dma) {
-    return rvt_object_generation(&dma.map->object) != dma.generation;
+    return rvt_object_generation(&dma.map->owned.object) != dma.generation;
 }
 
 static struct rvt_mr_handle map_list(struct rvt_mr_handle mr, const uint64_t *pages, uint32_t count) {
@@ -734,14 +734,14 @@ static void serials_never_repeat(void) {
     REQUIRE(fixture_open(&f, 4));
     for (int i = 0; i < 10; i++) {
         struct rvt_dma_handle dma = fixture_dma(&f, bytes, PAGE, 0x10000);
-        CHECK_EQ(dma.map->context, RVT_NO_CONTEXT);
-        CHECK_EQ(dma.map->serial, last + 1);
-        last = dma.map->serial;
+        CHECK_EQ(dma.map->owned.context, RVT_NO_CONTEXT);
+        CHECK_EQ(rvt_dma_serial(dma), last + 1);
+        last = rvt_dma_serial(dma);
         CHECK_EQ(rvt_dma_unmap(dma), 0);
     }
     struct rvt_dma_handle refused;
     CHECK_EQ(map_at(&f, 1, PAGE, &refused), -RVT_EINVAL); /* takes none */
-    CHECK_EQ(fixture_dma(&f, bytes, PAGE, 0x10000).map->serial, last + 1);
+    CHECK_EQ(fixture_dma(&f, bytes, PAGE, 0x10000).map->owned.serial, last + 1);
     fixture_close(&f);
 }
 

@@ -200,8 +200,8 @@ static void invalidates(void) {
         CHECK_EQ(remote_check(&f, &place, 0x10010, 1, key, REMOTE_READ), 0);
         CHECK_EQ(f.reason, RVT_INVALIDATED);
     }
-    /* Mapping an FMR does not bring it back, nothing brings a user region back, fast_reg does its own kind.
-     */
+    /* Mapping an FMR does not bring it back, nothing brings a user region back, fast_reg does
+     * its own kind. */
     CHECK_EQ(rvt_map_phys_fmr(mrs[1], &page, 1, 0x10010), 0);
     CHECK_EQ(rvt_unmap_fmr(&mrs[1], 1), 0);
     CHECK_EQ(rvt_map_phys_fmr(mrs[1], &page, 1, 0x10010), 0);

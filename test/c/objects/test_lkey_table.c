@@ -130,8 +130,8 @@ static void key_zero_is_never_given(void) {
     }
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0xfff00000);
-    /* One round later, with slot 0 taken, the search comes to slot 1 first; so slot 0 is met a generation
-     * later. */
+    /* One round later, with slot 0 taken, the search comes to slot 1 first; so slot 0 is met
+     * a generation later. */
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0x00100100);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
@@ -298,9 +298,9 @@ static void random_keys_do_not_come_back_at_once(void) {
 }
 
 static void few_random_keys(void) {
-    /* A table that is full but for one slot, which the public way would need millions of regions for. With 23
-     * bits a slot has two keys, slot 0 one: the other one if there is one, and no endless search if there is
-     * none. */
+    /* A table that is full but for one slot, which the public way would need millions of regions for. With
+     * 23 bits a slot has two keys, slot 0 one: the other one if there is one, and no endless search if
+     * there is none. */
     static const uint32_t slots[] = {5, 0};
     for (int i = 0; i < 2; i++) {
         struct fixture f;

@@ -466,8 +466,8 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
     rvt_read_enter(f.reader);
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
-    /* Mapped anew between the reading and the reference: no reference, and the next reading shows the new
-     * one. */
+    /* Mapped anew between the reading and the reference: no reference, and the next reading shows
+     * the new one. */
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
@@ -504,9 +504,9 @@ static void the_door_closes_when_mapping_numbers_come_round(void) {
     fixture_close(&f);
 }
 
-/* The first steps of a mapping, made by hand, as by a writer that then loses its processor: with the door
- * closed on the old mapping a check must still answer, under the new one, and what it accepted must be of
- * use. */
+/* The first steps of a mapping, made by hand, as by a writer that then loses its processor: with the
+ * door closed on the old mapping a check must still answer, under the new one, and what it accepted must
+ * be of use. */
 static void checks_do_not_wait_for_a_mapping(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
@@ -713,8 +713,8 @@ static void counters_stay_until_every_reader_has_passed(void) {
     fixture_close(&f);
 }
 
-/* Lists that are unmapped because their memory goes (test_dma.c has every form of them) keep what they are.
- */
+/* Lists that are unmapped because their memory goes (test_dma.c has every form of them) keep
+ * what they are. */
 static void unmapped_lists_keep_everything_else(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));

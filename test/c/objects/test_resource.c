@@ -9,6 +9,8 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 enum { MOST = 64 };
 
+static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1, 4, 3, 14, 5, 4};
+
 struct row {
     enum rvt_resource_kind kind;
     uint64_t fields[RVT_RESOURCE_MOST_FIELDS];
@@ -24,7 +26,7 @@ static bool note_row(void *context, enum rvt_resource_kind kind, const uint64_t 
     if (report->count == report->room)
         return false;
     report->rows[report->count].kind = kind;
-    memcpy(report->rows[report->count].fields, fields, rvt_resource_fields(kind) * sizeof(*fields));
+    memcpy(report->rows[report->count].fields, fields, field_count[kind] * sizeof(*fields));
     report->count++;
     return true;
 }
@@ -55,13 +57,17 @@ static uint32_t count_of(const struct report *report, enum rvt_resource_kind kin
 }
 
 static void kinds_have_their_fields(void) {
-    static const uint32_t fields[] = {1, 4, 3, 14, 5, 4};
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
     for (unsigned kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
-        CHECK_EQ(rvt_resource_fields((enum rvt_resource_kind)kind), fields[kind]);
-        CHECK(rvt_resource_fields((enum rvt_resource_kind)kind) <= RVT_RESOURCE_MOST_FIELDS);
+        CHECK_EQ(rvt_resource_fields(f.device, (enum rvt_resource_kind)kind), field_count[kind]);
+        CHECK(field_count[kind] <= RVT_RESOURCE_MOST_FIELDS);
     }
-    CHECK_EQ(rvt_resource_fields(RVT_RESOURCE_KINDS), 0);
-    CHECK_EQ(rvt_resource_fields((enum rvt_resource_kind) - 1), 0);
+    CHECK_EQ(rvt_resource_fields(f.device, RVT_RESOURCE_KINDS), 0);
+    CHECK_EQ(rvt_resource_fields(f.device, (enum rvt_resource_kind)(RVT_MOST_OBJECT_KINDS - 1)), 0);
+    CHECK_EQ(rvt_resource_fields(f.device, (enum rvt_resource_kind)RVT_MOST_OBJECT_KINDS), 0);
+    CHECK_EQ(rvt_resource_fields(f.device, (enum rvt_resource_kind) - 1), 0);
+    fixture_close(&f);
 }
 
 #define FIELDS_ARE(told, ...)                                                                                \
@@ -69,7 +75,7 @@ static void kinds_have_their_fields(void) {
         const uint64_t wanted[] = {__VA_ARGS__};                                                             \
         const struct row *found = (told);                                                                    \
         REQUIRE(found != NULL);                                                                              \
-        CHECK_EQ(sizeof(wanted) / sizeof(wanted[0]), rvt_resource_fields(found->kind));                      \
+        CHECK_EQ(sizeof(wanted) / sizeof(wanted[0]), field_count[found->kind]);                              \
         CHECK_BYTES_EQ(found->fields, wanted, sizeof(wanted));                                               \
     } while (0)
 
@@ -105,7 +111,7 @@ static void every_field_is_told(void) {
     struct rvt_qp_handle qp;
     CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &user_pd), 0);
     CHECK_EQ(rvt_alloc_pd(a.device, NULL, false, &nobodys), 0);
-    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &attached), 0);
+    CHECK_EQ(rvt_attach_pd(b.context, rvt_pd_serial(a.pd), &attached), 0);
     CHECK_EQ(rvt_create_qp(attached, &qp), 0);
     fixture_dma(&a, bytes, 3 * PAGE, 0x40000);
     struct rvt_dma_handle plain = fixture_dma(&b, bytes, 5, 0x10000);
@@ -142,31 +148,33 @@ static void every_field_is_told(void) {
     CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 2);
     for (uint32_t i = 1; i < report.count; i++) /* kind by kind */
         CHECK(report.rows[i - 1].kind <= report.rows[i].kind);
-    const uint64_t pda = a.pd.pd->serial, pdb = b.pd.pd->serial;
+    const uint64_t pda = rvt_pd_serial(a.pd), pdb = rvt_pd_serial(b.pd);
     /* In a's domain: two queue pairs, reg, half, both DMA regions and sg. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pda), pda, ida, false, 7);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pdb), pdb, idb, false, 2);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, user_pd.pd->serial), user_pd.pd->serial, ida, true, 0);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, nobodys.pd->serial), nobodys.pd->serial, 0, false, 0);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, a.qp.qp->serial), a.qp.qp->serial, ida, pda);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, b.qp.qp->serial), b.qp.qp->serial, idb, pdb);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, qp.qp->serial), qp.qp->serial, idb, pda);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, reg.mr->id), reg.mr->id, idb, pda, fixture_key(reg),
-               RVT_MR_USER, ALL_ACCESS, 3, 0x5005, 0x777000, PAGE, 2, 0, true, false);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, half.mr->id), half.mr->id, ida, pda, fixture_key(half),
-               RVT_MR_USER, REMOTE_READ, 3, 0x6000, 0x6000, 100, 1, 0, true, true);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, published.mr->id), published.mr->id, ida, pda, 0, RVT_MR_DMA,
-               7, 4, 0, 0, 0, 0, 0, true, false);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, inert.mr->id), inert.mr->id, idb, pda, 0, RVT_MR_DMA, 0, 2, 0,
-               0, 0, 0, 0, true, false);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, fmr.mr->id), fmr.mr->id, idb, pdb, fixture_key(fmr),
-               RVT_MR_FMR, REMOTE_READ, 2, 0x123, 0x123, 3 * 2048, 3, 5, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, rvt_pd_serial(user_pd)), rvt_pd_serial(user_pd), ida, true,
+               0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, rvt_pd_serial(nobodys)), rvt_pd_serial(nobodys), 0, false, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(a.qp)), rvt_qp_serial(a.qp), ida, pda);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(b.qp)), rvt_qp_serial(b.qp), idb, pdb);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(qp)), rvt_qp_serial(qp), idb, pda);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(reg.mr)), rvt_mr_id(reg.mr), idb, pda,
+               fixture_key(reg), RVT_MR_USER, ALL_ACCESS, 3, 0x5005, 0x777000, PAGE, 2, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(half.mr)), rvt_mr_id(half.mr), ida, pda,
+               fixture_key(half), RVT_MR_USER, REMOTE_READ, 3, 0x6000, 0x6000, 100, 1, 0, true, true);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(published.mr)), rvt_mr_id(published.mr), ida, pda,
+               0, RVT_MR_DMA, 7, 4, 0, 0, 0, 0, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(inert.mr)), rvt_mr_id(inert.mr), idb, pda, 0,
+               RVT_MR_DMA, 0, 2, 0, 0, 0, 0, 0, true, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(fmr.mr)), rvt_mr_id(fmr.mr), idb, pdb,
+               fixture_key(fmr), RVT_MR_FMR, REMOTE_READ, 2, 0x123, 0x123, 3 * 2048, 3, 5, true, false);
     /* The start is where map_mr_sg put it, the iova where fast_reg did. */
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, sg.mr->id), sg.mr->id, ida, pda, fixture_key(sg),
-               RVT_MR_MEM_REG, REMOTE_WRITE, 2, 0x40008, 0x9008, 2 * PAGE - 8, 2, 9, false, false);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(sg.mr)), rvt_mr_id(sg.mr), ida, pda,
+               fixture_key(sg), RVT_MR_MEM_REG, REMOTE_WRITE, 2, 0x40008, 0x9008, 2 * PAGE - 8, 2, 9, false,
+               false);
     /* Users: a list each of two regions, and the element by key 0. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, 1), 1, ida, 0x40000, 3 * PAGE, 3);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, plain.map->serial), 2, idb, 0x10000, 5, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, rvt_dma_serial(plain)), 2, idb, 0x10000, 5, 0);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, memory->serial), memory->serial, 77, 2, false);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, large->serial), large->serial, PAGE, 0, true);
 

@@ -13,7 +13,7 @@ static int end(struct fixture *f, bool cascade) {
 /* A handle got through `f` of a domain that another has made. */
 static struct rvt_pd_handle attach(struct fixture *f, struct rvt_pd_handle pd) {
     struct rvt_pd_handle attached = {0};
-    CHECK_EQ(rvt_attach_pd(f->context, pd.pd->serial, &attached), 0);
+    CHECK_EQ(rvt_attach_pd(f->context, rvt_pd_serial(pd), &attached), 0);
     return attached;
 }
 
@@ -36,15 +36,15 @@ static struct rvt_mr_handle dma_mr_in(struct rvt_pd_handle pd) {
 }
 
 static bool qp_dead(struct rvt_qp_handle qp) {
-    return rvt_object_generation(&qp.qp->object) != qp.generation;
+    return rvt_object_generation(&qp.qp->owned.object) != qp.generation;
 }
 
 static bool pd_dead(struct rvt_pd_handle pd) {
-    return rvt_object_generation(&pd.pd->object) != pd.generation;
+    return rvt_object_generation(&pd.pd->owned.object) != pd.generation;
 }
 
 static bool dma_dead(struct rvt_dma_handle dma) {
-    return rvt_object_generation(&dma.map->object) != dma.generation;
+    return rvt_object_generation(&dma.map->owned.object) != dma.generation;
 }
 
 static void ids_never_repeat(void) {
@@ -116,7 +116,7 @@ static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
     CHECK_PTR_EQ(through_b.pd, a.pd.pd);
     CHECK_EQ(through_b.generation, a.pd.generation);
     CHECK_PTR_EQ(through_b.context, b.context);
-    CHECK_EQ(a.pd.pd->context, a.context->id); /* it stays its maker's */
+    CHECK_EQ(a.pd.pd->owned.context, a.context->id); /* it stays its maker's */
     const struct {
         struct rvt_pd_handle pd;
         uint64_t owner;
@@ -124,18 +124,18 @@ static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rvt_qp_handle qp;
         CHECK_EQ(rvt_create_qp(rows[i].pd, &qp), 0);
-        CHECK_EQ(qp.qp->context, rows[i].owner);
+        CHECK_EQ(qp.qp->owned.context, rows[i].owner);
         CHECK_PTR_EQ(qp.context, rows[i].pd.context);
-        CHECK_EQ(fixture_reg_in(rows[i].pd, bytes, PAGE, 0, 0, 0).mr->context, rows[i].owner);
-        CHECK_EQ(mem_reg_in(rows[i].pd).mr->context, rows[i].owner);
-        CHECK_EQ(fmr_in(rows[i].pd).mr->context, rows[i].owner);
-        CHECK_EQ(dma_mr_in(rows[i].pd).mr->context, rows[i].owner);
+        CHECK_EQ(fixture_reg_in(rows[i].pd, bytes, PAGE, 0, 0, 0).mr->owned.context, rows[i].owner);
+        CHECK_EQ(mem_reg_in(rows[i].pd).mr->owned.context, rows[i].owner);
+        CHECK_EQ(fmr_in(rows[i].pd).mr->owned.context, rows[i].owner);
+        CHECK_EQ(dma_mr_in(rows[i].pd).mr->owned.context, rows[i].owner);
     }
-    CHECK_EQ(fixture_dma(&a, bytes, PAGE, 0x10000).map->context, a.context->id);
-    CHECK_EQ(fixture_dma(&b, bytes, PAGE, 0x20000).map->context, b.context->id);
+    CHECK_EQ(fixture_dma(&a, bytes, PAGE, 0x10000).map->owned.context, a.context->id);
+    CHECK_EQ(fixture_dma(&b, bytes, PAGE, 0x20000).map->owned.context, b.context->id);
     CHECK_EQ(rvt_alloc_pd(a.device, NULL, false, &nobodys), 0);
-    CHECK_EQ(nobodys.pd->context, RVT_NO_CONTEXT);
-    CHECK_EQ(mem_reg_in(nobodys).mr->context, RVT_NO_CONTEXT);
+    CHECK_EQ(nobodys.pd->owned.context, RVT_NO_CONTEXT);
+    CHECK_EQ(mem_reg_in(nobodys).mr->owned.context, RVT_NO_CONTEXT);
     fixture_leave(&a);
     fixture_leave_last(&b, &a);
 }
@@ -339,7 +339,7 @@ static void handles_of_an_ended_context_are_dead(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
     CHECK_EQ(rvt_alloc_pd(b.device, b.context, false, &more), -RVT_EBADF);
-    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &more), -RVT_EBADF);
+    CHECK_EQ(rvt_attach_pd(b.context, rvt_pd_serial(a.pd), &more), -RVT_EBADF);
     CHECK_EQ(rvt_dma_map(b.device, b.context, fixed, true, &address, &mapped), -RVT_EBADF);
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBADF);
     CHECK_EQ(rvt_alloc_device_memory(b.device, b.context, PAGE, false, &another), -RVT_EBADF);
@@ -430,8 +430,9 @@ static void domains_are_attached_by_number(void) {
     struct rvt_pd_handle user, attached, old;
     struct rvt_mr_handle mr;
     CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &user), 0);
-    CHECK(user.pd->serial > b.pd.pd->serial && b.pd.pd->serial > a.pd.pd->serial && a.pd.pd->serial > 0);
-    CHECK_EQ(rvt_attach_pd(b.context, user.pd->serial, &attached), 0);
+    CHECK(rvt_pd_serial(user) > rvt_pd_serial(b.pd) && rvt_pd_serial(b.pd) > rvt_pd_serial(a.pd) &&
+          rvt_pd_serial(a.pd) > 0);
+    CHECK_EQ(rvt_attach_pd(b.context, rvt_pd_serial(user), &attached), 0);
     CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), -RVT_EPERM); /* a user's domain for whoever attaches it */
     attached = attach(&b, a.pd);
     CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), 0);
@@ -442,22 +443,22 @@ static void domains_are_attached_by_number(void) {
     static const uint64_t wrong[] = {0, 4, 100, UINT64_MAX};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         CHECK_EQ(rvt_attach_pd(b.context, wrong[i], &attached), -RVT_EINVAL);
-    CHECK_EQ(rvt_attach_pd(elsewhere.context, user.pd->serial, &attached), -RVT_EINVAL);
+    CHECK_EQ(rvt_attach_pd(elsewhere.context, rvt_pd_serial(user), &attached), -RVT_EINVAL);
 
     /* A number is never given again, also where the object is. */
-    const uint64_t serial = user.pd->serial;
+    const uint64_t serial = rvt_pd_serial(user);
     old = attach(&b, user);
     CHECK_EQ(rvt_dealloc_pd(user, false), 0);
     CHECK_EQ(rvt_attach_pd(b.context, serial, &attached), -RVT_EINVAL);
     CHECK_EQ(rvt_alloc_pd(a.device, a.context, false, &attached), 0);
     CHECK_PTR_EQ(attached.pd, user.pd);
-    CHECK(attached.pd->serial > serial);
+    CHECK(rvt_pd_serial(attached) > serial);
     CHECK_EQ(rvt_attach_pd(b.context, serial, &attached), -RVT_EINVAL);
     CHECK(rvt_pd_live(old) == NULL);
     CHECK_EQ(rvt_alloc_mr(old, RVT_MR_TYPE_MEM_REG, 1, &mr), -RVT_EBADF);
 
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
-    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->serial, &attached), -RVT_EBADF);
+    CHECK_EQ(rvt_attach_pd(b.context, a.pd.pd->owned.serial, &attached), -RVT_EBADF);
     fixture_leave(&a);
     fixture_leave(&b);
     fixture_leave(&elsewhere);

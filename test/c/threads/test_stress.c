@@ -558,8 +558,8 @@ static void everything_at_once(void) {
                 1200);
 }
 
-/* A device that is closed by cascade while threads use it: they find their handles dead, and what they hold.
- */
+/* A device that is closed by cascade while threads use it: they find their handles dead, and
+ * what they hold. */
 static void use_until_closed(struct worker *w) {
     int closed = 0;
     while (!closed) {

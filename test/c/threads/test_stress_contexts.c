@@ -111,7 +111,7 @@ static void begin_life(struct environment *e) {
     e->scratch_key = fixture_key(e->scratch_mr);
     e->holds = 0;
     show_region(e);
-    atomic_store(&known_domain[e->w.index], e->pd.pd->serial);
+    atomic_store(&known_domain[e->w.index], rvt_pd_serial(e->pd));
     e->lives++;
 }
 
@@ -427,7 +427,7 @@ static void environments_come_and_go(void) {
     REQUIRE(fixture_open_joined(&keeper, 7));
     CHECK_EQ(rvt_get_dma_mr(keeper.pd, 0, &dma_mr), 0);
     common_device = keeper.device;
-    common_domain = keeper.pd.pd->serial;
+    common_domain = rvt_pd_serial(keeper.pd);
     memset(environments, 0, sizeof(environments));
     for (int i = 0; i < ENVIRONMENTS; i++) {
         atomic_store(&known_key[i], 0xffffff00u);
@@ -478,8 +478,8 @@ static void environments_come_and_go(void) {
     fixture_leave_last(&keeper, &keeper);
 }
 
-/* --- a device that nobody keeps: it closes with the last who leaves, and who comes too late opens another
- * --- */
+/* --- a device that nobody keeps: it closes with the last who leaves, and who comes too late
+ * opens another --- */
 
 static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rvt_share_token current_token;

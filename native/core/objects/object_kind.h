@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of the kinds of objects that live on a device. What has to be done for objects of every kind
+ * (tell them, count them, end them in the right order) goes through this table. It is filled when the device
+ * is opened, by the core itself and by upper rooms, which the core must not name: they hand in an extension.
+ *
+ * Everything here is called under the device's lock unless it says otherwise. */
+#ifndef RVT_OBJECT_KIND_H
+#define RVT_OBJECT_KIND_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/pool.h"
+#include "core/objects/owned.h"
+#include "core/objects/resource.h"
+
+struct rvt_dev_info;
+struct rvt_pd;
+
+/* A kind's number is an enum rvt_resource_kind, or a larger number below this. */
+enum { RVT_MOST_OBJECT_KINDS = 16 };
+
+/* When a context or a device ends, all objects of a kind with a smaller number end before those of the next.
+ * Upper rooms choose numbers in between. What refers to other objects ends before them. */
+enum rvt_end_order {
+    RVT_END_QPS = 100,
+    RVT_END_MRS = 200,
+    RVT_END_PDS = 300,
+    RVT_END_DMA_MAPS = 400,
+};
+
+/* A kind of objects. Constant, and outlives every device that has it. */
+struct rvt_object_kind {
+    uint32_t number;     /* that rows are reported under; in that order */
+    uint32_t row_fields; /* of a row: 1..RVT_RESOURCE_MOST_FIELDS */
+    /* Fill the row of one object. `object` is what the pool or `next` gave. */
+    void (*fill_row)(const void *object, uint64_t *fields);
+
+    /* Objects in a pool of the table: bytes of one, which begins with struct rvt_owned. Such objects block a
+     * close that does not cascade, and end with their context and their device. */
+    size_t object_size;
+    int end_order; /* see rvt_end_order */
+    /* End one live object by force: tell the release (rvt_tell_release), let its handles die, and give it
+     * back to the pool now or when all readers have passed. */
+    void (*end)(struct rvt_owned *object);
+    /* Instead of `end`, for objects that must end together: end all that `context` owns (RVT_EVERY_CONTEXT:
+     * all). May end more if memory is short. */
+    void (*end_all)(struct rvt_dev_info *device, uint64_t context);
+    /* The domain that an object is a child of: it is counted in the domain's `children`, and ends with the
+     * domain if that cascades. NULL for kinds that belong to no domain. */
+    struct rvt_pd *(*domain_of)(const struct rvt_owned *object);
+
+    /* Objects that are not in a pool, object_size being 0: the one after `previous`, or the first (NULL).
+     * They are told and nothing else: their own files know how they end. */
+    const void *(*next)(const struct rvt_dev_info *device, const void *previous);
+};
+
+/* Lets an upper room act before objects of a lower kind go: a queue pair that must stop before its region. */
+struct rvt_release_hook {
+    uint32_t kind; /* number of the kind that is watched */
+    /* Called once in the life of each such object, when its end is certain and its handles are still alive. A
+     * region still answers to its key then; held references may keep it half-dead for a while afterwards. The
+     * device's lock is held: do not call a function that takes it. May change and end objects of the room's
+     * own kinds, and no others. */
+    void (*releasing)(struct rvt_owned *object);
+};
+
+/* What one upper room adds to a device. Constant, and outlives the device. */
+struct rvt_extension {
+    const struct rvt_object_kind *const *kinds;
+    uint32_t kind_count;
+    const struct rvt_release_hook *hooks;
+    uint32_t hook_count;
+};
+
+struct rvt_object_kind_slot {
+    const struct rvt_object_kind *kind; /* constant; NULL: there is no such kind */
+    uint64_t made;                      /* the last serial number given */
+    struct rvt_pool pool;
+};
+
+struct rvt_object_kinds {
+    struct rvt_object_kind_slot slots[RVT_MOST_OBJECT_KINDS]; /* by number */
+    /* Constant: numbers of the kinds in pools, in the order in which their objects end. */
+    uint32_t end_order[RVT_MOST_OBJECT_KINDS], end_count;
+    const struct rvt_extension *const *extensions; /* constant */
+    uint32_t extension_count;
+};
+
+/* Enter one kind, while the device is being made; `held`: where the bytes of its pool are counted.
+ *   0        entered
+ *   -EINVAL  its number is taken or too large; its row has no fields or too many; it has no fill_row; it
+ *            has a pool but not exactly one of `end` and `end_all`, objects without a whole head, or a
+ *            domain but no `end`; it has no pool but no `next` either */
+int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind,
+                          _Atomic(uint64_t) *held);
+
+/* Enter the kinds and hooks of upper rooms, after the core's own.
+ *   0        entered, and kept: `extensions` must outlive the device
+ *   -EINVAL  a kind cannot be entered; a hook watches a kind that is not there, or has no function */
+int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extension *const *extensions,
+                         uint32_t count, _Atomic(uint64_t) *held);
+
+/* Free the pools, when nobody can hold a handle any more. */
+void rvt_destroy_object_kinds(struct rvt_object_kinds *kinds);
+
+/* A dead object of the kind, with its head filled: device, the next serial number, and its owner, the context
+ * of that id. NULL without memory (then no number is used up). The caller fills the rest and lets it be born
+ * (rvt_object_birth), or gives it back. */
+struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, uint64_t context);
+
+/* Back to its pool. The object must be dead and out of reach of readers. */
+void rvt_give_owned(struct rvt_owned *object, uint32_t kind);
+
+/* The next live object of a kind that `context` owns (RVT_EVERY_CONTEXT: any), from index *at on, which moves
+ * behind it; NULL when there is none. Objects may end between two calls. */
+struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kind, uint32_t *at,
+                                 uint64_t context);
+
+/* Whether the context owns any live object (RVT_EVERY_CONTEXT: whether any is alive). */
+bool rvt_owns_anything(const struct rvt_dev_info *device, uint64_t context);
+
+/* End all objects that the context owns (RVT_EVERY_CONTEXT: all), kind by kind in the order of ending. */
+void rvt_end_owned(struct rvt_dev_info *device, uint64_t context);
+
+/* End all children of the domain, in the same order. */
+void rvt_end_children(struct rvt_pd *pd);
+
+/* The serial number of the object of a handle, or 0 when the handle is dead. Takes the device's lock: without
+ * it the object could die, and live again under another number, between two looks. */
+uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation);
+
+/* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this
+ * once in the object's life, while its handles are still alive. */
+void rvt_tell_release(struct rvt_owned *object, uint32_t kind);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/qp.h"
+
+#include "core/base/platform.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/resource.h"
+
+void rvt_qp_end(struct rvt_qp *qp) {
+    rvt_tell_release(&qp->owned, RVT_RESOURCE_QP);
+    rvt_qp_pd(qp)->children--;
+    rvt_object_death(&qp->owned.object);
+    rvt_give_owned(&qp->owned, RVT_RESOURCE_QP);
+}
+
+int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
+    struct rvt_pd *pd = in.pd;
+    if (!pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = pd->owned.device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    struct rvt_qp *qp = NULL;
+    if (!rvt_pd_live(in))
+        error = -RVT_EBADF;
+    else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, rvt_ucontext_id(in.context))))
+        error = -RVT_ENOMEM;
+    if (qp) {
+        atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
+        pd->children++;
+        *handle = (struct rvt_qp_handle){qp, rvt_object_birth(&qp->owned.object), in.context};
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_destroy_qp(struct rvt_qp_handle handle) {
+    struct rvt_qp *qp = handle.qp;
+    if (!qp)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = qp->owned.device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    if (!rvt_qp_live(handle))
+        error = -RVT_EBADF;
+    else
+        rvt_qp_end(qp);
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+static void end_qp(struct rvt_owned *owned) {
+    rvt_qp_end((struct rvt_qp *)owned);
+}
+
+static struct rvt_pd *domain_of_qp(const struct rvt_owned *owned) {
+    return rvt_qp_pd((const struct rvt_qp *)owned);
+}
+
+static void fill_qp_row(const void *object, uint64_t *out) {
+    const struct rvt_qp *qp = object;
+    out[RVT_QP_SERIAL] = qp->owned.serial;
+    out[RVT_QP_CONTEXT] = qp->owned.context;
+    out[RVT_QP_PD] = rvt_qp_pd(qp)->owned.serial;
+}
+
+const struct rvt_object_kind rvt_qp_objects = {
+    .number = RVT_RESOURCE_QP,
+    .row_fields = RVT_QP_FIELDS,
+    .fill_row = fill_qp_row,
+    .object_size = sizeof(struct rvt_qp),
+    .end_order = RVT_END_QPS,
+    .end = end_qp,
+    .domain_of = domain_of_qp,
+};
