@@ -465,7 +465,7 @@ describe('the native functions', () => {
     const foreignKey = Number(fields[1]);
     // A block in the middle of guards.
     const make = (checker, places) => {
-      const size = 64 + CAPACITY * (16 + 4 + (places ? 28 : 0));
+      const size = 64 + CAPACITY * (16 + 4 + (places ? 24 : 0));
       const words = new Uint32Array(new SharedArrayBuffer(size + 2 * RIM)).fill(GUARD);
       const batch = native.createBatch(checker, new Uint8Array(words.buffer, RIM, size), CAPACITY, places);
       const block = words.subarray(RIM / 4, (RIM + size) / 4);

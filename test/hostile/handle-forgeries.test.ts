@@ -550,7 +550,7 @@ describe('the native objects', () => {
       const key = Number(fields[1]);
       const sge = pd.acquire(0x1000n, 64, key, 1, null);
       const zero = pd.getDmaMr(0), sg = pd.allocMr(0, 4), fmr = pd.allocFmr(31, 4, 32, 12);
-      const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 28)));
+      const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 24)));
       const batch = native.createBatch(pd, block, 4, true);
       const words = new Uint32Array(block.buffer);
       words.set([0x1000, 0, 64, key], 16);
