@@ -33,7 +33,8 @@ export { type DmaMapOptions, DmaMapping, DmaSpace } from './verbs/dma';
 export { type ErrnoName, RdmaError } from './internal/errors';
 export { FastMemoryRegion } from './verbs/fast-memory-region';
 export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
-export { type MissingBinaryError, type StaleBinaryError } from './internal/load-native';
+export { type AddonsDisabledError } from './internal/addons-disabled';
+export { type MissingBinaryError, type StaleBinaryError } from './internal/binary-errors';
 export { type MemoryLike } from './internal/memory-argument';
 export { type MapSgOptions, MemoryRegion, type SgEntry } from './verbs/memory-region';
 export {

@@ -13,8 +13,11 @@ import { pathOf, targets } from './prebuild/targets.mjs';
 
 /** What everybody downloads, with the binaries of all targets. */
 const MOST_PACKED_BYTES = 1_000_000;
-/** Scripts that npm runs when the package is installed. */
-const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'];
+/**
+ * Scripts that npm runs when the package is installed from the registry. `prepare` is none of them: npm runs it in a checkout
+ * and for an install from git, which has no dist/ yet, and never for what was packed.
+ */
+const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({ options: { release: { type: 'boolean' }, list: { type: 'boolean' } } });
@@ -23,12 +26,8 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 const required = new Set([
   ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'],
-  // The compiled modules, one for one.
-  ...sources('lib', /\.ts$/).flatMap((file) => {
-    const compiled = file.replace(/^lib\/(.*)\.ts$/, 'dist/$1');
-    return [`${compiled}.js`, `${compiled}.d.ts`];
-  }),
-  ...['dist/index.mjs', 'dist/index.d.mts'],
+  // scripts/build-dist.mjs makes them of lib/. No source maps: what is in them is readable as it is, with its names.
+  ...['dist/index.js', 'dist/index.mjs', 'dist/index.d.ts', 'dist/index.d.mts', 'dist/cli.js'],
   // rdmavt bench
   ...sources('bench', /\.mjs$/),
   // rdmavt build

@@ -5,19 +5,11 @@
 //
 // Every process and thread of a run writes down which add-on it loads; any other than the prebuilt one is a failure.
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { copyCheckout } from './checkout.mjs';
 import { sumCounts, writeCounts } from './counts.mjs';
 import { nodeOf } from './npm-tools.mjs';
 
@@ -32,7 +24,7 @@ process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
 for (const name of names) {
   let counts = { passed: 0, failed: 1 };
   try {
-    if (name === names[0]) copyCheckout();
+    if (name === names[0]) prepareCopy();
     counts = test(name === 'this' ? process.execPath : nodeOf(Number(name)));
   } catch (error) {
     console.error(`test-prebuilt: Node ${name}: ${/** @type {Error} */ (error).message}`);
@@ -41,18 +33,12 @@ for (const name of names) {
   if (counts.failed || !counts.passed) process.exitCode = 1;
 }
 
-function copyCheckout() {
+function prepareCopy() {
   const prebuilds = join('prebuilds', machine);
   if (!existsSync(join(root, prebuilds))) {
     throw new Error(`there is no ${prebuilds}: build the prebuilt binary of this machine first`);
   }
-  // What is not committed yet is tested too.
-  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
-  const files = execFileSync('git', list, { cwd: root, encoding: 'utf8' }).split('\0');
-  for (const file of files.filter((name) => name !== '' && existsSync(join(root, name)))) {
-    mkdirSync(dirname(join(copy, file)), { recursive: true });
-    cpSync(join(root, file), join(copy, file));
-  }
+  copyCheckout(copy);
   cpSync(join(root, prebuilds), join(copy, prebuilds), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
   execFileSync('npm run build:ts', { cwd: copy, shell: true, stdio: ['ignore', 'ignore', 'inherit'] });

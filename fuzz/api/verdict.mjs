@@ -76,6 +76,6 @@ function isOfGetter(/** @type {Error} */ { message, stack = '' }) {
 
 /** Thrown in a trap or getter of a hostile value, and not by the package that looked at it. */
 function isFromInside(/** @type {Error} */ { stack = '' }) {
-  const frame = stack.split('\n').find((line) => /\/fuzz-api\/hostile\.mjs|\/dist\//.test(line));
-  return frame?.includes('/fuzz-api/') ?? false;
+  const frame = stack.split('\n').find((line) => /\/fuzz\/api\/hostile\.mjs|\/dist\//.test(line));
+  return frame?.includes('/fuzz/api/') ?? false;
 }

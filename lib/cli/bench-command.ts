@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { findPackageRoot } from '../internal/package-root';
 import { parse, rejectSurplus, UsageError, type Command } from './command';
 import { suggestNearest } from './suggest';
 
@@ -18,7 +19,7 @@ interface Bench {
   ) => number;
 }
 
-const folder = join(__dirname, '..', '..', 'bench');
+const folder = join(findPackageRoot(__dirname) ?? __dirname, 'bench');
 const MAIN = 'bench.mjs';
 
 const help = `Usage: rdmavt bench [OPTIONS]

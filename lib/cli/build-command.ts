@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
+import { findPackageRoot } from '../internal/package-root';
 import { parse, type Command } from './command';
 
 const help = `Usage: rdmavt build
@@ -34,7 +35,7 @@ Exit status:
 const TOOLS = ['node-gyp', 'node-addon-api'] as const;
 
 /** The folder of the installed package. */
-const home = join(__dirname, '..', '..');
+const home = findPackageRoot(__dirname) ?? __dirname;
 
 /** `rdmavt build`. Must not load the native module, which may be missing. */
 export const runBuild: Command = (args) => {
@@ -54,7 +55,7 @@ export const runBuild: Command = (args) => {
 };
 
 function build(work: string): boolean {
-  copyFileSync(join(__dirname, '..', 'binding.gyp'), join(work, 'binding.gyp'));
+  copyFileSync(join(home, 'dist', 'binding.gyp'), join(work, 'binding.gyp'));
   cpSync(join(home, 'native'), join(work, 'native'), { recursive: true });
   writeFileSync(
     join(work, 'package.json'),

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { MissingBinaryError } from '../internal/load-native';
+import { findPackageRoot } from '../internal/package-root';
 import { parse, rejectSurplus, USAGE, UsageError, type Command } from './command';
 import { suggestNearest } from './suggest';
 
@@ -14,7 +14,8 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['replay', async () => (await import('./replay-command.js')).runReplay],
 ]);
 
-const NO_BINARY: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
+/** The start of the codes of errors whose message says in several lines what to do. */
+const OWN_CODES = 'ERR_RDMAVT_';
 
 const help = `Usage: rdmavt COMMAND [OPTIONS]
 
@@ -83,15 +84,16 @@ function unknownCommand(name: string): UsageError {
 }
 
 function readVersion(): string {
-  const file = join(__dirname, '..', '..', 'package.json');
+  const file = join(findPackageRoot(__dirname) ?? __dirname, 'package.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** Returns one line; for a missing binary the whole message, because it says what to do. */
+/** Returns one line; the whole message of an error that says what to do, as for a missing binary. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message } = error;
-  if ((error as NodeJS.ErrnoException).code !== NO_BINARY) return message.split('\n')[0] ?? '';
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (!code.startsWith(OWN_CODES)) return message.split('\n')[0] ?? '';
   return message.replace(/^rdmavt: /, '');
 }
 

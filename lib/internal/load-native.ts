@@ -1,71 +1,26 @@
-/**
- * Finding and loading the add-on, and saying what to do where there is none. node-gyp-build decides what fits; the rest of this
- * file runs only when nothing did.
- */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
+/** Finds and loads the add-on. node-gyp-build decides which binary fits. */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { addonsDisabledError } from './addons-disabled';
+import { missingBinary, staleBinary } from './binary-errors';
 import { LAYOUT_HASH } from './layout';
+import { findPackageRoot } from './package-root';
 
 /** What node-gyp-build exports: `resolve` only finds the file. */
 interface NodeGypBuild {
   readonly resolve: (folder: string) => string;
 }
 
-const NAME = 'rdmavt';
-
-/**
- * Thrown by `require('rdmavt')` and `import 'rdmavt'` where no binary fits the machine, or the one that fits does not load. Its
- * message says how to build one.
- */
-export interface MissingBinaryError extends Error {
-  readonly code: 'ERR_RDMAVT_NO_BINARY';
-  /** As `process.platform` has it. */
-  readonly platform: string;
-  /** As `process.arch` has it. */
-  readonly arch: string;
-  /** The C library that this Node.js runs on; Linux only: `'glibc 2.36'`, `'musl'`. */
-  readonly libc: string | undefined;
-  /** The version of Node.js: `'v20.20.2'`. */
-  readonly node: string;
-  /** Where a binary was looked for. */
-  readonly lookedFor: readonly string[];
-  /** The command that builds one from source; undefined in a bundle, which has no sources. */
-  readonly buildCommand: string | undefined;
-  /** Why the binary that was found does not load; undefined if none was found. */
-  readonly cause: unknown;
-}
-
-/**
- * Thrown by `require('rdmavt')` and `import 'rdmavt'` where the binary that was found was built from other sources than the
- * package's JavaScript: the two would misread each other. Its message says where another one comes from.
- */
-export interface StaleBinaryError extends Error {
-  readonly code: 'ERR_RDMAVT_STALE_BINARY';
-  /** The binary. */
-  readonly file: string;
-  /** As `process.platform` has it. */
-  readonly platform: string;
-  /** As `process.arch` has it. */
-  readonly arch: string;
-  /** The C library that this Node.js runs on; Linux only: `'glibc 2.36'`, `'musl'`. */
-  readonly libc: string | undefined;
-  /** The version of Node.js: `'v20.20.2'`. */
-  readonly node: string;
-  /** The command that builds a new one from source; undefined in a bundle, which has no sources. */
-  readonly buildCommand: string | undefined;
-}
-
 /**
  * Loads the add-on.
  *
- * @param folder - of the compiled module that asks: in `dist`, or a bundle's
- * @throws MissingBinaryError, StaleBinaryError
+ * @param folder - of the compiled module that asks: `dist`, or a bundle's
+ * @throws MissingBinaryError, StaleBinaryError, or AddonsDisabledError
  */
 export function loadNative(folder: string): unknown {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
   const { resolve } = require('node-gyp-build') as NodeGypBuild;
-  const installed = packageOf(folder);
+  const installed = findPackageRoot(folder);
   // A bundle brings its binaries beside itself: what lies in the folder above it is somebody else's.
   const named = process.env.RDMAVT_PREBUILD ?? '';
   const home = named !== '' ? named : (installed ?? folder);
@@ -73,144 +28,15 @@ export function loadNative(folder: string): unknown {
   let loaded: { readonly layoutHash?: unknown };
   try {
     file = resolve(home);
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- an add-on cannot be imported
-    loaded = require(file) as typeof loaded;
+    // Not `require(file)`: webpack and Rollup put a function of their own in its place, which knows only what is in the bundle.
+    loaded = createRequire(file)(file) as typeof loaded;
   } catch (error) {
-    throw missingBinary(home, installed && join(installed, 'dist'), file, error);
+    throw (
+      addonsDisabledError(home, error) ??
+      missingBinary(home, installed && join(installed, 'dist'), file, error)
+    );
   }
   // Before anything of it is called: a number that has moved would be read as another one, without an error.
   if (loaded.layoutHash !== LAYOUT_HASH) throw staleBinary(file, home, installed);
   return loaded;
-}
-
-/** The package's folder, if `folder` is in its `dist` (or `lib`, in its own tests). */
-function packageOf(folder: string): string | undefined {
-  const above = dirname(folder);
-  return [above, dirname(above)].find((candidate) => isPackage(candidate));
-}
-
-function isPackage(folder: string): boolean {
-  try {
-    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name?: unknown };
-    return manifest.name === NAME;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * @param dist - undefined in a bundle
- * @param file - what was found and does not load
- */
-function missingBinary(
-  home: string,
-  dist: string | undefined,
-  file: string | undefined,
-  cause: unknown,
-): MissingBinaryError {
-  const { platform, arch, version: node } = process;
-  const libc = platform === 'linux' ? runningLibc() : undefined;
-  const tuple = `${platform}-${arch}`;
-  const buildCommand = dist && `node "${join(dist, 'cli', 'main.js')}" build`;
-  const lookedFor = [
-    ...(process.env.PREBUILDS_ONLY ? [] : [join(home, 'build', 'Release', '*.node')]),
-    join(home, 'prebuilds', tuple, '*.node'),
-    join(dirname(process.execPath), 'prebuilds', tuple, '*.node'),
-  ];
-
-  const machine = [tuple, libc, `Node.js ${node}`].filter((part) => part !== undefined).join(', ');
-  const lines =
-    file === undefined
-      ? [
-          `${NAME}: there is no binary for this machine (${machine}).`,
-          'Looked for:',
-          ...lookedFor.map((path) => `  ${path}${others(path)}`),
-          // node-gyp-build takes these for the machine's own.
-          ...['npm_config_platform', 'npm_config_arch', 'LIBC'].flatMap((name) =>
-            process.env[name] ? [`  as asked for by the environment: ${name}=${process.env[name]}`] : [],
-          ),
-        ]
-      : [
-          `${NAME}: the binary does not load on this machine (${machine}).`,
-          `  ${file}`,
-          `  ${cause instanceof Error ? cause.message : String(cause)}`,
-        ];
-  lines.push(
-    ...(buildCommand === undefined
-      ? [
-          `This program is a bundle: put the folder prebuilds of the package ${NAME} beside it, in`,
-          `  ${home}`,
-        ]
-      : [
-          'To build it from source (Python 3, make and a C and C++ compiler are needed):',
-          `  ${buildCommand}`,
-        ]),
-  );
-
-  const error = new Error(lines.join('\n'));
-  const code: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
-  const fields = { code, platform, arch, libc, node, lookedFor, buildCommand };
-  // node-gyp-build's own words for finding nothing add nothing to these.
-  return Object.assign(error, fields, { cause: file === undefined ? undefined : cause });
-}
-
-/**
- * @param file - the binary
- * @param home - where it was looked for
- * @param installed - the package; undefined in a bundle
- */
-function staleBinary(file: string, home: string, installed: string | undefined): StaleBinaryError {
-  const { platform, arch, version: node } = process;
-  const libc = platform === 'linux' ? runningLibc() : undefined;
-  const named = process.env.RDMAVT_PREBUILD;
-  let buildCommand: string | undefined;
-  if (installed !== undefined) {
-    // Only a checkout of the sources has this file there.
-    const checkout = existsSync(join(installed, 'binding.gyp'));
-    buildCommand = checkout ? 'npm run build' : `node "${join(installed, 'dist', 'cli', 'main.js')}" build`;
-  }
-
-  const lines = [
-    `${NAME}: the binary was built from other sources than this package's JavaScript.`,
-    `  ${file}`,
-    ...(named ? [`  as asked for by the environment: RDMAVT_PREBUILD=${named}`] : []),
-    ...(buildCommand === undefined
-      ? [
-          `This program is a bundle: put the folder prebuilds of the version of ${NAME} that it was made from`,
-          'beside it, in',
-          `  ${home}`,
-        ]
-      : [
-          'To build a new one from source (Python 3, make and a C and C++ compiler are needed):',
-          `  ${buildCommand}`,
-        ]),
-  ];
-  const code: StaleBinaryError['code'] = 'ERR_RDMAVT_STALE_BINARY';
-  return Object.assign(new Error(lines.join('\n')), { code, file, platform, arch, libc, node, buildCommand });
-}
-
-/** What lies where a binary was looked for: binaries of another C library, say. */
-function others(pattern: string): string {
-  const folder = dirname(pattern);
-  const files = existsSync(folder) ? readdirSync(folder) : [];
-  return files.length ? ` (there is ${files.join(', ')})` : '';
-}
-
-/** Without starting a process. Only glibc tells its version to the report. */
-function runningLibc(): string | undefined {
-  // Other runtimes need not have one.
-  const report = process.report as Partial<NodeJS.ProcessReport> | undefined;
-  if (!report?.getReport) return undefined;
-  const options = report as { excludeNetwork?: boolean };
-  const { excludeNetwork } = options;
-  // Else every network interface is looked up, which can take seconds.
-  options.excludeNetwork = true;
-  try {
-    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
-    return header?.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
-  } catch {
-    return undefined;
-  } finally {
-    if (excludeNetwork !== undefined) options.excludeNetwork = excludeNetwork;
-  }
 }

@@ -1,11 +1,18 @@
 import { join, sep } from 'node:path';
+import { findPackageRoot } from '../internal/package-root';
 
 /** What a stack is kept of. Numbers are unique for each kind on a device. */
 export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
 
-/** What is in the lines of calls inside the package; with source maps they tell of the sources. */
-const PACKAGE = join(__dirname, '..', '..');
-const OWN_FOLDERS = [join(PACKAGE, 'dist') + sep, join(PACKAGE, 'lib') + sep];
+/**
+ * Path prefixes of this package's own stack frames. None in a bundle: its one file holds the program's frames as well, and those
+ * must not be dropped.
+ */
+const OWN_FOLDERS = ownFolders(findPackageRoot(__dirname));
+
+function ownFolders(root: string | undefined): string[] {
+  return root === undefined ? [] : ['dist', 'lib'].map((folder) => join(root, folder) + sep);
+}
 
 const isOwn = (line: string): boolean => OWN_FOLDERS.some((folder) => line.includes(folder));
 

@@ -1,33 +1,16 @@
 // Bundles by esbuild, as the README tells to make them.
 import assert from 'node:assert/strict';
-import { cpSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { installedConsumer, tool } from './support.mjs';
+import { bundlingConsumer, withoutPackage } from './bundles.mjs';
+import { tool } from './support.mjs';
 
 const esbuild = join(tool('esbuild'), 'bin', 'esbuild');
 
-/** @typedef {import('./support.mjs').Consumer} Consumer */
-
-/** @param {import('node:test').TestContext} t */
-function bundling(t) {
-  const consumer = installedConsumer(t);
-  consumer.copyProgram('smoke.mjs', 'app.mjs');
-  return consumer;
-}
-
-/**
- * What makes a bundle complete where nothing is installed.
- * @param {Consumer} consumer
- */
-function withoutPackage(consumer) {
-  cpSync(join(consumer.installed, 'prebuilds'), consumer.path('out', 'prebuilds'), { recursive: true });
-  rmSync(consumer.path('node_modules'), { recursive: true });
-}
-
 for (const format of ['cjs', 'esm']) {
   test(`the package external, as ${format}`, (t) => {
-    const consumer = bundling(t);
+    const consumer = bundlingConsumer(t);
     const file = `out/app.${format === 'cjs' ? 'cjs' : 'mjs'}`;
     const options = [
       '--bundle',
@@ -44,19 +27,25 @@ for (const format of ['cjs', 'esm']) {
 
 for (const minify of [[], ['--minify']]) {
   test(`the package in the bundle, its prebuilds beside it ${minify.join()}`, (t) => {
-    const consumer = bundling(t);
+    const consumer = bundlingConsumer(t);
     const options = ['--bundle', '--platform=node', ...minify, '--outfile=out/app.js', '--log-level=warning'];
     const { stdout, stderr } = consumer.run([esbuild, 'app.mjs', ...options]);
     assert.equal(stdout + stderr, '');
     withoutPackage(consumer);
-    // Of somebody else, and in the folder above the bundle: not to be taken for ours.
-    consumer.write('build/Release/other.node', 'not an add-on');
     consumer.good(['out/app.js']);
   });
 }
 
+test('a bundle tells where its own code created an object, wherever it lies', (t) => {
+  const consumer = bundlingConsumer(t);
+  const options = ['--bundle', '--platform=node', '--outfile=dist/server/app.js', '--log-level=warning'];
+  consumer.run([esbuild, 'stacks.mjs', ...options]);
+  withoutPackage(consumer, 'dist/server');
+  consumer.good(['dist/server/app.js']);
+});
+
 test('a bundle without its prebuilds says where they belong', (t) => {
-  const consumer = bundling(t);
+  const consumer = bundlingConsumer(t);
   consumer.run([esbuild, 'app.mjs', '--bundle', '--platform=node', '--outfile=out/app.js']);
   withoutPackage(consumer);
   rmSync(consumer.path('out', 'prebuilds'), { recursive: true });

@@ -32,7 +32,7 @@ function errorOf(consumer, flags = [], env = {}) {
 test('require says for which machine, where it looked, and how to build', (t) => {
   const consumer = withoutPrebuilds(t);
   const { stack, ...fields } = errorOf(consumer);
-  const buildCommand = `node "${join(consumer.installed, 'dist', 'cli', 'main.js')}" build`;
+  const buildCommand = `node "${join(consumer.installed, 'dist', 'cli.js')}" build`;
   const libc = process.platform === 'linux' ? fields.libc : undefined;
   assert.deepEqual(fields, {
     code: 'ERR_RDMAVT_NO_BINARY',
@@ -63,7 +63,7 @@ test('import says the same', (t) => {
 
 test('so does the command line', (t) => {
   const consumer = withoutPrebuilds(t);
-  const cli = join(consumer.installed, 'dist', 'cli', 'main.js');
+  const cli = join(consumer.installed, 'dist', 'cli.js');
   const { status, stderr } = consumer.try([cli, 'replay', '-']);
   assert.equal(status, 2);
   assert.match(stderr, /^rdmavt: there is no binary for this machine/);
@@ -157,7 +157,7 @@ test('the command builds from what is installed, and that is used', (t) => {
 
 test('a build that fails says why and changes nothing', (t) => {
   const consumer = withoutPrebuilds(t);
-  const cli = join(consumer.installed, 'dist', 'cli', 'main.js');
+  const cli = join(consumer.installed, 'dist', 'cli.js');
   const { status, stderr } = consumer.try([cli, 'build']); // no Python, no compiler
   assert.equal(status, 1);
   assert.match(stderr, /rdmavt: compiling failed\n$/);

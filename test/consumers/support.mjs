@@ -46,6 +46,17 @@ const versions = {
   yarn1: 'yarn@1.22.22',
   yarn4: '@yarnpkg/cli-dist@4.18.1',
   esbuild: 'esbuild@0.28.2',
+  webpack: 'webpack@5.113.0',
+  rollup: 'rollup@4.68.8',
+  rollupCommonjs: '@rollup/plugin-commonjs@29.0.3',
+  rollupNodeResolve: '@rollup/plugin-node-resolve@16.0.3',
+  vite: 'vite@8.4.0',
+  vitest: 'vitest@5.1.2',
+  typescript5_4: 'typescript@5.4.5',
+  typescript5_9: 'typescript@5.9.3',
+  typescript6_0: 'typescript@6.0.3',
+  typescript7_0: 'typescript@7.0.2',
+  deno: `@deno/${process.platform}-${process.arch}${process.platform === 'linux' ? '-glibc' : ''}@2.9.6`,
   bun: `@oven/bun-${windows ? 'windows' : process.platform}-${process.arch === 'arm64' ? 'aarch64' : process.arch}@1.4.5`,
 };
 

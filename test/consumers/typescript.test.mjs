@@ -1,9 +1,8 @@
-// TypeScript programs: the repository's compiler, strict, with declarations of libraries checked, and without the types of Node.
+// TypeScript programs: several compilers, strict, with declarations of libraries checked, and without the types of Node.
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { installedConsumer, root } from './support.mjs';
+import { installedConsumer, tool } from './support.mjs';
 
-const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 const options = {
   strict: true,
   target: 'es2022',
@@ -11,26 +10,36 @@ const options = {
   types: [],
   skipLibCheck: false,
   outDir: 'out',
+  rootDir: '.',
 };
 
-test('moduleResolution node16, from an ES module and from CommonJS', (t) => {
-  const consumer = installedConsumer(t);
-  consumer.copyProgram('typed.ts', 'imports.mts');
-  consumer.copyProgram('typed.ts', 'requires.cts');
-  consumer.write('tsconfig.json', {
-    compilerOptions: { ...options, module: 'node16', moduleResolution: 'node16' },
-  });
-  consumer.run([tsc]);
-  consumer.good(['out/imports.mjs']);
-  consumer.good(['out/requires.cjs']);
-});
+for (const [version, compiler] of /** @type {const} */ ([
+  ['5.4', 'typescript5_4'],
+  ['5.9', 'typescript5_9'],
+  ['6.0', 'typescript6_0'],
+  ['7.0', 'typescript7_0'],
+])) {
+  const tsc = join(tool(compiler), 'bin', 'tsc');
 
-test('moduleResolution bundler', (t) => {
-  const consumer = installedConsumer(t, { type: 'module' });
-  consumer.copyProgram('typed.ts');
-  consumer.write('tsconfig.json', {
-    compilerOptions: { ...options, module: 'esnext', moduleResolution: 'bundler' },
+  test(`TypeScript ${version}, moduleResolution node16, from an ES module and from CommonJS`, (t) => {
+    const consumer = installedConsumer(t);
+    consumer.copyProgram('typed.ts', 'imports.mts');
+    consumer.copyProgram('typed.ts', 'requires.cts');
+    consumer.write('tsconfig.json', {
+      compilerOptions: { ...options, module: 'node16', moduleResolution: 'node16' },
+    });
+    consumer.run([tsc]);
+    consumer.good(['out/imports.mjs']);
+    consumer.good(['out/requires.cjs']);
   });
-  consumer.run([tsc]);
-  consumer.good(['out/typed.js']);
-});
+
+  test(`TypeScript ${version}, moduleResolution bundler`, (t) => {
+    const consumer = installedConsumer(t, { type: 'module' });
+    consumer.copyProgram('typed.ts');
+    consumer.write('tsconfig.json', {
+      compilerOptions: { ...options, module: 'esnext', moduleResolution: 'bundler' },
+    });
+    consumer.run([tsc]);
+    consumer.good(['out/typed.js']);
+  });
+}

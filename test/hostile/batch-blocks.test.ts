@@ -452,7 +452,7 @@ describe('overwritten by another thread', () => {
 // Directly at the native functions, where the words of the header are what was written last. In a process of its own.
 describe('the native functions', () => {
   const prelude = `
-    const { native } = require('./dist/internal/native.js');
+    const { native } = require('./test/support/native.cjs');
     const GUARD = 0xa5a5a5a5, CAPACITY = 4, RIM = 1024;
     const slab = new Uint8Array(4096 + 256 + 4096).fill(0xa5), bytes = slab.subarray(4096, 4096 + 256);
     const device = native.openDevice(6, false, true), pd = device.allocPd(false), qp = pd.createQp();
@@ -465,7 +465,7 @@ describe('the native functions', () => {
     const foreignKey = Number(fields[1]);
     // A block in the middle of guards.
     const make = (checker, places) => {
-      const size = 64 + CAPACITY * (16 + 4 + (places ? 28 : 0));
+      const size = 64 + CAPACITY * (16 + 4 + (places ? 24 : 0));
       const words = new Uint32Array(new SharedArrayBuffer(size + 2 * RIM)).fill(GUARD);
       const batch = native.createBatch(checker, new Uint8Array(words.buffer, RIM, size), CAPACITY, places);
       const block = words.subarray(RIM / 4, (RIM + size) / 4);

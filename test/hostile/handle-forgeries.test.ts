@@ -536,7 +536,7 @@ describe('objects of other realms', () => {
 // Programs of their own from here on: what is wrong in native code may end the process.
 describe('the native objects', () => {
   const prelude = `
-    const { native } = require('./dist/internal/native.js');
+    const { native } = require('./test/support/native.cjs');
     const GUARD = 0xa5;
     const slab = new Uint8Array(4096 + 128).fill(GUARD);
     const bytes = slab.subarray(64, 64 + 4096);
@@ -550,7 +550,7 @@ describe('the native objects', () => {
       const key = Number(fields[1]);
       const sge = pd.acquire(0x1000n, 64, key, 1, null);
       const zero = pd.getDmaMr(0), sg = pd.allocMr(0, 4), fmr = pd.allocFmr(31, 4, 32, 12);
-      const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 28)));
+      const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 24)));
       const batch = native.createBatch(pd, block, 4, true);
       const words = new Uint32Array(block.buffer);
       words.set([0x1000, 0, 64, key], 16);
@@ -805,7 +805,7 @@ describe('two copies of the package in one process', () => {
     const { status, signal, stdout, stderr } = runProgram(
       `const [one, two] = [0, 1].map(() => {
          for (const path of Object.keys(require.cache)) delete require.cache[path];
-         const { native } = require('./dist/internal/native.js');
+         const { native } = require('./test/support/native.cjs');
          const device = native.openDevice(8, false, true), pd = device.allocPd(false), qp = pd.createQp();
          const memory = new Uint8Array(4096).fill(3);
          const mr = pd.regUserMr(memory, 0x1000n, 0x1000n, 31);

@@ -393,7 +393,7 @@ const why = flagged ? ' (skipped: this Node has the type without a flag, or not 
        answers.add(new SgeState([sge]).copyOut(new Float16Array(8)));
        answers.add(new SgeState([sge]).copyIn(new Float16Array(8).fill(1)));
      }
-     const { native } = require('./dist/internal/native.js');
+     const { native } = require('./test/support/native.cjs');
      const raw = native.openDevice(4, false, false).allocPd(true).allocMr(0, 1);
      for (const right of [new BigUint64Array(16), new Float16Array(16)]) {
        try { console.log(raw.query(right)); } catch (error) { console.log(error.name); }

@@ -1,10 +1,11 @@
+// What a program gets of the built package, and what it costs to load.
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 
-/** The exported names, as a user's program sees them in the built package. */
-function exportedNames(program: string, inputType: 'commonjs' | 'module'): unknown {
+/** What a user's program prints as JSON, with the built package. */
+function answerOf(program: string, inputType: 'commonjs' | 'module' = 'commonjs'): unknown {
   const output = execFileSync(process.execPath, [`--input-type=${inputType}`, '--eval', program], {
     cwd: root,
     encoding: 'utf8',
@@ -13,13 +14,31 @@ function exportedNames(program: string, inputType: 'commonjs' | 'module'): unkno
 }
 
 test('import and require give the same names', () => {
-  const required = exportedNames(
-    "console.log(JSON.stringify(Object.keys(require('rdmavt')).sort()))",
-    'commonjs',
-  );
-  const imported = exportedNames(
+  const required = answerOf("console.log(JSON.stringify(Object.keys(require('rdmavt')).sort()))");
+  const imported = answerOf(
     "import * as rdmavt from 'rdmavt'; console.log(JSON.stringify(Object.keys(rdmavt).sort()))",
     'module',
   );
   expect(imported).toEqual(required);
+});
+
+test('classes and functions have the names that they are exported by', () => {
+  const names = answerOf(`
+    const functions = Object.entries(require('rdmavt')).filter(([, value]) => typeof value === 'function');
+    console.log(JSON.stringify(functions.map(([key, { name }]) => [key, name])));`) as [string, string][];
+  expect(names.length).toBeGreaterThan(10);
+  expect(names.filter(([key, name]) => key !== name)).toEqual([]);
+});
+
+test('require loads one file of the package, the dependency and the add-on', () => {
+  const files = answerOf(
+    `require('rdmavt'); console.log(JSON.stringify(Object.keys(require.cache)));`,
+  ) as string[];
+  const loaded = files.map((file) => relative(root, file).replaceAll('\\', '/'));
+  expect(loaded.filter((file) => file.endsWith('.js')).sort()).toEqual([
+    'dist/index.js',
+    'node_modules/node-gyp-build/index.js',
+    'node_modules/node-gyp-build/node-gyp-build.js',
+  ]);
+  expect(loaded.filter((file) => file.endsWith('.node'))).toHaveLength(1);
 });

@@ -18,7 +18,7 @@ test('require and import share their classes', () => {
 test('only the entry and package.json can be reached', () => {
   succeeds(`
     require('rdmavt/package.json');
-    try { require('rdmavt/dist/internal/native.js'); } catch (error) { console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'good' : error); }`);
+    try { require('rdmavt/dist/cli.js'); } catch (error) { console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'good' : error); }`);
 });
 
 test('loading opens nothing that keeps a process alive', () => {

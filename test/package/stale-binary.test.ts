@@ -5,7 +5,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LAYOUT_HASH } from '../../lib/internal/layout';
-import { loadNative, type StaleBinaryError } from '../../lib/internal/load-native';
+import { type StaleBinaryError } from '../../lib/internal/binary-errors';
+import { loadNative } from '../../lib/internal/load-native';
 import { runProgram } from '../support/support';
 
 const root = join(__dirname, '..', '..');
@@ -99,7 +100,7 @@ test('in an installed package the answer is its own build command', () => {
   cpSync(join(root, nodeGypBuild), join(folder, nodeGypBuild), { recursive: true });
 
   const file = plant(installed, LAYOUT_HASH, OTHER_HASH);
-  const buildCommand = `node "${join(installed, 'dist', 'cli', 'main.js')}" build`;
+  const buildCommand = `node "${join(installed, 'dist', 'cli.js')}" build`;
   const error = required(folder, { RDMAVT_PREBUILD: '' });
   expect(error).toMatchObject({ ...machine, file, buildCommand });
   expect((error as Error).message).not.toContain('RDMAVT_PREBUILD');

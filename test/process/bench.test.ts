@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = join(__dirname, '..', '..');
-const main = join(root, 'dist', 'cli', 'main.js');
+const main = join(root, 'dist', 'cli.js');
 
 function bench(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', ...args], {

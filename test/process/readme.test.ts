@@ -84,7 +84,7 @@ describe('the README', () => {
       const [script = ''] = command.slice('npm run '.length).split(' ');
       expect(scripts).toHaveProperty(script); // would install into the tree that runs this, or take too long
     } else {
-      const here = command.replaceAll('npx rdmavt', `"${process.execPath}" dist/cli/main.js`);
+      const here = command.replaceAll('npx rdmavt', `"${process.execPath}" dist/cli.js`);
       const { status, stderr } = spawnSync(here, { cwd: root, shell: true, encoding: 'utf8' });
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     }

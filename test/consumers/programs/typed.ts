@@ -1,12 +1,15 @@
 // The package as a TypeScript program uses it, without the types of Node. Prints `good`.
 import {
   Access,
+  type AddonsDisabledError,
   Device,
   type Lkey,
   type MemoryLike,
   type MissingBinaryError,
   RdmaError,
+  type Region,
   type Rkey,
+  Sge,
 } from 'rdmavt';
 
 declare const console: { log(text: string): void };
@@ -20,6 +23,11 @@ const lkey: Lkey = mr.lkey;
 const rkey: Rkey = lkey;
 // @ts-expect-error -- neither is a plain object memory: if this compiles, MemoryLike has become any
 const nonsense: MemoryLike = { nothing: rkey };
+// @ts-expect-error -- only the package makes elements
+const makeSge = (): Sge => new Sge();
+const region: Region = mr;
+// @ts-expect-error -- the class of all regions is a type: there is no such value to import
+const isRegion = (value: unknown): boolean => value instanceof Region;
 
 let code = '';
 try {
@@ -28,6 +36,11 @@ try {
   if (error instanceof RdmaError) code = error.code;
 }
 const missing: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
+const disabled: AddonsDisabledError['code'] = 'ERR_RDMAVT_ADDONS_DISABLED';
 const check = pd.check({ addr: mr.start, length: 64, lkey }, Access.LocalWrite);
 device[Symbol.dispose]();
-console.log(check.ok && code === 'EINVAL' && nonsense !== memory ? 'good' : `${missing} ${code}`);
+console.log(
+  check.ok && region === mr && typeof makeSge === typeof isRegion && code === 'EINVAL' && nonsense !== memory
+    ? 'good'
+    : `${missing} ${disabled} ${code}`,
+);

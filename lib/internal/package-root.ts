@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const NAME = 'rdmavt';
+
+/**
+ * Finds the folder of this package: the one above `dist`, or above `lib` in the package's own tests.
+ *
+ * @param folder - of the module that asks
+ * @returns undefined in a bundle: there is no package around it
+ */
+export function findPackageRoot(folder: string): string | undefined {
+  const above = dirname(folder);
+  return [above, dirname(above)].find((candidate) => isPackage(candidate));
+}
+
+function isPackage(folder: string): boolean {
+  try {
+    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name?: unknown };
+    return manifest.name === NAME;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,45 @@
+// Vite's bundles for servers, and Vitest.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { bundlingConsumer, withoutPackage } from './bundles.mjs';
+import { installedConsumer, nodeOf, tool } from './support.mjs';
+
+/**
+ * @param {import('./support.mjs').Consumer} consumer
+ * @param {object} config
+ */
+function build(consumer, config) {
+  consumer.write('vite.config.mjs', `export default ${JSON.stringify(config)};`);
+  const vite = join(tool('vite'), 'bin', 'vite.js');
+  consumer.run([vite, 'build', '--ssr', 'app.mjs', '--outDir', 'out', '--logLevel', 'warn']);
+}
+
+test('Vite leaves an installed package out of a bundle for servers', (t) => {
+  const consumer = bundlingConsumer(t);
+  build(consumer, {});
+  consumer.good(['out/app.mjs']);
+});
+
+test('Vite takes the package into a bundle for servers, as cjs, its prebuilds beside it', (t) => {
+  const consumer = bundlingConsumer(t);
+  const output = { format: 'cjs', entryFileNames: 'app.cjs' };
+  build(consumer, { ssr: { noExternal: true }, build: { rolldownOptions: { output } } });
+  withoutPackage(consumer);
+  consumer.good(['out/app.cjs']);
+});
+
+for (const pool of ['forks', 'threads']) {
+  test(`Vitest, pool ${pool}`, (t) => {
+    const consumer = installedConsumer(t, { type: 'module' });
+    consumer.copyProgram('vitest.test.mjs');
+    const vitest = join(tool('vitest'), 'vitest.mjs');
+    // Its tests import 'vitest', which lies with the tool.
+    consumer.write(
+      'vitest.config.mjs',
+      `export default { test: { globals: true, pool: '${pool}', include: ['vitest.test.mjs'] } };`,
+    );
+    const { stdout } = consumer.run([vitest, 'run', '--no-color'], { node: nodeOf(26) });
+    assert.match(stdout, /^ +Tests +2 passed \(2\)$/m);
+  });
+}
