@@ -29,7 +29,10 @@ const colours = {
     ['#009e73', '#3fb98f'],
   ],
 };
-const [paper, text, faint, grid] = [colours.paper, colours.text, colours.faint, colours.grid].map(light);
+const paper = light(colours.paper);
+const text = light(colours.text);
+const faint = light(colours.faint);
+const grid = light(colours.grid);
 
 const [input, output = fileURLToPath(new URL('../docs/bench.svg', import.meta.url))] = process.argv.slice(2);
 if (input === undefined) {
