@@ -1,8 +1,8 @@
 // Binaries for Linux: x64 on every supported Node, arm64 under emulation, musl in the one JavaScript runtime for musl that a
 // package registry has.
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readBinary } from '../formats/binary.mjs';
+import { readBinary } from '../binary.mjs';
 import { installSystemPackages, npmPackage } from '../install.mjs';
 import { run, workDirectory } from '../run.mjs';
 import { targetNamed } from '../targets.mjs';
@@ -106,7 +106,7 @@ unsigned arc4random(void) { return 4; } // never called: Bun has no std::random_
   const typeInfos = ['17__class', '20__si_class', '21__vmi_class'].map(
     (name) => `_ZTVN10__cxxabiv1${name}_type_infoE`,
   );
-  const wanted = readBinary(readFileSync(bun))
+  const wanted = readBinary(bun)
     .imports.map(({ name }) => name)
     .filter((name) => /^_Z|^__cxa_|^__dynamic_cast$|^__once_proxy$/.test(name));
   const archives = ['libstdc++.a', 'libgcc_eh.a'].map(async (name) =>
