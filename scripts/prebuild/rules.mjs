@@ -1,6 +1,7 @@
 // What must hold of a prebuilt binary, by target.
 import { readFileSync } from 'node:fs';
 import { readBinary } from './binary.mjs';
+import { MissingLlvmError } from './llvm.mjs';
 import { NODE_API_VERSION, nodeApiFunctions } from './node_api.mjs';
 import { root } from './run.mjs';
 import { floors } from './targets.mjs';
@@ -40,6 +41,7 @@ export function problemsOf(path, target) {
   try {
     binary = readBinary(path);
   } catch (error) {
+    if (error instanceof MissingLlvmError) throw error;
     return [`cannot be read: ${/** @type {Error} */ (error).message}`];
   }
   return [
