@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { readBinary } from '../binary.mjs';
 import { installSystemPackages, npmPackage } from '../install.mjs';
-import { run, workDirectory } from '../run.mjs';
+import { root, run, workDirectory } from '../run.mjs';
 import { targetNamed } from '../targets.mjs';
 import { toolchainFor } from '../toolchains.mjs';
 import { runJest } from './jest.mjs';
@@ -17,13 +17,16 @@ export async function verifyX64() {
   for (const sum of sums) console.log(sum.replace(/^# /, 'linux-x64-glibc, '));
 }
 
-/** What is left out under emulation, and why. */
+/** Files of test/ that are left out under emulation, and why. */
 const notEmulated = {
-  '98-bench': 'measures times',
-  '49-batch-hostile': 'wants to get some way in its second',
-  '92-memory-pressure': 'measures memory, of which qemu tells nothing',
-  '91-nonsense': 'as many random calls as fit in a minute; a quarter of an hour under emulation',
-  'check-prebuild': 'runs the C compiler of the machine itself, which is for another processor',
+  'process/bench.test.ts': 'measures times',
+  'hostile/batch-hostile.test.ts': 'wants to get some way in its second',
+  'process/memory-pressure.test.ts': 'measures memory, of which qemu tells nothing',
+  'hostile/nonsense.test.ts': 'as many random calls as fit in a minute; a quarter of an hour under emulation',
+  'package/check-prebuild.test.ts':
+    'runs the C compiler of the machine itself, which is for another processor',
+  'package/arrows.test.ts': 'checks sources, whatever runs it',
+  'package/native-build.test.ts': 'checks scripts, whatever runs it',
 };
 
 /**
@@ -31,6 +34,8 @@ const notEmulated = {
  * @param {string} smoke
  */
 export async function verifyArm64(smoke) {
+  const unknown = Object.keys(notEmulated).filter((name) => !existsSync(join(root, 'test', name)));
+  if (unknown.length) throw new Error(`there is no test/${unknown.join(', test/')}`);
   const libraries = '/usr/aarch64-linux-gnu';
   await installSystemPackages({
     'qemu-aarch64': 'qemu-user',
