@@ -3,6 +3,8 @@ import prettier from 'eslint-config-prettier';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
+import { roomRules } from './eslint.rooms.mjs';
+
 export default defineConfig(
   globalIgnores(['build/', 'dist/', 'prebuilds/', 'coverage/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
@@ -63,5 +65,6 @@ export default defineConfig(
     files: ['**/*.{js,cjs,mjs}'],
     rules: { 'no-undef': 'off', 'no-unused-vars': ['error', { argsIgnorePattern: '^_' }] },
   },
+  ...roomRules,
   prettier,
 );

@@ -16,6 +16,9 @@ module.exports = {
   // Property-based tests, workers and child processes take their time on two loaded cores.
   testTimeout: 60_000,
   maxWorkers: 2,
-  // Leaves the counts for .ci/run; see scripts/counts.mjs.
-  reporters: ['default', '<rootDir>/scripts/jest-counts.mjs'],
+  reporters: [
+    'default',
+    '<rootDir>/scripts/jest-counts.mjs', // leaves the counts for .ci/run; see scripts/counts.mjs
+    '<rootDir>/scripts/jest-debug-build.mjs',
+  ],
 };

@@ -1,12 +1,12 @@
-// How many make a batch worth while? The chart's question: sizes 1 to 4,096, over 1, 1,024 and 65,536 regions.
+// How many make a batch worth while? Sizes 1 to 4,096, over 1, 1,024 and 65,536 regions. scripts/bench-chart.mjs draws the answer.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
 import { MANY } from './harness/rounds.mjs';
 import { BITS, PD, viewsOf, World } from './harness/world.mjs';
 
-export const SIZES = [1, 4, 16, 64, 256, 1024, 4096];
-export const REGIONS = [1, 1024, 65_536];
+const SIZES = [1, 4, 16, 64, 256, 1024, 4096];
+const REGIONS = [1, 1024, 65_536];
 
 const ELEMENTS = 65_536;
 const HIGH = 2 ** -32;

@@ -3,7 +3,6 @@
 // Plain modules that the package ships as they are, rather than a part of lib/: they use the package as its users do, by its name, and
 // someone who doubts a figure can read and change what was run without building anything. lib/cli/bench-command.ts has the
 // command line; harness/ has what the questions share.
-import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 
 import acquirePut from './acquire-put.mjs';
@@ -17,7 +16,6 @@ import countedRegions from './counted-regions.mjs';
 import gather4096 from './gather-4096.mjs';
 import gather64 from './gather-64.mjs';
 import { answerApart } from './harness/apart.mjs';
-import { chart } from './harness/chart.mjs';
 import { markdown, Table } from './harness/report.mjs';
 import { FULL, SMOKE } from './harness/rounds.mjs';
 import listToList from './list-to-list.mjs';
@@ -59,7 +57,6 @@ const all = [
  * @property {readonly string[]} only names of questions, which are names of files; empty: all
  * @property {boolean} smoke every question briefly; the times mean nothing and are not judged
  * @property {'table' | 'json' | 'markdown'} format
- * @property {string | undefined} svg the file for the chart
  */
 
 /**
@@ -82,12 +79,8 @@ const all = [
  * @param {{ stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream }} out
  * @returns the exit status
  */
-export function bench({ only, smoke, format, svg }, { stdout, stderr }) {
+export function bench({ only, smoke, format }, { stdout, stderr }) {
   const asked = all.filter(({ name }) => only.length === 0 || only.includes(name));
-  // The chart shows what this one answers.
-  if (svg !== undefined && !asked.includes(batchSizes)) asked.push(batchSizes);
-  // A file that cannot be had is told of now and not after a minute.
-  if (svg !== undefined) closeSync(openSync(svg, 'a'));
   const table = new Table(stdout);
   const machine = about();
   if (format === 'table') table.head(machine, smoke);
@@ -104,7 +97,6 @@ export function bench({ only, smoke, format, svg }, { stdout, stderr }) {
   if (format === 'json') stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
   else if (format === 'markdown') stdout.write(markdown(result, all));
   else table.end(rows, smoke);
-  if (svg !== undefined) writeFileSync(svg, chart(result));
   return 0;
 }
 

@@ -1,13 +1,14 @@
 // Builds and runs the C tests: node scripts/c-tests.mjs [plain|asan|tsan|valgrind] [test ...]
 //
 // node-gyp always builds into ./build of the directory it runs in. So each mode gets a directory of its own,
-// build/c-tests/<mode>, with a generated binding.gyp: the modes stay apart, and a second run compiles only what changed.
+// build/c-tests/<mode>, with a generated binding.gyp: the modes stay apart, and a second run compiles only what changed. Of the tests
+// only those that are to run are built.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeCounts } from './counts.mjs';
-import { nodeHeaders } from './node-headers.mjs';
+import { nodeGyp } from './node-gyp.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'c');
@@ -106,14 +107,16 @@ function build() {
   };
   writeIfChanged(join(buildDirectory, 'binding.gyp'), `${JSON.stringify(gyp, null, 2)}\n`);
 
-  // The script itself and not `npx`: that would be looked up from the build directory.
-  const nodeGyp = join(root, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js');
-  const args = [nodeGyp, '-C', buildDirectory, 'configure', 'build', '--release', '--jobs', '2'];
-  const result = spawnSync(process.execPath, args, {
-    encoding: 'utf8',
-    env: { ...nodeHeaders(), ...process.env },
-    maxBuffer: 1 << 26,
-  });
+  const configuration = configurationOf(JSON.stringify(gyp));
+  const stamp = join(buildDirectory, 'configuration');
+  const isConfigured =
+    existsSync(join(buildDirectory, 'build', 'config.gypi')) &&
+    existsSync(stamp) &&
+    readFileSync(stamp, 'utf8') === configuration;
+  if (!isConfigured) rmSync(stamp, { force: true });
+  // The library comes with the tests that are named: they depend on it.
+  const args = [...(isConfigured ? [] : ['configure']), 'build', ...tests, '--release'];
+  const result = nodeGyp(buildDirectory, args);
   if (result.status !== 0) {
     process.stderr.write(`${result.stdout}${result.stderr}`);
     console.error(`c-tests: the build failed (${modeName})`);
@@ -121,9 +124,26 @@ function build() {
     console.log(`C tests (${modeName}): 0 passed, 1 failed`);
     process.exit(1);
   }
+  writeIfChanged(stamp, configuration);
   // A build that succeeds is silent but for its warnings.
-  const warnings = result.stderr.split('\n').filter((line) => !/^(gyp info|make: warning:)/.test(line));
+  const warnings = result.stderr.split('\n').filter((line) => !/^make: warning:/.test(line));
   process.stderr.write(warnings.join('\n'));
+}
+
+/**
+ * All that the generated makefiles depend on: while it stays the same, they need not be generated anew.
+ * @param {string} gyp
+ */
+function configurationOf(gyp) {
+  const files = ['test/c/tests.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
+  const variables = ['CC', 'CXX', 'CFLAGS', 'CXXFLAGS', 'LDFLAGS', 'CI', 'npm_config_nodedir'];
+  return JSON.stringify([
+    gyp,
+    process.execPath,
+    process.version,
+    files.map((file) => readFileSync(join(root, file), 'utf8')),
+    variables.map((name) => process.env[name] ?? null),
+  ]);
 }
 
 /**

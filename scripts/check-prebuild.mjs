@@ -3,12 +3,15 @@
 //
 //   node scripts/check-prebuild.mjs [TARGET...]        those in prebuilds/, or all; missing ones are problems too
 //   node scripts/check-prebuild.mjs --as TARGET FILE   one file, as if it were the target's
-import { existsSync, readFileSync } from 'node:fs';
+//
+// It needs LLVM's llvm-readobj. The exit status is 1 if something is wrong with a binary, and 2 if llvm-readobj is not installed.
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { readBinary } from './prebuild/formats/binary.mjs';
+import { readBinary } from './prebuild/binary.mjs';
+import { llvmSuffix, MissingLlvmError } from './prebuild/llvm.mjs';
 import { problemsOf } from './prebuild/rules.mjs';
 import { root, run } from './prebuild/run.mjs';
 import { floors, pathOf, targetNamed, targets } from './prebuild/targets.mjs';
@@ -22,26 +25,36 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { a
 let failed = 0;
 let packed = 0;
 
-if (values.as !== undefined) {
-  const target = targetNamed(values.as);
-  for (const file of positionals) report(file, problemsOf(readFileSync(file), target));
-} else {
+try {
+  llvmSuffix();
+  await check();
+  process.exitCode = failed ? 1 : 0;
+} catch (error) {
+  if (!(error instanceof MissingLlvmError)) throw error;
+  console.error(`check-prebuild: ${error.message}`);
+  process.exitCode = 2;
+}
+
+async function check() {
+  if (values.as !== undefined) {
+    const target = targetNamed(values.as);
+    for (const file of positionals) report(file, problemsOf(file, target));
+    return;
+  }
   const wanted = positionals.length ? positionals.map(targetNamed) : targets;
   for (const target of wanted) await checkTarget(target);
   const total = `together, compressed: ${(packed / 1024).toFixed(0)} KiB`;
   report(total, packed > MOST_PACKED_BYTES ? [`more than ${MOST_PACKED_BYTES} bytes`] : []);
 }
-process.exitCode = failed ? 1 : 0;
 
 /** @param {Target} target */
 async function checkTarget(target) {
-  const path = pathOf(target);
-  if (!existsSync(join(root, path))) return report(target.name, [`there is no ${path}`]);
-  const file = readFileSync(join(root, path));
-  packed += gzipSync(file, { level: 9 }).length;
+  const file = join(root, pathOf(target));
+  if (!existsSync(file)) return report(target.name, [`there is no ${pathOf(target)}`]);
+  packed += gzipSync(readFileSync(file), { level: 9 }).length;
   const problems = problemsOf(file, target);
   const found = await pathFoundBy(target);
-  if (found !== join(root, path)) problems.push(`node-gyp-build finds ${found} instead`);
+  if (found !== file) problems.push(`node-gyp-build finds ${found} instead`);
   report(`${target.name.padEnd(18)} ${problems.length ? '' : summary(file)}`, problems);
 }
 
@@ -57,12 +70,12 @@ async function pathFoundBy({ platform, arch, libc }) {
   return stdout.trim();
 }
 
-/** @param {Buffer} file */
+/** @param {string} file */
 function summary(file) {
   const { libraries, imports, minimumOs } = readBinary(file);
   const versions = imports.flatMap(({ from }) => /^GLIBC_([\d.]+)$/.exec(from ?? '')?.[1] ?? []);
   const newest = versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
-  const parts = [`${(file.length / 1024).toFixed(0)} KiB`];
+  const parts = [`${(statSync(file).size / 1024).toFixed(0)} KiB`];
   if (newest) parts.push(`glibc ${newest} (at most ${floors.glibc})`);
   if (minimumOs) parts.push(`macOS ${minimumOs}`);
   const functions = imports.filter(({ name }) => /^(napi|node_api)_/.test(name));

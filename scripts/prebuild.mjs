@@ -3,7 +3,7 @@
 //   npm run prebuild -- linux-x64-glibc darwin-arm64 ...
 //
 // What is missing is installed: Debian's compilers by apt-get (as root), zig from npm into build/prebuild/tools.
-import { readFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,7 @@ if (values.all || values.help || positionals.length) await main();
 
 async function main() {
   const { build } = await import('./prebuild/build.mjs');
+  const { installSystemPackages } = await import('./prebuild/install.mjs');
   const { problemsOf } = await import('./prebuild/rules.mjs');
   const { root } = await import('./prebuild/run.mjs');
   const { targetNamed, targets } = await import('./prebuild/targets.mjs');
@@ -31,15 +32,15 @@ async function main() {
     console.log(`usage: npm run prebuild -- [--jobs N] (--all | TARGET...)\ntargets: ${names}`);
     return;
   }
+  await installSystemPackages({ 'llvm-readobj-14': 'llvm-14' }); // reads the binaries, to check them
   for (const target of values.all ? targets : positionals.map(targetNamed)) {
     const start = performance.now();
     const { file, compiler } = await build(target, Number(values.jobs));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    const bytes = readFileSync(file);
-    const size = `${(bytes.length / 1024).toFixed(0)} KiB`;
+    const size = `${(statSync(file).size / 1024).toFixed(0)} KiB`;
     const columns = [target.name.padEnd(18), size.padStart(8), `${seconds.padStart(6)} s`];
     console.log([...columns, relative(root, file), compiler].join('  '));
-    for (const problem of problemsOf(bytes, target)) {
+    for (const problem of problemsOf(file, target)) {
       console.error(`prebuild: ${target.name}: ${problem}`);
       process.exitCode = 1;
     }

@@ -13,7 +13,6 @@ interface Bench {
       only: readonly string[];
       smoke: boolean;
       format: 'table' | 'json' | 'markdown';
-      svg: string | undefined;
     },
     out: { stdout: NodeJS.WriteStream; stderr: NodeJS.WriteStream },
   ) => number;
@@ -32,7 +31,6 @@ Options:
   --only NAME    Measure only this question; may be given more than once.
   --json         Print one JSON object instead of the table.
   --markdown     Print the table as Markdown, as the README has it.
-  --svg FILE     Write a chart of the batch sizes.
   --smoke        Run everything briefly, and judge no times.
   -h, --help     Show this help, and the names of the questions.
 
@@ -51,12 +49,11 @@ export const runBench: Command = async (args) => {
       only: { type: 'string', multiple: true },
       json: { type: 'boolean' },
       markdown: { type: 'boolean' },
-      svg: { type: 'string' },
       smoke: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   });
-  const { only = [], json = false, markdown = false, svg, smoke = false } = values;
+  const { only = [], json = false, markdown = false, smoke = false } = values;
   rejectSurplus(positionals[0]);
   if (json && markdown) throw new UsageError('--json and --markdown exclude each other');
 
@@ -71,7 +68,7 @@ export const runBench: Command = async (args) => {
   }
   const { bench } = (await import(pathToFileURL(join(folder, MAIN)).href)) as Bench;
   const format = json ? 'json' : markdown ? 'markdown' : 'table';
-  return bench({ only, smoke, format, svg }, process);
+  return bench({ only, smoke, format }, process);
 };
 
 /** Lists the questions by their files, so that help loads none of them. */

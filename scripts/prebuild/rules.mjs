@@ -1,11 +1,13 @@
 // What must hold of a prebuilt binary, by target.
-import { readBinary } from './formats/binary.mjs';
+import { readFileSync } from 'node:fs';
+import { readBinary } from './binary.mjs';
+import { MissingLlvmError } from './llvm.mjs';
 import { NODE_API_VERSION, nodeApiFunctions } from './node_api.mjs';
 import { root } from './run.mjs';
 import { floors } from './targets.mjs';
 import { entryPoints } from './toolchains.mjs';
 
-/** @typedef {import('./formats/binary.mjs').Binary} Binary */
+/** @typedef {import('./binary.mjs').Binary} Binary */
 /** @typedef {import('./targets.mjs').Target} Target */
 
 const MOST_BYTES = 400 * 1024;
@@ -29,15 +31,17 @@ const nodeApi = /^(napi|node_api)_/;
 const cxxRuntime = /^_Z|^__cxa_(?!finalize$|atexit$)|^__gxx|^_Unwind_|^__dynamic_cast/;
 
 /**
- * @param {Buffer} file
+ * @param {string} path
  * @param {Target} target
  * @returns {string[]}
  */
-export function problemsOf(file, target) {
+export function problemsOf(path, target) {
+  const file = readFileSync(path);
   let binary;
   try {
-    binary = readBinary(file);
+    binary = readBinary(path);
   } catch (error) {
+    if (error instanceof MissingLlvmError) throw error;
     return [`cannot be read: ${/** @type {Error} */ (error).message}`];
   }
   return [

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeHeaders } from '../node-headers.mjs';
+import { nodeGyp } from '../node-gyp.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const directory = join(root, 'build', 'asan');
@@ -22,24 +22,8 @@ export function buildSanitizedAddon() {
 
   // -O1 and frame pointers keep the stacks of the reports readable.
   const flags = `${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g`;
-  const nodeGyp = join(root, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js');
-  const args = [
-    nodeGyp,
-    '-C',
-    directory,
-    'configure',
-    'build',
-    '--release',
-    '--jobs',
-    '2',
-    '--loglevel',
-    'warn',
-  ];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-    encoding: 'utf8',
-    env: { ...nodeHeaders(), ...process.env, CFLAGS: flags, CXXFLAGS: flags, LDFLAGS: SANITIZE },
-    maxBuffer: 1 << 26,
-  });
+  const env = { CFLAGS: flags, CXXFLAGS: flags, LDFLAGS: SANITIZE };
+  const { status, stdout, stderr } = nodeGyp(directory, ['configure', 'build', '--release'], { env });
   if (status !== 0) throw new Error(`${stdout}${stderr}\nthe sanitized add-on could not be built`);
 }
 

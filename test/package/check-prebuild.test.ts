@@ -1,9 +1,11 @@
 // scripts/check-prebuild.mjs must find what is wrong with a binary: one that is right is spoiled in every way it looks at.
-// A library for Linux is made here; those for other systems are looked at where they have been built (npm run prebuild).
+// A library for Linux is made here; those for other systems are looked at where they have been built (npm run prebuild). All of it needs
+// LLVM's llvm-readobj, which `npm test` does not ask for: .ci/run installs it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeIf } from '../support/conditions';
 
 const root = join(__dirname, '..', '..');
 const directory = mkdtempSync(join(tmpdir(), 'rdmavt-check-'));
@@ -11,14 +13,36 @@ afterAll(() => {
   rmSync(directory, { recursive: true });
 });
 
+const script = join(root, 'scripts', 'check-prebuild.mjs');
+const hasLlvm = spawnSync(process.execPath, [script, '--as', 'linux-x64-glibc']).status === 0;
+
+test('without llvm-readobj it tells how to get it', () => {
+  const args = [script, '--as', 'linux-x64-glibc', script];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: directory },
+  });
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toMatch(
+    /^check-prebuild: llvm-readobj is not installed\. Debian: apt-get install llvm-14[^\n]*\n$/,
+  );
+});
+
+/** `describe` if there is llvm-readobj and the condition holds. */
+function describeBinary(condition: boolean, because: string): ReturnType<typeof describeIf> {
+  return hasLlvm
+    ? describeIf(condition, because)
+    : describeIf(false, 'needs llvm-readobj: apt-get install llvm-14');
+}
+
 type Change = (binary: Buffer) => Buffer;
 
 /** What the check says of a file; empty: it is right. */
 function problems(target: string, file: Buffer): string[] {
   const path = join(directory, 'binary.node');
   writeFileSync(path, file);
-  const check = [join(root, 'scripts', 'check-prebuild.mjs'), '--as', target, path];
-  const { status, stdout, stderr } = spawnSync(process.execPath, check, { cwd: root, encoding: 'utf8' });
+  const args = [script, '--as', target, path];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
   const [verdict = '', ...found] = stdout.trimEnd().split('\n');
   expect({ stderr, status, verdict }).toEqual({
     stderr: '',
@@ -112,7 +136,7 @@ const here = `linux-${process.arch}-glibc`;
 const isGlibc =
   process.platform === 'linux' && /^(x64|arm64)$/.test(process.arch) && !existsSync('/etc/alpine-release');
 
-(isGlibc ? describe : describe.skip)('a library for Linux', () => {
+describeBinary(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library for Linux', () => {
   const compiled = (...flags: string[]): Buffer => {
     const source = join(directory, 'addon.c');
     const output = join(directory, 'addon.node');
@@ -180,42 +204,48 @@ const prebuilt =
 const isBuilt = (path: string) => existsSync(join(root, 'prebuilds', path, 'rdmavt.node'));
 
 for (const arch of ['x64', 'arm64']) {
-  (isBuilt(`win32-${arch}`) ? describe : describe.skip)(`the library for Windows, ${arch}`, () => {
-    const other = arch === 'x64' ? 'arm64' : 'x64';
-    check(
-      `win32-${arch}`,
-      prebuilt(`win32-${arch}`),
-      [`win32-${other}`, 'linux-x64-glibc', 'darwin-x64'],
-      [
-        ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
-        ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
-        ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
-        ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
-      ],
-    );
-  });
-
-  (isBuilt(`darwin-${arch}`) ? describe : describe.skip)(`the library for macOS, ${arch}`, () => {
-    const other = arch === 'x64' ? 'arm64' : 'x64';
-    const LC_BUILD_VERSION = 0x32;
-    const minimum = (macho: Buffer) => loadCommand(macho, LC_BUILD_VERSION) + 14;
-    check(
-      `darwin-${arch}`,
-      prebuilt(`darwin-${arch}`),
-      [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
-      [
-        ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+  describeBinary(isBuilt(`win32-${arch}`), 'prebuilds/ has no such binary; npm run prebuild makes it')(
+    `the library for Windows, ${arch}`,
+    () => {
+      const other = arch === 'x64' ? 'arm64' : 'x64';
+      check(
+        `win32-${arch}`,
+        prebuilt(`win32-${arch}`),
+        [`win32-${other}`, 'linux-x64-glibc', 'darwin-x64'],
         [
-          'it needs another library',
-          replaced('libSystem.B', 'libSystem.C'),
-          'needs /usr/lib/libSystem.C.dylib',
+          ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
+          ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
+          ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
+          ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
         ],
-        ...(arch === 'arm64'
-          ? ([
-              ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
-            ] satisfies typeof anywhere)
-          : []),
-      ],
-    );
-  });
+      );
+    },
+  );
+
+  describeBinary(isBuilt(`darwin-${arch}`), 'prebuilds/ has no such binary; npm run prebuild makes it')(
+    `the library for macOS, ${arch}`,
+    () => {
+      const other = arch === 'x64' ? 'arm64' : 'x64';
+      const LC_BUILD_VERSION = 0x32;
+      const minimum = (macho: Buffer) => loadCommand(macho, LC_BUILD_VERSION) + 14;
+      check(
+        `darwin-${arch}`,
+        prebuilt(`darwin-${arch}`),
+        [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
+        [
+          ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+          [
+            'it needs another library',
+            replaced('libSystem.B', 'libSystem.C'),
+            'needs /usr/lib/libSystem.C.dylib',
+          ],
+          ...(arch === 'arm64'
+            ? ([
+                ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
+              ] satisfies typeof anywhere)
+            : []),
+        ],
+      );
+    },
+  );
 }

@@ -1,6 +1,6 @@
 // `rdmavt bench`: that it runs, that peers agree with what is measured, and what its output looks like. Never how fast.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -64,19 +64,11 @@ const reaches: Record<string, number> = {
 };
 
 describe('bench --smoke', () => {
-  let folder: string;
   let result: Result;
-  let chart: string;
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'rdmavt-bench-'));
-    const svg = join(folder, 'chart.svg');
-    const { status, stdout, stderr } = bench('--smoke', '--json', '--svg', svg);
+    const { status, stdout, stderr } = bench('--smoke', '--json');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     result = JSON.parse(stdout) as Result;
-    chart = readFileSync(svg, 'utf8');
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true });
   });
 
   it('tells where it ran', () => {
@@ -126,11 +118,74 @@ describe('bench --smoke', () => {
     expect([...asked].sort()).toEqual(files.sort());
   });
 
-  it('draws a chart of numbers', () => {
-    expect(chart).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
-    expect(chart.match(/<polyline /g)).toHaveLength(12);
-    expect(chart).toContain('prefers-color-scheme: dark');
-    expect(chart).not.toMatch(/NaN|undefined|Infinity/);
+  describe('scripts/bench-chart.mjs', () => {
+    let folder: string;
+    beforeAll(() => {
+      folder = mkdtempSync(join(tmpdir(), 'rdmavt-bench-'));
+    });
+    afterAll(() => {
+      rmSync(folder, { recursive: true });
+    });
+
+    function draw(from: Result) {
+      const input = join(folder, 'result.json');
+      const output = join(folder, 'chart.svg');
+      rmSync(output, { force: true });
+      writeFileSync(input, JSON.stringify(from));
+      const script = join(root, 'scripts', 'bench-chart.mjs');
+      const args = [script, input, output];
+      const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+      return { status, stderr, svg: existsSync(output) ? readFileSync(output, 'utf8') : undefined };
+    }
+
+    it('draws the answers to batch-sizes: a line for each number of regions, way and peer', () => {
+      const { status, stderr, svg = '' } = draw(result);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(svg).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
+      expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+      // A line of seven sizes, in one of three colours; dots tell a peer.
+      const lines = svg.match(/<path d="M[\d. ]+(L[\d. ]+){6}" fill="none"[^>]*>/g) ?? [];
+      for (const colour of ['#0072b2', '#d55e00', '#009e73']) {
+        const coloured = lines.filter((line) => line.includes(`stroke="${colour}"`));
+        expect(coloured.map((line) => line.includes('stroke-dasharray')).sort()).toEqual([
+          false,
+          false,
+          true,
+          true,
+        ]);
+      }
+      for (const text of ['1,024 regions', '65,536 regions, flat table in JavaScript', '4,096']) {
+        expect(svg).toContain(`>${text}<`);
+      }
+      expect(svg).toContain(`Node ${result.node}, ${result.cpu}<`);
+    });
+
+    it('draws larger numbers higher', () => {
+      const slow = 'batch-sizes/packed/1-regions/1';
+      const rows = result.rows.map((row) => ({ ...row, median: row.name === slow ? 500 : 5 }));
+      const { svg = '' } = draw({ ...result, rows });
+      const heights = [...svg.matchAll(/<path d="(M[\d. ]+(?:L[\d. ]+){6})" fill="none"/g)].map(([, path]) =>
+        [...path!.matchAll(/[\d.]+ ([\d.]+)/g)].map(([, y]) => Number(y)),
+      );
+      expect(heights).toHaveLength(12);
+      const uneven = heights.filter((line) => new Set(line).size > 1);
+      expect(uneven).toHaveLength(1);
+      // SVG counts from the top.
+      expect(uneven[0]![0]).toBeLessThan(uneven[0]![1]!);
+    });
+
+    it("follows the reader's colour scheme", () => {
+      expect(draw(result).svg).toContain('prefers-color-scheme: dark');
+    });
+
+    it.each([
+      ['a number is missing', (row: Row) => row.name !== 'batch-sizes/peer-packed/1-regions/16'],
+      ['the question was not asked', (row: Row) => row.question !== 'batch-sizes'],
+    ])('refuses a result in which %s', (_, has) => {
+      const { status, stderr, svg } = draw({ ...result, rows: result.rows.filter(has) });
+      expect({ status, svg }).toEqual({ status: 1, svg: undefined });
+      expect(stderr).toContain('batch-sizes');
+    });
   });
 });
 
@@ -160,6 +215,7 @@ describe('bench', () => {
     [['--only', 'nothing'], /unknown question 'nothing'/],
     [['--only', 'gather-46'], /unknown question 'gather-46', did you mean 'gather-64'\?/],
     [['--json', '--markdown'], /--json and --markdown exclude each other/],
+    [['--svg', 'chart.svg'], /'--svg'/],
     [['now'], /unexpected argument 'now'/],
   ])('%j is told of in one line, with status 2', (args, message) => {
     const { status, stdout, stderr } = bench(...args);

@@ -1,0 +1,66 @@
+// The programs that fuzzing begins with: those kept in corpus.gz, and those made from scenes and traces.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { fuzzDirectory } from './paths.mjs';
+import { scenes } from './scenes.mjs';
+import { fromTraces } from './traces.mjs';
+
+export const keptCorpus = join(fuzzDirectory, 'corpus.gz');
+
+/** Many programs in one file: the length (16 bits, little end first) before each. */
+function* unpack(/** @type {Buffer} */ packed) {
+  for (let at = 0; at < packed.length;) {
+    const end = at + 2 + packed.readUInt16LE(at);
+    yield packed.subarray(at + 2, end);
+    at = end;
+  }
+}
+
+/** @param {Iterable<Buffer>} programs */
+export function pack(programs) {
+  const parts = [];
+  for (const program of programs) {
+    const length = Buffer.alloc(2);
+    length.writeUInt16LE(program.length);
+    parts.push(length, program);
+  }
+  return Buffer.concat(parts);
+}
+
+function* kept() {
+  if (existsSync(keptCorpus)) yield* unpack(gunzipSync(readFileSync(keptCorpus)));
+}
+
+/** What every corpus begins with, made anew each time. */
+export function* seeds() {
+  yield* scenes();
+  yield* fromTraces();
+}
+
+export function* beginnings() {
+  yield* kept();
+  yield* seeds();
+}
+
+/** @param {Buffer} bytes */
+export const nameOf = (bytes) => createHash('sha1').update(bytes).digest('hex');
+
+/**
+ * @param {string} directory
+ * @param {Iterable<Buffer>} programs
+ */
+export function fill(directory, programs) {
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  for (const program of programs) writeFileSync(join(directory, nameOf(program)), program);
+}
+
+/**
+ * Writes the kept corpus anew.
+ * @param {Buffer[]} programs
+ */
+export function writeKept(programs) {
+  writeFileSync(keptCorpus, gzipSync(pack(programs), { level: 9 }));
+}

@@ -1,0 +1,143 @@
+// Checks the includes of C and C++: node scripts/check-includes.mjs [FOLDER]   (default: native)
+//
+// A file includes only files of its own room and of the rooms below it (ARCHITECTURE.md), and headers make no cycle. eslint.rooms.mjs
+// does the same for TypeScript and JavaScript.
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, posix, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const LAYOUT = ['core/layout.h', 'core/layout_hash.h'];
+/** What may be included from outside of the core. */
+const CORE = ['core/rvt.h'];
+
+/**
+ * By room, what it may include besides itself. A room is a folder or one file; the longest name that fits a file is its room.
+ * Rooms that have no file yet stand here so that their place is settled.
+ * @type {Record<string, string[]>}
+ */
+const rooms = {
+  'core/layout.h': [],
+  'core/layout_hash.h': ['core/layout.h'],
+  'core/base': LAYOUT,
+  'core/objects': ['core/base', ...LAYOUT],
+  'core/access': ['core/objects', 'core/base', ...LAYOUT],
+  'core/engine': ['core/access', 'core/objects', 'core/base', ...LAYOUT],
+  'core/rvt.h': ['core/engine', 'core/access', 'core/objects', 'core/base', ...LAYOUT],
+  wire: [...CORE, ...LAYOUT],
+  ibverbs: ['wire', ...CORE, ...LAYOUT],
+  'binding/environment': ['wire', ...CORE, ...LAYOUT],
+  'binding/values': ['binding/environment', 'wire', ...CORE, ...LAYOUT],
+  'binding/objects': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
+  'binding/batch': [
+    ...['binding/objects', 'binding/values', 'binding/environment'],
+    ...['wire', ...CORE, ...LAYOUT],
+  ],
+  'binding/addon.cc': [
+    ...['binding/batch', 'binding/objects', 'binding/values', 'binding/environment'],
+    ...['wire', ...CORE, ...LAYOUT],
+  ],
+};
+
+/**
+ * @typedef {object} Include
+ * @property {string} file that includes, from the folder
+ * @property {number} line
+ * @property {string} text what is between the quotes, or all behind `#include` if nothing is
+ * @property {boolean} [system] in angle brackets
+ */
+
+const folder = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..', 'native');
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .map((name) => name.replaceAll('\\', '/'))
+  .filter((name) => /\.(c|cc|cpp|h|hpp|inc)$/.test(name))
+  .sort();
+const topFolders = new Set(Object.keys(rooms).map((room) => room.split('/')[0]));
+
+const includes = files.flatMap(includesOf);
+const problems = [
+  ...files.filter((file) => roomOf(file) === undefined).map((file) => `${file}: is in no room`),
+  ...includes.flatMap((include) => {
+    const problem = problemOf(include);
+    return problem === undefined ? [] : [`${include.file}:${include.line}: ${problem}`];
+  }),
+  ...cyclesOf(includes).map((cycle) => `${cycle[0]}: includes itself: ${cycle.join(' -> ')}`),
+];
+for (const problem of problems) console.error(`${relative(process.cwd(), folder)}/${problem}`);
+if (problems.length) {
+  console.error('The rooms, and what each may include, are listed in scripts/check-includes.mjs.');
+  process.exitCode = 1;
+} else {
+  console.log(`${includes.length} includes in ${files.length} files: all go downward`);
+}
+
+/**
+ * The includes of a file, but those of the system.
+ * @param {string} file
+ * @returns {Include[]}
+ */
+function includesOf(file) {
+  // A comment may hold an example of an include, and a line may go on behind a backslash. Numbers of lines stay what they are.
+  const text = readFileSync(join(folder, file), 'utf8')
+    .replace(/\/\*[^]*?\*\/|"(\\.|[^"\\\n])*"|\/\/[^\n]*/g, (match) =>
+      match.startsWith('"') ? match : match.replace(/[^\n]/g, ' '),
+    )
+    .replace(/\\\r?\n/g, ' ');
+  const found = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    const rest = /^\s*(?:#|%:|\?\?=)\s*(?:include|include_next|import)\b\s*(.*?)\s*$/.exec(line)?.[1];
+    if (rest === undefined) continue;
+    const quoted = /^"([^"]*)"$/.exec(rest)?.[1];
+    const system = /^<([^>]*)>$/.exec(rest)?.[1];
+    // native/ is on the compiler's path for <...> too.
+    if (system !== undefined && !topFolders.has(system.split('/')[0])) continue;
+    found.push({ file, line: index + 1, text: quoted ?? system ?? rest, system: system !== undefined });
+  }
+  return found;
+}
+
+/**
+ * @param {Include} include
+ * @returns {string | undefined}
+ */
+function problemOf({ file, text, system }) {
+  if (system) return `includes <${text}>; files of this folder are included in quotes`;
+  if (!/\.h$/.test(text)) return `includes ${text}, which is no header`;
+  if (text !== posix.normalize(text) || !topFolders.has(text.split('/')[0])) {
+    return `includes "${text}"; files are named from native/, as in "core/rvt.h"`;
+  }
+  if (!existsSync(join(folder, text))) return `includes "${text}", which does not exist`;
+  const room = roomOf(file);
+  const target = roomOf(text);
+  if (room === undefined || room === target) return undefined;
+  if (target !== undefined && rooms[room]?.includes(target)) return undefined;
+  return `${room} may not include ${text}`;
+}
+
+/** @param {string} file */
+function roomOf(file) {
+  const names = Object.keys(rooms).filter((room) => file === room || file.startsWith(`${room}/`));
+  return names.sort((a, b) => b.length - a.length)[0];
+}
+
+/**
+ * The cycles among files, each once, as the names on the way from a file back to it.
+ * @param {Include[]} includes
+ */
+function cyclesOf(includes) {
+  /** @type {string[][]} */
+  const cycles = [];
+  /** @type {Set<string>} */
+  const done = new Set();
+  /** @param {string[]} path */
+  const visit = (path) => {
+    const file = path.at(-1) ?? '';
+    const start = path.indexOf(file);
+    if (start < path.length - 1) cycles.push(path.slice(start));
+    else if (!done.has(file)) {
+      for (const include of includes) if (include.file === file) visit([...path, include.text]);
+      done.add(file);
+    }
+  };
+  for (const file of files) visit([file]);
+  return cycles;
+}

@@ -1,0 +1,296 @@
+// Arrows go downward only: a wrong import or include, of every kind, must not pass `npm run lint`. Each is planted here.
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+
+type Planted = readonly [file: string, text: string];
+
+describe('imports', () => {
+  const internal = 'lib/internal/planted.ts';
+  const verbs = 'lib/verbs/planted.ts';
+  const replay = 'lib/replay/planted.ts';
+  const cli = 'lib/cli/planted.ts';
+  const index = 'lib/planted.ts';
+  const question = 'bench/planted.mjs';
+  const harness = 'bench/harness/planted.mjs';
+  const harnessNative = 'bench/harness/native.mjs';
+  const example = 'examples/planted.mjs';
+
+  const named = (file: string, source: string): Planted => [
+    file,
+    `import { a } from '${source}';\nvoid a;\n`,
+  ];
+  const UPWARD: Planted[] = [
+    // From each room, to each that lies above it or beside it.
+    ...['../verbs/device', '../replay/replay', '../cli/main', '../index', '..', '.', 'rdmavt'].map((source) =>
+      named(internal, source),
+    ),
+    ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
+    ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
+    ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
+    // What is published needs nothing that is not, and no package but the one that finds the add-on.
+    ...[internal, verbs, replay, cli, index].flatMap((file) =>
+      [
+        '../../scripts/counts.mjs',
+        '../../fuzz/api/random.mjs',
+        '../../test/support/support',
+        '../../bench/bench.mjs',
+      ]
+        .map((source) => (file === index ? source.slice('../'.length) : source))
+        .concat('eslint')
+        .map((source) => named(file, source)),
+    ),
+    ...[verbs, replay, cli].map((file) => named(file, 'node-gyp-build')),
+    // By a way round.
+    named(internal, './../verbs/device'),
+    named(verbs, '../internal/../cli/main'),
+    // The public API, and the harness.
+    ...[question, harness, harnessNative].flatMap((file) => {
+      const up = file === question ? '..' : '../..';
+      return [
+        `${up}/lib/index.ts`,
+        `${up}/dist/index.js`,
+        `${up}/scripts/counts.mjs`,
+        `${up}/fuzz/api/random.mjs`,
+        `${up}/test/support/support.ts`,
+        'echarts',
+      ].map((source) => named(file, source));
+    }),
+    named(question, 'node-gyp-build'),
+    named(harness, 'node-gyp-build'),
+    named(harness, '../bench.mjs'),
+    ...['../lib/index.ts', '../dist/index.js', '../bench/bench.mjs', '../test/support/support.ts'].map(
+      (source) => named(example, source),
+    ),
+    // In each form that an import has.
+    [internal, "import '../verbs/device';\n"],
+    [internal, "import type { Device } from '../verbs/device';\nexport type A = Device;\n"],
+    [internal, "import { type Device } from '../verbs/device';\nexport type A = Device;\n"],
+    [internal, "import device = require('../verbs/device');\nvoid device;\n"],
+    [internal, "export { Device } from '../verbs/device';\n"],
+    [internal, "export * from '../verbs/device';\n"],
+    [internal, "export * as device from '../verbs/device';\n"],
+    [internal, "void import('../verbs/device');\n"],
+    [internal, "const name = '../verbs/device';\nvoid import(name);\n"],
+    [internal, "export type A = import('../verbs/device').Device;\n"],
+    [internal, "export type A = typeof import('../verbs/device');\n"],
+    [
+      internal,
+      "import { createRequire } from 'node:module';\ncreateRequire(__filename)('../verbs/device');\n",
+    ],
+    [replay, "void import('../cli/main.js');\n"],
+    [question, "void import('../lib/index.ts');\n"],
+    // By a path that is put together.
+    [cli, "import { join } from 'node:path';\njoin(__dirname, '..', '..', 'scripts', 'counts.mjs');\n"],
+    [cli, "import { join } from 'node:path';\njoin(__dirname, '../../test/support');\n"],
+    [cli, 'export const path = `${__dirname}/../../fuzz/api`;\n'],
+    [
+      question,
+      "import { fileURLToPath } from 'node:url';\nfileURLToPath(new URL('../dist/index.js', import.meta.url));\n",
+    ],
+  ];
+  const DOWNWARD: Planted[] = [
+    named(internal, './errors'),
+    named(internal, 'node:fs'),
+    named(internal, 'node-gyp-build'),
+    named(verbs, './device'),
+    named(verbs, '../internal/errors'),
+    named(replay, './session'),
+    named(replay, '../internal/errors'),
+    named(cli, './command'),
+    named(cli, '../internal/errors'),
+    named(cli, '../replay/replay'),
+    named(cli, '../verbs/device'),
+    [cli, "void import('../replay/replay.js');\n"],
+    named(index, './verbs/device'),
+    named(index, './internal/errors'),
+    named(question, 'rdmavt'),
+    named(question, './harness/world.mjs'),
+    named(harness, './world.mjs'),
+    named(harness, 'rdmavt'),
+    named(harnessNative, 'node-gyp-build'),
+    named(example, 'rdmavt'),
+  ];
+
+  const all = [...UPWARD, ...DOWNWARD];
+  let rules: string[][];
+  beforeAll(() => {
+    const program = join(__dirname, 'lint-planted.mjs');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program], {
+      cwd: root,
+      encoding: 'utf8',
+      input: JSON.stringify(all.map(([file, text]) => ({ file, text }))),
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    rules = JSON.parse(stdout) as string[][];
+  });
+  const broken = ([file, text]: Planted) =>
+    rules[all.findIndex((planted) => planted[0] === file && planted[1] === text)]!.filter((rule) =>
+      /^no-restricted-(imports|syntax)$/.test(rule),
+    );
+
+  it.each(UPWARD)('refuses in %s: %j', (...planted) => {
+    expect(broken(planted)).not.toEqual([]);
+  });
+  it.each(DOWNWARD)('allows in %s: %j', (...planted) => {
+    expect(broken(planted)).toEqual([]);
+  });
+});
+
+describe('includes', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'rdmavt-includes-'));
+    cpSync(join(root, 'native'), folder, { recursive: true });
+  });
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  /** What scripts/check-includes.mjs says of native/ with these lines added. */
+  function check(...planted: Planted[]) {
+    const before = new Map(planted.map(([file]) => [file, read(join(folder, file))]));
+    for (const [file, text] of planted) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true });
+      appendFileSync(join(folder, file), text);
+    }
+    try {
+      const script = join(root, 'scripts', 'check-includes.mjs');
+      const { status, stderr } = spawnSync(process.execPath, [script, folder], { encoding: 'utf8' });
+      const problems = stderr.trimEnd().split('\n').slice(0, -1);
+      return { status, problems: problems.map((line) => line.slice(line.indexOf(folder) + folder.length)) };
+    } finally {
+      for (const [file, text] of before) {
+        if (text === undefined) rmSync(join(folder, file));
+        else writeFileSync(join(folder, file), text);
+      }
+    }
+  }
+  function read(file: string) {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch {
+      return undefined;
+    }
+  }
+
+  it('finds nothing in native/ as it is', () => {
+    expect(check()).toEqual({ status: 0, problems: [] });
+  });
+
+  const UPWARD: [file: string, included: string][] = [
+    ['core/base/pool.c', 'core/objects/region.h'],
+    ['core/base/pool.h', 'core/access/check.h'],
+    ['core/base/pool.c', 'core/rvt.h'],
+    ['core/base/pool.c', 'binding/values/arguments.h'],
+    ['core/objects/mr.c', 'core/access/sge.h'],
+    ['core/objects/mr.c', 'core/rvt.h'],
+    ['core/objects/mr.c', 'binding/values/arguments.h'],
+    ['core/access/check.c', 'core/rvt.h'],
+    ['core/access/check.c', 'binding/objects/pd.h'],
+    ['core/rvt.h', 'binding/objects/pd.h'],
+    ['core/layout.h', 'core/base/pool.h'],
+    ['core/engine/cq.c', 'core/rvt.h'],
+    ['wire/headers.c', 'core/access/check.h'],
+    ['wire/headers.c', 'binding/objects/pd.h'],
+    ['ibverbs/verbs.c', 'core/objects/mr.h'],
+    ['ibverbs/verbs.c', 'binding/objects/pd.h'],
+    ['binding/environment/environment.cc', 'binding/values/wrapper.h'],
+    ['binding/environment/environment.cc', 'binding/objects/device.h'],
+    ['binding/environment/environment.cc', 'core/base/epoch.h'],
+    ['binding/values/js_memory.cc', 'binding/objects/device.h'],
+    ['binding/values/js_memory.cc', 'binding/batch/batch.h'],
+    ['binding/values/js_memory.cc', 'core/base/memory.h'],
+    ['binding/objects/pd.cc', 'binding/batch/batch.h'],
+    ['binding/objects/pd.cc', 'core/objects/pd.h'],
+    ['binding/batch/batch.cc', 'core/access/batch.h'],
+    ['binding/addon.cc', 'core/objects/device.h'],
+  ];
+  describe('upward', () => {
+    let problems: string[];
+    beforeAll(() => {
+      const files = new Set(UPWARD.map(([file]) => file));
+      const planted = [...files].map((file): Planted => {
+        const included = UPWARD.filter(([other]) => other === file).map(([, name]) => `#include "${name}"\n`);
+        return [file, `\n${included.join('')}`];
+      });
+      const found = check(...planted);
+      expect(found.status).toBe(1);
+      problems = found.problems;
+    });
+    it.each(UPWARD)('refuses in %s: %s', (file, included) => {
+      expect(problems).toContainEqual(expect.stringMatching(`/${file}:\\d+: .* may not include ${included}`));
+    });
+  });
+
+  it('allows what goes downward', () => {
+    const planted = [
+      ['core/engine/cq.c', 'core/access/check.h'],
+      ['wire/headers.c', 'core/rvt.h'],
+      ['ibverbs/verbs.c', 'core/rvt.h'],
+      ['binding/batch/batch.cc', 'binding/values/js_memory.h'],
+      ['binding/addon.cc', 'core/rvt.h'],
+    ].map(([file = '', included]): Planted => [file, `\n#include "${included}"\n`]);
+    expect(check(...planted)).toEqual({ status: 0, problems: [] });
+  });
+
+  it('allows the layout everywhere', () => {
+    const layout: Planted = ['core/layout.h', '\n'];
+    const including = [
+      'core/base/pool.c',
+      'core/objects/mr.c',
+      'wire/headers.c',
+      'binding/values/js_memory.cc',
+    ];
+    const planted = including.map((file): Planted => [file, '\n#include "core/layout.h"\n']);
+    expect(check(layout, ...planted)).toEqual({ status: 0, problems: [] });
+  });
+
+  it.each([
+    ['scripts', '"../../../scripts/x.h"'],
+    ['fuzz', '"../../../fuzz/core/world.h"'],
+    ['test', '"../../../test/c/check.h"'],
+    ['a path from the file itself', '"region.h"'],
+    ['a way round', '"core/base/../objects/region.h"'],
+    ['angle brackets', '<core/objects/region.h>'],
+    ['a source file', '"core/base/alloc.c"'],
+    ['a file that is not there', '"core/base/nothing.h"'],
+    ['a macro', 'HEADER'],
+  ])('refuses %s', (_, included) => {
+    const forms = ['#include', '# include', '\t#\tinclude', '#include_next', '#import', '#include \\\n '];
+    const text = forms.map((form) => `${form} ${included}\n`).join('');
+    const { status, problems } = check(['core/base/pool.c', `\n${text}`]);
+    expect(status).toBe(1);
+    const found = problems.filter((problem) => /\/core\/base\/pool\.c:\d+: includes /.test(problem));
+    expect(found).toHaveLength(forms.length);
+  });
+
+  it('reads no comments', () => {
+    const text = '\n/*\n#include "core/rvt.h"\n*/\n// \\\n#include "core/rvt.h"\n';
+    expect(check(['core/base/pool.c', text]).problems).toEqual([]);
+  });
+  it('is not led astray by strings that look like comments', () => {
+    const text = '\nconst char *a = "/*";\n#include "core/rvt.h"\nconst char *b = "*/";\n';
+    expect(check(['core/base/pool.c', text]).status).toBe(1);
+  });
+
+  it('refuses a file in no room', () => {
+    expect(check(['core/other/x.c', '\n']).problems).toEqual([
+      expect.stringContaining('core/other/x.c: is in no room'),
+    ]);
+  });
+
+  it('refuses headers that include each other', () => {
+    const { status, problems } = check(
+      ['core/base/one.h', '#include "core/base/two.h"\n'],
+      ['core/base/two.h', '#include "core/base/three.h"\n'],
+      ['core/base/three.h', '#include "core/base/one.h"\n'],
+    );
+    expect(status).toBe(1);
+    expect(problems).toHaveLength(1);
+    for (const name of ['one.h', 'two.h', 'three.h']) expect(problems[0]).toContain(`core/base/${name}`);
+  });
+});
