@@ -7,6 +7,7 @@ import { DmaSpace } from './dma';
 import { check, Errno, made, rdmaError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
+import { elementCountOf } from '../internal/memory-argument';
 import { native, type NativeDevice } from '../internal/native';
 import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
@@ -260,7 +261,8 @@ export class Device {
     check('key_table', this.#native.live());
     const { max, next, generation, used } = made('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
-    for (let i = 0; i < used.length; i += ROW) {
+    const wordCount = elementCountOf(used);
+    for (let i = 0; i < wordCount; i += ROW) {
       rows.push({
         index: Number(used[i]),
         lkey: Number(used[i + 1]) as Lkey,

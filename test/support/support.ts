@@ -138,15 +138,21 @@ export const tellsMemory = process.memoryUsage.rss() > 0;
 
 const root = join(__dirname, '..', '..');
 
-/** Runs a program with the built package in a process of its own. */
+/**
+ * Runs a program with the built package in a process of its own. A program that does not end in time is killed: its signal is
+ * SIGKILL then.
+ *
+ * @param timeout - ms
+ */
 export function runProgram(
   program: string,
   nodeOptions: readonly string[] = [],
+  timeout = 300_000,
 ): { status: number | null; signal: string | null; stdout: string; stderr: string } {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
     ['--expose-gc', ...nodeOptions, '--input-type=commonjs', '--eval', program],
-    { cwd: root, encoding: 'utf8' },
+    { cwd: root, encoding: 'utf8', timeout, killSignal: 'SIGKILL' },
   );
   return { status, signal, stdout, stderr };
 }
