@@ -2,7 +2,8 @@
 
 /** @type {import('jest').Config} */
 module.exports = {
-  testEnvironment: 'node',
+  // Node's; a test that makes the process warn fails.
+  testEnvironment: '<rootDir>/test/support/environment.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // Copies of the sources (and of package.json) that must not be taken for modules.
   modulePathIgnorePatterns: ['<rootDir>/build/', '<rootDir>/dist/'],
@@ -16,6 +17,6 @@ module.exports = {
   // Property-based tests, workers and child processes take their time on two loaded cores.
   testTimeout: 60_000,
   maxWorkers: 2,
-  // Leaves the counts for .ci/run; see scripts/counts.mjs.
+  // Leaves the counts for .ci/run (scripts/counts.mjs), and wants a reason for each skipped test.
   reporters: ['default', '<rootDir>/scripts/jest-counts.mjs'],
 };

@@ -176,12 +176,13 @@ export function u64Words(
   fill: (words: BigUint64Array, index: number) => void,
 ): BigUint64Array {
   let words = new PlainWords(Math.min(count * each, FIRST_WORDS * each));
+  let room = elementCountOf(words);
   for (let i = 0; i < count; i++) {
-    const room = elementCountOf(words);
     if (i * each >= room) {
       const more = new PlainWords(Math.min(room * 2, count * each));
       more.set(words);
       words = more;
+      room = elementCountOf(words);
     }
     fill(words, i);
   }

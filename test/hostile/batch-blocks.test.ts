@@ -4,8 +4,10 @@ import { Worker } from 'node:worker_threads';
 import { Access, lkey, type MemoryLike, type Sge, CheckBatch } from '../../lib';
 import { native } from '../../lib/internal/native';
 import { checkReasons } from '../../lib/internal/reasons';
-import { expectOnly, fillRim, same, told } from '../support/hostile';
-import { ALL, DMA, dmaPages, outOfRange, PAGE, runProgram, scene } from '../support/support';
+import { expectOnly, fillRim, same, told } from '../support/reach';
+import { outOfRange } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
 const HEADER_WORDS = 16;
 const WILD = [0, 1, 2, 4, 5, 7, 255, 256, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];

@@ -1,7 +1,7 @@
 // The block of a batch belongs to everybody: another thread writes whatever it likes into it, at any time.
 import { Worker } from 'node:worker_threads';
 import { Access, CheckBatch } from '../../lib';
-import { ALL, DMA, dmaPages, PAGE, scene } from '../support/support';
+import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
 /** So long each. */
 const MILLISECONDS = 1000;

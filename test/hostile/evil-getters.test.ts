@@ -1,8 +1,9 @@
 // Objects and lists that act while they are read: at every place where a call reads a property, of every call that reads any,
 // something the call needs is closed, put, taken away or used by another call.
 import { Device, FastMemoryRegion, type Sge, SgeState } from '../../lib';
-import { detach, expectOnly, fillRim, told } from '../support/hostile';
-import { accepted, ALL, DMA, PAGE, scene } from '../support/support';
+import { detach, expectOnly, fillRim, told } from '../support/reach';
+import { accepted } from '../support/answers';
+import { ALL, DMA, PAGE, scene } from '../support/scene';
 
 const FROM = 64;
 const SIZE = 64;

@@ -15,8 +15,10 @@ import {
   CheckBatch,
   SgeState,
 } from '../../lib';
-import { told, toldAll } from '../support/hostile';
-import { accepted, ALL, DMA, dmaPages, PAGE, rdma, runProgram, scene, wrongType } from '../support/support';
+import { told, toldAll } from '../support/reach';
+import { accepted, rdma, wrongType } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
 /** One of each class. */
 function everything() {

@@ -14,7 +14,8 @@ import {
   SgeState,
 } from '../../lib';
 import { everything, type Everything, region } from '../support/everything';
-import { argumentError, open, rdma } from '../support/support';
+import { argumentError, rdma } from '../support/answers';
+import { open } from '../support/scene';
 
 describe('objects that are not what they seem', () => {
   const classes: [string, any, (objects: Everything) => object][] = [

@@ -1,8 +1,10 @@
 // Programs that change the language's own functions after this package was loaded, and objects that lie about what they are: the
 // bytes that are reached are those that were registered or handed over.
 import { type MemoryLike, SgeState } from '../../lib';
-import { expectOnly, fillRim, told, toldAll } from '../support/hostile';
-import { accepted, ALL, runProgram, scene } from '../support/support';
+import { expectOnly, fillRim, told, toldAll } from '../support/reach';
+import { accepted } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, scene } from '../support/scene';
 
 /**
  * Does what there is to do once, among guards; `holders` are objects whose members are then replaced one by one, by each of the

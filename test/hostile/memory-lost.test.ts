@@ -1,6 +1,7 @@
 // Memory that JavaScript takes away after it was registered.
 import { Access, type DmaMapping, type MemoryRegion, type Sge, SgeState } from '../../lib';
-import { accepted, ALL, DMA, open, PAGE, rdma, scene } from '../support/support';
+import { accepted, rdma } from '../support/answers';
+import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 
 /** A resizable buffer. */
 const resizable = (length: number, maxByteLength: number): any =>

@@ -16,8 +16,11 @@ import {
   told,
   toldAll,
   wasm,
-} from '../support/hostile';
-import { accepted, ALL, rdma, runProgram, scene } from '../support/support';
+} from '../support/reach';
+import { canTransfer, describeWithTransfer, testIf, testWithTransfer } from '../support/conditions';
+import { accepted, rdma } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, scene } from '../support/scene';
 
 const FROM = 64;
 const SIZE = 64;
@@ -99,8 +102,6 @@ describe('memory that is transferred', () => {
       },
     ],
   ];
-  const { prototype } = ArrayBuffer as any;
-  const without = 'transfer' in prototype ? '' : ' (skipped: this Node has none)';
   const moves: [string, (buffer: any) => any][] = [
     ['by transfer', (buffer) => buffer.transfer()],
     ['by transfer to a longer one', (buffer) => buffer.transfer(WHOLE + 64)],
@@ -129,12 +130,14 @@ describe('memory that is transferred', () => {
       body(takeAway, new ArrayBuffer(WHOLE)));
     test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
   });
-  (without ? describe.skip : describe).each(moves)(`%s${without}`, (_, takeAway) => {
-    test('every use is refused, its new place is not written, and can be registered', () =>
-      body(takeAway, new ArrayBuffer(WHOLE)));
-    test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
-  });
-  (without ? test.skip : test)(`by transfer to nothing${without}`, () => {
+  for (const [title, takeAway] of moves) {
+    describeWithTransfer(title, () => {
+      test('every use is refused, its new place is not written, and can be registered', () =>
+        body(takeAway, new ArrayBuffer(WHOLE)));
+      test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
+    });
+  }
+  testWithTransfer('by transfer to nothing', () => {
     const buffer: any = new ArrayBuffer(WHOLE);
     const all = reach(middle(buffer), SIZE);
     expect(buffer.transfer(0).byteLength).toBe(0);
@@ -211,7 +214,7 @@ describe('memory that is transferred', () => {
     // The engine's own transfer asks for the mark from Node 24 on. Nothing here relies on that.
     let there: ArrayBuffer | undefined;
     try {
-      there = without ? undefined : (buffer as any).transfer();
+      there = canTransfer ? (buffer as any).transfer() : undefined;
     } catch (error) {
       expect((error as Error).name).toBe('TypeError'); // of whatever realm
     }
@@ -224,7 +227,7 @@ describe('memory that is transferred', () => {
     all.end();
   });
 
-  (without ? test.skip : test)(`the pool of Buffers, whole, through one small Buffer${without}`, () => {
+  testWithTransfer('the pool of Buffers, whole, through one small Buffer', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const pd = new Device().allocPd();
@@ -393,21 +396,23 @@ describe('memory of WebAssembly', () => {
   });
 
   const { toResizableBuffer } = (globalThis as any).WebAssembly.Memory.prototype;
-  const without = toResizableBuffer ? '' : ' (skipped: this Node has none)';
-  (toResizableBuffer ? test : test.skip)(`as a resizable buffer${without}`, () => {
-    const memory = wasm(1, 4);
-    const buffer = memory.toResizableBuffer();
-    const all = reach(middle(buffer), SIZE);
-    memory.grow(1);
-    fillRim(buffer);
-    expectAlive(buffer, all);
-    buffer.resize(3 * 65536);
-    fillRim(buffer);
-    expectAlive(buffer, all);
-    memory.toFixedLengthBuffer();
-    expectDead(all, 'MemoryDetached');
-    all.end();
-  });
+  testIf(!!toResizableBuffer, 'this Node has no WebAssembly.Memory.prototype.toResizableBuffer')(
+    'as a resizable buffer',
+    () => {
+      const memory = wasm(1, 4);
+      const buffer = memory.toResizableBuffer();
+      const all = reach(middle(buffer), SIZE);
+      memory.grow(1);
+      fillRim(buffer);
+      expectAlive(buffer, all);
+      buffer.resize(3 * 65536);
+      fillRim(buffer);
+      expectAlive(buffer, all);
+      memory.toFixedLengthBuffer();
+      expectDead(all, 'MemoryDetached');
+      all.end();
+    },
+  );
 
   test('grown between the check and the copy, again and again', () => {
     const memory = wasm(1, 200);

@@ -2,7 +2,7 @@
 // crash it. Here programs are nonsense: any method of any object, with any arguments, in any order, while memory is taken away and
 // garbage is collected. Each runs in a process of its own, which must end well, with the bytes around the registered ones
 // as they were.
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const program = (seed: number, calls: number): string => `
   const { Device, DeviceMemory, FastMemoryRegion, fastRegKey, MemoryRegion, Sge, SgeState } = require('rdmavt');

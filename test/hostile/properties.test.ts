@@ -1,7 +1,8 @@
 // Properties of options may be getters that do anything: each is read once, before anything else happens.
 import { Device, FastMemoryRegion, SgeState } from '../../lib';
 import { everything, type Everything, local, memory, region, remote, type Use } from '../support/everything';
-import { DMA, open, rdma } from '../support/support';
+import { rdma } from '../support/answers';
+import { DMA, open } from '../support/scene';
 
 describe('properties', () => {
   /** The object, counting how often each property is read. */

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeIf } from '../support/conditions';
 
 const root = join(__dirname, '..', '..');
 const directory = mkdtempSync(join(tmpdir(), 'rdmavt-check-'));
@@ -112,7 +113,7 @@ const here = `linux-${process.arch}-glibc`;
 const isGlibc =
   process.platform === 'linux' && /^(x64|arm64)$/.test(process.arch) && !existsSync('/etc/alpine-release');
 
-(isGlibc ? describe : describe.skip)('a library for Linux', () => {
+describeIf(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library for Linux', () => {
   const compiled = (...flags: string[]): Buffer => {
     const source = join(directory, 'addon.c');
     const output = join(directory, 'addon.node');
@@ -180,42 +181,48 @@ const prebuilt =
 const isBuilt = (path: string) => existsSync(join(root, 'prebuilds', path, 'rdmavt.node'));
 
 for (const arch of ['x64', 'arm64']) {
-  (isBuilt(`win32-${arch}`) ? describe : describe.skip)(`the library for Windows, ${arch}`, () => {
-    const other = arch === 'x64' ? 'arm64' : 'x64';
-    check(
-      `win32-${arch}`,
-      prebuilt(`win32-${arch}`),
-      [`win32-${other}`, 'linux-x64-glibc', 'darwin-x64'],
-      [
-        ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
-        ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
-        ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
-        ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
-      ],
-    );
-  });
-
-  (isBuilt(`darwin-${arch}`) ? describe : describe.skip)(`the library for macOS, ${arch}`, () => {
-    const other = arch === 'x64' ? 'arm64' : 'x64';
-    const LC_BUILD_VERSION = 0x32;
-    const minimum = (macho: Buffer) => loadCommand(macho, LC_BUILD_VERSION) + 14;
-    check(
-      `darwin-${arch}`,
-      prebuilt(`darwin-${arch}`),
-      [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
-      [
-        ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+  describeIf(isBuilt(`win32-${arch}`), 'prebuilds/ has no such binary; npm run prebuild makes it')(
+    `the library for Windows, ${arch}`,
+    () => {
+      const other = arch === 'x64' ? 'arm64' : 'x64';
+      check(
+        `win32-${arch}`,
+        prebuilt(`win32-${arch}`),
+        [`win32-${other}`, 'linux-x64-glibc', 'darwin-x64'],
         [
-          'it needs another library',
-          replaced('libSystem.B', 'libSystem.C'),
-          'needs /usr/lib/libSystem.C.dylib',
+          ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
+          ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
+          ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
+          ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
         ],
-        ...(arch === 'arm64'
-          ? ([
-              ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
-            ] satisfies typeof anywhere)
-          : []),
-      ],
-    );
-  });
+      );
+    },
+  );
+
+  describeIf(isBuilt(`darwin-${arch}`), 'prebuilds/ has no such binary; npm run prebuild makes it')(
+    `the library for macOS, ${arch}`,
+    () => {
+      const other = arch === 'x64' ? 'arm64' : 'x64';
+      const LC_BUILD_VERSION = 0x32;
+      const minimum = (macho: Buffer) => loadCommand(macho, LC_BUILD_VERSION) + 14;
+      check(
+        `darwin-${arch}`,
+        prebuilt(`darwin-${arch}`),
+        [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
+        [
+          ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+          [
+            'it needs another library',
+            replaced('libSystem.B', 'libSystem.C'),
+            'needs /usr/lib/libSystem.C.dylib',
+          ],
+          ...(arch === 'arm64'
+            ? ([
+                ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
+              ] satisfies typeof anywhere)
+            : []),
+        ],
+      );
+    },
+  );
 }
