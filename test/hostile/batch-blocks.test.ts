@@ -365,7 +365,10 @@ describe('overwritten by another thread', () => {
                 i % 3 === 1 ? fmr.lkey : lkey(0),
               );
           }
+          told(() => batch.check(64, Access.LocalWrite));
           told(() => batch.acquire(64, Access.RemoteRead, { coalesce: true }));
+          expect(typeof batch.firstRefusal).toBe('number');
+          expect(['string', 'undefined']).toContain(typeof batch.firstReason);
           for (let i = 0; i < 64; i += 5) {
             const sge = batch.take(i);
             if (!sge) continue;
@@ -400,6 +403,7 @@ describe('overwritten by another thread', () => {
           told(() => batch.gather(target, 64, Access.RemoteRead));
           told(() => batch.scatter(target, 64, Access.LocalWrite | Access.RemoteWrite));
           told(() => batch.copyTo(batches[1 - i]!, 64, Access.RemoteRead, 64, 3));
+          told(() => batch.copyTo(batch, 64, Access.RemoteRead, 64, 3));
         }
       },
     );
@@ -419,6 +423,8 @@ describe('overwritten by another thread', () => {
       for (const batch of batches) {
         told(() => batch.checkPacked(shared, Access.RemoteRead));
         told(() => batch.checkPacked(new Uint8Array(shared, 16, 512), 0));
+        // The block of another batch.
+        told(() => batch.checkPacked(new Uint8Array(batches[1]!.words.buffer, 64, 256), Access.LocalWrite));
       }
     });
     // Nobody writes any more: the verdicts are right again.

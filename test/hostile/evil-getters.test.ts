@@ -92,6 +92,34 @@ const methods: Method[] = [
     call: (_, [options]) => new Device(options).close(),
   },
   {
+    name: 'Device.attach',
+    // The token was right; the device that it finds is dead by the time that it is used.
+    answers: gone,
+    args: () => [{ captureStacks: true, reportLeaks: false }],
+    call: ({ device }, [options]) => {
+      const attached = Device.attach(device.share(), options);
+      attached.keyTable();
+      attached.detach();
+    },
+  },
+  {
+    name: 'device.detach',
+    args: () => [{ cascade: true }],
+    call: ({ device }, [options]) => device.detach(options),
+  },
+  {
+    name: 'allocDm',
+    answers: gone,
+    args: () => [8, { hugePages: false }],
+    call: ({ device }, [length, options]) => device.allocDm(length, options),
+  },
+  {
+    name: 'counters',
+    answers: gone,
+    args: () => [{ own: true }],
+    call: ({ device }, [options]) => device.counters(options),
+  },
+  {
     name: 'allocPd',
     answers: gone,
     args: () => [{ trusted: true }],

@@ -1,4 +1,4 @@
-// MemoryLike that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
+// Memory that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
 import { once } from 'node:events';
 import { markAsUntransferable, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type MemoryLike, SgeState } from '../../lib';
@@ -118,6 +118,7 @@ describe('memory that is transferred', () => {
     expectOnly(there.slice(0, WHOLE), FROM, SIZE, 0x5a);
     // What became of the names: the regions are there, and can be let go of.
     expect(all.regions.map(({ length }) => length)).toEqual([SIZE, SIZE, SIZE, 0]);
+    expect(all.regions.map(({ state }) => state)).toEqual(Array(4).fill('Valid'));
     all.end();
     // And the memory is memory like any other where it is now.
     const again = reach(middle(there), SIZE);
@@ -181,6 +182,21 @@ describe('memory that is transferred', () => {
     for (const sge of [...dead, ...alive]) sge.put();
     for (const mr of [...lost, ...kept]) mr.dereg();
     whole.unmap();
+  });
+
+  test('one memory of a list is enough: nothing is moved, and what lies before it can still be reached', () => {
+    const { pd } = scene();
+    const [kept, lost] = [Buffer.alloc(8), new ArrayBuffer(8)];
+    const list = [kept, lost].map((memory) => {
+      const mr = pd.regUserMr(memory, { access: 1 });
+      return accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
+    });
+    detach(lost);
+    const state = new SgeState(list);
+    expect(() => state.copyIn(Buffer.alloc(16, 1))).toThrow(rdma('EACCES', 'copy_sge', 'MemoryDetached'));
+    expect(kept).toEqual(Buffer.alloc(8));
+    expect(state.copyIn(Buffer.alloc(8, 1))).toBe(8);
+    expect(kept).toEqual(Buffer.alloc(8, 1));
   });
 
   test('a registration that was ended and made anew is of the new memory', () => {
@@ -324,6 +340,7 @@ describe('memory that changes its length', () => {
       shared.grow(8192);
       new Uint8Array(shared).fill(0xa5, before);
       expectAlive(shared, all, start - SIZE);
+      expect(all.regions[0]!.length).toBe(SIZE);
       const longer = reach(shared, 8192);
       for (const [, write] of longer.writers.slice(0, 2)) write();
       expect(new Uint8Array(shared).every((byte) => byte === 0x5a)).toBe(true);
