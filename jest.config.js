@@ -2,7 +2,8 @@
 
 /** @type {import('jest').Config} */
 module.exports = {
-  testEnvironment: 'node',
+  // Node's; a test that makes the process warn fails.
+  testEnvironment: '<rootDir>/test/support/environment.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   // Copies of the sources (and of package.json) that must not be taken for modules.
   modulePathIgnorePatterns: ['<rootDir>/build/', '<rootDir>/dist/'],
@@ -18,7 +19,7 @@ module.exports = {
   maxWorkers: 2,
   reporters: [
     'default',
-    '<rootDir>/scripts/jest-counts.mjs', // leaves the counts for .ci/run; see scripts/counts.mjs
+    '<rootDir>/scripts/jest-counts.mjs', // leaves the counts for .ci/run (scripts/counts.mjs), and wants a reason for each skipped test
     '<rootDir>/scripts/jest-debug-build.mjs',
   ],
 };

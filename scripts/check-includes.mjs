@@ -78,7 +78,7 @@ if (problems.length) {
 function includesOf(file) {
   // A comment may hold an example of an include, and a line may go on behind a backslash. Numbers of lines stay what they are.
   const text = readFileSync(join(folder, file), 'utf8')
-    .replace(/\/\*[^]*?\*\/|"(\\.|[^"\\\n])*"|\/\/[^\n]*/g, (match) =>
+    .replace(/\/\*[^]*?\*\/|"(\\.|[^"\\\n])*"|\/\/(?:\\\r?\n|[^\n])*/g, (match) =>
       match.startsWith('"') ? match : match.replace(/[^\n]/g, ' '),
     )
     .replace(/\\\r?\n/g, ' ');

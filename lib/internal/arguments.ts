@@ -4,6 +4,10 @@
  */
 import { inspect, types } from 'node:util';
 
+// As they were when this module was loaded. A program may replace them, and then the loop of `plainProperty` might never end.
+const { getOwnPropertyDescriptor, getPrototypeOf } = Object;
+const { isProxy } = types;
+
 const U32_MAX = 0xffffffff;
 const U64_MAX = 0xffffffffffffffffn;
 /** The largest bigint that a message shows. */
@@ -35,10 +39,10 @@ function describeReceived(value: unknown): string {
  * before an error is thrown.
  */
 function plainProperty(object: object, property: string): unknown {
-  for (let at: object | null = object; at !== null && !types.isProxy(at);) {
-    const descriptor = Object.getOwnPropertyDescriptor(at, property);
+  for (let at: object | null = object; at !== null && !isProxy(at);) {
+    const descriptor = getOwnPropertyDescriptor(at, property);
     if (descriptor) return descriptor.value;
-    at = Object.getPrototypeOf(at) as object | null;
+    at = getPrototypeOf(at) as object | null;
   }
   return undefined;
 }

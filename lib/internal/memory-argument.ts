@@ -132,6 +132,11 @@ export function byteLengthOf(bytes: Uint8Array): number {
   return ofTypedArray.byteLength(bytes);
 }
 
+/** Number of elements of a typed array; loops over one must end, even if a program has replaced the getter of `length`. */
+export function elementCountOf(view: Uint32Array | BigUint64Array | Float64Array): number {
+  return ofTypedArray.length(view);
+}
+
 /** The first `length` bytes. */
 export function firstBytes(bytes: Uint8Array, length: number): Uint8Array {
   if (byteLengthOf(bytes) === length) return bytes;
@@ -171,11 +176,13 @@ export function u64Words(
   fill: (words: BigUint64Array, index: number) => void,
 ): BigUint64Array {
   let words = new PlainWords(Math.min(count * each, FIRST_WORDS * each));
+  let room = elementCountOf(words);
   for (let i = 0; i < count; i++) {
-    if (i * each >= words.length) {
-      const more = new PlainWords(Math.min(words.length * 2, count * each));
+    if (i * each >= room) {
+      const more = new PlainWords(Math.min(room * 2, count * each));
       more.set(words);
       words = more;
+      room = elementCountOf(words);
     }
     fill(words, i);
   }
@@ -189,6 +196,18 @@ export function u64Pairs(operation: string, list: BigUint64Array, name: string):
     throw invalidValue(name, 'must hold an address and a length for each element', list);
   }
   return pairs;
+}
+
+/**
+ * The numbers as a Uint32Array. `Uint32Array.from` would ask the iterator of arrays, which a program may have replaced by one that
+ * never ends.
+ *
+ * @param numbers - each in 0..2^32-1
+ */
+export function u32Words(numbers: readonly number[]): Uint32Array {
+  const words = new Uint32Array(numbers.length);
+  for (let i = 0; i < numbers.length; i++) words[i] = numbers[i] ?? 0;
+  return words;
 }
 
 /** A copy of a Uint32Array of at most `most` numbers, or undefined for anything else. */

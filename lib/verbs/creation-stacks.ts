@@ -48,9 +48,10 @@ export class CreationStacks {
   }
 
   #drop(live: (kind: CreatedKind, number: number) => boolean): void {
-    for (const key of this.#stacks.keys()) {
+    // Not by an iterator, which a program may have replaced by one that never ends.
+    this.#stacks.forEach((_, key) => {
       const [kind, number] = key.split(' ');
       if (!live(kind as CreatedKind, Number(number))) this.#stacks.delete(key);
-    }
+    });
   }
 }

@@ -30,5 +30,5 @@ export function bytesOfToken(token: unknown, name: string): Uint8Array {
   if (typeof token !== 'string') throw invalidType(name, 'of type string', token);
   const parts = TOKEN.exec(token);
   if (!parts) throw invalidValue(name, 'must be what Device.share() gave', token);
-  return Uint8Array.from(Buffer.from(`${parts[1]}${parts[2]}`, 'hex'));
+  return new Uint8Array(Buffer.from(`${parts[1]}${parts[2]}`, 'hex'));
 }

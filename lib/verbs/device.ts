@@ -8,6 +8,7 @@ import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
 import { KeyTableField } from '../internal/layout';
+import { elementCountOf } from '../internal/memory-argument';
 import { native, type NativeDevice } from '../internal/native';
 import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
@@ -258,7 +259,8 @@ export class Device {
     throwOnError('key_table', this.#native.live());
     const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
-    for (let i = 0; i < used.length; i += KeyTableField.Count) {
+    const wordCount = elementCountOf(used);
+    for (let i = 0; i < wordCount; i += KeyTableField.Count) {
       rows.push({
         index: Number(used[i + KeyTableField.Index]),
         lkey: Number(used[i + KeyTableField.Lkey]) as Lkey,

@@ -2,6 +2,7 @@ import { type Access } from './access';
 import { type CreatedKind, type CreationStacks } from './creation-stacks';
 import { resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { elementCountOf } from '../internal/memory-argument';
 import {
   ContextRow,
   DmaRow,
@@ -120,7 +121,10 @@ class Row {
 }
 
 function rows(numbers: BigUint64Array, fields: number): Row[] {
-  return Array.from({ length: numbers.length / fields }, (_, i) => new Row(numbers, i * fields));
+  const wordCount = elementCountOf(numbers);
+  const list: Row[] = [];
+  for (let at = 0; at < wordCount; at += fields) list.push(new Row(numbers, at));
+  return list;
 }
 
 function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
@@ -201,14 +205,18 @@ export function resourcesOf(
   };
 }
 
+/** The first field of each row. `new Set(list)` would ask the iterator of arrays, which a program may have replaced. */
+function idsOf(list: readonly Row[]): Set<number> {
+  const ids = new Set<number>();
+  for (let i = 0; i < list.length; i++) ids.add(list[i]?.number(PdRow.Serial) ?? 0);
+  return ids;
+}
+
 /** Asks once what lives, and answers for any number of objects. */
 export function livingOf(device: NativeDevice): (kind: CreatedKind, number: number) => boolean {
   const all = device.resources();
   const numbers = (kind: ResourceKind, fields: number): Set<number> =>
-    typeof all === 'number'
-      ? new Set()
-      : // As in every row.
-        new Set(rows(all[kind] ?? new BigUint64Array(), fields).map((row) => row.number(PdRow.Serial)));
+    typeof all === 'number' ? new Set() : idsOf(rows(all[kind] ?? new BigUint64Array(), fields));
   const living: Record<CreatedKind, Set<number>> = {
     pd: numbers(ResourceKind.Pd, PdRow.Fields),
     queuePair: numbers(ResourceKind.Qp, QpRow.Fields),

@@ -3,7 +3,13 @@ import { dispose } from '../internal/disposal';
 import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { FragmentField } from '../internal/layout';
-import { type MemoryLike, transientBytesOf, u32Copy } from '../internal/memory-argument';
+import {
+  elementCountOf,
+  type MemoryLike,
+  transientBytesOf,
+  u32Copy,
+  u32Words,
+} from '../internal/memory-argument';
 import { native, type NativeSgeState } from '../internal/native';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
@@ -179,15 +185,17 @@ export class SgeState {
     const self = this.#native;
     const put = readPut(options);
     const list =
-      u32Copy('walk', steps, 'steps', MOST_STEPS) ??
-      Uint32Array.from(elements(steps, 'steps', u32, MOST_STEPS));
+      u32Copy('walk', steps, 'steps', MOST_STEPS) ?? u32Words(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
       bytesMovedOf('walk', found);
       return [];
     }
-    const fragments: Fragment[][] = Array.from(list, () => []);
-    for (let i = 0; i < found.length; i += FragmentField.Count) {
+    const fragments: Fragment[][] = [];
+    const stepCount = elementCountOf(list);
+    for (let step = 0; step < stepCount; step++) fragments[step] = [];
+    const wordCount = elementCountOf(found);
+    for (let i = 0; i < wordCount; i += FragmentField.Count) {
       fragments[Number(found[i + FragmentField.Step])]?.push({
         region: this.#registry.find(Number(found[i + FragmentField.Region])),
         at: found[i + FragmentField.At] ?? 0n,

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { Access, type Sge } from '../../lib';
-import { accepted, ALL, DMA, dmaPages, rdma, scene } from '../support/support';
+import { accepted, rdma } from '../support/answers';
+import { ALL, DMA, dmaPages, scene } from '../support/scene';
 
 const { RemoteAtomic } = Access;
 const MAX = (1n << 64n) - 1n;

@@ -2,7 +2,8 @@
 import * as fc from 'fast-check';
 import { Access, lkey, type CheckBatch } from '../../lib';
 import { type Element, fill } from '../support/batches';
-import { ALL, DMA, PAGE, PAGE_N, open, outOfRange, rdma, scene, wrongType } from '../support/support';
+import { outOfRange, rdma, wrongType } from '../support/answers';
+import { ALL, DMA, PAGE, PAGE_N, open, scene } from '../support/scene';
 
 const GUARD = 64;
 

@@ -2,19 +2,10 @@
 import * as fc from 'fast-check';
 import { Access, lkey, type Sge, CheckBatch } from '../../lib';
 import { type Element, everyKind, fill, placeIn } from '../support/batches';
-import {
-  accepted,
-  ALL,
-  canCollect,
-  collect,
-  DMA,
-  open,
-  PAGE,
-  PAGE_N,
-  rdma,
-  scene,
-  wrongType,
-} from '../support/support';
+import { accepted, rdma, wrongType } from '../support/answers';
+import { testWithCollector } from '../support/conditions';
+import { collect } from '../support/garbage';
+import { ALL, DMA, open, PAGE, PAGE_N, scene } from '../support/scene';
 
 describe('references', () => {
   function three() {
@@ -101,7 +92,7 @@ describe('references', () => {
     expect(() => batch.acquire(1, 0)).toThrow(rdma('EBADF'));
   });
 
-  (canCollect ? test : test.skip)('are put when the batch is collected', async () => {
+  testWithCollector('are put when the batch is collected', async () => {
     const { mr, rest, pd } = three();
     (() => {
       const batch = pd.lkeyBatch(1000);

@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { type Lkey, lkey, type Rkey, rkey, CheckBatch } from '../../lib';
 import { checkReasons } from '../../lib/internal/reasons';
 import { elementArb, everyKind, fill, placeIn, single } from '../support/batches';
-import { DMA, outOfRange, rdma, scene, TOP, wrongType } from '../support/support';
+import { outOfRange, rdma, wrongType } from '../support/answers';
+import { DMA, scene, TOP } from '../support/scene';
 
 describe('what a batch answers is what single checks answer', () => {
   test.each(['local', 'remote'])('%s, at random, with and without places', (side) => {

@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { Checker, lkey } from '../../lib';
 import { checkReasons } from '../../lib/internal/reasons';
 import { elementArb, everyKind, single } from '../support/batches';
-import { outOfRange, rdma, scene, TOP, wrongType } from '../support/support';
+import { outOfRange, rdma, wrongType } from '../support/answers';
+import { scene, TOP } from '../support/scene';
 
 const numberOf = (reason: string | undefined): number =>
   reason === undefined ? 0 : 1 + checkReasons.indexOf(reason as (typeof checkReasons)[number]);

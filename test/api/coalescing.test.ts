@@ -1,16 +1,6 @@
 import { Access, type FastMemoryRegion, type LocalCheck, type MemoryRegion, type Sge } from '../../lib';
-import {
-  accepted,
-  DMA,
-  dmaPages,
-  open,
-  PAGE,
-  PAGE_N,
-  rdma,
-  refusal,
-  type Scene,
-  scene,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
 
 /** A trusted scene with four pages of DMA memory. */
 function dmaScene(): Scene & { bytes: Buffer } {

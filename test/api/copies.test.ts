@@ -1,16 +1,6 @@
 import { Access, type Sge } from '../../lib';
-import {
-  accepted,
-  ALL,
-  DMA,
-  dmaPages,
-  open,
-  outOfRange,
-  PAGE,
-  PAGE_N,
-  rdma,
-  scene,
-} from '../support/support';
+import { accepted, outOfRange, rdma } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, scene } from '../support/scene';
 
 const { LocalWrite, RemoteWrite, RemoteRead } = Access;
 

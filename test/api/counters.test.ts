@@ -1,7 +1,8 @@
 // What is counted: checks accepted, refusals by reason, bytes copied; for each thread, for all, and for a region that asks.
 import { Access, Device, SgeState } from '../../lib';
 import { everyKind, fill } from '../support/batches';
-import { accepted, ALL, DMA, dmaPages, open, PAGE, rdma, scene, wrongType } from '../support/support';
+import { accepted, rdma, wrongType } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
 const nothing = { accepted: 0, refused: 0, reasons: {}, bytesCopied: 0 };

@@ -1,25 +1,20 @@
 // Memory that the device owns: no environment can take it away.
 import { constants } from 'node:buffer';
 import { Access, Device, type DeviceMemory } from '../../lib';
+import { accepted, outOfRange, rdma, wrongType } from '../support/answers';
 import {
-  accepted,
-  ALL,
-  canCollect,
-  collect,
-  DMA,
-  open,
-  outOfRange,
-  PAGE,
-  rdma,
-  runProgram,
-  scene,
-  tellsMemory,
-  wrongType,
-} from '../support/support';
+  canTransfer,
+  describeWithCollector,
+  testIf,
+  testWithRss,
+  testWithTransfer,
+} from '../support/conditions';
+import { collect } from '../support/garbage';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';
 
 /** `ArrayBuffer.prototype.transfer`, where it exists. */
-const canTransfer = 'transfer' in ArrayBuffer.prototype;
 const transfer = (buffer: ArrayBuffer): ArrayBuffer => (buffer as any).transfer();
 
 const bytesOf = (memory: DeviceMemory): number[] => [...new Uint8Array(memory.buffer)];
@@ -180,8 +175,7 @@ describe('arguments', () => {
     expect(device.allocDm(8).id).toBe(1);
   });
 
-  // Where buffers may be as long as memory there is nothing to see.
-  (constants.MAX_LENGTH < 2 ** 40 ? test : test.skip)(
+  testIf(constants.MAX_LENGTH < 2 ** 40, 'buffers of this Node may be as long as any memory')(
     'more than a buffer can show is EOPNOTSUPP, each time; the memory is there all the same',
     () => {
       const device = open();
@@ -439,7 +433,7 @@ describe('a buffer that is taken away', () => {
     expect(again.byteLength).toBe(PAGE);
   });
 
-  (canTransfer ? test : test.skip)('stays usable where it went, after free and close', () => {
+  testWithTransfer('stays usable where it went, after free and close', () => {
     const device = open();
     const memory = device.allocDm(PAGE);
     const moved = transfer(memory.buffer);
@@ -460,7 +454,7 @@ describe('a buffer that is taken away', () => {
     expect(target).toEqual(Buffer.alloc(PAGE, 3));
   });
 
-  (canTransfer ? test : test.skip)('may go to a worker that outlives the one it came from', async () => {
+  testWithTransfer('may go to a worker that outlives the one it came from', async () => {
     const device = open();
     const token = device.share();
     const [maker, heir] = [new Peer({ token }), new Peer()];
@@ -504,7 +498,7 @@ describe('a buffer that is taken away', () => {
   });
 });
 
-(canCollect ? describe : describe.skip)('garbage', () => {
+describeWithCollector('garbage', () => {
   test('a buffer that was collected is there again when asked for, with the bytes', async () => {
     const memory = open().allocDm(PAGE);
     const reference = ((): WeakRef<ArrayBuffer> => {
@@ -563,10 +557,8 @@ describe('a buffer that is taken away', () => {
     expect(pd.regUserMr(buffer).length).toBe(PAGE);
   });
 
-  (tellsMemory ? test : test.skip)(
-    'its pages go back to the system when it is freed, and when its last view is dropped',
-    () => {
-      const { status, stdout, stderr } = runProgram(`
+  testWithRss('its pages go back to the system when it is freed, and when its last view is dropped', () => {
+    const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const MIB = 1 << 20, SIZE = 64 * MIB;
       const rss = () => process.memoryUsage.rss() / MIB;
@@ -607,17 +599,16 @@ describe('a buffer that is taken away', () => {
         }
         console.log(JSON.stringify(sums));
       })();`);
-      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-      const left = JSON.parse(stdout) as Record<string, number[]>;
-      expect(
-        Object.values(left)
-          .flat()
-          .every((mib) => mib < 20) || left,
-      ).toBe(true);
-    },
-  );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const left = JSON.parse(stdout) as Record<string, number[]>;
+    expect(
+      Object.values(left)
+        .flat()
+        .every((mib) => mib < 20) || left,
+    ).toBe(true);
+  });
 
-  (tellsMemory ? test : test.skip)('its pages go back also when workers end that had views of them', () => {
+  testWithRss('its pages go back also when workers end that had views of them', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const { Worker } = require('node:worker_threads');

@@ -1,5 +1,6 @@
 import { Access, Device, RdmaError } from '../../lib';
-import { open, rdma } from '../support/support';
+import { rdma } from '../support/answers';
+import { open } from '../support/scene';
 
 /** The warnings of a test, instead of on its standard error. */
 function watchWarnings(): jest.SpyInstance {

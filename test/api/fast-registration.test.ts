@@ -1,17 +1,6 @@
 import { Access, fastRegKey, type Lkey, lkey, type MemoryRegion, type Rkey, rkey } from '../../lib';
-import {
-  accepted,
-  ALL,
-  DMA,
-  dmaPages,
-  open,
-  PAGE,
-  rdma,
-  refusal,
-  type Scene,
-  scene,
-  TOP,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, type Scene, scene, TOP } from '../support/scene';
 
 const { LocalWrite, RemoteRead, RemoteWrite } = Access;
 

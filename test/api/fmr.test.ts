@@ -1,18 +1,6 @@
 import { Access, FastMemoryRegion } from '../../lib';
-import {
-  accepted,
-  ALL,
-  DMA,
-  dmaPages,
-  open,
-  PAGE,
-  PAGE_N,
-  rdma,
-  refusal,
-  type Scene,
-  scene,
-  TOP,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene, TOP } from '../support/scene';
 
 /** Four pages of DMA memory and an FMR that can map as many. */
 function ready(options: { maxPages?: number; pageShift?: number } = {}): Scene & { fmr: FastMemoryRegion } {

@@ -1,5 +1,6 @@
 import { Access, lkey, type MemoryRegion, type ProtectionDomain } from '../../lib';
-import { accepted, DMA, dmaPages, open, PAGE, refusal, scene, TOP } from '../support/support';
+import { accepted, refusal } from '../support/answers';
+import { DMA, dmaPages, open, PAGE, scene, TOP } from '../support/scene';
 
 const START = 0x1_0000n;
 

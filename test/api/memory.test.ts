@@ -1,6 +1,8 @@
 // Memory that JavaScript owns: what can be registered, and which bytes that is.
 import { Access, type MemoryRegion, SgeState } from '../../lib';
-import { accepted, rdma, refusal, runProgram, type Scene, scene, wrongType } from '../support/support';
+import { accepted, rdma, refusal, wrongType } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { type Scene, scene } from '../support/scene';
 
 const typedArrays: (new (
   buffer: ArrayBufferLike,

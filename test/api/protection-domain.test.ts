@@ -1,5 +1,6 @@
 import { Access, lkey, rkey } from '../../lib';
-import { accepted, open, rdma, refusal, scene } from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { open, scene } from '../support/scene';
 
 test('regions can be used through their own domain only', () => {
   const device = open();

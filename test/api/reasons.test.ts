@@ -9,7 +9,8 @@ import {
   lkey,
 } from '../../lib';
 import { native } from '../../lib/internal/native';
-import { accepted, DMA, dmaPages, PAGE, rdma, refusal, scene, TOP } from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { DMA, dmaPages, PAGE, scene, TOP } from '../support/scene';
 
 test('the names are those of the native module', () => {
   expect(new Set([...checkReasons, ...dataPathReasons])).toEqual(new Set(native.reasonNames.slice(1)));

@@ -1,16 +1,8 @@
 import { type MemoryRegion, type Sge } from '../../lib';
-import {
-  accepted,
-  canCollect,
-  collect,
-  DMA,
-  dmaPages,
-  open,
-  rdma,
-  refusal,
-  type Scene,
-  scene,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { describeWithCollector } from '../support/conditions';
+import { collect } from '../support/garbage';
+import { DMA, dmaPages, open, type Scene, scene } from '../support/scene';
 
 /** A region of 8 bytes, and a way to hold it. */
 function ready(): Scene & { mr: MemoryRegion; hold: () => Sge } {
@@ -206,7 +198,7 @@ describe('dispose', () => {
   });
 });
 
-(canCollect ? describe : describe.skip)('objects that were garbage-collected', () => {
+describeWithCollector('objects that were garbage-collected', () => {
   test('a region lives on without its object: its key works, and it is told as undefined', async () => {
     const { pd, device } = scene();
     const made = ((): { key: number; start: bigint; object: WeakRef<MemoryRegion> } => {

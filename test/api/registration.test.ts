@@ -1,5 +1,6 @@
 import { Access } from '../../lib';
-import { ALL, DMA, dmaPages, open, PAGE_N, rdma, refusal, scene, TOP } from '../support/support';
+import { rdma, refusal } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE_N, scene, TOP } from '../support/scene';
 
 describe('regUserMr', () => {
   test('chooses page-aligned addresses that do not overlap, the same for peers', () => {

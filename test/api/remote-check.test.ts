@@ -1,5 +1,6 @@
 import { Access, lkey, rkey } from '../../lib';
-import { accepted, ALL, DMA, dmaPages, open, PAGE, refusal, scene, TOP } from '../support/support';
+import { accepted, refusal } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, scene, TOP } from '../support/scene';
 
 const { RemoteRead, RemoteWrite, LocalWrite, RemoteAtomic } = Access;
 

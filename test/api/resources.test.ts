@@ -2,7 +2,9 @@
 import { basename } from 'node:path';
 import { type Device, type Resources } from '../../lib';
 import { CreationStacks } from '../../lib/verbs/creation-stacks';
-import { accepted, ALL, DMA, dmaPages, open, PAGE, rdma, runProgram, scene } from '../support/support';
+import { accepted, rdma } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';
 
 const shared = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));

@@ -1,18 +1,7 @@
 import { Access, type MapSgOptions, type MemoryRegion, type SgEntry } from '../../lib';
-import {
-  accepted,
-  ALL,
-  DMA,
-  dmaPages,
-  PAGE,
-  PAGE_N,
-  rdma,
-  refusal,
-  runProgram,
-  type Scene,
-  scene,
-  TOP,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, PAGE, PAGE_N, type Scene, scene, TOP } from '../support/scene';
 
 /** Sixteen pages of DMA memory, and a region that can map `maxNumSg` of them. */
 function ready(maxNumSg = 16): Scene & { mr: MemoryRegion } {

@@ -1,5 +1,6 @@
 import { Access, type MemoryRegion, type ProtectionDomain, type Sge, SgeState } from '../../lib';
-import { accepted, DMA, dmaPages, open, PAGE, PAGE_N, rdma, scene } from '../support/support';
+import { accepted, rdma } from '../support/answers';
+import { DMA, dmaPages, open, PAGE, PAGE_N, scene } from '../support/scene';
 
 const { LocalWrite } = Access;
 

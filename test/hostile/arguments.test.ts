@@ -1,7 +1,8 @@
 // Arguments that may be anything at all: the error is Node's own, nothing happens, and nothing crashes.
 import { Device, FastMemoryRegion, fastRegKey, lkey, MemoryRegion, rkey, Sge, SgeState } from '../../lib';
 import { everything, local, memory, region, remote, type Use } from '../support/everything';
-import { argumentError, DMA, open, outOfRange, PAGE, rdma, wrongType } from '../support/support';
+import { argumentError, outOfRange, rdma, wrongType } from '../support/answers';
+import { DMA, open, PAGE } from '../support/scene';
 
 const U64 = 1n << 64n;
 

@@ -4,8 +4,10 @@ import { Worker } from 'node:worker_threads';
 import { Access, lkey, type MemoryLike, type Sge, CheckBatch } from '../../lib';
 import { native } from '../../lib/internal/native';
 import { checkReasons } from '../../lib/internal/reasons';
-import { expectOnly, fillRim, same, told } from '../support/hostile';
-import { ALL, DMA, dmaPages, outOfRange, PAGE, runProgram, scene } from '../support/support';
+import { expectOnly, fillRim, same, told } from '../support/reach';
+import { outOfRange } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
 const HEADER_WORDS = 16;
 const WILD = [0, 1, 2, 4, 5, 7, 255, 256, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
@@ -356,7 +358,10 @@ describe('overwritten by another thread', () => {
                 i % 3 === 1 ? fmr.lkey : lkey(0),
               );
           }
+          told(() => batch.check(64, Access.LocalWrite));
           told(() => batch.acquire(64, Access.RemoteRead, { coalesce: true }));
+          expect(typeof batch.firstRefusal).toBe('number');
+          expect(['string', 'undefined']).toContain(typeof batch.firstReason);
           for (let i = 0; i < 64; i += 5) {
             const sge = batch.take(i);
             if (!sge) continue;
@@ -391,6 +396,7 @@ describe('overwritten by another thread', () => {
           told(() => batch.gather(target, 64, Access.RemoteRead));
           told(() => batch.scatter(target, 64, Access.LocalWrite | Access.RemoteWrite));
           told(() => batch.copyTo(batches[1 - i]!, 64, Access.RemoteRead, 64, 3));
+          told(() => batch.copyTo(batch, 64, Access.RemoteRead, 64, 3));
         }
       },
     );
@@ -410,6 +416,8 @@ describe('overwritten by another thread', () => {
       for (const batch of batches) {
         told(() => batch.checkPacked(shared, Access.RemoteRead));
         told(() => batch.checkPacked(new Uint8Array(shared, 16, 512), 0));
+        // The block of another batch.
+        told(() => batch.checkPacked(new Uint8Array(batches[1]!.words.buffer, 64, 256), Access.LocalWrite));
       }
     });
     // Nobody writes any more: the verdicts are right again.

@@ -1,8 +1,9 @@
 // Objects and lists that act while they are read: at every place where a call reads a property, of every call that reads any,
 // something the call needs is closed, put, taken away or used by another call.
 import { Device, FastMemoryRegion, type Sge, SgeState } from '../../lib';
-import { detach, expectOnly, fillRim, told } from '../support/hostile';
-import { accepted, ALL, DMA, PAGE, scene } from '../support/support';
+import { detach, expectOnly, fillRim, told } from '../support/reach';
+import { accepted } from '../support/answers';
+import { ALL, DMA, PAGE, scene } from '../support/scene';
 
 const FROM = 64;
 const SIZE = 64;
@@ -89,6 +90,34 @@ const methods: Method[] = [
     name: 'new Device',
     args: () => [{ lkeyTableBits: 4, keyPolicy: 'random', remoteKeyZero: true }],
     call: (_, [options]) => new Device(options).close(),
+  },
+  {
+    name: 'Device.attach',
+    // The token was right; the device that it finds is dead by the time that it is used.
+    answers: gone,
+    args: () => [{ captureStacks: true, reportLeaks: false }],
+    call: ({ device }, [options]) => {
+      const attached = Device.attach(device.share(), options);
+      attached.keyTable();
+      attached.detach();
+    },
+  },
+  {
+    name: 'device.detach',
+    args: () => [{ cascade: true }],
+    call: ({ device }, [options]) => device.detach(options),
+  },
+  {
+    name: 'allocDm',
+    answers: gone,
+    args: () => [8, { hugePages: false }],
+    call: ({ device }, [length, options]) => device.allocDm(length, options),
+  },
+  {
+    name: 'counters',
+    answers: gone,
+    args: () => [{ own: true }],
+    call: ({ device }, [options]) => device.counters(options),
   },
   {
     name: 'allocPd',

@@ -11,19 +11,12 @@ import {
   same,
   told,
   toldAll,
-} from '../support/hostile';
-import {
-  accepted,
-  ALL,
-  canCollect,
-  collect,
-  DMA,
-  open,
-  PAGE,
-  rdma,
-  runProgram,
-  scene,
-} from '../support/support';
+} from '../support/reach';
+import { accepted, rdma } from '../support/answers';
+import { describeWithCollector, testIf } from '../support/conditions';
+import { collect } from '../support/garbage';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 
 describe('neighbours', () => {
   /** Three small Buffers side by side in Node's pool, the middle one to be registered. */
@@ -376,10 +369,11 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
 // Node 22 has the type behind a flag, and a Node-API that has no number for it.
 const FLAG = '--js-float16array';
 const flagged = 'Float16Array' in globalThis || runProgram('', [FLAG]).status !== 0;
-const why = flagged ? ' (skipped: this Node has the type without a flag, or not at all)' : '';
-(flagged ? test.skip : test)(`a view of a type that Node-API does not know${why}`, () => {
-  const { status, stdout, stderr } = runProgram(
-    `const { Device, SgeState } = require('rdmavt');
+testIf(!flagged, 'this Node has the type without a flag, or not at all')(
+  'a view of a type that Node-API does not know',
+  () => {
+    const { status, stdout, stderr } = runProgram(
+      `const { Device, SgeState } = require('rdmavt');
      const pd = new Device().allocPd();
      const buffer = new ArrayBuffer(64);
      const mr = pd.regUserMr(new Float16Array(buffer, 8, 8), { access: 1 });
@@ -399,12 +393,13 @@ const why = flagged ? ' (skipped: this Node has the type without a flag, or not 
        try { console.log(raw.query(right)); } catch (error) { console.log(error.name); }
      }
      console.log([...answers].join(), [...new Uint8Array(buffer)].map((byte) => byte && 1).join(''));`,
-    [FLAG, '--no-warnings'],
-  );
-  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  const ones = `${'0'.repeat(8)}${'01'.repeat(8)}${'0'.repeat(40)}`;
-  expect(stdout).toBe(`0\nTypeError\n16 ${ones}\n`);
-});
+      [FLAG, '--no-warnings'],
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const ones = `${'0'.repeat(8)}${'01'.repeat(8)}${'0'.repeat(40)}`;
+    expect(stdout).toBe(`0\nTypeError\n16 ${ones}\n`);
+  },
+);
 
 describe('copies into and out of the registered buffer itself', () => {
   const SIZE = 256;
@@ -476,7 +471,7 @@ describe('copies into and out of the registered buffer itself', () => {
   });
 });
 
-(canCollect ? describe : describe.skip)('garbage', () => {
+describeWithCollector('garbage', () => {
   const turns = async (): Promise<void> => {
     for (let i = 0; i < 3; i++) await collect(() => true);
   };

@@ -1,4 +1,4 @@
-// MemoryLike that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
+// Memory that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
 import { once } from 'node:events';
 import { markAsUntransferable, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type MemoryLike, SgeState } from '../../lib';
@@ -16,8 +16,11 @@ import {
   told,
   toldAll,
   wasm,
-} from '../support/hostile';
-import { accepted, ALL, rdma, runProgram, scene } from '../support/support';
+} from '../support/reach';
+import { canTransfer, describeWithTransfer, testIf, testWithTransfer } from '../support/conditions';
+import { accepted, rdma } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, scene } from '../support/scene';
 
 const FROM = 64;
 const SIZE = 64;
@@ -99,8 +102,6 @@ describe('memory that is transferred', () => {
       },
     ],
   ];
-  const { prototype } = ArrayBuffer as any;
-  const without = 'transfer' in prototype ? '' : ' (skipped: this Node has none)';
   const moves: [string, (buffer: any) => any][] = [
     ['by transfer', (buffer) => buffer.transfer()],
     ['by transfer to a longer one', (buffer) => buffer.transfer(WHOLE + 64)],
@@ -117,6 +118,7 @@ describe('memory that is transferred', () => {
     expectOnly(there.slice(0, WHOLE), FROM, SIZE, 0x5a);
     // What became of the names: the regions are there, and can be let go of.
     expect(all.regions.map(({ length }) => length)).toEqual([SIZE, SIZE, SIZE, 0]);
+    expect(all.regions.map(({ state }) => state)).toEqual(Array(4).fill('Valid'));
     all.end();
     // And the memory is memory like any other where it is now.
     const again = reach(middle(there), SIZE);
@@ -129,12 +131,14 @@ describe('memory that is transferred', () => {
       body(takeAway, new ArrayBuffer(WHOLE)));
     test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
   });
-  (without ? describe.skip : describe).each(moves)(`%s${without}`, (_, takeAway) => {
-    test('every use is refused, its new place is not written, and can be registered', () =>
-      body(takeAway, new ArrayBuffer(WHOLE)));
-    test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
-  });
-  (without ? test.skip : test)(`by transfer to nothing${without}`, () => {
+  for (const [title, takeAway] of moves) {
+    describeWithTransfer(title, () => {
+      test('every use is refused, its new place is not written, and can be registered', () =>
+        body(takeAway, new ArrayBuffer(WHOLE)));
+      test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
+    });
+  }
+  testWithTransfer('by transfer to nothing', () => {
     const buffer: any = new ArrayBuffer(WHOLE);
     const all = reach(middle(buffer), SIZE);
     expect(buffer.transfer(0).byteLength).toBe(0);
@@ -180,6 +184,21 @@ describe('memory that is transferred', () => {
     whole.unmap();
   });
 
+  test('one memory of a list is enough: nothing is moved, and what lies before it can still be reached', () => {
+    const { pd } = scene();
+    const [kept, lost] = [Buffer.alloc(8), new ArrayBuffer(8)];
+    const list = [kept, lost].map((memory) => {
+      const mr = pd.regUserMr(memory, { access: 1 });
+      return accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
+    });
+    detach(lost);
+    const state = new SgeState(list);
+    expect(() => state.copyIn(Buffer.alloc(16, 1))).toThrow(rdma('EACCES', 'copy_sge', 'MemoryDetached'));
+    expect(kept).toEqual(Buffer.alloc(8));
+    expect(state.copyIn(Buffer.alloc(8, 1))).toBe(8);
+    expect(kept).toEqual(Buffer.alloc(8, 1));
+  });
+
   test('a registration that was ended and made anew is of the new memory', () => {
     const { pd } = scene();
     let memory = new Uint8Array(SIZE).fill(1);
@@ -211,7 +230,7 @@ describe('memory that is transferred', () => {
     // The engine's own transfer asks for the mark from Node 24 on. Nothing here relies on that.
     let there: ArrayBuffer | undefined;
     try {
-      there = without ? undefined : (buffer as any).transfer();
+      there = canTransfer ? (buffer as any).transfer() : undefined;
     } catch (error) {
       expect((error as Error).name).toBe('TypeError'); // of whatever realm
     }
@@ -224,7 +243,7 @@ describe('memory that is transferred', () => {
     all.end();
   });
 
-  (without ? test.skip : test)(`the pool of Buffers, whole, through one small Buffer${without}`, () => {
+  testWithTransfer('the pool of Buffers, whole, through one small Buffer', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const pd = new Device().allocPd();
@@ -321,6 +340,7 @@ describe('memory that changes its length', () => {
       shared.grow(8192);
       new Uint8Array(shared).fill(0xa5, before);
       expectAlive(shared, all, start - SIZE);
+      expect(all.regions[0]!.length).toBe(SIZE);
       const longer = reach(shared, 8192);
       for (const [, write] of longer.writers.slice(0, 2)) write();
       expect(new Uint8Array(shared).every((byte) => byte === 0x5a)).toBe(true);
@@ -393,21 +413,23 @@ describe('memory of WebAssembly', () => {
   });
 
   const { toResizableBuffer } = (globalThis as any).WebAssembly.Memory.prototype;
-  const without = toResizableBuffer ? '' : ' (skipped: this Node has none)';
-  (toResizableBuffer ? test : test.skip)(`as a resizable buffer${without}`, () => {
-    const memory = wasm(1, 4);
-    const buffer = memory.toResizableBuffer();
-    const all = reach(middle(buffer), SIZE);
-    memory.grow(1);
-    fillRim(buffer);
-    expectAlive(buffer, all);
-    buffer.resize(3 * 65536);
-    fillRim(buffer);
-    expectAlive(buffer, all);
-    memory.toFixedLengthBuffer();
-    expectDead(all, 'MemoryDetached');
-    all.end();
-  });
+  testIf(!!toResizableBuffer, 'this Node has no WebAssembly.Memory.prototype.toResizableBuffer')(
+    'as a resizable buffer',
+    () => {
+      const memory = wasm(1, 4);
+      const buffer = memory.toResizableBuffer();
+      const all = reach(middle(buffer), SIZE);
+      memory.grow(1);
+      fillRim(buffer);
+      expectAlive(buffer, all);
+      buffer.resize(3 * 65536);
+      fillRim(buffer);
+      expectAlive(buffer, all);
+      memory.toFixedLengthBuffer();
+      expectDead(all, 'MemoryDetached');
+      all.end();
+    },
+  );
 
   test('grown between the check and the copy, again and again', () => {
     const memory = wasm(1, 200);

@@ -12,8 +12,11 @@ import {
   type Sge,
   SgeState,
 } from '../../lib';
-import { same, told, toldAll } from '../support/hostile';
-import { accepted, ALL, canCollect, collect, DMA, open, PAGE, rdma, scene } from '../support/support';
+import { same, told, toldAll } from '../support/reach';
+import { accepted, rdma } from '../support/answers';
+import { testWithCollector } from '../support/conditions';
+import { collect } from '../support/garbage';
+import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 
 const CYCLES = 1000;
 
@@ -287,30 +290,27 @@ test('devices that were closed, hundreds of times', () => {
   }
 });
 
-(canCollect ? test : test.skip)(
-  'numbers of batches that were collected are given again, to one at a time',
-  async () => {
-    const { pd } = scene();
-    const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n });
-    const live = Array.from({ length: 20 }, () => pd.checker());
-    const refs: WeakRef<Checker>[] = [];
-    for (let round = 0; round < 3; round++) {
-      (() => {
-        for (let i = 0; i < 200; i++) {
-          const block = pd.checker();
-          same(block.refusal(0, i % 64, mr.lkey, 0), 0);
-          refs.push(new WeakRef(block));
-        }
-      })();
-      // Each of the living is judged by what was stored in it, not in one that had or has a number near it.
-      for (const [i, block] of live.entries()) {
-        same(block.refusal(i, 64 - i, mr.lkey, 0), 0);
-        expect(block.refusal(i, 65 - i, mr.lkey, 0)).not.toBe(0);
-        same(block.reason, 'OutOfBounds');
+testWithCollector('numbers of batches that were collected are given again, to one at a time', async () => {
+  const { pd } = scene();
+  const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n });
+  const live = Array.from({ length: 20 }, () => pd.checker());
+  const refs: WeakRef<Checker>[] = [];
+  for (let round = 0; round < 3; round++) {
+    (() => {
+      for (let i = 0; i < 200; i++) {
+        const block = pd.checker();
+        same(block.refusal(0, i % 64, mr.lkey, 0), 0);
+        refs.push(new WeakRef(block));
       }
-      await collect(() => refs.every((ref) => ref.deref() === undefined));
-      live[round] = pd.checker();
+    })();
+    // Each of the living is judged by what was stored in it, not in one that had or has a number near it.
+    for (const [i, block] of live.entries()) {
+      same(block.refusal(i, 64 - i, mr.lkey, 0), 0);
+      expect(block.refusal(i, 65 - i, mr.lkey, 0)).not.toBe(0);
+      same(block.reason, 'OutOfBounds');
     }
-    same(mr.refs, 2);
-  },
-);
+    await collect(() => refs.every((ref) => ref.deref() === undefined));
+    live[round] = pd.checker();
+  }
+  same(mr.refs, 2);
+});

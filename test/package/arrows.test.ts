@@ -36,7 +36,7 @@ describe('imports', () => {
       [
         '../../scripts/counts.mjs',
         '../../fuzz/api/random.mjs',
-        '../../test/support/support',
+        '../../test/support/scene',
         '../../bench/bench.mjs',
       ]
         .map((source) => (file === index ? source.slice('../'.length) : source))
@@ -55,14 +55,14 @@ describe('imports', () => {
         `${up}/dist/index.js`,
         `${up}/scripts/counts.mjs`,
         `${up}/fuzz/api/random.mjs`,
-        `${up}/test/support/support.ts`,
+        `${up}/test/support/scene.ts`,
         'echarts',
       ].map((source) => named(file, source));
     }),
     named(question, 'node-gyp-build'),
     named(harness, 'node-gyp-build'),
     named(harness, '../bench.mjs'),
-    ...['../lib/index.ts', '../dist/index.js', '../bench/bench.mjs', '../test/support/support.ts'].map(
+    ...['../lib/index.ts', '../dist/index.js', '../bench/bench.mjs', '../test/support/scene.ts'].map(
       (source) => named(example, source),
     ),
     // In each form that an import has.

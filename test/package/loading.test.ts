@@ -1,5 +1,5 @@
 // The built package as programs load it.
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const succeeds = (program: string): void => {
   expect(runProgram(program)).toEqual({ status: 0, signal: null, stdout: 'good\n', stderr: '' });

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { LAYOUT_HASH } from '../../lib/internal/layout';
 import { type StaleBinaryError } from '../../lib/internal/binary-errors';
 import { loadNative } from '../../lib/internal/load-native';
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const root = join(__dirname, '..', '..');
 const OTHER_HASH = '0123456789abcdef';

@@ -1,6 +1,6 @@
 // Regions that nobody has ended are told about (`reportLeaks`): when their device is collected, and when the process or worker
 // ends. Each program runs in a process of its own.
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const prelude = `
   const { Device } = require('rdmavt');

@@ -1,5 +1,5 @@
 // Programs of their own: whatever they leave behind and however they end, they end as expected and by no signal.
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const prelude = `
   const { Access, Device, RdmaError, FastMemoryRegion, SgeState } = require('rdmavt');

@@ -1,6 +1,6 @@
 // Many times the same: the process must not grow. Each program runs in a process of its own, warms up, and is measured then;
 // the bounds are generous, and say nothing of time.
-import { runProgram } from '../support/support';
+import { runProgram } from '../support/programs';
 
 const prelude = `
   const { Device } = require('rdmavt');

@@ -1,7 +1,7 @@
 // What the tests of batches share.
 import * as fc from 'fast-check';
 import { lkey, type ProtectionDomain, type QueuePair, rkey, type CheckBatch } from '../../lib';
-import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './support';
+import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './scene';
 
 /** Elements of every kind: what is accepted, and one for each reason that a check can give. */
 export function everyKind(remoteKeyZero = true) {

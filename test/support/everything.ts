@@ -1,6 +1,7 @@
 // One object of each class, for tests that pass wrong things to all of them.
 import { SgeState } from '../../lib';
-import { accepted, DMA, dmaPages, PAGE, scene } from './support';
+import { accepted } from './answers';
+import { DMA, dmaPages, PAGE, scene } from './scene';
 
 /** One of each, all alive. Arguments are `any` here, as JavaScript has them. */
 export function everything() {

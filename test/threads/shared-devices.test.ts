@@ -1,20 +1,8 @@
 // Several objects of one device: in one thread, and in several.
 import { Access, Device, type DeviceToken, FastMemoryRegion, SgeState } from '../../lib';
-import {
-  accepted,
-  ALL,
-  argumentError,
-  DMA,
-  dmaPages,
-  open,
-  outOfRange,
-  PAGE,
-  rdma,
-  refusal,
-  runProgram,
-  scene,
-  wrongType,
-} from '../support/support';
+import { accepted, argumentError, outOfRange, rdma, refusal, wrongType } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
 /** A second object of the device in this thread. It ends with the device. */

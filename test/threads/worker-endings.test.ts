@@ -1,18 +1,9 @@
 // A worker that ends, however it ends, takes along what it has made, and gives back what it held; everybody else goes on.
 
-import {
-  accepted,
-  ALL,
-  collect,
-  DMA,
-  dmaPages,
-  open,
-  PAGE,
-  rdma,
-  refusal,
-  runProgram,
-  scene,
-} from '../support/support';
+import { accepted, rdma, refusal } from '../support/answers';
+import { collect } from '../support/garbage';
+import { runProgram } from '../support/programs';
+import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
 const shared = (length: number, fill = 0): Uint8Array =>

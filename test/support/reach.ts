@@ -12,7 +12,8 @@ import {
   type CheckBatch,
   SgeState,
 } from '../../lib';
-import { accepted, ALL, DMA, type Scene, scene } from './support';
+import { accepted } from './answers';
+import { ALL, DMA, type Scene, scene } from './scene';
 
 /** What a call came to: `'ok'`, or the reason or code of what it threw, or its name. */
 export function told(use: () => unknown): string {

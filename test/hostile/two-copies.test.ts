@@ -1,0 +1,93 @@
+// Two copies of the package in one process, with one native module or with one each.
+import { runProgram } from '../support/programs';
+
+describe('two copies of the package in one process', () => {
+  const load = (clearNative: boolean): string => `
+    const first = require('rdmavt');
+    for (const path of Object.keys(require.cache)) {
+      if (path.includes('dist') ${clearNative ? '|| true' : ''}) delete require.cache[path];
+    }
+    const second = require('rdmavt');
+    if (first.Sge === second.Sge) throw new Error('one copy');
+    const DMA = 0x100000n;
+    const make = ({ Device, SgeState }) => {
+      const device = new Device({ remoteKeyZero: true }), pd = device.allocPd({ trusted: true }), qp = pd.createQp();
+      const memory = Buffer.alloc(64, 1), mapping = device.dma.map(Buffer.alloc(8192), { address: DMA });
+      const mr = pd.regUserMr(memory, { start: 0n, iova: 0n, access: 31 });
+      const sg = pd.allocMr({ maxNumSg: 1 }), fmr = pd.allocFmr({ maxPages: 1 });
+      const sge = pd.acquire({ addr: 0n, length: 64, lkey: mr.lkey }, 1).sge;
+      const batch = pd.lkeyBatch(1), block = pd.checker();
+      batch.set(0, 0n, 64, mr.lkey);
+      return { device, pd, qp, memory, mapping, mr, sg, fmr, sge, batch, block, state: new SgeState([sge]) };
+    };
+    const [a, b] = [make(first), make(second)];
+    const told = (use) => { try { use(); return 'ok'; } catch (error) { return error.code ?? error.name; } };
+  `;
+
+  test.each([
+    ['with one native module', false],
+    ['with a native module each', true],
+  ])('%s do not take each other’s objects, and share memory', (_, clearNative) => {
+    const { status, signal, stdout, stderr } = runProgram(
+      `${load(clearNative)}
+       for (const [ours, theirs, lib] of [[a, b, first], [b, a, second]]) {
+         console.log([
+           () => new lib.SgeState([theirs.sge]), () => new lib.SgeState([ours.sge, theirs.sge]), () => lib.FastMemoryRegion.unmap([theirs.fmr]),
+           () => ours.qp.fastRegMr(theirs.sg, { key: theirs.sg.rkey, access: 0 }), () => ours.pd.acquire({ addr: 0n, length: 1, lkey: ours.mr.lkey }, 0, { last: theirs.sge }),
+           () => ours.batch.acquire(1, 0, { last: theirs.sge }), () => ours.batch.copyTo(theirs.batch, 1, 0, 1, 1),
+           () => lib.Sge.prototype.copyTo.call(theirs.sge, Buffer.alloc(8)), () => lib.Device.prototype.keyTable.call(theirs.device),
+         ].map(told).join());
+         // One buffer, registered with both.
+         const shared = ours.pd.regUserMr(theirs.memory, { start: 0x5000n, access: 1 });
+         const { sge } = ours.pd.acquire({ addr: 0x5000n, length: 64, lkey: shared.lkey }, 1);
+         sge.copyFrom(Buffer.alloc(64, 9));
+         const target = Buffer.alloc(64);
+         theirs.sge.copyTo(target);
+         console.log(target.every((byte) => byte === 9), ours.block.refusal(0n, 64, ours.mr.lkey, 1), theirs.block.refusal(0n, 65, theirs.mr.lkey, 1) > 0);
+       }
+       structuredClone(a.memory.buffer, { transfer: [a.memory.buffer] });
+       console.log(told(() => a.sge.copyTo(Buffer.alloc(8))), told(() => b.sge.copyTo(Buffer.alloc(8))));
+       for (const { device } of [a, b]) device.close({ cascade: true });
+       gc();`,
+      ['--no-warnings'],
+    );
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    const wrong = `${Array(7).fill('ERR_INVALID_ARG_TYPE').join()},TypeError,TypeError\ntrue 0 true\n`;
+    // The small Buffers of both lie in one pool, or the memory is each one's own: then the other's goes on.
+    expect(stdout.startsWith(wrong.repeat(2))).toBe(true);
+  });
+
+  test('with a native module each: what the one has made means what it says to the other', () => {
+    const { status, signal, stdout, stderr } = runProgram(
+      `const [one, two] = [0, 1].map(() => {
+         for (const path of Object.keys(require.cache)) delete require.cache[path];
+         const { native } = require('./test/support/native.cjs');
+         const device = native.openDevice(8, false, true), pd = device.allocPd(false), qp = pd.createQp();
+         const memory = new Uint8Array(4096).fill(3);
+         const mr = pd.regUserMr(memory, 0x1000n, 0x1000n, 31);
+         const sge = pd.acquire(0x1000n, 64, 256, 1, null);
+         return { native, device, pd, qp, memory, mr, sge, handle: native.holdBuffer(memory), fmr: pd.allocFmr(31, 4, 32, 12) };
+       });
+       if (one.native === two.native) throw new Error('one module');
+       const told = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : answer; } catch (error) { return error.name; } };
+       for (let round = 0; round < 50; round++) {
+         for (const [a, b] of [[one, two], [two, one]]) {
+           const block = new Uint8Array(new SharedArrayBuffer(64 + 20));
+           const answers = [
+             () => a.native.createSgeState([a.sge, b.sge]).totalLength(), () => a.native.unmapFmr([a.fmr, b.fmr]), () => a.native.unmapFmr([b.fmr]),
+             () => a.qp.fastRegMr(b.mr, 256, 1, undefined), () => a.pd.acquire(0x1000n, 64, 256, 1, b.sge), () => a.pd.regUserMr(b.memory, 0n, 0n, 1, b.handle),
+             () => a.native.createBatch(b.pd, block, 1, false), () => Object.getPrototypeOf(a.device).bits.call(b.device),
+             () => a.native.createSgeState([b.sge, a.sge]).copyOut(new Uint8Array(128), false),
+           ].map(told);
+           if (round === 0) console.log(answers.join());
+         }
+         gc();
+       }`,
+      ['--no-warnings'],
+    );
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    // -1015: a plain buffer can only be looked at through the module that took it.
+    const answers = '128,-22,0,-22,object,object,object,TypeError,-1015\n';
+    expect(stdout).toBe(answers.repeat(2));
+  });
+});

@@ -1,0 +1,113 @@
+// Every class of the package with all its methods and getters, for tests that call each of them on the wrong object.
+import {
+  CheckBatch,
+  Checker,
+  Device,
+  DeviceMemory,
+  DmaMapping,
+  DmaSpace,
+  FastMemoryRegion,
+  MemoryRegion,
+  ProtectionDomain,
+  QueuePair,
+  Sge,
+  SgeState,
+} from '../../lib';
+import { accepted } from './answers';
+import { ALL, DMA, dmaPages, PAGE, scene } from './scene';
+
+/** One of each class. */
+export function everything() {
+  const { device, pd, qp } = scene({ lkeyTableBits: 5 });
+  dmaPages(device, 2);
+  const mr = pd.regUserMr(Buffer.alloc(64), { access: ALL });
+  const sg = pd.allocMr({ maxNumSg: 4 });
+  const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
+  fmr.mapPhys([DMA], 0);
+  const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, ALL));
+  const mapping = device.dma.map(Buffer.alloc(8));
+  const state = new SgeState([accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
+  const batch = pd.lkeyBatch(4);
+  batch.set(0, mr.start, 8, mr.lkey);
+  const block = qp.checker();
+  const memory = device.allocDm(PAGE);
+  return { device, dma: device.dma, pd, qp, mr, sg, fmr, sge, mapping, state, batch, block, memory };
+}
+export type All = ReturnType<typeof everything>;
+
+/** The classes of the package, and how to find an object of each. */
+export const classes: [string, any, (all: All) => any][] = [
+  ['Device', Device, ({ device }) => device],
+  ['DeviceMemory', DeviceMemory, ({ memory }) => memory],
+  ['DmaSpace', DmaSpace, ({ dma }) => dma],
+  ['DmaMapping', DmaMapping, ({ mapping }) => mapping],
+  ['ProtectionDomain', ProtectionDomain, ({ pd }) => pd],
+  ['QueuePair', QueuePair, ({ qp }) => qp],
+  ['MemoryRegion', MemoryRegion, ({ sg }) => sg],
+  ['FastMemoryRegion', FastMemoryRegion, ({ fmr }) => fmr],
+  ['Sge', Sge, ({ sge }) => sge],
+  ['SgeState', SgeState, ({ state }) => state],
+  ['CheckBatch', CheckBatch, ({ batch }) => batch],
+  ['Checker', Checker, ({ block }) => block],
+];
+
+/** The symbols of disposal have other names in early versions of Node. */
+const nameOf = (name: string | symbol): string =>
+  String(name).replace(/^Symbol\((Symbol|nodejs)\.(\w+)\)$/, '@@$2');
+
+/** Every method and getter of a class, by name, with arguments that mean something. */
+function members(prototype: any): [name: string, use: (self: unknown) => unknown][] {
+  // A batch wants a count; a domain and a queue pair can read the same request.
+  const request = { addr: 0, vaddr: 0, length: 0, lkey: 256, rkey: 256 };
+  const judged = prototype === CheckBatch.prototype ? [1, 0] : [request, 4];
+  const args: Record<string, unknown[]> = {
+    importPd: [1],
+    importDm: [1],
+    allocDm: [4096],
+    map: [Buffer.alloc(8)],
+    regUserMr: [Buffer.alloc(8)],
+    allocMr: [{ maxNumSg: 1 }],
+    allocFmr: [{ maxPages: 1 }],
+    acquire: judged,
+    check: judged,
+    lkeyBatch: [1],
+    rkeyBatch: [1],
+    mapSg: [[{ addr: DMA, length: 8 }]],
+    mapPhys: [[DMA], 0],
+    copyTo: [Buffer.alloc(8)],
+    copyFrom: [Buffer.alloc(8)],
+    copyIn: [Buffer.alloc(8)],
+    copyOut: [Buffer.alloc(8)],
+    fetchAdd: [1],
+    compareSwap: [1, 1],
+    walk: [[8]],
+    nextLength: [8],
+    update: [8],
+    skip: [8],
+    hasLkey: [256],
+    invalidateRkey: [256],
+    refusal: [1, 0, 0, 0],
+    checkPacked: [Buffer.alloc(16), 0],
+    set: [0, 0, 0, 0],
+    take: [0],
+    gather: [Buffer.alloc(8), 1, 0],
+    scatter: [Buffer.alloc(8), 1, 1],
+    reason: [0],
+  };
+  const found: [string, (self: unknown) => unknown][] = [];
+  for (let level = prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const name of Reflect.ownKeys(level)) {
+      const { value, get } = Object.getOwnPropertyDescriptor(level, name)!;
+      if (name === 'constructor') continue;
+      const call = get ?? value;
+      found.push([nameOf(name), (self) => Reflect.apply(call, self, args[nameOf(name)] ?? [])]);
+    }
+  }
+  return found;
+}
+
+/** Every method and getter, without the two that only look at public properties, which everybody may have. */
+export const methodsOf = (type: any) =>
+  members(type.prototype).filter(
+    ([name]) => name !== 'fastRegMr' && !(type === CheckBatch && ['set', 'reason'].includes(name)),
+  );

@@ -1,0 +1,24 @@
+// Programs in processes of their own.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+
+/**
+ * Runs a program with the built package in a process of its own. A program that does not end in time is killed: its signal is
+ * SIGKILL then.
+ *
+ * @param timeout - ms
+ */
+export function runProgram(
+  program: string,
+  nodeOptions: readonly string[] = [],
+  timeout = 300_000,
+): { status: number | null; signal: string | null; stdout: string; stderr: string } {
+  const { status, signal, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--expose-gc', ...nodeOptions, '--input-type=commonjs', '--eval', program],
+    { cwd: root, encoding: 'utf8', timeout, killSignal: 'SIGKILL' },
+  );
+  return { status, signal, stdout, stderr };
+}
