@@ -203,7 +203,7 @@ export function resourcesOf(
 /** The first field of each row. `new Set(list)` would ask the iterator of arrays, which a program may have replaced. */
 function idsOf(list: readonly Row[]): Set<number> {
   const ids = new Set<number>();
-  for (let i = 0; i < list.length; i++) ids.add(list[i]?.number(0) ?? 0);
+  list.forEach((row) => ids.add(row.number(0)));
   return ids;
 }
 

@@ -19,11 +19,11 @@ export async function verifyX64() {
 
 /** What is left out under emulation, and why. */
 const notEmulated = {
-  '98-bench': 'measures times',
-  '49-batch-hostile': 'wants to get some way in its second',
-  '92-memory-pressure': 'measures memory, of which qemu tells nothing',
-  '91-nonsense': 'as many random calls as fit in a minute; a quarter of an hour under emulation',
-  'check-prebuild': 'runs the C compiler of the machine itself, which is for another processor',
+  'process/bench': 'measures times',
+  'process/memory-pressure': 'measures memory, of which qemu tells nothing',
+  'hostile/random-programs': 'random calls that take a minute; a quarter of an hour under emulation',
+  'process/suite-guards': 'runs other Jests, which say nothing of the binary',
+  'package/check-prebuild': 'runs the C compiler of the machine itself, which is for another processor',
 };
 
 /**
