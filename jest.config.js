@@ -17,6 +17,10 @@ module.exports = {
   // Property-based tests, workers and child processes take their time on two loaded cores.
   testTimeout: 60_000,
   maxWorkers: 2,
+  // Jest kills a child that has not ended after so long (ms), and says so. The children hold nothing open: their event loop is empty
+  // after some 3 ms, and the end takes 20 to 40 ms of processor. Jest's own 500 ms are too few for even empty tests when the
+  // processors have ten times more to do. A child that does not end by itself is still told of.
+  workerGracefulExitTimeout: 30_000,
   reporters: [
     'default',
     '<rootDir>/scripts/jest-counts.mjs', // leaves the counts for .ci/run (scripts/counts.mjs), and wants a reason for each skipped test

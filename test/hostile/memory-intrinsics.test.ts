@@ -279,7 +279,7 @@ describe('every call ends', () => {
     ['Reflect.getPrototypeOf', 'Reflect.getPrototypeOf = (object) => object;'],
   ])('with a replacement for %s', (_, replace) => {
     const program = `${prelude} ${replace} run(); write(1, 'ended'); process.reallyExit(0);`;
-    const { status, signal, stdout } = runProgram(program, ['--max-old-space-size=200'], 20_000);
+    const { status, signal, stdout } = runProgram(program, ['--max-old-space-size=200'], 50_000);
     expect({ status, signal, stdout }).toEqual({ status: 0, signal: null, stdout: 'ended' });
   });
 });

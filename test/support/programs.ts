@@ -13,7 +13,7 @@ const root = join(__dirname, '..', '..');
 export function runProgram(
   program: string,
   nodeOptions: readonly string[] = [],
-  timeout = 300_000,
+  timeout = 600_000,
 ): { status: number | null; signal: string | null; stdout: string; stderr: string } {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,

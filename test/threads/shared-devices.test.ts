@@ -475,6 +475,7 @@ describe('in two threads', () => {
     sge.put();
     mapping.unmap();
     expect(await peer.run((w, dma) => w.codeOf(() => w.fmr.mapPhys([dma], 0n)), DMA)).toBe('EINVAL');
+    await peer.run((w) => w.dma.dereg());
   });
 
   test('bytes of an ArrayBuffer: checks accept elsewhere, and every use is refused', async () => {

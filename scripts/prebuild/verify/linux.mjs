@@ -20,11 +20,11 @@ export async function verifyX64() {
 /** Files of test/ that are left out under emulation, and why. */
 const notEmulated = {
   'process/bench.test.ts': 'measures times',
-  'hostile/batch-hostile.test.ts': 'wants to get some way in its second',
   'process/memory-pressure.test.ts': 'measures memory, of which qemu tells nothing',
-  'hostile/nonsense.test.ts': 'as many random calls as fit in a minute; a quarter of an hour under emulation',
+  'hostile/random-programs.test.ts': 'random calls that take a minute; a quarter of an hour under emulation',
   'package/check-prebuild.test.ts':
     'runs the C compiler of the machine itself, which is for another processor',
+  'process/suite-guards.test.ts': 'runs other Jests, which say nothing of the binary',
   'package/arrows.test.ts': 'checks sources, whatever runs it',
   'package/native-build.test.ts': 'checks scripts, whatever runs it',
 };
