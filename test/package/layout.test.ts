@@ -44,12 +44,12 @@ test('the checkout is as the generator writes it', () => {
 });
 
 test('a number that is changed in C is seen', () => {
-  replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 17');
+  replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 18');
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(TYPESCRIPT) + differs(HASH) });
 });
 
 test('a number that is changed in TypeScript is seen', () => {
-  replace(TYPESCRIPT, '  Remote = 7,', '  Remote = 17,');
+  replace(TYPESCRIPT, '  Remote = 7,', '  Remote = 18,');
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(TYPESCRIPT) });
 });
 
@@ -64,11 +64,11 @@ test('a file that is missing is seen', () => {
 });
 
 test('after the generator has run, a change is in all files, with another hash', () => {
-  replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 17');
+  replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 18');
   expect(generate()).toEqual({ status: 0, stdout: `${TYPESCRIPT}\n${HASH}\n`, stderr: '' });
   expect(generate('--check').status).toBe(0);
-  expect(textOf(TYPESCRIPT)).toContain('  Remote = 17,');
-  expect(textOf(HASH)).toContain('static_assert(RVT_SGE_FIELD_REMOTE == 17,');
+  expect(textOf(TYPESCRIPT)).toContain('  Remote = 18,');
+  expect(textOf(HASH)).toContain('static_assert(RVT_SGE_FIELD_REMOTE == 18,');
   const [, hash] = /RVT_LAYOUT_HASH "([0-9a-f]{16})"/.exec(textOf(HASH)) ?? [];
   expect(textOf(TYPESCRIPT)).toContain(`LAYOUT_HASH = '${hash}'`);
   expect(hash).not.toBe(layout.LAYOUT_HASH);
