@@ -62,7 +62,8 @@ const problems = [
   }),
   ...cyclesOf(includes).map((cycle) => `${cycle[0]}: includes itself: ${cycle.join(' -> ')}`),
 ];
-for (const problem of problems) console.error(`${relative(process.cwd(), folder)}/${problem}`);
+const shown = process.argv[2] ?? relative(process.cwd(), folder);
+for (const problem of problems) console.error(`${shown}/${problem}`);
 if (problems.length) {
   console.error('The rooms, and what each may include, are listed in scripts/check-includes.mjs.');
   process.exitCode = 1;

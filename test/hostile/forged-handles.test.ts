@@ -322,11 +322,10 @@ describe('the classes', () => {
       CheckBatch: [
         'capacity',
         'longs',
-        'ms',
-        'ns',
         'positions',
         'regions',
         'segmentLengths',
+        'segments',
         'verdicts',
         'view',
         'words',
