@@ -10,7 +10,7 @@ const ELEMENTS = 16_384;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'acquire-put',
-  title: 'Batches of 256 packed SGEs acquired and released, random over 1,024 regions',
+  title: 'Batches of 256 packed SGEs acquired and put, random over 1,024 regions',
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);

@@ -21,8 +21,8 @@ export default {
     const one = new World(1);
     return {
       contenders: {
-        many: subject(many, 'check(sges), 65,536 regions'),
-        one: subject(one, 'check(sges), one region'),
+        many: subject(many, 'checkPacked(sges), 65,536 regions'),
+        one: subject(one, 'checkPacked(sges), one region'),
         flatMany: peer(many, 'JavaScript, flat table, 65,536 regions'),
         flatOne: peer(one, 'JavaScript, flat table, one region'),
       },

@@ -81,7 +81,7 @@ function fourWays(world, flat, size) {
     },
   });
   return {
-    packed: contender(`check(sges), ${where}`, () => {
+    packed: contender(`checkPacked(sges), ${where}`, () => {
       let passed = 0;
       for (const sges of views) passed += batch.checkPacked(sges, access);
       return passed;

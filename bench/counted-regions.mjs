@@ -35,8 +35,8 @@ export default {
         world,
       };
     };
-    const counted = contender('check(sges), every region counted', true);
-    const plain = contender('check(sges), no region counted', false);
+    const counted = contender('checkPacked(sges), every region counted', true);
+    const plain = contender('checkPacked(sges), no region counted', false);
     return {
       contenders: { counted, plain },
       lines: [

@@ -99,7 +99,7 @@ function anyMember() {
 function tooOften(/** @type {import('./pool.mjs').Member} */ { key }) {
   const name = typeof key === 'symbol' ? 'dispose' : key;
   if (/^(close|detach|dispose|dealloc|destroy|free)/.test(name)) return random.chance(0.93);
-  if (/^(dereg|unmap|put|release)/.test(name)) return random.chance(0.7);
+  if (/^(dereg|unmap|put)/.test(name)) return random.chance(0.7);
   return /^(allocDm|allocPd|attach|createQp|Device)$/.test(name) && random.chance(0.8);
 }
 

@@ -282,7 +282,7 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a command block for single local checks without allocation.
+   * Makes a checker: single local checks without allocation.
    *
    * @throws RdmaError `EBADF`: the domain is gone
    */

@@ -97,7 +97,7 @@ export class QueuePair {
   }
 
   /**
-   * Makes a command block for single remote checks without allocation.
+   * Makes a checker: single remote checks without allocation.
    *
    * @throws RdmaError `EBADF`: the queue pair is gone
    */
@@ -155,7 +155,7 @@ export class QueuePair {
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('destroy_qp', status);
   }
 
-  /** {@link QueuePair.destroy}. */
+  /** As {@link QueuePair.destroy}. */
   [dispose](): void {
     this.#native.destroy();
   }

@@ -31,6 +31,7 @@ export interface Resource {
 
 /** A protection domain (`rdma resource show pd`). */
 export interface PdResource extends Resource {
+  /** As asked with {@link AllocPdOptions.trusted}. */
   trusted: boolean;
   /** Regions (half-dead ones too) and queue pairs in it, of all threads. */
   children: number;
@@ -48,18 +49,25 @@ export interface RegionResource extends Resource {
   pd: number;
   /** How it was made: `regUserMr`, `getDmaMr`, `allocMr`, `allocFmr`. */
   kind: 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
+  /** As {@link Region.lkey}. */
   lkey: Lkey;
+  /** As {@link Region.rkey}. */
   rkey: Rkey;
+  /** As {@link Region.access}. */
   access: Access;
   /** As {@link Region.refs}: 2 (or 3) of its own, 1 once it is half-dead, and one for each held element. */
   refs: number;
+  /** As {@link Region.start}. */
   start: bigint;
+  /** As {@link Region.iova}. */
   iova: bigint;
   /** Bytes mapped. */
   length: number;
-  /** Segments mapped, and how many it could map. */
+  /** Segments mapped. */
   segments: number;
+  /** Segments that it can map at most. */
   maxSegments: number;
+  /** As {@link Region.state}. */
   state: Exclude<RegionState, 'Closed'>;
   /** Its object, if it was made in this thread and was not collected. */
   region: AnyRegion | undefined;
@@ -67,7 +75,9 @@ export interface RegionResource extends Resource {
 
 /** A DMA mapping. */
 export interface DmaMappingResource extends Resource {
+  /** As {@link DmaMapping.address}. */
   address: bigint;
+  /** Bytes. */
   length: number;
   /** Page lists that name it and key-0 elements held on it. */
   users: number;
@@ -75,11 +85,15 @@ export interface DmaMappingResource extends Resource {
 
 /** Device memory. It belongs to the device and to no context. */
 export interface DmResource {
+  /** As {@link DeviceMemory.id}. */
   id: number;
+  /** Bytes. */
   byteLength: number;
   /** Regions and DMA mappings that have bytes of it. */
   uses: number;
+  /** As asked with {@link AllocDmOptions.hugePages}. */
   hugePages: boolean;
+  /** As {@link Resource.stack}. */
   stack?: string;
 }
 
@@ -87,10 +101,15 @@ export interface DmResource {
 export interface Resources {
   /** Numbers of the contexts that use the device: one for each thread's object of it. */
   contexts: number[];
+  /** Protection domains. */
   pds: PdResource[];
+  /** Queue pairs. */
   queuePairs: QpResource[];
+  /** Regions of every kind, half-dead ones too. */
   regions: RegionResource[];
+  /** DMA mappings. */
   mappings: DmaMappingResource[];
+  /** Device memory. */
   memories: DmResource[];
 }
 

@@ -119,7 +119,7 @@ export class SgeState {
     throwOnError('put_ss', this.#native.put());
   }
 
-  /** {@link SgeState.put}. */
+  /** As {@link SgeState.put}. */
   [dispose](): void {
     this.#native.put();
   }

@@ -112,7 +112,7 @@ export class Sge {
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
   }
 
-  /** {@link Sge.put}. */
+  /** As {@link Sge.put}. */
   [dispose](): void {
     this.#native.put();
   }

@@ -1,4 +1,4 @@
-// Single checks through a block: the answers of the checks that tell more.
+// Single checks through a checker: the answers of the checks that tell more.
 import * as fc from 'fast-check';
 import { Checker, lkey } from '../../lib';
 import { checkReasons } from '../../lib/internal/reasons';
