@@ -1,10 +1,15 @@
-// Draws the chart of the README from what `rdmavt bench --json` has printed:
+// Draws the chart of the README: node scripts/bench-chart.mjs [--out FILE.svg] [--smoke] [RESULT.json]
 //
-//   node scripts/bench-chart.mjs RESULT.json [FILE.svg]   (default: docs/bench.svg)
+//   RESULT.json      what `rdmavt bench --json` has printed; without it, the question batch-sizes is asked now
+//   --out FILE.svg   where to draw (default: docs/bench.svg)
+//   --smoke          ask briefly: the figures mean nothing
 //
 // It shows nanoseconds an element against the size of the batch: one panel for packed SGEs, one for SGEs that JavaScript fills.
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import * as echarts from 'echarts';
 
 /** @typedef {import('../bench/bench.mjs').Result} Result */
@@ -34,12 +39,29 @@ const text = light(colours.text);
 const faint = light(colours.faint);
 const grid = light(colours.grid);
 
-const [input, output = fileURLToPath(new URL('../docs/bench.svg', import.meta.url))] = process.argv.slice(2);
-if (input === undefined) {
-  console.error('Usage: node scripts/bench-chart.mjs RESULT.json [FILE.svg]');
-  process.exitCode = 2;
-} else {
-  writeFileSync(output, draw(JSON.parse(readFileSync(input, 'utf8'))));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { out: { type: 'string' }, smoke: { type: 'boolean', default: false } },
+});
+const [input] = positionals;
+const json = input === undefined ? measure(values.smoke) : readFileSync(input, 'utf8');
+writeFileSync(values.out ?? join(root, 'docs', 'bench.svg'), draw(JSON.parse(json)));
+
+/**
+ * What `rdmavt bench --json` prints. Throws if it fails.
+ * @param {boolean} smoke
+ */
+function measure(smoke) {
+  /** @type {{ bin: { rdmavt: string } }} */
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const args = ['bench', '--json', '--only', 'batch-sizes', ...(smoke ? ['--smoke'] : [])];
+  const { status, stdout } = spawnSync(process.execPath, [join(root, bin.rdmavt), ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (status !== 0) throw new Error(`rdmavt ${args.join(' ')} ended with status ${status}`);
+  return stdout;
 }
 
 /**
@@ -51,7 +73,7 @@ function draw({ node, cpu, rows }) {
   const names = [...medians.keys()];
   const regionCounts = numbersOf(names, /^batch-sizes\/packed\/(\d+)-regions\//);
   const sizes = numbersOf(names, /^batch-sizes\/packed\/\d+-regions\/(\d+)$/);
-  if (!sizes.length) throw new Error(`${input} has no answer to the question batch-sizes`);
+  if (!sizes.length) throw new Error('the result has no answer to the question batch-sizes');
 
   /**
    * @param {string} kind
@@ -61,7 +83,7 @@ function draw({ node, cpu, rows }) {
     sizes.map((size) => {
       const name = `batch-sizes/${kind}/${regions}-regions/${size}`;
       const value = medians.get(name);
-      if (value === undefined) throw new Error(`${input} has no ${name}`);
+      if (value === undefined) throw new Error(`the result has no ${name}`);
       return value;
     });
   const series = PANELS.flatMap(({ subject, peer }, panel) =>

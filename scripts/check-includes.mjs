@@ -79,10 +79,13 @@ if (problems.length) {
 function includesOf(file) {
   // A comment may hold an example of an include, and a line may go on behind a backslash. Numbers of lines stay what they are.
   const text = readFileSync(join(folder, file), 'utf8')
-    .replace(/\/\*[^]*?\*\/|"(\\.|[^"\\\n])*"|\/\/(?:\\\r?\n|[^\n])*/g, (match) =>
-      match.startsWith('"') ? match : match.replace(/[^\n]/g, ' '),
+    .replace(/\/\*[^]*?\*\/|(["'])(\\[^]|(?!\1)[^\\\n])*\1|\/\/(?:\\\r?\n|[^\n])*/g, (match) =>
+      /^["']/.test(match) ? match : match.replace(/[^\n]/g, ' '),
     )
-    .replace(/\\\r?\n/g, ' ');
+    .replace(/(?:[^\n]*\\\r?\n)+[^\n]*/g, (lines) => {
+      const joined = lines.split(/\\\r?\n/);
+      return joined.join(' ') + '\n'.repeat(joined.length - 1);
+    });
   const found = [];
   for (const [index, line] of text.split('\n').entries()) {
     const rest = /^\s*(?:#|%:|\?\?=)\s*(?:include|include_next|import)\b\s*(.*?)\s*$/.exec(line)?.[1];

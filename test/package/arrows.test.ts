@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 
@@ -160,8 +160,9 @@ describe('includes', () => {
     try {
       const script = join(root, 'scripts', 'check-includes.mjs');
       const { status, stderr } = spawnSync(process.execPath, [script, folder], { encoding: 'utf8' });
+      const name = basename(folder); // the path before it depends on where this runs
       const problems = stderr.trimEnd().split('\n').slice(0, -1);
-      return { status, problems: problems.map((line) => line.slice(line.indexOf(folder) + folder.length)) };
+      return { status, problems: problems.map((line) => line.slice(line.indexOf(name) + name.length)) };
     } finally {
       for (const [file, text] of before) {
         if (text === undefined) rmSync(join(folder, file));
@@ -273,8 +274,19 @@ describe('includes', () => {
     expect(check(['core/base/pool.c', text]).problems).toEqual([]);
   });
   it('is not led astray by strings that look like comments', () => {
-    const text = '\nconst char *a = "/*";\n#include "core/rvt.h"\nconst char *b = "*/";\n';
-    expect(check(['core/base/pool.c', text]).status).toBe(1);
+    for (const [begin, end] of [
+      ['const char *a = "/*";', 'const char *b = "*/";'],
+      ['const char *a = "\\\\"; const char *b = "/*";', '/* */'],
+      ['char a = \'"\'; const char *b = "/*";', '/* */'],
+    ]) {
+      const text = `\n${begin}\n#include "core/rvt.h"\n${end}\n`;
+      expect(check(['core/base/pool.c', text]).status).toBe(1);
+    }
+  });
+  it('tells the line of the include, behind lines that go on too', () => {
+    const file = 'core/base/planted.c';
+    const { problems } = check([file, '#define A \\\n  1\n/*\n*/\n#include "core/rvt.h"\n']);
+    expect(problems).toEqual([expect.stringContaining(`${file}:5: `)]);
   });
 
   it('refuses a file in no room', () => {

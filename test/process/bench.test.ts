@@ -127,13 +127,13 @@ describe('bench --smoke', () => {
       rmSync(folder, { recursive: true });
     });
 
-    function draw(from: Result) {
+    function draw(from?: Result) {
       const input = join(folder, 'result.json');
       const output = join(folder, 'chart.svg');
       rmSync(output, { force: true });
-      writeFileSync(input, JSON.stringify(from));
+      if (from) writeFileSync(input, JSON.stringify(from));
       const script = join(root, 'scripts', 'bench-chart.mjs');
-      const args = [script, input, output];
+      const args = [script, '--out', output, from ? input : '--smoke'];
       const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
       return { status, stderr, svg: existsSync(output) ? readFileSync(output, 'utf8') : undefined };
     }
@@ -172,6 +172,12 @@ describe('bench --smoke', () => {
       expect(uneven).toHaveLength(1);
       // SVG counts from the top.
       expect(uneven[0]![0]).toBeLessThan(uneven[0]![1]!);
+    });
+
+    it('measures where it is given no result', () => {
+      const { status, stderr, svg = '' } = draw();
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(svg).toContain(`Node ${result.node}, ${result.cpu}<`);
     });
 
     it("follows the reader's colour scheme", () => {
