@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { LAYOUT_HASH } from '../../lib/internal/layout';
 import { type StaleBinaryError } from '../../lib/internal/binary-errors';
 import { loadNative } from '../../lib/internal/load-native';
+import { testIf } from '../support/conditions';
 import { runProgram } from '../support/programs';
 
 const root = join(__dirname, '..', '..');
@@ -109,31 +110,36 @@ test('in an installed package the answer is its own build command', () => {
   expect(required(folder, { RDMAVT_PREBUILD: '' })).toBe('loaded');
 });
 
-test('in a bundle the answer is the binaries of its version', () => {
-  const file = plant(folder, LAYOUT_HASH, OTHER_HASH);
-  const named = process.env.RDMAVT_PREBUILD;
-  const prebuildsOnly = process.env.PREBUILDS_ONLY;
-  delete process.env.RDMAVT_PREBUILD;
-  delete process.env.PREBUILDS_ONLY;
-  try {
-    loadNative(folder);
-    throw new Error('it was loaded');
-  } catch (error) {
-    const { message, ...fields } = error as StaleBinaryError;
-    expect({ ...fields, message }).toMatchObject({ ...machine, file, buildCommand: undefined });
-    expect(message).toMatch(/bundle: put the folder prebuilds of the version of rdmavt/);
-    expect(message.endsWith(`\n  ${folder}`)).toBe(true);
-  } finally {
-    if (named !== undefined) process.env.RDMAVT_PREBUILD = named;
-    if (prebuildsOnly !== undefined) process.env.PREBUILDS_ONLY = prebuildsOnly;
-  }
-});
+// Jest has loaded node-gyp-build by now, which has read its settings.
+testIf(!process.env.PREBUILDS_ONLY, 'only prebuilt binaries are looked for')(
+  'in a bundle the answer is the binaries of its version',
+  () => {
+    const file = plant(folder, LAYOUT_HASH, OTHER_HASH);
+    const named = process.env.RDMAVT_PREBUILD;
+    const prebuildsOnly = process.env.PREBUILDS_ONLY;
+    delete process.env.RDMAVT_PREBUILD;
+    delete process.env.PREBUILDS_ONLY;
+    try {
+      loadNative(folder);
+      throw new Error('it was loaded');
+    } catch (error) {
+      const { message, ...fields } = error as StaleBinaryError;
+      expect({ ...fields, message }).toMatchObject({ ...machine, file, buildCommand: undefined });
+      expect(message).toMatch(/bundle: put the folder prebuilds of the version of rdmavt/);
+      expect(message.endsWith(`\n  ${folder}`)).toBe(true);
+    } finally {
+      if (named !== undefined) process.env.RDMAVT_PREBUILD = named;
+      if (prebuildsOnly !== undefined) process.env.PREBUILDS_ONLY = prebuildsOnly;
+    }
+  },
+);
 
 test('a worker is refused it as well', () => {
   plant(folder, LAYOUT_HASH, OTHER_HASH);
   const program = `
     const { Worker } = require('node:worker_threads');
     process.env.RDMAVT_PREBUILD = ${JSON.stringify(folder)};
+    process.env.PREBUILDS_ONLY = '';
     new Worker("require('rdmavt')", { eval: true }).on('error', ({ code }) => console.log(code));`;
   expect(runProgram(program)).toEqual({
     status: 0,
