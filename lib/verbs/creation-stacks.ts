@@ -5,16 +5,13 @@ import { findPackageRoot } from '../internal/package-root';
 export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
 
 /**
- * Path prefixes of this package's own stack frames. None in a bundle: its one file holds the program's frames as well, and those
- * must not be dropped.
+ * Finds the path prefixes of this package's own stack frames. None in a bundle: its one file holds the program's frames as well,
+ * and those must not be dropped.
  */
-const OWN_FOLDERS = ownFolders(findPackageRoot(__dirname));
-
-function ownFolders(root: string | undefined): string[] {
+function findOwnFolders(): string[] {
+  const root = findPackageRoot(__dirname);
   return root === undefined ? [] : ['dist', 'lib'].map((folder) => join(root, folder) + sep);
 }
-
-const isOwn = (line: string): boolean => OWN_FOLDERS.some((folder) => line.includes(folder));
 
 /** More entries than this, and those of objects that are gone are dropped. */
 const FIRST_LIMIT = 1024;
@@ -24,6 +21,8 @@ const FIRST_LIMIT = 1024;
  */
 export class CreationStacks {
   readonly #stacks = new Map<string, string>();
+  // Looked up here, and not when the module is loaded: few programs capture stacks.
+  readonly #ownFolders = findOwnFolders();
   #limit = FIRST_LIMIT;
 
   /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
@@ -35,7 +34,7 @@ export class CreationStacks {
     // The first line is the name of the error that it is not; the next ones are of this package.
     const lines = text.split('\n').slice(1);
     if (!lines.length) return;
-    const first = lines.findIndex((line) => !isOwn(line));
+    const first = lines.findIndex((line) => !this.#ownFolders.some((folder) => line.includes(folder)));
     this.#stacks.set(`${kind} ${number}`, lines.slice(Math.max(first, 0)).join('\n'));
     if (this.#stacks.size > this.#limit) {
       this.#drop(live());
