@@ -54,6 +54,7 @@ export function openScene(world, plausible) {
     part('ProtectionDomain.acquire', () => pd.acquire(plausible.element(device), 1));
     part('QueuePair.acquire', () => qp.acquire(plausible.element(device), access));
   }
+  openAtomics(world, part, pd, qp);
   const sges = plausible.sges(device);
   if (sges.length) part('new SgeState', () => new rdmavt.SgeState(sges));
   for (const parent of [pd, qp]) {
@@ -67,6 +68,25 @@ export function openScene(world, plausible) {
     part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
   openNativeScene(world);
+}
+
+/**
+ * An element that atomics work on. Random elements seldom have 8 bytes, aligned, with the right for atomics.
+ *
+ * @param {World} world
+ * @param {<T>(name: string, make: () => T) => T} part
+ * @param {any} pd
+ * @param {any} qp
+ */
+function openAtomics({ memories, random }, part, pd, qp) {
+  const bytes = memories.make(64).body();
+  const mr = part('ProtectionDomain.regUserMr', () =>
+    pd.regUserMr(label('registered memory', bytes), { access: 31, start: 0, iova: 0 }),
+  );
+  const check = mr && part('QueuePair.acquire', () => qp.acquire({ vaddr: 8, length: 8, rkey: mr.rkey }, 8));
+  if (!check?.ok) return;
+  part('Sge.fetchAdd', () => check.sge.fetchAdd(random.dice(256)));
+  part('Sge.compareSwap', () => check.sge.compareSwap(0n, BigInt(random.dice(256))));
 }
 
 function openNativeScene(/** @type {World} */ world) {
