@@ -15,8 +15,7 @@ void world_check_sge(const struct world *w, const struct rvt_sge *is, const stru
     EXPECT(w, "at", is->at, should->at);
     EXPECT(w, "length", is->length, should->length);
     EXPECT(w, "sge_length", is->sge_length, should->sge_length);
-    EXPECT(w, "m", rvt_sge_m(is), (uint32_t)(segment / 256));
-    EXPECT(w, "n", rvt_sge_n(is), segment % 256);
+    EXPECT(w, "segment", rvt_sge_segment(is), segment);
     EXPECT(w, "user", is->user, should->user);
     EXPECT(w, "remote", is->remote, should->remote);
     EXPECT(w, "rights", is->rights, should->rights);

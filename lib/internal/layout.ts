@@ -100,7 +100,7 @@ export enum ReleaseMode {
 /** The page of DMA memory and of rvt_map_mr_sg, in bytes, and its log2. */
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
-/** Segments are told in two numbers, as the reference has them: m * RVT_SEGSZ + n. */
+/** The reference, and so the trace format, names a segment by two numbers: m * RVT_SEGSZ + n. */
 export const SEGSZ = 256;
 /** The bits of a key that the consumer may change in rvt_fast_reg_mr. */
 export const KEY_VARIANT_MASK = 255;
@@ -321,8 +321,8 @@ export enum HeaderFlag {
 
 /**
  * Where the elements and the columns begin behind the header: in bytes for each element that the batch has
- * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
- * does.
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS begins where
+ * REGIONS would.
  */
 export enum BlockColumn {
   Elements = 0,

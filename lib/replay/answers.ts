@@ -1,5 +1,5 @@
 /** The answers of the trace format: their types, and how they are made from what the native module returns. */
-import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SgeField } from '../internal/layout';
+import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SEGSZ, SgeField } from '../internal/layout';
 import { type Hex, TraceError } from './trace-format';
 
 /** The errors that an answer can name. */
@@ -91,9 +91,6 @@ export function locationOf(at: bigint, user: boolean): Location {
   return user ? { byte: Number(at) } : { dma: toHex(at) };
 }
 
-/** The reference keeps a region's segments in tables of so many: `m` is the table, `n` the place in it. */
-export const SEGMENTS_PER_TABLE = 256;
-
 /** Answers an element from its {@link SgeField}s. */
 export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
   const segment = Number(fieldOf(fields, SgeField.Segment));
@@ -102,8 +99,8 @@ export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
     at: locationOf(fieldOf(fields, SgeField.At), fieldOf(fields, SgeField.User) === 1n),
     length: Number(fieldOf(fields, SgeField.Length)),
     sge_length: Number(fieldOf(fields, SgeField.SgeLength)),
-    m: Math.floor(segment / SEGMENTS_PER_TABLE),
-    n: segment % SEGMENTS_PER_TABLE,
+    m: Math.floor(segment / SEGSZ),
+    n: segment % SEGSZ,
   };
 }
 

@@ -102,7 +102,7 @@ enum {
     /* The page of DMA memory and of rvt_map_mr_sg, in bytes, and its log2. */
     RVT_PAGE_SIZE = 4096,
     RVT_PAGE_SHIFT = 12,
-    /* Segments are told in two numbers, as the reference has them: m * RVT_SEGSZ + n. */
+    /* The reference, and so the trace format, names a segment by two numbers: m * RVT_SEGSZ + n. */
     RVT_SEGSZ = 256,
     /* The bits of a key that the consumer may change in rvt_fast_reg_mr. */
     RVT_KEY_VARIANT_MASK = 0xff,
@@ -320,8 +320,8 @@ enum rvt_header_flag {
 
 /* ts: BlockColumn, RVT_BLOCK_ */
 /* Where the elements and the columns begin behind the header: in bytes for each element that the batch has
- * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS stands where REGIONS
- * does. */
+ * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS begins where
+ * REGIONS would. */
 enum rvt_block_column {
     RVT_BLOCK_ELEMENTS = 0,
     RVT_BLOCK_REGIONS = 16,   /* double: the region's id */

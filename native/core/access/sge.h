@@ -38,16 +38,10 @@ static inline bool rvt_sge_key_zero(const struct rvt_sge *sge) {
     return sge->dma != NULL;
 }
 
-/* Segment coordinates of the position: index / RVT_SEGSZ and index % RVT_SEGSZ; 0 and 0 for key 0. Wide: the reference's
- * 16 bits lose the high part of the index at 2^24 segments. */
+/* Index of the segment that the position lies in; 0 for key 0. The reference counts it as m * RVT_SEGSZ + n, in
+ * 16 bits each, which lose the high part of the index at 2^24 segments. */
 static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
     return rvt_sge_key_zero(sge) ? 0 : sge->position >> sge->shift;
-}
-static inline uint32_t rvt_sge_m(const struct rvt_sge *sge) {
-    return (uint32_t)(rvt_sge_segment(sge) / RVT_SEGSZ);
-}
-static inline uint32_t rvt_sge_n(const struct rvt_sge *sge) {
-    return (uint32_t)(rvt_sge_segment(sge) % RVT_SEGSZ);
 }
 
 /* Put the element's reference; the element is dead then. Putting a dead one does nothing. Not with the

@@ -504,8 +504,7 @@ static int merge(struct fixture *f, struct rvt_sge *last, uint64_t addr, uint32_
         CHECK_EQ(rvt_mr_held(last->mr), held);
         CHECK_EQ(last->position, before.position);
         CHECK_EQ(last->at, before.at);
-        CHECK_EQ(rvt_sge_m(last), rvt_sge_m(&before));
-        CHECK_EQ(rvt_sge_n(last), rvt_sge_n(&before));
+        CHECK_EQ(rvt_sge_segment(last), rvt_sge_segment(&before));
         CHECK_EQ(last->sge_length, before.sge_length + length);
         CHECK_EQ(last->length, key ? before.length : before.length + length);
     } else if (last->mr) {

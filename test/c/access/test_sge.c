@@ -434,8 +434,7 @@ static void a_segment_index_beyond_16_bits(void) {
     uint32_t key = fixture_key(mr);
     CHECK_EQ(fixture_query(mr).segments, (1u << 24) + 2);
     sge = take(&f, 0x100000 + far - 16, PAGE + 32, key);
-    CHECK_EQ(rvt_sge_m(&sge), 65535);
-    CHECK_EQ(rvt_sge_n(&sge), 255);
+    CHECK_EQ(rvt_sge_segment(&sge), 65535 * 256 + 255);
     CHECK_EQ(sge.length, 16);
     CHECK_EQ(walk_whole(&f, &sge, &got), 0);
     CHECK_EQ(got.count, 3);
@@ -446,8 +445,7 @@ static void a_segment_index_beyond_16_bits(void) {
     CHECK_EQ(got.part[2].length, 16);
     rvt_put_sge(&sge);
     CHECK_EQ(remote(&f, &sge, 0x700000 + far, 2 * PAGE, key, REMOTE_READ), 1);
-    CHECK_EQ(rvt_sge_m(&sge), 65536);
-    CHECK_EQ(rvt_sge_n(&sge), 0);
+    CHECK_EQ(rvt_sge_segment(&sge), 65536 * 256);
     CHECK_EQ(sge.at, far);
     CHECK_EQ(walk_whole(&f, &sge, &got), 0);
     CHECK_EQ(got.count, 2);
