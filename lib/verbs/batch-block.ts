@@ -1,30 +1,10 @@
 /**
  * The shared block of a batch as views over its header, elements and answers. Where they lie is in `layout.ts`.
  */
-import {
-  BATCH_MAX_ELEMENTS,
-  BLOCK_HEADER_BYTES,
-  BlockColumn,
-  HeaderDouble,
-  HeaderFlag,
-  HeaderWord,
-  PACKED_SGE_BYTES,
-} from '../internal/layout';
+import { BLOCK_HEADER_BYTES, BlockColumn, PACKED_SGE_BYTES } from '../internal/layout';
 
-export { HeaderWord };
-
-/** Bytes moved by a copy, as index into a Float64Array over the block. */
-export const BYTES_MOVED: number = HeaderDouble.BytesMoved;
-
-/** The header's flag for {@link AcquireOptions.coalesce}. */
-export const COALESCE: number = HeaderFlag.Coalesce;
-
-/** Bytes of an element, and words. */
-export const SGE_BYTES = PACKED_SGE_BYTES;
+/** 32-bit words of an element. */
 export const SGE_WORDS = PACKED_SGE_BYTES / 4;
-
-/** The most elements of a batch. */
-export const MOST_ELEMENTS = BATCH_MAX_ELEMENTS;
 
 /** Whether the low half of a 64-bit number lies first. */
 export const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -60,8 +40,8 @@ export function newBatchBlock(capacity: number, places: boolean): BatchBlock {
     header: new Uint32Array(buffer, 0, BLOCK_HEADER_BYTES / 4),
     doubles: new Float64Array(buffer, 0, BLOCK_HEADER_BYTES / 8),
     words: new Uint32Array(buffer, BLOCK_HEADER_BYTES, capacity * SGE_WORDS),
-    longs: new BigUint64Array(buffer, BLOCK_HEADER_BYTES, (capacity * SGE_BYTES) / 8),
-    view: new DataView(buffer, BLOCK_HEADER_BYTES, capacity * SGE_BYTES),
+    longs: new BigUint64Array(buffer, BLOCK_HEADER_BYTES, (capacity * PACKED_SGE_BYTES) / 8),
+    view: new DataView(buffer, BLOCK_HEADER_BYTES, capacity * PACKED_SGE_BYTES),
     regions: new Float64Array(buffer, at(BlockColumn.Regions), placed),
     positions: new BigUint64Array(buffer, at(BlockColumn.Positions), placed),
     lengths: new Uint32Array(buffer, at(BlockColumn.Lengths), placed),

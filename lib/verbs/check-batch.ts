@@ -9,22 +9,19 @@ import {
   u32,
   u64,
 } from '../internal/arguments';
-import {
-  type BatchBlock,
-  BYTES_MOVED,
-  COALESCE,
-  HeaderWord,
-  HIGH_HALF,
-  LITTLE_ENDIAN,
-  MOST_ELEMENTS,
-  newBatchBlock,
-  SGE_BYTES,
-  SGE_WORDS,
-} from './batch-block';
+import { type BatchBlock, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock, SGE_WORDS } from './batch-block';
 import { dispose } from '../internal/disposal';
 import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { BATCH_COALESCED, EINVAL } from '../internal/layout';
+import {
+  BATCH_COALESCED,
+  BATCH_MAX_ELEMENTS,
+  EINVAL,
+  HeaderDouble,
+  HeaderFlag,
+  HeaderWord,
+  PACKED_SGE_BYTES,
+} from '../internal/layout';
 import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import {
   native,
@@ -56,16 +53,6 @@ export interface BatchAcquireOptions {
   /** With `coalesce`: what the first element may continue. */
   last?: Sge | null;
 }
-
-// Copies of this module's own: an import is looked up in its module's exports at each use.
-const COUNT: number = HeaderWord.Count;
-const ACCESS: number = HeaderWord.Access;
-const PASSED: number = HeaderWord.Passed;
-const STATUS: number = HeaderWord.Status;
-const HALF = HIGH_HALF;
-const LOW_FIRST = LITTLE_ENDIAN;
-
-const WORDS = SGE_WORDS;
 
 /** The native functions of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
@@ -122,7 +109,7 @@ export class CheckBatch {
     options: unknown,
   ) {
     if (token !== construction) throw illegalConstructor();
-    const capacity = integer(givenCapacity, 'capacity', 1, MOST_ELEMENTS);
+    const capacity = integer(givenCapacity, 'capacity', 1, BATCH_MAX_ELEMENTS);
     const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options);
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
@@ -156,11 +143,11 @@ export class CheckBatch {
     if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
     const words = this.words;
-    const first = index * WORDS;
-    if (LOW_FIRST && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
+    const first = index * SGE_WORDS;
+    if (LITTLE_ENDIAN && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
       if (Math.floor(address) !== address) u64(address, 'address');
       words[first] = address;
-      words[first + 1] = address * HALF;
+      words[first + 1] = address * HIGH_HALF;
     } else {
       this.longs[index * 2] = u64(address, 'address');
     }
@@ -196,9 +183,10 @@ export class CheckBatch {
   checkPacked(sges: MemoryLike, access: Access): number {
     const bytes = transientBytesOf('check_batch', sges, 'sges');
     const length = byteLengthOf(bytes);
-    if (length % SGE_BYTES) throw outOfRange('sges.byteLength', `a multiple of ${SGE_BYTES}`, length);
-    this.#header[ACCESS] = u32(access, 'access');
-    this.#count = length / SGE_BYTES;
+    if (length % PACKED_SGE_BYTES)
+      throw outOfRange('sges.byteLength', `a multiple of ${PACKED_SGE_BYTES}`, length);
+    this.#header[HeaderWord.Access] = u32(access, 'access');
+    this.#count = length / PACKED_SGE_BYTES;
     this.#native.checkPacked(bytes);
     return this.#answer('check_batch');
   }
@@ -221,7 +209,7 @@ export class CheckBatch {
       throw invalidType('options.last', 'an instance of Sge', givenLast);
     if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -EINVAL);
     this.#begin(count, access);
-    this.#header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
+    this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     if (givenLast) this.#native.acquire(nativeSge(givenLast));
     else this.#native.acquire();
     return this.#answer('acquire_batch');
@@ -325,9 +313,9 @@ export class CheckBatch {
   }
 
   #putHeld(count: number): number {
-    this.#header[COUNT] = integer(count, 'count', 0, this.capacity);
+    this.#header[HeaderWord.Count] = integer(count, 'count', 0, this.capacity);
     this.#native.put();
-    return this.#header[PASSED] ?? 0;
+    return this.#header[HeaderWord.Passed] ?? 0;
   }
 
   #begin(count: number, access: Access): void {
@@ -337,19 +325,19 @@ export class CheckBatch {
     }
     if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
     this.#count = count;
-    this.#header[COUNT] = count;
-    this.#header[ACCESS] = access;
+    this.#header[HeaderWord.Count] = count;
+    this.#header[HeaderWord.Access] = access;
   }
 
   #answer(operation: string): number {
-    const status = this.#header[STATUS] ?? 0;
+    const status = this.#header[HeaderWord.Status] ?? 0;
     if (status) throw rdmaError(operation, status | 0);
-    return this.#header[PASSED] ?? 0;
+    return this.#header[HeaderWord.Passed] ?? 0;
   }
 
   #moved(operation: string): number {
     this.#answer(operation);
-    return this.#doubles[BYTES_MOVED] ?? 0;
+    return this.#doubles[HeaderDouble.BytesMoved] ?? 0;
   }
 
   static {

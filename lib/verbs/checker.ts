@@ -1,9 +1,9 @@
 import { type Access } from './access';
 import { illegalConstructor, u32, u64 } from '../internal/arguments';
-import { HeaderWord, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
+import { HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
 import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { COMMAND_BYTES, CommandWord, EINVAL, Reason } from '../internal/layout';
+import { COMMAND_BYTES, CommandWord, EINVAL, HeaderWord, Reason } from '../internal/layout';
 import {
   native,
   type NativeBatch,
@@ -13,14 +13,7 @@ import {
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
 
-// Copies of this module's own: an import is looked up in its module's exports at each use.
-const ACCESS: number = HeaderWord.Access;
-const BATCH: number = CommandWord.Batch;
-const ANSWER: number = CommandWord.Answer;
-const HALF = HIGH_HALF;
-const LOW_FIRST = LITTLE_ENDIAN;
-
-/** Shared by all blocks of this thread. */
+/** Names the checker that asks, and takes the answer. All checkers of this thread share it. */
 const command = new Uint32Array(
   native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES))).buffer,
 );
@@ -76,20 +69,20 @@ export class Checker {
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
     if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
     const words = this.#words;
-    if (LOW_FIRST && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
+    if (LITTLE_ENDIAN && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
       if (Math.floor(address) !== address) u64(address, 'address');
       words[0] = address;
-      words[1] = address * HALF;
+      words[1] = address * HIGH_HALF;
     } else {
       this.#longs[0] = u64(address, 'address');
     }
     words[2] = length;
     words[3] = key;
-    this.#header[ACCESS] = access;
-    command[BATCH] = this.#number;
-    command[ANSWER] = UNANSWERED; // what was not judged must not pass
+    this.#header[HeaderWord.Access] = access;
+    command[CommandWord.Batch] = this.#number;
+    command[CommandWord.Answer] = UNANSWERED; // what was not judged must not pass
     checkOne();
-    const answer = command[ANSWER] ?? UNANSWERED;
+    const answer = command[CommandWord.Answer];
     if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;

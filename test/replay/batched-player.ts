@@ -5,24 +5,17 @@ import {
   type NativeProtectionDomain,
   type NativeQueuePair,
 } from '../../lib/internal/native';
-import { BATCH_COALESCED, SgeField } from '../../lib/internal/layout';
-import {
-  type Answer,
-  fieldOf,
-  locationOf,
-  SEGMENTS_PER_TABLE,
-  type SgeAnswer,
-} from '../../lib/replay/answers';
+import { BATCH_COALESCED, HeaderFlag, HeaderWord, SEGSZ, SgeField } from '../../lib/internal/layout';
+import { type Answer, fieldOf, locationOf, type SgeAnswer } from '../../lib/replay/answers';
 import { TracePlayer } from '../../lib/replay/player';
 import type { Session } from '../../lib/replay/session';
 import type { Operation, OperationOf } from '../../lib/replay/trace-format';
-import { COALESCE, HeaderWord, newBatchBlock } from '../../lib/verbs/batch-block';
+import { newBatchBlock } from '../../lib/verbs/batch-block';
 
 /** The most checks of a batch. */
 export const MOST_CHECKS = 256;
 
 const ACCEPTED = 0;
-const COALESCED = BATCH_COALESCED;
 
 type Check = OperationOf<'lkey_ok'> | OperationOf<'rkey_ok'>;
 type Checker = NativeProtectionDomain | NativeQueuePair;
@@ -114,7 +107,7 @@ export class BatchedPlayer {
     }
     header[HeaderWord.Count] = checks.length;
     header[HeaderWord.Access] = checks[0]!.check.acc;
-    header[HeaderWord.Flags] = coalesce ? COALESCE : 0;
+    header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     const batch = this.#batchOf(checkerOf(session, checks[0]!.check));
     let endLength = 0;
     if (seed === null) batch.acquire();
@@ -132,7 +125,7 @@ export class BatchedPlayer {
         session.bindSge(check.id, batch.take(i)!);
         return { ret: 1, sge: this.#sgeAt(session, i, endLength) };
       }
-      if (verdicts[i] === COALESCED) {
+      if (verdicts[i] === BATCH_COALESCED) {
         endLength += length;
         return { ret: 0, sge: this.#sgeAt(session, i, endLength) };
       }
@@ -163,8 +156,8 @@ export class BatchedPlayer {
       at: locationOf(positions[index]!, region.user),
       length: lengths[index]!,
       sge_length: sgeLength,
-      m: Math.floor(segment / SEGMENTS_PER_TABLE),
-      n: segment % SEGMENTS_PER_TABLE,
+      m: Math.floor(segment / SEGSZ),
+      n: segment % SEGSZ,
     };
   }
 }
