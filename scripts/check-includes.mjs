@@ -40,9 +40,9 @@ const rooms = {
 
 /**
  * @typedef {object} Include
- * @property {string} file that includes, from the folder
+ * @property {string} file path of the including file, relative to the folder
  * @property {number} line
- * @property {string} text what is between the quotes, or all behind `#include` if nothing is
+ * @property {string} text the path between the quotes; without quotes, everything after `#include`
  * @property {boolean} [system] in angle brackets
  */
 

@@ -1,9 +1,9 @@
 /**
- * The shape of the native module, with the numbers that its calls take and answer (`layout.ts`). Nothing here is public.
+ * The shape of the native module. The numbers that its calls take and answer stand in `layout.ts`. Nothing here is public.
  *
  * Native calls do not throw for what RDMA can refuse. They answer 0 or a negative Linux errno; where an object comes back,
- * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type, which the
- * classes of this folder have tested before, so that is a second fence.
+ * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type. The
+ * classes in lib/verbs have tested those before.
  */
 import { type MrTypeNumber, type ReleaseMode } from './layout';
 import { loadNative } from './load-native';
@@ -15,7 +15,7 @@ export type ReasonNumber = number;
 export type Status = number;
 
 export interface NativeModule {
-  /** Of the numbers that it was built with, see {@link LAYOUT_HASH}. The loader compares. */
+  /** Hash of the layout that it was built with. The loader compares it with `LAYOUT_HASH`. */
   readonly layoutHash: string;
   /** Names of the refusal reasons by number; `reasonNames[0]` is `'None'`. */
   readonly reasonNames: readonly string[];

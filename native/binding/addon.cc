@@ -15,14 +15,16 @@
 #include "binding/objects/sge_state.h"
 #include "binding/values/js_memory.h"
 
-// onLeak(callback): whom to tell what collected devices still had; see Leak.
+// onLeak(callback): sets the function that is called with the regions a collected device still had (see
+// Leak).
 static Napi::Value OnLeak(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
         Environment::Of(info.Env())->leaks().Listen(info[0].As<Napi::Function>());
     return info.Env().Undefined();
 }
 
-// tellLeaks(): tell of everything that is still open, because the environment is about to end.
+// tellLeaks(): reports the regions of all devices that are still open. Called when the environment is about
+// to end.
 static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
     Environment::Of(info.Env())->TellAllLeaks();
     return info.Env().Undefined();
@@ -58,7 +60,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     SingleChecks::Start(*environment, env, exports);
-    // What the loader compares with its own, before anything else is used.
+    // The loader compares this with the hash in lib/internal/layout.ts before it uses anything else.
     exports.Set("layoutHash", RVT_LAYOUT_HASH);
     return exports;
 }

@@ -21,7 +21,7 @@ Batch::~Batch() {
 
 namespace {
 
-// What each of a batch's functions has as its data.
+// The callback data of a batch's functions: each holds one reference on the batch.
 using Shared = std::shared_ptr<Batch>;
 
 Batch *Of(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_value *argv = nullptr) {
@@ -48,7 +48,7 @@ Bytes BytesOf(napi_env env, napi_value value) {
     return bytes;
 }
 
-// check(): the block's elements.
+// check(): judges the elements in the block.
 napi_value Check(napi_env env, napi_callback_info info) {
     Batch *batch = Of(env, info);
     rvt_batch asked = batch->Ask();
@@ -58,8 +58,8 @@ napi_value Check(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// checkPacked(bytes): elements that lie packed in the caller's memory. If there are more than the block has
-// room for, no verdicts are told; the counts are of all.
+// checkPacked(bytes): judges elements packed in the caller's memory. Verdicts are written only if the block
+// has room for all of them; the counts cover all elements in any case.
 napi_value CheckPacked(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -76,7 +76,8 @@ napi_value CheckPacked(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// acquire(seed?): an Sge or nothing.
+// acquire(seed?): judges the block's elements and keeps their references. `seed`: an Sge that the first
+// element may be coalesced with.
 napi_value Acquire(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -107,8 +108,8 @@ napi_value Put(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// take(index): the held element as an object of its own, which has the reference from now on; undefined if
-// none is held.
+// take(index): returns the held element as an Sge, which owns the reference from now on; undefined if none is
+// held there.
 napi_value Take(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -122,7 +123,7 @@ napi_value Take(napi_env env, napi_callback_info info) {
     return Sge::Wrap(batch->device, sge);
 }
 
-// gather(target) and scatter(source).
+// gather(target) copies the elements' bytes out, scatter(source) copies bytes into them.
 template <bool gather> napi_value CopyBuffer(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -150,7 +151,7 @@ Batch *BatchOf(napi_env env, napi_value object) {
     return static_cast<Shared *>(handle)->get();
 }
 
-// copyTo(the other batch's object).
+// copyTo(other): copies from this batch's elements into those of another batch.
 napi_value CopyTo(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -174,7 +175,7 @@ void FreeShared(napi_env, void *data, void *) {
     delete static_cast<Shared *>(data);
 }
 
-// Adds a function of the batch, which keeps it alive.
+// Adds a function to the batch's object. The function keeps the batch alive.
 bool AddFunction(napi_env env, napi_value object, const Shared &batch, const char *name,
                  napi_callback callback) {
     auto *shared = new Shared(batch);
@@ -188,7 +189,7 @@ bool AddFunction(napi_env env, napi_value object, const Shared &batch, const cha
     return true;
 }
 
-// Makes the object something that another batch's copyTo takes.
+// Tags the object, so that copyTo of another batch recognises it.
 bool Tag(napi_env env, napi_value object, const Shared &batch) {
     auto *shared = new Shared(batch);
     if (napi_wrap(env, object, shared, FreeShared, nullptr, nullptr) != napi_ok) {
@@ -201,7 +202,7 @@ bool Tag(napi_env env, napi_value object, const Shared &batch) {
     return true;
 }
 
-// Gives the batch a number for single checks.
+// Registers the batch for single checks and stores its number in the object.
 void AddNumber(napi_env env, napi_value object, Batch &batch) {
     batch.number = SingleChecks::Of(batch.device->environment()).Add(&batch);
     batch.has_number = true;
@@ -210,7 +211,7 @@ void AddNumber(napi_env env, napi_value object, Batch &batch) {
         napi_set_named_property(env, object, "number", number);
 }
 
-// Empty if JavaScript could not make it.
+// Makes the JavaScript object of a batch. Returns an empty value if JavaScript could not make it.
 Napi::Value ObjectOf(napi_env env, const Shared &batch) {
     const struct {
         const char *name;

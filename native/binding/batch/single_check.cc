@@ -53,7 +53,8 @@ void SingleChecks::End() {
     command_reference_ = nullptr;
 }
 
-// commandBlock(proposal): the command block, which is the first caller's proposal.
+// commandBlock(proposal): returns the environment's command block. The first caller's proposal becomes it;
+// later callers get that one.
 Napi::Value SingleChecks::CommandBlock(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     SingleChecks &checks = Of(*Environment::Of(env));
@@ -73,7 +74,8 @@ Napi::Value SingleChecks::CommandBlock(const Napi::CallbackInfo &info) {
     return info[0];
 }
 
-// checkOne(). Whatever number stands in the command block, it names a batch of this environment or none.
+// checkOne(): judges the first element of the batch whose number is in the command block. JavaScript may have
+// written any number there: one that names no batch of this environment is answered with EBADF.
 napi_value SingleChecks::CheckOne(napi_env env, napi_callback_info info) {
     void *data = nullptr;
     napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);

@@ -25,7 +25,7 @@ public:
     virtual void End() = 0;
 };
 
-// Who keeps a part. Each has its own class of it, and is the only one that asks for it.
+// The subjects that keep a part. Each defines its own class of it, and only that subject reads it.
 enum PartOwner { kWrapperPart, kSingleCheckPart, kParts };
 
 // Shared by everything that the environment has made; the last holder frees it, on whatever thread. All but
@@ -48,9 +48,10 @@ public:
         return reader_;
     }
 
-    // One use is over: at once on the environment's own thread, else when that thread comes by.
+    // Ends one use: at once on the environment's own thread, otherwise when that thread next drains what was
+    // left.
     void ReleaseUse(std::shared_ptr<Used> used);
-    // A reference is not needed any more.
+    // Deletes a reference, in the same way.
     void ReleaseReference(napi_ref reference);
     // Let go of what other threads have left. Called where the owner changes things anyway, and when they
     // wake the environment.
@@ -70,7 +71,7 @@ public:
         return waker_.open();
     }
 
-    // Number of the data call that is running: memory is looked up once in each.
+    // Number of the data call that is running. Within one call each buffer is looked up only once.
     uint64_t call() const {
         return call_;
     }
@@ -81,9 +82,10 @@ public:
     Leaks &leaks() {
         return leaks_;
     }
-    // Tell of it when JavaScript may run.
+    // Reports the leak later, when JavaScript may run.
     void ReportLater(Leak leak);
-    // Tell now what waits, and what every device has that is to tell: the process (or worker) ends.
+    // Reports all waiting leaks now, and those of every open device that wants leaks reported: the process
+    // (or worker) is ending.
     void TellAllLeaks();
 
     void Add(OpenDevice *device) {

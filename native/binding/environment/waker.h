@@ -11,7 +11,7 @@
 #include <mutex>
 #include <vector>
 
-// Something with a use that is over, to be told so on its environment's thread.
+// An object whose use must be ended on its environment's thread.
 class Used {
 public:
     virtual ~Used() = default;
@@ -20,7 +20,7 @@ public:
 
 class Waker {
 public:
-    // Called on the environment's thread after a wish to wake it.
+    // Called on the environment's thread after Wake().
     using Woken = void (*)(void *data);
 
     Waker(napi_env env, Woken woken, void *data) : env_(env), woken_(woken), data_(data) {}

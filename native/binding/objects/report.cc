@@ -8,8 +8,8 @@
 
 namespace {
 
-// Rows of RVT_TABLE_COUNT numbers. `capacity` is what was asked for; rows that came in between are not lost silently: the
-// head's `used` tells, and the caller asks again.
+// Rows of RVT_TABLE_COUNT numbers. `capacity` is the number of rows that there is room for. If the table has grown
+// since, the head's `used` is larger than `count`, and the caller asks again.
 struct TableRows {
     std::unique_ptr<double[]> numbers;
     size_t capacity = 0, count = 0;

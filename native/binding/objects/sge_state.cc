@@ -130,8 +130,8 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 
 namespace {
 
-// Numbers of fragments (enum rvt_fragment_field), in memory that grows by doubling and says so when there is none: how many
-// fragments a walk has is for the one who mapped the pages to say.
+// Rows of fragments (enum rvt_fragment_field). The memory doubles as it fills, because the number of fragments
+// depends on how the pages were mapped; AddFragment returns false when there is no more.
 struct Fragments {
     uint64_t *numbers = nullptr;
     size_t count = 0, capacity = 0;

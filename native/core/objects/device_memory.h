@@ -46,8 +46,8 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
 
 /* Free the memory.
  *   0       nothing new can use it; its pages go with the last reference
- *   -EBUSY  a region or a DMA mapping has bytes of it (or had until just now, and a reader has not passed
- *           yet)
+ *   -EBUSY  a region or a DMA mapping uses bytes of it, or one did a moment ago and a reader that may
+ *           still use them has not left
  *   -EBADF  freed before, or the context has ended */
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory);

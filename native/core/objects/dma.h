@@ -80,8 +80,8 @@ static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address
            length <= map->length - (address - map->address);
 }
 
-/* As rvt_dma_find, with a guess (may be NULL): a list over one mapping then costs comparisons
- * and no searches. */
+/* Like rvt_dma_find, but tries `guess` first (may be NULL). The elements of a list usually lie in one mapping,
+ * so only the first one needs a search. */
 static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
                                                     struct rvt_dma_map *guess, uint64_t address,
                                                     uint64_t length) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of the kinds of objects that live on a device. What has to be done for objects of every kind
  * (tell them, count them, end them in the right order) goes through this table. It is filled when the device
- * is opened, by the core itself and by upper rooms, which the core must not name: they hand in an extension.
+ * is opened: by the core itself, and by upper rooms. The core may not include those, so each of them passes
+ * its kinds and hooks in a struct rvt_extension.
  *
  * Everything here is called under the device's lock unless it says otherwise. */
 #ifndef RVT_OBJECT_KIND_H

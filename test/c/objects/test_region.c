@@ -713,8 +713,8 @@ static void counters_stay_until_every_reader_has_passed(void) {
     fixture_close(&f);
 }
 
-/* Lists that are unmapped because their memory goes (test_dma.c has every form of them) keep
- * what they are. */
+/* A region whose list is unmapped, because the DMA mapping under it ended, keeps its key, rights and address.
+ * test_dma.c has every way in which that happens. */
 static void unmapped_lists_keep_everything_else(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
