@@ -69,8 +69,7 @@ static void every_page_shift(void) {
         CHECK_EQ(a.length, 3 * size);
         CHECK_EQ(a.segments, 3);
         CHECK_EQ(local(&f, &sge, 0x123456, (uint32_t)(3 * size), key, LOCAL_WRITE), 1);
-        CHECK_EQ(rvt_sge_m(&sge), 0);
-        CHECK_EQ(rvt_sge_n(&sge), 0);
+        CHECK_EQ(rvt_sge_segment(&sge), 0);
         CHECK_EQ(sge.length, size);
         CHECK_EQ(walk_whole(&f, &sge, &got), 0);
         CHECK_EQ(got.count, 3);
@@ -82,7 +81,7 @@ static void every_page_shift(void) {
         /* The last byte, by its remote address; and one too far. */
         CHECK_EQ(remote(&f, &sge, 0x123456 + 3 * size - 1, 1, key, REMOTE_READ), 1);
         CHECK_EQ(sge.at, pages[2] + size - 1);
-        CHECK_EQ(rvt_sge_n(&sge), 2);
+        CHECK_EQ(rvt_sge_segment(&sge), 2);
         CHECK_EQ(sge.length, 1);
         rvt_put_sge(&sge);
         CHECK_EQ(remote(&f, &sge, 0x123456 + 3 * size - 1, 2, key, REMOTE_READ), 0);
