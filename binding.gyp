@@ -30,6 +30,7 @@
         'native/binding/addon.cc',
         'native/binding/environment/environment.cc',
         'native/binding/environment/leaks.cc',
+        'native/binding/environment/put_listeners.cc',
         'native/binding/environment/open_device.cc',
         'native/binding/environment/waker.cc',
         'native/binding/objects/device.cc',

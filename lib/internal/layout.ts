@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = '1a7ada2e2c144575';
+export const LAYOUT_HASH = '5df858364f050bed';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -91,8 +91,8 @@ export enum MrTypeNumber {
 export enum ReleaseMode {
   /** what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
   Release = 0,
-  /** revoke; the last put finishes it. Always 0 */
-  Dispose = 1,
+  /** the same; while it is held, each put wakes the context that made it */
+  Await = 1,
   /** revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
   Force = 2,
 }

@@ -30,6 +30,11 @@ export interface NativeModule {
   onLeak(callback: (device: number, context: number, rows: BigUint64Array) => void): void;
   /** The same, at once, of every device that is to tell and was not closed: this environment is about to end. */
   tellLeaks(): void;
+  /**
+   * Calls `callback` once, after the next put of a reference on a region that a release with `ReleaseMode.Await` found held, and
+   * after the end of such a region. By any thread; the call comes later, from the event loop.
+   */
+  awaitPut(callback: () => void): void;
   /** `rvt_unmap_fmr`; the array may name one twice. */
   unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
   /**
@@ -124,6 +129,8 @@ export interface NativeProtectionDomain {
   /** 0, -EBUSY (children, without `cascade`), -EBADF. */
   dealloc(cascade: boolean): Status;
   createQp(): NativeQueuePair | Status;
+  /** `rvt_dereg_mrs`: 0, -EBUSY (some are held), -EINVAL (one is of another domain), -EBADF. */
+  deregMany(regions: readonly NativeMemoryRegion[], force: boolean): Status;
   /** What `regUserMr` would answer for a memory of this length. */
   regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
   /** The view's bytes, exactly. */
@@ -168,7 +175,7 @@ export interface NativeMemoryRegion {
   query(fields: BigUint64Array): Status;
   /** Count its checks from now on: 0, -EBADF, -ENOMEM. */
   count(): Status;
-  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. */
+  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
   release(mode: ReleaseMode): Status;
   /**
    * `rvt_map_mr_sg`. `list` holds {@link SgElementField} of each element. Answers the number of elements used or a negative

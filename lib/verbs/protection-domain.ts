@@ -1,6 +1,7 @@
 import { type Access, readAccessBits, readRegionAccess } from './access';
 import {
   boolean,
+  elements,
   illegalConstructor,
   invalidType,
   oneOf,
@@ -23,7 +24,7 @@ import { MemoryRegion } from './memory-region';
 import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
-import { regionId } from './region';
+import { type DeregOptions, isRegion, nativeOf, regionId } from './region';
 import { type RegionRegistry } from './region-registry';
 import { isSge, nativeSge, registryOfSge, Sge } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
@@ -288,6 +289,28 @@ export class ProtectionDomain {
    */
   checker(): Checker {
     return new Checker(construction, this.#native);
+  }
+
+  /**
+   * Ends many regions of this domain, as {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc} do one, but waits only once
+   * until no other thread moves a byte of any of them. All keys are dead at once. Regions that are gone already are passed over; the
+   * list may name one twice.
+   *
+   * @throws RdmaError `EBUSY`: elements of at least one are held. Those regions are half-dead, the others have ended
+   * @throws RdmaError `EINVAL`: a region is not in this domain; `EBADF`: the domain is gone. Nothing has changed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  deregMany(regions: readonly (MemoryRegion | FastMemoryRegion)[], options: DeregOptions = {}): void {
+    const self = this.#native;
+    const { force: givenForce = false } = optionsOf<DeregOptions>(options);
+    const force = boolean(givenForce, 'options.force');
+    const natives = elements(regions, 'regions', (region, name) => {
+      if (!isRegion(region)) {
+        throw invalidType(name, 'an instance of MemoryRegion or FastMemoryRegion', region);
+      }
+      return nativeOf(region);
+    });
+    throwOnError('dereg_mr', self.deregMany(natives, force));
   }
 
   /**

@@ -6,7 +6,7 @@ import { asyncDispose, dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
-import { type NativeMemoryRegion } from '../internal/native';
+import { native as nativeModule, type NativeMemoryRegion } from '../internal/native';
 import { type RegionRegistry } from './region-registry';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
@@ -30,8 +30,27 @@ export interface DeregAsyncOptions {
 export type RegionState = 'Valid' | 'Invalid' | 'HalfDead' | 'Closed';
 
 const DEFAULT_TIMEOUT_MS = 5000;
-const FIRST_DELAY_MS = 1;
-const LONGEST_DELAY_MS = 20;
+/** A longer timer would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Releases that wait for elements to be put. */
+const waiting = new Set<() => void>();
+let isListening = false;
+
+/** Tries again, after the next put of an element of a region whose release waits. */
+function awaitPut(attempt: () => void): void {
+  waiting.add(attempt);
+  if (isListening) return;
+  isListening = true;
+  nativeModule.awaitPut(retryAll);
+}
+
+function retryAll(): void {
+  isListening = false;
+  const attempts = [...waiting];
+  waiting.clear();
+  for (const attempt of attempts) attempt();
+}
 
 /** What {@link NativeMemoryRegion.query} fills; read at once, before anything else runs. */
 const fields = new BigUint64Array(RegionField.Count);
@@ -42,6 +61,8 @@ export function regionId(native: NativeMemoryRegion): number {
   return Number(fields[RegionField.Id]);
 }
 
+/** Whether a value is a region of any kind, whatever its prototype says. */
+export let isRegion: (value: unknown) => value is Region;
 /** The native object of a region. */
 export let nativeOf: (region: Region) => NativeMemoryRegion;
 /** Tells the device of a region. */
@@ -150,20 +171,23 @@ export abstract class Region {
     };
   }
 
-  /** Revokes the region, as `using` does: its key is dead at once, the last put frees it. Never throws. */
+  /**
+   * Ends the region, as `using` does: by force, so held elements are dead from then on (`RegionRevoked`). When it returns, no
+   * byte of the region moves any more. Never throws.
+   */
   [dispose](): void {
-    this.#native.release(ReleaseMode.Dispose);
+    this.#native.release(ReleaseMode.Force);
   }
 
   /**
-   * Revokes the region and waits up to 5 seconds for held elements, as `await using` does; if some are held even then, the
-   * last put frees it. Never rejects.
+   * Revokes the region's key and waits up to 5 seconds for held elements to be put, as `await using` does; then it ends the region by
+   * force. Never rejects.
    */
   async [asyncDispose](): Promise<void> {
     try {
       await this.#releaseLater(DEFAULT_TIMEOUT_MS);
     } catch {
-      this.#native.release(ReleaseMode.Dispose);
+      this.#native.release(ReleaseMode.Force);
     }
   }
 
@@ -180,18 +204,24 @@ export abstract class Region {
   #releaseLater(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + timeoutMs;
-      let delay = FIRST_DELAY_MS;
+      let timer: NodeJS.Timeout | undefined;
       const attempt = (): void => {
-        const status = this.#native.release(ReleaseMode.Release);
+        const status = this.#native.release(ReleaseMode.Await);
         const left = deadline - performance.now();
+        clearTimeout(timer);
         if (status === 0 || isGone(status)) {
           resolve();
         } else if (status !== -Errno.EBUSY || left <= 0) {
           reject(rdmaError(this.#releaseOperation, status));
         } else {
-          setTimeout(attempt, Math.min(delay, left));
-          delay = Math.min(delay * 2, LONGEST_DELAY_MS);
+          awaitPut(attempt);
+          // The timer keeps the process alive, and ends the wait.
+          timer = setTimeout(onTimer, Math.min(left, LONGEST_TIMER_MS));
         }
+      };
+      const onTimer = (): void => {
+        waiting.delete(attempt);
+        attempt();
       };
       attempt();
     });
@@ -199,6 +229,7 @@ export abstract class Region {
 
   // What other files of this folder need of a region. Nothing of it can be reached from outside.
   static {
+    isRegion = (value): value is Region => typeof value === 'object' && value !== null && #native in value;
     nativeOf = (region) => region.#native;
     registryOf = (region) => region.#registry;
     release = (region, options) => {

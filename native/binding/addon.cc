@@ -30,6 +30,13 @@ static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+// awaitPut(callback): calls it once, after the next put of a reference on a region whose release was to be awaited.
+static Napi::Value AwaitPut(const Napi::CallbackInfo &info) {
+    if (info[0].IsFunction())
+        Environment::Of(info.Env())->put_listeners().Add(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+}
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     std::shared_ptr<Environment> environment = Environment::Start(env);
     if (!environment) {
@@ -55,6 +62,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("attachDevice", Napi::Function::New<Device::Attach>(env, "attachDevice"));
     exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
     exports.Set("tellLeaks", Napi::Function::New<TellLeaks>(env, "tellLeaks"));
+    exports.Set("awaitPut", Napi::Function::New<AwaitPut>(env, "awaitPut"));
     exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));

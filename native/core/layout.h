@@ -93,7 +93,7 @@ enum rvt_mr_type {
 /* How rvt_mr_release ends a region. */
 enum rvt_release_mode {
     RVT_RELEASE = 0,         /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
-    RVT_RELEASE_DISPOSE = 1, /* revoke; the last put finishes it. Always 0 */
+    RVT_RELEASE_AWAIT = 1,   /* the same; while it is held, each put wakes the context that made it */
     RVT_RELEASE_FORCE = 2,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
 };
 

@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "1a7ada2e2c144575"
+#define RVT_LAYOUT_HASH "5df858364f050bed"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -53,7 +53,7 @@ static_assert(RVT_MR_TYPE_USER == 3, RVT_LAYOUT_CHANGED);
 static_assert(RVT_MR_TYPE_DMA == 4, RVT_LAYOUT_CHANGED);
 static_assert(RVT_MR_TYPE_INTEGRITY == 5, RVT_LAYOUT_CHANGED);
 static_assert(RVT_RELEASE == 0, RVT_LAYOUT_CHANGED);
-static_assert(RVT_RELEASE_DISPOSE == 1, RVT_LAYOUT_CHANGED);
+static_assert(RVT_RELEASE_AWAIT == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_RELEASE_FORCE == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PAGE_SIZE == 4096, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PAGE_SHIFT == 12, RVT_LAYOUT_CHANGED);

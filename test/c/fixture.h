@@ -233,9 +233,9 @@ static inline void fixture_mr_counted(struct rvt_mr_handle mr, struct looked *la
 static inline int local_in(struct fixture *f, struct rvt_pd_handle pd, struct rvt_sge *sge,
                            struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key, uint32_t acc) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, &f->reason);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return answer;
 }
 
@@ -246,9 +246,9 @@ static inline int local(struct fixture *f, struct rvt_sge *sge, uint64_t addr, u
 
 static inline int remote_in(struct fixture *f, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
                             uint32_t length, uint32_t key, uint32_t acc) {
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, &f->reason);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return answer;
 }
 
@@ -261,26 +261,26 @@ static inline int remote(struct fixture *f, struct rvt_sge *sge, uint64_t addr, 
 static inline int local_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
                               uint32_t key, uint32_t acc) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     int answer = rvt_lkey_check(f->pd, &wanted, acc, place, &f->reason);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return answer;
 }
 
 static inline int remote_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
                                uint32_t key, uint32_t acc) {
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     int answer = rvt_rkey_check(f->qp, length, addr, key, acc, place, &f->reason);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return answer;
 }
 
 /* Why an accepted element cannot be used now. */
 static inline enum rvt_reason usable(struct fixture *f, const struct rvt_sge *sge) {
     struct rvt_map *map;
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     enum rvt_reason reason = rvt_sge_usable(sge, &map);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return reason;
 }
 
@@ -332,9 +332,9 @@ static inline bool note_fragment(void *context, uint32_t step, const struct rvt_
 static inline int walk(struct fixture *f, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
                        bool release, struct fragments *fragments) {
     fragments->count = 0;
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     int error = rvt_walk(ss, steps, count, release, &f->reason, note_fragment, fragments);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return error;
 }
 

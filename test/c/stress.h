@@ -61,9 +61,9 @@ static inline int check_local(struct worker *w, struct rvt_pd_handle pd, struct 
                               struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key,
                               uint32_t acc, enum rvt_reason *reason) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(w->reader);
+    rvt_read_enter(w->reader, SECTION_OF(w));
     int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, reason);
-    rvt_read_leave(w->reader);
+    rvt_read_leave(w->reader, SECTION_OF(w));
     w->accepted += answer >= 0;
     w->refused += answer < 0;
     return answer;
@@ -71,9 +71,9 @@ static inline int check_local(struct worker *w, struct rvt_pd_handle pd, struct 
 
 static inline int check_remote(struct worker *w, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
                                uint32_t length, uint32_t key, uint32_t acc, enum rvt_reason *reason) {
-    rvt_read_enter(w->reader);
+    rvt_read_enter(w->reader, SECTION_OF(w));
     int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, reason);
-    rvt_read_leave(w->reader);
+    rvt_read_leave(w->reader, SECTION_OF(w));
     w->accepted += answer == 1;
     w->refused += answer != 1;
     return answer;

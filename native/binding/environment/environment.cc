@@ -7,7 +7,7 @@
 #include "binding/environment/open_device.h"
 
 Environment::Environment(Napi::Env env)
-    : env_(env), thread_(std::this_thread::get_id()), waker_(env, OnWake, this), leaks_(env) {}
+    : env_(env), thread_(std::this_thread::get_id()), waker_(env, OnWake, this), leaks_(env), put_listeners_(env) {}
 
 std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     std::shared_ptr<Environment> environment(new (std::nothrow) Environment(env));
@@ -40,12 +40,10 @@ Environment::~Environment() {
 void Environment::OnCleanup(void *data) {
     // Keeps itself alive over the closing of the last device.
     std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
+    // Shared memory that was registered here goes with this environment, and another one may be copying from it at
+    // this moment: each waits until nobody does.
     for (OpenDevice *device : self->devices_)
         rvt_dealloc_ucontext(device->context(), true);
-    // Shared memory that was registered here goes with this environment, and another one may be copying from
-    // it at this moment: it has judged the region before it was revoked. Wait for the end of that piece.
-    rvt_synchronize();
-    rvt_reclaim();
     // From here on nobody leaves any more references, nor wakes what is going. Those that finalizers still
     // let go of are released as long as finalizers run (ReleaseReference).
     self->waker_.Close();
@@ -54,6 +52,7 @@ void Environment::OnCleanup(void *data) {
         if (part)
             part->End();
     self->leaks_.End();
+    self->put_listeners_.End();
 }
 
 bool Environment::BeWakeable() {
@@ -71,6 +70,21 @@ void Environment::OnWake(void *self) {
     auto *environment = static_cast<Environment *>(self);
     environment->DrainReferences();
     environment->leaks_.Tell();
+    environment->put_listeners_.Tell();
+}
+
+bool Environment::ListenForPuts(rvt_ucontext *context) {
+    if (!BeWakeable())
+        return false;
+    rvt_on_put(context, OnPut, this);
+    return true;
+}
+
+// From any thread, under a device's lock. The context has not ended, so the environment is there.
+void Environment::OnPut(void *self) {
+    auto *environment = static_cast<Environment *>(self);
+    environment->put_listeners_.Note();
+    environment->waker_.Wake();
 }
 
 void Environment::ReportLater(Leak leak) {

@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "binding/environment/leaks.h"
+#include "binding/environment/put_listeners.h"
 #include "binding/environment/waker.h"
 #include "core/rvt.h"
 
@@ -88,6 +89,13 @@ public:
     // (or worker) is ending.
     void TellAllLeaks();
 
+    // From now on puts on regions of this context that are awaited (RVT_RELEASE_AWAIT) call those who have asked for
+    // it. False: no memory.
+    bool ListenForPuts(rvt_ucontext *context);
+    PutListeners &put_listeners() {
+        return put_listeners_;
+    }
+
     void Add(OpenDevice *device) {
         devices_.insert(device);
     }
@@ -112,6 +120,7 @@ private:
     static void OnCleanup(void *self);
     static void OnEnd(Napi::Env env, std::shared_ptr<Environment> *data);
     static void OnWake(void *self);
+    static void OnPut(void *self);
 
     napi_env env_;
     std::thread::id thread_;
@@ -120,6 +129,7 @@ private:
     bool over_ = false; // nothing of the environment may be touched any more
     std::unordered_set<OpenDevice *> devices_;
     Leaks leaks_;
+    PutListeners put_listeners_;
     std::unique_ptr<EnvironmentPart> parts_[kParts];
     std::unique_ptr<unsigned char[]> scratch_;
     size_t scratch_bytes_ = 0;

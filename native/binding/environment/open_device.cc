@@ -14,7 +14,7 @@ OpenDevice::~OpenDevice() {
     environment_->Remove(this);
     if (reports_leaks_ && environment_->running())
         environment_->ReportLater(GatherLeak(device_, context_));
-    rvt_dealloc_ucontext(context_, true); // -EBADF if it has ended in the regular way
+    rvt_drop_ucontext(context_); // the garbage collector must not wait for other threads
     rvt_free_ucontext(context_);
     rvt_dev_put(device_);
     Account(0);

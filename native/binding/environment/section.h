@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A reader's section for the length of a scope: what the checks look at is not freed in it.
+// A reader's section on one device, for the length of a scope: what the checks look at is not freed in it.
 #ifndef RDMAVT_SECTION_H
 #define RDMAVT_SECTION_H
 
 #include "binding/environment/environment.h"
+#include "binding/environment/open_device.h"
 
 class Section {
 public:
-    explicit Section(Environment &environment) : reader_(environment.reader()) {
-        rvt_read_enter(reader_);
+    explicit Section(const OpenDevice &device)
+        : reader_(device.environment().reader()), of_(&device.get()->retirement) {
+        rvt_read_enter(reader_, of_);
     }
     ~Section() {
-        rvt_read_leave(reader_);
+        rvt_read_leave(reader_, of_);
     }
     Section(const Section &) = delete;
     Section &operator=(const Section &) = delete;
 
 private:
     rvt_reader *reader_;
+    rvt_retirement *of_;
 };
 
 #endif

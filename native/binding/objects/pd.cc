@@ -19,6 +19,7 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("getDmaMr", &ProtectionDomain::GetDmaMr),
                                           InstanceMethod("allocMr", &ProtectionDomain::AllocMr),
                                           InstanceMethod("allocFmr", &ProtectionDomain::AllocFmr),
+                                          InstanceMethod("deregMany", &ProtectionDomain::DeregMany),
                                           InstanceMethod("acquire", &ProtectionDomain::Acquire),
                                           InstanceMethod("check", &ProtectionDomain::Check),
                                       }));
@@ -117,6 +118,22 @@ Napi::Value ProtectionDomain::AllocFmr(const Napi::CallbackInfo &info) {
     return Region(info, payload_, error, handle);
 }
 
+Napi::Value ProtectionDomain::DeregMany(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    bool force = arguments.Bool(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    RegionList regions;
+    if (!regions.Read(info, arguments, 0))
+        return arguments.Undefined();
+    if (!regions.handles)
+        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+    int error = rvt_dereg_mrs(payload_.handle, regions.handles.get(), regions.count,
+                              force ? RVT_RELEASE_FORCE : RVT_RELEASE);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
+}
+
 Napi::Value ProtectionDomain::Acquire(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_ib_sge sge = {arguments.U64(0), arguments.U32(1), arguments.U32(2)};
@@ -124,12 +141,11 @@ Napi::Value ProtectionDomain::Acquire(const Napi::CallbackInfo &info) {
     Sge *last = info[4].IsNull() ? nullptr : arguments.Object<Sge>(4);
     if (!arguments.ok())
         return arguments.Undefined();
-    Environment &environment = payload_.device->environment();
     rvt_sge accepted;
     rvt_reason reason = RVT_REASON_NONE;
     int answer;
     {
-        Section section(environment);
+        Section section(*payload_.device);
         answer = rvt_lkey_ok(payload_.handle, &accepted, last ? &last->payload()->sge : nullptr, &sge, acc,
                              &reason);
     }
@@ -149,7 +165,7 @@ Napi::Value ProtectionDomain::Check(const Napi::CallbackInfo &info) {
     rvt_reason reason = RVT_REASON_NONE;
     int answer;
     {
-        Section section(payload_.device->environment());
+        Section section(*payload_.device);
         answer = rvt_lkey_check(payload_.handle, &sge, acc, &place, &reason);
     }
     if (answer == 1)

@@ -24,6 +24,7 @@ private:
     Napi::Value GetDmaMr(const Napi::CallbackInfo &info);
     Napi::Value AllocMr(const Napi::CallbackInfo &info);
     Napi::Value AllocFmr(const Napi::CallbackInfo &info);
+    Napi::Value DeregMany(const Napi::CallbackInfo &info);
     Napi::Value Acquire(const Napi::CallbackInfo &info);
     Napi::Value Check(const Napi::CallbackInfo &info);
 };

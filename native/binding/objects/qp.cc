@@ -38,7 +38,7 @@ Napi::Value QueuePair::Acquire(const Napi::CallbackInfo &info) {
     rvt_reason reason = RVT_REASON_NONE;
     int answer;
     {
-        Section section(payload_.device->environment());
+        Section section(*payload_.device);
         answer = rvt_rkey_ok(payload_.handle, &accepted, length, vaddr, rkey, acc, &reason);
     }
     if (answer == 1)
@@ -57,7 +57,7 @@ Napi::Value QueuePair::Check(const Napi::CallbackInfo &info) {
     rvt_reason reason = RVT_REASON_NONE;
     int answer;
     {
-        Section section(payload_.device->environment());
+        Section section(*payload_.device);
         answer = rvt_rkey_check(payload_.handle, length, vaddr, rkey, acc, &place, &reason);
     }
     if (answer == 1)

@@ -57,6 +57,9 @@ Napi::Value MemoryRegion::Release(const Napi::CallbackInfo &info) {
     auto mode = static_cast<rvt_release_mode>(arguments.Integer(0, RVT_RELEASE, RVT_RELEASE_FORCE));
     if (!arguments.ok())
         return arguments.Undefined();
+    if (mode == RVT_RELEASE_AWAIT &&
+        !payload_.device->environment().ListenForPuts(payload_.device->context()))
+        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
     // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
     bool fmr = payload_.handle.mr->kind == RVT_MR_FMR;
     int error = fmr ? rvt_dealloc_fmr(payload_.handle, mode) : rvt_dereg_mr(payload_.handle, mode);
@@ -109,30 +112,36 @@ Napi::Value MemoryRegion::MapPhys(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), error);
 }
 
-Napi::Value MemoryRegion::UnmapFmr(const Napi::CallbackInfo &info) {
+bool RegionList::Read(const Napi::CallbackInfo &info, Arguments &arguments, size_t at) {
     Napi::Env env = info.Env();
-    Arguments arguments(info);
-    if (!info[0].IsArray()) {
-        arguments.Wrong(0, "an array");
-        return arguments.Undefined();
+    if (!info[at].IsArray()) {
+        arguments.Wrong(at, "an array");
+        return false;
     }
-    Napi::Array array = info[0].As<Napi::Array>();
-    uint32_t count = array.Length();
-    std::unique_ptr<rvt_mr_handle[]> fmrs(new (std::nothrow) rvt_mr_handle[count ? count : 1]);
-    if (!fmrs)
-        return Napi::Number::New(env, -RVT_ENOMEM);
-    for (uint32_t i = 0; i < count; i++) {
+    Napi::Array array = info[at].As<Napi::Array>();
+    count = array.Length();
+    handles.reset(new (std::nothrow) rvt_mr_handle[count ? count : 1]);
+    for (uint32_t i = 0; handles && i < count; i++) {
         Napi::Value element = array.Get(i); // may run a getter: nothing native has been looked at yet
-        MemoryRegion *fmr = env.IsExceptionPending() ? nullptr : Get(element);
-        if (!fmr) {
+        MemoryRegion *region = env.IsExceptionPending() ? nullptr : MemoryRegion::Get(element);
+        if (!region) {
             if (!env.IsExceptionPending())
-                arguments.Wrong(0, "an array of regions");
-            return arguments.Undefined();
+                arguments.Wrong(at, "an array of regions");
+            return false;
         }
         // The wrapper may be collected while later elements are fetched. Its handle can be looked at all the
         // same, as long as the device's structures live; they do while the element stands in the caller's
         // array or is held by this scope, which keeps every element until the call ends.
-        fmrs[i] = fmr->payload().handle;
+        handles[i] = region->payload().handle;
     }
-    return Napi::Number::New(env, rvt_unmap_fmr(fmrs.get(), count));
+    return true;
+}
+
+Napi::Value MemoryRegion::UnmapFmr(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    RegionList fmrs;
+    if (!fmrs.Read(info, arguments, 0))
+        return arguments.Undefined();
+    return Napi::Number::New(info.Env(),
+                             fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count) : -RVT_ENOMEM);
 }

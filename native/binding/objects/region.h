@@ -2,6 +2,7 @@
 #ifndef RDMAVT_BINDING_MEMORY_REGION_H
 #define RDMAVT_BINDING_MEMORY_REGION_H
 
+#include "binding/values/arguments.h"
 #include "binding/values/wrapper.h"
 #include "core/rvt.h"
 
@@ -25,6 +26,15 @@ private:
     Napi::Value Release(const Napi::CallbackInfo &info);
     Napi::Value MapSg(const Napi::CallbackInfo &info);
     Napi::Value MapPhys(const Napi::CallbackInfo &info);
+};
+
+// The regions of an array that a call was given.
+struct RegionList {
+    std::unique_ptr<rvt_mr_handle[]> handles; // nullptr: no memory
+    uint32_t count = 0;
+
+    // False: it is not an array of regions, and an exception is pending.
+    bool Read(const Napi::CallbackInfo &info, Arguments &arguments, size_t at);
 };
 
 #endif

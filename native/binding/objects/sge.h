@@ -41,7 +41,7 @@ inline Napi::Value DataAnswer(Napi::Env env, int error, const rvt_copied &copied
     return Napi::Number::New(env, error ? error : static_cast<double>(copied.bytes));
 }
 
-// A data call of one environment on one device; frees what its puts have set free when it ends.
+// A data call of one environment; lets go of what other threads have left when it ends.
 class DataCall {
 public:
     explicit DataCall(OpenDevice &device) : environment_(device.environment()) {
@@ -50,8 +50,6 @@ public:
         call_.context = device.context();
     }
     ~DataCall() {
-        if (rvt_reclaim_pending())
-            rvt_reclaim();
         environment_.DrainReferences();
     }
     DataCall(const DataCall &) = delete;

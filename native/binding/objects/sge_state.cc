@@ -5,7 +5,6 @@
 #include <cstring>
 #include <new>
 
-#include "binding/environment/section.h"
 #include "binding/values/arguments.h"
 
 void SgeState::Define(Environment &environment, Napi::Env env) {
@@ -131,7 +130,7 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 namespace {
 
 // Rows of fragments (enum rvt_fragment_field). The memory doubles as it fills, because the number of fragments
-// depends on how the pages were mapped; AddFragment returns false when there is no more.
+// depends on how the pages were mapped; AddFragments returns false when there is no more.
 struct Fragments {
     uint64_t *numbers = nullptr;
     size_t count = 0, capacity = 0;
@@ -141,21 +140,23 @@ struct Fragments {
     }
 };
 
-bool AddFragment(void *context, uint32_t step, const rvt_fragment *fragment) {
+bool AddFragments(void *context, const rvt_fragment *added, uint32_t count) {
     auto *fragments = static_cast<Fragments *>(context);
-    if (fragments->count == fragments->capacity) {
-        size_t capacity = fragments->capacity ? fragments->capacity * 2 : 64;
+    if (fragments->capacity - fragments->count < count) {
+        size_t capacity = (fragments->count + count) * 2;
         void *numbers = std::realloc(fragments->numbers, capacity * RVT_FRAGMENT_COUNT * sizeof(uint64_t));
         if (!numbers)
             return false;
         fragments->numbers = static_cast<uint64_t *>(numbers);
         fragments->capacity = capacity;
     }
-    uint64_t *at = &fragments->numbers[fragments->count++ * RVT_FRAGMENT_COUNT];
-    at[RVT_FRAGMENT_STEP] = step;
-    at[RVT_FRAGMENT_REGION] = rvt_mr_id(fragment->mr);
-    at[RVT_FRAGMENT_AT] = fragment->at;
-    at[RVT_FRAGMENT_LENGTH] = fragment->length;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t *at = &fragments->numbers[fragments->count++ * RVT_FRAGMENT_COUNT];
+        at[RVT_FRAGMENT_STEP] = added[i].step;
+        at[RVT_FRAGMENT_REGION] = added[i].region;
+        at[RVT_FRAGMENT_AT] = added[i].at;
+        at[RVT_FRAGMENT_LENGTH] = added[i].length;
+    }
     return true;
 }
 
@@ -181,9 +182,8 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     int error;
     {
         DataCall call(*payload_->device);
-        Section section(payload_->device->environment());
-        error = rvt_walk(&payload_->state, still.get(), static_cast<uint32_t>(steps.length), release,
-                         &outcome.reason, AddFragment, &fragments);
+        error = rvt_walk(call.get()->reader, &payload_->state, still.get(), static_cast<uint32_t>(steps.length),
+                         release, &outcome.reason, AddFragments, &fragments);
         rvt_data_call_count(call.get(), 0, outcome.reason);
     }
     if (error)

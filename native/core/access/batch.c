@@ -59,18 +59,19 @@ static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader 
     /* Judging reads records and nothing else, and records are never freed while the device is there. A
      * section, and its locked instruction, is needed only to follow pointers: here to find the mapping
      * of key 0. */
+    struct rvt_retirement *of = &batch->checker->device->retirement;
     if (!key)
-        rvt_read_enter(reader);
+        rvt_read_enter(reader, of);
     enum rvt_reason reason = judge_access(&access, &found);
     if (!key) {
         count_for_region(&access, &found, reason);
-        rvt_read_leave(reader);
+        rvt_read_leave(reader, of);
     } else if (is_region_counted(&access, &found)) {
         /* Its counters are behind pointers: judged once more, where they can be followed. */
-        rvt_read_enter(reader);
+        rvt_read_enter(reader, of);
         reason = judge_access(&access, &found);
         count_for_region(&access, &found, reason);
-        rvt_read_leave(reader);
+        rvt_read_leave(reader, of);
     }
     if (reason)
         count_for_context(batch->checker, reason, 1);
@@ -137,10 +138,17 @@ static __attribute__((noinline)) uint32_t check_remote(struct rvt_reader *reader
     return check_runs(reader, batch, verdict, result, true);
 }
 
+/* Let those who wait go on, when the section has judged as many elements as one may. */
+static void renew_after_elements(struct rvt_reader *reader, const struct rvt_batch *batch, uint32_t judged) {
+    if (judged % RVT_SECTION_ELEMENTS == 0 && judged)
+        rvt_read_renew(reader, &batch->checker->device->retirement);
+}
+
 /* Verdicts and places. Inside a section. */
-static void check_places(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
-                         struct rvt_batch_result *result) {
+static void check_places(struct rvt_reader *reader, const struct rvt_batch *batch,
+                         const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
     for (uint32_t i = 0; i < batch->count; i++) {
+        renew_after_elements(reader, batch, i);
         if (i + AHEAD < batch->count)
             rvt_prefetch_record(batch, i + AHEAD);
         struct access access = rvt_unpack(batch, i);
@@ -161,15 +169,22 @@ static void check_places(const struct rvt_batch *batch, const struct rvt_batch_c
     }
 }
 
+/* What another thread's finalizer has retired may have waited for a section that is over, and perhaps nothing but checks
+ * comes, which enter no section. */
+static inline void free_what_waits(struct rvt_dev_info *device) {
+    if (__builtin_expect(rvt_reclaim_pending(&device->retirement), 0))
+        rvt_reclaim(&device->retirement);
+}
+
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
     begin_batch(batch, columns, result);
     if (!rvt_checker_live(batch->checker))
         return -RVT_EBADF; /* before anything is counted */
     if (wants_places(columns)) {
-        rvt_read_enter(reader);
-        check_places(batch, columns, result);
-        rvt_read_leave(reader);
+        rvt_read_enter(reader, &batch->checker->device->retirement);
+        check_places(reader, batch, columns, result);
+        rvt_read_leave(reader, &batch->checker->device->retirement);
     } else {
         uint32_t refused = batch->checker->remote ? check_remote(reader, batch, columns->verdict, result)
                                                   : check_local(reader, batch, columns->verdict, result);
@@ -179,6 +194,7 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
     if (!rvt_checker_live(batch->checker))
         return -RVT_EBADF;
     count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
+    free_what_waits(batch->checker->device);
     return 0;
 }
 
@@ -197,21 +213,23 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
         return -RVT_EBADF;
     if (!reason)
         count_for_context(checker, RVT_REASON_NONE, 1);
+    free_what_waits(checker->device);
     return (int)reason;
 }
 
 /* Inside a section. */
-static int acquire_all(const struct rvt_batch *batch, bool coalesce, struct rvt_sge *seed,
-                       struct rvt_sge *held, const struct rvt_batch_columns *columns,
+static int acquire_all(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
+                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                        struct rvt_batch_result *result) {
     struct rvt_sge *last = coalesce ? seed : NULL;
     for (uint32_t i = 0; i < batch->count; i++) {
+        renew_after_elements(reader, batch, i);
         if (i + AHEAD < batch->count)
             rvt_prefetch_record(batch, i + AHEAD);
         struct access access = rvt_unpack(batch, i);
         enum rvt_reason reason;
         int answer = rvt_accept_access(&access, &held[i], last, &reason);
-        if (answer == -RVT_EBADF)
+        if (answer < 0 && answer != -RVT_EINVAL)
             return answer;
         if (columns->verdict && answer != 1)
             columns->verdict[i] = answer == 0 ? RVT_BATCH_COALESCED : reason;
@@ -233,12 +251,12 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
     for (uint32_t i = 0; i < batch->count; i++)
         if (held[i].mr)
             return -RVT_EBUSY;
-    rvt_read_enter(reader);
     begin_batch(batch, columns, result);
-    int error = acquire_all(batch, coalesce, seed, held, columns, result);
+    rvt_read_enter(reader, &batch->checker->device->retirement);
+    int error = acquire_all(reader, batch, coalesce, seed, held, columns, result);
     if (!error && !rvt_checker_live(batch->checker))
         error = -RVT_EBADF; /* also for a batch of nothing */
-    rvt_read_leave(reader);
+    rvt_read_leave(reader, &batch->checker->device->retirement);
     if (error)
         rvt_release_batch(held, batch->count);
     return error;

@@ -49,18 +49,19 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
             return 0;
         }
     }
-    *reason = acquire_access(access, &found);
-    if (!*reason)
+    int answer = acquire_access(access, &found, reason);
+    if (answer == 1)
         fill_sge(sge, access, &found);
     /* Looked at again, at the end: if the domain is alive now it was alive all the time, so the id that was
      * compared was its own and not that of a successor. */
     if (!rvt_checker_live(access->checker)) {
-        if (!*reason)
+        if (answer == 1)
             rvt_put_sge(sge);
         return -RVT_EBADF;
     }
-    count_verdict(access, &found, *reason);
-    return *reason ? -RVT_EINVAL : 1;
+    if (answer != -RVT_ENOMEM)
+        count_verdict(access, &found, *reason);
+    return answer;
 }
 
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,

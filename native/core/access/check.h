@@ -49,6 +49,7 @@ struct rvt_place {
  *   1        accepted: *isge holds one reference until it is put
  *   0        coalesced into *last (may be NULL), which has grown; *isge is untouched, no reference was taken
  *   -EINVAL  refused, *reason says why
+ *   -ENOMEM  the region is held 2^32 - 1 times
  *   -EBADF   the domain is closed
  * It coalesces only if the new element passes every check by itself, lies in last's region under the same
  * mapping, begins where last's request ends, the reference's own condition holds, and no length
@@ -60,6 +61,7 @@ int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *l
  * the device allows it.
  *   1       accepted: *sge holds one reference until it is put
  *   0       refused, *reason says why
+ *   -ENOMEM the region is held 2^32 - 1 times
  *   -EBADF  the QP is closed */
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason);

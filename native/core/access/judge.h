@@ -12,6 +12,7 @@
 #include "core/access/check.h"
 #include "core/base/counters.h"
 #include "core/base/reason.h"
+#include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
 #include "core/objects/region.h"
@@ -221,24 +222,26 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->rights = found->entry.access & access->acc;
 }
 
-/* Judge, and take the reference. The two are not one step, so a reference that could not be taken under what
+/* Judge, and take the reference: 1, -EINVAL and *reason, or -ENOMEM (RVT_FULL). The two are not one step, so a reference that could not be taken under what
  * was judged sends both back to the start: whatever a writer did in between, that writer has finished, or
  * this thread has finished its step for it. */
-static inline enum rvt_reason acquire_access(const struct access *access, struct found *found) {
+static inline int acquire_access(const struct access *access, struct found *found, enum rvt_reason *reason) {
     for (;;) {
-        enum rvt_reason reason = judge_access(access, found);
-        if (reason)
-            return reason;
+        *reason = judge_access(access, found);
+        if (*reason)
+            return -RVT_EINVAL;
+        enum rvt_acquired acquired = RVT_RETRY;
         if (access->key) {
-            if (rvt_mr_acquire(found->record, found->sequence, found->entry.map) == RVT_ACQUIRED)
-                return RVT_REASON_NONE;
+            acquired = rvt_mr_acquire(found->record, found->sequence, found->entry.map);
         } else if (rvt_dma_acquire(found->dma)) {
             /* The mapping first: it can be given back without a lock if the region was revoked in between.
              * Whatever was closed or revoked, the next look does not find it. */
-            if (rvt_mr_acquire_dma(found->dma_mr))
-                return RVT_REASON_NONE;
-            rvt_dma_release(found->dma, 1);
+            acquired = rvt_mr_acquire_dma(found->dma_mr);
+            if (acquired != RVT_ACQUIRED)
+                rvt_dma_release(found->dma, 1);
         }
+        if (acquired != RVT_RETRY)
+            return acquired == RVT_ACQUIRED ? 1 : -RVT_ENOMEM;
     }
 }
 
@@ -277,6 +280,7 @@ static inline void grow_last_sge(struct rvt_sge *last, const struct access *acce
  *   1        accepted: *sge holds one reference
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
+ *   -ENOMEM  the region is held as often as can be counted; nothing is counted
  *   -EBADF   the domain or queue pair is closed */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);

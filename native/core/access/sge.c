@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/sge.h"
 
+#include "core/base/epoch.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -163,36 +164,86 @@ bool rvt_ss_any_twice(const struct rvt_sge_state *ss) {
     return false;
 }
 
-int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bool release,
-             enum rvt_reason *reason,
-             bool (*emit)(void *context, uint32_t step, const struct rvt_fragment *fragment), void *context) {
+struct rvt_retirement *rvt_ss_device(const struct rvt_sge_state *ss) {
+    struct rvt_retirement *of = NULL;
+    for (uint32_t i = 0; i < ss->num_sge; i++) {
+        const struct rvt_sge *owner = i ? ss->list[i - 1] : ss->owner;
+        if (!owner->mr)
+            continue;
+        struct rvt_retirement *own = &owner->mr->owned.device->retirement;
+        if (of && of != own)
+            return &rvt_every_device;
+        of = own;
+    }
+    return of ? of : &rvt_every_device;
+}
+
+/* Where a walk stands in its steps. */
+struct stride {
+    const uint32_t *steps;
+    uint32_t count, step; /* the step that is being made */
+    uint32_t left;        /* bytes of it */
+};
+
+/* What one section tells before it is left: few enough for the stack, many enough to make the section's two accesses to
+ * its slot cheap. */
+enum { FRAGMENTS = 256 };
+
+/* Walk on until the end, or until there is no more room. Returns how many fragments were told; *reason if an element
+ * cannot be used. Inside a section. */
+static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool release, enum rvt_reason *reason,
+                             struct rvt_fragment *fragments) {
+    uint32_t told = 0;
+    /* Steps of no bytes tell nothing, but pass time. */
+    for (uint32_t looks = 0; looks < RVT_SECTION_ELEMENTS && told < FRAGMENTS && at->step < at->count; looks++) {
+        if (!at->left) {
+            if (++at->step < at->count)
+                at->left = at->steps[at->step];
+            continue;
+        }
+        rvt_pass_empty_sges(ss, release);
+        struct rvt_map *map;
+        *reason = rvt_sge_usable(&ss->sge, &map);
+        if (*reason)
+            break;
+        struct rvt_fragment *fragment = &fragments[told++];
+        *fragment = (struct rvt_fragment){
+            .region = rvt_mr_id(ss->sge.mr),
+            .at = map ? rvt_map_locate(map, ss->sge.position) : ss->sge.position,
+            .length = rvt_get_sge_length(ss, at->left),
+            .step = at->step,
+            .user = ss->sge.user,
+        };
+        rvt_update_sge(ss, fragment->length, release);
+        at->left -= fragment->length;
+    }
+    return told;
+}
+
+int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
+             bool release, enum rvt_reason *reason,
+             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count), void *context) {
     *reason = RVT_REASON_NONE;
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++)
         total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
     if (total > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
         return -RVT_EINVAL;
-    *reason = find_unusable_reason(ss, total);
-    if (*reason)
-        return -RVT_EINVAL;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t left = steps[i]; left;) {
-            rvt_pass_empty_sges(ss, release);
-            struct rvt_map *map;
-            *reason = rvt_sge_usable(&ss->sge, &map);
-            if (*reason) /* another thread, since the look above */
-                return -RVT_EINVAL;
-            struct rvt_fragment fragment = {
-                .mr = ss->sge.mr,
-                .at = map ? rvt_map_locate(map, ss->sge.position) : ss->sge.position,
-                .length = rvt_get_sge_length(ss, left),
-                .user = ss->sge.user,
-            };
-            if (!emit(context, i, &fragment))
-                return -RVT_ENOMEM;
-            rvt_update_sge(ss, fragment.length, release);
-            left -= fragment.length;
-        }
+    struct rvt_retirement *of = rvt_ss_device(ss);
+    struct rvt_fragment fragments[FRAGMENTS];
+    struct stride at = {steps, count, 0, count ? steps[0] : 0};
+    bool first = true;
+    while (first || at.step < count) {
+        rvt_read_enter(reader, of);
+        if (first)
+            *reason = find_unusable_reason(ss, total);
+        first = false;
+        uint32_t told = *reason ? 0 : walk_section(ss, &at, release, reason, fragments);
+        rvt_read_leave(reader, of);
+        if (*reason) /* by another thread, if it was not the first look */
+            return -RVT_EINVAL;
+        if (told && !emit(context, fragments, told))
+            return -RVT_ENOMEM;
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/epoch.h"
 #include "core/objects/dma.h"
 #include "core/objects/region.h"
 
@@ -100,24 +101,28 @@ bool rvt_ss_any_twice(const struct rvt_sge_state *ss);
  * Inside a reader's section; *map is good until its end. */
 enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map);
 
+/* The device whose sections a walk needs: that of the elements that are left, or rvt_every_device. */
+struct rvt_retirement *rvt_ss_device(const struct rvt_sge_state *ss);
+
 /* Where one fragment lay. */
 struct rvt_fragment {
-    const struct rvt_mregion *mr;
-    uint64_t at; /* as rvt_sge.at */
+    uint64_t region; /* its id */
+    uint64_t at;     /* as rvt_sge.at */
     uint32_t length;
+    uint32_t step; /* index of the step that it belongs to */
     bool user;
 };
 
-/* Walk on in `count` steps of steps[i] bytes, telling every fragment with the index of its step. A step's end
- * always splits. Inside a reader's section.
+/* Walk on in `count` steps of steps[i] bytes, telling every fragment. A step's end always splits. Enters sections of
+ * the reader, which must be outside; `emit` is called between them, and may take its time.
  *   0        walked and told
  *   -EINVAL  the steps add up to more than is left; with `release`, an element is in the list twice (it has
  *            one reference to put); an element cannot be used now: then *reason says why, and is
  *            RVT_REASON_NONE otherwise. Nothing is told, changed or released, unless another thread revoked
  *            an element during the walk
  *   -ENOMEM  `emit` returned false to give up; the state is undefined */
-int rvt_walk(struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count, bool release,
-             enum rvt_reason *reason,
-             bool (*emit)(void *context, uint32_t step, const struct rvt_fragment *fragment), void *context);
+int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
+             bool release, enum rvt_reason *reason,
+             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count), void *context);
 
 #endif

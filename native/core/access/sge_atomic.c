@@ -40,11 +40,11 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
     if (!sge->mr)
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
-    rvt_data_call_enter(call);
+    rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);
     if (!error)
         *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
-    rvt_read_leave(call->reader);
+    rvt_data_call_leave(call);
     rvt_data_call_count(call, 0, *reason);
     return error;
 }
@@ -55,13 +55,13 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
     if (!sge->mr)
         return -RVT_EBADF;
     _Atomic(uint64_t) *word;
-    rvt_data_call_enter(call);
+    rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);
     if (!error) {
         *old = compare; /* left alone by success, overwritten with what was found by failure */
         atomic_compare_exchange_strong(word, old, swap);
     }
-    rvt_read_leave(call->reader);
+    rvt_data_call_leave(call);
     rvt_data_call_count(call, 0, *reason);
     return error;
 }

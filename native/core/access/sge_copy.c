@@ -8,9 +8,7 @@
 #include "core/objects/dma.h"
 #include "core/objects/region.h"
 
-/* How long one section may last: reclaimers on other threads wait for it. */
-static const uint64_t SECTION_BYTES = 1 << 20;
-static const uint64_t ORDERED_TAIL = 8;
+enum { ORDERED_TAIL = 8 };
 
 void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, void *environment) {
     memset(call, 0, sizeof(*call));
@@ -23,14 +21,21 @@ static void forget_memories(struct rvt_data_call *call) {
 }
 
 void rvt_data_call_renew(struct rvt_data_call *call) {
-    rvt_read_renew(call->reader);
+    rvt_read_renew(call->reader, call->section_of);
     forget_memories(call);
+    call->in_section = 0;
 }
 
-void rvt_data_call_enter(struct rvt_data_call *call) {
-    rvt_read_enter(call->reader);
+void rvt_data_call_enter(struct rvt_data_call *call, struct rvt_retirement *of) {
+    rvt_read_enter(call->reader, of);
+    call->section_of = of;
+    call->in_section = 0;
     if (call->reader->depth == 1)
         forget_memories(call);
+}
+
+void rvt_data_call_leave(struct rvt_data_call *call) {
+    rvt_read_leave(call->reader, call->section_of);
 }
 
 enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
@@ -87,34 +92,44 @@ enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge
     return RVT_REASON_NONE;
 }
 
+/* Whether all memory of an element that may be used now can be reached, part by part. */
+static enum rvt_reason judge_memory(struct rvt_data_call *call, struct rvt_sge sge, uint64_t length) {
+    for (;;) {
+        struct rvt_map *map;
+        enum rvt_reason reason = rvt_sge_usable(&sge, &map);
+        while (!reason && length && rvt_data_call_room(call)) {
+            unsigned char *data;
+            uint64_t run = 0;
+            reason = rvt_sge_pointer(call, &sge, map, length, &data, &run);
+            /* All segments of one mapping lie in one memory: one look is enough. */
+            if (!reason && (!map || map->memory || map->mapping))
+                return RVT_REASON_NONE;
+            sge.position += run;
+            length -= run;
+            rvt_data_call_spend(call, 0);
+        }
+        if (reason || !length)
+            return reason;
+        rvt_data_call_renew(call);
+    }
+}
+
 /* Can the next `length` bytes be moved? Asked before the first byte moves, so that a refusal leaves the
  * memory as it was: every element's rights and liveness, and every memory it reaches. */
 static enum rvt_reason judge_all_elements(struct rvt_data_call *call, const struct rvt_sge_state *ss,
                                           uint64_t length, bool write) {
     for (uint32_t i = 0; length && i < ss->num_sge; i++) {
-        struct rvt_sge sge = i ? *ss->list[i - 1] : ss->sge;
+        const struct rvt_sge *sge = i ? ss->list[i - 1] : &ss->sge;
         const struct rvt_sge *owner = i ? ss->list[i - 1] : ss->owner;
-        uint64_t part = least(length, sge.sge_length);
+        uint64_t part = least(length, sge->sge_length);
         if (!part)
             continue;
-        enum rvt_reason reason = rvt_judge_rights(sge.rights, sge.remote, write);
-        struct rvt_map *map;
+        enum rvt_reason reason = rvt_judge_rights(sge->rights, sge->remote, write);
         if (!reason)
-            reason = owner->mr ? rvt_sge_usable(&sge, &map) : RVT_REGION_REVOKED;
-        length -= part;
-        /* All segments of one mapping lie in one memory: one look is enough. */
-        bool one_memory = !reason && (!map || map->memory || map->mapping);
-        while (!reason && part) {
-            unsigned char *data;
-            uint64_t run = 0;
-            reason = rvt_sge_pointer(call, &sge, map, part, &data, &run);
-            if (one_memory)
-                break;
-            sge.position += run;
-            part -= run;
-        }
+            reason = owner->mr ? judge_memory(call, *sge, part) : RVT_REGION_REVOKED;
         if (reason)
             return reason;
+        length -= part;
     }
     return RVT_REASON_NONE;
 }
@@ -133,25 +148,22 @@ static void move_run(unsigned char *region, unsigned char *data, uint64_t length
     }
 }
 
-/* Move the next `length` bytes, in sections of a MiB. */
+/* Move the next `length` bytes, in sections. */
 static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_sge_state *ss,
                                         unsigned char *data, uint64_t length, bool release,
                                         enum manner manner, uint64_t *moved) {
-    uint64_t in_section = 0;
     while (length) {
-        if (in_section >= SECTION_BYTES) {
+        if (!rvt_data_call_room(call))
             rvt_data_call_renew(call);
-            in_section = 0;
-        }
         rvt_pass_empty_sges(ss, release);
         struct rvt_map *map;
         enum rvt_reason reason = rvt_sge_usable(&ss->sge, &map);
         unsigned char *region;
         uint64_t run;
         if (!reason)
-            reason = rvt_sge_pointer(call, &ss->sge, map,
-                                     least(least(length, ss->sge.sge_length), SECTION_BYTES - in_section),
-                                     &region, &run);
+            reason =
+                rvt_sge_pointer(call, &ss->sge, map,
+                                least(least(length, ss->sge.sge_length), rvt_data_call_room(call)), &region, &run);
         if (reason)
             return reason;
         move_run(region, data, run, manner);
@@ -159,17 +171,17 @@ static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_s
         rvt_update_sge(ss, (uint32_t)run, release);
         data += run;
         length -= run;
-        in_section += run;
         *moved += run;
+        rvt_data_call_spend(call, run);
     }
     return RVT_REASON_NONE;
 }
 
-/* The plain case, which most copies are: all bytes in the current element, and in one piece of memory. False
- * if it is not. */
+/* The plain case, which most copies are: all bytes in the current element, in one piece of memory, and no more than
+ * one section may move. False if it is not. */
 static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                               uint64_t length, bool release, bool write, struct rvt_copied *copied) {
-    if (length > ss->sge.sge_length || length > SECTION_BYTES)
+    if (length > ss->sge.sge_length || length > RVT_SECTION_BYTES)
         return false;
     struct rvt_map *map;
     unsigned char *region;
@@ -190,6 +202,63 @@ static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *
     return true;
 }
 
+/* Whether the next `length` bytes are one piece of the current element, and have to be moved last byte first, because
+ * they overlap `data` so that the first ones would destroy what is still to be moved. Inside a section. */
+static bool must_go_backwards(struct rvt_data_call *call, const struct rvt_sge_state *ss,
+                              const unsigned char *data, uint64_t length, bool write) {
+    struct rvt_map *map;
+    unsigned char *region;
+    uint64_t run = 0;
+    if (length > ss->sge.sge_length || rvt_sge_usable(&ss->sge, &map) ||
+        rvt_sge_pointer(call, &ss->sge, map, length, &region, &run) || run < length)
+        return false;
+    return rvt_overlaps_forwards(write ? data : region, write ? region : data, length);
+}
+
+static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                                      uint64_t length, bool release, bool write, uint64_t *moved) {
+    for (uint64_t left = length; left;) {
+        uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
+        rvt_data_call_renew(call);
+        struct rvt_sge sge = ss->sge;
+        struct rvt_map *map;
+        unsigned char *region;
+        sge.position += left - step;
+        enum rvt_reason reason = rvt_sge_usable(&sge, &map);
+        if (!reason)
+            reason = rvt_sge_pointer(call, &sge, map, step, &region, &run);
+        if (reason)
+            return reason;
+        if (run < step) /* a piece of one memory stays one while its mapping is the same */
+            return RVT_REMAPPED;
+        move_run(region, data + (left - step), step, write ? IN : OUT);
+        rvt_mr_count_bytes(sge.mr, step);
+        left -= step;
+        *moved += step;
+    }
+    rvt_update_sge(ss, (uint32_t)length, release);
+    return RVT_REASON_NONE;
+}
+
+/* What does not go in one piece. */
+static void copy_in_sections(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                             uint64_t length, bool release, bool write, bool ordered,
+                             struct rvt_copied *copied) {
+    copied->reason = judge_all_elements(call, ss, length, write);
+    if (copied->reason)
+        return;
+    uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0, body = length - tail;
+    /* Kept apart: where `data` overlaps the element, the body may be moved over it. */
+    unsigned char last[ORDERED_TAIL];
+    if (tail)
+        memcpy(last, data + body, tail);
+    copied->reason = must_go_backwards(call, ss, data, body, write)
+                         ? move_backwards(call, ss, data, body, release, write, &copied->bytes)
+                         : move_in_sections(call, ss, data, body, release, write ? IN : OUT, &copied->bytes);
+    if (!copied->reason)
+        copied->reason = move_in_sections(call, ss, last, tail, release, IN_ORDERED, &copied->bytes);
+}
+
 static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                          uint64_t length, bool release, bool write, bool ordered, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
@@ -197,18 +266,10 @@ static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, u
         return -RVT_EINVAL;
     if (!length)
         return 0;
-    rvt_data_call_enter(call);
-    if (ordered || !move_in_one_piece(call, ss, data, length, release, write, copied)) {
-        copied->reason = judge_all_elements(call, ss, length, write);
-        uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0;
-        if (!copied->reason)
-            copied->reason =
-                move_in_sections(call, ss, data, length - tail, release, write ? IN : OUT, &copied->bytes);
-        if (!copied->reason)
-            copied->reason =
-                move_in_sections(call, ss, data + (length - tail), tail, release, IN_ORDERED, &copied->bytes);
-    }
-    rvt_read_leave(call->reader);
+    rvt_data_call_enter(call, rvt_ss_device(ss));
+    if (ordered || !move_in_one_piece(call, ss, data, length, release, write, copied))
+        copy_in_sections(call, ss, data, length, release, write, ordered, copied);
+    rvt_data_call_leave(call);
     rvt_data_call_count(call, copied->bytes, copied->reason);
     return copied->reason ? -RVT_EACCES : 0;
 }

@@ -18,6 +18,8 @@ enum { RVT_CALL_MEMORIES = 4 };
  * looked up once a section; no JavaScript runs before the call ends, so they stay there. */
 struct rvt_data_call {
     struct rvt_reader *reader;
+    struct rvt_retirement *section_of; /* the device of the present section */
+    uint64_t in_section;               /* bytes that it has moved, and RVT_ELEMENT_BYTES for each element */
     void *environment;            /* handed to rvt_memory_ops.resolve */
     struct rvt_ucontext *context; /* that is counted for; NULL to begin with */
     struct {
@@ -31,13 +33,28 @@ struct rvt_data_call {
  * reclaimers pass. */
 void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, void *environment);
 
-/* Enter a section of the call. What is remembered is good for one section only: outside of all sections
- * another thread may end a region, its memory is freed, and the next one may be made at the same address. */
-void rvt_data_call_enter(struct rvt_data_call *call);
+/* A section may judge 4,096 elements, or move 64 KiB: an element counts as so many bytes. */
+enum { RVT_ELEMENT_BYTES = RVT_SECTION_BYTES / RVT_SECTION_ELEMENTS };
 
-/* In the middle of a long copy, inside the section: let waiting reclaimers pass. Everything that was looked
- * up must be looked up again. */
+/* Enter a section of the call, on one device (or rvt_every_device). What is remembered is good for one section only:
+ * outside of all sections another thread may end a region, its memory is freed, and the next one may be made at the
+ * same address. */
+void rvt_data_call_enter(struct rvt_data_call *call, struct rvt_retirement *of);
+void rvt_data_call_leave(struct rvt_data_call *call);
+
+/* In the middle of a long piece of work, inside the section: let those who wait go on. Everything that was looked up
+ * must be looked up again. */
 void rvt_data_call_renew(struct rvt_data_call *call);
+
+/* How many bytes this section may still move. */
+static inline uint64_t rvt_data_call_room(const struct rvt_data_call *call) {
+    return call->in_section < RVT_SECTION_BYTES ? RVT_SECTION_BYTES - call->in_section : 0;
+}
+
+/* An element was judged, and so many bytes of it were moved. */
+static inline void rvt_data_call_spend(struct rvt_data_call *call, uint64_t bytes) {
+    call->in_section += bytes > RVT_ELEMENT_BYTES ? bytes : (uint64_t)RVT_ELEMENT_BYTES;
+}
 
 /* Where the memory's bytes are, for this call; its owner is asked once a section. Inside a section. */
 enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
@@ -56,12 +73,14 @@ struct rvt_copied {
 };
 
 /* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
- * consumed elements are put if `release`). With `copy_last` all but the last min(8, length) bytes are moved
+ * consumed elements are put if `release`). `data` may lie in the same memory: one element is then moved as memmove
+ * does; where several lie across it, their bytes may end as any bytes of the two. With `copy_last` all but the last min(8, length) bytes are moved
  * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
  *   0        all bytes moved
  *   -EINVAL  the elements hold fewer bytes, or, with `release`, one is in the list twice; nothing moved
- *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
- *            unless another thread revoked an element in the middle (copied->bytes tells) */
+ *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved, unless
+ *            another thread revoked an element in the middle (copied->bytes tells how much; of an element that
+ *            overlaps `data` those may be its last bytes, and then none are consumed) */
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
                  bool release, bool copy_last, struct rvt_copied *copied);
 
@@ -81,6 +100,12 @@ static inline void rvt_data_call_count(const struct rvt_data_call *call, uint64_
     rvt_count(&call->context->counters.bytes, bytes);
     if (reason)
         rvt_count(&call->context->counters.refused[reason], 1);
+}
+
+/* Whether moving `length` bytes from `from` to `to` first byte first, in more than one step, would destroy bytes that
+ * are still to be moved. */
+static inline bool rvt_overlaps_forwards(const unsigned char *from, const unsigned char *to, uint64_t length) {
+    return (uintptr_t)to > (uintptr_t)from && (uintptr_t)to - (uintptr_t)from < length;
 }
 
 /* Where up to `want` bytes at the element's position lie in memory; *run tells how many of them in one piece.

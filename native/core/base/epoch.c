@@ -1,107 +1,187 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/base/epoch.h"
 
+#include <stdlib.h>
+
 #include "core/base/alloc.h"
 
 _Atomic(uint64_t) rvt_epoch_now = 1;
 
-/* Protects `readers` and `waiting`. Statically initialised and never destroyed: the addon may be unloaded
- * with the last environment, and static destructors would then run at a moment nobody controls. */
+struct rvt_retirement rvt_every_device = {.tag = RVT_EVERY_DEVICE_TAG,
+                                          .lock = RVT_MUTEX_INITIALIZER,
+                                          .newest = &rvt_every_device.oldest};
+
+/* The list of readers. It only grows: a reader that is given back stays in it for the next one, so that waiters
+ * can go through it without a lock. It is freed when nobody uses it: readers with an owner, and devices, count as
+ * users. Statically initialised and never destroyed: the add-on may be unloaded with the last environment, and
+ * static destructors would then run at a moment nobody controls. */
 static struct rvt_mutex registry = RVT_MUTEX_INITIALIZER;
-static struct rvt_reader *readers;
-static struct rvt_retired *waiting;
-static _Atomic(unsigned) pending;
+static _Atomic(struct rvt_reader *) readers; /* written under the registry's lock */
+static uint64_t users;                       /* under the registry's lock */
+
+static void add_user(void) {
+    rvt_mutex_lock(&registry);
+    users++;
+    rvt_mutex_unlock(&registry);
+}
+
+static void remove_user(struct rvt_reader *reader) {
+    struct rvt_reader *unused = NULL;
+    rvt_mutex_lock(&registry);
+    if (reader)
+        atomic_store_explicit(&reader->thread, 0, memory_order_relaxed);
+    if (!--users) {
+        unused = atomic_load_explicit(&readers, memory_order_relaxed);
+        atomic_store_explicit(&readers, NULL, memory_order_relaxed);
+    }
+    rvt_mutex_unlock(&registry);
+    while (unused) {
+        struct rvt_reader *next = unused->next;
+        rvt_free_aligned(unused);
+        unused = next;
+    }
+}
 
 struct rvt_reader *rvt_reader_register(void) {
-    struct rvt_reader *reader = rvt_zalloc_aligned(1, sizeof(*reader));
-    if (!reader)
-        return NULL;
     rvt_mutex_lock(&registry);
-    reader->next = readers;
-    readers = reader;
+    struct rvt_reader *first = atomic_load_explicit(&readers, memory_order_relaxed);
+    struct rvt_reader *reader = first;
+    while (reader && atomic_load_explicit(&reader->thread, memory_order_relaxed))
+        reader = reader->next;
+    bool listed = reader != NULL;
+    if (!listed)
+        reader = rvt_zalloc_aligned(1, sizeof(*reader));
+    if (reader) {
+        users++;
+        atomic_store_explicit(&reader->thread, rvt_thread_self(), memory_order_relaxed);
+        if (!listed) {
+            reader->next = first;
+            atomic_store_explicit(&readers, reader, memory_order_release);
+            /* A waiter adds to the epoch before it reads the list, and this adds 0 after the list was written. If the
+             * waiter's addition is the later one it finds this reader. If it is the earlier one, all that was
+             * unlinked before it happens before this reader's first look, so it may miss this reader. */
+            atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
+        }
+    }
     rvt_mutex_unlock(&registry);
     return reader;
 }
 
 void rvt_reader_unregister(struct rvt_reader *reader) {
-    if (!reader)
-        return;
-    rvt_mutex_lock(&registry);
-    struct rvt_reader **link = &readers;
-    while (*link != reader)
-        link = &(*link)->next;
-    *link = reader->next;
-    rvt_mutex_unlock(&registry);
-    rvt_free_aligned(reader);
-    rvt_reclaim();
+    if (reader)
+        remove_user(reader);
 }
 
-void rvt_retire(struct rvt_retired *item, void (*release)(struct rvt_retired *self)) {
+void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number) {
+    /* 0xffff is the tag of every device. */
+    of->tag = device_number % 0xffff << RVT_EPOCH_BITS;
+    of->oldest = NULL;
+    of->newest = &of->oldest;
+    atomic_init(&of->waiting, 0);
+    rvt_mutex_init(&of->lock);
+    add_user();
+}
+
+void rvt_retirement_destroy(struct rvt_retirement *of) {
+    assert(!of->oldest);
+    rvt_mutex_destroy(&of->lock);
+    remove_user(NULL);
+}
+
+void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
+                void (*release)(struct rvt_retired *self)) {
     item->release = release;
-    rvt_mutex_lock(&registry);
-    /* A reader that reads the new number sees the unlinking that came before this addition (release, and
-     * additions by others continue the release sequence); one that carries this number or a smaller one may
-     * still see the item. */
+    item->next = NULL;
+    rvt_mutex_lock(&of->lock);
+    /* A reader that reads the new number sees the unlinking that came before this addition (release, and additions
+     * by others continue the release sequence); one that carries this number or a smaller one may still see the
+     * item. Under the lock, so the list is in the order of epochs. */
     item->epoch = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
-    item->next = waiting;
-    waiting = item;
-    atomic_fetch_add_explicit(&pending, 1, memory_order_relaxed);
-    rvt_mutex_unlock(&registry);
+    *of->newest = item;
+    of->newest = &item->next;
+    atomic_fetch_add_explicit(&of->waiting, 1, memory_order_relaxed);
+    rvt_mutex_unlock(&of->lock);
 }
 
-bool rvt_reclaim_pending(void) {
-    return atomic_load_explicit(&pending, memory_order_relaxed) != 0;
+/* Whether a slot says: inside this device, and perhaps since before this epoch was over. */
+static bool is_inside(uint64_t slot, uint64_t tag, uint64_t epoch) {
+    const uint64_t tags = ~UINT64_C(0) << RVT_EPOCH_BITS;
+    return slot && ((slot & tags) == tag || (slot & tags) == RVT_EVERY_DEVICE_TAG) && (slot & ~tags) <= epoch;
 }
 
-/* The oldest epoch in which a reader is inside now, or UINT64_MAX. Under the registry's lock. */
-static uint64_t oldest_inside(void) {
-    uint64_t oldest = UINT64_MAX;
-    for (struct rvt_reader *reader = readers; reader; reader = reader->next) {
-        uint64_t epoch = atomic_fetch_add_explicit(&reader->slot, 0, memory_order_acq_rel);
-        if (epoch && epoch < oldest)
-            oldest = epoch;
+static uint64_t look_at(struct rvt_reader *reader) {
+    return atomic_fetch_add_explicit(&reader->slot, 0, memory_order_acq_rel);
+}
+
+static struct rvt_reader *first_reader(void) {
+    return atomic_load_explicit(&readers, memory_order_acquire);
+}
+
+/* Loads only, ever more rarely: the reader needs its line, and perhaps this processor. */
+static void await_leaving(struct rvt_reader *reader, uint64_t tag, uint64_t epoch) {
+    enum { PAUSES = 128, YIELDS = 1024 };
+    for (unsigned look = 0; is_inside(atomic_load_explicit(&reader->slot, memory_order_acquire), tag, epoch);
+         look++) {
+        if (look < PAUSES)
+            rvt_pause();
+        else if (look < PAUSES + YIELDS)
+            rvt_yield();
+        else
+            rvt_sleep_briefly();
     }
-    return oldest;
 }
 
-void rvt_synchronize(void) {
+uint64_t rvt_synchronize(struct rvt_retirement *of) {
     uint64_t now = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
-    for (;;) {
-        rvt_mutex_lock(&registry);
-        uint64_t oldest = oldest_inside();
-        rvt_mutex_unlock(&registry);
-        /* A reader of a later epoch saw the addition, and with it all that came before. */
-        if (oldest > now)
-            return;
-        rvt_yield();
+    for (struct rvt_reader *reader = first_reader(); reader; reader = reader->next) {
+        while (is_inside(look_at(reader), of->tag, now)) {
+            /* The calling thread would wait for itself, for ever. */
+            if (atomic_load_explicit(&reader->thread, memory_order_relaxed) == rvt_thread_self())
+                abort();
+            await_leaving(reader, of->tag, now);
+        }
+    }
+    return now;
+}
+
+void rvt_release_passed(struct rvt_retired *list) {
+    while (list) {
+        struct rvt_retired *item = list;
+        list = item->next; /* before release: it frees the link with the item */
+        item->release(item);
     }
 }
 
-void rvt_reclaim(void) {
-    /* A release may retire more (the region of a list, the memory of a region): go on until a
-     * round frees nothing. */
-    while (rvt_reclaim_pending()) {
-        struct rvt_retired *ready = NULL;
-        rvt_mutex_lock(&registry);
-        uint64_t oldest = oldest_inside();
-        for (struct rvt_retired **link = &waiting; *link;) {
-            struct rvt_retired *item = *link;
-            if (item->epoch < oldest) {
-                *link = item->next;
-                item->next = ready;
-                ready = item;
-                atomic_fetch_sub_explicit(&pending, 1, memory_order_relaxed);
-            } else {
-                link = &item->next;
-            }
-        }
-        rvt_mutex_unlock(&registry);
-        if (!ready)
-            return;
-        while (ready) {
-            struct rvt_retired *item = ready;
-            ready = item->next; /* before release: it frees the link with the item */
-            item->release(item);
+void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch) {
+    if (!rvt_reclaim_pending(of))
+        return;
+    struct rvt_retired *ready = NULL, **last = &ready;
+    rvt_mutex_lock(&of->lock);
+    while (of->oldest && of->oldest->epoch < epoch) {
+        *last = of->oldest;
+        last = &of->oldest->next;
+        of->oldest = of->oldest->next;
+        atomic_fetch_sub_explicit(&of->waiting, 1, memory_order_relaxed);
+    }
+    *last = NULL;
+    if (!of->oldest)
+        of->newest = &of->oldest;
+    rvt_mutex_unlock(&of->lock);
+    rvt_release_passed(ready);
+}
+
+void rvt_reclaim(struct rvt_retirement *of) {
+    if (!rvt_reclaim_pending(of))
+        return;
+    /* Before the looks: what is retired after them may be seen by who enters after them. */
+    uint64_t oldest = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
+    for (struct rvt_reader *reader = first_reader(); reader; reader = reader->next) {
+        uint64_t slot = look_at(reader);
+        if (is_inside(slot, of->tag, oldest)) {
+            uint64_t epoch = slot & ~(~UINT64_C(0) << RVT_EPOCH_BITS);
+            if (epoch < oldest)
+                oldest = epoch;
         }
     }
+    rvt_free_retired(of, oldest);
 }

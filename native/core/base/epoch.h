@@ -1,32 +1,54 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Readers and retirement: how a lookup that takes no lock can follow pointers that a writer is about to free.
+/* Readers, waits and retirement: how a lookup that takes no lock can follow pointers that a writer is about to
+ * free, and how a verb knows that nobody moves a byte any more when it returns.
  *
- * Every environment (thread that checks or copies) owns one reader. A call that looks into shared structures
- * enters it before the first look and leaves it after the last one. Whoever takes a structure out of reach of
- * new readers retires it; it is freed only when every reader that was inside at that moment has left.
+ * Every environment (thread that checks or copies) owns one reader. A call that looks into a device's shared
+ * structures enters the reader before the first look and leaves it after the last one; what lies between is a
+ * section. No section does unbounded work: after at most RVT_SECTION_BYTES of bytes, or RVT_SECTION_ELEMENTS
+ * elements, it leaves and enters again (rvt_read_renew), and judges again what it goes on with.
  *
- * The argument for safety uses one location, the reader's slot, and read-modify-write on both sides: the
- * reader enters by an exchange, the reclaimer looks by a fetch_add of 0. Of the two one comes first in the
- * slot's modification order. If the entry is first, the reclaimer sees it and waits with the freeing. If the
- * look is first, the entry reads from it (or from a later one), so everything the reclaimer's thread did
- * before - unlinking above all - happens before the reader's first look, which therefore cannot find the
- * retired structure. No stand-alone fence is needed, and ThreadSanitizer can follow the argument. */
+ * A writer that has taken something out of reach of new readers either waits until every reader that was inside
+ * this device has left (rvt_synchronize; every verb does that), or retires the thing, to be freed when they have
+ * (the garbage collector's finalizers do that, since they must not wait).
+ *
+ * The argument uses one location, the reader's slot. A reader enters by an exchange; a waiter looks by a
+ * fetch_add of 0. Of the two one comes first in the slot's modification order:
+ * - the entry is first: the waiter sees the reader inside and waits;
+ * - the look is first: the entry reads from it, or from a later one. Everything that the waiter's thread did
+ *   before, the unlinking above all, happens before the reader's first look, which cannot find the thing.
+ * While it waits it only loads, so that it does not take the slot's line away from the reader at every look.
+ * But a reader leaves by a plain store, and a look by a plain load orders nothing for who enters after that store.
+ * So the look that lets a reader go is always a fetch_add again.
+ * A reader that has entered since is recognised by its epoch: it has loaded a number larger than the waiter's, and
+ * with it (the waiter's addition is a release) seen all that the waiter did before.
+ * No stand-alone fence is needed, and ThreadSanitizer can follow the argument. test/spin has a model of it. */
 #ifndef RVT_EPOCH_H
 #define RVT_EPOCH_H
 
 #include "core/base/rvt_atomic.h"
+#include <assert.h>
 #include <stdalign.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/platform.h"
 
+/* The most that one section does: another thread's dereg waits for it. */
+enum { RVT_SECTION_BYTES = 64 << 10, RVT_SECTION_ELEMENTS = 4096 };
+
+/* A slot holds the epoch at entry in its low bits, and above them the tag of the device that the reader is in. */
+enum { RVT_EPOCH_BITS = 48 };
+#define RVT_EVERY_DEVICE_TAG (UINT64_C(0xffff) << RVT_EPOCH_BITS)
+
 struct rvt_reader {
-    /* 0 outside; inside, the epoch at entry. Written by the owner, read (fetch_add 0) by reclaimers. A line
-     * of its own: the owner writes it twice a call and no other environment shall pay for that. */
+    /* 0 outside. Written by the owner, looked at by waiters. A line of its own: the owner writes it twice a call
+     * and no other environment shall pay for that. */
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) slot;
-    unsigned depth;                                  /* owner only: entering twice is entering once */
-    alignas(RVT_CACHE_LINE) struct rvt_reader *next; /* under the registry's lock */
+    uint64_t tag;   /* owner only: of the section that it is in */
+    unsigned depth; /* owner only: entering twice is entering once */
+    /* Constant while it is in the list: */
+    alignas(RVT_CACHE_LINE) struct rvt_reader *next;
+    _Atomic(uintptr_t) thread; /* its owner's; 0: it has none, and waits for the next one */
 };
 
 /* A structure on its way out. Embedded in what is retired; `release` frees it (and may take any lock: it is
@@ -37,58 +59,101 @@ struct rvt_retired {
     void (*release)(struct rvt_retired *self);
 };
 
-/* The current epoch; advanced by every retirement. Only epoch.c writes it. */
+/* What a device has retired, the oldest first. The lock is taken inside a device's lock, and none inside it. */
+struct rvt_retirement {
+    uint64_t tag; /* constant: the device's part of a slot. Two devices may share one; then one's readers are
+                   * waited for by the other as well */
+    struct rvt_mutex lock;
+    struct rvt_retired *oldest, **newest;
+    _Atomic(uint32_t) waiting; /* how many */
+};
+
+/* The process's epoch; advanced by every retirement and every wait. Only epoch.c writes it. */
 extern _Atomic(uint64_t) rvt_epoch_now;
 
-/* A reader for the calling environment, or NULL (no memory). Registration counts the users of
- * the process state. */
+/* For sections that look into several devices: everybody waits for their readers. Nothing is retired here. */
+extern struct rvt_retirement rvt_every_device;
+
+/* A reader for the calling thread, or NULL (no memory). */
 struct rvt_reader *rvt_reader_register(void);
 
-/* Give a reader back; it must be outside. When the last one goes, everything retired is freed. */
+/* Give a reader back, from any thread; it must be outside. */
 void rvt_reader_unregister(struct rvt_reader *reader);
 
-static inline void rvt_read_enter(struct rvt_reader *reader) {
-    if (reader->depth++ == 0) {
-        /* acquire: a reader that carries number E+1 is not waited for by what was retired as E, so having
-         * read E+1 must mean to see that unlinking too (rvt_retire adds with release). A number that is too
-         * old only delays freeing. The exchange is the one locked instruction of a check. */
-        uint64_t now = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
-        (void)atomic_exchange_explicit(&reader->slot, now, memory_order_acq_rel);
-    }
+/* Begin and end a device's retirement. In between the list of readers can be gone through without a lock: it is
+ * freed when there is neither a reader nor a device. At the end nobody is inside the device or can enter it any
+ * more, and nothing waits. */
+void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number);
+void rvt_retirement_destroy(struct rvt_retirement *of);
+
+/* Hand `item` over to be freed by `release` once every reader that may see it has left. The structure must
+ * already be out of reach of new readers. Never waits, never allocates; may be called with a device's lock held. */
+void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item, void (*release)(struct rvt_retired *self));
+
+/* For what was taken out of reach before a wait that is over: it need not be retired. It is added to the caller's
+ * list, which is released with no lock held. */
+static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired *item,
+                                  void (*release)(struct rvt_retired *self)) {
+    item->release = release;
+    item->next = *list;
+    *list = item;
 }
-
-static inline void rvt_read_leave(struct rvt_reader *reader) {
-    if (--reader->depth == 0) {
-        /* release: every look of this section happens before the reclaimer that reads this
-         * 0 frees anything. */
-        atomic_store_explicit(&reader->slot, 0, memory_order_release);
-    }
-}
-
-/* Let waiting reclaimers pass in the middle of a long section (a copy, between two pieces of a MiB).
- * Everything that was looked up before must be looked up again. */
-static inline void rvt_read_renew(struct rvt_reader *reader) {
-    if (reader->depth == 1) {
-        rvt_read_leave(reader);
-        rvt_read_enter(reader);
-    }
-}
-
-/* Hand `item` over to be freed by `release` once every reader that may see it has left. The structure
- * must already be out of reach of new readers. Never blocks, never allocates; may be called with a
- * device's lock held. */
-void rvt_retire(struct rvt_retired *item, void (*release)(struct rvt_retired *self));
-
-/* Free what can be freed now. Called by writers after they have dropped their locks; cheap
- * when nothing waits. */
-void rvt_reclaim(void);
-
-/* Wait until every reader that is inside now has left: what was out of reach before the call is looked
- * at by nobody after it. The calling thread's own reader must be outside. Readers never wait for
- * anybody, so this ends. */
-void rvt_synchronize(void);
+void rvt_release_passed(struct rvt_retired *list);
 
 /* True while something retired still waits. */
-bool rvt_reclaim_pending(void);
+static inline bool rvt_reclaim_pending(struct rvt_retirement *of) {
+    return atomic_load_explicit(&of->waiting, memory_order_relaxed) != 0;
+}
+
+/* Free what can be freed now, without waiting. With no lock held. */
+void rvt_reclaim(struct rvt_retirement *of);
+
+/* Wait until every reader that is inside this device now has left: what was out of reach before the call is
+ * looked at by nobody after it. With no lock held, and the calling thread's own reader outside (the process ends
+ * otherwise: it would wait for itself). Takes no lock. Readers never wait for anybody and no section does unbounded
+ * work, so this ends: after one step of another thread, or its time slice if it has lost its processor.
+ * Returns the epoch of the wait: all that was retired before it can be freed (rvt_free_retired). */
+uint64_t rvt_synchronize(struct rvt_retirement *of);
+
+/* Free what was retired before this epoch. With no lock held. */
+void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch);
+
+/* What every verb that takes something away ends with, after it has unlocked: wait, then free. */
+static inline void rvt_settle(struct rvt_retirement *of) {
+    rvt_free_retired(of, rvt_synchronize(of));
+}
+
+static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retirement *of) {
+    if (reader->depth++ == 0) {
+        /* acquire: a waiter with number E does not wait for who carries E+1, so having read E+1 must mean to see
+         * what came before E was taken. A number that is too old only makes others wait longer. The exchange is
+         * the one locked instruction of a section. */
+        uint64_t now = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
+        reader->tag = of->tag;
+        (void)atomic_exchange_explicit(&reader->slot, of->tag | now, memory_order_acq_rel);
+    }
+    /* A section inside another is one of the same device, or of any inside one of all. */
+    assert(reader->tag == of->tag || reader->tag == RVT_EVERY_DEVICE_TAG);
+}
+
+/* release: every look of this section happens before a waiter that reads this 0 goes on. */
+static inline void rvt_read_leave(struct rvt_reader *reader, struct rvt_retirement *of) {
+    if (--reader->depth == 0) {
+        atomic_store_explicit(&reader->slot, 0, memory_order_release);
+        /* What was retired meanwhile may have waited for this section alone, and perhaps no verb comes that would
+         * free it. */
+        if (rvt_reclaim_pending(of))
+            rvt_reclaim(of);
+    }
+}
+
+/* In the middle of a long piece of work: let those who wait go on. Everything that was looked up before must be
+ * looked up again. Does nothing inside another section, whose pointers stay in use. */
+static inline void rvt_read_renew(struct rvt_reader *reader, struct rvt_retirement *of) {
+    if (reader->depth == 1) {
+        rvt_read_leave(reader, of);
+        rvt_read_enter(reader, of);
+    }
+}
 
 #endif

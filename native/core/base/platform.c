@@ -50,6 +50,14 @@ void rvt_yield(void) {
     SwitchToThread();
 }
 
+void rvt_sleep_briefly(void) {
+    Sleep(1); /* there is nothing shorter */
+}
+
+uintptr_t rvt_thread_self(void) {
+    return GetCurrentThreadId();
+}
+
 bool rvt_random_bytes(void *out, size_t bytes) {
     return BCryptGenRandom(NULL, out, (ULONG)bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
 }
@@ -58,6 +66,7 @@ bool rvt_random_bytes(void *out, size_t bytes) {
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __APPLE__
 #include <sys/random.h>
@@ -136,6 +145,14 @@ bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
 
 void rvt_yield(void) {
     sched_yield();
+}
+
+void rvt_sleep_briefly(void) {
+    (void)nanosleep(&(struct timespec){0, 50000}, NULL);
+}
+
+uintptr_t rvt_thread_self(void) {
+    return (uintptr_t)pthread_self();
 }
 
 bool rvt_random_bytes(void *out, size_t bytes) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The four things the core needs from an operating system: a mutex, zeroed pages that are committed as
- * they are touched, the system's random numbers, and the size of a cache line. Nothing else in the core
+/* What the core needs from an operating system: a mutex, zeroed pages that are committed as they are touched, ways to
+ * wait for another thread, the system's random numbers, and the size of a cache line. Nothing else in the core
  * names a platform. */
 #ifndef RVT_PLATFORM_H
 #define RVT_PLATFORM_H
@@ -52,8 +52,20 @@ struct rvt_pages {
 };
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages);
 
-/* Let another thread run: for who waits for one. */
+/* For a thread that waits for another one, from the shortest wait to the longest: a hint to the processor; let
+ * other threads run; sleep for some 50 microseconds. */
+static inline void rvt_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
 void rvt_yield(void);
+void rvt_sleep_briefly(void);
+
+/* A number that is the calling thread's own among those that run now; never 0. */
+uintptr_t rvt_thread_self(void);
 
 /* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller
  * must then refuse. */

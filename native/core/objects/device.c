@@ -55,6 +55,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     rvt_mutex_init(&device->lock);
     atomic_init(&device->references, 1);
     device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
+    rvt_retirement_init(&device->retirement, device->number);
     device->remote_key_zero = options->remote_key_zero;
     device->map_generation = 1;
     device->next_user_start = FIRST_USER_START;
@@ -70,7 +71,10 @@ void rvt_dev_get(struct rvt_dev_info *device) {
 void rvt_dev_put(struct rvt_dev_info *device) {
     if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
         return;
-    /* Nobody is left who could look: every live region and mapping has a reference. */
+    /* Nobody is left who could look: every live region and mapping has a reference, and so has every caller. What
+     * still waits are pictures of the DMA space, which have none. */
+    rvt_free_retired(&device->retirement, UINT64_MAX);
+    rvt_retirement_destroy(&device->retirement);
     rvt_destroy_object_kinds(&device->kinds);
     rvt_lkey_table_destroy(&device->lkey_table);
     rvt_mutex_destroy(&device->lock);
@@ -102,8 +106,9 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) 
         memories = rvt_device_end(device);
     }
     rvt_mutex_unlock(&device->lock);
+    if (!error)
+        rvt_settle(&device->retirement);
     rvt_let_go_of_device_memories(memories);
-    rvt_reclaim();
     return error;
 }
 

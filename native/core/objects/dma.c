@@ -52,11 +52,12 @@ static void free_table(struct rvt_retired *retired) {
 }
 
 /* Put a new picture in force; the old one goes when no reader looks at it any more. */
-static void replace_table(struct rvt_dma_space *space, struct rvt_dma_table *table) {
+static void replace_table(struct rvt_dev_info *device, struct rvt_dma_table *table) {
+    struct rvt_dma_space *space = &device->dma;
     struct rvt_dma_table *old = current_table(space);
     atomic_store_explicit(&space->table, table, memory_order_release);
     if (old)
-        rvt_retire(&old->retired, free_table);
+        rvt_retire(&device->retirement, &old->retired, free_table);
 }
 
 static struct rvt_dma_table *make_table(uint32_t count) {
@@ -138,12 +139,12 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     rvt_dev_get(device);
     handle->map = map;
     handle->generation = rvt_object_birth(&map->owned.object);
-    replace_table(space, table);
+    replace_table(device, table);
     if (!fixed)
         space->next_address = ((*address + (length - 1)) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
 out:
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    rvt_reclaim(&device->retirement);
     return error;
 }
 
@@ -192,11 +193,12 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
         if (old->maps[i] != map)
             table->maps[kept++] = old->maps[i];
     rvt_object_death(&map->owned.object);
-    replace_table(&device->dma, table);
-    rvt_retire(&map->retired, free_mapping);
+    replace_table(device, table);
+    rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
 out:
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    if (!error)
+        rvt_settle(&device->retirement);
     return error;
 }
 
@@ -204,14 +206,14 @@ static void close_map(struct rvt_dma_map *map) {
     rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
     atomic_fetch_or_explicit(&map->users, RVT_DMA_CLOSED, memory_order_acq_rel);
     rvt_object_death(&map->owned.object);
-    rvt_retire(&map->retired, free_mapping);
+    rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
 }
 
 static void close_every_map(struct rvt_dev_info *device) {
     const struct rvt_dma_table *table = current_table(&device->dma);
     for (uint32_t i = 0; i < table->count; i++)
         close_map(table->maps[i]);
-    replace_table(&device->dma, NULL);
+    replace_table(device, NULL);
 }
 
 void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
@@ -235,7 +237,7 @@ void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
         else
             table->maps[kept++] = old->maps[i];
     }
-    replace_table(&device->dma, table);
+    replace_table(device, table);
 }
 
 bool rvt_dma_acquire(struct rvt_dma_map *map) {

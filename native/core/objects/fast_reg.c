@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fast registration and invalidation: what work requests do to the key of a region. */
+#include "core/base/epoch.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -41,6 +42,8 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
         error = change_key(rvt_qp_pd(qp.qp), mr, key, access);
     }
     rvt_mutex_unlock(&device->lock);
+    if (!error) /* copies by the old key are over */
+        rvt_settle(&device->retirement);
     return error;
 }
 
@@ -61,5 +64,8 @@ int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
         rvt_mr_rewrite(mr);
     }
     rvt_mutex_unlock(&device->lock);
+    /* Also if it was invalid before: another thread may be waiting for the same copies. */
+    if (!error)
+        rvt_settle(&device->retirement);
     return error;
 }

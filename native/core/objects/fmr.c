@@ -143,7 +143,8 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     else
         error = map_pages(mr, pages, (uint32_t)count, iova);
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    if (!error)
+        rvt_settle(&device->retirement);
     return error;
 }
 
@@ -168,6 +169,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
     for (uint32_t i = 0; i < count && !error; i++)
         rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false);
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    if (!error)
+        rvt_settle(&device->retirement);
     return error;
 }

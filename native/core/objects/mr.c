@@ -130,12 +130,39 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
+/* The end of regions, in three steps. Under the lock they are taken out of reach. Without it the calling thread waits
+ * until every reader that may have found one has left: then nobody moves a byte without a reference, nobody can add a
+ * reference any more, and what readers have counted is seen. Under the lock again it is decided by the references.
+ * Another thread may have ended one meanwhile; then it is ended, as was wanted. */
+static int end_regions(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                       uint64_t waited_for) {
+    struct rvt_retired *passed = NULL;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_mregion *mr = rvt_mr_live(handles[i]);
+        if (mr && rvt_mr_end_unheld(mr, &passed))
+            error = -RVT_EBUSY;
+    }
+    rvt_mutex_unlock(&device->lock);
+    rvt_free_retired(&device->retirement, waited_for);
+    rvt_release_passed(passed);
+    return error;
+}
+
+static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode) {
+    if (mode == RVT_RELEASE_FORCE)
+        rvt_mr_end_by_force(mr);
+    else
+        rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
+}
+
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
 static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
-    int error;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
@@ -143,10 +170,9 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
     else if ((mr->kind == RVT_MR_FMR) != fmr)
         error = -RVT_EINVAL;
     else
-        error = rvt_mr_release(mr, mode);
+        begin_end(mr, mode);
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
-    return error;
+    return error ? error : end_regions(device, &handle, 1, rvt_synchronize(&device->retirement));
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
@@ -155,6 +181,28 @@ int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
 
 int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
     return release_region(handle, mode, true);
+}
+
+int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, uint32_t count,
+                  enum rvt_release_mode mode) {
+    if (!in.pd)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = in.pd->owned.device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    if (!rvt_pd_live(in))
+        error = -RVT_EBADF;
+    /* All or none: the whole list is judged before the first is touched. The device first: another device's region
+     * may not be looked at under this lock. */
+    for (uint32_t i = 0; i < count && !error; i++)
+        if (!handles[i].mr || handles[i].mr->owned.device != device ||
+            (rvt_mr_live(handles[i]) && handles[i].mr->pd != in.pd))
+            error = -RVT_EINVAL;
+    for (uint32_t i = 0; i < count && !error; i++)
+        if (rvt_mr_live(handles[i])) /* the list may name one twice */
+            begin_end(handles[i].mr, mode);
+    rvt_mutex_unlock(&device->lock);
+    return error ? error : end_regions(device, handles, count, rvt_synchronize(&device->retirement));
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
@@ -215,7 +263,7 @@ int rvt_count_mr(struct rvt_mr_handle handle) {
 }
 
 static void end_mr(struct rvt_owned *owned) {
-    rvt_mr_release((struct rvt_mregion *)owned, RVT_RELEASE_FORCE);
+    rvt_mr_end_by_force((struct rvt_mregion *)owned);
 }
 
 static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {

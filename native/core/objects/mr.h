@@ -48,10 +48,20 @@ int rvt_alloc_mr(struct rvt_pd_handle pd, enum rvt_mr_type type, uint32_t max_nu
                  struct rvt_mr_handle *mr);
 
 /* rvt_dereg_mr: the key is dead at once and for good; the region goes if nobody holds a reference.
- *   -EBUSY   (RVT_RELEASE) SGEs are held: the region is half-dead, call again when they are put
+ *   -EBUSY   (not RVT_RELEASE_FORCE) SGEs are held: the region is half-dead, call again when they are put
  *   -EINVAL  it is an FMR
- * RVT_RELEASE_DISPOSE and RVT_RELEASE_FORCE: see region.h. */
+ * When it has returned 0 no byte of the region moves any more: it waits until readers that are inside the device have
+ * left. So the calling thread's own reader must be outside, and it may hold no lock that a reader waits for. The same
+ * goes for every verb that takes something away. */
 int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
+
+/* Several at once, with one wait: rvt_dereg_mr or rvt_dealloc_fmr for each region of the list. Handles that are dead are
+ * passed over, and the list may name one twice.
+ *   -EBUSY   (not RVT_RELEASE_FORCE) at least one is held, and half-dead; the others have ended
+ *   -EINVAL  one is not in this domain; nothing changed
+ *   -EBADF   the domain is closed; nothing changed */
+int rvt_dereg_mrs(struct rvt_pd_handle pd, const struct rvt_mr_handle *mrs, uint32_t count,
+                  enum rvt_release_mode mode);
 
 /* rvt_dealloc_fmr: as rvt_dereg_mr, for FMRs.
  *   -EBUSY   as rvt_dereg_mr

@@ -176,6 +176,7 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};
     }
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    if (answer >= 0 || answer == -RVT_ENOMEM) /* then, too, the old mapping may be gone */
+        rvt_settle(&device->retirement);
     return answer;
 }

@@ -67,7 +67,8 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     else
         rvt_pd_end(pd);
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
+    if (!error)
+        rvt_settle(&device->retirement);
     return error;
 }
 

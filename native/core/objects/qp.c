@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/qp.h"
 
+#include "core/base/epoch.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -46,6 +47,8 @@ int rvt_destroy_qp(struct rvt_qp_handle handle) {
     else
         rvt_qp_end(qp);
     rvt_mutex_unlock(&device->lock);
+    if (!error) /* copies that it had judged are over */
+        rvt_settle(&device->retirement);
     return error;
 }
 

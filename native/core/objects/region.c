@@ -44,7 +44,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->pd = pd;
     mr->kind = kind;
     mr->max_segments = 0;
-    mr->lkey_published = mr->half_dead = mr->was_published = false;
+    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = false;
     mr->valid = true;
     mr->access = 0;
     mr->shift = RVT_PAGE_SHIFT;
@@ -179,7 +179,7 @@ static void free_map(struct rvt_retired *retired) {
  * it frees this, so this holds on to the device, and with it to the region's object, by itself. */
 static void retire_map(struct rvt_map *map) {
     rvt_dev_get(map->mr->owned.device);
-    rvt_retire(&map->retired, free_map);
+    rvt_retire(&map->mr->owned.device->retirement, &map->retired, free_map);
 }
 
 /* Let a mapping's DMA ranges know that it uses them, or does no longer. */
@@ -199,13 +199,18 @@ static void count_users(const struct rvt_map *map, bool add) {
     }
 }
 
-/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every
- * reader has passed. */
-static void drop_map(struct rvt_mregion *mr, struct rvt_map *map) {
+/* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has left. `passed`:
+ * they have, and it goes into that list; or NULL. */
+static void drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed) {
     if (map == &mr->nothing)
         return;
     count_users(map, false);
-    retire_map(map);
+    if (passed) {
+        rvt_dev_get(mr->owned.device);
+        rvt_add_passed(passed, &map->retired, free_map);
+    } else {
+        retire_map(map);
+    }
 }
 
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
@@ -260,7 +265,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     mr->length = window.length;
     if (map)
         count_users(map, true);
-    drop_map(mr, old);
+    drop_map(mr, old, NULL);
     return 0;
 }
 
@@ -283,7 +288,7 @@ void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
         if (!names_memory_of(rvt_mr_map(mr), context))
             continue;
         if (mr->half_dead)
-            rvt_mr_release(mr, RVT_RELEASE_FORCE);
+            rvt_mr_end_by_force(mr);
         else
             rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false);
     }
@@ -299,6 +304,8 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
     do {
         if (word & RVT_MR_REVOKED)
             return RVT_RETRY; /* the record was emptied before the flag was set: the next reading sees it */
+        if ((word & RVT_MR_HELD_MASK) == RVT_MR_HELD_MASK)
+            return RVT_FULL;
         if ((word & RVT_MR_MAP_MASK) != bits) {
             /* The door is closed on this mapping. Line 1 was staged before that (acquire above), so if the
              * sequence has not moved yet, readers can be sent there now; if it has, this does nothing. */
@@ -312,87 +319,111 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
     return RVT_ACQUIRED;
 }
 
-bool rvt_mr_acquire_dma(struct rvt_mregion *mr) {
+enum rvt_acquired rvt_mr_acquire_dma(struct rvt_mregion *mr) {
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
     do {
         if (word & RVT_MR_REVOKED)
-            return false;
+            return RVT_RETRY;
+        if ((word & RVT_MR_HELD_MASK) == RVT_MR_HELD_MASK)
+            return RVT_FULL;
     } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, word + 1, memory_order_acq_rel,
                                                     memory_order_acquire));
-    return true;
+    return RVT_ACQUIRED;
 }
 
-/* Back to the pool: every reader has passed. */
+/* --- the end --- */
+
+/* Back to the pool: every reader has left, and no SGE refers to it. Under the lock. */
+static void give_back(struct rvt_mregion *mr) {
+    struct rvt_dev_info *device = mr->owned.device;
+    free_block(device, mr->spare);
+    mr->spare = NULL;
+    rvt_free(rvt_mr_counters_of(mr));
+    atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
+    if (atomic_load_explicit(&mr->word, memory_order_relaxed) & RVT_MR_WATCHED)
+        atomic_fetch_sub_explicit(&device->watched, 1, memory_order_relaxed);
+    mr->lingering = false;
+    rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
+}
+
+/* Every reader has left. An SGE may still refer to it, if it ended by force: then the last put gives it back. */
 static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
-    free_block(device, mr->spare);
-    mr->spare = NULL;
-    rvt_free(rvt_mr_counters_of(mr));
-    atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
-    rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
+    mr->lingering = rvt_mr_held(mr) != 0;
+    if (!mr->lingering)
+        give_back(mr);
     rvt_mutex_unlock(&device->lock);
     rvt_dev_put(device);
 }
 
-/* End a revoked region: its handle dies, what it maps goes. The object itself is recycled when no SGE refers
- * to it. */
-static void finish_region(struct rvt_mregion *mr) {
+/* The region's handle dies, what it maps goes. */
+static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* Out of reach first, retired after. */
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
-    drop_map(mr, map);
+    drop_map(mr, map, passed);
     mr->half_dead = false;
     mr->pd->children--;
     rvt_object_death(&mr->owned.object);
+    if (mr->awaited)
+        rvt_wake_context(mr->owned.device, mr->owned.context);
+    mr->awaited = false;
+    if (passed)
+        rvt_add_passed(passed, &mr->retired, recycle_region);
+    else
+        rvt_retire(&mr->owned.device->retirement, &mr->retired, recycle_region);
 }
 
-int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode) {
+static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
     if (!mr->half_dead) {
         rvt_tell_release(&mr->owned, RVT_RESOURCE_MR);
         rvt_free_lkey(mr);
         mr->half_dead = true;
     }
-    uint64_t flags = RVT_MR_REVOKED;
-    if (mode != RVT_RELEASE)
-        flags |= RVT_MR_ORPHAN;
-    if (mode == RVT_RELEASE_FORCE)
-        flags |= RVT_MR_FORCED;
-    /* After this no reference is added (acquire refuses a revoked word), so a count of 0 is final. */
-    uint64_t word = atomic_fetch_or_explicit(&mr->word, flags, memory_order_acq_rel);
-    bool held = word & RVT_MR_HELD_MASK;
-    if (held && mode == RVT_RELEASE)
+    /* Before the flag: who finds the region flagged has found the device counted. */
+    if (flags & RVT_MR_WATCHED & ~atomic_load_explicit(&mr->word, memory_order_relaxed))
+        atomic_fetch_add_explicit(&mr->owned.device->watched, 1, memory_order_relaxed);
+    atomic_fetch_or_explicit(&mr->word, flags | RVT_MR_REVOKED, memory_order_acq_rel);
+}
+
+void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited) {
+    revoke_with(mr, awaited ? RVT_MR_WATCHED : 0);
+    mr->awaited |= awaited;
+}
+
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed) {
+    if (rvt_mr_held(mr))
         return -RVT_EBUSY;
-    if (held && mode == RVT_RELEASE_DISPOSE)
-        return 0; /* the last put finishes it */
-    finish_region(mr);
-    if (!held)
-        rvt_retire(&mr->retired, recycle_region);
+    finish_region(mr, passed);
     return 0;
+}
+
+void rvt_mr_end_by_force(struct rvt_mregion *mr) {
+    /* Watched, since the put that comes last must recycle the object. */
+    revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
+    finish_region(mr, NULL);
 }
 
 void rvt_put_mr(struct rvt_mregion *mr) {
     uint64_t word = atomic_fetch_sub_explicit(&mr->word, 1, memory_order_acq_rel);
     assert(word & RVT_MR_HELD_MASK);
-    if ((word & RVT_MR_HELD_MASK) != 1 || !(word & RVT_MR_ORPHAN))
-        return;
-    /* The last reference of an orphan. The lock decides between this and a release that came at the same
-     * moment: the one that finds the region unfinished finishes it; by force it was finished while held,
-     * and only the object is left to recycle. The device outlives this: the region's reference on it
-     * goes in recycle_region(). */
+    if (word & RVT_MR_WATCHED)
+        rvt_mr_note_put(mr);
+}
+
+void rvt_mr_note_put(struct rvt_mregion *mr) {
+    /* The region may have been recycled, and be another one by now. Then neither flag is set, or the context is woken
+     * once too often. The caller's reference on the device keeps the object. */
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
-    uint64_t now = atomic_load_explicit(&mr->word, memory_order_relaxed);
-    if (mr->half_dead && (now & RVT_MR_ORPHAN) && !(now & RVT_MR_HELD_MASK)) {
-        finish_region(mr);
-        rvt_retire(&mr->retired, recycle_region);
-    } else if (word & RVT_MR_FORCED) {
-        rvt_retire(&mr->retired, recycle_region);
-    }
+    if (mr->lingering && !rvt_mr_held(mr))
+        give_back(mr);
+    else if (mr->awaited)
+        rvt_wake_context(device, mr->owned.context);
     rvt_mutex_unlock(&device->lock);
-    rvt_reclaim();
 }
 
 enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map) {

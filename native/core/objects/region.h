@@ -39,13 +39,12 @@ struct rvt_map {
     uint64_t *addresses;           /* list: DMA address of each segment */
 };
 
-/* The count word. (2^32 held SGEs would overflow it: they are some 80 bytes each, so no process has the
- * memory for them.) References beyond the region's own (one per held SGE) in the low half; above them the
- * flags and, at the top, the low bits of the current mapping's generation, so that "no reference, under this
- * mapping" is one comparison. */
+/* The count word: references beyond the region's own (one per held SGE) in the low half; above them the flags and,
+ * at the top, the low bits of the current mapping's generation, so that "no reference, under this mapping" is one
+ * comparison. A reference that would carry into the flags is refused (RVT_FULL). */
 #define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
 #define RVT_MR_REVOKED (UINT64_C(1) << 32) /* takes no more references */
-#define RVT_MR_ORPHAN (UINT64_C(1) << 33)  /* the last put finishes it (dispose, force) */
+#define RVT_MR_WATCHED (UINT64_C(1) << 33) /* a put must be noted (rvt_mr_note_put) */
 #define RVT_MR_FORCED (UINT64_C(1) << 34)  /* held SGEs are dead */
 #define RVT_MR_MAP_SHIFT 35
 #define RVT_MR_MAP_MASK (~UINT64_C(0) << RVT_MR_MAP_SHIFT)
@@ -74,6 +73,8 @@ struct rvt_mregion {
     uint8_t shift;
     bool lkey_published;
     bool half_dead; /* released, but references are held */
+    bool awaited;   /* puts wake the context that made it */
+    bool lingering; /* ended by force while held: the object is recycled with the last put */
     bool valid;
     bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
 
@@ -119,10 +120,19 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
                                                                                              : NULL;
 }
 
-/* Take the region out of reach and, if nobody holds it (or by force), end it. Under the lock.
- *   0       ended, or (RVT_RELEASE_DISPOSE) ends with the last put
- *   -EBUSY  (RVT_RELEASE) it is held: half-dead */
-int rvt_mr_release(struct rvt_mregion *mr, enum rvt_release_mode mode);
+/* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put wakes
+ * the context that made it. Under the lock; after it a wait, before anything is decided by the references. */
+void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
+
+/* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the region
+ * was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added to *passed.
+ *   0       ended
+ *   -EBUSY  it is held: half-dead */
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed);
+
+/* Revoke the region and end it, whoever holds it: held SGEs are dead. Under the lock; what it mapped is retired, so a
+ * caller that promises that no byte moves any more waits afterwards. */
+void rvt_mr_end_by_force(struct rvt_mregion *mr);
 
 /* --- what it says --- */
 
@@ -201,6 +211,7 @@ void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 enum rvt_acquired {
     RVT_ACQUIRED, /* one reference taken, under exactly the mapping of the entry */
     RVT_RETRY,    /* the record has changed since it was read: read it again */
+    RVT_FULL,     /* the region is held as often as its word can count */
 };
 
 /* Take a reference for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a writer has closed
@@ -209,12 +220,15 @@ enum rvt_acquired {
 enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
                                  const struct rvt_map *map);
 
-/* The same for the published DMA region, which has no record and no mapping: false if it is revoked. */
-bool rvt_mr_acquire_dma(struct rvt_mregion *mr);
+/* The same for the published DMA region, which has no record and no mapping: RVT_RETRY if it is revoked. */
+enum rvt_acquired rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference. May finish an orphan, and then takes the device's lock: not to be called
- * with it held. */
+/* Put one reference. Takes the device's lock if somebody watches the region: not to be called with it held. */
 void rvt_put_mr(struct rvt_mregion *mr);
+
+/* A reference on a watched region was put: wake who waits for that, and recycle the object if it was the last one.
+ * Takes the device's lock. */
+void rvt_mr_note_put(struct rvt_mregion *mr);
 
 /* Why an SGE proven under mapping generation `generation` cannot be used now, or RVT_REASON_NONE and *map. */
 enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map);

@@ -29,7 +29,7 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **out) {
     return error;
 }
 
-int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade) {
+static int end_context(struct rvt_ucontext *context, bool cascade, bool wait) {
     struct rvt_dev_info *device = context->device;
     struct rvt_device_memory *memories = NULL;
     int error = 0;
@@ -50,9 +50,20 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade) {
             memories = rvt_device_end(device);
     }
     rvt_mutex_unlock(&device->lock);
+    if (!error && wait)
+        rvt_settle(&device->retirement);
+    else
+        rvt_reclaim(&device->retirement);
     rvt_let_go_of_device_memories(memories);
-    rvt_reclaim();
     return error;
+}
+
+int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade) {
+    return end_context(context, cascade, true);
+}
+
+void rvt_drop_ucontext(struct rvt_ucontext *context) {
+    (void)end_context(context, true, false);
 }
 
 void rvt_free_ucontext(struct rvt_ucontext *context) {
@@ -61,6 +72,19 @@ void rvt_free_ucontext(struct rvt_ucontext *context) {
     struct rvt_dev_info *device = context->device;
     rvt_free_aligned(context);
     rvt_dev_put(device);
+}
+
+void rvt_on_put(struct rvt_ucontext *context, void (*wake)(void *data), void *data) {
+    rvt_mutex_lock(&context->device->lock);
+    context->wake = wake;
+    context->wake_data = data;
+    rvt_mutex_unlock(&context->device->lock);
+}
+
+void rvt_wake_context(const struct rvt_dev_info *device, uint64_t id) {
+    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
+        if (context->id == id && context->wake)
+            context->wake(context->wake_data);
 }
 
 int rvt_ucontext_live(const struct rvt_ucontext *context) {

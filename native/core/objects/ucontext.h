@@ -23,6 +23,9 @@ struct rvt_ucontext {
      * handles that were got through it are dead from then on. */
     _Atomic(bool) gone;
     struct rvt_dev_info *device; /* one reference */
+    /* See rvt_on_put. Under the device's lock. */
+    void (*wake)(void *data);
+    void *wake_data;
     uint64_t id;                 /* > 0, never given twice on a device */
     struct rvt_ucontext *next;   /* under the device's lock */
 };
@@ -45,8 +48,12 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **contex
  *           of a device closes it
  *   -EBUSY  not `cascade`, and something of it is alive; nothing changed
  *   -EBADF  it has ended before
- * The structure stays until rvt_free_ucontext. */
+ * Afterwards no byte of what it had moves. The structure stays until rvt_free_ucontext. */
 int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
+
+/* The same with `cascade`, without waiting for readers: for finalizers of a garbage collector. What it had is freed
+ * when they have left. Does nothing to a context that has ended. */
+void rvt_drop_ucontext(struct rvt_ucontext *context);
 
 /* Free the structure of a context that has ended; nothing that points to it may be used any more. */
 void rvt_free_ucontext(struct rvt_ucontext *context);
@@ -59,6 +66,14 @@ int rvt_ucontext_live(const struct rvt_ucontext *context);
 /* What was counted: by one context, or (context NULL) by all that the device ever had. */
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                        struct rvt_counts *counts);
+
+/* From now on `wake` is called when a reference is put on a region of this context that rvt_dereg_mr or
+ * rvt_dealloc_fmr with RVT_RELEASE_AWAIT found held, and when such a region ends. From any thread, with the device's
+ * lock held: it must not call the core. NULL: nobody is woken. */
+void rvt_on_put(struct rvt_ucontext *context, void (*wake)(void *data), void *data);
+
+/* Call it, if the context has not ended. Under the device's lock. */
+void rvt_wake_context(const struct rvt_dev_info *device, uint64_t context);
 
 extern const struct rvt_object_kind rvt_ucontext_objects;
 

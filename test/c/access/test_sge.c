@@ -275,9 +275,9 @@ static void a_listener_may_give_up(void) {
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     CHECK_EQ(rvt_walk(&ss, &(uint32_t){10400}, 1, false, &f.reason, give_up, &patience), -RVT_ENOMEM);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     put_three(&three);
     fixture_close(&f);
 }

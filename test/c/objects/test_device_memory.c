@@ -262,10 +262,10 @@ static void busy_until_every_reader_has_passed(void) {
     struct rvt_mr_handle mr;
     CHECK_EQ(rvt_reg_user_mr(f.pd, slice, 0, 0, 0, &mr), 0);
     rvt_memory_put(slice);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(free_of(&f, memory), -RVT_EBUSY);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     CHECK_EQ(free_of(&f, memory), 0); /* it asks by itself */
     let_go(memory);
     fixture_close(&f);

@@ -17,9 +17,9 @@ static int map_at(struct fixture *f, uint64_t address, uint64_t length, struct r
 }
 
 static struct rvt_dma_map *find(struct fixture *f, uint64_t address, uint64_t length) {
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, SECTION_OF(f));
     struct rvt_dma_map *map = rvt_dma_find(&f->device->dma, address, length, NULL);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, SECTION_OF(f));
     return map;
 }
 
@@ -101,7 +101,7 @@ static void finds_what_holds_the_range(void) {
         {UINT64_MAX, 1, 0, false},  {0x30fff, UINT64_MAX, 0, true}, {0, 0, 0, false},
     };
     const struct rvt_dma_map *maps[] = {NULL, a.map, b.map, c.map};
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         straddles = !rows[i].straddles;
         CHECK_PTR_EQ(rvt_dma_find(&f.device->dma, rows[i].address, rows[i].length, &straddles),
@@ -110,7 +110,7 @@ static void finds_what_holds_the_range(void) {
         if (rows[i].which)
             CHECK(rvt_dma_holds(maps[rows[i].which], rows[i].address, rows[i].length));
     }
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     fixture_close(&f);
 }
 
@@ -311,14 +311,14 @@ static void a_closed_mapping_takes_no_more(void) {
     CHECK(rvt_dma_acquire(dma.map));
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
     rvt_dma_release(dma.map, 2);
-    rvt_read_enter(f.reader); /* keeps the structure from being used again */
+    rvt_read_enter(f.reader, SECTION_OF(&f)); /* keeps the structure from being used again */
     struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
     CHECK_PTR_EQ(seen, dma.map);
     CHECK_EQ(rvt_dma_unmap(dma), 0);
     CHECK(!rvt_dma_acquire(seen));
     CHECK_EQ(seen->address, 0x10000); /* and it still says what it said */
     CHECK_EQ(seen->length, PAGE);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     fixture_close(&f);
 }
 
@@ -372,10 +372,10 @@ static void memory_is_kept_until_every_reader_has_passed(void) {
     CHECK_EQ(rvt_dma_map(f.device, NULL, &watched.memory, true, &address, &dma), 0);
     rvt_memory_put(&watched.memory);
     CHECK_EQ(watched.released, 0);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     CHECK_EQ(rvt_dma_unmap(dma), 0);
     CHECK_EQ(watched.released, 0);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     rvt_reclaim();
     CHECK_EQ(watched.released, 1);
     fixture_close(&f);
@@ -716,10 +716,10 @@ static void memory_of_an_ending_mapping_is_let_go_of(void) {
     CHECK_EQ(rvt_dma_map(a.device, a.context, &watched.memory, true, &address, &dma), 0);
     rvt_memory_put(&watched.memory);
     map_list(fixture_fmr(&b, 0, 1, 12), (uint64_t[]){0x10000}, 1);
-    rvt_read_enter(b.reader);
+    rvt_read_enter(b.reader, SECTION_OF(&b));
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
     CHECK_EQ(watched.released, 0);
-    rvt_read_leave(b.reader);
+    rvt_read_leave(b.reader, SECTION_OF(&b));
     rvt_synchronize();
     rvt_reclaim();
     CHECK_EQ(watched.released, 1);

@@ -407,10 +407,10 @@ static void memory_lives_as_long_as_its_region(void) {
 
     /* ... but not while somebody is looking. */
     mr = reg_watched(&f, &watched);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
     CHECK_EQ(watched.released, 0);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     rvt_reclaim();
     CHECK_EQ(watched.released, 1);
 
@@ -429,11 +429,11 @@ static void stale_elements(void) {
     struct made sg = make(&f, RVT_MR_MEM_REG), fmr = make(&f, RVT_MR_FMR);
 
     CHECK_EQ(hold(&f, &sg, &sge), 1);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     CHECK_EQ(rvt_mr_usable(sge.mr, sge.map_generation, &map), RVT_REASON_NONE);
     CHECK(map != NULL);
     CHECK_EQ(map->generation, sge.map_generation);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     /* The very same list again is another mapping. */
     CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
@@ -464,7 +464,7 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     REQUIRE(open_with_dma(&f));
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     /* Mapped anew between the reading and the reference: no reference, and the next reading shows
      * the new one. */
@@ -481,7 +481,7 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK_EQ(entry.key, 0);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     fixture_close(&f);
 }
 
@@ -494,13 +494,13 @@ static void the_door_closes_when_mapping_numbers_come_round(void) {
     REQUIRE(open_with_dma(&f));
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
-    rvt_read_enter(f.reader);
+    rvt_read_enter(f.reader, SECTION_OF(&f));
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     f.device->map_generation = entry.map->generation + (UINT64_C(1) << 29);
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
-    rvt_read_leave(f.reader);
+    rvt_read_leave(f.reader, SECTION_OF(&f));
     fixture_close(&f);
 }
 
@@ -697,7 +697,7 @@ static void counters_stay_until_every_reader_has_passed(void) {
         CHECK_EQ(rvt_test_alloc_live(), before + 1);
         if (held)
             CHECK_EQ(hold(&f, &made, &sge), 1);
-        rvt_read_enter(f.reader);
+        rvt_read_enter(f.reader, SECTION_OF(&f));
         CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE_FORCE), 0);
         CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
         CHECK_EQ(atomic_load(&counters->accepted), held); /* to be looked at */
@@ -705,7 +705,7 @@ static void counters_stay_until_every_reader_has_passed(void) {
             rvt_put_sge(&sge);
         rvt_reclaim();
         CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
-        rvt_read_leave(f.reader);
+        rvt_read_leave(f.reader, SECTION_OF(&f));
         rvt_reclaim();
         CHECK(rvt_mr_counters_of(mr) == NULL);
         CHECK(rvt_test_alloc_live() < before);

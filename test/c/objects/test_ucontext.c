@@ -360,10 +360,10 @@ static void handles_of_an_ended_context_are_dead(void) {
     struct rvt_ib_sge wanted = {0x5000, 8, key};
     CHECK_EQ(local_in(&b, pd, &sge, NULL, 0x5000, 8, key, 0), -RVT_EBADF);
     CHECK_EQ(remote_in(&b, qp, &sge, 0x5000, 8, key, REMOTE_READ), -RVT_EBADF);
-    rvt_read_enter(b.reader);
+    rvt_read_enter(b.reader, SECTION_OF(&b));
     CHECK_EQ(rvt_lkey_check(pd, &wanted, 0, &place, &reason), -RVT_EBADF);
     CHECK_EQ(rvt_rkey_check(qp, 8, 0x5000, key, REMOTE_READ, &place, &reason), -RVT_EBADF);
-    rvt_read_leave(b.reader);
+    rvt_read_leave(b.reader, SECTION_OF(&b));
     CHECK(!rvt_checker_of_pd(pd, &(struct rvt_checker){0}) &&
           !rvt_checker_of_qp(qp, &(struct rvt_checker){0}));
 

@@ -81,13 +81,13 @@ static void read_fmrs(struct worker *w) {
     /* The verdict without a reference tells a place of the tag, or none. */
     struct rvt_place place;
     struct rvt_ib_sge wanted = {fmr_address(tag) + into, length, key};
-    rvt_read_enter(w->reader);
+    rvt_read_enter(w->reader, SECTION_OF(w));
     if (rvt_lkey_check(world.pd, &wanted, 0, &place, &reason) == 1) {
         uint64_t page = TAGGED_DMA + 2 * tag * PAGE + (into < PAGE ? PAGE : 0);
         CHECK_EQ(place.at, page + into % PAGE);
         CHECK_EQ(place.segment, into / PAGE);
     }
-    rvt_read_leave(w->reader);
+    rvt_read_leave(w->reader, SECTION_OF(w));
 }
 
 /* --- a scatter region: mapped, registered under a key of the tag, invalidated --- */

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/environment/put_listeners.h"
+
+#include <utility>
+
+void PutListeners::Tell() {
+    if (!noted_.exchange(false))
+        return;
+    std::vector<Napi::FunctionReference> callbacks;
+    callbacks.swap(callbacks_); // they may add others
+    for (const Napi::FunctionReference &callback : callbacks) {
+        napi_value receiver, result;
+        if (napi_get_undefined(env_, &receiver) != napi_ok)
+            return; // no JavaScript may run any more
+        // What it throws is the process's uncaught exception, as from any callback.
+        napi_call_function(env_, receiver, callback.Value(), 0, nullptr, &result);
+    }
+}
