@@ -18,6 +18,7 @@
     'objects/dma.c',
     'objects/fast_reg.c',
     'objects/fmr.c',
+    'objects/held_counts.c',
     'objects/lkey_table.c',
     'objects/mr.c',
     'objects/mr_sg.c',

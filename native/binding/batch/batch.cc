@@ -14,7 +14,7 @@ Batch::~Batch() {
     if (has_number)
         SingleChecks::Of(environment).Remove(number);
     if (held)
-        rvt_release_batch(held.get(), block.capacity());
+        rvt_put_sges(held.get(), block.capacity());
     if (block_reference)
         environment.ReleaseReference(block_reference);
 }
@@ -102,7 +102,7 @@ napi_value Put(napi_env env, napi_callback_info info) {
     rvt_batch_result result = {};
     result.first_refused = UINT32_MAX; // none
     if (batch->held)
-        result.passed = rvt_release_batch(batch->held.get(), batch->block.ReadCount());
+        result.passed = rvt_put_sges(batch->held.get(), batch->block.ReadCount());
     batch->block.WriteAnswer(0, result);
     batch->device->environment().DrainReferences();
     return nullptr;

@@ -53,7 +53,7 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
 Napi::Value Device::Use(Napi::Env env, rvt_dev_info *device, bool opened) {
     std::shared_ptr<Environment> environment = Environment::Of(env);
     rvt_ucontext *context = nullptr;
-    int error = rvt_alloc_ucontext(device, &context);
+    int error = rvt_alloc_ucontext(device, environment->reader(), &context);
     if (error) {
         rvt_dev_put(device);
         return Napi::Number::New(env, error);

@@ -54,7 +54,7 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch);
 
 /* Judge all elements as rvt_lkey_ok or rvt_rkey_ok does, and keep the references of accepted ones in
  * held[0..count). held[i] of refused and coalesced elements stay dead. With `coalesce`, an element that
- * continues the last accepted one (to begin with: `seed`, may be NULL) goes into it.
+ * continues the last accepted one (to begin with: `seed`, may be NULL) goes into it. rvt_put_sges puts them.
  *   0       judged: *result and the columns tell
  *   -EBUSY  an element of held[0..count) is not dead; nothing is judged
  *   -ENOMEM a region is held as often as can be counted; nothing is held
@@ -62,9 +62,6 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch);
 int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                       struct rvt_batch_result *result);
-
-/* Put what is held among held[0..count); returns how many there were. */
-uint32_t rvt_release_batch(struct rvt_sge *held, uint32_t count);
 
 /* --- batch_copy.c: judge and move, one element after the other, in order. Each stops at the first element
  * that is refused (result: its index and reason) or that does not fit into what is left of the buffer (its

@@ -33,6 +33,7 @@ struct found {
     uint64_t sequence;
     struct rvt_lkey_entry entry;
     uint64_t position; /* in segment space */
+    _Atomic(int64_t) *count; /* that an acquired reference is in; NULL: the region's own */
     /* key 0: */
     struct rvt_mregion *dma_mr;
     struct rvt_dma_map *dma;
@@ -91,8 +92,7 @@ static inline enum rvt_reason find_refusal_reason(const struct rvt_lkey_entry *e
         return RVT_ACCESS_DENIED;
     /* What is inside the length is mapped. Only an empty request can point behind it: at the very end, where
      * no segment may lie. */
-    if (!request->length &&
-        (into + rvt_shape_offset(entry->shape)) >> rvt_shape_shift(entry->shape) >= entry->segments)
+    if (!request->length && into == entry->length && (entry->shape & RVT_SHAPE_END_UNMAPPED))
         return RVT_UNMAPPED;
     return RVT_REASON_NONE;
 }
@@ -211,6 +211,8 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     }
     const struct rvt_map *map = found->entry.map;
     sge->mr = map->mr;
+    sge->count = found->count;
+    sge->by = found->count ? access->checker->context : NULL;
     sge->map_generation = map->generation;
     sge->position = found->position;
     sge->shift = map->shift;
@@ -222,6 +224,31 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->rights = found->entry.access & access->acc;
 }
 
+/* Take a reference that is counted by who takes it. The record's sequence is looked at again: one that was revoked, or
+ * mapped anew, since it was read gets no new reference. (Those that slip through before the writer's wait is over would
+ * be counted all the same.) */
+static inline enum rvt_acquired count_reference(const struct access *access, struct found *found) {
+    struct rvt_ucontext *context = access->checker->context;
+    _Atomic(int64_t) *count = NULL;
+    if (context && context->reader) {
+        if (__builtin_expect(!context->held.limit, 0))
+            rvt_make_held_counts(context);
+        count = rvt_held_count(&context->held, found->entry.region);
+    }
+    found->count = count;
+    if (count)
+        rvt_add_held(count, 1);
+    else
+        atomic_fetch_add_explicit(&found->entry.map->mr->elsewhere, 1, memory_order_acq_rel);
+    if (atomic_load_explicit(&found->record->sequence, memory_order_acquire) == found->sequence)
+        return RVT_ACQUIRED;
+    if (count)
+        rvt_add_held(count, -1);
+    else
+        atomic_fetch_sub_explicit(&found->entry.map->mr->elsewhere, 1, memory_order_acq_rel);
+    return RVT_RETRY;
+}
+
 /* Judge, and take the reference: 1, -EINVAL and *reason, or -ENOMEM (RVT_FULL). The two are not one step, so a reference that could not be taken under what
  * was judged sends both back to the start: whatever a writer did in between, that writer has finished, or
  * this thread has finished its step for it. */
@@ -231,8 +258,11 @@ static inline int acquire_access(const struct access *access, struct found *foun
         if (*reason)
             return -RVT_EINVAL;
         enum rvt_acquired acquired = RVT_RETRY;
+        found->count = NULL;
         if (access->key) {
-            acquired = rvt_mr_acquire(found->record, found->sequence, found->entry.map);
+            acquired = found->entry.shape & RVT_SHAPE_ONE_WORD
+                           ? rvt_mr_acquire(found->record, found->sequence, found->entry.map)
+                           : count_reference(access, found);
         } else if (rvt_dma_acquire(found->dma)) {
             /* The mapping first: it can be given back without a lock if the region was revoked in between.
              * Whatever was closed or revoked, the next look does not find it. */

@@ -6,14 +6,66 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 
+/* Put a reference that a context has counted. Inside a section of its reader, entered before `watched` was read from the
+ * device: who flags a region waits afterwards, so a section that finds nothing flagged has ended before that wait
+ * does, and its puts are in the sum. */
+static inline void put_counted(struct rvt_sge *sge, struct rvt_mregion *mr, bool watched) {
+    rvt_add_held(sge->count, -1);
+    if (watched && (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_WATCHED))
+        rvt_mr_note_put(mr);
+}
+
+static bool is_watched(const struct rvt_ucontext *context) {
+    return atomic_load_explicit(&context->device->watched, memory_order_acquire) != 0;
+}
+
 void rvt_put_sge(struct rvt_sge *sge) {
     struct rvt_mregion *mr = sge->mr;
     if (!mr)
         return;
     sge->mr = NULL; /* first: whatever the put sets free, this element is dead */
+    if (sge->count) {
+        struct rvt_ucontext *by = sge->by;
+        rvt_read_enter(by->reader, &by->device->retirement);
+        put_counted(sge, mr, is_watched(by));
+        rvt_read_leave(by->reader, &by->device->retirement);
+        return;
+    }
     if (sge->dma)
         rvt_dma_release(sge->dma, 1);
     rvt_put_mr(mr);
+}
+
+uint32_t rvt_put_sges(struct rvt_sge *list, uint32_t count) {
+    enum { AHEAD = 16 };
+    struct rvt_ucontext *by = NULL; /* whose section it is in */
+    bool watched = false;
+    uint32_t put = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_sge *sge = &list[i];
+        struct rvt_mregion *mr = sge->mr;
+        if (!mr)
+            continue;
+        put++;
+        if (!sge->count) {
+            rvt_put_sge(sge);
+            continue;
+        }
+        if (by != sge->by || put % RVT_SECTION_ELEMENTS == 0) {
+            if (by)
+                rvt_read_leave(by->reader, &by->device->retirement);
+            by = sge->by;
+            rvt_read_enter(by->reader, &by->device->retirement);
+            watched = is_watched(by);
+        }
+        if (i + AHEAD < count)
+            __builtin_prefetch(list[i + AHEAD].count, 1);
+        sge->mr = NULL;
+        put_counted(sge, mr, watched);
+    }
+    if (by)
+        rvt_read_leave(by->reader, &by->device->retirement);
+    return put;
 }
 
 enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) {

@@ -9,6 +9,7 @@
 #include "core/base/epoch.h"
 #include "core/objects/dma.h"
 #include "core/objects/region.h"
+#include "core/objects/ucontext.h"
 
 /* What a work request names: the verbs' struct ib_sge. */
 struct rvt_ib_sge {
@@ -21,6 +22,9 @@ struct rvt_ib_sge {
  * write. Belongs to one thread at a time. */
 struct rvt_sge {
     struct rvt_mregion *mr;  /* NULL: no reference is held (never taken, or put) */
+    /* The count that its reference is in, and the context that it belongs to; NULL: the region's own. */
+    _Atomic(int64_t) *count;
+    struct rvt_ucontext *by;
     struct rvt_dma_map *dma; /* key 0: the mapping it lies in, counted; otherwise NULL */
     uint64_t map_generation; /* the mapping it was proven under (not for key 0) */
     uint64_t position; /* key 0: DMA address; otherwise byte in segment space (first-byte offset included) */
@@ -45,9 +49,13 @@ static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
     return rvt_sge_key_zero(sge) ? 0 : sge->position >> sge->shift;
 }
 
-/* Put the element's reference; the element is dead then. Putting a dead one does nothing. Not with the
- * device's lock held; the caller's own reference on the device keeps the structures. */
+/* Put the element's reference; the element is dead then. Putting a dead one does nothing. By the thread of the context
+ * that it was taken through, if it was taken through one; not with the device's lock held. The caller's own reference
+ * on the device keeps the structures. */
 void rvt_put_sge(struct rvt_sge *sge);
+
+/* Put all elements of a list that are not dead, as rvt_put_sge, but in one section; returns how many there were. */
+uint32_t rvt_put_sges(struct rvt_sge *list, uint32_t count);
 
 /* --- the walk --- */
 

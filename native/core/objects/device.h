@@ -12,6 +12,7 @@
 #include "core/base/platform.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
+#include "core/objects/held_counts.h"
 #include "core/objects/lkey_table.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/share.h"
@@ -52,6 +53,7 @@ struct rvt_dev_info {
     struct rvt_dev_info *next_shared;
     unsigned char token[RVT_TOKEN_BYTES];
     _Atomic(uint64_t) held; /* bytes, see rvt_held_bytes */
+    struct rvt_held_counts *held_counts; /* of contexts, under the lock */
     /* Regions whose puts must be noted. Written under the lock; a put that reads 0 need not look at its region. */
     _Atomic(uint32_t) watched;
     struct rvt_retirement retirement;

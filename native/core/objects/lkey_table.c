@@ -90,7 +90,7 @@ static void fill_record_copy(struct rvt_record_copy *copy, const struct rvt_lkey
     atomic_store_explicit(&copy->iova, entry->iova, memory_order_release);
     atomic_store_explicit(&copy->length, entry->length, memory_order_release);
     atomic_store_explicit(&copy->map, entry->map, memory_order_release);
-    atomic_store_explicit(&copy->segments, entry->segments, memory_order_release);
+    atomic_store_explicit(&copy->region, entry->region, memory_order_release);
     atomic_store_explicit(&copy->name, rvt_record_name(entry->key, entry->pd), memory_order_release);
 }
 

@@ -31,13 +31,20 @@ struct rvt_lkey_entry {
     uint64_t iova;   /* the same in remote checks */
     uint64_t length; /* bytes */
     struct rvt_map *map;
-    uint32_t segments; /* mapped now */
+    uint32_t region; /* index in its pool: what its references are counted by */
 };
 
 /* First-byte offset (16 bits), log2 of the segment size (8 bits), and flags: valid; plain (valid, and nothing
- * is to be done but judging); counted (rvt_count_mr). The checks that are fast want `plain`, so a region that
+ * is to be done but judging); counted (rvt_count_mr); one word (references are counted in the region's word, and not by
+ * who takes them); end unmapped (no segment lies behind the last byte, so an empty request there is refused). The checks that are fast want `plain`, so a region that
  * is counted costs the others nothing: it is not accepted at a glance, and goes the way that looks closer. */
-enum { RVT_SHAPE_VALID = 1u << 24, RVT_SHAPE_PLAIN = 1u << 25, RVT_SHAPE_COUNTED = 1u << 26 };
+enum {
+    RVT_SHAPE_VALID = 1u << 24,
+    RVT_SHAPE_PLAIN = 1u << 25,
+    RVT_SHAPE_COUNTED = 1u << 26,
+    RVT_SHAPE_ONE_WORD = 1u << 27,
+    RVT_SHAPE_END_UNMAPPED = 1u << 28,
+};
 static inline uint32_t rvt_shape(uint32_t offset, uint32_t shift, bool valid) {
     return offset | shift << 16 | (valid ? RVT_SHAPE_VALID | RVT_SHAPE_PLAIN : 0u);
 }
@@ -60,7 +67,7 @@ struct rvt_record_copy {
     _Atomic(uint64_t) name, rights;
     _Atomic(uint64_t) base, iova, length;
     _Atomic(struct rvt_map *) map;
-    _Atomic(uint32_t) segments;
+    _Atomic(uint32_t) region;
     /* Line 0 only: the key an empty slot last held. Written before `name` is cleared. */
     _Atomic(uint32_t) last_key;
 };
@@ -168,7 +175,7 @@ static inline uint64_t rvt_record_read(const struct rvt_lkey_table *table,
             entry->iova = atomic_load_explicit(&copy->iova, memory_order_acquire);
             entry->length = atomic_load_explicit(&copy->length, memory_order_acquire);
             entry->map = atomic_load_explicit(&copy->map, memory_order_acquire);
-            entry->segments = atomic_load_explicit(&copy->segments, memory_order_acquire);
+            entry->region = atomic_load_explicit(&copy->region, memory_order_acquire);
             /* The acquire loads above keep this second look behind them. */
             if (atomic_load_explicit(&record->sequence, memory_order_relaxed) == sequence)
                 return sequence;

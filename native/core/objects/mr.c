@@ -211,7 +211,7 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
-    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
         uint32_t key = rvt_mr_key(mr);
         *attributes = (struct rvt_mr_attributes){
@@ -271,7 +271,8 @@ static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {
 }
 
 static void fill_mr_row(const void *object, uint64_t *out) {
-    const struct rvt_mregion *mr = object;
+    /* Counting references is a read-modify-write. */
+    struct rvt_mregion *mr = (struct rvt_mregion *)object;
     out[RVT_MR_ID] = rvt_mr_id(mr);
     out[RVT_MR_CONTEXT] = mr->owned.context;
     out[RVT_MR_PD] = mr->pd->owned.serial;

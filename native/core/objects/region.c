@@ -6,6 +6,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/rvt_errno.h"
+#include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
@@ -80,13 +81,29 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
     return 0;
 }
 
-uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
-    uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
-    return own + rvt_mr_held(mr);
+uint64_t rvt_mr_held(struct rvt_mregion *mr) {
+    uint64_t held = atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK;
+    if (!rvt_mr_has_one_word(mr)) {
+        /* A read-modify-write, as every put of one of these: either it finds the put, or the put finds what was flagged
+         * in the word before. */
+        held += (uint64_t)atomic_fetch_add_explicit(&mr->elsewhere, 0, memory_order_acq_rel);
+        held += (uint64_t)rvt_sum_held_counts(mr->owned.device, mr->owned.object.index);
+    }
+    return held;
 }
 
-static uint32_t shape_of(const struct rvt_mregion *mr, const struct rvt_map *map) {
+uint32_t rvt_mr_refs(struct rvt_mregion *mr) {
+    uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
+    uint64_t held = rvt_mr_held(mr);
+    return held < UINT32_MAX - own ? own + (uint32_t)held : UINT32_MAX;
+}
+
+static uint32_t shape_of(const struct rvt_mregion *mr, const struct rvt_map *map, uint64_t length) {
     uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    if (rvt_mr_has_one_word(mr))
+        shape |= RVT_SHAPE_ONE_WORD;
+    if ((length + map->offset) >> mr->shift >= map->segments)
+        shape |= RVT_SHAPE_END_UNMAPPED;
     return rvt_mr_counters_of(mr) ? rvt_shape_counted(shape) : shape;
 }
 
@@ -95,12 +112,12 @@ void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
     entry->key = rvt_mr_key(mr);
     entry->pd = mr->pd->id;
     entry->access = mr->access;
-    entry->shape = shape_of(mr, map);
+    entry->shape = shape_of(mr, map, mr->length);
     entry->base = mr->base;
     entry->iova = mr->iova;
     entry->length = mr->length;
     entry->map = map;
-    entry->segments = map->segments;
+    entry->region = mr->owned.object.index;
 }
 
 void rvt_mr_rewrite(struct rvt_mregion *mr) {
@@ -232,12 +249,11 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
 
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    entry.shape = shape_of(mr, next);
+    entry.shape = shape_of(mr, next, window.length);
     entry.base = window.base;
     entry.iova = window.iova;
     entry.length = window.length;
     entry.map = next;
-    entry.segments = next->segments;
     rvt_record_stage(&mr->owned.device->lkey_table, record, &entry);
     /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
     atomic_store_explicit(&mr->staged, next, memory_order_release);
@@ -408,8 +424,14 @@ void rvt_mr_end_by_force(struct rvt_mregion *mr) {
 }
 
 void rvt_put_mr(struct rvt_mregion *mr) {
-    uint64_t word = atomic_fetch_sub_explicit(&mr->word, 1, memory_order_acq_rel);
-    assert(word & RVT_MR_HELD_MASK);
+    uint64_t word;
+    if (rvt_mr_has_one_word(mr)) {
+        word = atomic_fetch_sub_explicit(&mr->word, 1, memory_order_acq_rel);
+        assert(word & RVT_MR_HELD_MASK);
+    } else {
+        atomic_fetch_sub_explicit(&mr->elsewhere, 1, memory_order_acq_rel);
+        word = atomic_load_explicit(&mr->word, memory_order_acquire);
+    }
     if (word & RVT_MR_WATCHED)
         rvt_mr_note_put(mr);
 }

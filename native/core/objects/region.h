@@ -39,7 +39,7 @@ struct rvt_map {
     uint64_t *addresses;           /* list: DMA address of each segment */
 };
 
-/* The count word: references beyond the region's own (one per held SGE) in the low half; above them the flags and,
+/* The word of a region. Of one that has its references in it (rvt_mr_has_one_word), the count: references beyond the region's own (one per held SGE) in the low half; above them the flags and,
  * at the top, the low bits of the current mapping's generation, so that "no reference, under this mapping" is one
  * comparison. A reference that would carry into the flags is refused (RVT_FULL). */
 #define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
@@ -64,6 +64,9 @@ struct rvt_mregion {
     _Atomic(struct rvt_map *) map;
     _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
     _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
+    /* References that are counted neither in the word nor by a context: those of callers without one, and those of
+     * contexts that are gone. */
+    _Atomic(int64_t) elsewhere;
 
     /* Under the device's lock: */
     uint32_t access;
@@ -145,9 +148,15 @@ static inline void rvt_mr_set_key(struct rvt_mregion *mr, uint32_t key) {
 static inline struct rvt_map *rvt_mr_map(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->map, memory_order_acquire);
 }
-static inline uint32_t rvt_mr_held(const struct rvt_mregion *mr) {
-    return (uint32_t)(atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK);
+/* Whether its references are in the word: mapping it, or ending it, must find that there is none and let no other in, in
+ * one step; or key 0 names it, which has no record. */
+static inline bool rvt_mr_has_one_word(const struct rvt_mregion *mr) {
+    return mr->kind == RVT_MR_FMR || mr->kind == RVT_MR_DMA;
 }
+
+/* How many SGEs are held. Exact in a program of one thread, and (see held_counts.h) for a revoked region after a wait.
+ * Under the lock. */
+uint64_t rvt_mr_held(struct rvt_mregion *mr);
 
 static inline struct rvt_mr_counters *rvt_mr_counters_of(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->counters, memory_order_acquire);
@@ -162,7 +171,7 @@ static inline void rvt_mr_count_bytes(const struct rvt_mregion *mr, uint64_t byt
 
 /* The count as the reference shows it: 2 of its own (3 for the published DMA region), or 1 once half-dead,
  * plus one per held SGE. Under the lock. */
-uint32_t rvt_mr_refs(const struct rvt_mregion *mr);
+uint32_t rvt_mr_refs(struct rvt_mregion *mr);
 
 /* What the region's record must say now. Under the lock. */
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry);
@@ -214,7 +223,7 @@ enum rvt_acquired {
     RVT_FULL,     /* the region is held as often as its word can count */
 };
 
-/* Take a reference for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a writer has closed
+/* Take a reference in the word, for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a writer has closed
  * the door on the old mapping but was interrupted before it sent readers to the new one, this does that step
  * for it. */
 enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
@@ -223,7 +232,8 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
 /* The same for the published DMA region, which has no record and no mapping: RVT_RETRY if it is revoked. */
 enum rvt_acquired rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference. Takes the device's lock if somebody watches the region: not to be called with it held. */
+/* Put one reference that no context has counted. Takes the device's lock if somebody watches the region: not to be called
+ * with it held. */
 void rvt_put_mr(struct rvt_mregion *mr);
 
 /* A reference on a watched region was put: wake who waits for that, and recycle the object if it was the last one.

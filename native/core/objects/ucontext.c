@@ -9,7 +9,7 @@
 #include "core/objects/device_memory.h"
 #include "core/objects/resource.h"
 
-int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **out) {
+int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, struct rvt_ucontext **out) {
     struct rvt_ucontext *context = rvt_zalloc_aligned(1, sizeof(*context));
     if (!context)
         return -RVT_ENOMEM;
@@ -18,6 +18,7 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **out) {
     if (!error) {
         rvt_dev_get(device);
         context->device = device;
+        context->reader = reader;
         context->id = ++device->contexts_made;
         context->next = device->contexts;
         device->contexts = context;
@@ -70,6 +71,7 @@ void rvt_free_ucontext(struct rvt_ucontext *context) {
     if (!context)
         return;
     struct rvt_dev_info *device = context->device;
+    rvt_end_held_counts(context);
     rvt_free_aligned(context);
     rvt_dev_put(device);
 }

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "core/base/counters.h"
+#include "core/base/epoch.h"
 #include "core/base/platform.h"
+#include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
 
 struct rvt_dev_info;
@@ -23,6 +25,8 @@ struct rvt_ucontext {
      * handles that were got through it are dead from then on. */
     _Atomic(bool) gone;
     struct rvt_dev_info *device; /* one reference */
+    struct rvt_reader *reader;   /* constant: of the thread that uses it; NULL: its references are counted in regions */
+    struct rvt_held_counts held;
     /* See rvt_on_put. Under the device's lock. */
     void (*wake)(void *data);
     void *wake_data;
@@ -36,11 +40,12 @@ struct rvt_ucontext {
 /* In place of a context's id, where a function walks over objects: whoever owns them. */
 #define RVT_EVERY_CONTEXT UINT64_MAX
 
-/* rvt_alloc_ucontext: use the device.
+/* rvt_alloc_ucontext: use the device, by the thread that `reader` belongs to (NULL: several threads use it, or one
+ * without a reader; then references cost a locked instruction). The reader must outlive the context.
  *   0        *context is alive, and has a reference on the device
  *   -ENOMEM  no memory
  *   -EBADF   the device is closed */
-int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_ucontext **context);
+int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, struct rvt_ucontext **context);
 
 /* rvt_dealloc_ucontext: end the context.
  *   0       everything of it is gone: queue pairs, regions (by force), domains with whatever others have in
@@ -55,7 +60,8 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
  * when they have left. Does nothing to a context that has ended. */
 void rvt_drop_ucontext(struct rvt_ucontext *context);
 
-/* Free the structure of a context that has ended; nothing that points to it may be used any more. */
+/* Free the structure of a context that has ended; nothing that points to it may be used any more, nor any SGE that was
+ * taken through it. */
 void rvt_free_ucontext(struct rvt_ucontext *context);
 
 /* Whether the context can still be used.
