@@ -1,4 +1,4 @@
-import { type MemoryRegion, type Sge } from '../../lib';
+import { type MemoryRegion, type Sge, SgeState } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { describeWithCollector } from '../support/conditions';
 import { collect } from '../support/garbage';
@@ -157,31 +157,166 @@ describe('deregAsync', () => {
   });
 });
 
+describe('deregAsync without polling', () => {
+  test('a put that comes long after wakes who waits, and the end of one lets others wait on', async () => {
+    const { pd } = scene();
+    const held = [0, 1, 2].map(() => {
+      const mr = pd.regUserMr(Buffer.alloc(8));
+      return { mr, sge: accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)) };
+    });
+    const done: number[] = [];
+    const all = held.map(({ mr }, i) => mr.deregAsync().then(() => done.push(i)));
+    for (const i of [1, 0, 2]) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      held[i]!.sge.put();
+      await all[i];
+    }
+    expect(done).toEqual([1, 0, 2]);
+  });
+
+  test('waits longer than a timer can', async () => {
+    const { mr, hold } = ready();
+    const sge = hold();
+    const gone = mr.deregAsync({ timeoutMs: 2 ** 32 - 1 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(mr.state).toBe('HalfDead');
+    sge.put();
+    await gone;
+  });
+
+  test('of an FMR, and by the put of a batch and of a walk', async () => {
+    const { device, pd } = scene();
+    dmaPages(device, 1);
+    const fmr = pd.allocFmr({ maxPages: 1 });
+    fmr.mapPhys([DMA], 0);
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    const batch = pd.lkeyBatch(2);
+    batch.set(0, 0, 1, fmr.lkey);
+    batch.set(1, mr.start, 1, mr.lkey);
+    expect(batch.acquire(2, 0)).toBe(2);
+    const walked = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    const gone = [fmr.deallocAsync(), mr.deregAsync()];
+    batch.put(2);
+    await gone[0];
+    expect(mr.state).toBe('HalfDead');
+    new SgeState([walked]).copyOut(Buffer.alloc(8), { put: true });
+    await gone[1];
+  });
+});
+
+describe('deregMany', () => {
+  test('ends regions of every kind, each once', () => {
+    const { pd, device } = scene({ trusted: true });
+    const regions = [
+      pd.regUserMr(Buffer.alloc(8)),
+      pd.allocMr({ maxNumSg: 1 }),
+      pd.allocFmr({ maxPages: 1 }),
+      pd.getDmaMr(),
+    ];
+    pd.deregMany([...regions, ...regions]);
+    expect(regions.map(({ state }) => state)).toEqual(Array(4).fill('Closed'));
+    expect(device.keyTable().used).toEqual([]);
+    pd.deregMany(regions);
+    pd.deregMany([]);
+  });
+
+  test('held regions are half-dead, and the others end all the same', () => {
+    const { mr, hold, pd } = ready();
+    const other = pd.regUserMr(Buffer.alloc(8));
+    const sge = hold();
+    expect(() => pd.deregMany([mr, other])).toThrow(rdma('EBUSY', 'dereg_mr'));
+    expect([mr.state, other.state]).toEqual(['HalfDead', 'Closed']);
+    expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
+    pd.deregMany([mr], { force: true });
+    expect(mr.state).toBe('Closed');
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
+  });
+
+  test('refuses before it touches anything', () => {
+    const { mr, pd, device } = ready();
+    const stranger = device.allocPd().regUserMr(Buffer.alloc(8));
+    const foreign = open().allocPd().regUserMr(Buffer.alloc(8));
+    for (const wrong of [stranger, foreign]) {
+      expect(() => pd.deregMany([mr, wrong])).toThrow(rdma('EINVAL', 'dereg_mr'));
+      expect(mr.state).toBe('Valid');
+    }
+    for (const wrong of [undefined, {}, [mr, {}], [mr, null], [mr.lkey]]) {
+      expect(() => pd.deregMany(wrong as never)).toThrow(TypeError);
+    }
+    expect(() => pd.deregMany([mr], { force: 1 as never })).toThrow(TypeError);
+    expect(mr.state).toBe('Valid');
+    pd.dealloc({ cascade: true });
+    expect(() => pd.deregMany([mr])).toThrow(rdma('EBADF', 'dereg_mr'));
+  });
+});
+
 describe('dispose', () => {
-  test('revokes at once, never throws, and the last put frees', () => {
+  test('ends the region at once, by force, and never throws', () => {
     const { mr, hold, pd, qp } = ready();
     const sge = hold();
     {
       using _mr = mr;
     }
-    expect(mr.state).toBe('HalfDead');
-    expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
+    expect(mr.state).toBe('Closed');
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
     mr[Symbol.dispose]();
     qp.destroy();
-    expect(() => pd.dealloc()).toThrow(rdma('EBUSY'));
-    sge.put();
-    expect(mr.state).toBe('Closed');
     pd.dealloc();
+    sge.put();
   });
 
-  test('await using waits for the last element', async () => {
+  test('also of a half-dead region', () => {
     const { mr, hold } = ready();
     const sge = hold();
-    setImmediate(() => sge.put());
+    expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
+    mr[Symbol.dispose]();
+    expect(mr.state).toBe('Closed');
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
+  });
+
+  test('await using waits for the last element, which is good until then', async () => {
+    const { mr, hold } = ready();
+    const sge = hold();
+    setImmediate(() => {
+      expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
+      sge.put();
+    });
     {
       await using _mr = mr;
     }
     expect(mr.state).toBe('Closed');
+  });
+
+  test('await using of an FMR', async () => {
+    const { device, pd } = scene();
+    dmaPages(device, 1);
+    const fmr = pd.allocFmr({ maxPages: 1 });
+    fmr.mapPhys([DMA], 0);
+    const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
+    setImmediate(() => sge.put());
+    {
+      await using _fmr = fmr;
+    }
+    expect(fmr.state).toBe('Closed');
+  });
+
+  test('await using ends it by force after five seconds', async () => {
+    const { mr, hold } = ready();
+    const sge = hold();
+    jest.useFakeTimers({ doNotFake: ['performance'] });
+    try {
+      const disposed = mr[Symbol.asyncDispose]();
+      expect(mr.state).toBe('HalfDead');
+      jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 5001);
+      jest.advanceTimersByTime(5001);
+      await disposed;
+    } finally {
+      jest.restoreAllMocks();
+      jest.useRealTimers();
+    }
+    expect(mr.state).toBe('Closed');
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
+    sge.put();
   });
 
   test('of an FMR and of an element', () => {

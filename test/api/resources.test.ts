@@ -142,7 +142,7 @@ describe('resources', () => {
     qp.invalidateRkey(invalid.rkey);
     const sge = accepted(pd.acquire({ addr: half.start, length: 8, lkey: half.lkey }, 0));
     const { lkey } = half;
-    half[Symbol.dispose]();
+    expect(() => half.dereg()).toThrow(rdma('EBUSY'));
     expect(device.resources().regions).toMatchObject([
       { state: 'Invalid', refs: 2, region: invalid },
       { state: 'HalfDead', refs: 2, lkey, region: half },
@@ -150,6 +150,7 @@ describe('resources', () => {
     expect(device.keyTable().used).toHaveLength(1);
     expect(device.resources().pds).toMatchObject([{ children: 3 }]);
     sge.put();
+    half.dereg();
     expect(device.resources().regions).toHaveLength(1);
   });
 
