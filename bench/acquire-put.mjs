@@ -1,67 +1,116 @@
-// What do references cost, taken and given back for a whole batch?
+// What do references cost, taken and given back for a whole batch, beside the check alone? Over one region, over 1,024, and over more
+// than the caches hold.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
 import { batchesOf, BITS, PD, World } from './harness/world.mjs';
 
 const BATCH = 256;
-const ELEMENTS = 16_384;
+const ELEMENTS = 65_536;
+
+/** @typedef {import('./harness/question.mjs').Contender} Contender */
 
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'acquire-put',
-  title: 'Batches of 256 packed SGEs acquired and put, random over 1,024 regions',
+  title: 'Batches of 256 packed SGEs acquired and put, random over 1,024, 65,536 and one region',
   unit: 'ns/element',
   prepare() {
-    const world = new World(1024);
-    const work = world.work(ELEMENTS);
-    const batches = batchesOf(work, BATCH, (capacity) => world.pd.lkeyBatch(capacity));
-    const { packed } = work;
-    const flat = new FlatTable(BITS, world.entries);
-    const counts = new Int32Array(2 ** BITS);
-    /** @type {import('./harness/peers.mjs').Numbers} */
-    const references = counts;
-    /** @type {import('./harness/peers.mjs').Numbers} */
-    const words = packed;
+    const worlds = [1, 1024, 65_536].map((regions) => new World(regions));
+    const [one, some, many] = /** @type {[World, World, World]} */ (worlds);
     return {
       contenders: {
-        batch: {
-          label: 'acquire(count), put(count)',
-          elements: ELEMENTS,
-          run(passes) {
-            let passed = 0;
-            for (let pass = 0; pass < passes; pass++) {
-              for (const batch of batches) {
-                passed += batch.acquire(BATCH, Access.LocalWrite);
-                batch.put(BATCH);
-              }
-            }
-            return passed;
-          },
-        },
-        flat: {
-          label: 'JavaScript, flat table and counts',
-          elements: ELEMENTS,
-          run(passes) {
-            let passed = 0;
-            for (let pass = 0; pass < passes; pass++) {
-              for (let first = 0; first < ELEMENTS; first += BATCH) {
-                passed += flat.checkPacked(packed, first, BATCH, PD, Access.LocalWrite);
-                for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4)
-                  references[words[j] >>> (32 - BITS)]++;
-                for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4)
-                  references[words[j] >>> (32 - BITS)]--;
-              }
-            }
-            return passed;
-          },
-        },
+        hold: hold(some, '1,024 regions'),
+        check: check(some, '1,024 regions'),
+        holdOne: hold(one, 'one region'),
+        checkOne: check(one, 'one region'),
+        holdMany: hold(many, '65,536 regions'),
+        flat: peer(some),
       },
       lines: [
-        { name: 'acquire-put', of: 'batch', peer: 'flat' },
+        { name: 'acquire-put', of: 'hold', peer: 'check', reach: 4 },
+        { name: 'acquire-put/one-region', of: 'holdOne', peer: 'checkOne', reach: 4 },
+        { name: 'acquire-put/regions-65536', of: 'holdMany', peer: 'hold', reach: 1.5 },
+        { name: 'acquire-put/flat', of: 'hold', peer: 'flat' },
+        { name: 'acquire-put/check', of: 'check' },
+        { name: 'acquire-put/check-one-region', of: 'checkOne' },
         { name: 'acquire-put/peer-flat', of: 'flat' },
       ],
-      close: () => world.close(),
+      close() {
+        for (const world of worlds) world.close();
+      },
     };
   },
 };
+
+/**
+ * @param {World} world
+ * @param {string} where
+ * @returns {Contender}
+ */
+function hold(world, where) {
+  const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+  return {
+    label: `acquire(count), put(count), ${where}`,
+    elements: ELEMENTS,
+    run(passes) {
+      let passed = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (const batch of batches) {
+          passed += batch.acquire(BATCH, Access.LocalWrite);
+          batch.put(BATCH);
+        }
+      }
+      return passed;
+    },
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {string} where
+ * @returns {Contender}
+ */
+function check(world, where) {
+  const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+  return {
+    label: `check(count), ${where}`,
+    elements: ELEMENTS,
+    run(passes) {
+      let passed = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (const batch of batches) passed += batch.check(BATCH, Access.LocalWrite);
+      }
+      return passed;
+    },
+  };
+}
+
+/**
+ * @param {World} world
+ * @returns {Contender}
+ */
+function peer(world) {
+  const { packed } = world.work(ELEMENTS);
+  const flat = new FlatTable(BITS, world.entries);
+  const counts = new Int32Array(2 ** BITS);
+  /** @type {import('./harness/peers.mjs').Numbers} */
+  const references = counts;
+  /** @type {import('./harness/peers.mjs').Numbers} */
+  const words = packed;
+  return {
+    label: 'JavaScript, flat table and counts',
+    elements: ELEMENTS,
+    run(passes) {
+      let passed = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (let first = 0; first < ELEMENTS; first += BATCH) {
+          passed += flat.checkPacked(packed, first, BATCH, PD, Access.LocalWrite);
+          for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4) references[words[j] >>> (32 - BITS)]++;
+          for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4) references[words[j] >>> (32 - BITS)]--;
+        }
+      }
+      return passed;
+    },
+  };
+}

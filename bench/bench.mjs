@@ -6,6 +6,7 @@
 import { availableParallelism, cpus } from 'node:os';
 
 import acquirePut from './acquire-put.mjs';
+import acquirePutTwoThreads from './acquire-put-two-threads.mjs';
 import batchFilledFromNumbers from './batch-filled-from-numbers.mjs';
 import batchNothingFilled from './batch-nothing-filled.mjs';
 import batchPlacesRead from './batch-places-read.mjs';
@@ -13,6 +14,7 @@ import batchRegions65536 from './batch-regions-65536.mjs';
 import batchSizes from './batch-sizes.mjs';
 import copyLarge from './copy-large.mjs';
 import countedRegions from './counted-regions.mjs';
+import deregWhileCopying from './dereg-while-copying.mjs';
 import gather4096 from './gather-4096.mjs';
 import gather64 from './gather-64.mjs';
 import { answerApart } from './harness/apart.mjs';
@@ -48,6 +50,8 @@ const all = [
   registration,
   copyLarge,
   twoThreads,
+  acquirePutTwoThreads,
+  deregWhileCopying,
   countedRegions,
   batchSizes,
 ];

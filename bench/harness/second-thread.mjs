@@ -1,5 +1,5 @@
-// A second thread that uses the same device: while it is told to, it checks batches of the same kind as the first one, over the
-// same table, through a domain that it has attached. It waits by looking, not by sleeping, so that it begins at once.
+// A second thread that uses the same device: while it is told to, it checks (or acquires and puts) batches of the same kind as the
+// first one, over the same table, through a domain that it has attached. It waits by looking, not by sleeping, so that it begins at once.
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 
@@ -25,10 +25,12 @@ export class SecondThread {
    * @param {import('rdmavt').ProtectionDomain} pd
    * @param {Uint32Array} packed the elements it is to check, four words each
    * @param {number} size of a batch
+   * @param {object} [options]
+   * @param {boolean} [options.hold] acquire and put the elements
    */
-  constructor(device, pd, packed, size) {
+  constructor(device, pd, packed, size, { hold = false } = {}) {
     this.#worker = new Worker(fileURLToPath(import.meta.url), {
-      workerData: { token: device.share(), pd: pd.id, packed, size, control: this.#control },
+      workerData: { token: device.share(), pd: pd.id, packed, size, hold, control: this.#control },
     });
     this.#worker.unref();
     Atomics.wait(this.#control, STATE, 0);
@@ -60,21 +62,40 @@ export class SecondThread {
   }
 }
 
-/** @param {{ token: string, pd: number, packed: Uint32Array, size: number, control: Int32Array }} data */
-function work({ token, pd, packed, size, control }) {
+/**
+ * One for each batch of the elements.
+ *
+ * @param {import('rdmavt').ProtectionDomain} domain
+ * @param {Uint32Array} packed
+ * @param {number} size
+ * @param {boolean} hold
+ * @returns {(() => void)[]}
+ */
+function callsOf(domain, packed, size, hold) {
+  const checking = domain.lkeyBatch(1);
+  return Array.from({ length: packed.length / 4 / size }, (_, i) => {
+    const view = new Uint8Array(packed.buffer, 16 * size * i, 16 * size);
+    if (!hold) return () => void checking.checkPacked(view, Access.LocalWrite);
+    const batch = domain.lkeyBatch(size);
+    batch.words.set(packed.subarray(4 * size * i, 4 * size * (i + 1)));
+    return () => {
+      batch.acquire(size, Access.LocalWrite);
+      batch.put(size);
+    };
+  });
+}
+
+/** @param {{ token: string, pd: number, packed: Uint32Array, size: number, hold: boolean, control: Int32Array }} data */
+function work({ token, pd, packed, size, hold, control }) {
   const device = Device.attach(token);
-  const batch = device.importPd(pd).lkeyBatch(1);
-  const views = Array.from(
-    { length: packed.length / 4 / size },
-    (_, i) => new Uint8Array(packed.buffer, 16 * size * i, 16 * size),
-  );
+  const calls = callsOf(device.importPd(pd), packed, size, hold);
   Atomics.store(control, STATE, IDLE + 1);
   Atomics.notify(control, STATE);
-  for (let i = 0; ; i = (i + 1) % views.length) {
+  for (let i = 0; ; i = (i + 1) % calls.length) {
     const command = Atomics.load(control, COMMAND);
     if (command === END) break;
     if (command === WORK) {
-      batch.checkPacked(/** @type {Uint8Array} */ (views[i]), Access.LocalWrite);
+      calls[i]?.();
       Atomics.add(control, DONE, 1);
     }
     if (Atomics.load(control, STATE) !== command + 1) Atomics.store(control, STATE, command + 1);

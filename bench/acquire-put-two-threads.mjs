@@ -1,0 +1,58 @@
+// What do references cost while another thread takes references on the same regions? Each thread counts its own, so the answer should
+// be: the same.
+import { Access } from 'rdmavt';
+
+import { SecondThread } from './harness/second-thread.mjs';
+import { batchesOf, World } from './harness/world.mjs';
+
+const BATCH = 256;
+const ELEMENTS = 65_536;
+
+/** @type {import('./harness/question.mjs').Question} */
+export default {
+  name: 'acquire-put-two-threads',
+  title: 'Batches of 256 packed SGEs acquired and put over 1,024 regions, while another thread does the same',
+  unit: 'ns/element',
+  prepare() {
+    const world = new World(1024);
+    const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+    const { packed } = world.work(ELEMENTS, { seed: 2 });
+    const other = new SecondThread(world.device, world.pd, packed, BATCH, { hold: true });
+
+    /** @param {number} passes */
+    const sweep = (passes) => {
+      let passed = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (const batch of batches) {
+          passed += batch.acquire(BATCH, Access.LocalWrite);
+          batch.put(BATCH);
+        }
+      }
+      return passed;
+    };
+    return {
+      contenders: {
+        together: {
+          label: 'acquire(count), put(count), another thread holding',
+          elements: ELEMENTS,
+          run(passes) {
+            other.start();
+            const passed = sweep(passes);
+            other.stop();
+            return passed;
+          },
+        },
+        alone: { label: 'acquire(count), put(count), alone', elements: ELEMENTS, run: sweep },
+      },
+      lines: [
+        { name: 'acquire-put-two-threads', of: 'together', peer: 'alone', reach: 1.3 },
+        { name: 'acquire-put-two-threads/peer-alone', of: 'alone' },
+      ],
+      close() {
+        if (!other.done) throw new Error('the second thread did nothing');
+        other.end();
+        world.close();
+      },
+    };
+  },
+};
