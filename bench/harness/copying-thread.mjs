@@ -8,13 +8,14 @@ import { Access, Device } from 'rdmavt';
 const KEY = 0; // of the region; 0: copy nothing
 const STATE = 1;
 const DONE = 2; // copies
+const COPYING = 3;
 
 const THERE = 1;
 const END = 2;
 
 /** The other thread, from the first one's side. */
 export class CopyingThread {
-  #control = new Int32Array(new SharedArrayBuffer(12));
+  #control = new Int32Array(new SharedArrayBuffer(16));
   #address = new BigUint64Array(new SharedArrayBuffer(8));
 
   /**
@@ -38,8 +39,10 @@ export class CopyingThread {
     while (this.done === before);
   }
 
+  /** Returns when no copy runs any more. */
   stop() {
     Atomics.store(this.#control, KEY, 0);
+    while (Atomics.load(this.#control, COPYING));
   }
 
   /** Copies so far. */
@@ -60,10 +63,13 @@ function work({ token, pd, bytes, control, address }) {
   Atomics.store(control, STATE, THERE);
   Atomics.notify(control, STATE);
   while (Atomics.load(control, STATE) !== END) {
+    Atomics.store(control, COPYING, 1);
     const key = Atomics.load(control, KEY) >>> 0;
-    if (!key) continue;
-    batch.set(0, /** @type {bigint} */ (address[0]), bytes, key);
-    if (batch.gather(target, 1, Access.LocalWrite)) Atomics.add(control, DONE, 1);
+    if (key) {
+      batch.set(0, /** @type {bigint} */ (address[0]), bytes, key);
+      if (batch.gather(target, 1, Access.LocalWrite)) Atomics.add(control, DONE, 1);
+    }
+    Atomics.store(control, COPYING, 0);
   }
   device.detach({ cascade: true });
 }
