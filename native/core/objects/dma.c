@@ -89,7 +89,7 @@ static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t lengt
     return address;
 }
 
-int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle) {
     struct rvt_dma_space *space = &device->dma;
     uint64_t length = memory->length;
@@ -118,8 +118,7 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     }
     struct rvt_dma_table *table = make_table(count + 1);
     struct rvt_dma_map *map =
-        table ? (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, rvt_ucontext_id(context))
-              : NULL;
+        table ? (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, context) : NULL;
     if (!map) {
         rvt_free(table);
         error = -RVT_ENOMEM;
@@ -137,7 +136,7 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     rvt_memory_get(memory);
     rvt_dev_get(device);
     handle->map = map;
-    handle->generation = rvt_object_birth(&map->owned.object);
+    handle->generation = rvt_owned_birth(&map->owned, RVT_RESOURCE_DMA);
     replace_table(space, table);
     if (!fixed)
         space->next_address = ((*address + (length - 1)) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
@@ -191,7 +190,7 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
     for (uint32_t i = 0; i < old->count; i++)
         if (old->maps[i] != map)
             table->maps[kept++] = old->maps[i];
-    rvt_object_death(&map->owned.object);
+    rvt_owned_death(&map->owned, RVT_RESOURCE_DMA);
     replace_table(&device->dma, table);
     rvt_retire(&map->retired, free_mapping);
 out:
@@ -203,7 +202,7 @@ out:
 static void close_map(struct rvt_dma_map *map) {
     rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
     atomic_fetch_or_explicit(&map->users, RVT_DMA_CLOSED, memory_order_acq_rel);
-    rvt_object_death(&map->owned.object);
+    rvt_owned_death(&map->owned, RVT_RESOURCE_DMA);
     rvt_retire(&map->retired, free_mapping);
 }
 
@@ -214,7 +213,8 @@ static void close_every_map(struct rvt_dev_info *device) {
     replace_table(&device->dma, NULL);
 }
 
-void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
+void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *only) {
+    const uint64_t context = only ? only->id : RVT_EVERY_CONTEXT;
     struct rvt_dma_table *old = current_table(&device->dma);
     uint32_t left = 0;
     for (uint32_t i = 0; context != RVT_EVERY_CONTEXT && old && i < old->count; i++)

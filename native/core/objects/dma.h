@@ -57,7 +57,7 @@ struct rvt_dma_handle {
  *            mapping or passes 2^64; no address is left to choose
  *   -EBADF   the device is closed, or the context has ended
  *   -ENOMEM  no memory; nothing changed */
-int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
 
 /* rvt_dma_unmap: end a mapping.
@@ -98,11 +98,11 @@ static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
     return handle.map ? rvt_read_serial(&handle.map->owned, handle.generation) : 0;
 }
 
-/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them.
+/* For the end of a context, or (NULL) of the device: close its mappings whoever uses them.
  * Lists that name one map nothing from now on, key-0 SGEs on them are dead. Without memory for the new
  * picture all mappings of the device go: better than to leave one whose memory is about to be taken away.
  * Under the device's lock. */
-void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
+void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context);
 
 extern const struct rvt_object_kind rvt_dma_objects;
 

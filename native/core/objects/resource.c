@@ -24,8 +24,8 @@ void rvt_resource_report(struct rvt_dev_info *device,
             continue;
         const void *object = NULL;
         uint32_t at = 0;
-        while (more && (object = kind->next ? kind->next(device, object)
-                                            : rvt_next_owned(device, number, &at, RVT_EVERY_CONTEXT))) {
+        while (more &&
+               (object = kind->next ? kind->next(device, object) : rvt_next_object(device, number, &at))) {
             kind->fill_row(object, fields);
             more = emit(context, (enum rvt_resource_kind)number, fields);
         }
