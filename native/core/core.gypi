@@ -13,6 +13,7 @@
     'base/platform.c',
     'base/pool.c',
     'base/reason.c',
+    'base/serial_index.c',
     'objects/device.c',
     'objects/device_memory.c',
     'objects/dma.c',

@@ -57,6 +57,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
     device->remote_key_zero = options->remote_key_zero;
     device->map_generation = 1;
+    device->pds_by_serial.held = device->memories_by_serial.held = &device->held;
     device->next_user_start = FIRST_USER_START;
     device->dma.next_address = FIRST_DMA_ADDRESS;
     *out = device;
@@ -71,6 +72,8 @@ void rvt_dev_put(struct rvt_dev_info *device) {
     if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
         return;
     /* Nobody is left who could look: every live region and mapping has a reference. */
+    rvt_serial_index_clear(&device->pds_by_serial);
+    rvt_serial_index_clear(&device->memories_by_serial);
     rvt_destroy_object_kinds(&device->kinds);
     rvt_lkey_table_destroy(&device->lkey_table);
     rvt_mutex_destroy(&device->lock);
@@ -81,6 +84,8 @@ struct rvt_link *rvt_device_end(struct rvt_dev_info *device) {
     device->closed = true;
     rvt_unshare_device(device);
     rvt_end_owned(device, NULL);
+    rvt_serial_index_clear(&device->pds_by_serial);
+    rvt_serial_index_clear(&device->memories_by_serial);
     struct rvt_link *memories = device->memories;
     device->memories = NULL;
     for (struct rvt_link *link = memories; link; link = link->next)

@@ -10,6 +10,7 @@
 
 #include "core/base/list.h"
 #include "core/base/platform.h"
+#include "core/base/serial_index.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
@@ -48,6 +49,8 @@ struct rvt_dev_info {
     struct rvt_link *contexts;             /* that have not ended */
     struct rvt_counts past_counts;         /* of those that have */
     struct rvt_link *memories;             /* of struct rvt_device_memory */
+    /* What other contexts attach: */
+    struct rvt_serial_index pds_by_serial, memories_by_serial;
     /* share.c; the first two under its lock as well: */
     bool shared;
     struct rvt_link in_shared; /* of devices that have a token */

@@ -40,9 +40,12 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
+    } else if (!rvt_serial_index_reserve(&device->memories_by_serial)) {
+        error = -RVT_ENOMEM;
     } else {
         memory->serial = ++device->memories_made;
         rvt_list_add(&device->memories, &memory->in_device);
+        rvt_serial_index_add(&device->memories_by_serial, memory->serial, memory);
         rvt_memory_get(&memory->memory);
         *out = memory;
     }
@@ -54,17 +57,16 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
 
 int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
                            struct rvt_device_memory **out) {
-    int error = -RVT_EINVAL;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
-    if (device->closed || rvt_ucontext_gone(context))
+    struct rvt_device_memory *memory = rvt_serial_index_find(&device->memories_by_serial, serial);
+    if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
-    for (struct rvt_link *link = device->memories; link && error == -RVT_EINVAL; link = link->next) {
-        struct rvt_device_memory *memory = RVT_LIST_ENTRY(link, struct rvt_device_memory, in_device);
-        if (memory->serial == serial) {
-            rvt_memory_get(&memory->memory);
-            *out = memory;
-            error = 0;
-        }
+    } else if (memory) {
+        rvt_memory_get(&memory->memory);
+        *out = memory;
+    } else {
+        error = -RVT_EINVAL;
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -85,6 +87,7 @@ int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
         error = unused & RVT_DEVICE_MEMORY_FREED ? -RVT_EBADF : -RVT_EBUSY;
     if (!error) {
         rvt_list_remove(&memory->in_device);
+        rvt_serial_index_remove(&device->memories_by_serial, memory->serial);
     }
     rvt_mutex_unlock(&device->lock);
     if (!error)
