@@ -17,6 +17,7 @@
     'objects/device.c',
     'objects/device_memory.c',
     'objects/dma.c',
+    'objects/dma_table.c',
     'objects/fast_reg.c',
     'objects/fmr.c',
     'objects/lkey_table.c',
