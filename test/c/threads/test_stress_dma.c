@@ -5,7 +5,7 @@
 
 #include "stress.h"
 
-enum { PAGES = 1600, PERMANENT = 7, WRITERS = 2, READERS = 2, BLOCK = 200 };
+enum { PAGES = 1600, TAIL = 400, PERMANENT = 7, WRITERS = 2, READERS = 2, BLOCK = 200 };
 
 static const uint64_t BASE = UINT64_C(0x10000000);
 static unsigned char bytes[PAGE];
@@ -13,7 +13,7 @@ static struct rvt_dev_info *device;
 
 /* Of each page; moves on before and after each change. By value modulo 4: */
 enum { UNMAPPED, BEING_MAPPED, MAPPED, BEING_UNMAPPED };
-static _Atomic(uint32_t) states[PAGES];
+static _Atomic(uint32_t) states[PAGES + TAIL];
 
 static uint64_t address_of(unsigned page) {
     return BASE + (uint64_t)page * PAGE;
@@ -72,33 +72,26 @@ static void change_blocks(struct worker *w) {
     }
 }
 
-/* Large mappings behind all others, over the ends of many ranges: fill, empty, cover with one, and again. */
-enum { TAIL = 400 };
+/* The tail, behind all others, over the ends of several ranges: full of single pages, empty, covered by one
+ * mapping, and again. */
 static void cover_the_tail(struct worker *w) {
     static struct rvt_dma_handle handles[TAIL];
-    const uint64_t tail = address_of(PAGES);
     while (going()) {
-        struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE),
-                          *whole = rvt_fixed_memory(bytes, TAIL * PAGE);
-        struct rvt_dma_handle cover;
-        for (uint64_t i = 0; i < TAIL; i++) {
-            uint64_t address = tail + i * PAGE;
-            CHECK_EQ(rvt_dma_map(device, NULL, memory, true, &address, &handles[i]), 0);
-        }
-        for (uint64_t i = 0; i < TAIL; i++)
-            CHECK_EQ(rvt_dma_unmap(handles[i]), 0);
-        uint64_t address = tail;
-        CHECK_EQ(rvt_dma_map(device, NULL, whole, true, &address, &cover), 0);
-        CHECK_EQ(rvt_dma_unmap(cover), 0);
-        rvt_memory_put(memory);
-        rvt_memory_put(whole);
+        for (unsigned i = 0; i < TAIL; i++)
+            handles[i] = map_pages(PAGES + i, 1);
+        for (unsigned i = 0; i < TAIL; i++)
+            unmap_pages(handles[i], PAGES + i, 1);
+        struct rvt_dma_handle cover = map_pages(PAGES, TAIL);
+        for (int i = 0; i < 50; i++)
+            rvt_yield(); /* it is searched for */
+        unmap_pages(cover, PAGES, TAIL);
         w->accepted++;
     }
 }
 
 static void search(struct worker *w) {
     while (going()) {
-        unsigned page = (unsigned)roll(&w->seed, PAGES);
+        unsigned page = (unsigned)roll(&w->seed, PAGES + TAIL);
         uint64_t address = address_of(page);
         uint32_t before = atomic_load_explicit(&states[page], memory_order_acquire);
         rvt_read_enter(w->reader);
