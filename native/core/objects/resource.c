@@ -32,3 +32,20 @@ void rvt_resource_report(struct rvt_dev_info *device,
     }
     rvt_mutex_unlock(&device->lock);
 }
+
+void rvt_resource_report_owned(const struct rvt_ucontext *owner, enum rvt_resource_kind number,
+                               bool (*emit)(void *context, enum rvt_resource_kind kind,
+                                            const uint64_t *fields),
+                               void *context) {
+    struct rvt_dev_info *device = owner->device;
+    const struct rvt_object_kind *kind = device->kinds.slots[number].kind;
+    uint64_t fields[RVT_RESOURCE_MOST_FIELDS];
+    const struct rvt_owned *object = NULL;
+    bool more = true;
+    rvt_mutex_lock(&device->lock);
+    while (more && (object = rvt_next_owned(device, number, owner, object))) {
+        kind->fill_row(object, fields);
+        more = emit(context, number, fields);
+    }
+    rvt_mutex_unlock(&device->lock);
+}
