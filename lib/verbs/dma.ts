@@ -72,7 +72,7 @@ export class DmaMapping {
   /**
    * Ends the mapping. A second call after success is a no-op.
    *
-   * @throws RdmaError `EBUSY`: a region's page list names it, or an element of key 0 on it is held; `ENOMEM`
+   * @throws RdmaError `EBUSY`: a region's page list names it, or an element of key 0 on it is held
    */
   unmap(): void {
     const status = this.#native.unmap();

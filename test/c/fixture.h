@@ -417,7 +417,7 @@ static inline void each_allocation_fails(void (*prepare)(struct fixture *), int 
 static inline uint32_t fixture_contexts(struct rvt_dev_info *device) {
     uint32_t count = 0;
     rvt_mutex_lock(&device->lock);
-    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
+    for (const struct rvt_link *link = device->contexts; link; link = link->next)
         count++;
     rvt_mutex_unlock(&device->lock);
     return count;

@@ -2,19 +2,15 @@
 #include "binding/environment/leaks.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace {
 
-struct Gathered {
-    uint64_t context;
-    std::vector<uint64_t> *rows;
-};
-
-bool Gather(void *data, rvt_resource_kind kind, const uint64_t *fields) {
-    auto *gathered = static_cast<Gathered *>(data);
-    if (kind == RVT_RESOURCE_MR && fields[RVT_MR_CONTEXT] == gathered->context)
-        gathered->rows->insert(gathered->rows->end(), fields, fields + RVT_MR_FIELDS);
+bool Gather(void *data, rvt_resource_kind, const uint64_t *fields) {
+    auto *rows = static_cast<std::vector<std::array<uint64_t, RVT_MR_FIELDS>> *>(data);
+    rows->emplace_back();
+    std::copy_n(fields, RVT_MR_FIELDS, rows->back().begin());
     return true;
 }
 
@@ -22,8 +18,11 @@ bool Gather(void *data, rvt_resource_kind kind, const uint64_t *fields) {
 
 Leak GatherLeak(rvt_dev_info *device, const rvt_ucontext *context) {
     Leak leak = {static_cast<double>(device->number), static_cast<double>(context->id), {}};
-    Gathered gathered = {context->id, &leak.regions};
-    rvt_resource_report(device, Gather, &gathered);
+    std::vector<std::array<uint64_t, RVT_MR_FIELDS>> rows;
+    rvt_resource_report_owned(context, RVT_RESOURCE_MR, Gather, &rows);
+    // As they were made; they are told the other way round.
+    for (auto row = rows.rbegin(); row != rows.rend(); ++row)
+        leak.regions.insert(leak.regions.end(), row->begin(), row->end());
     return leak;
 }
 

@@ -37,3 +37,22 @@ void OpenDevice::Account(int64_t bytes) {
         napi_adjust_external_memory(environment_->env(), bytes - accounted_, &now);
     accounted_ = bytes;
 }
+
+void OpenDevice::RemoveHold(const rvt_device_memory *memory, MemoryHold *hold) {
+    auto found = holds_.find(memory);
+    if (found == holds_.end())
+        return;
+    found->second.erase(hold);
+    if (found->second.empty())
+        holds_.erase(found);
+}
+
+std::vector<MemoryHold *> OpenDevice::HoldsOn(const rvt_device_memory *only) const {
+    std::vector<MemoryHold *> holds;
+    for (auto at = only ? holds_.find(only) : holds_.begin(); at != holds_.end(); ++at) {
+        holds.insert(holds.end(), at->second.begin(), at->second.end());
+        if (only)
+            break;
+    }
+    return holds;
+}

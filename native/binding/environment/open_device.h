@@ -3,6 +3,7 @@
 #define RDMAVT_OPEN_DEVICE_H
 
 #include <memory>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -49,16 +50,12 @@ public:
     }
 
     // What the objects of the device's memory hold of it.
-    void AddHold(MemoryHold *hold) {
-        holds_.insert(hold);
+    void AddHold(const rvt_device_memory *memory, MemoryHold *hold) {
+        holds_[memory].insert(hold);
     }
-    void RemoveHold(MemoryHold *hold) {
-        holds_.erase(hold);
-    }
-    // A copy: letting go of one may take the last object with it.
-    std::vector<MemoryHold *> holds() const {
-        return {holds_.begin(), holds_.end()};
-    }
+    void RemoveHold(const rvt_device_memory *memory, MemoryHold *hold);
+    // Those on one memory, or on all (nullptr). A copy: they are removed while they let go.
+    std::vector<MemoryHold *> HoldsOn(const rvt_device_memory *only) const;
 
 private:
     void Account(int64_t bytes);
@@ -69,7 +66,7 @@ private:
     bool opened_;
     bool reports_leaks_ = false;
     int64_t accounted_ = 0;
-    std::unordered_set<MemoryHold *> holds_;
+    std::unordered_map<const rvt_device_memory *, std::unordered_set<MemoryHold *>> holds_;
 };
 
 #endif

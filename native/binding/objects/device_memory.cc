@@ -68,15 +68,21 @@ void FinalizeSentinel(napi_env env, void *, void *hint) {
 
 MemoryHold::MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed)
     : device(of), memory(consumed) {
-    of->AddHold(this);
+    of->AddHold(consumed, this);
 }
 
 MemoryHold::~MemoryHold() {
-    if (std::shared_ptr<OpenDevice> of = device.lock())
-        of->RemoveHold(this);
     // The buffer may live on, and can be registered still: its own reference goes with it.
-    if (memory)
-        rvt_memory_put(&memory->memory);
+    PutMemory();
+}
+
+void MemoryHold::PutMemory() {
+    if (!memory)
+        return;
+    if (std::shared_ptr<OpenDevice> of = device.lock())
+        of->RemoveHold(memory, this);
+    rvt_memory_put(&memory->memory);
+    memory = nullptr;
 }
 
 void MemoryHold::LetGo() {
@@ -84,9 +90,7 @@ void MemoryHold::LetGo() {
     if (memory && js_buffer)
         js_buffer->ForgetMemory();
     js_buffer.reset();
-    if (memory)
-        rvt_memory_put(&memory->memory);
-    memory = nullptr;
+    PutMemory();
 }
 
 void DeviceMemory::Define(Environment &environment, Napi::Env env) {
@@ -186,7 +190,6 @@ Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
 }
 
 void DeviceMemory::LetGo(OpenDevice &device, const rvt_device_memory *only) {
-    for (MemoryHold *hold : device.holds())
-        if (!only || hold->memory == only)
-            hold->LetGo();
+    for (MemoryHold *hold : device.HoldsOn(only))
+        hold->LetGo();
 }

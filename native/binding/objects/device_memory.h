@@ -37,6 +37,9 @@ struct MemoryHold {
     MemoryHold(const MemoryHold &) = delete;
     MemoryHold &operator=(const MemoryHold &) = delete;
     void LetGo();
+
+private:
+    void PutMemory();
 };
 
 struct DeviceMemoryPayload {

@@ -110,8 +110,8 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     found->dma = rvt_dma_find(&checker->device->dma, access->addr, access->length, &straddles);
     if (!found->dma)
         return straddles ? RVT_OUT_OF_BOUNDS : RVT_UNMAPPED;
-    /* A mapping is closed before the picture without it is put in force. From then on it is no more: a check
-     * that went by the picture alone would have to wait for the writer in between. */
+    /* A mapping is closed before it leaves the table. From then on it is no more: a check that went by the
+     * table alone would have to wait for the writer in between. */
     if (atomic_load_explicit(&found->dma->users, memory_order_acquire) & RVT_DMA_CLOSED)
         return RVT_UNMAPPED;
     return RVT_REASON_NONE;

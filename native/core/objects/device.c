@@ -58,6 +58,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     rvt_retirement_init(&device->retirement, device->number);
     device->remote_key_zero = options->remote_key_zero;
     device->map_generation = 1;
+    device->pds_by_serial.held = device->memories_by_serial.held = &device->held;
     device->next_user_start = FIRST_USER_START;
     device->dma.next_address = FIRST_DMA_ADDRESS;
     *out = device;
@@ -75,30 +76,35 @@ void rvt_dev_put(struct rvt_dev_info *device) {
      * still waits are pictures of the DMA space, which have none. */
     rvt_free_retired(&device->retirement, UINT64_MAX);
     rvt_retirement_destroy(&device->retirement);
+    rvt_serial_index_clear(&device->pds_by_serial);
+    rvt_serial_index_clear(&device->memories_by_serial);
     rvt_destroy_object_kinds(&device->kinds);
     rvt_lkey_table_destroy(&device->lkey_table);
     rvt_mutex_destroy(&device->lock);
     rvt_free(device);
 }
 
-struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device) {
+struct rvt_link *rvt_device_end(struct rvt_dev_info *device) {
     device->closed = true;
     rvt_unshare_device(device);
-    rvt_end_owned(device, RVT_EVERY_CONTEXT);
-    struct rvt_device_memory *memories = device->memories;
+    rvt_end_owned(device, NULL);
+    rvt_serial_index_clear(&device->pds_by_serial);
+    rvt_serial_index_clear(&device->memories_by_serial);
+    struct rvt_link *memories = device->memories;
     device->memories = NULL;
-    for (struct rvt_device_memory *memory = memories; memory; memory = memory->next)
-        atomic_fetch_or_explicit(&memory->uses, RVT_DEVICE_MEMORY_FREED, memory_order_relaxed);
+    for (struct rvt_link *link = memories; link; link = link->next)
+        atomic_fetch_or_explicit(&RVT_LIST_ENTRY(link, struct rvt_device_memory, in_device)->uses,
+                                 RVT_DEVICE_MEMORY_FREED, memory_order_relaxed);
     return memories;
 }
 
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) {
-    struct rvt_device_memory *memories = NULL;
+    struct rvt_link *memories = NULL;
     rvt_mutex_lock(&device->lock);
     int error = 0;
     if (device->closed)
         error = -RVT_EBADF;
-    else if (!cascade && rvt_owns_anything(device, RVT_EVERY_CONTEXT))
+    else if (!cascade && rvt_owns_anything(device, NULL))
         error = -RVT_EBUSY;
     if (!error) {
         if (dma_mr_leaked)

@@ -9,7 +9,9 @@
 #include <stdint.h>
 
 #include "core/base/epoch.h"
+#include "core/base/list.h"
 #include "core/base/platform.h"
+#include "core/base/serial_index.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
 #include "core/objects/held_counts.h"
@@ -42,15 +44,18 @@ struct rvt_dev_info {
     /* The published DMA region. Written under the lock, read by key-0 checks inside a reader's section. */
     _Atomic(struct rvt_mregion *) dma_mr;
     struct rvt_object_kinds kinds;         /* pools of all objects */
+    struct rvt_owner owns;                 /* what was made without a context */
     uint64_t map_generation;               /* of the next mapping; never repeats, never 0 */
     uint64_t next_user_start;              /* local addresses given to memory that names none */
     uint64_t contexts_made, memories_made; /* serial numbers */
-    struct rvt_ucontext *contexts;         /* that have not ended */
+    struct rvt_link *contexts;             /* that have not ended */
     struct rvt_counts past_counts;         /* of those that have */
-    struct rvt_device_memory *memories;
+    struct rvt_link *memories;             /* of struct rvt_device_memory */
+    /* What other contexts attach: */
+    struct rvt_serial_index pds_by_serial, memories_by_serial;
     /* share.c; the first two under its lock as well: */
     bool shared;
-    struct rvt_dev_info *next_shared;
+    struct rvt_link in_shared; /* of devices that have a token */
     unsigned char token[RVT_TOKEN_BYTES];
     _Atomic(uint64_t) held; /* bytes, see rvt_held_bytes */
     struct rvt_held_counts *held_counts; /* of contexts, under the lock */
@@ -76,7 +81,7 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
 
 /* The same under the lock, for the last context: everything ends. The device's own references on its memories
  * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
-struct rvt_device_memory *rvt_device_end(struct rvt_dev_info *device);
+struct rvt_link *rvt_device_end(struct rvt_dev_info *device);
 
 /* About how many bytes of memory the device has for its tables, objects and page lists (not what regions and
  * mappings refer to, and not device memory). For accounting. */

@@ -40,10 +40,12 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
+    } else if (!rvt_serial_index_reserve(&device->memories_by_serial)) {
+        error = -RVT_ENOMEM;
     } else {
         memory->serial = ++device->memories_made;
-        memory->next = device->memories;
-        device->memories = memory;
+        rvt_list_add(&device->memories, &memory->in_device);
+        rvt_serial_index_add(&device->memories_by_serial, memory->serial, memory);
         rvt_memory_get(&memory->memory);
         *out = memory;
     }
@@ -55,17 +57,16 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
 
 int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
                            struct rvt_device_memory **out) {
-    int error = -RVT_EINVAL;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
-    if (device->closed || rvt_ucontext_gone(context))
+    struct rvt_device_memory *memory = rvt_serial_index_find(&device->memories_by_serial, serial);
+    if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
-    for (struct rvt_device_memory *memory = device->memories; memory && error == -RVT_EINVAL;
-         memory = memory->next) {
-        if (memory->serial == serial) {
-            rvt_memory_get(&memory->memory);
-            *out = memory;
-            error = 0;
-        }
+    } else if (memory) {
+        rvt_memory_get(&memory->memory);
+        *out = memory;
+    } else {
+        error = -RVT_EINVAL;
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -86,10 +87,8 @@ int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
                                                       memory_order_acq_rel, memory_order_acquire))
         error = unused & RVT_DEVICE_MEMORY_FREED ? -RVT_EBADF : -RVT_EBUSY;
     if (!error) {
-        struct rvt_device_memory **link = &device->memories;
-        while (*link != memory)
-            link = &(*link)->next;
-        *link = memory->next;
+        rvt_list_remove(&memory->in_device);
+        rvt_serial_index_remove(&device->memories_by_serial, memory->serial);
     }
     rvt_mutex_unlock(&device->lock);
     if (!error)
@@ -97,10 +96,10 @@ int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
     return error;
 }
 
-void rvt_let_go_of_device_memories(struct rvt_device_memory *list) {
+void rvt_let_go_of_device_memories(struct rvt_link *list) {
     while (list) {
-        struct rvt_device_memory *memory = list;
-        list = memory->next;
+        struct rvt_device_memory *memory = RVT_LIST_ENTRY(list, struct rvt_device_memory, in_device);
+        list = list->next;
         rvt_memory_put(&memory->memory);
     }
 }
@@ -151,7 +150,9 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
 /* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no
  * context, do not block a close, and a reference may outlive the device. */
 static const void *next_device_memory(const struct rvt_dev_info *device, const void *previous) {
-    return previous ? ((const struct rvt_device_memory *)previous)->next : device->memories;
+    const struct rvt_link *link =
+        previous ? ((const struct rvt_device_memory *)previous)->in_device.next : device->memories;
+    return link ? RVT_LIST_ENTRY(link, struct rvt_device_memory, in_device) : NULL;
 }
 
 static void fill_device_memory_row(const void *object, uint64_t *out) {

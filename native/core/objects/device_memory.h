@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/list.h"
 #include "core/base/memory.h"
 #include "core/base/platform.h"
 #include "core/objects/object_kind.h"
@@ -26,7 +27,7 @@ struct rvt_device_memory {
     /* Slices: what regions and DMA mappings have of it; and RVT_DEVICE_MEMORY_FREED, which is set under the
      * device's lock. One word, so that a new use and the end exclude each other. */
     _Atomic(uint32_t) uses;
-    struct rvt_device_memory *next; /* under the device's lock */
+    struct rvt_link in_device; /* of its memories; under the device's lock */
 };
 
 /* `bytes` of zeroed, page-aligned memory; `huge`: in large pages where the system has them, a wish.
@@ -62,7 +63,7 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *memory, uin
                                            uint64_t length);
 
 /* For the end of a device: put the device's own references of a list. Without any lock. */
-void rvt_let_go_of_device_memories(struct rvt_device_memory *list);
+void rvt_let_go_of_device_memories(struct rvt_link *list);
 
 extern const struct rvt_object_kind rvt_device_memory_objects;
 

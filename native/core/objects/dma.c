@@ -2,9 +2,7 @@
 #include "core/objects/dma.h"
 
 #include <stddef.h>
-#include <string.h>
 
-#include "core/base/alloc.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -12,75 +10,30 @@
 #include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
-static struct rvt_dma_table *current_table(const struct rvt_dma_space *space) {
-    return atomic_load_explicit(&space->table, memory_order_acquire);
-}
-
-/* How many mappings start at or below `address`. */
-static uint32_t count_starts_up_to(const struct rvt_dma_table *table, uint64_t address) {
-    uint32_t low = 0, high = table->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (table->maps[middle]->address <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t address, uint64_t length,
                                  bool *straddles) {
-    const struct rvt_dma_table *table = current_table(space);
+    /* acquire: who finds a table finds it filled. */
+    struct rvt_dma_map *map =
+        rvt_dma_table_find(atomic_load_explicit(&space->table, memory_order_acquire), address);
+    bool whole = map && rvt_dma_holds(map, address, length);
     if (straddles)
-        *straddles = false;
-    if (!table)
-        return NULL;
-    uint32_t before = count_starts_up_to(table, address);
-    if (!before)
-        return NULL;
-    struct rvt_dma_map *map = table->maps[before - 1];
-    if (rvt_dma_holds(map, address, length))
-        return map;
-    if (straddles)
-        *straddles = rvt_dma_holds(map, address, 0);
-    return NULL;
-}
-
-static void free_table(struct rvt_retired *retired) {
-    rvt_free(retired); /* `retired` is the first member */
-}
-
-/* Put a new picture in force; the old one goes when no reader looks at it any more. */
-static void replace_table(struct rvt_dev_info *device, struct rvt_dma_table *table) {
-    struct rvt_dma_space *space = &device->dma;
-    struct rvt_dma_table *old = current_table(space);
-    atomic_store_explicit(&space->table, table, memory_order_release);
-    if (old)
-        rvt_retire(&device->retirement, &old->retired, free_table);
-}
-
-static struct rvt_dma_table *make_table(uint32_t count) {
-    struct rvt_dma_table *table = rvt_malloc(sizeof(*table) + count * sizeof(table->maps[0]));
-    if (table)
-        table->count = count;
-    return table;
+        *straddles = map && !whole;
+    return whole ? map : NULL;
 }
 
 /* An address for a mapping that names none: after the last one given, a page apart so that running past the
  * end of one never lands in the next, and past mappings that somebody placed by hand. 0: there is no room. */
 static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t length) {
-    const struct rvt_dma_table *table = current_table(space);
+    const struct rvt_dma_table *table = atomic_load_explicit(&space->table, memory_order_relaxed);
+    const struct rvt_dma_map *map;
     uint64_t address = space->next_address;
     if (length > UINT64_MAX - 2 * RVT_PAGE_SIZE)
         return 0;
-    for (uint32_t i = 0; table && i < table->count; i++) {
-        const struct rvt_dma_map *map = table->maps[i];
-        if (map->length - 1 > UINT64_MAX - map->address)
-            return 0;
+    /* Each step passes one mapping that is in the way. The addresses are not offered again, and so it is not
+     * passed again, unless the caller has no success with them. */
+    while ((map = rvt_dma_table_find_first(table, address,
+                                           length > UINT64_MAX - address ? UINT64_MAX : address + length))) {
         uint64_t last = map->address + (map->length - 1);
-        if (last < address || map->address > address + length)
-            continue;
         if (last > UINT64_MAX - 2 * RVT_PAGE_SIZE)
             return 0;
         address = ((last | (RVT_PAGE_SIZE - 1)) + 1) + RVT_PAGE_SIZE;
@@ -90,7 +43,7 @@ static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t lengt
     return address;
 }
 
-int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle) {
     struct rvt_dma_space *space = &device->dma;
     uint64_t length = memory->length;
@@ -98,8 +51,6 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     if (!length)
         return -RVT_EINVAL;
     rvt_mutex_lock(&device->lock);
-    const struct rvt_dma_table *old = current_table(space);
-    uint32_t count = old ? old->count : 0;
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
         goto out;
@@ -107,22 +58,20 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     if (!fixed)
         *address = choose_address(space, length);
     /* address + length may be exactly 2^64. */
-    if ((!fixed && !*address) || *address % RVT_PAGE_SIZE || length - 1 > UINT64_MAX - *address) {
+    if ((!fixed && !*address) || *address % RVT_PAGE_SIZE || length - 1 > UINT64_MAX - *address ||
+        rvt_dma_table_find_first(atomic_load_explicit(&space->table, memory_order_relaxed), *address,
+                                 *address + (length - 1))) {
         error = -RVT_EINVAL;
         goto out;
     }
-    uint32_t at = old ? count_starts_up_to(old, *address) : 0;
-    if ((at > 0 && *address - old->maps[at - 1]->address < old->maps[at - 1]->length) ||
-        (at < count && old->maps[at]->address - *address < length)) {
-        error = -RVT_EINVAL;
+    struct rvt_dma_addition addition;
+    if (!rvt_dma_table_prepare(device, *address, length, &addition)) {
+        error = -RVT_ENOMEM;
         goto out;
     }
-    struct rvt_dma_table *table = make_table(count + 1);
-    struct rvt_dma_map *map =
-        table ? (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, rvt_ucontext_id(context))
-              : NULL;
+    struct rvt_dma_map *map = (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, context);
     if (!map) {
-        rvt_free(table);
+        rvt_dma_table_abandon(&addition);
         error = -RVT_ENOMEM;
         goto out;
     }
@@ -130,16 +79,11 @@ int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context,
     map->address = *address;
     map->length = length;
     atomic_store_explicit(&map->users, 0, memory_order_relaxed);
-    if (at)
-        memcpy(table->maps, old->maps, at * sizeof(table->maps[0]));
-    table->maps[at] = map;
-    if (at < count)
-        memcpy(&table->maps[at + 1], &old->maps[at], (count - at) * sizeof(table->maps[0]));
     rvt_memory_get(memory);
     rvt_dev_get(device);
     handle->map = map;
-    handle->generation = rvt_object_birth(&map->owned.object);
-    replace_table(device, table);
+    handle->generation = rvt_owned_birth(&map->owned, RVT_RESOURCE_DMA);
+    rvt_dma_table_add(device, &addition, map);
     if (!fixed)
         space->next_address = ((*address + (length - 1)) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
 out:
@@ -162,6 +106,14 @@ static void free_mapping(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
+/* The mapping is closed: nobody finds it any more, and its handles die. */
+static void end_mapping(struct rvt_dma_map *map) {
+    rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
+    rvt_dma_table_remove(map->owned.device, map);
+    rvt_owned_death(&map->owned, RVT_RESOURCE_DMA);
+    rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
+}
+
 int rvt_dma_unmap(struct rvt_dma_handle handle) {
     struct rvt_dma_map *map = handle.map;
     if (!map || rvt_object_generation(&map->owned.object) != handle.generation)
@@ -169,75 +121,43 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
     struct rvt_dev_info *device = map->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
-    struct rvt_dma_table *table = NULL;
     uint64_t unused = 0;
-    if (rvt_object_generation(&map->owned.object) != handle.generation) {
+    if (rvt_object_generation(&map->owned.object) != handle.generation)
         error = -RVT_EBADF;
-        goto out;
-    }
-    const struct rvt_dma_table *old = current_table(&device->dma);
-    if (old->count > 1 && !(table = make_table(old->count - 1))) {
-        error = -RVT_ENOMEM;
-        goto out;
-    }
     /* Closing and the test for users are one exchange: a key-0 check cannot slip in between. */
-    if (!atomic_compare_exchange_strong_explicit(&map->users, &unused, RVT_DMA_CLOSED, memory_order_acq_rel,
-                                                 memory_order_relaxed)) {
-        rvt_free(table);
+    else if (!atomic_compare_exchange_strong_explicit(&map->users, &unused, RVT_DMA_CLOSED,
+                                                      memory_order_acq_rel, memory_order_relaxed))
         error = -RVT_EBUSY;
-        goto out;
-    }
-    rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < old->count; i++)
-        if (old->maps[i] != map)
-            table->maps[kept++] = old->maps[i];
-    rvt_object_death(&map->owned.object);
-    replace_table(device, table);
-    rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
-out:
+    else
+        end_mapping(map);
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
     return error;
 }
 
-static void close_map(struct rvt_dma_map *map) {
-    rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
+static void close_mapping(struct rvt_owned *owned) {
+    struct rvt_dma_map *map = (struct rvt_dma_map *)owned;
     atomic_fetch_or_explicit(&map->users, RVT_DMA_CLOSED, memory_order_acq_rel);
-    rvt_object_death(&map->owned.object);
-    rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
+    end_mapping(map);
 }
 
-static void close_every_map(struct rvt_dev_info *device) {
-    const struct rvt_dma_table *table = current_table(&device->dma);
-    for (uint32_t i = 0; i < table->count; i++)
-        close_map(table->maps[i]);
-    replace_table(device, NULL);
+static bool is_any_used(const struct rvt_dev_info *device, const struct rvt_ucontext *context) {
+    const struct rvt_owned *owned = NULL;
+    while ((owned = rvt_next_owned(device, RVT_RESOURCE_DMA, context, owned)))
+        if (atomic_load_explicit(&((const struct rvt_dma_map *)owned)->users, memory_order_relaxed))
+            return true;
+    return false;
 }
 
-void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context) {
-    struct rvt_dma_table *old = current_table(&device->dma);
-    uint32_t left = 0;
-    for (uint32_t i = 0; context != RVT_EVERY_CONTEXT && old && i < old->count; i++)
-        left += old->maps[i]->owned.context != context;
-    if (!old || left == old->count)
-        return;
-    struct rvt_dma_table *table = left ? make_table(left) : NULL;
-    /* Lists first: nobody may find a page of a mapping that is closed. */
-    rvt_mr_unmap_lists(device, left && !table ? RVT_EVERY_CONTEXT : context);
-    if (!table) {
-        close_every_map(device);
-        return;
-    }
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < old->count; i++) {
-        if (old->maps[i]->owned.context == context)
-            close_map(old->maps[i]);
-        else
-            table->maps[kept++] = old->maps[i];
-    }
-    replace_table(device, table);
+void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context) {
+    /* Lists first: nobody may find a page of a mapping that is closed. The search goes over all regions of
+     * the device, so it is made once, and not for mappings that nobody uses. */
+    if (!context)
+        rvt_mr_unmap_lists(device, RVT_EVERY_CONTEXT);
+    else if (is_any_used(device, context))
+        rvt_mr_unmap_lists(device, context->id);
+    rvt_end_each(device, RVT_RESOURCE_DMA, context, close_mapping);
 }
 
 bool rvt_dma_acquire(struct rvt_dma_map *map) {
@@ -263,8 +183,7 @@ static void fill_dma_row(const void *object, uint64_t *out) {
     out[RVT_DMA_USERS] = atomic_load_explicit(&map->users, memory_order_relaxed);
 }
 
-/* All together: one picture without them replaces the old one, and lists that name them
- * are unmapped first. */
+/* All together: one search finds the lists that name any of them. */
 const struct rvt_object_kind rvt_dma_objects = {
     .number = RVT_RESOURCE_DMA,
     .row_fields = RVT_DMA_FIELDS,

@@ -12,6 +12,7 @@
 #include "core/base/memory.h"
 #include "core/base/pool.h"
 #include "core/layout.h"
+#include "core/objects/dma_table.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/owned.h"
 
@@ -32,13 +33,6 @@ struct rvt_dma_map {
 
 #define RVT_DMA_CLOSED (UINT64_C(1) << 63)
 
-/* An immutable picture of all mappings, by address; replaced whole on every change. */
-struct rvt_dma_table {
-    struct rvt_retired retired;
-    uint32_t count;
-    struct rvt_dma_map *maps[];
-};
-
 struct rvt_dma_space {
     _Atomic(struct rvt_dma_table *) table; /* written under the lock; NULL while there is no mapping */
     uint64_t next_address;                 /* where mappings that name no address go */
@@ -57,15 +51,15 @@ struct rvt_dma_handle {
  *            mapping or passes 2^64; no address is left to choose
  *   -EBADF   the device is closed, or the context has ended
  *   -ENOMEM  no memory; nothing changed */
-int rvt_dma_map(struct rvt_dev_info *device, const struct rvt_ucontext *context, struct rvt_memory *memory,
+int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle);
 
 /* rvt_dma_unmap: end a mapping.
  *   0        unmapped; its memory is let go of when every reader has passed
  *   -EBUSY   a page list names it, or a key-0 SGE on it is held. The published DMA region alone does not
  *            count
- *   -ENOMEM  no memory for the new picture; nothing changed
- *   -EBADF   ended already */
+ *   -EBADF   ended already
+ * Needs no memory. */
 int rvt_dma_unmap(struct rvt_dma_handle handle);
 
 /* The mapping that wholly holds [address, address + length), or NULL; an empty range must start inside one.
@@ -98,11 +92,9 @@ static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
     return handle.map ? rvt_read_serial(&handle.map->owned, handle.generation) : 0;
 }
 
-/* For the end of a context, or (RVT_EVERY_CONTEXT) of the device: close its mappings whoever uses them.
- * Lists that name one map nothing from now on, key-0 SGEs on them are dead. Without memory for the new
- * picture all mappings of the device go: better than to leave one whose memory is about to be taken away.
- * Under the device's lock. */
-void rvt_dma_close_of(struct rvt_dev_info *device, uint64_t context);
+/* For the end of a context, or (NULL) of the device: close its mappings whoever uses them. Lists that name one
+ * map nothing from now on, key-0 SGEs on them are dead. Needs no memory. Under the device's lock. */
+void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context);
 
 extern const struct rvt_object_kind rvt_dma_objects;
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/object_kind.h"
 
+#include <stdalign.h>
+
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -28,13 +30,20 @@ int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_objec
                           _Atomic(uint64_t) *held) {
     if (kind->number >= RVT_MOST_OBJECT_KINDS || kinds->slots[kind->number].kind || !is_well_formed(kind))
         return -RVT_EINVAL;
+    if (kind->domain_of && kinds->child_kinds == RVT_MOST_CHILD_KINDS)
+        return -RVT_EINVAL;
     struct rvt_object_kind_slot *slot = &kinds->slots[kind->number];
     slot->kind = kind;
     if (kind->object_size) {
-        rvt_pool_init(&slot->pool, kind->object_size);
+        const size_t align = alignof(struct rvt_membership);
+        slot->membership_at = (kind->object_size + align - 1) / align * align;
+        rvt_pool_init(&slot->pool, slot->membership_at + (kind->domain_of ? sizeof(struct rvt_membership)
+                                                                          : sizeof(struct rvt_link)));
         slot->pool.held = held;
         insert_into_end_order(kinds, kind);
     }
+    if (kind->domain_of)
+        slot->child_number = kinds->child_kinds++;
     return 0;
 }
 
@@ -67,7 +76,32 @@ void rvt_destroy_object_kinds(struct rvt_object_kinds *kinds) {
         rvt_pool_destroy(&kinds->slots[kinds->end_order[i]].pool);
 }
 
-struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, uint64_t context) {
+static struct rvt_object_kind_slot *slot_of(const struct rvt_owned *object, uint32_t kind) {
+    return &object->device->kinds.slots[kind];
+}
+
+static struct rvt_membership *membership_of(const struct rvt_object_kind_slot *slot,
+                                            const struct rvt_owned *object) {
+    return (struct rvt_membership *)(void *)((char *)object + slot->membership_at);
+}
+
+/* The object that a membership or link belongs to; NULL for no link. */
+static struct rvt_owned *object_of(const struct rvt_object_kind_slot *slot,
+                                   const struct rvt_membership *membership) {
+    return (struct rvt_owned *)(void *)((char *)membership - slot->membership_at);
+}
+static struct rvt_owned *object_in_owner(const struct rvt_object_kind_slot *slot, struct rvt_link *link) {
+    return link ? object_of(slot, RVT_LIST_ENTRY(link, struct rvt_membership, in_owner)) : NULL;
+}
+static struct rvt_owned *object_in_domain(const struct rvt_object_kind_slot *slot, struct rvt_link *link) {
+    return link ? object_of(slot, RVT_LIST_ENTRY(link, struct rvt_membership, in_domain)) : NULL;
+}
+
+static struct rvt_owner *owner_of(struct rvt_dev_info *device, struct rvt_ucontext *context) {
+    return context ? &context->owns : &device->owns;
+}
+
+struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *context) {
     struct rvt_object_kind_slot *slot = &device->kinds.slots[kind];
     struct rvt_owned *owned = (struct rvt_owned *)rvt_pool_take(&slot->pool);
     if (!owned)
@@ -76,61 +110,104 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, uin
     if (!owned->device)
         owned->device = device;
     owned->serial = ++slot->made;
-    owned->context = context;
+    owned->context = rvt_ucontext_id(context);
+    /* It is not alive yet, but nobody can look before the lock is dropped. */
+    rvt_list_add(&owner_of(device, context)->first[kind], &membership_of(slot, owned)->in_owner);
     return owned;
 }
 
+uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind) {
+    struct rvt_object_kind_slot *slot = slot_of(object, kind);
+    if (slot->kind->domain_of) {
+        struct rvt_pd *pd = slot->kind->domain_of(object);
+        rvt_list_add(&pd->first_child[slot->child_number], &membership_of(slot, object)->in_domain);
+        pd->children++;
+    }
+    return rvt_object_birth(&object->object);
+}
+
+void rvt_owned_death(struct rvt_owned *object, uint32_t kind) {
+    struct rvt_object_kind_slot *slot = slot_of(object, kind);
+    rvt_list_remove(&membership_of(slot, object)->in_owner);
+    if (slot->kind->domain_of) {
+        rvt_list_remove(&membership_of(slot, object)->in_domain);
+        slot->kind->domain_of(object)->children--;
+    }
+    rvt_object_death(&object->object);
+}
+
 void rvt_give_owned(struct rvt_owned *object, uint32_t kind) {
-    rvt_pool_give(&object->device->kinds.slots[kind].pool, &object->object);
+    struct rvt_object_kind_slot *slot = slot_of(object, kind);
+    rvt_list_remove(&membership_of(slot, object)->in_owner); /* if it was never born */
+    rvt_pool_give(&slot->pool, &object->object);
 }
 
-struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kind, uint32_t *at,
-                                 uint64_t context) {
-    struct rvt_object *object;
-    while ((object = rvt_pool_next_alive(&device->kinds.slots[kind].pool, at))) {
-        struct rvt_owned *owned = (struct rvt_owned *)object;
-        if (context == RVT_EVERY_CONTEXT || owned->context == context)
-            return owned;
-    }
-    return NULL;
+struct rvt_owned *rvt_next_object(const struct rvt_dev_info *device, uint32_t kind, uint32_t *at) {
+    return (struct rvt_owned *)rvt_pool_next_alive(&device->kinds.slots[kind].pool, at);
 }
 
-bool rvt_owns_anything(const struct rvt_dev_info *device, uint64_t context) {
-    const struct rvt_object_kinds *kinds = &device->kinds;
-    for (uint32_t i = 0; i < kinds->end_count; i++) {
-        uint32_t at = 0;
-        if (rvt_next_owned(device, kinds->end_order[i], &at, context))
+struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kind,
+                                 const struct rvt_ucontext *context, const struct rvt_owned *previous) {
+    const struct rvt_object_kind_slot *slot = &device->kinds.slots[kind];
+    if (previous)
+        return object_in_owner(slot, membership_of(slot, previous)->in_owner.next);
+    return object_in_owner(slot, (context ? &context->owns : &device->owns)->first[kind]);
+}
+
+static bool has_any(const struct rvt_object_kinds *kinds, const struct rvt_owner *owner) {
+    for (uint32_t i = 0; i < kinds->end_count; i++)
+        if (owner->first[kinds->end_order[i]])
             return true;
-    }
     return false;
 }
 
-void rvt_end_owned(struct rvt_dev_info *device, uint64_t context) {
+bool rvt_owns_anything(const struct rvt_dev_info *device, const struct rvt_ucontext *only) {
+    if (only)
+        return has_any(&device->kinds, &only->owns);
+    bool any = has_any(&device->kinds, &device->owns);
+    for (const struct rvt_link *link = device->contexts; link && !any; link = link->next)
+        any = has_any(&device->kinds, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->owns);
+    return any;
+}
+
+/* The first one again each time: an end may take the next ones with it. */
+static void end_each_of(const struct rvt_object_kind_slot *slot, struct rvt_owner *owner,
+                        void (*end)(struct rvt_owned *object)) {
+    struct rvt_owned *owned;
+    while ((owned = object_in_owner(slot, owner->first[slot->kind->number])))
+        end(owned);
+}
+
+void rvt_end_each(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *only,
+                  void (*end)(struct rvt_owned *object)) {
+    const struct rvt_object_kind_slot *slot = &device->kinds.slots[kind];
+    if (only) {
+        end_each_of(slot, &only->owns, end);
+        return;
+    }
+    end_each_of(slot, &device->owns, end);
+    for (struct rvt_link *link = device->contexts; link; link = link->next)
+        end_each_of(slot, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->owns, end);
+}
+
+void rvt_end_owned(struct rvt_dev_info *device, struct rvt_ucontext *context) {
     const struct rvt_object_kinds *kinds = &device->kinds;
     for (uint32_t i = 0; i < kinds->end_count; i++) {
         const struct rvt_object_kind *kind = kinds->slots[kinds->end_order[i]].kind;
-        if (kind->end_all) {
+        if (kind->end_all)
             kind->end_all(device, context);
-            continue;
-        }
-        struct rvt_owned *owned;
-        for (uint32_t at = 0; (owned = rvt_next_owned(device, kind->number, &at, context));)
-            kind->end(owned);
+        else
+            rvt_end_each(device, kind->number, context, kind->end);
     }
 }
 
 void rvt_end_children(struct rvt_pd *pd) {
-    struct rvt_dev_info *device = pd->owned.device;
-    const struct rvt_object_kinds *kinds = &device->kinds;
-    for (uint32_t i = 0; i < kinds->end_count; i++) {
-        const struct rvt_object_kind *kind = kinds->slots[kinds->end_order[i]].kind;
-        if (!kind->domain_of)
-            continue;
-        struct rvt_owned *owned;
-        for (uint32_t at = 0;
-             pd->children && (owned = rvt_next_owned(device, kind->number, &at, RVT_EVERY_CONTEXT));)
-            if (kind->domain_of(owned) == pd)
-                kind->end(owned);
+    const struct rvt_object_kinds *kinds = &pd->owned.device->kinds;
+    for (uint32_t i = 0; pd->children && i < kinds->end_count; i++) {
+        const struct rvt_object_kind_slot *slot = &kinds->slots[kinds->end_order[i]];
+        struct rvt_owned *child;
+        while (slot->kind->domain_of && (child = object_in_domain(slot, pd->first_child[slot->child_number])))
+            slot->kind->end(child);
     }
 }
 

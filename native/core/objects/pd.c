@@ -14,14 +14,15 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
     struct rvt_pd *pd = NULL;
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
-    else if (!(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, rvt_ucontext_id(context))))
+    else if (!rvt_serial_index_reserve(&device->pds_by_serial) ||
+             !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))
         error = -RVT_ENOMEM;
     if (pd) {
         if (!pd->id) /* only when it is first used: a dead handle may be reading it */
             pd->id = pd->owned.object.index + 1;
         atomic_store_explicit(&pd->user, user, memory_order_relaxed);
-        pd->children = 0;
-        *handle = (struct rvt_pd_handle){pd, rvt_object_birth(&pd->owned.object), context};
+        rvt_serial_index_add(&device->pds_by_serial, pd->owned.serial, pd);
+        *handle = (struct rvt_pd_handle){pd, rvt_owned_birth(&pd->owned, RVT_RESOURCE_PD), context};
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -29,19 +30,15 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
 
 int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_handle *handle) {
     struct rvt_dev_info *device = context->device;
-    int error = -RVT_EINVAL;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
+    struct rvt_pd *pd = rvt_serial_index_find(&device->pds_by_serial, serial);
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
-    struct rvt_owned *owned;
-    for (uint32_t at = 0;
-         error == -RVT_EINVAL && (owned = rvt_next_owned(device, RVT_RESOURCE_PD, &at, RVT_EVERY_CONTEXT));) {
-        if (owned->serial == serial) {
-            *handle = (struct rvt_pd_handle){(struct rvt_pd *)owned, rvt_object_generation(&owned->object),
-                                             context};
-            error = 0;
-        }
-    }
+    else if (pd)
+        *handle = (struct rvt_pd_handle){pd, rvt_object_generation(&pd->owned.object), context};
+    else
+        error = -RVT_EINVAL;
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -49,7 +46,8 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
 void rvt_pd_end(struct rvt_pd *pd) {
     rvt_tell_release(&pd->owned, RVT_RESOURCE_PD);
     rvt_end_children(pd);
-    rvt_object_death(&pd->owned.object);
+    rvt_serial_index_remove(&pd->owned.device->pds_by_serial, pd->owned.serial);
+    rvt_owned_death(&pd->owned, RVT_RESOURCE_PD);
     rvt_give_owned(&pd->owned, RVT_RESOURCE_PD);
 }
 

@@ -22,9 +22,10 @@ struct rvt_pd {
     /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
      * domains get no DMA region and no key 0. */
     _Atomic(bool) user;
-    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`; under
-     * the device's lock. */
+    /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`, and how many they are;
+     * under the device's lock. */
     uint32_t children;
+    struct rvt_link *first_child[RVT_MOST_CHILD_KINDS]; /* by rvt_object_kind_slot.child_number */
 };
 
 /* A handle is one context's: what is made through it belongs to that context, and it is dead when the context

@@ -9,8 +9,7 @@
 
 void rvt_qp_end(struct rvt_qp *qp) {
     rvt_tell_release(&qp->owned, RVT_RESOURCE_QP);
-    rvt_qp_pd(qp)->children--;
-    rvt_object_death(&qp->owned.object);
+    rvt_owned_death(&qp->owned, RVT_RESOURCE_QP);
     rvt_give_owned(&qp->owned, RVT_RESOURCE_QP);
 }
 
@@ -24,12 +23,11 @@ int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
     struct rvt_qp *qp = NULL;
     if (!rvt_pd_live(in))
         error = -RVT_EBADF;
-    else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, rvt_ucontext_id(in.context))))
+    else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, in.context)))
         error = -RVT_ENOMEM;
     if (qp) {
         atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
-        pd->children++;
-        *handle = (struct rvt_qp_handle){qp, rvt_object_birth(&qp->owned.object), in.context};
+        *handle = (struct rvt_qp_handle){qp, rvt_owned_birth(&qp->owned, RVT_RESOURCE_QP), in.context};
     }
     rvt_mutex_unlock(&device->lock);
     return error;

@@ -35,8 +35,7 @@ static void init_map(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segme
 struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) {
     struct rvt_pd *pd = in.pd;
     struct rvt_dev_info *device = pd->owned.device;
-    struct rvt_mregion *mr =
-        (struct rvt_mregion *)rvt_take_owned(device, RVT_RESOURCE_MR, rvt_ucontext_id(in.context));
+    struct rvt_mregion *mr = (struct rvt_mregion *)rvt_take_owned(device, RVT_RESOURCE_MR, in.context);
     if (!mr)
         return NULL;
     /* Plain stores are enough: the object is out of reach of readers until it is published. The atomic fields
@@ -55,12 +54,10 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_relaxed);
     atomic_store_explicit(&mr->staged, NULL, memory_order_relaxed);
     atomic_store_explicit(&mr->word, map_bits(&mr->nothing), memory_order_relaxed);
-    pd->children++;
     return mr;
 }
 
 void rvt_mr_untake(struct rvt_mregion *mr) {
-    mr->pd->children--;
     rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
 }
 
@@ -75,7 +72,7 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
         return error;
     mr->was_published = mr->lkey_published;
     handle->mr = mr;
-    handle->generation = rvt_object_birth(&mr->owned.object);
+    handle->generation = rvt_owned_birth(&mr->owned, RVT_RESOURCE_MR);
     /* The object must not be freed while it is alive, whoever closes what. */
     rvt_dev_get(mr->owned.device);
     return 0;
@@ -299,7 +296,7 @@ static bool names_memory_of(const struct rvt_map *map, uint64_t context) {
 
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
     struct rvt_owned *owned;
-    for (uint32_t at = 0; (owned = rvt_next_owned(device, RVT_RESOURCE_MR, &at, RVT_EVERY_CONTEXT));) {
+    for (uint32_t at = 0; (owned = rvt_next_object(device, RVT_RESOURCE_MR, &at));) {
         struct rvt_mregion *mr = (struct rvt_mregion *)owned;
         if (!names_memory_of(rvt_mr_map(mr), context))
             continue;
@@ -382,8 +379,7 @@ static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
     drop_map(mr, map, passed);
     mr->half_dead = false;
-    mr->pd->children--;
-    rvt_object_death(&mr->owned.object);
+    rvt_owned_death(&mr->owned, RVT_RESOURCE_MR);
     if (mr->awaited)
         rvt_wake_context(mr->owned.device, mr->owned.context);
     mr->awaited = false;

@@ -102,8 +102,8 @@ static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
 
 /* --- making and ending --- */
 
-/* A region of a live domain, dead, unpublished, with everything at rest; counts as the domain's child, and
- * belongs to the handle's context. NULL without memory. Under the device's lock. */
+/* A region of a live domain, dead, unpublished, with everything at rest; belongs to the handle's context, and
+ * is the domain's child once it is published. NULL without memory. Under the device's lock. */
 struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle pd, enum rvt_mr_kind kind);
 
 /* Undo rvt_mr_take for a region that was never published. Under the lock. */

@@ -9,6 +9,7 @@
 #include "core/layout.h" /* enum rvt_resource_kind, and the fields of its rows */
 
 struct rvt_dev_info;
+struct rvt_ucontext;
 
 /* Fields of the longest row. */
 enum { RVT_RESOURCE_MOST_FIELDS = RVT_MR_FIELDS };
@@ -21,5 +22,12 @@ uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resourc
 void rvt_resource_report(struct rvt_dev_info *device,
                          bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
                          void *context);
+
+/* The same for the objects of one kind that one context owns, the one that was made last first. Takes time for
+ * these, and not for all that the device has. */
+void rvt_resource_report_owned(const struct rvt_ucontext *owner, enum rvt_resource_kind kind,
+                               bool (*emit)(void *context, enum rvt_resource_kind kind,
+                                            const uint64_t *fields),
+                               void *context);
 
 #endif

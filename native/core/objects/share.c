@@ -10,7 +10,7 @@
 /* Protects everything in this file. Taken with a device's lock held, so no device's lock may be taken inside.
  * Never destroyed, like the registry of epoch.c. */
 static struct rvt_mutex shares = RVT_MUTEX_INITIALIZER;
-static struct rvt_dev_info *shared; /* open devices that have a token */
+static struct rvt_link *shared; /* open devices that have a token */
 static unsigned char core_id[RVT_CORE_ID_BYTES];
 static bool core_id_made;
 
@@ -37,8 +37,7 @@ int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token)
     } else if (!device->shared) {
         if (make_core_id() && rvt_random_bytes(device->token, sizeof(device->token))) {
             device->shared = true;
-            device->next_shared = shared;
-            shared = device;
+            rvt_list_add(&shared, &device->in_shared);
         } else {
             error = -RVT_ENOMEM;
         }
@@ -57,7 +56,8 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
     int error = -RVT_ENODEV;
     if (!core_id_made || !same_bytes(token->core, core_id, sizeof(core_id)))
         error = -RVT_EXDEV;
-    for (struct rvt_dev_info *device = shared; device && error == -RVT_ENODEV; device = device->next_shared) {
+    for (struct rvt_link *link = shared; link && error == -RVT_ENODEV; link = link->next) {
+        struct rvt_dev_info *device = RVT_LIST_ENTRY(link, struct rvt_dev_info, in_shared);
         if (same_bytes(token->bytes, device->token, sizeof(device->token))) {
             /* It is in the list, so it is open or closing, and its closer has a reference. */
             rvt_dev_get(device);
@@ -72,10 +72,7 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
 void rvt_unshare_device(struct rvt_dev_info *device) {
     rvt_mutex_lock(&shares);
     if (device->shared) {
-        struct rvt_dev_info **link = &shared;
-        while (*link != device)
-            link = &(*link)->next_shared;
-        *link = device->next_shared;
+        rvt_list_remove(&device->in_shared);
         device->shared = false;
     }
     rvt_mutex_unlock(&shares);

@@ -20,8 +20,7 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, s
         context->device = device;
         context->reader = reader;
         context->id = ++device->contexts_made;
-        context->next = device->contexts;
-        device->contexts = context;
+        rvt_list_add(&device->contexts, &context->in_device);
         *out = context;
     }
     rvt_mutex_unlock(&device->lock);
@@ -32,21 +31,18 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, s
 
 static int end_context(struct rvt_ucontext *context, bool cascade, bool wait) {
     struct rvt_dev_info *device = context->device;
-    struct rvt_device_memory *memories = NULL;
+    struct rvt_link *memories = NULL;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (context->gone)
         error = -RVT_EBADF;
-    else if (!cascade && rvt_owns_anything(device, context->id))
+    else if (!cascade && rvt_owns_anything(device, context))
         error = -RVT_EBUSY;
     if (!error) {
-        rvt_end_owned(device, context->id);
+        rvt_end_owned(device, context);
         atomic_store_explicit(&context->gone, true, memory_order_relaxed);
         rvt_counters_add(&device->past_counts, &context->counters);
-        struct rvt_ucontext **link = &device->contexts;
-        while (*link != context)
-            link = &(*link)->next;
-        *link = context->next;
+        rvt_list_remove(&context->in_device);
         if (!device->contexts && !device->closed)
             memories = rvt_device_end(device);
     }
@@ -84,9 +80,11 @@ void rvt_on_put(struct rvt_ucontext *context, void (*wake)(void *data), void *da
 }
 
 void rvt_wake_context(const struct rvt_dev_info *device, uint64_t id) {
-    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
+    for (const struct rvt_link *link = device->contexts; link; link = link->next) {
+        const struct rvt_ucontext *context = RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device);
         if (context->id == id && context->wake)
             context->wake(context->wake_data);
+    }
 }
 
 int rvt_ucontext_live(const struct rvt_ucontext *context) {
@@ -106,15 +104,17 @@ void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *o
     }
     rvt_mutex_lock(&device->lock);
     *counts = device->past_counts;
-    for (const struct rvt_ucontext *context = device->contexts; context; context = context->next)
-        rvt_counters_add(counts, &context->counters);
+    for (const struct rvt_link *link = device->contexts; link; link = link->next)
+        rvt_counters_add(counts, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->counters);
     rvt_mutex_unlock(&device->lock);
 }
 
-/* Contexts are a list and no pool: there are few, each is allocated with its environment, and what is
+/* Contexts are a list and no pool: each is allocated with its environment, and what is
  * owned by contexts ends before them. */
 static const void *next_context(const struct rvt_dev_info *device, const void *previous) {
-    return previous ? ((const struct rvt_ucontext *)previous)->next : device->contexts;
+    const struct rvt_link *link =
+        previous ? ((const struct rvt_ucontext *)previous)->in_device.next : device->contexts;
+    return link ? RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device) : NULL;
 }
 
 static void fill_context_row(const void *object, uint64_t *out) {

@@ -31,13 +31,15 @@ struct rvt_ucontext {
     void (*wake)(void *data);
     void *wake_data;
     uint64_t id;                 /* > 0, never given twice on a device */
-    struct rvt_ucontext *next;   /* under the device's lock */
+    /* Under the device's lock: */
+    struct rvt_owner owns;
+    struct rvt_link in_device; /* of its contexts */
 };
 
 /* Whose an object is: the id of its context, or RVT_NO_CONTEXT for what was made without one (it is the
  * device's and ends with it). */
 #define RVT_NO_CONTEXT UINT64_C(0)
-/* In place of a context's id, where a function walks over objects: whoever owns them. */
+/* In place of a context's id: whoever owns it. */
 #define RVT_EVERY_CONTEXT UINT64_MAX
 
 /* rvt_alloc_ucontext: use the device, by the thread that `reader` belongs to (NULL: several threads use it, or one

@@ -120,7 +120,7 @@ static void alloc_first(struct fixture *f) {
 }
 
 static void every_allocation_can_fail(void) {
-    each_allocation_fails(NULL, alloc_again, 2); /* the structure and its pages */
+    each_allocation_fails(NULL, alloc_again, 3); /* the structure, its pages, the index */
     each_allocation_fails(alloc_first, use_again, 2);
 }
 
@@ -279,7 +279,8 @@ static void bytes_stay_until_the_last_holder_goes(void) {
     CHECK_EQ(rvt_find_device_memory(b.device, b.context, memory->serial, &found), 0);
     memset(memory->pages.data, 0x77, PAGE);
     struct rvt_memory *slice = rvt_device_memory_slice(memory, PAGE - 1, 1);
-    CHECK_EQ(rvt_test_alloc_live(), before + 3);    /* the structure, its pages and a slice */
+    /* The structure, its pages, a slice, and the index of numbers. */
+    CHECK_EQ(rvt_test_alloc_live(), before + 4);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0); /* the device's reference goes, busy or not */
     CHECK(rvt_device_memory_freed(memory));
     CHECK(a.device->memories == NULL);

@@ -63,13 +63,12 @@ static struct widget *take_widget(struct rvt_pd_handle in, uint64_t colour) {
     rvt_mutex_lock(&device->lock);
     struct widget *widget = NULL;
     if (rvt_pd_live(in))
-        widget = (struct widget *)rvt_take_owned(device, WIDGET, rvt_ucontext_id(in.context));
+        widget = (struct widget *)rvt_take_owned(device, WIDGET, in.context);
     if (widget) {
         widget->pd = in.pd;
         widget->colour = colour;
         widget->in_error = false;
-        in.pd->children++;
-        rvt_object_birth(&widget->owned.object);
+        rvt_owned_birth(&widget->owned, WIDGET);
     }
     rvt_mutex_unlock(&device->lock);
     return widget;
@@ -77,8 +76,7 @@ static struct widget *take_widget(struct rvt_pd_handle in, uint64_t colour) {
 
 static void end_widget(struct rvt_owned *owned) {
     rvt_tell_release(owned, WIDGET);
-    ((struct widget *)owned)->pd->children--;
-    rvt_object_death(&owned->object);
+    rvt_owned_death(owned, WIDGET);
     rvt_give_owned(owned, WIDGET);
 }
 
@@ -106,20 +104,21 @@ static const struct rvt_object_kind widgets = {
 
 static struct gadget *take_gadget(struct rvt_dev_info *device, struct rvt_ucontext *context) {
     rvt_mutex_lock(&device->lock);
-    struct rvt_owned *owned = rvt_take_owned(device, GADGET, rvt_ucontext_id(context));
+    struct rvt_owned *owned = rvt_take_owned(device, GADGET, context);
     if (owned)
-        rvt_object_birth(&owned->object);
+        rvt_owned_birth(owned, GADGET);
     rvt_mutex_unlock(&device->lock);
     return (struct gadget *)owned;
 }
 
-static void end_gadgets(struct rvt_dev_info *device, uint64_t context) {
-    struct rvt_owned *owned;
-    for (uint32_t at = 0; (owned = rvt_next_owned(device, GADGET, &at, context));) {
-        rvt_tell_release(owned, GADGET);
-        rvt_object_death(&owned->object);
-        rvt_give_owned(owned, GADGET);
-    }
+static void end_gadget(struct rvt_owned *owned) {
+    rvt_tell_release(owned, GADGET);
+    rvt_owned_death(owned, GADGET);
+    rvt_give_owned(owned, GADGET);
+}
+
+static void end_gadgets(struct rvt_dev_info *device, struct rvt_ucontext *context) {
+    rvt_end_each(device, GADGET, context, end_gadget);
 }
 
 static void fill_gadget_row(const void *object, uint64_t *fields) {
@@ -149,7 +148,7 @@ static void stop_widgets(struct rvt_owned *owned) {
         CHECK_EQ(entry.key, rvt_mr_key(mr));
     }
     struct rvt_owned *other;
-    for (uint32_t at = 0; (other = rvt_next_owned(device, WIDGET, &at, RVT_EVERY_CONTEXT));) {
+    for (uint32_t at = 0; (other = rvt_next_object(device, WIDGET, &at));) {
         struct widget *widget = (struct widget *)other;
         if (widget->pd == mr->pd)
             widget->in_error = true;
@@ -352,11 +351,15 @@ static void a_context_that_ends_takes_them_in_order(void) {
     EVENTS_ARE(RVT_RESOURCE_QP, RVT_RESOURCE_QP, WIDGET, WIDGET, RVT_RESOURCE_MR, RVT_RESOURCE_MR,
                RVT_RESOURCE_PD, RVT_RESOURCE_PD, RVT_RESOURCE_DMA, RVT_RESOURCE_DMA, GADGET, GADGET);
     /* b's are alive. */
-    uint32_t at[2] = {0};
-    CHECK(rvt_next_owned(b.device, WIDGET, &at[0], b.context->id) != NULL);
-    CHECK(rvt_next_owned(b.device, GADGET, &at[1], b.context->id) != NULL);
-    CHECK(rvt_next_owned(b.device, WIDGET, &at[0], RVT_EVERY_CONTEXT) == NULL);
-    CHECK(rvt_next_owned(b.device, GADGET, &at[1], RVT_EVERY_CONTEXT) == NULL);
+    const uint32_t both[] = {WIDGET, GADGET};
+    for (int i = 0; i < 2; i++) {
+        uint32_t at = 0;
+        const struct rvt_owned *owned = rvt_next_owned(b.device, both[i], b.context, NULL);
+        REQUIRE(owned != NULL);
+        CHECK(rvt_next_owned(b.device, both[i], b.context, owned) == NULL);
+        CHECK_PTR_EQ(rvt_next_object(b.device, both[i], &at), owned);
+        CHECK(rvt_next_object(b.device, both[i], &at) == NULL);
+    }
     CHECK(rvt_qp_live(b.qp) != NULL);
     fixture_leave(&a);
     fixture_leave_last(&b, &a);

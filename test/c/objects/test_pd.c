@@ -173,10 +173,47 @@ static int alloc_pd(struct fixture *f) {
 }
 
 static void without_memory(void) {
-    each_allocation_fails(NULL, alloc_pd, 1);
+    each_allocation_fails(NULL, alloc_pd, 4); /* objects, and the index of numbers, which grows with them */
+}
+
+/* By its number, whatever has come and gone around it. */
+static void attached_by_number_among_many(void) {
+    enum { DOMAINS = 1000 };
+    static struct rvt_pd_handle pds[DOMAINS];
+    struct rvt_pd_handle attached;
+    struct fixture f;
+    REQUIRE(fixture_open_joined(&f, 4));
+    uint64_t first = rvt_pd_serial(f.pd) + 1;
+    for (int i = 0; i < DOMAINS; i++) {
+        REQUIRE(rvt_alloc_pd(f.device, f.context, i % 2, &pds[i]) == 0);
+        CHECK_EQ(rvt_pd_serial(pds[i]), first + (uint64_t)i);
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < DOMAINS; i++) {
+            bool there = i % 4 > round;
+            if (i % 4 == round)
+                CHECK_EQ(rvt_dealloc_pd(pds[i], false), 0);
+            CHECK_EQ(rvt_attach_pd(f.context, first + (uint64_t)i, &attached), there ? 0 : -RVT_EINVAL);
+            if (there) {
+                CHECK_PTR_EQ(attached.pd, pds[i].pd);
+                CHECK_EQ(attached.generation, pds[i].generation);
+            }
+        }
+    }
+    /* Its place is used again, its number is not. */
+    struct rvt_pd_handle next;
+    CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
+    CHECK_EQ(rvt_pd_serial(next), first + DOMAINS);
+    CHECK_EQ(rvt_attach_pd(f.context, first + DOMAINS, &attached), 0);
+    CHECK_PTR_EQ(attached.pd, next.pd);
+    static const uint64_t wrong[] = {0, UINT64_MAX};
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(rvt_attach_pd(f.context, wrong[i], &attached), -RVT_EINVAL);
+    CHECK_EQ(rvt_attach_pd(f.context, first + DOMAINS + 1, &attached), -RVT_EINVAL);
+    fixture_leave_last(&f, &f);
 }
 
 CHECK_MAIN(TEST(handles_die_with_their_domain), TEST(no_handle_at_all), TEST(ids_differ),
            TEST(busy_while_something_is_in_it), TEST(every_kind_of_region_counts),
            TEST(an_orphan_counts_until_its_last_put), TEST(cascade_takes_queue_pairs_and_regions),
-           TEST(a_user_domain_has_no_key_zero), TEST(without_memory))
+           TEST(a_user_domain_has_no_key_zero), TEST(without_memory), TEST(attached_by_number_among_many))

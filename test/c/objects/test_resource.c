@@ -323,5 +323,38 @@ static void one_moments_picture(void) {
     fixture_leave_last(&world, &world);
 }
 
+/* What one context owns is told as the whole is, and nothing of others. */
+static void the_rows_of_one_context(void) {
+    static struct report whole, part;
+    struct fixture a, b;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct rvt_mr_handle mr[3];
+    for (int i = 0; i < 3; i++) {
+        mr[i] = fixture_mem_reg(&a, (uint32_t)i + 1);
+        fixture_mem_reg(&b, 9);
+    }
+    ask(a.device, &whole);
+    part.count = 0;
+    part.room = MOST;
+    rvt_resource_report_owned(a.context, RVT_RESOURCE_MR, note_row, &part);
+    CHECK_EQ(part.count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct row *row = row_of(&whole, RVT_RESOURCE_MR, rvt_mr_id(mr[2 - i].mr)); /* the last first */
+        REQUIRE(row != NULL);
+        CHECK_EQ(part.rows[i].kind, RVT_RESOURCE_MR);
+        CHECK_BYTES_EQ(part.rows[i].fields, row->fields, sizeof(row->fields));
+    }
+    part.count = 0;
+    part.room = 2;
+    rvt_resource_report_owned(a.context, RVT_RESOURCE_MR, note_row, &part);
+    CHECK_EQ(part.count, 2); /* who gives up is asked no more */
+    part.count = 0;
+    rvt_resource_report_owned(a.context, RVT_RESOURCE_DMA, note_row, &part);
+    CHECK_EQ(part.count, 0);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
 CHECK_MAIN(TEST(kinds_have_their_fields), TEST(an_open_device_is_its_contexts), TEST(every_field_is_told),
-           TEST(who_gives_up_is_asked_no_more), TEST(not_even_once_more), TEST(one_moments_picture))
+           TEST(who_gives_up_is_asked_no_more), TEST(not_even_once_more), TEST(one_moments_picture),
+           TEST(the_rows_of_one_context))
