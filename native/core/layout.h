@@ -92,9 +92,9 @@ enum rvt_mr_type {
 /* ts: ReleaseMode, RVT_RELEASE_ RVT_ */
 /* How rvt_mr_release ends a region. */
 enum rvt_release_mode {
-    RVT_RELEASE = 0,         /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
-    RVT_RELEASE_AWAIT = 1,   /* the same; while it is held, each put wakes the context that made it */
-    RVT_RELEASE_FORCE = 2,   /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
+    RVT_RELEASE = 0,       /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
+    RVT_RELEASE_AWAIT = 1, /* the same; while it is held, each put wakes the context that made it */
+    RVT_RELEASE_FORCE = 2, /* revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
 };
 
 /* ts: constants */

@@ -7,7 +7,8 @@
 #include "binding/environment/open_device.h"
 
 Environment::Environment(Napi::Env env)
-    : env_(env), thread_(std::this_thread::get_id()), waker_(env, OnWake, this), leaks_(env), put_listeners_(env) {}
+    : env_(env), thread_(std::this_thread::get_id()), waker_(env, OnWake, this), leaks_(env),
+      put_listeners_(env) {}
 
 std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     std::shared_ptr<Environment> environment(new (std::nothrow) Environment(env));

@@ -182,8 +182,9 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     int error;
     {
         DataCall call(*payload_->device);
-        error = rvt_walk(call.get()->reader, &payload_->state, still.get(), static_cast<uint32_t>(steps.length),
-                         release, &outcome.reason, AddFragments, &fragments);
+        error =
+            rvt_walk(call.get()->reader, &payload_->state, still.get(), static_cast<uint32_t>(steps.length),
+                     release, &outcome.reason, AddFragments, &fragments);
         rvt_data_call_count(call.get(), 0, outcome.reason);
     }
     if (error)

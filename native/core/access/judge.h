@@ -32,7 +32,7 @@ struct found {
     struct rvt_lkey_record *record;
     uint64_t sequence;
     struct rvt_lkey_entry entry;
-    uint64_t position; /* in segment space */
+    uint64_t position;       /* in segment space */
     _Atomic(int64_t) *count; /* that an acquired reference is in; NULL: the region's own */
     /* key 0: */
     struct rvt_mregion *dma_mr;
@@ -224,9 +224,9 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->rights = found->entry.access & access->acc;
 }
 
-/* Take a reference that is counted by who takes it. The record's sequence is looked at again: one that was revoked, or
- * mapped anew, since it was read gets no new reference. (Those that slip through before the writer's wait is over would
- * be counted all the same.) */
+/* Take a reference that is counted by who takes it. The record's sequence is looked at again: one that was
+ * revoked, or mapped anew, since it was read gets no new reference. (Those that slip through before the
+ * writer's wait is over would be counted all the same.) */
 static inline enum rvt_acquired count_reference(const struct access *access, struct found *found) {
     struct rvt_ucontext *context = access->checker->context;
     _Atomic(int64_t) *count = NULL;
@@ -249,9 +249,9 @@ static inline enum rvt_acquired count_reference(const struct access *access, str
     return RVT_RETRY;
 }
 
-/* Judge, and take the reference: 1, -EINVAL and *reason, or -ENOMEM (RVT_FULL). The two are not one step, so a reference that could not be taken under what
- * was judged sends both back to the start: whatever a writer did in between, that writer has finished, or
- * this thread has finished its step for it. */
+/* Judge, and take the reference: 1, -EINVAL and *reason, or -ENOMEM (RVT_FULL). The two are not one step, so
+ * a reference that could not be taken under what was judged sends both back to the start: whatever a writer
+ * did in between, that writer has finished, or this thread has finished its step for it. */
 static inline int acquire_access(const struct access *access, struct found *found, enum rvt_reason *reason) {
     for (;;) {
         *reason = judge_access(access, found);

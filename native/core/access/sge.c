@@ -6,9 +6,9 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 
-/* Put a reference that a context has counted. Inside a section of its reader, entered before `watched` was read from the
- * device: who flags a region waits afterwards, so a section that finds nothing flagged has ended before that wait
- * does, and its puts are in the sum. */
+/* Put a reference that a context has counted. Inside a section of its reader, entered before `watched` was
+ * read from the device: who flags a region waits afterwards, so a section that finds nothing flagged has
+ * ended before that wait does, and its puts are in the sum. */
 static inline void put_counted(struct rvt_sge *sge, struct rvt_mregion *mr, bool watched) {
     rvt_add_held(sge->count, -1);
     if (watched && (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_WATCHED))
@@ -237,17 +237,18 @@ struct stride {
     uint32_t left;        /* bytes of it */
 };
 
-/* What one section tells before it is left: few enough for the stack, many enough to make the section's two accesses to
- * its slot cheap. */
+/* What one section tells before it is left: few enough for the stack, many enough to make the section's two
+ * accesses to its slot cheap. */
 enum { FRAGMENTS = 256 };
 
-/* Walk on until the end, or until there is no more room. Returns how many fragments were told; *reason if an element
- * cannot be used. Inside a section. */
-static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool release, enum rvt_reason *reason,
-                             struct rvt_fragment *fragments) {
+/* Walk on until the end, or until there is no more room. Returns how many fragments were told; *reason if an
+ * element cannot be used. Inside a section. */
+static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool release,
+                             enum rvt_reason *reason, struct rvt_fragment *fragments) {
     uint32_t told = 0;
     /* Steps of no bytes tell nothing, but pass time. */
-    for (uint32_t looks = 0; looks < RVT_SECTION_ELEMENTS && told < FRAGMENTS && at->step < at->count; looks++) {
+    for (uint32_t looks = 0; looks < RVT_SECTION_ELEMENTS && told < FRAGMENTS && at->step < at->count;
+         looks++) {
         if (!at->left) {
             if (++at->step < at->count)
                 at->left = at->steps[at->step];
@@ -274,7 +275,8 @@ static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool r
 
 int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
              bool release, enum rvt_reason *reason,
-             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count), void *context) {
+             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count),
+             void *context) {
     *reason = RVT_REASON_NONE;
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++)

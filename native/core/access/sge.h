@@ -21,7 +21,7 @@ struct rvt_ib_sge {
 /* An accepted element. Lives in the core's or its holder's native memory, never in memory that JavaScript can
  * write. Belongs to one thread at a time. */
 struct rvt_sge {
-    struct rvt_mregion *mr;  /* NULL: no reference is held (never taken, or put) */
+    struct rvt_mregion *mr; /* NULL: no reference is held (never taken, or put) */
     /* The count that its reference is in, and the context that it belongs to; NULL: the region's own. */
     _Atomic(int64_t) *count;
     struct rvt_ucontext *by;
@@ -43,18 +43,19 @@ static inline bool rvt_sge_key_zero(const struct rvt_sge *sge) {
     return sge->dma != NULL;
 }
 
-/* Index of the segment that the position lies in; 0 for key 0. The reference counts it as m * RVT_SEGSZ + n, in
- * 16 bits each, which lose the high part of the index at 2^24 segments. */
+/* Index of the segment that the position lies in; 0 for key 0. The reference counts it as m * RVT_SEGSZ + n,
+ * in 16 bits each, which lose the high part of the index at 2^24 segments. */
 static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
     return rvt_sge_key_zero(sge) ? 0 : sge->position >> sge->shift;
 }
 
-/* Put the element's reference; the element is dead then. Putting a dead one does nothing. By the thread of the context
- * that it was taken through, if it was taken through one; not with the device's lock held. The caller's own reference
- * on the device keeps the structures. */
+/* Put the element's reference; the element is dead then. Putting a dead one does nothing. By the thread of
+ * the context that it was taken through, if it was taken through one; not with the device's lock held. The
+ * caller's own reference on the device keeps the structures. */
 void rvt_put_sge(struct rvt_sge *sge);
 
-/* Put all elements of a list that are not dead, as rvt_put_sge, but in one section; returns how many there were. */
+/* Put all elements of a list that are not dead, as rvt_put_sge, but in one section; returns how many there
+ * were. */
 uint32_t rvt_put_sges(struct rvt_sge *list, uint32_t count);
 
 /* --- the walk --- */
@@ -121,8 +122,8 @@ struct rvt_fragment {
     bool user;
 };
 
-/* Walk on in `count` steps of steps[i] bytes, telling every fragment. A step's end always splits. Enters sections of
- * the reader, which must be outside; `emit` is called between them, and may take its time.
+/* Walk on in `count` steps of steps[i] bytes, telling every fragment. A step's end always splits. Enters
+ * sections of the reader, which must be outside; `emit` is called between them, and may take its time.
  *   0        walked and told
  *   -EINVAL  the steps add up to more than is left; with `release`, an element is in the list twice (it has
  *            one reference to put); an element cannot be used now: then *reason says why, and is
@@ -131,6 +132,7 @@ struct rvt_fragment {
  *   -ENOMEM  `emit` returned false to give up; the state is undefined */
 int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
              bool release, enum rvt_reason *reason,
-             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count), void *context);
+             bool (*emit)(void *context, const struct rvt_fragment *fragments, uint32_t count),
+             void *context);
 
 #endif

@@ -161,9 +161,9 @@ static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_s
         unsigned char *region;
         uint64_t run;
         if (!reason)
-            reason =
-                rvt_sge_pointer(call, &ss->sge, map,
-                                least(least(length, ss->sge.sge_length), rvt_data_call_room(call)), &region, &run);
+            reason = rvt_sge_pointer(call, &ss->sge, map,
+                                     least(least(length, ss->sge.sge_length), rvt_data_call_room(call)),
+                                     &region, &run);
         if (reason)
             return reason;
         move_run(region, data, run, manner);
@@ -177,8 +177,8 @@ static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_s
     return RVT_REASON_NONE;
 }
 
-/* The plain case, which most copies are: all bytes in the current element, in one piece of memory, and no more than
- * one section may move. False if it is not. */
+/* The plain case, which most copies are: all bytes in the current element, in one piece of memory, and no
+ * more than one section may move. False if it is not. */
 static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                               uint64_t length, bool release, bool write, struct rvt_copied *copied) {
     if (length > ss->sge.sge_length || length > RVT_SECTION_BYTES)
@@ -202,8 +202,9 @@ static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *
     return true;
 }
 
-/* Whether the next `length` bytes are one piece of the current element, and have to be moved last byte first, because
- * they overlap `data` so that the first ones would destroy what is still to be moved. Inside a section. */
+/* Whether the next `length` bytes are one piece of the current element, and have to be moved last byte first,
+ * because they overlap `data` so that the first ones would destroy what is still to be moved. Inside a
+ * section. */
 static bool must_go_backwards(struct rvt_data_call *call, const struct rvt_sge_state *ss,
                               const unsigned char *data, uint64_t length, bool write) {
     struct rvt_map *map;
@@ -215,8 +216,9 @@ static bool must_go_backwards(struct rvt_data_call *call, const struct rvt_sge_s
     return rvt_overlaps_forwards(write ? data : region, write ? region : data, length);
 }
 
-static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
-                                      uint64_t length, bool release, bool write, uint64_t *moved) {
+static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge_state *ss,
+                                      unsigned char *data, uint64_t length, bool release, bool write,
+                                      uint64_t *moved) {
     for (uint64_t left = length; left;) {
         uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
         rvt_data_call_renew(call);

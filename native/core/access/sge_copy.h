@@ -20,8 +20,8 @@ struct rvt_data_call {
     struct rvt_reader *reader;
     struct rvt_retirement *section_of; /* the device of the present section */
     uint64_t in_section;               /* bytes that it has moved, and RVT_ELEMENT_BYTES for each element */
-    void *environment;            /* handed to rvt_memory_ops.resolve */
-    struct rvt_ucontext *context; /* that is counted for; NULL to begin with */
+    void *environment;                 /* handed to rvt_memory_ops.resolve */
+    struct rvt_ucontext *context;      /* that is counted for; NULL to begin with */
     struct {
         struct rvt_memory *memory;
         unsigned char *data;
@@ -36,14 +36,14 @@ void rvt_data_call_begin(struct rvt_data_call *call, struct rvt_reader *reader, 
 /* A section may judge 4,096 elements, or move 64 KiB: an element counts as so many bytes. */
 enum { RVT_ELEMENT_BYTES = RVT_SECTION_BYTES / RVT_SECTION_ELEMENTS };
 
-/* Enter a section of the call, on one device (or rvt_every_device). What is remembered is good for one section only:
- * outside of all sections another thread may end a region, its memory is freed, and the next one may be made at the
- * same address. */
+/* Enter a section of the call, on one device (or rvt_every_device). What is remembered is good for one
+ * section only: outside of all sections another thread may end a region, its memory is freed, and the next
+ * one may be made at the same address. */
 void rvt_data_call_enter(struct rvt_data_call *call, struct rvt_retirement *of);
 void rvt_data_call_leave(struct rvt_data_call *call);
 
-/* In the middle of a long piece of work, inside the section: let those who wait go on. Everything that was looked up
- * must be looked up again. */
+/* In the middle of a long piece of work, inside the section: let those who wait go on. Everything that was
+ * looked up must be looked up again. */
 void rvt_data_call_renew(struct rvt_data_call *call);
 
 /* How many bytes this section may still move. */
@@ -73,14 +73,15 @@ struct rvt_copied {
 };
 
 /* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
- * consumed elements are put if `release`). `data` may lie in the same memory: one element is then moved as memmove
- * does; where several lie across it, their bytes may end as any bytes of the two. With `copy_last` all but the last min(8, length) bytes are moved
- * first, then those singly and ascending, each by a release store: who polls the last byte sees the whole.
+ * consumed elements are put if `release`). `data` may lie in the same memory: one element is then moved as
+ * memmove does; where several lie across it, their bytes may end as any bytes of the two. With `copy_last`
+ * all but the last min(8, length) bytes are moved first, then those singly and ascending, each by a release
+ * store: who polls the last byte sees the whole.
  *   0        all bytes moved
  *   -EINVAL  the elements hold fewer bytes, or, with `release`, one is in the list twice; nothing moved
- *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved, unless
- *            another thread revoked an element in the middle (copied->bytes tells how much; of an element that
- *            overlaps `data` those may be its last bytes, and then none are consumed) */
+ *   -EACCES  copied->reason: an element was not proven for writing, or cannot be used now. Nothing moved,
+ *            unless another thread revoked an element in the middle (copied->bytes tells how much; of an
+ *            element that overlaps `data` those may be its last bytes, and then none are consumed) */
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
                  bool release, bool copy_last, struct rvt_copied *copied);
 
@@ -102,9 +103,10 @@ static inline void rvt_data_call_count(const struct rvt_data_call *call, uint64_
         rvt_count(&call->context->counters.refused[reason], 1);
 }
 
-/* Whether moving `length` bytes from `from` to `to` first byte first, in more than one step, would destroy bytes that
- * are still to be moved. */
-static inline bool rvt_overlaps_forwards(const unsigned char *from, const unsigned char *to, uint64_t length) {
+/* Whether moving `length` bytes from `from` to `to` first byte first, in more than one step, would destroy
+ * bytes that are still to be moved. */
+static inline bool rvt_overlaps_forwards(const unsigned char *from, const unsigned char *to,
+                                         uint64_t length) {
     return (uintptr_t)to > (uintptr_t)from && (uintptr_t)to - (uintptr_t)from < length;
 }
 

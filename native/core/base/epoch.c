@@ -7,14 +7,13 @@
 
 _Atomic(uint64_t) rvt_epoch_now = 1;
 
-struct rvt_retirement rvt_every_device = {.tag = RVT_EVERY_DEVICE_TAG,
-                                          .lock = RVT_MUTEX_INITIALIZER,
-                                          .newest = &rvt_every_device.oldest};
+struct rvt_retirement rvt_every_device = {
+    .tag = RVT_EVERY_DEVICE_TAG, .lock = RVT_MUTEX_INITIALIZER, .newest = &rvt_every_device.oldest};
 
-/* The list of readers. It only grows: a reader that is given back stays in it for the next one, so that waiters
- * can go through it without a lock. It is freed when nobody uses it: readers with an owner, and devices, count as
- * users. Statically initialised and never destroyed: the add-on may be unloaded with the last environment, and
- * static destructors would then run at a moment nobody controls. */
+/* The list of readers. It only grows: a reader that is given back stays in it for the next one, so that
+ * waiters can go through it without a lock. It is freed when nobody uses it: readers with an owner, and
+ * devices, count as users. Statically initialised and never destroyed: the add-on may be unloaded with the
+ * last environment, and static destructors would then run at a moment nobody controls. */
 static struct rvt_mutex registry = RVT_MUTEX_INITIALIZER;
 static _Atomic(struct rvt_reader *) readers; /* written under the registry's lock */
 static uint64_t users;                       /* under the registry's lock */
@@ -57,9 +56,10 @@ struct rvt_reader *rvt_reader_register(void) {
         if (!listed) {
             reader->next = first;
             atomic_store_explicit(&readers, reader, memory_order_release);
-            /* A waiter adds to the epoch before it reads the list, and this adds 0 after the list was written. If the
-             * waiter's addition is the later one it finds this reader. If it is the earlier one, all that was
-             * unlinked before it happens before this reader's first look, so it may miss this reader. */
+            /* A waiter adds to the epoch before it reads the list, and this adds 0 after the list was
+             * written. If the waiter's addition is the later one it finds this reader. If it is the earlier
+             * one, all that was unlinked before it happens before this reader's first look, so it may miss
+             * this reader. */
             atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         }
     }
@@ -93,9 +93,9 @@ void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
     item->release = release;
     item->next = NULL;
     rvt_mutex_lock(&of->lock);
-    /* A reader that reads the new number sees the unlinking that came before this addition (release, and additions
-     * by others continue the release sequence); one that carries this number or a smaller one may still see the
-     * item. Under the lock, so the list is in the order of epochs. */
+    /* A reader that reads the new number sees the unlinking that came before this addition (release, and
+     * additions by others continue the release sequence); one that carries this number or a smaller one may
+     * still see the item. Under the lock, so the list is in the order of epochs. */
     item->epoch = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
     *of->newest = item;
     of->newest = &item->next;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Readers, waits and retirement: how a lookup that takes no lock can follow pointers that a writer is about to
- * free, and how a verb knows that nobody moves a byte any more when it returns.
+/* Readers, waits and retirement: how a lookup that takes no lock can follow pointers that a writer is about
+ * to free, and how a verb knows that nobody moves a byte any more when it returns.
  *
  * Every environment (thread that checks or copies) owns one reader. A call that looks into a device's shared
  * structures enters the reader before the first look and leaves it after the last one; what lies between is a
  * section. No section does unbounded work: after at most RVT_SECTION_BYTES of bytes, or RVT_SECTION_ELEMENTS
  * elements, it leaves and enters again (rvt_read_renew), and judges again what it goes on with.
  *
- * A writer that has taken something out of reach of new readers either waits until every reader that was inside
- * this device has left (rvt_synchronize; every verb does that), or retires the thing, to be freed when they have
- * (the garbage collector's finalizers do that, since they must not wait).
+ * A writer that has taken something out of reach of new readers either waits until every reader that was
+ * inside this device has left (rvt_synchronize; every verb does that), or retires the thing, to be freed when
+ * they have (the garbage collector's finalizers do that, since they must not wait).
  *
  * The argument uses one location, the reader's slot. A reader enters by an exchange; a waiter looks by a
  * fetch_add of 0. Of the two one comes first in the slot's modification order:
@@ -17,11 +17,11 @@
  * - the look is first: the entry reads from it, or from a later one. Everything that the waiter's thread did
  *   before, the unlinking above all, happens before the reader's first look, which cannot find the thing.
  * While it waits it only loads, so that it does not take the slot's line away from the reader at every look.
- * But a reader leaves by a plain store, and a look by a plain load orders nothing for who enters after that store.
- * So the look that lets a reader go is always a fetch_add again.
- * A reader that has entered since is recognised by its epoch: it has loaded a number larger than the waiter's, and
- * with it (the waiter's addition is a release) seen all that the waiter did before.
- * No stand-alone fence is needed, and ThreadSanitizer can follow the argument. test/spin has a model of it. */
+ * But a reader leaves by a plain store, and a look by a plain load orders nothing for who enters after that
+ * store. So the look that lets a reader go is always a fetch_add again. A reader that has entered since is
+ * recognised by its epoch: it has loaded a number larger than the waiter's, and with it (the waiter's
+ * addition is a release) seen all that the waiter did before. No stand-alone fence is needed, and
+ * ThreadSanitizer can follow the argument. test/spin has a model of it. */
 #ifndef RVT_EPOCH_H
 #define RVT_EPOCH_H
 
@@ -36,13 +36,14 @@
 /* The most that one section does: another thread's dereg waits for it. */
 enum { RVT_SECTION_BYTES = 64 << 10, RVT_SECTION_ELEMENTS = 4096 };
 
-/* A slot holds the epoch at entry in its low bits, and above them the tag of the device that the reader is in. */
+/* A slot holds the epoch at entry in its low bits, and above them the tag of the device that the reader is
+ * in. */
 enum { RVT_EPOCH_BITS = 48 };
 #define RVT_EVERY_DEVICE_TAG (UINT64_C(0xffff) << RVT_EPOCH_BITS)
 
 struct rvt_reader {
-    /* 0 outside. Written by the owner, looked at by waiters. A line of its own: the owner writes it twice a call
-     * and no other environment shall pay for that. */
+    /* 0 outside. Written by the owner, looked at by waiters. A line of its own: the owner writes it twice a
+     * call and no other environment shall pay for that. */
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) slot;
     uint64_t tag;   /* owner only: of the section that it is in */
     unsigned depth; /* owner only: entering twice is entering once */
@@ -59,7 +60,8 @@ struct rvt_retired {
     void (*release)(struct rvt_retired *self);
 };
 
-/* What a device has retired, the oldest first. The lock is taken inside a device's lock, and none inside it. */
+/* What a device has retired, the oldest first. The lock is taken inside a device's lock, and none inside
+ * it. */
 struct rvt_retirement {
     uint64_t tag; /* constant: the device's part of a slot. Two devices may share one; then one's readers are
                    * waited for by the other as well */
@@ -80,18 +82,20 @@ struct rvt_reader *rvt_reader_register(void);
 /* Give a reader back, from any thread; it must be outside. */
 void rvt_reader_unregister(struct rvt_reader *reader);
 
-/* Begin and end a device's retirement. In between the list of readers can be gone through without a lock: it is
- * freed when there is neither a reader nor a device. At the end nobody is inside the device or can enter it any
- * more, and nothing waits. */
+/* Begin and end a device's retirement. In between the list of readers can be gone through without a lock: it
+ * is freed when there is neither a reader nor a device. At the end nobody is inside the device or can enter
+ * it any more, and nothing waits. */
 void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number);
 void rvt_retirement_destroy(struct rvt_retirement *of);
 
 /* Hand `item` over to be freed by `release` once every reader that may see it has left. The structure must
- * already be out of reach of new readers. Never waits, never allocates; may be called with a device's lock held. */
-void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item, void (*release)(struct rvt_retired *self));
+ * already be out of reach of new readers. Never waits, never allocates; may be called with a device's lock
+ * held. */
+void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
+                void (*release)(struct rvt_retired *self));
 
-/* For what was taken out of reach before a wait that is over: it need not be retired. It is added to the caller's
- * list, which is released with no lock held. */
+/* For what was taken out of reach before a wait that is over: it need not be retired. It is added to the
+ * caller's list, which is released with no lock held. */
 static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired *item,
                                   void (*release)(struct rvt_retired *self)) {
     item->release = release;
@@ -109,10 +113,11 @@ static inline bool rvt_reclaim_pending(struct rvt_retirement *of) {
 void rvt_reclaim(struct rvt_retirement *of);
 
 /* Wait until every reader that is inside this device now has left: what was out of reach before the call is
- * looked at by nobody after it. With no lock held, and the calling thread's own reader outside (the process ends
- * otherwise: it would wait for itself). Takes no lock. Readers never wait for anybody and no section does unbounded
- * work, so this ends: after one step of another thread, or its time slice if it has lost its processor.
- * Returns the epoch of the wait: all that was retired before it can be freed (rvt_free_retired). */
+ * looked at by nobody after it. With no lock held, and the calling thread's own reader outside (the process
+ * ends otherwise: it would wait for itself). Takes no lock. Readers never wait for anybody and no section
+ * does unbounded work, so this ends: after one step of another thread, or its time slice if it has lost its
+ * processor. Returns the epoch of the wait: all that was retired before it can be freed
+ * (rvt_free_retired). */
 uint64_t rvt_synchronize(struct rvt_retirement *of);
 
 /* Free what was retired before this epoch. With no lock held. */
@@ -125,9 +130,9 @@ static inline void rvt_settle(struct rvt_retirement *of) {
 
 static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retirement *of) {
     if (reader->depth++ == 0) {
-        /* acquire: a waiter with number E does not wait for who carries E+1, so having read E+1 must mean to see
-         * what came before E was taken. A number that is too old only makes others wait longer. The exchange is
-         * the one locked instruction of a section. */
+        /* acquire: a waiter with number E does not wait for who carries E+1, so having read E+1 must mean to
+         * see what came before E was taken. A number that is too old only makes others wait longer. The
+         * exchange is the one locked instruction of a section. */
         uint64_t now = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
         reader->tag = of->tag;
         (void)atomic_exchange_explicit(&reader->slot, of->tag | now, memory_order_acq_rel);
@@ -140,15 +145,15 @@ static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retireme
 static inline void rvt_read_leave(struct rvt_reader *reader, struct rvt_retirement *of) {
     if (--reader->depth == 0) {
         atomic_store_explicit(&reader->slot, 0, memory_order_release);
-        /* What was retired meanwhile may have waited for this section alone, and perhaps no verb comes that would
-         * free it. */
+        /* What was retired meanwhile may have waited for this section alone, and perhaps no verb comes that
+         * would free it. */
         if (rvt_reclaim_pending(of))
             rvt_reclaim(of);
     }
 }
 
-/* In the middle of a long piece of work: let those who wait go on. Everything that was looked up before must be
- * looked up again. Does nothing inside another section, whose pointers stay in use. */
+/* In the middle of a long piece of work: let those who wait go on. Everything that was looked up before must
+ * be looked up again. Does nothing inside another section, whose pointers stay in use. */
 static inline void rvt_read_renew(struct rvt_reader *reader, struct rvt_retirement *of) {
     if (reader->depth == 1) {
         rvt_read_leave(reader, of);

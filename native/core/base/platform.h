@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the core needs from an operating system: a mutex, zeroed pages that are committed as they are touched, ways to
- * wait for another thread, the system's random numbers, and the size of a cache line. Nothing else in the core
- * names a platform. */
+/* What the core needs from an operating system: a mutex, zeroed pages that are committed as they are touched,
+ * ways to wait for another thread, the system's random numbers, and the size of a cache line. Nothing else in
+ * the core names a platform. */
 #ifndef RVT_PLATFORM_H
 #define RVT_PLATFORM_H
 
@@ -52,8 +52,8 @@ struct rvt_pages {
 };
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages);
 
-/* For a thread that waits for another one, from the shortest wait to the longest: a hint to the processor; let
- * other threads run; sleep for some 50 microseconds. */
+/* For a thread that waits for another one, from the shortest wait to the longest: a hint to the processor;
+ * let other threads run; sleep for some 50 microseconds. */
 static inline void rvt_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Finds live objects by serial number. Numbers are given in ascending order, so a sorted array does: a new one
- * goes to the end, a search halves, and a removed one leaves a gap until the array is compacted. Adding and
- * removing take constant time on average, finding takes log2 of the number of entries.
+/* Finds live objects by serial number. Numbers are given in ascending order, so a sorted array does: a new
+ * one goes to the end, a search halves, and a removed one leaves a gap until the array is compacted. Adding
+ * and removing take constant time on average, finding takes log2 of the number of entries.
  *
  * The owner serialises all calls. */
 #ifndef RVT_SERIAL_INDEX_H
@@ -35,8 +35,8 @@ void rvt_serial_index_add(struct rvt_serial_index *index, uint64_t serial, void 
 /* The object of that number, or NULL. */
 void *rvt_serial_index_find(const struct rvt_serial_index *index, uint64_t serial);
 
-/* Forget the object of that number, if there is one. Never fails: without memory for a smaller array the large
- * one stays. */
+/* Forget the object of that number, if there is one. Never fails: without memory for a smaller array the
+ * large one stays. */
 void rvt_serial_index_remove(struct rvt_serial_index *index, uint64_t serial);
 
 /* Forget all, and free the array. */

@@ -72,8 +72,8 @@ void rvt_dev_get(struct rvt_dev_info *device) {
 void rvt_dev_put(struct rvt_dev_info *device) {
     if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
         return;
-    /* Nobody is left who could look: every live region and mapping has a reference, and so has every caller. What
-     * still waits are pictures of the DMA space, which have none. */
+    /* Nobody is left who could look: every live region and mapping has a reference, and so has every caller.
+     * What still waits are pictures of the DMA space, which have none. */
     rvt_free_retired(&device->retirement, UINT64_MAX);
     rvt_retirement_destroy(&device->retirement);
     rvt_serial_index_clear(&device->pds_by_serial);

@@ -57,9 +57,10 @@ struct rvt_dev_info {
     bool shared;
     struct rvt_link in_shared; /* of devices that have a token */
     unsigned char token[RVT_TOKEN_BYTES];
-    _Atomic(uint64_t) held; /* bytes, see rvt_held_bytes */
+    _Atomic(uint64_t) held;              /* bytes, see rvt_held_bytes */
     struct rvt_held_counts *held_counts; /* of contexts, under the lock */
-    /* Regions whose puts must be noted. Written under the lock; a put that reads 0 need not look at its region. */
+    /* Regions whose puts must be noted. Written under the lock; a put that reads 0 need not look at its
+     * region. */
     _Atomic(uint32_t) watched;
     struct rvt_retirement retirement;
 };
@@ -76,7 +77,8 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
  *           regions, domains, mappings (see rvt_end_order); held SGEs are dead (RegionRevoked)
  *   -EBUSY  not `cascade`, and an object (a domain or a DMA mapping at least) is alive; nothing changed
  *   -EBADF  closed already
- * Afterwards no byte of any of its regions moves. The device itself is freed when its last reference goes (rvt_dev_put). */
+ * Afterwards no byte of any of its regions moves. The device itself is freed when its last reference goes
+ * (rvt_dev_put). */
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
 
 /* The same under the lock, for the last context: everything ends. The device's own references on its memories

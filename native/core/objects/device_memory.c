@@ -74,8 +74,8 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
 
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory) {
-    /* What a region or mapping had of it is given back when every reader has left. One that a finalizer ended has
-     * not waited for that. */
+    /* What a region or mapping had of it is given back when every reader has left. One that a finalizer ended
+     * has not waited for that. */
     rvt_settle(&device->retirement);
     int error = 0;
     uint32_t unused = 0;

@@ -74,8 +74,8 @@ static inline bool rvt_dma_holds(const struct rvt_dma_map *map, uint64_t address
            length <= map->length - (address - map->address);
 }
 
-/* Like rvt_dma_find, but tries `guess` first (may be NULL). The elements of a list usually lie in one mapping,
- * so only the first one needs a search. */
+/* Like rvt_dma_find, but tries `guess` first (may be NULL). The elements of a list usually lie in one
+ * mapping, so only the first one needs a search. */
 static inline struct rvt_dma_map *rvt_dma_find_near(const struct rvt_dma_space *space,
                                                     struct rvt_dma_map *guess, uint64_t address,
                                                     uint64_t length) {
@@ -92,8 +92,8 @@ static inline uint64_t rvt_dma_serial(struct rvt_dma_handle handle) {
     return handle.map ? rvt_read_serial(&handle.map->owned, handle.generation) : 0;
 }
 
-/* For the end of a context, or (NULL) of the device: close its mappings whoever uses them. Lists that name one
- * map nothing from now on, key-0 SGEs on them are dead. Needs no memory. Under the device's lock. */
+/* For the end of a context, or (NULL) of the device: close its mappings whoever uses them. Lists that name
+ * one map nothing from now on, key-0 SGEs on them are dead. Needs no memory. Under the device's lock. */
 void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context);
 
 extern const struct rvt_object_kind rvt_dma_objects;

@@ -240,9 +240,9 @@ void rvt_dma_table_abandon(const struct rvt_dma_addition *addition) {
     rvt_free(addition->table);
 }
 
-/* Let the range of this address end with `last` at least, and the ranges in front of `last` with it: they hold
- * nothing from now on, and have no leaf. From the last one to the first, so that the ends are in order all the
- * time. relaxed: who must find the mapping that the ends rise for comes after it was added. */
+/* Let the range of this address end with `last` at least, and the ranges in front of `last` with it: they
+ * hold nothing from now on, and have no leaf. From the last one to the first, so that the ends are in order
+ * all the time. relaxed: who must find the mapping that the ends rise for comes after it was added. */
 static void raise_ends(struct rvt_dma_table *table, uint64_t address, uint64_t last) {
     uint32_t first = find_range(table, address), end = find_range(table, last);
     for (uint32_t i = end; i-- > first;) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The device's DMA mappings by address: searched by readers without a lock, changed under the device's lock in
- * time that grows with the logarithm of their number.
+/* The device's DMA mappings by address: searched by readers without a lock, changed under the device's lock
+ * in time that grows with the logarithm of their number.
  *
- * The table divides the address space into ranges, and each range has a leaf with the mappings in it, or none:
+ * The table divides the address space into ranges, and each range has a leaf with the mappings in it, or
+ * none:
  *
  *   table   range 0: up to 0x4fff    range 1: up to 0x9fff    range 2: up to 2^64 - 1
  *             |                        (no leaf)                |
@@ -10,10 +11,10 @@
  *           0x3000 -> NULL (unmapped)
  *           0x4000 -> mapping
  *
- * Starts in a leaf never change. What changes in place: an entry becomes NULL (unmap needs no memory), a range
- * gets another leaf (a copy with one mapping more, or without the entries that are NULL) or none, and the end
- * of a range rises. The table is replaced when a leaf is full and becomes two, and when half of its ranges
- * have no leaf. What is replaced is retired.
+ * Starts in a leaf never change. What changes in place: an entry becomes NULL (unmap needs no memory), a
+ * range gets another leaf (a copy with one mapping more, or without the entries that are NULL) or none, and
+ * the end of a range rises. The table is replaced when a leaf is full and becomes two, and when half of its
+ * ranges have no leaf. What is replaced is retired.
  *
  * A search looks at one range and at one entry of its leaf, and at no neighbours, because
  *
@@ -92,7 +93,8 @@ void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_additio
 
 void rvt_dma_table_abandon(const struct rvt_dma_addition *addition);
 
-/* Remove a mapping that is there. Never fails: without memory, what could be smaller stays as large as it is. */
+/* Remove a mapping that is there. Never fails: without memory, what could be smaller stays as large as it
+ * is. */
 void rvt_dma_table_remove(struct rvt_dev_info *device, const struct rvt_dma_map *map);
 
 #endif

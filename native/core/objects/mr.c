@@ -130,10 +130,11 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
-/* The end of regions, in three steps. Under the lock they are taken out of reach. Without it the calling thread waits
- * until every reader that may have found one has left: then nobody moves a byte without a reference, nobody can add a
- * reference any more, and what readers have counted is seen. Under the lock again it is decided by the references.
- * Another thread may have ended one meanwhile; then it is ended, as was wanted. */
+/* The end of regions, in three steps. Under the lock they are taken out of reach. Without it the calling
+ * thread waits until every reader that may have found one has left: then nobody moves a byte without a
+ * reference, nobody can add a reference any more, and what readers have counted is seen. Under the lock again
+ * it is decided by the references. Another thread may have ended one meanwhile; then it is ended, as was
+ * wanted. */
 static int end_regions(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
                        uint64_t waited_for) {
     struct rvt_retired *passed = NULL;
@@ -192,8 +193,8 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
         error = -RVT_EBADF;
-    /* All or none: the whole list is judged before the first is touched. The device first: another device's region
-     * may not be looked at under this lock. */
+    /* All or none: the whole list is judged before the first is touched. The device first: another device's
+     * region may not be looked at under this lock. */
     for (uint32_t i = 0; i < count && !error; i++)
         if (!handles[i].mr || handles[i].mr->owned.device != device ||
             (rvt_mr_live(handles[i]) && handles[i].mr->pd != in.pd))

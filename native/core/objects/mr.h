@@ -50,13 +50,13 @@ int rvt_alloc_mr(struct rvt_pd_handle pd, enum rvt_mr_type type, uint32_t max_nu
 /* rvt_dereg_mr: the key is dead at once and for good; the region goes if nobody holds a reference.
  *   -EBUSY   (not RVT_RELEASE_FORCE) SGEs are held: the region is half-dead, call again when they are put
  *   -EINVAL  it is an FMR
- * When it has returned 0 no byte of the region moves any more: it waits until readers that are inside the device have
- * left. So the calling thread's own reader must be outside, and it may hold no lock that a reader waits for. The same
- * goes for every verb that takes something away. */
+ * When it has returned 0 no byte of the region moves any more: it waits until readers that are inside the
+ * device have left. So the calling thread's own reader must be outside, and it may hold no lock that a reader
+ * waits for. The same goes for every verb that takes something away. */
 int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
 
-/* Several at once, with one wait: rvt_dereg_mr or rvt_dealloc_fmr for each region of the list. Handles that are dead are
- * passed over, and the list may name one twice.
+/* Several at once, with one wait: rvt_dereg_mr or rvt_dealloc_fmr for each region of the list. Handles that
+ * are dead are passed over, and the list may name one twice.
  *   -EBUSY   (not RVT_RELEASE_FORCE) at least one is held, and half-dead; the others have ended
  *   -EINVAL  one is not in this domain; nothing changed
  *   -EBADF   the domain is closed; nothing changed */

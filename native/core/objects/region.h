@@ -22,26 +22,12 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/owned.h"
 #include "core/objects/pd.h"
+#include "core/objects/region_map.h"
 
-/* What a region maps, immutable once published. Three forms: nothing (segments 0); an extent of one memory
- * (user regions: as cheap at any size); a list of segments in DMA space. */
-struct rvt_map {
-    struct rvt_retired retired;
-    struct rvt_mregion *mr;
-    uint64_t generation; /* of the device's map_generation; tells an SGE that its mapping is gone */
-    uint32_t segments;
-    uint8_t shift;                 /* log2 of the segment size */
-    uint16_t offset;               /* of byte 0 in segment 0 */
-    size_t capacity;               /* bytes behind this header */
-    struct rvt_memory *memory;     /* extent: byte 0 is the memory's first byte */
-    struct rvt_dma_map *mapping;   /* list: the one mapping that holds all segments, or NULL */
-    struct rvt_dma_map **mappings; /* list over several mappings: one per segment */
-    uint64_t *addresses;           /* list: DMA address of each segment */
-};
-
-/* The word of a region. Of one that has its references in it (rvt_mr_has_one_word), the count: references beyond the region's own (one per held SGE) in the low half; above them the flags and,
- * at the top, the low bits of the current mapping's generation, so that "no reference, under this mapping" is one
- * comparison. A reference that would carry into the flags is refused (RVT_FULL). */
+/* The word of a region. Of one that has its references in it (rvt_mr_has_one_word), the count: references
+ * beyond the region's own (one per held SGE) in the low half; above them the flags and, at the top, the low
+ * bits of the current mapping's generation, so that "no reference, under this mapping" is one comparison. A
+ * reference that would carry into the flags is refused (RVT_FULL). */
 #define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
 #define RVT_MR_REVOKED (UINT64_C(1) << 32) /* takes no more references */
 #define RVT_MR_WATCHED (UINT64_C(1) << 33) /* a put must be noted (rvt_mr_note_put) */
@@ -64,8 +50,8 @@ struct rvt_mregion {
     _Atomic(struct rvt_map *) map;
     _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
     _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
-    /* References that are counted neither in the word nor by a context: those of callers without one, and those of
-     * contexts that are gone. */
+    /* References that are counted neither in the word nor by a context: those of callers without one, and
+     * those of contexts that are gone. */
     _Atomic(int64_t) elsewhere;
 
     /* Under the device's lock: */
@@ -89,6 +75,11 @@ struct rvt_mregion {
     struct rvt_map *spare;
     struct rvt_retired retired;
 };
+
+/* The low bits of a mapping's generation, as they stand in the word. */
+static inline uint64_t rvt_map_bits(const struct rvt_map *map) {
+    return map->generation << RVT_MR_MAP_SHIFT;
+}
 
 struct rvt_mr_handle {
     struct rvt_mregion *mr;
@@ -123,18 +114,20 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
                                                                                              : NULL;
 }
 
-/* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put wakes
- * the context that made it. Under the lock; after it a wait, before anything is decided by the references. */
+/* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
+ * wakes the context that made it. Under the lock; after it a wait, before anything is decided by the
+ * references. */
 void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
 
-/* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the region
- * was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added to *passed.
+/* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the
+ * region was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added
+ * to *passed.
  *   0       ended
  *   -EBUSY  it is held: half-dead */
 int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed);
 
-/* Revoke the region and end it, whoever holds it: held SGEs are dead. Under the lock; what it mapped is retired, so a
- * caller that promises that no byte moves any more waits afterwards. */
+/* Revoke the region and end it, whoever holds it: held SGEs are dead. Under the lock; what it mapped is
+ * retired, so a caller that promises that no byte moves any more waits afterwards. */
 void rvt_mr_end_by_force(struct rvt_mregion *mr);
 
 /* --- what it says --- */
@@ -148,14 +141,14 @@ static inline void rvt_mr_set_key(struct rvt_mregion *mr, uint32_t key) {
 static inline struct rvt_map *rvt_mr_map(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->map, memory_order_acquire);
 }
-/* Whether its references are in the word: mapping it, or ending it, must find that there is none and let no other in, in
- * one step; or key 0 names it, which has no record. */
+/* Whether its references are in the word: mapping it, or ending it, must find that there is none and let no
+ * other in, in one step; or key 0 names it, which has no record. */
 static inline bool rvt_mr_has_one_word(const struct rvt_mregion *mr) {
     return mr->kind == RVT_MR_FMR || mr->kind == RVT_MR_DMA;
 }
 
-/* How many SGEs are held. Exact in a program of one thread, and (see held_counts.h) for a revoked region after a wait.
- * Under the lock. */
+/* How many SGEs are held. Exact in a program of one thread, and (see held_counts.h) for a revoked region
+ * after a wait. Under the lock. */
 uint64_t rvt_mr_held(struct rvt_mregion *mr);
 
 static inline struct rvt_mr_counters *rvt_mr_counters_of(const struct rvt_mregion *mr) {
@@ -176,44 +169,11 @@ uint32_t rvt_mr_refs(struct rvt_mregion *mr);
 /* What the region's record must say now. Under the lock. */
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry);
 
+/* What the record says of a mapping of so many bytes: see rvt_shape. Under the lock. */
+uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, uint64_t length);
+
 /* Write the region's present access, key and validity to its record, mapping unchanged. Under the lock. */
 void rvt_mr_rewrite(struct rvt_mregion *mr);
-
-/* --- mappings --- */
-
-/* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory.
- * Under the lock. */
-struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings);
-void rvt_map_discard(struct rvt_map *map);
-
-/* Bytes from `position` (in segment space) to the end of its segment. */
-static inline uint32_t rvt_segment_rest(uint64_t position, uint32_t shift) {
-    uint64_t size = UINT64_C(1) << shift;
-    return (uint32_t)(size - (position & (size - 1)));
-}
-
-/* Where `position` lies: byte of the user's memory (extent), or DMA address (list). Its segment
- * must be mapped. */
-static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t position) {
-    if (map->memory)
-        return position - map->offset;
-    return map->addresses[position >> map->shift] + (position & ((UINT64_C(1) << map->shift) - 1));
-}
-
-/* Put `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
- * reader. With `only_unheld` the test and the change are one step too, so no check can slip in between.
- * Consumes `map` in any case. Under the lock.
- *   0       in force
- *   -EBUSY  (only_unheld) a reference is held; nothing changed */
-struct rvt_window {
-    uint64_t base, iova, length;
-};
-int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld);
-
-/* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
- * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
- * force. Under the lock. */
-void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 
 /* --- references, without the lock, inside a reader's section --- */
 
@@ -223,24 +183,21 @@ enum rvt_acquired {
     RVT_FULL,     /* the region is held as often as its word can count */
 };
 
-/* Take a reference in the word, for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a writer has closed
- * the door on the old mapping but was interrupted before it sent readers to the new one, this does that step
- * for it. */
+/* Take a reference in the word, for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a
+ * writer has closed the door on the old mapping but was interrupted before it sent readers to the new one,
+ * this does that step for it. */
 enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
                                  const struct rvt_map *map);
 
 /* The same for the published DMA region, which has no record and no mapping: RVT_RETRY if it is revoked. */
 enum rvt_acquired rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference that no context has counted. Takes the device's lock if somebody watches the region: not to be called
- * with it held. */
+/* Put one reference that no context has counted. Takes the device's lock if somebody watches the region: not
+ * to be called with it held. */
 void rvt_put_mr(struct rvt_mregion *mr);
 
-/* A reference on a watched region was put: wake who waits for that, and recycle the object if it was the last one.
- * Takes the device's lock. */
+/* A reference on a watched region was put: wake who waits for that, and recycle the object if it was the last
+ * one. Takes the device's lock. */
 void rvt_mr_note_put(struct rvt_mregion *mr);
-
-/* Why an SGE proven under mapping generation `generation` cannot be used now, or RVT_REASON_NONE and *map. */
-enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map);
 
 #endif

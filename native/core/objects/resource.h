@@ -23,8 +23,8 @@ void rvt_resource_report(struct rvt_dev_info *device,
                          bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
                          void *context);
 
-/* The same for the objects of one kind that one context owns, the one that was made last first. Takes time for
- * these, and not for all that the device has. */
+/* The same for the objects of one kind that one context owns, the one that was made last first. Takes time
+ * for these, and not for all that the device has. */
 void rvt_resource_report_owned(const struct rvt_ucontext *owner, enum rvt_resource_kind kind,
                                bool (*emit)(void *context, enum rvt_resource_kind kind,
                                             const uint64_t *fields),

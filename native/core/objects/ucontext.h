@@ -25,12 +25,13 @@ struct rvt_ucontext {
      * handles that were got through it are dead from then on. */
     _Atomic(bool) gone;
     struct rvt_dev_info *device; /* one reference */
-    struct rvt_reader *reader;   /* constant: of the thread that uses it; NULL: its references are counted in regions */
+    struct rvt_reader
+        *reader; /* constant: of the thread that uses it; NULL: its references are counted in regions */
     struct rvt_held_counts held;
     /* See rvt_on_put. Under the device's lock. */
     void (*wake)(void *data);
     void *wake_data;
-    uint64_t id;                 /* > 0, never given twice on a device */
+    uint64_t id; /* > 0, never given twice on a device */
     /* Under the device's lock: */
     struct rvt_owner owns;
     struct rvt_link in_device; /* of its contexts */
@@ -42,8 +43,8 @@ struct rvt_ucontext {
 /* In place of a context's id: whoever owns it. */
 #define RVT_EVERY_CONTEXT UINT64_MAX
 
-/* rvt_alloc_ucontext: use the device, by the thread that `reader` belongs to (NULL: several threads use it, or one
- * without a reader; then references cost a locked instruction). The reader must outlive the context.
+/* rvt_alloc_ucontext: use the device, by the thread that `reader` belongs to (NULL: several threads use it,
+ * or one without a reader; then references cost a locked instruction). The reader must outlive the context.
  *   0        *context is alive, and has a reference on the device
  *   -ENOMEM  no memory
  *   -EBADF   the device is closed */
@@ -58,12 +59,12 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, s
  * Afterwards no byte of what it had moves. The structure stays until rvt_free_ucontext. */
 int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade);
 
-/* The same with `cascade`, without waiting for readers: for finalizers of a garbage collector. What it had is freed
- * when they have left. Does nothing to a context that has ended. */
+/* The same with `cascade`, without waiting for readers: for finalizers of a garbage collector. What it had is
+ * freed when they have left. Does nothing to a context that has ended. */
 void rvt_drop_ucontext(struct rvt_ucontext *context);
 
-/* Free the structure of a context that has ended; nothing that points to it may be used any more, nor any SGE that was
- * taken through it. */
+/* Free the structure of a context that has ended; nothing that points to it may be used any more, nor any SGE
+ * that was taken through it. */
 void rvt_free_ucontext(struct rvt_ucontext *context);
 
 /* Whether the context can still be used.
@@ -76,8 +77,8 @@ void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *c
                        struct rvt_counts *counts);
 
 /* From now on `wake` is called when a reference is put on a region of this context that rvt_dereg_mr or
- * rvt_dealloc_fmr with RVT_RELEASE_AWAIT found held, and when such a region ends. From any thread, with the device's
- * lock held: it must not call the core. NULL: nobody is woken. */
+ * rvt_dealloc_fmr with RVT_RELEASE_AWAIT found held, and when such a region ends. From any thread, with the
+ * device's lock held: it must not call the core. NULL: nobody is woken. */
 void rvt_on_put(struct rvt_ucontext *context, void (*wake)(void *data), void *data);
 
 /* Call it, if the context has not ended. Under the device's lock. */

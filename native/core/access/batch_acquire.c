@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Batches whose elements are held: rvt_acquire_batch. */
+#include "core/access/batch.h"
+#include "core/access/batch_loop.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/held_counts.h"
+#include "core/objects/ucontext.h"
+
+/* What is the same for all elements of a batch that are to be held. */
+struct acquiring {
+    struct rvt_reader *reader;
+    const struct rvt_batch *batch;
+    const struct rvt_batch_columns *columns;
+    struct rvt_batch_result *result;
+    struct rvt_sge *held;
+    bool coalesce, places;
+    struct rvt_sge *last; /* that the next element may be coalesced with */
+};
+
+/* The elements that are not taken at a glance.
+ *   0            accepted, coalesced or refused: the answers are stored
+ *   other errno  as rvt_acquire_batch */
+static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                                    uint32_t length, uint32_t key) {
+    struct access access = {acquiring->batch->checker, addr, length, key, acquiring->batch->acc};
+    struct rvt_sge *sge = &acquiring->held[i];
+    enum rvt_reason reason;
+    int answer = rvt_accept_access(&access, sge, acquiring->last, &reason);
+    if (answer < 0 && answer != -RVT_EINVAL)
+        return answer;
+    uint32_t *verdict = acquiring->columns->verdict;
+    if (verdict && answer != 1)
+        verdict[i] = answer == 0 ? RVT_BATCH_COALESCED : reason;
+    if (answer < 0) {
+        note_refusal(acquiring->result, i, reason);
+        return 0;
+    }
+    acquiring->result->passed++;
+    if (answer && acquiring->coalesce)
+        acquiring->last = sge;
+    if (acquiring->places)
+        store_place(acquiring->columns, i, answer ? sge : acquiring->last);
+    return 0;
+}
+
+/* Take the reference of an element in the common case: it is named by a key, not empty, of a region whose
+ * references are counted by who takes them, and it may be. False says nothing, and nothing was taken:
+ * acquire_slowly() then tells. The order of the looks is that of accept_at_a_glance(). The count goes up
+ * before the last look at the sequence, so that one look tells that both the reading and the reference are
+ * good. */
+RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
+                                           uint32_t length, uint64_t wanted, bool remote,
+                                           struct rvt_ucontext *context, struct rvt_sge *sge) {
+    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
+    const struct rvt_record_copy *copy = &record->line0;
+    if ((sequence & 1) || atomic_load_explicit(&copy->name, memory_order_acquire) != name)
+        return false;
+    uint64_t rights = atomic_load_explicit(&copy->rights, memory_order_acquire);
+    uint64_t origin = atomic_load_explicit(remote ? &copy->iova : &copy->base, memory_order_acquire);
+    uint64_t bytes = atomic_load_explicit(&copy->length, memory_order_acquire);
+    const struct rvt_map *map = atomic_load_explicit(&copy->map, memory_order_acquire);
+    uint32_t region = atomic_load_explicit(&copy->region, memory_order_acquire);
+    if (!record_grants(rights, origin, bytes, addr, length, wanted, remote) ||
+        (rights & rvt_record_rights(0, RVT_SHAPE_ONE_WORD)))
+        return false;
+    _Atomic(int64_t) *count = rvt_held_count(&context->held, region);
+    if (!count)
+        return false;
+    rvt_add_held(count, 1);
+    if (atomic_load_explicit(&record->sequence, memory_order_acquire) != sequence) {
+        rvt_add_held(count, -1);
+        return false;
+    }
+    uint64_t position = addr - origin + map->offset;
+    sge->mr = map->mr;
+    sge->count = count;
+    sge->by = context;
+    sge->dma = NULL;
+    sge->map_generation = map->generation;
+    sge->position = position;
+    sge->at = rvt_map_locate(map, position);
+    sge->request = addr;
+    sge->length = rvt_segment_rest(position, map->shift);
+    sge->sge_length = length;
+    sge->rights = (uint32_t)(rights & wanted);
+    sge->offset = map->offset;
+    sge->shift = map->shift;
+    sge->remote = remote;
+    sge->user = map->memory != NULL;
+    return true;
+}
+
+/* Elements [from, to), at most as many as one section may judge. `fetch`: bring into the cache what those
+ * that come later need: their records, and when these are there, the mapping and the count that they name.
+ * Nothing of that is followed, as the record may be empty or change. *glanced: taken at a glance. */
+RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, uint32_t from, uint32_t to,
+                                  struct rvt_ucontext *context, uint32_t *glanced, bool remote, bool fetch) {
+    const rvt_packed_word *words = rvt_packed(acquiring->batch, from);
+    struct rvt_sge *sge = &acquiring->held[from];
+    uint32_t taken = 0;
+    for (uint32_t i = from; i < to; i++, words += 2, sge++) {
+        if (fetch) {
+            __builtin_prefetch(rvt_lkey_slot(run.records, run.max,
+                                             (uint32_t)(rvt_packed_rest(words + 2 * RVT_BATCH_AHEAD) >> 32)));
+            const struct rvt_record_copy *near =
+                &rvt_lkey_slot(run.records, run.max,
+                               (uint32_t)(rvt_packed_rest(words + RVT_BATCH_AHEAD) >> 32))
+                     ->line0;
+            __builtin_prefetch(atomic_load_explicit(&near->map, memory_order_relaxed));
+            __builtin_prefetch(
+                rvt_held_count(&context->held, atomic_load_explicit(&near->region, memory_order_relaxed)), 1);
+        }
+        uint64_t addr = words[0], rest = rvt_packed_rest(words);
+        uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
+        if (__builtin_expect(acquire_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
+                                                 addr, length, run.wanted, remote, context, sge),
+                             1)) {
+            taken++;
+            if (acquiring->places)
+                store_place(acquiring->columns, i, sge);
+        } else {
+            int error = acquire_slowly(acquiring, i, addr, length, key);
+            if (error)
+                return error;
+        }
+    }
+    *glanced += taken;
+    return 0;
+}
+
+RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *glanced, bool remote) {
+    const struct rvt_batch *batch = acquiring->batch;
+    const struct rvt_checker *checker = batch->checker;
+    const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
+                            rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
+    uint32_t most = batch->count > RVT_BATCH_AHEAD ? batch->count - RVT_BATCH_AHEAD : 0;
+    int error = 0;
+    for (uint32_t from = 0; from < batch->count && !error;) {
+        uint32_t end = from < most ? most : batch->count;
+        uint32_t to = end - from > RVT_SECTION_ELEMENTS ? from + RVT_SECTION_ELEMENTS : end;
+        if (from)
+            rvt_read_renew(acquiring->reader, &checker->device->retirement);
+        error = to <= most ? acquire_run(acquiring, run, from, to, checker->context, glanced, remote, true)
+                           : acquire_run(acquiring, run, from, to, checker->context, glanced, remote, false);
+        from = to;
+    }
+    return error;
+}
+
+/* Two functions, as for the checks. */
+static __attribute__((noinline)) int acquire_local(struct acquiring *acquiring, uint32_t *glanced) {
+    return acquire_runs(acquiring, glanced, false);
+}
+
+static __attribute__((noinline)) int acquire_remote(struct acquiring *acquiring, uint32_t *glanced) {
+    return acquire_runs(acquiring, glanced, true);
+}
+
+/* One after the other: an element that may be coalesced must be compared with the one before, and without a
+ * context and its reader references are counted in the regions. */
+static int acquire_singly(struct acquiring *acquiring) {
+    const struct rvt_batch *batch = acquiring->batch;
+    int error = 0;
+    for (uint32_t i = 0; i < batch->count && !error; i++) {
+        renew_after_elements(acquiring->reader, batch, i);
+        if (i + RVT_BATCH_AHEAD < batch->count)
+            rvt_prefetch_record(batch, i + RVT_BATCH_AHEAD);
+        struct access access = rvt_unpack(batch, i);
+        error = acquire_slowly(acquiring, i, access.addr, access.length, access.key);
+    }
+    return error;
+}
+
+int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
+                      struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
+                      struct rvt_batch_result *result) {
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (held[i].mr)
+            return -RVT_EBUSY;
+    begin_batch(batch, columns, result);
+    rvt_read_enter(reader, &batch->checker->device->retirement);
+    struct acquiring acquiring = {
+        .reader = reader,
+        .batch = batch,
+        .columns = columns,
+        .result = result,
+        .held = held,
+        .coalesce = coalesce,
+        .places = wants_places(columns),
+        .last = coalesce ? seed : NULL,
+    };
+    const struct rvt_ucontext *context = batch->checker->context;
+    uint32_t glanced = 0;
+    int error = coalesce || !context || !context->reader ? acquire_singly(&acquiring)
+                : batch->checker->remote                 ? acquire_remote(&acquiring, &glanced)
+                                                         : acquire_local(&acquiring, &glanced);
+    result->passed += glanced;
+    if (!error && !rvt_checker_live(batch->checker))
+        error = -RVT_EBADF; /* also for a batch of nothing */
+    if (!error)
+        count_for_context(batch->checker, RVT_REASON_NONE, glanced);
+    rvt_read_leave(reader, &batch->checker->device->retirement);
+    if (error)
+        rvt_put_sges(held, batch->count);
+    return error;
+}

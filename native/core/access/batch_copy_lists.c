@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copies from the elements of one batch into those of another. */
+#include <string.h>
+
+#include "core/access/batch.h"
+#include "core/access/batch_side.h"
+#include "core/access/check.h"
+#include "core/access/sge_copy.h"
+#include "core/base/epoch.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+
+/* Both sides stand on an element with bytes left, judged in one section. False at the end of a list, and at a
+ * refusal. */
+static bool judge_both(struct rvt_data_call *call, struct rvt_copy_side *from, struct rvt_copy_side *to) {
+    do {
+        if (!rvt_judge_current_element(from, call, to) || !rvt_judge_current_element(to, call, from))
+            return false;
+    } while (!from->judged); /* the other side has begun a new section */
+    return true;
+}
+
+/* Move the first `length` bytes of both elements, last byte first; as move_backwards(). */
+static bool move_both_backwards(struct rvt_data_call *call, struct rvt_copy_side *from,
+                                struct rvt_copy_side *to, uint64_t length) {
+    for (uint64_t left = length; left;) {
+        uint64_t step = left < RVT_SECTION_BYTES ? left : RVT_SECTION_BYTES, run, room;
+        unsigned char *source, *target;
+        rvt_renew_section(call, from, to);
+        if (!judge_both(call, from, to))
+            return false;
+        if (!rvt_find_bytes_of_element(from, call, left - step, step, &source, &run) ||
+            !rvt_find_bytes_of_element(to, call, left - step, step, &target, &room))
+            return false;
+        if (run < step || room < step) /* as in move_backwards() */
+            return rvt_stop_side(run < step ? from : to, RVT_REMAPPED);
+        memmove(target, source, step);
+        rvt_count_bytes(from, step);
+        rvt_count_bytes(to, step);
+        left -= step;
+    }
+    rvt_consume_bytes(from, length);
+    rvt_consume_bytes(to, length);
+    return true;
+}
+
+/* Move the next bytes of both elements, as many as one section may. False at a refusal. */
+static bool move_both(struct rvt_data_call *call, struct rvt_copy_side *from, struct rvt_copy_side *to) {
+    unsigned char *source, *target;
+    uint64_t run, other;
+    if (!rvt_find_bytes_of_element(from, call, 0, UINT64_MAX, &source, &run) ||
+        !rvt_find_bytes_of_element(to, call, 0, run, &target, &other))
+        return false;
+    if (run > other)
+        run = other;
+    uint64_t room = rvt_data_call_room(call);
+    /* Also what would fit into a section of its own: in two steps it would be destroyed as well. */
+    if (run > room && rvt_overlaps_forwards(source, target, run))
+        return move_both_backwards(call, from, to, run);
+    if (run > room)
+        run = room;
+    memmove(target, source, run);
+    rvt_count_bytes(from, run);
+    rvt_count_bytes(to, run);
+    rvt_consume_bytes(from, run);
+    rvt_consume_bytes(to, run);
+    rvt_data_call_spend(call, run);
+    return true;
+}
+
+int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batch,
+                   const struct rvt_batch *to_batch, struct rvt_batch_result *from_result,
+                   struct rvt_batch_result *to_result) {
+    struct rvt_copy_side from, to;
+    struct rvt_dev_info *device = from_batch->checker->device;
+    bool one_device = device == to_batch->checker->device;
+    rvt_data_call_enter(call, one_device ? &device->retirement : &rvt_every_device);
+    rvt_begin_side(&from, from_batch, from_result, false);
+    rvt_begin_side(&to, to_batch, to_result, true);
+    /* Both sides before anything of either is counted. */
+    bool live = rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    while (live && judge_both(call, &from, &to) && move_both(call, &from, &to))
+        if (!rvt_data_call_room(call))
+            rvt_renew_section(call, &from, &to);
+    /* An element that the last byte completed is moved whole, also when the other side ended the copy. The
+     * one after it is not looked at: nothing is left to move. */
+    if (to.judged && !to.rest.length)
+        to_result->passed++;
+    rvt_count_copy(from_batch, from_result, from_result->bytes);
+    rvt_count_copy(to_batch, to_result, 0); /* the same bytes */
+    /* Again: either may have been closed in the middle. */
+    live = live && rvt_checker_live(from_batch->checker) && rvt_checker_live(to_batch->checker);
+    rvt_data_call_leave(call);
+    if (!one_device) { /* the section of all devices frees nothing */
+        rvt_reclaim(&device->retirement);
+        rvt_reclaim(&to_batch->checker->device->retirement);
+    }
+    return live ? 0 : -RVT_EBADF;
+}

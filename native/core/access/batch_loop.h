@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the loops over batches share (batch.c, batch_acquire.c). Inline, for their sake. */
+#ifndef RVT_BATCH_LOOP_H
+#define RVT_BATCH_LOOP_H
+
+#include <string.h>
+
+#include "core/access/batch.h"
+#include "core/access/judge.h"
+#include "core/access/packed_sge.h"
+#include "core/access/sge.h"
+#include "core/base/epoch.h"
+#include "core/base/reason.h"
+#include "core/objects/device.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/region.h"
+
+/* How many elements ahead records are fetched: enough to hide a miss behind the judging of the others, few
+ * enough to stay in the first-level cache. */
+enum { RVT_BATCH_AHEAD = 32 };
+
+static inline void store_place(const struct rvt_batch_columns *columns, uint32_t i,
+                               const struct rvt_sge *sge) {
+    if (columns->region)
+        columns->region[i] = (double)rvt_mr_id(sge->mr);
+    if (columns->at)
+        columns->at[i] = sge->at;
+    if (columns->length)
+        columns->length[i] = sge->length;
+    if (columns->segment)
+        columns->segment[i] = (uint32_t)rvt_sge_segment(sge);
+}
+
+static inline bool wants_places(const struct rvt_batch_columns *columns) {
+    return columns->region || columns->at || columns->length || columns->segment;
+}
+
+static inline void note_refusal(struct rvt_batch_result *result, uint32_t i, enum rvt_reason reason) {
+    if (result->reason == RVT_REASON_NONE) {
+        result->reason = reason;
+        result->first_refused = i;
+    }
+}
+
+/* All verdicts are 0 to begin with, at once; the loops store the others. */
+static inline void begin_batch(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                               struct rvt_batch_result *result) {
+    if (columns->verdict)
+        memset(columns->verdict, 0, batch->count * sizeof(*columns->verdict));
+    *result = (struct rvt_batch_result){.first_refused = batch->count};
+    uint32_t ahead = batch->count < RVT_BATCH_AHEAD ? batch->count : RVT_BATCH_AHEAD;
+    for (uint32_t i = 0; i < ahead; i++)
+        rvt_prefetch_record(batch, i);
+}
+
+/* What is the same for all elements of a batch, in one place that no store of the loop can change. */
+struct run {
+    struct rvt_lkey_record *records;
+    uint64_t max;    /* records */
+    uint64_t domain; /* its part of a record's name */
+    uint64_t wanted; /* rights */
+};
+
+/* Let those who wait go on, when the section has judged as many elements as one may. */
+static inline void renew_after_elements(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                        uint32_t judged) {
+    if (judged % RVT_SECTION_ELEMENTS == 0 && judged)
+        rvt_read_renew(reader, &batch->checker->device->retirement);
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The end of regions. In which steps a verb ends some: see end_regions() in mr.c. */
+#include "core/base/alloc.h"
+#include "core/base/epoch.h"
+#include "core/base/platform.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/region.h"
+#include "core/objects/resource.h"
+#include "core/objects/ucontext.h"
+
+/* Back to the pool: every reader has left, and no SGE refers to it. Under the lock. */
+static void give_back(struct rvt_mregion *mr) {
+    struct rvt_dev_info *device = mr->owned.device;
+    rvt_free_map_block(device, mr->spare);
+    mr->spare = NULL;
+    rvt_free(rvt_mr_counters_of(mr));
+    atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
+    if (atomic_load_explicit(&mr->word, memory_order_relaxed) & RVT_MR_WATCHED)
+        atomic_fetch_sub_explicit(&device->watched, 1, memory_order_relaxed);
+    mr->lingering = false;
+    rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
+}
+
+/* Every reader has left. An SGE may still refer to it, if it ended by force: then the last put gives it
+ * back. */
+static void recycle_region(struct rvt_retired *retired) {
+    struct rvt_mregion *mr =
+        (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
+    struct rvt_dev_info *device = mr->owned.device;
+    rvt_mutex_lock(&device->lock);
+    mr->lingering = rvt_mr_held(mr) != 0;
+    if (!mr->lingering)
+        give_back(mr);
+    rvt_mutex_unlock(&device->lock);
+    rvt_dev_put(device);
+}
+
+/* The region's handle dies, what it maps goes. */
+static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
+    struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
+    /* Out of reach first, retired after. */
+    atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
+    rvt_drop_map(mr, map, passed);
+    mr->half_dead = false;
+    rvt_owned_death(&mr->owned, RVT_RESOURCE_MR);
+    if (mr->awaited)
+        rvt_wake_context(mr->owned.device, mr->owned.context);
+    mr->awaited = false;
+    if (passed)
+        rvt_add_passed(passed, &mr->retired, recycle_region);
+    else
+        rvt_retire(&mr->owned.device->retirement, &mr->retired, recycle_region);
+}
+
+static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
+    if (!mr->half_dead) {
+        rvt_tell_release(&mr->owned, RVT_RESOURCE_MR);
+        rvt_free_lkey(mr);
+        mr->half_dead = true;
+    }
+    /* Before the flag: who finds the region flagged has found the device counted. */
+    if (flags & RVT_MR_WATCHED & ~atomic_load_explicit(&mr->word, memory_order_relaxed))
+        atomic_fetch_add_explicit(&mr->owned.device->watched, 1, memory_order_relaxed);
+    atomic_fetch_or_explicit(&mr->word, flags | RVT_MR_REVOKED, memory_order_acq_rel);
+}
+
+void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited) {
+    revoke_with(mr, awaited ? RVT_MR_WATCHED : 0);
+    mr->awaited |= awaited;
+}
+
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed) {
+    if (rvt_mr_held(mr))
+        return -RVT_EBUSY;
+    finish_region(mr, passed);
+    return 0;
+}
+
+void rvt_mr_end_by_force(struct rvt_mregion *mr) {
+    /* Watched, since the put that comes last must recycle the object. */
+    revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
+    finish_region(mr, NULL);
+}
+
+void rvt_mr_note_put(struct rvt_mregion *mr) {
+    /* The region may have been recycled, and be another one by now. Then neither flag is set, or the context
+     * is woken once too often. The caller's reference on the device keeps the object. */
+    struct rvt_dev_info *device = mr->owned.device;
+    rvt_mutex_lock(&device->lock);
+    if (mr->lingering && !rvt_mr_held(mr))
+        give_back(mr);
+    else if (mr->awaited)
+        rvt_wake_context(device, mr->owned.context);
+    rvt_mutex_unlock(&device->lock);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/region_map.h"
+
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/platform.h"
+#include "core/base/rvt_errno.h"
+#include "core/objects/device.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/object_kind.h"
+#include "core/objects/region.h"
+#include "core/objects/resource.h"
+
+void rvt_map_init(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments, size_t capacity) {
+    memset(map, 0, sizeof(*map));
+    map->mr = mr;
+    map->segments = segments;
+    map->capacity = capacity;
+    map->shift = mr->shift;
+    map->generation = mr->owned.device->map_generation++;
+}
+
+/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not
+ * much too large. */
+static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *capacity) {
+    struct rvt_map *spare = mr->spare;
+    if (spare && spare->capacity >= bytes && spare->capacity / 4 <= bytes) {
+        mr->spare = NULL;
+        *capacity = spare->capacity;
+        return spare;
+    }
+    *capacity = bytes;
+    struct rvt_map *block = rvt_malloc(sizeof(struct rvt_map) + bytes);
+    if (block)
+        atomic_fetch_add_explicit(&mr->owned.device->held, sizeof(struct rvt_map) + bytes,
+                                  memory_order_relaxed);
+    return block;
+}
+
+void rvt_free_map_block(struct rvt_dev_info *device, struct rvt_map *block) {
+    if (block)
+        atomic_fetch_sub_explicit(&device->held, sizeof(struct rvt_map) + block->capacity,
+                                  memory_order_relaxed);
+    rvt_free(block);
+}
+
+struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings) {
+    size_t each = sizeof(uint64_t) + (several_mappings ? sizeof(struct rvt_dma_map *) : 0);
+    if (segments > (SIZE_MAX - sizeof(struct rvt_map)) / each)
+        return NULL;
+    size_t capacity;
+    struct rvt_map *map = take_block(mr, segments * each, &capacity);
+    if (!map)
+        return NULL;
+    rvt_map_init(map, mr, segments, capacity);
+    /* The arrays lie behind the header in the same block. */
+    map->addresses = (uint64_t *)(void *)(map + 1);
+    if (several_mappings)
+        map->mappings = (struct rvt_dma_map **)(void *)&map->addresses[segments];
+    return map;
+}
+
+void rvt_map_discard(struct rvt_map *map) {
+    if (map)
+        rvt_free_map_block(map->mr->owned.device, map);
+}
+
+static void free_map(struct rvt_retired *retired) {
+    struct rvt_map *map = (struct rvt_map *)(void *)((char *)retired - offsetof(struct rvt_map, retired));
+    struct rvt_mregion *mr = map->mr;
+    struct rvt_dev_info *device = mr->owned.device;
+    if (map->memory) {
+        rvt_memory_put(map->memory);
+    } else {
+        rvt_mutex_lock(&device->lock);
+        if (rvt_object_alive(&mr->owned.object) && !mr->spare) {
+            mr->spare = map;
+            map = NULL;
+        }
+        rvt_mutex_unlock(&device->lock);
+    }
+    rvt_free_map_block(device, map);
+    rvt_dev_put(device);
+}
+
+/* Out of reach already; to be freed when every reader has passed. Another thread may free the region before
+ * it frees this, so this holds on to the device, and with it to the region's object, by itself. */
+static void retire_map(struct rvt_map *map) {
+    rvt_dev_get(map->mr->owned.device);
+    rvt_retire(&map->mr->owned.device->retirement, &map->retired, free_map);
+}
+
+/* Let a mapping's DMA ranges know that it uses them, or does no longer. */
+static void count_users(const struct rvt_map *map, bool add) {
+    if (map->mapping) {
+        if (add)
+            atomic_fetch_add_explicit(&map->mapping->users, 1, memory_order_relaxed);
+        else
+            rvt_dma_release(map->mapping, 1);
+    } else if (map->mappings) {
+        for (uint32_t i = 0; i < map->segments; i++) {
+            if (add)
+                atomic_fetch_add_explicit(&map->mappings[i]->users, 1, memory_order_relaxed);
+            else
+                rvt_dma_release(map->mappings[i], 1);
+        }
+    }
+}
+
+void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed) {
+    if (map == &mr->nothing)
+        return;
+    count_users(map, false);
+    if (passed) {
+        rvt_dev_get(mr->owned.device);
+        rvt_add_passed(passed, &map->retired, free_map);
+    } else {
+        retire_map(map);
+    }
+}
+
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
+    struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
+    struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
+    /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
+     * the next. What must change is the word. */
+    struct rvt_map *next = map ? map : &mr->nothing;
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
+    uint64_t bits = map ? rvt_map_bits(map) : mr->owned.device->map_generation++ << RVT_MR_MAP_SHIFT;
+    /* The word holds 29 bits of the generation. Should they come round to the very ones in force, the door
+     * would not close: the next number then. */
+    if (bits == (word & RVT_MR_MAP_MASK)) {
+        bits = mr->owned.device->map_generation << RVT_MR_MAP_SHIFT;
+        if (map)
+            map->generation = mr->owned.device->map_generation;
+        mr->owned.device->map_generation++;
+    }
+
+    struct rvt_lkey_entry entry;
+    rvt_mr_entry(mr, &entry);
+    entry.shape = rvt_mr_shape(mr, next, window.length);
+    entry.base = window.base;
+    entry.iova = window.iova;
+    entry.length = window.length;
+    entry.map = next;
+    rvt_record_stage(&mr->owned.device->lkey_table, record, &entry);
+    /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
+    atomic_store_explicit(&mr->staged, next, memory_order_release);
+
+    /* Close the door: from here on nobody gets a reference under the old mapping. One exchange decides for
+     * the whole change, with the count in the same word. Between this and the flip a reader that wants a
+     * reference flips for us; that is why line 1 is staged before. release: it finds line 1 complete. */
+    do {
+        if (only_unheld && (word & RVT_MR_HELD_MASK)) {
+            /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */
+            atomic_store_explicit(&mr->staged, NULL, memory_order_release);
+            if (map)
+                retire_map(map);
+            return -RVT_EBUSY;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, (word & ~RVT_MR_MAP_MASK) | bits,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    atomic_store_explicit(&mr->map, next, memory_order_release);
+    atomic_store_explicit(&mr->staged, NULL, memory_order_release);
+    rvt_record_flip(record);
+    rvt_record_settle(record, &entry);
+
+    mr->base = window.base;
+    mr->iova = mr->visible_iova = window.iova;
+    mr->length = window.length;
+    if (map)
+        count_users(map, true);
+    rvt_drop_map(mr, old, NULL);
+    return 0;
+}
+
+/* Does the mapping name DMA memory of this context? */
+static bool names_memory_of(const struct rvt_map *map, uint64_t context) {
+    if (context == RVT_EVERY_CONTEXT)
+        return map->mapping || map->mappings;
+    if (map->mapping)
+        return map->mapping->owned.context == context;
+    for (uint32_t i = 0; map->mappings && i < map->segments; i++)
+        if (map->mappings[i]->owned.context == context)
+            return true;
+    return false;
+}
+
+void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
+    struct rvt_owned *owned;
+    for (uint32_t at = 0; (owned = rvt_next_object(device, RVT_RESOURCE_MR, &at));) {
+        struct rvt_mregion *mr = (struct rvt_mregion *)owned;
+        if (!names_memory_of(rvt_mr_map(mr), context))
+            continue;
+        if (mr->half_dead)
+            rvt_mr_end_by_force(mr);
+        else
+            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false);
+    }
+}
+
+enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map) {
+    uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
+    if (word & RVT_MR_FORCED)
+        return RVT_REGION_REVOKED;
+    if ((word & RVT_MR_MAP_MASK) != generation << RVT_MR_MAP_SHIFT)
+        return RVT_REMAPPED;
+    /* The word has 29 bits of the generation, the mapping all 64. A reference taken while a writer was
+     * between the door and the change of `map` finds its mapping in `staged`; if that is empty again, `map`
+     * has been changed (its store comes first), so the third look decides. */
+    for (int look = 0; look < 3; look++) {
+        *map = atomic_load_explicit(look == 1 ? &mr->staged : &mr->map, memory_order_acquire);
+        if (*map && (*map)->generation == generation)
+            return RVT_REASON_NONE;
+    }
+    /* The mapping is gone. If it went by force between the first look and these, the flag was
+     * set before it. */
+    return atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
+                                                                                 : RVT_REMAPPED;
+}
