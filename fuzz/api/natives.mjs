@@ -154,6 +154,7 @@ export class Natives {
     const shapes = {
       openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag()],
       unmapFmr: () => [this.#list('NativeMemoryRegion')],
+      deregMany: () => [this.#list('NativeMemoryRegion'), p.flag()],
       createSgeState: () => [this.#list('NativeSge')],
       holdBuffer: () => [this.#bytes()],
       createBatch: () => this.#block(),

@@ -255,6 +255,7 @@ export class Plausible {
       'ProtectionDomain.allocFmr': () => [this.options()],
       'ProtectionDomain.acquire': () => [this.element(self), this.access(), ...options()],
       'ProtectionDomain.check': () => [this.element(self), this.access()],
+      'ProtectionDomain.deregMany': () => [this.#regions(self), ...options()],
       'ProtectionDomain.lkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
       'QueuePair.rkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
       'QueuePair.acquire': () => [this.element(self), this.access()],
@@ -316,6 +317,12 @@ export class Plausible {
     const all = this.#near(['FastMemoryRegion'], this.one('FastMemoryRegion'));
     const fmrs = all.filter(() => this.flag());
     return label(`${fmrs.length} FMRs`, fmrs);
+  }
+
+  #regions(/** @type {any} */ self) {
+    const all = this.#near(['MemoryRegion', 'FastMemoryRegion'], self);
+    const regions = all.filter(() => this.#random.chance(0.3));
+    return label(`${regions.length} regions`, regions);
   }
 
   /** Large enough for the pages of page lists. */
