@@ -13,6 +13,7 @@
     'base/platform.c',
     'base/pool.c',
     'base/reason.c',
+    'base/sparse.c',
     'objects/device.c',
     'objects/device_memory.c',
     'objects/dma.c',
