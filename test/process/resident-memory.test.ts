@@ -44,11 +44,11 @@ const prelude = `
 `;
 
 /** What the program prints, as JSON. */
-function answerOf<Answer>(program: string): Answer {
+function answerOf(program: string): unknown {
   const { status, signal, stdout, stderr } = runProgram(prelude + program, ['--no-warnings']);
   expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
   if (process.env.RDMAVT_SHOW_MEMORY) process.stderr.write(`${expect.getState().currentTestName}\n${stdout}`);
-  return JSON.parse(stdout) as Answer;
+  return JSON.parse(stdout);
 }
 
 const kinds = [
@@ -62,7 +62,7 @@ const kinds = [
 describe('a device', () => {
   for (const [kind, options] of kinds) {
     testResident(`${kind}, a domain and a region are at most 64 KiB`, () => {
-      const { opened, closed } = answerOf<{ opened: number; closed: number }>(
+      const { opened, closed } = answerOf(
         `close(open(${JSON.stringify(options)}));
          resident();
          const before = resident();
@@ -70,13 +70,13 @@ describe('a device', () => {
          const opened = resident() - before;
          close(one);
          console.log(JSON.stringify({ opened, closed: resident() - before }));`,
-      );
+      ) as { opened: number; closed: number };
       expect(opened).toBeLessThanOrEqual(64);
       expect(closed).toBeLessThanOrEqual(opened);
     });
 
     testResident(`${kind} that is closed and still referenced is at most 16 KiB`, () => {
-      const { opened, closed } = answerOf<{ opened: number; closed: number }>(
+      const { opened, closed } = answerOf(
         `const MANY = 256;
          const warm = Array.from({ length: 64 }, () => open(${JSON.stringify(options)}));
          warm.forEach(close);
@@ -90,16 +90,15 @@ describe('a device', () => {
          gc();
          const closed = (resident() - before) / MANY;
          console.log(JSON.stringify({ opened, closed, kept: all.length + warm.length }));`,
-      );
+      ) as { opened: number; closed: number };
       expect(opened).toBeLessThanOrEqual(64);
       expect(closed).toBeLessThanOrEqual(16);
     });
   }
 
   testResident('gives back what many regions took, when it is closed', () => {
-    const { opened, closed, stale } = answerOf<{ opened: number; closed: number; stale: string[] }>(
+    const { opened, closed, stale } = answerOf(
       `const shared = new SharedArrayBuffer(16);
-       const all = [];
        const fill = (device) => {
          const pd = device.allocPd();
          const qp = pd.createQp();
@@ -125,7 +124,7 @@ describe('a device', () => {
          () => device.keyTable(),
        ].map((use) => { try { use(); return 'nothing'; } catch (error) { return error.code; } });
        console.log(JSON.stringify({ opened, closed, stale }));`,
-    );
+    ) as { opened: number; closed: number; stale: string[] };
     // 20,000 records, and as many owners, on pages of their own.
     expect(opened).toBeGreaterThan(100 << 10);
     expect(closed).toBeLessThan(40 << 10);
@@ -133,17 +132,17 @@ describe('a device', () => {
   });
 
   testResident('takes a page for each region with random keys, not a large page', () => {
-    const { grown } = answerOf<{ grown: number }>(
+    const { grown } = answerOf(
       `const { pd } = open({ lkeyTableBits: 23, keyPolicy: 'random' });
        const before = resident();
        for (let i = 0; i < 600; i++) pd.regUserMr(memory);
        console.log(JSON.stringify({ grown: resident() - before }));`,
-    );
+    ) as { grown: number };
     expect(grown).toBeLessThan(16 << 10);
   });
 
   testResident('is in large pages once an eighth of its table is in use', () => {
-    const { few, many } = answerOf<{ few: number; many: number }>(
+    const { few, many } = answerOf(
       `const large = () => (readFileSync('/proc/self/smaps', 'latin1').match(/^VmFlags:.* hg\\b/gm) ?? []).length;
        const { pd } = open();
        for (let i = 1; i < 8192; i++) pd.regUserMr(memory);
@@ -151,7 +150,7 @@ describe('a device', () => {
        pd.regUserMr(memory);
        pd.regUserMr(memory);
        console.log(JSON.stringify({ few, many: large() }));`,
-    );
+    ) as { few: number; many: number };
     expect(few).toBe(0);
     expect(many).toBe(existsSync('/sys/kernel/mm/transparent_hugepage') ? 1 : 0);
   });
@@ -160,7 +159,7 @@ describe('a device', () => {
 describe('the engine is told', () => {
   // process.memoryUsage().external leaves out what add-ons tell; what can be seen is that the collector acts upon it.
   testResident('of 64 KiB for each open device, and of what is left when it is closed', () => {
-    const { opened, closed } = answerOf<{ opened: number; closed: number }>(
+    const { opened, closed } = answerOf(
       `const many = async (use) => {
          const all = [];
          for (let i = 0; i < 2000; i++) {
@@ -179,13 +178,13 @@ describe('the engine is told', () => {
          const { external: opened } = await collectionsDuring(async () => kept.push(await many(() => new Device())));
          console.log(JSON.stringify({ opened, closed }));
        })();`,
-    );
+    ) as { opened: number; closed: number };
     expect(closed).toBe(0);
     expect(opened).toBeGreaterThan(0);
   });
 
   testResident('of regions with random keys, by the pages that they touch', () => {
-    const { sequential, random } = answerOf<{ sequential: number; random: number }>(
+    const { sequential, random } = answerOf(
       `const fill = async (keyPolicy) => {
          const pd = new Device({ lkeyTableBits: 23, keyPolicy }).allocPd();
          return collectionsDuring(async () => {
@@ -199,7 +198,7 @@ describe('the engine is told', () => {
          const sequential = (await fill('sequential')).full;
          console.log(JSON.stringify({ sequential, random: (await fill('random')).full }));
        })();`,
-    );
+    ) as { sequential: number; random: number };
     // Seen: 1 and 6. The pages are 240 MiB.
     expect(random).toBeGreaterThan(sequential + 2);
   });
@@ -207,7 +206,7 @@ describe('the engine is told', () => {
 
 describe('a batch', () => {
   testResident('of 2^21 elements that holds one costs what one costs', () => {
-    const { grown, external } = answerOf<{ grown: number; external: number }>(
+    const { grown, external } = answerOf(
       `const { pd, mr } = open();
        const fill = (batch) => {
          batch.set(0, mr.start, 1, mr.lkey);
@@ -227,20 +226,13 @@ describe('a batch', () => {
          });
          console.log(JSON.stringify({ grown, external }));
        })();`,
-    );
+    ) as { grown: number; external: number };
     expect(grown).toBeLessThan(256);
     expect(external).toBe(0);
   });
 
   testResident('grows with the highest count, keeps what it holds, and the engine is told', () => {
-    const { grown, external, held, put, refs, after } = answerOf<{
-      grown: number;
-      external: number;
-      held: number[];
-      put: number;
-      refs: number;
-      after: number;
-    }>(
+    const { grown, external, held, put, refs, after } = answerOf(
       `const { pd, mr } = open();
        const ALL = 1 << 21;
        const batch = pd.lkeyBatch(ALL);
@@ -267,7 +259,14 @@ describe('a batch', () => {
          const put = batch.put(ALL);
          console.log(JSON.stringify({ grown, external, held, refs, put, after: mr.refs }));
        })();`,
-    );
+    ) as {
+      grown: number;
+      external: number;
+      held: number[];
+      put: number;
+      refs: number;
+      after: number;
+    };
     expect(held).toEqual([1, 2, 3, 100, 5000, 4000, 999, 1 << 21]);
     expect({ put, refs, after }).toEqual({ put: 1 << 21, refs: (1 << 21) + 2, after: 2 });
     expect(external).toBeGreaterThan(0);
@@ -275,7 +274,7 @@ describe('a batch', () => {
   });
 
   testResident('that is dropped gives its memory back, and its references', () => {
-    const { grown, refs } = answerOf<{ grown: number; refs: number }>(
+    const { grown, refs } = answerOf(
       `const { pd, mr } = open();
        const SOME = 1 << 13;
        const use = async (times) => {
@@ -294,7 +293,7 @@ describe('a batch', () => {
          for (let i = 0; i < 20 && mr.refs > 2; i++) { gc(); await turn(); }
          console.log(JSON.stringify({ grown, refs: mr.refs }));
        })();`,
-    );
+    ) as { grown: number; refs: number };
     expect(grown).toBeLessThan(100 << 10);
     expect(refs).toBe(2);
   });
@@ -321,7 +320,7 @@ describe('5,000 devices, one after the other, with a region each', () => {
          await some(5000);
          console.log(JSON.stringify({ grown: (resident() - before) / 1024, maps: maps() - first, first }));
        })();`,
-    );
+    ) as { grown: number; maps: number; first: number };
   const turns = 'if (i % 16 === 0) await turn();';
 
   for (const [kind, options] of kinds) {

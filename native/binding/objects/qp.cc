@@ -73,8 +73,7 @@ Napi::Value QueuePair::FastRegMr(const Napi::CallbackInfo &info) {
     bool given = arguments.OptionalU64(3, &iova);
     if (!arguments.ok())
         return arguments.Undefined();
-    int error =
-        rvt_fast_reg_mr(payload_.handle, mr->payload().handle, key, access, given ? &iova : nullptr);
+    int error = rvt_fast_reg_mr(payload_.handle, mr->payload().handle, key, access, given ? &iova : nullptr);
     payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
