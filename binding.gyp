@@ -17,6 +17,7 @@
       'sources': [
         'native/binding/batch/batch.cc',
         'native/binding/batch/block.cc',
+        'native/binding/batch/held_sges.cc',
         'native/binding/batch/single_check.cc',
         'native/binding/objects/sge.cc',
       ],

@@ -26,6 +26,10 @@ const excluded = [
     file: 'test/process/memory-pressure',
     because: 'the sanitizer keeps freed memory, and the test counts it',
   },
+  {
+    file: 'test/process/resident-memory',
+    because: 'the same',
+  },
 ];
 
 buildSanitizedAddon();

@@ -14,6 +14,7 @@
     'base/pool.c',
     'base/reason.c',
     'base/serial_index.c',
+    'base/sparse.c',
     'objects/device.c',
     'objects/device_memory.c',
     'objects/dma.c',

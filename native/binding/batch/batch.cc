@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/batch/batch.h"
 
-#include <new>
-
 #include "binding/batch/single_check.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
@@ -13,8 +11,6 @@ Batch::~Batch() {
     Environment &environment = device->environment();
     if (has_number)
         SingleChecks::Of(environment).Remove(number);
-    if (held)
-        rvt_put_sges(held.get(), block.capacity());
     if (block_reference)
         environment.ReleaseReference(block_reference);
 }
@@ -83,14 +79,12 @@ napi_value Acquire(napi_env env, napi_callback_info info) {
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
     Sge *seed = argc ? Sge::Get(Napi::Value(env, argv[0])) : nullptr;
-    if (!batch->held)
-        batch->held.reset(new (std::nothrow) rvt_sge[batch->block.capacity()]());
     rvt_batch asked = batch->Ask();
     rvt_batch_result result = {};
     int status = -RVT_ENOMEM;
-    if (batch->held) {
+    if (batch->held.Reserve(asked.count, batch->block.capacity())) {
         status = rvt_acquire_batch(batch->reader, &asked, batch->block.ReadFlags() & RVT_HEADER_FLAG_COALESCE,
-                                   seed ? &seed->payload()->sge : nullptr, batch->held.get(),
+                                   seed ? &seed->payload()->sge : nullptr, batch->held.data(),
                                    &batch->block.columns(), &result);
     }
     batch->block.WriteAnswer(status, result);
@@ -101,8 +95,7 @@ napi_value Put(napi_env env, napi_callback_info info) {
     Batch *batch = Of(env, info);
     rvt_batch_result result = {};
     result.first_refused = UINT32_MAX; // none
-    if (batch->held)
-        result.passed = rvt_put_sges(batch->held.get(), batch->block.ReadCount());
+    result.passed = batch->held.Put(batch->block.ReadCount());
     batch->block.WriteAnswer(0, result);
     batch->device->environment().DrainReferences();
     return nullptr;
@@ -115,11 +108,9 @@ napi_value Take(napi_env env, napi_callback_info info) {
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
     uint32_t index;
-    if (!argc || napi_get_value_uint32(env, argv[0], &index) != napi_ok || index >= batch->block.capacity() ||
-        !batch->held || !batch->held[index].mr)
+    rvt_sge sge;
+    if (!argc || napi_get_value_uint32(env, argv[0], &index) != napi_ok || !batch->held.Take(index, &sge))
         return nullptr;
-    rvt_sge sge = batch->held[index];
-    batch->held[index].mr = nullptr;
     return Sge::Wrap(batch->device, sge);
 }
 

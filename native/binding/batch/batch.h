@@ -9,13 +9,15 @@
 #include <memory>
 
 #include "binding/batch/block.h"
+#include "binding/batch/held_sges.h"
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
 // Kept by its functions, which lib keeps together with the block.
 struct Batch {
     Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over)
-        : device(std::move(of)), checker(by), reader(device->environment().reader()), block(over) {}
+        : device(std::move(of)), checker(by), reader(device->environment().reader()), block(over),
+          held(device->environment()) {}
     ~Batch();
     Batch(const Batch &) = delete;
     Batch &operator=(const Batch &) = delete;
@@ -33,7 +35,7 @@ struct Batch {
     rvt_checker checker;
     rvt_reader *reader; // the environment's
     Block block;
-    std::unique_ptr<rvt_sge[]> held;    // as many as the block has room for, made by the first acquire
+    HeldSges held;
     napi_ref block_reference = nullptr; // on the block's memory
     bool has_number = false;            // among the environment's single checks
     uint32_t number = 0;

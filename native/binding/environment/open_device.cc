@@ -3,6 +3,10 @@
 
 #include <utility>
 
+// Bytes that the engine is told of an open device, at least; and by how many a change is worth telling.
+static constexpr int64_t kFloor = 64 << 10;
+static constexpr int64_t kStep = 64 << 10;
+
 OpenDevice::OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device, rvt_ucontext *context,
                        bool opened)
     : environment_(std::move(environment)), device_(device), context_(context), opened_(opened) {
@@ -22,13 +26,19 @@ OpenDevice::~OpenDevice() {
 
 void OpenDevice::Settle() {
     environment_->DrainReferences();
-    // Not for every page list: telling the engine costs more than many of them.
-    constexpr int64_t kStep = 64 << 10;
-    if (opened_) {
-        auto held = static_cast<int64_t>(rvt_held_bytes(device_));
-        if (held - accounted_ >= kStep || accounted_ - held >= kStep)
-            Account(held);
-    }
+    if (!opened_)
+        return;
+    bool closed = rvt_device_closed(device_);
+    int64_t bytes = static_cast<int64_t>(rvt_held_bytes(device_));
+    // An open device costs more than the core counts: what the binding and the engine have for it, and what its
+    // next regions take. And a device that nobody closes ends only if the collector is in want of memory.
+    if (!closed && bytes < kFloor)
+        bytes = kFloor;
+    // Not for every page list: telling the engine costs more than many of them. But once when it is closed.
+    int64_t change = bytes - accounted_;
+    if (change >= kStep || change <= -kStep || (closed && !told_closed_))
+        Account(bytes);
+    told_closed_ = closed;
 }
 
 void OpenDevice::Account(int64_t bytes) {

@@ -38,7 +38,8 @@ public:
     }
 
     // After every call that changes things: let go of what other threads have left, and tell the engine how
-    // much memory the core has for this device, so that its garbage collector can take that into account.
+    // much memory the core has for this device, so that its garbage collector can take that into account. 64 KiB
+    // at least as long as the device is open, and in steps of 64 KiB; when it is closed, what is left then.
     void Settle();
 
     // Whether to tell about regions that are alive when nothing of the device is reachable any more.
@@ -65,7 +66,8 @@ private:
     rvt_ucontext *context_;
     bool opened_;
     bool reports_leaks_ = false;
-    int64_t accounted_ = 0;
+    bool told_closed_ = false; // the device's memory was told again when it was closed
+    int64_t accounted_ = 0;    // bytes
     std::unordered_map<const rvt_device_memory *, std::unordered_set<MemoryHold *>> holds_;
 };
 

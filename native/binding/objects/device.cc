@@ -213,6 +213,7 @@ Napi::Value Device::AllocPd(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     ProtectionDomainPayload payload = {payload_.device, {}};
     int error = rvt_alloc_pd(payload_.device->get(), payload_.device->context(), user, &payload.handle);
+    payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
     return ProtectionDomain::Create(payload_.device->environment(), std::move(payload));
@@ -245,6 +246,7 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     error = rvt_dma_map(payload_.device->get(), payload_.device->context(), memory, fixed, &payload.address,
                         &payload.handle);
     rvt_memory_put(memory); // the mapping has its own
+    payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
     return DmaMapping::Create(payload_.device->environment(), std::move(payload));

@@ -43,6 +43,7 @@ Napi::Value ProtectionDomain::Dealloc(const Napi::CallbackInfo &info) {
 Napi::Value ProtectionDomain::CreateQp(const Napi::CallbackInfo &info) {
     QueuePairPayload payload = {payload_.device, {}};
     int error = rvt_create_qp(payload_.handle, &payload.handle);
+    payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
     return QueuePair::Create(payload_.device->environment(), std::move(payload));

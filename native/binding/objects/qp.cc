@@ -73,8 +73,9 @@ Napi::Value QueuePair::FastRegMr(const Napi::CallbackInfo &info) {
     bool given = arguments.OptionalU64(3, &iova);
     if (!arguments.ok())
         return arguments.Undefined();
-    return Napi::Number::New(info.Env(), rvt_fast_reg_mr(payload_.handle, mr->payload().handle, key, access,
-                                                         given ? &iova : nullptr));
+    int error = rvt_fast_reg_mr(payload_.handle, mr->payload().handle, key, access, given ? &iova : nullptr);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
 }
 
 Napi::Value QueuePair::InvalidateRkey(const Napi::CallbackInfo &info) {
@@ -82,5 +83,7 @@ Napi::Value QueuePair::InvalidateRkey(const Napi::CallbackInfo &info) {
     uint32_t rkey = arguments.U32(0);
     if (!arguments.ok())
         return arguments.Undefined();
-    return Napi::Number::New(info.Env(), rvt_invalidate_rkey(payload_.handle, rkey));
+    int error = rvt_invalidate_rkey(payload_.handle, rkey);
+    payload_.device->Settle();
+    return Napi::Number::New(info.Env(), error);
 }

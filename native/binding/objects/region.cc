@@ -92,6 +92,7 @@ Napi::Value MemoryRegion::MapSg(const Napi::CallbackInfo &info) {
     rvt_sg_outcome outcome = {};
     int answer =
         rvt_map_mr_sg(payload_.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
+    payload_.device->Settle();
     if (answer != -RVT_EBADF) {
         const uint64_t values[RVT_SG_OUTCOME_COUNT] = {outcome.iova, outcome.length};
         static_assert(RVT_SG_OUTCOME_IOVA == 0 && RVT_SG_OUTCOME_LENGTH == 1, "in this order");

@@ -39,6 +39,29 @@ void rvt_pages_release(void *pages, size_t bytes) {
         VirtualFree(pages, 0, MEM_RELEASE);
 }
 
+size_t rvt_page_bytes(void) {
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwPageSize;
+}
+
+bool rvt_pages_prefer_huge(void *pages, size_t bytes) {
+    (void)pages;
+    (void)bytes;
+    return false; /* wants a privilege that programs do not have */
+}
+
+void rvt_pages_collapse(void *pages) {
+    (void)pages;
+}
+
+/* Decommitted pages cannot be read, and discarded ones do not read as zeros. */
+bool rvt_pages_give_back(void *pages, size_t bytes) {
+    (void)pages;
+    (void)bytes;
+    return false;
+}
+
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
     (void)huge; /* wants a privilege that programs do not have */
     pages->base = pages->data = rvt_pages_reserve(bytes);
@@ -95,35 +118,68 @@ void rvt_mutex_unlock(struct rvt_mutex *mutex) {
     abort_on_error(pthread_mutex_unlock(&mutex->lock));
 }
 
-/* From here on large pages are asked for. */
-#define LARGE_BYTES ((size_t)4 << 20)
-
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
+#if defined(MADV_HUGEPAGE) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels answer EINVAL */
+#endif
+
+enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 
 void *rvt_pages_reserve(size_t bytes) {
-    void *pages =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, RESERVED, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
-#ifdef MADV_HUGEPAGE
-    /* A large table is read at random: with small pages most reads would miss the TLB as well. Only a wish;
-     * refused, the pages are small. */
-    if (bytes >= LARGE_BYTES)
-        (void)madvise(pages, bytes, MADV_HUGEPAGE);
+#ifdef MADV_NOHUGEPAGE
+    /* Where the system makes large pages by itself, the first byte written would cost 2 MiB. */
+    (void)madvise(pages, bytes, MADV_NOHUGEPAGE);
 #endif
     return pages;
 }
 
 void rvt_pages_release(void *pages, size_t bytes) {
-    if (pages)
-        munmap(pages, bytes);
+    /* Fails if it would cut a mapping in two and the process has as many as it may have. */
+    if (pages && munmap(pages, bytes))
+        (void)rvt_pages_give_back(pages, bytes);
+}
+
+size_t rvt_page_bytes(void) {
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+bool rvt_pages_prefer_huge(void *pages, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    /* With larger small pages a large one is 32 MiB or more. */
+    return rvt_page_bytes() == 4096 && madvise(pages, bytes, MADV_HUGEPAGE) == 0;
+#else
+    (void)pages;
+    (void)bytes;
+    return false;
+#endif
+}
+
+void rvt_pages_collapse(void *pages) {
+#ifdef MADV_HUGEPAGE
+    (void)madvise(pages, RVT_HUGE_PAGE_BYTES, MADV_COLLAPSE);
+#else
+    (void)pages;
+#endif
+}
+
+bool rvt_pages_give_back(void *pages, size_t bytes) {
+    /* Both take the old pages out of the page table under its lock, and a thread that meets the new ones has
+     * taken the same lock: so it sees what this thread did before. */
+#ifdef __linux__
+    return madvise(pages, bytes, MADV_DONTNEED) == 0;
+#else
+    /* Elsewhere MADV_DONTNEED may keep the content. A mapping over the old one replaces it in one step. */
+    return mmap(pages, bytes, PROT_READ | PROT_WRITE, RESERVED | MAP_FIXED, -1, 0) != MAP_FAILED;
+#endif
 }
 
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
-    const size_t large_page = (size_t)2 << 20;
-    size_t spare = huge ? large_page : 0;
+    size_t spare = huge ? RVT_HUGE_PAGE_BYTES : 0;
     if (bytes > SIZE_MAX - spare)
         return false;
     /* Unlike a table, which is sparse, this may all be written: a system that counts its promises says now
@@ -135,7 +191,7 @@ bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
     pages->reserved = bytes + spare;
     pages->data = base;
     if (huge) {
-        pages->data += (large_page - (uintptr_t)base % large_page) % large_page;
+        pages->data += (RVT_HUGE_PAGE_BYTES - (uintptr_t)base % RVT_HUGE_PAGE_BYTES) % RVT_HUGE_PAGE_BYTES;
 #ifdef MADV_HUGEPAGE
         (void)madvise(pages->data, bytes, MADV_HUGEPAGE);
 #endif

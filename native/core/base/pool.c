@@ -1,12 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/base/pool.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/base/alloc.h"
 #include "core/base/platform.h"
 
-enum { CHUNK_OBJECTS = 64 };
+/* Chunks double from FIRST to LARGEST objects: a device with one domain and one region has few objects that
+ * nobody wants, and none is long in making. Both are powers of two. */
+enum { FIRST = 2, LARGEST = 512, DOUBLINGS = 8 };
+static_assert(FIRST << DOUBLINGS == LARGEST, "the chunks that double");
+
+/* Where an object lies. With FIRST added, the indices of chunk k are FIRST << k and the next as many, up to
+ * LARGEST. */
+struct place {
+    uint32_t chunk, at;
+};
+static struct place locate(uint32_t index) {
+    uint32_t number = index + FIRST;
+    if (number >= LARGEST)
+        return (struct place){DOUBLINGS - 1 + number / LARGEST, number % LARGEST};
+    uint32_t doublings = 31 - (uint32_t)__builtin_clz(number / FIRST);
+    return (struct place){doublings, number - (FIRST << doublings)};
+}
+
+static uint32_t chunk_objects(uint32_t chunk) {
+    return chunk < DOUBLINGS ? FIRST << chunk : LARGEST;
+}
 
 void rvt_pool_init(struct rvt_pool *pool, size_t object_size) {
     memset(pool, 0, sizeof(*pool));
@@ -22,8 +43,9 @@ void rvt_pool_destroy(struct rvt_pool *pool) {
 }
 
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index) {
-    char *chunk = pool->chunks[index / CHUNK_OBJECTS];
-    return (struct rvt_object *)(void *)(chunk + (size_t)(index % CHUNK_OBJECTS) * pool->object_size);
+    struct place place = locate(index);
+    char *chunk = pool->chunks[place.chunk];
+    return (struct rvt_object *)(void *)(chunk + place.at * pool->object_size);
 }
 
 struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at) {
@@ -47,17 +69,19 @@ static bool add_chunk(struct rvt_pool *pool) {
         pool->chunks = chunks;
         pool->chunk_capacity = capacity;
     }
-    void *chunk = rvt_zalloc_aligned(CHUNK_OBJECTS, pool->object_size);
+    uint32_t objects = chunk_objects(pool->chunk_count);
+    void *chunk = rvt_zalloc_aligned(objects, pool->object_size);
     if (!chunk)
         return false;
     pool->chunks[pool->chunk_count++] = chunk;
     if (pool->held)
-        atomic_fetch_add_explicit(pool->held, CHUNK_OBJECTS * pool->object_size, memory_order_relaxed);
-    pool->count += CHUNK_OBJECTS;
+        atomic_fetch_add_explicit(pool->held, objects * pool->object_size, memory_order_relaxed);
+    uint32_t first = pool->count;
+    pool->count += objects;
     /* Last first, so that objects are taken in ascending order. */
-    for (uint32_t i = CHUNK_OBJECTS; i-- > 0;) {
-        struct rvt_object *object = rvt_pool_at(pool, pool->count - CHUNK_OBJECTS + i);
-        object->index = pool->count - CHUNK_OBJECTS + i;
+    for (uint32_t i = pool->count; i-- > first;) {
+        struct rvt_object *object = rvt_pool_at(pool, i);
+        object->index = i;
         rvt_pool_give(pool, object);
     }
     return true;

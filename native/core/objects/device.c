@@ -47,7 +47,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
         return -RVT_ENOMEM;
     int error = enter_object_kinds(device, options);
     if (!error)
-        error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys);
+        error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys, &device->held);
     if (error) {
         rvt_free(device); /* pools have no memory yet */
         return error;
@@ -85,11 +85,12 @@ void rvt_dev_put(struct rvt_dev_info *device) {
 }
 
 struct rvt_link *rvt_device_end(struct rvt_dev_info *device) {
-    device->closed = true;
+    atomic_store_explicit(&device->closed, true, memory_order_relaxed);
     rvt_unshare_device(device);
     rvt_end_owned(device, NULL);
     rvt_serial_index_clear(&device->pds_by_serial);
     rvt_serial_index_clear(&device->memories_by_serial);
+    rvt_lkey_table_end(&device->lkey_table);
     struct rvt_link *memories = device->memories;
     device->memories = NULL;
     for (struct rvt_link *link = memories; link; link = link->next)
@@ -140,7 +141,9 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
     struct rvt_lkey_table *table = &device->lkey_table;
     rvt_mutex_lock(&device->lock);
     *head = (struct rvt_table_head){table->max, table->next, table->generation, table->used};
-    for (uint32_t word = 0; word < (table->max + 63) / 64; word++) {
+    /* Nothing to look for: not in a table of a closed device, whose memory would be mapped again by the look. */
+    uint32_t words = table->used ? (table->max + 63) / 64 : 0;
+    for (uint32_t word = 0; word < words; word++) {
         for (uint64_t bits = table->occupied[word]; bits; bits &= bits - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
             struct rvt_mregion *mr = table->owner[slot];

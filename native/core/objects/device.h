@@ -38,7 +38,7 @@ struct rvt_dev_info {
     struct rvt_mutex lock;
     uint64_t number;      /* constant: > 0, never given twice in a process */
     bool remote_key_zero; /* constant */
-    bool closed;
+    _Atomic(bool) closed;
     struct rvt_lkey_table lkey_table;
     struct rvt_dma_space dma;
     /* The published DMA region. Written under the lock, read by key-0 checks inside a reader's section. */
@@ -85,10 +85,15 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
  * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
 struct rvt_link *rvt_device_end(struct rvt_dev_info *device);
 
-/* About how many bytes of memory the device has for its tables, objects and page lists (not what regions and
- * mappings refer to, and not device memory). For accounting. */
+/* Nearly how many bytes of memory the device has for its table (pages that are touched), objects and page lists
+ * (not what regions and mappings refer to, and not device memory). For accounting; from any thread. */
 static inline uint64_t rvt_held_bytes(const struct rvt_dev_info *device) {
     return sizeof(*device) + atomic_load_explicit(&device->held, memory_order_relaxed);
+}
+
+/* Whether the device is closed: from any thread, and without the lock it may become so at once. */
+static inline bool rvt_device_closed(const struct rvt_dev_info *device) {
+    return atomic_load_explicit(&device->closed, memory_order_relaxed);
 }
 
 /* References on the device as a structure, not as an open device. A handle may be looked at while its holder

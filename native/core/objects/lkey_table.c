@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/lkey_table.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/base/alloc.h"
@@ -8,27 +9,67 @@
 #include "core/objects/device.h"
 #include "core/objects/region.h"
 
-int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random) {
+/* A table of this many slots (4 MiB of records) or more is read at random over more pages than the processor has
+ * translations for at hand, if it is full. Large pages help then; but the first region would cost 2 MiB. So they are
+ * asked for when the table is no longer sparse: random keys touch nearly every small page by then. */
+enum { HUGE_BITS = 16, HUGE_SHARE = 8, HUGE_USED = 1 << 18 };
+
+static uint32_t slots_for_huge_pages(const struct rvt_lkey_table *table) {
+    uint32_t share = table->max / HUGE_SHARE;
+    return table->bits < HUGE_BITS ? UINT32_MAX : share < HUGE_USED ? share : HUGE_USED;
+}
+
+static size_t whole_lines(size_t bytes) {
+    return (bytes + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
+}
+
+int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random, _Atomic(uint64_t) *held) {
     memset(table, 0, sizeof(*table));
     table->bits = bits;
     table->max = UINT32_C(1) << bits;
     table->random = random;
-    table->records = rvt_alloc_pages((size_t)table->max * sizeof(*table->records));
-    table->shadows = rvt_alloc_pages((size_t)table->max * sizeof(*table->shadows));
-    table->occupied = rvt_zalloc((table->max + 63) / 64, sizeof(*table->occupied));
-    table->owner = rvt_alloc_pages((size_t)table->max * sizeof(struct rvt_mregion *));
-    if (table->records && table->shadows && table->occupied && table->owner)
-        return 0;
-    rvt_lkey_table_destroy(table);
-    return -RVT_ENOMEM;
+    table->huge_from = slots_for_huge_pages(table);
+    /* In one reservation: a process may have only so many mappings, and a small table fits one page. */
+    size_t shadows = (size_t)table->max * sizeof(*table->records);
+    size_t owner = shadows + (size_t)table->max * sizeof(*table->shadows);
+    size_t occupied = owner + whole_lines((size_t)table->max * sizeof(struct rvt_mregion *));
+    size_t end = occupied + (table->max + 63) / 64 * sizeof(*table->occupied);
+    if (!rvt_sparse_init(&table->memory, end, held))
+        return -RVT_ENOMEM;
+    unsigned char *data = table->memory.data;
+    table->records = (struct rvt_lkey_record *)(void *)data;
+    table->shadows = (struct rvt_lkey_shadow *)(void *)(data + shadows);
+    table->owner = (struct rvt_mregion **)(void *)(data + owner);
+    table->occupied = (uint64_t *)(void *)(data + occupied);
+    return 0;
 }
 
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
-    rvt_free_pages(table->records, (size_t)table->max * sizeof(*table->records));
-    rvt_free_pages(table->shadows, (size_t)table->max * sizeof(*table->shadows));
-    rvt_free_pages(table->owner, (size_t)table->max * sizeof(struct rvt_mregion *));
-    rvt_free(table->occupied);
+    rvt_sparse_destroy(&table->memory);
     memset(table, 0, sizeof(*table));
+}
+
+void rvt_lkey_table_end(struct rvt_lkey_table *table) {
+    assert(!table->used);
+    /* A reader in the middle of a record meets zeros from some load on, and has seen by then whatever this thread
+     * did before (rvt_pages_give_back): rvt_free_lkey moved the sequence of each record that had a key. So its
+     * second look at the sequence finds the one that was moved, or the zero of an empty page, and no record that
+     * has a key has sequence 0 (rvt_alloc_lkey): it starts again. It then finds name 0 everywhere, also in a
+     * shadow, and that is no key's and no domain's: whatever it asks for is refused. A reader that wants to flip
+     * for a writer (rvt_mr_acquire) expects a sequence that is not 0, so it writes nothing. `owner` and `occupied`
+     * are read under the lock, and say that no slot is used. */
+    rvt_sparse_give_back(&table->memory);
+}
+
+/* Under more and more regions: from some number on in large pages. Those small pages that are there are made large
+ * one large page a region, because copying them takes time and the lock is held. */
+static void grow_pages(struct rvt_lkey_table *table) {
+    if (table->used >= table->huge_from) {
+        table->huge_from = UINT32_MAX;
+        rvt_sparse_prefer_huge(&table->memory, (size_t)table->max * sizeof(*table->records));
+    } else {
+        rvt_sparse_collapse(&table->memory);
+    }
 }
 
 bool rvt_lkey_available(const struct rvt_lkey_table *table) {
@@ -109,22 +150,24 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     if (!key)
         return -RVT_ENOMEM; /* no random numbers: rather no region than a guessable key */
     uint32_t slot = key >> (32 - table->bits);
+    struct rvt_lkey_record *record = &table->records[slot];
+    grow_pages(table);
+    rvt_sparse_touch(&table->memory, record);
+    rvt_sparse_touch(&table->memory, &table->owner[slot]);
+    rvt_sparse_touch(&table->memory, &table->occupied[slot / 64]);
     table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
     table->owner[slot] = mr;
     table->used++;
-    /* By number and not by place: with random keys the first slot may be the last one of the table. */
-    if (table->used > table->most_used) {
-        size_t bytes = sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(mr);
-        atomic_fetch_add_explicit(&device->held, (table->used - table->most_used) * bytes,
-                                  memory_order_relaxed);
-        table->most_used = table->used;
-    }
+    /* Sequence 0 is that of memory that was given back (rvt_lkey_table_end). No reader mixes it up: the fields
+     * that follow are stored with release, so who meets one of them sees that the sequence has moved. */
+    if (!atomic_load_explicit(&record->sequence, memory_order_relaxed))
+        atomic_store_explicit(&record->sequence, 2, memory_order_relaxed);
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;
     /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    fill_record_copy(&table->records[slot].line0, &entry);
+    fill_record_copy(&record->line0, &entry);
     return 0;
 }
 
@@ -157,7 +200,9 @@ void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record
                       const struct rvt_lkey_entry *entry) {
     /* Even: nobody is sent to line 1. A reader left over from the last change notices by the sequence, which
      * has moved since it was sent there. */
-    fill_record_copy(rvt_record_shadow(table, record), entry);
+    struct rvt_record_copy *shadow = rvt_record_shadow(table, record);
+    rvt_sparse_touch(&table->memory, shadow);
+    fill_record_copy(shadow, entry);
 }
 
 void rvt_record_flip(struct rvt_lkey_record *record) {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/base/platform.h"
+#include "core/base/sparse.h"
 
 struct rvt_dev_info;
 struct rvt_mregion;
@@ -99,20 +100,28 @@ struct rvt_lkey_shadow {
 
 /* Protected by the device's lock, but for `records` (readers) and the constants. */
 struct rvt_lkey_table {
-    struct rvt_lkey_record *records; /* constant; 2^bits, committed as they are touched */
+    struct rvt_lkey_record *records; /* constant; 2^bits */
     struct rvt_lkey_shadow *shadows; /* constant; as many, touched only where a live record changes */
     uint32_t bits, max;              /* constant */
     bool random;                     /* constant */
     uint32_t next;                   /* where the next search starts */
     uint32_t generation;             /* the reference's raw counter */
     uint32_t used;
-    uint32_t most_used;         /* at any time */
     uint64_t *occupied;         /* one bit a slot */
     struct rvt_mregion **owner; /* by slot */
+    struct rvt_sparse memory;   /* of all four arrays, which begin with the records */
+    uint32_t huge_from; /* used slots with which large pages are asked for; UINT32_MAX: never, or asked */
 };
 
-int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random);
+/* Reserve the memory of a table. Its pages are added to *held as they are touched.
+ *   0        the table is empty
+ *   -ENOMEM  nothing was made */
+int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random, _Atomic(uint64_t) *held);
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table);
+
+/* The device is closed and the table empty: its memory goes back to the system, but readers may go on, and find
+ * no key. Under the device's lock. */
+void rvt_lkey_table_end(struct rvt_lkey_table *table);
 
 /* The record a key names. Every 32-bit key names one: the index is its top `bits` bits. Written as a product
  * with 2^bits, which takes two operations where a shift by a variable takes four. */

@@ -167,10 +167,36 @@ static void chunks_are_counted_where_told(void) {
     rvt_test_alloc_fail_after(-1);
     CHECK_EQ(atomic_load(&held), 5 + chunk);
     CHECK(rvt_pool_take(&pool) != NULL);
-    CHECK_EQ(atomic_load(&held), 5 + 2 * chunk);
+    CHECK_EQ(atomic_load(&held), 5 + 3 * chunk); /* the next is twice as large */
+    rvt_pool_destroy(&pool);
+}
+
+/* Few objects cost little; many are made some hundred at a time. */
+static void chunks_double_up_to_a_limit(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    uint32_t last = 0, chunk = 0;
+    for (uint32_t i = 0; i < 4 * MANY; i++) {
+        struct rvt_object *object = rvt_pool_take(&pool);
+        REQUIRE(object != NULL);
+        CHECK_EQ(object->index, i);
+        CHECK_PTR_EQ(rvt_pool_at(&pool, i), object);
+        if (pool.count == last)
+            continue;
+        uint32_t grown = pool.count - last;
+        CHECK_EQ(last, i); /* not before the old ones are used up */
+        if (chunk)
+            CHECK(grown == 2 * chunk || (grown == chunk && grown == 512));
+        else
+            CHECK_EQ(grown, 2);
+        last = pool.count;
+        chunk = grown;
+    }
+    CHECK_EQ(chunk, 512);
     rvt_pool_destroy(&pool);
 }
 
 CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
            TEST(generations_never_repeat), TEST(no_memory_changes_nothing),
-           TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told))
+           TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told),
+           TEST(chunks_double_up_to_a_limit))

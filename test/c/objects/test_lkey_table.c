@@ -323,6 +323,7 @@ static void few_random_keys(void) {
             last = key;
             CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         }
+        table->used = 0; /* as it is */
         fixture_close(&f);
     }
 }
@@ -530,29 +531,214 @@ static void shapes(void) {
     CHECK_EQ(rvt_shape_shift(rvt_shape(0xffff, 0xff, true)), 0xff);
 }
 
-static void a_slot_costs_memory_once(void) {
-    const uint64_t each =
-        sizeof(struct rvt_lkey_record) + sizeof(struct rvt_lkey_shadow) + sizeof(struct rvt_mregion *);
+/* --- memory --- */
+
+/* What the table's pages cost. */
+static uint64_t table_bytes(const struct fixture *f) {
+    uint64_t pools = 0;
+    for (uint32_t i = 0; i < f->device->kinds.end_count; i++) {
+        const struct rvt_pool *pool = &f->device->kinds.slots[f->device->kinds.end_order[i]].pool;
+        pools += pool->count * pool->object_size;
+    }
+    return rvt_held_bytes(f->device) - sizeof(*f->device) - pools;
+}
+
+static void pages_are_counted_when_they_are_touched(void) {
+    const uint64_t page = rvt_page_bytes();
+    const uint32_t slots_a_page = (uint32_t)(page / sizeof(struct rvt_lkey_record));
     struct fixture f;
-    REQUIRE(fixture_open(&f, 2));
-    struct rvt_mr_handle mr[4];
-    mr[0] = fixture_mem_reg(&f, 0); /* and the first chunk of regions */
-    CHECK_EQ(f.device->lkey_table.most_used, 1);
-    uint64_t held = rvt_held_bytes(f.device);
-    for (uint32_t i = 1; i < 4; i++) {
-        mr[i] = fixture_mem_reg(&f, 0);
-        CHECK_EQ(rvt_held_bytes(f.device), held += each);
-        CHECK_EQ(f.device->lkey_table.most_used, i + 1);
-    }
-    CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
-    CHECK_EQ(rvt_held_bytes(f.device), held);
-    for (int i = 0; i < 10; i++) {
-        struct rvt_mr_handle again = fixture_mem_reg(&f, 0);
-        CHECK_EQ(rvt_held_bytes(f.device), held);
-        CHECK_EQ(rvt_dereg_mr(again, RVT_RELEASE), 0);
-    }
-    CHECK_EQ(f.device->lkey_table.most_used, 4);
+    REQUIRE(fixture_open(&f, 16));
+    CHECK_EQ(table_bytes(&f), 0);
+    struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+    /* Record, owner, the bit of the slot, the bits of the pages. */
+    CHECK_EQ(table_bytes(&f), 4 * page);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    for (uint32_t i = 1; i < slots_a_page; i++) /* the other slots of the same page, which is used up then */
+        CHECK_EQ(rvt_dereg_mr(fixture_mem_reg(&f, 0), RVT_RELEASE), 0);
+    CHECK_EQ(table_bytes(&f), 4 * page);
+    mr = fixture_mem_reg(&f, 0);
+    CHECK_EQ(table_bytes(&f), 5 * page);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(table_bytes(&f), 5 * page); /* stays: slots are used again */
+    /* A change of a live record needs its shadow. */
+    mr = fixture_mem_reg(&f, 0);
+    CHECK_EQ(table_bytes(&f), 5 * page);
+    uint32_t key = fixture_key(mr);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key ^ 1, 0, NULL), 0);
+    CHECK_EQ(table_bytes(&f), 6 * page);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, 0, NULL), 0);
+    CHECK_EQ(table_bytes(&f), 6 * page);
     fixture_close(&f);
+}
+
+static void a_small_table_is_a_page_or_two(void) {
+    for (uint32_t bits = 1; bits <= 4; bits++) {
+        struct fixture f;
+        REQUIRE(fixture_open(&f, bits));
+        for (uint32_t i = 0; i < 1u << bits; i++) {
+            struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+            CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, fixture_key(mr) ^ 1, 0, NULL), 0);
+        }
+        CHECK_EQ(table_bytes(&f), 2 * rvt_page_bytes());
+        fixture_close(&f);
+    }
+}
+
+static void random_keys_touch_a_page_each(void) {
+    struct fixture f;
+    REQUIRE(fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 23, .random_keys = true}));
+    enum { REGIONS = 100 };
+    for (int i = 0; i < REGIONS; i++)
+        (void)fixture_mem_reg(&f, 0);
+    uint64_t pages = table_bytes(&f) / rvt_page_bytes();
+    CHECK(pages > 2 * REGIONS); /* record and owner, and bits that may share a page */
+    CHECK(pages < 4 * REGIONS);
+    CHECK_EQ(f.device->lkey_table.memory.huge_bytes, 0);
+    fixture_close(&f);
+}
+
+/* Large pages when an eighth of the slots is in use, or 2^18 of a large table. */
+static void large_pages_come_late(void) {
+    static const struct {
+        uint32_t bits, from;
+    } rows[] = {{15, UINT32_MAX}, {16, 1 << 13}, {17, 1 << 14}, {21, 1 << 18}, {22, 1 << 18}, {23, 1 << 18}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture f;
+        REQUIRE(fixture_open(&f, rows[i].bits));
+        CHECK_EQ(f.device->lkey_table.huge_from, rows[i].from);
+        fixture_close(&f);
+    }
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 16));
+    struct rvt_lkey_table *table = &f.device->lkey_table;
+    for (uint32_t i = 0; i < 1 << 13; i++) {
+        CHECK_EQ(table->memory.huge_bytes, 0);
+        (void)fixture_mem_reg(&f, 0);
+    }
+    uint64_t before = table_bytes(&f);
+    struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+    CHECK_EQ(table->huge_from, UINT32_MAX); /* is asked for once */
+    if (table->memory.huge_bytes) {         /* else the system has none */
+        CHECK_EQ(table->memory.huge_bytes, (1u << 16) * sizeof(struct rvt_lkey_record));
+        /* The first large page counts in full now, instead of what was in use; and there is a page of owners. */
+        CHECK_EQ(table_bytes(&f) - before,
+                 RVT_HUGE_PAGE_BYTES - (1u << 13) * sizeof(struct rvt_lkey_record) + rvt_page_bytes());
+    }
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    for (uint32_t i = 1 << 13; i < 3 << 14; i++)
+        (void)fixture_mem_reg(&f, 0);
+    if (table->memory.huge_bytes)
+        CHECK(table_bytes(&f) > 2 * RVT_HUGE_PAGE_BYTES);
+    struct rvt_mr_handle last = fixture_mem_reg(&f, 0);
+    CHECK(!fixture_dead(last));
+    fixture_close(&f);
+}
+
+/* A closed device whose structure is still referred to has no table any more, but it can be looked at. */
+static void a_closed_table_is_zeros(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 16));
+    enum { REGIONS = 200 };
+    uint32_t keys[REGIONS];
+    for (int i = 0; i < REGIONS; i++) {
+        struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+        keys[i] = fixture_key(mr);
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, keys[i] ^ 1, 0, NULL), 0);
+        CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, keys[i], 0, NULL), 0);
+    }
+    struct rvt_sge held;
+    static unsigned char bytes[8];
+    struct rvt_mr_handle user = fixture_reg(&f, bytes, sizeof(bytes), 0x1000, 0x1000, 0);
+    CHECK_EQ(local(&f, &held, 0x1000, 8, fixture_key(user), 0), 1);
+    struct rvt_dev_info *device = f.device;
+    CHECK(!rvt_device_closed(device));
+    CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
+    CHECK(rvt_device_closed(device));
+    const struct rvt_lkey_table *table = &device->lkey_table;
+    for (int i = 0; i < REGIONS; i++) {
+        struct rvt_lkey_entry entry;
+        (void)rvt_record_read(table, rvt_lkey_record(table, keys[i]), keys[i], &entry);
+        CHECK_EQ(entry.key, 0);
+    }
+#ifndef _WIN32
+    for (size_t at = 0; at < table->max * sizeof(*table->records); at += 8)
+        CHECK_EQ(*(const uint64_t *)((const char *)table->records + at), 0);
+    CHECK_EQ(table_bytes(&f), 0);
+#endif
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, keys[0]), -RVT_EBADF);
+    rvt_put_sge(&held);
+    rvt_reclaim();
+    rvt_dev_put(device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
+/* Threads read the records of a device that is closed: they find a region whole or not at all, also where the
+ * memory of the record is given back between two of their loads. */
+enum { CLOSED_SLOTS = 64 };
+
+struct last_looks {
+    const struct rvt_lkey_table *table;
+    uint32_t keys[CLOSED_SLOTS];
+    atomic_bool closed;
+    atomic_uint found;
+};
+
+static void *look_until_closed(void *argument) {
+    struct last_looks *looks = argument;
+    for (bool closed = false; !closed;) {
+        closed = atomic_load(&looks->closed);
+        for (int i = 0; i < CLOSED_SLOTS; i++) {
+            uint32_t key = looks->keys[i];
+            struct rvt_lkey_entry entry;
+            uint64_t sequence =
+                rvt_record_read(looks->table, rvt_lkey_record(looks->table, key), key, &entry);
+            if (entry.key != key) {
+                CHECK_EQ(entry.key, 0);
+                continue;
+            }
+            CHECK(!closed);
+            CHECK(sequence != 0);
+            CHECK(entry.map != NULL);
+            CHECK_EQ(entry.base, 0x1000);
+            CHECK_EQ(entry.iova, 0x2000);
+            CHECK_EQ(entry.length, 8);
+            CHECK_EQ(entry.segments, 1);
+            CHECK(rvt_shape_valid(entry.shape));
+            atomic_fetch_add(&looks->found, 1);
+        }
+    }
+    return NULL;
+}
+
+static void readers_of_a_device_that_is_closed(void) {
+    static unsigned char bytes[8];
+    uint32_t found = 0;
+    for (int round = 0; round < 100; round++) {
+        struct fixture f;
+        REQUIRE(fixture_open(&f, 6)); /* in their first life, when nothing has moved the sequences */
+        static struct last_looks looks;
+        looks.table = &f.device->lkey_table;
+        atomic_store(&looks.closed, false);
+        atomic_store(&looks.found, 0);
+        for (int i = 0; i < CLOSED_SLOTS; i++)
+            looks.keys[i] = fixture_key(fixture_reg(&f, bytes, sizeof(bytes), 0x1000, 0x2000, 0));
+        pthread_t threads[2];
+        for (int i = 0; i < 2; i++)
+            REQUIRE(pthread_create(&threads[i], NULL, look_until_closed, &looks) == 0);
+        while (!atomic_load(&looks.found))
+            rvt_yield();
+        struct rvt_dev_info *device = f.device; /* its structure outlives the looks */
+        CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
+        atomic_store(&looks.closed, true);
+        for (int i = 0; i < 2; i++)
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        found += atomic_load(&looks.found);
+        rvt_dev_put(device);
+        rvt_reader_unregister(f.reader);
+        CHECK_EQ(rvt_test_alloc_live(), f.live);
+    }
+    CHECK(found > 100);
 }
 
 CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker_uses_the_same_sequence),
@@ -561,4 +747,6 @@ CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker
            TEST(random_keys_do_not_come_back_at_once), TEST(few_random_keys),
            TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
            TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
-           TEST(a_slot_costs_memory_once))
+           TEST(pages_are_counted_when_they_are_touched), TEST(a_small_table_is_a_page_or_two),
+           TEST(random_keys_touch_a_page_each), TEST(large_pages_come_late), TEST(a_closed_table_is_zeros),
+           TEST(readers_of_a_device_that_is_closed))
