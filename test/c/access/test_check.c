@@ -16,9 +16,9 @@ static enum rvt_reason local_verdict(struct fixture *f, struct rvt_pd_handle pd,
     struct rvt_ib_sge wanted = {addr, length, key};
     struct rvt_sge sge;
     enum rvt_reason reason = RVT_REASON_NONE;
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int verdict = rvt_lkey_check(pd, &wanted, acc, place, &reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     CHECK_EQ(verdict, reason ? 0 : 1);
     CHECK_EQ(local_in(f, pd, &sge, NULL, addr, length, key, acc), verdict ? 1 : -RVT_EINVAL);
     CHECK_EQ(f->reason, reason);
@@ -38,9 +38,9 @@ static enum rvt_reason remote_verdict(struct fixture *f, struct rvt_qp_handle qp
                                       uint32_t length, uint32_t key, uint32_t acc, struct rvt_place *place) {
     struct rvt_sge sge;
     enum rvt_reason reason = RVT_REASON_NONE;
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int verdict = rvt_rkey_check(qp, length, addr, key, acc, place, &reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     CHECK_EQ(verdict, reason ? 0 : 1);
     CHECK_EQ(remote_in(f, qp, &sge, addr, length, key, acc), verdict);
     CHECK_EQ(f->reason, reason);
@@ -445,7 +445,7 @@ static void dead_domains_and_queue_pairs(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
     struct rvt_pd_handle pds[] = {pd, none_pd};
     struct rvt_qp_handle qps[] = {qp, none_qp};
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    read_enter(&f);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EBADF);
         wanted.addr = 0x10010;
@@ -454,7 +454,7 @@ static void dead_domains_and_queue_pairs(void) {
         CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), -RVT_EBADF);
         CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), -RVT_EBADF);
     }
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
     CHECK_EQ(last.sge_length, 16); /* did not grow */
     CHECK_EQ(fixture_refs(dma), 4);
     rvt_put_sge(&last);

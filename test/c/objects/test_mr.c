@@ -212,7 +212,7 @@ static void dead_handles(void) {
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(rvt_query_mr(mrs[i], &attributes), -RVT_EBADF);
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE), -RVT_EBADF);
-        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_DISPOSE), -RVT_EBADF);
+        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_AWAIT), -RVT_EBADF);
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_FORCE), -RVT_EBADF);
         CHECK_EQ(rvt_dealloc_fmr(mrs[i], RVT_RELEASE), -RVT_EBADF);
         CHECK_EQ(rvt_map_mr_sg(mrs[i], &element, 1, 0, PAGE, &outcome), -RVT_EBADF);
@@ -393,7 +393,6 @@ static void counting_begins_when_asked_for(void) {
     CHECK_EQ(rvt_count_mr(dead), -RVT_EBADF);
     CHECK_EQ(rvt_count_mr((struct rvt_mr_handle){NULL, 1}), -RVT_EBADF);
     /* The next life begins without. */
-    rvt_reclaim();
     struct rvt_mr_handle next = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     CHECK_PTR_EQ(next.mr, dead.mr);
     CHECK(!fixture_query(next).counted);
