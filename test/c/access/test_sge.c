@@ -275,7 +275,8 @@ static void a_listener_may_give_up(void) {
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
-    CHECK_EQ(rvt_walk(f.reader, &ss, &(uint32_t){10400}, 1, false, &f.reason, give_up, &patience), -RVT_ENOMEM);
+    CHECK_EQ(rvt_walk(f.reader, &ss, &(uint32_t){10400}, 1, false, &f.reason, give_up, &patience),
+             -RVT_ENOMEM);
     CHECK_EQ(f.reader->depth, 0);
     put_three(&three);
     fixture_close(&f);

@@ -395,5 +395,6 @@ static void a_use_and_the_end_exclude_each_other(void) {
 
 CHECK_MAIN(TEST(pages_are_zeroed_and_aligned), TEST(impossible_sizes), TEST(every_allocation_can_fail),
            TEST(found_by_number), TEST(slices_are_places_in_it), TEST(regions_and_mappings_keep_it),
-           TEST(freeing_waits_for_what_a_finalizer_has_ended), TEST(free_when_dereg_returns), TEST(bytes_stay_until_the_last_holder_goes),
-           TEST(freed_while_others_still_look), TEST(a_use_and_the_end_exclude_each_other))
+           TEST(freeing_waits_for_what_a_finalizer_has_ended), TEST(free_when_dereg_returns),
+           TEST(bytes_stay_until_the_last_holder_goes), TEST(freed_while_others_still_look),
+           TEST(a_use_and_the_end_exclude_each_other))

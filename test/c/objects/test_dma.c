@@ -491,8 +491,7 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
             CHECK_EQ(rvt_invalidate_rkey(b.qp, key[i]), 0);
         enum rvt_release_mode mode = rows[i].state == AWAITED ? RVT_RELEASE_AWAIT : RVT_RELEASE;
         if (rows[i].state >= HALF_DEAD)
-            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], mode) : rvt_dereg_mr(mr[i], mode),
-                     -RVT_EBUSY);
+            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], mode) : rvt_dereg_mr(mr[i], mode), -RVT_EBUSY);
     }
     CHECK(atomic_load(&goes.map->users) > 0);
     CHECK_EQ(rvt_dma_unmap(goes), -RVT_EBUSY);

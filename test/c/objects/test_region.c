@@ -215,7 +215,8 @@ static void await(void) {
         rvt_put_sge(&a);
         CHECK_EQ(atomic_load(&wakes), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY); /* who asks without waiting changes nothing */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE),
+                 -RVT_EBUSY); /* who asks without waiting changes nothing */
         rvt_put_sge(&b);
         CHECK_EQ(atomic_load(&wakes), 2);
         CHECK(!fixture_dead(made.mr)); /* the waiter has to come again */
@@ -925,9 +926,9 @@ static void held_bytes_are_given_back(void) {
 }
 
 CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(await),
-           TEST(a_region_is_not_awaited_in_its_next_life), TEST(every_release_waits_for_readers), TEST(two_releases_at_once), TEST(force), TEST(force_without_holders),
-           TEST(places_are_used_again), TEST(a_second_dma_region_is_inert),
-           TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
+           TEST(a_region_is_not_awaited_in_its_next_life), TEST(every_release_waits_for_readers),
+           TEST(two_releases_at_once), TEST(force), TEST(force_without_holders), TEST(places_are_used_again),
+           TEST(a_second_dma_region_is_inert), TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
            TEST(a_reference_is_taken_under_the_mapping_that_was_read),
            TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
            TEST(last_puts_race_with_releases), TEST(a_counted_region_stays_counted),

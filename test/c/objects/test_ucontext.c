@@ -730,5 +730,6 @@ CHECK_MAIN(TEST(ids_never_repeat), TEST(none_on_a_closed_device), TEST(none_with
            TEST(dealloc_refuses_for_each_kind_alone), TEST(cascade_ends_exactly_what_is_its_own),
            TEST(handles_of_an_ended_context_are_dead), TEST(domains_are_attached_by_number),
            TEST(the_last_context_closes_the_device), TEST(a_device_can_close_before_its_contexts),
-           TEST(counts_outlive_their_context), TEST(dealloc_waits_for_readers_of_the_device), TEST(drop_does_not_wait),
-           TEST(puts_wake_the_context_that_made_the_region), TEST(lives_without_memory))
+           TEST(counts_outlive_their_context), TEST(dealloc_waits_for_readers_of_the_device),
+           TEST(drop_does_not_wait), TEST(puts_wake_the_context_that_made_the_region),
+           TEST(lives_without_memory))
