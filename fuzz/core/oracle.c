@@ -10,7 +10,7 @@ void oracle_begin(struct oracle *o) {
     o->device_count = o->pd_count = o->qp_count = o->memory_count = o->mapping_count = 0;
     o->context_count = o->device_memory_count = o->region_count = o->sge_count = o->emptied_count = 0;
     o->maps_made = 0;
-    o->lingering = false;
+    o->lingering = NONE;
 }
 
 void oracle_end(struct oracle *o) {
@@ -124,8 +124,8 @@ static void unpublish(struct oracle *o, int region) {
 
 static void finish(struct oracle *o, int region) {
     struct model_region *r = &o->regions[region];
-    r->alive = r->half_dead = false;
-    oracle_let_go(o, r->map.memory);
+    r->alive = r->half_dead = r->awaited = false;
+    oracle_let_go(o, r->device, r->map.memory);
     oracle_drop_map(&r->map);
 }
 
@@ -133,12 +133,11 @@ int oracle_release(struct oracle *o, int region, enum rvt_release_mode mode) {
     struct model_region *r = &o->regions[region];
     unpublish(o, region);
     r->half_dead = true;
-    r->orphan |= mode != RVT_RELEASE;
+    r->awaited |= mode == RVT_RELEASE_AWAIT;
     r->forced |= mode == RVT_RELEASE_FORCE;
-    if (r->held && mode == RVT_RELEASE)
+    if (r->held && mode != RVT_RELEASE_FORCE)
         return -RVT_EBUSY;
-    if (!r->held || mode == RVT_RELEASE_FORCE)
-        finish(o, region);
+    finish(o, region);
     return 0;
 }
 
@@ -149,8 +148,8 @@ void oracle_put(struct oracle *o, int sge) {
     s->alive = false;
     struct model_region *r = &o->regions[s->region];
     r->held--;
-    if (!r->held && r->alive && r->orphan)
-        finish(o, s->region);
+    if (r->awaited && r->context != NONE && !oracle_gone(o, r->context))
+        o->contexts[r->context].wakes_due++;
 }
 
 uint32_t oracle_children(const struct oracle *o, int pd) {
@@ -172,15 +171,15 @@ void oracle_end_pd(struct oracle *o, int pd) {
     o->pds[pd].alive = false;
 }
 
-void oracle_let_go(struct oracle *o, int memory) {
-    if (memory != NONE && o->lingering)
+void oracle_let_go(struct oracle *o, int device, int memory) {
+    if (memory != NONE && (o->lingering == device || o->lingering == EVERY))
         o->memories[memory].limbo = true;
 }
 
 void oracle_end_mapping(struct oracle *o, int mapping) {
     struct model_mapping *m = &o->mappings[mapping];
     if (m->alive)
-        oracle_let_go(o, m->memory);
+        oracle_let_go(o, m->device, m->memory);
     m->alive = false;
 }
 

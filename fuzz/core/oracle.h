@@ -29,7 +29,7 @@ enum {
     MAX_WALK = 256, /* elements a walk may be asked for; 255 it may have */
 };
 
-enum { NONE = -1 };
+enum { NONE = -1, EVERY = -2 };
 
 struct model_device {
     bool open, random, remote_key_zero, shared;
@@ -43,6 +43,7 @@ struct model_context {
     bool gone;
     uint64_t id;
     struct rvt_counts counts;
+    uint32_t wakes_due; /* in the running operation: puts that had to wake it */
 };
 
 /* A handle of a domain. */
@@ -107,7 +108,7 @@ struct model_region {
     enum rvt_mr_kind kind;
     bool alive;     /* its handle */
     bool published; /* in the table, or the DMA region of key 0 */
-    bool was_published, half_dead, orphan, forced, valid;
+    bool was_published, half_dead, awaited, forced, valid;
     uint32_t key, access, held, max_segments;
     uint64_t base, iova, length, visible, id;
     bool counted;
@@ -144,7 +145,7 @@ struct oracle {
     struct model_sge sges[MAX_SGES];
     int device_count, context_count, device_memory_count, pd_count, qp_count, memory_count, mapping_count,
         region_count, sge_count;
-    bool lingering; /* a reader is inside */
+    int lingering; /* the device that a reader stays inside of, EVERY or NONE */
     /* What a slot of a key table last held when it became empty. */
     struct {
         int device;
@@ -175,8 +176,8 @@ uint32_t oracle_children(const struct oracle *o, int pd);
 void oracle_end_pd(struct oracle *o, int pd);
 bool oracle_mapping_used(const struct oracle *o, int mapping);
 void oracle_end_mapping(struct oracle *o, int mapping);
-/* Something that had the memory (or NONE) has it no longer. */
-void oracle_let_go(struct oracle *o, int memory);
+/* Something of the device that had the memory (or NONE) has it no longer. */
+void oracle_let_go(struct oracle *o, int device, int memory);
 int oracle_judge_user(uint64_t start, uint64_t length, uint64_t virt_addr);
 
 /* Put a map in force; `map` may be NULL (nothing mapped). */

@@ -20,10 +20,16 @@ void world_check_sge(const struct world *w, const struct rvt_sge *is, const stru
     EXPECT(w, "remote", is->remote, should->remote);
     EXPECT(w, "rights", is->rights, should->rights);
     struct rvt_map *map;
-    rvt_read_enter(w->readers[1]);
+    struct rvt_retirement *section = &is->mr->owned.device->retirement;
+    rvt_read_enter(w->readers[1], section);
     enum rvt_reason usable = rvt_sge_usable(is, &map);
-    rvt_read_leave(w->readers[1]);
+    rvt_read_leave(w->readers[1], section);
     EXPECT(w, "usable", usable, oracle_usable(o, should, should));
+}
+
+/* The sections of the device that the domain (a root) is on. */
+static struct rvt_retirement *section_of(const struct world *w, int pd) {
+    return &w->devices[w->oracle.pds[pd].device]->retirement;
 }
 
 /* The address, length, key and access that operands 2 to 6 name. */
@@ -104,9 +110,10 @@ static void lkey_ok(struct world *w) {
     bool merge = !verdict && last != NONE && oracle_merges(o, &o->sges[last], &q, &s);
     int should = !oracle_pd_alive(o, pd) ? -RVT_EBADF : verdict ? -RVT_EINVAL : merge ? 0 : 1;
     struct rvt_ib_sge wanted = {q.addr, q.length, q.key};
-    rvt_read_enter(w->readers[1]);
+    struct rvt_retirement *section = section_of(w, o->pds[pd].root);
+    rvt_read_enter(w->readers[1], section);
     int answer = rvt_lkey_ok(w->pds[pd], sge, last == NONE ? NULL : &w->sges[last], &wanted, q.acc, &reason);
-    rvt_read_leave(w->readers[1]);
+    rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (answer != -RVT_EBADF)
         oracle_count(o, &q, verdict);
@@ -138,9 +145,10 @@ static void rkey_ok(struct world *w) {
     world_say(w, " sge=%d", index);
     enum rvt_reason verdict = oracle_judge(o, &q, &s);
     int should = !o->qps[qp].alive ? -RVT_EBADF : verdict ? 0 : 1;
-    rvt_read_enter(w->readers[1]);
+    struct rvt_retirement *section = section_of(w, o->qps[qp].pd);
+    rvt_read_enter(w->readers[1], section);
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
-    rvt_read_leave(w->readers[1]);
+    rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (answer != -RVT_EBADF)
         oracle_count(o, &q, verdict);
@@ -166,10 +174,11 @@ static void check(struct world *w, bool remote) {
     enum rvt_reason reason = RVT_REASON_NONE, verdict = oracle_judge(o, &q, &s);
     struct rvt_ib_sge wanted = {q.addr, q.length, q.key};
     tell(w, &q);
-    rvt_read_enter(w->readers[1]);
+    struct rvt_retirement *section = section_of(w, q.pd);
+    rvt_read_enter(w->readers[1], section);
     int answer = remote ? rvt_rkey_check(w->qps[who], q.length, q.addr, q.key, q.acc, &place, &reason)
                         : rvt_lkey_check(w->pds[who], &wanted, q.acc, &place, &reason);
-    rvt_read_leave(w->readers[1]);
+    rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, !alive ? -RVT_EBADF : verdict ? 0 : 1);
     note(w, verdict, &s);
     if (alive)

@@ -159,7 +159,7 @@ static void check_counts(const struct world *w, int device, int context) {
 
 void world_check_device(struct world *w, int device) {
     const struct oracle *o = &w->oracle;
-    rvt_reclaim();
+    rvt_reclaim(&w->devices[device]->retirement);
     check_resources(w, device);
     check_counts(w, device, NONE);
     for (int i = 0; i < o->context_count; i++) {
@@ -182,6 +182,10 @@ void world_check_device(struct world *w, int device) {
 
 /* --- contexts --- */
 
+static void count_wake(void *data) {
+    ++*(uint32_t *)data;
+}
+
 static void make_context(struct world *w, int device, uint8_t slot) {
     struct oracle *o = &w->oracle;
     if (device == NONE || o->context_count == MAX_CONTEXTS)
@@ -199,22 +203,34 @@ static void make_context(struct world *w, int device, uint8_t slot) {
         world_fail(w, "a context has nobody's number");
     o->contexts[context] = (struct model_context){.device = device, .id = id};
     o->context_count++;
+    w->wakes[context] = 0;
+    rvt_on_put(w->contexts[context], count_wake, &w->wakes[context]);
     w->context_slot[slot % CONTEXT_SLOTS] = context;
 }
 
-void world_end_context(struct world *w, int context, bool cascade) {
+void world_end_context(struct world *w, int context, enum context_end how) {
     struct oracle *o = &w->oracle;
-    int device = o->contexts[context].device, should = 0;
-    if (o->contexts[context].gone)
+    int device = o->contexts[context].device, should = 0, answer;
+    bool gone = o->contexts[context].gone, inside = o->lingering == device || o->lingering == EVERY;
+    if (gone)
         should = -RVT_EBADF;
-    else if (!cascade && oracle_owns(o, context))
+    else if (how == END_PLAIN && oracle_owns(o, context))
         should = -RVT_EBUSY;
-    world_say(w, " context=%d cascade=%d", context, cascade);
-    int answer = rvt_dealloc_ucontext(w->contexts[context], cascade);
+    world_say(w, " context=%d how=%d", context, how);
+    if (how == END_DROP) { /* it does not wait, so whoever lingers stays */
+        rvt_drop_ucontext(w->contexts[context]);
+        answer = gone ? -RVT_EBADF : 0;
+    } else {
+        world_step_aside(w, device);
+        answer = rvt_dealloc_ucontext(w->contexts[context], how == END_CASCADE);
+    }
     /* It ends with or without memory; without, mappings of others may go as well. */
     bool starved = world_starved();
-    if (world_answer(w, answer, should))
+    if (world_answer(w, answer, should)) {
         oracle_end_context(o, context, starved);
+        if (how != END_DROP || !inside)
+            world_nothing_waits(w, device);
+    }
     world_note(w, starved ? 62 : o->devices[device].open ? 61 : 60);
     world_check_device(w, device);
     for (int i = 0; i < o->region_count; i++)
@@ -378,6 +394,7 @@ static void free_memory(struct world *w, int index, int context) {
     struct model_device_memory *m = &o->device_memories[index];
     if (context != NONE && o->contexts[context].device != m->device)
         context = NONE;
+    world_step_aside(w, m->device); /* first: a slice may have a use that ends by that */
     int should = m->freed ? -RVT_EBADF : oracle_slices(o, index) ? -RVT_EBUSY : 0, also = should;
     if (oracle_gone(o, context)) {
         should = -RVT_EBADF;
@@ -386,8 +403,10 @@ static void free_memory(struct world *w, int index, int context) {
     world_say(w, " free context=%d: %d", context, index);
     int answer =
         rvt_free_device_memory(w->devices[m->device], world_context(w, context), w->device_memories[index]);
-    if (world_either(w, answer, should, also))
+    if (world_either(w, answer, should, also)) {
         m->freed = true;
+        world_nothing_waits(w, m->device);
+    }
     world_check_bytes(w); /* whoever has a view of it sees what was there */
 }
 
@@ -473,7 +492,10 @@ void play_context(struct world *w) {
         break;
     case OP_DEALLOC_CONTEXT:
         if (w->context_slot[a % CONTEXT_SLOTS] != NONE)
-            world_end_context(w, w->context_slot[a % CONTEXT_SLOTS], b & 1);
+            world_end_context(w, w->context_slot[a % CONTEXT_SLOTS],
+                              c & 1   ? END_DROP
+                              : b & 1 ? END_CASCADE
+                                      : END_PLAIN);
         break;
     case OP_ATTACH_PD:
         attach(w, a, w->context_slot[b % CONTEXT_SLOTS], world_pd(w, c), operand(w, 4));

@@ -52,7 +52,7 @@ static void init(struct world *w) {
     world_list_used(w, operand(w, 2));
 }
 
-/* Notes for walk_fragment. */
+/* Notes for walk_fragments. */
 struct telling {
     struct world *world;
     struct model_walk walk;
@@ -62,15 +62,14 @@ struct telling {
 };
 
 /* The next fragment must be exactly this one. */
-static bool walk_fragment(void *context, uint32_t step, const struct rvt_fragment *fragment) {
-    struct telling *t = context;
+static void walk_fragment(struct telling *t, const struct rvt_fragment *fragment) {
     struct world *w = t->world;
     struct oracle *o = &w->oracle;
     while (t->step < t->count && t->into == t->steps[t->step]) {
         t->step++;
         t->into = 0;
     }
-    EXPECT(w, "step", step, t->step);
+    EXPECT(w, "step", fragment->step, t->step);
     oracle_walk_pass_empty(o, &t->walk, t->release);
     uint32_t length = oracle_walk_length(o, &t->walk, t->steps[t->step] - t->into);
     const struct model_sge *s = &t->walk.sge;
@@ -83,10 +82,19 @@ static bool walk_fragment(void *context, uint32_t step, const struct rvt_fragmen
     EXPECT(w, "fragment length", fragment->length, length);
     EXPECT(w, "fragment at", fragment->at, at);
     EXPECT(w, "fragment user", fragment->user, s->user);
-    if (fragment->mr != w->regions[s->region].mr)
-        world_fail(w, "a fragment of another region");
+    EXPECT(w, "fragment region", fragment->region, o->regions[s->region].id);
     oracle_walk_update(o, &t->walk, length, t->release);
     t->into += length;
+}
+
+static bool walk_fragments(void *context, const struct rvt_fragment *fragments, uint32_t count) {
+    struct telling *t = context;
+    if (!count)
+        world_fail(t->world, "no fragments were told of");
+    if (t->world->readers[1]->depth)
+        world_fail(t->world, "fragments were told of inside a section");
+    for (uint32_t i = 0; i < count; i++)
+        walk_fragment(t, &fragments[i]);
     return true;
 }
 
@@ -117,9 +125,7 @@ static void walk(struct world *w, uint8_t slot) {
         else if ((why = oracle_walk_judge(o, model, total, false, false, 0)))
             should = -RVT_EINVAL;
         struct telling t = {w, *model, steps, w->item_count, 0, 0, release};
-        rvt_read_enter(w->readers[1]);
-        int answer = rvt_walk(ss, steps, w->item_count, release, &reason, walk_fragment, &t);
-        rvt_read_leave(w->readers[1]);
+        int answer = rvt_walk(w->readers[1], ss, steps, w->item_count, release, &reason, walk_fragments, &t);
         world_answer(w, answer, should);
         EXPECT(w, "reason", reason, why);
         while (t.step < t.count && t.into == t.steps[t.step]) {

@@ -43,8 +43,10 @@ static void exit_device(struct world *w, int device, bool cascade) {
         busy |= o->mappings[i].device == device && o->mappings[i].alive;
     world_say(w, " device=%d cascade=%d", device, cascade);
     int should = !d->open ? -RVT_EBADF : busy && !cascade ? -RVT_EBUSY : 0;
+    world_step_aside(w, device);
     if (!world_answer(w, rvt_mr_exit(w->devices[device], cascade, &leaked), should))
         return;
+    world_nothing_waits(w, device);
     EXPECT(w, "dma_mr_leaked", leaked, published);
     oracle_close(o, device);
 }
@@ -109,8 +111,10 @@ static void end_pd(struct world *w, int pd, bool cascade) {
         should = -RVT_EBADF;
     else if (oracle_children(o, root) && !cascade)
         should = -RVT_EBUSY;
+    world_step_aside(w, o->pds[pd].device);
     if (!world_answer(w, rvt_dealloc_pd(w->pds[pd], cascade), should))
         return;
+    world_nothing_waits(w, o->pds[pd].device);
     oracle_end_pd(o, root);
     struct rvt_checker checker;
     if (rvt_checker_of_pd(w->pds[pd], &checker))
@@ -121,9 +125,12 @@ static void end_qp(struct world *w, int qp) {
     struct oracle *o = &w->oracle;
     if (qp == NONE)
         return;
+    int device = o->pds[o->qps[qp].pd].device;
     world_say(w, " qp=%d", qp);
+    world_step_aside(w, device);
     if (!world_answer(w, rvt_destroy_qp(w->qps[qp]), o->qps[qp].alive ? 0 : -RVT_EBADF))
         return;
+    world_nothing_waits(w, device);
     o->qps[qp].alive = false;
     struct rvt_checker checker;
     if (rvt_checker_of_qp(w->qps[qp], &checker))
@@ -209,8 +216,11 @@ static void end_mapping(struct world *w, int mapping) {
         return;
     world_say(w, " mapping=%d", mapping);
     int should = !o->mappings[mapping].alive ? -RVT_EBADF : oracle_mapping_used(o, mapping) ? -RVT_EBUSY : 0;
-    if (world_answer(w, rvt_dma_unmap(w->mappings[mapping]), should))
-        oracle_end_mapping(o, mapping);
+    world_step_aside(w, o->mappings[mapping].device);
+    if (!world_answer(w, rvt_dma_unmap(w->mappings[mapping]), should))
+        return;
+    world_nothing_waits(w, o->mappings[mapping].device);
+    oracle_end_mapping(o, mapping);
 }
 
 /* --- a device to begin with --- */
@@ -334,33 +344,26 @@ static void pick_start(struct world *w, int device, uint64_t length) {
     d->last_start = start + length;
 }
 
-void world_stop_lingering(struct world *w) {
-    struct oracle *o = &w->oracle;
-    if (!o->lingering)
-        return;
-    rvt_read_leave(w->readers[0]);
-    o->lingering = false;
-    for (int i = 0; i < o->memory_count; i++)
-        o->memories[i].limbo = false; /* what it kept goes with the next one who asks */
-}
-
-static void linger(struct world *w) {
-    if (w->oracle.lingering) {
+static void linger(struct world *w, int device, bool everywhere) {
+    if (w->oracle.lingering != NONE) {
+        world_say(w, " no more");
         world_stop_lingering(w);
-    } else {
-        rvt_read_enter(w->readers[0]);
-        w->oracle.lingering = true;
+    } else if (everywhere || device != NONE) {
+        world_say(w, " device=%d", everywhere ? EVERY : device);
+        world_start_lingering(w, everywhere ? EVERY : device);
     }
 }
 
-/* Nobody is inside: nothing may wait, and no memory may have a reference that nobody knows of. */
+/* Where nobody is inside nothing may wait, and no memory may have a reference that nobody knows of. */
 static void reclaim(struct world *w) {
-    rvt_reclaim();
-    if (w->oracle.lingering)
-        return;
-    if (rvt_reclaim_pending())
-        world_fail(w, "something retired still waits, and nobody is inside");
-    world_check_references(w);
+    const struct oracle *o = &w->oracle;
+    for (int i = 0; i < o->device_count; i++) {
+        rvt_reclaim(&w->devices[i]->retirement);
+        if (o->lingering != i && o->lingering != EVERY)
+            world_nothing_waits(w, i);
+    }
+    if (o->lingering == NONE)
+        world_check_references(w);
 }
 
 /* Handles that a caller has cleared and never filled. */
@@ -383,6 +386,7 @@ static void nobody(struct world *w) {
     EXPECT(w, "alloc_fmr", rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &mr), -RVT_EBADF);
     EXPECT(w, "dereg_mr", rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBADF);
     EXPECT(w, "dealloc_fmr", rvt_dealloc_fmr(mr, RVT_RELEASE_FORCE), -RVT_EBADF);
+    EXPECT(w, "dereg_mrs", rvt_dereg_mrs(pd, &mr, 1, RVT_RELEASE_FORCE), -RVT_EBADF);
     EXPECT(w, "query_mr", rvt_query_mr(mr, &attributes), -RVT_EBADF);
     EXPECT(w, "map_mr_sg", rvt_map_mr_sg(mr, &element, 1, 0, RVT_PAGE_SIZE, &outcome), -RVT_EBADF);
     EXPECT(w, "map_phys_fmr", rvt_map_phys_fmr(mr, &page, 1, 0), -RVT_EBADF);
@@ -459,7 +463,7 @@ void play_ownership(struct world *w) {
         pick_start(w, world_device(w, a), world_address(w, b, c));
         break;
     case OP_LINGER:
-        linger(w);
+        linger(w, world_device(w, a), b & 1);
         break;
     case OP_RECLAIM:
         reclaim(w);

@@ -203,11 +203,13 @@ static void map_sg(struct world *w) {
                            should == -RVT_EINVAL && r->kind == RVT_MR_MEM_REG
                        ? -RVT_ENOMEM
                        : should;
+        world_step_aside(w, r->device);
         int answer = rvt_map_mr_sg(w->regions[region], list, w->item_count, offset, page_size, &outcome);
         bool starved = rvt_test_alloc_failed();
         world_either(w, answer, should, also);
         /* Without a segment nothing fits, but the old mapping goes all the same. */
         if (answer >= 0 || (answer == -RVT_ENOMEM && !starved)) {
+            world_nothing_waits(w, r->device);
             oracle_set_map(o, region, &map);
             r->base = r->iova = r->visible = list[0].address + offset;
             r->length = length;
@@ -242,7 +244,9 @@ static void map_fmr(struct world *w) {
     int should = -RVT_EBADF;
     if (r->alive)
         should = oracle_map_pages(o, region, pages, w->item_count, iova, &map, &length);
+    world_step_aside(w, r->device);
     if (world_answer(w, rvt_map_phys_fmr(w->regions[region], pages, w->item_count, iova), should)) {
+        world_nothing_waits(w, r->device);
         oracle_set_map(o, region, &map);
         r->base = r->iova = r->visible = iova;
         r->length = length;
@@ -279,6 +283,8 @@ static void unmap_fmrs(struct world *w) {
     /* With several things wrong, which is told is a matter of order in the list. */
     bool wrong = dead || foreign || other || half_dead;
     should = dead ? -RVT_EBADF : foreign || other ? -RVT_EINVAL : half_dead ? -RVT_EBUSY : 0;
+    if (count)
+        world_step_aside(w, o->regions[regions[0]].device);
     int answer = rvt_unmap_fmr(list, count);
     if (dead + (foreign || other) + half_dead > 1) {
         if (answer != -RVT_EBADF && answer != -RVT_EINVAL && answer != -RVT_EBUSY)
@@ -289,6 +295,7 @@ static void unmap_fmrs(struct world *w) {
     for (uint32_t i = 0; i < count; i++) {
         struct model_region *r = &o->regions[regions[i]];
         if (!wrong) {
+            world_nothing_waits(w, r->device);
             oracle_set_map(o, regions[i], NULL);
             r->base = r->iova = r->visible = r->length = 0;
         }
@@ -328,9 +335,11 @@ static void fast_reg(struct world *w) {
              (exact)r->visible + r->length > (exact)UINT64_MAX + 1)
         should = -RVT_EINVAL;
     int also = foreign ? -RVT_EINVAL : should;
+    world_step_aside(w, r->device);
     if (world_either(w,
                      rvt_fast_reg_mr(w->qps[qp], w->regions[region], key, access, with_iova ? &iova : NULL),
                      should, also)) {
+        world_nothing_waits(w, r->device);
         r->key = key;
         r->access = access;
         r->iova = r->visible;
@@ -353,10 +362,20 @@ static void invalidate(struct world *w) {
     }
     world_say(w, " qp=%d key=0x%" PRIx32, qp, key);
     int should = !o->qps[qp].alive ? -RVT_EBADF : named == NONE ? -RVT_EINVAL : 0;
-    if (world_answer(w, rvt_invalidate_rkey(w->qps[qp], key), should))
+    int device = o->pds[o->qps[qp].pd].device;
+    world_step_aside(w, device);
+    if (world_answer(w, rvt_invalidate_rkey(w->qps[qp], key), should)) {
+        world_nothing_waits(w, device);
         o->regions[named].valid = false;
+    }
     if (named != NONE)
         world_check_region(w, named);
+}
+
+static enum rvt_release_mode mode_of(uint8_t code) {
+    static const enum rvt_release_mode modes[4] = {RVT_RELEASE, RVT_RELEASE_FORCE, RVT_RELEASE_FORCE,
+                                                   RVT_RELEASE_AWAIT};
+    return modes[code % 4];
 }
 
 static void release(struct world *w) {
@@ -365,15 +384,50 @@ static void release(struct world *w) {
     if (region == NONE)
         return;
     struct model_region *r = &o->regions[region];
-    enum rvt_release_mode mode = (enum rvt_release_mode)(operand(w, 2) % 4 % 3);
+    enum rvt_release_mode mode = mode_of(operand(w, 2));
     bool as_fmr = (r->kind == RVT_MR_FMR) != (operand(w, 3) == 0xff);
     world_say(w, " region=%d mode=%d as_fmr=%d", region, mode, as_fmr);
+    world_step_aside(w, r->device); /* before the oracle: what the region had is free then, too */
     int should = !r->alive                           ? -RVT_EBADF
                  : as_fmr != (r->kind == RVT_MR_FMR) ? -RVT_EINVAL
                                                      : oracle_release(o, region, mode);
     int answer = as_fmr ? rvt_dealloc_fmr(w->regions[region], mode) : rvt_dereg_mr(w->regions[region], mode);
-    world_answer(w, answer, should);
+    if (world_answer(w, answer, should))
+        world_nothing_waits(w, r->device);
     world_check_region(w, region);
+}
+
+/* A list of regions with one wait. */
+static void release_all(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int pd = world_pd(w, operand(w, 1)), regions[MAX_ITEMS];
+    enum rvt_release_mode mode = mode_of(operand(w, 2));
+    struct rvt_mr_handle list[MAX_ITEMS];
+    uint32_t count = 0;
+    if (pd == NONE)
+        return;
+    int device = o->pds[pd].device, should = oracle_pd_alive(o, pd) ? 0 : -RVT_EBADF;
+    world_say(w, " pd=%d mode=%d:", pd, mode);
+    for (uint32_t i = 0; i < w->item_count; i++) {
+        int region = world_region(w, w->items[i].slot);
+        if (region == NONE)
+            continue;
+        const struct model_region *r = &o->regions[region];
+        world_say(w, " %d", region);
+        if (!should && (r->device != device || (r->alive && r->pd != o->pds[pd].root)))
+            should = -RVT_EINVAL;
+        regions[count] = region;
+        list[count++] = w->regions[region];
+    }
+    world_step_aside(w, device);
+    for (uint32_t i = 0; i < count && (!should || should == -RVT_EBUSY); i++)
+        if (o->regions[regions[i]].alive && oracle_release(o, regions[i], mode))
+            should = -RVT_EBUSY;
+    if (world_answer(w, rvt_dereg_mrs(w->pds[pd], list, count, mode), should))
+        world_nothing_waits(w, device);
+    for (uint32_t i = 0; i < count; i++)
+        world_check_region(w, regions[i]);
+    world_list_used(w, operand(w, 3));
 }
 
 void play_region(struct world *w) {
@@ -407,6 +461,9 @@ void play_region(struct world *w) {
         break;
     case OP_RELEASE:
         release(w);
+        break;
+    case OP_DEREG_MRS:
+        release_all(w);
         break;
     case OP_QUERY:
         if (world_region(w, operand(w, 1)) != NONE)

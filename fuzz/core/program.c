@@ -13,9 +13,7 @@ struct operation program_at(const uint8_t *bytes, size_t size, uint32_t index) {
     size_t at = (size_t)index * OPERATION_BYTES;
     size_t there = size > at ? size - at : 0;
     memcpy(raw, bytes + at, there < sizeof(raw) ? there : sizeof(raw));
-    struct operation operation = {.code = (enum opcode)(raw[0] % 64)};
-    if (operation.code >= OP_COUNT)
-        operation.code = OP_NOTHING;
+    struct operation operation = {.code = (enum opcode)(raw[0] % OP_COUNT)};
     memcpy(operation.operand, raw + 1, OPERANDS);
     return operation;
 }
@@ -85,6 +83,7 @@ const char *operation_name(enum opcode code) {
         [OP_DEVICE_MEMORY] = "device_memory",
         [OP_SLICE] = "slice",
         [OP_COUNT_MR] = "count_mr",
+        [OP_DEREG_MRS] = "dereg_mrs",
     };
     return code < OP_COUNT ? names[code] : "nothing";
 }
@@ -114,7 +113,7 @@ static void invent(uint8_t *operation, unsigned *state) {
                                        OP_COPY_OUT, OP_GATHER,    OP_SCATTER,       OP_COPY_BATCH,
                                        OP_PUT,      OP_FETCH_ADD, OP_COMPARE_SWAP,  OP_ALLOC_PD,
                                        OP_DMA_MAP,  OP_ATTACH_PD, OP_ALLOC_CONTEXT, OP_DEALLOC_CONTEXT,
-                                       OP_SLICE};
+                                       OP_SLICE,    OP_DEREG_MRS};
     operation[0] = roll(state, 2) ? frequent[roll(state, sizeof(frequent))] : (uint8_t)roll(state, OP_COUNT);
     for (int i = 1; i < OPERATION_BYTES; i++)
         operation[i] = interesting(state);

@@ -12,7 +12,7 @@
 enum { OPERATION_BYTES = 8, OPERANDS = 7, MAX_OPERATIONS = 512, MAX_PROGRAM = 4096 };
 
 /* Numbers never change their meaning: the kept corpus speaks of them. program.mjs reads this
- * list, one code a line. A code from OP_COUNT to 63 does nothing; higher ones are taken modulo 64.
+ * list, one code a line. Higher codes than 63 are taken modulo 64.
  * `context` as an operand: 0 is none, n the one in slot n - 1; it decides on the device if it is there. */
 enum opcode {
     OP_NOTHING = 0,
@@ -39,7 +39,7 @@ enum opcode {
     OP_ALLOC_FMR = 21,    /* region, domain, access, pages, shift */
     OP_MAP_FMR = 22,      /* region, where, delta, keep */
     OP_UNMAP_FMR = 23,    /* keep */
-    OP_RELEASE = 24,      /* region, mode, wrong verb */
+    OP_RELEASE = 24,      /* region, mode (0: plain, 1 and 2: force, 3: await), wrong verb */
     OP_LKEY_OK = 25,      /* domain | last << 3, key, where, delta, length, access, element | use last << 7 */
     OP_RKEY_OK = 26,      /* queue pair, key, where, delta, length, access, element */
     OP_LKEY_CHECK = 27,   /* domain, key, where, delta, length, access */
@@ -68,18 +68,19 @@ enum opcode {
     OP_QUERY = 49,         /* region */
     OP_TABLE = 50,         /* device: its keys, and all else that it tells of itself */
     OP_PICK_START = 51,    /* device, where, delta */
-    OP_LINGER = 52,        /* a reader that stays inside its section */
+    OP_LINGER = 52,        /* a reader that stays inside (or goes): device, of all devices */
     OP_RECLAIM = 53,
     OP_RANDOM = 54,          /* give, or refuse, random numbers */
     OP_NOBODY = 55,          /* every verb with a handle that never was one */
     OP_ALLOC_CONTEXT = 56,   /* device, context slot */
-    OP_DEALLOC_CONTEXT = 57, /* context slot, cascade */
+    OP_DEALLOC_CONTEXT = 57, /* context slot, cascade, drop */
     OP_ATTACH_PD = 58,       /* domain, context slot, domain it is to be, steps off its number */
     OP_SHARE = 59,           /* device, how, bit */
     OP_DEVICE_MEMORY = 60,   /* device memory, how, device, size, huge, context, steps off its number */
     OP_SLICE = 61,           /* memory, device memory, offset, length, let go */
     OP_COUNT_MR = 62,        /* region */
-    OP_COUNT = 63,
+    OP_DEREG_MRS = 63,       /* domain, mode, keep */
+    OP_COUNT = 64,
 };
 
 struct operation {

@@ -137,7 +137,7 @@ export function* scenes() {
         p.emit('SCATTER', who, ALL, 0x7a, 1, 0, 0);
       });
   // Every kind of region ended in every way while it is held; and walks that hold several of them.
-  for (const mode of [0, 1, 2])
+  for (const mode of [0, 2, 3])
     for (const last of [0, 1])
       yield scene((p) => {
         user(p, 0);
@@ -466,19 +466,76 @@ export function* scenes() {
         p.emit('PUT', pd);
       }
     });
-  // A reader that stays inside while regions come and go.
-  yield scene((p) => {
-    p.emit('LINGER');
-    p.emit('ALLOC_FMR', 0, 0, ALL, 4, 12);
-    p.emit('PUSH', 0, at.mapping(0), 0, 0, 3, 1, 0);
-    for (let i = 0; i < 70; i++) {
-      p.emit('MAP_FMR', 0, at.landmark(16), i % 64, 1);
-      user(p, 1);
-      p.emit('RELEASE', 1, i % 3, 0);
-      if (i === 40) p.emit('LINGER');
-    }
-    p.emit('RECLAIM');
-  });
+  // A reader that stays inside while regions come and go: of all devices, of the one, of another.
+  for (const [device, every] of [
+    [0, 1],
+    [0, 0],
+    [1, 0],
+  ])
+    yield scene((p) => {
+      p.emit('OPEN', 1, 0, 0);
+      p.emit('LINGER', device, every);
+      p.emit('ALLOC_FMR', 0, 0, ALL, 4, 12);
+      p.emit('PUSH', 0, at.mapping(0), 0, 0, 3, 1, 0);
+      for (let i = 0; i < 70; i++) {
+        p.emit('MAP_FMR', 0, at.landmark(16), i % 64, 1);
+        user(p, 1);
+        p.emit('RELEASE', 1, i % 4, 0);
+        if (i === 40) p.emit('LINGER', device, every);
+      }
+      p.emit('RECLAIM');
+    });
+  // Lists that end with one wait: with one twice, one held, a dead one, one of another domain.
+  for (const mode of [0, 2, 3])
+    yield scene((p) => {
+      for (let i = 0; i < 4; i++) user(p, i);
+      p.emit('ALLOC_FMR', 4, 0, ALL, 4, 12);
+      p.emit('ALLOC_MR', 5, 1, 0, 4);
+      p.emit('RELEASE', 3, 0, 0);
+      p.emit('LKEY_OK', 0, 2, at.base(2), 0, 8, 1, 0);
+      for (const slot of [0, 1, 2, 3, 4, 0]) p.emit('PUSH', 0, 0, 0, 0, 0, 0, slot);
+      p.emit('LINGER', 0, 0);
+      p.emit('DEREG_MRS', 1, mode, 1); // another domain
+      p.emit('DEREG_MRS', 0, mode, 1);
+      p.emit('DEREG_MRS', 0, mode, 1);
+      p.emit('PUT', 0);
+      p.emit('DEREG_MRS', 0, mode, 1);
+      for (let region = 0; region < 6; region++) p.emit('QUERY', region);
+      p.emit('PUSH', 0, 0, 0, 0, 0, 0, 5);
+      p.emit('DEREG_MRS', 0, mode, 0);
+      p.emit('DEREG_MRS', 0, mode, 0); // of nothing
+      p.emit('DEALLOC_PD', 0, 1);
+      p.emit('DEREG_MRS', 0, mode, 0);
+      p.emit('RECLAIM');
+    });
+  // A context that a finalizer drops while a reader is inside, which goes on with what is there.
+  for (const every of [0, 1])
+    yield scene((p) => {
+      p.emit('ALLOC_CONTEXT', 0, 0);
+      p.emit('ALLOC_CONTEXT', 0, 1);
+      p.emit('ATTACH_PD', 4, 1, 0, 0);
+      p.emit('DMA_MAP', 0, 2, 0, 0, at.landmark(31), 0, 2);
+      p.emit('REG_USER', 0, 4, at.landmark(16), 0, at.landmark(16), 0, ALL);
+      p.emit('ALLOC_FMR', 1, 0, ALL, 4, 12);
+      p.emit('PUSH', 0, at.mapping(2), 0, 0, 0, 0, 0);
+      p.emit('MAP_FMR', 1, at.landmark(17), 0, 0);
+      p.emit('LKEY_OK', 0, 0, at.base(0), 0, 8, ALL, 0);
+      p.emit('LKEY_OK', 0, 1, at.base(1), 0, 8, ALL, 1);
+      p.emit('LINGER', 0, every);
+      p.emit('DEALLOC_CONTEXT', 1, 0, 1);
+      p.emit('DEALLOC_CONTEXT', 1, 0, 1);
+      for (const sge of [0, 1]) {
+        p.emit('WRITE', sge, 0xff, 0, 0, 0);
+        p.emit('READ', sge, 0xff, 0, 0, 0);
+        p.emit('PUT', sge);
+      }
+      p.emit('RECLAIM');
+      p.emit('DMA_MAP', 0, 2, 0, 0, at.landmark(31), 0, 1);
+      p.emit('RELEASE', 1, 0, 0);
+      p.emit('DEALLOC_CONTEXT', 0, 0, 1); // the last: it closes the device
+      p.emit('LINGER', 0, every);
+      p.emit('RECLAIM');
+    });
   // Random keys, in a table that fills up; and none to be had.
   yield scene(
     (p) => {
@@ -575,7 +632,8 @@ export function* scenes() {
         furnish(p, 8, 6, 2);
         furnish(p, 12, 0, 2 + first);
         for (const [i, pd] of [4, 5, 6, 0].entries()) if (held) hold(p, i * 4, pd);
-        if (held === 2) for (const region of [1, 6, 9, 13, 14]) p.emit('RELEASE', region, region % 2, 0);
+        if (held === 2)
+          for (const region of [1, 6, 9, 13, 14]) p.emit('RELEASE', region, region % 2 ? 3 : 0, 0);
         p.emit('DEALLOC_CONTEXT', first, 0);
         p.emit('DEALLOC_CONTEXT', first, 1);
         p.emit('DEALLOC_CONTEXT', first, 1);
@@ -608,7 +666,7 @@ export function* scenes() {
         user(p, 0);
         p.emit('REG_USER', 0, 5, at.landmark(16), 0, at.landmark(16), 0, ALL);
         p.emit('LKEY_OK', 4, 0, at.base(0), 0, 8, 1, 0);
-        p.emit('RELEASE', 0, 1, 0);
+        p.emit('RELEASE', 0, 3, 0);
       }
       p.emit('DEALLOC_CONTEXT', 1, 0);
       if (kind === 0) p.emit('DEALLOC_PD', 6, 0);
@@ -616,6 +674,7 @@ export function* scenes() {
       if (kind === 2 || kind === 3) p.emit('RELEASE', 0, 0, 0);
       if (kind === 4) p.emit('DMA_UNMAP', 5);
       if (kind === 5) p.emit('PUT', 0);
+      if (kind === 5) p.emit('RELEASE', 0, 0, 0);
       p.emit('DEALLOC_CONTEXT', 1, 0);
       p.emit('DEALLOC_PD', 5, 1);
       p.emit('LKEY_CHECK', 4, 0, at.base(0), 0, 8, 1);
@@ -770,11 +829,12 @@ export function* scenes() {
     p.emit('REG_USER', 0, 4 | (8 << 4), at.landmark(16), 0, at.landmark(16), 0, ALL);
     p.emit('DMA_MAP', 0, 8, 8, 1, 0, 0, 2);
     p.emit('SLICE', 8, 1, 0, 0, 1);
-    p.emit('LINGER');
-    p.emit('RELEASE', 0, 0, 0);
-    p.emit('DEALLOC_CONTEXT', 1, 1);
+    p.emit('LINGER', 0, 0);
+    p.emit('DEALLOC_CONTEXT', 1, 0, 1);
     p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 0);
-    p.emit('LINGER');
+    p.emit('RELEASE', 0, 0, 0);
+    p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 0);
+    p.emit('LINGER', 0, 0);
     p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 2);
     p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);
     p.emit('RECLAIM');

@@ -481,6 +481,52 @@ bool __wrap_rvt_random_bytes(void *out, size_t bytes) {
     return !current->random_refused;
 }
 
+/* --- the reader that lingers --- */
+
+static struct rvt_retirement *section_of(const struct world *w, int where) {
+    return where == EVERY ? &rvt_every_device : &w->devices[where]->retirement;
+}
+
+void world_start_lingering(struct world *w, int where) {
+    rvt_read_enter(w->readers[0], section_of(w, where));
+    w->oracle.lingering = where;
+}
+
+void world_stop_lingering(struct world *w) {
+    struct oracle *o = &w->oracle;
+    int where = o->lingering;
+    if (where == NONE)
+        return;
+    rvt_read_leave(w->readers[0], section_of(w, where));
+    o->lingering = NONE;
+    if (where == EVERY) /* it frees nothing by itself */
+        for (int i = 0; i < o->device_count; i++)
+            rvt_reclaim(&w->devices[i]->retirement);
+    else
+        world_nothing_waits(w, where);
+    for (int i = 0; i < o->memory_count; i++)
+        o->memories[i].limbo = false;
+}
+
+void world_step_aside(struct world *w, int device) {
+    int where = w->oracle.lingering;
+    if (where != device && where != EVERY)
+        return;
+    w->aside = where;
+    world_stop_lingering(w);
+}
+
+void world_come_back(struct world *w) {
+    if (w->aside != NONE)
+        world_start_lingering(w, w->aside);
+    w->aside = NONE;
+}
+
+void world_nothing_waits(const struct world *w, int device) {
+    if (rvt_reclaim_pending(&w->devices[device]->retirement))
+        world_fail(w, "something retired still waits on device %d", device);
+}
+
 /* --- beginning and end --- */
 
 static void clear(int *slots, int count) {
@@ -533,6 +579,7 @@ void world_begin(struct world *w, bool print) {
     w->print = print;
     w->random_refused = false;
     w->random_state = 0;
+    w->aside = NONE;
     make_core_id(w);
     w->live = rvt_test_alloc_live();
     for (int i = 0; i <= ENVIRONMENTS; i++)
@@ -587,24 +634,26 @@ void world_end(struct world *w) {
     }
     /* And half of the contexts end before it. */
     for (int i = 0; i < o->context_count; i += 2)
-        world_end_context(w, i, true);
+        world_end_context(w, i, i % 4 ? END_DROP : END_CASCADE);
     for (int i = 0; i < o->device_count; i++) {
         bool leaked = false;
         int answer = rvt_mr_exit(w->devices[i], true, &leaked);
         EXPECT(w, "exit", answer, o->devices[i].open ? 0 : -RVT_EBADF);
         if (!answer)
             EXPECT(w, "dma_mr_leaked", leaked, o->devices[i].published != NONE);
+        world_nothing_waits(w, i);
         oracle_close(o, i);
     }
     for (int i = 0; i < o->context_count; i++)
-        world_end_context(w, i, false);
+        world_end_context(w, i, END_PLAIN);
     for (int i = 0; i < o->sge_count; i++)
         rvt_put_sge(&w->sges[i]);
     for (int i = 0; i < o->context_count; i++)
         rvt_free_ucontext(w->contexts[i]);
-    for (int i = 0; i < o->device_count; i++)
+    for (int i = 0; i < o->device_count; i++) {
+        world_nothing_waits(w, i);
         rvt_dev_put(w->devices[i]);
-    rvt_reclaim();
+    }
     world_check_references(w);
     world_check_bytes(w);
     for (int i = 0; i < MEMORY_SLOTS; i++)
@@ -614,8 +663,6 @@ void world_end(struct world *w) {
             rvt_memory_put(&w->device_memories[i]->memory);
     for (int i = 0; i <= ENVIRONMENTS; i++)
         rvt_reader_unregister(w->readers[i]);
-    if (rvt_reclaim_pending())
-        world_fail(w, "something retired was left behind");
     for (int i = 0; i < o->memory_count; i++) {
         struct block *block = w->memories[i];
         if (!block)
@@ -633,6 +680,17 @@ void world_end(struct world *w) {
 
 /* --- playing --- */
 
+/* Each put on a region that is awaited wakes the context that made it; that it is woken more often does no harm. */
+static void check_wakes(struct world *w) {
+    for (int i = 0; i < w->oracle.context_count; i++) {
+        struct model_context *c = &w->oracle.contexts[i];
+        if (w->wakes[i] < c->wakes_due)
+            world_fail(w, "context %d was woken %" PRIu32 " times, not %" PRIu32, i, w->wakes[i],
+                       c->wakes_due);
+        w->wakes[i] = c->wakes_due = 0;
+    }
+}
+
 void play(struct world *w, const uint8_t *bytes, size_t size, bool print) {
     uint32_t count = program_count(size);
     world_begin(w, print);
@@ -642,7 +700,9 @@ void play(struct world *w, const uint8_t *bytes, size_t size, bool print) {
         if (code == OP_NOTHING)
             continue;
         world_say(w, "%3" PRIu32 " %s", w->at, operation_name(code));
-        if (code >= OP_ALLOC_CONTEXT)
+        if (code == OP_DEREG_MRS)
+            play_region(w);
+        else if (code >= OP_ALLOC_CONTEXT)
             play_context(w);
         else if (code <= OP_DMA_UNMAP || code >= OP_TABLE)
             play_ownership(w);
@@ -654,6 +714,8 @@ void play(struct world *w, const uint8_t *bytes, size_t size, bool print) {
             play_batch(w);
         else
             play_data(w);
+        world_come_back(w);
+        check_wakes(w);
         world_say(w, "\n");
         if (print)
             world_check_bytes(w);

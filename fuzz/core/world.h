@@ -49,6 +49,7 @@ struct world {
     struct rvt_share_token tokens[MAX_DEVICES];
     /* Freed with the program: handles and checkers point to them. */
     struct rvt_ucontext *contexts[MAX_CONTEXTS];
+    uint32_t wakes[MAX_CONTEXTS]; /* in the running operation */
     struct rvt_device_memory *device_memories[MAX_DEVICE_MEMORIES];
     struct rvt_pd_handle pds[MAX_PDS];
     struct rvt_qp_handle qps[MAX_QPS];
@@ -59,6 +60,7 @@ struct world {
     struct block *memories[MAX_MEMORIES];         /* NULL: a slice */
     struct rvt_memory *slices[MAX_MEMORIES];      /* as long as it is there */
     struct rvt_reader *readers[ENVIRONMENTS + 1]; /* 0: the one that lingers */
+    int aside; /* where the reader that lingers comes back to after this operation, or NONE */
     bool random_refused;
     uint64_t random_state;
 
@@ -163,12 +165,21 @@ void play_context(struct world *w);
 /* A handle of a domain is new in the core; its twin, its checker, its slot. */
 void world_add_pd(struct world *w, uint8_t slot, struct model_pd pd);
 /* End a context, and see that everything else is as it should be then. */
-void world_end_context(struct world *w, int context, bool cascade);
+enum context_end { END_PLAIN, END_CASCADE, END_DROP };
+void world_end_context(struct world *w, int context, enum context_end how);
 /* Everything that a device tells of itself. */
 void world_check_device(struct world *w, int device);
 
-/* The reader that stays inside goes. */
+/* --- the reader that stays inside; it is of this thread, for which no verb can wait --- */
+
+void world_start_lingering(struct world *w, int where);
 void world_stop_lingering(struct world *w);
+/* Before each verb that waits on the device: who lingers there leaves, and comes back after the operation. Not if it
+ * lingers in another one: then the process ends if the verb waits for it. */
+void world_step_aside(struct world *w, int device);
+void world_come_back(struct world *w);
+/* After such a verb: it has waited, so all that was retired on the device is freed. */
+void world_nothing_waits(const struct world *w, int device);
 
 /* All of a program. */
 void play(struct world *w, const uint8_t *bytes, size_t size, bool print);

@@ -64,6 +64,7 @@ static inline bool fixture_open(struct fixture *f, uint32_t bits) {
 /* Closes the device with everything in it, while other devices are open. */
 static inline void fixture_close_one(struct fixture *f) {
     CHECK_EQ(rvt_mr_exit(f->device, true, NULL), 0);
+    CHECK(!rvt_reclaim_pending(&f->device->retirement)); /* it has waited, and freed what waited */
     rvt_dev_put(f->device);
     rvt_reader_unregister(f->reader);
 }
@@ -71,7 +72,6 @@ static inline void fixture_close_one(struct fixture *f) {
 /* The same for the only or last device: whatever the test did, nothing may be left. */
 static inline void fixture_close(struct fixture *f) {
     fixture_close_one(f);
-    CHECK(!rvt_reclaim_pending());
     CHECK_EQ(rvt_test_alloc_live(), f->live);
 }
 
@@ -91,10 +91,14 @@ static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) 
     return check_equal((uint64_t)error, 0, "joining the device", "0", __FILE__, __LINE__);
 }
 
-/* The environment goes, whether its context has ended before or not. */
-static inline void fixture_leave(struct fixture *f) {
+static inline void fixture_end_context(struct fixture *f) {
     if (!rvt_ucontext_gone(f->context))
         CHECK_EQ(rvt_dealloc_ucontext(f->context, true), 0);
+}
+
+/* The environment goes, whether its context has ended before or not. */
+static inline void fixture_leave(struct fixture *f) {
+    fixture_end_context(f);
     rvt_free_ucontext(f->context);
     rvt_reader_unregister(f->reader);
     rvt_dev_put(f->device);
@@ -116,8 +120,9 @@ static inline bool fixture_open_joined(struct fixture *first, uint32_t bits) {
 /* The last one goes, and nothing is left. `first` is who opened. */
 static inline void fixture_leave_last(struct fixture *f, const struct fixture *first) {
     long live = first->live;
+    fixture_end_context(f);
+    CHECK(!rvt_reclaim_pending(&f->device->retirement));
     fixture_leave(f);
-    CHECK(!rvt_reclaim_pending());
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
@@ -230,12 +235,21 @@ static inline void fixture_mr_counted(struct rvt_mr_handle mr, struct looked *la
 
 /* --- checks, each in a section of its own --- */
 
+/* A section of the fixture's reader on its device. The thread must not call a verb that waits while it is inside. */
+static inline void read_enter(struct fixture *f) {
+    rvt_read_enter(f->reader, &f->device->retirement);
+}
+
+static inline void read_leave(struct fixture *f) {
+    rvt_read_leave(f->reader, &f->device->retirement);
+}
+
 static inline int local_in(struct fixture *f, struct rvt_pd_handle pd, struct rvt_sge *sge,
                            struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key, uint32_t acc) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, &f->reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return answer;
 }
 
@@ -246,9 +260,9 @@ static inline int local(struct fixture *f, struct rvt_sge *sge, uint64_t addr, u
 
 static inline int remote_in(struct fixture *f, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
                             uint32_t length, uint32_t key, uint32_t acc) {
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, &f->reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return answer;
 }
 
@@ -261,26 +275,26 @@ static inline int remote(struct fixture *f, struct rvt_sge *sge, uint64_t addr, 
 static inline int local_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
                               uint32_t key, uint32_t acc) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int answer = rvt_lkey_check(f->pd, &wanted, acc, place, &f->reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return answer;
 }
 
 static inline int remote_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
                                uint32_t key, uint32_t acc) {
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int answer = rvt_rkey_check(f->qp, length, addr, key, acc, place, &f->reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return answer;
 }
 
 /* Why an accepted element cannot be used now. */
 static inline enum rvt_reason usable(struct fixture *f, const struct rvt_sge *sge) {
     struct rvt_map *map;
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     enum rvt_reason reason = rvt_sge_usable(sge, &map);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return reason;
 }
 
@@ -308,34 +322,22 @@ static inline int get_bytes(struct fixture *f, struct rvt_sge *sge, void *data, 
 /* The fragments of a walk. */
 struct fragments {
     uint32_t count;
-    struct {
-        uint64_t at;
-        uint32_t length, step;
-        const struct rvt_mregion *mr;
-        bool user;
-    } part[80];
+    struct rvt_fragment part[80];
 };
 
-static inline bool note_fragment(void *context, uint32_t step, const struct rvt_fragment *fragment) {
-    struct fragments *fragments = context;
-    if (fragments->count == sizeof(fragments->part) / sizeof(fragments->part[0]))
+static inline bool note_fragments(void *context, const struct rvt_fragment *fragments, uint32_t count) {
+    struct fragments *noted = context;
+    if (count > sizeof(noted->part) / sizeof(noted->part[0]) - noted->count)
         return false;
-    fragments->part[fragments->count].at = fragment->at;
-    fragments->part[fragments->count].length = fragment->length;
-    fragments->part[fragments->count].step = step;
-    fragments->part[fragments->count].mr = fragment->mr;
-    fragments->part[fragments->count].user = fragment->user;
-    fragments->count++;
+    memcpy(&noted->part[noted->count], fragments, count * sizeof(*fragments));
+    noted->count += count;
     return true;
 }
 
 static inline int walk(struct fixture *f, struct rvt_sge_state *ss, const uint32_t *steps, uint32_t count,
                        bool release, struct fragments *fragments) {
     fragments->count = 0;
-    rvt_read_enter(f->reader, SECTION_OF(f));
-    int error = rvt_walk(ss, steps, count, release, &f->reason, note_fragment, fragments);
-    rvt_read_leave(f->reader, SECTION_OF(f));
-    return error;
+    return rvt_walk(f->reader, ss, steps, count, release, &f->reason, note_fragments, fragments);
 }
 
 /* One element, from its beginning to its end in one step. */

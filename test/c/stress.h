@@ -32,6 +32,17 @@ static inline void *work(void *argument) {
     return NULL;
 }
 
+/* The same with a reader, which is registered here: it is its thread's. */
+static inline void *work_as_reader(void *argument) {
+    struct worker *w = argument;
+    w->reader = rvt_reader_register();
+    if (!w->reader)
+        abort();
+    w->run(w);
+    rvt_reader_unregister(w->reader);
+    return NULL;
+}
+
 static inline unsigned char fill_of(uint64_t tag) {
     return (unsigned char)(0x40 + tag);
 }
@@ -61,9 +72,10 @@ static inline int check_local(struct worker *w, struct rvt_pd_handle pd, struct 
                               struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key,
                               uint32_t acc, enum rvt_reason *reason) {
     struct rvt_ib_sge wanted = {addr, length, key};
-    rvt_read_enter(w->reader, SECTION_OF(w));
+    struct rvt_retirement *of = &pd.pd->owned.device->retirement;
+    rvt_read_enter(w->reader, of);
     int answer = rvt_lkey_ok(pd, sge, last, &wanted, acc, reason);
-    rvt_read_leave(w->reader, SECTION_OF(w));
+    rvt_read_leave(w->reader, of);
     w->accepted += answer >= 0;
     w->refused += answer < 0;
     return answer;
@@ -71,9 +83,10 @@ static inline int check_local(struct worker *w, struct rvt_pd_handle pd, struct 
 
 static inline int check_remote(struct worker *w, struct rvt_qp_handle qp, struct rvt_sge *sge, uint64_t addr,
                                uint32_t length, uint32_t key, uint32_t acc, enum rvt_reason *reason) {
-    rvt_read_enter(w->reader, SECTION_OF(w));
+    struct rvt_retirement *of = &qp.qp->owned.device->retirement;
+    rvt_read_enter(w->reader, of);
     int answer = rvt_rkey_ok(qp, sge, length, addr, key, acc, reason);
-    rvt_read_leave(w->reader, SECTION_OF(w));
+    rvt_read_leave(w->reader, of);
     w->accepted += answer == 1;
     w->refused += answer != 1;
     return answer;

@@ -474,7 +474,43 @@ static void closed_checkers_count_nothing(void) {
     fixture_leave_last(&f, &f);
 }
 
+/* Of a list that cannot be held whole, nothing is. */
+static void a_full_count_holds_nothing(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    struct world w = build_world(&f);
+    const struct rvt_checker checker = checker_of(&f, false);
+    unsigned char packed[4 * SGE];
+    struct rvt_sge held[4] = {{0}};
+    uint32_t verdict[4];
+    struct rvt_batch_result result;
+    const struct rvt_batch_columns columns = {.verdict = verdict};
+    pack(packed, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
+    pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[4]}); /* refused */
+    pack(packed + 2 * SGE, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
+    pack(packed + 3 * SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
+    const struct rvt_batch batch = {&checker, packed, 4, 0};
+    const uint32_t refs = fixture_refs(w.user), page_refs = fixture_refs(w.pages);
+    const uint64_t full = UINT64_C(0xfffffffe) - (refs - 2);
+    atomic_fetch_add(&w.user.mr->word, full); /* one more, and not two */
+    const uint64_t word = atomic_load(&w.user.mr->word);
+    CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), -RVT_ENOMEM);
+    CHECK_EQ(atomic_load(&w.user.mr->word), word);
+    CHECK_EQ(fixture_refs(w.pages), page_refs);
+    for (int i = 0; i < 4; i++)
+        CHECK(held[i].mr == NULL);
+    CHECK_EQ(rvt_release_batch(held, 4), 0);
+    CHECK_EQ(rvt_check_batch(f.reader, &batch, &columns, &result), 0);
+    CHECK_EQ(result.passed, 3);
+    atomic_fetch_sub(&w.user.mr->word, full);
+    CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), 0);
+    CHECK_EQ(result.passed, 3);
+    CHECK_EQ(rvt_release_batch(held, 4), 3);
+    CHECK_EQ(fixture_refs(w.user), refs);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(verdicts_are_those_of_single_checks), TEST(elements_that_continue_coalesce_as_single_ones_do),
            TEST(references_are_not_taken_over_others), TEST(closed_checkers_hold_nothing),
            TEST(what_was_judged_is_what_is_held), TEST(every_element_is_counted_once),
-           TEST(closed_checkers_count_nothing))
+           TEST(closed_checkers_count_nothing), TEST(a_full_count_holds_nothing))

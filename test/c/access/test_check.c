@@ -16,9 +16,9 @@ static enum rvt_reason local_verdict(struct fixture *f, struct rvt_pd_handle pd,
     struct rvt_ib_sge wanted = {addr, length, key};
     struct rvt_sge sge;
     enum rvt_reason reason = RVT_REASON_NONE;
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int verdict = rvt_lkey_check(pd, &wanted, acc, place, &reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     CHECK_EQ(verdict, reason ? 0 : 1);
     CHECK_EQ(local_in(f, pd, &sge, NULL, addr, length, key, acc), verdict ? 1 : -RVT_EINVAL);
     CHECK_EQ(f->reason, reason);
@@ -38,9 +38,9 @@ static enum rvt_reason remote_verdict(struct fixture *f, struct rvt_qp_handle qp
                                       uint32_t length, uint32_t key, uint32_t acc, struct rvt_place *place) {
     struct rvt_sge sge;
     enum rvt_reason reason = RVT_REASON_NONE;
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     int verdict = rvt_rkey_check(qp, length, addr, key, acc, place, &reason);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     CHECK_EQ(verdict, reason ? 0 : 1);
     CHECK_EQ(remote_in(f, qp, &sge, addr, length, key, acc), verdict);
     CHECK_EQ(f->reason, reason);
@@ -445,7 +445,7 @@ static void dead_domains_and_queue_pairs(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
     struct rvt_pd_handle pds[] = {pd, none_pd};
     struct rvt_qp_handle qps[] = {qp, none_qp};
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    read_enter(&f);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EBADF);
         wanted.addr = 0x10010;
@@ -454,7 +454,7 @@ static void dead_domains_and_queue_pairs(void) {
         CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), -RVT_EBADF);
         CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), -RVT_EBADF);
     }
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
     CHECK_EQ(last.sge_length, 16); /* did not grow */
     CHECK_EQ(fixture_refs(dma), 4);
     rvt_put_sge(&last);
@@ -841,9 +841,65 @@ static void lengths_do_not_overflow(void) {
     munmap(space, size);
 }
 
+/* --- as many references as can be counted --- */
+
+/* As if so many were held. */
+static void pretend_held(struct rvt_mr_handle mr, uint32_t held) {
+    atomic_fetch_and(&mr.mr->word, ~RVT_MR_HELD_MASK);
+    atomic_fetch_or(&mr.mr->word, (uint64_t)held);
+}
+
+/* One more would carry into the flags. */
+static void references_are_refused_when_they_cannot_be_counted(void) {
+    struct fixture f;
+    struct rvt_place place;
+    REQUIRE(open_with_dma(&f));
+    struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x10000, 0x10000, ALL_ACCESS), dma,
+                         fmr = fixture_fmr(&f, ALL_ACCESS, 1, 12);
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000}, 1, 0x10000), 0);
+    const struct rvt_mr_handle mrs[] = {user, fmr, dma};
+    const struct rvt_dma_map *mapping = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
+    for (int i = 0; i < 3; i++) {
+        const uint32_t key = fixture_key(mrs[i]);
+        const uint64_t users = atomic_load(&mapping->users);
+        const uint64_t flags = atomic_load(&mrs[i].mr->word);
+        struct rvt_sge first = {0}, sge = {0}, last = {0}, next = {0};
+        CHECK_EQ(rvt_count_mr(mrs[i]), 0);
+        struct looked counted = {.accepted = fixture_query(mrs[i]).accepted};
+        pretend_held(mrs[i], UINT32_MAX - 1);
+        CHECK_EQ(local(&f, &first, 0x10000, 16, key, LOCAL_WRITE), 1); /* the last one */
+        CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
+        for (int again = 0; again < 3; again++) {
+            CHECK_EQ(local(&f, &sge, 0x10000, 16, key, LOCAL_WRITE), -RVT_ENOMEM);
+            CHECK_EQ(remote(&f, &sge, 0x10000, 16, key, REMOTE_READ), -RVT_ENOMEM);
+            CHECK(sge.mr == NULL);
+        }
+        /* Refusals come first, and checks without a reference are as before. */
+        CHECK_EQ(local(&f, &sge, 0x10000, sizeof(bytes) + 1, key, LOCAL_WRITE), -RVT_EINVAL);
+        CHECK_EQ(local_check(&f, &place, 0x10000, 16, key, LOCAL_WRITE), 1);
+        MR_COUNTED(mrs[i], &counted, 2, 1, 0); /* what took no reference is not counted at all */
+        CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
+        CHECK_EQ(usable(&f, &first), RVT_REASON_NONE);
+        /* Key 0: nor does the mapping count it. */
+        CHECK_EQ(atomic_load(&mapping->users), users + (i == 2));
+        /* A merged element takes none. */
+        if (i == 2)
+            CHECK_EQ(local_in(&f, f.pd, &next, &first, 0x10010, 16, key, LOCAL_WRITE), 0);
+        rvt_put_sge(&first);
+        CHECK_EQ(local(&f, &last, 0x10000, 16, key, LOCAL_WRITE), 1);
+        rvt_put_sge(&last);
+        pretend_held(mrs[i], 0);
+        CHECK_EQ(fixture_refs(mrs[i]), i == 2 ? 3 : 2);
+        CHECK_EQ(atomic_load(&mapping->users), users);
+    }
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(reasons_in_order), TEST(reasons_of_key_zero_in_order), TEST(why_a_key_is_none),
            TEST(local_wants_all_bits_remote_any), TEST(bounds), TEST(empty_requests), TEST(key_zero_ranges),
            TEST(segment_arithmetic), TEST(dead_domains_and_queue_pairs), TEST(what_an_element_remembers),
            TEST(merges_over_a_segments_edge_once), TEST(does_not_merge),
            TEST(merges_only_where_addresses_are_dma_addresses), TEST(merges_only_what_passes_every_check_now),
-           TEST(rights_of_a_merged_element), TEST(key_zero_chains), TEST(lengths_do_not_overflow))
+           TEST(rights_of_a_merged_element), TEST(key_zero_chains), TEST(lengths_do_not_overflow),
+           TEST(references_are_refused_when_they_cannot_be_counted))

@@ -222,9 +222,9 @@ static void *add_from_a_thread(void *argument) {
     struct rvt_sge sge;
     enum rvt_reason reason;
     uint64_t old, *won = argument;
-    rvt_read_enter(reader);
+    rvt_read_enter(reader, &shared.device->retirement);
     CHECK_EQ(rvt_rkey_ok(shared.qp, &sge, 8, 0x5000, shared_key, REMOTE_ATOMIC, &reason), 1);
-    rvt_read_leave(reader);
+    rvt_read_leave(reader, &shared.device->retirement);
     for (int i = 0; i < ROUNDS; i++) {
         struct rvt_data_call call;
         rvt_data_call_begin(&call, reader, NULL);

@@ -362,7 +362,8 @@ struct owned {
     void *environment; /* the one that may use it; NULL: any */
     int asked, released;
     int refuse_from;            /* the call from which on it refuses; 0: never */
-    struct rvt_retired *retire; /* retired by the first call */
+    struct rvt_retired *retire; /* retired by the first call, in: */
+    struct rvt_retirement *of;
 };
 
 static atomic_int retired_freed;
@@ -377,8 +378,8 @@ static enum rvt_reason owned_resolve(struct rvt_memory *memory, void *environmen
     owned->asked++;
     if (owned->retire) {
         if (owned->asked == 1)
-            rvt_retire(owned->retire, free_nothing);
-        rvt_reclaim();
+            rvt_retire(owned->of, owned->retire, free_nothing);
+        rvt_reclaim(owned->of);
     }
     if (owned->environment && owned->environment != environment)
         return RVT_OTHER_ENVIRONMENT;
@@ -593,12 +594,13 @@ static void long_copies_let_reclaimers_pass(void) {
     struct rvt_mr_handle mr = reg_owned(&f, &owned, long_region + 32, LONG, 0x5000);
     CHECK_EQ(local(&f, &sge, 0x5000, LONG, fixture_key(mr), LOCAL_WRITE), 1);
     owned.retire = &item;
+    owned.of = &f.device->retirement;
     CHECK_EQ(put_bytes(&f, &sge, long_data, LONG, &copied), 0);
     CHECK_EQ(copied.bytes, LONG);
     CHECK_BYTES_EQ(long_region + 32, long_data, LONG);
     for (int i = 0; i < 32; i++)
         CHECK(long_region[i] == 0x11 && long_region[32 + LONG + i] == 0x11);
-    /* What was retired in its first MiB was freed before its last. */
+    /* What was retired in its first section was freed before its last. */
     CHECK_EQ(atomic_load(&retired_freed), 1);
     owned.retire = NULL;
 

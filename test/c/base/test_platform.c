@@ -2,6 +2,7 @@
 #include "core/base/platform.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include "check.h"
 
@@ -148,7 +149,46 @@ static void yielding_lets_another_run(void) {
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
+static void *tell_self(void *argument) {
+    *(uintptr_t *)argument = rvt_thread_self();
+    CHECK_EQ(rvt_thread_self(), *(uintptr_t *)argument);
+    pass(NULL);
+    while (atomic_load(&passed))
+        rvt_yield();
+    return NULL;
+}
+
+/* While both run. */
+static void threads_have_numbers_of_their_own(void) {
+    pthread_t thread;
+    uintptr_t self = 0;
+    atomic_store(&passed, false);
+    REQUIRE(pthread_create(&thread, NULL, tell_self, &self) == 0);
+    while (!atomic_load(&passed))
+        rvt_yield();
+    CHECK(self != 0 && rvt_thread_self() != 0 && self != rvt_thread_self());
+    atomic_store(&passed, false);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void a_brief_sleep_is_brief(void) {
+    const double before = seconds();
+    rvt_pause();
+    for (int i = 0; i < 20; i++)
+        rvt_sleep_briefly();
+    const double each = (seconds() - before) / 20;
+    CHECK(each > 40e-6); /* it sleeps, */
+    CHECK(each < 0.5);   /* and not for long, on however busy a machine */
+}
+
 CHECK_MAIN(TEST(mutex_excludes), TEST(pages_are_zero_and_writable), TEST(pages_cost_nothing_until_touched),
            TEST(impossible_reservation_is_null), TEST(random_bytes_fill_exactly), TEST(random_bytes_differ),
            TEST(data_pages_are_zero_and_aligned), TEST(impossible_data_pages),
-           TEST(yielding_lets_another_run))
+           TEST(yielding_lets_another_run), TEST(threads_have_numbers_of_their_own),
+           TEST(a_brief_sleep_is_brief))

@@ -102,16 +102,17 @@ static void life(void) {
     struct rvt_sge sge = {0};
     enum rvt_reason reason;
     if (user.mr) {
-        rvt_read_enter(reader);
+        rvt_read_enter(reader, &device->retirement);
         struct rvt_ib_sge wanted = {0x5000, 100, fixture_key(user)};
         CHECK_EQ(rvt_lkey_ok(pd, &sge, NULL, &wanted, LOCAL_WRITE, &reason), 1);
-        rvt_read_leave(reader);
+        rvt_read_leave(reader, &device->retirement);
     }
     /* Everything still stands; what stands must go, and nothing of it stays. An element may be
      * put after that. */
     bool leaked = false;
     CHECK_EQ(rvt_mr_exit(device, true, &leaked), 0);
     CHECK_EQ(leaked, dma_mr.mr != NULL);
+    CHECK(!rvt_reclaim_pending(&device->retirement));
     rvt_put_sge(&sge);
     if (memory)
         rvt_memory_put(memory);
@@ -128,7 +129,6 @@ static void lives_without_memory(void) {
         bool failed = rvt_test_alloc_failed();
         rvt_test_alloc_fail_after(-1);
         CHECK_EQ(rvt_test_alloc_live(), live);
-        CHECK(!rvt_reclaim_pending());
         if (!failed)
             break;
         failures++;
@@ -351,7 +351,6 @@ static void devices_share_nothing(void) {
         REQUIRE(pthread_create(&threads[i], NULL, open_and_close, NULL) == 0);
     for (int i = 0; i < 4; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
-    rvt_reclaim();
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "fixture.h"
+#include "waiting.h"
 
 enum { HUGE = 2 << 20 };
 
@@ -254,19 +255,59 @@ static void regions_and_mappings_keep_it(void) {
     }
 }
 
-static void busy_until_every_reader_has_passed(void) {
+struct freeing {
+    struct fixture *f;
+    struct rvt_device_memory *memory;
+};
+
+static int free_waiting(void *context) {
+    struct freeing *freeing = context;
+    return free_of(freeing->f, freeing->memory);
+}
+
+/* What a finalizer has ended is still looked at by who was inside, and its slice is a use of the memory. */
+static void freeing_waits_for_what_a_finalizer_has_ended(void) {
+    struct fixture a, b;
+    struct waiting w;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    struct freeing freeing = {&a, alloc_of(&a, PAGE, false)};
+    struct rvt_memory *slice = rvt_device_memory_slice(freeing.memory, 0, PAGE);
+    struct rvt_mr_handle mr;
+    CHECK_EQ(rvt_reg_user_mr(b.pd, slice, 0, 0, 0, &mr), 0);
+    rvt_memory_put(slice);
+    read_enter(&a);
+    rvt_drop_ucontext(b.context);
+    CHECK(fixture_dead(mr));
+    CHECK(begin_waiting(&w, free_waiting, &freeing));
+    CHECK(!rvt_device_memory_freed(freeing.memory));
+    read_leave(&a);
+    CHECK_EQ(end_waiting(&w), 0);
+    CHECK(rvt_device_memory_freed(freeing.memory));
+    let_go(freeing.memory);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
+/* Nor is it free while a region that has it is being ended. */
+static int dereg(void *mr) {
+    return rvt_dereg_mr(*(struct rvt_mr_handle *)mr, RVT_RELEASE);
+}
+
+static void free_when_dereg_returns(void) {
     struct fixture f;
+    struct waiting w;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory = alloc_of(&f, PAGE, false);
     struct rvt_memory *slice = rvt_device_memory_slice(memory, 0, PAGE);
     struct rvt_mr_handle mr;
     CHECK_EQ(rvt_reg_user_mr(f.pd, slice, 0, 0, 0, &mr), 0);
     rvt_memory_put(slice);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    CHECK_EQ(free_of(&f, memory), -RVT_EBUSY);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
-    CHECK_EQ(free_of(&f, memory), 0); /* it asks by itself */
+    read_enter(&f);
+    CHECK(begin_waiting(&w, dereg, &mr));
+    CHECK_EQ(atomic_load(&memory->uses), 1);
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
+    CHECK_EQ(free_of(&f, memory), 0);
     let_go(memory);
     fixture_close(&f);
 }
@@ -355,5 +396,6 @@ static void a_use_and_the_end_exclude_each_other(void) {
 
 CHECK_MAIN(TEST(pages_are_zeroed_and_aligned), TEST(impossible_sizes), TEST(every_allocation_can_fail),
            TEST(found_by_number), TEST(slices_are_places_in_it), TEST(regions_and_mappings_keep_it),
-           TEST(busy_until_every_reader_has_passed), TEST(bytes_stay_until_the_last_holder_goes),
-           TEST(freed_while_others_still_look), TEST(a_use_and_the_end_exclude_each_other))
+           TEST(freeing_waits_for_what_a_finalizer_has_ended), TEST(free_when_dereg_returns),
+           TEST(bytes_stay_until_the_last_holder_goes), TEST(freed_while_others_still_look),
+           TEST(a_use_and_the_end_exclude_each_other))

@@ -2,6 +2,7 @@
 #include "core/objects/dma.h"
 
 #include "fixture.h"
+#include "waiting.h"
 
 static alignas(4096) unsigned char bytes[16 * PAGE];
 
@@ -16,10 +17,14 @@ static int map_at(struct fixture *f, uint64_t address, uint64_t length, struct r
     return error;
 }
 
+static int unmap(void *handle) {
+    return rvt_dma_unmap(*(struct rvt_dma_handle *)handle);
+}
+
 static struct rvt_dma_map *find(struct fixture *f, uint64_t address, uint64_t length) {
-    rvt_read_enter(f->reader, SECTION_OF(f));
+    read_enter(f);
     struct rvt_dma_map *map = rvt_dma_find(&f->device->dma, address, length, NULL);
-    rvt_read_leave(f->reader, SECTION_OF(f));
+    read_leave(f);
     return map;
 }
 
@@ -101,7 +106,7 @@ static void finds_what_holds_the_range(void) {
         {UINT64_MAX, 1, 0, false},  {0x30fff, UINT64_MAX, 0, true}, {0, 0, 0, false},
     };
     const struct rvt_dma_map *maps[] = {NULL, a.map, b.map, c.map};
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    read_enter(&f);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         straddles = !rows[i].straddles;
         CHECK_PTR_EQ(rvt_dma_find(&f.device->dma, rows[i].address, rows[i].length, &straddles),
@@ -110,7 +115,7 @@ static void finds_what_holds_the_range(void) {
         if (rows[i].which)
             CHECK(rvt_dma_holds(maps[rows[i].which], rows[i].address, rows[i].length));
     }
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
     fixture_close(&f);
 }
 
@@ -311,14 +316,16 @@ static void a_closed_mapping_takes_no_more(void) {
     CHECK(rvt_dma_acquire(dma.map));
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
     rvt_dma_release(dma.map, 2);
-    rvt_read_enter(f.reader, SECTION_OF(&f)); /* keeps the structure from being used again */
+    struct waiting w;
+    read_enter(&f); /* keeps the structure from being used again */
     struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
     CHECK_PTR_EQ(seen, dma.map);
-    CHECK_EQ(rvt_dma_unmap(dma), 0);
+    CHECK(begin_waiting(&w, unmap, &dma));
     CHECK(!rvt_dma_acquire(seen));
     CHECK_EQ(seen->address, 0x10000); /* and it still says what it said */
     CHECK_EQ(seen->length, PAGE);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
     fixture_close(&f);
 }
 
@@ -347,7 +354,7 @@ static void checks_do_not_wait_for_an_unmap(void) {
 
 struct watched {
     struct rvt_memory memory;
-    int released;
+    atomic_int released;
 };
 
 static enum rvt_reason watched_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
@@ -372,12 +379,14 @@ static void memory_is_kept_until_every_reader_has_passed(void) {
     CHECK_EQ(rvt_dma_map(f.device, NULL, &watched.memory, true, &address, &dma), 0);
     rvt_memory_put(&watched.memory);
     CHECK_EQ(watched.released, 0);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
-    CHECK_EQ(rvt_dma_unmap(dma), 0);
-    CHECK_EQ(watched.released, 0);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
-    rvt_reclaim();
-    CHECK_EQ(watched.released, 1);
+    struct waiting w;
+    read_enter(&f);
+    CHECK(begin_waiting(&w, unmap, &dma));
+    CHECK(find(&f, 0x10000, 1) == NULL); /* who comes now does not find it */
+    CHECK_EQ(atomic_load(&watched.released), 0);
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
+    CHECK_EQ(atomic_load(&watched.released), 1); /* when the call returns, and not some time later */
     fixture_close(&f);
 }
 
@@ -427,7 +436,7 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
         uint32_t count;
         uint64_t pages[4];
         bool fmr, named;
-        enum { LIVE, INVALID, HALF_DEAD, DISPOSED } state;
+        enum { LIVE, INVALID, HALF_DEAD, AWAITED } state;
     } rows[] = {
         {2, {GOES, GOES + PAGE}, true, true, LIVE},
         {2, {GOES, GOES + PAGE}, false, true, LIVE},
@@ -446,8 +455,8 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
         {1, {GOES}, true, true, HALF_DEAD},
         {2, {STAYS, GOES}, false, true, HALF_DEAD},
         {1, {STAYS}, true, false, HALF_DEAD},
-        {1, {GOES}, false, true, DISPOSED},
-        {1, {STAYS}, false, false, DISPOSED},
+        {1, {GOES}, false, true, AWAITED},
+        {1, {STAYS}, false, false, AWAITED},
     };
     enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
     struct fixture a, b;
@@ -466,10 +475,9 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
         CHECK_EQ(local(&b, &held[i], rows[i].pages[0], 8, key[i], 0), 1);
         if (rows[i].state == INVALID)
             CHECK_EQ(rvt_invalidate_rkey(b.qp, key[i]), 0);
-        enum rvt_release_mode mode = rows[i].state == DISPOSED ? RVT_RELEASE_DISPOSE : RVT_RELEASE;
+        enum rvt_release_mode mode = rows[i].state == AWAITED ? RVT_RELEASE_AWAIT : RVT_RELEASE;
         if (rows[i].state >= HALF_DEAD)
-            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], mode) : rvt_dereg_mr(mr[i], mode),
-                     rows[i].state == DISPOSED ? 0 : -RVT_EBUSY);
+            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], mode) : rvt_dereg_mr(mr[i], mode), -RVT_EBUSY);
     }
     CHECK(atomic_load(&goes.map->users) > 0);
     CHECK_EQ(rvt_dma_unmap(goes), -RVT_EBUSY);
@@ -521,12 +529,8 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
         rvt_put_sge(&held[i]);
         if (ended)
             continue;
-        if (rows[i].state == DISPOSED) {
-            CHECK(fixture_dead(mr[i])); /* with the last put, as ever */
-            continue;
-        }
-        if (rows[i].state == HALF_DEAD) {
-            CHECK_EQ(rvt_dealloc_fmr(mr[i], RVT_RELEASE), 0);
+        if (rows[i].state >= HALF_DEAD) {
+            CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], RVT_RELEASE) : rvt_dereg_mr(mr[i], RVT_RELEASE), 0);
             continue;
         }
         /* It is as good as before: it can be mapped anew, and used. */
@@ -694,6 +698,10 @@ static void an_end_without_mappings_changes_none(void) {
     fixture_leave_last(&b, &a);
 }
 
+static int end_context(void *context) {
+    return rvt_dealloc_ucontext(context, true);
+}
+
 /* Bytes that its environment takes away: nobody asks for them any more, and they are let go of. */
 static void memory_of_an_ending_mapping_is_let_go_of(void) {
     struct fixture a, b;
@@ -705,13 +713,13 @@ static void memory_of_an_ending_mapping_is_let_go_of(void) {
     CHECK_EQ(rvt_dma_map(a.device, a.context, &watched.memory, true, &address, &dma), 0);
     rvt_memory_put(&watched.memory);
     map_list(fixture_fmr(&b, 0, 1, 12), (uint64_t[]){0x10000}, 1);
-    rvt_read_enter(b.reader, SECTION_OF(&b));
-    CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
-    CHECK_EQ(watched.released, 0);
-    rvt_read_leave(b.reader, SECTION_OF(&b));
-    rvt_synchronize();
-    rvt_reclaim();
-    CHECK_EQ(watched.released, 1);
+    struct waiting w;
+    read_enter(&b);
+    CHECK(begin_waiting(&w, end_context, a.context));
+    CHECK_EQ(atomic_load(&watched.released), 0);
+    read_leave(&b);
+    CHECK_EQ(end_waiting(&w), 0);
+    CHECK_EQ(atomic_load(&watched.released), 1);
     fixture_leave(&a);
     fixture_leave_last(&b, &a);
 }

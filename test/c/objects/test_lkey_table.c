@@ -464,7 +464,7 @@ static void *read_through_reuse(void *argument) {
     const struct rvt_lkey_record *slot = rvt_lkey_record(&f->device->lkey_table, 0x100);
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         struct rvt_lkey_entry got = {0};
-        rvt_read_enter(reader);
+        rvt_read_enter(reader, &f->device->retirement);
         rvt_record_read(&f->device->lkey_table, slot, 0x100, &got);
         if (got.key == 0x100) {
             CHECK_EQ(got.iova, got.base + 1);
@@ -473,7 +473,7 @@ static void *read_through_reuse(void *argument) {
         } else {
             CHECK_EQ(got.key, 0);
         }
-        rvt_read_leave(reader);
+        rvt_read_leave(reader, &f->device->retirement);
     }
     rvt_reader_unregister(reader);
     return NULL;

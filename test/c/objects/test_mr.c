@@ -212,7 +212,7 @@ static void dead_handles(void) {
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(rvt_query_mr(mrs[i], &attributes), -RVT_EBADF);
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE), -RVT_EBADF);
-        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_DISPOSE), -RVT_EBADF);
+        CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_AWAIT), -RVT_EBADF);
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_FORCE), -RVT_EBADF);
         CHECK_EQ(rvt_dealloc_fmr(mrs[i], RVT_RELEASE), -RVT_EBADF);
         CHECK_EQ(rvt_map_mr_sg(mrs[i], &element, 1, 0, PAGE, &outcome), -RVT_EBADF);
@@ -393,7 +393,6 @@ static void counting_begins_when_asked_for(void) {
     CHECK_EQ(rvt_count_mr(dead), -RVT_EBADF);
     CHECK_EQ(rvt_count_mr((struct rvt_mr_handle){NULL, 1}), -RVT_EBADF);
     /* The next life begins without. */
-    rvt_reclaim();
     struct rvt_mr_handle next = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     CHECK_PTR_EQ(next.mr, dead.mr);
     CHECK(!fixture_query(next).counted);
@@ -401,8 +400,110 @@ static void counting_begins_when_asked_for(void) {
     fixture_close(&f);
 }
 
+/* --- a list with one wait --- */
+
+static bool half_dead(struct rvt_mr_handle mr) {
+    return fixture_query(mr).half_dead;
+}
+
+static void a_list_ends_with_one_wait(void) {
+    struct fixture f;
+    struct rvt_mr_handle none;
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+        REQUIRE(fixture_open(&f, 6));
+        const enum rvt_release_mode how = (enum rvt_release_mode)mode;
+        CHECK_EQ(rvt_dereg_mrs(f.pd, &none, 0, how), 0); /* of nothing */
+        struct rvt_mr_handle dma, gone = fixture_mem_reg(&f, 1);
+        CHECK_EQ(rvt_dereg_mr(gone, RVT_RELEASE), 0);
+        CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+        struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0),
+                             sg = fixture_mem_reg(&f, 1), fmr = fixture_fmr(&f, 0, 1, 12),
+                             stays = fixture_mem_reg(&f, 1);
+        /* Every kind, one twice, one that is dead and one that was dead before. */
+        const struct rvt_mr_handle list[] = {user, fmr, gone, dma, user, sg, gone, fmr};
+        const uint64_t before = atomic_load(&rvt_epoch_now);
+        CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
+        /* By force each is retired, with a number of its own, and the mapping of user memory; a wait is one. */
+        CHECK_EQ(atomic_load(&rvt_epoch_now) - before, how == RVT_RELEASE_FORCE ? 1 + 4 + 1 : 1);
+        CHECK(fixture_dead(user) && fixture_dead(fmr) && fixture_dead(dma) && fixture_dead(sg));
+        CHECK_EQ(fixture_refs(stays), 2);
+        CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and this one */
+        CHECK_EQ(fixture_head(f.device).used, 1);
+        CHECK(!rvt_reclaim_pending(&f.device->retirement));
+        CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0); /* as was wanted */
+        fixture_close(&f);
+    }
+}
+
+static void of_a_list_the_held_ones_stay(void) {
+    struct fixture f;
+    struct rvt_sge sge[3];
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, PAGE, 0x10000);
+    struct rvt_mr_handle list[4] = {
+        fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0), fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0),
+        fixture_fmr(&f, 0, 1, 12), fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0)};
+    CHECK_EQ(rvt_map_phys_fmr(list[2], (uint64_t[]){0x10000}, 1, 0x1000), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(local(&f, &sge[i], 0x1000, 8, fixture_key(list[i]), 0), 1);
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_AWAIT; mode++) {
+        CHECK_EQ(rvt_dereg_mrs(f.pd, list, 4, (enum rvt_release_mode)mode), -RVT_EBUSY);
+        CHECK(fixture_dead(list[3])); /* nobody held it */
+        for (int i = 0; i < 3; i++) {
+            CHECK(half_dead(list[i]));
+            CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
+        }
+    }
+    rvt_put_sge(&sge[0]);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 4, RVT_RELEASE), -RVT_EBUSY);
+    CHECK(fixture_dead(list[0]) && half_dead(list[1]) && half_dead(list[2]));
+    rvt_put_sge(&sge[2]);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 4, RVT_RELEASE_FORCE), 0);
+    CHECK(fixture_dead(list[1]) && fixture_dead(list[2]));
+    CHECK_EQ(usable(&f, &sge[1]), RVT_REGION_REVOKED);
+    rvt_put_sge(&sge[1]);
+    CHECK_EQ(f.pd.pd->children, 1);
+    fixture_close(&f);
+}
+
+static void a_list_is_judged_whole(void) {
+    struct fixture f, other;
+    REQUIRE(fixture_open(&f, 4) && fixture_open(&other, 4));
+    struct rvt_mr_handle own = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0), foreign, none = {0},
+                         elsewhere = fixture_reg(&other, bytes, PAGE, 0x1000, 0x1000, 0),
+                         elsewhere_gone = fixture_mem_reg(&other, 1);
+    CHECK_EQ(rvt_dereg_mr(elsewhere_gone, RVT_RELEASE), 0);
+    foreign = fixture_reg_in(f.other_pd, bytes, PAGE, 0x1000, 0x1000, 0);
+    const struct rvt_mr_handle wrong[] = {foreign, none, elsewhere, elsewhere_gone};
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+            const enum rvt_release_mode how = (enum rvt_release_mode)mode;
+            CHECK_EQ(rvt_dereg_mrs(f.pd, (struct rvt_mr_handle[]){own, wrong[i]}, 2, how), -RVT_EINVAL);
+            CHECK_EQ(rvt_dereg_mrs(f.pd, (struct rvt_mr_handle[]){wrong[i], own}, 2, how), -RVT_EINVAL);
+            CHECK_EQ(fixture_refs(own), 2);
+            CHECK_EQ(fixture_refs(foreign), 2);
+            CHECK_EQ(fixture_refs(elsewhere), 2);
+            CHECK(!half_dead(own) && !half_dead(foreign) && !half_dead(elsewhere));
+        }
+    }
+    /* A handle of a foreign domain's region that is dead says nothing of a domain. */
+    CHECK_EQ(rvt_dereg_mr(foreign, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, &foreign, 1, RVT_RELEASE), 0);
+    /* A domain that is closed, or never was. */
+    struct rvt_pd_handle dead, no_pd = {0};
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &dead), 0);
+    CHECK_EQ(rvt_dealloc_pd(dead, false), 0);
+    CHECK_EQ(rvt_dereg_mrs(dead, &own, 1, RVT_RELEASE_FORCE), -RVT_EBADF);
+    CHECK_EQ(rvt_dereg_mrs(dead, &own, 0, RVT_RELEASE_FORCE), -RVT_EBADF);
+    CHECK_EQ(rvt_dereg_mrs(no_pd, &own, 1, RVT_RELEASE_FORCE), -RVT_EBADF);
+    CHECK_EQ(fixture_refs(own), 2);
+    fixture_close_one(&other);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fresh_user_region),
            TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
            TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
            TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
-           TEST(counting_begins_when_asked_for))
+           TEST(counting_begins_when_asked_for), TEST(a_list_ends_with_one_wait),
+           TEST(of_a_list_the_held_ones_stay), TEST(a_list_is_judged_whole))

@@ -414,10 +414,10 @@ static void hooks_are_told_of_each_region_once(void) {
         EVENTS_ARE(RVT_RESOURCE_MR, RVT_RESOURCE_MR, RVT_RESOURCE_MR);
         mr = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
         CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr), 0), 1);
-        CHECK_EQ(rvt_dereg_mr(mr, (enum rvt_release_mode)mode), mode == RVT_RELEASE ? -RVT_EBUSY : 0);
+        CHECK_EQ(rvt_dereg_mr(mr, (enum rvt_release_mode)mode), mode == RVT_RELEASE_FORCE ? 0 : -RVT_EBUSY);
         EVENTS_ARE(RVT_RESOURCE_MR);
-        rvt_put_sge(&sge); /* the last put finishes an orphan: not told again */
-        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), mode == RVT_RELEASE ? 0 : -RVT_EBADF);
+        rvt_put_sge(&sge); /* the last put recycles one that ended by force: not told again */
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), mode == RVT_RELEASE_FORCE ? -RVT_EBADF : 0);
         CHECK_EQ(events.count, 0);
     }
 

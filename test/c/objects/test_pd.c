@@ -90,7 +90,7 @@ static void every_kind_of_region_counts(void) {
     fixture_close(&f);
 }
 
-static void an_orphan_counts_until_its_last_put(void) {
+static void a_half_dead_region_counts_until_it_ends(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_sge sge;
@@ -98,9 +98,11 @@ static void an_orphan_counts_until_its_last_put(void) {
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     struct rvt_mr_handle mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE), 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* nobody holds it, and it is there */
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
 
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
@@ -215,5 +217,5 @@ static void attached_by_number_among_many(void) {
 
 CHECK_MAIN(TEST(handles_die_with_their_domain), TEST(no_handle_at_all), TEST(ids_differ),
            TEST(busy_while_something_is_in_it), TEST(every_kind_of_region_counts),
-           TEST(an_orphan_counts_until_its_last_put), TEST(cascade_takes_queue_pairs_and_regions),
+           TEST(a_half_dead_region_counts_until_it_ends), TEST(cascade_takes_queue_pairs_and_regions),
            TEST(a_user_domain_has_no_key_zero), TEST(without_memory), TEST(attached_by_number_among_many))

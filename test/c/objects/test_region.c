@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/region.h"
 
-#include <pthread.h>
-
 #include "fixture.h"
+#include "waiting.h"
 
 static alignas(4096) unsigned char bytes[8 * PAGE];
 
@@ -42,6 +41,18 @@ static struct made make(struct fixture *f, int kind) {
 
 static int release(int kind, struct rvt_mr_handle mr, enum rvt_release_mode mode) {
     return kind == RVT_MR_FMR ? rvt_dealloc_fmr(mr, mode) : rvt_dereg_mr(mr, mode);
+}
+
+/* A verb in another thread, while this one is inside. */
+struct ending {
+    struct made *made;
+    int kind;
+    enum rvt_release_mode mode;
+};
+
+static int end_it(void *context) {
+    struct ending *ending = context;
+    return release(ending->kind, ending->made->mr, ending->mode);
 }
 
 static bool open_with_dma(struct fixture *f) {
@@ -172,56 +183,149 @@ static void a_half_dead_region_takes_no_changes(void) {
     fixture_close(&f);
 }
 
-static void dispose(void) {
+static void count_wakes(void *data) {
+    atomic_fetch_add((atomic_int *)data, 1);
+}
+
+/* As RVT_RELEASE, and each put wakes the context that made the region. */
+static void await(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
-        struct rvt_sge a, b;
-        unsigned char out[16];
-        struct rvt_copied copied;
-        REQUIRE(open_with_dma(&f));
+        struct rvt_sge a, b, c;
+        atomic_int wakes = 0;
+        REQUIRE(fixture_open_joined(&f, 4));
+        fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
+        rvt_on_put(f.context, count_wakes, &wakes);
         struct made made = make(&f, kind);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0); /* nobody holds it: gone */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0); /* nobody holds it: gone */
         CHECK(fixture_dead(made.mr));
         made = make(&f, kind);
         CHECK_EQ(hold(&f, &made, &a), 1);
         CHECK_EQ(hold(&f, &made, &b), 1);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
-        key_is_dead(&f, &made);
-        CHECK(!fixture_dead(made.mr));
-        CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), 0); /* the rest of the work may end */
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
+        CHECK_EQ(hold(&f, &made, &c), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
+        atomic_store(&wakes, 0);
+        rvt_put_sge(&c); /* nobody awaits it */
+        CHECK_EQ(atomic_load(&wakes), 0);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
+        key_is_dead(&f, &made);
+        CHECK(fixture_query(made.mr).half_dead);
+        CHECK_EQ(usable(&f, &a), RVT_REASON_NONE); /* the rest of the work may end */
+        CHECK_EQ(atomic_load(&wakes), 0);
         rvt_put_sge(&a);
-        CHECK(!fixture_dead(made.mr));
+        CHECK_EQ(atomic_load(&wakes), 1);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE),
+                 -RVT_EBUSY); /* who asks without waiting changes nothing */
         rvt_put_sge(&b);
-        CHECK(fixture_dead(made.mr)); /* the last put has ended it */
-        fixture_close(&f);
+        CHECK_EQ(atomic_load(&wakes), 2);
+        CHECK(!fixture_dead(made.mr)); /* the waiter has to come again */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
+        CHECK(fixture_dead(made.mr));
+
+        /* Whatever ends it, the waiter is told, so that it does not wait for ever. */
+        for (int how = 0; how < 2; how++) {
+            made = make(&f, kind);
+            CHECK_EQ(hold(&f, &made, &a), 1);
+            CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
+            atomic_store(&wakes, 0);
+            if (how) {
+                CHECK_EQ(rvt_destroy_qp(f.qp), 0);
+                CHECK_EQ(rvt_dealloc_pd(f.pd, true), 0);
+            } else {
+                CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
+            }
+            CHECK_EQ(atomic_load(&wakes), 1);
+            CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
+            rvt_put_sge(&a);
+            CHECK_EQ(atomic_load(&wakes), 1); /* it awaits nothing any more */
+        }
+        rvt_on_put(f.context, NULL, NULL);
+        fixture_leave_last(&f, &f);
     }
 }
 
-static void dispose_after_a_busy_release(void) {
-    for (int kind = 0; kind < KINDS; kind++) {
-        struct fixture f;
-        struct rvt_sge sge;
-        REQUIRE(open_with_dma(&f));
-        struct made made = make(&f, kind);
+/* The next life of the object is nobody's to wait for. */
+static void a_region_is_not_awaited_in_its_next_life(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    atomic_int wakes = 0;
+    REQUIRE(fixture_open_joined(&f, 4));
+    rvt_on_put(f.context, count_wakes, &wakes);
+    struct rvt_mregion *object = NULL;
+    for (int life = 0; life < 3; life++) {
+        struct made made = make(&f, RVT_MR_USER);
+        CHECK(!object || object == made.mr.mr);
+        object = made.mr.mr;
         CHECK_EQ(hold(&f, &made, &sge), 1);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0);
+        if (life == 1) {
+            rvt_put_sge(&sge);
+            CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE), 0);
+            CHECK_EQ(atomic_load(&wakes), 0);
+            continue;
+        }
+        CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
+        CHECK_EQ(atomic_load(&f.device->watched), 1);
         rvt_put_sge(&sge);
-        CHECK(fixture_dead(made.mr));
-        made = make(&f, kind);
-        CHECK_EQ(hold(&f, &made, &sge), 1);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
-        rvt_put_sge(&sge);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_DISPOSE), 0); /* put already */
-        CHECK(fixture_dead(made.mr));
-        fixture_close(&f);
+        CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE), 0);
+        CHECK_EQ(atomic_load(&f.device->watched), 0);
+        atomic_store(&wakes, 0);
     }
+    fixture_leave_last(&f, &f);
+}
+
+/* The end waits for who is inside; in the meantime the region is half-dead, whatever the mode but force. */
+static void every_release_waits_for_readers(void) {
+    for (int kind = 0; kind < KINDS; kind++) {
+        for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+            for (int renewed = 0; renewed < 2; renewed++) {
+                struct fixture f;
+                struct waiting w;
+                REQUIRE(open_with_dma(&f));
+                struct made made = make(&f, kind);
+                struct ending ending = {&made, kind, (enum rvt_release_mode)mode};
+                read_enter(&f);
+                CHECK(begin_waiting(&w, end_it, &ending));
+                CHECK_EQ(fixture_dead(made.mr), mode == RVT_RELEASE_FORCE);
+                CHECK(mode == RVT_RELEASE_FORCE || fixture_query(made.mr).half_dead);
+                key_is_dead(&f, &made);
+                CHECK_EQ(rvt_reclaim_pending(&f.device->retirement), mode == RVT_RELEASE_FORCE);
+                if (renewed)
+                    rvt_read_renew(f.reader, &f.device->retirement);
+                else
+                    read_leave(&f);
+                CHECK_EQ(end_waiting(&w), 0); /* also while the reader is in its next section */
+                CHECK(fixture_dead(made.mr));
+                CHECK(!rvt_reclaim_pending(&f.device->retirement));
+                if (renewed)
+                    read_leave(&f);
+                fixture_close(&f);
+            }
+        }
+    }
+}
+
+/* Two that wait for the same readers: one ends the region, for the other it is ended. */
+static void two_releases_at_once(void) {
+    struct fixture f;
+    struct waiting w[2];
+    REQUIRE(open_with_dma(&f));
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+        struct made made = make(&f, RVT_MR_USER);
+        struct ending first = {&made, RVT_MR_USER, RVT_RELEASE}, second = {&made, RVT_MR_USER, mode};
+        read_enter(&f);
+        CHECK(begin_waiting(&w[0], end_it, &first));
+        CHECK(begin_waiting(&w[1], end_it, &second));
+        read_leave(&f);
+        CHECK_EQ(end_waiting(&w[0]), 0);
+        CHECK_EQ(end_waiting(&w[1]), 0);
+        CHECK(fixture_dead(made.mr));
+    }
+    fixture_close(&f);
 }
 
 static void force(void) {
-    static const enum rvt_release_mode before[] = {RVT_RELEASE_FORCE, RVT_RELEASE, RVT_RELEASE_DISPOSE};
+    static const enum rvt_release_mode before[] = {RVT_RELEASE_FORCE, RVT_RELEASE, RVT_RELEASE_AWAIT};
     for (int kind = 0; kind < KINDS; kind++) {
         for (int first = 0; first < 3; first++) {
             struct fixture f;
@@ -248,12 +352,22 @@ static void force(void) {
             struct made next = make(&f, kind);
             struct rvt_sge c;
             CHECK_EQ(hold(&f, &next, &c), 1);
+            CHECK(next.mr.mr != made.mr.mr);
+            CHECK(made.mr.mr->lingering);
             rvt_put_sge(&a);
-            rvt_put_sge(&b);
+            CHECK(made.mr.mr->lingering);
+            CHECK_EQ(atomic_load(&f.device->watched), 1);
+            rvt_put_sge(&b); /* the last put gives the object back */
+            CHECK(!made.mr.mr->lingering);
+            CHECK_EQ(atomic_load(&f.device->watched), 0);
             CHECK_EQ(fixture_refs(next.mr), next.own + 1);
             CHECK_EQ(usable(&f, &c), RVT_REASON_NONE);
             rvt_put_sge(&c);
             CHECK_EQ(release(kind, next.mr, RVT_RELEASE), 0);
+            /* Both objects are there again. */
+            struct rvt_mregion *objects[] = {make(&f, kind).mr.mr, make(&f, kind).mr.mr};
+            for (int i = 0; i < 2; i++)
+                CHECK(objects[i] == made.mr.mr || objects[i] == next.mr.mr);
             fixture_close(&f);
         }
     }
@@ -286,8 +400,9 @@ static void places_are_used_again(void) {
                 CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
                 break;
             case 1:
-                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_DISPOSE), 0);
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
                 rvt_put_sge(&sge);
+                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_AWAIT), 0);
                 break;
             case 2:
                 CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_FORCE), 0);
@@ -348,7 +463,7 @@ static void a_second_dma_region_is_inert(void) {
 
 struct watched {
     struct rvt_memory memory;
-    int released;
+    atomic_int released;
 };
 
 static enum rvt_reason watched_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
@@ -365,11 +480,11 @@ static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_relea
 
 static struct rvt_mr_handle reg_watched(struct fixture *f, struct watched *watched) {
     struct rvt_mr_handle mr = {0};
-    watched->released = 0;
+    atomic_store(&watched->released, 0);
     rvt_memory_init(&watched->memory, &watched_ops, PAGE);
     CHECK_EQ(rvt_reg_user_mr(f->pd, &watched->memory, 0x10000, 0x10000, ALL_ACCESS, &mr), 0);
     rvt_memory_put(&watched->memory);
-    CHECK_EQ(watched->released, 0);
+    CHECK_EQ(atomic_load(&watched->released), 0);
     return mr;
 }
 
@@ -380,43 +495,47 @@ static void memory_lives_as_long_as_its_region(void) {
     REQUIRE(fixture_open(&f, 4));
     struct rvt_mr_handle mr = reg_watched(&f, &watched);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 1);
 
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     rvt_put_sge(&sge);
-    CHECK_EQ(watched.released, 0);
+    CHECK_EQ(atomic_load(&watched.released), 0);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 1);
 
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE), 0);
-    CHECK_EQ(watched.released, 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
     rvt_put_sge(&sge);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), 0);
+    CHECK_EQ(atomic_load(&watched.released), 1);
 
     /* By force: let go at once, though an element is held... */
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 1);
     rvt_put_sge(&sge);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 1);
 
     /* ... but not while somebody is looking. */
     mr = reg_watched(&f, &watched);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
-    CHECK_EQ(watched.released, 0);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
-    rvt_reclaim();
-    CHECK_EQ(watched.released, 1);
+    struct made made = {.mr = mr};
+    struct ending ending = {&made, RVT_MR_USER, RVT_RELEASE_FORCE};
+    struct waiting w;
+    read_enter(&f);
+    CHECK(begin_waiting(&w, end_it, &ending));
+    CHECK_EQ(atomic_load(&watched.released), 0);
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
+    CHECK_EQ(atomic_load(&watched.released), 1);
 
     mr = reg_watched(&f, &watched);
     CHECK_EQ(rvt_dealloc_pd(f.pd, true), 0);
-    CHECK_EQ(watched.released, 1);
+    CHECK_EQ(atomic_load(&watched.released), 1);
     fixture_close(&f);
 }
 
@@ -429,11 +548,11 @@ static void stale_elements(void) {
     struct made sg = make(&f, RVT_MR_MEM_REG), fmr = make(&f, RVT_MR_FMR);
 
     CHECK_EQ(hold(&f, &sg, &sge), 1);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    read_enter(&f);
     CHECK_EQ(rvt_mr_usable(sge.mr, sge.map_generation, &map), RVT_REASON_NONE);
     CHECK(map != NULL);
     CHECK_EQ(map->generation, sge.map_generation);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
     /* The very same list again is another mapping. */
     CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
@@ -457,18 +576,29 @@ static void stale_elements(void) {
 
 /* --- the door, step by step: what a reader meets when the writer stops in the middle --- */
 
+struct mapping {
+    struct rvt_mr_handle fmr;
+    uint64_t page, iova;
+};
+
+static int map_it(void *context) {
+    const struct mapping *mapping = context;
+    return rvt_map_phys_fmr(mapping->fmr, &mapping->page, 1, mapping->iova);
+}
+
 static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
-    uint64_t page = 0x11000;
+    struct waiting w;
     REQUIRE(open_with_dma(&f));
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    struct mapping mapping = {fmr.mr, 0x11000, 0x20000};
+    read_enter(&f);
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     /* Mapped anew between the reading and the reference: no reference, and the next reading shows
      * the new one. */
-    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
+    CHECK(begin_waiting(&w, map_it, &mapping));
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
     sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
@@ -476,12 +606,17 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_ACQUIRED);
     CHECK_EQ(fixture_refs(fmr.mr), 3);
     rvt_put_mr(fmr.mr.mr);
+    rvt_read_renew(f.reader, &f.device->retirement);
+    CHECK_EQ(end_waiting(&w), 0);
     /* Revoked in between. */
-    CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), 0);
+    struct ending ending = {&fmr, RVT_MR_FMR, RVT_RELEASE};
+    sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
+    CHECK(begin_waiting(&w, end_it, &ending));
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK_EQ(entry.key, 0);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
     fixture_close(&f);
 }
 
@@ -490,17 +625,19 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
 static void the_door_closes_when_mapping_numbers_come_round(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
-    uint64_t page = 0x11000;
+    struct waiting w;
     REQUIRE(open_with_dma(&f));
     struct made fmr = make(&f, RVT_MR_FMR);
     struct rvt_lkey_record *record = rvt_lkey_record(&f.device->lkey_table, fmr.key);
-    rvt_read_enter(f.reader, SECTION_OF(&f));
+    struct mapping mapping = {fmr.mr, 0x11000, 0x20000};
+    read_enter(&f);
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     f.device->map_generation = entry.map->generation + (UINT64_C(1) << 29);
-    CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x20000), 0);
+    CHECK(begin_waiting(&w, map_it, &mapping));
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
-    rvt_read_leave(f.reader, SECTION_OF(&f));
+    read_leave(&f);
+    CHECK_EQ(end_waiting(&w), 0);
     fixture_close(&f);
 }
 
@@ -601,21 +738,17 @@ static void last_puts_race_with_releases(void) {
         CHECK_EQ(hold(&f, &made, &race.sge[0]), 1);
         CHECK_EQ(hold(&f, &made, &race.sge[1]), 1);
         enum rvt_release_mode mode = (enum rvt_release_mode)(i / KINDS % 3);
-        bool disposed_before = i / 16 % 2;
-        if (disposed_before)
-            CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_DISPOSE), 0);
+        if (i / 16 % 2)
+            CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
         pthread_barrier_wait(&race.start);
         int error = release(i % KINDS, made.mr, mode);
         pthread_barrier_wait(&race.end);
-        if (mode == RVT_RELEASE && !disposed_before) {
-            CHECK(error == 0 || error == -RVT_EBUSY);
-            if (error)
-                CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
-        } else {
-            /* -EBADF: the last put came first. */
-            CHECK(error == 0 || (disposed_before && (error == -RVT_EBADF || error == -RVT_EBUSY)));
-        }
+        CHECK(error == 0 || (error == -RVT_EBUSY && mode != RVT_RELEASE_FORCE));
+        if (error)
+            CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr)); /* whoever came first */
+        CHECK(!made.mr.mr->lingering);
+        CHECK_EQ(atomic_load(&f.device->watched), 0);
     }
     REQUIRE(pthread_join(threads[0], NULL) == 0);
     REQUIRE(pthread_join(threads[1], NULL) == 0);
@@ -682,31 +815,38 @@ static void a_counted_region_stays_counted(void) {
     fixture_close(&f);
 }
 
-/* Who has judged the region inside a section counts there, whoever ends it meanwhile. */
+/* Who has judged the region inside a section counts there, whoever ends it meanwhile; and who holds it counts bytes. */
 static void counters_stay_until_every_reader_has_passed(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(open_with_dma(&f));
-    for (int held = 0; held < 2; held++) {
+    enum { UNHELD, PUT_INSIDE, PUT_AFTER, WAYS };
+    for (int way = 0; way < WAYS; way++) {
         struct made made = make(&f, RVT_MR_USER);
+        struct ending ending = {&made, RVT_MR_USER, RVT_RELEASE_FORCE};
+        struct waiting w;
         long before = rvt_test_alloc_live();
         CHECK_EQ(rvt_count_mr(made.mr), 0);
         const struct rvt_mregion *mr = made.mr.mr;
         const struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
         CHECK(counters != NULL);
         CHECK_EQ(rvt_test_alloc_live(), before + 1);
-        if (held)
+        if (way != UNHELD)
             CHECK_EQ(hold(&f, &made, &sge), 1);
-        rvt_read_enter(f.reader, SECTION_OF(&f));
-        CHECK_EQ(rvt_dereg_mr(made.mr, RVT_RELEASE_FORCE), 0);
+        read_enter(&f);
+        CHECK(begin_waiting(&w, end_it, &ending));
         CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
-        CHECK_EQ(atomic_load(&counters->accepted), held); /* to be looked at */
-        if (held)
+        CHECK_EQ(atomic_load(&counters->accepted), way != UNHELD); /* to be looked at */
+        if (way == PUT_INSIDE)
             rvt_put_sge(&sge);
-        rvt_reclaim();
+        rvt_reclaim(&f.device->retirement);
         CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
-        rvt_read_leave(f.reader, SECTION_OF(&f));
-        rvt_reclaim();
+        read_leave(&f);
+        CHECK_EQ(end_waiting(&w), 0);
+        if (way == PUT_AFTER) {
+            CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
+            rvt_put_sge(&sge);
+        }
         CHECK(rvt_mr_counters_of(mr) == NULL);
         CHECK(rvt_test_alloc_live() < before);
     }
@@ -767,7 +907,6 @@ static void held_bytes_are_given_back(void) {
     struct rvt_mr_handle mr = fixture_fmr(&f, 0, 4, 12), user;
     user = make(&f, RVT_MR_USER).mr; /* chunks and slots are there now */
     CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
-    rvt_reclaim();
     const uint64_t before = rvt_held_bytes(f.device);
     CHECK(before > sizeof(struct rvt_dev_info));
     for (int round = 0; round < 3; round++) {
@@ -779,7 +918,6 @@ static void held_bytes_are_given_back(void) {
     }
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 1}, 2, 0), -RVT_EINVAL);
     CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
-    rvt_reclaim();
     CHECK_EQ(rvt_held_bytes(f.device), before);
     user = make(&f, RVT_MR_USER).mr; /* an extent is a header; as many slots were in use before */
     CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map));
@@ -787,10 +925,10 @@ static void held_bytes_are_given_back(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(dispose),
-           TEST(dispose_after_a_busy_release), TEST(force), TEST(force_without_holders),
-           TEST(places_are_used_again), TEST(a_second_dma_region_is_inert),
-           TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
+CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(await),
+           TEST(a_region_is_not_awaited_in_its_next_life), TEST(every_release_waits_for_readers),
+           TEST(two_releases_at_once), TEST(force), TEST(force_without_holders), TEST(places_are_used_again),
+           TEST(a_second_dma_region_is_inert), TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
            TEST(a_reference_is_taken_under_the_mapping_that_was_read),
            TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
            TEST(last_puts_race_with_releases), TEST(a_counted_region_stays_counted),

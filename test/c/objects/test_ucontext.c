@@ -3,6 +3,7 @@
 
 #include "core/access/batch.h"
 #include "fixture.h"
+#include "waiting.h"
 
 static alignas(4096) unsigned char bytes[8 * PAGE];
 
@@ -142,7 +143,7 @@ static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
 
 /* Each kind of object alone keeps a context that is not to cascade. */
 static void dealloc_refuses_for_each_kind_alone(void) {
-    enum { A_PD, A_QP, A_USER, A_DMA, A_MEM_REG, A_FMR, A_HALF_DEAD, AN_ORPHAN, A_MAPPING, KINDS };
+    enum { A_PD, A_QP, A_USER, A_DMA, A_MEM_REG, A_FMR, A_HALF_DEAD, AN_AWAITED, A_MAPPING, KINDS };
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture a, b;
         REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -167,10 +168,9 @@ static void dealloc_refuses_for_each_kind_alone(void) {
             dma = fixture_dma(&b, bytes, PAGE, 0x10000);
         else
             mr = fixture_reg_in(pd, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
-        if (kind == A_HALF_DEAD || kind == AN_ORPHAN) {
+        if (kind == A_HALF_DEAD || kind == AN_AWAITED) {
             CHECK_EQ(local(&a, &sge, 0x5000, 8, fixture_key(mr), 0), 1);
-            CHECK_EQ(rvt_dereg_mr(mr, kind == AN_ORPHAN ? RVT_RELEASE_DISPOSE : RVT_RELEASE),
-                     kind == AN_ORPHAN ? 0 : -RVT_EBUSY);
+            CHECK_EQ(rvt_dereg_mr(mr, kind == AN_AWAITED ? RVT_RELEASE_AWAIT : RVT_RELEASE), -RVT_EBUSY);
         }
         for (int again = 0; again < 2; again++) {
             CHECK_EQ(end(&b, false), -RVT_EBUSY);
@@ -186,13 +186,13 @@ static void dealloc_refuses_for_each_kind_alone(void) {
             CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
         else if (kind == A_MAPPING)
             CHECK_EQ(rvt_dma_unmap(dma), 0);
-        if (kind == A_HALF_DEAD || kind == AN_ORPHAN) {
+        if (kind == A_HALF_DEAD || kind == AN_AWAITED) {
             CHECK_EQ(usable(&a, &sge), RVT_REASON_NONE);
             rvt_put_sge(&sge);
         }
-        if (kind == A_HALF_DEAD)
+        if (kind == A_HALF_DEAD || kind == AN_AWAITED)
             CHECK_EQ(end(&b, false), -RVT_EBUSY); /* it is not held any more, and still there */
-        if (mr.mr && kind != A_FMR && kind != AN_ORPHAN)
+        if (mr.mr && kind != A_FMR)
             CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         CHECK_EQ(end(&b, false), 0);
         CHECK_EQ(fixture_contexts(a.device), 1);
@@ -360,10 +360,10 @@ static void handles_of_an_ended_context_are_dead(void) {
     struct rvt_ib_sge wanted = {0x5000, 8, key};
     CHECK_EQ(local_in(&b, pd, &sge, NULL, 0x5000, 8, key, 0), -RVT_EBADF);
     CHECK_EQ(remote_in(&b, qp, &sge, 0x5000, 8, key, REMOTE_READ), -RVT_EBADF);
-    rvt_read_enter(b.reader, SECTION_OF(&b));
+    read_enter(&b);
     CHECK_EQ(rvt_lkey_check(pd, &wanted, 0, &place, &reason), -RVT_EBADF);
     CHECK_EQ(rvt_rkey_check(qp, 8, 0x5000, key, REMOTE_READ, &place, &reason), -RVT_EBADF);
-    rvt_read_leave(b.reader, SECTION_OF(&b));
+    read_leave(&b);
     CHECK(!rvt_checker_of_pd(pd, &(struct rvt_checker){0}) &&
           !rvt_checker_of_qp(qp, &(struct rvt_checker){0}));
 
@@ -564,6 +564,97 @@ static void counts_outlive_their_context(void) {
     fixture_leave_last(&a, &a);
 }
 
+/* --- ends that wait, and the one of finalizers, which does not --- */
+
+static int end_it(void *context) {
+    return rvt_dealloc_ucontext(context, true);
+}
+
+static void dealloc_waits_for_readers_of_the_device(void) {
+    for (int last = 0; last < 2; last++) {
+        struct fixture a, b;
+        struct waiting w;
+        REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+        struct rvt_mr_handle mr = fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+        if (last)
+            CHECK_EQ(end(&a, true), 0);
+        read_enter(&a);
+        CHECK(begin_waiting(&w, end_it, b.context));
+        CHECK(fixture_dead(mr));
+        CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
+        CHECK(rvt_reclaim_pending(&a.device->retirement));
+        read_leave(&a);
+        CHECK_EQ(end_waiting(&w), 0);
+        CHECK(!rvt_reclaim_pending(&a.device->retirement));
+        CHECK_EQ(rvt_dealloc_ucontext(b.context, true), -RVT_EBADF);
+        fixture_leave(&b);
+        fixture_leave_last(&a, &a);
+    }
+}
+
+static void drop_does_not_wait(void) {
+    struct fixture a, b;
+    struct belongings bs;
+    REQUIRE(fixture_open_joined(&a, 6) && fixture_join(&b, a.device));
+    settle_in(&b, &bs, &a, 0x20000);
+    read_enter(&a);
+    rvt_drop_ucontext(b.context); /* this thread is inside: the call may not wait for it */
+    CHECK(fixture_dead(bs.user) && fixture_dead(bs.user_theirs) && fixture_dead(bs.fmr) && dma_dead(bs.dma));
+    CHECK_EQ(usable(&a, &bs.held), RVT_REGION_REVOKED);
+    CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
+    CHECK(rvt_reclaim_pending(&a.device->retirement));
+    rvt_drop_ucontext(b.context); /* it has ended: nothing */
+    CHECK_EQ(end(&b, true), -RVT_EBADF);
+    read_leave(&a); /* what waited for this section alone is freed by its end */
+    CHECK(!rvt_reclaim_pending(&a.device->retirement));
+    put_all(&bs);
+    fixture_leave(&b);
+    /* With nobody inside it is freed at once. */
+    REQUIRE(fixture_join(&b, a.device));
+    fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    rvt_drop_ucontext(b.context);
+    CHECK(!rvt_reclaim_pending(&a.device->retirement));
+    fixture_leave(&b);
+    /* The last context closes the device, by whichever end. */
+    rvt_drop_ucontext(a.context);
+    CHECK(a.device->closed);
+    fixture_leave_last(&a, &a);
+}
+
+static void count_wakes(void *data) {
+    ++*(int *)data;
+}
+
+/* The context that made the region is woken, and no other. */
+static void puts_wake_the_context_that_made_the_region(void) {
+    struct fixture a, b;
+    struct rvt_sge sge[4];
+    int woken_a = 0, woken_b = 0;
+    REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
+    rvt_on_put(a.context, count_wakes, &woken_a);
+    rvt_on_put(b.context, count_wakes, &woken_b);
+    struct rvt_mr_handle mr = fixture_reg_in(attach(&b, a.pd), bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(local(&a, &sge[i], 0x5000, 8, fixture_key(mr), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
+    rvt_put_sge(&sge[0]);
+    CHECK_EQ(woken_a, 0);
+    CHECK_EQ(woken_b, 1);
+    rvt_on_put(b.context, NULL, NULL);
+    rvt_put_sge(&sge[1]);
+    CHECK_EQ(woken_b, 1);
+    rvt_on_put(b.context, count_wakes, &woken_b);
+    rvt_put_sge(&sge[2]);
+    CHECK_EQ(woken_b, 2);
+    CHECK_EQ(end(&b, true), 0); /* it ends what it awaits, and wakes nobody afterwards */
+    const int last = woken_b;
+    rvt_put_sge(&sge[3]);
+    CHECK_EQ(woken_b, last);
+    CHECK_EQ(woken_a, 0);
+    fixture_leave(&b);
+    fixture_leave_last(&a, &a);
+}
+
 /* Contexts with everything in them, in which any single allocation fails. */
 static void life(void) {
     struct rvt_dev_info *device;
@@ -609,6 +700,7 @@ static void life(void) {
     if (!context[0] && !context[1])
         CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
     CHECK(device->closed);
+    CHECK(!rvt_reclaim_pending(&device->retirement));
     if (own)
         rvt_memory_put(&own->memory);
     if (memory)
@@ -626,7 +718,6 @@ static void lives_without_memory(void) {
         bool failed = rvt_test_alloc_failed();
         rvt_test_alloc_fail_after(-1);
         CHECK_EQ(rvt_test_alloc_live(), live);
-        CHECK(!rvt_reclaim_pending());
         if (!failed)
             break;
         failures++;
@@ -639,4 +730,6 @@ CHECK_MAIN(TEST(ids_never_repeat), TEST(none_on_a_closed_device), TEST(none_with
            TEST(dealloc_refuses_for_each_kind_alone), TEST(cascade_ends_exactly_what_is_its_own),
            TEST(handles_of_an_ended_context_are_dead), TEST(domains_are_attached_by_number),
            TEST(the_last_context_closes_the_device), TEST(a_device_can_close_before_its_contexts),
-           TEST(counts_outlive_their_context), TEST(lives_without_memory))
+           TEST(counts_outlive_their_context), TEST(dealloc_waits_for_readers_of_the_device),
+           TEST(drop_does_not_wait), TEST(puts_wake_the_context_that_made_the_region),
+           TEST(lives_without_memory))

@@ -7,8 +7,8 @@
 /* --- environments that come and go on one device ---
  *
  * Each thread is an environment with a heap of its own, which it registers, maps and shows to the others. It
- * ends as a worker does: context, rvt_synchronize, rvt_reclaim, and then its heap is written over and freed
- * by itself, whoever may still have a name of it. */
+ * ends as a worker does: its context, and then its heap is written over and freed by itself, whoever may still
+ * have a name of it. */
 
 enum { ENVIRONMENTS = 4, HEAP = 3 * PAGE, HELD = 3, MEMORIES = 2 };
 
@@ -121,8 +121,6 @@ static void end_life(struct environment *e) {
     if (roll(&e->w.seed, 4) == 0)
         CHECK_EQ(rvt_dealloc_ucontext(e->context, false), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_ucontext(e->context, true), 0);
-    rvt_synchronize();
-    rvt_reclaim();
     memset(e->heap, 0xdd, HEAP); /* who still looks now races, and ThreadSanitizer tells */
     free(e->heap);
     free(e->scratch);
@@ -330,7 +328,7 @@ static void settle_with_another(struct environment *e) {
         use_element(e, &sge, e->w.index, RVT_REGION_REVOKED);
         rvt_put_sge(&sge);
     }
-    error = rvt_dereg_mr(mr, RVT_RELEASE_DISPOSE);
+    error = rvt_dereg_mr(mr, RVT_RELEASE_FORCE);
     CHECK(error == 0 || error == -RVT_EBADF);
 }
 
@@ -560,7 +558,6 @@ static void devices_close_behind_the_last(void) {
     atomic_store(&stop, true);
     for (unsigned i = 0; i < 4; i++)
         REQUIRE(pthread_join(workers[i].thread, NULL) == 0);
-    rvt_reclaim();
     printf("# %u devices opened, %u times attached\n", atomic_load(&opened_devices),
            atomic_load(&attached_devices));
     struct rvt_dev_info *found;
