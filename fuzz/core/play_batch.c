@@ -246,7 +246,7 @@ static void release_batch(struct world *w) {
         oracle_put(o, first + i);
     }
     world_say(w, " first=%d count=%d", first, count);
-    EXPECT(w, "released", rvt_release_batch(&w->sges[first], (uint32_t)count), held);
+    EXPECT(w, "released", rvt_put_sges(&w->sges[first], (uint32_t)count), held);
     for (int i = 0; i < count; i++)
         EXPECT(w, "the element is alive", w->sges[first + i].mr != NULL, false);
 }

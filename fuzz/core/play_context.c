@@ -192,7 +192,7 @@ static void make_context(struct world *w, int device, uint8_t slot) {
         return;
     int context = o->context_count;
     world_say(w, " device=%d context=%d (%d)", device, context, slot % CONTEXT_SLOTS);
-    if (!world_answer(w, rvt_alloc_ucontext(w->devices[device], &w->contexts[context]),
+    if (!world_answer(w, rvt_alloc_ucontext(w->devices[device], w->readers[1], &w->contexts[context]),
                       o->devices[device].open ? 0 : -RVT_EBADF))
         return;
     uint64_t id = w->contexts[context]->id;

@@ -85,7 +85,7 @@ static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) 
     if (!check_true(f->reader != NULL, "a reader", __FILE__, __LINE__))
         return false;
     rvt_dev_get(device);
-    int error = rvt_alloc_ucontext(device, &f->context);
+    int error = rvt_alloc_ucontext(device, f->reader, &f->context);
     error = error ? error : rvt_alloc_pd(device, f->context, false, &f->pd);
     error = error ? error : rvt_create_qp(f->pd, &f->qp);
     return check_equal((uint64_t)error, 0, "joining the device", "0", __FILE__, __LINE__);

@@ -67,8 +67,8 @@ void rvt_sparse_touch(const struct rvt_sparse *sparse, const void *at) {
     if (!sparse->data)
         return;
     size_t offset = (size_t)((const unsigned char *)at - sparse->data);
-    /* The page, then the page with its bit, then the page with the bit of that: at the latest the third has its
-     * own. */
+    /* The page, then the page with its bit, then the page with the bit of that: at the latest the third has
+     * its own. */
     size_t page;
     while (!is_touched(sparse, page = offset >> sparse->page_shift)) {
         uint64_t *word = &sparse->touched[page / WORD_BITS];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sparse memory: a range of zeros of which only what is written costs memory, with a count of what that is. */
+/* Sparse memory: a range of zeros of which only what is written costs memory, with a count of what that
+ * is. */
 #ifndef RVT_SPARSE_H
 #define RVT_SPARSE_H
 
@@ -15,7 +16,8 @@ struct rvt_sparse {
     size_t reserved;
     unsigned page_shift;
     _Atomic(uint64_t) *held; /* where the bytes of touched pages are counted */
-    /* One bit a page, for pages that have been written. Lies behind the data, in pages that are counted alike. */
+    /* One bit a page, for pages that have been written. Lies behind the data, in pages that are counted
+     * alike. */
     uint64_t *touched;
     size_t words;
     size_t huge_bytes;    /* how much of data, from its start, is in large pages */
@@ -33,17 +35,18 @@ void rvt_sparse_destroy(struct rvt_sparse *sparse);
 /* Count the page of `at`, which is about to be written. Without a range (zeroed *sparse): nothing. */
 void rvt_sparse_touch(const struct rvt_sparse *sparse, const void *at);
 
-/* Let the first `bytes` of the data, a multiple of RVT_HUGE_PAGE_BYTES, be committed in large pages from now on.
- * A large page counts in full as soon as any byte of it was touched, those of before included. Nothing happens
- * where the system has no large pages. Once. */
+/* Let the first `bytes` of the data, a multiple of RVT_HUGE_PAGE_BYTES, be committed in large pages from now
+ * on. A large page counts in full as soon as any byte of it was touched, those of before included. Nothing
+ * happens where the system has no large pages. Once. */
 void rvt_sparse_prefer_huge(struct rvt_sparse *sparse, size_t bytes);
 
 /* Make the next large page of small ones that were there when rvt_sparse_prefer_huge was called: one a call,
  * since it takes as long as copying 2 MiB. Returns whether it did, so false: all are large now. */
 bool rvt_sparse_collapse(struct rvt_sparse *sparse);
 
-/* Give everything back to the system, where it can be (rvt_pages_give_back), and take it off the count. The data
- * stays readable, as zeros; where the system cannot, everything stays as it is. Nothing may be written any more. */
+/* Give everything back to the system, where it can be (rvt_pages_give_back), and take it off the count. The
+ * data stays readable, as zeros; where the system cannot, everything stays as it is. Nothing may be written
+ * any more. */
 void rvt_sparse_give_back(struct rvt_sparse *sparse);
 
 #endif

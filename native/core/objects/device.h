@@ -85,8 +85,8 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
  * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
 struct rvt_link *rvt_device_end(struct rvt_dev_info *device);
 
-/* Nearly how many bytes of memory the device has for its table (pages that are touched), objects and page lists
- * (not what regions and mappings refer to, and not device memory). For accounting; from any thread. */
+/* Nearly how many bytes of memory the device has for its table (pages that are touched), objects and page
+ * lists (not what regions and mappings refer to, and not device memory). For accounting; from any thread. */
 static inline uint64_t rvt_held_bytes(const struct rvt_dev_info *device) {
     return sizeof(*device) + atomic_load_explicit(&device->held, memory_order_relaxed);
 }

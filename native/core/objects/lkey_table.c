@@ -9,9 +9,10 @@
 #include "core/objects/device.h"
 #include "core/objects/region.h"
 
-/* A table of this many slots (4 MiB of records) or more is read at random over more pages than the processor has
- * translations for at hand, if it is full. Large pages help then; but the first region would cost 2 MiB. So they are
- * asked for when the table is no longer sparse: random keys touch nearly every small page by then. */
+/* A table of this many slots (4 MiB of records) or more is read at random over more pages than the processor
+ * has translations for at hand, if it is full. Large pages help then; but the first region would cost 2 MiB.
+ * So they are asked for when the table is no longer sparse: random keys touch nearly every small page by
+ * then. */
 enum { HUGE_BITS = 16, HUGE_SHARE = 8, HUGE_USED = 1 << 18 };
 
 static uint32_t slots_for_huge_pages(const struct rvt_lkey_table *table) {
@@ -51,18 +52,18 @@ void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
 
 void rvt_lkey_table_end(struct rvt_lkey_table *table) {
     assert(!table->used);
-    /* A reader in the middle of a record meets zeros from some load on, and has seen by then whatever this thread
-     * did before (rvt_pages_give_back): rvt_free_lkey moved the sequence of each record that had a key. So its
-     * second look at the sequence finds the one that was moved, or the zero of an empty page, and no record that
-     * has a key has sequence 0 (rvt_alloc_lkey): it starts again. It then finds name 0 everywhere, also in a
-     * shadow, and that is no key's and no domain's: whatever it asks for is refused. A reader that wants to flip
-     * for a writer (rvt_mr_acquire) expects a sequence that is not 0, so it writes nothing. `owner` and `occupied`
-     * are read under the lock, and say that no slot is used. */
+    /* A reader in the middle of a record meets zeros from some load on, and has seen by then whatever this
+     * thread did before (rvt_pages_give_back): rvt_free_lkey moved the sequence of each record that had a
+     * key. So its second look at the sequence finds the one that was moved, or the zero of an empty page, and
+     * no record that has a key has sequence 0 (rvt_alloc_lkey): it starts again. It then finds name 0
+     * everywhere, also in a shadow, and that is no key's and no domain's: whatever it asks for is refused. A
+     * reader that wants to flip for a writer (rvt_mr_acquire) expects a sequence that is not 0, so it writes
+     * nothing. `owner` and `occupied` are read under the lock, and say that no slot is used. */
     rvt_sparse_give_back(&table->memory);
 }
 
-/* Under more and more regions: from some number on in large pages. Those small pages that are there are made large
- * one large page a region, because copying them takes time and the lock is held. */
+/* Under more and more regions: from some number on in large pages. Those small pages that are there are made
+ * large one large page a region, because copying them takes time and the lock is held. */
 static void grow_pages(struct rvt_lkey_table *table) {
     if (table->used >= table->huge_from) {
         table->huge_from = UINT32_MAX;
@@ -158,8 +159,9 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
     table->owner[slot] = mr;
     table->used++;
-    /* Sequence 0 is that of memory that was given back (rvt_lkey_table_end). No reader mixes it up: the fields
-     * that follow are stored with release, so who meets one of them sees that the sequence has moved. */
+    /* Sequence 0 is that of memory that was given back (rvt_lkey_table_end). No reader mixes it up: the
+     * fields that follow are stored with release, so who meets one of them sees that the sequence has
+     * moved. */
     if (!atomic_load_explicit(&record->sequence, memory_order_relaxed))
         atomic_store_explicit(&record->sequence, 2, memory_order_relaxed);
     rvt_mr_set_key(mr, key);

@@ -163,8 +163,8 @@ static void verdicts_are_those_of_single_checks(void) {
         else
             CHECK_EQ(result.reason, RVT_REASON_NONE);
         if (acquire) {
-            CHECK_EQ(rvt_release_batch(held, count), passed);
-            CHECK_EQ(rvt_release_batch(held, count), 0);
+            CHECK_EQ(rvt_put_sges(held, count), passed);
+            CHECK_EQ(rvt_put_sges(held, count), 0);
         }
     }
     for (int reason = RVT_REASON_NONE; reason <= RVT_UNMAPPED; reason++)
@@ -226,7 +226,7 @@ static void elements_that_continue_coalesce_as_single_ones_do(void) {
             CHECK_EQ(held[i].rights, single[i].rights);
         }
         CHECK_EQ(seeds[0].sge_length, seeds[1].sge_length);
-        CHECK_EQ(rvt_release_batch(held, count), rvt_release_batch(single, count));
+        CHECK_EQ(rvt_put_sges(held, count), rvt_put_sges(single, count));
         for (int s = 0; s < 2; s++)
             rvt_put_sge(&seeds[s]);
     }
@@ -255,7 +255,7 @@ static void references_are_not_taken_over_others(void) {
     batch.count = 1;
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), 0);
     CHECK_EQ(fixture_refs(w.user), refs + 2);
-    CHECK_EQ(rvt_release_batch(held, 2), 2);
+    CHECK_EQ(rvt_put_sges(held, 2), 2);
     CHECK_EQ(fixture_refs(w.user), refs);
     fixture_close(&f);
 }
@@ -348,7 +348,7 @@ static void what_was_judged_is_what_is_held(void) {
             CHECK_EQ(held[i].sge_length, good.length);
             CHECK_EQ(held[i].position, held[i].request - 0x5000);
         }
-        CHECK_EQ(rvt_release_batch(held, 8), result.passed);
+        CHECK_EQ(rvt_put_sges(held, 8), result.passed);
     }
     atomic_store(&flipped.stop, true);
     pthread_join(thread, NULL);
@@ -411,7 +411,7 @@ static void every_element_is_counted_once(void) {
                 CHECK_EQ(rvt_acquire_batch(f.reader, &batch, coalesce, NULL, held, &columns[3], &result), 0);
                 CHECK_EQ(result.passed, 4);
                 CHECK_EQ(verdict[1], coalesce && !by_peer ? RVT_BATCH_COALESCED : 0);
-                CHECK_EQ(rvt_release_batch(held, COUNT), coalesce && !by_peer ? 3 : 4);
+                CHECK_EQ(rvt_put_sges(held, COUNT), coalesce && !by_peer ? 3 : 4);
                 MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
                 struct rvt_counts now = fixture_counts(f.device, f.context);
                 CHECK_EQ(now.accepted - own.counts.accepted, 4);
@@ -427,7 +427,7 @@ static void every_element_is_counted_once(void) {
             MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
             CHECK_EQ(rvt_acquire_batch(f.reader, &batch, true, NULL, held, &columns[1], &result), -RVT_EBUSY);
             COUNTED(&f, &own, 0, 0, 0, 0);
-            rvt_release_batch(held, COUNT);
+            rvt_put_sges(held, COUNT);
         }
     }
     all.counts = fixture_counts(f.device, NULL);
@@ -499,13 +499,13 @@ static void a_full_count_holds_nothing(void) {
     CHECK_EQ(fixture_refs(w.pages), page_refs);
     for (int i = 0; i < 4; i++)
         CHECK(held[i].mr == NULL);
-    CHECK_EQ(rvt_release_batch(held, 4), 0);
+    CHECK_EQ(rvt_put_sges(held, 4), 0);
     CHECK_EQ(rvt_check_batch(f.reader, &batch, &columns, &result), 0);
     CHECK_EQ(result.passed, 3);
     atomic_fetch_sub(&w.user.mr->word, full);
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), 0);
     CHECK_EQ(result.passed, 3);
-    CHECK_EQ(rvt_release_batch(held, 4), 3);
+    CHECK_EQ(rvt_put_sges(held, 4), 3);
     CHECK_EQ(fixture_refs(w.user), refs);
     fixture_close(&f);
 }

@@ -213,7 +213,7 @@ static void without_a_context_nothing_is_counted(void) {
     struct rvt_place place;
     struct rvt_copied copied;
     REQUIRE(fixture_open(&f, 4));
-    CHECK_EQ(rvt_alloc_ucontext(f.device, &other), 0);
+    CHECK_EQ(rvt_alloc_ucontext(f.device, f.reader, &other), 0);
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     uint32_t key = fixture_key(mr);
     CHECK_EQ(rvt_count_mr(mr), 0);
@@ -401,7 +401,7 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
                 break;
             case 5:
                 answers[t].answer = rvt_acquire_batch(f.reader, &batch, true, NULL, held, &columns, &result);
-                rvt_release_batch(held, 2);
+                rvt_put_sges(held, 2);
                 break;
             default:
                 length = length < 32 ? length : 32;
@@ -494,7 +494,7 @@ static void a_dma_region_is_counted_by_key_zero(void) {
     CHECK_EQ(rvt_check_one(f.reader, &one), 0);
     MR_COUNTED(mr, &region, 1, 0, 0);
     CHECK_EQ(rvt_acquire_batch(f.reader, &one, true, NULL, held, &places, &result), 0);
-    CHECK_EQ(rvt_release_batch(held, 1), 1);
+    CHECK_EQ(rvt_put_sges(held, 1), 1);
     MR_COUNTED(mr, &region, 1, 0, 0);
     CHECK_EQ(rvt_gather_batch(&call, &batch, data, 24, &result), 0);
     MR_COUNTED(mr, &region, 1, 1, 8);

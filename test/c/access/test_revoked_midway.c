@@ -358,9 +358,9 @@ static void references_on_what_has_ended(void) {
                     break;
                 }
             }
-            CHECK_EQ(rvt_release_batch(held, ELEMENTS), result.passed);
+            CHECK_EQ(rvt_put_sges(held, ELEMENTS), result.passed);
         } else {
-            CHECK_EQ(rvt_release_batch(held, ELEMENTS), 0); /* nothing is held */
+            CHECK_EQ(rvt_put_sges(held, ELEMENTS), 0); /* nothing is held */
         }
         close_scene(&s);
         if (atomic_load(&check_failures)) {

@@ -310,7 +310,7 @@ static void checks_of_a_list_take_many_sections(void) {
             CHECK_EQ(judged_so_far(&verdicts), MANY);
             CHECK(s.most <= RVT_SECTION_ELEMENTS);
             CHECK(s.ends >= MANY / RVT_SECTION_ELEMENTS);
-            CHECK_EQ(rvt_release_batch(verdicts.held, MANY), acquires && !refused ? MANY : 0);
+            CHECK_EQ(rvt_put_sges(verdicts.held, MANY), acquires && !refused ? MANY : 0);
         }
     }
     fixture_close(&f);

@@ -93,9 +93,9 @@ static void check_table(struct rvt_dev_info *device) {
 }
 
 static struct rvt_dma_map *find(struct fixture *f, uint64_t address, uint64_t length) {
-    rvt_read_enter(f->reader);
+    rvt_read_enter(f->reader, &f->device->retirement);
     struct rvt_dma_map *map = rvt_dma_find(&f->device->dma, address, length, NULL);
-    rvt_read_leave(f->reader);
+    rvt_read_leave(f->reader, &f->device->retirement);
     return map;
 }
 
@@ -202,7 +202,7 @@ static void random_maps_and_unmaps(void) {
     while (model.count)
         unmap((uint32_t)roll(&state, model.count));
     check_table(f.device);
-    rvt_reclaim();
+    rvt_reclaim(&f.device->retirement);
     /* What is left is the pool of mappings. */
     CHECK(rvt_held_bytes(f.device) - empty < 256 * (most + 64));
     fixture_leave(&f);
@@ -384,18 +384,16 @@ static void an_unmap_needs_no_memory(void) {
 static void a_reader_keeps_what_it_has_seen(void) {
     enum { MAPS = 5 * RVT_DMA_LEAF_ENTRIES };
     static const struct rvt_dma_map *seen[MAPS];
-    struct fixture f;
+    struct fixture f, other;
     model_reset();
-    REQUIRE(fixture_open_joined(&f, 4));
+    REQUIRE(fixture_open_joined(&f, 4) && fixture_join(&other, f.device));
     for (uint64_t i = 0; i < MAPS; i++)
-        CHECK_EQ(map_at(&f, page(i), PAGE), 0);
-    rvt_read_enter(f.reader);
+        CHECK_EQ(map_at(i % 100 ? &other : &f, page(i), PAGE), 0);
+    rvt_read_enter(f.reader, &f.device->retirement);
     const struct rvt_dma_table *table = atomic_load(&f.device->dma.table);
     for (uint64_t i = 0; i < MAPS; i++)
         seen[i] = rvt_dma_table_find(table, page(i));
-    for (uint64_t i = 0; i < MAPS; i++)
-        if (i % 100)
-            unmap_page(page(i));
+    rvt_drop_ucontext(other.context); /* as a finalizer: it does not wait for this reader */
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(MAPS + i), PAGE), 0);
     /* The old table has no mapping that it did not have, and loses none that is alive. */
@@ -404,8 +402,10 @@ static void a_reader_keeps_what_it_has_seen(void) {
         CHECK(now == seen[i] || (!now && i % 100));
         CHECK_EQ(seen[i]->address, page(i));
     }
-    CHECK(rvt_reclaim_pending());
-    rvt_read_leave(f.reader);
+    CHECK(rvt_reclaim_pending(&f.device->retirement));
+    rvt_read_leave(f.reader, &f.device->retirement);
+    CHECK(!rvt_reclaim_pending(&f.device->retirement));
+    fixture_leave(&other);
     fixture_leave_last(&f, &f);
 }
 

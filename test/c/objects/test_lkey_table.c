@@ -391,7 +391,7 @@ static struct rvt_lkey_entry entry_of(uint64_t n) {
         .iova = n + 4,
         .length = n + 5,
         .map = (struct rvt_map *)(uintptr_t)(n * 8 + 8),
-        .segments = (uint32_t)n + 6,
+        .region = (uint32_t)n + 6,
     };
 }
 
@@ -409,7 +409,7 @@ static void *read_records(void *argument) {
         CHECK_EQ(got.iova, want.iova);
         CHECK_EQ(got.length, want.length);
         CHECK_PTR_EQ(got.map, want.map);
-        CHECK_EQ(got.segments, want.segments);
+        CHECK_EQ(got.region, want.region);
         CHECK(got.base >= last); /* never back in time */
         last = got.base;
     }
@@ -667,7 +667,7 @@ static void a_closed_table_is_zeros(void) {
 #endif
     CHECK_EQ(rvt_invalidate_rkey(f.qp, keys[0]), -RVT_EBADF);
     rvt_put_sge(&held);
-    rvt_reclaim();
+    rvt_reclaim(&device->retirement);
     rvt_dev_put(device);
     rvt_reader_unregister(f.reader);
     CHECK_EQ(rvt_test_alloc_live(), f.live);
@@ -703,7 +703,7 @@ static void *look_until_closed(void *argument) {
             CHECK_EQ(entry.base, 0x1000);
             CHECK_EQ(entry.iova, 0x2000);
             CHECK_EQ(entry.length, 8);
-            CHECK_EQ(entry.segments, 1);
+            CHECK_EQ(entry.region, 1);
             CHECK(rvt_shape_valid(entry.shape));
             atomic_fetch_add(&looks->found, 1);
         }

@@ -107,7 +107,7 @@ static bool world_open(void) {
         f->device = world.device;
         f->reader = rvt_reader_register();
         rvt_dev_get(world.device);
-        CHECK_EQ(rvt_alloc_ucontext(world.device, &f->context), 0);
+        CHECK_EQ(rvt_alloc_ucontext(world.device, f->reader, &f->context), 0);
     }
     world.reader = world.fixtures[0].reader;
     return true;
@@ -314,8 +314,8 @@ static void end_context(unsigned char context) {
 static void world_close(void) {
     for (unsigned char i = 0; i < CONTEXTS; i++)
         fixture_leave(&world.fixtures[i]);
+    CHECK(!rvt_reclaim_pending(&world.device->retirement));
     rvt_dev_put(world.device);
-    CHECK(!rvt_reclaim_pending());
     CHECK_EQ(rvt_test_alloc_live(), world.fixtures[0].live);
 }
 

@@ -86,7 +86,7 @@ static void an_open_device_is_its_contexts(void) {
     REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 4}, &device) == 0);
     ask(device, &report);
     CHECK_EQ(report.count, 0);
-    REQUIRE(rvt_alloc_ucontext(device, &a) == 0 && rvt_alloc_ucontext(device, &b) == 0);
+    REQUIRE(rvt_alloc_ucontext(device, NULL, &a) == 0 && rvt_alloc_ucontext(device, NULL, &b) == 0);
     ask(device, &report);
     CHECK_EQ(report.count, 2);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_CONTEXT, a->id), a->id);
@@ -281,7 +281,7 @@ static void *make_and_end(void *argument) {
         struct rvt_pd_handle pd;
         struct rvt_qp_handle qp;
         struct rvt_mr_handle mr;
-        CHECK_EQ(rvt_alloc_ucontext(world.device, &context), 0);
+        CHECK_EQ(rvt_alloc_ucontext(world.device, NULL, &context), 0);
         CHECK_EQ(rvt_alloc_pd(world.device, context, false, &pd), 0);
         CHECK_EQ(rvt_create_qp(pd, &qp), 0);
         CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &mr), 0);

@@ -188,7 +188,7 @@ static void *attach_and_leave(void *argument) {
             CHECK(error == 0 || error == -RVT_EBADF);
             if (!error)
                 CHECK_BYTES_EQ(&token, &known, sizeof(token));
-            error = rvt_alloc_ucontext(device, &context);
+            error = rvt_alloc_ucontext(device, NULL, &context);
             CHECK(error == 0 || error == -RVT_EBADF);
             if (!error) {
                 struct rvt_pd_handle pd;
@@ -216,7 +216,7 @@ static void threads_share_find_and_close(void) {
     for (int round = 0; round < ROUNDS; round++) {
         struct rvt_ucontext *context;
         REQUIRE(rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 2}, &opened) == 0);
-        REQUIRE(rvt_alloc_ucontext(opened, &context) == 0);
+        REQUIRE(rvt_alloc_ucontext(opened, NULL, &context) == 0);
         REQUIRE(rvt_share_device(opened, &known) == 0);
         pthread_barrier_wait(&barrier);
         if (round % 2)

@@ -56,7 +56,7 @@ static void ids_never_repeat(void) {
     for (int i = 0; i < 20; i++) {
         struct rvt_ucontext *a, *b;
         CHECK_EQ(fixture_contexts(keeper.device), 1);
-        REQUIRE(rvt_alloc_ucontext(keeper.device, &a) == 0 && rvt_alloc_ucontext(keeper.device, &b) == 0);
+        REQUIRE(rvt_alloc_ucontext(keeper.device, NULL, &a) == 0 && rvt_alloc_ucontext(keeper.device, NULL, &b) == 0);
         CHECK_EQ(fixture_contexts(keeper.device), 3);
         CHECK_EQ((uintptr_t)a % RVT_CACHE_LINE, 0);
         CHECK_PTR_EQ(a->device, keeper.device);
@@ -85,7 +85,7 @@ static void none_on_a_closed_device(void) {
     rvt_dev_get(f.device);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
     long live = rvt_test_alloc_live();
-    CHECK_EQ(rvt_alloc_ucontext(f.device, &context), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_ucontext(f.device, NULL, &context), -RVT_EBADF);
     CHECK(context == NULL);
     CHECK_EQ(rvt_test_alloc_live(), live);
     CHECK_EQ(fixture_contexts(f.device), 0);
@@ -101,7 +101,7 @@ static void none_without_memory(void) {
     REQUIRE(fixture_open(&f, 4));
     uint64_t made = f.device->contexts_made;
     rvt_test_alloc_fail_after(0);
-    CHECK_EQ(rvt_alloc_ucontext(f.device, &context), -RVT_ENOMEM);
+    CHECK_EQ(rvt_alloc_ucontext(f.device, NULL, &context), -RVT_ENOMEM);
     CHECK(rvt_test_alloc_failed());
     rvt_test_alloc_fail_after(-1);
     CHECK(context == NULL);
@@ -390,7 +390,7 @@ static void handles_of_an_ended_context_are_dead(void) {
             CHECK_EQ(rvt_check_one(b.reader, &one), -RVT_EBADF);
         }
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
-        CHECK_EQ(rvt_release_batch(held, 3), 0);
+        CHECK_EQ(rvt_put_sges(held, 3), 0);
         batch.count = 0;
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
         batch.count = 3;
@@ -494,7 +494,7 @@ static void the_last_context_closes_the_device(void) {
         CHECK(rvt_device_memory_freed(memory));
         CHECK_EQ(atomic_load(&memory->memory.references), 1); /* this test's */
         CHECK(fixture_dead(mr) && rvt_pd_live(nobodys) == NULL);
-        CHECK_EQ(rvt_alloc_ucontext(device, &late), -RVT_EBADF);
+        CHECK_EQ(rvt_alloc_ucontext(device, NULL, &late), -RVT_EBADF);
         CHECK_EQ(rvt_alloc_pd(device, NULL, false, &more), -RVT_EBADF);
         CHECK_EQ(rvt_share_device(device, &token), -RVT_EBADF);
         CHECK_EQ(rvt_mr_exit(device, true, NULL), -RVT_EBADF);
@@ -671,7 +671,7 @@ static void life(void) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, 2 * PAGE);
     struct rvt_device_memory *own = NULL;
     for (int i = 0; i < 2; i++) {
-        int error = rvt_alloc_ucontext(device, &context[i]);
+        int error = rvt_alloc_ucontext(device, NULL, &context[i]);
         CHECK(error == 0 || error == -RVT_ENOMEM);
         if (context[i] && memory) {
             error = rvt_dma_map(device, context[i], memory, true, &address[i], &dma[i]);

@@ -224,7 +224,7 @@ static void other_verbs_wait_for_nobody(void) {
     struct rvt_ucontext *context;
     struct rvt_device_memory *memory;
     read_enter(&s.f);
-    CHECK_EQ(rvt_alloc_ucontext(s.f.device, &context), 0);
+    CHECK_EQ(rvt_alloc_ucontext(s.f.device, NULL, &context), 0);
     CHECK_EQ(rvt_alloc_pd(s.f.device, context, false, &pd), 0);
     CHECK_EQ(rvt_attach_pd(context, rvt_pd_serial(s.pd), &pd), 0);
     CHECK_EQ(rvt_create_qp(pd, &qp), 0);

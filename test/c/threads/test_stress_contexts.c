@@ -96,7 +96,7 @@ static void begin_life(struct environment *e) {
         abort();
     memset(e->heap, fill_of(e->w.index), HEAP);
     memset(e->scratch, 0, HEAP);
-    CHECK_EQ(rvt_alloc_ucontext(common_device, &e->context), 0);
+    CHECK_EQ(rvt_alloc_ucontext(common_device, e->w.reader, &e->context), 0);
     CHECK_EQ(rvt_alloc_pd(common_device, e->context, false, &e->pd), 0);
     CHECK_EQ(rvt_attach_pd(e->context, common_domain, &e->common), 0);
     CHECK(rvt_checker_of_pd(e->common, &e->checker));
@@ -276,7 +276,7 @@ static void use_batches(struct environment *e) {
         for (int i = 0; i < ELEMENTS; i++)
             if (held[i].mr)
                 use_element(e, &held[i], whose[i], RVT_REGION_REVOKED);
-        rvt_release_batch(held, ELEMENTS);
+        rvt_put_sges(held, ELEMENTS);
         return;
     }
     case 4:
@@ -495,7 +495,7 @@ static void come_in_and_leave(struct worker *w) {
         int error = rvt_find_shared(&token, &device);
         CHECK(error == 0 || error == -RVT_ENODEV || error == -RVT_EXDEV);
         if (!error) {
-            error = rvt_alloc_ucontext(device, &context);
+            error = rvt_alloc_ucontext(device, NULL, &context);
             CHECK(error == 0 || error == -RVT_EBADF); /* it closed in between */
             if (error) {
                 rvt_dev_put(device);
@@ -505,7 +505,7 @@ static void come_in_and_leave(struct worker *w) {
         } else {
             struct rvt_device_options options = {.lkey_table_bits = 2};
             CHECK_EQ(rvt_driver_mr_init(&options, &device), 0);
-            CHECK_EQ(rvt_alloc_ucontext(device, &context), 0);
+            CHECK_EQ(rvt_alloc_ucontext(device, NULL, &context), 0);
             CHECK_EQ(rvt_share_device(device, &token), 0);
             pthread_mutex_lock(&token_lock);
             current_token = token;

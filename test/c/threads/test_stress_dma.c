@@ -94,10 +94,10 @@ static void search(struct worker *w) {
         unsigned page = (unsigned)roll(&w->seed, PAGES + TAIL);
         uint64_t address = address_of(page);
         uint32_t before = atomic_load_explicit(&states[page], memory_order_acquire);
-        rvt_read_enter(w->reader);
+        rvt_read_enter(w->reader, &device->retirement);
         const struct rvt_dma_map *map = rvt_dma_find(&device->dma, address, PAGE, NULL);
         bool holds = map && rvt_dma_holds(map, address, PAGE);
-        rvt_read_leave(w->reader);
+        rvt_read_leave(w->reader, &device->retirement);
         /* Read by writing, so that the search comes before it. */
         uint32_t after = atomic_fetch_add_explicit(&states[page], 0, memory_order_acq_rel);
         CHECK_EQ(map != NULL, holds);
