@@ -36,6 +36,9 @@ static bool change_capacity(struct rvt_serial_index *index, size_t capacity) {
 /* The entry of that number, live or removed, or NULL. */
 static struct rvt_serial_entry *search(const struct rvt_serial_index *index, uint64_t serial) {
     size_t low = 0, high = index->count;
+    /* What ends together ends in the order of the newest first. */
+    if (high && index->entries[high - 1].serial == serial)
+        return &index->entries[high - 1];
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (index->entries[middle].serial < serial)

@@ -142,9 +142,12 @@ static void close_mapping(struct rvt_owned *owned) {
     end_mapping(map);
 }
 
+/* Whether a mapping of the context (NULL: any mapping) is used. */
 static bool is_any_used(const struct rvt_dev_info *device, const struct rvt_ucontext *context) {
     const struct rvt_owned *owned = NULL;
-    while ((owned = rvt_next_owned(device, RVT_RESOURCE_DMA, context, owned)))
+    uint32_t at = 0;
+    while ((owned = context ? rvt_next_owned(device, RVT_RESOURCE_DMA, context, owned)
+                            : rvt_next_object(device, RVT_RESOURCE_DMA, &at)))
         if (atomic_load_explicit(&((const struct rvt_dma_map *)owned)->users, memory_order_relaxed))
             return true;
     return false;
@@ -153,10 +156,8 @@ static bool is_any_used(const struct rvt_dev_info *device, const struct rvt_ucon
 void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context) {
     /* Lists first: nobody may find a page of a mapping that is closed. The search goes over all regions of
      * the device, so it is made once, and not for mappings that nobody uses. */
-    if (!context)
-        rvt_mr_unmap_lists(device, RVT_EVERY_CONTEXT);
-    else if (is_any_used(device, context))
-        rvt_mr_unmap_lists(device, context->id);
+    if (is_any_used(device, context))
+        rvt_mr_unmap_lists(device, context ? context->id : RVT_EVERY_CONTEXT);
     rvt_end_each(device, RVT_RESOURCE_DMA, context, close_mapping);
 }
 
