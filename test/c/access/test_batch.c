@@ -485,24 +485,24 @@ static void a_full_count_holds_nothing(void) {
     uint32_t verdict[4];
     struct rvt_batch_result result;
     const struct rvt_batch_columns columns = {.verdict = verdict};
-    pack(packed, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
+    pack(packed, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
     pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[4]}); /* refused */
-    pack(packed + 2 * SGE, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
-    pack(packed + 3 * SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
+    pack(packed + 2 * SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
+    pack(packed + 3 * SGE, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
     const struct rvt_batch batch = {&checker, packed, 4, 0};
     const uint32_t refs = fixture_refs(w.user), page_refs = fixture_refs(w.pages);
-    const uint64_t full = UINT64_C(0xfffffffe) - (refs - 2);
-    atomic_fetch_add(&w.user.mr->word, full); /* one more, and not two */
-    const uint64_t word = atomic_load(&w.user.mr->word);
+    const uint64_t full = UINT64_C(0xfffffffe) - (page_refs - 2);
+    atomic_fetch_add(&w.pages.mr->word, full); /* one more, and not two */
+    const uint64_t word = atomic_load(&w.pages.mr->word);
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), -RVT_ENOMEM);
-    CHECK_EQ(atomic_load(&w.user.mr->word), word);
-    CHECK_EQ(fixture_refs(w.pages), page_refs);
+    CHECK_EQ(atomic_load(&w.pages.mr->word), word);
+    CHECK_EQ(fixture_refs(w.user), refs);
     for (int i = 0; i < 4; i++)
         CHECK(held[i].mr == NULL);
     CHECK_EQ(rvt_put_sges(held, 4), 0);
     CHECK_EQ(rvt_check_batch(f.reader, &batch, &columns, &result), 0);
     CHECK_EQ(result.passed, 3);
-    atomic_fetch_sub(&w.user.mr->word, full);
+    atomic_fetch_sub(&w.pages.mr->word, full);
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), 0);
     CHECK_EQ(result.passed, 3);
     CHECK_EQ(rvt_put_sges(held, 4), 3);

@@ -56,7 +56,8 @@ static void ids_never_repeat(void) {
     for (int i = 0; i < 20; i++) {
         struct rvt_ucontext *a, *b;
         CHECK_EQ(fixture_contexts(keeper.device), 1);
-        REQUIRE(rvt_alloc_ucontext(keeper.device, NULL, &a) == 0 && rvt_alloc_ucontext(keeper.device, NULL, &b) == 0);
+        REQUIRE(rvt_alloc_ucontext(keeper.device, NULL, &a) == 0 &&
+                rvt_alloc_ucontext(keeper.device, NULL, &b) == 0);
         CHECK_EQ(fixture_contexts(keeper.device), 3);
         CHECK_EQ((uintptr_t)a % RVT_CACHE_LINE, 0);
         CHECK_PTR_EQ(a->device, keeper.device);
