@@ -75,8 +75,8 @@ const checks = [
     finds: 'moved',
   },
   {
-    title: 'mistake: the slots are looked at before the list is locked',
-    define: 'WAITERS=1 COLLECTED=1 LOCK_AFTER_LOOKS',
+    title: 'mistake: what was retired after the looks is freed',
+    define: 'WAITERS=1 COLLECTED=1 NO_BOUND',
     finds: 'moved',
   },
 ];

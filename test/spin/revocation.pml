@@ -54,7 +54,6 @@ byte locks[3];
 byte listed_epoch[COLLECTED];
 byte listed; /* how many there ever were */
 byte taken;  /* how many of them are freed, or about to be */
-byte listed_knows;
 #endif
 
 /* By memory: the call that ended its region has returned, or the memory is freed. */
@@ -208,14 +207,18 @@ inline wait_for_readers() {
 
 /* Free what the collector has retired, up to the first item that a reader inside the device may still see. */
 inline reclaim() {
-#ifndef LOCK_AFTER_LOOKS
-    lock(1);
+    /* Load the epoch, acquire, before the looks: what is retired after them may be seen by who enters after them. */
+    atomic {
+        select(oldest : 1 .. epoch);
+        known = epoch_knows[oldest];
+#ifdef NO_BOUND
+        oldest = EPOCHS
 #endif
-    oldest = EPOCHS;
+    }
     do
     ::  reader < READERS ->
         d_step {
-            look_at_slot(reader, found, listed_knows);
+            look_at_slot(reader, found, known);
             if
             :: is_inside(found, 1) && number_in(found) < oldest -> oldest = number_in(found)
             :: else
@@ -226,9 +229,8 @@ inline reclaim() {
     ::  else -> break
     od;
     reader = 0;
-#ifdef LOCK_AFTER_LOOKS
+    known = 0;
     lock(1);
-#endif
     d_step {
         first = taken;
         do
@@ -252,7 +254,7 @@ inline reclaim() {
 
 /* A call that ends record `me`; then its program registers other memory, which gets the same slot. */
 proctype Waiter(byte me) {
-    byte now, reader, found, oldest, first, last;
+    byte now, reader, found, oldest, known, first, last;
     bit holds_up, was_stale;
 
 #ifdef ADVANCE_FIRST
@@ -299,7 +301,6 @@ proctype Collector() {
             lock(1);
             changes = changes | ended(WAITERS + listed);
             advance_epoch(listed_epoch[listed], ended(WAITERS + listed));
-            listed_knows = listed_knows | ended(WAITERS + listed);
             listed++;
             unlock(1)
         }

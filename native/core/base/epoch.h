@@ -45,7 +45,7 @@ struct rvt_reader {
     /* 0 outside. Written by the owner, looked at by waiters. A line of its own: the owner writes it twice a
      * call and no other environment shall pay for that. */
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) slot;
-    uint64_t tag;   /* owner only: of the section that it is in */
+    uint64_t tag;   /* owner only: of the section that it is in, or was in last */
     unsigned depth; /* owner only: entering twice is entering once */
     /* Constant while it is in the list: */
     alignas(RVT_CACHE_LINE) struct rvt_reader *next;
@@ -133,7 +133,14 @@ static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retireme
         /* acquire: a waiter with number E does not wait for who carries E+1, so having read E+1 must mean to
          * see what came before E was taken. A number that is too old only makes others wait longer. The
          * exchange is the one locked instruction of a section. */
-        uint64_t now = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
+        uint64_t now =
+            reader->tag == of->tag
+                ? atomic_load_explicit(&rvt_epoch_now, memory_order_acquire)
+                /* Its section before was on another device. A waiter of this one that looked at the slot then
+                 * did not wait for it, and the store that ended that section has cut what the look would have
+                 * handed on. This addition either comes after the waiter's, and hands on the change; or
+                 * before it, and then the waiter's look comes after that store. */
+                : atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         reader->tag = of->tag;
         (void)atomic_exchange_explicit(&reader->slot, of->tag | now, memory_order_acq_rel);
     }
