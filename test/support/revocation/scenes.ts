@@ -1,0 +1,249 @@
+// Every call that ends a region, a mapping, a key, or what holds them: what it works on, and the call itself.
+import { type Worker } from 'node:worker_threads';
+import {
+  Device,
+  type DeviceMemory,
+  type DmaMapping,
+  type FastMemoryRegion,
+  fastRegKey,
+  type MemoryRegion,
+  type ProtectionDomain,
+  type QueuePair,
+} from '../../../lib';
+import { dispose } from '../../../lib/internal/disposal';
+import { ALL, closeQuietly, PAGE } from '../scene';
+import { BYTES } from './copier.cjs';
+import { type Scene, startOwner, type Target } from './rounds';
+
+/** Where page lists begin. */
+const IOVA = 0x4000_0000n;
+const PAGES = BYTES / PAGE;
+
+/** Small tables: some scenes open a device for each round. */
+const open = (): Device => new Device({ lkeyTableBits: 4 });
+
+/** Memory of every scene; one is enough, since rounds follow each other. */
+const shared = new Uint8Array(new SharedArrayBuffer(BYTES));
+const other = new Uint8Array(new SharedArrayBuffer(BYTES));
+
+/** `pd.deregMany(regions, { force? })`. Told apart from what is there, since it may not be there. */
+type DeregMany = (regions: readonly MemoryRegion[], options?: { force?: boolean }) => void;
+const deregManyOf = (pd: ProtectionDomain): DeregMany =>
+  (pd as ProtectionDomain & { deregMany: DeregMany }).deregMany.bind(pd);
+export const hasDeregMany = 'deregMany' in (Object.getPrototypeOf(open().allocPd()) as object);
+
+/** A device with a domain, for all rounds. */
+class Place {
+  readonly device = open();
+  readonly token = this.device.share();
+  readonly pd: ProtectionDomain;
+
+  constructor(trusted = false) {
+    this.pd = this.device.allocPd({ trusted });
+  }
+
+  /** The region as a target. */
+  target(region: { start: bigint; iova: bigint; lkey: number }, memory: Uint8Array): Target {
+    const { start, iova, lkey } = region;
+    return { token: this.token, pd: this.pd.id, address: start, iova, key: lkey, memory };
+  }
+
+  close(): void {
+    closeQuietly(this.device);
+  }
+}
+
+/** A region of user memory for each round, over a SharedArrayBuffer or (`device`) over memory of the device. */
+export function userRegion(
+  end: (mr: MemoryRegion, place: Place) => unknown,
+  kind: 'shared' | 'device' = 'shared',
+): Scene {
+  const place = new Place();
+  const memory = kind === 'shared' ? shared : new Uint8Array(place.device.allocDm(BYTES).buffer);
+  let mr: MemoryRegion;
+  return {
+    begin() {
+      mr = place.pd.regUserMr(memory, { access: ALL });
+      return place.target(mr, memory);
+    },
+    end: () => end(mr, place),
+    tidy: () => mr.dereg({ force: true }),
+    close: () => place.close(),
+  };
+}
+
+/** Two regions; the second one's bytes are moved. */
+export function twoRegions(options?: { force?: boolean }): Scene {
+  const place = new Place();
+  let regions: MemoryRegion[] = [];
+  return {
+    begin() {
+      regions = [other, shared].map((memory) => place.pd.regUserMr(memory, { access: ALL }));
+      return place.target(regions[1]!, shared);
+    },
+    end: () => deregManyOf(place.pd)(regions, options),
+    tidy: () => regions.forEach((mr) => mr.dereg({ force: true })),
+    close: () => place.close(),
+  };
+}
+
+/** `dereg`, and the memory of the device is freed at once. */
+export function freedMemory(): Scene {
+  const place = new Place();
+  let memory: DeviceMemory;
+  let mr: MemoryRegion;
+  return {
+    begin() {
+      memory = place.device.allocDm(BYTES);
+      const bytes = new Uint8Array(memory.buffer);
+      mr = place.pd.regUserMr(bytes, { access: ALL });
+      return place.target(mr, bytes);
+    },
+    end() {
+      mr.dereg();
+      memory.free();
+    },
+    tidy() {
+      mr.dereg({ force: true });
+      memory[dispose]();
+    },
+    close: () => place.close(),
+  };
+}
+
+/** DMA addresses of every page of a mapping. */
+const pagesOf = ({ address }: DmaMapping): BigUint64Array =>
+  BigUint64Array.from({ length: PAGES }, (_, i) => address + BigInt(i * PAGE));
+
+/** An FMR for each round, with the pages of shared memory mapped. */
+export function fmr(end: (fmr: FastMemoryRegion) => unknown): Scene {
+  const place = new Place();
+  const pages = pagesOf(place.device.dma.map(shared));
+  let region: FastMemoryRegion;
+  return {
+    begin() {
+      region = place.pd.allocFmr({ maxPages: PAGES, pageShift: 12, access: ALL });
+      region.mapPhys(pages, IOVA);
+      return place.target(region, shared);
+    },
+    end: () => end(region),
+    tidy: () => region.dealloc({ force: true }),
+    close: () => place.close(),
+  };
+}
+
+/** Two FMRs for all rounds, mapped anew in each; the second one's bytes are moved. */
+export function mappedFmr(
+  end: (fmrs: readonly [FastMemoryRegion, FastMemoryRegion], otherPages: BigUint64Array) => void,
+  goesOn = false,
+): Scene {
+  const place = new Place();
+  const [pages, otherPages] = [shared, other].map((memory) => pagesOf(place.device.dma.map(memory))) as [
+    BigUint64Array,
+    BigUint64Array,
+  ];
+  const options = { maxPages: PAGES, pageShift: 12, access: ALL };
+  const fmrs = [place.pd.allocFmr(options), place.pd.allocFmr(options)] as const;
+  return {
+    goesOn,
+    begin() {
+      fmrs[0].mapPhys(otherPages, IOVA);
+      fmrs[1].mapPhys(pages, IOVA);
+      return place.target(fmrs[1], shared);
+    },
+    end: () => end(fmrs, otherPages),
+    close: () => place.close(),
+  };
+}
+
+/** A DMA mapping for each round, whose bytes key 0 names. */
+export function keyZero(): Scene {
+  const place = new Place(true);
+  place.pd.getDmaMr({ access: ALL });
+  let mapping: DmaMapping;
+  return {
+    begin() {
+      mapping = place.device.dma.map(shared);
+      const { address } = mapping;
+      return place.target({ start: address, iova: address, lkey: 0 }, shared);
+    },
+    end: () => mapping.unmap(),
+    tidy: () => mapping.unmap(),
+    close: () => place.close(),
+  };
+}
+
+/** A region of `allocMr`, mapped and registered anew for each round. */
+export function listRegion(
+  end: (mr: MemoryRegion, qp: QueuePair, otherList: { addr: bigint; length: number }[]) => void,
+): Scene {
+  const place = new Place();
+  const qp = place.pd.createQp();
+  const lists = [shared, other].map((memory) => [
+    { addr: place.device.dma.map(memory).address, length: BYTES },
+  ]);
+  const mr = place.pd.allocMr({ maxNumSg: PAGES });
+  let variant = 0;
+  return {
+    begin() {
+      mr.mapSg(lists[0]!);
+      variant = (variant + 2) % 256;
+      qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, variant), access: ALL });
+      return place.target(mr, shared);
+    },
+    end: () => end(mr, qp, lists[1]!),
+    close: () => place.close(),
+  };
+}
+
+/** The next key that `listRegion` does not use itself. */
+export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => fastRegKey(mr.rkey, (mr.rkey & 0xff) | 1);
+
+/** A domain for each round, with a region over memory of the device. */
+export function domain(): Scene {
+  const place = new Place();
+  const memory = new Uint8Array(place.device.allocDm(BYTES).buffer);
+  let pd: ProtectionDomain;
+  return {
+    begin() {
+      pd = place.device.allocPd();
+      const { start, iova, lkey } = pd.regUserMr(memory, { access: ALL });
+      return { token: place.token, pd: pd.id, address: start, iova, key: lkey, memory };
+    },
+    end: () => pd.dealloc({ cascade: true }),
+    close: () => place.close(),
+  };
+}
+
+/** A device for each round, with a region over a SharedArrayBuffer or (`list`) over a list of its pages. */
+export function device(end: (device: Device) => unknown, kind: 'shared' | 'list'): Scene {
+  let place: Place | undefined;
+  return {
+    begin() {
+      place = new Place();
+      if (kind === 'shared') return place.target(place.pd.regUserMr(shared, { access: ALL }), shared);
+      const region = place.pd.allocFmr({ maxPages: PAGES, pageShift: 12, access: ALL });
+      region.mapPhys(pagesOf(place.device.dma.map(shared)), IOVA);
+      return place.target(region, shared);
+    },
+    end: () => end(place!.device),
+    tidy: () => place!.close(),
+    close: () => {},
+  };
+}
+
+/** A worker for each round, which has registered the memory; its end is the end of the region. */
+export function worker(): Scene {
+  const place = new Place();
+  let owner: Worker;
+  return {
+    async begin() {
+      const data = { role: 'own', token: place.token, pd: place.pd.id, memory: shared.buffer };
+      const started = await startOwner(data);
+      owner = started.worker;
+      return { token: place.token, pd: place.pd.id, memory: shared, ...started.message } as Target;
+    },
+    end: () => owner.terminate(),
+    close: () => place.close(),
+  };
+}
