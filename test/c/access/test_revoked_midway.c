@@ -3,7 +3,7 @@
  * byte moves any more. Each verb is called by the thread that copies, at the end of a section (sections.h); with
  * threads of their own, test_stress_revocation.c. */
 #include "core/access/batch.h"
-#include "fixture.h"
+#include "ends.h"
 #include "sections.h"
 
 enum { BYTES = 4 * RVT_SECTION_BYTES + 2 * PAGE, SGE = 16, SECOND = 2 };
@@ -12,61 +12,10 @@ enum { OWN_PATTERN = 0xee }; /* of who has taken the region back; no byte of a s
 static alignas(4096) unsigned char arena[BYTES];
 static unsigned char buffer[BYTES], source[BYTES];
 
-static const uint64_t ARENA_DMA = 0x100000, OTHER_DMA = 0x900000;
-
-/* --- what ends --- */
-
-enum end {
-    DEREG,
-    FORCE,
-    DEREGS,
-    DEALLOC_PD,
-    END_CONTEXT,
-    CLOSE,
-    INVALIDATE,
-    FAST_REG,
-    UNMAP_FMR,
-    MAP_FMR_OVER,
-    MAP_SG_OVER,
-    END_CONTEXT_OF_MAPPING,
-    DESTROY_QP,
-    DMA_UNMAP,
-    ENDS
-};
-
-/* What is answered while an element is held, and what then stops its copy; and why a list's copy stops (its answer is
- * -EBADF if there is no reason for it). */
-static const struct {
-    const char *name;
-    int held_answer;
-    enum rvt_reason held_reason; /* NONE: it goes on to its end */
-    enum rvt_reason list_reason; /* NONE: the checker is dead */
-} ends[ENDS] = {
-    [DEREG] = {"dereg", -RVT_EBUSY, RVT_REASON_NONE, RVT_REVOKED},
-    [FORCE] = {"dereg by force", 0, RVT_REGION_REVOKED, RVT_REVOKED},
-    [DEREGS] = {"dereg of a list", 0, RVT_REGION_REVOKED, RVT_REVOKED},
-    [DEALLOC_PD] = {"dealloc_pd", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
-    [END_CONTEXT] = {"dealloc_ucontext", 0, RVT_REGION_REVOKED, RVT_REVOKED},
-    [CLOSE] = {"close", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
-    [INVALIDATE] = {"invalidate_rkey", 0, RVT_REASON_NONE, RVT_INVALIDATED},
-    [FAST_REG] = {"fast_reg_mr", 0, RVT_REASON_NONE, RVT_STALE_KEY},
-    [UNMAP_FMR] = {"unmap_fmr", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
-    [MAP_FMR_OVER] = {"map_phys_fmr", -RVT_EBUSY, RVT_REASON_NONE, RVT_OUT_OF_BOUNDS},
-    [MAP_SG_OVER] = {"map_mr_sg", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
-    [END_CONTEXT_OF_MAPPING] = {"dealloc_ucontext of a mapping", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
-    [DESTROY_QP] = {"destroy_qp", 0, RVT_REASON_NONE, RVT_REASON_NONE},
-    [DMA_UNMAP] = {"dma_unmap", -RVT_EBUSY, RVT_REASON_NONE, RVT_UNMAPPED},
-};
+static const uint64_t ARENA_DMA = 0x100000;
 
 struct scene {
-    enum end end;
-    struct fixture a, b;     /* a copies; b has what ends by its context */
-    struct rvt_pd_handle pd; /* a's handle of the domain that checks */
-    struct rvt_qp_handle qp;
-    struct rvt_mr_handle mr, other;
-    struct rvt_dma_handle dma;
-    uint64_t base;
-    uint32_t key;
+    struct victim v;
     int answer; /* of the verb */
     bool called, keeps_pattern;
     uint64_t moved; /* when it was called */
@@ -74,90 +23,13 @@ struct scene {
 };
 
 static bool open_scene(struct scene *s, enum end end) {
-    static uint64_t pages[BYTES / PAGE];
     memset(s, 0, sizeof(*s));
-    s->end = end;
-    if (!fixture_open_joined(&s->a, 4) || !fixture_join(&s->b, s->a.device))
-        return false;
-    struct fixture *of_mapping = end == END_CONTEXT_OF_MAPPING ? &s->b : &s->a;
-    struct rvt_sg_outcome outcome;
-    s->dma = fixture_dma(of_mapping, arena, BYTES, ARENA_DMA);
-    fixture_dma(&s->a, buffer, PAGE, OTHER_DMA);
-    s->pd = s->a.pd;
-    s->qp = s->a.qp;
-    s->base = ARENA_DMA;
-    switch (end) {
-    case UNMAP_FMR:
-    case MAP_FMR_OVER:
-    case END_CONTEXT_OF_MAPPING:
-        for (uint64_t i = 0; i < BYTES / PAGE; i++)
-            pages[i] = ARENA_DMA + i * PAGE;
-        s->mr = fixture_fmr(&s->a, ALL_ACCESS, BYTES / PAGE, 12);
-        CHECK_EQ(rvt_map_phys_fmr(s->mr, pages, BYTES / PAGE, ARENA_DMA), 0);
-        break;
-    case FAST_REG:
-    case MAP_SG_OVER:
-        s->mr = fixture_mem_reg(&s->a, BYTES / PAGE);
-        CHECK_EQ(rvt_map_mr_sg(s->mr, &(struct rvt_sg_element){ARENA_DMA, BYTES}, 1, 0, PAGE, &outcome), 1);
-        CHECK_EQ(rvt_fast_reg_mr(s->qp, s->mr, fixture_key(s->mr), ALL_ACCESS, NULL), 0);
-        break;
-    case DMA_UNMAP:
-        CHECK_EQ(rvt_get_dma_mr(s->pd, 0, &s->mr), 0);
-        break;
-    case END_CONTEXT: {
-        struct rvt_pd_handle attached;
-        CHECK_EQ(rvt_attach_pd(s->b.context, rvt_pd_serial(s->pd), &attached), 0);
-        s->mr = fixture_reg_in(attached, arena, BYTES, s->base, s->base, ALL_ACCESS);
-        break;
-    }
-    default:
-        s->mr = fixture_reg(&s->a, arena, BYTES, s->base, s->base, ALL_ACCESS);
-    }
-    s->other = fixture_reg(&s->a, buffer, BYTES, 0, 0, ALL_ACCESS);
-    s->key = fixture_key(s->mr);
-    return true;
+    return open_victim(&s->v, end, NULL, arena, BYTES, ARENA_DMA);
 }
 
 static void close_scene(struct scene *s) {
-    fixture_leave(&s->b);
-    fixture_leave_last(&s->a, &s->a);
-}
-
-static int call_verb(struct scene *s) {
-    struct rvt_sg_outcome outcome;
-    const uint64_t elsewhere = OTHER_DMA;
-    switch (s->end) {
-    case DEREG:
-        return rvt_dereg_mr(s->mr, RVT_RELEASE);
-    case FORCE:
-        return s->mr.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(s->mr, RVT_RELEASE_FORCE)
-                                            : rvt_dereg_mr(s->mr, RVT_RELEASE_FORCE);
-    case DEREGS:
-        return rvt_dereg_mrs(s->pd, (struct rvt_mr_handle[]){s->mr, s->mr}, 2, RVT_RELEASE_FORCE);
-    case DEALLOC_PD:
-        return rvt_dealloc_pd(s->pd, true);
-    case END_CONTEXT:
-    case END_CONTEXT_OF_MAPPING:
-        return rvt_dealloc_ucontext(s->b.context, true);
-    case CLOSE:
-        return rvt_mr_exit(s->a.device, true, NULL);
-    case INVALIDATE:
-        return rvt_invalidate_rkey(s->qp, s->key);
-    case FAST_REG:
-        return rvt_fast_reg_mr(s->qp, s->mr, s->key ^ 1, ALL_ACCESS, NULL);
-    case UNMAP_FMR:
-        return rvt_unmap_fmr(&s->mr, 1);
-    case MAP_FMR_OVER:
-        return rvt_map_phys_fmr(s->mr, &elsewhere, 1, elsewhere);
-    case MAP_SG_OVER: {
-        int used = rvt_map_mr_sg(s->mr, &(struct rvt_sg_element){elsewhere, PAGE}, 1, 0, PAGE, &outcome);
-        return used == 1 ? 0 : used;
-    }
-    case DESTROY_QP:
-        return rvt_destroy_qp(s->qp);
-    default:
-        return rvt_dma_unmap(s->dma);
-    }
+    fixture_leave(&s->v.b);
+    fixture_leave_last(&s->v.a, &s->v.a);
 }
 
 static uint64_t bytes_in_target(const struct scene *s) {
@@ -172,7 +44,7 @@ static void take_back(void *context) {
     struct scene *s = context;
     s->called = true;
     s->moved = s->target ? bytes_in_target(s) : 0;
-    s->answer = call_verb(s);
+    s->answer = take_victim(&s->v);
     /* Held elements that are as good as before go on with these bytes. */
     if (s->keeps_pattern)
         memset(arena, OWN_PATTERN, BYTES);
@@ -189,7 +61,7 @@ static void begin_scene(struct scene *s, struct sections *sections, bool writes,
     s->target = writes ? arena : buffer;
     s->keeps_pattern = keeps_pattern;
     *sections = (struct sections){.between = take_back, .context = s, .when = SECOND};
-    begin_sections(sections, &s->a.device->retirement);
+    begin_sections(sections, &s->v.a.device->retirement);
 }
 
 /* Nothing was written where it is somebody else's, and nothing was read of what is. */
@@ -218,9 +90,9 @@ static void copies_of_held_elements(void) {
             struct rvt_copied copied;
             const bool writes = way != COPY_OUT, stops = ends[end].held_reason != RVT_REASON_NONE;
             REQUIRE(open_scene(&s, end));
-            CHECK_EQ(remote_in(&s.a, s.qp, &sge, s.base, BYTES, s.key, REMOTE_READ | REMOTE_WRITE), 1);
+            CHECK_EQ(remote(&s.v.a, &sge, s.v.dma, BYTES, s.v.key, REMOTE_READ | REMOTE_WRITE), 1);
             CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
-            rvt_data_call_begin(&call, s.a.reader, NULL);
+            rvt_data_call_begin(&call, s.v.a.reader, NULL);
             begin_scene(&s, &sections, writes, stops);
             int answer = way == COPY_OUT
                              ? rvt_copy_sge_out(&call, &ss, buffer, BYTES, false, &copied)
@@ -250,17 +122,11 @@ static void copies_of_held_elements(void) {
 
 enum list_way { GATHER, SCATTER, FROM_LIST, TO_LIST, LIST_WAYS };
 
-static void pack(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key) {
-    memcpy(at, &addr, 8);
-    memcpy(at + 8, &length, 4);
-    memcpy(at + 12, &key, 4);
-}
-
 /* One large element, or so many that each section has some. */
 static uint32_t pack_list(unsigned char *packed, uint64_t base, uint32_t key, bool small) {
     const uint32_t each = small ? PAGE / 2 : BYTES, count = BYTES / each;
     for (uint32_t i = 0; i < count; i++)
-        pack(packed + i * SGE, base + (uint64_t)i * each, each, key);
+        pack_sge(packed + i * SGE, base + (uint64_t)i * each, each, key);
     return count;
 }
 
@@ -278,15 +144,16 @@ static void copies_over_lists(void) {
                 const bool writes = way == SCATTER || way == TO_LIST;
                 const bool dead = ends[end].list_reason == RVT_REASON_NONE;
                 REQUIRE(open_scene(&s, end));
-                /* The other list is of a domain that stays. */
-                struct rvt_mr_handle mr = fixture_reg(&s.b, buffer, BYTES, 0, 0, ALL_ACCESS);
+                /* The other list is of a domain that stays, but for a close. */
                 const bool b_ends = end == END_CONTEXT || end == END_CONTEXT_OF_MAPPING;
-                CHECK(rvt_checker_of_qp(s.qp, &checker) && rvt_checker_of_pd(b_ends ? s.pd : s.b.pd, &own));
-                const uint32_t count = pack_list(packed, s.base, s.key, small);
-                pack_list(packed_buffer, 0, fixture_key(b_ends ? s.other : mr), small);
+                struct rvt_pd_handle others = b_ends ? s.v.a.pd : s.v.b.pd;
+                struct rvt_mr_handle mr = fixture_reg_in(others, buffer, BYTES, 0, 0, ALL_ACCESS);
+                CHECK(rvt_checker_of_qp(s.v.a.qp, &checker) && rvt_checker_of_pd(others, &own));
+                const uint32_t count = pack_list(packed, s.v.dma, s.v.key, small);
+                pack_list(packed_buffer, 0, fixture_key(mr), small);
                 const struct rvt_batch batch = {&checker, packed, count, writes ? REMOTE_WRITE : REMOTE_READ},
                                        list = {&own, packed_buffer, count, LOCAL_WRITE};
-                rvt_data_call_begin(&call, s.a.reader, NULL);
+                rvt_data_call_begin(&call, s.v.a.reader, NULL);
                 begin_scene(&s, &sections, writes, true);
                 int answer = way == GATHER      ? rvt_gather_batch(&call, &batch, buffer, BYTES, &result)
                              : way == SCATTER   ? rvt_scatter_batch(&call, &batch, buffer, BYTES, &result)
@@ -332,15 +199,15 @@ static void references_on_what_has_ended(void) {
         const bool dead = ends[end].list_reason == RVT_REASON_NONE,
                    busy = ends[end].held_answer == -RVT_EBUSY;
         REQUIRE(open_scene(&s, end));
-        CHECK(rvt_checker_of_qp(s.qp, &checker));
+        CHECK(rvt_checker_of_qp(s.v.a.qp, &checker));
         for (uint32_t i = 0; i < ELEMENTS; i++)
-            pack(packed + i * SGE, s.base + i, 8, s.key);
+            pack_sge(packed + i * SGE, s.v.dma + i, 8, s.v.key);
         memset(held, 0, sizeof(held));
         const struct rvt_batch batch = {&checker, packed, ELEMENTS, REMOTE_READ};
         const struct rvt_batch_columns columns = {.verdict = verdict};
         sections = (struct sections){.between = take_back, .context = &s, .when = SECOND};
-        begin_sections(&sections, &s.a.device->retirement);
-        int answer = rvt_acquire_batch(s.a.reader, &batch, false, NULL, held, &columns, &result);
+        begin_sections(&sections, &s.v.a.device->retirement);
+        int answer = rvt_acquire_batch(s.v.a.reader, &batch, false, NULL, held, &columns, &result);
         end_sections(&sections);
         CHECK_EQ(s.answer, ends[end].held_answer);
         CHECK_EQ(answer, dead ? -RVT_EBADF : 0);
@@ -381,7 +248,7 @@ static bool count_fragments(void *context, const struct rvt_fragment *fragments,
 /* Fragments are told of as long as the element is usable. */
 static void walks(void) {
     enum { TINY = 2000 };
-    static const enum end walk_ends[] = {UNMAP_FMR, FORCE, DEALLOC_PD, END_CONTEXT_OF_MAPPING, CLOSE};
+    static const enum end walk_ends[] = {UNMAP_FMR, DEALLOC_FMR, DEALLOC_PD, END_CONTEXT_OF_MAPPING, CLOSE};
     static uint64_t single[TINY];
     for (size_t i = 0; i < sizeof(walk_ends) / sizeof(walk_ends[0]); i++) {
         struct scene s;
@@ -392,17 +259,18 @@ static void walks(void) {
         REQUIRE(open_scene(&s, walk_ends[i]));
         for (uint64_t k = 0; k < TINY; k++)
             single[k] = ARENA_DMA + k;
-        s.mr = fixture_fmr(&s.a, ALL_ACCESS, TINY, 0); /* segments of a byte */
-        CHECK_EQ(rvt_map_phys_fmr(s.mr, single, TINY, 0), 0);
-        CHECK_EQ(local(&s.a, &sge, 0, TINY, fixture_key(s.mr), 0), 1);
+        s.v.mr = fixture_fmr(&s.v.a, ALL_ACCESS, TINY, 0); /* segments of a byte */
+        CHECK_EQ(rvt_map_phys_fmr(s.v.mr, single, TINY, 0), 0);
+        CHECK_EQ(local(&s.v.a, &sge, 0, TINY, fixture_key(s.v.mr), 0), 1);
         CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
         sections = (struct sections){.between = take_back, .context = &s, .when = SECOND};
-        begin_sections(&sections, &s.a.device->retirement);
-        CHECK_EQ(rvt_walk(s.a.reader, &ss, &(uint32_t){TINY}, 1, false, &s.a.reason, count_fragments, &told),
-                 -RVT_EINVAL);
+        begin_sections(&sections, &s.v.a.device->retirement);
+        CHECK_EQ(
+            rvt_walk(s.v.a.reader, &ss, &(uint32_t){TINY}, 1, false, &s.v.a.reason, count_fragments, &told),
+            -RVT_EINVAL);
         end_sections(&sections);
         CHECK_EQ(s.answer, 0);
-        CHECK_EQ(s.a.reason, ends[walk_ends[i]].held_reason);
+        CHECK_EQ(s.v.a.reason, ends[walk_ends[i]].held_reason);
         CHECK(told > 0 && told < TINY);
         rvt_put_sge(&sge);
         close_scene(&s);

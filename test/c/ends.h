@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Everything that takes memory back from those who use it: what has to be there for each verb, the verb, and what it
+ * answers and means for accesses that are under way. */
+#ifndef RVT_TEST_ENDS_H
+#define RVT_TEST_ENDS_H
+
+#include "fixture.h"
+
+enum end {
+    DEREG,
+    FORCE,
+    DEREGS,
+    DEALLOC_FMR,
+    DEALLOC_PD,
+    END_CONTEXT,
+    INVALIDATE,
+    FAST_REG,
+    UNMAP_FMR,
+    MAP_FMR_OVER,
+    MAP_SG_OVER,
+    END_CONTEXT_OF_MAPPING,
+    DESTROY_QP,
+    DMA_UNMAP,
+    CLOSE, /* the last: it ends the device for everybody */
+    ENDS
+};
+
+/* What is answered while an element is held, and what then stops its copy (RVT_REASON_NONE: it goes on to its end); and
+ * why the copy of a list stops (RVT_REASON_NONE: its checker is dead, so that it answers -EBADF). */
+static const struct {
+    const char *name;
+    int held_answer;
+    enum rvt_reason held_reason, list_reason;
+} ends[ENDS] = {
+    [DEREG] = {"dereg", -RVT_EBUSY, RVT_REASON_NONE, RVT_REVOKED},
+    [FORCE] = {"dereg by force", 0, RVT_REGION_REVOKED, RVT_REVOKED},
+    [DEREGS] = {"dereg of a list", 0, RVT_REGION_REVOKED, RVT_REVOKED},
+    [DEALLOC_FMR] = {"dealloc_fmr by force", 0, RVT_REGION_REVOKED, RVT_REVOKED},
+    [DEALLOC_PD] = {"dealloc_pd", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
+    [END_CONTEXT] = {"dealloc_ucontext", 0, RVT_REGION_REVOKED, RVT_REVOKED},
+    [INVALIDATE] = {"invalidate_rkey", 0, RVT_REASON_NONE, RVT_INVALIDATED},
+    [FAST_REG] = {"fast_reg_mr", 0, RVT_REASON_NONE, RVT_STALE_KEY},
+    [UNMAP_FMR] = {"unmap_fmr", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
+    [MAP_FMR_OVER] = {"map_phys_fmr", -RVT_EBUSY, RVT_REASON_NONE, RVT_OUT_OF_BOUNDS},
+    [MAP_SG_OVER] = {"map_mr_sg", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
+    [END_CONTEXT_OF_MAPPING] = {"dealloc_ucontext of a mapping", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
+    [DESTROY_QP] = {"destroy_qp", 0, RVT_REASON_NONE, RVT_REASON_NONE},
+    [DMA_UNMAP] = {"dma_unmap", -RVT_EBUSY, RVT_REASON_NONE, RVT_UNMAPPED},
+    [CLOSE] = {"close", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
+};
+
+/* An element that was proven keeps its proof: the key alone ends. */
+static inline bool ends_the_key_alone(enum end end) {
+    return end == INVALIDATE || end == FAST_REG || end == DESTROY_QP;
+}
+
+enum { MOST_VICTIM_PAGES = 256 };
+
+/* Memory that is registered and taken back. */
+struct victim {
+    enum end end;
+    unsigned char *data; /* whole pages */
+    uint64_t length;
+    uint64_t
+        dma; /* where it is mapped, and its address in every region; a page behind it is another mapping */
+    struct fixture a, b; /* two environments on its device; of b is what ends with its context */
+    struct rvt_mr_handle mr;
+    struct rvt_dma_handle mapping;
+    uint32_t key;
+};
+
+static alignas(4096) unsigned char spare_page[PAGE];
+
+static inline uint64_t spare_dma(const struct victim *v) {
+    return v->dma + v->length + PAGE;
+}
+
+/* All of `data` under v->key at address v->dma, with all rights, in the domain v->a.pd. `device`: where, or NULL for one of
+ * its own. */
+static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_info *device,
+                               unsigned char *data, uint64_t length, uint64_t dma) {
+    uint64_t pages[MOST_VICTIM_PAGES];
+    struct rvt_sg_outcome outcome;
+    struct rvt_pd_handle attached;
+    const uint32_t count = (uint32_t)(length / PAGE);
+    memset(v, 0, sizeof(*v));
+    v->end = end;
+    v->data = data;
+    v->length = length;
+    v->dma = dma;
+    if (!(device ? fixture_join(&v->a, device) : fixture_open_joined(&v->a, 4)) ||
+        !fixture_join(&v->b, v->a.device))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        pages[i] = dma + i * PAGE;
+    v->mapping = fixture_dma(end == END_CONTEXT_OF_MAPPING ? &v->b : &v->a, data, length, dma);
+    fixture_dma(&v->a, spare_page, PAGE, spare_dma(v));
+    switch (end) {
+    case DEALLOC_FMR:
+    case UNMAP_FMR:
+    case MAP_FMR_OVER:
+    case END_CONTEXT_OF_MAPPING:
+        v->mr = fixture_fmr(&v->a, ALL_ACCESS, count, 12);
+        CHECK_EQ(rvt_map_phys_fmr(v->mr, pages, count, dma), 0);
+        break;
+    case FAST_REG:
+    case MAP_SG_OVER:
+        v->mr = fixture_mem_reg(&v->a, count);
+        CHECK_EQ(rvt_map_mr_sg(v->mr, &(struct rvt_sg_element){dma, length}, 1, 0, PAGE, &outcome), 1);
+        CHECK_EQ(rvt_fast_reg_mr(v->a.qp, v->mr, fixture_key(v->mr), ALL_ACCESS, NULL), 0);
+        break;
+    case DMA_UNMAP: /* its key is 0; where others have published a region for that, this one is for nothing */
+        CHECK_EQ(rvt_get_dma_mr(v->a.pd, 0, &v->mr), 0);
+        break;
+    case END_CONTEXT:
+        CHECK_EQ(rvt_attach_pd(v->b.context, rvt_pd_serial(v->a.pd), &attached), 0);
+        v->mr = fixture_reg_in(attached, data, length, dma, dma, ALL_ACCESS);
+        break;
+    default:
+        v->mr = fixture_reg(&v->a, data, length, dma, dma, ALL_ACCESS);
+    }
+    v->key = fixture_key(v->mr);
+    return true;
+}
+
+/* The verb that takes it back; 0 if it did. */
+static inline int take_victim(struct victim *v) {
+    struct rvt_sg_outcome outcome;
+    const uint64_t elsewhere = spare_dma(v);
+    int answer;
+    switch (v->end) {
+    case DEREG:
+        return rvt_dereg_mr(v->mr, RVT_RELEASE);
+    case FORCE:
+        return rvt_dereg_mr(v->mr, RVT_RELEASE_FORCE);
+    case DEREGS:
+        return rvt_dereg_mrs(v->a.pd, (struct rvt_mr_handle[]){v->mr, v->mr}, 2, RVT_RELEASE_FORCE);
+    case DEALLOC_FMR:
+        return rvt_dealloc_fmr(v->mr, RVT_RELEASE_FORCE);
+    case DEALLOC_PD:
+        return rvt_dealloc_pd(v->a.pd, true);
+    case END_CONTEXT:
+    case END_CONTEXT_OF_MAPPING:
+        return rvt_dealloc_ucontext(v->b.context, true);
+    case INVALIDATE:
+        return rvt_invalidate_rkey(v->a.qp, v->key);
+    case FAST_REG:
+        return rvt_fast_reg_mr(v->a.qp, v->mr, v->key ^ 1, ALL_ACCESS, NULL);
+    case UNMAP_FMR:
+        return rvt_unmap_fmr(&v->mr, 1);
+    case MAP_FMR_OVER:
+        return rvt_map_phys_fmr(v->mr, &elsewhere, 1, elsewhere);
+    case MAP_SG_OVER:
+        answer = rvt_map_mr_sg(v->mr, &(struct rvt_sg_element){elsewhere, PAGE}, 1, 0, PAGE, &outcome);
+        return answer == 1 ? 0 : answer;
+    case DESTROY_QP:
+        return rvt_destroy_qp(v->a.qp);
+    case DMA_UNMAP:
+        return rvt_dma_unmap(v->mapping);
+    default:
+        return rvt_mr_exit(v->a.device, true, NULL);
+    }
+}
+
+static inline void pack_sge(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key) {
+    memcpy(at, &addr, 8);
+    memcpy(at + 8, &length, 4);
+    memcpy(at + 12, &key, 4);
+}
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* References that many threads take and put, under keys that other threads end in every way.
+ *
+ * What must never happen: a reference that is accepted on a region whose end had returned before the check began; one
+ * that is still held when a plain dereg has returned; a put that wakes nobody who waits for it; a count that does not
+ * come home. What one thread has taken another may put. */
+#include "core/access/batch.h"
+#include "stress.h"
+
+enum { ENDERS = 2, HOLDERS = 3, SLOTS = 2, SGE = 16, BATCH = 8, EXCHANGE = 8, LENGTH = 2 * PAGE };
+
+static alignas(4096) unsigned char bytes[LENGTH];
+static struct fixture keeper;
+static uint64_t common_domain; /* serial number */
+
+/* A region that is shown. Numbers of regions are never given twice, so `id` names one for ever. */
+struct shown {
+    _Atomic(uint64_t) id,
+        ended; /* of the one that is there, or was last; of the last one whose end has returned */
+    _Atomic(uint32_t) key;
+    _Atomic(uint64_t) address;
+};
+
+static struct shown shown[ENDERS][SLOTS];
+
+/* An element with the number of its region. */
+struct token {
+    struct rvt_sge sge;
+    uint64_t id;
+};
+
+/* How many hold something of a region, by its number. Kept by those who hold: raised after a reference is taken,
+ * lowered before it is put; so it is 0 when the core has told that nobody holds. */
+enum { NUMBERS = 1 << 20 };
+static _Atomic(int32_t) holders[NUMBERS];
+
+/* Elements on their way from one thread to another. */
+static _Atomic(struct token *) exchange[EXCHANGE];
+
+static atomic_uint_fast64_t accepted_dead, held_at_end, accepted_all, waits_all;
+
+static _Atomic(int32_t) *holders_of(uint64_t id) {
+    return &holders[id % NUMBERS];
+}
+
+/* --- those who hold --- */
+
+static void put_token(struct token *token) {
+    if (!token)
+        return;
+    atomic_fetch_sub(holders_of(token->id), 1);
+    rvt_put_sge(&token->sge);
+    rvt_free(token);
+}
+
+/* It was accepted: `ended` was read before the check began. */
+static void keep_token(struct worker *w, const struct rvt_sge *sge, uint64_t ended) {
+    const uint64_t id = rvt_mr_id(sge->mr);
+    struct token *token = rvt_malloc(sizeof(*token));
+    if (!token)
+        abort();
+    if (id == ended)
+        atomic_fetch_add(&accepted_dead, 1);
+    atomic_fetch_add(holders_of(id), 1);
+    *token = (struct token){*sge, id};
+    w->accepted++;
+    /* To another thread, for one that it has left; or put here. */
+    if (roll(&w->seed, 2))
+        token = atomic_exchange(&exchange[roll(&w->seed, EXCHANGE)], token);
+    if (roll(&w->seed, 4) == 0)
+        sched_yield();
+    put_token(token);
+}
+
+static void hold_one(struct worker *w, struct rvt_pd_handle pd, struct rvt_qp_handle qp, struct shown *of) {
+    struct rvt_sge sge = {0};
+    enum rvt_reason reason;
+    const uint64_t ended = atomic_load(&of->ended), address = atomic_load(&of->address);
+    const uint32_t key = atomic_load(&of->key);
+    int answer = roll(&w->seed, 2) ? check_local(w, pd, &sge, NULL, address, 16, key, 0, &reason)
+                                   : check_remote(w, qp, &sge, address, 16, key, REMOTE_READ, &reason);
+    if (answer == 1)
+        keep_token(w, &sge, ended);
+}
+
+static void hold_many(struct worker *w, const struct rvt_checker *checker, struct shown *of) {
+    unsigned char packed[BATCH * SGE];
+    struct rvt_sge held[BATCH] = {{0}};
+    struct rvt_batch_result result;
+    const struct rvt_batch_columns none = {0};
+    const uint64_t ended = atomic_load(&of->ended), address = atomic_load(&of->address);
+    const uint32_t key = atomic_load(&of->key), length = 8;
+    for (uint64_t i = 0; i < BATCH; i++) {
+        uint64_t addr = address + i * 8;
+        memcpy(packed + i * SGE, &addr, 8);
+        memcpy(packed + i * SGE + 8, &length, 4);
+        memcpy(packed + i * SGE + 12, &key, 4);
+    }
+    const struct rvt_batch batch = {checker, packed, BATCH, 0};
+    int answer = rvt_acquire_batch(w->reader, &batch, roll(&w->seed, 2), NULL, held, &none, &result);
+    CHECK(answer == 0);
+    for (int i = 0; i < BATCH; i++)
+        if (held[i].mr)
+            keep_token(w, &held[i], ended);
+}
+
+static void hold(struct worker *w) {
+    struct rvt_ucontext *context;
+    struct rvt_pd_handle pd;
+    struct rvt_qp_handle qp;
+    struct rvt_checker checker;
+    REQUIRE(rvt_alloc_ucontext(keeper.device, &context) == 0);
+    CHECK_EQ(rvt_attach_pd(context, common_domain, &pd), 0);
+    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK(rvt_checker_of_pd(pd, &checker));
+    while (going()) {
+        struct shown *of = &shown[roll(&w->seed, ENDERS)][roll(&w->seed, SLOTS)];
+        if (roll(&w->seed, 2))
+            hold_one(w, pd, qp, of);
+        else
+            hold_many(w, &checker, of);
+    }
+    for (int i = 0; i < EXCHANGE; i++)
+        put_token(atomic_exchange(&exchange[i], NULL));
+    CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+    rvt_free_ucontext(context);
+}
+
+/* --- those who end --- */
+
+struct ender {
+    struct worker w;
+    struct rvt_ucontext *context;
+    struct rvt_pd_handle common;
+    struct rvt_dma_handle dma;
+    struct rvt_mr_handle mr[SLOTS];
+    atomic_bool woken;
+};
+
+static struct ender enders[ENDERS];
+
+static void wake(void *data) {
+    atomic_store((atomic_bool *)data, true);
+}
+
+static uint64_t dma_of(const struct ender *e) {
+    return (uint64_t)(e->w.index + 1) << 32;
+}
+
+static void show(struct ender *e, int slot) {
+    struct shown *s = &shown[e->w.index][slot];
+    struct rvt_mr_handle mr;
+    struct rvt_sg_outcome outcome;
+    const uint64_t address = dma_of(e);
+    switch (roll(&e->w.seed, 3)) {
+    case 0:
+        mr = fixture_reg_in(e->common, bytes, LENGTH, address, address, ALL_ACCESS);
+        break;
+    case 1:
+        CHECK_EQ(rvt_alloc_fmr(e->common, ALL_ACCESS, &(struct rvt_fmr_attr){2, 1, 12}, &mr), 0);
+        CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){address, address + PAGE}, 2, address), 0);
+        break;
+    default:
+        CHECK_EQ(rvt_alloc_mr(e->common, RVT_MR_TYPE_MEM_REG, 2, &mr), 0);
+        CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){address, LENGTH}, 1, 0, PAGE, &outcome), 1);
+    }
+    e->mr[slot] = mr;
+    struct rvt_mr_attributes is = fixture_query(mr);
+    atomic_store(&s->address, address);
+    atomic_store(&s->key, is.keys.lkey);
+    atomic_store(&s->id, is.id);
+}
+
+static int release(struct rvt_mr_handle mr, enum rvt_release_mode mode) {
+    return mr.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(mr, mode) : rvt_dereg_mr(mr, mode);
+}
+
+/* A reference that nobody takes out of the exchange keeps a plain dereg busy for ever. */
+static void empty_exchange(void) {
+    for (int i = 0; i < EXCHANGE; i++)
+        put_token(atomic_exchange(&exchange[i], NULL));
+}
+
+static void await_wake(struct ender *e) {
+    for (int i = 0; !atomic_load(&e->woken); i++) {
+        empty_exchange();
+        rvt_sleep_briefly();
+        if (i == 200000) { /* 10 seconds: somebody has put, and told nobody */
+            CHECK(!"a put wakes who waits for it");
+            return;
+        }
+    }
+}
+
+static void take_away(struct ender *e) {
+    const struct rvt_mr_handle mr = e->mr[0];
+    const uint64_t how = roll(&e->w.seed, 5);
+    bool force = false;
+    int answer;
+    switch (how) {
+    case 0: /* plain, again and again */
+        while ((answer = release(mr, RVT_RELEASE)) == -RVT_EBUSY)
+            empty_exchange();
+        break;
+    case 1: /* whoever waits is woken */
+        for (;;) {
+            atomic_store(&e->woken, false);
+            answer = release(mr, RVT_RELEASE_AWAIT);
+            if (answer != -RVT_EBUSY)
+                break;
+            atomic_fetch_add(&waits_all, 1);
+            await_wake(e);
+        }
+        break;
+    case 2:
+        answer = release(mr, RVT_RELEASE_FORCE);
+        force = true;
+        break;
+    case 3: /* both, and one of them twice */
+        answer = rvt_dereg_mrs(e->common, (struct rvt_mr_handle[]){mr, e->mr[1], mr}, 3, RVT_RELEASE_FORCE);
+        force = true;
+        break;
+    default: /* all of its context, by cascade */
+        answer = rvt_dealloc_ucontext(e->context, true);
+        force = true;
+    }
+    CHECK_EQ(answer, 0);
+    for (int slot = 0; slot < (how >= 3 ? SLOTS : 1); slot++) {
+        struct shown *s = &shown[e->w.index][slot];
+        const uint64_t id = atomic_load(&s->id);
+        if (!force && atomic_load(holders_of(id)) != 0)
+            atomic_fetch_add(&held_at_end, 1);
+        atomic_store(&s->ended, id);
+    }
+}
+
+static void begin_life(struct ender *e) {
+    CHECK_EQ(rvt_alloc_ucontext(keeper.device, &e->context), 0);
+    CHECK_EQ(rvt_attach_pd(e->context, common_domain, &e->common), 0);
+    rvt_on_put(e->context, wake, &e->woken);
+    uint64_t address = dma_of(e);
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, LENGTH);
+    CHECK_EQ(rvt_dma_map(keeper.device, e->context, memory, true, &address, &e->dma), 0);
+    rvt_memory_put(memory);
+}
+
+static void end_regions(struct worker *w) {
+    struct ender *e = (struct ender *)w;
+    begin_life(e);
+    show(e, 0);
+    show(e, 1);
+    while (going()) {
+        for (uint64_t moment = roll(&w->seed, 2000); moment; moment--)
+            rvt_pause();
+        take_away(e);
+        if (rvt_ucontext_live(e->context)) {
+            rvt_free_ucontext(e->context);
+            begin_life(e);
+        }
+        for (int slot = 0; slot < SLOTS; slot++)
+            if (fixture_dead(e->mr[slot]))
+                show(e, slot);
+        w->accepted++;
+    }
+    CHECK_EQ(rvt_dealloc_ucontext(e->context, true), 0);
+    rvt_free_ucontext(e->context);
+}
+
+static void no_reference_on_what_has_ended(void) {
+    static struct worker workers[HOLDERS];
+    uint64_t ended = 0;
+    REQUIRE(fixture_open_joined(&keeper, 10));
+    common_domain = rvt_pd_serial(keeper.pd);
+    memset(enders, 0, sizeof(enders));
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < ENDERS; i++) {
+        enders[i].w = (struct worker){.run = end_regions, .seed = i + 50, .index = i};
+        REQUIRE(pthread_create(&enders[i].w.thread, NULL, work, &enders[i].w) == 0);
+    }
+    for (unsigned i = 0; i < HOLDERS; i++) {
+        workers[i] = (struct worker){.run = hold, .seed = i, .index = i};
+        REQUIRE(pthread_create(&workers[i].thread, NULL, work_as_reader, &workers[i]) == 0);
+    }
+    nanosleep(&(struct timespec){2, 0}, NULL);
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < ENDERS; i++) {
+        REQUIRE(pthread_join(enders[i].w.thread, NULL) == 0);
+        ended += enders[i].w.accepted;
+    }
+    for (unsigned i = 0; i < HOLDERS; i++) {
+        REQUIRE(pthread_join(workers[i].thread, NULL) == 0);
+        atomic_fetch_add(&accepted_all, workers[i].accepted);
+    }
+    for (int i = 0; i < EXCHANGE; i++)
+        put_token(atomic_exchange(&exchange[i], NULL));
+    printf("# %" PRIu64 " ends, %" PRIu64 " references, %" PRIu64
+           " waits for a put; on dead regions: %" PRIu64 ", held when a dereg had returned: %" PRIu64 "\n",
+           ended, (uint64_t)atomic_load(&accepted_all), (uint64_t)atomic_load(&waits_all),
+           (uint64_t)atomic_load(&accepted_dead), (uint64_t)atomic_load(&held_at_end));
+    CHECK(ended > 0 && atomic_load(&accepted_all) > 0);
+    CHECK_EQ(atomic_load(&accepted_dead), 0);
+    CHECK_EQ(atomic_load(&held_at_end), 0);
+    CHECK_EQ(atomic_load(&keeper.device->watched), 0); /* every object went back to its pool */
+    CHECK_EQ(fixture_head(keeper.device).used, 0);
+    CHECK_EQ(keeper.pd.pd->children, 1);
+    fixture_leave_last(&keeper, &keeper);
+}
+
+CHECK_MAIN(TEST(no_reference_on_what_has_ended))
