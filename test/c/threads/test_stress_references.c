@@ -109,7 +109,7 @@ static void hold(struct worker *w) {
     struct rvt_pd_handle pd;
     struct rvt_qp_handle qp;
     struct rvt_checker checker;
-    REQUIRE(rvt_alloc_ucontext(keeper.device, &context) == 0);
+    REQUIRE(rvt_alloc_ucontext(keeper.device, w->reader, &context) == 0);
     CHECK_EQ(rvt_attach_pd(context, common_domain, &pd), 0);
     CHECK_EQ(rvt_create_qp(pd, &qp), 0);
     CHECK(rvt_checker_of_pd(pd, &checker));
@@ -235,7 +235,7 @@ static void take_away(struct ender *e) {
 }
 
 static void begin_life(struct ender *e) {
-    CHECK_EQ(rvt_alloc_ucontext(keeper.device, &e->context), 0);
+    CHECK_EQ(rvt_alloc_ucontext(keeper.device, NULL, &e->context), 0);
     CHECK_EQ(rvt_attach_pd(e->context, common_domain, &e->common), 0);
     rvt_on_put(e->context, wake, &e->woken);
     uint64_t address = dma_of(e);
