@@ -36,6 +36,15 @@ void rvt_put_sge(struct rvt_sge *sge) {
     rvt_put_mr(mr);
 }
 
+void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context) {
+    if (!sge->mr || !sge->count)
+        return; /* the region counts it, whoever has it */
+    /* The count that it was added to stays as it is, and another one goes below: only their sum means anything. */
+    sge->by = context;
+    sge->count =
+        context && context->reader ? rvt_held_count(&context->held, sge->mr->owned.object.index) : NULL;
+}
+
 uint32_t rvt_put_sges(struct rvt_sge *list, uint32_t count) {
     enum { AHEAD = 16 };
     struct rvt_ucontext *by = NULL; /* whose section it is in */

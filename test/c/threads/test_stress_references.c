@@ -53,8 +53,17 @@ static void put_token(struct token *token) {
     rvt_free(token);
 }
 
+/* Leave one there and take what another thread has left; this one goes on with it. */
+static struct token *take_token(struct rvt_ucontext *context, unsigned at, struct token *left) {
+    struct token *token = atomic_exchange(&exchange[at], left);
+    if (token)
+        rvt_take_over_sge(&token->sge, context);
+    return token;
+}
+
 /* It was accepted: `ended` was read before the check began. */
-static void keep_token(struct worker *w, const struct rvt_sge *sge, uint64_t ended) {
+static void keep_token(struct worker *w, struct rvt_ucontext *context, const struct rvt_sge *sge,
+                       uint64_t ended) {
     const uint64_t id = rvt_mr_id(sge->mr);
     struct token *token = rvt_malloc(sizeof(*token));
     if (!token)
@@ -66,7 +75,7 @@ static void keep_token(struct worker *w, const struct rvt_sge *sge, uint64_t end
     w->accepted++;
     /* To another thread, for one that it has left; or put here. */
     if (roll(&w->seed, 2))
-        token = atomic_exchange(&exchange[roll(&w->seed, EXCHANGE)], token);
+        token = take_token(context, (unsigned)roll(&w->seed, EXCHANGE), token);
     if (roll(&w->seed, 4) == 0)
         sched_yield();
     put_token(token);
@@ -80,7 +89,7 @@ static void hold_one(struct worker *w, struct rvt_pd_handle pd, struct rvt_qp_ha
     int answer = roll(&w->seed, 2) ? check_local(w, pd, &sge, NULL, address, 16, key, 0, &reason)
                                    : check_remote(w, qp, &sge, address, 16, key, REMOTE_READ, &reason);
     if (answer == 1)
-        keep_token(w, &sge, ended);
+        keep_token(w, pd.context, &sge, ended);
 }
 
 static void hold_many(struct worker *w, const struct rvt_checker *checker, struct shown *of) {
@@ -101,7 +110,7 @@ static void hold_many(struct worker *w, const struct rvt_checker *checker, struc
     CHECK(answer == 0);
     for (int i = 0; i < BATCH; i++)
         if (held[i].mr)
-            keep_token(w, &held[i], ended);
+            keep_token(w, checker->context, &held[i], ended);
 }
 
 static void hold(struct worker *w) {
@@ -121,7 +130,7 @@ static void hold(struct worker *w) {
             hold_many(w, &checker, of);
     }
     for (int i = 0; i < EXCHANGE; i++)
-        put_token(atomic_exchange(&exchange[i], NULL));
+        put_token(take_token(context, (unsigned)i, NULL));
     CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
     rvt_free_ucontext(context);
 }
@@ -178,7 +187,7 @@ static int release(struct rvt_mr_handle mr, enum rvt_release_mode mode) {
 /* A reference that nobody takes out of the exchange keeps a plain dereg busy for ever. */
 static void empty_exchange(void) {
     for (int i = 0; i < EXCHANGE; i++)
-        put_token(atomic_exchange(&exchange[i], NULL));
+        put_token(take_token(NULL, (unsigned)i, NULL));
 }
 
 static void await_wake(struct ender *e) {
@@ -292,7 +301,7 @@ static void no_reference_on_what_has_ended(void) {
         atomic_fetch_add(&accepted_all, workers[i].accepted);
     }
     for (int i = 0; i < EXCHANGE; i++)
-        put_token(atomic_exchange(&exchange[i], NULL));
+        put_token(take_token(NULL, (unsigned)i, NULL));
     printf("# %" PRIu64 " ends, %" PRIu64 " references, %" PRIu64
            " waits for a put; on dead regions: %" PRIu64 ", held when a dereg had returned: %" PRIu64 "\n",
            ended, (uint64_t)atomic_load(&accepted_all), (uint64_t)atomic_load(&waits_all),

@@ -12,6 +12,7 @@ import {
   noCounts,
   noteThrown,
   PRIVATE,
+  PUBLIC,
   program,
   sink,
 } from './rounds';
@@ -59,6 +60,7 @@ export async function playReversedRounds(
     const hands = new copier.Hands(rdmavt, { token, pd, sink });
     for (const until = performance.now() + duration; counts.rounds === 0 || performance.now() < until;) {
       control.fill(0);
+      memory.fill(PUBLIC); // the round before has left its private bytes
       copier.setPhase(control, Phase.Go);
       const target = nextMessage(port1, control) as Pick<copier.Job, 'address' | 'iova' | 'key'>;
       const job = { ...target, access: access.name, token, pd, remote, goesOn: false, sink };

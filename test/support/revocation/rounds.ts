@@ -8,7 +8,7 @@ const { BYTES, Control, Phase } = copier;
 export const program = join(__dirname, 'copier.cjs');
 
 /** What a program writes to its memory before it gives it to a region, and after the region has ended. */
-const PUBLIC = 0x11;
+export const PUBLIC = 0x11;
 export const PRIVATE = 0xc3;
 
 /** A step that takes longer hangs. ms */
