@@ -64,7 +64,7 @@ function work({ token, pd, bytes, control, address }) {
   Atomics.notify(control, STATE);
   while (Atomics.load(control, STATE) !== END) {
     Atomics.store(control, COPYING, 1);
-    const key = Atomics.load(control, KEY) >>> 0;
+    const key = /** @type {import('rdmavt').Lkey} */ (Atomics.load(control, KEY) >>> 0);
     if (key) {
       batch.set(0, /** @type {bigint} */ (address[0]), bytes, key);
       if (batch.gather(target, 1, Access.LocalWrite)) Atomics.add(control, DONE, 1);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The hash of layout.h, and what its numbers were when it was taken. Written by
- * scripts/generate-layout.mjs. */
+/* The hash of layout.h, and what its numbers were when it was taken. Written by scripts/generate-layout.mjs. */
 #ifndef RVT_LAYOUT_HASH_H
 #define RVT_LAYOUT_HASH_H
 

@@ -15,6 +15,7 @@ import {
   PUBLIC,
   program,
   sink,
+  wantsMore,
 } from './rounds';
 
 const { BYTES, Control, Phase } = copier;
@@ -58,7 +59,7 @@ export async function playReversedRounds(
   try {
     await once(worker, 'online');
     const hands = new copier.Hands(rdmavt, { token, pd, sink });
-    for (const until = performance.now() + duration; counts.rounds === 0 || performance.now() < until;) {
+    for (const begin = performance.now(); wantsMore(counts, begin, duration);) {
       control.fill(0);
       memory.fill(PUBLIC); // the round before has left its private bytes
       copier.setPhase(control, Phase.Go);
