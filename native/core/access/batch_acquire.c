@@ -90,26 +90,33 @@ RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record,
     return true;
 }
 
-/* Elements [from, to), at most as many as one section may judge. `fetch`: bring into the cache what those
- * that come later need: their records, and when these are there, the mapping and the count that they name.
- * Nothing of that is followed, as the record may be empty or change. *glanced: taken at a glance. */
+/* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements ahead,
+ * and when that is there, NEAR elements ahead, the mapping and the count that it names. Nothing of that is
+ * followed, as the record may be empty or change. */
+enum { NEAR = RVT_BATCH_AHEAD / 2 };
+
+RVT_ALWAYS_INLINE void fetch_near(struct run run, const struct rvt_ucontext *context,
+                                  const rvt_packed_word *words) {
+    const struct rvt_record_copy *copy =
+        &rvt_lkey_slot(run.records, run.max, (uint32_t)(rvt_packed_rest(words) >> 32))->line0;
+    __builtin_prefetch(atomic_load_explicit(&copy->map, memory_order_relaxed));
+    __builtin_prefetch(
+        rvt_held_count(&context->held, atomic_load_explicit(&copy->region, memory_order_relaxed)), 1);
+}
+
+/* Elements [from, to), at most as many as one section may judge. *glanced: taken at a glance. */
 RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, uint32_t from, uint32_t to,
-                                  struct rvt_ucontext *context, uint32_t *glanced, bool remote, bool fetch) {
+                                  struct rvt_ucontext *context, uint32_t *glanced, bool remote, bool records,
+                                  bool near) {
     const rvt_packed_word *words = rvt_packed(acquiring->batch, from);
     struct rvt_sge *sge = &acquiring->held[from];
     uint32_t taken = 0;
     for (uint32_t i = from; i < to; i++, words += 2, sge++) {
-        if (fetch) {
+        if (records)
             __builtin_prefetch(rvt_lkey_slot(run.records, run.max,
                                              (uint32_t)(rvt_packed_rest(words + 2 * RVT_BATCH_AHEAD) >> 32)));
-            const struct rvt_record_copy *near =
-                &rvt_lkey_slot(run.records, run.max,
-                               (uint32_t)(rvt_packed_rest(words + RVT_BATCH_AHEAD) >> 32))
-                     ->line0;
-            __builtin_prefetch(atomic_load_explicit(&near->map, memory_order_relaxed));
-            __builtin_prefetch(
-                rvt_held_count(&context->held, atomic_load_explicit(&near->region, memory_order_relaxed)), 1);
-        }
+        if (near)
+            fetch_near(run, context, words + 2 * NEAR);
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
         if (__builtin_expect(acquire_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
@@ -128,20 +135,33 @@ RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, u
     return 0;
 }
 
+static uint32_t all_but(uint32_t count, uint32_t last) {
+    return count > last ? count - last : 0;
+}
+
 RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *glanced, bool remote) {
     const struct rvt_batch *batch = acquiring->batch;
     const struct rvt_checker *checker = batch->checker;
+    struct rvt_ucontext *context = checker->context;
     const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
                             rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
-    uint32_t most = batch->count > RVT_BATCH_AHEAD ? batch->count - RVT_BATCH_AHEAD : 0;
+    /* Behind these nothing is left to be fetched. */
+    uint32_t records = all_but(batch->count, RVT_BATCH_AHEAD), near = all_but(batch->count, NEAR);
+    for (uint32_t i = 0; i < NEAR && i < batch->count; i++)
+        fetch_near(run, context, rvt_packed(batch, i));
     int error = 0;
     for (uint32_t from = 0; from < batch->count && !error;) {
-        uint32_t end = from < most ? most : batch->count;
-        uint32_t to = end - from > RVT_SECTION_ELEMENTS ? from + RVT_SECTION_ELEMENTS : end;
-        if (from)
+        uint32_t end = from < records ? records : from < near ? near : batch->count;
+        uint32_t section_end = (from / RVT_SECTION_ELEMENTS + 1) * RVT_SECTION_ELEMENTS;
+        uint32_t to = end < section_end ? end : section_end;
+        if (from && from % RVT_SECTION_ELEMENTS == 0)
             rvt_read_renew(acquiring->reader, &checker->device->retirement);
-        error = to <= most ? acquire_run(acquiring, run, from, to, checker->context, glanced, remote, true)
-                           : acquire_run(acquiring, run, from, to, checker->context, glanced, remote, false);
+        if (to <= records)
+            error = acquire_run(acquiring, run, from, to, context, glanced, remote, true, true);
+        else if (to <= near)
+            error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, true);
+        else
+            error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, false);
         from = to;
     }
     return error;
