@@ -75,19 +75,26 @@ void rvt_free(void *memory) {
     free(memory);
 }
 
-void *rvt_zalloc_aligned(size_t count, size_t size) {
-    if (must_fail_request() || (size && count > (SIZE_MAX - RVT_CACHE_LINE) / size))
+void *rvt_malloc_aligned(size_t bytes) {
+    if (must_fail_request() || bytes > SIZE_MAX - RVT_CACHE_LINE)
         return NULL;
     /* aligned_alloc wants a multiple of the alignment; Windows has a function of its own. */
-    size_t bytes = (count * size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
+    size_t whole = (bytes + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
 #ifdef _WIN32
-    void *memory = _aligned_malloc(bytes, RVT_CACHE_LINE);
+    void *memory = _aligned_malloc(whole, RVT_CACHE_LINE);
 #else
-    void *memory = aligned_alloc(RVT_CACHE_LINE, bytes);
+    void *memory = aligned_alloc(RVT_CACHE_LINE, whole);
 #endif
-    if (memory)
-        memset(memory, 0, bytes);
     return count_block(memory);
+}
+
+void *rvt_zalloc_aligned(size_t count, size_t size) {
+    if (size && count > SIZE_MAX / size)
+        return NULL;
+    void *memory = rvt_malloc_aligned(count * size);
+    if (memory)
+        memset(memory, 0, count * size);
+    return memory;
 }
 
 void rvt_free_aligned(void *memory) {

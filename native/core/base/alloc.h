@@ -18,6 +18,9 @@ void *rvt_zalloc_aligned(size_t count, size_t size);
 /* Uninitialised memory of `bytes`, or NULL. */
 void *rvt_malloc(size_t bytes);
 
+/* As rvt_malloc, aligned to a cache line; released with rvt_free_aligned. */
+void *rvt_malloc_aligned(size_t bytes);
+
 void rvt_free(void *memory);
 void rvt_free_aligned(void *memory);
 

@@ -32,7 +32,7 @@ static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *
         return spare;
     }
     *capacity = bytes;
-    struct rvt_map *block = rvt_malloc(sizeof(struct rvt_map) + bytes);
+    struct rvt_map *block = rvt_malloc_aligned(sizeof(struct rvt_map) + bytes);
     if (block)
         atomic_fetch_add_explicit(&mr->owned.device->held, sizeof(struct rvt_map) + bytes,
                                   memory_order_relaxed);
@@ -43,7 +43,7 @@ void rvt_free_map_block(struct rvt_dev_info *device, struct rvt_map *block) {
     if (block)
         atomic_fetch_sub_explicit(&device->held, sizeof(struct rvt_map) + block->capacity,
                                   memory_order_relaxed);
-    rvt_free(block);
+    rvt_free_aligned(block);
 }
 
 struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool several_mappings) {
