@@ -71,35 +71,39 @@ RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record,
         rvt_add_held(count, -1);
         return false;
     }
-    uint64_t position = addr - origin + map->offset;
-    sge->mr = map->mr;
+    /* From the record alone: the mapping of user memory, an extent, need not be looked at. */
+    uint32_t shape = (uint32_t)(rights >> 32), shift = rvt_shape_shift(shape);
+    uint64_t into = addr - origin, position = into + rvt_shape_offset(shape);
+    bool extent = shape & RVT_SHAPE_EXTENT;
+    sge->mr = extent ? rvt_mr_of_extent(map) : map->mr;
     sge->count = count;
     sge->by = context;
     sge->dma = NULL;
-    sge->map_generation = map->generation;
+    sge->map_generation = extent ? 0 : map->generation;
     sge->position = position;
-    sge->at = rvt_map_locate(map, position);
+    sge->at = extent ? into : rvt_map_locate(map, position);
     sge->request = addr;
-    sge->length = rvt_segment_rest(position, map->shift);
+    sge->length = rvt_segment_rest(position, shift);
     sge->sge_length = length;
     sge->rights = (uint32_t)(rights & wanted);
-    sge->offset = map->offset;
-    sge->shift = map->shift;
+    sge->offset = (uint16_t)rvt_shape_offset(shape);
+    sge->shift = (uint8_t)shift;
     sge->remote = remote;
-    sge->user = map->memory != NULL;
+    sge->user = extent;
     return true;
 }
 
-/* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements ahead,
- * and when that is there, NEAR elements ahead, the mapping and the count that it names. Nothing of that is
- * followed, as the record may be empty or change. */
+/* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements
+ * ahead, and when that is there, NEAR elements ahead, the mapping and the count that it names. Nothing of
+ * that is followed, as the record may be empty or change. */
 enum { NEAR = RVT_BATCH_AHEAD / 2 };
 
 RVT_ALWAYS_INLINE void fetch_near(struct run run, const struct rvt_ucontext *context,
                                   const rvt_packed_word *words) {
     const struct rvt_record_copy *copy =
         &rvt_lkey_slot(run.records, run.max, (uint32_t)(rvt_packed_rest(words) >> 32))->line0;
-    __builtin_prefetch(atomic_load_explicit(&copy->map, memory_order_relaxed));
+    if (!(atomic_load_explicit(&copy->rights, memory_order_relaxed) & rvt_record_rights(0, RVT_SHAPE_EXTENT)))
+        __builtin_prefetch(atomic_load_explicit(&copy->map, memory_order_relaxed));
     __builtin_prefetch(
         rvt_held_count(&context->held, atomic_load_explicit(&copy->region, memory_order_relaxed)), 1);
 }

@@ -39,7 +39,8 @@ void rvt_put_sge(struct rvt_sge *sge) {
 void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context) {
     if (!sge->mr || !sge->count)
         return; /* the region counts it, whoever has it */
-    /* The count that it was added to stays as it is, and another one goes below: only their sum means anything. */
+    /* The count that it was added to stays as it is, and another one goes below: only their sum means
+     * anything. */
     sge->by = context;
     sge->count =
         context && context->reader ? rvt_held_count(&context->held, sge->mr->owned.object.index) : NULL;

@@ -54,8 +54,9 @@ static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
  * caller's own reference on the device keeps the structures. */
 void rvt_put_sge(struct rvt_sge *sge);
 
-/* Another thread goes on with the element, and puts it: from now on its reference is one of this context's (NULL: of
- * nobody's, for a thread without one). By that thread, after the one before has let go of the element. */
+/* Another thread goes on with the element, and puts it: from now on its reference is one of this context's
+ * (NULL: of nobody's, for a thread without one). By that thread, after the one before has let go of the
+ * element. */
 void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context);
 
 /* Put all elements of a list that are not dead, as rvt_put_sge, but in one section; returns how many there

@@ -38,14 +38,16 @@ struct rvt_lkey_entry {
 /* First-byte offset (16 bits), log2 of the segment size (8 bits), and flags: valid; plain (valid, and nothing
  * is to be done but judging); counted (rvt_count_mr); one word (references are counted in the region's word,
  * and not by who takes them); end unmapped (no segment lies behind the last byte, so an empty request there
- * is refused). The checks that are fast want `plain`, so a region that is counted costs the others nothing:
- * it is not accepted at a glance, and goes the way that looks closer. */
+ * is refused); extent (user memory: the mapping is a part of the region). The checks that are fast want
+ * `plain`, so a region that is counted costs the others nothing: it is not accepted at a glance, and goes the
+ * way that looks closer. */
 enum {
     RVT_SHAPE_VALID = 1u << 24,
     RVT_SHAPE_PLAIN = 1u << 25,
     RVT_SHAPE_COUNTED = 1u << 26,
     RVT_SHAPE_ONE_WORD = 1u << 27,
     RVT_SHAPE_END_UNMAPPED = 1u << 28,
+    RVT_SHAPE_EXTENT = 1u << 29,
 };
 static inline uint32_t rvt_shape(uint32_t offset, uint32_t shift, bool valid) {
     return offset | shift << 16 | (valid ? RVT_SHAPE_VALID | RVT_SHAPE_PLAIN : 0u);

@@ -51,7 +51,6 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     uint64_t length = memory->length;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
-    struct rvt_map *extent = NULL;
     int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
     if (error)
         goto out;
@@ -59,11 +58,10 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     mr = rvt_mr_take(in, RVT_MR_USER);
     if (!mr)
         goto out;
-    extent = rvt_map_list(mr, 0, false);
-    if (!extent)
-        goto untake;
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
-    extent->segments = count_pages(start, length);
+    struct rvt_map *extent = &mr->extent;
+    rvt_map_init(extent, mr, count_pages(start, length), 0);
+    extent->generation = 0;
     extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
     extent->memory = memory;
     mr->base = start;
@@ -73,13 +71,9 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
     rvt_mr_begin_with(mr, extent);
     error = rvt_mr_publish(mr, handle);
     if (error)
-        goto discard;
-    rvt_memory_get(memory);
-    goto out;
-discard:
-    rvt_map_discard(extent);
-untake:
-    rvt_mr_untake(mr);
+        rvt_mr_untake(mr);
+    else
+        rvt_memory_get(memory);
 out:
     rvt_mutex_unlock(&device->lock);
     return error;

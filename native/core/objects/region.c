@@ -34,6 +34,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->shift = RVT_PAGE_SHIFT;
     mr->base = mr->iova = mr->length = mr->visible_iova = 0;
     rvt_mr_set_key(mr, 0);
+    mr->extent.memory = NULL;
     rvt_map_init(&mr->nothing, mr, 0, 0);
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_relaxed);
     atomic_store_explicit(&mr->staged, NULL, memory_order_relaxed);
@@ -83,6 +84,8 @@ uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, u
     uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid);
     if (rvt_mr_has_one_word(mr))
         shape |= RVT_SHAPE_ONE_WORD;
+    if (map == &mr->extent)
+        shape |= RVT_SHAPE_EXTENT;
     if ((length + map->offset) >> mr->shift >= map->segments)
         shape |= RVT_SHAPE_END_UNMAPPED;
     return rvt_mr_counters_of(mr) ? rvt_shape_counted(shape) : shape;

@@ -70,6 +70,7 @@ struct rvt_mregion {
     /* NULL: not counted. Set under the lock, freed when every reader has passed the region. */
     _Atomic(struct rvt_mr_counters *) counters;
     struct rvt_map nothing; /* the mapping of a region that maps nothing */
+    struct rvt_map extent;  /* the one mapping of user memory, from registration to the end */
     /* The block of a mapping that went, for the next one: a large list is as costly to get from the system as
      * to fill. Under the lock. */
     struct rvt_map *spare;
@@ -174,6 +175,11 @@ uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, u
 
 /* Write the region's present access, key and validity to its record, mapping unchanged. Under the lock. */
 void rvt_mr_rewrite(struct rvt_mregion *mr);
+
+/* The region whose extent this is: known without a look at the mapping's own line. */
+static inline struct rvt_mregion *rvt_mr_of_extent(const struct rvt_map *extent) {
+    return (struct rvt_mregion *)(void *)((char *)(uintptr_t)extent - offsetof(struct rvt_mregion, extent));
+}
 
 /* --- references, without the lock, inside a reader's section --- */
 

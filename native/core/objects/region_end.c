@@ -30,6 +30,8 @@ static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
     struct rvt_dev_info *device = mr->owned.device;
+    if (mr->extent.memory)
+        rvt_memory_put(mr->extent.memory);
     rvt_mutex_lock(&device->lock);
     mr->lingering = rvt_mr_held(mr) != 0;
     if (!mr->lingering)

@@ -71,16 +71,12 @@ static void free_map(struct rvt_retired *retired) {
     struct rvt_map *map = (struct rvt_map *)(void *)((char *)retired - offsetof(struct rvt_map, retired));
     struct rvt_mregion *mr = map->mr;
     struct rvt_dev_info *device = mr->owned.device;
-    if (map->memory) {
-        rvt_memory_put(map->memory);
-    } else {
-        rvt_mutex_lock(&device->lock);
-        if (rvt_object_alive(&mr->owned.object) && !mr->spare) {
-            mr->spare = map;
-            map = NULL;
-        }
-        rvt_mutex_unlock(&device->lock);
+    rvt_mutex_lock(&device->lock);
+    if (rvt_object_alive(&mr->owned.object) && !mr->spare) {
+        mr->spare = map;
+        map = NULL;
     }
+    rvt_mutex_unlock(&device->lock);
     rvt_free_map_block(device, map);
     rvt_dev_put(device);
 }
@@ -110,8 +106,8 @@ static void count_users(const struct rvt_map *map, bool add) {
 }
 
 void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed) {
-    if (map == &mr->nothing)
-        return;
+    if (map == &mr->nothing || map == &mr->extent)
+        return; /* a part of the region, and goes with it */
     count_users(map, false);
     if (passed) {
         rvt_dev_get(mr->owned.device);
@@ -205,6 +201,10 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
     if (word & RVT_MR_FORCED)
         return RVT_REGION_REVOKED;
+    if (!generation) { /* an extent: there until the region ends, which a held one does by force only */
+        *map = atomic_load_explicit(&mr->map, memory_order_acquire);
+        return *map == &mr->extent ? RVT_REASON_NONE : RVT_REGION_REVOKED;
+    }
     if ((word & RVT_MR_MAP_MASK) != generation << RVT_MR_MAP_SHIFT)
         return RVT_REMAPPED;
     /* The word has 29 bits of the generation, the mapping all 64. A reference taken while a writer was

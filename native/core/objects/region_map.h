@@ -22,7 +22,9 @@ struct rvt_mregion;
 struct rvt_map {
     /* What taking a reference reads comes first: */
     struct rvt_mregion *mr;
-    uint64_t generation; /* of the device's map_generation; tells an SGE that its mapping is gone */
+    /* Of the device's map_generation; tells an SGE that its mapping is gone. 0: an extent, which is its
+     * region's only mapping. */
+    uint64_t generation;
     uint32_t segments;
     uint8_t shift;               /* log2 of the segment size */
     uint16_t offset;             /* of byte 0 in segment 0 */
