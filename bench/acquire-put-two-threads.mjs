@@ -6,7 +6,7 @@ import { SecondThread } from './harness/second-thread.mjs';
 import { batchesOf, World } from './harness/world.mjs';
 
 const BATCH = 256;
-const ELEMENTS = 65_536;
+const ELEMENTS = 16_384;
 
 /** @type {import('./harness/question.mjs').Question} */
 export default {

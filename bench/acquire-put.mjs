@@ -6,7 +6,10 @@ import { FlatTable } from './harness/peers.mjs';
 import { batchesOf, BITS, PD, World } from './harness/world.mjs';
 
 const BATCH = 256;
-const ELEMENTS = 65_536;
+/** As many as one batch after the other holds in a program that reuses its batches. */
+const FEW = 4096;
+/** Enough to meet every one of 65,536 regions. */
+const MANY = 65_536;
 
 /** @typedef {import('./harness/question.mjs').Contender} Contender */
 
@@ -20,17 +23,18 @@ export default {
     const [one, some, many] = /** @type {[World, World, World]} */ (worlds);
     return {
       contenders: {
-        hold: hold(some, '1,024 regions'),
-        check: check(some, '1,024 regions'),
-        holdOne: hold(one, 'one region'),
-        checkOne: check(one, 'one region'),
-        holdMany: hold(many, '65,536 regions'),
-        flat: peer(some),
+        hold: hold(some, FEW, '1,024 regions'),
+        check: check(some, FEW, '1,024 regions'),
+        flat: peer(some, FEW),
+        holdOne: hold(one, FEW, 'one region'),
+        checkOne: check(one, FEW, 'one region'),
+        holdWide: hold(some, MANY, '1,024 regions, 65,536 held in turn'),
+        holdMany: hold(many, MANY, '65,536 regions'),
       },
       lines: [
         { name: 'acquire-put', of: 'hold', peer: 'check', reach: 4 },
         { name: 'acquire-put/one-region', of: 'holdOne', peer: 'checkOne', reach: 4 },
-        { name: 'acquire-put/regions-65536', of: 'holdMany', peer: 'hold', reach: 1.5 },
+        { name: 'acquire-put/regions-65536', of: 'holdMany', peer: 'holdWide', reach: 1.5 },
         { name: 'acquire-put/flat', of: 'hold', peer: 'flat' },
         { name: 'acquire-put/check', of: 'check' },
         { name: 'acquire-put/check-one-region', of: 'checkOne' },
@@ -45,14 +49,16 @@ export default {
 
 /**
  * @param {World} world
+ * @param {number} elements
  * @param {string} where
  * @returns {Contender}
  */
-function hold(world, where) {
-  const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+function hold(world, elements, where) {
+  const batches = batchesOf(world.work(elements), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
   return {
     label: `acquire(count), put(count), ${where}`,
-    elements: ELEMENTS,
+    task: String(elements),
+    elements,
     run(passes) {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
@@ -68,14 +74,16 @@ function hold(world, where) {
 
 /**
  * @param {World} world
+ * @param {number} elements
  * @param {string} where
  * @returns {Contender}
  */
-function check(world, where) {
-  const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+function check(world, elements, where) {
+  const batches = batchesOf(world.work(elements), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
   return {
     label: `check(count), ${where}`,
-    elements: ELEMENTS,
+    task: String(elements),
+    elements,
     run(passes) {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
@@ -88,10 +96,11 @@ function check(world, where) {
 
 /**
  * @param {World} world
+ * @param {number} elements
  * @returns {Contender}
  */
-function peer(world) {
-  const { packed } = world.work(ELEMENTS);
+function peer(world, elements) {
+  const { packed } = world.work(elements);
   const flat = new FlatTable(BITS, world.entries);
   const counts = new Int32Array(2 ** BITS);
   /** @type {import('./harness/peers.mjs').Numbers} */
@@ -100,11 +109,12 @@ function peer(world) {
   const words = packed;
   return {
     label: 'JavaScript, flat table and counts',
-    elements: ELEMENTS,
+    task: String(elements),
+    elements,
     run(passes) {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
-        for (let first = 0; first < ELEMENTS; first += BATCH) {
+        for (let first = 0; first < elements; first += BATCH) {
           passed += flat.checkPacked(packed, first, BATCH, PD, Access.LocalWrite);
           for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4) references[words[j] >>> (32 - BITS)]++;
           for (let j = 4 * first + 3; j < 4 * (first + BATCH); j += 4) references[words[j] >>> (32 - BITS)]--;
