@@ -70,7 +70,6 @@ export async function playReversedRounds(
       const { error } = nextMessage(port1, control) as { error?: string };
       copier.waitForPhase(control, Phase.Done);
       if (error !== undefined) {
-        counts.rounds++;
         noteThrown(counts, error);
       } else {
         judge(counts, memory, access.writes);

@@ -177,7 +177,6 @@ export async function playRounds(
     if (thrown === undefined) {
       judge(counts, memory, access.writes);
     } else {
-      counts.rounds++;
       noteThrown(counts, thrown);
     }
     scene.tidy?.();
@@ -189,8 +188,11 @@ export async function playRounds(
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as PromiseLike<unknown> | undefined)?.then === 'function';
 
+/** Notes a round whose call has failed. The region is alive then, so nothing was late. */
 export function noteThrown(counts: Counts, thrown: unknown): void {
   const message = String(thrown);
+  counts.rounds++;
+  new Uint8Array(sink).fill(0);
   counts.thrown[message] = (counts.thrown[message] ?? 0) + 1;
 }
 
