@@ -13,6 +13,7 @@ import {
   noteThrown,
   PRIVATE,
   program,
+  PUBLIC,
   sink,
 } from './rounds';
 
@@ -58,6 +59,7 @@ export async function playReversedRounds(
     await once(worker, 'online');
     const hands = new copier.Hands(rdmavt, { token, pd, sink });
     for (const until = performance.now() + duration; counts.rounds === 0 || performance.now() < until;) {
+      memory.fill(PUBLIC);
       control.fill(0);
       copier.setPhase(control, Phase.Go);
       const target = nextMessage(port1, control) as Pick<copier.Job, 'address' | 'iova' | 'key'>;
@@ -67,7 +69,6 @@ export async function playReversedRounds(
       const { error } = nextMessage(port1, control) as { error?: string };
       copier.waitForPhase(control, Phase.Done);
       if (error !== undefined) {
-        counts.rounds++;
         noteThrown(counts, error);
       } else {
         judge(counts, memory, access.writes);

@@ -8,7 +8,7 @@ const { BYTES, Control, Phase } = copier;
 export const program = join(__dirname, 'copier.cjs');
 
 /** What a program writes to its memory before it gives it to a region, and after the region has ended. */
-const PUBLIC = 0x11;
+export const PUBLIC = 0x11;
 export const PRIVATE = 0xc3;
 
 /** A step that takes longer hangs. ms */
@@ -171,7 +171,6 @@ export async function playRounds(
     if (thrown === undefined) {
       judge(counts, memory, access.writes);
     } else {
-      counts.rounds++;
       noteThrown(counts, thrown);
     }
     scene.tidy?.();
@@ -183,8 +182,11 @@ export async function playRounds(
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as PromiseLike<unknown> | undefined)?.then === 'function';
 
+/** Notes a round whose call has failed. The region is alive then, so nothing was late. */
 export function noteThrown(counts: Counts, thrown: unknown): void {
   const message = String(thrown);
+  counts.rounds++;
+  new Uint8Array(sink).fill(0);
   counts.thrown[message] = (counts.thrown[message] ?? 0) + 1;
 }
 

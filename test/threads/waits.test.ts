@@ -1,0 +1,201 @@
+// Whom a call that ends a region waits for, and how long others have to wait: asked by counting what gets done meanwhile, never by time.
+import { type Device, type FastMemoryRegion, type MemoryRegion } from '../../lib';
+import { open, PAGE } from '../support/scene';
+import { Peer, type Scope } from '../support/workers';
+
+/** How often a test tries: what else the machine does may spoil an attempt. */
+const ATTEMPTS = 10;
+/** A region of ours is made and ended so often in one attempt. */
+const ROUNDS = 100;
+
+/** Makes and ends regions on a device, `rounds` times. */
+function useRegions(device: Device, rounds: number): void {
+  const pd = device.allocPd();
+  const memory = new SharedArrayBuffer(64);
+  for (let round = 0; round < rounds; round++) pd.regUserMr(memory).dereg();
+  pd.dealloc();
+}
+
+/** Waits until a word of the block is no longer 0, or the step that sets it has ended. */
+async function waitForWord(control: Int32Array, index: number, step: Promise<unknown>): Promise<void> {
+  const over = step.then(() => true);
+  const turn = (): Promise<false> => new Promise((resolve) => setImmediate(resolve, false));
+  while (Atomics.load(control, index) === 0) if (await Promise.race([over, turn()])) return;
+}
+
+describe('dereg while another thread is inside sections of a device', () => {
+  /** One section: as many elements as one may have. */
+  const ELEMENTS = 4096;
+  const FEW_ROUNDS = 100;
+
+  /** Words of a control block: how many sections are over, and whether to stop. */
+  const OVER = 0;
+  const STOP = 1;
+
+  /** A worker that checks lists on the device, one section each, and counts them. */
+  async function startChecking(device: Device): Promise<{ control: Int32Array; ended: Promise<void> }> {
+    const control = new Int32Array(new SharedArrayBuffer(8));
+    const peer = new Peer({ token: device.share() });
+    await peer.run((w, count) => {
+      const pd = w.device.allocPd();
+      const mr = pd.regUserMr(new SharedArrayBuffer(64));
+      w.batch = pd.lkeyBatch(count, { places: true });
+      for (let i = 0; i < count; i++) w.batch.set(i, mr.start, 64, mr.lkey);
+    }, ELEMENTS);
+    const ended = peer.run(
+      (w, control, count, over, stop) => {
+        while (!Atomics.load(control, stop)) {
+          if (w.batch.check(count, 0) !== count) throw new Error('refused');
+          Atomics.add(control, over, 1);
+        }
+      },
+      control,
+      ELEMENTS,
+      OVER,
+      STOP,
+    );
+    await waitForWord(control, OVER, ended);
+    return { control, ended };
+  }
+
+  /** How many sections of `checked` end while some regions of `device` are ended: the median, since threads may lose their processor. */
+  async function countSections(checked: Device, device: Device): Promise<number> {
+    const { control, ended } = await startChecking(checked);
+    const counts: number[] = [];
+    for (let attempt = 0; attempt <= ATTEMPTS; attempt++) {
+      const before = Atomics.load(control, OVER);
+      useRegions(device, FEW_ROUNDS);
+      counts.push(Atomics.load(control, OVER) - before);
+    }
+    Atomics.store(control, STOP, 1);
+    await ended;
+    return counts.sort((a, b) => a - b)[ATTEMPTS / 2]!;
+  }
+
+  test('waits for each of them in the same device', async () => {
+    const device = open();
+    // Not quite: now and then the other thread is between two sections.
+    expect(await countSections(device, device)).toBeGreaterThan(FEW_ROUNDS / 2);
+  });
+
+  test('waits for none of them in another device', async () => {
+    expect(await countSections(open(), open())).toBeLessThan(FEW_ROUNDS / 2);
+  });
+});
+
+describe('while one call of another thread', () => {
+  /** A long call of a worker, whose last element is of a region of its own. */
+  interface LongCall {
+    /** Makes the last element anew. */
+    prepare(): Promise<void>;
+    /** Begins the call; word 0 says that it has begun. Resolved with whether the last element was refused. */
+    begin(begun: Int32Array): Promise<boolean>;
+    /** Ends the region of the last element. If the call is still on its way, it finds that element refused. */
+    revoke(): void;
+  }
+
+  /** A check of so many elements, with places. */
+  async function longCheck(): Promise<LongCall> {
+    const device = open();
+    const pd = device.allocPd();
+    const memory = new SharedArrayBuffer(64);
+    const { start, lkey } = pd.regUserMr(memory);
+    let last: MemoryRegion;
+    const peer = new Peer({ token: device.share() });
+    await peer.run(
+      (w, pd, start, lkey) => {
+        w.count = 2 ** 21;
+        w.batch = w.device.importPd(pd).lkeyBatch(w.count, { places: true });
+        for (let i = 0; i < w.count; i++) w.batch.set(i, start, 64, lkey);
+        w.batch.check(w.count, 0); // it has its memory from now on
+      },
+      pd.id,
+      start,
+      lkey,
+    );
+    return {
+      async prepare() {
+        last = pd.regUserMr(memory);
+        await peer.run((w, start, lkey) => w.batch.set(w.count - 1, start, 64, lkey), last.start, last.lkey);
+      },
+      begin: (begun) =>
+        peer.run((w, begun) => {
+          Atomics.store(begun, 0, 1);
+          const passed: number = w.batch.check(w.count, 0);
+          if (passed < w.count - 1) throw new Error('another one was refused');
+          return passed === w.count - 1;
+        }, begun),
+      revoke: () => last.dereg(),
+    };
+  }
+
+  /** A walk over so many fragments. */
+  async function longWalk(): Promise<LongCall> {
+    const device = open();
+    const pd = device.allocPd();
+    const mapping = device.dma.map(new SharedArrayBuffer(PAGE));
+    const pages = new BigUint64Array(2 ** 22).fill(mapping.address);
+    const long = pd.allocFmr({ maxPages: pages.length, pageShift: 0 });
+    long.mapPhys(pages, 0n);
+    const { lkey } = long;
+    let last: FastMemoryRegion;
+    const peer = new Peer({ token: device.share() });
+    await peer.run((w, pd) => {
+      w.pd = w.device.importPd(pd);
+    }, pd.id);
+    return {
+      async prepare() {
+        last = pd.allocFmr({ maxPages: 1 });
+        last.mapPhys([mapping.address], 0n);
+        await peer.run(
+          (w, length, lkey, last) => {
+            w.steps = [length, 1];
+            w.sges = [
+              w.accepted(w.pd.acquire({ addr: 0n, length, lkey }, 0)),
+              w.accepted(w.pd.acquire({ addr: 0n, length: 1, lkey: last }, 0)),
+            ];
+          },
+          pages.length,
+          lkey,
+          last.lkey,
+        );
+      },
+      begin: (begun) =>
+        peer.run((w, begun) => {
+          const state = new w.SgeState(w.sges);
+          Atomics.store(begun, 0, 1);
+          const told: string = w.codeOf(() => state.walk(w.steps));
+          w.sges.forEach((sge: Scope) => sge.put());
+          return told === 'Remapped';
+        }, begun),
+      revoke: () => last.unmap(),
+    };
+  }
+
+  test.each([
+    ['walks over 2^22 fragments', longWalk],
+    ['checks 2^21 places', longCheck],
+  ])('%s, other devices are used and another worker ends', async (_, make) => {
+    const call = await make();
+    const device = open();
+    let inTime = false;
+    // An attempt fails if the machine has so much else to do that the call is over before it can be looked at.
+    for (let attempt = 0; attempt < ATTEMPTS && !inTime; attempt++) {
+      const bystander = new Peer({ token: open().share() });
+      await bystander.run((w) => {
+        w.pd = w.device.allocPd();
+      });
+      await call.prepare();
+      const begun = new Int32Array(new SharedArrayBuffer(4));
+      const called = call.begin(begun);
+      await waitForWord(begun, 0, called);
+      // Now it is on its way.
+      for (const until = performance.now() + 4; performance.now() < until;);
+      useRegions(device, ROUNDS);
+      await bystander.worker.terminate();
+      call.revoke();
+      inTime = await called;
+    }
+    expect(inTime).toBe(true);
+  });
+});
