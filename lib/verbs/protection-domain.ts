@@ -247,7 +247,8 @@ export class ProtectionDomain {
    * @param sge - the local address range, and the key that names its region
    * @param access - bits of {@link Access}
    * @returns the accepted element, to be put; or `last`, grown; or the refusal and its reason
-   * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device
+   * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device; `ENOMEM`: the
+   *   region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options: AcquireOptions = {}): LocalCheck {

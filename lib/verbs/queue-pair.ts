@@ -65,7 +65,7 @@ export class QueuePair {
    * @param request - what the peer asks for
    * @param access - bits of {@link Access}
    * @returns the accepted element, to be put; or the refusal and its reason
-   * @throws RdmaError `EBADF`: the queue pair is gone
+   * @throws RdmaError `EBADF`: the queue pair is gone; `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
