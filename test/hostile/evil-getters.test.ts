@@ -79,6 +79,7 @@ const dead = {
   'closes the device': 'RegionRevoked',
   'deallocates the domain': 'RegionRevoked',
   'deregisters the regions': 'RegionRevoked',
+  'disposes of the regions': 'RegionRevoked',
 };
 const lost = { 'detaches the registered memory': 'MemoryDetached' };
 const put = { 'puts the elements': 'EBADF' };

@@ -1,4 +1,5 @@
 // One long call of a thread does not hold up the others: asked by counting what gets done meanwhile, never by time.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, type FastMemoryRegion, type MemoryRegion } from '../../lib';
 import { open, PAGE } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
@@ -26,6 +27,8 @@ async function waitForWord(control: Int32Array, index: number, step: Promise<unk
 describe('while one call of another thread', () => {
   /** A long call of a worker, whose last element is of a region of its own. */
   interface LongCall {
+    /** How soon after its begin it is on its way for sure, and far from its end. ms */
+    head: number;
     /** Makes the last element anew. */
     prepare(): Promise<void>;
     /** Begins the call; word 0 says that it has begun. Resolved with whether the last element was refused. */
@@ -54,6 +57,7 @@ describe('while one call of another thread', () => {
       lkey,
     );
     return {
+      head: 8,
       async prepare() {
         last = pd.regUserMr(memory);
         await peer.run((w, start, lkey) => w.batch.set(w.count - 1, start, 64, lkey), last.start, last.lkey);
@@ -84,6 +88,7 @@ describe('while one call of another thread', () => {
       w.pd = w.device.importPd(pd);
     }, pd.id);
     return {
+      head: 40,
       async prepare() {
         last = pd.allocFmr({ maxPages: 1 });
         last.mapPhys([mapping.address], 0n);
@@ -129,8 +134,7 @@ describe('while one call of another thread', () => {
       const begun = new Int32Array(new SharedArrayBuffer(4));
       const called = call.begin(begun);
       await waitForWord(begun, 0, called);
-      // Now it is on its way.
-      for (const until = performance.now() + 4; performance.now() < until;);
+      await sleep(call.head);
       useRegions(device, ROUNDS);
       await bystander.worker.terminate();
       call.revoke();

@@ -187,7 +187,7 @@ function own({ token, pd, memory }) {
   setInterval(() => mr.state, 1 << 30);
 }
 
-/** The worker that ends a region while its parent copies: region after region, see `ReversedScene`. */
+/** The worker that ends a region while its parent copies: region after region (reversed.ts). */
 function end({ control, token, pd, memory, port, force, privateByte }) {
   const rdmavt = require('rdmavt');
   const domain = rdmavt.Device.attach(token).importPd(pd);

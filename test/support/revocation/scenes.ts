@@ -7,7 +7,7 @@ import {
   type FastMemoryRegion,
   fastRegKey,
   type MemoryRegion,
-  type ProtectionDomain,
+  ProtectionDomain,
   type QueuePair,
 } from '../../../lib';
 import { dispose } from '../../../lib/internal/disposal';
@@ -30,7 +30,7 @@ const other = new Uint8Array(new SharedArrayBuffer(BYTES));
 type DeregMany = (regions: readonly MemoryRegion[], options?: { force?: boolean }) => void;
 const deregManyOf = (pd: ProtectionDomain): DeregMany =>
   (pd as ProtectionDomain & { deregMany: DeregMany }).deregMany.bind(pd);
-export const hasDeregMany = 'deregMany' in (Object.getPrototypeOf(open().allocPd()) as object);
+export const hasDeregMany = 'deregMany' in ProtectionDomain.prototype;
 
 /** A device with a domain, for all rounds. */
 class Place {
