@@ -70,6 +70,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     allocFmr: [{ maxPages: 1 }],
     acquire: judged,
     check: judged,
+    deregMany: [[]],
     lkeyBatch: [1],
     rkeyBatch: [1],
     mapSg: [[{ addr: DMA, length: 8 }]],
