@@ -39,7 +39,7 @@ const modes = {
     buildOf: 'plain',
     wrapper: ['valgrind', '--quiet', '--fair-sched=yes', '--leak-check=full', '--error-exitcode=99'],
     // valgrind runs one thread at a time: minutes, and no races to be seen.
-    skip: ['test_stress', 'test_stress_contexts'],
+    skip: ['test_stress', 'test_stress_contexts', 'test_stress_references', 'test_stress_revocation'],
     env: {},
   },
 };

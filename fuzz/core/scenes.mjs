@@ -467,11 +467,11 @@ export function* scenes() {
       }
     });
   // A reader that stays inside while regions come and go: of all devices, of the one, of another.
-  for (const [device, every] of [
+  for (const [device, every] of /** @type {[number, number][]} */ ([
     [0, 1],
     [0, 0],
     [1, 0],
-  ])
+  ]))
     yield scene((p) => {
       p.emit('OPEN', 1, 0, 0);
       p.emit('LINGER', device, every);
