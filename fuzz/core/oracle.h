@@ -201,8 +201,7 @@ bool oracle_pd_alive(const struct oracle *o, int pd);
 /* The device's domain of that number (its root), or NONE. */
 int oracle_find_pd(const struct oracle *o, int device, uint64_t serial);
 bool oracle_owns(const struct oracle *o, int context);
-/* `all_mappings`: there was no memory to keep those of the others. */
-void oracle_end_context(struct oracle *o, int context, bool all_mappings);
+void oracle_end_context(struct oracle *o, int context);
 void oracle_close(struct oracle *o, int device);
 
 /* The device's memory of that number, not freed, or NONE. */

@@ -69,7 +69,7 @@ void oracle_close(struct oracle *o, int device) {
     o->devices[device].open = false;
 }
 
-void oracle_end_context(struct oracle *o, int context, bool all_mappings) {
+void oracle_end_context(struct oracle *o, int context) {
     int device = o->contexts[context].device;
     for (int i = 0; i < o->qp_count; i++)
         if (o->qps[i].context == context)
@@ -82,7 +82,7 @@ void oracle_end_context(struct oracle *o, int context, bool all_mappings) {
             oracle_end_pd(o, i);
     for (int i = 0; i < o->mapping_count; i++) {
         const struct model_mapping *m = &o->mappings[i];
-        if (m->alive && m->device == device && (all_mappings || m->context == context))
+        if (m->alive && m->context == context)
             take_mapping(o, i);
     }
     o->contexts[context].gone = true;

@@ -191,7 +191,7 @@ static void acquire_batch(struct world *w) {
     int answer = rvt_acquire_batch(w->readers[1], &packed.batch, coalesce,
                                    seed == NONE ? NULL : &w->sges[seed], &w->sges[first], &columns, &result);
     bool plays = asker.alive && busy == NONE;
-    world_answer(w, answer, busy != NONE ? -RVT_EBUSY : asker.alive ? 0 : -RVT_EBADF);
+    world_answer_anyway(w, answer, busy != NONE ? -RVT_EBUSY : asker.alive ? 0 : -RVT_EBADF);
     int last = coalesce ? seed : NONE;
     for (uint32_t i = 0; plays && i < count; i++) {
         int index = first + (int)i;

@@ -113,6 +113,7 @@ static void lkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->pds[pd].root);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_lkey_ok(w->pds[pd], sge, last == NONE ? NULL : &w->sges[last], &wanted, q.acc, &reason);
+    (void)world_starved(); /* then references are counted in the region */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (answer != -RVT_EBADF)
@@ -148,6 +149,7 @@ static void rkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->qps[qp].pd);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
+    (void)world_starved(); /* as above */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (answer != -RVT_EBADF)

@@ -224,10 +224,9 @@ void world_end_context(struct world *w, int context, enum context_end how) {
         world_step_aside(w, device);
         answer = rvt_dealloc_ucontext(w->contexts[context], how == END_CASCADE);
     }
-    /* It ends with or without memory; without, mappings of others may go as well. */
-    bool starved = world_starved();
+    bool starved = world_starved(); /* it ends with or without memory */
     if (world_answer(w, answer, should)) {
-        oracle_end_context(o, context, starved);
+        oracle_end_context(o, context);
         if (how != END_DROP || !inside)
             world_nothing_waits(w, device);
     }
@@ -403,6 +402,7 @@ static void free_memory(struct world *w, int index, int context) {
     world_say(w, " free context=%d: %d", context, index);
     int answer =
         rvt_free_device_memory(w->devices[m->device], world_context(w, context), w->device_memories[index]);
+    (void)world_starved(); /* then the index of numbers stays as large as it is */
     if (world_either(w, answer, should, also)) {
         m->freed = true;
         world_nothing_waits(w, m->device);

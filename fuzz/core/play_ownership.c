@@ -44,7 +44,7 @@ static void exit_device(struct world *w, int device, bool cascade) {
     world_say(w, " device=%d cascade=%d", device, cascade);
     int should = !d->open ? -RVT_EBADF : busy && !cascade ? -RVT_EBUSY : 0;
     world_step_aside(w, device);
-    if (!world_answer(w, rvt_mr_exit(w->devices[device], cascade, &leaked), should))
+    if (!world_answer_anyway(w, rvt_mr_exit(w->devices[device], cascade, &leaked), should))
         return;
     world_nothing_waits(w, device);
     EXPECT(w, "dma_mr_leaked", leaked, published);
@@ -112,7 +112,7 @@ static void end_pd(struct world *w, int pd, bool cascade) {
     else if (oracle_children(o, root) && !cascade)
         should = -RVT_EBUSY;
     world_step_aside(w, o->pds[pd].device);
-    if (!world_answer(w, rvt_dealloc_pd(w->pds[pd], cascade), should))
+    if (!world_answer_anyway(w, rvt_dealloc_pd(w->pds[pd], cascade), should))
         return;
     world_nothing_waits(w, o->pds[pd].device);
     oracle_end_pd(o, root);
@@ -217,7 +217,7 @@ static void end_mapping(struct world *w, int mapping) {
     world_say(w, " mapping=%d", mapping);
     int should = !o->mappings[mapping].alive ? -RVT_EBADF : oracle_mapping_used(o, mapping) ? -RVT_EBUSY : 0;
     world_step_aside(w, o->mappings[mapping].device);
-    if (!world_answer(w, rvt_dma_unmap(w->mappings[mapping]), should))
+    if (!world_answer_anyway(w, rvt_dma_unmap(w->mappings[mapping]), should))
         return;
     world_nothing_waits(w, o->mappings[mapping].device);
     oracle_end_mapping(o, mapping);

@@ -73,8 +73,9 @@ struct rvt_copied {
 };
 
 /* rvt_copy_sge: write `length` bytes of `data` into the elements of `ss`, consuming them (references of
- * consumed elements are put if `release`). `data` may lie in the same memory: one element is then moved as
- * memmove does; where several lie across it, their bytes may end as any bytes of the two. With `copy_last`
+ * consumed elements are put if `release`). `data` may lie in the same memory: one element in
+ * one piece of memory is then moved as memmove does; where several pieces lie across it, their bytes may end
+ * as any bytes of the two. With `copy_last`
  * all but the last min(8, length) bytes are moved first, then those singly and ascending, each by a release
  * store: who polls the last byte sees the whole.
  *   0        all bytes moved
