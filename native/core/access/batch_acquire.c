@@ -94,12 +94,12 @@ RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record,
 }
 
 /* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements
- * ahead, and when that is there, NEAR elements ahead, the mapping and the count that it names. Nothing of
- * that is followed, as the record may be empty or change. */
-enum { NEAR = RVT_BATCH_AHEAD / 2 };
+ * ahead, and when that is there, REFERENCES_AHEAD elements ahead, the mapping and the count that it names.
+ * Nothing of that is followed, as the record may be empty or change. */
+enum { REFERENCES_AHEAD = RVT_BATCH_AHEAD / 2 };
 
-RVT_ALWAYS_INLINE void fetch_near(struct run run, const struct rvt_ucontext *context,
-                                  const rvt_packed_word *words) {
+RVT_ALWAYS_INLINE void fetch_reference(struct run run, const struct rvt_ucontext *context,
+                                       const rvt_packed_word *words) {
     const struct rvt_record_copy *copy =
         &rvt_lkey_slot(run.records, run.max, (uint32_t)(rvt_packed_rest(words) >> 32))->line0;
     if (!(atomic_load_explicit(&copy->rights, memory_order_relaxed) & rvt_record_rights(0, RVT_SHAPE_EXTENT)))
@@ -111,7 +111,7 @@ RVT_ALWAYS_INLINE void fetch_near(struct run run, const struct rvt_ucontext *con
 /* Elements [from, to), at most as many as one section may judge. *glanced: taken at a glance. */
 RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, uint32_t from, uint32_t to,
                                   struct rvt_ucontext *context, uint32_t *glanced, bool remote, bool records,
-                                  bool near) {
+                                  bool references) {
     const rvt_packed_word *words = rvt_packed(acquiring->batch, from);
     struct rvt_sge *sge = &acquiring->held[from];
     uint32_t taken = 0;
@@ -119,8 +119,8 @@ RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, u
         if (records)
             __builtin_prefetch(rvt_lkey_slot(run.records, run.max,
                                              (uint32_t)(rvt_packed_rest(words + 2 * RVT_BATCH_AHEAD) >> 32)));
-        if (near)
-            fetch_near(run, context, words + 2 * NEAR);
+        if (references)
+            fetch_reference(run, context, words + 2 * REFERENCES_AHEAD);
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
         if (__builtin_expect(acquire_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
@@ -150,19 +150,20 @@ RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *glance
     const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
                             rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
     /* Behind these nothing is left to be fetched. */
-    uint32_t records = all_but(batch->count, RVT_BATCH_AHEAD), near = all_but(batch->count, NEAR);
-    for (uint32_t i = 0; i < NEAR && i < batch->count; i++)
-        fetch_near(run, context, rvt_packed(batch, i));
+    uint32_t records = all_but(batch->count, RVT_BATCH_AHEAD),
+             references = all_but(batch->count, REFERENCES_AHEAD);
+    for (uint32_t i = 0; i < REFERENCES_AHEAD && i < batch->count; i++)
+        fetch_reference(run, context, rvt_packed(batch, i));
     int error = 0;
     for (uint32_t from = 0; from < batch->count && !error;) {
-        uint32_t end = from < records ? records : from < near ? near : batch->count;
+        uint32_t end = from < records ? records : from < references ? references : batch->count;
         uint32_t section_end = (from / RVT_SECTION_ELEMENTS + 1) * RVT_SECTION_ELEMENTS;
         uint32_t to = end < section_end ? end : section_end;
         if (from && from % RVT_SECTION_ELEMENTS == 0)
             rvt_read_renew(acquiring->reader, &checker->device->retirement);
         if (to <= records)
             error = acquire_run(acquiring, run, from, to, context, glanced, remote, true, true);
-        else if (to <= near)
+        else if (to <= references)
             error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, true);
         else
             error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, false);
