@@ -157,6 +157,8 @@ static void take_back_once(struct pair *p, uint64_t round) {
     struct worker *w = &p->ender;
     const enum end end = (enum end)roll(&w->seed, one_device ? CLOSE : ENDS);
     REQUIRE(open_victim(&p->v, end, one_device, p->data, LENGTH, (uint64_t)(w->index + 1) << 32));
+    /* The copier takes references through these contexts, and this thread ends them. */
+    p->v.a.context->reader = p->v.b.context->reader = NULL;
     /* The copier's own list is in a domain that stays, but for a close. */
     p->buffer_pd = end == END_CONTEXT || end == END_CONTEXT_OF_MAPPING ? p->v.a.pd : p->v.b.pd;
     p->buffer_mr = fixture_reg_in(p->buffer_pd, p->buffer, LENGTH, 0, 0, ALL_ACCESS);
