@@ -224,9 +224,11 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->rights = found->entry.access & access->acc;
 }
 
-/* Take a reference that is counted by who takes it. The record's sequence is looked at again: one that was
- * revoked, or mapped anew, since it was read gets no new reference. (Those that slip through before the
- * writer's wait is over would be counted all the same.) */
+/* Take a reference in the context's own count (or, without one, in the region's). Afterwards the record's
+ * sequence is compared again: if the region was revoked or mapped anew since the record was read, the
+ * reference is given back. This only keeps a dereg from being EBUSY without need. A reference that was added
+ * later in the same section would be counted all the same, because the dereg waits for the section before it
+ * counts. */
 static inline enum rvt_acquired count_reference(const struct access *access, struct found *found) {
     struct rvt_ucontext *context = access->checker->context;
     _Atomic(int64_t) *count = NULL;

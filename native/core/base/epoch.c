@@ -56,10 +56,10 @@ struct rvt_reader *rvt_reader_register(void) {
         if (!listed) {
             reader->next = first;
             atomic_store_explicit(&readers, reader, memory_order_release);
-            /* A waiter adds to the epoch before it reads the list, and this adds 0 after the list was
-             * written. If the waiter's addition is the later one it finds this reader. If it is the earlier
-             * one, all that was unlinked before it happens before this reader's first look, so it may miss
-             * this reader. */
+            /* A waiter adds 1 to the epoch and then reads the list. Here the list is written first, and then
+             * 0 is added to the epoch. If the waiter's addition is the later one, it finds this reader in the
+             * list. If it is the earlier one, this thread sees everything that the waiter had unlinked
+             * before, so it does not matter whether the waiter finds this reader. */
             atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         }
     }
@@ -93,9 +93,10 @@ void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
     item->release = release;
     item->next = NULL;
     rvt_mutex_lock(&of->lock);
-    /* A reader that reads the new number sees the unlinking that came before this addition (release, and
-     * additions by others continue the release sequence); one that carries this number or a smaller one may
-     * still see the item. Under the lock, so the list is in the order of epochs. */
+    /* A reader that enters with a larger number has read the result of this addition, or of a later one, and
+     * so sees the unlinking (release; later additions continue the release sequence). A reader with this
+     * number or a smaller one may still see the item. The addition is made under the lock, so the list is in
+     * the order of epochs. */
     item->epoch = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
     *of->newest = item;
     of->newest = &item->next;
@@ -173,7 +174,8 @@ void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch) {
 void rvt_reclaim(struct rvt_retirement *of) {
     if (!rvt_reclaim_pending(of))
         return;
-    /* Before the looks: what is retired after them may be seen by who enters after them. */
+    /* Read before the slots are looked at. An item that is retired after a look may be seen by a reader that
+     * enters after that look, and its epoch is not below this number, so it is not freed. */
     uint64_t oldest = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
     for (struct rvt_reader *reader = first_reader(); reader; reader = reader->next) {
         uint64_t slot = look_at(reader);

@@ -11,17 +11,23 @@
  * inside this device has left (rvt_synchronize; every verb does that), or retires the thing, to be freed when
  * they have (the garbage collector's finalizers do that, since they must not wait).
  *
- * The argument uses one location, the reader's slot. A reader enters by an exchange; a waiter looks by a
- * fetch_add of 0. Of the two one comes first in the slot's modification order:
- * - the entry is first: the waiter sees the reader inside and waits;
- * - the look is first: the entry reads from it, or from a later one. Everything that the waiter's thread did
- *   before, the unlinking above all, happens before the reader's first look, which cannot find the thing.
- * While it waits it only loads, so that it does not take the slot's line away from the reader at every look.
- * But a reader leaves by a plain store, and a look by a plain load orders nothing for who enters after that
- * store. So the look that lets a reader go is always a fetch_add again. A reader that has entered since is
- * recognised by its epoch: it has loaded a number larger than the waiter's, and with it (the waiter's
- * addition is a release) seen all that the waiter did before. No stand-alone fence is needed, and
- * ThreadSanitizer can follow the argument. test/spin has a model of it. */
+ * Why that is safe. Reader and waiter meet in one location, the reader's slot. The reader enters by an
+ * exchange on it. The waiter looks at it by a fetch_add of 0. One of the two comes first in the slot's
+ * modification order:
+ * - The entry comes first. Then the waiter sees that the reader is inside, and waits.
+ * - The look comes first. Then the entry reads the value that the look, or a later one, has written. So
+ *   everything that the waiter's thread did before, the unlinking above all, happens before the reader's
+ *   first look, and the reader cannot find what was unlinked.
+ *
+ * While it waits, the waiter only loads the slot: a fetch_add each time would take the cache line away from
+ * the reader. But the reader leaves by a plain store, and a plain load of that value orders nothing for the
+ * reader's next section. So before the waiter goes on, it looks by a fetch_add once more.
+ *
+ * A reader that has left and entered again is recognised by its epoch. The waiter adds 1 to the epoch after
+ * the unlinking. A reader whose slot holds a larger number has read the result of that addition, and so sees
+ * the unlinking.
+ *
+ * There is no stand-alone fence, so ThreadSanitizer can follow all of this. test/spin has a model of it. */
 #ifndef RVT_EPOCH_H
 #define RVT_EPOCH_H
 
@@ -94,8 +100,9 @@ void rvt_retirement_destroy(struct rvt_retirement *of);
 void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
                 void (*release)(struct rvt_retired *self));
 
-/* For what was taken out of reach before a wait that is over: it need not be retired. It is added to the
- * caller's list, which is released with no lock held. */
+/* For a structure that was unlinked before a wait that is over. No reader can have a pointer to it, so it
+ * need not be retired: it is added to the caller's list. The caller releases the list after it has
+ * unlocked. */
 static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired *item,
                                   void (*release)(struct rvt_retired *self)) {
     item->release = release;
@@ -130,16 +137,18 @@ static inline void rvt_settle(struct rvt_retirement *of) {
 
 static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retirement *of) {
     if (reader->depth++ == 0) {
-        /* acquire: a waiter with number E does not wait for who carries E+1, so having read E+1 must mean to
-         * see what came before E was taken. A number that is too old only makes others wait longer. The
-         * exchange is the one locked instruction of a section. */
+        /* acquire: a waiter that got number E does not wait for a reader whose number is above E. So a reader
+         * that has read such a number must see what that waiter had unlinked. An older number only makes
+         * others wait longer. The exchange below is the one locked instruction of a section. */
         uint64_t now =
             reader->tag == of->tag
                 ? atomic_load_explicit(&rvt_epoch_now, memory_order_acquire)
-                /* Its section before was on another device. A waiter of this one that looked at the slot then
-                 * did not wait for it, and the store that ended that section has cut what the look would have
-                 * handed on. This addition either comes after the waiter's, and hands on the change; or
-                 * before it, and then the waiter's look comes after that store. */
+                /* This reader's last section was on another device. A waiter of this device that looked at
+                 * the slot during that section did not wait. The plain store that ended the section broke the
+                 * chain by which the waiter's look would have ordered this entry after it. So this adds 0 to
+                 * the epoch. If that comes after the waiter's addition, this thread sees what the waiter had
+                 * unlinked. If it comes before, the waiter's look came after that plain store, and the case
+                 * does not arise. */
                 : atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         reader->tag = of->tag;
         (void)atomic_exchange_explicit(&reader->slot, of->tag | now, memory_order_acq_rel);

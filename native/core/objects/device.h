@@ -59,8 +59,8 @@ struct rvt_dev_info {
     unsigned char token[RVT_TOKEN_BYTES];
     _Atomic(uint64_t) held;              /* bytes, see rvt_held_bytes */
     struct rvt_held_counts *held_counts; /* of contexts, under the lock */
-    /* Regions whose puts must be noted. Written under the lock; a put that reads 0 need not look at its
-     * region. */
+    /* How many regions have RVT_MR_WATCHED set. Written under the lock. A put that reads 0 here does not look
+     * at its region's word. */
     _Atomic(uint32_t) watched;
     struct rvt_retirement retirement;
 };

@@ -33,9 +33,9 @@ void rvt_make_held_counts(struct rvt_ucontext *context) {
 
 int64_t rvt_sum_held_counts(const struct rvt_dev_info *device, uint32_t region) {
     int64_t sum = 0;
+    /* acquire: see rvt_add_held. */
     for (const struct rvt_held_counts *held = device->held_counts; held; held = held->next)
-        if (region <
-            held->limit) /* acquire: what was done with a reference that was given back comes before */
+        if (region < held->limit)
             sum += atomic_load_explicit(&held->counts[region], memory_order_acquire);
     return sum;
 }

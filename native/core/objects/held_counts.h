@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* References on regions, counted by who takes them: each context has a count for each region, which its
- * thread alone writes, by plain loads and stores. A count that all threads share costs a locked instruction,
- * and the line's way between the processors, twice an element.
+/* References on regions. Each context has one count for each region. Only the context's own thread writes it,
+ * by plain loads and stores. A count that all threads shared would cost two locked instructions an element,
+ * and its cache line would move between the processors.
  *
- * A reference may be given back through another context than it was taken through, so a single count means
- * nothing, and may be negative; their sum is the number of references. It is exact when nobody can add one: a
- * reference is taken and put inside a section, so after the region was taken out of reach and a wait
- * (rvt_synchronize) all that was added is seen, and the sum can only fall.
+ * A reference may be put through another context than it was taken through. So a single count can be negative
+ * and means nothing alone: the number of references is the sum over all contexts. References are taken and
+ * put inside sections. So after a region was revoked and a wait (rvt_synchronize) is over, nobody can add a
+ * reference any more, every addition is visible, and the sum can only fall.
  *
- * FMRs are not counted here: mapping one must find that nobody holds it and close the door in one step, so it
- * has one word (region.h). Nor are key-0 elements, and what a caller without a context takes. */
+ * FMRs are not counted here. Mapping an FMR must check that nobody holds it and refuse new references in one
+ * atomic step, so an FMR's references are counted in its word (region.h). So are those of key-0 elements.
+ * What a caller without a context takes is counted in the region (rvt_mregion.elsewhere). */
 #ifndef RVT_HELD_COUNTS_H
 #define RVT_HELD_COUNTS_H
 
@@ -40,8 +41,8 @@ static inline _Atomic(int64_t) *rvt_held_count(const struct rvt_held_counts *hel
  * there are none, and references go to the regions; it is tried again with the next one. */
 void rvt_make_held_counts(struct rvt_ucontext *context);
 
-/* By the owner only: not one step, but nobody else writes. release: what was done with the reference comes
- * before the look of who finds it given back. */
+/* By the owner only, who is the only writer, so a load and a store are enough. release: all uses of a
+ * reference happen before another thread sees that it was put. */
 static inline void rvt_add_held(_Atomic(int64_t) *count, int64_t more) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,
                           memory_order_release);

@@ -52,13 +52,19 @@ void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
 
 void rvt_lkey_table_end(struct rvt_lkey_table *table) {
     assert(!table->used);
-    /* A reader in the middle of a record meets zeros from some load on, and has seen by then whatever this
-     * thread did before (rvt_pages_give_back): rvt_free_lkey moved the sequence of each record that had a
-     * key. So its second look at the sequence finds the one that was moved, or the zero of an empty page, and
-     * no record that has a key has sequence 0 (rvt_alloc_lkey): it starts again. It then finds name 0
-     * everywhere, also in a shadow, and that is no key's and no domain's: whatever it asks for is refused. A
-     * reader that wants to flip for a writer (rvt_mr_acquire) expects a sequence that is not 0, so it writes
-     * nothing. `owner` and `occupied` are read under the lock, and say that no slot is used. */
+    /* Other threads may be reading records at this moment; no section keeps them out. From some load on such
+     * a thread reads zeros. A thread that has read a zero page also sees everything that this thread did
+     * before (rvt_pages_give_back), and that includes rvt_free_lkey, which moved the sequence of every record
+     * that had a key.
+     *
+     * A reader loads the sequence first and compares it at the end. At the end it finds the moved sequence,
+     * or the zero of the new page. Neither is the number that it loaded first: a record with a key never has
+     * sequence 0 (rvt_alloc_lkey). So it starts again, and then reads name 0 in the record and in its shadow.
+     * No key and no domain has name 0, so every access is refused.
+     *
+     * A reader that is about to move the sequence for a writer (rvt_mr_acquire) expects a number that is not
+     * 0, so its compare-and-exchange fails and it writes nothing. `owner` and `occupied` are read under the
+     * lock only. */
     rvt_sparse_give_back(&table->memory);
 }
 

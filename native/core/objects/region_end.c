@@ -40,7 +40,7 @@ static void recycle_region(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* The region's handle dies, what it maps goes. */
+/* The region's handle dies, and what it maps is let go of. `passed`: as for rvt_drop_map. */
 static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* Out of reach first, retired after. */
@@ -63,7 +63,7 @@ static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
         rvt_free_lkey(mr);
         mr->half_dead = true;
     }
-    /* Before the flag: who finds the region flagged has found the device counted. */
+    /* Count first: a thread that sees the flag must not read 0 in `watched`. */
     if (flags & RVT_MR_WATCHED & ~atomic_load_explicit(&mr->word, memory_order_relaxed))
         atomic_fetch_add_explicit(&mr->owned.device->watched, 1, memory_order_relaxed);
     atomic_fetch_or_explicit(&mr->word, flags | RVT_MR_REVOKED, memory_order_acq_rel);
@@ -88,8 +88,9 @@ void rvt_mr_end_by_force(struct rvt_mregion *mr) {
 }
 
 void rvt_mr_note_put(struct rvt_mregion *mr) {
-    /* The region may have been recycled, and be another one by now. Then neither flag is set, or the context
-     * is woken once too often. The caller's reference on the device keeps the object. */
+    /* The object may have been recycled since the put and be another region by now. Then nothing is done
+     * here, or a context is woken once without need. The caller's reference on the device keeps the object's
+     * memory. */
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     if (mr->lingering && !rvt_mr_held(mr))
