@@ -51,10 +51,7 @@ static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     if (mr->awaited)
         rvt_wake_context(mr->owned.device, mr->owned.context);
     mr->awaited = false;
-    if (passed)
-        rvt_add_passed(passed, &mr->retired, recycle_region);
-    else
-        rvt_retire(&mr->owned.device->retirement, &mr->retired, recycle_region);
+    rvt_add_or_retire(&mr->owned.device->retirement, passed, &mr->retired, recycle_region);
 }
 
 static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {

@@ -43,7 +43,8 @@ void rvt_map_init(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments
 void rvt_free_map_block(struct rvt_dev_info *device, struct rvt_map *block);
 
 /* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has left.
- * `passed`: they have, and it goes into that list; or NULL. Under the lock. */
+ * `passed`: the list of a caller that has waited for them, or waits next; NULL: it is retired. Under the
+ * lock. */
 void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed);
 
 /* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory.
