@@ -143,7 +143,8 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
     return error;
 }
 
-static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, uint64_t iova) {
+static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, uint64_t iova,
+                     struct rvt_retired **passed) {
     uint64_t length = (uint64_t)count << mr->shift;
     /* The reference multiplies in 32 bits. */
     if (length > UINT32_MAX || (length && iova > UINT64_C(0) - length))
@@ -152,7 +153,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
     int error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
         return error;
-    return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true);
+    return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true, passed);
 }
 
 int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_t count, uint64_t iova) {
@@ -160,6 +161,7 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
@@ -171,10 +173,11 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     else if (count > mr->max_segments)
         error = -RVT_EINVAL;
     else
-        error = map_pages(mr, pages, (uint32_t)count, iova);
+        error = map_pages(mr, pages, (uint32_t)count, iova, &passed);
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
+    rvt_release_passed(passed);
     return error;
 }
 
@@ -185,6 +188,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         return -RVT_EBADF;
     struct rvt_dev_info *device = fmrs[0].mr->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     /* All or none: the whole list is judged before the first is touched. */
     for (uint32_t i = 0; i < count && !error; i++) {
@@ -197,9 +201,10 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
             error = -RVT_EBUSY;
     }
     for (uint32_t i = 0; i < count && !error; i++)
-        rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false);
+        rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false, &passed);
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
+    rvt_release_passed(passed);
     return error;
 }

@@ -113,7 +113,8 @@ void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retire
     let_go_of_map(map, passed);
 }
 
-int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
+                   struct rvt_retired **passed) {
     struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
@@ -164,7 +165,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     mr->length = window.length;
     if (map)
         count_users(map, true);
-    rvt_drop_map(mr, old, NULL);
+    rvt_drop_map(mr, old, passed);
     return 0;
 }
 
@@ -189,7 +190,7 @@ void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
         if (mr->half_dead)
             rvt_mr_end_by_force(mr);
         else
-            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false);
+            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false, NULL);
     }
 }
 
