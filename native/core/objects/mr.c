@@ -124,32 +124,40 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
-/* The end of regions, in three steps. Under the lock they are taken out of reach. Without it the calling
- * thread waits until every reader that may have found one has left: then nobody moves a byte without a
- * reference, nobody can add a reference any more, and what readers have counted is seen. Under the lock again
- * it is decided by the references. Another thread may have ended one meanwhile; then it is ended, as was
- * wanted. */
-static int end_regions(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
-                       uint64_t waited_for) {
-    struct rvt_retired *passed = NULL;
+/* Take the region out of reach; by force it ends here, and what goes is added to *passed. Under the lock. */
+static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct rvt_retired **passed) {
+    if (mode == RVT_RELEASE_FORCE)
+        rvt_mr_end_by_force(mr, passed);
+    else
+        rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
+}
+
+/* End those of the revoked regions that nobody holds. After a wait. */
+static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                      struct rvt_retired **passed) {
     int error = 0;
     rvt_mutex_lock(&device->lock);
     for (uint32_t i = 0; i < count; i++) {
+        /* Not live: another thread has ended it since the lock was dropped. */
         struct rvt_mregion *mr = rvt_mr_live(handles[i]);
-        if (mr && rvt_mr_end_unheld(mr, &passed))
+        if (mr && rvt_mr_end_unheld(mr, passed))
             error = -RVT_EBUSY;
     }
     rvt_mutex_unlock(&device->lock);
-    rvt_free_retired(&device->retirement, waited_for);
-    rvt_release_passed(passed);
     return error;
 }
 
-static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode) {
-    if (mode == RVT_RELEASE_FORCE)
-        rvt_mr_end_by_force(mr);
-    else
-        rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
+/* The second half of a verb that ends regions, after begin_end() and without the lock. It waits until every
+ * reader that may have found one of them has left. From then on nobody copies a byte of them without a
+ * reference, nobody can take a new reference, and all references that were taken are seen. So only now the
+ * references decide whether a region ends; by force they do not matter. */
+static int finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                      enum rvt_release_mode mode, struct rvt_retired *passed) {
+    uint64_t epoch = rvt_synchronize(&device->retirement);
+    int error = mode == RVT_RELEASE_FORCE ? 0 : end_unheld(device, handles, count, &passed);
+    rvt_free_retired(&device->retirement, epoch);
+    rvt_release_passed(passed);
+    return error;
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
@@ -158,6 +166,7 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
@@ -165,9 +174,9 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
     else if ((mr->kind == RVT_MR_FMR) != fmr)
         error = -RVT_EINVAL;
     else
-        begin_end(mr, mode);
+        begin_end(mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : end_regions(device, &handle, 1, rvt_synchronize(&device->retirement));
+    return error ? error : finish_end(device, &handle, 1, mode, passed);
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
@@ -184,6 +193,7 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
         return -RVT_EBADF;
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
         error = -RVT_EBADF;
@@ -195,9 +205,9 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
             error = -RVT_EINVAL;
     for (uint32_t i = 0; i < count && !error; i++)
         if (rvt_mr_live(handles[i])) /* the list may name one twice */
-            begin_end(handles[i].mr, mode);
+            begin_end(handles[i].mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : end_regions(device, handles, count, rvt_synchronize(&device->retirement));
+    return error ? error : finish_end(device, handles, count, mode, passed);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
@@ -258,7 +268,7 @@ int rvt_count_mr(struct rvt_mr_handle handle) {
 }
 
 static void end_mr(struct rvt_owned *owned) {
-    rvt_mr_end_by_force((struct rvt_mregion *)owned);
+    rvt_mr_end_by_force((struct rvt_mregion *)owned, NULL);
 }
 
 static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {

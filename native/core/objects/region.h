@@ -127,9 +127,10 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
  *   -EBUSY  it is held: half-dead */
 int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed);
 
-/* Revoke the region and end it, whoever holds it: held SGEs are dead. Under the lock; what it mapped is
- * retired, so a caller that promises that no byte moves any more waits afterwards. */
-void rvt_mr_end_by_force(struct rvt_mregion *mr);
+/* Revoke the region and end it, whoever holds it: held SGEs are dead. What goes with it is added to *passed, for
+ * a caller that waits when it has unlocked and then releases the list; with NULL it is retired. A caller that
+ * promises that no byte moves any more waits in both cases. Under the lock. */
+void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed);
 
 /* --- what it says --- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The end of regions. In which steps a verb ends some: see end_regions() in mr.c. */
+/* The end of regions. In which steps a verb ends some: see finish_end() in mr.c. */
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
 #include "core/base/platform.h"
@@ -78,10 +78,10 @@ int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed) {
     return 0;
 }
 
-void rvt_mr_end_by_force(struct rvt_mregion *mr) {
+void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed) {
     /* Watched, since the put that comes last must recycle the object. */
     revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
-    finish_region(mr, NULL);
+    finish_region(mr, passed);
 }
 
 void rvt_mr_note_put(struct rvt_mregion *mr) {

@@ -188,7 +188,7 @@ void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
         if (!names_memory_of(rvt_mr_map(mr), context))
             continue;
         if (mr->half_dead)
-            rvt_mr_end_by_force(mr);
+            rvt_mr_end_by_force(mr, NULL);
         else
             rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false, NULL);
     }
