@@ -177,6 +177,8 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
+    else
+        rvt_reclaim(&device->retirement); /* the new mapping was retired if a check came in between */
     rvt_release_passed(passed);
     return error;
 }

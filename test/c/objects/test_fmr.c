@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rvt_alloc_fmr, rvt_map_phys_fmr, rvt_unmap_fmr, rvt_dealloc_fmr (mr.h) */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, sigaction */
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "core/objects/mr.h"
 
 #include "fixture.h"
@@ -342,6 +347,66 @@ static void busy_comes_first(void) {
     fixture_close(&f);
 }
 
+/* --- a check in the middle of a mapping --- */
+
+/* A list that cannot be read until the handler below has run: at the first read of the verb. */
+static struct {
+    struct fixture *f;
+    struct rvt_sge *sge;
+    void *list;
+    size_t bytes;
+    uint32_t key;
+    int answer, runs;
+} interruption;
+
+static void interrupt(int signal) {
+    (void)signal;
+    interruption.runs++;
+    interruption.answer = local(interruption.f, interruption.sge, 0x5000, 8, interruption.key, 0);
+    if (interruption.runs > 1 || mprotect(interruption.list, interruption.bytes, PROT_READ | PROT_WRITE))
+        _exit(99); /* not the list: a fault in the code under test */
+}
+
+/* A reference that is taken after the verb has looked for one: it notices when it is about to change the
+ * mapping. What it had made goes at once. */
+static void a_check_comes_in_between(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 2, 12);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x11000}, 1, 0x5000), 0);
+    size_t page = rvt_page_bytes();
+    uint64_t *list = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(list != MAP_FAILED);
+    list[0] = 0x10000;
+    list[1] = 0x12000;
+    struct sigaction now = {.sa_handler = interrupt}, before_segv, before_bus;
+    REQUIRE(!sigaction(SIGSEGV, &now, &before_segv) && !sigaction(SIGBUS, &now, &before_bus));
+    interruption.f = &f;
+    interruption.sge = &sge;
+    interruption.list = list;
+    interruption.bytes = page;
+    interruption.key = fixture_key(fmr);
+    uint64_t held = rvt_held_bytes(f.device);
+    REQUIRE(!mprotect(list, page, PROT_NONE));
+    int answer = rvt_map_phys_fmr(fmr, list, 2, 0x7000);
+    REQUIRE(!sigaction(SIGSEGV, &before_segv, NULL) && !sigaction(SIGBUS, &before_bus, NULL));
+    CHECK_EQ(interruption.runs, 1);
+    CHECK_EQ(interruption.answer, 1);
+    CHECK_EQ(answer, -RVT_EBUSY);
+    CHECK(!rvt_reclaim_pending(&f.device->retirement));
+    CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t)); /* the spare */
+    CHECK_EQ(fixture_query(fmr).start, 0x5000);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    CHECK_EQ(sge.at, 0x11000);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, list, 2, 0x7000), 0);
+    CHECK_EQ(fixture_query(fmr).start, 0x7000);
+    munmap(list, page);
+    fixture_close(&f);
+}
+
 static void unmapping(void) {
     struct fixture f, g;
     struct rvt_place place;
@@ -426,4 +491,4 @@ static void without_memory(void) {
 CHECK_MAIN(TEST(attributes_are_judged), TEST(every_page_shift), TEST(pages_are_taken_as_given),
            TEST(refusals_change_nothing), TEST(a_bad_page_at_every_position),
            TEST(pages_larger_than_the_mapping), TEST(lists_at_any_address), TEST(no_pages),
-           TEST(busy_comes_first), TEST(unmapping), TEST(without_memory))
+           TEST(busy_comes_first), TEST(a_check_comes_in_between), TEST(unmapping), TEST(without_memory))
