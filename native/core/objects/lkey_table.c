@@ -127,6 +127,12 @@ static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     uint32_t *next = &table->random_numbers[--table->random_left];
     *number = *next;
     *next = 0;
+    if (table->random_left) {
+        /* The next registration writes these two lines. In a large table both are far from any cache. */
+        uint32_t slot = next[-1] >> (32 - table->bits);
+        __builtin_prefetch(&table->records[slot], 1);
+        __builtin_prefetch(&table->owner[slot], 1);
+    }
     return true;
 }
 
