@@ -132,18 +132,33 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* End those of the revoked regions that nobody holds. After a wait. */
-static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
-                      struct rvt_retired **passed) {
+/* End those of the revoked regions that nobody holds. After a wait. Some at a time, because what they owned is put
+ * after the lock is dropped. */
+static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count) {
+    enum { AT_A_TIME = 16 };
     int error = 0;
-    rvt_mutex_lock(&device->lock);
-    for (uint32_t i = 0; i < count; i++) {
-        /* Not live: another thread has ended it since the lock was dropped. */
-        struct rvt_mregion *mr = rvt_mr_live(handles[i]);
-        if (mr && rvt_mr_end_unheld(mr, passed))
-            error = -RVT_EBUSY;
+    for (uint32_t from = 0; from < count; from += AT_A_TIME) {
+        struct rvt_retired *passed = NULL;
+        struct rvt_memory *memories[AT_A_TIME];
+        uint32_t ended = 0;
+        rvt_mutex_lock(&device->lock);
+        for (uint32_t i = from; i < count && i - from < AT_A_TIME; i++) {
+            struct rvt_mregion *mr = rvt_mr_live(handles[i]);
+            if (!mr)
+                continue; /* named twice; or another thread has ended it since the lock was dropped */
+            if (rvt_mr_end_unheld(mr, &passed, &memories[ended]))
+                error = -RVT_EBUSY;
+            else
+                ended++;
+        }
+        rvt_mutex_unlock(&device->lock);
+        rvt_release_passed(passed);
+        while (ended--) {
+            if (memories[ended])
+                rvt_memory_put(memories[ended]);
+            rvt_dev_put(device); /* not the last: the caller has one */
+        }
     }
-    rvt_mutex_unlock(&device->lock);
     return error;
 }
 
@@ -154,7 +169,7 @@ static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *h
 static int finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
                       enum rvt_release_mode mode, struct rvt_retired *passed) {
     uint64_t epoch = rvt_synchronize(&device->retirement);
-    int error = mode == RVT_RELEASE_FORCE ? 0 : end_unheld(device, handles, count, &passed);
+    int error = mode == RVT_RELEASE_FORCE ? 0 : end_unheld(device, handles, count);
     rvt_free_retired(&device->retirement, epoch);
     rvt_release_passed(passed);
     return error;

@@ -123,9 +123,10 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
 /* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the
  * region was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added
  * to *passed.
- *   0       ended
+ *   0       ended; the object may be another region when the lock is dropped. The caller then puts *memory, if it
+ *           is not NULL, and one reference on the device (rvt_dev_put)
  *   -EBUSY  it is held: half-dead */
-int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed);
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory);
 
 /* Revoke the region and end it, whoever holds it: held SGEs are dead. What goes with it is added to *passed, for
  * a caller that waits when it has unlocked and then releases the list; with NULL it is retired. A caller that
