@@ -43,15 +43,22 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     return error;
 }
 
-int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
-                    uint32_t access, struct rvt_mr_handle *handle) {
+/* `start` NULL: the device chooses; `iova` NULL: equal to it. */
+static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, const uint64_t *start,
+                           const uint64_t *iova, uint32_t access, struct rvt_mr_handle *handle,
+                           struct rvt_mr_birth *birth) {
     if (!in.pd)
         return -RVT_EBADF;
     struct rvt_dev_info *device = in.pd->owned.device;
-    uint64_t length = memory->length;
+    uint64_t length = memory->length, base = start ? *start : 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
-    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
+    int error = rvt_pd_live(in) ? 0 : -RVT_EBADF;
+    if (!error && !start)
+        error = rvt_next_user_start(device, length, &base);
+    uint64_t virt_addr = iova ? *iova : base;
+    if (!error)
+        error = judge_user_range(base, length, virt_addr);
     if (error)
         goto out;
     error = -RVT_ENOMEM;
@@ -60,23 +67,44 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
         goto out;
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
     struct rvt_map *extent = &mr->extent;
-    rvt_map_init(extent, mr, count_pages(start, length), 0);
+    rvt_map_init(extent, mr, count_pages(base, length), 0);
     extent->generation = 0;
-    extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
+    extent->offset = (uint16_t)(base % RVT_PAGE_SIZE);
     extent->memory = memory;
-    mr->base = start;
+    mr->base = base;
     mr->iova = mr->visible_iova = virt_addr;
     mr->length = length;
     mr->access = access;
     rvt_mr_begin_with(mr, extent);
     error = rvt_mr_publish(mr, handle);
-    if (error)
+    if (error) {
         rvt_mr_untake(mr);
-    else
-        rvt_memory_get(memory);
+        goto out;
+    }
+    rvt_memory_get(memory);
+    if (!start)
+        rvt_take_user_start(device, length);
+    if (birth)
+        *birth =
+            (struct rvt_mr_birth){rvt_mr_id(mr), base, virt_addr, rvt_mr_key(mr), mr->owned.object.index};
 out:
     rvt_mutex_unlock(&device->lock);
     return error;
+}
+
+int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                    uint32_t access, struct rvt_mr_handle *handle) {
+    return register_memory(in, memory, &start, &virt_addr, access, handle, NULL);
+}
+
+int rvt_reg_user_mr_at(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                       uint32_t access, struct rvt_mr_handle *handle, struct rvt_mr_birth *birth) {
+    return register_memory(in, memory, &start, &virt_addr, access, handle, birth);
+}
+
+int rvt_reg_user_mr_anywhere(struct rvt_pd_handle in, struct rvt_memory *memory, const uint64_t *iova,
+                             uint32_t access, struct rvt_mr_handle *handle, struct rvt_mr_birth *birth) {
+    return register_memory(in, memory, NULL, iova, access, handle, birth);
 }
 
 int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handle *handle) {
