@@ -115,6 +115,12 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
                                                                                              : NULL;
 }
 
+/* The handle of the region that has this index in its pool (owned.object.index) and this generation, or {NULL, 0}
+ * if there is none at this moment; so a caller may keep two numbers in place of a handle. Takes no lock, like a
+ * look at a handle: objects stay where they are until the device is freed, and so does the way to them
+ * (rvt_pool_find). The caller has a reference on the device. */
+struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation);
+
 /* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
  * wakes the context that made it. Under the lock; after it a wait, before anything is decided by the
  * references. */

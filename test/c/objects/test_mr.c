@@ -533,6 +533,60 @@ static void registering_anywhere_without_memory(void) {
     each_allocation_fails(prepare_anywhere, register_anywhere, 1);
 }
 
+/* --- handles by index and generation --- */
+
+static void finds(struct fixture *f, uint32_t index, uint64_t generation, struct rvt_mr_handle should) {
+    struct rvt_mr_handle found = rvt_mr_find(f->device, index, generation);
+    CHECK_PTR_EQ(found.mr, should.mr);
+    CHECK_EQ(found.generation, should.generation);
+}
+
+static void regions_are_found_by_index_and_generation(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    const struct rvt_mr_handle none = {NULL, 0};
+    REQUIRE(fixture_open(&f, 10));
+    finds(&f, 0, 0, none); /* none was ever made */
+    finds(&f, 0, 1, none);
+    finds(&f, UINT32_MAX, 1, none);
+    static struct rvt_mr_handle mr[300];
+    for (uint32_t i = 0; i < 300; i++) {
+        mr[i] = i % 2 ? fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0) : fixture_fmr(&f, 0, 1, 12);
+        for (uint32_t k = 0; k <= i; k += 37)
+            finds(&f, mr[k].mr->owned.object.index, mr[k].generation, mr[k]);
+    }
+    finds(&f, atomic_load(&f.device->kinds.slots[RVT_RESOURCE_MR].pool.count), 1, none);
+    const uint32_t index = mr[1].mr->owned.object.index;
+    uint64_t generation = mr[1].generation;
+    finds(&f, index, generation + 1, none);
+    finds(&f, index, generation + 2, none);
+    finds(&f, index, generation - 1, none);
+    finds(&f, index, 0, none);
+    /* A half-dead one is found, an ended one is not, nor under the number of its death. */
+    CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr[1]), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr[1], RVT_RELEASE), -RVT_EBUSY);
+    finds(&f, index, generation, mr[1]);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), 0);
+    finds(&f, index, generation, none);
+    finds(&f, index, generation + 1, none);
+    CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), -RVT_EBADF);
+    /* The next life under its own generation. */
+    struct rvt_mr_handle next = fixture_mem_reg(&f, 1);
+    CHECK_PTR_EQ(next.mr, mr[1].mr);
+    finds(&f, index, generation, none);
+    finds(&f, index, next.generation, next);
+    /* Of a closed device nothing is found, while somebody has a reference on it. */
+    rvt_dev_get(f.device);
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    finds(&f, index, next.generation, none);
+    finds(&f, mr[0].mr->owned.object.index, mr[0].generation, none);
+    rvt_dev_put(f.device);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
 /* --- a list with one wait --- */
 
 static bool half_dead(struct rvt_mr_handle mr) {
@@ -640,5 +694,5 @@ CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fr
            TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
            TEST(counting_begins_when_asked_for), TEST(a_registration_tells_what_it_gave),
            TEST(registering_anywhere), TEST(registering_anywhere_fails),
-           TEST(registering_anywhere_without_memory), TEST(a_list_ends_with_one_wait),
-           TEST(of_a_list_the_held_ones_stay), TEST(a_list_is_judged_whole))
+           TEST(registering_anywhere_without_memory), TEST(regions_are_found_by_index_and_generation),
+           TEST(a_list_ends_with_one_wait), TEST(of_a_list_the_held_ones_stay), TEST(a_list_is_judged_whole))
