@@ -100,9 +100,9 @@ void rvt_retirement_destroy(struct rvt_retirement *of);
 void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
                 void (*release)(struct rvt_retired *self));
 
-/* For a structure that was unlinked before a wait that is over, or that the caller is about to make. No reader
- * has a pointer to it after that wait, so it need not be retired: it is added to the caller's list. The caller
- * releases the list when the wait is over and it has unlocked. */
+/* For a structure that was unlinked before a wait that is over, or that the caller is about to make. No
+ * reader has a pointer to it after that wait, so it need not be retired: it is added to the caller's list.
+ * The caller releases the list when the wait is over and it has unlocked. */
 static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired *item,
                                   void (*release)(struct rvt_retired *self)) {
     item->release = release;

@@ -62,8 +62,8 @@ struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index) {
 }
 
 struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index) {
-    /* The count first. It was stored after the chunk that has the object, and after the array that has the chunk.
-     * So whatever array is loaded now, this one or a later one, has it. */
+    /* The count first. It was stored after the chunk that has the object, and after the array that has the
+     * chunk. So whatever array is loaded now, this one or a later one, has it. */
     return index < count_of(pool) ? rvt_pool_at(pool, index) : NULL;
 }
 

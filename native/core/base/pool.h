@@ -47,8 +47,8 @@ void rvt_pool_give(struct rvt_pool *pool, struct rvt_object *object);
 /* Object `index` (< pool->count), dead or alive. */
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index);
 
-/* The same without the lock, or NULL if the pool has never had that many. By who keeps the pool (a reference on
- * the device). */
+/* The same without the lock, or NULL if the pool has never had that many. By who keeps the pool (a reference
+ * on the device). */
 struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index);
 
 /* The next live object with an index of at least *at, which moves behind it; NULL when there is none. Under

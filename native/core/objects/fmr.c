@@ -48,9 +48,9 @@ struct bounds {
     uint64_t first, last;
 };
 
-/* The top bit is set if the page is outside: either the first number has it, or both numbers of the subtraction
- * are below 2^63, and then the difference wraps. In a mapping of 2^63 bytes or more a page that is inside may
- * get the bit as well. */
+/* The top bit is set if the page is outside: either the first number has it, or both numbers of the
+ * subtraction are below 2^63, and then the difference wraps. In a mapping of 2^63 bytes or more a page that
+ * is inside may get the bit as well. */
 static inline uint64_t outside_bit(struct bounds bounds, uint64_t page) {
     uint64_t into = page - bounds.first;
     return into | (bounds.last - into);

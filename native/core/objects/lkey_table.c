@@ -116,8 +116,8 @@ static uint32_t make_next_key(struct rvt_lkey_table *table) {
     return key;
 }
 
-/* The next random number from the CSPRNG; false when there is none to be had. A number is used once, and wiped,
- * so that memory does not tell which keys there were. */
+/* The next random number from the CSPRNG; false when there is none to be had. A number is used once, and
+ * wiped, so that memory does not tell which keys there were. */
 static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     if (!table->random_left) {
         if (!rvt_random_bytes(table->random_numbers, sizeof(table->random_numbers)))

@@ -100,7 +100,7 @@ struct rvt_lkey_shadow {
     alignas(RVT_CACHE_LINE) struct rvt_record_copy line1;
 };
 
-/* So many random keys are made of one request to the system: 256 bytes, the most that one system call gives. */
+/* So many random keys are made of one request to the system: 256 bytes, the most that one call gives. */
 enum { RVT_RANDOM_NUMBERS = 64 };
 
 /* Protected by the device's lock, but for `records` (readers) and the constants. */
@@ -126,8 +126,8 @@ struct rvt_lkey_table {
 int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random, _Atomic(uint64_t) *held);
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table);
 
-/* The device is closed and the table empty: no random number is left, its memory goes back to the system, but readers may go on, and
- * find no key. Under the device's lock. */
+/* The device is closed and the table empty: no random number is left, its memory goes back to the system,
+ * but readers may go on, and find no key. Under the device's lock. */
 void rvt_lkey_table_end(struct rvt_lkey_table *table);
 
 /* The record a key names. Every 32-bit key names one: the index is its top `bits` bits. Written as a product

@@ -160,8 +160,8 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* End those of the revoked regions that nobody holds. After a wait. Some at a time, because what they owned is put
- * after the lock is dropped. */
+/* End those of the revoked regions that nobody holds. After a wait. Some at a time, because what they owned
+ * is put after the lock is dropped. */
 static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count) {
     enum { AT_A_TIME = 16 };
     int error = 0;

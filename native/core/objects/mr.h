@@ -43,13 +43,13 @@ struct rvt_mr_birth {
     uint32_t index; /* in its pool: rvt_mr_find */
 };
 
-/* rvt_reg_user_mr, and *birth (may be NULL) if it succeeds. A caller that asked for these afterwards might find
- * that another thread has ended the region already. */
+/* rvt_reg_user_mr, and *birth (may be NULL) if it succeeds. A caller that asked for these afterwards might
+ * find that another thread has ended the region already. */
 int rvt_reg_user_mr_at(struct rvt_pd_handle pd, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
                        uint32_t access, struct rvt_mr_handle *mr, struct rvt_mr_birth *birth);
 
-/* The same at a `start` of the device's choice (rvt_pick_user_start). `iova` NULL: equal to `start`. On failure no
- * address is used up.
+/* The same at a `start` of the device's choice (rvt_pick_user_start). `iova` NULL: equal to `start`. On
+ * failure no address is used up.
  *   -EINVAL  also: the address space is used up */
 int rvt_reg_user_mr_anywhere(struct rvt_pd_handle pd, struct rvt_memory *memory, const uint64_t *iova,
                              uint32_t access, struct rvt_mr_handle *mr, struct rvt_mr_birth *birth);

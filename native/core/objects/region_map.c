@@ -81,8 +81,9 @@ static void free_map(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* The mapping is out of reach; it is freed when every reader has left. `passed`: see rvt_drop_map. It holds on
- * to the device, and with it to the region's object, by itself: another thread may free the region before. */
+/* The mapping is out of reach; it is freed when every reader has left. `passed`: see rvt_drop_map. It holds
+ * on to the device, and with it to the region's object, by itself: another thread may free the region
+ * before. */
 static void let_go_of_map(struct rvt_map *map, struct rvt_retired **passed) {
     struct rvt_dev_info *device = map->mr->owned.device;
     rvt_dev_get(device);

@@ -178,8 +178,8 @@ static void refusals_change_nothing(void) {
 
 enum { LONGEST_LIST = 40 };
 
-/* A list of `count` good pages maps, and what is mapped is what it said; with `bad` in place of any one of them
- * it does not. The list begins at a multiple of 16, and at none. */
+/* A list of `count` good pages maps, and what is mapped is what it said; with `bad` in place of any one of
+ * them it does not. The list begins at a multiple of 16, and at none. */
 static void one_bad_page(struct fixture *f, struct rvt_mr_handle fmr, uint32_t count, const uint64_t *good,
                          uint64_t bad) {
     uint64_t memory[LONGEST_LIST + 1], *list = &memory[count % 2];

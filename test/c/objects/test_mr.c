@@ -622,6 +622,37 @@ static void a_list_ends_with_one_wait(void) {
     }
 }
 
+/* Longer than what ends under one lock; some are held, some named twice. */
+static void a_long_list_ends(void) {
+    enum { LONG = 100 };
+    struct fixture f;
+    static struct rvt_mr_handle list[2 * LONG];
+    static struct rvt_sge sge[LONG];
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE);
+    REQUIRE(fixture_open(&f, 8));
+    for (int i = 0; i < LONG; i++) {
+        CHECK_EQ(rvt_reg_user_mr(f.pd, memory, 0x1000, 0x1000, 0, &list[i]), 0);
+        list[LONG + i] = list[i / 2];
+        if (i % 7 == 0)
+            CHECK_EQ(local(&f, &sge[i], 0x1000, 8, fixture_key(list[i]), 0), 1);
+    }
+    CHECK_EQ(atomic_load(&memory->references), 1 + LONG);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 2 * LONG, RVT_RELEASE), -RVT_EBUSY);
+    uint32_t held = 0;
+    for (int i = 0; i < LONG; i++) {
+        CHECK_EQ(fixture_dead(list[i]), i % 7 != 0);
+        held += i % 7 == 0;
+        if (i % 7 == 0)
+            rvt_put_sge(&sge[i]);
+    }
+    CHECK_EQ(atomic_load(&memory->references), 1 + held);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 2 * LONG, RVT_RELEASE), 0);
+    CHECK_EQ(atomic_load(&memory->references), 1);
+    CHECK(!rvt_reclaim_pending(&f.device->retirement));
+    fixture_close(&f);
+    rvt_memory_put(memory);
+}
+
 static void of_a_list_the_held_ones_stay(void) {
     struct fixture f;
     struct rvt_sge sge[3];
@@ -695,4 +726,5 @@ CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fr
            TEST(counting_begins_when_asked_for), TEST(a_registration_tells_what_it_gave),
            TEST(registering_anywhere), TEST(registering_anywhere_fails),
            TEST(registering_anywhere_without_memory), TEST(regions_are_found_by_index_and_generation),
-           TEST(a_list_ends_with_one_wait), TEST(of_a_list_the_held_ones_stay), TEST(a_list_is_judged_whole))
+           TEST(a_list_ends_with_one_wait), TEST(a_long_list_ends), TEST(of_a_list_the_held_ones_stay),
+           TEST(a_list_is_judged_whole))
