@@ -45,35 +45,31 @@ static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring,
 
 /* Take the reference of an element in the common case: it is named by a key, not empty, of a region whose
  * references are counted by who takes them, and it may be. False says nothing, and nothing was taken:
- * acquire_slowly() then tells. The order of the looks is that of accept_at_a_glance(). The count goes up
- * before the last look at the sequence, so that one look tells that both the reading and the reference are
- * good. */
+ * acquire_slowly() then tells. The count goes up before the last look at the sequence, so that one look tells
+ * that both the reading and the reference are good. */
 RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
                                            uint32_t length, uint64_t wanted, bool remote,
                                            struct rvt_ucontext *context, struct rvt_sge *sge) {
-    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
-    const struct rvt_record_copy *copy = &record->line0;
-    if ((sequence & 1) || atomic_load_explicit(&copy->name, memory_order_acquire) != name)
+    struct glance glance;
+    if (!glance_at(record, name, remote, &glance))
         return false;
-    uint64_t rights = atomic_load_explicit(&copy->rights, memory_order_acquire);
-    uint64_t origin = atomic_load_explicit(remote ? &copy->iova : &copy->base, memory_order_acquire);
-    uint64_t bytes = atomic_load_explicit(&copy->length, memory_order_acquire);
-    const struct rvt_map *map = atomic_load_explicit(&copy->map, memory_order_acquire);
-    uint32_t region = atomic_load_explicit(&copy->region, memory_order_acquire);
-    if (!record_grants(rights, origin, bytes, addr, length, wanted, remote) ||
+    const struct rvt_map *map = atomic_load_explicit(&record->line0.map, memory_order_acquire);
+    uint32_t region = atomic_load_explicit(&record->line0.region, memory_order_acquire);
+    uint64_t rights = glance.rights;
+    if (!record_grants(rights, glance.origin, glance.bytes, addr, length, wanted, remote) ||
         (rights & rvt_record_rights(0, RVT_SHAPE_ONE_WORD)))
         return false;
     _Atomic(int64_t) *count = rvt_held_count(&context->held, region);
     if (!count)
         return false;
     rvt_add_held(count, 1);
-    if (atomic_load_explicit(&record->sequence, memory_order_acquire) != sequence) {
+    if (atomic_load_explicit(&record->sequence, memory_order_acquire) != glance.sequence) {
         rvt_add_held(count, -1);
         return false;
     }
     /* From the record alone: the mapping of user memory, an extent, need not be looked at. */
     uint32_t shape = (uint32_t)(rights >> 32), shift = rvt_shape_shift(shape);
-    uint64_t into = addr - origin, position = into + rvt_shape_offset(shape);
+    uint64_t into = addr - glance.origin, position = into + rvt_shape_offset(shape);
     bool extent = shape & RVT_SHAPE_EXTENT;
     sge->mr = extent ? rvt_mr_of_extent(map) : map->mr;
     sge->count = count;

@@ -6,9 +6,10 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 
-/* Put a reference that a context has counted. Inside a section of its reader, entered before `watched` was
- * read from the device: who flags a region waits afterwards, so a section that finds nothing flagged has
- * ended before that wait does, and its puts are in the sum. */
+/* Put a reference that a context has counted. The caller is in a section of its reader, and has read
+ * `watched` from the device since it entered. If `watched` is false although a region is being flagged,
+ * nothing is lost: the thread that flags waits for this section to end before it adds up the counts, so it
+ * sees this put. */
 static inline void put_counted(struct rvt_sge *sge, struct rvt_mregion *mr, bool watched) {
     rvt_add_held(sge->count, -1);
     if (watched && (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_WATCHED))

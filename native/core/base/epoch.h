@@ -100,9 +100,9 @@ void rvt_retirement_destroy(struct rvt_retirement *of);
 void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
                 void (*release)(struct rvt_retired *self));
 
-/* For a structure that was unlinked before a wait that is over. No reader can have a pointer to it, so it
- * need not be retired: it is added to the caller's list. The caller releases the list after it has
- * unlocked. */
+/* For a structure that was unlinked before a wait that is over, or that the caller is about to make. No
+ * reader has a pointer to it after that wait, so it need not be retired: it is added to the caller's list.
+ * The caller releases the list when the wait is over and it has unlocked. */
 static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired *item,
                                   void (*release)(struct rvt_retired *self)) {
     item->release = release;
@@ -110,6 +110,15 @@ static inline void rvt_add_passed(struct rvt_retired **list, struct rvt_retired 
     *list = item;
 }
 void rvt_release_passed(struct rvt_retired *list);
+
+/* One of the two: added to the list, or retired if `list` is NULL. */
+static inline void rvt_add_or_retire(struct rvt_retirement *of, struct rvt_retired **list,
+                                     struct rvt_retired *item, void (*release)(struct rvt_retired *self)) {
+    if (list)
+        rvt_add_passed(list, item, release);
+    else
+        rvt_retire(of, item, release);
+}
 
 /* True while something retired still waits. */
 static inline bool rvt_reclaim_pending(struct rvt_retirement *of) {

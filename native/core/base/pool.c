@@ -9,7 +9,7 @@
 
 /* Chunks double from FIRST to LARGEST objects: a device with one domain and one region has few objects that
  * nobody wants, and none is long in making. Both are powers of two. */
-enum { FIRST = 2, LARGEST = 512, DOUBLINGS = 8 };
+enum { FIRST = 2, LARGEST = 512, DOUBLINGS = 8, FIRST_CAPACITY = 8 };
 static_assert(FIRST << DOUBLINGS == LARGEST, "the chunks that double");
 
 /* Where an object lies. With FIRST added, the indices of chunk k are FIRST << k and the next as many, up to
@@ -35,21 +35,40 @@ void rvt_pool_init(struct rvt_pool *pool, size_t object_size) {
     pool->object_size = (object_size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
 }
 
+static void **chunks_of(const struct rvt_pool *pool) {
+    return atomic_load_explicit(&pool->chunks, memory_order_acquire);
+}
+
+static uint32_t count_of(const struct rvt_pool *pool) {
+    return atomic_load_explicit(&pool->count, memory_order_acquire);
+}
+
 void rvt_pool_destroy(struct rvt_pool *pool) {
+    void **chunks = chunks_of(pool);
     for (uint32_t i = 0; i < pool->chunk_count; i++)
-        rvt_free_aligned(pool->chunks[i]);
-    rvt_free(pool->chunks);
+        rvt_free_aligned(chunks[i]);
+    for (uint32_t capacity = pool->chunk_capacity; chunks; capacity /= 2) {
+        void **before = chunks[capacity];
+        rvt_free(chunks);
+        chunks = before;
+    }
     rvt_pool_init(pool, pool->object_size);
 }
 
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index) {
     struct place place = locate(index);
-    char *chunk = pool->chunks[place.chunk];
+    char *chunk = chunks_of(pool)[place.chunk];
     return (struct rvt_object *)(void *)(chunk + place.at * pool->object_size);
 }
 
+struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index) {
+    /* The count first. It was stored after the chunk that has the object, and after the array that has the
+     * chunk. So whatever array is loaded now, this one or a later one, has it. */
+    return index < count_of(pool) ? rvt_pool_at(pool, index) : NULL;
+}
+
 struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at) {
-    while (*at < pool->count) {
+    while (*at < count_of(pool)) {
         struct rvt_object *object = rvt_pool_at(pool, (*at)++);
         if (rvt_object_alive(object))
             return object;
@@ -57,33 +76,42 @@ struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at
     return NULL;
 }
 
+/* Make room for one more chunk. */
+static bool grow_array(struct rvt_pool *pool) {
+    if (pool->chunk_count < pool->chunk_capacity)
+        return true;
+    uint32_t capacity = pool->chunk_capacity ? pool->chunk_capacity * 2 : FIRST_CAPACITY;
+    void **before = chunks_of(pool), **chunks = rvt_zalloc((size_t)capacity + 1, sizeof(*chunks));
+    if (!chunks)
+        return false;
+    if (before)
+        memcpy(chunks, before, pool->chunk_count * sizeof(*chunks));
+    chunks[capacity] = before;
+    pool->chunk_capacity = capacity;
+    /* release: who reads the new array finds in it what was in the old one. */
+    atomic_store_explicit(&pool->chunks, chunks, memory_order_release);
+    return true;
+}
+
 static bool add_chunk(struct rvt_pool *pool) {
-    if (pool->chunk_count == pool->chunk_capacity) {
-        uint32_t capacity = pool->chunk_capacity ? pool->chunk_capacity * 2 : 8;
-        void **chunks = rvt_zalloc(capacity, sizeof(*chunks));
-        if (!chunks)
-            return false;
-        if (pool->chunk_count)
-            memcpy(chunks, pool->chunks, pool->chunk_count * sizeof(*chunks));
-        rvt_free(pool->chunks);
-        pool->chunks = chunks;
-        pool->chunk_capacity = capacity;
-    }
+    if (!grow_array(pool))
+        return false;
     uint32_t objects = chunk_objects(pool->chunk_count);
     void *chunk = rvt_zalloc_aligned(objects, pool->object_size);
     if (!chunk)
         return false;
-    pool->chunks[pool->chunk_count++] = chunk;
+    chunks_of(pool)[pool->chunk_count++] = chunk;
     if (pool->held)
         atomic_fetch_add_explicit(pool->held, objects * pool->object_size, memory_order_relaxed);
-    uint32_t first = pool->count;
-    pool->count += objects;
+    uint32_t first = count_of(pool);
     /* Last first, so that objects are taken in ascending order. */
-    for (uint32_t i = pool->count; i-- > first;) {
+    for (uint32_t i = first + objects; i-- > first;) {
         struct rvt_object *object = rvt_pool_at(pool, i);
         object->index = i;
         rvt_pool_give(pool, object);
     }
+    /* release: see rvt_pool_find. */
+    atomic_store_explicit(&pool->count, first + objects, memory_order_release);
     return true;
 }
 

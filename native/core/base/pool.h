@@ -18,11 +18,16 @@ struct rvt_object {
     struct rvt_object *next_free; /* under the device's lock */
 };
 
+/* Protected by the device's lock, but for what is said to be read without it. */
 struct rvt_pool {
-    size_t object_size;
-    uint32_t count; /* objects ever made */
+    size_t object_size; /* constant */
+    /* Objects ever made. Read by anyone: the objects below it are there. */
+    _Atomic(uint32_t) count;
     uint32_t chunk_count, chunk_capacity;
-    void **chunks;
+    /* Read by anyone. When it is full a larger array takes its place, but the old one stays for those who are
+     * reading it, until the pool is destroyed: behind its capacity each array has one entry more, for the
+     * array before it. All old ones together are smaller than the one in use. */
+    _Atomic(void **) chunks;
     struct rvt_object *free;
     _Atomic(uint64_t) *held; /* where the bytes of chunks are counted; NULL: nowhere */
 };
@@ -41,6 +46,10 @@ void rvt_pool_give(struct rvt_pool *pool, struct rvt_object *object);
 
 /* Object `index` (< pool->count), dead or alive. */
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index);
+
+/* The same without the lock, or NULL if the pool has never had that many. By who keeps the pool (a reference
+ * on the device). */
+struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index);
 
 /* The next live object with an index of at least *at, which moves behind it; NULL when there is none. Under
  * the device's lock. */

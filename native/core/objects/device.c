@@ -119,19 +119,26 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) 
     return error;
 }
 
-int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
+int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
     uint64_t next = device->next_user_start;
     /* Two comparisons: the last range given may have left less than three pages, and the
      * difference would wrap. */
-    if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next) {
-        error = -RVT_EINVAL;
-    } else {
-        *start = next;
-        /* A page stays free behind each: who runs past the end of one must not land in the next. */
-        device->next_user_start = ((next + length) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
-    }
+    if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next)
+        return -RVT_EINVAL;
+    *start = next;
+    return 0;
+}
+
+void rvt_take_user_start(struct rvt_dev_info *device, uint64_t length) {
+    /* A page stays free behind each: who runs past the end of one must not land in the next. */
+    device->next_user_start = ((device->next_user_start + length) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
+}
+
+int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
+    rvt_mutex_lock(&device->lock);
+    int error = rvt_next_user_start(device, length, start);
+    if (!error)
+        rvt_take_user_start(device, length);
     rvt_mutex_unlock(&device->lock);
     return error;
 }

@@ -107,6 +107,12 @@ void rvt_dev_put(struct rvt_dev_info *device);
  *   -EINVAL  the address space is used up: addresses never wrap */
 int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *start);
 
+/* The same in two steps, for a verb that may fail in between. Under the device's lock.
+ *   0        *start is what rvt_pick_user_start would give; nothing is given yet
+ *   -EINVAL  as rvt_pick_user_start */
+int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint64_t *start);
+void rvt_take_user_start(struct rvt_dev_info *device, uint64_t length);
+
 /* What `table` shows: one call per occupied slot, ascending, under the device's lock (`emit` must
  * not call back). */
 struct rvt_table_row {

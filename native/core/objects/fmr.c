@@ -38,25 +38,51 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
     return error;
 }
 
-/* Copy the list, and tell whether every page of it is inside `mapping`. In pieces, each copied and then
- * judged while it is near: a comparison and a store a page. What is judged is the copy, since the caller's
- * list may lie in memory that another thread writes. */
-static bool copy_pages(struct rvt_map *map, const uint64_t *pages, const struct rvt_dma_map *mapping) {
-    enum { PIECE = 256 };
-    uint64_t page_size = UINT64_C(1) << map->shift;
-    if (page_size > mapping->length)
-        return false;
-    uint64_t first = mapping->address, last_into = mapping->length - page_size;
-    bool outside = false;
-    for (uint32_t at = 0; at < map->segments; at += PIECE) {
-        uint32_t count = map->segments - at < PIECE ? map->segments - at : PIECE;
-        uint64_t *copy = &map->addresses[at];
-        memcpy(copy, &pages[at], count * sizeof(*copy));
-        for (uint32_t i = 0; i < count; i++)
-            outside |=
-                copy[i] - first > last_into; /* wraps for a page below: then it is larger than anything */
+/* A page of the caller's list, which may lie at any address. volatile: another thread may write the list, so
+ * the compiler must not load a page again after it was judged. */
+typedef volatile uint64_t __attribute__((aligned(1), may_alias)) listed_page;
+
+/* A page is inside a mapping if `page - first` is at most `last`. For a page below the first it wraps, and is
+ * then larger than any `last`. */
+struct bounds {
+    uint64_t first, last;
+};
+
+/* The top bit is set if the page is outside: either the first number has it, or both numbers of the
+ * subtraction are below 2^63, and then the difference wraps. In a mapping of 2^63 bytes or more a page that
+ * is inside may get the bit as well. */
+static inline uint64_t outside_bit(struct bounds bounds, uint64_t page) {
+    uint64_t into = page - bounds.first;
+    return into | (bounds.last - into);
+}
+
+/* Copy the list from page 1 on; page 0 was copied by the caller. Each page is judged by the value that was
+ * copied. True: all are inside. False: one may not be. There is no branch a page, so that two pages fit one
+ * register: gcc at -O2 makes no vectors by itself, and every processor has those of 16 bytes. */
+static bool copy_pages(uint64_t *copy, const listed_page *pages, uint32_t count, struct bounds bounds) {
+    uint64_t outside = outside_bit(bounds, copy[0]);
+    uint32_t i = 1;
+#if defined(__GNUC__) || defined(__clang__)
+    typedef uint64_t pair __attribute__((vector_size(16)));
+    typedef const volatile pair __attribute__((aligned(1), may_alias)) listed_pair;
+    const pair first = {bounds.first, bounds.first}, last = {bounds.last, bounds.last};
+    pair either = {0, 0};
+    for (; count - i >= 4; i += 4) {
+        const listed_pair *from = (const listed_pair *)(const volatile void *)&pages[i];
+        pair one = from[0], other = from[1];
+        memcpy(&copy[i], &one, sizeof(one));
+        memcpy(&copy[i + 2], &other, sizeof(other));
+        one -= first;
+        other -= first;
+        either |= one | (last - one) | other | (last - other);
     }
-    return !outside;
+    outside |= either[0] | either[1];
+#endif
+    for (; i < count; i++) {
+        copy[i] = pages[i];
+        outside |= outside_bit(bounds, copy[i]);
+    }
+    return !(outside >> 63);
 }
 
 /* Is every page of a list that one mapping does not hold inside some mapping? */
@@ -93,27 +119,32 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
         return -RVT_ENOMEM;
-    /* The first page is a guess at where the list lies, read apart from the copy: a list that changes in
-     * between is found outside, and judged page by page. */
-    struct rvt_dma_map *mapping = rvt_dma_find(space, pages[0], UINT64_C(1) << mr->shift, NULL);
+    /* Each page is loaded once. The first one tells which mapping is likely to hold all. */
+    const listed_page *list = (const listed_page *)(const void *)pages;
+    map->addresses[0] = list[0];
+    uint64_t page_size = UINT64_C(1) << mr->shift;
+    struct rvt_dma_map *mapping = rvt_dma_find(space, map->addresses[0], page_size, NULL);
+    struct bounds bounds = {0, 0};
+    if (mapping)
+        bounds = (struct bounds){mapping->address, mapping->length - page_size};
     int error = 0;
-    if (mapping && copy_pages(map, pages, mapping)) {
+    if (copy_pages(map->addresses, list, count, bounds) && mapping) {
         map->mapping = mapping;
     } else {
-        struct rvt_map *list = map;
-        memcpy(list->addresses, pages, count * sizeof(*pages));
+        struct rvt_map *copied = map;
         map = NULL;
-        if (!judge_pages(space, list))
+        if (!judge_pages(space, copied))
             error = -RVT_EINVAL;
-        else if (!(map = copy_with_mappings(space, mr, list)))
+        else if (!(map = copy_with_mappings(space, mr, copied)))
             error = -RVT_ENOMEM;
-        rvt_map_discard(list);
+        rvt_map_discard(copied);
     }
     *out = map;
     return error;
 }
 
-static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, uint64_t iova) {
+static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, uint64_t iova,
+                     struct rvt_retired **passed) {
     uint64_t length = (uint64_t)count << mr->shift;
     /* The reference multiplies in 32 bits. */
     if (length > UINT32_MAX || (length && iova > UINT64_C(0) - length))
@@ -122,7 +153,7 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
     int error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
         return error;
-    return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true);
+    return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true, passed);
 }
 
 int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_t count, uint64_t iova) {
@@ -130,6 +161,7 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
@@ -141,10 +173,13 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     else if (count > mr->max_segments)
         error = -RVT_EINVAL;
     else
-        error = map_pages(mr, pages, (uint32_t)count, iova);
+        error = map_pages(mr, pages, (uint32_t)count, iova, &passed);
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
+    else
+        rvt_reclaim(&device->retirement); /* the new mapping was retired if a check came in between */
+    rvt_release_passed(passed);
     return error;
 }
 
@@ -155,6 +190,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
         return -RVT_EBADF;
     struct rvt_dev_info *device = fmrs[0].mr->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     /* All or none: the whole list is judged before the first is touched. */
     for (uint32_t i = 0; i < count && !error; i++) {
@@ -167,9 +203,10 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
             error = -RVT_EBUSY;
     }
     for (uint32_t i = 0; i < count && !error; i++)
-        rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false);
+        rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false, &passed);
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
+    rvt_release_passed(passed);
     return error;
 }

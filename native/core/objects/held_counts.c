@@ -51,7 +51,8 @@ void rvt_end_held_counts(struct rvt_ucontext *context) {
     while (*link != held)
         link = &(*link)->next;
     *link = held->next;
-    for (uint32_t i = 0; i < held->limit && i < regions->count; i++) {
+    const uint32_t made = atomic_load_explicit(&regions->count, memory_order_relaxed);
+    for (uint32_t i = 0; i < held->limit && i < made; i++) {
         int64_t count = atomic_load_explicit(&held->counts[i], memory_order_relaxed);
         if (count) {
             struct rvt_mregion *mr = (struct rvt_mregion *)rvt_pool_at(regions, i);

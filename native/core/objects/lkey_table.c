@@ -52,6 +52,8 @@ void rvt_lkey_table_destroy(struct rvt_lkey_table *table) {
 
 void rvt_lkey_table_end(struct rvt_lkey_table *table) {
     assert(!table->used);
+    table->random_left = 0;
+    memset(table->random_numbers, 0, sizeof(table->random_numbers));
     /* Other threads may be reading records at this moment; no section keeps them out. From some load on such
      * a thread reads zeros. A thread that has read a zero page also sees everything that this thread did
      * before (rvt_pages_give_back), and that includes rvt_free_lkey, which moved the sequence of every record
@@ -114,11 +116,31 @@ static uint32_t make_next_key(struct rvt_lkey_table *table) {
     return key;
 }
 
+/* The next random number from the CSPRNG; false when there is none to be had. A number is used once, and
+ * wiped, so that memory does not tell which keys there were. */
+static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
+    if (!table->random_left) {
+        if (!rvt_random_bytes(table->random_numbers, sizeof(table->random_numbers)))
+            return false;
+        table->random_left = RVT_RANDOM_NUMBERS;
+    }
+    uint32_t *next = &table->random_numbers[--table->random_left];
+    *number = *next;
+    *next = 0;
+    if (table->random_left) {
+        /* The next registration writes these two lines. In a large table both are far from any cache. */
+        uint32_t slot = next[-1] >> (32 - table->bits);
+        __builtin_prefetch(&table->records[slot], 1);
+        __builtin_prefetch(&table->owner[slot], 1);
+    }
+    return true;
+}
+
 /* Slot and generation from the CSPRNG; 0 when there are no random numbers to be had. */
 static uint32_t make_random_key(struct rvt_lkey_table *table) {
     for (unsigned tries = 0;; tries++) {
         uint32_t random;
-        if (!rvt_random_bytes(&random, sizeof(random)))
+        if (!take_random_number(table, &random))
             return 0;
         uint32_t slot = find_free_slot(table, random >> (32 - table->bits));
         uint32_t generation = random << table->bits >> table->bits & ~(uint32_t)RVT_KEY_VARIANT_MASK;

@@ -100,6 +100,9 @@ struct rvt_lkey_shadow {
     alignas(RVT_CACHE_LINE) struct rvt_record_copy line1;
 };
 
+/* So many random keys are made of one request to the system: 256 bytes, the most that one call gives. */
+enum { RVT_RANDOM_NUMBERS = 64 };
+
 /* Protected by the device's lock, but for `records` (readers) and the constants. */
 struct rvt_lkey_table {
     struct rvt_lkey_record *records; /* constant; 2^bits */
@@ -113,6 +116,8 @@ struct rvt_lkey_table {
     struct rvt_mregion **owner; /* by slot */
     struct rvt_sparse memory;   /* of all four arrays, which begin with the records */
     uint32_t huge_from; /* used slots with which large pages are asked for; UINT32_MAX: never, or asked */
+    /* Of the system's random numbers, the first `random_left` are not used yet; the others are zeros. */
+    uint32_t random_left, random_numbers[RVT_RANDOM_NUMBERS];
 };
 
 /* Reserve the memory of a table. Its pages are added to *held as they are touched.
@@ -121,8 +126,8 @@ struct rvt_lkey_table {
 int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random, _Atomic(uint64_t) *held);
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table);
 
-/* The device is closed and the table empty: its memory goes back to the system, but readers may go on, and
- * find no key. Under the device's lock. */
+/* The device is closed and the table empty: no random number is left, its memory goes back to the system,
+ * but readers may go on, and find no key. Under the device's lock. */
 void rvt_lkey_table_end(struct rvt_lkey_table *table);
 
 /* The record a key names. Every 32-bit key names one: the index is its top `bits` bits. Written as a product

@@ -43,15 +43,22 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     return error;
 }
 
-int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
-                    uint32_t access, struct rvt_mr_handle *handle) {
+/* `start` NULL: the device chooses; `iova` NULL: equal to it. */
+static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, const uint64_t *start,
+                           const uint64_t *iova, uint32_t access, struct rvt_mr_handle *handle,
+                           struct rvt_mr_birth *birth) {
     if (!in.pd)
         return -RVT_EBADF;
     struct rvt_dev_info *device = in.pd->owned.device;
-    uint64_t length = memory->length;
+    uint64_t length = memory->length, base = start ? *start : 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
-    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
+    int error = rvt_pd_live(in) ? 0 : -RVT_EBADF;
+    if (!error && !start)
+        error = rvt_next_user_start(device, length, &base);
+    uint64_t virt_addr = iova ? *iova : base;
+    if (!error)
+        error = judge_user_range(base, length, virt_addr);
     if (error)
         goto out;
     error = -RVT_ENOMEM;
@@ -60,23 +67,44 @@ int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t
         goto out;
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
     struct rvt_map *extent = &mr->extent;
-    rvt_map_init(extent, mr, count_pages(start, length), 0);
+    rvt_map_init(extent, mr, count_pages(base, length), 0);
     extent->generation = 0;
-    extent->offset = (uint16_t)(start % RVT_PAGE_SIZE);
+    extent->offset = (uint16_t)(base % RVT_PAGE_SIZE);
     extent->memory = memory;
-    mr->base = start;
+    mr->base = base;
     mr->iova = mr->visible_iova = virt_addr;
     mr->length = length;
     mr->access = access;
     rvt_mr_begin_with(mr, extent);
     error = rvt_mr_publish(mr, handle);
-    if (error)
+    if (error) {
         rvt_mr_untake(mr);
-    else
-        rvt_memory_get(memory);
+        goto out;
+    }
+    rvt_memory_get(memory);
+    if (!start)
+        rvt_take_user_start(device, length);
+    if (birth)
+        *birth =
+            (struct rvt_mr_birth){rvt_mr_id(mr), base, virt_addr, rvt_mr_key(mr), mr->owned.object.index};
 out:
     rvt_mutex_unlock(&device->lock);
     return error;
+}
+
+int rvt_reg_user_mr(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                    uint32_t access, struct rvt_mr_handle *handle) {
+    return register_memory(in, memory, &start, &virt_addr, access, handle, NULL);
+}
+
+int rvt_reg_user_mr_at(struct rvt_pd_handle in, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                       uint32_t access, struct rvt_mr_handle *handle, struct rvt_mr_birth *birth) {
+    return register_memory(in, memory, &start, &virt_addr, access, handle, birth);
+}
+
+int rvt_reg_user_mr_anywhere(struct rvt_pd_handle in, struct rvt_memory *memory, const uint64_t *iova,
+                             uint32_t access, struct rvt_mr_handle *handle, struct rvt_mr_birth *birth) {
+    return register_memory(in, memory, NULL, iova, access, handle, birth);
 }
 
 int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handle *handle) {
@@ -124,32 +152,55 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
-/* The end of regions, in three steps. Under the lock they are taken out of reach. Without it the calling
- * thread waits until every reader that may have found one has left: then nobody moves a byte without a
- * reference, nobody can add a reference any more, and what readers have counted is seen. Under the lock again
- * it is decided by the references. Another thread may have ended one meanwhile; then it is ended, as was
- * wanted. */
-static int end_regions(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
-                       uint64_t waited_for) {
-    struct rvt_retired *passed = NULL;
+/* Take the region out of reach; by force it ends here, and what goes is added to *passed. Under the lock. */
+static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct rvt_retired **passed) {
+    if (mode == RVT_RELEASE_FORCE)
+        rvt_mr_end_by_force(mr, passed);
+    else
+        rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
+}
+
+/* End those of the revoked regions that nobody holds. After a wait. Some at a time, because what they owned
+ * is put after the lock is dropped. */
+static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count) {
+    enum { AT_A_TIME = 16 };
     int error = 0;
-    rvt_mutex_lock(&device->lock);
-    for (uint32_t i = 0; i < count; i++) {
-        struct rvt_mregion *mr = rvt_mr_live(handles[i]);
-        if (mr && rvt_mr_end_unheld(mr, &passed))
-            error = -RVT_EBUSY;
+    for (uint32_t from = 0; from < count; from += AT_A_TIME) {
+        struct rvt_retired *passed = NULL;
+        struct rvt_memory *memories[AT_A_TIME];
+        uint32_t ended = 0;
+        rvt_mutex_lock(&device->lock);
+        for (uint32_t i = from; i < count && i - from < AT_A_TIME; i++) {
+            struct rvt_mregion *mr = rvt_mr_live(handles[i]);
+            if (!mr)
+                continue; /* named twice; or another thread has ended it since the lock was dropped */
+            if (rvt_mr_end_unheld(mr, &passed, &memories[ended]))
+                error = -RVT_EBUSY;
+            else
+                ended++;
+        }
+        rvt_mutex_unlock(&device->lock);
+        rvt_release_passed(passed);
+        while (ended--) {
+            if (memories[ended])
+                rvt_memory_put(memories[ended]);
+            rvt_dev_put(device); /* not the last: the caller has one */
+        }
     }
-    rvt_mutex_unlock(&device->lock);
-    rvt_free_retired(&device->retirement, waited_for);
-    rvt_release_passed(passed);
     return error;
 }
 
-static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode) {
-    if (mode == RVT_RELEASE_FORCE)
-        rvt_mr_end_by_force(mr);
-    else
-        rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
+/* The second half of a verb that ends regions, after begin_end() and without the lock. It waits until every
+ * reader that may have found one of them has left. From then on nobody copies a byte of them without a
+ * reference, nobody can take a new reference, and all references that were taken are seen. So only now the
+ * references decide whether a region ends; by force they do not matter. */
+static int finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                      enum rvt_release_mode mode, struct rvt_retired *passed) {
+    uint64_t epoch = rvt_synchronize(&device->retirement);
+    int error = mode == RVT_RELEASE_FORCE ? 0 : end_unheld(device, handles, count);
+    rvt_free_retired(&device->retirement, epoch);
+    rvt_release_passed(passed);
+    return error;
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
@@ -158,6 +209,7 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
@@ -165,9 +217,9 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
     else if ((mr->kind == RVT_MR_FMR) != fmr)
         error = -RVT_EINVAL;
     else
-        begin_end(mr, mode);
+        begin_end(mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : end_regions(device, &handle, 1, rvt_synchronize(&device->retirement));
+    return error ? error : finish_end(device, &handle, 1, mode, passed);
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
@@ -184,6 +236,7 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
         return -RVT_EBADF;
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
         error = -RVT_EBADF;
@@ -195,9 +248,9 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
             error = -RVT_EINVAL;
     for (uint32_t i = 0; i < count && !error; i++)
         if (rvt_mr_live(handles[i])) /* the list may name one twice */
-            begin_end(handles[i].mr, mode);
+            begin_end(handles[i].mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : end_regions(device, handles, count, rvt_synchronize(&device->retirement));
+    return error ? error : finish_end(device, handles, count, mode, passed);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
@@ -258,7 +311,7 @@ int rvt_count_mr(struct rvt_mr_handle handle) {
 }
 
 static void end_mr(struct rvt_owned *owned) {
-    rvt_mr_end_by_force((struct rvt_mregion *)owned);
+    rvt_mr_end_by_force((struct rvt_mregion *)owned, NULL);
 }
 
 static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {

@@ -35,6 +35,25 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle pd, uint64_t start, uint64_t lengt
 int rvt_reg_user_mr(struct rvt_pd_handle pd, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
                     uint32_t access, struct rvt_mr_handle *mr);
 
+/* What a region got at its registration. */
+struct rvt_mr_birth {
+    uint64_t id; /* as rvt_mr_attributes.id */
+    uint64_t start, iova;
+    uint32_t key;
+    uint32_t index; /* in its pool: rvt_mr_find */
+};
+
+/* rvt_reg_user_mr, and *birth (may be NULL) if it succeeds. A caller that asked for these afterwards might
+ * find that another thread has ended the region already. */
+int rvt_reg_user_mr_at(struct rvt_pd_handle pd, struct rvt_memory *memory, uint64_t start, uint64_t virt_addr,
+                       uint32_t access, struct rvt_mr_handle *mr, struct rvt_mr_birth *birth);
+
+/* The same at a `start` of the device's choice (rvt_pick_user_start). `iova` NULL: equal to `start`. On
+ * failure no address is used up.
+ *   -EINVAL  also: the address space is used up */
+int rvt_reg_user_mr_anywhere(struct rvt_pd_handle pd, struct rvt_memory *memory, const uint64_t *iova,
+                             uint32_t access, struct rvt_mr_handle *mr, struct rvt_mr_birth *birth);
+
 /* rvt_get_dma_mr: a region over all DMA memory, with both keys 0. The first one is what key 0 names; one that
  * is made while another is published is inert, and stays so. `access` is never looked at.
  *   -EPERM   the domain is a user's

@@ -124,7 +124,7 @@ static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_eleme
 }
 
 static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
-                    uint64_t sg_offset, struct builder builder) {
+                    uint64_t sg_offset, struct builder builder, struct rvt_retired **passed) {
     uint64_t base = list[0].address + sg_offset;
     /* Without any segment the reference crashes; here that is the plainest case of "nothing fits". */
     struct layout layout = {.refused = true};
@@ -155,7 +155,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
             lay_out_list(&builder, list, count, sg_offset);
         }
     }
-    rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false);
+    rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false, passed);
     return layout.refused ? -RVT_ENOMEM : (int)layout.used;
 }
 
@@ -165,6 +165,7 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
         return -RVT_EBADF;
     struct rvt_dev_info *device = handle.mr->owned.device;
     int answer = -RVT_EBADF;
+    struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
@@ -172,11 +173,12 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
         answer = count > RVT_MAX_SG_ELEMENTS ? -RVT_EINVAL
                                              : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
-            answer = map_list(mr, list, count, sg_offset, builder);
+            answer = map_list(mr, list, count, sg_offset, builder, &passed);
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};
     }
     rvt_mutex_unlock(&device->lock);
     if (answer >= 0 || answer == -RVT_ENOMEM) /* then, too, the old mapping may be gone */
         rvt_settle(&device->retirement);
+    rvt_release_passed(passed);
     return answer;
 }

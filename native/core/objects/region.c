@@ -63,6 +63,14 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
     return 0;
 }
 
+struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation) {
+    struct rvt_object *object = rvt_pool_find(&device->kinds.slots[RVT_RESOURCE_MR].pool, index);
+    /* An even generation is that of a dead object, and no handle has it. */
+    if (!object || !(generation & 1) || rvt_object_generation(object) != generation)
+        return (struct rvt_mr_handle){NULL, 0};
+    return (struct rvt_mr_handle){(struct rvt_mregion *)object, generation};
+}
+
 uint64_t rvt_mr_held(struct rvt_mregion *mr) {
     uint64_t held = atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK;
     if (!rvt_mr_has_one_word(mr)) {

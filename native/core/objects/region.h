@@ -115,6 +115,12 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
                                                                                              : NULL;
 }
 
+/* The handle of the region that has this index in its pool (owned.object.index) and this generation, or
+ * {NULL, 0} if there is none at this moment; so a caller may keep two numbers in place of a handle. Takes no
+ * lock, like a look at a handle: objects stay where they are until the device is freed, and so does the way
+ * to them (rvt_pool_find). The caller has a reference on the device. */
+struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation);
+
 /* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
  * wakes the context that made it. Under the lock; after it a wait, before anything is decided by the
  * references. */
@@ -123,13 +129,15 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
 /* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the
  * region was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added
  * to *passed.
- *   0       ended
+ *   0       ended; the object may be another region when the lock is dropped. The caller then puts *memory,
+ *           if it is not NULL, and one reference on the device (rvt_dev_put)
  *   -EBUSY  it is held: half-dead */
-int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed);
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory);
 
-/* Revoke the region and end it, whoever holds it: held SGEs are dead. Under the lock; what it mapped is
- * retired, so a caller that promises that no byte moves any more waits afterwards. */
-void rvt_mr_end_by_force(struct rvt_mregion *mr);
+/* Revoke the region and end it, whoever holds it: held SGEs are dead. What goes with it is added to *passed,
+ * for a caller that waits when it has unlocked and then releases the list; with NULL it is retired. A caller
+ * that promises that no byte moves any more waits in both cases. Under the lock. */
+void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed);
 
 /* --- what it says --- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The end of regions. In which steps a verb ends some: see end_regions() in mr.c. */
+/* The end of regions. In which steps a verb ends some: see finish_end() in mr.c. */
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
 #include "core/base/platform.h"
@@ -24,8 +24,8 @@ static void give_back(struct rvt_mregion *mr) {
     rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
 }
 
-/* Every reader has left. An SGE may still refer to it, if it ended by force: then the last put gives it
- * back. */
+/* The region has ended by force, and every reader has left. An SGE may still refer to it: then the last put
+ * gives it back. */
 static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
@@ -41,9 +41,9 @@ static void recycle_region(struct rvt_retired *retired) {
 }
 
 /* The region's handle dies, and what it maps is let go of. `passed`: as for rvt_drop_map. */
-static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
+static void kill_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
-    /* Out of reach first, retired after. */
+    /* Out of reach first, let go of after. */
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
     rvt_drop_map(mr, map, passed);
     mr->half_dead = false;
@@ -51,10 +51,6 @@ static void finish_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     if (mr->awaited)
         rvt_wake_context(mr->owned.device, mr->owned.context);
     mr->awaited = false;
-    if (passed)
-        rvt_add_passed(passed, &mr->retired, recycle_region);
-    else
-        rvt_retire(&mr->owned.device->retirement, &mr->retired, recycle_region);
 }
 
 static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
@@ -74,17 +70,20 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited) {
     mr->awaited |= awaited;
 }
 
-int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed) {
+int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory) {
     if (rvt_mr_held(mr))
         return -RVT_EBUSY;
-    finish_region(mr, passed);
+    kill_region(mr, passed);
+    *memory = mr->extent.memory;
+    give_back(mr);
     return 0;
 }
 
-void rvt_mr_end_by_force(struct rvt_mregion *mr) {
+void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed) {
     /* Watched, since the put that comes last must recycle the object. */
     revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
-    finish_region(mr, NULL);
+    kill_region(mr, passed);
+    rvt_add_or_retire(&mr->owned.device->retirement, passed, &mr->retired, recycle_region);
 }
 
 void rvt_mr_note_put(struct rvt_mregion *mr) {

@@ -81,11 +81,13 @@ static void free_map(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* Out of reach already; to be freed when every reader has passed. Another thread may free the region before
- * it frees this, so this holds on to the device, and with it to the region's object, by itself. */
-static void retire_map(struct rvt_map *map) {
-    rvt_dev_get(map->mr->owned.device);
-    rvt_retire(&map->mr->owned.device->retirement, &map->retired, free_map);
+/* The mapping is out of reach; it is freed when every reader has left. `passed`: see rvt_drop_map. It holds
+ * on to the device, and with it to the region's object, by itself: another thread may free the region
+ * before. */
+static void let_go_of_map(struct rvt_map *map, struct rvt_retired **passed) {
+    struct rvt_dev_info *device = map->mr->owned.device;
+    rvt_dev_get(device);
+    rvt_add_or_retire(&device->retirement, passed, &map->retired, free_map);
 }
 
 /* Let a mapping's DMA ranges know that it uses them, or does no longer. */
@@ -109,15 +111,11 @@ void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retire
     if (map == &mr->nothing || map == &mr->extent)
         return; /* a part of the region, and goes with it */
     count_users(map, false);
-    if (passed) {
-        rvt_dev_get(mr->owned.device);
-        rvt_add_passed(passed, &map->retired, free_map);
-    } else {
-        retire_map(map);
-    }
+    let_go_of_map(map, passed);
 }
 
-int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld) {
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
+                   struct rvt_retired **passed) {
     struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
     /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
@@ -153,7 +151,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
             /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */
             atomic_store_explicit(&mr->staged, NULL, memory_order_release);
             if (map)
-                retire_map(map);
+                let_go_of_map(map, NULL);
             return -RVT_EBUSY;
         }
     } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, (word & ~RVT_MR_MAP_MASK) | bits,
@@ -168,7 +166,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     mr->length = window.length;
     if (map)
         count_users(map, true);
-    rvt_drop_map(mr, old, NULL);
+    rvt_drop_map(mr, old, passed);
     return 0;
 }
 
@@ -191,9 +189,9 @@ void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context) {
         if (!names_memory_of(rvt_mr_map(mr), context))
             continue;
         if (mr->half_dead)
-            rvt_mr_end_by_force(mr);
+            rvt_mr_end_by_force(mr, NULL);
         else
-            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false);
+            rvt_mr_set_map(mr, NULL, (struct rvt_window){0, 0, 0}, false, NULL);
     }
 }
 

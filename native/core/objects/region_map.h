@@ -43,7 +43,8 @@ void rvt_map_init(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments
 void rvt_free_map_block(struct rvt_dev_info *device, struct rvt_map *block);
 
 /* The mapping is out of reach: its DMA ranges are free from now on, its memory once every reader has left.
- * `passed`: they have, and it goes into that list; or NULL. Under the lock. */
+ * `passed`: the list of a caller that has waited for them, or waits next; NULL: it is retired. Under the
+ * lock. */
 void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed);
 
 /* A list of `segments` addresses to be filled; its mapping generation is set. NULL without memory.
@@ -68,12 +69,13 @@ static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t positi
 /* Put `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
  * reader. With `only_unheld` the test and the change are one step too, so no check can slip in between.
  * Consumes `map` in any case. Under the lock.
- *   0       in force
- *   -EBUSY  (only_unheld) a reference is held; nothing changed */
+ *   0       in force; the old mapping is dropped, with `passed` (rvt_drop_map)
+ *   -EBUSY  (only_unheld) a reference is held; nothing changed, and `map` is retired */
 struct rvt_window {
     uint64_t base, iova, length;
 };
-int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld);
+int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
+                   struct rvt_retired **passed);
 
 /* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
  * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by

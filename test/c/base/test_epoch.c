@@ -192,6 +192,22 @@ static void what_has_passed_is_released_without_retirement(void) {
         CHECK(RELEASED(items[i]));
 }
 
+static void on_a_list_or_retired(void) {
+    struct item listed = {.then = NULL}, retired = {.then = NULL};
+    struct rvt_retired *passed = NULL;
+    open_devices();
+    rvt_add_or_retire(&here, &passed, &listed.retired, release_item);
+    CHECK(!rvt_reclaim_pending(&here));
+    rvt_add_or_retire(&here, NULL, &retired.retired, release_item);
+    CHECK(rvt_reclaim_pending(&here));
+    rvt_reclaim(&here);
+    CHECK(RELEASED(retired));
+    CHECK(!RELEASED(listed));
+    rvt_release_passed(passed);
+    CHECK(RELEASED(listed));
+    close_devices();
+}
+
 static void entering_twice_is_entering_once(void) {
     struct item item = {.then = NULL};
     open_devices();
@@ -709,11 +725,12 @@ static void nobody_looks_at_it_afterwards(void) {
 CHECK_MAIN(TEST(freed_at_once_without_readers), TEST(a_section_that_ends_frees_what_waited_for_it),
            TEST(does_not_wait_for_who_came_later), TEST(does_not_wait_for_readers_of_another_device),
            TEST(frees_in_order_up_to_the_first_that_waits), TEST(frees_what_is_older_than_an_epoch),
-           TEST(what_has_passed_is_released_without_retirement), TEST(entering_twice_is_entering_once),
-           TEST(renewing_inside_another_section_lets_nobody_pass), TEST(renewing_goes_on_protecting),
-           TEST(a_release_may_retire_more), TEST(readers_are_used_again_and_freed_with_the_last_user),
-           TEST(no_memory_for_a_reader), TEST(synchronizing_waits_for_nobody),
-           TEST(synchronizing_waits_for_who_is_inside), TEST(synchronizing_waits_for_its_own_device),
-           TEST(tags_are_of_one_device), TEST(what_was_retired_before_can_be_freed_after),
-           TEST(waiting_for_oneself_ends_the_process), TEST(a_reader_that_comes_during_a_wait),
-           TEST(readers_never_see_what_was_freed), TEST(nobody_looks_at_it_afterwards))
+           TEST(what_has_passed_is_released_without_retirement), TEST(on_a_list_or_retired),
+           TEST(entering_twice_is_entering_once), TEST(renewing_inside_another_section_lets_nobody_pass),
+           TEST(renewing_goes_on_protecting), TEST(a_release_may_retire_more),
+           TEST(readers_are_used_again_and_freed_with_the_last_user), TEST(no_memory_for_a_reader),
+           TEST(synchronizing_waits_for_nobody), TEST(synchronizing_waits_for_who_is_inside),
+           TEST(synchronizing_waits_for_its_own_device), TEST(tags_are_of_one_device),
+           TEST(what_was_retired_before_can_be_freed_after), TEST(waiting_for_oneself_ends_the_process),
+           TEST(a_reader_that_comes_during_a_wait), TEST(readers_never_see_what_was_freed),
+           TEST(nobody_looks_at_it_afterwards))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/base/pool.h"
 
+#include <pthread.h>
+
 #include "fixture.h"
 
 struct thing {
@@ -46,6 +48,54 @@ static void every_index_is_an_object(void) {
         found += rvt_object_alive(rvt_pool_at(&pool, i));
     }
     CHECK_EQ(found, 1);
+    rvt_pool_destroy(&pool);
+}
+
+static void what_is_not_there_is_not_found(void) {
+    struct rvt_pool pool;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    CHECK(rvt_pool_find(&pool, 0) == NULL); /* of a pool that never had one */
+    CHECK(rvt_pool_find(&pool, UINT32_MAX) == NULL);
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct rvt_object *object = rvt_pool_take(&pool);
+        REQUIRE(object != NULL);
+        CHECK_PTR_EQ(rvt_pool_find(&pool, object->index), object);
+        CHECK_PTR_EQ(rvt_pool_find(&pool, 0), rvt_pool_at(&pool, 0));
+        CHECK(rvt_pool_find(&pool, pool.count) == NULL);
+        CHECK(rvt_pool_find(&pool, UINT32_MAX) == NULL);
+    }
+    rvt_pool_destroy(&pool);
+    CHECK(rvt_pool_find(&pool, 0) == NULL);
+}
+
+/* Objects are found without the lock while the pool grows: the array of chunks is replaced many times. */
+enum { FOUND_WHILE_GROWING = 40000 };
+
+static void *find_all(void *argument) {
+    const struct rvt_pool *pool = argument;
+    for (uint32_t seen = 0; seen < FOUND_WHILE_GROWING;) {
+        struct rvt_object *object = rvt_pool_find(pool, seen);
+        if (!object) {
+            rvt_yield();
+            continue;
+        }
+        if (!check_true(object->index == seen, "found under its own index", __FILE__, __LINE__))
+            return NULL;
+        if (seen > 1)
+            CHECK_EQ(rvt_pool_find(pool, seen / 2)->index, seen / 2);
+        seen++;
+    }
+    return NULL;
+}
+
+static void objects_are_found_while_the_pool_grows(void) {
+    struct rvt_pool pool;
+    pthread_t finder;
+    rvt_pool_init(&pool, sizeof(struct thing));
+    REQUIRE(pthread_create(&finder, NULL, find_all, &pool) == 0);
+    for (uint32_t i = 0; i < FOUND_WHILE_GROWING; i++)
+        CHECK(rvt_pool_take(&pool) != NULL);
+    pthread_join(finder, NULL);
     rvt_pool_destroy(&pool);
 }
 
@@ -198,5 +248,6 @@ static void chunks_double_up_to_a_limit(void) {
 
 CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
            TEST(generations_never_repeat), TEST(no_memory_changes_nothing),
+           TEST(what_is_not_there_is_not_found), TEST(objects_are_found_while_the_pool_grows),
            TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told),
            TEST(chunks_double_up_to_a_limit))

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rvt_alloc_fmr, rvt_map_phys_fmr, rvt_unmap_fmr, rvt_dealloc_fmr (mr.h) */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, sigaction */
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "core/objects/mr.h"
 
 #include "fixture.h"
@@ -171,6 +176,120 @@ static void refusals_change_nothing(void) {
     fixture_close(&f);
 }
 
+enum { LONGEST_LIST = 40 };
+
+/* A list of `count` good pages maps, and what is mapped is what it said; with `bad` in place of any one of
+ * them it does not. The list begins at a multiple of 16, and at none. */
+static void one_bad_page(struct fixture *f, struct rvt_mr_handle fmr, uint32_t count, const uint64_t *good,
+                         uint64_t bad) {
+    uint64_t memory[LONGEST_LIST + 1], *list = &memory[count % 2];
+    struct rvt_place place;
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = good[i % 3];
+    CHECK_EQ(rvt_map_phys_fmr(fmr, list, count, 0), 0);
+    uint32_t key = fixture_key(fmr), size = (uint32_t)(fixture_query(fmr).length / (count ? count : 1));
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQ(local_check(f, &place, (uint64_t)i * size, 1, key, 0), 1);
+        CHECK_EQ(place.at, good[i % 3]);
+    }
+    for (uint32_t at = 0; at < count; at++) {
+        list[at] = bad;
+        CHECK_EQ(rvt_map_phys_fmr(fmr, list, count, 0), -RVT_EINVAL);
+        list[at] = good[at % 3];
+    }
+}
+
+static void a_bad_page_at_every_position(void) {
+    static const struct {
+        uint64_t address, length;
+        uint32_t shift;
+    } mappings[] = {
+        {0x10000, 8 * PAGE, 12},
+        {0x10000, 8 * PAGE - 1, 12},
+        {0x10000, PAGE, 12}, /* one page fits, at one address */
+        {0x10000, 77, 0},
+        {0, 4 * PAGE, 12},
+        {UINT64_C(0) - 4 * PAGE, 4 * PAGE, 12},
+        {UINT64_C(0) - 4 * PAGE, 4 * PAGE - 1, 3},
+        /* The last page begins just below 2^63 bytes into the mapping; there; and above. */
+        {0x10000, (UINT64_C(1) << 63) + PAGE - 1, 12},
+        {0x10000, (UINT64_C(1) << 63) + PAGE, 12},
+        {0x10000, (UINT64_C(1) << 63) + PAGE + 1, 12},
+        {0x10000, UINT64_C(1) << 63, 0},
+        {UINT64_C(1) << 63, UINT64_C(1) << 63, 12},
+        {0x10000, UINT64_C(0) - 0x20000, 12},
+        {0, UINT64_C(0) - PAGE, 12},
+    };
+    for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
+        struct fixture f;
+        uint64_t size = UINT64_C(1) << mappings[i].shift;
+        uint64_t first = mappings[i].address, last = first + (mappings[i].length - size);
+        const uint64_t good[] = {first + (last - first) / 2, last, first};
+        const uint64_t bad[] = {first - 1,
+                                last + 1,
+                                first - size,
+                                last + size,
+                                first - 2,
+                                first - (UINT64_C(1) << 63),
+                                last + PAGE,
+                                0,
+                                1,
+                                UINT64_MAX,
+                                UINT64_MAX - PAGE + 1,
+                                UINT64_C(1) << 63,
+                                (UINT64_C(1) << 63) - 1};
+        REQUIRE(fixture_open(&f, 4));
+        fixture_dma(&f, bytes, mappings[i].length, first);
+        struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, LONGEST_LIST, mappings[i].shift);
+        for (size_t b = 0; b < sizeof(bad) / sizeof(bad[0]); b++)
+            for (uint32_t count = 0; count <= LONGEST_LIST && bad[b] - first > last - first; count++)
+                one_bad_page(&f, fmr, count, good, bad[b]);
+        fixture_close(&f);
+    }
+}
+
+static void pages_larger_than_the_mapping(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, PAGE, 0x10000);
+    fixture_dma(&f, bytes, 1, 0x20000);
+    for (uint32_t shift = 0; shift <= 30; shift++) {
+        struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 3, shift);
+        const uint64_t one[] = {0x10000, 0x10000, 0x10000}, other[] = {0x20000, 0x20000, 0x20000};
+        CHECK_EQ(rvt_map_phys_fmr(fmr, one, 3, 0), shift <= 12 ? 0 : -RVT_EINVAL);
+        CHECK_EQ(rvt_map_phys_fmr(fmr, other, 3, 0), shift == 0 ? 0 : -RVT_EINVAL);
+        CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    }
+    fixture_close(&f);
+}
+
+/* The list need not be aligned, nor lie in one mapping. */
+static void lists_at_any_address(void) {
+    struct fixture f;
+    struct rvt_place place;
+    static unsigned char memory[(LONGEST_LIST + 1) * sizeof(uint64_t)];
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    fixture_dma(&f, bytes, 4 * PAGE, 0x40000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, LONGEST_LIST, 12);
+    uint32_t key = fixture_key(fmr);
+    for (uint32_t offset = 0; offset < 2 * sizeof(uint64_t); offset++) {
+        for (uint32_t other = 0; other <= LONGEST_LIST; other++) { /* LONGEST_LIST: all in the first */
+            uint32_t count = LONGEST_LIST - offset / sizeof(uint64_t);
+            for (uint32_t i = 0; i < count; i++) {
+                uint64_t page = (i == other ? 0x40000 : 0x10000) + i % 4 * PAGE;
+                memcpy(memory + offset + i * sizeof(page), &page, sizeof(page));
+            }
+            CHECK_EQ(rvt_map_phys_fmr(fmr, (const uint64_t *)(const void *)(memory + offset), count, 0), 0);
+            for (uint32_t i = 0; i < count; i++) {
+                CHECK_EQ(local_check(&f, &place, (uint64_t)i * PAGE, 1, key, 0), 1);
+                CHECK_EQ(place.at, (i == other ? 0x40000 : 0x10000) + i % 4 * PAGE);
+            }
+        }
+    }
+    fixture_close(&f);
+}
+
 static void no_pages(void) {
     struct fixture f;
     struct rvt_place place;
@@ -225,6 +344,66 @@ static void busy_comes_first(void) {
     CHECK_EQ(local(&f, &sge, 0x5000, 8, fixture_key(user), 0), 1);
     CHECK_EQ(rvt_map_phys_fmr(user, pages, 1, 0x6000), -RVT_EINVAL);
     rvt_put_sge(&sge);
+    fixture_close(&f);
+}
+
+/* --- a check in the middle of a mapping --- */
+
+/* A list that cannot be read until the handler below has run: at the first read of the verb. */
+static struct {
+    struct fixture *f;
+    struct rvt_sge *sge;
+    void *list;
+    size_t bytes;
+    uint32_t key;
+    int answer, runs;
+} interruption;
+
+static void interrupt(int signal) {
+    (void)signal;
+    interruption.runs++;
+    interruption.answer = local(interruption.f, interruption.sge, 0x5000, 8, interruption.key, 0);
+    if (interruption.runs > 1 || mprotect(interruption.list, interruption.bytes, PROT_READ | PROT_WRITE))
+        _exit(99); /* not the list: a fault in the code under test */
+}
+
+/* A reference that is taken after the verb has looked for one: it notices when it is about to change the
+ * mapping. What it had made goes at once. */
+static void a_check_comes_in_between(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
+    struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 2, 12);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x11000}, 1, 0x5000), 0);
+    size_t page = rvt_page_bytes();
+    uint64_t *list = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(list != MAP_FAILED);
+    list[0] = 0x10000;
+    list[1] = 0x12000;
+    struct sigaction now = {.sa_handler = interrupt}, before_segv, before_bus;
+    REQUIRE(!sigaction(SIGSEGV, &now, &before_segv) && !sigaction(SIGBUS, &now, &before_bus));
+    interruption.f = &f;
+    interruption.sge = &sge;
+    interruption.list = list;
+    interruption.bytes = page;
+    interruption.key = fixture_key(fmr);
+    uint64_t held = rvt_held_bytes(f.device);
+    REQUIRE(!mprotect(list, page, PROT_NONE));
+    int answer = rvt_map_phys_fmr(fmr, list, 2, 0x7000);
+    REQUIRE(!sigaction(SIGSEGV, &before_segv, NULL) && !sigaction(SIGBUS, &before_bus, NULL));
+    CHECK_EQ(interruption.runs, 1);
+    CHECK_EQ(interruption.answer, 1);
+    CHECK_EQ(answer, -RVT_EBUSY);
+    CHECK(!rvt_reclaim_pending(&f.device->retirement));
+    CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t)); /* the spare */
+    CHECK_EQ(fixture_query(fmr).start, 0x5000);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    CHECK_EQ(sge.at, 0x11000);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, list, 2, 0x7000), 0);
+    CHECK_EQ(fixture_query(fmr).start, 0x7000);
+    munmap(list, page);
     fixture_close(&f);
 }
 
@@ -310,5 +489,6 @@ static void without_memory(void) {
 }
 
 CHECK_MAIN(TEST(attributes_are_judged), TEST(every_page_shift), TEST(pages_are_taken_as_given),
-           TEST(refusals_change_nothing), TEST(no_pages), TEST(busy_comes_first), TEST(unmapping),
-           TEST(without_memory))
+           TEST(refusals_change_nothing), TEST(a_bad_page_at_every_position),
+           TEST(pages_larger_than_the_mapping), TEST(lists_at_any_address), TEST(no_pages),
+           TEST(busy_comes_first), TEST(a_check_comes_in_between), TEST(unmapping), TEST(without_memory))

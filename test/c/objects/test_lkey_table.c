@@ -297,6 +297,40 @@ static void random_keys_do_not_come_back_at_once(void) {
     fixture_close(&f);
 }
 
+/* The system is asked for many numbers at once; each makes one key and is wiped. */
+static void random_numbers_are_used_once(void) {
+    struct fixture f;
+    static const uint32_t zeros[RVT_RANDOM_NUMBERS];
+    uint32_t first[RVT_RANDOM_NUMBERS] = {0};
+    REQUIRE(fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 10, .random_keys = true}));
+    struct rvt_lkey_table *table = &f.device->lkey_table;
+    CHECK_EQ(table->random_left, 0); /* none before they are wanted */
+    for (uint32_t i = 0; i < 3 * RVT_RANDOM_NUMBERS; i++) {
+        const uint32_t left = table->random_left ? table->random_left - 1 : RVT_RANDOM_NUMBERS - 1;
+        const uint32_t number = table->random_left ? table->random_numbers[left] : 0;
+        struct rvt_mr_handle mr = take(&f);
+        /* A number may give a slot's last key, and is passed over: here no slot has been used before. */
+        CHECK_EQ(table->random_left, left);
+        if (number)
+            CHECK_EQ(fixture_key(mr) & 0x3fff00, number & 0x3fff00);
+        CHECK_BYTES_EQ(table->random_numbers + left, zeros, (RVT_RANDOM_NUMBERS - left) * sizeof(*zeros));
+        if (i % RVT_RANDOM_NUMBERS == 0) {
+            CHECK(memcmp(table->random_numbers, first, left * sizeof(*first)) != 0);
+            memcpy(first, table->random_numbers, sizeof(first));
+        }
+    }
+    take(&f);
+    CHECK(table->random_left != 0);
+    rvt_dev_get(f.device);
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    CHECK_EQ(table->random_left, 0);
+    CHECK_BYTES_EQ(table->random_numbers, zeros, sizeof(zeros));
+    rvt_dev_put(f.device);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
 static void few_random_keys(void) {
     /* A table that is full but for one slot, which the public way would need millions of regions for. With
      * 23 bits a slot has two keys, slot 0 one: the other one if there is one, and no endless search if
@@ -746,8 +780,8 @@ static void readers_of_a_device_that_is_closed(void) {
 CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker_uses_the_same_sequence),
            TEST(full_table), TEST(key_zero_is_never_given), TEST(generation_moves_twice_for_the_exception),
            TEST(the_last_slot_of_the_widest_table), TEST(follows_the_model), TEST(random_keys),
-           TEST(random_keys_do_not_come_back_at_once), TEST(few_random_keys),
-           TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
+           TEST(random_keys_do_not_come_back_at_once), TEST(random_numbers_are_used_once),
+           TEST(few_random_keys), TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
            TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
            TEST(pages_are_counted_when_they_are_touched), TEST(a_small_table_is_a_page_or_two),
            TEST(random_keys_touch_a_page_each), TEST(large_pages_come_late), TEST(a_closed_table_is_zeros),

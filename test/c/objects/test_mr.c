@@ -400,6 +400,193 @@ static void counting_begins_when_asked_for(void) {
     fixture_close(&f);
 }
 
+/* --- what a registration tells, and addresses of the device's choice --- */
+
+static void tells_its_birth(struct rvt_mr_handle mr, const struct rvt_mr_birth *birth) {
+    struct rvt_mr_attributes a = fixture_query(mr);
+    CHECK_EQ(birth->id, a.id);
+    CHECK_EQ(birth->key, a.keys.lkey);
+    CHECK_EQ(birth->start, a.start);
+    CHECK_EQ(birth->iova, a.iova);
+    CHECK_EQ(birth->index, mr.mr->owned.object.index);
+}
+
+static void a_registration_tells_what_it_gave(void) {
+    for (int random = 0; random < 2; random++) {
+        struct fixture f;
+        struct rvt_mr_handle mr[3] = {{0}};
+        struct rvt_mr_birth birth, untouched;
+        REQUIRE(
+            fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 2, .random_keys = random}));
+        struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE), *none = rvt_fixed_memory(bytes, 0);
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 0x5003, 0x7001, ALL_ACCESS, &mr[0], &birth), 0);
+        tells_its_birth(mr[0], &birth);
+        CHECK_EQ(birth.start, 0x5003);
+        CHECK_EQ(birth.iova, 0x7001);
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 0x5003, 0x7001, ALL_ACCESS, &mr[1], NULL), 0);
+        CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 1, 2, 0, &mr[2], &birth), 0);
+        CHECK_PTR_EQ(mr[2].mr, mr[0].mr); /* its next life */
+        tells_its_birth(mr[2], &birth);
+        memset(&birth, 0x5a, sizeof(birth));
+        untouched = birth;
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, none, 1, 2, 0, &mr[0], &birth), -RVT_EINVAL);
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, UINT64_MAX, 2, 0, &mr[0], &birth), -RVT_EINVAL);
+        CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 1, UINT64_MAX, 0, &mr[0], &birth), -RVT_EINVAL);
+        CHECK_BYTES_EQ(&birth, &untouched, sizeof(birth));
+        rvt_memory_put(memory);
+        rvt_memory_put(none);
+        fixture_close(&f);
+    }
+}
+
+static uint64_t next_start(struct fixture *f) {
+    uint64_t start = 0;
+    rvt_mutex_lock(&f->device->lock);
+    CHECK_EQ(rvt_next_user_start(f->device, PAGE, &start), 0);
+    rvt_mutex_unlock(&f->device->lock);
+    return start;
+}
+
+static void registering_anywhere(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    struct rvt_mr_birth birth;
+    struct rvt_place place;
+    const uint64_t iova = 0x1234;
+    uint64_t start;
+    REQUIRE(fixture_open(&f, 2));
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE + 1);
+    uint64_t expected = next_start(&f);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, ALL_ACCESS, &mr, &birth), 0);
+    tells_its_birth(mr, &birth);
+    CHECK_EQ(birth.start, expected);
+    CHECK_EQ(birth.iova, expected);
+    CHECK_EQ(local_check(&f, &place, expected + PAGE, 1, birth.key, LOCAL_WRITE), 1);
+    CHECK_EQ(place.at, PAGE);
+    CHECK_EQ(remote_check(&f, &place, expected, PAGE + 1, birth.key, REMOTE_READ), 1);
+    CHECK_EQ(remote_check(&f, &place, expected, PAGE + 2, birth.key, REMOTE_READ), 0);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, &iova, ALL_ACCESS, &mr, &birth), 0);
+    tells_its_birth(mr, &birth);
+    CHECK_EQ(birth.start, expected + 3 * PAGE); /* two pages, and one that stays free */
+    CHECK_EQ(birth.iova, iova);
+    CHECK_EQ(remote_check(&f, &place, iova, PAGE + 1, birth.key, REMOTE_READ), 1);
+    /* The same sequence as addresses that are picked. */
+    CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0);
+    CHECK_EQ(start, expected + 6 * PAGE);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, NULL), 0);
+    CHECK_EQ(fixture_query(mr).start, start + 2 * PAGE);
+    rvt_memory_put(memory);
+    fixture_close(&f);
+}
+
+/* Nothing has changed: neither the table, nor the address that comes next. */
+static void registering_anywhere_fails(void) {
+    struct fixture f;
+    struct rvt_mr_handle mr;
+    struct rvt_mr_birth birth;
+    const uint64_t too_high = UINT64_MAX - 10;
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE), *none = rvt_fixed_memory(bytes, 0),
+                      *many_pages = rvt_fixed_memory(bytes, (UINT64_C(1) << 44) + 1),
+                      *all = rvt_fixed_memory(bytes, UINT64_MAX);
+    REQUIRE(fixture_open(&f, 1));
+    uint64_t start = next_start(&f);
+    CHECK_EQ(rvt_reg_user_mr_anywhere((struct rvt_pd_handle){0}, memory, NULL, 0, &mr, &birth), -RVT_EBADF);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, none, NULL, 0, &mr, &birth), -RVT_EINVAL);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, many_pages, NULL, 0, &mr, &birth), -RVT_EINVAL);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, all, NULL, 0, &mr, &birth), -RVT_EINVAL);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, &too_high, 0, &mr, &birth), -RVT_EINVAL);
+    CHECK_EQ(next_start(&f), start);
+    fixture_reg(&f, bytes, 1, 0, 0, 0);
+    fixture_reg(&f, bytes, 1, 0, 0, 0);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, &birth), -RVT_ENOMEM); /* no slot */
+    CHECK_EQ(next_start(&f), start);
+    CHECK_EQ(atomic_load(&memory->references), 1);
+    fixture_close(&f);
+    /* No address is left. */
+    REQUIRE(fixture_open(&f, 1));
+    start = next_start(&f);
+    CHECK_EQ(rvt_pick_user_start(f.device, UINT64_MAX - 3 * PAGE - start, &start), 0);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, &birth), -RVT_EINVAL);
+    CHECK_EQ(fixture_head(f.device).used, 0);
+    CHECK_EQ(rvt_dealloc_pd(f.other_pd, true), 0);
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.other_pd, memory, NULL, 0, &mr, &birth), -RVT_EBADF);
+    fixture_close(&f);
+    rvt_memory_put(memory);
+    rvt_memory_put(none);
+    rvt_memory_put(many_pages);
+    rvt_memory_put(all);
+}
+
+static void prepare_anywhere(struct fixture *f) {
+    f->memory = rvt_fixed_memory(bytes, PAGE);
+}
+
+static int register_anywhere(struct fixture *f) {
+    uint64_t start = next_start(f);
+    int error = rvt_reg_user_mr_anywhere(f->pd, f->memory, NULL, 0, &f->mr2, NULL);
+    CHECK_EQ(next_start(f) != start, !error);
+    return error;
+}
+
+static void registering_anywhere_without_memory(void) {
+    each_allocation_fails(prepare_anywhere, register_anywhere, 1);
+}
+
+/* --- handles by index and generation --- */
+
+static void finds(struct fixture *f, uint32_t index, uint64_t generation, struct rvt_mr_handle should) {
+    struct rvt_mr_handle found = rvt_mr_find(f->device, index, generation);
+    CHECK_PTR_EQ(found.mr, should.mr);
+    CHECK_EQ(found.generation, should.generation);
+}
+
+static void regions_are_found_by_index_and_generation(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    const struct rvt_mr_handle none = {NULL, 0};
+    REQUIRE(fixture_open(&f, 10));
+    finds(&f, 0, 0, none); /* none was ever made */
+    finds(&f, 0, 1, none);
+    finds(&f, UINT32_MAX, 1, none);
+    static struct rvt_mr_handle mr[300];
+    for (uint32_t i = 0; i < 300; i++) {
+        mr[i] = i % 2 ? fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0) : fixture_fmr(&f, 0, 1, 12);
+        for (uint32_t k = 0; k <= i; k += 37)
+            finds(&f, mr[k].mr->owned.object.index, mr[k].generation, mr[k]);
+    }
+    finds(&f, atomic_load(&f.device->kinds.slots[RVT_RESOURCE_MR].pool.count), 1, none);
+    const uint32_t index = mr[1].mr->owned.object.index;
+    uint64_t generation = mr[1].generation;
+    finds(&f, index, generation + 1, none);
+    finds(&f, index, generation + 2, none);
+    finds(&f, index, generation - 1, none);
+    finds(&f, index, 0, none);
+    /* A half-dead one is found, an ended one is not, nor under the number of its death. */
+    CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr[1]), 0), 1);
+    CHECK_EQ(rvt_dereg_mr(mr[1], RVT_RELEASE), -RVT_EBUSY);
+    finds(&f, index, generation, mr[1]);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), 0);
+    finds(&f, index, generation, none);
+    finds(&f, index, generation + 1, none);
+    CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), -RVT_EBADF);
+    /* The next life under its own generation. */
+    struct rvt_mr_handle next = fixture_mem_reg(&f, 1);
+    CHECK_PTR_EQ(next.mr, mr[1].mr);
+    finds(&f, index, generation, none);
+    finds(&f, index, next.generation, next);
+    /* Of a closed device nothing is found, while somebody has a reference on it. */
+    rvt_dev_get(f.device);
+    CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
+    finds(&f, index, next.generation, none);
+    finds(&f, mr[0].mr->owned.object.index, mr[0].generation, none);
+    rvt_dev_put(f.device);
+    rvt_dev_put(f.device);
+    rvt_reader_unregister(f.reader);
+    CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
 /* --- a list with one wait --- */
 
 static bool half_dead(struct rvt_mr_handle mr) {
@@ -423,8 +610,8 @@ static void a_list_ends_with_one_wait(void) {
         const struct rvt_mr_handle list[] = {user, fmr, gone, dma, user, sg, gone, fmr};
         const uint64_t before = atomic_load(&rvt_epoch_now);
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
-        /* By force each is retired, with a number of its own; a wait is one. */
-        CHECK_EQ(atomic_load(&rvt_epoch_now) - before, how == RVT_RELEASE_FORCE ? 4 + 1 : 1);
+        /* A wait is one epoch; what is retired has one of its own. */
+        CHECK_EQ(atomic_load(&rvt_epoch_now) - before, 1);
         CHECK(fixture_dead(user) && fixture_dead(fmr) && fixture_dead(dma) && fixture_dead(sg));
         CHECK_EQ(fixture_refs(stays), 2);
         CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and this one */
@@ -433,6 +620,37 @@ static void a_list_ends_with_one_wait(void) {
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0); /* as was wanted */
         fixture_close(&f);
     }
+}
+
+/* Longer than what ends under one lock; some are held, some named twice. */
+static void a_long_list_ends(void) {
+    enum { LONG = 100 };
+    struct fixture f;
+    static struct rvt_mr_handle list[2 * LONG];
+    static struct rvt_sge sge[LONG];
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE);
+    REQUIRE(fixture_open(&f, 8));
+    for (int i = 0; i < LONG; i++) {
+        CHECK_EQ(rvt_reg_user_mr(f.pd, memory, 0x1000, 0x1000, 0, &list[i]), 0);
+        list[LONG + i] = list[i / 2];
+        if (i % 7 == 0)
+            CHECK_EQ(local(&f, &sge[i], 0x1000, 8, fixture_key(list[i]), 0), 1);
+    }
+    CHECK_EQ(atomic_load(&memory->references), 1 + LONG);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 2 * LONG, RVT_RELEASE), -RVT_EBUSY);
+    uint32_t held = 0;
+    for (int i = 0; i < LONG; i++) {
+        CHECK_EQ(fixture_dead(list[i]), i % 7 != 0);
+        held += i % 7 == 0;
+        if (i % 7 == 0)
+            rvt_put_sge(&sge[i]);
+    }
+    CHECK_EQ(atomic_load(&memory->references), 1 + held);
+    CHECK_EQ(rvt_dereg_mrs(f.pd, list, 2 * LONG, RVT_RELEASE), 0);
+    CHECK_EQ(atomic_load(&memory->references), 1);
+    CHECK(!rvt_reclaim_pending(&f.device->retirement));
+    fixture_close(&f);
+    rvt_memory_put(memory);
 }
 
 static void of_a_list_the_held_ones_stay(void) {
@@ -505,5 +723,8 @@ CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fr
            TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
            TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
            TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
-           TEST(counting_begins_when_asked_for), TEST(a_list_ends_with_one_wait),
-           TEST(of_a_list_the_held_ones_stay), TEST(a_list_is_judged_whole))
+           TEST(counting_begins_when_asked_for), TEST(a_registration_tells_what_it_gave),
+           TEST(registering_anywhere), TEST(registering_anywhere_fails),
+           TEST(registering_anywhere_without_memory), TEST(regions_are_found_by_index_and_generation),
+           TEST(a_list_ends_with_one_wait), TEST(a_long_list_ends), TEST(of_a_list_the_held_ones_stay),
+           TEST(a_list_is_judged_whole))
