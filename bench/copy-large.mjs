@@ -1,7 +1,9 @@
 // Does an SGE cost anything where the copy is long? Against the same bytes by a ready view.
 import { ok, strictEqual } from 'node:assert/strict';
 
-import { Access, Device } from 'rdmavt';
+import { Access } from 'rdmavt';
+
+import { openDevice } from './harness/world.mjs';
 
 /** @typedef {import('./harness/question.mjs').Contender} Contender */
 /** @typedef {import('./harness/question.mjs').Line} Line */
@@ -19,7 +21,7 @@ export default {
   title: 'Copying through an accepted SGE',
   unit: 'ns/copy',
   prepare() {
-    const device = new Device();
+    const device = openDevice();
     const pd = device.allocPd();
     /** @type {Record<string, Contender>} */
     const contenders = {};

@@ -1,9 +1,9 @@
 // What does mapping a page list cost, every page of it judged, against a plain copy of the list?
 import { strictEqual } from 'node:assert/strict';
 
-import { Access, Device } from 'rdmavt';
+import { Access } from 'rdmavt';
 
-import { random } from './harness/world.mjs';
+import { openDevice, random } from './harness/world.mjs';
 
 const PAGES = 65_536;
 const PAGE = 4096;
@@ -15,7 +15,7 @@ export default {
   title: 'Mapping 65,536 pages of one DMA mapping, in random order',
   unit: 'ns/page',
   prepare() {
-    const device = new Device();
+    const device = openDevice();
     const pd = device.allocPd();
     const mapping = device.dma.map(new ArrayBuffer(PAGES * PAGE));
     const fmr = pd.allocFmr({ access: Access.LocalWrite, maxPages: PAGES, pageShift: 12 });
