@@ -3,7 +3,7 @@ import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
 
-import { openDevice, random } from './harness/world.mjs';
+import { openDevice, shuffled } from './harness/world.mjs';
 
 const PAGES = 65_536;
 const PAGE = 4096;
@@ -71,23 +71,11 @@ export default {
         },
       },
       lines: [
-        { name: 'page-list', of: 'mapPhys', peer: 'set', reach: 4 },
-        { name: 'page-list/map-sg', of: 'mapSg', peer: 'set' },
+        { name: 'page-list', of: 'mapPhys', peer: 'set', reach: 4, quoted: 0.68 },
+        { name: 'page-list/map-sg', of: 'mapSg', peer: 'set', quoted: 2.63 },
         { name: 'page-list/peer-set', of: 'set' },
       ],
       close: () => device.close({ cascade: true }),
     };
   },
 };
-
-/**
- * The numbers below `count`, in some order.
- *
- * @param {number} count
- */
-function shuffled(count) {
-  const next = random(3);
-  return Array.from({ length: count }, (_, i) => ({ i, rank: next() }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ i }) => i);
-}

@@ -12,9 +12,10 @@ const NOT_HELD = 2;
 
 /**
  * @param {number} regions
+ * @param {import('rdmavt').KeyPolicy} [keyPolicy]
  */
-export function agreeOnVerdicts(regions) {
-  const world = new World(regions, { mixed: true });
+export function agreeOnVerdicts(regions, keyPolicy = 'random') {
+  const world = new World(regions, { mixed: true, keyPolicy });
   try {
     const work = world.work(4096, { mixed: true, seed: 7 });
     const flat = new FlatTable(BITS, world.entries);

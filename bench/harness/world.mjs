@@ -29,6 +29,18 @@ export function random(seed) {
 }
 
 /**
+ * The numbers below `count`, in some order, always the same.
+ *
+ * @param {number} count
+ */
+export function shuffled(count) {
+  const next = random(3);
+  return Array.from({ length: count }, (_, i) => ({ i, rank: next() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ i }) => i);
+}
+
+/**
  * Work for a batch, in every form that a contender may want.
  *
  * @typedef {object} Work
@@ -70,10 +82,7 @@ export class World {
    * @param {boolean} [options.mixed] a few regions are of another domain, without rights, or invalid
    * @param {import('rdmavt').KeyPolicy} [options.keyPolicy]
    */
-  constructor(
-    regions,
-    { regionBytes = 4096, separate = false, mixed = false, keyPolicy = 'random' } = {},
-  ) {
+  constructor(regions, { regionBytes = 4096, separate = false, mixed = false, keyPolicy = 'random' } = {}) {
     this.device = openDevice({ lkeyTableBits: BITS, keyPolicy });
     this.pd = this.device.allocPd();
     this.qp = this.pd.createQp();
