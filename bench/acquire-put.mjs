@@ -19,8 +19,8 @@ export default {
   name: 'acquire-put',
   title: 'Batches of 256 packed SGEs acquired and put, random over 1,024, 65,536 and one region',
   unit: 'ns/element',
-  prepare() {
-    const worlds = [1, 1024, 65_536].map((regions) => new World(regions));
+  prepare({ smoke }) {
+    const worlds = [1, 1024, smoke ? 1024 : 65_536].map((regions) => new World(regions));
     const [one, some, many] = /** @type {[World, World, World]} */ (worlds);
     return {
       contenders: {

@@ -55,7 +55,8 @@ class Store {
   offsets = shuffled(BLOCKS).map((block) => block * BLOCK);
 
   constructor() {
-    for (let i = 0; i < BYTES; i++) this.content[i] = (i * 31 + (i >> 12)) & 0xff;
+    const words = new Uint32Array(this.content.buffer);
+    for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 0x9e37_79b1);
   }
 
   close() {

@@ -17,7 +17,9 @@ export default {
   name: 'sequential-keys',
   title: 'Random keys and sequential ones: batches of 256 packed SGEs, and requests acquired and put',
   unit: 'ns/element',
-  prepare() {
+  prepare({ smoke }) {
+    agreeOnVerdicts(1024, 'random');
+    agreeOnVerdicts(1024, 'sequential');
     /** @type {World[]} */
     const worlds = [];
     /** @type {Record<string, Work>} */
@@ -25,10 +27,8 @@ export default {
     /** @type {Line[]} */
     const lines = [];
     for (const regions of REGIONS) {
-      agreeOnVerdicts(regions, 'random');
-      agreeOnVerdicts(regions, 'sequential');
       for (const keyPolicy of /** @type {const} */ (['random', 'sequential'])) {
-        const world = new World(regions, { keyPolicy });
+        const world = new World(smoke ? 1024 : regions, { keyPolicy });
         worlds.push(world);
         const where = `${regions.toLocaleString('en')} regions, ${keyPolicy}`;
         contenders[`check-${regions}-${keyPolicy}`] = check(world, where);

@@ -15,7 +15,7 @@ export function residentBytes() {
   }
   try {
     const length = readSync(file, text, 0, text.length, 0);
-    return Number(/Rss: +(\d+)/.exec(text.latin1Slice(0, length))?.[1]) * 1024;
+    return Number(/Rss: +(\d+)/.exec(text.toString('latin1', 0, length))?.[1]) * 1024;
   } finally {
     closeSync(file);
   }
