@@ -20,8 +20,8 @@ export default {
   effort: FEW,
   prepare: ({ smoke }) => ({
     contenders: {
-      more: { label: 'of 40,000 domains', read: () => close(smoke ? MORE / 100 : MORE) },
-      fewer: { label: 'of 10,000 domains', read: () => close(smoke ? FEWER / 100 : FEWER) },
+      more: { label: 'close, 40,000 domains', read: () => close(smoke ? MORE / 100 : MORE) },
+      fewer: { label: 'close, 10,000 domains', read: () => close(smoke ? FEWER / 100 : FEWER) },
     },
     lines: [
       { name: 'close-cascade', of: 'more', peer: 'fewer', reach: 5 },
