@@ -1,4 +1,4 @@
-// And where it is short, so that the call is most of it?
+// What does a short copy through an SGE cost, where the call takes longer than the copy? Against the same bytes by a ready view.
 import { copying } from './harness/copying.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

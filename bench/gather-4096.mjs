@@ -1,4 +1,4 @@
-// And elements of a page, where the copy is most of it?
+// What do elements of a page cost to check and copy together, where the copy takes most of the time?
 import { gathering } from './harness/gathering.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

@@ -145,7 +145,7 @@ export function markdown({ node, platform, cpu, cores, rows }, questions) {
     '|---|---|---|---|---|',
     ...lines,
     '',
-    `Node ${node}, ${platform}, ${cpu}, ${cores} cores; medians of at least 7 rounds, peers in the same process round by round.`,
+    `Node ${node}, ${platform}, ${cpu}, ${cores} cores; medians, of times over at least 7 rounds, measured in turn with those of the peers.`,
     ...(rows.some(({ quoted }) => quoted !== null) ? [QUOTED_NOTE] : []),
     '',
   ].join('\n');
