@@ -15,8 +15,9 @@ const TARGET = 13;
 const QUOTED = 9;
 
 const QUOTED_NOTE =
-  `${REFERENCE}: the reference's own C, compiled for user space. It was measured once, on another occasion, with a count of ` +
-  'references for each processor; it is quoted here and was not measured in this run.';
+  `${REFERENCE}: the reference's own C, compiled for user space. It was measured once, on another occasion; it is quoted here and ` +
+  'was not measured in this run. Its checks count references for each processor; with one locked count, a check and its put take ' +
+  '14, 15 and 114 ns over 1, 1,024 and 65,536 regions instead of 4.1, 7.2 and 132.';
 
 /** Written as the answers come: a run takes its time. */
 export class Table {
