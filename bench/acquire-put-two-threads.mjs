@@ -1,8 +1,7 @@
 // What do references cost while another thread takes references on the same regions? Each thread counts its own, so the answer should
 // be: the same.
-import { Access } from 'rdmavt';
-
 import { SecondThread } from './harness/second-thread.mjs';
+import { holdBatches } from './harness/sweeps.mjs';
 import { batchesOf, World } from './harness/world.mjs';
 
 const BATCH = 256;
@@ -15,34 +14,19 @@ export default {
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);
-    const batches = batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity));
+    const run = holdBatches(
+      batchesOf(world.work(ELEMENTS), BATCH, (capacity) => world.pd.lkeyBatch(capacity)),
+    );
     const { packed } = world.work(ELEMENTS, { seed: 2 });
     const other = new SecondThread(world.device, world.pd, packed, BATCH, { hold: true });
-
-    /** @param {number} passes */
-    const sweep = (passes) => {
-      let passed = 0;
-      for (let pass = 0; pass < passes; pass++) {
-        for (const batch of batches) {
-          passed += batch.acquire(BATCH, Access.LocalWrite);
-          batch.put(BATCH);
-        }
-      }
-      return passed;
-    };
     return {
       contenders: {
         together: {
           label: 'acquire(count), put(count), another thread holding',
           elements: ELEMENTS,
-          run(passes) {
-            other.start();
-            const passed = sweep(passes);
-            other.stop();
-            return passed;
-          },
+          run: other.during(run),
         },
-        alone: { label: 'acquire(count), put(count), alone', elements: ELEMENTS, run: sweep },
+        alone: { label: 'acquire(count), put(count), alone', elements: ELEMENTS, run },
       },
       lines: [
         { name: 'acquire-put-two-threads', of: 'together', peer: 'alone', reach: 1.3 },

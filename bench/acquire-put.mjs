@@ -3,6 +3,7 @@
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
+import { checkBatches, holdBatches } from './harness/sweeps.mjs';
 import { batchesOf, BITS, PD, World } from './harness/world.mjs';
 
 const BATCH = 256;
@@ -18,8 +19,8 @@ export default {
   name: 'acquire-put',
   title: 'Batches of 256 packed SGEs acquired and put, random over 1,024, 65,536 and one region',
   unit: 'ns/element',
-  prepare() {
-    const worlds = [1, 1024, 65_536].map((regions) => new World(regions));
+  prepare({ smoke }) {
+    const worlds = [1, 1024, smoke ? 1024 : 65_536].map((regions) => new World(regions));
     const [one, some, many] = /** @type {[World, World, World]} */ (worlds);
     return {
       contenders: {
@@ -32,9 +33,9 @@ export default {
         holdMany: hold(many, MANY, '65,536 regions'),
       },
       lines: [
-        { name: 'acquire-put', of: 'hold', peer: 'check', reach: 4 },
-        { name: 'acquire-put/one-region', of: 'holdOne', peer: 'checkOne', reach: 4 },
-        { name: 'acquire-put/regions-65536', of: 'holdMany', peer: 'holdWide', reach: 1.5 },
+        { name: 'acquire-put', of: 'hold', peer: 'check', reach: 4, quoted: 7.2 },
+        { name: 'acquire-put/one-region', of: 'holdOne', peer: 'checkOne', reach: 4, quoted: 4.1 },
+        { name: 'acquire-put/regions-65536', of: 'holdMany', peer: 'holdWide', reach: 1.5, quoted: 132 },
         { name: 'acquire-put/flat', of: 'hold', peer: 'flat' },
         { name: 'acquire-put/check', of: 'check' },
         { name: 'acquire-put/check-one-region', of: 'checkOne' },
@@ -59,16 +60,7 @@ function hold(world, elements, where) {
     label: `acquire(count), put(count), ${where}`,
     task: String(elements),
     elements,
-    run(passes) {
-      let passed = 0;
-      for (let pass = 0; pass < passes; pass++) {
-        for (const batch of batches) {
-          passed += batch.acquire(BATCH, Access.LocalWrite);
-          batch.put(BATCH);
-        }
-      }
-      return passed;
-    },
+    run: holdBatches(batches),
   };
 }
 
@@ -84,13 +76,7 @@ function check(world, elements, where) {
     label: `check(count), ${where}`,
     task: String(elements),
     elements,
-    run(passes) {
-      let passed = 0;
-      for (let pass = 0; pass < passes; pass++) {
-        for (const batch of batches) passed += batch.check(BATCH, Access.LocalWrite);
-      }
-      return passed;
-    },
+    run: checkBatches(batches),
   };
 }
 

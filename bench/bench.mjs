@@ -9,37 +9,64 @@ import acquirePut from './acquire-put.mjs';
 import acquirePutTwoThreads from './acquire-put-two-threads.mjs';
 import batchFilledFromNumbers from './batch-filled-from-numbers.mjs';
 import batchNothingFilled from './batch-nothing-filled.mjs';
+import batchOneInSixteenRefused from './batch-one-in-sixteen-refused.mjs';
 import batchPlacesRead from './batch-places-read.mjs';
 import batchRegions65536 from './batch-regions-65536.mjs';
 import batchSizes from './batch-sizes.mjs';
+import blockStore from './block-store.mjs';
+import closeCascade from './close-cascade.mjs';
+import coldCaches from './cold-caches.mjs';
 import copyLarge from './copy-large.mjs';
+import copySmall from './copy-small.mjs';
 import countedRegions from './counted-regions.mjs';
 import deregWhileCopying from './dereg-while-copying.mjs';
+import fields from './fields.mjs';
+import firstRegionMemory from './first-region-memory.mjs';
 import gather4096 from './gather-4096.mjs';
 import gather64 from './gather-64.mjs';
 import { answerApart } from './harness/apart.mjs';
 import { markdown, Table } from './harness/report.mjs';
 import { FULL, SMOKE } from './harness/rounds.mjs';
 import listToList from './list-to-list.mjs';
+import makeObjects from './make-objects.mjs';
+import objectMemory from './object-memory.mjs';
 import pageList from './page-list.mjs';
+import pageList256 from './page-list-256.mjs';
+import registerDereg from './register-dereg.mjs';
+import registerLongJob from './register-long-job.mjs';
 import registration from './registration.mjs';
+import requestAcquirePut from './request-acquire-put.mjs';
+import requestCheck from './request-check.mjs';
+import requestCopy from './request-copy.mjs';
+import requestLongJob from './request-long-job.mjs';
 import scatter from './scatter.mjs';
+import sequentialKeys from './sequential-keys.mjs';
 import singleCheck from './single-check.mjs';
+import startUp from './start-up.mjs';
 import twoThreads from './two-threads.mjs';
 
 /** @typedef {import('./harness/question.mjs').Question} Question */
 /** @typedef {import('./harness/question.mjs').Row} Row */
 
 /**
- * In the order in which they are asked.
+ * In the order in which they are asked: whole requests through the facade come first.
  *
  * @type {readonly Question[]}
  */
 const all = [
+  requestAcquirePut,
+  requestCopy,
+  requestCheck,
+  requestLongJob,
+  blockStore,
+  registerDereg,
+  registerLongJob,
+  fields,
   batchNothingFilled,
   batchFilledFromNumbers,
   batchRegions65536,
   batchPlacesRead,
+  batchOneInSixteenRefused,
   acquirePut,
   gather64,
   gather4096,
@@ -47,12 +74,21 @@ const all = [
   listToList,
   singleCheck,
   pageList,
+  pageList256,
   registration,
+  copySmall,
   copyLarge,
   twoThreads,
   acquirePutTwoThreads,
   deregWhileCopying,
   countedRegions,
+  sequentialKeys,
+  coldCaches,
+  closeCascade,
+  makeObjects,
+  objectMemory,
+  firstRegionMemory,
+  startUp,
   batchSizes,
 ];
 
@@ -73,7 +109,7 @@ const all = [
  * @property {number} cores
  * @property {string} date
  * @property {boolean} smoke
- * @property {number} rounds at least
+ * @property {number} rounds of a question that does not say another number
  * @property {Row[]} rows
  * @property {Record<string, number>} ratios by the name of the row
  */

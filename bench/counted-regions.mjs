@@ -1,7 +1,6 @@
 // What does counting the accesses of regions cost, where somebody has asked for it? (What is counted for each thread is in all the
 // other questions.)
-import { Access } from 'rdmavt';
-
+import { checkViews } from './harness/sweeps.mjs';
 import { viewsOf, World } from './harness/world.mjs';
 
 const BATCH = 256;
@@ -24,14 +23,7 @@ export default {
       return {
         label,
         elements: ELEMENTS,
-        /** @param {number} passes */
-        run(passes) {
-          let passed = 0;
-          for (let pass = 0; pass < passes; pass++) {
-            for (const sges of views) passed += batch.checkPacked(sges, Access.LocalWrite);
-          }
-          return passed;
-        },
+        run: checkViews(batch, views),
         world,
       };
     };

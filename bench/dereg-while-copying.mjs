@@ -1,8 +1,9 @@
 // How long does dereg() wait while another thread copies from the region? Each round is one call, so the median and the largest figure
 // are those of single calls. The wait is over when the other thread has copied 64 KiB at most, unless it has lost its processor.
-import { Access, Device } from 'rdmavt';
+import { Access } from 'rdmavt';
 
 import { CopyingThread } from './harness/copying-thread.mjs';
+import { openDevice } from './harness/world.mjs';
 
 const BYTES = 1 << 20;
 
@@ -13,7 +14,7 @@ export default {
   unit: 'ns/call',
   effort: { rounds: 201, warmUp: 20, slice: 0 },
   prepare() {
-    const device = new Device();
+    const device = openDevice();
     const pd = device.allocPd();
     const memory = new SharedArrayBuffer(BYTES);
     const other = new CopyingThread(device, pd, BYTES);

@@ -54,8 +54,8 @@ export default {
       if (flat.firstRefusal >= 0) most = Math.min(most, flat.firstRefusal);
       // The lengths are the same on both sides: nothing to split.
       for (let k = 0; k < most; k++) {
-        const source = (fromKeys[first + k] >>> (32 - BITS)) * REGION + fromOffsets[k];
-        const target = (toKeys[first + k] >>> (32 - BITS)) * REGION + toOffsets[k];
+        const source = flat.positionOf(fromKeys[first + k]) + fromOffsets[k];
+        const target = flat.positionOf(toKeys[first + k]) + toOffsets[k];
         memory.copy(memory, target, source, source + BYTES);
       }
       return most * BYTES;

@@ -1,5 +1,7 @@
 // Does registering depend on the size of the buffer?
-import { Access, Device } from 'rdmavt';
+import { Access } from 'rdmavt';
+
+import { openDevice } from './harness/world.mjs';
 
 /** Registered at a time; then they are released, which is not timed. */
 const REGIONS = 64;
@@ -10,7 +12,7 @@ export default {
   title: 'Registering a contiguous buffer',
   unit: 'ns/region',
   prepare() {
-    const device = new Device();
+    const device = openDevice();
     const pd = device.allocPd();
 
     /**

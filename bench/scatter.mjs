@@ -1,4 +1,4 @@
-// And the way back: one buffer into many elements.
+// What does it cost to check elements and copy one buffer into them?
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';

@@ -1,7 +1,7 @@
 // What does one check cost that cannot wait for others? Against the least that any native call costs.
 import { Access } from 'rdmavt';
 
-import { native } from './harness/native.mjs';
+import { emptyCall } from './harness/empty-call.mjs';
 import { FlatTable } from './harness/peers.mjs';
 import { BITS, PD, World } from './harness/world.mjs';
 
@@ -81,14 +81,7 @@ export default {
             return refused;
           },
         },
-        empty: {
-          label: 'empty Node-API call',
-          elements: ELEMENTS,
-          run(passes) {
-            for (let i = passes * ELEMENTS; i > 0; i--) native.empty();
-            return 0;
-          },
-        },
+        empty: emptyCall(ELEMENTS),
         flat: {
           label: 'JavaScript, flat table',
           elements: ELEMENTS,
@@ -107,31 +100,12 @@ export default {
           elements: ELEMENTS,
           run: sweep((i) => local.refusal(bigints[i], lengths[i], keys[i], access)),
         },
-        check: {
-          label: 'check({ ... })',
-          elements: ELEMENTS,
-          run: sweep((i) =>
-            world.pd.check({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access).ok ? 0 : 1,
-          ),
-        },
-        acquire: {
-          label: 'acquire({ ... }), then sge.put()',
-          elements: ELEMENTS,
-          run: sweep((i) => {
-            const answer = world.pd.acquire({ addr: bigints[i], length: lengths[i], lkey: keys[i] }, access);
-            if (!answer.ok) return 1;
-            answer.sge.put();
-            return 0;
-          }),
-        },
       },
       lines: [
         { name: 'single-check', of: 'hot', peer: 'empty', reach: 3 },
         { name: 'single-check/1024-regions', of: 'block', peer: 'empty' },
         { name: 'single-check/remote', of: 'remote', peer: 'empty' },
         { name: 'single-check/bigint', of: 'bigint', peer: 'empty' },
-        { name: 'single-check/lkey-check', of: 'check', peer: 'empty' },
-        { name: 'single-check/lkey-ok', of: 'acquire', peer: 'empty' },
         { name: 'single-check/peer-empty', of: 'empty' },
         { name: 'single-check/peer-flat', of: 'flat' },
       ],

@@ -1,8 +1,7 @@
 // What does a check cost while another thread checks on the same device? Nothing of a check is written but each thread's own, so
 // the answer should be: the same.
-import { Access } from 'rdmavt';
-
 import { SecondThread } from './harness/second-thread.mjs';
+import { checkViews } from './harness/sweeps.mjs';
 import { viewsOf, World } from './harness/world.mjs';
 
 const BATCH = 256;
@@ -15,32 +14,16 @@ export default {
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);
-    const work = world.work(ELEMENTS);
-    const views = viewsOf(work, BATCH);
-    const batch = world.pd.lkeyBatch(1);
+    const run = checkViews(world.pd.lkeyBatch(1), viewsOf(world.work(ELEMENTS), BATCH));
     const other = new SecondThread(world.device, world.pd, world.work(ELEMENTS, { seed: 2 }).packed, BATCH);
-
-    /** @param {number} passes */
-    const sweep = (passes) => {
-      let passed = 0;
-      for (let pass = 0; pass < passes; pass++) {
-        for (const sges of views) passed += batch.checkPacked(sges, Access.LocalWrite);
-      }
-      return passed;
-    };
     return {
       contenders: {
         together: {
           label: 'checkPacked(sges), another thread checking',
           elements: ELEMENTS,
-          run(passes) {
-            other.start();
-            const passed = sweep(passes);
-            other.stop();
-            return passed;
-          },
+          run: other.during(run),
         },
-        alone: { label: 'checkPacked(sges), alone', elements: ELEMENTS, run: sweep },
+        alone: { label: 'checkPacked(sges), alone', elements: ELEMENTS, run },
       },
       lines: [
         { name: 'two-threads', of: 'together', peer: 'alone' },

@@ -33,7 +33,7 @@ export function answerApart(name, smoke) {
 async function main(name, smoke) {
   const { default: question } = await import(new URL(`../${name}.mjs`, import.meta.url).href);
   try {
-    process.stdout.write(JSON.stringify(answer(question, smoke)));
+    process.stdout.write(JSON.stringify(await answer(question, smoke)));
   } catch (error) {
     const disagreed =
       error instanceof Disagreement ||

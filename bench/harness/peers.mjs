@@ -21,7 +21,7 @@ import { reasonNumber } from './native.mjs';
  * @property {number} access
  * @property {number} base
  * @property {number} length
- * @property {number} position byte of the memory that its first byte is
+ * @property {number} position where its first byte is: a byte of the common memory, or the number of the region's own memory
  */
 
 const REASON = {
@@ -208,6 +208,15 @@ export class FlatTable {
   }
 
   /**
+   * Returns the position of the region that has this key.
+   *
+   * @param {number} key of a region in the table
+   */
+  positionOf(key) {
+    return this.#doubles[4 * (key >>> this.#shift) + 3];
+  }
+
+  /**
    * Judges packed SGEs and copies the bytes of each into a buffer, one after the other; stops at the first refusal.
    *
    * `Buffer.copy` takes offsets, so that no view has to be made.
@@ -257,7 +266,7 @@ export class FlatTable {
    * @param {number} count
    * @param {number} pd
    * @param {number} access
-   * @param {readonly Buffer[]} memories by index
+   * @param {readonly Buffer[]} memories by the position of their region
    * @param {Buffer} target
    * @returns bytes
    */
@@ -277,7 +286,8 @@ export class FlatTable {
         const offset = sges[j + 1] * HIGH + sges[j] - doubles[(index << 2) + 1];
         const length = sges[j + 2];
         if (offset >= 0 && length <= doubles[(index << 2) + 2] - offset) {
-          /** @type {Buffer} */ (memories[index]).copy(target, moved, offset, offset + length);
+          const memory = /** @type {Buffer} */ (memories[doubles[(index << 2) + 3]]);
+          memory.copy(target, moved, offset, offset + length);
           moved += length;
           continue;
         }

@@ -4,11 +4,19 @@
 // process, a change of clock) lands on one side of a ratio, and they read the clock around each call, which here may take
 // 3 ns. This loop interleaves the contenders and reads the clock around thousands of calls. It also keeps the
 // shipped package free of a dependency that only `rdmavt bench` would use.
+//
+// Each slice is a job of its own: the event loop turns once after it, so that what a contender leaves to finalizers is cleaned up
+// before the next one begins.
+import { setImmediate as turn } from 'node:timers/promises';
 
 /**
- * One of those that a question compares.
+ * One of those that a question compares: work to be timed, or a gauge.
  *
- * @typedef {object} Contender
+ * @typedef {Work | Gauge} Contender
+ */
+
+/**
+ * @typedef {object} Work
  * @property {string} label for people
  * @property {number} elements what one pass works through
  * @property {(passes: number) => number} run does the passes and answers the sum of what each of them found, made of data that
@@ -16,6 +24,16 @@
  * @property {string} [task] contenders of the same task must find the same in a pass. Default: all of a question do the same
  * @property {() => void} [reset] what must be undone after `run`; not timed
  * @property {number} [mostPasses] as many can be done before `reset`
+ * @property {boolean} [turn] the time includes the turn of the event loop after the job, where finalizers run. For work that makes
+ *   objects: cleaning up is part of its price
+ */
+
+/**
+ * Something that reads its figure itself, such as bytes, or a time that another process has measured.
+ *
+ * @typedef {object} Gauge
+ * @property {string} label for people
+ * @property {() => number} read the figure of one round, in the unit of its rows
  */
 
 /**
@@ -31,6 +49,13 @@
  * @type {Effort}
  */
 export const FULL = { rounds: 31, warmUp: 100, slice: 3 };
+
+/**
+ * For figures that take a second or more each.
+ *
+ * @type {Effort}
+ */
+export const FEW = { rounds: 7, warmUp: 0, slice: 0 };
 
 /**
  * For questions of very many contenders.
@@ -53,37 +78,43 @@ export class Disagreement extends Error {
 }
 
 /**
- * Nanoseconds an element of every contender in every round.
+ * The figures of every contender in every round: nanoseconds an element, or what a gauge reads.
  *
  * @param {readonly Contender[]} contenders
  * @param {Effort} effort
- * @returns {number[][]}
+ * @returns {Promise<number[][]>}
  */
-export function measure(contenders, effort) {
-  const expected = agree(contenders);
-  const passes = contenders.map((contender, i) => warmUp(contender, effort, expected[i] ?? 0));
-  const times = contenders.map(() => /** @type {number[]} */ ([]));
+export async function measure(contenders, effort) {
+  const found = agree(contenders);
+  /** @type {(() => number | Promise<number>)[]} */
+  const readers = [];
+  for (const [i, contender] of contenders.entries()) {
+    if ('read' in contender) readers.push(() => contender.read());
+    else readers.push(await warmUp(contender, effort, found[i] ?? 0));
+  }
+  const figures = readers.map(() => /** @type {number[]} */ ([]));
   for (let round = 0; round < effort.rounds; round++) {
-    for (let k = 0; k < contenders.length; k++) {
+    for (let k = 0; k < readers.length; k++) {
       // Another one begins each round, so that nobody always comes after the same one.
-      const i = (k + round) % contenders.length;
-      const contender = /** @type {Contender} */ (contenders[i]);
-      const count = passes[i] ?? 1;
-      times[i]?.push((timed(contender, count, expected[i] ?? 0) * 1e6) / (count * contender.elements));
+      const i = (k + round) % readers.length;
+      const figure = await readers[i]?.();
+      if (figure !== undefined) figures[i]?.push(figure);
     }
   }
-  return times;
+  return figures;
 }
 
 /**
- * What a pass of each finds.
+ * Compares what a pass of each finds.
  *
  * @param {readonly Contender[]} contenders
+ * @returns {number[]} what each found; a gauge finds nothing
  */
 function agree(contenders) {
   /** @type {Map<string, { label: string, found: number }>} */
   const first = new Map();
   return contenders.map((contender) => {
+    if ('read' in contender) return 0;
     const { label, task = '' } = contender;
     const found = contender.run(1);
     contender.reset?.();
@@ -99,37 +130,39 @@ function agree(contenders) {
 /**
  * Runs until the compiler is done with it.
  *
- * @param {Contender} contender
+ * @param {Work} work
  * @param {Effort} effort
- * @param {number} expected
- * @returns how many passes fill a slice
+ * @param {number} expected of one pass
+ * @returns {Promise<() => Promise<number>>} times a slice: nanoseconds an element
  */
-function warmUp(contender, effort, expected) {
-  const most = contender.mostPasses ?? Infinity;
+async function warmUp(work, effort, expected) {
+  const most = work.mostPasses ?? Infinity;
   let best = Infinity;
   let count = 1;
   for (let spent = 0; spent < effort.warmUp;) {
-    const time = timed(contender, count, expected);
+    const time = await timed(work, count, expected);
     spent += time;
     best = Math.min(best, time / count);
     count = Math.min(most, Math.max(1, Math.round(effort.slice / best)));
   }
-  return count;
+  return async () => ((await timed(work, count, expected)) * 1e6) / (count * work.elements);
 }
 
 /**
- * @param {Contender} contender
+ * @param {Work} work
  * @param {number} count
- * @param {number} expected
- * @returns milliseconds
+ * @param {number} expected of one pass
+ * @returns {Promise<number>} milliseconds
  */
-function timed(contender, count, expected) {
+async function timed(work, count, expected) {
   const begin = performance.now();
-  const found = contender.run(count);
+  const found = work.run(count);
+  if (work.turn) await turn();
   const time = performance.now() - begin;
-  contender.reset?.();
+  if (!work.turn) await turn();
+  work.reset?.();
   if (found !== expected * count) {
-    throw new Disagreement(`'${contender.label}' found ${expected} at first, and later not`);
+    throw new Disagreement(`'${work.label}' found ${expected} at first, and later not`);
   }
   return time;
 }

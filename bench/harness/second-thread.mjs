@@ -45,6 +45,21 @@ export class SecondThread {
     this.#tell(IDLE);
   }
 
+  /**
+   * The work, done while the second thread works.
+   *
+   * @param {(passes: number) => number} run
+   * @returns {(passes: number) => number}
+   */
+  during(run) {
+    return (passes) => {
+      this.start();
+      const found = run(passes);
+      this.stop();
+      return found;
+    };
+  }
+
   /** Batches so far. */
   get done() {
     return Atomics.load(this.#control, DONE);

@@ -1,16 +1,21 @@
 // Before anything is timed: the subject and its peer answer the same, element by element, refusals and reasons too.
 import { deepStrictEqual, ok } from 'node:assert/strict';
 
-import { Access } from 'rdmavt';
+import { Access, lkey, rkey } from 'rdmavt';
 
+import { reasonNumber } from './native.mjs';
 import { FlatTable } from './peers.mjs';
 import { BITS, PD, World } from './world.mjs';
 
+/** The count of references of a region that no SGE refers to: its owner's and its key's. */
+const NOT_HELD = 2;
+
 /**
  * @param {number} regions
+ * @param {import('rdmavt').KeyPolicy} [keyPolicy]
  */
-export function agreeOnVerdicts(regions) {
-  const world = new World(regions, { mixed: true });
+export function agreeOnVerdicts(regions, keyPolicy = 'random') {
+  const world = new World(regions, { mixed: true, keyPolicy });
   try {
     const work = world.work(4096, { mixed: true, seed: 7 });
     const flat = new FlatTable(BITS, world.entries);
@@ -38,4 +43,48 @@ export function agreeOnVerdicts(regions) {
   } finally {
     world.close();
   }
+}
+
+/**
+ * The single checks of the facade give the verdicts of the flat table too, local and remote, with a reference and without.
+ *
+ * @param {number} regions
+ */
+export function agreeOnSingleVerdicts(regions) {
+  const world = new World(regions, { mixed: true });
+  try {
+    const { pd, qp, entries } = world;
+    const { addresses, lengths, keys, count } = world.work(2048, { mixed: true, seed: 7 });
+    const flat = new FlatTable(BITS, entries);
+    let refused = 0;
+    for (let i = 0; i < count; i++) {
+      const address = /** @type {number} */ (addresses[i]);
+      const length = /** @type {number} */ (lengths[i]);
+      const key = /** @type {number} */ (keys[i]);
+      const local = { addr: BigInt(address), length, lkey: lkey(key) };
+      const remote = { vaddr: BigInt(address), length, rkey: rkey(key) };
+      const expectedLocal = flat.judge(address, length, key, PD, Access.LocalWrite);
+      const expectedRemote = flat.judge(address, length, key, PD, Access.RemoteWrite);
+      deepStrictEqual(verdictOf(pd.check(local, Access.LocalWrite)), expectedLocal);
+      deepStrictEqual(verdictOf(qp.check(remote, Access.RemoteWrite)), expectedRemote);
+      deepStrictEqual(verdictOf(pd.acquire(local, Access.LocalWrite)), expectedLocal);
+      deepStrictEqual(verdictOf(qp.acquire(remote, Access.RemoteWrite)), expectedRemote);
+      if (expectedLocal) refused++;
+    }
+    ok(refused > 0 && refused < count);
+    for (const region of world.regions) deepStrictEqual(region.refs, NOT_HELD);
+  } finally {
+    world.close();
+  }
+}
+
+/**
+ * The number of the reason, or 0. Puts what is held.
+ *
+ * @param {import('rdmavt').CheckedPlace | import('rdmavt').LocalCheck} answer
+ */
+function verdictOf(answer) {
+  if (!answer.ok) return reasonNumber(answer.reason);
+  if ('sge' in answer) answer.sge.put();
+  return 0;
 }

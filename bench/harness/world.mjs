@@ -29,6 +29,18 @@ export function random(seed) {
 }
 
 /**
+ * The numbers below `count`, in some order, always the same.
+ *
+ * @param {number} count
+ */
+export function shuffled(count) {
+  const next = random(3);
+  return Array.from({ length: count }, (_, i) => ({ i, rank: next() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ i }) => i);
+}
+
+/**
  * Work for a batch, in every form that a contender may want.
  *
  * @typedef {object} Work
@@ -39,17 +51,23 @@ export function random(seed) {
  * @property {Uint32Array} keys
  */
 
+/**
+ * Opens a device for a question. Its key policy is always explicit: random keys, unless a question asks what sequential ones cost.
+ *
+ * @param {import('rdmavt').DeviceOptions} [options]
+ */
+export function openDevice(options = {}) {
+  return new Device({ keyPolicy: 'random', ...options });
+}
+
 /** A device with regions of one size that all lie in one buffer, or have one each. */
 export class World {
-  device = new Device({ lkeyTableBits: BITS });
-  pd = this.device.allocPd();
-  qp = this.pd.createQp();
   /** @type {Entry[]} */
   entries = [];
   /** @type {import('rdmavt').MemoryRegion[]} */
   regions = [];
   /**
-   * One, or one a region. Pages that nobody touches cost nothing.
+   * One, or one for each region. Pages that nobody touches cost nothing.
    *
    * @type {Buffer[]}
    */
@@ -62,8 +80,12 @@ export class World {
    * @param {number} [options.regionBytes]
    * @param {boolean} [options.separate] a buffer each
    * @param {boolean} [options.mixed] a few regions are of another domain, without rights, or invalid
+   * @param {import('rdmavt').KeyPolicy} [options.keyPolicy]
    */
-  constructor(regions, { regionBytes = 4096, separate = false, mixed = false } = {}) {
+  constructor(regions, { regionBytes = 4096, separate = false, mixed = false, keyPolicy = 'random' } = {}) {
+    this.device = openDevice({ lkeyTableBits: BITS, keyPolicy });
+    this.pd = this.device.allocPd();
+    this.qp = this.pd.createQp();
     this.regionBytes = regionBytes;
     const otherPd = this.device.allocPd();
     if (!separate) this.memories.push(Buffer.from(new ArrayBuffer(regions * regionBytes)));
@@ -84,7 +106,7 @@ export class World {
       });
       this.regions.push(region);
       if (!valid) this.qp.invalidateRkey(region.rkey);
-      const position = separate ? 0 : i * regionBytes;
+      const position = separate ? i : i * regionBytes;
       this.entries.push({ key: region.lkey, pd, valid, access, base, length: regionBytes, position });
     }
   }

@@ -1,7 +1,7 @@
 // The initiator: a device of its own, with a registered buffer that the responses are placed in.
 import { randomInt } from 'node:crypto';
 
-import { Access, Device, SgeState } from 'rdmavt';
+import { Access, Device } from 'rdmavt';
 
 /**
  * The same elements in random order (Fisher and Yates).
@@ -24,15 +24,25 @@ function shuffled(list) {
   return result;
 }
 
+/**
+ * @typedef {object} Block
+ * @property {number} offset of its first byte
+ * @property {number} length bytes
+ */
+
 export class BlockReader {
-  /** @param {{ address: bigint, rkey: import('rdmavt').Rkey, length: number }} remote what the target advertised */
-  constructor(remote) {
+  /**
+   * @param {{ address: bigint, rkey: import('rdmavt').Rkey, length: number }} remote what the target advertised
+   * @param {number} batch the most blocks that are read together
+   */
+  constructor(remote, batch) {
     this.remote = remote;
     this.buffer = Buffer.alloc(remote.length);
     this.wire = new Uint8Array(64 * 1024);
     this.device = new Device();
     this.pd = this.device.allocPd();
     this.mr = this.pd.regUserMr(this.buffer, { access: Access.LocalWrite });
+    this.elements = this.pd.lkeyBatch(batch);
   }
 
   /**
@@ -41,6 +51,7 @@ export class BlockReader {
    * @param {number} size bytes of a block; the last one may be shorter
    */
   blocksInRandomOrder(size) {
+    /** @type {Block[]} */
     const blocks = [];
     for (let offset = 0; offset < this.remote.length; offset += size) {
       blocks.push({ offset, length: Math.min(size, this.remote.length - offset) });
@@ -68,8 +79,34 @@ export class BlockReader {
     if (!local.ok) {
       throw new Error(`local protection error: ${local.reason}`);
     }
-    // The walk places the packet segment by segment and puts the reference with the last byte.
-    new SgeState([local.sge]).copyIn(packet, { put: true });
+    local.sge.copyFrom(packet);
+    local.sge.put();
+  }
+
+  /**
+   * Read several blocks together: one request for each, one element for each place that a response goes to.
+   *
+   * @param {import('./target.mjs').BlockTarget} target
+   * @param {readonly Block[]} blocks
+   * @param {number} first
+   * @param {number} count
+   */
+  readMany(target, blocks, first, count) {
+    const { address, rkey } = this.remote;
+    const { start, lkey } = this.mr;
+    const { requests } = target;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      const { offset, length } = /** @type {Block} */ (blocks[first + i]);
+      const distance = BigInt(offset);
+      requests.set(i, address + distance, length, rkey);
+      this.elements.set(i, start + distance, length, lkey);
+      bytes += length;
+    }
+    const moved = target.serveReads(count, this.elements);
+    if (moved < bytes) {
+      throw new Error(`local protection error: ${this.elements.firstReason}`);
+    }
   }
 
   close() {

@@ -15,7 +15,7 @@ export function heading(text) {
 
 /** @param {boolean} good */
 export function verdict(good) {
-  return good ? paint(32, 'as it must be') : paint(31, 'WRONG');
+  return good ? paint(32, 'as expected') : paint(31, 'WRONG');
 }
 
 /** @param {number} count */
@@ -29,14 +29,9 @@ export function bytes(count) {
   return `${Number(count.toFixed(1)).toLocaleString('en')} ${units[unit]}`;
 }
 
-/**
- * @param {number} count
- * @param {number} seconds
- * @param {string} unit
- */
-export function rate(count, seconds, unit) {
-  const round = (/** @type {number} */ number) => Math.round(number).toLocaleString('en');
-  return `${round(count)} ${unit} in ${seconds.toFixed(2)} s = ${round(count / seconds)} ${unit}/s`;
+/** @param {number} number */
+export function whole(number) {
+  return Math.round(number).toLocaleString('en');
 }
 
 /**

@@ -23,20 +23,21 @@ const MAIN = 'bench.mjs';
 
 const help = `Usage: rdmavt bench [OPTIONS]
 
-Measures checks, copies, mapping and registration against equivalent plain JavaScript, and
-prints the medians and their ratios. Each question is measured in alternating rounds within one
-process. Takes about a minute.
+Measures requests, checks, copies, mapping, registration and memory, mostly against equivalent
+plain JavaScript or an empty native call, and prints the medians, their ratios and the targets.
+The contenders of a question are measured in alternating rounds. Takes about four minutes.
 
 Options:
   --only NAME    Measure only this question; may be given more than once.
-  --json         Print one JSON object instead of the table.
+  --json         Print one JSON object instead of the table. Each row says whether its target
+                 is met ("met"; null where there is no target, and with --smoke).
   --markdown     Print the table as Markdown, as the README has it.
   --smoke        Run everything briefly, and judge no times.
   -h, --help     Show this help, and the names of the questions.
 
 Exit status:
   0  Everything was measured, whatever the times were.
-  1  This package and the plain JavaScript gave different results.
+  1  This package and what it is compared with gave different results.
   2  The command line is wrong, a file cannot be written, or there is not enough memory.
 `;
 

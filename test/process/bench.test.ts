@@ -29,7 +29,9 @@ interface Row {
   ratioMin: number | null;
   ratioMax: number | null;
   reach: number | null;
+  limit: number | null;
   met: boolean | null;
+  quoted: number | null;
 }
 
 interface Result {
@@ -44,8 +46,26 @@ interface Result {
   ratios: Record<string, number>;
 }
 
-/** Names are for programs to rely on: they do not change. */
+/** Targets for ratios. Names are for programs to rely on: they do not change. */
 const reaches: Record<string, number> = {
+  'request-acquire-put': 9,
+  'request-acquire-put/local': 9,
+  'request-copy/read-4k': 4.5,
+  'request-copy/write-4k': 4.5,
+  'request-check': 6,
+  'request-check/local': 6,
+  'request-long-job': 1.3,
+  'block-store': 2,
+  'block-store/batches-of-16': 0.6,
+  'register-dereg': 50,
+  'register-dereg/new-buffer': 2.5,
+  'register-long-job': 1.2,
+  'fields/sge-length': 3,
+  'fields/sge-at': 3,
+  'fields/region-lkey': 3,
+  'fields/region-length': 3,
+  'fields/region-start': 3,
+  'fields/region-refs': 3,
   'batch-nothing-filled': 0.5,
   'batch-filled-from-numbers': 1,
   'batch-filled-from-numbers/objects': 0.7,
@@ -55,16 +75,44 @@ const reaches: Record<string, number> = {
   'acquire-put/regions-65536': 1.5,
   'acquire-put-two-threads': 1.3,
   'gather-64': 0.4,
-  'gather-4096': 0.9,
+  'gather-4096': 1,
   'single-check': 3,
   'page-list': 4,
+  'page-list-256': 1.5,
   registration: 1.5,
-  'copy-large/64k-in': 1.1,
-  'copy-large/64k-out': 1.1,
+  'copy-large/64k-in': 1.08,
+  'copy-large/64k-out': 1.08,
   'copy-large/256k-in': 1.1,
   'copy-large/256k-out': 1.1,
   'copy-large/1m-in': 1.1,
   'copy-large/1m-out': 1.1,
+  'close-cascade': 5,
+};
+
+/** Targets for figures. */
+const limits: Record<string, [most: number, unit: string]> = {
+  'request-long-job/growth': [4, 'MiB'],
+  'register-long-job/growth': [4, 'MiB'],
+  'make-objects/checker': [10_000, 'ns/object'],
+  'make-objects/remote-checker': [10_000, 'ns/object'],
+  'object-memory/checker': [1024, 'bytes'],
+  'first-region-memory': [64, 'KiB'],
+};
+
+/** What the reference's own C takes. */
+const quoted: Record<string, number> = {
+  'request-acquire-put': 7.2,
+  'request-acquire-put/local': 7.2,
+  'request-acquire-put/one-region': 4.1,
+  'request-acquire-put/regions-65536': 132,
+  'acquire-put': 7.2,
+  'acquire-put/one-region': 4.1,
+  'acquire-put/regions-65536': 132,
+  'page-list': 0.68,
+  'page-list/map-sg': 2.63,
+  'page-list-256': 0.68,
+  'register-dereg': 177,
+  'register-dereg/1-gib': 393_000,
 };
 
 describe('bench --smoke', () => {
@@ -73,7 +121,7 @@ describe('bench --smoke', () => {
     const { status, stdout, stderr } = bench('--smoke', '--json');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     result = JSON.parse(stdout) as Result;
-  });
+  }, 300_000);
 
   it('tells where it ran', () => {
     expect(result).toMatchObject({ node: process.version, smoke: true, cpu: expect.any(String) });
@@ -82,9 +130,16 @@ describe('bench --smoke', () => {
     expect(new Date(result.date).toISOString()).toBe(result.date);
   });
 
-  it('has every row that has something to reach, under its name', () => {
+  it('has every row that has a target, under its name', () => {
     const judged = result.rows.filter(({ reach }) => reach !== null);
     expect(Object.fromEntries(judged.map(({ name, reach }) => [name, reach]))).toEqual(reaches);
+    const limited = result.rows.filter(({ limit }) => limit !== null);
+    expect(Object.fromEntries(limited.map(({ name, limit, unit }) => [name, [limit, unit]]))).toEqual(limits);
+  });
+
+  it('quotes the reference', () => {
+    const beside = result.rows.filter((row) => row.quoted !== null);
+    expect(Object.fromEntries(beside.map((row) => [row.name, row.quoted]))).toEqual(quoted);
   });
 
   it('names every row once', () => {
@@ -95,10 +150,14 @@ describe('bench --smoke', () => {
 
   it('has numbers in every row, and judges none', () => {
     for (const row of result.rows) {
-      expect(row.min).toBeGreaterThan(0);
+      // The figures of memory are differences, and of few objects here.
+      if (/^(bytes|KiB|MiB)$/.test(row.unit)) expect(Number.isFinite(row.min)).toBe(true);
+      else {
+        expect(row.min).toBeGreaterThan(0);
+        expect(row.unit).toMatch(/^(ns\/\w+|ms(\/\w+)?)$/);
+      }
       expect(row.median).toBeGreaterThanOrEqual(row.min);
       expect(row.max).toBeGreaterThanOrEqual(row.median);
-      expect(row.unit).toMatch(/^ns\/\w+$/);
       expect(row.met).toBeNull();
       if (row.peer === null) {
         expect(row).toMatchObject({ ratio: null, ratioMin: null, ratioMax: null, reach: null });
@@ -212,7 +271,24 @@ describe('bench', () => {
   it('prints a table for the README', () => {
     const { status, stdout } = bench('--smoke', '--markdown', '--only', 'registration');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^\| path \| .*\n\|(---\|)+\n(\|.*\|\n)+\nNode v/);
+    expect(stdout).toMatch(
+      /^\| path \| median \| compared with \| target \| .*\n\|(---\|)+\n(\|.*\|\n)+\nNode v/,
+    );
+  });
+
+  it('says in its tables what is quoted', () => {
+    const { stdout: table } = bench('--smoke', '--only', 'page-list-256');
+    expect(table).toMatch(/ref\. C\* +ratio +target +compared with$/m);
+    expect(table).toMatch(/fmr\.mapPhys.* 0\.68 +[\d.]+x +<= 1\.5x +reference C \(quoted\)$/m);
+    expect(table).toContain('was not measured in this run');
+    const { stdout: markdown } = bench('--smoke', '--markdown', '--only', 'page-list-256');
+    expect(markdown).toMatch(/^\| .*mapPhys.* \| <= 1\.5x \| 0\.68 ns\/page \|$/m);
+    expect(markdown).toContain('was not measured in this run');
+  });
+
+  it('prints units that are not times', () => {
+    const { stdout } = bench('--smoke', '--only', 'first-region-memory');
+    expect(stdout).toMatch(/ KiB +<= 64 KiB$/m);
   });
 
   it('tells its questions in its help', () => {

@@ -1,0 +1,50 @@
+// Does closing a device take four times as long where it has four times as many domains, each with a region?
+import { strictEqual } from 'node:assert/strict';
+
+import { Access } from 'rdmavt';
+
+import { FEW } from './harness/rounds.mjs';
+import { openDevice } from './harness/world.mjs';
+
+const FEWER = 10_000;
+const MORE = 40_000;
+
+/** Room for all regions. */
+const BITS = 17;
+
+/** @type {import('./harness/question.mjs').Question} */
+export default {
+  name: 'close-cascade',
+  title: 'device.close({ cascade: true }) with many domains, each with a region',
+  unit: 'ms/close',
+  effort: FEW,
+  prepare: ({ smoke }) => ({
+    contenders: {
+      more: { label: 'close, 40,000 domains', read: () => close(smoke ? MORE / 100 : MORE) },
+      fewer: { label: 'close, 10,000 domains', read: () => close(smoke ? FEWER / 100 : FEWER) },
+    },
+    lines: [
+      { name: 'close-cascade', of: 'more', peer: 'fewer', reach: 5 },
+      { name: 'close-cascade/peer-10000', of: 'fewer' },
+    ],
+    close: () => undefined,
+  }),
+};
+
+/**
+ * @param {number} domains
+ * @returns milliseconds
+ */
+function close(domains) {
+  const device = openDevice({ lkeyTableBits: BITS });
+  const memory = new Uint8Array(64);
+  const regions = Array.from({ length: domains }, () =>
+    device.allocPd().regUserMr(memory, { access: Access.LocalWrite }),
+  );
+  strictEqual(device.resources().regions.length, domains);
+  const begin = performance.now();
+  device.close({ cascade: true });
+  const time = performance.now() - begin;
+  for (const region of regions) strictEqual(region.state, 'Closed');
+  return time;
+}

@@ -1,0 +1,107 @@
+// The same work in one long job, or in many short ones between which the event loop turns: `node long-job.mjs WORK COUNT JOB` prints the
+// nanoseconds of each, and by how much the process has grown when the last one is done. Finalizers run between jobs only, so a
+// design that needs them grows, and slows down, in a long one.
+import { fileURLToPath } from 'node:url';
+
+import { Access } from 'rdmavt';
+
+import { gaugesOf, runApart } from './own-process.mjs';
+import { acquireRemote, PASS } from './requests.mjs';
+import { collect, residentBytes } from './resident.mjs';
+import { openDevice, World } from './world.mjs';
+
+const here = fileURLToPath(import.meta.url);
+
+/** @typedef {'acquire-put' | 'register-dereg'} Kind */
+
+/** Requests or regions of a short job. */
+const SHORT = PASS;
+
+/** Resident memory that comes and goes with the engine's own heap: a growth below it is none. */
+export const NO_GROWTH_MIB = 4;
+
+/**
+ * Gauges for a long job, and for the same in short ones.
+ *
+ * @param {Kind} kind
+ * @param {number} count
+ * @param {string} label
+ */
+export function longJobs(kind, count, label) {
+  const whole = Math.ceil(count / SHORT) * SHORT;
+  const long = gaugesOf(() => runApart(here, [kind, whole, whole]), {
+    time: `${label}, ${count.toLocaleString('en')} in one job`,
+    growth: `growth of the process in that job`,
+  });
+  const short = gaugesOf(() => runApart(here, [kind, whole, SHORT]), {
+    time: `${label}, jobs of ${SHORT.toLocaleString('en')}`,
+    growth: `growth of the process in those jobs`,
+  });
+  return { long: long.time, growth: long.growth, short: short.time, shortGrowth: short.growth };
+}
+
+/**
+ * @param {Kind} kind
+ * @returns {{ work: (passes: number) => number, close: () => void }} a pass is a short job
+ */
+function prepare(kind) {
+  if (kind === 'acquire-put') {
+    const world = new World(1024);
+    return { work: acquireRemote(world, '').run, close: () => world.close() };
+  }
+  const device = openDevice();
+  const pd = device.allocPd();
+  const memory = new Uint8Array(4096);
+  return {
+    work(passes) {
+      let registered = 0;
+      for (let left = passes * SHORT; left > 0; left--) {
+        const region = pd.regUserMr(memory, { access: Access.LocalWrite });
+        registered++;
+        region.dereg();
+      }
+      return registered;
+    },
+    close: () => device.close({ cascade: true }),
+  };
+}
+
+/**
+ * @param {Kind} kind
+ * @param {number} count
+ * @param {number} job
+ */
+async function main(kind, count, job) {
+  const { work, close } = prepare(kind);
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  /** @param {number} left @param {number} size */
+  const jobs = async (left, size) => {
+    let done = 0;
+    for (; left > 0; left -= size) {
+      done += work(size / SHORT);
+      await turn();
+    }
+    return done;
+  };
+  // Until the code is compiled and the engine's heap has the size that it keeps.
+  await jobs(Math.min(count, 128 * SHORT), SHORT);
+  await collect();
+  const before = residentBytes();
+  const begin = performance.now();
+  let done = 0;
+  let growth = 0;
+  for (let left = count; left > 0; left -= job) {
+    done += work(job / SHORT);
+    if (left === job) growth = residentBytes() - before;
+    await turn();
+  }
+  const time = performance.now() - begin;
+  if (done !== count) throw new Error(`${kind}: ${done} of ${count} were accepted`);
+  process.stdout.write(JSON.stringify({ time: (time * 1e6) / count, growth: growth / 2 ** 20 }));
+  close();
+}
+
+if (process.argv[1] === here) {
+  const [kind, count, job] = process.argv.slice(2);
+  await main(/** @type {Kind} */ (kind), Number(count), Number(job));
+}
