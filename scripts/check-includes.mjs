@@ -28,12 +28,16 @@ const rooms = {
   'binding/environment': ['wire', ...CORE, ...LAYOUT],
   'binding/values': ['binding/environment', 'wire', ...CORE, ...LAYOUT],
   'binding/objects': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
+  'binding/commands': [
+    ...['binding/objects', 'binding/values', 'binding/environment'],
+    ...['wire', ...CORE, ...LAYOUT],
+  ],
   'binding/batch': [
     ...['binding/objects', 'binding/values', 'binding/environment'],
     ...['wire', ...CORE, ...LAYOUT],
   ],
   'binding/addon.cc': [
-    ...['binding/batch', 'binding/objects', 'binding/values', 'binding/environment'],
+    ...['binding/batch', 'binding/commands', 'binding/objects', 'binding/values', 'binding/environment'],
     ...['wire', ...CORE, ...LAYOUT],
   ],
 };

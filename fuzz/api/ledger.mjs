@@ -52,6 +52,11 @@ export class Ledger {
     (this.account.members[member] ??= [0, 0])[0]++;
   }
 
+  /** A call that throws nothing, and succeeded already, has also done what it was asked for. */
+  done(/** @type {string} */ what) {
+    (this.account.members[what] ??= [0, 0])[0]++;
+  }
+
   /**
    * @param {string} member
    * @param {string} exception

@@ -1,5 +1,6 @@
 // Calls of the native module itself. Nothing of lib stands before it here; its own fence must do.
 import { layoutNumber } from '../../scripts/layout.mjs';
+import { CommandBlock } from './command-block.mjs';
 import { label } from './labels.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
@@ -7,16 +8,15 @@ import { DMA, PAGE } from './plausible.mjs';
 
 const HEADER_BYTES = layoutNumber('RVT_BLOCK_HEADER_BYTES');
 const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
-/** How long the arrays are that calls fill. */
-const FIELDS = {
-  region: layoutNumber('RVT_REGION_FIELD_COUNT'),
-  sge: layoutNumber('RVT_SGE_FIELD_COUNT'),
-  place: layoutNumber('RVT_PLACE_COUNT'),
-  outcome: layoutNumber('RVT_SG_OUTCOME_COUNT'),
-};
-const LKEY = layoutNumber('RVT_REGION_FIELD_LKEY');
-const START = layoutNumber('RVT_REGION_FIELD_START');
-const IOVA = layoutNumber('RVT_REGION_FIELD_IOVA');
+/** So many elements and regions are remembered. */
+const MOST_NAMES = 40;
+/** The functions that read the command block. */
+const COMMANDS =
+  'checkOne placeOne acquireOne describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
+    ' ',
+  );
+/** What these have made stands in the block afterwards. */
+const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr)$/;
 
 /** @param {number} capacity @param {boolean} places */
 export function blockBytes(capacity, places) {
@@ -29,8 +29,13 @@ export class Natives {
   #random;
   #hostile;
   #plausible;
+  #command;
   /** The blocks of batches, which belong to everybody. @type {Uint8Array[]} */
   #blocks = [];
+  /** With their holders, until they are forgotten. @type {import('./command-block.mjs').NativeElement[]} */
+  #elements = [];
+  /** @type {import('./command-block.mjs').NativeRegion[]} */
+  #regions = [];
 
   /**
    * @param {World} world
@@ -42,16 +47,17 @@ export class Natives {
     this.#random = world.random;
     this.#hostile = hostile;
     this.#plausible = plausible;
+    this.#command = new CommandBlock(world.native);
+    for (const name of COMMANDS) world.ledger.known(`native done ${name}`);
   }
 
   /** Any call, with arguments that are mostly right or not at all. */
   call() {
     const { natives } = this.#world;
-    const kind = this.#random.chance(0.25) ? undefined : natives.anyKind();
+    const kind = this.#random.chance(0.45) ? undefined : natives.anyKind();
     const how = { raw: true };
     if (!kind) {
-      const member = this.#random.pick(natives.free);
-      this.#world.call(member, this.#world.native, this.#arguments(member.key), how);
+      this.#invoke(this.#random.pick(natives.free), this.#world.native, how);
       return;
     }
     // `NativeDevice.close` and the like seldom: everything would be over soon.
@@ -61,7 +67,197 @@ export class Natives {
     if (member.invoke === undefined && typeof (/** @type {any} */ (self)?.[member.key]) !== 'function')
       return;
     if (kind.name.includes('{check') && this.#random.chance(0.7)) this.#fillBlocks();
-    this.#world.call(member, self, this.#arguments(member.key), how);
+    this.#invoke(member, self, how);
+  }
+
+  /**
+   * Fills the command block, calls, and remembers what was made.
+   *
+   * @param {import('./pool.mjs').Member} member
+   * @param {any} self
+   * @param {import('./verdict.mjs').Circumstances} how
+   */
+  #invoke(member, self, how) {
+    const key = String(member.key);
+    const args = this.#arguments(key);
+    const holder = {};
+    const checker = this.#fillCommand(key, holder);
+    const result = this.#world.call(member, self, args, how);
+    const { answer, isAnswered } = this.#command;
+    // These throw nothing: what they have done is in their answer.
+    if (isAnswered && (answer === 0 || (key === 'mapSg' && answer > 0)))
+      this.#world.ledger.done(`native done ${key}`);
+    if (this.#random.chance(0.02)) this.forget(0.5);
+    if ((key === 'acquireOne' || key === 'take') && answer === 0)
+      this.#remember(this.#elements, this.#command.element(holder));
+    if (MAKES_REGION.test(key) && (result === 0 || (result === undefined && answer === 0)))
+      this.#remember(this.#regions, this.#command.region(checker));
+  }
+
+  /** @template T @param {T[]} names @param {T} name */
+  #remember(names, name) {
+    names.push(name);
+    if (names.length > MOST_NAMES) names.splice(this.#random.dice(MOST_NAMES >> 1), MOST_NAMES >> 2);
+  }
+
+  /** Drops holders, so that elements are put by the garbage collector. */
+  forget(/** @type {number} */ probability) {
+    this.#elements = this.#elements.filter(() => !this.#random.chance(probability));
+  }
+
+  /**
+   * Something of everything that native calls take, in a device of its own.
+   *
+   * @param {(name: string, make: () => any) => any} part one step; that it fails is no matter
+   * @param {Uint8Array} bytes to be registered
+   */
+  openScene(part, bytes) {
+    const { native } = this.#world;
+    const device = part('openDevice', () => native.openDevice(8, false, true));
+    const pd = device && part('NativeDevice.allocPd', () => device.allocPd(false));
+    if (!pd) return;
+    const qp = part('NativeProtectionDomain.createQp', () => pd.createQp());
+    const checker = pd.number();
+    const command = this.#command;
+    const made = () => this.#remember(this.#regions, command.region(checker));
+    part('NativeDevice.mapDma', () => device.mapDma(bytes, DMA));
+    command.store({ checker, access: 31, flags: 3 }, { start: 0x1000n, iova: 0x1000n });
+    part('regUserMr', () => native.regUserMr(bytes));
+    if (command.answer !== 0) return;
+    made();
+    const { lkey } = command.targetOf(command.region(checker), true);
+    for (const [asker, length, access] of [
+      [checker, 64, 1],
+      [qp?.number(), 8, 8],
+    ]) {
+      const holder = {};
+      const cell = native.bindCell(holder);
+      command.store({ checker: asker, length, key: lkey, access, cell, lastCell: 0 }, { address: 0x1000n });
+      part('acquireOne', () => native.acquireOne());
+      if (command.answer === 0) this.#remember(this.#elements, command.element(holder));
+    }
+    part('createSgeState', () => native.createSgeState(CommandBlock.elementNames(this.#elements.slice(-1))));
+    if (part('NativeProtectionDomain.allocFmr', () => [pd.allocFmr(31, 4, 1, 12)])?.[0] === 0) {
+      const fmr = command.region(checker);
+      made();
+      command.storeRegion(fmr);
+      command.store({}, { iova: 0 });
+      part('mapPhys', () => native.mapPhys(BigUint64Array.from([DMA])));
+    }
+    if (part('NativeProtectionDomain.allocMr', () => [pd.allocMr(0, 4)])?.[0] === 0) {
+      const mr = command.region(checker);
+      made();
+      command.storeRegion(mr);
+      command.store({ length: PAGE }, { address: 0 });
+      part('mapSg', () => native.mapSg(BigUint64Array.from([DMA, BigInt(PAGE)])));
+      if (command.answer > 0) this.#world.ledger.done('native done mapSg');
+    }
+    const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
+    part('createBatch', () => native.createBatch(pd, block, 4, false));
+  }
+
+  /**
+   * Words for the call that comes next: mostly right ones.
+   *
+   * @param {string} key
+   * @param {object} holder of the cell that an element may go into
+   * @returns {number} whose number it is that stands there
+   */
+  #fillCommand(key, holder) {
+    const random = this.#random;
+    const p = this.#plausible;
+    const { lkey, address } = this.#target();
+    const checker = random.chance(0.9)
+      ? this.#checker(key)
+      : random.pick([0, random.dice(99), random.bits()]);
+    const last = this.#element();
+    // A cell that nobody holds would be a holder's of the package now and then, which would then be refused for ever.
+    const cell = /^(acquireOne|take)$/.test(key) && random.chance(0.95) ? this.#bind(holder) : 0;
+    this.#command.store(
+      {
+        checker,
+        access: p.access(),
+        flags: random.dice(8),
+        length: key === 'mapSg' ? 4096 : random.pick([0, 8, 8, 64, p.length()]),
+        key: lkey,
+        cell,
+        lastCell: last.cell,
+        lastGeneration: last.generation,
+        mode: random.pick([0, 0, 0, 1, 2, 3]),
+      },
+      {
+        address: /^(copy|map)/.test(key) ? random.pick([0, 0, 4, 2 ** 32 - 1]) : address,
+        start: this.#long(),
+        iova: this.#long(),
+        operand: this.#long(),
+        compare: this.#long(),
+      },
+    );
+    if (!/^(acquireOne|take)$/.test(key) && random.chance(0.9)) this.#command.storeElement(this.#element());
+    const region = this.#region();
+    if (/^(queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key)) this.#command.storeRegion(region);
+    if (random.chance(0.1)) this.#scribble();
+    return checker;
+  }
+
+  /** Any words at all; but no cell for a new element, see above. */
+  #scribble() {
+    const { words } = this.#command;
+    const random = this.#random;
+    for (let i = 0; i < 3; i++) {
+      const at = random.dice(words.length);
+      words[at] = random.pick([0, 1, 2, 0xffff_ffff, 0x8000_0000, random.dice(1000), random.bits()]);
+    }
+    this.#command.store({ cell: random.pick([0, 0xffff_ffff, 1_000_000]) });
+  }
+
+  #bind(/** @type {object} */ holder) {
+    return (
+      this.#world.attempt('native bindCell', () => this.#world.native.bindCell(holder), { raw: true }) ?? 0
+    );
+  }
+
+  /** The number of a domain, or of a queue pair if the call takes both. */
+  #checker(/** @type {string} */ key) {
+    const domain = /Mr$/.test(key) || this.#random.chance(0.5);
+    const object = this.#one(domain ? 'NativeProtectionDomain' : 'NativeQueuePair');
+    try {
+      return object?.number() ?? 0;
+    } catch {
+      return 0; // not an object of this class any more
+    }
+  }
+
+  #long() {
+    return BigInt.asUintN(64, BigInt(this.#plausible.address()));
+  }
+
+  /** The name of an element that is held, was held, or never was. */
+  #element() {
+    const random = this.#random;
+    const known = this.#elements.length
+      ? random.pick(this.#elements)
+      : { holder: {}, cell: 0, generation: 0 };
+    if (random.chance(0.9)) return known;
+    return random.pick([
+      { ...known, generation: (known.generation + random.pick([1, -1])) >>> 0 },
+      { ...known, cell: 0 },
+      { ...known, cell: random.bits(), generation: 1 },
+    ]);
+  }
+
+  /** The same of a region. */
+  #region() {
+    const random = this.#random;
+    const known = this.#regions.length
+      ? random.pick(this.#regions)
+      : { checker: 0, index: 0, generation: 0n };
+    if (random.chance(0.85)) return known;
+    return random.pick([
+      { ...known, generation: BigInt.asUintN(64, known.generation + random.pick([1n, 2n, -2n])) },
+      { ...known, index: random.pick([known.index + 1, random.dice(600), random.bits()]), generation: 1n },
+      { ...known, checker: random.pick([0, random.dice(40), random.bits()]) },
+    ]);
   }
 
   /** Writes headers and elements that a batch of the package would never be given. */
@@ -100,15 +296,14 @@ export class Natives {
     return objects.length ? this.#random.pick(objects) : undefined;
   }
 
-  /** A list of native objects, which may be hostile as a list. */
-  #list(/** @type {string} */ name) {
-    const list = Array.from({ length: this.#random.dice(4) }, () => this.#one(name));
-    if (this.#random.chance(0.1)) return this.#hostile.proxy(list);
-    if (this.#random.chance(0.1)) {
-      Object.defineProperty(list, 0, { get: () => (this.#hostile.mischief(), this.#one(name)) });
-      return label('native objects with a getter', list);
-    }
-    return label(`${list.length} native objects`, list);
+  /** A list of names, some of them wrong, or of a length that none has. */
+  #names(/** @type {'element' | 'region'} */ kind) {
+    const random = this.#random;
+    const list =
+      kind === 'element'
+        ? CommandBlock.elementNames(Array.from({ length: random.dice(4) }, () => this.#element()))
+        : CommandBlock.regionNames(Array.from({ length: random.dice(4) }, () => this.#region()));
+    return label(`names of ${kind}s`, random.chance(0.05) ? list.subarray(1) : list);
   }
 
   #u64() {
@@ -120,10 +315,6 @@ export class Natives {
     const { memories } = this.#world;
     const memory = memories.any();
     return label('bytes', memory.whole ? memory.body() : memories.make().body());
-  }
-
-  #words(/** @type {number} */ least) {
-    return label('words', new BigUint64Array(this.#random.pick([least, least, 64, 0, 1])));
   }
 
   #block() {
@@ -148,70 +339,46 @@ export class Natives {
   #shape(/** @type {string} */ key) {
     const p = this.#plausible;
     const random = this.#random;
-    const { lkey, address } = this.#target();
-    const length = () => random.pick([0, 8, 8, 64, p.length()]);
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
       openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag()],
-      unmapFmr: () => [this.#list('NativeMemoryRegion')],
-      deregMany: () => [this.#list('NativeMemoryRegion'), p.flag()],
-      createSgeState: () => [this.#list('NativeSge')],
-      holdBuffer: () => [this.#bytes()],
+      unmapFmr: () => [this.#names('region')],
+      deregMany: () => [this.#names('region'), p.flag()],
+      createSgeState: () => [this.#names('element')],
+      bindCell: () => [label('a holder', {})],
       createBatch: () => this.#block(),
       commandBlock: () => [
         label('a command block', new Uint8Array(new SharedArrayBuffer(layoutNumber('RVT_COMMAND_BYTES')))),
       ],
-      checkOne: () => [],
-      empty: () => [],
+      ...Object.fromEntries(
+        COMMANDS.filter((name) => !/^(copy[IO]|regUserMr|map)/.test(name)).map((name) => [name, () => []]),
+      ),
       close: () => [p.flag()],
       allocPd: () => [p.flag()],
       pickUserStart: () => [this.#u64()],
-      mapDma: () => [
-        this.#bytes(),
-        random.pick([undefined, DMA, DMA + BigInt(random.dice(9) * PAGE)]),
-        random.pick([undefined, this.#one('NativeBuffer')]),
-      ],
+      mapDma: () => [this.#bytes(), random.pick([undefined, DMA, DMA + BigInt(random.dice(9) * PAGE)])],
+      counters: () => [p.flag(), label('counters', new BigUint64Array(random.pick([64, 64, 1])))],
+      allocDm: () => [random.pick([4096, 64, 0, 2 ** 53 - 1]), p.flag()],
+      importPd: () => [random.dice(4)],
+      importDm: () => [random.dice(4)],
+      reportLeaks: () => [p.flag()],
       dealloc: () => [p.flag()],
       regUserMrTest: () => [this.#u64(), this.#u64(), this.#u64()],
-      regUserMr: () => [
-        this.#bytes(),
-        this.#u64(),
-        this.#u64(),
-        p.access(),
-        random.pick([undefined, this.#one('NativeBuffer')]),
-      ],
+      regUserMr: () => [this.#bytes()],
       getDmaMr: () => [p.access()],
       allocMr: () => [random.pick([0, 0, 0, 1, 5]), random.pick([0, 4, 2 ** 32 - 1])],
       allocFmr: () => [p.access(), random.pick([4, 0, -1, 2 ** 53 - 1]), 1, random.pick([12, 0, 31])],
-      acquire: () => [address, length(), lkey, p.access(), random.pick([null, this.#one('NativeSge')])],
-      check: () => [address, length(), lkey, p.access(), this.#words(FIELDS.place)],
-      fastRegMr: () => [
-        this.#one('NativeMemoryRegion'),
-        this.#key(),
-        p.access(),
-        random.pick([undefined, this.#u64()]),
-      ],
+      acquire: () => [p.flag()],
+      fastRegMr: () => [this.#key(), p.access(), random.pick([undefined, this.#u64()])],
       invalidateRkey: () => [this.#key()],
-      query: () => [this.#words(FIELDS.region)],
-      mapSg: () => [
-        label('pairs', BigUint64Array.from([DMA, 4096n, DMA + 8192n, 4096n])),
-        0n,
-        4096,
-        this.#words(FIELDS.outcome),
-      ],
-      mapPhys: () => [label('pages', BigUint64Array.from([DMA, DMA + 4096n])), this.#u64()],
-      describe: () => [this.#words(FIELDS.sge)],
-      copyTo: () => [
-        random.chance(0.3) ? this.#one('{check,checkPacked...}') : this.#bytes(),
-        random.pick([0, 4, 2 ** 32 - 1]),
-      ],
-      copyFrom: () => [this.#bytes(), random.pick([0, 4, 2 ** 32 - 1]), p.flag()],
-      fetchAdd: () => [this.#u64()],
-      compareSwap: () => [this.#u64(), this.#u64()],
+      mapSg: () => [label('pairs', BigUint64Array.from([DMA, 4096n, DMA + 8192n, 4096n]))],
+      mapPhys: () => [label('pages', BigUint64Array.from([DMA, DMA + 4096n]))],
+      copyTo: () => [this.#one('{check,checkPacked...}')],
       nextLength: () => [p.length()],
       update: () => [p.length(), p.flag()],
       skip: () => [p.length(), p.flag()],
       hasLkey: () => [this.#key()],
+      // Of an element the first one, of a walk all.
       copyIn: () => [this.#bytes(), p.flag(), p.flag()],
       copyOut: () => [this.#bytes(), p.flag()],
       walk: () => [label('steps', Uint32Array.from([0, 8, 4])), p.flag()],
@@ -226,15 +393,7 @@ export class Natives {
 
   /** Where a region is and what its key is: what a local check wants. */
   #target() {
-    const region = this.#one('NativeMemoryRegion');
-    const fields = new BigUint64Array(FIELDS.region);
-    try {
-      region?.query(fields);
-    } catch {
-      // Not an object of this class any more: its prototype is another one.
-    }
-    const address = fields[this.#plausible.flag() ? START : IOVA] ?? 0n;
-    return { lkey: Number(fields[LKEY]), address };
+    return this.#command.targetOf(this.#regions.length ? this.#region() : undefined, this.#plausible.flag());
   }
 
   #key() {

@@ -63,7 +63,8 @@ await end();
 
 /** One step: mostly one call. */
 function step() {
-  if (objects.objects('Device').length === 0 || random.chance(0.01)) return openScene(world, plausible);
+  if (objects.objects('Device').length === 0 || random.chance(0.01))
+    return openScene(world, plausible, natives);
   random.weighed([
     [50, plausibleCall],
     [28, hostileCall],
@@ -165,6 +166,7 @@ async function end() {
   if (ending === 'collected') {
     objects.forgetMany(1);
     world.natives.forgetMany(1);
+    natives.forget(1);
     for (let i = 0; i < 3; i++) {
       /** @type {any} */ (globalThis).gc?.();
       await turn();

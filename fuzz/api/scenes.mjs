@@ -1,6 +1,5 @@
 // Devices with something of everything in them, and all of it in use.
 import { label } from './labels.mjs';
-import { blockBytes } from './natives.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
@@ -13,8 +12,9 @@ const MOST_DEVICES = 4;
  *
  * @param {World} world
  * @param {import('./plausible.mjs').Plausible} plausible
+ * @param {import('./natives.mjs').Natives} natives
  */
-export function openScene(world, plausible) {
+export function openScene(world, plausible, natives) {
   const { random, objects, rdmavt } = world;
   const devices = objects.objects('Device');
   if (devices.length >= MOST_DEVICES) objects.forget(/** @type {object} */ (devices[0]));
@@ -67,7 +67,7 @@ export function openScene(world, plausible) {
       );
     part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
-  openNativeScene(world);
+  openNativeScene(world, natives);
 }
 
 /**
@@ -89,27 +89,16 @@ function openAtomics({ memories, random }, part, pd, qp) {
   part('Sge.compareSwap', () => check.sge.compareSwap(0n, BigInt(random.dice(256))));
 }
 
-function openNativeScene(/** @type {World} */ world) {
-  const { native, random } = world;
+/**
+ * @param {World} world
+ * @param {import('./natives.mjs').Natives} natives
+ */
+function openNativeScene(world, natives) {
   /** @type {(name: string, make: () => any) => any} */
   const part = (name, make) => {
     const made = world.attempt(`native ${name}`, make, { raw: true });
     return typeof made === 'object' ? made : undefined;
   };
-  const device = part('openDevice', () => native.openDevice(8, false, true));
-  const pd = device && part('NativeDevice.allocPd', () => device.allocPd(false));
-  if (!pd) return;
-  const qp = part('NativeProtectionDomain.createQp', () => pd.createQp());
   const memory = world.memories.make(4 * PAGE);
-  const bytes = label('memory of the native module', memory.body());
-  const handle = random.chance(0.5) ? native.holdBuffer(bytes) : undefined;
-  part('NativeDevice.mapDma', () => device.mapDma(bytes, DMA, handle));
-  part('NativeProtectionDomain.regUserMr', () => pd.regUserMr(bytes, 0x1000n, 0x1000n, 31, handle));
-  const element = part('NativeProtectionDomain.acquire', () => pd.acquire(0x1000n, 64, 0x100, 0, null));
-  part('NativeQueuePair.acquire', () => qp?.acquire(0x1000n, 8, 0x100, 8));
-  if (element) part('createSgeState', () => native.createSgeState([element]));
-  const fmr = part('NativeProtectionDomain.allocFmr', () => pd.allocFmr(31, 4, 1, 12));
-  if (fmr) part('NativeMemoryRegion.mapPhys', () => fmr.mapPhys(BigUint64Array.from([DMA]), 0n));
-  const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
-  part('createBatch', () => native.createBatch(pd, block, 4, false));
+  natives.openScene(part, label('memory of the native module', memory.body()));
 }

@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = '5df858364f050bed';
+export const LAYOUT_HASH = '5cf74f729c5bbe7f';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -171,7 +171,9 @@ export enum SgeField {
   Remote = 7,
   /** the address that was asked for */
   Request = 8,
-  Count = 9,
+  /** the region's place in its pool */
+  Index = 9,
+  Count = 10,
 }
 
 /** What a check without a reference tells of an accepted access (struct rvt_place). */
@@ -192,7 +194,9 @@ export enum FragmentField {
   /** byte of the user's buffer, or DMA address: by the kind of the region */
   At = 2,
   Length = 3,
-  Count = 4,
+  /** the region's place in its pool */
+  Index = 4,
+  Count = 5,
 }
 
 /** What is counted (struct rvt_counts). */
@@ -209,7 +213,9 @@ export enum KeyTableField {
   Lkey = 1,
   /** the region's id */
   Region = 2,
-  Count = 3,
+  /** and its place in its pool */
+  RegionIndex = 3,
+  Count = 4,
 }
 
 export enum ResourceKind {
@@ -261,7 +267,9 @@ export enum RegionRow {
   MaxSegments = 11,
   Valid = 12,
   HalfDead = 13,
-  Fields = 14,
+  /** its place in its pool */
+  Index = 14,
+  Fields = 15,
 }
 
 export enum DmaRow {
@@ -339,13 +347,74 @@ export enum BlockColumn {
   End = 44,
 }
 
-/** The block that single checks of an environment share. */
-export const COMMAND_BYTES = 64;
+/** The block of shared memory that an environment's calls without arguments read and answer into. */
+export const COMMAND_BYTES = 256;
 
-/** Its words, by index. */
+/**
+ * Its 32-bit words, by index. A call reads only the words that its description names. 64-bit numbers take two
+ * words, in host order, and begin at an even one.
+ */
 export enum CommandWord {
-  /** in: number of the batch whose first element is to be judged */
-  Batch = 0,
-  /** out: 0, a reason, or a negative errno */
-  Answer = 1,
+  /** out: 0, a reason, RVT_BATCH_COALESCED, or a negative errno */
+  Answer = 0,
+  /** in: number of the domain or queue pair that asks, or that a region is in */
+  Checker = 1,
+  /** in: access bits */
+  Access = 2,
+  /** in: CommandFlag */
+  Flags = 3,
+  /** in: the access asked for, a packed struct ib_sge; for an offset, its low word */
+  Address = 4,
+  Length = 6,
+  Key = 7,
+  /** in: an element, by its cell and the cell's generation */
+  Cell = 8,
+  CellGeneration = 9,
+  /** in: the element that a new one may continue; 0: none */
+  LastCell = 10,
+  LastGeneration = 11,
+  /** in: enum rvt_release_mode */
+  Mode = 12,
+  /** in, out: a region, by its place in its pool and the generation there */
+  Region = 13,
+  /** 64 bits */
+  RegionGeneration = 14,
+  /** in, out: a region's addresses, 64 bits each */
+  Start = 16,
+  Iova = 18,
+  /** out: by a copy */
+  BytesMoved = 20,
+  /** out: what an atomic operation found, 64 bits */
+  Result = 22,
+  /** out: up to 16 numbers of 64 bits: RegionField, SgeField or PlaceField */
+  Fields = 24,
+  /** in: of an atomic operation, 64 bits each */
+  Operand = 56,
+  Compare = 58,
+}
+
+export enum CommandFlag {
+  /** the region begins at START; else where there is room */
+  StartGiven = 1,
+  /** its remote address is IOVA; else that of its start, or as it was */
+  IovaGiven = 2,
+  /** the last 8 bytes of a copy singly, ascending, after the others */
+  Ordered = 4,
+}
+
+/** An element in a list of elements, as 32-bit words. */
+export enum ElementNameWord {
+  Cell = 0,
+  Generation = 1,
+  Words = 2,
+}
+
+/** A region in a list of regions, as 32-bit words. */
+export enum RegionNameWord {
+  /** number of the domain that it is in */
+  Checker = 0,
+  Index = 1,
+  /** 64 bits, in host order */
+  Generation = 2,
+  Words = 4,
 }

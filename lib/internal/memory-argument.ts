@@ -8,7 +8,7 @@
 import { types } from 'node:util';
 import { integer, invalidType, invalidValue, lengthOf, u64 } from './arguments';
 import { RdmaError } from './errors';
-import { native, type NativeBuffer } from './native';
+import { type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
 export type MemoryLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
@@ -33,11 +33,16 @@ function getter(prototype: object, property: string): (object: unknown) => unkno
 }
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+/** The getter of `length`. Called by a function of its own, so that the engine can inline it: some calls are short. */
+const lengthGetter: unknown = Reflect.get(
+  Object.getOwnPropertyDescriptor(typedArrayPrototype, 'length') ?? {},
+  'get',
+);
 const ofTypedArray = {
   buffer: getter(typedArrayPrototype, 'buffer') as (view: unknown) => ArrayBufferLike,
   byteOffset: getter(typedArrayPrototype, 'byteOffset') as (view: unknown) => number,
   byteLength: getter(typedArrayPrototype, 'byteLength') as (view: unknown) => number,
-  length: getter(typedArrayPrototype, 'length') as (view: unknown) => number,
+  length: (view: unknown): number => apply(lengthGetter as () => number, view, []),
 };
 const ofDataView = {
   buffer: getter(DataView.prototype, 'buffer') as (view: unknown) => ArrayBufferLike,
@@ -105,20 +110,14 @@ export function bytesOf(operation: string, memory: unknown, name: string): Uint8
 
 const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
 
-/** The native handle of the buffer that `bytes` (of {@link bytesOf}) is a view of: one for all registrations of it. */
-export function bufferOf(bytes: Uint8Array): NativeBuffer {
-  const buffer = ofTypedArray.buffer(bytes);
-  let handle = handles.get(buffer);
-  if (!handle) {
-    handle = native.holdBuffer(bytes);
-    handles.set(buffer, handle);
-  }
-  return handle;
-}
-
-/** Remembers the native handle of a buffer that the native module has made. */
+/** Keeps the native handle of a buffer that the native module has made, as long as the buffer. */
 export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
   handles.set(buffer, handle);
+}
+
+/** The same for bytes that the native module looks at in this call: a Uint8Array or Buffer is passed on as it is, even a detached one. */
+export function registrableBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
+  return isUint8Array(memory) ? memory : bytesOf(operation, memory, name);
 }
 
 /** The same for bytes that are used in this call only: a Uint8Array or Buffer may be passed on as it is. */

@@ -5,7 +5,7 @@
  * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type. The
  * classes in lib/verbs have tested those before.
  */
-import { type MrTypeNumber, type ReleaseMode } from './layout';
+import { type MrTypeNumber } from './layout';
 import { loadNative } from './load-native';
 
 /** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
@@ -35,8 +35,6 @@ export interface NativeModule {
    * after the end of such a region. By any thread; the call comes later, from the event loop.
    */
   awaitPut(callback: () => void): void;
-  /** `rvt_unmap_fmr`; the array may name one twice. */
-  unmapFmr(fmrs: readonly NativeMemoryRegion[]): Status;
   /**
    * A batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` lays out; `places`: with the
    * columns that tell where accepted elements lie. -EBADF: the domain or queue pair is gone.
@@ -47,25 +45,73 @@ export interface NativeModule {
     capacity: number,
     places: boolean,
   ): NativeBatch | Status;
-  /**
-   * A handle of the buffer that `bytes` is a view of. Registrations that are given it share what a call finds out about the
-   * buffer. It keeps the buffer alive only while one of them does.
-   */
-  holdBuffer(bytes: Uint8Array): NativeBuffer;
+  /** A walk over 1..`MAX_SGE` elements, by rows of {@link ElementNameWord}, begun at their first byte. -EBADF: one is dead. */
+  createSgeState(names: Uint32Array): NativeSgeState | Status;
+  /** `rvt_unmap_fmr`, by rows of {@link RegionNameWord}; the list may name one twice. */
+  readonly unmapFmr: (names: Uint32Array) => Status;
+
   /**
    * The environment's command block: `COMMAND_BYTES` of shared memory, see {@link CommandWord}. The first caller's
    * proposal is taken; everybody gets that one, so that several copies of this package in one thread agree.
    */
   commandBlock(proposal: Uint8Array): Uint8Array;
   /**
-   * Judge the first element of the batch whose number stands in the command block; the answer is 0, a reason, or a negative
-   * errno. One function for all: calls to one function are what the engine makes short.
+   * Gives the object a cell of native memory for elements, one after the other. When the object is collected, the element that
+   * is in the cell is put (with the last walk over it, if there is one), and somebody else gets the cell.
+   *
+   * @returns the cell's number, > 0
+   * @throws Error: no memory; what the engine throws if it cannot watch the object
    */
+  readonly bindCell: (holder: object) => number;
+
+  // What follows reads the words of the command block that it names, and answers in it: 0, or a negative errno, or what it says.
+  // `internal/command.ts` has the block; one function for all objects, because calls to one function are what the engine makes
+  // short. They need no receiver.
+
+  /** Judges (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without a reference; positive: the reason of the refusal. */
   readonly checkOne: () => void;
+  /** The same, and FIELDS: {@link PlaceField}. */
+  readonly placeOne: () => void;
+  /**
+   * The same with a reference: an accepted element goes into the empty cell CELL, and CELL_GENERATION completes its name.
+   * `BATCH_COALESCED`: the element LAST_CELL, LAST_GENERATION has grown instead.
+   */
+  readonly acquireOne: () => void;
+  /** FIELDS: {@link SgeField} of the element CELL, CELL_GENERATION. All of these answer -EBADF once it is put. */
+  readonly describeSge: () => void;
+  /** Puts the element. -EBADF also if a walk has put it; its cell is empty in either case. */
+  readonly putOne: () => void;
+  /**
+   * Bytes of the element from ADDRESS (its low word) on into `target`, as many as there are or as it holds; BYTES_MOVED.
+   * Positive: the reason of a refusal. -EINVAL also for what is no Uint8Array.
+   */
+  readonly copyOut: (target: unknown) => void;
+  /** The other direction, all of `source`; FLAGS. */
+  readonly copyIn: (source: unknown) => void;
+  /** Adds OPERAND; RESULT is what was there before. Positive: the reason of a refusal. */
+  readonly fetchAdd: () => void;
+  /** Stores OPERAND in the place of COMPARE; RESULT is what was there before. Positive: the reason of a refusal. */
+  readonly compareSwap: () => void;
+  /**
+   * `rvt_reg_user_mr` of all bytes of a Uint8Array, in the domain CHECKER: ACCESS, FLAGS, START, IOVA. Tells REGION,
+   * REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length.
+   */
+  readonly regUserMr: (memory: Uint8Array) => void;
+  /** FIELDS: {@link RegionField} of the region CHECKER, REGION, REGION_GENERATION. All of these answer -EBADF once it is gone. */
+  readonly queryMr: () => void;
+  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR: MODE. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
+  readonly releaseMr: () => void;
+  /** Counts its checks from now on. */
+  readonly countMr: () => void;
+  /** `rvt_map_phys_fmr` at IOVA. */
+  readonly mapPhys: (pages: BigUint64Array) => void;
+  /**
+   * `rvt_map_mr_sg` of {@link SgElementField} of each element, from byte ADDRESS of the first one on, in pages of LENGTH bytes.
+   * Positive: the number of elements used. Tells {@link SgOutcomeField} in FIELDS, unless the region is gone.
+   */
+  readonly mapSg: (list: BigUint64Array) => void;
   /** Does nothing: what calling costs. */
-  empty(): void;
-  /** A walk over 1..`MAX_SGE` elements, begun at their first byte. -EBADF: one is dead. */
-  createSgeState(sges: readonly NativeSge[]): NativeSgeState | Status;
+  readonly empty: () => void;
 }
 
 export interface NativeDevice {
@@ -75,10 +121,8 @@ export interface NativeDevice {
   close(cascade: boolean): number;
   /** `user`: as an unprivileged process has it. */
   allocPd(user: boolean): NativeProtectionDomain | Status;
-  /** A free range of local addresses. */
-  pickUserStart(length: bigint): bigint | Status;
   /** All of `memory` becomes DMA memory, at `address` or where there is room. */
-  mapDma(memory: Uint8Array, address: bigint | undefined, buffer?: NativeBuffer): NativeDmaMapping | Status;
+  mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
   /** `used`: {@link KeyTableField} of each occupied slot, flat. */
   keyTable(): { max: number; next: number; generation: number; used: Float64Array };
   /** Unique in the process: the same for every environment that uses the device. */
@@ -109,7 +153,7 @@ export interface NativeDeviceMemory {
   length(): number;
   /** A buffer over all of it, the same as long as there is one: -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none). */
   buffer(): ArrayBuffer | Status;
-  /** What registrations of that buffer are given; undefined before `buffer` was called. */
+  /** What is kept with that buffer, so that the device stays open as long as it; undefined before `buffer` was called. */
   handle(): NativeBuffer | undefined;
   /** -EBADF (freed), -EBUSY. */
   free(): Status;
@@ -126,81 +170,31 @@ export interface NativeDmaMapping {
 export interface NativeProtectionDomain {
   /** Unique on the device; -EBADF when it is gone. */
   serial(): number;
+  /** What names it in the command block, as long as this object lives. 0, which names nothing: it was gone when this was made. */
+  number(): number;
   /** 0, -EBUSY (children, without `cascade`), -EBADF. */
   dealloc(cascade: boolean): Status;
   createQp(): NativeQueuePair | Status;
-  /** `rvt_dereg_mrs`: 0, -EBUSY (some are held), -EINVAL (one is of another domain), -EBADF. */
-  deregMany(regions: readonly NativeMemoryRegion[], force: boolean): Status;
+  /** `rvt_dereg_mrs` by rows of {@link RegionNameWord}: 0, -EBUSY (some are held), -EINVAL (one is of another domain), -EBADF. */
+  deregMany(names: Uint32Array, force: boolean): Status;
   /** What `regUserMr` would answer for a memory of this length. */
   regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
-  /** The view's bytes, exactly. */
-  regUserMr(
-    memory: Uint8Array,
-    start: bigint,
-    iova: bigint,
-    access: number,
-    buffer?: NativeBuffer,
-  ): NativeMemoryRegion | Status;
-  getDmaMr(access: number): NativeMemoryRegion | Status;
-  allocMr(type: MrTypeNumber, maxNumSg: number): NativeMemoryRegion | Status;
+  // These tell REGION, REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length in the command block.
+  getDmaMr(access: number): Status;
+  allocMr(type: MrTypeNumber, maxNumSg: number): Status;
   /** `maxPages` may be any integer; it is the core that judges it. */
-  allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): NativeMemoryRegion | Status;
-  /** An accepted element; 0: coalesced into `last`; positive: the reason of the refusal; negative: errno. */
-  acquire(
-    addr: bigint,
-    length: number,
-    lkey: number,
-    acc: number,
-    last: NativeSge | null,
-  ): NativeSge | number;
-  /** The verdict without a reference: 0 and `place`, a positive reason, or a negative errno. */
-  check(addr: bigint, length: number, lkey: number, acc: number, place: BigUint64Array): number;
+  allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): Status;
 }
 
 export interface NativeQueuePair {
   /** Unique on the device; -EBADF when it is gone. */
   serial(): number;
+  /** As {@link NativeProtectionDomain.number}. */
+  number(): number;
   destroy(): Status;
-  /** An accepted element; positive: the reason of the refusal; negative: errno. */
-  acquire(vaddr: bigint, length: number, rkey: number, acc: number): NativeSge | number;
-  check(vaddr: bigint, length: number, rkey: number, acc: number, place: BigUint64Array): number;
-  /** `iova` undefined: as `mapSg` left it. */
-  fastRegMr(mr: NativeMemoryRegion, key: number, access: number, iova: bigint | undefined): Status;
+  /** `rvt_fast_reg_mr` of the region in the command block. `iova` undefined: as `mapSg` left it. */
+  fastRegMr(key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
-}
-
-/** Every kind of region; FMRs too. */
-export interface NativeMemoryRegion {
-  /** Fill `fields` (at least `RegionField.Count` long): 0 or -EBADF. */
-  query(fields: BigUint64Array): Status;
-  /** Count its checks from now on: 0, -EBADF, -ENOMEM. */
-  count(): Status;
-  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
-  release(mode: ReleaseMode): Status;
-  /**
-   * `rvt_map_mr_sg`. `list` holds {@link SgElementField} of each element. Answers the number of elements used or a negative
-   * errno, and fills `outcome` ({@link SgOutcomeField}) unless it is -EBADF.
-   */
-  mapSg(list: BigUint64Array, sgOffset: bigint, pageSize: number, outcome: BigUint64Array): number;
-  /** `rvt_map_phys_fmr`. */
-  mapPhys(pages: BigUint64Array, iova: bigint): Status;
-}
-
-export interface NativeSge {
-  /** Fill `fields` (at least `SgeField.Count` long): 0, or -EBADF once it is put. */
-  describe(fields: BigUint64Array): Status;
-  /** 0, or -EBADF if it was put before. */
-  put(): Status;
-  /**
-   * Bytes of the element from `offset` on into `target`, as many as there are or as it holds. Answers the bytes moved, or see
-   * {@link REFUSED}; undefined if that is no Uint8Array.
-   */
-  copyTo(target: unknown, offset?: number): number | undefined;
-  /** The other direction; `ordered`: the last 8 bytes singly, ascending, after the others. */
-  copyFrom(source: unknown, offset?: number, ordered?: boolean): number | undefined;
-  /** What was there before, or see {@link REFUSED}. */
-  fetchAdd(add: bigint): bigint | number;
-  compareSwap(compare: bigint, swap: bigint): bigint | number;
 }
 
 export interface NativeSgeState {
@@ -229,7 +223,7 @@ export interface NativeSgeState {
 }
 
 declare const bufferHandle: unique symbol;
-/** What {@link NativeModule.holdBuffer} gives: nothing can be done with it but passing it back. */
+/** What {@link NativeDeviceMemory.handle} gives: nothing can be done with it but keeping it. */
 export interface NativeBuffer {
   readonly [bufferHandle]: true;
 }
@@ -238,16 +232,14 @@ export interface NativeBuffer {
 export interface NativeBatch {
   /** Judge the block's elements. */
   check(): void;
-  /** What stands in the command block for {@link NativeModule.checkOne}. */
-  readonly number: number;
   /** Judge elements that lie packed in the caller's memory. */
   checkPacked(sges: Uint8Array): void;
-  /** Judge and keep references; `seed` is what the first element may coalesce with. */
-  acquire(seed?: NativeSge): void;
+  /** Judge and keep references; `continues`: the first element may coalesce with LAST_CELL, LAST_GENERATION of the command block. */
+  acquire(continues: boolean): void;
   /** Put what `acquire` has kept among the first `count`. */
   put(): void;
-  /** A kept element as an object, which has its reference from now on. */
-  take(index: number): NativeSge | undefined;
+  /** Moves a kept element into the empty cell CELL of the command block, and tells CELL_GENERATION; -EBADF there: none is kept. */
+  take(index: number): void;
   /** Judge and copy into `target`. */
   gather(target: Uint8Array): void;
   /** Judge and copy from `source`. */

@@ -144,7 +144,7 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
 /** Answers the key table. `used` of the native module is flat: index, key and region of each slot. */
 function table(session: Session): Answer {
   const { max, next, generation, used: flat } = session.device.keyTable();
-  const used = Array.from({ length: flat.length / 3 }, (_, i) => {
+  const used = Array.from({ length: flat.length / KeyTableField.Count }, (_, i) => {
     const [index = 0, lkey = 0, region = 0] = flat.subarray(
       KeyTableField.Count * i,
       KeyTableField.Count * (i + 1),

@@ -1,6 +1,23 @@
 /** Plays the operations that create, map, register and release regions. */
-import { ENOMEM, MrTypeNumber, PAGE_SIZE, ReleaseMode, RegionField } from '../internal/layout';
-import { native, type NativeMemoryRegion } from '../internal/native';
+import { fieldLong, longs, readAnswer, UNANSWERED, words } from '../internal/command';
+import {
+  CommandFlag,
+  CommandWord,
+  ENOMEM,
+  MrTypeNumber,
+  PAGE_SIZE,
+  ReleaseMode,
+  RegionField,
+  SgOutcomeField,
+} from '../internal/layout';
+import { native, type NativeProtectionDomain } from '../internal/native';
+import {
+  readNewRegion,
+  regionNames,
+  type RegionName,
+  releaseRegion,
+  storeRegion,
+} from '../internal/region-name';
 import {
   allocateMemory,
   type Answer,
@@ -32,10 +49,18 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   const verdict = pd.regUserMrTest(start, length, iova);
   if (verdict < 0 && isBeyondCore(start, length, iova)) throw memoryError(length, 'reg_user_mr');
   if (verdict < 0) return answerFailure(verdict);
-  const mr = pd.regUserMr(allocateMemory(length, 'reg_user_mr'), start, iova, op.access);
+  const memory = allocateMemory(length, 'reg_user_mr');
+  words[CommandWord.Checker] = pd.number();
+  words[CommandWord.Access] = op.access;
+  words[CommandWord.Flags] = CommandFlag.StartGiven | CommandFlag.IovaGiven;
+  longs[CommandWord.Start / 2] = start;
+  longs[CommandWord.Iova / 2] = iova;
+  words[CommandWord.Answer] = UNANSWERED;
+  native.regUserMr(memory);
+  const status = readAnswer();
   // regUserMrTest found a free slot, so this is a lack of memory.
-  if (mr === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
-  return bindRegion(session, op.id, mr, 'user');
+  if (status === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
+  return bindRegion(session, op.id, pd, status, 'user');
 }
 
 /**
@@ -51,32 +76,35 @@ function isBeyondCore(start: bigint, length: bigint, iova: bigint): boolean {
 export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  const mr = pd.getDmaMr(op.access);
+  const status = pd.getDmaMr(op.access);
   // A DMA region takes no slot of the key table, so this is a lack of memory.
-  if (mr === -ENOMEM) throw new TraceError('get_dma_mr: out of memory');
-  return bindRegion(session, op.id, mr, 'other');
+  if (status === -ENOMEM) throw new TraceError('get_dma_mr: out of memory');
+  return bindRegion(session, op.id, pd, status, 'other');
 }
 
 export function allocMr(session: Session, op: OperationMembers['alloc_mr']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  return bindRegion(session, op.id, pd.allocMr(mrTypes[op.type], op.max_num_sg), 'other');
+  return bindRegion(session, op.id, pd, pd.allocMr(mrTypes[op.type], op.max_num_sg), 'other');
 }
 
 export function allocFmr(session: Session, op: OperationMembers['alloc_fmr']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  return bindRegion(session, op.id, pd.allocFmr(op.access, op.max_pages, op.max_maps, op.page_shift), 'fmr');
+  const status = pd.allocFmr(op.access, op.max_pages, op.max_maps, op.page_shift);
+  return bindRegion(session, op.id, pd, status, 'fmr');
 }
 
-/** Binds a new region to its id and answers its keys; or answers the failure. */
+/** Binds the region that the last call has made to its id and answers its keys; or answers the failure. */
 function bindRegion(
   session: Session,
   id: string,
-  mr: NativeMemoryRegion | number,
+  pd: NativeProtectionDomain,
+  status: number,
   kind: 'user' | 'fmr' | 'other',
 ): Answer {
-  return typeof mr === 'number' ? answerFailure(mr) : session.answerKeys(session.bindRegion(id, mr, kind));
+  if (status < 0) return answerFailure(status);
+  return session.answerKeys(session.bindRegion(id, readNewRegion(pd, pd.number(), undefined), kind));
 }
 
 export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): Answer {
@@ -87,10 +115,13 @@ export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): An
     list[2 * i] = BigInt(addr);
     list[2 * i + 1] = BigInt(length);
   });
-  const visible = new BigUint64Array(2);
-  const used = region.native.mapSg(list, BigInt(op.sg_offset ?? 0), op.page_size, visible);
+  storeRegion(region.native);
+  longs[CommandWord.Address / 2] = BigInt(op.sg_offset ?? 0);
+  words[CommandWord.Length] = op.page_size;
+  native.mapSg(list);
+  const used = readAnswer();
   // The format wants these after a failure too.
-  const [iova, length] = [toHex(fieldOf(visible, 0)), toHex(fieldOf(visible, 1))];
+  const [iova, length] = [toHex(fieldLong(SgOutcomeField.Iova)), toHex(fieldLong(SgOutcomeField.Length))];
   return used < 0 ? { err: nameErrno(used), iova, length } : { ret: used, iova, length };
 }
 
@@ -99,7 +130,8 @@ export function fastRegMr(session: Session, op: OperationMembers['fast_reg_mr'])
   const region = session.region(op.mr);
   if (qp === undefined || region === undefined) return SKIPPED;
   const iova = op.iova === undefined ? undefined : BigInt(op.iova);
-  const status = qp.fastRegMr(region.native, Number(op.key), op.access, iova);
+  storeRegion(region.native);
+  const status = qp.fastRegMr(Number(op.key), op.access, iova);
   return status < 0 ? answerFailure(status) : session.answerKeys(region);
 }
 
@@ -111,17 +143,20 @@ export function invalidateRkey(session: Session, op: OperationMembers['invalidat
 export function mapPhysFmr(session: Session, op: OperationMembers['map_phys_fmr']): Answer {
   const region = findFmr(session, op.fmr);
   if (region === undefined) return SKIPPED;
-  return answerStatus(region.native.mapPhys(BigUint64Array.from(op.pages, BigInt), BigInt(op.iova)));
+  storeRegion(region.native);
+  longs[CommandWord.Iova / 2] = BigInt(op.iova);
+  native.mapPhys(BigUint64Array.from(op.pages, BigInt));
+  return answerStatus(readAnswer());
 }
 
 export function unmapFmr(session: Session, op: OperationMembers['unmap_fmr']): Answer {
-  const fmrs: NativeMemoryRegion[] = [];
+  const fmrs: RegionName[] = [];
   for (const id of op.fmrs) {
     const region = findFmr(session, id);
     if (region === undefined) return SKIPPED;
     fmrs.push(region.native);
   }
-  return answerStatus(native.unmapFmr(fmrs));
+  return answerStatus(native.unmapFmr(regionNames(fmrs)));
 }
 
 export function deallocFmr(session: Session, op: OperationMembers['dealloc_fmr']): Answer {
@@ -136,7 +171,7 @@ export function deregMr(session: Session, op: OperationMembers['dereg_mr']): Ans
 /** After EBUSY the region is half-dead and keeps its id. */
 function release(session: Session, region: NamedRegion | undefined): Answer {
   if (region === undefined) return SKIPPED;
-  const status = region.native.release(ReleaseMode.Release);
+  const status = releaseRegion(region.native, ReleaseMode.Release);
   if (status === 0) session.unbind(region.name);
   return answerStatus(status);
 }

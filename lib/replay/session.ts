@@ -1,13 +1,14 @@
 /** A session: the device and the named objects between an `init` and its `exit`. */
-import { RegionField, SgeField } from '../internal/layout';
+import { longs } from '../internal/command';
+import { describeElement, type Holder } from '../internal/element';
+import { CommandWord, RegionField, SgeField } from '../internal/layout';
 import {
   type NativeDevice,
   type NativeDmaMapping,
-  type NativeMemoryRegion,
   type NativeProtectionDomain,
   type NativeQueuePair,
-  type NativeSge,
 } from '../internal/native';
+import { queryRegion, type RegionName } from '../internal/region-name';
 import { type Answer, answerSge, fieldOf, type SgeAnswer, toHex } from './answers';
 import { quote, TraceError } from './trace-format';
 
@@ -15,7 +16,7 @@ import { quote, TraceError } from './trace-format';
 export interface NamedRegion {
   readonly kind: 'region';
   readonly name: string;
-  readonly native: NativeMemoryRegion;
+  readonly native: RegionName;
   /** Number of the region on its device. */
   readonly number: number;
   readonly user: boolean;
@@ -25,7 +26,7 @@ export interface NamedRegion {
 type NamedObject =
   | { readonly kind: 'pd'; readonly native: NativeProtectionDomain }
   | { readonly kind: 'qp'; readonly native: NativeQueuePair }
-  | { readonly kind: 'sge'; readonly native: NativeSge }
+  | { readonly kind: 'sge'; readonly native: Holder }
   | NamedRegion;
 
 /** An open device, and its objects by id. */
@@ -53,7 +54,7 @@ export class Session {
     return object?.kind === 'qp' ? object.native : undefined;
   }
 
-  sge(id: string): NativeSge | undefined {
+  sge(id: string): Holder | undefined {
     const object = this.#objects.get(id);
     return object?.kind === 'sge' ? object.native : undefined;
   }
@@ -92,12 +93,12 @@ export class Session {
     this.#objects.set(id, { kind: 'qp', native });
   }
 
-  bindSge(id: string, native: NativeSge): void {
+  bindSge(id: string, native: Holder): void {
     this.#objects.set(id, { kind: 'sge', native });
   }
 
-  bindRegion(name: string, native: NativeMemoryRegion, kind: 'user' | 'fmr' | 'other'): NamedRegion {
-    const number = Number(fieldOf(this.queryRegion(native), RegionField.Id));
+  bindRegion(name: string, native: RegionName, kind: 'user' | 'fmr' | 'other'): NamedRegion {
+    const number = native.id;
     const region: NamedRegion = {
       kind: 'region',
       name,
@@ -119,10 +120,10 @@ export class Session {
   }
 
   /** Reads the {@link RegionField}s of a region. The array is valid until the next call. */
-  queryRegion(region: NativeMemoryRegion): BigUint64Array {
-    const status = region.query(this.#regionFields);
+  queryRegion(region: RegionName): BigUint64Array {
+    const status = queryRegion(region);
     if (status < 0) throw new Error(`a bound region is dead: ${status}`);
-    return this.#regionFields;
+    return copyFields(this.#regionFields);
   }
 
   /** Answers a region's keys: KEYS of the format. */
@@ -133,14 +134,20 @@ export class Session {
   }
 
   /** Reads the {@link SgeField}s of an element, `undefined` once it is put. The array is valid until the next call. */
-  describeSge(sge: NativeSge): BigUint64Array | undefined {
-    return sge.describe(this.#sgeFields) < 0 ? undefined : this.#sgeFields;
+  describeSge(sge: Holder): BigUint64Array | undefined {
+    return describeElement(sge) < 0 ? undefined : copyFields(this.#sgeFields);
   }
 
   /** Answers an element: SGE of the format. */
-  answerSge(sge: NativeSge): SgeAnswer {
+  answerSge(sge: Holder): SgeAnswer {
     const fields = this.describeSge(sge);
     if (fields === undefined) throw new Error('a bound element is dead');
     return answerSge(fields, this.regionOf(fieldOf(fields, SgeField.Region)).name);
   }
+}
+
+/** Fills `fields` with what the last call has told: the next call writes in the same place. */
+function copyFields(fields: BigUint64Array): BigUint64Array {
+  fields.set(longs.subarray(CommandWord.Fields / 2, CommandWord.Fields / 2 + fields.length));
+  return fields;
 }

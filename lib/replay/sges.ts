@@ -1,5 +1,15 @@
 /** Plays the access checks, and the operations on the elements that they accept: put and walk. */
 import {
+  acquireElement,
+  elementNames,
+  giveHolder,
+  type Holder,
+  isCoalesced,
+  putElement,
+  storeAccess,
+  takeHolder,
+} from '../internal/element';
+import {
   ENOMEM,
   FragmentField,
   PAGE_SIZE,
@@ -8,7 +18,7 @@ import {
   RegionKind,
   SgeField,
 } from '../internal/layout';
-import { native, type NativeSge } from '../internal/native';
+import { native } from '../internal/native';
 import {
   type Answer,
   answerFailure,
@@ -28,47 +38,60 @@ const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
 export function lkeyOk(session: Session, op: OperationMembers['lkey_ok']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  let last: NativeSge | null = null;
+  let last: Holder | undefined;
   if (op.last !== null) {
     const sge = session.sge(op.last);
     if (sge === undefined) return SKIPPED;
     last = sge;
   }
   const { addr, length, lkey } = op.sge;
-  const verdict = pd.acquire(BigInt(addr), length, Number(lkey), op.acc, last);
-  if (verdict === 0 && last !== null) return { ret: 0, sge: session.answerSge(last) };
-  if (typeof verdict === 'number') return answerRefusal(verdict, { err: 'EINVAL' });
-  session.bindSge(op.id, verdict);
-  return { ret: 1, sge: session.answerSge(verdict) };
+  storeAccess(pd.number(), BigInt(addr), 'addr', length, 'length', Number(lkey), 'lkey', op.acc);
+  const holder = takeHolder();
+  const verdict = acquireElement(holder, last);
+  if (last !== undefined && isCoalesced(verdict)) {
+    giveHolder(holder);
+    return { ret: 0, sge: session.answerSge(last) };
+  }
+  return bindAccepted(session, op.id, holder, verdict, { err: 'EINVAL' });
 }
 
 export function rkeyOk(session: Session, op: OperationMembers['rkey_ok']): Answer {
   const qp = session.qp(op.qp);
   if (qp === undefined) return SKIPPED;
-  const verdict = qp.acquire(BigInt(op.vaddr), op.len, Number(op.rkey), op.acc);
-  if (typeof verdict === 'number') return answerRefusal(verdict, { ret: 0 });
-  session.bindSge(op.id, verdict);
-  return { ret: 1, sge: session.answerSge(verdict) };
+  storeAccess(qp.number(), BigInt(op.vaddr), 'vaddr', op.len, 'len', Number(op.rkey), 'rkey', op.acc);
+  const holder = takeHolder();
+  return bindAccepted(session, op.id, holder, acquireElement(holder, undefined), { ret: 0 });
 }
 
-/** Returns `answer` for a refusal: a positive reason number, which the format does not report. Anything else is a fault. */
-function answerRefusal(verdict: number, answer: Answer): Answer {
-  if (verdict > 0) return answer;
-  throw new Error(
-    `a check returned ${verdict === 0 ? 'coalesced without a last element' : nameErrno(verdict)}`,
-  );
+/** Binds an accepted element; answers `refusal` for a positive reason number, which the format does not report. */
+function bindAccepted(
+  session: Session,
+  id: string,
+  holder: Holder,
+  verdict: number,
+  refusal: Answer,
+): Answer {
+  if (verdict !== 0) giveHolder(holder);
+  if (verdict < 0) throw new Error(`a check returned ${nameErrno(verdict)}`);
+  if (isCoalesced(verdict)) throw new Error('a check returned coalesced without a last element');
+  if (verdict > 0) return refusal;
+  session.bindSge(id, holder);
+  return { ret: 1, sge: session.answerSge(holder) };
 }
 
 export function putSge(session: Session, op: OperationMembers['put_sge']): Answer {
   const sge = session.sge(op.sge);
   if (sge === undefined) return SKIPPED;
-  const status = sge.put();
-  if (status === 0) session.unbind(op.sge);
+  const status = putElement(sge);
+  if (status === 0) {
+    session.unbind(op.sge);
+    giveHolder(sge);
+  }
   return answerStatus(status);
 }
 
 export function walk(session: Session, op: OperationMembers['walk']): Answer {
-  const sges: NativeSge[] = [];
+  const sges: Holder[] = [];
   for (const id of op.sges) {
     const sge = session.sge(id);
     if (sge === undefined) return SKIPPED;
@@ -76,7 +99,7 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
   }
   expectBounded(session, sges, op.steps);
 
-  const state = native.createSgeState(sges);
+  const state = native.createSgeState(elementNames(sges));
   if (typeof state === 'number') return answerFailure(state);
   const fragments = state.walk(Uint32Array.from(op.steps), op.release);
   if (typeof fragments === 'number') {
@@ -91,7 +114,10 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
 function unbindConsumed(session: Session, ids: readonly string[]): void {
   for (const id of ids) {
     const sge = session.sge(id);
-    if (sge !== undefined && session.describeSge(sge) === undefined) session.unbind(id);
+    if (sge === undefined || session.describeSge(sge) !== undefined) continue;
+    session.unbind(id);
+    putElement(sge); // empties the cell
+    giveHolder(sge);
   }
 }
 
@@ -113,7 +139,7 @@ function groupByStep(session: Session, fragments: BigUint64Array, steps: number)
  *
  * @throws TraceError
  */
-function expectBounded(session: Session, sges: readonly NativeSge[], steps: readonly number[]): void {
+function expectBounded(session: Session, sges: readonly Holder[], steps: readonly number[]): void {
   const wanted = steps.reduce((sum, step) => sum + step, 0);
   // Each fragment has at least one byte, and each step answers a list, empty or not.
   if (wanted + steps.length <= MOST_FRAGMENTS) return;

@@ -6,12 +6,6 @@ import { BLOCK_HEADER_BYTES, BlockColumn, PACKED_SGE_BYTES } from '../internal/l
 /** 32-bit words of an element. */
 export const SGE_WORDS = PACKED_SGE_BYTES / 4;
 
-/** Whether the low half of a 64-bit number lies first. */
-export const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
-/** What a number is multiplied with for its high half; exact, and cheaper than a division. */
-export const HIGH_HALF = 2 ** -32;
-
 /** Views over a new block. The columns after `verdicts` are empty without places. */
 export interface BatchBlock {
   bytes: Uint8Array;

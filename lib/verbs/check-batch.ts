@@ -9,13 +9,18 @@ import {
   u32,
   u64,
 } from '../internal/arguments';
-import { type BatchBlock, HIGH_HALF, LITTLE_ENDIAN, newBatchBlock, SGE_WORDS } from './batch-block';
+import { type BatchBlock, newBatchBlock, SGE_WORDS } from './batch-block';
+import { readAnswer, UNANSWERED, words as command } from '../internal/command';
+import { giveHolder, takeHolder } from '../internal/element';
+import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
 import { rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import {
   BATCH_COALESCED,
   BATCH_MAX_ELEMENTS,
+  CommandWord,
+  EBADF,
   EINVAL,
   HeaderDouble,
   HeaderFlag,
@@ -31,8 +36,8 @@ import {
 } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
-import { type RegionRegistry } from './region-registry';
-import { isSge, nativeSge, registryOfSge, Sge } from './sge';
+import { type RegionTable } from './region-registry';
+import { holderOf, isSge, Sge, tableOf } from './sge';
 
 /** Options of {@link ProtectionDomain.lkeyBatch} and {@link QueuePair.rkeyBatch}. */
 export interface CheckBatchOptions {
@@ -97,14 +102,14 @@ export class CheckBatch {
   readonly #header: Uint32Array;
   readonly #doubles: Float64Array;
   readonly #native: NativeBatch;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
   #count = 0;
 
   /** @internal */
   constructor(
     token: typeof construction,
     checker: NativeProtectionDomain | NativeQueuePair,
-    registry: RegionRegistry,
+    table: RegionTable,
     givenCapacity: unknown,
     options: unknown,
   ) {
@@ -114,7 +119,7 @@ export class CheckBatch {
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
     this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
-    this.#registry = registry;
+    this.#table = table;
     this.#header = block.header;
     this.#doubles = block.doubles;
     this.capacity = capacity;
@@ -207,11 +212,16 @@ export class CheckBatch {
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
-    if (givenLast && registryOfSge(givenLast) !== this.#registry) throw rdmaError('acquire_batch', -EINVAL);
+    if (givenLast && tableOf(givenLast).registry !== this.#table.registry)
+      throw rdmaError('acquire_batch', -EINVAL);
     this.#begin(count, access);
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
-    if (givenLast) this.#native.acquire(nativeSge(givenLast));
-    else this.#native.acquire();
+    const last = givenLast ? holderOf(givenLast) : undefined; // one that was put counts as none
+    if (last) {
+      command[CommandWord.LastCell] = last.cell;
+      command[CommandWord.LastGeneration] = last.generation;
+    }
+    this.#native.acquire(last !== undefined);
     return this.#answer('acquire_batch');
   }
 
@@ -232,8 +242,19 @@ export class CheckBatch {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   take(index: number): Sge | undefined {
-    const taken = this.#native.take(integer(index, 'index', 0, this.capacity - 1));
-    return taken && new Sge(construction, taken, this.#registry);
+    const at = integer(index, 'index', 0, this.capacity - 1);
+    const holder = takeHolder();
+    command[CommandWord.Cell] = holder.cell;
+    command[CommandWord.Answer] = UNANSWERED;
+    this.#native.take(at);
+    const answer = readAnswer();
+    if (answer === 0) {
+      holder.generation = command[CommandWord.CellGeneration] ?? 0;
+      return new Sge(construction, holder, this.#table);
+    }
+    giveHolder(holder);
+    if (answer !== -EBADF) throw rdmaError('take', answer);
+    return undefined;
   }
 
   /**

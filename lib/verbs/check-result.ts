@@ -1,7 +1,14 @@
+import { fieldLong, fieldNumber, readAnswer } from '../internal/command';
+import { acquireElement, giveHolder, isCoalesced, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
-import { PlaceField } from '../internal/layout';
+import { construction } from '../internal/construction';
+import { EINVAL, PlaceField } from '../internal/layout';
+import { native } from '../internal/native';
 import { checkReason, type CheckReason } from '../internal/reasons';
-import { type Sge } from './sge';
+import { type RegionTable } from './region-registry';
+import { holderOf, Sge } from './sge';
+
+const { placeOne } = native;
 
 /** An access that was accepted as an element of its own, which holds a reference on its region until it is put. */
 export interface Accepted {
@@ -52,16 +59,31 @@ export function readRefusal(operation: string, answer: number): Refused {
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
 
-/** What the checks without a reference fill; read at once, before anything else runs. */
-export const place = new BigUint64Array(PlaceField.Count);
+/**
+ * Acquires the access that `storeAccess` has stored.
+ *
+ * @param last - the element that it may continue
+ */
+export function acquireAccess(operation: string, table: RegionTable, last: Sge | undefined): LocalCheck {
+  const holder = takeHolder();
+  const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
+  const answer = acquireElement(holder, before);
+  if (answer === 0) return { ok: true, coalesced: false, sge: new Sge(construction, holder, table) };
+  // EINVAL says that the cell is not empty after all (somebody forged a holder of it): this one must not be tried again.
+  if (answer !== -EINVAL) giveHolder(holder);
+  if (last !== undefined && isCoalesced(answer)) return { ok: true, coalesced: true, sge: last };
+  return readRefusal(operation, answer);
+}
 
-/** The answer of a check without a reference. */
-export function readPlace(operation: string, answer: number): CheckedPlace {
+/** Judges the access that `storeAccess` has stored, without a reference. */
+export function checkAccess(operation: string): CheckedPlace {
+  placeOne();
+  const answer = readAnswer();
   if (answer !== 0) return readRefusal(operation, answer);
   return {
     ok: true,
-    at: place[PlaceField.At] ?? 0n,
-    segmentLength: Number(place[PlaceField.Length]),
-    segment: Number(place[PlaceField.Segment]),
+    at: fieldLong(PlaceField.At),
+    segmentLength: fieldNumber(PlaceField.Length),
+    segment: fieldNumber(PlaceField.Segment),
   };
 }

@@ -1,29 +1,21 @@
 import { type Access } from './access';
-import { illegalConstructor, u32, u64 } from '../internal/arguments';
-import { HIGH_HALF, LITTLE_ENDIAN, newBatchBlock } from './batch-block';
-import { rdmaError, resultOf } from '../internal/errors';
+import { illegalConstructor } from '../internal/arguments';
+import { LAST_REASON, words } from '../internal/command';
+import { storeAccess } from '../internal/element';
+import { rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { COMMAND_BYTES, CommandWord, EINVAL, HeaderWord, Reason } from '../internal/layout';
-import {
-  native,
-  type NativeBatch,
-  type NativeProtectionDomain,
-  type NativeQueuePair,
-} from '../internal/native';
+import { CommandWord, EBADF } from '../internal/layout';
+import { native, type NativeProtectionDomain, type NativeQueuePair } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
 
-/** Names the checker that asks, and takes the answer. All checkers of this thread share it. */
-const command = new Uint32Array(
-  native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES))).buffer,
-);
 const { checkOne } = native;
 
-/** -EINVAL: never a verdict. */
-const UNANSWERED = -EINVAL >>> 0;
-
-/** Larger answers are negative errnos. */
-const LAST_REASON: number = Reason.Count - 1;
+/** A domain or queue pair and its number, which is good as long as the object lives. */
+interface NumberedParent {
+  readonly native: NativeProtectionDomain | NativeQueuePair;
+  readonly number: number;
+}
 
 /**
  * Single checks through a shared block: the arguments are stored in shared memory, the call has none, and the answer is a
@@ -33,22 +25,14 @@ const LAST_REASON: number = Reason.Count - 1;
  * Made by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote ones).
  */
 export class Checker {
-  readonly #header: Uint32Array;
-  readonly #words: Uint32Array;
-  readonly #longs: BigUint64Array;
-  readonly #batch: NativeBatch; // keeps it
-  readonly #number: number;
+  readonly #parent: NumberedParent;
   #answer = 0;
 
   /** @internal */
-  constructor(token: typeof construction, checker: NativeProtectionDomain | NativeQueuePair) {
+  constructor(token: typeof construction, parent: NativeProtectionDomain | NativeQueuePair) {
     if (token !== construction) throw illegalConstructor();
-    const block = newBatchBlock(1, false);
-    this.#batch = resultOf('checker', native.createBatch(checker, block.bytes, 1, false));
-    this.#number = this.#batch.number;
-    this.#header = block.header;
-    this.#words = block.words;
-    this.#longs = block.longs;
+    if (parent.serial() < 0) throw rdmaError('checker', -EBADF);
+    this.#parent = { native: parent, number: parent.number() };
   }
 
   /**
@@ -64,25 +48,9 @@ export class Checker {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
-    // Tested here and not by arguments.ts, which is called only for what fails: this is a good part of what a check costs.
-    if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
-    if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
-    if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
-    const words = this.#words;
-    if (LITTLE_ENDIAN && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
-      if (Math.floor(address) !== address) u64(address, 'address');
-      words[0] = address;
-      words[1] = address * HIGH_HALF;
-    } else {
-      this.#longs[0] = u64(address, 'address');
-    }
-    words[2] = length;
-    words[3] = key;
-    this.#header[HeaderWord.Access] = access;
-    command[CommandWord.Batch] = this.#number;
-    command[CommandWord.Answer] = UNANSWERED; // what was not judged must not pass
+    storeAccess(this.#parent.number, address, 'address', length, 'length', key, 'key', access);
     checkOne();
-    const answer = command[CommandWord.Answer];
+    const answer = words[CommandWord.Answer] ?? 0;
     if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;

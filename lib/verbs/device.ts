@@ -12,7 +12,7 @@ import { elementCountOf } from '../internal/memory-argument';
 import { native, type NativeDevice } from '../internal/native';
 import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
-import { type AnyRegion, registryOfDevice, type RegionRegistry } from './region-registry';
+import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry';
 import { livingOf, type Resources, resourcesOf } from './resources';
 
 /**
@@ -88,7 +88,7 @@ export interface KeyTableRow {
   index: number;
   /** The key that its region answers to. */
   lkey: Lkey;
-  /** The region; undefined if its object was garbage-collected. */
+  /** The region; undefined if another thread has made it. */
   region: AnyRegion | undefined;
 }
 
@@ -118,7 +118,7 @@ class Attachment {
  */
 export class Device {
   readonly #native: NativeDevice;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
   readonly #lkeyTableBits: number;
   readonly #dma: DmaSpace;
   readonly #attached: boolean;
@@ -142,11 +142,11 @@ export class Device {
     const report = boolean(givenReport, 'options.reportLeaks');
     this.#native = attached ?? openDevice(options);
     this.#lkeyTableBits = this.#native.bits();
-    this.#registry = registryOfDevice(this.#native.number());
-    this.#dma = new DmaSpace(construction, this.#native, this.#registry);
+    this.#table = new RegionTable(registryOfDevice(this.#native.number()));
+    this.#dma = new DmaSpace(construction, this.#native, this.#table);
     const self = this.#native;
-    if (capture) this.#registry.captureStacks(() => livingOf(self));
-    if (report) watchForLeaks(self, this.#registry.stacks);
+    if (capture) this.#table.registry.captureStacks(() => livingOf(self));
+    if (report) watchForLeaks(self, this.#table.stacks);
   }
 
   /**
@@ -204,8 +204,8 @@ export class Device {
     const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
     const trusted = boolean(givenTrusted, 'options.trusted');
     const pd = resultOf('alloc_pd', self.allocPd(!trusted));
-    this.#registry.created('pd', () => pd.serial());
-    return new ProtectionDomain(construction, pd, self, this.#registry);
+    this.#table.created('pd', () => pd.serial());
+    return new ProtectionDomain(construction, pd, this.#table);
   }
 
   /**
@@ -217,7 +217,7 @@ export class Device {
    */
   importPd(id: number): ProtectionDomain {
     const pd = resultOf('import_pd', this.#native.importPd(size(id, 'id')));
-    return new ProtectionDomain(construction, pd, this.#native, this.#registry);
+    return new ProtectionDomain(construction, pd, this.#table);
   }
 
   /**
@@ -235,7 +235,7 @@ export class Device {
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
     const memory = resultOf('alloc_dm', self.allocDm(length, huge));
-    this.#registry.created('memory', () => memory.serial());
+    this.#table.created('memory', () => memory.serial());
     return new DeviceMemory(construction, memory);
   }
 
@@ -264,7 +264,10 @@ export class Device {
       rows.push({
         index: Number(used[i + KeyTableField.Index]),
         lkey: Number(used[i + KeyTableField.Lkey]) as Lkey,
-        region: this.#registry.find(Number(used[i + KeyTableField.Region])),
+        region: this.#table.find(
+          Number(used[i + KeyTableField.RegionIndex]),
+          Number(used[i + KeyTableField.Region]),
+        ),
       });
     }
     return { max, next, generation, used: rows };
@@ -278,7 +281,7 @@ export class Device {
    */
   resources(): Resources {
     throwOnError('resources', this.#native.live());
-    return resourcesOf(this.#native, this.#registry, this.#registry.stacks);
+    return resourcesOf(this.#native, this.#table, this.#table.stacks);
   }
 
   /**

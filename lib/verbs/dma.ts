@@ -1,10 +1,10 @@
 import { illegalConstructor, optionsOf, u64 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
-import { bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
+import { bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
 import { construction } from '../internal/construction';
-import { type RegionRegistry } from './region-registry';
+import { type RegionTable } from './region-registry';
 
 /** Options of {@link DmaSpace.map}. */
 export interface DmaMapOptions {
@@ -18,13 +18,13 @@ export interface DmaMapOptions {
  */
 export class DmaSpace {
   readonly #native: NativeDevice;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeDevice, registry: RegionRegistry) {
+  constructor(token: typeof construction, native: NativeDevice, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#registry = registry;
+    this.#table = table;
   }
 
   /**
@@ -40,8 +40,8 @@ export class DmaSpace {
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    const mapping = resultOf('dma_map', self.mapDma(bytes, address, bufferOf(bytes)));
-    this.#registry.created('mapping', () => mapping.serial());
+    const mapping = resultOf('dma_map', self.mapDma(bytes, address));
+    this.#table.created('mapping', () => mapping.serial());
     return new DmaMapping(construction, mapping);
   }
 }

@@ -1,13 +1,18 @@
-import { elements, invalidType, u64 } from '../internal/arguments';
+import { elements, invalidType } from '../internal/arguments';
+import { readAnswer, storeLong } from '../internal/command';
 import { throwOnError } from '../internal/errors';
+import { CommandWord } from '../internal/layout';
 import { u64List } from '../internal/memory-argument';
-import { native, type NativeMemoryRegion } from '../internal/native';
+import { native } from '../internal/native';
+import { regionNames, type RegionName, storeRegion } from '../internal/region-name';
 import { construction } from '../internal/construction';
-import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
-import { type RegionRegistry } from './region-registry';
+import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
+import { type RegionTable } from './region-registry';
 
-/** The native regions of a list of FMRs; each element is read once. */
-let nativesOf: (list: unknown) => NativeMemoryRegion[];
+const { mapPhys, unmapFmr } = native;
+
+/** The names of a list of FMRs; each element is read once. */
+let namesOf: (list: unknown) => RegionName[];
 
 /**
  * A fast memory region: a region whose pages can be changed again and again under one key (`struct rvt_fmr`).
@@ -18,8 +23,8 @@ export class FastMemoryRegion extends Region {
   readonly #isFastMemoryRegion = true;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeMemoryRegion, registry: RegionRegistry) {
-    super(token, native, registry, 'dealloc_fmr');
+  constructor(token: typeof construction, name: RegionName, table: RegionTable) {
+    super(token, name, table, 'dealloc_fmr');
   }
 
   /**
@@ -36,10 +41,13 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   mapPhys(pageList: BigUint64Array | readonly (bigint | number)[], iova: bigint | number): void {
-    const self = nativeOf(this);
-    const address = u64(iova, 'iova');
+    const name = nameOf(this);
+    storeLong(CommandWord.Iova, iova, 'iova'); // what is wrong with it is told before what is wrong with the list
     const pages = u64List('map_phys_fmr', pageList, 'pageList');
-    throwOnError('map_phys_fmr', self.mapPhys(pages, address));
+    storeLong(CommandWord.Iova, iova, 'iova'); // again: reading an array may have run other code
+    storeRegion(name);
+    mapPhys(pages);
+    throwOnError('map_phys_fmr', readAnswer());
   }
 
   /**
@@ -52,12 +60,12 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   static unmap(list: readonly FastMemoryRegion[]): void {
-    throwOnError('unmap_fmr', native.unmapFmr(nativesOf(list)));
+    throwOnError('unmap_fmr', unmapFmr(regionNames(namesOf(list))));
   }
 
   /** Unmaps this one; see {@link FastMemoryRegion.unmap}. */
   unmap(): void {
-    throwOnError('unmap_fmr', native.unmapFmr([nativeOf(this)]));
+    throwOnError('unmap_fmr', unmapFmr(regionNames([nameOf(this)])));
   }
 
   /**
@@ -84,12 +92,12 @@ export class FastMemoryRegion extends Region {
   }
 
   static {
-    nativesOf = (list) =>
+    namesOf = (list) =>
       elements(list, 'list', (fmr, name) => {
         if (typeof fmr !== 'object' || fmr === null || !(#isFastMemoryRegion in fmr)) {
           throw invalidType(name, 'an instance of FastMemoryRegion', fmr);
         }
-        return nativeOf(fmr);
+        return nameOf(fmr);
       });
   }
 }

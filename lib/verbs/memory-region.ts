@@ -1,11 +1,13 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
+import { readAnswer, storeLong, words } from '../internal/command';
 import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
-import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField, SgOutcomeField } from '../internal/layout';
-import { type NativeMemoryRegion } from '../internal/native';
+import { CommandWord, MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
+import { native } from '../internal/native';
+import { type RegionName, storeRegion } from '../internal/region-name';
 import { construction } from '../internal/construction';
-import { nativeOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
-import { type RegionRegistry } from './region-registry';
+import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
+import { type RegionTable } from './region-registry';
 
 /** One element of a scatter-gather list. */
 export interface SgEntry {
@@ -25,9 +27,6 @@ export interface MapSgOptions {
 
 /** Numbers of an element. */
 const WORDS: number = SgElementField.Count;
-
-/** What the native call fills. It can be read from the region, too. */
-const outcome = new BigUint64Array(SgOutcomeField.Count);
 
 /** Whether a value is a memory region, whatever its prototype says. */
 export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
@@ -52,8 +51,8 @@ export class MemoryRegion extends Region {
   readonly #isMemoryRegion = true;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeMemoryRegion, registry: RegionRegistry) {
-    super(token, native, registry, 'dereg_mr');
+  constructor(token: typeof construction, name: RegionName, table: RegionTable) {
+    super(token, name, table, 'dereg_mr');
   }
 
   /**
@@ -74,13 +73,17 @@ export class MemoryRegion extends Region {
    * @throws TypeError, RangeError: see {@link SgEntry}, {@link MapSgOptions}
    */
   mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
-    const native = nativeOf(this);
+    const name = nameOf(this);
     const { offset: givenOffset = 0n, pageSize: givenPageSize = PAGE_SIZE } =
       optionsOf<MapSgOptions>(options);
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
-    return throwOnError('map_mr_sg', native.mapSg(pairs, offset, pageSize, outcome));
+    storeRegion(name);
+    storeLong(CommandWord.Address, offset, 'options.offset');
+    words[CommandWord.Length] = pageSize;
+    native.mapSg(pairs);
+    return throwOnError('map_mr_sg', readAnswer());
   }
 
   /**

@@ -10,23 +10,25 @@ import {
   safeInteger,
   u8,
   u32,
-  u64,
 } from '../internal/arguments';
 import { Checker } from './checker';
-import { type LocalCheck, place, readPlace, type CheckedPlace, readRefusal } from './check-result';
+import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
+import { readAnswer, storeLong, UNANSWERED, words } from '../internal/command';
+import { storeAccess } from '../internal/element';
 import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
-import { MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
-import { byteLengthOf, bufferOf, bytesOf, type MemoryLike } from '../internal/memory-argument';
+import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
+import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
-import { type NativeDevice, type NativeMemoryRegion, type NativeProtectionDomain } from '../internal/native';
+import { native, type NativeProtectionDomain, type Status } from '../internal/native';
+import { readNewRegion, regionNames } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
-import { type DeregOptions, isRegion, nativeOf, regionId } from './region';
-import { type RegionRegistry } from './region-registry';
-import { isSge, nativeSge, registryOfSge, Sge } from './sge';
+import { type DeregOptions, isRegion, nameOf } from './region';
+import { type RegionTable } from './region-registry';
+import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
@@ -101,6 +103,8 @@ export interface AcquireOptions {
   last?: Sge | null;
 }
 
+const { regUserMr } = native;
+
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
@@ -111,27 +115,23 @@ const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
  */
 export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
-  readonly #device: NativeDevice;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
+  readonly #id: number;
+  /** What names it in the command block. */
   readonly #number: number;
 
   /** @internal */
-  constructor(
-    token: typeof construction,
-    native: NativeProtectionDomain,
-    device: NativeDevice,
-    registry: RegionRegistry,
-  ) {
+  constructor(token: typeof construction, native: NativeProtectionDomain, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#device = device;
-    this.#registry = registry;
-    this.#number = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
+    this.#table = table;
+    this.#id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
+    this.#number = native.number();
   }
 
   /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
   get id(): number {
-    return this.#number;
+    return this.#id;
   }
 
   /**
@@ -147,25 +147,25 @@ export class ProtectionDomain {
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
-    const self = this.#native;
-    const {
-      start: givenStart,
-      iova: givenIova,
-      access: givenAccess = 0,
-    } = optionsOf<RegUserMrOptions>(options);
-    let start = givenStart === undefined ? undefined : u64(givenStart, 'options.start');
-    const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = readRegionAccess(operation, givenAccess, 'options.access');
-    const bytes = bytesOf(operation, memory, 'memory');
-    if (start === undefined) {
-      const picked = this.#device.pickUserStart(BigInt(byteLengthOf(bytes)));
-      if (typeof picked === 'number') throw rdmaError(operation, picked);
-      start = picked;
+    // All properties before the first store: a getter may register something itself.
+    const { start, iova, access: givenAccess = 0 } = optionsOf<RegUserMrOptions>(options);
+    let flags = 0;
+    if (start !== undefined) {
+      storeLong(CommandWord.Start, start, 'options.start');
+      flags |= CommandFlag.StartGiven;
     }
-    return this.#memoryRegion(
-      operation,
-      self.regUserMr(bytes, start, iova ?? start, access, bufferOf(bytes)),
-    );
+    if (iova !== undefined) {
+      storeLong(CommandWord.Iova, iova, 'options.iova');
+      flags |= CommandFlag.IovaGiven;
+    }
+    const access = readRegionAccess(operation, givenAccess, 'options.access');
+    const bytes = registrableBytesOf(operation, memory, 'memory');
+    words[CommandWord.Checker] = this.#number;
+    words[CommandWord.Access] = access;
+    words[CommandWord.Flags] = flags;
+    words[CommandWord.Answer] = UNANSWERED;
+    regUserMr(bytes);
+    return this.#memoryRegion(operation, readAnswer(), access);
   }
 
   /**
@@ -180,7 +180,7 @@ export class ProtectionDomain {
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
     const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
-    return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access));
+    return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access), undefined);
   }
 
   /**
@@ -198,7 +198,7 @@ export class ProtectionDomain {
     );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
-    return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg));
+    return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg), undefined);
   }
 
   /**
@@ -222,9 +222,10 @@ export class ProtectionDomain {
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
     const access = readRegionAccess(operation, givenAccess, 'options.access');
-    const native = resultOf(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
-    const region = new FastMemoryRegion(construction, native, this.#registry);
-    this.#registry.add(regionId(native), region);
+    throwOnError(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const name = readNewRegion(this.#native, this.#number, undefined);
+    const region = new FastMemoryRegion(construction, name, this.#table);
+    this.#table.add(region);
     return region;
   }
 
@@ -235,8 +236,8 @@ export class ProtectionDomain {
    */
   createQp(): QueuePair {
     const qp = resultOf('create_qp', this.#native.createQp());
-    this.#registry.created('queuePair', () => qp.serial());
-    return new QueuePair(construction, qp, this.#registry);
+    this.#table.created('queuePair', () => qp.serial());
+    return new QueuePair(construction, qp, this.#table);
   }
 
   /**
@@ -251,15 +252,12 @@ export class ProtectionDomain {
    *   region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  acquire(sge: LocalSge, access: Access, options: AcquireOptions = {}): LocalCheck {
-    const { addr, length, lkey } = readLocalSge(sge);
-    const acc = u32(access, 'access');
-    const last = this.#last(options);
-    const result = this.#native.acquire(addr, length, lkey, acc, last ? nativeSge(last) : null);
-    if (typeof result !== 'number') {
-      return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
-    }
-    return result === 0 && last ? { ok: true, coalesced: true, sge: last } : readRefusal('lkey_ok', result);
+  acquire(sge: LocalSge, access: Access, options?: AcquireOptions): LocalCheck {
+    // All properties before the first store: a getter may check something itself.
+    const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
+    const last = options === undefined ? undefined : this.#last(options);
+    storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
+    return acquireAccess('lkey_ok', this.#table, last);
   }
 
   /**
@@ -269,8 +267,9 @@ export class ProtectionDomain {
    * @throws as {@link ProtectionDomain.acquire}
    */
   check(sge: LocalSge, access: Access): CheckedPlace {
-    const { addr, length, lkey } = readLocalSge(sge);
-    return readPlace('lkey_ok', this.#native.check(addr, length, lkey, u32(access, 'access'), place));
+    const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
+    storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
+    return checkAccess('lkey_ok');
   }
 
   /**
@@ -280,7 +279,7 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#registry, capacity, options);
+    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
   }
 
   /**
@@ -305,13 +304,13 @@ export class ProtectionDomain {
     const self = this.#native;
     const { force: givenForce = false } = optionsOf<DeregOptions>(options);
     const force = boolean(givenForce, 'options.force');
-    const natives = elements(regions, 'regions', (region, name) => {
+    const names = elements(regions, 'regions', (region, name) => {
       if (!isRegion(region)) {
         throw invalidType(name, 'an instance of MemoryRegion or FastMemoryRegion', region);
       }
-      return nativeOf(region);
+      return nameOf(region);
     });
-    throwOnError('dereg_mr', self.deregMany(natives, force));
+    throwOnError('dereg_mr', self.deregMany(regionNames(names), force));
   }
 
   /**
@@ -334,10 +333,12 @@ export class ProtectionDomain {
     this.#native.dealloc(true);
   }
 
-  #memoryRegion(operation: string, result: NativeMemoryRegion | number): MemoryRegion {
-    const native = resultOf(operation, result);
-    const region = new MemoryRegion(construction, native, this.#registry);
-    this.#registry.add(regionId(native), region);
+  /** The object of the region that the last call has made. `access`: it is of user memory, and has these rights. */
+  #memoryRegion(operation: string, status: Status, access: Access | undefined): MemoryRegion {
+    throwOnError(operation, status);
+    const name = readNewRegion(this.#native, this.#number, access);
+    const region = new MemoryRegion(construction, name, this.#table);
+    this.#table.add(region);
     return region;
   }
 
@@ -345,16 +346,7 @@ export class ProtectionDomain {
     const { last } = optionsOf<AcquireOptions>(options);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
-    if (registryOfSge(last) !== this.#registry) throw new RdmaError('lkey_ok', 'EINVAL');
+    if (tableOf(last).registry !== this.#table.registry) throw new RdmaError('lkey_ok', 'EINVAL');
     return last;
   }
-}
-
-function readLocalSge(sge: unknown): { addr: bigint; length: number; lkey: number } {
-  const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
-  return {
-    addr: u64(addr, 'sge.addr'),
-    length: u32(length, 'sge.length'),
-    lkey: u32(lkey, 'sge.lkey'),
-  };
 }

@@ -1,16 +1,17 @@
 import { type Access, readRegionAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
 import { Checker } from './checker';
-import { place, readPlace, type CheckedPlace, readRefusal, type RemoteCheck } from './check-result';
+import { acquireAccess, checkAccess, type CheckedPlace, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type NativeQueuePair } from '../internal/native';
 import { construction } from '../internal/construction';
-import { nativeOf } from './region';
-import { type RegionRegistry } from './region-registry';
-import { Sge } from './sge';
+import { storeAccess } from '../internal/element';
+import { storeRegion } from '../internal/region-name';
+import { nameOf } from './region';
+import { type RegionTable } from './region-registry';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 /** What a peer asks for. */
@@ -41,20 +42,23 @@ export interface FastRegMrOptions {
  */
 export class QueuePair {
   readonly #native: NativeQueuePair;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
+  readonly #id: number;
+  /** What names it in the command block. */
   readonly #number: number;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeQueuePair, registry: RegionRegistry) {
+  constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#registry = registry;
-    this.#number = throwOnError('create_qp', native.serial()); // another thread may have ended it
+    this.#table = table;
+    this.#id = throwOnError('create_qp', native.serial()); // another thread may have ended it
+    this.#number = native.number();
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
   get id(): number {
-    return this.#number;
+    return this.#id;
   }
 
   /**
@@ -69,10 +73,8 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
-    const { vaddr, length, rkey } = readRequest(request);
-    const result = this.#native.acquire(vaddr, length, rkey, u32(access, 'access'));
-    if (typeof result === 'number') return readRefusal('rkey_ok', result);
-    return { ok: true, coalesced: false, sge: new Sge(construction, result, this.#registry) };
+    storeRequest(this.#number, request, access);
+    return acquireAccess('rkey_ok', this.#table, undefined) as RemoteCheck; // nothing to coalesce with
   }
 
   /**
@@ -82,8 +84,8 @@ export class QueuePair {
    * @throws as {@link QueuePair.acquire}
    */
   check(request: RemoteRequest, access: Access): CheckedPlace {
-    const { vaddr, length, rkey } = readRequest(request);
-    return readPlace('rkey_ok', this.#native.check(vaddr, length, rkey, u32(access, 'access'), place));
+    storeRequest(this.#number, request, access);
+    return checkAccess('rkey_ok');
   }
 
   /**
@@ -93,7 +95,7 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#registry, capacity, options);
+    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
   }
 
   /**
@@ -128,7 +130,8 @@ export class QueuePair {
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
     const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');
-    throwOnError('fast_reg_mr', self.fastRegMr(nativeOf(region), key, access, iova));
+    storeRegion(nameOf(region));
+    throwOnError('fast_reg_mr', self.fastRegMr(key, access, iova));
   }
 
   /**
@@ -161,11 +164,8 @@ export class QueuePair {
   }
 }
 
-function readRequest(request: unknown): { vaddr: bigint; length: number; rkey: number } {
+function storeRequest(number: number, request: unknown, access: unknown): void {
+  // All properties before the first store: a getter may check something itself.
   const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
-  return {
-    vaddr: u64(vaddr, 'request.vaddr'),
-    length: u32(length, 'request.length'),
-    rkey: u32(rkey, 'request.rkey'),
-  };
+  storeAccess(number, vaddr, 'request.vaddr', length, 'request.length', rkey, 'request.rkey', access);
 }

@@ -3,11 +3,13 @@ import { boolean, illegalConstructor, optionsOf, u32 } from '../internal/argumen
 import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
+import { awaitPut, stopAwaiting } from './await-put';
+import { fieldLong, fieldNumber } from '../internal/command';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
-import { native as nativeModule, type NativeMemoryRegion } from '../internal/native';
-import { type RegionRegistry } from './region-registry';
+import { countRegion, queryRegion, type RegionName, releaseRegion } from '../internal/region-name';
+import { type RegionTable } from './region-registry';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export interface DeregOptions {
@@ -33,40 +35,10 @@ const DEFAULT_TIMEOUT_MS = 5000;
 /** A longer timer would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Releases that wait for elements to be put. */
-const waiting = new Set<() => void>();
-let isListening = false;
-
-/** Tries again, after the next put of an element of a region whose release waits. */
-function awaitPut(attempt: () => void): void {
-  waiting.add(attempt);
-  if (isListening) return;
-  isListening = true;
-  nativeModule.awaitPut(retryAll);
-}
-
-function retryAll(): void {
-  isListening = false;
-  const attempts = [...waiting];
-  waiting.clear();
-  for (const attempt of attempts) attempt();
-}
-
-/** What {@link NativeMemoryRegion.query} fills; read at once, before anything else runs. */
-const fields = new BigUint64Array(RegionField.Count);
-
-/** What a native region's id is, at its birth. */
-export function regionId(native: NativeMemoryRegion): number {
-  throwOnError('query_mr', native.query(fields));
-  return Number(fields[RegionField.Id]);
-}
-
 /** Whether a value is a region of any kind, whatever its prototype says. */
 export let isRegion: (value: unknown) => value is Region;
-/** The native object of a region. */
-export let nativeOf: (region: Region) => NativeMemoryRegion;
-/** Tells the device of a region. */
-export let registryOf: (region: Region) => RegionRegistry;
+/** What a region is to the native module. */
+export let nameOf: (region: Region) => RegionName;
 /** What `dereg` and `dealloc` are. */
 export let release: (region: Region, options: unknown) => void;
 /** What `deregAsync` and `deallocAsync` are. */
@@ -75,60 +47,62 @@ export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 /**
  * What every region has, whoever maps it. Made by a {@link ProtectionDomain}.
  *
- * The properties are read from the region each time: they show what mapping and fast registration have changed. Once the
- * region is gone they throw {@link RdmaError} `EBADF`, but for {@link Region.state}.
+ * What never changes (`id`, and of a region of user memory its keys, addresses, length and rights) is known to the object, also
+ * when the region is gone. Everything else is read from the region each time and shows what mapping and fast registration have
+ * changed; once the region is gone it throws {@link RdmaError} `EBADF`, but for {@link Region.state}.
  */
 export abstract class Region {
-  readonly #native: NativeMemoryRegion;
-  readonly #registry: RegionRegistry;
+  readonly #name: RegionName;
+  readonly #table: RegionTable;
   readonly #releaseOperation: string;
 
   /** @internal */
-  constructor(
-    token: typeof construction,
-    native: NativeMemoryRegion,
-    registry: RegionRegistry,
-    releaseOperation: string,
-  ) {
+  constructor(token: typeof construction, name: RegionName, table: RegionTable, releaseOperation: string) {
     if (token !== construction) throw illegalConstructor();
-    this.#native = native;
-    this.#registry = registry;
+    this.#name = name;
+    this.#table = table;
     this.#releaseOperation = releaseOperation;
   }
 
   /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
   get id(): number {
-    return Number(this.#field(RegionField.Id));
+    return this.#name.id;
   }
 
   /** The key for local checks. Equal to {@link Region.rkey}. */
   get lkey(): Lkey {
-    return Number(this.#field(RegionField.Lkey)) as Lkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Lkey;
   }
 
   /** The key for remote checks. */
   get rkey(): Rkey {
-    return Number(this.#field(RegionField.Lkey)) as Rkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Rkey;
   }
 
   /** The address that the region's first byte answers to in local checks. */
   get start(): bigint {
-    return this.#field(RegionField.Start);
+    const { constants } = this.#name;
+    if (constants === undefined) return this.#long(RegionField.Start);
+    const { start } = constants;
+    return typeof start === 'bigint' ? start : (constants.start = BigInt(start));
   }
 
   /** The address that the region's first byte answers to in remote checks. */
   get iova(): bigint {
-    return this.#field(RegionField.Iova);
+    const { constants } = this.#name;
+    if (constants === undefined) return this.#long(RegionField.Iova);
+    const { iova } = constants;
+    return typeof iova === 'bigint' ? iova : (constants.iova = BigInt(iova));
   }
 
   /** Bytes that are mapped. 0 for a DMA region, which has no bounds of its own. */
   get length(): number {
-    return Number(this.#field(RegionField.Length));
+    return this.#name.constants?.length ?? this.#number(RegionField.Length);
   }
 
   /** The rights it grants, bits of {@link Access}. */
   get access(): Access {
-    return Number(this.#field(RegionField.Access));
+    return this.#name.constants?.access ?? this.#number(RegionField.Access);
   }
 
   /**
@@ -136,14 +110,14 @@ export abstract class Region {
    * and one for each held element.
    */
   get refs(): number {
-    return Number(this.#field(RegionField.Refs));
+    return this.#number(RegionField.Refs);
   }
 
   /** Whether its key works, and if not why. Never throws. */
   get state(): RegionState {
-    if (this.#native.query(fields) < 0) return 'Closed';
-    if (fields[RegionField.HalfDead]) return 'HalfDead';
-    return fields[RegionField.Valid] ? 'Valid' : 'Invalid';
+    if (queryRegion(this.#name) < 0) return 'Closed';
+    if (fieldNumber(RegionField.HalfDead)) return 'HalfDead';
+    return fieldNumber(RegionField.Valid) ? 'Valid' : 'Invalid';
   }
 
   /**
@@ -153,7 +127,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
    */
   countAccesses(): void {
-    throwOnError('count_mr', this.#native.count());
+    throwOnError('count_mr', countRegion(this.#name));
   }
 
   /**
@@ -162,12 +136,12 @@ export abstract class Region {
    * @throws RdmaError `EBADF`
    */
   get counters(): RegionCounters | undefined {
-    throwOnError('query_mr', this.#native.query(fields));
-    if (!fields[RegionField.Counted]) return undefined;
+    this.#query();
+    if (!fieldNumber(RegionField.Counted)) return undefined;
     return {
-      accepted: Number(fields[RegionField.Accepted]),
-      refused: Number(fields[RegionField.Refused]),
-      bytesCopied: Number(fields[RegionField.Bytes]),
+      accepted: fieldNumber(RegionField.Accepted),
+      refused: fieldNumber(RegionField.Refused),
+      bytesCopied: fieldNumber(RegionField.Bytes),
     };
   }
 
@@ -176,7 +150,7 @@ export abstract class Region {
    * byte of the region moves any more. Never throws.
    */
   [dispose](): void {
-    this.#native.release(ReleaseMode.Force);
+    this.#release(ReleaseMode.Force);
   }
 
   /**
@@ -187,18 +161,36 @@ export abstract class Region {
     try {
       await this.#releaseLater(DEFAULT_TIMEOUT_MS);
     } catch {
-      this.#native.release(ReleaseMode.Force);
+      this.#release(ReleaseMode.Force);
     }
   }
 
-  #field(field: RegionField): bigint {
-    throwOnError('query_mr', this.#native.query(fields));
-    return fields[field] ?? 0n;
+  #query(): void {
+    throwOnError('query_mr', queryRegion(this.#name));
+  }
+
+  #number(field: RegionField): number {
+    this.#query();
+    return fieldNumber(field);
+  }
+
+  #long(field: RegionField): bigint {
+    this.#query();
+    return fieldLong(field);
+  }
+
+  /** 0 also if it is gone: a second release is a no-op, also when it was a parent that took the region with it. */
+  #release(mode: ReleaseMode): number {
+    const name = this.#name;
+    const status = releaseRegion(name, mode);
+    // By force elements may be held still, and their region is known.
+    if (status === 0 && mode !== ReleaseMode.Force) this.#table.remove(name.index, name.id);
+    return status === -Errno.EBADF ? 0 : status;
   }
 
   #releaseNow(mode: ReleaseMode): void {
-    const status = this.#native.release(mode);
-    if (status < 0 && !isGone(status)) throw rdmaError(this.#releaseOperation, status);
+    const status = this.#release(mode);
+    if (status < 0) throw rdmaError(this.#releaseOperation, status);
   }
 
   #releaseLater(timeoutMs: number): Promise<void> {
@@ -206,10 +198,10 @@ export abstract class Region {
       const deadline = performance.now() + timeoutMs;
       let timer: NodeJS.Timeout | undefined;
       const attempt = (): void => {
-        const status = this.#native.release(ReleaseMode.Await);
+        const status = this.#release(ReleaseMode.Await);
         const left = deadline - performance.now();
         clearTimeout(timer);
-        if (status === 0 || isGone(status)) {
+        if (status === 0) {
           resolve();
         } else if (status !== -Errno.EBUSY || left <= 0) {
           reject(rdmaError(this.#releaseOperation, status));
@@ -220,7 +212,7 @@ export abstract class Region {
         }
       };
       const onTimer = (): void => {
-        waiting.delete(attempt);
+        stopAwaiting(attempt);
         attempt();
       };
       attempt();
@@ -229,9 +221,8 @@ export abstract class Region {
 
   // What other files of this folder need of a region. Nothing of it can be reached from outside.
   static {
-    isRegion = (value): value is Region => typeof value === 'object' && value !== null && #native in value;
-    nativeOf = (region) => region.#native;
-    registryOf = (region) => region.#registry;
+    isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
+    nameOf = (region) => region.#name;
     release = (region, options) => {
       const { force: givenForce = false } = optionsOf<DeregOptions>(options);
       const force = boolean(givenForce, 'options.force');
@@ -242,9 +233,4 @@ export abstract class Region {
       return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
     };
   }
-}
-
-/** A second release is a no-op, also when it was a parent that took the region with it. */
-function isGone(status: number): boolean {
-  return status === -Errno.EBADF;
 }

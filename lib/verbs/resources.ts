@@ -15,7 +15,7 @@ import {
 } from '../internal/layout';
 import { type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
-import { type AnyRegion, type RegionRegistry } from './region-registry';
+import { type AnyRegion, type RegionTable } from './region-registry';
 
 /** What every object of a device has. */
 export interface Resource {
@@ -174,7 +174,7 @@ export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'ow
 /** What lives on a device, as one of its objects sees it. */
 export function resourcesOf(
   device: NativeDevice,
-  registry: RegionRegistry,
+  table: RegionTable,
   stacks: CreationStacks | undefined,
 ): Resources {
   const context = device.context();
@@ -206,7 +206,7 @@ export function resourcesOf(
     regions: of(ResourceKind.Mr, RegionRow.Fields).map((row) => ({
       ...regionOf(row),
       ...common(row, 'region'),
-      region: registry.find(row.number(RegionRow.Id)),
+      region: table.find(row.number(RegionRow.Index), row.number(RegionRow.Id)),
     })),
     mappings: of(ResourceKind.Dma, DmaRow.Fields).map((row) => ({
       ...common(row, 'mapping'),

@@ -1,8 +1,9 @@
 import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
+import { elementNames } from '../internal/element';
 import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { FragmentField } from '../internal/layout';
+import { FragmentField, MAX_SGE } from '../internal/layout';
 import {
   elementCountOf,
   type MemoryLike,
@@ -11,8 +12,8 @@ import {
   u32Words,
 } from '../internal/memory-argument';
 import { native, type NativeSgeState } from '../internal/native';
-import { type AnyRegion, type RegionRegistry } from './region-registry';
-import { isSge, nativeSge, registryOfSge, type Sge } from './sge';
+import { type AnyRegion, type RegionTable } from './region-registry';
+import { holderOf, isSge, type Sge, tableOf } from './sge';
 
 /** Options of everything that consumes elements. */
 export interface ConsumeOptions {
@@ -28,7 +29,7 @@ export interface CopyInOptions extends ConsumeOptions {
 
 /** A piece of a walk: bytes that lie in one segment of one region. */
 export interface Fragment {
-  /** The region; undefined if its object was garbage-collected. */
+  /** The region; undefined if another thread has made it. */
   region: AnyRegion | undefined;
   /** Where its first byte lies, as {@link Sge.at}. */
   at: bigint;
@@ -46,7 +47,7 @@ const MOST_STEPS = 2 ** 20;
  */
 export class SgeState {
   readonly #native: NativeSgeState;
-  readonly #registry: RegionRegistry;
+  readonly #table: RegionTable;
 
   /**
    * @param sges - 1 to 255 elements of one device
@@ -59,11 +60,16 @@ export class SgeState {
       return sge;
     });
     const [first] = list;
-    if (!first || list.some((sge) => registryOfSge(sge) !== registryOfSge(first))) {
+    if (!first || list.some((sge) => tableOf(sge).registry !== tableOf(first).registry)) {
       throw new RdmaError('sge_state', 'EINVAL');
     }
-    this.#registry = registryOfSge(first);
-    this.#native = resultOf('sge_state', native.createSgeState(list.map(nativeSge)));
+    const holders = list.map((sge) => {
+      const holder = holderOf(sge);
+      if (holder === undefined) throw new RdmaError('sge_state', list.length > MAX_SGE ? 'EINVAL' : 'EBADF');
+      return holder;
+    });
+    this.#table = tableOf(first);
+    this.#native = resultOf('sge_state', native.createSgeState(elementNames(holders)));
   }
 
   /** Bytes left (`total_len`). */
@@ -197,7 +203,10 @@ export class SgeState {
     const wordCount = elementCountOf(found);
     for (let i = 0; i < wordCount; i += FragmentField.Count) {
       fragments[Number(found[i + FragmentField.Step])]?.push({
-        region: this.#registry.find(Number(found[i + FragmentField.Region])),
+        region: this.#table.find(
+          Number(found[i + FragmentField.Index]),
+          Number(found[i + FragmentField.Region]),
+        ),
         at: found[i + FragmentField.At] ?? 0n,
         length: Number(found[i + FragmentField.Length]),
       });

@@ -9,12 +9,24 @@ import {
   u64,
 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { bytesMovedOf, Errno, rdmaError, throwOnError } from '../internal/errors';
+import {
+  fieldLong,
+  fieldNumber,
+  longs,
+  readAnswer,
+  readLong,
+  throwUnlessMoved,
+  words,
+} from '../internal/command';
+import { describeElement, giveHolder, type Holder, putElement, storeElement } from '../internal/element';
+import { Errno, rdmaError } from '../internal/errors';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
-import { REFUSED, SgeField } from '../internal/layout';
-import { type NativeSge } from '../internal/native';
+import { CommandFlag, CommandWord, SgeField } from '../internal/layout';
+import { native } from '../internal/native';
 import { construction } from '../internal/construction';
-import { type AnyRegion, type RegionRegistry } from './region-registry';
+import { type AnyRegion, type RegionTable } from './region-registry';
+
+const { compareSwap, copyIn, copyOut, fetchAdd } = native;
 
 /** Options of {@link Sge.copyTo}. */
 export interface CopyToOptions {
@@ -33,18 +45,12 @@ export interface CopyFromOptions {
   ordered?: boolean;
 }
 
-/** What {@link NativeSge.describe} fills; read at once, before anything else runs. */
-const fields = new BigUint64Array(SgeField.Count);
-
-/** Bytes moved, or a refusal, which must not be asked for again: it has been counted. */
-const isAnswer = (moved: number): boolean => moved > 0 || moved < REFUSED;
-
 /** Whether a value is an element, whatever its prototype says. */
 export let isSge: (value: unknown) => value is Sge;
-/** The native object of an element. */
-export let nativeSge: (sge: Sge) => NativeSge;
+/** What holds an element; undefined once it is put. */
+export let holderOf: (sge: Sge) => Holder | undefined;
 /** Tells the device of an element. */
-export let registryOfSge: (sge: Sge) => RegionRegistry;
+export let tableOf: (sge: Sge) => RegionTable;
 
 /**
  * A scatter-gather element that a check has accepted (`struct rvt_sge`): bytes of a region, with bounds and rights already
@@ -54,67 +60,67 @@ export let registryOfSge: (sge: Sge) => RegionRegistry;
  * once it is put.
  */
 export class Sge {
-  readonly #native: NativeSge;
-  readonly #registry: RegionRegistry;
+  #holder: Holder | undefined;
+  readonly #table: RegionTable;
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeSge, registry: RegionRegistry) {
+  constructor(token: typeof construction, holder: Holder, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
-    this.#native = native;
-    this.#registry = registry;
+    this.#holder = holder;
+    this.#table = table;
   }
 
-  /** The region it refers to; undefined if that object was garbage-collected (the region itself lives on). */
+  /** The region it refers to; undefined if another thread has made it. */
   get region(): AnyRegion | undefined {
-    return this.#registry.find(Number(this.#field(SgeField.Region)));
+    this.#describe('query_sge');
+    return this.#table.find(fieldNumber(SgeField.Index), fieldNumber(SgeField.Region));
   }
 
   /**
    * Where its first byte lies: for user memory the byte of the registered memory, for every other region the DMA address.
    */
   get at(): bigint {
-    return this.#field(SgeField.At);
+    return this.#long(SgeField.At);
   }
 
   /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.length}. */
   get segmentLength(): number {
-    return Number(this.#field(SgeField.Length));
+    return this.#number(SgeField.Length);
   }
 
   /** Bytes of the whole element. */
   get length(): number {
-    return Number(this.#field(SgeField.SgeLength));
+    return this.#number(SgeField.SgeLength);
   }
 
   /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
   get segment(): number {
-    return Number(this.#field(SgeField.Segment));
+    return this.#number(SgeField.Segment);
   }
 
   /** The rights it was proven with, bits of {@link Access}. */
   get access(): Access {
-    return Number(this.#field(SgeField.Rights));
+    return this.#number(SgeField.Rights);
   }
 
   /** Whether a remote check has accepted it. */
   get remote(): boolean {
-    return this.#field(SgeField.Remote) !== 0n;
+    return this.#number(SgeField.Remote) !== 0;
   }
 
   /** The address that was asked for. */
   get address(): bigint {
-    return this.#field(SgeField.Request);
+    return this.#long(SgeField.Request);
   }
 
   /** Gives the reference back. A second put is a no-op. Kernel: `rvt_put_mr`. */
   put(): void {
-    const status = this.#native.put();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
+    this.#put();
   }
 
   /** As {@link Sge.put}. */
   [dispose](): void {
-    this.#native.put();
+    this.#put();
   }
 
   /**
@@ -129,10 +135,15 @@ export class Sge {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
   copyTo(target: MemoryLike, options?: CopyToOptions): number {
-    // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell.
-    if (options === undefined) {
-      const moved = this.#native.copyTo(target);
-      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge_out', moved);
+    // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell; but a
+    // refusal must not be asked for again: it has been counted.
+    if (options === undefined && this.#holder !== undefined) {
+      this.#store(this.#holder, 0, 0);
+      copyOut(target);
+      const answer = readAnswer();
+      if (answer > 0) throwUnlessMoved('copy_sge_out', answer);
+      const moved = words[CommandWord.BytesMoved] ?? 0;
+      if (answer === 0 && moved > 0) return moved;
     }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -142,7 +153,9 @@ export class Sge {
     const rest = total - offset;
     // Compared, and not by Math.min: this is what keeps the copy inside the target.
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
-    return bytesMovedOf('copy_sge_out', this.#native.copyTo(inside, offset) ?? -Errno.EINVAL);
+    this.#store(this.#live('copy_sge_out'), offset, 0);
+    copyOut(inside);
+    return this.#moved('copy_sge_out');
   }
 
   /**
@@ -158,9 +171,13 @@ export class Sge {
    */
   copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
     // As in copyTo.
-    if (options === undefined) {
-      const moved = this.#native.copyFrom(source);
-      if (moved !== undefined && isAnswer(moved)) return bytesMovedOf('copy_sge', moved);
+    if (options === undefined && this.#holder !== undefined) {
+      this.#store(this.#holder, 0, 0);
+      copyIn(source);
+      const answer = readAnswer();
+      if (answer > 0) throwUnlessMoved('copy_sge', answer);
+      const moved = words[CommandWord.BytesMoved] ?? 0;
+      if (answer === 0 && moved > 0) return moved;
     }
     const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
     const wanted = size(givenOffset, 'options.offset');
@@ -170,7 +187,9 @@ export class Sge {
     const offset = integer(wanted, 'options.offset', 0, total);
     const length = byteLengthOf(bytes);
     if (length > total - offset) throw outOfRange('source.byteLength', `<= ${total - offset}`, length);
-    return bytesMovedOf('copy_sge', this.#native.copyFrom(bytes, offset, ordered) ?? -Errno.EINVAL);
+    this.#store(this.#live('copy_sge'), offset, ordered ? CommandFlag.Ordered : 0);
+    copyIn(bytes);
+    return this.#moved('copy_sge');
   }
 
   /**
@@ -183,8 +202,12 @@ export class Sge {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   fetchAdd(add: bigint | number): bigint {
-    const result = this.#native.fetchAdd(u64(add, 'add'));
-    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('fetch_add', result));
+    const operand = u64(add, 'add');
+    storeElement(this.#live('fetch_add'));
+    longs[CommandWord.Operand / 2] = operand;
+    fetchAdd();
+    throwUnlessMoved('fetch_add', readAnswer());
+    return readLong(CommandWord.Result);
   }
 
   /**
@@ -196,23 +219,65 @@ export class Sge {
    * @throws as {@link Sge.fetchAdd}
    */
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
-    const result = this.#native.compareSwap(u64(compare, 'compare'), u64(swap, 'swap'));
-    return typeof result === 'bigint' ? result : BigInt(bytesMovedOf('compare_swap', result));
+    const [expected, operand] = [u64(compare, 'compare'), u64(swap, 'swap')];
+    storeElement(this.#live('compare_swap'));
+    longs[CommandWord.Compare / 2] = expected;
+    longs[CommandWord.Operand / 2] = operand;
+    compareSwap();
+    throwUnlessMoved('compare_swap', readAnswer());
+    return readLong(CommandWord.Result);
   }
 
-  #field(field: SgeField): bigint {
-    throwOnError('query_sge', this.#native.describe(fields));
-    return fields[field] ?? 0n;
+  #put(): void {
+    const holder = this.#holder;
+    if (holder === undefined) return;
+    this.#holder = undefined; // first: the holder will have another element
+    const status = putElement(holder);
+    giveHolder(holder);
+    // A walk may have put it: that is a put like another.
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
+  }
+
+  #live(operation: string): Holder {
+    if (this.#holder === undefined) throw rdmaError(operation, -Errno.EBADF);
+    return this.#holder;
+  }
+
+  #describe(operation: string): void {
+    const status = describeElement(this.#live(operation));
+    if (status < 0) throw rdmaError(operation, status);
+  }
+
+  #number(field: SgeField): number {
+    this.#describe('query_sge');
+    return fieldNumber(field);
+  }
+
+  #long(field: SgeField): bigint {
+    this.#describe('query_sge');
+    return fieldLong(field);
   }
 
   #total(operation: string): number {
-    throwOnError(operation, this.#native.describe(fields));
-    return Number(fields[SgeField.SgeLength]);
+    this.#describe(operation);
+    return fieldNumber(SgeField.SgeLength);
+  }
+
+  /** Names this element, and where in it a copy begins. */
+  #store(holder: Holder, offset: number, flags: number): void {
+    storeElement(holder);
+    words[CommandWord.Address] = offset;
+    words[CommandWord.Flags] = flags;
+  }
+
+  #moved(operation: string): number {
+    throwUnlessMoved(operation, readAnswer());
+    return words[CommandWord.BytesMoved] ?? 0;
   }
 
   static {
-    isSge = (value): value is Sge => typeof value === 'object' && value !== null && #native in value;
-    nativeSge = (sge) => sge.#native;
-    registryOfSge = (sge) => sge.#registry;
+    isSge = (value): value is Sge => typeof value === 'object' && value !== null && #holder in value;
+    holderOf = (sge) => sge.#holder;
+    tableOf = (sge) => sge.#table;
   }
 }

@@ -3,16 +3,17 @@
 #include <napi.h>
 
 #include "binding/batch/batch.h"
-#include "binding/batch/single_check.h"
+#include "binding/commands/commands.h"
 #include "binding/environment/environment.h"
+#include "binding/objects/cells.h"
+#include "binding/objects/checkers.h"
 #include "binding/objects/device.h"
 #include "binding/objects/device_memory.h"
 #include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
-#include "binding/objects/region.h"
-#include "binding/objects/sge.h"
 #include "binding/objects/sge_state.h"
+#include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
 
 // onLeak(callback): sets the function that is called with the regions a collected device still had (see
@@ -44,12 +45,21 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
         return exports;
     }
     Wrappers::Start(*environment);
+    KnownBuffers::Start(*environment);
+    CommandBlock::Start(*environment, env, exports);
+    Checkers::Start(*environment);
+    if (!Cells::Start(*environment, env, exports)) {
+        // What went wrong, if it was JavaScript, is pending already.
+        if (!env.IsExceptionPending())
+            Napi::Error::New(env, "rdmavt: this engine has no FinalizationRegistry")
+                .ThrowAsJavaScriptException();
+        return exports;
+    }
+    Commands::Start(*environment, env, exports);
     Device::Define(*environment, env);
     DmaMapping::Define(*environment, env);
     ProtectionDomain::Define(*environment, env);
     QueuePair::Define(*environment, env);
-    MemoryRegion::Define(*environment, env);
-    Sge::Define(*environment, env);
     SgeState::Define(*environment, env);
     BufferHandle::Define(*environment, env);
     DeviceMemory::Define(*environment, env);
@@ -63,11 +73,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
     exports.Set("tellLeaks", Napi::Function::New<TellLeaks>(env, "tellLeaks"));
     exports.Set("awaitPut", Napi::Function::New<AwaitPut>(env, "awaitPut"));
-    exports.Set("unmapFmr", Napi::Function::New<MemoryRegion::UnmapFmr>(env, "unmapFmr"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
-    exports.Set("holdBuffer", Napi::Function::New<BufferHandle::Hold>(env, "holdBuffer"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
-    SingleChecks::Start(*environment, env, exports);
     // The loader compares this with the hash in lib/internal/layout.ts before it uses anything else.
     exports.Set("layoutHash", RVT_LAYOUT_HASH);
     return exports;

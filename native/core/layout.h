@@ -167,7 +167,8 @@ enum rvt_sge_field {
     RVT_SGE_FIELD_RIGHTS = 6,     /* access bits that were proven */
     RVT_SGE_FIELD_REMOTE = 7,     /* 1: proven by a remote check */
     RVT_SGE_FIELD_REQUEST = 8,    /* the address that was asked for */
-    RVT_SGE_FIELD_COUNT = 9,
+    RVT_SGE_FIELD_INDEX = 9,      /* the region's place in its pool */
+    RVT_SGE_FIELD_COUNT = 10,
 };
 
 /* ts: PlaceField, RVT_PLACE_ */
@@ -187,7 +188,8 @@ enum rvt_fragment_field {
     RVT_FRAGMENT_REGION = 1, /* the region's id */
     RVT_FRAGMENT_AT = 2,     /* byte of the user's buffer, or DMA address: by the kind of the region */
     RVT_FRAGMENT_LENGTH = 3,
-    RVT_FRAGMENT_COUNT = 4,
+    RVT_FRAGMENT_INDEX = 4, /* the region's place in its pool */
+    RVT_FRAGMENT_COUNT = 5,
 };
 
 /* ts: CounterField, RVT_COUNTER_ */
@@ -203,8 +205,9 @@ enum rvt_counter_field {
 enum rvt_table_field {
     RVT_TABLE_INDEX = 0,
     RVT_TABLE_LKEY = 1,
-    RVT_TABLE_REGION = 2, /* the region's id */
-    RVT_TABLE_COUNT = 3,
+    RVT_TABLE_REGION = 2,       /* the region's id */
+    RVT_TABLE_REGION_INDEX = 3, /* and its place in its pool */
+    RVT_TABLE_COUNT = 4,
 };
 
 /* --- what lives on a device: rows of 64-bit numbers, by kind --- */
@@ -259,7 +262,8 @@ enum rvt_mr_row {
     RVT_MR_MAX_SEGMENTS = 11,
     RVT_MR_VALID = 12,
     RVT_MR_HALF_DEAD = 13,
-    RVT_MR_FIELDS = 14,
+    RVT_MR_INDEX = 14, /* its place in its pool */
+    RVT_MR_FIELDS = 15,
 };
 
 /* ts: DmaRow, RVT_DMA_ */
@@ -332,17 +336,64 @@ enum rvt_block_column {
     RVT_BLOCK_END = 44,
 };
 
+/* --- single calls: the command block --- */
+
 /* ts: constants */
 enum {
-    /* The block that single checks of an environment share. */
-    RVT_COMMAND_BYTES = 64,
+    /* The block of shared memory that an environment's calls without arguments read and answer into. */
+    RVT_COMMAND_BYTES = 256,
 };
 
 /* ts: CommandWord, RVT_COMMAND_ */
-/* Its words, by index. */
+/* Its 32-bit words, by index. A call reads only the words that its description names. 64-bit numbers take two
+ * words, in host order, and begin at an even one. */
 enum rvt_command_word {
-    RVT_COMMAND_BATCH = 0,  /* in: number of the batch whose first element is to be judged */
-    RVT_COMMAND_ANSWER = 1, /* out: 0, a reason, or a negative errno */
+    RVT_COMMAND_ANSWER = 0,  /* out: 0, a reason, RVT_BATCH_COALESCED, or a negative errno */
+    RVT_COMMAND_CHECKER = 1, /* in: number of the domain or queue pair that asks, or that a region is in */
+    RVT_COMMAND_ACCESS = 2,  /* in: access bits */
+    RVT_COMMAND_FLAGS = 3,   /* in: CommandFlag */
+    RVT_COMMAND_ADDRESS =
+        4, /* in: the access asked for, a packed struct ib_sge; for an offset, its low word */
+    RVT_COMMAND_LENGTH = 6,
+    RVT_COMMAND_KEY = 7,
+    RVT_COMMAND_CELL = 8, /* in: an element, by its cell and the cell's generation */
+    RVT_COMMAND_CELL_GENERATION = 9,
+    RVT_COMMAND_LAST_CELL = 10, /* in: the element that a new one may continue; 0: none */
+    RVT_COMMAND_LAST_GENERATION = 11,
+    RVT_COMMAND_MODE = 12,   /* in: enum rvt_release_mode */
+    RVT_COMMAND_REGION = 13, /* in, out: a region, by its place in its pool and the generation there */
+    RVT_COMMAND_REGION_GENERATION = 14, /* 64 bits */
+    RVT_COMMAND_START = 16,             /* in, out: a region's addresses, 64 bits each */
+    RVT_COMMAND_IOVA = 18,
+    RVT_COMMAND_BYTES_MOVED = 20, /* out: by a copy */
+    RVT_COMMAND_RESULT = 22,      /* out: what an atomic operation found, 64 bits */
+    RVT_COMMAND_FIELDS = 24,      /* out: up to 16 numbers of 64 bits: RegionField, SgeField or PlaceField */
+    RVT_COMMAND_OPERAND = 56,     /* in: of an atomic operation, 64 bits each */
+    RVT_COMMAND_COMPARE = 58,
+};
+
+/* ts: CommandFlag, RVT_COMMAND_FLAG_ */
+enum rvt_command_flag {
+    RVT_COMMAND_FLAG_START_GIVEN = 1, /* the region begins at START; else where there is room */
+    RVT_COMMAND_FLAG_IOVA_GIVEN = 2,  /* its remote address is IOVA; else that of its start, or as it was */
+    RVT_COMMAND_FLAG_ORDERED = 4,     /* the last 8 bytes of a copy singly, ascending, after the others */
+};
+
+/* ts: ElementNameWord, RVT_ELEMENT_NAME_ */
+/* An element in a list of elements, as 32-bit words. */
+enum rvt_element_name_word {
+    RVT_ELEMENT_NAME_CELL = 0,
+    RVT_ELEMENT_NAME_GENERATION = 1,
+    RVT_ELEMENT_NAME_WORDS = 2,
+};
+
+/* ts: RegionNameWord, RVT_REGION_NAME_ */
+/* A region in a list of regions, as 32-bit words. */
+enum rvt_region_name_word {
+    RVT_REGION_NAME_CHECKER = 0, /* number of the domain that it is in */
+    RVT_REGION_NAME_INDEX = 1,
+    RVT_REGION_NAME_GENERATION = 2, /* 64 bits, in host order */
+    RVT_REGION_NAME_WORDS = 4,
 };
 
 #endif

@@ -131,7 +131,7 @@ describe('closing', () => {
     const check = qp.acquire({ vaddr: mr.iova, length: 8, rkey }, Access.RemoteRead);
     device.close({ cascade: true });
     expect(mr.state).toBe('Closed');
-    expect(() => mr.lkey).toThrow(rdma('EBADF'));
+    expect(() => mr.refs).toThrow(rdma('EBADF'));
     expect(() => pd.createQp()).toThrow(rdma('EBADF'));
     expect(() => qp.invalidateRkey(rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
     expect(check.ok && (() => check.sge.copyTo(Buffer.alloc(8)))).toThrow(

@@ -1,8 +1,8 @@
-import { type MemoryRegion, type Sge, SgeState } from '../../lib';
+import { Device, type MemoryRegion, type Sge, SgeState } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { describeWithCollector } from '../support/conditions';
 import { collect } from '../support/garbage';
-import { DMA, dmaPages, open, type Scene, scene } from '../support/scene';
+import { ALL, DMA, dmaPages, open, type Scene, scene } from '../support/scene';
 
 /** A region of 8 bytes, and a way to hold it. */
 function ready(): Scene & { mr: MemoryRegion; hold: () => Sge } {
@@ -56,8 +56,26 @@ describe('dereg', () => {
     mr[Symbol.dispose]();
     expect(mr.state).toBe('Closed');
     expect(device.keyTable().used).toEqual([]);
-    const properties = ['lkey', 'rkey', 'start', 'iova', 'length', 'access', 'refs'] as const;
-    for (const property of properties) expect(() => mr[property]).toThrow(rdma('EBADF', 'query_mr'));
+    expect(() => mr.refs).toThrow(rdma('EBADF', 'query_mr'));
+    expect(() => mr.counters).toThrow(rdma('EBADF', 'query_mr'));
+  });
+
+  test('what never changes is known to the object of user memory when the region is gone; of others nothing but the id', () => {
+    const { pd } = scene({ trusted: true });
+    const properties = ['id', 'lkey', 'rkey', 'start', 'iova', 'length', 'access'] as const;
+    const user = pd.regUserMr(Buffer.alloc(64), { start: 0x1234, iova: 2n ** 64n - 64n, access: ALL });
+    const values = properties.map((property) => user[property]);
+    expect(values).toEqual([user.id, user.rkey, user.rkey, 0x1234n, 2n ** 64n - 64n, 64, ALL]);
+    const others = [pd.allocMr({ maxNumSg: 1 }), pd.allocFmr({ maxPages: 1 }), pd.getDmaMr()];
+    const ids = others.map(({ id }) => id);
+    pd.dealloc({ cascade: true });
+    expect(user.state).toBe('Closed');
+    expect(properties.map((property) => user[property])).toEqual(values);
+    expect(others.map(({ id }) => id)).toEqual(ids);
+    for (const other of others) {
+      for (const property of properties.slice(1))
+        expect(() => other[property]).toThrow(rdma('EBADF', 'query_mr'));
+    }
   });
 
   test('while elements are held: the key is dead, the slot free, the elements good', () => {
@@ -334,20 +352,47 @@ describe('dispose', () => {
 });
 
 describeWithCollector('objects that were garbage-collected', () => {
-  test('a region lives on without its object: its key works, and it is told as undefined', async () => {
+  test('a region whose object nobody keeps stays registered, and its object is found', async () => {
     const { pd, device } = scene();
-    const made = ((): { key: number; start: bigint; object: WeakRef<MemoryRegion> } => {
+    const made = ((): { key: number; start: bigint; id: number } => {
       const mr = pd.regUserMr(Buffer.from('abc'));
-      return { key: mr.lkey, start: mr.start, object: new WeakRef(mr) };
+      Object.assign(mr, { mark: 'the same object' });
+      return { key: mr.lkey, start: mr.start, id: mr.id };
     })();
-    expect(await collect(() => made.object.deref() === undefined)).toBe(true);
+    await collect(() => false);
     const row = device.keyTable().used[0];
-    expect(row).toEqual({ index: 0, lkey: made.key, region: undefined });
+    expect(row).toEqual({
+      index: 0,
+      lkey: made.key,
+      region: expect.objectContaining({ mark: 'the same object' }),
+    });
     const sge = accepted(pd.acquire({ addr: made.start, length: 3, lkey: row!.lkey }, 0));
-    expect(sge.region).toBeUndefined();
+    expect(sge.region).toBe(row!.region);
+    expect(sge.region!.id).toBe(made.id);
     const target = Buffer.alloc(3);
     sge.copyTo(target);
     expect(target.toString()).toBe('abc');
+  });
+
+  test('table, regions and device go together, and with them the memory', async () => {
+    const memory = ((): WeakRef<ArrayBuffer> => {
+      const pd = new Device().allocPd();
+      const buffer = new ArrayBuffer(8);
+      pd.regUserMr(buffer);
+      return new WeakRef(buffer);
+    })();
+    expect(await collect(() => memory.deref() === undefined)).toBe(true);
+  });
+
+  test('an element alone keeps its device open and its region known', async () => {
+    const { sge, id } = (() => {
+      const { mr, hold } = ready();
+      return { sge: hold(), id: mr.id };
+    })();
+    await collect(() => false);
+    expect(sge.region).toMatchObject({ id, state: 'Valid', refs: 3 });
+    expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
+    sge.put();
   });
 
   test('an element that is forgotten gives its reference back in the end', async () => {

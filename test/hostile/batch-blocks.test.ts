@@ -2,6 +2,7 @@
 // by another thread, and by the copies themselves.
 import { Worker } from 'node:worker_threads';
 import { Access, lkey, type MemoryLike, type Sge, CheckBatch } from '../../lib';
+import { COMMAND_BYTES } from '../../lib/internal/layout';
 import { native } from '../../lib/internal/native';
 import { checkReasons } from '../../lib/internal/reasons';
 import { expectOnly, fillRim, same, told } from '../support/reach';
@@ -432,7 +433,7 @@ describe('overwritten by another thread', () => {
   test('the command block: an answer is a verdict or an error', async () => {
     const all = guarded();
     const { pd, qp, mr } = all;
-    const command = native.commandBlock(new Uint8Array(new SharedArrayBuffer(64)));
+    const command = native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES)));
     const [local, remote] = [pd.checker(), qp.checker()];
     const answers = new Set<unknown>();
     await hammered(200, [command.buffer], [0, 1, 2, 3, 0xff, 0xffff_ffea], () => {
@@ -460,17 +461,14 @@ describe('overwritten by another thread', () => {
 // Directly at the native functions, where the words of the header are what was written last. In a process of its own.
 describe('the native functions', () => {
   const prelude = `
-    const { native } = require('./test/support/native.cjs');
+    const { native, Block, Word, UNANSWERED } = require('./test/support/native.cjs');
+    const command = new Block();
     const GUARD = 0xa5a5a5a5, CAPACITY = 4, RIM = 1024;
     const slab = new Uint8Array(4096 + 256 + 4096).fill(0xa5), bytes = slab.subarray(4096, 4096 + 256);
     const device = native.openDevice(6, false, true), pd = device.allocPd(false), qp = pd.createQp();
-    const user = pd.regUserMr(bytes, 0x1000n, 0x1000n, 31), fields = new BigUint64Array(16);
-    user.query(fields);
-    const key = Number(fields[1]);
-    const refs = () => { user.query(fields); return Number(fields[4]); };
-    const secret = new Uint8Array(256).fill(0xdd), foreign = device.allocPd(true).regUserMr(secret, 0x1000n, 0x1000n, 31);
-    foreign.query(fields);
-    const foreignKey = Number(fields[1]);
+    const user = command.register(pd, bytes, 0x1000n, 0x1000n, 31), { key } = user;
+    const refs = () => command.refs(user);
+    const secret = new Uint8Array(256).fill(0xdd), foreignPd = device.allocPd(true), foreignKey = command.register(foreignPd, secret, 0x1000n, 0x1000n, 31).key;
     // A block in the middle of guards.
     const make = (checker, places) => {
       const size = 64 + CAPACITY * (16 + 4 + (places ? 24 : 0));
@@ -502,7 +500,7 @@ describe('the native functions', () => {
               const set = () => { for (const { block } of [one, two]) { block[0] = count; block[1] = access; block[2] = flags; } };
               const target = new Uint8Array(128 + 40 + 128).fill(0xa5), inside = target.subarray(128, 128 + 40);
               const most = Math.min(count, CAPACITY);
-              const uses = [() => one.batch.check(), () => one.batch.acquire(), () => one.batch.put(), () => one.batch.gather(inside), () => one.batch.scatter(inside),
+              const uses = [() => one.batch.check(), () => one.batch.acquire(count % 2 === 1), () => one.batch.put(), () => one.batch.gather(inside), () => one.batch.scatter(inside),
                 () => one.batch.copyTo(two.batch), () => two.batch.copyTo(one.batch), () => one.batch.checkPacked(new Uint8Array(one.block.buffer, RIM + 64, 64))];
               for (const [i, use] of uses.entries()) {
                 set();
@@ -543,62 +541,114 @@ describe('the native functions', () => {
           const put = Math.min(held, second);
           if (refs() !== 2 + held - put || block[3] !== put) throw new Error('put');
           for (let i = 0; i < 8; i++) {
-            const sge = batch.take(i);
-            if ((sge !== undefined) !== (i >= put && i < held)) throw new Error('taken');
-            if (!sge) continue;
-            const told = new BigUint64Array(10);
-            sge.describe(told);
-            if (Number(told[1]) !== i || told[3] !== 16n) throw new Error('forged');
-            sge.put();
+            const sge = command.take(batch, i);
+            if ((sge !== -9) !== (i >= put && i < held)) throw new Error('taken');
+            if (sge === -9) continue;
+            const told = command.describe(sge);
+            if (Number(told.At) !== i || told.SgeLength !== 16n) throw new Error('forged');
+            if (command.take(batch, i) !== -9) throw new Error('taken twice');
+            if (command.put(sge) !== 0 || command.put(sge) !== -9) throw new Error('put');
           }
-          for (const index of [-1, 1.5, NaN, 2 ** 31, '0', {}, null, undefined, 1n]) batch.take(index)?.put();
+          for (const index of [-1, 1.5, NaN, 2 ** 31, '0', {}, null, undefined, 1n]) { const sge = command.take(batch, index); if (typeof sge !== 'number') command.put(sge); }
           if (refs() !== 2) throw new Error('references ' + refs());
         }
         console.log(intact() && rim());`),
     ).toBe('true\n');
   });
 
-  test('take a batch by its number, whichever number is written, or none', () => {
+  test('take an element into an empty cell that has a holder, whatever the words say', () => {
     expect(
       run(`
-        const command = new Uint32Array(native.commandBlock(new Uint8Array(new SharedArrayBuffer(64))).buffer);
-        const EBADF = -9 >>> 0;
-        const others = [new Uint8Array(new SharedArrayBuffer(64)), new Uint8Array(64), undefined, {}];
-        for (const other of others) if (native.commandBlock(other).buffer !== command.buffer) throw new Error('another block');
-        const all = [], closed = [];
-        for (let i = 0; i < 8; i++) {
-          const one = make(i % 2 ? qp : pd, i % 4 < 2);
-          one.fill(i < 4 ? 16 : 257); one.block[1] = 4;
-          all.push(one);
+        const { batch, block, intact, fill } = make(pd, false);
+        const acquire = () => { fill(); block[0] = CAPACITY; block[1] = 0; block[2] = 0; batch.acquire(); return refs(); };
+        const holder = {}, cell = native.bindCell(holder), full = command.acquire(pd, 0x1000n, 8, key, 0);
+        if (acquire() !== 7) throw new Error('held');
+        for (const number of [0, full.cell, cell + 1, cell + 200, 257, ...wild.filter((word) => word !== cell)]) {
+          command.words.fill(GUARD);
+          command.words[Word.Cell] = number;
+          command.words[Word.Answer] = UNANSWERED;
+          batch.take(0);
+          if (command.answer !== -22) throw new Error('taken into ' + number + ': ' + command.answer);
+          // Nothing else was answered.
+          if (!command.words.every((word, i) => i === Word.Answer || i === Word.Cell || word === GUARD)) throw new Error('words');
         }
-        const gonePd = device.allocPd(false), gone = make(gonePd, false), goneQp = make(gonePd.createQp(), true);
-        closed.push(gone, goneQp);
+        console.log(refs(), Number(command.describe(full).SgeLength));
+        command.words[Word.Cell] = cell;
+        batch.take(1);
+        console.log(command.answer, refs(), command.put({ cell, generation: command.words[Word.CellGeneration] }), refs());
+        block[0] = CAPACITY;
+        batch.put();
+        console.log(block[3], refs(), intact() && rim());`),
+    ).toBe('7 8\n0 7 0 6\n3 3 true\n');
+  });
+
+  test('continue the last element that the command block names, if there is one, and no other', () => {
+    expect(
+      run(`
+        const { batch, block, intact } = make(pd, true);
+        const DMA = 0x100000n, memory = new Uint8Array(8192), mapping = device.mapDma(memory, DMA), sg = command.make(pd, 'allocMr', 0, 4);
+        command.mapSg(sg, BigUint64Array.from([DMA, 8192n]));
+        const sgKey = Number(command.query(sg).Lkey), second = native.openDevice(6, false, true), other = second.allocPd(false);
+        const elsewhere = command.register(other, new Uint8Array(64), 0n, 0n, 1);
+        const first = command.acquire(pd, DMA + 96n, 4000, sgKey, 0), remote = command.acquire(qp, 0x1000n, 8, key, 4), foreign = command.acquire(other, 0n, 8, elsewhere.key, 0), put = command.acquire(pd, DMA + 96n, 4000, sgKey, 0);
+        command.put(put);
+        const acquire = (continues, last) => {
+          block.set([0x101000, 0, 100, sgKey], 16);
+          block[0] = 1; block[1] = 0; block[2] = 1;
+          command.words[Word.LastCell] = last.cell; command.words[Word.LastGeneration] = last.generation;
+          batch.acquire(continues);
+          const verdict = new Uint32Array(block.buffer, RIM + 64 + CAPACITY * 40, 1)[0];
+          block[0] = CAPACITY;
+          batch.put();
+          return verdict;
+        };
+        const lasts = [first, { cell: first.cell, generation: first.generation + 1 }, put, remote, foreign, { cell: 0, generation: 0 }, { cell: 0xffffffff, generation: 1 }];
+        // Whoever is not told to continue does not, and who is told so does so by a real name.
+        console.log(lasts.map((last) => acquire(false, last)).join(), [0, 1, 'true', {}, undefined, null].map((no) => acquire(no, first)).join());
+        console.log(lasts.slice(1).map((last) => acquire(true, last)).join(), acquire(true, first), Number(command.describe(first).SgeLength), Number(command.describe(foreign).SgeLength), intact() && rim());`),
+    ).toBe('0,0,0,0,0,0,0 0,0,0,0,0,0\n0,0,0,0,0,0 256 4100 8 true\n');
+  });
+
+  test('judge in the name of a domain or queue pair by its number, whichever number is written, or none', () => {
+    expect(
+      run(`
+        const EBADF = -9, outOfBounds = native.reasonNames.indexOf('OutOfBounds');
+        const others = [new Uint8Array(new SharedArrayBuffer(256)), new Uint8Array(64), undefined, {}];
+        for (const other of others) if (native.commandBlock(other).buffer !== command.words.buffer) throw new Error('another block');
+        const all = [pd, qp, foreignPd];
+        for (let i = 0; i < 6; i++) all.push(i % 2 ? pd.createQp() : device.allocPd(false));
+        const gonePd = device.allocPd(false), goneQp = gonePd.createQp();
         gonePd.dealloc(true);
-        const numbers = new Map(all.map((one) => [one.batch.number, one]));
-        if (numbers.size !== 8) throw new Error('numbers');
-        const dead = new Set(closed.map((one) => one.batch.number));
+        const numbers = new Map(all.map((one) => [one.number(), one]));
+        if (numbers.size !== 9 || numbers.has(0)) throw new Error('numbers');
+        const dead = [gonePd, goneQp].map((one) => one.number());
         const tried = [...Array(64).keys(), 255, 256, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 2, 2 ** 32 - 1];
+        const ours = new Set([pd, qp, ...all.slice(3).filter((one) => 'destroy' in one)].map((one) => one.number()));
         for (let round = 0; round < 50; round++) {
-          for (const number of tried) {
-            command.fill(0xffffffff);
-            command[0] = number;
-            native.checkOne();
-            const one = numbers.get(number), answer = command[1];
-            const wanted = one ? (all.indexOf(one) < 4 ? 0 : native.reasonNames.indexOf('OutOfBounds')) : EBADF;
+          for (const number of tried) for (const length of [16, 257]) for (const name of ['checkOne', 'placeOne']) {
+            command.words.fill(0xffffffff);
+            command.storeAccess(number, 0x1000n, length, key, 4);
+            const before = command.words.slice(), answer = command.call(name);
+            const wanted = !numbers.has(number) ? EBADF : !ours.has(number) ? native.reasonNames.indexOf('WrongPd') : length === 16 ? 0 : outOfBounds;
             if (answer !== wanted) throw new Error(number + ': ' + answer);
-            // It answers in the command block alone: the element and the header are only read.
-            if (one && (one.block[3] !== GUARD || one.block[6] !== GUARD)) throw new Error('answered in the block');
-            for (let i = 2; i < 16; i++) if (command[i] !== 0xffffffff) throw new Error('word ' + i);
+            // It answers in its own words alone: the request is only read.
+            for (let i = 1; i < command.words.length; i++) {
+              const told = name === 'placeOne' && answer === 0 && i >= Word.Fields && i < Word.Fields + 8;
+              if (!told && command.words[i] !== before[i]) throw new Error('word ' + i);
+            }
           }
           native.checkOne.call(null, 1, 2, 3);
           gc();
         }
-        if (![...all, ...closed].every((one) => one.intact())) throw new Error('a guard was written');
-        // The numbers of those that are collected are free, and then another's.
-        const last = all.pop();
-        const number = last.batch.number;
-        numbers.delete(number);
-        console.log(dead.size, rim(), refs());`),
-    ).toBe('2 true 2\n');
+        console.log(dead.every((number) => command.check(number, 0x1000n, 16, key, 4) === EBADF), rim(), refs());
+        // The number of one that is collected is free, and then another's.
+        (async () => {
+          const count = 50;
+          const before = (() => Array.from({ length: count }, () => device.allocPd(false).number()))();
+          for (let i = 0; i < 10; i++) { gc(); await new Promise(setImmediate); }
+          const after = Array.from({ length: count }, () => device.allocPd(false));
+          console.log(after.filter((one) => before.includes(one.number())).length > count / 2, after.every((one) => command.check(one.number(), 0x1000n, 16, key, 4) === native.reasonNames.indexOf('WrongPd')));
+        })();`),
+    ).toBe('true true 2\ntrue true\n');
   });
 });

@@ -31,7 +31,7 @@ describe('closed', () => {
     FastMemoryRegion: { dealloc: 'ok', deallocAsync: 'ok' },
     Sge: { put: 'ok', '@@dispose': 'ok' },
   };
-  const region = { state: 'ok', '@@dispose': 'ok', '@@asyncDispose': 'ok' };
+  const region = { id: 'ok', state: 'ok', '@@dispose': 'ok', '@@asyncDispose': 'ok' };
 
   test.each(['DmaMapping', 'ProtectionDomain', 'QueuePair', 'MemoryRegion', 'FastMemoryRegion'])(
     '%s: every member is EBADF or a no-op, whoever closed it',

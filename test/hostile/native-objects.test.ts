@@ -4,30 +4,37 @@ import { runProgram } from '../support/programs';
 // Programs of their own: what is wrong in native code may end the process.
 describe('the native objects', () => {
   const prelude = `
-    const { native } = require('./test/support/native.cjs');
+    const { native, Block, Region, Element, Word, COMMAND_BYTES, UNANSWERED } = require('./test/support/native.cjs');
+    const block = new Block();
     const GUARD = 0xa5;
     const slab = new Uint8Array(4096 + 128).fill(GUARD);
     const bytes = slab.subarray(64, 64 + 4096);
+    const EBADF = -9, EINVAL = -22;
     function everything() {
       const device = native.openDevice(5, false, true);
       const pd = device.allocPd(false), qp = pd.createQp();
-      const user = pd.regUserMr(bytes, 0x1000n, 0x1000n, 31, native.holdBuffer(bytes));
+      const user = block.register(pd, bytes, 0x1000n, 0x1000n, 31);
       const mapping = device.mapDma(new Uint8Array(8192), 0x100000n);
-      const fields = new BigUint64Array(16);
-      user.query(fields);
-      const key = Number(fields[1]);
-      const sge = pd.acquire(0x1000n, 64, key, 1, null);
-      const zero = pd.getDmaMr(0), sg = pd.allocMr(0, 4), fmr = pd.allocFmr(31, 4, 32, 12);
-      const block = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 24)));
-      const batch = native.createBatch(pd, block, 4, true);
-      const words = new Uint32Array(block.buffer);
-      words.set([0x1000, 0, 64, key], 16);
-      return { device, pd, qp, user, mapping, sge, zero, sg, fmr, batch, handle: native.holdBuffer(bytes),
-        state: native.createSgeState([sge]) };
+      const sge = block.acquire(pd, 0x1000n, 64, user.key, 1);
+      const [zero, sg, fmr] = [['getDmaMr', 0], ['allocMr', 0, 4], ['allocFmr', 31, 4, 32, 12]].map((how) => block.make(pd, ...how));
+      const memory = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 24)));
+      const batch = native.createBatch(pd, memory, 4, true);
+      new Uint32Array(memory.buffer).set([0x1000, 0, 64, user.key], 16);
+      return { device, pd, qp, mapping, batch, state: native.createSgeState(block.elements(sge)), regions: { user, zero, sg, fmr }, sge };
     }
+    /** Those of everything() that are native. */
+    const nativeOnes = ({ regions, sge, ...objects }) => Object.values(objects);
     const methodsOf = (object) => Object.getOwnPropertyNames(Object.getPrototypeOf(object))
       .filter((name) => name !== 'constructor' && typeof object[name] === 'function' && !(name in Object.prototype));
     const rimIntact = () => slab.subarray(0, 64).every((byte) => byte === GUARD) && slab.subarray(64 + 4096).every((byte) => byte === GUARD);
+    let seed = 4711;
+    const dice = (n) => ((seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff) >>> 8) % n;
+    const pick = (list) => list[dice(list.length)];
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    const nameOf = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : String(answer); } catch (error) { return error.code ?? error.name; } };
+    /** The functions of the module that read the command block. */
+    const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'queryMr', 'releaseMr',
+      'countMr', 'mapPhys', 'mapSg', 'empty'];
   `;
 
   function expectOutput(program: string, stdout: string): void {
@@ -38,13 +45,13 @@ describe('the native objects', () => {
   test('their methods on anything else are a TypeError', () => {
     expectOutput(
       `const all = everything();
-       const objects = Object.values(all).filter((object) => object !== all.batch);
+       const objects = nativeOnes(all).filter((object) => object !== all.batch);
        let calls = 0;
        for (const object of objects) {
          for (const name of methodsOf(object)) {
            const others = objects.filter((other) => Object.getPrototypeOf(other) !== Object.getPrototypeOf(object));
            const forged = [undefined, null, 1, 'x', {}, [], native, Object.create(object), Object.create(Object.getPrototypeOf(object)),
-             new Proxy(object, {}), Object.getPrototypeOf(object), object.constructor, all.batch];
+             new Proxy(object, {}), Object.getPrototypeOf(object), object.constructor, all.batch, all.sge.holder, all.regions.user];
            for (const self of [...others, ...forged, ...others.map((other) => Object.setPrototypeOf({ ...other }, Object.getPrototypeOf(object)))]) {
              calls++;
              try {
@@ -62,7 +69,7 @@ describe('the native objects', () => {
   test('cannot be constructed', () => {
     expectOutput(
       `const all = everything();
-       for (const object of Object.values(all)) {
+       for (const object of nativeOnes(all)) {
          const { constructor } = object;
          if (constructor === Object) continue;
          for (const make of [() => new constructor(), () => constructor(), () => Reflect.construct(constructor, [object]), () => Reflect.construct(constructor, [], Array),
@@ -70,25 +77,21 @@ describe('the native objects', () => {
            try { make(); console.log(constructor.name, String(make), 'made'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
          }
          // What a target with a prototype of its own says while an object is being made does not help either.
-         const target = new Proxy(function () {}, { get() { return everything().sge; } });
+         const target = new Proxy(function () {}, { get() { return everything().pd; } });
          try { Reflect.construct(constructor, [], target); console.log('made'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
        // Real ones whose class was tampered with stay what they are.
-       const { constructor } = all.sge;
+       const { constructor } = all.state;
        constructor.prototype = new Proxy({}, { get() { throw new Error('not to be asked'); } });
        Object.setPrototypeOf(all.device, null);
-       const again = all.pd.acquire(0x1000n, 64, 256, 1, null);
-       console.log(native.createSgeState([again]).totalLength(), rimIntact());`,
+       console.log(native.createSgeState(block.elements(block.acquire(all.pd, 0x1000n, 64, 256, 1))).totalLength(), rimIntact());`,
       '64 true\n',
     );
   });
 
-  test('any arguments, in any order, are answered, and move nothing but registered bytes', () => {
+  test('any arguments, in any order, with any words in the command block, are answered, and move nothing but registered bytes', () => {
     expectOutput(
-      `let seed = 4711;
-       const dice = (n) => ((seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff) >>> 8) % n;
-       const pick = (list) => list[dice(list.length)];
-       const Float = globalThis.Float16Array ?? Float32Array;
+      `const Float = globalThis.Float16Array ?? Float32Array;
        const types = [Uint8Array, Int8Array, Uint8ClampedArray, Uint16Array, Uint32Array, BigUint64Array, BigInt64Array, Float64Array, Float, DataView];
        // Each in the middle of guards of its own.
        const views = [];
@@ -106,48 +109,409 @@ describe('the native objects', () => {
          return all.subarray(0, 64).every((byte) => byte === GUARD) && all.subarray(-64).every((byte) => byte === GUARD);
        });
        let all = everything();
-       const flat = () => Object.values(all);
+       const flat = () => nativeOnes(all);
+       // Names of what there is, of what was, and of what never was.
+       const elements = [], regions = [];
+       const list = (most, names) => new Uint32Array(names.buffer.slice(0, 4 * dice(most)));
        const values = [() => undefined, () => null, () => true, () => false, () => 0, () => 1, () => 8, () => 31, () => 64, () => 256, () => 4096, () => 2 ** 32 - 1,
          () => 2 ** 32, () => 2 ** 53, () => -1, () => NaN, () => 1.5, () => 0n, () => 0x1000n, () => 0x100000n, () => 2n ** 64n - 1n, () => 2n ** 64n, () => -1n,
          () => 'x', () => Symbol(), () => ({}), () => [], () => new Proxy([], {}), () => () => 1, view, view, view, () => pick(flat()), () => pick(flat()),
-         () => [all.sge, pick(flat())], () => [all.fmr, all.fmr], () => [all.sge], () => bytes, () => { const list = []; list.length = 70000; return list; }];
+         () => block.elements(pick(elements), pick(elements)), () => block.elements(all.sge), () => list(9, block.elements(all.sge, pick(elements), pick(elements), pick(elements))),
+         () => block.regions(pick(regions)), () => block.regions(all.regions.fmr, all.regions.fmr), () => list(13, block.regions(pick(regions), pick(regions), pick(regions))),
+         () => new Uint32Array(pick([2, 4, 512, 70000])).fill(1), () => bytes, () => { const list = []; list.length = 70000; return list; }];
+       const words = [() => 0, () => 1, () => 2, () => 31, () => 8, () => 64, () => 256, () => 0x1000, () => 0x100000, () => 0xffffffff, () => 0x80000000, () => dice(2 ** 23)];
+       const longs = [() => 0n, () => 1n, () => 0x1000n, () => 0x100000n, () => 2n ** 64n - 1n, () => 2n ** 63n, () => BigInt(dice(2 ** 20)), () => 3n];
+       const hostileWords = () => {
+         for (let i = dice(6); i > 0; i--) block.words[dice(block.words.length)] = pick(words)();
+         for (let i = dice(3); i > 0; i--) block.longs[dice(block.longs.length)] = pick(longs)();
+       };
+       const fill = (name) => {
+         block.storeAccess(pick([all.pd, all.qp, dice(8), 0xffffffff]), pick([0x1000n, 0x1000n, 0x100000n, 0n]), pick([8, 8, 64, 0, 4097]), pick([all.regions.user.key, 0, dice(1024)]), dice(32));
+         if (/^(copy|map)/.test(name)) block.storeLong(Word.Address, pick([0, 0, 8, 0x1000]));
+         if (name === 'mapSg') block.words[Word.Length] = pick([4096, 4096, 0]);
+         if (/^map|Mr/.test(name) && dice(4)) block.storeRegion(dice(2) ? pick(Object.values(all.regions)) : pick(regions));
+         if (dice(2)) block.storeElement(pick(elements)); else block.words[Word.Cell] = native.bindCell({});
+         Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: dice(8) });
+         block.words[Word.Mode] = dice(20) ? 0 : dice(4);
+         if (dice(3) === 0) hostileWords();
+       };
+       const few = BigUint64Array.from([0x100000n, 4096n]), pages = BigUint64Array.from([0x100000n]);
        let calls = 0, answered = 0;
+       const succeeded = new Set();
        for (let round = 0; round < 60; round++) {
          all = everything();
-         for (let i = 0; i < 500; i++) {
-           const object = pick([native, ...flat(), ...flat()]);
-           const names = object === native || object === all.batch ? Object.keys(object).filter((name) => typeof object[name] === 'function' && name !== 'commandBlock') : methodsOf(object);
+         const { sge } = all;
+         elements.splice(0, elements.length - 20, sge, sge, sge, new Element({}, sge.cell, sge.generation + 1), new Element({}, sge.cell, sge.generation - 1), new Element({}, sge.cell + 1, 1), new Element({}, 0, 0),
+           new Element({}, 0xffffffff, 0xffffffff));
+         const { user } = all.regions;
+         regions.splice(0, regions.length - 20, ...Object.values(all.regions), ...Object.values(all.regions), new Region(user.checker, user.index, 3n), new Region(user.checker, 4, 1n), new Region(user.checker, 5, 1n),
+           new Region(user.checker, 2 ** 32 - 1, 1n), new Region(all.qp.number(), user.index, user.generation), new Region(0, 0, 1n), new Region(0xffffffff, 0, 1n));
+         for (let i = 0; i < 800; i++) {
+           const object = dice(2) ? native : pick(flat());
+           const names = object === native ? (dice(4) ? commands : Object.keys(native).filter((name) => typeof native[name] === 'function' && !/onLeak|awaitPut/.test(name)))
+             : object === all.batch ? Object.keys(object) : methodsOf(object);
            if (!names.length) continue;
            const name = pick(names);
-           if (/^(close|dealloc|destroy)$/.test(name) && dice(50)) continue;
+           if (/^(close|dealloc|destroy|detach)$/.test(name) && dice(50)) continue;
            calls++;
-           try { Reflect.apply(object[name], object, Array.from({ length: dice(7) }, () => pick(values)())); answered++; }
+           fill(name);
+           block.words[Word.Answer] = UNANSWERED;
+           const args = Array.from({ length: dice(7) }, () => pick(values)());
+           if (object === native && dice(2)) args[0] = /^map/.test(name) ? pick([few, few, pages]) : bytes.subarray(0, pick([0, 8, 64, 4096]));
+           try { Reflect.apply(object[name], object, args); answered++; }
            catch (error) { if (!(error instanceof TypeError)) console.log(name, error); }
+           if (commands.includes(name) && object === native) {
+             if (block.answer === UNANSWERED && name !== 'empty') console.log(name, 'did not answer');
+             if (block.answer === 0 || (name === 'mapSg' && block.answer > 0)) succeeded.add(name);
+             if (name === 'acquireOne' && block.answer === 0) elements.push(new Element({}, block.words[Word.Cell], block.words[Word.CellGeneration]));
+             if (name === 'regUserMr' && block.answer === 0) regions.push(block.newRegion(block.words[Word.Checker]));
+           }
          }
-         all.batch.put();
          if (!viewsIntact() || !rimIntact()) throw new Error('written outside');
        }
-       console.log(calls > 20000, answered > 3000);`,
+       console.log(calls > 20000, answered > 10000, commands.filter((name) => name !== 'empty' && !succeeded.has(name)).join());`,
+      'true true \n',
+    );
+  });
+
+  test('the name of one element is that of no other', () => {
+    expectOutput(
+      `const { pd, qp, regions: { user, sg }, sge } = everything();
+       const told = (element) => [block.describe(element), block.put(element), block.copyOut(element, new Uint8Array(8)), block.copyIn(element, new Uint8Array(8)),
+         block.fetchAdd(element, 1n), block.compareSwap(element, 0n, 1n), native.createSgeState(block.elements(element))];
+       const dead = (element) => { const answers = told(element); if (answers.join() !== Array(7).fill(EBADF).join()) throw new Error(JSON.stringify(element) + answers); };
+       const refs = block.refs(user);
+       let second = block.acquire(pd, 0x1100n, 32, user.key, 1);
+       // Numbers that nobody was given.
+       const { cell, generation } = second;
+       for (const made of [[0, 0], [0, 1], [cell, 0], [cell, generation + 1], [cell, generation - 1], [cell, 0xffffffff], [cell + 1, generation], [256, 1], [257, 1], [0xffffffff, 1], [0x80000000, 1], [2 ** 24, generation]])
+         dead(new Element({}, ...made));
+       // The same cell, one element after the other: an old name is dead, and continues nothing.
+       const old = [];
+       for (let i = 0; i < 100; i++) {
+         old.push(second);
+         if (block.put(second) !== 0) throw new Error('put');
+         dead(second);
+         if (second.cell !== cell) throw new Error('another cell');
+         second = block.acquire(pd, 0x1100n + 32n * BigInt(i % 8), 32, user.key, 1, { cell });
+         for (const name of old) if (name.generation === second.generation) throw new Error('the same generation');
+         old.slice(-3).forEach(dead);
+       }
+       // A full cell takes no other element, and keeps its own.
+       console.log(block.acquire(pd, 0x1000n, 8, user.key, 1, { cell }), Number(block.describe(second).SgeLength), block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: 0 }), block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: cell + 7 }));
+       // Continued by its name only.
+       if (block.mapSg(sg, BigUint64Array.from([0x100000n, 8192n])) !== 1) throw new Error('not mapped');
+       const { Lkey } = block.query(sg);
+       const first = block.acquire(pd, 0x100000n + 96n, 4000, Number(Lkey), 0);
+       const next = (last) => block.acquire(pd, 0x101000n, 100, Number(Lkey), 0, { last });
+       for (const last of [undefined, old[7], { cell, generation: 0 }, { cell: first.cell, generation: first.generation + 1 }, { cell: 0, generation: first.generation }]) if (!(next(last) instanceof Element)) throw new Error('continued');
+       console.log(next(first), Number(block.describe(first).SgeLength), next(first) instanceof Element);
+       // Not even in its own cell, once it is put.
+       block.put(first);
+       const reborn = block.acquire(pd, 0x100000n + 96n, 4000, Number(Lkey), 0, { cell: first.cell });
+       console.log(next(first) instanceof Element, Number(block.describe(reborn).SgeLength), next(reborn));
+       // An element of one device is not the last of another one's.
+       const other = everything();
+       console.log(block.acquire(other.pd, 0x1000n, 8, other.regions.user.key, 1, { last: second }), block.acquire(other.qp, 0x1000n, 8, other.regions.user.key, 1, { last: second }) instanceof Element);
+       console.log(rimIntact());`,
+      ['-22 32 -22 -22', '256 4100 true', 'true 4000 256', '-22 true', 'true', ''].join('\n'),
+    );
+  });
+
+  test('the name of a region is that of no other', () => {
+    expectOutput(
+      `const { device, pd, qp, regions: { user, fmr, sg, zero } } = everything();
+       const pages = BigUint64Array.from([0x100000n]);
+       const told = (region) => [block.query(region), block.release(region), block.release(region, 1), block.release(region, 2), block.count(region), block.mapPhys(region, pages, 0n), block.mapSg(region, pages),
+         block.fastReg(qp, region, 256, 1, undefined), native.unmapFmr(block.regions(region))];
+       const dead = (region) => { const answers = told(region); if (!answers.every((answer) => answer === EBADF)) throw new Error(JSON.stringify(region, (_, value) => typeof value === 'bigint' ? String(value) : value) + answers); };
+       const checker = pd.number(), { index, generation } = user;
+       // Never used places, which are there and are not; generations that never were; what names no domain.
+       for (let i = 0; i < 300; i++) {
+         if (![user, fmr, sg, zero].some((region) => region.index === i)) for (const made of [1n, 3n, 2n, 0n, 2n ** 64n - 1n]) dead(new Region(checker, i, made));
+       }
+       for (const made of [[checker, index, generation + 1n], [checker, index, generation + 2n], [checker, index, generation + (1n << 32n)], [checker, index, 0n], [checker, 2 ** 32 - 1, 1n], [checker, 2 ** 31, 1n],
+         [0, index, generation], [checker + 50, index, generation], [0xffffffff, index, generation], [0x80000000, index, generation]]) dead(new Region(...made));
+       // Another device's domain: its own region, or none.
+       const other = native.openDevice(5, false, true).allocPd(false);
+       dead(new Region(other.number(), index, generation));
+       // Lists: all or none.
+       console.log(pd.deregMany(block.regions(user, new Region(checker, 17, 1n)), true), pd.deregMany(block.regions(user, new Region(other.number(), index, generation)), true), block.refs(user),
+         native.unmapFmr(block.regions(fmr, new Region(checker, 17, 1n))), native.unmapFmr(block.regions(new Region(checker, 17, 1n), fmr)));
+       // The same place, one after the other.
+       let last = block.register(pd, bytes, 0n, 0n, 1);
+       for (let i = 0; i < 100; i++) {
+         const before = last;
+         if (block.release(last) !== 0) throw new Error('held');
+         dead(before);
+         last = block.register(pd, bytes, 0n, 0n, 1);
+         if (last.index !== before.index || last.generation === before.generation || last.id === before.id) throw new Error('not the next life');
+         dead(before);
+       }
+       // A queue pair's number names no domain to register in; nothing does when the domain is gone.
+       console.log(block.register(qp, bytes, 0n, 0n, 1), block.register(0, bytes, 0n, 0n, 1), block.register(0xffffffff, bytes, 0n, 0n, 1), block.register(pd, bytes.buffer, 0n, 0n, 1));
+       const numbers = [pd.number(), qp.number()];
+       pd.dealloc(true);
+       [user, fmr, sg, last].forEach(dead);
+       console.log(numbers.map((number) => [block.register(number, bytes, 0n, 0n, 1), block.check(number, 0x1000n, 8, 256, 0), block.place(number, 0x1000n, 8, 256, 0), block.acquire(number, 0x1000n, 8, 256, 0)].join()).join(' '), rimIntact());`,
+      ['-22 -22 3 -9 -9', '-9 -9 -9 -22', '-9,-9,-9,-9 -9,-9,-9,-9 true', ''].join('\n'),
+    );
+  });
+
+  test('holders: anything may be bound, and each has a cell of its own', () => {
+    expectOutput(
+      `for (const no of [undefined, null, 0, 1, 'x', true, 1n, Symbol.for('x')]) {
+         const before = native.bindCell({});
+         if (nameOf(() => native.bindCell(no)) !== 'TypeError' || nameOf(() => native.bindCell()) !== 'TypeError') throw new Error('bound');
+         // It has cost no cell.
+         if (native.bindCell({}) !== before + 1) throw new Error('a cell was lost');
+       }
+       const { pd, regions: { user } } = (globalThis.kept = everything());
+       const rest = block.refs(user);
+       const twice = {}, revoked = Proxy.revocable({}, {});
+       revoked.revoke();
+       const hostile = new Proxy({}, new Proxy({}, { get() { throw new Error('asked'); } }));
+       const holders = [twice, twice, twice, Object.freeze({}), [], () => 1, hostile, revoked.proxy, Symbol('not registered'), native, globalThis, new Uint8Array(8), block, /x/, Promise.resolve(), new WeakRef({})];
+       const elements = holders.map((holder) => { const cell = native.bindCell(holder); return [cell, block.acquire(pd, 0x1000n, 8, user.key, 1, { cell })]; });
+       console.log(new Set(elements.map(([cell]) => cell)).size === holders.length, block.refs(user) - rest === holders.length);
+       for (const [, element] of elements) if (block.put(element) !== 0) throw new Error('not put');
+       // One object that has many cells: they are put together.
+       (() => { const one = {}; for (let i = 0; i < 1000; i++) block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: native.bindCell(one) }); })();
+       const many = block.refs(user) - rest;
+       (async () => {
+         for (let i = 0; i < 30 && block.refs(user) > rest; i++) { gc(); await turn(); await turn(); }
+         console.log(many, block.refs(user) - rest, rimIntact());
+       })();`,
+      'true true\n1000 0 true\n',
+    );
+  });
+
+  test('a cell whose holder is gone takes no element, and no name of its elements is ever given again', () => {
+    expectOutput(
+      `const { pd, regions: { user } } = (globalThis.kept = everything());
+       const rest = block.refs(user);
+       const dropped = [];
+       // Whole chunks of cells, whose memory is given back and comes again.
+       const round = async () => {
+         (() => { for (let i = 0; i < 2000; i++) {
+           const element = block.acquire(pd, 0x1000n, 8, user.key, 1);
+           if (i % 3 === 0) block.put(element);
+           dropped.push([element.cell, element.generation]);
+         } })();
+         for (let i = 0; i < 30 && block.refs(user) > rest; i++) { gc(); await turn(); await turn(); }
+         if (block.refs(user) !== rest) throw new Error('not put');
+         for (let i = 0; i < 3; i++) { gc(); await turn(); }
+         let full = 0;
+         for (const [cell, generation] of dropped) {
+           if (block.describe({ cell, generation }) !== EBADF || block.put({ cell, generation }) !== EBADF) throw new Error('an old name');
+           const answer = block.acquire(pd, 0x1000n, 8, user.key, 1, { cell });
+           if (answer !== EINVAL) full++;
+         }
+         if (full) throw new Error(full + ' cells without a holder took an element');
+       };
+       (async () => {
+         for (let i = 0; i < 4; i++) await round();
+         console.log(new Set(dropped.map(String)).size === dropped.length, rimIntact());
+       })();`,
       'true true\n',
     );
   });
 
-  test('a handle of another buffer is not believed', () => {
+  test('who gets hold of the registry’s callback can end elements by made-up numbers, and no more', () => {
     expectOutput(
-      `const { device, pd, user, mapping, sge } = everything();
-       const handle = native.holdBuffer(new Uint8Array(1 << 20));
-       const shared = native.holdBuffer(new Uint8Array(new SharedArrayBuffer(1 << 20)));
-       for (const wrong of [handle, shared]) {
-         console.log(pd.regUserMr(new Uint8Array(8), 0n, 0n, 1, wrong), device.mapDma(new Uint8Array(8), 0n, wrong));
+      // The native module is loaded anew, with a registry that is the program's.
+      `const held = [], registered = [];
+       let during = () => {};
+       globalThis.FinalizationRegistry = class { constructor(callback) { held.push(callback); } register(...args) { registered.push(args); during(...args); } };
+       const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
+       delete require.cache[path];
+       const module = require(path), own = new Block(module);
+       const [collected] = held;
+       const device = module.openDevice(5, false, true), pd = device.allocPd(false), user = own.register(pd, bytes, 0x1000n, 0x1000n, 31);
+       const acquire = (how) => own.acquire(pd, 0x1000n, 64, user.key, 1, how);
+       const sge = acquire(), state = module.createSgeState(own.elements(sge));
+       for (const number of [0, -1, 2 ** 32 - 1, 2 ** 32, 2 ** 31, 1e9, 256, 257, sge.cell + 1, NaN, 1.5e300, Infinity, 'x', undefined, null, {}, 1n, Symbol(), [sge.cell + 1], new Proxy({}, {})]) collected(number);
+       collected();
+       console.log(held.length, own.refs(user), Number(own.describe(sge).SgeLength), registered[0].length, registered[0][1] === sge.cell);
+       // That of a living holder: the name is dead, and the element is put with the walk that goes over it.
+       collected(sge.cell); collected(sge.cell); Reflect.apply(collected, null, [sge.cell, 1, 2]);
+       console.log(own.refs(user), own.describe(sge), own.put(sge), acquire({ cell: sge.cell }), state.copyOut(new Uint8Array(8), false), state.put(), own.refs(user));
+       // Two holders for one cell: the second element does not go by the first one's name.
+       const second = acquire();
+       console.log(second.cell === sge.cell, own.describe(sge), Number(own.describe(second).SgeLength), own.put(sge), own.put(second), own.refs(user));
+       // While a holder is being bound: its own number, others', and throwing afterwards.
+       const outcomes = [];
+       for (const act of [([, number]) => collected(number), ([, number]) => { collected(number); module.bindCell({}); }, ([, number]) => { collected(number); throw new RangeError('no'); },
+         ([, number]) => { collected(number); during = () => {}; module.bindCell({}); throw new RangeError('no'); }, () => { during = () => {}; for (let i = 0; i < 600; i++) module.bindCell({}); },
+         () => { for (let i = 0; i < 2000; i++) collected(i); }, () => gc()]) {
+         let depth = 0;
+         during = (...args) => { if (depth++ < 3) act(args); };
+         outcomes.push(nameOf(() => { const answer = acquire(); return typeof answer === 'object' ? own.put(answer) : answer; }));
        }
-       // And nothing that is no handle is taken for one.
-       for (const other of [user, mapping, sge, {}, null, 7, bytes]) {
-         if (typeof pd.regUserMr(bytes, 0n, 0n, 1, other) !== 'object') throw new Error('refused');
+       during = () => {};
+       console.log(outcomes.join());
+       for (let i = 0; i < 2000; i++) collected(i);
+       let random = 0;
+       for (let i = 0; i < 20000; i++) {
+         const element = acquire();
+         if (!(element instanceof Element)) throw new Error('refused ' + element);
+         if (dice(3) === 0) own.put(element);
+         collected(dice(700));
+         if (dice(10) === 0) random += Number(own.put({ cell: dice(700), generation: dice(40) }) === 0);
        }
-       for (const other of [bytes.buffer, new Float32Array(2), [], 'x', undefined]) {
-         try { native.holdBuffer(other); console.log('held'); } catch (error) { console.log(error.name); }
+       for (let i = 0; i < 70000; i++) collected(i);
+       console.log(own.refs(user), random > 0, rimIntact(), own.release(user), device.close(false));`,
+      [
+        '1 3 64 2 true',
+        '3 -9 -9 -22 8 0 2',
+        'true -9 64 -9 0 2',
+        '-22,0,RangeError,RangeError,0,-22,0',
+        '2 true true 0 -16',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('without a command block nothing is done, and wrong ones are not taken', () => {
+    expectOutput(
+      // A module of its own, for which nobody has brought a block yet.
+      `const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
+       delete require.cache[path];
+       const module = require(path);
+       const device = module.openDevice(5, false, true), pd = device.allocPd(false), qp = pd.createQp();
+       const memory = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
+       const batch = module.createBatch(pd, memory, 4, false);
+       console.log(commands.map((name) => nameOf(() => module[name](bytes))).every((answer) => answer === 'undefined'),
+         ['acquire', 'put', 'take', 'check'].map((name) => nameOf(() => batch[name](true))).every((answer) => answer === 'undefined'),
+         pd.allocMr(0, 4), pd.getDmaMr(0), pd.allocFmr(1, 1, 1, 12), qp.fastRegMr(256, 1, undefined), module.bindCell({}), module.unmapFmr(new Uint32Array(4)), pd.deregMany(new Uint32Array(4), true));
+       const shared = new SharedArrayBuffer(4096);
+       for (const wrong of [undefined, null, 0, {}, shared, new ArrayBuffer(4096), new Uint8Array(4096), new Uint8Array(shared, 4), new Uint8Array(shared, 1), new Uint8Array(shared, 4096 - 248), new Uint8Array(0),
+         new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES - 1)), new Int8Array(shared), new Uint32Array(shared), new BigUint64Array(shared), new DataView(shared), new Proxy(new Uint8Array(shared), {})]) {
+         if (nameOf(() => module.commandBlock(wrong)) !== 'TypeError') throw new Error('taken');
+       }
+       // The first right one is, at its very end of the memory too; whatever comes later gets that one.
+       const right = new Uint8Array(shared, 4096 - COMMAND_BYTES);
+       new Uint8Array(shared).fill(GUARD);
+       if (module.commandBlock(right) !== right) throw new Error('not taken');
+       for (const later of [new Uint8Array(shared), undefined, {}, new Uint8Array(8), new Uint8Array(new SharedArrayBuffer(256))]) if (module.commandBlock(later) !== right) throw new Error('another');
+       const own = new Block(module), user = own.register(pd, bytes, 0x1000n, 0x1000n, 31);
+       const sge = own.acquire(pd, 0x1000n, 64, user.key, 31);
+       own.query(user);
+       // The block's own memory as registered memory, and as source and target.
+       const self = own.register(pd, right, 0x9000n, 0x9000n, 31), over = own.acquire(pd, 0x9000n, COMMAND_BYTES, self.key, 31);
+       console.log(own.copyOut(over, right), own.copyIn(over, right), own.copyOut(sge, right), own.copyIn(over, new Uint8Array(COMMAND_BYTES).fill(255)));
+       console.log(own.put(over), own.put(sge), own.release(user), own.release(self), new Uint8Array(shared, 0, 4096 - COMMAND_BYTES).every((byte) => byte === GUARD), rimIntact());`,
+      // What is copied over an answer comes before it.
+      ['true true 0 0 0 -9 1 -9 -22', '256 256 64 256', '0 0 0 0 true true', ''].join('\n'),
+    );
+  });
+
+  test('a buffer is known by what it is, wherever its bytes are', () => {
+    expectOutput(
+      `const { pd } = everything();
+       const told = (region, where) => { const element = block.acquire(pd, where, 8, region.key, 31); const target = new Uint8Array(8); const answer = typeof element === 'number' ? element : block.copyOut(element, target);
+         if (typeof element === 'object') block.put(element); return [answer, target[0]].join(); };
+       // The bytes go from one buffer to the next one, at the same address: the old region has none, and gets none back.
+       let buffer = new ArrayBuffer(4096);
+       const chain = [];
+       for (let i = 0; i < 20; i++) {
+         new Uint8Array(buffer).fill(i);
+         chain.push({ buffer, region: block.register(pd, new Uint8Array(buffer, 8, 64), BigInt(0x100000 * i), BigInt(0x100000 * i), 31), at: BigInt(0x100000 * i) });
+         const before = new Uint8Array(buffer), next = structuredClone(buffer, { transfer: [buffer] });
+         // What is detached has no bytes that could be registered.
+         const empty = block.register(pd, before, 0n, 0n, 1);
+         if (typeof empty !== 'number') throw new Error('registered');
+         buffer = next;
+       }
+       const gone = native.reasonNames.indexOf('MemoryDetached');
+       console.log(chain.every(({ region, at }) => told(region, at) === gone + ',0'));
+       // Registered twice, from two views; let go in either order; registered again meanwhile and afterwards.
+       const again = [0, 8].map((offset) => block.register(pd, new Uint8Array(buffer, offset, 64), 0x10n, 0x10n, 31));
+       const answers = [told(again[0], 0x10n), block.release(again[0]), told(again[1], 0x10n)];
+       const third = block.register(pd, new Uint8Array(buffer, 0, 4096), 0x10n, 0x10n, 31);
+       answers.push(block.release(again[1]), told(third, 0x10n), block.release(third), told(block.register(pd, new Uint8Array(buffer), 0x10n, 0x10n, 31), 0x10n));
+       console.log(answers.join(' '));
+       // One and the same shared memory by several objects, which know nothing of each other.
+       const shared = new SharedArrayBuffer(4096);
+       const channel = new MessageChannel();
+       channel.port1.postMessage([shared, shared]);
+       channel.port2.once('message', ([copy]) => {
+         new Uint8Array(copy).fill(7);
+         const regions = [shared, copy, shared, copy, copy].map((memory) => block.register(pd, new Uint8Array(memory, 64), 0x10n, 0x10n, 31));
+         console.log(copy !== shared, regions.map((region) => told(region, 0x10n)).join(' '));
+         console.log([2, 0, 4, 1, 3].map((i) => block.release(regions[i])).join(), rimIntact());
+         channel.port1.close();
+       });
+       // And nothing that is no Uint8Array is taken for one.
+       for (const other of [new Float32Array(2), new Uint8ClampedArray(8), new Int8Array(8), new DataView(shared), [], 'x', undefined, null, {}, new Proxy(bytes, {}), Object.create(bytes)]) {
+         if (block.register(pd, other, 0n, 0n, 1) !== EINVAL) throw new Error('registered');
        }`,
-      `${'-12 -12\n'.repeat(2)}${'TypeError\n'.repeat(5)}`,
+      ['true', '8,19 0 8,19 0 8,19 0 8,19', 'true 8,7 8,7 8,7 8,7 8,7', '0,0,0,0,0 true', ''].join('\n'),
+    );
+  });
+
+  test('the block is written by another thread during calls', () => {
+    expectOutput(
+      `const { Worker } = require('node:worker_threads');
+       const all = everything(), { pd, qp, regions } = all;
+       // What is not this program's to read, by these numbers: nothing of it may be seen.
+       const secret = new Uint8Array(4096).fill(0xdd), foreign = block.register(all.device.allocPd(true), secret, 0x1000n, 0x1000n, 31);
+       const hints = [0, 1, 2, 3, 8, 31, 64, 0x1000, 0x1fff, regions.user.key, pd.number(), qp.number(), 0x80000000, 0xffffffff];
+       const worker = new Worker(
+         \`const { workerData: { buffer, offset, length, hints, state } } = require('node:worker_threads');
+           const words = new Uint32Array(buffer, offset, length);
+           let x = 1;
+           Atomics.store(state, 0, 1);
+           while (!Atomics.load(state, 1)) { x = (Math.imul(x, 1103515245) + 12345) >>> 0; words[(x >>> 8) % length] = (x >>> 3) % 5 ? hints[(x >>> 16) % hints.length] : x; }
+           Atomics.store(state, 2, 1);\`,
+         { eval: true, workerData: { buffer: block.words.buffer, offset: block.words.byteOffset, length: block.words.length, hints, state: new Int32Array(new SharedArrayBuffer(12)) } });
+       const { state } = { state: null };
+       worker.on('error', (error) => { throw error; });
+       let calls = 0;
+       const target = new Uint8Array(64 + 512 + 64).fill(GUARD), inside = target.subarray(64, 64 + 512);
+       worker.once('online', () => {
+         const end = performance.now() + 1500;
+         while (performance.now() < end) {
+           const elements = Array.from({ length: 4 }, () => block.acquire(pd, 0x1000n, 64, regions.user.key, 31));
+           for (const element of elements) {
+             if (typeof element === 'number') continue;
+             block.describe(element); block.copyOut(element, inside); block.copyIn(element, inside); block.fetchAdd(element, 1n); block.compareSwap(element, 0n, 1n);
+             native.createSgeState(block.elements(element)); block.put(element);
+           }
+           for (const region of Object.values(regions)) { block.query(region); block.count(region); block.mapPhys(region, BigUint64Array.from([0x100000n]), 0n); block.mapSg(region, BigUint64Array.from([0x100000n, 4096n])); block.fastReg(qp, region, 256, 1, undefined); }
+           const fresh = block.register(pd, bytes, 0x1000n, 0x1000n, 31);
+           if (typeof fresh === 'object') block.release(fresh);
+           block.check(pd, 0x1000n, 8, regions.user.key, 0); block.place(qp, 0x1000n, 8, regions.user.key, 0);
+           calls++;
+         }
+         worker.terminate().then(() => {
+           const rims = [...target.subarray(0, 64), ...target.subarray(-64)].every((byte) => byte === GUARD);
+           console.log(calls > 100, rims, rimIntact(), target.includes(0xdd), bytes.includes(0xdd), secret.every((byte) => byte === 0xdd));
+         });
+       });`,
+      'true true true false false true\n',
+    );
+  });
+
+  test('numbers of another environment name nothing here', () => {
+    expectOutput(
+      `const { Worker } = require('node:worker_threads');
+       const all = everything(), token = all.device.share(), { sge, regions: { user } } = all;
+       const worker = new Worker(
+         \`const { parentPort, workerData: { token, sge, user, number } } = require('node:worker_threads');
+           const { native, Block, Region } = require(process.cwd() + '/test/support/native.cjs');
+           const block = new Block();
+           const answers = [block.describe(sge), block.put(sge), block.copyOut(sge, new Uint8Array(8)), native.createSgeState(block.elements(sge)), block.query(user), block.release(user, 2), block.check(number, 0x1000n, 8, user.key, 0)];
+           const device = native.attachDevice(token), pd = device.allocPd(false), own = block.register(pd, new Uint8Array(64), 0n, 0n, 1);
+           const element = block.acquire(pd, 0n, 8, own.key, 0);
+           // The same numbers, of this environment's own things.
+           answers.push(element.cell === sge.cell && element.generation === sge.generation, block.put(sge), block.put(sge), block.refs(own), block.register(number + 40, new Uint8Array(8), 0n, 0n, 1));
+           parentPort.postMessage(answers.join());\`,
+         { eval: true, workerData: { token, sge: { cell: sge.cell, generation: sge.generation }, user: { ...user }, number: all.pd.number() } });
+       worker.on('error', (error) => { throw error; });
+       worker.once('message', (answers) => console.log(answers));
+       worker.once('exit', () => console.log(block.refs(user), Number(block.describe(sge).SgeLength), block.put(sge), rimIntact()));`,
+      ['-9,-9,-9,-9,-9,-9,-9,true,0,-9,2,-9', '3 64 0 true', ''].join('\n'),
     );
   });
 
@@ -161,7 +525,7 @@ describe('the native objects', () => {
        for (const block of wrong) {
          try { native.createBatch(pd, block, 4, false); console.log('made', block); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
-       for (const args of [[sge, right(), 4, false], [{}, right(), 4, false], [pd, right(), 0, false], [pd, right(), 2 ** 24 + 1, false], [pd, right(), 4.5, false], [pd, right(), 4, 1], [pd, right(), 4, true], [qp, right(), 5, false]]) {
+       for (const args of [[sge, right(), 4, false], [pd.number(), right(), 4, false], [{}, right(), 4, false], [pd, right(), 0, false], [pd, right(), 2 ** 24 + 1, false], [pd, right(), 4.5, false], [pd, right(), 4, 1], [pd, right(), 4, true], [qp, right(), 5, false]]) {
          try { native.createBatch(...args); console.log('made', args); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
        // Two over one block are both right, each by itself.
@@ -177,36 +541,78 @@ describe('the native objects', () => {
   test('what a program that gets hold of our token and our natives can forge is still refused', () => {
     expectOutput(
       `const rdmavt = require('rdmavt');
-       const { Device, MemoryRegion, Sge, SgeState, ProtectionDomain } = rdmavt;
+       const { Device, MemoryRegion, FastMemoryRegion, Sge, SgeState, ProtectionDomain } = rdmavt;
        // The class that a class extends is looked up at each construction.
-       const Region = Object.getPrototypeOf(MemoryRegion);
+       const Base = Object.getPrototypeOf(MemoryRegion);
        let seen;
        Object.setPrototypeOf(MemoryRegion, class Thief { constructor(...args) { seen = args; } });
-       const device = new Device(), pd = device.allocPd();
+       const device = new Device(), pd = device.allocPd(), qp = pd.createQp();
        try { pd.regUserMr(bytes, { start: 0x1000n, iova: 0x1000n, access: 31 }).lkey; } catch (error) { console.log(error.name); }
-       Object.setPrototypeOf(MemoryRegion, Region);
-       const [token, raw, registry] = seen;
-       const real = new MemoryRegion(token, raw, registry);
+       Object.setPrototypeOf(MemoryRegion, Base);
+       const [token, name, table] = seen;
+       const real = new MemoryRegion(token, name, table);
+       // What must not be reached: bytes of another domain.
+       const secret = new Uint8Array(4096).fill(0xdd), other = device.allocPd().regUserMr(secret, { start: 0x1000n, iova: 0x1000n, access: 31 });
        const element = { addr: real.start, length: 64, lkey: real.lkey };
-       const { sge } = pd.acquire(element, 1);
-       const told = (use) => { try { return use(); } catch (error) { return error.code ?? error.name; } };
-       // Wrappers around the wrong thing, around nothing, and around what says yes to all.
+       const acquire = () => pd.acquire(element, 1).sge;
+       const sge = acquire(), rest = () => [real.refs, other.refs].join('/');
+       // The names of elements lie in the command block after each of their calls.
+       const nameIn = (of) => { of.length; return { cell: block.words[Word.Cell], generation: block.words[Word.CellGeneration] }; };
+       const put = acquire(), putName = nameIn(put);
+       put.put();
        const yes = new Proxy(function () {}, { get: () => yes, apply: () => 1 });
-       for (const inside of [raw, {}, null, yes, real, sge]) {
-         const forged = new Sge(token, inside, registry);
-         console.log([() => new SgeState([forged]), () => pd.acquire(element, 1, { last: forged }), () => forged.put(), () => forged.fetchAdd(1n)].map((use) => { const answer = told(use); return typeof answer === 'object' ? 'object' : String(answer); }).join());
+       const throwing = new Proxy({}, { get() { throw new SyntaxError('asked'); } });
+       const revoked = Proxy.revocable({}, {});
+       revoked.revoke();
+       const uses = (forged) => [() => new SgeState([forged]), () => new SgeState([sge, forged]), () => forged.length, () => forged.region, () => forged.copyTo(new Uint8Array(64)),
+         () => forged.copyFrom(new Uint8Array(64).fill(GUARD)), () => forged.fetchAdd(1n), () => forged.compareSwap(1n, 2n), () => pd.lkeyBatch(1).acquire(1, 0, { last: forged })];
+       const told = (uses) => { const answers = uses.map(nameOf); return new Set(answers).size === 1 ? answers[0] : answers.join(); };
+       const current = nameIn(sge), forgedHolders = { nothing: undefined, empty: {}, zero: { cell: 0, generation: 0 }, madeUp: { cell: 1e6, generation: 1 }, text: { cell: 'x', generation: {} }, stale: putName,
+         next: { ...putName, generation: putName.generation + 1 }, late: { ...current, generation: current.generation + 1 }, early: { ...current, generation: current.generation - 1 }, huge: { cell: 2 ** 32 - 1, generation: 2 ** 32 - 1 },
+         negative: { cell: -1, generation: -1 }, fraction: { cell: 1.5, generation: NaN }, frozen: Object.freeze({ cell: 9999, generation: 1 }), number: 7, word: 'holder', region: real, name, sge,
+         throwing, revoked: revoked.proxy, bigint: { cell: 1n, generation: 1n }, symbol: { cell: Symbol(), generation: 1 } };
+       for (const [what, holder] of Object.entries(forgedHolders)) {
+         const forged = new Sge(token, holder, table), before = rest();
+         const answers = told(uses(forged).slice(0, 8));
+         // As the last one it is none, as one that was put is.
+         const check = nameOf(() => { const { ok, coalesced, sge } = pd.acquire(element, 1, { last: forged }); sge.put(); return ok && !coalesced; });
+         const word = { throwing: 'SyntaxError', revoked: 'TypeError', bigint: 'TypeError', symbol: 'TypeError' }[what];
+         if (answers !== (word ?? 'EBADF') || check !== (word ?? 'true') || rest() !== before) console.log(what, answers, check, before, rest());
        }
-       const domain = new ProtectionDomain(token, yes, yes, registry);
-       console.log(told(() => domain.lkeyBatch(1)), told(() => domain.checker()), rimIntact(), told(() => sge.copyFrom(Buffer.alloc(64))), real.refs);`,
+       // The same name twice: both stand for one element, which is put once. Both holders wait for the next then, for one cell: the second
+       // that asks is EINVAL.
+       const again = new Sge(token, Object.freeze(nameIn(sge)), table), last = { ...nameIn(sge) };
+       console.log('again', again.length, told([() => again.put()]), rest(), told([() => sge.length, () => again.length, () => new SgeState([sge])]), told([() => sge.put(), () => again.put()]), rest());
+       // Holders that were given back by somebody who had no right to: those that come next go on, one element for each.
+       const acquired = () => { for (;;) { try { return acquire(); } catch (error) { if (error.code !== 'EINVAL') throw error; } } };
+       const many = Array.from({ length: 50 }, acquired);
+       many.slice(0, 10).forEach((of) => { const { cell, generation } = nameIn(of); new Sge(token, { cell, generation, next: undefined }, table).put(); });
+       const after = [];
+       for (let i = 0; i < 100; i++) { const answer = nameOf(() => after.push(acquire())); if (answer !== String(after.length) && answer !== 'EINVAL') throw new Error(answer); }
+       if (after.some((of) => nameOf(() => of.length) !== '64')) console.log('mixed up');
+       for (const of of [...many, ...after]) of.put();
+       console.log('given', rest(), pd.acquire(element, 1).ok);
+       // Names of regions.
+       const { domain, checker, index, generation } = name;
+       const looks = (region) => [() => region.refs, () => region.start, () => region.rkey, () => region.counters, () => region.countAccesses(), () => region.mapSg([{ addr: 0n, length: 1 }]), () => qp.fastRegMr(region, { key: 256, access: 1 })];
+       for (const [what, forged] of Object.entries({ empty: {}, none: { checker: 0, index, generation }, place: { checker, index: index + 3, generation: 1 }, never: { checker, index: index + 9, generation: 1 }, far: { checker, index: 2 ** 32 - 1, generation: 1 },
+         future: { checker, index, generation: generation + 2 }, even: { checker, index, generation: generation + 1 }, half: { checker, index, generation: generation + 2 ** 32 }, text: { checker: 'x', index: {}, generation: [] }, frozen: Object.freeze({ domain, checker, index, generation: 99 }),
+         throwing, revoked: revoked.proxy })) {
+         const [region, fmr] = [MemoryRegion, FastMemoryRegion].map((Type) => new Type(token, forged, table)), before = rest();
+         const answers = [told(looks(region)), nameOf(() => FastMemoryRegion.unmap([fmr])), nameOf(() => region.state), nameOf(() => region.dereg({ force: true })), nameOf(() => pd.deregMany([region], { force: true }))].join();
+         const word = { throwing: 'SyntaxError', revoked: 'TypeError' }[what];
+         // In a list, what was a region and is none any more is no error; what never was one is.
+         if (!(word ? answers === Array(5).fill(word).join() : /^EBADF,EBADF,Closed,undefined,(EINVAL|undefined)$/.test(answers)) || rest() !== before) console.log(what, answers, before, rest());
+       }
+       const domainOf = (inside) => nameOf(() => new ProtectionDomain(token, inside, yes, table).lkeyBatch(1));
+       console.log([yes, {}, null, real, sge].map(domainOf).join(), nameOf(() => new ProtectionDomain(token, yes, yes, table).checker().refusal(0x1000n, 8, real.lkey, 0)));
+       console.log(rimIntact(), secret.every((byte) => byte === 0xdd), bytes.includes(0xdd));`,
       [
         'TypeError',
-        'TypeError,TypeError,TypeError,TypeError',
-        'TypeError,TypeError,TypeError,TypeError',
-        'TypeError,object,TypeError,TypeError', // null is no element: as if none had been given
-        'TypeError,TypeError,undefined,1', // what says yes to all says so to its maker
-        'TypeError,TypeError,TypeError,TypeError',
-        'TypeError,TypeError,undefined,EBADF', // a real one, twice wrapped, put through the outer
-        'TypeError TypeError true EBADF 3', // the element that was accepted on the way
+        'again 64 undefined 2/2 EBADF undefined 2/2',
+        'given 2/2 true',
+        'TypeError,TypeError,TypeError,TypeError,TypeError 0', // what says yes to all says the number of a domain that there is
+        'true true false',
         '',
       ].join('\n'),
     );

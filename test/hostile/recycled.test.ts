@@ -22,9 +22,8 @@ const CYCLES = 1000;
 
 /** All that an old region can be asked; none of it may work, or happen to the region that has its place now. */
 const regionUses = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] => [
-  ['lkey', () => old.lkey],
   ['refs', () => old.refs],
-  ['length', () => old.length],
+  ['counters', () => old.counters],
   ...('mapPhys' in old
     ? ([
         ['mapPhys', () => old.mapPhys([DMA], 0)],
@@ -265,8 +264,8 @@ test('devices that were closed, hundreds of times', () => {
           ['allocPd', () => dead.device.allocPd()],
           ['table', () => dead.device.keyTable()],
           ['regUserMr', () => dead.pd.regUserMr(Buffer.alloc(8))],
-          ['lkey', () => dead.mr.lkey],
-          ['pd.acquire', () => pd.acquire({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
+          ['refs', () => dead.mr.refs],
+          ['pd.acquire', () => dead.pd.acquire({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
         ]),
       ).toBe('EBADF');
       same(

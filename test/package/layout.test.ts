@@ -75,7 +75,11 @@ test('after the generator has run, a change is in all files, with another hash',
 });
 
 test('words and order do not change the hash', () => {
-  replace(HEADER, '/* Its words, by index. */', '/* The words of it. */');
+  replace(
+    HEADER,
+    '/* An element in a list of elements, as 32-bit words. */',
+    '/* The words of an element’s name. */',
+  );
   replace(HEADER, '    RVT_EPERM = 1,\n    RVT_EBADF = 9,\n', '    RVT_EBADF = 9,\n    RVT_EPERM = 1,\n');
   expect(generate().stdout).toBe(`${TYPESCRIPT}\n${HASH}\n`);
   expect(textOf(HASH)).toContain(`"${layout.LAYOUT_HASH}"`);

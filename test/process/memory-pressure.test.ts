@@ -171,6 +171,31 @@ describe('the process does not grow', () => {
     );
   });
 
+  test('over 100 copies of the package that are dropped, with the elements that they hold', () => {
+    expectBounded(
+      `const device = new Device();
+       const pd = device.allocPd();
+       const mr = pd.regUserMr(new SharedArrayBuffer(64));
+       const token = device.share(), element = { addr: mr.start, length: 8, lkey: mr.lkey };
+       const self = module, entry = require.resolve('rdmavt');
+       const copies = async (count) => {
+         for (let i = 0; i < count; i++) {
+           (() => {
+             delete require.cache[entry];
+             self.children.length = 0;
+             const copy = require(entry), theirs = copy.Device.attach(token).importPd(pd.id);
+             if (copy.Device === Device) throw new Error('one copy');
+             for (let k = 0; k < 2000; k++) if (k % 2) theirs.acquire(element, 0).sge.put(); else theirs.acquire(element, 0);
+           })();
+           for (let k = 0; k < 20 && (k < 2 || mr.refs > 2); k++) await settle();
+         }
+         if (mr.refs !== 2) throw new Error('refs: ' + mr.refs);
+       };
+       measure(() => copies(30), () => copies(100));`,
+      { rss: 40 },
+    );
+  });
+
   test('over 100,000 mappings of a page list, and of lists of 65,536 pages', () => {
     expectBounded(
       `const device = new Device();

@@ -44,8 +44,9 @@ const prelude = `
 `;
 
 /** What the program prints, as JSON. */
-function answerOf(program: string): unknown {
-  const { status, signal, stdout, stderr } = runProgram(prelude + program, ['--no-warnings']);
+function answerOf(program: string, ...nodeOptions: string[]): unknown {
+  const options = ['--no-warnings', ...nodeOptions];
+  const { status, signal, stdout, stderr } = runProgram(prelude + program, options);
   expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
   if (process.env.RDMAVT_SHOW_MEMORY) process.stderr.write(`${expect.getState().currentTestName}\n${stdout}`);
   return JSON.parse(stdout);
@@ -90,6 +91,8 @@ describe('a device', () => {
          gc();
          const closed = (resident() - before) / MANY;
          console.log(JSON.stringify({ opened, closed, kept: all.length + warm.length }));`,
+        // The optimizing compiler takes some 4 MiB, once; whether it does so during the measurement is chance.
+        '--no-opt',
       ) as { opened: number; closed: number };
       expect(opened).toBeLessThanOrEqual(64);
       expect(closed).toBeLessThanOrEqual(16);
@@ -188,19 +191,20 @@ describe('the engine is told', () => {
       `const fill = async (keyPolicy) => {
          const pd = new Device({ lkeyTableBits: 23, keyPolicy }).allocPd();
          return collectionsDuring(async () => {
-           for (let i = 0; i < 30000; i++) {
+           for (let i = 0; i < 60000; i++) {
              pd.regUserMr(memory).dereg();
              if (i % 100 === 0) await turn();
            }
          });
        };
        (async () => {
-         const sequential = (await fill('sequential')).full;
-         console.log(JSON.stringify({ sequential, random: (await fill('random')).full }));
+         const sequential = await fill('sequential');
+         console.log(JSON.stringify({ sequential, random: await fill('random') }));
        })();`,
-    ) as { sequential: number; random: number };
-    // Seen: 1 and 6. The pages are 240 MiB.
-    expect(random).toBeGreaterThan(sequential + 2);
+    ) as Record<'sequential' | 'random', { full: number; external: number }>;
+    // Seen: 0 and 3. The engine is told of some 300 MiB of pages, and collects after 64 MiB or more.
+    expect(random.full).toBeGreaterThan(sequential.full + 1);
+    expect(random.external).toBeGreaterThan(sequential.external);
   });
 });
 

@@ -5,7 +5,16 @@ import {
   type NativeProtectionDomain,
   type NativeQueuePair,
 } from '../../lib/internal/native';
-import { BATCH_COALESCED, HeaderFlag, HeaderWord, SEGSZ, SgeField } from '../../lib/internal/layout';
+import { readAnswer, words as command } from '../../lib/internal/command';
+import { type Holder, takeHolder } from '../../lib/internal/element';
+import {
+  BATCH_COALESCED,
+  CommandWord,
+  HeaderFlag,
+  HeaderWord,
+  SEGSZ,
+  SgeField,
+} from '../../lib/internal/layout';
 import { type Answer, fieldOf, locationOf, type SgeAnswer } from '../../lib/replay/answers';
 import { TracePlayer } from '../../lib/replay/player';
 import type { Session } from '../../lib/replay/session';
@@ -110,19 +119,20 @@ export class BatchedPlayer {
     header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     const batch = this.#batchOf(checkerOf(session, checks[0]!.check));
     let endLength = 0;
-    if (seed === null) batch.acquire();
-    else {
-      const element = session.sge(seed)!;
+    const element = seed === null ? undefined : session.sge(seed)!;
+    if (element !== undefined) {
       endLength = Number(fieldOf(session.describeSge(element)!, SgeField.SgeLength));
-      batch.acquire(element);
+      command[CommandWord.LastCell] = element.cell;
+      command[CommandWord.LastGeneration] = element.generation;
     }
+    batch.acquire(element !== undefined);
     expect(header[HeaderWord.Status]).toBe(0);
 
     const answers = checks.map(({ check }, i): Answer => {
       const { length } = requestOf(check);
       if (verdicts[i] === ACCEPTED) {
         endLength = length;
-        session.bindSge(check.id, batch.take(i)!);
+        session.bindSge(check.id, take(batch, i));
         return { ret: 1, sge: this.#sgeAt(session, i, endLength) };
       }
       if (verdicts[i] === BATCH_COALESCED) {
@@ -160,6 +170,16 @@ export class BatchedPlayer {
       n: segment % SEGSZ,
     };
   }
+}
+
+/** The element that the batch holds at `index`, in a cell of its own. */
+function take(batch: NativeBatch, index: number): Holder {
+  const holder = takeHolder();
+  command[CommandWord.Cell] = holder.cell;
+  batch.take(index);
+  expect(readAnswer()).toBe(0);
+  holder.generation = command[CommandWord.CellGeneration]!;
+  return holder;
 }
 
 /**

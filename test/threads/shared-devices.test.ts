@@ -651,6 +651,7 @@ describe('close', () => {
   test('closes the device for every thread', async () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(shared(8), { access: ALL });
+    const constants = [mr.id, mr.lkey, mr.rkey, mr.start, mr.iova];
     const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     const batch = pd.lkeyBatch(1);
     const block = pd.checker();
@@ -679,10 +680,17 @@ describe('close', () => {
       () => pd.acquire({ addr: 0, length: 0, lkey: mr.lkey }, 0),
       () => batch.check(1, 0),
       () => block.refusal(0, 8, 1 as any, 0),
-      () => mr.lkey,
+      () => mr.refs,
+      () => mr.counters,
     ]) {
       expect(use).toThrow(rdma('EBADF'));
     }
+    // What never changes is known still.
+    expect([mr.id, mr.lkey, mr.rkey, mr.start, mr.iova, mr.length, mr.access]).toEqual([
+      ...constants,
+      8,
+      ALL,
+    ]);
     expect(mr.state).toBe('Closed');
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();

@@ -589,3 +589,90 @@ describe('everything at once', () => {
     expect(JSON.parse(stdout)).toHaveLength(3);
   });
 });
+
+// Elements have no native objects of their own that a dying environment would free one by one: it puts what lies in its cells.
+describe('elements of a worker on a shared device', () => {
+  const worker = `
+    const { Device, SgeState } = require('rdmavt');
+    const { parentPort, workerData: { token, number, start, lkey, how } } = require('node:worker_threads');
+    const device = Device.attach(token), pd = device.importPd(number), qp = pd.createQp();
+    const element = { addr: start, length: 8, lkey }, batch = pd.lkeyBatch(8);
+    for (let i = 0; i < 8; i++) batch.set(i, start, 8, lkey);
+    const held = [];
+    let turn = 0;
+    const step = () => {
+      for (let i = 0; i < 100; i++) {
+        const { sge } = i % 2 ? pd.acquire(element, 0) : qp.acquire({ vaddr: start, length: 8, rkey: lkey }, 4);
+        switch (turn++ % 7) {
+          case 0: case 1: held.push(sge); break;
+          case 2: sge.put(); break;
+          case 3: break; // dropped
+          case 4: held.push(new SgeState([sge])); break; // held by the walk alone
+          case 5: held.push([sge, new SgeState([sge, sge])]); break;
+          default: batch.put(); batch.acquire(8, 0); held.push(batch.take(turn % 8)); sge.copyTo(new Uint8Array(8));
+        }
+      }
+      if (held.length > 5000) held.splice(0, 4000).forEach((one) => one.put?.());
+    };
+    for (let i = 0; i < 5; i++) step();
+    parentPort.postMessage('holding');
+    switch (how) {
+      case 'end': break;
+      case 'exit': process.exit(3);
+      case 'throw': throw new Error('on purpose');
+      case 'in a getter': pd.acquire({ get addr() { step(); process.exit(4); }, length: 8, lkey }, 0); break;
+      case 'in the end': process.on('exit', step); break;
+      default: for (let i = 0; ; i++) { step(); if (i % 50 === 49) gc(); }
+    }`;
+
+  const rest = { refs: 2, state: 'Closed', held: true };
+  const run = (hows: string): unknown => {
+    const { status, signal, stdout, stderr } = runProgram(
+      `const { Device } = require('rdmavt');
+       const { Worker } = require('node:worker_threads');
+       const turn = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+       const device = new Device(), pd = device.allocPd(), mr = pd.regUserMr(new SharedArrayBuffer(64), { start: 0x1000n, access: 31 });
+       let most = 0;
+       const messages = new Set();
+       const one = async (how) => {
+         const workerData = { token: device.share(), number: pd.id, start: mr.start, lkey: mr.lkey, how };
+         const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData });
+         const ended = new Promise((resolve) => worker.on('error', ({ message }) => messages.add(message)).once('exit', resolve));
+         await Promise.race([ended, new Promise((resolve) => worker.once('message', resolve))]);
+         most = Math.max(most, mr.refs);
+         if (how === 'loop') { await turn(Math.random() * 40); await worker.terminate(); }
+         return ended;
+       };
+       (async () => {
+         const own = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
+         const codes = new Set();
+         for (const pair of ${hows}) {
+           for (const code of await Promise.all(pair.map(one))) codes.add(code);
+           const { contexts, queuePairs, regions } = device.resources();
+           const left = [mr.refs, contexts.length, queuePairs.length, regions.length].join();
+           if (left !== '3,1,0,1') throw new Error(pair + ' left ' + left);
+         }
+         if (own.copyTo(new Uint8Array(8)) !== 8) throw new Error('the own element');
+         own.put();
+         const refs = mr.refs;
+         mr.dereg();
+         pd.dealloc();
+         device.close();
+         console.log(JSON.stringify({ codes: [...codes].sort(), refs, state: mr.state, held: most > 100, messages: [...messages] }));
+       })();`,
+      ['--no-warnings'],
+    );
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    return JSON.parse(stdout);
+  };
+
+  test('are put when it ends by itself, by process.exit, by an exception', () => {
+    const hows = `[['end', 'exit'], ['throw', 'in a getter'], ['in the end', 'end'], ['exit', 'throw'], ['in a getter', 'in the end']]`;
+    expect(run(hows)).toEqual({ ...rest, codes: [0, 1, 3, 4], messages: ['on purpose'] });
+  });
+
+  test('are put when it is terminated at any moment while it takes and puts them', () => {
+    const hows = `Array.from({ length: 25 }, () => ['loop', 'loop'])`;
+    expect(run(hows)).toEqual({ ...rest, codes: [1], messages: [] });
+  });
+});

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/batch/batch.h"
 
-#include "binding/batch/single_check.h"
+#include "binding/objects/cells.h"
+#include "binding/objects/data_call.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
-#include "binding/objects/sge.h"
 #include "binding/values/arguments.h"
+#include "binding/values/command_block.h"
 
 Batch::~Batch() {
     Environment &environment = device->environment();
-    if (has_number)
-        SingleChecks::Of(environment).Remove(number);
     if (block_reference)
         environment.ReleaseReference(block_reference);
 }
@@ -72,20 +71,31 @@ napi_value CheckPacked(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// acquire(seed?): judges the block's elements and keeps their references. `seed`: an Sge that the first
-// element may be coalesced with.
+// The element that is named in the command block as the last one; nullptr: none is, or it was put.
+rvt_sge *ReadLast(const Environment &environment) {
+    const CommandBlock &block = CommandBlock::Of(environment);
+    Cell *cell = block.ready()
+                     ? Cells::Of(environment)
+                           .Find(block.Read(RVT_COMMAND_LAST_CELL), block.Read(RVT_COMMAND_LAST_GENERATION))
+                     : nullptr;
+    return cell ? cell->element() : nullptr;
+}
+
+// acquire(continues): judges the block's elements and keeps their references. `continues`: the first element
+// may be coalesced with the one that is named in the command block.
 napi_value Acquire(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
-    Sge *seed = argc ? Sge::Get(Napi::Value(env, argv[0])) : nullptr;
+    bool continues = false;
+    napi_get_value_bool(env, argv[0], &continues); // anything else is false
+    rvt_sge *last = continues ? ReadLast(batch->device->environment()) : nullptr;
     rvt_batch asked = batch->Ask();
     rvt_batch_result result = {};
     int status = -RVT_ENOMEM;
     if (batch->held.Reserve(asked.count, batch->block.capacity())) {
         status = rvt_acquire_batch(batch->reader, &asked, batch->block.ReadFlags() & RVT_HEADER_FLAG_COALESCE,
-                                   seed ? &seed->payload()->sge : nullptr, batch->held.data(),
-                                   &batch->block.columns(), &result);
+                                   last, batch->held.data(), &batch->block.columns(), &result);
     }
     batch->block.WriteAnswer(status, result);
     return nullptr;
@@ -101,17 +111,30 @@ napi_value Put(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// take(index): returns the held element as an Sge, which owns the reference from now on; undefined if none is
-// held there.
+// take(index): moves the held element into the empty cell that is named in the command block, which has its
+// reference from now on. -EBADF: none is held there; -EINVAL: that is no empty cell.
 napi_value Take(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
+    Environment &environment = batch->device->environment();
+    CommandBlock &block = CommandBlock::Of(environment);
     uint32_t index;
-    rvt_sge sge;
-    if (!argc || napi_get_value_uint32(env, argv[0], &index) != napi_ok || !batch->held.Take(index, &sge))
+    if (!block.ready())
         return nullptr;
-    return Sge::Wrap(batch->device, sge);
+    Cell *cell = Cells::Of(environment).FindEmpty(block.Read(RVT_COMMAND_CELL));
+    if (!cell || napi_get_value_uint32(env, argv[0], &index) != napi_ok) {
+        block.Answer(-RVT_EINVAL);
+        return nullptr;
+    }
+    if (!batch->held.Take(index, &cell->own)) {
+        block.Answer(-RVT_EBADF);
+        return nullptr;
+    }
+    Cells::Fill(*cell, *batch->device);
+    block.Write(RVT_COMMAND_CELL_GENERATION, cell->generation);
+    block.Answer(0);
+    return nullptr;
 }
 
 // gather(target) copies the elements' bytes out, scatter(source) copies bytes into them.
@@ -193,15 +216,6 @@ bool Tag(napi_env env, napi_value object, const Shared &batch) {
     return true;
 }
 
-// Registers the batch for single checks and stores its number in the object.
-void AddNumber(napi_env env, napi_value object, Batch &batch) {
-    batch.number = SingleChecks::Of(batch.device->environment()).Add(&batch);
-    batch.has_number = true;
-    napi_value number;
-    if (napi_create_uint32(env, batch.number, &number) == napi_ok)
-        napi_set_named_property(env, object, "number", number);
-}
-
 // Makes the JavaScript object of a batch. Returns an empty value if JavaScript could not make it.
 Napi::Value ObjectOf(napi_env env, const Shared &batch) {
     const struct {
@@ -219,7 +233,6 @@ Napi::Value ObjectOf(napi_env env, const Shared &batch) {
             return Napi::Value();
     if (!Tag(env, object, batch))
         return Napi::Value();
-    AddNumber(env, object, *batch);
     return Napi::Value(env, object);
 }
 

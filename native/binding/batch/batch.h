@@ -37,8 +37,6 @@ struct Batch {
     Block block;
     HeldSges held;
     napi_ref block_reference = nullptr; // on the block's memory
-    bool has_number = false;            // among the environment's single checks
-    uint32_t number = 0;
 };
 
 // createBatch(domain or queue pair, block, capacity, places): the functions of a new batch, see

@@ -7,8 +7,8 @@
 #include "binding/environment/environment.h"
 #include "core/rvt.h"
 
-// The elements that a batch holds references on. As much memory as was needed so far, and the engine is told of
-// it. For the environment's own thread.
+// The elements that a batch holds references on. As much memory as was needed so far, and the engine is told
+// of it. For the environment's own thread.
 class HeldSges {
 public:
     explicit HeldSges(Environment &environment) : environment_(environment) {}
@@ -17,8 +17,8 @@ public:
     HeldSges(const HeldSges &) = delete;
     HeldSges &operator=(const HeldSges &) = delete;
 
-    // Make room for `count` elements, at most `most` of which will ever be needed. False: no memory, and nothing
-    // has changed. The elements may move.
+    // Make room for `count` elements, at most `most` of which will ever be needed. False: no memory, and
+    // nothing has changed. The elements may move.
     bool Reserve(uint32_t count, uint32_t most);
     // The elements there is room for; nullptr: none.
     rvt_sge *data() {

@@ -41,8 +41,8 @@ Environment::~Environment() {
 void Environment::OnCleanup(void *data) {
     // Keeps itself alive over the closing of the last device.
     std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
-    // Shared memory that was registered here goes with this environment, and another one may be copying from it at
-    // this moment: each waits until nobody does.
+    // Shared memory that was registered here goes with this environment, and another one may be copying from
+    // it at this moment: each waits until nobody does.
     for (OpenDevice *device : self->devices_)
         rvt_dealloc_ucontext(device->context(), true);
     // From here on nobody leaves any more references, nor wakes what is going. Those that finalizers still

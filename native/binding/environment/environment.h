@@ -27,7 +27,15 @@ public:
 };
 
 // The subjects that keep a part. Each defines its own class of it, and only that subject reads it.
-enum PartOwner { kWrapperPart, kSingleCheckPart, kParts };
+enum PartOwner {
+    kWrapperPart,
+    kBuffersPart,
+    kCommandBlockPart,
+    kCheckersPart,
+    kCellsPart,
+    kCommandsPart,
+    kParts
+};
 
 // Shared by everything that the environment has made; the last holder frees it, on whatever thread. All but
 // ReleaseUse(), ReleaseReference() and running() is for the environment's own thread.
@@ -89,8 +97,8 @@ public:
     // (or worker) is ending.
     void TellAllLeaks();
 
-    // From now on puts on regions of this context that are awaited (RVT_RELEASE_AWAIT) call those who have asked for
-    // it. False: no memory.
+    // From now on puts on regions of this context that are awaited (RVT_RELEASE_AWAIT) call those who have
+    // asked for it. False: no memory.
     bool ListenForPuts(rvt_ucontext *context);
     PutListeners &put_listeners() {
         return put_listeners_;

@@ -30,8 +30,8 @@ void OpenDevice::Settle() {
         return;
     bool closed = rvt_device_closed(device_);
     int64_t bytes = static_cast<int64_t>(rvt_held_bytes(device_));
-    // An open device costs more than the core counts: what the binding and the engine have for it, and what its
-    // next regions take. And a device that nobody closes ends only if the collector is in want of memory.
+    // An open device costs more than the core counts: what the binding and the engine have for it, and what
+    // its next regions take. And a device that nobody closes ends only if the collector is in want of memory.
     if (!closed && bytes < kFloor)
         bytes = kFloor;
     // Not for every page list: telling the engine costs more than many of them. But once when it is closed.

@@ -17,7 +17,6 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("bits", &Device::Bits),
                                           InstanceMethod("close", &Device::Close),
                                           InstanceMethod("allocPd", &Device::AllocPd),
-                                          InstanceMethod("pickUserStart", &Device::PickUserStart),
                                           InstanceMethod("mapDma", &Device::MapDma),
                                           InstanceMethod("keyTable", &Device::KeyTable),
                                           InstanceMethod("number", &Device::Number),
@@ -123,11 +122,11 @@ Napi::Value Device::ImportPd(const Napi::CallbackInfo &info) {
     double serial = arguments.Integer(0, 0, kMostInteger);
     if (!arguments.ok())
         return arguments.Undefined();
-    ProtectionDomainPayload payload = {payload_.device, {}};
-    int error = rvt_attach_pd(payload_.device->context(), static_cast<uint64_t>(serial), &payload.handle);
+    rvt_pd_handle handle;
+    int error = rvt_attach_pd(payload_.device->context(), static_cast<uint64_t>(serial), &handle);
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return ProtectionDomain::Create(payload_.device->environment(), std::move(payload));
+    return ProtectionDomain::Wrap(payload_.device, handle);
 }
 
 Napi::Value Device::AllocDm(const Napi::CallbackInfo &info) {
@@ -211,24 +210,12 @@ Napi::Value Device::AllocPd(const Napi::CallbackInfo &info) {
     bool user = arguments.Bool(0);
     if (!arguments.ok())
         return arguments.Undefined();
-    ProtectionDomainPayload payload = {payload_.device, {}};
-    int error = rvt_alloc_pd(payload_.device->get(), payload_.device->context(), user, &payload.handle);
+    rvt_pd_handle handle;
+    int error = rvt_alloc_pd(payload_.device->get(), payload_.device->context(), user, &handle);
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return ProtectionDomain::Create(payload_.device->environment(), std::move(payload));
-}
-
-Napi::Value Device::PickUserStart(const Napi::CallbackInfo &info) {
-    Arguments arguments(info);
-    uint64_t length = arguments.U64(0);
-    if (!arguments.ok())
-        return arguments.Undefined();
-    uint64_t start = 0;
-    int error = rvt_pick_user_start(payload_.device->get(), length, &start);
-    if (error)
-        return Napi::Number::New(info.Env(), error);
-    return Napi::BigInt::New(info.Env(), start);
+    return ProtectionDomain::Wrap(payload_.device, handle);
 }
 
 Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
@@ -239,7 +226,7 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(payload_.device->environment_ptr(), info[0], info[2], &memory);
+    int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[0], &memory);
     if (error)
         return Napi::Number::New(info.Env(), error);
     payload.length = memory->length;

@@ -22,7 +22,6 @@ private:
     Napi::Value Bits(const Napi::CallbackInfo &info);
     Napi::Value Close(const Napi::CallbackInfo &info);
     Napi::Value AllocPd(const Napi::CallbackInfo &info);
-    Napi::Value PickUserStart(const Napi::CallbackInfo &info);
     Napi::Value MapDma(const Napi::CallbackInfo &info);
     Napi::Value KeyTable(const Napi::CallbackInfo &info);
     Napi::Value Number(const Napi::CallbackInfo &info);

@@ -166,12 +166,12 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
         return Napi::Number::New(env, -RVT_ENOMEM);
     js_buffer->device_memory = memory;
     rvt_memory_get(&memory->memory);
+    KnownBuffers::Of(*js_buffer->owner).Add(static_cast<unsigned char *>(memory->pages.data), *js_buffer);
     hold.js_buffer = std::move(js_buffer);
     return Napi::Value(env, buffer);
 }
 
-// What registrations of the buffer are given: it keeps the device, which owns the bytes, as long as
-// JavaScript keeps it with the buffer.
+// What lib keeps with the buffer.
 Napi::Value DeviceMemory::Handle(const Napi::CallbackInfo &info) {
     if (!payload_.hold->js_buffer)
         return info.Env().Undefined();

@@ -2,40 +2,38 @@
 #ifndef RDMAVT_BINDING_PROTECTION_DOMAIN_H
 #define RDMAVT_BINDING_PROTECTION_DOMAIN_H
 
+#include <memory>
+
+#include "binding/objects/checkers.h"
 #include "binding/values/wrapper.h"
 #include "core/rvt.h"
 
 struct ProtectionDomainPayload {
     std::shared_ptr<OpenDevice> device;
     rvt_pd_handle handle;
+    std::unique_ptr<OwnChecker> checker;
 };
 
 class ProtectionDomain : public Wrapper<ProtectionDomain, ProtectionDomainPayload, kProtectionDomain> {
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
+    static Napi::Value Wrap(const std::shared_ptr<OpenDevice> &device, rvt_pd_handle handle) {
+        return Create(device->environment(), {device, handle, std::make_unique<OwnChecker>(*device, handle)});
+    }
 
 private:
     Napi::Value Serial(const Napi::CallbackInfo &info);
+    Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Dealloc(const Napi::CallbackInfo &info);
     Napi::Value CreateQp(const Napi::CallbackInfo &info);
     Napi::Value RegUserMrTest(const Napi::CallbackInfo &info);
-    Napi::Value RegUserMr(const Napi::CallbackInfo &info);
     Napi::Value GetDmaMr(const Napi::CallbackInfo &info);
     Napi::Value AllocMr(const Napi::CallbackInfo &info);
     Napi::Value AllocFmr(const Napi::CallbackInfo &info);
     Napi::Value DeregMany(const Napi::CallbackInfo &info);
-    Napi::Value Acquire(const Napi::CallbackInfo &info);
-    Napi::Value Check(const Napi::CallbackInfo &info);
+    // The answer of the calls that make a region: its name is in the command block.
+    Napi::Value NewRegion(Napi::Env env, int error, rvt_mr_handle handle);
 };
-
-// What a check without a reference stores: RVT_PLACE_COUNT numbers.
-inline void StorePlace(const rvt_place &place, void *fields) {
-    uint64_t *out = static_cast<uint64_t *>(fields);
-    out[RVT_PLACE_AT] = place.at;
-    out[RVT_PLACE_LENGTH] = place.length;
-    out[RVT_PLACE_SEGMENT] = place.segment;
-    out[RVT_PLACE_USER] = place.user;
-}
 
 #endif

@@ -8,8 +8,8 @@
 
 namespace {
 
-// Rows of RVT_TABLE_COUNT numbers. `capacity` is the number of rows that there is room for. If the table has grown
-// since, the head's `used` is larger than `count`, and the caller asks again.
+// Rows of RVT_TABLE_COUNT numbers. `capacity` is the number of rows that there is room for. If the table has
+// grown since, the head's `used` is larger than `count`, and the caller asks again.
 struct TableRows {
     std::unique_ptr<double[]> numbers;
     size_t capacity = 0, count = 0;
@@ -23,6 +23,7 @@ void AddTableRow(void *context, const rvt_table_row *row) {
     at[RVT_TABLE_INDEX] = row->index;
     at[RVT_TABLE_LKEY] = row->lkey;
     at[RVT_TABLE_REGION] = static_cast<double>(rvt_mr_id(row->mr));
+    at[RVT_TABLE_REGION_INDEX] = rvt_mr_index(row->mr);
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "binding/objects/data_call.h"
 #include "binding/values/arguments.h"
 
 void SgeState::Define(Environment &environment, Napi::Env env) {
@@ -26,28 +27,24 @@ void SgeState::Define(Environment &environment, Napi::Env env) {
 Napi::Value SgeState::New(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
-    if (!info[0].IsArray()) {
-        arguments.Wrong(0, "an array");
+    ArrayView names = arguments.Array(0, napi_uint32_array);
+    if (!arguments.ok())
         return arguments.Undefined();
-    }
-    Napi::Array array = info[0].As<Napi::Array>();
-    uint32_t count = array.Length();
-    if (count < 1 || count > RVT_MAX_SGE)
+    size_t count = names.length / RVT_ELEMENT_NAME_WORDS;
+    if (names.length % RVT_ELEMENT_NAME_WORDS || count < 1 || count > RVT_MAX_SGE)
         return Napi::Number::New(env, -RVT_EINVAL);
+    Cells &cells = Cells::Of(*Environment::Of(env));
     auto walk = std::make_unique<Walk>();
-    for (uint32_t i = 0; i < count; i++) {
-        Napi::Value element = array.Get(i); // may run a getter: nothing native has been looked at yet
-        Sge *sge = env.IsExceptionPending() ? nullptr : Sge::Get(element);
-        if (!sge) {
-            if (!env.IsExceptionPending())
-                arguments.Wrong(0, "an array of elements");
-            return arguments.Undefined();
-        }
-        walk->cells.push_back(sge->payload());
-        walk->list.push_back(&walk->cells.back()->sge);
+    const auto *name = static_cast<const uint32_t *>(names.data);
+    for (size_t i = 0; i < count; i++, name += RVT_ELEMENT_NAME_WORDS) {
+        Cell *cell = cells.Find(name[RVT_ELEMENT_NAME_CELL], name[RVT_ELEMENT_NAME_GENERATION]);
+        if (!cell)
+            return Napi::Number::New(env, -RVT_EBADF);
+        walk->elements.push_back(Cells::Share(*cell));
+        walk->list.push_back(&walk->elements.back()->sge);
     }
-    walk->device = walk->cells[0]->device;
-    int error = rvt_ss_init(&walk->state, walk->list.data(), count);
+    walk->device = walk->elements[0]->device;
+    int error = rvt_ss_init(&walk->state, walk->list.data(), static_cast<uint32_t>(count));
     if (error)
         return Napi::Number::New(env, error);
     Environment &environment = walk->device->environment();
@@ -129,8 +126,8 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 
 namespace {
 
-// Rows of fragments (enum rvt_fragment_field). The memory doubles as it fills, because the number of fragments
-// depends on how the pages were mapped; AddFragments returns false when there is no more.
+// Rows of fragments (enum rvt_fragment_field). The memory doubles as it fills, because the number of
+// fragments depends on how the pages were mapped; AddFragments returns false when there is no more.
 struct Fragments {
     uint64_t *numbers = nullptr;
     size_t count = 0, capacity = 0;
@@ -156,6 +153,7 @@ bool AddFragments(void *context, const rvt_fragment *added, uint32_t count) {
         at[RVT_FRAGMENT_REGION] = added[i].region;
         at[RVT_FRAGMENT_AT] = added[i].at;
         at[RVT_FRAGMENT_LENGTH] = added[i].length;
+        at[RVT_FRAGMENT_INDEX] = added[i].index;
     }
     return true;
 }

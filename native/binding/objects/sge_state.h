@@ -4,14 +4,14 @@
 
 #include <vector>
 
-#include "binding/objects/sge.h"
+#include "binding/objects/cells.h"
 #include "binding/values/wrapper.h"
 
-// A walk and what it walks over. The cells keep the elements' memory, so the pointers in `list` stay good
-// whatever JavaScript lets go of.
+// A walk and what it walks over: it has a share of each element, so the pointers in `list` stay good whatever
+// JavaScript lets go of.
 struct Walk {
     std::shared_ptr<OpenDevice> device; // of the first element
-    std::vector<std::shared_ptr<SgeCell>> cells;
+    std::vector<std::shared_ptr<SharedSge>> elements;
     std::vector<rvt_sge *> list;
     rvt_sge_state state;
 };
@@ -20,7 +20,7 @@ class SgeState : public Wrapper<SgeState, std::unique_ptr<Walk>, kSgeState> {
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
-    // createSgeState(sges)
+    // createSgeState(names): over a list of elements, as a Uint32Array (enum rvt_element_name_word).
     static Napi::Value New(const Napi::CallbackInfo &info);
 
 private:

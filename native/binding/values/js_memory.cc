@@ -6,6 +6,9 @@
 #include "binding/values/arguments.h"
 
 JsBuffer::~JsBuffer() {
+    // Those that are known end on their environment's thread: of device memory, or resting until now.
+    if (known_by && owner->running())
+        KnownBuffers::Of(*owner).Remove(*this);
     if (reference)
         owner->ReleaseReference(reference);
     ForgetMemory();
@@ -23,9 +26,51 @@ void JsBuffer::Use() {
         napi_reference_ref(owner->env(), reference, nullptr);
 }
 
+void KnownBuffers::Add(const unsigned char *address, JsBuffer &buffer) {
+    JsBuffer *&known = buffers_[address];
+    if (known)
+        known->known_by = nullptr;
+    known = &buffer;
+    buffer.known_by = address;
+}
+
+void KnownBuffers::Remove(JsBuffer &buffer) {
+    buffers_.erase(buffer.known_by);
+    buffer.known_by = nullptr;
+}
+
+void KnownBuffers::Rest(JsBuffer &buffer) {
+    if (buffer.resting)
+        return;
+    buffer.resting = true;
+    std::shared_ptr<JsBuffer> &place = resting_[next_++ % kResting];
+    if (place)
+        place->resting = false;
+    place = buffer.shared_from_this(); // who was there goes, unless it is in use again
+}
+
+void KnownBuffers::End() {
+    buffers_.clear();
+    for (std::shared_ptr<JsBuffer> &buffer : resting_)
+        buffer.reset();
+}
+
+JsBuffer *KnownBuffers::Find(napi_env env, const unsigned char *address, napi_value buffer) const {
+    auto found = buffers_.find(address);
+    napi_value own;
+    bool same = false;
+    if (found == buffers_.end() || napi_get_reference_value(env, found->second->reference, &own) != napi_ok ||
+        !own || napi_strict_equals(env, own, buffer, &same) != napi_ok || !same)
+        return nullptr;
+    return found->second;
+}
+
 void JsBuffer::Unuse() {
-    if (--users == 0 && owner->running())
-        napi_reference_unref(owner->env(), reference, nullptr);
+    if (--users || !owner->running())
+        return;
+    napi_reference_unref(owner->env(), reference, nullptr);
+    if (known_by && !device_memory)
+        KnownBuffers::Of(*owner).Rest(*this);
 }
 
 void JsBuffer::Look() {
@@ -97,24 +142,34 @@ void Release(rvt_memory *memory) {
 
 const rvt_memory_ops kOps = {Resolve, Release};
 
-// A buffer not used by any memory yet. `array`: a Uint8Array over it.
-std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &environment, napi_value array) {
+// A buffer not used by any memory yet, whose bytes begin at `address`.
+std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &environment, napi_value value,
+                                      unsigned char *address) {
     napi_env env = environment->env();
-    napi_value value;
-    void *data;
-    size_t offset;
     bool plain = false;
     // A SharedArrayBuffer is not an ArrayBuffer to Node-API.
-    if (napi_get_typedarray_info(env, array, nullptr, nullptr, &data, &value, &offset) != napi_ok ||
-        napi_is_arraybuffer(env, value, &plain) != napi_ok)
+    if (napi_is_arraybuffer(env, value, &plain) != napi_ok)
         return nullptr;
     auto buffer = std::make_shared<JsBuffer>();
     buffer->owner = environment;
-    if (!plain && data)
-        buffer->shared_bytes = static_cast<unsigned char *>(data) - offset;
+    if (!plain)
+        buffer->shared_bytes = address;
     if (napi_create_reference(env, value, 0, &buffer->reference) != napi_ok)
         return nullptr;
+    if (address)
+        KnownBuffers::Of(*environment).Add(address, *buffer);
     return buffer;
+}
+
+// A slice of device memory: the bytes are the core's, and what JavaScript does with the buffer does not
+// matter to them.
+int NewSlice(const JsBuffer &buffer, size_t offset, size_t length, rvt_memory **memory) {
+    if (buffer.forgotten || rvt_device_memory_freed(buffer.device_memory))
+        return -RVT_EBADF;
+    *memory = rvt_device_memory_slice(buffer.device_memory, offset, length);
+    if (*memory)
+        return 0;
+    return rvt_device_memory_freed(buffer.device_memory) ? -RVT_EBADF : -RVT_ENOMEM;
 }
 
 } // namespace
@@ -123,48 +178,23 @@ void BufferHandle::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeBuffer", {}));
 }
 
-Napi::Value BufferHandle::Hold(const Napi::CallbackInfo &info) {
-    Arguments arguments(info);
-    arguments.Array(0, napi_uint8_array);
-    if (!arguments.ok())
-        return arguments.Undefined();
-    std::shared_ptr<Environment> environment = Environment::Of(info.Env());
-    std::shared_ptr<JsBuffer> buffer = NewJsBuffer(environment, info[0]);
-    return buffer ? Create(*environment, {std::move(buffer), nullptr}) : Napi::Value();
-}
-
-int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
-                const Napi::Value &handle, rvt_memory **memory) {
-    napi_env env = environment->env();
+int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
+                rvt_memory **memory) {
     napi_typedarray_type type = kUnknownType;
     size_t length, offset;
+    void *data;
     napi_value value;
-    if (!array.IsTypedArray() ||
-        napi_get_typedarray_info(env, array, &type, &length, nullptr, &value, &offset) != napi_ok ||
+    if (napi_get_typedarray_info(env, array, &type, &length, &data, &value, &offset) != napi_ok ||
         type != napi_uint8_array)
-        return -RVT_ENOMEM;
+        return -RVT_EINVAL;
+    unsigned char *address = data ? static_cast<unsigned char *>(data) - offset : nullptr;
     std::shared_ptr<JsBuffer> buffer;
-    if (BufferHandle *held = BufferHandle::Get(handle)) {
-        // It comes from a map that JavaScript keeps, so it is believed only if it really is this buffer's.
-        buffer = held->payload().buffer;
-        napi_value own;
-        bool same = false;
-        if (napi_get_reference_value(env, buffer->reference, &own) != napi_ok || !own ||
-            napi_strict_equals(env, own, value, &same) != napi_ok || !same)
-            return -RVT_ENOMEM;
+    if (JsBuffer *known = address ? KnownBuffers::Of(*environment).Find(env, address, value) : nullptr) {
+        if (known->device_memory || known->forgotten)
+            return NewSlice(*known, offset, length, memory);
+        buffer = known->shared_from_this();
     } else {
-        buffer = NewJsBuffer(environment, array);
-    }
-    if (buffer && buffer->forgotten)
-        return -RVT_EBADF;
-    if (buffer && buffer->device_memory) {
-        // The bytes are the core's: what JavaScript does with the buffer does not matter to them.
-        if (rvt_device_memory_freed(buffer->device_memory))
-            return -RVT_EBADF;
-        *memory = rvt_device_memory_slice(buffer->device_memory, offset, length);
-        if (*memory)
-            return 0;
-        return rvt_device_memory_freed(buffer->device_memory) ? -RVT_EBADF : -RVT_ENOMEM;
+        buffer = NewJsBuffer(environment, value, address);
     }
     JsMemory *js = buffer ? new (std::nothrow) JsMemory() : nullptr;
     if (!js)

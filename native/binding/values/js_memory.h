@@ -6,16 +6,22 @@
 
 #include <napi.h>
 
+#include <unordered_map>
+
 #include "binding/environment/environment.h"
 #include "binding/values/wrapper.h"
 
-// An ArrayBuffer or SharedArrayBuffer that memory was registered of. All registrations of one buffer can
+// An ArrayBuffer or SharedArrayBuffer that memory was registered of. All registrations of one buffer
 // share one of these, so that a call which meets many of them looks the buffer up once. Belongs to its
 // environment's thread, but for the shared_ptr itself.
-struct JsBuffer : Used {
+struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     std::shared_ptr<Environment> owner;
-    napi_ref reference = nullptr;          // strong while `users` is not 0, else weak
-    uint32_t users = 0;                    // memories
+    napi_ref reference = nullptr; // strong while `users` is not 0
+    uint32_t users = 0;           // memories
+    // Where its bytes began when it was registered: what KnownBuffers finds it by; nullptr: not there (any
+    // more).
+    const unsigned char *known_by = nullptr;
+    bool resting = false;                  // among those that KnownBuffers keeps without a user
     unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
     rvt_device_memory *device_memory =
         nullptr; // the device's own, which the buffer only shows: one reference
@@ -35,10 +41,41 @@ struct JsBuffer : Used {
     void Look();
 };
 
-// A buffer's handle, so that lib can keep it with the buffer: holdBuffer(bytes).
+// The buffers of an environment that have registrations, or had them a short while ago, and those of device
+// memory, by the address of their first byte. The address only finds a buffer that may be the one: memory can
+// pass from one buffer to another (ArrayBuffer.prototype.transfer), so who finds one compares the buffers.
+class KnownBuffers : public EnvironmentPart {
+public:
+    static void Start(Environment &environment) {
+        environment.Keep(kBuffersPart, std::make_unique<KnownBuffers>());
+    }
+    static KnownBuffers &Of(const Environment &environment) {
+        return static_cast<KnownBuffers &>(environment.part(kBuffersPart));
+    }
+
+    // From now on the buffer is found by that address; one that was before is not any more.
+    void Add(const unsigned char *address, JsBuffer &buffer);
+    void Remove(JsBuffer &buffer);
+    // Nobody uses the buffer any more. It is kept for a while, without keeping JavaScript's buffer: programs
+    // register the same memory again and again.
+    void Rest(JsBuffer &buffer);
+    // The JsBuffer of a JavaScript buffer whose bytes begin there; nullptr: there is none.
+    JsBuffer *Find(napi_env env, const unsigned char *address, napi_value buffer) const;
+
+    void End() override;
+
+private:
+    static constexpr unsigned kResting = 64;
+    std::unordered_map<const unsigned char *, JsBuffer *> buffers_;
+    std::shared_ptr<JsBuffer> resting_[kResting]; // the oldest at next_, which is the next to go
+    unsigned next_ = 0;
+};
+
+// What lib keeps with a buffer of device memory: it keeps the device, which owns the bytes, open as long as
+// JavaScript has the buffer. Nothing else can be done with it.
 struct BufferHandlePayload {
     std::shared_ptr<JsBuffer> buffer;
-    std::shared_ptr<OpenDevice> device; // device memory's: its bytes live as long as it is open
+    std::shared_ptr<OpenDevice> device;
 };
 
 class BufferHandle : public Wrapper<BufferHandle, BufferHandlePayload, kBufferHandle> {
@@ -48,13 +85,11 @@ public:
         return Create(environment, std::move(payload));
     }
     static void Define(Environment &environment, Napi::Env env);
-    static Napi::Value Hold(const Napi::CallbackInfo &info);
 };
 
-// The bytes of a Uint8Array as memory, with one reference for the caller to put. `handle`: what holdBuffer
-// gave for its buffer, or undefined. 0, -ENOMEM (also for what is not a Uint8Array, or not its buffer's
-// handle), or -EBADF: device memory that was freed.
-int NewJsMemory(const std::shared_ptr<Environment> &environment, const Napi::Value &array,
-                const Napi::Value &handle, rvt_memory **memory);
+// The bytes of a Uint8Array as memory, with one reference for the caller to put. 0; -EINVAL: it is no
+// Uint8Array; -ENOMEM; -EBADF: device memory that was freed.
+int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
+                rvt_memory **memory);
 
 #endif

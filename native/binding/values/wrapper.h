@@ -14,8 +14,6 @@ enum WrapperClass {
     kDmaMapping,
     kProtectionDomain,
     kQueuePair,
-    kMemoryRegion,
-    kSge,
     kSgeState,
     kBufferHandle,
     kDeviceMemory,

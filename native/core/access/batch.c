@@ -2,6 +2,7 @@
 #include "core/access/batch.h"
 
 #include "core/access/batch_loop.h"
+#include "core/access/glance.h"
 #include "core/base/rvt_errno.h"
 
 /* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:

@@ -66,10 +66,10 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
 /* --- batch_copy.c: judge and move, one element after the other, in order. Each stops at the first element
  * that is refused (result: its index and reason) or that does not fit into what is left of the buffer (its
  * index, RVT_REASON_NONE). passed: elements moved whole. An element refused in its middle, because another
- * thread took it away during a long copy, counts in `bytes` as far as it was moved. One element in one piece of
- * memory that overlaps what it is copied to or from is moved as memmove does; where several pieces lie across
- * each other, their bytes may end as any bytes of the two. The call's reader must be outside
- * any section.
+ * thread took it away during a long copy, counts in `bytes` as far as it was moved. One element in one piece
+ * of memory that overlaps what it is copied to or from is moved as memmove does; where several pieces lie
+ * across each other, their bytes may end as any bytes of the two. The call's reader must be outside any
+ * section.
  *   0       *result tells how far it went
  *   -EBADF  a domain or queue pair is closed */
 

@@ -2,6 +2,7 @@
 /* Batches whose elements are held: rvt_acquire_batch. */
 #include "core/access/batch.h"
 #include "core/access/batch_loop.h"
+#include "core/access/glance.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/ucontext.h"
@@ -41,52 +42,6 @@ static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring,
     if (acquiring->places)
         store_place(acquiring->columns, i, answer ? sge : acquiring->last);
     return 0;
-}
-
-/* Take the reference of an element in the common case: it is named by a key, not empty, of a region whose
- * references are counted by who takes them, and it may be. False says nothing, and nothing was taken:
- * acquire_slowly() then tells. The count goes up before the last look at the sequence, so that one look tells
- * that both the reading and the reference are good. */
-RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
-                                           uint32_t length, uint64_t wanted, bool remote,
-                                           struct rvt_ucontext *context, struct rvt_sge *sge) {
-    struct glance glance;
-    if (!glance_at(record, name, remote, &glance))
-        return false;
-    const struct rvt_map *map = atomic_load_explicit(&record->line0.map, memory_order_acquire);
-    uint32_t region = atomic_load_explicit(&record->line0.region, memory_order_acquire);
-    uint64_t rights = glance.rights;
-    if (!record_grants(rights, glance.origin, glance.bytes, addr, length, wanted, remote) ||
-        (rights & rvt_record_rights(0, RVT_SHAPE_ONE_WORD)))
-        return false;
-    _Atomic(int64_t) *count = rvt_held_count(&context->held, region);
-    if (!count)
-        return false;
-    rvt_add_held(count, 1);
-    if (atomic_load_explicit(&record->sequence, memory_order_acquire) != glance.sequence) {
-        rvt_add_held(count, -1);
-        return false;
-    }
-    /* From the record alone: the mapping of user memory, an extent, need not be looked at. */
-    uint32_t shape = (uint32_t)(rights >> 32), shift = rvt_shape_shift(shape);
-    uint64_t into = addr - glance.origin, position = into + rvt_shape_offset(shape);
-    bool extent = shape & RVT_SHAPE_EXTENT;
-    sge->mr = extent ? rvt_mr_of_extent(map) : map->mr;
-    sge->count = count;
-    sge->by = context;
-    sge->dma = NULL;
-    sge->map_generation = extent ? 0 : map->generation;
-    sge->position = position;
-    sge->at = extent ? into : rvt_map_locate(map, position);
-    sge->request = addr;
-    sge->length = rvt_segment_rest(position, shift);
-    sge->sge_length = length;
-    sge->rights = (uint32_t)(rights & wanted);
-    sge->offset = (uint16_t)rvt_shape_offset(shape);
-    sge->shift = (uint8_t)shift;
-    sge->remote = remote;
-    sge->user = extent;
-    return true;
 }
 
 /* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/check.h"
 
+#include "core/access/glance.h"
 #include "core/access/judge.h"
 #include "core/base/rvt_errno.h"
 
@@ -64,13 +65,30 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
     return answer;
 }
 
+int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                    struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason) {
+    if (!last && asked->lkey && checker->context &&
+        acquire_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, asked->lkey),
+                            rvt_record_name(asked->lkey, checker->pd), asked->addr, asked->length,
+                            acc_and_plain(acc), checker->remote, checker->context, sge)) {
+        *reason = RVT_REASON_NONE;
+        if (!rvt_checker_live(checker)) { /* see rvt_accept_access */
+            rvt_put_sge(sge);
+            return -RVT_EBADF;
+        }
+        count_for_context(checker, RVT_REASON_NONE, 1);
+        return 1;
+    }
+    struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
+    return rvt_accept_access(&access, sge, last, reason);
+}
+
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason) {
     struct rvt_checker checker;
     if (!rvt_checker_of_pd(pd, &checker))
         return -RVT_EBADF;
-    struct access access = {&checker, sge->addr, sge->length, sge->lkey, acc};
-    return rvt_accept_access(&access, isge, last, reason);
+    return rvt_acquire_one(&checker, sge, acc, last, isge, reason);
 }
 
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
@@ -78,18 +96,18 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
     struct rvt_checker checker;
     if (!rvt_checker_of_qp(qp, &checker))
         return -RVT_EBADF;
-    struct access access = {&checker, vaddr, length, rkey, acc};
-    int answer = rvt_accept_access(&access, sge, NULL, reason);
+    int answer = rvt_acquire_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, NULL, sge, reason);
     return answer == -RVT_EINVAL ? 0 : answer;
 }
 
-/* The verdict and the place, without a reference: 1, 0 and *reason, -EBADF. */
-static int place_access(const struct access *access, struct rvt_place *place, enum rvt_reason *reason) {
+int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                  struct rvt_place *place, enum rvt_reason *reason) {
+    struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
     struct found found = {0};
-    *reason = judge_access(access, &found);
+    *reason = judge_access(&access, &found);
     if (!*reason) {
         struct rvt_sge sge;
-        fill_sge(&sge, access, &found);
+        fill_sge(&sge, &access, &found);
         *place = (struct rvt_place){
             .at = sge.at,
             .length = sge.length,
@@ -97,9 +115,9 @@ static int place_access(const struct access *access, struct rvt_place *place, en
             .user = sge.user,
         };
     }
-    if (!rvt_checker_live(access->checker))
+    if (!rvt_checker_live(checker))
         return -RVT_EBADF;
-    count_verdict(access, &found, *reason);
+    count_verdict(&access, &found, *reason);
     return *reason ? 0 : 1;
 }
 
@@ -108,8 +126,7 @@ int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32
     struct rvt_checker checker;
     if (!rvt_checker_of_pd(pd, &checker))
         return -RVT_EBADF;
-    struct access access = {&checker, sge->addr, sge->length, sge->lkey, acc};
-    return place_access(&access, place, reason);
+    return rvt_place_one(&checker, sge, acc, place, reason);
 }
 
 int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,
@@ -117,6 +134,5 @@ int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uin
     struct rvt_checker checker;
     if (!rvt_checker_of_qp(qp, &checker))
         return -RVT_EBADF;
-    struct access access = {&checker, vaddr, length, rkey, acc};
-    return place_access(&access, place, reason);
+    return rvt_place_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, place, reason);
 }

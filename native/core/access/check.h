@@ -66,6 +66,23 @@ int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *l
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason);
 
+/* What both are made of, for a checker that was made before: the local check by a domain's checker, the
+ * remote one by a queue pair's (`last` must be NULL then).
+ *   1        accepted: *sge holds one reference until it is put
+ *   0        coalesced into *last
+ *   -EINVAL  refused, *reason says why
+ *   -ENOMEM  the region is held 2^32 - 1 times
+ *   -EBADF   the domain or the QP is closed */
+int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                    struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason);
+
+/* The same verdict without a reference.
+ *   1       accepted: *place says where the bytes are
+ *   0       refused, *reason says why
+ *   -EBADF  the domain or the QP is closed */
+int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                  struct rvt_place *place, enum rvt_reason *reason);
+
 /* The same verdicts without a reference.
  *   1       accepted: *place says where the bytes are
  *   0       refused, *reason says why

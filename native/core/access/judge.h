@@ -135,39 +135,6 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
     return find_refusal_reason(entry, access);
 }
 
-/* What the verdict needs of a record, and the sequence that was there before. */
-struct glance {
-    uint64_t sequence, rights, origin, bytes;
-};
-
-/* Read a record in the common case: no writer is at work, and the record has this name (the key asked for and
- * the asker's domain). What was read can be used if the sequence is the same when the caller has loaded all
- * that it wants. */
-RVT_ALWAYS_INLINE bool glance_at(const struct rvt_lkey_record *record, uint64_t name, bool remote,
-                                 struct glance *glance) {
-    glance->sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
-    const struct rvt_record_copy *copy = &record->line0;
-    /* Name first, the sequence again last: as in rvt_record_read. No record's name has key 0. */
-    if ((glance->sequence & 1) || atomic_load_explicit(&copy->name, memory_order_acquire) != name)
-        return false;
-    glance->rights = atomic_load_explicit(&copy->rights, memory_order_acquire);
-    glance->origin = atomic_load_explicit(remote ? &copy->iova : &copy->base, memory_order_acquire);
-    glance->bytes = atomic_load_explicit(&copy->length, memory_order_acquire);
-    return true;
-}
-
-/* The verdict alone, for the common case: the access is named by a key, not empty, and may be. False says
- * nothing: judge_access() then tells. Reads no more of the record than the verdict needs. `wanted`:
- * acc_and_plain. */
-RVT_ALWAYS_INLINE bool accept_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
-                                          uint32_t length, uint64_t wanted, bool remote) {
-    struct glance glance;
-    if (!glance_at(record, name, remote, &glance))
-        return false;
-    return atomic_load_explicit(&record->sequence, memory_order_relaxed) == glance.sequence &&
-           record_grants(glance.rights, glance.origin, glance.bytes, addr, length, wanted, remote);
-}
-
 /* Two variables: one that a call is given the address of would have to stay in memory. */
 RVT_ALWAYS_INLINE enum rvt_reason judge_access(const struct access *access, struct found *found) {
     if (access->key)

@@ -276,6 +276,7 @@ static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool r
             .at = map ? rvt_map_locate(map, ss->sge.position) : ss->sge.position,
             .length = rvt_get_sge_length(ss, at->left),
             .step = at->step,
+            .index = rvt_mr_index(ss->sge.mr),
             .user = ss->sge.user,
         };
         rvt_update_sge(ss, fragment->length, release);

@@ -123,7 +123,8 @@ struct rvt_fragment {
     uint64_t region; /* its id */
     uint64_t at;     /* as rvt_sge.at */
     uint32_t length;
-    uint32_t step; /* index of the step that it belongs to */
+    uint32_t step;  /* index of the step that it belongs to */
+    uint32_t index; /* the region's place in its pool */
     bool user;
 };
 

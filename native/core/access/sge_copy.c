@@ -285,3 +285,67 @@ int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void 
                      bool release, struct rvt_copied *copied) {
     return copy_elements(call, ss, data, length, release, false, false, copied);
 }
+
+/* Move bytes of an element that lies in one piece of memory, section by section, judging it again in each.
+ * `at` is a copy of the element, at the position of the first byte. False, and nothing has moved: it lies in
+ * several pieces, or overlaps `data` so that it has to go backwards. */
+static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigned char *data, uint64_t length,
+                         bool write, struct rvt_copied *copied) {
+    for (uint64_t left = length; left;) {
+        uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
+        struct rvt_map *map;
+        unsigned char *region;
+        copied->reason = rvt_sge_usable(at, &map);
+        if (!copied->reason)
+            copied->reason = rvt_sge_pointer(call, at, map, left, &region, &run);
+        if (copied->reason)
+            return true;
+        if (run < left) {
+            if (left == length)
+                return false;
+            copied->reason = RVT_REMAPPED; /* a piece of one memory stays one while its mapping is the same */
+            return true;
+        }
+        if (left == length && step < length &&
+            rvt_overlaps_forwards(write ? data : region, write ? region : data, length))
+            return false;
+        move_run(region, data, step, write ? IN : OUT);
+        rvt_mr_count_bytes(at->mr, step);
+        at->position += step;
+        data += step;
+        left -= step;
+        copied->bytes += step;
+        if (left)
+            rvt_data_call_renew(call);
+    }
+    return true;
+}
+
+int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offset, void *data,
+                 uint64_t length, bool write, bool copy_last, struct rvt_copied *copied) {
+    *copied = (struct rvt_copied){0, RVT_REASON_NONE};
+    if (!sge->mr)
+        return -RVT_EBADF;
+    if (offset > sge->sge_length || length > sge->sge_length - offset)
+        return -RVT_EINVAL;
+    if (!length)
+        return 0;
+    if (!copy_last) {
+        struct rvt_sge at = *sge;
+        at.position += offset;
+        rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
+        copied->reason = rvt_judge_rights(at.rights, at.remote, write);
+        bool done = copied->reason || move_plainly(call, &at, data, length, write, copied);
+        rvt_data_call_leave(call);
+        if (done) {
+            rvt_data_call_count(call, copied->bytes, copied->reason);
+            return copied->reason ? -RVT_EACCES : 0;
+        }
+    }
+    struct rvt_sge *list[] = {sge};
+    struct rvt_sge_state ss;
+    int error = rvt_ss_init(&ss, list, 1);
+    if (!error)
+        error = rvt_skip_sge(&ss, offset, false);
+    return error ? error : copy_elements(call, &ss, data, length, false, write, copy_last, copied);
+}

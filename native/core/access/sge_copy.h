@@ -94,6 +94,16 @@ int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const voi
 int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
                      bool release, struct rvt_copied *copied);
 
+/* The bytes of one element alone, from `offset` on: rvt_copy_sge (`write`) and rvt_copy_sge_out of a walk
+ * over it that begins there, and puts nothing. For the common case, an element that lies in one piece of
+ * memory, without a walk.
+ *   0        all bytes moved
+ *   -EINVAL  the element has fewer bytes from there on; nothing moved
+ *   -EACCES  as rvt_copy_sge
+ *   -EBADF   the element is dead */
+int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offset, void *data,
+                 uint64_t length, bool write, bool copy_last, struct rvt_copied *copied);
+
 /* Count what a call has answered. */
 static inline void rvt_data_call_count(const struct rvt_data_call *call, uint64_t bytes,
                                        enum rvt_reason reason) {

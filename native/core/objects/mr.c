@@ -319,8 +319,7 @@ static struct rvt_pd *domain_of_mr(const struct rvt_owned *owned) {
 }
 
 static void fill_mr_row(const void *object, uint64_t *out) {
-    /* Counting references is a read-modify-write. */
-    struct rvt_mregion *mr = (struct rvt_mregion *)object;
+    const struct rvt_mregion *mr = object;
     out[RVT_MR_ID] = rvt_mr_id(mr);
     out[RVT_MR_CONTEXT] = mr->owned.context;
     out[RVT_MR_PD] = mr->pd->owned.serial;
@@ -335,6 +334,7 @@ static void fill_mr_row(const void *object, uint64_t *out) {
     out[RVT_MR_MAX_SEGMENTS] = mr->max_segments;
     out[RVT_MR_VALID] = mr->valid;
     out[RVT_MR_HALF_DEAD] = mr->half_dead;
+    out[RVT_MR_INDEX] = rvt_mr_index(mr);
 }
 
 const struct rvt_object_kind rvt_mr_objects = {

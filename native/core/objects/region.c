@@ -65,26 +65,33 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
 
 struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation) {
     struct rvt_object *object = rvt_pool_find(&device->kinds.slots[RVT_RESOURCE_MR].pool, index);
-    /* An even generation is that of a dead object, and no handle has it. */
-    if (!object || !(generation & 1) || rvt_object_generation(object) != generation)
+    /* An even generation is that of a dead object, and no handle has it. An object that was never used
+     * (generation 0) does not know its device yet, and could not be followed. */
+    if (!object || !(generation & 1) || !rvt_object_generation(object))
         return (struct rvt_mr_handle){NULL, 0};
     return (struct rvt_mr_handle){(struct rvt_mregion *)object, generation};
 }
 
-uint64_t rvt_mr_held(struct rvt_mregion *mr) {
+/* `elsewhere`: what was read of the region's own count. */
+static uint64_t count_held(const struct rvt_mregion *mr, int64_t elsewhere) {
     uint64_t held = atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK;
-    if (!rvt_mr_has_one_word(mr)) {
-        /* A read-modify-write, as every put of one of these: either it finds the put, or the put finds what
-         * was flagged in the word before. */
-        held += (uint64_t)atomic_fetch_add_explicit(&mr->elsewhere, 0, memory_order_acq_rel);
-        held += (uint64_t)rvt_sum_held_counts(mr->owned.device, mr->owned.object.index);
-    }
+    if (!rvt_mr_has_one_word(mr))
+        held += (uint64_t)elsewhere + (uint64_t)rvt_sum_held_counts(mr->owned.device, mr->owned.object.index);
     return held;
 }
 
-uint32_t rvt_mr_refs(struct rvt_mregion *mr) {
+uint64_t rvt_mr_held(struct rvt_mregion *mr) {
+    /* A read-modify-write, as every put of one of these: either it finds the put, or the put finds what was
+     * flagged in the word before. */
+    int64_t elsewhere =
+        rvt_mr_has_one_word(mr) ? 0 : atomic_fetch_add_explicit(&mr->elsewhere, 0, memory_order_acq_rel);
+    return count_held(mr, elsewhere);
+}
+
+uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
     uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
-    uint64_t held = rvt_mr_held(mr);
+    /* Only told: nothing is decided by it. */
+    uint64_t held = count_held(mr, atomic_load_explicit(&mr->elsewhere, memory_order_acquire));
     return held < UINT32_MAX - own ? own + (uint32_t)held : UINT32_MAX;
 }
 

@@ -92,6 +92,11 @@ static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
     return mr->owned.serial;
 }
 
+/* Its place in the device's pool of regions. Another region may have it later. */
+static inline uint32_t rvt_mr_index(const struct rvt_mregion *mr) {
+    return mr->owned.object.index;
+}
+
 /* --- making and ending --- */
 
 /* A region of a live domain, dead, unpublished, with everything at rest; belongs to the handle's context, and
@@ -115,10 +120,11 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
                                                                                              : NULL;
 }
 
-/* The handle of the region that has this index in its pool (owned.object.index) and this generation, or
- * {NULL, 0} if there is none at this moment; so a caller may keep two numbers in place of a handle. Takes no
- * lock, like a look at a handle: objects stay where they are until the device is freed, and so does the way
- * to them (rvt_pool_find). The caller has a reference on the device. */
+/* The handle that had this index in its pool (rvt_mr_index) and this generation: so a caller may keep two
+ * numbers in place of a handle. {NULL, 0} if there is no such index, or that is no generation of a handle. As
+ * of every handle, its region may have ended since; the verbs find out. Takes no lock: objects stay where
+ * they are until the device is freed, and so does the way to them (rvt_pool_find). The caller has a reference
+ * on the device. */
 struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation);
 
 /* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
@@ -173,7 +179,7 @@ static inline void rvt_mr_count_bytes(const struct rvt_mregion *mr, uint64_t byt
 
 /* The count as the reference shows it: 2 of its own (3 for the published DMA region), or 1 once half-dead,
  * plus one per held SGE. Under the lock. */
-uint32_t rvt_mr_refs(struct rvt_mregion *mr);
+uint32_t rvt_mr_refs(const struct rvt_mregion *mr);
 
 /* What the region's record must say now. Under the lock. */
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry);

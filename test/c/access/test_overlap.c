@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies between ranges that overlap: one element in one piece of memory is moved as memmove does, in however many
- * sections. */
+/* Copies between ranges that overlap: one element in one piece of memory is moved as memmove does, in however
+ * many sections. */
 #include <stdlib.h>
 
 #include "core/access/batch.h"
@@ -14,7 +14,12 @@ static alignas(4096) unsigned char arena[ROOM], expected[ROOM], elsewhere[2][SEC
 static const uint64_t ARENA_DMA = 0x100000;
 
 enum shape { EXTENT, KEY_ZERO, SHAPES };
-enum way { COPY_IN, ORDERED, COPY_OUT, GATHER, SCATTER, LIST_TO_LIST, WAYS };
+enum way { COPY_IN, ORDERED, COPY_OUT, ONE_IN, ONE_ORDERED, ONE_OUT, GATHER, SCATTER, LIST_TO_LIST, WAYS };
+
+/* Whether the element is what is read. */
+static bool is_out(enum way way) {
+    return way == COPY_OUT || way == ONE_OUT;
+}
 
 struct world {
     struct fixture f;
@@ -60,10 +65,18 @@ static void copy_held(struct world *w, enum way way, uint32_t from, uint32_t to,
     struct rvt_sge_state ss;
     struct rvt_data_call call;
     struct rvt_copied copied;
-    const bool out = way == COPY_OUT;
+    const bool out = is_out(way);
     CHECK_EQ(local(&w->f, &sge, w->base + (out ? from : to), length, w->key, LOCAL_WRITE), 1);
     CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
     rvt_data_call_begin(&call, w->f.reader, NULL);
+    if (way >= ONE_IN) {
+        CHECK_EQ(rvt_copy_one(&call, &sge, 0, arena + (out ? to : from), length, !out, way == ONE_ORDERED,
+                              &copied),
+                 0);
+        CHECK_EQ(copied.bytes, length);
+        rvt_put_sge(&sge);
+        return;
+    }
     CHECK_EQ(out ? rvt_copy_sge_out(&call, &ss, arena + to, length, release, &copied)
                  : rvt_copy_sge(&call, &ss, arena + from, length, release, way == ORDERED, &copied),
              0);
@@ -73,7 +86,8 @@ static void copy_held(struct world *w, enum way way, uint32_t from, uint32_t to,
     rvt_put_sge(&sge);
 }
 
-/* `before`: bytes of a first element, which lies elsewhere, so that a section has begun when the other one comes. */
+/* `before`: bytes of a first element, which lies elsewhere, so that a section has begun when the other one
+ * comes. */
 static void copy_list(struct world *w, enum way way, uint32_t from, uint32_t to, uint32_t length,
                       uint32_t before) {
     unsigned char from_packed[2 * SGE], to_packed[2 * SGE];
@@ -156,8 +170,9 @@ static void elements_that_come_later_are_too(void) {
             for (enum way way = GATHER; way < WAYS; way++) {
                 for (int l = 0; l < LENGTHS; l++) {
                     for (int s = 0; s < SHIFTS; s++) {
-                        /* Against a buffer the first element's part lies before the other one's: it would lie in what
-                         * the second reads if that went the other way. Between lists it lies elsewhere. */
+                        /* Against a buffer the first element's part lies before the other one's: it would lie
+                         * in what the second reads if that went the other way. Between lists it lies
+                         * elsewhere. */
                         const uint32_t before = befores[b], length = lengths[l], low = SECTION,
                                        high = low + shifts[s];
                         if (shifts[s] > length || high + length > ROOM)
@@ -215,7 +230,7 @@ static void pieces_that_overlap_stay_within_their_ranges(void) {
             const uint32_t length = LONGEST - 4 * PAGE, at = first + shift;
             memset(arena, OUTSIDE, ROOM);
             memset(arena + first, INSIDE, last - first);
-            const bool in = way == COPY_IN || way == ORDERED || way == SCATTER;
+            const bool in = way == SCATTER || (way < GATHER && !is_out(way));
             if (way < GATHER) {
                 copy_held(&w, way, in ? at : 0, in ? 0 : at, length, false);
             } else {
@@ -273,21 +288,25 @@ static void backwards_and_taken_away(void) {
         fill();
         midway.mr = fixture_reg(&w.f, arena, ROOM, 0, 0, ALL_ACCESS);
         const uint32_t key = fixture_key(midway.mr);
-        struct sections s = {.between = end_region, .context = &midway, .when = 2};
+        /* The way for one element looks first, in a section of its own, whether it can go forwards. */
+        const bool looks_first = way >= ONE_IN && way < GATHER && way != ONE_ORDERED;
+        struct sections s = {.between = end_region, .context = &midway, .when = looks_first ? 3 : 2};
         rvt_data_call_begin(&call, w.f.reader, NULL);
         pack(from_packed, way == GATHER ? 0 : w.base, length, way == GATHER ? key : w.key);
         pack(to_packed, shift, length, key);
         const struct rvt_batch source = {&w.checker, from_packed, 1, 0},
                                target = {&w.checker, to_packed, 1, LOCAL_WRITE};
-        const bool out = way == COPY_OUT;
+        const bool out = is_out(way);
         if (way < GATHER) {
             CHECK_EQ(local(&w.f, &sge, out ? 0 : shift, length, key, LOCAL_WRITE), 1);
             CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
         }
         begin_sections(&s, &w.f.device->retirement);
         if (way < GATHER) {
-            CHECK_EQ(out ? rvt_copy_sge_out(&call, &ss, arena + shift, length, true, &copied)
-                         : rvt_copy_sge(&call, &ss, arena, length, true, way == ORDERED, &copied),
+            CHECK_EQ(way >= ONE_IN ? rvt_copy_one(&call, &sge, 0, out ? arena + shift : arena, length, !out,
+                                                  way == ONE_ORDERED, &copied)
+                     : out         ? rvt_copy_sge_out(&call, &ss, arena + shift, length, true, &copied)
+                                   : rvt_copy_sge(&call, &ss, arena, length, true, way == ORDERED, &copied),
                      -RVT_EACCES);
             CHECK_EQ(rvt_ss_total_len(&ss), length);
             moved = copied.bytes;
@@ -308,8 +327,9 @@ static void backwards_and_taken_away(void) {
         CHECK(s.ends >= 2);
         CHECK(moved > 0 && moved < length);
         CHECK_BYTES_EQ(arena, midway.left, ROOM); /* nothing moved afterwards */
-        /* Its last bytes were moved (those that ordered copies store singly are not), and nothing before them. */
-        const uint32_t end = shift + length - (way == ORDERED ? 8 : 0);
+        /* Its last bytes were moved (those that ordered copies store singly are not), and nothing before
+         * them. */
+        const uint32_t end = shift + length - (way == ORDERED || way == ONE_ORDERED ? 8 : 0);
         CHECK_BYTES_EQ(arena, expected, end - moved);
         CHECK_BYTES_EQ(arena + end - moved, expected + end - moved - shift, moved);
         rvt_put_sge(&sge);

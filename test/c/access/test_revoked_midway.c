@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every verb that takes something away, called between two sections of every long access: when it has returned, no
- * byte moves any more. Each verb is called by the thread that copies, at the end of a section (sections.h); with
- * threads of their own, test_stress_revocation.c. */
+/* Every verb that takes something away, called between two sections of every long access: when it has
+ * returned, no byte moves any more. Each verb is called by the thread that copies, at the end of a section
+ * (sections.h); with threads of their own, test_stress_revocation.c. */
 #include "core/access/batch.h"
 #include "ends.h"
 #include "sections.h"
@@ -76,7 +76,17 @@ static void nothing_was_late(const struct scene *s, bool writes) {
 
 /* --- copies of an element that is held --- */
 
-enum held_way { COPY_IN, ORDERED, COPY_OUT, HELD_WAYS };
+enum held_way { COPY_IN, ORDERED, COPY_OUT, ONE_IN, ONE_ORDERED, ONE_OUT, HELD_WAYS };
+
+static int copy_held_element(struct rvt_data_call *call, struct rvt_sge *sge, enum held_way way,
+                             struct rvt_copied *copied) {
+    struct rvt_sge_state ss;
+    if (way >= ONE_IN)
+        return rvt_copy_one(call, sge, 0, buffer, BYTES, way != ONE_OUT, way == ONE_ORDERED, copied);
+    CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1), 0);
+    return way == COPY_OUT ? rvt_copy_sge_out(call, &ss, buffer, BYTES, false, copied)
+                           : rvt_copy_sge(call, &ss, buffer, BYTES, false, way == ORDERED, copied);
+}
 
 static void copies_of_held_elements(void) {
     fill(source);
@@ -85,18 +95,15 @@ static void copies_of_held_elements(void) {
             struct scene s;
             struct sections sections;
             struct rvt_sge sge;
-            struct rvt_sge_state ss;
             struct rvt_data_call call;
             struct rvt_copied copied;
-            const bool writes = way != COPY_OUT, stops = ends[end].held_reason != RVT_REASON_NONE;
+            const bool writes = way != COPY_OUT && way != ONE_OUT,
+                       stops = ends[end].held_reason != RVT_REASON_NONE;
             REQUIRE(open_scene(&s, end));
             CHECK_EQ(remote(&s.v.a, &sge, s.v.dma, BYTES, s.v.key, REMOTE_READ | REMOTE_WRITE), 1);
-            CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
             rvt_data_call_begin(&call, s.v.a.reader, NULL);
             begin_scene(&s, &sections, writes, stops);
-            int answer = way == COPY_OUT
-                             ? rvt_copy_sge_out(&call, &ss, buffer, BYTES, false, &copied)
-                             : rvt_copy_sge(&call, &ss, buffer, BYTES, false, way == ORDERED, &copied);
+            int answer = copy_held_element(&call, &sge, way, &copied);
             end_sections(&sections);
             CHECK(s.called);
             CHECK_EQ(s.answer, ends[end].held_answer);
@@ -211,8 +218,8 @@ static void references_on_what_has_ended(void) {
         end_sections(&sections);
         CHECK_EQ(s.answer, ends[end].held_answer);
         CHECK_EQ(answer, dead ? -RVT_EBADF : 0);
-        /* A dereg that was busy has taken the key all the same; mapping over a held FMR, and unmapping under a key 0
-         * that is held, have changed nothing. */
+        /* A dereg that was busy has taken the key all the same; mapping over a held FMR, and unmapping under
+         * a key 0 that is held, have changed nothing. */
         const bool unchanged = busy && end != DEREG;
         const uint32_t before = SECOND * RVT_SECTION_ELEMENTS;
         if (!dead) {

@@ -555,32 +555,41 @@ static void regions_are_found_by_index_and_generation(void) {
         for (uint32_t k = 0; k <= i; k += 37)
             finds(&f, mr[k].mr->owned.object.index, mr[k].generation, mr[k]);
     }
-    finds(&f, atomic_load(&f.device->kinds.slots[RVT_RESOURCE_MR].pool.count), 1, none);
+    const uint32_t count = atomic_load(&f.device->kinds.slots[RVT_RESOURCE_MR].pool.count);
+    CHECK(count > 300);            /* the pool makes several at a time */
+    finds(&f, count - 1, 1, none); /* there, and never used */
+    finds(&f, count, 1, none);
     const uint32_t index = mr[1].mr->owned.object.index;
     uint64_t generation = mr[1].generation;
     finds(&f, index, generation + 1, none);
-    finds(&f, index, generation + 2, none);
     finds(&f, index, generation - 1, none);
+    /* Of a life that is over, or to come: a handle, and dead. */
+    const struct rvt_mr_handle later = {mr[1].mr, generation + 2};
+    finds(&f, index, generation + 2, later);
+    CHECK(!rvt_mr_live(later));
     finds(&f, index, 0, none);
-    /* A half-dead one is found, an ended one is not, nor under the number of its death. */
+    /* A half-dead one is found; an ended one too, and is dead; nothing under the number of its death. */
     CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr[1]), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr[1], RVT_RELEASE), -RVT_EBUSY);
     finds(&f, index, generation, mr[1]);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), 0);
-    finds(&f, index, generation, none);
+    finds(&f, index, generation, mr[1]);
+    CHECK(!rvt_mr_live(rvt_mr_find(f.device, index, generation)));
     finds(&f, index, generation + 1, none);
     CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), -RVT_EBADF);
     /* The next life under its own generation. */
     struct rvt_mr_handle next = fixture_mem_reg(&f, 1);
     CHECK_PTR_EQ(next.mr, mr[1].mr);
-    finds(&f, index, generation, none);
+    finds(&f, index, generation, mr[1]);
+    CHECK(!rvt_mr_live(mr[1]));
     finds(&f, index, next.generation, next);
-    /* Of a closed device nothing is found, while somebody has a reference on it. */
+    /* Of a closed device all are dead, and can be looked at while somebody has a reference on it. */
     rvt_dev_get(f.device);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
-    finds(&f, index, next.generation, none);
-    finds(&f, mr[0].mr->owned.object.index, mr[0].generation, none);
+    finds(&f, index, next.generation, next);
+    CHECK(!rvt_mr_live(next));
+    CHECK(!rvt_mr_live(rvt_mr_find(f.device, mr[0].mr->owned.object.index, mr[0].generation)));
     rvt_dev_put(f.device);
     rvt_dev_put(f.device);
     rvt_reader_unregister(f.reader);

@@ -1,0 +1,25 @@
+/** Releases that wait for elements to be put. */
+import { native } from '../internal/native';
+
+const waiting = new Set<() => void>();
+let isListening = false;
+
+/** Tries again, after the next put of an element of a region whose release waits. */
+export function awaitPut(attempt: () => void): void {
+  waiting.add(attempt);
+  if (isListening) return;
+  isListening = true;
+  native.awaitPut(retryAll);
+}
+
+/** The attempt is not waited for any more. */
+export function stopAwaiting(attempt: () => void): void {
+  waiting.delete(attempt);
+}
+
+function retryAll(): void {
+  isListening = false;
+  const attempts = [...waiting];
+  waiting.clear();
+  for (const attempt of attempts) attempt();
+}

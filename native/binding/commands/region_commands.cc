@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Registering, what is done with one region, and with lists of them. A region is named in the command block.
+#include <cstddef>
+#include <cstring>
+
+#include "binding/commands/commands.h"
+#include "binding/objects/regions.h"
+#include "binding/values/arguments.h"
+#include "binding/values/js_memory.h"
+
+namespace {
+
+int Register(Commands &commands, napi_env env, napi_value array) {
+    CommandBlock &block = commands.block;
+    const NumberedChecker *in = commands.checkers.Find(block.Read(RVT_COMMAND_CHECKER));
+    if (!in)
+        return -RVT_EBADF;
+    uint32_t access = block.Read(RVT_COMMAND_ACCESS), flags = block.Read(RVT_COMMAND_FLAGS);
+    uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
+    rvt_memory *memory = nullptr;
+    int error = NewJsMemory(in->device->environment_ptr(), env, array, &memory);
+    if (error)
+        return error;
+    rvt_mr_handle handle = {};
+    rvt_mr_birth birth;
+    const uint64_t *given_iova = flags & RVT_COMMAND_FLAG_IOVA_GIVEN ? &iova : nullptr;
+    if (flags & RVT_COMMAND_FLAG_START_GIVEN)
+        error = rvt_reg_user_mr_at(in->pd, memory, start, given_iova ? iova : start, access, &handle, &birth);
+    else
+        error = rvt_reg_user_mr_anywhere(in->pd, memory, given_iova, access, &handle, &birth);
+    uint64_t length = memory->length;
+    rvt_memory_put(memory); // the region has its own
+    if (error)
+        return error;
+    in->device->Settle();
+    WriteNewRegion(block, handle, birth, length);
+    return 0;
+}
+
+// regUserMr(memory): registers all bytes of a Uint8Array.
+napi_value RegUserMr(napi_env env, napi_callback_info info) {
+    size_t argc = 1;
+    napi_value argv[1];
+    if (Commands *commands = CommandsOf(env, info, &argc, argv))
+        commands->block.Answer(Register(*commands, env, argv[0]));
+    return nullptr;
+}
+
+int Query(Commands &commands) {
+    rvt_mr_attributes attributes;
+    NamedRegion region = ReadRegion(commands.block, commands.checkers);
+    int error = rvt_query_mr(region.handle, &attributes);
+    if (error)
+        return error;
+    CommandBlock &block = commands.block;
+    block.WriteField(RVT_REGION_FIELD_ID, attributes.id);
+    block.WriteField(RVT_REGION_FIELD_LKEY, attributes.keys.lkey);
+    block.WriteField(RVT_REGION_FIELD_KIND, static_cast<uint64_t>(attributes.kind));
+    block.WriteField(RVT_REGION_FIELD_ACCESS, attributes.access);
+    block.WriteField(RVT_REGION_FIELD_REFS, attributes.refs);
+    block.WriteField(RVT_REGION_FIELD_START, attributes.start);
+    block.WriteField(RVT_REGION_FIELD_IOVA, attributes.iova);
+    block.WriteField(RVT_REGION_FIELD_LENGTH, attributes.length);
+    block.WriteField(RVT_REGION_FIELD_SEGMENTS, attributes.segments);
+    block.WriteField(RVT_REGION_FIELD_MAX_SEGMENTS, attributes.max_segments);
+    block.WriteField(RVT_REGION_FIELD_VALID, attributes.valid);
+    block.WriteField(RVT_REGION_FIELD_HALF_DEAD, attributes.half_dead);
+    block.WriteField(RVT_REGION_FIELD_COUNTED, attributes.counted);
+    block.WriteField(RVT_REGION_FIELD_ACCEPTED, attributes.accepted);
+    block.WriteField(RVT_REGION_FIELD_REFUSED, attributes.refused);
+    block.WriteField(RVT_REGION_FIELD_BYTES, attributes.bytes);
+    return 0;
+}
+
+// queryMr(): fills the fields (enum rvt_region_field).
+napi_value QueryMr(napi_env env, napi_callback_info info) {
+    if (Commands *commands = CommandsOf(env, info))
+        commands->block.Answer(Query(*commands));
+    return nullptr;
+}
+
+int Release(Commands &commands) {
+    uint32_t mode = commands.block.Read(RVT_COMMAND_MODE);
+    NamedRegion region = ReadRegion(commands.block, commands.checkers);
+    if (mode > RVT_RELEASE_FORCE)
+        return -RVT_EINVAL;
+    if (!region.handle.mr)
+        return -RVT_EBADF;
+    if (mode == RVT_RELEASE_AWAIT && !commands.environment.ListenForPuts(region.device->context()))
+        return -RVT_ENOMEM;
+    // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
+    auto how = static_cast<rvt_release_mode>(mode);
+    int error = region.handle.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(region.handle, how)
+                                                     : rvt_dereg_mr(region.handle, how);
+    region.device->Settle();
+    return error;
+}
+
+// releaseMr(): rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
+napi_value ReleaseMr(napi_env env, napi_callback_info info) {
+    if (Commands *commands = CommandsOf(env, info))
+        commands->block.Answer(Release(*commands));
+    return nullptr;
+}
+
+// countMr(): its checks are counted from now on.
+napi_value CountMr(napi_env env, napi_callback_info info) {
+    if (Commands *commands = CommandsOf(env, info))
+        commands->block.Answer(rvt_count_mr(ReadRegion(commands->block, commands->checkers).handle));
+    return nullptr;
+}
+
+// The 64-bit numbers of a BigUint64Array. False: it is none.
+bool LongsOf(napi_env env, napi_value value, const void **data, size_t *length) {
+    napi_typedarray_type type = kUnknownType;
+    void *found = nullptr;
+    if (napi_get_typedarray_info(env, value, &type, length, &found, nullptr, nullptr) != napi_ok ||
+        type != napi_biguint64_array)
+        return false;
+    *data = found;
+    return true;
+}
+
+int MapPages(Commands &commands, napi_env env, napi_value list) {
+    const void *pages = nullptr;
+    size_t count = 0;
+    uint64_t iova = commands.block.ReadLong(RVT_COMMAND_IOVA);
+    NamedRegion region = ReadRegion(commands.block, commands.checkers);
+    if (!region.handle.mr)
+        return -RVT_EBADF;
+    if (!LongsOf(env, list, &pages, &count))
+        return -RVT_EINVAL;
+    int error = rvt_map_phys_fmr(region.handle, static_cast<const uint64_t *>(pages), count, iova);
+    region.device->Settle();
+    return error;
+}
+
+// mapPhys(pages): rvt_map_phys_fmr, at IOVA.
+napi_value MapPhys(napi_env env, napi_callback_info info) {
+    size_t argc = 1;
+    napi_value argv[1];
+    if (Commands *commands = CommandsOf(env, info, &argc, argv))
+        commands->block.Answer(MapPages(*commands, env, argv[0]));
+    return nullptr;
+}
+
+int MapList(Commands &commands, napi_env env, napi_value elements) {
+    CommandBlock &block = commands.block;
+    const void *numbers = nullptr;
+    size_t length = 0;
+    uint64_t offset = block.ReadLong(RVT_COMMAND_ADDRESS);
+    uint32_t page_size = block.Read(RVT_COMMAND_LENGTH);
+    NamedRegion region = ReadRegion(block, commands.checkers);
+    if (!region.handle.mr)
+        return -RVT_EBADF;
+    if (!LongsOf(env, elements, &numbers, &length) || length / RVT_SG_ELEMENT_COUNT > RVT_MAX_SG_ELEMENTS)
+        return -RVT_EINVAL;
+    size_t count = length / RVT_SG_ELEMENT_COUNT;
+    // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
+    static_assert(offsetof(rvt_sg_element, address) == RVT_SG_ELEMENT_ADDRESS * sizeof(uint64_t) &&
+                      offsetof(rvt_sg_element, length) == RVT_SG_ELEMENT_LENGTH * sizeof(uint64_t) &&
+                      sizeof(rvt_sg_element) == RVT_SG_ELEMENT_COUNT * sizeof(uint64_t),
+                  "elements are copied as they are");
+    auto *list = static_cast<rvt_sg_element *>(commands.environment.Scratch(count * sizeof(rvt_sg_element)));
+    if (!list)
+        return -RVT_ENOMEM;
+    if (count)
+        std::memcpy(list, numbers, count * sizeof(*list));
+    rvt_sg_outcome outcome = {};
+    int answer =
+        rvt_map_mr_sg(region.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
+    region.device->Settle();
+    block.WriteField(RVT_SG_OUTCOME_IOVA, outcome.iova);
+    block.WriteField(RVT_SG_OUTCOME_LENGTH, outcome.length);
+    return answer;
+}
+
+// mapSg(list): rvt_map_mr_sg, from the byte ADDRESS of the first element on, in pages of LENGTH bytes.
+napi_value MapSg(napi_env env, napi_callback_info info) {
+    size_t argc = 1;
+    napi_value argv[1];
+    if (Commands *commands = CommandsOf(env, info, &argc, argv))
+        commands->block.Answer(MapList(*commands, env, argv[0]));
+    return nullptr;
+}
+
+// unmapFmr(names): rvt_unmap_fmr.
+napi_value UnmapFmr(napi_env env, napi_callback_info info) {
+    Napi::CallbackInfo call(env, info);
+    auto *commands = static_cast<Commands *>(call.Data());
+    Arguments arguments(call);
+    RegionList fmrs;
+    if (!fmrs.Read(arguments, commands->checkers, 0))
+        return arguments.Undefined();
+    return Napi::Number::New(env, fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count) : -RVT_ENOMEM);
+}
+
+} // namespace
+
+void AddRegionCommands(void (*add)(void *to, const CommandFunction &function), void *to) {
+    for (const CommandFunction &function : {CommandFunction{"regUserMr", RegUserMr},
+                                            {"queryMr", QueryMr},
+                                            {"releaseMr", ReleaseMr},
+                                            {"countMr", CountMr},
+                                            {"mapPhys", MapPhys},
+                                            {"mapSg", MapSg},
+                                            {"unmapFmr", UnmapFmr}})
+        add(to, function);
+}

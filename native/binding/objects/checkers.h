@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Protection domains and queue pairs by number, so that a call without arguments can say in whose name it
+// asks.
+#ifndef RDMAVT_CHECKERS_H
+#define RDMAVT_CHECKERS_H
+
+#include <vector>
+
+#include "binding/environment/environment.h"
+#include "binding/environment/open_device.h"
+#include "core/rvt.h"
+
+// What a number names.
+struct NumberedChecker {
+    OpenDevice *device;
+    rvt_checker checker;
+    rvt_pd_handle pd; // of a queue pair's checker: {}
+};
+
+// Those of an environment. For its own thread.
+class Checkers : public EnvironmentPart {
+public:
+    static void Start(Environment &environment) {
+        environment.Keep(kCheckersPart, std::make_unique<Checkers>());
+    }
+    static Checkers &Of(const Environment &environment) {
+        return static_cast<Checkers &>(environment.part(kCheckersPart));
+    }
+
+    // A number > 0 for it, until Remove().
+    uint32_t Add(const NumberedChecker *checker);
+    void Remove(uint32_t number);
+
+    // What the number names; nullptr: nothing. JavaScript may have made it up.
+    const NumberedChecker *Find(uint32_t number) const {
+        return number < checkers_.size() ? checkers_[number] : nullptr;
+    }
+
+    void End() override {}
+
+private:
+    std::vector<const NumberedChecker *> checkers_{nullptr}; // nullptr: free
+    std::vector<uint32_t> free_;
+};
+
+// The number of a domain or queue pair, for as long as its object lives.
+class OwnChecker {
+public:
+    // Number 0, which names nothing, if another thread has ended it already.
+    OwnChecker(OpenDevice &device, rvt_pd_handle pd);
+    OwnChecker(OpenDevice &device, rvt_qp_handle qp);
+    ~OwnChecker();
+    OwnChecker(const OwnChecker &) = delete;
+    OwnChecker &operator=(const OwnChecker &) = delete;
+
+    uint32_t number() const {
+        return number_;
+    }
+
+private:
+    NumberedChecker named_;
+    uint32_t number_ = 0;
+};
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Regions as JavaScript names them: by the number of the domain that they are in, their place in the device's
+// pool, and the generation there. They have no native objects: what a region needs of its environment is what
+// the domain's object has already.
+#ifndef RDMAVT_BINDING_REGIONS_H
+#define RDMAVT_BINDING_REGIONS_H
+
+#include <memory>
+
+#include "binding/objects/checkers.h"
+#include "binding/values/arguments.h"
+#include "binding/values/command_block.h"
+#include "core/rvt.h"
+
+// What a name stands for.
+struct NamedRegion {
+    OpenDevice *device = nullptr; // nullptr: the domain's number names nothing
+    rvt_mr_handle handle = {};    // {}: the region is gone, or never was. Verbs answer -EBADF then
+};
+
+NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t index, uint64_t generation);
+
+// The region that is named in the command block.
+NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers);
+
+// A region was just made by this thread: its name goes into the command block, and the numbers that never
+// change.
+void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length);
+
+// The regions of a list that a call was given, as a Uint32Array of names (enum rvt_region_name_word).
+struct RegionList {
+    std::unique_ptr<rvt_mr_handle[]> handles; // nullptr: no memory
+    uint32_t count = 0;
+
+    // False: it is no list of names, and an exception is pending.
+    bool Read(Arguments &arguments, const Checkers &checkers, size_t at);
+};
+
+#endif
