@@ -45,7 +45,6 @@ napi_value PlaceOne(napi_env env, napi_callback_info info) {
         block.WriteField(RVT_PLACE_AT, place.at);
         block.WriteField(RVT_PLACE_LENGTH, place.length);
         block.WriteField(RVT_PLACE_SEGMENT, place.segment);
-        block.WriteField(RVT_PLACE_USER, place.user);
     }
     block.Answer(answer < 0 ? answer : static_cast<int>(reason));
     return nullptr;
