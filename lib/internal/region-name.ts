@@ -2,12 +2,12 @@
  * What a region is to the native module: numbers. It is in a domain, which has a number as long as its native object lives; it
  * has a place in the device's pool of regions, and a generation there, which no other region ever has in that place.
  */
-import { readAnswer, readEither, readNumber, fieldNumber, UNANSWERED, words } from './command';
+import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
 import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, queryMr, releaseMr } = native;
+const { countMr, mapSg, queryMr, regUserMr, releaseMr } = native;
 
 /** The name of a region, and the numbers that it keeps for life. */
 export interface RegionName {
@@ -53,6 +53,31 @@ export function readNewRegion(
             access,
           },
   };
+}
+
+/**
+ * `rvt_reg_user_mr`. START and IOVA of the command block are read if `flags` says so; the caller has stored them.
+ *
+ * @param checker - number of the domain
+ * @param flags - bits of {@link CommandFlag}
+ * @returns 0, and the region is in the command block for {@link readNewRegion}; or a negative errno
+ */
+export function registerMemory(checker: number, access: number, flags: number, memory: Uint8Array): Status {
+  words[CommandWord.Checker] = checker;
+  words[CommandWord.Access] = access;
+  words[CommandWord.Flags] = flags;
+  words[CommandWord.Answer] = UNANSWERED;
+  regUserMr(memory);
+  return readAnswer();
+}
+
+/** `rvt_map_mr_sg`: the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
+export function mapSgList(name: RegionName, offset: bigint, pageSize: number, list: BigUint64Array): Status {
+  storeRegion(name);
+  longs[CommandWord.Address / 2] = offset;
+  words[CommandWord.Length] = pageSize;
+  mapSg(list);
+  return readAnswer();
 }
 
 /** Names a region for the next call. */

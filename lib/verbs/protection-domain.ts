@@ -14,7 +14,7 @@ import {
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { readAnswer, storeLong, UNANSWERED, words } from '../internal/command';
+import { storeLong } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
@@ -22,8 +22,8 @@ import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
 import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
-import { native, type NativeProtectionDomain, type Status } from '../internal/native';
-import { readNewRegion, regionNames } from '../internal/region-name';
+import { type NativeProtectionDomain, type Status } from '../internal/native';
+import { readNewRegion, regionNames, registerMemory } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
 import { type DeregOptions, isRegion, nameOf } from './region';
@@ -103,8 +103,6 @@ export interface AcquireOptions {
   last?: Sge | null;
 }
 
-const { regUserMr } = native;
-
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
@@ -160,12 +158,8 @@ export class ProtectionDomain {
     }
     const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = registrableBytesOf(operation, memory, 'memory');
-    words[CommandWord.Checker] = this.#number;
-    words[CommandWord.Access] = access;
-    words[CommandWord.Flags] = flags;
-    words[CommandWord.Answer] = UNANSWERED;
-    regUserMr(bytes);
-    return this.#memoryRegion(operation, readAnswer(), access);
+    const status = registerMemory(this.#number, access, flags, bytes);
+    return this.#memoryRegion(operation, status, access);
   }
 
   /**
