@@ -115,7 +115,7 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
   readonly #id: number;
-  /** What names it in the command block. */
+  /** Identifies the domain in the command block. */
   readonly #number: number;
 
   /** @internal */
@@ -145,7 +145,7 @@ export class ProtectionDomain {
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
-    // All properties before the first store: a getter may register something itself.
+    // Read all properties before the first store: a getter may register memory and overwrite the block.
     const { start, iova, access: givenAccess = 0 } = optionsOf<RegUserMrOptions>(options);
     let flags = 0;
     if (start !== undefined) {
@@ -247,7 +247,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options?: AcquireOptions): LocalCheck {
-    // All properties before the first store: a getter may check something itself.
+    // Read all properties before the first store: a getter may run a check and overwrite the block.
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
     const last = options === undefined ? undefined : this.#last(options);
     storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
@@ -277,7 +277,7 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a checker: single local checks without allocation.
+   * Makes a checker: one local check per call, without allocation. See {@link Checker}.
    *
    * @throws RdmaError `EBADF`: the domain is gone
    */
@@ -327,7 +327,7 @@ export class ProtectionDomain {
     this.#native.dealloc(true);
   }
 
-  /** The object of the region that the last call has made. `access`: it is of user memory, and has these rights. */
+  /** Makes the object of the region that the last call has made. `access`: as for `readNewRegion`. */
   #memoryRegion(operation: string, status: Status, access: Access | undefined): MemoryRegion {
     throwOnError(operation, status);
     const name = readNewRegion(this.#native, this.#number, access);

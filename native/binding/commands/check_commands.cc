@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One check a call: the verdict alone, the verdict and the place, or an element that holds a reference.
+// One check per call: the verdict alone; the verdict and the place; or an element that holds a reference.
 #include "binding/commands/commands.h"
 #include "binding/environment/section.h"
 

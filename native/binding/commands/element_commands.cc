@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is done with one accepted element: what it says, its put, its bytes. The element is named in the
-// command block.
+// Functions on one accepted element, which the command block names: query, put, copies, atomics.
 #include "binding/commands/commands.h"
 #include "binding/objects/data_call.h"
 #include "binding/values/arguments.h"
 
 namespace {
 
-// The cell that is named; nullptr, and -EBADF is answered, if its element was put.
+// Returns the cell that the command block names. nullptr: its element was put, and -EBADF was answered.
 Cell *FindCell(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = commands.cells.Find(block.Read(RVT_COMMAND_CELL), block.Read(RVT_COMMAND_CELL_GENERATION));
@@ -16,7 +15,7 @@ Cell *FindCell(Commands &commands) {
     return cell;
 }
 
-// The answer of a data call: a reason comes before the errno that says there is one.
+// Answers a data call: the reason of a refusal if there is one, else 0 or a negative errno.
 void AnswerMoved(CommandBlock &block, int error, const rvt_copied &copied) {
     block.Write(RVT_COMMAND_BYTES_MOVED, static_cast<uint32_t>(copied.bytes));
     block.Answer(copied.reason ? static_cast<int>(copied.reason) : error);
@@ -61,7 +60,7 @@ napi_value PutOne(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// The bytes of a Uint8Array. False: it is none.
+// Gets the bytes of a Uint8Array. False: `value` is not a Uint8Array.
 bool BytesOf(napi_env env, napi_value value, void **data, size_t *length) {
     napi_typedarray_type type = kUnknownType;
     return napi_get_typedarray_info(env, value, &type, length, data, nullptr, nullptr) == napi_ok &&
