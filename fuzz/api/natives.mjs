@@ -355,7 +355,6 @@ export class Natives {
       ),
       close: () => [p.flag()],
       allocPd: () => [p.flag()],
-      pickUserStart: () => [this.#u64()],
       mapDma: () => [this.#bytes(), random.pick([undefined, DMA, DMA + BigInt(random.dice(9) * PAGE)])],
       counters: () => [p.flag(), label('counters', new BigUint64Array(random.pick([64, 64, 1])))],
       allocDm: () => [random.pick([4096, 64, 0, 2 ** 53 - 1]), p.flag()],

@@ -1,7 +1,7 @@
 /**
- * The command block: where the arguments of calls without arguments stand, and their answers. All of this thread's
- * copies of the package share one, so what stands in it is good only until other code runs: a caller first reads every
- * property of what it was given (a getter may do anything, a check too), then stores, calls and reads, without a break.
+ * The command block: shared memory through which native calls take arguments and return answers. All copies of the package in
+ * this thread share one block, so its content is valid only until other code runs. A caller must first read every property of
+ * its arguments (a getter can run any code, including a check), and then store, call and read the answer without a break.
  */
 import { u64 } from './arguments';
 import { RdmaError, rdmaError } from './errors';
@@ -12,15 +12,15 @@ import { dataPathReason } from './reasons';
 
 const { buffer } = native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES)));
 
-/** Its words, by {@link CommandWord}. */
+/** The block as 32-bit words, indexed by {@link CommandWord}. */
 export const words: Uint32Array = new Uint32Array(buffer);
-/** The same as 64-bit numbers: those of word `w` stand at `w / 2`. */
+/** The block as 64-bit numbers: the number that begins at word `w` has index `w / 2`. */
 export const longs: BigUint64Array = new BigUint64Array(buffer);
 
-/** What stands in the place of the answer before a call: what was not judged must not pass. Never a verdict. */
+/** Stored in the answer before a call, so that a call that does nothing is not mistaken for success. Never a verdict. */
 export const UNANSWERED: number = -EINVAL >>> 0;
 
-/** The largest reason of a refusal, as an answer. Larger ones are negative errnos, but for `BATCH_COALESCED`. */
+/** The largest answer that is a refusal reason. As unsigned numbers, all larger answers but `BATCH_COALESCED` are negative errnos. */
 export const LAST_REASON: number = Reason.Count - 1;
 
 /**
@@ -39,45 +39,45 @@ export function storeLong(word: CommandWord, value: unknown, name: string): void
   }
   if (typeof value !== 'bigint') u64(value, name);
   longs[word / 2] = value as bigint;
-  // The array takes it modulo 2^64.
+  // The array stores the value modulo 2^64; a difference means it was out of range.
   if (longs[word / 2] !== value) u64(value, name);
 }
 
-/** A 64-bit number as a number, rounded above 2^53. */
+/** Reads a 64-bit number as a number, rounded above 2^53. */
 export function readNumber(word: number): number {
   return (words[word + LOW] ?? 0) + (words[word + HIGH] ?? 0) * HALF_RANGE;
 }
 
-/** The same as a bigint. */
+/** Reads a 64-bit number as a bigint. */
 export function readLong(word: number): bigint {
   return longs[word / 2] ?? 0n;
 }
 
-/** A 64-bit number as a number if it is a safe integer, which is cheaper, else as a bigint. */
+/** Reads a 64-bit number as a number if that is exact (and cheaper), else as a bigint. */
 export function readEither(word: number): number | bigint {
   const number = readNumber(word);
   return number <= Number.MAX_SAFE_INTEGER ? number : readLong(word);
 }
 
-/** Field `field` of what a call has told, as a number. */
+/** Reads field `field` that the last call has written to FIELDS, as a number. */
 export function fieldNumber(field: number): number {
   return readNumber(CommandWord.Fields + 2 * field);
 }
 
-/** The same as a bigint. */
+/** As {@link fieldNumber}, as a bigint. */
 export function fieldLong(field: number): bigint {
   return readLong(CommandWord.Fields + 2 * field);
 }
 
-/** The answer of the last call as it is: 0 or positive, or a negative errno. */
+/** Reads the answer of the last call: 0, a positive number, or a negative errno. */
 export function readAnswer(): number {
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /**
- * Throws what a data path call has answered, if that is no success.
+ * Throws if a data path call did not succeed.
  *
- * @param operation - what was asked for, as {@link RdmaError.operation} names it
+ * @param operation - for {@link RdmaError.operation}
  * @param answer - 0, the reason of a refusal, or a negative errno
  * @throws RdmaError with that errno; `EACCES` with the reason for a refusal
  */

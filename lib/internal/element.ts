@@ -1,9 +1,8 @@
 /**
- * Accepted elements, which live in cells of native memory. What is in a cell is named by the cell's number and the
- * generation of the element.
+ * Accepted elements. They are stored in cells of native memory and identified by the cell's number and the element's generation.
  *
- * A cell belongs to a {@link Holder}. The native module watches holders: when one is collected, the element in its cell is
- * put. That costs more than a check, so holders are used again: an element that was put gives its holder to the next one.
+ * A cell belongs to a {@link Holder}. When a holder is garbage-collected, the native module puts the element in its cell.
+ * Registering a holder for that costs more than a check, so holders are reused: `put` passes the holder to the next element.
  */
 import { u32 } from './arguments';
 import { readAnswer, storeLong, UNANSWERED, words } from './command';
@@ -12,35 +11,35 @@ import { native } from './native';
 
 const { acquireOne, bindCell, describeSge, putOne } = native;
 
-/** One cell, and what names the element in it. */
+/** A cell, and the generation of the element in it. */
 export class Holder {
   readonly cell: number = bindCell(this);
   generation = 0;
 }
 
-// Those that wait for the next element. By index, and without a prototype: a program can change the methods of arrays, and what
-// their prototype does with an index.
+// Holders of empty cells, a stack. Accessed by index and without a prototype, because a program can replace the methods of arrays
+// and define indexes on their prototype.
 const idle = Object.setPrototypeOf([], null) as (Holder | undefined)[];
 let idleCount = 0;
 
-/** As many are kept (7 MiB of cells): more than a program holds at once, unless it has held very many. */
+/** Keep at most this many idle holders (7 MiB of cells). */
 const MOST_IDLE = 2 ** 16;
 
-/** A holder whose cell is empty. */
+/** Returns a holder whose cell is empty. */
 export function takeHolder(): Holder {
   if (idleCount === 0) return new Holder();
   const holder = idle[--idleCount];
-  idle[idleCount] = undefined; // else the holder of an element that nobody puts would never be collected
+  idle[idleCount] = undefined; // drop the reference, so that the holder of an element that is never put can be collected
   return holder ?? new Holder();
 }
 
-/** The holder's cell is empty (again). One too many goes to the garbage collector. */
+/** Takes back a holder whose cell is empty. If enough are idle, it is left to the garbage collector. */
 export function giveHolder(holder: Holder): void {
   if (idleCount < MOST_IDLE) idle[idleCount++] = holder;
 }
 
 /**
- * Stores an access to be judged.
+ * Stores the arguments of a check in the command block.
  *
  * @param checker - number of the domain or queue pair
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
@@ -56,7 +55,7 @@ export function storeAccess(
   access: unknown,
 ): void {
   storeLong(CommandWord.Address, address, addressName);
-  // Tested here and not by arguments.ts, which is called only for what fails: this is a good part of what a check costs.
+  // Inlined for speed; arguments.ts is called only to throw. These tests are a good part of the cost of a check.
   if (typeof length !== 'number' || length >>> 0 !== length) u32(length, lengthName);
   if (typeof key !== 'number' || key >>> 0 !== key) u32(key, keyName);
   if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
@@ -68,10 +67,10 @@ export function storeAccess(
 }
 
 /**
- * Acquires what {@link storeAccess} has stored.
+ * Runs the check that {@link storeAccess} has stored, and takes a reference.
  *
- * @param holder - an empty one, which has the element if the answer is 0
- * @param last - whose element the new one may continue, if it is not put
+ * @param holder - has an empty cell; receives the element if the answer is 0
+ * @param last - holder of the element that the new one may be coalesced into; ignored if that element was put
  * @returns 0: accepted; `BATCH_COALESCED`; a reason; a negative errno
  */
 export function acquireElement(holder: Holder, last: Holder | undefined): number {
@@ -84,33 +83,33 @@ export function acquireElement(holder: Holder, last: Holder | undefined): number
   return answer;
 }
 
-/** Whether an answer of {@link acquireElement} says that the last element has grown. */
+/** Returns whether the access was coalesced into the last element, by the answer of {@link acquireElement}. */
 export function isCoalesced(answer: number): boolean {
   return answer === BATCH_COALESCED;
 }
 
-/** Names an element for the next call. */
+/** Stores which element the next call is about. */
 export function storeElement(holder: Holder): void {
   words[CommandWord.Cell] = holder.cell;
   words[CommandWord.CellGeneration] = holder.generation;
   words[CommandWord.Answer] = UNANSWERED;
 }
 
-/** Tells the fields of an element ({@link SgeField}, by `fieldNumber` and `fieldLong`): 0, or -EBADF once a walk has put it. */
+/** Reads an element's {@link SgeField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if a walk has put the element. */
 export function describeElement(holder: Holder): number {
   storeElement(holder);
   describeSge();
   return readAnswer();
 }
 
-/** Puts an element; its cell is empty from then on. 0, or -EBADF if a walk has put it. */
+/** Puts an element and empties its cell. Returns 0, or -EBADF if a walk had already put the element. */
 export function putElement(holder: Holder): number {
   storeElement(holder);
   putOne();
   return readAnswer();
 }
 
-/** A list of elements as {@link NativeModule.createSgeState} wants it. */
+/** Encodes a list of elements for {@link NativeModule.createSgeState}. */
 export function elementNames(holders: readonly Holder[]): Uint32Array {
   const count = holders.length;
   const names = new Uint32Array(count * ElementNameWord.Words);

@@ -1,14 +1,14 @@
-/** 64-bit numbers as two 32-bit words of shared memory: no bigint where a number was given, or is enough. */
+/** Constants to read and write 64-bit numbers as two 32-bit words, without a bigint. */
 
 /** Whether the low half of a 64-bit number lies first. */
 export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** What a number is multiplied with for its high half; exact, and cheaper than a division. */
+/** Multiply a number by this to get its high word; exact, and cheaper than a division. */
 export const HIGH_HALF = 2 ** -32;
 
-/** Where the halves of a 64-bit number lie from its first word on. */
+/** Offsets of the low and the high word of a 64-bit number from its first word. */
 export const LOW: number = LITTLE_ENDIAN ? 0 : 1;
 export const HIGH: number = LITTLE_ENDIAN ? 1 : 0;
 
-/** What the high half counts. */
+/** The value of one unit of the high word. */
 export const HALF_RANGE = 2 ** 32;

@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = '5cf74f729c5bbe7f';
+export const LAYOUT_HASH = '86563de189b12074';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -87,7 +87,7 @@ export enum MrTypeNumber {
   Integrity = 5,
 }
 
-/** How rvt_mr_release ends a region. */
+/** How rvt_dereg_mr, rvt_dealloc_fmr and rvt_dereg_mrs end a region. */
 export enum ReleaseMode {
   /** what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
   Release = 0,
@@ -181,8 +181,7 @@ export enum PlaceField {
   At = 0,
   Length = 1,
   Segment = 2,
-  User = 3,
-  Count = 4,
+  Count = 3,
 }
 
 /** A fragment of a walk (struct rvt_fragment). */
@@ -355,7 +354,7 @@ export const COMMAND_BYTES = 256;
  * words, in host order, and begin at an even one.
  */
 export enum CommandWord {
-  /** out: 0, a reason, RVT_BATCH_COALESCED, or a negative errno */
+  /** out: 0, a reason, RVT_BATCH_COALESCED, a count (mapSg), or a negative errno */
   Answer = 0,
   /** in: number of the domain or queue pair that asks, or that a region is in */
   Checker = 1,

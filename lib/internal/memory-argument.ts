@@ -108,19 +108,12 @@ export function bytesOf(operation: string, memory: unknown, name: string): Uint8
   throw invalidMemory(name, memory);
 }
 
-const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
-
-/** Keeps the native handle of a buffer that the native module has made, as long as the buffer. */
-export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
-  handles.set(buffer, handle);
-}
-
-/** The same for bytes that the native module looks at in this call: a Uint8Array or Buffer is passed on as it is, even a detached one. */
+/** As {@link bytesOf}, for bytes that the native module examines itself: passes a Uint8Array or Buffer on as it is, even a detached one. */
 export function registrableBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
   return isUint8Array(memory) ? memory : bytesOf(operation, memory, name);
 }
 
-/** The same for bytes that are used in this call only: a Uint8Array or Buffer may be passed on as it is. */
+/** As {@link bytesOf}, for bytes that only this call uses: passes a Uint8Array or Buffer that is not empty on as it is. */
 export function transientBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
   if (isUint8Array(memory) && ofTypedArray.byteLength(memory) > 0) return memory;
   return bytesOf(operation, memory, name);
@@ -129,6 +122,13 @@ export function transientBytesOf(operation: string, memory: unknown, name: strin
 /** Length in bytes of what {@link transientBytesOf} gave. */
 export function byteLengthOf(bytes: Uint8Array): number {
   return ofTypedArray.byteLength(bytes);
+}
+
+const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
+
+/** Keeps the native handle of a buffer that the native module has made alive as long as the buffer. */
+export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
+  handles.set(buffer, handle);
 }
 
 /** Number of elements of a typed array; loops over one must end, even if a program has replaced the getter of `length`. */

@@ -1,9 +1,9 @@
 /**
  * The shape of the native module. The numbers that its calls take and answer stand in `layout.ts`. Nothing here is public.
  *
- * Native calls do not throw for what RDMA can refuse. They answer 0 or a negative Linux errno; where an object comes back,
- * a number instead of it is the failure. They throw a TypeError only for arguments of a wrong JavaScript type. The
- * classes in lib/verbs have tested those before.
+ * Native calls do not throw for what RDMA can refuse. They return 0 or a negative Linux errno; where an object is expected, a
+ * number instead of it is the failure. They throw a TypeError for arguments of a wrong JavaScript type, which the classes in
+ * lib/verbs have already rejected; calls that answer in the command block answer -EINVAL instead of throwing.
  */
 import { type MrTypeNumber } from './layout';
 import { loadNative } from './load-native';
@@ -64,29 +64,29 @@ export interface NativeModule {
    */
   readonly bindCell: (holder: object) => number;
 
-  // What follows reads the words of the command block that it names, and answers in it: 0, or a negative errno, or what it says.
-  // `internal/command.ts` has the block; one function for all objects, because calls to one function are what the engine makes
-  // short. They need no receiver.
+  // The functions below read their input from the words of the command block that their comments name in capitals, and store their
+  // answer in ANSWER: 0 or a negative errno unless stated otherwise. `internal/command.ts` has the block. All objects share one
+  // function of each kind, because the engine optimizes calls that always go to the same function. They need no receiver.
 
   /** Judges (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without a reference; positive: the reason of the refusal. */
   readonly checkOne: () => void;
-  /** The same, and FIELDS: {@link PlaceField}. */
+  /** As `checkOne`, and writes {@link PlaceField} of an accepted access into FIELDS. */
   readonly placeOne: () => void;
   /**
-   * The same with a reference: an accepted element goes into the empty cell CELL, and CELL_GENERATION completes its name.
-   * `BATCH_COALESCED`: the element LAST_CELL, LAST_GENERATION has grown instead.
+   * As `checkOne`, but takes a reference: stores the accepted element in the empty cell CELL and its generation in
+   * CELL_GENERATION. `BATCH_COALESCED`: the element LAST_CELL, LAST_GENERATION has grown instead.
    */
   readonly acquireOne: () => void;
-  /** FIELDS: {@link SgeField} of the element CELL, CELL_GENERATION. All of these answer -EBADF once it is put. */
+  /** Writes {@link SgeField} of the element CELL, CELL_GENERATION into FIELDS. All calls on an element answer -EBADF once it is put. */
   readonly describeSge: () => void;
   /** Puts the element. -EBADF also if a walk has put it; its cell is empty in either case. */
   readonly putOne: () => void;
   /**
-   * Bytes of the element from ADDRESS (its low word) on into `target`, as many as there are or as it holds; BYTES_MOVED.
-   * Positive: the reason of a refusal. -EINVAL also for what is no Uint8Array.
+   * Copies bytes of the element, from the offset in ADDRESS (its low word) on, into `target`: as many as both have. Stores the
+   * number in BYTES_MOVED. Positive answer: the reason of a refusal. -EINVAL also if `target` is not a Uint8Array.
    */
   readonly copyOut: (target: unknown) => void;
-  /** The other direction, all of `source`; FLAGS. */
+  /** Copies all of `source` into the element, likewise; reads FLAGS. -EINVAL also if the element is too short. */
   readonly copyIn: (source: unknown) => void;
   /** Adds OPERAND; RESULT is what was there before. Positive: the reason of a refusal. */
   readonly fetchAdd: () => void;
@@ -97,7 +97,10 @@ export interface NativeModule {
    * REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length.
    */
   readonly regUserMr: (memory: Uint8Array) => void;
-  /** FIELDS: {@link RegionField} of the region CHECKER, REGION, REGION_GENERATION. All of these answer -EBADF once it is gone. */
+  /**
+   * Writes {@link RegionField} of the region CHECKER, REGION, REGION_GENERATION into FIELDS. All calls on a region answer -EBADF
+   * once it is gone.
+   */
   readonly queryMr: () => void;
   /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR: MODE. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
   readonly releaseMr: () => void;
@@ -107,10 +110,11 @@ export interface NativeModule {
   readonly mapPhys: (pages: BigUint64Array) => void;
   /**
    * `rvt_map_mr_sg` of {@link SgElementField} of each element, from byte ADDRESS of the first one on, in pages of LENGTH bytes.
-   * Positive: the number of elements used. Tells {@link SgOutcomeField} in FIELDS, unless the region is gone.
+   * Positive: the number of elements used. Writes {@link SgOutcomeField} into FIELDS whenever `rvt_map_mr_sg` ran: not if the region
+   * is gone, `list` is unusable (-EINVAL), or there is no memory for a copy of it (-ENOMEM).
    */
   readonly mapSg: (list: BigUint64Array) => void;
-  /** Does nothing: what calling costs. */
+  /** Does nothing; benchmarks compare with it. */
   readonly empty: () => void;
 }
 

@@ -1,27 +1,28 @@
 /**
- * What a region is to the native module: numbers. It is in a domain, which has a number as long as its native object lives; it
- * has a place in the device's pool of regions, and a generation there, which no other region ever has in that place.
+ * How lib identifies a region to the native module: by the number of its domain, its index in the device's pool of regions, and
+ * its generation. A domain's number is valid while its native object lives; no two regions at one index have the same generation.
  */
-import { readAnswer, readEither, readNumber, fieldNumber, UNANSWERED, words } from './command';
+import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
 import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, queryMr, releaseMr } = native;
+const { countMr, mapSg, queryMr, regUserMr, releaseMr } = native;
 
-/** The name of a region, and the numbers that it keeps for life. */
+/** Identifies a region, and caches its attributes that never change. */
 export interface RegionName {
-  /** Keeps the number of the domain, and the device open. */
+  /** Keeps `checker` valid and the device open. */
   readonly domain: NativeProtectionDomain;
+  /** Number of the domain. */
   readonly checker: number;
   readonly index: number;
   readonly generation: number;
   readonly id: number;
-  /** Of a region whose key and addresses never change (user memory); of others they are asked for each time. */
+  /** Only for user memory. Other regions change their key and addresses, which are queried each time. */
   readonly constants: RegionConstants | undefined;
 }
 
-/** What never changes in the life of a region of user memory. */
+/** The attributes of a region of user memory, none of which ever changes. */
 export interface RegionConstants {
   readonly key: number;
   start: number | bigint;
@@ -30,7 +31,11 @@ export interface RegionConstants {
   readonly access: number;
 }
 
-/** The name of the region that the last call has made. `access`: it is of user memory, and has these rights. */
+/**
+ * Reads the region that the last call has made.
+ *
+ * @param access - the rights of a region of user memory; undefined for other kinds
+ */
 export function readNewRegion(
   domain: NativeProtectionDomain,
   checker: number,
@@ -55,7 +60,32 @@ export function readNewRegion(
   };
 }
 
-/** Names a region for the next call. */
+/**
+ * `rvt_reg_user_mr`. START and IOVA of the command block are read if `flags` says so; the caller has stored them.
+ *
+ * @param checker - number of the domain
+ * @param flags - bits of {@link CommandFlag}
+ * @returns 0, and the region is in the command block for {@link readNewRegion}; or a negative errno
+ */
+export function registerMemory(checker: number, access: number, flags: number, memory: Uint8Array): Status {
+  words[CommandWord.Checker] = checker;
+  words[CommandWord.Access] = access;
+  words[CommandWord.Flags] = flags;
+  words[CommandWord.Answer] = UNANSWERED;
+  regUserMr(memory);
+  return readAnswer();
+}
+
+/** `rvt_map_mr_sg`: the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
+export function mapSgList(name: RegionName, offset: bigint, pageSize: number, list: BigUint64Array): Status {
+  storeRegion(name);
+  longs[CommandWord.Address / 2] = offset;
+  words[CommandWord.Length] = pageSize;
+  mapSg(list);
+  return readAnswer();
+}
+
+/** Stores which region the next call is about. */
 export function storeRegion(name: RegionName): void {
   words[CommandWord.Checker] = name.checker;
   words[CommandWord.Region] = name.index;
@@ -64,7 +94,7 @@ export function storeRegion(name: RegionName): void {
   words[CommandWord.Answer] = UNANSWERED;
 }
 
-/** Tells the fields of a region ({@link RegionField}, by `fieldNumber` and `fieldLong`): 0, or -EBADF if it is gone. */
+/** Reads a region's {@link RegionField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if the region is gone. */
 export function queryRegion(name: RegionName): Status {
   storeRegion(name);
   queryMr();
@@ -79,24 +109,23 @@ export function releaseRegion(name: RegionName, mode: ReleaseMode): Status {
   return readAnswer();
 }
 
-/** Counts its checks from now on: 0, -EBADF, -ENOMEM. */
+/** Starts counting the accesses of a region: 0, -EBADF, -ENOMEM. */
 export function countRegion(name: RegionName): Status {
   storeRegion(name);
   countMr();
   return readAnswer();
 }
 
-/** Names nothing. */
+/** Matches no region. */
 const NO_REGION = { checker: 0, index: 0, generation: 0 };
 
 /**
- * The list of one region, used again and again. For each array that native code looks into the engine makes memory outside its
- * heap, which waits for the garbage collector. Small pieces of it between the page lists that mapping and unmapping allocate and
- * free keep that memory from being used again.
+ * Reused for lists of one region. V8 allocates off-heap memory for each array whose data native code reads, and frees it at
+ * garbage collection. Those small blocks, allocated between the page lists of mapping and unmapping, would fragment the C heap.
  */
 const listOfOne = new Uint32Array(RegionNameWord.Words);
 
-/** A list of regions as native calls want it. Good until the next call. */
+/** Encodes a list of regions for native calls. The array may be reused by the next call of this function. */
 export function regionNames(names: readonly RegionName[]): Uint32Array {
   const count = names.length;
   const list = count === 1 ? listOfOne : new Uint32Array(count * RegionNameWord.Words);

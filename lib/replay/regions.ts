@@ -1,5 +1,5 @@
 /** Plays the operations that create, map, register and release regions. */
-import { fieldLong, longs, readAnswer, UNANSWERED, words } from '../internal/command';
+import { fieldLong, longs, readAnswer } from '../internal/command';
 import {
   CommandFlag,
   CommandWord,
@@ -12,9 +12,11 @@ import {
 } from '../internal/layout';
 import { native, type NativeProtectionDomain } from '../internal/native';
 import {
+  mapSgList,
   readNewRegion,
   regionNames,
   type RegionName,
+  registerMemory,
   releaseRegion,
   storeRegion,
 } from '../internal/region-name';
@@ -50,14 +52,10 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   if (verdict < 0 && isBeyondCore(start, length, iova)) throw memoryError(length, 'reg_user_mr');
   if (verdict < 0) return answerFailure(verdict);
   const memory = allocateMemory(length, 'reg_user_mr');
-  words[CommandWord.Checker] = pd.number();
-  words[CommandWord.Access] = op.access;
-  words[CommandWord.Flags] = CommandFlag.StartGiven | CommandFlag.IovaGiven;
   longs[CommandWord.Start / 2] = start;
   longs[CommandWord.Iova / 2] = iova;
-  words[CommandWord.Answer] = UNANSWERED;
-  native.regUserMr(memory);
-  const status = readAnswer();
+  const flags = CommandFlag.StartGiven | CommandFlag.IovaGiven;
+  const status = registerMemory(pd.number(), op.access, flags, memory);
   // regUserMrTest found a free slot, so this is a lack of memory.
   if (status === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
   return bindRegion(session, op.id, pd, status, 'user');
@@ -115,11 +113,7 @@ export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): An
     list[2 * i] = BigInt(addr);
     list[2 * i + 1] = BigInt(length);
   });
-  storeRegion(region.native);
-  longs[CommandWord.Address / 2] = BigInt(op.sg_offset ?? 0);
-  words[CommandWord.Length] = op.page_size;
-  native.mapSg(list);
-  const used = readAnswer();
+  const used = mapSgList(region.native, BigInt(op.sg_offset ?? 0), op.page_size, list);
   // The format wants these after a failure too.
   const [iova, length] = [toHex(fieldLong(SgOutcomeField.Iova)), toHex(fieldLong(SgOutcomeField.Length))];
   return used < 0 ? { err: nameErrno(used), iova, length } : { ret: used, iova, length };

@@ -4,7 +4,7 @@ import { native } from '../internal/native';
 const waiting = new Set<() => void>();
 let isListening = false;
 
-/** Tries again, after the next put of an element of a region whose release waits. */
+/** Calls `attempt` once, after the next put of an element of any region that is waiting to be released. */
 export function awaitPut(attempt: () => void): void {
   waiting.add(attempt);
   if (isListening) return;
@@ -12,7 +12,7 @@ export function awaitPut(attempt: () => void): void {
   native.awaitPut(retryAll);
 }
 
-/** The attempt is not waited for any more. */
+/** Cancels {@link awaitPut}. */
 export function stopAwaiting(attempt: () => void): void {
   waiting.delete(attempt);
 }

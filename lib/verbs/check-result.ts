@@ -53,8 +53,12 @@ export type RemoteCheck = Accepted | Refused;
 /** Answer of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
 export type CheckedPlace = Placed | Refused;
 
-/** A refusal by its number; throws for a negative one, which is an errno. */
-export function readRefusal(operation: string, answer: number): Refused {
+/**
+ * Converts a positive answer, the number of a reason, to a {@link Refused}.
+ *
+ * @throws RdmaError if the answer is negative: an errno
+ */
+function readRefusal(operation: string, answer: number): Refused {
   if (answer < 0) throw rdmaError(operation, answer);
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
@@ -69,7 +73,7 @@ export function acquireAccess(operation: string, table: RegionTable, last: Sge |
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
   const answer = acquireElement(holder, before);
   if (answer === 0) return { ok: true, coalesced: false, sge: new Sge(construction, holder, table) };
-  // EINVAL says that the cell is not empty after all (somebody forged a holder of it): this one must not be tried again.
+  // EINVAL: the cell is not empty, because a program filled it with forged numbers. Do not reuse such a holder.
   if (answer !== -EINVAL) giveHolder(holder);
   if (last !== undefined && isCoalesced(answer)) return { ok: true, coalesced: true, sge: last };
   return readRefusal(operation, answer);

@@ -1,6 +1,6 @@
 import { type Access } from './access';
 import { illegalConstructor } from '../internal/arguments';
-import { LAST_REASON, words } from '../internal/command';
+import { LAST_REASON, UNANSWERED, words } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
@@ -11,16 +11,16 @@ import { construction } from '../internal/construction';
 
 const { checkOne } = native;
 
-/** A domain or queue pair and its number, which is good as long as the object lives. */
+/** A domain or queue pair and its number. Keep the object: the number is valid only while it is alive. */
 interface NumberedParent {
   readonly native: NativeProtectionDomain | NativeQueuePair;
   readonly number: number;
 }
 
 /**
- * Single checks through a shared block: the arguments are stored in shared memory, the call has none, and the answer is a
- * number. No object, no bigint and no allocation on the way, as long as addresses are numbers (up to 2^53). Where an accepted
- * access lies is for {@link ProtectionDomain.check} and {@link QueuePair.check} to tell.
+ * Single checks for a hot path. {@link Checker.refusal} takes plain arguments and returns a number; it allocates nothing as long as
+ * addresses are numbers (up to 2^53). To learn where an accepted access lies, use {@link ProtectionDomain.check} or
+ * {@link QueuePair.check}.
  *
  * Made by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote ones).
  */
@@ -50,7 +50,7 @@ export class Checker {
   refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
     storeAccess(this.#parent.number, address, 'address', length, 'length', key, 'key', access);
     checkOne();
-    const answer = words[CommandWord.Answer] ?? 0;
+    const answer = words[CommandWord.Answer] ?? UNANSWERED;
     if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
     this.#answer = answer;
     return answer;

@@ -1,10 +1,8 @@
 import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
-import { readAnswer, storeLong, words } from '../internal/command';
 import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
-import { CommandWord, MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
-import { native } from '../internal/native';
-import { type RegionName, storeRegion } from '../internal/region-name';
+import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
+import { mapSgList, type RegionName } from '../internal/region-name';
 import { construction } from '../internal/construction';
 import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionTable } from './region-registry';
@@ -79,11 +77,7 @@ export class MemoryRegion extends Region {
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
-    storeRegion(name);
-    storeLong(CommandWord.Address, offset, 'options.offset');
-    words[CommandWord.Length] = pageSize;
-    native.mapSg(pairs);
-    return throwOnError('map_mr_sg', readAnswer());
+    return throwOnError('map_mr_sg', mapSgList(name, offset, pageSize, pairs));
   }
 
   /**

@@ -14,7 +14,7 @@ import {
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { readAnswer, storeLong, UNANSWERED, words } from '../internal/command';
+import { storeLong } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
@@ -22,8 +22,8 @@ import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
 import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
-import { native, type NativeProtectionDomain, type Status } from '../internal/native';
-import { readNewRegion, regionNames } from '../internal/region-name';
+import { type NativeProtectionDomain, type Status } from '../internal/native';
+import { readNewRegion, regionNames, registerMemory } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
 import { type DeregOptions, isRegion, nameOf } from './region';
@@ -103,8 +103,6 @@ export interface AcquireOptions {
   last?: Sge | null;
 }
 
-const { regUserMr } = native;
-
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
@@ -117,7 +115,7 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
   readonly #id: number;
-  /** What names it in the command block. */
+  /** Identifies the domain in the command block. */
   readonly #number: number;
 
   /** @internal */
@@ -147,7 +145,7 @@ export class ProtectionDomain {
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
-    // All properties before the first store: a getter may register something itself.
+    // Read all properties before the first store: a getter may register memory and overwrite the block.
     const { start, iova, access: givenAccess = 0 } = optionsOf<RegUserMrOptions>(options);
     let flags = 0;
     if (start !== undefined) {
@@ -160,12 +158,8 @@ export class ProtectionDomain {
     }
     const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = registrableBytesOf(operation, memory, 'memory');
-    words[CommandWord.Checker] = this.#number;
-    words[CommandWord.Access] = access;
-    words[CommandWord.Flags] = flags;
-    words[CommandWord.Answer] = UNANSWERED;
-    regUserMr(bytes);
-    return this.#memoryRegion(operation, readAnswer(), access);
+    const status = registerMemory(this.#number, access, flags, bytes);
+    return this.#memoryRegion(operation, status, access);
   }
 
   /**
@@ -253,7 +247,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options?: AcquireOptions): LocalCheck {
-    // All properties before the first store: a getter may check something itself.
+    // Read all properties before the first store: a getter may run a check and overwrite the block.
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
     const last = options === undefined ? undefined : this.#last(options);
     storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
@@ -283,7 +277,7 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a checker: single local checks without allocation.
+   * Makes a checker: one local check per call, without allocation. See {@link Checker}.
    *
    * @throws RdmaError `EBADF`: the domain is gone
    */
@@ -333,7 +327,7 @@ export class ProtectionDomain {
     this.#native.dealloc(true);
   }
 
-  /** The object of the region that the last call has made. `access`: it is of user memory, and has these rights. */
+  /** Makes the object of the region that the last call has made. `access`: as for `readNewRegion`. */
   #memoryRegion(operation: string, status: Status, access: Access | undefined): MemoryRegion {
     throwOnError(operation, status);
     const name = readNewRegion(this.#native, this.#number, access);

@@ -44,7 +44,7 @@ export class QueuePair {
   readonly #native: NativeQueuePair;
   readonly #table: RegionTable;
   readonly #id: number;
-  /** What names it in the command block. */
+  /** Identifies the queue pair in the command block. */
   readonly #number: number;
 
   /** @internal */
@@ -99,7 +99,7 @@ export class QueuePair {
   }
 
   /**
-   * Makes a checker: single remote checks without allocation.
+   * Makes a checker: one remote check per call, without allocation. See {@link Checker}.
    *
    * @throws RdmaError `EBADF`: the queue pair is gone
    */

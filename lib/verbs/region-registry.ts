@@ -3,21 +3,21 @@ import { type FastMemoryRegion } from './fast-memory-region';
 import { type MemoryRegion } from './memory-region';
 import { nameOf } from './region';
 
-/** Any object that stands for a region. */
+/** A region of any class. */
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
 
-// No FinalizationRegistry here: one that dies while a call of it is due ends, up to Node 24, the calls of all others in the
-// process, also of the one that puts forgotten elements. References to what was collected are dropped when lists grow.
+// Do not use a FinalizationRegistry here. Up to Node 24, if one is collected while its callback is pending, the callbacks of all
+// others in the process stop too, including the one that puts collected elements. Dead references are removed when lists grow.
 
-/** More entries than this, and those that were collected are dropped. */
+/** Dead references are removed when a list grows past this. */
 const FIRST_LIMIT = 16;
 
 /**
- * What this thread knows of one device, whichever {@link Device} object was used: it tells the objects of two devices apart, and
- * finds regions in the tables of all that thread's Device objects.
+ * One for each device in this thread, shared by all {@link Device} objects of that device. Finds regions in the tables of all of
+ * them. Two objects belong to the same device if their registries are identical.
  */
 export class RegionRegistry {
-  /** Weak: what a Device object has made ends with it, also if another one of the same device lives on. */
+  /** Weak references: what a Device object has made ends with it, even if another Device object of the same device lives on. */
   #tables: WeakRef<RegionTable>[] = [];
   #limit = FIRST_LIMIT;
   #stacks: CreationStacks | undefined;
@@ -28,13 +28,13 @@ export class RegionRegistry {
     return this.#stacks;
   }
 
-  /** From now on remember where objects are created. */
+  /** Starts recording where objects are created. */
   captureStacks(living: () => (kind: CreatedKind, number: number) => boolean): void {
     this.#stacks ??= new CreationStacks();
     this.#living = living;
   }
 
-  /** An object was created just now. `number` is asked for only if somebody wants to know. */
+  /** Records the creation of an object. Calls `number` only while stacks are captured. */
   created(kind: CreatedKind, number: () => number): void {
     if (this.#stacks && this.#living) this.#stacks.note(kind, number(), this.#living);
   }
@@ -47,10 +47,10 @@ export class RegionRegistry {
     this.#tables.push(new WeakRef(table));
   }
 
-  /** In the tables of all Device objects; `undefined` for a region that another thread has made. */
+  /** Finds a region in the tables of all Device objects; undefined if another thread has made it. */
   find(index: number, id: number): AnyRegion | undefined {
     let found: AnyRegion | undefined;
-    // Not by an iterator, which a program may have replaced by one that never ends.
+    // Not `for...of`: a program may have replaced the iterator by one that never ends.
     this.#tables.forEach((table) => {
       found ??= table.deref()?.findOwn(index, id);
     });
@@ -59,13 +59,13 @@ export class RegionRegistry {
 }
 
 /**
- * The regions that were made through one {@link Device} object, by their place in the device's pool. It holds their objects: a
- * region stays registered whether or not the program keeps its object, so the object can be found as long as anything of the
- * Device object is reachable. All of these hold the table, and go together.
+ * The regions that were made through one {@link Device} object, by their index in the device's pool. It holds strong references: a
+ * region stays registered whether or not the program keeps its object, and `Sge.region` must find that object. The objects of the
+ * device hold the table in turn, so all of them are collected together.
  */
 export class RegionTable {
   readonly registry: RegionRegistry;
-  // Without a prototype: a place that is empty must not be looked for in a prototype that a program can change.
+  // Without a prototype: a program could define indexes on it, and empty slots would be looked up there.
   readonly #regions = Object.setPrototypeOf([], null) as (AnyRegion | undefined)[];
 
   constructor(registry: RegionRegistry) {
@@ -81,16 +81,19 @@ export class RegionTable {
     this.registry.created(kind, number);
   }
 
-  /** Whatever was in that place before has ended: it was not told, if somebody else has ended it. */
+  /** Adds a region. Replaces the previous one at its index, which has ended, perhaps without this table being told. */
   add(region: AnyRegion): void {
     const { index, id } = nameOf(region);
     const regions = this.#regions;
-    for (let i = regions.length; i < index; i++) regions[i] = undefined; // no holes: the engine would make it a dictionary
+    for (let i = regions.length; i < index; i++) regions[i] = undefined; // no holes: they would switch the array to slow dictionary mode
     regions[index] = region;
     if (this.registry.stacks) this.created('region', () => id);
   }
 
-  /** The region has ended, and nobody holds an element of it. Those that end in other ways stay until their place is used again. */
+  /**
+   * Removes a region that has ended and of which no element is held. Regions that end in other ways (by force, with their domain)
+   * stay until their index is reused.
+   */
   remove(index: number, id: number): void {
     if (this.findOwn(index, id)) this.#regions[index] = undefined;
   }
@@ -100,17 +103,17 @@ export class RegionTable {
     return region !== undefined && nameOf(region).id === id ? region : undefined;
   }
 
-  /** The object of a region, by what native answers name it by; undefined for one that another thread has made. */
+  /** Finds a region by its index and id, as native answers report them; undefined if another thread has made it. */
   find(index: number, id: number): AnyRegion | undefined {
     return this.findOwn(index, id) ?? this.registry.find(index, id);
   }
 }
 
-/** By the device's number. Objects of one device that are made in one thread by several {@link Device} objects know each other. */
+/** Registries by the device's number. */
 const registries = new Map<number, WeakRef<RegionRegistry>>();
 let limit = FIRST_LIMIT;
 
-/** The registry of a device in this thread. */
+/** Returns this thread's registry of a device. */
 export function registryOfDevice(device: number): RegionRegistry {
   const known = registries.get(device)?.deref();
   if (known) return known;

@@ -35,21 +35,21 @@ const DEFAULT_TIMEOUT_MS = 5000;
 /** A longer timer would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Whether a value is a region of any kind, whatever its prototype says. */
+/** Returns whether a value is a region of any kind; its prototype is not consulted. */
 export let isRegion: (value: unknown) => value is Region;
-/** What a region is to the native module. */
+/** Returns what identifies a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
-/** What `dereg` and `dealloc` are. */
+/** Implements `dereg` and `dealloc`. */
 export let release: (region: Region, options: unknown) => void;
-/** What `deregAsync` and `deallocAsync` are. */
+/** Implements `deregAsync` and `deallocAsync`. */
 export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 
 /**
- * What every region has, whoever maps it. Made by a {@link ProtectionDomain}.
+ * What all kinds of regions have in common. Made by a {@link ProtectionDomain}.
  *
- * What never changes (`id`, and of a region of user memory its keys, addresses, length and rights) is known to the object, also
- * when the region is gone. Everything else is read from the region each time and shows what mapping and fast registration have
- * changed; once the region is gone it throws {@link RdmaError} `EBADF`, but for {@link Region.state}.
+ * After a region is gone, its object still has `id` and {@link Region.state}, and for user memory also keys, addresses, length and
+ * access rights, none of which ever changes. Every other property is read from the region each time, so it shows what mapping and
+ * fast registration have changed; once the region is gone it throws {@link RdmaError} `EBADF`.
  */
 export abstract class Region {
   readonly #name: RegionName;
@@ -179,11 +179,11 @@ export abstract class Region {
     return fieldLong(field);
   }
 
-  /** 0 also if it is gone: a second release is a no-op, also when it was a parent that took the region with it. */
+  /** Returns 0 also if the region is gone: a second release is a no-op, whether the first was its own or its parent's. */
   #release(mode: ReleaseMode): number {
     const name = this.#name;
     const status = releaseRegion(name, mode);
-    // By force elements may be held still, and their region is known.
+    // After a forced release elements may still be held, and `sge.region` must still find this object.
     if (status === 0 && mode !== ReleaseMode.Force) this.#table.remove(name.index, name.id);
     return status === -Errno.EBADF ? 0 : status;
   }
@@ -219,7 +219,7 @@ export abstract class Region {
     });
   }
 
-  // What other files of this folder need of a region. Nothing of it can be reached from outside.
+  // For other files of this folder; not part of the public API.
   static {
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;

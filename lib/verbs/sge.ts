@@ -45,11 +45,11 @@ export interface CopyFromOptions {
   ordered?: boolean;
 }
 
-/** Whether a value is an element, whatever its prototype says. */
+/** Whether a value is an {@link Sge}; its prototype is not consulted. */
 export let isSge: (value: unknown) => value is Sge;
-/** What holds an element; undefined once it is put. */
+/** Returns the holder of an element; undefined once the element is put. */
 export let holderOf: (sge: Sge) => Holder | undefined;
-/** Tells the device of an element. */
+/** Returns the region table of the {@link Device} object that the element was acquired through. */
 export let tableOf: (sge: Sge) => RegionTable;
 
 /**
@@ -130,13 +130,13 @@ export class Sge {
    *
    * @returns the number of bytes copied
    * @throws RdmaError `EACCES` with a reason: a remote element that was not proven for remote read, or bytes that cannot be
-   *   used now; nothing has been copied
+   *   used now. Nothing has been copied, unless another thread ended the region during a long copy
    * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
    */
   copyTo(target: MemoryLike, options?: CopyToOptions): number {
-    // The common case in one crossing. What it cannot do, and every other failure, is for the long way round to tell; but a
-    // refusal must not be asked for again: it has been counted.
+    // Fast path: one native call. The slow path below handles everything else and reports other failures. Do not retry a
+    // refusal: it is already counted.
     if (options === undefined && this.#holder !== undefined) {
       this.#store(this.#holder, 0, 0);
       copyOut(target);
@@ -151,7 +151,7 @@ export class Sge {
     const total = this.#total('copy_sge_out');
     const offset = integer(wanted, 'options.offset', 0, total);
     const rest = total - offset;
-    // Compared, and not by Math.min: this is what keeps the copy inside the target.
+    // This comparison keeps the copy inside the element. Do not use Math.min, which a program can replace.
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
     this.#store(this.#live('copy_sge_out'), offset, 0);
     copyOut(inside);
@@ -165,7 +165,7 @@ export class Sge {
    *
    * @returns the number of bytes copied
    * @throws RdmaError `EACCES` with a reason: the element was not proven for local or remote write, or its bytes cannot be
-   *   used now; nothing has been copied
+   *   used now. Nothing has been copied, unless another thread ended the region during a long copy
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
    */
@@ -231,10 +231,10 @@ export class Sge {
   #put(): void {
     const holder = this.#holder;
     if (holder === undefined) return;
-    this.#holder = undefined; // first: the holder will have another element
+    this.#holder = undefined; // first: the holder will be reused for another element
     const status = putElement(holder);
     giveHolder(holder);
-    // A walk may have put it: that is a put like another.
+    // EBADF: a walk has already put the element. That is no error.
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
   }
 
@@ -263,7 +263,7 @@ export class Sge {
     return fieldNumber(SgeField.SgeLength);
   }
 
-  /** Names this element, and where in it a copy begins. */
+  /** Stores which element a copy uses, the byte to begin at, and the flags. */
   #store(holder: Holder, offset: number, flags: number): void {
     storeElement(holder);
     words[CommandWord.Address] = offset;

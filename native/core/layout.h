@@ -90,7 +90,7 @@ enum rvt_mr_type {
 };
 
 /* ts: ReleaseMode, RVT_RELEASE_ RVT_ */
-/* How rvt_mr_release ends a region. */
+/* How rvt_dereg_mr, rvt_dealloc_fmr and rvt_dereg_mrs end a region. */
 enum rvt_release_mode {
     RVT_RELEASE = 0,       /* what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
     RVT_RELEASE_AWAIT = 1, /* the same; while it is held, each put wakes the context that made it */
@@ -177,8 +177,7 @@ enum rvt_place_field {
     RVT_PLACE_AT = 0,
     RVT_PLACE_LENGTH = 1,
     RVT_PLACE_SEGMENT = 2,
-    RVT_PLACE_USER = 3,
-    RVT_PLACE_COUNT = 4,
+    RVT_PLACE_COUNT = 3,
 };
 
 /* ts: FragmentField, RVT_FRAGMENT_ */
@@ -348,7 +347,7 @@ enum {
 /* Its 32-bit words, by index. A call reads only the words that its description names. 64-bit numbers take two
  * words, in host order, and begin at an even one. */
 enum rvt_command_word {
-    RVT_COMMAND_ANSWER = 0,  /* out: 0, a reason, RVT_BATCH_COALESCED, or a negative errno */
+    RVT_COMMAND_ANSWER = 0,  /* out: 0, a reason, RVT_BATCH_COALESCED, a count (mapSg), or a negative errno */
     RVT_COMMAND_CHECKER = 1, /* in: number of the domain or queue pair that asks, or that a region is in */
     RVT_COMMAND_ACCESS = 2,  /* in: access bits */
     RVT_COMMAND_FLAGS = 3,   /* in: CommandFlag */

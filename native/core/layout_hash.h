@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "5cf74f729c5bbe7f"
+#define RVT_LAYOUT_HASH "86563de189b12074"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -100,8 +100,7 @@ static_assert(RVT_SGE_FIELD_COUNT == 10, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_AT == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_LENGTH == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_SEGMENT == 2, RVT_LAYOUT_CHANGED);
-static_assert(RVT_PLACE_USER == 3, RVT_LAYOUT_CHANGED);
-static_assert(RVT_PLACE_COUNT == 4, RVT_LAYOUT_CHANGED);
+static_assert(RVT_PLACE_COUNT == 3, RVT_LAYOUT_CHANGED);
 static_assert(RVT_FRAGMENT_STEP == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_FRAGMENT_REGION == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_FRAGMENT_AT == 2, RVT_LAYOUT_CHANGED);

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One check a call: the verdict alone, the verdict and the place, or an element that holds a reference.
+// One check per call: the verdict alone; the verdict and the place; or an element that holds a reference.
 #include "binding/commands/commands.h"
 #include "binding/environment/section.h"
 
 namespace {
 
+// The checker that the command block names; nullptr: it names none, and -EBADF was answered.
+const NumberedChecker *FindChecker(Commands &commands) {
+    const NumberedChecker *checker = commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
+    if (!checker)
+        commands.block.Answer(-RVT_EBADF);
+    return checker;
+}
+
 // checkOne(): the verdict.
 napi_value CheckOne(napi_env env, napi_callback_info info) {
     Commands *commands = CommandsOf(env, info);
-    if (!commands)
+    const NumberedChecker *asker = commands ? FindChecker(*commands) : nullptr;
+    if (!asker)
         return nullptr;
     CommandBlock &block = commands->block;
-    const NumberedChecker *asker = commands->checkers.Find(block.Read(RVT_COMMAND_CHECKER));
-    if (!asker) {
-        block.Answer(-RVT_EBADF);
-        return nullptr;
-    }
     rvt_batch one = {&asker->checker, block.request(), 1, block.Read(RVT_COMMAND_ACCESS)};
     block.Answer(rvt_check_one(commands->environment.reader(), &one));
     return nullptr;
@@ -24,14 +28,10 @@ napi_value CheckOne(napi_env env, napi_callback_info info) {
 // placeOne(): the verdict, and where the bytes are.
 napi_value PlaceOne(napi_env env, napi_callback_info info) {
     Commands *commands = CommandsOf(env, info);
-    if (!commands)
+    const NumberedChecker *asker = commands ? FindChecker(*commands) : nullptr;
+    if (!asker)
         return nullptr;
     CommandBlock &block = commands->block;
-    const NumberedChecker *asker = commands->checkers.Find(block.Read(RVT_COMMAND_CHECKER));
-    if (!asker) {
-        block.Answer(-RVT_EBADF);
-        return nullptr;
-    }
     rvt_ib_sge asked = block.ReadRequest();
     uint32_t access = block.Read(RVT_COMMAND_ACCESS);
     rvt_place place;
@@ -45,7 +45,6 @@ napi_value PlaceOne(napi_env env, napi_callback_info info) {
         block.WriteField(RVT_PLACE_AT, place.at);
         block.WriteField(RVT_PLACE_LENGTH, place.length);
         block.WriteField(RVT_PLACE_SEGMENT, place.segment);
-        block.WriteField(RVT_PLACE_USER, place.user);
     }
     block.Answer(answer < 0 ? answer : static_cast<int>(reason));
     return nullptr;

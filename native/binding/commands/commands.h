@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The functions that read what they are asked for from the command block and answer into it: one of each for
-// all objects of an environment, because calls that always go to the same function are what the engine makes
-// short. lib/internal/native.ts says which words each of them reads and writes.
+// The functions that read their arguments from the command block and answer in it. All objects of an
+// environment share one function of each kind, because the engine optimizes calls that always go to the same
+// function. lib/internal/native.ts says which words each of them reads and writes.
 #ifndef RDMAVT_COMMANDS_H
 #define RDMAVT_COMMANDS_H
 
@@ -12,7 +12,7 @@
 #include "binding/objects/checkers.h"
 #include "binding/values/command_block.h"
 
-// What the functions are given as their data.
+// The callback data of the functions.
 struct Commands : EnvironmentPart {
     explicit Commands(Environment &of)
         : environment(of), block(CommandBlock::Of(of)), checkers(Checkers::Of(of)), cells(Cells::Of(of)) {}
@@ -36,7 +36,7 @@ void AddCheckCommands(void (*add)(void *to, const CommandFunction &function), vo
 void AddElementCommands(void (*add)(void *to, const CommandFunction &function), void *to);
 void AddRegionCommands(void (*add)(void *to, const CommandFunction &function), void *to);
 
-// The commands of the call; nullptr: there is no block to read from. `argv`: room for *argc arguments.
+// Returns the Commands of a call; nullptr if there is no command block. `argv`: room for *argc arguments.
 inline Commands *CommandsOf(napi_env env, napi_callback_info info, size_t *argc = nullptr,
                             napi_value *argv = nullptr) {
     void *data = nullptr;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is done with one accepted element: what it says, its put, its bytes. The element is named in the
-// command block.
+// Functions on one accepted element, which the command block names: query, put, copies, atomics.
 #include "binding/commands/commands.h"
 #include "binding/objects/data_call.h"
 #include "binding/values/arguments.h"
 
 namespace {
 
-// The cell that is named; nullptr, and -EBADF is answered, if its element was put.
+// Returns the cell that the command block names. nullptr: its element was put, and -EBADF was answered.
 Cell *FindCell(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = commands.cells.Find(block.Read(RVT_COMMAND_CELL), block.Read(RVT_COMMAND_CELL_GENERATION));
@@ -16,7 +15,7 @@ Cell *FindCell(Commands &commands) {
     return cell;
 }
 
-// The answer of a data call: a reason comes before the errno that says there is one.
+// Answers a data call: the reason of a refusal if there is one, else 0 or a negative errno.
 void AnswerMoved(CommandBlock &block, int error, const rvt_copied &copied) {
     block.Write(RVT_COMMAND_BYTES_MOVED, static_cast<uint32_t>(copied.bytes));
     block.Answer(copied.reason ? static_cast<int>(copied.reason) : error);
@@ -61,16 +60,17 @@ napi_value PutOne(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// The bytes of a Uint8Array. False: it is none.
+// Gets the bytes of a Uint8Array. False: `value` is not a Uint8Array.
 bool BytesOf(napi_env env, napi_value value, void **data, size_t *length) {
     napi_typedarray_type type = kUnknownType;
     return napi_get_typedarray_info(env, value, &type, length, data, nullptr, nullptr) == napi_ok &&
            type == napi_uint8_array;
 }
 
-// copyOut(target): bytes of the element from ADDRESS's low word on, as many as there are or as the target
-// holds. -EINVAL also for what is no Uint8Array: lib says what is wrong.
-napi_value CopyOut(napi_env env, napi_callback_info info) {
+// copyOut(target): copies bytes of the element, from the offset in ADDRESS's low word on, into the target: as
+// many as both have. copyIn(source): copies all of the source into the element; -EINVAL if the element is too
+// short. -EINVAL also for an argument that is not a Uint8Array: lib reports what is wrong with it.
+template <bool in> napi_value Copy(napi_env env, napi_callback_info info) {
     size_t argc = 1, length = 0;
     napi_value argv[1];
     void *data = nullptr;
@@ -86,34 +86,11 @@ napi_value CopyOut(napi_env env, napi_callback_info info) {
     }
     rvt_sge *sge = cell->element();
     uint32_t offset = block.Read(RVT_COMMAND_ADDRESS);
+    bool ordered = in && (block.Read(RVT_COMMAND_FLAGS) & RVT_COMMAND_FLAG_ORDERED);
     uint64_t left = offset < sge->sge_length ? sge->sge_length - offset : 0;
+    uint64_t bytes = in || length < left ? length : left;
     DataCall call(*cell->device);
-    int error =
-        rvt_copy_one(call.get(), sge, offset, data, length < left ? length : left, false, false, &copied);
-    AnswerMoved(block, error, copied);
-    return nullptr;
-}
-
-// copyIn(source): all of the source into the element, from ADDRESS's low word on. More bytes than there are:
-// -EINVAL.
-napi_value CopyIn(napi_env env, napi_callback_info info) {
-    size_t argc = 1, length = 0;
-    napi_value argv[1];
-    void *data = nullptr;
-    Commands *commands = CommandsOf(env, info, &argc, argv);
-    Cell *cell = commands ? FindCell(*commands) : nullptr;
-    if (!cell)
-        return nullptr;
-    CommandBlock &block = commands->block;
-    rvt_copied copied = {};
-    if (!BytesOf(env, argv[0], &data, &length)) {
-        AnswerMoved(block, -RVT_EINVAL, copied);
-        return nullptr;
-    }
-    bool ordered = block.Read(RVT_COMMAND_FLAGS) & RVT_COMMAND_FLAG_ORDERED;
-    DataCall call(*cell->device);
-    int error = rvt_copy_one(call.get(), cell->element(), block.Read(RVT_COMMAND_ADDRESS), data, length, true,
-                             ordered, &copied);
+    int error = rvt_copy_one(call.get(), sge, offset, data, bytes, in, ordered, &copied);
     AnswerMoved(block, error, copied);
     return nullptr;
 }
@@ -144,8 +121,8 @@ template <bool swap> napi_value Atomic(napi_env env, napi_callback_info info) {
 void AddElementCommands(void (*add)(void *to, const CommandFunction &function), void *to) {
     for (const CommandFunction &function : {CommandFunction{"describeSge", DescribeSge},
                                             {"putOne", PutOne},
-                                            {"copyOut", CopyOut},
-                                            {"copyIn", CopyIn},
+                                            {"copyOut", Copy<false>},
+                                            {"copyIn", Copy<true>},
                                             {"fetchAdd", Atomic<false>},
                                             {"compareSwap", Atomic<true>}})
         add(to, function);

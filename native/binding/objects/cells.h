@@ -37,8 +37,8 @@ struct SharedSge {
 };
 
 struct Cell {
-    rvt_sge own; // the element, unless walks have it as well
-    // Then it is here. One pointer instead of two: there are many cells, and few walks.
+    rvt_sge own; // the element, unless walks share it
+    // The element if walks share it. A pointer to a shared_ptr, to keep cells small: few of them are shared.
     std::unique_ptr<std::shared_ptr<SharedSge>> shared;
     OpenDevice *device;  // nullptr: the cell is empty. Held by HoldForElement()
     uint32_t generation; // of the element that is in the cell, or will be next
@@ -60,17 +60,18 @@ public:
         return static_cast<Cells &>(environment.part(kCellsPart));
     }
 
-    // The cell of that element; nullptr if it was put, or is none. JavaScript may have made the numbers up.
+    // Returns the cell of an element; nullptr if the element was put or never existed. JavaScript may pass
+    // any numbers.
     Cell *Find(uint32_t number, uint32_t generation) {
         Cell *cell = At(number);
         return cell && cell->device && cell->generation == generation ? cell : nullptr;
     }
-    // An empty cell that has a holder; nullptr: it is none.
+    // Returns the cell if it is empty and has a holder, else nullptr.
     Cell *FindEmpty(uint32_t number) {
         Cell *cell = At(number);
         return cell && cell->bound && !cell->device ? cell : nullptr;
     }
-    // The cell's `own` has become an accepted element of the device.
+    // Marks the cell as filled: the caller has stored an accepted element of the device in `own`.
     static void Fill(Cell &cell, OpenDevice &device) {
         device.HoldForElement();
         cell.device = &device;

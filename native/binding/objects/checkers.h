@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Protection domains and queue pairs by number, so that a call without arguments can say in whose name it
-// asks.
+// Protection domains and queue pairs by number, so that a call can name one in the command block.
 #ifndef RDMAVT_CHECKERS_H
 #define RDMAVT_CHECKERS_H
 
@@ -17,7 +16,7 @@ struct NumberedChecker {
     rvt_pd_handle pd; // of a queue pair's checker: {}
 };
 
-// Those of an environment. For its own thread.
+// The numbered checkers of an environment. For its own thread.
 class Checkers : public EnvironmentPart {
 public:
     static void Start(Environment &environment) {
@@ -27,11 +26,11 @@ public:
         return static_cast<Checkers &>(environment.part(kCheckersPart));
     }
 
-    // A number > 0 for it, until Remove().
+    // Returns a number > 0 that is valid until Remove().
     uint32_t Add(const NumberedChecker *checker);
     void Remove(uint32_t number);
 
-    // What the number names; nullptr: nothing. JavaScript may have made it up.
+    // Returns nullptr if the number is not in use: JavaScript may pass any number.
     const NumberedChecker *Find(uint32_t number) const {
         return number < checkers_.size() ? checkers_[number] : nullptr;
     }

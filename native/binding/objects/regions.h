@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Regions as JavaScript names them: by the number of the domain that they are in, their place in the device's
-// pool, and the generation there. They have no native objects: what a region needs of its environment is what
-// the domain's object has already.
+// How JavaScript identifies regions: by the number of their domain, their index in the device's pool, and
+// their generation. They have no wrapper objects; the wrapper of the domain keeps what they need.
 #ifndef RDMAVT_BINDING_REGIONS_H
 #define RDMAVT_BINDING_REGIONS_H
 
@@ -12,7 +11,7 @@
 #include "binding/values/command_block.h"
 #include "core/rvt.h"
 
-// What a name stands for.
+// The region that a name was resolved to.
 struct NamedRegion {
     OpenDevice *device = nullptr; // nullptr: the domain's number names nothing
     rvt_mr_handle handle = {};    // {}: the region is gone, or never was. Verbs answer -EBADF then
@@ -23,8 +22,8 @@ NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t inde
 // The region that is named in the command block.
 NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers);
 
-// A region was just made by this thread: its name goes into the command block, and the numbers that never
-// change.
+// Writes a region that this thread has just made to the command block: its name, and the attributes that
+// never change.
 void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length);
 
 // The regions of a list that a call was given, as a Uint32Array of names (enum rvt_region_name_word).

@@ -12,6 +12,8 @@ static_assert(RVT_COMMAND_LENGTH == RVT_COMMAND_ADDRESS + 2 && RVT_COMMAND_KEY =
               "the request is a packed element");
 static_assert(RVT_COMMAND_FIELDS + 2 * RVT_REGION_FIELD_COUNT <= RVT_COMMAND_OPERAND &&
                   RVT_COMMAND_FIELDS + 2 * RVT_SGE_FIELD_COUNT <= RVT_COMMAND_OPERAND &&
+                  RVT_COMMAND_FIELDS + 2 * RVT_PLACE_COUNT <= RVT_COMMAND_OPERAND &&
+                  RVT_COMMAND_FIELDS + 2 * RVT_SG_OUTCOME_COUNT <= RVT_COMMAND_OPERAND &&
                   (RVT_COMMAND_COMPARE + 2) * sizeof(uint32_t) <= RVT_COMMAND_BYTES,
               "there is room for all");
 

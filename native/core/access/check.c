@@ -53,8 +53,8 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
     int answer = acquire_access(access, &found, reason);
     if (answer == 1)
         fill_sge(sge, access, &found);
-    /* Looked at again, at the end: if the domain is alive now it was alive all the time, so the id that was
-     * compared was its own and not that of a successor. */
+    /* Check liveness last: live now means live throughout, so the domain id that was compared was this
+     * domain's and not that of a successor. */
     if (!rvt_checker_live(access->checker)) {
         if (answer == 1)
             rvt_put_sge(sge);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Accesses in the common case: they are named by a key, not empty, and may be; no writer is at work on the
- * record, and nobody counts the region's accesses. One look at one cache line tells. What is not accepted
- * here, for whatever cause, is judged by judge.h, which works out the reason. Included by the access files
- * only. */
+/* The fast path of a check, which reads one cache line: a non-empty access by key, permitted, to a region
+ * without counters whose record no writer is changing. Everything else goes to judge.h, which also finds the
+ * reason of a refusal. Included by the access files only. */
 #ifndef RVT_ACCESS_GLANCE_H
 #define RVT_ACCESS_GLANCE_H
 
@@ -16,14 +15,13 @@
 #include "core/objects/region.h"
 #include "core/objects/ucontext.h"
 
-/* What the verdict needs of a record, and the sequence that was there before. */
+/* The fields of a record that a verdict needs, and the sequence that was read before them. */
 struct glance {
     uint64_t sequence, rights, origin, bytes;
 };
 
-/* Read a record in the common case: no writer is at work, and the record has this name (the key asked for and
- * the asker's domain). What was read can be used if the sequence is the same when the caller has loaded all
- * that it wants. */
+/* Read a record. False: a writer is changing it, or its name (key and domain) is not `name`. The caller must
+ * load the sequence again after all other fields; what was read is valid only if the sequence is the same. */
 RVT_ALWAYS_INLINE bool glance_at(const struct rvt_lkey_record *record, uint64_t name, bool remote,
                                  struct glance *glance) {
     glance->sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
@@ -37,8 +35,7 @@ RVT_ALWAYS_INLINE bool glance_at(const struct rvt_lkey_record *record, uint64_t 
     return true;
 }
 
-/* The verdict alone, for the common case: the access is named by a key, not empty, and may be. False says
- * nothing: judge_access() then tells. Reads no more of the record than the verdict needs. `wanted`:
+/* Whether the access is accepted on the fast path. False is no verdict: call judge_access(). `wanted`:
  * acc_and_plain. */
 RVT_ALWAYS_INLINE bool accept_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
                                           uint32_t length, uint64_t wanted, bool remote) {
@@ -49,10 +46,10 @@ RVT_ALWAYS_INLINE bool accept_at_a_glance(const struct rvt_lkey_record *record, 
            record_grants(glance.rights, glance.origin, glance.bytes, addr, length, wanted, remote);
 }
 
-/* Take the reference of an element in the common case: it is named by a key, not empty, of a region whose
- * references are counted by who takes them, and it may be. False says nothing, and nothing was taken:
- * rvt_accept_access() then tells. The count goes up before the last look at the sequence, so that one look
- * tells that both the reading and the reference are good. */
+/* Accept an access on the fast path and take its reference, if the region's references are counted by
+ * context. False is no verdict, and no reference was taken: call rvt_accept_access(). The count is
+ * incremented before the sequence is loaded again, so that this one load validates both the fields that were
+ * read and the reference. */
 RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
                                            uint32_t length, uint64_t wanted, bool remote,
                                            struct rvt_ucontext *context, struct rvt_sge *sge) {
