@@ -6,7 +6,8 @@
  */
 import { u32 } from './arguments';
 import { readAnswer, storeLong, UNANSWERED, words } from './command';
-import { BATCH_COALESCED, CommandWord, ElementNameWord } from './layout';
+import { RdmaError } from './errors';
+import { BATCH_COALESCED, CommandWord, EINVAL, ElementNameWord } from './layout';
 import { native } from './native';
 
 const { acquireOne, bindCell, describeSge, putOne } = native;
@@ -15,6 +16,11 @@ const { acquireOne, bindCell, describeSge, putOne } = native;
 export class Holder {
   readonly cell: number = bindCell(this);
   generation = 0;
+
+  /** @throws RdmaError `ENOMEM`: no memory for another cell */
+  constructor() {
+    if (this.cell === 0) throw new RdmaError('acquire_sge', 'ENOMEM');
+  }
 }
 
 // Holders of empty cells, a stack. Accessed by index and without a prototype, because a program can replace the methods of arrays
@@ -36,6 +42,16 @@ export function takeHolder(): Holder {
 /** Takes back a holder whose cell is empty. If enough are idle, it is left to the garbage collector. */
 export function giveHolder(holder: Holder): void {
   if (idleCount < MOST_IDLE) idle[idleCount++] = holder;
+}
+
+/**
+ * Takes back a holder that a call has not filled.
+ *
+ * @param answer - what the call has answered. -EINVAL says that the cell is not empty after all, because somebody has forged a holder
+ *   of it: this one must not be used again
+ */
+export function giveUnused(holder: Holder, answer: number): void {
+  if (answer !== -EINVAL) giveHolder(holder);
 }
 
 /**

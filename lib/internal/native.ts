@@ -59,8 +59,8 @@ export interface NativeModule {
    * Gives the object a cell of native memory for elements, one after the other. When the object is collected, the element that
    * is in the cell is put (with the last walk over it, if there is one), and somebody else gets the cell.
    *
-   * @returns the cell's number, > 0
-   * @throws Error: no memory; what the engine throws if it cannot watch the object
+   * @returns the cell's number; 0: no memory
+   * @throws what the engine throws if it cannot watch the object
    */
   readonly bindCell: (holder: object) => number;
 

@@ -3,6 +3,7 @@ import {
   acquireElement,
   elementNames,
   giveHolder,
+  giveUnused,
   type Holder,
   isCoalesced,
   putElement,
@@ -71,7 +72,7 @@ function bindAccepted(
   verdict: number,
   refusal: Answer,
 ): Answer {
-  if (verdict !== 0) giveHolder(holder);
+  if (verdict !== 0) giveUnused(holder, verdict);
   if (verdict < 0) throw new Error(`a check returned ${nameErrno(verdict)}`);
   if (isCoalesced(verdict)) throw new Error('a check returned coalesced without a last element');
   if (verdict > 0) return refusal;

@@ -11,7 +11,7 @@ import {
 } from '../internal/arguments';
 import { type BatchBlock, newBatchBlock, SGE_WORDS } from './batch-block';
 import { readAnswer, UNANSWERED, words as command } from '../internal/command';
-import { giveHolder, takeHolder } from '../internal/element';
+import { giveUnused, takeHolder } from '../internal/element';
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
 import { rdmaError, resultOf } from '../internal/errors';
@@ -252,7 +252,7 @@ export class CheckBatch {
       holder.generation = command[CommandWord.CellGeneration] ?? 0;
       return new Sge(construction, holder, this.#table);
     }
-    giveHolder(holder);
+    giveUnused(holder, answer);
     if (answer !== -EBADF) throw rdmaError('take', answer);
     return undefined;
   }

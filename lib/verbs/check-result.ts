@@ -1,8 +1,8 @@
 import { fieldLong, fieldNumber, readAnswer } from '../internal/command';
-import { acquireElement, giveHolder, isCoalesced, takeHolder, type Holder } from '../internal/element';
+import { acquireElement, giveUnused, isCoalesced, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
 import { construction } from '../internal/construction';
-import { EINVAL, PlaceField } from '../internal/layout';
+import { PlaceField } from '../internal/layout';
 import { native } from '../internal/native';
 import { checkReason, type CheckReason } from '../internal/reasons';
 import { type RegionTable } from './region-registry';
@@ -73,8 +73,7 @@ export function acquireAccess(operation: string, table: RegionTable, last: Sge |
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
   const answer = acquireElement(holder, before);
   if (answer === 0) return { ok: true, coalesced: false, sge: new Sge(construction, holder, table) };
-  // EINVAL: the cell is not empty, because a program filled it with forged numbers. Do not reuse such a holder.
-  if (answer !== -EINVAL) giveHolder(holder);
+  giveUnused(holder, answer);
   if (last !== undefined && isCoalesced(answer)) return { ok: true, coalesced: true, sge: last };
   return readRefusal(operation, answer);
 }

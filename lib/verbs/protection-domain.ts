@@ -305,6 +305,8 @@ export class ProtectionDomain {
       return nameOf(region);
     });
     throwOnError('dereg_mr', self.deregMany(regionNames(names), force));
+    // By force elements may be held still, and their region is known.
+    if (!force) for (const { index, id } of names) this.#table.remove(index, id);
   }
 
   /**

@@ -58,6 +58,9 @@ export class RegionRegistry {
   }
 }
 
+/** Before a region's place at most so many are filled with nothing: other threads' regions may have millions of them. */
+const MOST_FILLED = 2 ** 16;
+
 /**
  * The regions that were made through one {@link Device} object, by their index in the device's pool. It holds strong references: a
  * region stays registered whether or not the program keeps its object, and `Sge.region` must find that object. The objects of the
@@ -85,7 +88,9 @@ export class RegionTable {
   add(region: AnyRegion): void {
     const { index, id } = nameOf(region);
     const regions = this.#regions;
-    for (let i = regions.length; i < index; i++) regions[i] = undefined; // no holes: they would switch the array to slow dictionary mode
+    // No holes: they would switch the array to slow dictionary mode, which is right only where it would be nearly empty.
+    const missing = index - regions.length;
+    if (missing < MOST_FILLED) for (let i = regions.length; i < index; i++) regions[i] = undefined;
     regions[index] = region;
     if (this.registry.stacks) this.created('region', () => id);
   }

@@ -151,6 +151,9 @@ int MapList(Commands &commands, napi_env env, napi_value elements) {
     uint64_t offset = block.ReadLong(RVT_COMMAND_ADDRESS);
     uint32_t page_size = block.Read(RVT_COMMAND_LENGTH);
     NamedRegion region = ReadRegion(block, commands.checkers);
+    // What an earlier call has told must not be taken for this one's outcome.
+    block.WriteField(RVT_SG_OUTCOME_IOVA, 0);
+    block.WriteField(RVT_SG_OUTCOME_LENGTH, 0);
     if (!region.handle.mr)
         return -RVT_EBADF;
     if (!LongsOf(env, elements, &numbers, &length) || length / RVT_SG_ELEMENT_COUNT > RVT_MAX_SG_ELEMENTS)
@@ -192,7 +195,10 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
     RegionList fmrs;
     if (!fmrs.Read(arguments, commands->checkers, 0))
         return arguments.Undefined();
-    return Napi::Number::New(env, fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count) : -RVT_ENOMEM);
+    int error = fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count) : -RVT_ENOMEM;
+    if (fmrs.device)
+        fmrs.device->Settle();
+    return Napi::Number::New(env, error);
 }
 
 } // namespace

@@ -22,8 +22,8 @@ bool Cells::Start(Environment &environment, Napi::Env env, Napi::Object exports)
     return true;
 }
 
-// bindCell(holder): gives the object a cell of its own, and returns the cell's number. Throws what the engine
-// throws if it cannot register the holder.
+// bindCell(holder): gives the object a cell of its own, and returns the cell's number, or 0 without memory.
+// Throws what the engine throws if it cannot register the holder.
 napi_value Cells::Bind(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[2], registry, add, number;
@@ -34,13 +34,11 @@ napi_value Cells::Bind(napi_env env, napi_callback_info info) {
     if (!cells->registry_)
         return nullptr; // the environment is ending
     uint32_t cell = cells->BindCell();
-    if (!cell) {
-        napi_throw_error(env, "ERR_MEMORY_ALLOCATION_FAILED", "rdmavt: no memory for another element");
-        return nullptr;
-    }
     if (napi_create_uint32(env, cell, &number) == napi_ok) {
+        if (!cell)
+            return number;
         argv[1] = number;
-        // An argument that is no object is the engine's TypeError.
+        // The engine throws a TypeError if the argument is not an object.
         if (napi_get_reference_value(env, cells->registry_, &registry) == napi_ok &&
             napi_get_reference_value(env, cells->register_, &add) == napi_ok &&
             napi_call_function(env, registry, add, 2, argv, nullptr) == napi_ok)
@@ -72,7 +70,7 @@ uint32_t Cells::BindCell() {
         chunks_.emplace_back();
         with_room_.insert(static_cast<uint32_t>(chunks_.size() - 1));
     }
-    // The lowest: so that the others empty, and their memory can be given back.
+    // Prefer the lowest chunk, so that higher ones become empty and can be freed.
     uint32_t which = *with_room_.begin();
     Chunk &chunk = chunks_[which];
     if (!chunk.cells) {

@@ -40,9 +40,11 @@ bool RegionList::Read(Arguments &arguments, const Checkers &checkers, size_t at)
     for (uint32_t i = 0; handles && i < count; i++, words += RVT_REGION_NAME_WORDS) {
         uint64_t generation;
         std::memcpy(&generation, words + RVT_REGION_NAME_GENERATION, sizeof(generation));
-        handles[i] =
-            FindRegion(checkers, words[RVT_REGION_NAME_CHECKER], words[RVT_REGION_NAME_INDEX], generation)
-                .handle;
+        NamedRegion region =
+            FindRegion(checkers, words[RVT_REGION_NAME_CHECKER], words[RVT_REGION_NAME_INDEX], generation);
+        if (!i)
+            device = region.device;
+        handles[i] = region.handle;
     }
     return true;
 }

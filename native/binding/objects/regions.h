@@ -30,6 +30,7 @@ void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birt
 struct RegionList {
     std::unique_ptr<rvt_mr_handle[]> handles; // nullptr: no memory
     uint32_t count = 0;
+    OpenDevice *device = nullptr; // of the first region; nullptr: there is none
 
     // False: it is no list of names, and an exception is pending.
     bool Read(Arguments &arguments, const Checkers &checkers, size_t at);

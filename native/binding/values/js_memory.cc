@@ -6,7 +6,7 @@
 #include "binding/values/arguments.h"
 
 JsBuffer::~JsBuffer() {
-    // Those that are known end on their environment's thread: of device memory, or resting until now.
+    // Known buffers are destroyed on their environment's thread only, so the map can be changed here.
     if (known_by && owner->running())
         KnownBuffers::Of(*owner).Remove(*this);
     if (reference)
@@ -46,7 +46,7 @@ void KnownBuffers::Rest(JsBuffer &buffer) {
     std::shared_ptr<JsBuffer> &place = resting_[next_++ % kResting];
     if (place)
         place->resting = false;
-    place = buffer.shared_from_this(); // who was there goes, unless it is in use again
+    place = buffer.shared_from_this(); // drops the oldest, which is freed unless it is in use again
 }
 
 void KnownBuffers::End() {

@@ -70,7 +70,7 @@ RVT_ALWAYS_INLINE bool acquire_at_a_glance(const struct rvt_lkey_record *record,
         rvt_add_held(count, -1);
         return false;
     }
-    /* From the record alone: the mapping of user memory, an extent, need not be looked at. */
+    /* User memory is one extent: the position is computed from the record, without a load of the mapping. */
     uint32_t shape = (uint32_t)(rights >> 32), shift = rvt_shape_shift(shape);
     uint64_t into = addr - glance.origin, position = into + rvt_shape_offset(shape);
     bool extent = shape & RVT_SHAPE_EXTENT;

@@ -90,7 +90,7 @@ uint64_t rvt_mr_held(struct rvt_mregion *mr) {
 
 uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
     uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
-    /* Only told: nothing is decided by it. */
+    /* For reporting only, so a plain load is enough. */
     uint64_t held = count_held(mr, atomic_load_explicit(&mr->elsewhere, memory_order_acquire));
     return held < UINT32_MAX - own ? own + (uint32_t)held : UINT32_MAX;
 }
