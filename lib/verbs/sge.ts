@@ -231,8 +231,9 @@ export class Sge {
   #put(): void {
     const holder = this.#holder;
     if (holder === undefined) return;
-    this.#holder = undefined; // first: the holder will be reused for another element
+    // Throws only if the stack is at its end. Then this object keeps the holder, and put can be called again.
     const status = putElement(holder);
+    this.#holder = undefined; // before the holder is given to another element
     giveHolder(holder);
     // EBADF: a walk has already put the element. That is no error.
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);

@@ -454,6 +454,22 @@ describe('a buffer that is taken away', () => {
     expect(target).toEqual(Buffer.alloc(PAGE, 3));
   });
 
+  testWithTransfer('is device memory still when a buffer that has its pages is registered', () => {
+    const { device, pd } = scene();
+    const memory = device.allocDm(PAGE);
+    const moved = transfer(memory.buffer);
+    const { buffer } = memory;
+    pd.regUserMr(moved);
+    const mr = pd.regUserMr(buffer);
+    expect(() => memory.free()).toThrow(expect.objectContaining({ code: 'EBUSY' }));
+    transfer(buffer);
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+    expect(sge.copyTo(Buffer.alloc(8))).toBe(8);
+    sge.put();
+    mr.dereg();
+    memory.free();
+  });
+
   testWithTransfer('may go to a worker that outlives the one it came from', async () => {
     const device = open();
     const token = device.share();

@@ -233,6 +233,34 @@ describe('an element of another device', () => {
   });
 });
 
+test('an element whose put found the stack at its end can be put again', () => {
+  const { mr, hold } = ready();
+  let threw = 0;
+  for (let pad = 0; pad < 40; pad++) {
+    hold().put(); // compiled, it needs less of the stack
+    const sge = hold();
+    let isPut = false;
+    // The more arguments, the larger the frames: so that the put meets the end in other places.
+    const deep = (...padding: number[]): void => {
+      try {
+        deep(...padding);
+      } catch {
+        if (isPut) return;
+      }
+      try {
+        sge.put();
+        isPut = true;
+      } catch (error) {
+        threw++;
+        throw error;
+      }
+    };
+    deep(...Array.from({ length: pad }, (_, i) => i));
+    expect([isPut, mr.refs]).toEqual([true, 2]);
+  }
+  expect(threw).toBeGreaterThan(0);
+});
+
 describe('walks and puts in every order', () => {
   /** What may be done with one element, two walks over it, and others. */
   const steps: Record<string, (all: ReturnType<typeof begin>) => void> = {

@@ -164,6 +164,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
             napi_ok ||
         napi_create_reference(env, sentinel, 1, &view->sentinel) != napi_ok)
         return Napi::Number::New(env, -RVT_ENOMEM);
+    js_buffer->of_device = true;
     js_buffer->device_memory = memory;
     rvt_memory_get(&memory->memory);
     KnownBuffers::Of(*js_buffer->owner).Add(static_cast<unsigned char *>(memory->pages.data), *js_buffer);

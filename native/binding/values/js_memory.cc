@@ -28,6 +28,8 @@ void JsBuffer::Use() {
 
 void KnownBuffers::Add(const unsigned char *address, JsBuffer &buffer) {
     JsBuffer *&known = buffers_[address];
+    if (known && known->of_device && !buffer.of_device)
+        return;
     if (known)
         known->known_by = nullptr;
     known = &buffer;
@@ -69,7 +71,7 @@ void JsBuffer::Unuse() {
     if (--users || !owner->running())
         return;
     napi_reference_unref(owner->env(), reference, nullptr);
-    if (known_by && !device_memory)
+    if (known_by)
         KnownBuffers::Of(*owner).Rest(*this);
 }
 
@@ -190,7 +192,7 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, n
     unsigned char *address = data ? static_cast<unsigned char *>(data) - offset : nullptr;
     std::shared_ptr<JsBuffer> buffer;
     if (JsBuffer *known = address ? KnownBuffers::Of(*environment).Find(env, address, value) : nullptr) {
-        if (known->device_memory || known->forgotten)
+        if (known->of_device)
             return NewSlice(*known, offset, length, memory);
         buffer = known->shared_from_this();
     } else {

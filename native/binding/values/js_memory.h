@@ -32,6 +32,7 @@ struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     size_t length = 0;
 
     ~JsBuffer() override;
+    bool of_device = false; // it was made over device memory
     // The device memory is gone for this environment: the buffer cannot be registered any more.
     void ForgetMemory();
     bool forgotten = false;
@@ -53,7 +54,9 @@ public:
         return static_cast<KnownBuffers &>(environment.part(kBuffersPart));
     }
 
-    // From now on the buffer is found by that address; one that was before is not any more.
+    // From now on the buffer is found by that address; one that was before is not any more. But a buffer of
+    // device memory keeps its place when one that its pages were transferred to is registered: it must be
+    // found to be known for what it is.
     void Add(const unsigned char *address, JsBuffer &buffer);
     void Remove(JsBuffer &buffer);
     // Nobody uses the buffer any more. It is kept for a while, without keeping JavaScript's buffer: programs
