@@ -346,7 +346,7 @@ export enum BlockColumn {
   End = 44,
 }
 
-/** The block of shared memory that an environment's calls without arguments read and answer into. */
+/** The block of shared memory that calls of an environment read their numbers from, and answer in. */
 export const COMMAND_BYTES = 256;
 
 /**

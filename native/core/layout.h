@@ -339,7 +339,7 @@ enum rvt_block_column {
 
 /* ts: constants */
 enum {
-    /* The block of shared memory that an environment's calls without arguments read and answer into. */
+    /* The block of shared memory that calls of an environment read their numbers from, and answer in. */
     RVT_COMMAND_BYTES = 256,
 };
 

@@ -26,21 +26,9 @@ Batch *Of(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_va
 }
 
 // The bytes of a Uint8Array argument; {nullptr, 0} for anything else.
-struct Bytes {
-    unsigned char *data = nullptr;
-    size_t length = 0;
-};
-Bytes BytesOf(napi_env env, napi_value value) {
-    Bytes bytes;
-    bool typed = false;
-    napi_typedarray_type type = kUnknownType;
-    void *data = nullptr;
-    if (napi_is_typedarray(env, value, &typed) != napi_ok || !typed ||
-        napi_get_typedarray_info(env, value, &type, &bytes.length, &data, nullptr, nullptr) != napi_ok ||
-        type != napi_uint8_array || !data)
-        return Bytes();
-    bytes.data = static_cast<unsigned char *>(data);
-    return bytes;
+ArrayView BytesOf(napi_env env, napi_value value) {
+    ArrayView bytes;
+    return ViewOf(env, value, napi_uint8_array, &bytes) && bytes.data ? bytes : ArrayView();
 }
 
 // check(): judges the elements in the block.
@@ -59,10 +47,10 @@ napi_value CheckPacked(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
-    Bytes bytes = BytesOf(env, argv[0]);
+    ArrayView bytes = BytesOf(env, argv[0]);
     size_t all = bytes.length / RVT_PACKED_SGE_BYTES;
     uint32_t count = all < UINT32_MAX ? static_cast<uint32_t>(all) : UINT32_MAX;
-    rvt_batch asked = batch->Ask(bytes.data, count);
+    rvt_batch asked = batch->Ask(static_cast<const unsigned char *>(bytes.data), count);
     rvt_batch_columns none = {};
     rvt_batch_result result;
     int status = rvt_check_batch(batch->reader, &asked,
@@ -142,9 +130,7 @@ template <bool gather> napi_value CopyBuffer(napi_env env, napi_callback_info in
     size_t argc = 1;
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
-    Bytes bytes;
-    if (argc)
-        bytes = BytesOf(env, argv[0]);
+    ArrayView bytes = BytesOf(env, argv[0]);
     rvt_batch asked = batch->Ask();
     rvt_batch_result result;
     DataCall call(*batch->device);

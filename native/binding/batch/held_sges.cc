@@ -8,7 +8,7 @@
 HeldSges::~HeldSges() {
     Put(capacity_);
     std::free(elements_);
-    Tell(-static_cast<int64_t>(capacity_ * sizeof(rvt_sge)));
+    environment_.AccountFor(-static_cast<int64_t>(capacity_ * sizeof(rvt_sge)));
 }
 
 bool HeldSges::Reserve(uint32_t count, uint32_t most) {
@@ -26,7 +26,7 @@ bool HeldSges::Reserve(uint32_t count, uint32_t most) {
     elements_ = elements;
     uint32_t more = capacity - capacity_;
     capacity_ = capacity;
-    Tell(static_cast<int64_t>(more * sizeof(rvt_sge)));
+    environment_.AccountFor(static_cast<int64_t>(more * sizeof(rvt_sge)));
     return true;
 }
 
@@ -40,11 +40,4 @@ bool HeldSges::Take(uint32_t index, rvt_sge *sge) {
     *sge = elements_[index];
     elements_[index].mr = nullptr;
     return true;
-}
-
-// As OpenDevice::Account: an environment that is going away keeps no accounts.
-void HeldSges::Tell(int64_t bytes) {
-    int64_t now;
-    if (bytes && environment_.running())
-        napi_adjust_external_memory(environment_.env(), bytes, &now);
 }

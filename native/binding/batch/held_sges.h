@@ -30,8 +30,6 @@ public:
     bool Take(uint32_t index, rvt_sge *sge);
 
 private:
-    void Tell(int64_t bytes);
-
     Environment &environment_;
     rvt_sge *elements_ = nullptr;
     uint32_t capacity_ = 0;

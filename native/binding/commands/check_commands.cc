@@ -5,33 +5,26 @@
 
 namespace {
 
-// The checker that the command block names; nullptr: it names none, and -EBADF was answered.
-const NumberedChecker *FindChecker(Commands &commands) {
-    const NumberedChecker *checker = commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
-    if (!checker)
-        commands.block.Answer(-RVT_EBADF);
-    return checker;
+// Who asks: the domain or queue pair that the command block names; nullptr: it names none.
+const NumberedChecker *FindAsker(const Commands &commands) {
+    return commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
 }
 
 // checkOne(): the verdict.
-napi_value CheckOne(napi_env env, napi_callback_info info) {
-    Commands *commands = CommandsOf(env, info);
-    const NumberedChecker *asker = commands ? FindChecker(*commands) : nullptr;
+int CheckOne(Commands &commands) {
+    const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
-        return nullptr;
-    CommandBlock &block = commands->block;
-    rvt_batch one = {&asker->checker, block.request(), 1, block.Read(RVT_COMMAND_ACCESS)};
-    block.Answer(rvt_check_one(commands->environment.reader(), &one));
-    return nullptr;
+        return -RVT_EBADF;
+    rvt_batch one = {&asker->checker, commands.block.request(), 1, commands.block.Read(RVT_COMMAND_ACCESS)};
+    return rvt_check_one(commands.environment.reader(), &one);
 }
 
 // placeOne(): the verdict, and where the bytes are.
-napi_value PlaceOne(napi_env env, napi_callback_info info) {
-    Commands *commands = CommandsOf(env, info);
-    const NumberedChecker *asker = commands ? FindChecker(*commands) : nullptr;
+int PlaceOne(Commands &commands) {
+    CommandBlock &block = commands.block;
+    const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
-        return nullptr;
-    CommandBlock &block = commands->block;
+        return -RVT_EBADF;
     rvt_ib_sge asked = block.ReadRequest();
     uint32_t access = block.Read(RVT_COMMAND_ACCESS);
     rvt_place place;
@@ -46,13 +39,13 @@ napi_value PlaceOne(napi_env env, napi_callback_info info) {
         block.WriteField(RVT_PLACE_LENGTH, place.length);
         block.WriteField(RVT_PLACE_SEGMENT, place.segment);
     }
-    block.Answer(answer < 0 ? answer : static_cast<int>(reason));
-    return nullptr;
+    return answer < 0 ? answer : static_cast<int>(reason);
 }
 
-int Acquire(Commands &commands) {
+// acquireOne(): an accepted element goes into the cell.
+int AcquireOne(Commands &commands) {
     CommandBlock &block = commands.block;
-    const NumberedChecker *asker = commands.checkers.Find(block.Read(RVT_COMMAND_CHECKER));
+    const NumberedChecker *asker = FindAsker(commands);
     Cell *cell = commands.cells.FindEmpty(block.Read(RVT_COMMAND_CELL));
     if (!asker)
         return -RVT_EBADF;
@@ -84,17 +77,10 @@ int Acquire(Commands &commands) {
     return answer == -RVT_EINVAL ? static_cast<int>(reason) : answer;
 }
 
-// acquireOne(): an accepted element goes into the cell.
-napi_value AcquireOne(napi_env env, napi_callback_info info) {
-    if (Commands *commands = CommandsOf(env, info))
-        commands->block.Answer(Acquire(*commands));
-    return nullptr;
-}
-
 } // namespace
 
-void AddCheckCommands(void (*add)(void *to, const CommandFunction &function), void *to) {
-    for (const CommandFunction &function :
-         {CommandFunction{"checkOne", CheckOne}, {"placeOne", PlaceOne}, {"acquireOne", AcquireOne}})
-        add(to, function);
+std::vector<CommandFunction> CheckCommands() {
+    return {{"checkOne", Command<CheckOne>},
+            {"placeOne", Command<PlaceOne>},
+            {"acquireOne", Command<AcquireOne>}};
 }

@@ -7,6 +7,8 @@
 
 #include <napi.h>
 
+#include <vector>
+
 #include "binding/environment/environment.h"
 #include "binding/objects/cells.h"
 #include "binding/objects/checkers.h"
@@ -27,14 +29,14 @@ struct Commands : EnvironmentPart {
     Cells &cells;
 };
 
-// Adds functions to the module: each file of this folder has some.
+// The functions of each file of this folder.
 struct CommandFunction {
     const char *name;
     napi_callback callback;
 };
-void AddCheckCommands(void (*add)(void *to, const CommandFunction &function), void *to);
-void AddElementCommands(void (*add)(void *to, const CommandFunction &function), void *to);
-void AddRegionCommands(void (*add)(void *to, const CommandFunction &function), void *to);
+std::vector<CommandFunction> CheckCommands();
+std::vector<CommandFunction> ElementCommands();
+std::vector<CommandFunction> RegionCommands();
 
 // Returns the Commands of a call; nullptr if there is no command block. `argv`: room for *argc arguments.
 inline Commands *CommandsOf(napi_env env, napi_callback_info info, size_t *argc = nullptr,
@@ -44,6 +46,23 @@ inline Commands *CommandsOf(napi_env env, napi_callback_info info, size_t *argc 
         return nullptr; // a worker that is being terminated
     auto *commands = static_cast<Commands *>(data);
     return commands->block.ready() ? commands : nullptr;
+}
+
+// A function without arguments: `run` reads the command block, and what it returns is the answer.
+template <int (*run)(Commands &)> napi_value Command(napi_env env, napi_callback_info info) {
+    if (Commands *commands = CommandsOf(env, info))
+        commands->block.Answer(run(*commands));
+    return nullptr;
+}
+
+// The same with one argument; undefined if it was left out.
+template <int (*run)(Commands &, napi_env, napi_value)>
+napi_value CommandWith(napi_env env, napi_callback_info info) {
+    size_t argc = 1;
+    napi_value argument;
+    if (Commands *commands = CommandsOf(env, info, &argc, &argument))
+        commands->block.Answer(run(*commands, env, argument));
+    return nullptr;
 }
 
 #endif

@@ -10,7 +10,8 @@
 
 namespace {
 
-int Register(Commands &commands, napi_env env, napi_value array) {
+// regUserMr(memory): registers all bytes of a Uint8Array.
+int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     CommandBlock &block = commands.block;
     const NumberedChecker *in = commands.checkers.Find(block.Read(RVT_COMMAND_CHECKER));
     if (!in)
@@ -37,16 +38,8 @@ int Register(Commands &commands, napi_env env, napi_value array) {
     return 0;
 }
 
-// regUserMr(memory): registers all bytes of a Uint8Array.
-napi_value RegUserMr(napi_env env, napi_callback_info info) {
-    size_t argc = 1;
-    napi_value argv[1];
-    if (Commands *commands = CommandsOf(env, info, &argc, argv))
-        commands->block.Answer(Register(*commands, env, argv[0]));
-    return nullptr;
-}
-
-int Query(Commands &commands) {
+// queryMr(): fills the fields (enum rvt_region_field).
+int QueryMr(Commands &commands) {
     rvt_mr_attributes attributes;
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
     int error = rvt_query_mr(region.handle, &attributes);
@@ -72,14 +65,8 @@ int Query(Commands &commands) {
     return 0;
 }
 
-// queryMr(): fills the fields (enum rvt_region_field).
-napi_value QueryMr(napi_env env, napi_callback_info info) {
-    if (Commands *commands = CommandsOf(env, info))
-        commands->block.Answer(Query(*commands));
-    return nullptr;
-}
-
-int Release(Commands &commands) {
+// releaseMr(): rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
+int ReleaseMr(Commands &commands) {
     uint32_t mode = commands.block.Read(RVT_COMMAND_MODE);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
     if (mode > RVT_RELEASE_FORCE)
@@ -96,58 +83,30 @@ int Release(Commands &commands) {
     return error;
 }
 
-// releaseMr(): rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
-napi_value ReleaseMr(napi_env env, napi_callback_info info) {
-    if (Commands *commands = CommandsOf(env, info))
-        commands->block.Answer(Release(*commands));
-    return nullptr;
-}
-
 // countMr(): its checks are counted from now on.
-napi_value CountMr(napi_env env, napi_callback_info info) {
-    if (Commands *commands = CommandsOf(env, info))
-        commands->block.Answer(rvt_count_mr(ReadRegion(commands->block, commands->checkers).handle));
-    return nullptr;
+int CountMr(Commands &commands) {
+    return rvt_count_mr(ReadRegion(commands.block, commands.checkers).handle);
 }
 
-// The 64-bit numbers of a BigUint64Array. False: it is none.
-bool LongsOf(napi_env env, napi_value value, const void **data, size_t *length) {
-    napi_typedarray_type type = kUnknownType;
-    void *found = nullptr;
-    if (napi_get_typedarray_info(env, value, &type, length, &found, nullptr, nullptr) != napi_ok ||
-        type != napi_biguint64_array)
-        return false;
-    *data = found;
-    return true;
-}
-
-int MapPages(Commands &commands, napi_env env, napi_value list) {
-    const void *pages = nullptr;
-    size_t count = 0;
+// mapPhys(pages): rvt_map_phys_fmr, at IOVA.
+int MapPhys(Commands &commands, napi_env env, napi_value list) {
+    ArrayView pages;
     uint64_t iova = commands.block.ReadLong(RVT_COMMAND_IOVA);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
     if (!region.handle.mr)
         return -RVT_EBADF;
-    if (!LongsOf(env, list, &pages, &count))
+    if (!ViewOf(env, list, napi_biguint64_array, &pages))
         return -RVT_EINVAL;
-    int error = rvt_map_phys_fmr(region.handle, static_cast<const uint64_t *>(pages), count, iova);
+    int error =
+        rvt_map_phys_fmr(region.handle, static_cast<const uint64_t *>(pages.data), pages.length, iova);
     region.device->Settle();
     return error;
 }
 
-// mapPhys(pages): rvt_map_phys_fmr, at IOVA.
-napi_value MapPhys(napi_env env, napi_callback_info info) {
-    size_t argc = 1;
-    napi_value argv[1];
-    if (Commands *commands = CommandsOf(env, info, &argc, argv))
-        commands->block.Answer(MapPages(*commands, env, argv[0]));
-    return nullptr;
-}
-
-int MapList(Commands &commands, napi_env env, napi_value elements) {
+// mapSg(list): rvt_map_mr_sg, from the byte ADDRESS of the first element on, in pages of LENGTH bytes.
+int MapSg(Commands &commands, napi_env env, napi_value elements) {
     CommandBlock &block = commands.block;
-    const void *numbers = nullptr;
-    size_t length = 0;
+    ArrayView numbers;
     uint64_t offset = block.ReadLong(RVT_COMMAND_ADDRESS);
     uint32_t page_size = block.Read(RVT_COMMAND_LENGTH);
     NamedRegion region = ReadRegion(block, commands.checkers);
@@ -156,9 +115,11 @@ int MapList(Commands &commands, napi_env env, napi_value elements) {
     block.WriteField(RVT_SG_OUTCOME_LENGTH, 0);
     if (!region.handle.mr)
         return -RVT_EBADF;
-    if (!LongsOf(env, elements, &numbers, &length) || length / RVT_SG_ELEMENT_COUNT > RVT_MAX_SG_ELEMENTS)
+    if (!ViewOf(env, elements, napi_biguint64_array, &numbers))
         return -RVT_EINVAL;
-    size_t count = length / RVT_SG_ELEMENT_COUNT;
+    size_t count = numbers.length / RVT_SG_ELEMENT_COUNT;
+    if (count > RVT_MAX_SG_ELEMENTS)
+        return -RVT_EINVAL;
     // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
     static_assert(offsetof(rvt_sg_element, address) == RVT_SG_ELEMENT_ADDRESS * sizeof(uint64_t) &&
                       offsetof(rvt_sg_element, length) == RVT_SG_ELEMENT_LENGTH * sizeof(uint64_t) &&
@@ -168,7 +129,7 @@ int MapList(Commands &commands, napi_env env, napi_value elements) {
     if (!list)
         return -RVT_ENOMEM;
     if (count)
-        std::memcpy(list, numbers, count * sizeof(*list));
+        std::memcpy(list, numbers.data, count * sizeof(*list));
     rvt_sg_outcome outcome = {};
     int answer =
         rvt_map_mr_sg(region.handle, list, static_cast<uint32_t>(count), offset, page_size, &outcome);
@@ -176,15 +137,6 @@ int MapList(Commands &commands, napi_env env, napi_value elements) {
     block.WriteField(RVT_SG_OUTCOME_IOVA, outcome.iova);
     block.WriteField(RVT_SG_OUTCOME_LENGTH, outcome.length);
     return answer;
-}
-
-// mapSg(list): rvt_map_mr_sg, from the byte ADDRESS of the first element on, in pages of LENGTH bytes.
-napi_value MapSg(napi_env env, napi_callback_info info) {
-    size_t argc = 1;
-    napi_value argv[1];
-    if (Commands *commands = CommandsOf(env, info, &argc, argv))
-        commands->block.Answer(MapList(*commands, env, argv[0]));
-    return nullptr;
 }
 
 // unmapFmr(names): rvt_unmap_fmr.
@@ -203,13 +155,12 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
 
 } // namespace
 
-void AddRegionCommands(void (*add)(void *to, const CommandFunction &function), void *to) {
-    for (const CommandFunction &function : {CommandFunction{"regUserMr", RegUserMr},
-                                            {"queryMr", QueryMr},
-                                            {"releaseMr", ReleaseMr},
-                                            {"countMr", CountMr},
-                                            {"mapPhys", MapPhys},
-                                            {"mapSg", MapSg},
-                                            {"unmapFmr", UnmapFmr}})
-        add(to, function);
+std::vector<CommandFunction> RegionCommands() {
+    return {{"regUserMr", CommandWith<RegUserMr>},
+            {"queryMr", Command<QueryMr>},
+            {"releaseMr", Command<ReleaseMr>},
+            {"countMr", Command<CountMr>},
+            {"mapPhys", CommandWith<MapPhys>},
+            {"mapSg", CommandWith<MapSg>},
+            {"unmapFmr", UnmapFmr}};
 }

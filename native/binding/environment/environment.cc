@@ -119,6 +119,12 @@ void Environment::ReleaseReference(napi_ref reference) {
         napi_delete_reference(env_, reference);
 }
 
+void Environment::AccountFor(int64_t bytes) {
+    int64_t now;
+    if (bytes && running())
+        napi_adjust_external_memory(env_, bytes, &now);
+}
+
 void *Environment::Scratch(size_t bytes) {
     constexpr size_t kLeast = 4 << 10;
     constexpr size_t kMostKept = 4 << 20;

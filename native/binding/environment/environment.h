@@ -80,6 +80,10 @@ public:
         return waker_.open();
     }
 
+    // Tells the engine that the binding has so many bytes more, or fewer, so that its garbage collector takes
+    // them into account. Does nothing any more when the environment is going away.
+    void AccountFor(int64_t bytes);
+
     // Number of the data call that is running. Within one call each buffer is looked up only once.
     uint64_t call() const {
         return call_;

@@ -42,9 +42,7 @@ void OpenDevice::Settle() {
 }
 
 void OpenDevice::Account(int64_t bytes) {
-    int64_t now;
-    if (bytes != accounted_ && environment_->running())
-        napi_adjust_external_memory(environment_->env(), bytes - accounted_, &now);
+    environment_->AccountFor(bytes - accounted_);
     accounted_ = bytes;
 }
 

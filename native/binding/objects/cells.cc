@@ -79,7 +79,7 @@ uint32_t Cells::BindCell() {
             return 0;
         for (uint32_t i = 0; i < kCells; i++)
             chunk.cells[i].generation = chunk.first_generation;
-        Tell(static_cast<int64_t>(kCells * sizeof(Cell)));
+        environment_.AccountFor(static_cast<int64_t>(kCells * sizeof(Cell)));
     }
     uint32_t place = chunk.first_free;
     while (chunk.cells[place].bound)
@@ -108,7 +108,7 @@ void Cells::Unbind(uint32_t number) {
         if (chunk.cells[i].generation > chunk.first_generation)
             chunk.first_generation = chunk.cells[i].generation;
     chunk.cells.reset();
-    Tell(-static_cast<int64_t>(kCells * sizeof(Cell)));
+    environment_.AccountFor(-static_cast<int64_t>(kCells * sizeof(Cell)));
 }
 
 void Cells::Put(Cell &cell) {
@@ -132,13 +132,6 @@ std::shared_ptr<SharedSge> Cells::Share(Cell &cell) {
         cell.own.mr = nullptr; // its reference has moved
     }
     return *cell.shared;
-}
-
-// As OpenDevice::Account: an environment that is going away keeps no accounts.
-void Cells::Tell(int64_t bytes) {
-    int64_t now;
-    if (environment_.running())
-        napi_adjust_external_memory(environment_.env(), bytes, &now);
 }
 
 void Cells::End() {

@@ -110,7 +110,6 @@ private:
     // A cell for a new holder; 0: no memory.
     uint32_t BindCell();
     void Unbind(uint32_t number);
-    void Tell(int64_t bytes);
 
     Environment &environment_;
     std::vector<Chunk> chunks_;

@@ -21,6 +21,14 @@ struct ArrayView {
 // wanted.
 constexpr napi_typedarray_type kUnknownType = napi_float64_array;
 
+// The bytes of a typed array of that type. False: `value` is anything else.
+inline bool ViewOf(napi_env env, napi_value value, napi_typedarray_type type, ArrayView *view) {
+    napi_typedarray_type found = kUnknownType;
+    return napi_get_typedarray_info(env, value, &found, &view->length, &view->data, nullptr, nullptr) ==
+               napi_ok &&
+           found == type;
+}
+
 // The largest number up to which JavaScript holds all integers exactly: lengths, and serial numbers, which
 // count from 1.
 constexpr double kMostInteger = 9007199254740991.0;
@@ -83,12 +91,7 @@ public:
 
     ArrayView Array(size_t index, napi_typedarray_type type, size_t least = 0) {
         ArrayView view;
-        napi_typedarray_type found = kUnknownType;
-        Napi::Value value = info_[index];
-        // An error for everything that is not a typed array.
-        if (napi_get_typedarray_info(info_.Env(), value, &found, &view.length, &view.data, nullptr,
-                                     nullptr) == napi_ok &&
-            found == type && view.length >= least)
+        if (ViewOf(info_.Env(), info_[index], type, &view) && view.length >= least)
             return view;
         Wrong(index, "a typed array of the right kind and length");
         return ArrayView();

@@ -18,7 +18,6 @@ void JsBuffer::ForgetMemory() {
     if (device_memory)
         rvt_memory_put(&device_memory->memory);
     device_memory = nullptr;
-    forgotten = true;
 }
 
 void JsBuffer::Use() {
@@ -166,7 +165,7 @@ std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &enviro
 // A slice of device memory: the bytes are the core's, and what JavaScript does with the buffer does not
 // matter to them.
 int NewSlice(const JsBuffer &buffer, size_t offset, size_t length, rvt_memory **memory) {
-    if (buffer.forgotten || rvt_device_memory_freed(buffer.device_memory))
+    if (!buffer.device_memory || rvt_device_memory_freed(buffer.device_memory))
         return -RVT_EBADF;
     *memory = rvt_device_memory_slice(buffer.device_memory, offset, length);
     if (*memory)

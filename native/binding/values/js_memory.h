@@ -35,7 +35,6 @@ struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     bool of_device = false; // it was made over device memory
     // The device memory is gone for this environment: the buffer cannot be registered any more.
     void ForgetMemory();
-    bool forgotten = false;
     void Use();
     void Unuse() override;
     // Find out where the buffer's bytes are now, unless that was done in this call already.

@@ -177,28 +177,53 @@ static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_s
     return RVT_REASON_NONE;
 }
 
-/* The plain case, which most copies are: all bytes in the current element, in one piece of memory, and no
- * more than one section may move. False if it is not. */
+/* Move bytes of an element that lies in one piece of memory, section by section, judging it again in each.
+ * `at` is a copy of the element, at the position of the first byte. False, and nothing has moved: it lies in
+ * several pieces, or overlaps `data` so that it has to go backwards. */
+static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigned char *data, uint64_t length,
+                         bool write, struct rvt_copied *copied) {
+    for (uint64_t left = length; left;) {
+        uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
+        struct rvt_map *map;
+        unsigned char *region;
+        copied->reason = rvt_sge_usable(at, &map);
+        if (!copied->reason)
+            copied->reason = rvt_sge_pointer(call, at, map, left, &region, &run);
+        if (copied->reason)
+            return true;
+        if (run < left) {
+            if (left == length)
+                return false;
+            copied->reason = RVT_REMAPPED; /* a piece of one memory stays one while its mapping is the same */
+            return true;
+        }
+        if (left == length && step < length &&
+            rvt_overlaps_forwards(write ? data : region, write ? region : data, length))
+            return false;
+        move_run(region, data, step, write ? IN : OUT);
+        rvt_mr_count_bytes(at->mr, step);
+        at->position += step;
+        data += step;
+        left -= step;
+        copied->bytes += step;
+        if (left)
+            rvt_data_call_renew(call);
+    }
+    return true;
+}
+
+/* The same for the current element of a walk, if all bytes are in it; *ss goes on by what was moved. */
 static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                               uint64_t length, bool release, bool write, struct rvt_copied *copied) {
-    if (length > ss->sge.sge_length || length > RVT_SECTION_BYTES)
+    if (length > ss->sge.sge_length)
         return false;
-    struct rvt_map *map;
-    unsigned char *region;
-    uint64_t run = length;
-    copied->reason = rvt_judge_rights(ss->sge.rights, ss->sge.remote, write);
-    if (!copied->reason)
-        copied->reason = ss->owner->mr ? rvt_sge_usable(&ss->sge, &map) : RVT_REGION_REVOKED;
-    if (!copied->reason)
-        copied->reason = rvt_sge_pointer(call, &ss->sge, map, length, &region, &run);
-    if (copied->reason)
-        return true;
-    if (run < length)
+    struct rvt_sge at = ss->sge;
+    copied->reason = rvt_judge_rights(at.rights, at.remote, write);
+    if (!copied->reason && !ss->owner->mr)
+        copied->reason = RVT_REGION_REVOKED;
+    if (!copied->reason && !move_plainly(call, &at, data, length, write, copied))
         return false;
-    move_run(region, data, length, write ? IN : OUT);
-    rvt_mr_count_bytes(ss->sge.mr, length);
-    copied->bytes = length;
-    rvt_update_sge(ss, (uint32_t)length, release);
+    rvt_update_sge(ss, (uint32_t)copied->bytes, release);
     return true;
 }
 
@@ -284,41 +309,6 @@ int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const voi
 int rvt_copy_sge_out(struct rvt_data_call *call, struct rvt_sge_state *ss, void *data, uint64_t length,
                      bool release, struct rvt_copied *copied) {
     return copy_elements(call, ss, data, length, release, false, false, copied);
-}
-
-/* Move bytes of an element that lies in one piece of memory, section by section, judging it again in each.
- * `at` is a copy of the element, at the position of the first byte. False, and nothing has moved: it lies in
- * several pieces, or overlaps `data` so that it has to go backwards. */
-static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigned char *data, uint64_t length,
-                         bool write, struct rvt_copied *copied) {
-    for (uint64_t left = length; left;) {
-        uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
-        struct rvt_map *map;
-        unsigned char *region;
-        copied->reason = rvt_sge_usable(at, &map);
-        if (!copied->reason)
-            copied->reason = rvt_sge_pointer(call, at, map, left, &region, &run);
-        if (copied->reason)
-            return true;
-        if (run < left) {
-            if (left == length)
-                return false;
-            copied->reason = RVT_REMAPPED; /* a piece of one memory stays one while its mapping is the same */
-            return true;
-        }
-        if (left == length && step < length &&
-            rvt_overlaps_forwards(write ? data : region, write ? region : data, length))
-            return false;
-        move_run(region, data, step, write ? IN : OUT);
-        rvt_mr_count_bytes(at->mr, step);
-        at->position += step;
-        data += step;
-        left -= step;
-        copied->bytes += step;
-        if (left)
-            rvt_data_call_renew(call);
-    }
-    return true;
 }
 
 int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offset, void *data,
