@@ -36,39 +36,25 @@ export default {
       },
     });
     // Both make a new buffer and write to it; what differs is which one they register.
-    /** @type {Work} */
-    const fresh = {
-      label: 'regUserMr(new buffer), dereg',
+    /** @param {string} label @param {boolean} isRegistered the new one, else always the same @returns {Work} */
+    const making = (label, isRegistered) => ({
+      label,
       elements: PASS,
       turn: true,
       run(passes) {
         for (let left = passes * PASS; left > 0; left--) {
           const memory = new Uint8Array(BYTES);
           memory[0] = left;
-          pd.regUserMr(memory, { access }).dereg();
+          pd.regUserMr(isRegistered ? memory : one, { access }).dereg();
         }
         return 0;
       },
-    };
-    /** @type {Work} */
-    const beside = {
-      label: 'a new buffer, regUserMr(the same), dereg',
-      elements: PASS,
-      turn: true,
-      run(passes) {
-        for (let left = passes * PASS; left > 0; left--) {
-          const memory = new Uint8Array(BYTES);
-          memory[0] = left;
-          pd.regUserMr(one, { access }).dereg();
-        }
-        return 0;
-      },
-    };
+    });
     return {
       contenders: {
         same: same('regUserMr, dereg, one buffer', one),
-        fresh,
-        beside,
+        fresh: making('regUserMr(new buffer), dereg', true),
+        beside: making('a new buffer, regUserMr(the same), dereg', false),
         deregOnly: deregOnly(pd, one),
         gibibyte: same('regUserMr, dereg, one buffer of 1 GiB', new Uint8Array(2 ** 30)),
         empty: emptyCall(PASS),

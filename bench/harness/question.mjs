@@ -31,8 +31,8 @@ import { FULL, measure, SMOKE, summary } from './rounds.mjs';
  * @property {string} unit of the figures: 'ns/element'
  * @property {Effort} [effort]
  * @property {boolean} [compact] the table for people leaves out the rows of the peers
- * @property {(options: { smoke: boolean }) => Prepared} prepare makes what is measured, and proves that all contenders answer the
- *   same; in a smoke run less of it, if it takes long
+ * @property {(options: { smoke: boolean }) => Prepared} prepare makes what is measured, and checks that all contenders
+ *   give the same answers. May do less in a smoke run
  */
 
 /** The label of figures that were not measured here, as a peer and in the tables. */

@@ -30,7 +30,7 @@ export function requestsOf(world, { count = RING, ...options } = {}) {
 /** @typedef {import('./rounds.mjs').Work} Work */
 
 /**
- * Acquires and puts a peer's requests, one by one.
+ * The work of acquiring and putting a peer's requests, one request per call.
  *
  * @param {import('./world.mjs').World} world
  * @param {string} where
@@ -62,7 +62,7 @@ export function acquireRemote(world, where, pass = PASS) {
 }
 
 /**
- * Acquires and puts local elements, one by one.
+ * The work of acquiring and putting local elements, one element per call.
  *
  * @param {import('./world.mjs').World} world
  * @param {string} where

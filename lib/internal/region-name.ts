@@ -7,7 +7,7 @@ import { HIGH, HIGH_HALF, LOW } from './halves';
 import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, mapSg, queryMr, regUserMr, releaseMr } = native;
+const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr } = native;
 
 /** Identifies a region, and caches its attributes that never change. */
 export interface RegionName {
@@ -82,6 +82,13 @@ export function mapSgList(name: RegionName, offset: bigint, pageSize: number, li
   longs[CommandWord.Address / 2] = offset;
   words[CommandWord.Length] = pageSize;
   mapSg(list);
+  return readAnswer();
+}
+
+/** `rvt_map_phys_fmr`, at IOVA of the command block, which the caller has stored: 0 or a negative errno. */
+export function mapPageList(name: RegionName, pages: BigUint64Array): Status {
+  storeRegion(name);
+  mapPhys(pages);
   return readAnswer();
 }
 

@@ -1,5 +1,5 @@
 /** Plays the operations that create, map, register and release regions. */
-import { fieldLong, longs, readAnswer } from '../internal/command';
+import { fieldLong, longs } from '../internal/command';
 import {
   CommandFlag,
   CommandWord,
@@ -12,6 +12,7 @@ import {
 } from '../internal/layout';
 import { native, type NativeProtectionDomain } from '../internal/native';
 import {
+  mapPageList,
   mapSgList,
   readNewRegion,
   regionNames,
@@ -137,10 +138,8 @@ export function invalidateRkey(session: Session, op: OperationMembers['invalidat
 export function mapPhysFmr(session: Session, op: OperationMembers['map_phys_fmr']): Answer {
   const region = findFmr(session, op.fmr);
   if (region === undefined) return SKIPPED;
-  storeRegion(region.native);
   longs[CommandWord.Iova / 2] = BigInt(op.iova);
-  native.mapPhys(BigUint64Array.from(op.pages, BigInt));
-  return answerStatus(readAnswer());
+  return answerStatus(mapPageList(region.native, BigUint64Array.from(op.pages, BigInt)));
 }
 
 export function unmapFmr(session: Session, op: OperationMembers['unmap_fmr']): Answer {

@@ -1,15 +1,15 @@
 import { elements, invalidType } from '../internal/arguments';
-import { readAnswer, storeLong } from '../internal/command';
+import { storeLong } from '../internal/command';
 import { throwOnError } from '../internal/errors';
 import { CommandWord } from '../internal/layout';
 import { u64List } from '../internal/memory-argument';
 import { native } from '../internal/native';
-import { regionNames, type RegionName, storeRegion } from '../internal/region-name';
+import { mapPageList, regionNames, type RegionName } from '../internal/region-name';
 import { construction } from '../internal/construction';
 import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
 import { type RegionTable } from './region-registry';
 
-const { mapPhys, unmapFmr } = native;
+const { unmapFmr } = native;
 
 /** The names of a list of FMRs; each element is read once. */
 let namesOf: (list: unknown) => RegionName[];
@@ -45,9 +45,7 @@ export class FastMemoryRegion extends Region {
     storeLong(CommandWord.Iova, iova, 'iova'); // what is wrong with it is told before what is wrong with the list
     const pages = u64List('map_phys_fmr', pageList, 'pageList');
     storeLong(CommandWord.Iova, iova, 'iova'); // again: reading an array may have run other code
-    storeRegion(name);
-    mapPhys(pages);
-    throwOnError('map_phys_fmr', readAnswer());
+    throwOnError('map_phys_fmr', mapPageList(name, pages));
   }
 
   /**

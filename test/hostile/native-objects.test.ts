@@ -232,7 +232,7 @@ describe('the native objects', () => {
        }
        for (const made of [[checker, index, generation + 1n], [checker, index, generation + 2n], [checker, index, generation + (1n << 32n)], [checker, index, 0n], [checker, 2 ** 32 - 1, 1n], [checker, 2 ** 31, 1n],
          [0, index, generation], [checker + 50, index, generation], [0xffffffff, index, generation], [0x80000000, index, generation]]) dead(new Region(...made));
-       // Another device's domain: its own region, or none.
+       // The same index and generation with the number of another device's domain, which has no such region.
        const other = native.openDevice(5, false, true).allocPd(false);
        dead(new Region(other.number(), index, generation));
        // Lists: all or none.
@@ -319,7 +319,7 @@ describe('the native objects', () => {
 
   test('who gets hold of the registry’s callback can end elements by made-up numbers, and no more', () => {
     expectOutput(
-      // The native module is loaded anew, with a registry that is the program's.
+      // Loads the native module again after replacing FinalizationRegistry, so that the program gets the callback.
       `const held = [], registered = [];
        let during = () => {};
        globalThis.FinalizationRegistry = class { constructor(callback) { held.push(callback); } register(...args) { registered.push(args); during(...args); } };

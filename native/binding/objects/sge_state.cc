@@ -126,8 +126,8 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 
 namespace {
 
-// Rows of fragments (enum rvt_fragment_field). The memory doubles as it fills, because the number of
-// fragments depends on how the pages were mapped; AddFragments returns false when there is no more.
+// Rows of fragments (enum rvt_fragment_field). How many there will be is not known before the walk, so the
+// memory doubles when it is full. AddFragments returns false if there is no more memory.
 struct Fragments {
     uint64_t *numbers = nullptr;
     size_t count = 0, capacity = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The command block of an environment: shared memory that calls without arguments read and answer into
-// (enum rvt_command_word). Passing arguments one by one costs several times what most of these calls do.
+// The command block of an environment: shared memory that calls read their numbers from, and answer in (enum
+// rvt_command_word). Passing numbers as arguments costs several times what most of these calls do.
 //
 // JavaScript of any thread may write anything into the block at any time. So each word is read once, nothing
 // that was written out is read back, and a number in it names a thing and gives no right to it.
@@ -20,8 +20,8 @@ public:
         return static_cast<CommandBlock &>(environment.part(kCommandBlockPart));
     }
 
-    // False before the first caller of commandBlock has brought the memory, and when the environment has
-    // ended.
+    // Whether there is a block: from the first call of commandBlock, which provides the memory, until the
+    // environment ends.
     bool ready() const {
         return words_ != nullptr;
     }
