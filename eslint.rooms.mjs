@@ -15,17 +15,29 @@ const JS = '(\\.js)?';
  * @property {string[]} [ignores]
  * @property {string[]} may import, as regular expressions
  * @property {boolean} [computed] whether `import(expression)` is allowed: nobody can tell what it imports
+ * @property {boolean} [byIndex] whether arrays are read and written by index only (`lib/internal/intrinsics.ts` says why)
  * @property {string[]} [paths] folders that no string may name, however the path is put together
  */
 
 /** lib/ and bench/ are published; these folders are not. */
 const UNPUBLISHED = ['scripts', 'fuzz', 'test'];
 
+/** They hold no native objects, and say why the native module cannot be loaded. */
+const MAKERS_OF_TEXT = ['lib/internal/addons-disabled.ts', 'lib/internal/binary-errors.ts'];
+
 /** @type {Room[]} */
 const rooms = [
   {
     name: 'lib/internal',
     files: ['lib/internal/**'],
+    ignores: MAKERS_OF_TEXT,
+    may: [NODE, 'node-gyp-build', HERE],
+    byIndex: true,
+    paths: UNPUBLISHED,
+  },
+  {
+    name: 'lib/internal, text',
+    files: MAKERS_OF_TEXT,
     may: [NODE, 'node-gyp-build', HERE],
     paths: UNPUBLISHED,
   },
@@ -33,6 +45,7 @@ const rooms = [
     name: 'lib/verbs',
     files: ['lib/verbs/**'],
     may: [NODE, HERE, '\\.\\./internal/[\\w-]+'],
+    byIndex: true,
     paths: UNPUBLISHED,
   },
   {
@@ -84,7 +97,7 @@ const rooms = [
 ];
 
 /** @param {Room} room */
-function rulesOf({ name, may, computed = false, paths = [] }) {
+function rulesOf({ name, may, computed = false, byIndex = false, paths = [] }) {
   const refused = `^(?!(${may.join('|')})$)`;
   const message = `${name} may not import this: arrows go downward only (eslint.rooms.mjs).`;
   // A slash in a regular expression would end it in a selector.
@@ -103,6 +116,22 @@ function rulesOf({ name, may, computed = false, paths = [] }) {
       message: `${name} may not name the folders ${paths.join(', ')} (eslint.rooms.mjs).`,
     })),
   ];
+  if (byIndex) {
+    syntax.push(
+      {
+        selector: 'ForOfStatement',
+        message: 'Loop by index: a program may replace the iterator (intrinsics.ts).',
+      },
+      {
+        selector: 'ArrayPattern',
+        message: 'Read by index: a program may replace the iterator (intrinsics.ts).',
+      },
+      {
+        selector: 'CallExpression[callee.property.name="push"]',
+        message: 'Store by index into an ownList: a program may replace `push` (intrinsics.ts).',
+      },
+    );
+  }
   if (!computed) {
     syntax.push({
       selector: 'ImportExpression:not([source.type="Literal"])',

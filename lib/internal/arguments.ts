@@ -3,6 +3,7 @@
  * of the caller runs in them; the messages and codes are Node's own.
  */
 import { inspect, types } from 'node:util';
+import { ownList } from './intrinsics';
 
 // As they were when this module was loaded. A program may replace them, and then the loop of `plainProperty` might never end.
 const { getOwnPropertyDescriptor, getPrototypeOf } = Object;
@@ -83,6 +84,11 @@ export function invalidValue(name: string, explanation: string, value: unknown):
     ),
     'ERR_INVALID_ARG_VALUE',
   );
+}
+
+/** The TypeError for a property that the function does not know. Its value is not shown: reading it could run a getter. */
+export function unknownProperty(name: string, explanation: string): TypeError {
+  return addCode(new TypeError(`The property '${name}' ${explanation}`), 'ERR_INVALID_ARG_VALUE');
 }
 
 /** Primitive values as they are written; of an object only what it is, since `inspect` would call what it brings along. */
@@ -167,11 +173,13 @@ export function boolean(value: unknown, name: string): boolean {
 /** One of a few strings. */
 export function oneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
   if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
-  const found = choices.find((choice) => choice === value);
-  if (found === undefined) {
-    throw invalidValue(name, `must be one of: ${choices.map((choice) => `'${choice}'`).join(', ')}`, value);
+  let list = '';
+  for (let i = 0; i < choices.length; i++) {
+    const choice = choices[i];
+    if (choice === value) return choice;
+    list += `${i === 0 ? '' : ', '}'${choice ?? ''}'`;
   }
-  return found;
+  throw invalidValue(name, `must be one of: ${list}`, value);
 }
 
 /** What is known of an object whose properties may be anything. */
@@ -185,11 +193,6 @@ export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   return value as Unchecked<T>;
 }
 
-/** The same where the object may be left out. */
-export function optionsOf<T>(value: unknown): Unchecked<T> {
-  return value === undefined ? ({} as Unchecked<T>) : propertiesOf<T>(value, 'options');
-}
-
 /** The length of what passes for an array: a Proxy may say anything. */
 export function lengthOf(list: readonly unknown[], name: string, most: number = U32_MAX): number {
   return integer(list.length, `${name}.length`, 0, most);
@@ -197,7 +200,7 @@ export function lengthOf(list: readonly unknown[], name: string, most: number = 
 
 /**
  * The elements of an array, each read once and judged before the next one is read: an array that is nothing but a length
- * must not be copied.
+ * must not be copied. The list that is returned has no methods.
  */
 export function elements<T>(
   value: unknown,
@@ -206,9 +209,9 @@ export function elements<T>(
   most?: number,
 ): T[] {
   if (!Array.isArray(value)) throw invalidType(name, 'an instance of Array', value);
-  const list: T[] = [];
+  const list = ownList<T>();
   const length = lengthOf(value, name, most);
-  for (let i = 0; i < length; i++) list.push(judge(value[i], `${name}[${i}]`));
+  for (let i = 0; i < length; i++) list[i] = judge(value[i], `${name}[${i}]`);
   return list;
 }
 

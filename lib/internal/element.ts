@@ -7,6 +7,7 @@
 import { u32 } from './arguments';
 import { readAnswer, storeLong, UNANSWERED, words } from './command';
 import { RdmaError } from './errors';
+import { ownList, PlainNumbers } from './intrinsics';
 import { BATCH_COALESCED, CommandWord, EINVAL, ElementNameWord } from './layout';
 import { native } from './native';
 
@@ -23,9 +24,8 @@ export class Holder {
   }
 }
 
-// Holders of empty cells, a stack. Accessed by index and without a prototype, because a program can replace the methods of arrays
-// and define indexes on their prototype.
-const idle = Object.setPrototypeOf([], null) as (Holder | undefined)[];
+// Holders of empty cells, a stack.
+const idle = ownList<Holder | undefined>();
 let idleCount = 0;
 
 /** Keep at most this many idle holders (7 MiB of cells). */
@@ -128,7 +128,7 @@ export function putElement(holder: Holder): number {
 /** Encodes a list of elements for {@link NativeModule.createSgeState}. */
 export function elementNames(holders: readonly Holder[]): Uint32Array {
   const count = holders.length;
-  const names = new Uint32Array(count * ElementNameWord.Words);
+  const names = new PlainNumbers(count * ElementNameWord.Words);
   for (let i = 0; i < count; i++) {
     const holder = holders[i];
     names[i * ElementNameWord.Words + ElementNameWord.Cell] = holder?.cell ?? 0;

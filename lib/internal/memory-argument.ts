@@ -8,6 +8,7 @@
 import { types } from 'node:util';
 import { integer, invalidType, invalidValue, lengthOf, u64 } from './arguments';
 import { RdmaError } from './errors';
+import { keepAliveWith, PlainNumbers } from './intrinsics';
 import { type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
@@ -128,7 +129,7 @@ const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
 
 /** Keeps the native handle of a buffer that the native module has made alive as long as the buffer. */
 export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
-  handles.set(buffer, handle);
+  keepAliveWith(handles, buffer, handle);
 }
 
 /** Number of elements of a typed array; loops over one must end, even if a program has replaced the getter of `length`. */
@@ -204,7 +205,7 @@ export function u64Pairs(operation: string, list: BigUint64Array, name: string):
  * @param numbers - each in 0..2^32-1
  */
 export function u32Words(numbers: readonly number[]): Uint32Array {
-  const words = new Uint32Array(numbers.length);
+  const words = new PlainNumbers(numbers.length);
   for (let i = 0; i < numbers.length; i++) words[i] = numbers[i] ?? 0;
   return words;
 }
@@ -219,7 +220,7 @@ export function u32Copy(
   if (!isUint32Array(list)) return undefined;
   integer(ofTypedArray.length(list), `${name}.length`, 0, most);
   try {
-    return new Uint32Array(list);
+    return new PlainNumbers(list);
   } catch {
     throw new RdmaError(operation, 'EINVAL'); // detached or out of bounds
   }

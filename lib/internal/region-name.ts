@@ -4,6 +4,7 @@
  */
 import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
+import { PlainNumbers } from './intrinsics';
 import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
@@ -130,12 +131,12 @@ const NO_REGION = { checker: 0, index: 0, generation: 0 };
  * Reused for lists of one region. V8 allocates off-heap memory for each array whose data native code reads, and frees it at
  * garbage collection. Those small blocks, allocated between the page lists of mapping and unmapping, would fragment the C heap.
  */
-const listOfOne = new Uint32Array(RegionNameWord.Words);
+const listOfOne = new PlainNumbers(RegionNameWord.Words);
 
 /** Encodes a list of regions for native calls. The array may be reused by the next call of this function. */
 export function regionNames(names: readonly RegionName[]): Uint32Array {
   const count = names.length;
-  const list = count === 1 ? listOfOne : new Uint32Array(count * RegionNameWord.Words);
+  const list = count === 1 ? listOfOne : new PlainNumbers(count * RegionNameWord.Words);
   for (let i = 0; i < count; i++) {
     const { checker, index, generation } = names[i] ?? NO_REGION;
     const at = i * RegionNameWord.Words;

@@ -1,4 +1,5 @@
 /** Releases that wait for elements to be put. */
+import { ownList, setOf } from '../internal/intrinsics';
 import { native } from '../internal/native';
 
 const waiting = new Set<() => void>();
@@ -6,7 +7,7 @@ let isListening = false;
 
 /** Calls `attempt` once, after the next put of an element of any region that is waiting to be released. */
 export function awaitPut(attempt: () => void): void {
-  waiting.add(attempt);
+  setOf.add(waiting, attempt);
   if (isListening) return;
   isListening = true;
   native.awaitPut(retryAll);
@@ -14,12 +15,17 @@ export function awaitPut(attempt: () => void): void {
 
 /** Cancels {@link awaitPut}. */
 export function stopAwaiting(attempt: () => void): void {
-  waiting.delete(attempt);
+  setOf.delete(waiting, attempt);
 }
 
 function retryAll(): void {
   isListening = false;
-  const attempts = [...waiting];
-  waiting.clear();
-  for (const attempt of attempts) attempt();
+  const attempts = ownList<() => void>();
+  let count = 0;
+  setOf.forEach(waiting, (attempt) => {
+    attempts[count++] = attempt;
+  });
+  // Before the attempts, which may wait again.
+  setOf.clear(waiting);
+  for (let i = 0; i < count; i++) attempts[i]?.();
 }

@@ -4,11 +4,11 @@ import {
   illegalConstructor,
   integer,
   invalidType,
-  optionsOf,
   outOfRange,
   u32,
   u64,
 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { type BatchBlock, newBatchBlock, SGE_WORDS } from './batch-block';
 import { readAnswer, UNANSWERED, words as command } from '../internal/command';
 import { giveUnused, takeHolder } from '../internal/element';
@@ -115,7 +115,7 @@ export class CheckBatch {
   ) {
     if (token !== construction) throw illegalConstructor();
     const capacity = integer(givenCapacity, 'capacity', 1, BATCH_MAX_ELEMENTS);
-    const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options);
+    const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options, ['places']);
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
     this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
@@ -207,8 +207,10 @@ export class CheckBatch {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(count: number, access: Access, options: BatchAcquireOptions = {}): number {
-    const { coalesce: givenCoalesce = false, last: givenLast = null } =
-      optionsOf<BatchAcquireOptions>(options);
+    const { coalesce: givenCoalesce = false, last: givenLast = null } = optionsOf<BatchAcquireOptions>(
+      options,
+      ['coalesce', 'last'],
+    );
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);

@@ -49,8 +49,8 @@ export class CreationStacks {
   #drop(live: (kind: CreatedKind, number: number) => boolean): void {
     // Not by an iterator, which a program may have replaced by one that never ends.
     this.#stacks.forEach((_, key) => {
-      const [kind, number] = key.split(' ');
-      if (!live(kind as CreatedKind, Number(number))) this.#stacks.delete(key);
+      const parts = key.split(' ');
+      if (!live(parts[0] as CreatedKind, Number(parts[1]))) this.#stacks.delete(key);
     });
   }
 }

@@ -1,4 +1,5 @@
-import { boolean, integer, oneOf, optionsOf, size, u32 } from '../internal/arguments';
+import { boolean, integer, oneOf, size, u32, type Unchecked } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { type Counters, type CountersOptions, countersOf } from './counters';
 import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
@@ -94,13 +95,27 @@ export interface KeyTableRow {
 
 const DEFAULT_LKEY_TABLE_BITS = 16;
 
+/** What a thread wants to know of its objects. */
+interface Watching {
+  readonly capture: boolean;
+  readonly report: boolean;
+}
+
+function watchingOf(options: Unchecked<AttachOptions>): Watching {
+  const { captureStacks = false, reportLeaks = false } = options;
+  return {
+    capture: boolean(captureStacks, 'options.captureStacks'),
+    report: boolean(reportLeaks, 'options.reportLeaks'),
+  };
+}
+
 /** An open device of another thread, for the constructor. Nobody outside can make one. */
 class Attachment {
   readonly #native: NativeDevice;
-  readonly options: unknown;
-  constructor(device: NativeDevice, options: unknown) {
+  readonly watching: Watching;
+  constructor(device: NativeDevice, watching: Watching) {
     this.#native = device;
-    this.options = options;
+    this.watching = watching;
   }
   /** The device, if `value` is one of these. Not by `instanceof`: that would ask a Proxy. */
   static device(value: object): NativeDevice | undefined {
@@ -136,17 +151,27 @@ export class Device {
     const given: unknown = options;
     const attached = typeof given === 'object' && given !== null ? Attachment.device(given) : undefined;
     this.#attached = attached !== undefined;
-    const { captureStacks: givenCapture = false, reportLeaks: givenReport = false } =
-      optionsOf<AttachOptions>(attached ? (given as Attachment).options : given);
-    const capture = boolean(givenCapture, 'options.captureStacks');
-    const report = boolean(givenReport, 'options.reportLeaks');
-    this.#native = attached ?? openDevice(options);
+    let watching: Watching;
+    if (attached) {
+      ({ watching } = given as Attachment);
+      this.#native = attached;
+    } else {
+      const read = optionsOf<DeviceOptions>(given, [
+        'lkeyTableBits',
+        'keyPolicy',
+        'remoteKeyZero',
+        'captureStacks',
+        'reportLeaks',
+      ]);
+      watching = watchingOf(read);
+      this.#native = openDevice(read);
+    }
     this.#lkeyTableBits = this.#native.bits();
     this.#table = new RegionTable(registryOfDevice(this.#native.number()));
     this.#dma = new DmaSpace(construction, this.#native, this.#table);
     const self = this.#native;
-    if (capture) this.#table.registry.captureStacks(() => livingOf(self));
-    if (report) watchForLeaks(self, this.#table.stacks);
+    if (watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
+    if (watching.report) watchForLeaks(self, this.#table.stacks);
   }
 
   /**
@@ -162,8 +187,10 @@ export class Device {
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
     const bytes = bytesOfToken(token, 'token');
+    // Before the device is attached: who throws has left nothing behind.
+    const watching = watchingOf(optionsOf<AttachOptions>(options, ['captureStacks', 'reportLeaks']));
     const attached = resultOf('alloc_ucontext', native.attachDevice(bytes));
-    return new Device(new Attachment(attached, options) as object);
+    return new Device(new Attachment(attached, watching) as object);
   }
 
   /**
@@ -201,7 +228,7 @@ export class Device {
    */
   allocPd(options: AllocPdOptions = {}): ProtectionDomain {
     const self = this.#native;
-    const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
+    const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options, ['trusted']);
     const trusted = boolean(givenTrusted, 'options.trusted');
     const pd = resultOf('alloc_pd', self.allocPd(!trusted));
     this.#table.created('pd', () => pd.serial());
@@ -231,7 +258,7 @@ export class Device {
    */
   allocDm(bytes: number, options: AllocDmOptions = {}): DeviceMemory {
     const self = this.#native;
-    const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options);
+    const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options, ['hugePages']);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
     const memory = resultOf('alloc_dm', self.allocDm(length, huge));
@@ -261,14 +288,14 @@ export class Device {
     const rows: KeyTableRow[] = [];
     const wordCount = elementCountOf(used);
     for (let i = 0; i < wordCount; i += KeyTableField.Count) {
-      rows.push({
+      rows[rows.length] = {
         index: Number(used[i + KeyTableField.Index]),
         lkey: Number(used[i + KeyTableField.Lkey]) as Lkey,
         region: this.#table.find(
           Number(used[i + KeyTableField.RegionIndex]),
           Number(used[i + KeyTableField.Region]),
         ),
-      });
+      };
     }
     return { max, next, generation, used: rows };
   }
@@ -292,7 +319,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   counters(options: CountersOptions = {}): Counters {
-    const { own: givenOwn = false } = optionsOf<CountersOptions>(options);
+    const { own: givenOwn = false } = optionsOf<CountersOptions>(options, ['own']);
     const own = boolean(givenOwn, 'options.own');
     throwOnError('counters', this.#native.live());
     return countersOf(this.#native, own);
@@ -308,7 +335,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   close(options: CloseOptions = {}): void {
-    const { cascade: givenCascade = false } = optionsOf<CloseOptions>(options);
+    const { cascade: givenCascade = false } = optionsOf<CloseOptions>(options, ['cascade']);
     const status = this.#close(boolean(givenCascade, 'options.cascade'));
     if (status < 0) throw rdmaError('mr_exit', status);
   }
@@ -323,7 +350,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   detach(options: DetachOptions = {}): void {
-    const { cascade: givenCascade = false } = optionsOf<DetachOptions>(options);
+    const { cascade: givenCascade = false } = optionsOf<DetachOptions>(options, ['cascade']);
     const status = this.#detach(boolean(givenCascade, 'options.cascade'));
     if (status < 0) throw rdmaError('dealloc_ucontext', status);
   }
@@ -363,12 +390,12 @@ export class Device {
 }
 
 /** A new device. */
-function openDevice(options: unknown): NativeDevice {
+function openDevice(options: Unchecked<DeviceOptions>): NativeDevice {
   const {
     lkeyTableBits: givenBits = DEFAULT_LKEY_TABLE_BITS,
     keyPolicy: givenPolicy = 'sequential',
     remoteKeyZero: givenRemoteKeyZero = false,
-  } = optionsOf<DeviceOptions>(options);
+  } = options;
   const bits = u32(givenBits, 'options.lkeyTableBits');
   const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
   const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');

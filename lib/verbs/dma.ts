@@ -1,4 +1,5 @@
-import { illegalConstructor, optionsOf, u64 } from '../internal/arguments';
+import { illegalConstructor, u64 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { bytesOf, type MemoryLike } from '../internal/memory-argument';
@@ -37,7 +38,7 @@ export class DmaSpace {
    */
   map(memory: MemoryLike, options: DmaMapOptions = {}): DmaMapping {
     const self = this.#native;
-    const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
+    const { address: givenAddress } = optionsOf<DmaMapOptions>(options, ['address']);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
     const mapping = resultOf('dma_map', self.mapDma(bytes, address));

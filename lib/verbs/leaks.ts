@@ -54,8 +54,8 @@ function warning(what: string, leaked: readonly Leaked[]): Error {
     const line = `  ${kind} region ${number}: key ${key}, ${length} bytes at 0x${iova.toString(16)}, ${refs} references`;
     return stack === undefined ? line : `${line}, created\n${stack}`;
   });
-  if (leaked.length > MOST_TOLD) lines.push(`  and ${leaked.length - MOST_TOLD} more`);
-  const error = new Error(`${what} with ${regions}:\n${lines.join('\n')}`);
+  const more = leaked.length > MOST_TOLD ? `\n  and ${leaked.length - MOST_TOLD} more` : '';
+  const error = new Error(`${what} with ${regions}:\n${lines.join('\n')}${more}`);
   error.name = 'RdmavtLeakWarning';
   error.stack = `${error.name}: ${error.message}`;
   return Object.assign(error, { code: 'RDMAVT_LEAK' });

@@ -1,4 +1,5 @@
-import { integer, invalidType, optionsOf, propertiesOf, u32, u64 } from '../internal/arguments';
+import { integer, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { throwOnError } from '../internal/errors';
 import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argument';
 import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
@@ -72,8 +73,10 @@ export class MemoryRegion extends Region {
    */
   mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
     const name = nameOf(this);
-    const { offset: givenOffset = 0n, pageSize: givenPageSize = PAGE_SIZE } =
-      optionsOf<MapSgOptions>(options);
+    const { offset: givenOffset = 0n, pageSize: givenPageSize = PAGE_SIZE } = optionsOf<MapSgOptions>(
+      options,
+      ['offset', 'pageSize'],
+    );
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);

@@ -5,12 +5,12 @@ import {
   illegalConstructor,
   invalidType,
   oneOf,
-  optionsOf,
   propertiesOf,
   safeInteger,
   u8,
   u32,
 } from '../internal/arguments';
+import { optionsOf, requiredOptionsOf } from '../internal/options';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
@@ -146,7 +146,11 @@ export class ProtectionDomain {
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const operation = 'reg_user_mr';
     // Read all properties before the first store: a getter may register memory and overwrite the block.
-    const { start, iova, access: givenAccess = 0 } = optionsOf<RegUserMrOptions>(options);
+    const {
+      start,
+      iova,
+      access: givenAccess = 0,
+    } = optionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
     let flags = 0;
     if (start !== undefined) {
       storeLong(CommandWord.Start, start, 'options.start');
@@ -172,7 +176,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
-    const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
+    const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options, ['access']);
     const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
     return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access), undefined);
   }
@@ -186,10 +190,10 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocMr(options: AllocMrOptions): MemoryRegion {
-    const { maxNumSg: givenMax, type: givenType = 'MEM_REG' } = propertiesOf<AllocMrOptions>(
-      options,
-      'options',
-    );
+    const { maxNumSg: givenMax, type: givenType = 'MEM_REG' } = requiredOptionsOf<AllocMrOptions>(options, [
+      'maxNumSg',
+      'type',
+    ]);
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
     return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg), undefined);
@@ -211,7 +215,7 @@ export class ProtectionDomain {
       maxPages: givenMaxPages,
       maxMaps: givenMaxMaps = DEFAULT_MAX_MAPS,
       pageShift: givenPageShift = DEFAULT_PAGE_SHIFT,
-    } = propertiesOf<AllocFmrOptions>(options, 'options');
+    } = requiredOptionsOf<AllocFmrOptions>(options, ['access', 'maxPages', 'maxMaps', 'pageShift']);
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
@@ -296,7 +300,7 @@ export class ProtectionDomain {
    */
   deregMany(regions: readonly (MemoryRegion | FastMemoryRegion)[], options: DeregOptions = {}): void {
     const self = this.#native;
-    const { force: givenForce = false } = optionsOf<DeregOptions>(options);
+    const { force: givenForce = false } = optionsOf<DeregOptions>(options, ['force']);
     const force = boolean(givenForce, 'options.force');
     const names = elements(regions, 'regions', (region, name) => {
       if (!isRegion(region)) {
@@ -306,7 +310,11 @@ export class ProtectionDomain {
     });
     throwOnError('dereg_mr', self.deregMany(regionNames(names), force));
     // By force elements may be held still, and their region is known.
-    if (!force) for (const { index, id } of names) this.#table.remove(index, id);
+    if (force) return;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i];
+      if (name !== undefined) this.#table.remove(name.index, name.id);
+    }
   }
 
   /**
@@ -319,7 +327,7 @@ export class ProtectionDomain {
    */
   dealloc(options: DeallocPdOptions = {}): void {
     const self = this.#native;
-    const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options);
+    const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options, ['cascade']);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_pd', status);
   }
@@ -339,7 +347,7 @@ export class ProtectionDomain {
   }
 
   #last(options: unknown): Sge | undefined {
-    const { last } = optionsOf<AcquireOptions>(options);
+    const { last } = optionsOf<AcquireOptions>(options, ['last']);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
     if (tableOf(last).registry !== this.#table.registry) throw new RdmaError('lkey_ok', 'EINVAL');

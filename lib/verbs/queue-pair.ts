@@ -1,5 +1,6 @@
 import { type Access, readRegionAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
+import { requiredOptionsOf } from '../internal/options';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
@@ -126,7 +127,7 @@ export class QueuePair {
       key: givenKey,
       access: givenAccess,
       iova: givenIova,
-    } = propertiesOf<FastRegMrOptions>(options, 'options');
+    } = requiredOptionsOf<FastRegMrOptions>(options, ['key', 'access', 'iova']);
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
     const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');

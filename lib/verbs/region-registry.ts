@@ -1,4 +1,5 @@
 import { CreationStacks, type CreatedKind } from './creation-stacks';
+import { derefOf, mapOf, ownList, PlainWeakRef } from '../internal/intrinsics';
 import { type FastMemoryRegion } from './fast-memory-region';
 import { type MemoryRegion } from './memory-region';
 import { nameOf } from './region';
@@ -18,7 +19,8 @@ const FIRST_LIMIT = 16;
  */
 export class RegionRegistry {
   /** Weak references: what a Device object has made ends with it, even if another Device object of the same device lives on. */
-  #tables: WeakRef<RegionTable>[] = [];
+  #tables = ownList<WeakRef<RegionTable>>();
+  #count = 0;
   #limit = FIRST_LIMIT;
   #stacks: CreationStacks | undefined;
   #living: (() => (kind: CreatedKind, number: number) => boolean) | undefined;
@@ -40,21 +42,26 @@ export class RegionRegistry {
   }
 
   addTable(table: RegionTable): void {
-    if (this.#tables.length >= this.#limit) {
-      this.#tables = this.#tables.filter((other) => other.deref() !== undefined);
-      this.#limit = Math.max(FIRST_LIMIT, this.#tables.length * 2);
+    if (this.#count >= this.#limit) {
+      let kept = 0;
+      for (let i = 0; i < this.#count; i++) {
+        const other = this.#tables[i];
+        if (other !== undefined && derefOf(other) !== undefined) this.#tables[kept++] = other;
+      }
+      this.#tables.length = this.#count = kept;
+      this.#limit = kept * 2 > FIRST_LIMIT ? kept * 2 : FIRST_LIMIT;
     }
-    this.#tables.push(new WeakRef(table));
+    this.#tables[this.#count++] = new PlainWeakRef(table);
   }
 
   /** Finds a region in the tables of all Device objects; undefined if another thread has made it. */
   find(index: number, id: number): AnyRegion | undefined {
-    let found: AnyRegion | undefined;
-    // Not `for...of`: a program may have replaced the iterator by one that never ends.
-    this.#tables.forEach((table) => {
-      found ??= table.deref()?.findOwn(index, id);
-    });
-    return found;
+    for (let i = 0; i < this.#count; i++) {
+      const table = this.#tables[i];
+      const found = table === undefined ? undefined : derefOf(table)?.findOwn(index, id);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 }
 
@@ -68,8 +75,7 @@ const MOST_FILLED = 2 ** 16;
  */
 export class RegionTable {
   readonly registry: RegionRegistry;
-  // Without a prototype: a program could define indexes on it, and empty slots would be looked up there.
-  readonly #regions = Object.setPrototypeOf([], null) as (AnyRegion | undefined)[];
+  readonly #regions = ownList<AnyRegion | undefined>();
 
   constructor(registry: RegionRegistry) {
     this.registry = registry;
@@ -120,15 +126,16 @@ let limit = FIRST_LIMIT;
 
 /** Returns this thread's registry of a device. */
 export function registryOfDevice(device: number): RegionRegistry {
-  const known = registries.get(device)?.deref();
+  const reference = mapOf.get(registries, device);
+  const known = reference && derefOf(reference);
   if (known) return known;
   if (registries.size >= limit) {
-    registries.forEach((registry, number) => {
-      if (registry.deref() === undefined) registries.delete(number);
+    mapOf.forEach(registries, (registry, number) => {
+      if (derefOf(registry) === undefined) mapOf.delete(registries, number);
     });
     limit = Math.max(FIRST_LIMIT, registries.size * 2);
   }
   const registry = new RegionRegistry();
-  registries.set(device, new WeakRef(registry));
+  mapOf.set(registries, device, new PlainWeakRef(registry));
   return registry;
 }

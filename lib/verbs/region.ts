@@ -1,5 +1,6 @@
 import { type Access } from './access';
-import { boolean, illegalConstructor, optionsOf, u32 } from '../internal/arguments';
+import { boolean, illegalConstructor, u32 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
@@ -224,12 +225,14 @@ export abstract class Region {
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
     release = (region, options) => {
-      const { force: givenForce = false } = optionsOf<DeregOptions>(options);
+      const { force: givenForce = false } = optionsOf<DeregOptions>(options, ['force']);
       const force = boolean(givenForce, 'options.force');
       region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
     };
     releaseAsync = (region, options) => {
-      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options);
+      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options, [
+        'timeoutMs',
+      ]);
       return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
     };
   }

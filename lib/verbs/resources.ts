@@ -142,7 +142,7 @@ class Row {
 function rows(numbers: BigUint64Array, fields: number): Row[] {
   const wordCount = elementCountOf(numbers);
   const list: Row[] = [];
-  for (let at = 0; at < wordCount; at += fields) list.push(new Row(numbers, at));
+  for (let at = 0; at < wordCount; at += fields) list[list.length] = new Row(numbers, at);
   return list;
 }
 
@@ -227,7 +227,6 @@ export function resourcesOf(
 /** The first field of each row. `new Set(list)` would ask the iterator of arrays, which a program may have replaced. */
 function idsOf(list: readonly Row[]): Set<number> {
   const ids = new Set<number>();
-  // eslint-disable-next-line @typescript-eslint/prefer-for-of -- for-of asks the iterator of arrays
   for (let i = 0; i < list.length; i++) ids.add(list[i]?.number(PdRow.Serial) ?? 0);
   return ids;
 }

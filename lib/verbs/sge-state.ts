@@ -1,6 +1,8 @@
-import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
+import { boolean, elements, invalidType, size, u32 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { dispose } from '../internal/disposal';
-import { elementNames } from '../internal/element';
+import { elementNames, type Holder } from '../internal/element';
+import { ownList } from '../internal/intrinsics';
 import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { FragmentField, MAX_SGE } from '../internal/layout';
@@ -59,15 +61,19 @@ export class SgeState {
       if (!isSge(sge)) throw invalidType(name, 'an instance of Sge', sge);
       return sge;
     });
-    const [first] = list;
-    if (!first || list.some((sge) => tableOf(sge).registry !== tableOf(first).registry)) {
-      throw new RdmaError('sge_state', 'EINVAL');
+    const first = list[0];
+    if (!first) throw new RdmaError('sge_state', 'EINVAL');
+    const { registry } = tableOf(first);
+    const holders = ownList<Holder>();
+    for (let i = 0; i < list.length; i++) {
+      const sge = list[i];
+      if (sge === undefined || tableOf(sge).registry !== registry) throw new RdmaError('sge_state', 'EINVAL');
     }
-    const holders = list.map((sge) => {
-      const holder = holderOf(sge);
+    for (let i = 0; i < list.length; i++) {
+      const holder = holderOf(list[i] ?? first);
       if (holder === undefined) throw new RdmaError('sge_state', list.length > MAX_SGE ? 'EINVAL' : 'EBADF');
-      return holder;
-    });
+      holders[i] = holder;
+    }
     this.#table = tableOf(first);
     this.#native = resultOf('sge_state', native.createSgeState(elementNames(holders)));
   }
@@ -150,7 +156,10 @@ export class SgeState {
    */
   copyIn(source: MemoryLike, options: CopyInOptions = {}): number {
     const self = this.#native;
-    const { put: givenPut = false, ordered: givenOrdered = false } = optionsOf<CopyInOptions>(options);
+    const { put: givenPut = false, ordered: givenOrdered = false } = optionsOf<CopyInOptions>(options, [
+      'put',
+      'ordered',
+    ]);
     const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
     return bytesMovedOf(
@@ -202,20 +211,21 @@ export class SgeState {
     for (let step = 0; step < stepCount; step++) fragments[step] = [];
     const wordCount = elementCountOf(found);
     for (let i = 0; i < wordCount; i += FragmentField.Count) {
-      fragments[Number(found[i + FragmentField.Step])]?.push({
+      const step = fragments[Number(found[i + FragmentField.Step])] ?? [];
+      step[step.length] = {
         region: this.#table.find(
           Number(found[i + FragmentField.Index]),
           Number(found[i + FragmentField.Region]),
         ),
         at: found[i + FragmentField.At] ?? 0n,
         length: Number(found[i + FragmentField.Length]),
-      });
+      };
     }
     return fragments;
   }
 }
 
 function readPut(options: unknown): boolean {
-  const { put = false } = optionsOf<ConsumeOptions>(options);
+  const { put = false } = optionsOf<ConsumeOptions>(options, ['put']);
   return boolean(put, 'options.put');
 }

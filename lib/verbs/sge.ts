@@ -1,13 +1,6 @@
 import { type Access } from './access';
-import {
-  boolean,
-  illegalConstructor,
-  integer,
-  optionsOf,
-  outOfRange,
-  size,
-  u64,
-} from '../internal/arguments';
+import { boolean, illegalConstructor, integer, outOfRange, size, u64 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
 import { dispose } from '../internal/disposal';
 import {
   fieldLong,
@@ -145,7 +138,7 @@ export class Sge {
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
-    const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options);
+    const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options, ['offset']);
     const wanted = size(givenOffset, 'options.offset');
     const bytes = transientBytesOf('copy_sge_out', target, 'target');
     const total = this.#total('copy_sge_out');
@@ -179,7 +172,10 @@ export class Sge {
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
-    const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options);
+    const { offset: givenOffset = 0, ordered: givenOrdered = false } = optionsOf<CopyFromOptions>(options, [
+      'offset',
+      'ordered',
+    ]);
     const wanted = size(givenOffset, 'options.offset');
     const ordered = boolean(givenOrdered, 'options.ordered');
     const bytes = transientBytesOf('copy_sge', source, 'source');
@@ -219,7 +215,8 @@ export class Sge {
    * @throws as {@link Sge.fetchAdd}
    */
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
-    const [expected, operand] = [u64(compare, 'compare'), u64(swap, 'swap')];
+    const expected = u64(compare, 'compare');
+    const operand = u64(swap, 'swap');
     storeElement(this.#live('compare_swap'));
     longs[CommandWord.Compare / 2] = expected;
     longs[CommandWord.Operand / 2] = operand;

@@ -94,8 +94,7 @@ const methods: Method[] = [
   },
   {
     name: 'Device.attach',
-    // The token was right; the device that it finds is dead by the time that it is used.
-    answers: gone,
+    answers: { 'closes the device': 'ENODEV' },
     args: () => [{ captureStacks: true, reportLeaks: false }],
     call: ({ device }, [options]) => {
       const attached = Device.attach(device.share(), options);
@@ -303,17 +302,26 @@ function need(check: { ok: boolean; reason?: unknown; sge?: Sge }): void {
   check.sge?.put();
 }
 
-/** Plain objects and arrays in the arguments, so that each read of a property is told; nothing else may be asked. */
+/** What else than its properties an object of options is asked for: which there are, and whose. */
+const askedOfOptions = ['ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor'];
+
+/**
+ * Plain objects and arrays in the arguments, so that each read of a property is told, and that objects of options are asked for their
+ * names; nothing else may be asked.
+ */
 function watched(args: unknown[], onRead: (what: string) => void): { args: unknown[]; asked: string[] } {
   const asked: string[] = [];
   const wrap = (value: unknown, path: string): unknown => {
     if (typeof value !== 'object' || value === null) return value;
     if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return value;
+    // Requests, elements and lists are on the hot path: they are read, and never searched.
+    const isOptions = !Array.isArray(value) && !('addr' in value) && !('vaddr' in value);
     const handler = Object.fromEntries(
       Object.getOwnPropertyNames(Reflect).map((trap) => [
         trap,
         (...rest: any[]) => {
-          asked.push(`${trap} ${path}`);
+          if (!isOptions || !askedOfOptions.includes(trap)) asked.push(`${trap} ${path}`);
+          else if (trap === 'ownKeys') onRead(`the names of ${path}`);
           return (Reflect as any)[trap](...rest);
         },
       ]),
@@ -355,7 +363,7 @@ describe.each(methods)('$name, where reading an argument', ({ args, call, answer
   const { args: plain, asked } = watched(args(all), (what) => reads.push(what));
   const first = told(() => call(all, plain));
 
-  test('asks for properties alone, and each of them once', () => {
+  test('asks for properties, and of options for their names, and each of them once', () => {
     expect(first).toBe('ok');
     expect(asked).toEqual([]);
     expect(reads.length).toBeGreaterThan(0);

@@ -1,0 +1,339 @@
+// Objects of options: only what a program itself has written into one counts. What lies on a prototype is no right, and a name that is
+// misspelt is not passed over.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Device, SgeState } from '../../lib';
+import { argumentError, wrongType } from '../support/answers';
+import { everything, type Everything } from '../support/everything';
+import { runProgram } from '../support/programs';
+import { told } from '../support/reach';
+import { DMA } from '../support/scene';
+
+interface Taker {
+  /** Names of the interfaces of options that the call takes. */
+  type: string;
+  name: string;
+  /** Options that it takes: every one there is. */
+  all: Record<string, unknown>;
+  call: (objects: Everything, options: any) => unknown;
+  /** It cannot do without. */
+  required?: boolean;
+}
+
+const bytes = Buffer.alloc(8);
+
+const takers: Taker[] = [
+  {
+    type: 'DeviceOptions',
+    name: 'new Device',
+    all: {
+      lkeyTableBits: 4,
+      keyPolicy: 'random',
+      remoteKeyZero: true,
+      captureStacks: true,
+      reportLeaks: false,
+    },
+    call: (_, options) => new Device(options).close(),
+  },
+  {
+    type: 'AttachOptions',
+    name: 'Device.attach',
+    all: { captureStacks: true, reportLeaks: false },
+    call: ({ device }, options) => Device.attach(device.share(), options).detach(),
+  },
+  {
+    type: 'AllocPdOptions',
+    name: 'device.allocPd',
+    all: { trusted: true },
+    call: ({ device }, options) => device.allocPd(options),
+  },
+  {
+    type: 'AllocDmOptions',
+    name: 'device.allocDm',
+    all: { hugePages: false },
+    call: ({ device }, options) => device.allocDm(8, options),
+  },
+  {
+    type: 'CountersOptions',
+    name: 'device.counters',
+    all: { own: true },
+    call: ({ device }, options) => device.counters(options),
+  },
+  {
+    type: 'CloseOptions',
+    name: 'device.close',
+    all: { cascade: true },
+    call: ({ device }, options) => device.close(options),
+  },
+  {
+    type: 'DetachOptions',
+    name: 'device.detach',
+    all: { cascade: true },
+    call: ({ device }, options) => device.detach(options),
+  },
+  {
+    type: 'DmaMapOptions',
+    name: 'dma.map',
+    all: { address: 0x900000n },
+    call: ({ device }, options) => device.dma.map(bytes, options),
+  },
+  {
+    type: 'RegUserMrOptions',
+    name: 'pd.regUserMr',
+    all: { start: 0n, iova: 4096, access: 1 },
+    call: ({ pd }, options) => pd.regUserMr(bytes, options),
+  },
+  {
+    type: 'GetDmaMrOptions',
+    name: 'pd.getDmaMr',
+    all: { access: 0 },
+    call: ({ device }, options) => device.allocPd({ trusted: true }).getDmaMr(options).dereg(),
+  },
+  {
+    type: 'AllocMrOptions',
+    name: 'pd.allocMr',
+    all: { maxNumSg: 1, type: 'MEM_REG' },
+    call: ({ pd }, options) => pd.allocMr(options),
+    required: true,
+  },
+  {
+    type: 'AllocFmrOptions',
+    name: 'pd.allocFmr',
+    all: { access: 1, maxPages: 1, maxMaps: 1, pageShift: 12 },
+    call: ({ pd }, options) => pd.allocFmr(options),
+    required: true,
+  },
+  {
+    type: 'CheckBatchOptions',
+    name: 'pd.lkeyBatch',
+    all: { places: true },
+    call: ({ pd }, options) => pd.lkeyBatch(1, options),
+  },
+  {
+    type: 'CheckBatchOptions',
+    name: 'qp.rkeyBatch',
+    all: { places: true },
+    call: ({ qp }, options) => qp.rkeyBatch(1, options),
+  },
+  {
+    type: 'BatchAcquireOptions',
+    name: 'batch.acquire',
+    all: { coalesce: true, last: null },
+    call: ({ pd }, options) => pd.lkeyBatch(1).acquire(1, 0, options),
+  },
+  {
+    type: 'AcquireOptions',
+    name: 'pd.acquire',
+    all: { last: null },
+    call: ({ pd, mr }, options) => pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0, options),
+  },
+  {
+    type: 'DeregOptions',
+    name: 'pd.deregMany',
+    all: { force: true },
+    call: ({ pd, mr }, options) => pd.deregMany([mr], options),
+  },
+  {
+    type: 'DeallocPdOptions',
+    name: 'pd.dealloc',
+    all: { cascade: true },
+    call: ({ pd }, options) => pd.dealloc(options),
+  },
+  {
+    type: 'FastRegMrOptions',
+    name: 'qp.fastRegMr',
+    all: { key: 0, access: 1, iova: 0n },
+    call: ({ qp, sg }, options) => {
+      // The key is known only now; everything else of the object stays as it is.
+      if (typeof options?.key === 'number') options.key = sg.lkey;
+      qp.fastRegMr(sg, options);
+    },
+    required: true,
+  },
+  {
+    type: 'MapSgOptions',
+    name: 'mr.mapSg',
+    all: { offset: 1, pageSize: 4096 },
+    call: ({ sg }, options) => sg.mapSg([{ addr: DMA, length: 8 }], options),
+  },
+  {
+    type: 'DeregOptions',
+    name: 'mr.dereg',
+    all: { force: true },
+    call: ({ mr }, options) => mr.dereg(options),
+  },
+  {
+    type: 'DeregOptions',
+    name: 'fmr.dealloc',
+    all: { force: true },
+    call: ({ fmr }, options) => fmr.dealloc(options),
+  },
+  {
+    type: 'DeregAsyncOptions',
+    name: 'mr.deregAsync',
+    all: { timeoutMs: 0 },
+    call: ({ sg }, options) => void sg.deregAsync(options),
+  },
+  {
+    type: 'DeregAsyncOptions',
+    name: 'fmr.deallocAsync',
+    all: { timeoutMs: 0 },
+    call: ({ fmr }, options) => void fmr.deallocAsync(options),
+  },
+  {
+    type: 'CopyToOptions',
+    name: 'sge.copyTo',
+    all: { offset: 0 },
+    call: ({ sge }, options) => sge.copyTo(bytes, options),
+  },
+  {
+    type: 'CopyFromOptions',
+    name: 'sge.copyFrom',
+    all: { offset: 0, ordered: true },
+    call: ({ sge }, options) => sge.copyFrom(bytes, options),
+  },
+  ...(['update', 'skip'] as const).map((name): Taker => ({
+    type: 'ConsumeOptions',
+    name: `state.${name}`,
+    all: { put: true },
+    call: ({ state }, options) => state[name](8, options),
+  })),
+  {
+    type: 'CopyInOptions',
+    name: 'state.copyIn',
+    all: { put: true, ordered: true },
+    call: ({ sge }, options) => new SgeState([sge]).copyIn(bytes, options),
+  },
+  {
+    type: 'ConsumeOptions',
+    name: 'state.copyOut',
+    all: { put: true },
+    call: ({ state }, options) => state.copyOut(bytes, options),
+  },
+  {
+    type: 'ConsumeOptions',
+    name: 'state.walk',
+    all: { put: true },
+    call: ({ state }, options) => state.walk([8], options),
+  },
+];
+
+/** Runs a call on objects of its own. */
+function ask({ call }: Taker, options: unknown): string {
+  const objects = everything();
+  const answer = told(() => call(objects, options));
+  objects.device.close({ cascade: true });
+  return answer;
+}
+
+test('every kind of options is asked for here', () => {
+  const folder = join(__dirname, '../../lib/verbs');
+  const kinds = readdirSync(folder).flatMap((file) =>
+    [...readFileSync(join(folder, file), 'utf8').matchAll(/ptionsOf<(\w+)>/g)].map(([, kind]) => kind),
+  );
+  expect(kinds.length).toBeGreaterThan(20);
+  expect([...new Set(takers.map(({ type }) => type))].sort()).toEqual([...new Set(kinds)].sort());
+});
+
+describe.each(takers)('options of $name', (taker) => {
+  const { all, required = false } = taker;
+
+  test('it takes every one of them, from an object with and without a prototype', () => {
+    expect(ask(taker, all)).toBe('ok');
+    expect(ask(taker, Object.assign(Object.create(null), all))).toBe('ok');
+    expect(ask(taker, new Proxy(all, {}))).toBe('ok');
+  });
+
+  test('nothing given is the default, of every one that is undefined too', () => {
+    if (required) {
+      expect(ask(taker, undefined)).toBe('ERR_INVALID_ARG_TYPE');
+      return;
+    }
+    expect(ask(taker, {})).toBe(ask(taker, undefined));
+    for (const name of Object.keys(all)) {
+      const answer = ask(taker, { [name]: undefined });
+      expect([name, answer]).toEqual([
+        name,
+        name === 'access' ? 'ERR_INVALID_ARG_TYPE' : ask(taker, undefined),
+      ]);
+    }
+  });
+
+  test('what is inherited is not given', () => {
+    // Values of a wrong type: whoever reads one, throws.
+    const inherited = Object.create(Object.fromEntries(Object.keys(all).map((name) => [name, Symbol(name)])));
+    expect(ask(taker, inherited)).toBe(ask(taker, {}));
+    const own = Object.assign(Object.create({ [Object.keys(all)[0]!]: Symbol() }), all);
+    expect(ask(taker, own)).toBe('ok');
+  });
+
+  test('an unknown name is refused, own or inherited, and nothing has happened', () => {
+    const objects = everything();
+    const lives = () => ({ ...objects.device.resources(), pds: undefined }); // getDmaMr's own domain
+    const before = lives();
+    for (const options of [
+      { ...all, acess: 1 },
+      Object.assign(Object.create({ acess: 1 }), all),
+      Object.assign(Object.create(Object.create({ acess: undefined })), all),
+      new Proxy({ ...all, acess: 1 }, {}),
+    ]) {
+      expect(() => taker.call(objects, options)).toThrow(
+        argumentError('ERR_INVALID_ARG_VALUE', "The property 'options.acess' is not an option"),
+      );
+    }
+    expect(lives()).toEqual(before);
+    objects.device.close({ cascade: true });
+  });
+
+  test('symbols, and names that cannot be enumerated, are nobody’s business', () => {
+    const hidden = Object.defineProperty({ ...all, [Symbol('mine')]: 1 }, 'mine', { value: 1 });
+    expect(ask(taker, hidden)).toBe('ok');
+  });
+
+  test('anything but an object is refused', () => {
+    for (const options of [null, 1, 'text', true, 1n, Symbol(), () => 1, [], [all]]) {
+      expect(ask(taker, options)).toBe('ERR_INVALID_ARG_TYPE');
+    }
+  });
+});
+
+test('the message names the options that there are, and shortens what it is given', () => {
+  const { pd, device } = everything();
+  expect(() => pd.regUserMr(bytes, { acces: 31 } as object)).toThrow(
+    "The property 'options.acces' is not an option; there are start, iova, access",
+  );
+  expect(() => device.close({ casade: true } as object)).toThrow(
+    "The property 'options.casade' is not an option; the only one is cascade",
+  );
+  expect(() => device.close(Object.create({ casade: true }))).toThrow(
+    "The property 'options.casade' is not an option (it is inherited); the only one is cascade",
+  );
+  const message = /.*/.exec(catchMessage(() => device.close({ ['x'.repeat(1 << 20)]: 1 })))![0];
+  expect(message.length).toBeLessThan(200);
+  expect(() => pd.regUserMr(bytes, { access: undefined } as object)).toThrow(wrongType('options.access'));
+});
+
+function catchMessage(use: () => unknown): string {
+  try {
+    use();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return '';
+}
+
+test('a polluted Object.prototype gives no rights', () => {
+  const { stdout } = runProgram(`
+    const { Device } = require('rdmavt');
+    for (const [name, value] of Object.entries({ access: 31, remoteKeyZero: true, trusted: true, force: true, cascade: true, last: {}, iova: 0, start: 0, put: true }))
+      Object.defineProperty(Object.prototype, name, { value, enumerable: false, writable: true, configurable: true });
+    const device = new Device(), pd = device.allocPd(), mr = pd.regUserMr(new Uint8Array(8)), other = pd.regUserMr(new Uint8Array(8), {});
+    const { sge } = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0);
+    const told = (use) => { try { use(); return 'ok'; } catch (error) { return error.code; } };
+    console.log(mr.access, other.access, mr.iova !== 0n, device.resources().pds[0].trusted, told(() => mr.dereg({})), told(() => pd.dealloc({})));
+    for (const name of ['access', 'remoteKeyZero', 'trusted', 'force', 'cascade', 'last', 'iova', 'start', 'put']) delete Object.prototype[name];
+    Object.prototype.access = 31;
+    console.log(pd.regUserMr(new Uint8Array(8)).access, pd.regUserMr(new Uint8Array(8), {}).access, told(() => pd.dealloc({})));
+  `);
+  expect(stdout.trim().split('\n')).toEqual(['0 0 true false EBUSY EBUSY', '0 0 ERR_INVALID_ARG_VALUE']);
+});
