@@ -94,7 +94,8 @@ export function acquireElement(holder: Holder, last: Holder | undefined): number
   words[CommandWord.LastCell] = last === undefined ? 0 : last.cell;
   words[CommandWord.LastGeneration] = last === undefined ? 0 : last.generation;
   acquireOne();
-  const answer = readAnswer();
+  // Read in place, here and below: at the end of the stack no function can be called, and the call has done its work.
+  const answer = (words[CommandWord.Answer] ?? UNANSWERED) | 0;
   if (answer === 0) holder.generation = words[CommandWord.CellGeneration] ?? 0;
   return answer;
 }
@@ -122,7 +123,7 @@ export function describeElement(holder: Holder): number {
 export function putElement(holder: Holder): number {
   storeElement(holder);
   putOne();
-  return readAnswer();
+  return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /** Encodes a list of elements for {@link NativeModule.createSgeState}. */

@@ -74,7 +74,7 @@ export function registerMemory(checker: number, access: number, flags: number, m
   words[CommandWord.Flags] = flags;
   words[CommandWord.Answer] = UNANSWERED;
   regUserMr(memory);
-  return readAnswer();
+  return words[CommandWord.Answer] | 0; // in place, as in element.ts
 }
 
 /** `rvt_map_mr_sg`: the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
@@ -83,14 +83,14 @@ export function mapSgList(name: RegionName, offset: bigint, pageSize: number, li
   longs[CommandWord.Address / 2] = offset;
   words[CommandWord.Length] = pageSize;
   mapSg(list);
-  return readAnswer();
+  return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /** `rvt_map_phys_fmr`, at IOVA of the command block, which the caller has stored: 0 or a negative errno. */
 export function mapPageList(name: RegionName, pages: BigUint64Array): Status {
   storeRegion(name);
   mapPhys(pages);
-  return readAnswer();
+  return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /** Stores which region the next call is about. */
@@ -114,14 +114,14 @@ export function releaseRegion(name: RegionName, mode: ReleaseMode): Status {
   storeRegion(name);
   words[CommandWord.Mode] = mode;
   releaseMr();
-  return readAnswer();
+  return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /** Starts counting the accesses of a region: 0, -EBADF, -ENOMEM. */
 export function countRegion(name: RegionName): Status {
   storeRegion(name);
   countMr();
-  return readAnswer();
+  return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
 /** Matches no region. */

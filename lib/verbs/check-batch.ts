@@ -10,7 +10,7 @@ import {
 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { type BatchBlock, newBatchBlock, SGE_WORDS } from './batch-block';
-import { readAnswer, UNANSWERED, words as command } from '../internal/command';
+import { UNANSWERED, words as command } from '../internal/command';
 import { giveUnused, takeHolder } from '../internal/element';
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
@@ -246,13 +246,14 @@ export class CheckBatch {
   take(index: number): Sge | undefined {
     const at = integer(index, 'index', 0, this.capacity - 1);
     const holder = takeHolder();
+    const sge = new Sge(construction, holder, this.#table); // before, as in acquireAccess
     command[CommandWord.Cell] = holder.cell;
     command[CommandWord.Answer] = UNANSWERED;
     this.#native.take(at);
-    const answer = readAnswer();
+    const answer = command[CommandWord.Answer] | 0;
     if (answer === 0) {
       holder.generation = command[CommandWord.CellGeneration] ?? 0;
-      return new Sge(construction, holder, this.#table);
+      return sge;
     }
     giveUnused(holder, answer);
     if (answer !== -EBADF) throw rdmaError('take', answer);

@@ -1,8 +1,8 @@
 import { fieldLong, fieldNumber, readAnswer } from '../internal/command';
-import { acquireElement, giveUnused, isCoalesced, takeHolder, type Holder } from '../internal/element';
+import { acquireElement, giveHolder, giveUnused, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
 import { construction } from '../internal/construction';
-import { PlaceField } from '../internal/layout';
+import { BATCH_COALESCED, PlaceField } from '../internal/layout';
 import { native } from '../internal/native';
 import { checkReason, type CheckReason } from '../internal/reasons';
 import { type RegionTable } from './region-registry';
@@ -71,10 +71,19 @@ function readRefusal(operation: string, answer: number): Refused {
 export function acquireAccess(operation: string, table: RegionTable, last: Sge | undefined): LocalCheck {
   const holder = takeHolder();
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
+  // Made before the reference is taken: afterwards nothing is called that fails at the end of the stack.
+  const sge = new Sge(construction, holder, table);
   const answer = acquireElement(holder, before);
-  if (answer === 0) return { ok: true, coalesced: false, sge: new Sge(construction, holder, table) };
+  if (answer === 0) return { ok: true, coalesced: false, sge };
+  if (last !== undefined && answer === BATCH_COALESCED) {
+    try {
+      giveHolder(holder);
+    } catch {
+      // Then the holder is collected.
+    }
+    return { ok: true, coalesced: true, sge: last };
+  }
   giveUnused(holder, answer);
-  if (last !== undefined && isCoalesced(answer)) return { ok: true, coalesced: true, sge: last };
   return readRefusal(operation, answer);
 }
 

@@ -13,6 +13,16 @@ function findOwnFolders(): string[] {
   return root === undefined ? [] : ['dist', 'lib'].map((folder) => join(root, folder) + sep);
 }
 
+/**
+ * The stack here, or no text. A program may format stacks as it likes (`Error.prepareStackTrace`), even as no text at all, and may throw
+ * there. It may also stand at the end of the stack. Neither is a reason for a verb to fail.
+ */
+function captureStack(): string {
+  const holder: { stack?: unknown } = {};
+  Error.captureStackTrace(holder);
+  return typeof holder.stack === 'string' ? holder.stack : '';
+}
+
 /** More entries than this, and those of objects that are gone are dropped. */
 const FIRST_LIMIT = 1024;
 
@@ -27,10 +37,15 @@ export class CreationStacks {
 
   /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
   note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
-    const holder: { stack?: unknown } = {};
-    Error.captureStackTrace(holder);
-    // A program may format stacks as it likes (Error.prepareStackTrace), even as no text at all.
-    const text = typeof holder.stack === 'string' ? holder.stack : '';
+    try {
+      this.#note(kind, number, live);
+    } catch {
+      // What is created is there, with or without its stack.
+    }
+  }
+
+  #note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
+    const text = captureStack();
     // The first line is the name of the error that it is not; the next ones are of this package.
     const lines = text.split('\n').slice(1);
     if (!lines.length) return;

@@ -151,27 +151,26 @@ export class Device {
     const given: unknown = options;
     const attached = typeof given === 'object' && given !== null ? Attachment.device(given) : undefined;
     this.#attached = attached !== undefined;
-    let watching: Watching;
-    if (attached) {
-      ({ watching } = given as Attachment);
-      this.#native = attached;
-    } else {
-      const read = optionsOf<DeviceOptions>(given, [
-        'lkeyTableBits',
-        'keyPolicy',
-        'remoteKeyZero',
-        'captureStacks',
-        'reportLeaks',
-      ]);
-      watching = watchingOf(read);
-      this.#native = openDevice(read);
+    const opening = attached ? undefined : readDeviceOptions(given);
+    const watching = opening?.watching ?? (given as Attachment).watching;
+    const made = opening
+      ? native.openDevice(opening.lkeyTableBits, opening.randomKeys, opening.remoteKeyZero)
+      : attached;
+    try {
+      const self = resultOf('driver_mr_init', made ?? -Errno.EBADF);
+      this.#native = self;
+      this.#lkeyTableBits = self.bits();
+      this.#table = new RegionTable(registryOfDevice(self.number()));
+      this.#dma = new DmaSpace(construction, self, this.#table);
+      if (watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
+      if (watching.report) watchForLeaks(self, this.#table.stacks);
+      if (opening && opening.lkeyTableBits > this.#lkeyTableBits)
+        warnOfBits(opening.lkeyTableBits, this.#lkeyTableBits);
+    } catch (error) {
+      // See ProtectionDomain.regUserMr. The device that nobody else uses closes.
+      if (typeof made === 'object') made.detach(true);
+      throw error;
     }
-    this.#lkeyTableBits = this.#native.bits();
-    this.#table = new RegionTable(registryOfDevice(this.#native.number()));
-    this.#dma = new DmaSpace(construction, this.#native, this.#table);
-    const self = this.#native;
-    if (watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
-    if (watching.report) watchForLeaks(self, this.#table.stacks);
   }
 
   /**
@@ -230,9 +229,17 @@ export class Device {
     const self = this.#native;
     const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options, ['trusted']);
     const trusted = boolean(givenTrusted, 'options.trusted');
-    const pd = resultOf('alloc_pd', self.allocPd(!trusted));
-    this.#table.created('pd', () => pd.serial());
-    return new ProtectionDomain(construction, pd, this.#table);
+    const made = self.allocPd(!trusted);
+    try {
+      const pd = resultOf('alloc_pd', made);
+      const domain = new ProtectionDomain(construction, pd, this.#table);
+      this.#table.created('pd', () => domain.id);
+      return domain;
+    } catch (error) {
+      // At the end of the stack, for one. Only a native call is safe here, see docs.
+      if (typeof made === 'object') made.dealloc(true);
+      throw error;
+    }
   }
 
   /**
@@ -261,9 +268,15 @@ export class Device {
     const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options, ['hugePages']);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
-    const memory = resultOf('alloc_dm', self.allocDm(length, huge));
-    this.#table.created('memory', () => memory.serial());
-    return new DeviceMemory(construction, memory);
+    const made = self.allocDm(length, huge);
+    try {
+      const memory = new DeviceMemory(construction, resultOf('alloc_dm', made));
+      this.#table.created('memory', () => memory.id);
+      return memory;
+    } catch (error) {
+      if (typeof made === 'object') made.free();
+      throw error;
+    }
   }
 
   /**
@@ -389,21 +402,36 @@ export class Device {
   }
 }
 
-/** A new device. */
-function openDevice(options: Unchecked<DeviceOptions>): NativeDevice {
+interface OpenOptions {
+  readonly lkeyTableBits: number;
+  readonly randomKeys: boolean;
+  readonly remoteKeyZero: boolean;
+  readonly watching: Watching;
+}
+
+function readDeviceOptions(given: unknown): OpenOptions {
+  const options = optionsOf<DeviceOptions>(given, [
+    'lkeyTableBits',
+    'keyPolicy',
+    'remoteKeyZero',
+    'captureStacks',
+    'reportLeaks',
+  ]);
   const {
-    lkeyTableBits: givenBits = DEFAULT_LKEY_TABLE_BITS,
-    keyPolicy: givenPolicy = 'sequential',
-    remoteKeyZero: givenRemoteKeyZero = false,
+    lkeyTableBits = DEFAULT_LKEY_TABLE_BITS,
+    keyPolicy = 'sequential',
+    remoteKeyZero = false,
   } = options;
-  const bits = u32(givenBits, 'options.lkeyTableBits');
-  const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
-  const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');
-  const device = resultOf('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
-  if (device.bits() !== bits) {
-    process.emitWarning(`lkeyTableBits ${bits} is too much; the key table has ${device.bits()} bits`, {
-      code: 'RDMAVT_LKEY_TABLE_BITS',
-    });
-  }
-  return device;
+  return {
+    lkeyTableBits: u32(lkeyTableBits, 'options.lkeyTableBits'),
+    randomKeys: oneOf(keyPolicy, 'options.keyPolicy', keyPolicies) === 'random',
+    remoteKeyZero: boolean(remoteKeyZero, 'options.remoteKeyZero'),
+    watching: watchingOf(options),
+  };
+}
+
+function warnOfBits(asked: number, bits: number): void {
+  process.emitWarning(`lkeyTableBits ${asked} is too much; the key table has ${bits} bits`, {
+    code: 'RDMAVT_LKEY_TABLE_BITS',
+  });
 }

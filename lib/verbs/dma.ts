@@ -41,9 +41,15 @@ export class DmaSpace {
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options, ['address']);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
     const bytes = bytesOf('dma_map', memory, 'memory');
-    const mapping = resultOf('dma_map', self.mapDma(bytes, address));
-    this.#table.created('mapping', () => mapping.serial());
-    return new DmaMapping(construction, mapping);
+    const made = self.mapDma(bytes, address);
+    try {
+      const mapping = new DmaMapping(construction, resultOf('dma_map', made));
+      this.#table.created('mapping', () => mapping.id);
+      return mapping;
+    } catch (error) {
+      if (typeof made === 'object') made.unmap(); // see ProtectionDomain.regUserMr
+      throw error;
+    }
   }
 }
 

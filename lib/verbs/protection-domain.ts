@@ -14,22 +14,24 @@ import { optionsOf, requiredOptionsOf } from '../internal/options';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { storeLong } from '../internal/command';
+import { storeLong, words } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
-import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
+import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT, ReleaseMode } from '../internal/layout';
 import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
-import { type NativeProtectionDomain, type Status } from '../internal/native';
-import { readNewRegion, regionNames, registerMemory } from '../internal/region-name';
+import { native, type NativeProtectionDomain, type Status } from '../internal/native';
+import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
 import { type DeregOptions, isRegion, nameOf } from './region';
-import { type RegionTable } from './region-registry';
+import { type AnyRegion, type RegionTable } from './region-registry';
 import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
+
+const { releaseMr } = native;
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
@@ -163,7 +165,22 @@ export class ProtectionDomain {
     const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = registrableBytesOf(operation, memory, 'memory');
     const status = registerMemory(this.#number, access, flags, bytes);
-    return this.#memoryRegion(operation, status, access);
+    try {
+      throwOnError(operation, status);
+      const name = readNewRegion(this.#native, this.#number, access);
+      const region = new MemoryRegion(construction, name, this.#table);
+      this.#table.add(region);
+      return region;
+    } catch (error) {
+      // At the end of the stack no object can be made of what was registered. What throws must have done nothing. Functions of
+      // JavaScript cannot be called here either; native ones can, and this one finds the region in the command block.
+      if (status === 0) {
+        words[CommandWord.Checker] = this.#number;
+        words[CommandWord.Mode] = ReleaseMode.Force;
+        releaseMr();
+      }
+      throw error;
+    }
   }
 
   /**
@@ -178,7 +195,7 @@ export class ProtectionDomain {
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options, ['access']);
     const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
-    return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access), undefined);
+    return this.#make('get_dma_mr', MemoryRegion, () => this.#native.getDmaMr(access));
   }
 
   /**
@@ -196,7 +213,7 @@ export class ProtectionDomain {
     ]);
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
-    return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg), undefined);
+    return this.#make('alloc_mr', MemoryRegion, () => this.#native.allocMr(type, maxNumSg));
   }
 
   /**
@@ -220,11 +237,9 @@ export class ProtectionDomain {
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
     const access = readRegionAccess(operation, givenAccess, 'options.access');
-    throwOnError(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
-    const name = readNewRegion(this.#native, this.#number, undefined);
-    const region = new FastMemoryRegion(construction, name, this.#table);
-    this.#table.add(region);
-    return region;
+    return this.#make(operation, FastMemoryRegion, () =>
+      this.#native.allocFmr(access, maxPages, maxMaps, pageShift),
+    );
   }
 
   /**
@@ -233,9 +248,15 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const qp = resultOf('create_qp', this.#native.createQp());
-    this.#table.created('queuePair', () => qp.serial());
-    return new QueuePair(construction, qp, this.#table);
+    const made = this.#native.createQp();
+    try {
+      const qp = new QueuePair(construction, resultOf('create_qp', made), this.#table);
+      this.#table.created('queuePair', () => qp.id);
+      return qp;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // see regUserMr
+      throw error;
+    }
   }
 
   /**
@@ -337,13 +358,34 @@ export class ProtectionDomain {
     this.#native.dealloc(true);
   }
 
-  /** Makes the object of the region that the last call has made. `access`: as for `readNewRegion`. */
-  #memoryRegion(operation: string, status: Status, access: Access | undefined): MemoryRegion {
-    throwOnError(operation, status);
-    const name = readNewRegion(this.#native, this.#number, access);
-    const region = new MemoryRegion(construction, name, this.#table);
-    this.#table.add(region);
-    return region;
+  /**
+   * Makes a region of a kind that is not user memory, and its object.
+   *
+   * @param register - calls the native module
+   */
+  #make<R extends AnyRegion>(
+    operation: string,
+    kind: new (token: typeof construction, name: RegionName, table: RegionTable) => R,
+    register: () => Status,
+  ): R {
+    const status = register();
+    try {
+      throwOnError(operation, status);
+      const region = new kind(
+        construction,
+        readNewRegion(this.#native, this.#number, undefined),
+        this.#table,
+      );
+      this.#table.add(region);
+      return region;
+    } catch (error) {
+      if (status === 0) {
+        words[CommandWord.Checker] = this.#number; // as in regUserMr
+        words[CommandWord.Mode] = ReleaseMode.Force;
+        releaseMr();
+      }
+      throw error;
+    }
   }
 
   #last(options: unknown): Sge | undefined {

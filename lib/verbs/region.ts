@@ -185,7 +185,13 @@ export abstract class Region {
     const name = this.#name;
     const status = releaseRegion(name, mode);
     // After a forced release elements may still be held, and `sge.region` must still find this object.
-    if (status === 0 && mode !== ReleaseMode.Force) this.#table.remove(name.index, name.id);
+    if (status === 0 && mode !== ReleaseMode.Force) {
+      try {
+        this.#table.remove(name.index, name.id);
+      } catch {
+        // At the end of the stack. It stays in the table until its place is used again.
+      }
+    }
     return status === -Errno.EBADF ? 0 : status;
   }
 

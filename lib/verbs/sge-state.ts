@@ -3,7 +3,7 @@ import { optionsOf } from '../internal/options';
 import { dispose } from '../internal/disposal';
 import { elementNames, type Holder } from '../internal/element';
 import { ownList } from '../internal/intrinsics';
-import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
+import { bytesMovedOf, RdmaError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { FragmentField, MAX_SGE } from '../internal/layout';
 import {
@@ -128,7 +128,8 @@ export class SgeState {
 
   /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
   put(): void {
-    throwOnError('put_ss', this.#native.put());
+    const status = this.#native.put();
+    if (status < 0) throw rdmaError('put_ss', status); // on success nothing is called that fails at the end of the stack
   }
 
   /** As {@link SgeState.put}. */

@@ -228,10 +228,14 @@ export class Sge {
   #put(): void {
     const holder = this.#holder;
     if (holder === undefined) return;
-    // Throws only if the stack is at its end. Then this object keeps the holder, and put can be called again.
+    // Throws only if the stack is at its end. Then nothing has happened, and put can be called again.
     const status = putElement(holder);
     this.#holder = undefined; // before the holder is given to another element
-    giveHolder(holder);
+    try {
+      giveHolder(holder);
+    } catch {
+      // Then the holder is collected.
+    }
     // EBADF: a walk has already put the element. That is no error.
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
   }

@@ -140,7 +140,12 @@ Napi::Value Device::AllocDm(const Napi::CallbackInfo &info) {
                                         static_cast<uint64_t>(bytes), huge, &memory);
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return DeviceMemory::Wrap(payload_.device, memory);
+    rvt_memory_get(&memory->memory);
+    Napi::Value object = DeviceMemory::Wrap(payload_.device, memory);
+    if (object.IsEmpty()) // as for a domain
+        rvt_free_device_memory(payload_.device->get(), payload_.device->context(), memory);
+    rvt_memory_put(&memory->memory);
+    return object;
 }
 
 Napi::Value Device::ImportDm(const Napi::CallbackInfo &info) {
@@ -215,7 +220,10 @@ Napi::Value Device::AllocPd(const Napi::CallbackInfo &info) {
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return ProtectionDomain::Wrap(payload_.device, handle);
+    Napi::Value object = ProtectionDomain::Wrap(payload_.device, handle);
+    if (object.IsEmpty())
+        rvt_dealloc_pd(handle, true); // no object, so an exception is pending: then nothing has happened
+    return object;
 }
 
 Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
@@ -236,7 +244,13 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return DmaMapping::Create(payload_.device->environment(), std::move(payload));
+    rvt_dma_handle handle = payload.handle;
+    Napi::Value object = DmaMapping::Create(payload_.device->environment(), std::move(payload));
+    if (object.IsEmpty()) {
+        rvt_dma_unmap(handle); // as for a domain
+        payload_.device->Settle();
+    }
+    return object;
 }
 
 Napi::Value Device::KeyTable(const Napi::CallbackInfo &info) {

@@ -46,7 +46,10 @@ Napi::Value ProtectionDomain::CreateQp(const Napi::CallbackInfo &info) {
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return QueuePair::Wrap(payload_.device, handle);
+    Napi::Value object = QueuePair::Wrap(payload_.device, handle);
+    if (object.IsEmpty())
+        rvt_destroy_qp(handle); // no object, so an exception is pending: then nothing has happened
+    return object;
 }
 
 Napi::Value ProtectionDomain::RegUserMrTest(const Napi::CallbackInfo &info) {
