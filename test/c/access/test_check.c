@@ -447,12 +447,17 @@ static void dead_domains_and_queue_pairs(void) {
     struct rvt_qp_handle qps[] = {qp, none_qp};
     read_enter(&f);
     for (int i = 0; i < 2; i++) {
-        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EINVAL);
+        CHECK_EQ(f.reason, RVT_CLOSED);
         wanted.addr = 0x10010;
-        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, &last, &wanted, 0, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_lkey_check(pds[i], &wanted, 0, &place, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, &last, &wanted, 0, &f.reason), -RVT_EINVAL);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_lkey_check(pds[i], &wanted, 0, &place, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
     }
     read_leave(&f);
     CHECK_EQ(last.sge_length, 16); /* did not grow */
