@@ -5,6 +5,9 @@
 #include "core/access/judge.h"
 #include "core/base/rvt_errno.h"
 
+/* Both look at the handle again when they have read: another thread may have ended the object meanwhile, and
+ * made another one of it, whose fields these would be. They are loaded with acquire and stored with release, so who
+ * has met a field of the next life sees the new generation. */
 bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker) {
     const struct rvt_pd *pd = handle.pd;
     if (!rvt_pd_live(handle))
@@ -14,10 +17,10 @@ bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker)
         .object = &pd->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
-        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .user = atomic_load_explicit(&pd->user, memory_order_acquire),
         .context = handle.context,
     };
-    return true;
+    return rvt_pd_live(handle) != NULL;
 }
 
 bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker) {
@@ -30,11 +33,12 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
         .object = &qp->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
-        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .user = atomic_load_explicit(&pd->user, memory_order_acquire),
         .remote = true,
         .context = handle.context,
     };
-    return true;
+    /* Alive now: so its domain was alive all the time, and this is what it is. */
+    return rvt_qp_live(handle) != NULL;
 }
 
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,

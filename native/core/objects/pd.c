@@ -22,7 +22,7 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
     if (pd) {
         if (!pd->id) /* only when it is first used: a dead handle may be reading it */
             pd->id = pd->owned.object.index + 1;
-        atomic_store_explicit(&pd->user, user, memory_order_relaxed);
+        atomic_store_explicit(&pd->user, user, memory_order_release);
         rvt_serial_index_add(&device->pds_by_serial, pd->owned.serial, pd);
         *handle = (struct rvt_pd_handle){pd, rvt_owned_birth(&pd->owned, RVT_RESOURCE_PD), context};
     }

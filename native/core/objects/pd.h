@@ -20,8 +20,9 @@ struct rvt_pd {
     /* > 0; what records name. Set when the object is first used and constant in all its lives. No domain ends
      * while a record names it. */
     uint32_t id;
-    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
-     * domains get no DMA region and no key 0. */
+    /* Constant from birth to death. Read without the lock, possibly through a handle that has just died: so
+     * loaded with acquire and stored with release, and the handle is looked at again afterwards. User domains
+     * get no DMA region and no key 0. */
     _Atomic(bool) user;
     /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`, and how many they are;
      * under the device's lock. */
