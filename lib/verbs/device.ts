@@ -25,9 +25,9 @@ import { livingOf, type Resources, resourcesOf } from './resources';
  *   max(2^lkeyTableBits, 2^(24-lkeyTableBits)) registrations (65,536 with 16 bits), in one that is full but for a slot after
  *   2^(24-lkeyTableBits) (256). Not for keys that go to peers one does not trust
  */
-export type KeyPolicy = 'random' | 'sequential';
+export type KeyPolicy = 'sequential' | 'random';
 
-const keyPolicies = ['random', 'sequential'] as const satisfies readonly KeyPolicy[];
+const keyPolicies = ['sequential', 'random'] as const satisfies readonly KeyPolicy[];
 
 /** Options of {@link Device.attach}. */
 export interface AttachOptions {

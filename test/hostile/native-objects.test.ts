@@ -254,7 +254,7 @@ describe('the native objects', () => {
        pd.dealloc(true);
        [user, fmr, sg, last].forEach(dead);
        console.log(numbers.map((number) => [block.register(number, bytes, 0n, 0n, 1), block.check(number, 0x1000n, 8, 256, 0), block.place(number, 0x1000n, 8, 256, 0), block.acquire(number, 0x1000n, 8, 256, 0)].join()).join(' '), rimIntact());`,
-      ['-22 -22 3 -9 -9', '-9 -9 -9 -22', '-9,-9,-9,-9 -9,-9,-9,-9 true', ''].join('\n'),
+      ['-22 -22 3 -9 -9', '-9 -9 -9 -22', '-9,16,16,16 -9,16,16,16 true', ''].join('\n'),
     );
   });
 
