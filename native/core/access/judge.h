@@ -178,9 +178,9 @@ static inline void count_verdict(const struct access *access, const struct found
 }
 
 /* Who asks is closed: the one reason that is told before anything is judged, and of which nothing but the
- * context counts. A context that is gone has been summed up already; counting in it does no harm. */
+ * context counts, if it is not gone itself. */
 static inline enum rvt_reason refuse_closed(struct rvt_ucontext *context, uint64_t accesses) {
-    if (context)
+    if (context && !rvt_ucontext_gone(context))
         rvt_count(&context->counters.refused[RVT_CLOSED], accesses);
     return RVT_CLOSED;
 }
