@@ -163,6 +163,66 @@ static void a_closed_device_is_neither_shared_nor_found(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
+/* --- the token of a domain --- */
+
+static void a_domain_alone(void) {
+    struct fixture a;
+    struct rvt_share_token whole, token, again;
+    struct rvt_dev_info *found = NULL;
+    struct rvt_ucontext *guest;
+    struct rvt_pd_handle pd, other;
+    uint64_t only = 77;
+    REQUIRE(fixture_open_joined(&a, 4));
+    CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &other), 0);
+    CHECK_EQ(rvt_share_by(a.context, NULL, &whole), 0);
+    CHECK_EQ(rvt_share_by(a.context, &other, &token), 0);
+    CHECK_EQ(rvt_share_by(a.context, &other, &again), 0);
+    CHECK_BYTES_EQ(&again, &token, sizeof(token));
+    CHECK(memcmp(whole.bytes, token.bytes, sizeof(token.bytes)) != 0);
+    CHECK_EQ(rvt_find_shared(&whole, &found, &only), 0);
+    CHECK_EQ(only, RVT_WHOLE_DEVICE);
+    rvt_dev_put(found);
+    CHECK_EQ(rvt_find_shared(&token, &found, &only), 0);
+    CHECK_EQ(only, rvt_pd_serial(other));
+    CHECK_EQ(rvt_alloc_ucontext_in(found, only, NULL, &guest), 0);
+
+    struct rvt_device_memory *memory;
+    struct rvt_table_head head;
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(other), &pd), 0);
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(a.pd), &pd), -RVT_EPERM);
+    CHECK_EQ(rvt_attach_pd(guest, 1000, &pd), -RVT_EPERM);
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(other), &pd), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EPERM);
+    CHECK_EQ(rvt_share_by(guest, NULL, &again), -RVT_EPERM);
+    CHECK_EQ(rvt_share_by(guest, &pd, &again), -RVT_EPERM);
+    CHECK_EQ(rvt_mr_exit_by(guest, true, NULL), -RVT_EPERM);
+    CHECK_EQ(rvt_table_report_to(guest, &head, NULL, NULL), -RVT_EPERM);
+    CHECK_EQ(rvt_alloc_device_memory(found, guest, 8, false, &memory), -RVT_EPERM);
+    CHECK_EQ(rvt_find_device_memory(found, guest, 1, &memory), -RVT_EPERM);
+    struct rvt_pd_handle none;
+    CHECK_EQ(rvt_alloc_pd(found, guest, true, &none), -RVT_EPERM);
+
+    /* Its own regions by their numbers, and nobody else's, in whatever domain they are. */
+    struct rvt_mr_handle own, theirs;
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &own), 0);
+    CHECK_EQ(rvt_alloc_mr(other, RVT_MR_TYPE_MEM_REG, 1, &theirs), 0);
+    CHECK_PTR_EQ(rvt_mr_find_by(guest, rvt_mr_index(own.mr), own.generation).mr, own.mr);
+    CHECK(!rvt_mr_find_by(guest, rvt_mr_index(theirs.mr), theirs.generation).mr);
+    CHECK_PTR_EQ(rvt_mr_find_by(a.context, rvt_mr_index(own.mr), own.generation).mr, own.mr);
+
+    /* The token ends with the domain, also for who has found it already. */
+    CHECK_EQ(rvt_dealloc_pd(other, true), 0);
+    struct rvt_ucontext *late;
+    CHECK_EQ(rvt_alloc_ucontext_in(found, only, NULL, &late), -RVT_ENODEV);
+    rvt_dev_put(found);
+    CHECK_EQ(rvt_find_shared(&token, &found, &only), -RVT_ENODEV);
+    CHECK_EQ(rvt_share_by(a.context, &other, &again), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_ucontext(guest, true), 0);
+    CHECK_EQ(rvt_share_by(guest, NULL, &again), -RVT_EBADF);
+    rvt_free_ucontext(guest);
+    fixture_leave_last(&a, &a);
+}
+
 /* --- threads: a device that is shared, found, used and left, by all of them at once --- */
 
 enum { THREADS = 4, ROUNDS = 150 };
@@ -241,4 +301,4 @@ static void threads_share_find_and_close(void) {
 CHECK_MAIN(TEST(unknown_before_anything_is_shared), TEST(no_random_numbers_no_token),
            TEST(the_same_token_each_time), TEST(finding_gives_a_reference),
            TEST(every_byte_of_a_token_matters), TEST(a_closed_device_is_neither_shared_nor_found),
-           TEST(threads_share_find_and_close))
+           TEST(a_domain_alone), TEST(threads_share_find_and_close))
