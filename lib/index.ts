@@ -25,6 +25,7 @@ export {
   type KeyPolicy,
   type KeyTable,
   type KeyTableRow,
+  type ShareOptions,
 } from './verbs/device';
 export { type AllocDmOptions, DeviceMemory } from './verbs/device-memory';
 export { type DeviceToken } from './verbs/device-token';

@@ -217,6 +217,8 @@ struct request;
 /* What a check is counted as: for who asked, and for the region whose key it was. */
 void oracle_count(struct oracle *o, const struct request *request, enum rvt_reason reason);
 void oracle_count_for(struct oracle *o, int context, enum rvt_reason reason, uint64_t more);
+/* Who asked is closed: counted if its context is not gone. */
+void oracle_count_closed(struct oracle *o, int context, uint64_t more);
 void oracle_count_region(struct oracle *o, int region, enum rvt_reason reason);
 void oracle_count_bytes(struct oracle *o, int region, uint64_t bytes);
 /* Over all contexts that the device ever had. */

@@ -141,6 +141,11 @@ void oracle_count_for(struct oracle *o, int context, enum rvt_reason reason, uin
         counts->accepted += more;
 }
 
+void oracle_count_closed(struct oracle *o, int context, uint64_t more) {
+    if (context != NONE && !o->contexts[context].gone)
+        oracle_count_for(o, context, RVT_CLOSED, more);
+}
+
 void oracle_count_region(struct oracle *o, int region, enum rvt_reason reason) {
     struct model_region *r = &o->regions[region];
     r->accepted += r->counted && !reason;

@@ -95,6 +95,15 @@ static void tell(const struct world *w, const struct rvt_batch *batch) {
                   (uint32_t)w->items[i].length, w->items[i].key);
 }
 
+/* The answer to a batch whose asker is closed. */
+static void check_closed(struct world *w, const struct asker *asker, const struct rvt_batch_columns *columns,
+                         uint32_t count, const struct rvt_batch_result *result) {
+    check_result(w, result, &(struct rvt_batch_result){.reason = RVT_CLOSED});
+    for (uint32_t i = 0; columns->verdict && i < count; i++)
+        EXPECT(w, "verdict", columns->verdict[i], RVT_CLOSED);
+    oracle_count_closed(&w->oracle, asker->context, count);
+}
+
 static void check_batch(struct world *w) {
     struct oracle *o = &w->oracle;
     struct asker asker;
@@ -106,7 +115,9 @@ static void check_batch(struct world *w) {
     struct rvt_batch_result result, should = {.first_refused = count};
     tell(w, &packed.batch);
     int answer = rvt_check_batch(w->readers[1], &packed.batch, &columns, &result);
-    world_answer(w, answer, asker.alive ? 0 : -RVT_EBADF);
+    world_answer(w, answer, 0);
+    if (!asker.alive)
+        check_closed(w, &asker, &columns, count, &result);
     for (uint32_t i = 0; asker.alive && i < count; i++) {
         struct request q = request_of(&w->items[i], &asker, acc);
         struct model_sge s;
@@ -140,8 +151,10 @@ static void check_one(struct world *w) {
     struct model_sge s;
     enum rvt_reason reason = oracle_judge(&w->oracle, &q, &s);
     tell(w, &packed.batch);
-    world_answer(w, rvt_check_one(w->readers[1], &packed.batch), asker.alive ? (int)reason : -RVT_EBADF);
-    if (asker.alive)
+    world_answer(w, rvt_check_one(w->readers[1], &packed.batch), asker.alive ? (int)reason : RVT_CLOSED);
+    if (!asker.alive)
+        oracle_count_closed(&w->oracle, asker.context, 1);
+    else
         oracle_count(&w->oracle, &q, reason);
     free(packed.block);
     world_list_used(w, operand(w, 4));
@@ -191,7 +204,9 @@ static void acquire_batch(struct world *w) {
     int answer = rvt_acquire_batch(w->readers[1], &packed.batch, coalesce,
                                    seed == NONE ? NULL : &w->sges[seed], &w->sges[first], &columns, &result);
     bool plays = asker.alive && busy == NONE;
-    world_answer_anyway(w, answer, busy != NONE ? -RVT_EBUSY : asker.alive ? 0 : -RVT_EBADF);
+    world_answer_anyway(w, answer, busy != NONE ? -RVT_EBUSY : 0);
+    if (!asker.alive && busy == NONE)
+        check_closed(w, &asker, &columns, count, &result);
     int last = coalesce ? seed : NONE;
     for (uint32_t i = 0; plays && i < count; i++) {
         int index = first + (int)i;
@@ -359,7 +374,11 @@ static void copy_buffer(struct world *w, bool write) {
     rvt_data_call_begin(&call, w->readers[environment], &environment);
     int answer = write ? rvt_scatter_batch(&call, &packed.batch, data, length, &result)
                        : rvt_gather_batch(&call, &packed.batch, data, length, &result);
-    world_answer(w, answer, asker.alive ? 0 : -RVT_EBADF);
+    world_answer(w, answer, 0);
+    if (!asker.alive) {
+        check_result(w, &result, &(struct rvt_batch_result){.reason = RVT_CLOSED});
+        oracle_count_closed(o, asker.context, w->item_count ? 1 : 0);
+    }
     uint64_t left = length;
     unsigned char *at = expected;
     bool fresh = true; /* an element that does not fit whole is not begun */
@@ -426,7 +445,16 @@ static void copy_batch(struct world *w) {
     rvt_data_call_begin(&call, w->readers[environment], &environment);
     int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
     bool alive = from_asker.alive && to_asker.alive;
-    world_answer(w, answer, alive ? 0 : -RVT_EBADF);
+    world_answer(w, answer, 0);
+    if (!alive) { /* each side that is closed says so, and the other one nothing */
+        const struct rvt_batch_result closed = {.reason = RVT_CLOSED};
+        check_result(w, &from_result, from_asker.alive ? &from.result : &closed);
+        check_result(w, &to_result, to_asker.alive ? &to.result : &closed);
+        if (!from_asker.alive)
+            oracle_count_closed(o, from_asker.context, from.count ? 1 : 0);
+        if (!to_asker.alive)
+            oracle_count_closed(o, to_asker.context, to.count ? 1 : 0);
+    }
     while (alive && stand(o, &from) && stand(o, &to)) {
         uint64_t run, room;
         unsigned char *source = look(o, &from, section - from.result.bytes % section, &run);

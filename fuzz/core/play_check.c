@@ -106,9 +106,10 @@ static void lkey_ok(struct world *w) {
         return;
     tell(w, &q);
     world_say(w, " sge=%d last=%d", index, last);
-    enum rvt_reason verdict = oracle_judge(o, &q, &s);
+    bool alive = oracle_pd_alive(o, pd);
+    enum rvt_reason verdict = alive ? oracle_judge(o, &q, &s) : RVT_CLOSED;
     bool merge = !verdict && last != NONE && oracle_merges(o, &o->sges[last], &q, &s);
-    int should = !oracle_pd_alive(o, pd) ? -RVT_EBADF : verdict ? -RVT_EINVAL : merge ? 0 : 1;
+    int should = verdict ? -RVT_EINVAL : merge ? 0 : 1;
     struct rvt_ib_sge wanted = {q.addr, q.length, q.key};
     struct rvt_retirement *section = section_of(w, o->pds[pd].root);
     rvt_read_enter(w->readers[1], section);
@@ -116,8 +117,10 @@ static void lkey_ok(struct world *w) {
     (void)world_starved(); /* then references are counted in the region */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
-    if (answer != -RVT_EBADF)
+    if (alive)
         oracle_count(o, &q, verdict);
+    else
+        oracle_count_closed(o, q.context, 1);
     if (answer == -RVT_EINVAL)
         expect_reason(w, reason, verdict);
     if (answer == 1)
@@ -144,16 +147,19 @@ static void rkey_ok(struct world *w) {
         return;
     tell(w, &q);
     world_say(w, " sge=%d", index);
-    enum rvt_reason verdict = oracle_judge(o, &q, &s);
-    int should = !o->qps[qp].alive ? -RVT_EBADF : verdict ? 0 : 1;
+    bool alive = o->qps[qp].alive;
+    enum rvt_reason verdict = alive ? oracle_judge(o, &q, &s) : RVT_CLOSED;
+    int should = verdict ? 0 : 1;
     struct rvt_retirement *section = section_of(w, o->qps[qp].pd);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
     (void)world_starved(); /* as above */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
-    if (answer != -RVT_EBADF)
+    if (alive)
         oracle_count(o, &q, verdict);
+    else
+        oracle_count_closed(o, q.context, 1);
     if (answer == 0)
         expect_reason(w, reason, verdict);
     if (answer == 1)
@@ -173,7 +179,7 @@ static void check(struct world *w, bool remote) {
                                   remote ? o->qps[who].context : o->pds[who].context, remote);
     struct model_sge s;
     struct rvt_place place;
-    enum rvt_reason reason = RVT_REASON_NONE, verdict = oracle_judge(o, &q, &s);
+    enum rvt_reason reason = RVT_REASON_NONE, verdict = alive ? oracle_judge(o, &q, &s) : RVT_CLOSED;
     struct rvt_ib_sge wanted = {q.addr, q.length, q.key};
     tell(w, &q);
     struct rvt_retirement *section = section_of(w, q.pd);
@@ -181,10 +187,12 @@ static void check(struct world *w, bool remote) {
     int answer = remote ? rvt_rkey_check(w->qps[who], q.length, q.addr, q.key, q.acc, &place, &reason)
                         : rvt_lkey_check(w->pds[who], &wanted, q.acc, &place, &reason);
     rvt_read_leave(w->readers[1], section);
-    world_answer(w, answer, !alive ? -RVT_EBADF : verdict ? 0 : 1);
+    world_answer(w, answer, verdict ? 0 : 1);
     note(w, verdict, &s);
     if (alive)
         oracle_count(o, &q, verdict);
+    else
+        oracle_count_closed(o, q.context, 1);
     if (answer == 0)
         expect_reason(w, reason, verdict);
     if (answer != 1)

@@ -306,7 +306,7 @@ static void find_shared(struct world *w, int device, uint8_t how, uint8_t bit) {
             should = 0;
     if (how == 3)
         should = -RVT_EXDEV;
-    if (!world_answer(w, rvt_find_shared(&token, &found), should))
+    if (!world_answer(w, rvt_find_shared(&token, &found, NULL), should))
         return;
     int index = 0;
     while (index < o->device_count && w->devices[index] != found)

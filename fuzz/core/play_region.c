@@ -19,7 +19,7 @@ static void made(struct world *w, uint8_t slot, int pd, enum rvt_mr_kind kind, s
     EXPECT(w, "query_mr of a new region", rvt_query_mr(handle, &is), 0);
     if (kind != RVT_MR_DMA && o->devices[o->pds[pd].device].random) {
         key = is.keys.lkey;
-        if (!key || key & 0xff || !oracle_slot_free(o, o->pds[pd].device, key))
+        if (!(key >> 8) || !oracle_slot_free(o, o->pds[pd].device, key))
             world_fail(w, "a random key cannot be 0x%" PRIx32, key);
     }
     for (int i = 0; i < o->region_count; i++)

@@ -550,14 +550,14 @@ static void make_core_id(struct world *w) {
     made = true;
     if (rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 1}, &device))
         abort();
-    EXPECT(w, "find before anything was shared", rvt_find_shared(&token, &found), -RVT_EXDEV);
+    EXPECT(w, "find before anything was shared", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     w->random_refused = true;
     EXPECT(w, "share without random numbers", rvt_share_device(device, &token), -RVT_ENOMEM);
-    EXPECT(w, "find after nothing was shared", rvt_find_shared(&token, &found), -RVT_EXDEV);
+    EXPECT(w, "find after nothing was shared", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     w->random_refused = false;
     EXPECT(w, "share", rvt_share_device(device, &token), 0);
     EXPECT(w, "exit", rvt_mr_exit(device, false, NULL), 0);
-    EXPECT(w, "find after the end", rvt_find_shared(&token, &found), -RVT_ENODEV);
+    EXPECT(w, "find after the end", rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
     rvt_dev_put(device);
     w->random_state = 0;
 }

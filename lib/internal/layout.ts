@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = '86563de189b12074';
+export const LAYOUT_HASH = '382152211e8b5daf';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -58,7 +58,12 @@ export enum Reason {
   RegionRevoked = 14,
   /** the bytes can only be used where they were registered */
   OtherEnvironment = 15,
-  Count = 16,
+  /**
+   * The domain or queue pair that asks is closed, or its device is. Told before all others: without an asker
+   * nothing is judged.
+   */
+  Closed = 16,
+  Count = 17,
 }
 
 /** Access bits, the field's own (IB_ACCESS_*). */

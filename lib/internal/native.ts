@@ -121,14 +121,15 @@ export interface NativeModule {
 export interface NativeDevice {
   /** Bits of the key table in use (after clamping). */
   bits(): number;
-  /** `rvt_mr_exit`: 0, 1 (closed, and a DMA region was still published), or a negative errno. */
+  // What was attached by the token of one domain is restricted to it: -EPERM where that is said below.
+  /** `rvt_mr_exit`: 0, 1 (closed, and a DMA region was still published), or a negative errno (-EPERM). */
   close(cascade: boolean): number;
-  /** `user`: as an unprivileged process has it. */
+  /** `user`: as an unprivileged process has it. -EPERM. */
   allocPd(user: boolean): NativeProtectionDomain | Status;
-  /** All of `memory` becomes DMA memory, at `address` or where there is room. */
+  /** All of `memory` becomes DMA memory, at `address` or where there is room. -EPERM. */
   mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
-  /** `used`: {@link KeyTableField} of each occupied slot, flat. */
-  keyTable(): { max: number; next: number; generation: number; used: Float64Array };
+  /** `used`: {@link KeyTableField} of each occupied slot, flat. -EPERM. */
+  keyTable(): { max: number; next: number; generation: number; used: Float64Array } | Status;
   /** Unique in the process: the same for every environment that uses the device. */
   number(): number;
   /** 0, or -EBADF when the device is closed or this environment has left it. */
@@ -137,16 +138,19 @@ export interface NativeDevice {
   context(): number;
   /** `rvt_dealloc_ucontext`: 0, -EBUSY, -EBADF. */
   detach(cascade: boolean): Status;
-  /** The device's token: `CORE_ID_BYTES` and `TOKEN_BYTES`. */
-  share(): Uint8Array | Status;
-  /** The domain of that number: -EINVAL, -EBADF. */
+  /** The token of the domain, or of the whole device: `CORE_ID_BYTES` and `TOKEN_BYTES`. -EINVAL (of another device), -EPERM. */
+  share(pd: NativeProtectionDomain | undefined): Uint8Array | Status;
+  /** The domain of that number: -EINVAL, -EBADF; -EPERM for every other one. */
   importPd(number: number): NativeProtectionDomain | Status;
-  /** -EINVAL (no bytes), -ENOMEM, -EBADF. */
+  /** -EINVAL (no bytes), -ENOMEM, -EBADF, -EPERM. */
   allocDm(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
   importDm(number: number): NativeDeviceMemory | Status;
-  /** Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all. */
+  /**
+   * Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all, which what is
+   * restricted is not told.
+   */
   counters(own: boolean, out: BigUint64Array): void;
-  /** By {@link ResourceKind}, each of flat rows. */
+  /** By {@link ResourceKind}, each of flat rows; what is restricted is told of its domain and of what is its own. */
   resources(): readonly BigUint64Array[] | Status;
   /** Tell {@link NativeModule.onLeak} about regions that are alive when nothing of the device is reachable any more. */
   reportLeaks(report: boolean): Status;

@@ -29,8 +29,8 @@ function listOf(names: readonly string[]): string {
 }
 
 /**
- * Reads an argument of options that may be left out. An own property that is `undefined` counts as not given, except `access`: rights that
- * were meant to be named and are missing must not silently be others.
+ * Reads an argument of options that may be left out. An own property that is `undefined` counts as not given, except `access`, and the `pd`
+ * that `share` restricts a token to: rights that were meant to be named and are missing must not silently be others.
  *
  * @param names - the options there are
  * @returns the given ones; every property is read exactly once, in the object's order, because a getter may run any code
@@ -57,6 +57,7 @@ function read(value: unknown, names: readonly string[]): Given {
     const option = options[name];
     if (option === undefined) {
       if (name === 'access') throw invalidType('options.access', 'of type number', undefined);
+      if (name === 'pd') throw invalidType('options.pd', 'an instance of ProtectionDomain', undefined);
     } else {
       given[name] = option;
     }

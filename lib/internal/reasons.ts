@@ -2,6 +2,8 @@ import { native } from './native';
 
 /** Why a check refused, in the order in which they are told: the first test that fails gives the reason. */
 export const checkReasons = [
+  /** The domain or queue pair that asks is closed, or its device is. */
+  'Closed',
   /** Key 0 from a user domain, or from a peer while the device forbids it. */
   'KeyZeroDenied',
   /** Key 0, but no DMA region is published. */

@@ -143,7 +143,9 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
 
 /** Answers the key table. `used` of the native module is flat: index, key and region of each slot. */
 function table(session: Session): Answer {
-  const { max, next, generation, used: flat } = session.device.keyTable();
+  const answer = session.device.keyTable();
+  if (typeof answer === 'number') throw new TraceError(`table: out of memory (${answer})`);
+  const { max, next, generation, used: flat } = answer;
   const used = Array.from({ length: flat.length / KeyTableField.Count }, (_, i) => {
     const [index = 0, lkey = 0, region = 0] = flat.subarray(
       KeyTableField.Count * i,

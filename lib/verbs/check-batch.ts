@@ -70,8 +70,10 @@ let nativeBatch: (batch: CheckBatch) => NativeBatch;
  * `count` of them against one access mask. Anybody may write into the block at any time: that can change which elements are
  * refused, never what may be touched.
  *
- * Made by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Methods throw
- * {@link RdmaError} `EBADF` once that parent is gone.
+ * Made by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Once that parent is closed,
+ * or its device is, every element is refused with `'Closed'`: 0 pass, {@link CheckBatch.firstRefusal} is 0 (-1 if `count` is 0),
+ * {@link CheckBatch.firstReason} is `'Closed'`, no byte moves, nothing is held. So it is if another thread closes it in the middle of
+ * `check` or `acquire`; a copy stops there, and the bytes that it returns have moved.
  */
 export class CheckBatch {
   /** How many elements fit. */
@@ -168,7 +170,7 @@ export class CheckBatch {
    * @param count - elements, 0..capacity
    * @param access - bits of {@link Access}: local checks want all of them, remote ones any
    * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
-   * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   check(count: number, access: Access): number {
     this.#begin(count, access);
@@ -183,7 +185,7 @@ export class CheckBatch {
    * @param sges - its length is a multiple of 16 bytes
    * @param access - bits of {@link Access}: local checks want all of them, remote ones any
    * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
-   * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   checkPacked(sges: MemoryLike, access: Access): number {
     const bytes = transientBytesOf('check_batch', sges, 'sges');
@@ -202,8 +204,7 @@ export class CheckBatch {
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`.
    *
    * @returns how many passed, coalesced ones included
-   * @throws RdmaError `EBUSY`: references of an earlier call are held among them; `EBADF`; `ENOMEM`; `EINVAL`: `last` is of
-   *   another device
+   * @throws RdmaError `EBUSY`: references of an earlier call are held among them; `ENOMEM`; `EINVAL`: `last` is of another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(count: number, access: Access, options: BatchAcquireOptions = {}): number {
@@ -266,7 +267,7 @@ export class CheckBatch {
    *
    * @param access - for local elements 0 is enough; remote ones want `RemoteRead`, and must have it
    * @returns bytes moved
-   * @throws RdmaError `EBADF`, `EINVAL` (target detached); TypeError, RangeError
+   * @throws RdmaError `EINVAL` (target detached); TypeError, RangeError
    */
   gather(target: MemoryLike, count: number, access: Access): number {
     const bytes = transientBytesOf('gather', target, 'target');
@@ -297,7 +298,7 @@ export class CheckBatch {
    * @param access - as for {@link CheckBatch.gather}
    * @param otherAccess - as for {@link CheckBatch.scatter}
    * @returns bytes moved
-   * @throws RdmaError `EBADF`; `EINVAL`: `other` is this batch; TypeError, RangeError
+   * @throws RdmaError `EINVAL`: `other` is this batch; TypeError, RangeError
    */
   copyTo(other: CheckBatch, count: number, access: Access, otherCount: number, otherAccess: Access): number {
     if (typeof other !== 'object' || (other as CheckBatch | null) === null || !(#native in other)) {
@@ -317,7 +318,10 @@ export class CheckBatch {
     return index < this.#count ? index : -1;
   }
 
-  /** Why {@link CheckBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. */
+  /**
+   * Why {@link CheckBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. `'Closed'` also of a call with
+   * `count` 0.
+   */
   get firstReason(): RefusalReason | undefined {
     return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
   }

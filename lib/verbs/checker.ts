@@ -36,7 +36,7 @@ export class Checker {
   }
 
   /**
-   * Judges one access and keeps no reference.
+   * Judges one access and keeps no reference. Once the domain or queue pair is closed, the reason is `'Closed'`.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
    *
@@ -44,7 +44,6 @@ export class Checker {
    * @param length - bytes
    * @param access - bits of {@link Access}: a local check wants all of them, a remote one any
    * @returns 0, or the number of the reason ({@link Checker.reason} names it)
-   * @throws RdmaError `EBADF`: the domain or queue pair is gone
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {

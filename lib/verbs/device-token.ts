@@ -6,7 +6,8 @@ declare const deviceToken: unique symbol;
 /**
  * Names an open device for other worker threads of the process: {@link Device.share} gives it, {@link Device.attach} takes it. A
  * string, so it goes through `postMessage`, `workerData` and the environment as it is. Its 128 random bits are the right to use
- * the device: who has the token can do what its maker can.
+ * what it names. The token of a whole device is full trust: who has it can do what its maker can. That of one domain
+ * ({@link ShareOptions.pd}) gives that domain and nothing else.
  */
 export type DeviceToken = string & { readonly [deviceToken]: true };
 

@@ -1,4 +1,4 @@
-import { boolean, integer, oneOf, size, u32, type Unchecked } from '../internal/arguments';
+import { boolean, integer, invalidType, oneOf, size, u32, type Unchecked } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { type Counters, type CountersOptions, countersOf } from './counters';
 import { type AllocDmOptions, DeviceMemory } from './device-memory';
@@ -11,7 +11,7 @@ import { stopWatching, watchForLeaks } from './leaks';
 import { KeyTableField } from '../internal/layout';
 import { elementCountOf } from '../internal/memory-argument';
 import { native, type NativeDevice } from '../internal/native';
-import { ProtectionDomain } from './protection-domain';
+import { nativeDomainOf, ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
 import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry';
 import { livingOf, type Resources, resourcesOf } from './resources';
@@ -19,8 +19,12 @@ import { livingOf, type Resources, resourcesOf } from './resources';
 /**
  * How keys are chosen.
  *
- * - `'sequential'`: the kernel's sequence of slots and generations; every key can be foretold
- * - `'random'`: slot and generation from the system's CSPRNG, for keys that go to peers one does not trust
+ * - `'random'`: all 32 bits from the system's CSPRNG. Every free slot has the same chance. The upper 24 bits are never 0, and never
+ *   those that the slot had last, so a key of a region that is gone does not open the next one in its slot
+ * - `'sequential'`: the kernel's sequence of slots and generations, for traces, teaching, and tests that foretell keys. Who knows one
+ *   key can foretell the others, and the same key comes back: with nothing else in the table after
+ *   max(2^lkeyTableBits, 2^(24-lkeyTableBits)) registrations (65,536 with 16 bits), in one that is full but for a slot after
+ *   2^(24-lkeyTableBits) (256). Not for keys that go to peers one does not trust
  */
 export type KeyPolicy = 'sequential' | 'random';
 
@@ -44,7 +48,7 @@ export interface AttachOptions {
 export interface DeviceOptions extends AttachOptions {
   /** The key table has 2^lkeyTableBits slots, one for each region. 1..23; more is 23, with a warning. Default 16. */
   lkeyTableBits?: number;
-  /** Default `'sequential'`. */
+  /** Default `'random'`. */
   keyPolicy?: KeyPolicy;
   /**
    * Let {@link QueuePair.acquire} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
@@ -57,6 +61,12 @@ export interface DeviceOptions extends AttachOptions {
 export interface AllocPdOptions {
   /** A kernel's protection domain: may have DMA regions and use key 0. Default false: a user process's. */
   trusted?: boolean;
+}
+
+/** Options of {@link Device.share}. */
+export interface ShareOptions {
+  /** Share this protection domain alone. Default: the whole device, which is full trust. */
+  pd?: ProtectionDomain;
 }
 
 /** Options of {@link Device.detach}. */
@@ -175,12 +185,13 @@ export class Device {
 
   /**
    * Opens, in this thread, a device that another thread of the process (or this one) has shared: the same key table, DMA address space
-   * and protection domains ({@link Device.importPd}), with objects of this thread's own.
+   * and protection domains ({@link Device.importPd}), with objects of this thread's own. By the token of one domain
+   * ({@link ShareOptions.pd}) it is restricted to that domain.
    *
    * Kernel: `rvt_alloc_ucontext`.
    *
    * @param token - what {@link Device.share} gave
-   * @throws RdmaError `ENODEV`: no open device has that token; `EXDEV`: it was made by another process, or by a copy of this package
+   * @throws RdmaError `ENODEV`: no open device, and no domain of one, has that token; `EXDEV`: it was made by another process, or by a copy of this package
    *   that was loaded from another place; `EBADF`: the device is closing; `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`)
    */
@@ -193,13 +204,30 @@ export class Device {
   }
 
   /**
-   * Lets other threads use the device.
+   * Lets other threads use the device, or one protection domain of it.
    *
-   * @returns the token for {@link Device.attach}, the same each time
-   * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`: the system has no random numbers to give
+   * The token of the whole device is full trust: who has it can do what this object can, read and write every region by its key, and
+   * close the device. (Any thread of the process can attach; a token is no more than a number that cannot be guessed.)
+   *
+   * With `pd`, who attaches may {@link Device.importPd} that domain, make queue pairs and regions in it, and `detach`. It is told of
+   * that domain and of what is in it, and of nothing else: {@link Device.resources} has only these rows, and {@link Device.counters}
+   * only its own. Everything else is `EPERM`: `allocPd`, `dma.map`, `keyTable`, `share`, `close`, `allocDm`, `importDm`, `importPd` of
+   * another domain (whether there is one or not), ending the domain; and naming DMA memory in `mapPhys` and `mapSg`, unless the domain
+   * is trusted, which reaches all DMA memory by key 0. A check still tells a key of another domain (`'WrongPd'`) from one that nobody has
+   * (`'NoSuchKey'`), as the kernel's order of tests has it. Regions that it makes take slots of the key table.
+   *
+   * @param options - without `pd`: the whole device
+   * @returns the token for {@link Device.attach}, the same each time for the device and for each domain. A domain's ends with the domain
+   * @throws RdmaError `EBADF`: the device or the domain is closed; `EINVAL`: the domain is of another device; `EPERM`: this object is
+   *   restricted to a domain itself; `ENOMEM`: the system has no random numbers to give
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  share(): DeviceToken {
-    return tokenOf(resultOf('share', this.#native.share()));
+  share(options: ShareOptions = {}): DeviceToken {
+    const { pd } = optionsOf<ShareOptions>(options, ['pd']);
+    const domain = pd === undefined ? undefined : nativeDomainOf(pd);
+    if (pd !== undefined && domain === undefined)
+      throw invalidType('options.pd', 'an instance of ProtectionDomain', pd);
+    return tokenOf(resultOf('share', this.#native.share(domain)));
   }
 
   /** Bits of the key table in use. */
@@ -222,7 +250,7 @@ export class Device {
    *
    * Kernel: `rvt_alloc_pd`.
    *
-   * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
+   * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd}); `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   allocPd(options: AllocPdOptions = {}): ProtectionDomain {
@@ -246,7 +274,7 @@ export class Device {
    * The protection domain with this id ({@link ProtectionDomain.id}), which another thread, or another object of the device, has
    * made. What is made in it here ends with this thread; the domain ends with its maker, and takes everything in it along.
    *
-   * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
+   * @throws RdmaError `EINVAL`: there is none; `EPERM`: this object is restricted to another domain; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importPd(id: number): ProtectionDomain {
@@ -260,7 +288,7 @@ export class Device {
    * Kernel: `ib_alloc_dm`, which rdmavt has not.
    *
    * @param bytes - 1..2^53-1
-   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
+   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocDm(bytes: number, options: AllocDmOptions = {}): DeviceMemory {
@@ -282,7 +310,7 @@ export class Device {
   /**
    * The device memory with this id ({@link DeviceMemory.id}), which another thread has allocated.
    *
-   * @throws RdmaError `EINVAL`: there is none; `EBADF`: the device is closed
+   * @throws RdmaError `EINVAL`: there is none; `EPERM`: this object is restricted to a domain; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importDm(id: number): DeviceMemory {
@@ -293,7 +321,7 @@ export class Device {
   /**
    * What the key table holds now. Half-dead regions are not in it.
    *
-   * @throws RdmaError `EBADF`: the device is closed
+   * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    */
   keyTable(): KeyTable {
     throwOnError('key_table', this.#native.live());
@@ -315,7 +343,8 @@ export class Device {
 
   /**
    * What lives on the device now, of all threads: protection domains, queue pairs, regions, DMA mappings, device memory, with what
-   * `rdma resource show` tells of a kernel's and more. One moment's picture.
+   * `rdma resource show` tells of a kernel's and more. One moment's picture. An object that is restricted to a domain is told of that
+   * domain, of what is in it and of itself.
    *
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
@@ -326,7 +355,7 @@ export class Device {
 
   /**
    * How many checks were accepted, how many refused and why, and how many bytes copied, since the device was opened. Each thread counts
-   * for itself, without a locked instruction; asking adds them up.
+   * for itself, without a locked instruction; asking adds them up. An object that is restricted to a domain is told its own.
    *
    * @throws RdmaError `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
@@ -344,7 +373,8 @@ export class Device {
    *
    * Kernel: `rvt_mr_exit`.
    *
-   * @throws RdmaError `EBUSY`: protection domains or DMA mappings are alive, and `cascade` was not asked for
+   * @throws RdmaError `EBUSY`: protection domains or DMA mappings are alive, and `cascade` was not asked for; `EPERM`: this object is
+   *   restricted to a domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   close(options: CloseOptions = {}): void {
@@ -417,11 +447,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
     'captureStacks',
     'reportLeaks',
   ]);
-  const {
-    lkeyTableBits = DEFAULT_LKEY_TABLE_BITS,
-    keyPolicy = 'sequential',
-    remoteKeyZero = false,
-  } = options;
+  const { lkeyTableBits = DEFAULT_LKEY_TABLE_BITS, keyPolicy = 'random', remoteKeyZero = false } = options;
   return {
     lkeyTableBits: u32(lkeyTableBits, 'options.lkeyTableBits'),
     randomKeys: oneOf(keyPolicy, 'options.keyPolicy', keyPolicies) === 'random',

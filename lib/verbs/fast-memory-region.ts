@@ -37,7 +37,7 @@ export class FastMemoryRegion extends Region {
    * @throws RdmaError `EBUSY`: an element is held, or the region is half-dead (tested first)
    * @throws RdmaError `EINVAL`: more than `maxPages`; a page not inside one DMA mapping; all pages together have 2^32 bytes or
    *   more; `iova` and the length pass 2^64
-   * @throws RdmaError `ENOMEM`, `EBADF`
+   * @throws RdmaError `ENOMEM`, `EBADF`; `EPERM`: its device was attached by the token of one domain, which is not trusted
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   mapPhys(pageList: BigUint64Array | readonly (bigint | number)[], iova: bigint | number): void {

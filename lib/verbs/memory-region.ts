@@ -68,7 +68,7 @@ export class MemoryRegion extends Region {
    * @throws RdmaError `EINVAL`: not a region of `allocMr`, or half-dead; empty list; an empty element, or one that is not
    *   inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096 (nothing has changed)
    * @throws RdmaError `ENOMEM`: not one element fits. The old mapping is dropped, and `iova` and `length` show it
-   * @throws RdmaError `EBADF`: the region is gone
+   * @throws RdmaError `EBADF`: the region is gone; `EPERM`: its device was attached by the token of one domain, which is not trusted
    * @throws TypeError, RangeError: see {@link SgEntry}, {@link MapSgOptions}
    */
   mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {

@@ -108,6 +108,9 @@ export interface AcquireOptions {
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
+/** The native object of a domain; undefined for anything else. */
+export let nativeDomainOf: (value: unknown) => NativeProtectionDomain | undefined;
+
 /**
  * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
  *
@@ -260,15 +263,15 @@ export class ProtectionDomain {
   }
 
   /**
-   * Judges a local access, by local address. It wants all bits of `access`; 0 (reading) always passes.
+   * Judges a local access, by local address. It wants all bits of `access`; 0 (reading) always passes. Once the domain is closed (or
+   * its device), everything is refused with `'Closed'`.
    *
    * Kernel: `rvt_lkey_ok`.
    *
    * @param sge - the local address range, and the key that names its region
    * @param access - bits of {@link Access}
    * @returns the accepted element, to be put; or `last`, grown; or the refusal and its reason
-   * @throws RdmaError `EBADF`: the domain is gone; `EINVAL`: `last` is of another device; `ENOMEM`: the
-   *   region is held 2^32-1 times
+   * @throws RdmaError `EINVAL`: `last` is of another device; `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options?: AcquireOptions): LocalCheck {
@@ -343,7 +346,8 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_dealloc_pd`.
    *
-   * @throws RdmaError `EBUSY`: it has queue pairs or regions (half-dead ones too), and `cascade` was not asked for
+   * @throws RdmaError `EBUSY`: it has queue pairs or regions (half-dead ones too), and `cascade` was not asked for; `EPERM`: the
+   *   device was attached by the token of this domain ({@link ShareOptions.pd})
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   dealloc(options: DeallocPdOptions = {}): void {
@@ -386,6 +390,11 @@ export class ProtectionDomain {
       }
       throw error;
     }
+  }
+
+  static {
+    nativeDomainOf = (value) =>
+      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
   }
 
   #last(options: unknown): Sge | undefined {

@@ -63,14 +63,15 @@ export class QueuePair {
   }
 
   /**
-   * Judges a peer's access, by remote address. It passes with any one bit of `access`; with 0 never.
+   * Judges a peer's access, by remote address. It passes with any one bit of `access`; with 0 never. Once the queue pair is closed
+   * (or its domain or device), everything is refused with `'Closed'`.
    *
    * Kernel: `rvt_rkey_ok`.
    *
    * @param request - what the peer asks for
    * @param access - bits of {@link Access}
    * @returns the accepted element, to be put; or the refusal and its reason
-   * @throws RdmaError `EBADF`: the queue pair is gone; `ENOMEM`: the region is held 2^32-1 times
+   * @throws RdmaError `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {

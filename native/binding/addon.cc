@@ -44,6 +44,11 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
         Napi::Error::New(env, "rdmavt: no memory to start with").ThrowAsJavaScriptException();
         return exports;
     }
+    if (!rvt_core_id()) { // the tags of native objects
+        Napi::Error::New(env, "rdmavt: the system has no random numbers to give")
+            .ThrowAsJavaScriptException();
+        return exports;
+    }
     Wrappers::Start(*environment);
     KnownBuffers::Start(*environment);
     CommandBlock::Start(*environment, env, exports);

@@ -55,7 +55,11 @@ enum rvt_reason {
     RVT_REMAPPED = 13,          /* the SGE was proven under an older mapping */
     RVT_REGION_REVOKED = 14,    /* the region was ended by force, or its parent closed */
     RVT_OTHER_ENVIRONMENT = 15, /* the bytes can only be used where they were registered */
-    RVT_REASON_COUNT = 16,
+
+    /* The domain or queue pair that asks is closed, or its device is. Told before all others: without an asker
+     * nothing is judged. */
+    RVT_CLOSED = 16,
+    RVT_REASON_COUNT = 17,
 };
 
 /* --- what calls are given --- */

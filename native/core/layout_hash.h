@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "86563de189b12074"
+#define RVT_LAYOUT_HASH "382152211e8b5daf"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -36,7 +36,8 @@ static_assert(RVT_MEMORY_SHRUNK == 12, RVT_LAYOUT_CHANGED);
 static_assert(RVT_REMAPPED == 13, RVT_LAYOUT_CHANGED);
 static_assert(RVT_REGION_REVOKED == 14, RVT_LAYOUT_CHANGED);
 static_assert(RVT_OTHER_ENVIRONMENT == 15, RVT_LAYOUT_CHANGED);
-static_assert(RVT_REASON_COUNT == 16, RVT_LAYOUT_CHANGED);
+static_assert(RVT_CLOSED == 16, RVT_LAYOUT_CHANGED);
+static_assert(RVT_REASON_COUNT == 17, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ACCESS_LOCAL_WRITE == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ACCESS_REMOTE_WRITE == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ACCESS_REMOTE_READ == 4, RVT_LAYOUT_CHANGED);

@@ -152,27 +152,31 @@ describe('checks', () => {
     expect(next()).toEqual(accepts(2));
   });
 
-  test('that throw count for nothing', () => {
+  test('in the name of what is closed are refused and counted; what throws counts for nothing', () => {
     const { device, pd, qp, mr, element } = ready();
     const [batch, places] = [pd.lkeyBatch(4), pd.lkeyBatch(4, { places: true })];
     for (const list of [batch, places]) for (let i = 0; i < 4; i++) list.set(i, mr.start, 8, mr.lkey);
     const block = pd.checker();
     pd.dealloc({ cascade: true });
-    for (const use of [
-      () => pd.acquire(element, 0),
-      () => pd.check(element, 0),
-      () => qp.acquire({ vaddr: 0, length: 8, rkey: element.lkey as any }, 4),
-      () => batch.check(4, 0),
-      () => places.check(4, 0),
-      () => batch.acquire(4, 0),
-      () => batch.gather(Buffer.alloc(32), 4, 0),
-      () => batch.scatter(Buffer.alloc(32), 4, 1),
-      () => block.refusal(0, 8, element.lkey, 0),
-    ]) {
-      expect(use).toThrow(rdma('EBADF'));
+    const next = counting(device);
+    for (const [use, count] of [
+      [() => pd.acquire(element, 0), 1],
+      [() => pd.check(element, 0), 1],
+      [() => qp.acquire({ vaddr: 0, length: 8, rkey: element.lkey as any }, 4), 1],
+      [() => batch.check(4, 0), 4],
+      [() => places.check(4, 0), 4],
+      [() => batch.checkPacked(Buffer.alloc(160), 0), 10],
+      [() => batch.acquire(4, 0), 4],
+      [() => batch.acquire(4, 0, { coalesce: true }), 4],
+      [() => batch.gather(Buffer.alloc(32), 4, 0), 1], // of a copy: the element where it stops
+      [() => batch.scatter(Buffer.alloc(32), 4, 1), 1],
+      [() => block.refusal(0, 8, element.lkey, 0), 1],
+    ] as const) {
+      use();
+      expect(next()).toEqual({ ...nothing, refused: count, reasons: { Closed: count } });
     }
     expect(() => pd.acquire({ ...element, length: -1 }, 0)).toThrow(RangeError);
-    expect(device.counters()).toEqual(nothing);
+    expect(next()).toEqual(nothing);
   });
 });
 

@@ -1,4 +1,4 @@
-import { Access, Device, RdmaError } from '../../lib';
+import { Access, Device, fastRegKey, RdmaError } from '../../lib';
 import { rdma } from '../support/answers';
 import { open } from '../support/scene';
 
@@ -50,7 +50,7 @@ describe('opening', () => {
 
 describe('keys', () => {
   test('come in the sequence of the kernel', () => {
-    const device = open({ lkeyTableBits: 4 });
+    const device = open({ lkeyTableBits: 4, keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const regions = Array.from({ length: 3 }, () => pd.regUserMr(Buffer.alloc(8)));
     expect(regions.map((mr) => mr.lkey)).toEqual([0x100, 0x10000200, 0x20000300]);
@@ -63,7 +63,7 @@ describe('keys', () => {
   });
 
   test('a full table is ENOMEM and leaves the sequence alone', () => {
-    const device = open({ lkeyTableBits: 1 });
+    const device = open({ lkeyTableBits: 1, keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const first = pd.regUserMr(Buffer.alloc(8));
     pd.allocMr({ maxNumSg: 1 });
@@ -77,7 +77,7 @@ describe('keys', () => {
   });
 
   test('a freed slot is taken again only when the search comes round', () => {
-    const pd = open({ lkeyTableBits: 2 }).allocPd();
+    const pd = open({ lkeyTableBits: 2, keyPolicy: 'sequential' }).allocPd();
     const slots = (): number => pd.regUserMr(Buffer.alloc(8)).lkey >>> 30;
     const first = pd.regUserMr(Buffer.alloc(8));
     expect(slots()).toBe(1);
@@ -85,12 +85,48 @@ describe('keys', () => {
     expect([slots(), slots(), slots()]).toEqual([2, 3, 0]);
   });
 
-  test('random keys name free slots, are never 0 and leave the low byte to the consumer', () => {
-    const device = open({ lkeyTableBits: 8, keyPolicy: 'random' });
+  test('sequential keys come back after 65,536 registrations', () => {
+    const pd = open({ keyPolicy: 'sequential' }).allocPd();
+    const next = (): number => {
+      const mr = pd.allocMr({ maxNumSg: 0 });
+      const { lkey } = mr;
+      mr.dereg();
+      return lkey;
+    };
+    const first = next();
+    const seen = new Set([first]);
+    for (let i = 1; i < 65_536; i++) seen.add(next());
+    expect(seen.size).toBe(65_536);
+    expect(next()).toBe(first);
+  });
+
+  test.each([
+    ['as they were given', false],
+    ['with another low byte', true],
+  ])('random keys do not come back at once, %s, in a table with one free slot', (_, changed) => {
+    const device = open({ lkeyTableBits: 12 });
+    const pd = device.allocPd();
+    const qp = pd.createQp();
+    for (let i = 1; i < 4096; i++) pd.allocMr({ maxNumSg: 1 });
+    let again = 0;
+    for (let i = 0, last = -1; i < 40_000; i++) {
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      if (mr.rkey >>> 8 === last) again++;
+      last = mr.rkey >>> 8;
+      if (changed) qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, i & 0xff), access: 0 });
+      mr.dereg();
+    }
+    expect(again).toBe(0);
+  });
+
+  test('are random unless asked otherwise: all bits, a slot each, never 0', () => {
+    const device = open({ lkeyTableBits: 8 });
     const pd = device.allocPd();
     const keys = Array.from({ length: 256 }, () => pd.regUserMr(Buffer.alloc(8)).lkey as number);
     expect(new Set(keys.map((key) => key >>> 24)).size).toBe(256);
-    expect(keys.filter((key) => key === 0 || key & 0xff)).toEqual([]);
+    expect(keys.filter((key) => key >>> 8 === 0)).toEqual([]);
+    expect(keys.reduce((all, key) => all | key, 0) & 0xffffff).toBe(0xffffff);
+    expect(keys.reduce((all, key) => all & key, -1) & 0xffffff).toBe(0);
     expect(keys.map((key) => key >>> 24)).not.toEqual(keys.map((_, slot) => slot));
     expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(rdma('ENOMEM'));
   });

@@ -450,7 +450,7 @@ describe('a getter that calls in the middle of an argument', () => {
     },
     'qp.fastRegMr': ({ qp, mine: { sg } }, wrap) => {
       sg.mapSg([{ addr: DMA, length: PAGE }]);
-      qp.fastRegMr(sg, wrap({ key: rkey((sg.rkey & ~0xff) | 0x5a), access: 7, iova: 0x7000n }));
+      qp.fastRegMr(sg, wrap({ key: rkey(((sg.rkey & ~0xff) | 0x5a) >>> 0), access: 7, iova: 0x7000n }));
       return [sg.rkey & 0xff, sg.access, sg.iova, sg.state];
     },
     'sge.copyTo': ({ hold }, wrap) => {

@@ -43,7 +43,8 @@ describe('fastRegMr', () => {
   test('shows the key in the table', () => {
     const { mr, qp, device } = ready();
     qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, 7), access: 0 });
-    expect(device.keyTable().used).toEqual([{ index: 0, lkey: 0x107, region: mr }]);
+    expect(device.keyTable().used).toEqual([{ index: mr.rkey >>> 16, lkey: mr.rkey, region: mr }]);
+    expect(mr.rkey & 0xff).toBe(7);
   });
 
   test('takes any low byte, also one that was used before, valid or not, mapped or not', () => {

@@ -353,7 +353,7 @@ describe('dispose', () => {
 
 describeWithCollector('objects that were garbage-collected', () => {
   test('a region whose object nobody keeps stays registered, and its object is found', async () => {
-    const { pd, device } = scene();
+    const { pd, device } = scene({ keyPolicy: 'sequential' });
     const made = ((): { key: number; start: bigint; id: number } => {
       const mr = pd.regUserMr(Buffer.from('abc'));
       Object.assign(mr, { mark: 'the same object' });

@@ -25,8 +25,9 @@ describe('closed', () => {
     Device: { lkeyTableBits: 'ok', dma: 'ok', context: 'ok', close: 'ok', detach: 'ok', '@@dispose': 'ok' },
     DmaSpace: {},
     DmaMapping: { id: 'ok', unmap: 'ok', '@@dispose': 'ok' },
-    ProtectionDomain: { id: 'ok', dealloc: 'ok', '@@dispose': 'ok' },
-    QueuePair: { id: 'ok', destroy: 'ok', '@@dispose': 'ok' },
+    // Judging throws nothing: see below.
+    ProtectionDomain: { id: 'ok', dealloc: 'ok', '@@dispose': 'ok', acquire: 'ok', check: 'ok' },
+    QueuePair: { id: 'ok', destroy: 'ok', '@@dispose': 'ok', acquire: 'ok', check: 'ok' },
     MemoryRegion: { dereg: 'ok', deregAsync: 'ok' },
     FastMemoryRegion: { dealloc: 'ok', deallocAsync: 'ok' },
     Sge: { put: 'ok', '@@dispose': 'ok' },
@@ -107,31 +108,64 @@ describe('closed', () => {
     }
   });
 
-  test('batches and blocks: EBADF when their parent is gone, whatever stands in them', () => {
+  test('who asks: everything is refused with the reason Closed, and nothing throws', () => {
     for (const [by, close] of closings.slice(1)) {
       const all = everything();
-      const remote = all.qp.rkeyBatch(4);
-      remote.set(0, all.mr.iova, 8, all.mr.rkey);
+      const { pd, qp, mr, batch: local, block } = all;
+      const remote = qp.rkeyBatch(4);
+      const peer = qp.checker();
+      const [target, packed] = [Buffer.alloc(8), Buffer.alloc(64)];
+      const domain = by !== 'the queue pair';
+      for (let i = 0; i < 4; i++) remote.set(i, mr.iova, 8, mr.rkey);
       close(all);
-      const batches = by === 'the queue pair' ? [remote] : [remote, all.batch];
-      for (const batch of batches) {
-        expect(
-          toldAll(
-            [
-              ['check', () => batch.check(1, 4)],
-              ['check of none', () => batch.check(0, 4)],
-              ['checkPacked', () => batch.checkPacked(Buffer.alloc(16), 4)],
-              ['acquire', () => batch.acquire(1, 4)],
-              ['gather', () => batch.gather(Buffer.alloc(8), 1, 4)],
-              ['scatter', () => batch.scatter(Buffer.alloc(8), 1, 2)],
-              ['copyTo', () => batch.copyTo(remote, 0, 4, 0, 2)],
-              ['block', () => all.block.refusal(0, 0, all.mr.rkey, 4)],
-            ].slice(0, batch === remote ? 6 : 7) as any,
-          ),
-        ).toBe('EBADF');
+      const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
+      const element = { addr: mr.start, length: 8, lkey: mr.lkey };
+      const refused = { ok: false, reason: 'Closed', code: 'EINVAL' };
+      expect([qp.acquire(request, 4), qp.check(request, 4)]).toEqual([refused, refused]);
+      if (domain) expect([pd.acquire(element, 0), pd.check(element, 0)]).toEqual([refused, refused]);
+      for (const checker of domain ? [peer, block] : [peer]) {
+        expect(checker.refusal(0, 0, mr.rkey, 4)).toBeGreaterThan(0);
+        expect(checker.reason).toBe('Closed');
+      }
+      for (const batch of domain ? [remote, local] : [remote]) {
+        const told = (): unknown[] => [batch.firstRefusal, batch.firstReason];
+        for (const use of [
+          () => batch.check(2, 4),
+          () => batch.checkPacked(packed.subarray(0, 32), 4),
+          () => batch.acquire(2, 4),
+          () => batch.acquire(2, 4, { coalesce: true }),
+        ]) {
+          batch.verdicts.fill(77);
+          expect([use(), ...told()]).toEqual([0, 0, 'Closed']);
+          expect([0, 1, 2].map((i) => batch.verdicts[i])).toEqual([batch.verdicts[0], batch.verdicts[0], 77]);
+          expect(batch.reason(1)).toBe('Closed');
+        }
+        for (const use of [
+          () => batch.gather(target, 2, 4),
+          () => batch.scatter(target, 2, 2),
+          () => batch.copyTo(batch === local ? remote : local, 2, 4, 1, 3),
+        ]) {
+          expect([use(), ...told()]).toEqual([0, 0, 'Closed']);
+        }
+        expect([batch.check(0, 4), ...told()]).toEqual([0, -1, 'Closed']);
+        expect([batch.acquire(0, 4), ...told()]).toEqual([0, -1, 'Closed']);
+        expect([batch.gather(target, 0, 4), ...told()]).toEqual([0, -1, 'Closed']);
         expect([batch.take(0), batch.put()]).toEqual([undefined, 0]);
       }
-      expect(told(() => all.block.refusal(0, 0, 256 as any, 4))).toBe('EBADF');
+      // Whoever begins with what is closed is told at once.
+      expect(
+        toldAll([
+          ['qp.checker', () => qp.checker()],
+          ['qp.rkeyBatch', () => qp.rkeyBatch(1)],
+          ...(domain
+            ? ([
+                ['pd.checker', () => pd.checker()],
+                ['pd.lkeyBatch', () => pd.lkeyBatch(1)],
+                ['pd.createQp', () => pd.createQp()],
+              ] as const)
+            : []),
+        ]),
+      ).toBe('EBADF');
     }
   });
 });

@@ -73,6 +73,12 @@ const gone = { 'closes the device': 'EBADF' };
 const goneWithDomain = { ...gone, 'deallocates the domain': 'EBADF' };
 const goneWithPair = { ...goneWithDomain, 'destroys the queue pair': 'EBADF' };
 const revoked = { 'deregisters the regions': 'Revoked', 'disposes of the regions': 'Revoked' };
+/** What is said to who asks in the name of a domain or queue pair that is gone. */
+const closed = {
+  'closes the device': 'Closed',
+  'deallocates the domain': 'Closed',
+};
+const closedWithPair = { ...closed, 'destroys the queue pair': 'Closed' };
 const ended = { 'deregisters the regions': 'EBADF', 'disposes of the regions': 'EBADF' };
 const taken = { 'detaches the passed memory': 'EINVAL' };
 const dead = {
@@ -162,13 +168,13 @@ const methods: Method[] = [
   },
   {
     name: 'acquire',
-    answers: { ...goneWithDomain, ...revoked },
+    answers: { ...closed, ...revoked },
     args: ({ mr, sge }) => [{ addr: 0n, length: 8, lkey: mr.lkey }, 1, { last: sge }],
     call: ({ pd }, [element, access, options]) => need(pd.acquire(element, access, options)),
   },
   {
     name: 'check',
-    answers: { ...goneWithDomain, ...revoked },
+    answers: { ...closed, ...revoked },
     args: ({ mr }) => [{ addr: 0n, length: 8, lkey: mr.lkey }, 1],
     call: ({ pd }, [element, access]) => need(pd.check(element, access)),
   },
@@ -181,13 +187,13 @@ const methods: Method[] = [
   { name: 'dealloc', args: () => [{ cascade: true }], call: ({ pd }, [options]) => pd.dealloc(options) },
   {
     name: 'acquire',
-    answers: { ...goneWithPair, ...revoked },
+    answers: { ...closedWithPair, ...revoked },
     args: ({ mr }) => [{ vaddr: 0n, length: 8, rkey: mr.rkey }, 4],
     call: ({ qp }, [request, access]) => need(qp.acquire(request, access)),
   },
   {
     name: 'check',
-    answers: { ...goneWithPair, ...revoked },
+    answers: { ...closedWithPair, ...revoked },
     args: ({ mr }) => [{ vaddr: 0n, length: 8, rkey: mr.rkey }, 4],
     call: ({ qp }, [request, access]) => need(qp.check(request, access)),
   },
@@ -289,7 +295,7 @@ const methods: Method[] = [
   },
   {
     name: 'acquire',
-    answers: { ...goneWithDomain, ...revoked, 'makes the same call': 'EBUSY' },
+    answers: { ...closed, ...revoked, 'makes the same call': 'EBUSY' },
     args: ({ sge }) => [1, 1, { coalesce: true, last: sge }],
     call: ({ batch }, [count, access, options]) =>
       need({ ok: batch.acquire(count, access, options) > 0, reason: batch.firstReason }),

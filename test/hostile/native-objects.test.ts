@@ -254,7 +254,7 @@ describe('the native objects', () => {
        pd.dealloc(true);
        [user, fmr, sg, last].forEach(dead);
        console.log(numbers.map((number) => [block.register(number, bytes, 0n, 0n, 1), block.check(number, 0x1000n, 8, 256, 0), block.place(number, 0x1000n, 8, 256, 0), block.acquire(number, 0x1000n, 8, 256, 0)].join()).join(' '), rimIntact());`,
-      ['-22 -22 3 -9 -9', '-9 -9 -9 -22', '-9,-9,-9,-9 -9,-9,-9,-9 true', ''].join('\n'),
+      ['-22 -22 3 -9 -9', '-9 -9 -9 -22', '-9,16,16,16 -9,16,16,16 true', ''].join('\n'),
     );
   });
 
@@ -608,7 +608,7 @@ describe('the native objects', () => {
        console.log([yes, {}, null, real, sge].map(domainOf).join(), nameOf(() => new ProtectionDomain(token, yes, yes, table).checker().refusal(0x1000n, 8, real.lkey, 0)));
        console.log(rimIntact(), secret.every((byte) => byte === 0xdd), bytes.includes(0xdd));`,
       [
-        '64',
+        '4096',
         'again 64 undefined 2/2 EBADF undefined 2/2',
         'given 2/2 true',
         'TypeError,TypeError,TypeError,TypeError,TypeError 0', // what says yes to all says the number of a domain that there is

@@ -42,6 +42,16 @@ const takers: Taker[] = [
     call: ({ device }, options) => Device.attach(device.share(), options).detach(),
   },
   {
+    type: 'ShareOptions',
+    name: 'device.share',
+    all: { pd: null },
+    call: ({ device, pd }, options) => {
+      // The domain is known only now.
+      if (options?.pd === null) options.pd = pd;
+      device.share(options);
+    },
+  },
+  {
     type: 'AllocPdOptions',
     name: 'device.allocPd',
     all: { trusted: true },
@@ -254,7 +264,7 @@ describe.each(takers)('options of $name', (taker) => {
       const answer = ask(taker, { [name]: undefined });
       expect([name, answer]).toEqual([
         name,
-        name === 'access' ? 'ERR_INVALID_ARG_TYPE' : ask(taker, undefined),
+        ['access', 'pd'].includes(name) ? 'ERR_INVALID_ARG_TYPE' : ask(taker, undefined),
       ]);
     }
   });

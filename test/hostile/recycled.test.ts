@@ -13,7 +13,7 @@ import {
   SgeState,
 } from '../../lib';
 import { same, told, toldAll } from '../support/reach';
-import { accepted, rdma } from '../support/answers';
+import { accepted, rdma, refusal } from '../support/answers';
 import { testWithCollector } from '../support/conditions';
 import { collect } from '../support/garbage';
 import { ALL, DMA, open, PAGE, scene } from '../support/scene';
@@ -144,18 +144,20 @@ describe('a thousand times', () => {
             ['regUserMr', () => old.pd.regUserMr(Buffer.alloc(8))],
             ['getDmaMr', () => old.pd.getDmaMr()],
             ['allocMr', () => old.pd.allocMr({ maxNumSg: 1 })],
-            ['pd.acquire', () => old.pd.acquire(element, 0)],
-            ['pd.check', () => old.pd.check(element, 0)],
             ['pd.lkeyBatch', () => old.pd.lkeyBatch(1)],
             ['pd.checker', () => old.pd.checker()],
-            ['qp.acquire', () => old.qp.acquire(request, 4)],
-            ['qp.check', () => old.qp.check(request, 4)],
             ['rkeyBatch', () => old.qp.rkeyBatch(1)],
             ['invalidateRkey', () => old.qp.invalidateRkey(mr.rkey)],
-            ['local block', () => old.blocks[0]!.refusal(0n, 16, mr.lkey, 0)],
-            ['remote block', () => old.blocks[1]!.refusal(0n, 16, mr.rkey, 4)],
           ]),
         ).toBe('EBADF');
+        same(refusal(old.pd.acquire(element, 0)), 'Closed');
+        same(refusal(old.pd.check(element, 0)), 'Closed');
+        same(refusal(old.qp.acquire(request, 4)), 'Closed');
+        same(refusal(old.qp.check(request, 4)), 'Closed');
+        for (const block of old.blocks) {
+          block.refusal(0n, 16, mr.lkey, 4);
+          same(block.reason, 'Closed');
+        }
         old.pd.dealloc({ cascade: true });
         old.pd[Symbol.dispose]();
         old.qp.destroy();
@@ -265,9 +267,9 @@ test('devices that were closed, hundreds of times', () => {
           ['table', () => dead.device.keyTable()],
           ['regUserMr', () => dead.pd.regUserMr(Buffer.alloc(8))],
           ['refs', () => dead.mr.refs],
-          ['pd.acquire', () => dead.pd.acquire({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)],
         ]),
       ).toBe('EBADF');
+      same(refusal(dead.pd.acquire({ addr: 0n, length: 8, lkey: dead.mr.lkey }, 0)), 'Closed');
       same(
         told(() => dead.sge.copyFrom(Buffer.alloc(8, 0xff))),
         'RegionRevoked',

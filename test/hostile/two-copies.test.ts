@@ -1,5 +1,10 @@
 // Two copies of the package in one process, with one native module or with one each.
+import { BLOCK_HEADER_BYTES, COMMAND_BYTES, HeaderWord, PACKED_SGE_BYTES } from '../../lib/internal/layout';
 import { runProgram } from '../support/programs';
+
+/** How long the block of a batch of one element without places is; and where it has the status. */
+const BATCH_BYTES = BLOCK_HEADER_BYTES + PACKED_SGE_BYTES + Uint32Array.BYTES_PER_ELEMENT;
+const STATUS_WORD = HeaderWord.Status;
 
 describe('two copies of the package in one process', () => {
   const load = (clearNative: boolean): string => `
@@ -117,5 +122,78 @@ describe('two copies of the package in one process', () => {
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
     expect(stdout).toBe('0,object,0,object,object,TypeError,TypeError,64,128,-22,\n'.repeat(2));
+  });
+
+  test('of two files: no native object of one is anything to the other, in any function that takes one', () => {
+    // A file of its own is a copy of its own: with its own pools, readers and epochs.
+    const { status, signal, stdout, stderr } = runProgram(
+      `const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs'), { join } = require('node:path');
+       const home = mkdtempSync(join(require('node:os').tmpdir(), 'rdmavt-copy-'));
+       process.on('exit', () => { try { rmSync(home, { recursive: true }); } catch {} });
+       const load = (folder) => {
+         if (folder) process.env.RDMAVT_PREBUILD = folder;
+         for (const path of Object.keys(require.cache)) delete require.cache[path];
+         const build = require('node-gyp-build');
+         const file = build.resolve(process.env.RDMAVT_PREBUILD || process.cwd());
+         return { file, native: require(file), lib: require('rdmavt') };
+       };
+       const first = load();
+       mkdirSync(join(home, 'build', 'Release'), { recursive: true });
+       copyFileSync(first.file, join(home, 'build', 'Release', 'rdmavt.node'));
+       const second = load(home);
+       if (first.file === second.file) throw new Error('one file');
+       const COMMANDS = ${COMMAND_BYTES};
+       const things = ({ native }) => {
+         native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMANDS)));
+         const device = native.openDevice(8, true, false), pd = device.allocPd(true), qp = pd.createQp();
+         const mapping = device.mapDma(new Uint8Array(4096), undefined), memory = device.allocDm(4096, false);
+         memory.buffer();
+         const block = () => new Uint8Array(new SharedArrayBuffer(${BATCH_BYTES}));
+         const batch = native.createBatch(pd, block(), 1, false);
+         return { device, pd, qp, mapping, memory, buffer: memory.handle(), batch, block };
+       };
+       const [a, b] = [things(first), things(second)];
+       const told = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'taken' : String(answer); } catch (error) { return error.name; } };
+       const answers = new Set();
+       for (const [own, ours, theirs] of [[first, a, b], [second, b, a]]) {
+         // Everything that a program could pass, to every function and method that there is.
+         const objects = [theirs.device, theirs.pd, theirs.qp, theirs.mapping, theirs.memory, theirs.buffer, theirs.batch];
+         for (const object of objects) {
+           answers.add(told(() => own.native.createBatch(object, ours.block(), 1, false)));
+           answers.add(told(() => ours.device.share(object)));
+           answers.add(told(() => ours.device.mapDma(object, undefined)));
+         }
+         // copyTo answers in the block: EINVAL, and nothing was moved.
+         const block = ours.block(), copier = own.native.createBatch(ours.pd, block, 1, false);
+         for (const object of objects) { copier.copyTo(object); answers.add('status ' + new Int32Array(block.buffer)[${STATUS_WORD}]); }
+         // As the receiver of every method of every class.
+         for (const [mine, their] of [['device'], ['pd'], ['qp'], ['mapping'], ['memory']].map(([name]) => [ours[name], theirs[name]])) {
+           for (const method of Object.getOwnPropertyNames(Object.getPrototypeOf(mine))) {
+             if (method === 'constructor') continue;
+             answers.add(told(() => Object.getPrototypeOf(mine)[method].call(their)));
+           }
+         }
+       }
+       console.log([...answers].sort().join());
+       // The classes of lib: by what each copy's objects are, not by what they look like.
+       const make = ({ lib: { Access, Device, SgeState } }) => {
+         const device = new Device(), pd = device.allocPd(), qp = pd.createQp(), mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
+         const sg = pd.allocMr({ maxNumSg: 1 }), fmr = pd.allocFmr({ maxPages: 1 });
+         return { device, pd, qp, mr, sg, fmr, sge: pd.acquire({ addr: mr.start, length: 64, lkey: mr.lkey }, 1).sge, batch: pd.lkeyBatch(1) };
+       };
+       const [x, y] = [make(first), make(second)], codes = new Set();
+       for (const [{ lib }, ours, theirs] of [[first, x, y], [second, y, x]]) {
+         for (const use of [
+           () => ours.qp.fastRegMr(theirs.sg, { key: theirs.sg.rkey, access: 0 }), () => ours.pd.deregMany([theirs.mr]), () => lib.FastMemoryRegion.unmap([theirs.fmr]),
+           () => new lib.SgeState([theirs.sge]), () => ours.batch.copyTo(theirs.batch, 1, 0, 1, 1), () => ours.batch.acquire(1, 0, { last: theirs.sge }),
+           () => ours.pd.acquire({ addr: 0, length: 1, lkey: ours.mr.lkey }, 0, { last: theirs.sge }), () => ours.device.share({ pd: theirs.pd }),
+         ]) { try { use(); codes.add('taken'); } catch (error) { codes.add(error.code); } }
+         try { lib.Device.attach(theirs.device.share()); codes.add('taken'); } catch (error) { codes.add(error.code); }
+       }
+       console.log([...codes].sort().join());`,
+      ['--no-warnings'],
+    );
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    expect(stdout).toBe('TypeError,status -22\nERR_INVALID_ARG_TYPE,EXDEV\n');
   });
 });

@@ -45,14 +45,14 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
     int error = rvt_driver_mr_init(&options, &device);
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return Use(info.Env(), device, true);
+    return Use(info.Env(), device, RVT_WHOLE_DEVICE, true);
 }
 
 // Make the environment's context of a device, whose reference is consumed.
-Napi::Value Device::Use(Napi::Env env, rvt_dev_info *device, bool opened) {
+Napi::Value Device::Use(Napi::Env env, rvt_dev_info *device, uint64_t only_pd, bool opened) {
     std::shared_ptr<Environment> environment = Environment::Of(env);
     rvt_ucontext *context = nullptr;
-    int error = rvt_alloc_ucontext(device, environment->reader(), &context);
+    int error = rvt_alloc_ucontext_in(device, only_pd, environment->reader(), &context);
     if (error) {
         rvt_dev_put(device);
         return Napi::Number::New(env, error);
@@ -70,20 +70,26 @@ Napi::Value Device::Attach(const Napi::CallbackInfo &info) {
     if (!Environment::Of(info.Env())->BeWakeable())
         return Napi::Number::New(info.Env(), -RVT_ENOMEM);
     rvt_dev_info *device = nullptr;
-    int error = rvt_find_shared(&token, &device);
+    uint64_t only_pd;
+    int error = rvt_find_shared(&token, &device, &only_pd);
     if (error)
         return Napi::Number::New(info.Env(), error);
-    return Use(info.Env(), device, false);
+    return Use(info.Env(), device, only_pd, false);
 }
 
+// share(domain): the token of that domain alone; of the whole device if there is none.
 Napi::Value Device::Share(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
+    Arguments arguments(info);
     rvt_share_token token;
+    ProtectionDomain *pd = ProtectionDomain::Get(info[0]);
+    if (!pd && !info[0].IsUndefined()) // never the whole device instead of what is no domain
+        arguments.Wrong(0, "a protection domain or undefined");
+    if (!arguments.ok())
+        return arguments.Undefined();
     if (!payload_.device->environment().BeWakeable())
         return Napi::Number::New(env, -RVT_ENOMEM);
-    int error = rvt_ucontext_gone(payload_.device->context())
-                    ? -RVT_EBADF
-                    : rvt_share_device(payload_.device->get(), &token);
+    int error = rvt_share_by(payload_.device->context(), pd ? &pd->payload().handle : nullptr, &token);
     if (error)
         return Napi::Number::New(env, error);
     Napi::Uint8Array bytes = Napi::Uint8Array::New(env, sizeof(token));
@@ -170,7 +176,7 @@ Napi::Value Device::Counters(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_counts counts;
-    rvt_read_counters(payload_.device->get(), own ? payload_.device->context() : nullptr, &counts);
+    rvt_read_counters_to(payload_.device->context(), own, &counts);
     static_assert(offsetof(rvt_counts, accepted) == RVT_COUNTER_ACCEPTED * sizeof(uint64_t) &&
                       offsetof(rvt_counts, bytes) == RVT_COUNTER_BYTES * sizeof(uint64_t) &&
                       offsetof(rvt_counts, refused) == RVT_COUNTER_REFUSED * sizeof(uint64_t) &&
@@ -201,9 +207,7 @@ Napi::Value Device::Close(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     bool leaked = false;
-    int error = rvt_ucontext_gone(payload_.device->context())
-                    ? -RVT_EBADF
-                    : rvt_mr_exit(payload_.device->get(), cascade, &leaked);
+    int error = rvt_mr_exit_by(payload_.device->context(), cascade, &leaked);
     if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);
     payload_.device->Settle();
@@ -254,9 +258,9 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value Device::KeyTable(const Napi::CallbackInfo &info) {
-    return ReportKeyTable(info.Env(), payload_.device->get());
+    return ReportKeyTable(info.Env(), payload_.device->context());
 }
 
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
-    return ReportResources(info.Env(), payload_.device->get());
+    return ReportResources(info.Env(), payload_.device->context());
 }

@@ -18,7 +18,7 @@ public:
     static Napi::Value Attach(const Napi::CallbackInfo &info);
 
 private:
-    static Napi::Value Use(Napi::Env env, rvt_dev_info *device, bool opened);
+    static Napi::Value Use(Napi::Env env, rvt_dev_info *device, uint64_t only_pd, bool opened);
     Napi::Value Bits(const Napi::CallbackInfo &info);
     Napi::Value Close(const Napi::CallbackInfo &info);
     Napi::Value AllocPd(const Napi::CallbackInfo &info);

@@ -8,7 +8,7 @@ NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t inde
     const NumberedChecker *in = checkers.Find(checker);
     if (!in)
         return {};
-    return {in->device, rvt_mr_find(in->device->get(), index, generation)};
+    return {in->device, rvt_mr_find_by(in->device->context(), index, generation)};
 }
 
 NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers) {

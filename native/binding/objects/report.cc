@@ -28,13 +28,15 @@ void AddTableRow(void *context, const rvt_table_row *row) {
 
 } // namespace
 
-Napi::Value ReportKeyTable(Napi::Env env, rvt_dev_info *device) {
+Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
     rvt_table_head head = {};
     TableRows rows;
     // The first round only counts.
     for (;;) {
         rows.count = 0;
-        rvt_table_report(device, &head, AddTableRow, &rows);
+        int error = rvt_table_report_to(to, &head, AddTableRow, &rows);
+        if (error)
+            return Napi::Number::New(env, error);
         if (rows.count == head.used)
             break;
         rows.capacity = head.used;
@@ -95,10 +97,10 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
 
 } // namespace
 
-Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device) {
+Napi::Value ReportResources(Napi::Env env, const rvt_ucontext *to) {
     ResourceRows resources;
-    resources.device = device;
-    rvt_resource_report(device, AddResource, &resources);
+    resources.device = to->device;
+    rvt_resource_report_to(to, AddResource, &resources);
     if (!resources.complete)
         return Napi::Number::New(env, -RVT_ENOMEM);
     Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);

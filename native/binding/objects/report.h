@@ -8,9 +8,9 @@
 #include "core/rvt.h"
 
 // An object { max, next, generation, used }; `used`: a Float64Array of rows (enum rvt_table_field). -ENOMEM.
-Napi::Value ReportKeyTable(Napi::Env env, rvt_dev_info *device);
+Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to);
 
 // An array by enum rvt_resource_kind, of BigUint64Arrays of rows. -ENOMEM.
-Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device);
+Napi::Value ReportResources(Napi::Env env, const rvt_ucontext *to);
 
 #endif

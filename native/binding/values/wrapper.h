@@ -21,9 +21,11 @@ enum WrapperClass {
     kWrapperClasses
 };
 
-// The lower half is the same for all; the upper one tells the class.
+// The lower half is the number of this loaded copy of the add-on (rvt_core_id), which is random: objects of
+// another copy, of whatever version, have pools, readers and epochs of their own and are nothing here. All
+// environments of a copy share it. The upper half tells the class.
 inline napi_type_tag WrapperTag(WrapperClass which) {
-    return napi_type_tag{0x9a2c5d1e77b04f36ull, 0xb1f0c3e2d4a59600ull + static_cast<uint64_t>(which)};
+    return napi_type_tag{rvt_core_id(), 0xb1f0c3e2d4a59600ull + static_cast<uint64_t>(which)};
 }
 
 // The constructors of an environment's wrapper classes, and what is being constructed. Wrappers are made by

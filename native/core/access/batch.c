@@ -120,9 +120,11 @@ static inline void free_what_waits(struct rvt_dev_info *device) {
 
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
+    if (!rvt_checker_live(batch->checker)) { /* before anything is counted */
+        answer_closed(batch, columns, result, 0);
+        return 0;
+    }
     begin_batch(batch, columns, result);
-    if (!rvt_checker_live(batch->checker))
-        return -RVT_EBADF; /* before anything is counted */
     if (wants_places(columns)) {
         rvt_read_enter(reader, &batch->checker->device->retirement);
         check_places(reader, batch, columns, result);
@@ -134,8 +136,9 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
     }
     /* At the end: alive now is alive all the time. */
     if (!rvt_checker_live(batch->checker))
-        return -RVT_EBADF;
-    count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
+        answer_closed(batch, columns, result, batch->count - result->passed);
+    else
+        count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
     free_what_waits(batch->checker->device);
     return 0;
 }
@@ -147,13 +150,13 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     if (!accept_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
                             rvt_record_name(access.key, checker->pd), access.addr, access.length,
                             acc_and_plain(batch->acc), checker->remote)) {
-        if (!rvt_checker_live(checker))
-            return -RVT_EBADF; /* before anything is counted */
+        if (!rvt_checker_live(checker)) /* before anything is counted */
+            return refuse_closed(checker->context, 1);
         reason = judge_slowly(reader, batch, access.addr, access.length, access.key);
     }
     if (!rvt_checker_live(checker))
-        return -RVT_EBADF;
-    if (!reason)
+        reason = reason ? RVT_CLOSED /* counted, with another reason */ : refuse_closed(checker->context, 1);
+    else if (!reason)
         count_for_context(checker, RVT_REASON_NONE, 1);
     free_what_waits(checker->device);
     return (int)reason;

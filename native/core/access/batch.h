@@ -40,25 +40,28 @@ struct rvt_batch_result {
     uint64_t bytes;         /* moved (copies only) */
 };
 
-/* Judge all elements, keeping no reference.
- *   0       judged: *result and the columns tell
- *   -EBADF  the domain or queue pair is closed; nothing is counted */
+/* Judge all elements, keeping no reference: *result and the columns tell.
+ *
+ * If the domain or queue pair is closed, before the call or in the middle of it, all elements are refused
+ * with RVT_CLOSED, and `reason` says so also of a batch without elements. Each is counted once: as that, or as what
+ * it was answered before the end was noticed.
+ *   0       always */
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result);
 
 /* Judge the batch's first element alone, which must be there.
  *   0       accepted
- *   > 0     refused: enum rvt_reason
- *   -EBADF  the domain or queue pair is closed */
+ *   > 0     refused: enum rvt_reason */
 int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch);
 
 /* Judge all elements as rvt_lkey_ok or rvt_rkey_ok does, and keep the references of accepted ones in
  * held[0..count). held[i] of refused and coalesced elements stay dead. With `coalesce`, an element that
  * continues the last accepted one (to begin with: `seed`, may be NULL) goes into it. rvt_put_sges puts them.
+ * If the domain or queue pair is closed, before or in the middle, nothing is held, and the answer is as from
+ * rvt_check_batch.
  *   0       judged: *result and the columns tell
  *   -EBUSY  an element of held[0..count) is not dead; nothing is judged
- *   -ENOMEM a region is held as often as can be counted; nothing is held
- *   -EBADF  the domain or queue pair is closed; nothing is held */
+ *   -ENOMEM a region is held as often as can be counted; nothing is held */
 int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                       struct rvt_batch_result *result);
@@ -68,10 +71,12 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
  * index, RVT_REASON_NONE). passed: elements moved whole. An element refused in its middle, because another
  * thread took it away during a long copy, counts in `bytes` as far as it was moved. One element in one piece
  * of memory that overlaps what it is copied to or from is moved as memmove does; where several pieces lie
- * across each other, their bytes may end as any bytes of the two. The call's reader must be outside any
- * section.
- *   0       *result tells how far it went
- *   -EBADF  a domain or queue pair is closed */
+ * across each other, their bytes may end as any bytes of the two. *result tells how far it went. The call's
+ * reader must be outside any section.
+ *
+ * If a domain or queue pair is closed, its first element is refused with RVT_CLOSED and nothing is moved;
+ * if it is closed in the middle, that is said of the element where it was noticed, and what has moved has moved.
+ *   0       always */
 
 /* From the elements into `data`. Remote elements want RVT_ACCESS_REMOTE_READ in `acc`, and found. */
 int rvt_gather_batch(struct rvt_data_call *call, const struct rvt_batch *batch, void *data, uint64_t length,

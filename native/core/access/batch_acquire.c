@@ -16,6 +16,7 @@ struct acquiring {
     struct rvt_sge *held;
     bool coalesce, places;
     struct rvt_sge *last; /* that the next element may be coalesced with */
+    uint32_t counted;     /* elements that the context has counted already, whatever was answered */
 };
 
 /* The elements that are not taken at a glance.
@@ -29,6 +30,7 @@ static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring,
     int answer = rvt_accept_access(&access, sge, acquiring->last, &reason);
     if (answer < 0 && answer != -RVT_EINVAL)
         return answer;
+    acquiring->counted++;
     uint32_t *verdict = acquiring->columns->verdict;
     if (verdict && answer != 1)
         verdict[i] = answer == 0 ? RVT_BATCH_COALESCED : reason;
@@ -153,6 +155,10 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
     for (uint32_t i = 0; i < batch->count; i++)
         if (held[i].mr)
             return -RVT_EBUSY;
+    if (!rvt_checker_live(batch->checker)) {
+        answer_closed(batch, columns, result, 0);
+        return 0;
+    }
     begin_batch(batch, columns, result);
     rvt_read_enter(reader, &batch->checker->device->retirement);
     struct acquiring acquiring = {
@@ -172,11 +178,15 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
                                                          : acquire_local(&acquiring, &glanced);
     result->passed += glanced;
     if (!error && !rvt_checker_live(batch->checker))
-        error = -RVT_EBADF; /* also for a batch of nothing */
+        error = -RVT_EBADF;
     if (!error)
         count_for_context(batch->checker, RVT_REASON_NONE, glanced);
     rvt_read_leave(reader, &batch->checker->device->retirement);
     if (error)
         rvt_put_sges(held, batch->count);
+    if (error == -RVT_EBADF) { /* it was closed in the middle */
+        answer_closed(batch, columns, result, acquiring.counted);
+        error = 0;
+    }
     return error;
 }

@@ -133,8 +133,8 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
     struct rvt_copy_side side;
     struct piece pieces[WINDOW];
     rvt_data_call_enter(call, &batch->checker->device->retirement);
-    rvt_begin_side(&side, batch, result, write);
-    for (;;) {
+    bool live = rvt_begin_side(&side, batch, result, write);
+    while (live) {
         if (!side.begun || (side.judged && !side.rest.length)) {
             if (side.begun) { /* the last element of the long way is through */
                 side.result->passed++;
@@ -145,8 +145,10 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
             uint32_t found =
                 find_pieces(call, batch, side.index, length < room ? length : room, write, pieces);
             /* As in rvt_judge_current_element(): before a byte moves. */
-            if (found && !rvt_checker_live(batch->checker))
+            if (found && !rvt_checker_live(batch->checker)) {
+                rvt_stop_side(&side, RVT_CLOSED);
                 break;
+            }
             for (uint32_t i = 0; i < found; i++) {
                 move_piece(pieces[i].region, data, pieces[i].length, write);
                 data += pieces[i].length;
@@ -177,9 +179,8 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
         length -= moved;
     }
     rvt_count_copy(batch, result, result->bytes);
-    bool live = rvt_checker_live(batch->checker);
     rvt_data_call_leave(call);
-    return live ? 0 : -RVT_EBADF;
+    return 0;
 }
 
 int rvt_gather_batch(struct rvt_data_call *call, const struct rvt_batch *batch, void *data, uint64_t length,

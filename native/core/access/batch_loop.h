@@ -53,6 +53,17 @@ static inline void begin_batch(const struct rvt_batch *batch, const struct rvt_b
         rvt_prefetch_record(batch, i);
 }
 
+/* The answer to a batch whose asker is closed: every element is refused for that, whatever was answered to some
+ * of them before. `counted` of them have been counted as refused already, with another reason. */
+static inline void answer_closed(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                                 struct rvt_batch_result *result, uint32_t counted) {
+    if (columns->verdict)
+        for (uint32_t i = 0; i < batch->count; i++)
+            columns->verdict[i] = RVT_CLOSED;
+    *result =
+        (struct rvt_batch_result){.reason = refuse_closed(batch->checker->context, batch->count - counted)};
+}
+
 /* What is the same for all elements of a batch, in one place that no store of the loop can change. */
 struct run {
     struct rvt_lkey_record *records;

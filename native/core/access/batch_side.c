@@ -10,15 +10,22 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/region.h"
 
-void rvt_begin_side(struct rvt_copy_side *side, const struct rvt_batch *batch,
+bool rvt_begin_side(struct rvt_copy_side *side, const struct rvt_batch *batch,
                     struct rvt_batch_result *result, bool write) {
     memset(side, 0, sizeof(*side));
     side->batch = batch;
     side->result = result;
     side->write = write;
     *result = (struct rvt_batch_result){.first_refused = batch->count};
+    if (!rvt_checker_live(batch->checker)) {
+        /* Of a copy the first refusal is told and counted, and no other. */
+        *result =
+            (struct rvt_batch_result){.reason = refuse_closed(batch->checker->context, batch->count ? 1 : 0)};
+        return false;
+    }
     for (uint32_t i = 0; i < RVT_COPY_AHEAD && i < batch->count; i++)
         rvt_prefetch_record(batch, i);
+    return true;
 }
 
 bool rvt_stop_side(struct rvt_copy_side *side, enum rvt_reason reason) {
@@ -78,9 +85,9 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
             reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
         }
         /* Before a byte moves, or anything is counted: alive now is alive when the id was compared, which a
-         * successor may have by now. The end of the call answers -EBADF. */
+         * successor may have by now. */
         if (!rvt_checker_live(side->batch->checker))
-            return rvt_stop_side(side, RVT_REASON_NONE);
+            return rvt_stop_side(side, RVT_CLOSED);
         if (reason) {
             count_for_region(&rest, &found, reason);
             return rvt_stop_side(side, reason);

@@ -28,8 +28,9 @@ struct rvt_copy_side {
     struct rvt_map *map;
 };
 
-/* Begin with the first element. `write`: bytes go into the elements. */
-void rvt_begin_side(struct rvt_copy_side *side, const struct rvt_batch *batch,
+/* Begin with the first element. `write`: bytes go into the elements. Inside a section. False: who asks is closed;
+ * *result says so. */
+bool rvt_begin_side(struct rvt_copy_side *side, const struct rvt_batch *batch,
                     struct rvt_batch_result *result, bool write);
 
 /* End the copy at the current element, for this reason (or none: it does not fit). Returns false. */

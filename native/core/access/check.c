@@ -5,6 +5,9 @@
 #include "core/access/judge.h"
 #include "core/base/rvt_errno.h"
 
+/* Both look at the handle again when they have read: another thread may have ended the object meanwhile, and
+ * made another one of it, whose fields these would be. They are loaded with acquire and stored with release, so who
+ * has met a field of the next life sees the new generation. */
 bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker) {
     const struct rvt_pd *pd = handle.pd;
     if (!rvt_pd_live(handle))
@@ -14,10 +17,10 @@ bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker)
         .object = &pd->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
-        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .user = atomic_load_explicit(&pd->user, memory_order_acquire),
         .context = handle.context,
     };
-    return true;
+    return rvt_pd_live(handle) != NULL;
 }
 
 bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker) {
@@ -30,11 +33,12 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
         .object = &qp->owned.object,
         .generation = handle.generation,
         .pd = pd->id,
-        .user = atomic_load_explicit(&pd->user, memory_order_relaxed),
+        .user = atomic_load_explicit(&pd->user, memory_order_acquire),
         .remote = true,
         .context = handle.context,
     };
-    return true;
+    /* Alive now: so its domain was alive all the time, and this is what it is. */
+    return rvt_qp_live(handle) != NULL;
 }
 
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
@@ -74,28 +78,37 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
         *reason = RVT_REASON_NONE;
         if (!rvt_checker_live(checker)) { /* see rvt_accept_access */
             rvt_put_sge(sge);
-            return -RVT_EBADF;
+            *reason = refuse_closed(checker->context, 1);
+            return -RVT_EINVAL;
         }
         count_for_context(checker, RVT_REASON_NONE, 1);
         return 1;
     }
     struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
-    return rvt_accept_access(&access, sge, last, reason);
+    int answer = rvt_accept_access(&access, sge, last, reason);
+    if (answer != -RVT_EBADF)
+        return answer;
+    *reason = refuse_closed(checker->context, 1);
+    return -RVT_EINVAL;
 }
 
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason) {
     struct rvt_checker checker;
-    if (!rvt_checker_of_pd(pd, &checker))
-        return -RVT_EBADF;
+    if (!rvt_checker_of_pd(pd, &checker)) {
+        *reason = refuse_closed(pd.context, 1);
+        return -RVT_EINVAL;
+    }
     return rvt_acquire_one(&checker, sge, acc, last, isge, reason);
 }
 
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason) {
     struct rvt_checker checker;
-    if (!rvt_checker_of_qp(qp, &checker))
-        return -RVT_EBADF;
+    if (!rvt_checker_of_qp(qp, &checker)) {
+        *reason = refuse_closed(qp.context, 1);
+        return 0;
+    }
     int answer = rvt_acquire_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, NULL, sge, reason);
     return answer == -RVT_EINVAL ? 0 : answer;
 }
@@ -115,8 +128,10 @@ int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *as
             .user = sge.user,
         };
     }
-    if (!rvt_checker_live(checker))
-        return -RVT_EBADF;
+    if (!rvt_checker_live(checker)) {
+        *reason = refuse_closed(checker->context, 1);
+        return 0;
+    }
     count_verdict(&access, &found, *reason);
     return *reason ? 0 : 1;
 }
@@ -124,15 +139,19 @@ int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *as
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,
                    struct rvt_place *place, enum rvt_reason *reason) {
     struct rvt_checker checker;
-    if (!rvt_checker_of_pd(pd, &checker))
-        return -RVT_EBADF;
+    if (!rvt_checker_of_pd(pd, &checker)) {
+        *reason = refuse_closed(pd.context, 1);
+        return 0;
+    }
     return rvt_place_one(&checker, sge, acc, place, reason);
 }
 
 int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,
                    struct rvt_place *place, enum rvt_reason *reason) {
     struct rvt_checker checker;
-    if (!rvt_checker_of_qp(qp, &checker))
-        return -RVT_EBADF;
+    if (!rvt_checker_of_qp(qp, &checker)) {
+        *reason = refuse_closed(qp.context, 1);
+        return 0;
+    }
     return rvt_place_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, place, reason);
 }

@@ -2,7 +2,10 @@
 /* The access checks: may this domain, or this queue pair's peer, use these bytes under this key?
  *
  * All of them must be called inside a section of the calling thread's reader (rvt_read_enter), take no lock
- * and wait for nobody. They answer from one consistent reading of the key's record. */
+ * and wait for nobody. They answer from one consistent reading of the key's record.
+ *
+ * A domain or queue pair that is closed (or whose context has ended, or whose device is closed) is refused
+ * everything, with RVT_CLOSED: to judge is no error, whoever asks. */
 #ifndef RVT_ACCESS_CHECK_H
 #define RVT_ACCESS_CHECK_H
 
@@ -50,7 +53,6 @@ struct rvt_place {
  *   0        coalesced into *last (may be NULL), which has grown; *isge is untouched, no reference was taken
  *   -EINVAL  refused, *reason says why
  *   -ENOMEM  the region is held 2^32 - 1 times
- *   -EBADF   the domain is closed
  * It coalesces only if the new element passes every check by itself, lies in last's region under the same
  * mapping, begins where last's request ends, the reference's own condition holds, and no length
  * passes 2^32 - 1. The result has the rights that both were proven with. */
@@ -61,8 +63,7 @@ int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *l
  * the device allows it.
  *   1       accepted: *sge holds one reference until it is put
  *   0       refused, *reason says why
- *   -ENOMEM the region is held 2^32 - 1 times
- *   -EBADF  the QP is closed */
+ *   -ENOMEM the region is held 2^32 - 1 times */
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason);
 
@@ -71,22 +72,19 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
  *   1        accepted: *sge holds one reference until it is put
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
- *   -ENOMEM  the region is held 2^32 - 1 times
- *   -EBADF   the domain or the QP is closed */
+ *   -ENOMEM  the region is held 2^32 - 1 times */
 int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                     struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason);
 
 /* The same verdict without a reference.
  *   1       accepted: *place says where the bytes are
- *   0       refused, *reason says why
- *   -EBADF  the domain or the QP is closed */
+ *   0       refused, *reason says why */
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                   struct rvt_place *place, enum rvt_reason *reason);
 
 /* The same verdicts without a reference.
  *   1       accepted: *place says where the bytes are
- *   0       refused, *reason says why
- *   -EBADF  the domain or the QP is closed */
+ *   0       refused, *reason says why */
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,
                    struct rvt_place *place, enum rvt_reason *reason);
 int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,

@@ -177,6 +177,14 @@ static inline void count_verdict(const struct access *access, const struct found
     count_for_region(access, found, reason);
 }
 
+/* Who asks is closed: the one reason that is told before anything is judged, and of which nothing but the
+ * context counts, if it is not gone itself. */
+static inline enum rvt_reason refuse_closed(struct rvt_ucontext *context, uint64_t accesses) {
+    if (context && !rvt_ucontext_gone(context))
+        rvt_count(&context->counters.refused[RVT_CLOSED], accesses);
+    return RVT_CLOSED;
+}
+
 /* --- the accepted element --- */
 
 static inline void fill_sge(struct rvt_sge *sge, const struct access *access, const struct found *found) {
@@ -296,7 +304,7 @@ static inline void grow_last_sge(struct rvt_sge *last, const struct access *acce
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
  *   -ENOMEM  the region is held as often as can be counted; nothing is counted
- *   -EBADF   the domain or queue pair is closed */
+ *   -EBADF   the domain or queue pair is closed; nothing is counted. The callers answer RVT_CLOSED */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);
 

@@ -18,6 +18,7 @@ static const char *const names[RVT_REASON_COUNT] = {
     [RVT_REMAPPED] = "Remapped",
     [RVT_REGION_REVOKED] = "RegionRevoked",
     [RVT_OTHER_ENVIRONMENT] = "OtherEnvironment",
+    [RVT_CLOSED] = "Closed",
 };
 
 const char *rvt_reason_name(enum rvt_reason reason) {

@@ -86,7 +86,7 @@ void rvt_dev_put(struct rvt_dev_info *device) {
 
 struct rvt_link *rvt_device_end(struct rvt_dev_info *device) {
     atomic_store_explicit(&device->closed, true, memory_order_relaxed);
-    rvt_unshare_device(device);
+    rvt_unshare(&device->shared);
     rvt_end_owned(device, NULL);
     rvt_serial_index_clear(&device->pds_by_serial);
     rvt_serial_index_clear(&device->memories_by_serial);
@@ -99,12 +99,15 @@ struct rvt_link *rvt_device_end(struct rvt_dev_info *device) {
     return memories;
 }
 
-int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) {
+static int close_device(struct rvt_dev_info *device, const struct rvt_ucontext *by, bool cascade,
+                        bool *dma_mr_leaked) {
     struct rvt_link *memories = NULL;
     rvt_mutex_lock(&device->lock);
     int error = 0;
-    if (device->closed)
+    if (device->closed || rvt_ucontext_gone(by))
         error = -RVT_EBADF;
+    else if (rvt_ucontext_restricted(by))
+        error = -RVT_EPERM;
     else if (!cascade && rvt_owns_anything(device, NULL))
         error = -RVT_EBUSY;
     if (!error) {
@@ -117,6 +120,14 @@ int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) 
         rvt_settle(&device->retirement);
     rvt_let_go_of_device_memories(memories);
     return error;
+}
+
+int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked) {
+    return close_device(device, NULL, cascade, dma_mr_leaked);
+}
+
+int rvt_mr_exit_by(const struct rvt_ucontext *context, bool cascade, bool *dma_mr_leaked) {
+    return close_device(context->device, context, cascade, dma_mr_leaked);
 }
 
 int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
@@ -160,4 +171,12 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
         }
     }
     rvt_mutex_unlock(&device->lock);
+}
+
+int rvt_table_report_to(const struct rvt_ucontext *to, struct rvt_table_head *head,
+                        void (*emit)(void *context, const struct rvt_table_row *row), void *context) {
+    if (rvt_ucontext_restricted(to))
+        return -RVT_EPERM;
+    rvt_table_report(to->device, head, emit, context);
+    return 0;
 }

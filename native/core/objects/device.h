@@ -53,10 +53,7 @@ struct rvt_dev_info {
     struct rvt_link *memories;             /* of struct rvt_device_memory */
     /* What other contexts attach: */
     struct rvt_serial_index pds_by_serial, memories_by_serial;
-    /* share.c; the first two under its lock as well: */
-    bool shared;
-    struct rvt_link in_shared; /* of devices that have a token */
-    unsigned char token[RVT_TOKEN_BYTES];
+    struct rvt_shared shared;            /* its token */
     _Atomic(uint64_t) held;              /* bytes, see rvt_held_bytes */
     struct rvt_held_counts *held_counts; /* of contexts, under the lock */
     /* How many regions have RVT_MR_WATCHED set. Written under the lock. A put that reads 0 here does not look
@@ -80,6 +77,11 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
  * Afterwards no byte of any of its regions moves. The device itself is freed when its last reference goes
  * (rvt_dev_put). */
 int rvt_mr_exit(struct rvt_dev_info *device, bool cascade, bool *dma_mr_leaked);
+
+/* The same in the name of a context.
+ *   -EBADF  also if it has ended
+ *   -EPERM  it is restricted to a domain */
+int rvt_mr_exit_by(const struct rvt_ucontext *context, bool cascade, bool *dma_mr_leaked);
 
 /* The same under the lock, for the last context: everything ends. The device's own references on its memories
  * are the caller's to put, when the lock is dropped (rvt_let_go_of_device_memories). */
@@ -124,5 +126,11 @@ struct rvt_table_head {
 };
 void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
                       void (*emit)(void *context, const struct rvt_table_row *row), void *context);
+
+/* The same for a context that asks.
+ *   0       told
+ *   -EPERM  it is restricted to a domain: the table names other domains' regions */
+int rvt_table_report_to(const struct rvt_ucontext *to, struct rvt_table_head *head,
+                        void (*emit)(void *context, const struct rvt_table_row *row), void *context);
 
 #endif

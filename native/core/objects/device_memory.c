@@ -40,6 +40,8 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
+    } else if (rvt_ucontext_restricted(context)) {
+        error = -RVT_EPERM;
     } else if (!rvt_serial_index_reserve(&device->memories_by_serial)) {
         error = -RVT_ENOMEM;
     } else {
@@ -62,6 +64,8 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
     struct rvt_device_memory *memory = rvt_serial_index_find(&device->memories_by_serial, serial);
     if (device->closed || rvt_ucontext_gone(context)) {
         error = -RVT_EBADF;
+    } else if (rvt_ucontext_restricted(context)) {
+        error = -RVT_EPERM;
     } else if (memory) {
         rvt_memory_get(&memory->memory);
         *out = memory;

@@ -34,13 +34,15 @@ struct rvt_device_memory {
  *   0        *memory has a reference for the caller
  *   -EINVAL  no bytes
  *   -ENOMEM  no memory
- *   -EBADF   the device is closed, or the context has ended */
+ *   -EBADF   the device is closed, or the context has ended
+ *   -EPERM   the context is restricted to a domain: the memory would be the device's */
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **memory);
 
 /* Find the device's memory of that serial number.
  *   0        *memory has a reference for the caller
  *   -EINVAL  there is none
+ *   -EPERM   the context is restricted to a domain, whether there is such memory or not
  *   -EBADF   the device is closed, or the context has ended */
 int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t serial,
                            struct rvt_device_memory **memory);

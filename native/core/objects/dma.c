@@ -55,6 +55,10 @@ int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struc
         error = -RVT_EBADF;
         goto out;
     }
+    if (rvt_ucontext_restricted(context)) {
+        error = -RVT_EPERM;
+        goto out;
+    }
     if (!fixed)
         *address = choose_address(space, length);
     /* address + length may be exactly 2^64. */

@@ -50,6 +50,7 @@ struct rvt_dma_handle {
  *   -EINVAL  the memory is empty (tested first); *address is not a multiple of 4096; the range overlaps a
  *            mapping or passes 2^64; no address is left to choose
  *   -EBADF   the device is closed, or the context has ended
+ *   -EPERM   the context is restricted to a domain
  *   -ENOMEM  no memory; nothing changed */
 int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle);

@@ -170,6 +170,8 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
         error = -RVT_EINVAL;
     else if (mr->half_dead || rvt_mr_held(mr))
         error = -RVT_EBUSY; /* decided again, together with the change, in rvt_mr_set_map */
+    else if (mr->no_dma)
+        error = -RVT_EPERM;
     else if (count > mr->max_segments)
         error = -RVT_EINVAL;
     else

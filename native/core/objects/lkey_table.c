@@ -81,8 +81,30 @@ static void grow_pages(struct rvt_lkey_table *table) {
     }
 }
 
+/* The last key of a slot, without the consumer's bits; 0: it never had one. */
+static uint32_t last_name(const struct rvt_lkey_table *table, uint32_t slot) {
+    return atomic_load_explicit(&table->records[slot].line0.last_key, memory_order_relaxed) >>
+           RVT_KEY_VARIANT_BITS;
+}
+
+static bool slot_is_free(const struct rvt_lkey_table *table, uint32_t slot) {
+    return !(table->occupied[slot / 64] >> (slot % 64) & 1);
+}
+
+/* Slot 0 of a table of 2^23 slots has one generation bit, and generation 0 would be key 0. So it has one key,
+ * and after that none that differs from its last. Every other slot always has one. */
+static bool slot_0_is_spent(const struct rvt_lkey_table *table) {
+    return table->random && table->bits == RVT_MAX_LKEY_TABLE_BITS && slot_is_free(table, 0) &&
+           last_name(table, 0) == 1;
+}
+
+/* Free slots that have a key to give. */
+static uint32_t usable_slots(const struct rvt_lkey_table *table) {
+    return table->max - table->used - slot_0_is_spent(table);
+}
+
 bool rvt_lkey_available(const struct rvt_lkey_table *table) {
-    return table->used < table->max;
+    return usable_slots(table) > 0;
 }
 
 /* The first free slot at or after `from`, cyclically. There is one. 64 slots a look: a full table of 2^23
@@ -136,21 +158,79 @@ static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     return true;
 }
 
-/* Slot and generation from the CSPRNG; 0 when there are no random numbers to be had. */
-static uint32_t make_random_key(struct rvt_lkey_table *table) {
-    for (unsigned tries = 0;; tries++) {
+/* A random number below `limit`, all with the same chance. */
+static bool take_random_below(struct rvt_lkey_table *table, uint32_t limit, uint32_t *number) {
+    uint64_t product;
+    do {
         uint32_t random;
         if (!take_random_number(table, &random))
-            return 0;
-        uint32_t slot = find_free_slot(table, random >> (32 - table->bits));
-        uint32_t generation = random << table->bits >> table->bits & ~(uint32_t)RVT_KEY_VARIANT_MASK;
-        uint32_t key = slot << (32 - table->bits) | generation;
-        /* A slot's previous key should not come back at once: whoever still holds it would be let in again.
-         * But with 23 bits the last free slot may have no other key. */
-        uint32_t last = atomic_load_explicit(&table->records[slot].line0.last_key, memory_order_relaxed);
-        if (key && (key != last || tries > 64))
-            return key;
+            return false;
+        product = (uint64_t)random * limit;
+        /* The upper half is the number. Some numbers would come up once more often than others: the lowest
+         * 2^32 % limit lower halves are drawn again. */
+    } while ((uint32_t)product < (0u - limit) % limit);
+    *number = (uint32_t)(product >> 32);
+    return true;
+}
+
+/* The k-th free slot, from 0 on. There is one. At most 256 blocks and 512 words are looked at. */
+static uint32_t nth_free_slot(const struct rvt_lkey_table *table, uint32_t k) {
+    uint32_t block = 0;
+    for (uint32_t free;; k -= free, block++) {
+        uint32_t first = block << RVT_LKEY_BLOCK_BITS;
+        uint32_t slots = table->max - first;
+        if (slots > RVT_LKEY_BLOCK_SLOTS)
+            slots = RVT_LKEY_BLOCK_SLOTS;
+        free = slots - table->used_in[block];
+        if (k < free)
+            break;
     }
+    for (uint32_t word = (block << RVT_LKEY_BLOCK_BITS) / 64;; word++) {
+        /* The unused part of a table of less than 64 slots comes last, so it is not reached. */
+        uint64_t free_bits = ~table->occupied[word];
+        uint32_t free = (uint32_t)__builtin_popcountll(free_bits);
+        if (k >= free) {
+            k -= free;
+            continue;
+        }
+        while (k--)
+            free_bits &= free_bits - 1;
+        return word * 64 + (uint32_t)__builtin_ctzll(free_bits);
+    }
+}
+
+/* May the free slot that the key names have it? Not key 0, whatever the consumer's bits are: it is the DMA
+ * key. Not the slot's last one: who still holds that would be let in again. The low bits do not count:
+ * consumers change them (rvt_fast_reg_mr). */
+static bool may_be_given(const struct rvt_lkey_table *table, uint32_t key) {
+    uint32_t name = key >> RVT_KEY_VARIANT_BITS;
+    return name && name != last_name(table, key >> (32 - table->bits));
+}
+
+enum { RANDOM_DRAWS = 64 };
+
+/* All 32 bits from the CSPRNG; 0 when there are no random numbers to be had. Each free slot has the same
+ * chance, and so has each key that it may have. One has a key to give (usable_slots). */
+static uint32_t make_random_key(struct rvt_lkey_table *table) {
+    uint32_t random;
+    for (unsigned draw = 0; draw < RANDOM_DRAWS; draw++) {
+        if (!take_random_number(table, &random))
+            return 0;
+        if (slot_is_free(table, random >> (32 - table->bits)) && may_be_given(table, random))
+            return random;
+    }
+    /* Few slots are free. */
+    uint32_t k;
+    if (!take_random_below(table, usable_slots(table), &k))
+        return 0;
+    uint32_t slot = nth_free_slot(table, k + slot_0_is_spent(table));
+    uint32_t key;
+    do { /* half of them may be given, or more */
+        if (!take_random_number(table, &random))
+            return 0;
+        key = slot << (32 - table->bits) | random << table->bits >> table->bits;
+    } while (!may_be_given(table, key));
+    return key;
 }
 
 static void fill_record_copy(struct rvt_record_copy *copy, const struct rvt_lkey_entry *entry) {
@@ -187,6 +267,7 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
     table->owner[slot] = mr;
     table->used++;
+    table->used_in[slot >> RVT_LKEY_BLOCK_BITS]++;
     /* Sequence 0 is that of memory that was given back (rvt_lkey_table_end). No reader mixes it up: the
      * fields that follow are stored with release, so who meets one of them sees that the sequence has
      * moved. */
@@ -224,6 +305,7 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
     table->owner[slot] = NULL;
     table->occupied[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
     table->used--;
+    table->used_in[slot >> RVT_LKEY_BLOCK_BITS]--;
 }
 
 void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,

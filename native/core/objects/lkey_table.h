@@ -15,12 +15,17 @@
 
 #include "core/base/platform.h"
 #include "core/base/sparse.h"
+#include "core/layout.h"
 
 struct rvt_dev_info;
 struct rvt_mregion;
 struct rvt_map;
 
 enum { RVT_MAX_LKEY_TABLE_BITS = 23 };
+
+/* The low bits of a key, which are the consumer's: see RVT_KEY_VARIANT_MASK. */
+enum { RVT_KEY_VARIANT_BITS = 8 };
+static_assert((1 << RVT_KEY_VARIANT_BITS) - 1 == RVT_KEY_VARIANT_MASK, "the same bits");
 
 /* What a record says, as plain values. */
 struct rvt_lkey_entry {
@@ -100,7 +105,14 @@ struct rvt_lkey_shadow {
     alignas(RVT_CACHE_LINE) struct rvt_record_copy line1;
 };
 
-/* So many random keys are made of one request to the system: 256 bytes, the most that one call gives. */
+/* Slots are counted by blocks, so that the k-th free one is found in a short time. */
+enum {
+    RVT_LKEY_BLOCK_BITS = 15,
+    RVT_LKEY_BLOCK_SLOTS = 1 << RVT_LKEY_BLOCK_BITS,
+    RVT_LKEY_BLOCKS = 1 << (RVT_MAX_LKEY_TABLE_BITS - RVT_LKEY_BLOCK_BITS),
+};
+
+/* So many random numbers are had of one request to the system: 256 bytes, the most that one call gives. */
 enum { RVT_RANDOM_NUMBERS = 64 };
 
 /* Protected by the device's lock, but for `records` (readers) and the constants. */
@@ -112,9 +124,10 @@ struct rvt_lkey_table {
     uint32_t next;                   /* where the next search starts */
     uint32_t generation;             /* the reference's raw counter */
     uint32_t used;
-    uint64_t *occupied;         /* one bit a slot */
-    struct rvt_mregion **owner; /* by slot */
-    struct rvt_sparse memory;   /* of all four arrays, which begin with the records */
+    uint16_t used_in[RVT_LKEY_BLOCKS]; /* of which in each block */
+    uint64_t *occupied;                /* one bit a slot */
+    struct rvt_mregion **owner;        /* by slot */
+    struct rvt_sparse memory;          /* of all four arrays, which begin with the records */
     uint32_t huge_from; /* used slots with which large pages are asked for; UINT32_MAX: never, or asked */
     /* Of the system's random numbers, the first `random_left` are not used yet; the others are zeros. */
     uint32_t random_left, random_numbers[RVT_RANDOM_NUMBERS];
@@ -148,11 +161,18 @@ static inline struct rvt_record_copy *rvt_record_shadow(const struct rvt_lkey_ta
 /* rvt_alloc_lkey: give the region a key and make it answer to it, complete and at once; a DMA region gets key
  * 0 and becomes the device's published one unless there is one already. Under the device's lock; the region's
  * fields must be final.
+ *
+ * Sequential keys are the reference's: slot and generation move on with each registration, so every key can be
+ * foretold, and the same key comes back after max(2^bits, 2^(24 - bits)) registrations, if not later.
+ *
+ * Random keys: all 32 bits come from the CSPRNG; every free slot has the same chance; the upper 24 bits are
+ * never 0 and never those that the slot last had.
  *   0        it answers to its key
- *   -ENOMEM  no slot is free (neither `next` nor `generation` moved), or no random numbers */
+ *   -ENOMEM  no slot is free (neither `next` nor `generation` moved), or no random numbers. With random keys
+ *            and 23 bits, slot 0 has one key in all its life: 0x100 to 0x1ff */
 int rvt_alloc_lkey(struct rvt_mregion *mr);
 
-/* True when rvt_alloc_lkey would find a slot. */
+/* True when rvt_alloc_lkey would find a slot with a key to give. */
 bool rvt_lkey_available(const struct rvt_lkey_table *table);
 
 /* rvt_free_lkey: no check that starts from now on finds the region. Under the device's lock;

@@ -170,8 +170,10 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
         struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
-        answer = count > RVT_MAX_SG_ELEMENTS ? -RVT_EINVAL
-                                             : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
+        answer = mr->no_dma ? -RVT_EPERM
+                 : count > RVT_MAX_SG_ELEMENTS
+                     ? -RVT_EINVAL
+                     : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
             answer = map_list(mr, list, count, sg_offset, builder, &passed);
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};

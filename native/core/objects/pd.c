@@ -14,13 +14,15 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
     struct rvt_pd *pd = NULL;
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
+    else if (rvt_ucontext_restricted(context))
+        error = -RVT_EPERM;
     else if (!rvt_serial_index_reserve(&device->pds_by_serial) ||
              !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))
         error = -RVT_ENOMEM;
     if (pd) {
         if (!pd->id) /* only when it is first used: a dead handle may be reading it */
             pd->id = pd->owned.object.index + 1;
-        atomic_store_explicit(&pd->user, user, memory_order_relaxed);
+        atomic_store_explicit(&pd->user, user, memory_order_release);
         rvt_serial_index_add(&device->pds_by_serial, pd->owned.serial, pd);
         *handle = (struct rvt_pd_handle){pd, rvt_owned_birth(&pd->owned, RVT_RESOURCE_PD), context};
     }
@@ -35,6 +37,8 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     struct rvt_pd *pd = rvt_serial_index_find(&device->pds_by_serial, serial);
     if (device->closed || rvt_ucontext_gone(context))
         error = -RVT_EBADF;
+    else if (rvt_ucontext_restricted(context) && context->only_pd != serial)
+        error = -RVT_EPERM;
     else if (pd)
         *handle = (struct rvt_pd_handle){pd, rvt_object_generation(&pd->owned.object), context};
     else
@@ -45,6 +49,7 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
 
 void rvt_pd_end(struct rvt_pd *pd) {
     rvt_tell_release(&pd->owned, RVT_RESOURCE_PD);
+    rvt_unshare(&pd->shared);
     rvt_end_children(pd);
     rvt_serial_index_remove(&pd->owned.device->pds_by_serial, pd->owned.serial);
     rvt_owned_death(&pd->owned, RVT_RESOURCE_PD);
@@ -60,6 +65,8 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(handle))
         error = -RVT_EBADF;
+    else if (rvt_ucontext_restricted(handle.context))
+        error = -RVT_EPERM;
     else if (pd->children && !cascade)
         error = -RVT_EBUSY;
     else

@@ -10,6 +10,7 @@
 #include "core/base/pool.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/owned.h"
+#include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
 struct rvt_dev_info;
@@ -19,13 +20,15 @@ struct rvt_pd {
     /* > 0; what records name. Set when the object is first used and constant in all its lives. No domain ends
      * while a record names it. */
     uint32_t id;
-    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. User
-     * domains get no DMA region and no key 0. */
+    /* Constant from birth to death. Read without the lock, possibly through a handle that has just died: so
+     * loaded with acquire and stored with release, and the handle is looked at again afterwards. User domains
+     * get no DMA region and no key 0. */
     _Atomic(bool) user;
     /* Regions (half-dead ones too), QPs, and objects of other kinds with `domain_of`, and how many they are;
      * under the device's lock. */
     uint32_t children;
     struct rvt_link *first_child[RVT_MOST_CHILD_KINDS]; /* by rvt_object_kind_slot.child_number */
+    struct rvt_shared shared;                           /* its token */
 };
 
 /* A handle is one context's: what is made through it belongs to that context, and it is dead when the context
@@ -52,7 +55,8 @@ static inline uint64_t rvt_pd_serial(struct rvt_pd_handle handle) {
  * it, otherwise a kernel (trusted) one.
  *   0        *handle is live
  *   -ENOMEM  no memory
- *   -EBADF   the device is closed, or the context has ended */
+ *   -EBADF   the device is closed, or the context has ended
+ *   -EPERM   the context is restricted to a domain */
 int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool user,
                  struct rvt_pd_handle *handle);
 
@@ -60,6 +64,7 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
  * device. The domain stays its maker's.
  *   0        *handle is live
  *   -EINVAL  there is no such domain
+ *   -EPERM   the context is restricted to another one, whether there is such a domain or not
  *   -EBADF   the device is closed, or the context has ended */
 int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_handle *handle);
 
@@ -67,6 +72,7 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
  * regions by force (see rvt_end_order).
  *   0       every handle of it is dead
  *   -EBUSY  not `cascade`, and regions (half-dead ones included), QPs or other objects are in it
+ *   -EPERM  the handle is that of a context that is restricted to the domain: it is not its to end
  *   -EBADF  the handle is dead */
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade);
 

@@ -26,7 +26,7 @@ int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
     else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, in.context)))
         error = -RVT_ENOMEM;
     if (qp) {
-        atomic_store_explicit(&qp->pd, pd, memory_order_relaxed);
+        atomic_store_explicit(&qp->pd, pd, memory_order_release);
         *handle = (struct rvt_qp_handle){qp, rvt_owned_birth(&qp->owned, RVT_RESOURCE_QP), in.context};
     }
     rvt_mutex_unlock(&device->lock);

@@ -15,7 +15,8 @@
 
 struct rvt_qp {
     struct rvt_owned owned;
-    /* Constant from birth to death; read without the lock, possibly through a handle that has just died. */
+    /* Constant from birth to death. Read without the lock, possibly through a handle that has just died: so
+     * loaded with acquire and stored with release, and the handle is looked at again afterwards. */
     _Atomic(struct rvt_pd *) pd;
 };
 
@@ -40,7 +41,7 @@ static inline uint64_t rvt_qp_serial(struct rvt_qp_handle handle) {
 
 /* Its domain. Constant while the queue pair lives. */
 static inline struct rvt_pd *rvt_qp_pd(const struct rvt_qp *qp) {
-    return atomic_load_explicit(&qp->pd, memory_order_relaxed);
+    return atomic_load_explicit(&qp->pd, memory_order_acquire);
 }
 
 /* rvt_create_qp: make a queue pair in the domain; it belongs to the context of the domain's handle.

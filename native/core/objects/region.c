@@ -30,6 +30,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->max_segments = 0;
     mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = false;
     mr->valid = true;
+    mr->no_dma = rvt_ucontext_restricted(in.context) && atomic_load_explicit(&pd->user, memory_order_relaxed);
     mr->access = 0;
     mr->shift = RVT_PAGE_SHIFT;
     mr->base = mr->iova = mr->length = mr->visible_iova = 0;
@@ -70,6 +71,17 @@ struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t ind
     if (!object || !(generation & 1) || !rvt_object_generation(object))
         return (struct rvt_mr_handle){NULL, 0};
     return (struct rvt_mr_handle){(struct rvt_mregion *)object, generation};
+}
+
+struct rvt_mr_handle rvt_mr_find_by(const struct rvt_ucontext *context, uint32_t index, uint64_t generation) {
+    struct rvt_dev_info *device = context->device;
+    struct rvt_mr_handle handle = rvt_mr_find(device, index, generation);
+    if (!handle.mr || !rvt_ucontext_restricted(context))
+        return handle;
+    rvt_mutex_lock(&device->lock);
+    bool own = rvt_mr_live(handle) && handle.mr->owned.context == context->id;
+    rvt_mutex_unlock(&device->lock);
+    return own ? handle : (struct rvt_mr_handle){NULL, 0};
 }
 
 /* `elsewhere`: what was read of the region's own count. */

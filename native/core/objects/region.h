@@ -66,6 +66,7 @@ struct rvt_mregion {
     bool lingering; /* ended by force while held: the object is recycled with the last put */
     bool valid;
     bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
+    bool no_dma;        /* may not name DMA memory: made by a context that is restricted to a user domain */
 
     /* NULL: not counted. Set under the lock, freed when every reader has passed the region. */
     _Atomic(struct rvt_mr_counters *) counters;
@@ -126,6 +127,10 @@ static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
  * they are until the device is freed, and so does the way to them (rvt_pool_find). The caller has a reference
  * on the device. */
 struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation);
+
+/* The same for a context that asks. One that is restricted to a domain finds its own regions only: numbers can
+ * be guessed. */
+struct rvt_mr_handle rvt_mr_find_by(const struct rvt_ucontext *context, uint32_t index, uint64_t generation);
 
 /* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
  * wakes the context that made it. Under the lock; after it a wait, before anything is decided by the

@@ -4,6 +4,7 @@
 #include "core/base/platform.h"
 #include "core/objects/device.h"
 #include "core/objects/object_kind.h"
+#include "core/objects/pd.h"
 #include "core/objects/ucontext.h"
 
 uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resource_kind kind) {
@@ -12,9 +13,24 @@ uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resourc
     return device->kinds.slots[kind].kind->row_fields;
 }
 
-void rvt_resource_report(struct rvt_dev_info *device,
-                         bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
-                         void *context) {
+/* Whether a context is told of an object of the kind (to NULL: everything is told). */
+static bool may_know(const struct rvt_ucontext *to, const struct rvt_object_kind *kind, const void *object) {
+    if (!rvt_ucontext_restricted(to))
+        return true;
+    if (!kind->object_size) /* contexts; and device memory, which is nobody's own */
+        return object == to;
+    const struct rvt_owned *owned = object;
+    if (owned->context == to->id)
+        return true;
+    if (kind == &rvt_pd_objects)
+        return owned->serial == to->only_pd;
+    const struct rvt_pd *pd = kind->domain_of ? kind->domain_of(owned) : NULL;
+    return pd && pd->owned.serial == to->only_pd;
+}
+
+static void report(struct rvt_dev_info *device, const struct rvt_ucontext *to,
+                   bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
+                   void *context) {
     uint64_t fields[RVT_RESOURCE_MOST_FIELDS];
     bool more = true;
     rvt_mutex_lock(&device->lock);
@@ -26,11 +42,25 @@ void rvt_resource_report(struct rvt_dev_info *device,
         uint32_t at = 0;
         while (more &&
                (object = kind->next ? kind->next(device, object) : rvt_next_object(device, number, &at))) {
+            if (!may_know(to, kind, object))
+                continue;
             kind->fill_row(object, fields);
             more = emit(context, (enum rvt_resource_kind)number, fields);
         }
     }
     rvt_mutex_unlock(&device->lock);
+}
+
+void rvt_resource_report(struct rvt_dev_info *device,
+                         bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
+                         void *context) {
+    report(device, NULL, emit, context);
+}
+
+void rvt_resource_report_to(const struct rvt_ucontext *to,
+                            bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
+                            void *context) {
+    report(to->device, to, emit, context);
 }
 
 void rvt_resource_report_owned(const struct rvt_ucontext *owner, enum rvt_resource_kind number,

@@ -23,6 +23,12 @@ void rvt_resource_report(struct rvt_dev_info *device,
                          bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
                          void *context);
 
+/* The same for a context that asks. One that is restricted to a domain is told of itself, of that domain, of what
+ * is in it, and of its own objects. */
+void rvt_resource_report_to(const struct rvt_ucontext *to,
+                            bool (*emit)(void *context, enum rvt_resource_kind kind, const uint64_t *fields),
+                            void *context);
+
 /* The same for the objects of one kind that one context owns, the one that was made last first. Takes time
  * for these, and not for all that the device has. */
 void rvt_resource_report_owned(const struct rvt_ucontext *owner, enum rvt_resource_kind kind,

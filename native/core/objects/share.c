@@ -4,15 +4,19 @@
 #include <string.h>
 
 #include "core/base/platform.h"
+#include "core/base/rvt_atomic.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/pd.h"
 
 /* Protects everything in this file. Taken with a device's lock held, so no device's lock may be taken inside.
  * Never destroyed, like the registry of epoch.c. */
 static struct rvt_mutex shares = RVT_MUTEX_INITIALIZER;
-static struct rvt_link *shared; /* open devices that have a token */
-static unsigned char core_id[RVT_CORE_ID_BYTES];
-static bool core_id_made;
+static struct rvt_link *listed; /* of struct rvt_shared: what has a token */
+static _Atomic(uint64_t)
+    core_id; /* 0: not made yet. Read without the lock: it is a number and guards nothing */
+
+static_assert(sizeof(core_id) == RVT_CORE_ID_BYTES, "tokens carry it");
 
 /* In the same time whatever differs: how long a wrong guess took shall not tell how good it was. */
 static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t count) {
@@ -22,46 +26,94 @@ static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t co
     return !difference;
 }
 
-static bool make_core_id(void) {
-    if (!core_id_made)
-        core_id_made = rvt_random_bytes(core_id, sizeof(core_id));
-    return core_id_made;
+/* Under the lock. */
+static uint64_t make_core_id(void) {
+    uint64_t id = atomic_load_explicit(&core_id, memory_order_relaxed);
+    if (!id && rvt_random_bytes(&id, sizeof(id)))
+        atomic_store_explicit(&core_id, id,
+                              memory_order_relaxed); /* 0, once in 2^64: the next call tries again */
+    return atomic_load_explicit(&core_id, memory_order_relaxed);
 }
 
-int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token) {
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
+uint64_t rvt_core_id(void) {
+    uint64_t id = atomic_load_explicit(&core_id, memory_order_relaxed);
+    if (id)
+        return id;
     rvt_mutex_lock(&shares);
-    if (device->closed) {
-        error = -RVT_EBADF;
-    } else if (!device->shared) {
-        if (make_core_id() && rvt_random_bytes(device->token, sizeof(device->token))) {
-            device->shared = true;
-            rvt_list_add(&shared, &device->in_shared);
+    id = make_core_id();
+    rvt_mutex_unlock(&shares);
+    return id;
+}
+
+/* The token of what is open and stays so: under the device's lock. */
+static int give_token(struct rvt_shared *shared, struct rvt_dev_info *device, uint64_t pd,
+                      struct rvt_share_token *token) {
+    int error = 0;
+    rvt_mutex_lock(&shares);
+    uint64_t id = make_core_id();
+    if (!shared->listed) {
+        if (id && rvt_random_bytes(shared->token, sizeof(shared->token))) {
+            shared->listed = true;
+            shared->device = device;
+            shared->pd = pd;
+            rvt_list_add(&listed, &shared->in_shared);
         } else {
             error = -RVT_ENOMEM;
         }
     }
     if (!error) {
-        memcpy(token->core, core_id, sizeof(token->core));
-        memcpy(token->bytes, device->token, sizeof(token->bytes));
+        memcpy(token->core, &id, sizeof(token->core));
+        memcpy(token->bytes, shared->token, sizeof(token->bytes));
     }
     rvt_mutex_unlock(&shares);
+    return error;
+}
+
+int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token) {
+    int error = -RVT_EBADF;
+    rvt_mutex_lock(&device->lock);
+    if (!device->closed)
+        error = give_token(&device->shared, device, RVT_WHOLE_DEVICE, token);
     rvt_mutex_unlock(&device->lock);
     return error;
 }
 
-int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **out) {
+int rvt_share_by(const struct rvt_ucontext *context, const struct rvt_pd_handle *in,
+                 struct rvt_share_token *token) {
+    struct rvt_dev_info *device = context->device;
+    struct rvt_pd *pd = in ? in->pd : NULL;
+    int error;
+    rvt_mutex_lock(&device->lock);
+    if (device->closed || rvt_ucontext_gone(context))
+        error = -RVT_EBADF;
+    else if (rvt_ucontext_restricted(context))
+        error = -RVT_EPERM;
+    else if (!in)
+        error = give_token(&device->shared, device, RVT_WHOLE_DEVICE, token);
+    else if (pd && pd->owned.device != device)
+        error = -RVT_EINVAL;
+    else if (!rvt_pd_live(*in))
+        error = -RVT_EBADF;
+    else
+        error = give_token(&pd->shared, device, pd->owned.serial, token);
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **out, uint64_t *pd) {
     rvt_mutex_lock(&shares);
     int error = -RVT_ENODEV;
-    if (!core_id_made || !same_bytes(token->core, core_id, sizeof(core_id)))
+    uint64_t id = atomic_load_explicit(&core_id, memory_order_relaxed);
+    if (!id || !same_bytes(token->core, (const unsigned char *)&id, sizeof(id)))
         error = -RVT_EXDEV;
-    for (struct rvt_link *link = shared; link && error == -RVT_ENODEV; link = link->next) {
-        struct rvt_dev_info *device = RVT_LIST_ENTRY(link, struct rvt_dev_info, in_shared);
-        if (same_bytes(token->bytes, device->token, sizeof(device->token))) {
-            /* It is in the list, so it is open or closing, and its closer has a reference. */
-            rvt_dev_get(device);
-            *out = device;
+    for (struct rvt_link *link = listed; link && error == -RVT_ENODEV; link = link->next) {
+        struct rvt_shared *shared = RVT_LIST_ENTRY(link, struct rvt_shared, in_shared);
+        if (same_bytes(token->bytes, shared->token, sizeof(shared->token))) {
+            /* It is in the list, so its device is open or closing, and its closer has a reference. */
+            rvt_dev_get(shared->device);
+            *out = shared->device;
+            if (pd)
+                *pd = shared->pd;
             error = 0;
         }
     }
@@ -69,11 +121,11 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
     return error;
 }
 
-void rvt_unshare_device(struct rvt_dev_info *device) {
+void rvt_unshare(struct rvt_shared *shared) {
     rvt_mutex_lock(&shares);
-    if (device->shared) {
-        rvt_list_remove(&device->in_shared);
-        device->shared = false;
+    if (shared->listed) {
+        rvt_list_remove(&shared->in_shared);
+        shared->listed = false;
     }
     rvt_mutex_unlock(&shares);
 }

@@ -9,14 +9,19 @@
 #include "core/objects/device_memory.h"
 #include "core/objects/resource.h"
 
-int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, struct rvt_ucontext **out) {
+int rvt_alloc_ucontext_in(struct rvt_dev_info *device, uint64_t only_pd, struct rvt_reader *reader,
+                          struct rvt_ucontext **out) {
     struct rvt_ucontext *context = rvt_zalloc_aligned(1, sizeof(*context));
     if (!context)
         return -RVT_ENOMEM;
     rvt_mutex_lock(&device->lock);
     int error = device->closed ? -RVT_EBADF : 0;
+    /* It may have ended since its token was found. */
+    if (!error && only_pd != RVT_WHOLE_DEVICE && !rvt_serial_index_find(&device->pds_by_serial, only_pd))
+        error = -RVT_ENODEV;
     if (!error) {
         rvt_dev_get(device);
+        context->only_pd = only_pd;
         context->device = device;
         context->reader = reader;
         context->id = ++device->contexts_made;
@@ -27,6 +32,10 @@ int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, s
     if (error)
         rvt_free_aligned(context);
     return error;
+}
+
+int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, struct rvt_ucontext **out) {
+    return rvt_alloc_ucontext_in(device, RVT_WHOLE_DEVICE, reader, out);
 }
 
 static int end_context(struct rvt_ucontext *context, bool cascade, bool wait) {
@@ -107,6 +116,10 @@ void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *o
     for (const struct rvt_link *link = device->contexts; link; link = link->next)
         rvt_counters_add(counts, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->counters);
     rvt_mutex_unlock(&device->lock);
+}
+
+void rvt_read_counters_to(const struct rvt_ucontext *to, bool own, struct rvt_counts *counts) {
+    rvt_read_counters(to->device, own || rvt_ucontext_restricted(to) ? to : NULL, counts);
 }
 
 /* Contexts are a list and no pool: each is allocated with its environment, and what is

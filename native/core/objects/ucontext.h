@@ -15,6 +15,7 @@
 #include "core/base/platform.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
+#include "core/objects/share.h"
 
 struct rvt_dev_info;
 
@@ -32,6 +33,11 @@ struct rvt_ucontext {
     void (*wake)(void *data);
     void *wake_data;
     uint64_t id; /* > 0, never given twice on a device */
+    /* Constant: serial number of the one domain that it may use, or RVT_WHOLE_DEVICE. A restricted context may
+     * import that domain and make queue pairs and regions in it, and is told of what is in it and of what is
+     * its own. It may not make or end domains, map DMA memory, name it in page lists (unless the domain is a
+     * trusted one, which reaches it by key 0 anyway), use device memory, share, or close the device. */
+    uint64_t only_pd;
     /* Under the device's lock: */
     struct rvt_owner owns;
     struct rvt_link in_device; /* of its contexts */
@@ -49,6 +55,12 @@ struct rvt_ucontext {
  *   -ENOMEM  no memory
  *   -EBADF   the device is closed */
 int rvt_alloc_ucontext(struct rvt_dev_info *device, struct rvt_reader *reader, struct rvt_ucontext **context);
+
+/* The same, restricted to the domain with this serial number, as rvt_find_shared gave it; RVT_WHOLE_DEVICE: not
+ * restricted.
+ *   -ENODEV  also if the domain has ended */
+int rvt_alloc_ucontext_in(struct rvt_dev_info *device, uint64_t only_pd, struct rvt_reader *reader,
+                          struct rvt_ucontext **context);
 
 /* rvt_dealloc_ucontext: end the context.
  *   0       everything of it is gone: queue pairs, regions (by force), domains with whatever others have in
@@ -76,6 +88,10 @@ int rvt_ucontext_live(const struct rvt_ucontext *context);
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                        struct rvt_counts *counts);
 
+/* The same for a context that asks: its own, or (not `own`) those of all. A restricted context is told its own
+ * in any case. */
+void rvt_read_counters_to(const struct rvt_ucontext *to, bool own, struct rvt_counts *counts);
+
 /* From now on `wake` is called when a reference is put on a region of this context that rvt_dereg_mr or
  * rvt_dealloc_fmr with RVT_RELEASE_AWAIT found held, and when such a region ends. From any thread, with the
  * device's lock held: it must not call the core. NULL: nobody is woken. */
@@ -88,6 +104,11 @@ extern const struct rvt_object_kind rvt_ucontext_objects;
 
 static inline bool rvt_ucontext_gone(const struct rvt_ucontext *context) {
     return context && atomic_load_explicit(&context->gone, memory_order_relaxed);
+}
+
+/* Whether it may use one domain only (NULL: no). */
+static inline bool rvt_ucontext_restricted(const struct rvt_ucontext *context) {
+    return context && context->only_pd != RVT_WHOLE_DEVICE;
 }
 
 static inline uint64_t rvt_ucontext_id(const struct rvt_ucontext *context) {

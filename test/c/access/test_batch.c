@@ -280,9 +280,13 @@ static void closed_checkers_hold_nothing(void) {
     const struct rvt_batch_columns none = {0};
     struct rvt_batch_result result;
     struct rvt_sge held[1] = {{0}};
-    CHECK_EQ(rvt_check_batch(f.reader, &batch, &none, &result), -RVT_EBADF);
-    CHECK_EQ(rvt_check_one(f.reader, &batch), -RVT_EBADF);
-    CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), -RVT_EBADF);
+    CHECK_EQ(rvt_check_batch(f.reader, &batch, &none, &result), 0);
+    CHECK_EQ(result.passed, 0);
+    CHECK_EQ(result.reason, RVT_CLOSED);
+    CHECK_EQ(rvt_check_one(f.reader, &batch), RVT_CLOSED);
+    CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), 0);
+    CHECK_EQ(result.passed, 0);
+    CHECK_EQ(result.reason, RVT_CLOSED);
     CHECK(!held[0].mr);
     CHECK_EQ(fixture_refs(mr), refs);
     fixture_close(&f);
@@ -435,8 +439,9 @@ static void every_element_is_counted_once(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* A domain that is closed answers nothing, so nothing is counted: in no form, also of a counted region. */
-static void closed_checkers_count_nothing(void) {
+/* A domain that is closed refuses everything, in every form, and each refusal is counted as that: by the context
+ * that asks, and by no region. */
+static void closed_checkers_refuse_everything(void) {
     struct fixture f;
     struct rvt_pd_handle pd, next;
     struct looked own = {.accepted = 0}, region = {.accepted = 0};
@@ -452,21 +457,42 @@ static void closed_checkers_count_nothing(void) {
         const struct rvt_ib_sge list[] = {{0x5000, 8, fixture_key(mr)}, {0x5000, PAGE + 1, fixture_key(mr)}};
         unsigned char packed[32];
         uint64_t at[2];
+        uint32_t verdict[3] = {77, 77, 77};
         struct rvt_sge held[2] = {{0}};
         pack(packed, list[0]);
         pack(packed + 16, list[1]);
         struct rvt_batch batch = {&dead, packed, 2, LOCAL_WRITE};
-        struct rvt_batch_columns none = {0}, places = {.at = at};
+        struct rvt_batch_columns none = {0}, places = {.verdict = verdict, .at = at};
         struct rvt_batch_result result;
         if (counted)
             CHECK_EQ(rvt_count_mr(mr), 0);
-        CHECK_EQ(rvt_check_batch(f.reader, &batch, &none, &result), -RVT_EBADF);
-        CHECK_EQ(rvt_check_batch(f.reader, &batch, &places, &result), -RVT_EBADF);
-        CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), -RVT_EBADF);
+        for (int way = 0; way < 4; way++) {
+            verdict[0] = verdict[1] = 77;
+            CHECK_EQ(way < 2 ? rvt_check_batch(f.reader, &batch, way ? &places : &none, &result)
+                             : rvt_acquire_batch(f.reader, &batch, way == 3, NULL, held,
+                                                 way == 3 ? &places : &none, &result),
+                     0);
+            CHECK_EQ(result.passed, 0);
+            CHECK_EQ(result.first_refused, 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
+            CHECK_EQ(result.bytes, 0);
+            CHECK(!held[0].mr && !held[1].mr);
+            CHECK_EQ(verdict[0], way % 2 ? RVT_CLOSED : 77);
+            CHECK_EQ(verdict[1], verdict[0]);
+            CHECK_EQ(verdict[2], 77);
+            COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
+        }
         for (int i = 0; i < 2; i++) {
             struct rvt_batch one = {&dead, packed + 16 * i, 1, LOCAL_WRITE};
-            CHECK_EQ(rvt_check_one(f.reader, &one), -RVT_EBADF);
+            CHECK_EQ(rvt_check_one(f.reader, &one), RVT_CLOSED);
         }
+        COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
+        batch.count = 0; /* nothing is refused, and the reason tells all the same */
+        CHECK_EQ(rvt_check_batch(f.reader, &batch, &places, &result), 0);
+        CHECK_EQ(result.first_refused, 0);
+        CHECK_EQ(result.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &places, &result), 0);
+        CHECK_EQ(result.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, 0, 0);
         if (counted)
             MR_COUNTED(mr, &region, 0, 0, 0);
@@ -513,4 +539,4 @@ static void a_full_count_holds_nothing(void) {
 CHECK_MAIN(TEST(verdicts_are_those_of_single_checks), TEST(elements_that_continue_coalesce_as_single_ones_do),
            TEST(references_are_not_taken_over_others), TEST(closed_checkers_hold_nothing),
            TEST(what_was_judged_is_what_is_held), TEST(every_element_is_counted_once),
-           TEST(closed_checkers_count_nothing), TEST(a_full_count_holds_nothing))
+           TEST(closed_checkers_refuse_everything), TEST(a_full_count_holds_nothing))

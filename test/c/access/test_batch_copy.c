@@ -197,13 +197,32 @@ static void closed_checkers_move_nothing(void) {
         struct rvt_data_call call;
         struct rvt_batch_result result, result2;
         rvt_data_call_begin(&call, f.reader, NULL);
-        CHECK_EQ(rvt_gather_batch(&call, &batch, data, 8, &result), -RVT_EBADF);
-        CHECK_EQ(result.bytes, 0);
-        CHECK_BYTES_EQ(data, zero, 8);
-        CHECK_EQ(rvt_scatter_batch(&call, &batch, zero, 8, &result), -RVT_EBADF);
-        CHECK_EQ(rvt_copy_batch(&call, &batch, &other, &result, &result2), -RVT_EBADF);
-        CHECK_EQ(rvt_copy_batch(&call, &other, &batch, &result, &result2), -RVT_EBADF);
-        CHECK(memcmp(arena, shadow, ARENA) == 0);
+        for (int way = 0; way < 4; way++) {
+            CHECK_EQ(way == 0   ? rvt_gather_batch(&call, &batch, data, 8, &result)
+                     : way == 1 ? rvt_scatter_batch(&call, &batch, zero, 8, &result)
+                     : way == 2 ? rvt_copy_batch(&call, &batch, &other, &result, &result2)
+                                : rvt_copy_batch(&call, &other, &batch, &result2, &result),
+                     0);
+            CHECK_EQ(result.passed, 0);
+            CHECK_EQ(result.first_refused, 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
+            CHECK_EQ(result.bytes, 0);
+            if (way >= 2) { /* the side that lives has nothing to tell */
+                CHECK_EQ(result2.bytes + result2.passed, 0);
+                CHECK_EQ(result2.reason, RVT_REASON_NONE);
+                CHECK_EQ(result2.first_refused, 1);
+            }
+            CHECK_BYTES_EQ(data, zero, 8);
+            CHECK(memcmp(arena, shadow, ARENA) == 0);
+            COUNTED(&f, &own, 0, 0, RVT_CLOSED, 1);
+        }
+        CHECK_EQ(rvt_copy_batch(&call, &batch, &batch, &result, &result2), 0); /* both */
+        CHECK_EQ(result.reason, RVT_CLOSED);
+        CHECK_EQ(result2.reason, RVT_CLOSED);
+        COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
+        const struct rvt_batch nothing = {&dead, packed, 0, LOCAL_WRITE};
+        CHECK_EQ(rvt_gather_batch(&call, &nothing, data, 8, &result), 0);
+        CHECK_EQ(result.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, 0, 0);
         CHECK_EQ(rvt_gather_batch(&call, &other, data, 8, &result), 0);
         CHECK_BYTES_EQ(data, arena, 8);
@@ -217,9 +236,9 @@ static void closed_checkers_move_nothing(void) {
     struct rvt_data_call call;
     struct rvt_batch_result result, result2;
     rvt_data_call_begin(&call, f.reader, NULL);
-    CHECK_EQ(rvt_copy_batch(&call, &mine, &theirs, &result, &result2), -RVT_EBADF);
-    CHECK_EQ(rvt_copy_batch(&call, &theirs, &mine, &result, &result2), -RVT_EBADF);
-    COUNTED(&f, &own, 0, 0, 0, 0);
+    CHECK_EQ(rvt_copy_batch(&call, &mine, &theirs, &result, &result2), 0);
+    CHECK_EQ(rvt_copy_batch(&call, &theirs, &mine, &result, &result2), 0);
+    COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
     fixture_leave_last(&f, &f);
 }
 

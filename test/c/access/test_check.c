@@ -3,6 +3,8 @@
 
 #include <sys/mman.h>
 
+#include <pthread.h>
+
 #include "fixture.h"
 
 static alignas(4096) unsigned char bytes[16 * PAGE];
@@ -447,12 +449,17 @@ static void dead_domains_and_queue_pairs(void) {
     struct rvt_qp_handle qps[] = {qp, none_qp};
     read_enter(&f);
     for (int i = 0; i < 2; i++) {
-        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, NULL, &wanted, 0, &f.reason), -RVT_EINVAL);
+        CHECK_EQ(f.reason, RVT_CLOSED);
         wanted.addr = 0x10010;
-        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, &last, &wanted, 0, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_lkey_check(pds[i], &wanted, 0, &place, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), -RVT_EBADF);
-        CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), -RVT_EBADF);
+        CHECK_EQ(rvt_lkey_ok(pds[i], &sge, &last, &wanted, 0, &f.reason), -RVT_EINVAL);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_lkey_check(pds[i], &wanted, 0, &place, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_rkey_ok(qps[i], &sge, 1, 0x10000, 0, 0, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
+        CHECK_EQ(rvt_rkey_check(qps[i], 1, 0x10000, 0, 0, &place, &f.reason), 0);
+        CHECK_EQ(f.reason, RVT_CLOSED);
     }
     read_leave(&f);
     CHECK_EQ(last.sge_length, 16); /* did not grow */
@@ -906,10 +913,72 @@ static void references_are_refused_when_they_cannot_be_counted(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(reasons_in_order), TEST(reasons_of_key_zero_in_order), TEST(why_a_key_is_none),
-           TEST(local_wants_all_bits_remote_any), TEST(bounds), TEST(empty_requests), TEST(key_zero_ranges),
-           TEST(segment_arithmetic), TEST(dead_domains_and_queue_pairs), TEST(what_an_element_remembers),
-           TEST(merges_over_a_segments_edge_once), TEST(does_not_merge),
+/* --- a checker is of its handle's object, and not of the next one in its place --- */
+
+static struct {
+    struct rvt_pd_handle pds[2];
+    struct rvt_qp_handle qps[2];
+    bool users[2];
+    atomic_uint round, seen;
+    atomic_bool over;
+} lives;
+
+static void *make_checkers(void *failures) {
+    unsigned wrong = 0;
+    for (unsigned round = 1; !atomic_load(&lives.over); round++) {
+        while (atomic_load(&lives.round) < round && !atomic_load(&lives.over))
+            rvt_yield();
+        if (atomic_load(&lives.over))
+            break;
+        const unsigned at = round % 2;
+        atomic_store(&lives.seen, round);
+        for (bool pd = true, qp = true; pd || qp;) {
+            struct rvt_checker checker;
+            pd = rvt_checker_of_pd(lives.pds[at], &checker);
+            wrong += pd && checker.user != lives.users[at];
+            qp = rvt_checker_of_qp(lives.qps[at], &checker);
+            wrong += qp && (checker.user != lives.users[at] || checker.pd != lives.pds[at].pd->id);
+        }
+    }
+    *(unsigned *)failures = wrong;
+    return NULL;
+}
+
+static void checkers_are_of_one_life(void) {
+    struct fixture f;
+    pthread_t thread;
+    unsigned wrong = 0;
+    REQUIRE(fixture_open(&f, 4));
+    atomic_store(&lives.round, 0);
+    atomic_store(&lives.over, false);
+    REQUIRE(pthread_create(&thread, NULL, make_checkers, &wrong) == 0);
+    struct rvt_pd_handle spare = {0};
+    for (unsigned round = 1; round <= 3000; round++) {
+        const unsigned at = round % 2;
+        /* The places take turns, so the next queue pair in a place is of another domain, of the other kind. */
+        lives.users[at] = round / 2 % 2;
+        CHECK_EQ(rvt_alloc_pd(f.device, NULL, lives.users[at], &lives.pds[at]), 0);
+        CHECK_EQ(rvt_create_qp(lives.pds[at], &lives.qps[at]), 0);
+        atomic_store(&lives.round, round);
+        while (atomic_load(&lives.seen) < round)
+            rvt_yield();
+        CHECK_EQ(rvt_dealloc_pd(lives.pds[at], true), 0);
+        if (spare.pd)
+            CHECK_EQ(rvt_dealloc_pd(spare, true), 0);
+        struct rvt_qp_handle next;
+        CHECK_EQ(rvt_alloc_pd(f.device, NULL, !lives.users[at], &spare), 0);
+        CHECK_EQ(rvt_create_qp(spare, &next), 0);
+    }
+    atomic_store(&lives.over, true);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(wrong, 0);
+    fixture_close(&f);
+}
+
+CHECK_MAIN(TEST(checkers_are_of_one_life), TEST(reasons_in_order), TEST(reasons_of_key_zero_in_order),
+           TEST(why_a_key_is_none), TEST(local_wants_all_bits_remote_any), TEST(bounds), TEST(empty_requests),
+           TEST(key_zero_ranges), TEST(segment_arithmetic), TEST(dead_domains_and_queue_pairs),
+           TEST(what_an_element_remembers), TEST(merges_over_a_segments_edge_once), TEST(does_not_merge),
            TEST(merges_only_where_addresses_are_dma_addresses), TEST(merges_only_what_passes_every_check_now),
            TEST(rights_of_a_merged_element), TEST(key_zero_chains), TEST(lengths_do_not_overflow),
            TEST(references_are_refused_when_they_cannot_be_counted))

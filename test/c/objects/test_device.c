@@ -198,8 +198,10 @@ static void cascade_ends_every_handle(void) {
     CHECK_EQ(rvt_destroy_qp(f.qp), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(f.pd, true), -RVT_EBADF);
     struct rvt_sge sge;
-    CHECK_EQ(local(&f, &sge, 0x5000, 16, 0x100, 0), -RVT_EBADF);
-    CHECK_EQ(remote(&f, &sge, 0x5000, 16, 0x100, 0), -RVT_EBADF);
+    CHECK_EQ(local(&f, &sge, 0x5000, 16, 0x100, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_CLOSED);
+    CHECK_EQ(remote(&f, &sge, 0x5000, 16, 0x100, 0), 0);
+    CHECK_EQ(f.reason, RVT_CLOSED);
     unsigned char out[16];
     struct rvt_copied copied;
     for (int i = 0; i < 5; i++) {

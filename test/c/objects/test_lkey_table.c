@@ -259,12 +259,12 @@ static void random_keys(void) {
             fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = bits, .random_keys = true}));
         uint32_t wanted = bits < 9 ? 1u << bits : 512;
         static uint32_t keys[512];
-        uint32_t in_order = 0;
+        uint32_t in_order = 0, low_bits = 0;
         for (uint32_t i = 0; i < wanted; i++) {
             struct rvt_mr_handle mr = take(&f);
             keys[i] = fixture_key(mr);
-            CHECK(keys[i] != 0);
-            CHECK_EQ(keys[i] & 0xff, 0); /* the consumer's */
+            CHECK(keys[i] >> 8 != 0);
+            low_bits |= keys[i] & 0xff;
             CHECK((uint64_t)keys[i] >> (32 - bits) < (UINT64_C(1) << bits));
             for (uint32_t j = 0; j < i; j++)
                 CHECK(keys[i] >> (32 - bits) != keys[j] >> (32 - bits)); /* a slot each, so unique */
@@ -273,8 +273,10 @@ static void random_keys(void) {
             CHECK_EQ(local(&f, &sge, 0x1000, 16, keys[i], 0), 1);
             rvt_put_sge(&sge);
         }
-        if (bits >= 7)
+        if (bits >= 7) {
             CHECK(in_order < wanted / 2);
+            CHECK_EQ(low_bits, 0xff); /* random like the others */
+        }
         if (bits < 9) { /* full: nothing changes */
             struct rvt_mr_handle mr;
             CHECK_EQ(try_take(&f, &mr), -RVT_ENOMEM);
@@ -284,18 +286,117 @@ static void random_keys(void) {
     }
 }
 
+static bool open_random(struct fixture *f, uint32_t bits) {
+    return fixture_open_with(f, (struct rvt_device_options){.lkey_table_bits = bits, .random_keys = true});
+}
+
+/* Whoever holds the key of a region that is gone is not let in to the next one in its slot: in a table that is
+ * full but for one slot, in one that is half full and in an empty one, and whatever the consumer has made of
+ * the key's low byte. */
 static void random_keys_do_not_come_back_at_once(void) {
-    struct fixture f;
-    REQUIRE(fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 1, .random_keys = true}));
-    take(&f); /* one slot is left */
-    uint32_t last = 0;
-    for (int i = 0; i < 200; i++) {
-        struct rvt_mr_handle mr = take(&f);
-        CHECK(fixture_key(mr) != last);
-        last = fixture_key(mr);
-        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    for (uint32_t bits = 1; bits <= 16; bits++) {
+        for (int fill = 0; fill < 3; fill++) {
+            struct fixture f;
+            REQUIRE(open_random(&f, bits));
+            uint32_t max = 1u << bits, taken = fill == 0 ? 0 : fill == 1 ? max / 2 : max - 1;
+            uint32_t *last = calloc(max, sizeof(*last));
+            REQUIRE(last);
+            for (uint32_t i = 0; i < taken; i++)
+                (void)fixture_mem_reg(&f, 1);
+            int again = 0, rounds = bits == 12 ? 200000 : 2000;
+            for (int i = 0; i < rounds; i++) {
+                struct rvt_mr_handle mr = fixture_mem_reg(&f, 1);
+                uint32_t key = fixture_key(mr), slot = key >> (32 - bits);
+                again += last[slot] == key >> 8;
+                last[slot] = key >> 8;
+                if (i % 2)
+                    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key ^ (uint32_t)(i & 0xff), ALL_ACCESS, NULL), 0);
+                CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+            }
+            CHECK_EQ(again, 0);
+            free(last);
+            fixture_close(&f);
+        }
     }
-    fixture_close(&f);
+}
+
+/* How far `counts` is from an equal share each, in standard deviations of the chi-square sum. */
+static double unevenness(const uint32_t *counts, uint32_t of) {
+    double all = 0, sum = 0;
+    for (uint32_t i = 0; i < of; i++)
+        all += counts[i];
+    for (uint32_t i = 0; i < of; i++)
+        sum += (counts[i] - all / of) * (counts[i] - all / of) / (all / of);
+    double far = sum - (of - 1), deviation_squared = 2.0 * (of - 1);
+    return far * far / deviation_squared; /* squared, so that no square root is needed */
+}
+
+/* A free slot behind many that are taken gets no more keys than one that stands alone: in a table that has
+ * some free slots (they are drawn), and in one that has few (they are counted off). */
+static void every_free_slot_has_the_same_chance(void) {
+    static const struct {
+        uint32_t bits, step; /* every `step`-th slot is free, and the first three */
+    } tables[] = {{8, 8}, {8, 200}, {16, 40000}};
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        struct fixture f;
+        REQUIRE(open_random(&f, tables[t].bits));
+        uint32_t max = 1u << tables[t].bits, free_slots = 0;
+        static uint32_t counts[1u << 16], dense[1u << 8];
+        memset(counts, 0, sizeof(counts));
+        struct rvt_mr_handle *live = calloc(max, sizeof(*live));
+        REQUIRE(live);
+        for (uint32_t i = 0; i < max; i++) {
+            struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+            live[fixture_key(mr) >> (32 - tables[t].bits)] = mr;
+        }
+        for (uint32_t i = 0; i < max; i++)
+            if (i < 3 || i % tables[t].step == 0)
+                CHECK_EQ(rvt_dereg_mr(live[i], RVT_RELEASE), 0);
+        for (int i = 0; i < 40000; i++) {
+            struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+            counts[fixture_key(mr) >> (32 - tables[t].bits)]++;
+            CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+        }
+        for (uint32_t i = 0; i < max; i++) {
+            if (i < 3 || i % tables[t].step == 0)
+                dense[free_slots++] = counts[i];
+            else
+                CHECK_EQ(counts[i], 0);
+        }
+        CHECK(unevenness(dense, free_slots) < 36); /* six deviations */
+        free(live);
+        fixture_close(&f);
+    }
+}
+
+/* The sequential policy's period: with nothing else in the table the same key comes back after max(2^bits,
+ * 2^(24 - bits)) registrations and not before. */
+static void sequential_keys_have_a_period(void) {
+    static const struct {
+        uint32_t bits, period;
+    } tables[] = {{8, 1u << 16}, {10, 1u << 14}, {12, 1u << 12}, {16, 1u << 16}, {18, 1u << 18}};
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        struct fixture f;
+        REQUIRE(fixture_open(&f, tables[t].bits));
+        unsigned char *seen = calloc(1u << 24, 1); /* by the upper 24 bits */
+        REQUIRE(seen);
+        uint32_t period = 0, first = 0;
+        for (uint32_t i = 0; !period && i <= tables[t].period; i++) {
+            struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+            uint32_t key = fixture_key(mr);
+            if (!first)
+                first = key;
+            if (seen[key >> 8])
+                period = i;
+            seen[key >> 8] = 1;
+            CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+            if (period)
+                CHECK_EQ(key, first);
+        }
+        CHECK_EQ(period, tables[t].period);
+        free(seen);
+        fixture_close(&f);
+    }
 }
 
 /* The system is asked for many numbers at once; each makes one key and is wiped. */
@@ -303,22 +404,23 @@ static void random_numbers_are_used_once(void) {
     struct fixture f;
     static const uint32_t zeros[RVT_RANDOM_NUMBERS];
     uint32_t first[RVT_RANDOM_NUMBERS] = {0};
-    REQUIRE(fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 10, .random_keys = true}));
+    REQUIRE(open_random(&f, 1));
     struct rvt_lkey_table *table = &f.device->lkey_table;
     CHECK_EQ(table->random_left, 0); /* none before they are wanted */
     for (uint32_t i = 0; i < 3 * RVT_RANDOM_NUMBERS; i++) {
         const uint32_t left = table->random_left ? table->random_left - 1 : RVT_RANDOM_NUMBERS - 1;
         const uint32_t number = table->random_left ? table->random_numbers[left] : 0;
         struct rvt_mr_handle mr = take(&f);
-        /* A number may give a slot's last key, and is passed over: here no slot has been used before. */
+        /* A number may name a slot that is taken, and is passed over: here none is, nor was. */
         CHECK_EQ(table->random_left, left);
         if (number)
-            CHECK_EQ(fixture_key(mr) & 0x3fff00, number & 0x3fff00);
+            CHECK_EQ(fixture_key(mr), number);
         CHECK_BYTES_EQ(table->random_numbers + left, zeros, (RVT_RANDOM_NUMBERS - left) * sizeof(*zeros));
         if (i % RVT_RANDOM_NUMBERS == 0) {
             CHECK(memcmp(table->random_numbers, first, left * sizeof(*first)) != 0);
             memcpy(first, table->random_numbers, sizeof(first));
         }
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     }
     take(&f);
     CHECK(table->random_left != 0);
@@ -332,35 +434,91 @@ static void random_numbers_are_used_once(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-static void few_random_keys(void) {
-    /* A table that is full but for one slot, which the public way would need millions of regions for. With
-     * 23 bits a slot has two keys, slot 0 one: the other one if there is one, and no endless search if
-     * there is none. */
-    static const uint32_t slots[] = {5, 0};
-    for (int i = 0; i < 2; i++) {
-        struct fixture f;
-        REQUIRE(
-            fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 23, .random_keys = true}));
-        struct rvt_lkey_table *table = &f.device->lkey_table;
-        memset(table->occupied, 0xff, table->max / 8);
-        table->occupied[0] &= ~(UINT64_C(1) << slots[i]);
-        table->used = table->max - 1;
+/* Tables that are full but for some slots, which the public way would need millions of regions for. */
+static void leave_free(struct rvt_lkey_table *table, const uint32_t *slots, uint32_t count) {
+    memset(table->occupied, 0xff, table->max / 8);
+    table->used = table->max - count;
+    for (uint32_t block = 0; block < table->max >> RVT_LKEY_BLOCK_BITS; block++)
+        table->used_in[block] = RVT_LKEY_BLOCK_SLOTS;
+    for (uint32_t i = 0; i < count; i++) {
+        table->occupied[slots[i] / 64] &= ~(UINT64_C(1) << (slots[i] % 64));
+        table->used_in[slots[i] >> RVT_LKEY_BLOCK_BITS]--;
+    }
+}
+
+/* As it is. */
+static void leave_all_free(struct rvt_lkey_table *table) {
+    memset(table->occupied, 0, table->max / 8);
+    memset(table->used_in, 0, sizeof(table->used_in));
+    table->used = 0;
+}
+
+/* With 23 bits a slot has two keys, but for the consumer's byte: it gets them by turns. */
+static void two_keys_take_turns(void) {
+    static const uint32_t slots[] = {1, 5, 63, 64, 0x7fff, 0x8000, 0x123456, 0x7fffff};
+    struct fixture f;
+    REQUIRE(open_random(&f, 23));
+    struct rvt_lkey_table *table = &f.device->lkey_table;
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        leave_free(table, &slots[i], 1);
         uint32_t last = 0;
         for (int k = 0; k < 30; k++) {
-            struct rvt_mr_handle mr = take(&f);
+            struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
             uint32_t key = fixture_key(mr);
             CHECK_EQ(key >> 9, slots[i]);
-            CHECK_EQ(key & 0xff, 0);
-            if (slots[i])
-                CHECK(key != last);
-            else
-                CHECK_EQ(key, 0x100);
-            last = key;
+            CHECK(k == 0 || key >> 8 == (last >> 8 ^ 1));
+            last = key ^ 0x5a;
+            CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, last, ALL_ACCESS, NULL), 0);
             CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         }
-        table->used = 0; /* as it is */
-        fixture_close(&f);
     }
+    leave_all_free(table);
+    fixture_close(&f);
+}
+
+/* Slot 0 has but one, and after that no more: then another slot is taken, and if there is no other the table
+ * is full. */
+static void slot_0_of_the_widest_table_has_one_key(void) {
+    struct fixture f;
+    REQUIRE(open_random(&f, 23));
+    struct rvt_lkey_table *table = &f.device->lkey_table;
+    leave_free(table, (const uint32_t[]){0}, 1);
+    struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
+    CHECK_EQ(fixture_key(mr) >> 8, 1);
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, 0, &mr), -RVT_ENOMEM);
+    leave_all_free(table);
+    table->used = 1;
+    table->occupied[0] = 1;
+    table->used_in[0] = 1;
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+
+    leave_free(table, (const uint32_t[]){0}, 1);
+    CHECK(!rvt_lkey_available(table));
+    CHECK_EQ(try_take(&f, &mr), -RVT_ENOMEM);
+    CHECK_EQ(rvt_reg_user_mr_test(f.pd, 0, 1, 0), -RVT_ENOMEM);
+    leave_free(table, (const uint32_t[]){0, 0x654321}, 2);
+    CHECK(rvt_lkey_available(table));
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(try_take(&f, &mr), 0);
+        CHECK_EQ(fixture_key(mr) >> 9, 0x654321);
+        struct rvt_mr_handle none;
+        CHECK_EQ(try_take(&f, &none), -RVT_ENOMEM);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    leave_all_free(table);
+    fixture_close(&f);
+
+    /* Sequential keys come again, as the reference's do. */
+    REQUIRE(fixture_open(&f, 23));
+    table = &f.device->lkey_table;
+    leave_free(table, (const uint32_t[]){0}, 1);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(try_take(&f, &mr), 0);
+        CHECK_EQ(fixture_key(mr), 0x100);
+        CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    }
+    leave_all_free(table);
+    fixture_close(&f);
 }
 
 struct rows {
@@ -783,7 +941,9 @@ CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker
            TEST(full_table), TEST(key_zero_is_never_given), TEST(generation_moves_twice_for_the_exception),
            TEST(the_last_slot_of_the_widest_table), TEST(follows_the_model), TEST(random_keys),
            TEST(random_keys_do_not_come_back_at_once), TEST(random_numbers_are_used_once),
-           TEST(few_random_keys), TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
+           TEST(two_keys_take_turns), TEST(slot_0_of_the_widest_table_has_one_key),
+           TEST(every_free_slot_has_the_same_chance), TEST(sequential_keys_have_a_period),
+           TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
            TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
            TEST(pages_are_counted_when_they_are_touched), TEST(a_small_table_is_a_page_or_two),
            TEST(random_keys_touch_a_page_each), TEST(large_pages_come_late), TEST(a_closed_table_is_zeros),

@@ -129,7 +129,8 @@ static void cascade_takes_queue_pairs_and_regions(void) {
     CHECK(rvt_qp_live(f.qp) == NULL);
     CHECK(fixture_dead(mine));
     CHECK_EQ(usable(&f, &held), RVT_REGION_REVOKED);
-    CHECK_EQ(remote(&f, &sge, 0x1000, 8, key, REMOTE_READ), -RVT_EBADF);
+    CHECK_EQ(remote(&f, &sge, 0x1000, 8, key, REMOTE_READ), 0);
+    CHECK_EQ(f.reason, RVT_CLOSED);
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_REVOKED);
     /* The neighbours are untouched. */
@@ -142,7 +143,8 @@ static void cascade_takes_queue_pairs_and_regions(void) {
     struct rvt_pd_handle fresh;
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &fresh), 0);
     CHECK_EQ(local_in(&f, fresh, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
-    CHECK_EQ(local_in(&f, f.pd, &sge, NULL, 0x1000, 8, other_key, 0), -RVT_EBADF);
+    CHECK_EQ(local_in(&f, f.pd, &sge, NULL, 0x1000, 8, other_key, 0), -RVT_EINVAL);
+    CHECK_EQ(f.reason, RVT_CLOSED);
     fixture_close(&f);
 }
 

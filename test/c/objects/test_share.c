@@ -13,7 +13,7 @@ static void unknown_before_anything_is_shared(void) {
     /* The first test of the program: no number of this copy of the core has been made yet. */
     struct rvt_share_token token = {{0}, {0}};
     struct rvt_dev_info *found = NULL;
-    CHECK_EQ(rvt_find_shared(&token, &found), -RVT_EXDEV);
+    CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     CHECK(found == NULL);
 }
 
@@ -39,8 +39,8 @@ static void no_random_numbers_no_token(void) {
         CHECK_EQ(rvt_share_device(f.device, &token), -RVT_ENOMEM);
         CHECK_EQ(fail_at, 0);
         CHECK_BYTES_EQ(&token, &untouched, sizeof(token));
-        CHECK(!f.device->shared);
-        CHECK_EQ(rvt_find_shared(&token, &found), -RVT_EXDEV);
+        CHECK(!f.device->shared.listed);
+        CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     }
     fail_at = 2; /* one call is enough now: the core has its number */
     CHECK_EQ(rvt_share_device(f.device, &token), 0);
@@ -50,7 +50,7 @@ static void no_random_numbers_no_token(void) {
     CHECK_BYTES_EQ(&again, &token, sizeof(token));
     CHECK_EQ(fail_at, 1);
     fail_at = 0;
-    CHECK_EQ(rvt_find_shared(&token, &found), 0);
+    CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0);
     rvt_dev_put(found);
     fixture_close(&f);
 }
@@ -90,7 +90,7 @@ static void finding_gives_a_reference(void) {
     }
     for (int i = 0; i < 3; i++) { /* the first, the last, the one between */
         uint32_t references = atomic_load(&f[i].device->references);
-        CHECK_EQ(rvt_find_shared(&token[i], &found), 0);
+        CHECK_EQ(rvt_find_shared(&token[i], &found, NULL), 0);
         CHECK_PTR_EQ(found, f[i].device);
         CHECK_EQ(atomic_load(&found->references), references + 1);
         rvt_dev_put(found);
@@ -99,12 +99,12 @@ static void finding_gives_a_reference(void) {
     static const int order[] = {1, 0, 2};
     for (int k = 0; k < 3; k++) {
         struct fixture *closing = &f[order[k]];
-        CHECK_EQ(rvt_find_shared(&token[order[k]], &found), 0);
+        CHECK_EQ(rvt_find_shared(&token[order[k]], &found, NULL), 0);
         CHECK_EQ(rvt_mr_exit(closing->device, true, NULL), 0);
         for (int i = 0; i < 3; i++) {
             bool open = i != order[0] && (k < 1 || i != order[1]) && (k < 2 || i != order[2]);
             struct rvt_dev_info *one = NULL;
-            CHECK_EQ(rvt_find_shared(&token[i], &one), open ? 0 : -RVT_ENODEV);
+            CHECK_EQ(rvt_find_shared(&token[i], &one, NULL), open ? 0 : -RVT_ENODEV);
             if (one)
                 rvt_dev_put(one);
         }
@@ -127,11 +127,12 @@ static void every_byte_of_a_token_matters(void) {
         for (unsigned bit = 0; bit < 8; bit++) {
             wrong = token;
             ((unsigned char *)&wrong)[byte] ^= (unsigned char)(1u << bit);
-            CHECK_EQ(rvt_find_shared(&wrong, &found), byte < RVT_CORE_ID_BYTES ? -RVT_EXDEV : -RVT_ENODEV);
+            CHECK_EQ(rvt_find_shared(&wrong, &found, NULL),
+                     byte < RVT_CORE_ID_BYTES ? -RVT_EXDEV : -RVT_ENODEV);
         }
     }
     memset(wrong.bytes, 0, sizeof(wrong.bytes)); /* what a device that was never shared has */
-    CHECK_EQ(rvt_find_shared(&wrong, &found), -RVT_ENODEV);
+    CHECK_EQ(rvt_find_shared(&wrong, &found, NULL), -RVT_ENODEV);
     CHECK(found == NULL);
     fixture_close(&f);
 }
@@ -146,20 +147,80 @@ static void a_closed_device_is_neither_shared_nor_found(void) {
     untouched = token;
     CHECK_EQ(rvt_share_device(f.device, &token), -RVT_EBADF);
     CHECK_BYTES_EQ(&token, &untouched, sizeof(token));
-    CHECK(!f.device->shared);
+    CHECK(!f.device->shared.listed);
     rvt_dev_put(f.device);
     rvt_reader_unregister(f.reader);
 
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_share_device(f.device, &token), 0);
     CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* it did not close */
-    CHECK_EQ(rvt_find_shared(&token, &found), 0);
+    CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0);
     rvt_dev_put(found);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
-    CHECK_EQ(rvt_find_shared(&token, &found), -RVT_ENODEV);
+    CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
     rvt_dev_put(f.device);
     rvt_reader_unregister(f.reader);
     CHECK_EQ(rvt_test_alloc_live(), f.live);
+}
+
+/* --- the token of a domain --- */
+
+static void a_domain_alone(void) {
+    struct fixture a;
+    struct rvt_share_token whole, token, again;
+    struct rvt_dev_info *found = NULL;
+    struct rvt_ucontext *guest;
+    struct rvt_pd_handle pd, other;
+    uint64_t only = 77;
+    REQUIRE(fixture_open_joined(&a, 4));
+    CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &other), 0);
+    CHECK_EQ(rvt_share_by(a.context, NULL, &whole), 0);
+    CHECK_EQ(rvt_share_by(a.context, &other, &token), 0);
+    CHECK_EQ(rvt_share_by(a.context, &other, &again), 0);
+    CHECK_BYTES_EQ(&again, &token, sizeof(token));
+    CHECK(memcmp(whole.bytes, token.bytes, sizeof(token.bytes)) != 0);
+    CHECK_EQ(rvt_find_shared(&whole, &found, &only), 0);
+    CHECK_EQ(only, RVT_WHOLE_DEVICE);
+    rvt_dev_put(found);
+    CHECK_EQ(rvt_find_shared(&token, &found, &only), 0);
+    CHECK_EQ(only, rvt_pd_serial(other));
+    CHECK_EQ(rvt_alloc_ucontext_in(found, only, NULL, &guest), 0);
+
+    struct rvt_device_memory *memory;
+    struct rvt_table_head head;
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(other), &pd), 0);
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(a.pd), &pd), -RVT_EPERM);
+    CHECK_EQ(rvt_attach_pd(guest, 1000, &pd), -RVT_EPERM);
+    CHECK_EQ(rvt_attach_pd(guest, rvt_pd_serial(other), &pd), 0);
+    CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EPERM);
+    CHECK_EQ(rvt_share_by(guest, NULL, &again), -RVT_EPERM);
+    CHECK_EQ(rvt_share_by(guest, &pd, &again), -RVT_EPERM);
+    CHECK_EQ(rvt_mr_exit_by(guest, true, NULL), -RVT_EPERM);
+    CHECK_EQ(rvt_table_report_to(guest, &head, NULL, NULL), -RVT_EPERM);
+    CHECK_EQ(rvt_alloc_device_memory(found, guest, 8, false, &memory), -RVT_EPERM);
+    CHECK_EQ(rvt_find_device_memory(found, guest, 1, &memory), -RVT_EPERM);
+    struct rvt_pd_handle none;
+    CHECK_EQ(rvt_alloc_pd(found, guest, true, &none), -RVT_EPERM);
+
+    /* Its own regions by their numbers, and nobody else's, in whatever domain they are. */
+    struct rvt_mr_handle own, theirs;
+    CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &own), 0);
+    CHECK_EQ(rvt_alloc_mr(other, RVT_MR_TYPE_MEM_REG, 1, &theirs), 0);
+    CHECK_PTR_EQ(rvt_mr_find_by(guest, rvt_mr_index(own.mr), own.generation).mr, own.mr);
+    CHECK(!rvt_mr_find_by(guest, rvt_mr_index(theirs.mr), theirs.generation).mr);
+    CHECK_PTR_EQ(rvt_mr_find_by(a.context, rvt_mr_index(own.mr), own.generation).mr, own.mr);
+
+    /* The token ends with the domain, also for who has found it already. */
+    CHECK_EQ(rvt_dealloc_pd(other, true), 0);
+    struct rvt_ucontext *late;
+    CHECK_EQ(rvt_alloc_ucontext_in(found, only, NULL, &late), -RVT_ENODEV);
+    rvt_dev_put(found);
+    CHECK_EQ(rvt_find_shared(&token, &found, &only), -RVT_ENODEV);
+    CHECK_EQ(rvt_share_by(a.context, &other, &again), -RVT_EBADF);
+    CHECK_EQ(rvt_dealloc_ucontext(guest, true), 0);
+    CHECK_EQ(rvt_share_by(guest, NULL, &again), -RVT_EBADF);
+    rvt_free_ucontext(guest);
+    fixture_leave_last(&a, &a);
 }
 
 /* --- threads: a device that is shared, found, used and left, by all of them at once --- */
@@ -176,7 +237,7 @@ static void *attach_and_leave(void *argument) {
     for (int round = 0; round < ROUNDS; round++) {
         pthread_barrier_wait(&barrier);
         struct rvt_dev_info *device = NULL;
-        int error = rvt_find_shared(&known, &device);
+        int error = rvt_find_shared(&known, &device, NULL);
         if (error) {
             CHECK_EQ(error, -RVT_ENODEV);
             atomic_fetch_add(&missed, 1);
@@ -226,7 +287,7 @@ static void threads_share_find_and_close(void) {
         pthread_barrier_wait(&barrier);
         struct rvt_dev_info *found = NULL;
         CHECK(opened->closed);
-        CHECK_EQ(rvt_find_shared(&known, &found), -RVT_ENODEV);
+        CHECK_EQ(rvt_find_shared(&known, &found, NULL), -RVT_ENODEV);
         rvt_free_ucontext(context);
         rvt_dev_put(opened);
     }
@@ -240,4 +301,4 @@ static void threads_share_find_and_close(void) {
 CHECK_MAIN(TEST(unknown_before_anything_is_shared), TEST(no_random_numbers_no_token),
            TEST(the_same_token_each_time), TEST(finding_gives_a_reference),
            TEST(every_byte_of_a_token_matters), TEST(a_closed_device_is_neither_shared_nor_found),
-           TEST(threads_share_find_and_close))
+           TEST(a_domain_alone), TEST(threads_share_find_and_close))

@@ -359,11 +359,15 @@ static void handles_of_an_ended_context_are_dead(void) {
     struct rvt_place place;
     enum rvt_reason reason;
     struct rvt_ib_sge wanted = {0x5000, 8, key};
-    CHECK_EQ(local_in(&b, pd, &sge, NULL, 0x5000, 8, key, 0), -RVT_EBADF);
-    CHECK_EQ(remote_in(&b, qp, &sge, 0x5000, 8, key, REMOTE_READ), -RVT_EBADF);
+    CHECK_EQ(local_in(&b, pd, &sge, NULL, 0x5000, 8, key, 0), -RVT_EINVAL);
+    CHECK_EQ(b.reason, RVT_CLOSED);
+    CHECK_EQ(remote_in(&b, qp, &sge, 0x5000, 8, key, REMOTE_READ), 0);
+    CHECK_EQ(b.reason, RVT_CLOSED);
     read_enter(&b);
-    CHECK_EQ(rvt_lkey_check(pd, &wanted, 0, &place, &reason), -RVT_EBADF);
-    CHECK_EQ(rvt_rkey_check(qp, 8, 0x5000, key, REMOTE_READ, &place, &reason), -RVT_EBADF);
+    CHECK_EQ(rvt_lkey_check(pd, &wanted, 0, &place, &reason), 0);
+    CHECK_EQ(reason, RVT_CLOSED);
+    CHECK_EQ(rvt_rkey_check(qp, 8, 0x5000, key, REMOTE_READ, &place, &reason), 0);
+    CHECK_EQ(reason, RVT_CLOSED);
     read_leave(&b);
     CHECK(!rvt_checker_of_pd(pd, &(struct rvt_checker){0}) &&
           !rvt_checker_of_qp(qp, &(struct rvt_checker){0}));
@@ -384,32 +388,44 @@ static void handles_of_an_ended_context_are_dead(void) {
         struct rvt_batch_result result, other;
         struct rvt_sge held[3] = {{0}};
         struct rvt_data_call call;
-        CHECK_EQ(rvt_check_batch(b.reader, &batch, &verdicts, &result), -RVT_EBADF);
-        CHECK_EQ(rvt_check_batch(b.reader, &batch, &places, &result), -RVT_EBADF);
+        for (int way = 0; way < 2; way++) {
+            memset(verdict, 0, sizeof(verdict));
+            CHECK_EQ(rvt_check_batch(b.reader, &batch, way ? &places : &verdicts, &result), 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
+            CHECK_EQ(result.passed + result.first_refused, 0);
+            for (int i = 0; i < 3; i++)
+                CHECK_EQ(verdict[i], RVT_CLOSED);
+        }
         for (uint32_t i = 0; i < 3; i++) {
             struct rvt_batch one = {checker, list + 16 * i, 1, batch.acc};
-            CHECK_EQ(rvt_check_one(b.reader, &one), -RVT_EBADF);
+            CHECK_EQ(rvt_check_one(b.reader, &one), RVT_CLOSED);
         }
-        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
+        CHECK_EQ(result.reason, RVT_CLOSED);
         CHECK_EQ(rvt_put_sges(held, 3), 0);
         batch.count = 0;
-        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), -RVT_EBADF);
+        CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
+        CHECK_EQ(result.reason, RVT_CLOSED);
         batch.count = 3;
         for (uint32_t i = 0; i < 3; i++) { /* whichever comes first */
             struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc};
             rvt_data_call_begin(&call, b.reader, NULL);
-            CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), -RVT_EBADF);
+            CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
             CHECK_EQ(result.bytes, 0);
-            CHECK_EQ(rvt_scatter_batch(&call, &from, data, sizeof(data), &result), -RVT_EBADF);
+            CHECK_EQ(rvt_scatter_batch(&call, &from, data, sizeof(data), &result), 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
             CHECK_EQ(result.bytes, 0);
-            CHECK_EQ(rvt_copy_batch(&call, &from, &good, &result, &other), -RVT_EBADF);
+            CHECK_EQ(rvt_copy_batch(&call, &from, &good, &result, &other), 0);
+            CHECK_EQ(result.reason, RVT_CLOSED);
             CHECK_EQ(result.bytes + other.bytes, 0);
-            CHECK_EQ(rvt_copy_batch(&call, &good, &from, &result, &other), -RVT_EBADF);
+            CHECK_EQ(rvt_copy_batch(&call, &good, &from, &result, &other), 0);
+            CHECK_EQ(other.reason, RVT_CLOSED);
             CHECK_EQ(result.bytes + other.bytes, 0);
         }
     }
     CHECK_BYTES_EQ(bytes, before, sizeof(before));
-    /* Nothing of that was counted: neither of b, nor of the device. */
+    /* Nothing of that was counted: neither of b, which is gone, nor of the device. */
     struct rvt_counts none = {0}, counts = fixture_counts(b.device, b.context);
     CHECK_BYTES_EQ(&counts, &none, sizeof(none));
 
@@ -481,7 +497,7 @@ static void the_last_context_closes_the_device(void) {
         CHECK_EQ(rvt_alloc_pd(device, NULL, false, &nobodys), 0);
         mr = mem_reg_in(nobodys);
         CHECK_EQ(end(&a, true), 0);
-        CHECK_EQ(rvt_find_shared(&token, &found), 0); /* open, as long as b uses it */
+        CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0); /* open, as long as b uses it */
         rvt_dev_put(found);
         CHECK(!rvt_device_memory_freed(memory));
         CHECK(!fixture_dead(mr));
@@ -491,7 +507,7 @@ static void the_last_context_closes_the_device(void) {
         }
         CHECK_EQ(end(&b, cascade), 0);
         CHECK(device->closed);
-        CHECK_EQ(rvt_find_shared(&token, &found), -RVT_ENODEV);
+        CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
         CHECK(rvt_device_memory_freed(memory));
         CHECK_EQ(atomic_load(&memory->memory.references), 1); /* this test's */
         CHECK(fixture_dead(mr) && rvt_pd_live(nobodys) == NULL);

@@ -492,7 +492,7 @@ static void come_in_and_leave(struct worker *w) {
         pthread_mutex_lock(&token_lock);
         token = current_token;
         pthread_mutex_unlock(&token_lock);
-        int error = rvt_find_shared(&token, &device);
+        int error = rvt_find_shared(&token, &device, NULL);
         CHECK(error == 0 || error == -RVT_ENODEV || error == -RVT_EXDEV);
         if (!error) {
             error = rvt_alloc_ucontext(device, NULL, &context);
@@ -561,7 +561,7 @@ static void devices_close_behind_the_last(void) {
     printf("# %u devices opened, %u times attached\n", atomic_load(&opened_devices),
            atomic_load(&attached_devices));
     struct rvt_dev_info *found;
-    int error = rvt_find_shared(&current_token, &found);
+    int error = rvt_find_shared(&current_token, &found, NULL);
     CHECK_EQ(error, -RVT_ENODEV);
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
