@@ -153,7 +153,7 @@ export class Natives {
       if (command.answer > 0) this.#world.ledger.done('native done mapSg');
     }
     const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
-    part('createBatch', () => native.createBatch(pd, block, 4, false));
+    part('createBatch', () => native.createBatch(pd, block, 4, false, false));
   }
 
   /**

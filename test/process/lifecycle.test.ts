@@ -19,7 +19,7 @@ const prelude = `
     fmr.mapPhys([DMA, DMA + 4096n], 0);
     const held = [mr, dma, sg, fmr].map((region) =>
       pd.acquire({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
-    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 2).sge;
     const state = new SgeState(held);
     state.copyOut(Buffer.alloc(12));
     return { device, pd, qp, memory, mapping, mr, dma, sg, fmr, held, remote, state };
