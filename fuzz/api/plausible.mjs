@@ -363,7 +363,14 @@ export class Plausible {
 
   #set(/** @type {any} */ self) {
     const { addr, vaddr, length, lkey } = this.element(self);
-    return [this.#random.dice(4), this.flag() ? addr : vaddr, length, lkey];
+    const own = this.#read(() => self.access.length, 0) > 0;
+    return [
+      this.#random.dice(4),
+      this.flag() ? addr : vaddr,
+      length,
+      lkey,
+      ...(own ? [this.remoteRight()] : []),
+    ];
   }
 
   #packed(/** @type {any} */ self) {

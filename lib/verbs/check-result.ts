@@ -67,7 +67,16 @@ function refuse(
   const operation = asker.remote ? 'rkey_ok' : 'lkey_ok';
   if (answer < 0) throw rdmaError(operation, answer);
   const sequence = words[CommandWord.RecordSequence + LOW] ?? 0;
-  const refused = new Refusal(checkReason(answer), asker, address, length, key, access, sequence);
+  const refused = new Refusal(
+    construction,
+    checkReason(answer),
+    asker,
+    address,
+    length,
+    key,
+    access,
+    sequence,
+  );
   if (isWatched())
     reportRefusal(refused, `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`, operation);
   return refused;

@@ -1,5 +1,7 @@
 import { type Access } from './access';
+import { illegalConstructor } from '../internal/arguments';
 import { type Asker } from './asker';
+import { construction } from '../internal/construction';
 import { explainRefusal } from './explanation';
 import { type CheckReason } from '../internal/reasons';
 
@@ -74,6 +76,7 @@ export class Refusal implements Refused {
   readonly #sequence: number;
 
   constructor(
+    token: typeof construction,
     reason: CheckReason,
     asker: Asker,
     address: bigint | number,
@@ -82,6 +85,7 @@ export class Refusal implements Refused {
     access: Access,
     sequence: number,
   ) {
+    if (token !== construction) throw illegalConstructor();
     this.reason = reason;
     this.#asker = asker;
     this.#address = address;

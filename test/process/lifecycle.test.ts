@@ -146,7 +146,7 @@ describe('after a close', () => {
          for (let level = object; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
            for (const key of Reflect.ownKeys(level)) {
              if (key === 'constructor' || key === 'put' || typeof key === 'symbol') continue;
-             for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 0]]) {
+             for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 4]]) {
                try { const value = object[key]; if (typeof value === 'function') value.apply(object, args); }
                catch (error) { codes[error.code] = true; }
              }

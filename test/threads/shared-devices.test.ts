@@ -272,7 +272,7 @@ describe('a domain by its number', () => {
     there.dealloc({ cascade: true });
     expect([mine!.state, theirs!.state]).toEqual(['Closed', 'Closed']);
     for (const dead of [pair, qp]) {
-      expect(() => dead.check({ vaddr: 0, length: 0, rkey: 1 as any }, 0)).toThrow(rdma('EBADF'));
+      expect(() => dead.check({ vaddr: 0, length: 0, rkey: 1 as any }, 4)).toThrow(rdma('EBADF'));
     }
     expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
     expect(other.resources()).toMatchObject({ pds: [], queuePairs: [], regions: [] });
