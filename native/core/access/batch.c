@@ -7,9 +7,9 @@
 
 /* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:
  * the address of a variable would keep that in memory in the loop. */
-static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
-                                                              const struct rvt_batch *batch, uint64_t addr,
-                                                              uint32_t length, uint32_t key, uint32_t acc) {
+RVT_ALWAYS_INLINE enum rvt_reason judge_slowly_as(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                                  uint64_t addr, uint32_t length, uint32_t key,
+                                                  uint32_t acc) {
     struct access access = {batch->checker, addr, length, key, acc};
     struct found found = {0};
     /* Judging reads records and nothing else, and records are never freed while the device is there. A
@@ -34,6 +34,20 @@ static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader 
     return reason;
 }
 
+/* Two functions: the loops in which all elements ask for the same do not carry it along. */
+static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
+                                                              const struct rvt_batch *batch, uint64_t addr,
+                                                              uint32_t length, uint32_t key) {
+    return judge_slowly_as(reader, batch, addr, length, key, batch->acc);
+}
+
+static __attribute__((noinline)) enum rvt_reason judge_own_slowly(struct rvt_reader *reader,
+                                                                  const struct rvt_batch *batch,
+                                                                  uint64_t addr, uint32_t length,
+                                                                  uint32_t key, uint32_t acc) {
+    return judge_slowly_as(reader, batch, addr, length, key, acc);
+}
+
 /* Elements [from, to). `fetch`: bring the records of those RVT_BATCH_AHEAD of each into the cache. `own`: each
  * has an access of its own. Returns how many were refused. */
 RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt_batch *batch, struct run run,
@@ -47,13 +61,14 @@ RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt
                                              (uint32_t)(rvt_packed_rest(words + 2 * RVT_BATCH_AHEAD) >> 32)));
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
-        uint32_t acc = own ? rvt_own_access(batch, i) : batch->acc;
+        uint32_t acc = own ? rvt_own_access(batch, i) : 0;
         uint64_t wanted = own ? acc_and_plain(acc) : run.wanted;
         enum rvt_reason reason = RVT_REASON_NONE;
         if (__builtin_expect(!accept_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
                                                  addr, length, wanted, remote),
                              0)) {
-            reason = judge_slowly(reader, batch, addr, length, key, acc);
+            reason = own ? judge_own_slowly(reader, batch, addr, length, key, acc)
+                         : judge_slowly(reader, batch, addr, length, key);
             if (reason) {
                 note_refusal(result, i, reason);
                 if (verdict)
@@ -152,14 +167,14 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
 
 int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     const struct rvt_checker *checker = batch->checker;
-    struct access access = rvt_unpack(batch, 0);
+    struct access access = rvt_unpack_as(batch, 0, batch->acc);
     enum rvt_reason reason = RVT_REASON_NONE;
     if (!accept_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
                             rvt_record_name(access.key, checker->pd), access.addr, access.length,
                             acc_and_plain(batch->acc), checker->remote)) {
         if (!rvt_checker_live(checker))
             return -RVT_EBADF; /* before anything is counted */
-        reason = judge_slowly(reader, batch, access.addr, access.length, access.key, batch->acc);
+        reason = judge_slowly(reader, batch, access.addr, access.length, access.key);
     }
     if (!rvt_checker_live(checker))
         return -RVT_EBADF;

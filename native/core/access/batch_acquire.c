@@ -21,8 +21,8 @@ struct acquiring {
 /* The elements that are not taken at a glance.
  *   0            accepted, coalesced or refused: the answers are stored
  *   other errno  as rvt_acquire_batch */
-static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
-                                                    uint32_t length, uint32_t key, uint32_t acc) {
+RVT_ALWAYS_INLINE int acquire_slowly_as(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                        uint32_t length, uint32_t key, uint32_t acc) {
     struct access access = {acquiring->batch->checker, addr, length, key, acc};
     struct rvt_sge *sge = &acquiring->held[i];
     enum rvt_reason reason;
@@ -42,6 +42,11 @@ static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring,
     if (acquiring->places)
         store_place(acquiring->columns, i, answer ? sge : acquiring->last);
     return 0;
+}
+
+static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                                    uint32_t length, uint32_t key) {
+    return acquire_slowly_as(acquiring, i, addr, length, key, acquiring->batch->acc);
 }
 
 /* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements
@@ -81,7 +86,7 @@ RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, u
             if (acquiring->places)
                 store_place(acquiring->columns, i, sge);
         } else {
-            int error = acquire_slowly(acquiring, i, addr, length, key, acquiring->batch->acc);
+            int error = acquire_slowly(acquiring, i, addr, length, key);
             if (error)
                 return error;
         }
@@ -143,7 +148,7 @@ static int acquire_singly(struct acquiring *acquiring) {
         if (i + RVT_BATCH_AHEAD < batch->count)
             rvt_prefetch_record(batch, i + RVT_BATCH_AHEAD);
         struct access access = rvt_unpack(batch, i);
-        error = acquire_slowly(acquiring, i, access.addr, access.length, access.key, access.acc);
+        error = acquire_slowly_as(acquiring, i, access.addr, access.length, access.key, access.acc);
     }
     return error;
 }

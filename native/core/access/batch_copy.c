@@ -128,8 +128,9 @@ static bool move_element(struct rvt_data_call *call, struct rvt_copy_side *side,
 }
 
 /* With `all`: whether the copy may begin. */
-static bool judge_all(struct rvt_data_call *call, const struct rvt_batch *batch, uint64_t length, bool write,
-                      struct rvt_batch_result *result) {
+static __attribute__((noinline)) bool judge_all(struct rvt_data_call *call, const struct rvt_batch *batch,
+                                                uint64_t length, bool write,
+                                                struct rvt_batch_result *result) {
     struct rvt_copy_side side;
     uint64_t bytes;
     rvt_begin_side(&side, batch, result, write);

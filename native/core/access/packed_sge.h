@@ -39,11 +39,16 @@ static inline uint32_t rvt_own_access(const struct rvt_batch *batch, uint32_t in
     return 0;
 }
 
-static inline struct access rvt_unpack(const struct rvt_batch *batch, uint32_t index) {
+/* Element `index`, which asks for `acc`. */
+static inline struct access rvt_unpack_as(const struct rvt_batch *batch, uint32_t index, uint32_t acc) {
     const rvt_packed_word *words = rvt_packed(batch, index);
     uint64_t addr = words[0], rest = rvt_packed_rest(words);
-    uint32_t acc = __builtin_expect(batch->accs != NULL, 0) ? rvt_own_access(batch, index) : batch->acc;
     return (struct access){batch->checker, addr, (uint32_t)rest, (uint32_t)(rest >> 32), acc};
+}
+
+static inline struct access rvt_unpack(const struct rvt_batch *batch, uint32_t index) {
+    uint32_t acc = __builtin_expect(batch->accs != NULL, 0) ? rvt_own_access(batch, index) : batch->acc;
+    return rvt_unpack_as(batch, index, acc);
 }
 
 /* Bring the record of an element that comes later into the cache. The key is read for this alone and not
