@@ -11,9 +11,10 @@ export type {
   LocalCheck,
   Placed,
   CheckedPlace,
-  Refused,
   RemoteCheck,
 } from './verbs/check-result';
+export { type Refused, type RefusedRequest } from './verbs/refusal';
+export { type RefusedMessage } from './verbs/refused-message';
 export { type Counters, type CountersOptions, type RegionCounters } from './verbs/counters';
 export {
   type AllocPdOptions,
@@ -69,5 +70,10 @@ export type {
   Resource,
   Resources,
 } from './verbs/resources';
-export { type BatchAcquireOptions, CheckBatch, type CheckBatchOptions } from './verbs/check-batch';
+export {
+  type BatchAcquireOptions,
+  type BatchCopyOptions,
+  CheckBatch,
+  type CheckBatchOptions,
+} from './verbs/check-batch';
 export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './verbs/sge-state';

@@ -12,16 +12,18 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
     ' ',
   );
 /** What these have made stands in the block afterwards. */
 const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr)$/;
 
 /** @param {number} capacity @param {boolean} places */
-export function blockBytes(capacity, places) {
+export function blockBytes(capacity, places, accesses = false) {
   const leftOut = places ? 0 : layoutNumber('RVT_BLOCK_VERDICTS') - layoutNumber('RVT_BLOCK_REGIONS');
-  return HEADER_BYTES + capacity * (layoutNumber('RVT_BLOCK_END') - leftOut);
+  return (
+    HEADER_BYTES + capacity * (layoutNumber(accesses ? 'RVT_BLOCK_END' : 'RVT_BLOCK_ACCESSES') - leftOut)
+  );
 }
 
 export class Natives {
@@ -153,7 +155,7 @@ export class Natives {
       if (command.answer > 0) this.#world.ledger.done('native done mapSg');
     }
     const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
-    part('createBatch', () => native.createBatch(pd, block, 4, false));
+    part('createBatch', () => native.createBatch(pd, block, 4, false, false));
   }
 
   /**
@@ -320,7 +322,8 @@ export class Natives {
   #block() {
     const capacity = this.#random.pick([1, 4, 16]);
     const places = this.#plausible.flag();
-    const bytes = blockBytes(capacity, places);
+    const accesses = this.#plausible.flag();
+    const bytes = blockBytes(capacity, places, accesses);
     const shift = this.#random.pick([0, 0, 0, 0, 8, 4]);
     const buffer = new (this.#random.chance(0.9) ? SharedArrayBuffer : ArrayBuffer)(bytes + shift);
     const block = label(`a block of ${capacity}`, new Uint8Array(buffer, shift, bytes));
@@ -332,6 +335,7 @@ export class Natives {
       // Another capacity than the block is made for.
       this.#random.chance(0.8) ? capacity : this.#random.pick([0, 5, 17, 2 ** 16, 2 ** 20]),
       places,
+      accesses,
     ];
   }
 
@@ -351,8 +355,14 @@ export class Natives {
         label('a command block', new Uint8Array(new SharedArrayBuffer(layoutNumber('RVT_COMMAND_BYTES')))),
       ],
       ...Object.fromEntries(
-        COMMANDS.filter((name) => !/^(copy[IO]|regUserMr|map)/.test(name)).map((name) => [name, () => []]),
+        COMMANDS.filter((name) => !/^(copy[IO]|explain|regUserMr|map)/.test(name)).map((name) => [
+          name,
+          () => [],
+        ]),
       ),
+      explainAccess: () => [
+        label('rows', new BigUint64Array(layoutNumber('RVT_EXPLAINED_COUNT') - random.pick([0, 0, 0, 1]))),
+      ],
       close: () => [p.flag()],
       allocPd: () => [p.flag()],
       mapDma: () => [this.#bytes(), random.pick([undefined, DMA, DMA + BigInt(random.dice(9) * PAGE)])],

@@ -68,6 +68,16 @@ export class Plausible {
     return this.#random.chance(0.5);
   }
 
+  /** What a remote check takes, mostly. */
+  remoteRight() {
+    return this.#random.pick([2, 4, 4, 8, this.access()]);
+  }
+
+  /** What a batch or checker of either kind takes; undefined for one whose elements have accesses of their own. */
+  mask() {
+    return this.#random.pick([0, 1, 2, 4, 4, 4, 8, 31, undefined]);
+  }
+
   access() {
     return this.#random.pick([0, 1, 1, 2, 3, 4, 5, 8, 9, 31, 31, 31]);
   }
@@ -188,6 +198,8 @@ export class Plausible {
       start: some(this.address()),
       iova: some(this.address()),
       access: this.access(),
+      accessPerElement: random.chance(0.2),
+      all: this.flag(),
       maxNumSg: random.pick([0, 1, 4, 16]),
       maxPages: random.pick([0, 1, 4, 16]),
       pageShift: random.pick([0, 3, 12, 12, 12, 30]),
@@ -258,8 +270,8 @@ export class Plausible {
       'ProtectionDomain.deregMany': () => [this.#regions(self), ...options()],
       'ProtectionDomain.lkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
       'QueuePair.rkeyBatch': () => [random.pick([1, 4, 4, 16, 257]), ...options()],
-      'QueuePair.acquire': () => [this.element(self), this.access()],
-      'QueuePair.check': () => [this.element(self), this.access()],
+      'QueuePair.acquire': () => [this.element(self), this.remoteRight()],
+      'QueuePair.check': () => [this.element(self), this.remoteRight()],
       'QueuePair.fastRegMr': () => this.#fastReg(self),
       'QueuePair.invalidateRkey': () => [this.key(self)],
       'MemoryRegion.mapSg': () => [
@@ -279,24 +291,31 @@ export class Plausible {
       'SgeState.copyOut': () => [this.memory(), ...options()],
       'SgeState.walk': () => [this.steps(), ...options()],
       'CheckBatch.set': () => this.#set(self),
-      'CheckBatch.check': () => [count(), this.access()],
+      'CheckBatch.check': () => [count(), this.mask()],
       'CheckBatch.checkPacked': () => [this.#packed(self), this.access()],
-      'CheckBatch.acquire': () => [count(), this.access(), ...options()],
+      'CheckBatch.acquire': () => [count(), this.mask(), ...options()],
       'CheckBatch.put': () => (this.flag() ? [] : [count()]),
       'CheckBatch.take': () => [count()],
       'CheckBatch.reason': () => [count()],
-      'CheckBatch.gather': () => [this.memory(), count(), this.access()],
-      'CheckBatch.scatter': () => [this.memory(), count(), this.access() | 1],
+      'CheckBatch.explain': () => [count()],
+      'CheckBatch.gather': () => [this.memory(), count(), this.mask(), ...options()],
+      'CheckBatch.scatter': () => [
+        this.memory(),
+        count(),
+        random.pick([1, 2, 2, 3, undefined]),
+        ...options(),
+      ],
       'CheckBatch.copyTo': () => [
         this.one('CheckBatch', self),
         count(),
-        this.access(),
+        this.mask(),
         count(),
-        this.access() | 3,
+        random.pick([1, 2, 2, 3, undefined]),
+        ...options(),
       ],
       'Checker.refusal': () => {
         const { addr, length, lkey } = this.element(self);
-        return [addr, length, lkey, this.access()];
+        return [addr, length, lkey, this.mask()];
       },
     };
     const shape = shapes[name];
@@ -344,7 +363,14 @@ export class Plausible {
 
   #set(/** @type {any} */ self) {
     const { addr, vaddr, length, lkey } = this.element(self);
-    return [this.#random.dice(4), this.flag() ? addr : vaddr, length, lkey];
+    const own = this.#read(() => self.access.length, 0) > 0;
+    return [
+      this.#random.dice(4),
+      this.flag() ? addr : vaddr,
+      length,
+      lkey,
+      ...(own ? [this.remoteRight()] : []),
+    ];
   }
 
   #packed(/** @type {any} */ self) {

@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = '382152211e8b5daf';
+export const LAYOUT_HASH = 'a8fe0915b4128b7f';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -295,6 +295,69 @@ export enum MemoryRow {
   Fields = 4,
 }
 
+/** What a slot of the key table holds now, or one region that a search has found. */
+export enum SlotRow {
+  /** moves with every change of what the slot's record says; 0 for key 0 */
+  Sequence = 0,
+  /** that answers; of an empty slot the last one; 0: there never was one */
+  Key = 1,
+  /** 1: a region is in it, and the row of the region follows */
+  Live = 2,
+  /** 1: a region is in it that the asker may not be told of */
+  Hidden = 3,
+  /** what remote checks of the region compare with */
+  Iova = 4,
+  /** the region's row: enum rvt_mr_row */
+  Region = 5,
+  Fields = 20,
+}
+
+/** What a search for regions that have an address finds, one of each kind. */
+export enum FoundRegion {
+  /** in the asking domain, by the addresses that the check compares with */
+  Own = 0,
+  /** the same by the others: local ones for a peer, remote ones for a domain */
+  OwnOtherWay = 1,
+  /** in another domain */
+  Others = 2,
+  OthersOtherWay = 3,
+  /** a half-dead region that had the key; whatever its addresses */
+  HalfDead = 4,
+  Kinds = 5,
+}
+
+/** Who asks, and what else is known about the access. */
+export enum AskedRow {
+  /** the verdict if it was judged now: 0, or the reason */
+  Now = 0,
+  /** serial of the asking domain */
+  Pd = 1,
+  /** 1: that is a user's */
+  User = 2,
+  /** 1: the device was opened so */
+  RemoteKeyZero = 3,
+  /** how many DMA mappings of these two are told: */
+  Dma = 4,
+  /** the one that holds the address, or else the next one behind it */
+  DmaAddress = 5,
+  DmaLength = 6,
+  /** 1: the search has looked at every region */
+  SearchedAll = 7,
+  Fields = 8,
+}
+
+/** Where these rows begin in the array that explainAccess fills. */
+export enum Explained {
+  Asked = 0,
+  /** of the key */
+  Slot = 8,
+  /** of the key with its bytes in the opposite order */
+  Swapped = 28,
+  /** RVT_FOUND_KINDS rows */
+  Found = 48,
+  Count = 148,
+}
+
 /** An element: struct ib_sge { u64 address, u32 length, u32 key }, in host order. */
 export const PACKED_SGE_BYTES = 16;
 /** The verdict of a coalesced element: accepted, as a part of the last accepted one. */
@@ -325,16 +388,24 @@ export enum HeaderWord {
 export enum HeaderDouble {
   /** by a copy */
   BytesMoved = 4,
+  /**
+   * Of a copy with RVT_HEADER_FLAG_ALL whose list was accepted as a whole: its bytes, and the bytes of the
+   * buffer or the other list. Nothing has moved unless they fit.
+   */
+  ListBytes = 5,
+  OtherBytes = 6,
 }
 
 export enum HeaderFlag {
   Coalesce = 1,
+  /** a copy judges the whole list before a byte moves */
+  All = 2,
 }
 
 /**
  * Where the elements and the columns begin behind the header: in bytes for each element that the batch has
  * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS begins where
- * REGIONS would.
+ * REGIONS would. ACCESSES is there only if each element has an access of its own.
  */
 export enum BlockColumn {
   Elements = 0,
@@ -348,7 +419,9 @@ export enum BlockColumn {
   Segments = 36,
   /** u32: 0, RVT_BATCH_COALESCED, or the reason */
   Verdicts = 40,
-  End = 44,
+  /** u32, in: access bits of the element */
+  Accesses = 44,
+  End = 48,
 }
 
 /** The block of shared memory that calls of an environment read their numbers from, and answer in. */
@@ -395,6 +468,8 @@ export enum CommandWord {
   /** in: of an atomic operation, 64 bits each */
   Operand = 56,
   Compare = 58,
+  /** out, 64 bits: of a refused check, the sequence of the key's record (RVT_SLOT_SEQUENCE) */
+  RecordSequence = 60,
 }
 
 export enum CommandFlag {

@@ -37,13 +37,15 @@ export interface NativeModule {
   awaitPut(callback: () => void): void;
   /**
    * A batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` lays out; `places`: with the
-   * columns that tell where accepted elements lie. -EBADF: the domain or queue pair is gone.
+   * columns that tell where accepted elements lie; `accesses`: with one for each element's access. -EBADF: the domain or queue
+   * pair is gone.
    */
   createBatch(
     checker: NativeProtectionDomain | NativeQueuePair,
     block: Uint8Array,
     capacity: number,
     places: boolean,
+    accesses: boolean,
   ): NativeBatch | Status;
   /** A walk over 1..`MAX_SGE` elements, by rows of {@link ElementNameWord}, begun at their first byte. -EBADF: one is dead. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
@@ -68,7 +70,10 @@ export interface NativeModule {
   // answer in ANSWER: 0 or a negative errno unless stated otherwise. `internal/command.ts` has the block. All objects share one
   // function of each kind, because the engine optimizes calls that always go to the same function. They need no receiver.
 
-  /** Judges (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without a reference; positive: the reason of the refusal. */
+  /**
+   * Judges (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without a reference; positive: the reason of the refusal. Then this and the next two
+   * tell RECORD_SEQUENCE.
+   */
   readonly checkOne: () => void;
   /** As `checkOne`, and writes {@link PlaceField} of an accepted access into FIELDS. */
   readonly placeOne: () => void;
@@ -77,6 +82,11 @@ export interface NativeModule {
    * CELL_GENERATION. `BATCH_COALESCED`: the element LAST_CELL, LAST_GENERATION has grown instead.
    */
   readonly acquireOne: () => void;
+  /**
+   * What the device knows now about the access that `checkOne` would judge: fills `Explained.Count` numbers of `out`. Counts
+   * nothing. -EBADF: the domain or queue pair is gone.
+   */
+  readonly explainAccess: (out: BigUint64Array) => void;
   /** Writes {@link SgeField} of the element CELL, CELL_GENERATION into FIELDS. All calls on an element answer -EBADF once it is put. */
   readonly describeSge: () => void;
   /** Puts the element. -EBADF also if a walk has put it; its cell is empty in either case. */

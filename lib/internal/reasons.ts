@@ -1,6 +1,12 @@
 import { native } from './native';
 
-/** Why a check refused, in the order in which they are told: the first test that fails gives the reason. */
+/**
+ * Why a check refused, in the order in which they are told: the first test that fails gives the reason.
+ *
+ * What a dead key gets changes with time: `Revoked` as long as its slot of the key table is empty and it was the last key there;
+ * `StaleKey` while another region is in the slot; `NoSuchKey` when that one is gone, too. So a key that was revoked is never `Revoked`
+ * for good, and none of the three should be taken for another.
+ */
 export const checkReasons = [
   /** The domain or queue pair that asks is closed, or its device is. */
   'Closed',

@@ -15,6 +15,8 @@ export interface BatchBlock {
   longs: BigUint64Array;
   view: DataView;
   verdicts: Uint32Array;
+  /** Empty unless each element has an access of its own. */
+  accesses: Uint32Array;
   regions: Float64Array;
   positions: BigUint64Array;
   lengths: Uint32Array;
@@ -22,10 +24,12 @@ export interface BatchBlock {
 }
 
 /** The block is shared memory so that it cannot be detached: the native module keeps a pointer to it. */
-export function newBatchBlock(capacity: number, places: boolean): BatchBlock {
+export function newBatchBlock(capacity: number, places: boolean, own: boolean): BatchBlock {
   const placed = places ? capacity : 0;
   const leftOut = places ? 0 : BlockColumn.Verdicts - BlockColumn.Regions;
-  const buffer = new SharedArrayBuffer(BLOCK_HEADER_BYTES + capacity * (BlockColumn.End - leftOut));
+  const buffer = new SharedArrayBuffer(
+    BLOCK_HEADER_BYTES + capacity * ((own ? BlockColumn.End : BlockColumn.Accesses) - leftOut),
+  );
   // Without places all columns but the verdicts are empty, and it does not matter where.
   const at = (column: BlockColumn): number =>
     places ? BLOCK_HEADER_BYTES + capacity * column : BLOCK_HEADER_BYTES;
@@ -45,5 +49,8 @@ export function newBatchBlock(capacity: number, places: boolean): BatchBlock {
       BLOCK_HEADER_BYTES + capacity * (BlockColumn.Verdicts - leftOut),
       capacity,
     ),
+    accesses: own
+      ? new Uint32Array(buffer, BLOCK_HEADER_BYTES + capacity * (BlockColumn.Accesses - leftOut), capacity)
+      : new Uint32Array(buffer, BLOCK_HEADER_BYTES, 0),
   };
 }

@@ -4,19 +4,24 @@ import {
   illegalConstructor,
   integer,
   invalidType,
+  invalidValue,
   outOfRange,
   u32,
   u64,
 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
+import { type Asker } from './asker';
 import { type BatchBlock, newBatchBlock, SGE_WORDS } from './batch-block';
+import { type BatchUse, elementAt, explainElement, packedElementAt, reportElement } from './batch-refusals';
 import { UNANSWERED, words as command } from '../internal/command';
 import { giveUnused, takeHolder } from '../internal/element';
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
 import { rdmaError, resultOf } from '../internal/errors';
+import { type AskedAccess } from './explanation-facts';
 import { type Lkey, type Rkey } from './keys';
 import {
+  AccessBit,
   BATCH_COALESCED,
   BATCH_MAX_ELEMENTS,
   CommandWord,
@@ -28,15 +33,11 @@ import {
   PACKED_SGE_BYTES,
 } from '../internal/layout';
 import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
-import {
-  native,
-  type NativeBatch,
-  type NativeProtectionDomain,
-  type NativeQueuePair,
-} from '../internal/native';
+import { native, type NativeBatch } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
+import { isWatched } from '../internal/refused-channel';
 import { construction } from '../internal/construction';
-import { type RegionTable } from './region-registry';
+import { isRemoteRight, remoteRightError } from './remote-right';
 import { holderOf, isSge, Sge, tableOf } from './sge';
 
 /** Options of {@link ProtectionDomain.lkeyBatch} and {@link QueuePair.rkeyBatch}. */
@@ -46,6 +47,11 @@ export interface CheckBatchOptions {
    * Default false: verdicts only.
    */
   places?: boolean;
+  /**
+   * Give each element an access of its own ({@link CheckBatch.access}), for lists in which some elements are read and others are
+   * written. The calls then take no common mask: `undefined` stands in its place. Default false.
+   */
+  accessPerElement?: boolean;
 }
 
 /** Options of {@link CheckBatch.acquire}. */
@@ -59,6 +65,19 @@ export interface BatchAcquireOptions {
   last?: Sge | null;
 }
 
+/** Options of {@link CheckBatch.gather}, {@link CheckBatch.scatter} and {@link CheckBatch.copyTo}. */
+export interface BatchCopyOptions {
+  /**
+   * Judge the whole list (of `copyTo`, both) before a byte moves, with the memory that its elements reach. If an element is refused,
+   * nothing is moved: 0 is returned, and {@link CheckBatch.firstRefusal} and {@link CheckBatch.firstReason} tell. A target or a list
+   * that is too small, or a source that does not fill the list exactly, is a RangeError, and nothing is moved either.
+   *
+   * The copy itself judges again, step by step: if another thread ends a region in the middle, it stops there, and the bytes moved
+   * are returned. To have all or nothing against that, acquire the elements first. Default false.
+   */
+  all?: boolean;
+}
+
 /** The native functions of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
 
@@ -67,8 +86,13 @@ let nativeBatch: (batch: CheckBatch) => NativeBatch;
  *
  * The elements are an array of packed 16-byte `struct ib_sge` { u64 address, u32 length, u32 key } in host order, in a block of
  * shared memory that is seen as {@link CheckBatch.words}, {@link CheckBatch.longs} and {@link CheckBatch.view}. A call judges the first
- * `count` of them against one access mask. Anybody may write into the block at any time: that can change which elements are
- * refused, never what may be touched.
+ * `count` of them against one access mask, or each against its own ({@link CheckBatchOptions.accessPerElement}). Anybody may write into
+ * the block at any time: that can change which elements are refused, never what may be touched.
+ *
+ * A local batch wants all bits of the mask. A remote one takes exactly one of RemoteRead, RemoteWrite and RemoteAtomic.
+ *
+ * Empty elements (length 0) are judged like all others; the kernel's callers skip them before they ask, so leave them out of a list
+ * that may have them.
  *
  * Made by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Once that parent is closed,
  * or its device is, every element is refused with `'Closed'`: 0 pass, {@link CheckBatch.firstRefusal} is 0 (-1 if `count` is 0),
@@ -97,6 +121,11 @@ export class CheckBatch {
   readonly segmentLengths: Uint32Array;
   /** Index of the segment it begins in, as {@link Sge.segment}. */
   readonly segments: Uint32Array;
+  /**
+   * The access of each element, bits of {@link Access}, with `accessPerElement`; empty without. Read once by each call. In a remote
+   * batch an element whose access is not exactly one remote right is refused (`AccessDenied`).
+   */
+  readonly access: Uint32Array;
 
   /** The verdict of an element that {@link CheckBatch.acquire} has added to the last accepted one. */
   static readonly COALESCED: number = BATCH_COALESCED;
@@ -104,24 +133,33 @@ export class CheckBatch {
   readonly #header: Uint32Array;
   readonly #doubles: Float64Array;
   readonly #native: NativeBatch;
-  readonly #table: RegionTable;
+  readonly #asker: Asker;
+  readonly #remote: boolean;
+  /** Whether each element has an access of its own. */
+  readonly #own: boolean;
   #count = 0;
+  #use: BatchUse = 'check';
+  /** The first refused element of `checkPacked`, which does not stand in the block. */
+  #packed: AskedAccess | undefined;
 
   /** @internal */
-  constructor(
-    token: typeof construction,
-    checker: NativeProtectionDomain | NativeQueuePair,
-    table: RegionTable,
-    givenCapacity: unknown,
-    options: unknown,
-  ) {
+  constructor(token: typeof construction, asker: Asker, givenCapacity: unknown, options: unknown) {
     if (token !== construction) throw illegalConstructor();
     const capacity = integer(givenCapacity, 'capacity', 1, BATCH_MAX_ELEMENTS);
-    const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options, ['places']);
+    const { places: givenPlaces = false, accessPerElement: givenOwn = false } = optionsOf<CheckBatchOptions>(
+      options,
+      ['places', 'accessPerElement'],
+    );
     const places = boolean(givenPlaces, 'options.places');
-    const block: BatchBlock = newBatchBlock(capacity, places);
-    this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
-    this.#table = table;
+    const own = boolean(givenOwn, 'options.accessPerElement');
+    const block: BatchBlock = newBatchBlock(capacity, places, own);
+    this.#native = resultOf(
+      'create_batch',
+      native.createBatch(asker.native, block.bytes, capacity, places, own),
+    );
+    this.#asker = asker;
+    this.#remote = asker.remote;
+    this.#own = own;
     this.#header = block.header;
     this.#doubles = block.doubles;
     this.capacity = capacity;
@@ -133,6 +171,7 @@ export class CheckBatch {
     this.positions = block.positions;
     this.segmentLengths = block.lengths;
     this.segments = block.segments;
+    this.access = block.accesses;
   }
 
   /**
@@ -140,15 +179,19 @@ export class CheckBatch {
    *
    * @param address - u64; a number where that is enough
    * @param length - bytes
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @param access - only with `accessPerElement`, and needed then: as for {@link CheckBatch.check}
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`: an access that has no place), RangeError
+   *   (`ERR_OUT_OF_RANGE`)
    */
-  set(index: number, address: bigint | number, length: number, key: Lkey | Rkey): void {
+  set(index: number, address: bigint | number, length: number, key: Lkey | Rkey, access?: Access): void {
     // Tested here and not by arguments.ts, which is called only for what fails: a batch is filled element by element.
     if (typeof index !== 'number' || index >>> 0 !== index || index >= this.capacity) {
       integer(index, 'index', 0, this.capacity - 1);
     }
     if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
+    // What is wrong about an access is told before a word is stored.
+    const own = this.#own || access !== undefined ? this.#ownAccess(access) : 0;
     const words = this.words;
     const first = index * SGE_WORDS;
     if (LITTLE_ENDIAN && typeof address === 'number' && address >= 0 && address <= Number.MAX_SAFE_INTEGER) {
@@ -160,6 +203,7 @@ export class CheckBatch {
     }
     words[first + 2] = length;
     words[first + 3] = key;
+    if (this.#own) this.access[index] = own;
   }
 
   /**
@@ -168,14 +212,15 @@ export class CheckBatch {
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
    *
    * @param count - elements, 0..capacity
-   * @param access - bits of {@link Access}: local checks want all of them, remote ones any
+   * @param access - bits of {@link Access}: a local batch wants all of them; a remote one takes exactly one of RemoteRead,
+   *   RemoteWrite and RemoteAtomic. `undefined` if each element has its own
    * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  check(count: number, access: Access): number {
-    this.#begin(count, access);
+  check(count: number, access: Access | undefined): number {
+    this.#begin(count, access, 'check');
     this.#native.check();
-    return this.#answer('check_batch');
+    return this.#judged('check_batch', 'check');
   }
 
   /**
@@ -183,7 +228,7 @@ export class CheckBatch {
    * block's own elements stay as they are; {@link CheckBatch.verdicts} is written if there are at most `capacity` elements.
    *
    * @param sges - its length is a multiple of 16 bytes
-   * @param access - bits of {@link Access}: local checks want all of them, remote ones any
+   * @param access - as for {@link CheckBatch.check}; it is needed also with `accessPerElement`, as these elements have no column
    * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
@@ -192,10 +237,18 @@ export class CheckBatch {
     const length = byteLengthOf(bytes);
     if (length % PACKED_SGE_BYTES)
       throw outOfRange('sges.byteLength', `a multiple of ${PACKED_SGE_BYTES}`, length);
+    if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);
     this.#header[HeaderWord.Access] = u32(access, 'access');
     this.#count = length / PACKED_SGE_BYTES;
+    this.#use = 'check';
     this.#native.checkPacked(bytes);
-    return this.#answer('check_batch');
+    const passed = this.#answer('check_batch');
+    this.#packed = undefined;
+    if (passed === this.#count) return passed;
+    const first = this.firstRefusal;
+    if (first >= 0) this.#packed = packedElementAt(bytes, first, access);
+    if (isWatched()) this.#report('check_batch', 'checkPacked', this.#count - passed);
+    return passed;
   }
 
   /**
@@ -207,7 +260,7 @@ export class CheckBatch {
    * @throws RdmaError `EBUSY`: references of an earlier call are held among them; `ENOMEM`; `EINVAL`: `last` is of another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  acquire(count: number, access: Access, options: BatchAcquireOptions = {}): number {
+  acquire(count: number, access: Access | undefined, options: BatchAcquireOptions = {}): number {
     const { coalesce: givenCoalesce = false, last: givenLast = null } = optionsOf<BatchAcquireOptions>(
       options,
       ['coalesce', 'last'],
@@ -215,9 +268,9 @@ export class CheckBatch {
     const coalesce = boolean(givenCoalesce, 'options.coalesce');
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
-    if (givenLast && tableOf(givenLast).registry !== this.#table.registry)
+    if (givenLast && tableOf(givenLast).registry !== this.#asker.table.registry)
       throw rdmaError('acquire_batch', -EINVAL);
-    this.#begin(count, access);
+    this.#begin(count, access, 'check');
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     const last = givenLast ? holderOf(givenLast) : undefined; // one that was put counts as none
     if (last) {
@@ -225,7 +278,7 @@ export class CheckBatch {
       command[CommandWord.LastGeneration] = last.generation;
     }
     this.#native.acquire(last !== undefined);
-    return this.#answer('acquire_batch');
+    return this.#judged('acquire_batch', 'acquire');
   }
 
   /**
@@ -247,7 +300,7 @@ export class CheckBatch {
   take(index: number): Sge | undefined {
     const at = integer(index, 'index', 0, this.capacity - 1);
     const holder = takeHolder();
-    const sge = new Sge(construction, holder, this.#table); // before, as in acquireAccess
+    const sge = new Sge(construction, holder, this.#asker.table); // before, as in acquireAccess
     command[CommandWord.Cell] = holder.cell;
     command[CommandWord.Answer] = UNANSWERED;
     this.#native.take(at);
@@ -265,30 +318,40 @@ export class CheckBatch {
    * Judges the first `count` elements and copies their bytes, in order, into `target`. Stops at the first one that is refused
    * ({@link CheckBatch.firstRefusal}, {@link CheckBatch.firstReason}) or that does not fit any more (`firstReason` is undefined then).
    *
-   * @param access - for local elements 0 is enough; remote ones want `RemoteRead`, and must have it
+   * @param access - for local elements 0 is enough; a remote batch takes `RemoteRead` and nothing else. `undefined` if each element
+   *   has its own
    * @returns bytes moved
-   * @throws RdmaError `EINVAL` (target detached); TypeError, RangeError
+   * @throws RdmaError `EINVAL` (target detached); TypeError, RangeError (with `all` also: the target is too small, and by how much)
    */
-  gather(target: MemoryLike, count: number, access: Access): number {
+  gather(target: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
+    const all = readAll(options);
     const bytes = transientBytesOf('gather', target, 'target');
-    this.#begin(count, access);
+    this.#begin(count, access, 'read');
+    this.#header[HeaderWord.Flags] = all;
     this.#native.gather(bytes);
-    return this.#moved('gather');
+    const moved = this.#moved('gather', 'gather');
+    if (all !== 0) this.#fit('target.byteLength', false);
+    return moved;
   }
 
   /**
    * Judges the first `count` elements and copies bytes of `source` into them, in order. Stops at the first one that is refused, or
    * that the rest of `source` does not fill.
    *
-   * @param access - must contain `LocalWrite` or `RemoteWrite`
+   * @param access - of a local batch it must contain `LocalWrite` or `RemoteWrite`; a remote one takes `RemoteWrite` and nothing else.
+   *   `undefined` if each element has its own
    * @returns bytes moved
-   * @throws as {@link CheckBatch.gather}
+   * @throws as {@link CheckBatch.gather}; RangeError with `all`: the source is longer or shorter than the list, and by how much
    */
-  scatter(source: MemoryLike, count: number, access: Access): number {
+  scatter(source: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
+    const all = readAll(options);
     const bytes = transientBytesOf('scatter', source, 'source');
-    this.#begin(count, access);
+    this.#begin(count, access, 'write');
+    this.#header[HeaderWord.Flags] = all;
     this.#native.scatter(bytes);
-    return this.#moved('scatter');
+    const moved = this.#moved('scatter', 'scatter');
+    if (all !== 0) this.#fit('source.byteLength', true);
+    return moved;
   }
 
   /**
@@ -298,18 +361,32 @@ export class CheckBatch {
    * @param access - as for {@link CheckBatch.gather}
    * @param otherAccess - as for {@link CheckBatch.scatter}
    * @returns bytes moved
-   * @throws RdmaError `EINVAL`: `other` is this batch; TypeError, RangeError
+   * @throws RdmaError `EINVAL`: `other` is this batch; TypeError, RangeError (with `all` also: the other list has fewer bytes, and by
+   *   how much)
    */
-  copyTo(other: CheckBatch, count: number, access: Access, otherCount: number, otherAccess: Access): number {
+  copyTo(
+    other: CheckBatch,
+    count: number,
+    access: Access | undefined,
+    otherCount: number,
+    otherAccess: Access | undefined,
+    options?: BatchCopyOptions,
+  ): number {
+    const all = readAll(options);
     if (typeof other !== 'object' || (other as CheckBatch | null) === null || !(#native in other)) {
       throw invalidType('other', 'an instance of CheckBatch', other);
     }
-    this.#begin(count, access);
-    other.#begin(otherCount, otherAccess);
+    this.#begin(count, access, 'read');
+    other.#begin(otherCount, otherAccess, 'write');
+    this.#header[HeaderWord.Flags] = all;
+    other.#header[HeaderWord.Flags] = 0;
     // One header cannot hold both sides.
     if (other === this) throw rdmaError('copy_batch', -EINVAL);
     this.#native.copyTo(nativeBatch(other));
-    return this.#moved('copy_batch');
+    const moved = this.#moved('copy_batch', 'copyTo');
+    if (isWatched() && other.firstReason !== undefined) other.#report('copy_batch', 'copyTo', 1);
+    if (all !== 0) this.#fit('bytes of the other list', false);
+    return moved;
   }
 
   /** Index of the first element that the last call refused, or that did not fit; -1 if there was none. */
@@ -335,6 +412,26 @@ export class CheckBatch {
     return reasonOf(this.verdicts[integer(index, 'index', 0, this.capacity - 1)] ?? 0);
   }
 
+  /**
+   * Judges element `index` by what stands in the block now, and explains the verdict in sentences, as {@link Refused.explain}. Of the last
+   * {@link CheckBatch.checkPacked} the first refused element is remembered; the others must be explained by a check of their own.
+   *
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  explain(index: number): string {
+    const packed = this.#packed;
+    const most = packed === undefined || this.#count < this.capacity ? this.capacity : this.#count;
+    const at = integer(index, 'index', 0, most - 1);
+    const first = this.firstRefusal;
+    if (packed !== undefined && at === first) {
+      return explainElement(this.#asker, at, packed, 'check', this.firstReason);
+    }
+    const inBlock = integer(at, 'index', 0, this.capacity - 1);
+    const told = this.#use === 'check' ? reasonOf(this.verdicts[inBlock] ?? 0) : undefined;
+    const reason = at === first ? this.firstReason : packed === undefined ? told : undefined;
+    return explainElement(this.#asker, inBlock, this.#element(inBlock), this.#use, reason);
+  }
+
   /** Puts everything that is held. */
   [dispose](): void {
     this.#putHeld(this.capacity);
@@ -346,15 +443,29 @@ export class CheckBatch {
     return this.#header[HeaderWord.Passed] ?? 0;
   }
 
-  #begin(count: number, access: Access): void {
+  #begin(count: number, access: Access | undefined, use: BatchUse): void {
     // Tested here and not by arguments.ts: this is a good part of what a check costs.
     if (typeof count !== 'number' || count >>> 0 !== count || count > this.capacity) {
       integer(count, 'count', 0, this.capacity);
     }
-    if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
+    if (this.#own) {
+      if (access !== undefined) throw invalidValue('access', OWN_ACCESS, access);
+    } else {
+      const mask = typeof access === 'number' && access >>> 0 === access ? access : u32(access, 'access');
+      if (this.#remote) judgeRemoteUse(mask, use);
+      this.#header[HeaderWord.Access] = mask;
+    }
     this.#count = count;
+    this.#use = use;
+    this.#packed = undefined;
     this.#header[HeaderWord.Count] = count;
-    this.#header[HeaderWord.Access] = access;
+  }
+
+  /** Judges the access of one element. */
+  #ownAccess(access: unknown): number {
+    if (!this.#own) throw invalidValue('access', 'needs a batch with accessPerElement', access);
+    if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);
+    return u32(access, 'access');
   }
 
   #answer(operation: string): number {
@@ -363,12 +474,66 @@ export class CheckBatch {
     return this.#header[HeaderWord.Passed] ?? 0;
   }
 
-  #moved(operation: string): number {
+  /** The answer of a call that judges all elements. */
+  #judged(operation: string, method: string): number {
+    const passed = this.#answer(operation);
+    const count = this.#count;
+    if (passed !== count && isWatched()) this.#report(operation, method, count - passed);
+    return passed;
+  }
+
+  #moved(operation: string, method: string): number {
     this.#answer(operation);
-    return this.#doubles[HeaderDouble.BytesMoved] ?? 0;
+    const moved = this.#doubles[HeaderDouble.BytesMoved] ?? 0;
+    if (this.#header[HeaderWord.Reason] !== 0 && isWatched()) this.#report(operation, method, 1);
+    return moved;
+  }
+
+  /** Throws if the list, which was accepted as a whole, did not fit, so that nothing was moved. */
+  #fit(name: string, exactly: boolean): void {
+    const list = this.#doubles[HeaderDouble.ListBytes] ?? 0;
+    const other = this.#doubles[HeaderDouble.OtherBytes] ?? 0;
+    if (other < list) {
+      throw outOfRange(name, `${exactly ? '' : '>= '}${list}, and is ${list - other} too small`, other);
+    }
+    if (exactly && other > list) throw outOfRange(name, `${list}, and is ${other - list} too large`, other);
+  }
+
+  #element(index: number): AskedAccess {
+    const access = this.#own ? this.access[index] : this.#header[HeaderWord.Access];
+    return elementAt(this.words, index, access ?? 0);
+  }
+
+  /** Tells the subscribers of the last call's first refusal. */
+  #report(operation: string, method: string, count: number): void {
+    const index = this.firstRefusal;
+    const reason = this.firstReason;
+    if (index < 0 || reason === undefined) return;
+    const asked = this.#packed ?? this.#element(index);
+    reportElement(this.#asker, method, operation, index, count, asked, this.#use, reason);
   }
 
   static {
     nativeBatch = (batch) => batch.#native;
   }
+}
+
+const OWN_ACCESS = 'must be undefined: each element of this batch has an access of its own';
+
+/** A peer's list names one remote right; a copy the one that it is made with. */
+function judgeRemoteUse(access: number, use: BatchUse): void {
+  if (!isRemoteRight(access)) throw remoteRightError(access);
+  if (use === 'read' && access !== AccessBit.RemoteRead) {
+    throw remoteRightError(access, 'access', 'Access.RemoteRead (4): bytes are read for a peer');
+  }
+  if (use === 'write' && access !== AccessBit.RemoteWrite) {
+    throw remoteRightError(access, 'access', 'Access.RemoteWrite (2): bytes are written for a peer');
+  }
+}
+
+/** The header's flag for a copy of all or nothing. */
+function readAll(options: unknown): number {
+  if (options === undefined) return 0;
+  const { all = false } = optionsOf<BatchCopyOptions>(options, ['all']);
+  return boolean(all, 'options.all') ? HeaderFlag.All : 0;
 }

@@ -1,11 +1,16 @@
-import { fieldLong, fieldNumber, readAnswer } from '../internal/command';
+import { type Access } from './access';
+import { type Asker } from './asker';
+import { fieldLong, fieldNumber, readAnswer, words } from '../internal/command';
 import { acquireElement, giveHolder, giveUnused, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
 import { construction } from '../internal/construction';
-import { BATCH_COALESCED, PlaceField } from '../internal/layout';
+import { LOW } from '../internal/halves';
+import { BATCH_COALESCED, CommandWord, PlaceField } from '../internal/layout';
 import { native } from '../internal/native';
-import { checkReason, type CheckReason } from '../internal/reasons';
-import { type RegionTable } from './region-registry';
+import { checkReason } from '../internal/reasons';
+import { isWatched } from '../internal/refused-channel';
+import { Refusal, type Refused } from './refusal';
+import { reportRefusal } from './refused-message';
 import { holderOf, Sge } from './sge';
 
 const { placeOne } = native;
@@ -24,15 +29,6 @@ export interface Coalesced {
   readonly coalesced: true;
   /** The element given as `last`. */
   readonly sge: Sge;
-}
-
-/** An access that was refused. Nothing has changed. */
-export interface Refused {
-  readonly ok: false;
-  /** The first test that failed. It is for the caller, not for the peer. */
-  readonly reason: CheckReason;
-  /** What the kernel's local check answers. (Its remote check has one answer for all refusals.) */
-  readonly code: 'EINVAL';
 }
 
 /** Where the bytes of an access are that was judged without taking a reference. */
@@ -54,25 +50,55 @@ export type RemoteCheck = Accepted | Refused;
 export type CheckedPlace = Placed | Refused;
 
 /**
- * Converts a positive answer, the number of a reason, to a {@link Refused}.
+ * Makes the refusal of the access that `storeAccess` has stored, by a positive answer: the number of a reason. The arguments are
+ * what was stored.
  *
  * @throws RdmaError if the answer is negative: an errno
  */
-function readRefusal(operation: string, answer: number): Refused {
+function refuse(
+  answer: number,
+  asker: Asker,
+  method: 'acquire' | 'check',
+  address: bigint | number,
+  length: number,
+  key: number,
+  access: Access,
+): Refused {
+  const operation = asker.remote ? 'rkey_ok' : 'lkey_ok';
   if (answer < 0) throw rdmaError(operation, answer);
-  return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
+  const sequence = words[CommandWord.RecordSequence + LOW] ?? 0;
+  const refused = new Refusal(
+    construction,
+    checkReason(answer),
+    asker,
+    address,
+    length,
+    key,
+    access,
+    sequence,
+  );
+  if (isWatched())
+    reportRefusal(refused, `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`, operation);
+  return refused;
 }
 
 /**
- * Acquires the access that `storeAccess` has stored.
+ * Acquires the access that `storeAccess` has stored. The arguments are what was stored, for a refusal.
  *
  * @param last - the element that it may continue
  */
-export function acquireAccess(operation: string, table: RegionTable, last: Sge | undefined): LocalCheck {
+export function acquireAccess(
+  asker: Asker,
+  address: bigint | number,
+  length: number,
+  key: number,
+  access: Access,
+  last: Sge | undefined,
+): LocalCheck {
   const holder = takeHolder();
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
   // Made before the reference is taken: afterwards nothing is called that fails at the end of the stack.
-  const sge = new Sge(construction, holder, table);
+  const sge = new Sge(construction, holder, asker.table);
   const answer = acquireElement(holder, before);
   if (answer === 0) return { ok: true, coalesced: false, sge };
   if (last !== undefined && answer === BATCH_COALESCED) {
@@ -84,14 +110,20 @@ export function acquireAccess(operation: string, table: RegionTable, last: Sge |
     return { ok: true, coalesced: true, sge: last };
   }
   giveUnused(holder, answer);
-  return readRefusal(operation, answer);
+  return refuse(answer, asker, 'acquire', address, length, key, access);
 }
 
-/** Judges the access that `storeAccess` has stored, without a reference. */
-export function checkAccess(operation: string): CheckedPlace {
+/** Judges the access that `storeAccess` has stored, without a reference. The arguments are what was stored, for a refusal. */
+export function checkAccess(
+  asker: Asker,
+  address: bigint | number,
+  length: number,
+  key: number,
+  access: Access,
+): CheckedPlace {
   placeOne();
   const answer = readAnswer();
-  if (answer !== 0) return readRefusal(operation, answer);
+  if (answer !== 0) return refuse(answer, asker, 'check', address, length, key, access);
   return {
     ok: true,
     at: fieldLong(PlaceField.At),

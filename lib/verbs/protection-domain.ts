@@ -11,6 +11,7 @@ import {
   u32,
 } from '../internal/arguments';
 import { optionsOf, requiredOptionsOf } from '../internal/options';
+import { type Asker } from './asker';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
@@ -35,7 +36,11 @@ const { releaseMr } = native;
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
-  /** The local address of the first byte: any number; ranges may overlap. Default: a free one, 4 KiB aligned. */
+  /**
+   * The local address of the first byte: any number; ranges may overlap. As in the kernel the end, rounded up to a page of 4 KiB, must be
+   * a 64-bit number: so local addresses do not reach into the last page below 2^64, while remote ones (`iova`) may end at 2^64
+   * exactly. Default: a free one, 4 KiB aligned.
+   */
   start?: bigint | number;
   /** The remote address of the first byte. Default: `start`. */
   iova?: bigint | number;
@@ -101,7 +106,12 @@ export interface LocalSge {
 
 /** Options of {@link ProtectionDomain.acquire}. */
 export interface AcquireOptions {
-  /** The element before this one: if the new one continues it, it grows instead. A put element counts as none. */
+  /**
+   * The element before this one: if the new one continues it, it grows instead. A put element counts as none.
+   *
+   * It is for page lists, scatter-gather lists and key 0. The kernel compares DMA addresses, and user memory has none: elements of
+   * {@link ProtectionDomain.regUserMr} are never coalesced, and each is one of its own.
+   */
   last?: Sge | null;
 }
 
@@ -119,22 +129,20 @@ export let nativeDomainOf: (value: unknown) => NativeProtectionDomain | undefine
 export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
-  readonly #id: number;
-  /** Identifies the domain in the command block. */
-  readonly #number: number;
+  readonly #asker: Asker;
 
   /** @internal */
   constructor(token: typeof construction, native: NativeProtectionDomain, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
-    this.#id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
-    this.#number = native.number();
+    const id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
+    this.#asker = { native, number: native.number(), id, remote: false, table };
   }
 
   /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
   get id(): number {
-    return this.#id;
+    return this.#asker.id;
   }
 
   /**
@@ -167,10 +175,10 @@ export class ProtectionDomain {
     }
     const access = readRegionAccess(operation, givenAccess, 'options.access');
     const bytes = registrableBytesOf(operation, memory, 'memory');
-    const status = registerMemory(this.#number, access, flags, bytes);
+    const status = registerMemory(this.#asker.number, access, flags, bytes);
     try {
       throwOnError(operation, status);
-      const name = readNewRegion(this.#native, this.#number, access);
+      const name = readNewRegion(this.#native, this.#asker.number, access);
       const region = new MemoryRegion(construction, name, this.#table);
       this.#table.add(region);
       return region;
@@ -178,7 +186,7 @@ export class ProtectionDomain {
       // At the end of the stack no object can be made of what was registered. What throws must have done nothing. Functions of
       // JavaScript cannot be called here either; native ones can, and this one finds the region in the command block.
       if (status === 0) {
-        words[CommandWord.Checker] = this.#number;
+        words[CommandWord.Checker] = this.#asker.number;
         words[CommandWord.Mode] = ReleaseMode.Force;
         releaseMr();
       }
@@ -266,6 +274,9 @@ export class ProtectionDomain {
    * Judges a local access, by local address. It wants all bits of `access`; 0 (reading) always passes. Once the domain is closed (or
    * its device), everything is refused with `'Closed'`.
    *
+   * An empty element (length 0) is judged like any other one: it needs a live key and an address inside the region or at its end.
+   * The kernel's callers skip empty elements before they ask, so skip them, too, if a list may have them.
+   *
    * Kernel: `rvt_lkey_ok`.
    *
    * @param sge - the local address range, and the key that names its region
@@ -278,8 +289,10 @@ export class ProtectionDomain {
     // Read all properties before the first store: a getter may run a check and overwrite the block.
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
     const last = options === undefined ? undefined : this.#last(options);
-    storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
-    return acquireAccess('lkey_ok', this.#table, last);
+    const asker = this.#asker;
+    storeAccess(asker.number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
+    // Stored: so they are what their types say.
+    return acquireAccess(asker, addr as bigint, length as number, lkey as number, access, last);
   }
 
   /**
@@ -290,8 +303,9 @@ export class ProtectionDomain {
    */
   check(sge: LocalSge, access: Access): CheckedPlace {
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
-    storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
-    return checkAccess('lkey_ok');
+    const asker = this.#asker;
+    storeAccess(asker.number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
+    return checkAccess(asker, addr as bigint, length as number, lkey as number, access);
   }
 
   /**
@@ -301,7 +315,7 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
+    return new CheckBatch(construction, this.#asker, capacity, options);
   }
 
   /**
@@ -310,7 +324,7 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone
    */
   checker(): Checker {
-    return new Checker(construction, this.#native);
+    return new Checker(construction, this.#asker);
   }
 
   /**
@@ -377,14 +391,14 @@ export class ProtectionDomain {
       throwOnError(operation, status);
       const region = new kind(
         construction,
-        readNewRegion(this.#native, this.#number, undefined),
+        readNewRegion(this.#native, this.#asker.number, undefined),
         this.#table,
       );
       this.#table.add(region);
       return region;
     } catch (error) {
       if (status === 0) {
-        words[CommandWord.Checker] = this.#number; // as in regUserMr
+        words[CommandWord.Checker] = this.#asker.number; // as in regUserMr
         words[CommandWord.Mode] = ReleaseMode.Force;
         releaseMr();
       }

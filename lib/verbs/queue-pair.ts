@@ -1,6 +1,7 @@
 import { type Access, readRegionAccess } from './access';
 import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
 import { requiredOptionsOf } from '../internal/options';
+import { type Asker } from './asker';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
@@ -12,6 +13,7 @@ import { construction } from '../internal/construction';
 import { storeAccess } from '../internal/element';
 import { storeRegion } from '../internal/region-name';
 import { nameOf } from './region';
+import { isRemoteRight, remoteRightError } from './remote-right';
 import { type RegionTable } from './region-registry';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
@@ -43,40 +45,51 @@ export interface FastRegMrOptions {
  */
 export class QueuePair {
   readonly #native: NativeQueuePair;
-  readonly #table: RegionTable;
-  readonly #id: number;
-  /** Identifies the queue pair in the command block. */
-  readonly #number: number;
+  readonly #asker: Asker;
 
   /** @internal */
   constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#table = table;
-    this.#id = throwOnError('create_qp', native.serial()); // another thread may have ended it
-    this.#number = native.number();
+    const id = throwOnError('create_qp', native.serial()); // another thread may have ended it
+    this.#asker = { native, number: native.number(), id, remote: true, table };
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
   get id(): number {
-    return this.#id;
+    return this.#asker.id;
   }
 
   /**
-   * Judges a peer's access, by remote address. It passes with any one bit of `access`; with 0 never. Once the queue pair is closed
-   * (or its domain or device), everything is refused with `'Closed'`.
+   * Judges a peer's access, by remote address. Once the queue pair is closed (or its domain or device), everything is refused with
+   * `'Closed'`.
    *
-   * Kernel: `rvt_rkey_ok`.
+   * Kernel: `rvt_rkey_ok`, which passes if any bit of its mask is granted. Here the mask is one bit: with several, among them
+   * LocalWrite, a peer would be let into memory that only this program may write.
+   *
+   * An empty request is judged like any other one, and needs a live key and an address inside the region or at its end. The kernel's
+   * callers do not ask for length 0 at all, and a program that answers peers should skip it, too.
    *
    * @param request - what the peer asks for
-   * @param access - bits of {@link Access}
+   * @param access - what the peer's operation wants: exactly one of RemoteRead, RemoteWrite and RemoteAtomic
    * @returns the accepted element, to be put; or the refusal and its reason
    * @throws RdmaError `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
-    storeRequest(this.#number, request, access);
-    return acquireAccess('rkey_ok', this.#table, undefined) as RemoteCheck; // nothing to coalesce with
+    // All properties before the first store: a getter may check something itself.
+    const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
+    const asker = this.#asker;
+    storeRequest(asker, vaddr, length, rkey, access);
+    // Stored: so they are what their types say. There is nothing to coalesce with.
+    return acquireAccess(
+      asker,
+      vaddr as bigint,
+      length as number,
+      rkey as number,
+      access,
+      undefined,
+    ) as RemoteCheck;
   }
 
   /**
@@ -86,8 +99,10 @@ export class QueuePair {
    * @throws as {@link QueuePair.acquire}
    */
   check(request: RemoteRequest, access: Access): CheckedPlace {
-    storeRequest(this.#number, request, access);
-    return checkAccess('rkey_ok');
+    const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
+    const asker = this.#asker;
+    storeRequest(asker, vaddr, length, rkey, access);
+    return checkAccess(asker, vaddr as bigint, length as number, rkey as number, access);
   }
 
   /**
@@ -97,7 +112,7 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
+    return new CheckBatch(construction, this.#asker, capacity, options);
   }
 
   /**
@@ -106,7 +121,7 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone
    */
   checker(): Checker {
-    return new Checker(construction, this.#native);
+    return new Checker(construction, this.#asker);
   }
 
   /**
@@ -166,8 +181,7 @@ export class QueuePair {
   }
 }
 
-function storeRequest(number: number, request: unknown, access: unknown): void {
-  // All properties before the first store: a getter may check something itself.
-  const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
-  storeAccess(number, vaddr, 'request.vaddr', length, 'request.length', rkey, 'request.rkey', access);
+function storeRequest(asker: Asker, vaddr: unknown, length: unknown, rkey: unknown, access: unknown): void {
+  if (!isRemoteRight(access)) throw remoteRightError(access);
+  storeAccess(asker.number, vaddr, 'request.vaddr', length, 'request.length', rkey, 'request.rkey', access);
 }

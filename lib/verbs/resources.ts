@@ -120,6 +120,11 @@ const kinds: Readonly<Record<number, RegionResource['kind']>> = {
   [RegionKind.Fmr]: 'FMR',
 } satisfies Record<RegionKind, RegionResource['kind']>;
 
+/** The name of a kind of regions by its number. */
+export function regionKindOf(number: number): RegionResource['kind'] {
+  return kinds[number] ?? 'USER';
+}
+
 /** One row of flat numbers. */
 class Row {
   readonly #numbers: BigUint64Array;
@@ -152,7 +157,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     id: row.number(RegionRow.Id),
     context: row.number(RegionRow.Context),
     pd: row.number(RegionRow.Pd),
-    kind: kinds[row.number(RegionRow.Kind)] ?? 'USER',
+    kind: regionKindOf(row.number(RegionRow.Kind)),
     lkey: key as Lkey,
     rkey: key as Rkey,
     access: row.number(RegionRow.Access),

@@ -1,12 +1,14 @@
-import { boolean, elements, invalidType, size, u32 } from '../internal/arguments';
+import { boolean, elements, invalidType, outOfRange, size, u32 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
+import { reportWalkRefused } from '../internal/bytes-refused';
 import { dispose } from '../internal/disposal';
 import { elementNames, type Holder } from '../internal/element';
 import { ownList } from '../internal/intrinsics';
 import { bytesMovedOf, RdmaError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
-import { FragmentField, MAX_SGE } from '../internal/layout';
+import { EINVAL, FragmentField, MAX_SGE, REFUSED } from '../internal/layout';
 import {
+  byteLengthOf,
   elementCountOf,
   type MemoryLike,
   transientBytesOf,
@@ -150,8 +152,9 @@ export class SgeState {
    * Copies all of `source` into the elements and goes on. Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `put` one stands in the list twice (there is one
-   *   reference to put), or the source is detached; nothing has been copied
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements hold fewer bytes; the message says by how many. Nothing has been copied
+   * @throws RdmaError `EINVAL`: with `put` one stands in the list twice (there is one reference to put), or the source is detached;
+   *   nothing has been copied
    * @throws RdmaError `EACCES` with a reason: an element was not proven for writing, or cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
@@ -163,28 +166,29 @@ export class SgeState {
     ]);
     const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
-    return bytesMovedOf(
-      'copy_sge',
-      self.copyIn(transientBytesOf('copy_sge', source, 'source'), put, ordered),
-    );
+    const bytes = transientBytesOf('copy_sge', source, 'source');
+    const answer = self.copyIn(bytes, put, ordered);
+    if (answer < 0) throwUnfit(self, bytes, 'source', answer);
+    return moved('copyIn', 'copy_sge', answer);
   }
 
   /**
    * Fills all of `target` from the elements and goes on.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EINVAL`: the elements hold fewer bytes, with `put` one stands in the list twice (there is one
-   *   reference to put), or the target is detached; nothing has been copied
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements hold fewer bytes; the message says by how many. Nothing has been copied
+   * @throws RdmaError `EINVAL`: with `put` one stands in the list twice (there is one reference to put), or the target is detached;
+   *   nothing has been copied
    * @throws RdmaError `EACCES` with a reason: a remote element was not proven for reading, or one cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   copyOut(target: MemoryLike, options: ConsumeOptions = {}): number {
     const self = this.#native;
     const put = readPut(options);
-    return bytesMovedOf(
-      'copy_sge_out',
-      self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), put),
-    );
+    const bytes = transientBytesOf('copy_sge_out', target, 'target');
+    const answer = self.copyOut(bytes, put);
+    if (answer < 0) throwUnfit(self, bytes, 'target', answer);
+    return moved('copyOut', 'copy_sge_out', answer);
   }
 
   /**
@@ -204,7 +208,7 @@ export class SgeState {
       u32Copy('walk', steps, 'steps', MOST_STEPS) ?? u32Words(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
-      bytesMovedOf('walk', found);
+      moved('walk', 'walk', found);
       return [];
     }
     const fragments: Fragment[][] = [];
@@ -229,4 +233,24 @@ export class SgeState {
 function readPut(options: unknown): boolean {
   const { put = false } = optionsOf<ConsumeOptions>(options, ['put']);
   return boolean(put, 'options.put');
+}
+
+/** Throws if the walk has fewer bytes than a buffer that is to be copied whole. */
+function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answer: number): void {
+  if (answer !== -EINVAL) return;
+  const left = self.totalLength();
+  const length = byteLengthOf(bytes);
+  if (length > left) {
+    throw outOfRange(
+      `${name}.byteLength`,
+      `<= ${left} (what is left of the elements), and is ${length - left} too large`,
+      length,
+    );
+  }
+}
+
+/** As `bytesMovedOf`, and tells who watches. */
+function moved(method: string, operation: string, answer: number): number {
+  if (answer < REFUSED) reportWalkRefused(`SgeState.${method}`, operation, REFUSED - answer);
+  return bytesMovedOf(operation, answer);
 }

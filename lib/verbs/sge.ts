@@ -1,6 +1,7 @@
 import { type Access } from './access';
 import { boolean, illegalConstructor, integer, outOfRange, size, u64 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
+import { reportElementRefused } from '../internal/bytes-refused';
 import { dispose } from '../internal/disposal';
 import {
   fieldLong,
@@ -47,7 +48,8 @@ export let tableOf: (sge: Sge) => RegionTable;
 
 /**
  * A scatter-gather element that a check has accepted (`struct rvt_sge`): bytes of a region, with bounds and rights already
- * proven. It holds a reference on its region until it is put.
+ * proven. It holds a reference on its region until it is put. If the region is disposed of, or ended by force, before that, the element
+ * goes dead: it can still be described and put, and using its bytes is refused (`RegionRevoked`).
  *
  * Made by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. Everything but `put` throws {@link RdmaError} `EBADF`
  * once it is put.
@@ -134,7 +136,7 @@ export class Sge {
       this.#store(this.#holder, 0, 0);
       copyOut(target);
       const answer = readAnswer();
-      if (answer > 0) throwUnlessMoved('copy_sge_out', answer);
+      if (answer > 0) this.#refused('copyTo', 'copy_sge_out', answer);
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
@@ -148,7 +150,7 @@ export class Sge {
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
     this.#store(this.#live('copy_sge_out'), offset, 0);
     copyOut(inside);
-    return this.#moved('copy_sge_out');
+    return this.#moved('copyTo', 'copy_sge_out');
   }
 
   /**
@@ -160,7 +162,8 @@ export class Sge {
    * @throws RdmaError `EACCES` with a reason: the element was not proven for local or remote write, or its bytes cannot be
    *   used now. Nothing has been copied, unless another thread ended the region during a long copy
    * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on;
+   *   the message says by how many
    */
   copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
     // As in copyTo.
@@ -168,7 +171,7 @@ export class Sge {
       this.#store(this.#holder, 0, 0);
       copyIn(source);
       const answer = readAnswer();
-      if (answer > 0) throwUnlessMoved('copy_sge', answer);
+      if (answer > 0) this.#refused('copyFrom', 'copy_sge', answer);
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
@@ -181,11 +184,13 @@ export class Sge {
     const bytes = transientBytesOf('copy_sge', source, 'source');
     const total = this.#total('copy_sge');
     const offset = integer(wanted, 'options.offset', 0, total);
+    const rest = total - offset;
     const length = byteLengthOf(bytes);
-    if (length > total - offset) throw outOfRange('source.byteLength', `<= ${total - offset}`, length);
+    if (length > rest)
+      throw outOfRange('source.byteLength', `<= ${rest}, and is ${length - rest} too large`, length);
     this.#store(this.#live('copy_sge'), offset, ordered ? CommandFlag.Ordered : 0);
     copyIn(bytes);
-    return this.#moved('copy_sge');
+    return this.#moved('copyFrom', 'copy_sge');
   }
 
   /**
@@ -202,7 +207,7 @@ export class Sge {
     storeElement(this.#live('fetch_add'));
     longs[CommandWord.Operand / 2] = operand;
     fetchAdd();
-    throwUnlessMoved('fetch_add', readAnswer());
+    this.#done('fetchAdd', 'fetch_add');
     return readLong(CommandWord.Result);
   }
 
@@ -221,7 +226,7 @@ export class Sge {
     longs[CommandWord.Compare / 2] = expected;
     longs[CommandWord.Operand / 2] = operand;
     compareSwap();
-    throwUnlessMoved('compare_swap', readAnswer());
+    this.#done('compareSwap', 'compare_swap');
     return readLong(CommandWord.Result);
   }
 
@@ -272,9 +277,19 @@ export class Sge {
     words[CommandWord.Flags] = flags;
   }
 
-  #moved(operation: string): number {
-    throwUnlessMoved(operation, readAnswer());
+  #moved(method: string, operation: string): number {
+    this.#done(method, operation);
     return words[CommandWord.BytesMoved] ?? 0;
+  }
+
+  #done(method: string, operation: string): void {
+    const answer = readAnswer();
+    if (answer !== 0) this.#refused(method, operation, answer);
+  }
+
+  #refused(method: string, operation: string, answer: number): void {
+    if (this.#holder !== undefined) reportElementRefused(`Sge.${method}`, operation, answer, this.#holder);
+    throwUnlessMoved(operation, answer);
   }
 
   static {

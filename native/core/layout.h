@@ -288,6 +288,55 @@ enum rvt_memory_row {
     RVT_MEMORY_FIELDS = 4,
 };
 
+/* --- what a device says about one access: rows of 64-bit numbers, for those who explain a refusal --- */
+
+/* ts: SlotRow, RVT_SLOT_ */
+/* What a slot of the key table holds now, or one region that a search has found. */
+enum rvt_slot_row {
+    RVT_SLOT_SEQUENCE = 0, /* moves with every change of what the slot's record says; 0 for key 0 */
+    RVT_SLOT_KEY = 1,      /* that answers; of an empty slot the last one; 0: there never was one */
+    RVT_SLOT_LIVE = 2,     /* 1: a region is in it, and the row of the region follows */
+    RVT_SLOT_HIDDEN = 3,   /* 1: a region is in it that the asker may not be told of */
+    RVT_SLOT_IOVA = 4,     /* what remote checks of the region compare with */
+    RVT_SLOT_REGION = 5,   /* the region's row: enum rvt_mr_row */
+    RVT_SLOT_FIELDS = 20,
+};
+
+/* ts: FoundRegion, RVT_FOUND_ */
+/* What a search for regions that have an address finds, one of each kind. */
+enum rvt_found_region {
+    RVT_FOUND_OWN = 0,           /* in the asking domain, by the addresses that the check compares with */
+    RVT_FOUND_OWN_OTHER_WAY = 1, /* the same by the others: local ones for a peer, remote ones for a domain */
+    RVT_FOUND_OTHERS = 2,        /* in another domain */
+    RVT_FOUND_OTHERS_OTHER_WAY = 3,
+    RVT_FOUND_HALF_DEAD = 4, /* a half-dead region that had the key; whatever its addresses */
+    RVT_FOUND_KINDS = 5,
+};
+
+/* ts: AskedRow, RVT_ASKED_ */
+/* Who asks, and what else is known about the access. */
+enum rvt_asked_row {
+    RVT_ASKED_NOW = 0,             /* the verdict if it was judged now: 0, or the reason */
+    RVT_ASKED_PD = 1,              /* serial of the asking domain */
+    RVT_ASKED_USER = 2,            /* 1: that is a user's */
+    RVT_ASKED_REMOTE_KEY_ZERO = 3, /* 1: the device was opened so */
+    RVT_ASKED_DMA = 4,             /* how many DMA mappings of these two are told: */
+    RVT_ASKED_DMA_ADDRESS = 5,     /* the one that holds the address, or else the next one behind it */
+    RVT_ASKED_DMA_LENGTH = 6,
+    RVT_ASKED_SEARCHED_ALL = 7, /* 1: the search has looked at every region */
+    RVT_ASKED_FIELDS = 8,
+};
+
+/* ts: Explained, RVT_EXPLAINED_ */
+/* Where these rows begin in the array that explainAccess fills. */
+enum rvt_explained {
+    RVT_EXPLAINED_ASKED = 0,
+    RVT_EXPLAINED_SLOT = 8,     /* of the key */
+    RVT_EXPLAINED_SWAPPED = 28, /* of the key with its bytes in the opposite order */
+    RVT_EXPLAINED_FOUND = 48,   /* RVT_FOUND_KINDS rows */
+    RVT_EXPLAINED_COUNT = 148,
+};
+
 /* --- batches and single checks: blocks of shared memory --- */
 
 /* ts: constants */
@@ -318,17 +367,22 @@ enum rvt_header_word {
 /* What the header holds as doubles, by index. Behind the words above. */
 enum rvt_header_double {
     RVT_HEADER_DOUBLE_BYTES_MOVED = 4, /* by a copy */
+    /* Of a copy with RVT_HEADER_FLAG_ALL whose list was accepted as a whole: its bytes, and the bytes of the
+     * buffer or the other list. Nothing has moved unless they fit. */
+    RVT_HEADER_DOUBLE_LIST_BYTES = 5,
+    RVT_HEADER_DOUBLE_OTHER_BYTES = 6,
 };
 
 /* ts: HeaderFlag, RVT_HEADER_FLAG_ */
 enum rvt_header_flag {
     RVT_HEADER_FLAG_COALESCE = 1,
+    RVT_HEADER_FLAG_ALL = 2, /* a copy judges the whole list before a byte moves */
 };
 
 /* ts: BlockColumn, RVT_BLOCK_ */
 /* Where the elements and the columns begin behind the header: in bytes for each element that the batch has
  * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS begins where
- * REGIONS would. */
+ * REGIONS would. ACCESSES is there only if each element has an access of its own. */
 enum rvt_block_column {
     RVT_BLOCK_ELEMENTS = 0,
     RVT_BLOCK_REGIONS = 16,   /* double: the region's id */
@@ -336,7 +390,8 @@ enum rvt_block_column {
     RVT_BLOCK_LENGTHS = 32,   /* u32: bytes left in the segment */
     RVT_BLOCK_SEGMENTS = 36,  /* u32: index of the segment */
     RVT_BLOCK_VERDICTS = 40,  /* u32: 0, RVT_BATCH_COALESCED, or the reason */
-    RVT_BLOCK_END = 44,
+    RVT_BLOCK_ACCESSES = 44,  /* u32, in: access bits of the element */
+    RVT_BLOCK_END = 48,
 };
 
 /* --- single calls: the command block --- */
@@ -373,6 +428,8 @@ enum rvt_command_word {
     RVT_COMMAND_FIELDS = 24,      /* out: up to 16 numbers of 64 bits: RegionField, SgeField or PlaceField */
     RVT_COMMAND_OPERAND = 56,     /* in: of an atomic operation, 64 bits each */
     RVT_COMMAND_COMPARE = 58,
+    /* out, 64 bits: of a refused check, the sequence of the key's record (RVT_SLOT_SEQUENCE) */
+    RVT_COMMAND_RECORD_SEQUENCE = 60,
 };
 
 /* ts: CommandFlag, RVT_COMMAND_FLAG_ */

@@ -22,6 +22,7 @@ extern "C" {
 #include "core/objects/device.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
+#include "core/objects/key_report.h"
 #include "core/objects/mr.h"
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"

@@ -68,19 +68,19 @@ describe('references', () => {
     const { device, pd, qp, mr, batch } = three();
     const remote = qp.rkeyBatch(1);
     remote.set(0, 0n, 8, mr.rkey);
-    expect(remote.acquire(1, ALL)).toBe(1);
+    expect(remote.acquire(1, 4)).toBe(1);
     batch.acquire(4, 0);
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY'));
     qp.destroy();
-    expect([remote.check(1, ALL), remote.firstReason]).toEqual([0, 'Closed']);
-    expect(() => remote.acquire(0, ALL)).not.toThrow(RangeError);
+    expect([remote.check(1, 4), remote.firstReason]).toEqual([0, 'Closed']);
+    expect(() => remote.acquire(0, 4)).not.toThrow(RangeError);
     device.close({ cascade: true });
     for (const use of [
       () => batch.check(1, 0),
       () => batch.checkPacked(Buffer.alloc(16), 0),
       () => batch.gather(Buffer.alloc(8), 1, 0),
       () => batch.scatter(Buffer.alloc(8), 1, 1),
-      () => batch.copyTo(remote, 1, 1, 1, 1),
+      () => batch.copyTo(remote, 1, 1, 1, 2),
     ]) {
       expect([use(), batch.firstRefusal, batch.firstReason]).toEqual([0, 0, 'Closed']);
     }
@@ -195,7 +195,7 @@ describe('coalescing', () => {
         [DMA, 16, 0],
         [DMA + 16n, 16, 0],
       ]);
-      expect(batch.acquire(2, 1)).toBe(2);
+      expect(batch.acquire(2, 4)).toBe(2);
       expect(dma.refs).toBe(rest + 2);
       batch.put();
     }
@@ -204,7 +204,7 @@ describe('coalescing', () => {
       [DMA, 16, 0],
       [DMA + 16n, 16, 0],
     ]);
-    expect(remote.acquire(2, 1, { coalesce: true })).toBe(2);
+    expect(remote.acquire(2, 4, { coalesce: true })).toBe(2);
     expect(dma.refs).toBe(rest + 2);
     remote.put();
   });

@@ -2,7 +2,8 @@
 import * as fc from 'fast-check';
 import { Checker, lkey } from '../../lib';
 import { native } from '../../lib/internal/native';
-import { elementArb, everyKind, single } from '../support/batches';
+import { checkReasons } from '../../lib/internal/reasons';
+import { accessArb, elementArb, everyKind, single } from '../support/batches';
 import { outOfRange, rdma, wrongType } from '../support/answers';
 import { scene, TOP } from '../support/scene';
 
@@ -14,7 +15,7 @@ test.each(['local', 'remote'])('%s checks at random', (side) => {
   const checker = side === 'local' ? kinds.pd : kinds.qp;
   const block = checker.checker();
   fc.assert(
-    fc.property(elementArb(kinds), fc.nat(31), (element, access) => {
+    fc.property(elementArb(kinds), accessArb(side), (element, access) => {
       const [address, length, key] = element;
       const { reason } = single(checker, element, access);
       for (const form of address < 2n ** 53n ? [address, Number(address)] : [address]) {
@@ -89,7 +90,7 @@ test('blocks are made by live parents, and end with them', () => {
   const [local, remote] = [pd.checker(), qp.checker()];
   expect(() => (local.refusal as any).call({}, 0, 0, 0, 0)).toThrow(TypeError);
   qp.destroy();
-  expect(remote.refusal(0, 0, lkey(1), 0)).toBe(numberOf('Closed'));
+  expect(remote.refusal(0, 0, lkey(1), 4)).toBe(numberOf('Closed'));
   expect(remote.reason).toBe('Closed');
   expect(() => qp.checker()).toThrow(rdma('EBADF'));
   pd.dealloc();

@@ -20,7 +20,7 @@ function ready(): Scene & { mr: MemoryRegion; hold: (at?: number) => Sge } {
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
   const mr = all.pd.regUserMr(bytes, { start: 0x1000n, iova: 0x1000n, access: ALL });
   const hold = (at = 0): Sge =>
-    accepted(all.qp.acquire({ vaddr: 0x1000n + BigInt(at), length: 8, rkey: mr.rkey }, ALL));
+    accepted(all.pd.acquire({ addr: 0x1000n + BigInt(at), length: 8, lkey: mr.lkey }, ALL));
   return { ...all, mr, hold };
 }
 
@@ -359,7 +359,7 @@ describe('a getter that calls in the middle of an argument', () => {
       () => pd.check({ addr: 0x9001n, length: 3, lkey: other.lkey }, 0),
       () => qp.check({ vaddr: 0xa001n, length: 2 ** 31, rkey: other.rkey }, 2),
       () => checker.refusal(0x9000n, 1, other.lkey, 0),
-      () => remoteChecker.refusal(0n, 1, 77 as never, 31),
+      () => remoteChecker.refusal(0n, 1, 77 as never, 2),
       () => pd.regUserMr(Buffer.alloc(40), { start: 0x7777n, iova: 0x8888n, access: 3 }).dereg(),
       () => pd.regUserMr(Buffer.alloc(40)).dereg({ force: true }),
       () => sg.mapSg([{ addr: DMA + PAGE_N, length: PAGE }]),
@@ -390,7 +390,7 @@ describe('a getter that calls in the middle of an argument', () => {
     const sg = pd.allocMr({ maxNumSg: 4 });
     const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
     const mine = { sg: pd.allocMr({ maxNumSg: 4 }), fmr: pd.allocFmr({ maxPages: 4, access: ALL }) };
-    const sge = accepted(qp.acquire({ vaddr: 0xa000n, length: 8, rkey: other.rkey }, ALL));
+    const sge = accepted(pd.acquire({ addr: 0x9000n, length: 8, lkey: other.lkey }, ALL));
     const checkers = { checker: pd.checker(), remoteChecker: qp.checker() };
     return { ...all, other, sg, fmr, mine, sge, batch: pd.lkeyBatch(1), ...checkers };
   }
@@ -415,9 +415,7 @@ describe('a getter that calls in the middle of an argument', () => {
     'pd.acquire of what is out of bounds': ({ pd, mr }, wrap) =>
       pd.acquire(wrap<LocalSge>({ addr: 0x1000n, length: 257, lkey: mr.lkey }), 1),
     'qp.acquire': ({ qp, mr }, wrap) => {
-      const sge = accepted(
-        qp.acquire(wrap<RemoteRequest>({ vaddr: 0x1020n, length: 16, rkey: mr.rkey }), 12),
-      );
+      const sge = accepted(qp.acquire(wrap<RemoteRequest>({ vaddr: 0x1020n, length: 16, rkey: mr.rkey }), 8));
       const answer = [sge.address, sge.length, sge.access, sge.remote, sge.region === mr, mr.refs];
       sge.put();
       return answer;

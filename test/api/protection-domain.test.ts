@@ -43,7 +43,7 @@ describe('dealloc', () => {
     pd.dealloc({ cascade: true });
     expect(mr.state).toBe('Closed');
     expect(fmr.state).toBe('Closed');
-    expect(refusal(qp.acquire({ vaddr: 0, length: 0, rkey: rkey(0x100) }, 0))).toBe('Closed');
+    expect(refusal(qp.acquire({ vaddr: 0, length: 0, rkey: rkey(0x100) }, 4))).toBe('Closed');
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'RegionRevoked'));
     sge.put();
   });
@@ -98,8 +98,8 @@ describe('queue pairs', () => {
     qp.destroy();
     qp[Symbol.dispose]();
     const request = { vaddr: 0, length: 0, rkey: mr.rkey };
-    expect(qp.acquire(request, 0)).toEqual({ ok: false, reason: 'Closed', code: 'EINVAL' });
-    expect(qp.check(request, 0)).toEqual({ ok: false, reason: 'Closed', code: 'EINVAL' });
+    expect(qp.acquire(request, 4)).toEqual({ ok: false, reason: 'Closed', code: 'EINVAL' });
+    expect(qp.check(request, 4)).toEqual({ ok: false, reason: 'Closed', code: 'EINVAL' });
     expect(() => qp.fastRegMr(mr, { key: mr.rkey, access: 0 })).toThrow(rdma('EBADF', 'fast_reg_mr'));
     expect(() => qp.invalidateRkey(mr.rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
   });

@@ -265,7 +265,7 @@ describe('arguments that are objects of this package', () => {
 
 describe('objects of other realms', () => {
   test('memory, options and lists of another realm are what they are', () => {
-    const { device, pd, qp } = scene();
+    const { device, pd } = scene();
     dmaPages(device, 2);
     const [bytes, options, element, steps, page, list] = runInNewContext(
       `[new Uint8Array(new ArrayBuffer(32), 8, 16), { access: 31, start: 0n, iova: 0n }, { addr: 0n, vaddr: 0n, length: 16 },
@@ -273,7 +273,7 @@ describe('objects of other realms', () => {
     );
     const mr = pd.regUserMr(bytes, options);
     expect(mr.length).toBe(16);
-    const sge = accepted(qp.acquire({ ...element, rkey: mr.rkey }, ALL));
+    const sge = accepted(pd.acquire({ ...element, lkey: mr.lkey }, ALL));
     expect(sge.copyFrom(runInNewContext('new Uint8Array(16).fill(3)'))).toBe(16);
     expect([...new Uint8Array(bytes.buffer)]).toEqual([
       ...Array(8).fill(0),
@@ -326,6 +326,7 @@ describe('the classes', () => {
       DmaMapping: ['address', 'length'],
       // The elements and the answers, which are there to be read and written.
       CheckBatch: [
+        'access',
         'capacity',
         'longs',
         'positions',

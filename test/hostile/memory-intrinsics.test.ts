@@ -73,10 +73,10 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     const sg = step(() => pd.allocMr({ maxNumSg: 1 }));
     step(() => sg.mapSg([{ addr: DMA, length: SIZE }]));
     step(() => qp.fastRegMr(sg, { key: sg.rkey, access: 31 }));
-    const checks = [step(() => pd.acquire({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1)), step(() => qp.acquire({ vaddr: 0x7000n, length: 16, rkey: fmr.rkey }, 31)),
-      step(() => qp.acquire({ vaddr: DMA, length: SIZE, rkey: sg.rkey }, 31)), step(() => qp.acquire({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, 31))];
+    const checks = [step(() => pd.acquire({ addr: 0x1000n, length: SIZE, lkey: mr.lkey }, 1)), step(() => qp.acquire({ vaddr: 0x7000n, length: 16, rkey: fmr.rkey }, 4)),
+      step(() => qp.acquire({ vaddr: DMA, length: SIZE, rkey: sg.rkey }, 2)), step(() => qp.acquire({ vaddr: 0x1000n, length: 8, rkey: mr.rkey }, 8))];
     step(() => pd.check({ addr: 0x1000n, length: SIZE + 1, lkey: mr.lkey }, 1).reason === 'OutOfBounds');
-    step(() => qp.check({ vaddr: 0xfff, length: 2, rkey: mr.rkey }, 31).ok);
+    step(() => qp.check({ vaddr: 0xfff, length: 2, rkey: mr.rkey }, 8).ok);
     for (let i = 0; i < 4; i++) {
       const check = checks[i];
       const sge = step(() => check.sge);
@@ -117,7 +117,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     step(() => device.allocPd(() => 1));
     step(() => new SgeState([device]));
     step(() => device.allocDm(1.5));
-    step(() => qp.acquire({ vaddr: 'x', length: 1, rkey: 1 }, 31));
+    step(() => qp.acquire({ vaddr: 'x', length: 1, rkey: 1 }, 4));
     return answers;
   };
   const finish = (all) => { for (let i = 0; i < 2; i++) all.devices[i].close({ cascade: true }); };

@@ -18,7 +18,7 @@ describe('the native objects', () => {
       const sge = block.acquire(pd, 0x1000n, 64, user.key, 1);
       const [zero, sg, fmr] = [['getDmaMr', 0], ['allocMr', 0, 4], ['allocFmr', 31, 4, 32, 12]].map((how) => block.make(pd, ...how));
       const memory = new Uint8Array(new SharedArrayBuffer(64 + 4 * (16 + 4 + 24)));
-      const batch = native.createBatch(pd, memory, 4, true);
+      const batch = native.createBatch(pd, memory, 4, true, false);
       new Uint32Array(memory.buffer).set([0x1000, 0, 64, user.key], 16);
       return { device, pd, qp, mapping, batch, state: native.createSgeState(block.elements(sge)), regions: { user, zero, sg, fmr }, sge };
     }
@@ -380,7 +380,7 @@ describe('the native objects', () => {
        const module = require(path);
        const device = module.openDevice(5, false, true), pd = device.allocPd(false), qp = pd.createQp();
        const memory = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
-       const batch = module.createBatch(pd, memory, 4, false);
+       const batch = module.createBatch(pd, memory, 4, false, false);
        console.log(commands.map((name) => nameOf(() => module[name](bytes))).every((answer) => answer === 'undefined'),
          ['acquire', 'put', 'take', 'check'].map((name) => nameOf(() => batch[name](true))).every((answer) => answer === 'undefined'),
          pd.allocMr(0, 4), pd.getDmaMr(0), pd.allocFmr(1, 1, 1, 12), qp.fastRegMr(256, 1, undefined), module.bindCell({}), module.unmapFmr(new Uint32Array(4)), pd.deregMany(new Uint32Array(4), true));
@@ -523,13 +523,13 @@ describe('the native objects', () => {
        const wrong = [new Uint8Array(64 + 4 * 20), new Uint8Array(shared, 0, 64 + 4 * 20 - 1), new Uint8Array(shared, 0, 64 + 4 * 20 + 1), new Uint8Array(shared, 4, 64 + 4 * 20),
          new Uint8Array(shared, 0, 0), new Int8Array(shared, 0, 64 + 4 * 20), shared, new DataView(shared, 0, 144), undefined];
        for (const block of wrong) {
-         try { native.createBatch(pd, block, 4, false); console.log('made', block); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
+         try { native.createBatch(pd, block, 4, false, false); console.log('made', block); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
-       for (const args of [[sge, right(), 4, false], [pd.number(), right(), 4, false], [{}, right(), 4, false], [pd, right(), 0, false], [pd, right(), 2 ** 24 + 1, false], [pd, right(), 4.5, false], [pd, right(), 4, 1], [pd, right(), 4, true], [qp, right(), 5, false]]) {
+       for (const args of [[sge, right(), 4, false, false], [pd.number(), right(), 4, false, false], [{}, right(), 4, false, false], [pd, right(), 0, false, false], [pd, right(), 2 ** 24 + 1, false, false], [pd, right(), 4.5, false, false], [pd, right(), 4, 1, false], [pd, right(), 4, false, 1], [pd, right(), 4, false], [pd, right(), 4, true, false], [pd, right(), 4, false, true], [qp, right(), 5, false, false]]) {
          try { native.createBatch(...args); console.log('made', args); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
        // Two over one block are both right, each by itself.
-       const [one, two] = [native.createBatch(pd, right(), 4, false), native.createBatch(qp, right(), 4, false)];
+       const [one, two] = [native.createBatch(pd, right(), 4, false, false), native.createBatch(qp, right(), 4, false, false)];
        new Uint32Array(shared).set([1, 4, 0, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x1000, 0, 8, 256]);
        for (const batch of [one, two]) { batch.check(); console.log([...new Uint32Array(shared, 12, 4)].join()); }
        one.copyTo(two);

@@ -238,7 +238,7 @@ describe('a thousand times', () => {
         expect([walk.totalLength, walk.remaining, told(() => walk.copyOut(Buffer.alloc(1)))]).toEqual([
           0,
           0,
-          'EINVAL',
+          'ERR_OUT_OF_RANGE',
         ]);
       }
       same(mr.refs, 7);

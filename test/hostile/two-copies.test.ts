@@ -110,9 +110,9 @@ describe('two copies of the package in one process', () => {
            // The other's objects are native objects, of classes of their own; its numbers are this one's, if they name anything here.
            const answers = [
              () => a.block.check(b.pd, 0x1000n, 8, 256, 1), () => a.block.register(b.pd, b.memory, 0n, 0n, 1), () => a.block.release(a.block.newRegion(a.pd)), () => a.block.describe(b.sge),
-             () => a.native.createBatch(b.pd, memory, 1, false), () => Object.getPrototypeOf(a.device).bits.call(b.device), () => a.pd.number.call(b.pd),
+             () => a.native.createBatch(b.pd, memory, 1, false, false), () => Object.getPrototypeOf(a.device).bits.call(b.device), () => a.pd.number.call(b.pd),
              () => a.native.createSgeState(a.block.elements(b.sge)).totalLength(), () => a.native.createSgeState(a.block.elements(b.sge, a.sge)).copyOut(new Uint8Array(128), false), () => a.block.fastReg(b.qp, a.mr, 256, 1, undefined),
-             () => b.native.createBatch(b.pd, memory, 1, false).copyTo(a.native.createBatch(a.pd, memory, 1, false)),
+             () => b.native.createBatch(b.pd, memory, 1, false, false).copyTo(a.native.createBatch(a.pd, memory, 1, false, false)),
            ].map(told);
            if (round === 0) console.log(answers.join());
          }

@@ -19,7 +19,7 @@ const prelude = `
     fmr.mapPhys([DMA, DMA + 4096n], 0);
     const held = [mr, dma, sg, fmr].map((region) =>
       pd.acquire({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
-    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 2).sge;
     const state = new SgeState(held);
     state.copyOut(Buffer.alloc(12));
     return { device, pd, qp, memory, mapping, mr, dma, sg, fmr, held, remote, state };
@@ -146,7 +146,7 @@ describe('after a close', () => {
          for (let level = object; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
            for (const key of Reflect.ownKeys(level)) {
              if (key === 'constructor' || key === 'put' || typeof key === 'symbol') continue;
-             for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 0]]) {
+             for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 4]]) {
                try { const value = object[key]; if (typeof value === 'function') value.apply(object, args); }
                catch (error) { codes[error.code] = true; }
              }

@@ -55,7 +55,7 @@ export interface Answers {
 export class BatchedPlayer {
   readonly #single = new TracePlayer();
   readonly #batched = new TracePlayer();
-  readonly #block = newBatchBlock(MOST_CHECKS, true);
+  readonly #block = newBatchBlock(MOST_CHECKS, true, false);
   readonly #batches = new Map<Checker, NativeBatch>();
   #waiting: KnownCheck[] = [];
   /** The number of checks of each batch that was played. */
@@ -150,7 +150,7 @@ export class BatchedPlayer {
   #batchOf(checker: Checker): NativeBatch {
     let batch = this.#batches.get(checker);
     if (batch === undefined) {
-      batch = native.createBatch(checker, this.#block.bytes, MOST_CHECKS, true) as NativeBatch;
+      batch = native.createBatch(checker, this.#block.bytes, MOST_CHECKS, true, false) as NativeBatch;
       this.#batches.set(checker, batch);
     }
     return batch;

@@ -1,6 +1,6 @@
 // What the tests of batches share.
 import * as fc from 'fast-check';
-import { lkey, type ProtectionDomain, type QueuePair, rkey, type CheckBatch } from '../../lib';
+import { Access, lkey, type ProtectionDomain, type QueuePair, rkey, type CheckBatch } from '../../lib';
 import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './scene';
 
 /** Elements of every kind: what is accepted, and one for each reason that a check can give. */
@@ -31,6 +31,10 @@ export type Element = [address: bigint, length: number, key: number];
 export function fill(batch: CheckBatch, elements: readonly Element[]): void {
   for (const [i, [address, length, key]] of elements.entries()) batch.set(i, address, length, lkey(key));
 }
+
+/** Accesses that checks may ask for: any bits for a domain, one right for a peer. */
+export const accessArb = (side: string): fc.Arbitrary<number> =>
+  side === 'local' ? fc.nat(31) : fc.constantFrom(Access.RemoteRead, Access.RemoteWrite, Access.RemoteAtomic);
 
 /** The verdict of a single check, as the batch tells it. */
 export function single(

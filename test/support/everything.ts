@@ -11,7 +11,7 @@ export function everything() {
   const sg = pd.allocMr({ maxNumSg: 4 });
   const fmr = pd.allocFmr({ maxPages: 4, access: 31 });
   fmr.mapPhys([DMA], 0);
-  const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
+  const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 31));
   const mapping = device.dma.map(Buffer.alloc(8));
   const state = new SgeState([accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
   const block = device.allocDm(PAGE);

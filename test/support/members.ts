@@ -24,7 +24,7 @@ export function everything() {
   const sg = pd.allocMr({ maxNumSg: 4 });
   const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
   fmr.mapPhys([DMA], 0);
-  const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, ALL));
+  const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, ALL));
   const mapping = device.dma.map(Buffer.alloc(8));
   const state = new SgeState([accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))]);
   const batch = pd.lkeyBatch(4);
@@ -87,13 +87,14 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     skip: [8],
     hasLkey: [256],
     invalidateRkey: [256],
-    refusal: [1, 0, 0, 0],
+    refusal: [1, 0, 0, 4],
     checkPacked: [Buffer.alloc(16), 0],
     set: [0, 0, 0, 0],
     take: [0],
     gather: [Buffer.alloc(8), 1, 0],
     scatter: [Buffer.alloc(8), 1, 1],
     reason: [0],
+    explain: [0],
   };
   const found: [string, (self: unknown) => unknown][] = [];
   for (let level = prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {

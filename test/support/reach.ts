@@ -1,5 +1,6 @@
 // What the tests of hostile memory share: every way to reach the bytes of a memory, and bytes around them that nobody may reach.
 import {
+  Access,
   type DmaMapping,
   type FastMemoryRegion,
   lkey,
@@ -143,15 +144,16 @@ export function reach(memory: MemoryLike, size: number): Reach {
   for (const name of named.names) {
     const { kind } = name;
     const local = hold(accepted(all.pd.acquire(localOf(name, size), ALL)));
-    const remote = hold(accepted(all.qp.acquire(remoteOf(name, size), ALL)));
-    const word = hold(accepted(all.qp.acquire(remoteOf(name, 8), ALL)));
+    const written = hold(accepted(all.qp.acquire(remoteOf(name, size), Access.RemoteWrite)));
+    const read = hold(accepted(all.qp.acquire(remoteOf(name, size), Access.RemoteRead)));
+    const word = hold(accepted(all.qp.acquire(remoteOf(name, 8), Access.RemoteAtomic)));
     const locals = batchOf(all.pd, name, size);
     const remotes = batchOf(all.qp, name, size);
     const goods = batchOf(all.pd, { kind, local: good.start, remote: good.iova, key: good.lkey }, size);
     const sinks = batchOf(all.pd, { kind, local: sink.start, remote: sink.iova, key: sink.lkey }, size);
-    for (const [side, sge, batch] of [
-      ['local', local, locals],
-      ['remote', remote, remotes],
+    for (const [side, sge, readable, batch] of [
+      ['local', local, local, locals],
+      ['remote', written, read, remotes],
     ] as const) {
       const by = `${kind}, ${side}`;
       writers.push(
@@ -167,12 +169,12 @@ export function reach(memory: MemoryLike, size: number): Reach {
         [`copyTo it, ${by}`, () => moved(batch, goods.copyTo(batch, 1, 0, 1, side === 'local' ? 1 : 2))],
       );
       readers.push(
-        [`copyTo, ${by}`, () => sge.copyTo(target)],
+        [`copyTo, ${by}`, () => readable.copyTo(target)],
         [
           `copyTo in two, ${by}`,
-          () => [0, 8].map((offset) => sge.copyTo(target.subarray(offset), { offset })),
+          () => [0, 8].map((offset) => readable.copyTo(target.subarray(offset), { offset })),
         ],
-        [`copyOut, ${by}`, () => new SgeState([sge]).copyOut(target)],
+        [`copyOut, ${by}`, () => new SgeState([readable]).copyOut(target)],
         [`gather, ${by}`, () => moved(batch, batch.gather(target, 1, 4))],
         [`copyTo from it, ${by}`, () => moved(batch, batch.copyTo(sinks, 1, 4, 1, 1))],
       );
@@ -196,15 +198,15 @@ export function reach(memory: MemoryLike, size: number): Reach {
       () => {
         const before = word.fetchAdd(0n);
         word.compareSwap(before, 0x5a5a_5a5a_5a5a_5a5an);
-        for (const sge of [local, remote]) sge.copyFrom(source);
+        for (const sge of [local, written]) sge.copyFrom(source);
       },
     ]);
-    readers.push([`fetchAdd, ${kind}`, () => (word.fetchAdd(0n), remote.copyTo(target))]);
+    readers.push([`fetchAdd, ${kind}`, () => (word.fetchAdd(0n), read.copyTo(target))]);
     checkers.push(
       [`pd.acquire, ${kind}`, () => accepted(all.pd.acquire(localOf(name, size), ALL)).put()],
-      [`qp.acquire, ${kind}`, () => accepted(all.qp.acquire(remoteOf(name, size), ALL)).put()],
+      [`qp.acquire, ${kind}`, () => accepted(all.qp.acquire(remoteOf(name, size), Access.RemoteRead)).put()],
       [`pd.check, ${kind}`, () => ok(all.pd.check(localOf(name, size), ALL))],
-      [`qp.check, ${kind}`, () => ok(all.qp.check(remoteOf(name, size), ALL))],
+      [`qp.check, ${kind}`, () => ok(all.qp.check(remoteOf(name, size), Access.RemoteRead))],
     );
   }
   return {

@@ -271,7 +271,7 @@ describe('a domain by its number', () => {
     there.dealloc({ cascade: true });
     expect([mine!.state, theirs!.state]).toEqual(['Closed', 'Closed']);
     for (const dead of [pair, qp]) {
-      expect(refusal(dead.check({ vaddr: 0, length: 0, rkey: 1 as any }, 0))).toBe('Closed');
+      expect(refusal(dead.check({ vaddr: 0, length: 0, rkey: 1 as any }, 4))).toBe('Closed');
     }
     expect(() => pd.createQp()).toThrow(rdma('EBADF', 'create_qp'));
     expect(other.resources()).toMatchObject({ pds: [], queuePairs: [], regions: [] });
@@ -488,8 +488,10 @@ describe('in two threads', () => {
       (w, keys) => {
         const own = w.pd.regUserMr(new SharedArrayBuffer(8), { access: 31 });
         return keys.map(([address, rkey]) => {
-          const sge = w.accepted(w.qp.acquire({ vaddr: address, length: 8, rkey }, 31));
-          const walk = (): any => new w.SgeState([sge]);
+          const ask = (access: number): any =>
+            w.accepted(w.qp.acquire({ vaddr: address, length: 8, rkey }, access));
+          const [read, written, word] = [4, 2, 8].map(ask);
+          const walk = (sge: any): any => new w.SgeState([sge]);
           const batch = w.qp.rkeyBatch(1);
           const [from, to] = [w.qp.rkeyBatch(1), w.qp.rkeyBatch(1)];
           for (const list of [batch, from]) list.set(0, address, 8, rkey);
@@ -500,19 +502,19 @@ describe('in two threads', () => {
           };
           return [
             ...[
-              () => sge.copyTo(new Uint8Array(8)),
-              () => sge.copyFrom(new Uint8Array(8)),
-              () => sge.copyFrom(new Uint8Array(8), { ordered: true }),
-              () => sge.fetchAdd(1n),
-              () => sge.compareSwap(0n, 1n),
-              () => walk().copyOut(new Uint8Array(8)),
-              () => walk().copyIn(new Uint8Array(8)),
+              () => read.copyTo(new Uint8Array(8)),
+              () => written.copyFrom(new Uint8Array(8)),
+              () => written.copyFrom(new Uint8Array(8), { ordered: true }),
+              () => word.fetchAdd(1n),
+              () => word.compareSwap(0n, 1n),
+              () => walk(read).copyOut(new Uint8Array(8)),
+              () => walk(written).copyIn(new Uint8Array(8)),
             ].map((use) => w.codeOf(use)),
             moved(() => batch.gather(new Uint8Array(8), 1, 4)),
             moved(() => batch.scatter(new Uint8Array(8), 1, 2)),
             [from.copyTo(to, 1, 4, 1, 2), from.firstReason],
             [to.copyTo(from, 1, 4, 1, 2), from.firstReason],
-            walk().walk([8])[0].length,
+            walk(read).walk([8])[0].length,
           ];
         });
       },
@@ -541,8 +543,8 @@ describe('in two threads', () => {
     const rim = shared(64, 0xa5);
     const mr = pd.regUserMr(rim.subarray(8, 56), { access: ALL, start: 0x1000n, iova: 0x1000n });
     const values = await peer.run((w, rkey) => {
-      const ask = (vaddr: bigint, length: number): any =>
-        w.accepted(w.qp.acquire({ vaddr, length, rkey }, 31));
+      const ask = (vaddr: bigint, length: number, access = 2): any =>
+        w.accepted(w.qp.acquire({ vaddr, length, rkey }, access));
       const list = (address: bigint, length: number): any => {
         const batch = w.qp.rkeyBatch(1);
         batch.set(0, address, length, rkey);
@@ -552,16 +554,16 @@ describe('in two threads', () => {
       const done = [
         ask(0x1000n, 48).copyFrom(new Uint8Array(48).fill(1)),
         ask(0x1000n, 8).copyFrom(new Uint8Array(8).fill(2), { ordered: true }),
-        ask(0x1008n, 8).fetchAdd(1n),
-        ask(0x1008n, 8).compareSwap(0x0101010101010102n, 0x0303030303030303n),
+        ask(0x1008n, 8, 8).fetchAdd(1n),
+        ask(0x1008n, 8, 8).compareSwap(0x0101010101010102n, 0x0303030303030303n),
         new w.SgeState([ask(0x1010n, 8)]).copyIn(new Uint8Array(8).fill(4)),
         list(0x1018n, 8).scatter(new Uint8Array(8).fill(5), 1, 2),
         list(0x1000n, 8).copyTo(list(0x1028n, 8), 1, 4, 1, 2),
         list(0x1000n, 48).gather(target, 1, 4),
       ];
       const copies = [new Uint8Array(48), new Uint8Array(48)];
-      ask(0x1000n, 48).copyTo(copies[0]);
-      new w.SgeState([ask(0x1000n, 48)]).copyOut(copies[1]);
+      ask(0x1000n, 48, 4).copyTo(copies[0]);
+      new w.SgeState([ask(0x1000n, 48, 4)]).copyOut(copies[1]);
       return { done, same: copies.every((copy) => copy.every((byte, i) => byte === target[i])) };
     }, mr.rkey);
     const old = 0x0101010101010101n;

@@ -227,11 +227,11 @@ Napi::Value ObjectOf(napi_env env, const Shared &batch) {
 Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
-    bool places = arguments.Bool(3);
+    bool places = arguments.Bool(3), accesses = arguments.Bool(4);
     auto capacity = static_cast<uint32_t>(arguments.Integer(2, 1, RVT_BATCH_MAX_ELEMENTS));
     napi_value buffer = nullptr;
     ArrayView view = arguments.SharedBytes(1, 0, &buffer);
-    if (view.length != Block::Bytes(capacity, places))
+    if (view.length != Block::Bytes(capacity, places, accesses))
         arguments.Wrong(1, "as long as the block of the batch");
     ProtectionDomain *pd = ProtectionDomain::Get(info[0]);
     QueuePair *qp = pd ? nullptr : QueuePair::Get(info[0]);
@@ -245,7 +245,7 @@ Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
              : rvt_checker_of_qp(qp->payload().handle, &checker)))
         return Napi::Number::New(env, -RVT_EBADF);
     auto batch = std::make_shared<Batch>(pd ? pd->payload().device : qp->payload().device, checker,
-                                         Block(view.data, capacity, places));
+                                         Block(view.data, capacity, places, accesses));
     if (napi_create_reference(env, buffer, 1, &batch->block_reference) != napi_ok)
         return Napi::Value();
     return ObjectOf(env, batch);

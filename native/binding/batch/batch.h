@@ -24,11 +24,12 @@ struct Batch {
 
     // The question whether `count` elements at `sges` may be accessed as the block's header says.
     rvt_batch Ask(const unsigned char *sges, uint32_t count) const {
-        return {&checker, sges, count, block.ReadAccess()};
+        return {&checker, sges, count, block.ReadAccess(), nullptr, false};
     }
-    // The same of the block's own elements, as many as the header says.
+    // The same of the block's own elements, as many as the header says, or each as its own access says.
     rvt_batch Ask() const {
-        return Ask(block.elements(), block.ReadCount());
+        return {&checker,           block.elements(), block.ReadCount(),
+                block.ReadAccess(), block.accesses(), (block.ReadFlags() & RVT_HEADER_FLAG_ALL) != 0};
     }
 
     std::shared_ptr<OpenDevice> device;
@@ -39,7 +40,7 @@ struct Batch {
     napi_ref block_reference = nullptr; // on the block's memory
 };
 
-// createBatch(domain or queue pair, block, capacity, places): the functions of a new batch, see
+// createBatch(domain or queue pair, block, capacity, places, own accesses): the functions of a new batch, see
 // lib/internal/native.ts.
 Napi::Value CreateBatch(const Napi::CallbackInfo &info);
 

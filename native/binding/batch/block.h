@@ -13,11 +13,11 @@
 
 class Block {
 public:
-    // How long a block is.
-    static size_t Bytes(uint32_t capacity, bool places);
+    // How long a block is. `places`: with the columns that tell them; `accesses`: each element has its own.
+    static size_t Bytes(uint32_t capacity, bool places, bool accesses);
 
-    // Over Bytes(capacity, places) bytes that stay where they are, aligned for 64-bit numbers.
-    Block(void *bytes, uint32_t capacity, bool places);
+    // Over so many bytes that stay where they are, aligned for 64-bit numbers.
+    Block(void *bytes, uint32_t capacity, bool places, bool accesses);
 
     uint32_t capacity() const {
         return capacity_;
@@ -27,6 +27,10 @@ public:
     }
     const rvt_batch_columns &columns() const {
         return columns_;
+    }
+    // nullptr: the header's access is that of all elements.
+    const uint32_t *accesses() const {
+        return accesses_;
     }
 
     uint32_t ReadCount() const {
@@ -49,11 +53,16 @@ public:
     // The same for a copy.
     void WriteMoved(int status, const rvt_batch_result &result) {
         WriteAnswer(status, result);
-        double moved = static_cast<double>(result.bytes);
-        std::memcpy(bytes_ + RVT_HEADER_DOUBLE_BYTES_MOVED * sizeof(double), &moved, sizeof(moved));
+        WriteDouble(RVT_HEADER_DOUBLE_BYTES_MOVED, result.bytes);
+        WriteDouble(RVT_HEADER_DOUBLE_LIST_BYTES, result.list_bytes);
+        WriteDouble(RVT_HEADER_DOUBLE_OTHER_BYTES, result.other_bytes);
     }
 
 private:
+    void WriteDouble(rvt_header_double which, uint64_t value) {
+        double number = static_cast<double>(value);
+        std::memcpy(bytes_ + which * sizeof(double), &number, sizeof(number));
+    }
     volatile uint32_t *Word(rvt_header_word which) const {
         return reinterpret_cast<volatile uint32_t *>(bytes_) + which;
     }
@@ -66,6 +75,7 @@ private:
     unsigned char *bytes_;
     uint32_t capacity_;
     rvt_batch_columns columns_ = {};
+    const uint32_t *accesses_ = nullptr;
 };
 
 #endif

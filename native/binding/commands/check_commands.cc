@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One check per call: the verdict alone; the verdict and the place; or an element that holds a reference.
+#include <cstring>
+
 #include "binding/commands/commands.h"
 #include "binding/environment/section.h"
+#include "binding/values/arguments.h"
 
 namespace {
 
@@ -10,13 +13,27 @@ const NumberedChecker *FindAsker(const Commands &commands) {
     return commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
 }
 
+// For who asks later why an access was refused: has the key's record changed since?
+void WriteSequence(Commands &commands, const NumberedChecker &asker) {
+    commands.block.WriteLong(RVT_COMMAND_RECORD_SEQUENCE,
+                             rvt_record_sequence(&asker.checker, commands.block.Read(RVT_COMMAND_KEY)));
+}
+
 // checkOne(): the verdict.
 int CheckOne(Commands &commands) {
     const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
         return -RVT_EBADF;
-    rvt_batch one = {&asker->checker, commands.block.request(), 1, commands.block.Read(RVT_COMMAND_ACCESS)};
-    return rvt_check_one(commands.environment.reader(), &one);
+    rvt_batch one = {&asker->checker,
+                     commands.block.request(),
+                     1,
+                     commands.block.Read(RVT_COMMAND_ACCESS),
+                     nullptr,
+                     false};
+    int answer = rvt_check_one(commands.environment.reader(), &one);
+    if (answer > 0)
+        WriteSequence(commands, *asker);
+    return answer;
 }
 
 // placeOne(): the verdict, and where the bytes are.
@@ -39,6 +56,8 @@ int PlaceOne(Commands &commands) {
         block.WriteField(RVT_PLACE_LENGTH, place.length);
         block.WriteField(RVT_PLACE_SEGMENT, place.segment);
     }
+    if (answer == 0)
+        WriteSequence(commands, *asker);
     return answer < 0 ? answer : static_cast<int>(reason);
 }
 
@@ -74,7 +93,45 @@ int AcquireOne(Commands &commands) {
     }
     if (answer == 0)
         return RVT_BATCH_COALESCED;
-    return answer == -RVT_EINVAL ? static_cast<int>(reason) : answer;
+    if (answer != -RVT_EINVAL)
+        return answer;
+    WriteSequence(commands, *asker);
+    return static_cast<int>(reason);
+}
+
+// explainAccess(out): what is known now about the access in the block; `out` has room for
+// RVT_EXPLAINED_COUNT numbers of 64 bits. -EINVAL: it is something else.
+int ExplainAccess(Commands &commands, napi_env env, napi_value array) {
+    const NumberedChecker *asker = FindAsker(commands);
+    ArrayView out;
+    if (!asker)
+        return -RVT_EBADF;
+    if (!ViewOf(env, array, napi_biguint64_array, &out) || out.length < RVT_EXPLAINED_COUNT)
+        return -RVT_EINVAL;
+    const rvt_checker &checker = asker->checker;
+    rvt_ib_sge asked = commands.block.ReadRequest();
+    uint32_t access = commands.block.Read(RVT_COMMAND_ACCESS);
+    uint64_t rows[RVT_EXPLAINED_COUNT] = {};
+    rvt_reason now = RVT_REASON_NONE;
+    int answer;
+    {
+        Section section(*asker->device);
+        answer = rvt_judge_again(&checker, &asked, access, &now);
+    }
+    if (answer)
+        return answer;
+    const rvt_asker by = {rvt_checker_pd(&checker), checker.context, checker.remote};
+    rows[RVT_ASKED_NOW] = now;
+    rvt_report_asker(checker.device, &by, asked.addr, rows + RVT_EXPLAINED_ASKED);
+    rvt_report_key(checker.device, &by, asked.lkey, rows + RVT_EXPLAINED_SLOT);
+    rvt_report_key(checker.device, &by, __builtin_bswap32(asked.lkey), rows + RVT_EXPLAINED_SWAPPED);
+    rows[RVT_ASKED_SEARCHED_ALL] = rvt_search_regions(checker.device, &by, asked.addr, asked.length,
+                                                      asked.lkey, rows + RVT_EXPLAINED_FOUND);
+    // Still live: then it was all the time, and what was told was told to this domain.
+    if (!rvt_checker_live(&checker))
+        return -RVT_EBADF;
+    std::memcpy(out.data, rows, sizeof(rows));
+    return 0;
 }
 
 } // namespace
@@ -82,5 +139,6 @@ int AcquireOne(Commands &commands) {
 std::vector<CommandFunction> CheckCommands() {
     return {{"checkOne", Command<CheckOne>},
             {"placeOne", Command<PlaceOne>},
-            {"acquireOne", Command<AcquireOne>}};
+            {"acquireOne", Command<AcquireOne>},
+            {"explainAccess", CommandWith<ExplainAccess>}};
 }

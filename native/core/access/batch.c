@@ -7,10 +7,10 @@
 
 /* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:
  * the address of a variable would keep that in memory in the loop. */
-static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
-                                                              const struct rvt_batch *batch, uint64_t addr,
-                                                              uint32_t length, uint32_t key) {
-    struct access access = {batch->checker, addr, length, key, batch->acc};
+RVT_ALWAYS_INLINE enum rvt_reason judge_slowly_as(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                                  uint64_t addr, uint32_t length, uint32_t key,
+                                                  uint32_t acc) {
+    struct access access = {batch->checker, addr, length, key, acc};
     struct found found = {0};
     /* Judging reads records and nothing else, and records are never freed while the device is there. A
      * section, and its locked instruction, is needed only to follow pointers: here to find the mapping
@@ -34,11 +34,25 @@ static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader 
     return reason;
 }
 
-/* Elements [from, to). `fetch`: bring the records of those RVT_BATCH_AHEAD of each into the cache. Returns
- * how many were refused. */
+/* Two functions: the loops in which all elements ask for the same do not carry it along. */
+static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
+                                                              const struct rvt_batch *batch, uint64_t addr,
+                                                              uint32_t length, uint32_t key) {
+    return judge_slowly_as(reader, batch, addr, length, key, batch->acc);
+}
+
+static __attribute__((noinline)) enum rvt_reason judge_own_slowly(struct rvt_reader *reader,
+                                                                  const struct rvt_batch *batch,
+                                                                  uint64_t addr, uint32_t length,
+                                                                  uint32_t key, uint32_t acc) {
+    return judge_slowly_as(reader, batch, addr, length, key, acc);
+}
+
+/* Elements [from, to). `fetch`: bring the records of those RVT_BATCH_AHEAD of each into the cache. `own`: each
+ * has an access of its own. Returns how many were refused. */
 RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt_batch *batch, struct run run,
                                      uint32_t from, uint32_t to, uint32_t *verdict,
-                                     struct rvt_batch_result *result, bool remote, bool fetch) {
+                                     struct rvt_batch_result *result, bool remote, bool own, bool fetch) {
     uint32_t refused = 0;
     const rvt_packed_word *words = rvt_packed(batch, from);
     for (uint32_t i = from; i < to; i++, words += 2) {
@@ -47,11 +61,14 @@ RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt
                                              (uint32_t)(rvt_packed_rest(words + 2 * RVT_BATCH_AHEAD) >> 32)));
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
+        uint32_t acc = own ? rvt_own_access(batch, i) : 0;
+        uint64_t wanted = own ? acc_and_plain(acc) : run.wanted;
         enum rvt_reason reason = RVT_REASON_NONE;
         if (__builtin_expect(!accept_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
-                                                 addr, length, run.wanted, remote),
+                                                 addr, length, wanted, remote),
                              0)) {
-            reason = judge_slowly(reader, batch, addr, length, key);
+            reason = own ? judge_own_slowly(reader, batch, addr, length, key, acc)
+                         : judge_slowly(reader, batch, addr, length, key);
             if (reason) {
                 note_refusal(result, i, reason);
                 if (verdict)
@@ -64,26 +81,33 @@ RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt
 }
 
 RVT_ALWAYS_INLINE uint32_t check_runs(struct rvt_reader *reader, const struct rvt_batch *batch,
-                                      uint32_t *verdict, struct rvt_batch_result *result, bool remote) {
+                                      uint32_t *verdict, struct rvt_batch_result *result, bool remote,
+                                      bool own) {
     const struct rvt_checker *checker = batch->checker;
     const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
                             rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
     uint32_t count = batch->count, most = count > RVT_BATCH_AHEAD ? count - RVT_BATCH_AHEAD : 0;
-    return check_run(reader, batch, run, 0, most, verdict, result, remote, true) +
-           check_run(reader, batch, run, most, count, verdict, result, remote, false);
+    return check_run(reader, batch, run, 0, most, verdict, result, remote, own, true) +
+           check_run(reader, batch, run, most, count, verdict, result, remote, own, false);
 }
 
-/* Verdicts only. Two functions, so that each loop has the registers to itself. */
+/* Verdicts only. A function for each, so that each loop has the registers to itself. */
 static __attribute__((noinline)) uint32_t check_local(struct rvt_reader *reader,
                                                       const struct rvt_batch *batch, uint32_t *verdict,
                                                       struct rvt_batch_result *result) {
-    return check_runs(reader, batch, verdict, result, false);
+    return check_runs(reader, batch, verdict, result, false, false);
 }
 
 static __attribute__((noinline)) uint32_t check_remote(struct rvt_reader *reader,
                                                        const struct rvt_batch *batch, uint32_t *verdict,
                                                        struct rvt_batch_result *result) {
-    return check_runs(reader, batch, verdict, result, true);
+    return check_runs(reader, batch, verdict, result, true, false);
+}
+
+static __attribute__((noinline)) uint32_t check_own(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                                    uint32_t *verdict, struct rvt_batch_result *result) {
+    return batch->checker->remote ? check_runs(reader, batch, verdict, result, true, true)
+                                  : check_runs(reader, batch, verdict, result, false, true);
 }
 
 /* Verdicts and places. Inside a section. */
@@ -130,8 +154,9 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
         check_places(reader, batch, columns, result);
         rvt_read_leave(reader, &batch->checker->device->retirement);
     } else {
-        uint32_t refused = batch->checker->remote ? check_remote(reader, batch, columns->verdict, result)
-                                                  : check_local(reader, batch, columns->verdict, result);
+        uint32_t refused = batch->accs              ? check_own(reader, batch, columns->verdict, result)
+                           : batch->checker->remote ? check_remote(reader, batch, columns->verdict, result)
+                                                    : check_local(reader, batch, columns->verdict, result);
         result->passed = batch->count - refused;
     }
     /* At the end: alive now is alive all the time. */
@@ -145,7 +170,7 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
 
 int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     const struct rvt_checker *checker = batch->checker;
-    struct access access = rvt_unpack(batch, 0);
+    struct access access = rvt_unpack_as(batch, 0, batch->acc);
     enum rvt_reason reason = RVT_REASON_NONE;
     if (!accept_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
                             rvt_record_name(access.key, checker->pd), access.addr, access.length,

@@ -21,6 +21,11 @@ struct rvt_batch {
     const unsigned char *sges; /* count * RVT_PACKED_SGE_BYTES */
     uint32_t count;
     uint32_t acc;
+    /* Not NULL: the access of each element, instead of `acc`. Anybody may write there, too: each is read once.
+     * A peer's element wants exactly one of remote read, write and atomic; one that asks for anything else is
+     * refused (RVT_ACCESS_DENIED), whatever its region grants. */
+    const uint32_t *accs;
+    bool all; /* copies only: see rvt_gather_batch */
 };
 
 /* Where answers go, a column each; any may be NULL. The memory may be shared: nothing is read back from it.
@@ -38,6 +43,9 @@ struct rvt_batch_result {
     uint32_t first_refused; /* index; `count` if none was */
     enum rvt_reason reason; /* of the first refused */
     uint64_t bytes;         /* moved (copies only) */
+    /* Copies with `all` whose list was accepted as a whole: the bytes of the list, and of what they are to be
+     * copied to or from. Otherwise 0. */
+    uint64_t list_bytes, other_bytes;
 };
 
 /* Judge all elements, keeping no reference: *result and the columns tell.
@@ -73,6 +81,13 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
  * of memory that overlaps what it is copied to or from is moved as memmove does; where several pieces lie
  * across each other, their bytes may end as any bytes of the two. *result tells how far it went. The call's
  * reader must be outside any section.
+ *
+ * With `all` (of the batch that is copied from; of the one batch that there is) every list of the call is
+ * judged as a whole before a byte moves, with the memory that its elements reach: if an element is refused,
+ * nothing moves. Nothing moves either, and nothing is refused, if the bytes do not fit: a target, or a list
+ * that is copied to, must not have fewer bytes than the list, and a source must have as many; list_bytes and
+ * other_bytes tell. The copy judges again as it goes on, so what another thread ends meanwhile stops it as it
+ * always does, and the bytes moved are reported.
  *
  * If a domain or queue pair is closed, its first element is refused with RVT_CLOSED and nothing is moved;
  * if it is closed in the middle, that is said of the element where it was noticed, and what has moved has moved.

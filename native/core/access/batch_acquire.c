@@ -22,9 +22,9 @@ struct acquiring {
 /* The elements that are not taken at a glance.
  *   0            accepted, coalesced or refused: the answers are stored
  *   other errno  as rvt_acquire_batch */
-static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
-                                                    uint32_t length, uint32_t key) {
-    struct access access = {acquiring->batch->checker, addr, length, key, acquiring->batch->acc};
+RVT_ALWAYS_INLINE int acquire_slowly_as(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                        uint32_t length, uint32_t key, uint32_t acc) {
+    struct access access = {acquiring->batch->checker, addr, length, key, acc};
     struct rvt_sge *sge = &acquiring->held[i];
     enum rvt_reason reason;
     int answer = rvt_accept_access(&access, sge, acquiring->last, &reason);
@@ -44,6 +44,11 @@ static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring,
     if (acquiring->places)
         store_place(acquiring->columns, i, answer ? sge : acquiring->last);
     return 0;
+}
+
+static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                                    uint32_t length, uint32_t key) {
+    return acquire_slowly_as(acquiring, i, addr, length, key, acquiring->batch->acc);
 }
 
 /* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements
@@ -134,8 +139,9 @@ static __attribute__((noinline)) int acquire_remote(struct acquiring *acquiring,
     return acquire_runs(acquiring, glanced, true);
 }
 
-/* One after the other: an element that may be coalesced must be compared with the one before, and without a
- * context and its reader references are counted in the regions. */
+/* One after the other: an element that may be coalesced must be compared with the one before, without a
+ * context and its reader references are counted in the regions, and elements with accesses of their own have
+ * nothing in common that could be prepared. */
 static int acquire_singly(struct acquiring *acquiring) {
     const struct rvt_batch *batch = acquiring->batch;
     int error = 0;
@@ -144,7 +150,7 @@ static int acquire_singly(struct acquiring *acquiring) {
         if (i + RVT_BATCH_AHEAD < batch->count)
             rvt_prefetch_record(batch, i + RVT_BATCH_AHEAD);
         struct access access = rvt_unpack(batch, i);
-        error = acquire_slowly(acquiring, i, access.addr, access.length, access.key);
+        error = acquire_slowly_as(acquiring, i, access.addr, access.length, access.key, access.acc);
     }
     return error;
 }
@@ -173,9 +179,10 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
     };
     const struct rvt_ucontext *context = batch->checker->context;
     uint32_t glanced = 0;
-    int error = coalesce || !context || !context->reader ? acquire_singly(&acquiring)
-                : batch->checker->remote                 ? acquire_remote(&acquiring, &glanced)
-                                                         : acquire_local(&acquiring, &glanced);
+    bool singly = coalesce || batch->accs || !context || !context->reader;
+    int error = singly                   ? acquire_singly(&acquiring)
+                : batch->checker->remote ? acquire_remote(&acquiring, &glanced)
+                                         : acquire_local(&acquiring, &glanced);
     result->passed += glanced;
     if (!error && !rvt_checker_live(batch->checker))
         error = -RVT_EBADF;

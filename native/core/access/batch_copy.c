@@ -127,13 +127,35 @@ static bool move_element(struct rvt_data_call *call, struct rvt_copy_side *side,
     return true;
 }
 
+/* With `all`: whether the copy may begin. */
+static __attribute__((noinline)) bool judge_all(struct rvt_data_call *call, const struct rvt_batch *batch,
+                                                uint64_t length, bool write,
+                                                struct rvt_batch_result *result) {
+    struct rvt_copy_side side;
+    uint64_t bytes;
+    if (!rvt_begin_side(&side, batch, result, write) || !rvt_judge_list(&side, call, &bytes))
+        return false;
+    result->list_bytes = bytes;
+    result->other_bytes = length;
+    /* The copy begins in a section of its own. */
+    rvt_data_call_renew(call);
+    return write ? bytes == length : bytes <= length;
+}
+
 /* Between a list and a buffer. */
 static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch, unsigned char *data,
                        uint64_t length, bool write, struct rvt_batch_result *result) {
     struct rvt_copy_side side;
     struct piece pieces[WINDOW];
     rvt_data_call_enter(call, &batch->checker->device->retirement);
+    if (batch->all && !judge_all(call, batch, length, write, result)) {
+        rvt_data_call_leave(call);
+        return 0;
+    }
+    uint64_t list_bytes = batch->all ? result->list_bytes : 0, other_bytes = batch->all ? length : 0;
     bool live = rvt_begin_side(&side, batch, result, write);
+    result->list_bytes = list_bytes;
+    result->other_bytes = other_bytes;
     while (live) {
         if (!side.begun || (side.judged && !side.rest.length)) {
             if (side.begun) { /* the last element of the long way is through */

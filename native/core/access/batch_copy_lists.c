@@ -68,6 +68,18 @@ static bool move_both(struct rvt_data_call *call, struct rvt_copy_side *from, st
     return true;
 }
 
+/* With `all`: whether the copy may begin. Both sides have been begun. */
+static bool judge_both_lists(struct rvt_data_call *call, struct rvt_copy_side *from,
+                             struct rvt_copy_side *to) {
+    uint64_t source, target;
+    if (!rvt_judge_list(from, call, &source) || !rvt_judge_list(to, call, &target))
+        return false;
+    from->result->list_bytes = source;
+    from->result->other_bytes = target;
+    rvt_data_call_renew(call); /* the copy begins in a section of its own */
+    return source <= target;
+}
+
 int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batch,
                    const struct rvt_batch *to_batch, struct rvt_batch_result *from_result,
                    struct rvt_batch_result *to_result) {
@@ -78,7 +90,8 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
     /* Each tells its own story, also of both closed. */
     bool from_live = rvt_begin_side(&from, from_batch, from_result, false);
     bool live = rvt_begin_side(&to, to_batch, to_result, true) && from_live;
-    while (live && judge_both(call, &from, &to) && move_both(call, &from, &to))
+    bool may_begin = live && (!from_batch->all || judge_both_lists(call, &from, &to));
+    while (may_begin && judge_both(call, &from, &to) && move_both(call, &from, &to))
         if (!rvt_data_call_room(call))
             rvt_renew_section(call, &from, &to);
     /* An element that the last byte completed is moved whole, also when the other side ended the copy. The

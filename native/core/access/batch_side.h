@@ -56,6 +56,12 @@ void rvt_count_bytes(struct rvt_copy_side *side, uint64_t length);
 /* So many of its first bytes are through. Inside the section in which the element was judged. */
 void rvt_consume_bytes(struct rvt_copy_side *side, uint64_t length);
 
+/* Judge the whole list as a copy will, with the memory that its elements reach, and count nothing but a
+ * refusal. Inside a section, and afterwards in another one: nothing that was judged is good any more. `side`
+ * must have been begun; its result tells of a refusal. Returns whether all elements may be moved now; *bytes is
+ * how many they have. batch_all.c. */
+bool rvt_judge_list(struct rvt_copy_side *side, struct rvt_data_call *call, uint64_t *bytes);
+
 /* Count what a copy between sections did: elements moved whole are checks accepted. */
 void rvt_count_copy(const struct rvt_batch *batch, const struct rvt_batch_result *result, uint64_t bytes);
 

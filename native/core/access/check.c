@@ -41,6 +41,11 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
     return rvt_qp_live(handle) != NULL;
 }
 
+const struct rvt_pd *rvt_checker_pd(const struct rvt_checker *checker) {
+    const void *object = checker->object; /* the head of either */
+    return checker->remote ? rvt_qp_pd(object) : object;
+}
+
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason) {
     struct found found = {0};
@@ -134,6 +139,21 @@ int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *as
     }
     count_verdict(&access, &found, *reason);
     return *reason ? 0 : 1;
+}
+
+int rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                    enum rvt_reason *reason) {
+    struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
+    struct found found = {0};
+    *reason = judge_access(&access, &found);
+    return rvt_checker_live(checker) ? 0 : -RVT_EBADF;
+}
+
+uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key) {
+    if (!key)
+        return 0;
+    return atomic_load_explicit(&rvt_lkey_record(&checker->device->lkey_table, key)->sequence,
+                                memory_order_relaxed);
 }
 
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,

@@ -40,6 +40,10 @@ static inline bool rvt_checker_live(const struct rvt_checker *checker) {
            !rvt_ucontext_gone(checker->context);
 }
 
+/* The domain in whose name the checker asks. Its object stays where it is; it is that domain as long as the
+ * checker is live. */
+const struct rvt_pd *rvt_checker_pd(const struct rvt_checker *checker);
+
 /* A verdict's place without a reference: where the bytes would be. */
 struct rvt_place {
     uint64_t at;      /* byte in the user's buffer, or DMA address */
@@ -81,6 +85,15 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
  *   0       refused, *reason says why */
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                   struct rvt_place *place, enum rvt_reason *reason);
+
+/* The verdict of rvt_place_one alone, and nothing is counted: for those who ask why an access was refused.
+ *   0       *reason says why it is refused now; RVT_REASON_NONE if it is accepted
+ *   -EBADF  the domain or the QP is closed */
+int rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
+                    enum rvt_reason *reason);
+
+/* The sequence of the record that the key names (RVT_SLOT_SEQUENCE); of key 0: 0. Needs no section. */
+uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key);
 
 /* The same verdicts without a reference.
  *   1       accepted: *place says where the bytes are

@@ -3,6 +3,7 @@
 #ifndef RVT_PACKED_SGE_H
 #define RVT_PACKED_SGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/access/batch.h"
@@ -27,10 +28,27 @@ static inline uint64_t rvt_packed_rest(const rvt_packed_word *words) {
     return rest;
 }
 
-static inline struct access rvt_unpack(const struct rvt_batch *batch, uint32_t index) {
+/* What an element asks for that has an access of its own. For a peer 0, with which nothing passes, unless it
+ * is exactly one remote right: with a second bit the rule "any of them" would let a peer write memory that
+ * grants local write only. */
+static inline uint32_t rvt_own_access(const struct rvt_batch *batch, uint32_t index) {
+    uint32_t acc = *(const volatile uint32_t *)&batch->accs[index];
+    if (!batch->checker->remote || acc == RVT_ACCESS_REMOTE_READ || acc == RVT_ACCESS_REMOTE_WRITE ||
+        acc == RVT_ACCESS_REMOTE_ATOMIC)
+        return acc;
+    return 0;
+}
+
+/* Element `index`, which asks for `acc`. */
+static inline struct access rvt_unpack_as(const struct rvt_batch *batch, uint32_t index, uint32_t acc) {
     const rvt_packed_word *words = rvt_packed(batch, index);
     uint64_t addr = words[0], rest = rvt_packed_rest(words);
-    return (struct access){batch->checker, addr, (uint32_t)rest, (uint32_t)(rest >> 32), batch->acc};
+    return (struct access){batch->checker, addr, (uint32_t)rest, (uint32_t)(rest >> 32), acc};
+}
+
+static inline struct access rvt_unpack(const struct rvt_batch *batch, uint32_t index) {
+    uint32_t acc = __builtin_expect(batch->accs != NULL, 0) ? rvt_own_access(batch, index) : batch->acc;
+    return rvt_unpack_as(batch, index, acc);
 }
 
 /* Bring the record of an element that comes later into the cache. The key is read for this alone and not

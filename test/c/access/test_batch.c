@@ -117,7 +117,7 @@ static void verdicts_are_those_of_single_checks(void) {
             wanted[i] = any_request(&w, &seed);
             pack(sges + i * SGE, wanted[i]);
         }
-        const struct rvt_batch batch = {&checker, sges, count, acc};
+        const struct rvt_batch batch = {&checker, sges, count, acc, NULL, false};
         struct rvt_batch_columns columns = {.verdict = verdict};
         const bool places = roll(&seed, 2), acquire = roll(&seed, 2);
         if (places)
@@ -199,7 +199,7 @@ static void elements_that_continue_coalesce_as_single_ones_do(void) {
         const bool seeded = roll(&seed, 2);
         for (int s = 0; s < 2; s++)
             CHECK_EQ(local(&f, &seeds[s], 0x10000, 0, 0, 0), 1);
-        const struct rvt_batch batch = {&checker, packed, count, 0};
+        const struct rvt_batch batch = {&checker, packed, count, 0, NULL, false};
         const struct rvt_batch_columns columns = {.verdict = verdict, .at = at, .length = length};
         struct rvt_batch_result result;
         CHECK_EQ(
@@ -245,7 +245,7 @@ static void references_are_not_taken_over_others(void) {
     struct rvt_batch_result result;
     pack(packed, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
     pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
-    struct rvt_batch batch = {&checker, packed, 2, 0};
+    struct rvt_batch batch = {&checker, packed, 2, 0, NULL, false};
     const struct rvt_batch_columns none = {0};
     const uint32_t refs = fixture_refs(w.user);
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &none, &result), 0);
@@ -276,7 +276,7 @@ static void closed_checkers_hold_nothing(void) {
     const uint32_t refs = fixture_refs(mr);
     unsigned char packed[SGE];
     pack(packed, (struct rvt_ib_sge){0, 8, fixture_key(mr)});
-    const struct rvt_batch batch = {&checker, packed, 1, 0};
+    const struct rvt_batch batch = {&checker, packed, 1, 0, NULL, false};
     const struct rvt_batch_columns none = {0};
     struct rvt_batch_result result;
     struct rvt_sge held[1] = {{0}};
@@ -331,7 +331,8 @@ static void what_was_judged_is_what_is_held(void) {
     REQUIRE(pthread_create(&thread, NULL, flip, NULL) == 0);
     while (!atomic_load(&flipped.begun))
         sched_yield(); /* valgrind runs one thread at a time, and not in turn */
-    const struct rvt_batch batch = {&checker, (const unsigned char *)(uintptr_t)flipped.words, 8, 0};
+    const struct rvt_batch batch = {&checker, (const unsigned char *)(uintptr_t)flipped.words, 8, 0, NULL,
+                                    false};
     uint64_t accepted = 0, refused = 0;
     /* On one processor the other thread is seldom seen. */
     for (long round = 0; round < 20000 || (round < 20000000 && !(accepted && refused)); round++) {
@@ -385,7 +386,8 @@ static void every_element_is_counted_once(void) {
             pack(packed + 16 * i, list[i]);
         for (int by_peer = 0; by_peer < 2; by_peer++) {
             const struct rvt_checker checker = checker_of(&f, by_peer);
-            const struct rvt_batch batch = {&checker, packed, COUNT, by_peer ? REMOTE_READ : LOCAL_WRITE};
+            const struct rvt_batch batch = {&checker, packed, COUNT, by_peer ? REMOTE_READ : LOCAL_WRITE,
+                                            NULL,     false};
             uint32_t verdict[COUNT];
             uint64_t at[COUNT];
             const struct rvt_batch_columns columns[] = {
@@ -405,7 +407,7 @@ static void every_element_is_counted_once(void) {
                 MR_COUNTED(fmr[1], &region, counted ? 4 : 0, counted ? 2 : 0, 0);
             }
             for (int i = 0; i < COUNT; i++) {
-                const struct rvt_batch one = {&checker, packed + 16 * i, 1, batch.acc};
+                const struct rvt_batch one = {&checker, packed + 16 * i, 1, batch.acc, NULL, false};
                 const int wanted = i == 2 || i == 4 ? RVT_OUT_OF_BOUNDS : i == 3 ? RVT_STALE_KEY : 0;
                 CHECK_EQ(rvt_check_one(f.reader, &one), wanted);
                 COUNTED(&f, &own, !wanted, 0, (enum rvt_reason)wanted, !!wanted);
@@ -423,7 +425,7 @@ static void every_element_is_counted_once(void) {
                 own.counts = now;
             }
             /* Nothing asked for, nothing counted; nor where elements are held already. */
-            const struct rvt_batch empty = {&checker, packed, 0, batch.acc};
+            const struct rvt_batch empty = {&checker, packed, 0, batch.acc, NULL, false};
             CHECK_EQ(rvt_check_batch(f.reader, &empty, &columns[1], &result), 0);
             CHECK_EQ(rvt_acquire_batch(f.reader, &empty, true, NULL, held, &columns[1], &result), 0);
             CHECK_EQ(rvt_acquire_batch(f.reader, &batch, true, NULL, held, &columns[1], &result), 0);
@@ -461,7 +463,7 @@ static void closed_checkers_refuse_everything(void) {
         struct rvt_sge held[2] = {{0}};
         pack(packed, list[0]);
         pack(packed + 16, list[1]);
-        struct rvt_batch batch = {&dead, packed, 2, LOCAL_WRITE};
+        struct rvt_batch batch = {&dead, packed, 2, LOCAL_WRITE, NULL, false};
         struct rvt_batch_columns none = {0}, places = {.verdict = verdict, .at = at};
         struct rvt_batch_result result;
         if (counted)
@@ -483,7 +485,7 @@ static void closed_checkers_refuse_everything(void) {
             COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
         }
         for (int i = 0; i < 2; i++) {
-            struct rvt_batch one = {&dead, packed + 16 * i, 1, LOCAL_WRITE};
+            struct rvt_batch one = {&dead, packed + 16 * i, 1, LOCAL_WRITE, NULL, false};
             CHECK_EQ(rvt_check_one(f.reader, &one), RVT_CLOSED);
         }
         COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
@@ -515,7 +517,7 @@ static void a_full_count_holds_nothing(void) {
     pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[4]}); /* refused */
     pack(packed + 2 * SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
     pack(packed + 3 * SGE, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
-    const struct rvt_batch batch = {&checker, packed, 4, 0};
+    const struct rvt_batch batch = {&checker, packed, 4, 0, NULL, false};
     const uint32_t refs = fixture_refs(w.user), page_refs = fixture_refs(w.pages);
     const uint64_t full = UINT64_C(0xfffffffe) - (page_refs - 2);
     atomic_fetch_add(&w.pages.mr->word, full); /* one more, and not two */

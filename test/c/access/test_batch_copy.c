@@ -113,10 +113,9 @@ static void buffers_against_a_naive_copy(void) {
                     wanted[GUARD + moved] = shadow[list.place[moved]];
             }
         }
-        const struct rvt_batch batch = {&checker, list.sges, list.count,
-                                        write         ? REMOTE_WRITE
-                                        : remote_side ? REMOTE_READ
-                                                      : 0};
+        const struct rvt_batch batch = {&checker,   list.sges,
+                                        list.count, write ? REMOTE_WRITE : remote_side ? REMOTE_READ : 0,
+                                        NULL,       false};
         struct rvt_data_call call;
         struct rvt_batch_result result;
         rvt_data_call_begin(&call, f.reader, NULL);
@@ -151,8 +150,8 @@ static void lists_against_a_naive_copy(void) {
         uint32_t moved = 0;
         for (; moved < from.total && moved < to.total; moved++)
             shadow[to.place[moved]] = shadow[from.place[moved]];
-        const struct rvt_batch source = {&remote_checker, from.sges, from.count, REMOTE_READ};
-        const struct rvt_batch target = {&local_checker, to.sges, to.count, LOCAL_WRITE};
+        const struct rvt_batch source = {&remote_checker, from.sges, from.count, REMOTE_READ, NULL, false};
+        const struct rvt_batch target = {&local_checker, to.sges, to.count, LOCAL_WRITE, NULL, false};
         struct rvt_data_call call;
         struct rvt_batch_result read, written;
         rvt_data_call_begin(&call, f.reader, NULL);
@@ -192,8 +191,8 @@ static void closed_checkers_move_nothing(void) {
     for (int k = 0; k < 2; k++) {
         unsigned char packed[SGE], data[8] = {0}, zero[8] = {0};
         pack(packed, 0, 8, keys[k]);
-        const struct rvt_batch batch = {&dead, packed, 1, LOCAL_WRITE},
-                               other = {&live, packed, 1, LOCAL_WRITE};
+        const struct rvt_batch batch = {&dead, packed, 1, LOCAL_WRITE, NULL, false},
+                               other = {&live, packed, 1, LOCAL_WRITE, NULL, false};
         struct rvt_data_call call;
         struct rvt_batch_result result, result2;
         rvt_data_call_begin(&call, f.reader, NULL);
@@ -232,7 +231,8 @@ static void closed_checkers_move_nothing(void) {
     unsigned char packed[2 * SGE];
     pack(packed, 0, 0, keys[0]);
     pack(packed + SGE, 0, 8, keys[0] ^ 0x100);
-    const struct rvt_batch mine = {&live, packed, 2, LOCAL_WRITE}, theirs = {&dead, packed, 2, LOCAL_WRITE};
+    const struct rvt_batch mine = {&live, packed, 2, LOCAL_WRITE, NULL, false},
+                           theirs = {&dead, packed, 2, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     struct rvt_batch_result result, result2;
     rvt_data_call_begin(&call, f.reader, NULL);
@@ -274,7 +274,8 @@ static void long_elements(void) {
     pack(targets, 0, 1 << 20, b);
     pack(targets + SGE, 1 << 20, 0, b);
     pack(targets + 2 * SGE, 1 << 20, LONG - (1 << 20), b);
-    const struct rvt_batch from = {&checker, source, 1, 0}, to = {&checker, targets, 3, LOCAL_WRITE};
+    const struct rvt_batch from = {&checker, source, 1, 0, NULL, false},
+                           to = {&checker, targets, 3, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     struct rvt_batch_result read, written;
     rvt_data_call_begin(&call, f.reader, NULL);
@@ -375,11 +376,11 @@ static void copies_are_counted(void) {
             for (uint32_t i = 0; i < rows[r].count; i++)
                 pack(packed + SGE * i, rows[r].list[i].addr, rows[r].list[i].length,
                      fixture_key(mr[counted][rows[r].list[i].region]));
-            const struct rvt_batch batch = {&checker, packed, rows[r].count, rows[r].acc};
+            const struct rvt_batch batch = {&checker, packed, rows[r].count, rows[r].acc, NULL, false};
             /* The other side of a copy from list to list: everything fits. */
             unsigned char other[SGE];
             pack(other, 0, rows[r].room == 16 ? 16 : LONG, fixture_key(mr[counted][TARGET]));
-            const struct rvt_batch target = {&checker, other, 1, ALL_ACCESS};
+            const struct rvt_batch target = {&checker, other, 1, ALL_ACCESS, NULL, false};
             for (int way = rows[r].write_only; way < 4; way++) {
                 struct rvt_batch_result result, second;
                 const bool to_list = way >= 2;
@@ -437,7 +438,8 @@ static void elements_that_are_only_begun(void) {
     pack(to, 0, 30, fixture_key(mr[1]));
     pack(to + SGE, 0, 70, fixture_key(mr[1]));
     pack(to + 2 * SGE, 0, 25, fixture_key(mr[1]));
-    struct rvt_batch source = {&checker, from, 2, 0}, target = {&checker, to, 3, LOCAL_WRITE};
+    struct rvt_batch source = {&checker, from, 2, 0, NULL, false},
+                     target = {&checker, to, 3, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     struct rvt_batch_result read, written;
     rvt_data_call_begin(&call, f.reader, NULL);
@@ -533,8 +535,8 @@ static void regions_that_end_during_long_copies(void) {
         unsigned char packed[SGE], other[SGE];
         pack(packed, 0, LONG, atomic_load(&ender.key));
         pack(other, 0, LONG, into);
-        const struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE},
-                               to = {&checker, other, 1, LOCAL_WRITE};
+        const struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE, NULL, false},
+                               to = {&checker, other, 1, LOCAL_WRITE, NULL, false};
         struct rvt_data_call call;
         struct rvt_batch_result result, written;
         rvt_data_call_begin(&call, f.reader, NULL);

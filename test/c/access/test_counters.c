@@ -152,7 +152,7 @@ static void every_reason_of_a_check(void) {
         memcpy(packed, &addr, 8);
         memcpy(packed + 8, &length, 4);
         memcpy(packed + 12, &key, 4);
-        const struct rvt_batch batch = {&checker, packed, 1, acc};
+        const struct rvt_batch batch = {&checker, packed, 1, acc, NULL, false};
         const struct rvt_batch_columns verdicts = {.verdict = &verdict}, none = {0}, places = {.at = &at};
         struct rvt_batch_result result;
         struct rvt_data_call call;
@@ -229,7 +229,7 @@ static void without_a_context_nothing_is_counted(void) {
     memcpy(packed, &(uint64_t){0x5000}, 8);
     memcpy(packed + 8, &(uint32_t){8}, 4);
     memcpy(packed + 12, &key, 4);
-    struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE};
+    struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE, NULL, false};
     struct rvt_batch_columns none = {0};
     struct rvt_data_call call;
     rvt_data_call_begin(&call, f.reader, NULL);
@@ -358,7 +358,7 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
             memcpy(packed + 8, &length, 4);
             memcpy(packed + 12, &key, 4);
             memcpy(packed + SGE, packed, SGE);
-            struct rvt_batch batch = {&checkers[by_peer], packed, 2, acc};
+            struct rvt_batch batch = {&checkers[by_peer], packed, 2, acc, NULL, false};
             const struct rvt_batch_columns columns = {.verdict = answers[t].verdict,
                                                       .at = answers[t].at,
                                                       .length = answers[t].length,
@@ -484,7 +484,8 @@ static void a_dma_region_is_counted_by_key_zero(void) {
     memcpy(packed + 8, &(uint32_t){8}, 4);
     memcpy(packed + SGE, &(uint64_t){0x10ff9}, 8);
     memcpy(packed + SGE + 8, &(uint32_t){8}, 4);
-    struct rvt_batch batch = {&checker, packed, 2, LOCAL_WRITE}, one = {&checker, packed, 1, LOCAL_WRITE};
+    struct rvt_batch batch = {&checker, packed, 2, LOCAL_WRITE, NULL, false},
+                     one = {&checker, packed, 1, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     rvt_data_call_begin(&call, f.reader, NULL);
     CHECK_EQ(rvt_check_batch(f.reader, &batch, &none, &result), 0);

@@ -97,8 +97,8 @@ static void copy_list(struct world *w, enum way way, uint32_t from, uint32_t to,
     pack(from_packed + SGE, w->base + from, length, w->key);
     pack(to_packed, 0, before, w->to_key);
     pack(to_packed + SGE, w->base + to, length, w->key);
-    const struct rvt_batch source = {&w->checker, from_packed, 2, 0},
-                           target = {&w->checker, to_packed, 2, LOCAL_WRITE};
+    const struct rvt_batch source = {&w->checker, from_packed, 2, 0, NULL, false},
+                           target = {&w->checker, to_packed, 2, LOCAL_WRITE, NULL, false};
     rvt_data_call_begin(&call, w->f.reader, NULL);
     CHECK_EQ(way == GATHER ? rvt_gather_batch(&call, &source, arena + to - before, length + before, &result)
              : way == SCATTER
@@ -238,7 +238,7 @@ static void pieces_that_overlap_stay_within_their_ranges(void) {
                 struct rvt_data_call call;
                 struct rvt_batch_result result;
                 pack(packed, 0, length, w.key);
-                const struct rvt_batch batch = {&w.checker, packed, 1, LOCAL_WRITE};
+                const struct rvt_batch batch = {&w.checker, packed, 1, LOCAL_WRITE, NULL, false};
                 rvt_data_call_begin(&call, w.f.reader, NULL);
                 CHECK_EQ(in ? rvt_scatter_batch(&call, &batch, arena + at, length, &result)
                             : rvt_gather_batch(&call, &batch, arena + at, length, &result),
@@ -294,8 +294,8 @@ static void backwards_and_taken_away(void) {
         rvt_data_call_begin(&call, w.f.reader, NULL);
         pack(from_packed, way == GATHER ? 0 : w.base, length, way == GATHER ? key : w.key);
         pack(to_packed, shift, length, key);
-        const struct rvt_batch source = {&w.checker, from_packed, 1, 0},
-                               target = {&w.checker, to_packed, 1, LOCAL_WRITE};
+        const struct rvt_batch source = {&w.checker, from_packed, 1, 0, NULL, false},
+                               target = {&w.checker, to_packed, 1, LOCAL_WRITE, NULL, false};
         const bool out = is_out(way);
         if (way < GATHER) {
             CHECK_EQ(local(&w.f, &sge, out ? 0 : shift, length, key, LOCAL_WRITE), 1);

@@ -158,8 +158,9 @@ static void copies_over_lists(void) {
                 CHECK(rvt_checker_of_qp(s.v.a.qp, &checker) && rvt_checker_of_pd(others, &own));
                 const uint32_t count = pack_list(packed, s.v.dma, s.v.key, small);
                 pack_list(packed_buffer, 0, fixture_key(mr), small);
-                const struct rvt_batch batch = {&checker, packed, count, writes ? REMOTE_WRITE : REMOTE_READ},
-                                       list = {&own, packed_buffer, count, LOCAL_WRITE};
+                const struct rvt_batch batch = {&checker, packed, count, writes ? REMOTE_WRITE : REMOTE_READ,
+                                                NULL,     false},
+                                       list = {&own, packed_buffer, count, LOCAL_WRITE, NULL, false};
                 rvt_data_call_begin(&call, s.v.a.reader, NULL);
                 begin_scene(&s, &sections, writes, true);
                 int answer = way == GATHER      ? rvt_gather_batch(&call, &batch, buffer, BYTES, &result)
@@ -211,7 +212,7 @@ static void references_on_what_has_ended(void) {
         for (uint32_t i = 0; i < ELEMENTS; i++)
             pack_sge(packed + i * SGE, s.v.dma + i, 8, s.v.key);
         memset(held, 0, sizeof(held));
-        const struct rvt_batch batch = {&checker, packed, ELEMENTS, REMOTE_READ};
+        const struct rvt_batch batch = {&checker, packed, ELEMENTS, REMOTE_READ, NULL, false};
         const struct rvt_batch_columns columns = {.verdict = verdict};
         sections = (struct sections){.between = take_back, .context = &s, .when = SECOND};
         begin_sections(&sections, &s.v.a.device->retirement);

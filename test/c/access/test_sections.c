@@ -101,8 +101,8 @@ static void move(struct fixture *f, enum way way, uint64_t addr, uint32_t length
     CHECK(rvt_checker_of_pd(f->pd, &checker));
     pack(packed, addr, length, key);
     pack(packed_buffer, 0, length, buffer_key);
-    const struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE},
-                           list = {&checker, packed_buffer, 1, LOCAL_WRITE};
+    const struct rvt_batch batch = {&checker, packed, 1, LOCAL_WRITE, NULL, false},
+                           list = {&checker, packed_buffer, 1, LOCAL_WRITE, NULL, false};
     rvt_data_call_begin(&call, f->reader, NULL);
     switch (way) {
     case COPY_IN:
@@ -189,8 +189,8 @@ static void many_small_elements_take_many_sections(void) {
                 }
                 struct rvt_checker checker;
                 CHECK(rvt_checker_of_pd(f.pd, &checker));
-                const struct rvt_batch batch = {&checker, packed_many, count, LOCAL_WRITE},
-                                       list = {&checker, packed_others, count, LOCAL_WRITE};
+                const struct rvt_batch batch = {&checker, packed_many, count, LOCAL_WRITE, NULL, false},
+                                       list = {&checker, packed_others, count, LOCAL_WRITE, NULL, false};
                 struct rvt_data_call call;
                 struct rvt_batch_result result, other;
                 struct copy copy = {writes_region(way) ? region : buffer, 0, length};
@@ -238,8 +238,8 @@ static void elements_without_bytes_take_sections_too(void) {
     }
     struct rvt_checker checker;
     CHECK(rvt_checker_of_pd(f.pd, &checker));
-    const struct rvt_batch batch = {&checker, packed_many, MANY, LOCAL_WRITE},
-                           list = {&checker, packed_others, MANY, LOCAL_WRITE};
+    const struct rvt_batch batch = {&checker, packed_many, MANY, LOCAL_WRITE, NULL, false},
+                           list = {&checker, packed_others, MANY, LOCAL_WRITE, NULL, false};
     for (enum way way = GATHER; way < WAYS; way++) {
         struct rvt_data_call call;
         struct rvt_batch_result result, other;
@@ -296,7 +296,7 @@ static void checks_of_a_list_take_many_sections(void) {
             memset(&verdicts, 0, sizeof(verdicts));
             verdicts.acquires = acquires;
             verdicts.refused = refused;
-            const struct rvt_batch batch = {&checker, packed_many, MANY, LOCAL_WRITE};
+            const struct rvt_batch batch = {&checker, packed_many, MANY, LOCAL_WRITE, NULL, false};
             const struct rvt_batch_columns columns = {.verdict = verdicts.verdict, .region = verdicts.region};
             struct rvt_batch_result result;
             struct sections s = {.progress = judged_so_far, .context = &verdicts};
@@ -399,8 +399,8 @@ static void copies_between_devices_take_many_sections(void) {
     unsigned char from_packed[SGE], to_packed[SGE];
     pack(from_packed, 0, BYTES, fixture_key(fixture_reg(&a, arena, BYTES, 0, 0, ALL_ACCESS)));
     pack(to_packed, 0, BYTES, fixture_key(fixture_reg(&b, buffer, BYTES, 0, 0, ALL_ACCESS)));
-    const struct rvt_batch from = {&from_checker, from_packed, 1, 0},
-                           to = {&to_checker, to_packed, 1, LOCAL_WRITE};
+    const struct rvt_batch from = {&from_checker, from_packed, 1, 0, NULL, false},
+                           to = {&to_checker, to_packed, 1, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     struct rvt_batch_result read, written;
     struct copy copy = {buffer, 0, BYTES};

@@ -382,8 +382,9 @@ static void handles_of_an_ended_context_are_dead(void) {
     memcpy(before, bytes, sizeof(before));
     for (int side = 0; side < 2; side++) {
         const struct rvt_checker *checker = side ? &by_qp : &by_pd;
-        struct rvt_batch batch = {checker, list, 3, side ? REMOTE_READ | REMOTE_WRITE : LOCAL_WRITE};
-        struct rvt_batch good = {&as_pd, list, 1, LOCAL_WRITE};
+        struct rvt_batch batch = {checker, list, 3, side ? REMOTE_READ | REMOTE_WRITE : LOCAL_WRITE,
+                                  NULL,    false};
+        struct rvt_batch good = {&as_pd, list, 1, LOCAL_WRITE, NULL, false};
         struct rvt_batch_columns verdicts = {.verdict = verdict}, places = {.verdict = verdict, .at = at};
         struct rvt_batch_result result, other;
         struct rvt_sge held[3] = {{0}};
@@ -397,7 +398,7 @@ static void handles_of_an_ended_context_are_dead(void) {
                 CHECK_EQ(verdict[i], RVT_CLOSED);
         }
         for (uint32_t i = 0; i < 3; i++) {
-            struct rvt_batch one = {checker, list + 16 * i, 1, batch.acc};
+            struct rvt_batch one = {checker, list + 16 * i, 1, batch.acc, NULL, false};
             CHECK_EQ(rvt_check_one(b.reader, &one), RVT_CLOSED);
         }
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
@@ -408,7 +409,7 @@ static void handles_of_an_ended_context_are_dead(void) {
         CHECK_EQ(result.reason, RVT_CLOSED);
         batch.count = 3;
         for (uint32_t i = 0; i < 3; i++) { /* whichever comes first */
-            struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc};
+            struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc, NULL, false};
             rvt_data_call_begin(&call, b.reader, NULL);
             CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), 0);
             CHECK_EQ(result.reason, RVT_CLOSED);

@@ -240,8 +240,8 @@ static void use_batches(struct environment *e) {
     unsigned char packed[ELEMENTS * 16], own[16], data[ELEMENTS * PIECE];
     uint64_t whose[ELEMENTS], at[ELEMENTS], into = 0;
     uint32_t verdict[ELEMENTS], all = ELEMENTS * PIECE;
-    struct rvt_batch batch = {&e->checker, packed, ELEMENTS, LOCAL_WRITE};
-    struct rvt_batch target = {&e->checker, own, 1, LOCAL_WRITE};
+    struct rvt_batch batch = {&e->checker, packed, ELEMENTS, LOCAL_WRITE, NULL, false};
+    struct rvt_batch target = {&e->checker, own, 1, LOCAL_WRITE, NULL, false};
     struct rvt_batch_columns columns = {.verdict = verdict};
     struct rvt_batch_result result, other;
     struct rvt_data_call call;

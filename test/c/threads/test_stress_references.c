@@ -105,7 +105,7 @@ static void hold_many(struct worker *w, const struct rvt_checker *checker, struc
         memcpy(packed + i * SGE + 8, &length, 4);
         memcpy(packed + i * SGE + 12, &key, 4);
     }
-    const struct rvt_batch batch = {checker, packed, BATCH, 0};
+    const struct rvt_batch batch = {checker, packed, BATCH, 0, NULL, false};
     int answer = rvt_acquire_batch(w->reader, &batch, roll(&w->seed, 2), NULL, held, &none, &result);
     CHECK(answer == 0);
     for (int i = 0; i < BATCH; i++)

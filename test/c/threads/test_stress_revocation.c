@@ -92,8 +92,9 @@ static void use_list(struct pair *p, enum way way, bool small, bool elsewhere) {
         pack_sge(packed + i * SGE, p->v.dma + (uint64_t)i * each, each, p->v.key);
         pack_sge(other_packed + i * SGE, (uint64_t)i * each, each, buffer_key);
     }
-    const struct rvt_batch batch = {&checker, packed, count, writes ? REMOTE_WRITE : REMOTE_READ},
-                           list = {&other, other_packed, count, LOCAL_WRITE};
+    const struct rvt_batch batch = {&checker, packed, count, writes ? REMOTE_WRITE : REMOTE_READ,
+                                    NULL,     false},
+                           list = {&other, other_packed, count, LOCAL_WRITE, NULL, false};
     rvt_data_call_begin(&call, p->copier.reader, NULL);
     int answer = way == GATHER      ? rvt_gather_batch(&call, &batch, p->buffer, LENGTH, &result)
                  : way == SCATTER   ? rvt_scatter_batch(&call, &batch, p->buffer, LENGTH, &result)

@@ -1,0 +1,97 @@
+/** What a batch tells about its refused elements. */
+import { type Access } from './access';
+import { type Asker } from './asker';
+import { explainNow, explainRefusal } from './explanation';
+import { type AskedAccess } from './explanation-facts';
+import { rightsOf } from './explanation-words';
+import { HIGH, LOW } from '../internal/halves';
+import { AccessBit, PACKED_SGE_BYTES } from '../internal/layout';
+import { type RefusalReason } from '../internal/reasons';
+import { publishRefusal } from '../internal/refused-channel';
+import { requestOf } from './refusal';
+import { describeRequest, type RefusedMessage } from './refused-message';
+import { isRemoteRight } from './remote-right';
+
+/** 32-bit words of an element. */
+const SGE_WORDS = PACKED_SGE_BYTES / 4;
+
+/** How the last call used its elements: which rights a copy wants beyond what a check judges. */
+export type BatchUse = 'check' | 'read' | 'write';
+
+/** Element `index`, as it stands in packed words now. */
+export function elementAt(words: Uint32Array, index: number, access: Access): AskedAccess {
+  const first = index * SGE_WORDS;
+  const address = (BigInt(words[first + HIGH] ?? 0) << 32n) | BigInt(words[first + LOW] ?? 0);
+  return { address, length: words[first + 2] ?? 0, key: words[first + 3] ?? 0, access };
+}
+
+/** The same of packed bytes at any alignment. `bytes` is a true Uint8Array. */
+export function packedElementAt(bytes: Uint8Array, index: number, access: Access): AskedAccess {
+  const memory = new ArrayBuffer(PACKED_SGE_BYTES);
+  const to = new Uint8Array(memory);
+  for (let i = 0; i < PACKED_SGE_BYTES; i++) to[i] = bytes[index * PACKED_SGE_BYTES + i] ?? 0;
+  return elementAt(new Uint32Array(memory), 0, access);
+}
+
+/** Of an access that no check passes, or that a copy cannot be made with; undefined: it depends on the region. */
+function explainRights(asker: Asker, access: Access, use: BatchUse): string | undefined {
+  if (asker.remote && !isRemoteRight(access)) {
+    return `AccessDenied: an element of a peer asks for exactly one of RemoteRead, RemoteWrite and RemoteAtomic, and this one for ${rightsOf(access)}.`;
+  }
+  if (use === 'write' && (access & (AccessBit.LocalWrite | AccessBit.RemoteWrite)) === 0) {
+    return `AccessDenied: bytes are written into this element, and its access (${rightsOf(access)}) has neither LocalWrite nor RemoteWrite.`;
+  }
+  if (use === 'read' && asker.remote && (access & AccessBit.RemoteRead) === 0) {
+    return `AccessDenied: bytes of this element are read for a peer, and its access (${rightsOf(access)}) is not RemoteRead.`;
+  }
+  return undefined;
+}
+
+/** Explains one element of a batch, as it stands there now. */
+export function explainElement(
+  asker: Asker,
+  index: number,
+  asked: AskedAccess,
+  use: BatchUse,
+  reason: RefusalReason | undefined,
+): string {
+  const told = reason === undefined ? 'not refused by the last call' : `refused by the last call (${reason})`;
+  const now = explainRights(asker, asked.access, use) ?? explainNow(asker, asked);
+  return `Element ${index}, ${told}, judged by what stands in the batch now: ${now}`;
+}
+
+/** The reasons that the use of bytes has, and no check. */
+const ofBytes: Readonly<Partial<Record<RefusalReason, string>>> = {
+  MemoryDetached: 'the registered buffer was transferred or replaced',
+  MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
+  OtherEnvironment: 'the bytes can only be used in the thread that has registered them',
+};
+
+/** Tells the subscribers of a call's first refused element. */
+export function reportElement(
+  asker: Asker,
+  method: string,
+  operation: string,
+  index: number,
+  count: number,
+  asked: AskedAccess,
+  use: BatchUse,
+  reason: RefusalReason,
+): void {
+  const { address, length, key, access } = asked;
+  const message: RefusedMessage = {
+    reason,
+    method: `CheckBatch.${method}`,
+    operation,
+    count,
+    index,
+    ...describeRequest(requestOf(asker, address, length, key, access)),
+    explain: () => {
+      const bytes = ofBytes[reason];
+      if (bytes !== undefined) return `${reason}: element ${index} was accepted, but ${bytes}.`;
+      const rights = reason === 'AccessDenied' ? explainRights(asker, access, use) : undefined;
+      return rights ?? explainRefusal(asker, asked, reason, undefined);
+    },
+  };
+  publishRefusal(message);
+}

@@ -1,0 +1,130 @@
+/**
+ * The usual mistakes behind a refusal, when what the device knows fits one of them. Each is one sentence or two; none is a verdict.
+ */
+import { type Asker } from './asker';
+import { type AskedAccess, type Facts, lookUp, type RegionFacts } from './explanation-facts';
+import { bytes, hex, nameOfRegion, range, rightsOf } from './explanation-words';
+import { AccessBit } from '../internal/layout';
+
+/** The byte of the region that an address names, or -1n. */
+function byteOf(origin: bigint, region: RegionFacts, address: bigint): bigint {
+  return address >= origin && address - origin < region.length ? address - origin : -1n;
+}
+
+/** The address of a region's first byte, for peers or for its own program. */
+export function originOf(remote: boolean, region: RegionFacts): bigint {
+  return remote ? region.iova : region.start;
+}
+
+/** What peers name a byte by; or what the own program names it by. */
+function sense(remote: boolean): string {
+  return remote ? 'remote address (iova)' : 'local address (start)';
+}
+
+/** An address that is the region's by its other base. */
+function otherSense(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
+  const origin = originOf(asker.remote, region);
+  const other = originOf(!asker.remote, region);
+  const byte = byteOf(other, region, asked.address);
+  if (byte < 0n || origin === other) return '';
+  return (
+    ` Perhaps a mix-up of start and iova: ${hex(asked.address)} is the ${sense(!asker.remote)} of byte ${byte} of the region, ` +
+    `whose ${sense(asker.remote)} is ${hex(origin + byte)}.`
+  );
+}
+
+/** A small number where an address belongs. */
+function offset(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
+  const origin = originOf(asker.remote, region);
+  if (asked.address >= region.length || origin <= asked.address) return '';
+  if (BigInt(asked.length) > region.length - asked.address) return '';
+  return (
+    ` Perhaps an offset was used as an address: byte ${asked.address} of the region has the ` +
+    `${sense(asker.remote)} ${hex(origin + asked.address)}.`
+  );
+}
+
+/** The length of the whole from somewhere in the middle. */
+function fullLength(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
+  const byte = byteOf(originOf(asker.remote, region), region, asked.address);
+  if (byte <= 0n || BigInt(asked.length) !== region.length) return '';
+  return ` Perhaps the length was not shortened: it is that of the whole region, and from byte ${byte} on ${bytes(region.length - byte)} are left.`;
+}
+
+/** What lies behind the end is another region's. */
+function neighbour(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
+  const origin = originOf(asker.remote, region);
+  if (byteOf(origin, region, asked.address) < 0n) return '';
+  const behind = origin + region.length;
+  if (behind >= 2n ** 64n) return '';
+  const length = Number(asked.address + BigInt(asked.length) - behind);
+  const next = lookUp(asker, { ...asked, address: behind, length })?.own;
+  if (next === undefined) return '';
+  return ` The bytes behind it are those of ${nameOfRegion(next)}: an access lies in one region, also where another one begins at its end.`;
+}
+
+/** Mistakes behind OutOfBounds, of the region that has the key. */
+export function mixUpsOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
+  const text =
+    otherSense(asker, asked, region) || offset(asker, asked, region) || fullLength(asker, asked, region);
+  if (text !== '') return text;
+  if (facts.own !== undefined) return otherKey(asker, facts.own);
+  return neighbour(asker, asked, region);
+}
+
+function otherKey(asker: Asker, region: RegionFacts): string {
+  const addresses = range(originOf(asker.remote, region), region.length);
+  return (
+    ` Perhaps the key of another region was used: the address belongs to ${nameOfRegion(region)} of the same domain, ` +
+    `with the ${asker.remote ? 'remote' : 'local'} addresses ${addresses}.`
+  );
+}
+
+/** Mistakes behind a key that no region of the domain has. */
+export function mixUpsOfKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
+  const { swapped, own, ownOtherWay, others } = facts;
+  if (swapped.region !== undefined && swapped.region.key !== asked.key && isSwapped(asked.key, swapped.key)) {
+    return ` Perhaps the key's bytes are in the opposite order: ${hex(swapped.key)} is the key of ${nameOfRegion(swapped.region)}.`;
+  }
+  if (own !== undefined) return otherKey(asker, own);
+  if (ownOtherWay !== undefined) {
+    return (
+      ` ${capital(nameOfRegion(ownOtherWay))} of the same domain has ${hex(asked.address)} as a ${sense(!asker.remote)}: ` +
+      'key and address may both be mixed up.'
+    );
+  }
+  if (others !== undefined) {
+    return ` The address belongs to ${nameOfRegion(others)} of protection domain ${others.pd}, which cannot be used here.`;
+  }
+  return facts.searchedAll ? '' : ' (Only a part of the many regions was searched for the address.)';
+}
+
+function isSwapped(key: number, other: number): boolean {
+  const swapped = ((key & 0xff) << 24) | ((key & 0xff00) << 8) | ((key >>> 8) & 0xff00) | (key >>> 24);
+  return swapped >>> 0 === other;
+}
+
+/** Mistakes behind AccessDenied, of the region that has the key. */
+export function mixUpsOfRights(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
+  const remoteBits = AccessBit.RemoteRead | AccessBit.RemoteWrite | AccessBit.RemoteAtomic;
+  if (!asker.remote && (asked.access & remoteBits & ~region.access) !== 0) {
+    return ' Remote rights are for peers: a local check asks for LocalWrite, or for 0 to read.';
+  }
+  if (
+    asker.remote &&
+    asked.access === AccessBit.RemoteWrite &&
+    (region.access & AccessBit.LocalWrite) !== 0
+  ) {
+    return ' LocalWrite lets this program write; peers need RemoteWrite.';
+  }
+  const other = facts.own;
+  if (other !== undefined && (other.access & asked.access) === asked.access && asked.access !== 0) {
+    return ` ${capital(nameOfRegion(other))} has the same address and grants ${rightsOf(asked.access)}: its key is the one to use.`;
+  }
+  return '';
+}
+
+/** The same with a capital letter: for the beginning of a sentence. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,268 @@
+import { type Asker } from './asker';
+import { type AskedAccess, type Facts, lookUp, type RegionFacts, type SlotFacts } from './explanation-facts';
+import { capital, mixUpsOfBounds, mixUpsOfKey, mixUpsOfRights, originOf } from './explanation-mixups';
+import { bytes, hex, nameOfRegion, range, rightsOf, TOP } from './explanation-words';
+import { AccessBit, KEY_VARIANT_MASK } from '../internal/layout';
+import { type RefusalReason, reasonOf } from '../internal/reasons';
+
+/** What a reason means by itself: for a refusal that cannot be looked into any more. */
+const meanings: Readonly<Record<string, string>> = {
+  KeyZeroDenied: 'Key 0 may not be used by this domain or by its peers.',
+  NoDmaRegion: 'No DMA region was published for key 0.',
+  NoSuchKey: 'No region had this key.',
+  Revoked: 'The region that had this key had ended.',
+  StaleKey: 'The slot of this key held another region.',
+  Invalidated: 'The key had been invalidated.',
+  WrongPd: 'The region belonged to another protection domain.',
+  OutOfBounds: 'Some byte lay outside the region.',
+  AccessDenied: 'The region did not grant the right.',
+  Unmapped: 'No memory was mapped there.',
+  Closed: 'The domain or queue pair that asked had ended.',
+};
+
+function whatFor(access: number, remote: boolean): string {
+  if (remote) {
+    switch (access) {
+      case AccessBit.RemoteRead:
+        return "A peer's read (RemoteRead)";
+      case AccessBit.RemoteWrite:
+        return "A peer's write (RemoteWrite)";
+      case AccessBit.RemoteAtomic:
+        return "A peer's atomic operation (RemoteAtomic)";
+      default:
+        return `A peer's access (${rightsOf(access)})`;
+    }
+  }
+  return access === 0 ? 'A local read' : `A local access (${rightsOf(access)})`;
+}
+
+/** Who asked for what. */
+function request(asker: Asker, asked: AskedAccess, reason: RefusalReason): string {
+  const { address, length, key, access } = asked;
+  const who = asker.remote ? `over queue pair ${asker.id}` : `by protection domain ${asker.id}`;
+  const where = asker.remote ? 'remote address' : 'local address';
+  return `${reason}: ${whatFor(access, asker.remote)} of ${bytes(length)} at ${where} ${hex(address)}, key ${hex(key)}, ${who}, was refused.`;
+}
+
+function keyZero(asker: Asker, facts: Facts): string {
+  if (facts.user) {
+    return (
+      ` Key 0 names all DMA memory and is for trusted domains only; protection domain ${facts.pd} is a user's ` +
+      '(allocPd({ trusted: true }) makes a trusted one). A key that was left out, or not filled in yet, is 0 too.'
+    );
+  }
+  if (asker.remote && !facts.remoteKeyZero) {
+    return (
+      ' Key 0 from a peer is refused, because with it a peer could name any DMA memory; the device was not opened with ' +
+      'remoteKeyZero: true. A peer that was never sent an rkey asks with 0.'
+    );
+  }
+  return ' Key 0 may not be used here.';
+}
+
+/** A slot that is empty. */
+function emptySlot(asker: Asker, asked: AskedAccess, facts: Facts): string {
+  const { key: last } = facts.slot;
+  let text = ` No region has this key: its slot of the key table is empty, and ${
+    last === 0 ? 'never held a region' : `the last key in it was ${hex(last)}`
+  }.`;
+  if (last !== 0 && (last & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
+    text +=
+      ' The two differ in the low byte only: fastRegMr had given the region another key before it ended.';
+  }
+  return text + mixUpsOfKey(asker, asked, facts);
+}
+
+function revoked(asker: Asker, asked: AskedAccess, facts: Facts): string {
+  const { halfDead } = facts;
+  if (halfDead !== undefined) {
+    return (
+      ` ${capital(nameOfRegion(halfDead))} was released and its key is dead for good; it is half-dead because ` +
+      `${halfDead.held} reference${halfDead.held === 1 ? ' is' : 's are'} still held.`
+    );
+  }
+  return (
+    ' The region that had this key is gone: it was deregistered, or its domain, its device or its thread has ended.' +
+    mixUpsOfKey(asker, asked, facts)
+  );
+}
+
+function staleKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
+  const { slot } = facts;
+  if (slot.region === undefined) return ' The slot of this key holds a region under another key.';
+  const now = ` The slot of this key holds ${nameOfRegion(slot.region)} now.`;
+  if ((slot.key & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
+    return `${now} The two keys differ in the low byte only: fastRegMr has given the region another one, and this is an old or a future one.`;
+  }
+  return `${now} The region that had this key has ended and its slot was used again, or it never was a key of this device.${mixUpsOfKey(asker, asked, facts)}`;
+}
+
+function invalidated(region: RegionFacts): string {
+  const again =
+    region.kind === 'MEM_REG'
+      ? 'fastRegMr makes the region valid again.'
+      : 'The region stays invalid: only a region of allocMr can be made valid again, by fastRegMr.';
+  return ` The key of ${nameOfRegion(region)} was invalidated (invalidateRkey). ${again}`;
+}
+
+function wrongPd(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
+  const asking = asker.remote
+    ? `queue pair ${asker.id} is in protection domain ${facts.pd}`
+    : `this is ${facts.pd}`;
+  let text = ` ${capital(nameOfRegion(region))} belongs to protection domain ${region.pd}; ${asking}. A domain's keys work in that domain only.`;
+  if (facts.own !== undefined) {
+    text += ` The asking domain has ${nameOfRegion(facts.own)} at the same address: its key is perhaps the one that was meant.`;
+  }
+  return text;
+}
+
+/** By how many bytes an access is outside. */
+function overrun(asked: AskedAccess, origin: bigint, length: bigint): string {
+  const { address } = asked;
+  const size = BigInt(asked.length);
+  const end = address + size;
+  const last = origin + length;
+  if (end > TOP) return `It passes the end of the address space (2^64) by ${bytes(end - TOP)}`;
+  if (address < origin && end > last) {
+    return `It begins ${bytes(origin - address)} before the first byte and ends ${bytes(end - last)} behind the last one`;
+  }
+  if (address < origin) {
+    return end <= origin && size > 0n
+      ? `All of it lies before the first byte: it begins ${bytes(origin - address)} too early`
+      : `It begins ${bytes(origin - address)} before the first byte`;
+  }
+  if (address >= last && (size > 0n || address > last)) {
+    return `All of it lies behind the last byte: it begins ${bytes(address - last)} behind the end, and ends ${bytes(end - last)} behind it`;
+  }
+  return `It ends ${bytes(end - last)} behind the last byte`;
+}
+
+function outOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
+  if (asked.key === 0) {
+    if (facts.dma === undefined) return ' The range begins in a DMA mapping and ends outside of it.';
+    const { address, length } = facts.dma;
+    return (
+      ` ${overrun(asked, address, length)}. The DMA mapping there is ${range(address, length)}: ` +
+      'an access by key 0 lies in one mapping, also where another one begins at its end.'
+    );
+  }
+  if (region.length === 0n) {
+    const how = region.kind === 'FMR' ? 'mapPhys' : 'mapSg';
+    return ` ${capital(nameOfRegion(region))} maps nothing: ${how} comes first.`;
+  }
+  const origin = originOf(asker.remote, region);
+  const named = asker.remote ? 'remote addresses (iova)' : 'local addresses (start)';
+  return (
+    ` ${overrun(asked, origin, region.length)}: ${nameOfRegion(region)} has ` +
+    `${bytes(region.length)} at the ${named} ${range(origin, region.length)}.` +
+    mixUpsOfBounds(asker, asked, facts, region)
+  );
+}
+
+function accessDenied(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
+  const missing = asked.access & ~region.access;
+  const what =
+    asked.access === 0
+      ? 'the request names no right, with which nothing is granted to a peer'
+      : `${rightsOf(missing === 0 ? asked.access : missing)} is missing`;
+  return ` ${capital(nameOfRegion(region))} grants ${rightsOf(region.access)}; ${what}.${mixUpsOfRights(asker, asked, facts, region)}`;
+}
+
+function unmapped(asked: AskedAccess, facts: Facts, region: RegionFacts | undefined): string {
+  if (asked.key !== 0) {
+    return ` An empty access at the very end${
+      region === undefined ? '' : ` of ${nameOfRegion(region)}`
+    }, where no segment is mapped: only inside a segment may an access be empty.`;
+  }
+  const next =
+    facts.dma === undefined
+      ? 'nothing is mapped from there on'
+      : `the next mapping is at ${range(facts.dma.address, facts.dma.length)}`;
+  const mixUp =
+    facts.own === undefined
+      ? ''
+      : ` ${capital(nameOfRegion(facts.own))} has this address: it is no DMA address, and wants the region's key.`;
+  return ` Key 0 takes DMA addresses (device.dma.map), and none is mapped at ${hex(asked.address)}: ${next}.${mixUp}`;
+}
+
+/** The cause of a refusal, by what is known now. Begins with a blank; it fits only while `reason` is still the verdict. */
+function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts: Facts): string {
+  const { region }: SlotFacts = facts.slot;
+  switch (reason) {
+    case 'KeyZeroDenied':
+      return keyZero(asker, facts);
+    case 'NoDmaRegion':
+      return ' Key 0 names the published DMA region, and there is none: getDmaMr() of a trusted domain publishes one.';
+    case 'NoSuchKey':
+      return emptySlot(asker, asked, facts);
+    case 'Revoked':
+      return revoked(asker, asked, facts);
+    case 'StaleKey':
+      return staleKey(asker, asked, facts);
+    case 'Unmapped':
+      return unmapped(asked, facts, region);
+    default:
+  }
+  if (region === undefined) return ` ${meanings[reason] ?? ''}`;
+  switch (reason) {
+    case 'Invalidated':
+      return invalidated(region);
+    case 'WrongPd':
+      return wrongPd(asker, asked, facts, region);
+    case 'OutOfBounds':
+      return outOfBounds(asker, asked, facts, region);
+    case 'AccessDenied':
+      return accessDenied(asker, asked, facts, region);
+    default:
+      return ` ${meanings[reason] ?? ''}`;
+  }
+}
+
+/** A verdict as it would be now. */
+function verdictNow(asker: Asker, asked: AskedAccess, facts: Facts): string {
+  const now = reasonOf(facts.now);
+  if (now === undefined) return 'the same access would be accepted now.';
+  return `the same access would be refused with ${now} now.${causeOf(asker, asked, now, facts)}`;
+}
+
+/**
+ * Explains a refusal in plain sentences.
+ *
+ * @param sequence - low half of the sequence of the key's record when it was refused; undefined: not known
+ */
+export function explainRefusal(
+  asker: Asker,
+  asked: AskedAccess,
+  reason: RefusalReason,
+  sequence: number | undefined,
+): string {
+  const begin = request(asker, asked, reason);
+  const facts = lookUp(asker, asked);
+  const meaning = ` ${meanings[reason] ?? 'The access was refused.'}`;
+  if (facts === undefined) {
+    const who = asker.remote ? `queue pair ${asker.id}` : `protection domain ${asker.id}`;
+    return `${begin}${meaning} ${capital(who)} has ended, so nothing can be looked up for it any more.`;
+  }
+  if (reasonOf(facts.now) !== reason) {
+    return `${begin}${meaning} Something has changed since: ${verdictNow(asker, asked, facts)}`;
+  }
+  const changed =
+    sequence !== undefined && asked.key !== 0 && sequence !== facts.slot.sequence
+      ? " What the key's slot holds has changed since the refusal: this is told of what is there now."
+      : '';
+  return begin + causeOf(asker, asked, reason, facts) + changed;
+}
+
+/** Explains the verdict that an access would get now, which may be none. */
+export function explainNow(asker: Asker, asked: AskedAccess): string {
+  const facts = lookUp(asker, asked);
+  if (facts === undefined)
+    return `${request(asker, asked, 'Closed')} ${meanings.Closed ?? ''}`;
+  const now = reasonOf(facts.now);
+  if (now !== undefined) return request(asker, asked, now) + causeOf(asker, asked, now, facts);
+  const region = facts.slot.region;
+  return (
+    `${whatFor(asked.access, asker.remote)} of ${bytes(asked.length)} at ${hex(asked.address)}, key ${hex(asked.key)}, ` +
+    `would be accepted now${region === undefined ? '' : `, in ${nameOfRegion(region)}`}.`
+  );
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/objects/key_report.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/base/platform.h"
+#include "core/base/pool.h"
+#include "core/objects/device.h"
+#include "core/objects/dma.h"
+#include "core/objects/lkey_table.h"
+#include "core/objects/mr.h"
+#include "core/objects/region.h"
+
+static_assert((int)RVT_SLOT_REGION + (int)RVT_MR_FIELDS == (int)RVT_SLOT_FIELDS, "a region's row fits");
+static_assert((int)RVT_EXPLAINED_SLOT == (int)RVT_ASKED_FIELDS &&
+                  (int)RVT_EXPLAINED_SWAPPED == (int)RVT_EXPLAINED_SLOT + (int)RVT_SLOT_FIELDS &&
+                  (int)RVT_EXPLAINED_FOUND == (int)RVT_EXPLAINED_SWAPPED + (int)RVT_SLOT_FIELDS &&
+                  (int)RVT_EXPLAINED_COUNT ==
+                      (int)RVT_EXPLAINED_FOUND + (int)RVT_FOUND_KINDS * (int)RVT_SLOT_FIELDS,
+              "one row behind the other");
+
+/* Whether the asker may be told of this region. Everybody on a device may be told of everything on it, as
+ * rvt_resource_report does; a device that is shared for one domain only is to be asked about here. */
+static bool may_be_told(const struct rvt_asker *asker, const struct rvt_mregion *mr) {
+    (void)asker;
+    (void)mr;
+    return true;
+}
+
+static void fill_slot(const struct rvt_asker *asker, const struct rvt_mregion *mr, uint64_t *row) {
+    if (!may_be_told(asker, mr)) {
+        row[RVT_SLOT_KEY] = 0;
+        row[RVT_SLOT_HIDDEN] = 1;
+        return;
+    }
+    row[RVT_SLOT_LIVE] = 1;
+    row[RVT_SLOT_KEY] = rvt_mr_key(mr);
+    row[RVT_SLOT_IOVA] = mr->iova;
+    rvt_mr_objects.fill_row(mr, row + RVT_SLOT_REGION);
+}
+
+void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, uint32_t key, uint64_t *row) {
+    memset(row, 0, RVT_SLOT_FIELDS * sizeof(*row));
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_mregion *mr = NULL;
+    if (!key) {
+        mr = atomic_load_explicit(&device->dma_mr, memory_order_relaxed);
+    } else {
+        const struct rvt_lkey_table *table = &device->lkey_table;
+        const struct rvt_lkey_record *record = rvt_lkey_record(table, key);
+        row[RVT_SLOT_SEQUENCE] = atomic_load_explicit(&record->sequence, memory_order_relaxed);
+        /* Nobody writes while the lock is held, so line 0 is complete. A name is 0 only in an empty slot. */
+        if (atomic_load_explicit(&record->line0.name, memory_order_relaxed))
+            mr = table->owner[record - table->records];
+        else
+            row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
+    }
+    if (mr)
+        fill_slot(asker, mr, row);
+    rvt_mutex_unlock(&device->lock);
+}
+
+void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker, uint64_t addr,
+                      uint64_t *row) {
+    rvt_mutex_lock(&device->lock);
+    row[RVT_ASKED_PD] = asker->pd->owned.serial;
+    row[RVT_ASKED_USER] = atomic_load_explicit(&asker->pd->user, memory_order_relaxed);
+    row[RVT_ASKED_REMOTE_KEY_ZERO] = device->remote_key_zero;
+    const struct rvt_dma_table *table = atomic_load_explicit(&device->dma.table, memory_order_relaxed);
+    const struct rvt_dma_map *map = rvt_dma_table_find(table, addr);
+    if (!map && table)
+        map = rvt_dma_table_find_first(table, addr, UINT64_MAX);
+    row[RVT_ASKED_DMA] = map != NULL;
+    row[RVT_ASKED_DMA_ADDRESS] = map ? map->address : 0;
+    row[RVT_ASKED_DMA_LENGTH] = map ? map->length : 0;
+    rvt_mutex_unlock(&device->lock);
+}
+
+/* How well a region's range fits: 0 not at all, 1 the first byte, 2 all bytes. */
+static int fit_of(uint64_t origin, uint64_t bytes, uint64_t addr, uint32_t length) {
+    uint64_t into = addr - origin;
+    return into >= bytes ? 0 : length <= bytes - into ? 2 : 1;
+}
+
+static void note_region(const struct rvt_asker *asker, const struct rvt_mregion *mr, int fit, int *best,
+                        enum rvt_found_region kind, uint64_t *rows) {
+    if (fit <= best[kind] || !may_be_told(asker, mr))
+        return;
+    best[kind] = fit;
+    fill_slot(asker, mr, rows + (size_t)kind * RVT_SLOT_FIELDS);
+}
+
+static void look_at_region(const struct rvt_asker *asker, const struct rvt_mregion *mr, uint64_t addr,
+                           uint32_t length, uint32_t key, int *best, uint64_t *rows) {
+    if (mr->kind == RVT_MR_DMA)
+        return; /* it has no addresses of its own */
+    if (key && rvt_mr_key(mr) == key) {
+        if (mr->half_dead)
+            note_region(asker, mr, 1, best, RVT_FOUND_HALF_DEAD, rows);
+        return;
+    }
+    if (mr->half_dead)
+        return; /* no check finds it */
+    bool own = mr->pd == asker->pd;
+    int asked = fit_of(asker->remote ? mr->iova : mr->base, mr->length, addr, length);
+    int other = fit_of(asker->remote ? mr->base : mr->iova, mr->length, addr, length);
+    note_region(asker, mr, asked, best, own ? RVT_FOUND_OWN : RVT_FOUND_OTHERS, rows);
+    note_region(asker, mr, other, best, own ? RVT_FOUND_OWN_OTHER_WAY : RVT_FOUND_OTHERS_OTHER_WAY, rows);
+}
+
+bool rvt_search_regions(struct rvt_dev_info *device, const struct rvt_asker *asker, uint64_t addr,
+                        uint32_t length, uint32_t key, uint64_t *rows) {
+    const struct rvt_pool *pool = &device->kinds.slots[RVT_RESOURCE_MR].pool;
+    int best[RVT_FOUND_KINDS] = {0};
+    uint32_t count = 0, at = 0;
+    memset(rows, 0, (size_t)RVT_FOUND_KINDS * RVT_SLOT_FIELDS * sizeof(*rows));
+    do {
+        rvt_mutex_lock(&device->lock);
+        count = atomic_load_explicit(&pool->count, memory_order_relaxed);
+        for (uint32_t end = at + RVT_SEARCH_STEP; at < end && at < count; at++) {
+            const struct rvt_object *object = rvt_pool_at(pool, at);
+            if (rvt_object_alive(object))
+                look_at_region(asker, (const struct rvt_mregion *)(const void *)object, addr, length, key,
+                               best, rows);
+        }
+        rvt_mutex_unlock(&device->lock);
+    } while (at < count && at < RVT_SEARCH_MOST);
+    return at >= count;
+}

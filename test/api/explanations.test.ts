@@ -1,0 +1,503 @@
+// What a refusal says of itself when it is asked.
+import { Access, type CheckedPlace, lkey, type Refused, rkey } from '../../lib';
+import { outOfRange, rdma } from '../support/answers';
+import { ALL, closeQuietly, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from '../support/scene';
+
+const { LocalWrite, RemoteAtomic, RemoteRead, RemoteWrite } = Access;
+
+function refused(check: CheckedPlace): Refused {
+  if (check.ok) throw new Error('accepted');
+  return check;
+}
+
+/** Two domains with a queue pair each, and a region with different local and remote addresses. */
+function ready() {
+  const all = scene({ keyPolicy: 'sequential' });
+  const mr = all.pd.regUserMr(Buffer.alloc(64), {
+    start: 0x1000n,
+    iova: 0x9000n,
+    access: LocalWrite | RemoteRead,
+  });
+  const remote = (vaddr: bigint | number, length: number, key: number = mr.rkey, access = RemoteRead) =>
+    refused(all.qp.check({ vaddr, length, rkey: rkey(key) }, access));
+  const local = (addr: bigint | number, length: number, key: number = mr.lkey, access = 0) =>
+    refused(all.pd.check({ addr, length, lkey: lkey(key) }, access));
+  return { ...all, mr, remote, local };
+}
+
+/** One mistake each: what is said of it must be about it, and about nothing else. */
+const mistakes: Record<string, [make: () => Refused, reason: string, said: RegExp[]]> = {
+  'a length that was not shortened': [
+    () => ready().remote(0x9008n, 64),
+    'OutOfBounds',
+    [/ends 8 bytes behind the last byte/, /0x9000 to 0x903f/, /not shortened.*byte 8 on 56 bytes/],
+  ],
+  'one byte too far': [() => ready().remote(0x9000n, 65), 'OutOfBounds', [/ends 1 byte behind/, /64 bytes/]],
+  'one byte before': [
+    () => ready().remote(0x8fffn, 2),
+    'OutOfBounds',
+    [/begins 1 byte before the first byte:/],
+  ],
+  'before and behind': [
+    () => ready().remote(0x8ff0n, 96),
+    'OutOfBounds',
+    [/begins 16 bytes before the first byte and ends 16 bytes behind/],
+  ],
+  'all before': [
+    () => ready().remote(0x8000n, 8),
+    'OutOfBounds',
+    [/All of it lies before.*4096 bytes too early/],
+  ],
+  'all behind': [
+    () => ready().remote(0x9050n, 8),
+    'OutOfBounds',
+    [/All of it lies behind.*16 bytes behind the end.*24/],
+  ],
+  'past 2^64': [() => ready().remote(TOP - 1n, 9), 'OutOfBounds', [/2\^64\) by 8 bytes/]],
+  'a local address sent to a peer': [
+    () => ready().remote(0x1010n, 8),
+    'OutOfBounds',
+    [/start and iova/, /0x1010 is the local address \(start\) of byte 16/, /0x9010/],
+  ],
+  'a remote address in an own element': [
+    () => ready().local(0x9010n, 8),
+    'OutOfBounds',
+    [/0x9010 is the remote address \(iova\) of byte 16/, /0x1010/],
+  ],
+  'an offset for a remote address': [() => ready().remote(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x9010/]],
+  'an offset for a local address': [() => ready().local(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x1010/]],
+  'the key of another region': [
+    () => {
+      const { pd, remote, mr } = ready();
+      pd.regUserMr(Buffer.alloc(32), { start: 0x5000n, access: RemoteRead });
+      return remote(0x5008n, 8, mr.rkey);
+    },
+    'OutOfBounds',
+    [/key of another region was used: the address belongs to region 2 \(user memory, key 0x/],
+  ],
+  'over the border to a neighbour': [
+    () => {
+      const { pd, local, mr } = ready();
+      pd.regUserMr(Buffer.alloc(32), { start: 0x1040n });
+      return local(0x1030n, 32, mr.lkey);
+    },
+    'OutOfBounds',
+    [/ends 16 bytes behind/, /bytes behind it are those of region 2 .*an access lies in one region/],
+  ],
+  'a region that maps nothing': [
+    () => {
+      const { pd, qp } = scene();
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead });
+      return refused(qp.check({ vaddr: 0, length: 8, rkey: mr.rkey }, RemoteRead));
+    },
+    'OutOfBounds',
+    [/\(a scatter-gather list, key 0x.*maps nothing: mapSg comes first/],
+  ],
+  'a page list that maps nothing': [
+    () => {
+      const { pd } = scene();
+      const fmr = pd.allocFmr({ maxPages: 1 });
+      return refused(pd.check({ addr: 1, length: 8, lkey: fmr.lkey }, 0));
+    },
+    'OutOfBounds',
+    [/\(a page list, key 0x.*maps nothing: mapPhys comes first/],
+  ],
+  'a right that a peer lacks': [
+    () => ready().remote(0x9000n, 8, undefined, RemoteAtomic),
+    'AccessDenied',
+    [/grants LocalWrite\|RemoteRead; RemoteAtomic is missing/, /A peer's atomic operation/],
+  ],
+  'local memory that a peer would write': [
+    () => ready().remote(0x9000n, 8, undefined, RemoteWrite),
+    'AccessDenied',
+    [/RemoteWrite is missing/, /LocalWrite lets this program write; peers need RemoteWrite/],
+  ],
+  'a right that the region does not give its own program': [
+    () => {
+      const { pd } = scene();
+      const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n });
+      return refused(pd.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, LocalWrite));
+    },
+    'AccessDenied',
+    [/grants no right; LocalWrite is missing\./],
+  ],
+  'a remote right asked for by the own program': [
+    () => ready().local(0x1000n, 8, undefined, RemoteWrite | LocalWrite),
+    'AccessDenied',
+    [/RemoteWrite is missing/, /Remote rights are for peers/],
+  ],
+  'a cached region that lacks a right': [
+    () => {
+      const { pd, remote } = ready();
+      pd.regUserMr(Buffer.alloc(64), { start: 0x9000n, access: ALL });
+      return remote(0x9000n, 8, undefined, RemoteAtomic);
+    },
+    'AccessDenied',
+    [/Region 2 .* has the same address and grants RemoteAtomic/],
+  ],
+  'the region of another domain': [
+    () => {
+      const { device, mr } = ready();
+      const other = device.allocPd();
+      return refused(other.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0));
+    },
+    'WrongPd',
+    [/belongs to protection domain 1; this is 2\./],
+  ],
+  'the region of another domain, by a peer': [
+    () => {
+      const { device, mr } = ready();
+      const other = device.allocPd().createQp();
+      return refused(other.check({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, RemoteRead));
+    },
+    'WrongPd',
+    [/belongs to protection domain 1; queue pair 2 is in protection domain 2\./],
+  ],
+  'the key of another domain, with a region at the address': [
+    () => {
+      const { device, mr } = ready();
+      const other = device.allocPd();
+      other.regUserMr(Buffer.alloc(8), { start: 0x1000n });
+      return refused(other.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0));
+    },
+    'WrongPd',
+    [/The asking domain has region 2/],
+  ],
+  'a key that was never given': [
+    () => ready().remote(0x8, 8, 0xabcd_ef01),
+    'NoSuchKey',
+    [/slot of the key table is empty, and never held a region/],
+  ],
+  'a key that was never given, at an address that is one': [
+    () => ready().remote(0x9008n, 8, 0xabcd_ef01),
+    'NoSuchKey',
+    [/key of another region was used: the address belongs to region 1 .* remote addresses 0x9000/],
+  ],
+  'a key and an address of the other kind': [
+    () => ready().remote(0x1008n, 8, 0xabcd_ef01),
+    'NoSuchKey',
+    [/Region 1 .* of the same domain has 0x1008 as a local address \(start\): key and address may both/],
+  ],
+  'an address of another domain': [
+    () => {
+      const { device } = ready();
+      return refused(device.allocPd().check({ addr: 0x1008n, length: 8, lkey: lkey(0xabcd_ef01) }, 0));
+    },
+    'NoSuchKey',
+    [/belongs to region 1 .* of protection domain 1, which cannot be used here/],
+  ],
+  'the bytes of a key in the opposite order': [
+    () => {
+      const { pd, qp } = scene({ keyPolicy: 'sequential', lkeyTableBits: 23 });
+      const mr = pd.regUserMr(Buffer.alloc(64), { access: RemoteRead });
+      const wire = Buffer.alloc(4);
+      wire.writeUInt32BE(mr.rkey);
+      return refused(qp.check({ vaddr: mr.iova, length: 8, rkey: rkey(wire.readUInt32LE()) }, RemoteRead));
+    },
+    'NoSuchKey',
+    [/key's bytes are in the opposite order: 0x[0-9a-f]+ is the key of region 1/],
+  ],
+  'another variant of a key, behind its end': [
+    () => {
+      const { pd, qp } = scene();
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      const key = mr.rkey;
+      mr.dereg();
+      return refused(qp.check({ vaddr: 0, length: 8, rkey: rkey((key ^ 1) >>> 0) }, RemoteRead));
+    },
+    'NoSuchKey',
+    [/the last key in it was 0x/, /differ in the low byte only: fastRegMr had given/],
+  ],
+  'a region that is gone': [
+    () => {
+      const { mr, remote } = ready();
+      const key = mr.rkey;
+      mr.dereg();
+      return remote(0x9000n, 8, key);
+    },
+    'Revoked',
+    [/is gone: it was deregistered/],
+  ],
+  'a region that is half-dead': [
+    () => {
+      const { mr, pd, remote } = ready();
+      const key = mr.rkey;
+      for (let i = 0; i < 2; i++) pd.acquire({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0);
+      expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
+      return remote(0x9000n, 8, key);
+    },
+    'Revoked',
+    [/Region 1 .* was released.*half-dead because 2 references are still held/],
+  ],
+  'a slot that is used again': [
+    () => {
+      const { device } = scene();
+      closeQuietly(device);
+      const all = scene({ keyPolicy: 'sequential', lkeyTableBits: 1 });
+      const old = all.pd.regUserMr(Buffer.alloc(8));
+      const key = old.lkey;
+      old.dereg();
+      for (let i = 0; i < 2; i++) all.pd.regUserMr(Buffer.alloc(8), { start: 0x1000n + BigInt(i * 64) });
+      return refused(all.pd.check({ addr: 0x7000n, length: 8, lkey: key }, 0));
+    },
+    'StaleKey',
+    [/slot of this key holds region \d .* now/, /its slot was used again/],
+  ],
+  'an old variant of a key': [
+    () => {
+      const { pd, qp } = scene();
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      const old = mr.rkey;
+      qp.fastRegMr(mr, { key: rkey((old ^ 1) >>> 0), access: RemoteRead });
+      return refused(qp.check({ vaddr: 0, length: 8, rkey: old }, RemoteRead));
+    },
+    'StaleKey',
+    [/low byte only: fastRegMr has given the region another one/],
+  ],
+  'a key that was invalidated': [
+    () => {
+      const { qp, mr, remote } = ready();
+      qp.invalidateRkey(mr.rkey);
+      return remote(0x9000n, 8);
+    },
+    'Invalidated',
+    [/was invalidated \(invalidateRkey\)/, /stays invalid/],
+  ],
+  'a list whose key was invalidated': [
+    () => {
+      const { pd, qp } = scene();
+      const mr = pd.allocMr({ maxNumSg: 1 });
+      qp.invalidateRkey(mr.rkey);
+      return refused(qp.check({ vaddr: 0, length: 8, rkey: mr.rkey }, RemoteRead));
+    },
+    'Invalidated',
+    [/fastRegMr makes the region valid again/],
+  ],
+  'key 0 of a user domain': [
+    () => ready().local(DMA, 8, 0),
+    'KeyZeroDenied',
+    [/protection domain 1 is a user's/, /left out, or not filled in yet/],
+  ],
+  'key 0 from a peer': [
+    () => {
+      const { qp } = scene({ trusted: true });
+      return refused(qp.check({ vaddr: DMA, length: 8, rkey: rkey(0) }, RemoteRead));
+    },
+    'KeyZeroDenied',
+    [/not opened with remoteKeyZero: true/, /never sent an rkey/],
+  ],
+  'key 0 without a DMA region': [
+    () => {
+      const { pd } = scene({ trusted: true });
+      return refused(pd.check({ addr: DMA, length: 8, lkey: lkey(0) }, 0));
+    },
+    'NoDmaRegion',
+    [/getDmaMr\(\) of a trusted domain publishes one/],
+  ],
+  'key 0 over the end of a mapping': [
+    () => {
+      const { device, pd } = scene({ trusted: true });
+      dmaPages(device, 1);
+      pd.getDmaMr();
+      return refused(pd.check({ addr: DMA + PAGE_N - 4n, length: 8, lkey: lkey(0) }, 0));
+    },
+    'OutOfBounds',
+    [/ends 4 bytes behind the last byte\. The DMA mapping there is 0x100000 to 0x100fff/],
+  ],
+  'key 0 where nothing is mapped': [
+    () => {
+      const { device, pd } = scene({ trusted: true });
+      dmaPages(device, 1);
+      pd.getDmaMr();
+      return refused(pd.check({ addr: 0x10n, length: 8, lkey: lkey(0) }, 0));
+    },
+    'Unmapped',
+    [/none is mapped at 0x10: the next mapping is at 0x100000 to 0x100fff\./],
+  ],
+  'key 0 behind all that is mapped': [
+    () => {
+      const { device, pd } = scene({ trusted: true });
+      dmaPages(device, 1);
+      pd.getDmaMr();
+      return refused(pd.check({ addr: TOP - 8n, length: 8, lkey: lkey(0) }, 0));
+    },
+    'Unmapped',
+    [/nothing is mapped from there on\./],
+  ],
+  "key 0 with a region's address": [
+    () => {
+      const { pd } = scene({ trusted: true });
+      pd.getDmaMr();
+      pd.regUserMr(Buffer.alloc(64), { start: 0x1000n });
+      return refused(pd.check({ addr: 0x1000n, length: 8, lkey: lkey(0) }, 0));
+    },
+    'Unmapped',
+    [/Region 2 .* has this address: it is no DMA address/],
+  ],
+  'an empty access at the end': [
+    () => {
+      const { pd } = scene();
+      const mr = pd.regUserMr(Buffer.alloc(PAGE), { start: 0n });
+      return refused(pd.check({ addr: PAGE_N, length: 0, lkey: mr.lkey }, 0));
+    },
+    'Unmapped',
+    [/empty access at the very end of region 1/],
+  ],
+};
+
+test.each(Object.entries(mistakes))('%s', (_, [make, reason, said]) => {
+  const refusal = make();
+  expect(refusal.reason).toBe(reason);
+  const text = refusal.explain();
+  expect(text.startsWith(`${reason}: `)).toBe(true);
+  expect(text).not.toContain('has changed since');
+  for (const part of said) expect(text).toMatch(part);
+  expect(text).not.toMatch(/undefined|NaN|\[object| {2}/);
+});
+
+test('no two mistakes have the same text, numbers apart', () => {
+  const texts = Object.entries(mistakes).map(([name, [make]]) => {
+    const text = make().explain();
+    return [text.replace(/0x[0-9a-f]+|\d+/g, 'N'), name] as const;
+  });
+  const seen = new Map<string, string>();
+  for (const [text, name] of texts) {
+    expect([name, seen.get(text)]).toEqual([name, undefined]);
+    seen.set(text, name);
+  }
+});
+
+describe('a refusal', () => {
+  test('shows what it did before, and tells what was asked for', () => {
+    const { remote, mr, qp } = ready();
+    const refusal = remote(0x9008, 64);
+    expect(refusal).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
+    expect(Object.keys(refusal)).toEqual(['ok', 'reason', 'code']);
+    expect(JSON.stringify(refusal)).toBe('{"ok":false,"reason":"OutOfBounds","code":"EINVAL"}');
+    expect(refusal.request).toEqual({
+      address: 0x9008n,
+      length: 64,
+      key: mr.rkey,
+      access: RemoteRead,
+      remote: true,
+      pd: undefined,
+      qp: qp.id,
+    });
+  });
+
+  test('counts nothing and holds nothing when it explains itself', () => {
+    const { device, mr, remote } = ready();
+    const refusal = remote(0x9008, 64);
+    const before = [device.counters(), mr.refs];
+    expect(refusal.explain()).toBe(refusal.explain());
+    expect([device.counters(), mr.refs]).toEqual(before);
+  });
+
+  test('says so if the region has changed since', () => {
+    const { device, pd, qp, mr, remote } = ready();
+    const late = remote(0x9008, 64);
+    const key = mr.rkey;
+    mr.dereg();
+    expect(late.explain()).toMatch(
+      /^OutOfBounds: .* has changed since: .*refused with Revoked now\. The region/,
+    );
+    const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
+    const none = refused(qp.check({ vaddr: 0x7000n, length: 8, rkey: fmr.rkey }, RemoteRead));
+    expect(none.explain()).toMatch(/maps nothing/);
+    dmaPages(device, 2);
+    fmr.mapPhys([DMA], 0x7000n);
+    expect(none.explain()).toMatch(/has changed since: the same access would be accepted now\.$/);
+    fmr.mapPhys([DMA], 0x8000n);
+    expect(none.explain()).toMatch(
+      /All of it lies before.*What the key's slot holds has changed since the refusal/,
+    );
+    expect(key).not.toBe(fmr.rkey);
+  });
+
+  test('explains itself when nobody is left to ask', () => {
+    const { device, remote, local, qp } = ready();
+    const texts = [remote(0x9008, 64), local(0x1008, 64)];
+    qp.destroy();
+    expect(texts[0]!.explain()).toMatch(/Some byte lay outside.*Queue pair 1 has ended/);
+    closeQuietly(device);
+    expect(texts[1]!.explain()).toMatch(/Protection domain 1 has ended/);
+  });
+
+  test('of acquire explains itself', () => {
+    const { pd, qp, mr } = ready();
+    const local = pd.acquire({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 0);
+    const remote = qp.acquire({ vaddr: 0x9000n, length: 65, rkey: mr.rkey }, RemoteRead);
+    for (const check of [local, remote]) {
+      expect(check).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
+      expect((check as Refused).explain()).toMatch(/ends 1 byte behind/);
+    }
+  });
+
+  test('finds what fits among many regions in a short time', () => {
+    const { pd, remote } = ready();
+    for (let i = 0; i < 20_000; i++) pd.regUserMr(new Uint8Array(8), { start: BigInt(i) * 4096n });
+    const begin = performance.now();
+    expect(remote(19_999n * 4096n, 8).explain()).toMatch(/address belongs to region 20001 /);
+    expect(performance.now() - begin).toBeLessThan(2000);
+  });
+});
+
+describe('a checker', () => {
+  test('explains its last refusal', () => {
+    const { qp, mr } = ready();
+    const checker = qp.checker();
+    expect(checker.explain()).toBeUndefined();
+    checker.refusal(TOP - 1n, 2, mr.rkey, RemoteRead);
+    expect(checker.explain()).toMatch(
+      /^OutOfBounds: A peer's read \(RemoteRead\) of 2 bytes at remote address 0xffffffffffffffff/,
+    );
+    checker.refusal(0x9001, 64, mr.rkey, RemoteRead);
+    expect(checker.explain()).toMatch(/0x9001.*ends 1 byte behind.*from byte 1 on 63 bytes/);
+    expect(() => checker.refusal(0x9001, -1, mr.rkey, RemoteRead)).toThrow(outOfRange('length'));
+    expect(checker.explain()).toMatch(/0x9001/);
+    checker.refusal(0x9001, 1, mr.rkey, RemoteRead);
+    expect(checker.explain()).toBeUndefined();
+  });
+});
+
+describe('a batch', () => {
+  test('explains each element by what stands there now', () => {
+    const { pd, mr } = ready();
+    const batch = pd.lkeyBatch(3);
+    batch.set(0, 0x1000n, 8, mr.lkey);
+    batch.set(1, 0x1000n, 65, mr.lkey);
+    batch.check(2, 0);
+    expect(batch.explain(0)).toMatch(
+      /^Element 0, not refused by the last call, .* would be accepted now, in region 1/,
+    );
+    expect(batch.explain(1)).toMatch(
+      /^Element 1, refused by the last call \(OutOfBounds\), .*ends 1 byte behind/,
+    );
+    batch.set(1, 0x1000n, 64, mr.lkey);
+    expect(batch.explain(1)).toMatch(/refused by the last call \(OutOfBounds\), .*would be accepted now/);
+    for (const bad of [-1, 3, 0.5]) expect(() => batch.explain(bad)).toThrow(outOfRange('index'));
+  });
+
+  test('tells a copy that has no right from a check that has', () => {
+    const { pd, mr } = ready();
+    const batch = pd.lkeyBatch(1);
+    batch.set(0, 0x1000n, 8, mr.lkey);
+    expect(batch.scatter(Buffer.alloc(8), 1, 0)).toBe(0);
+    expect(batch.explain(0)).toMatch(
+      /bytes are written into this element.*neither LocalWrite nor RemoteWrite/,
+    );
+  });
+
+  test('remembers the first refused element of packed ones', () => {
+    const { pd, mr } = ready();
+    const [other, batch] = [pd.lkeyBatch(8), pd.lkeyBatch(1)];
+    for (let i = 0; i < 8; i++) other.set(i, 0x1000n, i < 5 ? 8 : 70 + i, mr.lkey);
+    batch.checkPacked(other.words, 0);
+    expect(batch.firstRefusal).toBe(5);
+    expect(batch.explain(5)).toMatch(
+      /Element 5, refused by the last call \(OutOfBounds\).* of 75 bytes .*ends 11 bytes/,
+    );
+    expect(() => batch.explain(6)).toThrow(outOfRange('index'));
+  });
+});

@@ -1,0 +1,246 @@
+// The channel rdmavt:refused: one message for each call in which an access was refused.
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { Access, lkey, rkey, RdmaError, type RefusedMessage, SgeState } from '../../lib';
+import { accepted } from '../support/answers';
+import { runProgram } from '../support/programs';
+import { ALL, scene } from '../support/scene';
+
+const NAME = 'rdmavt:refused';
+
+function expectOutput(program: string, wanted: string): void {
+  expect(runProgram(program, [], 60_000)).toMatchObject({ stdout: wanted, stderr: '', status: 0 });
+}
+
+let messages: RefusedMessage[] = [];
+const listen = (message: unknown): void => {
+  messages.push(message as RefusedMessage);
+};
+const only = (): RefusedMessage => {
+  expect(messages).toHaveLength(1);
+  return messages.splice(0)[0]!;
+};
+
+beforeEach(() => {
+  messages = [];
+  subscribe(NAME, listen);
+});
+afterEach(() => {
+  unsubscribe(NAME, listen);
+  expect(channel(NAME).hasSubscribers).toBe(false);
+});
+
+function ready() {
+  const all = scene();
+  const mr = all.pd.regUserMr(Buffer.alloc(64), { start: 0x1000n, iova: 0x9000n, access: ALL });
+  return { ...all, mr };
+}
+
+describe('a single check', () => {
+  test('that is accepted says nothing', () => {
+    const { pd, qp, mr } = ready();
+    pd.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0);
+    accepted(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, Access.RemoteRead)).put();
+    pd.checker().refusal(0x1000n, 8, mr.lkey, 0);
+    expect(messages).toEqual([]);
+  });
+
+  test('that is refused says who asked for what', () => {
+    const { pd, qp, mr } = ready();
+    pd.check({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 1);
+    const common = { count: 1, explain: expect.any(Function) };
+    const local = { address: 0x1000n, length: 65, key: mr.lkey, access: 1, remote: false, pd: pd.id };
+    expect(only()).toEqual({
+      reason: 'OutOfBounds',
+      method: 'ProtectionDomain.check',
+      operation: 'lkey_ok',
+      ...common,
+      ...local,
+    });
+    pd.acquire({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 1);
+    expect(only()).toMatchObject({ method: 'ProtectionDomain.acquire', ...local });
+    pd.checker().refusal(0x1000, 65, mr.lkey, 1);
+    expect(only()).toEqual({
+      reason: 'OutOfBounds',
+      method: 'Checker.refusal',
+      operation: 'checker',
+      ...common,
+      ...local,
+    });
+    for (const method of ['check', 'acquire'] as const) {
+      qp[method]({ vaddr: 0x9000n, length: 65, rkey: mr.rkey }, Access.RemoteRead);
+      const message = only();
+      expect(message).toMatchObject({
+        method: `QueuePair.${method}`,
+        operation: 'rkey_ok',
+        remote: true,
+        qp: qp.id,
+      });
+      expect(message).not.toHaveProperty('pd');
+      expect(message.explain()).toMatch(/^OutOfBounds: A peer's read.*ends 1 byte behind/);
+    }
+  });
+});
+
+describe('a batch', () => {
+  test('tells the first refusal and the count, once a call', () => {
+    const { pd, mr } = ready();
+    const batch = pd.lkeyBatch(4);
+    for (let i = 0; i < 4; i++) batch.set(i, 0x1000n, i ? 64 + i : 8, mr.lkey);
+    const first = { index: 1, count: 3, address: 0x1000n, length: 65, key: mr.lkey, reason: 'OutOfBounds' };
+    expect(batch.check(4, 0)).toBe(1);
+    expect(only()).toMatchObject({
+      method: 'CheckBatch.check',
+      operation: 'check_batch',
+      ...first,
+      pd: pd.id,
+    });
+    expect(batch.checkPacked(batch.words, 0)).toBe(1);
+    expect(only()).toMatchObject({ method: 'CheckBatch.checkPacked', ...first });
+    expect([batch.acquire(4, 0), batch.put()]).toEqual([1, 1]);
+    expect(only()).toMatchObject({ method: 'CheckBatch.acquire', operation: 'acquire_batch', ...first });
+    expect(batch.gather(Buffer.alloc(999), 4, 0)).toBe(8);
+    const gathered = only();
+    expect(gathered).toMatchObject({ method: 'CheckBatch.gather', ...first, count: 1 });
+    expect(gathered.explain()).toMatch(/ends 1 byte behind/);
+    expect(batch.scatter(Buffer.alloc(999), 4, 1)).toBe(8);
+    expect(only()).toMatchObject({ method: 'CheckBatch.scatter', ...first, count: 1, access: 1 });
+    const other = pd.lkeyBatch(1);
+    other.set(0, 0x1000n, 64, mr.lkey);
+    expect(batch.copyTo(other, 4, 0, 1, 1)).toBe(8);
+    expect(only()).toMatchObject({ method: 'CheckBatch.copyTo', ...first, count: 1 });
+    other.copyTo(batch, 1, 0, 4, 1);
+    expect(only()).toMatchObject({ method: 'CheckBatch.copyTo', ...first, count: 1 });
+    expect([batch.check(1, 0), batch.gather(Buffer.alloc(4), 1, 0)]).toEqual([1, 0]); // too small is no refusal
+    expect(messages).toEqual([]);
+  });
+});
+
+describe('bytes that cannot be used', () => {
+  test('of an element and of a walk', () => {
+    const { qp, pd, mr } = ready();
+    const read = accepted(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, Access.RemoteRead));
+    const said = {
+      reason: 'AccessDenied',
+      count: 1,
+      address: 0x9000n,
+      length: 8,
+      access: Access.RemoteRead,
+      remote: true,
+    };
+    expect(() => read.copyFrom(Buffer.alloc(8))).toThrow(RdmaError);
+    expect(only()).toMatchObject({ method: 'Sge.copyFrom', operation: 'copy_sge', ...said });
+    expect(() => read.copyFrom(Buffer.alloc(7), { offset: 1 })).toThrow(RdmaError);
+    const message = only();
+    expect(message.explain()).toMatch(
+      /^AccessDenied: Sge.copyFrom cannot use the element of 8 bytes at remote address 0x9000, because/,
+    );
+    for (const use of [() => read.fetchAdd(1), () => read.compareSwap(1, 1)]) {
+      expect(use).toThrow(RdmaError);
+      expect(only()).toMatchObject(said);
+    }
+    expect(() => new SgeState([read]).copyIn(Buffer.alloc(8))).toThrow(RdmaError);
+    expect(only()).toMatchObject({
+      method: 'SgeState.copyIn',
+      operation: 'copy_sge',
+      reason: 'AccessDenied',
+    });
+    mr.dereg({ force: true });
+    expect(() => read.copyTo(Buffer.alloc(8))).toThrow(RdmaError);
+    expect(only()).toMatchObject({ method: 'Sge.copyTo', reason: 'RegionRevoked' });
+    expect(() => new SgeState([read]).copyOut(Buffer.alloc(8))).toThrow(RdmaError);
+    expect(only().explain()).toMatch(/^RegionRevoked: SgeState.copyOut cannot use an element of the walk/);
+    expect(pd.id).toBeGreaterThan(0);
+  });
+
+  test('each reason has a text of its own', () => {
+    const { pd } = ready();
+    const texts = new Set<string>();
+    const memory = new ArrayBuffer(64);
+    const mr = pd.regUserMr(memory, { start: 0n, access: ALL });
+    const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 1));
+    structuredClone(memory, { transfer: [memory] });
+    expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(RdmaError);
+    texts.add(only().explain());
+    const batch = pd.lkeyBatch(1);
+    batch.set(0, 0n, 8, mr.lkey);
+    batch.gather(Buffer.alloc(8), 1, 0);
+    texts.add(only().explain());
+    expect([...texts]).toEqual([
+      expect.stringMatching(/^MemoryDetached: Sge.copyTo .*transferred or replaced/),
+      expect.stringMatching(
+        /^MemoryDetached: element 0 was accepted, but the registered buffer was transferred/,
+      ),
+    ]);
+  });
+});
+
+test('counters count what they did, with or without a subscriber', () => {
+  const { device, pd } = ready();
+  const count = (): number | undefined =>
+    device.counters().reasons.StaleKey ?? device.counters().reasons.NoSuchKey;
+  const check = (): unknown => pd.check({ addr: 0, length: 1, lkey: lkey(0xffff_ff77) }, 0);
+  check();
+  const one = count();
+  unsubscribe(NAME, listen);
+  check();
+  subscribe(NAME, listen);
+  expect([one, count()]).toEqual([1, 2]);
+});
+
+test('a subscriber that calls the API in the middle does not mix requests', () => {
+  const { pd, qp, mr } = ready();
+  const other = (): void => {
+    unsubscribe(NAME, other);
+    pd.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0);
+    pd.checker().refusal(1, 1, mr.lkey, 0);
+    accepted(pd.acquire({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0)).put();
+    subscribe(NAME, other);
+  };
+  subscribe(NAME, other);
+  try {
+    const asked = { vaddr: 0x9000n, length: 65, rkey: rkey(mr.rkey) };
+    const check = qp.check(asked, Access.RemoteRead);
+    const acquire = qp.acquire(asked, Access.RemoteRead);
+    for (const refused of [check, acquire]) {
+      expect(refused).toMatchObject({
+        reason: 'OutOfBounds',
+        request: { address: 0x9000n, length: 65, remote: true },
+      });
+    }
+    const batch = pd.lkeyBatch(2);
+    batch.set(0, 0x1000n, 8, mr.lkey);
+    batch.set(1, 0x1000n, 65, mr.lkey);
+    expect([batch.check(2, 0), batch.firstRefusal, batch.firstReason]).toEqual([1, 1, 'OutOfBounds']);
+    const read = accepted(qp.acquire({ ...asked, length: 8 }, Access.RemoteRead));
+    expect(() => read.copyFrom(Buffer.alloc(8))).toThrow(expect.objectContaining({ reason: 'AccessDenied' }));
+  } finally {
+    unsubscribe(NAME, other);
+  }
+});
+
+test('what a subscriber throws does not reach the verb', () => {
+  expectOutput(
+    `const { subscribe } = require('node:diagnostics_channel');
+     subscribe('rdmavt:refused', () => { throw new Error('of the subscriber'); });
+     process.on('uncaughtException', (error) => console.log(error.message));
+     const { Device, lkey } = require('./dist');
+     const device = new Device(), pd = device.allocPd();
+     console.log(pd.check({ addr: 0, length: 1, lkey: lkey(7) }, 0).ok);
+     setImmediate(() => device.close({ cascade: true }));`,
+    ['false', 'of the subscriber', ''].join('\n'),
+  );
+});
+
+test('a runtime without diagnostics_channel has no channel, and everything else', () => {
+  expectOutput(
+    `const Module = require('node:module');
+     const load = Module._load;
+     Module._load = (name, ...rest) => { if (/diagnostics_channel/.test(name)) throw new Error('none'); return load(name, ...rest); };
+     const { Device, lkey } = require('./dist');
+     const device = new Device(), pd = device.allocPd();
+     const refused = pd.check({ addr: 0, length: 1, lkey: lkey(7) }, 0);
+     console.log(refused.ok, typeof refused.explain());
+     device.close({ cascade: true });`,
+    ['false string', ''].join('\n'),
+  );
+});
