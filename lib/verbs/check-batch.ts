@@ -36,6 +36,9 @@ import {
 } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { isCapturing } from './element-stacks';
 import { type RegionTable } from './region-registry';
 import { holderOf, isSge, Sge, tableOf } from './sge';
 
@@ -61,6 +64,21 @@ export interface BatchAcquireOptions {
 
 /** The native functions of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
+
+/** What {@link CheckBatch.toJSON} answers. */
+export interface ShownCheckBatch extends Shown {
+  class: 'CheckBatch';
+  /** Of the thread's batches: as {@link ElementResource.batch}. */
+  id: number;
+  capacity: number;
+  /** Elements of the last call. */
+  count: number;
+  /** As {@link CheckBatch.firstRefusal}; and why. */
+  firstRefusal: number;
+  reason: RefusalReason | null;
+}
+
+let describeCheckBatch: (object: CheckBatch) => ShownCheckBatch;
 
 /**
  * Many checks in one call, without an object, a bigint or a copy on the way.
@@ -104,6 +122,8 @@ export class CheckBatch {
   readonly #native: NativeBatch;
   readonly #table: RegionTable;
   #count = 0;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(
@@ -222,6 +242,7 @@ export class CheckBatch {
       command[CommandWord.LastGeneration] = last.generation;
     }
     this.#native.acquire(last !== undefined);
+    if (isCapturing) this.#table.registry.batchAcquired(this.#native.number);
     return this.#answer('acquire_batch');
   }
 
@@ -319,6 +340,16 @@ export class CheckBatch {
     return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
   }
 
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('CheckBatch', this, describeCheckBatch);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownCheckBatch {
+    return jsonOf('CheckBatch', this, describeCheckBatch);
+  }
+
   /**
    * Why element `index` was refused; undefined if it was accepted.
    *
@@ -362,6 +393,15 @@ export class CheckBatch {
   }
 
   static {
+    describeCheckBatch = (batch) => ({
+      class: 'CheckBatch',
+      id: batch.#native.number,
+      capacity: batch.capacity,
+      count: batch.#count,
+      firstRefusal: batch.firstRefusal,
+      reason: batch.firstReason ?? null,
+    });
+    showAs(CheckBatch, 'CheckBatch', (object) => textOf('CheckBatch', object, describeCheckBatch));
     nativeBatch = (batch) => batch.#native;
   }
 }

@@ -8,6 +8,8 @@ import { CommandWord, EBADF } from '../internal/layout';
 import { native, type NativeProtectionDomain, type NativeQueuePair } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 const { checkOne } = native;
 
@@ -16,6 +18,17 @@ interface NumberedParent {
   readonly native: NativeProtectionDomain | NativeQueuePair;
   readonly number: number;
 }
+
+/** What {@link Checker.toJSON} answers. */
+export interface ShownChecker extends Shown {
+  class: 'Checker';
+  /** As {@link Checker.reason}; null if the last access was accepted, or there was none. */
+  reason: RefusalReason | null;
+  /** `'Closed'`: its domain or queue pair is gone. */
+  state: 'Open' | 'Closed';
+}
+
+let describeChecker: (object: Checker) => ShownChecker;
 
 /**
  * Single checks for a hot path. {@link Checker.refusal} takes plain arguments and returns a number; it allocates nothing as long as
@@ -27,6 +40,8 @@ interface NumberedParent {
 export class Checker {
   readonly #parent: NumberedParent;
   #answer = 0;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, parent: NativeProtectionDomain | NativeQueuePair) {
@@ -56,8 +71,27 @@ export class Checker {
     return answer;
   }
 
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('Checker', this, describeChecker);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownChecker {
+    return jsonOf('Checker', this, describeChecker);
+  }
+
   /** Why the last access was refused; undefined if it was accepted. */
   get reason(): RefusalReason | undefined {
     return reasonOf(this.#answer);
+  }
+
+  static {
+    describeChecker = (checker) => ({
+      class: 'Checker',
+      reason: reasonOf(checker.#answer) ?? null,
+      state: checker.#parent.native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(Checker, 'Checker', (object) => textOf('Checker', object, describeChecker));
   }
 }
