@@ -6,15 +6,25 @@ import { invalidType } from './arguments';
 const { isProxy } = types;
 const { apply } = Reflect;
 
-function getter(property: 'aborted' | 'reason'): (signal: object) => unknown {
-  const descriptor = Object.getOwnPropertyDescriptor(AbortSignal.prototype, property) ?? {};
+/** A getter of a prototype as a function of its object. */
+function getter(prototype: object, property: 'aborted' | 'reason'): (signal: object) => unknown {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, property) ?? {};
   const get = Reflect.get(descriptor, 'get') as () => unknown;
   return (signal) => apply(get, signal, []);
 }
-const abortedOf = getter('aborted');
-const reasonOfSignal = getter('reason');
-// eslint-disable-next-line @typescript-eslint/unbound-method -- applied to signals
-const { addEventListener, removeEventListener } = EventTarget.prototype;
+
+/** A realm may be without AbortSignals (`vm.createContext`). Then nothing is one. */
+function noSignal(): never {
+  throw new Error('this realm has no AbortSignal');
+}
+
+const hasSignals = typeof AbortSignal === 'function' && typeof EventTarget === 'function';
+const abortedOf = hasSignals ? getter(AbortSignal.prototype, 'aborted') : noSignal;
+const reasonOfSignal = hasSignals ? getter(AbortSignal.prototype, 'reason') : noSignal;
+const targetMethod = (name: 'addEventListener' | 'removeEventListener'): ((...args: unknown[]) => unknown) =>
+  hasSignals ? (Reflect.get(EventTarget.prototype, name) as (...args: unknown[]) => unknown) : noSignal;
+const addEventListener = targetMethod('addEventListener');
+const removeEventListener = targetMethod('removeEventListener');
 
 /**
  * The signal of an option.
