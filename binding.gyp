@@ -33,6 +33,7 @@
       'dependencies': ['rdmavt_checks', 'rdmavt_core'],
       'sources': [
         'native/binding/addon.cc',
+        'native/binding/batch/held_report.cc',
         'native/binding/commands/commands.cc',
         'native/binding/environment/environment.cc',
         'native/binding/environment/leaks.cc',

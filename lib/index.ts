@@ -5,6 +5,14 @@
  * @packageDocumentation
  */
 export { Access, type AccessBits } from './verbs/access';
+export { accessNames } from './verbs/access-names';
+export {
+  type Advertisement,
+  type AdvertiseOptions,
+  formatAdvertisement,
+  packAdvertisement,
+  parseAdvertisement,
+} from './verbs/advertisement';
 export type {
   Accepted,
   Coalesced,
@@ -24,14 +32,22 @@ export {
   Device,
   type DeviceOptions,
   type KeyPolicy,
+  type KeySlots,
   type KeyTable,
   type KeyTableRow,
   type ShareOptions,
+  type ShownDevice,
 } from './verbs/device';
-export { type AllocDmOptions, DeviceMemory } from './verbs/device-memory';
+export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
 export { type DeviceToken } from './verbs/device-token';
-export { Checker } from './verbs/checker';
-export { type DmaMapOptions, DmaMapping, DmaSpace } from './verbs/dma';
+export { Checker, type ShownChecker } from './verbs/checker';
+export {
+  type DmaMapOptions,
+  DmaMapping,
+  DmaSpace,
+  type ShownDmaMapping,
+  type ShownDmaSpace,
+} from './verbs/dma';
 export { type ErrnoName, RdmaError } from './internal/errors';
 export { FastMemoryRegion } from './verbs/fast-memory-region';
 export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
@@ -49,8 +65,14 @@ export {
   type MrType,
   ProtectionDomain,
   type RegUserMrOptions,
+  type ShownProtectionDomain,
 } from './verbs/protection-domain';
-export { type FastRegMrOptions, QueuePair, type RemoteRequest } from './verbs/queue-pair';
+export {
+  type FastRegMrOptions,
+  QueuePair,
+  type RemoteRequest,
+  type ShownQueuePair,
+} from './verbs/queue-pair';
 export {
   checkReasons,
   type CheckReason,
@@ -58,22 +80,47 @@ export {
   type DataPathReason,
   type RefusalReason,
 } from './internal/reasons';
-export { type Region, type RegionState, type DeregAsyncOptions, type DeregOptions } from './verbs/region';
+export {
+  type AbortSignalLike,
+  type Region,
+  type RegionState,
+  type DeregAsyncOptions,
+  type DeregOptions,
+  type ShownRegion,
+} from './verbs/region';
+export { type RegionKindName } from './verbs/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
-export { type CopyFromOptions, type CopyToOptions, Sge } from './verbs/sge';
+export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';
 export type {
   DmaMappingResource,
   DmResource,
+  ElementResource,
+  MemoryPlace,
   PdResource,
   QpResource,
   RegionResource,
   Resource,
   Resources,
 } from './verbs/resources';
+export type {
+  DmaMappingJson,
+  ElementJson,
+  MemoryPlaceJson,
+  RegionJson,
+  ResourcesJson,
+} from './verbs/resources-json';
+export { type Shown } from './internal/show';
 export {
   type BatchAcquireOptions,
   type BatchCopyOptions,
   CheckBatch,
   type CheckBatchOptions,
+  type ShownCheckBatch,
 } from './verbs/check-batch';
-export { type ConsumeOptions, type CopyInOptions, type Fragment, SgeState } from './verbs/sge-state';
+export {
+  type ConsumeOptions,
+  type CopyInOptions,
+  type Fragment,
+  SgeState,
+  type ShownSgeState,
+} from './verbs/sge-state';

@@ -328,7 +328,7 @@ static void release(struct rvt_memory *memory) {
     block->released = true;
 }
 
-static const struct rvt_memory_ops ops = {resolve, release};
+static const struct rvt_memory_ops ops = {resolve, release, NULL};
 
 struct rvt_memory *world_memory(const struct world *w, int memory) {
     return w->memories[memory] ? &w->memories[memory]->memory : w->slices[memory];

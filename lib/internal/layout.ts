@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = 'a8fe0915b4128b7f';
+export const LAYOUT_HASH = 'bea2e702f86d681c';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -156,6 +156,36 @@ export enum RegionField {
   Count = 16,
 }
 
+/** Where a region's bytes are, and what a peer would ask for them by (struct rvt_mr_place). */
+export enum RegionPlaceField {
+  /** serial of its domain */
+  Pd = 0,
+  /** enum rvt_memory_kind */
+  MemoryKind = 1,
+  /** which buffer, and the first byte there */
+  Buffer = 2,
+  Offset = 3,
+  /** bytes mapped */
+  Length = 4,
+  Access = 5,
+  /** of its first byte, as remote checks compare it */
+  RemoteAddress = 6,
+  Key = 7,
+  /** enum rvt_mr_kind */
+  Kind = 8,
+  /** 1: its key works */
+  Works = 9,
+  Count = 10,
+}
+
+/** Where a view's bytes are. */
+export enum ViewField {
+  /** which buffer; 0: nothing is registered or mapped of it */
+  Buffer = 0,
+  Offset = 1,
+  Length = 2,
+}
+
 /** What an accepted element says of itself (struct rvt_sge). */
 export enum SgeField {
   /** the region's id */
@@ -222,6 +252,26 @@ export enum KeyTableField {
   Count = 4,
 }
 
+/** Whose bytes a region or a DMA mapping has. */
+export enum MemoryKind {
+  /** nobody's: a region that maps DMA addresses, or all of them, or nothing */
+  None = 0,
+  /** of an owner that does not tell */
+  Other = 1,
+  ArrayBuffer = 2,
+  /** a SharedArrayBuffer */
+  Shared = 3,
+  Device = 4,
+}
+
+/** Whether a buffer was taken away from what was registered of it. */
+export enum Detached {
+  No = 0,
+  Yes = 1,
+  /** only the thread that it belongs to can tell */
+  Unknown = 2,
+}
+
 export enum ResourceKind {
   Context = 0,
   Pd = 1,
@@ -273,7 +323,15 @@ export enum RegionRow {
   HalfDead = 13,
   /** its place in its pool */
   Index = 14,
-  Fields = 15,
+  /** enum rvt_memory_kind */
+  MemoryKind = 15,
+  /** which buffer, unique in the process; 0 without one */
+  Buffer = 16,
+  /** of its first byte in the buffer */
+  Offset = 17,
+  /** enum rvt_detached */
+  Detached = 18,
+  Fields = 19,
 }
 
 export enum DmaRow {
@@ -283,7 +341,12 @@ export enum DmaRow {
   Length = 3,
   /** page lists that name it, and key-0 elements held on it */
   Users = 4,
-  Fields = 5,
+  /** as in the row of a region */
+  MemoryKind = 5,
+  Buffer = 6,
+  Offset = 7,
+  Detached = 8,
+  Fields = 9,
 }
 
 export enum MemoryRow {
@@ -292,7 +355,33 @@ export enum MemoryRow {
   /** regions and DMA mappings that have bytes of it */
   Uses = 2,
   Huge = 3,
-  Fields = 4,
+  /** as in the row of a region */
+  Buffer = 4,
+  Fields = 5,
+}
+
+/**
+ * What this thread holds elements of: a row for each element in a cell, and one for each region that a batch
+ * holds elements of.
+ */
+export enum HeldRow {
+  /** of a single element, with its generation; 0: it is the row of a batch */
+  Cell = 0,
+  Generation = 1,
+  /** number of the batch; 0 for a single element */
+  Batch = 2,
+  /** of elements */
+  Count = 3,
+  /** the region's id */
+  Region = 4,
+  /** a single element's: the address that was asked for, and the rights */
+  Address = 5,
+  /** bytes of all */
+  Length = 6,
+  Access = 7,
+  /** 1: accepted by a remote check */
+  Remote = 8,
+  Fields = 9,
 }
 
 /** What a slot of the key table holds now, or one region that a search has found. */
@@ -463,7 +552,7 @@ export enum CommandWord {
   BytesMoved = 20,
   /** out: what an atomic operation found, 64 bits */
   Result = 22,
-  /** out: up to 16 numbers of 64 bits: RegionField, SgeField or PlaceField */
+  /** out: up to 16 numbers of 64 bits: RegionField, SgeField, ... */
   Fields = 24,
   /** in: of an atomic operation, 64 bits each */
   Operand = 56,

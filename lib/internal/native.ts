@@ -49,6 +49,8 @@ export interface NativeModule {
   ): NativeBatch | Status;
   /** A walk over 1..`MAX_SGE` elements, by rows of {@link ElementNameWord}, begun at their first byte. -EBADF: one is dead. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
+  /** What this thread holds elements of, of any object of this device: {@link HeldRow} of each, flat. */
+  heldElements(device: NativeDevice): BigUint64Array;
   /** `rvt_unmap_fmr`, by rows of {@link RegionNameWord}; the list may name one twice. */
   readonly unmapFmr: (names: Uint32Array) => Status;
 
@@ -114,6 +116,10 @@ export interface NativeModule {
   readonly queryMr: () => void;
   /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR: MODE. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
   readonly releaseMr: () => void;
+  /** Writes {@link RegionPlaceField} of the region into FIELDS. */
+  readonly placeOfMr: () => void;
+  /** Writes {@link ViewField} of a Uint8Array into FIELDS. */
+  readonly placeOfView: (bytes: Uint8Array) => void;
   /** Counts its checks from now on. */
   readonly countMr: () => void;
   /** `rvt_map_phys_fmr` at IOVA. */
@@ -140,6 +146,8 @@ export interface NativeDevice {
   mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
   /** `used`: {@link KeyTableField} of each occupied slot, flat. -EPERM. */
   keyTable(): { max: number; next: number; generation: number; used: Float64Array } | Status;
+  /** Slots of the key table. */
+  keySlots(): { used: number; max: number };
   /** Unique in the process: the same for every environment that uses the device. */
   number(): number;
   /** 0, or -EBADF when the device is closed or this environment has left it. */
@@ -173,6 +181,8 @@ export interface NativeDeviceMemory {
   buffer(): ArrayBuffer | Status;
   /** What is kept with that buffer, so that the device stays open as long as it; undefined before `buffer` was called. */
   handle(): NativeBuffer | undefined;
+  /** 0; -EBADF when it is freed, or this environment has left the device. */
+  live(): Status;
   /** -EBADF (freed), -EBUSY. */
   free(): Status;
 }
@@ -248,6 +258,8 @@ export interface NativeBuffer {
 
 /** The functions of a batch. They read count, access and flags from the header of the block and answer into it. */
 export interface NativeBatch {
+  /** Unique in this thread: as {@link HeldRow} has it. */
+  readonly number: number;
   /** Judge the block's elements. */
   check(): void;
   /** Judge elements that lie packed in the caller's memory. */

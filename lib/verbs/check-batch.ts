@@ -37,6 +37,9 @@ import { native, type NativeBatch } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { isWatched } from '../internal/refused-channel';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { isCapturing } from './element-stacks';
 import { isRemoteRight, remoteRightError } from './remote-right';
 import { holderOf, isSge, Sge, tableOf } from './sge';
 
@@ -80,6 +83,21 @@ export interface BatchCopyOptions {
 
 /** The native functions of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
+
+/** What {@link CheckBatch.toJSON} answers. */
+export interface ShownCheckBatch extends Shown {
+  class: 'CheckBatch';
+  /** Of the thread's batches: as {@link ElementResource.batch}. */
+  id: number;
+  capacity: number;
+  /** Elements of the last call. */
+  count: number;
+  /** As {@link CheckBatch.firstRefusal}; and why. */
+  firstRefusal: number;
+  reason: RefusalReason | null;
+}
+
+let describeCheckBatch: (object: CheckBatch) => ShownCheckBatch;
 
 /**
  * Many checks in one call, without an object, a bigint or a copy on the way.
@@ -141,6 +159,8 @@ export class CheckBatch {
   #use: BatchUse = 'check';
   /** The first refused element of `checkPacked`, which does not stand in the block. */
   #packed: AskedAccess | undefined;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, asker: Asker, givenCapacity: unknown, options: unknown) {
@@ -278,6 +298,13 @@ export class CheckBatch {
       command[CommandWord.LastGeneration] = last.generation;
     }
     this.#native.acquire(last !== undefined);
+    if (isCapturing) {
+      try {
+        this.#asker.table.registry.batchAcquired(this.#native.number);
+      } catch {
+        // As in acquireAccess.
+      }
+    }
     return this.#judged('acquire_batch', 'acquire');
   }
 
@@ -307,6 +334,13 @@ export class CheckBatch {
     const answer = command[CommandWord.Answer] | 0;
     if (answer === 0) {
       holder.generation = command[CommandWord.CellGeneration] ?? 0;
+      if (isCapturing) {
+        try {
+          this.#asker.table.registry.acquired(holder);
+        } catch {
+          // As in acquireAccess.
+        }
+      }
       return sge;
     }
     giveUnused(holder, answer);
@@ -401,6 +435,16 @@ export class CheckBatch {
    */
   get firstReason(): RefusalReason | undefined {
     return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('CheckBatch', this, describeCheckBatch);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownCheckBatch {
+    return jsonOf('CheckBatch', this, describeCheckBatch);
   }
 
   /**
@@ -514,6 +558,15 @@ export class CheckBatch {
   }
 
   static {
+    describeCheckBatch = (batch) => ({
+      class: 'CheckBatch',
+      id: batch.#native.number,
+      capacity: batch.capacity,
+      count: batch.#count,
+      firstRefusal: batch.firstRefusal,
+      reason: batch.firstReason ?? null,
+    });
+    showAs(CheckBatch, 'CheckBatch', (object) => textOf('CheckBatch', object, describeCheckBatch));
     nativeBatch = (batch) => batch.#native;
   }
 }

@@ -1,5 +1,6 @@
 import { type Access } from './access';
 import { type Asker } from './asker';
+import { isCapturing } from './element-stacks';
 import { fieldLong, fieldNumber, readAnswer, words } from '../internal/command';
 import { acquireElement, giveHolder, giveUnused, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
@@ -100,7 +101,16 @@ export function acquireAccess(
   // Made before the reference is taken: afterwards nothing is called that fails at the end of the stack.
   const sge = new Sge(construction, holder, asker.table);
   const answer = acquireElement(holder, before);
-  if (answer === 0) return { ok: true, coalesced: false, sge };
+  if (answer === 0) {
+    if (isCapturing) {
+      try {
+        asker.table.registry.acquired(holder);
+      } catch {
+        // At the end of the stack. The element is held, with or without its stack.
+      }
+    }
+    return { ok: true, coalesced: false, sge };
+  }
   if (last !== undefined && answer === BATCH_COALESCED) {
     try {
       giveHolder(holder);

@@ -15,6 +15,8 @@ import { requestOf, type RefusedRequest } from './refusal';
 import { describeRequest, type RefusedMessage } from './refused-message';
 import { isRemoteRight, remoteRightError } from './remote-right';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 const { checkOne } = native;
 
@@ -28,6 +30,17 @@ const enum Last {
   Sequence,
   Words,
 }
+
+/** What {@link Checker.toJSON} answers. */
+export interface ShownChecker extends Shown {
+  class: 'Checker';
+  /** As {@link Checker.reason}; null if the last access was accepted, or there was none. */
+  reason: RefusalReason | null;
+  /** `'Closed'`: its domain or queue pair is gone. */
+  state: 'Open' | 'Closed';
+}
+
+let describeChecker: (object: Checker) => ShownChecker;
 
 /**
  * Single checks for a hot path. {@link Checker.refusal} takes plain arguments and returns a number; it allocates nothing as long as
@@ -43,6 +56,8 @@ export class Checker {
   /** The last refused access. In an array, so that no refusal allocates a number. */
   readonly #refused = new Uint32Array(Last.Words);
   #answer = 0;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, asker: Asker) {
@@ -74,6 +89,16 @@ export class Checker {
     this.#answer = answer;
     if (answer !== 0) this.#note();
     return answer;
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('Checker', this, describeChecker);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownChecker {
+    return jsonOf('Checker', this, describeChecker);
   }
 
   /** Why the last access was refused; undefined if it was accepted. */
@@ -132,5 +157,14 @@ export class Checker {
       explain: () => explainRefusal(asker, request, reason, sequence),
     };
     publishRefusal(message);
+  }
+
+  static {
+    describeChecker = (checker) => ({
+      class: 'Checker',
+      reason: reasonOf(checker.#answer) ?? null,
+      state: checker.#asker.native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(Checker, 'Checker', (object) => textOf('Checker', object, describeChecker));
   }
 }

@@ -13,16 +13,6 @@ function findOwnFolders(): string[] {
   return root === undefined ? [] : ['dist', 'lib'].map((folder) => join(root, folder) + sep);
 }
 
-/**
- * The stack here, or no text. A program may format stacks as it likes (`Error.prepareStackTrace`), even as no text at all, and may throw
- * there. It may also stand at the end of the stack. Neither is a reason for a verb to fail.
- */
-function captureStack(): string {
-  const holder: { stack?: unknown } = {};
-  Error.captureStackTrace(holder);
-  return typeof holder.stack === 'string' ? holder.stack : '';
-}
-
 /** More entries than this, and those of objects that are gone are dropped. */
 const FIRST_LIMIT = 1024;
 
@@ -37,23 +27,29 @@ export class CreationStacks {
 
   /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
   note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
-    try {
-      this.#note(kind, number, live);
-    } catch {
-      // What is created is there, with or without its stack.
-    }
-  }
-
-  #note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
-    const text = captureStack();
-    // The first line is the name of the error that it is not; the next ones are of this package.
-    const lines = text.split('\n').slice(1);
-    if (!lines.length) return;
-    const first = lines.findIndex((line) => !this.#ownFolders.some((folder) => line.includes(folder)));
-    this.#stacks.set(`${kind} ${number}`, lines.slice(Math.max(first, 0)).join('\n'));
+    const text = this.capture();
+    if (text === undefined) return;
+    this.#stacks.set(`${kind} ${number}`, text);
     if (this.#stacks.size > this.#limit) {
       this.#drop(live());
       this.#limit = Math.max(FIRST_LIMIT, this.#stacks.size * 2);
+    }
+  }
+
+  /** Where the program has called this package from; undefined if the engine does not tell. Never throws. */
+  capture(): string | undefined {
+    try {
+      const holder: { stack?: unknown } = {};
+      Error.captureStackTrace(holder);
+      // A program may format stacks as it likes (Error.prepareStackTrace), even as no text at all.
+      const text = typeof holder.stack === 'string' ? holder.stack : '';
+      // The first line is the name of the error that it is not; the next ones are of this package.
+      const lines = text.split('\n').slice(1);
+      if (!lines.length) return undefined;
+      const first = lines.findIndex((line) => !this.#ownFolders.some((folder) => line.includes(folder)));
+      return lines.slice(Math.max(first, 0)).join('\n');
+    } catch {
+      return undefined; // prepareStackTrace has thrown, or the stack is at its end
     }
   }
 

@@ -5,6 +5,8 @@ import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal
 import { adoptBuffer } from '../internal/memory-argument';
 import { type NativeDeviceMemory } from '../internal/native';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 /** Options of {@link Device.allocDm}. */
 export interface AllocDmOptions {
@@ -14,6 +16,17 @@ export interface AllocDmOptions {
    */
   hugePages?: boolean;
 }
+
+/** What {@link DeviceMemory.toJSON} answers. */
+export interface ShownDeviceMemory extends Shown {
+  class: 'DeviceMemory';
+  id: number;
+  byteLength: number;
+  /** `'Closed'`: freed, or left by this thread. */
+  state: 'Open' | 'Closed';
+}
+
+let describeDeviceMemory: (object: DeviceMemory) => ShownDeviceMemory;
 
 /**
  * Memory that the device itself owns: zeroed, page-aligned pages that no environment can take away. A region over it can be used
@@ -26,6 +39,8 @@ export class DeviceMemory {
   readonly #native: NativeDeviceMemory;
   readonly #number: number;
   readonly #byteLength: number;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, native: NativeDeviceMemory) {
@@ -65,6 +80,16 @@ export class DeviceMemory {
     return buffer;
   }
 
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('DeviceMemory', this, describeDeviceMemory);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownDeviceMemory {
+    return jsonOf('DeviceMemory', this, describeDeviceMemory);
+  }
+
   /**
    * Frees it, for every thread: nothing can be registered over it any more. Buffers that there are stay as they are, and the pages go
    * when the last of them is collected. A second call after success is a no-op.
@@ -79,5 +104,15 @@ export class DeviceMemory {
   /** {@link DeviceMemory.free}, if nothing uses it. Never throws. */
   [dispose](): void {
     this.#native.free();
+  }
+
+  static {
+    describeDeviceMemory = (memory) => ({
+      class: 'DeviceMemory',
+      id: memory.#number,
+      byteLength: memory.#byteLength,
+      state: memory.#native.live() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(DeviceMemory, 'DeviceMemory', (object) => textOf('DeviceMemory', object, describeDeviceMemory));
   }
 }

@@ -3,17 +3,22 @@ import { optionsOf } from '../internal/options';
 import { type Counters, type CountersOptions, countersOf } from './counters';
 import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
-import { dispose } from '../internal/disposal';
+import { asyncDispose, dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
 import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
 import { KeyTableField } from '../internal/layout';
-import { elementCountOf } from '../internal/memory-argument';
+import { bytesOf, elementCountOf, type MemoryLike } from '../internal/memory-argument';
+import { type MemoryRegion } from './memory-region';
 import { native, type NativeDevice } from '../internal/native';
 import { nativeDomainOf, ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { regionsCovering } from './region-of';
 import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry';
+import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
 import { livingOf, type Resources, resourcesOf } from './resources';
 
 /**
@@ -93,6 +98,14 @@ export interface KeyTable {
   used: KeyTableRow[];
 }
 
+/** What {@link Device.keySlots} answers. */
+export interface KeySlots {
+  /** Slots that have a region. */
+  used: number;
+  /** All slots. */
+  max: number;
+}
+
 /** An occupied slot of the key table. */
 export interface KeyTableRow {
   /** The slot. */
@@ -133,6 +146,21 @@ class Attachment {
   }
 }
 
+/** What {@link Device.toJSON} answers. */
+export interface ShownDevice extends Shown {
+  class: 'Device';
+  /** Number of the device in this process. */
+  id: number;
+  /** As {@link Device.context}. */
+  context: number;
+  /** As {@link Device.keySlots}; missing if it is closed. */
+  keysUsed?: number;
+  keysMax?: number;
+  state: 'Open' | 'Closed';
+}
+
+let describeDevice: (object: Device) => ShownDevice;
+
 /**
  * A software RDMA device: a key table, a DMA address space, and the protection domains in it (`struct rvt_dev_info`).
  *
@@ -147,6 +175,8 @@ export class Device {
   readonly #lkeyTableBits: number;
   readonly #dma: DmaSpace;
   readonly #attached: boolean;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
   #closed = false;
 
   /**
@@ -172,6 +202,7 @@ export class Device {
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
       this.#dma = new DmaSpace(construction, self, this.#table);
+      markUncloneable(this);
       if (watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
       if (watching.report) watchForLeaks(self, this.#table.stacks);
       if (opening && opening.lkeyTableBits > this.#lkeyTableBits)
@@ -342,6 +373,33 @@ export class Device {
   }
 
   /**
+   * How full the key table is: {@link KeyTable} without its rows, and without a look at them.
+   *
+   * @throws RdmaError `EBADF`: the device is closed
+   */
+  get keySlots(): KeySlots {
+    throwOnError('key_table', this.#native.live());
+    const { used, max } = this.#native.keySlots();
+    return { used, max };
+  }
+
+  /**
+   * The regions that hold all bytes of a view, buffer or DataView, in any domain: those of {@link ProtectionDomain.regUserMr} that were
+   * made in this thread and whose keys work, in the order of their ids. Fast however many regions there are; see
+   * {@link ProtectionDomain.regionOf}.
+   *
+   * @returns empty if there are none, or if the view has no bytes
+   * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the device is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  regionsOf(memory: MemoryLike): MemoryRegion[] {
+    const self = this.#native;
+    const bytes = bytesOf('find_mr', memory, 'memory');
+    throwOnError('find_mr', self.live());
+    return regionsCovering(this.#table.registry, bytes);
+  }
+
+  /**
    * What lives on the device now, of all threads: protection domains, queue pairs, regions, DMA mappings, device memory, with what
    * `rdma resource show` tells of a kernel's and more. One moment's picture. An object that is restricted to a domain is told of that
    * domain, of what is in it and of itself.
@@ -365,6 +423,16 @@ export class Device {
     const own = boolean(givenOwn, 'options.own');
     throwOnError('counters', this.#native.live());
     return countersOf(this.#native, own);
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('Device', this, describeDevice);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownDevice {
+    return jsonOf('Device', this, describeDevice);
   }
 
   /**
@@ -403,6 +471,23 @@ export class Device {
    * Handles are closed, held elements are dead. Never throws.
    */
   [dispose](): void {
+    this.#end();
+  }
+
+  /**
+   * As `await using` does: revokes the keys of all regions that were made through this object, waits up to 5 seconds for the elements
+   * of them that are held, and then does what `using` does, by force. Never rejects.
+   */
+  async [asyncDispose](): Promise<void> {
+    try {
+      if (!this.#closed) await untilReleased(this.#table.revokeAll(), DEFAULT_TIMEOUT_MS);
+    } catch {
+      // No memory to be woken with. What is held ends by force.
+    }
+    this.#end();
+  }
+
+  #end(): void {
     if (this.#attached) this.#detach(true);
     else this.#close(true);
   }
@@ -429,6 +514,22 @@ export class Device {
     if (!this.#closed) return status;
     stopWatching(this.#native);
     return 0;
+  }
+
+  static {
+    describeDevice = (device) => {
+      const self = device.#native;
+      const isOpen = self.live() === 0;
+      const slots = isOpen ? self.keySlots() : undefined;
+      return {
+        class: 'Device',
+        id: self.number(),
+        context: self.context(),
+        ...(slots && { keysUsed: slots.used, keysMax: slots.max }),
+        state: isOpen ? 'Open' : 'Closed',
+      };
+    };
+    showAs(Device, 'Device', (object) => textOf('Device', object, describeDevice));
   }
 }
 

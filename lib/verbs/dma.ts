@@ -5,6 +5,8 @@ import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
 import { construction } from '../internal/construction';
+import { instance, nextInstance } from '../internal/instance';
+import { hex, jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type RegionTable } from './region-registry';
 
 /** Options of {@link DmaSpace.map}. */
@@ -13,6 +15,16 @@ export interface DmaMapOptions {
   address?: bigint | number;
 }
 
+/** What {@link DmaSpace.toJSON} answers. */
+export interface ShownDmaSpace extends Shown {
+  class: 'DmaSpace';
+  /** Number of the device in this process. */
+  device: number;
+  state: 'Open' | 'Closed';
+}
+
+let describeDmaSpace: (object: DmaSpace) => ShownDmaSpace;
+
 /**
  * The device's DMA address space, `device.dma`: what page lists ({@link FastMemoryRegion.mapPhys}), scatter-gather lists
  * ({@link MemoryRegion.mapSg}) and key 0 name. Its addresses are names; no process address is ever one.
@@ -20,12 +32,24 @@ export interface DmaMapOptions {
 export class DmaSpace {
   readonly #native: NativeDevice;
   readonly #table: RegionTable;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, native: NativeDevice, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('DmaSpace', this, describeDmaSpace);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownDmaSpace {
+    return jsonOf('DmaSpace', this, describeDmaSpace);
   }
 
   /**
@@ -51,7 +75,27 @@ export class DmaSpace {
       throw error;
     }
   }
+
+  static {
+    describeDmaSpace = (space) => ({
+      class: 'DmaSpace',
+      device: space.#native.number(),
+      state: space.#native.live() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(DmaSpace, 'DmaSpace', (object) => textOf('DmaSpace', object, describeDmaSpace));
+  }
 }
+
+/** What {@link DmaMapping.toJSON} answers. */
+export interface ShownDmaMapping extends Shown {
+  class: 'DmaMapping';
+  id: number;
+  address: string;
+  length: number;
+  state: 'Open' | 'Closed';
+}
+
+let describeDmaMapping: (object: DmaMapping) => ShownDmaMapping;
 
 /** Memory in the DMA address space. Made by {@link DmaSpace.map}. */
 export class DmaMapping {
@@ -61,6 +105,8 @@ export class DmaMapping {
   /** Bytes. */
   readonly length: number;
   readonly #number: number;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, native: NativeDmaMapping) {
@@ -74,6 +120,16 @@ export class DmaMapping {
   /** Unique on the device, never given twice; see {@link Device.resources}. */
   get id(): number {
     return this.#number;
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('DmaMapping', this, describeDmaMapping);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownDmaMapping {
+    return jsonOf('DmaMapping', this, describeDmaMapping);
   }
 
   /**
@@ -92,5 +148,16 @@ export class DmaMapping {
    */
   [dispose](): void {
     this.#native.unmap();
+  }
+
+  static {
+    describeDmaMapping = (mapping) => ({
+      class: 'DmaMapping',
+      id: mapping.#number,
+      address: hex(mapping.address),
+      length: mapping.length,
+      state: mapping.#native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(DmaMapping, 'DmaMapping', (object) => textOf('DmaMapping', object, describeDmaMapping));
   }
 }

@@ -4,7 +4,8 @@ import { readAnswer } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { AskedRow, Explained, FoundRegion, RegionRow, SlotRow } from '../internal/layout';
 import { native } from '../internal/native';
-import { regionKindOf, type RegionResource } from './resources';
+import { regionKindName } from './region-kind';
+import { type RegionResource } from './resources';
 
 const { explainAccess } = native;
 
@@ -89,7 +90,7 @@ function regionAt(rows: Rows, at: number, asker: Asker): RegionFacts | undefined
   const id = number(rows, row + RegionRow.Id);
   return {
     id,
-    kind: regionKindOf(number(rows, row + RegionRow.Kind)),
+    kind: regionKindName(number(rows, row + RegionRow.Kind)),
     key: number(rows, row + RegionRow.Key),
     pd: number(rows, row + RegionRow.Pd),
     access: number(rows, row + RegionRow.Access),

@@ -27,7 +27,7 @@ const rights: readonly (readonly [number, string])[] = [
 export function rightsOf(access: Access): string {
   let text = '';
   let rest = access;
-   
+
   for (let i = 0; i < rights.length; i++) {
     const bit = rights[i]?.[0] ?? 0;
     const name = rights[i]?.[1] ?? '';

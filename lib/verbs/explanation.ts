@@ -256,8 +256,7 @@ export function explainRefusal(
 /** Explains the verdict that an access would get now, which may be none. */
 export function explainNow(asker: Asker, asked: AskedAccess): string {
   const facts = lookUp(asker, asked);
-  if (facts === undefined)
-    return `${request(asker, asked, 'Closed')} ${meanings.Closed ?? ''}`;
+  if (facts === undefined) return `${request(asker, asked, 'Closed')} ${meanings.Closed ?? ''}`;
   const now = reasonOf(facts.now);
   if (now !== undefined) return request(asker, asked, now) + causeOf(asker, asked, now, facts);
   const region = facts.slot.region;

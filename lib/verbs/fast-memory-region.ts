@@ -6,8 +6,17 @@ import { u64List } from '../internal/memory-argument';
 import { native } from '../internal/native';
 import { mapPageList, regionNames, type RegionName } from '../internal/region-name';
 import { construction } from '../internal/construction';
-import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
+import {
+  describeRegion,
+  nameOf,
+  Region,
+  release,
+  releaseAsync,
+  type DeregAsyncOptions,
+  type DeregOptions,
+} from './region';
 import { type RegionTable } from './region-registry';
+import { showAs, textOf } from '../internal/show';
 
 const { unmapFmr } = native;
 
@@ -82,7 +91,8 @@ export class FastMemoryRegion extends Region {
   /**
    * Revokes the region's key at once, and waits for held elements to be put.
    *
-   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
+   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over, or with the reason of `signal` when that aborts; the
+   *   region is half-dead then. With a signal that was aborted before, nothing is done at all
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
   deallocAsync(options: DeregAsyncOptions = {}): Promise<void> {
@@ -90,6 +100,9 @@ export class FastMemoryRegion extends Region {
   }
 
   static {
+    showAs(FastMemoryRegion, 'FastMemoryRegion', (region) =>
+      textOf('FastMemoryRegion', region, describeRegion),
+    );
     namesOf = (list) =>
       elements(list, 'list', (fmr, name) => {
         if (typeof fmr !== 'object' || fmr === null || !(#isFastMemoryRegion in fmr)) {

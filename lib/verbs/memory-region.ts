@@ -5,8 +5,17 @@ import { isBigUint64Array, u64Pairs, u64Words } from '../internal/memory-argumen
 import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
 import { mapSgList, type RegionName } from '../internal/region-name';
 import { construction } from '../internal/construction';
-import { nameOf, Region, release, releaseAsync, type DeregAsyncOptions, type DeregOptions } from './region';
+import {
+  describeRegion,
+  nameOf,
+  Region,
+  release,
+  releaseAsync,
+  type DeregAsyncOptions,
+  type DeregOptions,
+} from './region';
 import { type RegionTable } from './region-registry';
+import { showAs, textOf } from '../internal/show';
 
 /** One element of a scatter-gather list. */
 export interface SgEntry {
@@ -99,7 +108,8 @@ export class MemoryRegion extends Region {
   /**
    * Revokes the region's key at once, and waits for held elements to be put.
    *
-   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over; the region is half-dead then
+   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over, or with the reason of `signal` when that aborts; the
+   *   region is half-dead then. With a signal that was aborted before, nothing is done at all
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
   deregAsync(options: DeregAsyncOptions = {}): Promise<void> {
@@ -107,6 +117,7 @@ export class MemoryRegion extends Region {
   }
 
   static {
+    showAs(MemoryRegion, 'MemoryRegion', (region) => textOf('MemoryRegion', region, describeRegion));
     isMemoryRegion = (value): value is MemoryRegion =>
       typeof value === 'object' && value !== null && #isMemoryRegion in value;
   }

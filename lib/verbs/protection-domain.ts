@@ -21,13 +21,16 @@ import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT, ReleaseMode } from '../internal/layout';
-import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
+import { bytesOf, registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
 import { construction } from '../internal/construction';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type DeregOptions, isRegion, nameOf } from './region';
+import { regionCovering } from './region-of';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
@@ -121,6 +124,15 @@ const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 /** The native object of a domain; undefined for anything else. */
 export let nativeDomainOf: (value: unknown) => NativeProtectionDomain | undefined;
 
+/** What {@link ProtectionDomain.toJSON} answers. */
+export interface ShownProtectionDomain extends Shown {
+  class: 'ProtectionDomain';
+  id: number;
+  state: 'Open' | 'Closed';
+}
+
+let describeProtectionDomain: (object: ProtectionDomain) => ShownProtectionDomain;
+
 /**
  * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
  *
@@ -130,6 +142,8 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
   readonly #asker: Asker;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, native: NativeProtectionDomain, table: RegionTable) {
@@ -138,6 +152,7 @@ export class ProtectionDomain {
     this.#table = table;
     const id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
     this.#asker = { native, number: native.number(), id, remote: false, table };
+    markUncloneable(this);
   }
 
   /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
@@ -254,6 +269,28 @@ export class ProtectionDomain {
   }
 
   /**
+   * The region of this domain that holds all bytes of a view, buffer or DataView: one of {@link ProtectionDomain.regUserMr}, made in
+   * this thread, whose key works. Of several it is the one that begins nearest before the view, and of those that begin together the
+   * newest. With the region's {@link Region.advertise} and the view's distance from the region's first byte, which the rows of
+   * {@link Device.resources} tell, a peer gets the right address.
+   *
+   * The first call takes time for all regions of the device in this thread. After that it takes steps for the logarithm of the regions
+   * over this buffer, and for those over the view that lack the rights asked for.
+   *
+   * @param access - rights that it must grant, bits of {@link Access}. Default 0: any
+   * @returns undefined if there is none, or if the view has no bytes
+   * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the domain is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  regionOf(memory: MemoryLike, access: Access = 0): MemoryRegion | undefined {
+    const self = this.#native;
+    const rights = u32(access, 'access');
+    const bytes = bytesOf('find_mr', memory, 'memory');
+    throwOnError('find_mr', self.serial());
+    return regionCovering(this.#table.registry, bytes, this.#asker.id, rights);
+  }
+
+  /**
    * Makes a queue pair in the domain.
    *
    * @throws RdmaError `ENOMEM`, `EBADF`
@@ -355,6 +392,16 @@ export class ProtectionDomain {
     }
   }
 
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('ProtectionDomain', this, describeProtectionDomain);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownProtectionDomain {
+    return jsonOf('ProtectionDomain', this, describeProtectionDomain);
+  }
+
   /**
    * Ends the domain. A second call after success is a no-op.
    *
@@ -417,5 +464,16 @@ export class ProtectionDomain {
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
     if (tableOf(last).registry !== this.#table.registry) throw new RdmaError('lkey_ok', 'EINVAL');
     return last;
+  }
+
+  static {
+    describeProtectionDomain = (pd) => ({
+      class: 'ProtectionDomain',
+      id: pd.#asker.id,
+      state: pd.#native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(ProtectionDomain, 'ProtectionDomain', (object) =>
+      textOf('ProtectionDomain', object, describeProtectionDomain),
+    );
   }
 }

@@ -10,6 +10,8 @@ import { type Lkey, type Rkey } from './keys';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type NativeQueuePair } from '../internal/native';
 import { construction } from '../internal/construction';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { storeAccess } from '../internal/element';
 import { storeRegion } from '../internal/region-name';
 import { nameOf } from './region';
@@ -37,6 +39,15 @@ export interface FastRegMrOptions {
   iova?: bigint | number;
 }
 
+/** What {@link QueuePair.toJSON} answers. */
+export interface ShownQueuePair extends Shown {
+  class: 'QueuePair';
+  id: number;
+  state: 'Open' | 'Closed';
+}
+
+let describeQueuePair: (object: QueuePair) => ShownQueuePair;
+
 /**
  * A queue pair, as far as it has to do with memory: the protection domain in whose name a peer's requests are judged
  * (`struct rvt_qp`).
@@ -46,6 +57,8 @@ export interface FastRegMrOptions {
 export class QueuePair {
   readonly #native: NativeQueuePair;
   readonly #asker: Asker;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
@@ -53,6 +66,7 @@ export class QueuePair {
     this.#native = native;
     const id = throwOnError('create_qp', native.serial()); // another thread may have ended it
     this.#asker = { native, number: native.number(), id, remote: true, table };
+    markUncloneable(this);
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
@@ -165,6 +179,16 @@ export class QueuePair {
     throwOnError('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('QueuePair', this, describeQueuePair);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownQueuePair {
+    return jsonOf('QueuePair', this, describeQueuePair);
+  }
+
   /**
    * Ends the queue pair. Elements that it has accepted stay good. A second call is a no-op.
    *
@@ -178,6 +202,15 @@ export class QueuePair {
   /** As {@link QueuePair.destroy}. */
   [dispose](): void {
     this.#native.destroy();
+  }
+
+  static {
+    describeQueuePair = (qp) => ({
+      class: 'QueuePair',
+      id: qp.#asker.id,
+      state: qp.#native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(QueuePair, 'QueuePair', (object) => textOf('QueuePair', object, describeQueuePair));
   }
 }
 

@@ -1,8 +1,15 @@
 import { CreationStacks, type CreatedKind } from './creation-stacks';
+import { ElementStacks, startCapturing } from './element-stacks';
+import { type Holder } from '../internal/element';
+import { Errno } from '../internal/errors';
 import { derefOf, mapOf, ownList, PlainWeakRef } from '../internal/intrinsics';
 import { type FastMemoryRegion } from './fast-memory-region';
+import { ReleaseMode } from '../internal/layout';
 import { type MemoryRegion } from './memory-region';
+import { type Status } from '../internal/native';
 import { nameOf } from './region';
+import { RegionIndex, type Sought } from './region-index';
+import { releaseRegion } from '../internal/region-name';
 
 /** A region of any class. */
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
@@ -30,8 +37,22 @@ export class RegionRegistry {
     return this.#stacks;
   }
 
-  /** Starts recording where objects are created. */
+  /** Where elements were acquired. */
+  readonly elementStacks: ElementStacks = new ElementStacks();
+
+  /** Records where an element was acquired, if stacks are captured. */
+  acquired(holder: Holder): void {
+    if (this.#stacks) this.elementStacks.note(holder, this.#stacks.capture());
+  }
+
+  /** The same of a batch's elements. */
+  batchAcquired(batch: number): void {
+    if (this.#stacks) this.elementStacks.noteBatch(batch, this.#stacks.capture());
+  }
+
+  /** Starts recording where objects are created, and elements acquired. */
   captureStacks(living: () => (kind: CreatedKind, number: number) => boolean): void {
+    startCapturing();
     this.#stacks ??= new CreationStacks();
     this.#living = living;
   }
@@ -52,6 +73,17 @@ export class RegionRegistry {
       this.#limit = kept * 2 > FIRST_LIMIT ? kept * 2 : FIRST_LIMIT;
     }
     this.#tables[this.#count++] = new PlainWeakRef(table);
+  }
+
+  /**
+   * Finds the regions of user memory that cover a view, in the tables of all Device objects. See {@link RegionIndex.find}, which `visit`
+   * is handed to.
+   */
+  findCovering(sought: Sought, visit: (region: AnyRegion, start: number, id: number) => boolean): void {
+    for (let i = 0; i < this.#count; i++) {
+      const table = this.#tables[i];
+      if (table !== undefined) derefOf(table)?.index.find(sought, visit);
+    }
   }
 
   /** Finds a region in the tables of all Device objects; undefined if another thread has made it. */
@@ -76,6 +108,8 @@ const MOST_FILLED = 2 ** 16;
 export class RegionTable {
   readonly registry: RegionRegistry;
   readonly #regions = ownList<AnyRegion | undefined>();
+  /** Made by the first who asks for regions by their memory. */
+  #index: RegionIndex<AnyRegion> | undefined;
 
   constructor(registry: RegionRegistry) {
     this.registry = registry;
@@ -98,6 +132,7 @@ export class RegionTable {
     const missing = index - regions.length;
     if (missing < MOST_FILLED) for (let i = regions.length; i < index; i++) regions[i] = undefined;
     regions[index] = region;
+    if (this.#index) this.#index.note(region);
     if (this.registry.stacks) this.created('region', () => id);
   }
 
@@ -107,6 +142,42 @@ export class RegionTable {
    */
   remove(index: number, id: number): void {
     if (this.findOwn(index, id)) this.#regions[index] = undefined;
+    if (this.#index) this.#index.drop(index, id);
+  }
+
+  /** The regions by their memory. Takes time for all regions when it is first asked for, then for those that are new. */
+  get index(): RegionIndex<AnyRegion> {
+    if (this.#index) return this.#index;
+    const index = new RegionIndex<AnyRegion>(nameOf);
+
+    for (let i = 0; i < this.#regions.length; i++) {
+      const region = this.#regions[i];
+      if (region) index.note(region);
+    }
+    return (this.#index = index);
+  }
+
+  /**
+   * Revokes all regions.
+   *
+   * @returns what ends them: 0; -EBUSY while elements of any are held, to be called again after a put
+   */
+  revokeAll(): () => Status {
+    let left = this.#regions;
+    return () => {
+      const held = Object.setPrototypeOf([], null) as (AnyRegion | undefined)[];
+
+      for (let i = 0; i < left.length; i++) {
+        const region = left[i];
+        if (!region) continue;
+        const name = nameOf(region);
+        const status = releaseRegion(name, ReleaseMode.Await);
+        if (status === -Errno.EBUSY) held[held.length] = region;
+        else if (status === 0) this.remove(name.index, name.id);
+      }
+      left = held;
+      return held.length === 0 ? 0 : -Errno.EBUSY;
+    };
   }
 
   findOwn(index: number, id: number): AnyRegion | undefined {

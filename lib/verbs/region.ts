@@ -1,16 +1,22 @@
 import { type Access } from './access';
+import { abortSignal } from '../internal/abort-signal';
+import { namesOfAccess } from './access-names';
+import { advertise, type AdvertiseOptions, type Advertisement } from './advertisement';
 import { boolean, illegalConstructor, u32 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
-import { awaitPut, stopAwaiting } from './await-put';
 import { fieldLong, fieldNumber } from '../internal/command';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
 import { countRegion, queryRegion, type RegionName, releaseRegion } from '../internal/region-name';
+import { regionKindName, type RegionKindName } from './region-kind';
 import { type RegionTable } from './region-registry';
+import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
+import { hex, jsonOf, type Shown, textOf } from '../internal/show';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export interface DeregOptions {
@@ -18,10 +24,20 @@ export interface DeregOptions {
   force?: boolean;
 }
 
+/** An AbortSignal: written out, so that these declarations need neither the types of Node nor those of browsers. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+}
+
 /** Options of {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
 export interface DeregAsyncOptions {
   /** How long to wait for the last element to be put, in milliseconds. Default 5000. */
   timeoutMs?: number;
+  /** Ends the wait when it aborts: the promise is rejected with its reason, and the region stays half-dead. */
+  signal?: AbortSignalLike;
+  /** When the time is over, end the region all the same, as {@link DeregOptions.force} does. Default false: the promise is rejected. */
+  force?: boolean;
 }
 
 /**
@@ -32,9 +48,24 @@ export interface DeregAsyncOptions {
  */
 export type RegionState = 'Valid' | 'Invalid' | 'HalfDead' | 'Closed';
 
-const DEFAULT_TIMEOUT_MS = 5000;
-/** A longer timer would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** What {@link Region.toJSON} answers. Of a region that is gone there is only what is known without it. */
+export interface ShownRegion extends Shown {
+  class: 'MemoryRegion' | 'FastMemoryRegion';
+  /** How it was made; missing if it is gone and that is not known any more. */
+  kind?: RegionKindName;
+  id: number;
+  lkey?: string;
+  rkey?: string;
+  start?: string;
+  iova?: string;
+  length?: number;
+  /** Names of its rights, as {@link accessNames} gives them. */
+  access?: string[];
+  refs?: number;
+  state: RegionState;
+}
+
+let classOf: (region: object) => ShownRegion['class'];
 
 /** Returns whether a value is a region of any kind; its prototype is not consulted. */
 export let isRegion: (value: unknown) => value is Region;
@@ -42,6 +73,8 @@ export let isRegion: (value: unknown) => value is Region;
 export let nameOf: (region: Region) => RegionName;
 /** Implements `dereg` and `dealloc`. */
 export let release: (region: Region, options: unknown) => void;
+/** What a region shows of itself. */
+export let describeRegion: (region: Region) => ShownRegion;
 /** Implements `deregAsync` and `deallocAsync`. */
 export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 
@@ -56,6 +89,8 @@ export abstract class Region {
   readonly #name: RegionName;
   readonly #table: RegionTable;
   readonly #releaseOperation: string;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, name: RegionName, table: RegionTable, releaseOperation: string) {
@@ -63,6 +98,7 @@ export abstract class Region {
     this.#name = name;
     this.#table = table;
     this.#releaseOperation = releaseOperation;
+    markUncloneable(this);
   }
 
   /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
@@ -147,6 +183,28 @@ export abstract class Region {
   }
 
   /**
+   * What a peer needs to use a range of the region: its remote address and length, and the region's key. Send it as bytes
+   * ({@link packAdvertisement}), as text ({@link formatAdvertisement}), or in a message of your own.
+   *
+   * @throws RdmaError `EACCES`: the region grants no remote right, so no peer may use it
+   * @throws RdmaError `EINVAL`: its key does not work now, nothing is mapped, or it is a DMA region; `EBADF`: it is gone
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is not inside of the region, or empty
+   */
+  advertise(options: AdvertiseOptions = {}): Advertisement {
+    return advertise(this.#name, options);
+  }
+
+  /** What it is and does, in one line: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */
+  toString(): string {
+    return textOf(classOf(this), this, describeRegion);
+  }
+
+  /** The same as an object for JSON: addresses and keys are hex strings. Never throws. */
+  toJSON(): ShownRegion {
+    return jsonOf(classOf(this), this, describeRegion);
+  }
+
+  /**
    * Ends the region, as `using` does: by force, so held elements are dead from then on (`RegionRevoked`). When it returns, no
    * byte of the region moves any more. Never throws.
    */
@@ -160,7 +218,7 @@ export abstract class Region {
    */
   async [asyncDispose](): Promise<void> {
     try {
-      await this.#releaseLater(DEFAULT_TIMEOUT_MS);
+      await this.#releaseLater(DEFAULT_TIMEOUT_MS, undefined, true);
     } catch {
       this.#release(ReleaseMode.Force);
     }
@@ -200,34 +258,18 @@ export abstract class Region {
     if (status < 0) throw rdmaError(this.#releaseOperation, status);
   }
 
-  #releaseLater(timeoutMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const deadline = performance.now() + timeoutMs;
-      let timer: NodeJS.Timeout | undefined;
-      const attempt = (): void => {
-        const status = this.#release(ReleaseMode.Await);
-        const left = deadline - performance.now();
-        clearTimeout(timer);
-        if (status === 0) {
-          resolve();
-        } else if (status !== -Errno.EBUSY || left <= 0) {
-          reject(rdmaError(this.#releaseOperation, status));
-        } else {
-          awaitPut(attempt);
-          // The timer keeps the process alive, and ends the wait.
-          timer = setTimeout(onTimer, Math.min(left, LONGEST_TIMER_MS));
-        }
-      };
-      const onTimer = (): void => {
-        stopAwaiting(attempt);
-        attempt();
-      };
-      attempt();
-    });
+  async #releaseLater(timeoutMs: number, signal: AbortSignal | undefined, force: boolean): Promise<void> {
+    let status = await untilReleased(() => this.#release(ReleaseMode.Await), timeoutMs, signal);
+    if (status === -Errno.EBUSY && force) status = this.#release(ReleaseMode.Force);
+    if (status < 0) throw rdmaError(this.#releaseOperation, status);
   }
 
   // For other files of this folder; not part of the public API.
   static {
+    classOf = (region) =>
+      #releaseOperation in region && region.#releaseOperation === 'dealloc_fmr'
+        ? 'FastMemoryRegion'
+        : 'MemoryRegion';
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
     release = (region, options) => {
@@ -236,10 +278,47 @@ export abstract class Region {
       region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
     };
     releaseAsync = (region, options) => {
-      const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options, [
-        'timeoutMs',
-      ]);
-      return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
+      const {
+        timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS,
+        signal: givenSignal,
+        force: givenForce = false,
+      } = optionsOf<DeregAsyncOptions>(options, ['timeoutMs', 'signal', 'force']);
+      const timeoutMs = u32(givenTimeout, 'options.timeoutMs');
+      const signal = abortSignal(givenSignal, 'options.signal');
+      return region.#releaseLater(timeoutMs, signal, boolean(givenForce, 'options.force'));
+    };
+    describeRegion = (region) => {
+      const name = region.#name;
+      const { constants } = name;
+      const type = classOf(region);
+      if (queryRegion(name) < 0) {
+        const kind = type === 'FastMemoryRegion' ? 'FMR' : constants ? 'USER' : undefined;
+        return {
+          class: type,
+          ...(kind && { kind }),
+          id: name.id,
+          ...(constants && { lkey: hex(constants.key), rkey: hex(constants.key) }),
+          state: 'Closed',
+        };
+      }
+      const key = hex(fieldNumber(RegionField.Lkey));
+      return {
+        class: type,
+        kind: regionKindName(fieldNumber(RegionField.Kind)),
+        id: name.id,
+        lkey: key,
+        rkey: key,
+        start: hex(fieldLong(RegionField.Start)),
+        iova: hex(fieldLong(RegionField.Iova)),
+        length: fieldNumber(RegionField.Length),
+        access: namesOfAccess(fieldNumber(RegionField.Access)),
+        refs: fieldNumber(RegionField.Refs),
+        state: fieldNumber(RegionField.HalfDead)
+          ? 'HalfDead'
+          : fieldNumber(RegionField.Valid)
+            ? 'Valid'
+            : 'Invalid',
+      };
     };
   }
 }

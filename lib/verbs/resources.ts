@@ -5,17 +5,21 @@ import { type Lkey, type Rkey } from './keys';
 import { elementCountOf } from '../internal/memory-argument';
 import {
   ContextRow,
+  Detached,
   DmaRow,
+  HeldRow,
+  MemoryKind,
   MemoryRow,
   PdRow,
   QpRow,
-  RegionKind,
   RegionRow,
   ResourceKind,
 } from '../internal/layout';
-import { type NativeDevice } from '../internal/native';
+import { native, type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
+import { regionKindName } from './region-kind';
 import { type AnyRegion, type RegionTable } from './region-registry';
+import { jsonOfResources, type ResourcesJson } from './resources-json';
 
 /** What every object of a device has. */
 export interface Resource {
@@ -27,6 +31,27 @@ export interface Resource {
   own: boolean;
   /** Where it was created, if that was in this thread and with `captureStacks`. */
   stack?: string;
+}
+
+/** The memory that a region or a DMA mapping has bytes of. */
+export interface MemoryPlace {
+  /** What the program registered or mapped, or a view of it. `'DeviceMemory'`: {@link DeviceMemory.buffer}. */
+  kind: 'ArrayBuffer' | 'SharedArrayBuffer' | 'DeviceMemory';
+  /**
+   * Number of the buffer in this process: rows with the same number are over the same buffer. Each thread has its own number for a
+   * SharedArrayBuffer; device memory has one, which is in {@link DmResource.buffer}. A buffer that had nothing registered for a while
+   * may get another one.
+   */
+  buffer: number;
+  /** Byte of the buffer where it begins. */
+  offset: number;
+  /** Bytes. */
+  length: number;
+  /**
+   * Whether the buffer has been detached since (transferred, or replaced as that of a WebAssembly memory that grew); its bytes are
+   * refused then. Undefined for an ArrayBuffer of another thread, which alone can tell.
+   */
+  detached: boolean | undefined;
 }
 
 /** A protection domain (`rdma resource show pd`). */
@@ -67,6 +92,11 @@ export interface RegionResource extends Resource {
   segments: number;
   /** Segments that it can map at most. */
   maxSegments: number;
+  /**
+   * The memory that was registered. Undefined for regions that map DMA addresses, or nothing: whose bytes those are is told by
+   * {@link Resources.mappings}.
+   */
+  memory: MemoryPlace | undefined;
   /** As {@link Region.state}. */
   state: Exclude<RegionState, 'Closed'>;
   /** Its object, if it was made in this thread and was not collected. */
@@ -81,6 +111,8 @@ export interface DmaMappingResource extends Resource {
   length: number;
   /** Page lists that name it and key-0 elements held on it. */
   users: number;
+  /** The memory that was mapped. */
+  memory: MemoryPlace | undefined;
 }
 
 /** Device memory. It belongs to the device and to no context. */
@@ -93,7 +125,33 @@ export interface DmResource {
   uses: number;
   /** As asked with {@link AllocDmOptions.hugePages}. */
   hugePages: boolean;
+  /** As {@link MemoryPlace.buffer}. */
+  buffer: number;
   /** As {@link Resource.stack}. */
+  stack?: string;
+}
+
+/**
+ * Elements that are held: an {@link Sge} that was not put, or what a {@link CheckBatch} has acquired of one region.
+ *
+ * Not among them are elements of an {@link SgeState} whose {@link Sge} was collected; {@link RegionResource.refs} counts those too.
+ */
+export interface ElementResource {
+  /** `id` of the region. */
+  region: number;
+  /** 1; or how many the batch holds. */
+  count: number;
+  /** Bytes of all of them. */
+  length: number;
+  /** Whether a remote check has accepted it. */
+  remote: boolean;
+  /** As {@link Sge.address}; not of a batch. */
+  address?: bigint;
+  /** As {@link Sge.access}; not of a batch. */
+  access?: Access;
+  /** Number of the batch in this thread; not of a single element. */
+  batch?: number;
+  /** Where it was acquired (by a batch: last), if that was with `captureStacks`. */
   stack?: string;
 }
 
@@ -111,18 +169,51 @@ export interface Resources {
   mappings: DmaMappingResource[];
   /** Device memory. */
   memories: DmResource[];
+  /** Elements that this thread holds, through any of its objects of the device. Other threads' are not known here. */
+  elements: ElementResource[];
+  /**
+   * The same for JSON, and for messages to other threads: addresses and keys are hex strings, and there are no objects of classes. Its
+   * form is described by `docs/resources.schema.json`. Not enumerable.
+   */
+  toJSON(): ResourcesJson;
 }
 
-const kinds: Readonly<Record<number, RegionResource['kind']>> = {
-  [RegionKind.User]: 'USER',
-  [RegionKind.Dma]: 'DMA',
-  [RegionKind.MemReg]: 'MEM_REG',
-  [RegionKind.Fmr]: 'FMR',
-} satisfies Record<RegionKind, RegionResource['kind']>;
+const memoryKinds: Readonly<Record<number, MemoryPlace['kind'] | undefined>> = {
+  [MemoryKind.ArrayBuffer]: 'ArrayBuffer',
+  [MemoryKind.Shared]: 'SharedArrayBuffer',
+  [MemoryKind.Device]: 'DeviceMemory',
+};
 
-/** The name of a kind of regions by its number. */
-export function regionKindOf(number: number): RegionResource['kind'] {
-  return kinds[number] ?? 'USER';
+/** The memory of a row, whose fields about it begin at `at`. */
+function memoryOf(row: Row, at: number, length: number): MemoryPlace | undefined {
+  const kind = memoryKinds[row.number(at)];
+  if (kind === undefined) return undefined;
+  const detached = row.number(at + RegionRow.Detached - RegionRow.MemoryKind);
+  return {
+    kind,
+    buffer: row.number(at + RegionRow.Buffer - RegionRow.MemoryKind),
+    offset: row.number(at + RegionRow.Offset - RegionRow.MemoryKind),
+    length,
+    detached: detached === (Detached.Unknown as number) ? undefined : detached === (Detached.Yes as number),
+  };
+}
+
+function elementsOf(device: NativeDevice, table: RegionTable): ElementResource[] {
+  const { elementStacks } = table.registry;
+  return rows(native.heldElements(device), HeldRow.Fields).map((row) => {
+    const batch = row.number(HeldRow.Batch);
+    const stack = batch
+      ? elementStacks.ofBatch(batch)
+      : elementStacks.of(row.number(HeldRow.Cell), row.number(HeldRow.Generation));
+    return {
+      region: row.number(HeldRow.Region),
+      count: row.number(HeldRow.Count),
+      length: row.number(HeldRow.Length),
+      remote: row.flag(HeldRow.Remote),
+      ...(batch ? { batch } : { address: row.long(HeldRow.Address), access: row.number(HeldRow.Access) }),
+      ...(stack !== undefined && { stack }),
+    };
+  });
 }
 
 /** One row of flat numbers. */
@@ -157,7 +248,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     id: row.number(RegionRow.Id),
     context: row.number(RegionRow.Context),
     pd: row.number(RegionRow.Pd),
-    kind: regionKindOf(row.number(RegionRow.Kind)),
+    kind: regionKindName(row.number(RegionRow.Kind)),
     lkey: key as Lkey,
     rkey: key as Rkey,
     access: row.number(RegionRow.Access),
@@ -167,6 +258,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     length: row.number(RegionRow.Length),
     segments: row.number(RegionRow.Segments),
     maxSegments: row.number(RegionRow.MaxSegments),
+    memory: memoryOf(row, RegionRow.MemoryKind, row.number(RegionRow.Length)),
     state: row.flag(RegionRow.HalfDead) ? 'HalfDead' : row.flag(RegionRow.Valid) ? 'Valid' : 'Invalid',
   };
 }
@@ -195,7 +287,7 @@ export function resourcesOf(
     const owner = row.number(PdRow.Context);
     return { id: number, context: owner, own: owner === context, ...stack(kind, number) };
   };
-  return {
+  const resources: Omit<Resources, 'toJSON'> = {
     contexts: of(ResourceKind.Context, ContextRow.Fields)
       .map((row) => row.number(ContextRow.Id))
       .sort((a, b) => a - b),
@@ -218,15 +310,23 @@ export function resourcesOf(
       address: row.long(DmaRow.Address),
       length: row.number(DmaRow.Length),
       users: row.number(DmaRow.Users),
+      memory: memoryOf(row, DmaRow.MemoryKind, row.number(DmaRow.Length)),
     })),
     memories: of(ResourceKind.Memory, MemoryRow.Fields).map((row) => ({
       id: row.number(MemoryRow.Serial),
       byteLength: row.number(MemoryRow.Bytes),
       uses: row.number(MemoryRow.Uses),
       hugePages: row.flag(MemoryRow.Huge),
+      buffer: row.number(MemoryRow.Buffer),
       ...stack('memory', row.number(MemoryRow.Serial)),
     })),
+    elements: elementsOf(device, table),
   };
+  return Object.defineProperty(resources, 'toJSON', {
+    value: () => jsonOfResources(resources),
+    configurable: true,
+    writable: true,
+  }) as Resources;
 }
 
 /** The first field of each row. `new Set(list)` would ask the iterator of arrays, which a program may have replaced. */

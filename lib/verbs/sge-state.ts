@@ -15,7 +15,9 @@ import {
   u32Copy,
   u32Words,
 } from '../internal/memory-argument';
+import { instance, nextInstance } from '../internal/instance';
 import { native, type NativeSgeState } from '../internal/native';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { holderOf, isSge, type Sge, tableOf } from './sge';
 
@@ -44,6 +46,17 @@ export interface Fragment {
 /** More steps than this would be more arrays than one call should make. */
 const MOST_STEPS = 2 ** 20;
 
+/** What {@link SgeState.toJSON} answers. */
+export interface ShownSgeState extends Shown {
+  class: 'SgeState';
+  /** As {@link SgeState.totalLength}. */
+  totalLength: number;
+  /** As {@link SgeState.remaining}. */
+  remaining: number;
+}
+
+let describeSgeState: (object: SgeState) => ShownSgeState;
+
 /**
  * A walk over a list of accepted elements, begun at their first byte (`struct rvt_sge_state`).
  *
@@ -52,6 +65,8 @@ const MOST_STEPS = 2 ** 20;
 export class SgeState {
   readonly #native: NativeSgeState;
   readonly #table: RegionTable;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /**
    * @param sges - 1 to 255 elements of one device
@@ -88,6 +103,16 @@ export class SgeState {
   /** Elements left, the current one included (`num_sge`). */
   get remaining(): number {
     return this.#native.remaining();
+  }
+
+  /** What it is, in one line. Never throws. */
+  toString(): string {
+    return textOf('SgeState', this, describeSgeState);
+  }
+
+  /** The same as an object for JSON. Never throws. */
+  toJSON(): ShownSgeState {
+    return jsonOf('SgeState', this, describeSgeState);
   }
 
   /**
@@ -227,6 +252,15 @@ export class SgeState {
       };
     }
     return fragments;
+  }
+
+  static {
+    describeSgeState = (state) => ({
+      class: 'SgeState',
+      totalLength: state.#native.totalLength(),
+      remaining: state.#native.remaining(),
+    });
+    showAs(SgeState, 'SgeState', (object) => textOf('SgeState', object, describeSgeState));
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Access } from './access';
+import { namesOfAccess } from './access-names';
 import { boolean, illegalConstructor, integer, outOfRange, size, u64 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { reportElementRefused } from '../internal/bytes-refused';
@@ -14,11 +15,13 @@ import {
 } from '../internal/command';
 import { describeElement, giveHolder, type Holder, putElement, storeElement } from '../internal/element';
 import { Errno, rdmaError } from '../internal/errors';
+import { instance, nextInstance } from '../internal/instance';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import { CommandFlag, CommandWord, SgeField } from '../internal/layout';
 import { native } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionTable } from './region-registry';
+import { hex, jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 const { compareSwap, copyIn, copyOut, fetchAdd } = native;
 
@@ -39,6 +42,22 @@ export interface CopyFromOptions {
   ordered?: boolean;
 }
 
+/** What {@link Sge.toJSON} answers. Of an element that is put there is its state alone. */
+export interface ShownSge extends Shown {
+  class: 'Sge';
+  /** `id` of its region. */
+  region?: number;
+  remote?: boolean;
+  address?: string;
+  at?: string;
+  length?: number;
+  /** Names of its rights, as {@link accessNames} gives them. */
+  access?: string[];
+  state: 'Held' | 'Put';
+}
+
+let describeSge: (sge: Sge) => ShownSge;
+
 /** Whether a value is an {@link Sge}; its prototype is not consulted. */
 export let isSge: (value: unknown) => value is Sge;
 /** Returns the holder of an element; undefined once the element is put. */
@@ -57,6 +76,8 @@ export let tableOf: (sge: Sge) => RegionTable;
 export class Sge {
   #holder: Holder | undefined;
   readonly #table: RegionTable;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
 
   /** @internal */
   constructor(token: typeof construction, holder: Holder, table: RegionTable) {
@@ -106,6 +127,16 @@ export class Sge {
   /** The address that was asked for. */
   get address(): bigint {
     return this.#long(SgeField.Request);
+  }
+
+  /** What it is, in one line: `Sge { region 1 ... length 8 RemoteRead Held }`. Never throws. */
+  toString(): string {
+    return textOf('Sge', this, describeSge);
+  }
+
+  /** The same as an object for JSON: addresses are hex strings. Never throws. */
+  toJSON(): ShownSge {
+    return jsonOf('Sge', this, describeSge);
   }
 
   /** Gives the reference back. A second put is a no-op. Kernel: `rvt_put_mr`. */
@@ -296,5 +327,20 @@ export class Sge {
     isSge = (value): value is Sge => typeof value === 'object' && value !== null && #holder in value;
     holderOf = (sge) => sge.#holder;
     tableOf = (sge) => sge.#table;
+    describeSge = (sge) => {
+      if (sge.#holder === undefined || describeElement(sge.#holder) < 0)
+        return { class: 'Sge', state: 'Put' };
+      return {
+        class: 'Sge',
+        region: fieldNumber(SgeField.Region),
+        remote: fieldNumber(SgeField.Remote) !== 0,
+        address: hex(fieldLong(SgeField.Request)),
+        at: hex(fieldLong(SgeField.At)),
+        length: fieldNumber(SgeField.SgeLength),
+        access: namesOfAccess(fieldNumber(SgeField.Rights)),
+        state: 'Held',
+      };
+    };
+    showAs(Sge, 'Sge', (sge) => textOf('Sge', sge, describeSge));
   }
 }

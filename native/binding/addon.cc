@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "binding/batch/batch.h"
+#include "binding/batch/held_report.h"
 #include "binding/commands/commands.h"
 #include "binding/environment/environment.h"
 #include "binding/objects/cells.h"
@@ -53,6 +54,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     KnownBuffers::Start(*environment);
     CommandBlock::Start(*environment, env, exports);
     Checkers::Start(*environment);
+    Batches::Start(*environment);
     if (!Cells::Start(*environment, env, exports)) {
         // What went wrong, if it was JavaScript, is pending already.
         if (!env.IsExceptionPending())
@@ -80,6 +82,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("awaitPut", Napi::Function::New<AwaitPut>(env, "awaitPut"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
+    exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));
     // The loader compares this with the hash in lib/internal/layout.ts before it uses anything else.
     exports.Set("layoutHash", RVT_LAYOUT_HASH);
     return exports;

@@ -159,6 +159,30 @@ enum rvt_region_field {
     RVT_REGION_FIELD_COUNT = 16,
 };
 
+/* ts: RegionPlaceField, RVT_PLACE_OF_MR_ */
+/* Where a region's bytes are, and what a peer would ask for them by (struct rvt_mr_place). */
+enum rvt_region_place_field {
+    RVT_PLACE_OF_MR_PD = 0,          /* serial of its domain */
+    RVT_PLACE_OF_MR_MEMORY_KIND = 1, /* enum rvt_memory_kind */
+    RVT_PLACE_OF_MR_BUFFER = 2,      /* which buffer, and the first byte there */
+    RVT_PLACE_OF_MR_OFFSET = 3,
+    RVT_PLACE_OF_MR_LENGTH = 4, /* bytes mapped */
+    RVT_PLACE_OF_MR_ACCESS = 5,
+    RVT_PLACE_OF_MR_REMOTE_ADDRESS = 6, /* of its first byte, as remote checks compare it */
+    RVT_PLACE_OF_MR_KEY = 7,
+    RVT_PLACE_OF_MR_KIND = 8,  /* enum rvt_mr_kind */
+    RVT_PLACE_OF_MR_WORKS = 9, /* 1: its key works */
+    RVT_PLACE_OF_MR_COUNT = 10,
+};
+
+/* ts: ViewField, RVT_VIEW_ */
+/* Where a view's bytes are. */
+enum rvt_view_field {
+    RVT_VIEW_BUFFER = 0, /* which buffer; 0: nothing is registered or mapped of it */
+    RVT_VIEW_OFFSET = 1,
+    RVT_VIEW_LENGTH = 2,
+};
+
 /* ts: SgeField, RVT_SGE_FIELD_ */
 /* What an accepted element says of itself (struct rvt_sge). */
 enum rvt_sge_field {
@@ -215,6 +239,24 @@ enum rvt_table_field {
 
 /* --- what lives on a device: rows of 64-bit numbers, by kind --- */
 
+/* ts: MemoryKind, RVT_MEMORY_KIND_ */
+/* Whose bytes a region or a DMA mapping has. */
+enum rvt_memory_kind {
+    RVT_MEMORY_KIND_NONE = 0,  /* nobody's: a region that maps DMA addresses, or all of them, or nothing */
+    RVT_MEMORY_KIND_OTHER = 1, /* of an owner that does not tell */
+    RVT_MEMORY_KIND_ARRAY_BUFFER = 2,
+    RVT_MEMORY_KIND_SHARED = 3, /* a SharedArrayBuffer */
+    RVT_MEMORY_KIND_DEVICE = 4,
+};
+
+/* ts: Detached, RVT_DETACHED_ */
+/* Whether a buffer was taken away from what was registered of it. */
+enum rvt_detached {
+    RVT_DETACHED_NO = 0,
+    RVT_DETACHED_YES = 1,
+    RVT_DETACHED_UNKNOWN = 2, /* only the thread that it belongs to can tell */
+};
+
 /* ts: ResourceKind, RVT_RESOURCE_ */
 enum rvt_resource_kind {
     RVT_RESOURCE_CONTEXT = 0,
@@ -265,8 +307,12 @@ enum rvt_mr_row {
     RVT_MR_MAX_SEGMENTS = 11,
     RVT_MR_VALID = 12,
     RVT_MR_HALF_DEAD = 13,
-    RVT_MR_INDEX = 14, /* its place in its pool */
-    RVT_MR_FIELDS = 15,
+    RVT_MR_INDEX = 14,       /* its place in its pool */
+    RVT_MR_MEMORY_KIND = 15, /* enum rvt_memory_kind */
+    RVT_MR_BUFFER = 16,      /* which buffer, unique in the process; 0 without one */
+    RVT_MR_OFFSET = 17,      /* of its first byte in the buffer */
+    RVT_MR_DETACHED = 18,    /* enum rvt_detached */
+    RVT_MR_FIELDS = 19,
 };
 
 /* ts: DmaRow, RVT_DMA_ */
@@ -275,8 +321,12 @@ enum rvt_dma_row {
     RVT_DMA_CONTEXT = 1,
     RVT_DMA_ADDRESS = 2,
     RVT_DMA_LENGTH = 3,
-    RVT_DMA_USERS = 4, /* page lists that name it, and key-0 elements held on it */
-    RVT_DMA_FIELDS = 5,
+    RVT_DMA_USERS = 4,       /* page lists that name it, and key-0 elements held on it */
+    RVT_DMA_MEMORY_KIND = 5, /* as in the row of a region */
+    RVT_DMA_BUFFER = 6,
+    RVT_DMA_OFFSET = 7,
+    RVT_DMA_DETACHED = 8,
+    RVT_DMA_FIELDS = 9,
 };
 
 /* ts: MemoryRow, RVT_MEMORY_ */
@@ -285,7 +335,24 @@ enum rvt_memory_row {
     RVT_MEMORY_BYTES = 1,
     RVT_MEMORY_USES = 2, /* regions and DMA mappings that have bytes of it */
     RVT_MEMORY_HUGE = 3,
-    RVT_MEMORY_FIELDS = 4,
+    RVT_MEMORY_BUFFER = 4, /* as in the row of a region */
+    RVT_MEMORY_FIELDS = 5,
+};
+
+/* ts: HeldRow, RVT_HELD_ */
+/* What this thread holds elements of: a row for each element in a cell, and one for each region that a batch
+ * holds elements of. */
+enum rvt_held_row {
+    RVT_HELD_CELL = 0, /* of a single element, with its generation; 0: it is the row of a batch */
+    RVT_HELD_GENERATION = 1,
+    RVT_HELD_BATCH = 2,   /* number of the batch; 0 for a single element */
+    RVT_HELD_COUNT = 3,   /* of elements */
+    RVT_HELD_REGION = 4,  /* the region's id */
+    RVT_HELD_ADDRESS = 5, /* a single element's: the address that was asked for, and the rights */
+    RVT_HELD_LENGTH = 6,  /* bytes of all */
+    RVT_HELD_ACCESS = 7,
+    RVT_HELD_REMOTE = 8, /* 1: accepted by a remote check */
+    RVT_HELD_FIELDS = 9,
 };
 
 /* --- what a device says about one access: rows of 64-bit numbers, for those who explain a refusal --- */
@@ -425,7 +492,7 @@ enum rvt_command_word {
     RVT_COMMAND_IOVA = 18,
     RVT_COMMAND_BYTES_MOVED = 20, /* out: by a copy */
     RVT_COMMAND_RESULT = 22,      /* out: what an atomic operation found, 64 bits */
-    RVT_COMMAND_FIELDS = 24,      /* out: up to 16 numbers of 64 bits: RegionField, SgeField or PlaceField */
+    RVT_COMMAND_FIELDS = 24,      /* out: up to 16 numbers of 64 bits: RegionField, SgeField, ... */
     RVT_COMMAND_OPERAND = 56,     /* in: of an atomic operation, 64 bits each */
     RVT_COMMAND_COMPARE = 58,
     /* out, 64 bits: of a refused check, the sequence of the key's record (RVT_SLOT_SEQUENCE) */

@@ -76,7 +76,9 @@ describe('device memory', () => {
     const memory = device.allocDm(3 << 20, { hugePages: true });
     expect(memory.buffer.byteLength).toBe(3 << 20);
     new Uint8Array(memory.buffer).fill(1);
-    expect(device.resources().memories).toEqual([{ id: 1, byteLength: 3 << 20, uses: 0, hugePages: true }]);
+    expect(device.resources().memories).toMatchObject([
+      { id: 1, byteLength: 3 << 20, uses: 0, hugePages: true },
+    ]);
     memory.free();
   });
 

@@ -10,7 +10,7 @@ import { Peer } from '../support/workers';
 const shared = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));
 
 const stacksOf = (resources: Resources): [string, string | undefined][] => {
-  const { contexts, ...kinds } = resources;
+  const { contexts, toJSON: _, ...kinds } = resources;
   expect(contexts.length).toBeGreaterThan(0);
   return Object.entries(kinds).flatMap(([kind, rows]) =>
     rows.map(({ stack }: { stack?: string }) => [kind, stack] as [string, string | undefined]),
@@ -20,7 +20,7 @@ const stacksOf = (resources: Resources): [string, string | undefined][] => {
 describe('resources', () => {
   test('of a new device: the context, and nothing else', () => {
     const device = open();
-    const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [] };
+    const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [], elements: [] };
     expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
     device.allocPd().dealloc();
     device.allocDm(8).free();
@@ -45,7 +45,12 @@ describe('resources', () => {
     const zero = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
     const own = { context: 1, own: true };
     const resources = device.resources();
-    expect(resources).toEqual({
+    const buffers = resources.regions.map((row) => row.memory?.buffer);
+    const over = (buffer: number | undefined, length: number, kind = 'ArrayBuffer') => ({
+      memory: { kind, buffer, offset: 0, length, detached: false },
+    });
+    const { toJSON: _, ...plain } = resources;
+    expect(plain).toEqual({
       contexts: [1],
       pds: [
         { id: pd.id, ...own, trusted: true, children: 4 },
@@ -67,6 +72,7 @@ describe('resources', () => {
           length: 3 * PAGE,
           segments: 4,
           maxSegments: 0,
+          ...over(buffers[0], 3 * PAGE),
           state: 'Valid',
           region: mr,
         },
@@ -124,10 +130,28 @@ describe('resources', () => {
         expect.objectContaining({ id: fmr.id + 1, kind: 'USER', length: 100 }),
       ],
       mappings: [
-        { id: mapping.id, ...own, address: DMA, length: 4 * PAGE, users: 3 },
-        { id: mapping.id + 1, ...own, address: 2n * DMA, length: 100, users: 0 },
+        {
+          id: mapping.id,
+          ...own,
+          address: DMA,
+          length: 4 * PAGE,
+          users: 3,
+          ...over(resources.mappings[0]!.memory!.buffer, 4 * PAGE),
+        },
+        {
+          id: mapping.id + 1,
+          ...own,
+          address: 2n * DMA,
+          length: 100,
+          users: 0,
+          ...over(buffers[4], 100, 'DeviceMemory'),
+        },
       ],
-      memories: [{ id: memory.id, byteLength: 100, uses: 2, hugePages: true }],
+      memories: [{ id: memory.id, byteLength: 100, uses: 2, hugePages: true, buffer: buffers[4] }],
+      elements: [
+        { region: mr.id, count: 1, length: 8, remote: false, address: mr.start, access: 0 },
+        { region: dma.id, count: 1, length: 8, remote: false, address: DMA, access: 0 },
+      ],
     });
     expect(resources.regions[0]!.region).toBe(mr);
     held.put();
@@ -211,8 +235,15 @@ describe('resources', () => {
       ]);
     }
     expect(whose(mine.mappings)).toEqual([[2, false]]);
-    const turned = <T extends { own: boolean }>(rows: T[]): T[] =>
-      rows.map((row) => ({ ...row, own: !row.own }));
+    // Only its own thread can tell whether an ArrayBuffer is detached.
+    expect(theirs.mappings[0].memory.detached).toBe(false);
+    expect(mine.mappings[0]!.memory!.detached).toBe(undefined);
+    const turned = <T extends { own: boolean; memory?: any }>(rows: T[]): T[] =>
+      rows.map((row) => {
+        const { memory } = row;
+        const detached = memory?.kind === 'ArrayBuffer' ? (row.own ? undefined : false) : memory?.detached;
+        return { ...row, own: !row.own, ...(memory && { memory: { ...memory, detached } }) };
+      });
     expect({
       ...theirs,
       pds: turned(theirs.pds),
@@ -220,7 +251,7 @@ describe('resources', () => {
       mappings: turned(theirs.mappings),
       regions: turned(theirs.regions).map((row: any) => ({ ...row, found: !row.found })),
     }).toEqual({ ...mine, regions });
-    expect(mine.memories).toEqual([{ id: 1, byteLength: 24, uses: 0, hugePages: false }]);
+    expect(mine.memories).toMatchObject([{ id: 1, byteLength: 24, uses: 0, hugePages: false }]);
   });
 
   test('are EBADF after close and detach', () => {
@@ -245,7 +276,7 @@ describe('stacks', () => {
   test('are not there unless they were asked for', () => {
     const device = open();
     one(device);
-    const { contexts, ...kinds } = device.resources();
+    const { contexts, toJSON: _, ...kinds } = device.resources();
     expect(contexts).toEqual([1]);
     expect(
       Object.values(kinds)

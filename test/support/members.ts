@@ -95,6 +95,8 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     scatter: [Buffer.alloc(8), 1, 1],
     reason: [0],
     explain: [0],
+    regionOf: [Buffer.alloc(8)],
+    regionsOf: [Buffer.alloc(8)],
   };
   const found: [string, (self: unknown) => unknown][] = [];
   for (let level = prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
@@ -102,14 +104,21 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
       const { value, get } = Object.getOwnPropertyDescriptor(level, name)!;
       if (name === 'constructor') continue;
       const call = get ?? value;
+      if (typeof call !== 'function') continue; // a tag
       found.push([nameOf(name), (self) => Reflect.apply(call, self, args[nameOf(name)] ?? [])]);
     }
   }
   return found;
 }
 
+/** What objects show of themselves: never throws, whatever it is called on (api/show.test.ts). */
+const SHOWING = ['toString', 'toJSON', 'Symbol(nodejs.util.inspect.custom)'];
+
 /** Every method and getter, without the two that only look at public properties, which everybody may have. */
 export const methodsOf = (type: any) =>
   members(type.prototype).filter(
-    ([name]) => name !== 'fastRegMr' && !(type === CheckBatch && ['set', 'reason'].includes(name)),
+    ([name]) =>
+      name !== 'fastRegMr' &&
+      !SHOWING.includes(name) &&
+      !(type === CheckBatch && ['set', 'reason'].includes(name)),
   );

@@ -8,8 +8,13 @@
 #include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 
+Batch::Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over)
+    : device(std::move(of)), checker(by), reader(device->environment().reader()), block(over),
+      held(device->environment()), number(Batches::Of(device->environment()).Add(this)) {}
+
 Batch::~Batch() {
     Environment &environment = device->environment();
+    Batches::Of(environment).Remove(this);
     if (block_reference)
         environment.ReleaseReference(block_reference);
 }
@@ -219,6 +224,9 @@ Napi::Value ObjectOf(napi_env env, const Shared &batch) {
             return Napi::Value();
     if (!Tag(env, object, batch))
         return Napi::Value();
+    napi_value number;
+    if (napi_create_uint32(env, batch->number, &number) == napi_ok)
+        napi_set_named_property(env, object, "number", number);
     return Napi::Value(env, object);
 }
 

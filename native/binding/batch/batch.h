@@ -8,6 +8,8 @@
 
 #include <memory>
 
+#include <unordered_set>
+
 #include "binding/batch/block.h"
 #include "binding/batch/held_sges.h"
 #include "binding/environment/open_device.h"
@@ -15,9 +17,7 @@
 
 // Kept by its functions, which lib keeps together with the block.
 struct Batch {
-    Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over)
-        : device(std::move(of)), checker(by), reader(device->environment().reader()), block(over),
-          held(device->environment()) {}
+    Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over);
     ~Batch();
     Batch(const Batch &) = delete;
     Batch &operator=(const Batch &) = delete;
@@ -38,6 +38,33 @@ struct Batch {
     Block block;
     HeldSges held;
     napi_ref block_reference = nullptr; // on the block's memory
+    const uint32_t number;              // of the environment's batches; > 0
+};
+
+// The batches of an environment. For its own thread.
+class Batches : public EnvironmentPart {
+public:
+    static void Start(Environment &environment) {
+        environment.Keep(kBatchesPart, std::make_unique<Batches>());
+    }
+    static Batches &Of(const Environment &environment) {
+        return static_cast<Batches &>(environment.part(kBatchesPart));
+    }
+    uint32_t Add(Batch *batch) {
+        batches_.insert(batch);
+        return ++made_;
+    }
+    void Remove(Batch *batch) {
+        batches_.erase(batch);
+    }
+    const std::unordered_set<Batch *> &all() const {
+        return batches_;
+    }
+    void End() override {}
+
+private:
+    std::unordered_set<Batch *> batches_;
+    uint32_t made_ = 0;
 };
 
 // createBatch(domain or queue pair, block, capacity, places, own accesses): the functions of a new batch, see

@@ -20,6 +20,12 @@ public:
     // Make room for `count` elements, at most `most` of which will ever be needed. False: no memory, and
     // nothing has changed. The elements may move.
     bool Reserve(uint32_t count, uint32_t most);
+    uint32_t capacity() const {
+        return capacity_;
+    }
+    const rvt_sge *data() const {
+        return elements_;
+    }
     // The elements there is room for; nullptr: none.
     rvt_sge *data() {
         return elements_;

@@ -83,6 +83,37 @@ int ReleaseMr(Commands &commands) {
     return error;
 }
 
+// placeOfMr(): fills the fields (enum rvt_region_place_field).
+int PlaceOfMr(Commands &commands) {
+    rvt_mr_place place;
+    int error = rvt_find_mr_place(ReadRegion(commands.block, commands.checkers).handle, &place);
+    if (error)
+        return error;
+    CommandBlock &block = commands.block;
+    block.WriteField(RVT_PLACE_OF_MR_PD, place.pd);
+    block.WriteField(RVT_PLACE_OF_MR_MEMORY_KIND, static_cast<uint64_t>(place.memory.kind));
+    block.WriteField(RVT_PLACE_OF_MR_BUFFER, place.memory.buffer);
+    block.WriteField(RVT_PLACE_OF_MR_OFFSET, place.memory.offset);
+    block.WriteField(RVT_PLACE_OF_MR_LENGTH, place.length);
+    block.WriteField(RVT_PLACE_OF_MR_ACCESS, place.access);
+    block.WriteField(RVT_PLACE_OF_MR_REMOTE_ADDRESS, place.remote_address);
+    block.WriteField(RVT_PLACE_OF_MR_KEY, place.key);
+    block.WriteField(RVT_PLACE_OF_MR_KIND, static_cast<uint64_t>(place.kind));
+    block.WriteField(RVT_PLACE_OF_MR_WORKS, place.works);
+    return 0;
+}
+
+// placeOfView(bytes): fills the fields (enum rvt_view_field).
+int PlaceOfView(Commands &commands, napi_env env, napi_value array) {
+    ViewPlace place;
+    if (!FindView(commands.environment, env, array, &place))
+        return -RVT_EINVAL;
+    commands.block.WriteField(RVT_VIEW_BUFFER, place.buffer);
+    commands.block.WriteField(RVT_VIEW_OFFSET, place.offset);
+    commands.block.WriteField(RVT_VIEW_LENGTH, place.length);
+    return 0;
+}
+
 // countMr(): its checks are counted from now on.
 int CountMr(Commands &commands) {
     return rvt_count_mr(ReadRegion(commands.block, commands.checkers).handle);
@@ -159,6 +190,8 @@ std::vector<CommandFunction> RegionCommands() {
     return {{"regUserMr", CommandWith<RegUserMr>},
             {"queryMr", Command<QueryMr>},
             {"releaseMr", Command<ReleaseMr>},
+            {"placeOfMr", Command<PlaceOfMr>},
+            {"placeOfView", CommandWith<PlaceOfView>},
             {"countMr", Command<CountMr>},
             {"mapPhys", CommandWith<MapPhys>},
             {"mapSg", CommandWith<MapSg>},

@@ -34,6 +34,7 @@ enum PartOwner {
     kCheckersPart,
     kCellsPart,
     kCommandsPart,
+    kBatchesPart,
     kParts
 };
 

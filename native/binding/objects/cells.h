@@ -81,6 +81,14 @@ public:
     // The element, for a walk.
     static std::shared_ptr<SharedSge> Share(Cell &cell);
 
+    // Calls `tell` with the number of each cell that has an element, and the cell.
+    template <class Tell> void ForEachFilled(const Tell &tell) {
+        for (size_t which = 0; which < chunks_.size(); which++)
+            for (uint32_t i = 0; chunks_[which].cells && i < kCells; i++)
+                if (chunks_[which].cells[i].device)
+                    tell(static_cast<uint32_t>(which * kCells + i + 1), chunks_[which].cells[i]);
+    }
+
     // The environment is about to end: puts all.
     void End() override;
 

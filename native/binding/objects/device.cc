@@ -19,6 +19,7 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("allocPd", &Device::AllocPd),
                                           InstanceMethod("mapDma", &Device::MapDma),
                                           InstanceMethod("keyTable", &Device::KeyTable),
+                                          InstanceMethod("keySlots", &Device::KeySlots),
                                           InstanceMethod("number", &Device::Number),
                                           InstanceMethod("live", &Device::Live),
                                           InstanceMethod("context", &Device::Context),
@@ -261,6 +262,10 @@ Napi::Value Device::KeyTable(const Napi::CallbackInfo &info) {
     return ReportKeyTable(info.Env(), payload_.device->context());
 }
 
+Napi::Value Device::KeySlots(const Napi::CallbackInfo &info) {
+    return ReportKeySlots(info.Env(), payload_.device->get());
+}
+
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
-    return ReportResources(info.Env(), payload_.device->context());
+    return ReportResources(info.Env(), *payload_.device);
 }

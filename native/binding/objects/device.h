@@ -24,6 +24,7 @@ private:
     Napi::Value AllocPd(const Napi::CallbackInfo &info);
     Napi::Value MapDma(const Napi::CallbackInfo &info);
     Napi::Value KeyTable(const Napi::CallbackInfo &info);
+    Napi::Value KeySlots(const Napi::CallbackInfo &info);
     Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Live(const Napi::CallbackInfo &info);
     Napi::Value Context(const Napi::CallbackInfo &info);

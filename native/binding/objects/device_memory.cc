@@ -100,6 +100,7 @@ void DeviceMemory::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("length", &DeviceMemory::Length),
                                           InstanceMethod("buffer", &DeviceMemory::Buffer),
                                           InstanceMethod("handle", &DeviceMemory::Handle),
+                                          InstanceMethod("live", &DeviceMemory::Live),
                                           InstanceMethod("free", &DeviceMemory::Free),
                                       }));
 }
@@ -132,7 +133,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
         return Napi::Value(env, buffer);
 
     auto *view = new (std::nothrow) MemoryView();
-    auto js_buffer = std::make_shared<JsBuffer>();
+    auto js_buffer = std::make_shared<JsBuffer>(memory->buffer);
     if (!view)
         return Napi::Number::New(env, -RVT_ENOMEM);
     js_buffer->owner = Environment::Of(env);
@@ -177,6 +178,13 @@ Napi::Value DeviceMemory::Handle(const Napi::CallbackInfo &info) {
     if (!payload_.hold->js_buffer)
         return info.Env().Undefined();
     return BufferHandle::Wrap(payload_.device->environment(), {payload_.hold->js_buffer, payload_.device});
+}
+
+Napi::Value DeviceMemory::Live(const Napi::CallbackInfo &info) {
+    const rvt_device_memory *memory = payload_.hold->memory;
+    bool gone =
+        !memory || rvt_device_memory_freed(memory) || rvt_ucontext_live(payload_.device->context()) < 0;
+    return Napi::Number::New(info.Env(), gone ? -RVT_EBADF : 0);
 }
 
 Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {

@@ -63,6 +63,7 @@ private:
     Napi::Value Length(const Napi::CallbackInfo &info);
     Napi::Value Buffer(const Napi::CallbackInfo &info);
     Napi::Value Handle(const Napi::CallbackInfo &info);
+    Napi::Value Live(const Napi::CallbackInfo &info);
     Napi::Value Free(const Napi::CallbackInfo &info);
 };
 

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <unordered_map>
+
+#include "binding/values/js_memory.h"
 
 namespace {
 
@@ -27,6 +30,15 @@ void AddTableRow(void *context, const rvt_table_row *row) {
 }
 
 } // namespace
+
+Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device) {
+    rvt_table_head head = {};
+    rvt_table_report(device, &head, nullptr, nullptr);
+    Napi::Object slots = Napi::Object::New(env);
+    slots.Set("used", Napi::Number::New(env, head.used));
+    slots.Set("max", Napi::Number::New(env, head.max));
+    return slots;
+}
 
 Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
     rvt_table_head head = {};
@@ -95,14 +107,40 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
     return true;
 }
 
+// By the number of each buffer that this environment knows, whether it is detached.
+using KnownDetached = std::unordered_map<uint64_t, bool>;
+
+// Writes to rows of regions or mappings whether their buffer is detached, where this environment can tell.
+// Not while the device's lock is held.
+void TellDetached(ResourceRows::List &list, size_t fields, size_t kind, const KnownDetached &known) {
+    constexpr size_t kBuffer = RVT_MR_BUFFER - RVT_MR_MEMORY_KIND;
+    constexpr size_t kDetached = RVT_MR_DETACHED - RVT_MR_MEMORY_KIND;
+    for (size_t at = 0; at < list.count; at += fields) {
+        uint64_t *row = &list.numbers[at];
+        if (row[kind] != RVT_MEMORY_KIND_ARRAY_BUFFER)
+            continue;
+        auto found = known.find(row[kind + kBuffer]);
+        if (found != known.end())
+            row[kind + kDetached] = found->second ? RVT_DETACHED_YES : RVT_DETACHED_NO;
+    }
+}
+
 } // namespace
 
-Napi::Value ReportResources(Napi::Env env, const rvt_ucontext *to) {
+Napi::Value ReportResources(Napi::Env env, OpenDevice &open) {
+    const rvt_ucontext *to = open.context();
     ResourceRows resources;
     resources.device = to->device;
     rvt_resource_report_to(to, AddResource, &resources);
     if (!resources.complete)
         return Napi::Number::New(env, -RVT_ENOMEM);
+    KnownDetached known;
+    KnownBuffers::Of(open.environment()).ForEach([&known](const JsBuffer &buffer) {
+        if (!buffer.shared_bytes && !buffer.of_device)
+            known[buffer.number] = buffer.IsDetached();
+    });
+    TellDetached(resources.lists[RVT_RESOURCE_MR], RVT_MR_FIELDS, RVT_MR_MEMORY_KIND, known);
+    TellDetached(resources.lists[RVT_RESOURCE_DMA], RVT_DMA_FIELDS, RVT_DMA_MEMORY_KIND, known);
     Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);
     for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
         const ResourceRows::List &list = resources.lists[kind];

@@ -7,7 +7,7 @@
 
 JsBuffer::~JsBuffer() {
     // Known buffers are destroyed on their environment's thread only, so the map can be changed here.
-    if (known_by && owner->running())
+    if ((known_by || apart) && owner->running())
         KnownBuffers::Of(*owner).Remove(*this);
     if (reference)
         owner->ReleaseReference(reference);
@@ -25,19 +25,37 @@ void JsBuffer::Use() {
         napi_reference_ref(owner->env(), reference, nullptr);
 }
 
+bool JsBuffer::IsDetached() const {
+    Napi::HandleScope scope(owner->env());
+    napi_value value;
+    bool detached = false;
+    return napi_get_reference_value(owner->env(), reference, &value) != napi_ok || !value ||
+           napi_is_detached_arraybuffer(owner->env(), value, &detached) != napi_ok || detached;
+}
+
 void KnownBuffers::Add(const unsigned char *address, JsBuffer &buffer) {
     JsBuffer *&known = buffers_[address];
     if (known && known->of_device && !buffer.of_device)
-        return;
+        return SetApart(buffer);
     if (known)
-        known->known_by = nullptr;
+        SetApart(*known);
     known = &buffer;
     buffer.known_by = address;
 }
 
-void KnownBuffers::Remove(JsBuffer &buffer) {
-    buffers_.erase(buffer.known_by);
+void KnownBuffers::SetApart(JsBuffer &buffer) {
     buffer.known_by = nullptr;
+    buffer.apart = true;
+    apart_[buffer.number] = &buffer;
+}
+
+void KnownBuffers::Remove(JsBuffer &buffer) {
+    if (buffer.known_by)
+        buffers_.erase(buffer.known_by);
+    if (buffer.apart)
+        apart_.erase(buffer.number);
+    buffer.known_by = nullptr;
+    buffer.apart = false;
 }
 
 void KnownBuffers::Rest(JsBuffer &buffer) {
@@ -52,6 +70,7 @@ void KnownBuffers::Rest(JsBuffer &buffer) {
 
 void KnownBuffers::End() {
     buffers_.clear();
+    apart_.clear();
     for (std::shared_ptr<JsBuffer> &buffer : resting_)
         buffer.reset();
 }
@@ -61,9 +80,12 @@ JsBuffer *KnownBuffers::Find(napi_env env, const unsigned char *address, napi_va
     napi_value own;
     bool same = false;
     if (found == buffers_.end() || napi_get_reference_value(env, found->second->reference, &own) != napi_ok ||
-        !own || napi_strict_equals(env, own, buffer, &same) != napi_ok || !same)
+        !own)
         return nullptr;
-    return found->second;
+    // Shared bytes stay where they are as long as any of their buffer objects lives, and this one does.
+    if (found->second->shared_bytes)
+        return found->second;
+    return napi_strict_equals(env, own, buffer, &same) == napi_ok && same ? found->second : nullptr;
 }
 
 void JsBuffer::Unuse() {
@@ -104,18 +126,6 @@ JsMemory *Of(rvt_memory *memory) {
     return reinterpret_cast<JsMemory *>(memory);
 }
 
-// Why a buffer has too few bytes.
-rvt_reason WhyShort(const JsBuffer &buffer) {
-    napi_env env = buffer.owner->env();
-    Napi::HandleScope scope(env);
-    napi_value value;
-    bool detached = false;
-    if (napi_get_reference_value(env, buffer.reference, &value) != napi_ok || !value ||
-        napi_is_detached_arraybuffer(env, value, &detached) != napi_ok)
-        return RVT_MEMORY_DETACHED;
-    return detached ? RVT_MEMORY_DETACHED : RVT_MEMORY_SHRUNK;
-}
-
 rvt_reason Resolve(rvt_memory *memory, void *environment, unsigned char **data) {
     JsMemory *js = Of(memory);
     JsBuffer &buffer = *js->buffer;
@@ -128,7 +138,7 @@ rvt_reason Resolve(rvt_memory *memory, void *environment, unsigned char **data) 
         return RVT_OTHER_ENVIRONMENT;
     buffer.Look();
     if (buffer.length < js->offset || buffer.length - js->offset < memory->length)
-        return WhyShort(buffer);
+        return buffer.IsDetached() ? RVT_MEMORY_DETACHED : RVT_MEMORY_SHRUNK;
     *data = buffer.bytes + js->offset;
     return RVT_REASON_NONE;
 }
@@ -141,7 +151,15 @@ void Release(rvt_memory *memory) {
     delete js;
 }
 
-const rvt_memory_ops kOps = {Resolve, Release};
+// Any thread may ask: what it reads is constant.
+void Place(const rvt_memory *memory, rvt_memory_place *place) {
+    const auto *js = reinterpret_cast<const JsMemory *>(memory);
+    place->kind = js->buffer->shared_bytes ? RVT_MEMORY_KIND_SHARED : RVT_MEMORY_KIND_ARRAY_BUFFER;
+    place->buffer = js->buffer->number;
+    place->offset = js->offset;
+}
+
+const rvt_memory_ops kOps = {Resolve, Release, Place};
 
 // A buffer not used by any memory yet, whose bytes begin at `address`.
 std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &environment, napi_value value,
@@ -151,7 +169,7 @@ std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &enviro
     // A SharedArrayBuffer is not an ArrayBuffer to Node-API.
     if (napi_is_arraybuffer(env, value, &plain) != napi_ok)
         return nullptr;
-    auto buffer = std::make_shared<JsBuffer>();
+    auto buffer = std::make_shared<JsBuffer>(rvt_new_buffer_number());
     buffer->owner = environment;
     if (!plain)
         buffer->shared_bytes = address;
@@ -206,4 +224,18 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, n
     js->buffer = std::move(buffer);
     *memory = &js->memory;
     return 0;
+}
+
+bool FindView(const Environment &environment, napi_env env, napi_value array, ViewPlace *place) {
+    napi_typedarray_type type = kUnknownType;
+    size_t length, offset;
+    void *data;
+    napi_value value;
+    if (napi_get_typedarray_info(env, array, &type, &length, &data, &value, &offset) != napi_ok ||
+        type != napi_uint8_array)
+        return false;
+    const unsigned char *address = data ? static_cast<unsigned char *>(data) - offset : nullptr;
+    const JsBuffer *known = address ? KnownBuffers::Of(environment).Find(env, address, value) : nullptr;
+    *place = {known ? known->number : 0, offset, length};
+    return true;
 }

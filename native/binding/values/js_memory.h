@@ -16,11 +16,13 @@
 // environment's thread, but for the shared_ptr itself.
 struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     std::shared_ptr<Environment> owner;
+    const uint64_t number;        // of rvt_new_buffer_number(), or that of its device memory
     napi_ref reference = nullptr; // strong while `users` is not 0
     uint32_t users = 0;           // memories
     // Where its bytes began when it was registered: what KnownBuffers finds it by; nullptr: not there (any
     // more).
     const unsigned char *known_by = nullptr;
+    bool apart = false;                    // KnownBuffers has it, but not by its address
     bool resting = false;                  // among those that KnownBuffers keeps without a user
     unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
     rvt_device_memory *device_memory =
@@ -31,7 +33,10 @@ struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     unsigned char *bytes = nullptr;
     size_t length = 0;
 
+    explicit JsBuffer(uint64_t numbered) : number(numbered) {}
     ~JsBuffer() override;
+    // Whether JavaScript's buffer was detached or collected.
+    bool IsDetached() const;
     bool of_device = false; // it was made over device memory
     // The device memory is gone for this environment: the buffer cannot be registered any more.
     void ForgetMemory();
@@ -61,15 +66,27 @@ public:
     // Nobody uses the buffer any more. It is kept for a while, without keeping JavaScript's buffer: programs
     // register the same memory again and again.
     void Rest(JsBuffer &buffer);
-    // The JsBuffer of a JavaScript buffer whose bytes begin there; nullptr: there is none.
+    // The JsBuffer of a JavaScript buffer whose bytes begin there; nullptr: there is none. Of shared memory
+    // there is one, whichever of its buffer objects is asked for: each message makes another.
     JsBuffer *Find(napi_env env, const unsigned char *address, napi_value buffer) const;
+
+    // Calls `tell` with each of them.
+    template <class Tell> void ForEach(const Tell &tell) const {
+        for (const auto &known : buffers_)
+            tell(*known.second);
+        for (const auto &known : apart_)
+            tell(*known.second);
+    }
 
     void End() override;
 
 private:
     static constexpr unsigned kResting = 64;
+    void SetApart(JsBuffer &buffer);
+
     std::unordered_map<const unsigned char *, JsBuffer *> buffers_;
-    std::shared_ptr<JsBuffer> resting_[kResting]; // the oldest at next_, which is the next to go
+    std::unordered_map<uint64_t, JsBuffer *> apart_; // by number: those whose address finds another one
+    std::shared_ptr<JsBuffer> resting_[kResting];    // the oldest at next_, which is the next to go
     unsigned next_ = 0;
 };
 
@@ -93,5 +110,12 @@ public:
 // Uint8Array; -ENOMEM; -EBADF: device memory that was freed.
 int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
                 rvt_memory **memory);
+
+// Where the bytes of a Uint8Array are: the number of its buffer, 0 if none of it was registered or mapped.
+// False: it is no Uint8Array.
+struct ViewPlace {
+    uint64_t buffer, offset, length;
+};
+bool FindView(const Environment &environment, napi_env env, napi_value array, ViewPlace *place);
 
 #endif

@@ -20,6 +20,18 @@ void rvt_memory_put(struct rvt_memory *memory) {
         memory->ops->release(memory);
 }
 
+uint64_t rvt_new_buffer_number(void) {
+    static _Atomic(uint64_t) given;
+    return atomic_fetch_add_explicit(&given, 1, memory_order_relaxed) + 1;
+}
+
+struct rvt_memory_place rvt_place_of_memory(const struct rvt_memory *memory) {
+    struct rvt_memory_place place = {memory ? RVT_MEMORY_KIND_OTHER : RVT_MEMORY_KIND_NONE, 0, 0};
+    if (memory && memory->ops->place)
+        memory->ops->place(memory, &place);
+    return place;
+}
+
 struct fixed_memory {
     struct rvt_memory memory;
     unsigned char *data;
@@ -35,7 +47,7 @@ static void fixed_release(struct rvt_memory *memory) {
     rvt_free(memory);
 }
 
-static const struct rvt_memory_ops fixed_ops = {fixed_resolve, fixed_release};
+static const struct rvt_memory_ops fixed_ops = {fixed_resolve, fixed_release, NULL};
 
 struct rvt_memory *rvt_fixed_memory(void *data, uint64_t length) {
     struct fixed_memory *fixed = rvt_zalloc(1, sizeof(*fixed));

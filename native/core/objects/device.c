@@ -161,7 +161,7 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
     *head = (struct rvt_table_head){table->max, table->next, table->generation, table->used};
     /* Nothing to look for: not in a table of a closed device, whose memory would be mapped again by the
      * look. */
-    uint32_t words = table->used ? (table->max + 63) / 64 : 0;
+    uint32_t words = emit && table->used ? (table->max + 63) / 64 : 0;
     for (uint32_t word = 0; word < words; word++) {
         for (uint64_t bits = table->occupied[word]; bits; bits &= bits - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);

@@ -21,7 +21,7 @@ static void release_whole(struct rvt_memory *memory) {
     rvt_free(device_memory);
 }
 
-static const struct rvt_memory_ops whole_ops = {resolve_whole, release_whole};
+static const struct rvt_memory_ops whole_ops = {resolve_whole, release_whole, NULL};
 
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **out) {
@@ -36,6 +36,7 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
     }
     rvt_memory_init(&memory->memory, &whole_ops, bytes); /* this reference is the device's */
     memory->huge = huge;
+    memory->buffer = rvt_new_buffer_number();
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
@@ -129,7 +130,12 @@ static void release_slice(struct rvt_memory *memory) {
     rvt_free(slice);
 }
 
-static const struct rvt_memory_ops slice_ops = {resolve_slice, release_slice};
+static void place_slice(const struct rvt_memory *memory, struct rvt_memory_place *place) {
+    const struct slice *slice = (const struct slice *)memory;
+    *place = (struct rvt_memory_place){RVT_MEMORY_KIND_DEVICE, slice->whole->buffer, slice->offset};
+}
+
+static const struct rvt_memory_ops slice_ops = {resolve_slice, release_slice, place_slice};
 
 struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint64_t offset,
                                            uint64_t length) {
@@ -165,6 +171,7 @@ static void fill_device_memory_row(const void *object, uint64_t *out) {
     out[RVT_MEMORY_BYTES] = memory->memory.length;
     out[RVT_MEMORY_USES] = atomic_load_explicit(&memory->uses, memory_order_relaxed);
     out[RVT_MEMORY_HUGE] = memory->huge;
+    out[RVT_MEMORY_BUFFER] = memory->buffer;
 }
 
 const struct rvt_object_kind rvt_device_memory_objects = {

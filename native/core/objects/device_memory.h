@@ -23,6 +23,7 @@ struct rvt_device_memory {
     struct rvt_memory memory; /* references: the device's, until it is freed; every view; every use */
     struct rvt_pages pages;   /* constant */
     uint64_t serial;          /* constant: > 0, never given twice on a device */
+    uint64_t buffer;          /* constant: its number as a buffer (rvt_new_buffer_number) */
     bool huge;                /* constant: large pages were asked for */
     /* Slices: what regions and DMA mappings have of it; and RVT_DEVICE_MEMORY_FREED, which is set under the
      * device's lock. One word, so that a new use and the end exclude each other. */

@@ -186,6 +186,7 @@ static void fill_dma_row(const void *object, uint64_t *out) {
     out[RVT_DMA_ADDRESS] = map->address;
     out[RVT_DMA_LENGTH] = map->length;
     out[RVT_DMA_USERS] = atomic_load_explicit(&map->users, memory_order_relaxed);
+    rvt_place_fields(map->memory, &out[RVT_DMA_MEMORY_KIND]);
 }
 
 /* All together: one search finds the lists that name any of them. */

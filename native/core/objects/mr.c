@@ -289,6 +289,30 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
     return error;
 }
 
+int rvt_find_mr_place(struct rvt_mr_handle handle, struct rvt_mr_place *place) {
+    if (!handle.mr)
+        return -RVT_EBADF;
+    struct rvt_dev_info *device = handle.mr->owned.device;
+    int error = -RVT_EBADF;
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (mr) {
+        *place = (struct rvt_mr_place){
+            .memory = rvt_place_of_memory(mr->extent.memory),
+            .pd = mr->pd->owned.serial,
+            .length = mr->length,
+            .remote_address = mr->iova,
+            .access = mr->access,
+            .key = rvt_mr_key(mr),
+            .kind = mr->kind,
+            .works = mr->valid && !mr->half_dead,
+        };
+        error = 0;
+    }
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
 int rvt_count_mr(struct rvt_mr_handle handle) {
     if (!handle.mr)
         return -RVT_EBADF;
@@ -335,6 +359,7 @@ static void fill_mr_row(const void *object, uint64_t *out) {
     out[RVT_MR_VALID] = mr->valid;
     out[RVT_MR_HALF_DEAD] = mr->half_dead;
     out[RVT_MR_INDEX] = rvt_mr_index(mr);
+    rvt_place_fields(mr->extent.memory, &out[RVT_MR_MEMORY_KIND]);
 }
 
 const struct rvt_object_kind rvt_mr_objects = {

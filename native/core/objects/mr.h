@@ -103,6 +103,20 @@ struct rvt_mr_attributes {
 };
 int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 
+/* Where a region's bytes are, and what a peer would ask for them by. One moment's truth.
+ *   0       *place is filled
+ *   -EBADF  the region is gone */
+struct rvt_mr_place {
+    struct rvt_memory_place memory; /* RVT_MEMORY_KIND_NONE for all but user memory */
+    uint64_t pd;                    /* serial of its domain */
+    uint64_t length;                /* bytes mapped */
+    uint64_t remote_address;        /* that remote checks compare with */
+    uint32_t access, key;
+    enum rvt_mr_kind kind;
+    bool works; /* its key works */
+};
+int rvt_find_mr_place(struct rvt_mr_handle mr, struct rvt_mr_place *place);
+
 /* --- mr_sg.c --- */
 
 struct rvt_sg_element {

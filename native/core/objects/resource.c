@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/objects/resource.h"
 
+#include "core/base/memory.h"
 #include "core/base/platform.h"
 #include "core/objects/device.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/pd.h"
 #include "core/objects/ucontext.h"
+
+enum { PLACE_KIND, PLACE_BUFFER, PLACE_OFFSET, PLACE_DETACHED };
+_Static_assert(RVT_MR_BUFFER == RVT_MR_MEMORY_KIND + PLACE_BUFFER &&
+                   RVT_MR_OFFSET == RVT_MR_MEMORY_KIND + PLACE_OFFSET &&
+                   RVT_MR_DETACHED == RVT_MR_MEMORY_KIND + PLACE_DETACHED &&
+                   RVT_DMA_BUFFER == RVT_DMA_MEMORY_KIND + PLACE_BUFFER &&
+                   RVT_DMA_OFFSET == RVT_DMA_MEMORY_KIND + PLACE_OFFSET &&
+                   RVT_DMA_DETACHED == RVT_DMA_MEMORY_KIND + PLACE_DETACHED,
+               "regions and mappings tell their memory in the same order");
+
+void rvt_place_fields(const struct rvt_memory *memory, uint64_t *fields) {
+    struct rvt_memory_place place = rvt_place_of_memory(memory);
+    fields[PLACE_KIND] = (uint64_t)place.kind;
+    fields[PLACE_BUFFER] = place.buffer;
+    fields[PLACE_OFFSET] = place.offset;
+    /* Shared and device memory cannot be taken away; of the rest only its owner knows, on its own thread. */
+    bool owner_knows = place.kind == RVT_MEMORY_KIND_ARRAY_BUFFER || place.kind == RVT_MEMORY_KIND_OTHER;
+    fields[PLACE_DETACHED] = owner_knows ? RVT_DETACHED_UNKNOWN : RVT_DETACHED_NO;
+}
 
 uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resource_kind kind) {
     if ((unsigned)kind >= RVT_MOST_OBJECT_KINDS || !device->kinds.slots[kind].kind)

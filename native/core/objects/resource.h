@@ -9,10 +9,15 @@
 #include "core/layout.h" /* enum rvt_resource_kind, and the fields of its rows */
 
 struct rvt_dev_info;
+struct rvt_memory;
 struct rvt_ucontext;
 
 /* Fields of the longest row. */
 enum { RVT_RESOURCE_MOST_FIELDS = RVT_MR_FIELDS };
+
+/* Fill the four fields of a row, from its MEMORY_KIND on, that tell which bytes the memory is (NULL: none).
+ * Under the device's lock. */
+void rvt_place_fields(const struct rvt_memory *memory, uint64_t *fields);
 
 /* How many fields a row of that kind has; 0 when the device has no such kind. Takes no lock. */
 uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resource_kind kind);

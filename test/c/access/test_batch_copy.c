@@ -310,7 +310,7 @@ static void not_mine(struct rvt_memory *memory) {
     (void)memory;
 }
 
-static const struct rvt_memory_ops lost_ops = {lost, not_mine};
+static const struct rvt_memory_ops lost_ops = {lost, not_mine, NULL};
 
 static void copies_are_counted(void) {
     struct fixture f;
@@ -480,7 +480,7 @@ static void release_owned(struct rvt_memory *memory) {
     free(owned);
 }
 
-static const struct rvt_memory_ops owned_ops = {resolve_owned, release_owned};
+static const struct rvt_memory_ops owned_ops = {resolve_owned, release_owned, NULL};
 
 struct ender {
     struct rvt_pd_handle pd;

@@ -179,7 +179,7 @@ static void owned_release(struct rvt_memory *memory) {
     (void)memory;
 }
 
-static const struct rvt_memory_ops owned_ops = {owned_resolve, owned_release};
+static const struct rvt_memory_ops owned_ops = {owned_resolve, owned_release, NULL};
 
 static void needs_usable_bytes(void) {
     struct fixture f;

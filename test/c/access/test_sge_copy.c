@@ -393,7 +393,7 @@ static void owned_release(struct rvt_memory *memory) {
     ((struct owned *)memory)->released++;
 }
 
-static const struct rvt_memory_ops owned_ops = {owned_resolve, owned_release};
+static const struct rvt_memory_ops owned_ops = {owned_resolve, owned_release, NULL};
 
 static struct rvt_mr_handle reg_owned(struct fixture *f, struct owned *owned, unsigned char *data,
                                       uint64_t length, uint64_t start) {

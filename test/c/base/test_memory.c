@@ -2,6 +2,7 @@
 #include "core/base/memory.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "check.h"
 #include "core/base/alloc.h"
@@ -21,7 +22,7 @@ static void own_release(struct rvt_memory *memory) {
     atomic_fetch_add(&((struct own *)memory)->released, 1);
 }
 
-static const struct rvt_memory_ops own_ops = {own_resolve, own_release};
+static const struct rvt_memory_ops own_ops = {own_resolve, own_release, NULL};
 
 static void last_put_releases_once(void) {
     struct own own = {.released = 0};
@@ -84,5 +85,53 @@ static void fixed_memory_without_memory(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
+static void place_own(const struct rvt_memory *memory, struct rvt_memory_place *place) {
+    (void)memory;
+    *place = (struct rvt_memory_place){RVT_MEMORY_KIND_SHARED, 7, 9};
+}
+
+static void places_are_told_by_the_owner(void) {
+    static const struct rvt_memory_ops told_ops = {own_resolve, own_release, place_own};
+    struct own own = {.released = 0};
+    rvt_memory_init(&own.memory, &told_ops, 1);
+    struct rvt_memory_place place = rvt_place_of_memory(&own.memory);
+    CHECK_EQ(place.kind, RVT_MEMORY_KIND_SHARED);
+    CHECK_EQ(place.buffer, 7);
+    CHECK_EQ(place.offset, 9);
+    rvt_memory_init(&own.memory, &own_ops, 1);
+    place = rvt_place_of_memory(&own.memory);
+    CHECK_EQ(place.kind, RVT_MEMORY_KIND_OTHER);
+    CHECK_EQ(place.buffer, 0);
+    CHECK_EQ(rvt_place_of_memory(NULL).kind, RVT_MEMORY_KIND_NONE);
+}
+
+enum { NUMBERS = 1000 };
+
+static void *take_numbers(void *argument) {
+    uint64_t *numbers = argument;
+    for (int i = 0; i < NUMBERS; i++)
+        numbers[i] = rvt_new_buffer_number();
+    return NULL;
+}
+
+static int ascending(const void *a, const void *b) {
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static void buffer_numbers_are_never_given_twice(void) {
+    static uint64_t numbers[THREADS * NUMBERS];
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, take_numbers, &numbers[i * NUMBERS]) == 0);
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+    qsort(numbers, THREADS * NUMBERS, sizeof(numbers[0]), ascending);
+    CHECK(numbers[0] > 0);
+    for (int i = 1; i < THREADS * NUMBERS; i++)
+        CHECK(numbers[i] > numbers[i - 1]);
+}
+
 CHECK_MAIN(TEST(last_put_releases_once), TEST(counts_from_several_threads),
-           TEST(fixed_memory_stays_where_it_is), TEST(fixed_memory_without_memory))
+           TEST(fixed_memory_stays_where_it_is), TEST(fixed_memory_without_memory),
+           TEST(places_are_told_by_the_owner), TEST(buffer_numbers_are_never_given_twice))

@@ -394,8 +394,24 @@ static void a_use_and_the_end_exclude_each_other(void) {
     fixture_close(&world);
 }
 
+static void slices_tell_which_bytes_they_are(void) {
+    struct fixture f;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_device_memory *memory = alloc_of(&f, PAGE, false), *other = alloc_of(&f, PAGE, false);
+    struct rvt_memory *slice = rvt_device_memory_slice(memory, 24, 8);
+    struct rvt_memory_place place = rvt_place_of_memory(slice);
+    CHECK_EQ(place.kind, RVT_MEMORY_KIND_DEVICE);
+    CHECK_EQ(place.buffer, memory->buffer);
+    CHECK_EQ(place.offset, 24);
+    CHECK(memory->buffer != other->buffer);
+    rvt_memory_put(slice);
+    let_go(memory);
+    let_go(other);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(pages_are_zeroed_and_aligned), TEST(impossible_sizes), TEST(every_allocation_can_fail),
            TEST(found_by_number), TEST(slices_are_places_in_it), TEST(regions_and_mappings_keep_it),
            TEST(freeing_waits_for_what_a_finalizer_has_ended), TEST(free_when_dereg_returns),
            TEST(bytes_stay_until_the_last_holder_goes), TEST(freed_while_others_still_look),
-           TEST(a_use_and_the_end_exclude_each_other))
+           TEST(a_use_and_the_end_exclude_each_other), TEST(slices_tell_which_bytes_they_are))

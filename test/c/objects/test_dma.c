@@ -367,7 +367,7 @@ static void watched_release(struct rvt_memory *memory) {
     ((struct watched *)memory)->released++;
 }
 
-static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release};
+static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release, NULL};
 
 static void memory_is_kept_until_every_reader_has_passed(void) {
     struct fixture f;

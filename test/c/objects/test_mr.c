@@ -728,6 +728,47 @@ static void a_list_is_judged_whole(void) {
     fixture_close(&f);
 }
 
+static void the_place_of_a_region(void) {
+    static unsigned char bytes[3 * PAGE];
+    struct fixture f;
+    struct rvt_mr_place place;
+    struct rvt_mr_handle sg;
+    struct rvt_sg_outcome outcome;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, 100, 0x5000, 0x6000, REMOTE_READ);
+    CHECK_EQ(rvt_find_mr_place(mr, &place), 0);
+    CHECK_EQ(place.memory.kind, RVT_MEMORY_KIND_OTHER);
+    CHECK_EQ(place.pd, rvt_pd_serial(f.pd));
+    CHECK_EQ(place.length, 100);
+    CHECK_EQ(place.remote_address, 0x6000);
+    CHECK_EQ(place.access, REMOTE_READ);
+    CHECK_EQ(place.key, fixture_key(mr));
+    CHECK_EQ(place.kind, RVT_MR_USER);
+    CHECK(place.works);
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, fixture_key(mr)), 0);
+    CHECK_EQ(rvt_find_mr_place(mr, &place), 0);
+    CHECK(!place.works);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_find_mr_place(mr, &place), -RVT_EBADF);
+    CHECK_EQ(rvt_find_mr_place((struct rvt_mr_handle){NULL, 0}, &place), -RVT_EBADF);
+
+    /* A fast registration that fails keeps the iova that it was given; checks go on by the one before. */
+    fixture_dma(&f, bytes, 3 * PAGE, 0x40000);
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, 9, &sg), 0);
+    CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x40000, 2 * PAGE}, 1, 0, PAGE, &outcome), 1);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, sg, fixture_key(sg), REMOTE_WRITE, &(uint64_t){0x9000}), 0);
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, sg, fixture_key(sg) ^ 0x100, 0, &(uint64_t){0xb000}), -RVT_EINVAL);
+    struct rvt_mr_attributes attributes;
+    CHECK_EQ(rvt_query_mr(sg, &attributes), 0);
+    CHECK_EQ(rvt_find_mr_place(sg, &place), 0);
+    CHECK_EQ(attributes.iova, 0xb000);
+    CHECK_EQ(place.remote_address, 0x9000);
+    CHECK_EQ(place.length, 2 * PAGE);
+    CHECK_EQ(place.memory.kind, RVT_MEMORY_KIND_NONE);
+    CHECK(place.works);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fresh_user_region),
            TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
            TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
@@ -736,4 +777,4 @@ CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fr
            TEST(registering_anywhere), TEST(registering_anywhere_fails),
            TEST(registering_anywhere_without_memory), TEST(regions_are_found_by_index_and_generation),
            TEST(a_list_ends_with_one_wait), TEST(a_long_list_ends), TEST(of_a_list_the_held_ones_stay),
-           TEST(a_list_is_judged_whole))
+           TEST(a_list_is_judged_whole), TEST(the_place_of_a_region))

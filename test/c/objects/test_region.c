@@ -475,7 +475,7 @@ static void watched_release(struct rvt_memory *memory) {
     ((struct watched *)memory)->released++;
 }
 
-static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release};
+static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release, NULL};
 
 static struct rvt_mr_handle reg_watched(struct fixture *f, struct watched *watched) {
     struct rvt_mr_handle mr = {0};

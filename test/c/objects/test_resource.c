@@ -9,7 +9,7 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 enum { MOST = 64 };
 
-static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1, 4, 3, 15, 5, 4};
+static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1, 4, 3, 19, 9, 5};
 
 struct row {
     enum rvt_resource_kind kind;
@@ -160,26 +160,32 @@ static void every_field_is_told(void) {
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(qp)), rvt_qp_serial(qp), idb, pda);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(reg.mr)), rvt_mr_id(reg.mr), idb, pda,
                fixture_key(reg), RVT_MR_USER, ALL_ACCESS, 3, 0x5005, 0x777000, PAGE, 2, 0, true, false,
-               rvt_mr_index(reg.mr));
+               rvt_mr_index(reg.mr), RVT_MEMORY_KIND_OTHER, 0, 0, RVT_DETACHED_UNKNOWN);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(half.mr)), rvt_mr_id(half.mr), ida, pda,
                fixture_key(half), RVT_MR_USER, REMOTE_READ, 3, 0x6000, 0x6000, 100, 1, 0, true, true,
-               rvt_mr_index(half.mr));
+               rvt_mr_index(half.mr), RVT_MEMORY_KIND_OTHER, 0, 0, RVT_DETACHED_UNKNOWN);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(published.mr)), rvt_mr_id(published.mr), ida, pda,
-               0, RVT_MR_DMA, 7, 4, 0, 0, 0, 0, 0, true, false, rvt_mr_index(published.mr));
+               0, RVT_MR_DMA, 7, 4, 0, 0, 0, 0, 0, true, false, rvt_mr_index(published.mr),
+               RVT_MEMORY_KIND_NONE, 0, 0, RVT_DETACHED_NO);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(inert.mr)), rvt_mr_id(inert.mr), idb, pda, 0,
-               RVT_MR_DMA, 0, 2, 0, 0, 0, 0, 0, true, false, rvt_mr_index(inert.mr));
+               RVT_MR_DMA, 0, 2, 0, 0, 0, 0, 0, true, false, rvt_mr_index(inert.mr), RVT_MEMORY_KIND_NONE, 0,
+               0, RVT_DETACHED_NO);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(fmr.mr)), rvt_mr_id(fmr.mr), idb, pdb,
                fixture_key(fmr), RVT_MR_FMR, REMOTE_READ, 2, 0x123, 0x123, 3 * 2048, 3, 5, true, false,
-               rvt_mr_index(fmr.mr));
+               rvt_mr_index(fmr.mr), RVT_MEMORY_KIND_NONE, 0, 0, RVT_DETACHED_NO);
     /* The start is where map_mr_sg put it, the iova where fast_reg did. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(sg.mr)), rvt_mr_id(sg.mr), ida, pda,
                fixture_key(sg), RVT_MR_MEM_REG, REMOTE_WRITE, 2, 0x40008, 0x9008, 2 * PAGE - 8, 2, 9, false,
-               false, rvt_mr_index(sg.mr));
+               false, rvt_mr_index(sg.mr), RVT_MEMORY_KIND_NONE, 0, 0, RVT_DETACHED_NO);
     /* Users: a list each of two regions, and the element by key 0. */
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, 1), 1, ida, 0x40000, 3 * PAGE, 3);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, rvt_dma_serial(plain)), 2, idb, 0x10000, 5, 0);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, memory->serial), memory->serial, 77, 2, false);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, large->serial), large->serial, PAGE, 0, true);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, 1), 1, ida, 0x40000, 3 * PAGE, 3, RVT_MEMORY_KIND_OTHER, 0,
+               0, RVT_DETACHED_UNKNOWN);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, rvt_dma_serial(plain)), 2, idb, 0x10000, 5, 0,
+               RVT_MEMORY_KIND_OTHER, 0, 0, RVT_DETACHED_UNKNOWN);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, memory->serial), memory->serial, 77, 2, false,
+               memory->buffer);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, large->serial), large->serial, PAGE, 0, true,
+               large->buffer);
 
     /* What ends is told no more. */
     for (int i = 0; i < 3; i++)

@@ -185,7 +185,7 @@ static void tagged_release(struct rvt_memory *memory) {
     rvt_free(own);
 }
 
-static const struct rvt_memory_ops tagged_ops = {tagged_resolve, tagged_release};
+static const struct rvt_memory_ops tagged_ops = {tagged_resolve, tagged_release, NULL};
 
 static struct rvt_memory *new_tagged(uint64_t tag, uint64_t length) {
     struct tagged_memory *own = rvt_malloc(sizeof(*own));

@@ -58,7 +58,7 @@ static void heap_release(struct rvt_memory *memory) {
     rvt_free(memory);
 }
 
-static const struct rvt_memory_ops heap_ops = {heap_resolve, heap_release};
+static const struct rvt_memory_ops heap_ops = {heap_resolve, heap_release, NULL};
 
 static struct rvt_memory *heap_memory(unsigned char *data, uint64_t length) {
     struct heap_memory *own = rvt_malloc(sizeof(*own));

@@ -1,0 +1,133 @@
+import { Access } from './access';
+import { integer, invalidType, invalidValue, propertiesOf, u32, u64 } from '../internal/arguments';
+import { optionsOf } from '../internal/options';
+import { rdmaError, RdmaError } from '../internal/errors';
+import { type Rkey } from './keys';
+import { bytesOf, byteLengthOf, type MemoryLike } from '../internal/memory-argument';
+import { placeOfRegion } from '../internal/region-place';
+import { type RegionName } from '../internal/region-name';
+
+/** Options of {@link Region.advertise}. */
+export interface AdvertiseOptions {
+  /** Byte of the region that the peer's range begins at. Default 0. */
+  offset?: number;
+  /** Bytes of the range, at least 1. Default: all up to the region's end. */
+  length?: number;
+}
+
+/** What a peer needs to read or write memory: a {@link RemoteRequest} for all of it. Made by {@link Region.advertise}. */
+export interface Advertisement {
+  /** Remote address of the first byte. */
+  vaddr: bigint;
+  /** Bytes, at least 1. */
+  length: number;
+  /** The region's key. */
+  rkey: Rkey;
+}
+
+/** Bytes of the packed form. */
+const PACKED_BYTES = 16;
+const LENGTH_AT = 8;
+const RKEY_AT = 12;
+const VADDR_DIGITS = 16;
+const WORD_DIGITS = 8;
+const TEXT = /^[0-9a-f]{16}:[0-9a-f]{8}:[0-9a-f]{8}$/i;
+const MOST_BYTES = 0xffffffff;
+
+const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
+
+/** Implements {@link Region.advertise}. */
+export function advertise(name: RegionName, options: unknown): Advertisement {
+  const operation = 'advertise_mr';
+  const { offset: givenOffset = 0, length: givenLength } = optionsOf<AdvertiseOptions>(options, [
+    'offset',
+    'length',
+  ]);
+  const wanted = integer(givenOffset, 'options.offset', 0, Number.MAX_SAFE_INTEGER);
+  const wantedLength =
+    givenLength === undefined
+      ? undefined
+      : integer(givenLength, 'options.length', 1, Number.MAX_SAFE_INTEGER);
+  const place = placeOfRegion(name);
+  if (typeof place === 'number') throw rdmaError(operation, place);
+  if (place.isDma || !place.works || place.length === 0) throw new RdmaError(operation, 'EINVAL');
+  if (!(place.access & REMOTE)) throw new RdmaError(operation, 'EACCES');
+  const offset = integer(wanted, 'options.offset', 0, place.length - 1);
+  const rest = place.length - offset;
+  const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
+  return { vaddr: place.remoteAddress + BigInt(offset), length, rkey: place.key as Rkey };
+}
+
+/**
+ * An advertisement as 16 bytes, in network order (big-endian): `vaddr` u64, `length` u32, `rkey` u32.
+ *
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+ * @throws RangeError (`ERR_OUT_OF_RANGE`): a field does not fit, or the range passes 2^64. A length above 2^32-1 does not: advertise
+ *   such a region in parts
+ */
+export function packAdvertisement(advertisement: Advertisement): Uint8Array {
+  const { vaddr, length, rkey } = judge(advertisement);
+  const packed = new Uint8Array(PACKED_BYTES);
+  const view = new DataView(packed.buffer);
+  view.setBigUint64(0, vaddr);
+  view.setUint32(LENGTH_AT, length);
+  view.setUint32(RKEY_AT, rkey);
+  return packed;
+}
+
+/**
+ * An advertisement as text: the same three fields in hex digits, `vaddr:length:rkey`, 34 characters.
+ *
+ * @throws as {@link packAdvertisement}
+ */
+export function formatAdvertisement(advertisement: Advertisement): string {
+  const { vaddr, length, rkey } = judge(advertisement);
+  const digits = (number: number | bigint, count: number): string => number.toString(16).padStart(count, '0');
+  return `${digits(vaddr, VADDR_DIGITS)}:${digits(length, WORD_DIGITS)}:${digits(rkey, WORD_DIGITS)}`;
+}
+
+/**
+ * The way back from {@link packAdvertisement} and {@link formatAdvertisement}, for what a peer has sent. It says nothing about whether
+ * the peer has such a region.
+ *
+ * @param message - 16 bytes, or the text
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`: text of another form)
+ * @throws RangeError (`ERR_OUT_OF_RANGE`): not 16 bytes, no length, or a range that passes 2^64
+ * @throws RdmaError `EINVAL`: memory that is detached
+ */
+export function parseAdvertisement(message: MemoryLike | string): Advertisement {
+  if (typeof message === 'string') {
+    if (message.length !== VADDR_DIGITS + 2 * WORD_DIGITS + 2 || !TEXT.test(message)) {
+      throw invalidValue('message', 'must be vaddr:length:rkey in 16, 8 and 8 hex digits', message);
+    }
+    const first = VADDR_DIGITS;
+    const second = VADDR_DIGITS + 1 + WORD_DIGITS;
+    return judge({
+      vaddr: BigInt(`0x${message.slice(0, first)}`),
+      length: parseInt(message.slice(first + 1, second), 16),
+      rkey: parseInt(message.slice(second + 1), 16),
+    });
+  }
+  if (typeof message !== 'object' || (message as unknown) === null) {
+    throw invalidType('message', 'of type string or an instance of Buffer, TypedArray or DataView', message);
+  }
+  const bytes = bytesOf('parse_advertisement', message, 'message');
+  integer(byteLengthOf(bytes), 'message.byteLength', PACKED_BYTES, PACKED_BYTES);
+  const view = new DataView(new Uint8Array(bytes).buffer); // a copy: another thread may be writing
+  return judge({
+    vaddr: view.getBigUint64(0),
+    length: view.getUint32(LENGTH_AT),
+    rkey: view.getUint32(RKEY_AT),
+  });
+}
+
+function judge(advertisement: unknown): Advertisement {
+  const given = propertiesOf<Advertisement>(advertisement, 'advertisement');
+  const { vaddr: givenVaddr, length: givenLength, rkey: givenRkey } = given;
+  const vaddr = u64(givenVaddr, 'advertisement.vaddr');
+  const length = integer(givenLength, 'advertisement.length', 1, MOST_BYTES);
+  const rkey = u32(givenRkey, 'advertisement.rkey') as Rkey;
+  const room = 2n ** 64n - vaddr;
+  if (BigInt(length) > room) integer(length, 'advertisement.length', 1, Number(room));
+  return { vaddr, length, rkey };
+}

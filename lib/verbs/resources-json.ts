@@ -1,0 +1,104 @@
+/**
+ * What {@link Device.resources} answers as JSON, a format that other programs read (docs/resources.schema.json). A change that a reader
+ * of the schema could not take gets another version.
+ */
+import { namesOfAccess } from './access-names';
+import { hex } from '../internal/show';
+import {
+  type DmaMappingResource,
+  type DmResource,
+  type ElementResource,
+  type MemoryPlace,
+  type PdResource,
+  type QpResource,
+  type RegionResource,
+  type Resources,
+} from './resources';
+
+/** As {@link MemoryPlace}. */
+export interface MemoryPlaceJson extends Omit<MemoryPlace, 'detached'> {
+  /** Null: not known to the thread that was asked. */
+  detached: boolean | null;
+}
+
+/** As {@link RegionResource}. */
+export interface RegionJson extends Omit<
+  RegionResource,
+  'lkey' | 'rkey' | 'access' | 'start' | 'iova' | 'memory' | 'region'
+> {
+  lkey: string;
+  rkey: string;
+  /** Names of rights, as {@link accessNames} gives them. */
+  access: string[];
+  start: string;
+  iova: string;
+  memory: MemoryPlaceJson | null;
+}
+
+/** As {@link DmaMappingResource}. */
+export interface DmaMappingJson extends Omit<DmaMappingResource, 'address' | 'memory'> {
+  address: string;
+  memory: MemoryPlaceJson | null;
+}
+
+/** As {@link ElementResource}. */
+export interface ElementJson extends Omit<ElementResource, 'address' | 'access'> {
+  address?: string;
+  access?: string[];
+}
+
+/** {@link Resources} for JSON: addresses and keys are hex strings (`"0x1000"`), rights are lists of names. */
+export interface ResourcesJson {
+  format: 'rdmavt-resources';
+  version: 1;
+  contexts: number[];
+  pds: PdResource[];
+  queuePairs: QpResource[];
+  regions: RegionJson[];
+  mappings: DmaMappingJson[];
+  memories: DmResource[];
+  elements: ElementJson[];
+}
+
+function placeOf(memory: MemoryPlace | undefined): MemoryPlaceJson | null {
+  return memory === undefined ? null : { ...memory, detached: memory.detached ?? null };
+}
+
+function regionOf(row: RegionResource): RegionJson {
+  const { lkey, rkey, access, start, iova, memory } = row;
+  const json: RegionJson & { region?: unknown } = {
+    ...row,
+    lkey: hex(lkey),
+    rkey: hex(rkey),
+    access: namesOfAccess(access),
+    start: hex(start),
+    iova: hex(iova),
+    memory: placeOf(memory),
+  };
+  delete json.region;
+  return json;
+}
+
+function elementOf({ address, access, ...rest }: ElementResource): ElementJson {
+  return {
+    ...rest,
+    ...(address !== undefined && { address: hex(address) }),
+    ...(access !== undefined && { access: namesOfAccess(access) }),
+  };
+}
+
+/** Implements {@link Resources.toJSON}. */
+export function jsonOfResources(resources: Omit<Resources, 'toJSON'>): ResourcesJson {
+  const { contexts, pds, queuePairs, regions, mappings, memories, elements } = resources;
+  return {
+    format: 'rdmavt-resources',
+    version: 1,
+    contexts: contexts.slice(),
+    pds: pds.map((pd) => ({ ...pd })),
+    queuePairs: queuePairs.map((qp) => ({ ...qp })),
+    regions: regions.map(regionOf),
+    mappings: mappings.map((row) => ({ ...row, address: hex(row.address), memory: placeOf(row.memory) })),
+    memories: memories.map((memory) => ({ ...memory })),
+    elements: elements.map(elementOf),
+  };
+}

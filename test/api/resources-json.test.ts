@@ -1,0 +1,96 @@
+// `JSON.stringify(device.resources())`: the format that other programs read, and its schema.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Ajv from 'ajv';
+import { accepted } from '../support/answers';
+import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
+
+const schema = JSON.parse(readFileSync(join(__dirname, '../../docs/resources.schema.json'), 'utf8'));
+
+/** The schema with every property that it does not describe forbidden: so it describes all that there are. */
+function strict(part: any): any {
+  if (typeof part !== 'object' || part === null) return part;
+  if (Array.isArray(part)) return part.map(strict);
+  const copy = Object.fromEntries(Object.entries(part).map(([name, value]) => [name, strict(value)]));
+  return copy.properties && copy.type === 'object' ? { ...copy, additionalProperties: false } : copy;
+}
+const validate = new Ajv({ allErrors: true }).compile(strict(schema));
+const check = (value: unknown): unknown => (validate(value) ? [] : validate.errors);
+
+function full() {
+  const { device, pd, qp } = scene({ trusted: true, captureStacks: true });
+  dmaPages(device, 2);
+  const mr = pd.regUserMr(new Uint8Array(new SharedArrayBuffer(64), 8, 40), {
+    iova: 2n ** 64n - 40n,
+    access: 5,
+  });
+  pd.getDmaMr({ access: 31 });
+  pd.allocMr({ maxNumSg: 8 }).mapSg([{ addr: DMA, length: PAGE }]);
+  pd.allocFmr({ maxPages: 5, access: ALL }).mapPhys([DMA], 0x7000n);
+  pd.regUserMr(device.allocDm(100).buffer);
+  accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 4));
+  const batch = pd.lkeyBatch(2);
+  batch.set(0, mr.start, 8, mr.lkey);
+  batch.set(1, mr.start, 4, mr.lkey);
+  batch.acquire(2, 0);
+  return { device, mr, batch };
+}
+
+test('fits the schema, which describes all of it', () => {
+  expect(check(JSON.parse(JSON.stringify(full().device.resources())))).toEqual([]);
+  expect(check(JSON.parse(JSON.stringify(open().resources())))).toEqual([]);
+});
+
+test('a schema that finds nothing wrong would be none', () => {
+  const good = JSON.parse(JSON.stringify(full().device.resources()));
+  const changes: ((json: any) => void)[] = [
+    (json) => (json.version = 2),
+    (json) => delete json.regions,
+    (json) => (json.regions[0].lkey = 256),
+    (json) => (json.regions[0].lkey = '0x0100'),
+    (json) => (json.regions[0].access = ['Write']),
+    (json) => (json.regions[0].region = {}),
+    (json) => delete json.regions[0].memory.offset,
+    (json) => (json.mappings[0].address = '1'),
+    (json) => (json.elements[0].count = 0),
+  ];
+  for (const change of changes) {
+    const wrong = structuredClone(good);
+    change(wrong);
+    expect([String(change), validate(wrong)]).toEqual([String(change), false]);
+  }
+});
+
+test('has addresses and keys as hex strings, rights by name, and no objects of classes', () => {
+  const { device, mr } = full();
+  const json = device.resources().toJSON();
+  expect(json).toMatchObject({ format: 'rdmavt-resources', version: 1 });
+  expect(json.regions[0]).toMatchObject({
+    id: mr.id,
+    lkey: `0x${mr.lkey.toString(16)}`,
+    rkey: `0x${mr.rkey.toString(16)}`,
+    iova: '0xffffffffffffffd8',
+    access: ['LocalWrite', 'RemoteRead'],
+    memory: { kind: 'SharedArrayBuffer', offset: 8, length: 40, detached: false },
+  });
+  expect(json.regions.map(({ memory }) => memory?.kind)).toEqual([
+    'SharedArrayBuffer',
+    undefined,
+    undefined,
+    undefined,
+    'DeviceMemory',
+  ]);
+  expect('region' in json.regions[0]!).toBe(false);
+  // What a message to another thread could not carry is not in it.
+  expect(structuredClone(json)).toEqual(json);
+});
+
+test('leaves the answer as it is: rows have bigints and objects, and toJSON is not among its properties', () => {
+  const { device, mr } = full();
+  const resources = device.resources();
+  JSON.stringify(resources);
+  expect(resources.regions[0]).toMatchObject({ iova: mr.iova, region: mr, access: 5 });
+  expect(Object.keys(resources)).not.toContain('toJSON');
+  mr.dereg({ force: true });
+  expect(resources.toJSON().regions).toHaveLength(5);
+});
