@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = 'bea2e702f86d681c';
+export const LAYOUT_HASH = 'b6b928c013ea7a70';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -398,7 +398,7 @@ export enum SlotRow {
   Iova = 4,
   /** the region's row: enum rvt_mr_row */
   Region = 5,
-  Fields = 20,
+  Fields = 24,
 }
 
 /** What a search for regions that have an address finds, one of each kind. */
@@ -441,10 +441,10 @@ export enum Explained {
   /** of the key */
   Slot = 8,
   /** of the key with its bytes in the opposite order */
-  Swapped = 28,
+  Swapped = 32,
   /** RVT_FOUND_KINDS rows */
-  Found = 48,
-  Count = 148,
+  Found = 56,
+  Count = 176,
 }
 
 /** An element: struct ib_sge { u64 address, u32 length, u32 key }, in host order. */

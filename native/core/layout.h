@@ -366,7 +366,7 @@ enum rvt_slot_row {
     RVT_SLOT_HIDDEN = 3,   /* 1: a region is in it that the asker may not be told of */
     RVT_SLOT_IOVA = 4,     /* what remote checks of the region compare with */
     RVT_SLOT_REGION = 5,   /* the region's row: enum rvt_mr_row */
-    RVT_SLOT_FIELDS = 20,
+    RVT_SLOT_FIELDS = 24,
 };
 
 /* ts: FoundRegion, RVT_FOUND_ */
@@ -399,9 +399,9 @@ enum rvt_asked_row {
 enum rvt_explained {
     RVT_EXPLAINED_ASKED = 0,
     RVT_EXPLAINED_SLOT = 8,     /* of the key */
-    RVT_EXPLAINED_SWAPPED = 28, /* of the key with its bytes in the opposite order */
-    RVT_EXPLAINED_FOUND = 48,   /* RVT_FOUND_KINDS rows */
-    RVT_EXPLAINED_COUNT = 148,
+    RVT_EXPLAINED_SWAPPED = 32, /* of the key with its bytes in the opposite order */
+    RVT_EXPLAINED_FOUND = 56,   /* RVT_FOUND_KINDS rows */
+    RVT_EXPLAINED_COUNT = 176,
 };
 
 /* --- batches and single checks: blocks of shared memory --- */

@@ -11,6 +11,7 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/mr.h"
 #include "core/objects/region.h"
+#include "core/objects/ucontext.h"
 
 static_assert((int)RVT_SLOT_REGION + (int)RVT_MR_FIELDS == (int)RVT_SLOT_FIELDS, "a region's row fits");
 static_assert((int)RVT_EXPLAINED_SLOT == (int)RVT_ASKED_FIELDS &&
@@ -21,11 +22,10 @@ static_assert((int)RVT_EXPLAINED_SLOT == (int)RVT_ASKED_FIELDS &&
               "one row behind the other");
 
 /* Whether the asker may be told of this region. Everybody on a device may be told of everything on it, as
- * rvt_resource_report does; a device that is shared for one domain only is to be asked about here. */
+ * rvt_resource_report does, but for a context that is restricted to one domain: it is told of that domain's. */
 static bool may_be_told(const struct rvt_asker *asker, const struct rvt_mregion *mr) {
-    (void)asker;
-    (void)mr;
-    return true;
+    return !rvt_ucontext_restricted(asker->context) ||
+           (mr->pd && mr->pd->owned.serial == asker->context->only_pd);
 }
 
 static void fill_slot(const struct rvt_asker *asker, const struct rvt_mregion *mr, uint64_t *row) {
@@ -55,6 +55,9 @@ void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, 
             mr = table->owner[record - table->records];
         else
             row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
+        /* Whose the last key was, nobody knows any more. */
+        if (!mr && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key)
+            row[RVT_SLOT_KEY] = 0;
     }
     if (mr)
         fill_slot(asker, mr, row);
@@ -69,6 +72,11 @@ void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker
     row[RVT_ASKED_REMOTE_KEY_ZERO] = device->remote_key_zero;
     const struct rvt_dma_table *table = atomic_load_explicit(&device->dma.table, memory_order_relaxed);
     const struct rvt_dma_map *map = rvt_dma_table_find(table, addr);
+    /* An untrusted domain that is all a context may know has nothing to do with DMA memory. */
+    if (rvt_ucontext_restricted(asker->context) && row[RVT_ASKED_USER]) {
+        map = NULL;
+        table = NULL;
+    }
     if (!map && table)
         map = rvt_dma_table_find_first(table, addr, UINT64_MAX);
     row[RVT_ASKED_DMA] = map != NULL;

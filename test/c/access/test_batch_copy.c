@@ -219,7 +219,7 @@ static void closed_checkers_move_nothing(void) {
         CHECK_EQ(result.reason, RVT_CLOSED);
         CHECK_EQ(result2.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
-        const struct rvt_batch nothing = {&dead, packed, 0, LOCAL_WRITE};
+        const struct rvt_batch nothing = {&dead, packed, 0, LOCAL_WRITE, NULL, false};
         CHECK_EQ(rvt_gather_batch(&call, &nothing, data, 8, &result), 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, 0, 0);

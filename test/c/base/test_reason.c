@@ -13,6 +13,7 @@ static void numbers_are_the_bindings(void) {
         {4, "Revoked"},       {5, "StaleKey"},      {6, "Invalidated"},    {7, "WrongPd"},
         {8, "OutOfBounds"},   {9, "AccessDenied"},  {10, "Unmapped"},      {11, "MemoryDetached"},
         {12, "MemoryShrunk"}, {13, "Remapped"},     {14, "RegionRevoked"}, {15, "OtherEnvironment"},
+        {16, "Closed"},
     };
     CHECK_EQ(sizeof(rows) / sizeof(rows[0]), RVT_REASON_COUNT);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -21,6 +22,7 @@ static void numbers_are_the_bindings(void) {
     CHECK_EQ(RVT_UNMAPPED, 10);
     CHECK_EQ(RVT_MEMORY_DETACHED, 11);
     CHECK_EQ(RVT_OTHER_ENVIRONMENT, 15);
+    CHECK_EQ(RVT_CLOSED, 16);
 }
 
 static void no_name_is_missing(void) {
