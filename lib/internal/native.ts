@@ -47,6 +47,11 @@ export interface NativeModule {
   ): NativeBatch | Status;
   /** A walk over 1..`MAX_SGE` elements, by rows of {@link ElementNameWord}, begun at their first byte. -EBADF: one is dead. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
+  /**
+   * Why the last native call of this thread failed: writes {@link FailureNumber}s, all 0 if there is nothing to tell. A cause is told
+   * once; to be asked right after the call.
+   */
+  readonly takeFailure: (numbers: BigUint64Array) => void;
   /** `rvt_unmap_fmr`, by rows of {@link RegionNameWord}; the list may name one twice. */
   readonly unmapFmr: (names: Uint32Array) => Status;
 

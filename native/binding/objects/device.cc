@@ -68,7 +68,7 @@ Napi::Value Device::Attach(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     std::memcpy(&token, bytes.data, sizeof(token));
     if (!Environment::Of(info.Env())->BeWakeable())
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     rvt_dev_info *device = nullptr;
     int error = rvt_find_shared(&token, &device);
     if (error)
@@ -80,9 +80,9 @@ Napi::Value Device::Share(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     rvt_share_token token;
     if (!payload_.device->environment().BeWakeable())
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     int error = rvt_ucontext_gone(payload_.device->context())
-                    ? -RVT_EBADF
+                    ? rvt_fail(RVT_EBADF, RVT_CAUSE_DETACHED)
                     : rvt_share_device(payload_.device->get(), &token);
     if (error)
         return Napi::Number::New(env, error);
@@ -181,7 +181,7 @@ Napi::Value Device::ReportLeaks(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     if (report && !payload_.device->environment().BeWakeable())
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     payload_.device->ReportLeaks(report);
     return Napi::Number::New(info.Env(), 0);
 }
@@ -197,7 +197,7 @@ Napi::Value Device::Close(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     bool leaked = false;
     int error = rvt_ucontext_gone(payload_.device->context())
-                    ? -RVT_EBADF
+                    ? rvt_fail(RVT_EBADF, RVT_CAUSE_DETACHED)
                     : rvt_mr_exit(payload_.device->get(), cascade, &leaked);
     if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);

@@ -40,7 +40,7 @@ Napi::Value ReportKeyTable(Napi::Env env, rvt_dev_info *device) {
         rows.capacity = head.used;
         rows.numbers.reset(new (std::nothrow) double[rows.capacity * RVT_TABLE_COUNT]);
         if (!rows.numbers)
-            return Napi::Number::New(env, -RVT_ENOMEM);
+            return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     }
     size_t numbers = rows.count * RVT_TABLE_COUNT;
     Napi::Float64Array used = Napi::Float64Array::New(env, numbers);
@@ -100,7 +100,7 @@ Napi::Value ReportResources(Napi::Env env, rvt_dev_info *device) {
     resources.device = device;
     rvt_resource_report(device, AddResource, &resources);
     if (!resources.complete)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);
     for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
         const ResourceRows::List &list = resources.lists[kind];

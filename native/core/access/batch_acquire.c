@@ -3,6 +3,7 @@
 #include "core/access/batch.h"
 #include "core/access/batch_loop.h"
 #include "core/access/glance.h"
+#include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/ucontext.h"
@@ -152,7 +153,7 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
                       struct rvt_batch_result *result) {
     for (uint32_t i = 0; i < batch->count; i++)
         if (held[i].mr)
-            return -RVT_EBUSY;
+            return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_BATCH_HELD, i, 0, 0);
     begin_batch(batch, columns, result);
     rvt_read_enter(reader, &batch->checker->device->retirement);
     struct acquiring acquiring = {

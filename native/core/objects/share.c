@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -33,13 +34,13 @@ int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token)
     rvt_mutex_lock(&device->lock);
     rvt_mutex_lock(&shares);
     if (device->closed) {
-        error = -RVT_EBADF;
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_DEVICE_CLOSED);
     } else if (!device->shared) {
         if (make_core_id() && rvt_random_bytes(device->token, sizeof(device->token))) {
             device->shared = true;
             rvt_list_add(&shared, &device->in_shared);
         } else {
-            error = -RVT_ENOMEM;
+            error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
         }
     }
     if (!error) {
@@ -53,20 +54,21 @@ int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token)
 
 int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **out) {
     rvt_mutex_lock(&shares);
-    int error = -RVT_ENODEV;
-    if (!core_id_made || !same_bytes(token->core, core_id, sizeof(core_id)))
-        error = -RVT_EXDEV;
-    for (struct rvt_link *link = shared; link && error == -RVT_ENODEV; link = link->next) {
+    bool found = false, ours = core_id_made && same_bytes(token->core, core_id, sizeof(core_id));
+    for (struct rvt_link *link = ours ? shared : NULL; link && !found; link = link->next) {
         struct rvt_dev_info *device = RVT_LIST_ENTRY(link, struct rvt_dev_info, in_shared);
         if (same_bytes(token->bytes, device->token, sizeof(device->token))) {
             /* It is in the list, so it is open or closing, and its closer has a reference. */
             rvt_dev_get(device);
             *out = device;
-            error = 0;
+            found = true;
         }
     }
     rvt_mutex_unlock(&shares);
-    return error;
+    if (found)
+        return 0;
+    return ours ? rvt_fail(RVT_ENODEV, RVT_CAUSE_UNKNOWN_TOKEN)
+                : rvt_fail(RVT_EXDEV, RVT_CAUSE_FOREIGN_TOKEN);
 }
 
 void rvt_unshare_device(struct rvt_dev_info *device) {
