@@ -14,20 +14,20 @@ import { readAnswer, UNANSWERED, words as command } from '../internal/command';
 import { giveUnused, takeHolder } from '../internal/element';
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
-import { rdmaError, resultOf } from '../internal/errors';
+import { explainedError, rdmaError, resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import {
   BATCH_COALESCED,
   BATCH_MAX_ELEMENTS,
   CommandWord,
   EBADF,
-  EINVAL,
   HeaderDouble,
   HeaderFlag,
   HeaderWord,
   PACKED_SGE_BYTES,
 } from '../internal/layout';
 import { byteLengthOf, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
+import { type Method } from '../internal/methods';
 import {
   native,
   type NativeBatch,
@@ -112,13 +112,14 @@ export class CheckBatch {
     table: RegionTable,
     givenCapacity: unknown,
     options: unknown,
+    method: Method,
   ) {
     if (token !== construction) throw illegalConstructor();
     const capacity = integer(givenCapacity, 'capacity', 1, BATCH_MAX_ELEMENTS);
     const { places: givenPlaces = false } = optionsOf<CheckBatchOptions>(options);
     const places = boolean(givenPlaces, 'options.places');
     const block: BatchBlock = newBatchBlock(capacity, places);
-    this.#native = resultOf('create_batch', native.createBatch(checker, block.bytes, capacity, places));
+    this.#native = resultOf(method, native.createBatch(checker, block.bytes, capacity, places));
     this.#table = table;
     this.#header = block.header;
     this.#doubles = block.doubles;
@@ -173,7 +174,7 @@ export class CheckBatch {
   check(count: number, access: Access): number {
     this.#begin(count, access);
     this.#native.check();
-    return this.#answer('check_batch');
+    return this.#answer('CheckBatch.check');
   }
 
   /**
@@ -186,14 +187,14 @@ export class CheckBatch {
    * @throws RdmaError `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   checkPacked(sges: MemoryLike, access: Access): number {
-    const bytes = transientBytesOf('check_batch', sges, 'sges');
+    const bytes = transientBytesOf('CheckBatch.checkPacked', sges, 'sges');
     const length = byteLengthOf(bytes);
     if (length % PACKED_SGE_BYTES)
       throw outOfRange('sges.byteLength', `a multiple of ${PACKED_SGE_BYTES}`, length);
     this.#header[HeaderWord.Access] = u32(access, 'access');
     this.#count = length / PACKED_SGE_BYTES;
     this.#native.checkPacked(bytes);
-    return this.#answer('check_batch');
+    return this.#answer('CheckBatch.checkPacked');
   }
 
   /**
@@ -213,7 +214,7 @@ export class CheckBatch {
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
     if (givenLast && tableOf(givenLast).registry !== this.#table.registry)
-      throw rdmaError('acquire_batch', -EINVAL);
+      throw explainedError('CheckBatch.acquire', 'EINVAL', 'ElementOnOtherDevice');
     this.#begin(count, access);
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     const last = givenLast ? holderOf(givenLast) : undefined; // one that was put counts as none
@@ -222,7 +223,7 @@ export class CheckBatch {
       command[CommandWord.LastGeneration] = last.generation;
     }
     this.#native.acquire(last !== undefined);
-    return this.#answer('acquire_batch');
+    return this.#answer('CheckBatch.acquire');
   }
 
   /**
@@ -253,7 +254,7 @@ export class CheckBatch {
       return new Sge(construction, holder, this.#table);
     }
     giveUnused(holder, answer);
-    if (answer !== -EBADF) throw rdmaError('take', answer);
+    if (answer !== -EBADF) throw rdmaError('CheckBatch.take', answer);
     return undefined;
   }
 
@@ -266,10 +267,10 @@ export class CheckBatch {
    * @throws RdmaError `EBADF`, `EINVAL` (target detached); TypeError, RangeError
    */
   gather(target: MemoryLike, count: number, access: Access): number {
-    const bytes = transientBytesOf('gather', target, 'target');
+    const bytes = transientBytesOf('CheckBatch.gather', target, 'target');
     this.#begin(count, access);
     this.#native.gather(bytes);
-    return this.#moved('gather');
+    return this.#moved('CheckBatch.gather');
   }
 
   /**
@@ -281,10 +282,10 @@ export class CheckBatch {
    * @throws as {@link CheckBatch.gather}
    */
   scatter(source: MemoryLike, count: number, access: Access): number {
-    const bytes = transientBytesOf('scatter', source, 'source');
+    const bytes = transientBytesOf('CheckBatch.scatter', source, 'source');
     this.#begin(count, access);
     this.#native.scatter(bytes);
-    return this.#moved('scatter');
+    return this.#moved('CheckBatch.scatter');
   }
 
   /**
@@ -303,9 +304,9 @@ export class CheckBatch {
     this.#begin(count, access);
     other.#begin(otherCount, otherAccess);
     // One header cannot hold both sides.
-    if (other === this) throw rdmaError('copy_batch', -EINVAL);
+    if (other === this) throw explainedError('CheckBatch.copyTo', 'EINVAL', 'SameBatch');
     this.#native.copyTo(nativeBatch(other));
-    return this.#moved('copy_batch');
+    return this.#moved('CheckBatch.copyTo');
   }
 
   /** Index of the first element that the last call refused, or that did not fit; -1 if there was none. */
@@ -350,14 +351,14 @@ export class CheckBatch {
     this.#header[HeaderWord.Access] = access;
   }
 
-  #answer(operation: string): number {
+  #answer(method: Method): number {
     const status = this.#header[HeaderWord.Status] ?? 0;
-    if (status) throw rdmaError(operation, status | 0);
+    if (status) throw rdmaError(method, status | 0);
     return this.#header[HeaderWord.Passed] ?? 0;
   }
 
-  #moved(operation: string): number {
-    this.#answer(operation);
+  #moved(method: Method): number {
+    this.#answer(method);
     return this.#doubles[HeaderDouble.BytesMoved] ?? 0;
   }
 

@@ -1,6 +1,7 @@
 import { fieldLong, fieldNumber, readAnswer } from '../internal/command';
 import { acquireElement, giveUnused, isCoalesced, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
+import { type Method } from '../internal/methods';
 import { construction } from '../internal/construction';
 import { PlaceField } from '../internal/layout';
 import { native } from '../internal/native';
@@ -58,8 +59,8 @@ export type CheckedPlace = Placed | Refused;
  *
  * @throws RdmaError if the answer is negative: an errno
  */
-function readRefusal(operation: string, answer: number): Refused {
-  if (answer < 0) throw rdmaError(operation, answer);
+function readRefusal(method: Method, answer: number): Refused {
+  if (answer < 0) throw rdmaError(method, answer);
   return { ok: false, reason: checkReason(answer), code: 'EINVAL' };
 }
 
@@ -68,21 +69,21 @@ function readRefusal(operation: string, answer: number): Refused {
  *
  * @param last - the element that it may continue
  */
-export function acquireAccess(operation: string, table: RegionTable, last: Sge | undefined): LocalCheck {
+export function acquireAccess(method: Method, table: RegionTable, last: Sge | undefined): LocalCheck {
   const holder = takeHolder();
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
   const answer = acquireElement(holder, before);
   if (answer === 0) return { ok: true, coalesced: false, sge: new Sge(construction, holder, table) };
   giveUnused(holder, answer);
   if (last !== undefined && isCoalesced(answer)) return { ok: true, coalesced: true, sge: last };
-  return readRefusal(operation, answer);
+  return readRefusal(method, answer);
 }
 
 /** Judges the access that `storeAccess` has stored, without a reference. */
-export function checkAccess(operation: string): CheckedPlace {
+export function checkAccess(method: Method): CheckedPlace {
   placeOne();
   const answer = readAnswer();
-  if (answer !== 0) return readRefusal(operation, answer);
+  if (answer !== 0) return readRefusal(method, answer);
   return {
     ok: true,
     at: fieldLong(PlaceField.At),

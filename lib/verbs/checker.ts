@@ -5,6 +5,7 @@ import { storeAccess } from '../internal/element';
 import { rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { CommandWord, EBADF } from '../internal/layout';
+import { type Method } from '../internal/methods';
 import { native, type NativeProtectionDomain, type NativeQueuePair } from '../internal/native';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { construction } from '../internal/construction';
@@ -29,9 +30,9 @@ export class Checker {
   #answer = 0;
 
   /** @internal */
-  constructor(token: typeof construction, parent: NativeProtectionDomain | NativeQueuePair) {
+  constructor(token: typeof construction, parent: NativeProtectionDomain | NativeQueuePair, method: Method) {
     if (token !== construction) throw illegalConstructor();
-    if (parent.serial() < 0) throw rdmaError('checker', -EBADF);
+    if (parent.serial() < 0) throw rdmaError(method, -EBADF);
     this.#parent = { native: parent, number: parent.number() };
   }
 
@@ -51,7 +52,7 @@ export class Checker {
     storeAccess(this.#parent.number, address, 'address', length, 'length', key, 'key', access);
     checkOne();
     const answer = words[CommandWord.Answer] ?? UNANSWERED;
-    if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
+    if (answer > LAST_REASON) throw rdmaError('Checker.refusal', answer | 0);
     this.#answer = answer;
     return answer;
   }

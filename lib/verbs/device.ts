@@ -162,7 +162,7 @@ export class Device {
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
     const bytes = bytesOfToken(token, 'token');
-    const attached = resultOf('alloc_ucontext', native.attachDevice(bytes));
+    const attached = resultOf('Device.attach', native.attachDevice(bytes));
     return new Device(new Attachment(attached, options) as object);
   }
 
@@ -173,7 +173,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`: the system has no random numbers to give
    */
   share(): DeviceToken {
-    return tokenOf(resultOf('share', this.#native.share()));
+    return tokenOf(resultOf('Device.share', this.#native.share()));
   }
 
   /** Bits of the key table in use. */
@@ -203,7 +203,7 @@ export class Device {
     const self = this.#native;
     const { trusted: givenTrusted = false } = optionsOf<AllocPdOptions>(options);
     const trusted = boolean(givenTrusted, 'options.trusted');
-    const pd = resultOf('alloc_pd', self.allocPd(!trusted));
+    const pd = resultOf('Device.allocPd', self.allocPd(!trusted));
     this.#table.created('pd', () => pd.serial());
     return new ProtectionDomain(construction, pd, this.#table);
   }
@@ -216,7 +216,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importPd(id: number): ProtectionDomain {
-    const pd = resultOf('import_pd', this.#native.importPd(size(id, 'id')));
+    const pd = resultOf('Device.importPd', this.#native.importPd(size(id, 'id')));
     return new ProtectionDomain(construction, pd, this.#table);
   }
 
@@ -234,7 +234,7 @@ export class Device {
     const { hugePages: givenHuge = false } = optionsOf<AllocDmOptions>(options);
     const huge = boolean(givenHuge, 'options.hugePages');
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
-    const memory = resultOf('alloc_dm', self.allocDm(length, huge));
+    const memory = resultOf('Device.allocDm', self.allocDm(length, huge));
     this.#table.created('memory', () => memory.serial());
     return new DeviceMemory(construction, memory);
   }
@@ -246,7 +246,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importDm(id: number): DeviceMemory {
-    const memory = resultOf('import_dm', this.#native.importDm(size(id, 'id')));
+    const memory = resultOf('Device.importDm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
   }
 
@@ -256,8 +256,8 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed
    */
   keyTable(): KeyTable {
-    throwOnError('key_table', this.#native.live());
-    const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
+    throwOnError('Device.keyTable', this.#native.live());
+    const { max, next, generation, used } = resultOf('Device.keyTable', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
     const wordCount = elementCountOf(used);
     for (let i = 0; i < wordCount; i += KeyTableField.Count) {
@@ -280,7 +280,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
   resources(): Resources {
-    throwOnError('resources', this.#native.live());
+    throwOnError('Device.resources', this.#native.live());
     return resourcesOf(this.#native, this.#table, this.#table.stacks);
   }
 
@@ -294,7 +294,7 @@ export class Device {
   counters(options: CountersOptions = {}): Counters {
     const { own: givenOwn = false } = optionsOf<CountersOptions>(options);
     const own = boolean(givenOwn, 'options.own');
-    throwOnError('counters', this.#native.live());
+    throwOnError('Device.counters', this.#native.live());
     return countersOf(this.#native, own);
   }
 
@@ -310,7 +310,7 @@ export class Device {
   close(options: CloseOptions = {}): void {
     const { cascade: givenCascade = false } = optionsOf<CloseOptions>(options);
     const status = this.#close(boolean(givenCascade, 'options.cascade'));
-    if (status < 0) throw rdmaError('mr_exit', status);
+    if (status < 0) throw rdmaError('Device.close', status);
   }
 
   /**
@@ -325,7 +325,7 @@ export class Device {
   detach(options: DetachOptions = {}): void {
     const { cascade: givenCascade = false } = optionsOf<DetachOptions>(options);
     const status = this.#detach(boolean(givenCascade, 'options.cascade'));
-    if (status < 0) throw rdmaError('dealloc_ucontext', status);
+    if (status < 0) throw rdmaError('Device.detach', status);
   }
 
   /**
@@ -372,7 +372,7 @@ function openDevice(options: unknown): NativeDevice {
   const bits = u32(givenBits, 'options.lkeyTableBits');
   const random = oneOf(givenPolicy, 'options.keyPolicy', keyPolicies) === 'random';
   const remoteKeyZero = boolean(givenRemoteKeyZero, 'options.remoteKeyZero');
-  const device = resultOf('driver_mr_init', native.openDevice(bits, random, remoteKeyZero));
+  const device = resultOf('new Device', native.openDevice(bits, random, remoteKeyZero));
   if (device.bits() !== bits) {
     process.emitWarning(`lkeyTableBits ${bits} is too much; the key table has ${device.bits()} bits`, {
       code: 'RDMAVT_LKEY_TABLE_BITS',

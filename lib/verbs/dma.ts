@@ -39,8 +39,8 @@ export class DmaSpace {
     const self = this.#native;
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
-    const bytes = bytesOf('dma_map', memory, 'memory');
-    const mapping = resultOf('dma_map', self.mapDma(bytes, address));
+    const bytes = bytesOf('DmaSpace.map', memory, 'memory');
+    const mapping = resultOf('DmaSpace.map', self.mapDma(bytes, address));
     this.#table.created('mapping', () => mapping.serial());
     return new DmaMapping(construction, mapping);
   }
@@ -61,7 +61,7 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
-    this.#number = throwOnError('dma_map', native.serial());
+    this.#number = throwOnError('DmaSpace.map', native.serial());
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
@@ -76,7 +76,7 @@ export class DmaMapping {
    */
   unmap(): void {
     const status = this.#native.unmap();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dma_unmap', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('DmaMapping.unmap', status);
   }
 
   /**

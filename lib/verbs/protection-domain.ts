@@ -16,12 +16,13 @@ import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from '
 import { dispose } from '../internal/disposal';
 import { storeLong } from '../internal/command';
 import { storeAccess } from '../internal/element';
-import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
+import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT } from '../internal/layout';
-import { registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
+import { registrableBytesOf, type MemoryLike, throwIfDetached } from '../internal/memory-argument';
 import { MemoryRegion } from './memory-region';
+import { type Method } from '../internal/methods';
 import { type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, regionNames, registerMemory } from '../internal/region-name';
 import { QueuePair } from './queue-pair';
@@ -123,7 +124,7 @@ export class ProtectionDomain {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
-    this.#id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
+    this.#id = throwOnError('Device.allocPd', native.serial()); // another thread may have ended it
     this.#number = native.number();
   }
 
@@ -144,7 +145,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
-    const operation = 'reg_user_mr';
+    const method = 'ProtectionDomain.regUserMr';
     // Read all properties before the first store: a getter may register memory and overwrite the block.
     const { start, iova, access: givenAccess = 0 } = optionsOf<RegUserMrOptions>(options);
     let flags = 0;
@@ -156,10 +157,11 @@ export class ProtectionDomain {
       storeLong(CommandWord.Iova, iova, 'options.iova');
       flags |= CommandFlag.IovaGiven;
     }
-    const access = readRegionAccess(operation, givenAccess, 'options.access');
-    const bytes = registrableBytesOf(operation, memory, 'memory');
+    const access = readRegionAccess(method, givenAccess, 'options.access');
+    const bytes = registrableBytesOf(method, memory, 'memory');
     const status = registerMemory(this.#number, access, flags, bytes);
-    return this.#memoryRegion(operation, status, access);
+    if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // to native code, memory without bytes
+    return this.#memoryRegion(method, status, access);
   }
 
   /**
@@ -173,8 +175,8 @@ export class ProtectionDomain {
    */
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options);
-    const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
-    return this.#memoryRegion('get_dma_mr', this.#native.getDmaMr(access), undefined);
+    const access = readAccessBits('ProtectionDomain.getDmaMr', givenAccess, 'options.access');
+    return this.#memoryRegion('ProtectionDomain.getDmaMr', this.#native.getDmaMr(access), undefined);
   }
 
   /**
@@ -192,7 +194,7 @@ export class ProtectionDomain {
     );
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
-    return this.#memoryRegion('alloc_mr', this.#native.allocMr(type, maxNumSg), undefined);
+    return this.#memoryRegion('ProtectionDomain.allocMr', this.#native.allocMr(type, maxNumSg), undefined);
   }
 
   /**
@@ -205,7 +207,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocFmr(options: AllocFmrOptions): FastMemoryRegion {
-    const operation = 'alloc_fmr';
+    const method = 'ProtectionDomain.allocFmr';
     const {
       access: givenAccess = 0,
       maxPages: givenMaxPages,
@@ -215,8 +217,8 @@ export class ProtectionDomain {
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
-    const access = readRegionAccess(operation, givenAccess, 'options.access');
-    throwOnError(operation, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
+    const access = readRegionAccess(method, givenAccess, 'options.access');
+    throwOnError(method, this.#native.allocFmr(access, maxPages, maxMaps, pageShift));
     const name = readNewRegion(this.#native, this.#number, undefined);
     const region = new FastMemoryRegion(construction, name, this.#table);
     this.#table.add(region);
@@ -229,7 +231,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const qp = resultOf('create_qp', this.#native.createQp());
+    const qp = resultOf('ProtectionDomain.createQp', this.#native.createQp());
     this.#table.created('queuePair', () => qp.serial());
     return new QueuePair(construction, qp, this.#table);
   }
@@ -251,7 +253,7 @@ export class ProtectionDomain {
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
     const last = options === undefined ? undefined : this.#last(options);
     storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
-    return acquireAccess('lkey_ok', this.#table, last);
+    return acquireAccess('ProtectionDomain.acquire', this.#table, last);
   }
 
   /**
@@ -263,7 +265,7 @@ export class ProtectionDomain {
   check(sge: LocalSge, access: Access): CheckedPlace {
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
     storeAccess(this.#number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
-    return checkAccess('lkey_ok');
+    return checkAccess('ProtectionDomain.check');
   }
 
   /**
@@ -273,7 +275,14 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
+    return new CheckBatch(
+      construction,
+      this.#native,
+      this.#table,
+      capacity,
+      options,
+      'ProtectionDomain.lkeyBatch',
+    );
   }
 
   /**
@@ -282,7 +291,7 @@ export class ProtectionDomain {
    * @throws RdmaError `EBADF`: the domain is gone
    */
   checker(): Checker {
-    return new Checker(construction, this.#native);
+    return new Checker(construction, this.#native, 'ProtectionDomain.checker');
   }
 
   /**
@@ -304,7 +313,7 @@ export class ProtectionDomain {
       }
       return nameOf(region);
     });
-    throwOnError('dereg_mr', self.deregMany(regionNames(names), force));
+    throwOnError('ProtectionDomain.deregMany', self.deregMany(regionNames(names), force));
     // By force elements may be held still, and their region is known.
     if (!force) for (const { index, id } of names) this.#table.remove(index, id);
   }
@@ -321,7 +330,7 @@ export class ProtectionDomain {
     const self = this.#native;
     const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_pd', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('ProtectionDomain.dealloc', status);
   }
 
   /** Ends the domain with everything in it. Never throws. */
@@ -330,8 +339,8 @@ export class ProtectionDomain {
   }
 
   /** Makes the object of the region that the last call has made. `access`: as for `readNewRegion`. */
-  #memoryRegion(operation: string, status: Status, access: Access | undefined): MemoryRegion {
-    throwOnError(operation, status);
+  #memoryRegion(method: Method, status: Status, access: Access | undefined): MemoryRegion {
+    throwOnError(method, status);
     const name = readNewRegion(this.#native, this.#number, access);
     const region = new MemoryRegion(construction, name, this.#table);
     this.#table.add(region);
@@ -342,7 +351,9 @@ export class ProtectionDomain {
     const { last } = optionsOf<AcquireOptions>(options);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
-    if (tableOf(last).registry !== this.#table.registry) throw new RdmaError('lkey_ok', 'EINVAL');
+    if (tableOf(last).registry !== this.#table.registry) {
+      throw explainedError('ProtectionDomain.acquire', 'EINVAL', 'ElementOnOtherDevice');
+    }
     return last;
   }
 }

@@ -52,7 +52,7 @@ export class QueuePair {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
-    this.#id = throwOnError('create_qp', native.serial()); // another thread may have ended it
+    this.#id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have ended it
     this.#number = native.number();
   }
 
@@ -74,7 +74,7 @@ export class QueuePair {
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
     storeRequest(this.#number, request, access);
-    return acquireAccess('rkey_ok', this.#table, undefined) as RemoteCheck; // nothing to coalesce with
+    return acquireAccess('QueuePair.acquire', this.#table, undefined) as RemoteCheck; // nothing to coalesce with
   }
 
   /**
@@ -85,7 +85,7 @@ export class QueuePair {
    */
   check(request: RemoteRequest, access: Access): CheckedPlace {
     storeRequest(this.#number, request, access);
-    return checkAccess('rkey_ok');
+    return checkAccess('QueuePair.check');
   }
 
   /**
@@ -95,7 +95,7 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
-    return new CheckBatch(construction, this.#native, this.#table, capacity, options);
+    return new CheckBatch(construction, this.#native, this.#table, capacity, options, 'QueuePair.rkeyBatch');
   }
 
   /**
@@ -104,7 +104,7 @@ export class QueuePair {
    * @throws RdmaError `EBADF`: the queue pair is gone
    */
   checker(): Checker {
-    return new Checker(construction, this.#native);
+    return new Checker(construction, this.#native, 'QueuePair.checker');
   }
 
   /**
@@ -129,9 +129,9 @@ export class QueuePair {
     } = propertiesOf<FastRegMrOptions>(options, 'options');
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');
+    const access = readRegionAccess('QueuePair.fastRegMr', givenAccess, 'options.access');
     storeRegion(nameOf(region));
-    throwOnError('fast_reg_mr', self.fastRegMr(key, access, iova));
+    throwOnError('QueuePair.fastRegMr', self.fastRegMr(key, access, iova));
   }
 
   /**
@@ -145,7 +145,7 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   invalidateRkey(rkey: Rkey): void {
-    throwOnError('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
+    throwOnError('QueuePair.invalidateRkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
   /**
@@ -155,7 +155,7 @@ export class QueuePair {
    */
   destroy(): void {
     const status = this.#native.destroy();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('destroy_qp', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
   /** As {@link QueuePair.destroy}. */

@@ -5,9 +5,10 @@ import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
 import { awaitPut, stopAwaiting } from './await-put';
 import { fieldLong, fieldNumber } from '../internal/command';
-import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { Errno, rdmaError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
+import { type Method, type RegionClass, type RegionProperty } from '../internal/methods';
 import { countRegion, queryRegion, type RegionName, releaseRegion } from '../internal/region-name';
 import { type RegionTable } from './region-registry';
 
@@ -40,9 +41,9 @@ export let isRegion: (value: unknown) => value is Region;
 /** Returns what identifies a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
 /** Implements `dereg` and `dealloc`. */
-export let release: (region: Region, options: unknown) => void;
+export let release: (region: Region, method: Method, options: unknown) => void;
 /** Implements `deregAsync` and `deallocAsync`. */
-export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
+export let releaseAsync: (region: Region, method: Method, options: unknown) => Promise<void>;
 
 /**
  * What all kinds of regions have in common. Made by a {@link ProtectionDomain}.
@@ -54,14 +55,15 @@ export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 export abstract class Region {
   readonly #name: RegionName;
   readonly #table: RegionTable;
-  readonly #releaseOperation: string;
+  /** For errors. */
+  readonly #class: RegionClass;
 
   /** @internal */
-  constructor(token: typeof construction, name: RegionName, table: RegionTable, releaseOperation: string) {
+  constructor(token: typeof construction, name: RegionName, table: RegionTable, regionClass: RegionClass) {
     if (token !== construction) throw illegalConstructor();
     this.#name = name;
     this.#table = table;
-    this.#releaseOperation = releaseOperation;
+    this.#class = regionClass;
   }
 
   /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
@@ -71,18 +73,18 @@ export abstract class Region {
 
   /** The key for local checks. Equal to {@link Region.rkey}. */
   get lkey(): Lkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Lkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'lkey')) as Lkey;
   }
 
   /** The key for remote checks. */
   get rkey(): Rkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Rkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey')) as Rkey;
   }
 
   /** The address that the region's first byte answers to in local checks. */
   get start(): bigint {
     const { constants } = this.#name;
-    if (constants === undefined) return this.#long(RegionField.Start);
+    if (constants === undefined) return this.#long(RegionField.Start, 'start');
     const { start } = constants;
     return typeof start === 'bigint' ? start : (constants.start = BigInt(start));
   }
@@ -90,19 +92,19 @@ export abstract class Region {
   /** The address that the region's first byte answers to in remote checks. */
   get iova(): bigint {
     const { constants } = this.#name;
-    if (constants === undefined) return this.#long(RegionField.Iova);
+    if (constants === undefined) return this.#long(RegionField.Iova, 'iova');
     const { iova } = constants;
     return typeof iova === 'bigint' ? iova : (constants.iova = BigInt(iova));
   }
 
   /** Bytes that are mapped. 0 for a DMA region, which has no bounds of its own. */
   get length(): number {
-    return this.#name.constants?.length ?? this.#number(RegionField.Length);
+    return this.#name.constants?.length ?? this.#number(RegionField.Length, 'length');
   }
 
   /** The rights it grants, bits of {@link Access}. */
   get access(): Access {
-    return this.#name.constants?.access ?? this.#number(RegionField.Access);
+    return this.#name.constants?.access ?? this.#number(RegionField.Access, 'access');
   }
 
   /**
@@ -110,7 +112,7 @@ export abstract class Region {
    * and one for each held element.
    */
   get refs(): number {
-    return this.#number(RegionField.Refs);
+    return this.#number(RegionField.Refs, 'refs');
   }
 
   /** Whether its key works, and if not why. Never throws. */
@@ -127,7 +129,8 @@ export abstract class Region {
    * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
    */
   countAccesses(): void {
-    throwOnError('count_mr', countRegion(this.#name));
+    const status = countRegion(this.#name);
+    if (status < 0) throw rdmaError(`${this.#class}.countAccesses`, status);
   }
 
   /**
@@ -136,7 +139,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`
    */
   get counters(): RegionCounters | undefined {
-    this.#query();
+    this.#query('counters');
     if (!fieldNumber(RegionField.Counted)) return undefined;
     return {
       accepted: fieldNumber(RegionField.Accepted),
@@ -159,23 +162,24 @@ export abstract class Region {
    */
   async [asyncDispose](): Promise<void> {
     try {
-      await this.#releaseLater(DEFAULT_TIMEOUT_MS);
+      await this.#releaseLater(DEFAULT_TIMEOUT_MS, 'MemoryRegion.deregAsync'); // the error is told to nobody
     } catch {
       this.#release(ReleaseMode.Force);
     }
   }
 
-  #query(): void {
-    throwOnError('query_mr', queryRegion(this.#name));
+  #query(property: RegionProperty): void {
+    const status = queryRegion(this.#name);
+    if (status < 0) throw rdmaError(`${this.#class}.${property}`, status);
   }
 
-  #number(field: RegionField): number {
-    this.#query();
+  #number(field: RegionField, property: RegionProperty): number {
+    this.#query(property);
     return fieldNumber(field);
   }
 
-  #long(field: RegionField): bigint {
-    this.#query();
+  #long(field: RegionField, property: RegionProperty): bigint {
+    this.#query(property);
     return fieldLong(field);
   }
 
@@ -188,23 +192,23 @@ export abstract class Region {
     return status === -Errno.EBADF ? 0 : status;
   }
 
-  #releaseNow(mode: ReleaseMode): void {
+  #releaseNow(mode: ReleaseMode, method: Method): void {
     const status = this.#release(mode);
-    if (status < 0) throw rdmaError(this.#releaseOperation, status);
+    if (status < 0) throw rdmaError(method, status);
   }
 
-  #releaseLater(timeoutMs: number): Promise<void> {
+  #releaseLater(timeoutMs: number, method: Method): Promise<void> {
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + timeoutMs;
       let timer: NodeJS.Timeout | undefined;
       const attempt = (): void => {
-        const status = this.#release(ReleaseMode.Await);
         const left = deadline - performance.now();
         clearTimeout(timer);
+        const status = this.#release(ReleaseMode.Await); // last, so that its failure can be asked about
         if (status === 0) {
           resolve();
         } else if (status !== -Errno.EBUSY || left <= 0) {
-          reject(rdmaError(this.#releaseOperation, status));
+          reject(rdmaError(method, status));
         } else {
           awaitPut(attempt);
           // The timer keeps the process alive, and ends the wait.
@@ -223,14 +227,14 @@ export abstract class Region {
   static {
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
-    release = (region, options) => {
+    release = (region, method, options) => {
       const { force: givenForce = false } = optionsOf<DeregOptions>(options);
       const force = boolean(givenForce, 'options.force');
-      region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
+      region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release, method);
     };
-    releaseAsync = (region, options) => {
+    releaseAsync = (region, method, options) => {
       const { timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS } = optionsOf<DeregAsyncOptions>(options);
-      return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'));
+      return region.#releaseLater(u32(givenTimeout, 'options.timeoutMs'), method);
     };
   }
 }

@@ -1,7 +1,7 @@
 import { boolean, elements, invalidType, optionsOf, size, u32 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
 import { elementNames } from '../internal/element';
-import { bytesMovedOf, RdmaError, resultOf, throwOnError } from '../internal/errors';
+import { bytesMovedOf, explainedError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { FragmentField, MAX_SGE } from '../internal/layout';
 import {
@@ -60,16 +60,20 @@ export class SgeState {
       return sge;
     });
     const [first] = list;
-    if (!first || list.some((sge) => tableOf(sge).registry !== tableOf(first).registry)) {
-      throw new RdmaError('sge_state', 'EINVAL');
+    if (!first || list.length > MAX_SGE) {
+      throw explainedError('new SgeState', 'EINVAL', 'ElementCount', {
+        ...{ value: BigInt(list.length), limit: BigInt(MAX_SGE) },
+      });
     }
-    const holders = list.map((sge) => {
+    const other = list.findIndex((sge) => tableOf(sge).registry !== tableOf(first).registry);
+    if (other > 0) throw explainedError('new SgeState', 'EINVAL', 'ElementOnOtherDevice', { index: other });
+    const holders = list.map((sge, index) => {
       const holder = holderOf(sge);
-      if (holder === undefined) throw new RdmaError('sge_state', list.length > MAX_SGE ? 'EINVAL' : 'EBADF');
+      if (holder === undefined) throw explainedError('new SgeState', 'EBADF', 'ElementPut', { index });
       return holder;
     });
     this.#table = tableOf(first);
-    this.#native = resultOf('sge_state', native.createSgeState(elementNames(holders)));
+    this.#native = resultOf('new SgeState', native.createSgeState(elementNames(holders)));
   }
 
   /** Bytes left (`total_len`). */
@@ -103,7 +107,7 @@ export class SgeState {
     const self = this.#native;
     const bytes = u32(length, 'length');
     const put = readPut(options);
-    throwOnError('update_sge', self.update(bytes, put));
+    throwOnError('SgeState.update', self.update(bytes, put));
   }
 
   /**
@@ -117,12 +121,12 @@ export class SgeState {
     const self = this.#native;
     const bytes = size(length, 'length');
     const put = readPut(options);
-    throwOnError('skip_sge', self.skip(bytes, put));
+    throwOnError('SgeState.skip', self.skip(bytes, put));
   }
 
   /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
   put(): void {
-    throwOnError('put_ss', this.#native.put());
+    throwOnError('SgeState.put', this.#native.put());
   }
 
   /** As {@link SgeState.put}. */
@@ -154,8 +158,8 @@ export class SgeState {
     const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
     return bytesMovedOf(
-      'copy_sge',
-      self.copyIn(transientBytesOf('copy_sge', source, 'source'), put, ordered),
+      'SgeState.copyIn',
+      self.copyIn(transientBytesOf('SgeState.copyIn', source, 'source'), put, ordered),
     );
   }
 
@@ -172,8 +176,8 @@ export class SgeState {
     const self = this.#native;
     const put = readPut(options);
     return bytesMovedOf(
-      'copy_sge_out',
-      self.copyOut(transientBytesOf('copy_sge_out', target, 'target'), put),
+      'SgeState.copyOut',
+      self.copyOut(transientBytesOf('SgeState.copyOut', target, 'target'), put),
     );
   }
 
@@ -191,10 +195,11 @@ export class SgeState {
     const self = this.#native;
     const put = readPut(options);
     const list =
-      u32Copy('walk', steps, 'steps', MOST_STEPS) ?? u32Words(elements(steps, 'steps', u32, MOST_STEPS));
+      u32Copy('SgeState.walk', steps, 'steps', MOST_STEPS) ??
+      u32Words(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
-      bytesMovedOf('walk', found);
+      bytesMovedOf('SgeState.walk', found);
       return [];
     }
     const fragments: Fragment[][] = [];
