@@ -84,7 +84,7 @@ function rights(mask: bigint, and: string): string {
     rest -= bit;
   }
   if (rest) text += `${text && ` ${and} `}${hex(rest)}`;
-  return text || 'reading by local requests only';
+  return text || 'reading';
 }
 
 const kindNames: Record<number, string> = {
@@ -185,7 +185,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   DeviceInUse: { counts: true, text: (f) => `${countsAre(f)} on this device` },
   ContextInUse: {
     counts: true,
-    text: (f) => `${countsAre(f)} there still that this Device object has made`,
+    text: (f) => `${countsAre(f)} alive that this Device object has made`,
   },
   RegionHeld: {
     counts: true,
@@ -203,7 +203,11 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: (f) =>
       `the region${whichListed(f)} is half-dead: it was released, and ${countsAre(f)} held on it still`,
   },
-  MappingInUse: { counts: true, text: (f) => `${countsAre(f, ['uses', 'use'])} pages of the mapping` },
+  MappingInUse: {
+    counts: true,
+    text: (f) =>
+      `${countsAre(f, ['uses', 'use'])} the mapping: regions by their page lists, elements by key 0`,
+  },
   MemoryInUse: { counts: true, text: (f) => `${countsAre(f, ['has', 'have'])} bytes of the memory` },
   BatchHeld: {
     ...{ argument: 'count' },
@@ -246,7 +250,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   // EINVAL: devices and domains
   TableBits: {
     ...{ argument: 'options.lkeyTableBits', value: 'number' },
-    text: ({ value }) => `a key table of 2^${value} slots has no room: options.lkeyTableBits is at least 1`,
+    text: ({ value }) => `options.lkeyTableBits ${value} is below 1`,
   },
   ObjectKind: { value: 'number', text: ({ value }) => `object kind ${value} cannot be entered` },
   ReleaseHook: {

@@ -1,7 +1,7 @@
 /** Why a call failed: what the native module keeps of it, or this library has found itself, as a detail and in words. */
 import { causeTexts, type Facts, mrTypeName, type NumberKind, regionKindName } from './cause-texts';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
-import { Cause, EBADF, FailureNumber, ResourceKind } from './layout';
+import { Cause, EBADF, EINVAL, FailureNumber, ResourceKind } from './layout';
 import { judgesAccesses, type Method } from './methods';
 import { native } from './native';
 import { type DataPathReason } from './reasons';
@@ -48,7 +48,9 @@ export function takeExplanation(
   error: number | undefined,
   reason?: DataPathReason,
 ): Explanation | undefined {
+  // Checks keep no cause of these two.
   if (error === EBADF && judgesAccesses(method)) return explainGone(method);
+  if (error === EINVAL && judgesAccesses(method)) return undefined;
   takeFailure(kept);
   const cause = Cause[Number(keptNumber(FailureNumber.Cause))] as ErrorCause | 'None' | undefined;
   if (cause === undefined || cause === 'None') return undefined;
