@@ -1,20 +1,24 @@
 /** What each cause of a failure is in words, and which argument it blames. */
-import { type CountName, type ErrorCause } from './error-detail';
-import { AccessBit, MrTypeNumber, RegionKind } from './layout';
+import {
+  byOwn,
+  bytes,
+  count,
+  countsAre,
+  type Facts,
+  hex,
+  lengthArgument,
+  listed,
+  listedIfMany,
+  listOf,
+  mrTypeName,
+  pages,
+  regionKindName,
+  rights,
+  unusable,
+  whichListed,
+} from './cause-words';
+import { type ErrorCause } from './error-detail';
 import { type Method } from './methods';
-import { type DataPathReason } from './reasons';
-
-/** What is known of a failure when its text is made. Numbers of the native module as they come. */
-export interface Facts {
-  readonly method: Method;
-  readonly value: bigint;
-  readonly limit: bigint;
-  readonly index: number;
-  readonly counts: Partial<Record<CountName, number>>;
-  readonly reason: DataPathReason | undefined;
-  /** The argument that is to blame, where the caller knows it better than the cause. */
-  readonly argument: string | undefined;
-}
 
 /** How a number is told in {@link ErrorDetail}. */
 export type NumberKind = 'address' | 'number' | 'signed' | 'regionKind' | 'mrType';
@@ -28,126 +32,6 @@ export interface CauseText {
   readonly counts?: true;
   readonly text: (facts: Facts) => string;
 }
-
-const countNames: Record<CountName, readonly [one: string, many: string]> = {
-  contexts: ['context', 'contexts'],
-  domains: ['protection domain', 'protection domains'],
-  queuePairs: ['queue pair', 'queue pairs'],
-  regions: ['region', 'regions'],
-  mappings: ['DMA mapping', 'DMA mappings'],
-  elements: ['element', 'elements'],
-};
-
-/** `'1 region'`, `'2 regions'`. */
-function count(number: number | bigint, name: CountName): string {
-  return `${number} ${countNames[name][number == 1 ? 0 : 1]}`;
-}
-
-/** `'2 regions and 1 queue pair are'`. */
-function countsAre({ counts }: Facts, are: readonly [one: string, many: string] = ['is', 'are']): string {
-  let text = '';
-  let total = 0;
-  const names = Object.keys(countNames) as CountName[];
-  const present = names.filter((name) => counts[name]);
-  for (let i = 0; i < present.length; i++) {
-    const name = present[i] as CountName;
-    const number = counts[name] ?? 0;
-    total += number;
-    text += `${i === 0 ? '' : i === present.length - 1 ? ' and ' : ', '}${count(number, name)}`;
-  }
-  return `${text || 'something'} ${are[total === 1 ? 0 : 1]}`;
-}
-
-export function hex(number: number | bigint): string {
-  return `0x${number.toString(16)}`;
-}
-
-const bytes = (number: bigint): string => `${number} ${number === 1n ? 'byte' : 'bytes'}`;
-const pages = (number: bigint): string => `${number} ${number === 1n ? 'page' : 'pages'}`;
-
-const rightNames: readonly (readonly [bit: number, name: string])[] = [
-  [AccessBit.LocalWrite, 'LocalWrite'],
-  [AccessBit.RemoteWrite, 'RemoteWrite'],
-  [AccessBit.RemoteRead, 'RemoteRead'],
-  [AccessBit.RemoteAtomic, 'RemoteAtomic'],
-  [AccessBit.MwBind, 'MwBind'],
-];
-
-/** `'RemoteRead and RemoteWrite'`; bits without a name as a number. */
-function rights(mask: bigint, and: string): string {
-  let text = '';
-  let rest = Number(mask);
-  for (let i = 0; i < rightNames.length; i++) {
-    const [bit, name] = rightNames[i] as readonly [number, string];
-    if (!(rest & bit)) continue;
-    text += `${text && ` ${and} `}${name}`;
-    rest -= bit;
-  }
-  if (rest) text += `${text && ` ${and} `}${hex(rest)}`;
-  return text || 'reading';
-}
-
-const kindNames: Record<number, string> = {
-  [RegionKind.User]: 'user memory',
-  [RegionKind.Dma]: 'all DMA memory',
-  [RegionKind.MemReg]: 'allocMr',
-  [RegionKind.Fmr]: 'allocFmr',
-};
-/** What a region was made for. */
-export function regionKindName(kind: bigint): string {
-  return kindNames[Number(kind)] ?? String(kind);
-}
-const typeNames: Record<number, string> = {
-  [MrTypeNumber.MemReg]: 'MEM_REG',
-  [MrTypeNumber.SgGaps]: 'SG_GAPS',
-  [MrTypeNumber.Dm]: 'DM',
-  [MrTypeNumber.User]: 'USER',
-  [MrTypeNumber.Dma]: 'DMA',
-  [MrTypeNumber.Integrity]: 'INTEGRITY',
-};
-export function mrTypeName(type: bigint): string {
-  return typeNames[Number(type)] ?? String(type);
-}
-
-/** The list that a method is given. */
-function listOf(method: Method): string {
-  if (method === 'ProtectionDomain.deregMany') return 'regions';
-  if (method === 'new SgeState') return 'sges';
-  if (method === 'FastMemoryRegion.mapPhys') return 'pageList';
-  return 'list';
-}
-/** The element of it. */
-const listed = (method: Method): string => `${listOf(method)}[#]`;
-/** The same for a cause that comes from single objects, too. */
-const listedIfMany = (method: Method): string | undefined =>
-  manyMethods.has(method) ? listed(method) : method === 'QueuePair.fastRegMr' ? 'region' : undefined;
-const manyMethods: ReadonlySet<Method> = new Set<Method>([
-  'ProtectionDomain.deregMany',
-  'FastMemoryRegion.unmap',
-  'new SgeState',
-]);
-/** ` (list[1])`, where a cause comes from single objects, too. */
-function whichListed({ method, index }: Facts): string {
-  return manyMethods.has(method) ? ` (${listOf(method)}[${index}])` : '';
-}
-
-/** The argument whose bytes were too many. */
-function lengthArgument(method: Method): string {
-  if (method === 'SgeState.copyIn' || method === 'Sge.copyFrom') return 'source';
-  if (method === 'SgeState.copyOut' || method === 'Sge.copyTo') return 'target';
-  return method === 'SgeState.walk' ? 'steps' : 'length';
-}
-
-const byOwn = (what: string) => (): string => what;
-
-const unusable: Record<DataPathReason, string> = {
-  AccessDenied: 'the element was not proven for this use',
-  MemoryDetached: 'the registered buffer was transferred or detached',
-  MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
-  Remapped: 'the region was mapped or unmapped since the element was accepted',
-  RegionRevoked: 'the region was ended by force, or with its domain or device',
-  OtherEnvironment: 'only the thread that has registered the bytes can use them',
-};
 
 export const causeTexts: Record<ErrorCause, CauseText> = {
   // EBADF

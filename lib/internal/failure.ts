@@ -1,5 +1,6 @@
 /** Why a call failed: what the native module keeps of it, or this library has found itself, as a detail and in words. */
-import { causeTexts, type Facts, mrTypeName, type NumberKind, regionKindName } from './cause-texts';
+import { causeTexts, type NumberKind } from './cause-texts';
+import { type Facts, mrTypeName, regionKindName } from './cause-words';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
 import { Cause, EBADF, EINVAL, FailureNumber, ResourceKind } from './layout';
 import { judgesAccesses, type Method } from './methods';
@@ -61,8 +62,8 @@ export function takeExplanation(
       : keptNumber(FailureNumber.Error) === BigInt(error);
   if (!fits) return undefined;
   const counts: Partial<Record<CountName, number>> = {};
-  for (let i = 0; i < countedKinds.length; i++) {
-    const [kind, name] = countedKinds[i] as readonly [ResourceKind, CountName];
+  for (let i = 0, last = countedKinds.length; i < last; i++) {
+    const [kind, name] = countedKinds[i] ?? [ResourceKind.Kinds, 'elements'];
     const count = Number(keptNumber(FailureNumber.Counts + kind));
     if (count) counts[name] = count;
   }

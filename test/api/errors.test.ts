@@ -29,7 +29,7 @@ const messages = new Map<string, string>();
 test.each(failures.map((failure) => [titleOf(failure), failure] as const))('%s', async (title, failure) => {
   const error = await errorOf(failure);
   expect(error).toBeInstanceOf(RdmaError);
-  expect({ ...error }).toEqual({
+  expect(Object.assign({}, error)).toEqual({
     code: failure.code,
     errno: -Errno[failure.code],
     operation: failure.operation,

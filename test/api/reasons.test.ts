@@ -145,7 +145,9 @@ test('an error of the data path tells its reason, other errors have none', () =>
   } catch (caught) {
     error = caught;
   }
-  expect(error.message).toBe('EACCES: Sge.copyFrom: AccessDenied: the element was proven for reading, and this takes LocalWrite or RemoteWrite');
+  expect(error.message).toBe(
+    'EACCES: Sge.copyFrom: AccessDenied: the element was proven for reading, and this takes LocalWrite or RemoteWrite',
+  );
   try {
     scene().pd.regUserMr(Buffer.alloc(0));
   } catch (caught) {
