@@ -148,12 +148,20 @@ static int acquire_singly(struct acquiring *acquiring) {
     return error;
 }
 
+/* Which one is not dead. Looked for once more, so that the loop that finds none need not know. */
+static RVT_COLD int fail_held(const struct rvt_sge *held) {
+    uint32_t i = 0;
+    while (!held[i].mr)
+        i++;
+    return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_BATCH_HELD, i, 0, 0);
+}
+
 int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                       struct rvt_batch_result *result) {
     for (uint32_t i = 0; i < batch->count; i++)
         if (held[i].mr)
-            return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_BATCH_HELD, i, 0, 0);
+            return fail_held(held);
     begin_batch(batch, columns, result);
     rvt_read_enter(reader, &batch->checker->device->retirement);
     struct acquiring acquiring = {

@@ -352,7 +352,7 @@ int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offse
         rvt_data_call_leave(call);
         if (done) {
             rvt_data_call_count(call, copied->bytes, copied->reason);
-            return copied->reason ? fail_sge(&at, 0, length, write, copied) : 0;
+            return copied->reason ? fail_sge(sge, 0, length, write, copied) : 0;
         }
     }
     struct rvt_sge *list[] = {sge};

@@ -169,23 +169,26 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* What keeps some regions of a list. */
+/* What keeps some regions of a list from ending. Filled when there is one. */
 struct still_held {
     uint64_t elements, regions;
     uint32_t first; /* index of the first of them */
 };
 
 /* The list may name one twice; it is counted once. */
-static void note_held(struct still_held *held, struct rvt_mregion *mr, uint32_t index, uint64_t elements) {
+static RVT_COLD void note_held(struct still_held *held, struct rvt_mregion *mr, uint32_t index,
+                               uint64_t elements, bool is_first) {
+    if (is_first)
+        *held = (struct still_held){.first = index};
     if (mr->noted)
         return;
     mr->noted = true;
-    if (!held->regions++)
-        held->first = index;
+    held->regions++;
     held->elements += elements;
 }
 
-static void forget_noted(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count) {
+static RVT_COLD void forget_noted(struct rvt_dev_info *device, const struct rvt_mr_handle *handles,
+                                  uint32_t count) {
     rvt_mutex_lock(&device->lock);
     for (uint32_t i = 0; i < count; i++) {
         struct rvt_mregion *mr = rvt_mr_live(handles[i]);
@@ -195,12 +198,12 @@ static void forget_noted(struct rvt_dev_info *device, const struct rvt_mr_handle
     rvt_mutex_unlock(&device->lock);
 }
 
-/* End those of the revoked regions that nobody holds, and tell of the others. After a wait. Some at a time,
- * because what they owned is put after the lock is dropped. */
-static struct still_held end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles,
-                                    uint32_t count) {
+/* End those of the revoked regions that nobody holds, and tell of the others: true if there are any. After a
+ * wait. Some at a time, because what they owned is put after the lock is dropped. */
+static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                       struct still_held *held) {
     enum { AT_A_TIME = 16 };
-    struct still_held held = {0};
+    bool any = false;
     for (uint32_t from = 0; from < count; from += AT_A_TIME) {
         struct rvt_retired *passed = NULL;
         struct rvt_memory *memories[AT_A_TIME];
@@ -211,10 +214,12 @@ static struct still_held end_unheld(struct rvt_dev_info *device, const struct rv
             if (!mr)
                 continue; /* named twice; or another thread has ended it since the lock was dropped */
             uint64_t elements = rvt_mr_end_unheld(mr, &passed, &memories[ended]);
-            if (elements)
-                note_held(&held, mr, i, elements);
-            else
+            if (elements) {
+                note_held(held, mr, i, elements, !any);
+                any = true;
+            } else {
                 ended++;
+            }
         }
         rvt_mutex_unlock(&device->lock);
         rvt_release_passed(passed);
@@ -224,24 +229,23 @@ static struct still_held end_unheld(struct rvt_dev_info *device, const struct rv
             rvt_dev_put(device); /* not the last: the caller has one */
         }
     }
-    if (held.regions)
+    if (any)
         forget_noted(device, handles, count);
-    return held;
+    return any;
 }
 
 /* The second half of a verb that ends regions, after begin_end() and without the lock. It waits until every
  * reader that may have found one of them has left. From then on nobody copies a byte of them without a
  * reference, nobody can take a new reference, and all references that were taken are seen. So only now the
- * references decide whether a region ends; by force they do not matter. Returns those that have not ended. */
-static struct still_held finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles,
-                                    uint32_t count, enum rvt_release_mode mode, struct rvt_retired *passed) {
+ * references decide whether a region ends; by force they do not matter. True if some have not
+ * ended: *held says what keeps them. */
+static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                       enum rvt_release_mode mode, struct rvt_retired *passed, struct still_held *held) {
     uint64_t epoch = rvt_synchronize(&device->retirement);
-    struct still_held held = {0};
-    if (mode != RVT_RELEASE_FORCE)
-        held = end_unheld(device, handles, count);
+    bool any = mode != RVT_RELEASE_FORCE && end_unheld(device, handles, count, held);
     rvt_free_retired(&device->retirement, epoch);
     rvt_release_passed(passed);
-    return held;
+    return any;
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
@@ -262,8 +266,10 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
     rvt_mutex_unlock(&device->lock);
     if (error)
         return error;
-    struct still_held held = finish_end(device, &handle, 1, mode, passed);
-    return held.regions ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REGION_HELD, held.elements, 0) : 0;
+    struct still_held held;
+    if (!finish_end(device, &handle, 1, mode, passed, &held))
+        return 0;
+    return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REGION_HELD, held.elements, 0);
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
@@ -300,10 +306,10 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
     rvt_mutex_unlock(&device->lock);
     if (error)
         return error;
-    struct still_held held = finish_end(device, handles, count, mode, passed);
-    return held.regions
-               ? rvt_fail_at(RVT_EBUSY, RVT_CAUSE_REGIONS_HELD, held.first, held.elements, held.regions)
-               : 0;
+    struct still_held held;
+    if (!finish_end(device, handles, count, mode, passed, &held))
+        return 0;
+    return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_REGIONS_HELD, held.first, held.elements, held.regions);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {

@@ -104,7 +104,7 @@ static int fail_element(const struct rvt_dma_space *space, const struct rvt_sg_e
 
 /* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
  * mapping, and whether others are in others. */
-static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+static int judge_sg_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
                          uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
     if (mr->kind != RVT_MR_MEM_REG)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
