@@ -294,7 +294,8 @@ export function details({ detail }: RdmaError): void {
   if (!detail) return;
   same<typeof detail.value, number | bigint | string | undefined>(true);
   same<typeof detail.argument, string | undefined>(true);
-  if (detail.cause === 'PdInUse') same<number | undefined, NonNullable<typeof detail.counts>['regions']>(true);
+  if (detail.cause === 'PdInUse')
+    same<number | undefined, NonNullable<typeof detail.counts>['regions']>(true);
   // @ts-expect-error: no such cause
   if (detail.cause === 'Busy') return;
   // @ts-expect-error: nothing of it can be changed
