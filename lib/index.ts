@@ -49,6 +49,8 @@ export {
   type ShownDmaSpace,
 } from './verbs/dma';
 export { type ErrnoName, RdmaError } from './internal/errors';
+export { type CountName, type ErrorCause, type ErrorDetail } from './internal/error-detail';
+export { type Explanation } from './internal/failure';
 export { FastMemoryRegion } from './verbs/fast-memory-region';
 export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
 export { type AddonsDisabledError } from './internal/addons-disabled';

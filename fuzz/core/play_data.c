@@ -299,7 +299,7 @@ static void step(struct world *w) {
             key = region == NONE ? 0 : o->regions[region].key;
             EXPECT(w, "has_lkey", rvt_ss_has_lkey(ss, key), oracle_walk_has_key(o, model, key));
         }
-        EXPECT(w, "any_twice", rvt_ss_any_twice(ss), oracle_walk_twice(model));
+        EXPECT(w, "any_twice", rvt_ss_find_twice(ss) != 0, oracle_walk_twice(model));
         break;
     }
     case OP_SS_PUT:

@@ -4,9 +4,10 @@
  * its arguments (a getter can run any code, including a check), and then store, call and read the answer without a break.
  */
 import { u64 } from './arguments';
-import { RdmaError, rdmaError } from './errors';
+import { rdmaError, refusalError } from './errors';
 import { HALF_RANGE, HIGH, HIGH_HALF, LOW } from './halves';
 import { COMMAND_BYTES, CommandWord, EINVAL, Reason } from './layout';
+import { type Method } from './methods';
 import { native } from './native';
 import { dataPathReason } from './reasons';
 
@@ -77,11 +78,11 @@ export function readAnswer(): number {
 /**
  * Throws if a data path call did not succeed.
  *
- * @param operation - for {@link RdmaError.operation}
+ * @param method - what the caller has called
  * @param answer - 0, the reason of a refusal, or a negative errno
  * @throws RdmaError with that errno; `EACCES` with the reason for a refusal
  */
-export function throwUnlessMoved(operation: string, answer: number): void {
-  if (answer < 0) throw rdmaError(operation, answer);
-  if (answer > 0) throw new RdmaError(operation, 'EACCES', dataPathReason(answer));
+export function throwUnlessMoved(method: Method, answer: number): void {
+  if (answer < 0) throw rdmaError(method, answer);
+  if (answer > 0) throw refusalError(method, dataPathReason(answer));
 }

@@ -6,7 +6,7 @@
  */
 import { u32 } from './arguments';
 import { readAnswer, storeLong, UNANSWERED, words } from './command';
-import { RdmaError } from './errors';
+import { explainedError } from './errors';
 import { ownList, PlainNumbers } from './intrinsics';
 import { BATCH_COALESCED, CommandWord, EINVAL, ElementNameWord } from './layout';
 import { native } from './native';
@@ -20,7 +20,7 @@ export class Holder {
 
   /** @throws RdmaError `ENOMEM`: no memory for another cell */
   constructor() {
-    if (this.cell === 0) throw new RdmaError('acquire_sge', 'ENOMEM');
+    if (this.cell === 0) throw explainedError('new Sge', 'ENOMEM', 'NoMemory');
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** Of all these numbers. A native module with another one was built from other sources. */
-export const LAYOUT_HASH = 'b6b928c013ea7a70';
+export const LAYOUT_HASH = '1f68949215d0ad0c';
 
 // Linux errno values. Calls answer them negated, on every platform.
 export const EPERM = 1;
@@ -64,6 +64,188 @@ export enum Reason {
    */
   Closed = 16,
   Count = 17,
+}
+
+/**
+ * Why a verb failed: struct rvt_failure. What the numbers VALUE, LIMIT and INDEX of each mean stands behind it;
+ * "counts": of objects by kind. A number never changes its meaning.
+ */
+export enum Cause {
+  None = 0,
+  /** EBADF */
+  DeviceClosed = 1,
+  /** the context has ended */
+  Detached = 2,
+  PdGone = 3,
+  QpGone = 4,
+  /** index: in the list, where there is one */
+  RegionGone = 5,
+  MappingGone = 6,
+  /** device memory */
+  MemoryFreed = 7,
+  /** index: in the list, where there is one */
+  ElementPut = 8,
+  /** ENOMEM */
+  NoMemory = 20,
+  /** value: slots in use; limit: slots */
+  TableFull = 21,
+  NoRandomNumbers = 22,
+  /** limit: references that can be counted */
+  HeldTooOften = 23,
+  /** value: pages of the first element; limit: of the region */
+  NothingFits = 24,
+  /** value: bytes asked for */
+  NoDeviceMemory = 25,
+  /**
+   * EBUSY
+   * counts: in the domain
+   */
+  PdInUse = 40,
+  /** counts: on the device */
+  DeviceInUse = 41,
+  /** counts: of the context */
+  ContextInUse = 42,
+  /** value: elements. It is half-dead now */
+  RegionHeld = 43,
+  /** value: elements; limit: regions that they hold; index: of the first */
+  RegionsHeld = 44,
+  /** value: elements. Nothing has changed */
+  FmrHeld = 45,
+  /** value: elements; index: in the list, where there is one. Also EINVAL */
+  HalfDead = 46,
+  /** value: elements of key 0; counts: regions */
+  MappingInUse = 47,
+  /** value: uses that have just ended; counts: regions, mappings */
+  MemoryInUse = 48,
+  /** index */
+  BatchHeld = 49,
+  /** EPERM, ENODEV, EXDEV, EOPNOTSUPP */
+  UserPd = 60,
+  UnknownToken = 61,
+  ForeignToken = 62,
+  /** the runtime allows none */
+  NoExternalBuffers = 63,
+  /** the context was given one domain only */
+  Restricted = 64,
+  /** it names DMA memory, and that domain is not trusted */
+  RestrictedDma = 65,
+  /** EACCES */
+  RegionInOtherPd = 70,
+  /** value: rights proven; limit: needed, any; index: among those left */
+  RightNotProven = 71,
+  /** value: bytes moved; limit: asked for */
+  BytesUnusable = 72,
+  /**
+   * EINVAL
+   * value
+   */
+  TableBits = 100,
+  /** of an extension; value: its number */
+  ObjectKind = 101,
+  /** of an extension; value: number of the kind that it watches */
+  ReleaseHook = 102,
+  EmptyMemory = 103,
+  /** value; limit: the highest that fits */
+  StartTooHigh = 104,
+  /** value; limit: likewise */
+  IovaTooHigh = 105,
+  /** value; limit */
+  TooManyPages = 106,
+  /** value: bytes to find room for */
+  AddressesUsedUp = 107,
+  /** value: enum rvt_mr_type */
+  MrType = 108,
+  /** value; limit */
+  MaxNumSg = 109,
+  /** value, signed; limit */
+  MaxPages = 110,
+  /** value; limit */
+  PageShift = 111,
+  /** value: enum rvt_mr_kind; index: in the list, where there is one */
+  RegionKind = 112,
+  /** index */
+  ListedNoRegion = 113,
+  /** index */
+  ListedInOtherPd = 114,
+  /** index */
+  ListedOnOtherDevice = 115,
+  RegionOnOtherDevice = 116,
+  /** value; limit: the one there is */
+  PageSize = 117,
+  EmptyList = 118,
+  /** value; limit */
+  ListTooLong = 119,
+  /** value; limit: bytes of the first element */
+  OffsetOutside = 120,
+  /** index; value: address */
+  SgElementEmpty = 121,
+  /** index; value: address */
+  SgElementUnmapped = 122,
+  /** index; value: address; limit: bytes up to the end */
+  SgElementAcrossEnd = 123,
+  /** value: address of the first byte; limit: the highest */
+  SgEndTooHigh = 124,
+  /** value: key; limit: the region's key */
+  KeySlot = 125,
+  KeyZero = 126,
+  /** value */
+  UnknownKey = 127,
+  /** value */
+  KeyInOtherPd = 128,
+  /** value; limit */
+  PageCount = 129,
+  /** value: bytes; limit */
+  MappedLength = 130,
+  /** index; value: address */
+  PageUnmapped = 131,
+  /** index; value: address; limit: bytes up to the end */
+  PageAcrossEnd = 132,
+  /** value; limit: what it must be a multiple of */
+  DmaAddressUnaligned = 133,
+  /** value; limit: the highest that fits */
+  DmaAddressTooHigh = 134,
+  /** value; limit: address of the first mapping in the way */
+  DmaRangeTaken = 135,
+  /** value: bytes to find room for */
+  DmaAddressesUsedUp = 136,
+  NoBytes = 137,
+  /** value: serial number */
+  UnknownPd = 138,
+  /** value: serial number */
+  UnknownMemory = 139,
+  /** value: bytes; limit: left in all elements */
+  MoreThanLeft = 140,
+  /** value: bytes; limit: left in the current element */
+  MoreThanElement = 141,
+  /** index: of the second */
+  ElementTwice = 142,
+  /** value; limit */
+  ElementCount = 143,
+  /** value; limit */
+  WordLength = 144,
+  /** value; limit: what it must be a multiple of */
+  WordAddress = 145,
+  /** limit: as above, of the memory itself, or bytes in one piece */
+  WordMemory = 146,
+  ElementOnOtherDevice = 147,
+  PdOnOtherDevice = 149,
+  /** the binding cannot use it; lib has judged it before */
+  Argument = 148,
+}
+
+/** What is kept of the last failure of a thread (struct rvt_failure), by index. */
+export enum FailureNumber {
+  /** the errno, positive; 0: nothing is kept */
+  Error = 0,
+  /** enum rvt_cause; the others' meaning goes by it */
+  Cause = 1,
+  Value = 2,
+  Limit = 3,
+  Index = 4,
+  /** one for each kind of objects, by its number */
+  Counts = 5,
+  /** with as many kinds as there can be */
+  Numbers = 21,
 }
 
 /** Access bits, the field's own (IB_ACCESS_*). */

@@ -5,10 +5,12 @@
  * is asked of the object itself: its kind is told by the engine's own brand checks, its place by the getters of the
  * intrinsic prototypes as they were when this module was loaded.
  */
+import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import { integer, invalidType, invalidValue, lengthOf, u64 } from './arguments';
-import { RdmaError } from './errors';
+import { explainedError, type RdmaError } from './errors';
 import { keepAliveWith, PlainNumbers } from './intrinsics';
+import { type Method } from './methods';
 import { type NativeBuffer } from './native';
 
 /** Memory that can be registered, mapped or copied: any view, or a whole buffer. */
@@ -89,35 +91,78 @@ function invalidMemory(name: string, value: unknown): TypeError {
   );
 }
 
+const MOST_BYTES: number = constants.MAX_LENGTH;
+
+/** The buffer of any view, also one that is detached or out of bounds. */
+function bufferOf(memory: object): ArrayBufferLike {
+  if (isTypedArray(memory)) return ofTypedArray.buffer(memory);
+  return isDataView(memory) ? ofDataView.buffer(memory) : (memory as ArrayBufferLike);
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    new PlainBytes(buffer, 0, 0); // the one thing that is always allowed, unless there is no memory at all
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Why there is no view of `memory`.
+ *
+ * @param byteLength - its length, if it is known
+ */
+function unusableMemory(
+  method: Method,
+  memory: object,
+  name: string,
+  byteLength: number | undefined,
+): RdmaError {
+  if (byteLength !== undefined && byteLength > MOST_BYTES) {
+    return explainedError(method, 'EINVAL', 'ViewTooLong', {
+      ...{ argument: name, value: BigInt(byteLength), limit: BigInt(MOST_BYTES) },
+    });
+  }
+  const cause = isDetached(bufferOf(memory)) ? 'MemoryDetached' : 'ViewOutOfBounds';
+  return explainedError(method, 'EINVAL', cause, { argument: name });
+}
+
 /**
  * The bytes of `memory`, through a view that nobody else has.
  *
- * @param operation - for the error
+ * @param method - for the error
  * @param name - of the argument, for the error
- * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: detached, or a view out of bounds
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: detached, a view out of bounds, or more bytes than
+ *   the engine allows a view
  */
-export function bytesOf(operation: string, memory: unknown, name: string): Uint8Array {
+export function bytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   if (typeof memory !== 'object' || memory === null) throw invalidMemory(name, memory);
   let place: Place | undefined;
   try {
     place = placeOf(memory);
     if (place) return new PlainBytes(place.buffer, place.byteOffset, place.byteLength);
   } catch {
-    // The getters of a detached or out-of-bounds view, or the constructor over a detached buffer.
-    throw new RdmaError(operation, 'EINVAL');
+    // The getters of a detached or out-of-bounds view; the constructor over a detached buffer, or one that is too long.
+    throw unusableMemory(method, memory, name, place?.byteLength);
   }
   throw invalidMemory(name, memory);
 }
 
 /** As {@link bytesOf}, for bytes that the native module examines itself: passes a Uint8Array or Buffer on as it is, even a detached one. */
-export function registrableBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
-  return isUint8Array(memory) ? memory : bytesOf(operation, memory, name);
+export function registrableBytesOf(method: Method, memory: unknown, name: string): Uint8Array {
+  return isUint8Array(memory) ? memory : bytesOf(method, memory, name);
+}
+
+/** Throws if a view that the native module found empty has lost its memory. */
+export function throwIfDetached(method: Method, bytes: Uint8Array, name: string): void {
+  if (ofTypedArray.byteLength(bytes) === 0) bytesOf(method, bytes, name);
 }
 
 /** As {@link bytesOf}, for bytes that only this call uses: passes a Uint8Array or Buffer that is not empty on as it is. */
-export function transientBytesOf(operation: string, memory: unknown, name: string): Uint8Array {
+export function transientBytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   if (isUint8Array(memory) && ofTypedArray.byteLength(memory) > 0) return memory;
-  return bytesOf(operation, memory, name);
+  return bytesOf(method, memory, name);
 }
 
 /** Length in bytes of what {@link transientBytesOf} gave. */
@@ -148,12 +193,12 @@ export function firstBytes(bytes: Uint8Array, length: number): Uint8Array {
  *
  * @throws TypeError, RangeError; RdmaError `EINVAL`: the BigUint64Array is detached or out of bounds
  */
-export function u64List(operation: string, list: unknown, name: string): BigUint64Array {
+export function u64List(method: Method, list: unknown, name: string): BigUint64Array {
   if (isBigUint64Array(list)) {
     try {
       if (ofTypedArray.length(list) === 0) validate(list);
     } catch {
-      throw new RdmaError(operation, 'EINVAL');
+      throw unusableMemory(method, list, name, undefined);
     }
     return list; // the native module takes its own copy, so shared memory is no matter
   }
@@ -190,8 +235,8 @@ export function u64Words(
 }
 
 /** A BigUint64Array that holds pairs. */
-export function u64Pairs(operation: string, list: BigUint64Array, name: string): BigUint64Array {
-  const pairs = u64List(operation, list, name);
+export function u64Pairs(method: Method, list: BigUint64Array, name: string): BigUint64Array {
+  const pairs = u64List(method, list, name);
   if (ofTypedArray.length(pairs) % 2) {
     throw invalidValue(name, 'must hold an address and a length for each element', list);
   }
@@ -211,17 +256,12 @@ export function u32Words(numbers: readonly number[]): Uint32Array {
 }
 
 /** A copy of a Uint32Array of at most `most` numbers, or undefined for anything else. */
-export function u32Copy(
-  operation: string,
-  list: unknown,
-  name: string,
-  most: number,
-): Uint32Array | undefined {
+export function u32Copy(method: Method, list: unknown, name: string, most: number): Uint32Array | undefined {
   if (!isUint32Array(list)) return undefined;
   integer(ofTypedArray.length(list), `${name}.length`, 0, most);
   try {
     return new PlainNumbers(list);
   } catch {
-    throw new RdmaError(operation, 'EINVAL'); // detached or out of bounds
+    throw unusableMemory(method, list, name, undefined); // detached or out of bounds
   }
 }

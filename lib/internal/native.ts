@@ -51,6 +51,11 @@ export interface NativeModule {
   createSgeState(names: Uint32Array): NativeSgeState | Status;
   /** What this thread holds elements of, of any object of this device: {@link HeldRow} of each, flat. */
   heldElements(device: NativeDevice): BigUint64Array;
+  /**
+   * Why the last native call of this thread failed: writes {@link FailureNumber}s, all 0 if there is nothing to tell. A cause is told
+   * once; to be asked right after the call.
+   */
+  readonly takeFailure: (numbers: BigUint64Array) => void;
   /** `rvt_unmap_fmr`, by rows of {@link RegionNameWord}; the list may name one twice. */
   readonly unmapFmr: (names: Uint32Array) => Status;
 

@@ -1,6 +1,7 @@
 import { u32 } from '../internal/arguments';
-import { RdmaError } from '../internal/errors';
+import { explainedError } from '../internal/errors';
 import { AccessBit } from '../internal/layout';
+import { type Method } from '../internal/methods';
 
 /** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
 export interface AccessBits {
@@ -36,17 +37,24 @@ const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.
  *
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
  */
-export function readRegionAccess(operation: string, value: unknown, name: string): Access {
-  const access = readAccessBits(operation, value, name);
+export function readRegionAccess(method: Method, value: unknown, name: string): Access {
+  const access = readAccessBits(method, value, name);
   if (access & (Access.RemoteWrite | Access.RemoteAtomic) && !(access & Access.LocalWrite)) {
-    throw new RdmaError(operation, 'EINVAL');
+    throw explainedError(method, 'EINVAL', 'RightsNeedLocalWrite', {
+      value: BigInt(access & (Access.RemoteWrite | Access.RemoteAtomic)),
+      argument: name,
+    });
   }
   return access;
 }
 
 /** The same for a region whose access is never looked at: only unknown bits are refused. */
-export function readAccessBits(operation: string, value: unknown, name: string): Access {
+export function readAccessBits(method: Method, value: unknown, name: string): Access {
   const access = u32(value, name);
-  if (access & ~ALL) throw new RdmaError(operation, 'EINVAL');
+  if (access & ~ALL) {
+    throw explainedError(method, 'EINVAL', 'UnknownRights', {
+      ...{ value: BigInt(access), limit: BigInt(ALL), argument: name },
+    });
+  }
   return access;
 }

@@ -1,7 +1,8 @@
 import { Access } from './access';
 import { integer, invalidType, invalidValue, propertiesOf, u32, u64 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
-import { rdmaError, RdmaError } from '../internal/errors';
+import { explainedError, rdmaError } from '../internal/errors';
+import { type Method } from '../internal/methods';
 import { type Rkey } from './keys';
 import { bytesOf, byteLengthOf, type MemoryLike } from '../internal/memory-argument';
 import { placeOfRegion } from '../internal/region-place';
@@ -37,8 +38,7 @@ const MOST_BYTES = 0xffffffff;
 const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 
 /** Implements {@link Region.advertise}. */
-export function advertise(name: RegionName, options: unknown): Advertisement {
-  const operation = 'advertise_mr';
+export function advertise(name: RegionName, method: Method, options: unknown): Advertisement {
   const { offset: givenOffset = 0, length: givenLength } = optionsOf<AdvertiseOptions>(options, [
     'offset',
     'length',
@@ -49,9 +49,12 @@ export function advertise(name: RegionName, options: unknown): Advertisement {
       ? undefined
       : integer(givenLength, 'options.length', 1, Number.MAX_SAFE_INTEGER);
   const place = placeOfRegion(name);
-  if (typeof place === 'number') throw rdmaError(operation, place);
-  if (place.isDma || !place.works || place.length === 0) throw new RdmaError(operation, 'EINVAL');
-  if (!(place.access & REMOTE)) throw new RdmaError(operation, 'EACCES');
+  if (typeof place === 'number') throw rdmaError(method, place);
+  if (place.isDma) throw explainedError(method, 'EINVAL', 'DmaRegion');
+  if (!place.works) throw explainedError(method, 'EINVAL', 'DeadKey', { value: BigInt(place.key) });
+  if (place.length === 0) throw explainedError(method, 'EINVAL', 'NothingMapped');
+  if (!(place.access & REMOTE))
+    throw explainedError(method, 'EACCES', 'NoRemoteRight', { value: BigInt(place.access) });
   const offset = integer(wanted, 'options.offset', 0, place.length - 1);
   const rest = place.length - offset;
   const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
@@ -111,7 +114,7 @@ export function parseAdvertisement(message: MemoryLike | string): Advertisement 
   if (typeof message !== 'object' || (message as unknown) === null) {
     throw invalidType('message', 'of type string or an instance of Buffer, TypedArray or DataView', message);
   }
-  const bytes = bytesOf('parse_advertisement', message, 'message');
+  const bytes = bytesOf('parseAdvertisement', message, 'message');
   integer(byteLengthOf(bytes), 'message.byteLength', PACKED_BYTES, PACKED_BYTES);
   const view = new DataView(new Uint8Array(bytes).buffer); // a copy: another thread may be writing
   return judge({

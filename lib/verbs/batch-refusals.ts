@@ -1,4 +1,5 @@
 /** What a batch tells about its refused elements. */
+import { type Method, operationOf } from '../internal/methods';
 import { type Access } from './access';
 import { type Asker } from './asker';
 import { explainNow, explainRefusal } from './explanation';
@@ -70,8 +71,7 @@ const ofBytes: Readonly<Partial<Record<RefusalReason, string>>> = {
 /** Tells the subscribers of a call's first refused element. */
 export function reportElement(
   asker: Asker,
-  method: string,
-  operation: string,
+  method: Method,
   index: number,
   count: number,
   asked: AskedAccess,
@@ -81,8 +81,8 @@ export function reportElement(
   const { address, length, key, access } = asked;
   const message: RefusedMessage = {
     reason,
-    method: `CheckBatch.${method}`,
-    operation,
+    method,
+    operation: operationOf(method),
     count,
     index,
     ...describeRequest(requestOf(asker, address, length, key, access)),

@@ -17,7 +17,8 @@ import { UNANSWERED, words as command } from '../internal/command';
 import { giveUnused, takeHolder } from '../internal/element';
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { dispose } from '../internal/disposal';
-import { rdmaError, resultOf } from '../internal/errors';
+import { explainedError, rdmaError, resultOf } from '../internal/errors';
+import { type Method } from '../internal/methods';
 import { type AskedAccess } from './explanation-facts';
 import { type Lkey, type Rkey } from './keys';
 import {
@@ -26,7 +27,6 @@ import {
   BATCH_MAX_ELEMENTS,
   CommandWord,
   EBADF,
-  EINVAL,
   HeaderDouble,
   HeaderFlag,
   HeaderWord,
@@ -174,7 +174,7 @@ export class CheckBatch {
     const own = boolean(givenOwn, 'options.accessPerElement');
     const block: BatchBlock = newBatchBlock(capacity, places, own);
     this.#native = resultOf(
-      'create_batch',
+      asker.remote ? 'QueuePair.rkeyBatch' : 'ProtectionDomain.lkeyBatch',
       native.createBatch(asker.native, block.bytes, capacity, places, own),
     );
     this.#asker = asker;
@@ -240,7 +240,7 @@ export class CheckBatch {
   check(count: number, access: Access | undefined): number {
     this.#begin(count, access, 'check');
     this.#native.check();
-    return this.#judged('check_batch', 'check');
+    return this.#judged('CheckBatch.check');
   }
 
   /**
@@ -253,7 +253,7 @@ export class CheckBatch {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   checkPacked(sges: MemoryLike, access: Access): number {
-    const bytes = transientBytesOf('check_batch', sges, 'sges');
+    const bytes = transientBytesOf('CheckBatch.checkPacked', sges, 'sges');
     const length = byteLengthOf(bytes);
     if (length % PACKED_SGE_BYTES)
       throw outOfRange('sges.byteLength', `a multiple of ${PACKED_SGE_BYTES}`, length);
@@ -262,12 +262,12 @@ export class CheckBatch {
     this.#count = length / PACKED_SGE_BYTES;
     this.#use = 'check';
     this.#native.checkPacked(bytes);
-    const passed = this.#answer('check_batch');
+    const passed = this.#answer('CheckBatch.checkPacked');
     this.#packed = undefined;
     if (passed === this.#count) return passed;
     const first = this.firstRefusal;
     if (first >= 0) this.#packed = packedElementAt(bytes, first, access);
-    if (isWatched()) this.#report('check_batch', 'checkPacked', this.#count - passed);
+    if (isWatched()) this.#report('CheckBatch.checkPacked', this.#count - passed);
     return passed;
   }
 
@@ -289,7 +289,7 @@ export class CheckBatch {
     if (givenLast !== null && !isSge(givenLast))
       throw invalidType('options.last', 'an instance of Sge', givenLast);
     if (givenLast && tableOf(givenLast).registry !== this.#asker.table.registry)
-      throw rdmaError('acquire_batch', -EINVAL);
+      throw explainedError('CheckBatch.acquire', 'EINVAL', 'ElementOnOtherDevice');
     this.#begin(count, access, 'check');
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
     const last = givenLast ? holderOf(givenLast) : undefined; // one that was put counts as none
@@ -305,7 +305,7 @@ export class CheckBatch {
         // As in acquireAccess.
       }
     }
-    return this.#judged('acquire_batch', 'acquire');
+    return this.#judged('CheckBatch.acquire');
   }
 
   /**
@@ -344,7 +344,7 @@ export class CheckBatch {
       return sge;
     }
     giveUnused(holder, answer);
-    if (answer !== -EBADF) throw rdmaError('take', answer);
+    if (answer !== -EBADF) throw rdmaError('CheckBatch.take', answer);
     return undefined;
   }
 
@@ -359,11 +359,11 @@ export class CheckBatch {
    */
   gather(target: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
     const all = readAll(options);
-    const bytes = transientBytesOf('gather', target, 'target');
+    const bytes = transientBytesOf('CheckBatch.gather', target, 'target');
     this.#begin(count, access, 'read');
     this.#header[HeaderWord.Flags] = all;
     this.#native.gather(bytes);
-    const moved = this.#moved('gather', 'gather');
+    const moved = this.#moved('CheckBatch.gather');
     if (all !== 0) this.#fit('target.byteLength', false);
     return moved;
   }
@@ -379,11 +379,11 @@ export class CheckBatch {
    */
   scatter(source: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
     const all = readAll(options);
-    const bytes = transientBytesOf('scatter', source, 'source');
+    const bytes = transientBytesOf('CheckBatch.scatter', source, 'source');
     this.#begin(count, access, 'write');
     this.#header[HeaderWord.Flags] = all;
     this.#native.scatter(bytes);
-    const moved = this.#moved('scatter', 'scatter');
+    const moved = this.#moved('CheckBatch.scatter');
     if (all !== 0) this.#fit('source.byteLength', true);
     return moved;
   }
@@ -415,10 +415,10 @@ export class CheckBatch {
     this.#header[HeaderWord.Flags] = all;
     other.#header[HeaderWord.Flags] = 0;
     // One header cannot hold both sides.
-    if (other === this) throw rdmaError('copy_batch', -EINVAL);
+    if (other === this) throw explainedError('CheckBatch.copyTo', 'EINVAL', 'SameBatch');
     this.#native.copyTo(nativeBatch(other));
-    const moved = this.#moved('copy_batch', 'copyTo');
-    if (isWatched() && other.firstReason !== undefined) other.#report('copy_batch', 'copyTo', 1);
+    const moved = this.#moved('CheckBatch.copyTo');
+    if (isWatched() && other.firstReason !== undefined) other.#report('CheckBatch.copyTo', 1);
     if (all !== 0) this.#fit('bytes of the other list', false);
     return moved;
   }
@@ -512,24 +512,24 @@ export class CheckBatch {
     return u32(access, 'access');
   }
 
-  #answer(operation: string): number {
+  #answer(method: Method): number {
     const status = this.#header[HeaderWord.Status] ?? 0;
-    if (status) throw rdmaError(operation, status | 0);
+    if (status) throw rdmaError(method, status | 0);
     return this.#header[HeaderWord.Passed] ?? 0;
   }
 
   /** The answer of a call that judges all elements. */
-  #judged(operation: string, method: string): number {
-    const passed = this.#answer(operation);
+  #judged(method: Method): number {
+    const passed = this.#answer(method);
     const count = this.#count;
-    if (passed !== count && isWatched()) this.#report(operation, method, count - passed);
+    if (passed !== count && isWatched()) this.#report(method, count - passed);
     return passed;
   }
 
-  #moved(operation: string, method: string): number {
-    this.#answer(operation);
+  #moved(method: Method): number {
+    this.#answer(method);
     const moved = this.#doubles[HeaderDouble.BytesMoved] ?? 0;
-    if (this.#header[HeaderWord.Reason] !== 0 && isWatched()) this.#report(operation, method, 1);
+    if (this.#header[HeaderWord.Reason] !== 0 && isWatched()) this.#report(method, 1);
     return moved;
   }
 
@@ -549,12 +549,12 @@ export class CheckBatch {
   }
 
   /** Tells the subscribers of the last call's first refusal. */
-  #report(operation: string, method: string, count: number): void {
+  #report(method: Method, count: number): void {
     const index = this.firstRefusal;
     const reason = this.firstReason;
     if (index < 0 || reason === undefined) return;
     const asked = this.#packed ?? this.#element(index);
-    reportElement(this.#asker, method, operation, index, count, asked, this.#use, reason);
+    reportElement(this.#asker, method, index, count, asked, this.#use, reason);
   }
 
   static {

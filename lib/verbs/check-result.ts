@@ -4,6 +4,7 @@ import { isCapturing } from './element-stacks';
 import { fieldLong, fieldNumber, readAnswer, words } from '../internal/command';
 import { acquireElement, giveHolder, giveUnused, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
+import { type Method, operationOf } from '../internal/methods';
 import { construction } from '../internal/construction';
 import { LOW } from '../internal/halves';
 import { BATCH_COALESCED, CommandWord, PlaceField } from '../internal/layout';
@@ -65,8 +66,8 @@ function refuse(
   key: number,
   access: Access,
 ): Refused {
-  const operation = asker.remote ? 'rkey_ok' : 'lkey_ok';
-  if (answer < 0) throw rdmaError(operation, answer);
+  const name: Method = `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`;
+  if (answer < 0) throw rdmaError(name, answer);
   const sequence = words[CommandWord.RecordSequence + LOW] ?? 0;
   const refused = new Refusal(
     construction,
@@ -78,8 +79,7 @@ function refuse(
     access,
     sequence,
   );
-  if (isWatched())
-    reportRefusal(refused, `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`, operation);
+  if (isWatched()) reportRefusal(refused, name, operationOf(name));
   return refused;
 }
 

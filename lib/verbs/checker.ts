@@ -62,7 +62,8 @@ export class Checker {
   /** @internal */
   constructor(token: typeof construction, asker: Asker) {
     if (token !== construction) throw illegalConstructor();
-    if (asker.native.serial() < 0) throw rdmaError('checker', -EBADF);
+    if (asker.native.serial() < 0)
+      throw rdmaError(asker.remote ? 'QueuePair.checker' : 'ProtectionDomain.checker', -EBADF);
     this.#asker = asker;
     this.#number = asker.number;
     this.#remote = asker.remote;
@@ -85,7 +86,7 @@ export class Checker {
     storeAccess(this.#number, address, 'address', length, 'length', key, 'key', access);
     checkOne();
     const answer = words[CommandWord.Answer] ?? UNANSWERED;
-    if (answer > LAST_REASON) throw rdmaError('checker', answer | 0);
+    if (answer > LAST_REASON) throw rdmaError('Checker.refusal', answer | 0);
     this.#answer = answer;
     if (answer !== 0) this.#note();
     return answer;

@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import { illegalConstructor } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
-import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
+import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { adoptBuffer } from '../internal/memory-argument';
 import { type NativeDeviceMemory } from '../internal/native';
 import { construction } from '../internal/construction';
@@ -46,8 +46,8 @@ export class DeviceMemory {
   constructor(token: typeof construction, native: NativeDeviceMemory) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    this.#number = throwOnError('alloc_dm', native.serial());
-    this.#byteLength = throwOnError('alloc_dm', native.length());
+    this.#number = throwOnError('Device.allocDm', native.serial());
+    this.#byteLength = throwOnError('Device.allocDm', native.length());
   }
 
   /** Unique on the device, never given twice: what {@link Device.importDm} takes. */
@@ -71,8 +71,12 @@ export class DeviceMemory {
    *   is not its own (Electron), or none so long; `ENOMEM`
    */
   get buffer(): ArrayBuffer {
-    if (this.#byteLength > constants.MAX_LENGTH) throw new RdmaError('alloc_dm', 'EOPNOTSUPP');
-    const buffer = resultOf('alloc_dm', this.#native.buffer());
+    if (this.#byteLength > constants.MAX_LENGTH) {
+      throw explainedError('DeviceMemory.buffer', 'EOPNOTSUPP', 'BufferTooLong', {
+        ...{ value: BigInt(this.#byteLength), limit: BigInt(constants.MAX_LENGTH) },
+      });
+    }
+    const buffer = resultOf('DeviceMemory.buffer', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
     // Node has marked it as untransferable already. Not by `markAsUntransferable`: where that is done by a key to detaching (Node 26),
@@ -98,7 +102,7 @@ export class DeviceMemory {
    */
   free(): void {
     const status = this.#native.free();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_dm', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('DeviceMemory.free', status);
   }
 
   /** {@link DeviceMemory.free}, if nothing uses it. Never throws. */

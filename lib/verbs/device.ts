@@ -197,7 +197,7 @@ export class Device {
       ? native.openDevice(opening.lkeyTableBits, opening.randomKeys, opening.remoteKeyZero)
       : attached;
     try {
-      const self = resultOf('driver_mr_init', made ?? -Errno.EBADF);
+      const self = resultOf('new Device', made ?? -Errno.EBADF);
       this.#native = self;
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
@@ -230,7 +230,7 @@ export class Device {
     const bytes = bytesOfToken(token, 'token');
     // Before the device is attached: who throws has left nothing behind.
     const watching = watchingOf(optionsOf<AttachOptions>(options, ['captureStacks', 'reportLeaks']));
-    const attached = resultOf('alloc_ucontext', native.attachDevice(bytes));
+    const attached = resultOf('Device.attach', native.attachDevice(bytes));
     return new Device(new Attachment(attached, watching) as object);
   }
 
@@ -258,7 +258,7 @@ export class Device {
     const domain = pd === undefined ? undefined : nativeDomainOf(pd);
     if (pd !== undefined && domain === undefined)
       throw invalidType('options.pd', 'an instance of ProtectionDomain', pd);
-    return tokenOf(resultOf('share', this.#native.share(domain)));
+    return tokenOf(resultOf('Device.share', this.#native.share(domain)));
   }
 
   /** Bits of the key table in use. */
@@ -290,12 +290,12 @@ export class Device {
     const trusted = boolean(givenTrusted, 'options.trusted');
     const made = self.allocPd(!trusted);
     try {
-      const pd = resultOf('alloc_pd', made);
+      const pd = resultOf('Device.allocPd', made);
       const domain = new ProtectionDomain(construction, pd, this.#table);
       this.#table.created('pd', () => domain.id);
       return domain;
     } catch (error) {
-      // At the end of the stack, for one. Only a native call is safe here, see docs.
+      // See ProtectionDomain.regUserMr.
       if (typeof made === 'object') made.dealloc(true);
       throw error;
     }
@@ -309,7 +309,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importPd(id: number): ProtectionDomain {
-    const pd = resultOf('import_pd', this.#native.importPd(size(id, 'id')));
+    const pd = resultOf('Device.importPd', this.#native.importPd(size(id, 'id')));
     return new ProtectionDomain(construction, pd, this.#table);
   }
 
@@ -329,7 +329,7 @@ export class Device {
     const length = integer(bytes, 'bytes', 1, Number.MAX_SAFE_INTEGER);
     const made = self.allocDm(length, huge);
     try {
-      const memory = new DeviceMemory(construction, resultOf('alloc_dm', made));
+      const memory = new DeviceMemory(construction, resultOf('Device.allocDm', made));
       this.#table.created('memory', () => memory.id);
       return memory;
     } catch (error) {
@@ -345,7 +345,7 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importDm(id: number): DeviceMemory {
-    const memory = resultOf('import_dm', this.#native.importDm(size(id, 'id')));
+    const memory = resultOf('Device.importDm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
   }
 
@@ -355,8 +355,8 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    */
   keyTable(): KeyTable {
-    throwOnError('key_table', this.#native.live());
-    const { max, next, generation, used } = resultOf('key_table', this.#native.keyTable());
+    throwOnError('Device.keyTable', this.#native.live());
+    const { max, next, generation, used } = resultOf('Device.keyTable', this.#native.keyTable());
     const rows: KeyTableRow[] = [];
     const wordCount = elementCountOf(used);
     for (let i = 0; i < wordCount; i += KeyTableField.Count) {
@@ -378,7 +378,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed
    */
   get keySlots(): KeySlots {
-    throwOnError('key_table', this.#native.live());
+    throwOnError('Device.keySlots', this.#native.live());
     const { used, max } = this.#native.keySlots();
     return { used, max };
   }
@@ -394,8 +394,8 @@ export class Device {
    */
   regionsOf(memory: MemoryLike): MemoryRegion[] {
     const self = this.#native;
-    const bytes = bytesOf('find_mr', memory, 'memory');
-    throwOnError('find_mr', self.live());
+    const bytes = bytesOf('Device.regionsOf', memory, 'memory');
+    throwOnError('Device.regionsOf', self.live());
     return regionsCovering(this.#table.registry, bytes);
   }
 
@@ -407,7 +407,7 @@ export class Device {
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
   resources(): Resources {
-    throwOnError('resources', this.#native.live());
+    throwOnError('Device.resources', this.#native.live());
     return resourcesOf(this.#native, this.#table, this.#table.stacks);
   }
 
@@ -421,7 +421,7 @@ export class Device {
   counters(options: CountersOptions = {}): Counters {
     const { own: givenOwn = false } = optionsOf<CountersOptions>(options, ['own']);
     const own = boolean(givenOwn, 'options.own');
-    throwOnError('counters', this.#native.live());
+    throwOnError('Device.counters', this.#native.live());
     return countersOf(this.#native, own);
   }
 
@@ -448,7 +448,7 @@ export class Device {
   close(options: CloseOptions = {}): void {
     const { cascade: givenCascade = false } = optionsOf<CloseOptions>(options, ['cascade']);
     const status = this.#close(boolean(givenCascade, 'options.cascade'));
-    if (status < 0) throw rdmaError('mr_exit', status);
+    if (status < 0) throw rdmaError('Device.close', status);
   }
 
   /**
@@ -463,7 +463,7 @@ export class Device {
   detach(options: DetachOptions = {}): void {
     const { cascade: givenCascade = false } = optionsOf<DetachOptions>(options, ['cascade']);
     const status = this.#detach(boolean(givenCascade, 'options.cascade'));
-    if (status < 0) throw rdmaError('dealloc_ucontext', status);
+    if (status < 0) throw rdmaError('Device.detach', status);
   }
 
   /**

@@ -64,10 +64,10 @@ export class DmaSpace {
     const self = this.#native;
     const { address: givenAddress } = optionsOf<DmaMapOptions>(options, ['address']);
     const address = givenAddress === undefined ? undefined : u64(givenAddress, 'options.address');
-    const bytes = bytesOf('dma_map', memory, 'memory');
+    const bytes = bytesOf('DmaSpace.map', memory, 'memory');
     const made = self.mapDma(bytes, address);
     try {
-      const mapping = new DmaMapping(construction, resultOf('dma_map', made));
+      const mapping = new DmaMapping(construction, resultOf('DmaSpace.map', made));
       this.#table.created('mapping', () => mapping.id);
       return mapping;
     } catch (error) {
@@ -114,7 +114,7 @@ export class DmaMapping {
     this.#native = native;
     this.address = native.address();
     this.length = Number(native.length());
-    this.#number = throwOnError('dma_map', native.serial());
+    this.#number = throwOnError('DmaSpace.map', native.serial());
   }
 
   /** Unique on the device, never given twice; see {@link Device.resources}. */
@@ -139,7 +139,7 @@ export class DmaMapping {
    */
   unmap(): void {
     const status = this.#native.unmap();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dma_unmap', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('DmaMapping.unmap', status);
   }
 
   /**

@@ -33,7 +33,7 @@ export class FastMemoryRegion extends Region {
 
   /** @internal */
   constructor(token: typeof construction, name: RegionName, table: RegionTable) {
-    super(token, name, table, 'dealloc_fmr');
+    super(token, name, table, 'FastMemoryRegion');
   }
 
   /**
@@ -52,9 +52,9 @@ export class FastMemoryRegion extends Region {
   mapPhys(pageList: BigUint64Array | readonly (bigint | number)[], iova: bigint | number): void {
     const name = nameOf(this);
     storeLong(CommandWord.Iova, iova, 'iova'); // what is wrong with it is told before what is wrong with the list
-    const pages = u64List('map_phys_fmr', pageList, 'pageList');
+    const pages = u64List('FastMemoryRegion.mapPhys', pageList, 'pageList');
     storeLong(CommandWord.Iova, iova, 'iova'); // again: reading an array may have run other code
-    throwOnError('map_phys_fmr', mapPageList(name, pages));
+    throwOnError('FastMemoryRegion.mapPhys', mapPageList(name, pages));
   }
 
   /**
@@ -67,12 +67,12 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   static unmap(list: readonly FastMemoryRegion[]): void {
-    throwOnError('unmap_fmr', unmapFmr(regionNames(namesOf(list))));
+    throwOnError('FastMemoryRegion.unmap', unmapFmr(regionNames(namesOf(list))));
   }
 
   /** Unmaps this one; see {@link FastMemoryRegion.unmap}. */
   unmap(): void {
-    throwOnError('unmap_fmr', unmapFmr(regionNames([nameOf(this)])));
+    throwOnError('FastMemoryRegion.unmap', unmapFmr(regionNames([nameOf(this)])));
   }
 
   /**
@@ -85,7 +85,7 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   dealloc(options: DeregOptions = {}): void {
-    release(this, options);
+    release(this, 'FastMemoryRegion.dealloc', options);
   }
 
   /**
@@ -96,7 +96,7 @@ export class FastMemoryRegion extends Region {
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
   deallocAsync(options: DeregAsyncOptions = {}): Promise<void> {
-    return releaseAsync(this, options);
+    return releaseAsync(this, 'FastMemoryRegion.deallocAsync', options);
   }
 
   static {

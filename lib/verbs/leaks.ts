@@ -17,7 +17,7 @@ const keyOf = (device: number, context: number): string => `${device} ${context}
 
 /** From now on tell about this device's regions. */
 export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
-  throwOnError('report_leaks', device.reportLeaks(true));
+  throwOnError('new Device({ reportLeaks })', device.reportLeaks(true));
   watched.set(keyOf(device.number(), device.context()), stacks);
   if (listening) return;
   listening = true;

@@ -60,7 +60,7 @@ export class MemoryRegion extends Region {
 
   /** @internal */
   constructor(token: typeof construction, name: RegionName, table: RegionTable) {
-    super(token, name, table, 'dereg_mr');
+    super(token, name, table, 'MemoryRegion');
   }
 
   /**
@@ -88,8 +88,8 @@ export class MemoryRegion extends Region {
     );
     const offset = u64(givenOffset, 'options.offset');
     const pageSize = u32(givenPageSize, 'options.pageSize');
-    const pairs = isBigUint64Array(list) ? u64Pairs('map_mr_sg', list, 'list') : pairsOf(list);
-    return throwOnError('map_mr_sg', mapSgList(name, offset, pageSize, pairs));
+    const pairs = isBigUint64Array(list) ? u64Pairs('MemoryRegion.mapSg', list, 'list') : pairsOf(list);
+    return throwOnError('MemoryRegion.mapSg', mapSgList(name, offset, pageSize, pairs));
   }
 
   /**
@@ -102,7 +102,7 @@ export class MemoryRegion extends Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   dereg(options: DeregOptions = {}): void {
-    release(this, options);
+    release(this, 'MemoryRegion.dereg', options);
   }
 
   /**
@@ -113,7 +113,7 @@ export class MemoryRegion extends Region {
    * @throws TypeError, RangeError (from the call itself, for wrong options)
    */
   deregAsync(options: DeregAsyncOptions = {}): Promise<void> {
-    return releaseAsync(this, options);
+    return releaseAsync(this, 'MemoryRegion.deregAsync', options);
   }
 
   static {

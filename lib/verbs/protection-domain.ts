@@ -17,11 +17,12 @@ import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from '
 import { dispose } from '../internal/disposal';
 import { storeLong, words } from '../internal/command';
 import { storeAccess } from '../internal/element';
-import { Errno, rdmaError, RdmaError, resultOf, throwOnError } from '../internal/errors';
+import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT, ReleaseMode } from '../internal/layout';
 import { bytesOf, registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
+import { type Method } from '../internal/methods';
 import { MemoryRegion } from './memory-region';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
@@ -150,7 +151,7 @@ export class ProtectionDomain {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
-    const id = throwOnError('alloc_pd', native.serial()); // another thread may have ended it
+    const id = throwOnError('Device.allocPd', native.serial()); // another thread may have ended it
     this.#asker = { native, number: native.number(), id, remote: false, table };
     markUncloneable(this);
   }
@@ -172,7 +173,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
-    const operation = 'reg_user_mr';
+    const method = 'ProtectionDomain.regUserMr';
     // Read all properties before the first store: a getter may register memory and overwrite the block.
     const {
       start,
@@ -188,11 +189,11 @@ export class ProtectionDomain {
       storeLong(CommandWord.Iova, iova, 'options.iova');
       flags |= CommandFlag.IovaGiven;
     }
-    const access = readRegionAccess(operation, givenAccess, 'options.access');
-    const bytes = registrableBytesOf(operation, memory, 'memory');
+    const access = readRegionAccess(method, givenAccess, 'options.access');
+    const bytes = registrableBytesOf(method, memory, 'memory');
     const status = registerMemory(this.#asker.number, access, flags, bytes);
     try {
-      throwOnError(operation, status);
+      throwOnError(method, status);
       const name = readNewRegion(this.#native, this.#asker.number, access);
       const region = new MemoryRegion(construction, name, this.#table);
       this.#table.add(region);
@@ -220,8 +221,8 @@ export class ProtectionDomain {
    */
   getDmaMr(options: GetDmaMrOptions = {}): MemoryRegion {
     const { access: givenAccess = 0 } = optionsOf<GetDmaMrOptions>(options, ['access']);
-    const access = readAccessBits('get_dma_mr', givenAccess, 'options.access');
-    return this.#make('get_dma_mr', MemoryRegion, () => this.#native.getDmaMr(access));
+    const access = readAccessBits('ProtectionDomain.getDmaMr', givenAccess, 'options.access');
+    return this.#make('ProtectionDomain.getDmaMr', MemoryRegion, () => this.#native.getDmaMr(access));
   }
 
   /**
@@ -239,7 +240,7 @@ export class ProtectionDomain {
     ]);
     const maxNumSg = u32(givenMax, 'options.maxNumSg');
     const type = mrTypes[oneOf(givenType, 'options.type', mrTypeNames)];
-    return this.#make('alloc_mr', MemoryRegion, () => this.#native.allocMr(type, maxNumSg));
+    return this.#make('ProtectionDomain.allocMr', MemoryRegion, () => this.#native.allocMr(type, maxNumSg));
   }
 
   /**
@@ -252,7 +253,7 @@ export class ProtectionDomain {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocFmr(options: AllocFmrOptions): FastMemoryRegion {
-    const operation = 'alloc_fmr';
+    const method = 'ProtectionDomain.allocFmr';
     const {
       access: givenAccess = 0,
       maxPages: givenMaxPages,
@@ -262,8 +263,8 @@ export class ProtectionDomain {
     const maxPages = safeInteger(givenMaxPages, 'options.maxPages');
     const maxMaps = u32(givenMaxMaps, 'options.maxMaps');
     const pageShift = u8(givenPageShift, 'options.pageShift');
-    const access = readRegionAccess(operation, givenAccess, 'options.access');
-    return this.#make(operation, FastMemoryRegion, () =>
+    const access = readRegionAccess(method, givenAccess, 'options.access');
+    return this.#make(method, FastMemoryRegion, () =>
       this.#native.allocFmr(access, maxPages, maxMaps, pageShift),
     );
   }
@@ -285,8 +286,8 @@ export class ProtectionDomain {
   regionOf(memory: MemoryLike, access: Access = 0): MemoryRegion | undefined {
     const self = this.#native;
     const rights = u32(access, 'access');
-    const bytes = bytesOf('find_mr', memory, 'memory');
-    throwOnError('find_mr', self.serial());
+    const bytes = bytesOf('ProtectionDomain.regionOf', memory, 'memory');
+    throwOnError('ProtectionDomain.regionOf', self.serial());
     return regionCovering(this.#table.registry, bytes, this.#asker.id, rights);
   }
 
@@ -298,7 +299,7 @@ export class ProtectionDomain {
   createQp(): QueuePair {
     const made = this.#native.createQp();
     try {
-      const qp = new QueuePair(construction, resultOf('create_qp', made), this.#table);
+      const qp = new QueuePair(construction, resultOf('ProtectionDomain.createQp', made), this.#table);
       this.#table.created('queuePair', () => qp.id);
       return qp;
     } catch (error) {
@@ -383,7 +384,7 @@ export class ProtectionDomain {
       }
       return nameOf(region);
     });
-    throwOnError('dereg_mr', self.deregMany(regionNames(names), force));
+    throwOnError('ProtectionDomain.deregMany', self.deregMany(regionNames(names), force));
     // By force elements may be held still, and their region is known.
     if (force) return;
     for (let i = 0; i < names.length; i++) {
@@ -415,7 +416,7 @@ export class ProtectionDomain {
     const self = this.#native;
     const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options, ['cascade']);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('dealloc_pd', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('ProtectionDomain.dealloc', status);
   }
 
   /** Ends the domain with everything in it. Never throws. */
@@ -429,13 +430,13 @@ export class ProtectionDomain {
    * @param register - calls the native module
    */
   #make<R extends AnyRegion>(
-    operation: string,
+    method: Method,
     kind: new (token: typeof construction, name: RegionName, table: RegionTable) => R,
     register: () => Status,
   ): R {
     const status = register();
     try {
-      throwOnError(operation, status);
+      throwOnError(method, status);
       const region = new kind(
         construction,
         readNewRegion(this.#native, this.#asker.number, undefined),
@@ -462,7 +463,9 @@ export class ProtectionDomain {
     const { last } = optionsOf<AcquireOptions>(options, ['last']);
     if (last === undefined || last === null) return undefined;
     if (!isSge(last)) throw invalidType('options.last', 'an instance of Sge', last);
-    if (tableOf(last).registry !== this.#table.registry) throw new RdmaError('lkey_ok', 'EINVAL');
+    if (tableOf(last).registry !== this.#table.registry) {
+      throw explainedError('ProtectionDomain.acquire', 'EINVAL', 'ElementOnOtherDevice');
+    }
     return last;
   }
 

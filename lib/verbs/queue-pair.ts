@@ -64,7 +64,7 @@ export class QueuePair {
   constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    const id = throwOnError('create_qp', native.serial()); // another thread may have ended it
+    const id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have ended it
     this.#asker = { native, number: native.number(), id, remote: true, table };
     markUncloneable(this);
   }
@@ -160,9 +160,9 @@ export class QueuePair {
     } = requiredOptionsOf<FastRegMrOptions>(options, ['key', 'access', 'iova']);
     const key = u32(givenKey, 'options.key');
     const iova = givenIova === undefined ? undefined : u64(givenIova, 'options.iova');
-    const access = readRegionAccess('fast_reg_mr', givenAccess, 'options.access');
+    const access = readRegionAccess('QueuePair.fastRegMr', givenAccess, 'options.access');
     storeRegion(nameOf(region));
-    throwOnError('fast_reg_mr', self.fastRegMr(key, access, iova));
+    throwOnError('QueuePair.fastRegMr', self.fastRegMr(key, access, iova));
   }
 
   /**
@@ -176,7 +176,7 @@ export class QueuePair {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   invalidateRkey(rkey: Rkey): void {
-    throwOnError('invalidate_rkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
+    throwOnError('QueuePair.invalidateRkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
   /** What it is, in one line. Never throws. */
@@ -196,7 +196,7 @@ export class QueuePair {
    */
   destroy(): void {
     const status = this.#native.destroy();
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('destroy_qp', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
   /** As {@link QueuePair.destroy}. */

@@ -8,10 +8,11 @@ import { construction } from '../internal/construction';
 import { type RegionCounters } from './counters';
 import { asyncDispose, dispose } from '../internal/disposal';
 import { fieldLong, fieldNumber } from '../internal/command';
-import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { Errno, rdmaError } from '../internal/errors';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
+import { type Method, type RegionClass, type RegionProperty } from '../internal/methods';
 import { countRegion, queryRegion, type RegionName, releaseRegion } from '../internal/region-name';
 import { regionKindName, type RegionKindName } from './region-kind';
 import { type RegionTable } from './region-registry';
@@ -72,11 +73,11 @@ export let isRegion: (value: unknown) => value is Region;
 /** Returns what identifies a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
 /** Implements `dereg` and `dealloc`. */
-export let release: (region: Region, options: unknown) => void;
+export let release: (region: Region, method: Method, options: unknown) => void;
 /** What a region shows of itself. */
 export let describeRegion: (region: Region) => ShownRegion;
 /** Implements `deregAsync` and `deallocAsync`. */
-export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
+export let releaseAsync: (region: Region, method: Method, options: unknown) => Promise<void>;
 
 /**
  * What all kinds of regions have in common. Made by a {@link ProtectionDomain}.
@@ -88,16 +89,16 @@ export let releaseAsync: (region: Region, options: unknown) => Promise<void>;
 export abstract class Region {
   readonly #name: RegionName;
   readonly #table: RegionTable;
-  readonly #releaseOperation: string;
+  readonly #class: RegionClass;
   /** @internal */
   readonly [instance]: number = nextInstance();
 
   /** @internal */
-  constructor(token: typeof construction, name: RegionName, table: RegionTable, releaseOperation: string) {
+  constructor(token: typeof construction, name: RegionName, table: RegionTable, regionClass: RegionClass) {
     if (token !== construction) throw illegalConstructor();
     this.#name = name;
     this.#table = table;
-    this.#releaseOperation = releaseOperation;
+    this.#class = regionClass;
     markUncloneable(this);
   }
 
@@ -108,18 +109,18 @@ export abstract class Region {
 
   /** The key for local checks. Equal to {@link Region.rkey}. */
   get lkey(): Lkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Lkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'lkey')) as Lkey;
   }
 
   /** The key for remote checks. */
   get rkey(): Rkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey)) as Rkey;
+    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey')) as Rkey;
   }
 
   /** The address that the region's first byte answers to in local checks. */
   get start(): bigint {
     const { constants } = this.#name;
-    if (constants === undefined) return this.#long(RegionField.Start);
+    if (constants === undefined) return this.#long(RegionField.Start, 'start');
     const { start } = constants;
     return typeof start === 'bigint' ? start : (constants.start = BigInt(start));
   }
@@ -127,19 +128,19 @@ export abstract class Region {
   /** The address that the region's first byte answers to in remote checks. */
   get iova(): bigint {
     const { constants } = this.#name;
-    if (constants === undefined) return this.#long(RegionField.Iova);
+    if (constants === undefined) return this.#long(RegionField.Iova, 'iova');
     const { iova } = constants;
     return typeof iova === 'bigint' ? iova : (constants.iova = BigInt(iova));
   }
 
   /** Bytes that are mapped. 0 for a DMA region, which has no bounds of its own. */
   get length(): number {
-    return this.#name.constants?.length ?? this.#number(RegionField.Length);
+    return this.#name.constants?.length ?? this.#number(RegionField.Length, 'length');
   }
 
   /** The rights it grants, bits of {@link Access}. */
   get access(): Access {
-    return this.#name.constants?.access ?? this.#number(RegionField.Access);
+    return this.#name.constants?.access ?? this.#number(RegionField.Access, 'access');
   }
 
   /**
@@ -147,7 +148,7 @@ export abstract class Region {
    * and one for each held element.
    */
   get refs(): number {
-    return this.#number(RegionField.Refs);
+    return this.#number(RegionField.Refs, 'refs');
   }
 
   /** Whether its key works, and if not why. Never throws. */
@@ -164,7 +165,8 @@ export abstract class Region {
    * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
    */
   countAccesses(): void {
-    throwOnError('count_mr', countRegion(this.#name));
+    const status = countRegion(this.#name);
+    if (status < 0) throw rdmaError(`${this.#class}.countAccesses`, status);
   }
 
   /**
@@ -173,7 +175,7 @@ export abstract class Region {
    * @throws RdmaError `EBADF`
    */
   get counters(): RegionCounters | undefined {
-    this.#query();
+    this.#query('counters');
     if (!fieldNumber(RegionField.Counted)) return undefined;
     return {
       accepted: fieldNumber(RegionField.Accepted),
@@ -191,7 +193,7 @@ export abstract class Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is not inside of the region, or empty
    */
   advertise(options: AdvertiseOptions = {}): Advertisement {
-    return advertise(this.#name, options);
+    return advertise(this.#name, `${this.#class}.advertise`, options);
   }
 
   /** What it is and does, in one line: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */
@@ -218,23 +220,24 @@ export abstract class Region {
    */
   async [asyncDispose](): Promise<void> {
     try {
-      await this.#releaseLater(DEFAULT_TIMEOUT_MS, undefined, true);
+      await this.#releaseLater(DEFAULT_TIMEOUT_MS, undefined, true, 'MemoryRegion.deregAsync');
     } catch {
       this.#release(ReleaseMode.Force);
     }
   }
 
-  #query(): void {
-    throwOnError('query_mr', queryRegion(this.#name));
+  #query(property: RegionProperty): void {
+    const status = queryRegion(this.#name);
+    if (status < 0) throw rdmaError(`${this.#class}.${property}`, status);
   }
 
-  #number(field: RegionField): number {
-    this.#query();
+  #number(field: RegionField, property: RegionProperty): number {
+    this.#query(property);
     return fieldNumber(field);
   }
 
-  #long(field: RegionField): bigint {
-    this.#query();
+  #long(field: RegionField, property: RegionProperty): bigint {
+    this.#query(property);
     return fieldLong(field);
   }
 
@@ -253,31 +256,40 @@ export abstract class Region {
     return status === -Errno.EBADF ? 0 : status;
   }
 
-  #releaseNow(mode: ReleaseMode): void {
+  #releaseNow(mode: ReleaseMode, method: Method): void {
     const status = this.#release(mode);
-    if (status < 0) throw rdmaError(this.#releaseOperation, status);
+    if (status < 0) throw rdmaError(method, status);
   }
 
-  async #releaseLater(timeoutMs: number, signal: AbortSignal | undefined, force: boolean): Promise<void> {
-    let status = await untilReleased(() => this.#release(ReleaseMode.Await), timeoutMs, signal);
-    if (status === -Errno.EBUSY && force) status = this.#release(ReleaseMode.Force);
-    if (status < 0) throw rdmaError(this.#releaseOperation, status);
+  async #releaseLater(
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    force: boolean,
+    method: Method,
+  ): Promise<void> {
+    // The wait goes on in a later job, so the error is made as soon as the release has failed.
+    let failure: Error | undefined;
+    const attempt = (): number => {
+      const status = this.#release(ReleaseMode.Await);
+      failure = status < 0 ? rdmaError(method, status) : undefined;
+      return status;
+    };
+    const status = await untilReleased(attempt, timeoutMs, signal);
+    if (status === -Errno.EBUSY && force) this.#releaseNow(ReleaseMode.Force, method);
+    else if (failure !== undefined) throw failure;
   }
 
   // For other files of this folder; not part of the public API.
   static {
-    classOf = (region) =>
-      #releaseOperation in region && region.#releaseOperation === 'dealloc_fmr'
-        ? 'FastMemoryRegion'
-        : 'MemoryRegion';
+    classOf = (region) => (#class in region ? region.#class : 'MemoryRegion');
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
-    release = (region, options) => {
+    release = (region, method, options) => {
       const { force: givenForce = false } = optionsOf<DeregOptions>(options, ['force']);
       const force = boolean(givenForce, 'options.force');
-      region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release);
+      region.#releaseNow(force ? ReleaseMode.Force : ReleaseMode.Release, method);
     };
-    releaseAsync = (region, options) => {
+    releaseAsync = (region, method, options) => {
       const {
         timeoutMs: givenTimeout = DEFAULT_TIMEOUT_MS,
         signal: givenSignal,
@@ -285,7 +297,7 @@ export abstract class Region {
       } = optionsOf<DeregAsyncOptions>(options, ['timeoutMs', 'signal', 'force']);
       const timeoutMs = u32(givenTimeout, 'options.timeoutMs');
       const signal = abortSignal(givenSignal, 'options.signal');
-      return region.#releaseLater(timeoutMs, signal, boolean(givenForce, 'options.force'));
+      return region.#releaseLater(timeoutMs, signal, boolean(givenForce, 'options.force'), method);
     };
     describeRegion = (region) => {
       const name = region.#name;

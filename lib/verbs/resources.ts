@@ -275,7 +275,7 @@ export function resourcesOf(
   stacks: CreationStacks | undefined,
 ): Resources {
   const context = device.context();
-  const all = resultOf('resources', device.resources() as BigUint64Array[] | number);
+  const all = resultOf('Device.resources', device.resources() as BigUint64Array[] | number);
   const of = (kind: ResourceKind, fields: number): Row[] => rows(all[kind] ?? new BigUint64Array(), fields);
   const stack = (kind: CreatedKind, number: number): { stack?: string } => {
     const text = stacks?.of(kind, number);

@@ -4,7 +4,8 @@ import { reportWalkRefused } from '../internal/bytes-refused';
 import { dispose } from '../internal/disposal';
 import { elementNames, type Holder } from '../internal/element';
 import { ownList } from '../internal/intrinsics';
-import { bytesMovedOf, RdmaError, rdmaError, resultOf, throwOnError } from '../internal/errors';
+import { bytesMovedOf, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
+import { type Method, operationOf } from '../internal/methods';
 import { type Lkey, type Rkey } from './keys';
 import { EINVAL, FragmentField, MAX_SGE, REFUSED } from '../internal/layout';
 import {
@@ -79,20 +80,26 @@ export class SgeState {
       return sge;
     });
     const first = list[0];
-    if (!first) throw new RdmaError('sge_state', 'EINVAL');
-    const { registry } = tableOf(first);
-    const holders = ownList<Holder>();
-    for (let i = 0; i < list.length; i++) {
-      const sge = list[i];
-      if (sge === undefined || tableOf(sge).registry !== registry) throw new RdmaError('sge_state', 'EINVAL');
+    if (!first || list.length > MAX_SGE) {
+      throw explainedError('new SgeState', 'EINVAL', 'ElementCount', {
+        value: BigInt(list.length),
+        limit: BigInt(MAX_SGE),
+      });
     }
-    for (let i = 0; i < list.length; i++) {
-      const holder = holderOf(list[i] ?? first);
-      if (holder === undefined) throw new RdmaError('sge_state', list.length > MAX_SGE ? 'EINVAL' : 'EBADF');
-      holders[i] = holder;
+    const { registry } = tableOf(first);
+    for (let index = 0; index < list.length; index++) {
+      const sge = list[index];
+      if (sge !== undefined && tableOf(sge).registry !== registry)
+        throw explainedError('new SgeState', 'EINVAL', 'ElementOnOtherDevice', { index });
+    }
+    const holders = ownList<Holder>();
+    for (let index = 0; index < list.length; index++) {
+      const holder = holderOf(list[index] ?? first);
+      if (holder === undefined) throw explainedError('new SgeState', 'EBADF', 'ElementPut', { index });
+      holders[index] = holder;
     }
     this.#table = tableOf(first);
-    this.#native = resultOf('sge_state', native.createSgeState(elementNames(holders)));
+    this.#native = resultOf('new SgeState', native.createSgeState(elementNames(holders)));
   }
 
   /** Bytes left (`total_len`). */
@@ -136,7 +143,7 @@ export class SgeState {
     const self = this.#native;
     const bytes = u32(length, 'length');
     const put = readPut(options);
-    throwOnError('update_sge', self.update(bytes, put));
+    throwOnError('SgeState.update', self.update(bytes, put));
   }
 
   /**
@@ -150,13 +157,13 @@ export class SgeState {
     const self = this.#native;
     const bytes = size(length, 'length');
     const put = readPut(options);
-    throwOnError('skip_sge', self.skip(bytes, put));
+    throwOnError('SgeState.skip', self.skip(bytes, put));
   }
 
   /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
   put(): void {
     const status = this.#native.put();
-    if (status < 0) throw rdmaError('put_ss', status); // on success nothing is called that fails at the end of the stack
+    if (status < 0) throw rdmaError('SgeState.put', status); // on success nothing is called that fails at the end of the stack
   }
 
   /** As {@link SgeState.put}. */
@@ -191,10 +198,10 @@ export class SgeState {
     ]);
     const put = boolean(givenPut, 'options.put');
     const ordered = boolean(givenOrdered, 'options.ordered');
-    const bytes = transientBytesOf('copy_sge', source, 'source');
+    const bytes = transientBytesOf('SgeState.copyIn', source, 'source');
     const answer = self.copyIn(bytes, put, ordered);
     if (answer < 0) throwUnfit(self, bytes, 'source', answer);
-    return moved('copyIn', 'copy_sge', answer);
+    return moved('SgeState.copyIn', answer);
   }
 
   /**
@@ -210,10 +217,10 @@ export class SgeState {
   copyOut(target: MemoryLike, options: ConsumeOptions = {}): number {
     const self = this.#native;
     const put = readPut(options);
-    const bytes = transientBytesOf('copy_sge_out', target, 'target');
+    const bytes = transientBytesOf('SgeState.copyOut', target, 'target');
     const answer = self.copyOut(bytes, put);
     if (answer < 0) throwUnfit(self, bytes, 'target', answer);
-    return moved('copyOut', 'copy_sge_out', answer);
+    return moved('SgeState.copyOut', answer);
   }
 
   /**
@@ -230,10 +237,11 @@ export class SgeState {
     const self = this.#native;
     const put = readPut(options);
     const list =
-      u32Copy('walk', steps, 'steps', MOST_STEPS) ?? u32Words(elements(steps, 'steps', u32, MOST_STEPS));
+      u32Copy('SgeState.walk', steps, 'steps', MOST_STEPS) ??
+      u32Words(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
-      moved('walk', 'walk', found);
+      moved('SgeState.walk', found);
       return [];
     }
     const fragments: Fragment[][] = [];
@@ -284,7 +292,10 @@ function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answe
 }
 
 /** As `bytesMovedOf`, and tells who watches. */
-function moved(method: string, operation: string, answer: number): number {
-  if (answer < REFUSED) reportWalkRefused(`SgeState.${method}`, operation, REFUSED - answer);
-  return bytesMovedOf(operation, answer);
+function moved(method: Method, answer: number): number {
+  try {
+    return bytesMovedOf(method, answer); // first: it asks the native module why
+  } finally {
+    if (answer < REFUSED) reportWalkRefused(method, operationOf(method), REFUSED - answer);
+  }
 }

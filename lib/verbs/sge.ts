@@ -14,10 +14,11 @@ import {
   words,
 } from '../internal/command';
 import { describeElement, giveHolder, type Holder, putElement, storeElement } from '../internal/element';
-import { Errno, rdmaError } from '../internal/errors';
+import { Errno, explainedError, rdmaError } from '../internal/errors';
 import { instance, nextInstance } from '../internal/instance';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import { CommandFlag, CommandWord, SgeField } from '../internal/layout';
+import { type Method, operationOf, type SgeProperty } from '../internal/methods';
 import { native } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionTable } from './region-registry';
@@ -88,7 +89,7 @@ export class Sge {
 
   /** The region it refers to; undefined if another thread has made it. */
   get region(): AnyRegion | undefined {
-    this.#describe('query_sge');
+    this.#describe('Sge.region');
     return this.#table.find(fieldNumber(SgeField.Index), fieldNumber(SgeField.Region));
   }
 
@@ -96,37 +97,37 @@ export class Sge {
    * Where its first byte lies: for user memory the byte of the registered memory, for every other region the DMA address.
    */
   get at(): bigint {
-    return this.#long(SgeField.At);
+    return this.#long(SgeField.At, 'at');
   }
 
   /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.length}. */
   get segmentLength(): number {
-    return this.#number(SgeField.Length);
+    return this.#number(SgeField.Length, 'segmentLength');
   }
 
   /** Bytes of the whole element. */
   get length(): number {
-    return this.#number(SgeField.SgeLength);
+    return this.#number(SgeField.SgeLength, 'length');
   }
 
   /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
   get segment(): number {
-    return this.#number(SgeField.Segment);
+    return this.#number(SgeField.Segment, 'segment');
   }
 
   /** The rights it was proven with, bits of {@link Access}. */
   get access(): Access {
-    return this.#number(SgeField.Rights);
+    return this.#number(SgeField.Rights, 'access');
   }
 
   /** Whether a remote check has accepted it. */
   get remote(): boolean {
-    return this.#number(SgeField.Remote) !== 0;
+    return this.#number(SgeField.Remote, 'remote') !== 0;
   }
 
   /** The address that was asked for. */
   get address(): bigint {
-    return this.#long(SgeField.Request);
+    return this.#long(SgeField.Request, 'address');
   }
 
   /** What it is, in one line: `Sge { region 1 ... length 8 RemoteRead Held }`. Never throws. */
@@ -167,21 +168,21 @@ export class Sge {
       this.#store(this.#holder, 0, 0);
       copyOut(target);
       const answer = readAnswer();
-      if (answer > 0) this.#refused('copyTo', 'copy_sge_out', answer);
+      if (answer > 0) this.#refused('Sge.copyTo', answer);
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
     const { offset: givenOffset = 0 } = optionsOf<CopyToOptions>(options, ['offset']);
     const wanted = size(givenOffset, 'options.offset');
-    const bytes = transientBytesOf('copy_sge_out', target, 'target');
-    const total = this.#total('copy_sge_out');
+    const bytes = transientBytesOf('Sge.copyTo', target, 'target');
+    const total = this.#total('Sge.copyTo');
     const offset = integer(wanted, 'options.offset', 0, total);
     const rest = total - offset;
     // This comparison keeps the copy inside the element. Do not use Math.min, which a program can replace.
     const inside = rest < byteLengthOf(bytes) ? firstBytes(bytes, rest) : bytes;
-    this.#store(this.#live('copy_sge_out'), offset, 0);
+    this.#store(this.#live('Sge.copyTo'), offset, 0);
     copyOut(inside);
-    return this.#moved('copyTo', 'copy_sge_out');
+    return this.#moved('Sge.copyTo');
   }
 
   /**
@@ -202,7 +203,7 @@ export class Sge {
       this.#store(this.#holder, 0, 0);
       copyIn(source);
       const answer = readAnswer();
-      if (answer > 0) this.#refused('copyFrom', 'copy_sge', answer);
+      if (answer > 0) this.#refused('Sge.copyFrom', answer);
       const moved = words[CommandWord.BytesMoved] ?? 0;
       if (answer === 0 && moved > 0) return moved;
     }
@@ -212,16 +213,16 @@ export class Sge {
     ]);
     const wanted = size(givenOffset, 'options.offset');
     const ordered = boolean(givenOrdered, 'options.ordered');
-    const bytes = transientBytesOf('copy_sge', source, 'source');
-    const total = this.#total('copy_sge');
+    const bytes = transientBytesOf('Sge.copyFrom', source, 'source');
+    const total = this.#total('Sge.copyFrom');
     const offset = integer(wanted, 'options.offset', 0, total);
     const rest = total - offset;
     const length = byteLengthOf(bytes);
     if (length > rest)
       throw outOfRange('source.byteLength', `<= ${rest}, and is ${length - rest} too large`, length);
-    this.#store(this.#live('copy_sge'), offset, ordered ? CommandFlag.Ordered : 0);
+    this.#store(this.#live('Sge.copyFrom'), offset, ordered ? CommandFlag.Ordered : 0);
     copyIn(bytes);
-    return this.#moved('copyFrom', 'copy_sge');
+    return this.#moved('Sge.copyFrom');
   }
 
   /**
@@ -235,10 +236,10 @@ export class Sge {
    */
   fetchAdd(add: bigint | number): bigint {
     const operand = u64(add, 'add');
-    storeElement(this.#live('fetch_add'));
+    storeElement(this.#live('Sge.fetchAdd'));
     longs[CommandWord.Operand / 2] = operand;
     fetchAdd();
-    this.#done('fetchAdd', 'fetch_add');
+    this.#done('Sge.fetchAdd');
     return readLong(CommandWord.Result);
   }
 
@@ -253,11 +254,11 @@ export class Sge {
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
     const expected = u64(compare, 'compare');
     const operand = u64(swap, 'swap');
-    storeElement(this.#live('compare_swap'));
+    storeElement(this.#live('Sge.compareSwap'));
     longs[CommandWord.Compare / 2] = expected;
     longs[CommandWord.Operand / 2] = operand;
     compareSwap();
-    this.#done('compareSwap', 'compare_swap');
+    this.#done('Sge.compareSwap');
     return readLong(CommandWord.Result);
   }
 
@@ -273,31 +274,31 @@ export class Sge {
       // Then the holder is collected.
     }
     // EBADF: a walk has already put the element. That is no error.
-    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('put_sge', status);
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('Sge.put', status);
   }
 
-  #live(operation: string): Holder {
-    if (this.#holder === undefined) throw rdmaError(operation, -Errno.EBADF);
+  #live(method: Method): Holder {
+    if (this.#holder === undefined) throw explainedError(method, 'EBADF', 'ElementPut');
     return this.#holder;
   }
 
-  #describe(operation: string): void {
-    const status = describeElement(this.#live(operation));
-    if (status < 0) throw rdmaError(operation, status);
+  #describe(method: Method): void {
+    const status = describeElement(this.#live(method));
+    if (status < 0) throw rdmaError(method, status);
   }
 
-  #number(field: SgeField): number {
-    this.#describe('query_sge');
+  #number(field: SgeField, property: SgeProperty): number {
+    this.#describe(`Sge.${property}`);
     return fieldNumber(field);
   }
 
-  #long(field: SgeField): bigint {
-    this.#describe('query_sge');
+  #long(field: SgeField, property: SgeProperty): bigint {
+    this.#describe(`Sge.${property}`);
     return fieldLong(field);
   }
 
-  #total(operation: string): number {
-    this.#describe(operation);
+  #total(method: Method): number {
+    this.#describe(method);
     return fieldNumber(SgeField.SgeLength);
   }
 
@@ -308,19 +309,22 @@ export class Sge {
     words[CommandWord.Flags] = flags;
   }
 
-  #moved(method: string, operation: string): number {
-    this.#done(method, operation);
+  #moved(method: Method): number {
+    this.#done(method);
     return words[CommandWord.BytesMoved] ?? 0;
   }
 
-  #done(method: string, operation: string): void {
+  #done(method: Method): void {
     const answer = readAnswer();
-    if (answer !== 0) this.#refused(method, operation, answer);
+    if (answer !== 0) this.#refused(method, answer);
   }
 
-  #refused(method: string, operation: string, answer: number): void {
-    if (this.#holder !== undefined) reportElementRefused(`Sge.${method}`, operation, answer, this.#holder);
-    throwUnlessMoved(operation, answer);
+  #refused(method: Method, answer: number): void {
+    try {
+      throwUnlessMoved(method, answer); // first: it asks the native module why
+    } finally {
+      if (this.#holder !== undefined) reportElementRefused(method, operationOf(method), answer, this.#holder);
+    }
   }
 
   static {

@@ -2,6 +2,8 @@
 // The module: what lib/internal/native.ts describes.
 #include <napi.h>
 
+#include <cstring>
+
 #include "binding/batch/batch.h"
 #include "binding/batch/held_report.h"
 #include "binding/commands/commands.h"
@@ -14,6 +16,7 @@
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/sge_state.h"
+#include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
 
@@ -36,6 +39,18 @@ static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
 static Napi::Value AwaitPut(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
         Environment::Of(info.Env())->put_listeners().Add(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+}
+
+// takeFailure(numbers): why the last call of this thread failed (enum rvt_failure_number), once.
+static Napi::Value TakeFailure(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView numbers = arguments.Array(0, napi_biguint64_array, RVT_FAILURE_NUMBERS);
+    if (arguments.ok()) {
+        rvt_failure failure;
+        rvt_take_failure(&failure);
+        std::memcpy(numbers.data, failure.numbers, sizeof(failure.numbers));
+    }
     return info.Env().Undefined();
 }
 
@@ -80,6 +95,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
     exports.Set("tellLeaks", Napi::Function::New<TellLeaks>(env, "tellLeaks"));
     exports.Set("awaitPut", Napi::Function::New<AwaitPut>(env, "awaitPut"));
+    exports.Set("takeFailure", Napi::Function::New<TakeFailure>(env, "takeFailure"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));

@@ -9,6 +9,7 @@
   'sources': [
     'base/alloc.c',
     'base/epoch.c',
+    'base/failure.c',
     'base/memory.c',
     'base/platform.c',
     'base/pool.c',

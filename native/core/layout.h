@@ -62,6 +62,120 @@ enum rvt_reason {
     RVT_REASON_COUNT = 17,
 };
 
+/* ts: Cause, RVT_CAUSE_ */
+/* Why a verb failed: struct rvt_failure. What the numbers VALUE, LIMIT and INDEX of each mean stands behind it;
+ * "counts": of objects by kind. A number never changes its meaning. */
+enum rvt_cause {
+    RVT_CAUSE_NONE = 0,
+
+    /* EBADF */
+    RVT_CAUSE_DEVICE_CLOSED = 1,
+    RVT_CAUSE_DETACHED = 2, /* the context has ended */
+    RVT_CAUSE_PD_GONE = 3,
+    RVT_CAUSE_QP_GONE = 4,
+    RVT_CAUSE_REGION_GONE = 5, /* index: in the list, where there is one */
+    RVT_CAUSE_MAPPING_GONE = 6,
+    RVT_CAUSE_MEMORY_FREED = 7, /* device memory */
+    RVT_CAUSE_ELEMENT_PUT = 8,  /* index: in the list, where there is one */
+
+    /* ENOMEM */
+    RVT_CAUSE_NO_MEMORY = 20,
+    RVT_CAUSE_TABLE_FULL = 21, /* value: slots in use; limit: slots */
+    RVT_CAUSE_NO_RANDOM_NUMBERS = 22,
+    RVT_CAUSE_HELD_TOO_OFTEN = 23,   /* limit: references that can be counted */
+    RVT_CAUSE_NOTHING_FITS = 24,     /* value: pages of the first element; limit: of the region */
+    RVT_CAUSE_NO_DEVICE_MEMORY = 25, /* value: bytes asked for */
+
+    /* EBUSY */
+    RVT_CAUSE_PD_IN_USE = 40,      /* counts: in the domain */
+    RVT_CAUSE_DEVICE_IN_USE = 41,  /* counts: on the device */
+    RVT_CAUSE_CONTEXT_IN_USE = 42, /* counts: of the context */
+    RVT_CAUSE_REGION_HELD = 43,    /* value: elements. It is half-dead now */
+    RVT_CAUSE_REGIONS_HELD = 44,   /* value: elements; limit: regions that they hold; index: of the first */
+    RVT_CAUSE_FMR_HELD = 45,       /* value: elements. Nothing has changed */
+    RVT_CAUSE_HALF_DEAD = 46,      /* value: elements; index: in the list, where there is one. Also EINVAL */
+    RVT_CAUSE_MAPPING_IN_USE = 47, /* value: elements of key 0; counts: regions */
+    RVT_CAUSE_MEMORY_IN_USE = 48,  /* value: uses that have just ended; counts: regions, mappings */
+    RVT_CAUSE_BATCH_HELD = 49,     /* index */
+
+    /* EPERM, ENODEV, EXDEV, EOPNOTSUPP */
+    RVT_CAUSE_USER_PD = 60,
+    RVT_CAUSE_UNKNOWN_TOKEN = 61,
+    RVT_CAUSE_FOREIGN_TOKEN = 62,
+    RVT_CAUSE_NO_EXTERNAL_BUFFERS = 63, /* the runtime allows none */
+    RVT_CAUSE_RESTRICTED = 64,          /* the context was given one domain only */
+    RVT_CAUSE_RESTRICTED_DMA = 65,      /* it names DMA memory, and that domain is not trusted */
+
+    /* EACCES */
+    RVT_CAUSE_REGION_IN_OTHER_PD = 70,
+    RVT_CAUSE_RIGHT_NOT_PROVEN = 71, /* value: rights proven; limit: needed, any; index: among those left */
+    RVT_CAUSE_BYTES_UNUSABLE = 72,   /* value: bytes moved; limit: asked for */
+
+    /* EINVAL */
+    RVT_CAUSE_TABLE_BITS = 100,   /* value */
+    RVT_CAUSE_OBJECT_KIND = 101,  /* of an extension; value: its number */
+    RVT_CAUSE_RELEASE_HOOK = 102, /* of an extension; value: number of the kind that it watches */
+    RVT_CAUSE_EMPTY_MEMORY = 103,
+    RVT_CAUSE_START_TOO_HIGH = 104,     /* value; limit: the highest that fits */
+    RVT_CAUSE_IOVA_TOO_HIGH = 105,      /* value; limit: likewise */
+    RVT_CAUSE_TOO_MANY_PAGES = 106,     /* value; limit */
+    RVT_CAUSE_ADDRESSES_USED_UP = 107,  /* value: bytes to find room for */
+    RVT_CAUSE_MR_TYPE = 108,            /* value: enum rvt_mr_type */
+    RVT_CAUSE_MAX_NUM_SG = 109,         /* value; limit */
+    RVT_CAUSE_MAX_PAGES = 110,          /* value, signed; limit */
+    RVT_CAUSE_PAGE_SHIFT = 111,         /* value; limit */
+    RVT_CAUSE_REGION_KIND = 112,        /* value: enum rvt_mr_kind; index: in the list, where there is one */
+    RVT_CAUSE_LISTED_NO_REGION = 113,   /* index */
+    RVT_CAUSE_LISTED_IN_OTHER_PD = 114, /* index */
+    RVT_CAUSE_LISTED_ON_OTHER_DEVICE = 115, /* index */
+    RVT_CAUSE_REGION_ON_OTHER_DEVICE = 116,
+    RVT_CAUSE_PAGE_SIZE = 117, /* value; limit: the one there is */
+    RVT_CAUSE_EMPTY_LIST = 118,
+    RVT_CAUSE_LIST_TOO_LONG = 119,         /* value; limit */
+    RVT_CAUSE_OFFSET_OUTSIDE = 120,        /* value; limit: bytes of the first element */
+    RVT_CAUSE_SG_ELEMENT_EMPTY = 121,      /* index; value: address */
+    RVT_CAUSE_SG_ELEMENT_UNMAPPED = 122,   /* index; value: address */
+    RVT_CAUSE_SG_ELEMENT_ACROSS_END = 123, /* index; value: address; limit: bytes up to the end */
+    RVT_CAUSE_SG_END_TOO_HIGH = 124,       /* value: address of the first byte; limit: the highest */
+    RVT_CAUSE_KEY_SLOT = 125,              /* value: key; limit: the region's key */
+    RVT_CAUSE_KEY_ZERO = 126,
+    RVT_CAUSE_UNKNOWN_KEY = 127,           /* value */
+    RVT_CAUSE_KEY_IN_OTHER_PD = 128,       /* value */
+    RVT_CAUSE_PAGE_COUNT = 129,            /* value; limit */
+    RVT_CAUSE_MAPPED_LENGTH = 130,         /* value: bytes; limit */
+    RVT_CAUSE_PAGE_UNMAPPED = 131,         /* index; value: address */
+    RVT_CAUSE_PAGE_ACROSS_END = 132,       /* index; value: address; limit: bytes up to the end */
+    RVT_CAUSE_DMA_ADDRESS_UNALIGNED = 133, /* value; limit: what it must be a multiple of */
+    RVT_CAUSE_DMA_ADDRESS_TOO_HIGH = 134,  /* value; limit: the highest that fits */
+    RVT_CAUSE_DMA_RANGE_TAKEN = 135,       /* value; limit: address of the first mapping in the way */
+    RVT_CAUSE_DMA_ADDRESSES_USED_UP = 136, /* value: bytes to find room for */
+    RVT_CAUSE_NO_BYTES = 137,
+    RVT_CAUSE_UNKNOWN_PD = 138,        /* value: serial number */
+    RVT_CAUSE_UNKNOWN_MEMORY = 139,    /* value: serial number */
+    RVT_CAUSE_MORE_THAN_LEFT = 140,    /* value: bytes; limit: left in all elements */
+    RVT_CAUSE_MORE_THAN_ELEMENT = 141, /* value: bytes; limit: left in the current element */
+    RVT_CAUSE_ELEMENT_TWICE = 142,     /* index: of the second */
+    RVT_CAUSE_ELEMENT_COUNT = 143,     /* value; limit */
+    RVT_CAUSE_WORD_LENGTH = 144,       /* value; limit */
+    RVT_CAUSE_WORD_ADDRESS = 145,      /* value; limit: what it must be a multiple of */
+    RVT_CAUSE_WORD_MEMORY = 146,       /* limit: as above, of the memory itself, or bytes in one piece */
+    RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE = 147,
+    RVT_CAUSE_PD_ON_OTHER_DEVICE = 149,
+    RVT_CAUSE_ARGUMENT = 148, /* the binding cannot use it; lib has judged it before */
+};
+
+/* ts: FailureNumber, RVT_FAILURE_ */
+/* What is kept of the last failure of a thread (struct rvt_failure), by index. */
+enum rvt_failure_number {
+    RVT_FAILURE_ERROR = 0, /* the errno, positive; 0: nothing is kept */
+    RVT_FAILURE_CAUSE = 1, /* enum rvt_cause; the others' meaning goes by it */
+    RVT_FAILURE_VALUE = 2,
+    RVT_FAILURE_LIMIT = 3,
+    RVT_FAILURE_INDEX = 4,
+    RVT_FAILURE_COUNTS = 5,   /* one for each kind of objects, by its number */
+    RVT_FAILURE_NUMBERS = 21, /* with as many kinds as there can be */
+};
+
 /* --- what calls are given --- */
 
 /* ts: AccessBit, RVT_ACCESS_ */

@@ -154,12 +154,14 @@ test('an error of the data path tells its reason, other errors have none', () =>
   } catch (caught) {
     error = caught;
   }
-  expect(error.message).toBe('EACCES: permission denied, copy_sge (AccessDenied)');
+  expect(error.message).toBe(
+    'EACCES: Sge.copyFrom: AccessDenied: the element was proven for reading, and this takes LocalWrite or RemoteWrite',
+  );
   try {
     scene().pd.regUserMr(Buffer.alloc(0));
   } catch (caught) {
     error = caught;
   }
-  expect(error.message).toBe('EINVAL: invalid argument, reg_user_mr');
+  expect(error.message).toBe('EINVAL: ProtectionDomain.regUserMr: the memory is empty');
   expect('reason' in error).toBe(false);
 });

@@ -11,6 +11,7 @@
 #include "core/access/sge_atomic.h"
 #include "core/access/sge_copy.h"
 #include "core/base/alloc.h"
+#include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/mr.h"
 
@@ -396,6 +397,11 @@ static inline void each_allocation_fails(void (*prepare)(struct fixture *), int 
         if (failed) {
             failures++;
             CHECK_EQ(answer, -RVT_ENOMEM);
+            struct rvt_failure why;
+            rvt_take_failure(&why);
+            CHECK_EQ(why.numbers[RVT_FAILURE_ERROR], RVT_ENOMEM);
+            CHECK(why.numbers[RVT_FAILURE_CAUSE] == RVT_CAUSE_NO_MEMORY ||
+                  why.numbers[RVT_FAILURE_CAUSE] == RVT_CAUSE_NO_DEVICE_MEMORY);
             struct rvt_table_head after = fixture_head(f.device);
             CHECK_BYTES_EQ(&after, &before, sizeof(after));
             if (watched.mr) {

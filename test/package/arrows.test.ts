@@ -140,6 +140,39 @@ describe('imports', () => {
   });
 });
 
+describe('causes', () => {
+  /** What scripts/check-causes.mjs says of a folder with one file. */
+  function check(text: string) {
+    const folder = mkdtempSync(join(tmpdir(), 'rdmavt-causes-'));
+    try {
+      writeFileSync(join(folder, 'planted.c'), text);
+      const script = join(root, 'scripts', 'check-causes.mjs');
+      return spawnSync(process.execPath, [script, folder], { encoding: 'utf8' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  it.each([
+    'int f(void) {\n    return -RVT_EINVAL;\n}\n',
+    'int f(void) {\n    int error = g() ? 0 : -RVT_ENOMEM;\n    return error;\n}\n',
+  ])('an errno without a cause does not pass: %j', (text) => {
+    const { status, stderr } = check(text);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^native\/planted\.c:2: an errno without a cause: .*\n$/),
+    });
+  });
+
+  it.each([
+    'int f(void) {\n    return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_LIST);\n}\n',
+    'bool f(int error) {\n    return error == -RVT_EBUSY;\n}\n',
+    '/* Answers -EINVAL. */\n// -RVT_EINVAL\n',
+  ])('what answers none passes: %j', (text) => {
+    expect(check(text)).toMatchObject({ status: 0, stderr: '' });
+  });
+});
+
 describe('includes', () => {
   let folder: string;
   beforeAll(() => {

@@ -106,12 +106,12 @@ describe('exit', () => {
     [
       'by an uncaught RdmaError',
       'everything().device.close();',
-      { status: 1, stderr: /RdmaError: EBUSY: still in use, mr_exit/ },
+      { status: 1, stderr: /RdmaError: EBUSY: Device.close: 1 protection domain, .* are on this device/ },
     ],
     [
       'by an unhandled rejection',
       'everything().mr.deregAsync({ timeoutMs: 0 });',
-      { status: 1, stderr: /EBUSY: still in use, dereg_mr/ },
+      { status: 1, stderr: /EBUSY: MemoryRegion.deregAsync: 2 elements are held/ },
     ],
     [
       'after everything was closed',

@@ -289,6 +289,19 @@ export async function disposal(): Promise<void> {
   void [disposables, slow];
 }
 
+/** Why a verb failed: a closed set of causes, and what each may tell. */
+export function details({ detail }: RdmaError): void {
+  if (!detail) return;
+  same<typeof detail.value, number | bigint | string | undefined>(true);
+  same<typeof detail.argument, string | undefined>(true);
+  if (detail.cause === 'PdInUse')
+    same<number | undefined, NonNullable<typeof detail.counts>['regions']>(true);
+  // @ts-expect-error: no such cause
+  if (detail.cause === 'Busy') return;
+  // @ts-expect-error: nothing of it can be changed
+  detail.cause = 'PdInUse';
+}
+
 /** What is thrown can be told apart. */
 export function errors(error: unknown): string {
   return error instanceof RdmaError && error.code === 'EACCES' ? (error.reason ?? error.operation) : '';

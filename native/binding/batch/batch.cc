@@ -85,11 +85,11 @@ napi_value Acquire(napi_env env, napi_callback_info info) {
     rvt_sge *last = continues ? ReadLast(batch->device->environment()) : nullptr;
     rvt_batch asked = batch->Ask();
     rvt_batch_result result = {};
-    int status = -RVT_ENOMEM;
-    if (batch->held.Reserve(asked.count, batch->block.capacity())) {
-        status = rvt_acquire_batch(batch->reader, &asked, batch->block.ReadFlags() & RVT_HEADER_FLAG_COALESCE,
-                                   last, batch->held.data(), &batch->block.columns(), &result);
-    }
+    int status =
+        batch->held.Reserve(asked.count, batch->block.capacity())
+            ? rvt_acquire_batch(batch->reader, &asked, batch->block.ReadFlags() & RVT_HEADER_FLAG_COALESCE,
+                                last, batch->held.data(), &batch->block.columns(), &result)
+            : rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     batch->block.WriteAnswer(status, result);
     return nullptr;
 }

@@ -17,7 +17,7 @@ int DescribeSge(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = FindCell(commands);
     if (!cell || !cell->element()->mr) // without a region: a walk has put it
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     const rvt_sge &sge = *cell->element();
     block.WriteField(RVT_SGE_FIELD_REGION, rvt_mr_id(sge.mr));
     block.WriteField(RVT_SGE_FIELD_AT, sge.at);
@@ -36,11 +36,11 @@ int DescribeSge(Commands &commands) {
 int PutOne(Commands &commands) {
     Cell *cell = FindCell(commands);
     if (!cell)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     bool dead = !cell->element()->mr;
     Cells::Put(*cell);
     commands.environment.DrainReferences();
-    return dead ? -RVT_EBADF : 0;
+    return dead ? rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT) : 0;
 }
 
 // copyOut(target): copies bytes of the element, from the offset in ADDRESS's low word on, into the target: as
@@ -51,9 +51,9 @@ template <bool in> int Copy(Commands &commands, napi_env env, napi_value array) 
     ArrayView view;
     Cell *cell = FindCell(commands);
     if (!cell)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     if (!ViewOf(env, array, napi_uint8_array, &view))
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     rvt_sge *sge = cell->element();
     uint32_t offset = block.Read(RVT_COMMAND_ADDRESS);
     bool ordered = in && (block.Read(RVT_COMMAND_FLAGS) & RVT_COMMAND_FLAG_ORDERED);
@@ -71,7 +71,7 @@ template <bool swap> int Atomic(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = FindCell(commands);
     if (!cell)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     uint64_t operand = block.ReadLong(RVT_COMMAND_OPERAND), found = 0;
     rvt_reason reason = RVT_REASON_NONE;
     DataCall call(*cell->device);

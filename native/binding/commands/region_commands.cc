@@ -15,7 +15,7 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     CommandBlock &block = commands.block;
     const NumberedChecker *in = commands.checkers.Find(block.Read(RVT_COMMAND_CHECKER));
     if (!in)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     uint32_t access = block.Read(RVT_COMMAND_ACCESS), flags = block.Read(RVT_COMMAND_FLAGS);
     uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
     rvt_memory *memory = nullptr;
@@ -70,11 +70,11 @@ int ReleaseMr(Commands &commands) {
     uint32_t mode = commands.block.Read(RVT_COMMAND_MODE);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
     if (mode > RVT_RELEASE_FORCE)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     if (!region.handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (mode == RVT_RELEASE_AWAIT && !commands.environment.ListenForPuts(region.device->context()))
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
     auto how = static_cast<rvt_release_mode>(mode);
     int error = region.handle.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(region.handle, how)
@@ -107,7 +107,7 @@ int PlaceOfMr(Commands &commands) {
 int PlaceOfView(Commands &commands, napi_env env, napi_value array) {
     ViewPlace place;
     if (!FindView(commands.environment, env, array, &place))
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     commands.block.WriteField(RVT_VIEW_BUFFER, place.buffer);
     commands.block.WriteField(RVT_VIEW_OFFSET, place.offset);
     commands.block.WriteField(RVT_VIEW_LENGTH, place.length);
@@ -125,9 +125,9 @@ int MapPhys(Commands &commands, napi_env env, napi_value list) {
     uint64_t iova = commands.block.ReadLong(RVT_COMMAND_IOVA);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
     if (!region.handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (!ViewOf(env, list, napi_biguint64_array, &pages))
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     int error =
         rvt_map_phys_fmr(region.handle, static_cast<const uint64_t *>(pages.data), pages.length, iova);
     region.device->Settle();
@@ -145,12 +145,12 @@ int MapSg(Commands &commands, napi_env env, napi_value elements) {
     block.WriteField(RVT_SG_OUTCOME_IOVA, 0);
     block.WriteField(RVT_SG_OUTCOME_LENGTH, 0);
     if (!region.handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (!ViewOf(env, elements, napi_biguint64_array, &numbers))
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     size_t count = numbers.length / RVT_SG_ELEMENT_COUNT;
     if (count > RVT_MAX_SG_ELEMENTS)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_LIST_TOO_LONG, count, RVT_MAX_SG_ELEMENTS);
     // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
     static_assert(offsetof(rvt_sg_element, address) == RVT_SG_ELEMENT_ADDRESS * sizeof(uint64_t) &&
                       offsetof(rvt_sg_element, length) == RVT_SG_ELEMENT_LENGTH * sizeof(uint64_t) &&
@@ -158,7 +158,7 @@ int MapSg(Commands &commands, napi_env env, napi_value elements) {
                   "elements are copied as they are");
     auto *list = static_cast<rvt_sg_element *>(commands.environment.Scratch(count * sizeof(rvt_sg_element)));
     if (!list)
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (count)
         std::memcpy(list, numbers.data, count * sizeof(*list));
     rvt_sg_outcome outcome = {};
@@ -178,7 +178,8 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
     RegionList fmrs;
     if (!fmrs.Read(arguments, commands->checkers, 0))
         return arguments.Undefined();
-    int error = fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count) : -RVT_ENOMEM;
+    int error = fmrs.handles ? rvt_unmap_fmr(fmrs.handles.get(), fmrs.count)
+                             : rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (fmrs.device)
         fmrs.device->Settle();
     return Napi::Number::New(env, error);

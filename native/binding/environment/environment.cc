@@ -17,6 +17,9 @@ std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     environment->reader_ = rvt_reader_register();
     if (!environment->reader_)
         return nullptr;
+    // The thread's place for causes of failures is made by its first use: now, and not when memory is short.
+    rvt_failure none;
+    rvt_take_failure(&none);
     // The instance data is what callbacks find the state by; the hook runs before it and before any
     // finalizer.
     env.SetInstanceData<std::shared_ptr<Environment>, OnEnd>(new std::shared_ptr<Environment>(environment));

@@ -69,7 +69,7 @@ Napi::Value Device::Attach(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     std::memcpy(&token, bytes.data, sizeof(token));
     if (!Environment::Of(info.Env())->BeWakeable())
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     rvt_dev_info *device = nullptr;
     uint64_t only_pd;
     int error = rvt_find_shared(&token, &device, &only_pd);
@@ -89,7 +89,7 @@ Napi::Value Device::Share(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     if (!payload_.device->environment().BeWakeable())
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     int error = rvt_share_by(payload_.device->context(), pd ? &pd->payload().handle : nullptr, &token);
     if (error)
         return Napi::Number::New(env, error);
@@ -193,7 +193,7 @@ Napi::Value Device::ReportLeaks(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     if (report && !payload_.device->environment().BeWakeable())
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     payload_.device->ReportLeaks(report);
     return Napi::Number::New(info.Env(), 0);
 }

@@ -109,14 +109,18 @@ Napi::Value DeviceMemory::Wrap(const std::shared_ptr<OpenDevice> &device, rvt_de
     return Create(device->environment(), {device, std::make_shared<MemoryHold>(device, memory)});
 }
 
+int DeviceMemory::FailFreed() const {
+    return rvt_fail_gone(payload_.device->get(), payload_.device->context(), RVT_CAUSE_MEMORY_FREED);
+}
+
 Napi::Value DeviceMemory::Serial(const Napi::CallbackInfo &info) {
     const rvt_device_memory *memory = payload_.hold->memory;
-    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->serial) : -RVT_EBADF);
+    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->serial) : FailFreed());
 }
 
 Napi::Value DeviceMemory::Length(const Napi::CallbackInfo &info) {
     const rvt_device_memory *memory = payload_.hold->memory;
-    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->memory.length) : -RVT_EBADF);
+    return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->memory.length) : FailFreed());
 }
 
 // The buffer over all of it: the one that there is, or a new one.
@@ -125,7 +129,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     MemoryHold &hold = *payload_.hold;
     rvt_device_memory *memory = hold.memory;
     if (!memory || rvt_device_memory_freed(memory) || rvt_ucontext_gone(payload_.device->context()))
-        return Napi::Number::New(env, -RVT_EBADF);
+        return Napi::Number::New(env, FailFreed());
     napi_value buffer = nullptr;
     bool detached = true;
     if (hold.js_buffer && napi_get_reference_value(env, hold.js_buffer->reference, &buffer) == napi_ok &&
@@ -135,7 +139,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     auto *view = new (std::nothrow) MemoryView();
     auto js_buffer = std::make_shared<JsBuffer>(memory->buffer);
     if (!view)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     js_buffer->owner = Environment::Of(env);
     view->memory = memory;
     rvt_memory_get(&memory->memory);
@@ -152,19 +156,19 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
         bool pending = false;
         if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
             napi_get_and_clear_last_exception(env, &buffer);
-        return Napi::Number::New(env, -RVT_EOPNOTSUPP);
+        return Napi::Number::New(env, rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_EXTERNAL_BUFFERS));
     }
     // Whatever fails from here on: the engine has the view now, and calls FinalizeView when it is through
     // with it.
     if (napi_create_reference(env, buffer, 0, &view->buffer) != napi_ok ||
         napi_create_reference(env, buffer, 0, &js_buffer->reference) != napi_ok)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     napi_value sentinel;
     view->finalizers++;
     if (napi_create_external_arraybuffer(env, &view->sentinel_byte, 1, FinalizeSentinel, view, &sentinel) !=
             napi_ok ||
         napi_create_reference(env, sentinel, 1, &view->sentinel) != napi_ok)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     js_buffer->of_device = true;
     js_buffer->device_memory = memory;
     rvt_memory_get(&memory->memory);
@@ -184,13 +188,13 @@ Napi::Value DeviceMemory::Live(const Napi::CallbackInfo &info) {
     const rvt_device_memory *memory = payload_.hold->memory;
     bool gone =
         !memory || rvt_device_memory_freed(memory) || rvt_ucontext_live(payload_.device->context()) < 0;
-    return Napi::Number::New(info.Env(), gone ? -RVT_EBADF : 0);
+    return Napi::Number::New(info.Env(), gone ? rvt_fail(RVT_EBADF, RVT_CAUSE_MEMORY_FREED) : 0);
 }
 
 Napi::Value DeviceMemory::Free(const Napi::CallbackInfo &info) {
     rvt_device_memory *memory = payload_.hold->memory;
     if (!memory || rvt_ucontext_gone(payload_.device->context()))
-        return Napi::Number::New(info.Env(), -RVT_EBADF);
+        return Napi::Number::New(info.Env(), FailFreed());
     payload_.device->environment().DrainReferences();
     int error = rvt_free_device_memory(payload_.device->get(), payload_.device->context(), memory);
     if (!error)

@@ -59,6 +59,7 @@ public:
     static void LetGo(OpenDevice &device, const rvt_device_memory *only);
 
 private:
+    int FailFreed() const; // -EBADF, and why
     Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Length(const Napi::CallbackInfo &info);
     Napi::Value Buffer(const Napi::CallbackInfo &info);

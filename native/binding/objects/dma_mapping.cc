@@ -27,5 +27,8 @@ Napi::Value DmaMapping::Unmap(const Napi::CallbackInfo &info) {
 
 Napi::Value DmaMapping::Serial(const Napi::CallbackInfo &info) {
     uint64_t serial = rvt_dma_serial(payload_.handle);
-    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
+    return Napi::Number::New(
+        info.Env(),
+        serial ? static_cast<double>(serial)
+               : rvt_fail_gone(payload_.device->get(), payload_.device->context(), RVT_CAUSE_MAPPING_GONE));
 }

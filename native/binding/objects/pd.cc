@@ -23,7 +23,10 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
 
 Napi::Value ProtectionDomain::Serial(const Napi::CallbackInfo &info) {
     uint64_t serial = rvt_pd_serial(payload_.handle);
-    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
+    return Napi::Number::New(info.Env(), serial
+                                             ? static_cast<double>(serial)
+                                             : rvt_fail_gone(payload_.device->get(),
+                                                             payload_.device->context(), RVT_CAUSE_PD_GONE));
 }
 
 Napi::Value ProtectionDomain::Number(const Napi::CallbackInfo &info) {
@@ -120,7 +123,7 @@ Napi::Value ProtectionDomain::DeregMany(const Napi::CallbackInfo &info) {
     if (!regions.Read(arguments, Checkers::Of(payload_.device->environment()), 0))
         return arguments.Undefined();
     if (!regions.handles)
-        return Napi::Number::New(info.Env(), -RVT_ENOMEM);
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     int error = rvt_dereg_mrs(payload_.handle, regions.handles.get(), regions.count,
                               force ? RVT_RELEASE_FORCE : RVT_RELEASE);
     payload_.device->Settle();

@@ -17,7 +17,10 @@ void QueuePair::Define(Environment &environment, Napi::Env env) {
 
 Napi::Value QueuePair::Serial(const Napi::CallbackInfo &info) {
     uint64_t serial = rvt_qp_serial(payload_.handle);
-    return Napi::Number::New(info.Env(), serial ? static_cast<double>(serial) : -RVT_EBADF);
+    return Napi::Number::New(info.Env(), serial
+                                             ? static_cast<double>(serial)
+                                             : rvt_fail_gone(payload_.device->get(),
+                                                             payload_.device->context(), RVT_CAUSE_QP_GONE));
 }
 
 Napi::Value QueuePair::Number(const Napi::CallbackInfo &info) {

@@ -54,7 +54,7 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
         rows.capacity = head.used;
         rows.numbers.reset(new (std::nothrow) double[rows.capacity * RVT_TABLE_COUNT]);
         if (!rows.numbers)
-            return Napi::Number::New(env, -RVT_ENOMEM);
+            return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     }
     size_t numbers = rows.count * RVT_TABLE_COUNT;
     Napi::Float64Array used = Napi::Float64Array::New(env, numbers);
@@ -133,7 +133,7 @@ Napi::Value ReportResources(Napi::Env env, OpenDevice &open) {
     resources.device = to->device;
     rvt_resource_report_to(to, AddResource, &resources);
     if (!resources.complete)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     KnownDetached known;
     KnownBuffers::Of(open.environment()).ForEach([&known](const JsBuffer &buffer) {
         if (!buffer.shared_bytes && !buffer.of_device)

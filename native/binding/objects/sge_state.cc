@@ -32,14 +32,15 @@ Napi::Value SgeState::New(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     size_t count = names.length / RVT_ELEMENT_NAME_WORDS;
     if (names.length % RVT_ELEMENT_NAME_WORDS || count < 1 || count > RVT_MAX_SGE)
-        return Napi::Number::New(env, -RVT_EINVAL);
+        return Napi::Number::New(env,
+                                 rvt_fail_value(RVT_EINVAL, RVT_CAUSE_ELEMENT_COUNT, count, RVT_MAX_SGE));
     Cells &cells = Cells::Of(*Environment::Of(env));
     auto walk = std::make_unique<Walk>();
     const auto *name = static_cast<const uint32_t *>(names.data);
     for (size_t i = 0; i < count; i++, name += RVT_ELEMENT_NAME_WORDS) {
         Cell *cell = cells.Find(name[RVT_ELEMENT_NAME_CELL], name[RVT_ELEMENT_NAME_GENERATION]);
         if (!cell)
-            return Napi::Number::New(env, -RVT_EBADF);
+            return Napi::Number::New(env, rvt_fail_at(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT, i, 0, 0));
         walk->elements.push_back(Cells::Share(*cell));
         walk->list.push_back(&walk->elements.back()->sge);
     }
@@ -168,11 +169,11 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     if (steps.length > UINT32_MAX)
-        return Napi::Number::New(env, -RVT_EINVAL);
+        return Napi::Number::New(env, rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT));
     // What is judged must be what is walked: the array may lie in shared memory.
     std::unique_ptr<uint32_t[]> still(new (std::nothrow) uint32_t[steps.length ? steps.length : 1]);
     if (!still)
-        return Napi::Number::New(env, -RVT_ENOMEM);
+        return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     if (steps.length)
         std::memcpy(still.get(), steps.data, steps.length * sizeof(uint32_t));
     Fragments fragments;

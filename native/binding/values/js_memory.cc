@@ -184,11 +184,12 @@ std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &enviro
 // matter to them.
 int NewSlice(const JsBuffer &buffer, size_t offset, size_t length, rvt_memory **memory) {
     if (!buffer.device_memory || rvt_device_memory_freed(buffer.device_memory))
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_MEMORY_FREED);
     *memory = rvt_device_memory_slice(buffer.device_memory, offset, length);
     if (*memory)
         return 0;
-    return rvt_device_memory_freed(buffer.device_memory) ? -RVT_EBADF : -RVT_ENOMEM;
+    return rvt_device_memory_freed(buffer.device_memory) ? rvt_fail(RVT_EBADF, RVT_CAUSE_MEMORY_FREED)
+                                                         : rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
 }
 
 } // namespace
@@ -205,7 +206,7 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, n
     napi_value value;
     if (napi_get_typedarray_info(env, array, &type, &length, &data, &value, &offset) != napi_ok ||
         type != napi_uint8_array)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     unsigned char *address = data ? static_cast<unsigned char *>(data) - offset : nullptr;
     std::shared_ptr<JsBuffer> buffer;
     if (JsBuffer *known = address ? KnownBuffers::Of(*environment).Find(env, address, value) : nullptr) {
@@ -217,7 +218,7 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, n
     }
     JsMemory *js = buffer ? new (std::nothrow) JsMemory() : nullptr;
     if (!js)
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     rvt_memory_init(&js->memory, &kOps, length);
     js->offset = offset;
     buffer->Use();

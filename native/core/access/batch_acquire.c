@@ -3,6 +3,7 @@
 #include "core/access/batch.h"
 #include "core/access/batch_loop.h"
 #include "core/access/glance.h"
+#include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/ucontext.h"
@@ -155,12 +156,20 @@ static int acquire_singly(struct acquiring *acquiring) {
     return error;
 }
 
+/* Which one is not dead. Looked for once more, so that the loop that finds none need not know. */
+static RVT_COLD int fail_held(const struct rvt_sge *held) {
+    uint32_t i = 0;
+    while (!held[i].mr)
+        i++;
+    return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_BATCH_HELD, i, 0, 0);
+}
+
 int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, bool coalesce,
                       struct rvt_sge *seed, struct rvt_sge *held, const struct rvt_batch_columns *columns,
                       struct rvt_batch_result *result) {
     for (uint32_t i = 0; i < batch->count; i++)
         if (held[i].mr)
-            return -RVT_EBUSY;
+            return fail_held(held);
     if (!rvt_checker_live(batch->checker)) {
         answer_closed(batch, columns, result, 0);
         return 0;

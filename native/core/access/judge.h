@@ -11,6 +11,7 @@
 
 #include "core/access/check.h"
 #include "core/base/counters.h"
+#include "core/base/failure.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -249,7 +250,7 @@ static inline int acquire_access(const struct access *access, struct found *foun
     for (;;) {
         *reason = judge_access(access, found);
         if (*reason)
-            return -RVT_EINVAL;
+            return -RVT_EINVAL; /* refused: the reason is told */
         enum rvt_acquired acquired = RVT_RETRY;
         found->count = NULL;
         if (access->key) {
@@ -264,7 +265,9 @@ static inline int acquire_access(const struct access *access, struct found *foun
                 rvt_dma_release(found->dma, 1);
         }
         if (acquired != RVT_RETRY)
-            return acquired == RVT_ACQUIRED ? 1 : -RVT_ENOMEM;
+            return acquired == RVT_ACQUIRED
+                       ? 1
+                       : rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN, 0, UINT32_MAX);
     }
 }
 

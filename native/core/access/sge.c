@@ -2,6 +2,7 @@
 #include "core/access/sge.h"
 
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -124,10 +125,10 @@ void rvt_pass_empty_sges(struct rvt_sge_state *ss, bool release) {
 
 int rvt_ss_init(struct rvt_sge_state *ss, struct rvt_sge **elements, uint32_t count) {
     if (count < 1 || count > RVT_MAX_SGE)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_ELEMENT_COUNT, count, RVT_MAX_SGE);
     for (uint32_t i = 0; i < count; i++)
         if (!elements[i]->mr)
-            return -RVT_EBADF;
+            return rvt_fail_at(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT, i, 0, 0);
     ss->list = elements;
     ss->num_sge = count;
     begin_next_element(ss);
@@ -160,13 +161,13 @@ int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release) {
     if (!length)
         return 0;
     if (length > rvt_ss_total_len(ss))
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_LEFT, length, rvt_ss_total_len(ss));
     /* Look before passing over empty elements, so that a refusal changes nothing. */
     const struct rvt_sge *sge = &ss->sge;
     for (uint32_t i = 1; !sge->sge_length && i < ss->num_sge; i++)
         sge = ss->list[i - 1];
     if (length > sge->sge_length)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_ELEMENT, length, sge->sge_length);
     rvt_pass_empty_sges(ss, release);
     advance_in_element(&ss->sge, length);
     if (!ss->sge.sge_length)
@@ -176,7 +177,7 @@ int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release) {
 
 int rvt_skip_sge(struct rvt_sge_state *ss, uint64_t length, bool release) {
     if (length > rvt_ss_total_len(ss))
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_LEFT, length, rvt_ss_total_len(ss));
     while (length) {
         rvt_pass_empty_sges(ss, release);
         uint32_t step = ss->sge.sge_length < length ? ss->sge.sge_length : (uint32_t)length;
@@ -216,15 +217,24 @@ static enum rvt_reason find_unusable_reason(const struct rvt_sge_state *ss, uint
     return RVT_REASON_NONE;
 }
 
-bool rvt_ss_any_twice(const struct rvt_sge_state *ss) {
+uint32_t rvt_ss_find_twice(const struct rvt_sge_state *ss) {
     for (uint32_t i = 1; i < ss->num_sge; i++) {
-        if (ss->list[i - 1] == ss->owner)
-            return true;
-        for (uint32_t j = i + 1; j < ss->num_sge; j++)
-            if (ss->list[i - 1] == ss->list[j - 1])
-                return true;
+        const struct rvt_sge *sge = ss->list[i - 1];
+        if (sge == ss->owner)
+            return i;
+        for (uint32_t j = 1; j < i; j++)
+            if (ss->list[j - 1] == sge)
+                return i;
     }
-    return false;
+    return 0;
+}
+
+int rvt_ss_judge(const struct rvt_sge_state *ss, uint64_t length, bool release) {
+    uint64_t left = rvt_ss_total_len(ss);
+    if (length > left)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_LEFT, length, left);
+    uint32_t twice = release ? rvt_ss_find_twice(ss) : 0;
+    return twice ? rvt_fail_at(RVT_EINVAL, RVT_CAUSE_ELEMENT_TWICE, twice, 0, 0) : 0;
 }
 
 struct rvt_retirement *rvt_ss_device(const struct rvt_sge_state *ss) {
@@ -293,8 +303,9 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++)
         total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
-    if (total > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
-        return -RVT_EINVAL;
+    int error = rvt_ss_judge(ss, total, release);
+    if (error)
+        return error;
     struct rvt_retirement *of = rvt_ss_device(ss);
     struct rvt_fragment fragments[FRAGMENTS];
     struct stride at = {steps, count, 0, count ? steps[0] : 0};
@@ -307,9 +318,9 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
         uint32_t told = *reason ? 0 : walk_section(ss, &at, release, reason, fragments);
         rvt_read_leave(reader, of);
         if (*reason) /* by another thread, if it was not the first look */
-            return -RVT_EINVAL;
+            return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BYTES_UNUSABLE, 0, total);
         if (told && !emit(context, fragments, told))
-            return -RVT_ENOMEM;
+            return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     }
     return 0;
 }

@@ -107,9 +107,14 @@ void rvt_put_ss(struct rvt_sge_state *ss);
 /* True if the region of any element that is left answers (or, half-dead, last answered) to this key. */
 bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey);
 
-/* True if an element that is left stands in the list twice: it has one reference, so it cannot
- * be put twice. */
-bool rvt_ss_any_twice(const struct rvt_sge_state *ss);
+/* The first place (counted from the current element, 0) whose element stood in the list before: it has one
+ * reference, so it cannot be put twice. 0: there is none. */
+uint32_t rvt_ss_find_twice(const struct rvt_sge_state *ss);
+
+/* Can the walk go on by `length` bytes?
+ *   0        it can
+ *   -EINVAL  fewer are left; with `release`, an element is in the list twice */
+int rvt_ss_judge(const struct rvt_sge_state *ss, uint64_t length, bool release);
 
 /* Why the element cannot be used now, or RVT_REASON_NONE and the mapping to use (*map is NULL for key 0).
  * Inside a reader's section; *map is good until its end. */

@@ -3,6 +3,7 @@
 
 #include "core/access/sge.h"
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/region.h"
@@ -14,10 +15,12 @@ static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Ato
                      enum rvt_reason *reason) {
     if (!(sge->rights & RVT_ACCESS_REMOTE_ATOMIC)) {
         *reason = RVT_ACCESS_DENIED;
-        return -RVT_EACCES;
+        return rvt_fail_value(RVT_EACCES, RVT_CAUSE_RIGHT_NOT_PROVEN, sge->rights, RVT_ACCESS_REMOTE_ATOMIC);
     }
-    if (sge->sge_length != ATOMIC_BYTES || sge->request % ATOMIC_BYTES)
-        return -RVT_EINVAL;
+    if (sge->sge_length != ATOMIC_BYTES)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WORD_LENGTH, sge->sge_length, ATOMIC_BYTES);
+    if (sge->request % ATOMIC_BYTES)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WORD_ADDRESS, sge->request, ATOMIC_BYTES);
     struct rvt_map *map;
     unsigned char *data;
     uint64_t run;
@@ -25,11 +28,11 @@ static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Ato
     if (!*reason)
         *reason = rvt_sge_pointer(call, sge, map, ATOMIC_BYTES, &data, &run);
     if (*reason)
-        return -RVT_EACCES;
+        return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BYTES_UNUSABLE, 0, ATOMIC_BYTES);
     /* A view may start anywhere, and segments may be smaller than a word: then there is no word to
      * be atomic on. */
     if (run < ATOMIC_BYTES || (uintptr_t)data % ATOMIC_BYTES)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WORD_MEMORY, 0, ATOMIC_BYTES);
     *word = (_Atomic(uint64_t) *)(void *)data;
     return 0;
 }
@@ -38,7 +41,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
                       enum rvt_reason *reason) {
     *reason = RVT_REASON_NONE;
     if (!sge->mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);
@@ -53,7 +56,7 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
                          uint64_t swap, uint64_t *old, enum rvt_reason *reason) {
     *reason = RVT_REASON_NONE;
     if (!sge->mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     _Atomic(uint64_t) *word;
     rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);

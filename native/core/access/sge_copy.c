@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/failure.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -286,11 +287,32 @@ static void copy_in_sections(struct rvt_data_call *call, struct rvt_sge_state *s
         copied->reason = move_in_sections(call, ss, last, tail, release, IN_ORDERED, &copied->bytes);
 }
 
+/* -EACCES, with what of it the reason does not say. `index`: of the element among those that are left. */
+static RVT_COLD int fail_sge(const struct rvt_sge *sge, uint32_t index, uint64_t length, bool write,
+                             const struct rvt_copied *copied) {
+    if (copied->reason == RVT_ACCESS_DENIED)
+        return rvt_fail_at(RVT_EACCES, RVT_CAUSE_RIGHT_NOT_PROVEN, index, sge->rights,
+                           rvt_rights_wanted(write));
+    return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BYTES_UNUSABLE, copied->bytes, length);
+}
+
+/* The same of a walk, whose first element without the right it was. */
+static RVT_COLD int fail_copy(const struct rvt_sge_state *ss, uint64_t length, bool write,
+                              const struct rvt_copied *copied) {
+    uint32_t i = 0;
+    const struct rvt_sge *sge = &ss->sge;
+    while (i + 1 < ss->num_sge &&
+           (!sge->sge_length || rvt_judge_rights(sge->rights, sge->remote, write) == RVT_REASON_NONE))
+        sge = ss->list[i++];
+    return fail_sge(sge, i, length, write, copied);
+}
+
 static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                          uint64_t length, bool release, bool write, bool ordered, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
-    if (length > rvt_ss_total_len(ss) || (release && rvt_ss_any_twice(ss)))
-        return -RVT_EINVAL;
+    int error = rvt_ss_judge(ss, length, release);
+    if (error)
+        return error;
     if (!length)
         return 0;
     rvt_data_call_enter(call, rvt_ss_device(ss));
@@ -298,7 +320,7 @@ static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, u
         copy_in_sections(call, ss, data, length, release, write, ordered, copied);
     rvt_data_call_leave(call);
     rvt_data_call_count(call, copied->bytes, copied->reason);
-    return copied->reason ? -RVT_EACCES : 0;
+    return copied->reason ? fail_copy(ss, length, write, copied) : 0;
 }
 
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
@@ -315,9 +337,10 @@ int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offse
                  uint64_t length, bool write, bool copy_last, struct rvt_copied *copied) {
     *copied = (struct rvt_copied){0, RVT_REASON_NONE};
     if (!sge->mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     if (offset > sge->sge_length || length > sge->sge_length - offset)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_ELEMENT, length,
+                              offset > sge->sge_length ? 0 : sge->sge_length - offset);
     if (!length)
         return 0;
     if (!copy_last) {
@@ -329,7 +352,7 @@ int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offse
         rvt_data_call_leave(call);
         if (done) {
             rvt_data_call_count(call, copied->bytes, copied->reason);
-            return copied->reason ? -RVT_EACCES : 0;
+            return copied->reason ? fail_sge(sge, 0, length, write, copied) : 0;
         }
     }
     struct rvt_sge *list[] = {sge};

@@ -62,9 +62,11 @@ enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_mem
 
 /* May bytes be written to, or read from, an element proven with these rights? An element keeps the rights it
  * was proven with: writing wants local or remote write, reading a remote one wants remote read. */
+static inline uint32_t rvt_rights_wanted(bool write) {
+    return write ? RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE : RVT_ACCESS_REMOTE_READ;
+}
 static inline enum rvt_reason rvt_judge_rights(uint32_t rights, bool remote, bool write) {
-    uint32_t wanted = write ? RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE : RVT_ACCESS_REMOTE_READ;
-    return (!write && !remote) || (rights & wanted) ? RVT_REASON_NONE : RVT_ACCESS_DENIED;
+    return (!write && !remote) || (rights & rvt_rights_wanted(write)) ? RVT_REASON_NONE : RVT_ACCESS_DENIED;
 }
 
 struct rvt_copied {

@@ -5,6 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/mr.h"
@@ -39,12 +40,12 @@ static int enter_object_kinds(struct rvt_dev_info *device, const struct rvt_devi
 int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_info **out) {
     uint32_t bits = options->lkey_table_bits;
     if (!bits)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_TABLE_BITS, bits, 0);
     if (bits > RVT_MAX_LKEY_TABLE_BITS)
         bits = RVT_MAX_LKEY_TABLE_BITS;
     struct rvt_dev_info *device = rvt_zalloc(1, sizeof(*device));
     if (!device)
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     int error = enter_object_kinds(device, options);
     if (!error)
         error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys, &device->held);
@@ -104,12 +105,14 @@ static int close_device(struct rvt_dev_info *device, const struct rvt_ucontext *
     struct rvt_link *memories = NULL;
     rvt_mutex_lock(&device->lock);
     int error = 0;
-    if (device->closed || rvt_ucontext_gone(by))
-        error = -RVT_EBADF;
+    if (rvt_ucontext_gone(by))
+        error = rvt_fail_gone(device, by, RVT_CAUSE_DETACHED);
+    else if (device->closed)
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_DEVICE_CLOSED);
     else if (rvt_ucontext_restricted(by))
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     else if (!cascade && rvt_owns_anything(device, NULL))
-        error = -RVT_EBUSY;
+        error = rvt_fail_owns(device, NULL);
     if (!error) {
         if (dma_mr_leaked)
             *dma_mr_leaked = atomic_load_explicit(&device->dma_mr, memory_order_relaxed) != NULL;
@@ -135,7 +138,7 @@ int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint
     /* Two comparisons: the last range given may have left less than three pages, and the
      * difference would wrap. */
     if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_ADDRESSES_USED_UP, length, 0);
     *start = next;
     return 0;
 }
@@ -176,7 +179,7 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
 int rvt_table_report_to(const struct rvt_ucontext *to, struct rvt_table_head *head,
                         void (*emit)(void *context, const struct rvt_table_row *row), void *context) {
     if (rvt_ucontext_restricted(to))
-        return -RVT_EPERM;
+        return rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     rvt_table_report(to->device, head, emit, context);
     return 0;
 }

@@ -3,9 +3,12 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/dma.h"
+#include "core/objects/region.h"
 #include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
@@ -26,13 +29,13 @@ static const struct rvt_memory_ops whole_ops = {resolve_whole, release_whole, NU
 int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context, uint64_t bytes,
                             bool huge, struct rvt_device_memory **out) {
     if (!bytes)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_NO_BYTES);
     if (bytes > SIZE_MAX)
-        return -RVT_ENOMEM;
+        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_NO_DEVICE_MEMORY, bytes, 0);
     struct rvt_device_memory *memory = rvt_zalloc(1, sizeof(*memory));
     if (!memory || !rvt_alloc_data_pages((size_t)bytes, huge, &memory->pages)) {
         rvt_free(memory);
-        return -RVT_ENOMEM;
+        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_NO_DEVICE_MEMORY, bytes, 0);
     }
     rvt_memory_init(&memory->memory, &whole_ops, bytes); /* this reference is the device's */
     memory->huge = huge;
@@ -40,11 +43,11 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     } else if (rvt_ucontext_restricted(context)) {
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     } else if (!rvt_serial_index_reserve(&device->memories_by_serial)) {
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     } else {
         memory->serial = ++device->memories_made;
         rvt_list_add(&device->memories, &memory->in_device);
@@ -64,49 +67,17 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
     rvt_mutex_lock(&device->lock);
     struct rvt_device_memory *memory = rvt_serial_index_find(&device->memories_by_serial, serial);
     if (device->closed || rvt_ucontext_gone(context)) {
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     } else if (rvt_ucontext_restricted(context)) {
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     } else if (memory) {
         rvt_memory_get(&memory->memory);
         *out = memory;
     } else {
-        error = -RVT_EINVAL;
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_MEMORY, serial, 0);
     }
     rvt_mutex_unlock(&device->lock);
     return error;
-}
-
-int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
-                           struct rvt_device_memory *memory) {
-    /* What a region or mapping had of it is given back when every reader has left. One that a finalizer ended
-     * has not waited for that. */
-    rvt_settle(&device->retirement);
-    int error = 0;
-    uint32_t unused = 0;
-    rvt_mutex_lock(&device->lock);
-    if (rvt_ucontext_gone(context))
-        error = -RVT_EBADF;
-    /* The test and the end are one exchange: a slice, which takes no lock, cannot slip in between. */
-    else if (!atomic_compare_exchange_strong_explicit(&memory->uses, &unused, RVT_DEVICE_MEMORY_FREED,
-                                                      memory_order_acq_rel, memory_order_acquire))
-        error = unused & RVT_DEVICE_MEMORY_FREED ? -RVT_EBADF : -RVT_EBUSY;
-    if (!error) {
-        rvt_list_remove(&memory->in_device);
-        rvt_serial_index_remove(&device->memories_by_serial, memory->serial);
-    }
-    rvt_mutex_unlock(&device->lock);
-    if (!error)
-        rvt_memory_put(&memory->memory);
-    return error;
-}
-
-void rvt_let_go_of_device_memories(struct rvt_link *list) {
-    while (list) {
-        struct rvt_device_memory *memory = RVT_LIST_ENTRY(list, struct rvt_device_memory, in_device);
-        list = list->next;
-        rvt_memory_put(&memory->memory);
-    }
 }
 
 struct slice {
@@ -136,6 +107,61 @@ static void place_slice(const struct rvt_memory *memory, struct rvt_memory_place
 }
 
 static const struct rvt_memory_ops slice_ops = {resolve_slice, release_slice, place_slice};
+
+static bool is_slice_of(const struct rvt_memory *memory, const struct rvt_device_memory *whole) {
+    return memory && memory->ops == &slice_ops && ((const struct slice *)memory)->whole == whole;
+}
+
+/* -EBUSY, with what has the memory's slices. Under the lock. */
+static int fail_used(const struct rvt_dev_info *device, const struct rvt_device_memory *whole,
+                     uint32_t uses) {
+    uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0}, found = 0;
+    const struct rvt_owned *owned;
+    for (uint32_t at = 0; found < uses && (owned = rvt_next_object(device, RVT_RESOURCE_DMA, &at));)
+        if (is_slice_of(((const struct rvt_dma_map *)owned)->memory, whole)) {
+            counts[RVT_RESOURCE_DMA]++;
+            found++;
+        }
+    for (uint32_t at = 0; found < uses && (owned = rvt_next_object(device, RVT_RESOURCE_MR, &at));)
+        if (is_slice_of(((const struct rvt_mregion *)owned)->extent.memory, whole)) {
+            counts[RVT_RESOURCE_MR]++;
+            found++;
+        }
+    return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_MEMORY_IN_USE, uses - found, counts);
+}
+
+int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           struct rvt_device_memory *memory) {
+    /* What a region or mapping had of it is given back when every reader has left. One that a finalizer ended
+     * has not waited for that. */
+    rvt_settle(&device->retirement);
+    int error = 0;
+    uint32_t unused = 0;
+    rvt_mutex_lock(&device->lock);
+    if (rvt_ucontext_gone(context))
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
+    /* The test and the end are one exchange: a slice, which takes no lock, cannot slip in between. */
+    else if (!atomic_compare_exchange_strong_explicit(&memory->uses, &unused, RVT_DEVICE_MEMORY_FREED,
+                                                      memory_order_acq_rel, memory_order_acquire))
+        error = unused & RVT_DEVICE_MEMORY_FREED ? rvt_fail_gone(device, NULL, RVT_CAUSE_MEMORY_FREED)
+                                                 : fail_used(device, memory, unused);
+    if (!error) {
+        rvt_list_remove(&memory->in_device);
+        rvt_serial_index_remove(&device->memories_by_serial, memory->serial);
+    }
+    rvt_mutex_unlock(&device->lock);
+    if (!error)
+        rvt_memory_put(&memory->memory);
+    return error;
+}
+
+void rvt_let_go_of_device_memories(struct rvt_link *list) {
+    while (list) {
+        struct rvt_device_memory *memory = RVT_LIST_ENTRY(list, struct rvt_device_memory, in_device);
+        list = list->next;
+        rvt_memory_put(&memory->memory);
+    }
+}
 
 struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint64_t offset,
                                            uint64_t length) {

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -43,40 +44,50 @@ static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t lengt
     return address;
 }
 
+static int judge_range(const struct rvt_dma_space *space, uint64_t address, uint64_t length) {
+    if (address % RVT_PAGE_SIZE)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_DMA_ADDRESS_UNALIGNED, address, RVT_PAGE_SIZE);
+    /* address + length may be exactly 2^64. */
+    if (length - 1 > UINT64_MAX - address)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_DMA_ADDRESS_TOO_HIGH, address,
+                              (UINT64_C(0) - length) & ~(uint64_t)(RVT_PAGE_SIZE - 1));
+    const struct rvt_dma_map *in_the_way = rvt_dma_table_find_first(
+        atomic_load_explicit(&space->table, memory_order_relaxed), address, address + (length - 1));
+    return in_the_way ? rvt_fail_value(RVT_EINVAL, RVT_CAUSE_DMA_RANGE_TAKEN, address, in_the_way->address)
+                      : 0;
+}
+
 int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struct rvt_memory *memory,
                 bool fixed, uint64_t *address, struct rvt_dma_handle *handle) {
     struct rvt_dma_space *space = &device->dma;
     uint64_t length = memory->length;
     int error = 0;
     if (!length)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_MEMORY);
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context)) {
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
         goto out;
     }
     if (rvt_ucontext_restricted(context)) {
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
         goto out;
     }
     if (!fixed)
         *address = choose_address(space, length);
-    /* address + length may be exactly 2^64. */
-    if ((!fixed && !*address) || *address % RVT_PAGE_SIZE || length - 1 > UINT64_MAX - *address ||
-        rvt_dma_table_find_first(atomic_load_explicit(&space->table, memory_order_relaxed), *address,
-                                 *address + (length - 1))) {
-        error = -RVT_EINVAL;
+    error = !fixed && !*address ? rvt_fail_value(RVT_EINVAL, RVT_CAUSE_DMA_ADDRESSES_USED_UP, length, 0)
+                                : judge_range(space, *address, length);
+    if (error)
         goto out;
-    }
     struct rvt_dma_addition addition;
     if (!rvt_dma_table_prepare(device, *address, length, &addition)) {
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         goto out;
     }
     struct rvt_dma_map *map = (struct rvt_dma_map *)rvt_take_owned(device, RVT_RESOURCE_DMA, context);
     if (!map) {
         rvt_dma_table_abandon(&addition);
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         goto out;
     }
     map->memory = memory;
@@ -118,20 +129,34 @@ static void end_mapping(struct rvt_dma_map *map) {
     rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
 }
 
+/* -EBUSY: the mapping has `users`, regions whose lists name it and elements of key 0. Looks at the regions of
+ * the device until all users are found. Under the lock. */
+static int fail_used(const struct rvt_dma_map *map, uint64_t users) {
+    uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0}, found = 0;
+    const struct rvt_owned *owned;
+    for (uint32_t at = 0;
+         found < users && (owned = rvt_next_object(map->owned.device, RVT_RESOURCE_MR, &at));) {
+        uint64_t uses = rvt_map_uses_of(rvt_mr_map((const struct rvt_mregion *)owned), map);
+        counts[RVT_RESOURCE_MR] += uses != 0;
+        found += uses;
+    }
+    return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_MAPPING_IN_USE, users - found, counts);
+}
+
 int rvt_dma_unmap(struct rvt_dma_handle handle) {
     struct rvt_dma_map *map = handle.map;
-    if (!map || rvt_object_generation(&map->owned.object) != handle.generation)
-        return -RVT_EBADF;
+    if (!map)
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_MAPPING_GONE);
     struct rvt_dev_info *device = map->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     uint64_t unused = 0;
     if (rvt_object_generation(&map->owned.object) != handle.generation)
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_MAPPING_GONE);
     /* Closing and the test for users are one exchange: a key-0 check cannot slip in between. */
     else if (!atomic_compare_exchange_strong_explicit(&map->users, &unused, RVT_DMA_CLOSED,
                                                       memory_order_acq_rel, memory_order_relaxed))
-        error = -RVT_EBUSY;
+        error = fail_used(map, unused);
     else
         end_mapping(map);
     rvt_mutex_unlock(&device->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fast registration and invalidation: what work requests do to the key of a region. */
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -10,14 +11,17 @@
 
 static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)
-        return -RVT_EACCES;
-    if (mr->kind != RVT_MR_MEM_REG || mr->half_dead)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EACCES, RVT_CAUSE_REGION_IN_OTHER_PD);
+    if (mr->kind != RVT_MR_MEM_REG)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
+    if (mr->half_dead)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
     /* The consumer owns the low 8 bits, no more; so the slot stays the same and the key can not become 0. */
     if ((key ^ rvt_mr_key(mr)) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_SLOT, key, rvt_mr_key(mr));
     if (mr->length && mr->visible_iova > UINT64_C(0) - mr->length)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, mr->visible_iova,
+                              UINT64_C(0) - mr->length);
     rvt_mr_set_key(mr, key);
     mr->access = access;
     mr->iova = mr->visible_iova; /* base stays: local checks go on by the address of map_mr_sg */
@@ -29,14 +33,18 @@ static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t 
 int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32_t key, uint32_t access,
                     const uint64_t *iova) {
     if (!qp.qp || !handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, qp.qp ? RVT_CAUSE_REGION_GONE : RVT_CAUSE_QP_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
     if (qp.qp->owned.device != device)
-        return -RVT_EINVAL;
-    int error = -RVT_EBADF;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_REGION_ON_OTHER_DEVICE);
+    int error;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
-    if (mr && rvt_qp_live(qp)) {
+    if (!rvt_qp_live(qp)) {
+        error = rvt_fail_gone(device, qp.context, RVT_CAUSE_QP_GONE);
+    } else if (!mr) {
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
+    } else {
         if (iova)
             mr->visible_iova = *iova;
         error = change_key(rvt_qp_pd(qp.qp), mr, key, access);
@@ -49,16 +57,20 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
 
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     if (!qp.qp)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_QP_GONE);
     struct rvt_dev_info *device = qp.qp->owned.device;
     struct rvt_lkey_table *table = &device->lkey_table;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rkey ? table->owner[rkey >> (32 - table->bits)] : NULL;
     if (!rvt_qp_live(qp)) {
-        error = -RVT_EBADF;
-    } else if (!mr || rvt_mr_key(mr) != rkey || mr->pd != rvt_qp_pd(qp.qp)) {
-        error = -RVT_EINVAL;
+        error = rvt_fail_gone(device, qp.context, RVT_CAUSE_QP_GONE);
+    } else if (!rkey) {
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_KEY_ZERO);
+    } else if (!mr || rvt_mr_key(mr) != rkey) {
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, rkey, 0);
+    } else if (mr->pd != rvt_qp_pd(qp.qp)) {
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, rkey, 0);
     } else if (mr->valid) {
         mr->valid = false;
         rvt_mr_rewrite(mr);

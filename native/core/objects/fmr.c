@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -15,17 +16,19 @@ enum { RVT_MAX_PAGE_SHIFT = 30 };
 int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr_attr *attr,
                   struct rvt_mr_handle *handle) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
     if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
-    else if (attr->page_shift > RVT_MAX_PAGE_SHIFT || attr->max_pages < 0 || attr->max_pages > INT32_MAX)
-        error = -RVT_EINVAL;
+        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
+    else if (attr->page_shift > RVT_MAX_PAGE_SHIFT)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PAGE_SHIFT, attr->page_shift, RVT_MAX_PAGE_SHIFT);
+    else if (attr->max_pages < 0 || attr->max_pages > INT32_MAX)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MAX_PAGES, (uint64_t)attr->max_pages, INT32_MAX);
     else if (!(mr = rvt_mr_take(in, RVT_MR_FMR)))
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mr) {
         mr->access = access;
         mr->shift = (uint8_t)attr->page_shift;
@@ -85,16 +88,22 @@ static bool copy_pages(uint64_t *copy, const listed_page *pages, uint32_t count,
     return !(outside >> 63);
 }
 
-/* Is every page of a list that one mapping does not hold inside some mapping? */
-static bool judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map) {
+/* Is every page of a list that one mapping does not hold inside some mapping? 0 or -EINVAL. */
+static int judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map) {
     uint64_t page_size = UINT64_C(1) << map->shift;
     struct rvt_dma_map *mapping = NULL;
     for (uint32_t i = 0; i < map->segments; i++) {
-        mapping = rvt_dma_find_near(space, mapping, map->addresses[i], page_size);
+        uint64_t page = map->addresses[i];
+        mapping = rvt_dma_find_near(space, mapping, page, page_size);
+        if (mapping)
+            continue;
+        mapping = rvt_dma_find(space, page, 0, NULL);
         if (!mapping)
-            return false;
+            return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PAGE_UNMAPPED, i, page, 0);
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PAGE_ACROSS_END, i, page,
+                           mapping->length - (page - mapping->address));
     }
-    return true;
+    return 0;
 }
 
 /* The same list with a mapping for every page. NULL without memory. */
@@ -118,7 +127,7 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
     const struct rvt_dma_space *space = &mr->owned.device->dma;
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     /* Each page is loaded once. The first one tells which mapping is likely to hold all. */
     const listed_page *list = (const listed_page *)(const void *)pages;
     map->addresses[0] = list[0];
@@ -133,10 +142,9 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
     } else {
         struct rvt_map *copied = map;
         map = NULL;
-        if (!judge_pages(space, copied))
-            error = -RVT_EINVAL;
-        else if (!(map = copy_with_mappings(space, mr, copied)))
-            error = -RVT_ENOMEM;
+        error = judge_pages(space, copied);
+        if (!error && !(map = copy_with_mappings(space, mr, copied)))
+            error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         rvt_map_discard(copied);
     }
     *out = map;
@@ -147,8 +155,10 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
                      struct rvt_retired **passed) {
     uint64_t length = (uint64_t)count << mr->shift;
     /* The reference multiplies in 32 bits. */
-    if (length > UINT32_MAX || (length && iova > UINT64_C(0) - length))
-        return -RVT_EINVAL;
+    if (length > UINT32_MAX)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MAPPED_LENGTH, length, UINT32_MAX);
+    if (length && iova > UINT64_C(0) - length)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, iova, UINT64_C(0) - length);
     struct rvt_map *map = NULL;
     int error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
@@ -158,22 +168,26 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
 
 int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_t count, uint64_t iova) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error;
+    uint64_t held;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     else if (mr->kind != RVT_MR_FMR)
-        error = -RVT_EINVAL;
-    else if (mr->half_dead || rvt_mr_held(mr))
-        error = -RVT_EBUSY; /* decided again, together with the change, in rvt_mr_set_map */
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
+    else if (mr->half_dead)
+        error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
+    else if ((held = rvt_mr_held(mr)))
+        /* decided again, together with the change, in rvt_mr_set_map */
+        error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_FMR_HELD, held, 0);
     else if (mr->no_dma)
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED_DMA);
     else if (count > mr->max_segments)
-        error = -RVT_EINVAL;
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PAGE_COUNT, count, mr->max_segments);
     else
         error = map_pages(mr, pages, (uint32_t)count, iova, &passed);
     rvt_mutex_unlock(&device->lock);
@@ -189,20 +203,22 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
     if (!count)
         return 0;
     if (!fmrs[0].mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = fmrs[0].mr->owned.device;
     int error = 0;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     /* All or none: the whole list is judged before the first is touched. */
     for (uint32_t i = 0; i < count && !error; i++) {
-        const struct rvt_mregion *mr = rvt_mr_live(fmrs[i]);
+        struct rvt_mregion *mr = rvt_mr_live(fmrs[i]);
         if (!mr)
-            error = -RVT_EBADF;
-        else if (mr->kind != RVT_MR_FMR || mr->owned.device != device)
-            error = -RVT_EINVAL;
+            error = rvt_fail_at(RVT_EBADF, RVT_CAUSE_REGION_GONE, i, 0, 0);
+        else if (mr->owned.device != device)
+            error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_ON_OTHER_DEVICE, i, 0, 0);
+        else if (mr->kind != RVT_MR_FMR)
+            error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_REGION_KIND, i, (uint64_t)mr->kind, 0);
         else if (mr->half_dead)
-            error = -RVT_EBUSY;
+            error = rvt_fail_at(RVT_EBUSY, RVT_CAUSE_HALF_DEAD, i, rvt_mr_held(mr), 0);
     }
     for (uint32_t i = 0; i < count && !error; i++)
         rvt_mr_set_map(fmrs[i].mr, NULL, (struct rvt_window){0, 0, 0}, false, &passed);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/region.h"
@@ -36,7 +37,7 @@ int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random
     size_t occupied = owner + whole_lines((size_t)table->max * sizeof(struct rvt_mregion *));
     size_t end = occupied + (table->max + 63) / 64 * sizeof(*table->occupied);
     if (!rvt_sparse_init(&table->memory, end, held))
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     unsigned char *data = table->memory.data;
     table->records = (struct rvt_lkey_record *)(void *)data;
     table->shadows = (struct rvt_lkey_shadow *)(void *)(data + shadows);
@@ -254,10 +255,10 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     }
     struct rvt_lkey_table *table = &device->lkey_table;
     if (!rvt_lkey_available(table))
-        return -RVT_ENOMEM;
+        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
     uint32_t key = table->random ? make_random_key(table) : make_next_key(table);
     if (!key)
-        return -RVT_ENOMEM; /* no random numbers: rather no region than a guessable key */
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS); /* rather no region than a guessable key */
     uint32_t slot = key >> (32 - table->bits);
     struct rvt_lkey_record *record = &table->records[slot];
     grow_pages(table);

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/memory.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
@@ -14,16 +15,19 @@
 /* The address rules of user memory, in the reference's order. */
 static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {
     if (!length)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_MEMORY);
     /* The end, and the end rounded up to a page, must be 64-bit numbers: an end of 2^64 is not one. */
     if (start > UINT64_MAX - length || start + length > UINT64_MAX - (RVT_PAGE_SIZE - 1))
-        return -RVT_EINVAL;
+        return rvt_fail_value(
+            RVT_EINVAL, RVT_CAUSE_START_TOO_HIGH, start,
+            length > UINT64_MAX - (RVT_PAGE_SIZE - 1) ? 0 : UINT64_MAX - (RVT_PAGE_SIZE - 1) - length);
     /* Here an end of exactly 2^64 is well defined. (0 - length is 2^64 - length, and length is not 0.) */
     if (virt_addr > UINT64_C(0) - length)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, virt_addr, UINT64_C(0) - length);
     uint64_t last_page = (start + length - 1) >> RVT_PAGE_SHIFT;
-    if (last_page - (start >> RVT_PAGE_SHIFT) >= UINT32_MAX)
-        return -RVT_EINVAL;
+    uint64_t pages = last_page - (start >> RVT_PAGE_SHIFT) + 1;
+    if (pages > UINT32_MAX)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_TOO_MANY_PAGES, pages, UINT32_MAX);
     return 0;
 }
 
@@ -33,12 +37,14 @@ static uint32_t count_pages(uint64_t start, uint64_t length) {
 
 int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t length, uint64_t virt_addr) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     rvt_mutex_lock(&device->lock);
-    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr) : -RVT_EBADF;
-    if (!error && !rvt_lkey_available(&device->lkey_table))
-        error = -RVT_ENOMEM;
+    const struct rvt_lkey_table *table = &device->lkey_table;
+    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr)
+                                : rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
+    if (!error && !rvt_lkey_available(table))
+        error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -48,12 +54,12 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
                            const uint64_t *iova, uint32_t access, struct rvt_mr_handle *handle,
                            struct rvt_mr_birth *birth) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     uint64_t length = memory->length, base = start ? *start : 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
-    int error = rvt_pd_live(in) ? 0 : -RVT_EBADF;
+    int error = rvt_pd_live(in) ? 0 : rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     if (!error && !start)
         error = rvt_next_user_start(device, length, &base);
     uint64_t virt_addr = iova ? *iova : base;
@@ -61,10 +67,11 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
         error = judge_user_range(base, length, virt_addr);
     if (error)
         goto out;
-    error = -RVT_ENOMEM;
     mr = rvt_mr_take(in, RVT_MR_USER);
-    if (!mr)
+    if (!mr) {
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         goto out;
+    }
     /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
     struct rvt_map *extent = &mr->extent;
     rvt_map_init(extent, mr, count_pages(base, length), 0);
@@ -109,17 +116,17 @@ int rvt_reg_user_mr_anywhere(struct rvt_pd_handle in, struct rvt_memory *memory,
 
 int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handle *handle) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
     if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     else if (in.pd->user)
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_USER_PD);
     else if (!(mr = rvt_mr_take(in, RVT_MR_DMA)))
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mr) {
         mr->access = access;
         error = rvt_mr_publish(mr, handle);
@@ -131,17 +138,19 @@ int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handl
 int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_num_sg,
                  struct rvt_mr_handle *handle) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = NULL;
     if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
-    else if (type != RVT_MR_TYPE_MEM_REG || max_num_sg > INT32_MAX)
-        error = -RVT_EINVAL;
+        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
+    else if (type != RVT_MR_TYPE_MEM_REG)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MR_TYPE, (uint64_t)type, RVT_MR_TYPE_MEM_REG);
+    else if (max_num_sg > INT32_MAX)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MAX_NUM_SG, max_num_sg, INT32_MAX);
     else if (!(mr = rvt_mr_take(in, RVT_MR_MEM_REG)))
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mr) {
         mr->max_segments = max_num_sg;
         error = rvt_mr_publish(mr, handle);
@@ -160,11 +169,41 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* End those of the revoked regions that nobody holds. After a wait. Some at a time, because what they owned
- * is put after the lock is dropped. */
-static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count) {
+/* What keeps some regions of a list from ending. Filled when there is one. */
+struct still_held {
+    uint64_t elements, regions;
+    uint32_t first; /* index of the first of them */
+};
+
+/* The list may name one twice; it is counted once. */
+static RVT_COLD void note_held(struct still_held *held, struct rvt_mregion *mr, uint32_t index,
+                               uint64_t elements, bool is_first) {
+    if (is_first)
+        *held = (struct still_held){.first = index};
+    if (mr->noted)
+        return;
+    mr->noted = true;
+    held->regions++;
+    held->elements += elements;
+}
+
+static RVT_COLD void forget_noted(struct rvt_dev_info *device, const struct rvt_mr_handle *handles,
+                                  uint32_t count) {
+    rvt_mutex_lock(&device->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct rvt_mregion *mr = rvt_mr_live(handles[i]);
+        if (mr)
+            mr->noted = false;
+    }
+    rvt_mutex_unlock(&device->lock);
+}
+
+/* End those of the revoked regions that nobody holds, and tell of the others: true if there are any. After a
+ * wait. Some at a time, because what they owned is put after the lock is dropped. */
+static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                       struct still_held *held) {
     enum { AT_A_TIME = 16 };
-    int error = 0;
+    bool any = false;
     for (uint32_t from = 0; from < count; from += AT_A_TIME) {
         struct rvt_retired *passed = NULL;
         struct rvt_memory *memories[AT_A_TIME];
@@ -174,10 +213,13 @@ static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *h
             struct rvt_mregion *mr = rvt_mr_live(handles[i]);
             if (!mr)
                 continue; /* named twice; or another thread has ended it since the lock was dropped */
-            if (rvt_mr_end_unheld(mr, &passed, &memories[ended]))
-                error = -RVT_EBUSY;
-            else
+            uint64_t elements = rvt_mr_end_unheld(mr, &passed, &memories[ended]);
+            if (elements) {
+                note_held(held, mr, i, elements, !any);
+                any = true;
+            } else {
                 ended++;
+            }
         }
         rvt_mutex_unlock(&device->lock);
         rvt_release_passed(passed);
@@ -187,39 +229,47 @@ static int end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *h
             rvt_dev_put(device); /* not the last: the caller has one */
         }
     }
-    return error;
+    if (any)
+        forget_noted(device, handles, count);
+    return any;
 }
 
 /* The second half of a verb that ends regions, after begin_end() and without the lock. It waits until every
  * reader that may have found one of them has left. From then on nobody copies a byte of them without a
  * reference, nobody can take a new reference, and all references that were taken are seen. So only now the
- * references decide whether a region ends; by force they do not matter. */
-static int finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
-                      enum rvt_release_mode mode, struct rvt_retired *passed) {
+ * references decide whether a region ends; by force they do not matter. True if some have not
+ * ended: *held says what keeps them. */
+static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
+                       enum rvt_release_mode mode, struct rvt_retired *passed, struct still_held *held) {
     uint64_t epoch = rvt_synchronize(&device->retirement);
-    int error = mode == RVT_RELEASE_FORCE ? 0 : end_unheld(device, handles, count);
+    bool any = mode != RVT_RELEASE_FORCE && end_unheld(device, handles, count, held);
     rvt_free_retired(&device->retirement, epoch);
     rvt_release_passed(passed);
-    return error;
+    return any;
 }
 
 /* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
 static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     else if ((mr->kind == RVT_MR_FMR) != fmr)
-        error = -RVT_EINVAL;
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
     else
         begin_end(mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : finish_end(device, &handle, 1, mode, passed);
+    if (error)
+        return error;
+    struct still_held held;
+    if (!finish_end(device, &handle, 1, mode, passed, &held))
+        return 0;
+    return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REGION_HELD, held.elements, 0);
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
@@ -233,34 +283,45 @@ int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
 int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, uint32_t count,
                   enum rvt_release_mode mode) {
     if (!in.pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     /* All or none: the whole list is judged before the first is touched. The device first: another device's
      * region may not be looked at under this lock. */
-    for (uint32_t i = 0; i < count && !error; i++)
-        if (!handles[i].mr || handles[i].mr->owned.device != device ||
-            (rvt_mr_live(handles[i]) && handles[i].mr->pd != in.pd))
-            error = -RVT_EINVAL;
+    for (uint32_t i = 0; i < count && !error; i++) {
+        if (!handles[i].mr)
+            error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_NO_REGION, i, 0, 0);
+        else if (handles[i].mr->owned.device != device)
+            error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_ON_OTHER_DEVICE, i, 0, 0);
+        else if (rvt_mr_live(handles[i]) && handles[i].mr->pd != in.pd)
+            error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_IN_OTHER_PD, i, 0, 0);
+    }
     for (uint32_t i = 0; i < count && !error; i++)
         if (rvt_mr_live(handles[i])) /* the list may name one twice */
             begin_end(handles[i].mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
-    return error ? error : finish_end(device, handles, count, mode, passed);
+    if (error)
+        return error;
+    struct still_held held;
+    if (!finish_end(device, handles, count, mode, passed, &held))
+        return 0;
+    return rvt_fail_at(RVT_EBUSY, RVT_CAUSE_REGIONS_HELD, held.first, held.elements, held.regions);
 }
 
 int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attributes) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
-    int error = -RVT_EBADF;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
-    if (mr) {
+    if (!mr) {
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
+    } else {
         uint32_t key = rvt_mr_key(mr);
         *attributes = (struct rvt_mr_attributes){
             .id = rvt_mr_id(mr),
@@ -283,7 +344,6 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
             attributes->refused = atomic_load_explicit(&counters->refused, memory_order_relaxed);
             attributes->bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
         }
-        error = 0;
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -291,9 +351,9 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
 
 int rvt_find_mr_place(struct rvt_mr_handle handle, struct rvt_mr_place *place) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
-    int error = -RVT_EBADF;
+    int error = 0;
     rvt_mutex_lock(&device->lock);
     const struct rvt_mregion *mr = rvt_mr_live(handle);
     if (mr) {
@@ -307,7 +367,8 @@ int rvt_find_mr_place(struct rvt_mr_handle handle, struct rvt_mr_place *place) {
             .kind = mr->kind,
             .works = mr->valid && !mr->half_dead,
         };
-        error = 0;
+    } else {
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     }
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -315,18 +376,18 @@ int rvt_find_mr_place(struct rvt_mr_handle handle, struct rvt_mr_place *place) {
 
 int rvt_count_mr(struct rvt_mr_handle handle) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr) {
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     } else if (!rvt_mr_counters_of(mr)) {
         struct rvt_mr_counters *counters = rvt_zalloc(1, sizeof(*counters));
         atomic_store_explicit(&mr->counters, counters, memory_order_release);
         if (!counters)
-            error = -RVT_ENOMEM;
+            error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         else if (mr->lkey_published && mr->kind != RVT_MR_DMA)
             rvt_mr_rewrite(mr); /* its record sends checks the way that counts */
     }

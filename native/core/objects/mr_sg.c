@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rvt_map_mr_sg: scatter-gather lists onto a region of rvt_alloc_mr. */
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -89,14 +90,32 @@ static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_e
     return layout;
 }
 
+/* Why an element cannot be mapped. */
+static int fail_element(const struct rvt_dma_space *space, const struct rvt_sg_element *element,
+                        uint32_t index) {
+    if (!element->length)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_SG_ELEMENT_EMPTY, index, element->address, 0);
+    const struct rvt_dma_map *mapping = rvt_dma_find(space, element->address, 0, NULL);
+    if (!mapping)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_SG_ELEMENT_UNMAPPED, index, element->address, 0);
+    return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_SG_ELEMENT_ACROSS_END, index, element->address,
+                       mapping->length - (element->address - mapping->address));
+}
+
 /* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
  * mapping, and whether others are in others. */
-static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
+static int judge_sg_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
                          uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
-    if (mr->kind != RVT_MR_MEM_REG || mr->half_dead || page_size != RVT_PAGE_SIZE)
-        return -RVT_EINVAL;
-    if (!count || sg_offset > list[0].length)
-        return -RVT_EINVAL;
+    if (mr->kind != RVT_MR_MEM_REG)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
+    if (mr->half_dead)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
+    if (page_size != RVT_PAGE_SIZE)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PAGE_SIZE, page_size, RVT_PAGE_SIZE);
+    if (!count)
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_LIST);
+    if (sg_offset > list[0].length)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OFFSET_OUTSIDE, sg_offset, list[0].length);
     /* All elements, also those that will not be reached: what is accepted must not depend on the capacity. */
     struct rvt_dma_map *mapping = NULL;
     uint64_t odd = sg_offset ? 1 : 0;
@@ -104,7 +123,7 @@ static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_eleme
         struct rvt_dma_map *found =
             rvt_dma_find_near(builder->space, mapping, list[i].address, list[i].length);
         if (!list[i].length || !found)
-            return -RVT_EINVAL;
+            return fail_element(builder->space, &list[i], i);
         if (i && found != mapping)
             builder->several_mappings = true;
         mapping = found;
@@ -119,8 +138,14 @@ static int judge_sg_list(const struct rvt_mregion *mr, const struct rvt_sg_eleme
     /* The reference would map the page behind the element. Without any segment it answers ENOMEM whatever the
      * offset, so that answer is left to the caller. */
     if (sg_offset == list[0].length && mr->max_segments)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OFFSET_OUTSIDE, sg_offset, list[0].length);
     return 0;
+}
+
+static uint64_t count_pages(const struct rvt_sg_element *element, uint64_t offset) {
+    uint64_t first = (element->address + offset) & ~PAGE_MASK_BITS;
+    uint64_t last = (element->address + element->length - 1) & ~PAGE_MASK_BITS;
+    return last < first ? 0 : ((last - first) >> RVT_PAGE_SHIFT) + 1;
 }
 
 static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
@@ -138,12 +163,12 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         layout = lay_out_list(&counted, list, count, sg_offset);
     }
     if (layout.total && base > UINT64_C(0) - layout.total)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_SG_END_TOO_HIGH, base, UINT64_C(0) - layout.total);
     struct rvt_map *map = NULL;
     if (counted.segments) {
         map = rvt_map_list(mr, counted.segments, builder.several_mappings);
         if (!map)
-            return -RVT_ENOMEM;
+            return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         if (!builder.several_mappings)
             map->mapping = builder.mapping;
         map->offset = (uint16_t)(base & PAGE_MASK_BITS);
@@ -156,23 +181,28 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         }
     }
     rvt_mr_set_map(mr, map, (struct rvt_window){base, base, layout.total}, false, passed);
-    return layout.refused ? -RVT_ENOMEM : (int)layout.used;
+    if (layout.refused)
+        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_NOTHING_FITS, count_pages(&list[0], sg_offset),
+                              mr->max_segments);
+    return (int)layout.used;
 }
 
 int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list, uint32_t count,
                   uint64_t sg_offset, uint32_t page_size, struct rvt_sg_outcome *outcome) {
     if (!handle.mr)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
-    int answer = -RVT_EBADF;
+    int answer;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
-    if (mr) {
+    if (!mr) {
+        answer = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
+    } else {
         struct builder builder = {.space = &device->dma, .capacity = mr->max_segments};
-        answer = mr->no_dma ? -RVT_EPERM
+        answer = mr->no_dma ? rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED_DMA)
                  : count > RVT_MAX_SG_ELEMENTS
-                     ? -RVT_EINVAL
+                     ? rvt_fail_value(RVT_EINVAL, RVT_CAUSE_LIST_TOO_LONG, count, RVT_MAX_SG_ELEMENTS)
                      : judge_sg_list(mr, list, count, sg_offset, page_size, &builder);
         if (!answer)
             answer = map_list(mr, list, count, sg_offset, builder, &passed);

@@ -29,9 +29,9 @@ static void insert_into_end_order(struct rvt_object_kinds *kinds, const struct r
 int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind,
                           _Atomic(uint64_t) *held) {
     if (kind->number >= RVT_MOST_OBJECT_KINDS || kinds->slots[kind->number].kind || !is_well_formed(kind))
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OBJECT_KIND, kind->number, 0);
     if (kind->domain_of && kinds->child_kinds == RVT_MOST_CHILD_KINDS)
-        return -RVT_EINVAL;
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OBJECT_KIND, kind->number, 0);
     struct rvt_object_kind_slot *slot = &kinds->slots[kind->number];
     slot->kind = kind;
     if (kind->object_size) {
@@ -65,7 +65,7 @@ int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extens
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < extensions[i]->hook_count; k++)
             if (!can_watch(kinds, &extensions[i]->hooks[k]))
-                return -RVT_EINVAL;
+                return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_RELEASE_HOOK, extensions[i]->hooks[k].kind, 0);
     kinds->extensions = extensions;
     kinds->extension_count = count;
     return 0;
@@ -168,6 +168,58 @@ bool rvt_owns_anything(const struct rvt_dev_info *device, const struct rvt_ucont
     for (const struct rvt_link *link = device->contexts; link && !any; link = link->next)
         any = has_any(&device->kinds, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->owns);
     return any;
+}
+
+static_assert(RVT_FAILURE_NUMBERS - RVT_FAILURE_COUNTS == RVT_MOST_OBJECT_KINDS, "a count for each kind");
+
+static void count_owned(const struct rvt_object_kinds *kinds, const struct rvt_owner *owner,
+                        uint64_t *counts) {
+    for (uint32_t i = 0; i < kinds->end_count; i++) {
+        uint32_t number = kinds->end_order[i];
+        for (const struct rvt_link *link = owner->first[number]; link; link = link->next)
+            counts[number]++;
+    }
+}
+
+int rvt_fail_owns(const struct rvt_dev_info *device, const struct rvt_ucontext *only) {
+    uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0};
+    count_owned(&device->kinds, only ? &only->owns : &device->owns, counts);
+    if (only)
+        return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_CONTEXT_IN_USE, 0, counts);
+    for (const struct rvt_link *link = device->contexts; link; link = link->next)
+        count_owned(&device->kinds, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->owns, counts);
+    return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_DEVICE_IN_USE, 0, counts);
+}
+
+int rvt_fail_children(const struct rvt_pd *pd) {
+    const struct rvt_object_kinds *kinds = &pd->owned.device->kinds;
+    uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0}, counted = 0;
+    const struct rvt_link *at[RVT_MOST_CHILD_KINDS] = {NULL};
+    uint32_t number[RVT_MOST_CHILD_KINDS] = {0}, lists = 0;
+    for (uint32_t i = 0; i < kinds->end_count; i++) {
+        const struct rvt_object_kind_slot *slot = &kinds->slots[kinds->end_order[i]];
+        if (slot->kind->domain_of && pd->first_child[slot->child_number]) {
+            number[lists] = slot->kind->number;
+            at[lists++] = pd->first_child[slot->child_number];
+        }
+    }
+    /* All lists at once, a step of each, until one is left: what the others do not have is in that one. */
+    while (lists > 1) {
+        for (uint32_t i = 0; i < lists;) {
+            counts[number[i]]++;
+            counted++;
+            at[i] = at[i]->next;
+            if (at[i]) {
+                i++;
+            } else {
+                at[i] = at[--lists];
+                number[i] = number[lists];
+            }
+        }
+    }
+    if (lists)
+        counts[number[0]] += pd->children - counted;
+    return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_PD_IN_USE, 0, counts);
 }
 
 /* The first one again each time: an end may take the next ones with it. */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/failure.h"
 #include "core/base/list.h"
 #include "core/base/pool.h"
 #include "core/objects/owned.h"
@@ -147,6 +148,14 @@ struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kin
 
 /* Whether the context owns any live object (NULL: whether any is alive). */
 bool rvt_owns_anything(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
+
+/* -EBUSY because the context owns something (NULL: because anything is alive), with how many objects of each
+ * kind. Takes time for each. */
+RVT_COLD int rvt_fail_owns(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
+
+/* -EBUSY because the domain has children, with how many of each kind. Takes no time for those of the kind that
+ * it has most of. */
+RVT_COLD int rvt_fail_children(const struct rvt_pd *pd);
 
 /* Call `end` for one object of the kind after the other, until the context owns none (NULL: until none is
  * alive). `end` may end others along with it. */

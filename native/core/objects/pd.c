@@ -2,6 +2,7 @@
 #include "core/objects/pd.h"
 
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -13,12 +14,12 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
     rvt_mutex_lock(&device->lock);
     struct rvt_pd *pd = NULL;
     if (device->closed || rvt_ucontext_gone(context))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (rvt_ucontext_restricted(context))
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     else if (!rvt_serial_index_reserve(&device->pds_by_serial) ||
              !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (pd) {
         if (!pd->id) /* only when it is first used: a dead handle may be reading it */
             pd->id = pd->owned.object.index + 1;
@@ -36,13 +37,13 @@ int rvt_attach_pd(struct rvt_ucontext *context, uint64_t serial, struct rvt_pd_h
     rvt_mutex_lock(&device->lock);
     struct rvt_pd *pd = rvt_serial_index_find(&device->pds_by_serial, serial);
     if (device->closed || rvt_ucontext_gone(context))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (rvt_ucontext_restricted(context) && context->only_pd != serial)
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     else if (pd)
         *handle = (struct rvt_pd_handle){pd, rvt_object_generation(&pd->owned.object), context};
     else
-        error = -RVT_EINVAL;
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_PD, serial, 0);
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -59,16 +60,16 @@ void rvt_pd_end(struct rvt_pd *pd) {
 int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     struct rvt_pd *pd = handle.pd;
     if (!pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(handle))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, handle.context, RVT_CAUSE_PD_GONE);
     else if (rvt_ucontext_restricted(handle.context))
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     else if (pd->children && !cascade)
-        error = -RVT_EBUSY;
+        error = rvt_fail_children(pd);
     else
         rvt_pd_end(pd);
     rvt_mutex_unlock(&device->lock);

@@ -2,6 +2,7 @@
 #include "core/objects/qp.h"
 
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -16,15 +17,15 @@ void rvt_qp_end(struct rvt_qp *qp) {
 int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
     struct rvt_pd *pd = in.pd;
     if (!pd)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     struct rvt_qp *qp = NULL;
     if (!rvt_pd_live(in))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, in.context)))
-        error = -RVT_ENOMEM;
+        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (qp) {
         atomic_store_explicit(&qp->pd, pd, memory_order_release);
         *handle = (struct rvt_qp_handle){qp, rvt_owned_birth(&qp->owned, RVT_RESOURCE_QP), in.context};
@@ -36,12 +37,12 @@ int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
 int rvt_destroy_qp(struct rvt_qp_handle handle) {
     struct rvt_qp *qp = handle.qp;
     if (!qp)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_QP_GONE);
     struct rvt_dev_info *device = qp->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (!rvt_qp_live(handle))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, handle.context, RVT_CAUSE_QP_GONE);
     else
         rvt_qp_end(qp);
     rvt_mutex_unlock(&device->lock);

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-#include "core/base/rvt_errno.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/resource.h"
@@ -28,7 +27,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->pd = pd;
     mr->kind = kind;
     mr->max_segments = 0;
-    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = false;
+    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = mr->noted = false;
     mr->valid = true;
     mr->no_dma = rvt_ucontext_restricted(in.context) && atomic_load_explicit(&pd->user, memory_order_relaxed);
     mr->access = 0;

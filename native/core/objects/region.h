@@ -64,6 +64,7 @@ struct rvt_mregion {
     bool half_dead; /* released, but references are held */
     bool awaited;   /* puts wake the context that made it */
     bool lingering; /* ended by force while held: the object is recycled with the last put */
+    bool noted;     /* counted among those that a verb on a list could not end; only inside that verb */
     bool valid;
     bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
     bool no_dma;        /* may not name DMA memory: made by a context that is restricted to a user domain */
@@ -142,8 +143,8 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
  * to *passed.
  *   0       ended; the object may be another region when the lock is dropped. The caller then puts *memory,
  *           if it is not NULL, and one reference on the device (rvt_dev_put)
- *   -EBUSY  it is held: half-dead */
-int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory);
+ *   other   so many SGEs are held: it is half-dead */
+uint64_t rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory);
 
 /* Revoke the region and end it, whoever holds it: held SGEs are dead. What goes with it is added to *passed,
  * for a caller that waits when it has unlocked and then releases the list; with NULL it is retired. A caller

@@ -3,7 +3,6 @@
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
 #include "core/base/platform.h"
-#include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/lkey_table.h"
 #include "core/objects/object_kind.h"
@@ -70,9 +69,10 @@ void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited) {
     mr->awaited |= awaited;
 }
 
-int rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory) {
-    if (rvt_mr_held(mr))
-        return -RVT_EBUSY;
+uint64_t rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory) {
+    uint64_t held = rvt_mr_held(mr);
+    if (held)
+        return held;
     kill_region(mr, passed);
     *memory = mr->extent.memory;
     give_back(mr);

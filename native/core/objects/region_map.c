@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -152,7 +153,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
             atomic_store_explicit(&mr->staged, NULL, memory_order_release);
             if (map)
                 let_go_of_map(map, NULL);
-            return -RVT_EBUSY;
+            return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_FMR_HELD, word & RVT_MR_HELD_MASK, 0);
         }
     } while (!atomic_compare_exchange_weak_explicit(&mr->word, &word, (word & ~RVT_MR_MAP_MASK) | bits,
                                                     memory_order_acq_rel, memory_order_relaxed));
@@ -168,6 +169,15 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
         count_users(map, true);
     rvt_drop_map(mr, old, passed);
     return 0;
+}
+
+uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dma) {
+    if (map->mapping)
+        return map->mapping == dma;
+    uint64_t uses = 0;
+    for (uint32_t i = 0; map->mappings && i < map->segments; i++)
+        uses += map->mappings[i] == dma;
+    return uses;
 }
 
 /* Does the mapping name DMA memory of this context? */

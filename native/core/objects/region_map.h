@@ -77,6 +77,10 @@ struct rvt_window {
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
                    struct rvt_retired **passed);
 
+/* How many times the mapping counts among the users of `dma`: for one mapping that holds all its pages, or for
+ * each page. Under the lock. */
+uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dma);
+
 /* For rvt_dma_close_of: end the use of every DMA mapping that `context` has made, by lists of whatever
  * region. A live region maps nothing then; a half-dead one, which has no record to say that in, ends by
  * force. Under the lock. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_atomic.h"
 #include "core/base/rvt_errno.h"
@@ -58,7 +59,7 @@ static int give_token(struct rvt_shared *shared, struct rvt_dev_info *device, ui
             shared->pd = pd;
             rvt_list_add(&listed, &shared->in_shared);
         } else {
-            error = -RVT_ENOMEM;
+            error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
         }
     }
     if (!error) {
@@ -70,10 +71,9 @@ static int give_token(struct rvt_shared *shared, struct rvt_dev_info *device, ui
 }
 
 int rvt_share_device(struct rvt_dev_info *device, struct rvt_share_token *token) {
-    int error = -RVT_EBADF;
     rvt_mutex_lock(&device->lock);
-    if (!device->closed)
-        error = give_token(&device->shared, device, RVT_WHOLE_DEVICE, token);
+    int error = device->closed ? rvt_fail(RVT_EBADF, RVT_CAUSE_DEVICE_CLOSED)
+                               : give_token(&device->shared, device, RVT_WHOLE_DEVICE, token);
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -85,15 +85,15 @@ int rvt_share_by(const struct rvt_ucontext *context, const struct rvt_pd_handle 
     int error;
     rvt_mutex_lock(&device->lock);
     if (device->closed || rvt_ucontext_gone(context))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (rvt_ucontext_restricted(context))
-        error = -RVT_EPERM;
+        error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
     else if (!in)
         error = give_token(&device->shared, device, RVT_WHOLE_DEVICE, token);
     else if (pd && pd->owned.device != device)
-        error = -RVT_EINVAL;
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_PD_ON_OTHER_DEVICE);
     else if (!rvt_pd_live(*in))
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, in->context, RVT_CAUSE_PD_GONE);
     else
         error = give_token(&pd->shared, device, pd->owned.serial, token);
     rvt_mutex_unlock(&device->lock);
@@ -102,11 +102,9 @@ int rvt_share_by(const struct rvt_ucontext *context, const struct rvt_pd_handle 
 
 int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **out, uint64_t *pd) {
     rvt_mutex_lock(&shares);
-    int error = -RVT_ENODEV;
     uint64_t id = atomic_load_explicit(&core_id, memory_order_relaxed);
-    if (!id || !same_bytes(token->core, (const unsigned char *)&id, sizeof(id)))
-        error = -RVT_EXDEV;
-    for (struct rvt_link *link = listed; link && error == -RVT_ENODEV; link = link->next) {
+    bool found = false, ours = id && same_bytes(token->core, (const unsigned char *)&id, sizeof(id));
+    for (struct rvt_link *link = ours ? listed : NULL; link && !found; link = link->next) {
         struct rvt_shared *shared = RVT_LIST_ENTRY(link, struct rvt_shared, in_shared);
         if (same_bytes(token->bytes, shared->token, sizeof(shared->token))) {
             /* It is in the list, so its device is open or closing, and its closer has a reference. */
@@ -114,11 +112,14 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
             *out = shared->device;
             if (pd)
                 *pd = shared->pd;
-            error = 0;
+            found = true;
         }
     }
     rvt_mutex_unlock(&shares);
-    return error;
+    if (found)
+        return 0;
+    return ours ? rvt_fail(RVT_ENODEV, RVT_CAUSE_UNKNOWN_TOKEN)
+                : rvt_fail(RVT_EXDEV, RVT_CAUSE_FOREIGN_TOKEN);
 }
 
 void rvt_unshare(struct rvt_shared *shared) {

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
+#include "core/base/failure.h"
 #include "core/base/platform.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
@@ -13,12 +14,12 @@ int rvt_alloc_ucontext_in(struct rvt_dev_info *device, uint64_t only_pd, struct 
                           struct rvt_ucontext **out) {
     struct rvt_ucontext *context = rvt_zalloc_aligned(1, sizeof(*context));
     if (!context)
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     rvt_mutex_lock(&device->lock);
-    int error = device->closed ? -RVT_EBADF : 0;
+    int error = device->closed ? rvt_fail(RVT_EBADF, RVT_CAUSE_DEVICE_CLOSED) : 0;
     /* It may have ended since its token was found. */
     if (!error && only_pd != RVT_WHOLE_DEVICE && !rvt_serial_index_find(&device->pds_by_serial, only_pd))
-        error = -RVT_ENODEV;
+        error = rvt_fail(RVT_ENODEV, RVT_CAUSE_UNKNOWN_TOKEN);
     if (!error) {
         rvt_dev_get(device);
         context->only_pd = only_pd;
@@ -44,9 +45,9 @@ static int end_context(struct rvt_ucontext *context, bool cascade, bool wait) {
     int error = 0;
     rvt_mutex_lock(&device->lock);
     if (context->gone)
-        error = -RVT_EBADF;
+        error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (!cascade && rvt_owns_anything(device, context))
-        error = -RVT_EBUSY;
+        error = rvt_fail_owns(device, context);
     if (!error) {
         rvt_end_owned(device, context);
         atomic_store_explicit(&context->gone, true, memory_order_relaxed);
@@ -69,7 +70,11 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade) {
 }
 
 void rvt_drop_ucontext(struct rvt_ucontext *context) {
+    /* A collector's call may come between a verb and the question why it failed. */
+    struct rvt_failure kept;
+    rvt_take_failure(&kept);
     (void)end_context(context, true, false);
+    rvt_restore_failure(&kept);
 }
 
 void rvt_free_ucontext(struct rvt_ucontext *context) {
@@ -99,9 +104,20 @@ void rvt_wake_context(const struct rvt_dev_info *device, uint64_t id) {
 int rvt_ucontext_live(const struct rvt_ucontext *context) {
     struct rvt_dev_info *device = context->device;
     rvt_mutex_lock(&device->lock);
-    int error = device->closed || rvt_ucontext_gone(context) ? -RVT_EBADF : 0;
+    int error =
+        device->closed || rvt_ucontext_gone(context) ? rvt_fail_gone(device, context, RVT_CAUSE_DETACHED) : 0;
     rvt_mutex_unlock(&device->lock);
     return error;
+}
+
+int rvt_fail_gone(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                  enum rvt_cause otherwise) {
+    enum rvt_cause cause = otherwise;
+    if (rvt_ucontext_gone(context)) /* first: the last one that leaves closes the device */
+        cause = RVT_CAUSE_DETACHED;
+    else if (atomic_load_explicit(&device->closed, memory_order_relaxed))
+        cause = RVT_CAUSE_DEVICE_CLOSED;
+    return rvt_fail(RVT_EBADF, cause);
 }
 
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *only,

@@ -102,6 +102,11 @@ void rvt_wake_context(const struct rvt_dev_info *device, uint64_t context);
 
 extern const struct rvt_object_kind rvt_ucontext_objects;
 
+/* -EBADF for a dead handle, with the cause: the context (may be NULL) has ended, the device is closed, or what
+ * `otherwise` says of the object itself. */
+RVT_COLD int rvt_fail_gone(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
+                           enum rvt_cause otherwise);
+
 static inline bool rvt_ucontext_gone(const struct rvt_ucontext *context) {
     return context && atomic_load_explicit(&context->gone, memory_order_relaxed);
 }

@@ -107,7 +107,7 @@ static int use_again(struct fixture *f) {
     if (!slice) {
         CHECK_EQ(references(memory), before);
         CHECK_EQ(atomic_load(&memory->uses), uses);
-        return -RVT_ENOMEM;
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     }
     int error = rvt_reg_user_mr(f->pd, slice, 0, 0, 0, &f->mr2);
     rvt_memory_put(slice);

@@ -318,6 +318,14 @@ static void a_domain_that_cascades_ends_them_in_order(void) {
     REQUIRE(mine && others && gadget);
     fixture_mem_reg(&f, 1);
     CHECK_EQ(rvt_dealloc_pd(f.pd, false), -RVT_EBUSY);
+    struct rvt_failure why;
+    rvt_take_failure(&why);
+    CHECK_EQ(why.numbers[RVT_FAILURE_CAUSE], RVT_CAUSE_PD_IN_USE);
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < RVT_MOST_OBJECT_KINDS; i++)
+        all += why.numbers[RVT_FAILURE_COUNTS + i];
+    CHECK_EQ(all, f.pd.pd->children); /* of whatever kinds */
+    CHECK(why.numbers[RVT_FAILURE_COUNTS + WIDGET] > 0);
     CHECK_EQ(events.count, 0); /* nobody is told of what does not happen */
     CHECK_EQ(rvt_dealloc_pd(f.pd, true), 0);
     EVENTS_ARE(RVT_RESOURCE_PD, RVT_RESOURCE_QP, WIDGET, RVT_RESOURCE_MR);

@@ -1,0 +1,107 @@
+/**
+ * Methods that can fail with an errno, as errors name them, and the kernel's operation of each. A getter is named like a method.
+ */
+
+const operations = {
+  'new Device': 'driver_mr_init',
+  'new Device({ reportLeaks })': 'report_leaks',
+  'Device.attach': 'alloc_ucontext',
+  'Device.share': 'share',
+  'Device.allocPd': 'alloc_pd',
+  'Device.importPd': 'import_pd',
+  'Device.allocDm': 'alloc_dm',
+  'Device.importDm': 'import_dm',
+  'Device.keyTable': 'key_table',
+  'Device.keySlots': 'key_table',
+  'Device.regionsOf': 'find_mr',
+  'Device.resources': 'resources',
+  'Device.counters': 'counters',
+  'Device.close': 'mr_exit',
+  'Device.detach': 'dealloc_ucontext',
+  'DmaSpace.map': 'dma_map',
+  'DmaMapping.unmap': 'dma_unmap',
+  'DeviceMemory.buffer': 'alloc_dm',
+  'DeviceMemory.free': 'dealloc_dm',
+  'ProtectionDomain.regUserMr': 'reg_user_mr',
+  'ProtectionDomain.getDmaMr': 'get_dma_mr',
+  'ProtectionDomain.allocMr': 'alloc_mr',
+  'ProtectionDomain.allocFmr': 'alloc_fmr',
+  'ProtectionDomain.regionOf': 'find_mr',
+  'ProtectionDomain.createQp': 'create_qp',
+  'ProtectionDomain.acquire': 'lkey_ok',
+  'ProtectionDomain.check': 'lkey_ok',
+  'ProtectionDomain.lkeyBatch': 'create_batch',
+  'ProtectionDomain.checker': 'checker',
+  'ProtectionDomain.deregMany': 'dereg_mr',
+  'ProtectionDomain.dealloc': 'dealloc_pd',
+  'QueuePair.acquire': 'rkey_ok',
+  'QueuePair.check': 'rkey_ok',
+  'QueuePair.rkeyBatch': 'create_batch',
+  'QueuePair.checker': 'checker',
+  'QueuePair.fastRegMr': 'fast_reg_mr',
+  'QueuePair.invalidateRkey': 'invalidate_rkey',
+  'QueuePair.destroy': 'destroy_qp',
+  'Checker.refusal': 'checker',
+  'CheckBatch.check': 'check_batch',
+  'CheckBatch.checkPacked': 'check_batch',
+  'CheckBatch.acquire': 'acquire_batch',
+  'CheckBatch.take': 'take',
+  'CheckBatch.gather': 'gather',
+  'CheckBatch.scatter': 'scatter',
+  'CheckBatch.copyTo': 'copy_batch',
+  'MemoryRegion.mapSg': 'map_mr_sg',
+  'MemoryRegion.dereg': 'dereg_mr',
+  'MemoryRegion.deregAsync': 'dereg_mr',
+  'MemoryRegion.countAccesses': 'count_mr',
+  'MemoryRegion.advertise': 'advertise_mr',
+  'FastMemoryRegion.mapPhys': 'map_phys_fmr',
+  'FastMemoryRegion.unmap': 'unmap_fmr',
+  'FastMemoryRegion.dealloc': 'dealloc_fmr',
+  'FastMemoryRegion.deallocAsync': 'dealloc_fmr',
+  'FastMemoryRegion.countAccesses': 'count_mr',
+  'FastMemoryRegion.advertise': 'advertise_mr',
+  'Sge.put': 'put_sge',
+  'Sge.copyTo': 'copy_sge_out',
+  'Sge.copyFrom': 'copy_sge',
+  'Sge.fetchAdd': 'fetch_add',
+  'Sge.compareSwap': 'compare_swap',
+  parseAdvertisement: 'parse_advertisement',
+  'new Sge': 'acquire_sge',
+  'new SgeState': 'sge_state',
+  'SgeState.update': 'update_sge',
+  'SgeState.skip': 'skip_sge',
+  'SgeState.put': 'put_ss',
+  'SgeState.copyIn': 'copy_sge',
+  'SgeState.copyOut': 'copy_sge_out',
+  'SgeState.walk': 'walk',
+} as const;
+
+/** The classes of regions, whose methods and getters errors name by the class of the object. */
+export type RegionClass = 'MemoryRegion' | 'FastMemoryRegion';
+
+/** Getters of regions that can fail. */
+export type RegionProperty = 'lkey' | 'rkey' | 'start' | 'iova' | 'length' | 'access' | 'refs' | 'counters';
+/** Getters of elements. */
+export type SgeProperty =
+  'region' | 'at' | 'segmentLength' | 'length' | 'segment' | 'access' | 'remote' | 'address';
+
+/** A method or getter, `'ProtectionDomain.regUserMr'`. */
+export type Method = keyof typeof operations | `${RegionClass}.${RegionProperty}` | `Sge.${SgeProperty}`;
+
+/** The operation of a method, as {@link RdmaError.operation} has it. */
+export function operationOf(method: Method): string {
+  return (
+    (operations as Readonly<Record<string, string>>)[method] ??
+    (method.startsWith('Sge.') ? 'query_sge' : 'query_mr')
+  );
+}
+
+/** Whether a method judges accesses: its EBADF can only be its domain or queue pair, its EINVAL only a forged element. */
+export function judgesAccesses(method: Method): boolean {
+  return checks.has(operationOf(method));
+}
+
+const checks: ReadonlySet<string> = new Set([
+  ...['lkey_ok', 'rkey_ok', 'create_batch', 'checker', 'check_batch', 'acquire_batch'],
+  ...['take', 'gather', 'scatter', 'copy_batch'],
+]);

@@ -1,0 +1,168 @@
+// Every verb and every cause: what its error tells, and that no two tell the same.
+import { constants } from 'node:buffer';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ErrorCause, RdmaError } from '../../lib';
+import { causeTexts } from '../../lib/internal/cause-texts';
+import { Errno } from '../../lib/internal/errors';
+import { busyFailures } from '../support/failures/busy';
+import { errorOf, type Failure } from '../support/failures/failure';
+import { goneFailures } from '../support/failures/gone';
+import { invalidFailures, viewFailures } from '../support/failures/invalid';
+import { refusals } from '../support/failures/refused';
+import { open, scene } from '../support/scene';
+
+const viewsAreShort = constants.MAX_LENGTH < 2 ** 40;
+const failures: (Failure & { reason?: string })[] = [
+  ...goneFailures,
+  ...busyFailures,
+  ...invalidFailures,
+  ...(viewsAreShort ? viewFailures : []),
+  ...refusals,
+];
+
+const titleOf = ({ method, detail, reason }: Failure & { reason?: string }): string =>
+  `${method}: ${detail.cause}${reason ? ` ${reason}` : ''}`;
+
+const messages = new Map<string, string>();
+
+test.each(failures.map((failure) => [titleOf(failure), failure] as const))('%s', async (title, failure) => {
+  const error = await errorOf(failure);
+  expect(error).toBeInstanceOf(RdmaError);
+  expect(Object.assign({}, error)).toEqual({
+    code: failure.code,
+    errno: -Errno[failure.code],
+    operation: failure.operation,
+    detail: failure.detail,
+    ...(failure.reason ? { reason: failure.reason } : {}),
+  });
+  expect(error.message.startsWith(`${failure.code}: ${failure.method}: `)).toBe(true);
+  expect(error.message).not.toMatch(/undefined|NaN|\[object|something/);
+  const twin = messages.get(error.message);
+  expect(twin).toBeUndefined();
+  messages.set(error.message, title);
+});
+
+test('no two failures are provoked twice, and no two messages are alike', () => {
+  expect(new Set(failures.map(titleOf)).size).toBe(failures.length);
+  expect(messages.size).toBe(failures.length);
+});
+
+/** Causes that no program in JavaScript can bring about here, and why. The C tests have those of the core. */
+const unreachable: Partial<Record<ErrorCause, string>> = {
+  NoMemory: 'the system would have to be out of memory; in C the allocator fails on demand',
+  NoRandomNumbers: 'the system would have to be out of random numbers',
+  HeldTooOften: 'takes 2^32 - 1 elements',
+  MappingGone: 'unmap passes it over, and another thread would have to end the mapping while it is made',
+  NoExternalBuffers: 'this runtime allows them',
+  BufferTooLong: viewsAreShort
+    ? 'takes more memory than a machine may promise; see device-memory.test.ts'
+    : 'no limit here',
+  ...(viewsAreShort ? {} : { ViewTooLong: 'views may be as long as any memory here' }),
+  ObjectKind: 'rooms above the core bring kinds, and there are none yet',
+  ReleaseHook: 'as ObjectKind',
+  TooManyPages: 'takes a buffer of 16 TiB',
+  AddressesUsedUp: 'takes 2^64 bytes of regions',
+  DmaAddressesUsedUp: 'takes 2^64 bytes of mappings',
+  NoBytes: 'a RangeError before',
+  ListTooLong: 'takes a list of 2^31 elements',
+  ListedNoRegion: 'the classes pass regions only',
+  Argument: 'the fence behind the classes, which judge all arguments before',
+};
+
+test('every cause is provoked, or cannot be', () => {
+  const provoked = new Set(failures.map(({ detail }) => detail.cause));
+  for (const cause of Object.keys(causeTexts) as ErrorCause[]) {
+    expect([cause, provoked.has(cause) || cause in unreachable]).toEqual([cause, true]);
+    expect([cause, provoked.has(cause) && cause in unreachable]).toEqual([cause, false]);
+  }
+});
+
+test('every cause of the documents is one, and they have all', () => {
+  const text = readFileSync(join(__dirname, '..', '..', 'docs', 'errors.md'), 'utf8');
+  const documented = [...text.matchAll(/^\| `([A-Z]\w+)` \|/gm)].map(([, cause]) => cause);
+  expect([...new Set(documented)].sort()).toEqual(Object.keys(causeTexts).sort());
+});
+
+describe('messages', () => {
+  const messageOf = (use: () => unknown): string => {
+    try {
+      use();
+    } catch (error) {
+      return (error as Error).message;
+    }
+    throw new Error('it did not fail');
+  };
+
+  test('count in words, one and many', () => {
+    const { device, pd } = scene();
+    pd.regUserMr(Buffer.alloc(8));
+    pd.regUserMr(Buffer.alloc(8));
+    expect(messageOf(() => pd.dealloc())).toBe(
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions are in this domain',
+    );
+    pd.deregMany(device.resources().regions.map(({ region }) => region!));
+    expect(messageOf(() => pd.dealloc())).toBe(
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair is in this domain',
+    );
+    device.dma.map(Buffer.alloc(8));
+    expect(messageOf(() => device.close())).toBe(
+      'EBUSY: Device.close: 1 protection domain, 1 queue pair and 1 DMA mapping are on this device',
+    );
+  });
+
+  test('say by how much', () => {
+    const { pd } = scene();
+    expect(messageOf(() => pd.regUserMr(Buffer.alloc(8), { iova: (1n << 64n) - 3n }))).toBe(
+      'EINVAL: ProtectionDomain.regUserMr: iova 0xfffffffffffffffd is 5 bytes too high: the region would end above 2^64',
+    );
+  });
+
+  test('name the slots of a full key table', () => {
+    const { pd } = scene({ lkeyTableBits: 1 });
+    pd.allocMr({ maxNumSg: 1 });
+    pd.allocMr({ maxNumSg: 1 });
+    expect(messageOf(() => pd.allocMr({ maxNumSg: 1 }))).toBe(
+      'ENOMEM: ProtectionDomain.allocMr: 2 of 2 slots of the key table are in use',
+    );
+  });
+});
+
+test('a domain with a hundred thousand regions counts them exactly, and its queue pairs', () => {
+  const { pd } = scene({ lkeyTableBits: 17 });
+  const memory = Buffer.alloc(8);
+  const regions = Array.from({ length: 100_000 }, () => pd.regUserMr(memory));
+  for (let i = 0; i < 9; i++) pd.createQp();
+  expect(() => pd.dealloc()).toThrow(
+    expect.objectContaining({ detail: { cause: 'PdInUse', counts: { queuePairs: 10, regions: 100_000 } } }),
+  );
+  pd.deregMany(regions);
+});
+
+test('a failure that was passed over does not explain the next one', () => {
+  const { device, pd, qp } = scene();
+  qp.destroy();
+  qp.destroy(); // EBADF, of which nothing is told
+  pd.dealloc();
+  pd.dealloc();
+  expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(
+    expect.objectContaining({ detail: { cause: 'PdGone' } }),
+  );
+  device.close();
+  device.close();
+  expect(() => device.allocPd()).toThrow(expect.objectContaining({ detail: { cause: 'DeviceClosed' } }));
+});
+
+test('the detail is frozen, and errors that nobody explains have none', () => {
+  const device = open();
+  let error: any;
+  try {
+    device.importPd(5);
+  } catch (caught) {
+    error = caught;
+  }
+  expect(Object.isFrozen(error.detail)).toBe(true);
+  const plain = new RdmaError('reg_user_mr', 'EINVAL');
+  expect(plain.message).toBe('EINVAL: invalid argument, reg_user_mr');
+  expect('detail' in plain).toBe(false);
+});
