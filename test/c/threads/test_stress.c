@@ -428,7 +428,7 @@ static void read_domains(struct worker *w) {
         reason = read_out(w, &sge, tag);
         CHECK(reason == RVT_REASON_NONE || reason == RVT_REGION_REVOKED);
         rvt_put_sge(&sge);
-    } else if (answer != -RVT_EBADF) {
+    } else {
         CHECK_EQ(answer, remotely ? 0 : -RVT_EINVAL);
     }
     /* Never by another domain. */
@@ -565,7 +565,7 @@ static void use_until_closed(struct worker *w) {
         uint64_t tag = roll(&w->seed, TAGS);
         int answer =
             check_local(w, world.pd, &sge, NULL, fmr_address(tag), 2 * PAGE, mapped_only_key, 0, &reason);
-        closed = answer == -RVT_EBADF;
+        closed = answer != 1 && reason == RVT_CLOSED;
         if (answer != 1)
             continue;
         reason = read_out(w, &sge, tag);

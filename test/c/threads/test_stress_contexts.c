@@ -126,7 +126,8 @@ static void end_life(struct environment *e) {
     free(e->scratch);
     CHECK_EQ(
         check_local(&e->w, e->common, &late, NULL, heap_start(0), 1, atomic_load(&known_key[0]), 0, &reason),
-        -RVT_EBADF);
+        -RVT_EINVAL);
+    CHECK_EQ(reason, RVT_CLOSED);
     CHECK_EQ(rvt_dealloc_ucontext(e->context, true), -RVT_EBADF);
     while (e->holds)
         rvt_put_sge(&e->held[--e->holds]);
@@ -320,7 +321,7 @@ static void settle_with_another(struct environment *e) {
         return;
     int answer = check_local(&e->w, theirs, &sge, NULL, heap_start(e->w.index), HEAP, attributes.keys.lkey, 0,
                              &reason);
-    if (answer != -RVT_EBADF) {
+    if (answer == 1 || reason != RVT_CLOSED) {
         e->accepted += answer == 1;
         e->refused += answer != 1;
     }
