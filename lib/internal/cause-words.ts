@@ -1,6 +1,7 @@
 /** Words that the texts of causes are made of. */
+import { joinRights } from './right-names';
 import { type CountName } from './error-detail';
-import { AccessBit, MrTypeNumber, RegionKind } from './layout';
+import { MrTypeNumber, RegionKind } from './layout';
 import { type Method } from './methods';
 import { type DataPathReason } from './reasons';
 
@@ -60,27 +61,9 @@ export function hex(number: number | bigint): string {
 export const bytes = (number: bigint): string => `${number} ${number === 1n ? 'byte' : 'bytes'}`;
 export const pages = (number: bigint): string => `${number} ${number === 1n ? 'page' : 'pages'}`;
 
-const rightNames: readonly (readonly [bit: number, name: string])[] = [
-  [AccessBit.LocalWrite, 'LocalWrite'],
-  [AccessBit.RemoteWrite, 'RemoteWrite'],
-  [AccessBit.RemoteRead, 'RemoteRead'],
-  [AccessBit.RemoteAtomic, 'RemoteAtomic'],
-  [AccessBit.MwBind, 'MwBind'],
-];
-
 /** `'RemoteRead and RemoteWrite'`; bits without a name as a number. */
 export function rights(mask: bigint, and: string): string {
-  let text = '';
-  let rest = Number(mask);
-  for (let i = 0, last = rightNames.length; i < last; i++) {
-    const bit = rightNames[i]?.[0] ?? 0;
-    const name = rightNames[i]?.[1] ?? '';
-    if (!(rest & bit)) continue;
-    text += `${text && ` ${and} `}${name}`;
-    rest -= bit;
-  }
-  if (rest) text += `${text && ` ${and} `}${hex(rest)}`;
-  return text || 'reading';
+  return joinRights(Number(mask), ` ${and} `, 'reading');
 }
 
 const kindNames: Record<number, string> = {

@@ -4,7 +4,7 @@ import { readAnswer } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { AskedRow, Explained, FoundRegion, RegionRow, SlotRow } from '../internal/layout';
 import { native } from '../internal/native';
-import { regionKindName } from './region-kind';
+import { memoryKindName, type MemoryKindName, regionKindName } from './region-kind';
 import { type RegionResource } from './resources';
 
 const { explainAccess } = native;
@@ -32,6 +32,8 @@ export interface RegionFacts {
   readonly iova: bigint;
   /** Bytes mapped. */
   readonly length: bigint;
+  /** The memory of a region of user memory, and its first byte there. */
+  readonly memory: { readonly kind: MemoryKindName; readonly offset: number } | undefined;
   readonly valid: boolean;
   /** References of holders, once it is half-dead. */
   readonly held: number;
@@ -88,6 +90,7 @@ function regionAt(rows: Rows, at: number, asker: Asker): RegionFacts | undefined
   if (number(rows, at + SlotRow.Live) === 0) return undefined;
   const row = at + SlotRow.Region;
   const id = number(rows, row + RegionRow.Id);
+  const memoryKind = memoryKindName(number(rows, row + RegionRow.MemoryKind));
   return {
     id,
     kind: regionKindName(number(rows, row + RegionRow.Kind)),
@@ -97,6 +100,7 @@ function regionAt(rows: Rows, at: number, asker: Asker): RegionFacts | undefined
     start: long(rows, row + RegionRow.Start),
     iova: long(rows, at + SlotRow.Iova),
     length: long(rows, row + RegionRow.Length),
+    memory: memoryKind && { kind: memoryKind, offset: number(rows, row + RegionRow.Offset) },
     valid: number(rows, row + RegionRow.Valid) !== 0,
     held: number(rows, row + RegionRow.Refs) - 1,
     own: asker.table.find(number(rows, row + RegionRow.Index), id) !== undefined,

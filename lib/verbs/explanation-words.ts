@@ -1,5 +1,5 @@
 import { type Access } from './access';
-import { AccessBit } from '../internal/layout';
+import { joinRights } from '../internal/right-names';
 import { type RegionFacts } from './explanation-facts';
 
 /** 2^64: where addresses end. */
@@ -15,28 +15,9 @@ export function bytes(count: number | bigint): string {
   return `${count} byte${BigInt(count) === 1n ? '' : 's'}`;
 }
 
-const rights: readonly (readonly [number, string])[] = [
-  [AccessBit.LocalWrite, 'LocalWrite'],
-  [AccessBit.RemoteWrite, 'RemoteWrite'],
-  [AccessBit.RemoteRead, 'RemoteRead'],
-  [AccessBit.RemoteAtomic, 'RemoteAtomic'],
-  [AccessBit.MwBind, 'MwBind'],
-];
-
 /** `LocalWrite|RemoteRead`; `no right` for 0; bits without a name as a number. */
 export function rightsOf(access: Access): string {
-  let text = '';
-  let rest = access;
-
-  for (let i = 0; i < rights.length; i++) {
-    const bit = rights[i]?.[0] ?? 0;
-    const name = rights[i]?.[1] ?? '';
-    if ((access & bit) === 0) continue;
-    text += text === '' ? name : `|${name}`;
-    rest &= ~bit;
-  }
-  if (rest !== 0) text += `${text === '' ? '' : '|'}${hex(rest >>> 0)}`;
-  return text === '' ? 'no right' : text;
+  return joinRights(access, '|', 'no right');
 }
 
 const kindNames: Readonly<Record<RegionFacts['kind'], string>> = {
@@ -46,9 +27,12 @@ const kindNames: Readonly<Record<RegionFacts['kind'], string>> = {
   FMR: 'a page list',
 };
 
-/** `region 3 (user memory, key 0x8a01)`. */
-export function nameOfRegion(region: RegionFacts): string {
-  return `region ${region.id} (${kindNames[region.kind]}, key ${hex(region.key)}${region.own ? '' : ', made by another thread'})`;
+/** `region 3 (user memory, key 0x8a01, over a SharedArrayBuffer from byte 64 on)`. */
+export function nameOfRegion({ id, kind, key, memory, own }: RegionFacts): string {
+  const over =
+    memory &&
+    `, over ${memory.kind === 'ArrayBuffer' ? 'an' : 'a'} ${memory.kind} from byte ${memory.offset} on`;
+  return `region ${id} (${kindNames[kind]}, key ${hex(key)}${over ?? ''}${own ? '' : ', made by another thread'})`;
 }
 
 /** `0x1000 to 0x1fff`, both included. */

@@ -21,7 +21,7 @@ import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../int
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
 import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT, ReleaseMode } from '../internal/layout';
-import { bytesOf, registrableBytesOf, type MemoryLike } from '../internal/memory-argument';
+import { bytesOf, registrableBytesOf, throwIfDetached, type MemoryLike } from '../internal/memory-argument';
 import { type Method } from '../internal/methods';
 import { MemoryRegion } from './memory-region';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
@@ -193,6 +193,7 @@ export class ProtectionDomain {
     const bytes = registrableBytesOf(method, memory, 'memory');
     const status = registerMemory(this.#asker.number, access, flags, bytes);
     try {
+      if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // to native code, memory without bytes
       throwOnError(method, status);
       const name = readNewRegion(this.#native, this.#asker.number, access);
       const region = new MemoryRegion(construction, name, this.#table);

@@ -1,4 +1,4 @@
-import { RegionKind } from '../internal/layout';
+import { MemoryKind, RegionKind } from '../internal/layout';
 
 /** How a region was made, by the name that {@link RegionResource.kind} has. */
 export type RegionKindName = 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
@@ -12,4 +12,18 @@ const names: Readonly<Record<number, RegionKindName>> = {
 
 export function regionKindName(kind: number): RegionKindName {
   return names[kind] ?? 'USER';
+}
+
+/** What memory is behind a region or mapping, by the name that {@link MemoryPlace.kind} has. */
+export type MemoryKindName = 'ArrayBuffer' | 'SharedArrayBuffer' | 'DeviceMemory';
+
+const memoryNames: Readonly<Record<number, MemoryKindName | undefined>> = {
+  [MemoryKind.ArrayBuffer]: 'ArrayBuffer',
+  [MemoryKind.Shared]: 'SharedArrayBuffer',
+  [MemoryKind.Device]: 'DeviceMemory',
+};
+
+/** Returns undefined where no memory of its own is behind. */
+export function memoryKindName(kind: number): MemoryKindName | undefined {
+  return memoryNames[kind];
 }

@@ -1,6 +1,6 @@
 import { type Access } from './access';
 import { abortSignal } from '../internal/abort-signal';
-import { namesOfAccess } from './access-names';
+import { namesOfRights } from '../internal/right-names';
 import { advertise, type AdvertiseOptions, type Advertisement } from './advertisement';
 import { boolean, illegalConstructor, u32 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
@@ -323,7 +323,7 @@ export abstract class Region {
         start: hex(fieldLong(RegionField.Start)),
         iova: hex(fieldLong(RegionField.Iova)),
         length: fieldNumber(RegionField.Length),
-        access: namesOfAccess(fieldNumber(RegionField.Access)),
+        access: namesOfRights(fieldNumber(RegionField.Access)),
         refs: fieldNumber(RegionField.Refs),
         state: fieldNumber(RegionField.HalfDead)
           ? 'HalfDead'

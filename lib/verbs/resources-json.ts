@@ -2,7 +2,7 @@
  * What {@link Device.resources} answers as JSON, a format that other programs read (docs/resources.schema.json). A change that a reader
  * of the schema could not take gets another version.
  */
-import { namesOfAccess } from './access-names';
+import { namesOfRights } from '../internal/right-names';
 import { hex } from '../internal/show';
 import {
   type DmaMappingResource,
@@ -70,7 +70,7 @@ function regionOf(row: RegionResource): RegionJson {
     ...row,
     lkey: hex(lkey),
     rkey: hex(rkey),
-    access: namesOfAccess(access),
+    access: namesOfRights(access),
     start: hex(start),
     iova: hex(iova),
     memory: placeOf(memory),
@@ -83,7 +83,7 @@ function elementOf({ address, access, ...rest }: ElementResource): ElementJson {
   return {
     ...rest,
     ...(address !== undefined && { address: hex(address) }),
-    ...(access !== undefined && { access: namesOfAccess(access) }),
+    ...(access !== undefined && { access: namesOfRights(access) }),
   };
 }
 

@@ -8,7 +8,6 @@ import {
   Detached,
   DmaRow,
   HeldRow,
-  MemoryKind,
   MemoryRow,
   PdRow,
   QpRow,
@@ -17,7 +16,7 @@ import {
 } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
-import { regionKindName } from './region-kind';
+import { memoryKindName, regionKindName } from './region-kind';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { jsonOfResources, type ResourcesJson } from './resources-json';
 
@@ -178,15 +177,9 @@ export interface Resources {
   toJSON(): ResourcesJson;
 }
 
-const memoryKinds: Readonly<Record<number, MemoryPlace['kind'] | undefined>> = {
-  [MemoryKind.ArrayBuffer]: 'ArrayBuffer',
-  [MemoryKind.Shared]: 'SharedArrayBuffer',
-  [MemoryKind.Device]: 'DeviceMemory',
-};
-
 /** The memory of a row, whose fields about it begin at `at`. */
 function memoryOf(row: Row, at: number, length: number): MemoryPlace | undefined {
-  const kind = memoryKinds[row.number(at)];
+  const kind = memoryKindName(row.number(at));
   if (kind === undefined) return undefined;
   const detached = row.number(at + RegionRow.Detached - RegionRow.MemoryKind);
   return {

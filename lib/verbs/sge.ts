@@ -1,5 +1,5 @@
 import { type Access } from './access';
-import { namesOfAccess } from './access-names';
+import { namesOfRights } from '../internal/right-names';
 import { boolean, illegalConstructor, integer, outOfRange, size, u64 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { reportElementRefused } from '../internal/bytes-refused';
@@ -341,7 +341,7 @@ export class Sge {
         address: hex(fieldLong(SgeField.Request)),
         at: hex(fieldLong(SgeField.At)),
         length: fieldNumber(SgeField.SgeLength),
-        access: namesOfAccess(fieldNumber(SgeField.Rights)),
+        access: namesOfRights(fieldNumber(SgeField.Rights)),
         state: 'Held',
       };
     };

@@ -69,7 +69,7 @@ describe('a worker that', () => {
         const element = { addr: at, length: 8, lkey: key };
         w.sges = [
           w.common.acquire(element, 0).sge,
-          w.qps[0].acquire({ vaddr: at, length: 8, rkey: key }, 31).sge,
+          w.qps[0].acquire({ vaddr: at, length: 8, rkey: key }, 4).sge,
         ];
         w.batch = w.common.lkeyBatch(4);
         for (let i = 0; i < 4; i++) w.batch.set(i, at, 8, key);

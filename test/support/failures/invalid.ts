@@ -32,6 +32,39 @@ function outOfBounds(): DataView {
   return view;
 }
 
+/** What a Device object may not that was attached by the token of one domain. */
+const restricted: Failure[] = (
+  [
+    ['Device.allocPd', 'alloc_pd', (device) => device.allocPd()],
+    ['Device.allocDm', 'alloc_dm', (device) => device.allocDm(8)],
+    ['Device.importDm', 'import_dm', (device) => device.importDm(1)],
+    ['Device.importPd', 'import_pd', (device, id) => device.importPd(id + 1)],
+    ['Device.keyTable', 'key_table', (device) => device.keyTable()],
+    ['Device.share', 'share', (device) => device.share()],
+    ['Device.close', 'mr_exit', (device) => device.close()],
+    ['DmaSpace.map', 'dma_map', (device) => device.dma.map(Buffer.alloc(8))],
+    ['ProtectionDomain.dealloc', 'dealloc_pd', (device, id) => device.importPd(id).dealloc()],
+  ] as [string, string, (device: Device, id: number) => unknown][]
+).map(([method, operation, call]) =>
+  failure(method, operation, 'EPERM', 'Restricted', {}, () => {
+    const { device, pd } = scene();
+    const attached = Device.attach(device.share({ pd }));
+    return () => call(attached, pd.id);
+  }),
+);
+const restrictedDma: Failure[] = [
+  failure('MemoryRegion.mapSg', 'map_mr_sg', 'EPERM', 'RestrictedDma', {}, () => {
+    const { device, pd } = scene();
+    const mr = Device.attach(device.share({ pd })).importPd(pd.id).allocMr({ maxNumSg: 1 });
+    return () => mr.mapSg([{ addr: DMA, length: 8 }]);
+  }),
+  failure('FastMemoryRegion.mapPhys', 'map_phys_fmr', 'EPERM', 'RestrictedDma', {}, () => {
+    const { device, pd } = scene();
+    const fmr = Device.attach(device.share({ pd })).importPd(pd.id).allocFmr({ maxPages: 1 });
+    return () => fmr.mapPhys([DMA], DMA);
+  }),
+];
+
 /** A region of `allocMr` and pages to map. */
 function mappable({ device, pd }: Scene, maxNumSg = 4) {
   dmaPages(device, 2);
@@ -377,12 +410,6 @@ export const invalidFailures: Failure[] = [
   of('SgeState.skip', 'skip_sge', 'MoreThanLeft', { argument: 'length', value: 17, limit: 16 }, (s) =>
     new SgeState([element(s), element(s)]).skip(17),
   ),
-  of('SgeState.copyIn', 'copy_sge', 'MoreThanLeft', { argument: 'source', value: 9, limit: 8 }, (s) =>
-    new SgeState([element(s)]).copyIn(Buffer.alloc(9)),
-  ),
-  of('SgeState.copyOut', 'copy_sge_out', 'MoreThanLeft', { argument: 'target', value: 10, limit: 8 }, (s) =>
-    new SgeState([element(s)]).copyOut(Buffer.alloc(10)),
-  ),
   of('SgeState.walk', 'walk', 'MoreThanLeft', { argument: 'steps', value: 12, limit: 8 }, (s) =>
     new SgeState([element(s)]).walk([4, 8]),
   ),
@@ -398,6 +425,27 @@ export const invalidFailures: Failure[] = [
       return call(new SgeState([element(s), twice, twice]));
     }),
   ),
+  of('Device.share', 'share', 'PdOnOtherDevice', { argument: 'options.pd' }, ({ device }) =>
+    device.share({ pd: scene().pd }),
+  ),
+  of('MemoryRegion.advertise', 'advertise_mr', 'DmaRegion', {}, () =>
+    scene({ trusted: true }).pd.getDmaMr().advertise(),
+  ),
+  failure('MemoryRegion.advertise', 'advertise_mr', 'EINVAL', 'DeadKey', { value: 0x100 }, () => {
+    const { pd, qp } = scene({ keyPolicy: 'sequential' });
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: ALL });
+    qp.invalidateRkey(mr.rkey);
+    return () => mr.advertise();
+  }),
+  of('FastMemoryRegion.advertise', 'advertise_mr', 'NothingMapped', {}, ({ pd }) =>
+    pd.allocFmr({ maxPages: 1, access: ALL }).advertise(),
+  ),
+  failure('MemoryRegion.advertise', 'advertise_mr', 'EACCES', 'NoRemoteRight', { value: 1 }, () => {
+    const mr = scene().pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });
+    return () => mr.advertise();
+  }),
+  ...restricted,
+  ...restrictedDma,
   of('CheckBatch.copyTo', 'copy_batch', 'SameBatch', { argument: 'other' }, ({ pd }) => {
     const batch = pd.lkeyBatch(1);
     batch.copyTo(batch, 0, 0, 0, 1);

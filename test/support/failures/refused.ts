@@ -48,18 +48,18 @@ const notProven = (uses: Uses, proven: number, needed: number): Refusal[] =>
 /** Ways in which an element that is good for everything loses its bytes. */
 const losses: Record<Exclude<DataPathReason, 'AccessDenied' | 'OtherEnvironment'>, () => Sge> = {
   MemoryDetached: () => {
-    const { pd, qp } = scene();
+    const { pd } = scene();
     const memory = new ArrayBuffer(8);
     const mr = pd.regUserMr(memory, { access: 31 });
-    const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 31));
     structuredClone(memory, { transfer: [memory] });
     return sge;
   },
   MemoryShrunk: () => {
-    const { pd, qp } = scene();
+    const { pd } = scene();
     const memory = new (ArrayBuffer as any)(8, { maxByteLength: 16 });
     const mr = pd.regUserMr(memory, { access: 31 });
-    const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 31));
     memory.resize(7);
     return sge;
   },
@@ -69,14 +69,14 @@ const losses: Record<Exclude<DataPathReason, 'AccessDenied' | 'OtherEnvironment'
     const mr = pd.allocMr({ maxNumSg: 1 });
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     qp.fastRegMr(mr, { key: mr.rkey, access: 31 });
-    const sge = accepted(qp.acquire({ vaddr: DMA, length: 8, rkey: mr.rkey }, 31));
+    const sge = accepted(pd.acquire({ addr: DMA, length: 8, lkey: mr.lkey }, 31));
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     return sge;
   },
   RegionRevoked: () => {
-    const { pd, qp } = scene();
+    const { pd } = scene();
     const mr = pd.regUserMr(new Uint8Array(8), { access: 31 });
-    const sge = accepted(qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31));
+    const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 31));
     mr.dereg({ force: true });
     return sge;
   },
@@ -93,7 +93,7 @@ const usesThatNotice: Record<keyof typeof losses, Uses> = {
 export const refusals: Refusal[] = [
   ...notProven(reads, Access.RemoteWrite, Access.RemoteRead),
   ...notProven(writes, Access.RemoteRead, Access.LocalWrite | Access.RemoteWrite),
-  ...notProven(atomics, Access.RemoteRead | Access.RemoteWrite, Access.RemoteAtomic),
+  ...notProven(atomics, Access.RemoteRead, Access.RemoteAtomic),
   ...(Object.keys(losses) as (keyof typeof losses)[]).flatMap((reason) =>
     usesThatNotice[reason].map(([method, operation, use, bytes]) => ({
       ...failure(method, operation, 'EACCES', 'BytesUnusable', { value: 0, limit: bytes }, () => {
