@@ -2,7 +2,6 @@
 import * as fc from 'fast-check';
 import { Checker, lkey } from '../../lib';
 import { native } from '../../lib/internal/native';
-import { checkReasons } from '../../lib/internal/reasons';
 import { accessArb, elementArb, everyKind, single } from '../support/batches';
 import { outOfRange, rdma, wrongType } from '../support/answers';
 import { scene, TOP } from '../support/scene';

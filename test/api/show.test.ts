@@ -130,7 +130,7 @@ describe('every class', () => {
   test('elements that are put say so', () => {
     const { sge } = everything();
     expect(String(sge)).toMatch(
-      /^Sge \{ region 1 remote true address 0x[0-9a-f]+ at 0x0 length 8 .* Held \}$/,
+      /^Sge \{ region 1 remote false address 0x[0-9a-f]+ at 0x0 length 8 .* Held \}$/,
     );
     sge.put();
     expect([String(sge), sge.toJSON()]).toEqual(['Sge { Put }', { class: 'Sge', state: 'Put' }]);

@@ -130,6 +130,7 @@ describe('the native objects', () => {
          if (/^(copy|map)/.test(name)) block.storeLong(Word.Address, pick([0, 0, 8, 0x1000]));
          if (name === 'mapSg') block.words[Word.Length] = pick([4096, 4096, 0]);
          if (/^map|Mr/.test(name) && dice(4)) block.storeRegion(dice(2) ? pick(Object.values(all.regions)) : pick(regions));
+         if (name === 'mapPhys' && dice(2)) { block.storeRegion(all.regions.fmr); block.storeLong(Word.Iova, 0x7000n); }
          if (dice(2)) block.storeElement(pick(elements)); else block.words[Word.Cell] = native.bindCell({});
          Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: dice(8) });
          block.words[Word.Mode] = dice(20) ? 0 : dice(4);

@@ -83,7 +83,7 @@ const program = (verb: string, options = ''): string => `
     alive(() => w.device.resources()), alive(() => w.sge.length), w.state.totalLength, w.state.remaining, w.writing.totalLength,
     [w.mr, w.spare, w.sg, w.fmr, w.mapped].map((region) => [region.state, alive(() => region.length), alive(() => region.iova), alive(() => region.refs), alive(() => region.counters)]),
     [...w.bytes], [...w.target], w.keep.length, alive(() => w.holding.take(0)?.length), alive(() => w.batch.take(0)?.length),
-  ], (name, value) => name === 'region' || name === 'stack' ? undefined : typeof value === 'bigint' ? String(value) : value);
+  ], (name, value) => ['region', 'stack', 'buffer', 'batch'].includes(name) ? undefined : typeof value === 'bigint' ? String(value) : value);
   const verb = (w) => { ${verb}; };
   const frames = (pad) => new Function('use', 'left', 'return (function again(' + Array.from({ length: pad }, (_, i) => 'v' + i + ' = ' + i) + ') { try { return again(); } catch (error) { if (left-- === 0) return use(); throw error; } })()');
   // Once for the engine, which reads functions when they are called first.

@@ -9,7 +9,7 @@ const prelude = `
   const rounds = async () => { for (let i = 0; i < 5; i++) { gc(); await turn(); } };
   /** A device with a domain and \`count\` regions of 8 bytes. */
   function open(count, options = { reportLeaks: true }) {
-    const device = new Device(options);
+    const device = new Device({ keyPolicy: 'sequential', ...options });
     const pd = device.allocPd();
     for (let i = 0; i < count; i++) pd.regUserMr(Buffer.alloc(8), { start: 0x1000 * (i + 1) });
     return { device, pd };

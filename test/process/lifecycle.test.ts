@@ -154,7 +154,7 @@ describe('after a close', () => {
          }
        }
        console.log(Object.keys(codes).sort().join());`,
-      { stdout: 'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_OUT_OF_RANGE\n' },
+      { stdout: 'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_INVALID_ARG_VALUE\n' },
     );
   });
 

@@ -118,10 +118,11 @@ describe('a device', () => {
        device.close({ cascade: true });
        gc();
        const closed = resident() - before;
+       const refused = (check) => { if (check.reason === 'Closed') throw { code: 'EBADF' }; };
        const stale = [
-         () => pd.check({ addr: start, length: 8, lkey }, 0),
-         () => pd.acquire({ addr: start, length: 8, lkey }, 0),
-         () => qp.check({ vaddr: iova, length: 8, rkey }, 4),
+         () => refused(pd.check({ addr: start, length: 8, lkey }, 0)),
+         () => refused(pd.acquire({ addr: start, length: 8, lkey }, 0)),
+         () => refused(qp.check({ vaddr: iova, length: 8, rkey }, 4)),
          () => qp.invalidateRkey(rkey),
          () => pd.regUserMr(shared),
          () => device.keyTable(),
