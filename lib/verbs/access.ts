@@ -1,6 +1,7 @@
 import { u32 } from '../internal/arguments';
 import { explainedError } from '../internal/errors';
 import { AccessBit } from '../internal/layout';
+import { type keyKind } from './keys';
 import { type Method } from '../internal/methods';
 
 /** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
@@ -26,8 +27,8 @@ export const Access: AccessBits = Object.freeze({
   MwBind: AccessBit.MwBind,
 });
 
-/** One bit of {@link Access}, or several. */
-export type Access = number;
+/** One bit of {@link Access}, or several: any number, but no {@link Lkey} or {@link Rkey}, which one might pass in the wrong place. */
+export type Access = number & { readonly [keyKind]?: never };
 
 const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.RemoteAtomic | Access.MwBind;
 

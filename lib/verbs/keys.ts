@@ -1,7 +1,8 @@
 import { u8, u32 } from '../internal/arguments';
 import { KEY_VARIANT_MASK } from '../internal/layout';
 
-declare const keyKind: unique symbol;
+/** What keeps the two kinds of keys, and rights, apart for the compiler. There is nothing of it at run time. */
+export declare const keyKind: unique symbol;
 
 /** A local key: names a region in a local check. 32 bits. lkey and rkey of a region are the same number. */
 export type Lkey = number & { readonly [keyKind]: 'lkey' };

@@ -289,6 +289,17 @@ export async function disposal(): Promise<void> {
   void [disposables, slow];
 }
 
+/** Rights are numbers, and no keys. */
+export function rights(pd: ProtectionDomain, mr: MemoryRegion): void {
+  const mask: Access = Access.LocalWrite | Access.RemoteRead;
+  const number: number = mask;
+  pd.check({ addr: 0, length: 0, lkey: mr.lkey }, number);
+  // @ts-expect-error: a key is no access
+  pd.check({ addr: 0, length: 0, lkey: mr.lkey }, mr.lkey);
+  // @ts-expect-error: nor a remote one
+  pd.regUserMr(Buffer.alloc(8), { access: mr.rkey });
+}
+
 /** Why a verb failed: a closed set of causes, and what each may tell. */
 export function details({ detail }: RdmaError): void {
   if (!detail) return;
