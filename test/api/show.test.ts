@@ -103,7 +103,15 @@ describe('every class', () => {
     (name, type, find) => {
       const { toString, toJSON } = type.prototype;
       const custom = type.prototype[Symbol.for('nodejs.util.inspect.custom')];
-      const others = [type.prototype, {}, Object.create(find(everything())), Object.create(null)];
+      const others = [
+        type.prototype,
+        {},
+        Object.create(find(everything())),
+        Object.create(null),
+        null,
+        undefined,
+        1,
+      ];
       for (const self of others) {
         expect(Reflect.apply(toString, self, [])).toMatch(/^\w+ \{\}$/);
         expect(Reflect.apply(toJSON, self, [])).toEqual({ class: expect.any(String) });
@@ -130,7 +138,7 @@ describe('every class', () => {
   test('elements that are put say so', () => {
     const { sge } = everything();
     expect(String(sge)).toMatch(
-      /^Sge \{ region 1 remote true address 0x[0-9a-f]+ at 0x0 length 8 .* Held \}$/,
+      /^Sge \{ region 1 remote false address 0x[0-9a-f]+ at 0x0 length 8 .* Held \}$/,
     );
     sge.put();
     expect([String(sge), sge.toJSON()]).toEqual(['Sge { Put }', { class: 'Sge', state: 'Put' }]);
