@@ -574,7 +574,7 @@ export enum SlotRow {
   Key = 1,
   /** 1: a region is in it, and the row of the region follows */
   Live = 2,
-  /** 1: a region is in it that the asker may not be told of */
+  /** 1: the asker may not be told of what is in it, or was last */
   Hidden = 3,
   /** what remote checks of the region compare with */
   Iova = 4,

@@ -159,6 +159,8 @@ export interface NativeDevice {
   live(): Status;
   /** Number of this environment's context. */
   context(): number;
+  /** Number of the one domain that it is restricted to; 0: it has the whole device. */
+  onlyPd(): number;
   /** `rvt_dealloc_ucontext`: 0, -EBUSY, -EBADF. */
   detach(cascade: boolean): Status;
   /** The token of the domain, or of the whole device: `CORE_ID_BYTES` and `TOKEN_BYTES`. -EINVAL (of another device), -EPERM. */

@@ -75,8 +75,8 @@ export interface BatchCopyOptions {
    * nothing is moved: 0 is returned, and {@link CheckBatch.firstRefusal} and {@link CheckBatch.firstReason} tell. A target or a list
    * that is too small, or a source that does not fill the list exactly, is a RangeError, and nothing is moved either.
    *
-   * The copy itself judges again, step by step: if another thread ends a region in the middle, it stops there, and the bytes moved
-   * are returned. To have all or nothing against that, acquire the elements first. Default false.
+   * The copy itself judges again, step by step: if another thread ends a region in the middle, or writes into the list (which is shared
+   * memory), it stops at what is refused then, and the bytes moved are returned. To have all or nothing against that, acquire the elements first. Default false.
    */
   all?: boolean;
 }

@@ -245,7 +245,8 @@ export class Device {
    * only its own. Everything else is `EPERM`: `allocPd`, `dma.map`, `keyTable`, `share`, `close`, `allocDm`, `importDm`, `importPd` of
    * another domain (whether there is one or not), ending the domain; and naming DMA memory in `mapPhys` and `mapSg`, unless the domain
    * is trusted, which reaches all DMA memory by key 0. A check still tells a key of another domain (`'WrongPd'`) from one that nobody has
-   * (`'NoSuchKey'`), as the kernel's order of tests has it. Regions that it makes take slots of the key table.
+   * (`'NoSuchKey'`), as the kernel's order of tests has it. Regions that it makes take slots of the key table, and how many are in use
+   * ({@link Device.keySlots}) it is told as well.
    *
    * @param options - without `pd`: the whole device
    * @returns the token for {@link Device.attach}, the same each time for the device and for each domain. A domain's ends with the domain
@@ -386,7 +387,7 @@ export class Device {
   /**
    * The regions that hold all bytes of a view, buffer or DataView, in any domain: those of {@link ProtectionDomain.regUserMr} that were
    * made in this thread and whose keys work, in the order of their ids. Fast however many regions there are; see
-   * {@link ProtectionDomain.regionOf}.
+   * {@link ProtectionDomain.regionOf}. An object that is restricted to a domain is told of that domain's.
    *
    * @returns empty if there are none, or if the view has no bytes
    * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the device is closed
@@ -396,7 +397,8 @@ export class Device {
     const self = this.#native;
     const bytes = bytesOf('Device.regionsOf', memory, 'memory');
     throwOnError('Device.regionsOf', self.live());
-    return regionsCovering(this.#table.registry, bytes);
+    const only = self.onlyPd();
+    return regionsCovering(this.#table.registry, bytes, only === 0 ? undefined : only);
   }
 
   /**

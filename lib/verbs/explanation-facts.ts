@@ -48,7 +48,7 @@ export interface SlotFacts {
   /** The key that answers, or of an empty slot the last one; 0: none ever. */
   readonly key: number;
   readonly region: RegionFacts | undefined;
-  /** It holds a region of which the asker may not be told. */
+  /** It holds a region of which the asker may not be told; or it is empty, and what it last held may not be told. */
   readonly hidden: boolean;
 }
 

@@ -62,10 +62,9 @@ function keyZero(asker: Asker, facts: Facts): string {
 
 /** A slot that is empty. */
 function emptySlot(asker: Asker, asked: AskedAccess, facts: Facts): string {
-  const { key: last } = facts.slot;
-  let text = ` No region has this key: its slot of the key table is empty, and ${
-    last === 0 ? 'never held a region' : `the last key in it was ${hex(last)}`
-  }.`;
+  const { key: last, hidden } = facts.slot;
+  const before = last === 0 ? 'never held a region' : `the last key in it was ${hex(last)}`;
+  let text = ` No region has this key: its slot of the key table is empty${hidden ? '' : `, and ${before}`}.`;
   if (last !== 0 && (last & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
     text +=
       ' The two differ in the low byte only: fastRegMr had given the region another key before it ended.';

@@ -24,11 +24,15 @@ export function regionCovering(
 }
 
 /** Implements {@link Device.regionsOf}. */
-export function regionsCovering(registry: RegionRegistry, bytes: Uint8Array): MemoryRegion[] {
+export function regionsCovering(
+  registry: RegionRegistry,
+  bytes: Uint8Array,
+  pd: number | undefined,
+): MemoryRegion[] {
   const view = placeOfBytes(bytes);
   const found: MemoryRegion[] = [];
   if (view === undefined) return found;
-  registry.findCovering({ view }, (region: AnyRegion) => {
+  registry.findCovering(pd === undefined ? { view } : { view, pd }, (region: AnyRegion) => {
     if (isMemoryRegion(region)) found[found.length] = region;
     return false;
   });

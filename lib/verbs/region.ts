@@ -281,7 +281,8 @@ export abstract class Region {
 
   // For other files of this folder; not part of the public API.
   static {
-    classOf = (region) => (#class in region ? region.#class : 'MemoryRegion');
+    classOf = (region: unknown) =>
+      typeof region === 'object' && region !== null && #class in region ? region.#class : 'MemoryRegion';
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
     release = (region, method, options) => {

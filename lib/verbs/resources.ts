@@ -168,7 +168,10 @@ export interface Resources {
   mappings: DmaMappingResource[];
   /** Device memory. */
   memories: DmResource[];
-  /** Elements that this thread holds, through any of its objects of the device. Other threads' are not known here. */
+  /**
+   * Elements that this thread holds, through any of its objects of the device; one that is restricted to a domain is told of its own.
+   * Other threads' are not known here.
+   */
   elements: ElementResource[];
   /**
    * The same for JSON, and for messages to other threads: addresses and keys are hex strings, and there are no objects of classes. Its

@@ -477,7 +477,7 @@ enum rvt_slot_row {
     RVT_SLOT_SEQUENCE = 0, /* moves with every change of what the slot's record says; 0 for key 0 */
     RVT_SLOT_KEY = 1,      /* that answers; of an empty slot the last one; 0: there never was one */
     RVT_SLOT_LIVE = 2,     /* 1: a region is in it, and the row of the region follows */
-    RVT_SLOT_HIDDEN = 3,   /* 1: a region is in it that the asker may not be told of */
+    RVT_SLOT_HIDDEN = 3,   /* 1: the asker may not be told of what is in it, or was last */
     RVT_SLOT_IOVA = 4,     /* what remote checks of the region compare with */
     RVT_SLOT_REGION = 5,   /* the region's row: enum rvt_mr_row */
     RVT_SLOT_FIELDS = 24,

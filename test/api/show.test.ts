@@ -103,7 +103,15 @@ describe('every class', () => {
     (name, type, find) => {
       const { toString, toJSON } = type.prototype;
       const custom = type.prototype[Symbol.for('nodejs.util.inspect.custom')];
-      const others = [type.prototype, {}, Object.create(find(everything())), Object.create(null)];
+      const others = [
+        type.prototype,
+        {},
+        Object.create(find(everything())),
+        Object.create(null),
+        null,
+        undefined,
+        1,
+      ];
       for (const self of others) {
         expect(Reflect.apply(toString, self, [])).toMatch(/^\w+ \{\}$/);
         expect(Reflect.apply(toJSON, self, [])).toEqual({ class: expect.any(String) });

@@ -1,5 +1,5 @@
 // One protection domain of a device, shared: what whoever attaches by its token may do, and is told.
-import { Access, Device, type ProtectionDomain } from '../../lib';
+import { Access, Device, lkey, type ProtectionDomain, type Refused } from '../../lib';
 import { accepted, rdma, refusal, wrongType } from '../support/answers';
 import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
@@ -155,6 +155,41 @@ describe('who has attached by it', () => {
     expect(refusal(here.acquire({ addr: secret.start, length: 8, lkey: secret.lkey }, 0))).toBe('WrongPd');
     expect(guest.counters()).toEqual({ ...none, refused: 1, reasons: { WrongPd: 1 } });
     expect(device.counters().refused).toBe(2);
+  });
+
+  test('is told of nothing that the thread has in other domains by another object of the device', () => {
+    const { pd, other, otherQp, mine, secret, device, guest } = restricted();
+    const memory = shared(64, 3);
+    const [here, there] = [pd, other].map((domain) => domain.regUserMr(memory, { access: ALL }));
+    const named = { addr: secret.start, length: 8, lkey: secret.lkey };
+    const element = accepted(other.acquire(named, 0));
+    const batch = otherQp.rkeyBatch(1);
+    batch.set(0, secret.iova, 8, secret.rkey);
+    expect(batch.acquire(1, Access.RemoteRead)).toBe(1);
+    const own = accepted(guest.importPd(pd.id).acquire({ addr: mine.start, length: 8, lkey: mine.lkey }, 0));
+
+    expect(device.regionsOf(memory)).toEqual([here, there]);
+    expect(guest.regionsOf(memory)).toEqual([here]);
+    expect(device.resources().elements).toHaveLength(3);
+    expect(guest.resources().elements.map(({ region }) => region)).toEqual([mine.id]);
+    own.put();
+    element.put();
+    batch.put();
+  });
+
+  test('is not told what an empty slot held, nor that it held nothing', () => {
+    const { pd, other, guest } = restricted();
+    const here = guest.importPd(pd.id);
+    const gone = other.allocMr({ maxNumSg: 1 });
+    const key = gone.lkey;
+    gone.dereg();
+    for (const asked of [key ^ 0x100, key ^ 0x10_0000]) {
+      const check = here.check({ addr: 0, length: 8, lkey: lkey(asked >>> 0) }, 0);
+      expect(refusal(check)).toBe('NoSuchKey');
+      const text = (check as Refused).explain();
+      expect(text).toMatch(/its slot of the key table is empty\./);
+      expect(text).not.toMatch(/never held|last key/);
+    }
   });
 
   test('has key 0 and page lists if the domain is trusted, which reaches all DMA memory', () => {

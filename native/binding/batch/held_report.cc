@@ -19,11 +19,17 @@ uint64_t *AddRow(Rows &rows) {
     return &rows[rows.size() - RVT_HELD_FIELDS];
 }
 
-void TellCells(Cells &cells, const rvt_dev_info *device, Rows &rows) {
+// Whether `asking` is told of what was acquired through `by`. A context that is restricted to a domain is told of
+// what it holds itself: the thread may have other objects of the device, with elements of other domains.
+bool MayKnow(const OpenDevice &asking, const OpenDevice &by) {
+    return rvt_ucontext_restricted(asking.context()) ? &by == &asking : by.get() == asking.get();
+}
+
+void TellCells(Cells &cells, const OpenDevice &asking, Rows &rows) {
     cells.ForEachFilled([&](uint32_t number, Cell &cell) {
         const rvt_sge *sge = cell.element();
-        if (cell.device->get() != device || !sge->mr)
-            return; // of another device, or a walk has put it
+        if (!MayKnow(asking, *cell.device) || !sge->mr)
+            return; // not to be told, or a walk has put it
         uint64_t *row = AddRow(rows);
         row[RVT_HELD_CELL] = number;
         row[RVT_HELD_GENERATION] = cell.generation;
@@ -72,9 +78,9 @@ Napi::Value HeldElements(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     const OpenDevice &open = *device->payload().device;
     Rows rows;
-    TellCells(Cells::Of(open.environment()), open.get(), rows);
+    TellCells(Cells::Of(open.environment()), open, rows);
     for (const Batch *batch : Batches::Of(open.environment()).all())
-        if (batch->device->get() == open.get())
+        if (MayKnow(open, *batch->device))
             TellBatch(*batch, rows);
     Napi::BigUint64Array told = Napi::BigUint64Array::New(info.Env(), rows.size());
     if (told.IsEmpty()) // no memory, or a worker that is being terminated

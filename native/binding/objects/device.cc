@@ -23,6 +23,7 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("number", &Device::Number),
                                           InstanceMethod("live", &Device::Live),
                                           InstanceMethod("context", &Device::Context),
+                                          InstanceMethod("onlyPd", &Device::OnlyPd),
                                           InstanceMethod("detach", &Device::Detach),
                                           InstanceMethod("share", &Device::Share),
                                           InstanceMethod("importPd", &Device::ImportPd),
@@ -110,6 +111,10 @@ Napi::Value Device::Live(const Napi::CallbackInfo &info) {
 
 Napi::Value Device::Context(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), static_cast<double>(payload_.device->context()->id));
+}
+
+Napi::Value Device::OnlyPd(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(payload_.device->context()->only_pd));
 }
 
 Napi::Value Device::Detach(const Napi::CallbackInfo &info) {

@@ -28,6 +28,7 @@ private:
     Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Live(const Napi::CallbackInfo &info);
     Napi::Value Context(const Napi::CallbackInfo &info);
+    Napi::Value OnlyPd(const Napi::CallbackInfo &info);
     Napi::Value Detach(const Napi::CallbackInfo &info);
     Napi::Value Share(const Napi::CallbackInfo &info);
     Napi::Value ImportPd(const Napi::CallbackInfo &info);

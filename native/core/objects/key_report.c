@@ -55,9 +55,11 @@ void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, 
             mr = table->owner[record - table->records];
         else
             row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
-        /* Whose the last key was, nobody knows any more. */
-        if (!mr && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key)
+        /* Whose the last key was, nobody knows any more: nor whether there was one may be told. */
+        if (!mr && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key) {
             row[RVT_SLOT_KEY] = 0;
+            row[RVT_SLOT_HIDDEN] = 1;
+        }
     }
     if (mr)
         fill_slot(asker, mr, row);
