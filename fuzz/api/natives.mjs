@@ -363,6 +363,11 @@ export class Natives {
       explainAccess: () => [
         label('rows', new BigUint64Array(layoutNumber('RVT_EXPLAINED_COUNT') - random.pick([0, 0, 0, 1]))),
       ],
+      takeFailure: () => [
+        label('numbers', new BigUint64Array(layoutNumber('RVT_FAILURE_NUMBERS') - random.pick([0, 0, 0, 1]))),
+      ],
+      heldElements: () => [this.#one('NativeDevice')],
+      placeOfView: () => [this.#bytes()],
       close: () => [p.flag()],
       allocPd: () => [p.flag()],
       mapDma: () => [this.#bytes(), random.pick([undefined, DMA, DMA + BigInt(random.dice(9) * PAGE)])],

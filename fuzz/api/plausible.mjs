@@ -7,6 +7,50 @@ import { label } from './labels.mjs';
 export const DMA = 0x100000n;
 export const PAGE = 4096;
 
+/**
+ * What each call takes as options, by the member or by its name alone: a name that is not an option is refused, and nothing behind that
+ * would be reached.
+ */
+const OPTIONS = new Map(
+  Object.entries({
+    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks',
+    attach: 'captureStacks reportLeaks',
+    share: 'pd',
+    allocPd: 'trusted',
+    allocDm: 'hugePages',
+    counters: 'own',
+    close: 'cascade',
+    detach: 'cascade',
+    'DmaSpace.map': 'address',
+    regUserMr: 'start iova access',
+    getDmaMr: 'access',
+    allocMr: 'maxNumSg type',
+    allocFmr: 'access maxPages maxMaps pageShift',
+    lkeyBatch: 'places accessPerElement',
+    rkeyBatch: 'places accessPerElement',
+    deregMany: 'force',
+    'ProtectionDomain.dealloc': 'cascade',
+    'ProtectionDomain.acquire': 'last',
+    'CheckBatch.acquire': 'coalesce last',
+    gather: 'all',
+    scatter: 'all',
+    'CheckBatch.copyTo': 'all',
+    dereg: 'force',
+    dealloc: 'force',
+    deregAsync: 'timeoutMs signal force',
+    deallocAsync: 'timeoutMs signal force',
+    advertise: 'offset length',
+    mapSg: 'offset pageSize',
+    'Sge.copyTo': 'offset',
+    'Sge.copyFrom': 'offset ordered',
+    update: 'put',
+    skip: 'put',
+    copyIn: 'put ordered',
+    copyOut: 'put',
+    walk: 'put',
+  }),
+);
+
 export class Plausible {
   #world;
   #random;
@@ -182,13 +226,23 @@ export class Plausible {
     return this.flag() ? label(`list [${words}]`, list) : label(`list ${words}`, BigUint64Array.from(words));
   }
 
-  /** Right for most calls that take options. */
-  options(/** @type {any} */ near = undefined) {
+  /** Right for a call that takes options, or for another one. @param {any} [near] @param {string} [member] */
+  options(near = undefined, member = '') {
+    const random = this.#random;
+    const own = OPTIONS.get(member) ?? OPTIONS.get(member.replace(/^.*\./, ''));
+    const names = (own ?? random.pick([...OPTIONS.values()])).split(' ');
+    const all = Object.entries(this.#allOptions(near));
+    const given = all.filter(([name]) => names.includes(name) || random.chance(0.002));
+    return label(`options ${given.map(([name]) => name).join(' ')}`, Object.fromEntries(given));
+  }
+
+  /** @returns {Record<string, unknown>} */
+  #allOptions(/** @type {any} */ near) {
     const random = this.#random;
     const some = (/** @type {unknown} */ value, probability = 0.5) =>
       random.chance(probability) ? value : undefined;
     const region = this.one('MemoryRegion', near);
-    return label('options', {
+    return {
       lkeyTableBits: random.pick([1, 3, 5, 8, 12, 23]),
       keyPolicy: random.pick(['sequential', 'random']),
       remoteKeyZero: this.flag(),
@@ -220,7 +274,13 @@ export class Plausible {
       hugePages: this.flag(),
       captureStacks: random.chance(0.2),
       own: this.flag(),
-    });
+      reportLeaks: this.flag(),
+      maxMaps: random.pick([0, 1, 1, 32]),
+      pageSize: random.pick([PAGE, PAGE, PAGE, 8192]),
+      type: random.pick(['MEM_REG', 'MEM_REG', 'MEM_REG', 'SG_GAPS']),
+      // A right that is named and missing is refused, so its name is left out as often.
+      ...(random.chance(0.3) ? { pd: this.one('ProtectionDomain', near) } : undefined),
+    };
   }
 
   /** A value of any sort that calls take. */
@@ -251,7 +311,7 @@ export class Plausible {
    */
   arguments({ name, key, kind }, self) {
     const random = this.#random;
-    const options = () => (random.chance(0.4) ? [] : [this.options(self)]);
+    const options = () => (random.chance(0.4) ? [] : [this.options(self, name)]);
     const count = () => random.pick([0, 1, 1, 2, 4]);
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
@@ -268,8 +328,8 @@ export class Plausible {
       'static FastMemoryRegion.unmap': () => [this.#fmrs()],
       'DmaSpace.map': () => [this.#dmaMemory(), ...options()],
       'ProtectionDomain.regUserMr': () => [this.memory(), ...options()],
-      'ProtectionDomain.allocMr': () => [this.options()],
-      'ProtectionDomain.allocFmr': () => [this.options()],
+      'ProtectionDomain.allocMr': () => [this.options(self, name)],
+      'ProtectionDomain.allocFmr': () => [this.options(self, name)],
       'ProtectionDomain.acquire': () => [this.element(self), this.access(), ...options()],
       'ProtectionDomain.check': () => [this.element(self), this.access()],
       'ProtectionDomain.deregMany': () => [this.#regions(self), ...options()],
@@ -291,10 +351,7 @@ export class Plausible {
       'QueuePair.check': () => [this.element(self), this.remoteRight()],
       'QueuePair.fastRegMr': () => this.#fastReg(self),
       'QueuePair.invalidateRkey': () => [this.key(self)],
-      'MemoryRegion.mapSg': () => [
-        this.scatterList(),
-        ...(this.flag() ? [] : [label('{ offset }', { offset: random.pick([0, 8, 100]) })]),
-      ],
+      'MemoryRegion.mapSg': () => [this.scatterList(), ...options()],
       'FastMemoryRegion.mapPhys': () => [this.pages(), this.address(self)],
       'Sge.copyTo': () => [this.memory(), ...options()],
       'Sge.copyFrom': () => [this.memory(), ...options()],

@@ -47,6 +47,9 @@ export function judge(exception, circumstances, RdmaError) {
   const { name, message } = exception;
   const code = /** @type {{ code?: unknown }} */ (exception).code;
   if (exception instanceof RdmaError) return { name: `RdmaError ${code}` };
+  // What a wait was told to end by.
+  if (exception instanceof DOMException && /^(Abort|Timeout)Error$/.test(name))
+    return { name: "the signal's reason" };
   const isTypeError = exception instanceof TypeError;
   const isRangeError = exception instanceof RangeError;
   if ((isTypeError || isRangeError) && typeof code === 'string' && code.startsWith('ERR_')) {

@@ -23,7 +23,7 @@ static struct packed pack(const struct rvt_checker *checker, uint32_t acc, const
         struct rvt_ib_sge sge = {items[i].address, (uint32_t)items[i].length, items[i].key};
         memcpy(sges + (size_t)i * sizeof(struct rvt_ib_sge), &sge, sizeof(sge));
     }
-    packed.batch = (struct rvt_batch){checker, sges, count, acc};
+    packed.batch = (struct rvt_batch){.checker = checker, .sges = sges, .count = count, .acc = acc};
     return packed;
 }
 

@@ -113,8 +113,8 @@ describe('coalescing', () => {
     const step = fc.record({
       key: fc.constantFrom(...Array<number>(8).fill(0), own.lkey, own.lkey, fmr.lkey, user.lkey, 0x77),
       follows: fc.constantFrom(true, true, true, false),
-      at: fc.oneof(fc.constantFrom(0n, PAGE_N), fc.bigInt(0n, 3n * PAGE_N)),
-      length: fc.constantFrom(0, 16, 16, 100, PAGE),
+      at: fc.oneof(fc.constantFrom(0n, PAGE_N, PAGE_N - 1n, PAGE_N + 1n), fc.bigInt(0n, 3n * PAGE_N)),
+      length: fc.constantFrom(0, 16, 16, 100, PAGE, PAGE, PAGE - 1, PAGE + 1),
     });
     const merged = { count: 0 };
     fc.assert(

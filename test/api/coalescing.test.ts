@@ -1,3 +1,5 @@
+import * as fc from 'fast-check';
+
 import { Access, type FastMemoryRegion, type LocalCheck, type MemoryRegion, type Sge } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
@@ -237,5 +239,46 @@ describe('last', () => {
     expect(() => other.acquire({ addr: 0, length: 0, lkey: all.mr.lkey }, 0, { last })).toThrow(
       rdma('EINVAL', 'lkey_ok'),
     );
+  });
+});
+
+describe('one behind the other, with their ends at, before and after edges', () => {
+  /** Places that name edges: of a page, or a byte before or after it; and some others. */
+  const place = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(fc.nat(4), fc.constantFrom(0, 0, -1, 1))
+        .map(([page, by]) => Math.min(4 * PAGE, Math.max(0, page * PAGE + by))),
+    },
+    fc.nat(4 * PAGE),
+  );
+
+  test.each([
+    ['in order', [0, 1, 2, 3]],
+    ['turned', [1, 0, 2, 2]],
+  ])('pages %s: they become one only where the first ends with its segment', (_, order) => {
+    const all = permuted(
+      DMA,
+      order.map((page) => BigInt(page)),
+    );
+    const kinds: Record<string, number> = {};
+    fc.assert(
+      fc.property(place, place, place, fc.constantFrom(0, 0, 0, -1, 1), (from, to, end, gap) => {
+        const second = to + gap;
+        fc.pre(from < to && second >= 0 && second < end);
+        const element = { addr: DMA + BigInt(from), length: to - from, lkey: all.fmr.lkey };
+        using last = accepted(all.pd.acquire(element, 0));
+        const edge = (order[Math.floor(from / PAGE)]! + 1) * PAGE;
+        const found = next(all, last, DMA + BigInt(second), end - second);
+        if (found.ok && !found.coalesced) found.sge.put();
+        kinds[kind(found)] = (kinds[kind(found)] ?? 0) + 1;
+        expect(kind(found)).toBe(gap === 0 && edge === to ? 'coalesced' : 'new');
+        expect(last.length).toBe(kind(found) === 'coalesced' ? end - from : to - from);
+      }),
+      { numRuns: 1000 },
+    );
+    expect(kinds).toEqual({ coalesced: expect.any(Number), new: expect.any(Number) });
+    expect(kinds.coalesced).toBeGreaterThan(30);
   });
 });

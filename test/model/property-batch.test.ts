@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 
 import { parseOperation } from '../../lib/replay/trace-format';
 import { BatchedPlayer } from '../replay/batched-player';
-import { chainArb, chainScene } from './chains';
+import { chainArb } from './chains';
 import { Model } from './model';
 import { programArb } from './programs';
 import { matches } from './trace-files';
@@ -11,6 +11,8 @@ import type { Answer, Operation } from './trace-types';
 
 /** So many random programs; RDMAVT_RUNS asks for another number. */
 const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
+/** Of chains fewer do: a fault at one edge of a segment shows within a hundred. */
+const CHAINS = Math.ceil(RUNS / 2);
 
 /** What both answer to each operation of the first line where it is not the same. */
 function firstDisagreement(operations: readonly Operation[]): object | undefined {
@@ -55,22 +57,12 @@ it(
   120_000 + RUNS * 200,
 );
 
-/** The key that the last operation of a program answers. */
-function lastKey(program: readonly Operation[]): string {
-  const model = new Model();
-  const answers = program.map((op) => model.play(op));
-  return (answers.at(-1) as { lkey: string }).lkey;
-}
-
 it(
   'and programs of nothing but chains of checks',
   () => {
-    const upTo = (op: string): Operation[] =>
-      chainScene.slice(0, 1 + chainScene.findIndex((each) => each.op === op));
-    const keys = { fmr: lastKey(upTo('alloc_fmr')), user: lastKey(upTo('reg_user_mr')) };
     let coalesced = 0;
     fc.assert(
-      fc.property(chainArb(keys), (operations) => {
+      fc.property(chainArb, (operations) => {
         const model = new Model();
         for (const op of operations) {
           const answer = model.play(op);
@@ -78,9 +70,9 @@ it(
         }
         expect(firstDisagreement(operations)).toBeUndefined();
       }),
-      { numRuns: RUNS },
+      { numRuns: CHAINS },
     );
-    expect(coalesced).toBeGreaterThan(RUNS);
+    expect(coalesced).toBeGreaterThan(CHAINS / 3);
   },
-  120_000 + RUNS * 200,
+  120_000 + CHAINS * 200,
 );

@@ -129,6 +129,7 @@ export class Scene {
       dice.choose(
         [8, () => (rest === 0n ? toEdge : least(toEdge, rest))],
         [4, () => least(rest, 1n + dice.bytes(64))],
+        [2, () => toEdge + segmentSize * dice.bytes(3) + dice.pick(1n, -1n)],
         [3, () => rest],
         [3, () => least(rest, toEdge + segmentSize * dice.bytes(4))],
         [3, () => dice.belowBig(rest + 1n)],
@@ -147,6 +148,7 @@ export class Scene {
       [6, () => 0n],
       [4, () => dice.belowBig(length + 1n)],
       [4, () => least(length, edge())],
+      [3, () => edge() + dice.pick(-1n, 1n)],
       [2, () => edge() - 1n - dice.bytes(64)],
       [3, () => length - dice.bytes(64)],
       [2, () => length],

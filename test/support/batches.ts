@@ -70,12 +70,25 @@ export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
     [fmr.lkey, 0x5000n],
     [0, DMA],
   ];
-  const near = fc.record({
-    pair: fc.constantFrom(...pairs),
-    off: fc.oneof(fc.bigInt(0n, 80n), fc.bigInt(-70n, 4n * PAGE_N)),
-    length: fc.oneof(fc.constantFrom(0, 1, 8, 64, PAGE, 2 ** 32 - 1), fc.nat(2 * PAGE)),
-    variant: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
-  });
+  // Distances from the start of each, at which a segment or a region begins or ends: all of them end at one of these.
+  const edges = [0n, 64n, PAGE_N, 2n * PAGE_N, 3n * PAGE_N, 4n * PAGE_N];
+  const edge = fc
+    .tuple(fc.constantFrom(...edges), fc.constantFrom(0n, 0n, -1n, 1n))
+    .map(([at, by]) => at + by);
+  const lengths = fc.oneof(fc.constantFrom(0, 1, 8, 64, PAGE, 2 ** 32 - 1), fc.nat(2 * PAGE));
+  const near = fc
+    .record({
+      pair: fc.constantFrom(...pairs),
+      off: fc.oneof({ weight: 2, arbitrary: edge }, fc.bigInt(0n, 80n), fc.bigInt(-70n, 4n * PAGE_N)),
+      length: lengths,
+      end: fc.option(edge, { freq: 2 }),
+      variant: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
+    })
+    // As long as it takes to end there.
+    .map(({ end, ...drawn }) => ({
+      ...drawn,
+      length: end !== null && end >= drawn.off ? Number(end - drawn.off) : drawn.length,
+    }));
   const anywhere = fc.tuple(fc.bigInt(0n, TOP - 1n), fc.nat(0xffff_ffff), fc.nat(0xffff_ffff));
   return fc.oneof(
     {
