@@ -45,6 +45,22 @@ export function requiredOptionsOf<T>(value: unknown, names: readonly (keyof T & 
   return read(value, names) as Unchecked<T>;
 }
 
+/**
+ * As {@link optionsOf}, for calls that are made a million times a second: judges the names and makes no copy. The caller reads each
+ * option once, if it is an own property, and judges an `access` that is there and undefined.
+ */
+export function namedOptionsOf<T extends object>(
+  value: unknown,
+  names: readonly (keyof T & string)[],
+): Unchecked<T> {
+  if (value === undefined) return NOTHING as Unchecked<T>;
+  if (typeof value !== 'object' || value === null || isArray(value)) {
+    throw invalidType('options', 'of type object', value);
+  }
+  for (const name in value) if (!isListed(name, names)) throw unknownOption(name, names, value);
+  return value as Unchecked<T>;
+}
+
 function read(value: unknown, names: readonly string[]): Given {
   if (typeof value !== 'object' || value === null || isArray(value)) {
     throw invalidType('options', 'of type object', value);

@@ -10,7 +10,7 @@ import {
   u8,
   u32,
 } from '../internal/arguments';
-import { optionsOf, requiredOptionsOf } from '../internal/options';
+import { namedOptionsOf, optionsOf, requiredOptionsOf } from '../internal/options';
 import { type Asker } from './asker';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
@@ -37,6 +37,7 @@ import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 const { releaseMr } = native;
+const { hasOwn } = Object;
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
@@ -175,11 +176,10 @@ export class ProtectionDomain {
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
     const method = 'ProtectionDomain.regUserMr';
     // Read all properties before the first store: a getter may register memory and overwrite the block.
-    const {
-      start,
-      iova,
-      access: givenAccess = 0,
-    } = optionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
+    const given = namedOptionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
+    const start = hasOwn(given, 'start') ? given.start : undefined;
+    const iova = hasOwn(given, 'iova') ? given.iova : undefined;
+    const givenAccess = hasOwn(given, 'access') ? given.access : 0; // undefined is refused: rights are never a default by mistake
     let flags = 0;
     if (start !== undefined) {
       storeLong(CommandWord.Start, start, 'options.start');
