@@ -47,7 +47,7 @@ const takers: Taker[] = [
     all: { pd: null },
     call: ({ device, pd }, options) => {
       // The domain is known only now.
-      if (options?.pd === null) options.pd = pd;
+      if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
       device.share(options);
     },
   },
@@ -116,13 +116,13 @@ const takers: Taker[] = [
   {
     type: 'CheckBatchOptions',
     name: 'pd.lkeyBatch',
-    all: { places: true },
+    all: { places: true, accessPerElement: true },
     call: ({ pd }, options) => pd.lkeyBatch(1, options),
   },
   {
     type: 'CheckBatchOptions',
     name: 'qp.rkeyBatch',
-    all: { places: true },
+    all: { places: true, accessPerElement: true },
     call: ({ qp }, options) => qp.rkeyBatch(1, options),
   },
   {
@@ -161,6 +161,24 @@ const takers: Taker[] = [
     required: true,
   },
   {
+    type: 'AdvertiseOptions',
+    name: 'mr.advertise',
+    all: { offset: 1, length: 2 },
+    call: ({ mr }, options) => mr.advertise(options),
+  },
+  ...(['gather', 'scatter'] as const).map((name): Taker => ({
+    type: 'BatchCopyOptions',
+    name: `batch.${name}`,
+    all: { all: true },
+    call: ({ pd }, options) => pd.lkeyBatch(1)[name](Buffer.alloc(0), 0, 1, options),
+  })),
+  {
+    type: 'BatchCopyOptions',
+    name: 'batch.copyTo',
+    all: { all: true },
+    call: ({ pd }, options) => pd.lkeyBatch(1).copyTo(pd.lkeyBatch(1), 0, 0, 0, 1, options),
+  },
+  {
     type: 'MapSgOptions',
     name: 'mr.mapSg',
     all: { offset: 1, pageSize: 4096 },
@@ -181,13 +199,13 @@ const takers: Taker[] = [
   {
     type: 'DeregAsyncOptions',
     name: 'mr.deregAsync',
-    all: { timeoutMs: 0 },
+    all: { timeoutMs: 0, signal: new AbortController().signal, force: false },
     call: ({ sg }, options) => void sg.deregAsync(options),
   },
   {
     type: 'DeregAsyncOptions',
     name: 'fmr.deallocAsync',
-    all: { timeoutMs: 0 },
+    all: { timeoutMs: 0, signal: new AbortController().signal, force: false },
     call: ({ fmr }, options) => void fmr.deallocAsync(options),
   },
   {
