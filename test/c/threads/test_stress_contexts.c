@@ -321,10 +321,8 @@ static void settle_with_another(struct environment *e) {
         return;
     int answer = check_local(&e->w, theirs, &sge, NULL, heap_start(e->w.index), HEAP, attributes.keys.lkey, 0,
                              &reason);
-    if (answer == 1 || reason != RVT_CLOSED) {
-        e->accepted += answer == 1;
-        e->refused += answer != 1;
-    }
+    e->accepted += answer == 1;
+    e->refused += answer != 1; /* also as closed: this context lives, and counts it */
     if (answer == 1) {
         use_element(e, &sge, e->w.index, RVT_REGION_REVOKED);
         rvt_put_sge(&sge);
