@@ -197,7 +197,7 @@ export function listRegion(
 }
 
 /** The next key that `listRegion` does not use itself. */
-export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => fastRegKey(mr.rkey, (mr.rkey & 0xff) | 1);
+export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => fastRegKey(mr.rkey, (mr.rkey & 0xff) ^ 1);
 
 /** A domain for each round, with a region over memory of the device. */
 export function domain(): Scene {
