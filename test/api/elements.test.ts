@@ -606,7 +606,7 @@ describe('the object of a region', () => {
 
 describeWithCollector('the table of regions', () => {
   test('does not keep what another Device object of the same device has made', async () => {
-    const device = open();
+    const device = open({ keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const own = pd.regUserMr(Buffer.alloc(8));
     const { theirs, memory } = (() => {

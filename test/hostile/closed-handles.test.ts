@@ -151,7 +151,7 @@ describe('closed', () => {
         for (const use of [
           () => batch.gather(target, 2, 4),
           () => batch.scatter(target, 2, 2),
-          () => batch.copyTo(batch === local ? remote : local, 2, 4, 1, 3),
+          () => batch.copyTo(batch === local ? remote : local, 2, 4, 1, batch === local ? 2 : 1),
         ]) {
           expect([use(), ...told()]).toEqual([0, 0, 'Closed']);
         }

@@ -149,7 +149,7 @@ describe('two copies of the package in one process', () => {
          const mapping = device.mapDma(new Uint8Array(4096), undefined), memory = device.allocDm(4096, false);
          memory.buffer();
          const block = () => new Uint8Array(new SharedArrayBuffer(${BATCH_BYTES}));
-         const batch = native.createBatch(pd, block(), 1, false);
+         const batch = native.createBatch(pd, block(), 1, false, false);
          return { device, pd, qp, mapping, memory, buffer: memory.handle(), batch, block };
        };
        const [a, b] = [things(first), things(second)];
@@ -159,12 +159,12 @@ describe('two copies of the package in one process', () => {
          // Everything that a program could pass, to every function and method that there is.
          const objects = [theirs.device, theirs.pd, theirs.qp, theirs.mapping, theirs.memory, theirs.buffer, theirs.batch];
          for (const object of objects) {
-           answers.add(told(() => own.native.createBatch(object, ours.block(), 1, false)));
+           answers.add(told(() => own.native.createBatch(object, ours.block(), 1, false, false)));
            answers.add(told(() => ours.device.share(object)));
            answers.add(told(() => ours.device.mapDma(object, undefined)));
          }
          // copyTo answers in the block: EINVAL, and nothing was moved.
-         const block = ours.block(), copier = own.native.createBatch(ours.pd, block, 1, false);
+         const block = ours.block(), copier = own.native.createBatch(ours.pd, block, 1, false, false);
          for (const object of objects) { copier.copyTo(object); answers.add('status ' + new Int32Array(block.buffer)[${STATUS_WORD}]); }
          // As the receiver of every method of every class.
          for (const [mine, their] of [['device'], ['pd'], ['qp'], ['mapping'], ['memory']].map(([name]) => [ours[name], theirs[name]])) {
