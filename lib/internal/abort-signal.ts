@@ -1,17 +1,11 @@
 /** AbortSignals that a caller hands over. Judged by the engine's own getters: an object that only looks like one is refused. */
 import { types } from 'node:util';
 import { invalidType } from './arguments';
+import { getter } from './intrinsics';
 
 // As they were when this module was loaded.
 const { isProxy } = types;
 const { apply } = Reflect;
-
-/** A getter of a prototype as a function of its object. */
-function getter(prototype: object, property: 'aborted' | 'reason'): (signal: object) => unknown {
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, property) ?? {};
-  const get = Reflect.get(descriptor, 'get') as () => unknown;
-  return (signal) => apply(get, signal, []);
-}
 
 /** A realm may be without AbortSignals (`vm.createContext`). Then nothing is one. */
 function noSignal(): never {

@@ -15,6 +15,18 @@ const {
 const { set: weakMapSet } = WeakMap.prototype as WeakMap<object, unknown>;
 const { deref } = WeakRef.prototype as WeakRef<object>;
 
+/** A method as a function of its object. */
+export function uncurry(method: unknown): (object: unknown) => unknown {
+  if (typeof method !== 'function') throw new Error('this engine lacks an intrinsic');
+  return (object) => apply(method, object, []) as unknown;
+}
+
+/** A getter of an intrinsic prototype as a function of its object. */
+export function getter(prototype: object, property: string): (object: unknown) => unknown {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, property);
+  return uncurry(descriptor && Reflect.get(descriptor, 'get'));
+}
+
 /** `WeakRef`. */
 export const PlainWeakRef: typeof WeakRef = WeakRef;
 /** `Uint32Array`. */

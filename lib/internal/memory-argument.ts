@@ -9,7 +9,7 @@ import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import { integer, invalidType, invalidValue, lengthOf, u64 } from './arguments';
 import { explainedError, type RdmaError } from './errors';
-import { keepAliveWith, PlainNumbers } from './intrinsics';
+import { getter, keepAliveWith, PlainNumbers, uncurry } from './intrinsics';
 import { type Method } from './methods';
 import { type NativeBuffer } from './native';
 
@@ -22,18 +22,6 @@ export const isBigUint64Array: (value: unknown) => value is BigUint64Array = typ
 const { apply } = Reflect;
 const PlainBytes = Uint8Array;
 const PlainWords = BigUint64Array;
-
-/** A method as a function of its object. `apply` is captured too. */
-function uncurry(method: unknown): (object: unknown) => unknown {
-  if (typeof method !== 'function') throw new Error('this engine lacks an intrinsic');
-  return (object) => apply(method, object, []) as unknown;
-}
-
-/** A getter of an intrinsic prototype as a function of its object. */
-function getter(prototype: object, property: string): (object: unknown) => unknown {
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, property);
-  return uncurry(descriptor && Reflect.get(descriptor, 'get'));
-}
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
 /** The getter of `length`. Called by a function of its own, so that the engine can inline it: some calls are short. */
@@ -121,7 +109,9 @@ function unusableMemory(
 ): RdmaError {
   if (byteLength !== undefined && byteLength > MOST_BYTES) {
     return explainedError(method, 'EINVAL', 'ViewTooLong', {
-      ...{ argument: name, value: BigInt(byteLength), limit: BigInt(MOST_BYTES) },
+      argument: name,
+      value: BigInt(byteLength),
+      limit: BigInt(MOST_BYTES),
     });
   }
   const cause = isDetached(bufferOf(memory)) ? 'MemoryDetached' : 'ViewOutOfBounds';
