@@ -327,7 +327,8 @@ export class CheckBatch {
   take(index: number): Sge | undefined {
     const at = integer(index, 'index', 0, this.capacity - 1);
     const holder = takeHolder();
-    const sge = new Sge(construction, holder, this.#asker.table); // before, as in acquireAccess
+    // Before the element is moved: it could not be given back to the batch if no object can be made, at the end of the stack.
+    const sge = new Sge(construction, holder, this.#asker.table);
     command[CommandWord.Cell] = holder.cell;
     command[CommandWord.Answer] = UNANSWERED;
     this.#native.take(at);

@@ -15,7 +15,7 @@ import { Refusal, type Refused } from './refusal';
 import { reportRefusal } from './refused-message';
 import { holderOf, Sge } from './sge';
 
-const { placeOne } = native;
+const { placeOne, putOne } = native;
 
 /** An access that was accepted as an element of its own, which holds a reference on its region until it is put. */
 export interface Accepted {
@@ -98,10 +98,16 @@ export function acquireAccess(
 ): LocalCheck {
   const holder = takeHolder();
   const before: Holder | undefined = last === undefined ? undefined : holderOf(last);
-  // Made before the reference is taken: afterwards nothing is called that fails at the end of the stack.
-  const sge = new Sge(construction, holder, asker.table);
   const answer = acquireElement(holder, before);
   if (answer === 0) {
+    let sge: Sge;
+    try {
+      sge = new Sge(construction, holder, asker.table);
+    } catch (error) {
+      // At the end of the stack: see ProtectionDomain.regUserMr. The command block names the element still.
+      putOne();
+      throw error;
+    }
     if (isCapturing) {
       try {
         asker.table.registry.acquired(holder);

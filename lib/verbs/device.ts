@@ -11,7 +11,7 @@ import { stopWatching, watchForLeaks } from './leaks';
 import { KeyTableField } from '../internal/layout';
 import { bytesOf, elementCountOf, type MemoryLike } from '../internal/memory-argument';
 import { type MemoryRegion } from './memory-region';
-import { native, type NativeDevice } from '../internal/native';
+import { native, type NativeDevice, type Status } from '../internal/native';
 import { nativeDomainOf, ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
@@ -132,17 +132,20 @@ function watchingOf(options: Unchecked<AttachOptions>): Watching {
   };
 }
 
-/** An open device of another thread, for the constructor. Nobody outside can make one. */
+/** How a device is come by, for the constructor: what {@link Device.attach} hands it. Nobody outside can make one. */
 class Attachment {
-  readonly #native: NativeDevice;
+  readonly #token: Uint8Array;
   readonly watching: Watching;
-  constructor(device: NativeDevice, watching: Watching) {
-    this.#native = device;
+  constructor(token: Uint8Array, watching: Watching) {
+    this.#token = token;
     this.watching = watching;
   }
-  /** The device, if `value` is one of these. Not by `instanceof`: that would ask a Proxy. */
-  static device(value: object): NativeDevice | undefined {
-    return #native in value ? value.#native : undefined;
+  attach(): NativeDevice | Status {
+    return native.attachDevice(this.#token);
+  }
+  /** Not by `instanceof`: that would ask a Proxy. */
+  static is(value: unknown): value is Attachment {
+    return typeof value === 'object' && value !== null && #token in value;
   }
 }
 
@@ -188,27 +191,24 @@ export class Device {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   constructor(options: DeviceOptions = {}) {
-    const given: unknown = options;
-    const attached = typeof given === 'object' && given !== null ? Attachment.device(given) : undefined;
-    this.#attached = attached !== undefined;
-    const opening = attached ? undefined : readDeviceOptions(given);
-    const watching = opening?.watching ?? (given as Attachment).watching;
-    const made = opening
-      ? native.openDevice(opening.lkeyTableBits, opening.randomKeys, opening.remoteKeyZero)
-      : attached;
+    const by = Attachment.is(options) ? options : readDeviceOptions(options);
+    this.#attached = Attachment.is(by);
+    const made = Attachment.is(by)
+      ? by.attach()
+      : native.openDevice(by.lkeyTableBits, by.randomKeys, by.remoteKeyZero);
     try {
-      const self = resultOf('new Device', made ?? -Errno.EBADF);
+      const self = resultOf(this.#attached ? 'Device.attach' : 'new Device', made);
       this.#native = self;
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
       this.#dma = new DmaSpace(construction, self, this.#table);
       markUncloneable(this);
-      if (watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
-      if (watching.report) watchForLeaks(self, this.#table.stacks);
-      if (opening && opening.lkeyTableBits > this.#lkeyTableBits)
-        warnOfBits(opening.lkeyTableBits, this.#lkeyTableBits);
+      if (by.watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
+      if (by.watching.report) watchForLeaks(self, this.#table.stacks);
+      if (!Attachment.is(by) && by.lkeyTableBits > this.#lkeyTableBits)
+        warnOfBits(by.lkeyTableBits, this.#lkeyTableBits);
     } catch (error) {
-      // See ProtectionDomain.regUserMr. The device that nobody else uses closes.
+      // See ProtectionDomain.regUserMr. A device that nobody else uses closes then.
       if (typeof made === 'object') made.detach(true);
       throw error;
     }
@@ -228,10 +228,8 @@ export class Device {
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
     const bytes = bytesOfToken(token, 'token');
-    // Before the device is attached: who throws has left nothing behind.
     const watching = watchingOf(optionsOf<AttachOptions>(options, ['captureStacks', 'reportLeaks']));
-    const attached = resultOf('Device.attach', native.attachDevice(bytes));
-    return new Device(new Attachment(attached, watching) as object);
+    return new Device(new Attachment(bytes, watching) as object);
   }
 
   /**
