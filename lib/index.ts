@@ -90,7 +90,7 @@ export {
   type DeregOptions,
   type ShownRegion,
 } from './verbs/region';
-export { type RegionKindName } from './verbs/region-kind';
+export { type RegionKindName } from './internal/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';
 export type {

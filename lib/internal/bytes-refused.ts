@@ -1,21 +1,14 @@
 /** What is told when the bytes of accepted elements cannot be used: a data path refusal, in the words of a message and in sentences. */
+import { unusable } from './cause-words';
 import { fieldLong, fieldNumber } from './command';
 import { describeElement, type Holder } from './element';
 import { SgeField } from './layout';
 import { type DataPathReason, dataPathReason } from './reasons';
 import { isWatched, publishRefusal } from './refused-channel';
-
-const sentences: Readonly<Record<string, string>> = {
-  AccessDenied: 'it was not proven for this use: an element keeps the rights that its check asked for',
-  MemoryDetached: 'the registered buffer was transferred or replaced since its registration',
-  MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
-  Remapped: 'its region was mapped anew or unmapped since it was accepted',
-  RegionRevoked: 'its region was ended by force, or with its domain, device or thread',
-  OtherEnvironment: 'its bytes can only be used in the thread that has registered them',
-};
+import { bytes, hex } from './words';
 
 function explain(reason: DataPathReason, method: string, what: string): string {
-  return `${reason}: ${method} cannot use ${what}, because ${sentences[reason] ?? 'it was refused'}.`;
+  return `${reason}: ${method} cannot use ${what}, because ${unusable[reason]}.`;
 }
 
 /**
@@ -50,7 +43,7 @@ export function reportElementRefused(
         reason,
         method,
         described
-          ? `the element of ${length ?? 0} bytes at ${remote === true ? 'remote' : 'local'} address 0x${(address ?? 0n).toString(16)}`
+          ? `the element of ${bytes(length ?? 0)} at ${remote === true ? 'remote' : 'local'} address ${hex(address ?? 0n)}`
           : 'the element',
       ),
   });

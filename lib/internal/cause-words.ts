@@ -1,7 +1,7 @@
 /** Words that the texts of causes are made of. */
 import { joinRights } from './right-names';
 import { type CountName } from './error-detail';
-import { MrTypeNumber, RegionKind } from './layout';
+import { MrTypeNumber } from './layout';
 import { type Method } from './methods';
 import { type DataPathReason } from './reasons';
 
@@ -54,11 +54,6 @@ export function countsAre(
   return `${text || 'something'} ${are[total === 1 ? 0 : 1]}`;
 }
 
-export function hex(number: number | bigint): string {
-  return `0x${number.toString(16)}`;
-}
-
-export const bytes = (number: bigint): string => `${number} ${number === 1n ? 'byte' : 'bytes'}`;
 export const pages = (number: bigint): string => `${number} ${number === 1n ? 'page' : 'pages'}`;
 
 /** `'RemoteRead and RemoteWrite'`; bits without a name as a number. */
@@ -66,16 +61,6 @@ export function rights(mask: bigint, and: string): string {
   return joinRights(Number(mask), ` ${and} `, 'reading');
 }
 
-const kindNames: Record<number, string> = {
-  [RegionKind.User]: 'user memory',
-  [RegionKind.Dma]: 'all DMA memory',
-  [RegionKind.MemReg]: 'allocMr',
-  [RegionKind.Fmr]: 'allocFmr',
-};
-/** What a region was made for. */
-export function regionKindName(kind: bigint): string {
-  return kindNames[Number(kind)] ?? String(kind);
-}
 const typeNames: Record<number, string> = {
   [MrTypeNumber.MemReg]: 'MEM_REG',
   [MrTypeNumber.SgGaps]: 'SG_GAPS',
@@ -119,9 +104,10 @@ export function lengthArgument(method: Method): string {
 
 export const byOwn = (what: string) => (): string => what;
 
-export const unusable: Record<DataPathReason, string> = {
+/** Why bytes cannot be used, by the reason of the refusal. */
+export const unusable: Readonly<Record<DataPathReason, string>> = {
   AccessDenied: 'the element was not proven for this use',
-  MemoryDetached: 'the registered buffer was transferred or detached',
+  MemoryDetached: 'the registered buffer was transferred or replaced',
   MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
   Remapped: 'the region was mapped or unmapped since the element was accepted',
   RegionRevoked: 'the region was ended by force, or with its domain or device',

@@ -1,11 +1,12 @@
 /** Why a call failed: what the native module keeps of it, or this library has found itself, as a detail and in words. */
 import { causeTexts, type NumberKind } from './cause-texts';
-import { type Facts, mrTypeName, regionKindName } from './cause-words';
+import { type Facts, mrTypeName } from './cause-words';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
 import { Cause, EBADF, EINVAL, FailureNumber, ResourceKind } from './layout';
 import { judgesAccesses, type Method } from './methods';
 import { native } from './native';
 import { type DataPathReason } from './reasons';
+import { regionKindName } from './region-kind';
 
 const { takeFailure } = native;
 
@@ -71,8 +72,11 @@ export function takeExplanation(
   const value = keptNumber(FailureNumber.Value);
   if (causeTexts[cause].counts !== undefined && value) counts.elements = Number(value);
   return explain(method, cause, {
-    ...{ value, limit: keptNumber(FailureNumber.Limit), index: Number(keptNumber(FailureNumber.Index)) },
-    ...{ counts, reason },
+    value,
+    limit: keptNumber(FailureNumber.Limit),
+    index: Number(keptNumber(FailureNumber.Index)),
+    counts,
+    reason,
   });
 }
 
@@ -91,7 +95,13 @@ function explainGone(method: Method): Explanation {
 export function explain(method: Method, cause: ErrorCause, given: GivenFacts = nothing): Explanation {
   const about = causeTexts[cause];
   const facts: Facts = {
-    ...{ method, value: 0n, limit: 0n, index: 0, counts: {}, reason: undefined, argument: undefined },
+    method,
+    value: 0n,
+    limit: 0n,
+    index: 0,
+    counts: {},
+    reason: undefined,
+    argument: undefined,
     ...given,
   };
   const pattern =
@@ -116,7 +126,7 @@ function tell(number: bigint, kind: NumberKind): number | bigint | string {
     case 'signed':
       return Number(BigInt.asIntN(64, number));
     case 'regionKind':
-      return regionKindName(number);
+      return regionKindName(Number(number));
     case 'mrType':
       return mrTypeName(number);
     case 'number':

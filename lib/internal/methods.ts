@@ -102,6 +102,14 @@ export function judgesAccesses(method: Method): boolean {
 }
 
 const checks: ReadonlySet<string> = new Set([
-  ...['lkey_ok', 'rkey_ok', 'create_batch', 'checker', 'check_batch', 'acquire_batch'],
-  ...['take', 'gather', 'scatter', 'copy_batch'],
+  'lkey_ok',
+  'rkey_ok',
+  'create_batch',
+  'checker',
+  'check_batch',
+  'acquire_batch',
+  'take',
+  'gather',
+  'scatter',
+  'copy_batch',
 ]);

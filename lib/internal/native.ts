@@ -142,7 +142,7 @@ export interface NativeModule {
 export interface NativeDevice {
   /** Bits of the key table in use (after clamping). */
   bits(): number;
-  // What was attached by the token of one domain is restricted to it: -EPERM where that is said below.
+  // A device that was attached by the token of one domain may use that domain only. Functions below that say -EPERM answer it then.
   /** `rvt_mr_exit`: 0, 1 (closed, and a DMA region was still published), or a negative errno (-EPERM). */
   close(cascade: boolean): number;
   /** `user`: as an unprivileged process has it. -EPERM. */

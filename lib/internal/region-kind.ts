@@ -1,4 +1,5 @@
-import { MemoryKind, RegionKind } from '../internal/layout';
+/** The names of kinds, of regions and of the memory behind them. */
+import { MemoryKind, RegionKind } from './layout';
 
 /** How a region was made, by the name that {@link RegionResource.kind} has. */
 export type RegionKindName = 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
@@ -12,6 +13,11 @@ const names: Readonly<Record<number, RegionKindName>> = {
 
 export function regionKindName(kind: number): RegionKindName {
   return names[kind] ?? 'USER';
+}
+
+/** What has become of a region that is there: see {@link RegionState}. */
+export function liveState(isHalfDead: boolean, isValid: boolean): 'HalfDead' | 'Valid' | 'Invalid' {
+  return isHalfDead ? 'HalfDead' : isValid ? 'Valid' : 'Invalid';
 }
 
 /** What memory is behind a region or mapping, by the name that {@link MemoryPlace.kind} has. */

@@ -1,4 +1,5 @@
 import { AccessBit } from './layout';
+import { hex } from './words';
 
 const bits: readonly (readonly [bit: number, name: string])[] = [
   [AccessBit.LocalWrite, 'LocalWrite'],
@@ -18,7 +19,7 @@ export function namesOfRights(mask: number): string[] {
     names[names.length] = bits[i]?.[1] ?? '';
     rest &= ~bit;
   }
-  if (rest !== 0) names[names.length] = `0x${(rest >>> 0).toString(16)}`;
+  if (rest !== 0) names[names.length] = hex(rest >>> 0);
   return names;
 }
 

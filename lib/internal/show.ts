@@ -13,11 +13,6 @@ type Value = string | number | boolean | readonly string[] | null | undefined;
 
 const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never;
 
-/** A number as JSON and text have it. */
-export function hex(number: number | bigint): string {
-  return `0x${number.toString(16)}`;
-}
-
 /** What `describe` says of an object; only the name of its class if it cannot say anything. */
 export function jsonOf<T extends object, Json extends Shown>(
   name: Json['class'],

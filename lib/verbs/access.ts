@@ -54,7 +54,9 @@ export function readAccessBits(method: Method, value: unknown, name: string): Ac
   const access = u32(value, name);
   if (access & ~ALL) {
     throw explainedError(method, 'EINVAL', 'UnknownRights', {
-      ...{ value: BigInt(access), limit: BigInt(ALL), argument: name },
+      value: BigInt(access),
+      limit: BigInt(ALL),
+      argument: name,
     });
   }
   return access;

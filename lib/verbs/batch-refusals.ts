@@ -2,6 +2,8 @@
 import { type Method, operationOf } from '../internal/methods';
 import { type Access } from './access';
 import { type Asker } from './asker';
+import { SGE_WORDS } from './batch-block';
+import { unusable } from '../internal/cause-words';
 import { explainNow, explainRefusal } from './explanation';
 import { type AskedAccess } from './explanation-facts';
 import { rightsOf } from './explanation-words';
@@ -12,9 +14,6 @@ import { publishRefusal } from '../internal/refused-channel';
 import { requestOf } from './refusal';
 import { describeRequest, type RefusedMessage } from './refused-message';
 import { isRemoteRight } from './remote-right';
-
-/** 32-bit words of an element. */
-const SGE_WORDS = PACKED_SGE_BYTES / 4;
 
 /** How the last call used its elements: which rights a copy wants beyond what a check judges. */
 export type BatchUse = 'check' | 'read' | 'write';
@@ -61,12 +60,10 @@ export function explainElement(
   return `Element ${index}, ${told}, judged by what stands in the batch now: ${now}`;
 }
 
-/** The reasons that the use of bytes has, and no check. */
-const ofBytes: Readonly<Partial<Record<RefusalReason, string>>> = {
-  MemoryDetached: 'the registered buffer was transferred or replaced',
-  MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
-  OtherEnvironment: 'the bytes can only be used in the thread that has registered them',
-};
+/** Whether it is the use of the bytes that was refused, and not the access. */
+function isOfBytes(reason: RefusalReason): reason is 'MemoryDetached' | 'MemoryShrunk' | 'OtherEnvironment' {
+  return reason === 'MemoryDetached' || reason === 'MemoryShrunk' || reason === 'OtherEnvironment';
+}
 
 /** Tells the subscribers of a call's first refused element. */
 export function reportElement(
@@ -87,8 +84,7 @@ export function reportElement(
     index,
     ...describeRequest(requestOf(asker, address, length, key, access)),
     explain: () => {
-      const bytes = ofBytes[reason];
-      if (bytes !== undefined) return `${reason}: element ${index} was accepted, but ${bytes}.`;
+      if (isOfBytes(reason)) return `${reason}: element ${index} was accepted, but ${unusable[reason]}.`;
       const rights = reason === 'AccessDenied' ? explainRights(asker, access, use) : undefined;
       return rights ?? explainRefusal(asker, asked, reason, undefined);
     },

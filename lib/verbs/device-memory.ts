@@ -73,7 +73,8 @@ export class DeviceMemory {
   get buffer(): ArrayBuffer {
     if (this.#byteLength > constants.MAX_LENGTH) {
       throw explainedError('DeviceMemory.buffer', 'EOPNOTSUPP', 'BufferTooLong', {
-        ...{ value: BigInt(this.#byteLength), limit: BigInt(constants.MAX_LENGTH) },
+        value: BigInt(this.#byteLength),
+        limit: BigInt(constants.MAX_LENGTH),
       });
     }
     const buffer = resultOf('DeviceMemory.buffer', this.#native.buffer());

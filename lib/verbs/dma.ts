@@ -6,7 +6,8 @@ import { bytesOf, type MemoryLike } from '../internal/memory-argument';
 import { type NativeDevice, type NativeDmaMapping } from '../internal/native';
 import { construction } from '../internal/construction';
 import { instance, nextInstance } from '../internal/instance';
-import { hex, jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { hex } from '../internal/words';
 import { type RegionTable } from './region-registry';
 
 /** Options of {@link DmaSpace.map}. */

@@ -4,7 +4,7 @@ import { readAnswer } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { AskedRow, Explained, FoundRegion, RegionRow, SlotRow } from '../internal/layout';
 import { native } from '../internal/native';
-import { memoryKindName, type MemoryKindName, regionKindName } from './region-kind';
+import { memoryKindName, type MemoryKindName, regionKindName } from '../internal/region-kind';
 import { type RegionResource } from './resources';
 
 const { explainAccess } = native;

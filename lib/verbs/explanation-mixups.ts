@@ -3,8 +3,9 @@
  */
 import { type Asker } from './asker';
 import { type AskedAccess, type Facts, lookUp, type RegionFacts } from './explanation-facts';
-import { bytes, hex, nameOfRegion, range, rightsOf } from './explanation-words';
+import { nameOfRegion, range, rightsOf, TOP } from './explanation-words';
 import { AccessBit } from '../internal/layout';
+import { bytes, capital, hex } from '../internal/words';
 
 /** The byte of the region that an address names, or -1n. */
 function byteOf(origin: bigint, region: RegionFacts, address: bigint): bigint {
@@ -56,7 +57,7 @@ function neighbour(asker: Asker, asked: AskedAccess, region: RegionFacts): strin
   const origin = originOf(asker.remote, region);
   if (byteOf(origin, region, asked.address) < 0n) return '';
   const behind = origin + region.length;
-  if (behind >= 2n ** 64n) return '';
+  if (behind >= TOP) return '';
   const length = Number(asked.address + BigInt(asked.length) - behind);
   const next = lookUp(asker, { ...asked, address: behind, length })?.own;
   if (next === undefined) return '';
@@ -122,9 +123,4 @@ export function mixUpsOfRights(asker: Asker, asked: AskedAccess, facts: Facts, r
     return ` ${capital(nameOfRegion(other))} has the same address and grants ${rightsOf(asked.access)}: its key is the one to use.`;
   }
   return '';
-}
-
-/** The same with a capital letter: for the beginning of a sentence. */
-export function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,19 +1,10 @@
 import { type Access } from './access';
 import { joinRights } from '../internal/right-names';
 import { type RegionFacts } from './explanation-facts';
+import { hex } from '../internal/words';
 
 /** 2^64: where addresses end. */
 export const TOP = 2n ** 64n;
-
-/** `0x1000`. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}
-
-/** `1 byte`, `16 bytes`. */
-export function bytes(count: number | bigint): string {
-  return `${count} byte${BigInt(count) === 1n ? '' : 's'}`;
-}
 
 /** `LocalWrite|RemoteRead`; `no right` for 0; bits without a name as a number. */
 export function rightsOf(access: Access): string {

@@ -1,9 +1,10 @@
 import { type Asker } from './asker';
 import { type AskedAccess, type Facts, lookUp, type RegionFacts, type SlotFacts } from './explanation-facts';
-import { capital, mixUpsOfBounds, mixUpsOfKey, mixUpsOfRights, originOf } from './explanation-mixups';
-import { bytes, hex, nameOfRegion, range, rightsOf, TOP } from './explanation-words';
+import { mixUpsOfBounds, mixUpsOfKey, mixUpsOfRights, originOf } from './explanation-mixups';
+import { nameOfRegion, range, rightsOf, TOP } from './explanation-words';
 import { AccessBit, KEY_VARIANT_MASK } from '../internal/layout';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
+import { bytes, capital, hex } from '../internal/words';
 
 /** What a reason means by itself: for a refusal that cannot be looked into any more. */
 const meanings: Readonly<Record<string, string>> = {

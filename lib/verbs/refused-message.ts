@@ -1,5 +1,5 @@
 import { type Access } from './access';
-import { isWatched, publishRefusal } from '../internal/refused-channel';
+import { publishRefusal } from '../internal/refused-channel';
 import { type RefusalReason } from '../internal/reasons';
 import { type Refused, type RefusedRequest } from './refusal';
 
@@ -49,9 +49,8 @@ export function describeRequest(request: RefusedRequest): Partial<RefusedMessage
   return described;
 }
 
-/** Tells the subscribers of a refused single check, after its answer was read. */
+/** Tells the subscribers of a refused single check, after its answer was read. Whether there are any, the caller asks. */
 export function reportRefusal(refused: Refused, method: string, operation: string): void {
-  if (!isWatched()) return;
   const message: RefusedMessage = {
     reason: refused.reason,
     method,

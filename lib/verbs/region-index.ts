@@ -59,9 +59,9 @@ export class RegionIndex<Region> {
   }
 
   /**
-   * Calls `visit` with regions whose keys work and that cover the whole view. In each group (of one domain, with the same rights) with
-   * the one that begins last first, and of those that begin together with the newest first. `visit` returns true to go on with the
-   * next group.
+   * Calls `visit` with each region that covers the whole view and whose key works. It goes through one group of regions after the
+   * other; a group has the regions of one domain with the same rights. In a group the region that begins last comes first, and of
+   * several that begin at the same byte the newest. When `visit` returns true, the rest of the group is left out.
    */
   find(sought: Sought, visit: (region: Region, start: number, id: number) => boolean): void {
     this.#catchUp();

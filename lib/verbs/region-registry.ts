@@ -165,8 +165,7 @@ export class RegionTable {
   revokeAll(): () => Status {
     let left = this.#regions;
     return () => {
-      const held = Object.setPrototypeOf([], null) as (AnyRegion | undefined)[];
-
+      const held = ownList<AnyRegion | undefined>();
       for (let i = 0; i < left.length; i++) {
         const region = left[i];
         if (!region) continue;

@@ -14,10 +14,11 @@ import { type Lkey, type Rkey } from './keys';
 import { RegionField, ReleaseMode } from '../internal/layout';
 import { type Method, type RegionClass, type RegionProperty } from '../internal/methods';
 import { countRegion, queryRegion, type RegionName, releaseRegion } from '../internal/region-name';
-import { regionKindName, type RegionKindName } from './region-kind';
+import { liveState, regionKindName, type RegionKindName } from '../internal/region-kind';
 import { type RegionTable } from './region-registry';
 import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
-import { hex, jsonOf, type Shown, textOf } from '../internal/show';
+import { jsonOf, type Shown, textOf } from '../internal/show';
+import { hex } from '../internal/words';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export interface DeregOptions {
@@ -64,6 +65,11 @@ export interface ShownRegion extends Shown {
   access?: string[];
   refs?: number;
   state: RegionState;
+}
+
+/** Of the region that was queried last. */
+function stateOfFields(): RegionState {
+  return liveState(fieldNumber(RegionField.HalfDead) !== 0, fieldNumber(RegionField.Valid) !== 0);
 }
 
 let classOf: (region: object) => ShownRegion['class'];
@@ -153,9 +159,7 @@ export abstract class Region {
 
   /** Whether its key works, and if not why. Never throws. */
   get state(): RegionState {
-    if (queryRegion(this.#name) < 0) return 'Closed';
-    if (fieldNumber(RegionField.HalfDead)) return 'HalfDead';
-    return fieldNumber(RegionField.Valid) ? 'Valid' : 'Invalid';
+    return queryRegion(this.#name) < 0 ? 'Closed' : stateOfFields();
   }
 
   /**
@@ -267,14 +271,15 @@ export abstract class Region {
     force: boolean,
     method: Method,
   ): Promise<void> {
-    // The wait goes on in a later job, so the error is made as soon as the release has failed.
     let failure: Error | undefined;
-    const attempt = (): number => {
-      const status = this.#release(ReleaseMode.Await);
-      failure = status < 0 ? rdmaError(method, status) : undefined;
-      return status;
-    };
-    const status = await untilReleased(attempt, timeoutMs, signal);
+    const status = await untilReleased(
+      () => this.#release(ReleaseMode.Await),
+      timeoutMs,
+      signal,
+      (last) => {
+        if (last < 0) failure = rdmaError(method, last);
+      },
+    );
     if (status === -Errno.EBUSY && force) this.#releaseNow(ReleaseMode.Force, method);
     else if (failure !== undefined) throw failure;
   }
@@ -326,11 +331,7 @@ export abstract class Region {
         length: fieldNumber(RegionField.Length),
         access: namesOfRights(fieldNumber(RegionField.Access)),
         refs: fieldNumber(RegionField.Refs),
-        state: fieldNumber(RegionField.HalfDead)
-          ? 'HalfDead'
-          : fieldNumber(RegionField.Valid)
-            ? 'Valid'
-            : 'Invalid',
+        state: stateOfFields(),
       };
     };
   }

@@ -14,13 +14,15 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  * Calls `attempt` now, and again after each put of an element that it was refused for, until it answers anything but -EBUSY.
  *
  * @param attempt - releases with `ReleaseMode.Await`; 0 or a negative errno
- * @returns its last answer: -EBUSY when the time is over. Rejected with the signal's reason if that aborts; if it was aborted
+ * @param onEnd - is called with the last answer, before anything else is: the native module still knows why
+ * @returns the last answer: -EBUSY when the time is over. Rejected with the signal's reason if that aborts; if it was aborted
  *   before, `attempt` is not called at all
  */
 export function untilReleased(
   attempt: () => Status,
   timeoutMs: number,
   signal?: AbortSignal,
+  onEnd?: (status: Status) => void,
 ): Promise<Status> {
   return new Promise((resolve, reject) => {
     if (signal !== undefined && isAborted(signal)) {
@@ -54,6 +56,7 @@ export function untilReleased(
       }
       const left = deadline - performance.now();
       if (status !== -Errno.EBUSY || left <= 0) {
+        onEnd?.(status);
         stop();
         resolve(status);
         return;
@@ -63,7 +66,7 @@ export function untilReleased(
         listening = true;
       }
       awaitPut(tryAgain);
-      // The timer keeps the process alive, and ends the wait.
+      // Waiting for a put does not keep the process alive. The timer does, and it ends the wait when the time is over.
       timer = setTimeout(onTimer, Math.min(left, LONGEST_TIMER_MS));
     };
     const onTimer = (): void => {

@@ -3,7 +3,7 @@
  * of the schema could not take gets another version.
  */
 import { namesOfRights } from '../internal/right-names';
-import { hex } from '../internal/show';
+import { hex } from '../internal/words';
 import {
   type DmaMappingResource,
   type DmResource,

@@ -16,7 +16,7 @@ import {
 } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
-import { memoryKindName, regionKindName } from './region-kind';
+import { liveState, memoryKindName, regionKindName } from '../internal/region-kind';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { jsonOfResources, type ResourcesJson } from './resources-json';
 
@@ -255,7 +255,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     segments: row.number(RegionRow.Segments),
     maxSegments: row.number(RegionRow.MaxSegments),
     memory: memoryOf(row, RegionRow.MemoryKind, row.number(RegionRow.Length)),
-    state: row.flag(RegionRow.HalfDead) ? 'HalfDead' : row.flag(RegionRow.Valid) ? 'Valid' : 'Invalid',
+    state: liveState(row.flag(RegionRow.HalfDead), row.flag(RegionRow.Valid)),
   };
 }
 

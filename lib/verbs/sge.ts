@@ -22,7 +22,8 @@ import { type Method, operationOf, type SgeProperty } from '../internal/methods'
 import { native } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionTable } from './region-registry';
-import { hex, jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { hex } from '../internal/words';
 
 const { compareSwap, copyIn, copyOut, fetchAdd } = native;
 

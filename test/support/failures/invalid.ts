@@ -240,12 +240,12 @@ export const invalidFailures: Failure[] = [
     { argument: 'options.pageShift', value: 31, limit: 30 },
     ({ pd }) => pd.allocFmr({ maxPages: 1, pageShift: 31 }),
   ),
-  of('MemoryRegion.mapSg', 'map_mr_sg', 'RegionKind', { value: 'user memory' }, ({ pd }) =>
+  of('MemoryRegion.mapSg', 'map_mr_sg', 'RegionKind', { value: 'USER' }, ({ pd }) =>
     pd.regUserMr(Buffer.alloc(8)).mapSg([{ addr: DMA, length: 8 }]),
   ),
   of(
     ...(['QueuePair.fastRegMr', 'fast_reg_mr', 'RegionKind'] as const),
-    { argument: 'region', value: 'user memory' },
+    { argument: 'region', value: 'USER' },
     ({ pd, qp }) => {
       const mr = pd.regUserMr(Buffer.alloc(8));
       qp.fastRegMr(mr, { key: mr.rkey, access: 0 });
