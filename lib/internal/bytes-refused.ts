@@ -3,6 +3,7 @@ import { unusable } from './cause-words';
 import { fieldLong, fieldNumber } from './command';
 import { describeElement, type Holder } from './element';
 import { SgeField } from './layout';
+import { type Method, operationOf } from './methods';
 import { type DataPathReason, dataPathReason } from './reasons';
 import { isWatched, publishRefusal } from './refused-channel';
 import { bytes, hex } from './words';
@@ -16,12 +17,7 @@ function explain(reason: DataPathReason, method: string, what: string): string {
  *
  * @param answer - of the native call; nothing is told unless it is a reason
  */
-export function reportElementRefused(
-  method: string,
-  operation: string,
-  answer: number,
-  holder: Holder,
-): void {
+export function reportElementRefused(method: Method, answer: number, holder: Holder): void {
   if (answer <= 0 || !isWatched()) return;
   const reason = dataPathReason(answer);
   const described = describeElement(holder) === 0;
@@ -32,7 +28,7 @@ export function reportElementRefused(
   publishRefusal({
     reason,
     method,
-    operation,
+    operation: operationOf(method),
     count: 1,
     address,
     length,
@@ -50,13 +46,13 @@ export function reportElementRefused(
 }
 
 /** The same of a walk, which stops at one of its elements. */
-export function reportWalkRefused(method: string, operation: string, reason: number): void {
+export function reportWalkRefused(method: Method, reason: number): void {
   if (reason <= 0 || !isWatched()) return;
   const name = dataPathReason(reason);
   publishRefusal({
     reason: name,
     method,
-    operation,
+    operation: operationOf(method),
     count: 1,
     explain: () => explain(name, method, 'an element of the walk'),
   });

@@ -4,7 +4,7 @@ import { isCapturing } from './element-stacks';
 import { fieldLong, fieldNumber, readAnswer, words } from '../internal/command';
 import { acquireElement, giveHolder, giveUnused, takeHolder, type Holder } from '../internal/element';
 import { rdmaError } from '../internal/errors';
-import { type Method, operationOf } from '../internal/methods';
+import { type Method } from '../internal/methods';
 import { construction } from '../internal/construction';
 import { LOW } from '../internal/halves';
 import { BATCH_COALESCED, CommandWord, PlaceField } from '../internal/layout';
@@ -51,6 +51,11 @@ export type RemoteCheck = Accepted | Refused;
 /** Answer of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
 export type CheckedPlace = Placed | Refused;
 
+/** What errors and messages call the method. Made only where it is told: a text for every refusal costs. */
+function nameOf(asker: Asker, method: 'acquire' | 'check'): Method {
+  return `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`;
+}
+
 /**
  * Makes the refusal of the access that `storeAccess` has stored, by a positive answer: the number of a reason. The arguments are
  * what was stored.
@@ -66,8 +71,7 @@ function refuse(
   key: number,
   access: Access,
 ): Refused {
-  const name: Method = `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`;
-  if (answer < 0) throw rdmaError(name, answer);
+  if (answer < 0) throw rdmaError(nameOf(asker, method), answer);
   const sequence = words[CommandWord.RecordSequence + LOW] ?? 0;
   const refused = new Refusal(
     construction,
@@ -79,7 +83,7 @@ function refuse(
     access,
     sequence,
   );
-  if (isWatched()) reportRefusal(refused, name, operationOf(name));
+  if (isWatched()) reportRefusal(refused, nameOf(asker, method));
   return refused;
 }
 

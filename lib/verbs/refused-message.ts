@@ -1,5 +1,6 @@
 import { type Access } from './access';
 import { publishRefusal } from '../internal/refused-channel';
+import { type Method, operationOf } from '../internal/methods';
 import { type RefusalReason } from '../internal/reasons';
 import { type Refused, type RefusedRequest } from './refusal';
 
@@ -50,11 +51,11 @@ export function describeRequest(request: RefusedRequest): Partial<RefusedMessage
 }
 
 /** Tells the subscribers of a refused single check, after its answer was read. Whether there are any, the caller asks. */
-export function reportRefusal(refused: Refused, method: string, operation: string): void {
+export function reportRefusal(refused: Refused, method: Method): void {
   const message: RefusedMessage = {
     reason: refused.reason,
     method,
-    operation,
+    operation: operationOf(method),
     count: 1,
     ...describeRequest(refused.request),
     explain: () => refused.explain(),

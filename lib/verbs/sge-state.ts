@@ -5,7 +5,7 @@ import { dispose } from '../internal/disposal';
 import { elementNames, type Holder } from '../internal/element';
 import { ownList } from '../internal/intrinsics';
 import { bytesMovedOf, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
-import { type Method, operationOf } from '../internal/methods';
+import { type Method } from '../internal/methods';
 import { type Lkey, type Rkey } from './keys';
 import { EINVAL, FragmentField, MAX_SGE, REFUSED } from '../internal/layout';
 import {
@@ -296,6 +296,6 @@ function moved(method: Method, answer: number): number {
   try {
     return bytesMovedOf(method, answer); // first: it asks the native module why
   } finally {
-    if (answer < REFUSED) reportWalkRefused(method, operationOf(method), REFUSED - answer);
+    if (answer < REFUSED) reportWalkRefused(method, REFUSED - answer);
   }
 }

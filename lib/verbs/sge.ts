@@ -18,7 +18,7 @@ import { Errno, explainedError, rdmaError } from '../internal/errors';
 import { instance, nextInstance } from '../internal/instance';
 import { byteLengthOf, firstBytes, type MemoryLike, transientBytesOf } from '../internal/memory-argument';
 import { CommandFlag, CommandWord, SgeField } from '../internal/layout';
-import { type Method, operationOf, type SgeProperty } from '../internal/methods';
+import { type Method, type SgeProperty } from '../internal/methods';
 import { native } from '../internal/native';
 import { construction } from '../internal/construction';
 import { type AnyRegion, type RegionTable } from './region-registry';
@@ -324,7 +324,7 @@ export class Sge {
     try {
       throwUnlessMoved(method, answer); // first: it asks the native module why
     } finally {
-      if (this.#holder !== undefined) reportElementRefused(method, operationOf(method), answer, this.#holder);
+      if (this.#holder !== undefined) reportElementRefused(method, answer, this.#holder);
     }
   }
 
