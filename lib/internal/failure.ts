@@ -2,8 +2,8 @@
 import { causeTexts, type NumberKind } from './cause-texts';
 import { type Facts, mrTypeName } from './cause-words';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
-import { Cause, EBADF, EINVAL, FailureNumber, ResourceKind } from './layout';
-import { judgesAccesses, type Method } from './methods';
+import { Cause, FailureNumber, ResourceKind } from './layout';
+import { type Method } from './methods';
 import { native } from './native';
 import { type DataPathReason } from './reasons';
 import { regionKindName } from './region-kind';
@@ -50,9 +50,6 @@ export function takeExplanation(
   error: number | undefined,
   reason?: DataPathReason,
 ): Explanation | undefined {
-  // Checks keep no cause of these two.
-  if (error === EBADF && judgesAccesses(method)) return explainGone(method);
-  if (error === EINVAL && judgesAccesses(method)) return undefined;
   takeFailure(kept);
   const cause = Cause[Number(keptNumber(FailureNumber.Cause))] as ErrorCause | 'None' | undefined;
   if (cause === undefined || cause === 'None') return undefined;
@@ -78,13 +75,6 @@ export function takeExplanation(
     counts,
     reason,
   });
-}
-
-/** What is told of a domain or queue pair that judges no more: the native module keeps no cause of that. */
-function explainGone(method: Method): Explanation {
-  if (method.startsWith('ProtectionDomain')) return explain(method, 'PdGone');
-  if (method.startsWith('QueuePair')) return explain(method, 'QpGone');
-  return { method, text: 'the protection domain or queue pair is gone' };
 }
 
 /**

@@ -95,21 +95,3 @@ export function operationOf(method: Method): string {
     (method.startsWith('Sge.') ? 'query_sge' : 'query_mr')
   );
 }
-
-/** Whether a method judges accesses: its EBADF can only be its domain or queue pair, its EINVAL only a forged element. */
-export function judgesAccesses(method: Method): boolean {
-  return checks.has(operationOf(method));
-}
-
-const checks: ReadonlySet<string> = new Set([
-  'lkey_ok',
-  'rkey_ok',
-  'create_batch',
-  'checker',
-  'check_batch',
-  'acquire_batch',
-  'take',
-  'gather',
-  'scatter',
-  'copy_batch',
-]);

@@ -156,6 +156,7 @@ describe('causes', () => {
   it.each([
     'int f(void) {\n    return -RVT_EINVAL;\n}\n',
     'int f(void) {\n    int error = g() ? 0 : -RVT_ENOMEM;\n    return error;\n}\n',
+    'int f(int error) {\n    return error == -RVT_EBUSY ? -RVT_EINVAL : 0;\n}\n',
   ])('an errno without a cause does not pass: %j', (text) => {
     const { status, stderr } = check(text);
     expect({ status, stderr }).toEqual({

@@ -117,11 +117,11 @@ napi_value Take(napi_env env, napi_callback_info info) {
         return nullptr;
     Cell *cell = Cells::Of(environment).FindEmpty(block.Read(RVT_COMMAND_CELL));
     if (!cell || napi_get_value_uint32(env, argv[0], &index) != napi_ok) {
-        block.Answer(-RVT_EINVAL);
+        block.Answer(rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT));
         return nullptr;
     }
     if (!batch->held.Take(index, &cell->own)) {
-        block.Answer(-RVT_EBADF);
+        block.Answer(rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT));
         return nullptr;
     }
     Cells::Fill(*cell, *batch->device);
@@ -163,7 +163,7 @@ napi_value CopyTo(napi_env env, napi_callback_info info) {
     Batch *from = Of(env, info, &argc, argv);
     Batch *to = argc ? BatchOf(env, argv[0]) : nullptr;
     if (!to) {
-        from->block.WriteAnswer(-RVT_EINVAL, {});
+        from->block.WriteAnswer(rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT), {});
         return nullptr;
     }
     rvt_batch from_asked = from->Ask();
@@ -248,12 +248,13 @@ Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
 
+    const std::shared_ptr<OpenDevice> &device = pd ? pd->payload().device : qp->payload().device;
     rvt_checker checker;
     if (!(pd ? rvt_checker_of_pd(pd->payload().handle, &checker)
              : rvt_checker_of_qp(qp->payload().handle, &checker)))
-        return Napi::Number::New(env, -RVT_EBADF);
-    auto batch = std::make_shared<Batch>(pd ? pd->payload().device : qp->payload().device, checker,
-                                         Block(view.data, capacity, places, accesses));
+        return Napi::Number::New(
+            env, rvt_fail_gone(device->get(), device->context(), pd ? RVT_CAUSE_PD_GONE : RVT_CAUSE_QP_GONE));
+    auto batch = std::make_shared<Batch>(device, checker, Block(view.data, capacity, places, accesses));
     if (napi_create_reference(env, buffer, 1, &batch->block_reference) != napi_ok)
         return Napi::Value();
     return ObjectOf(env, batch);

@@ -13,7 +13,8 @@ const NumberedChecker *FindAsker(const Commands &commands) {
     return commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
 }
 
-// For who asks later why an access was refused: has the key's record changed since?
+// Tells which state of the key's record the refusal speaks of. Who asks later why an access was refused compares
+// it with the state at that time.
 void WriteSequence(Commands &commands, const NumberedChecker &asker) {
     commands.block.WriteLong(RVT_COMMAND_RECORD_SEQUENCE,
                              rvt_record_sequence(&asker.checker, commands.block.Read(RVT_COMMAND_KEY)));
@@ -23,7 +24,7 @@ void WriteSequence(Commands &commands, const NumberedChecker &asker) {
 int CheckOne(Commands &commands) {
     const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     rvt_batch one = {&asker->checker,
                      commands.block.request(),
                      1,
@@ -41,41 +42,42 @@ int PlaceOne(Commands &commands) {
     CommandBlock &block = commands.block;
     const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     rvt_ib_sge asked = block.ReadRequest();
     uint32_t access = block.Read(RVT_COMMAND_ACCESS);
     rvt_place place;
-    rvt_reason reason = RVT_REASON_NONE;
-    int answer;
+    rvt_reason reason;
+    int accepted;
     {
         Section section(*asker->device);
-        answer = rvt_place_one(&asker->checker, &asked, access, &place, &reason);
+        accepted = rvt_place_one(&asker->checker, &asked, access, &place, &reason);
     }
-    if (answer == 1) {
+    if (accepted) {
         block.WriteField(RVT_PLACE_AT, place.at);
         block.WriteField(RVT_PLACE_LENGTH, place.length);
         block.WriteField(RVT_PLACE_SEGMENT, place.segment);
-    }
-    if (answer == 0)
+    } else {
         WriteSequence(commands, *asker);
-    return answer < 0 ? answer : static_cast<int>(reason);
+    }
+    return static_cast<int>(reason);
 }
 
-// acquireOne(): an accepted element goes into the cell.
+// acquireOne(): as lkeyOk or rkeyOk of one access. CELL names an empty cell, which has the element afterwards if it
+// was accepted; LAST_CELL an element that may grow instead.
 int AcquireOne(Commands &commands) {
     CommandBlock &block = commands.block;
     const NumberedChecker *asker = FindAsker(commands);
     Cell *cell = commands.cells.FindEmpty(block.Read(RVT_COMMAND_CELL));
     if (!asker)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     if (!cell)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     rvt_sge *last = nullptr;
     uint32_t last_cell = asker->checker.remote ? 0 : block.Read(RVT_COMMAND_LAST_CELL);
     // An element that was put counts as none.
     if (Cell *found = commands.cells.Find(last_cell, block.Read(RVT_COMMAND_LAST_GENERATION))) {
         if (found->device->get() != asker->device->get())
-            return -RVT_EINVAL;
+            return rvt_fail(RVT_EINVAL, RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE);
         last = found->element();
     }
     rvt_ib_sge asked = block.ReadRequest();
@@ -105,31 +107,28 @@ int ExplainAccess(Commands &commands, napi_env env, napi_value array) {
     const NumberedChecker *asker = FindAsker(commands);
     ArrayView out;
     if (!asker)
-        return -RVT_EBADF;
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     if (!ViewOf(env, array, napi_biguint64_array, &out) || out.length < RVT_EXPLAINED_COUNT)
-        return -RVT_EINVAL;
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     const rvt_checker &checker = asker->checker;
     rvt_ib_sge asked = commands.block.ReadRequest();
     uint32_t access = commands.block.Read(RVT_COMMAND_ACCESS);
     uint64_t rows[RVT_EXPLAINED_COUNT] = {};
-    rvt_reason now = RVT_REASON_NONE;
-    int answer;
     {
         Section section(*asker->device);
-        answer = rvt_judge_again(&checker, &asked, access, &now);
+        rows[RVT_ASKED_NOW] = rvt_judge_again(&checker, &asked, access);
     }
-    if (answer)
-        return answer;
     const rvt_asker by = {rvt_checker_pd(&checker), checker.context, checker.remote};
-    rows[RVT_ASKED_NOW] = now;
     rvt_report_asker(checker.device, &by, asked.addr, rows + RVT_EXPLAINED_ASKED);
     rvt_report_key(checker.device, &by, asked.lkey, rows + RVT_EXPLAINED_SLOT);
     rvt_report_key(checker.device, &by, __builtin_bswap32(asked.lkey), rows + RVT_EXPLAINED_SWAPPED);
     rows[RVT_ASKED_SEARCHED_ALL] = rvt_search_regions(checker.device, &by, asked.addr, asked.length,
                                                       asked.lkey, rows + RVT_EXPLAINED_FOUND);
-    // Still live: then it was all the time, and what was told was told to this domain.
+    // At the end: alive now is alive all the time. Else the object may be another domain by now, and these facts
+    // would be that domain's.
     if (!rvt_checker_live(&checker))
-        return -RVT_EBADF;
+        return rvt_fail_gone(checker.device, checker.context,
+                             checker.remote ? RVT_CAUSE_QP_GONE : RVT_CAUSE_PD_GONE);
     std::memcpy(out.data, rows, sizeof(rows));
     return 0;
 }

@@ -179,8 +179,8 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
             return refuse_closed(checker->context, 1);
         reason = judge_slowly(reader, batch, access.addr, access.length, access.key);
     }
-    if (!rvt_checker_live(checker))
-        reason = reason ? RVT_CLOSED /* counted, with another reason */ : refuse_closed(checker->context, 1);
+    if (!rvt_checker_live(checker)) /* what was refused has been counted, with its own reason */
+        reason = reason ? RVT_CLOSED : refuse_closed(checker->context, 1);
     else if (!reason)
         count_for_context(checker, RVT_REASON_NONE, 1);
     free_what_waits(checker->device);

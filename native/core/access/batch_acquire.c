@@ -17,19 +17,19 @@ struct acquiring {
     struct rvt_sge *held;
     bool coalesce, places;
     struct rvt_sge *last; /* that the next element may be coalesced with */
-    uint32_t counted;     /* elements that the context has counted already, whatever was answered */
+    uint32_t counted;     /* elements that the context has counted already, accepted or refused */
 };
 
 /* The elements that are not taken at a glance.
- *   0            accepted, coalesced or refused: the answers are stored
- *   other errno  as rvt_acquire_batch */
+ *   0        accepted, coalesced or refused: the answers are stored
+ *   -ENOMEM  as rvt_acquire_batch */
 RVT_ALWAYS_INLINE int acquire_slowly_as(struct acquiring *acquiring, uint32_t i, uint64_t addr,
                                         uint32_t length, uint32_t key, uint32_t acc) {
     struct access access = {acquiring->batch->checker, addr, length, key, acc};
     struct rvt_sge *sge = &acquiring->held[i];
     enum rvt_reason reason;
     int answer = rvt_accept_access(&access, sge, acquiring->last, &reason);
-    if (answer < 0 && answer != -RVT_EINVAL)
+    if (answer < 0 && answer != RVT_NOT_ACCEPTED)
         return answer;
     acquiring->counted++;
     uint32_t *verdict = acquiring->columns->verdict;
@@ -193,16 +193,13 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
                 : batch->checker->remote ? acquire_remote(&acquiring, &glanced)
                                          : acquire_local(&acquiring, &glanced);
     result->passed += glanced;
-    if (!error && !rvt_checker_live(batch->checker))
-        error = -RVT_EBADF;
-    if (!error)
+    bool live = rvt_checker_live(batch->checker); /* at the end: alive now is alive all the time */
+    if (!error && live)
         count_for_context(batch->checker, RVT_REASON_NONE, glanced);
     rvt_read_leave(reader, &batch->checker->device->retirement);
-    if (error)
+    if (error || !live)
         rvt_put_sges(held, batch->count);
-    if (error == -RVT_EBADF) { /* it was closed in the middle */
+    if (!error && !live)
         answer_closed(batch, columns, result, acquiring.counted);
-        error = 0;
-    }
     return error;
 }

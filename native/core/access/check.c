@@ -67,7 +67,8 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
     if (!rvt_checker_live(access->checker)) {
         if (answer == 1)
             rvt_put_sge(sge);
-        return -RVT_EBADF;
+        *reason = refuse_closed(access->checker->context, 1);
+        return RVT_NOT_ACCEPTED;
     }
     if (answer != -RVT_ENOMEM)
         count_verdict(access, &found, *reason);
@@ -84,17 +85,13 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
         if (!rvt_checker_live(checker)) { /* see rvt_accept_access */
             rvt_put_sge(sge);
             *reason = refuse_closed(checker->context, 1);
-            return -RVT_EINVAL;
+            return RVT_NOT_ACCEPTED;
         }
         count_for_context(checker, RVT_REASON_NONE, 1);
         return 1;
     }
     struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
-    int answer = rvt_accept_access(&access, sge, last, reason);
-    if (answer != -RVT_EBADF)
-        return answer;
-    *reason = refuse_closed(checker->context, 1);
-    return -RVT_EINVAL;
+    return rvt_accept_access(&access, sge, last, reason);
 }
 
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
@@ -102,7 +99,7 @@ int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *l
     struct rvt_checker checker;
     if (!rvt_checker_of_pd(pd, &checker)) {
         *reason = refuse_closed(pd.context, 1);
-        return -RVT_EINVAL;
+        return RVT_NOT_ACCEPTED;
     }
     return rvt_acquire_one(&checker, sge, acc, last, isge, reason);
 }
@@ -115,7 +112,7 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
         return 0;
     }
     int answer = rvt_acquire_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, NULL, sge, reason);
-    return answer == -RVT_EINVAL ? 0 : answer;
+    return answer == RVT_NOT_ACCEPTED ? 0 : answer;
 }
 
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
@@ -141,12 +138,12 @@ int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *as
     return *reason ? 0 : 1;
 }
 
-int rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
-                    enum rvt_reason *reason) {
+enum rvt_reason rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked,
+                                uint32_t acc) {
     struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
     struct found found = {0};
-    *reason = judge_access(&access, &found);
-    return rvt_checker_live(checker) ? 0 : -RVT_EBADF;
+    enum rvt_reason reason = judge_access(&access, &found);
+    return rvt_checker_live(checker) ? reason : RVT_CLOSED;
 }
 
 uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key) {

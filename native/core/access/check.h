@@ -86,11 +86,10 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                   struct rvt_place *place, enum rvt_reason *reason);
 
-/* The verdict of rvt_place_one alone, and nothing is counted: for those who ask why an access was refused.
- *   0       *reason says why it is refused now; RVT_REASON_NONE if it is accepted
- *   -EBADF  the domain or the QP is closed */
-int rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
-                    enum rvt_reason *reason);
+/* The verdict of rvt_place_one alone: why the access is refused now, RVT_REASON_NONE if it is accepted. Nothing
+ * is counted: for those who ask why an access was refused. */
+enum rvt_reason rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked,
+                                uint32_t acc);
 
 /* The sequence of the record that the key names (RVT_SLOT_SEQUENCE); of key 0: 0. Needs no section. */
 uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key);

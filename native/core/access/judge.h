@@ -178,8 +178,8 @@ static inline void count_verdict(const struct access *access, const struct found
     count_for_region(access, found, reason);
 }
 
-/* Who asks is closed: the one reason that is told before anything is judged, and of which nothing but the
- * context counts, if it is not gone itself. */
+/* Refuse `accesses` because who asks is closed. No region counts them, as none was looked at; the context does,
+ * unless it has ended. */
 static inline enum rvt_reason refuse_closed(struct rvt_ucontext *context, uint64_t accesses) {
     if (context && !rvt_ucontext_gone(context))
         rvt_count(&context->counters.refused[RVT_CLOSED], accesses);
@@ -243,14 +243,18 @@ static inline enum rvt_acquired count_reference(const struct access *access, str
     return RVT_RETRY;
 }
 
-/* Judge, and take the reference: 1, -EINVAL and *reason, or -ENOMEM (RVT_FULL). The two are not one step, so
+/* What a check that keeps references answers when it refuses; *reason says why. A refusal is no failure, so no
+ * cause is kept (failure.h). */
+enum { RVT_NOT_ACCEPTED = -RVT_EINVAL };
+
+/* Judge, and take the reference: 1, RVT_NOT_ACCEPTED, or -ENOMEM (RVT_FULL). The two are not one step, so
  * a reference that could not be taken under what was judged sends both back to the start: whatever a writer
  * did in between, that writer has finished, or this thread has finished its step for it. */
 static inline int acquire_access(const struct access *access, struct found *found, enum rvt_reason *reason) {
     for (;;) {
         *reason = judge_access(access, found);
         if (*reason)
-            return -RVT_EINVAL; /* refused: the reason is told */
+            return RVT_NOT_ACCEPTED;
         enum rvt_acquired acquired = RVT_RETRY;
         found->count = NULL;
         if (access->key) {
@@ -306,8 +310,7 @@ static inline void grow_last_sge(struct rvt_sge *last, const struct access *acce
  *   1        accepted: *sge holds one reference
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
- *   -ENOMEM  the region is held as often as can be counted; nothing is counted
- *   -EBADF   the domain or queue pair is closed; nothing is counted. The callers answer RVT_CLOSED */
+ *   -ENOMEM  the region is held as often as can be counted; nothing is counted */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);
 

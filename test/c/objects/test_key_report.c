@@ -171,24 +171,21 @@ static void a_search_ends_and_says_that_it_has_not_seen_all(void) {
 static void judging_again_counts_nothing(void) {
     struct fixture f;
     struct rvt_checker checker;
-    enum rvt_reason reason;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_qp(f.qp, &checker));
     CHECK(rvt_checker_pd(&checker) == f.pd.pd);
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, REMOTE_READ);
     CHECK_EQ(rvt_count_mr(mr), 0);
     uint32_t key = fixture_key(mr);
     rvt_read_enter(f.reader, &f.device->retirement);
-    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 100, key}, REMOTE_READ, &reason), 0);
-    CHECK_EQ(reason, RVT_REASON_NONE);
-    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 101, key}, REMOTE_READ, &reason), 0);
-    CHECK_EQ(reason, RVT_OUT_OF_BOUNDS);
+    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 100, key}, REMOTE_READ), RVT_REASON_NONE);
+    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 101, key}, REMOTE_READ),
+             RVT_OUT_OF_BOUNDS);
     rvt_read_leave(f.reader, &f.device->retirement);
     struct rvt_mr_attributes told = fixture_query(mr);
     CHECK_EQ(told.accepted + told.refused, 0);
     CHECK_EQ(fixture_refs(mr), 2);
     CHECK_EQ(rvt_destroy_qp(f.qp), 0);
-    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 100, key}, REMOTE_READ, &reason),
-             -RVT_EBADF);
+    CHECK_EQ(rvt_judge_again(&checker, &(struct rvt_ib_sge){0x9000, 100, key}, REMOTE_READ), RVT_CLOSED);
     fixture_close(&f);
 }
 
