@@ -22,6 +22,7 @@ export function hostileException(/** @type {import('./random.mjs').Random} */ ra
  * @property {boolean} [raw] a call of the native module itself, whose fence are TypeErrors without a code
  * @property {boolean} [wrongThis] called on something else than an object of its class, or not as it is to be called
  * @property {boolean} [tampered] a property that the method reads was overwritten
+ * @property {boolean} [awaitsRelease] the promise of a release that waits, and may be told by a signal to stop, was rejected
  * @property {boolean} [scribbled] another thread writes into the block from which the method reads its answer
  */
 
@@ -47,8 +48,7 @@ export function judge(exception, circumstances, RdmaError) {
   const { name, message } = exception;
   const code = /** @type {{ code?: unknown }} */ (exception).code;
   if (exception instanceof RdmaError) return { name: `RdmaError ${code}` };
-  // What a wait was told to end by.
-  if (exception instanceof DOMException && /^(Abort|Timeout)Error$/.test(name))
+  if (circumstances.awaitsRelease && exception instanceof DOMException && /^(Abort|Timeout)Error$/.test(name))
     return { name: "the signal's reason" };
   const isTypeError = exception instanceof TypeError;
   const isRangeError = exception instanceof RangeError;

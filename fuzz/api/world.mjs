@@ -114,7 +114,10 @@ export class World {
       this.ledger.succeeded(name);
       if (result instanceof Promise) {
         // Not `catch`: what it rejects with is judged like what is thrown.
-        result.then(undefined, (exception) => this.judge(name, exception, circumstances));
+        const awaitsRelease = /\.(dereg|dealloc)Async$/.test(name);
+        result.then(undefined, (exception) =>
+          this.judge(name, exception, { ...circumstances, awaitsRelease }),
+        );
       } else if (!circumstances.wrongThis) {
         this.#keep(result, self, circumstances.raw ? this.natives : this.objects);
       }

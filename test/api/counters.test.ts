@@ -2,7 +2,7 @@
 import { Access, Device, SgeState } from '../../lib';
 import { everyKind, fill } from '../support/batches';
 import { accepted, rdma, wrongType } from '../support/answers';
-import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
+import { ALL, DMA, dmaPages, open, otherVariant, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
 const nothing = { accepted: 0, refused: 0, reasons: {}, bytesCopied: 0 };
@@ -74,7 +74,7 @@ describe('checks', () => {
     }
     pd.acquire({ ...element, length: 65 }, 0);
     expect(next()).toEqual(refuses('OutOfBounds'));
-    qp.check({ ...request, rkey: (mr.rkey + 1) as any }, 4);
+    qp.check({ ...request, rkey: otherVariant(mr.rkey) }, 4);
     expect(next()).toEqual(refuses('StaleKey'));
     pd.checker().refusal(0, 1, mr.lkey, 0);
     expect(next()).toEqual(refuses('OutOfBounds'));
@@ -104,9 +104,9 @@ describe('checks', () => {
     const local: [number, bigint, number, number][] = [
       [user.lkey, 0x1000n, 8, 0],
       [0, 0n, 8, 0],
-      [goneKey + 0x100, 0x4000n, 8, 0],
+      [(goneKey ^ 0x100) >>> 0, 0x4000n, 8, 0],
       [goneKey, 0x4000n, 8, 0],
-      [user.lkey + 1, 0x1000n, 8, 0],
+      [otherVariant(user.lkey), 0x1000n, 8, 0],
       [sg.lkey, DMA, 8, 0],
       [foreign.lkey, 0x3000n, 8, 0],
       [user.lkey, 0x1000n, PAGE + 1, 0],
@@ -287,7 +287,7 @@ describe('of several threads', () => {
       sge.copyTo(new Uint8Array(8));
       sge.put();
       batch.check(2, 0);
-      pd.check({ addr, length: 8, lkey: lkey + 1 }, 0);
+      pd.check({ addr, length: 8, lkey: (lkey ^ 1) >>> 0 }, 0);
     }
     return w.device.counters({ own: true });
   };
@@ -366,7 +366,7 @@ describe('a region', () => {
     batch.acquire(3, 0);
     batch.put();
     expect(mr.counters).toEqual({ accepted: 8, refused: 3, bytesCopied: 0 });
-    pd.check({ ...element, lkey: (mr.lkey + 1) as any }, 0); // another key
+    pd.check({ ...element, lkey: otherVariant(mr.lkey) }, 0); // another key
     expect(mr.counters).toMatchObject({ accepted: 8, refused: 3 });
     sge.copyTo(Buffer.alloc(10));
     sge.copyFrom(Buffer.alloc(20), { ordered: true });

@@ -11,7 +11,7 @@ import {
 import { accepted, rdma } from '../support/answers';
 import { describeWithCollector } from '../support/conditions';
 import { collect } from '../support/garbage';
-import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
+import { ALL, DMA, dmaPages, open, otherVariant, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
 import { told } from '../support/reach';
 
 /** A region whose byte b holds b, and a way to hold 8 bytes of it from `at` on. */
@@ -422,8 +422,8 @@ describe('a getter that calls in the middle of an argument', () => {
     },
     'pd.check': ({ pd, mr }, wrap) =>
       pd.check(wrap<LocalSge>({ addr: 0x1030n, length: 16, lkey: mr.lkey }), 1),
-    'pd.check of what is refused': ({ pd }, wrap) =>
-      pd.check(wrap({ addr: 0x1030n, length: 16, lkey: 77 as never }), 1),
+    'pd.check of what is refused': ({ pd, mr }, wrap) =>
+      pd.check(wrap({ addr: 0x1030n, length: 16, lkey: otherVariant(mr.lkey) }), 1),
     'qp.check': ({ qp, mr }, wrap) => qp.check(wrap({ vaddr: 0x1001n, length: 255, rkey: mr.rkey }), 4),
     'qp.check of what is refused': ({ qp, mr }, wrap) =>
       qp.check(wrap({ vaddr: 0x1001n, length: 256, rkey: mr.rkey }), 4),

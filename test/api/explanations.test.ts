@@ -1,7 +1,7 @@
 // What a refusal says of itself when it is asked.
 import { Access, type CheckedPlace, lkey, type Refused, rkey } from '../../lib';
 import { outOfRange, rdma } from '../support/answers';
-import { ALL, closeQuietly, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from '../support/scene';
+import { ALL, closeQuietly, DMA, dmaPages, otherVariant, PAGE, PAGE_N, scene, TOP } from '../support/scene';
 
 const { LocalWrite, RemoteAtomic, RemoteRead, RemoteWrite } = Access;
 
@@ -204,7 +204,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       const mr = pd.allocMr({ maxNumSg: 1 });
       const key = mr.rkey;
       mr.dereg();
-      return refused(qp.check({ vaddr: 0, length: 8, rkey: rkey((key ^ 1) >>> 0) }, RemoteRead));
+      return refused(qp.check({ vaddr: 0, length: 8, rkey: otherVariant(key) }, RemoteRead));
     },
     'NoSuchKey',
     [/the last key in it was 0x/, /differ in the low byte only: fastRegMr had given/],
@@ -249,7 +249,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       const { pd, qp } = scene();
       const mr = pd.allocMr({ maxNumSg: 1 });
       const old = mr.rkey;
-      qp.fastRegMr(mr, { key: rkey((old ^ 1) >>> 0), access: RemoteRead });
+      qp.fastRegMr(mr, { key: otherVariant(old), access: RemoteRead });
       return refused(qp.check({ vaddr: 0, length: 8, rkey: old }, RemoteRead));
     },
     'StaleKey',

@@ -5,12 +5,11 @@ import {
   checkReasons,
   type DataPathReason,
   dataPathReasons,
-  fastRegKey,
   lkey,
 } from '../../lib';
 import { native } from '../../lib/internal/native';
 import { accepted, rdma, refusal } from '../support/answers';
-import { DMA, dmaPages, PAGE, scene, TOP } from '../support/scene';
+import { DMA, dmaPages, otherVariant, PAGE, scene, TOP } from '../support/scene';
 
 test('the names are those of the native module', () => {
   expect(new Set([...checkReasons, ...dataPathReasons])).toEqual(new Set(native.reasonNames.slice(1)));
@@ -50,7 +49,7 @@ const checks: Record<CheckReason, () => string> = {
   StaleKey: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
-    return refusal(pd.acquire({ addr: 0, length: 1, lkey: fastRegKey(mr.lkey, 1) }, 0));
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: otherVariant(mr.lkey) }, 0));
   },
   Invalidated: () => {
     const { pd, qp, device } = scene();

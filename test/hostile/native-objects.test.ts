@@ -546,9 +546,12 @@ describe('the native objects', () => {
        // The class that a class extends is looked up at each construction.
        const Base = Object.getPrototypeOf(MemoryRegion);
        let seen;
-       Object.setPrototypeOf(MemoryRegion, class Thief extends Base { constructor(...args) { super(...args); seen = args; } });
        const device = new Device(), pd = device.allocPd(), qp = pd.createQp();
-       console.log(pd.regUserMr(bytes, { start: 0x1000n, iova: 0x1000n, access: 31 }).length);
+       const register = () => pd.regUserMr(bytes, { start: 0x1000n, iova: 0x1000n, access: 31 });
+       Object.setPrototypeOf(MemoryRegion, class Thief { constructor(...args) { seen = args; } });
+       console.log(nameOf(() => register().lkey), device.resources().regions.length);
+       Object.setPrototypeOf(MemoryRegion, class Thief extends Base { constructor(...args) { super(...args); seen = args; } });
+       console.log(register().length);
        Object.setPrototypeOf(MemoryRegion, Base);
        const [token, name, table] = seen;
        const real = new MemoryRegion(token, name, table);
@@ -609,6 +612,7 @@ describe('the native objects', () => {
        console.log([yes, {}, null, real, sge].map(domainOf).join(), nameOf(() => new ProtectionDomain(token, yes, yes, table).checker().refusal(0x1000n, 8, real.lkey, 0)));
        console.log(rimIntact(), secret.every((byte) => byte === 0xdd), bytes.includes(0xdd));`,
       [
+        'TypeError 0',
         '4096',
         'again 64 undefined 2/2 EBADF undefined 2/2',
         'given 2/2 true',

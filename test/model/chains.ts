@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 
 import { Model } from './model';
-import type { Operation } from './trace-types';
+import type { Answer, Operation } from './trace-types';
 
 const PAGE = 4096;
 const DMA = 0x10_0000;
@@ -10,16 +10,16 @@ const PAGES = 8;
 
 const hex = (value: number | bigint): `0x${string}` => `0x${value.toString(16)}`;
 
-/** As they are registered; they follow one another in DMA memory, but the segments' edges are at its pages only. */
+/** First and last edge of the region `list`, whose bytes begin and end inside a page; between them, segments end where pages do. */
 const LIST = { start: DMA + 100, end: DMA + PAGES * PAGE - 100 };
-/** Pages that do not follow one another, of which some come twice. */
+/** The pages of the region `turned`: not in order, and one of them twice. */
 const TURNED = [1, 0, 2, 3, 3, 5, 4, 7];
 
 const pagesAt = (pages: readonly number[]) => pages.map((page) => hex(DMA + page * PAGE));
 
 /**
- * Key 0, a list of pages at its own address, one in another order, a list that begins and ends inside a page, and a user region that no
- * check coalesces in.
+ * Key 0; `fmr`, whose pages lie at the addresses that it answers to; `turned`, where only some do; `list`, which begins and ends inside
+ * a page; and `user`, a user region, in which checks never coalesce.
  */
 const scene: Operation[] = [
   { op: 'init', lkey_table_bits: 4, dma_pages: PAGES, dma_base: hex(DMA) },
@@ -67,20 +67,23 @@ type Key = 'zero' | 'fmr' | 'turned' | 'list' | 'user' | 'none';
 type By = -1 | 0 | 1;
 
 interface Step {
-  /** That of the step before, most of the time: only then may they become one. */
+  /** 'same': the key of the step before, because only checks of one region can coalesce. */
   readonly key: Key | 'same';
-  /** Where it begins: at the end of the step so many before, or at an edge. */
+  /** Where it begins: where the accepted check so many before ended, or at an edge. */
   readonly at: { readonly after: number } | { readonly edge: Edge; readonly by: By };
-  /** So many bytes; or where it ends: at an edge from its address on. */
+  /** So many bytes; or up to an edge: 0 is the first one after its address. */
   readonly length: number | { readonly edges: number; readonly by: By };
-  /** Names the check so many before (0: none), or whatever the one before it names. */
-  readonly back: number | 'same';
+  /**
+   * Which element it names as `last`. 'newest': the one that the last accepted check has made or grown. A number: the one that the check
+   * so many before has made, if it has made one; 0: none.
+   */
+  readonly last: number | 'newest';
   readonly acc: number;
   readonly pd: 'pd' | 'pd2';
   readonly then?: 'put' | 'refs' | 'rkey' | undefined;
 }
 
-/** Of a page, or of the region that begins and ends inside one. */
+/** A page's number, for where it begins; or an end of the region `list`. */
 type Edge = number | keyof typeof LIST;
 
 const edgeArb: fc.Arbitrary<Edge> = fc.oneof(
@@ -104,7 +107,10 @@ const stepArb: fc.Arbitrary<Step> = fc.record({
     { weight: 2, arbitrary: fc.constantFrom(0, 1, 16, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE) },
     fc.nat(PAGE),
   ),
-  back: fc.constantFrom<(number | 'same')[]>(0, 1, 1, 1, 'same', 'same', 'same', 2, 3, 6),
+  last: fc.oneof(
+    { weight: 3, arbitrary: fc.constant('newest' as const) },
+    fc.constantFrom(0, 0, 1, 1, 2, 3, 6),
+  ),
   acc: mostly(0, 1, 2),
   pd: fc.oneof({ weight: 30, arbitrary: fc.constant('pd' as const) }, fc.constant('pd2' as const)),
   then: fc.option(fc.constantFrom('put', 'refs', 'rkey'), { freq: 12, nil: undefined }),
@@ -125,7 +131,7 @@ function addressOf(edge: Edge): number {
   return typeof edge === 'number' ? DMA + edge * PAGE : LIST[edge];
 }
 
-/** The bytes from `addr` to an edge behind it: of a page, or the end of the list if that is nearer. */
+/** The bytes from `addr` to the edge that has `edges` page edges before it; but not past the end of the region `list`. */
 function lengthTo(addr: number, edges: number): number {
   const page = DMA + (Math.floor((addr - DMA) / PAGE) + 1 + edges) * PAGE;
   return (addr < LIST.end ? Math.min(page, edges ? LIST.end : page) : page) - addr;
@@ -134,34 +140,40 @@ function lengthTo(addr: number, edges: number): number {
 export const chainArb: fc.Arbitrary<Operation[]> = fc
   .array(stepArb, { maxLength: 60, size: 'max' })
   .map((steps) => {
-    const program = [...scene];
+    const program: Operation[] = [];
+    const model = new Model();
+    const add = (op: Operation): Answer => {
+      program.push(op);
+      return model.play(op);
+    };
+    scene.forEach(add);
+    /** Of the accepted checks. */
     const ends: number[] = [];
-    let last: string | null = null;
+    let newest: string | null = null;
     let usual: Key = 'fmr';
-    for (const [i, { key, at, length: wanted, back, acc, pd, then }] of steps.entries()) {
+    for (const [i, { key, at, length: wanted, last: named, acc, pd, then }] of steps.entries()) {
       const addr = 'edge' in at ? addressOf(at.edge) + at.by : (ends.at(-at.after) ?? DMA);
       const length =
         typeof wanted === 'number' ? wanted : Math.max(0, lengthTo(addr, wanted.edges) + wanted.by);
       if (key !== 'same') usual = key;
-      const named = keyOf(usual);
-      ends.push(addr + length);
-      if (back !== 'same') last = back === 0 || back > i ? null : `s${i - back}`;
-      program.push({
-        op: 'lkey_ok',
-        id: `s${i}`,
-        pd,
-        sge: { addr: hex(addr), length, lkey: named },
-        acc,
-        last,
-      });
-      if (then === 'put') program.push({ op: 'put_sge', sge: `s${Math.max(0, i - 1)}` });
-      if (then === 'refs') program.push({ op: 'refs', mr: 'fmr' });
+      const lkey = keyOf(usual);
+      const last: string | null =
+        named === 'newest' ? newest : named === 0 || named > i ? null : `s${i - named}`;
+      const id = `s${i}`;
+      const answer = add({ op: 'lkey_ok', id, pd, sge: { addr: hex(addr), length, lkey }, acc, last });
+      if ('ret' in answer) {
+        ends.push(addr + length);
+        newest = answer.ret === 0 ? last : id;
+      } else if ('skipped' in answer && named === 'newest') {
+        newest = null; // it was put
+      }
+      if (then === 'put') add({ op: 'put_sge', sge: `s${Math.max(0, i - 1)}` });
+      if (then === 'refs') add({ op: 'refs', mr: 'fmr' });
       if (then === 'rkey') {
-        const vaddr = hex(addr);
-        program.push({ op: 'rkey_ok', id: `r${i}`, qp: 'qp', len: length, vaddr, rkey: named, acc });
+        add({ op: 'rkey_ok', id: `r${i}`, qp: 'qp', len: length, vaddr: hex(addr), rkey: lkey, acc });
       }
     }
-    // What each of them holds in the end, whatever became of it.
+    // At the end, what each element holds: those that were never made, too.
     for (const i of steps.keys()) {
       program.push({ op: 'walk', sges: [`s${i}`], steps: [0], release: false });
       program.push({ op: 'put_sge', sge: `s${i}` });

@@ -11,8 +11,6 @@ import type { Answer, Operation } from './trace-types';
 
 /** So many random programs; RDMAVT_RUNS asks for another number. */
 const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
-/** Of chains fewer do: a fault at one edge of a segment shows within a hundred. */
-const CHAINS = Math.ceil(RUNS / 2);
 
 /** What both answer to each operation of the first line where it is not the same. */
 function firstDisagreement(operations: readonly Operation[]): object | undefined {
@@ -61,18 +59,22 @@ it(
   'and programs of nothing but chains of checks',
   () => {
     let coalesced = 0;
+    let inPageLists = 0;
     fc.assert(
       fc.property(chainArb, (operations) => {
         const model = new Model();
         for (const op of operations) {
           const answer = model.play(op);
-          if (op.op === 'lkey_ok' && 'ret' in answer && answer.ret === 0) coalesced++;
+          if (op.op !== 'lkey_ok' || !('ret' in answer) || answer.ret !== 0) continue;
+          coalesced++;
+          if (op.sge.lkey !== '0x0') inPageLists++; // there only over the edge of a segment
         }
         expect(firstDisagreement(operations)).toBeUndefined();
       }),
-      { numRuns: CHAINS },
+      { numRuns: RUNS },
     );
-    expect(coalesced).toBeGreaterThan(CHAINS / 3);
+    expect(coalesced).toBeGreaterThan(RUNS);
+    expect(inPageLists).toBeGreaterThan(RUNS / 4);
   },
-  120_000 + CHAINS * 200,
+  120_000 + RUNS * 200,
 );

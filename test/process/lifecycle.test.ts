@@ -141,20 +141,37 @@ describe('after a close', () => {
     expectEnding(
       `const all = everything();
        all.device.close({ cascade: true });
-       const codes = {};
+       const codes = {}, answers = {}, optionsRefused = new Set();
        for (const [name, object] of Object.entries({ ...all, held: all.held[0], key0: all.held[1], memory: {} })) {
          for (let level = object; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
            for (const key of Reflect.ownKeys(level)) {
              if (key === 'constructor' || key === 'put' || typeof key === 'symbol') continue;
              for (const args of [[], [Buffer.alloc(8)], [1, false], [[DMA], 0n], [{ addr: 0n, vaddr: 0n, length: 0, lkey: 256, rkey: 256 }, 4]]) {
-               try { const value = object[key]; if (typeof value === 'function') value.apply(object, args); }
-               catch (error) { codes[error.code] = true; }
+               try {
+                 const value = object[key], answer = typeof value === 'function' ? value.apply(object, args) : undefined;
+                 if (typeof answer?.ok === 'boolean') answers[answer.ok || answer.reason] = true;
+               } catch (error) {
+                 codes[error.code] = true;
+                 if (error.code === 'ERR_INVALID_ARG_VALUE') optionsRefused.add(object.constructor.name + '.' + key);
+               }
              }
            }
          }
        }
-       console.log(Object.keys(codes).sort().join());`,
-      { stdout: 'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_INVALID_ARG_VALUE\n' },
+       console.log(Object.keys(codes).sort().join());
+       console.log(Object.keys(answers).join());
+       console.log([...optionsRefused].sort().join());`,
+      {
+        stdout: [
+          'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_INVALID_ARG_VALUE',
+          'Closed', // what checks answer
+          // Those whose first argument is an object of options: the request above has names that are none.
+          'Device.allocPd,Device.close,Device.counters,Device.detach,Device.share,FastMemoryRegion.advertise,FastMemoryRegion.dealloc,' +
+            'FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,ProtectionDomain.allocFmr,' +
+            'ProtectionDomain.allocMr,ProtectionDomain.dealloc,ProtectionDomain.getDmaMr',
+          '',
+        ].join('\n'),
+      },
     );
   });
 

@@ -3,9 +3,12 @@ import {
   Device,
   type DeviceOptions,
   type DmaMapping,
+  fastRegKey,
+  type Lkey,
   MemoryRegion,
   type ProtectionDomain,
   type QueuePair,
+  type Rkey,
 } from '../../lib';
 
 export const PAGE = 4096;
@@ -14,6 +17,9 @@ export const PAGE_N = 4096n;
 export const TOP = 1n << 64n;
 /** Where the tests put DMA memory. */
 export const DMA = 0x10_0000n;
+
+/** A key of the same slot and generation, with another low byte: checks under it are refused as `StaleKey` while the region is there. */
+export const otherVariant = <K extends Lkey | Rkey>(key: K): K => fastRegKey(key, (key & 0xff) ^ 1);
 
 /** Every access bit. */
 export const ALL = 31;

@@ -2,7 +2,7 @@
 import { Access, Device, type DeviceToken, FastMemoryRegion, SgeState } from '../../lib';
 import { accepted, argumentError, outOfRange, rdma, refusal, wrongType } from '../support/answers';
 import { runProgram } from '../support/programs';
-import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
+import { ALL, DMA, dmaPages, open, otherVariant, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
 /** A second object of the device in this thread. It ends with the device. */
@@ -363,9 +363,9 @@ describe('in two threads', () => {
       [
         [mr.lkey, 65, 0],
         [mr.lkey, 8, 1],
-        [mr.lkey + 1, 8, 0],
+        [otherVariant(mr.lkey), 8, 0],
         [goneKey, 8, 0],
-        [goneKey + 256, 8, 0],
+        [(goneKey ^ 0x100) >>> 0, 8, 0],
         [foreign.lkey, 8, 0],
         [sg.lkey, 8, 0],
         [0, 8, 0],
@@ -429,7 +429,7 @@ describe('in two threads', () => {
       'Invalidated',
       'Invalidated',
     ]);
-    qp.fastRegMr(mr, { key: ((mr.rkey ^ 7) >>> 0) as any, access: Access.RemoteRead });
+    qp.fastRegMr(mr, { key: otherVariant(mr.rkey), access: Access.RemoteRead });
     expect(await ask()).toBe('StaleKey');
     request.rkey = mr.rkey;
     expect(await ask()).toBe('ok');

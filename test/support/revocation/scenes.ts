@@ -11,7 +11,7 @@ import {
   type QueuePair,
 } from '../../../lib';
 import { dispose } from '../../../lib/internal/disposal';
-import { ALL, closeQuietly, PAGE } from '../scene';
+import { ALL, closeQuietly, otherVariant, PAGE } from '../scene';
 import { BYTES } from './copier.cjs';
 import { type Scene, startOwner, type Target } from './rounds';
 
@@ -197,7 +197,7 @@ export function listRegion(
 }
 
 /** The next key that `listRegion` does not use itself. */
-export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => fastRegKey(mr.rkey, (mr.rkey & 0xff) ^ 1);
+export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => otherVariant(mr.rkey);
 
 /** A domain for each round, with a region over memory of the device. */
 export function domain(): Scene {
