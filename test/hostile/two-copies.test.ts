@@ -127,19 +127,21 @@ describe('two copies of the package in one process', () => {
   test('of two files: no native object of one is anything to the other, in any function that takes one', () => {
     // A file of its own is a copy of its own: with its own pools, readers and epochs.
     const { status, signal, stdout, stderr } = runProgram(
-      `const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs'), { join } = require('node:path');
+      `const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs'), { dirname, join, relative } = require('node:path');
        const home = mkdtempSync(join(require('node:os').tmpdir(), 'rdmavt-copy-'));
        process.on('exit', () => { try { rmSync(home, { recursive: true }); } catch {} });
        const load = (folder) => {
          if (folder) process.env.RDMAVT_PREBUILD = folder;
          for (const path of Object.keys(require.cache)) delete require.cache[path];
          const build = require('node-gyp-build');
-         const file = build.resolve(process.env.RDMAVT_PREBUILD || process.cwd());
-         return { file, native: require(file), lib: require('rdmavt') };
+         const root = process.env.RDMAVT_PREBUILD || process.cwd(), file = build.resolve(root);
+         return { root, file, native: require(file), lib: require('rdmavt') };
        };
        const first = load();
-       mkdirSync(join(home, 'build', 'Release'), { recursive: true });
-       copyFileSync(first.file, join(home, 'build', 'Release', 'rdmavt.node'));
+       // At the same place in its folder: the suite is also run with prebuilt binaries alone, and then no other place is looked at.
+       const copy = join(home, relative(first.root, first.file));
+       mkdirSync(dirname(copy), { recursive: true });
+       copyFileSync(first.file, copy);
        const second = load(home);
        if (first.file === second.file) throw new Error('one file');
        const COMMANDS = ${COMMAND_BYTES};
