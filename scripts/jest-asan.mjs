@@ -48,8 +48,8 @@ const { status, signal } = spawnSync(
   [
     '--expose-gc',
     join(root, 'node_modules', 'jest', 'bin', 'jest.js'),
+    ...process.argv.slice(2), // first: `--testPathIgnorePatterns` takes all that follows it
     ...excluded.flatMap(({ file }) => ['--testPathIgnorePatterns', file]),
-    ...process.argv.slice(2),
   ],
   // The counts of this run are not those of a run without sanitizers.
   { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment, RDMAVT_TEST_COUNTS: counts } },

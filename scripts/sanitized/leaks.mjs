@@ -19,7 +19,7 @@ const worker = `
 
 const program = `
   const { Worker } = require('node:worker_threads');
-  const { Device, SgeState } = require('rdmavt');
+  const { Access, Device, SgeState } = require('rdmavt');
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const DMA = 0x100000n;
   function round(number) {
@@ -36,7 +36,7 @@ const program = `
     fmr.mapPhys([DMA, DMA + 4096n], 0);
     const held = [mr, dma, sg, fmr].map((region) =>
       pd.acquire({ addr: region === dma ? DMA : region.start, length: 8, lkey: region.lkey }, 0).sge);
-    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, 31).sge;
+    const remote = qp.acquire({ vaddr: mr.iova, length: 8, rkey: mr.rkey }, Access.RemoteAtomic).sge;
     remote.fetchAdd(1n);
     new SgeState(held).copyOut(Buffer.alloc(12));
     new SgeState(held).walk([8, 8]);
