@@ -33,8 +33,8 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_on_slow_path(struct rvt_reader *reader, 
     return reason;
 }
 
-/* Two non-inlined variants: in the common loop all elements share the batch's access bits, so that loop does
- * not have to pass them on. */
+/* Two non-inlined variants of judge_on_slow_path(). Loops in which all elements share the batch's access bits
+ * call the first one and need not pass the bits. */
 static __attribute__((noinline)) enum rvt_reason judge_with_batch_access(struct rvt_reader *reader,
                                                                          const struct rvt_batch *batch,
                                                                          uint64_t addr, uint32_t length,

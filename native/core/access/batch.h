@@ -87,13 +87,13 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
  * With `all` (for a copy between lists, `all` of the source batch), every list of the call is judged
  * completely before a byte moves, including whether the memory behind its elements is usable. If an element
  * is refused, nothing moves. If the bytes do not fit, nothing moves and nothing is refused: a target buffer
- * or list must be at least as long as the list, a source buffer exactly as long; list_bytes and other_bytes
- * report both lengths. The copy judges each element again as it proceeds, so if another thread revokes one
- * meanwhile, the copy stops there and reports the bytes moved.
+ * or list must be at least as long as the source list, and a source buffer exactly as long as the target
+ * list; list_bytes and other_bytes report both lengths. The copy judges each element again as it proceeds, so
+ * if another thread revokes one meanwhile, the copy stops there and reports the bytes moved.
  *
  * If a domain or queue pair is closed before the copy, its first element is refused with RVT_CLOSED and
  * nothing is moved. If it is closed during the copy, the element at which that is noticed is refused; bytes
- * already moved stay moved.
+ * already moved stay moved. Every copy function returns:
  *   0       always */
 
 /* Copies from the elements into `data` (`length` bytes). Remote elements must request RVT_ACCESS_REMOTE_READ,

@@ -63,7 +63,8 @@ bool rvt_judge_list(struct rvt_copy_side *side, struct rvt_data_call *call, uint
         enum rvt_reason reason = judge_element(side, call, access);
         if (reason) {
             side->index = i;
-            /* If the domain or queue pair was closed meanwhile, the verdict may be about its successor. */
+            /* If the domain or queue pair was closed meanwhile, `reason` may concern its successor: report
+             * RVT_CLOSED. */
             return rvt_stop_side(side, rvt_checker_live(batch->checker) ? reason : RVT_CLOSED);
         }
         *bytes += access.length;

@@ -72,7 +72,7 @@ static uint32_t find_pieces(struct rvt_data_call *call, const struct rvt_batch *
 
 static void move_piece(unsigned char *region, unsigned char *data, uint64_t length, bool write) {
     if (write)
-        memmove(region, data, length); /* source and target may overlap */
+        memmove(region, data, length); /* memmove, because source and target may overlap */
     else
         memmove(data, region, length);
 }

@@ -84,7 +84,7 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
                      rvt_record_name(asked->lkey, checker->pd), asked->addr, asked->length,
                      acc_and_plain(acc), checker->remote, checker->context, sge)) {
         *reason = RVT_REASON_NONE;
-        if (!rvt_checker_live(checker)) { /* see rvt_accept_access */
+        if (!rvt_checker_live(checker)) { /* checked last, as in rvt_accept_access() */
             rvt_put_sge(sge);
             *reason = refuse_closed(checker->context, 1);
             return RVT_NOT_ACCEPTED;

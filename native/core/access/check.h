@@ -38,6 +38,7 @@ struct rvt_checker {
 bool rvt_checker_of_pd(struct rvt_pd_handle pd, struct rvt_checker *checker);
 bool rvt_checker_of_qp(struct rvt_qp_handle qp, struct rvt_checker *checker);
 
+/* Returns whether the checker's domain or queue pair and its context are still live. */
 static inline bool rvt_checker_live(const struct rvt_checker *checker) {
     return rvt_object_generation(checker->object) == checker->generation &&
            !rvt_ucontext_gone(checker->context);
@@ -49,10 +50,10 @@ const struct rvt_pd *rvt_checker_pd(const struct rvt_checker *checker);
 
 /* Where the bytes of an accepted access are. Holds no reference. */
 struct rvt_place {
-    uint64_t at;      /* byte in the user's buffer, or DMA address */
+    uint64_t at;      /* offset in the user buffer, or DMA address */
     uint32_t length;  /* bytes left in the segment */
     uint32_t segment; /* index of the segment; the kernel splits it as m * RVT_SEGSZ + n */
-    bool user;        /* `at` is a byte of the user's buffer */
+    bool user;        /* `at` is an offset in the user buffer */
 };
 
 /* Judges a local access and takes a reference, like the kernel's rvt_lkey_ok(). The region must grant all
@@ -62,8 +63,9 @@ struct rvt_place {
  *   -EINVAL  refused, *reason says why
  *   -ENOMEM  the region is held 2^32 - 1 times
  * It coalesces only if the new element passes every check by itself, lies in the same region as `last` under
- * the same mapping, begins where last's request ends, meets the kernel's own condition, and no length exceeds
- * 2^32 - 1. The merged element keeps only the rights that both accesses were proven with. */
+ * the same mapping, begins where last's request ends and, as in the kernel, at the DMA address where last's
+ * segment ends, and if no length exceeds 2^32 - 1. The merged element keeps only the rights that both
+ * accesses were proven with. */
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason);
 
@@ -101,7 +103,8 @@ enum rvt_reason rvt_judge_again(const struct rvt_checker *checker, const struct 
  * section. */
 uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key);
 
-/* The same verdicts without a reference.
+/* Judge an access like rvt_lkey_ok() and rvt_rkey_ok(), but without coalescing and without taking a
+ * reference.
  *   1       accepted: *place says where the bytes are
  *   0       refused, *reason says why */
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,

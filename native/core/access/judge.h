@@ -43,8 +43,9 @@ struct found {
 
 /* --- judging --- */
 
-/* Returns why a record whose key differs from the requested key refuses the access: stale, revoked or never
- * issued. Runs only on the refusing path, so it may read further fields of the record. */
+/* Returns why a record that does not hold the requested key refuses the access: its slot holds another key
+ * (stale), the slot is empty and last held the requested key (revoked), or neither (no such key). Runs only
+ * on the refusing path, so it may read further fields of the record. */
 static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_record *record, uint32_t held,
                                                        uint32_t key) {
     if (held)
@@ -61,8 +62,8 @@ RVT_ALWAYS_INLINE bool record_grants(uint64_t rights, uint64_t origin, uint64_t 
                                      uint32_t wanted, uint64_t acc_and_valid, bool remote) {
     uint64_t into = addr - origin;
     /* Never adds offset and length: the sum can wrap for an address near 2^64 and would then pass. For an
-     * address below the origin, `into` is at least 2^64 - origin, which exceeds the length of any region
-     * because no region extends past 2^64. For an empty access, wanted - 1 is huge, so the second comparison
+     * address below the origin, `into` wraps to at least 2^64 - origin, and no region is longer than that,
+     * because none extends past 2^64. For an empty access, wanted - 1 is huge, so the second comparison
      * refuses it. */
     bool inside = into < length && (uint64_t)wanted - 1 < length - into;
     uint64_t granted = rights & acc_and_valid;
@@ -116,7 +117,7 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     if (!found->dma)
         return straddles ? RVT_OUT_OF_BOUNDS : RVT_UNMAPPED;
     /* A mapping is marked closed before it leaves the table, and must be refused from that moment on. Going
-     * by the table alone would make the check wait for a writer between the two steps. */
+     * by the table alone, a check that runs between the two steps would have to wait for the writer. */
     if (atomic_load_explicit(&found->dma->users, memory_order_acquire) & RVT_DMA_CLOSED)
         return RVT_UNMAPPED;
     return RVT_REASON_NONE;
@@ -253,8 +254,8 @@ static inline enum rvt_acquired count_reference(const struct access *access, str
  * records no cause (failure.h). */
 enum { RVT_NOT_ACCEPTED = -RVT_EINVAL };
 
-/* Judges the access and takes a reference. The two are separate steps: if a writer intervened, so that the
- * reference cannot be taken under the judged mapping, both start again. The loop never waits for a writer:
+/* Judges the access and takes a reference. These are separate steps: if a writer intervened, so that the
+ * reference cannot be taken under the judged mapping, the function starts over. It never waits for a writer:
  * either the writer has finished, or this thread has completed the writer's step itself.
  *   1                 accepted, reference taken
  *   RVT_NOT_ACCEPTED  refused, *reason says why
@@ -301,11 +302,13 @@ static inline bool can_coalesce(const struct rvt_sge *last, const struct access 
         const struct rvt_map *map = found->entry.map;
         if (last->dma || last->mr != map->mr || last->map_generation != map->generation)
             return false;
-        /* User memory has no DMA address, so the kernel's condition below never holds for it. */
+        /* User memory has no DMA address, so the kernel's condition for coalescing, tested below, never holds
+         * for it. */
         if (map->memory)
             return false;
     }
-    /* The kernel's condition: the DMA address where last's segment ends equals the requested address. */
+    /* The kernel's condition for coalescing: the DMA address where last's segment ends equals the requested
+     * address. */
     return last->at + last->length == access->addr;
 }
 

@@ -47,6 +47,7 @@ static inline struct access rvt_unpack_as(const struct rvt_batch *batch, uint32_
     return (struct access){batch->checker, addr, (uint32_t)rest, (uint32_t)(rest >> 32), acc};
 }
 
+/* Reads element `index` as an access request for its own access bits, or else for those of the batch. */
 static inline struct access rvt_unpack(const struct rvt_batch *batch, uint32_t index) {
     uint32_t acc = __builtin_expect(batch->accs != NULL, 0) ? rvt_own_access(batch, index) : batch->acc;
     return rvt_unpack_as(batch, index, acc);

@@ -86,9 +86,9 @@ enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) 
         return RVT_REGION_REVOKED;
     if (!rvt_sge_key_zero(sge))
         return rvt_mr_usable(sge->mr, sge->map_generation, map);
-    /* Either the region was ended by force, or the DMA mapping was closed with its context. A mapping is
-     * closed before it is retired, so if it is open inside a section, its memory stays valid until the
-     * section ends. */
+    /* A key-0 element is unusable if its region was ended by force, or if its DMA mapping was closed with the
+     * context that made it. A mapping is closed before it is retired, so if it is open inside a section, its
+     * memory stays valid until the section ends. */
     bool forced = atomic_load_explicit(&sge->mr->word, memory_order_acquire) & RVT_MR_FORCED;
     bool closed = atomic_load_explicit(&sge->dma->users, memory_order_acquire) & RVT_DMA_CLOSED;
     return forced || closed ? RVT_REGION_REVOKED : RVT_REASON_NONE;
@@ -318,7 +318,7 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
         first = false;
         uint32_t told = *reason ? 0 : walk_section(ss, &at, release, reason, fragments);
         rvt_read_leave(reader, of);
-        if (*reason) /* after the first section, only another thread can have caused this */
+        if (*reason) /* in a later section than the first, only another thread can cause this */
             return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BYTES_UNUSABLE, 0, total);
         if (told && !emit(context, fragments, told))
             return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);

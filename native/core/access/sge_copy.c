@@ -143,7 +143,7 @@ static void move_run(unsigned char *region, unsigned char *data, uint64_t length
     if (manner == OUT) {
         memmove(data, region, length);
     } else if (manner == IN) {
-        memmove(region, data, length); /* source and target may overlap */
+        memmove(region, data, length); /* memmove, because source and target may overlap */
     } else {
         for (uint64_t i = 0; i < length; i++)
             atomic_store_explicit((_Atomic(unsigned char) *)&region[i], data[i], memory_order_release);

@@ -25,11 +25,13 @@ void *rvt_malloc_aligned(size_t bytes);
 void rvt_free(void *memory);
 void rvt_free_aligned(void *memory);
 
-/* rvt_pages_reserve() and rvt_pages_release() under the same test control. */
+/* rvt_pages_reserve() and rvt_pages_release(), counted and made to fail in test builds like the other
+ * allocations. */
 void *rvt_alloc_pages(size_t bytes);
 void rvt_free_pages(void *pages, size_t bytes);
 
-/* rvt_data_pages_get() and the matching release, under the same test control. */
+/* rvt_data_pages_get() and the matching release, counted and made to fail in test builds like the other
+ * allocations. */
 bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages);
 void rvt_free_data_pages(struct rvt_pages *pages);
 

@@ -81,7 +81,8 @@ struct rvt_retirement {
     _Atomic(uint32_t) waiting; /* number of retired structures */
 };
 
-/* The epoch of the process; incremented by every retirement and every wait. Only epoch.c writes it. */
+/* The epoch of the process; incremented by every retirement and every wait. Only epoch.c changes its
+ * value. */
 extern _Atomic(uint64_t) rvt_epoch_now;
 
 /* Used for sections that access several devices: waiters of every device wait for these readers. Nothing is
@@ -91,11 +92,11 @@ extern struct rvt_retirement rvt_every_device;
 /* Returns a reader for the calling thread, or NULL if out of memory. */
 struct rvt_reader *rvt_reader_register(void);
 
-/* Returns a reader to the list for reuse. Any thread may call this; the reader must be outside any
+/* Releases a reader for reuse by another thread. Any thread may call this; the reader must be outside any
  * section. */
 void rvt_reader_unregister(struct rvt_reader *reader);
 
-/* Set up and tear down a device's retirement. Between the two calls, the list of readers can be traversed
+/* Initialize and destroy a device's retirement. Between the two calls, the list of readers can be traversed
  * without a lock: the list is freed only when there are no more readers and no more devices. At destruction
  * no reader may be inside the device or able to enter it, and nothing may be retired. */
 void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number);

@@ -13,8 +13,8 @@
 
 struct rvt_memory;
 
-/* Which buffer a memory is part of, and where in it. Reported by the device's lists of resources. Constant
- * for each memory. */
+/* Which buffer a memory is part of, and where in it. Shown in the list of a device's resources. Constant for
+ * each memory. */
 struct rvt_memory_place {
     enum rvt_memory_kind kind;
     uint64_t buffer; /* number from rvt_new_buffer_number(); 0: none */
@@ -43,7 +43,12 @@ struct rvt_memory {
 
 /* Initializes a memory with one reference, which belongs to the caller. */
 void rvt_memory_init(struct rvt_memory *memory, const struct rvt_memory_ops *ops, uint64_t length);
+
+/* Takes a reference. The caller must have one, or hold the lock that keeps one in place. */
 void rvt_memory_get(struct rvt_memory *memory);
+
+/* Puts a reference. Putting the last one calls ops->release, which expects that no
+ * lock of the core is held. */
 void rvt_memory_put(struct rvt_memory *memory);
 
 /* Returns a new number for a buffer that memories can be parts of: greater than 0 and unique in the

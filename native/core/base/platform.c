@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #if !defined(_WIN32) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, getentropy */
+#define _DEFAULT_SOURCE /* makes the headers declare MAP_ANONYMOUS and getentropy */
 #endif
 #ifdef __APPLE__
 #define _DARWIN_C_SOURCE
@@ -48,7 +48,7 @@ size_t rvt_page_bytes(void) {
 bool rvt_pages_prefer_huge(void *pages, size_t bytes) {
     (void)pages;
     (void)bytes;
-    return false; /* needs a privilege that programs normally lack */
+    return false; /* large pages need a privilege that programs normally lack */
 }
 
 void rvt_pages_collapse(void *pages) {
@@ -63,7 +63,7 @@ bool rvt_pages_give_back(void *pages, size_t bytes) {
 }
 
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
-    (void)huge; /* needs a privilege that programs normally lack */
+    (void)huge; /* large pages need a privilege that programs normally lack */
     pages->base = pages->data = rvt_pages_reserve(bytes);
     pages->reserved = bytes;
     return pages->base != NULL;

@@ -12,8 +12,8 @@
 enum { FIRST = 2, LARGEST = 512, DOUBLINGS = 8, FIRST_CAPACITY = 8 };
 static_assert(FIRST << DOUBLINGS == LARGEST, "the chunks that double");
 
-/* The position of an object: its chunk and the index in it. With FIRST added to every index, chunk k holds
- * the indices from FIRST << k up to twice that, until chunks reach LARGEST objects. */
+/* The position of an object: its chunk and the index in it. Chunk k holds the objects whose index + FIRST is
+ * between FIRST << k and twice that; once a chunk has LARGEST objects, so does every later one. */
 struct place {
     uint32_t chunk, at;
 };

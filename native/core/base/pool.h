@@ -33,6 +33,7 @@ struct rvt_pool {
     _Atomic(uint64_t) *held; /* counter of the chunks' bytes; NULL: not counted */
 };
 
+/* Initializes an empty pool of objects of `object_size` bytes. */
 void rvt_pool_init(struct rvt_pool *pool, size_t object_size);
 
 /* Frees all chunks. No handle may be in use any more. */

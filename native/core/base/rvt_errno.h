@@ -4,6 +4,6 @@
 #ifndef RVT_ERRNO_H
 #define RVT_ERRNO_H
 
-#include "core/layout.h" /* the numbers, which JavaScript uses too */
+#include "core/layout.h" /* defines the numbers, which TypeScript shares */
 
 #endif
