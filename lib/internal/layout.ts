@@ -6,7 +6,7 @@
 /** Of all these numbers. A native module with another one was built from other sources. */
 export const LAYOUT_HASH = '1f68949215d0ad0c';
 
-// Linux errno values. Calls answer them negated, on every platform.
+// Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
 export const EBADF = 9;
 export const ENOMEM = 12;
@@ -18,237 +18,265 @@ export const EINVAL = 22;
 export const EOPNOTSUPP = 95;
 
 /**
- * A call of the data path that answers neither a count of bytes nor an errno answers this number minus
- * the reason of the refusal.
+ * A data-path call returns this number minus the reason if the access was refused. Other results are byte
+ * counts and negative errnos.
  */
 export const REFUSED = -1000;
 
 /**
- * Why an access was refused. The first group judges names (a check), in this order: the first test that fails
- * gives the reason. The second group judges bytes (the data path), when an SGE that was accepted is used. A
- * number never changes its meaning.
+ * Why an access was refused. The first group comes from checks, which judge keys and addresses, in this
+ * order: the first test that fails gives the reason. The second group comes from the data path, when an
+ * accepted SGE is used. A number never changes its meaning.
  */
 export enum Reason {
   /** not refused */
   None = 0,
-  /** key 0 from a user domain, or from a peer while the device forbids it */
+  /** key 0 from a user domain, or from a peer of a device without remoteKeyZero */
   KeyZeroDenied = 1,
   /** key 0, but no DMA region is published */
   NoDmaRegion = 2,
-  /** the slot is empty */
+  /** the key's slot in the key table is empty */
   NoSuchKey = 3,
-  /** the slot is empty and last held exactly this key */
+  /** the key's slot is empty, and this was the last key in it */
   Revoked = 4,
-  /** the slot lives under another key */
+  /** the key's slot holds a region with a different key */
   StaleKey = 5,
-  /** rvt_invalidate_rkey came first */
+  /** the key was invalidated (rvt_invalidate_rkey) */
   Invalidated = 6,
+  /** the region is in another protection domain */
   WrongPd = 7,
+  /** the range is not inside the region (key 0: inside one DMA mapping) */
   OutOfBounds = 8,
+  /** the region does not grant the requested access */
   AccessDenied = 9,
-  /** inside the bounds, but no segment or DMA mapping lies there */
+  /** inside the bounds, but no segment or DMA mapping covers the address */
   Unmapped = 10,
-  /** the owner's buffer was transferred or replaced */
+  /** the registered buffer was detached: transferred or replaced */
   MemoryDetached = 11,
-  /** the owner's buffer no longer holds all registered bytes */
+  /** the registered buffer shrank and no longer holds all registered bytes */
   MemoryShrunk = 12,
-  /** the SGE was proven under an older mapping */
+  /** the region was mapped or unmapped since the SGE was accepted */
   Remapped = 13,
-  /** the region was ended by force, or its parent closed */
+  /** the region was deregistered by force, or its parent was closed */
   RegionRevoked = 14,
-  /** the bytes can only be used where they were registered */
+  /** the bytes belong to another environment; only that one can access them */
   OtherEnvironment = 15,
   /**
-   * The domain or queue pair that asks is closed, or its device is. Told before all others: without an asker
-   * nothing is judged.
+   * The domain or queue pair on whose behalf the access is judged is closed, or its device is. Takes
+   * precedence over all other reasons.
    */
   Closed = 16,
   Count = 17,
 }
 
 /**
- * Why a verb failed: struct rvt_failure. What the numbers VALUE, LIMIT and INDEX of each mean stands behind it;
- * "counts": of objects by kind. A number never changes its meaning.
+ * Why a verb failed (struct rvt_failure). The comment after each cause says what its VALUE, LIMIT and INDEX
+ * hold; "counts" are numbers of objects by kind. A number never changes its meaning.
  */
 export enum Cause {
   None = 0,
-  /** EBADF */
+  /**
+   * Causes of EBADF start here.
+   * the device was closed
+   */
   DeviceClosed = 1,
-  /** the context has ended */
+  /** the environment's context on the device has ended */
   Detached = 2,
+  /** the protection domain was deallocated */
   PdGone = 3,
+  /** the queue pair was destroyed */
   QpGone = 4,
-  /** index: in the list, where there is one */
+  /** the region was deregistered; index: its index in a list of regions */
   RegionGone = 5,
+  /** the DMA mapping was unmapped */
   MappingGone = 6,
-  /** device memory */
+  /** the device memory was freed */
   MemoryFreed = 7,
-  /** index: in the list, where there is one */
+  /** the element was already put; index: its index in a list of elements */
   ElementPut = 8,
-  /** ENOMEM */
+  /**
+   * Causes of ENOMEM start here.
+   * out of memory
+   */
   NoMemory = 20,
-  /** value: slots in use; limit: slots */
+  /** the key table is full; value: slots in use; limit: slots in the table */
   TableFull = 21,
+  /** the system has no random numbers to give */
   NoRandomNumbers = 22,
-  /** limit: references that can be counted */
+  /** limit: the largest number of references on a region */
   HeldTooOften = 23,
-  /** value: pages of the first element; limit: of the region */
+  /** value: pages of the first element; limit: pages of the region */
   NothingFits = 24,
-  /** value: bytes asked for */
+  /** value: bytes requested */
   NoDeviceMemory = 25,
   /**
-   * EBUSY
-   * counts: in the domain
+   * Causes of EBUSY start here.
+   * counts: objects in the domain
    */
   PdInUse = 40,
-  /** counts: on the device */
+  /** counts: objects on the device */
   DeviceInUse = 41,
-  /** counts: of the context */
+  /** counts: objects that the context owns */
   ContextInUse = 42,
-  /** value: elements. It is half-dead now */
+  /** value: elements that hold the region, which is now half-dead */
   RegionHeld = 43,
-  /** value: elements; limit: regions that they hold; index: of the first */
+  /** value: elements that hold regions; limit: regions held; index: of the first region held */
   RegionsHeld = 44,
-  /** value: elements. Nothing has changed */
+  /** value: elements that hold the FMR, which is unchanged */
   FmrHeld = 45,
-  /** value: elements; index: in the list, where there is one. Also EINVAL */
+  /** value: elements that hold the half-dead region; index: its index in a list. Also for EINVAL */
   HalfDead = 46,
-  /** value: elements of key 0; counts: regions */
+  /** value: key-0 elements that hold the mapping; counts: regions that map it */
   MappingInUse = 47,
-  /** value: uses that have just ended; counts: regions, mappings */
+  /** value: uses by objects that have just ended; counts: live regions and mappings that use it */
   MemoryInUse = 48,
-  /** index */
+  /** index: of an element that still holds a reference */
   BatchHeld = 49,
-  /** EPERM, ENODEV, EXDEV, EOPNOTSUPP */
+  /**
+   * Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here.
+   * the operation needs a trusted domain, not a user domain
+   */
   UserPd = 60,
+  /** no open device in this process has the token */
   UnknownToken = 61,
+  /** the token is from another process or another loaded copy of the core */
   ForeignToken = 62,
-  /** the runtime allows none */
+  /** the JavaScript runtime does not support external buffers */
   NoExternalBuffers = 63,
-  /** the context was given one domain only */
+  /** the context was attached by a domain's token and may use only that domain */
   Restricted = 64,
-  /** it names DMA memory, and that domain is not trusted */
+  /** the context may use only a user domain, whose regions cannot map DMA memory */
   RestrictedDma = 65,
-  /** EACCES */
+  /**
+   * Causes of EACCES start here.
+   * the region and the queue pair are in different domains
+   */
   RegionInOtherPd = 70,
-  /** value: rights proven; limit: needed, any; index: among those left */
+  /** value: access bits proven; limit: access bits of which one is needed; index: of the element */
   RightNotProven = 71,
-  /** value: bytes moved; limit: asked for */
+  /** value: bytes moved; limit: bytes requested. Also for EINVAL */
   BytesUnusable = 72,
   /**
-   * EINVAL
-   * value
+   * Causes of EINVAL start here.
+   * value: requested size of the key table, in bits
    */
   TableBits = 100,
-  /** of an extension; value: its number */
+  /** an extension's kind of objects cannot be added; value: its number */
   ObjectKind = 101,
-  /** of an extension; value: number of the kind that it watches */
+  /** an extension's release hook is invalid; value: the kind of objects that it watches */
   ReleaseHook = 102,
+  /** the memory to register or map has no bytes */
   EmptyMemory = 103,
-  /** value; limit: the highest that fits */
+  /** value: requested start; limit: highest start that fits */
   StartTooHigh = 104,
-  /** value; limit: likewise */
+  /** value: requested iova; limit: highest iova that fits */
   IovaTooHigh = 105,
-  /** value; limit */
+  /** value: pages needed; limit: pages that a region can have */
   TooManyPages = 106,
-  /** value: bytes to find room for */
+  /** no free address range for a region; value: its bytes */
   AddressesUsedUp = 107,
-  /** value: enum rvt_mr_type */
+  /** value: unsupported enum rvt_mr_type */
   MrType = 108,
-  /** value; limit */
+  /** value: requested maximum of segments; limit: the highest allowed */
   MaxNumSg = 109,
-  /** value, signed; limit */
+  /** value: requested maximum of pages, signed; limit: the highest allowed */
   MaxPages = 110,
-  /** value; limit */
+  /** value: requested page shift; limit: the highest allowed */
   PageShift = 111,
-  /** value: enum rvt_mr_kind; index: in the list, where there is one */
+  /** value: unsuitable enum rvt_mr_kind; index: the region's index in a list */
   RegionKind = 112,
-  /** index */
+  /** index: of the list entry that is not a region */
   ListedNoRegion = 113,
-  /** index */
+  /** index: of the listed region that is in another domain */
   ListedInOtherPd = 114,
-  /** index */
+  /** index: of the listed region that is on another device */
   ListedOnOtherDevice = 115,
+  /** the region is on another device */
   RegionOnOtherDevice = 116,
-  /** value; limit: the one there is */
+  /** value: requested page size; limit: the only supported one */
   PageSize = 117,
+  /** the list has no elements */
   EmptyList = 118,
-  /** value; limit */
+  /** value: elements in the list; limit: the most allowed */
   ListTooLong = 119,
-  /** value; limit: bytes of the first element */
+  /** value: the offset; limit: bytes of the first element */
   OffsetOutside = 120,
-  /** index; value: address */
+  /** index: of the empty element; value: its address */
   SgElementEmpty = 121,
-  /** index; value: address */
+  /** index: of the element outside DMA memory; value: its address */
   SgElementUnmapped = 122,
-  /** index; value: address; limit: bytes up to the end */
+  /** index: of the element; value: its address; limit: bytes up to the mapping's end */
   SgElementAcrossEnd = 123,
-  /** value: address of the first byte; limit: the highest */
+  /** value: address of the first byte; limit: highest first address that fits */
   SgEndTooHigh = 124,
-  /** value: key; limit: the region's key */
+  /** value: the requested key; limit: the region's key, of which only the low 8 bits may change */
   KeySlot = 125,
+  /** key 0 cannot be invalidated */
   KeyZero = 126,
-  /** value */
+  /** value: the key, which no live region has */
   UnknownKey = 127,
-  /** value */
+  /** value: the key, whose region is in another domain */
   KeyInOtherPd = 128,
-  /** value; limit */
+  /** value: pages in the list; limit: pages that the region can have */
   PageCount = 129,
-  /** value: bytes; limit */
+  /** value: bytes to map; limit: bytes that can be mapped */
   MappedLength = 130,
-  /** index; value: address */
+  /** index: of the page outside DMA memory; value: its address */
   PageUnmapped = 131,
-  /** index; value: address; limit: bytes up to the end */
+  /** index: of the page; value: its address; limit: bytes up to the mapping's end */
   PageAcrossEnd = 132,
-  /** value; limit: what it must be a multiple of */
+  /** value: the address; limit: the alignment that it needs */
   DmaAddressUnaligned = 133,
-  /** value; limit: the highest that fits */
+  /** value: the address; limit: highest address that fits */
   DmaAddressTooHigh = 134,
-  /** value; limit: address of the first mapping in the way */
+  /** value: the address; limit: address of the first mapping that overlaps */
   DmaRangeTaken = 135,
-  /** value: bytes to find room for */
+  /** no free range of DMA addresses; value: bytes needed */
   DmaAddressesUsedUp = 136,
+  /** device memory of 0 bytes was requested */
   NoBytes = 137,
-  /** value: serial number */
+  /** value: serial number that no domain has */
   UnknownPd = 138,
-  /** value: serial number */
+  /** value: serial number that no device memory has */
   UnknownMemory = 139,
-  /** value: bytes; limit: left in all elements */
+  /** value: bytes requested; limit: bytes left in all elements */
   MoreThanLeft = 140,
-  /** value: bytes; limit: left in the current element */
+  /** value: bytes requested; limit: bytes left in the current element */
   MoreThanElement = 141,
-  /** index: of the second */
+  /** an element is in the list twice; index: of its second occurrence */
   ElementTwice = 142,
-  /** value; limit */
+  /** value: elements in the list; limit: the most allowed */
   ElementCount = 143,
-  /** value; limit */
+  /** value: bytes of the element; limit: bytes that an atomic operation needs */
   WordLength = 144,
-  /** value; limit: what it must be a multiple of */
+  /** value: the requested address; limit: the alignment that atomics need */
   WordAddress = 145,
-  /** limit: as above, of the memory itself, or bytes in one piece */
+  /** limit: bytes of memory that must be aligned and in one piece for an atomic operation */
   WordMemory = 146,
+  /** the element's region is on another device */
   ElementOnOtherDevice = 147,
+  /** the domain is on another device */
   PdOnOtherDevice = 149,
-  /** the binding cannot use it; lib has judged it before */
+  /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
 }
 
-/** What is kept of the last failure of a thread (struct rvt_failure), by index. */
+/** The record of a thread's last failure (struct rvt_failure), by index. */
 export enum FailureNumber {
-  /** the errno, positive; 0: nothing is kept */
+  /** the errno, positive; 0: no failure is recorded */
   Error = 0,
-  /** enum rvt_cause; the others' meaning goes by it */
+  /** enum rvt_cause; determines the meaning of the following numbers */
   Cause = 1,
   Value = 2,
   Limit = 3,
   Index = 4,
-  /** one for each kind of objects, by its number */
+  /** one count per kind of objects, indexed by the kind's number */
   Counts = 5,
-  /** with as many kinds as there can be */
+  /** size of the record, with room for the maximum number of kinds */
   Numbers = 21,
 }
 
-/** Access bits, the field's own (IB_ACCESS_*). */
+/** Access bits, with the values of the verbs' IB_ACCESS_*. */
 export enum AccessBit {
   LocalWrite = 1,
   RemoteWrite = 2,
@@ -264,7 +292,7 @@ export enum RegionKind {
   Fmr = 3,
 }
 
-/** The types that rvt_alloc_mr is asked for (enum ib_mr_type). There is only RVT_MR_TYPE_MEM_REG. */
+/** Types that rvt_alloc_mr() can be called with (enum ib_mr_type). Only RVT_MR_TYPE_MEM_REG is supported. */
 export enum MrTypeNumber {
   MemReg = 0,
   SgGaps = 1,
@@ -274,49 +302,49 @@ export enum MrTypeNumber {
   Integrity = 5,
 }
 
-/** How rvt_dereg_mr, rvt_dealloc_fmr and rvt_dereg_mrs end a region. */
+/** How rvt_dereg_mr(), rvt_dealloc_fmr() and rvt_dereg_mrs() end a region. */
 export enum ReleaseMode {
-  /** what dereg_mr and dealloc_fmr do: -EBUSY while held, may be called again */
+  /** the verbs' behavior: -EBUSY while the region is held; may be called again */
   Release = 0,
-  /** the same; while it is held, each put wakes the context that made it */
+  /** as RVT_RELEASE; while the region is held, each put wakes its context */
   Await = 1,
-  /** revoke and end it now; held SGEs are dead (RegionRevoked). Always 0 */
+  /** end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
   Force = 2,
 }
 
-/** The page of DMA memory and of rvt_map_mr_sg, in bytes, and its log2. */
+/** The page size of DMA memory and of rvt_map_mr_sg(), in bytes, and its log2. */
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
-/** The reference, and so the trace format, names a segment by two numbers: m * RVT_SEGSZ + n. */
+/** The kernel's rdmavt, and so the trace format, addresses a segment by two numbers: m * RVT_SEGSZ + n. */
 export const SEGSZ = 256;
-/** The bits of a key that the consumer may change in rvt_fast_reg_mr. */
+/** The bits of a key that the consumer may change in rvt_fast_reg_mr(). */
 export const KEY_VARIANT_MASK = 255;
-/** The most elements of a walk. */
+/** The maximum number of elements in a walk. */
 export const MAX_SGE = 255;
-/** The most elements of a scatter-gather list. */
+/** The maximum number of elements in a scatter-gather list. */
 export const MAX_SG_ELEMENTS = 2147483647;
-/** A device's token: which copy of the core, then the random bytes. */
+/** A device token in bytes: the id of this loaded copy of the core, followed by random bytes. */
 export const CORE_ID_BYTES = 8;
 export const TOKEN_BYTES = 16;
 
-/** An element of the list that rvt_map_mr_sg is given (struct rvt_sg_element). */
+/** An element of the list passed to rvt_map_mr_sg() (struct rvt_sg_element). */
 export enum SgElementField {
-  /** DMA address */
+  /** DMA address of the element */
   Address = 0,
   Length = 1,
   Count = 2,
 }
 
-/** What rvt_map_mr_sg tells (struct rvt_sg_outcome). */
+/** The result of rvt_map_mr_sg() (struct rvt_sg_outcome). */
 export enum SgOutcomeField {
   Iova = 0,
   Length = 1,
   Count = 2,
 }
 
-/** What a region says of itself (struct rvt_mr_attributes). */
+/** The attributes of a region (struct rvt_mr_attributes). */
 export enum RegionField {
-  /** never given twice on a device */
+  /** unique on the device, never reused */
   Id = 0,
   Lkey = 1,
   /** enum rvt_mr_kind */
@@ -328,9 +356,11 @@ export enum RegionField {
   Length = 7,
   Segments = 8,
   MaxSegments = 9,
+  /** 0: the key was invalidated */
   Valid = 10,
+  /** 1: deregistered, but elements still hold it */
   HalfDead = 11,
-  /** 1: the next three are counted; else they are 0 */
+  /** 1: the region has counters; 0: the next three fields are 0 */
   Counted = 12,
   Accepted = 13,
   Refused = 14,
@@ -338,62 +368,62 @@ export enum RegionField {
   Count = 16,
 }
 
-/** Where a region's bytes are, and what a peer would ask for them by (struct rvt_mr_place). */
+/** Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */
 export enum RegionPlaceField {
-  /** serial of its domain */
+  /** serial number of the region's domain */
   Pd = 0,
   /** enum rvt_memory_kind */
   MemoryKind = 1,
-  /** which buffer, and the first byte there */
+  /** number of the buffer; 0: none */
   Buffer = 2,
   Offset = 3,
-  /** bytes mapped */
+  /** number of bytes mapped */
   Length = 4,
   Access = 5,
-  /** of its first byte, as remote checks compare it */
+  /** address of the first byte in remote checks */
   RemoteAddress = 6,
   Key = 7,
   /** enum rvt_mr_kind */
   Kind = 8,
-  /** 1: its key works */
+  /** 1: the region's key can be used */
   Works = 9,
   Count = 10,
 }
 
-/** Where a view's bytes are. */
+/** Which bytes of which buffer a view covers. */
 export enum ViewField {
-  /** which buffer; 0: nothing is registered or mapped of it */
+  /** number of the buffer; 0: no part of it is registered or mapped */
   Buffer = 0,
   Offset = 1,
   Length = 2,
 }
 
-/** What an accepted element says of itself (struct rvt_sge). */
+/** The fields of an accepted element (struct rvt_sge). */
 export enum SgeField {
-  /** the region's id */
+  /** id of the element's region */
   Region = 0,
-  /** byte of the user's buffer, or DMA address */
+  /** location of the first byte: offset in the user buffer, or DMA address */
   At = 1,
   /** bytes left in the segment */
   Length = 2,
   /** bytes of the element */
   SgeLength = 3,
-  /** index of the segment: the reference's m * RVT_SEGSZ + n */
+  /** index of the segment: m * RVT_SEGSZ + n in the kernel's rdmavt */
   Segment = 4,
-  /** 1: AT is a byte of the user's buffer */
+  /** 1: AT is an offset in the user buffer */
   User = 5,
-  /** access bits that were proven */
+  /** access bits that the element was accepted with */
   Rights = 6,
-  /** 1: proven by a remote check */
+  /** 1: accepted by a remote check */
   Remote = 7,
-  /** the address that was asked for */
+  /** the requested address */
   Request = 8,
-  /** the region's place in its pool */
+  /** index of the region in its pool */
   Index = 9,
   Count = 10,
 }
 
-/** What a check without a reference tells of an accepted access (struct rvt_place). */
+/** The place that a check without a reference reports for an accepted access (struct rvt_place). */
 export enum PlaceField {
   At = 0,
   Length = 1,
@@ -403,23 +433,23 @@ export enum PlaceField {
 
 /** A fragment of a walk (struct rvt_fragment). */
 export enum FragmentField {
-  /** index of the step that it belongs to */
+  /** index of the walk's step that contains the fragment */
   Step = 0,
-  /** the region's id */
+  /** id of the fragment's region */
   Region = 1,
-  /** byte of the user's buffer, or DMA address: by the kind of the region */
+  /** offset in the user buffer, or DMA address, depending on the kind of region */
   At = 2,
   Length = 3,
-  /** the region's place in its pool */
+  /** index of the region in its pool */
   Index = 4,
   Count = 5,
 }
 
-/** What is counted (struct rvt_counts). */
+/** Counters of a context or device (struct rvt_counts). */
 export enum CounterField {
   Accepted = 0,
   Bytes = 1,
-  /** one number for each reason, from RVT_REASON_NONE on */
+  /** one number per reason, starting with RVT_REASON_NONE */
   Refused = 2,
 }
 
@@ -427,18 +457,18 @@ export enum CounterField {
 export enum KeyTableField {
   Index = 0,
   Lkey = 1,
-  /** the region's id */
+  /** id of the region in the slot */
   Region = 2,
-  /** and its place in its pool */
+  /** index of that region in its pool */
   RegionIndex = 3,
   Count = 4,
 }
 
-/** Whose bytes a region or a DMA mapping has. */
+/** The kind of memory behind a region or a DMA mapping. */
 export enum MemoryKind {
-  /** nobody's: a region that maps DMA addresses, or all of them, or nothing */
+  /** no memory of its own: the region maps nothing, or DMA addresses */
   None = 0,
-  /** of an owner that does not tell */
+  /** memory whose owner does not report what it is */
   Other = 1,
   ArrayBuffer = 2,
   /** a SharedArrayBuffer */
@@ -446,11 +476,11 @@ export enum MemoryKind {
   Device = 4,
 }
 
-/** Whether a buffer was taken away from what was registered of it. */
+/** Whether the buffer behind a region or DMA mapping has been detached. */
 export enum Detached {
   No = 0,
   Yes = 1,
-  /** only the thread that it belongs to can tell */
+  /** only the thread that owns the buffer can tell */
   Unknown = 2,
 }
 
@@ -471,7 +501,7 @@ export enum ContextRow {
 
 export enum PdRow {
   Serial = 0,
-  /** id of the context that it belongs to; so in every row that has one */
+  /** id of the context that owns the object (all rows with a CONTEXT) */
   Context = 1,
   User = 2,
   Children = 3,
@@ -481,7 +511,7 @@ export enum PdRow {
 export enum QpRow {
   Serial = 0,
   Context = 1,
-  /** serial of its domain */
+  /** serial number of the queue pair's domain */
   Pd = 2,
   Fields = 3,
 }
@@ -489,7 +519,7 @@ export enum QpRow {
 export enum RegionRow {
   Id = 0,
   Context = 1,
-  /** serial of its domain */
+  /** serial number of the region's domain */
   Pd = 2,
   Key = 3,
   /** enum rvt_mr_kind */
@@ -501,15 +531,17 @@ export enum RegionRow {
   Length = 9,
   Segments = 10,
   MaxSegments = 11,
+  /** 0: the key was invalidated */
   Valid = 12,
+  /** 1: deregistered, but elements still hold it */
   HalfDead = 13,
-  /** its place in its pool */
+  /** index of the region in its pool */
   Index = 14,
   /** enum rvt_memory_kind */
   MemoryKind = 15,
-  /** which buffer, unique in the process; 0 without one */
+  /** number of the buffer, unique in the process; 0: none */
   Buffer = 16,
-  /** of its first byte in the buffer */
+  /** offset in bytes of the region's first byte in the buffer */
   Offset = 17,
   /** enum rvt_detached */
   Detached = 18,
@@ -521,9 +553,9 @@ export enum DmaRow {
   Context = 1,
   Address = 2,
   Length = 3,
-  /** page lists that name it, and key-0 elements held on it */
+  /** page lists that map it, plus key-0 elements that hold it */
   Users = 4,
-  /** as in the row of a region */
+  /** this and the next three fields: as in a region's row */
   MemoryKind = 5,
   Buffer = 6,
   Offset = 7,
@@ -534,31 +566,31 @@ export enum DmaRow {
 export enum MemoryRow {
   Serial = 0,
   Bytes = 1,
-  /** regions and DMA mappings that have bytes of it */
+  /** regions and DMA mappings that use the memory */
   Uses = 2,
   Huge = 3,
-  /** as in the row of a region */
+  /** number of the buffer, as in a region's row */
   Buffer = 4,
   Fields = 5,
 }
 
 /**
- * What this thread holds elements of: a row for each element in a cell, and one for each region that a batch
- * holds elements of.
+ * The elements that this thread holds: one row per single element, and one row per region of which a batch
+ * holds elements.
  */
 export enum HeldRow {
-  /** of a single element, with its generation; 0: it is the row of a batch */
+  /** cell of a single element; 0: the row is of a batch */
   Cell = 0,
   Generation = 1,
-  /** number of the batch; 0 for a single element */
+  /** number of the batch; 0: the row is of a single element */
   Batch = 2,
-  /** of elements */
+  /** number of elements */
   Count = 3,
-  /** the region's id */
+  /** id of the region that the elements hold */
   Region = 4,
-  /** a single element's: the address that was asked for, and the rights */
+  /** the requested address of a single element; ACCESS: its access bits */
   Address = 5,
-  /** bytes of all */
+  /** bytes of all elements together */
   Length = 6,
   Access = 7,
   /** 1: accepted by a remote check */
@@ -566,123 +598,127 @@ export enum HeldRow {
   Fields = 9,
 }
 
-/** What a slot of the key table holds now, or one region that a search has found. */
+/** A slot of the key table, or a region found by a search. */
 export enum SlotRow {
-  /** moves with every change of what the slot's record says; 0 for key 0 */
+  /** changes whenever the slot's record changes; 0 for key 0 */
   Sequence = 0,
-  /** that answers; of an empty slot the last one; 0: there never was one */
+  /** the slot's key; the last key if the slot is empty; 0: never used */
   Key = 1,
-  /** 1: a region is in it, and the row of the region follows */
+  /** 1: the slot holds a region, whose row follows */
   Live = 2,
-  /** 1: the asker may not be told of what is in it, or was last */
+  /** 1: the caller may not see which region is or was in the slot */
   Hidden = 3,
-  /** what remote checks of the region compare with */
+  /** the region's address in remote checks */
   Iova = 4,
-  /** the region's row: enum rvt_mr_row */
+  /** start of the region's row (enum rvt_mr_row) */
   Region = 5,
   Fields = 24,
 }
 
-/** What a search for regions that have an address finds, one of each kind. */
+/** Regions found by a search for an address: at most one of each kind. */
 export enum FoundRegion {
-  /** in the asking domain, by the addresses that the check compares with */
+  /** in the checker's domain, by the kind of address that the check uses */
   Own = 0,
-  /** the same by the others: local ones for a peer, remote ones for a domain */
+  /** in the checker's domain, by the other kind: start for remote, iova for local checks */
   OwnOtherWay = 1,
-  /** in another domain */
+  /** in another domain, by the kind of address that the check uses */
   Others = 2,
+  /** in another domain, by the other kind of address */
   OthersOtherWay = 3,
-  /** a half-dead region that had the key; whatever its addresses */
+  /** a half-dead region that had the key, whatever its addresses */
   HalfDead = 4,
   Kinds = 5,
 }
 
-/** Who asks, and what else is known about the access. */
+/** The domain on whose behalf the access was judged, and other facts about the access. */
 export enum AskedRow {
-  /** the verdict if it was judged now: 0, or the reason */
+  /** the verdict if the access were judged now: 0, or the reason */
   Now = 0,
-  /** serial of the asking domain */
+  /** serial number of the checker's domain */
   Pd = 1,
-  /** 1: that is a user's */
+  /** 1: the checker's domain is a user domain */
   User = 2,
-  /** 1: the device was opened so */
+  /** 1: the device was opened with remoteKeyZero */
   RemoteKeyZero = 3,
-  /** how many DMA mappings of these two are told: */
+  /** 1: the next two fields describe a DMA mapping; 0: there is none */
   Dma = 4,
-  /** the one that holds the address, or else the next one behind it */
+  /** address of the mapping that contains the requested address, else of the next one */
   DmaAddress = 5,
   DmaLength = 6,
-  /** 1: the search has looked at every region */
+  /** 1: the search covered every region of the device */
   SearchedAll = 7,
   Fields = 8,
 }
 
-/** Where these rows begin in the array that explainAccess fills. */
+/** Where each row starts in the array that explainAccess fills. */
 export enum Explained {
+  /** a row of enum rvt_asked_row */
   Asked = 0,
-  /** of the key */
+  /** the row of the key's slot (enum rvt_slot_row) */
   Slot = 8,
-  /** of the key with its bytes in the opposite order */
+  /** the row of the slot of the key with its bytes reversed */
   Swapped = 32,
-  /** RVT_FOUND_KINDS rows */
+  /** RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
   Found = 56,
   Count = 176,
 }
 
-/** An element: struct ib_sge { u64 address, u32 length, u32 key }, in host order. */
+/** The size of an element, struct ib_sge { u64 address, u32 length, u32 key } in host byte order. */
 export const PACKED_SGE_BYTES = 16;
-/** The verdict of a coalesced element: accepted, as a part of the last accepted one. */
+/** The verdict of a coalesced element: accepted and merged into the last accepted one. */
 export const BATCH_COALESCED = 256;
-/** The most elements of a batch. */
+/** The maximum number of elements in a batch. */
 export const BATCH_MAX_ELEMENTS = 16777216;
-/** A block begins with a header of so many bytes. The elements follow, then the columns. */
+/** The size of a block's header. The elements follow it, then the columns. */
 export const BLOCK_HEADER_BYTES = 64;
 
 /** The words of a block's header, by index. A call reads the first three and writes the others. */
 export enum HeaderWord {
-  /** in: how many elements */
+  /** in: number of elements */
   Count = 0,
-  /** in: access bits */
+  /** in: access bits requested for all elements */
   Access = 1,
-  /** in: HeaderFlag */
+  /** in: bits of enum rvt_header_flag */
   Flags = 2,
+  /** out: number of accepted elements */
   Passed = 3,
-  /** index of the first refused element; the count if there is none */
+  /** out: index of the first refused element, or the count if none was refused */
   FirstRefused = 4,
-  /** of the first refused element */
+  /** out: why the first refused element was refused */
   Reason = 5,
-  /** 0, or a negative errno */
+  /** out: 0, or a negative errno */
   Status = 6,
 }
 
-/** What the header holds as doubles, by index. Behind the words above. */
+/** The doubles in the header, by index. They follow the words above. */
 export enum HeaderDouble {
-  /** by a copy */
+  /** bytes moved by a copy */
   BytesMoved = 4,
   /**
-   * Of a copy with RVT_HEADER_FLAG_ALL whose list was accepted as a whole: its bytes, and the bytes of the
-   * buffer or the other list. Nothing has moved unless they fit.
+   * For a copy with RVT_HEADER_FLAG_ALL whose list was accepted as a whole: the bytes of the list, and the
+   * bytes of the buffer or the other list. Nothing was moved unless they fit.
    */
   ListBytes = 5,
   OtherBytes = 6,
 }
 
 export enum HeaderFlag {
+  /** merge an element that continues the previous one into it */
   Coalesce = 1,
-  /** a copy judges the whole list before a byte moves */
+  /** a copy judges its whole list before moving any byte */
   All = 2,
 }
 
 /**
- * Where the elements and the columns begin behind the header: in bytes for each element that the batch has
- * room for. Without places the columns from REGIONS to SEGMENTS are left out, and VERDICTS begins where
- * REGIONS would. ACCESSES is there only if each element has an access of its own.
+ * Where the elements and the columns start, relative to the end of the header: in bytes per element of the
+ * batch's capacity. Without places, the columns from REGIONS to SEGMENTS are left out and VERDICTS starts
+ * where REGIONS would. ACCESSES exists only if each element has access bits of its own.
  */
 export enum BlockColumn {
   Elements = 0,
-  /** double: the region's id */
+  /** double: id of the region */
   Regions = 16,
-  /** u64: byte of the user's buffer, or DMA address */
+  /** u64: offset in the user buffer, or DMA address */
   Positions = 24,
   /** u32: bytes left in the segment */
   Lengths = 32,
@@ -690,81 +726,85 @@ export enum BlockColumn {
   Segments = 36,
   /** u32: 0, RVT_BATCH_COALESCED, or the reason */
   Verdicts = 40,
-  /** u32, in: access bits of the element */
+  /** u32, in: access bits requested for the element */
   Accesses = 44,
   End = 48,
 }
 
-/** The block of shared memory that calls of an environment read their numbers from, and answer in. */
+/**
+ * The size of the command block: shared memory from which calls of an environment read their arguments,
+ * and into which they write their results.
+ */
 export const COMMAND_BYTES = 256;
 
 /**
- * Its 32-bit words, by index. A call reads only the words that its description names. 64-bit numbers take two
- * words, in host order, and begin at an even one.
+ * The 32-bit words of the command block, by index. A call reads only the words that its description names.
+ * 64-bit numbers take two words, in host byte order, and start at an even index.
  */
 export enum CommandWord {
   /** out: 0, a reason, RVT_BATCH_COALESCED, a count (mapSg), or a negative errno */
   Answer = 0,
-  /** in: number of the domain or queue pair that asks, or that a region is in */
+  /** in: number of the domain or queue pair to check for, or of a region's domain */
   Checker = 1,
-  /** in: access bits */
+  /** in: access bits requested */
   Access = 2,
-  /** in: CommandFlag */
+  /** in: bits of enum rvt_command_flag */
   Flags = 3,
-  /** in: the access asked for, a packed struct ib_sge; for an offset, its low word */
+  /** in: the access, as a packed struct ib_sge; an offset in calls that take one */
   Address = 4,
   Length = 6,
   Key = 7,
   /** in: an element, by its cell and the cell's generation */
   Cell = 8,
   CellGeneration = 9,
-  /** in: the element that a new one may continue; 0: none */
+  /** in: the element that a new one may be merged into; 0: none */
   LastCell = 10,
   LastGeneration = 11,
   /** in: enum rvt_release_mode */
   Mode = 12,
-  /** in, out: a region, by its place in its pool and the generation there */
+  /** in, out: a region, by its index in its pool and the generation there */
   Region = 13,
-  /** 64 bits */
+  /** in, out: generation of the region's place in its pool, 64 bits */
   RegionGeneration = 14,
-  /** in, out: a region's addresses, 64 bits each */
+  /** in, out: start and iova of a region, 64 bits each */
   Start = 16,
   Iova = 18,
-  /** out: by a copy */
+  /** out: bytes moved by a copy */
   BytesMoved = 20,
-  /** out: what an atomic operation found, 64 bits */
+  /** out: the value before an atomic operation, 64 bits */
   Result = 22,
   /** out: up to 16 numbers of 64 bits: RegionField, SgeField, ... */
   Fields = 24,
-  /** in: of an atomic operation, 64 bits each */
+  /** in: operands of an atomic operation, 64 bits each */
   Operand = 56,
   Compare = 58,
-  /** out, 64 bits: of a refused check, the sequence of the key's record (RVT_SLOT_SEQUENCE) */
+  /** out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
   RecordSequence = 60,
 }
 
 export enum CommandFlag {
-  /** the region begins at START; else where there is room */
+  /** the region starts at START; otherwise the device picks a free range */
   StartGiven = 1,
-  /** its remote address is IOVA; else that of its start, or as it was */
+  /** the region's iova is IOVA; otherwise it equals its start, or stays unchanged */
   IovaGiven = 2,
-  /** the last 8 bytes of a copy singly, ascending, after the others */
+  /** write the last 8 bytes of a copy last, one by one in ascending order */
   Ordered = 4,
 }
 
-/** An element in a list of elements, as 32-bit words. */
+/** The name of an element in a list of elements, as 32-bit words. */
 export enum ElementNameWord {
   Cell = 0,
   Generation = 1,
   Words = 2,
 }
 
-/** A region in a list of regions, as 32-bit words. */
+/** The name of a region in a list of regions, as 32-bit words. */
 export enum RegionNameWord {
-  /** number of the domain that it is in */
+  /** number of the region's domain */
   Checker = 0,
+  /** index of the region in its pool */
   Index = 1,
-  /** 64 bits, in host order */
+  /** generation of that place, 64 bits in host byte order */
   Generation = 2,
   Words = 4,
 }

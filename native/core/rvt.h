@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The core's one header for the rooms above it: the binding includes this and no other file of the core. It
- * is C, and C++ may include it. */
+/* The core's public header: the layers above, such as the Node-API binding, include this and no other header
+ * of the core. Usable from C and C++. */
 #ifndef RVT_H
 #define RVT_H
 
 #ifdef __cplusplus
-#include <atomic> /* what the core's atomics are in C++; a template cannot stand inside extern "C" */
+#include <atomic> /* the core's atomics in C++; templates are not allowed inside extern "C" */
 extern "C" {
 #endif
 

@@ -5,16 +5,15 @@
 #include "core/access/glance.h"
 #include "core/base/rvt_errno.h"
 
-/* The verdict of an element that is not accepted at a glance, and of every key 0. Its fields come by value:
- * the address of a variable would keep that in memory in the loop. */
-RVT_ALWAYS_INLINE enum rvt_reason judge_slowly_as(struct rvt_reader *reader, const struct rvt_batch *batch,
-                                                  uint64_t addr, uint32_t length, uint32_t key,
-                                                  uint32_t acc) {
+/* Judges an element that the fast path did not accept, and every access with key 0. Takes the fields of the
+ * access by value: a pointer to a variable of the loop would force it into memory. */
+RVT_ALWAYS_INLINE enum rvt_reason judge_on_slow_path(struct rvt_reader *reader, const struct rvt_batch *batch,
+                                                     uint64_t addr, uint32_t length, uint32_t key,
+                                                     uint32_t acc) {
     struct access access = {batch->checker, addr, length, key, acc};
     struct found found = {0};
-    /* Judging reads records and nothing else, and records are never freed while the device is there. A
-     * section, and its locked instruction, is needed only to follow pointers: here to find the mapping
-     * of key 0. */
+    /* Judging reads only records, which are never freed while the device exists. A reader section, with its
+     * locked instruction, is needed only to follow pointers: for key 0, to find the DMA mapping. */
     struct rvt_retirement *of = &batch->checker->device->retirement;
     if (!key)
         rvt_read_enter(reader, of);
@@ -23,7 +22,7 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_slowly_as(struct rvt_reader *reader, con
         count_for_region(&access, &found, reason);
         rvt_read_leave(reader, of);
     } else if (is_region_counted(&access, &found)) {
-        /* Its counters are behind pointers: judged once more, where they can be followed. */
+        /* The region's counters are reached through pointers, so judge the access again inside a section. */
         rvt_read_enter(reader, of);
         reason = judge_access(&access, &found);
         count_for_region(&access, &found, reason);
@@ -34,22 +33,24 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_slowly_as(struct rvt_reader *reader, con
     return reason;
 }
 
-/* Two functions: the loops in which all elements ask for the same do not carry it along. */
-static __attribute__((noinline)) enum rvt_reason judge_slowly(struct rvt_reader *reader,
-                                                              const struct rvt_batch *batch, uint64_t addr,
-                                                              uint32_t length, uint32_t key) {
-    return judge_slowly_as(reader, batch, addr, length, key, batch->acc);
+/* Two non-inlined variants of judge_on_slow_path(). Loops in which all elements share the batch's access bits
+ * call the first one and need not pass the bits. */
+static __attribute__((noinline)) enum rvt_reason judge_with_batch_access(struct rvt_reader *reader,
+                                                                         const struct rvt_batch *batch,
+                                                                         uint64_t addr, uint32_t length,
+                                                                         uint32_t key) {
+    return judge_on_slow_path(reader, batch, addr, length, key, batch->acc);
 }
 
-static __attribute__((noinline)) enum rvt_reason judge_own_slowly(struct rvt_reader *reader,
-                                                                  const struct rvt_batch *batch,
-                                                                  uint64_t addr, uint32_t length,
-                                                                  uint32_t key, uint32_t acc) {
-    return judge_slowly_as(reader, batch, addr, length, key, acc);
+static __attribute__((noinline)) enum rvt_reason judge_with_own_access(struct rvt_reader *reader,
+                                                                       const struct rvt_batch *batch,
+                                                                       uint64_t addr, uint32_t length,
+                                                                       uint32_t key, uint32_t acc) {
+    return judge_on_slow_path(reader, batch, addr, length, key, acc);
 }
 
-/* Elements [from, to). `fetch`: bring the records of those RVT_BATCH_AHEAD of each into the cache. `own`: each
- * has an access of its own. Returns how many were refused. */
+/* Judges elements [from, to) and returns how many were refused. `fetch` prefetches the record of the element
+ * RVT_BATCH_AHEAD places ahead. `own` means that each element has access bits of its own. */
 RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt_batch *batch, struct run run,
                                      uint32_t from, uint32_t to, uint32_t *verdict,
                                      struct rvt_batch_result *result, bool remote, bool own, bool fetch) {
@@ -64,11 +65,11 @@ RVT_ALWAYS_INLINE uint32_t check_run(struct rvt_reader *reader, const struct rvt
         uint32_t acc = own ? rvt_own_access(batch, i) : 0;
         uint64_t wanted = own ? acc_and_plain(acc) : run.wanted;
         enum rvt_reason reason = RVT_REASON_NONE;
-        if (__builtin_expect(!accept_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
-                                                 addr, length, wanted, remote),
+        if (__builtin_expect(!accept_fast(rvt_lkey_slot(run.records, run.max, key), run.domain | key, addr,
+                                          length, wanted, remote),
                              0)) {
-            reason = own ? judge_own_slowly(reader, batch, addr, length, key, acc)
-                         : judge_slowly(reader, batch, addr, length, key);
+            reason = own ? judge_with_own_access(reader, batch, addr, length, key, acc)
+                         : judge_with_batch_access(reader, batch, addr, length, key);
             if (reason) {
                 note_refusal(result, i, reason);
                 if (verdict)
@@ -91,7 +92,8 @@ RVT_ALWAYS_INLINE uint32_t check_runs(struct rvt_reader *reader, const struct rv
            check_run(reader, batch, run, most, count, verdict, result, remote, own, false);
 }
 
-/* Verdicts only. A function for each, so that each loop has the registers to itself. */
+/* Verdicts without places. One non-inlined function per case, so that each loop has all registers to
+ * itself. */
 static __attribute__((noinline)) uint32_t check_local(struct rvt_reader *reader,
                                                       const struct rvt_batch *batch, uint32_t *verdict,
                                                       struct rvt_batch_result *result) {
@@ -110,7 +112,7 @@ static __attribute__((noinline)) uint32_t check_own(struct rvt_reader *reader, c
                                   : check_runs(reader, batch, verdict, result, false, true);
 }
 
-/* Verdicts and places. Inside a section. */
+/* Judges all elements and stores verdicts and places. The caller must be in a reader section. */
 static void check_places(struct rvt_reader *reader, const struct rvt_batch *batch,
                          const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
     for (uint32_t i = 0; i < batch->count; i++) {
@@ -135,17 +137,18 @@ static void check_places(struct rvt_reader *reader, const struct rvt_batch *batc
     }
 }
 
-/* What another thread's finalizer has retired may have waited for a section that is over, and perhaps nothing
- * but checks comes, which enter no section. */
-static inline void free_what_waits(struct rvt_dev_info *device) {
+/* Frees retired objects if there are any. Objects that another thread's finalizer retired may have waited for
+ * a section that has ended since; a program that now only checks enters no further section that would free
+ * them. */
+static inline void reclaim_if_pending(struct rvt_dev_info *device) {
     if (__builtin_expect(rvt_reclaim_pending(&device->retirement), 0))
         rvt_reclaim(&device->retirement);
 }
 
 int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                     const struct rvt_batch_columns *columns, struct rvt_batch_result *result) {
-    if (!rvt_checker_live(batch->checker)) { /* before anything is counted */
-        answer_closed(batch, columns, result, 0);
+    if (!rvt_checker_live(batch->checker)) { /* no verdict has been counted yet */
+        refuse_batch_closed(batch, columns, result, 0);
         return 0;
     }
     begin_batch(batch, columns, result);
@@ -159,12 +162,12 @@ int rvt_check_batch(struct rvt_reader *reader, const struct rvt_batch *batch,
                                                     : check_local(reader, batch, columns->verdict, result);
         result->passed = batch->count - refused;
     }
-    /* At the end: alive now is alive all the time. */
+    /* Check liveness last: live now means live throughout the batch. */
     if (!rvt_checker_live(batch->checker))
-        answer_closed(batch, columns, result, batch->count - result->passed);
+        refuse_batch_closed(batch, columns, result, batch->count - result->passed);
     else
         count_for_context(batch->checker, RVT_REASON_NONE, result->passed);
-    free_what_waits(batch->checker->device);
+    reclaim_if_pending(batch->checker->device);
     return 0;
 }
 
@@ -172,17 +175,17 @@ int rvt_check_one(struct rvt_reader *reader, const struct rvt_batch *batch) {
     const struct rvt_checker *checker = batch->checker;
     struct access access = rvt_unpack_as(batch, 0, batch->acc);
     enum rvt_reason reason = RVT_REASON_NONE;
-    if (!accept_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, access.key),
-                            rvt_record_name(access.key, checker->pd), access.addr, access.length,
-                            acc_and_plain(batch->acc), checker->remote)) {
-        if (!rvt_checker_live(checker)) /* before anything is counted */
+    if (!accept_fast(rvt_lkey_record(&checker->device->lkey_table, access.key),
+                     rvt_record_name(access.key, checker->pd), access.addr, access.length,
+                     acc_and_plain(batch->acc), checker->remote)) {
+        if (!rvt_checker_live(checker)) /* no verdict has been counted yet */
             return refuse_closed(checker->context, 1);
-        reason = judge_slowly(reader, batch, access.addr, access.length, access.key);
+        reason = judge_with_batch_access(reader, batch, access.addr, access.length, access.key);
     }
-    if (!rvt_checker_live(checker)) /* what was refused has been counted, with its own reason */
+    if (!rvt_checker_live(checker)) /* judge_with_batch_access() has counted a refusal already */
         reason = reason ? RVT_CLOSED : refuse_closed(checker->context, 1);
     else if (!reason)
         count_for_context(checker, RVT_REASON_NONE, 1);
-    free_what_waits(checker->device);
+    reclaim_if_pending(checker->device);
     return (int)reason;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Batches whose elements are held: rvt_acquire_batch. */
+/* rvt_acquire_batch: judges a batch and keeps a reference for each accepted element. */
 #include "core/access/batch.h"
 #include "core/access/batch_loop.h"
 #include "core/access/glance.h"
@@ -8,7 +8,7 @@
 #include "core/objects/held_counts.h"
 #include "core/objects/ucontext.h"
 
-/* What is the same for all elements of a batch that are to be held. */
+/* State of one rvt_acquire_batch() call. */
 struct acquiring {
     struct rvt_reader *reader;
     const struct rvt_batch *batch;
@@ -16,15 +16,15 @@ struct acquiring {
     struct rvt_batch_result *result;
     struct rvt_sge *held;
     bool coalesce, places;
-    struct rvt_sge *last; /* that the next element may be coalesced with */
-    uint32_t counted;     /* elements that the context has counted already, accepted or refused */
+    struct rvt_sge *last; /* element that the next one may be merged into; NULL: none */
+    uint32_t counted;     /* elements already counted for the context, accepted or refused */
 };
 
-/* The elements that are not taken at a glance.
- *   0        accepted, coalesced or refused: the answers are stored
- *   -ENOMEM  as rvt_acquire_batch */
-RVT_ALWAYS_INLINE int acquire_slowly_as(struct acquiring *acquiring, uint32_t i, uint64_t addr,
-                                        uint32_t length, uint32_t key, uint32_t acc) {
+/* Acquires element `i`, which the fast path did not accept, and stores its verdict and place.
+ *   0        accepted, coalesced or refused
+ *   -ENOMEM  as rvt_acquire_batch() */
+RVT_ALWAYS_INLINE int acquire_on_slow_path(struct acquiring *acquiring, uint32_t i, uint64_t addr,
+                                           uint32_t length, uint32_t key, uint32_t acc) {
     struct access access = {acquiring->batch->checker, addr, length, key, acc};
     struct rvt_sge *sge = &acquiring->held[i];
     enum rvt_reason reason;
@@ -47,14 +47,14 @@ RVT_ALWAYS_INLINE int acquire_slowly_as(struct acquiring *acquiring, uint32_t i,
     return 0;
 }
 
-static __attribute__((noinline)) int acquire_slowly(struct acquiring *acquiring, uint32_t i, uint64_t addr,
-                                                    uint32_t length, uint32_t key) {
-    return acquire_slowly_as(acquiring, i, addr, length, key, acquiring->batch->acc);
+static __attribute__((noinline)) int acquire_with_batch_access(struct acquiring *acquiring, uint32_t i,
+                                                               uint64_t addr, uint32_t length, uint32_t key) {
+    return acquire_on_slow_path(acquiring, i, addr, length, key, acquiring->batch->acc);
 }
 
-/* What an element that comes later needs is brought into the cache: its record RVT_BATCH_AHEAD elements
- * ahead, and when that is there, REFERENCES_AHEAD elements ahead, the mapping and the count that it names.
- * Nothing of that is followed, as the record may be empty or change. */
+/* Prefetch distance for the mapping and the reference count of a later element. Its record is prefetched
+ * RVT_BATCH_AHEAD elements ahead; once the record is cached, half as far ahead, the addresses that it names
+ * are prefetched. They are never dereferenced, because the record may be empty or may be changing. */
 enum { REFERENCES_AHEAD = RVT_BATCH_AHEAD / 2 };
 
 RVT_ALWAYS_INLINE void fetch_reference(struct run run, const struct rvt_ucontext *context,
@@ -67,10 +67,11 @@ RVT_ALWAYS_INLINE void fetch_reference(struct run run, const struct rvt_ucontext
         rvt_held_count(&context->held, atomic_load_explicit(&copy->region, memory_order_relaxed)), 1);
 }
 
-/* Elements [from, to), at most as many as one section may judge. *glanced: taken at a glance. */
+/* Acquires elements [from, to), at most RVT_SECTION_ELEMENTS of them. Adds the number accepted by the fast
+ * path to *fast_count. `records` and `references` say what to prefetch. Returns 0 or -ENOMEM. */
 RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, uint32_t from, uint32_t to,
-                                  struct rvt_ucontext *context, uint32_t *glanced, bool remote, bool records,
-                                  bool references) {
+                                  struct rvt_ucontext *context, uint32_t *fast_count, bool remote,
+                                  bool records, bool references) {
     const rvt_packed_word *words = rvt_packed(acquiring->batch, from);
     struct rvt_sge *sge = &acquiring->held[from];
     uint32_t taken = 0;
@@ -82,35 +83,35 @@ RVT_ALWAYS_INLINE int acquire_run(struct acquiring *acquiring, struct run run, u
             fetch_reference(run, context, words + 2 * REFERENCES_AHEAD);
         uint64_t addr = words[0], rest = rvt_packed_rest(words);
         uint32_t length = (uint32_t)rest, key = (uint32_t)(rest >> 32);
-        if (__builtin_expect(acquire_at_a_glance(rvt_lkey_slot(run.records, run.max, key), run.domain | key,
-                                                 addr, length, run.wanted, remote, context, sge),
+        if (__builtin_expect(acquire_fast(rvt_lkey_slot(run.records, run.max, key), run.domain | key, addr,
+                                          length, run.wanted, remote, context, sge),
                              1)) {
             taken++;
             if (acquiring->places)
                 store_place(acquiring->columns, i, sge);
         } else {
-            int error = acquire_slowly(acquiring, i, addr, length, key);
+            int error = acquire_with_batch_access(acquiring, i, addr, length, key);
             if (error)
                 return error;
         }
     }
-    *glanced += taken;
+    *fast_count += taken;
     return 0;
 }
 
-static uint32_t all_but(uint32_t count, uint32_t last) {
-    return count > last ? count - last : 0;
+static uint32_t subtract_or_zero(uint32_t a, uint32_t b) {
+    return a > b ? a - b : 0;
 }
 
-RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *glanced, bool remote) {
+RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *fast_count, bool remote) {
     const struct rvt_batch *batch = acquiring->batch;
     const struct rvt_checker *checker = batch->checker;
     struct rvt_ucontext *context = checker->context;
     const struct run run = {checker->device->lkey_table.records, checker->device->lkey_table.max,
                             rvt_record_name(0, checker->pd), acc_and_plain(batch->acc)};
-    /* Behind these nothing is left to be fetched. */
-    uint32_t records = all_but(batch->count, RVT_BATCH_AHEAD),
-             references = all_but(batch->count, REFERENCES_AHEAD);
+    /* Elements from these indices on have nothing left to prefetch. */
+    uint32_t records = subtract_or_zero(batch->count, RVT_BATCH_AHEAD),
+             references = subtract_or_zero(batch->count, REFERENCES_AHEAD);
     for (uint32_t i = 0; i < REFERENCES_AHEAD && i < batch->count; i++)
         fetch_reference(run, context, rvt_packed(batch, i));
     int error = 0;
@@ -121,28 +122,28 @@ RVT_ALWAYS_INLINE int acquire_runs(struct acquiring *acquiring, uint32_t *glance
         if (from && from % RVT_SECTION_ELEMENTS == 0)
             rvt_read_renew(acquiring->reader, &checker->device->retirement);
         if (to <= records)
-            error = acquire_run(acquiring, run, from, to, context, glanced, remote, true, true);
+            error = acquire_run(acquiring, run, from, to, context, fast_count, remote, true, true);
         else if (to <= references)
-            error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, true);
+            error = acquire_run(acquiring, run, from, to, context, fast_count, remote, false, true);
         else
-            error = acquire_run(acquiring, run, from, to, context, glanced, remote, false, false);
+            error = acquire_run(acquiring, run, from, to, context, fast_count, remote, false, false);
         from = to;
     }
     return error;
 }
 
-/* Two functions, as for the checks. */
-static __attribute__((noinline)) int acquire_local(struct acquiring *acquiring, uint32_t *glanced) {
-    return acquire_runs(acquiring, glanced, false);
+/* One non-inlined function per case, so that each loop has all registers to itself. */
+static __attribute__((noinline)) int acquire_local(struct acquiring *acquiring, uint32_t *fast_count) {
+    return acquire_runs(acquiring, fast_count, false);
 }
 
-static __attribute__((noinline)) int acquire_remote(struct acquiring *acquiring, uint32_t *glanced) {
-    return acquire_runs(acquiring, glanced, true);
+static __attribute__((noinline)) int acquire_remote(struct acquiring *acquiring, uint32_t *fast_count) {
+    return acquire_runs(acquiring, fast_count, true);
 }
 
-/* One after the other: an element that may be coalesced must be compared with the one before, without a
- * context and its reader references are counted in the regions, and elements with accesses of their own have
- * nothing in common that could be prepared. */
+/* Acquires the elements one by one on the slow path. Needed when elements may be coalesced (each is compared
+ * with the previous one), when there is no context with a reader (references are then counted in the
+ * regions), and when each element has access bits of its own. Returns 0 or -ENOMEM. */
 static int acquire_singly(struct acquiring *acquiring) {
     const struct rvt_batch *batch = acquiring->batch;
     int error = 0;
@@ -151,12 +152,13 @@ static int acquire_singly(struct acquiring *acquiring) {
         if (i + RVT_BATCH_AHEAD < batch->count)
             rvt_prefetch_record(batch, i + RVT_BATCH_AHEAD);
         struct access access = rvt_unpack(batch, i);
-        error = acquire_slowly_as(acquiring, i, access.addr, access.length, access.key, access.acc);
+        error = acquire_on_slow_path(acquiring, i, access.addr, access.length, access.key, access.acc);
     }
     return error;
 }
 
-/* Which one is not dead. Looked for once more, so that the loop that finds none need not know. */
+/* Fails with -EBUSY and the index of the first element that holds a reference. Searches again, so that the
+ * caller's common loop need not keep an index. */
 static RVT_COLD int fail_held(const struct rvt_sge *held) {
     uint32_t i = 0;
     while (!held[i].mr)
@@ -171,7 +173,7 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
         if (held[i].mr)
             return fail_held(held);
     if (!rvt_checker_live(batch->checker)) {
-        answer_closed(batch, columns, result, 0);
+        refuse_batch_closed(batch, columns, result, 0);
         return 0;
     }
     begin_batch(batch, columns, result);
@@ -187,19 +189,19 @@ int rvt_acquire_batch(struct rvt_reader *reader, const struct rvt_batch *batch, 
         .last = coalesce ? seed : NULL,
     };
     const struct rvt_ucontext *context = batch->checker->context;
-    uint32_t glanced = 0;
+    uint32_t fast_count = 0;
     bool singly = coalesce || batch->accs || !context || !context->reader;
     int error = singly                   ? acquire_singly(&acquiring)
-                : batch->checker->remote ? acquire_remote(&acquiring, &glanced)
-                                         : acquire_local(&acquiring, &glanced);
-    result->passed += glanced;
-    bool live = rvt_checker_live(batch->checker); /* at the end: alive now is alive all the time */
+                : batch->checker->remote ? acquire_remote(&acquiring, &fast_count)
+                                         : acquire_local(&acquiring, &fast_count);
+    result->passed += fast_count;
+    bool live = rvt_checker_live(batch->checker); /* checked last: live now means live throughout */
     if (!error && live)
-        count_for_context(batch->checker, RVT_REASON_NONE, glanced);
+        count_for_context(batch->checker, RVT_REASON_NONE, fast_count);
     rvt_read_leave(reader, &batch->checker->device->retirement);
     if (error || !live)
         rvt_put_sges(held, batch->count);
     if (!error && !live)
-        answer_closed(batch, columns, result, acquiring.counted);
+        refuse_batch_closed(batch, columns, result, acquiring.counted);
     return error;
 }

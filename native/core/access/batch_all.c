@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* All or nothing: a list is judged as a whole before the first byte of a copy moves. */
+/* Copies with `all`: judges a whole list before the first byte of a copy moves. */
 #include "core/access/batch_side.h"
 
 #include "core/access/check.h"
 #include "core/access/packed_sge.h"
 
-/* Whether all memory of what is left of the element can be reached, as the copy will reach it: piece by piece.
- * False at a refusal, and when the section is full: then *rest is what is to be judged anew. */
+/* Returns whether all memory of the rest of the element is usable, piece by piece, as the copy will access
+ * it. Returns false if a piece is refused (*reason) and also if the section is full (*reason stays
+ * RVT_REASON_NONE); *rest is then the part that remains to be judged. */
 static bool reach_memory(struct rvt_copy_side *side, struct rvt_data_call *call, struct access *rest,
                          enum rvt_reason *reason) {
     while (rest->length) {
@@ -18,7 +19,7 @@ static bool reach_memory(struct rvt_copy_side *side, struct rvt_data_call *call,
         if (*reason)
             return false;
         rvt_data_call_spend(call, 0);
-        /* All segments of one mapping lie in one memory: one look is enough. */
+        /* All segments of one DMA mapping lie in one memory, so one lookup is enough. */
         if (!side->map || side->map->memory || side->map->mapping)
             run = rest->length;
         side->sge.position += run;
@@ -28,7 +29,8 @@ static bool reach_memory(struct rvt_copy_side *side, struct rvt_data_call *call,
     return true;
 }
 
-/* One element. Each section judges anew what is left of it. */
+/* Judges one element, with its memory. Each new section judges the rest of the element again. Returns
+ * RVT_REASON_NONE or the reason of the refusal. */
 static enum rvt_reason judge_element(struct rvt_copy_side *side, struct rvt_data_call *call,
                                      struct access rest) {
     for (;;) {
@@ -61,7 +63,8 @@ bool rvt_judge_list(struct rvt_copy_side *side, struct rvt_data_call *call, uint
         enum rvt_reason reason = judge_element(side, call, access);
         if (reason) {
             side->index = i;
-            /* What is told about a domain that has ended meanwhile is not its verdict. */
+            /* If the domain or queue pair was closed meanwhile, `reason` may concern its successor: report
+             * RVT_CLOSED. */
             return rvt_stop_side(side, rvt_checker_live(batch->checker) ? reason : RVT_CLOSED);
         }
         *bytes += access.length;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies between a batch and a buffer: gather and scatter. */
+/* rvt_gather_batch and rvt_scatter_batch: copies between the elements of a batch and one buffer. */
 #include <string.h>
 
 #include "core/access/batch.h"
@@ -12,7 +12,7 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/region.h"
 
-/* --- elements in one piece, several at a time --- */
+/* --- fast path: plain elements, up to WINDOW at a time --- */
 
 enum { WINDOW = 16 };
 
@@ -21,9 +21,10 @@ struct piece {
     uint32_t length;
 };
 
-/* Where a plain element's bytes lie: named by a key, not empty, accepted with the rights for this, and of
- * user memory, which is one piece whatever its pages. NULL for any other: it takes the long way, which also
- * knows the reasons. */
+/* Returns the address of a plain element's bytes. An element is plain if it is named by a key, not empty,
+ * accepted with the rights that the copy needs, and in user memory (which is contiguous whatever its page
+ * size) of a region without counters. Returns NULL for any other element: the slow path handles it and finds
+ * the reason of a refusal. */
 static unsigned char *find_plain_piece(struct rvt_data_call *call, const struct access *access, bool write) {
     const struct rvt_checker *checker = access->checker;
     const struct rvt_lkey_table *table = &checker->device->lkey_table;
@@ -48,8 +49,8 @@ static unsigned char *find_plain_piece(struct rvt_data_call *call, const struct 
     return data + into;
 }
 
-/* Find the next plain elements, at most WINDOW and `room` bytes. All are found before the first is moved, so
- * that the first lines of their bytes are on their way together. Returns how many. */
+/* Finds the next plain elements, at most WINDOW of them and `room` bytes in total, and returns how many.
+ * Finding all of them before moving the first lets the cache misses on their bytes overlap. */
 static uint32_t find_pieces(struct rvt_data_call *call, const struct rvt_batch *batch, uint32_t from,
                             uint64_t room, bool write, struct piece *pieces) {
     uint32_t found = 0;
@@ -71,15 +72,16 @@ static uint32_t find_pieces(struct rvt_data_call *call, const struct rvt_batch *
 
 static void move_piece(unsigned char *region, unsigned char *data, uint64_t length, bool write) {
     if (write)
-        memmove(region, data, length); /* the two may be the same buffer */
+        memmove(region, data, length); /* memmove, because source and target may overlap */
     else
         memmove(data, region, length);
 }
 
-/* --- elements one at a time --- */
+/* --- slow path: one element at a time --- */
 
-/* Move `length` bytes between the element and `data`, last byte first: the two overlap so that the other way
- * would destroy what is still to be moved. False at a refusal. */
+/* Moves `length` bytes between the current element and `data`, last bytes first. Needed when the two overlap
+ * so that copying forwards in steps would overwrite source bytes before they are read. Returns false if
+ * refused. */
 static bool move_backwards(struct rvt_data_call *call, struct rvt_copy_side *side, unsigned char *data,
                            uint64_t length, bool write) {
     for (uint64_t left = length; left;) {
@@ -89,7 +91,7 @@ static bool move_backwards(struct rvt_data_call *call, struct rvt_copy_side *sid
         if (!rvt_judge_current_element(side, call, NULL) ||
             !rvt_find_bytes_of_element(side, call, left - step, step, &region, &run))
             return false;
-        if (run < step) /* it was one piece when this began: another thread has mapped the region anew */
+        if (run < step) /* the range was contiguous at the start: the region was remapped */
             return rvt_stop_side(side, RVT_REMAPPED);
         move_piece(region, data + (left - step), step, write);
         rvt_count_bytes(side, step);
@@ -99,8 +101,8 @@ static bool move_backwards(struct rvt_data_call *call, struct rvt_copy_side *sid
     return true;
 }
 
-/* Move the next bytes of the element, as many as one section may; all of an element that fits into one. False
- * at a refusal. *moved bytes are through. */
+/* Moves the next bytes of the current element, as many as one section may move: the whole element if it fits
+ * into one section. *moved is the number of bytes moved. Returns false if refused. */
 static bool move_element(struct rvt_data_call *call, struct rvt_copy_side *side, unsigned char *data,
                          bool write, uint64_t *moved) {
     unsigned char *region;
@@ -127,7 +129,7 @@ static bool move_element(struct rvt_data_call *call, struct rvt_copy_side *side,
     return true;
 }
 
-/* With `all`: whether the copy may begin. */
+/* For a copy with `all`: judges the whole list and returns whether the copy may begin. */
 static __attribute__((noinline)) bool judge_all(struct rvt_data_call *call, const struct rvt_batch *batch,
                                                 uint64_t length, bool write,
                                                 struct rvt_batch_result *result) {
@@ -137,12 +139,12 @@ static __attribute__((noinline)) bool judge_all(struct rvt_data_call *call, cons
         return false;
     result->list_bytes = bytes;
     result->other_bytes = length;
-    /* The copy begins in a section of its own. */
+    /* Start the copy in a new section, because judging may have used up this one. */
     rvt_data_call_renew(call);
     return write ? bytes == length : bytes <= length;
 }
 
-/* Between a list and a buffer. */
+/* Copies between the elements of a batch and `data`; `write` copies into the elements. */
 static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch, unsigned char *data,
                        uint64_t length, bool write, struct rvt_batch_result *result) {
     struct rvt_copy_side side;
@@ -158,7 +160,7 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
     result->other_bytes = other_bytes;
     while (live) {
         if (!side.begun || (side.judged && !side.rest.length)) {
-            if (side.begun) { /* the last element of the long way is through */
+            if (side.begun) { /* the slow path has finished its last element */
                 side.result->passed++;
                 side.index++;
                 side.begun = side.judged = false;
@@ -166,7 +168,7 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
             uint64_t room = rvt_data_call_room(call);
             uint32_t found =
                 find_pieces(call, batch, side.index, length < room ? length : room, write, pieces);
-            /* As in rvt_judge_current_element(): before a byte moves. */
+            /* Check liveness before a byte moves, as rvt_judge_current_element() does. */
             if (found && !rvt_checker_live(batch->checker)) {
                 rvt_stop_side(&side, RVT_CLOSED);
                 break;
@@ -185,11 +187,11 @@ static int copy_buffer(struct rvt_data_call *call, const struct rvt_batch *batch
         }
         if (!rvt_data_call_room(call)) {
             rvt_renew_section(call, &side, NULL);
-            continue; /* the next elements may be plain ones again */
+            continue; /* the next elements may be plain: try the fast path again */
         }
         if (!rvt_judge_current_element(&side, call, NULL))
             break;
-        /* An element of its own, not begun: it must fit whole when gathering. */
+        /* A new element must fit into the rest of the buffer completely. */
         if (side.rest.length > length) {
             rvt_stop_side(&side, RVT_REASON_NONE);
             break;

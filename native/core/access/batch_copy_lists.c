@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies from the elements of one batch into those of another. */
+/* rvt_copy_batch: copies from the elements of one batch into those of another. */
 #include <string.h>
 
 #include "core/access/batch.h"
@@ -10,17 +10,18 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 
-/* Both sides stand on an element with bytes left, judged in one section. False at the end of a list, and at a
- * refusal. */
+/* Advances both sides to an element with bytes left that was judged in the current section. Returns false at
+ * the end of either list, or if an element is refused. */
 static bool judge_both(struct rvt_data_call *call, struct rvt_copy_side *from, struct rvt_copy_side *to) {
     do {
         if (!rvt_judge_current_element(from, call, to) || !rvt_judge_current_element(to, call, from))
             return false;
-    } while (!from->judged); /* the other side has begun a new section */
+    } while (!from->judged); /* judging `to` may have begun a new section */
     return true;
 }
 
-/* Move the first `length` bytes of both elements, last byte first; as move_backwards(). */
+/* Moves the first `length` bytes of the current source element to the current target element, last bytes
+ * first; see move_backwards() in batch_copy.c. Returns false if refused. */
 static bool move_both_backwards(struct rvt_data_call *call, struct rvt_copy_side *from,
                                 struct rvt_copy_side *to, uint64_t length) {
     for (uint64_t left = length; left;) {
@@ -32,7 +33,7 @@ static bool move_both_backwards(struct rvt_data_call *call, struct rvt_copy_side
         if (!rvt_find_bytes_of_element(from, call, left - step, step, &source, &run) ||
             !rvt_find_bytes_of_element(to, call, left - step, step, &target, &room))
             return false;
-        if (run < step || room < step) /* as in move_backwards() */
+        if (run < step || room < step) /* a range that was contiguous at the start no longer is: remapped */
             return rvt_stop_side(run < step ? from : to, RVT_REMAPPED);
         memmove(target, source, step);
         rvt_count_bytes(from, step);
@@ -44,7 +45,8 @@ static bool move_both_backwards(struct rvt_data_call *call, struct rvt_copy_side
     return true;
 }
 
-/* Move the next bytes of both elements, as many as one section may. False at a refusal. */
+/* Moves the next bytes from the current source element to the current target element, at most what one
+ * section may move. Returns false if refused. */
 static bool move_both(struct rvt_data_call *call, struct rvt_copy_side *from, struct rvt_copy_side *to) {
     unsigned char *source, *target;
     uint64_t run, other;
@@ -54,7 +56,8 @@ static bool move_both(struct rvt_data_call *call, struct rvt_copy_side *from, st
     if (run > other)
         run = other;
     uint64_t room = rvt_data_call_room(call);
-    /* Also what would fit into a section of its own: in two steps it would be destroyed as well. */
+    /* Go backwards even if the bytes would fit into a new section: this section's room splits the copy into
+     * two steps, and copying forwards in two steps would overwrite source bytes. */
     if (run > room && rvt_overlaps_forwards(source, target, run))
         return move_both_backwards(call, from, to, run);
     if (run > room)
@@ -68,7 +71,8 @@ static bool move_both(struct rvt_data_call *call, struct rvt_copy_side *from, st
     return true;
 }
 
-/* With `all`: whether the copy may begin. Both sides have been begun. */
+/* For a copy with `all`: judges both lists and returns whether the copy may begin. rvt_begin_side() must have
+ * been called for both sides. */
 static bool judge_both_lists(struct rvt_data_call *call, struct rvt_copy_side *from,
                              struct rvt_copy_side *to) {
     uint64_t source, target;
@@ -76,7 +80,7 @@ static bool judge_both_lists(struct rvt_data_call *call, struct rvt_copy_side *f
         return false;
     from->result->list_bytes = source;
     from->result->other_bytes = target;
-    rvt_data_call_renew(call); /* the copy begins in a section of its own */
+    rvt_data_call_renew(call); /* start in a new section: judging may have used up this one */
     return source <= target;
 }
 
@@ -87,21 +91,21 @@ int rvt_copy_batch(struct rvt_data_call *call, const struct rvt_batch *from_batc
     struct rvt_dev_info *device = from_batch->checker->device;
     bool one_device = device == to_batch->checker->device;
     rvt_data_call_enter(call, one_device ? &device->retirement : &rvt_every_device);
-    /* Each tells its own story, also of both closed. */
+    /* Begin both sides even if the first is closed, so that each result reports its own state. */
     bool from_live = rvt_begin_side(&from, from_batch, from_result, false);
     bool live = rvt_begin_side(&to, to_batch, to_result, true) && from_live;
     bool may_begin = live && (!from_batch->all || judge_both_lists(call, &from, &to));
     while (may_begin && judge_both(call, &from, &to) && move_both(call, &from, &to))
         if (!rvt_data_call_room(call))
             rvt_renew_section(call, &from, &to);
-    /* An element that the last byte completed is moved whole, also when the other side ended the copy. The
-     * one after it is not looked at: nothing is left to move. */
+    /* An element that the last byte completed counts as moved, even if the other side ended the copy. The
+     * element after it is not judged, because there is nothing left to move. */
     if (to.judged && !to.rest.length)
         to_result->passed++;
     rvt_count_copy(from_batch, from_result, from_result->bytes);
-    rvt_count_copy(to_batch, to_result, 0); /* the same bytes */
+    rvt_count_copy(to_batch, to_result, 0); /* the bytes are counted once, on the source side */
     rvt_data_call_leave(call);
-    if (!one_device) { /* the section of all devices frees nothing */
+    if (!one_device) { /* a section of all devices frees no retired objects */
         rvt_reclaim(&device->retirement);
         rvt_reclaim(&to_batch->checker->device->retirement);
     }

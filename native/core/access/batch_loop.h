@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the loops over batches share (batch.c, batch_acquire.c). Inline, for their sake. */
+/* Helpers shared by the loops over batches (batch.c, batch_acquire.c). Inline for speed. */
 #ifndef RVT_BATCH_LOOP_H
 #define RVT_BATCH_LOOP_H
 
@@ -15,8 +15,8 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/region.h"
 
-/* How many elements ahead records are fetched: enough to hide a miss behind the judging of the others, few
- * enough to stay in the first-level cache. */
+/* How many elements ahead records are prefetched: far enough to hide a cache miss behind the judging of other
+ * elements, near enough that the lines are still in the first-level cache when used. */
 enum { RVT_BATCH_AHEAD = 32 };
 
 static inline void store_place(const struct rvt_batch_columns *columns, uint32_t i,
@@ -42,7 +42,8 @@ static inline void note_refusal(struct rvt_batch_result *result, uint32_t i, enu
     }
 }
 
-/* All verdicts are 0 to begin with, at once; the loops store the others. */
+/* Zeroes all verdicts at once (the loops store only the nonzero ones), resets *result, and prefetches the
+ * first records. */
 static inline void begin_batch(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
                                struct rvt_batch_result *result) {
     if (columns->verdict)
@@ -53,10 +54,10 @@ static inline void begin_batch(const struct rvt_batch *batch, const struct rvt_b
         rvt_prefetch_record(batch, i);
 }
 
-/* The answer to a batch whose asker is closed: every element is refused for that, whatever was answered to some
- * of them before. `counted` of them have been counted as refused already, with another reason. */
-static inline void answer_closed(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
-                                 struct rvt_batch_result *result, uint32_t counted) {
+/* Refuses every element of a batch whose domain or queue pair is closed, replacing verdicts stored so far.
+ * `counted` elements have already been counted with another verdict and are not counted again. */
+static inline void refuse_batch_closed(const struct rvt_batch *batch, const struct rvt_batch_columns *columns,
+                                       struct rvt_batch_result *result, uint32_t counted) {
     if (columns->verdict)
         for (uint32_t i = 0; i < batch->count; i++)
             columns->verdict[i] = RVT_CLOSED;
@@ -64,15 +65,17 @@ static inline void answer_closed(const struct rvt_batch *batch, const struct rvt
         (struct rvt_batch_result){.reason = refuse_closed(batch->checker->context, batch->count - counted)};
 }
 
-/* What is the same for all elements of a batch, in one place that no store of the loop can change. */
+/* Values that are the same for all elements, copied into a local struct so that no store in the loop can
+ * alias them. */
 struct run {
     struct rvt_lkey_record *records;
-    uint64_t max;    /* records */
-    uint64_t domain; /* its part of a record's name */
-    uint64_t wanted; /* rights */
+    uint64_t max;    /* number of records */
+    uint64_t domain; /* the domain's part of a record's name */
+    uint64_t wanted; /* acc_and_plain() of the batch's access bits */
 };
 
-/* Let those who wait go on, when the section has judged as many elements as one may. */
+/* Renews the reader section after every RVT_SECTION_ELEMENTS elements, so that a verb in another thread never
+ * waits longer for this section. */
 static inline void renew_after_elements(struct rvt_reader *reader, const struct rvt_batch *batch,
                                         uint32_t judged) {
     if (judged % RVT_SECTION_ELEMENTS == 0 && judged)

@@ -18,7 +18,7 @@ bool rvt_begin_side(struct rvt_copy_side *side, const struct rvt_batch *batch,
     side->write = write;
     *result = (struct rvt_batch_result){.first_refused = batch->count};
     if (!rvt_checker_live(batch->checker)) {
-        /* Of a copy the first refusal is told and counted, and no other. */
+        /* A copy reports and counts only its first refusal. */
         *result =
             (struct rvt_batch_result){.reason = refuse_closed(batch->checker->context, batch->count ? 1 : 0)};
         return false;
@@ -36,15 +36,17 @@ bool rvt_stop_side(struct rvt_copy_side *side, enum rvt_reason reason) {
     return false;
 }
 
-/* The element is moved whole: as for the context, that is one check accepted, however often the element was
- * judged on the way. Now, because what was judged is good for this section only. */
+/* Counts an element that was moved completely as one accepted check of its region, however often it was
+ * judged on the way. The caller must be in the section in which the element was last judged, which keeps its
+ * region valid. */
 static void count_moved_element(const struct rvt_copy_side *side) {
     struct rvt_mr_counters *counters = rvt_mr_counters_of(side->sge.mr);
     if (counters)
         rvt_count_shared(&counters->accepted, 1);
 }
 
-/* What was judged is good for one section only. */
+/* Marks the current element as no longer judged, unless all its bytes have been moved: a verdict is valid
+ * only in the section in which it was made. */
 static void forget_judgement(struct rvt_copy_side *side) {
     side->judged = side->judged && !side->rest.length;
 }
@@ -61,7 +63,7 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
     for (;;) {
         if (side->judged && side->rest.length)
             return true;
-        if (side->judged) { /* moved whole */
+        if (side->judged) { /* the element was moved completely */
             side->result->passed++;
             side->index++;
             side->begun = side->judged = false;
@@ -84,8 +86,8 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
             side->map = found.dma ? NULL : found.entry.map;
             reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
         }
-        /* Before a byte moves, or anything is counted: alive now is alive when the id was compared, which a
-         * successor may have by now. */
+        /* Check liveness before a byte moves or anything is counted. Live now means the domain id was this
+         * domain's when it was compared; a closed domain's id may already belong to a successor. */
         if (!rvt_checker_live(side->batch->checker))
             return rvt_stop_side(side, RVT_CLOSED);
         if (reason) {

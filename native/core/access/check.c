@@ -5,9 +5,10 @@
 #include "core/access/judge.h"
 #include "core/base/rvt_errno.h"
 
-/* Both look at the handle again when they have read: another thread may have ended the object meanwhile, and
- * made another one of it, whose fields these would be. They are loaded with acquire and stored with release, so who
- * has met a field of the next life sees the new generation. */
+/* Both functions check the handle again after reading the object: meanwhile another thread may have closed
+ * the object and recycled it for a new one, whose fields they would have read. The fields are stored with
+ * release and loaded with acquire, so a thread that read a field of the new object also sees the new
+ * generation. */
 bool rvt_checker_of_pd(struct rvt_pd_handle handle, struct rvt_checker *checker) {
     const struct rvt_pd *pd = handle.pd;
     if (!rvt_pd_live(handle))
@@ -37,12 +38,13 @@ bool rvt_checker_of_qp(struct rvt_qp_handle handle, struct rvt_checker *checker)
         .remote = true,
         .context = handle.context,
     };
-    /* Alive now: so its domain was alive all the time, and this is what it is. */
+    /* The queue pair is still live, so its domain was live throughout and the copied fields are that
+     * domain's. */
     return rvt_qp_live(handle) != NULL;
 }
 
 const struct rvt_pd *rvt_checker_pd(const struct rvt_checker *checker) {
-    const void *object = checker->object; /* the head of either */
+    const void *object = checker->object; /* points to the rvt_object that both structures begin with */
     return checker->remote ? rvt_qp_pd(object) : object;
 }
 
@@ -51,8 +53,8 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
     struct found found = {0};
     if (last && last->mr) {
         *reason = judge_access(access, &found);
-        /* last's own reference keeps its region, and equal generations say that nothing was mapped since; so
-         * there is nothing to acquire. */
+        /* The reference that `last` holds keeps the region, and equal generations prove that it was not
+         * remapped, so no further reference is needed. */
         if (!*reason && can_coalesce(last, access, &found) && rvt_checker_live(access->checker)) {
             grow_last_sge(last, access);
             count_verdict(access, &found, RVT_REASON_NONE);
@@ -62,8 +64,8 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
     int answer = acquire_access(access, &found, reason);
     if (answer == 1)
         fill_sge(sge, access, &found);
-    /* Check liveness last: live now means live throughout, so the domain id that was compared was this
-     * domain's and not that of a successor. */
+    /* Check liveness last: live now means live throughout, so the domain id that was compared belonged to
+     * this domain and not to a successor that reuses the id. */
     if (!rvt_checker_live(access->checker)) {
         if (answer == 1)
             rvt_put_sge(sge);
@@ -78,11 +80,11 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
 int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                     struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason) {
     if (!last && asked->lkey && checker->context &&
-        acquire_at_a_glance(rvt_lkey_record(&checker->device->lkey_table, asked->lkey),
-                            rvt_record_name(asked->lkey, checker->pd), asked->addr, asked->length,
-                            acc_and_plain(acc), checker->remote, checker->context, sge)) {
+        acquire_fast(rvt_lkey_record(&checker->device->lkey_table, asked->lkey),
+                     rvt_record_name(asked->lkey, checker->pd), asked->addr, asked->length,
+                     acc_and_plain(acc), checker->remote, checker->context, sge)) {
         *reason = RVT_REASON_NONE;
-        if (!rvt_checker_live(checker)) { /* see rvt_accept_access */
+        if (!rvt_checker_live(checker)) { /* checked last, as in rvt_accept_access() */
             rvt_put_sge(sge);
             *reason = refuse_closed(checker->context, 1);
             return RVT_NOT_ACCEPTED;

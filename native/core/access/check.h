@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The access checks: may this domain, or this queue pair's peer, use these bytes under this key?
+/* The access checks: whether a protection domain (lkey), or the peer of a queue pair (rkey), may access a
+ * range of bytes.
  *
- * All of them must be called inside a section of the calling thread's reader (rvt_read_enter), take no lock
- * and wait for nobody. They answer from one consistent reading of the key's record.
+ * Unless noted otherwise, the caller must be in a section of its thread's reader (rvt_read_enter). The checks
+ * take no lock and never wait. Each verdict comes from one consistent snapshot of the key's record.
  *
- * A domain or queue pair that is closed (or whose context has ended, or whose device is closed) is refused
- * everything, with RVT_CLOSED: to judge is no error, whoever asks. */
+ * If the domain or queue pair is closed, its context has ended or its device is closed, every access is
+ * refused with RVT_CLOSED; that is a verdict, not an error. */
 #ifndef RVT_ACCESS_CHECK_H
 #define RVT_ACCESS_CHECK_H
 
@@ -19,60 +20,67 @@
 #include "core/objects/qp.h"
 #include "core/objects/ucontext.h"
 
-/* In whose name an access is judged: a domain's own (local checks, by base), or a peer's over a queue pair
- * (remote checks, by iova). Made from a live handle, and good as long as that handle lives. */
+/* On whose behalf an access is judged: a domain (local checks, against the base address), or the peer of a
+ * queue pair (remote checks, against the iova). Made from a live handle and valid as long as that handle is
+ * live. */
 struct rvt_checker {
     struct rvt_dev_info *device;
-    const struct rvt_object *object; /* the domain or queue pair, */
-    uint64_t generation;             /* and of its handle */
-    uint32_t pd;                     /* id of the domain */
-    bool user;                       /* a user process's domain */
+    const struct rvt_object *object; /* the domain or queue pair */
+    uint64_t generation;             /* generation of its handle */
+    uint32_t pd;                     /* id of the domain, as in the key table */
+    bool user;                       /* a user domain: key 0 is refused */
     bool remote;
-    struct rvt_ucontext *context; /* that asks, and is counted for; may be NULL */
+    struct rvt_ucontext *context; /* context whose counters are updated; may be NULL */
 };
 
-/* False if the handle is dead. */
+/* Fills *checker for a domain (local checks) or a queue pair (remote checks). Returns false if the handle is
+ * stale. */
 bool rvt_checker_of_pd(struct rvt_pd_handle pd, struct rvt_checker *checker);
 bool rvt_checker_of_qp(struct rvt_qp_handle qp, struct rvt_checker *checker);
 
+/* Returns whether the checker's domain or queue pair and its context are still live. */
 static inline bool rvt_checker_live(const struct rvt_checker *checker) {
     return rvt_object_generation(checker->object) == checker->generation &&
            !rvt_ucontext_gone(checker->context);
 }
 
-/* The domain in whose name the checker asks. Its object stays where it is; it is that domain as long as the
- * checker is live. */
+/* Returns the checker's domain. The object's address is stable; it stays that domain as long as the checker
+ * is live. */
 const struct rvt_pd *rvt_checker_pd(const struct rvt_checker *checker);
 
-/* A verdict's place without a reference: where the bytes would be. */
+/* Where the bytes of an accepted access are. Holds no reference. */
 struct rvt_place {
-    uint64_t at;      /* byte in the user's buffer, or DMA address */
+    uint64_t at;      /* offset in the user buffer, or DMA address */
     uint32_t length;  /* bytes left in the segment */
-    uint32_t segment; /* its index; the reference counts it as m * RVT_SEGSZ + n */
-    bool user;        /* `at` is a byte of the user's buffer */
+    uint32_t segment; /* index of the segment; the kernel splits it as m * RVT_SEGSZ + n */
+    bool user;        /* `at` is an offset in the user buffer */
 };
 
-/* rvt_lkey_ok: the local check. Wants all bits of `acc` (0 always passes).
+/* Judges a local access and takes a reference, like the kernel's rvt_lkey_ok(). The region must grant all
+ * bits of `acc` (0 always passes).
  *   1        accepted: *isge holds one reference until it is put
  *   0        coalesced into *last (may be NULL), which has grown; *isge is untouched, no reference was taken
  *   -EINVAL  refused, *reason says why
  *   -ENOMEM  the region is held 2^32 - 1 times
- * It coalesces only if the new element passes every check by itself, lies in last's region under the same
- * mapping, begins where last's request ends, the reference's own condition holds, and no length
- * passes 2^32 - 1. The result has the rights that both were proven with. */
+ * It coalesces only if the new element passes every check by itself, lies in the same region as `last` under
+ * the same mapping, begins where last's request ends and, as in the kernel, at the DMA address where last's
+ * segment ends, and if no length exceeds 2^32 - 1. The merged element keeps only the rights that both
+ * accesses were proven with. */
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason);
 
-/* rvt_rkey_ok: the remote check, by iova. Wants any bit of `acc` (0 never passes); key 0 is refused unless
- * the device allows it.
+/* Judges a remote access by iova and takes a reference, like the kernel's rvt_rkey_ok(). The region must
+ * grant at least one bit of `acc` (0 never passes). Key 0 is refused unless the device allows it for peers.
+ * `length` is in bytes.
  *   1       accepted: *sge holds one reference until it is put
  *   0       refused, *reason says why
  *   -ENOMEM the region is held 2^32 - 1 times */
 int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, uint64_t vaddr, uint32_t rkey,
                 uint32_t acc, enum rvt_reason *reason);
 
-/* What both are made of, for a checker that was made before: the local check by a domain's checker, the
- * remote one by a queue pair's (`last` must be NULL then).
+/* Judges one access for an existing checker and takes a reference: a local check for a domain's checker, a
+ * remote check for a queue pair's checker (`last` must then be NULL). rvt_lkey_ok() and rvt_rkey_ok() call
+ * this.
  *   1        accepted: *sge holds one reference until it is put
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
@@ -80,21 +88,23 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
 int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                     struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason);
 
-/* The same verdict without a reference.
+/* Judges one access like rvt_acquire_one(), but takes no reference.
  *   1       accepted: *place says where the bytes are
  *   0       refused, *reason says why */
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                   struct rvt_place *place, enum rvt_reason *reason);
 
-/* The verdict of rvt_place_one alone: why the access is refused now, RVT_REASON_NONE if it is accepted. Nothing
- * is counted: for those who ask why an access was refused. */
+/* Judges the access again, to explain an earlier refusal. Returns the current reason, or RVT_REASON_NONE if
+ * the access would be accepted now. Counts nothing. */
 enum rvt_reason rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked,
                                 uint32_t acc);
 
-/* The sequence of the record that the key names (RVT_SLOT_SEQUENCE); of key 0: 0. Needs no section. */
+/* Returns the sequence number of the key's record (RVT_SLOT_SEQUENCE), or 0 for key 0. Needs no reader
+ * section. */
 uint64_t rvt_record_sequence(const struct rvt_checker *checker, uint32_t key);
 
-/* The same verdicts without a reference.
+/* Judge an access like rvt_lkey_ok() and rvt_rkey_ok(), but without coalescing and without taking a
+ * reference.
  *   1       accepted: *place says where the bytes are
  *   0       refused, *reason says why */
 int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32_t acc,

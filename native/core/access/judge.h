@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside of the access checks: how one access is judged against one consistent reading of its key's
- * record. Inline, because the batch (batch.c) runs it hundreds of times a call. Included by the
- * access files only. */
+/* Judges one access against one consistent snapshot of its key's record in the key table. Shared by the
+ * single checks (check.c) and the batches. The functions are inline because a batch runs them once per
+ * element. Only files in core/access include this header. */
 #ifndef RVT_ACCESS_JUDGE_H
 #define RVT_ACCESS_JUDGE_H
 
@@ -18,32 +18,34 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/region.h"
 
-/* Inlined whatever its size: then what was found stays in registers where only the verdict is wanted. */
+/* Forces inlining regardless of size, so that a caller that needs only the verdict keeps the intermediate
+ * results in registers. */
 #define RVT_ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* One access to judge. */
+/* An access request, and the checker (protection domain or queue pair) on whose behalf it is judged. */
 struct access {
     const struct rvt_checker *checker;
     uint64_t addr;
     uint32_t length, key, acc;
 };
 
-/* What was found for an access that may be. */
+/* The key table's data for an accepted access. */
 struct found {
     struct rvt_lkey_record *record;
     uint64_t sequence;
     struct rvt_lkey_entry entry;
-    uint64_t position;       /* in segment space */
-    _Atomic(int64_t) *count; /* that an acquired reference is in; NULL: the region's own */
-    /* key 0: */
+    uint64_t position;       /* offset from the start of segment 0 */
+    _Atomic(int64_t) *count; /* per-context count that holds the reference; NULL: counted in the region */
+    /* For key 0 only: */
     struct rvt_mregion *dma_mr;
     struct rvt_dma_map *dma;
 };
 
 /* --- judging --- */
 
-/* Why a record under another key refuses. Only here is more than the record's key looked at, so it
- * may be slow. */
+/* Returns why a record that does not hold the requested key refuses the access: its slot holds another key
+ * (stale), the slot is empty and last held the requested key (revoked), or neither (no such key). Runs only
+ * on the refusing path, so it may read further fields of the record. */
 static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_record *record, uint32_t held,
                                                        uint32_t key) {
     if (held)
@@ -52,22 +54,25 @@ static inline enum rvt_reason find_key_mismatch_reason(const struct rvt_lkey_rec
     return last == key ? RVT_REVOKED : RVT_NO_SUCH_KEY;
 }
 
-/* Whether a record that says this grants a request that is not empty. All of the rule that the name (key and
- * domain) does not settle. Which part of it has failed is worked out on the refusing path only
- * (find_refusal_reason). */
+/* Returns whether a record with this origin and length (bytes) contains a non-empty access and permits it.
+ * The caller must have compared the record's key and domain. `rights` is the record's rvt_record_rights();
+ * `acc_and_valid` comes from acc_and_valid() or acc_and_plain(). find_refusal_reason() works out which test
+ * failed. */
 RVT_ALWAYS_INLINE bool record_grants(uint64_t rights, uint64_t origin, uint64_t length, uint64_t addr,
                                      uint32_t wanted, uint64_t acc_and_valid, bool remote) {
     uint64_t into = addr - origin;
-    /* Never the sum of offset and length: it wraps for an address near 2^64 and would pass. An address below
-     * the origin makes `into` at least 2^64 - origin, and no region is that long: none passes 2^64. An empty
-     * request makes the second difference huge, and is refused here. */
+    /* Never adds offset and length: the sum can wrap for an address near 2^64 and would then pass. For an
+     * address below the origin, `into` wraps to at least 2^64 - origin, and no region is longer than that,
+     * because none extends past 2^64. For an empty access, wanted - 1 is huge, so the second comparison
+     * refuses it. */
     bool inside = into < length && (uint64_t)wanted - 1 < length - into;
     uint64_t granted = rights & acc_and_valid;
     return inside && (remote ? (uint32_t)granted != 0 && granted >> 32 : granted == acc_and_valid);
 }
 
-/* What `record_grants` compares rights with: the access mask, and one flag of the shape. VALID; or PLAIN, for
- * the fast path, which leaves regions with counters to the slow one. */
+/* The `acc_and_valid` argument of record_grants(): the requested access bits and one required shape flag.
+ * VALID accepts every region that is not invalidated. PLAIN is for the fast path: regions with counters lack
+ * it, so the slow path judges and counts them. */
 static inline uint64_t acc_and_valid(uint32_t acc) {
     return rvt_record_rights(acc, RVT_SHAPE_VALID);
 }
@@ -75,8 +80,8 @@ static inline uint64_t acc_and_plain(uint32_t acc) {
     return rvt_record_rights(acc, RVT_SHAPE_PLAIN);
 }
 
-/* The same for a consistent entry, whose key is the right one, and any request; the first test that fails
- * gives the reason. */
+/* Returns the first reason that refuses the access, or RVT_REASON_NONE. `entry` must be a consistent snapshot
+ * and hold the requested key. Unlike record_grants(), it also handles empty accesses. */
 static inline enum rvt_reason find_refusal_reason(const struct rvt_lkey_entry *entry,
                                                   const struct access *request) {
     bool remote = request->checker->remote;
@@ -91,8 +96,8 @@ static inline enum rvt_reason find_refusal_reason(const struct rvt_lkey_entry *e
     uint32_t granted = entry->access & request->acc;
     if (remote ? !granted : granted != request->acc)
         return RVT_ACCESS_DENIED;
-    /* What is inside the length is mapped. Only an empty request can point behind it: at the very end, where
-     * no segment may lie. */
+    /* Every byte inside the length is mapped. Only an empty access at the very end of the region can point
+     * past the last segment. */
     if (!request->length && into == entry->length && (entry->shape & RVT_SHAPE_END_UNMAPPED))
         return RVT_UNMAPPED;
     return RVT_REASON_NONE;
@@ -111,8 +116,8 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     found->dma = rvt_dma_find(&checker->device->dma, access->addr, access->length, &straddles);
     if (!found->dma)
         return straddles ? RVT_OUT_OF_BOUNDS : RVT_UNMAPPED;
-    /* A mapping is closed before it leaves the table. From then on it is no more: a check that went by the
-     * table alone would have to wait for the writer in between. */
+    /* A mapping is marked closed before it leaves the table, and must be refused from that moment on. Going
+     * by the table alone, a check that runs between the two steps would have to wait for the writer. */
     if (atomic_load_explicit(&found->dma->users, memory_order_acquire) & RVT_DMA_CLOSED)
         return RVT_UNMAPPED;
     return RVT_REASON_NONE;
@@ -136,7 +141,8 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
     return find_refusal_reason(entry, access);
 }
 
-/* Two variables: one that a call is given the address of would have to stay in memory. */
+/* A separate struct for key 0 keeps `*found` in registers: passing its address to a function that is not
+ * inlined would force it into memory. */
 RVT_ALWAYS_INLINE enum rvt_reason judge_access(const struct access *access, struct found *found) {
     if (access->key)
         return judge_by_key(access, found);
@@ -156,13 +162,15 @@ static inline void count_for_context(const struct rvt_checker *checker, enum rvt
         rvt_count(reason ? &context->counters.refused[reason] : &context->counters.accepted, more);
 }
 
-/* The region that was judged, if it is counted. What was found under another key is not its matter. */
+/* Returns whether the judged region has counters. A region found under a different key is not the region that
+ * was requested, so it counts nothing. */
 static inline bool is_region_counted(const struct access *access, const struct found *found) {
     return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
                        : found->dma_mr != NULL;
 }
 
-/* Inside the section in which it was judged. */
+/* Counts the verdict in the region's counters, if it has any. The caller must still be in the reader section
+ * in which the access was judged. */
 static inline void count_for_region(const struct access *access, const struct found *found,
                                     enum rvt_reason reason) {
     if (!is_region_counted(access, found))
@@ -178,8 +186,8 @@ static inline void count_verdict(const struct access *access, const struct found
     count_for_region(access, found, reason);
 }
 
-/* Refuse `accesses` because who asks is closed. No region counts them, as none was looked at; the context does,
- * unless it has ended. */
+/* Refuses `accesses` accesses because the domain or queue pair is closed. Counts them for the context unless
+ * it has ended; no region counts them, because none was looked up. Returns RVT_CLOSED. */
 static inline enum rvt_reason refuse_closed(struct rvt_ucontext *context, uint64_t accesses) {
     if (context && !rvt_ucontext_gone(context))
         rvt_count(&context->counters.refused[RVT_CLOSED], accesses);
@@ -198,7 +206,7 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
         sge->dma = found->dma;
         sge->position = sge->at = access->addr;
         sge->length = access->length;
-        sge->rights = access->acc; /* a DMA region's own access is never looked at */
+        sge->rights = access->acc; /* the access bits of a DMA region are not checked */
         return;
     }
     const struct rvt_map *map = found->entry.map;
@@ -212,15 +220,14 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->user = map->memory != NULL;
     sge->at = rvt_map_locate(map, found->position);
     sge->length = rvt_segment_rest(found->position, map->shift);
-    /* A remote check passes on any one bit: only those that were found are proven. */
+    /* A remote check passes if any one requested bit is granted; only the granted bits count as proven. */
     sge->rights = found->entry.access & access->acc;
 }
 
-/* Take a reference in the context's own count (or, without one, in the region's). Afterwards the record's
- * sequence is compared again: if the region was revoked or mapped anew since the record was read, the
- * reference is given back. This only keeps a dereg from being EBUSY without need. A reference that was added
- * later in the same section would be counted all the same, because the dereg waits for the section before it
- * counts. */
+/* Takes a reference in the context's own count, or in the region's if the context has none. Then compares the
+ * record's sequence again: if the region was revoked or remapped since the record was read, gives the
+ * reference back and returns RVT_RETRY. That only avoids a needless -EBUSY from dereg. Safety does not depend
+ * on it, because dereg waits for this reader section to end before it adds up the counts. */
 static inline enum rvt_acquired count_reference(const struct access *access, struct found *found) {
     struct rvt_ucontext *context = access->checker->context;
     _Atomic(int64_t) *count = NULL;
@@ -243,13 +250,16 @@ static inline enum rvt_acquired count_reference(const struct access *access, str
     return RVT_RETRY;
 }
 
-/* What a check that keeps references answers when it refuses; *reason says why. A refusal is no failure, so no
- * cause is kept (failure.h). */
+/* Return value of an acquiring check that refuses; *reason says why. A refusal is not a failure, so it
+ * records no cause (failure.h). */
 enum { RVT_NOT_ACCEPTED = -RVT_EINVAL };
 
-/* Judge, and take the reference: 1, RVT_NOT_ACCEPTED, or -ENOMEM (RVT_FULL). The two are not one step, so
- * a reference that could not be taken under what was judged sends both back to the start: whatever a writer
- * did in between, that writer has finished, or this thread has finished its step for it. */
+/* Judges the access and takes a reference. These are separate steps: if a writer intervened, so that the
+ * reference cannot be taken under the judged mapping, the function starts over. It never waits for a writer:
+ * either the writer has finished, or this thread has completed the writer's step itself.
+ *   1                 accepted, reference taken
+ *   RVT_NOT_ACCEPTED  refused, *reason says why
+ *   -ENOMEM           the region is held as often as can be counted (RVT_FULL) */
 static inline int acquire_access(const struct access *access, struct found *found, enum rvt_reason *reason) {
     for (;;) {
         *reason = judge_access(access, found);
@@ -262,8 +272,8 @@ static inline int acquire_access(const struct access *access, struct found *foun
                            ? rvt_mr_acquire(found->record, found->sequence, found->entry.map)
                            : count_reference(access, found);
         } else if (rvt_dma_acquire(found->dma)) {
-            /* The mapping first: it can be given back without a lock if the region was revoked in between.
-             * Whatever was closed or revoked, the next look does not find it. */
+            /* Take the mapping's reference first: it can be released without a lock if the region was revoked
+             * in between. The next iteration no longer finds whatever was closed or revoked. */
             acquired = rvt_mr_acquire_dma(found->dma_mr);
             if (acquired != RVT_ACQUIRED)
                 rvt_dma_release(found->dma, 1);
@@ -277,7 +287,8 @@ static inline int acquire_access(const struct access *access, struct found *foun
 
 /* --- coalescing --- */
 
-/* May the accepted access grow `last` instead of becoming an element of its own? */
+/* Returns whether the accepted access can be merged into the element `last` instead of becoming a new
+ * element. */
 static inline bool can_coalesce(const struct rvt_sge *last, const struct access *access,
                                 const struct found *found) {
     if (!last || !last->mr || last->remote)
@@ -291,11 +302,13 @@ static inline bool can_coalesce(const struct rvt_sge *last, const struct access 
         const struct rvt_map *map = found->entry.map;
         if (last->dma || last->mr != map->mr || last->map_generation != map->generation)
             return false;
-        /* User memory has no DMA address, so the reference's condition never holds for it. */
+        /* User memory has no DMA address, so the kernel's condition for coalescing, tested below, never holds
+         * for it. */
         if (map->memory)
             return false;
     }
-    /* The reference's condition: the edge of last's segment, as DMA address, is the address asked for. */
+    /* The kernel's condition for coalescing: the DMA address where last's segment ends equals the requested
+     * address. */
     return last->at + last->length == access->addr;
 }
 
@@ -306,11 +319,12 @@ static inline void grow_last_sge(struct rvt_sge *last, const struct access *acce
     last->rights &= access->acc;
 }
 
-/* Accept with a reference, coalescing with `last` (may be NULL). In check.c.
+/* Judges the access and, if accepted, takes a reference or merges the access into `last` (may be NULL). The
+ * caller must be in a reader section. Defined in check.c.
  *   1        accepted: *sge holds one reference
  *   0        coalesced into *last
  *   -EINVAL  refused, *reason says why
- *   -ENOMEM  the region is held as often as can be counted; nothing is counted */
+ *   -ENOMEM  the region is held as often as can be counted; the verdict is not counted */
 int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct rvt_sge *last,
                       enum rvt_reason *reason);
 

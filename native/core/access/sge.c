@@ -7,10 +7,10 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 
-/* Put a reference that a context has counted. The caller is in a section of its reader, and has read
- * `watched` from the device since it entered. If `watched` is false although a region is being flagged,
- * nothing is lost: the thread that flags waits for this section to end before it adds up the counts, so it
- * sees this put. */
+/* Puts a reference that a context has counted. The caller must be in a section of that context's reader and
+ * must have read `watched` from the device in that section. Nothing is lost if `watched` is false while
+ * another thread flags the region as watched: that thread waits for this section to end before it adds up the
+ * counts, so it sees this put. */
 static inline void put_counted(struct rvt_sge *sge, struct rvt_mregion *mr, bool watched) {
     rvt_add_held(sge->count, -1);
     if (watched && (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_WATCHED))
@@ -25,7 +25,7 @@ void rvt_put_sge(struct rvt_sge *sge) {
     struct rvt_mregion *mr = sge->mr;
     if (!mr)
         return;
-    sge->mr = NULL; /* first: whatever the put sets free, this element is dead */
+    sge->mr = NULL; /* clear first: the put may free the region */
     if (sge->count) {
         struct rvt_ucontext *by = sge->by;
         rvt_read_enter(by->reader, &by->device->retirement);
@@ -40,9 +40,9 @@ void rvt_put_sge(struct rvt_sge *sge) {
 
 void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context) {
     if (!sge->mr || !sge->count)
-        return; /* the region counts it, whoever has it */
-    /* The count that it was added to stays as it is, and another one goes below: only their sum means
-     * anything. */
+        return; /* the region itself counts the reference, so the owner does not matter */
+    /* The count that was incremented stays as it is; the put decrements the new context's count, possibly
+     * below zero. Only the sum of all counts is meaningful. */
     sge->by = context;
     sge->count =
         context && context->reader ? rvt_held_count(&context->held, sge->mr->owned.object.index) : NULL;
@@ -50,7 +50,7 @@ void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context) {
 
 uint32_t rvt_put_sges(struct rvt_sge *list, uint32_t count) {
     enum { AHEAD = 16 };
-    struct rvt_ucontext *by = NULL; /* whose section it is in */
+    struct rvt_ucontext *by = NULL; /* context whose section is open */
     bool watched = false;
     uint32_t put = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -86,8 +86,9 @@ enum rvt_reason rvt_sge_usable(const struct rvt_sge *sge, struct rvt_map **map) 
         return RVT_REGION_REVOKED;
     if (!rvt_sge_key_zero(sge))
         return rvt_mr_usable(sge->mr, sge->map_generation, map);
-    /* The region, or the mapping alone with the context that made it. Closed before it is retired, so who
-     * finds it open inside a section has its memory until the section ends. */
+    /* A key-0 element is unusable if its region was ended by force, or if its DMA mapping was closed with the
+     * context that made it. A mapping is closed before it is retired, so if it is open inside a section, its
+     * memory stays valid until the section ends. */
     bool forced = atomic_load_explicit(&sge->mr->word, memory_order_acquire) & RVT_MR_FORCED;
     bool closed = atomic_load_explicit(&sge->dma->users, memory_order_acquire) & RVT_DMA_CLOSED;
     return forced || closed ? RVT_REGION_REVOKED : RVT_REASON_NONE;
@@ -100,7 +101,7 @@ static void begin_next_element(struct rvt_sge_state *ss) {
     ss->sge = *ss->owner;
 }
 
-/* The current element is consumed. */
+/* Ends the current element: puts its reference if `release`, and begins the next element. */
 static void finish_current_element(struct rvt_sge_state *ss, bool release) {
     if (release)
         rvt_put_sge(ss->owner);
@@ -108,7 +109,7 @@ static void finish_current_element(struct rvt_sge_state *ss, bool release) {
         begin_next_element(ss);
 }
 
-/* Move inside the current element; any distance up to its end, over any number of segments. */
+/* Advances inside the current element, at most to its end, over any number of segments. */
 static void advance_in_element(struct rvt_sge *sge, uint32_t length) {
     sge->position += length;
     sge->sge_length -= length;
@@ -162,7 +163,7 @@ int rvt_update_sge(struct rvt_sge_state *ss, uint32_t length, bool release) {
         return 0;
     if (length > rvt_ss_total_len(ss))
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MORE_THAN_LEFT, length, rvt_ss_total_len(ss));
-    /* Look before passing over empty elements, so that a refusal changes nothing. */
+    /* Check before skipping empty elements, so that a failure changes nothing. */
     const struct rvt_sge *sge = &ss->sge;
     for (uint32_t i = 1; !sge->sge_length && i < ss->num_sge; i++)
         sge = ss->list[i - 1];
@@ -201,7 +202,7 @@ bool rvt_ss_has_lkey(const struct rvt_sge_state *ss, uint32_t lkey) {
     return false;
 }
 
-/* Why some element of the next `length` bytes cannot be used now. */
+/* Returns why an element within the next `length` bytes cannot be used now, or RVT_REASON_NONE. */
 static enum rvt_reason find_unusable_reason(const struct rvt_sge_state *ss, uint64_t length) {
     for (uint32_t i = 0; length && i < ss->num_sge; i++) {
         const struct rvt_sge *sge = i ? ss->list[i - 1] : &ss->sge;
@@ -251,23 +252,23 @@ struct rvt_retirement *rvt_ss_device(const struct rvt_sge_state *ss) {
     return of ? of : &rvt_every_device;
 }
 
-/* Where a walk stands in its steps. */
+/* A walk's position in its list of steps. */
 struct stride {
     const uint32_t *steps;
-    uint32_t count, step; /* the step that is being made */
-    uint32_t left;        /* bytes of it */
+    uint32_t count, step; /* `step`: index of the current step */
+    uint32_t left;        /* bytes left in the current step */
 };
 
-/* What one section tells before it is left: few enough for the stack, many enough to make the section's two
- * accesses to its slot cheap. */
+/* Fragments reported per reader section: few enough for the stack, many enough to amortize the cost of
+ * entering and leaving the section. */
 enum { FRAGMENTS = 256 };
 
-/* Walk on until the end, or until there is no more room. Returns how many fragments were told; *reason if an
- * element cannot be used. Inside a section. */
+/* Walks until the end of the steps or until `fragments` is full, and returns the number of fragments stored.
+ * Sets *reason if an element cannot be used. The caller must be in a reader section. */
 static uint32_t walk_section(struct rvt_sge_state *ss, struct stride *at, bool release,
                              enum rvt_reason *reason, struct rvt_fragment *fragments) {
     uint32_t told = 0;
-    /* Steps of no bytes tell nothing, but pass time. */
+    /* Empty steps produce no fragments but still take time, so the loop also limits its iterations. */
     for (uint32_t looks = 0; looks < RVT_SECTION_ELEMENTS && told < FRAGMENTS && at->step < at->count;
          looks++) {
         if (!at->left) {
@@ -302,7 +303,7 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
     *reason = RVT_REASON_NONE;
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++)
-        total += steps[i]; /* 2^32 steps of 2^32 - 1 bytes fit */
+        total += steps[i]; /* cannot overflow: 2^32 steps of 2^32 - 1 bytes fit into 64 bits */
     int error = rvt_ss_judge(ss, total, release);
     if (error)
         return error;
@@ -317,7 +318,7 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
         first = false;
         uint32_t told = *reason ? 0 : walk_section(ss, &at, release, reason, fragments);
         rvt_read_leave(reader, of);
-        if (*reason) /* by another thread, if it was not the first look */
+        if (*reason) /* in a later section than the first, only another thread can cause this */
             return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BYTES_UNUSABLE, 0, total);
         if (told && !emit(context, fragments, told))
             return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);

@@ -10,7 +10,8 @@
 
 enum { ATOMIC_BYTES = 8 };
 
-/* The word an element names, inside the call's section. */
+/* Finds the 8-byte word of an element. The caller must be in the call's section. Returns 0, -EINVAL or
+ * -EACCES as described in sge_atomic.h. */
 static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Atomic(uint64_t) **word,
                      enum rvt_reason *reason) {
     if (!(sge->rights & RVT_ACCESS_REMOTE_ATOMIC)) {
@@ -29,8 +30,8 @@ static int find_word(struct rvt_data_call *call, const struct rvt_sge *sge, _Ato
         *reason = rvt_sge_pointer(call, sge, map, ATOMIC_BYTES, &data, &run);
     if (*reason)
         return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BYTES_UNUSABLE, 0, ATOMIC_BYTES);
-    /* A view may start anywhere, and segments may be smaller than a word: then there is no word to
-     * be atomic on. */
+    /* A view may start at any byte, and a segment may be smaller than 8 bytes; then the element's bytes do
+     * not form an aligned word. */
     if (run < ATOMIC_BYTES || (uintptr_t)data % ATOMIC_BYTES)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WORD_MEMORY, 0, ATOMIC_BYTES);
     *word = (_Atomic(uint64_t) *)(void *)data;
@@ -46,7 +47,7 @@ int rvt_sge_fetch_add(struct rvt_data_call *call, const struct rvt_sge *sge, uin
     rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);
     if (!error)
-        *old = atomic_fetch_add(word, add); /* sequentially consistent, as Atomics.add */
+        *old = atomic_fetch_add(word, add); /* sequentially consistent, like Atomics.add */
     rvt_data_call_leave(call);
     rvt_data_call_count(call, 0, *reason);
     return error;
@@ -61,7 +62,7 @@ int rvt_sge_compare_swap(struct rvt_data_call *call, const struct rvt_sge *sge, 
     rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
     int error = find_word(call, sge, &word, reason);
     if (!error) {
-        *old = compare; /* left alone by success, overwritten with what was found by failure */
+        *old = compare; /* unchanged on success, overwritten with the value found on failure */
         atomic_compare_exchange_strong(word, old, swap);
     }
     rvt_data_call_leave(call);

@@ -60,14 +60,14 @@ static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Everything below was bounds-checked when the element was accepted or its pages were mapped. It is
- * checked once more against the memory itself, because this is where a mistake anywhere else would become
- * a wild write. */
+/* All offsets were bounds-checked when the element was accepted or its pages were mapped. They are checked
+ * again here against the memory itself, because this is where a bug anywhere else would become a wild
+ * write. */
 enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge *sge,
                                 const struct rvt_map *map, uint64_t want, unsigned char **data,
                                 uint64_t *run) {
     struct rvt_memory *memory;
-    uint64_t into; /* the memory */
+    uint64_t into; /* offset in the memory */
     if (!map) {
         memory = sge->dma->memory;
         into = sge->position - sge->dma->address;
@@ -93,7 +93,8 @@ enum rvt_reason rvt_sge_pointer(struct rvt_data_call *call, const struct rvt_sge
     return RVT_REASON_NONE;
 }
 
-/* Whether all memory of an element that may be used now can be reached, part by part. */
+/* Returns RVT_REASON_NONE if the memory of the element's next `length` bytes is usable, else the reason.
+ * Checks it piece by piece and renews the section as needed. */
 static enum rvt_reason judge_memory(struct rvt_data_call *call, struct rvt_sge sge, uint64_t length) {
     for (;;) {
         struct rvt_map *map;
@@ -102,7 +103,7 @@ static enum rvt_reason judge_memory(struct rvt_data_call *call, struct rvt_sge s
             unsigned char *data;
             uint64_t run = 0;
             reason = rvt_sge_pointer(call, &sge, map, length, &data, &run);
-            /* All segments of one mapping lie in one memory: one look is enough. */
+            /* All segments of one DMA mapping lie in one memory, so one lookup is enough. */
             if (!reason && (!map || map->memory || map->mapping))
                 return RVT_REASON_NONE;
             sge.position += run;
@@ -115,8 +116,8 @@ static enum rvt_reason judge_memory(struct rvt_data_call *call, struct rvt_sge s
     }
 }
 
-/* Can the next `length` bytes be moved? Asked before the first byte moves, so that a refusal leaves the
- * memory as it was: every element's rights and liveness, and every memory it reaches. */
+/* Judges every element of the next `length` bytes before the first byte moves: its rights, whether it is
+ * still usable, and the memory behind it. A refusal therefore leaves the target untouched. */
 static enum rvt_reason judge_all_elements(struct rvt_data_call *call, const struct rvt_sge_state *ss,
                                           uint64_t length, bool write) {
     for (uint32_t i = 0; length && i < ss->num_sge; i++) {
@@ -135,21 +136,22 @@ static enum rvt_reason judge_all_elements(struct rvt_data_call *call, const stru
     return RVT_REASON_NONE;
 }
 
-/* How the bytes of one run are moved. */
+/* Direction of a copy: out of the region, into it, or into it byte by byte with release stores. */
 enum manner { OUT, IN, IN_ORDERED };
 
 static void move_run(unsigned char *region, unsigned char *data, uint64_t length, enum manner manner) {
     if (manner == OUT) {
         memmove(data, region, length);
     } else if (manner == IN) {
-        memmove(region, data, length); /* the two may be the same buffer */
+        memmove(region, data, length); /* memmove, because source and target may overlap */
     } else {
         for (uint64_t i = 0; i < length; i++)
             atomic_store_explicit((_Atomic(unsigned char) *)&region[i], data[i], memory_order_release);
     }
 }
 
-/* Move the next `length` bytes, in sections. */
+/* Moves the next `length` bytes and renews the section as needed. Adds the bytes moved to *moved. Returns
+ * RVT_REASON_NONE or the reason why it stopped. */
 static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_sge_state *ss,
                                         unsigned char *data, uint64_t length, bool release,
                                         enum manner manner, uint64_t *moved) {
@@ -178,11 +180,11 @@ static enum rvt_reason move_in_sections(struct rvt_data_call *call, struct rvt_s
     return RVT_REASON_NONE;
 }
 
-/* Move bytes of an element that lies in one piece of memory, section by section, judging it again in each.
- * `at` is a copy of the element, at the position of the first byte. False, and nothing has moved: it lies in
- * several pieces, or overlaps `data` so that it has to go backwards. */
-static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigned char *data, uint64_t length,
-                         bool write, struct rvt_copied *copied) {
+/* Moves bytes of an element that lies in one piece of memory, section by section, and judges it again in
+ * each. `at` is a copy of the element, positioned at the first byte. Returns false, with nothing moved, if
+ * the bytes lie in several pieces or overlap `data` so that they must be copied backwards. */
+static bool move_contiguous(struct rvt_data_call *call, struct rvt_sge *at, unsigned char *data,
+                            uint64_t length, bool write, struct rvt_copied *copied) {
     for (uint64_t left = length; left;) {
         uint64_t step = least(left, RVT_SECTION_BYTES), run = 0;
         struct rvt_map *map;
@@ -195,7 +197,7 @@ static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigne
         if (run < left) {
             if (left == length)
                 return false;
-            copied->reason = RVT_REMAPPED; /* a piece of one memory stays one while its mapping is the same */
+            copied->reason = RVT_REMAPPED; /* it was contiguous, so the mapping has changed */
             return true;
         }
         if (left == length && step < length &&
@@ -213,26 +215,26 @@ static bool move_plainly(struct rvt_data_call *call, struct rvt_sge *at, unsigne
     return true;
 }
 
-/* The same for the current element of a walk, if all bytes are in it; *ss goes on by what was moved. */
-static bool move_in_one_piece(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
-                              uint64_t length, bool release, bool write, struct rvt_copied *copied) {
+/* Like move_contiguous(), for the current element of a walk that contains all the bytes. Advances *ss by the
+ * bytes moved. */
+static bool move_current_contiguous(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
+                                    uint64_t length, bool release, bool write, struct rvt_copied *copied) {
     if (length > ss->sge.sge_length)
         return false;
     struct rvt_sge at = ss->sge;
     copied->reason = rvt_judge_rights(at.rights, at.remote, write);
     if (!copied->reason && !ss->owner->mr)
         copied->reason = RVT_REGION_REVOKED;
-    if (!copied->reason && !move_plainly(call, &at, data, length, write, copied))
+    if (!copied->reason && !move_contiguous(call, &at, data, length, write, copied))
         return false;
     rvt_update_sge(ss, (uint32_t)copied->bytes, release);
     return true;
 }
 
-/* Whether the next `length` bytes are one piece of the current element, and have to be moved last byte first,
- * because they overlap `data` so that the first ones would destroy what is still to be moved. Inside a
- * section. */
-static bool must_go_backwards(struct rvt_data_call *call, const struct rvt_sge_state *ss,
-                              const unsigned char *data, uint64_t length, bool write) {
+/* Returns whether the next `length` bytes are one piece of the current element and must be copied last bytes
+ * first, because copying forwards in steps would overwrite source bytes. The caller must be in a section. */
+static bool needs_backward_copy(struct rvt_data_call *call, const struct rvt_sge_state *ss,
+                                const unsigned char *data, uint64_t length, bool write) {
     struct rvt_map *map;
     unsigned char *region;
     uint64_t run = 0;
@@ -242,6 +244,8 @@ static bool must_go_backwards(struct rvt_data_call *call, const struct rvt_sge_s
     return rvt_overlaps_forwards(write ? data : region, write ? region : data, length);
 }
 
+/* Copies the next `length` bytes, one piece of the current element, last bytes first, in sections. Returns
+ * RVT_REASON_NONE, or the reason why it stopped; the walk then has not advanced. */
 static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge_state *ss,
                                       unsigned char *data, uint64_t length, bool release, bool write,
                                       uint64_t *moved) {
@@ -257,7 +261,7 @@ static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge
             reason = rvt_sge_pointer(call, &sge, map, step, &region, &run);
         if (reason)
             return reason;
-        if (run < step) /* a piece of one memory stays one while its mapping is the same */
+        if (run < step) /* it was contiguous, so the mapping has changed */
             return RVT_REMAPPED;
         move_run(region, data + (left - step), step, write ? IN : OUT);
         rvt_mr_count_bytes(sge.mr, step);
@@ -268,7 +272,7 @@ static enum rvt_reason move_backwards(struct rvt_data_call *call, struct rvt_sge
     return RVT_REASON_NONE;
 }
 
-/* What does not go in one piece. */
+/* Copies bytes that move_current_contiguous() cannot: several pieces, backwards, or with an ordered tail. */
 static void copy_in_sections(struct rvt_data_call *call, struct rvt_sge_state *ss, unsigned char *data,
                              uint64_t length, bool release, bool write, bool ordered,
                              struct rvt_copied *copied) {
@@ -276,18 +280,19 @@ static void copy_in_sections(struct rvt_data_call *call, struct rvt_sge_state *s
     if (copied->reason)
         return;
     uint64_t tail = ordered ? least(length, ORDERED_TAIL) : 0, body = length - tail;
-    /* Kept apart: where `data` overlaps the element, the body may be moved over it. */
+    /* Save the last bytes: if `data` overlaps the element, copying the body may overwrite them. */
     unsigned char last[ORDERED_TAIL];
     if (tail)
         memcpy(last, data + body, tail);
-    copied->reason = must_go_backwards(call, ss, data, body, write)
+    copied->reason = needs_backward_copy(call, ss, data, body, write)
                          ? move_backwards(call, ss, data, body, release, write, &copied->bytes)
                          : move_in_sections(call, ss, data, body, release, write ? IN : OUT, &copied->bytes);
     if (!copied->reason)
         copied->reason = move_in_sections(call, ss, last, tail, release, IN_ORDERED, &copied->bytes);
 }
 
-/* -EACCES, with what of it the reason does not say. `index`: of the element among those that are left. */
+/* Fails with -EACCES and the details that the reason does not contain. `index` is the element's index among
+ * the remaining elements. */
 static RVT_COLD int fail_sge(const struct rvt_sge *sge, uint32_t index, uint64_t length, bool write,
                              const struct rvt_copied *copied) {
     if (copied->reason == RVT_ACCESS_DENIED)
@@ -296,7 +301,7 @@ static RVT_COLD int fail_sge(const struct rvt_sge *sge, uint32_t index, uint64_t
     return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BYTES_UNUSABLE, copied->bytes, length);
 }
 
-/* The same of a walk, whose first element without the right it was. */
+/* Like fail_sge(), for a walk. Finds the first element that lacks the required right. */
 static RVT_COLD int fail_copy(const struct rvt_sge_state *ss, uint64_t length, bool write,
                               const struct rvt_copied *copied) {
     uint32_t i = 0;
@@ -316,7 +321,7 @@ static int copy_elements(struct rvt_data_call *call, struct rvt_sge_state *ss, u
     if (!length)
         return 0;
     rvt_data_call_enter(call, rvt_ss_device(ss));
-    if (ordered || !move_in_one_piece(call, ss, data, length, release, write, copied))
+    if (ordered || !move_current_contiguous(call, ss, data, length, release, write, copied))
         copy_in_sections(call, ss, data, length, release, write, ordered, copied);
     rvt_data_call_leave(call);
     rvt_data_call_count(call, copied->bytes, copied->reason);
@@ -348,7 +353,7 @@ int rvt_copy_one(struct rvt_data_call *call, struct rvt_sge *sge, uint32_t offse
         at.position += offset;
         rvt_data_call_enter(call, &sge->mr->owned.device->retirement);
         copied->reason = rvt_judge_rights(at.rights, at.remote, write);
-        bool done = copied->reason || move_plainly(call, &at, data, length, write, copied);
+        bool done = copied->reason || move_contiguous(call, &at, data, length, write, copied);
         rvt_data_call_leave(call);
         if (done) {
             rvt_data_call_count(call, copied->bytes, copied->reason);

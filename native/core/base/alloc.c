@@ -78,7 +78,7 @@ void rvt_free(void *memory) {
 void *rvt_malloc_aligned(size_t bytes) {
     if (must_fail_request() || bytes > SIZE_MAX - RVT_CACHE_LINE)
         return NULL;
-    /* aligned_alloc wants a multiple of the alignment; Windows has a function of its own. */
+    /* aligned_alloc requires a multiple of the alignment. Windows has its own function instead. */
     size_t whole = (bytes + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
 #ifdef _WIN32
     void *memory = _aligned_malloc(whole, RVT_CACHE_LINE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every byte the core asks for comes through here, so that a test build (RVT_TEST_ALLOC) can make any single
- * request fail and can count what is still held. */
+/* The core's allocator. Every allocation goes through it, so that a test build (RVT_TEST_ALLOC) can make any
+ * single request fail and count the blocks that are still allocated. */
 #ifndef RVT_ALLOC_H
 #define RVT_ALLOC_H
 
@@ -9,36 +9,39 @@
 
 #include "core/base/platform.h"
 
-/* Zeroed memory for `count` objects of `size` bytes, or NULL (also when the product does not fit size_t). */
+/* Returns zeroed memory for `count` objects of `size` bytes, or NULL (also if the product overflows
+ * size_t). */
 void *rvt_zalloc(size_t count, size_t size);
 
-/* As rvt_zalloc, aligned to a cache line; released with rvt_free_aligned. */
+/* Like rvt_zalloc(), aligned to a cache line. Release with rvt_free_aligned(). */
 void *rvt_zalloc_aligned(size_t count, size_t size);
 
-/* Uninitialised memory of `bytes`, or NULL. */
+/* Returns `bytes` bytes of uninitialized memory, or NULL. */
 void *rvt_malloc(size_t bytes);
 
-/* As rvt_malloc, aligned to a cache line; released with rvt_free_aligned. */
+/* Like rvt_malloc(), aligned to a cache line. Release with rvt_free_aligned(). */
 void *rvt_malloc_aligned(size_t bytes);
 
 void rvt_free(void *memory);
 void rvt_free_aligned(void *memory);
 
-/* rvt_pages_reserve / rvt_pages_release under the same test control. */
+/* rvt_pages_reserve() and rvt_pages_release(), counted and made to fail in test builds like the other
+ * allocations. */
 void *rvt_alloc_pages(size_t bytes);
 void rvt_free_pages(void *pages, size_t bytes);
 
-/* rvt_data_pages_get, and its release, likewise. */
+/* rvt_data_pages_get() and the matching release, counted and made to fail in test builds like the other
+ * allocations. */
 bool rvt_alloc_data_pages(size_t bytes, bool huge, struct rvt_pages *pages);
 void rvt_free_data_pages(struct rvt_pages *pages);
 
 #ifdef RVT_TEST_ALLOC
-/* Let `successes` further requests through, fail the one after them, and let all later ones through again;
- * a negative number: never fail. */
+/* Lets `successes` more requests succeed, fails the next one, and lets all later ones succeed. A negative
+ * number never fails a request. */
 void rvt_test_alloc_fail_after(long successes);
-/* True once the failure asked for has happened. */
+/* Returns nonzero once the requested failure has happened. */
 int rvt_test_alloc_failed(void);
-/* Blocks handed out and not yet released. */
+/* Returns the number of blocks allocated and not yet released. */
 long rvt_test_alloc_live(void);
 #endif
 

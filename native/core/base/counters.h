@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is counted: checks accepted, refusals by reason, bytes copied.
+/* Counters: accepted checks, refusals by reason, bytes copied.
  *
- * Each context (environment) has counters of its own, which only its thread writes: by a load and a store,
- * because a shared counter costs a locked instruction and the line's way between the processors. Who wants
- * to know adds them up. A region is counted only on request, and then by every environment, so its
- * counters are shared. */
+ * Each context (environment) has its own counters, which only its thread writes, with a plain load and store.
+ * A shared counter would cost a locked instruction and bounce its cache line between processors. Readers add
+ * up the counters of all contexts. A region is counted only on request, by all environments, so its counters
+ * are shared. */
 #ifndef RVT_COUNTERS_H
 #define RVT_COUNTERS_H
 
@@ -13,25 +13,26 @@
 
 #include "core/base/reason.h"
 
-/* Of one context. Written by its thread, read by anyone. */
+/* Counters of one context. Written by its thread only, read by any thread. */
 struct rvt_counters {
-    _Atomic(uint64_t) accepted; /* coalesced ones included */
-    _Atomic(uint64_t) bytes;    /* copied, in either direction */
+    _Atomic(uint64_t) accepted; /* accepted checks, including coalesced ones */
+    _Atomic(uint64_t) bytes;    /* bytes copied, in either direction */
     _Atomic(uint64_t) refused[RVT_REASON_COUNT];
 };
 
-/* The same as plain values. */
+/* A snapshot of counters, as plain values. */
 struct rvt_counts {
     uint64_t accepted, bytes, refused[RVT_REASON_COUNT];
 };
 
-/* By the owner only: not one step, but nobody else writes. */
+/* Adds to a counter of a context. Only the owning thread may call this: the load and store are not one atomic
+ * step. */
 static inline void rvt_count(_Atomic(uint64_t) *counter, uint64_t more) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
                           memory_order_relaxed);
 }
 
-/* Add what the counters say now. */
+/* Adds the current values of `counters` to `sum`. */
 static inline void rvt_counters_add(struct rvt_counts *sum, const struct rvt_counters *counters) {
     sum->accepted += atomic_load_explicit(&counters->accepted, memory_order_relaxed);
     sum->bytes += atomic_load_explicit(&counters->bytes, memory_order_relaxed);
@@ -39,7 +40,7 @@ static inline void rvt_counters_add(struct rvt_counts *sum, const struct rvt_cou
         sum->refused[reason] += atomic_load_explicit(&counters->refused[reason], memory_order_relaxed);
 }
 
-/* Of one region, for those who asked (rvt_count_mr). Written by every environment. */
+/* Counters of one region, created on request by rvt_count_mr(). Written by every environment. */
 struct rvt_mr_counters {
     _Atomic(uint64_t) accepted, refused, bytes;
 };

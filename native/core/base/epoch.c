@@ -10,13 +10,13 @@ _Atomic(uint64_t) rvt_epoch_now = 1;
 struct rvt_retirement rvt_every_device = {
     .tag = RVT_EVERY_DEVICE_TAG, .lock = RVT_MUTEX_INITIALIZER, .newest = &rvt_every_device.oldest};
 
-/* The list of readers. It only grows: a reader that is given back stays in it for the next one, so that
- * waiters can go through it without a lock. It is freed when nobody uses it: readers with an owner, and
- * devices, count as users. Statically initialised and never destroyed: the add-on may be unloaded with the
- * last environment, and static destructors would then run at a moment nobody controls. */
+/* The list of readers. It only grows, so that waiters can traverse it without a lock: a reader that is
+ * unregistered stays in it for reuse. The whole list is freed when it has no users; owned readers and devices
+ * count as users. The mutex is statically initialized and never destroyed: the add-on may be unloaded with
+ * the last environment, and static destructors would run at an uncontrolled moment. */
 static struct rvt_mutex registry = RVT_MUTEX_INITIALIZER;
-static _Atomic(struct rvt_reader *) readers; /* written under the registry's lock */
-static uint64_t users;                       /* under the registry's lock */
+static _Atomic(struct rvt_reader *) readers; /* written with `registry` locked */
+static uint64_t users;                       /* protected by `registry` */
 
 static void add_user(void) {
     rvt_mutex_lock(&registry);
@@ -56,10 +56,10 @@ struct rvt_reader *rvt_reader_register(void) {
         if (!listed) {
             reader->next = first;
             atomic_store_explicit(&readers, reader, memory_order_release);
-            /* A waiter adds 1 to the epoch and then reads the list. Here the list is written first, and then
-             * 0 is added to the epoch. If the waiter's addition is the later one, it finds this reader in the
-             * list. If it is the earlier one, this thread sees everything that the waiter had unlinked
-             * before, so it does not matter whether the waiter finds this reader. */
+            /* A waiter increments the epoch and then reads the list. Here the list is written first, and then
+             * 0 is added to the epoch. If the waiter's increment comes later, it finds this reader in the
+             * list. If it comes earlier, this thread sees everything that the waiter unlinked, so it does not
+             * matter whether the waiter finds this reader. */
             atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         }
     }
@@ -73,7 +73,7 @@ void rvt_reader_unregister(struct rvt_reader *reader) {
 }
 
 void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number) {
-    /* 0xffff is the tag of every device. */
+    /* 0xffff is reserved: RVT_EVERY_DEVICE_TAG. */
     of->tag = device_number % 0xffff << RVT_EPOCH_BITS;
     of->oldest = NULL;
     of->newest = &of->oldest;
@@ -93,10 +93,10 @@ void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
     item->release = release;
     item->next = NULL;
     rvt_mutex_lock(&of->lock);
-    /* A reader that enters with a larger number has read the result of this addition, or of a later one, and
-     * so sees the unlinking (release; later additions continue the release sequence). A reader with this
-     * number or a smaller one may still see the item. The addition is made under the lock, so the list is in
-     * the order of epochs. */
+    /* A reader that enters with a larger epoch has read the result of this increment or a later one, and so
+     * sees the unlinking (release; later increments continue the release sequence). A reader with this epoch
+     * or a smaller one may still see the item. The increment is made under the lock, so the list is ordered
+     * by epoch. */
     item->epoch = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
     *of->newest = item;
     of->newest = &item->next;
@@ -104,13 +104,14 @@ void rvt_retire(struct rvt_retirement *of, struct rvt_retired *item,
     rvt_mutex_unlock(&of->lock);
 }
 
-/* Whether a slot says: inside this device, and perhaps since before this epoch was over. */
+/* Returns whether a slot belongs to a reader that is inside this device (or all devices) and entered at
+ * `epoch` or earlier. */
 static bool is_inside(uint64_t slot, uint64_t tag, uint64_t epoch) {
     const uint64_t tags = ~UINT64_C(0) << RVT_EPOCH_BITS;
     return slot && ((slot & tags) == tag || (slot & tags) == RVT_EVERY_DEVICE_TAG) && (slot & ~tags) <= epoch;
 }
 
-static uint64_t look_at(struct rvt_reader *reader) {
+static uint64_t probe_slot(struct rvt_reader *reader) {
     return atomic_fetch_add_explicit(&reader->slot, 0, memory_order_acq_rel);
 }
 
@@ -118,8 +119,9 @@ static struct rvt_reader *first_reader(void) {
     return atomic_load_explicit(&readers, memory_order_acquire);
 }
 
-/* Loads only, ever more rarely: the reader needs its line, and perhaps this processor. */
-static void await_leaving(struct rvt_reader *reader, uint64_t tag, uint64_t epoch) {
+/* Waits until the reader has left. Only loads the slot, at growing intervals: the reader needs its cache
+ * line, and perhaps this processor. */
+static void wait_for_reader(struct rvt_reader *reader, uint64_t tag, uint64_t epoch) {
     enum { PAUSES = 128, YIELDS = 1024 };
     for (unsigned look = 0; is_inside(atomic_load_explicit(&reader->slot, memory_order_acquire), tag, epoch);
          look++) {
@@ -135,11 +137,11 @@ static void await_leaving(struct rvt_reader *reader, uint64_t tag, uint64_t epoc
 uint64_t rvt_synchronize(struct rvt_retirement *of) {
     uint64_t now = atomic_fetch_add_explicit(&rvt_epoch_now, 1, memory_order_acq_rel);
     for (struct rvt_reader *reader = first_reader(); reader; reader = reader->next) {
-        while (is_inside(look_at(reader), of->tag, now)) {
-            /* The calling thread would wait for itself, for ever. */
+        while (is_inside(probe_slot(reader), of->tag, now)) {
+            /* The calling thread would wait for itself forever. */
             if (atomic_load_explicit(&reader->thread, memory_order_relaxed) == rvt_thread_self())
                 abort();
-            await_leaving(reader, of->tag, now);
+            wait_for_reader(reader, of->tag, now);
         }
     }
     return now;
@@ -148,7 +150,7 @@ uint64_t rvt_synchronize(struct rvt_retirement *of) {
 void rvt_release_passed(struct rvt_retired *list) {
     while (list) {
         struct rvt_retired *item = list;
-        list = item->next; /* before release: it frees the link with the item */
+        list = item->next; /* read before release(), which frees the item */
         item->release(item);
     }
 }
@@ -174,11 +176,11 @@ void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch) {
 void rvt_reclaim(struct rvt_retirement *of) {
     if (!rvt_reclaim_pending(of))
         return;
-    /* Read before the slots are looked at. An item that is retired after a look may be seen by a reader that
-     * enters after that look, and its epoch is not below this number, so it is not freed. */
+    /* Read the epoch before probing the slots. A structure retired after a slot was probed may be seen by a
+     * reader that enters after the probe; its epoch is not below this number, so it is not freed. */
     uint64_t oldest = atomic_load_explicit(&rvt_epoch_now, memory_order_acquire);
     for (struct rvt_reader *reader = first_reader(); reader; reader = reader->next) {
-        uint64_t slot = look_at(reader);
+        uint64_t slot = probe_slot(reader);
         if (is_inside(slot, of->tag, oldest)) {
             uint64_t epoch = slot & ~(~UINT64_C(0) << RVT_EPOCH_BITS);
             if (epoch < oldest)

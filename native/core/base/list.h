@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Lists of things that carry their own link. Each link knows the pointer that points to it, so adding and
- * removing cost the same however long the list is, and a link leaves its list without knowing which it is. */
+/* Intrusive lists. Each link stores the address of the pointer that points to it, so adding and removing take
+ * constant time, and a link can be removed without knowing its list. */
 #ifndef RVT_LIST_H
 #define RVT_LIST_H
 
@@ -8,14 +8,14 @@
 #include <stddef.h>
 
 struct rvt_link {
-    struct rvt_link *next; /* NULL: the last one */
-    struct rvt_link **at;  /* the pointer that points here; NULL: in no list */
+    struct rvt_link *next; /* NULL: this is the last link */
+    struct rvt_link **at;  /* the pointer that points to this link; NULL: not in a list */
 };
 
-/* The structure of this type whose `member` the link is. */
+/* The structure of type `type` whose member `member` is `link`. */
 #define RVT_LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-/* Add the link, which is in no list, in front. */
+/* Adds the link, which must not be in a list, to the front. */
 static inline void rvt_list_add(struct rvt_link **first, struct rvt_link *link) {
     link->next = *first;
     link->at = first;
@@ -28,7 +28,7 @@ static inline bool rvt_list_has(const struct rvt_link *link) {
     return link->at != NULL;
 }
 
-/* Remove the link from its list. Nothing happens if it is in none. */
+/* Removes the link from its list. Does nothing if it is not in one. */
 static inline void rvt_list_remove(struct rvt_link *link) {
     if (!link->at)
         return;

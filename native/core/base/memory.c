@@ -10,12 +10,12 @@ void rvt_memory_init(struct rvt_memory *memory, const struct rvt_memory_ops *ops
 }
 
 void rvt_memory_get(struct rvt_memory *memory) {
-    /* relaxed: who adds a reference has one already, or the lock under which one is held. */
+    /* relaxed: the caller already has a reference, or holds the lock that keeps one in place. */
     atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
 }
 
 void rvt_memory_put(struct rvt_memory *memory) {
-    /* acq_rel: all uses by the others happen before the release. */
+    /* acq_rel: all uses by other threads happen before the release. */
     if (atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel) == 1)
         memory->ops->release(memory);
 }

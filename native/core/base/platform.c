@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #if !defined(_WIN32) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, getentropy */
+#define _DEFAULT_SOURCE /* makes the headers declare MAP_ANONYMOUS and getentropy */
 #endif
 #ifdef __APPLE__
 #define _DARWIN_C_SOURCE
@@ -48,14 +48,14 @@ size_t rvt_page_bytes(void) {
 bool rvt_pages_prefer_huge(void *pages, size_t bytes) {
     (void)pages;
     (void)bytes;
-    return false; /* wants a privilege that programs do not have */
+    return false; /* large pages need a privilege that programs normally lack */
 }
 
 void rvt_pages_collapse(void *pages) {
     (void)pages;
 }
 
-/* Decommitted pages cannot be read, and discarded ones do not read as zeros. */
+/* Not available on Windows: decommitted pages cannot be read, and discarded pages do not read as zeros. */
 bool rvt_pages_give_back(void *pages, size_t bytes) {
     (void)pages;
     (void)bytes;
@@ -63,7 +63,7 @@ bool rvt_pages_give_back(void *pages, size_t bytes) {
 }
 
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
-    (void)huge; /* wants a privilege that programs do not have */
+    (void)huge; /* large pages need a privilege that programs normally lack */
     pages->base = pages->data = rvt_pages_reserve(bytes);
     pages->reserved = bytes;
     return pages->base != NULL;
@@ -74,7 +74,7 @@ void rvt_yield(void) {
 }
 
 void rvt_sleep_briefly(void) {
-    Sleep(1); /* there is nothing shorter */
+    Sleep(1); /* the shortest sleep that Windows has */
 }
 
 uintptr_t rvt_thread_self(void) {
@@ -95,8 +95,8 @@ bool rvt_random_bytes(void *out, size_t bytes) {
 #include <sys/random.h>
 #endif
 
-/* A mutex operation fails only when the mutex itself is broken (destroyed, overwritten). Going on would mean
- * running the writer's side without mutual exclusion, so the process ends instead. */
+/* A mutex operation fails only if the mutex itself is corrupt (destroyed, overwritten). Continuing would run
+ * writers without mutual exclusion, so the process aborts instead. */
 static void abort_on_error(int error) {
     if (error)
         abort();
@@ -122,7 +122,7 @@ void rvt_mutex_unlock(struct rvt_mutex *mutex) {
 #define MAP_NORESERVE 0
 #endif
 #if defined(MADV_HUGEPAGE) && !defined(MADV_COLLAPSE)
-#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels answer EINVAL */
+#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels return EINVAL */
 #endif
 
 enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
@@ -132,14 +132,14 @@ void *rvt_pages_reserve(size_t bytes) {
     if (pages == MAP_FAILED)
         return NULL;
 #ifdef MADV_NOHUGEPAGE
-    /* Where the system makes large pages by itself, the first byte written would cost 2 MiB. */
+    /* With transparent huge pages enabled, the first byte written would otherwise cost 2 MiB. */
     (void)madvise(pages, bytes, MADV_NOHUGEPAGE);
 #endif
     return pages;
 }
 
 void rvt_pages_release(void *pages, size_t bytes) {
-    /* Fails if it would cut a mapping in two and the process has as many as it may have. */
+    /* munmap fails if it would split a mapping and the process already has the maximum number of mappings. */
     if (pages && munmap(pages, bytes))
         (void)rvt_pages_give_back(pages, bytes);
 }
@@ -150,7 +150,7 @@ size_t rvt_page_bytes(void) {
 
 bool rvt_pages_prefer_huge(void *pages, size_t bytes) {
 #ifdef MADV_HUGEPAGE
-    /* With larger small pages a large one is 32 MiB or more. */
+    /* With a base page larger than 4 KiB, a large page is 32 MiB or more. */
     return rvt_page_bytes() == 4096 && madvise(pages, bytes, MADV_HUGEPAGE) == 0;
 #else
     (void)pages;
@@ -168,12 +168,13 @@ void rvt_pages_collapse(void *pages) {
 }
 
 bool rvt_pages_give_back(void *pages, size_t bytes) {
-    /* Both take the old pages out of the page table under its lock, and a thread that meets the new ones has
-     * taken the same lock: so it sees what this thread did before. */
+    /* Both calls remove the old pages from the page table under its lock, and a thread that faults in the new
+     * ones takes the same lock, so it sees what this thread did before. */
 #ifdef __linux__
     return madvise(pages, bytes, MADV_DONTNEED) == 0;
 #else
-    /* Elsewhere MADV_DONTNEED may keep the content. A mapping over the old one replaces it in one step. */
+    /* Outside Linux, MADV_DONTNEED may keep the content. Mapping over the old pages replaces them in one
+     * step. */
     return mmap(pages, bytes, PROT_READ | PROT_WRITE, RESERVED | MAP_FIXED, -1, 0) != MAP_FAILED;
 #endif
 }
@@ -182,8 +183,8 @@ bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages) {
     size_t spare = huge ? RVT_HUGE_PAGE_BYTES : 0;
     if (bytes > SIZE_MAX - spare)
         return false;
-    /* Unlike a table, which is sparse, this may all be written: a system that counts its promises says now
-     * that it has not so much, instead of ending the process later. So no MAP_NORESERVE. */
+    /* Unlike a key table, which is sparse, all of this memory may be written. Without MAP_NORESERVE, a system
+     * that does not overcommit reports a shortage now, instead of killing the process later. */
     void *base = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return false;
@@ -213,7 +214,7 @@ uintptr_t rvt_thread_self(void) {
 
 bool rvt_random_bytes(void *out, size_t bytes) {
     unsigned char *at = out;
-    while (bytes) { /* getentropy answers at most 256 bytes a call */
+    while (bytes) { /* getentropy returns at most 256 bytes per call */
         size_t step = bytes < 256 ? bytes : 256;
         if (getentropy(at, step))
             return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the core needs from an operating system: a mutex, zeroed pages that are committed as they are touched
- * and can be given back, ways to wait for another thread, the system's random numbers, and the size of a
- * cache line. Nothing else in the core names a platform. */
+/* The core's interface to the operating system: a mutex, zeroed pages that are committed when touched and can
+ * be returned, ways to wait for another thread, random numbers, and the cache-line size. No other part of the
+ * core depends on the platform. */
 #ifndef RVT_PLATFORM_H
 #define RVT_PLATFORM_H
 
@@ -11,10 +11,10 @@
 
 #ifdef _WIN32
 #ifndef NOMINMAX
-#define NOMINMAX /* no macros min and max */
+#define NOMINMAX /* do not define the macros min and max */
 #endif
 #include <windows.h>
-#undef IN /* nor these two, which stand for nothing */
+#undef IN /* windows.h defines these two as empty macros */
 #undef OUT
 struct rvt_mutex {
     SRWLOCK lock;
@@ -37,42 +37,46 @@ void rvt_mutex_destroy(struct rvt_mutex *mutex);
 void rvt_mutex_lock(struct rvt_mutex *mutex);
 void rvt_mutex_unlock(struct rvt_mutex *mutex);
 
-/* Reserve `bytes` of zeroed address space, page-aligned; a page costs memory only once it is written (on
- * Windows the commit charge is taken at once). The pages are small, also where the system makes large ones by
- * itself, until rvt_pages_prefer_huge. NULL when it cannot be had. `bytes` must be given again to release. */
+/* Reserves `bytes` bytes of zeroed, page-aligned address space. A page uses memory only once it is written;
+ * on Windows the commit charge is taken at once. The pages stay small, even where the system would use large
+ * ones by default, until rvt_pages_prefer_huge() is called. Returns NULL on failure. Release with the same
+ * `bytes`. */
 void *rvt_pages_reserve(size_t bytes);
 void rvt_pages_release(void *pages, size_t bytes);
 
-/* Bytes of the system's small page; a power of two. */
+/* Returns the size of the system's small page in bytes, a power of two. */
 size_t rvt_page_bytes(void);
 
-/* The large page that rvt_pages_prefer_huge asks for. */
+/* Size of the large page that rvt_pages_prefer_huge() requests. */
 #define RVT_HUGE_PAGE_BYTES ((size_t)2 << 20)
 
-/* Ask for large pages in `bytes` bytes at `pages`, which is aligned to one. The content stays. What is
- * written for the first time from now on is committed by the large page. False: the system has none. */
+/* Requests large pages for `bytes` bytes at `pages`, which must be aligned to a large page. Keeps the
+ * content. Memory first written from now on is committed in large pages. Returns false if the system has
+ * none. */
 bool rvt_pages_prefer_huge(void *pages, size_t bytes);
 
-/* Make one large page at `pages`, aligned to one, of the small pages that are there. Only a wish, for pages
- * that rvt_pages_prefer_huge was successful on; it takes the time of copying them. */
+/* Merges the small pages at `pages`, which must be aligned to a large page, into one large page. Only a hint,
+ * for pages for which rvt_pages_prefer_huge() succeeded. Takes as long as copying them. */
 void rvt_pages_collapse(void *pages);
 
-/* Give the memory of reserved pages back to the system and keep the range: it reads as zeros from now on,
- * also for threads that are reading it at this moment. A thread that meets such a zero sees all that the
- * caller did before. False: the system cannot, nothing has changed. */
+/* Returns the memory of reserved pages to the system and keeps the address range, which reads as zeros from
+ * now on, even for threads that are reading it at this moment. A thread that reads such a zero sees
+ * everything that the caller did before. Returns false, with nothing changed, if the system cannot do
+ * this. */
 bool rvt_pages_give_back(void *pages, size_t bytes);
 
-/* Memory for data: zeroed pages that begin at a page. `huge`: in large pages (2 MiB) where the system has
- * them, and aligned so that it can; only a wish. False when the memory cannot be had. */
+/* Page-aligned, zeroed memory for data. `huge` requests large pages (2 MiB) where the system has them, with
+ * suitable alignment; only a hint. rvt_data_pages_get() returns false if the memory is not available. */
 struct rvt_pages {
     unsigned char *data;
-    void *base; /* what was reserved: `data` may lie behind its start */
+    void *base; /* start of the reserved range, at or before `data` */
     size_t reserved;
 };
 bool rvt_data_pages_get(size_t bytes, bool huge, struct rvt_pages *pages);
 
-/* For a thread that waits for another one, from the shortest wait to the longest: a hint to the processor;
- * let other threads run; sleep for some 50 microseconds. */
+/* Ways for a thread to wait for another one, from the shortest to the longest: rvt_pause() is a hint to the
+ * processor, rvt_yield() lets other threads run, rvt_sleep_briefly() sleeps for about 50 microseconds (1 ms
+ * on Windows). */
 static inline void rvt_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -83,11 +87,11 @@ static inline void rvt_pause(void) {
 void rvt_yield(void);
 void rvt_sleep_briefly(void);
 
-/* A number that is the calling thread's own among those that run now; never 0. */
+/* Returns a number that identifies the calling thread among the running ones; never 0. */
 uintptr_t rvt_thread_self(void);
 
-/* Fill `out` from the system's CSPRNG. False when the system has none to give; the caller
- * must then refuse. */
+/* Fills `out` with `bytes` bytes from the system's CSPRNG. Returns false if it has none to give; the caller
+ * must then fail. */
 bool rvt_random_bytes(void *out, size_t bytes);
 
 #endif

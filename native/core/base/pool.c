@@ -7,13 +7,13 @@
 #include "core/base/alloc.h"
 #include "core/base/platform.h"
 
-/* Chunks double from FIRST to LARGEST objects: a device with one domain and one region has few objects that
- * nobody wants, and none is long in making. Both are powers of two. */
+/* Chunk sizes double from FIRST to LARGEST objects: a device with one domain and one region wastes few
+ * objects, and no chunk takes long to create. Both sizes are powers of two. */
 enum { FIRST = 2, LARGEST = 512, DOUBLINGS = 8, FIRST_CAPACITY = 8 };
 static_assert(FIRST << DOUBLINGS == LARGEST, "the chunks that double");
 
-/* Where an object lies. With FIRST added, the indices of chunk k are FIRST << k and the next as many, up to
- * LARGEST. */
+/* The position of an object: its chunk and the index in it. Chunk k holds the objects whose index + FIRST is
+ * between FIRST << k and twice that; once a chunk has LARGEST objects, so does every later one. */
 struct place {
     uint32_t chunk, at;
 };
@@ -31,7 +31,7 @@ static uint32_t chunk_objects(uint32_t chunk) {
 
 void rvt_pool_init(struct rvt_pool *pool, size_t object_size) {
     memset(pool, 0, sizeof(*pool));
-    /* Whole lines, so that the counts of two regions never share one. */
+    /* Round up to whole cache lines, so that the reference counts of two regions never share one. */
     pool->object_size = (object_size + RVT_CACHE_LINE - 1) / RVT_CACHE_LINE * RVT_CACHE_LINE;
 }
 
@@ -62,8 +62,8 @@ struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index) {
 }
 
 struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index) {
-    /* The count first. It was stored after the chunk that has the object, and after the array that has the
-     * chunk. So whatever array is loaded now, this one or a later one, has it. */
+    /* Load the count first. It was stored after the chunk that holds the object and after the array that
+     * holds the chunk, so any array loaded now, this one or a later one, contains the chunk. */
     return index < count_of(pool) ? rvt_pool_at(pool, index) : NULL;
 }
 
@@ -76,7 +76,7 @@ struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at
     return NULL;
 }
 
-/* Make room for one more chunk. */
+/* Ensures that the array of chunks has room for one more. Returns false if out of memory. */
 static bool grow_array(struct rvt_pool *pool) {
     if (pool->chunk_count < pool->chunk_capacity)
         return true;
@@ -88,7 +88,7 @@ static bool grow_array(struct rvt_pool *pool) {
         memcpy(chunks, before, pool->chunk_count * sizeof(*chunks));
     chunks[capacity] = before;
     pool->chunk_capacity = capacity;
-    /* release: who reads the new array finds in it what was in the old one. */
+    /* release: a thread that reads the new array finds the old array's entries in it. */
     atomic_store_explicit(&pool->chunks, chunks, memory_order_release);
     return true;
 }
@@ -104,13 +104,13 @@ static bool add_chunk(struct rvt_pool *pool) {
     if (pool->held)
         atomic_fetch_add_explicit(pool->held, objects * pool->object_size, memory_order_relaxed);
     uint32_t first = count_of(pool);
-    /* Last first, so that objects are taken in ascending order. */
+    /* Free the last object first, so that objects are taken in ascending order. */
     for (uint32_t i = first + objects; i-- > first;) {
         struct rvt_object *object = rvt_pool_at(pool, i);
         object->index = i;
         rvt_pool_give(pool, object);
     }
-    /* release: see rvt_pool_find. */
+    /* release: see rvt_pool_find(). */
     atomic_store_explicit(&pool->count, first + objects, memory_order_release);
     return true;
 }
@@ -131,7 +131,7 @@ void rvt_pool_give(struct rvt_pool *pool, struct rvt_object *object) {
 
 uint64_t rvt_object_birth(struct rvt_object *object) {
     uint64_t generation = atomic_load_explicit(&object->generation, memory_order_relaxed) + 1;
-    /* release: whoever finds the handle alive sees the object filled. */
+    /* release: a thread that finds the handle live sees the initialized object. */
     atomic_store_explicit(&object->generation, generation, memory_order_release);
     return generation;
 }

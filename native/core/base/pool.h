@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Type-stable pools: domains, queue pairs, regions and DMA mappings live in chunks that are freed only with
- * their device, and every object starts with a generation. So a handle (object, generation) that somebody
- * kept for too long can always be looked at, and is recognised as dead. */
+/* Type-stable object pools for domains, queue pairs, regions and DMA mappings. Objects live in chunks that
+ * are freed only with their device, and each begins with a generation number. So a stale handle (object,
+ * generation) can always be checked safely, and is recognized as stale. */
 #ifndef RVT_POOL_H
 #define RVT_POOL_H
 
@@ -11,54 +11,57 @@
 #include <stdint.h>
 
 struct rvt_object {
-    /* Odd while the object is alive, even while it is not; never repeats (64 bits). Written under the
-     * device's lock, read by anyone. */
+    /* Odd while the object is live, even otherwise; never repeats (64 bits). Written under the device lock,
+     * read by any thread. */
     _Atomic(uint64_t) generation;
-    uint32_t index;               /* in the pool, constant */
-    struct rvt_object *next_free; /* under the device's lock */
+    uint32_t index;               /* constant; index in the pool */
+    struct rvt_object *next_free; /* protected by the device lock */
 };
 
-/* Protected by the device's lock, but for what is said to be read without it. */
+/* Protected by the device lock, except for the fields that any thread may read. */
 struct rvt_pool {
     size_t object_size; /* constant */
-    /* Objects ever made. Read by anyone: the objects below it are there. */
+    /* Number of objects ever created. Read by any thread: all objects below this index exist. */
     _Atomic(uint32_t) count;
     uint32_t chunk_count, chunk_capacity;
-    /* Read by anyone. When it is full a larger array takes its place, but the old one stays for those who are
-     * reading it, until the pool is destroyed: behind its capacity each array has one entry more, for the
-     * array before it. All old ones together are smaller than the one in use. */
+    /* Read by any thread. When the array is full, a larger one replaces it, but the old one is kept for
+     * threads still reading it until the pool is destroyed: each array has one extra entry, after its
+     * capacity, that points to the array before it. All old arrays together are smaller than the current
+     * one. */
     _Atomic(void **) chunks;
     struct rvt_object *free;
-    _Atomic(uint64_t) *held; /* where the bytes of chunks are counted; NULL: nowhere */
+    _Atomic(uint64_t) *held; /* counter of the chunks' bytes; NULL: not counted */
 };
 
+/* Initializes an empty pool of objects of `object_size` bytes. */
 void rvt_pool_init(struct rvt_pool *pool, size_t object_size);
 
-/* Free all chunks. Nobody may hold a handle any more. */
+/* Frees all chunks. No handle may be in use any more. */
 void rvt_pool_destroy(struct rvt_pool *pool);
 
-/* A dead object to be filled, or NULL (no memory, nothing changed). Everything but its header may
- * hold old values. */
+/* Takes an unused object to be initialized, or returns NULL (out of memory, nothing changed). All fields
+ * except the header may hold old values. The caller must hold the device lock. */
 struct rvt_object *rvt_pool_take(struct rvt_pool *pool);
 
-/* Back to the free list. The object must be dead and out of reach of readers. */
+/* Puts the object back on the free list. It must have ended (rvt_object_death) and be unreachable for
+ * readers. The caller must hold the device lock. */
 void rvt_pool_give(struct rvt_pool *pool, struct rvt_object *object);
 
-/* Object `index` (< pool->count), dead or alive. */
+/* Returns the object at `index` (< pool->count), live or not. */
 struct rvt_object *rvt_pool_at(const struct rvt_pool *pool, uint32_t index);
 
-/* The same without the lock, or NULL if the pool has never had that many. By who keeps the pool (a reference
- * on the device). */
+/* Returns the object at `index`, live or not, or NULL if the pool never had that many objects. Needs no lock.
+ * The caller must hold a reference on the device, which keeps the pool. */
 struct rvt_object *rvt_pool_find(const struct rvt_pool *pool, uint32_t index);
 
-/* The next live object with an index of at least *at, which moves behind it; NULL when there is none. Under
- * the device's lock. */
+/* Returns the next live object with an index of at least *at and sets *at to the index after it, or returns
+ * NULL if there is none. The caller must hold the device lock. */
 struct rvt_object *rvt_pool_next_alive(const struct rvt_pool *pool, uint32_t *at);
 
-/* Make the object alive; returns the generation for its handle. Under the device's lock. */
+/* Makes the object live and returns the generation for its handle. The caller must hold the device lock. */
 uint64_t rvt_object_birth(struct rvt_object *object);
 
-/* From now on every handle to it is dead. Under the device's lock. */
+/* Ends the object: every handle to it is stale from now on. The caller must hold the device lock. */
 void rvt_object_death(struct rvt_object *object);
 
 static inline uint64_t rvt_object_generation(const struct rvt_object *object) {

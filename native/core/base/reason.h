@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Why an access was refused: the vocabulary that checks and the data path share. */
+/* Names of the reasons why an access is refused, shared by the checks and the data path. */
 #ifndef RVT_REASON_H
 #define RVT_REASON_H
 
-#include "core/layout.h" /* enum rvt_reason: a reason crosses into JavaScript as its number */
+#include "core/layout.h" /* enum rvt_reason: reasons are passed to JavaScript as numbers */
 
-/* The reason's name as users see it ("OutOfBounds"), or "None"; never NULL, also for a number
- * out of range. */
+/* Returns the name of a reason as users see it ("OutOfBounds"). Returns "None" for RVT_REASON_NONE and for
+ * numbers out of range; never NULL. */
 const char *rvt_reason_name(enum rvt_reason reason);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* C11's atomics, for the core; in C++ (the binding includes the core's headers) the same names over
- * std::atomic, as C++23's own <stdatomic.h> defines them. The two have one layout in every compiler
- * that has both. */
+/* C11 atomics for the core. In C++ (the binding includes the core's headers), defines the same names over
+ * std::atomic, as C++23's own <stdatomic.h> does. Both have the same layout in every compiler that supports
+ * both. */
 #ifndef RVT_ATOMIC_H
 #define RVT_ATOMIC_H
 
 #ifdef __cplusplus
-#include <atomic> /* included by the binding before, outside extern "C" */
+#include <atomic> /* the binding must include this before, outside extern "C" */
 #define _Atomic(type) std::atomic<type>
 using std::atomic_compare_exchange_strong_explicit;
 using std::atomic_compare_exchange_weak_explicit;

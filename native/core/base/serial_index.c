@@ -7,7 +7,7 @@
 
 enum { LEAST_CAPACITY = 16 };
 
-/* Copy the live entries to `to`, which may be the array itself, and use that. */
+/* Copies the live entries to `to`, which may be the current array, and makes it the current array. */
 static void compact_into(struct rvt_serial_index *index, struct rvt_serial_entry *to, size_t capacity) {
     size_t kept = 0;
     for (size_t i = 0; i < index->count; i++)
@@ -33,10 +33,10 @@ static bool change_capacity(struct rvt_serial_index *index, size_t capacity) {
     return entries != NULL;
 }
 
-/* The entry of that number, live or removed, or NULL. */
+/* Returns the entry with this serial number, live or removed, or NULL. */
 static struct rvt_serial_entry *search(const struct rvt_serial_index *index, uint64_t serial) {
     size_t low = 0, high = index->count;
-    /* What ends together ends in the order of the newest first. */
+    /* Check the last entry first: objects that end together are removed newest first. */
     if (high && index->entries[high - 1].serial == serial)
         return &index->entries[high - 1];
     while (low < high) {
@@ -52,7 +52,7 @@ static struct rvt_serial_entry *search(const struct rvt_serial_index *index, uin
 bool rvt_serial_index_reserve(struct rvt_serial_index *index) {
     if (index->count < index->capacity)
         return true;
-    /* At least half of the array is free afterwards: that many calls pay for this one. */
+    /* Compacting frees at least half of the array, so its cost is spread over that many later calls. */
     if (index->live < index->capacity / 2) {
         compact_into(index, index->entries, index->capacity);
         return true;

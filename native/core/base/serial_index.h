@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Finds live objects by serial number. Numbers are given in ascending order, so a sorted array does: a new
- * one goes to the end, a search halves, and a removed one leaves a gap until the array is compacted. Adding
- * and removing take constant time on average, finding takes log2 of the number of entries.
+/* Index of live objects by serial number. Serial numbers are assigned in ascending order, so a sorted array
+ * suffices: a new entry is appended, lookup is a binary search, and a removed entry leaves a gap until the
+ * array is compacted. Adding and removing take amortized constant time, lookup takes logarithmic time.
  *
- * The owner serialises all calls. */
+ * The caller must serialize all calls. */
 #ifndef RVT_SERIAL_INDEX_H
 #define RVT_SERIAL_INDEX_H
 
@@ -17,29 +17,28 @@ struct rvt_serial_entry {
     void *object; /* NULL: removed */
 };
 
-/* All zero is an empty index. */
+/* An index. All zeros is an empty one. */
 struct rvt_serial_index {
-    struct rvt_serial_entry *entries; /* ascending; the last one is not a removed one */
-    size_t count, capacity;           /* of entries, with those that were removed */
-    size_t live;                      /* without; the array is never more than 8 times this, or 16 entries */
-    _Atomic(uint64_t) *held;          /* where the bytes are counted; NULL: nowhere */
+    struct rvt_serial_entry *entries; /* sorted by serial; the last entry is live */
+    size_t count, capacity;           /* `count`: entries, including removed ones */
+    size_t live;                      /* live entries; capacity is at most 8 times this, or 16 */
+    _Atomic(uint64_t) *held;          /* counter of the array's bytes; NULL: not counted */
 };
 
-/* Make room for one object more. False without memory; nothing has changed then. */
+/* Makes room for one more object. Returns false, with nothing changed, if out of memory. */
 bool rvt_serial_index_reserve(struct rvt_serial_index *index);
 
-/* Add an object (not NULL), in room that was reserved. `serial` is larger than every one that was added
- * before. */
+/* Adds an object (not NULL) in reserved space. `serial` must be larger than every serial added before. */
 void rvt_serial_index_add(struct rvt_serial_index *index, uint64_t serial, void *object);
 
-/* The object of that number, or NULL. */
+/* Returns the live object with this serial number, or NULL. */
 void *rvt_serial_index_find(const struct rvt_serial_index *index, uint64_t serial);
 
-/* Forget the object of that number, if there is one. Never fails: without memory for a smaller array the
- * large one stays. */
+/* Removes the object with this serial number, if there is one. Never fails: if there is no memory for a
+ * smaller array, the large one stays. */
 void rvt_serial_index_remove(struct rvt_serial_index *index, uint64_t serial);
 
-/* Forget all, and free the array. */
+/* Removes all objects and frees the array. */
 void rvt_serial_index_clear(struct rvt_serial_index *index);
 
 #endif

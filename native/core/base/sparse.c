@@ -11,9 +11,10 @@ bool rvt_sparse_init(struct rvt_sparse *sparse, size_t bytes, _Atomic(uint64_t) 
     memset(sparse, 0, sizeof(*sparse));
     size_t page = rvt_page_bytes();
     size_t pages = (bytes + page - 1) / page;
-    /* A page of bits covers more pages than it has bytes, so this is enough for the pages of bits as well. */
+    /* A page of bits covers more pages than it has bytes, so this also has room for the bits of the bit
+     * pages. */
     size_t words = (pages + pages / page + 2) / WORD_BITS + 1;
-    /* Aligned only where it can be of use. */
+    /* Align to a large page only if the range can hold one. */
     size_t spare = bytes >= RVT_HUGE_PAGE_BYTES ? RVT_HUGE_PAGE_BYTES : 0;
     size_t reserved = pages * page + words * sizeof(*sparse->touched) + spare;
     void *base = rvt_alloc_pages(reserved);
@@ -44,7 +45,7 @@ static void count_pages(const struct rvt_sparse *sparse, uint64_t pages) {
     atomic_fetch_add_explicit(sparse->held, pages << sparse->page_shift, memory_order_relaxed);
 }
 
-/* The words that have the bits of large page `number`; such bits fill whole words. */
+/* Returns the words with the bits of large page `number`; the bits of a large page fill whole words. */
 enum { HUGE_PAGE_WORDS = 8 };
 static uint64_t *huge_page_words(const struct rvt_sparse *sparse, size_t number) {
     return &sparse->touched[number * HUGE_PAGE_WORDS];
@@ -67,8 +68,8 @@ void rvt_sparse_touch(const struct rvt_sparse *sparse, const void *at) {
     if (!sparse->data)
         return;
     size_t offset = (size_t)((const unsigned char *)at - sparse->data);
-    /* The page, then the page with its bit, then the page with the bit of that: at the latest the third has
-     * its own. */
+    /* Mark the page, then the page that holds its bit, then the page that holds that page's bit, and so on.
+     * The third page at the latest holds its own bit. */
     size_t page;
     while (!is_touched(sparse, page = offset >> sparse->page_shift)) {
         uint64_t *word = &sparse->touched[page / WORD_BITS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sparse memory: a range of zeros of which only what is written costs memory, with a count of what that
- * is. */
+/* Sparse memory: a reserved range of zeros in which only written pages use memory, with a count of those
+ * bytes. */
 #ifndef RVT_SPARSE_H
 #define RVT_SPARSE_H
 
@@ -9,44 +9,46 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Writers need a lock of their own (the device's); readers of the data need none. */
+/* Writers must be serialized by a lock (the device lock); readers of the data need none. */
 struct rvt_sparse {
-    unsigned char *data; /* constant; at a page, and where the range is large, at a large page */
-    void *base;          /* what was reserved: data may lie behind its start */
+    unsigned char *data; /* constant; page-aligned, or aligned to a large page if the range is large */
+    void *base;          /* start of the reserved range, at or before `data` */
     size_t reserved;
     unsigned page_shift;
-    _Atomic(uint64_t) *held; /* where the bytes of touched pages are counted */
-    /* One bit a page, for pages that have been written. Lies behind the data, in pages that are counted
-     * alike. */
+    _Atomic(uint64_t) *held; /* counter of the bytes in touched pages */
+    /* One bit per page that has been written. The bits are stored after the data, in pages that are counted
+     * too. */
     uint64_t *touched;
     size_t words;
-    size_t huge_bytes;    /* how much of data, from its start, is in large pages */
-    size_t collapse_from; /* behind these bytes of it, small pages may be left */
+    size_t huge_bytes;    /* bytes of `data`, from its start, that are in large pages */
+    size_t collapse_from; /* offset in `data` from which on small pages may be left */
 };
 
-/* Reserve `bytes` of zeros. `held` is added to with each page that is touched.
- *   true   nothing is committed yet
+/* Reserves `bytes` bytes of zeros. Each page that is touched later is added to *held.
+ *   true   reserved; nothing is committed yet
  *   false  no address space; *sparse is zeroed */
 bool rvt_sparse_init(struct rvt_sparse *sparse, size_t bytes, _Atomic(uint64_t) *held);
 
-/* Release the range. Nobody may look at it any more. For a zeroed *sparse: nothing. */
+/* Releases the range, which no thread may access any more. Does nothing for a zeroed *sparse. */
 void rvt_sparse_destroy(struct rvt_sparse *sparse);
 
-/* Count the page of `at`, which is about to be written. Without a range (zeroed *sparse): nothing. */
+/* Counts the page that contains `at`, which the caller is about to write. Does nothing for a zeroed
+ * *sparse. */
 void rvt_sparse_touch(const struct rvt_sparse *sparse, const void *at);
 
-/* Let the first `bytes` of the data, a multiple of RVT_HUGE_PAGE_BYTES, be committed in large pages from now
- * on. A large page counts in full as soon as any byte of it was touched, those of before included. Nothing
- * happens where the system has no large pages. Once. */
+/* Requests that the first `bytes` bytes of the data, a multiple of RVT_HUGE_PAGE_BYTES, be committed in large
+ * pages from now on. A large page is counted completely as soon as any byte of it has been touched, now or
+ * before. Does nothing if the system has no large pages. Call at most once. */
 void rvt_sparse_prefer_huge(struct rvt_sparse *sparse, size_t bytes);
 
-/* Make the next large page of small ones that were there when rvt_sparse_prefer_huge was called: one a call,
- * since it takes as long as copying 2 MiB. Returns whether it did, so false: all are large now. */
+/* Merges the next group of small pages, written before rvt_sparse_prefer_huge(), into a large page. One per
+ * call, because it takes as long as copying 2 MiB. Returns whether it did so; false means that all are large
+ * now. */
 bool rvt_sparse_collapse(struct rvt_sparse *sparse);
 
-/* Give everything back to the system, where it can be (rvt_pages_give_back), and take it off the count. The
- * data stays readable, as zeros; where the system cannot, everything stays as it is. Nothing may be written
- * any more. */
+/* Returns all memory to the system, if the system can do that (rvt_pages_give_back), and subtracts it from
+ * the count. The data stays readable, as zeros; if the system cannot, everything stays as it is. Nothing may
+ * be written afterwards. */
 void rvt_sparse_give_back(struct rvt_sparse *sparse);
 
 #endif
