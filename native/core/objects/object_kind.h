@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The table of the kinds of objects that live on a device. What has to be done for objects of every kind
- * (tell them, count them, end them in the right order) goes through this table. It is filled when the device
- * is opened: by the core itself, and by upper rooms. The core may not include those, so each of them passes
- * its kinds and hooks in a struct rvt_extension.
+/* The table of the kinds of objects that live on a device. Operations on objects of every kind (report them,
+ * count them, end them in the right order) go through this table. It is filled when the device is opened, by
+ * the core and by upper layers. The core must not include upper layers, so each of them passes its kinds and
+ * hooks in a struct rvt_extension.
  *
- * Everything here is called under the device's lock unless it says otherwise. */
+ * The caller of every function here must hold the device lock, unless stated otherwise. */
 #ifndef RVT_OBJECT_KIND_H
 #define RVT_OBJECT_KIND_H
 
@@ -24,14 +24,14 @@ struct rvt_pd;
 struct rvt_ucontext;
 
 enum {
-    /* A kind's number is an enum rvt_resource_kind, or a larger number below this. */
+    /* Limit of kind numbers. A number is an enum rvt_resource_kind or larger, and below this limit. */
     RVT_MOST_OBJECT_KINDS = 16,
-    /* Kinds with `domain_of`: a domain has room for a list of each. */
+    /* Limit of kinds with `domain_of`. A domain stores one list of children per such kind. */
     RVT_MOST_CHILD_KINDS = 6,
 };
 
-/* When a context or a device ends, all objects of a kind with a smaller number end before those of the next.
- * Upper rooms choose numbers in between. What refers to other objects ends before them. */
+/* The order in which objects end with their context or device: all objects of a smaller number before those
+ * of a larger one. An object ends before the objects it refers to. Upper layers choose numbers in between. */
 enum rvt_end_order {
     RVT_END_QPS = 100,
     RVT_END_MRS = 200,
@@ -39,43 +39,44 @@ enum rvt_end_order {
     RVT_END_DMA_MAPS = 400,
 };
 
-/* A kind of objects. Constant, and outlives every device that has it. */
+/* A kind of objects. Constant, and outlives every device that uses it. */
 struct rvt_object_kind {
-    uint32_t number;     /* that rows are reported under; in that order */
-    uint32_t row_fields; /* of a row: 1..RVT_RESOURCE_MOST_FIELDS */
-    /* Fill the row of one object. `object` is what the pool or `next` gave. */
+    uint32_t number;     /* rows are reported under this number, in ascending order */
+    uint32_t row_fields; /* fields per row: 1..RVT_RESOURCE_MOST_FIELDS */
+    /* Fills the row of one object. `object` comes from the pool or from `next`. */
     void (*fill_row)(const void *object, uint64_t *fields);
 
-    /* Objects in a pool of the table: bytes of one, which begins with struct rvt_owned. Such objects block a
-     * close that does not cascade, and end with their context and their device. */
+    /* Size in bytes of an object in the kind's pool, which begins with struct rvt_owned; 0 if the kind has no
+     * pool. Objects in a pool block a close without `cascade`, and end with their context and device. */
     size_t object_size;
     int end_order; /* see rvt_end_order */
-    /* End one live object by force: tell the release (rvt_tell_release), let its handles die
-     * (rvt_owned_death), and give it back to the pool now or when all readers have passed. */
+    /* Ends one live object by force: calls the release hooks (rvt_tell_release), makes its handles stale
+     * (rvt_owned_death), and returns it to the pool now or when all readers have left. */
     void (*end)(struct rvt_owned *object);
-    /* Instead of `end`, for objects that must end together: end all that `context` owns (NULL: all). */
+    /* Instead of `end`, for objects that must end together: ends all that `context` owns (NULL: all). */
     void (*end_all)(struct rvt_dev_info *device, struct rvt_ucontext *context);
-    /* The domain that an object is a child of, from rvt_owned_birth until rvt_owned_death: it is counted in
-     * the domain's `children`, and ends with the domain if that cascades. NULL for kinds that belong to no
-     * domain. */
+    /* Returns the object's parent domain; constant from rvt_owned_birth to rvt_owned_death. The object
+     * counts in the domain's `children`, and ends with the domain if that cascades. NULL for kinds without
+     * a domain. */
     struct rvt_pd *(*domain_of)(const struct rvt_owned *object);
 
-    /* Objects that are not in a pool, object_size being 0: the one after `previous`, or the first (NULL).
-     * They are told and nothing else: their own files know how they end. */
+    /* For kinds without a pool (object_size is 0): returns the object after `previous`, or the first one
+     * (NULL). The table only reports such objects; other code ends them. */
     const void *(*next)(const struct rvt_dev_info *device, const void *previous);
 };
 
-/* Lets an upper room act before objects of a lower kind go: a queue pair that must stop before its region. */
+/* Lets an upper layer act before objects of a lower kind end; for example, a queue pair must stop before its
+ * region ends. */
 struct rvt_release_hook {
-    uint32_t kind; /* number of the kind that is watched */
-    /* Called once in the life of each such object, when its end is certain and its handles are still alive. A
-     * region still answers to its key then; held references may keep it half-dead for a while afterwards. The
-     * device's lock is held: do not call a function that takes it. May change and end objects of the room's
-     * own kinds, and no others. */
+    uint32_t kind; /* number of the watched kind */
+    /* Called once for each object of the kind, when its end is certain and its handles are still valid. A
+     * region still has its key at that point; held references may keep it half-dead for a while afterwards.
+     * The device lock is held, so the hook must not call a function that takes it. It may change and end
+     * objects of its own layer's kinds, and no others. */
     void (*releasing)(struct rvt_owned *object);
 };
 
-/* What one upper room adds to a device. Constant, and outlives the device. */
+/* The kinds and hooks that one upper layer adds to a device. Constant, and outlives the device. */
 struct rvt_extension {
     const struct rvt_object_kind *const *kinds;
     uint32_t kind_count;
@@ -84,10 +85,10 @@ struct rvt_extension {
 };
 
 struct rvt_object_kind_slot {
-    const struct rvt_object_kind *kind; /* constant; NULL: there is no such kind */
-    uint64_t made;                      /* the last serial number given */
-    uint32_t child_number;              /* constant: of its list in a domain, for kinds with domain_of */
-    size_t membership_at;               /* constant: where an object's membership is, from its beginning */
+    const struct rvt_object_kind *kind; /* constant; NULL: the number is unused */
+    uint64_t made;                      /* the last serial number used */
+    uint32_t child_number;              /* constant; index of its list in a domain, if it has domain_of */
+    size_t membership_at;               /* constant; offset of an object's membership */
     struct rvt_pool pool;
 };
 
