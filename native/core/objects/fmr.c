@@ -195,10 +195,8 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
-    else
-        rvt_reclaim(
-            &device
-                 ->retirement); /* a check that took a reference in between made rvt_mr_set_map retire the new mapping */
+    else /* a check in between may have made rvt_mr_set_map retire the new mapping */
+        rvt_reclaim(&device->retirement);
     rvt_release_passed(passed);
     return error;
 }

@@ -95,8 +95,8 @@ static inline uint64_t rvt_record_rights(uint32_t access, uint32_t shape) {
 }
 
 /* All record fields are stored with release and loaded with acquire. That is sufficient ordering:
- * - A reader that loads a field of a later change also sees the sequence that the change stored before. So its
- *   second load of the sequence differs, and it starts again.
+ * - A reader that loads a field of a later change also sees the sequence that the change stored before. So
+ *   its second load of the sequence differs, and it starts again.
  * - A slot is filled with the name last, so a reader that sees the key sees the rest. */
 struct rvt_lkey_record {
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) sequence; /* even: readers use line 0; odd: the shadow */

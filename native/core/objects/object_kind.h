@@ -92,90 +92,93 @@ struct rvt_object_kind_slot {
     struct rvt_pool pool;
 };
 
-/* What one context owns, or the device itself: the live objects, by the number of their kind. */
+/* The live objects that a context, or the device itself, owns: one list per kind number. */
 struct rvt_owner {
     struct rvt_link *first[RVT_MOST_OBJECT_KINDS];
 };
 
 struct rvt_object_kinds {
-    struct rvt_object_kind_slot slots[RVT_MOST_OBJECT_KINDS]; /* by number */
-    /* Constant: numbers of the kinds in pools, in the order in which their objects end. */
+    struct rvt_object_kind_slot slots[RVT_MOST_OBJECT_KINDS]; /* by kind number */
+    /* Constant: the numbers of the kinds in pools, in the order in which their objects end. */
     uint32_t end_order[RVT_MOST_OBJECT_KINDS], end_count;
-    uint32_t child_kinds;                          /* how many kinds have `domain_of` */
+    uint32_t child_kinds;                          /* number of kinds with `domain_of` */
     const struct rvt_extension *const *extensions; /* constant */
     uint32_t extension_count;
 };
 
-/* Enter one kind, while the device is being made; `held`: where the bytes of its pool are counted.
+/* Enters one kind while the device is being opened. The bytes of its pool are counted in *held.
  *   0        entered
  *   -EINVAL  its number is taken or too large; its row has no fields or too many; it has no fill_row; it
- *            has a pool but not exactly one of `end` and `end_all`, objects without a whole head, or a
- *            domain but no `end`; it has no pool but no `next` either; RVT_MOST_CHILD_KINDS others have a
- *            domain */
+ *            has a pool but not exactly one of `end` and `end_all`, an object_size below that of struct
+ *            rvt_owned, or a domain but no `end`; it has neither a pool nor `next`; RVT_MOST_CHILD_KINDS
+ *            other kinds have a domain */
 int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind,
                           _Atomic(uint64_t) *held);
 
-/* Enter the kinds and hooks of upper rooms, after the core's own.
- *   0        entered, and kept: `extensions` must outlive the device
- *   -EINVAL  a kind cannot be entered; a hook watches a kind that is not there, or has no function */
+/* Enters the kinds and hooks of upper layers, after the core's own kinds. Keeps the pointer `extensions`, so
+ * the array must outlive the device.
+ *   0        entered
+ *   -EINVAL  a kind cannot be entered; a hook watches an unknown kind or has no function */
 int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extension *const *extensions,
                          uint32_t count, _Atomic(uint64_t) *held);
 
-/* Free the pools, when nobody can hold a handle any more. */
+/* Frees the pools. No handle may be in use any more. */
 void rvt_destroy_object_kinds(struct rvt_object_kinds *kinds);
 
-/* A dead object of the kind, with its head filled: device, the next serial number, and its owner, `context`
- * (NULL: the device). NULL without memory (then no number is used up). The caller fills the rest and lets it
- * be born (rvt_owned_birth), or gives it back, before it drops the lock. */
+/* Takes an object of the kind from its pool and fills its head: device, next serial number, and owner
+ * `context` (NULL: the device). Returns NULL if memory is short, and then uses up no serial number. The
+ * object is not alive yet: before the caller releases the lock, it must fill the rest and call
+ * rvt_owned_birth, or return the object with rvt_give_owned. */
 struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *context);
 
-/* Make the object alive, and a child of its domain; returns the generation for its handle. */
+/* Makes the object alive and adds it to its domain's children. Returns the generation for its handle. */
 uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind);
 
-/* From now on every handle to it is dead, and neither its owner nor its domain has it any more. */
+/* Makes every handle to the object stale, and removes the object from its owner's and its domain's lists. */
 void rvt_owned_death(struct rvt_owned *object, uint32_t kind);
 
-/* Back to its pool. The object must be dead and out of reach of readers. */
+/* Returns the object to its pool. It must not be alive, and no reader may be able to reach it. */
 void rvt_give_owned(struct rvt_owned *object, uint32_t kind);
 
-/* The next live object of a kind, whoever owns it, from index *at on, which moves behind it; NULL when there
- * is none. Objects may end between two calls. Goes over the whole pool. */
+/* Returns the next live object of a kind, whoever owns it, starting at pool index *at, which it advances.
+ * Returns NULL at the end. Objects may end between two calls. A full traversal visits the whole pool. */
 struct rvt_owned *rvt_next_object(const struct rvt_dev_info *device, uint32_t kind, uint32_t *at);
 
-/* The object of a kind that comes after `previous` (NULL: the first one) among those of `context` (NULL: of
- * the device, which owns what was made without a context); NULL when there is none. */
+/* Returns the object after `previous` (NULL: the first) on the list of objects of a kind that `context` owns
+ * (NULL: that the device owns, because they were created without a context). Returns NULL at the end. */
 struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kind,
                                  const struct rvt_ucontext *context, const struct rvt_owned *previous);
 
-/* Whether the context owns any live object (NULL: whether any is alive). */
+/* Returns whether the context owns any live object, or (NULL) whether any object of the device is alive. */
 bool rvt_owns_anything(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
 
-/* -EBUSY because the context owns something (NULL: because anything is alive), with how many objects of each
- * kind. Takes time for each. */
+/* Fails with -EBUSY because the context owns objects, or (NULL) because objects of the device are alive.
+ * Records how many there are of each kind. Takes time proportional to their number. */
 RVT_COLD int rvt_fail_owns(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
 
-/* -EBUSY because the domain has children, with how many of each kind. Takes no time for those of the kind that
- * it has most of. */
+/* Fails with -EBUSY because the domain has children. Records how many there are of each kind. Does not
+ * traverse the children of the most frequent kind. */
 RVT_COLD int rvt_fail_children(const struct rvt_pd *pd);
 
-/* Call `end` for one object of the kind after the other, until the context owns none (NULL: until none is
- * alive). `end` may end others along with it. */
+/* Calls `end` for the objects of the kind one by one, until the context owns none (NULL: until none is
+ * alive). `end` may end other objects as well. */
 void rvt_end_each(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *context,
                   void (*end)(struct rvt_owned *object));
 
-/* End all objects that the context owns (NULL: all), kind by kind in the order of ending. Takes time for what
- * ends, and not for what others have on the device. */
+/* Ends all objects that the context owns (NULL: all objects), kind by kind in the order of ending. Takes time
+ * proportional to the number of objects that end, not to what other contexts own. */
 void rvt_end_owned(struct rvt_dev_info *device, struct rvt_ucontext *context);
 
-/* End all children of the domain, in the same order, and as fast. */
+/* Ends all children of the domain, in the same order and with the same cost. */
 void rvt_end_children(struct rvt_pd *pd);
 
-/* The serial number of the object of a handle, or 0 when the handle is dead. Takes the device's lock: without
- * it the object could die, and live again under another number, between two looks. */
+/* Returns the serial number of a handle's object, or 0 if the handle is stale. Takes the device lock:
+ * without it, the object could end and be reused under another number between reading the generation and
+ * the number. */
 uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation);
 
-/* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this
- * once in the object's life, while its handles are still alive. */
+/* Calls the release hooks that watch this kind. Every kind's `end`, and every verb that ends an object, must
+ * call this once per object, while the object's handles are still valid. */
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind);
 
 #endif
