@@ -147,7 +147,7 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
     do {
         if (word & RVT_MR_REVOKED)
-            return RVT_RETRY; /* the record was emptied before the flag was set, so the next read finds no key */
+            return RVT_RETRY; /* the record was emptied before the flag was set; the next read finds no key */
         if ((word & RVT_MR_HELD_MASK) == RVT_MR_HELD_MASK)
             return RVT_FULL;
         if ((word & RVT_MR_MAP_MASK) != bits) {
