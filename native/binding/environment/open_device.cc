@@ -39,9 +39,9 @@ void OpenDevice::Settle() {
     // Do not report every page list, because reporting costs more than many of them. But report once when the
     // device is closed.
     int64_t change = bytes - accounted_;
-    if (change >= kStep || change <= -kStep || (closed && !told_closed_))
+    if (change >= kStep || change <= -kStep || (closed && !closed_reported_))
         Account(bytes);
-    told_closed_ = closed;
+    closed_reported_ = closed;
 }
 
 void OpenDevice::Account(int64_t bytes) {

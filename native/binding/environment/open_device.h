@@ -76,11 +76,11 @@ private:
     void Account(int64_t bytes);
 
     std::shared_ptr<Environment> environment_;
-    rvt_dev_info *device_; // one reference
+    rvt_dev_info *device_; // holds one reference
     rvt_ucontext *context_;
     bool opened_;
     bool reports_leaks_ = false;
-    bool told_closed_ = false;         // closing was reported to the garbage collector
+    bool closed_reported_ = false;     // closing was reported to the garbage collector
     int64_t accounted_ = 0;            // bytes reported to the garbage collector
     uint64_t elements_ = 0;            // number of held elements
     std::shared_ptr<OpenDevice> self_; // set while `elements_` is not 0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A reader's section on one device for the lifetime of a scope. Inside it, nothing that checks read is freed.
+// A reader's section on one device for the lifetime of a scope. Inside it, the core frees nothing that a
+// check may read.
 #ifndef RDMAVT_SECTION_H
 #define RDMAVT_SECTION_H
 

@@ -14,14 +14,15 @@
 // other threads may change the bytes at any time.
 struct ArrayView {
     void *data = nullptr;
-    size_t length =
-        0; // Initial value of a typed array's type. Node versions with a kind of typed array that Node-API has no number for (initially Float16Array) succeed and leave the variable unchanged. So it must not be a type that callers accept.
+    size_t length = 0; // number of elements
 };
 
-// Gets the view of a typed array of this type. Returns false if `value` is anything else.
+// Initial value of a typed array's type. Node versions with a kind of typed array that Node-API has no number
+// for (initially Float16Array) succeed and leave the variable unchanged. So it must not be a type that
+// callers accept.
 constexpr napi_typedarray_type kUnknownType = napi_float64_array;
 
-// JavaScript's largest safe integer: the limit for lengths and for serial numbers, which count from 1.
+// Gets the view of a typed array of this type. Returns false if `value` is anything else.
 inline bool ViewOf(napi_env env, napi_value value, napi_typedarray_type type, ArrayView *view) {
     napi_typedarray_type found = kUnknownType;
     return napi_get_typedarray_info(env, value, &found, &view->length, &view->data, nullptr, nullptr) ==
@@ -29,11 +30,11 @@ inline bool ViewOf(napi_env env, napi_value value, napi_typedarray_type type, Ar
            found == type;
 }
 
-// Reads arguments one by one. The first invalid one throws a TypeError and clears ok(); later reads return
-// zeros. All arguments are read before the native work starts, and reading runs no JavaScript.
+// JavaScript's largest safe integer: the limit for lengths and for serial numbers, which count from 1.
 constexpr double kMostInteger = 9007199254740991.0;
 
-// Reads `undefined` or an unsigned 64-bit bigint. Returns whether a number was given.
+// Reads arguments one by one. The first invalid one throws a TypeError and clears ok(); later reads return
+// zeros. All arguments are read before the native work starts, and reading runs no JavaScript.
 class Arguments {
 public:
     explicit Arguments(const Napi::CallbackInfo &info) : info_(info) {}
@@ -79,8 +80,7 @@ public:
         return false;
     }
 
-    // Reads a Uint8Array of at least `least` bytes, aligned for 64-bit numbers, over a SharedArrayBuffer,
-    // which can be neither detached nor moved. Stores that SharedArrayBuffer in *buffer.
+    // Reads `undefined` or an unsigned 64-bit bigint. Returns whether a number was given.
     bool OptionalU64(size_t index, uint64_t *out) {
         if (info_[index].IsUndefined())
             return false;
@@ -96,8 +96,8 @@ public:
         return ArrayView();
     }
 
-    // One digit is enough: no function here takes ten arguments. std::to_string would link in all of
-    // formatted output.
+    // Reads a Uint8Array of at least `least` bytes, aligned for 64-bit numbers, over a SharedArrayBuffer,
+    // which can be neither detached nor moved. Stores that SharedArrayBuffer in *buffer.
     ArrayView SharedBytes(size_t index, size_t least, napi_value *buffer) {
         ArrayView view = Array(index, napi_uint8_array, least);
         bool plain = true;
@@ -120,7 +120,8 @@ public:
         if (!ok_)
             return;
         ok_ = false;
-        // Of one digit: none of the functions here takes ten. std::to_string wants all of formatted output.
+        // One digit is enough: no function here takes ten arguments. std::to_string would link in all of
+        // formatted output.
         std::string message =
             std::string("argument ") + static_cast<char>('0' + index) + " must be " + expected;
         Napi::TypeError::New(info_.Env(), message).ThrowAsJavaScriptException();

@@ -119,7 +119,7 @@ namespace {
 struct JsMemory {
     rvt_memory memory; // must be first, because the core passes a pointer to it
     std::shared_ptr<JsBuffer> buffer;
-    uint64_t offset; // of the registered bytes in the buffer
+    uint64_t offset; // offset of the registered bytes in the buffer
 };
 
 JsMemory *Of(rvt_memory *memory) {

@@ -21,7 +21,7 @@ struct rvt_ucontext;
 
 struct rvt_dma_map {
     struct rvt_owned owned;
-    /* Constant from birth until every reader has left after the mapping ended: */
+    /* Constant from creation until every reader has left after unmapping: */
     struct rvt_memory *memory;
     uint64_t address; /* multiple of 4096 */
     uint64_t length;  /* greater than 0; address + length <= 2^64 */

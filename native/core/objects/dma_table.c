@@ -258,7 +258,7 @@ static void raise_ends(struct rvt_dma_table *table, uint64_t address, uint64_t l
 void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_addition *addition,
                        struct rvt_dma_map *map) {
     struct rvt_dma_table *table = current_table(device);
-    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed); /* released with its leaf */
+    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed); /* published with its leaf */
     if (!addition->table) {
         struct rvt_dma_range *range = &table->ranges[find_range(table, addition->address)];
         raise_ends(table, addition->address, addition->last);
@@ -282,7 +282,7 @@ static void compact_leaf(struct rvt_dev_info *device, struct rvt_dma_range *rang
                          const struct rvt_dma_leaf *old) {
     struct rvt_dma_leaf *leaf = make_leaf(old->live);
     if (!leaf)
-        return; /* the next removal tries again */
+        return; /* no memory: the next removal tries again */
     for (uint32_t i = 0; i < old->count; i++) {
         struct rvt_dma_map *map = map_of(&old->entries[i]);
         if (map)

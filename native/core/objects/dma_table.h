@@ -38,7 +38,7 @@
 struct rvt_dev_info;
 struct rvt_dma_map;
 
-enum { RVT_DMA_LEAF_ENTRIES = 128 }; /* at most */
+enum { RVT_DMA_LEAF_ENTRIES = 128 }; /* at most this many entries per leaf */
 
 struct rvt_dma_entry {
     uint64_t start;                    /* constant */

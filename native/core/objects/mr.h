@@ -104,11 +104,11 @@ struct rvt_mr_attributes {
     uint32_t access, refs;
     uint64_t start;  /* local address of byte 0 */
     uint64_t iova;   /* the consumer-visible remote address */
-    uint64_t length; /* bytes mapped */
+    uint64_t length; /* number of mapped bytes */
     uint32_t segments, max_segments;
     bool valid, half_dead;
     bool counted;
-    uint64_t accepted, refused, bytes; /* 0 unless counted */
+    uint64_t accepted, refused, bytes; /* 0 unless the region is counted */
 };
 int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 
@@ -119,7 +119,7 @@ int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 struct rvt_mr_place {
     struct rvt_memory_place memory; /* RVT_MEMORY_KIND_NONE for all but user memory */
     uint64_t pd;                    /* serial number of its domain */
-    uint64_t length;                /* bytes mapped */
+    uint64_t length;                /* number of mapped bytes */
     uint64_t remote_address;        /* the address that remote checks compare with */
     uint32_t access, key;
     enum rvt_mr_kind kind;

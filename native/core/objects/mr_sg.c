@@ -78,7 +78,7 @@ static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_e
         if (added < missing) {
             uint64_t last_added = added ? page + ((added - 1) << RVT_PAGE_SHIFT) : start;
             layout.refused = i == 0 && last_added == list[0].address;
-            /* The first page may lie below `start` (offset, unaligned address); then nothing counts. */
+            /* If the first page begins below `start` (offset or unaligned address), nothing counts. */
             if (last_added > start)
                 layout.total += last_added - start;
             return layout;

@@ -49,7 +49,7 @@ struct rvt_object_kind {
     /* Size in bytes of an object in the kind's pool, which begins with struct rvt_owned; 0 if the kind has no
      * pool. Objects in a pool block a close without `cascade`, and end with their context and device. */
     size_t object_size;
-    int end_order; /* see rvt_end_order */
+    int end_order; /* position in the order of ending: see rvt_end_order */
     /* Ends one live object by force: calls the release hooks (rvt_tell_release), makes its handles stale
      * (rvt_owned_death), and returns it to the pool now or when all readers have left. */
     void (*end)(struct rvt_owned *object);

@@ -15,7 +15,7 @@
 
 struct rvt_qp {
     struct rvt_owned owned;
-    /* Constant from birth to death. Read without the lock, possibly through a handle that has just gone
+    /* Constant while the object is alive. Read without the lock, possibly through a handle that has just gone
      * stale. So readers load it with acquire, writers store it with release, and readers check the handle
      * again afterwards. */
     _Atomic(struct rvt_pd *) pd;

@@ -37,7 +37,7 @@
 
 struct rvt_mregion {
     struct rvt_owned owned;
-    /* Constant from birth until the object is recycled: */
+    /* Constant from creation until the object is recycled: */
     struct rvt_pd *pd;
     enum rvt_mr_kind kind;
     uint32_t max_segments;
