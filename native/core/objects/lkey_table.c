@@ -12,8 +12,8 @@
 
 /* When to request large pages. Random accesses to a full table of 2^HUGE_BITS slots (4 MiB of records) or
  * more touch more small pages than the TLB holds, and large pages help. But then the first region would cost
- * 2 MiB. So they are requested only once a HUGE_SHARE-th of the slots, or HUGE_USED slots, are in use: by
- * then random keys have touched nearly every small page. */
+ * 2 MiB. So large pages are requested only once 1/HUGE_SHARE of the slots, or HUGE_USED slots if that is
+ * less, are in use: by then random keys have touched nearly every small page. */
 enum { HUGE_BITS = 16, HUGE_SHARE = 8, HUGE_USED = 1 << 18 };
 
 static uint32_t slots_for_huge_pages(const struct rvt_lkey_table *table) {
@@ -154,7 +154,8 @@ static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     *number = *next;
     *next = 0;
     if (table->random_left) {
-        /* The next registration writes these two cache lines, and in a large table neither is cached. */
+        /* Prefetch the two cache lines that the next registration writes; in a large table neither is likely
+         * to be cached. */
         uint32_t slot = next[-1] >> (32 - table->bits);
         __builtin_prefetch(&table->records[slot], 1);
         __builtin_prefetch(&table->owner[slot], 1);

@@ -21,12 +21,12 @@ struct rvt_owned {
     /* Set when the pool object is first used, then constant across all its lives, so a stale handle can still
      * be followed. Anyone who holds a reference on the device may read it. */
     struct rvt_dev_info *device;
-    /* Greater than 0 and never reused for one kind on a device. Constant while the object is alive. A reader must
-     * hold the device lock, or a reference on the object, or be in a section in which it found the object
-     * alive. Read it through a handle that may go stale with rvt_read_serial. */
+    /* Greater than 0 and never reused for one kind on a device. Constant while the object is alive. A reader
+     * must hold the device lock, or a reference on the object, or be in a section in which it found the
+     * object alive. Read it through a handle that may go stale with rvt_read_serial. */
     uint64_t serial;
-    /* Id of the context that owns the object, or RVT_NO_CONTEXT. Constant while the object is alive. A reader must
-     * hold the device lock. */
+    /* Id of the context that owns the object, or RVT_NO_CONTEXT. Constant while the object is alive. A reader
+     * must hold the device lock. */
     uint64_t context;
 };
 

@@ -20,16 +20,16 @@ struct rvt_pd {
     /* Greater than 0; records name their domain by it. Set when the pool object is first used, then constant
      * across all its lives. A domain never ends while a record names it. */
     uint32_t id;
-    /* Constant while the object is alive. A user domain gets no DMA region and no key 0. Read without the lock,
-     * possibly through a handle that has just gone stale. So readers load it with acquire, writers store it
-     * with release, and readers check the handle again afterwards. */
+    /* Constant while the object is alive. A user domain gets no DMA region and no key 0. Read without the
+     * lock, possibly through a handle that has just gone stale. So readers load it with acquire, writers
+     * store it with release, and readers check the handle again afterwards. */
     _Atomic(bool) user;
     /* How many children the domain has: regions (also half-dead ones), QPs and objects of other kinds with
      * `domain_of`. Under the device lock, as are the lists. */
     uint32_t children;
-    struct rvt_link
-        *first_child[RVT_MOST_CHILD_KINDS]; /* lists, indexed by rvt_object_kind_slot.child_number */
-    struct rvt_shared shared;               /* the domain's share token */
+    /* Lists of children, indexed by rvt_object_kind_slot.child_number. */
+    struct rvt_link *first_child[RVT_MOST_CHILD_KINDS];
+    struct rvt_shared shared; /* the domain's share token */
 };
 
 /* A handle belongs to one context. That context owns the objects that are created through the handle, and the

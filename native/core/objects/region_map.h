@@ -83,7 +83,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
  * otherwise once per page in it. The caller must hold the device lock. */
 uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dma);
 
-/* Ends the use of all DMA mappings of `context` by page lists of any region, for rvt_dma_close_of. A live
+/* Unmaps every page list, of any region, that names a DMA mapping of `context`, for rvt_dma_close_of. A live
  * region then maps nothing. A half-dead region has no record to update, so it is ended by force. The caller
  * must hold the device lock. */
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);

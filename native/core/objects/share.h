@@ -15,9 +15,8 @@ struct rvt_pd_handle;
 struct rvt_ucontext;
 
 struct rvt_share_token {
-    unsigned char core[RVT_CORE_ID_BYTES]; /* identifies the copy of the core in this process */
-    unsigned char bytes
-        [RVT_TOKEN_BYTES]; /* random; knowing them grants the right to open the shared device or domain */
+    unsigned char core[RVT_CORE_ID_BYTES]; /* identifies the loaded copy of the core */
+    unsigned char bytes[RVT_TOKEN_BYTES];  /* random; grants access to the shared object */
 };
 
 /* The share state that a device or domain contains. Protected by the lock in share.c. */

@@ -22,8 +22,8 @@ struct rvt_dev_info;
 struct rvt_ucontext {
     /* On a cache line of its own: the owner's thread writes it at every check. */
     alignas(RVT_CACHE_LINE) struct rvt_counters counters;
-    /* True once the context has ended. Written under the device lock by the context's own thread, or by any
-     * thread if it has none. Handles that belong to the context are stale from then on. */
+    /* True once the context has ended. Written under the device lock, and only by the context's own thread.
+     * Handles that belong to the context are stale from then on. */
     _Atomic(bool) gone;
     struct rvt_dev_info *device; /* holds one reference */
     /* Constant: the reader of the thread that uses the context. NULL: its references are counted in the
