@@ -72,8 +72,8 @@ public:
     }
 
     // Lets other threads wake this environment, so that queued releases happen even if it is idle. Called
-    // when a device is shared, because only then can other threads queue anything. Returns false if memory is
-    // short.
+    // when a device is shared or attached (without a shared device, other threads queue nothing), and by leak
+    // reports and put listeners. Returns false if memory is short.
     bool BeWakeable();
 
     // Returns false once the environment is ending. From then on the binding keeps nothing alive, reports no

@@ -40,7 +40,7 @@ struct Cell {
     rvt_sge own; // the element, unless walks share it
     // The element if walks share it. A pointer to a shared_ptr keeps cells small, because few are shared.
     std::unique_ptr<std::shared_ptr<SharedSge>> shared;
-    OpenDevice *device;  // nullptr: the cell is empty; kept open by HoldForElement()
+    OpenDevice *device;  // nullptr if empty; HoldForElement() keeps it open
     uint32_t generation; // of the current element, or of the next one if empty
     bool bound;          // the cell has a holder
 

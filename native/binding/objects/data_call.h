@@ -7,7 +7,7 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// A data call of one environment. When it ends, it releases what other threads have queued.
+// Scope of one data call of an environment. At its end, it releases what other threads have queued.
 class DataCall {
 public:
     explicit DataCall(OpenDevice &device) : environment_(device.environment()) {

@@ -25,9 +25,8 @@ struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     bool apart = false;                    // known to KnownBuffers, but not by its address
     bool resting = false;                  // among the unused buffers that KnownBuffers keeps
     unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
-    rvt_device_memory *device_memory =
-        // The device memory that the buffer is over, with one reference; nullptr for other buffers.
-        nullptr;
+    // The device memory that the buffer is over, with one reference; nullptr for other buffers.
+    rvt_device_memory *device_memory = nullptr;
 
     // The last lookup: the call that made it, and its result.
     uint64_t looked = 0;
