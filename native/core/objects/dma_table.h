@@ -93,6 +93,7 @@ bool rvt_dma_table_prepare(const struct rvt_dev_info *device, uint64_t address, 
 void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_addition *addition,
                        struct rvt_dma_map *map);
 
+/* Frees what rvt_dma_table_prepare allocated, if the mapping is not added. */
 void rvt_dma_table_abandon(const struct rvt_dma_addition *addition);
 
 /* Removes a mapping from the table. Never fails: if memory is short, leaves and tables are not compacted. The

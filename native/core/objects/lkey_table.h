@@ -146,6 +146,8 @@ struct rvt_lkey_table {
  *   0        the table is empty
  *   -ENOMEM  nothing was allocated */
 int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random, _Atomic(uint64_t) *held);
+
+/* Releases the table's address space. No reader may be able to reach the table any more. */
 void rvt_lkey_table_destroy(struct rvt_lkey_table *table);
 
 /* Empties the table of a closed device, which must have no key in use: wipes the random numbers and

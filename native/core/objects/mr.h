@@ -110,6 +110,10 @@ struct rvt_mr_attributes {
     bool counted;
     uint64_t accepted, refused, bytes; /* 0 unless the region is counted */
 };
+
+/* Reads a consistent snapshot of a region's attributes.
+ *   0       *attributes is filled
+ *   -EBADF  the handle is stale */
 int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 
 /* Reports where a region's bytes are and what a peer needs to access them. The answer may be out of date as
