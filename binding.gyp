@@ -4,12 +4,14 @@
   },
   'targets': [
     {
-      # The port: plain C11 that knows nothing of Node. The tests, sanitizers and fuzzers compile the same list.
+      # The core: plain C11, independent of Node. The C tests, sanitizers and fuzzers compile the same list of
+      # files.
       'target_name': 'rdmavt_core',
       'includes': ['native/core/core.gypi'],
     },
     {
-      # The binding's part of a check: what programs call a million times a second.
+      # The part of the binding that every check runs, compiled for speed: programs call it a million times a
+      # second.
       'target_name': 'rdmavt_checks',
       'type': 'static_library',
       'includes': ['native/binding/binding.gypi'],
@@ -27,7 +29,7 @@
       ],
     },
     {
-      # The add-on: build/Release/rdmavt.node
+      # The addon: build/Release/rdmavt.node
       'target_name': 'rdmavt',
       'includes': ['native/binding/binding.gypi'],
       'dependencies': ['rdmavt_checks', 'rdmavt_core'],
@@ -52,8 +54,8 @@
       ],
       'configurations': {
         'Release': {
-          # For size: node-addon-api is all templates, and with -O2 these files make a binary half as large again that is no
-          # faster. Eight of them travel in every install.
+          # Optimize for size: node-addon-api consists of templates. With -O2 these files would make the
+          # binary half as large again and no faster, and every install contains eight binaries.
           'cflags_cc': ['-Os'],
         },
       },

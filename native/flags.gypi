@@ -1,8 +1,8 @@
-# What every native target is compiled with, the add-on's and the tests' alike: included into `target_defaults`.
-# Node's own common.gypi comes before and brings -pthread, -fPIC, -Wall -Wextra and, for C++, -fno-exceptions -fno-rtti.
+# Compiler flags of every native target, both the addon and the tests; included into `target_defaults`. Node's
+# own common.gypi comes first and adds -pthread, -fPIC, -Wall -Wextra and, for C++, -fno-exceptions -fno-rtti.
 {
   'variables': {
-    # Warnings are errors in CI only: a newer compiler with a new warning must not keep anyone from building from source.
+    # Warnings are errors only in CI: a new warning in a newer compiler must not break a build from source.
     'warnings_as_errors%': '<!(node -p "Number(process.env.CI===\'true\')")',
   },
   'cflags': [
@@ -10,7 +10,7 @@
     '-Wextra',
     '-Wformat=2',
     '-fvisibility=hidden',
-    # With --gc-sections below: what the add-on does not reach is not in it.
+    # Together with --gc-sections below, these drop code that the addon does not reach.
     '-ffunction-sections',
     '-fdata-sections',
     '-fno-plt',
@@ -23,7 +23,7 @@
     'CLANG_CXX_LIBRARY': 'libc++',
     'GCC_ENABLE_CPP_EXCEPTIONS': 'NO',
     'GCC_ENABLE_CPP_RTTI': 'NO',
-    'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',  # -fvisibility=hidden
+    'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',  # equivalent to -fvisibility=hidden
     'DEAD_CODE_STRIPPING': 'YES',
     'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Wformat=2'],
   },
@@ -39,7 +39,8 @@
   },
   'configurations': {
     'Release': {
-      # Node's -O3 buys nothing here (no loops but copies, which memcpy does) and makes the checks larger.
+      # Node's default -O3 makes the checks larger but not faster: the only hot loops are copies, which memcpy
+      # does.
       'cflags!': ['-O3'],
       'cflags': ['-O2'],
     },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The module: what lib/internal/native.ts describes.
+// The module's entry point: creates the state of an environment and exports the functions that
+// lib/internal/native.ts declares.
 #include <napi.h>
 
 #include <cstring>
@@ -20,29 +21,30 @@
 #include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
 
-// onLeak(callback): sets the function that is called with the regions a collected device still had (see
-// Leak).
+// onLeak(callback): sets the function that is called with the regions that were still registered when their
+// device was collected (see Leak).
 static Napi::Value OnLeak(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
         Environment::Of(info.Env())->leaks().Listen(info[0].As<Napi::Function>());
     return info.Env().Undefined();
 }
 
-// tellLeaks(): reports the regions of all devices that are still open. Called when the environment is about
-// to end.
+// tellLeaks(): reports the regions of all devices that are still open, when the environment is about to end.
 static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
     Environment::Of(info.Env())->TellAllLeaks();
     return info.Env().Undefined();
 }
 
-// awaitPut(callback): calls it once, after the next put of a reference on a region whose release was to be awaited.
+// awaitPut(callback): calls the callback once, after the next put of a reference on a region that was
+// released with RVT_RELEASE_AWAIT.
 static Napi::Value AwaitPut(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
         Environment::Of(info.Env())->put_listeners().Add(info[0].As<Napi::Function>());
     return info.Env().Undefined();
 }
 
-// takeFailure(numbers): why the last call of this thread failed (enum rvt_failure_number), once.
+// takeFailure(numbers): stores why the last call of this thread failed (enum rvt_failure_number), and clears
+// that record.
 static Napi::Value TakeFailure(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     ArrayView numbers = arguments.Array(0, napi_biguint64_array, RVT_FAILURE_NUMBERS);
@@ -60,7 +62,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
         Napi::Error::New(env, "rdmavt: no memory to start with").ThrowAsJavaScriptException();
         return exports;
     }
-    if (!rvt_core_id()) { // the tags of native objects
+    if (!rvt_core_id()) { // the type tags of native objects contain it
         Napi::Error::New(env, "rdmavt: the system has no random numbers to give")
             .ThrowAsJavaScriptException();
         return exports;
@@ -71,7 +73,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     Checkers::Start(*environment);
     Batches::Start(*environment);
     if (!Cells::Start(*environment, env, exports)) {
-        // What went wrong, if it was JavaScript, is pending already.
+        // If JavaScript threw, its exception is pending already.
         if (!env.IsExceptionPending())
             Napi::Error::New(env, "rdmavt: this engine has no FinalizationRegistry")
                 .ThrowAsJavaScriptException();
@@ -99,7 +101,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));
-    // The loader compares this with the hash in lib/internal/layout.ts before it uses anything else.
+    // The loader compares this with the hash in lib/internal/layout.ts before it uses any other export.
     exports.Set("layoutHash", RVT_LAYOUT_HASH);
     return exports;
 }

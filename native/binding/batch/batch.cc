@@ -21,7 +21,7 @@ Batch::~Batch() {
 
 namespace {
 
-// The callback data of a batch's functions: each holds one reference on the batch.
+// Callback data of a batch's functions. Each function holds one reference on the batch.
 using Shared = std::shared_ptr<Batch>;
 
 Batch *Of(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_value *argv = nullptr) {
@@ -30,7 +30,7 @@ Batch *Of(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_va
     return static_cast<Shared *>(data)->get();
 }
 
-// The bytes of a Uint8Array argument; {nullptr, 0} for anything else.
+// Returns the bytes of a Uint8Array argument, or {nullptr, 0} for anything else.
 ArrayView BytesOf(napi_env env, napi_value value) {
     ArrayView bytes;
     return ViewOf(env, value, napi_uint8_array, &bytes) && bytes.data ? bytes : ArrayView();
@@ -46,8 +46,8 @@ napi_value Check(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// checkPacked(bytes): judges elements packed in the caller's memory. Verdicts are written only if the block
-// has room for all of them; the counts cover all elements in any case.
+// checkPacked(bytes): judges elements packed in the caller's memory. Writes verdicts only if the block has
+// room for all of them; the counts always cover all elements.
 napi_value CheckPacked(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -64,7 +64,8 @@ napi_value CheckPacked(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// The element that is named in the command block as the last one; nullptr: none is, or it was put.
+// Returns the element that the command block names as the last one, or nullptr if it names none or the
+// element was put.
 rvt_sge *ReadLast(const Environment &environment) {
     const CommandBlock &block = CommandBlock::Of(environment);
     Cell *cell = block.ready()
@@ -74,14 +75,14 @@ rvt_sge *ReadLast(const Environment &environment) {
     return cell ? cell->element() : nullptr;
 }
 
-// acquire(continues): judges the block's elements and keeps their references. `continues`: the first element
-// may be coalesced with the one that is named in the command block.
+// acquire(continues): judges the block's elements and keeps their references. If `continues` is true, the
+// first element may be coalesced with the element that the command block names.
 napi_value Acquire(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
     Batch *batch = Of(env, info, &argc, argv);
     bool continues = false;
-    napi_get_value_bool(env, argv[0], &continues); // anything else is false
+    napi_get_value_bool(env, argv[0], &continues); // values other than true count as false
     rvt_sge *last = continues ? ReadLast(batch->device->environment()) : nullptr;
     rvt_batch asked = batch->Ask();
     rvt_batch_result result = {};
@@ -97,15 +98,15 @@ napi_value Acquire(napi_env env, napi_callback_info info) {
 napi_value Put(napi_env env, napi_callback_info info) {
     Batch *batch = Of(env, info);
     rvt_batch_result result = {};
-    result.first_refused = UINT32_MAX; // none
+    result.first_refused = UINT32_MAX; // no element was refused
     result.passed = batch->held.Put(batch->block.ReadCount());
     batch->block.WriteAnswer(0, result);
     batch->device->environment().DrainReferences();
     return nullptr;
 }
 
-// take(index): moves the held element into the empty cell that is named in the command block, which has its
-// reference from now on. -EBADF: none is held there; -EINVAL: that is no empty cell.
+// take(index): moves a held element and its reference into the empty cell that the command block names.
+// Answers -EBADF if no element is held at the index, -EINVAL if the cell is not an empty cell.
 napi_value Take(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -130,7 +131,7 @@ napi_value Take(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// gather(target) copies the elements' bytes out, scatter(source) copies bytes into them.
+// gather(target) copies bytes out of the elements, scatter(source) copies bytes into them.
 template <bool gather> napi_value CopyBuffer(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -145,7 +146,7 @@ template <bool gather> napi_value CopyBuffer(napi_env env, napi_callback_info in
     return nullptr;
 }
 
-// The batch behind the object that CreateBatch has made; nullptr for anything else.
+// Returns the batch behind an object that CreateBatch created, or nullptr for anything else.
 Batch *BatchOf(napi_env env, napi_value object) {
     void *handle = nullptr;
     napi_type_tag tag = WrapperTag(kBatch);
@@ -194,20 +195,20 @@ bool AddFunction(napi_env env, napi_value object, const Shared &batch, const cha
     return true;
 }
 
-// Tags the object, so that copyTo of another batch recognises it.
+// Wraps and tags the object, so that another batch's copyTo recognizes it.
 bool Tag(napi_env env, napi_value object, const Shared &batch) {
     auto *shared = new Shared(batch);
     if (napi_wrap(env, object, shared, FreeShared, nullptr, nullptr) != napi_ok) {
         delete shared;
         return false;
     }
-    // Without its tag the object is nothing to BatchOf(), so a failure needs no answer.
+    // BatchOf() rejects an object without a tag, so a failure here can be ignored.
     napi_type_tag tag = WrapperTag(kBatch);
     napi_type_tag_object(env, object, &tag);
     return true;
 }
 
-// Makes the JavaScript object of a batch. Returns an empty value if JavaScript could not make it.
+// Creates the JavaScript object of a batch. Returns an empty value if JavaScript could not create it.
 Napi::Value ObjectOf(napi_env env, const Shared &batch) {
     const struct {
         const char *name;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The hot path: batches over a shared block. Raw Node-API callbacks without arguments where nothing has to be
-// passed, because crossing into native code costs more than what is done there.
+// The hot path: batches over a shared block. Uses raw Node-API callbacks, without arguments where possible,
+// because crossing into native code costs more than the work done there.
 #ifndef RDMAVT_BATCH_H
 #define RDMAVT_BATCH_H
 
@@ -15,18 +15,19 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// Kept by its functions, which lib keeps together with the block.
+// A batch. Its functions own it, and lib keeps them together with the block.
 struct Batch {
     Batch(std::shared_ptr<OpenDevice> of, const rvt_checker &by, const Block &over);
     ~Batch();
     Batch(const Batch &) = delete;
     Batch &operator=(const Batch &) = delete;
 
-    // The question whether `count` elements at `sges` may be accessed as the block's header says.
+    // Returns the request to check `count` packed elements at `sges` with the access in the block's header.
     rvt_batch Ask(const unsigned char *sges, uint32_t count) const {
         return {&checker, sges, count, block.ReadAccess(), nullptr, false};
     }
-    // The same of the block's own elements, as many as the header says, or each as its own access says.
+    // Returns the request to check the block's own elements: as many as the header says, with the header's
+    // access or each with its own.
     rvt_batch Ask() const {
         return {&checker,           block.elements(), block.ReadCount(),
                 block.ReadAccess(), block.accesses(), (block.ReadFlags() & RVT_HEADER_FLAG_ALL) != 0};
@@ -34,14 +35,14 @@ struct Batch {
 
     std::shared_ptr<OpenDevice> device;
     rvt_checker checker;
-    rvt_reader *reader; // the environment's
+    rvt_reader *reader; // the environment's reader
     Block block;
     HeldSges held;
-    napi_ref block_reference = nullptr; // on the block's memory
-    const uint32_t number;              // of the environment's batches; > 0
+    napi_ref block_reference = nullptr; // keeps the block's memory alive
+    const uint32_t number;              // greater than 0, unique in the environment
 };
 
-// The batches of an environment. For its own thread.
+// The batches of an environment. Used only on its own thread.
 class Batches : public EnvironmentPart {
 public:
     static void Start(Environment &environment) {
@@ -67,8 +68,8 @@ private:
     uint32_t made_ = 0;
 };
 
-// createBatch(domain or queue pair, block, capacity, places, own accesses): the functions of a new batch, see
-// lib/internal/native.ts.
+// createBatch(domain or queue pair, block, capacity, places, own accesses): returns the functions of a new
+// batch (see lib/internal/native.ts).
 Napi::Value CreateBatch(const Napi::CallbackInfo &info);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/batch/block.h"
 
-// Each column is as wide as the numbers in it, and 64-bit numbers come first, so all are aligned.
+// Each column is as wide as its numbers, and columns of 64-bit numbers come first, so all are aligned.
 static_assert(RVT_BLOCK_REGIONS == RVT_BLOCK_ELEMENTS + RVT_PACKED_SGE_BYTES, "the elements");
 static_assert(RVT_BLOCK_POSITIONS == RVT_BLOCK_REGIONS + sizeof(double), "regions");
 static_assert(RVT_BLOCK_LENGTHS == RVT_BLOCK_POSITIONS + sizeof(uint64_t), "positions");
@@ -13,7 +13,7 @@ static_assert(RVT_HEADER_DOUBLE_BYTES_MOVED * sizeof(double) > RVT_HEADER_STATUS
                   (RVT_HEADER_DOUBLE_OTHER_BYTES + 1) * sizeof(double) <= RVT_BLOCK_HEADER_BYTES,
               "behind the words, in the header");
 
-// Bytes an element that are not there without places.
+// Returns how many bytes per element are missing in a block without places.
 static size_t LeftOut(bool places) {
     return places ? 0 : RVT_BLOCK_VERDICTS - RVT_BLOCK_REGIONS;
 }

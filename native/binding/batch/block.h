@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The block of a batch: shared memory with a header, packed elements, and a column for each kind of answer.
-// core/layout.h says where what lies (RVT_HEADER_*, RVT_BLOCK_*).
+// The block of a batch: shared memory with a header, packed elements, and one column for each kind of answer.
+// core/layout.h defines the layout (RVT_HEADER_*, RVT_BLOCK_*).
 //
-// JavaScript (of any thread) may write anything into the block at any time. So each word is read once, the
-// count is held against the capacity that stands here, and nothing that was written out is read back.
+// JavaScript on any thread may write to the block at any time. So each word is read once, the count is
+// limited by the capacity stored here, and nothing that was written is read back.
 #ifndef RDMAVT_BATCH_BLOCK_H
 #define RDMAVT_BATCH_BLOCK_H
 
@@ -13,10 +13,11 @@
 
 class Block {
 public:
-    // How long a block is. `places`: with the columns that tell them; `accesses`: each element has its own.
+    // Returns the size of a block in bytes. `places`: it has the columns for places. `accesses`: each element
+    // has its own access.
     static size_t Bytes(uint32_t capacity, bool places, bool accesses);
 
-    // Over so many bytes that stay where they are, aligned for 64-bit numbers.
+    // Uses the bytes at `bytes`, which must stay in place and be aligned for 64-bit numbers.
     Block(void *bytes, uint32_t capacity, bool places, bool accesses);
 
     uint32_t capacity() const {
@@ -28,7 +29,7 @@ public:
     const rvt_batch_columns &columns() const {
         return columns_;
     }
-    // nullptr: the header's access is that of all elements.
+    // Returns the accesses of the elements, or nullptr if all use the header's access.
     const uint32_t *accesses() const {
         return accesses_;
     }
@@ -50,7 +51,7 @@ public:
         *Word(RVT_HEADER_REASON) = result.reason;
         *Word(RVT_HEADER_STATUS) = static_cast<uint32_t>(status);
     }
-    // The same for a copy.
+    // Writes the answer of a copy.
     void WriteMoved(int status, const rvt_batch_result &result) {
         WriteAnswer(status, result);
         WriteDouble(RVT_HEADER_DOUBLE_BYTES_MOVED, result.bytes);
@@ -66,7 +67,7 @@ private:
     volatile uint32_t *Word(rvt_header_word which) const {
         return reinterpret_cast<volatile uint32_t *>(bytes_) + which;
     }
-    // Where the numbers of a column begin.
+    // Returns the beginning of a column.
     template <typename Number> Number *Column(rvt_block_column which, size_t left_out = 0) const {
         return reinterpret_cast<Number *>(bytes_ + RVT_BLOCK_HEADER_BYTES +
                                           capacity_ * (static_cast<size_t>(which) - left_out));

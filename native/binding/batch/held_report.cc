@@ -19,8 +19,9 @@ uint64_t *AddRow(Rows &rows) {
     return &rows[rows.size() - RVT_HELD_FIELDS];
 }
 
-// Whether `asking` is told of what was acquired through `by`. A context that is restricted to a domain is told of
-// what it holds itself: the thread may have other objects of the device, with elements of other domains.
+// Returns whether a report to `asking` may show what was acquired through `by`. A context that is restricted
+// to a domain sees only what it holds itself, because the thread may have other objects of the device that
+// hold elements of other domains.
 bool MayKnow(const OpenDevice &asking, const OpenDevice &by) {
     return rvt_ucontext_restricted(asking.context()) ? &by == &asking : by.get() == asking.get();
 }
@@ -29,7 +30,7 @@ void TellCells(Cells &cells, const OpenDevice &asking, Rows &rows) {
     cells.ForEachFilled([&](uint32_t number, Cell &cell) {
         const rvt_sge *sge = cell.element();
         if (!MayKnow(asking, *cell.device) || !sge->mr)
-            return; // not to be told, or a walk has put it
+            return; // must not be shown, or a walk has put it
         uint64_t *row = AddRow(rows);
         row[RVT_HELD_CELL] = number;
         row[RVT_HELD_GENERATION] = cell.generation;
@@ -83,7 +84,7 @@ Napi::Value HeldElements(const Napi::CallbackInfo &info) {
         if (MayKnow(open, *batch->device))
             TellBatch(*batch, rows);
     Napi::BigUint64Array told = Napi::BigUint64Array::New(info.Env(), rows.size());
-    if (told.IsEmpty()) // no memory, or a worker that is being terminated
+    if (told.IsEmpty()) // no memory, or the worker is being terminated
         return Napi::Value();
     if (!rows.empty())
         std::memcpy(told.Data(), rows.data(), rows.size() * sizeof(uint64_t));

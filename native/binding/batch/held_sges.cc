@@ -14,9 +14,9 @@ HeldSges::~HeldSges() {
 bool HeldSges::Reserve(uint32_t count, uint32_t most) {
     if (count <= capacity_)
         return true;
-    // At least double, so that growing one by one does not copy each time.
+    // At least double the capacity, so that growing one by one does not copy each time.
     uint32_t capacity = std::min(most, std::max(count, capacity_ < most / 2 ? capacity_ * 2 : most));
-    // calloc: pages that are zero as they come from the system are not touched.
+    // calloc does not touch pages that the system provides zeroed.
     auto *elements = static_cast<rvt_sge *>(std::calloc(capacity, sizeof(rvt_sge)));
     if (!elements)
         return false;

@@ -7,18 +7,18 @@
 #include "binding/environment/environment.h"
 #include "core/rvt.h"
 
-// The elements that a batch holds references on. As much memory as was needed so far, and the engine is told
-// of it. For the environment's own thread.
+// The elements on which a batch holds references. Grows to the largest number needed so far, and reports its
+// memory to the garbage collector. Used only on the environment's own thread.
 class HeldSges {
 public:
     explicit HeldSges(Environment &environment) : environment_(environment) {}
-    // Puts what is held.
+    // Puts all held elements.
     ~HeldSges();
     HeldSges(const HeldSges &) = delete;
     HeldSges &operator=(const HeldSges &) = delete;
 
-    // Make room for `count` elements, at most `most` of which will ever be needed. False: no memory, and
-    // nothing has changed. The elements may move.
+    // Makes room for `count` elements; `most` is the largest number that will ever be needed. Returns false,
+    // and changes nothing, if memory is short. The elements may move.
     bool Reserve(uint32_t count, uint32_t most);
     uint32_t capacity() const {
         return capacity_;
@@ -26,13 +26,13 @@ public:
     const rvt_sge *data() const {
         return elements_;
     }
-    // The elements there is room for; nullptr: none.
+    // Returns the first of capacity() elements, or nullptr if there is no room yet.
     rvt_sge *data() {
         return elements_;
     }
-    // Puts the references of the first `count` elements; returns how many there were.
+    // Puts the references of the first `count` elements, and returns how many there were.
     uint32_t Put(uint32_t count);
-    // Moves the reference of element `index` to *sge. False: it has none.
+    // Moves the reference of element `index` to *sge. Returns false if it has none.
     bool Take(uint32_t index, rvt_sge *sge);
 
 private:

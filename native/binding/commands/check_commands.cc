@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One check per call: the verdict alone; the verdict and the place; or an element that holds a reference.
+// One check per call: the verdict only; the verdict and the place; or an element that holds a reference.
 #include <cstring>
 
 #include "binding/commands/commands.h"
@@ -8,19 +8,19 @@
 
 namespace {
 
-// Who asks: the domain or queue pair that the command block names; nullptr: it names none.
+// Returns the domain or queue pair that the command block names, or nullptr if it names none.
 const NumberedChecker *FindAsker(const Commands &commands) {
     return commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
 }
 
-// Tells which state of the key's record the refusal speaks of. Who asks later why an access was refused compares
-// it with the state at that time.
+// Writes the sequence of the key's record. A later explainAccess compares it with the current one, to tell
+// whether the record has changed since the refusal.
 void WriteSequence(Commands &commands, const NumberedChecker &asker) {
     commands.block.WriteLong(RVT_COMMAND_RECORD_SEQUENCE,
                              rvt_record_sequence(&asker.checker, commands.block.Read(RVT_COMMAND_KEY)));
 }
 
-// checkOne(): the verdict.
+// checkOne(): answers the verdict.
 int CheckOne(Commands &commands) {
     const NumberedChecker *asker = FindAsker(commands);
     if (!asker)
@@ -37,7 +37,7 @@ int CheckOne(Commands &commands) {
     return answer;
 }
 
-// placeOne(): the verdict, and where the bytes are.
+// placeOne(): answers the verdict and where the bytes are.
 int PlaceOne(Commands &commands) {
     CommandBlock &block = commands.block;
     const NumberedChecker *asker = FindAsker(commands);
@@ -62,8 +62,8 @@ int PlaceOne(Commands &commands) {
     return static_cast<int>(reason);
 }
 
-// acquireOne(): as lkeyOk or rkeyOk of one access. CELL names an empty cell, which has the element afterwards if it
-// was accepted; LAST_CELL an element that may grow instead.
+// acquireOne(): checks one access like lkeyOk or rkeyOk. CELL names an empty cell, which receives the
+// accepted element. LAST_CELL names an element that may grow instead.
 int AcquireOne(Commands &commands) {
     CommandBlock &block = commands.block;
     const NumberedChecker *asker = FindAsker(commands);
@@ -74,7 +74,7 @@ int AcquireOne(Commands &commands) {
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     rvt_sge *last = nullptr;
     uint32_t last_cell = asker->checker.remote ? 0 : block.Read(RVT_COMMAND_LAST_CELL);
-    // An element that was put counts as none.
+    // An element that was already put is ignored.
     if (Cell *found = commands.cells.Find(last_cell, block.Read(RVT_COMMAND_LAST_GENERATION))) {
         if (found->device->get() != asker->device->get())
             return rvt_fail(RVT_EINVAL, RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE);
@@ -101,8 +101,8 @@ int AcquireOne(Commands &commands) {
     return static_cast<int>(reason);
 }
 
-// explainAccess(out): what is known now about the access in the block; `out` has room for
-// RVT_EXPLAINED_COUNT numbers of 64 bits. -EINVAL: it is something else.
+// explainAccess(out): reports what is known now about the access in the block. `out` must be a BigUint64Array
+// of at least RVT_EXPLAINED_COUNT numbers, otherwise the answer is -EINVAL.
 int ExplainAccess(Commands &commands, napi_env env, napi_value array) {
     const NumberedChecker *asker = FindAsker(commands);
     ArrayView out;
@@ -124,8 +124,8 @@ int ExplainAccess(Commands &commands, napi_env env, napi_value array) {
     rvt_report_key(checker.device, &by, __builtin_bswap32(asked.lkey), rows + RVT_EXPLAINED_SWAPPED);
     rows[RVT_ASKED_SEARCHED_ALL] = rvt_search_regions(checker.device, &by, asked.addr, asked.length,
                                                       asked.lkey, rows + RVT_EXPLAINED_FOUND);
-    // At the end: alive now is alive all the time. Else the object may be another domain by now, and these facts
-    // would be that domain's.
+    // Check liveness last: live now means live throughout. Otherwise the object may have been reused, and the
+    // facts above would describe another domain.
     if (!rvt_checker_live(&checker))
         return rvt_fail_gone(checker.device, checker.context,
                              checker.remote ? RVT_CAUSE_QP_GONE : RVT_CAUSE_PD_GONE);

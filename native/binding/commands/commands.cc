@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/commands/commands.h"
 
-// A call that does nothing: what the benchmark compares with.
+// Does nothing; the benchmark measures the cost of a native call with it.
 static napi_value Empty(napi_env, napi_callback_info) {
     return nullptr;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The functions that read their arguments from the command block and answer in it. All objects of an
-// environment share one function of each kind, because the engine optimizes calls that always go to the same
-// function. lib/internal/native.ts says which words each of them reads and writes.
+// Functions that read their arguments from the command block and answer into it. All objects of an
+// environment share one function of each kind, because the engine optimizes calls that always have the same
+// target. lib/internal/native.ts documents which words each function reads and writes.
 #ifndef RDMAVT_COMMANDS_H
 #define RDMAVT_COMMANDS_H
 
@@ -14,12 +14,12 @@
 #include "binding/objects/checkers.h"
 #include "binding/values/command_block.h"
 
-// The callback data of the functions.
+// The functions' callback data.
 struct Commands : EnvironmentPart {
     explicit Commands(Environment &of)
         : environment(of), block(CommandBlock::Of(of)), checkers(Checkers::Of(of)), cells(Cells::Of(of)) {}
 
-    // Gives the module its functions.
+    // Exports the functions.
     static void Start(Environment &environment, Napi::Env env, Napi::Object exports);
     void End() override {}
 
@@ -29,7 +29,7 @@ struct Commands : EnvironmentPart {
     Cells &cells;
 };
 
-// The functions of each file of this folder.
+// Each returns the functions that one file of this folder defines.
 struct CommandFunction {
     const char *name;
     napi_callback callback;
@@ -38,24 +38,25 @@ std::vector<CommandFunction> CheckCommands();
 std::vector<CommandFunction> ElementCommands();
 std::vector<CommandFunction> RegionCommands();
 
-// Returns the Commands of a call; nullptr if there is no command block. `argv`: room for *argc arguments.
+// Returns the Commands of a call, or nullptr if there is no command block. `argv` must have room for *argc
+// arguments.
 inline Commands *CommandsOf(napi_env env, napi_callback_info info, size_t *argc = nullptr,
                             napi_value *argv = nullptr) {
     void *data = nullptr;
     if (napi_get_cb_info(env, info, argc, argv, nullptr, &data) != napi_ok)
-        return nullptr; // a worker that is being terminated
+        return nullptr; // the worker is being terminated
     auto *commands = static_cast<Commands *>(data);
     return commands->block.ready() ? commands : nullptr;
 }
 
-// A function without arguments: `run` reads the command block, and what it returns is the answer.
+// A function without arguments: `run` reads the command block and returns the answer.
 template <int (*run)(Commands &)> napi_value Command(napi_env env, napi_callback_info info) {
     if (Commands *commands = CommandsOf(env, info))
         commands->block.Answer(run(*commands));
     return nullptr;
 }
 
-// The same with one argument; undefined if it was left out.
+// A function with one argument, which is undefined if the caller omits it.
 template <int (*run)(Commands &, napi_env, napi_value)>
 napi_value CommandWith(napi_env env, napi_callback_info info) {
     size_t argc = 1;

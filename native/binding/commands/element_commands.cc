@@ -6,7 +6,7 @@
 
 namespace {
 
-// The cell that the command block names; nullptr: its element was put.
+// Returns the cell that the command block names, or nullptr if its element was put.
 Cell *FindCell(Commands &commands) {
     return commands.cells.Find(commands.block.Read(RVT_COMMAND_CELL),
                                commands.block.Read(RVT_COMMAND_CELL_GENERATION));
@@ -16,7 +16,7 @@ Cell *FindCell(Commands &commands) {
 int DescribeSge(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = FindCell(commands);
-    if (!cell || !cell->element()->mr) // without a region: a walk has put it
+    if (!cell || !cell->element()->mr) // no region: a walk has put the element
         return rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT);
     const rvt_sge &sge = *cell->element();
     block.WriteField(RVT_SGE_FIELD_REGION, rvt_mr_id(sge.mr));
@@ -32,7 +32,7 @@ int DescribeSge(Commands &commands) {
     return 0;
 }
 
-// putOne(): puts the element; its cell is empty from then on.
+// putOne(): puts the element and empties its cell.
 int PutOne(Commands &commands) {
     Cell *cell = FindCell(commands);
     if (!cell)
@@ -43,9 +43,10 @@ int PutOne(Commands &commands) {
     return dead ? rvt_fail(RVT_EBADF, RVT_CAUSE_ELEMENT_PUT) : 0;
 }
 
-// copyOut(target): copies bytes of the element, from the offset in ADDRESS's low word on, into the target: as
-// many as both have. copyIn(source): copies all of the source into the element; -EINVAL if the element is too
-// short. -EINVAL also for an argument that is not a Uint8Array: lib reports what is wrong with it.
+// copyOut(target): copies bytes out of the element, starting at the offset in ADDRESS's low word, as many as
+// both the element and the target have. copyIn(source): copies all of the source into the element; answers
+// -EINVAL if the element is too short. Both answer -EINVAL if the argument is not a Uint8Array; lib reports
+// what is wrong with it.
 template <bool in> int Copy(Commands &commands, napi_env env, napi_value array) {
     CommandBlock &block = commands.block;
     ArrayView view;
@@ -66,7 +67,7 @@ template <bool in> int Copy(Commands &commands, napi_env env, napi_value array) 
     return copied.reason ? static_cast<int>(copied.reason) : error;
 }
 
-// fetchAdd(), compareSwap(): by OPERAND and COMPARE; RESULT is what was there before.
+// fetchAdd(), compareSwap(): use OPERAND and COMPARE, and write the previous value to RESULT.
 template <bool swap> int Atomic(Commands &commands) {
     CommandBlock &block = commands.block;
     Cell *cell = FindCell(commands);

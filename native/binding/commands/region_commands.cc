@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Registering, what is done with one region, and with lists of them. A region is named in the command block.
+// Functions that register memory, and functions on one region, which the command block names, or on a list of
+// regions.
 #include <cstddef>
 #include <cstring>
 
@@ -30,7 +31,7 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     else
         error = rvt_reg_user_mr_anywhere(in->pd, memory, given_iova, access, &handle, &birth);
     uint64_t length = memory->length;
-    rvt_memory_put(memory); // the region has its own
+    rvt_memory_put(memory); // the region holds its own reference
     if (error)
         return error;
     in->device->Settle();
@@ -65,7 +66,7 @@ int QueryMr(Commands &commands) {
     return 0;
 }
 
-// releaseMr(): rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
+// releaseMr(): calls rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
 int ReleaseMr(Commands &commands) {
     uint32_t mode = commands.block.Read(RVT_COMMAND_MODE);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
@@ -75,10 +76,16 @@ int ReleaseMr(Commands &commands) {
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (mode == RVT_RELEASE_AWAIT && !commands.environment.ListenForPuts(region.device->context()))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    // The kind is constant while the handle is alive, and a dead handle answers -EBADF either way.
+    // Do not read the region's kind here, without the device lock: the handle may be stale, and another
+    // thread may be reusing the object. The verbs test the kind under the lock; only an FMR makes
+    // rvt_dereg_mr fail with -EINVAL.
     auto how = static_cast<rvt_release_mode>(mode);
-    int error = region.handle.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(region.handle, how)
-                                                     : rvt_dereg_mr(region.handle, how);
+    int error = rvt_dereg_mr(region.handle, how);
+    if (error == -RVT_EINVAL) {
+        rvt_failure discarded;
+        rvt_take_failure(&discarded);
+        error = rvt_dealloc_fmr(region.handle, how);
+    }
     region.device->Settle();
     return error;
 }
@@ -114,12 +121,12 @@ int PlaceOfView(Commands &commands, napi_env env, napi_value array) {
     return 0;
 }
 
-// countMr(): its checks are counted from now on.
+// countMr(): starts counting the region's checks.
 int CountMr(Commands &commands) {
     return rvt_count_mr(ReadRegion(commands.block, commands.checkers).handle);
 }
 
-// mapPhys(pages): rvt_map_phys_fmr, at IOVA.
+// mapPhys(pages): calls rvt_map_phys_fmr at IOVA.
 int MapPhys(Commands &commands, napi_env env, napi_value list) {
     ArrayView pages;
     uint64_t iova = commands.block.ReadLong(RVT_COMMAND_IOVA);
@@ -134,14 +141,15 @@ int MapPhys(Commands &commands, napi_env env, napi_value list) {
     return error;
 }
 
-// mapSg(list): rvt_map_mr_sg, from the byte ADDRESS of the first element on, in pages of LENGTH bytes.
+// mapSg(list): calls rvt_map_mr_sg, starting at byte ADDRESS of the first element, with pages of LENGTH
+// bytes.
 int MapSg(Commands &commands, napi_env env, napi_value elements) {
     CommandBlock &block = commands.block;
     ArrayView numbers;
     uint64_t offset = block.ReadLong(RVT_COMMAND_ADDRESS);
     uint32_t page_size = block.Read(RVT_COMMAND_LENGTH);
     NamedRegion region = ReadRegion(block, commands.checkers);
-    // What an earlier call has told must not be taken for this one's outcome.
+    // Clear the outcome of an earlier call.
     block.WriteField(RVT_SG_OUTCOME_IOVA, 0);
     block.WriteField(RVT_SG_OUTCOME_LENGTH, 0);
     if (!region.handle.mr)
@@ -151,7 +159,8 @@ int MapSg(Commands &commands, napi_env env, napi_value elements) {
     size_t count = numbers.length / RVT_SG_ELEMENT_COUNT;
     if (count > RVT_MAX_SG_ELEMENTS)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_LIST_TOO_LONG, count, RVT_MAX_SG_ELEMENTS);
-    // The list may lie in shared memory that another thread is writing; the core wants one that holds still.
+    // Copy the list, because it may be in shared memory that another thread writes, and the core needs a list
+    // that does not change.
     static_assert(offsetof(rvt_sg_element, address) == RVT_SG_ELEMENT_ADDRESS * sizeof(uint64_t) &&
                       offsetof(rvt_sg_element, length) == RVT_SG_ELEMENT_LENGTH * sizeof(uint64_t) &&
                       sizeof(rvt_sg_element) == RVT_SG_ELEMENT_COUNT * sizeof(uint64_t),
@@ -170,7 +179,7 @@ int MapSg(Commands &commands, napi_env env, napi_value elements) {
     return answer;
 }
 
-// unmapFmr(names): rvt_unmap_fmr.
+// unmapFmr(names): calls rvt_unmap_fmr.
 napi_value UnmapFmr(napi_env env, napi_callback_info info) {
     Napi::CallbackInfo call(env, info);
     auto *commands = static_cast<Commands *>(call.Data());

@@ -17,11 +17,12 @@ std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     environment->reader_ = rvt_reader_register();
     if (!environment->reader_)
         return nullptr;
-    // The thread's place for causes of failures is made by its first use: now, and not when memory is short.
+    // The thread's storage for failure causes is allocated on first use. Do that now, not when memory is
+    // short.
     rvt_failure none;
     rvt_take_failure(&none);
-    // The instance data is what callbacks find the state by; the hook runs before it and before any
-    // finalizer.
+    // Callbacks find the state through the instance data. The cleanup hook runs before the instance data is
+    // deleted and before any finalizer.
     env.SetInstanceData<std::shared_ptr<Environment>, OnEnd>(new std::shared_ptr<Environment>(environment));
     napi_add_env_cleanup_hook(env, OnCleanup, environment.get());
     return environment;
@@ -31,7 +32,7 @@ std::shared_ptr<Environment> Environment::Of(Napi::Env env) {
     return *env.GetInstanceData<std::shared_ptr<Environment>>();
 }
 
-// The last of the environment's finalizers: the data that was set first.
+// Finalizer of the instance data. It runs last, because the data was set first.
 void Environment::OnEnd(Napi::Env, std::shared_ptr<Environment> *data) {
     (*data)->over_ = true;
     delete data;
@@ -42,14 +43,14 @@ Environment::~Environment() {
 }
 
 void Environment::OnCleanup(void *data) {
-    // Keeps itself alive over the closing of the last device.
+    // Keeps this object alive while the last device closes.
     std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
-    // Shared memory that was registered here goes with this environment, and another one may be copying from
-    // it at this moment: each waits until nobody does.
+    // Shared memory that was registered here is released with this environment, and another environment may
+    // be copying from it right now. Each call waits until every reader has left.
     for (OpenDevice *device : self->devices_)
         rvt_dealloc_ucontext(device->context(), true);
-    // From here on nobody leaves any more references, nor wakes what is going. Those that finalizers still
-    // let go of are released as long as finalizers run (ReleaseReference).
+    // From here on other threads queue nothing and wake nothing. References that this environment's
+    // finalizers release are still deleted (ReleaseReference).
     self->waker_.Close();
     self->waker_.LetGo();
     for (const std::unique_ptr<EnvironmentPart> &part : self->parts_)
@@ -64,7 +65,8 @@ bool Environment::BeWakeable() {
         return true;
     if (!waker_.Start())
         return false;
-    // Hooks run last first: ours must come before the waker's function's own, which makes it unusable.
+    // Hooks run in reverse order of registration. Ours must run before the thread-safe function's own hook,
+    // which makes the function unusable.
     napi_remove_env_cleanup_hook(env_, OnCleanup, this);
     napi_add_env_cleanup_hook(env_, OnCleanup, this);
     return true;
@@ -84,7 +86,7 @@ bool Environment::ListenForPuts(rvt_ucontext *context) {
     return true;
 }
 
-// From any thread, under a device's lock. The context has not ended, so the environment is there.
+// Called on any thread with a device lock held. The context has not ended, so the environment still exists.
 void Environment::OnPut(void *self) {
     auto *environment = static_cast<Environment *>(self);
     environment->put_listeners_.Note();
@@ -116,8 +118,8 @@ void Environment::ReleaseUse(std::shared_ptr<Used> used) {
 void Environment::ReleaseReference(napi_ref reference) {
     if (std::this_thread::get_id() != thread_)
         waker_.Leave(reference);
-    // Also while the environment's own finalizers run: it frees the references of its objects and not those
-    // that others hold.
+    // Also delete while the environment's own finalizers run: the environment frees the references of its
+    // objects, but not references that other code holds.
     else if (!over_)
         napi_delete_reference(env_, reference);
 }
@@ -132,7 +134,7 @@ void *Environment::Scratch(size_t bytes) {
     constexpr size_t kLeast = 4 << 10;
     constexpr size_t kMostKept = 4 << 20;
     if (!scratch_ || bytes > scratch_bytes_ || scratch_bytes_ > kMostKept) {
-        scratch_.reset(); // before the new one is asked for
+        scratch_.reset(); // free the old buffer before allocating a new one
         scratch_bytes_ = bytes > kLeast ? bytes : kLeast;
         scratch_.reset(new (std::nothrow) unsigned char[scratch_bytes_]);
         if (!scratch_)

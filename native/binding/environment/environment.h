@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What one JavaScript environment (main thread or worker) has of the core: its reader, its open devices, and
-// what other subjects keep for it. ARCHITECTURE.md has a table of the states of an ending environment.
+// The per-environment state of the binding (main thread or worker): its reader, its open devices, and the
+// parts that other classes keep in it. ARCHITECTURE.md has a table of the states in which an environment
+// ends.
 #ifndef RDMAVT_ENVIRONMENT_H
 #define RDMAVT_ENVIRONMENT_H
 
@@ -17,16 +18,16 @@
 
 class OpenDevice;
 
-// State that a subject above this one keeps for each environment. It lives as long as the environment does,
-// which is longer than everything that the environment has made.
+// State that another class of the binding keeps for each environment. It lives as long as the environment,
+// and so outlives everything that the environment created.
 class EnvironmentPart {
 public:
     virtual ~EnvironmentPart() = default;
-    // The environment is about to end: let go of JavaScript's references. On its thread.
+    // Releases JavaScript references, when the environment is about to end. Called on its thread.
     virtual void End() = 0;
 };
 
-// The subjects that keep a part. Each defines its own class of it, and only that subject reads it.
+// The owners of the parts. Each defines its own subclass of EnvironmentPart, and only that owner uses it.
 enum PartOwner {
     kWrapperPart,
     kBuffersPart,
@@ -38,13 +39,13 @@ enum PartOwner {
     kParts
 };
 
-// Shared by everything that the environment has made; the last holder frees it, on whatever thread. All but
-// ReleaseUse(), ReleaseReference() and running() is for the environment's own thread.
+// Shared by everything that the environment created; the last owner frees it, on any thread. Only
+// ReleaseUse(), ReleaseReference() and running() may be called on other threads than the environment's own.
 class Environment : public std::enable_shared_from_this<Environment> {
 public:
-    // Make the environment's state; nullptr without memory.
+    // Creates the environment's state. Returns nullptr if memory is short.
     static std::shared_ptr<Environment> Start(Napi::Env env);
-    // The state of a running environment.
+    // Returns the state of a running environment.
     static std::shared_ptr<Environment> Of(Napi::Env env);
 
     ~Environment();
@@ -58,34 +59,34 @@ public:
         return reader_;
     }
 
-    // Ends one use: at once on the environment's own thread, otherwise when that thread next drains what was
-    // left.
+    // Ends one use: at once on the environment's own thread, otherwise when that thread next drains its
+    // queue.
     void ReleaseUse(std::shared_ptr<Used> used);
-    // Deletes a reference, in the same way.
+    // Deletes a reference, at once or later like ReleaseUse().
     void ReleaseReference(napi_ref reference);
-    // Let go of what other threads have left. Called where the owner changes things anyway, and when they
-    // wake the environment.
+    // Releases what other threads have queued for this environment. Called by operations that change objects
+    // anyway, and when another thread wakes the environment.
     void DrainReferences() {
         if (waker_.any_left())
             waker_.LetGo();
     }
 
-    // From now on other threads can wake this environment, so that what they leave is let go of even if it
-    // does nothing by itself. Asked for when a device is shared; nobody else leaves anything. False: no
-    // memory.
+    // Lets other threads wake this environment, so that queued releases happen even if it is idle. Called
+    // when a device is shared or attached (without a shared device, other threads queue nothing), and by leak
+    // reports and put listeners. Returns false if memory is short.
     bool BeWakeable();
 
-    // False once the environment is going away: nothing is kept alive or accounted for any more, and other
-    // threads leave nothing.
+    // Returns false once the environment is ending. From then on the binding keeps nothing alive, reports no
+    // memory, and other threads queue nothing.
     bool running() const {
         return waker_.open();
     }
 
-    // Tells the engine that the binding has so many bytes more, or fewer, so that its garbage collector takes
-    // them into account. Does nothing any more when the environment is going away.
+    // Tells the garbage collector that the binding uses `bytes` more memory (fewer if negative). Does nothing
+    // once the environment is ending.
     void AccountFor(int64_t bytes);
 
-    // Number of the data call that is running. Within one call each buffer is looked up only once.
+    // Returns the number of the current data call. Each buffer is looked up only once per call.
     uint64_t call() const {
         return call_;
     }
@@ -96,14 +97,14 @@ public:
     Leaks &leaks() {
         return leaks_;
     }
-    // Reports the leak later, when JavaScript may run.
+    // Queues the leak and reports it once JavaScript may run.
     void ReportLater(Leak leak);
-    // Reports all waiting leaks now, and those of every open device that wants leaks reported: the process
-    // (or worker) is ending.
+    // Reports all queued leaks now, and those of every open device that wants leaks reported, because the
+    // process or worker is about to end.
     void TellAllLeaks();
 
-    // From now on puts on regions of this context that are awaited (RVT_RELEASE_AWAIT) call those who have
-    // asked for it. False: no memory.
+    // From now on, a put on an awaited region (RVT_RELEASE_AWAIT) of this context calls the registered
+    // listeners. Returns false if memory is short.
     bool ListenForPuts(rvt_ucontext *context);
     PutListeners &put_listeners() {
         return put_listeners_;
@@ -123,13 +124,13 @@ public:
         return *parts_[owner];
     }
 
-    // Memory for the length of a call, kept for the next one unless it is large: a list that must hold still
-    // is copied here. nullptr: there is none.
+    // Returns a buffer that is valid during one call, for lists that must not change while they are used. It
+    // is kept for the next call unless it is large. Returns nullptr if memory is short.
     void *Scratch(size_t bytes);
 
 private:
     explicit Environment(Napi::Env env);
-    // The environment is about to go: close its devices while references can still be released, in order.
+    // Cleanup hook: closes the environment's devices while references can still be released in order.
     static void OnCleanup(void *self);
     static void OnEnd(Napi::Env env, std::shared_ptr<Environment> *data);
     static void OnWake(void *self);
@@ -139,7 +140,7 @@ private:
     std::thread::id thread_;
     rvt_reader *reader_ = nullptr;
     Waker waker_;
-    bool over_ = false; // nothing of the environment may be touched any more
+    bool over_ = false; // Node-API must not be called any more
     std::unordered_set<OpenDevice *> devices_;
     Leaks leaks_;
     PutListeners put_listeners_;

@@ -20,7 +20,7 @@ Leak GatherLeak(rvt_dev_info *device, const rvt_ucontext *context) {
     Leak leak = {static_cast<double>(device->number), static_cast<double>(context->id), {}};
     std::vector<std::array<uint64_t, RVT_MR_FIELDS>> rows;
     rvt_resource_report_owned(context, RVT_RESOURCE_MR, Gather, &rows);
-    // As they were made; they are told the other way round.
+    // Store them in creation order; the core reports the newest first.
     for (auto row = rows.rbegin(); row != rows.rend(); ++row)
         leak.regions.insert(leak.regions.end(), row->begin(), row->end());
     return leak;
@@ -40,7 +40,7 @@ void Leaks::Tell() {
             return;
 }
 
-// False: nobody listens, or JavaScript can not be told.
+// Returns false if there is no callback, or JavaScript cannot run.
 bool Leaks::TellOne(const Leak &leak) {
     napi_value buffer, receiver, arguments[3], result;
     void *data = nullptr;
@@ -55,7 +55,7 @@ bool Leaks::TellOne(const Leak &leak) {
         napi_create_typedarray(env_, napi_biguint64_array, leak.regions.size(), buffer, 0, &arguments[2]) !=
             napi_ok)
         return false;
-    // What it throws is the process's uncaught exception, as from any callback.
+    // If the callback throws, that is an uncaught exception of the process, as in any callback.
     napi_call_function(env_, receiver, callback_.Value(), 3, arguments, &result);
     return true;
 }

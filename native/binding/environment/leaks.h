@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Regions that were alive when nothing of their device was reachable any more: gathered when a device is
-// collected, told when JavaScript may run.
+// Leak reports: regions that were still registered when nothing of their device was reachable any more.
+// Collected when a device is garbage-collected, reported when JavaScript may run.
 #ifndef RDMAVT_LEAKS_H
 #define RDMAVT_LEAKS_H
 
@@ -11,30 +11,30 @@
 #include "core/rvt.h"
 
 struct Leak {
-    double device, context;        // numbers
+    double device, context;        // device number and context id
     std::vector<uint64_t> regions; // rows of enum rvt_mr_row
 };
 
-// The regions that a context has on its device now.
+// Returns the regions that a context owns on its device now.
 Leak GatherLeak(rvt_dev_info *device, const rvt_ucontext *context);
 
-// Belongs to its environment's thread.
+// Used only on its environment's thread.
 class Leaks {
 public:
     explicit Leaks(napi_env env) : env_(env) {}
 
-    // Who is told: (device number, context number, rows).
+    // Sets the callback: (device number, context number, rows).
     void Listen(const Napi::Function &callback) {
         callback_ = Napi::Persistent(callback);
     }
     void Add(Leak leak) {
         leaks_.push_back(std::move(leak));
     }
-    // By device and context, for those that are added at once in whatever order.
+    // Sorts by device and context, so that leaks added together are reported in a fixed order.
     void Sort();
-    // Tell what was added. Runs JavaScript.
+    // Reports the queued leaks. Runs JavaScript.
     void Tell();
-    // Nobody is told any more.
+    // Drops the callback; no leak is reported any more.
     void End() {
         callback_.Reset();
     }

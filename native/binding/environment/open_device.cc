@@ -3,7 +3,8 @@
 
 #include <utility>
 
-// Bytes that the engine is told of an open device, at least; and by how many a change is worth telling.
+// The minimum that is reported to the garbage collector for an open device, and the smallest change that is
+// reported, in bytes.
 static constexpr int64_t kFloor = 64 << 10;
 static constexpr int64_t kStep = 64 << 10;
 
@@ -18,7 +19,7 @@ OpenDevice::~OpenDevice() {
     environment_->Remove(this);
     if (reports_leaks_ && environment_->running())
         environment_->ReportLater(GatherLeak(device_, context_));
-    rvt_drop_ucontext(context_); // the garbage collector must not wait for other threads
+    rvt_drop_ucontext(context_); // must not wait for readers: the garbage collector runs this
     rvt_free_ucontext(context_);
     rvt_dev_put(device_);
     Account(0);
@@ -30,15 +31,17 @@ void OpenDevice::Settle() {
         return;
     bool closed = rvt_device_closed(device_);
     int64_t bytes = static_cast<int64_t>(rvt_held_bytes(device_));
-    // An open device costs more than the core counts: what the binding and the engine have for it, and what
-    // its next regions take. And a device that nobody closes ends only if the collector is in want of memory.
+    // An open device costs more than the core counts: memory of the binding and the engine, and what its next
+    // regions need. And a device that the program does not close ends only when the collector sees memory
+    // pressure.
     if (!closed && bytes < kFloor)
         bytes = kFloor;
-    // Not for every page list: telling the engine costs more than many of them. But once when it is closed.
+    // Do not report every page list, because reporting costs more than many of them. But report once when the
+    // device is closed.
     int64_t change = bytes - accounted_;
-    if (change >= kStep || change <= -kStep || (closed && !told_closed_))
+    if (change >= kStep || change <= -kStep || (closed && !closed_reported_))
         Account(bytes);
-    told_closed_ = closed;
+    closed_reported_ = closed;
 }
 
 void OpenDevice::Account(int64_t bytes) {

@@ -12,12 +12,13 @@
 
 struct MemoryHold;
 
-// A device as one environment holds it: its context. Open as long as any object of it is reachable; when the
-// last one is collected or the environment ends, the context ends by force, and with the last context the
-// device.
+// One environment's use of a device: its context. It stays open as long as any object of the device is
+// reachable. When the last one is collected, or the environment ends, the context ends by force; when the
+// last context of a device ends, the device closes.
 class OpenDevice : public std::enable_shared_from_this<OpenDevice> {
 public:
-    // Both consumed. `opened`: this environment made the device, and accounts for its memory.
+    // Takes over the reference on `device`, and `context`. `opened`: this environment opened the device and
+    // so reports its memory to the engine.
     OpenDevice(std::shared_ptr<Environment> environment, rvt_dev_info *device, rvt_ucontext *context,
                bool opened);
     ~OpenDevice();
@@ -37,25 +38,24 @@ public:
         return environment_;
     }
 
-    // After every call that changes things: let go of what other threads have left, and tell the engine how
-    // much memory the core has for this device, so that its garbage collector can take that into account. 64
-    // KiB at least as long as the device is open, and in steps of 64 KiB; when it is closed, what is left
-    // then.
+    // Call after every call that changes objects. Releases what other threads have queued, and tells the
+    // garbage collector how much memory the core uses for this device: at least 64 KiB while the device is
+    // open, in steps of 64 KiB, and the exact rest when it is closed.
     void Settle();
 
-    // A held element keeps the device open, as an object of it does. A plain count, because elements come and
-    // go by the million.
+    // A held element keeps the device open, like an object of the device. A plain count, because elements are
+    // acquired and put by the million.
     void HoldForElement() {
         if (elements_++ == 0)
             self_ = shared_from_this();
     }
-    // May end the device.
+    // May destroy this object, and so close the device.
     void PutForElement() {
         if (--elements_ == 0)
             std::shared_ptr<OpenDevice>(std::move(self_));
     }
 
-    // Whether to tell about regions that are alive when nothing of the device is reachable any more.
+    // Whether to report regions that are still registered when nothing of the device is reachable any more.
     void ReportLeaks(bool report) {
         reports_leaks_ = report;
     }
@@ -63,26 +63,27 @@ public:
         return reports_leaks_;
     }
 
-    // What the objects of the device's memory hold of it.
+    // Tracks the MemoryHold objects of the device's memories.
     void AddHold(const rvt_device_memory *memory, MemoryHold *hold) {
         holds_[memory].insert(hold);
     }
     void RemoveHold(const rvt_device_memory *memory, MemoryHold *hold);
-    // Those on one memory, or on all (nullptr). A copy: they are removed while they let go.
+    // Returns the holds on one memory, or on all (nullptr). Returns a copy because holds remove themselves
+    // when released.
     std::vector<MemoryHold *> HoldsOn(const rvt_device_memory *only) const;
 
 private:
     void Account(int64_t bytes);
 
     std::shared_ptr<Environment> environment_;
-    rvt_dev_info *device_; // one reference
+    rvt_dev_info *device_; // holds one reference
     rvt_ucontext *context_;
     bool opened_;
     bool reports_leaks_ = false;
-    bool told_closed_ = false;         // the device's memory was told again when it was closed
-    int64_t accounted_ = 0;            // bytes
-    uint64_t elements_ = 0;            // held
-    std::shared_ptr<OpenDevice> self_; // while `elements_` is not 0
+    bool closed_reported_ = false;     // closing was reported to the garbage collector
+    int64_t accounted_ = 0;            // bytes reported to the garbage collector
+    uint64_t elements_ = 0;            // number of held elements
+    std::shared_ptr<OpenDevice> self_; // set while `elements_` is not 0
     std::unordered_map<const rvt_device_memory *, std::unordered_set<MemoryHold *>> holds_;
 };
 

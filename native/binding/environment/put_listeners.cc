@@ -7,12 +7,12 @@ void PutListeners::Tell() {
     if (!noted_.exchange(false))
         return;
     std::vector<Napi::FunctionReference> callbacks;
-    callbacks.swap(callbacks_); // they may add others
+    callbacks.swap(callbacks_); // a callback may add others
     for (const Napi::FunctionReference &callback : callbacks) {
         napi_value receiver, result;
         if (napi_get_undefined(env_, &receiver) != napi_ok)
-            return; // no JavaScript may run any more
-        // What it throws is the process's uncaught exception, as from any callback.
+            return; // JavaScript cannot run any more
+        // If a callback throws, that is an uncaught exception of the process, as in any callback.
         napi_call_function(env_, receiver, callback.Value(), 0, nullptr, &result);
     }
 }

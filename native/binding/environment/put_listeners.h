@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who waits in this environment for the put of a reference on one of its regions, by whatever thread.
+// Callbacks of this environment that wait until any thread puts a reference on one of its regions.
 #ifndef RDMAVT_PUT_LISTENERS_H
 #define RDMAVT_PUT_LISTENERS_H
 
@@ -8,22 +8,22 @@
 #include <atomic>
 #include <vector>
 
-// For its environment's thread, but for Note().
+// Used only on its environment's thread, except Note().
 class PutListeners {
 public:
     explicit PutListeners(napi_env env) : env_(env) {}
 
-    // `callback` is called once, after the next put that is noted.
+    // Calls `callback` once, after the next put.
     void Add(const Napi::Function &callback) {
         callbacks_.push_back(Napi::Persistent(callback));
     }
-    // From any thread: a reference was put.
+    // Records that a reference was put. Any thread may call this.
     void Note() {
         noted_ = true;
     }
-    // Calls everybody, if something was noted since the last time. Runs JavaScript.
+    // Calls all waiting callbacks, if a put was recorded since the last time. Runs JavaScript.
     void Tell();
-    // Nobody is told any more.
+    // Drops all callbacks; none is called any more.
     void End() {
         callbacks_.clear();
     }

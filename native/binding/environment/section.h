@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A reader's section on one device, for the length of a scope: what the checks look at is not freed in it.
+// A reader's section on one device for the lifetime of a scope. Inside it, the core frees nothing that a
+// check may read.
 #ifndef RDMAVT_SECTION_H
 #define RDMAVT_SECTION_H
 

@@ -6,12 +6,12 @@
 bool Waker::Start() {
     napi_value name;
     napi_threadsafe_function function;
-    // Room for one: two wishes to wake are one.
+    // A queue of one call is enough: two requests to wake are the same as one.
     if (napi_create_string_utf8(env_, "rdmavt", NAPI_AUTO_LENGTH, &name) != napi_ok ||
         napi_create_threadsafe_function(env_, nullptr, nullptr, name, 1, 1, nullptr, nullptr, this, OnCall,
                                         &function) != napi_ok)
         return false;
-    napi_unref_threadsafe_function(env_, function); // a program may end while others could wake it
+    napi_unref_threadsafe_function(env_, function); // does not keep the process alive
     std::lock_guard<std::mutex> guard(mutex_);
     function_ = function;
     return true;
@@ -22,9 +22,9 @@ void Waker::Close() {
     {
         std::lock_guard<std::mutex> guard(mutex_);
         open_ = false;
-        function = std::exchange(function_, nullptr); // other threads look at it under the lock
+        function = std::exchange(function_, nullptr); // other threads read it under the mutex
     }
-    // Node 26 keeps it until all who may call it have left; older ones end it next, in any case.
+    // Node 26 keeps the function until every thread has released it. Older versions end it next in any case.
     if (function)
         napi_release_threadsafe_function(function, napi_tsfn_release);
 }

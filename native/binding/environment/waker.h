@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What other threads leave for an environment to let go of, and how they wake it. A napi_ref may only be
-// touched on its own thread, and region memory is freed by whoever finds that every reader has passed.
+// Queues releases from other threads for an environment, and wakes it. A napi_ref may only be deleted on its
+// own thread, but a region's memory is freed by whichever thread finds that every reader has left.
 #ifndef RDMAVT_WAKER_H
 #define RDMAVT_WAKER_H
 
@@ -27,31 +27,31 @@ public:
     Waker(const Waker &) = delete;
     Waker &operator=(const Waker &) = delete;
 
-    // From now on Wake() works. On the environment's thread. False: no memory.
+    // Enables Wake(). Must be called on the environment's thread. Returns false if memory is short.
     bool Start();
-    // Whether Start() has succeeded. On the environment's thread.
+    // Returns whether Start() has succeeded. Must be called on the environment's thread.
     bool started() const {
         return function_ != nullptr;
     }
-    // From now on nobody leaves anything, and Wake() does nothing. On the environment's thread, while
-    // references can still be released.
+    // From now on nothing can be queued, and Wake() does nothing. Must be called on the environment's thread,
+    // while references can still be released.
     void Close();
-    // False once Close() was called.
+    // Returns false once Close() was called.
     bool open() const {
         return open_;
     }
 
-    // From any thread. Dropped if the waker is closed: nobody would come for it, and it would keep the
-    // environment alive.
+    // Queue a use or a reference to be released. Any thread may call these. If the waker is closed, the item
+    // is dropped: no thread would release it, and it would keep the environment alive.
     void Leave(std::shared_ptr<Used> used);
     void Leave(napi_ref reference);
     void Wake();
 
-    // Whether something was left. From any thread.
+    // Returns whether anything is queued. Any thread may call this.
     bool any_left() const {
         return any_left_;
     }
-    // Let go of what was left. On the environment's thread.
+    // Releases everything in the queue. Must be called on the environment's thread.
     void LetGo();
 
 private:
@@ -61,8 +61,8 @@ private:
     napi_env env_;
     Woken woken_;
     void *data_;
-    napi_threadsafe_function function_ = nullptr; // set by the owner, before others can know of it
-    std::mutex mutex_;                            // what was left, and open_ becoming false
+    napi_threadsafe_function function_ = nullptr; // written by the owner only, under the mutex
+    std::mutex mutex_;                            // protects the queues and the change of open_ to false
     std::atomic<bool> open_{true};
     std::vector<napi_ref> references_;
     std::vector<std::shared_ptr<Used>> used_;

@@ -22,8 +22,8 @@ bool Cells::Start(Environment &environment, Napi::Env env, Napi::Object exports)
     return true;
 }
 
-// bindCell(holder): gives the object a cell of its own, and returns the cell's number, or 0 without memory.
-// Throws what the engine throws if it cannot register the holder.
+// bindCell(holder): gives the object a cell of its own and returns the cell's number, or 0 if memory is
+// short. Throws the engine's exception if the engine cannot register the holder.
 napi_value Cells::Bind(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[2], registry, add, number;
@@ -48,7 +48,7 @@ napi_value Cells::Bind(napi_env env, napi_callback_info info) {
     return nullptr;
 }
 
-// A holder was collected, with or without an element.
+// Called when a holder was collected, whether its cell has an element or not.
 napi_value Cells::HolderCollected(napi_env env, napi_callback_info info) {
     size_t argc = 1;
     napi_value argv[1];
@@ -94,7 +94,7 @@ uint32_t Cells::BindCell() {
 void Cells::Unbind(uint32_t number) {
     Cell *cell = At(number);
     if (!cell || !cell->bound)
-        return; // JavaScript has made the number up
+        return; // JavaScript made the number up
     if (cell->device)
         LetGo(*cell);
     cell->bound = false;
@@ -118,18 +118,18 @@ void Cells::Put(Cell &cell) {
 
 void Cells::LetGo(Cell &cell) {
     OpenDevice *device = cell.device;
-    rvt_put_sge(&cell.own); // does nothing if walks have the element
+    rvt_put_sge(&cell.own); // does nothing if a walk shares the element
     cell.shared.reset();
     cell.device = nullptr;
     cell.generation++;
-    device->PutForElement(); // last: it may end the device
+    device->PutForElement(); // last, because it may close the device
 }
 
 std::shared_ptr<SharedSge> Cells::Share(Cell &cell) {
     if (!cell.shared) {
         cell.shared = std::make_unique<std::shared_ptr<SharedSge>>(
             std::make_shared<SharedSge>(cell.device->shared_from_this(), cell.own));
-        cell.own.mr = nullptr; // its reference has moved
+        cell.own.mr = nullptr; // its reference now belongs to the shared element
     }
     return *cell.shared;
 }

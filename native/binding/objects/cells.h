@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Accepted elements, in cells of native memory. JavaScript names an element by its cell and the cell's
-// generation, and has no native object for it: a wrapper with a finalizer would cost more than twenty times
-// the check, and finalizers do not run before the running job is over.
+// Stores accepted elements in cells of native memory. JavaScript names an element by its cell and the cell's
+// generation, without a native object: a wrapper with a finalizer would cost more than twenty times as much
+// as the check, and finalizers do not run before the current job ends.
 //
 // A cell belongs to a JavaScript object, its holder. When the holder is collected, the element in the cell is
-// put (with the last walk over it, if there is one), and the cell is free. Holders are used again and again,
-// for one element after the other, so each is registered with the engine only once. The FinalizationRegistry
-// is made by native code in the environment's own context. A registry that lib had made would die with the
-// realm that lib was loaded into (Jest loads it into one for each test file), and nobody would put what that
-// realm's elements hold.
+// put (by the last walk over it, if there is one) and the cell becomes free. Holders are reused for one
+// element after another, so each is registered with the engine only once. Native code creates the
+// FinalizationRegistry in the environment's own context. A registry that lib created would die with the realm
+// that lib was loaded into (Jest loads it into one per test file), and then the references of that realm's
+// elements would never be put.
 #ifndef RDMAVT_CELLS_H
 #define RDMAVT_CELLS_H
 
@@ -22,10 +22,10 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// An element that walks go over: it stays where it is until the last of them lets go, whatever JavaScript
-// does with the cell that it came from.
+// An element that walks share. It stays in place until the last walk releases it, whatever JavaScript does
+// with the cell it came from.
 struct SharedSge {
-    std::shared_ptr<OpenDevice> device; // keeps the structures that a put touches
+    std::shared_ptr<OpenDevice> device; // keeps the structures that a put accesses
     rvt_sge sge;
 
     SharedSge(std::shared_ptr<OpenDevice> of, const rvt_sge &moved) : device(std::move(of)), sge(moved) {}
@@ -38,50 +38,50 @@ struct SharedSge {
 
 struct Cell {
     rvt_sge own; // the element, unless walks share it
-    // The element if walks share it. A pointer to a shared_ptr, to keep cells small: few of them are shared.
+    // The element if walks share it. A pointer to a shared_ptr keeps cells small, because few are shared.
     std::unique_ptr<std::shared_ptr<SharedSge>> shared;
-    OpenDevice *device;  // nullptr: the cell is empty. Held by HoldForElement()
-    uint32_t generation; // of the element that is in the cell, or will be next
-    bool bound;          // it has a holder
+    OpenDevice *device;  // nullptr if empty; HoldForElement() keeps it open
+    uint32_t generation; // of the current element, or of the next one if empty
+    bool bound;          // the cell has a holder
 
-    // The element. Dead (without a region) if a walk has put it.
+    // Returns the element. It has no region (`mr` is nullptr) if a walk has put it.
     rvt_sge *element() {
         return shared ? &(*shared)->sge : &own;
     }
 };
 
-// The cells of an environment. For its own thread.
+// The cells of an environment. Used only on its own thread.
 class Cells : public EnvironmentPart {
 public:
-    // Gives the module its function bindCell; see lib/internal/native.ts. False: JavaScript has no working
+    // Exports the function bindCell (see lib/internal/native.ts). Returns false if JavaScript has no working
     // FinalizationRegistry.
     static bool Start(Environment &environment, Napi::Env env, Napi::Object exports);
     static Cells &Of(const Environment &environment) {
         return static_cast<Cells &>(environment.part(kCellsPart));
     }
 
-    // Returns the cell of an element; nullptr if the element was put or never existed. JavaScript may pass
+    // Returns the cell of an element, or nullptr if the element was put or never existed. JavaScript may pass
     // any numbers.
     Cell *Find(uint32_t number, uint32_t generation) {
         Cell *cell = At(number);
         return cell && cell->device && cell->generation == generation ? cell : nullptr;
     }
-    // Returns the cell if it is empty and has a holder, else nullptr.
+    // Returns the cell if it is empty and has a holder, otherwise nullptr.
     Cell *FindEmpty(uint32_t number) {
         Cell *cell = At(number);
         return cell && cell->bound && !cell->device ? cell : nullptr;
     }
-    // Marks the cell as filled: the caller has stored an accepted element of the device in `own`.
+    // Marks the cell as filled. The caller must have stored an accepted element of the device in `own`.
     static void Fill(Cell &cell, OpenDevice &device) {
         device.HoldForElement();
         cell.device = &device;
     }
-    // Put the element, and empty its cell. May end the device.
+    // Puts the element and empties its cell. May close the device.
     static void Put(Cell &cell);
-    // The element, for a walk.
+    // Moves the element to shared storage for a walk, and returns it.
     static std::shared_ptr<SharedSge> Share(Cell &cell);
 
-    // Calls `tell` with the number of each cell that has an element, and the cell.
+    // Calls `tell` with the number of each filled cell, and the cell.
     template <class Tell> void ForEachFilled(const Tell &tell) {
         for (size_t which = 0; which < chunks_.size(); which++)
             for (uint32_t i = 0; chunks_[which].cells && i < kCells; i++)
@@ -89,20 +89,20 @@ public:
                     tell(static_cast<uint32_t>(which * kCells + i + 1), chunks_[which].cells[i]);
     }
 
-    // The environment is about to end: puts all.
+    // Puts all elements when the environment is about to end.
     void End() override;
 
 private:
-    // Empty the cell. The element is put, unless walks have it: then the last of them puts it. May end the
+    // Empties the cell. Puts the element unless walks share it; then the last walk puts it. May close the
     // device.
     static void LetGo(Cell &cell);
-    // Numbers are (chunk * kCells + place) + 1: 0 names none.
+    // Cell numbers are (chunk * kCells + place) + 1, so 0 names no cell.
     static constexpr uint32_t kCells = 256;
     struct Chunk {
-        std::unique_ptr<Cell[]> cells; // nullptr: none of them is bound
+        std::unique_ptr<Cell[]> cells; // nullptr: no cell of the chunk is bound
         uint32_t bound = 0;
         uint32_t first_free = 0;       // all cells before this one are bound
-        uint32_t first_generation = 1; // of new cells: no name of old ones fits them
+        uint32_t first_generation = 1; // of new cells, so that old names do not match them
     };
 
     explicit Cells(Environment &environment) : environment_(environment) {}
@@ -115,7 +115,7 @@ private:
                    ? &chunks_[at / kCells].cells[at % kCells]
                    : nullptr;
     }
-    // A cell for a new holder; 0: no memory.
+    // Returns a cell for a new holder, or 0 if memory is short.
     uint32_t BindCell();
     void Unbind(uint32_t number);
 

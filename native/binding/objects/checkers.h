@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Protection domains and queue pairs by number, so that a call can name one in the command block.
+// Numbers for protection domains and queue pairs, so that a call can name one in the command block.
 #ifndef RDMAVT_CHECKERS_H
 #define RDMAVT_CHECKERS_H
 
@@ -9,14 +9,14 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// What a number names.
+// The domain or queue pair that a number names.
 struct NumberedChecker {
     OpenDevice *device;
     rvt_checker checker;
-    rvt_pd_handle pd; // of a queue pair's checker: {}
+    rvt_pd_handle pd; // {} in a queue pair's checker
 };
 
-// The numbered checkers of an environment. For its own thread.
+// The numbered checkers of an environment. Used only on its own thread.
 class Checkers : public EnvironmentPart {
 public:
     static void Start(Environment &environment) {
@@ -26,11 +26,12 @@ public:
         return static_cast<Checkers &>(environment.part(kCheckersPart));
     }
 
-    // Returns a number > 0 that is valid until Remove().
+    // Returns a number greater than 0, valid until Remove().
     uint32_t Add(const NumberedChecker *checker);
     void Remove(uint32_t number);
 
-    // Returns nullptr if the number is not in use: JavaScript may pass any number.
+    // Returns the checker with this number, or nullptr if the number is unused. JavaScript may pass any
+    // number.
     const NumberedChecker *Find(uint32_t number) const {
         return number < checkers_.size() ? checkers_[number] : nullptr;
     }
@@ -38,14 +39,14 @@ public:
     void End() override {}
 
 private:
-    std::vector<const NumberedChecker *> checkers_{nullptr}; // nullptr: free
+    std::vector<const NumberedChecker *> checkers_{nullptr}; // nullptr: the number is free
     std::vector<uint32_t> free_;
 };
 
-// The number of a domain or queue pair, for as long as its object lives.
+// Owns the number of a domain or queue pair for the lifetime of its wrapper.
 class OwnChecker {
 public:
-    // Number 0, which names nothing, if another thread has ended it already.
+    // The number is 0, which names nothing, if another thread has already ended the domain or queue pair.
     OwnChecker(OpenDevice &device, rvt_pd_handle pd);
     OwnChecker(OpenDevice &device, rvt_qp_handle qp);
     ~OwnChecker();

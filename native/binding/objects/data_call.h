@@ -7,7 +7,7 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// A data call of one environment; lets go of what other threads have left when it ends.
+// Scope of one data call of an environment. At its end, it releases what other threads have queued.
 class DataCall {
 public:
     explicit DataCall(OpenDevice &device) : environment_(device.environment()) {
@@ -29,7 +29,8 @@ private:
     rvt_data_call call_;
 };
 
-// What data calls of walks answer: a count of bytes, a negative errno, or RVT_REFUSED minus the reason.
+// Returns the answer of a walk's data call: a number of bytes, a negative errno, or RVT_REFUSED minus the
+// reason.
 inline Napi::Value DataAnswer(Napi::Env env, int error, const rvt_copied &copied) {
     if (copied.reason)
         return Napi::Number::New(env, RVT_REFUSED - static_cast<int>(copied.reason));

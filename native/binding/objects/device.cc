@@ -50,7 +50,7 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
     return Use(info.Env(), device, RVT_WHOLE_DEVICE, true);
 }
 
-// Make the environment's context of a device, whose reference is consumed.
+// Creates the environment's context of a device and its wrapper. Takes over the reference on the device.
 Napi::Value Device::Use(Napi::Env env, rvt_dev_info *device, uint64_t only_pd, bool opened) {
     std::shared_ptr<Environment> environment = Environment::Of(env);
     rvt_ucontext *context = nullptr;
@@ -79,13 +79,13 @@ Napi::Value Device::Attach(const Napi::CallbackInfo &info) {
     return Use(info.Env(), device, only_pd, false);
 }
 
-// share(domain): the token of that domain alone; of the whole device if there is none.
+// share(domain): returns the token of that domain, or of the whole device if `domain` is undefined.
 Napi::Value Device::Share(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
     rvt_share_token token;
     ProtectionDomain *pd = ProtectionDomain::Get(info[0]);
-    if (!pd && !info[0].IsUndefined()) // never the whole device instead of what is no domain
+    if (!pd && !info[0].IsUndefined()) // an invalid domain must not share the whole device
         arguments.Wrong(0, "a protection domain or undefined");
     if (!arguments.ok())
         return arguments.Undefined();
@@ -95,7 +95,7 @@ Napi::Value Device::Share(const Napi::CallbackInfo &info) {
     if (error)
         return Napi::Number::New(env, error);
     Napi::Uint8Array bytes = Napi::Uint8Array::New(env, sizeof(token));
-    if (bytes.IsEmpty()) // no memory, or a worker that is being terminated
+    if (bytes.IsEmpty()) // no memory, or the worker is being terminated
         return Napi::Value();
     std::memcpy(bytes.Data(), &token, sizeof(token));
     return bytes;
@@ -154,7 +154,7 @@ Napi::Value Device::AllocDm(const Napi::CallbackInfo &info) {
         return Napi::Number::New(info.Env(), error);
     rvt_memory_get(&memory->memory);
     Napi::Value object = DeviceMemory::Wrap(payload_.device, memory);
-    if (object.IsEmpty()) // as for a domain
+    if (object.IsEmpty()) // undo, because an exception is pending
         rvt_free_device_memory(payload_.device->get(), payload_.device->context(), memory);
     rvt_memory_put(&memory->memory);
     return object;
@@ -173,7 +173,7 @@ Napi::Value Device::ImportDm(const Napi::CallbackInfo &info) {
     return DeviceMemory::Wrap(payload_.device, memory);
 }
 
-// counters(own, out): see enum rvt_counter_field.
+// counters(own, out): fills `out` (see enum rvt_counter_field).
 Napi::Value Device::Counters(const Napi::CallbackInfo &info) {
     constexpr size_t kFields = RVT_COUNTER_REFUSED + RVT_REASON_COUNT;
     Arguments arguments(info);
@@ -232,7 +232,7 @@ Napi::Value Device::AllocPd(const Napi::CallbackInfo &info) {
         return Napi::Number::New(info.Env(), error);
     Napi::Value object = ProtectionDomain::Wrap(payload_.device, handle);
     if (object.IsEmpty())
-        rvt_dealloc_pd(handle, true); // no object, so an exception is pending: then nothing has happened
+        rvt_dealloc_pd(handle, true); // undo: an exception is pending, so the call must have no effect
     return object;
 }
 
@@ -250,14 +250,14 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     payload.length = memory->length;
     error = rvt_dma_map(payload_.device->get(), payload_.device->context(), memory, fixed, &payload.address,
                         &payload.handle);
-    rvt_memory_put(memory); // the mapping has its own
+    rvt_memory_put(memory); // the mapping holds its own reference
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);
     rvt_dma_handle handle = payload.handle;
     Napi::Value object = DmaMapping::Create(payload_.device->environment(), std::move(payload));
     if (object.IsEmpty()) {
-        rvt_dma_unmap(handle); // as for a domain
+        rvt_dma_unmap(handle); // undo, because an exception is pending
         payload_.device->Settle();
     }
     return object;

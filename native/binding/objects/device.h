@@ -12,9 +12,9 @@ class Device : public Wrapper<Device, DevicePayload, kDevice> {
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
-    // openDevice(lkeyTableBits, randomKeys, remoteKeyZero)
+    // openDevice(lkeyTableBits, randomKeys, remoteKeyZero): opens a device.
     static Napi::Value Open(const Napi::CallbackInfo &info);
-    // attachDevice(token)
+    // attachDevice(token): attaches to a shared device.
     static Napi::Value Attach(const Napi::CallbackInfo &info);
 
 private:

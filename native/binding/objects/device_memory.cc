@@ -7,7 +7,7 @@
 
 namespace {
 
-// The buffer of a view, or nullptr if it was collected.
+// Returns the buffer of a view, or nullptr if it was collected.
 napi_value BufferOf(napi_env env, const MemoryView &view) {
     napi_value buffer = nullptr;
     if (napi_get_reference_value(env, view.buffer, &buffer) != napi_ok)
@@ -15,11 +15,11 @@ napi_value BufferOf(napi_env env, const MemoryView &view) {
     return buffer;
 }
 
-// False once the environment is going away.
+// Returns false once the environment is ending.
 bool CanRun(napi_env env) {
     napi_value undefined;
     bool same;
-    // A call that is refused when no JavaScript may run any more.
+    // This call fails once JavaScript cannot run any more.
     return napi_get_undefined(env, &undefined) == napi_ok &&
            napi_strict_equals(env, undefined, undefined, &same) == napi_ok;
 }
@@ -35,14 +35,14 @@ void DeleteReferences(napi_env env, MemoryView &view) {
 void Finalized(napi_env env, MemoryView *view) {
     if (--view->finalizers)
         return;
-    DeleteReferences(env, *view); // not before: at the environment's end one finalizer looks through them
+    DeleteReferences(env, *view); // only now: at the environment's end, FinalizeSentinel still uses them
     delete view;
 }
 
-// The engine has given the pages back, or is about to end.
+// Called when the engine has released the pages, or is about to end.
 void FinalizeView(napi_env env, void *, void *hint) {
     auto *view = static_cast<MemoryView *>(hint);
-    if (view->making) { // there was none to be had
+    if (view->making) { // the buffer could not be created
         view->finalizers--;
         return;
     }
@@ -50,7 +50,7 @@ void FinalizeView(napi_env env, void *, void *hint) {
     if (running || view->whole)
         rvt_memory_put(&view->memory->memory);
     if (running)
-        DeleteReferences(env, *view); // so that the sentinel goes as well
+        DeleteReferences(env, *view); // so that the sentinel is collected too
     Finalized(env, view);
 }
 
@@ -72,7 +72,8 @@ MemoryHold::MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory 
 }
 
 MemoryHold::~MemoryHold() {
-    // The buffer may live on, and can be registered still: its own reference goes with it.
+    // The buffer may outlive the hold and still be registered, because it holds its own reference on the
+    // memory.
     PutMemory();
 }
 
@@ -86,7 +87,7 @@ void MemoryHold::PutMemory() {
 }
 
 void MemoryHold::LetGo() {
-    // Handles of the buffer live on with it, and say from now on that nobody can register it.
+    // Handles of the buffer may outlive the hold. From now on, registering the buffer through them fails.
     if (memory && js_buffer)
         js_buffer->ForgetMemory();
     js_buffer.reset();
@@ -123,7 +124,7 @@ Napi::Value DeviceMemory::Length(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), memory ? static_cast<double>(memory->memory.length) : FailFreed());
 }
 
-// The buffer over all of it: the one that there is, or a new one.
+// buffer(): returns the buffer over the whole memory, an existing one if there is one.
 Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     MemoryHold &hold = *payload_.hold;
@@ -147,8 +148,8 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
         env, memory->pages.data, static_cast<size_t>(memory->memory.length), FinalizeView, view, &buffer);
     view->making = false;
     if (status != napi_ok) {
-        // Where the engine keeps all buffers in a cage, or the buffer is longer than it allows; or in a
-        // worker that is being terminated, and then the finalizer may come later.
+        // The engine keeps all buffers in a memory cage, or the buffer is too long for it. Or the worker is
+        // being terminated, and then the finalizer may be called later.
         if (!view->finalizers || status == napi_no_external_buffers_allowed) {
             rvt_memory_put(&memory->memory);
             delete view;
@@ -158,8 +159,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
             napi_get_and_clear_last_exception(env, &buffer);
         return Napi::Number::New(env, rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_EXTERNAL_BUFFERS));
     }
-    // Whatever fails from here on: the engine has the view now, and calls FinalizeView when it is through
-    // with it.
+    // On any failure from here on, the engine owns the view and calls FinalizeView when it is done with it.
     if (napi_create_reference(env, buffer, 0, &view->buffer) != napi_ok ||
         napi_create_reference(env, buffer, 0, &js_buffer->reference) != napi_ok)
         return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
@@ -177,7 +177,7 @@ Napi::Value DeviceMemory::Buffer(const Napi::CallbackInfo &info) {
     return Napi::Value(env, buffer);
 }
 
-// What lib keeps with the buffer.
+// handle(): returns the object that lib keeps together with the buffer.
 Napi::Value DeviceMemory::Handle(const Napi::CallbackInfo &info) {
     if (!payload_.hold->js_buffer)
         return info.Env().Undefined();

@@ -1,36 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The device's own memory as JavaScript sees it: an ArrayBuffer over the core's pages, in every environment
-// that wants one.
+// Exposes the device's own memory to JavaScript: an ArrayBuffer over the core's pages in each environment
+// that uses it.
 #ifndef RDMAVT_BINDING_DEVICE_MEMORY_H
 #define RDMAVT_BINDING_DEVICE_MEMORY_H
 
 #include "binding/values/js_memory.h"
 #include "binding/values/wrapper.h"
 
-// A buffer over the memory. JavaScript can detach it and move its pages to another buffer, also to one in
-// another thread (ArrayBuffer.prototype.transfer). While the environment runs, the engine tells when the last
-// of them is gone, and the pages are given back. When the environment ends, it tells whether or not the pages
-// are somewhere else by then, having detached the buffer itself; they are given back only if the buffer was
-// whole just before, since then they were nowhere else. That is looked at when the engine ends another
-// buffer, the sentinel, which was made after this one and which JavaScript never sees. Should the engine end
-// them in another order, nothing is known, and the pages are kept for good, as they are when the buffer was
-// not whole: memory lost, and never memory that somebody still sees.
+// A buffer over the memory. JavaScript can detach it and move its pages to another buffer, also in another
+// thread (ArrayBuffer.prototype.transfer). While the environment runs, the engine calls the finalizer when
+// the last such buffer is gone, and the pages are released.
+//
+// When the environment ends, the engine detaches the buffer itself and calls the finalizer even if the pages
+// have moved elsewhere. Then the pages may be released only if the buffer was still whole just before,
+// because then no other buffer had them. That is tested when the engine finalizes another buffer, the
+// sentinel, which is created after this one and never visible to JavaScript. If an engine finalizes them in
+// another order, the state is unknown, and the pages are leaked, as they are if the buffer was not whole.
+// Leaking is the safe choice: another buffer may still use the pages.
 struct MemoryView {
-    rvt_device_memory *memory;   // one reference
-    napi_ref buffer = nullptr;   // weak
-    napi_ref sentinel = nullptr; // strong
+    rvt_device_memory *memory;   // holds one reference
+    napi_ref buffer = nullptr;   // weak reference on the buffer
+    napi_ref sentinel = nullptr; // strong reference on the sentinel
     unsigned char sentinel_byte = 0;
-    bool making = true;      // the buffer is not there yet
-    bool whole = false;      // the environment is going away, and the buffer was whole at that moment
-    unsigned finalizers = 1; // calls that the engine has still to make: for the buffer and for the sentinel
+    bool making = true; // the buffer is not created yet
+    bool whole = false; // the environment is ending, and the buffer was whole at that moment
+    // Finalizer calls still to come from the engine: for the buffer and for the sentinel.
+    unsigned finalizers = 1;
 };
 
-// What objects of the memory hold on to. Lets go when it is freed or its device closed in this environment,
-// so that the pages need not wait for the objects to be collected.
+// What the wrapper objects of a device memory hold. It is released when the memory is freed or its device
+// closed in this environment, so that the pages do not have to wait until the objects are collected.
 struct MemoryHold {
     std::weak_ptr<OpenDevice> device;
-    rvt_device_memory *memory;           // one reference; nullptr: let go
-    std::shared_ptr<JsBuffer> js_buffer; // of the buffer there is, if there is one
+    rvt_device_memory *memory;           // holds one reference; nullptr once released
+    std::shared_ptr<JsBuffer> js_buffer; // of the current buffer, if any
 
     MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed);
     ~MemoryHold();
@@ -51,15 +54,15 @@ class DeviceMemory : public Wrapper<DeviceMemory, DeviceMemoryPayload, kDeviceMe
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
-    // A memory's object. Consumes the reference.
+    // Returns an object that wraps a memory. Takes over the reference.
     static Napi::Value Wrap(const std::shared_ptr<OpenDevice> &device, rvt_device_memory *memory);
-    // Let go of the device's memory (of `only`, unless that is nullptr). Buffers over it are left as they
-    // are: the system may be writing into one at this moment (an asynchronous read), so the pages stay until
-    // nobody has it any more.
+    // Releases the holds on the device's memory (on `only`, unless that is nullptr). Existing buffers over it
+    // stay valid: the system may be writing into one right now (an asynchronous read), so the pages stay
+    // until the last user releases them.
     static void LetGo(OpenDevice &device, const rvt_device_memory *only);
 
 private:
-    int FailFreed() const; // -EBADF, and why
+    int FailFreed() const; // returns -EBADF and records the cause
     Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Length(const Napi::CallbackInfo &info);
     Napi::Value Buffer(const Napi::CallbackInfo &info);

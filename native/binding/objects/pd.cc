@@ -51,7 +51,7 @@ Napi::Value ProtectionDomain::CreateQp(const Napi::CallbackInfo &info) {
         return Napi::Number::New(info.Env(), error);
     Napi::Value object = QueuePair::Wrap(payload_.device, handle);
     if (object.IsEmpty())
-        rvt_destroy_qp(handle); // no object, so an exception is pending: then nothing has happened
+        rvt_destroy_qp(handle); // undo: an exception is pending, so the call must have no effect
     return object;
 }
 
@@ -68,7 +68,7 @@ Napi::Value ProtectionDomain::NewRegion(Napi::Env env, int error, rvt_mr_handle 
     rvt_mr_attributes attributes;
     if (!error) {
         payload_.device->Settle();
-        error = rvt_query_mr(handle, &attributes); // another thread may have ended it already
+        error = rvt_query_mr(handle, &attributes); // another thread may already have deregistered the region
     }
     if (!error && block.ready())
         WriteNewRegion(
@@ -103,7 +103,7 @@ Napi::Value ProtectionDomain::AllocFmr(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     uint32_t access = arguments.U32(0);
     rvt_fmr_attr attr = {};
-    // Any integer: that a count is negative is for the core to refuse.
+    // Accept any integer; the core refuses a negative number of pages.
     attr.max_pages = static_cast<int64_t>(arguments.Integer(1, -kMostInteger, kMostInteger));
     attr.max_maps = arguments.U32(2);
     attr.page_shift = arguments.U32(3);

@@ -32,7 +32,7 @@ private:
     Napi::Value AllocMr(const Napi::CallbackInfo &info);
     Napi::Value AllocFmr(const Napi::CallbackInfo &info);
     Napi::Value DeregMany(const Napi::CallbackInfo &info);
-    // The answer of the calls that make a region: its name is in the command block.
+    // Returns the answer of a call that creates a region, and writes the region's name to the command block.
     Napi::Value NewRegion(Napi::Env env, int error, rvt_mr_handle handle);
 };
 

@@ -31,7 +31,7 @@ Napi::Value QueuePair::Destroy(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), rvt_destroy_qp(payload_.handle));
 }
 
-// fastRegMr(key, access, iova): of the region that is named in the command block.
+// fastRegMr(key, access, iova): works on the region that the command block names.
 Napi::Value QueuePair::FastRegMr(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     uint32_t key = arguments.U32(0), access = arguments.U32(1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How JavaScript identifies regions: by the number of their domain, their index in the device's pool, and
-// their generation. They have no wrapper objects; the wrapper of the domain keeps what they need.
+// their generation. Regions have no wrapper objects; the domain's wrapper keeps what they need.
 #ifndef RDMAVT_BINDING_REGIONS_H
 #define RDMAVT_BINDING_REGIONS_H
 
@@ -11,28 +11,28 @@
 #include "binding/values/command_block.h"
 #include "core/rvt.h"
 
-// The region that a name was resolved to.
+// The region that a name resolved to.
 struct NamedRegion {
-    OpenDevice *device = nullptr; // nullptr: the domain's number names nothing
-    rvt_mr_handle handle = {};    // {}: the region is gone, or never was. Verbs answer -EBADF then
+    OpenDevice *device = nullptr; // nullptr: the domain's number is unused
+    rvt_mr_handle handle = {};    // {}: no such region any more; verbs return -EBADF
 };
 
 NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t index, uint64_t generation);
 
-// The region that is named in the command block.
+// Returns the region that the command block names.
 NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers);
 
-// Writes a region that this thread has just made to the command block: its name, and the attributes that
-// never change.
+// Writes a region that this thread has just created to the command block: its name and its constant
+// attributes.
 void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length);
 
-// The regions of a list that a call was given, as a Uint32Array of names (enum rvt_region_name_word).
+// A list of regions that a call received as a Uint32Array of names (enum rvt_region_name_word).
 struct RegionList {
-    std::unique_ptr<rvt_mr_handle[]> handles; // nullptr: no memory
+    std::unique_ptr<rvt_mr_handle[]> handles; // nullptr: out of memory
     uint32_t count = 0;
-    OpenDevice *device = nullptr; // of the first region; nullptr: there is none
+    OpenDevice *device = nullptr; // of the first region; nullptr if there is none
 
-    // False: it is no list of names, and an exception is pending.
+    // Returns false if the argument is not a list of names; then an exception is pending.
     bool Read(Arguments &arguments, const Checkers &checkers, size_t at);
 };
 

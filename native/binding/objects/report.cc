@@ -11,8 +11,8 @@
 
 namespace {
 
-// Rows of RVT_TABLE_COUNT numbers. `capacity` is the number of rows that there is room for. If the table has
-// grown since, the head's `used` is larger than `count`, and the caller asks again.
+// Rows of RVT_TABLE_COUNT numbers. `capacity` is in rows. If the table has grown since the last report, the
+// head's `used` is larger than `count`, and the caller reports again.
 struct TableRows {
     std::unique_ptr<double[]> numbers;
     size_t capacity = 0, count = 0;
@@ -43,7 +43,7 @@ Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device) {
 Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
     rvt_table_head head = {};
     TableRows rows;
-    // The first round only counts.
+    // The first round has no capacity and only counts.
     for (;;) {
         rows.count = 0;
         int error = rvt_table_report_to(to, &head, AddTableRow, &rows);
@@ -58,7 +58,7 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
     }
     size_t numbers = rows.count * RVT_TABLE_COUNT;
     Napi::Float64Array used = Napi::Float64Array::New(env, numbers);
-    if (used.IsEmpty()) // no memory, or a worker that is being terminated
+    if (used.IsEmpty()) // no memory, or the worker is being terminated
         return Napi::Value();
     for (size_t i = 0; i < numbers; i++)
         used[i] = rows.numbers[i];
@@ -72,8 +72,8 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
 
 namespace {
 
-// Rows of all kinds, as they come, each kind in a list of its own. The lists grow while the device's lock is
-// held, so without exceptions; out of memory gives up.
+// Rows of all kinds, each kind in a list of its own. The lists grow while the device lock is held, so without
+// exceptions; running out of memory stops the report.
 struct ResourceRows {
     const rvt_dev_info *device = nullptr;
     struct List {
@@ -91,7 +91,7 @@ struct ResourceRows {
 bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) {
     auto *rows = static_cast<ResourceRows *>(context);
     if (kind >= RVT_RESOURCE_KINDS)
-        return true; // a kind that TypeScript has no row for
+        return true; // a kind that TypeScript does not know
     ResourceRows::List &list = rows->lists[kind];
     size_t more = rvt_resource_fields(rows->device, kind);
     if (list.count + more > list.capacity) {
@@ -107,11 +107,11 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
     return true;
 }
 
-// By the number of each buffer that this environment knows, whether it is detached.
+// Maps the number of each buffer that this environment knows to whether it is detached.
 using KnownDetached = std::unordered_map<uint64_t, bool>;
 
-// Writes to rows of regions or mappings whether their buffer is detached, where this environment can tell.
-// Not while the device's lock is held.
+// Writes to rows of regions or mappings whether their buffer is detached, if this environment knows. Must not
+// be called with the device lock held.
 void TellDetached(ResourceRows::List &list, size_t fields, size_t kind, const KnownDetached &known) {
     constexpr size_t kBuffer = RVT_MR_BUFFER - RVT_MR_MEMORY_KIND;
     constexpr size_t kDetached = RVT_MR_DETACHED - RVT_MR_MEMORY_KIND;
@@ -145,7 +145,7 @@ Napi::Value ReportResources(Napi::Env env, OpenDevice &open) {
     for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
         const ResourceRows::List &list = resources.lists[kind];
         Napi::BigUint64Array rows = Napi::BigUint64Array::New(env, list.count);
-        if (rows.IsEmpty()) // no memory, or a worker that is being terminated
+        if (rows.IsEmpty()) // no memory, or the worker is being terminated
             return Napi::Value();
         if (list.count)
             std::memcpy(rows.Data(), list.numbers, list.count * sizeof(uint64_t));

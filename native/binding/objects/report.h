@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a device tells of itself: its key table, and what lives on it.
+// Reports of a device to JavaScript: its key table and the objects on it.
 #ifndef RDMAVT_BINDING_REPORT_H
 #define RDMAVT_BINDING_REPORT_H
 
@@ -8,13 +8,14 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// An object { max, next, generation, used }; `used`: a Float64Array of rows (enum rvt_table_field). -ENOMEM.
+// Returns { max, next, generation, used }, where `used` is a Float64Array of rows (enum rvt_table_field), or
+// a negative errno: -ENOMEM, or -EPERM for a restricted context.
 Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to);
 
-// An object { used, max }: the key table's slots, without a look at them.
+// Returns { used, max }: the number of used key table slots and of all slots, without scanning them.
 Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device);
 
-// An array by enum rvt_resource_kind, of BigUint64Arrays of rows. -ENOMEM.
+// Returns an array, indexed by enum rvt_resource_kind, of BigUint64Arrays of rows, or -ENOMEM.
 Napi::Value ReportResources(Napi::Env env, OpenDevice &device);
 
 #endif

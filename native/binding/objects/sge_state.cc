@@ -127,8 +127,8 @@ Napi::Value SgeState::CopyOut(const Napi::CallbackInfo &info) {
 
 namespace {
 
-// Rows of fragments (enum rvt_fragment_field). How many there will be is not known before the walk, so the
-// memory doubles when it is full. AddFragments returns false if there is no more memory.
+// Rows of fragments (enum rvt_fragment_field). Their number is not known before the walk, so the memory
+// doubles when it is full. AddFragments returns false if memory is short.
 struct Fragments {
     uint64_t *numbers = nullptr;
     size_t count = 0, capacity = 0;
@@ -170,7 +170,8 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     if (steps.length > UINT32_MAX)
         return Napi::Number::New(env, rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT));
-    // What is judged must be what is walked: the array may lie in shared memory.
+    // Copy the steps, because the array may be in shared memory: the steps that are validated must be those
+    // that are walked.
     std::unique_ptr<uint32_t[]> still(new (std::nothrow) uint32_t[steps.length ? steps.length : 1]);
     if (!still)
         return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
@@ -190,7 +191,7 @@ Napi::Value SgeState::WalkSteps(const Napi::CallbackInfo &info) {
         return DataAnswer(env, error, outcome);
     size_t numbers = fragments.count * RVT_FRAGMENT_COUNT;
     Napi::BigUint64Array answer = Napi::BigUint64Array::New(env, numbers);
-    if (numbers && !answer.IsEmpty()) // empty in a worker that is being terminated
+    if (numbers && !answer.IsEmpty()) // empty if the worker is being terminated
         std::memcpy(answer.Data(), fragments.numbers, numbers * sizeof(uint64_t));
     return answer;
 }

@@ -7,10 +7,10 @@
 #include "binding/objects/cells.h"
 #include "binding/values/wrapper.h"
 
-// A walk and what it walks over: it has a share of each element, so the pointers in `list` stay good whatever
-// JavaScript lets go of.
+// A walk and its elements. It shares ownership of each element, so the pointers in `list` stay valid whatever
+// JavaScript releases.
 struct Walk {
-    std::shared_ptr<OpenDevice> device; // of the first element
+    std::shared_ptr<OpenDevice> device; // the device of the first element
     std::vector<std::shared_ptr<SharedSge>> elements;
     std::vector<rvt_sge *> list;
     rvt_sge_state state;
@@ -20,7 +20,8 @@ class SgeState : public Wrapper<SgeState, std::unique_ptr<Walk>, kSgeState> {
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
-    // createSgeState(names): over a list of elements, as a Uint32Array (enum rvt_element_name_word).
+    // createSgeState(names): creates a walk over a list of elements, given as a Uint32Array (enum
+    // rvt_element_name_word).
     static Napi::Value New(const Napi::CallbackInfo &info);
 
 private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Arguments of native calls. The classes in lib have judged them before, with the messages that people read;
-// here they are judged again, because a wrong one must be an exception and never a crash, whoever calls.
+// Reads and validates arguments of native calls. The classes in lib have already validated them, with error
+// messages for users. They are validated again here, because a wrong argument must throw and never crash,
+// whoever makes the call.
 #ifndef RDMAVT_ARGUMENTS_H
 #define RDMAVT_ARGUMENTS_H
 
@@ -9,19 +10,19 @@
 #include <cmath>
 #include <cstdint>
 
-// A look at the bytes of a typed array. Valid until JavaScript runs again; the bytes may change under it at
-// any time if the array is over shared memory.
+// A view of a typed array's bytes. Valid until JavaScript runs again. If the array is over shared memory,
+// other threads may change the bytes at any time.
 struct ArrayView {
     void *data = nullptr;
-    size_t length = 0; // elements
+    size_t length = 0; // number of elements
 };
 
-// What a type is before Node-API says it. Versions of Node that have a kind of typed array which Node-API has
-// no number for (Float16Array, at first) succeed and leave the type as it was: that must not be one that is
-// wanted.
+// Initial value of a typed array's type. Node versions with a kind of typed array that Node-API has no number
+// for (initially Float16Array) succeed and leave the variable unchanged. So it must not be a type that
+// callers accept.
 constexpr napi_typedarray_type kUnknownType = napi_float64_array;
 
-// The bytes of a typed array of that type. False: `value` is anything else.
+// Gets the view of a typed array of this type. Returns false if `value` is anything else.
 inline bool ViewOf(napi_env env, napi_value value, napi_typedarray_type type, ArrayView *view) {
     napi_typedarray_type found = kUnknownType;
     return napi_get_typedarray_info(env, value, &found, &view->length, &view->data, nullptr, nullptr) ==
@@ -29,13 +30,11 @@ inline bool ViewOf(napi_env env, napi_value value, napi_typedarray_type type, Ar
            found == type;
 }
 
-// The largest number up to which JavaScript holds all integers exactly: lengths, and serial numbers, which
-// count from 1.
+// JavaScript's largest safe integer: the limit for lengths and for serial numbers, which count from 1.
 constexpr double kMostInteger = 9007199254740991.0;
 
-// Reads arguments one after the other. The first one that is wrong throws a TypeError and clears ok();
-// everything read after that is a zero. All arguments are read before the native work begins: reading runs no
-// JavaScript.
+// Reads arguments one by one. The first invalid one throws a TypeError and clears ok(); later reads return
+// zeros. All arguments are read before the native work starts, and reading runs no JavaScript.
 class Arguments {
 public:
     explicit Arguments(const Napi::CallbackInfo &info) : info_(info) {}
@@ -81,7 +80,7 @@ public:
         return false;
     }
 
-    // `undefined` or an unsigned 64-bit bigint.
+    // Reads `undefined` or an unsigned 64-bit bigint. Returns whether a number was given.
     bool OptionalU64(size_t index, uint64_t *out) {
         if (info_[index].IsUndefined())
             return false;
@@ -97,8 +96,8 @@ public:
         return ArrayView();
     }
 
-    // A Uint8Array of at least that length, aligned for 64-bit numbers, over memory that stays where it is:
-    // shared memory can be neither detached nor moved. `buffer`: that memory.
+    // Reads a Uint8Array of at least `least` bytes, aligned for 64-bit numbers, over a SharedArrayBuffer,
+    // which can be neither detached nor moved. Stores that SharedArrayBuffer in *buffer.
     ArrayView SharedBytes(size_t index, size_t least, napi_value *buffer) {
         ArrayView view = Array(index, napi_uint8_array, least);
         bool plain = true;
@@ -121,7 +120,8 @@ public:
         if (!ok_)
             return;
         ok_ = false;
-        // Of one digit: none of the functions here takes ten. std::to_string wants all of formatted output.
+        // One digit is enough: no function here takes ten arguments. std::to_string would link in all of
+        // formatted output.
         std::string message =
             std::string("argument ") + static_cast<char>('0' + index) + " must be " + expected;
         Napi::TypeError::New(info_.Env(), message).ThrowAsJavaScriptException();

@@ -22,8 +22,9 @@ void CommandBlock::Start(Environment &environment, Napi::Env env, Napi::Object e
     exports.Set("commandBlock", Napi::Function::New<Propose>(env, "commandBlock"));
 }
 
-// commandBlock(proposal): returns the environment's command block. The first caller's proposal becomes it;
-// later callers get that one, so that several copies of the package's JavaScript in one thread agree.
+// commandBlock(proposal): returns the environment's command block. The first caller's proposal becomes the
+// block. Later callers get the same block, so that several copies of the package's JavaScript in one thread
+// agree.
 Napi::Value CommandBlock::Propose(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     CommandBlock &block = Of(*Environment::Of(env));

@@ -6,7 +6,7 @@
 #include "binding/values/arguments.h"
 
 JsBuffer::~JsBuffer() {
-    // Known buffers are destroyed on their environment's thread only, so the map can be changed here.
+    // Known buffers are destroyed only on their environment's thread, so the map can be changed here.
     if ((known_by || apart) && owner->running())
         KnownBuffers::Of(*owner).Remove(*this);
     if (reference)
@@ -65,7 +65,7 @@ void KnownBuffers::Rest(JsBuffer &buffer) {
     std::shared_ptr<JsBuffer> &place = resting_[next_++ % kResting];
     if (place)
         place->resting = false;
-    place = buffer.shared_from_this(); // drops the oldest, which is freed unless it is in use again
+    place = buffer.shared_from_this(); // drops the oldest one, which is freed unless it is in use again
 }
 
 void KnownBuffers::End() {
@@ -82,7 +82,7 @@ JsBuffer *KnownBuffers::Find(napi_env env, const unsigned char *address, napi_va
     if (found == buffers_.end() || napi_get_reference_value(env, found->second->reference, &own) != napi_ok ||
         !own)
         return nullptr;
-    // Shared bytes stay where they are as long as any of their buffer objects lives, and this one does.
+    // Shared bytes stay in place as long as any of their buffer objects is alive, and this one is.
     if (found->second->shared_bytes)
         return found->second;
     return napi_strict_equals(env, own, buffer, &same) == napi_ok && same ? found->second : nullptr;
@@ -102,7 +102,7 @@ void JsBuffer::Look() {
     looked = owner->call();
     bytes = nullptr;
     length = 0;
-    // The callback's own handle scope holds the handle: one for each buffer that a call meets.
+    // The callback's own handle scope keeps the handle: one for each buffer that a call uses.
     napi_env env = owner->env();
     napi_value buffer;
     void *data;
@@ -117,9 +117,9 @@ void JsBuffer::Look() {
 namespace {
 
 struct JsMemory {
-    rvt_memory memory; // first: the core's pointer is ours
+    rvt_memory memory; // must be first, because the core passes a pointer to it
     std::shared_ptr<JsBuffer> buffer;
-    uint64_t offset; // of the registered bytes in the buffer
+    uint64_t offset; // offset of the registered bytes in the buffer
 };
 
 JsMemory *Of(rvt_memory *memory) {
@@ -133,7 +133,7 @@ rvt_reason Resolve(rvt_memory *memory, void *environment, unsigned char **data) 
         *data = buffer.shared_bytes + js->offset;
         return RVT_REASON_NONE;
     }
-    // An ArrayBuffer belongs to one environment. Elsewhere it cannot even be looked at.
+    // An ArrayBuffer belongs to one environment. Other environments cannot even look it up.
     if (environment != buffer.owner.get())
         return RVT_OTHER_ENVIRONMENT;
     buffer.Look();
@@ -145,13 +145,13 @@ rvt_reason Resolve(rvt_memory *memory, void *environment, unsigned char **data) 
 
 void Release(rvt_memory *memory) {
     JsMemory *js = Of(memory);
-    // A copy: the owner of the buffer outlives the hand-over even if this was its last holder.
+    // Copy the pointer: the owner must outlive the call even if this memory was its last holder.
     std::shared_ptr<Environment> owner = js->buffer->owner;
     owner->ReleaseUse(std::move(js->buffer));
     delete js;
 }
 
-// Any thread may ask: what it reads is constant.
+// Any thread may call this, because it reads only constants.
 void Place(const rvt_memory *memory, rvt_memory_place *place) {
     const auto *js = reinterpret_cast<const JsMemory *>(memory);
     place->kind = js->buffer->shared_bytes ? RVT_MEMORY_KIND_SHARED : RVT_MEMORY_KIND_ARRAY_BUFFER;
@@ -161,12 +161,12 @@ void Place(const rvt_memory *memory, rvt_memory_place *place) {
 
 const rvt_memory_ops kOps = {Resolve, Release, Place};
 
-// A buffer not used by any memory yet, whose bytes begin at `address`.
+// Creates a JsBuffer that no memory uses yet, for the buffer whose bytes begin at `address`.
 std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &environment, napi_value value,
                                       unsigned char *address) {
     napi_env env = environment->env();
     bool plain = false;
-    // A SharedArrayBuffer is not an ArrayBuffer to Node-API.
+    // Node-API does not treat a SharedArrayBuffer as an ArrayBuffer.
     if (napi_is_arraybuffer(env, value, &plain) != napi_ok)
         return nullptr;
     auto buffer = std::make_shared<JsBuffer>(rvt_new_buffer_number());
@@ -180,8 +180,8 @@ std::shared_ptr<JsBuffer> NewJsBuffer(const std::shared_ptr<Environment> &enviro
     return buffer;
 }
 
-// A slice of device memory: the bytes are the core's, and what JavaScript does with the buffer does not
-// matter to them.
+// Creates a slice of device memory. The core owns the bytes, so it does not matter if JavaScript detaches the
+// buffer.
 int NewSlice(const JsBuffer &buffer, size_t offset, size_t length, rvt_memory **memory) {
     if (!buffer.device_memory || rvt_device_memory_freed(buffer.device_memory))
         return rvt_fail(RVT_EBADF, RVT_CAUSE_MEMORY_FREED);

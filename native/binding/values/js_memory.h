@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory that JavaScript owns, as the core's rvt_memory: kept alive by a strong reference, looked up anew in
-// every call because it can be detached, moved or shrunk at any time in between.
+// Memory that JavaScript owns, as the core's rvt_memory. A strong reference keeps it alive. Each call looks
+// it up anew, because between calls JavaScript can detach, move or shrink it.
 #ifndef RDMAVT_JS_MEMORY_H
 #define RDMAVT_JS_MEMORY_H
 
@@ -11,44 +11,45 @@
 #include "binding/environment/environment.h"
 #include "binding/values/wrapper.h"
 
-// An ArrayBuffer or SharedArrayBuffer that memory was registered of. All registrations of one buffer
-// share one of these, so that a call which meets many of them looks the buffer up once. Belongs to its
-// environment's thread, but for the shared_ptr itself.
+// An ArrayBuffer or SharedArrayBuffer of which memory is registered. All registrations of one buffer share
+// one JsBuffer, so a call that uses many of them looks the buffer up once. Only its environment's thread may
+// use it; the shared_ptr itself may be held by any thread.
 struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     std::shared_ptr<Environment> owner;
-    const uint64_t number;        // of rvt_new_buffer_number(), or that of its device memory
+    const uint64_t number;        // from rvt_new_buffer_number(), or that of its device memory
     napi_ref reference = nullptr; // strong while `users` is not 0
-    uint32_t users = 0;           // memories
-    // Where its bytes began when it was registered: what KnownBuffers finds it by; nullptr: not there (any
-    // more).
+    uint32_t users = 0;           // number of memories that use the buffer
+    // The address of the buffer's first byte at registration, by which KnownBuffers finds it. nullptr if it
+    // is not found by its address (any more).
     const unsigned char *known_by = nullptr;
-    bool apart = false;                    // KnownBuffers has it, but not by its address
-    bool resting = false;                  // among those that KnownBuffers keeps without a user
+    bool apart = false;                    // known to KnownBuffers, but not by its address
+    bool resting = false;                  // among the unused buffers that KnownBuffers keeps
     unsigned char *shared_bytes = nullptr; // shared memory, which is never detached and never moves
-    rvt_device_memory *device_memory =
-        nullptr; // the device's own, which the buffer only shows: one reference
+    // The device memory that the buffer is over, with one reference; nullptr for other buffers.
+    rvt_device_memory *device_memory = nullptr;
 
-    // The last look: in which call, and what was found.
+    // The last lookup: the call that made it, and its result.
     uint64_t looked = 0;
     unsigned char *bytes = nullptr;
     size_t length = 0;
 
     explicit JsBuffer(uint64_t numbered) : number(numbered) {}
     ~JsBuffer() override;
-    // Whether JavaScript's buffer was detached or collected.
+    // Returns whether JavaScript's buffer was detached or collected.
     bool IsDetached() const;
-    bool of_device = false; // it was made over device memory
-    // The device memory is gone for this environment: the buffer cannot be registered any more.
+    bool of_device = false; // the buffer was created over device memory
+    // Drops the device memory when it ends for this environment. The buffer can then not be registered any
+    // more.
     void ForgetMemory();
     void Use();
     void Unuse() override;
-    // Find out where the buffer's bytes are now, unless that was done in this call already.
+    // Looks up where the buffer's bytes are, unless this call has already done that.
     void Look();
 };
 
-// The buffers of an environment that have registrations, or had them a short while ago, and those of device
-// memory, by the address of their first byte. The address only finds a buffer that may be the one: memory can
-// pass from one buffer to another (ArrayBuffer.prototype.transfer), so who finds one compares the buffers.
+// The buffers of an environment that have registrations, or had some recently, and those of device memory,
+// indexed by the address of their first byte. An address only yields a candidate: memory can move from one
+// buffer to another (ArrayBuffer.prototype.transfer), so the lookup compares the buffers.
 class KnownBuffers : public EnvironmentPart {
 public:
     static void Start(Environment &environment) {
@@ -58,19 +59,20 @@ public:
         return static_cast<KnownBuffers &>(environment.part(kBuffersPart));
     }
 
-    // From now on the buffer is found by that address; one that was before is not any more. But a buffer of
-    // device memory keeps its place when one that its pages were transferred to is registered: it must be
-    // found to be known for what it is.
+    // Makes the buffer the one that is found by this address, in place of an earlier one. Exception: a buffer
+    // of device memory keeps its place when a buffer that received its pages by transfer is registered,
+    // because it must still be recognized as device memory.
     void Add(const unsigned char *address, JsBuffer &buffer);
     void Remove(JsBuffer &buffer);
-    // Nobody uses the buffer any more. It is kept for a while, without keeping JavaScript's buffer: programs
-    // register the same memory again and again.
+    // Call when the buffer has no users any more. Keeps the JsBuffer for a while, because programs register
+    // the same memory repeatedly; JavaScript's buffer may be collected.
     void Rest(JsBuffer &buffer);
-    // The JsBuffer of a JavaScript buffer whose bytes begin there; nullptr: there is none. Of shared memory
-    // there is one, whichever of its buffer objects is asked for: each message makes another.
+    // Returns the JsBuffer of a JavaScript buffer whose bytes begin at `address`, or nullptr if there is
+    // none. Shared memory has only one JsBuffer for all its buffer objects: each message creates another
+    // object.
     JsBuffer *Find(napi_env env, const unsigned char *address, napi_value buffer) const;
 
-    // Calls `tell` with each of them.
+    // Calls `tell` with each known buffer.
     template <class Tell> void ForEach(const Tell &tell) const {
         for (const auto &known : buffers_)
             tell(*known.second);
@@ -85,13 +87,13 @@ private:
     void SetApart(JsBuffer &buffer);
 
     std::unordered_map<const unsigned char *, JsBuffer *> buffers_;
-    std::unordered_map<uint64_t, JsBuffer *> apart_; // by number: those whose address finds another one
-    std::shared_ptr<JsBuffer> resting_[kResting];    // the oldest at next_, which is the next to go
+    std::unordered_map<uint64_t, JsBuffer *> apart_; // by number: buffers whose address yields another buffer
+    std::shared_ptr<JsBuffer> resting_[kResting];    // the oldest is at next_ and is dropped next
     unsigned next_ = 0;
 };
 
-// What lib keeps with a buffer of device memory: it keeps the device, which owns the bytes, open as long as
-// JavaScript has the buffer. Nothing else can be done with it.
+// Kept by lib together with a buffer of device memory. It keeps the device, which owns the bytes, open as
+// long as JavaScript has the buffer, and has no methods.
 struct BufferHandlePayload {
     std::shared_ptr<JsBuffer> buffer;
     std::shared_ptr<OpenDevice> device;
@@ -106,13 +108,16 @@ public:
     static void Define(Environment &environment, Napi::Env env);
 };
 
-// The bytes of a Uint8Array as memory, with one reference for the caller to put. 0; -EINVAL: it is no
-// Uint8Array; -ENOMEM; -EBADF: device memory that was freed.
+// Returns the bytes of a Uint8Array as memory, with one reference for the caller.
+//   0        *memory is set
+//   -EINVAL  `array` is not a Uint8Array
+//   -ENOMEM  no memory
+//   -EBADF   it is over device memory that was freed
 int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
                 rvt_memory **memory);
 
-// Where the bytes of a Uint8Array are: the number of its buffer, 0 if none of it was registered or mapped.
-// False: it is no Uint8Array.
+// Finds where the bytes of a Uint8Array are. The buffer's number is 0 if none of it was registered or mapped.
+// Returns false if `array` is not a Uint8Array.
 struct ViewPlace {
     uint64_t buffer, offset, length;
 };

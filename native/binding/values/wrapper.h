@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How native things become JavaScript objects: one wrapper class a thing, made by native code only,
-// recognised by a type tag before it is unwrapped.
+// Wraps native objects in JavaScript objects: one wrapper class per kind, created by native code only, and
+// recognized by a type tag before it is unwrapped.
 #ifndef RDMAVT_WRAPPER_H
 #define RDMAVT_WRAPPER_H
 
@@ -17,19 +17,20 @@ enum WrapperClass {
     kSgeState,
     kBufferHandle,
     kDeviceMemory,
-    kBatch, // has a tag, and no constructor
+    kBatch, // has a tag, but no constructor
     kWrapperClasses
 };
 
-// The lower half is the number of this loaded copy of the add-on (rvt_core_id), which is random: objects of
-// another copy, of whatever version, have pools, readers and epochs of their own and are nothing here. All
-// environments of a copy share it. The upper half tells the class.
+// Returns the type tag of a class. The lower half is the random number of this loaded copy of the addon
+// (rvt_core_id), which all its environments share. Objects of another copy, of any version, have pools,
+// readers and epochs of their own and must not be accepted here. The upper half identifies the class.
 inline napi_type_tag WrapperTag(WrapperClass which) {
     return napi_type_tag{rvt_core_id(), 0xb1f0c3e2d4a59600ull + static_cast<uint64_t>(which)};
 }
 
-// The constructors of an environment's wrapper classes, and what is being constructed. Wrappers are made by
-// native code only: a constructor that JavaScript got hold of and calls finds nothing pending and throws.
+// The constructors of an environment's wrapper classes, and the payload under construction. Only native code
+// creates wrappers: if JavaScript gets hold of a constructor and calls it, no payload is pending and the
+// constructor throws.
 class Wrappers : public EnvironmentPart {
 public:
     static void Start(Environment &environment) {
@@ -43,9 +44,9 @@ public:
         constructors_[which] = Napi::Persistent(constructor);
     }
 
-    // A new object of the class, whose constructor takes the payload. Empty if JavaScript could not make it:
-    // an exception is pending, or the environment is being terminated. (Not through
-    // Napi::FunctionReference::New, which ends the process in both cases.)
+    // Creates an object of the class; its constructor takes the payload. Returns an empty value if JavaScript
+    // could not create it, because an exception is pending or the environment is being terminated.
+    // (Napi::FunctionReference::New would abort the process in both cases.)
     Napi::Value Construct(napi_env env, WrapperClass which, void *payload) {
         napi_value object;
         pending_ = payload;
@@ -55,11 +56,11 @@ public:
         return status == napi_ok ? Napi::Value(env, object) : Napi::Value();
     }
 
-    // The payload that waits for a constructor of this class; nullptr if there is none.
+    // Returns the payload that is pending for a constructor of this class, or nullptr.
     void *pending(WrapperClass which) const {
         return pending_class_ == which ? pending_ : nullptr;
     }
-    // A constructor has taken it.
+    // Call when a constructor has taken the payload.
     void Taken() {
         pending_ = nullptr;
     }
@@ -75,7 +76,7 @@ private:
     WrapperClass pending_class_ = kWrapperClasses;
 };
 
-// T derives from Wrapper<T, Payload, which>. Methods reach T only through V8's receiver check; arguments
+// T derives from Wrapper<T, Payload, which>. Methods reach T only through V8's receiver check, arguments only
 // through Get().
 template <typename T, typename Payload, WrapperClass which> class Wrapper : public Napi::ObjectWrap<T> {
     static_assert(which < kWrapperClasses, "every class has a place among the constructors");
@@ -89,24 +90,24 @@ public:
             Napi::TypeError::New(info.Env(), "Illegal constructor").ThrowAsJavaScriptException();
             return;
         }
-        // In a worker that is being terminated the base class may have failed to wrap, without an exception.
-        // Then nobody would ever destroy this object, so the payload stays with its maker.
+        // In a worker that is being terminated, the base class may have failed to wrap, without an exception.
+        // Then this object would never be destroyed, so leave the payload with the caller of Create().
         void *wrapped = nullptr;
         if (napi_unwrap(info.Env(), info.This(), &wrapped) != napi_ok || !wrapped)
             return;
         payload_ = std::move(*payload);
         wrappers.Taken();
-        // Without its tag the object is nothing to Get(), so a failure needs no answer.
+        // Get() rejects an object without a tag, so a failure here can be ignored.
         napi_type_tag tag = WrapperTag(which);
         napi_type_tag_object(info.Env(), info.This(), &tag);
     }
 
-    // A new JavaScript object around `payload`. Empty if JavaScript could not make it.
+    // Creates a JavaScript object around `payload`. Returns an empty value if JavaScript could not create it.
     static Napi::Value Create(Environment &environment, Payload payload) {
         return Wrappers::Of(environment).Construct(environment.env(), which, &payload);
     }
 
-    // The T behind an argument, or nullptr if it is anything else.
+    // Returns the T behind an argument, or nullptr if the argument is anything else.
     static T *Get(const Napi::Value &value) {
         if (!value.IsObject())
             return nullptr;

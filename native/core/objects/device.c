@@ -15,14 +15,14 @@
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
-/* Where addresses that nobody names begin. Low enough to read well in a dump, and far from 0, so that a small
- * number taken for an address is refused. */
+/* First local and DMA addresses that the device chooses itself. They are short enough to read in a dump, and
+ * so high that a small number mistaken for an address is refused. */
 static const uint64_t FIRST_USER_START = UINT64_C(0x100000000000);
 static const uint64_t FIRST_DMA_ADDRESS = UINT64_C(0x200000000000);
 
 static _Atomic(uint64_t) devices_made;
 
-/* The core's own kinds; upper rooms add theirs by extensions. */
+/* The core's own kinds. Upper layers add theirs through extensions. */
 static const struct rvt_object_kind *const core_kinds[] = {
     &rvt_ucontext_objects, &rvt_pd_objects,  &rvt_qp_objects,
     &rvt_mr_objects,       &rvt_dma_objects, &rvt_device_memory_objects,
@@ -50,7 +50,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     if (!error)
         error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys, &device->held);
     if (error) {
-        rvt_free(device); /* pools have no memory yet */
+        rvt_free(device); /* the pools have not allocated anything yet */
         return error;
     }
     rvt_mutex_init(&device->lock);
@@ -73,8 +73,9 @@ void rvt_dev_get(struct rvt_dev_info *device) {
 void rvt_dev_put(struct rvt_dev_info *device) {
     if (atomic_fetch_sub_explicit(&device->references, 1, memory_order_acq_rel) != 1)
         return;
-    /* Nobody is left who could look: every live region and mapping has a reference, and so has every caller.
-     * What still waits are pictures of the DMA space, which have none. */
+    /* No reader is left, because every live region and mapping and every caller holds a reference on the
+     * device. Only retired leaves and tables of the DMA space, which hold no reference, can still be waiting
+     * here. */
     rvt_free_retired(&device->retirement, UINT64_MAX);
     rvt_retirement_destroy(&device->retirement);
     rvt_serial_index_clear(&device->pds_by_serial);
@@ -135,8 +136,8 @@ int rvt_mr_exit_by(const struct rvt_ucontext *context, bool cascade, bool *dma_m
 
 int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint64_t *start) {
     uint64_t next = device->next_user_start;
-    /* Two comparisons: the last range given may have left less than three pages, and the
-     * difference would wrap. */
+    /* Compare in two steps: fewer than three pages may be left after the last range, and then the subtraction
+     * would wrap. */
     if (next > UINT64_MAX - 3 * RVT_PAGE_SIZE || length > UINT64_MAX - 3 * RVT_PAGE_SIZE - next)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_ADDRESSES_USED_UP, length, 0);
     *start = next;
@@ -144,7 +145,7 @@ int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint
 }
 
 void rvt_take_user_start(struct rvt_dev_info *device, uint64_t length) {
-    /* A page stays free behind each: who runs past the end of one must not land in the next. */
+    /* Leave a guard page behind each range, so an access past its end does not hit the next range. */
     device->next_user_start = ((device->next_user_start + length) | (RVT_PAGE_SIZE - 1)) + 1 + RVT_PAGE_SIZE;
 }
 
@@ -162,8 +163,7 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
     struct rvt_lkey_table *table = &device->lkey_table;
     rvt_mutex_lock(&device->lock);
     *head = (struct rvt_table_head){table->max, table->next, table->generation, table->used};
-    /* Nothing to look for: not in a table of a closed device, whose memory would be mapped again by the
-     * look. */
+    /* Skip the scan of an empty table. Scanning the table of a closed device would commit its pages again. */
     uint32_t words = emit && table->used ? (table->max + 63) / 64 : 0;
     for (uint32_t word = 0; word < words; word++) {
         for (uint64_t bits = table->occupied[word]; bits; bits &= bits - 1) {

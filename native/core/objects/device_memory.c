@@ -13,7 +13,7 @@
 #include "core/objects/ucontext.h"
 
 static enum rvt_reason resolve_whole(struct rvt_memory *memory, void *environment, unsigned char **data) {
-    (void)environment; /* everybody's */
+    (void)environment; /* every environment may access it */
     *data = ((struct rvt_device_memory *)memory)->pages.data;
     return RVT_REASON_NONE;
 }
@@ -37,7 +37,7 @@ int rvt_alloc_device_memory(struct rvt_dev_info *device, const struct rvt_uconte
         rvt_free(memory);
         return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_NO_DEVICE_MEMORY, bytes, 0);
     }
-    rvt_memory_init(&memory->memory, &whole_ops, bytes); /* this reference is the device's */
+    rvt_memory_init(&memory->memory, &whole_ops, bytes); /* the device's own reference */
     memory->huge = huge;
     memory->buffer = rvt_new_buffer_number();
     int error = 0;
@@ -82,7 +82,7 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
 
 struct slice {
     struct rvt_memory memory;
-    struct rvt_device_memory *whole; /* one reference, and one use */
+    struct rvt_device_memory *whole; /* one reference on it, and one count in its `uses` */
     uint64_t offset;
 };
 
@@ -95,7 +95,7 @@ static enum rvt_reason resolve_slice(struct rvt_memory *memory, void *environmen
 
 static void release_slice(struct rvt_memory *memory) {
     struct slice *slice = (struct slice *)memory;
-    /* release: the uses of the bytes come before the look of who frees them. */
+    /* release: accesses to the bytes happen before rvt_free_device_memory reads the count. */
     atomic_fetch_sub_explicit(&slice->whole->uses, 1, memory_order_release);
     rvt_memory_put(&slice->whole->memory);
     rvt_free(slice);
@@ -112,7 +112,8 @@ static bool is_slice_of(const struct rvt_memory *memory, const struct rvt_device
     return memory && memory->ops == &slice_ops && ((const struct slice *)memory)->whole == whole;
 }
 
-/* -EBUSY, with what has the memory's slices. Under the lock. */
+/* Fails with -EBUSY and the number of regions and mappings that hold slices. The caller must hold the device
+ * lock. */
 static int fail_used(const struct rvt_dev_info *device, const struct rvt_device_memory *whole,
                      uint32_t uses) {
     uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0}, found = 0;
@@ -132,15 +133,16 @@ static int fail_used(const struct rvt_dev_info *device, const struct rvt_device_
 
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory) {
-    /* What a region or mapping had of it is given back when every reader has left. One that a finalizer ended
-     * has not waited for that. */
+    /* A deregistered region or mapping drops its slice after every reader has left. If a finalizer ended it,
+     * nobody has waited for that yet. */
     rvt_settle(&device->retirement);
     int error = 0;
     uint32_t unused = 0;
     rvt_mutex_lock(&device->lock);
     if (rvt_ucontext_gone(context))
         error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
-    /* The test and the end are one exchange: a slice, which takes no lock, cannot slip in between. */
+    /* One exchange tests for slices and sets the flag, so rvt_device_memory_slice, which takes no lock,
+     * cannot interfere. */
     else if (!atomic_compare_exchange_strong_explicit(&memory->uses, &unused, RVT_DEVICE_MEMORY_FREED,
                                                       memory_order_acq_rel, memory_order_acquire))
         error = unused & RVT_DEVICE_MEMORY_FREED ? rvt_fail_gone(device, NULL, RVT_CAUSE_MEMORY_FREED)
@@ -183,7 +185,7 @@ struct rvt_memory *rvt_device_memory_slice(struct rvt_device_memory *whole, uint
     return &slice->memory;
 }
 
-/* Memories are a list and no pool: they are shared by reference counts, belong to the device and to no
+/* Device memories are on a list, not in a pool: they are reference-counted, belong to the device and not to a
  * context, do not block a close, and a reference may outlive the device. */
 static const void *next_device_memory(const struct rvt_dev_info *device, const void *previous) {
     const struct rvt_link *link =

@@ -13,7 +13,7 @@
 
 struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t address, uint64_t length,
                                  bool *straddles) {
-    /* acquire: who finds a table finds it filled. */
+    /* acquire: a reader that finds a table finds it completely filled. */
     struct rvt_dma_map *map =
         rvt_dma_table_find(atomic_load_explicit(&space->table, memory_order_acquire), address);
     bool whole = map && rvt_dma_holds(map, address, length);
@@ -22,16 +22,17 @@ struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t add
     return whole ? map : NULL;
 }
 
-/* An address for a mapping that names none: after the last one given, a page apart so that running past the
- * end of one never lands in the next, and past mappings that somebody placed by hand. 0: there is no room. */
+/* Returns a free address for a mapping that names none, or 0 if no room is left. The address follows the last
+ * one chosen, with a guard page in between so that an access past the end of one mapping does not hit the
+ * next, and skips mappings placed at fixed addresses. */
 static uint64_t choose_address(const struct rvt_dma_space *space, uint64_t length) {
     const struct rvt_dma_table *table = atomic_load_explicit(&space->table, memory_order_relaxed);
     const struct rvt_dma_map *map;
     uint64_t address = space->next_address;
     if (length > UINT64_MAX - 2 * RVT_PAGE_SIZE)
         return 0;
-    /* Each step passes one mapping that is in the way. The addresses are not offered again, and so it is not
-     * passed again, unless the caller has no success with them. */
+    /* Each step skips one mapping that is in the way. If the caller succeeds, next_address moves behind the
+     * result, so later calls do not skip the same mappings again. */
     while ((map = rvt_dma_table_find_first(table, address,
                                            length > UINT64_MAX - address ? UINT64_MAX : address + length))) {
         uint64_t last = map->address + (map->length - 1);
@@ -112,7 +113,7 @@ static void free_mapping(struct rvt_retired *retired) {
         (struct rvt_dma_map *)(void *)((char *)retired - offsetof(struct rvt_dma_map, retired));
     struct rvt_dev_info *device = map->owned.device;
     rvt_memory_put(map->memory);
-    /* A mapping that was closed over held SGEs is not used again: their puts still count down in it. */
+    /* Do not reuse a mapping that was closed while SGEs were held: their puts still decrement `users`. */
     if ((atomic_load_explicit(&map->users, memory_order_acquire) & ~RVT_DMA_CLOSED) == 0) {
         rvt_mutex_lock(&device->lock);
         rvt_give_owned(&map->owned, RVT_RESOURCE_DMA);
@@ -121,7 +122,8 @@ static void free_mapping(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* The mapping is closed: nobody finds it any more, and its handles die. */
+/* Makes a closed mapping unreachable for new checks, makes its handles stale, and retires it. The caller must
+ * hold the device lock. */
 static void end_mapping(struct rvt_dma_map *map) {
     rvt_tell_release(&map->owned, RVT_RESOURCE_DMA);
     rvt_dma_table_remove(map->owned.device, map);
@@ -129,8 +131,8 @@ static void end_mapping(struct rvt_dma_map *map) {
     rvt_retire(&map->owned.device->retirement, &map->retired, free_mapping);
 }
 
-/* -EBUSY: the mapping has `users`, regions whose lists name it and elements of key 0. Looks at the regions of
- * the device until all users are found. Under the lock. */
+/* Fails with -EBUSY and the number of regions whose page lists name the mapping and of key-0 SGEs on it.
+ * Searches the device's regions until all `users` are found. The caller must hold the device lock. */
 static int fail_used(const struct rvt_dma_map *map, uint64_t users) {
     uint64_t counts[RVT_MOST_OBJECT_KINDS] = {0}, found = 0;
     const struct rvt_owned *owned;
@@ -153,7 +155,7 @@ int rvt_dma_unmap(struct rvt_dma_handle handle) {
     uint64_t unused = 0;
     if (rvt_object_generation(&map->owned.object) != handle.generation)
         error = rvt_fail_gone(device, NULL, RVT_CAUSE_MAPPING_GONE);
-    /* Closing and the test for users are one exchange: a key-0 check cannot slip in between. */
+    /* One exchange tests for users and closes the mapping, so a key-0 check cannot interfere. */
     else if (!atomic_compare_exchange_strong_explicit(&map->users, &unused, RVT_DMA_CLOSED,
                                                       memory_order_acq_rel, memory_order_relaxed))
         error = fail_used(map, unused);
@@ -171,7 +173,7 @@ static void close_mapping(struct rvt_owned *owned) {
     end_mapping(map);
 }
 
-/* Whether a mapping of the context (NULL: any mapping) is used. */
+/* Returns whether any mapping of the context (NULL: of the device) is in use. */
 static bool is_any_used(const struct rvt_dev_info *device, const struct rvt_ucontext *context) {
     const struct rvt_owned *owned = NULL;
     uint32_t at = 0;
@@ -183,8 +185,8 @@ static bool is_any_used(const struct rvt_dev_info *device, const struct rvt_ucon
 }
 
 void rvt_dma_close_of(struct rvt_dev_info *device, struct rvt_ucontext *context) {
-    /* Lists first: nobody may find a page of a mapping that is closed. The search goes over all regions of
-     * the device, so it is made once, and not for mappings that nobody uses. */
+    /* Unmap page lists first: no reader may reach a closed mapping through one. The search covers all regions
+     * of the device, so run it once, and only if a mapping is in use. */
     if (is_any_used(device, context))
         rvt_mr_unmap_lists(device, context ? context->id : RVT_EVERY_CONTEXT);
     rvt_end_each(device, RVT_RESOURCE_DMA, context, close_mapping);
@@ -214,7 +216,7 @@ static void fill_dma_row(const void *object, uint64_t *out) {
     rvt_place_fields(map->memory, &out[RVT_DMA_MEMORY_KIND]);
 }
 
-/* All together: one search finds the lists that name any of them. */
+/* Mappings end together (end_all): one search over all regions finds the page lists that name any of them. */
 const struct rvt_object_kind rvt_dma_objects = {
     .number = RVT_RESOURCE_DMA,
     .row_fields = RVT_DMA_FIELDS,

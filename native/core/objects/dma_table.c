@@ -8,18 +8,18 @@
 #include "core/objects/device.h"
 #include "core/objects/dma.h"
 
-/* Leaves and tables of fewer entries are not worth a smaller copy. */
+/* Do not compact leaves and tables with no more entries than this. */
 enum { LEAST_WORTH_COMPACTING = 8 };
 
-/* --- what readers do --- */
+/* --- used by readers and writers --- */
 
-/* The index of the range that holds the address. */
+/* Returns the index of the range that contains the address. */
 static uint32_t find_range(const struct rvt_dma_table *table, uint64_t address) {
-    uint32_t low = 0, high = table->count - 1; /* the last range ends with the address space */
+    uint32_t low = 0, high = table->count - 1; /* the last range ends at 2^64 - 1 */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        /* relaxed: an end may rise at the same time, see the argument in the header. The rises that a mapping
-         * needs come before it is added, and a reader that must find it comes after that. */
+        /* relaxed: an end may rise during the search (see the argument in the header). The ends are raised
+         * before the mapping is added, and a reader that must find the mapping starts after that. */
         if (atomic_load_explicit(&table->ranges[middle].last, memory_order_relaxed) < address)
             low = middle + 1;
         else
@@ -28,18 +28,19 @@ static uint32_t find_range(const struct rvt_dma_table *table, uint64_t address) 
     return low;
 }
 
-/* acquire: with the leaf come its entries and the fields of their mappings. */
+/* Returns the leaf of a range. acquire: makes its entries and the fields of their mappings visible. */
 static struct rvt_dma_leaf *leaf_of(const struct rvt_dma_table *table, uint32_t range) {
     return atomic_load_explicit(&table->ranges[range].leaf, memory_order_acquire);
 }
 
-/* relaxed: the mapping's fields came with the leaf, and NULL brings nothing along. Who must not find an
- * unmapped mapping entered its section after the entry became NULL (epoch.h), and then reads NULL. */
+/* Returns the mapping of an entry. relaxed: the mapping's fields became visible with the leaf, and NULL needs
+ * no ordering. A reader that must not find an unmapped mapping entered its section after the entry became
+ * NULL (epoch.h), so it reads NULL. */
 static struct rvt_dma_map *map_of(const struct rvt_dma_entry *entry) {
     return atomic_load_explicit(&entry->map, memory_order_relaxed);
 }
 
-/* How many entries start at or below the address. */
+/* Returns how many entries start at or below the address. */
 static uint32_t count_starts_up_to(const struct rvt_dma_leaf *leaf, uint64_t address) {
     uint32_t low = 0, high = leaf->count;
     while (low < high) {
@@ -61,7 +62,7 @@ struct rvt_dma_map *rvt_dma_table_find(const struct rvt_dma_table *table, uint64
     return map && rvt_dma_holds(map, address, 0) ? map : NULL;
 }
 
-/* --- what only writers do --- */
+/* --- used by writers only --- */
 
 struct rvt_dma_map *rvt_dma_table_find_first(const struct rvt_dma_table *table, uint64_t first,
                                              uint64_t last) {
@@ -91,7 +92,7 @@ static size_t table_bytes(uint32_t count) {
     return sizeof(struct rvt_dma_table) + count * sizeof(struct rvt_dma_range);
 }
 
-/* With no entry yet, and room for `capacity` of them. */
+/* Allocates an empty leaf with room for `capacity` entries. */
 static struct rvt_dma_leaf *make_leaf(uint32_t capacity) {
     struct rvt_dma_leaf *leaf = rvt_malloc(leaf_bytes(capacity));
     if (leaf)
@@ -115,9 +116,9 @@ static void append_range(struct rvt_dma_table *table, uint64_t last, struct rvt_
     atomic_init(&range->leaf, leaf);
 }
 
-/* A copy of the present table (which may be NULL) with these leaves (each may be NULL) instead of the one of
- * range `replaced`, and without the ranges that have no leaf: the ranges behind them begin earlier. NULL
- * without memory. */
+/* Returns a copy of the table `old` (may be NULL) in which the leaves `left` and `right` (each may be NULL)
+ * replace the leaf of range `replaced`. Ranges without a leaf are merged into the range behind them. Returns
+ * NULL if memory is short. */
 static struct rvt_dma_table *copy_table(const struct rvt_dma_table *old, uint32_t replaced,
                                         struct rvt_dma_leaf *left, struct rvt_dma_leaf *right) {
     struct rvt_dma_table *table = rvt_malloc(table_bytes((old ? old->used : 0) + 2));
@@ -143,7 +144,7 @@ static void count_bytes(struct rvt_dev_info *device, size_t bytes) {
 }
 
 static void free_node(struct rvt_retired *retired) {
-    rvt_free(retired); /* the first member of leaves and tables */
+    rvt_free(retired); /* `retired` is the first member of leaves and tables */
 }
 
 static void retire_node(struct rvt_dev_info *device, struct rvt_retired *node, size_t bytes) {
@@ -152,10 +153,12 @@ static void retire_node(struct rvt_dev_info *device, struct rvt_retired *node, s
 }
 
 static struct rvt_dma_table *current_table(const struct rvt_dev_info *device) {
-    return atomic_load_explicit(&device->dma.table, memory_order_relaxed); /* our own store */
+    return atomic_load_explicit(
+        &device->dma.table, memory_order_relaxed); /* relaxed: written by the thread that holds the lock */
 }
 
-/* Put a table (NULL: none) in force. release: who finds it finds it filled. */
+/* Replaces the current table with `table` (may be NULL). release: a reader that finds the new table finds it
+ * completely filled. */
 static void replace_table(struct rvt_dev_info *device, struct rvt_dma_table *table) {
     struct rvt_dma_table *old = current_table(device);
     if (table)
@@ -165,7 +168,7 @@ static void replace_table(struct rvt_dev_info *device, struct rvt_dma_table *tab
         retire_node(device, &old->retired, table_bytes(old->count));
 }
 
-/* The same for the leaf (NULL: none) of a range of the table in force. */
+/* Replaces the leaf of a range of the current table with `leaf` (may be NULL). */
 static void replace_leaf(struct rvt_dev_info *device, struct rvt_dma_range *range,
                          struct rvt_dma_leaf *leaf) {
     struct rvt_dma_leaf *old = atomic_load_explicit(&range->leaf, memory_order_relaxed);
@@ -178,8 +181,8 @@ static void replace_leaf(struct rvt_dev_info *device, struct rvt_dma_range *rang
 
 /* --- adding --- */
 
-/* Copy the live entries of `old` (may be NULL), and the new one, in order: the first `left_count` of them to
- * the left leaf, the rest to the right one. */
+/* Copies the live entries of `old` (may be NULL) and the new entry in address order: the first `left_count`
+ * entries to the left leaf, the rest to the right leaf. */
 static void fill_leaves(struct rvt_dma_addition *addition, const struct rvt_dma_leaf *old,
                         uint32_t left_count) {
     struct rvt_dma_leaf *leaf = addition->left;
@@ -201,8 +204,8 @@ static void fill_leaves(struct rvt_dma_addition *addition, const struct rvt_dma_
         addition->entry = append_entry(leaf, addition->address, NULL);
 }
 
-/* How many of the live entries of a full leaf, and a new one, stay in the left half. Mappings often come in
- * ascending or descending order: then the full half stays full. */
+/* Returns how many of a full leaf's live entries and the new entry go to the left half. Mappings often arrive
+ * in ascending or descending order; then the half that gets no more mappings stays full. */
 static uint32_t choose_left_count(const struct rvt_dma_leaf *full, uint64_t address) {
     uint32_t below = 0;
     for (uint32_t i = 0; i < full->count && full->entries[i].start < address; i++)
@@ -240,9 +243,10 @@ void rvt_dma_table_abandon(const struct rvt_dma_addition *addition) {
     rvt_free(addition->table);
 }
 
-/* Let the range of this address end with `last` at least, and the ranges in front of `last` with it: they
- * hold nothing from now on, and have no leaf. From the last one to the first, so that the ends are in order
- * all the time. relaxed: who must find the mapping that the ends rise for comes after it was added. */
+/* Raises the end of this address's range, and of all ranges that end before `last`, to `last`. The later
+ * of these ranges are empty from then on and have no leaf. Goes from the last range to the first, so that
+ * the ends are sorted at all times. relaxed: a reader that must find the new mapping starts after it was
+ * added. */
 static void raise_ends(struct rvt_dma_table *table, uint64_t address, uint64_t last) {
     uint32_t first = find_range(table, address), end = find_range(table, last);
     for (uint32_t i = end; i-- > first;) {
@@ -254,7 +258,7 @@ static void raise_ends(struct rvt_dma_table *table, uint64_t address, uint64_t l
 void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_addition *addition,
                        struct rvt_dma_map *map) {
     struct rvt_dma_table *table = current_table(device);
-    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed); /* released with its leaf */
+    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed); /* published with its leaf */
     if (!addition->table) {
         struct rvt_dma_range *range = &table->ranges[find_range(table, addition->address)];
         raise_ends(table, addition->address, addition->last);
@@ -268,7 +272,7 @@ void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_additio
     if (addition->right)
         count_bytes(device, leaf_bytes(addition->right->count));
     replace_table(device, addition->table);
-    if (old) /* after the table through which it could be found */
+    if (old) /* only after the table that leads to it is replaced */
         retire_node(device, &old->retired, leaf_bytes(old->count));
 }
 
@@ -278,7 +282,7 @@ static void compact_leaf(struct rvt_dev_info *device, struct rvt_dma_range *rang
                          const struct rvt_dma_leaf *old) {
     struct rvt_dma_leaf *leaf = make_leaf(old->live);
     if (!leaf)
-        return; /* the next removal tries again */
+        return; /* no memory: the next removal tries again */
     for (uint32_t i = 0; i < old->count; i++) {
         struct rvt_dma_map *map = map_of(&old->entries[i]);
         if (map)

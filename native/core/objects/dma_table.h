@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The device's DMA mappings by address: searched by readers without a lock, changed under the device's lock
- * in time that grows with the logarithm of their number.
+/* Finds the device's DMA mappings by address. Readers search without a lock. Writers hold the device lock and
+ * take time logarithmic in the number of mappings.
  *
- * The table divides the address space into ranges, and each range has a leaf with the mappings in it, or
- * none:
+ * The table divides the address space into ranges. Each range has a leaf with the mappings in it, or no leaf:
  *
  *   table   range 0: up to 0x4fff    range 1: up to 0x9fff    range 2: up to 2^64 - 1
  *             |                        (no leaf)                |
@@ -11,22 +10,22 @@
  *           0x3000 -> NULL (unmapped)
  *           0x4000 -> mapping
  *
- * Starts in a leaf never change. What changes in place: an entry becomes NULL (unmap needs no memory), a
- * range gets another leaf (a copy with one mapping more, or without the entries that are NULL) or none, and
- * the end of a range rises. The table is replaced when a leaf is full and becomes two, and when half of its
- * ranges have no leaf. What is replaced is retired.
+ * Start addresses in a leaf never change. Three things change in place: an entry becomes NULL (so unmapping
+ * needs no memory); a range gets another leaf (a copy with one more mapping, or without the NULL entries) or
+ * none; the end of a range rises. The table itself is replaced when a full leaf splits in two and when half
+ * of its ranges have no leaf. Replaced leaves and tables are retired.
  *
- * A search looks at one range and at one entry of its leaf, and at no neighbours, because
+ * A search looks at one range and one entry of its leaf, never at neighbors, because of two invariants:
  *
- *   (1) no live mapping reaches over the end of its range. A mapping that is added ends before the next live
- *       one starts, so if it reaches over the ends of ranges, nothing alive lies between them and its own end:
- *       those ends rise to its end.
- *   (2) no entry that is NULL starts inside a live mapping of the same leaf. All entries of a leaf were alive
- *       together when it was made, so none starts inside another.
+ *   (1) No live mapping extends beyond the end of its range. A new mapping ends before the next live one
+ *       starts, so if it extends beyond the ends of some ranges, no live mapping lies between these ends and
+ *       its own end. These ends are then raised to its end.
+ *   (2) No NULL entry starts inside a live mapping of the same leaf. All entries of a leaf were live when the
+ *       leaf was created, so none starts inside another.
  *
- * Readers meet these changes half done, and do not notice: a range's end rises only over addresses at which
- * nothing is alive, so for each address of a mapping that is alive during a whole search, "this range ends
- * before it" has one answer all the time, whichever of the ends the search sees old and which new. */
+ * A reader may see these changes partly done and still gets the right answer. An end rises only over
+ * addresses where no mapping is live. So for every address of a mapping that is live during the whole search,
+ * the test "this range ends before the address" gives the same answer for the old and the new end. */
 #ifndef RVT_DMA_TABLE_H
 #define RVT_DMA_TABLE_H
 
@@ -39,7 +38,7 @@
 struct rvt_dev_info;
 struct rvt_dma_map;
 
-enum { RVT_DMA_LEAF_ENTRIES = 128 }; /* at most */
+enum { RVT_DMA_LEAF_ENTRIES = 128 }; /* at most this many entries per leaf */
 
 struct rvt_dma_entry {
     uint64_t start;                    /* constant */
@@ -49,52 +48,56 @@ struct rvt_dma_entry {
 struct rvt_dma_leaf {
     struct rvt_retired retired;
     uint32_t count; /* constant */
-    uint32_t live;  /* > 0 while a range has the leaf; under the device's lock */
+    uint32_t live;  /* non-NULL entries; greater than 0 while a range has the leaf; under the device lock */
     struct rvt_dma_entry entries[];
 };
 
 struct rvt_dma_range {
-    _Atomic(uint64_t) last; /* address; rises only. 2^64 - 1 in the last range */
+    _Atomic(uint64_t) last; /* last address of the range; only rises; 2^64 - 1 in the last range */
     _Atomic(struct rvt_dma_leaf *) leaf;
 };
 
 struct rvt_dma_table {
     struct rvt_retired retired;
-    uint32_t count; /* > 0, constant */
-    uint32_t used;  /* ranges that have a leaf, > 0; under the device's lock */
+    uint32_t count; /* greater than 0, constant */
+    uint32_t used;  /* ranges that have a leaf; greater than 0; under the device lock */
     struct rvt_dma_range ranges[];
 };
 
-/* The mapping that holds this address, or NULL; table may be NULL. Inside a reader's section, or under the
- * device's lock. Takes time for the logarithm of the number of mappings, whatever was unmapped before. */
+/* Returns the mapping that contains this address, or NULL. `table` may be NULL. The caller must be in a
+ * reader's section or hold the device lock. Takes time logarithmic in the number of mappings, regardless of
+ * earlier unmappings. */
 struct rvt_dma_map *rvt_dma_table_find(const struct rvt_dma_table *table, uint64_t address);
 
-/* The lowest mapping of which a byte lies in [first, last], or NULL. Under the device's lock. */
+/* Returns the lowest mapping that overlaps [first, last], or NULL. The caller must hold the device lock. */
 struct rvt_dma_map *rvt_dma_table_find_first(const struct rvt_dma_table *table, uint64_t first,
                                              uint64_t last);
 
-/* All memory that adding a mapping takes. */
+/* Everything that adding a mapping allocates. */
 struct rvt_dma_addition {
     uint64_t address, last;
-    struct rvt_dma_leaf *left, *right; /* instead of the range's leaf; right: NULL unless it is full */
-    struct rvt_dma_table *table;       /* instead of the present one, if there is none or a leaf is full */
-    struct rvt_dma_entry *entry;       /* the mapping's, in one of the leaves */
+    /* These leaves replace the range's leaf; `right` is NULL unless that leaf is full. */
+    struct rvt_dma_leaf *left, *right;
+    /* Replaces the current table if there is none or the leaf is full; otherwise NULL. */
+    struct rvt_dma_table *table;
+    struct rvt_dma_entry *entry; /* the new mapping's entry in one of the leaves */
 };
 
-/* Get ready to add a mapping of [address, address + length), which must not overlap one that is there. False
- * without memory; nothing has changed in any case. Under the device's lock, as all that follows, and it must
- * not be dropped before the addition is made or abandoned. */
+/* Allocates what is needed to add a mapping of [address, address + length), which must not overlap an
+ * existing mapping. Returns false if memory is short. Changes nothing yet. The caller must hold the device
+ * lock until it calls rvt_dma_table_add or rvt_dma_table_abandon. */
 bool rvt_dma_table_prepare(const struct rvt_dev_info *device, uint64_t address, uint64_t length,
                            struct rvt_dma_addition *addition);
 
-/* Add the mapping for which it was prepared. Never fails. */
+/* Adds the prepared mapping. Never fails. The caller must hold the device lock. */
 void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_addition *addition,
                        struct rvt_dma_map *map);
 
+/* Frees what rvt_dma_table_prepare allocated, if the mapping is not added. */
 void rvt_dma_table_abandon(const struct rvt_dma_addition *addition);
 
-/* Remove a mapping that is there. Never fails: without memory, what could be smaller stays as large as it
- * is. */
+/* Removes a mapping from the table. Never fails: if memory is short, leaves and tables are not compacted. The
+ * caller must hold the device lock. */
 void rvt_dma_table_remove(struct rvt_dev_info *device, const struct rvt_dma_map *map);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Fast registration and invalidation: what work requests do to the key of a region. */
+/* Fast registration and invalidation: the two verbs by which work requests change a region's key. */
 #include "core/base/epoch.h"
 #include "core/base/failure.h"
 #include "core/base/platform.h"
@@ -16,7 +16,8 @@ static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t 
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
     if (mr->half_dead)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
-    /* The consumer owns the low 8 bits, no more; so the slot stays the same and the key can not become 0. */
+    /* The consumer owns only the low 8 bits of a key. So the slot stays the same, and the key cannot become
+     * 0. */
     if ((key ^ rvt_mr_key(mr)) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_SLOT, key, rvt_mr_key(mr));
     if (mr->length && mr->visible_iova > UINT64_C(0) - mr->length)
@@ -24,7 +25,7 @@ static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t 
                               UINT64_C(0) - mr->length);
     rvt_mr_set_key(mr, key);
     mr->access = access;
-    mr->iova = mr->visible_iova; /* base stays: local checks go on by the address of map_mr_sg */
+    mr->iova = mr->visible_iova; /* base is unchanged: local checks keep using the address of map_mr_sg */
     mr->valid = true;
     rvt_mr_rewrite(mr);
     return 0;
@@ -50,7 +51,7 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
         error = change_key(rvt_qp_pd(qp.qp), mr, key, access);
     }
     rvt_mutex_unlock(&device->lock);
-    if (!error) /* copies by the old key are over */
+    if (!error) /* wait until copies under the old key are over */
         rvt_settle(&device->retirement);
     return error;
 }
@@ -76,7 +77,8 @@ int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
         rvt_mr_rewrite(mr);
     }
     rvt_mutex_unlock(&device->lock);
-    /* Also if it was invalid before: another thread may be waiting for the same copies. */
+    /* Wait even if the key was already invalid: copies that another thread's invalidation waits for may still
+     * run. */
     if (!error)
         rvt_settle(&device->retirement);
     return error;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Fast memory regions: page lists of any segment size, mapped and unmapped under one key. */
+/* Fast memory regions (FMRs): page lists with a chosen page size, mapped and unmapped under one key. */
 #include <string.h>
 
 #include "core/base/epoch.h"
@@ -41,27 +41,28 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
     return error;
 }
 
-/* A page of the caller's list, which may lie at any address. volatile: another thread may write the list, so
- * the compiler must not load a page again after it was judged. */
+/* An entry of the caller's page list, which may be unaligned. volatile: another thread may write the list, so
+ * the compiler must not load an entry a second time after its value was checked. */
 typedef volatile uint64_t __attribute__((aligned(1), may_alias)) listed_page;
 
-/* A page is inside a mapping if `page - first` is at most `last`. For a page below the first it wraps, and is
- * then larger than any `last`. */
+/* The range of valid page addresses in one mapping. A page is inside if `page - first` is at most `last`; for
+ * a page below `first` the difference wraps to more than any `last`. */
 struct bounds {
     uint64_t first, last;
 };
 
-/* The top bit is set if the page is outside: either the first number has it, or both numbers of the
- * subtraction are below 2^63, and then the difference wraps. In a mapping of 2^63 bytes or more a page that
- * is inside may get the bit as well. */
+/* Returns a value whose top bit is set if the page is outside: either the first term has the bit, or both
+ * operands of the subtraction are below 2^63 and it wraps. In a mapping of 2^63 bytes or more, a page that is
+ * inside may set the bit too. */
 static inline uint64_t outside_bit(struct bounds bounds, uint64_t page) {
     uint64_t into = page - bounds.first;
     return into | (bounds.last - into);
 }
 
-/* Copy the list from page 1 on; page 0 was copied by the caller. Each page is judged by the value that was
- * copied. True: all are inside. False: one may not be. There is no branch a page, so that two pages fit one
- * register: gcc at -O2 makes no vectors by itself, and every processor has those of 16 bytes. */
+/* Copies the list from page 1 on; the caller has copied page 0. Checks each page by the copied value. Returns
+ * true if all pages are inside, false if one may be outside. The loop has no branch per page, so one register
+ * holds two pages: gcc does not vectorize at -O2 by itself, and every supported processor has 16-byte
+ * vectors. */
 static bool copy_pages(uint64_t *copy, const listed_page *pages, uint32_t count, struct bounds bounds) {
     uint64_t outside = outside_bit(bounds, copy[0]);
     uint32_t i = 1;
@@ -88,7 +89,8 @@ static bool copy_pages(uint64_t *copy, const listed_page *pages, uint32_t count,
     return !(outside >> 63);
 }
 
-/* Is every page of a list that one mapping does not hold inside some mapping? 0 or -EINVAL. */
+/* Checks that each page of a list that no single mapping holds is inside some mapping. Returns 0 or
+ * -EINVAL. */
 static int judge_pages(const struct rvt_dma_space *space, const struct rvt_map *map) {
     uint64_t page_size = UINT64_C(1) << map->shift;
     struct rvt_dma_map *mapping = NULL;
@@ -106,7 +108,7 @@ static int judge_pages(const struct rvt_dma_space *space, const struct rvt_map *
     return 0;
 }
 
-/* The same list with a mapping for every page. NULL without memory. */
+/* Returns a copy of the list that stores the mapping of every page. Returns NULL if memory is short. */
 static struct rvt_map *copy_with_mappings(const struct rvt_dma_space *space, struct rvt_mregion *mr,
                                           const struct rvt_map *list) {
     struct rvt_map *map = rvt_map_list(mr, list->segments, true);
@@ -118,8 +120,8 @@ static struct rvt_map *copy_with_mappings(const struct rvt_dma_space *space, str
     return map;
 }
 
-/* The pages as a map.
- *   0        *out is the map; the caller puts it in force or discards it
+/* Builds a map from a page list.
+ *   0        the caller puts *out in force or discards it
  *   -EINVAL  a page is not inside one DMA mapping
  *   -ENOMEM  no memory */
 static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count,
@@ -128,7 +130,7 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
     struct rvt_map *map = rvt_map_list(mr, count, false);
     if (!map)
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    /* Each page is loaded once. The first one tells which mapping is likely to hold all. */
+    /* Load each entry only once. The first page's mapping probably holds all others. */
     const listed_page *list = (const listed_page *)(const void *)pages;
     map->addresses[0] = list[0];
     uint64_t page_size = UINT64_C(1) << mr->shift;
@@ -154,7 +156,7 @@ static int make_page_map(struct rvt_mregion *mr, const uint64_t *pages, uint32_t
 static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t count, uint64_t iova,
                      struct rvt_retired **passed) {
     uint64_t length = (uint64_t)count << mr->shift;
-    /* The reference multiplies in 32 bits. */
+    /* The kernel multiplies in 32 bits and would wrap. */
     if (length > UINT32_MAX)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MAPPED_LENGTH, length, UINT32_MAX);
     if (length && iova > UINT64_C(0) - length)
@@ -182,7 +184,7 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     else if (mr->half_dead)
         error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
     else if ((held = rvt_mr_held(mr)))
-        /* decided again, together with the change, in rvt_mr_set_map */
+        /* rvt_mr_set_map tests this again, in one step with the change */
         error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_FMR_HELD, held, 0);
     else if (mr->no_dma)
         error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED_DMA);
@@ -193,8 +195,8 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
-    else
-        rvt_reclaim(&device->retirement); /* the new mapping was retired if a check came in between */
+    else /* a check in between may have made rvt_mr_set_map retire the new mapping */
+        rvt_reclaim(&device->retirement);
     rvt_release_passed(passed);
     return error;
 }
@@ -208,7 +210,7 @@ int rvt_unmap_fmr(const struct rvt_mr_handle *fmrs, uint32_t count) {
     int error = 0;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
-    /* All or none: the whole list is judged before the first is touched. */
+    /* Check the whole list before changing any FMR, so a failure changes nothing. */
     for (uint32_t i = 0; i < count && !error; i++) {
         struct rvt_mregion *mr = rvt_mr_live(fmrs[i]);
         if (!mr)

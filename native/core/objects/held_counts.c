@@ -22,7 +22,7 @@ void rvt_make_held_counts(struct rvt_ucontext *context) {
     _Atomic(int64_t) *counts = rvt_alloc_pages(bytes_of(limit));
     if (!counts)
         return;
-    /* The lock may be taken inside a section: who holds it never waits for readers. */
+    /* Taking the lock inside a section is safe: a thread that holds the lock never waits for readers. */
     rvt_mutex_lock(&device->lock);
     held->counts = counts;
     held->limit = limit;
@@ -33,7 +33,7 @@ void rvt_make_held_counts(struct rvt_ucontext *context) {
 
 int64_t rvt_sum_held_counts(const struct rvt_dev_info *device, uint32_t region) {
     int64_t sum = 0;
-    /* acquire: see rvt_add_held. */
+    /* acquire: pairs with the release store in rvt_add_held. */
     for (const struct rvt_held_counts *held = device->held_counts; held; held = held->next)
         if (region < held->limit)
             sum += atomic_load_explicit(&held->counts[region], memory_order_acquire);

@@ -21,8 +21,8 @@ static_assert((int)RVT_EXPLAINED_SLOT == (int)RVT_ASKED_FIELDS &&
                       (int)RVT_EXPLAINED_FOUND + (int)RVT_FOUND_KINDS * (int)RVT_SLOT_FIELDS,
               "one row behind the other");
 
-/* Whether the asker may be told of this region. Everybody on a device may be told of everything on it, as
- * rvt_resource_report does, but for a context that is restricted to one domain: it is told of that domain's. */
+/* Returns whether a report for this asker may show the region. A context that is restricted to one domain may
+ * see only that domain's regions. Every other context may see everything, as in rvt_resource_report. */
 static bool may_be_told(const struct rvt_asker *asker, const struct rvt_mregion *mr) {
     return !rvt_ucontext_restricted(asker->context) ||
            (mr->pd && mr->pd->owned.serial == asker->context->only_pd);
@@ -50,12 +50,14 @@ void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, 
         const struct rvt_lkey_table *table = &device->lkey_table;
         const struct rvt_lkey_record *record = rvt_lkey_record(table, key);
         row[RVT_SLOT_SEQUENCE] = atomic_load_explicit(&record->sequence, memory_order_relaxed);
-        /* Nobody writes while the lock is held, so line 0 is complete. A name is 0 only in an empty slot. */
+        /* No writer runs while the lock is held, so line 0 is complete. The name is 0 only in an empty
+         * slot. */
         if (atomic_load_explicit(&record->line0.name, memory_order_relaxed))
             mr = table->owner[record - table->records];
         else
             row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
-        /* Whose the last key was, nobody knows any more: nor whether there was one may be told. */
+        /* The domain of a slot's last key is unknown, so do not show it to a restricted context, nor whether
+         * there was one. */
         if (!mr && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key) {
             row[RVT_SLOT_KEY] = 0;
             row[RVT_SLOT_HIDDEN] = 1;
@@ -74,7 +76,8 @@ void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker
     row[RVT_ASKED_REMOTE_KEY_ZERO] = device->remote_key_zero;
     const struct rvt_dma_table *table = atomic_load_explicit(&device->dma.table, memory_order_relaxed);
     const struct rvt_dma_map *map = rvt_dma_table_find(table, addr);
-    /* An untrusted domain that is all a context may know has nothing to do with DMA memory. */
+    /* A context that is restricted to an untrusted domain has no access to DMA memory, so hide the
+     * mappings. */
     if (rvt_ucontext_restricted(asker->context) && row[RVT_ASKED_USER]) {
         map = NULL;
         table = NULL;
@@ -87,7 +90,7 @@ void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker
     rvt_mutex_unlock(&device->lock);
 }
 
-/* How well a region's range fits: 0 not at all, 1 the first byte, 2 all bytes. */
+/* Returns how much of the access is in a region's range: 0 nothing, 1 the first byte, 2 all bytes. */
 static int fit_of(uint64_t origin, uint64_t bytes, uint64_t addr, uint32_t length) {
     uint64_t into = addr - origin;
     return into >= bytes ? 0 : length <= bytes - into ? 2 : 1;
@@ -104,14 +107,14 @@ static void note_region(const struct rvt_asker *asker, const struct rvt_mregion 
 static void look_at_region(const struct rvt_asker *asker, const struct rvt_mregion *mr, uint64_t addr,
                            uint32_t length, uint32_t key, int *best, uint64_t *rows) {
     if (mr->kind == RVT_MR_DMA)
-        return; /* it has no addresses of its own */
+        return; /* a DMA region has no address range of its own */
     if (key && rvt_mr_key(mr) == key) {
         if (mr->half_dead)
             note_region(asker, mr, 1, best, RVT_FOUND_HALF_DEAD, rows);
         return;
     }
     if (mr->half_dead)
-        return; /* no check finds it */
+        return; /* no check can find it */
     bool own = mr->pd == asker->pd;
     int asked = fit_of(asker->remote ? mr->iova : mr->base, mr->length, addr, length);
     int other = fit_of(asker->remote ? mr->base : mr->iova, mr->length, addr, length);

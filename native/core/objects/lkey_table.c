@@ -10,10 +10,10 @@
 #include "core/objects/device.h"
 #include "core/objects/region.h"
 
-/* A table of this many slots (4 MiB of records) or more is read at random over more pages than the processor
- * has translations for at hand, if it is full. Large pages help then; but the first region would cost 2 MiB.
- * So they are asked for when the table is no longer sparse: random keys touch nearly every small page by
- * then. */
+/* When to request large pages. Random accesses to a full table of 2^HUGE_BITS slots (4 MiB of records) or
+ * more touch more small pages than the TLB holds, and large pages help. But then the first region would cost
+ * 2 MiB. So large pages are requested only once 1/HUGE_SHARE of the slots, or HUGE_USED slots if that is
+ * less, are in use: by then random keys have touched nearly every small page. */
 enum { HUGE_BITS = 16, HUGE_SHARE = 8, HUGE_USED = 1 << 18 };
 
 static uint32_t slots_for_huge_pages(const struct rvt_lkey_table *table) {
@@ -31,7 +31,8 @@ int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random
     table->max = UINT32_C(1) << bits;
     table->random = random;
     table->huge_from = slots_for_huge_pages(table);
-    /* In one reservation: a process may have only so many mappings, and a small table fits one page. */
+    /* Use one reservation for all arrays: the number of mappings per process is limited, and a small table
+     * fits in one page. */
     size_t shadows = (size_t)table->max * sizeof(*table->records);
     size_t owner = shadows + (size_t)table->max * sizeof(*table->shadows);
     size_t occupied = owner + whole_lines((size_t)table->max * sizeof(struct rvt_mregion *));
@@ -55,24 +56,24 @@ void rvt_lkey_table_end(struct rvt_lkey_table *table) {
     assert(!table->used);
     table->random_left = 0;
     memset(table->random_numbers, 0, sizeof(table->random_numbers));
-    /* Other threads may be reading records at this moment; no section keeps them out. From some load on such
-     * a thread reads zeros. A thread that has read a zero page also sees everything that this thread did
-     * before (rvt_pages_give_back), and that includes rvt_free_lkey, which moved the sequence of every record
-     * that had a key.
+    /* Other threads may be reading records right now; no section keeps them out. From some load on, such a
+     * thread reads zeros. A thread that has read from a zero page also sees everything that this thread did
+     * before (rvt_pages_give_back), including rvt_free_lkey, which advanced the sequence of every record that
+     * had a key.
      *
-     * A reader loads the sequence first and compares it at the end. At the end it finds the moved sequence,
-     * or the zero of the new page. Neither is the number that it loaded first: a record with a key never has
-     * sequence 0 (rvt_alloc_lkey). So it starts again, and then reads name 0 in the record and in its shadow.
-     * No key and no domain has name 0, so every access is refused.
+     * A reader loads the sequence first and compares it again at the end. At the end it finds the advanced
+     * sequence or the zero of the new page. Neither equals the sequence it loaded first, because a record
+     * with a key never has sequence 0 (rvt_alloc_lkey). So the reader starts again and reads name 0 in the
+     * record and in its shadow. No key and domain have name 0, so every access is refused.
      *
-     * A reader that is about to move the sequence for a writer (rvt_mr_acquire) expects a number that is not
-     * 0, so its compare-and-exchange fails and it writes nothing. `owner` and `occupied` are read under the
-     * lock only. */
+     * A reader that is about to advance the sequence for a writer (rvt_mr_acquire) expects a nonzero
+     * sequence, so its compare-and-exchange fails and writes nothing. `owner` and `occupied` are read only
+     * under the device lock. */
     rvt_sparse_give_back(&table->memory);
 }
 
-/* Under more and more regions: from some number on in large pages. Those small pages that are there are made
- * large one large page a region, because copying them takes time and the lock is held. */
+/* Switches the table to large pages as it fills. Converts existing small pages at a rate of one large page
+ * per registration, because copying takes time and the device lock is held. */
 static void grow_pages(struct rvt_lkey_table *table) {
     if (table->used >= table->huge_from) {
         table->huge_from = UINT32_MAX;
@@ -82,7 +83,7 @@ static void grow_pages(struct rvt_lkey_table *table) {
     }
 }
 
-/* The last key of a slot, without the consumer's bits; 0: it never had one. */
+/* Returns the last key of a slot without the consumer's bits, or 0 if the slot never had a key. */
 static uint32_t last_name(const struct rvt_lkey_table *table, uint32_t slot) {
     return atomic_load_explicit(&table->records[slot].line0.last_key, memory_order_relaxed) >>
            RVT_KEY_VARIANT_BITS;
@@ -92,14 +93,15 @@ static bool slot_is_free(const struct rvt_lkey_table *table, uint32_t slot) {
     return !(table->occupied[slot / 64] >> (slot % 64) & 1);
 }
 
-/* Slot 0 of a table of 2^23 slots has one generation bit, and generation 0 would be key 0. So it has one key,
- * and after that none that differs from its last. Every other slot always has one. */
+/* Returns whether slot 0 is free but has no key left. In a table of 2^23 slots, slot 0 has one generation
+ * bit, and generation 0 would be key 0. So only one key is possible, and it must not be given out twice in a
+ * row. Every other slot always has a different key to give. */
 static bool slot_0_is_spent(const struct rvt_lkey_table *table) {
     return table->random && table->bits == RVT_MAX_LKEY_TABLE_BITS && slot_is_free(table, 0) &&
            last_name(table, 0) == 1;
 }
 
-/* Free slots that have a key to give. */
+/* Returns how many free slots have a key to give. */
 static uint32_t usable_slots(const struct rvt_lkey_table *table) {
     return table->max - table->used - slot_0_is_spent(table);
 }
@@ -108,13 +110,13 @@ bool rvt_lkey_available(const struct rvt_lkey_table *table) {
     return usable_slots(table) > 0;
 }
 
-/* The first free slot at or after `from`, cyclically. There is one. 64 slots a look: a full table of 2^23
- * would otherwise cost 8 million looks, as it does in the reference. */
+/* Returns the first free slot at or after `from`, cyclically. At least one slot must be free. Tests 64 slots
+ * at a time: a full table of 2^23 slots would otherwise take 8 million steps, as in the kernel. */
 static uint32_t find_free_slot(const struct rvt_lkey_table *table, uint32_t from) {
     uint32_t words = (table->max + 63) / 64;
-    /* A table of less than 64 slots fills a part of one word; the rest is never free. */
+    /* A table of fewer than 64 slots uses only a part of one word; treat the rest as taken. */
     uint64_t beyond = table->max < 64 ? ~UINT64_C(0) << table->max : 0;
-    uint64_t below = ~(~UINT64_C(0) << (from % 64)); /* slots before `from`: looked at last */
+    uint64_t below = ~(~UINT64_C(0) << (from % 64)); /* slots before `from`, examined last */
     uint64_t taken = table->occupied[from / 64] | beyond | below;
     for (uint32_t word = from / 64;;) {
         if (~taken)
@@ -124,7 +126,7 @@ static uint32_t find_free_slot(const struct rvt_lkey_table *table, uint32_t from
     }
 }
 
-/* Next-fit slot and generation, as the reference numbers them. */
+/* Returns the next key in the kernel's order: next-fit slot and generation. */
 static uint32_t make_next_key(struct rvt_lkey_table *table) {
     uint32_t slot = find_free_slot(table, table->next);
     table->next = (slot + 1) & (table->max - 1);
@@ -132,15 +134,16 @@ static uint32_t make_next_key(struct rvt_lkey_table *table) {
     table->generation++;
     uint32_t key = slot << (32 - table->bits) | (table->generation & generation_mask) << 8;
     if (key == 0) {
-        /* Key 0 is the DMA key. With one generation bit (bits = 23) 0x100 still names slot 0. */
+        /* Key 0 is reserved for DMA regions. With one generation bit (bits = 23), 0x100 still names slot
+         * 0. */
         table->generation++;
         key = 1u << 8;
     }
     return key;
 }
 
-/* The next random number from the CSPRNG; false when there is none to be had. A number is used once, and
- * wiped, so that memory does not tell which keys there were. */
+/* Draws a random number from the CSPRNG. Returns false if the CSPRNG fails. Wipes each number after use, so
+ * that memory does not reveal earlier keys. */
 static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     if (!table->random_left) {
         if (!rvt_random_bytes(table->random_numbers, sizeof(table->random_numbers)))
@@ -151,7 +154,8 @@ static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     *number = *next;
     *next = 0;
     if (table->random_left) {
-        /* The next registration writes these two lines. In a large table both are far from any cache. */
+        /* Prefetch the two cache lines that the next registration writes; in a large table neither is likely
+         * to be cached. */
         uint32_t slot = next[-1] >> (32 - table->bits);
         __builtin_prefetch(&table->records[slot], 1);
         __builtin_prefetch(&table->owner[slot], 1);
@@ -159,7 +163,7 @@ static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {
     return true;
 }
 
-/* A random number below `limit`, all with the same chance. */
+/* Draws a uniformly distributed random number below `limit`. Returns false if the CSPRNG fails. */
 static bool take_random_below(struct rvt_lkey_table *table, uint32_t limit, uint32_t *number) {
     uint64_t product;
     do {
@@ -167,14 +171,14 @@ static bool take_random_below(struct rvt_lkey_table *table, uint32_t limit, uint
         if (!take_random_number(table, &random))
             return false;
         product = (uint64_t)random * limit;
-        /* The upper half is the number. Some numbers would come up once more often than others: the lowest
-         * 2^32 % limit lower halves are drawn again. */
+        /* The upper half of the product is the result. To keep it uniform, redraw if the lower half is below
+         * 2^32 % limit. */
     } while ((uint32_t)product < (0u - limit) % limit);
     *number = (uint32_t)(product >> 32);
     return true;
 }
 
-/* The k-th free slot, from 0 on. There is one. At most 256 blocks and 512 words are looked at. */
+/* Returns the k-th free slot, counted from 0. It must exist. Visits at most 256 blocks and 512 words. */
 static uint32_t nth_free_slot(const struct rvt_lkey_table *table, uint32_t k) {
     uint32_t block = 0;
     for (uint32_t free;; k -= free, block++) {
@@ -187,7 +191,7 @@ static uint32_t nth_free_slot(const struct rvt_lkey_table *table, uint32_t k) {
             break;
     }
     for (uint32_t word = (block << RVT_LKEY_BLOCK_BITS) / 64;; word++) {
-        /* The unused part of a table of less than 64 slots comes last, so it is not reached. */
+        /* In a table of fewer than 64 slots the unused bits come last, so the search never reaches them. */
         uint64_t free_bits = ~table->occupied[word];
         uint32_t free = (uint32_t)__builtin_popcountll(free_bits);
         if (k >= free) {
@@ -200,9 +204,9 @@ static uint32_t nth_free_slot(const struct rvt_lkey_table *table, uint32_t k) {
     }
 }
 
-/* May the free slot that the key names have it? Not key 0, whatever the consumer's bits are: it is the DMA
- * key. Not the slot's last one: who still holds that would be let in again. The low bits do not count:
- * consumers change them (rvt_fast_reg_mr). */
+/* Returns whether the free slot that the key names may get this key. Key 0 is reserved for DMA regions,
+ * whatever its consumer bits are. The slot's last key is excluded, because holders of the old key would get
+ * access again. The comparison ignores the low bits, because consumers change them (rvt_fast_reg_mr). */
 static bool may_be_given(const struct rvt_lkey_table *table, uint32_t key) {
     uint32_t name = key >> RVT_KEY_VARIANT_BITS;
     return name && name != last_name(table, key >> (32 - table->bits));
@@ -210,8 +214,9 @@ static bool may_be_given(const struct rvt_lkey_table *table, uint32_t key) {
 
 enum { RANDOM_DRAWS = 64 };
 
-/* All 32 bits from the CSPRNG; 0 when there are no random numbers to be had. Each free slot has the same
- * chance, and so has each key that it may have. One has a key to give (usable_slots). */
+/* Draws all 32 bits of a key from the CSPRNG. Returns 0 if the CSPRNG fails. Each free slot is equally
+ * likely, and so is each key that the slot may get. At least one slot must have a key to give
+ * (usable_slots). */
 static uint32_t make_random_key(struct rvt_lkey_table *table) {
     uint32_t random;
     for (unsigned draw = 0; draw < RANDOM_DRAWS; draw++) {
@@ -220,13 +225,13 @@ static uint32_t make_random_key(struct rvt_lkey_table *table) {
         if (slot_is_free(table, random >> (32 - table->bits)) && may_be_given(table, random))
             return random;
     }
-    /* Few slots are free. */
+    /* Few slots are free: choose the k-th free slot directly. */
     uint32_t k;
     if (!take_random_below(table, usable_slots(table), &k))
         return 0;
     uint32_t slot = nth_free_slot(table, k + slot_0_is_spent(table));
     uint32_t key;
-    do { /* half of them may be given, or more */
+    do { /* at least half of the candidates may be given */
         if (!take_random_number(table, &random))
             return 0;
         key = slot << (32 - table->bits) | random << table->bits >> table->bits;
@@ -258,7 +263,8 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
         return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
     uint32_t key = table->random ? make_random_key(table) : make_next_key(table);
     if (!key)
-        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS); /* rather no region than a guessable key */
+        return rvt_fail(RVT_ENOMEM,
+                        RVT_CAUSE_NO_RANDOM_NUMBERS); /* better no region than a predictable key */
     uint32_t slot = key >> (32 - table->bits);
     struct rvt_lkey_record *record = &table->records[slot];
     grow_pages(table);
@@ -269,14 +275,15 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
     table->owner[slot] = mr;
     table->used++;
     table->used_in[slot >> RVT_LKEY_BLOCK_BITS]++;
-    /* Sequence 0 is that of memory that was given back (rvt_lkey_table_end). No reader mixes it up: the
-     * fields that follow are stored with release, so who meets one of them sees that the sequence has
-     * moved. */
+    /* Sequence 0 is reserved for memory that was given back (rvt_lkey_table_end), so a record with a key
+     * starts at 2. No reader is confused: the following fields are stored with release, so a reader that
+     * loads any of them also sees the new sequence. */
     if (!atomic_load_explicit(&record->sequence, memory_order_relaxed))
         atomic_store_explicit(&record->sequence, 2, memory_order_relaxed);
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;
-    /* Publish last and complete. The slot is empty, so nobody reads these fields; name last. */
+    /* Publish only the complete record. The slot is empty, so no reader uses these fields before the name,
+     * which is stored last. */
     struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
     fill_record_copy(&record->line0, &entry);
@@ -297,10 +304,10 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
     struct rvt_lkey_record *record = &table->records[slot];
     atomic_store_explicit(&record->line0.last_key, rvt_mr_key(mr), memory_order_release);
     atomic_store_explicit(&record->line0.name, 0, memory_order_release);
-    /* After the key is gone and before the slot can be filled again. A reader that still had the key has an
-     * older sequence, and the first field of the next region that it meets brings the new one along; a reader
-     * that starts with the new sequence finds the key gone. Either way it cannot take half of the next region
-     * for the rest of this one. */
+    /* Advance the sequence after the name is cleared and before the slot can be filled again. A reader that
+     * still saw the key holds an older sequence, and the first field of the next region that it loads makes
+     * the new sequence visible. A reader that starts with the new sequence finds the key cleared. In neither
+     * case can it combine fields of the two regions. */
     uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_relaxed);
     atomic_store_explicit(&record->sequence, sequence + 2, memory_order_release);
     table->owner[slot] = NULL;
@@ -311,24 +318,24 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
 
 void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,
                       const struct rvt_lkey_entry *entry) {
-    /* Even: nobody is sent to line 1. A reader left over from the last change notices by the sequence, which
-     * has moved since it was sent there. */
+    /* The sequence is even, so no reader is directed to the shadow. A reader left over from the last change
+     * notices that the sequence has moved since. */
     struct rvt_record_copy *shadow = rvt_record_shadow(table, record);
     rvt_sparse_touch(&table->memory, shadow);
     fill_record_copy(shadow, entry);
 }
 
 void rvt_record_flip(struct rvt_lkey_record *record) {
-    /* A reader may have done this step for us (rvt_mr_acquire); then the exchange fails and all is well.
-     * release: who is sent to line 1 finds it complete. */
+    /* A reader may have done this step already (rvt_mr_acquire); then the exchange fails harmlessly. release:
+     * a reader that is directed to the shadow finds it complete. */
     uint64_t even = atomic_load_explicit(&record->sequence, memory_order_relaxed) & ~UINT64_C(1);
     atomic_compare_exchange_strong_explicit(&record->sequence, &even, even + 1, memory_order_acq_rel,
                                             memory_order_acquire);
 }
 
 void rvt_record_settle(struct rvt_lkey_record *record, const struct rvt_lkey_entry *entry) {
-    /* Every release store of fill_record_copy() carries the odd sequence with it: a reader still in line
-     * 0 starts again. */
+    /* Every release store in fill_record_copy() makes the odd sequence visible, so a reader still in line 0
+     * starts again. */
     fill_record_copy(&record->line0, entry);
     uint64_t odd = atomic_load_explicit(&record->sequence, memory_order_relaxed);
     atomic_store_explicit(&record->sequence, odd + 1, memory_order_release);

@@ -12,16 +12,17 @@
 #include "core/objects/owned.h"
 #include "core/objects/resource.h"
 
-/* The address rules of user memory, in the reference's order. */
+/* Checks the address range of user memory, in the kernel's order of tests. */
 static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {
     if (!length)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_MEMORY);
-    /* The end, and the end rounded up to a page, must be 64-bit numbers: an end of 2^64 is not one. */
+    /* The end, and the end rounded up to a page, must be 64-bit numbers: an end of exactly 2^64 is
+     * refused. */
     if (start > UINT64_MAX - length || start + length > UINT64_MAX - (RVT_PAGE_SIZE - 1))
         return rvt_fail_value(
             RVT_EINVAL, RVT_CAUSE_START_TOO_HIGH, start,
             length > UINT64_MAX - (RVT_PAGE_SIZE - 1) ? 0 : UINT64_MAX - (RVT_PAGE_SIZE - 1) - length);
-    /* Here an end of exactly 2^64 is well defined. (0 - length is 2^64 - length, and length is not 0.) */
+    /* Here an end of exactly 2^64 is allowed. (0 - length is 2^64 - length, because length is not 0.) */
     if (virt_addr > UINT64_C(0) - length)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, virt_addr, UINT64_C(0) - length);
     uint64_t last_page = (start + length - 1) >> RVT_PAGE_SHIFT;
@@ -49,7 +50,8 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     return error;
 }
 
-/* `start` NULL: the device chooses; `iova` NULL: equal to it. */
+/* Registers user memory. If `start` is NULL, the device chooses the address; if `iova` is NULL, it equals the
+ * start. */
 static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, const uint64_t *start,
                            const uint64_t *iova, uint32_t access, struct rvt_mr_handle *handle,
                            struct rvt_mr_birth *birth) {
@@ -72,7 +74,7 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         goto out;
     }
-    /* One extent, whatever the size: the segments of a page each that answers speak of are arithmetic. */
+    /* One extent for any size; the page segments that answers report are computed from it. */
     struct rvt_map *extent = &mr->extent;
     rvt_map_init(extent, mr, count_pages(base, length), 0);
     extent->generation = 0;
@@ -161,7 +163,8 @@ int rvt_alloc_mr(struct rvt_pd_handle in, enum rvt_mr_type type, uint32_t max_nu
     return error;
 }
 
-/* Take the region out of reach; by force it ends here, and what goes is added to *passed. Under the lock. */
+/* Revokes the region; with RVT_RELEASE_FORCE also ends it and adds what it releases to *passed. The caller
+ * must hold the device lock. */
 static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct rvt_retired **passed) {
     if (mode == RVT_RELEASE_FORCE)
         rvt_mr_end_by_force(mr, passed);
@@ -169,13 +172,13 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* What keeps some regions of a list from ending. Filled when there is one. */
+/* Why some regions of a list did not end. Filled only if there is one. */
 struct still_held {
     uint64_t elements, regions;
-    uint32_t first; /* index of the first of them */
+    uint32_t first; /* list index of the first such region */
 };
 
-/* The list may name one twice; it is counted once. */
+/* Counts a held region once, even if the list names it twice. */
 static RVT_COLD void note_held(struct still_held *held, struct rvt_mregion *mr, uint32_t index,
                                uint64_t elements, bool is_first) {
     if (is_first)
@@ -198,8 +201,9 @@ static RVT_COLD void forget_noted(struct rvt_dev_info *device, const struct rvt_
     rvt_mutex_unlock(&device->lock);
 }
 
-/* End those of the revoked regions that nobody holds, and tell of the others: true if there are any. After a
- * wait. Some at a time, because what they owned is put after the lock is dropped. */
+/* Ends those of the revoked regions that are not held, after the wait for readers. Returns true and fills
+ * *held if some are held. Takes the device lock for 16 regions at a time, because the memory they owned must
+ * be put without the lock. */
 static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
                        struct still_held *held) {
     enum { AT_A_TIME = 16 };
@@ -212,7 +216,7 @@ static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *
         for (uint32_t i = from; i < count && i - from < AT_A_TIME; i++) {
             struct rvt_mregion *mr = rvt_mr_live(handles[i]);
             if (!mr)
-                continue; /* named twice; or another thread has ended it since the lock was dropped */
+                continue; /* named twice, or ended by another thread since the lock was dropped */
             uint64_t elements = rvt_mr_end_unheld(mr, &passed, &memories[ended]);
             if (elements) {
                 note_held(held, mr, i, elements, !any);
@@ -226,7 +230,7 @@ static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *
         while (ended--) {
             if (memories[ended])
                 rvt_memory_put(memories[ended]);
-            rvt_dev_put(device); /* not the last: the caller has one */
+            rvt_dev_put(device); /* never the last reference: the caller holds one */
         }
     }
     if (any)
@@ -234,11 +238,11 @@ static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *
     return any;
 }
 
-/* The second half of a verb that ends regions, after begin_end() and without the lock. It waits until every
- * reader that may have found one of them has left. From then on nobody copies a byte of them without a
- * reference, nobody can take a new reference, and all references that were taken are seen. So only now the
- * references decide whether a region ends; by force they do not matter. True if some have not
- * ended: *held says what keeps them. */
+/* Second half of a verb that ends regions; call it after begin_end() and without the device lock. Waits until
+ * every reader that may have found one of the regions has left. From then on no thread copies their bytes
+ * without a reference, none can take a new reference, and every reference taken is visible. So only now can
+ * the count decide whether a region ends; RVT_RELEASE_FORCE ignores the count. Returns true and fills *held
+ * if some regions have not ended. */
 static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
                        enum rvt_release_mode mode, struct rvt_retired *passed, struct still_held *held) {
     uint64_t epoch = rvt_synchronize(&device->retirement);
@@ -248,7 +252,7 @@ static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *
     return any;
 }
 
-/* FMRs are ended by rvt_dealloc_fmr, everything else by rvt_dereg_mr. */
+/* Ends one region. `fmr`: whether it must be an FMR (rvt_dealloc_fmr) or must not be one (rvt_dereg_mr). */
 static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
     if (!handle.mr)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
@@ -290,8 +294,8 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
         error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
-    /* All or none: the whole list is judged before the first is touched. The device first: another device's
-     * region may not be looked at under this lock. */
+    /* Check the whole list before changing any region, so a failure changes nothing. Compare the device
+     * first: the other fields of another device's region must not be read under this lock. */
     for (uint32_t i = 0; i < count && !error; i++) {
         if (!handles[i].mr)
             error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_NO_REGION, i, 0, 0);
@@ -301,7 +305,7 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
             error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_IN_OTHER_PD, i, 0, 0);
     }
     for (uint32_t i = 0; i < count && !error; i++)
-        if (rvt_mr_live(handles[i])) /* the list may name one twice */
+        if (rvt_mr_live(handles[i])) /* the list may name a region twice */
             begin_end(handles[i].mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
     if (error)
@@ -389,7 +393,7 @@ int rvt_count_mr(struct rvt_mr_handle handle) {
         if (!counters)
             error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         else if (mr->lkey_published && mr->kind != RVT_MR_DMA)
-            rvt_mr_rewrite(mr); /* its record sends checks the way that counts */
+            rvt_mr_rewrite(mr); /* the record now directs checks to the path that counts */
     }
     rvt_mutex_unlock(&device->lock);
     return error;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rvt_map_mr_sg: scatter-gather lists onto a region of rvt_alloc_mr. */
+/* rvt_map_mr_sg: maps scatter-gather lists onto a region of rvt_alloc_mr. */
 #include "core/base/epoch.h"
 #include "core/base/failure.h"
 #include "core/base/platform.h"
@@ -10,20 +10,20 @@
 
 static const uint64_t PAGE_MASK_BITS = RVT_PAGE_SIZE - 1;
 
-/* Adds pages to a map, or only counts them (map NULL): the list is gone through twice with the same
- * arithmetic, once to know how many segments it takes, once to store them. */
+/* Adds pages to a map, or only counts them if `map` is NULL. The list is traversed twice with the same
+ * arithmetic: first to count the segments, then to store them. */
 struct builder {
     const struct rvt_dma_space *space;
     struct rvt_map *map;
-    struct rvt_dma_map *mapping; /* that holds the whole list; or a guess, if several do */
+    struct rvt_dma_map *mapping; /* holds the whole list; only a guess if several_mappings */
     bool several_mappings;
-    bool whole_pages;   /* every element begins and ends where a page does */
-    uint64_t all_bytes; /* of the whole list */
+    bool whole_pages;   /* every element begins and ends at a page boundary */
+    uint64_t all_bytes; /* total of the list */
     uint32_t capacity;
     uint32_t segments;
 };
 
-/* Add `count` pages of the element, or as many as there is room for; returns how many. */
+/* Adds `count` pages of the element, or as many as fit. Returns how many were added. */
 static uint64_t add_pages(struct builder *builder, uint64_t page, uint64_t count,
                           const struct rvt_sg_element *element) {
     uint32_t room = builder->capacity - builder->segments;
@@ -45,25 +45,25 @@ static uint64_t add_pages(struct builder *builder, uint64_t page, uint64_t count
 }
 
 struct layout {
-    uint32_t used;  /* elements */
+    uint32_t used;  /* number of elements */
     uint64_t total; /* bytes */
-    bool refused;   /* not even the first page counts: the reference answers ENOMEM */
+    bool refused;   /* not even the first page counts, and the kernel returns ENOMEM */
 };
 
-/* Lay the list out in pages.
+/* Lays the list out in pages.
  *
- * An element that does not begin where a page begins, or whose predecessor did not end where one ends, can
- * only go on in the same page: there may be no hole inside the region. When the region is full in the middle
- * of an element, the reference counts only up to the last page that did fit, so that page's bytes are not in
- * the length. */
+ * An element that does not begin at a page boundary, or whose predecessor does not end at one, can only
+ * continue in the same page, because a region must not have a hole inside. If the region becomes full within
+ * an element, the kernel counts only up to the start of the last page that fit, so that page's bytes are not
+ * included in the length. */
 static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_element *list, uint32_t count,
                                   uint64_t sg_offset) {
     struct layout layout = {0};
     uint64_t previous_end = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t start = list[i].address + (i ? 0 : sg_offset);
-        /* May be 2^64 = 0 for the topmost range of the address space; only differences and the page
-         * part are used. */
+        /* Can be 2^64 = 0 for the topmost range of the address space; only differences and the offset in the
+         * page are used. */
         uint64_t end = list[i].address + list[i].length;
         uint64_t page = start & ~PAGE_MASK_BITS;
         uint64_t missing = ((((end - 1) & ~PAGE_MASK_BITS) - page) >> RVT_PAGE_SHIFT) + 1;
@@ -71,14 +71,14 @@ static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_e
         if (i && ((previous_end | start) & PAGE_MASK_BITS)) {
             if (previous_end != start)
                 return layout;
-            page += RVT_PAGE_SIZE; /* the page that holds `start` is there already */
+            page += RVT_PAGE_SIZE; /* the page that holds `start` has been added already */
             missing--;
         }
         uint64_t added = add_pages(builder, page, missing, &list[i]);
         if (added < missing) {
             uint64_t last_added = added ? page + ((added - 1) << RVT_PAGE_SHIFT) : start;
             layout.refused = i == 0 && last_added == list[0].address;
-            /* The first page may lie below `start` (offset, unaligned address); then nothing counts. */
+            /* If the first page begins below `start` (offset or unaligned address), nothing counts. */
             if (last_added > start)
                 layout.total += last_added - start;
             return layout;
@@ -90,7 +90,7 @@ static struct layout lay_out_list(struct builder *builder, const struct rvt_sg_e
     return layout;
 }
 
-/* Why an element cannot be mapped. */
+/* Fails with the reason why the element cannot be mapped. */
 static int fail_element(const struct rvt_dma_space *space, const struct rvt_sg_element *element,
                         uint32_t index) {
     if (!element->length)
@@ -102,8 +102,8 @@ static int fail_element(const struct rvt_dma_space *space, const struct rvt_sg_e
                        mapping->length - (element->address - mapping->address));
 }
 
-/* Everything that can be wrong with the list as such. Finds out where it lies on the way: the first element's
- * mapping, and whether others are in others. */
+/* Checks the list and finds its mapping on the way: the mapping that holds all elements, or whether there are
+ * several. */
 static int judge_sg_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
                          uint64_t sg_offset, uint32_t page_size, struct builder *builder) {
     if (mr->kind != RVT_MR_MEM_REG)
@@ -116,7 +116,8 @@ static int judge_sg_list(struct rvt_mregion *mr, const struct rvt_sg_element *li
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_LIST);
     if (sg_offset > list[0].length)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OFFSET_OUTSIDE, sg_offset, list[0].length);
-    /* All elements, also those that will not be reached: what is accepted must not depend on the capacity. */
+    /* Check all elements, even those that will not be reached: the verdict must not depend on the region's
+     * capacity. */
     struct rvt_dma_map *mapping = NULL;
     uint64_t odd = sg_offset ? 1 : 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -128,15 +129,15 @@ static int judge_sg_list(struct rvt_mregion *mr, const struct rvt_sg_element *li
             builder->several_mappings = true;
         mapping = found;
         odd |= list[i].address | list[i].length;
-        /* Stays at the most there is: a sum that wrapped would look as if it fitted. */
+        /* Saturate: a sum that wrapped would seem to fit. */
         builder->all_bytes = builder->all_bytes <= UINT64_MAX - list[i].length
                                  ? builder->all_bytes + list[i].length
                                  : UINT64_MAX;
     }
     builder->whole_pages = !(odd & PAGE_MASK_BITS);
     builder->mapping = mapping;
-    /* The reference would map the page behind the element. Without any segment it answers ENOMEM whatever the
-     * offset, so that answer is left to the caller. */
+    /* The kernel would map the page behind the element. For a region without segments it returns ENOMEM
+     * whatever the offset, so leave that case to map_list. */
     if (sg_offset == list[0].length && mr->max_segments)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_OFFSET_OUTSIDE, sg_offset, list[0].length);
     return 0;
@@ -151,10 +152,10 @@ static uint64_t count_pages(const struct rvt_sg_element *element, uint64_t offse
 static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, uint32_t count,
                     uint64_t sg_offset, struct builder builder, struct rvt_retired **passed) {
     uint64_t base = list[0].address + sg_offset;
-    /* Without any segment the reference crashes; here that is the plainest case of "nothing fits". */
+    /* For a region without segments the kernel crashes; here it is handled as "nothing fits". */
     struct layout layout = {.refused = true};
     struct builder counted = builder;
-    /* The plain case, known without counting: everything fits, with no hole. */
+    /* The common case needs no counting: everything fits, and there is no hole. */
     bool plain = builder.whole_pages && builder.all_bytes >> RVT_PAGE_SHIFT <= builder.capacity;
     if (plain) {
         layout = (struct layout){.used = count, .total = builder.all_bytes};
@@ -174,7 +175,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         map->offset = (uint16_t)(base & PAGE_MASK_BITS);
         builder.map = map;
         if (plain && counted.segments == count && !builder.several_mappings) {
-            for (uint32_t i = 0; i < count; i++) /* as many pages as elements: a page each */
+            for (uint32_t i = 0; i < count; i++) /* as many pages as elements: one page each */
                 map->addresses[i] = list[i].address;
         } else {
             lay_out_list(&builder, list, count, sg_offset);
@@ -209,7 +210,7 @@ int rvt_map_mr_sg(struct rvt_mr_handle handle, const struct rvt_sg_element *list
         *outcome = (struct rvt_sg_outcome){mr->visible_iova, mr->length};
     }
     rvt_mutex_unlock(&device->lock);
-    if (answer >= 0 || answer == -RVT_ENOMEM) /* then, too, the old mapping may be gone */
+    if (answer >= 0 || answer == -RVT_ENOMEM) /* with ENOMEM, too, the old mapping may have been dropped */
         rvt_settle(&device->retirement);
     rvt_release_passed(passed);
     return answer;

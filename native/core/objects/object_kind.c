@@ -18,7 +18,7 @@ static bool is_well_formed(const struct rvt_object_kind *kind) {
            (!kind->domain_of || kind->end);
 }
 
-/* Insert behind the kinds that end before or together with it. */
+/* Inserts the kind behind the kinds that end before it or together with it. */
 static void insert_into_end_order(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind) {
     uint32_t at = kinds->end_count++;
     for (; at && kinds->slots[kinds->end_order[at - 1]].kind->end_order > kind->end_order; at--)
@@ -61,7 +61,7 @@ int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extens
                 return error;
         }
     }
-    /* After all kinds: one room may watch the kind of another, in whatever order they come. */
+    /* After all kinds, because a layer may watch the kind of another layer, in any order. */
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < extensions[i]->hook_count; k++)
             if (!can_watch(kinds, &extensions[i]->hooks[k]))
@@ -85,7 +85,7 @@ static struct rvt_membership *membership_of(const struct rvt_object_kind_slot *s
     return (struct rvt_membership *)(void *)((char *)object + slot->membership_at);
 }
 
-/* The object that a membership or link belongs to; NULL for no link. */
+/* Return the object that a membership or link belongs to; NULL for a NULL link. */
 static struct rvt_owned *object_of(const struct rvt_object_kind_slot *slot,
                                    const struct rvt_membership *membership) {
     return (struct rvt_owned *)(void *)((char *)membership - slot->membership_at);
@@ -106,12 +106,12 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, str
     struct rvt_owned *owned = (struct rvt_owned *)rvt_pool_take(&slot->pool);
     if (!owned)
         return NULL;
-    /* Only when it is first used: a dead handle may be reading it. */
+    /* set only on first use, because a stale handle may be reading it */
     if (!owned->device)
         owned->device = device;
     owned->serial = ++slot->made;
     owned->context = rvt_ucontext_id(context);
-    /* It is not alive yet, but nobody can look before the lock is dropped. */
+    /* The object is not alive yet, but no other thread can look at the list before the lock is released. */
     rvt_list_add(&owner_of(device, context)->first[kind], &membership_of(slot, owned)->in_owner);
     return owned;
 }
@@ -138,7 +138,7 @@ void rvt_owned_death(struct rvt_owned *object, uint32_t kind) {
 
 void rvt_give_owned(struct rvt_owned *object, uint32_t kind) {
     struct rvt_object_kind_slot *slot = slot_of(object, kind);
-    rvt_list_remove(&membership_of(slot, object)->in_owner); /* if it was never born */
+    rvt_list_remove(&membership_of(slot, object)->in_owner); /* a no-op unless the object was never born */
     rvt_pool_give(&slot->pool, &object->object);
 }
 
@@ -203,7 +203,8 @@ int rvt_fail_children(const struct rvt_pd *pd) {
             at[lists++] = pd->first_child[slot->child_number];
         }
     }
-    /* All lists at once, a step of each, until one is left: what the others do not have is in that one. */
+    /* Step through all lists in parallel until only one is left. Its kind has all children not counted
+     * yet. */
     while (lists > 1) {
         for (uint32_t i = 0; i < lists;) {
             counts[number[i]]++;
@@ -222,7 +223,7 @@ int rvt_fail_children(const struct rvt_pd *pd) {
     return rvt_fail_counts(RVT_EBUSY, RVT_CAUSE_PD_IN_USE, 0, counts);
 }
 
-/* The first one again each time: an end may take the next ones with it. */
+/* Ends the first object of the list until the list is empty: ending one object may end others on the list. */
 static void end_each_of(const struct rvt_object_kind_slot *slot, struct rvt_owner *owner,
                         void (*end)(struct rvt_owned *object)) {
     struct rvt_owned *owned;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The table of the kinds of objects that live on a device. What has to be done for objects of every kind
- * (tell them, count them, end them in the right order) goes through this table. It is filled when the device
- * is opened: by the core itself, and by upper rooms. The core may not include those, so each of them passes
- * its kinds and hooks in a struct rvt_extension.
+/* The table of the kinds of objects that live on a device. Operations on objects of every kind (report them,
+ * count them, end them in the right order) go through this table. It is filled when the device is opened, by
+ * the core and by upper layers. The core must not include upper layers, so each of them passes its kinds and
+ * hooks in a struct rvt_extension.
  *
- * Everything here is called under the device's lock unless it says otherwise. */
+ * The caller of every function here must hold the device lock, unless stated otherwise. */
 #ifndef RVT_OBJECT_KIND_H
 #define RVT_OBJECT_KIND_H
 
@@ -24,14 +24,14 @@ struct rvt_pd;
 struct rvt_ucontext;
 
 enum {
-    /* A kind's number is an enum rvt_resource_kind, or a larger number below this. */
+    /* Limit of kind numbers. A number is an enum rvt_resource_kind or larger, and below this limit. */
     RVT_MOST_OBJECT_KINDS = 16,
-    /* Kinds with `domain_of`: a domain has room for a list of each. */
+    /* Limit of kinds with `domain_of`. A domain stores one list of children per such kind. */
     RVT_MOST_CHILD_KINDS = 6,
 };
 
-/* When a context or a device ends, all objects of a kind with a smaller number end before those of the next.
- * Upper rooms choose numbers in between. What refers to other objects ends before them. */
+/* The order in which objects end with their context or device: all objects of a smaller number before those
+ * of a larger one. An object ends before the objects it refers to. Upper layers choose numbers in between. */
 enum rvt_end_order {
     RVT_END_QPS = 100,
     RVT_END_MRS = 200,
@@ -39,43 +39,44 @@ enum rvt_end_order {
     RVT_END_DMA_MAPS = 400,
 };
 
-/* A kind of objects. Constant, and outlives every device that has it. */
+/* A kind of objects. Constant, and outlives every device that uses it. */
 struct rvt_object_kind {
-    uint32_t number;     /* that rows are reported under; in that order */
-    uint32_t row_fields; /* of a row: 1..RVT_RESOURCE_MOST_FIELDS */
-    /* Fill the row of one object. `object` is what the pool or `next` gave. */
+    uint32_t number;     /* rows are reported under this number, in ascending order */
+    uint32_t row_fields; /* fields per row: 1..RVT_RESOURCE_MOST_FIELDS */
+    /* Fills the row of one object. `object` comes from the pool or from `next`. */
     void (*fill_row)(const void *object, uint64_t *fields);
 
-    /* Objects in a pool of the table: bytes of one, which begins with struct rvt_owned. Such objects block a
-     * close that does not cascade, and end with their context and their device. */
+    /* Size in bytes of an object in the kind's pool, which begins with struct rvt_owned; 0 if the kind has no
+     * pool. Objects in a pool block a close without `cascade`, and end with their context and device. */
     size_t object_size;
-    int end_order; /* see rvt_end_order */
-    /* End one live object by force: tell the release (rvt_tell_release), let its handles die
-     * (rvt_owned_death), and give it back to the pool now or when all readers have passed. */
+    int end_order; /* position in the order of ending: see rvt_end_order */
+    /* Ends one live object by force: calls the release hooks (rvt_tell_release), makes its handles stale
+     * (rvt_owned_death), and returns it to the pool now or when all readers have left. */
     void (*end)(struct rvt_owned *object);
-    /* Instead of `end`, for objects that must end together: end all that `context` owns (NULL: all). */
+    /* Instead of `end`, for objects that must end together: ends all that `context` owns (NULL: all). */
     void (*end_all)(struct rvt_dev_info *device, struct rvt_ucontext *context);
-    /* The domain that an object is a child of, from rvt_owned_birth until rvt_owned_death: it is counted in
-     * the domain's `children`, and ends with the domain if that cascades. NULL for kinds that belong to no
-     * domain. */
+    /* Returns the object's parent domain; constant from rvt_owned_birth to rvt_owned_death. The object
+     * counts in the domain's `children`, and ends with the domain if that cascades. NULL for kinds without
+     * a domain. */
     struct rvt_pd *(*domain_of)(const struct rvt_owned *object);
 
-    /* Objects that are not in a pool, object_size being 0: the one after `previous`, or the first (NULL).
-     * They are told and nothing else: their own files know how they end. */
+    /* For kinds without a pool (object_size is 0): returns the object after `previous`, or the first one
+     * (NULL). The table only reports such objects; other code ends them. */
     const void *(*next)(const struct rvt_dev_info *device, const void *previous);
 };
 
-/* Lets an upper room act before objects of a lower kind go: a queue pair that must stop before its region. */
+/* Lets an upper layer act before objects of a lower kind end; for example, a queue pair must stop before its
+ * region ends. */
 struct rvt_release_hook {
-    uint32_t kind; /* number of the kind that is watched */
-    /* Called once in the life of each such object, when its end is certain and its handles are still alive. A
-     * region still answers to its key then; held references may keep it half-dead for a while afterwards. The
-     * device's lock is held: do not call a function that takes it. May change and end objects of the room's
-     * own kinds, and no others. */
+    uint32_t kind; /* number of the watched kind */
+    /* Called once for each object of the kind, when its end is certain and its handles are still valid. A
+     * region still has its key at that point; held references may keep it half-dead for a while afterwards.
+     * The device lock is held, so the hook must not call a function that takes it. It may change and end
+     * objects of its own layer's kinds, and no others. */
     void (*releasing)(struct rvt_owned *object);
 };
 
-/* What one upper room adds to a device. Constant, and outlives the device. */
+/* The kinds and hooks that one upper layer adds to a device. Constant, and outlives the device. */
 struct rvt_extension {
     const struct rvt_object_kind *const *kinds;
     uint32_t kind_count;
@@ -84,97 +85,100 @@ struct rvt_extension {
 };
 
 struct rvt_object_kind_slot {
-    const struct rvt_object_kind *kind; /* constant; NULL: there is no such kind */
-    uint64_t made;                      /* the last serial number given */
-    uint32_t child_number;              /* constant: of its list in a domain, for kinds with domain_of */
-    size_t membership_at;               /* constant: where an object's membership is, from its beginning */
+    const struct rvt_object_kind *kind; /* constant; NULL: the number is unused */
+    uint64_t made;                      /* the last serial number used */
+    uint32_t child_number;              /* constant; index of its list in a domain, if it has domain_of */
+    size_t membership_at;               /* constant; offset of an object's membership */
     struct rvt_pool pool;
 };
 
-/* What one context owns, or the device itself: the live objects, by the number of their kind. */
+/* The live objects that a context, or the device itself, owns: one list per kind number. */
 struct rvt_owner {
     struct rvt_link *first[RVT_MOST_OBJECT_KINDS];
 };
 
 struct rvt_object_kinds {
-    struct rvt_object_kind_slot slots[RVT_MOST_OBJECT_KINDS]; /* by number */
-    /* Constant: numbers of the kinds in pools, in the order in which their objects end. */
+    struct rvt_object_kind_slot slots[RVT_MOST_OBJECT_KINDS]; /* by kind number */
+    /* Constant: the numbers of the kinds in pools, in the order in which their objects end. */
     uint32_t end_order[RVT_MOST_OBJECT_KINDS], end_count;
-    uint32_t child_kinds;                          /* how many kinds have `domain_of` */
+    uint32_t child_kinds;                          /* number of kinds with `domain_of` */
     const struct rvt_extension *const *extensions; /* constant */
     uint32_t extension_count;
 };
 
-/* Enter one kind, while the device is being made; `held`: where the bytes of its pool are counted.
+/* Enters one kind while the device is being opened. The bytes of its pool are counted in *held.
  *   0        entered
  *   -EINVAL  its number is taken or too large; its row has no fields or too many; it has no fill_row; it
- *            has a pool but not exactly one of `end` and `end_all`, objects without a whole head, or a
- *            domain but no `end`; it has no pool but no `next` either; RVT_MOST_CHILD_KINDS others have a
- *            domain */
+ *            has a pool but not exactly one of `end` and `end_all`, an object_size below that of struct
+ *            rvt_owned, or a domain but no `end`; it has neither a pool nor `next`; RVT_MOST_CHILD_KINDS
+ *            other kinds have a domain */
 int rvt_enter_object_kind(struct rvt_object_kinds *kinds, const struct rvt_object_kind *kind,
                           _Atomic(uint64_t) *held);
 
-/* Enter the kinds and hooks of upper rooms, after the core's own.
- *   0        entered, and kept: `extensions` must outlive the device
- *   -EINVAL  a kind cannot be entered; a hook watches a kind that is not there, or has no function */
+/* Enters the kinds and hooks of upper layers, after the core's own kinds. Keeps the pointer `extensions`, so
+ * the array must outlive the device.
+ *   0        entered
+ *   -EINVAL  a kind cannot be entered; a hook watches an unknown kind or has no function */
 int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extension *const *extensions,
                          uint32_t count, _Atomic(uint64_t) *held);
 
-/* Free the pools, when nobody can hold a handle any more. */
+/* Frees the pools. No handle may be in use any more. */
 void rvt_destroy_object_kinds(struct rvt_object_kinds *kinds);
 
-/* A dead object of the kind, with its head filled: device, the next serial number, and its owner, `context`
- * (NULL: the device). NULL without memory (then no number is used up). The caller fills the rest and lets it
- * be born (rvt_owned_birth), or gives it back, before it drops the lock. */
+/* Takes an object of the kind from its pool and fills its head: device, next serial number, and owner
+ * `context` (NULL: the device). Returns NULL if memory is short, and then uses up no serial number. The
+ * object is not alive yet: before the caller releases the lock, it must fill the rest and call
+ * rvt_owned_birth, or return the object with rvt_give_owned. */
 struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *context);
 
-/* Make the object alive, and a child of its domain; returns the generation for its handle. */
+/* Makes the object alive and adds it to its domain's children. Returns the generation for its handle. */
 uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind);
 
-/* From now on every handle to it is dead, and neither its owner nor its domain has it any more. */
+/* Makes every handle to the object stale, and removes the object from its owner's and its domain's lists. */
 void rvt_owned_death(struct rvt_owned *object, uint32_t kind);
 
-/* Back to its pool. The object must be dead and out of reach of readers. */
+/* Returns the object to its pool. It must not be alive, and no reader may be able to reach it. */
 void rvt_give_owned(struct rvt_owned *object, uint32_t kind);
 
-/* The next live object of a kind, whoever owns it, from index *at on, which moves behind it; NULL when there
- * is none. Objects may end between two calls. Goes over the whole pool. */
+/* Returns the next live object of a kind, whoever owns it, starting at pool index *at, which it advances.
+ * Returns NULL at the end. Objects may end between two calls. A full traversal visits the whole pool. */
 struct rvt_owned *rvt_next_object(const struct rvt_dev_info *device, uint32_t kind, uint32_t *at);
 
-/* The object of a kind that comes after `previous` (NULL: the first one) among those of `context` (NULL: of
- * the device, which owns what was made without a context); NULL when there is none. */
+/* Returns the object after `previous` (NULL: the first) on the list of objects of a kind that `context` owns
+ * (NULL: that the device owns, because they were created without a context). Returns NULL at the end. */
 struct rvt_owned *rvt_next_owned(const struct rvt_dev_info *device, uint32_t kind,
                                  const struct rvt_ucontext *context, const struct rvt_owned *previous);
 
-/* Whether the context owns any live object (NULL: whether any is alive). */
+/* Returns whether the context owns any live object, or (NULL) whether any object of the device is alive. */
 bool rvt_owns_anything(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
 
-/* -EBUSY because the context owns something (NULL: because anything is alive), with how many objects of each
- * kind. Takes time for each. */
+/* Fails with -EBUSY because the context owns objects, or (NULL) because objects of the device are alive.
+ * Records how many there are of each kind. Takes time proportional to their number. */
 RVT_COLD int rvt_fail_owns(const struct rvt_dev_info *device, const struct rvt_ucontext *context);
 
-/* -EBUSY because the domain has children, with how many of each kind. Takes no time for those of the kind that
- * it has most of. */
+/* Fails with -EBUSY because the domain has children. Records how many there are of each kind. Does not
+ * traverse the children of the most frequent kind. */
 RVT_COLD int rvt_fail_children(const struct rvt_pd *pd);
 
-/* Call `end` for one object of the kind after the other, until the context owns none (NULL: until none is
- * alive). `end` may end others along with it. */
+/* Calls `end` for the objects of the kind one by one, until the context owns none (NULL: until none is
+ * alive). `end` may end other objects as well. */
 void rvt_end_each(struct rvt_dev_info *device, uint32_t kind, struct rvt_ucontext *context,
                   void (*end)(struct rvt_owned *object));
 
-/* End all objects that the context owns (NULL: all), kind by kind in the order of ending. Takes time for what
- * ends, and not for what others have on the device. */
+/* Ends all objects that the context owns (NULL: all objects), kind by kind in the order of ending. Takes time
+ * proportional to the number of objects that end, not to what other contexts own. */
 void rvt_end_owned(struct rvt_dev_info *device, struct rvt_ucontext *context);
 
-/* End all children of the domain, in the same order, and as fast. */
+/* Ends all children of the domain, in the same order and with the same cost. */
 void rvt_end_children(struct rvt_pd *pd);
 
-/* The serial number of the object of a handle, or 0 when the handle is dead. Takes the device's lock: without
- * it the object could die, and live again under another number, between two looks. */
+/* Returns the serial number of a handle's object, or 0 if the handle is stale. Takes the device lock:
+ * without it, the object could end and be reused under another number between reading the generation and
+ * the number. */
 uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation);
 
-/* Call the hooks that watch this kind. Every kind's `end`, and every verb that ends an object, calls this
- * once in the object's life, while its handles are still alive. */
+/* Calls the release hooks that watch this kind. Every kind's `end`, and every verb that ends an object, must
+ * call this once per object, while the object's handles are still valid. */
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind);
 
 #endif

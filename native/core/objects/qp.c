@@ -46,7 +46,7 @@ int rvt_destroy_qp(struct rvt_qp_handle handle) {
     else
         rvt_qp_end(qp);
     rvt_mutex_unlock(&device->lock);
-    if (!error) /* copies that it had judged are over */
+    if (!error) /* wait until copies that were judged for the queue pair are over */
         rvt_settle(&device->retirement);
     return error;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Queue pairs: in whose name remote checks are made. Each belongs to one protection domain. */
+/* Queue pairs, on whose behalf remote checks are made. Each belongs to one protection domain. */
 #ifndef RVT_QP_H
 #define RVT_QP_H
 
@@ -15,12 +15,13 @@
 
 struct rvt_qp {
     struct rvt_owned owned;
-    /* Constant from birth to death. Read without the lock, possibly through a handle that has just died: so
-     * loaded with acquire and stored with release, and the handle is looked at again afterwards. */
+    /* Constant while the object is alive. Read without the lock, possibly through a handle that has just gone
+     * stale. So readers load it with acquire, writers store it with release, and readers check the handle
+     * again afterwards. */
     _Atomic(struct rvt_pd *) pd;
 };
 
-/* Belongs to one context and is dead when the context has ended, as a domain's handle. */
+/* A handle belongs to one context and goes stale when that context ends, like a domain's handle. */
 struct rvt_qp_handle {
     struct rvt_qp *qp;
     uint64_t generation;
@@ -34,28 +35,29 @@ static inline struct rvt_qp *rvt_qp_live(struct rvt_qp_handle handle) {
                : NULL;
 }
 
-/* The queue pair's serial number, or 0 when the handle is dead. Takes the device's lock. */
+/* Returns the queue pair's serial number, or 0 if the handle is stale. Takes the device lock. */
 static inline uint64_t rvt_qp_serial(struct rvt_qp_handle handle) {
     return rvt_qp_live(handle) ? rvt_read_serial(&handle.qp->owned, handle.generation) : 0;
 }
 
-/* Its domain. Constant while the queue pair lives. */
+/* Returns the queue pair's domain, which is constant while the queue pair is alive. */
 static inline struct rvt_pd *rvt_qp_pd(const struct rvt_qp *qp) {
     return atomic_load_explicit(&qp->pd, memory_order_acquire);
 }
 
-/* rvt_create_qp: make a queue pair in the domain; it belongs to the context of the domain's handle.
- *   0        *handle is live, and the domain has one child more
- *   -ENOMEM  no memory; nothing has changed
- *   -EBADF   the domain's handle is dead */
+/* Creates a queue pair in the domain, like the kernel's rvt_create_qp(). The context of the domain's handle
+ * owns it. Takes the device lock.
+ *   0        *handle names the queue pair, and the domain has one more child
+ *   -ENOMEM  no memory; nothing changed
+ *   -EBADF   the domain's handle is stale */
 int rvt_create_qp(struct rvt_pd_handle pd, struct rvt_qp_handle *handle);
 
-/* rvt_destroy_qp: end the queue pair.
- *   0       every handle of it is dead
- *   -EBADF  the handle is dead */
+/* Ends the queue pair, like the kernel's rvt_destroy_qp(). Takes the device lock, then waits for readers.
+ *   0       ended; every handle to it is stale
+ *   -EBADF  the handle is stale */
 int rvt_destroy_qp(struct rvt_qp_handle handle);
 
-/* The same under the device's lock. */
+/* Ends the queue pair. The caller must hold the device lock. */
 void rvt_qp_end(struct rvt_qp *qp);
 
 extern const struct rvt_object_kind rvt_qp_objects;

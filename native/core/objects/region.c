@@ -8,7 +8,7 @@
 #include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
-/* Taking a reference writes one line, and checks that compare generations read no other. */
+/* Taking a reference writes one cache line, and checks that compare generations read only that line. */
 static_assert(offsetof(struct rvt_mregion, word) / RVT_CACHE_LINE ==
                   offsetof(struct rvt_mregion, staged) / RVT_CACHE_LINE,
               "the word and both mappings share a line");
@@ -21,8 +21,8 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     struct rvt_mregion *mr = (struct rvt_mregion *)rvt_take_owned(device, RVT_RESOURCE_MR, in.context);
     if (!mr)
         return NULL;
-    /* Plain stores are enough: the object is out of reach of readers until it is published. The atomic fields
-     * are stored atomically all the same, since a handle kept from its former life may look at them. */
+    /* Plain stores suffice: readers cannot reach the object until it is published. Atomic fields still need
+     * atomic stores, because a stale handle from an earlier life may read them. */
     atomic_store_explicit(&mr->counters, NULL, memory_order_relaxed);
     mr->pd = pd;
     mr->kind = kind;
@@ -58,15 +58,16 @@ int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle) {
     mr->was_published = mr->lkey_published;
     handle->mr = mr;
     handle->generation = rvt_owned_birth(&mr->owned, RVT_RESOURCE_MR);
-    /* The object must not be freed while it is alive, whoever closes what. */
+    /* The object must stay allocated while the region is alive, so the region holds a reference on the
+     * device. */
     rvt_dev_get(mr->owned.device);
     return 0;
 }
 
 struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation) {
     struct rvt_object *object = rvt_pool_find(&device->kinds.slots[RVT_RESOURCE_MR].pool, index);
-    /* An even generation is that of a dead object, and no handle has it. An object that was never used
-     * (generation 0) does not know its device yet, and could not be followed. */
+    /* An even generation means that the object is not alive, and no handle has one. An object that was never
+     * used (generation 0) has no device pointer yet, so the handle could not be followed. */
     if (!object || !(generation & 1) || !rvt_object_generation(object))
         return (struct rvt_mr_handle){NULL, 0};
     return (struct rvt_mr_handle){(struct rvt_mregion *)object, generation};
@@ -83,7 +84,7 @@ struct rvt_mr_handle rvt_mr_find_by(const struct rvt_ucontext *context, uint32_t
     return own ? handle : (struct rvt_mr_handle){NULL, 0};
 }
 
-/* `elsewhere`: what was read of the region's own count. */
+/* Returns the number of held SGEs. `elsewhere` is the value read from mr->elsewhere. */
 static uint64_t count_held(const struct rvt_mregion *mr, int64_t elsewhere) {
     uint64_t held = atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_HELD_MASK;
     if (!rvt_mr_has_one_word(mr))
@@ -92,8 +93,8 @@ static uint64_t count_held(const struct rvt_mregion *mr, int64_t elsewhere) {
 }
 
 uint64_t rvt_mr_held(struct rvt_mregion *mr) {
-    /* A read-modify-write, as every put of one of these: either it finds the put, or the put finds what was
-     * flagged in the word before. */
+    /* A read-modify-write, like every put that is counted here. Either this sees the put, or the put sees the
+     * flags that were set in the word before. */
     int64_t elsewhere =
         rvt_mr_has_one_word(mr) ? 0 : atomic_fetch_add_explicit(&mr->elsewhere, 0, memory_order_acq_rel);
     return count_held(mr, elsewhere);
@@ -101,7 +102,7 @@ uint64_t rvt_mr_held(struct rvt_mregion *mr) {
 
 uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
     uint32_t own = mr->half_dead ? 1 : mr->kind == RVT_MR_DMA && mr->was_published ? 3 : 2;
-    /* For reporting only, so a plain load is enough. */
+    /* A plain load is enough, because the result is only reported. */
     uint64_t held = count_held(mr, atomic_load_explicit(&mr->elsewhere, memory_order_acquire));
     return held < UINT32_MAX - own ? own + (uint32_t)held : UINT32_MAX;
 }
@@ -146,12 +147,13 @@ enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequen
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
     do {
         if (word & RVT_MR_REVOKED)
-            return RVT_RETRY; /* the record was emptied before the flag was set: the next reading sees it */
+            return RVT_RETRY; /* the record was emptied before the flag was set; the next read finds no key */
         if ((word & RVT_MR_HELD_MASK) == RVT_MR_HELD_MASK)
             return RVT_FULL;
         if ((word & RVT_MR_MAP_MASK) != bits) {
-            /* The door is closed on this mapping. Line 1 was staged before that (acquire above), so if the
-             * sequence has not moved yet, readers can be sent there now; if it has, this does nothing. */
+            /* The writer has stopped references under this mapping. It staged the shadow before that (acquire
+             * above), so if the sequence has not moved yet, direct readers to the shadow now. If it has
+             * moved, the exchange does nothing. */
             if (!(sequence & 1))
                 atomic_compare_exchange_strong_explicit(&record->sequence, &sequence, sequence + 1,
                                                         memory_order_acq_rel, memory_order_relaxed);

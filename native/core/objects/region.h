@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The region itself: what it is, what it maps, who refers to it. The verbs that make and change regions are
- * in mr.c, mr_sg.c, fast_reg.c and fmr.c; this file is what they share. */
+/* The memory region: its fields, its record and its references. Shared by mr.c, mr_sg.c, fast_reg.c and
+ * fmr.c, which contain the verbs that create and change regions. */
 #ifndef RVT_REGION_H
 #define RVT_REGION_H
 
@@ -24,62 +24,65 @@
 #include "core/objects/pd.h"
 #include "core/objects/region_map.h"
 
-/* The word of a region. Of one that has its references in it (rvt_mr_has_one_word), the count: references
- * beyond the region's own (one per held SGE) in the low half; above them the flags and, at the top, the low
- * bits of the current mapping's generation, so that "no reference, under this mapping" is one comparison. A
- * reference that would carry into the flags is refused (RVT_FULL). */
+/* The word of a region. At the top are the low bits of the current mapping's generation, below them the
+ * flags. If the region's references are counted in the word (rvt_mr_has_one_word), the low half is the count
+ * of references beyond the region's own, one per held SGE. So "no references under this mapping" is one
+ * comparison. A reference that would carry into the flags is refused (RVT_FULL). */
 #define RVT_MR_HELD_MASK UINT64_C(0xffffffff)
-#define RVT_MR_REVOKED (UINT64_C(1) << 32) /* takes no more references */
-#define RVT_MR_WATCHED (UINT64_C(1) << 33) /* a put must be noted (rvt_mr_note_put) */
-#define RVT_MR_FORCED (UINT64_C(1) << 34)  /* held SGEs are dead */
+#define RVT_MR_REVOKED (UINT64_C(1) << 32) /* accepts no more references */
+#define RVT_MR_WATCHED (UINT64_C(1) << 33) /* a put must call rvt_mr_note_put */
+#define RVT_MR_FORCED (UINT64_C(1) << 34)  /* held SGEs are refused */
 #define RVT_MR_MAP_SHIFT 35
 #define RVT_MR_MAP_MASK (~UINT64_C(0) << RVT_MR_MAP_SHIFT)
 
 struct rvt_mregion {
     struct rvt_owned owned;
-    /* Constant from birth to recycling: */
+    /* Constant from creation until the object is recycled: */
     struct rvt_pd *pd;
     enum rvt_mr_kind kind;
     uint32_t max_segments;
 
-    /* The line that taking a reference writes. What does not change with a reference or with the mapping
-     * stays off it, so that reading the head above costs nothing while other environments take references. */
+    /* The cache line that taking a reference writes. Fields that change with neither a reference nor the
+     * mapping are kept off it, so other environments that take references do not slow down reads of the
+     * fields above. */
     alignas(RVT_CACHE_LINE) _Atomic(uint64_t) word;
-    /* The mapping in force. Written under the lock, read inside a section: an SGE compares
-     * generations with it. */
+    /* The current mapping. Written under the device lock and read inside a section: SGEs compare their
+     * generation with it. */
     _Atomic(struct rvt_map *) map;
-    _Atomic(struct rvt_map *) staged; /* the one about to be, while rvt_mr_set_map runs */
-    _Atomic(uint32_t) lkey;           /* the key it answers to, or last answered to */
-    /* References that are counted neither in the word nor by a context: those of callers without one, and
-     * those of contexts that are gone. */
+    _Atomic(struct rvt_map *) staged; /* the next mapping, while rvt_mr_set_map runs */
+    _Atomic(uint32_t) lkey;           /* the current or last key */
+    /* References that are counted neither in the word nor by a context: those taken without a context, and
+     * the counts of contexts that have been freed. */
     _Atomic(int64_t) elsewhere;
 
-    /* Under the device's lock: */
+    /* Protected by the device lock: */
     uint32_t access;
     uint64_t base, iova, length;
-    uint64_t
-        visible_iova; /* what the consumer sees and fast_reg takes; an override makes it differ from iova */
+    /* The iova that the consumer sees and fast_reg uses. An override makes it differ from `iova`. */
+    uint64_t visible_iova;
     uint8_t shift;
     bool lkey_published;
-    bool half_dead; /* released, but references are held */
-    bool awaited;   /* puts wake the context that made it */
-    bool lingering; /* ended by force while held: the object is recycled with the last put */
-    bool noted;     /* counted among those that a verb on a list could not end; only inside that verb */
+    bool half_dead; /* deregistered, but references are still held */
+    bool awaited;   /* puts wake the context that owns it */
+    bool lingering; /* ended by force while held; the last put recycles the object */
+    bool noted;     /* already counted as held; used only within one list verb */
     bool valid;
-    bool was_published; /* DMA: was the published one (its own references are 3, not 2) */
-    bool no_dma;        /* may not name DMA memory: made by a context that is restricted to a user domain */
+    bool was_published; /* DMA: it was the published region, so it has 3 own references, not 2 */
+    /* Must not name DMA memory: it was created by a context that is restricted to a user domain. */
+    bool no_dma;
 
-    /* NULL: not counted. Set under the lock, freed when every reader has passed the region. */
+    /* NULL: not counted. Set under the device lock, freed when every reader has left after the region
+     * ended. */
     _Atomic(struct rvt_mr_counters *) counters;
-    struct rvt_map nothing; /* the mapping of a region that maps nothing */
-    struct rvt_map extent;  /* the one mapping of user memory, from registration to the end */
-    /* The block of a mapping that went, for the next one: a large list is as costly to get from the system as
-     * to fill. Under the lock. */
+    struct rvt_map nothing; /* the mapping of a region without segments */
+    struct rvt_map extent;  /* the only mapping of user memory, constant while the region exists */
+    /* The block of a dropped mapping, kept for the next one: allocating a large list costs as much as filling
+     * it. Protected by the device lock. */
     struct rvt_map *spare;
     struct rvt_retired retired;
 };
 
-/* The low bits of a mapping's generation, as they stand in the word. */
+/* Returns the low bits of a mapping's generation, shifted to their place in the word. */
 static inline uint64_t rvt_map_bits(const struct rvt_map *map) {
     return map->generation << RVT_MR_MAP_SHIFT;
 }
@@ -89,69 +92,72 @@ struct rvt_mr_handle {
     uint64_t generation;
 };
 
-/* The region's number, as its holder sees it. */
+/* Returns the region's id, which JavaScript sees. */
 static inline uint64_t rvt_mr_id(const struct rvt_mregion *mr) {
     return mr->owned.serial;
 }
 
-/* Its place in the device's pool of regions. Another region may have it later. */
+/* Returns the region's index in the device's pool. A later region may get the same index. */
 static inline uint32_t rvt_mr_index(const struct rvt_mregion *mr) {
     return mr->owned.object.index;
 }
 
-/* --- making and ending --- */
+/* --- creating and ending --- */
 
-/* A region of a live domain, dead, unpublished, with everything at rest; belongs to the handle's context, and
- * is the domain's child once it is published. NULL without memory. Under the device's lock. */
+/* Takes a region object for a live domain and resets all fields. The handle's context owns it. It becomes a
+ * child of the domain when it is published. Returns NULL if memory is short. The caller must hold the device
+ * lock. */
 struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle pd, enum rvt_mr_kind kind);
 
-/* Undo rvt_mr_take for a region that was never published. Under the lock. */
+/* Returns a region that was never published to the pool. The caller must hold the device lock. */
 void rvt_mr_untake(struct rvt_mregion *mr);
 
-/* The mapping a region is born with, before it is published. Under the lock. */
+/* Sets the first mapping of a region that is not published yet. The caller must hold the device lock. */
 void rvt_mr_begin_with(struct rvt_mregion *mr, struct rvt_map *map);
 
-/* Give the finished region its key and its handle. Under the lock.
+/* Gives the completed region its key and its handle. The caller must hold the device lock.
  *   0        published
- *   -ENOMEM  no slot, or no random numbers; it is still as taken */
+ *   -ENOMEM  no free slot, or no random numbers; the region is unchanged */
 int rvt_mr_publish(struct rvt_mregion *mr, struct rvt_mr_handle *handle);
 
-/* The region of a live handle, or NULL. Under the device's lock the answer stays true. */
+/* Returns the region that a handle names, or NULL if the handle is stale. The answer stays valid while the
+ * caller holds the device lock. */
 static inline struct rvt_mregion *rvt_mr_live(struct rvt_mr_handle handle) {
     return handle.mr && rvt_object_generation(&handle.mr->owned.object) == handle.generation ? handle.mr
                                                                                              : NULL;
 }
 
-/* The handle that had this index in its pool (rvt_mr_index) and this generation: so a caller may keep two
- * numbers in place of a handle. {NULL, 0} if there is no such index, or that is no generation of a handle. As
- * of every handle, its region may have ended since; the verbs find out. Takes no lock: objects stay where
- * they are until the device is freed, and so does the way to them (rvt_pool_find). The caller has a reference
- * on the device. */
+/* Returns the handle for a pool index (rvt_mr_index) and a generation, so a caller can keep two numbers in
+ * place of a handle. Returns {NULL, 0} if no region ever had this index, or no handle can have this
+ * generation. The handle may be stale, like any handle; the verbs detect that. Takes no lock: objects stay
+ * where they are until the device is freed, and rvt_pool_find reaches them without a lock. The caller must
+ * hold a reference on the device. */
 struct rvt_mr_handle rvt_mr_find(const struct rvt_dev_info *device, uint32_t index, uint64_t generation);
 
-/* The same for a context that asks. One that is restricted to a domain finds its own regions only: numbers can
- * be guessed. */
+/* Like rvt_mr_find, for a context. A context that is restricted to a domain gets handles only to its own
+ * regions, because the numbers can be guessed. Takes the device lock for a restricted context. */
 struct rvt_mr_handle rvt_mr_find_by(const struct rvt_ucontext *context, uint32_t index, uint64_t generation);
 
-/* Take the region out of reach: its key is dead, nobody gets a new reference. `awaited`: from now on each put
- * wakes the context that made it. Under the lock; after it a wait, before anything is decided by the
- * references. */
+/* Revokes the region: checks no longer find its key and no new reference is granted. `awaited`: from now on
+ * each put wakes the context that owns the region. The caller must hold the device lock, and must wait for
+ * readers (rvt_synchronize) before it acts on the number of references. */
 void rvt_mr_revoke(struct rvt_mregion *mr, bool awaited);
 
-/* End a revoked region that nobody holds. Under the lock, after a wait (rvt_synchronize) that began after the
- * region was revoked: then the count can only fall, and what it mapped is looked at by nobody. That is added
- * to *passed.
- *   0       ended; the object may be another region when the lock is dropped. The caller then puts *memory,
- *           if it is not NULL, and one reference on the device (rvt_dev_put)
- *   other   so many SGEs are held: it is half-dead */
+/* Ends a revoked region if it is not held, and adds its mapping to *passed. The caller must hold the device
+ * lock and must have waited (rvt_synchronize) since the region was revoked: only then can the count only
+ * fall, and no reader looks at the mapping.
+ *   0       ended. The object may be reused once the lock is released. The caller must then put *memory,
+ *           unless it is NULL, and one reference on the device (rvt_dev_put)
+ *   other   the number of held SGEs: the region stays half-dead */
 uint64_t rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, struct rvt_memory **memory);
 
-/* Revoke the region and end it, whoever holds it: held SGEs are dead. What goes with it is added to *passed,
- * for a caller that waits when it has unlocked and then releases the list; with NULL it is retired. A caller
- * that promises that no byte moves any more waits in both cases. Under the lock. */
+/* Revokes the region and ends it even if it is held; held SGEs are refused from then on. Adds what it
+ * releases to *passed; the caller must release the lock, wait for readers and then release that list. If
+ * `passed` is NULL, it is retired instead. To guarantee that no byte moves any more, the caller must wait in
+ * both cases. The caller must hold the device lock. */
 void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed);
 
-/* --- what it says --- */
+/* --- state --- */
 
 static inline uint32_t rvt_mr_key(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->lkey, memory_order_relaxed);
@@ -162,68 +168,72 @@ static inline void rvt_mr_set_key(struct rvt_mregion *mr, uint32_t key) {
 static inline struct rvt_map *rvt_mr_map(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->map, memory_order_acquire);
 }
-/* Whether its references are in the word: mapping it, or ending it, must find that there is none and let no
- * other in, in one step; or key 0 names it, which has no record. */
+/* Returns whether the region's references are counted in its word. FMRs need that: mapping one must test for
+ * references and refuse new ones in one step. DMA regions do because key 0 has no record. */
 static inline bool rvt_mr_has_one_word(const struct rvt_mregion *mr) {
     return mr->kind == RVT_MR_FMR || mr->kind == RVT_MR_DMA;
 }
 
-/* How many SGEs are held. Exact in a program of one thread, and (see held_counts.h) for a revoked region
- * after a wait. Under the lock. */
+/* Returns how many SGEs are held. Exact in a program of one thread, and for a revoked region after a wait
+ * (see held_counts.h). The caller must hold the device lock. */
 uint64_t rvt_mr_held(struct rvt_mregion *mr);
 
 static inline struct rvt_mr_counters *rvt_mr_counters_of(const struct rvt_mregion *mr) {
     return atomic_load_explicit(&mr->counters, memory_order_acquire);
 }
 
-/* Bytes of the region were copied. Inside a section. */
+/* Counts copied bytes if the region is counted (rvt_count_mr). The caller must be in a section. */
 static inline void rvt_mr_count_bytes(const struct rvt_mregion *mr, uint64_t bytes) {
     struct rvt_mr_counters *counters = rvt_mr_counters_of(mr);
     if (counters)
         rvt_count_shared(&counters->bytes, bytes);
 }
 
-/* The count as the reference shows it: 2 of its own (3 for the published DMA region), or 1 once half-dead,
- * plus one per held SGE. Under the lock. */
+/* Returns the reference count that the kernel would show: 2 own references (3 for the published DMA region, 1
+ * if half-dead) plus one per held SGE. The caller must hold the device lock. */
 uint32_t rvt_mr_refs(const struct rvt_mregion *mr);
 
-/* What the region's record must say now. Under the lock. */
+/* Fills *entry with the content that the region's record must have now. The caller must hold the device
+ * lock. */
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry);
 
-/* What the record says of a mapping of so many bytes: see rvt_shape. Under the lock. */
+/* Returns the shape (rvt_shape) for the region's record with this mapping of `length` bytes. The caller must
+ * hold the device lock. */
 uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, uint64_t length);
 
-/* Write the region's present access, key and validity to its record, mapping unchanged. Under the lock. */
+/* Writes the region's current access, key and validity to its record. The mapping is unchanged. The caller
+ * must hold the device lock. */
 void rvt_mr_rewrite(struct rvt_mregion *mr);
 
-/* The region whose extent this is: known without a look at the mapping's own line. */
+/* Returns the region that contains this extent, computed from the extent's address without reading it. */
 static inline struct rvt_mregion *rvt_mr_of_extent(const struct rvt_map *extent) {
     return (struct rvt_mregion *)(void *)((char *)(uintptr_t)extent - offsetof(struct rvt_mregion, extent));
 }
 
-/* --- references, without the lock, inside a reader's section --- */
+/* --- references: without the lock, inside a reader's section --- */
 
 enum rvt_acquired {
     RVT_ACQUIRED, /* one reference taken, under exactly the mapping of the entry */
     RVT_RETRY,    /* the record has changed since it was read: read it again */
-    RVT_FULL,     /* the region is held as often as its word can count */
+    RVT_FULL,     /* the reference count in the word is at its maximum */
 };
 
-/* Take a reference in the word, for an SGE on what `entry` (read at `sequence`) maps. Never waits: if a
- * writer has closed the door on the old mapping but was interrupted before it sent readers to the new one,
- * this does that step for it. */
+/* Takes a reference in the word for an SGE on `map`, which was read from `record` at `sequence`. Never waits:
+ * if a writer has stopped references under the old mapping but was interrupted before it directed readers to
+ * the new one, this function completes that step for the writer. */
 enum rvt_acquired rvt_mr_acquire(struct rvt_lkey_record *record, uint64_t sequence,
                                  const struct rvt_map *map);
 
-/* The same for the published DMA region, which has no record and no mapping: RVT_RETRY if it is revoked. */
+/* Takes a reference on the published DMA region, which has no record and no mapping. Returns RVT_RETRY if it
+ * is revoked. */
 enum rvt_acquired rvt_mr_acquire_dma(struct rvt_mregion *mr);
 
-/* Put one reference that no context has counted. Takes the device's lock if somebody watches the region: not
- * to be called with it held. */
+/* Puts one reference that no context counts. Takes the device lock if the region is watched, so the caller
+ * must not hold it. */
 void rvt_put_mr(struct rvt_mregion *mr);
 
-/* A reference on a watched region was put: wake who waits for that, and recycle the object if it was the last
- * one. Takes the device's lock. */
+/* Call after a reference on a watched region is put: wakes the context that waits for puts, and recycles the
+ * object after the last put. Takes the device lock. */
 void rvt_mr_note_put(struct rvt_mregion *mr);
 
 #endif

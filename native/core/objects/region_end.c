@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The end of regions. In which steps a verb ends some: see finish_end() in mr.c. */
+/* Revokes and ends regions. finish_end() in mr.c describes the steps in which a verb ends them. */
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
 #include "core/base/platform.h"
@@ -10,7 +10,8 @@
 #include "core/objects/resource.h"
 #include "core/objects/ucontext.h"
 
-/* Back to the pool: every reader has left, and no SGE refers to it. Under the lock. */
+/* Returns the object to the pool. Every reader must have left, and no SGE may refer to it. The caller must
+ * hold the device lock. */
 static void give_back(struct rvt_mregion *mr) {
     struct rvt_dev_info *device = mr->owned.device;
     rvt_free_map_block(device, mr->spare);
@@ -23,8 +24,8 @@ static void give_back(struct rvt_mregion *mr) {
     rvt_give_owned(&mr->owned, RVT_RESOURCE_MR);
 }
 
-/* The region has ended by force, and every reader has left. An SGE may still refer to it: then the last put
- * gives it back. */
+/* Recycles a region that was ended by force, after every reader has left. If an SGE still refers to it, the
+ * last put returns it to the pool. */
 static void recycle_region(struct rvt_retired *retired) {
     struct rvt_mregion *mr =
         (struct rvt_mregion *)(void *)((char *)retired - offsetof(struct rvt_mregion, retired));
@@ -39,10 +40,11 @@ static void recycle_region(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* The region's handle dies, and what it maps is let go of. `passed`: as for rvt_drop_map. */
+/* Makes the region's handles stale and drops its mapping. `passed`: as for rvt_drop_map. The caller must hold
+ * the device lock. */
 static void kill_region(struct rvt_mregion *mr, struct rvt_retired **passed) {
     struct rvt_map *map = atomic_load_explicit(&mr->map, memory_order_relaxed);
-    /* Out of reach first, let go of after. */
+    /* Make the mapping unreachable before dropping it. */
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_release);
     rvt_drop_map(mr, map, passed);
     mr->half_dead = false;
@@ -58,7 +60,7 @@ static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
         rvt_free_lkey(mr);
         mr->half_dead = true;
     }
-    /* Count first: a thread that sees the flag must not read 0 in `watched`. */
+    /* Increment first: a thread that sees the flag must not read 0 in `watched`. */
     if (flags & RVT_MR_WATCHED & ~atomic_load_explicit(&mr->word, memory_order_relaxed))
         atomic_fetch_add_explicit(&mr->owned.device->watched, 1, memory_order_relaxed);
     atomic_fetch_or_explicit(&mr->word, flags | RVT_MR_REVOKED, memory_order_acq_rel);
@@ -80,16 +82,16 @@ uint64_t rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, 
 }
 
 void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed) {
-    /* Watched, since the put that comes last must recycle the object. */
+    /* Set WATCHED because the last put must recycle the object. */
     revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
     kill_region(mr, passed);
     rvt_add_or_retire(&mr->owned.device->retirement, passed, &mr->retired, recycle_region);
 }
 
 void rvt_mr_note_put(struct rvt_mregion *mr) {
-    /* The object may have been recycled since the put and be another region by now. Then nothing is done
-     * here, or a context is woken once without need. The caller's reference on the device keeps the object's
-     * memory. */
+    /* Since the put, the object may have been recycled and be another region by now. Then this does
+     * nothing, or wakes a context once without need. The caller's reference on the device keeps the object
+     * allocated. */
     struct rvt_dev_info *device = mr->owned.device;
     rvt_mutex_lock(&device->lock);
     if (mr->lingering && !rvt_mr_held(mr))

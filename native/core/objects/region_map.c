@@ -23,8 +23,8 @@ void rvt_map_init(struct rvt_map *map, struct rvt_mregion *mr, uint32_t segments
     map->generation = mr->owned.device->map_generation++;
 }
 
-/* A block for a mapping with `bytes` behind its header: the spare one if it is large enough and not
- * much too large. */
+/* Returns a block for a mapping with `bytes` bytes behind its header: the region's spare block if it is large
+ * enough and at most about 4 times too large, otherwise a new one. Returns NULL if memory is short. */
 static struct rvt_map *take_block(struct rvt_mregion *mr, size_t bytes, size_t *capacity) {
     struct rvt_map *spare = mr->spare;
     if (spare && spare->capacity >= bytes && spare->capacity / 4 <= bytes) {
@@ -56,7 +56,7 @@ struct rvt_map *rvt_map_list(struct rvt_mregion *mr, uint32_t segments, bool sev
     if (!map)
         return NULL;
     rvt_map_init(map, mr, segments, capacity);
-    /* The arrays lie behind the header in the same block. */
+    /* The arrays follow the header in the same block. */
     map->addresses = (uint64_t *)(void *)(map + 1);
     if (several_mappings)
         map->mappings = (struct rvt_dma_map **)(void *)&map->addresses[segments];
@@ -82,16 +82,16 @@ static void free_map(struct rvt_retired *retired) {
     rvt_dev_put(device);
 }
 
-/* The mapping is out of reach; it is freed when every reader has left. `passed`: see rvt_drop_map. It holds
- * on to the device, and with it to the region's object, by itself: another thread may free the region
- * before. */
+/* Frees a mapping that readers can no longer reach, once every reader has left. `passed`: see rvt_drop_map.
+ * The mapping holds its own reference on the device, which keeps the region's object allocated, because
+ * another thread may end the region first. */
 static void let_go_of_map(struct rvt_map *map, struct rvt_retired **passed) {
     struct rvt_dev_info *device = map->mr->owned.device;
     rvt_dev_get(device);
     rvt_add_or_retire(&device->retirement, passed, &map->retired, free_map);
 }
 
-/* Let a mapping's DMA ranges know that it uses them, or does no longer. */
+/* Adds the mapping to the users of its DMA mappings, or removes it. */
 static void count_users(const struct rvt_map *map, bool add) {
     if (map->mapping) {
         if (add)
@@ -110,7 +110,7 @@ static void count_users(const struct rvt_map *map, bool add) {
 
 void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed) {
     if (map == &mr->nothing || map == &mr->extent)
-        return; /* a part of the region, and goes with it */
+        return; /* a part of the region's object */
     count_users(map, false);
     let_go_of_map(map, passed);
 }
@@ -119,13 +119,13 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
                    struct rvt_retired **passed) {
     struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
-    /* No SGE can be proven on no segments, so the generation of `nothing` need not differ from one time to
-     * the next. What must change is the word. */
+    /* No SGE can be proven on zero segments, so `nothing` can keep its generation. Only the word must
+     * change. */
     struct rvt_map *next = map ? map : &mr->nothing;
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
     uint64_t bits = map ? rvt_map_bits(map) : mr->owned.device->map_generation++ << RVT_MR_MAP_SHIFT;
-    /* The word holds 29 bits of the generation. Should they come round to the very ones in force, the door
-     * would not close: the next number then. */
+    /* The word holds 29 bits of the generation. If they wrapped around to the bits in force, the change would
+     * not stop references. Use the next generation then. */
     if (bits == (word & RVT_MR_MAP_MASK)) {
         bits = mr->owned.device->map_generation << RVT_MR_MAP_SHIFT;
         if (map)
@@ -141,15 +141,17 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
     entry.length = window.length;
     entry.map = next;
     rvt_record_stage(&mr->owned.device->lkey_table, record, &entry);
-    /* Before the door: who gets a reference under the new mapping finds it here until it stands in `map`. */
+    /* Store `staged` before the word changes: a reader that takes a reference under the new mapping finds it
+     * there until it is in `map`. */
     atomic_store_explicit(&mr->staged, next, memory_order_release);
 
-    /* Close the door: from here on nobody gets a reference under the old mapping. One exchange decides for
-     * the whole change, with the count in the same word. Between this and the flip a reader that wants a
-     * reference flips for us; that is why line 1 is staged before. release: it finds line 1 complete. */
+    /* Changing the word stops references under the old mapping. One exchange decides the whole change,
+     * because the count is in the same word. Between this and the flip, a reader that wants a reference flips
+     * the record for us, so the shadow was staged before. release: that reader finds the shadow complete. */
     do {
         if (only_unheld && (word & RVT_MR_HELD_MASK)) {
-            /* Line 1 was written for nothing; no reader is sent there. But one may be looking at `staged`. */
+            /* The shadow was staged in vain, but no reader is directed to it. A reader may be looking at
+             * `staged`, so the map cannot be freed at once. */
             atomic_store_explicit(&mr->staged, NULL, memory_order_release);
             if (map)
                 let_go_of_map(map, NULL);
@@ -180,7 +182,7 @@ uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dm
     return uses;
 }
 
-/* Does the mapping name DMA memory of this context? */
+/* Returns whether the mapping names DMA memory of this context. */
 static bool names_memory_of(const struct rvt_map *map, uint64_t context) {
     if (context == RVT_EVERY_CONTEXT)
         return map->mapping || map->mappings;
@@ -209,22 +211,22 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_acquire);
     if (word & RVT_MR_FORCED)
         return RVT_REGION_REVOKED;
-    if (!generation) { /* an extent: there until the region ends, which a held one does by force only */
+    if (!generation) { /* an extent exists until the region ends, and a held region ends only by force */
         *map = atomic_load_explicit(&mr->map, memory_order_acquire);
         return *map == &mr->extent ? RVT_REASON_NONE : RVT_REGION_REVOKED;
     }
     if ((word & RVT_MR_MAP_MASK) != generation << RVT_MR_MAP_SHIFT)
         return RVT_REMAPPED;
-    /* The word has 29 bits of the generation, the mapping all 64. A reference taken while a writer was
-     * between the door and the change of `map` finds its mapping in `staged`; if that is empty again, `map`
-     * has been changed (its store comes first), so the third look decides. */
+    /* The word has 29 bits of the generation, the mapping all 64, so compare those too. A reference that was
+     * taken after the writer changed the word and before it changed `map` finds its mapping in `staged`. If
+     * `staged` is empty again, `map` has been changed first, so the third look decides. */
     for (int look = 0; look < 3; look++) {
         *map = atomic_load_explicit(look == 1 ? &mr->staged : &mr->map, memory_order_acquire);
         if (*map && (*map)->generation == generation)
             return RVT_REASON_NONE;
     }
-    /* The mapping is gone. If it went by force between the first look and these, the flag was
-     * set before it. */
+    /* The mapping was replaced or dropped. If a forced end dropped it after the first load of the word, the
+     * flag was set before that, so load the word again. */
     return atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED ? RVT_REGION_REVOKED
                                                                                  : RVT_REMAPPED;
 }

@@ -22,7 +22,7 @@ void rvt_place_fields(const struct rvt_memory *memory, uint64_t *fields) {
     fields[PLACE_KIND] = (uint64_t)place.kind;
     fields[PLACE_BUFFER] = place.buffer;
     fields[PLACE_OFFSET] = place.offset;
-    /* Shared and device memory cannot be taken away; of the rest only its owner knows, on its own thread. */
+    /* Shared and device memory cannot be detached. For other memory only the owner's thread knows. */
     bool owner_knows = place.kind == RVT_MEMORY_KIND_ARRAY_BUFFER || place.kind == RVT_MEMORY_KIND_OTHER;
     fields[PLACE_DETACHED] = owner_knows ? RVT_DETACHED_UNKNOWN : RVT_DETACHED_NO;
 }
@@ -33,11 +33,11 @@ uint32_t rvt_resource_fields(const struct rvt_dev_info *device, enum rvt_resourc
     return device->kinds.slots[kind].kind->row_fields;
 }
 
-/* Whether a context is told of an object of the kind (to NULL: everything is told). */
+/* Returns whether a report to the context `to` may show this object. NULL may see everything. */
 static bool may_know(const struct rvt_ucontext *to, const struct rvt_object_kind *kind, const void *object) {
     if (!rvt_ucontext_restricted(to))
         return true;
-    if (!kind->object_size) /* contexts; and device memory, which is nobody's own */
+    if (!kind->object_size) /* contexts; and device memory, which no context owns */
         return object == to;
     const struct rvt_owned *owned = object;
     if (owned->context == to->id)

@@ -10,16 +10,17 @@
 #include "core/objects/device.h"
 #include "core/objects/pd.h"
 
-/* Protects everything in this file. Taken with a device's lock held, so no device's lock may be taken inside.
- * Never destroyed, like the registry of epoch.c. */
+/* Protects everything in this file. It is taken while a device lock is held, so code that holds it must not
+ * take a device lock. Never destroyed, like the registry of epoch.c. */
 static struct rvt_mutex shares = RVT_MUTEX_INITIALIZER;
-static struct rvt_link *listed; /* of struct rvt_shared: what has a token */
-static _Atomic(uint64_t)
-    core_id; /* 0: not made yet. Read without the lock: it is a number and guards nothing */
+/* List of the struct rvt_shared that have a token. */
+static struct rvt_link *listed;
+/* 0 until it is drawn. Read without the lock: it is only a number and orders no other data. */
+static _Atomic(uint64_t) core_id;
 
 static_assert(sizeof(core_id) == RVT_CORE_ID_BYTES, "tokens carry it");
 
-/* In the same time whatever differs: how long a wrong guess took shall not tell how good it was. */
+/* Compares in constant time, so that timing does not reveal how much of a guessed token is right. */
 static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t count) {
     unsigned difference = 0;
     for (size_t i = 0; i < count; i++)
@@ -27,12 +28,12 @@ static bool same_bytes(const unsigned char *a, const unsigned char *b, size_t co
     return !difference;
 }
 
-/* Under the lock. */
+/* Returns the core id; draws it on the first call. The caller must hold the lock. */
 static uint64_t make_core_id(void) {
     uint64_t id = atomic_load_explicit(&core_id, memory_order_relaxed);
+    /* If the draw is 0 (probability 2^-64), the next call repeats it. */
     if (!id && rvt_random_bytes(&id, sizeof(id)))
-        atomic_store_explicit(&core_id, id,
-                              memory_order_relaxed); /* 0, once in 2^64: the next call tries again */
+        atomic_store_explicit(&core_id, id, memory_order_relaxed);
     return atomic_load_explicit(&core_id, memory_order_relaxed);
 }
 
@@ -46,7 +47,8 @@ uint64_t rvt_core_id(void) {
     return id;
 }
 
-/* The token of what is open and stays so: under the device's lock. */
+/* Fills *token for a device or domain, and draws the token on the first call. The caller must hold the device
+ * lock, so that the device or domain stays open. */
 static int give_token(struct rvt_shared *shared, struct rvt_dev_info *device, uint64_t pd,
                       struct rvt_share_token *token) {
     int error = 0;
@@ -107,7 +109,7 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
     for (struct rvt_link *link = ours ? listed : NULL; link && !found; link = link->next) {
         struct rvt_shared *shared = RVT_LIST_ENTRY(link, struct rvt_shared, in_shared);
         if (same_bytes(token->bytes, shared->token, sizeof(shared->token))) {
-            /* It is in the list, so its device is open or closing, and its closer has a reference. */
+            /* A listed device is open or closing, so a context or its closer still holds a reference. */
             rvt_dev_get(shared->device);
             *out = shared->device;
             if (pd)

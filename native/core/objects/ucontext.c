@@ -17,7 +17,7 @@ int rvt_alloc_ucontext_in(struct rvt_dev_info *device, uint64_t only_pd, struct 
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     rvt_mutex_lock(&device->lock);
     int error = device->closed ? rvt_fail(RVT_EBADF, RVT_CAUSE_DEVICE_CLOSED) : 0;
-    /* It may have ended since its token was found. */
+    /* The domain may have ended since its token was looked up. */
     if (!error && only_pd != RVT_WHOLE_DEVICE && !rvt_serial_index_find(&device->pds_by_serial, only_pd))
         error = rvt_fail(RVT_ENODEV, RVT_CAUSE_UNKNOWN_TOKEN);
     if (!error) {
@@ -70,7 +70,7 @@ int rvt_dealloc_ucontext(struct rvt_ucontext *context, bool cascade) {
 }
 
 void rvt_drop_ucontext(struct rvt_ucontext *context) {
-    /* A collector's call may come between a verb and the question why it failed. */
+    /* A finalizer may run between a failed verb and rvt_take_failure, so keep the verb's cause. */
     struct rvt_failure kept;
     rvt_take_failure(&kept);
     (void)end_context(context, true, false);
@@ -113,7 +113,7 @@ int rvt_ucontext_live(const struct rvt_ucontext *context) {
 int rvt_fail_gone(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
                   enum rvt_cause otherwise) {
     enum rvt_cause cause = otherwise;
-    if (rvt_ucontext_gone(context)) /* first: the last one that leaves closes the device */
+    if (rvt_ucontext_gone(context)) /* tested first: the last context to end closes the device */
         cause = RVT_CAUSE_DETACHED;
     else if (atomic_load_explicit(&device->closed, memory_order_relaxed))
         cause = RVT_CAUSE_DEVICE_CLOSED;
@@ -138,8 +138,8 @@ void rvt_read_counters_to(const struct rvt_ucontext *to, bool own, struct rvt_co
     rvt_read_counters(to->device, own || rvt_ucontext_restricted(to) ? to : NULL, counts);
 }
 
-/* Contexts are a list and no pool: each is allocated with its environment, and what is
- * owned by contexts ends before them. */
+/* Contexts are on a list, not in a pool: each is allocated with its environment, and the objects it owns end
+ * before it. */
 static const void *next_context(const struct rvt_dev_info *device, const void *previous) {
     const struct rvt_link *link =
         previous ? ((const struct rvt_ucontext *)previous)->in_device.next : device->contexts;
