@@ -15,6 +15,7 @@ import { basename, dirname, join } from 'node:path';
 import {
   codeBlocksIn,
   commandsIn,
+  namedIn,
   programsIn,
   promisedOutput,
   runDocumented,
@@ -82,6 +83,12 @@ describe.each(runnable)('%s', (file) => {
   it('has only code blocks that are run here: js and sh', () => {
     const languages = new Set(codeBlocksIn(markdown).map(({ language }) => language));
     expect([...languages].filter((language) => language !== 'js' && language !== 'sh')).toEqual([]);
+  });
+
+  it('names only files and scripts that exist', () => {
+    const { paths, scripts } = namedIn(markdown);
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    expect(scripts.filter((name) => !(name in manifest.scripts))).toEqual([]);
   });
 
   if (programs.length > 0) {

@@ -65,3 +65,24 @@ export function runDocumented(text: string, folder: string, name: string): Outco
   });
   return { status, stderr, lines: stdout.trimEnd().split('\n') };
 }
+
+/** What the running text of a document names between backquotes. */
+export interface Named {
+  /** Files and folders of the repository. */
+  paths: string[];
+  /** Scripts of package.json, by `npm run NAME`. */
+  scripts: string[];
+}
+
+/** Returns the files and the scripts that a document names outside of its code blocks. */
+export function namedIn(markdown: string): Named {
+  const words = [...markdown.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(
+    (match) => match[1] ?? '',
+  );
+  return {
+    paths: words.filter((word) =>
+      /^(test|native|lib|scripts|docs|examples|bench|\.ci)\/[\w./-]+$/.test(word),
+    ),
+    scripts: words.flatMap((word) => /^npm run ([\w:]+)/.exec(word)?.[1] ?? []),
+  };
+}
