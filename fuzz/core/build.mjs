@@ -80,9 +80,7 @@ export function buildFuzzer() {
     (command) => spawnSync(command, ['--version']).status === 0,
   );
   if (!compiler) {
-    console.error(
-      `fuzz: clang not found. Debian: apt-get install clang-${CLANG} libclang-rt-${CLANG}-dev`,
-    );
+    console.error(`fuzz: clang not found. Debian: apt-get install clang-${CLANG} libclang-rt-${CLANG}-dev`);
     console.error('fuzz: without it, `npm run fuzz -- --replay-only` plays the kept corpus');
     return undefined;
   }

@@ -260,6 +260,7 @@ static void use_batches(struct environment *e) {
     switch (roll(&e->w.seed, 6)) {
     case 0:
         columns.at = at;
+        /* fall through */
     case 1:
         CHECK_EQ(rvt_check_batch(e->w.reader, &batch, &columns, &result), 0);
         e->accepted += result.passed;
