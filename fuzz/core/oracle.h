@@ -50,8 +50,8 @@ struct model_context {
 /* A handle of a domain. */
 struct model_pd {
     int device;
-    /* index of the handle that created the domain, which stands for the domain itself; attached handles refer
-     * to it */
+    /* Index of the handle that created the domain, which stands for the domain itself; attached handles refer
+     * to it. */
     int root;
     int context; /* context of the handle, or NONE */
     bool alive;  /* for a root: whether the domain is open */
@@ -107,7 +107,7 @@ struct model_map {
 };
 
 struct model_region {
-    int device, pd /* root */, context;
+    int device, pd /* root handle of its domain */, context;
     enum rvt_mr_kind kind;
     bool alive;     /* the handle is live */
     bool published; /* in the key table, or used by key 0 */
@@ -130,7 +130,7 @@ struct model_sge {
 
 struct model_walk {
     bool begun;
-    int list[MAX_WALK]; /* indexes of SGEs */
+    int list[MAX_WALK]; /* indexes of the SGEs in the walk */
     uint32_t count, next, left;
     int owner;
     struct model_sge sge;
@@ -231,7 +231,7 @@ struct rvt_counts oracle_counts(const struct oracle *o, int device);
 /* --- checks --- */
 
 struct request {
-    int pd;      /* root */
+    int pd;      /* root handle of the domain that checks */
     int context; /* requesting context, or NONE */
     bool remote;
     uint64_t addr;

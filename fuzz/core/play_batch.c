@@ -411,7 +411,7 @@ static void copy_buffer(struct world *w, bool write) {
 }
 
 static void copy_batch(struct world *w) {
-    /* a piece ends at the end of a section, which matters where the sides overlap */
+    /* A piece ends at the end of a section, which matters where the sides overlap. */
     static const uint64_t section = 1 << 20;
     struct oracle *o = &w->oracle;
     int environment = 1 + (operand(w, 7) & 1);

@@ -114,7 +114,7 @@ static void lkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->pds[pd].root);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_lkey_ok(w->pds[pd], sge, last == NONE ? NULL : &w->sges[last], &wanted, q.acc, &reason);
-    (void)world_starved(); /* a failed allocation only makes the region count references in one place */
+    (void)world_starved(); /* after a failed allocation the references are counted in the region itself */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (alive)
@@ -153,7 +153,7 @@ static void rkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->qps[qp].pd);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
-    (void)world_starved(); /* as above */
+    (void)world_starved(); /* after a failed allocation the references are counted in the region itself */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (alive)

@@ -182,7 +182,7 @@ static void make_mapping(struct world *w, int device, int context, uint8_t slot,
     int should = possible ? 0 : -RVT_EINVAL, also = should;
     if (!o->devices[device].open || oracle_gone(o, context)) {
         should = -RVT_EBADF;
-        /* the documents do not say which of the two errors takes precedence */
+        /* The documents do not say which of the two errors takes precedence. */
         also = length ? should : -RVT_EINVAL;
     } else if (!fixed && length && (length >= UINT64_C(1) << 62 || !roomy(o, device))) {
         also = -RVT_EINVAL; /* the documents do not say how much room must be left */
@@ -239,10 +239,10 @@ static void scene(struct world *w, uint8_t slot, uint8_t bits, uint8_t options) 
         make_pd(w, device, NONE, first + i, i == 2);
         make_qp(w, world_pd(w, first + i), first + i);
     }
-    make_memory(w, memory, 2, options >> 4, 0); /* 3 pages */
-    make_memory(w, memory + 1, 12, 3, 1);       /* 6000 bytes, owned by environment 1 */
-    make_memory(w, memory + 2, 10, 0, 0);       /* 16 pages, mapped at 0x10000 */
-    make_memory(w, memory + 3, 9, 0, 0);        /* 4 pages, mapped behind them */
+    make_memory(w, memory, 2, options >> 4, 0); /* a memory of 3 pages */
+    make_memory(w, memory + 1, 12, 3, 1);       /* a memory of 6000 bytes, owned by environment 1 */
+    make_memory(w, memory + 2, 10, 0, 0);       /* a memory of 16 pages, mapped at 0x10000 */
+    make_memory(w, memory + 3, 9, 0, 0);        /* a memory of 4 pages, mapped directly behind the other */
     make_mapping(w, device, NONE, memory, w->memory_slot[memory + 2], true, 0x10000);
     make_mapping(w, device, NONE, memory + 1, w->memory_slot[memory + 3], true, 0x20000);
 }
@@ -258,7 +258,7 @@ static void set_number(struct world *w) {
     case 1:
         value |= UINT64_C(0xffff) << 48;
         break;
-    case 2: /* sets the high bits of the current number */
+    case 2: /* sets the high bits of the register's current number */
         value = (*number & (UINT64_MAX >> 16)) | value << 48;
         break;
     default:

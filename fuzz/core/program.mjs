@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const MAX_OPERATIONS = 512;
-const LONGEST_LIST = 24; // pushes
-const LONGEST_PIECE = 160; // operations, approximately: short programs are played and mutated faster
+const LONGEST_LIST = 24; // maximum number of PUSH operations for one list
+const LONGEST_PIECE = 160; // approximate number of operations; short programs are played and mutated faster
 
 const codes = readCodes();
 
@@ -74,7 +74,7 @@ class Slots {
     const slot = this.held.get(id);
     if (slot === undefined) return undefined;
     this.held.delete(id);
-    this.held.set(id, slot); // move it to the end: the most recently used
+    this.held.set(id, slot); // move it to the end, as the most recently used
     return slot;
   }
 

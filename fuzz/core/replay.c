@@ -2,7 +2,8 @@
 /* Plays programs without libFuzzer, with any compiler:
  * 
  *     replay FILE...           each file is one program
- *     replay --packed FILE...  each file has many programs, each preceded by its length (16 bits, little-endian)
+ *     replay --packed FILE...  each file has many programs, each preceded by its length
+ *                              (16 bits, little-endian)
  * 
  * If FUZZ_PRINT is set in the environment, the operations are printed. A finding aborts. */
 #include <stdio.h>

@@ -497,7 +497,7 @@ export function* scenes() {
       p.emit('LKEY_OK', 0, 2, at.base(2), 0, 8, 1, 0);
       for (const slot of [0, 1, 2, 3, 4, 0]) p.emit('PUSH', 0, 0, 0, 0, 0, 0, slot);
       p.emit('LINGER', 0, 0);
-      p.emit('DEREG_MRS', 1, mode, 1); // another domain
+      p.emit('DEREG_MRS', 1, mode, 1); // through a domain that does not own the regions
       p.emit('DEREG_MRS', 0, mode, 1);
       p.emit('DEREG_MRS', 0, mode, 1);
       p.emit('PUT', 0);
@@ -505,7 +505,7 @@ export function* scenes() {
       for (let region = 0; region < 6; region++) p.emit('QUERY', region);
       p.emit('PUSH', 0, 0, 0, 0, 0, 0, 5);
       p.emit('DEREG_MRS', 0, mode, 0);
-      p.emit('DEREG_MRS', 0, mode, 0); // an empty list
+      p.emit('DEREG_MRS', 0, mode, 0); // an empty list of regions
       p.emit('DEALLOC_PD', 0, 1);
       p.emit('DEREG_MRS', 0, mode, 0);
       p.emit('RECLAIM');
@@ -792,12 +792,12 @@ export function* scenes() {
   for (const huge of [0, 1])
     yield scene((p) => {
       two(p);
-      p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // 3 pages
-      p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // 4095 bytes
+      p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // device memory of 3 pages
+      p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // device memory of 4095 bytes
       p.emit('SLICE', 8, 0, 0, 0xff, 0);
-      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // 4097 bytes from byte 5000 on
+      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // a slice of 4097 bytes from byte 5000 on
       p.emit('SLICE', 10, 1, 5, 0xff, 0);
-      p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // empty
+      p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // an empty slice
       for (const [region, memory] of [8, 9, 10, 11].entries()) {
         user(p, region, memory);
         p.emit('REG_USER', region + 4, 6 | (memory << 4), at.landmark(18), 0, at.landmark(18), 0, ALL);
@@ -822,7 +822,7 @@ export function* scenes() {
       p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 1);
       p.emit('TABLE', 0);
       for (let memory = 8; memory < 12; memory++) p.emit('SLICE', memory, 0, 0, 0, 1);
-      p.emit('DEALLOC_CONTEXT', 1, 1); // also releases the context's own uses
+      p.emit('DEALLOC_CONTEXT', 1, 1); // also releases the context's own uses of the memory
       p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 2);
       for (const region of [0, 1, 2, 3, 16]) p.emit('RELEASE', region, region & 1 ? 2 : 0, 0);
       p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);

@@ -138,9 +138,9 @@ struct rvt_ucontext *world_context(const struct world *w, int context);
 /* Who requests a check: a domain or, with bit 3, the peer of a queue pair. */
 struct asker {
     const struct rvt_checker *checker;
-    int pd;      /* root */
-    int context; /* or NONE */
-    bool alive;  /* the handle is live */
+    int pd;      /* root handle of the domain */
+    int context; /* context of the handle, or NONE */
+    bool alive;  /* whether the handle is live */
 };
 /* Returns false if the slot is empty. */
 bool world_who(const struct world *w, uint8_t who, struct asker *asker);

@@ -21,13 +21,14 @@ enum end {
     END_CONTEXT_OF_MAPPING,
     DESTROY_QP,
     DMA_UNMAP,
-    CLOSE, /* must be last: it closes the device for all environments */
+    CLOSE, /* must be last, because it closes the device for all environments */
     ENDS
 };
 
 /* held_answer: what the verb returns while an SGE holds a reference. held_reason: what then stops a copy
  * through that SGE (RVT_REASON_NONE: the copy completes). list_reason: what stops the copy of an SGE list
- * (RVT_REASON_NONE: the checking object itself is closed, so the copy fails with -EBADF). */
+ * (RVT_REASON_NONE: the checking domain or queue pair itself is closed, so the SGEs are refused with
+ * RVT_CLOSED). */
 static const struct {
     const char *name;
     int held_answer;

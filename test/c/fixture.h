@@ -79,7 +79,7 @@ static inline void fixture_close(struct fixture *f) {
 
 /* --- several environments on one device --- */
 
-/* Joins the device as one more environment, with a context, a reader, a trusted domain and a queue pair. */
+/* Joins the device as one more environment, with a context, a reader, a kernel domain and a queue pair. */
 static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) {
     memset(f, 0, sizeof(*f));
     f->device = device;
@@ -443,7 +443,7 @@ static inline uint32_t fixture_contexts(struct rvt_dev_info *device) {
 /* --- reproducible pseudorandom numbers --- */
 
 static inline uint64_t dice(uint64_t *state) {
-    /* splitmix64 */
+    /* The splitmix64 generator. */
     uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);

@@ -113,7 +113,7 @@ static void a_batch_gives_the_verdicts_of_single_checks(void) {
         const struct rvt_checker checker = checker_of(&f, remote_side);
         const uint32_t count = (uint32_t)roll(&seed, roll(&seed, 8) ? 40 : MAX);
         const uint32_t acc = roll(&seed, 3) ? 1u << roll(&seed, 4) : (uint32_t)roll(&seed, 16);
-        unsigned char *sges = packed + roll(&seed, 16); /* any alignment */
+        unsigned char *sges = packed + roll(&seed, 16); /* packed SGEs may have any alignment */
         for (uint32_t i = 0; i < count; i++) {
             wanted[i] = any_request(&w, &seed);
             pack(sges + i * SGE, wanted[i]);

@@ -345,7 +345,7 @@ static void copies_count_sges_bytes_and_refusals(void) {
             uint32_t addr, length;
         } list[3];
         uint64_t room;
-        /* number of SGEs and bytes copied, and the index of the refused SGE (3: none) */
+        /* Number of SGEs and bytes copied, and the index of the refused SGE (3: none). */
         uint32_t whole, bytes, refused;
         enum rvt_reason reason;
         bool write_only;
@@ -565,7 +565,7 @@ static void long_copies_stop_when_the_region_is_deregistered(void) {
     atomic_store(&ender.stop, true);
     pthread_join(thread, NULL);
     CHECK(whole > 0);
-    printf("# %d whole, %d cut, %d refused\n", whole, cut, none);
+    printf("# copies: %d complete, %d stopped midway, %d refused\n", whole, cut, none);
     fixture_close(&f);
 }
 

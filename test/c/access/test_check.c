@@ -150,7 +150,7 @@ static void a_refusal_of_key_zero_reports_the_earliest_failed_check(void) {
                                : where == 1 ? RVT_OUT_OF_BOUNDS
                                : where == 2 ? RVT_UNMAPPED
                                             : RVT_REASON_NONE;
-        /* Key 0 ignores the access rights, and a DMA region of one trusted domain serves all trusted
+        /* Key 0 ignores the access rights, and the DMA region of one kernel domain serves all kernel
          * domains. */
         CHECK_EQ(local_verdict(&f, user ? f.user_pd : f.pd, addr, length, 0, ALL_ACCESS, &place),
                  user ? RVT_KEY_ZERO_DENIED : rest);
@@ -213,7 +213,7 @@ static void local_checks_need_all_rights_and_remote_checks_any(void) {
 }
 
 static void requests_must_lie_within_the_region(void) {
-    const uint64_t last = UINT64_C(0) - 2 * PAGE; /* the last two pages of the address space, minus one */
+    const uint64_t last = UINT64_C(0) - 2 * PAGE; /* start of the second-last page of the address space */
     const struct {
         uint64_t base, length, addr;
         uint32_t request;
@@ -326,7 +326,7 @@ static void empty_requests_must_lie_on_a_segment(void) {
     CHECK_EQ(local_verdict(&f, f.pd, 0x9000, 0, key, 0, &place), RVT_UNMAPPED);
     CHECK_EQ(remote_verdict(&f, f.qp, 0x9000, 0, key, REMOTE_READ, &place), RVT_UNMAPPED);
     CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0);
-    /* the FMR was mapped and unmapped */
+    /* The FMR was mapped and unmapped. */
     CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED);
 
     mr = fixture_fmr(&f, REMOTE_READ, 4, 0); /* one-byte segments */
@@ -344,8 +344,7 @@ static void empty_requests_must_lie_on_a_segment(void) {
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10800, 0x800}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(local_verdict(&f, f.pd, 0x10800, 0, key, 0, &place), RVT_REASON_NONE);
     CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_UNMAPPED);
-    /* Page 2 did not fit. The map has a segment for the last page that fitted, even though no byte of it
-     * counts. */
+    /* A list that does not fit: the last page that fitted is a segment, although none of its bytes count. */
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10080, 0x2000}, 1, 0, PAGE, &outcome), 0);
     CHECK_EQ(outcome.length, 0xf80);
     CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_REASON_NONE);
@@ -414,7 +413,7 @@ static void a_check_locates_the_segment_and_the_rest_of_it(void) {
         for (int remotely = 0; remotely < 2; remotely++) {
             CHECK_EQ(place.at, into);
             CHECK(place.user);
-            /* the rest of the segment, regardless of the requested length */
+            /* The rest of the segment, regardless of the requested length. */
             CHECK_EQ(place.length, PAGE - p % PAGE);
             CHECK_EQ(place.segment, p / PAGE);
             CHECK_EQ(remote_verdict(&f, f.qp, iova + into, request, fixture_key(mr), REMOTE_READ, &place),
@@ -469,7 +468,7 @@ static void closed_domains_and_queue_pairs_refuse_every_check(void) {
         CHECK_EQ(f.reason, RVT_CLOSED);
     }
     read_leave(&f);
-    CHECK_EQ(last.sge_length, 16); /* the refused check did not extend it */
+    CHECK_EQ(last.sge_length, 16); /* the refused check did not extend `last` */
     CHECK_EQ(fixture_refs(dma), 4);
     rvt_put_sge(&last);
     fixture_close(&f);
@@ -588,15 +587,15 @@ static void accesses_that_are_not_coalesced(void) {
         uint32_t second_length;
         int answer;
     } rows[] = {
-        {0x10000, 16, 0x11000, 16, 1},         /* a gap between the two */
-        {0x10000, 16, 0x10010, 16, 1},         /* adjacent, but inside one segment */
+        {0x10000, 16, 0x11000, 16, 1},         /* a gap between the two accesses */
+        {0x10000, 16, 0x10010, 16, 1},         /* adjacent accesses inside one segment */
         {0x10000, 4 * PAGE, 0x11000, PAGE, 1}, /* the first access spans more than its first segment */
         /* a longer first access is compared by the end of its first segment, so its actual successor does not
          * match */
         {0x10000, 2 * PAGE, 0x12000, PAGE, 1},
         {0x10000, 2 * PAGE, 0x11000, 16, 1},
-        {0x10f00, 0x100, 0x10f00, 0x100, 1},       /* the same range again */
-        {0x10f00, 0x100, 0x10fff, 2, 1},           /* overlapping ranges */
+        {0x10f00, 0x100, 0x10f00, 0x100, 1},       /* the same range again is not coalesced */
+        {0x10f00, 0x100, 0x10fff, 2, 1},           /* overlapping accesses are not coalesced */
         {0x10f00, 0xff, 0x11000, 1, 1},            /* ends one byte before the segment boundary */
         {0x10f00, 0x101, 0x11000, 1, 1},           /* ends one byte past the segment boundary */
         {0x13f00, 0x100, 0x14000, 1, -RVT_EINVAL}, /* the second access lies outside the region */
@@ -638,7 +637,8 @@ static void coalesces_only_where_the_iova_is_the_dma_address(void) {
     last = begin(&f, 0x10000, PAGE, fixture_key(mr));
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, fixture_key(mr), 0), 1);
     rvt_put_sge(&last);
-    mr = fixture_reg(&f, bytes, 4 * PAGE, 0, 0, 0); /* iova 0, so that addresses equal offsets */
+    /* iova 0, so that local addresses equal offsets into the memory */
+    mr = fixture_reg(&f, bytes, 4 * PAGE, 0, 0, 0);
     last = begin(&f, 0, PAGE, fixture_key(mr));
     CHECK_EQ(merge(&f, &last, PAGE, PAGE, fixture_key(mr), 0), 1);
     rvt_put_sge(&last);
@@ -714,7 +714,7 @@ static void coalesces_only_accesses_that_pass_every_check(void) {
     CHECK_EQ(f.reason, RVT_STALE_KEY);
     /* A new key for the same region and the same mapping: still coalesced. */
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key | 1, LOCAL_WRITE), 0);
-    CHECK_EQ(last.rights, 0); /* only the rights that both checks granted */
+    CHECK_EQ(last.rights, 0); /* the coalesced SGE has only the rights that both checks granted */
     rvt_put_sge(&last);
 
     /* Mapping the same list again makes a new mapping, so nothing is coalesced. */
@@ -787,11 +787,11 @@ static void key_zero_coalesces_any_number_of_accesses(void) {
     CHECK_EQ(got.part[0].length, 16000);
     CHECK_EQ(merge(&f, &last, 0x10000 + 16001, 8, 0, 0), 1); /* a gap of one byte */
     CHECK_EQ(merge(&f, &last, 0x10000 + 16000, 4 * PAGE - 16000, 0, 0), 0);
-    /* a different mapping, though its addresses follow directly */
+    /* A different mapping, though its addresses follow directly. */
     CHECK_EQ(merge(&f, &last, 0x14000, 8, 0, 0), 1);
     CHECK_EQ(merge(&f, &last, 0x14000, 8 * PAGE, 0, 0), -RVT_EINVAL);
     rvt_put_sge(&last);
-    /* Empty accesses. */
+    /* Coalescing of empty accesses. */
     last = begin(&f, 0x10000, 0, 0);
     CHECK_EQ(merge(&f, &last, 0x10000, 0, 0, 0), 0);
     CHECK_EQ(merge(&f, &last, 0x10000, 8, 0, 0), 0);
@@ -887,7 +887,8 @@ static void a_reference_is_refused_when_the_count_is_full(void) {
         CHECK_EQ(rvt_count_mr(mrs[i]), 0);
         struct looked counted = {.accepted = fixture_query(mrs[i]).accepted};
         pretend_held(mrs[i], UINT32_MAX - 1);
-        CHECK_EQ(local(&f, &first, 0x10000, 16, key, LOCAL_WRITE), 1); /* the last reference that fits */
+        /* Takes the last reference that fits. */
+        CHECK_EQ(local(&f, &first, 0x10000, 16, key, LOCAL_WRITE), 1);
         CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
         for (int again = 0; again < 3; again++) {
             CHECK_EQ(local(&f, &sge, 0x10000, 16, key, LOCAL_WRITE), -RVT_ENOMEM);

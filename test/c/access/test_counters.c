@@ -88,7 +88,7 @@ static void each_single_check_is_counted_once(void) {
 static void each_refused_check_is_counted_with_its_reason(void) {
     static const struct {
         enum rvt_reason reason;
-        bool remote; /* by remote instead of local checks */
+        bool remote; /* whether remote instead of local checks are used */
     } rows[] = {{RVT_KEY_ZERO_DENIED, false}, {RVT_NO_DMA_REGION, false}, {RVT_NO_SUCH_KEY, false},
                 {RVT_REVOKED, true},          {RVT_STALE_KEY, false},     {RVT_INVALIDATED, true},
                 {RVT_WRONG_PD, false},        {RVT_OUT_OF_BOUNDS, true},  {RVT_ACCESS_DENIED, false},
@@ -456,7 +456,8 @@ static void a_dma_region_counts_accesses_with_key_zero(void) {
     fixture_dma(&f, bytes, PAGE, 0x10000);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &inert), 0);
-    CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 1); /* before rvt_count_mr */
+    /* A check before rvt_count_mr is not counted for the region. */
+    CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 1);
     CHECK_EQ(rvt_count_mr(mr), 0);
     CHECK_EQ(rvt_count_mr(inert), 0);
     COUNTED(&f, &own, 1, 0, 0, 0);
@@ -504,8 +505,8 @@ static void a_dma_region_counts_accesses_with_key_zero(void) {
     MR_COUNTED(mr, &region, 1, 0, 8);
     CHECK_EQ(rvt_copy_batch(&call, &one, &one, &result, &second), 0);
     MR_COUNTED(mr, &region, 2, 0, 16);
-    /* While an SGE holds the region after a failed dereg, copied bytes still count; checks no longer find the
-     * region. */
+    /* While an SGE holds the region after a dereg returned -EBUSY, copied bytes still count; checks no longer
+     * find the region. */
     CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, LOCAL_WRITE), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 0);

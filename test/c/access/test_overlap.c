@@ -179,7 +179,7 @@ static void later_sges_of_a_list_are_copied_as_memmove_would(void) {
                             continue;
                         const bool backwards = way == GATHER || (way == LIST_TO_LIST && s % 2);
                         const uint32_t from = backwards ? high : low, to = backwards ? low : high;
-                        /* reads `before` bytes of the arena and writes them to the separate buffer */
+                        /* Reads `before` bytes of the arena and writes them to the separate buffer. */
                         if (way == SCATTER) {
                             memmove(expected + to, expected + from, length);
                         } else if (way == GATHER) {
@@ -220,7 +220,7 @@ static void overlapping_segments_change_no_bytes_outside_their_ranges(void) {
     fixture_dma(&w.f, arena, ROOM, ARENA_DMA);
     const uint32_t count = LONGEST / PAGE + 1;
     for (uint32_t i = 0; i < count; i++)
-        pages[i] = ARENA_DMA + (count - i) * PAGE; /* in descending order */
+        pages[i] = ARENA_DMA + (count - i) * PAGE; /* pages in descending order */
     struct rvt_mr_handle fmr = fixture_fmr(&w.f, ALL_ACCESS, count, 12);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, count, 0), 0);
     w.key = fixture_key(fmr);

@@ -7,7 +7,7 @@
 #include "sections.h"
 
 enum { BYTES = 4 * RVT_SECTION_BYTES + 2 * PAGE, SGE = 16, SECOND = 2 };
-/* written by the program after it took the region back; never a byte of a source */
+/* Written by the program after it took the region back; never a byte of a source. */
 enum { OWN_PATTERN = 0xee };
 
 static alignas(4096) unsigned char arena[BYTES];

@@ -169,7 +169,7 @@ static void a_walk_releases_the_sges_it_consumes(void) {
     CHECK_EQ(rvt_ss_total_len(&ss), 0);
     rvt_put_ss(&ss);
     CHECK_EQ(fixture_refs(three.fmr), 2);
-    put_three(&three); /* all were put before: no effect */
+    put_three(&three); /* all SGEs were put before: no effect */
     CHECK_EQ(fixture_refs(three.user), 2);
     fixture_close(&f);
 }
@@ -206,7 +206,8 @@ static void a_walk_past_the_end_or_with_a_repeated_release_is_refused(void) {
     CHECK_EQ(got.count, 0);
     same_state(&ss, &before);
     CHECK_EQ(fixture_refs(three.user), 3);
-    CHECK_EQ(walk(&f, &ss, &(uint32_t){10200}, 1, false, &got), 0); /* allowed without release */
+    /* Without release an SGE may be listed twice. */
+    CHECK_EQ(walk(&f, &ss, &(uint32_t){10200}, 1, false, &got), 0);
     CHECK_EQ(fixture_refs(three.user), 3);
     struct rvt_sge *later[] = {&three.sge[0], &three.sge[1], &three.sge[1]};
     CHECK_EQ(rvt_ss_init(&ss, later, 3), 0);
@@ -300,7 +301,7 @@ static void a_walk_passes_over_empty_sges(void) {
     CHECK_EQ(rvt_get_sge_length(&ss, 100), 16);
     CHECK_EQ(rvt_get_sge_length(&ss, 5), 5);
     CHECK_EQ(walk(&f, &ss, (uint32_t[]){20, 12}, 2, true, &got), 0);
-    CHECK_EQ(got.count, 3); /* no empty fragment */
+    CHECK_EQ(got.count, 3); /* the walk reports no empty fragment */
     CHECK_EQ(got.part[0].at, 0x10);
     CHECK_EQ(got.part[0].length, 16);
     CHECK_EQ(got.part[1].at, 0x30);
@@ -313,7 +314,7 @@ static void a_walk_passes_over_empty_sges(void) {
     rvt_put_ss(&ss);
     CHECK_EQ(fixture_refs(mr), 2);
 
-    /* Only empty SGEs. */
+    /* A list of empty SGEs only. */
     struct rvt_sge none[] = {take(&f, 0x5000, 0, key), take(&f, 0x5000, 0, key)};
     struct rvt_sge *empties[] = {&none[0], &none[1]};
     CHECK_EQ(rvt_ss_init(&ss, empties, 2), 0);
@@ -351,7 +352,7 @@ static void single_steps_stay_within_one_sge(void) {
     CHECK_EQ(fixture_refs(three.user), 2);
     CHECK_EQ(rvt_get_sge_length(&ss, 100000), 10000);
     CHECK_EQ(rvt_update_sge(&ss, 1, true), 0);
-    CHECK_EQ(rvt_get_sge_length(&ss, 100000), 9999); /* key 0: one segment */
+    CHECK_EQ(rvt_get_sge_length(&ss, 100000), 9999); /* with key 0 the whole rest is one segment */
     CHECK_EQ(rvt_update_sge(&ss, 9999, true), 0);
     CHECK_EQ(rvt_get_sge_length(&ss, 100000), 128);
     CHECK_EQ(rvt_update_sge(&ss, 299, true), 0); /* across segments inside the SGE */
@@ -407,7 +408,8 @@ static void an_sge_state_finds_the_keys_of_its_remaining_sges(void) {
     CHECK(rvt_ss_has_lkey(&ss, 0));
     CHECK(!rvt_ss_has_lkey(&ss, user ^ 1));
     CHECK_EQ(rvt_dereg_mr(three.user, RVT_RELEASE), -RVT_EBUSY);
-    CHECK(rvt_ss_has_lkey(&ss, user)); /* after the failed dereg: the last key of the region still counts */
+    /* After a dereg that returned -EBUSY, the region's last key still matches. */
+    CHECK(rvt_ss_has_lkey(&ss, user));
     CHECK_EQ(rvt_skip_sge(&ss, 100, true), 0);
     CHECK(!rvt_ss_has_lkey(&ss, user)); /* the SGE was consumed */
     CHECK_EQ(rvt_skip_sge(&ss, 10300, true), 0);

@@ -54,7 +54,7 @@ static void fetch_add_and_compare_swap_return_the_old_value(void) {
     set_word(bytes + 16, UINT64_MAX - 1);
     CHECK_EQ(fetch_add(&f, &sge, 1, &old), 0);
     CHECK_EQ(old, UINT64_MAX - 1);
-    CHECK_EQ(fetch_add(&f, &sge, 5, &old), 0); /* wraps around */
+    CHECK_EQ(fetch_add(&f, &sge, 5, &old), 0); /* the sum wraps around */
     CHECK_EQ(old, UINT64_MAX);
     CHECK_EQ(word_at(bytes + 16), 4);
     CHECK_EQ(compare_swap(&f, &sge, 5, 77, &old), 0);

@@ -22,7 +22,7 @@ enum { REGIONS = 7, REGION_BYTES = 12 * PAGE, MAX_ELEMENTS = 12 };
 /* A region, with the arena index of each of its bytes. */
 struct known {
     uint32_t key, length;
-    uint64_t base; /* local address */
+    uint64_t base; /* local address of the first byte */
     uint32_t place[REGION_BYTES];
 };
 
@@ -309,7 +309,7 @@ static void a_refused_copy_moves_nothing(void) {
         CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
         CHECK_BYTES_EQ(arena, shadow, ARENA);
         CHECK_EQ(fixture_refs(user), 3);
-        /* a copy that ends with the first SGE succeeds */
+        /* A copy that ends with the first SGE succeeds. */
         CHECK_EQ(rvt_copy_sge(&call, &ss, shadow, 16, false, false, &copied), 0);
         rvt_put_sge(&b);
         if (how == 2)
@@ -470,7 +470,7 @@ static void a_copy_is_refused_if_dma_memory_is_unusable(void) {
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x20000, 0x21000}, 2, 0x5000), 0);
     struct rvt_sge sge[3];
     CHECK_EQ(local(&f, &sge[0], 0x20000, 16, 0, LOCAL_WRITE), 1);
-    /* the second half of the SGE lies in the refusing memory */
+    /* The second half of the SGE lies in the refusing memory. */
     CHECK_EQ(local(&f, &sge[1], 0x10ff0, 0x20, fixture_key(sg), 0), 1);
     CHECK_EQ(local(&f, &sge[2], 0x5000, 2 * PAGE, fixture_key(fmr), LOCAL_WRITE), 1);
     owned.answer = RVT_MEMORY_DETACHED;
@@ -483,7 +483,7 @@ static void a_copy_is_refused_if_dma_memory_is_unusable(void) {
         CHECK_EQ(copied.bytes, 0);
         CHECK_EQ(data[0], 0x31);
         if (i == 1)
-            CHECK_EQ(get_bytes(&f, &sge[i], data, 16, &copied), 0); /* the first half is usable */
+            CHECK_EQ(get_bytes(&f, &sge[i], data, 16, &copied), 0); /* the first half of the SGE is usable */
         rvt_put_sge(&sge[i]);
     }
     fixture_close(&f);
@@ -573,7 +573,7 @@ static void an_sge_listed_twice_cannot_be_released(void) {
     CHECK_BYTES_EQ(arena, shadow, ARENA);
     CHECK_EQ(fixture_refs(mr), 3);
     CHECK_EQ(rvt_copy_sge(&call, &ss, data, 32, false, false, &copied),
-             0); /* allowed without release: written twice */
+             0); /* without release an SGE may be listed twice, and is written twice */
     rvt_put_sge(&sge);
     CHECK_EQ(fixture_refs(mr), 2);
     fixture_close(&f);

@@ -35,7 +35,7 @@ static atomic_int releases;
 static void release_item(struct rvt_retired *retired) {
     struct item *item = (struct item *)retired;
     struct item *then = item->then;
-    CHECK_EQ(atomic_load(&item->released), 0); /* released once only */
+    CHECK_EQ(atomic_load(&item->released), 0); /* an item is released only once */
     atomic_store(&item->released, atomic_fetch_add(&releases, 1) + 1);
     if (then)
         rvt_retire(&here, &then->retired, release_item);
@@ -112,7 +112,7 @@ static void does_not_wait_for_readers_of_another_device(void) {
     rvt_retire(&here, &items[1].retired, release_item);
     rvt_reclaim(&here);
     CHECK(!RELEASED(items[1]));
-    /* leaving every device does not reclaim for any single device */
+    /* Leaving every device does not reclaim for any single device. */
     rvt_read_leave(reader, &rvt_every_device);
     CHECK(!RELEASED(items[1]));
     rvt_reclaim(&here);
@@ -301,9 +301,9 @@ static void reader_records_are_reused_and_freed_with_the_last_user(void) {
         for (int i = 0; i < READERS; i++)
             rvt_reader_unregister(readers[(i * 7) % READERS]);
         rvt_reader_unregister(NULL);
-        /* records stay allocated: a device may be walking the list */
+        /* Records stay allocated: a device may be walking the list. */
         CHECK_EQ(rvt_test_alloc_live(), live + READERS);
-        /* registering again reuses records and allocates nothing */
+        /* Registering again reuses records and allocates nothing. */
         rvt_test_alloc_fail_after(0);
         for (int i = 0; i < READERS; i++) {
             again[i] = rvt_reader_register();
@@ -357,7 +357,7 @@ static void synchronizing_returns_at_once_without_readers(void) {
     REQUIRE(outside != NULL);
     rvt_read_enter(outside, &here);
     rvt_read_leave(outside, &here);
-    const uint64_t first = rvt_synchronize(&here); /* returns at once */
+    const uint64_t first = rvt_synchronize(&here); /* returns at once, because no reader is inside */
     rvt_retire(&here, &item.retired, release_item);
     CHECK(rvt_synchronize(&here) > item.retired.epoch);
     CHECK(item.retired.epoch > first);
@@ -454,7 +454,7 @@ static void items_retired_before_a_wait_can_be_freed_after_it(void) {
     reader->depth = 0;
     atomic_store_explicit(&reader->slot, 0, memory_order_release);
     CHECK_EQ(end_waiting(&w), 0);
-    rvt_read_enter(reader, &here); /* enters with a later epoch */
+    rvt_read_enter(reader, &here); /* the reader enters again with a later epoch */
     rvt_reclaim(&here);
     CHECK(RELEASED(item));
     rvt_read_leave(reader, &here);
@@ -503,7 +503,7 @@ static void wait_with_a_reused_reader(void) {
 }
 
 /* A thread that waits for its own section would wait forever, so the process aborts. */
-static void waiting_for_the_own_section_aborts_the_process(void) {
+static void waiting_for_its_own_section_aborts_the_process(void) {
     open_devices();
     struct {
         struct rvt_retirement *section;
@@ -552,7 +552,7 @@ static void *come(void *context) {
     return NULL;
 }
 
-static void a_reader_that_registers_during_a_wait(void) {
+static void a_wait_ignores_readers_that_register_later(void) {
     struct waiting first, second;
     struct newcomer n = {.of = &here, .step = 0, .told = 1};
     open_devices();
@@ -565,8 +565,8 @@ static void a_reader_that_registers_during_a_wait(void) {
         rvt_yield();
     CHECK(begin_waiting(&second, synchronize, &here));
     rvt_read_leave(old, &here);
-    CHECK_EQ(end_waiting(&first), 0); /* the new reader entered after this wait began */
-    CHECK(still_waiting(&second));    /* but before this one began */
+    CHECK_EQ(end_waiting(&first), 0); /* this wait began before the new reader entered */
+    CHECK(still_waiting(&second));    /* this wait began after the new reader entered */
     go_to(&n, 2);
     CHECK_EQ(end_waiting(&second), 0);
     REQUIRE(pthread_join(n.thread, NULL) == 0);
@@ -726,19 +726,17 @@ static void no_reader_sees_memory_after_synchronize(void) {
     close_devices();
 }
 
-CHECK_MAIN(TEST(reclaim_frees_at_once_without_readers), TEST(leaving_the_last_section_frees_retired_items),
-           TEST(does_not_wait_for_readers_that_entered_later),
-           TEST(does_not_wait_for_readers_of_another_device),
-           TEST(frees_in_order_up_to_the_first_item_a_reader_may_see), TEST(frees_items_older_than_an_epoch),
-           TEST(items_on_a_passed_list_are_released_without_retirement),
-           TEST(an_item_goes_to_the_list_or_is_retired_without_one),
-           TEST(nested_sections_end_with_the_outer_one), TEST(renewing_a_nested_section_has_no_effect),
-           TEST(renewing_starts_a_new_section), TEST(a_release_may_retire_another_item),
-           TEST(reader_records_are_reused_and_freed_with_the_last_user),
-           TEST(registering_a_reader_fails_without_memory),
-           TEST(synchronizing_returns_at_once_without_readers), TEST(synchronizing_waits_for_readers_inside),
-           TEST(synchronizing_waits_for_readers_of_its_own_device),
-           TEST(device_tags_are_never_zero_or_the_tag_of_every_device),
-           TEST(items_retired_before_a_wait_can_be_freed_after_it),
-           TEST(waiting_for_the_own_section_aborts_the_process), TEST(a_reader_that_registers_during_a_wait),
-           TEST(readers_never_see_freed_memory), TEST(no_reader_sees_memory_after_synchronize))
+CHECK_MAIN(
+    TEST(reclaim_frees_at_once_without_readers), TEST(leaving_the_last_section_frees_retired_items),
+    TEST(does_not_wait_for_readers_that_entered_later), TEST(does_not_wait_for_readers_of_another_device),
+    TEST(frees_in_order_up_to_the_first_item_a_reader_may_see), TEST(frees_items_older_than_an_epoch),
+    TEST(items_on_a_passed_list_are_released_without_retirement),
+    TEST(an_item_goes_to_the_list_or_is_retired_without_one), TEST(nested_sections_end_with_the_outer_one),
+    TEST(renewing_a_nested_section_has_no_effect), TEST(renewing_starts_a_new_section),
+    TEST(a_release_may_retire_another_item), TEST(reader_records_are_reused_and_freed_with_the_last_user),
+    TEST(registering_a_reader_fails_without_memory), TEST(synchronizing_returns_at_once_without_readers),
+    TEST(synchronizing_waits_for_readers_inside), TEST(synchronizing_waits_for_readers_of_its_own_device),
+    TEST(device_tags_are_never_zero_or_the_tag_of_every_device),
+    TEST(items_retired_before_a_wait_can_be_freed_after_it),
+    TEST(waiting_for_its_own_section_aborts_the_process), TEST(a_wait_ignores_readers_that_register_later),
+    TEST(readers_never_see_freed_memory), TEST(no_reader_sees_memory_after_synchronize))

@@ -177,7 +177,7 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void a_brief_sleep_is_brief(void) {
+static void a_brief_sleep_takes_a_short_time(void) {
     const double before = seconds();
     rvt_pause();
     for (int i = 0; i < 20; i++)
@@ -192,4 +192,4 @@ CHECK_MAIN(TEST(a_mutex_excludes_other_threads), TEST(pages_are_zero_and_writabl
            TEST(random_bytes_fill_exactly_the_requested_length), TEST(two_random_requests_differ),
            TEST(data_pages_are_zero_and_aligned), TEST(data_pages_that_are_too_large_are_refused),
            TEST(yielding_lets_another_thread_run), TEST(running_threads_have_distinct_numbers),
-           TEST(a_brief_sleep_is_brief))
+           TEST(a_brief_sleep_takes_a_short_time))

@@ -188,7 +188,7 @@ static void live_objects_are_found_in_index_order(void) {
     }
     CHECK_EQ(found, count);
     CHECK_EQ(at, pool.count);
-    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* the end of the pool is stable */
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* at the end rvt_pool_next_alive keeps returning NULL */
     /* Start in the middle. An index beyond the end finds nothing. */
     at = alive[2] + 1;
     object = rvt_pool_next_alive(&pool, &at);

@@ -35,9 +35,9 @@ static void finds_the_objects_added_and_no_others(void) {
         CHECK_PTR_EQ(rvt_serial_index_find(&index, serial),
                      serial % 3 == 2 && serial < MANY ? &objects[serial] : NULL);
     CHECK(rvt_serial_index_find(&index, UINT64_MAX) == NULL);
-    rvt_serial_index_remove(&index, 3); /* never added */
+    rvt_serial_index_remove(&index, 3); /* a serial that was never added */
     rvt_serial_index_remove(&index, 5);
-    rvt_serial_index_remove(&index, 5); /* already removed */
+    rvt_serial_index_remove(&index, 5); /* a serial that was already removed */
     CHECK(rvt_serial_index_find(&index, 5) == NULL);
     CHECK_PTR_EQ(rvt_serial_index_find(&index, 2), &objects[2]);
     CHECK_PTR_EQ(rvt_serial_index_find(&index, 8), &objects[8]);

@@ -127,7 +127,7 @@ static void giving_back_an_untouched_or_destroyed_range_does_nothing(void) {
     rvt_sparse_give_back(&sparse);
     CHECK_EQ(atomic_load(&held), 0);
     rvt_sparse_destroy(&sparse);
-    rvt_sparse_give_back(&sparse); /* a destroyed range: nothing happens */
+    rvt_sparse_give_back(&sparse); /* on a destroyed range the call does nothing */
     rvt_sparse_touch(&sparse, &sparse);
     rvt_sparse_destroy(&sparse);
     CHECK_EQ(atomic_load(&held), 0);

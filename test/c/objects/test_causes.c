@@ -95,7 +95,7 @@ static void dropping_a_context_keeps_the_reported_cause(void) {
     struct rvt_pd_handle pd;
     rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, 7, 0);
     rvt_drop_ucontext(second.context);
-    rvt_drop_ucontext(second.context); /* no effect: already closed */
+    rvt_drop_ucontext(second.context); /* no effect: the context is already closed */
     struct rvt_failure why;
     rvt_take_failure(&why);
     CHECK_EQ(why.numbers[RVT_FAILURE_CAUSE], RVT_CAUSE_UNKNOWN_KEY);

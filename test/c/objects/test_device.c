@@ -50,7 +50,7 @@ static void opening_a_device_fails_cleanly_without_memory(void) {
             break;
         failures++;
     }
-    CHECK_EQ(failures, 2); /* the device and its key table */
+    CHECK_EQ(failures, 2); /* two allocations: the device and its key table */
 }
 
 /* Uses a device with every kind of object. A call whose allocation fails returns -ENOMEM, and the rest

@@ -49,12 +49,12 @@ static void pages_are_zeroed_and_aligned(void) {
         CHECK_EQ(memory->huge, rows[i].huge);
         CHECK(memory->serial > last);
         last = memory->serial;
-        CHECK_EQ(references(memory), 2); /* of the device and of this test */
+        CHECK_EQ(references(memory), 2); /* one reference of the device, one of this test */
         CHECK(!rvt_device_memory_freed(memory));
         unsigned char *data = data_of(&memory->memory);
         CHECK_PTR_EQ(data, memory->pages.data);
         CHECK_EQ((uintptr_t)data % (rows[i].huge ? HUGE : PAGE), 0);
-        /* All of it lies in the reserved range. */
+        /* The whole memory lies in the reserved range. */
         unsigned char *base = memory->pages.base;
         CHECK(data >= base && (uint64_t)(data - base) + rows[i].bytes <= memory->pages.reserved);
         uint64_t sum = 0;
@@ -121,7 +121,8 @@ static void alloc_first(struct fixture *f) {
 }
 
 static void device_memory_fails_cleanly_without_memory(void) {
-    each_allocation_fails(NULL, alloc_again, 3); /* the structure, its pages and the index */
+    /* Three allocations: the structure, its pages and the index. */
+    each_allocation_fails(NULL, alloc_again, 3);
     each_allocation_fails(alloc_first, use_again, 2);
 }
 
@@ -320,9 +321,9 @@ static void the_bytes_stay_until_the_last_reference_is_put(void) {
     CHECK_EQ(rvt_find_device_memory(b.device, b.context, memory->serial, &found), 0);
     memset(memory->pages.data, 0x77, PAGE);
     struct rvt_memory *slice = rvt_device_memory_slice(memory, PAGE - 1, 1);
-    /* The structure, its pages, a slice and the index of serial numbers. */
+    /* Four allocations: the structure, its pages, a slice and the index of serial numbers. */
     CHECK_EQ(rvt_test_alloc_live(), before + 4);
-    /* drops the device's reference, even if the memory is in use */
+    /* Drops the device's reference, even if the memory is in use. */
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
     CHECK(rvt_device_memory_freed(memory));
     CHECK(a.device->memories == NULL);

@@ -47,7 +47,7 @@ static void map_refuses_unaligned_empty_and_wrapping_ranges(void) {
     CHECK_PTR_EQ(find(&f, top, PAGE), dma.map);
     CHECK_PTR_EQ(find(&f, UINT64_MAX, 1), dma.map);
     CHECK_PTR_EQ(find(&f, UINT64_MAX, 0), dma.map);
-    CHECK(find(&f, UINT64_MAX, 2) == NULL); /* would wrap around to the page at 0 */
+    CHECK(find(&f, UINT64_MAX, 2) == NULL); /* would wrap around to the mapping at address 0 */
     CHECK(find(&f, top, PAGE + 1) == NULL);
     CHECK(find(&f, UINT64_MAX, UINT64_MAX) == NULL);
     fixture_close(&f);
@@ -59,18 +59,18 @@ static void map_refuses_overlapping_ranges(void) {
         int answer;
     } rows[] = {
         /* compared with [0x10000, 0x14000) and [0x20000, 0x20800) */
-        {0x10000, 0x4000, -RVT_EINVAL}, /* the same range */
+        {0x10000, 0x4000, -RVT_EINVAL}, /* same range as the first mapping */
         {0x10000, 1, -RVT_EINVAL},
         {0x13000, 1, -RVT_EINVAL},
         {0xf000, 0x1001, -RVT_EINVAL},
-        {0x8000, 0x100000, -RVT_EINVAL}, /* covers both */
-        {0x11000, 0x1000, -RVT_EINVAL},  /* inside the first */
+        {0x8000, 0x100000, -RVT_EINVAL}, /* covers both mappings */
+        {0x11000, 0x1000, -RVT_EINVAL},  /* inside the first mapping */
         {0x13000, 0x100000, -RVT_EINVAL},
         {0x14000, 0xc001, -RVT_EINVAL},
         {0x20000, 1, -RVT_EINVAL},
         {0, UINT64_MAX, -RVT_EINVAL},
-        {0xf000, 0x1000, 0},  /* ends where the first begins */
-        {0x14000, 0xc000, 0}, /* fills the gap exactly */
+        {0xf000, 0x1000, 0},  /* ends where the first mapping begins */
+        {0x14000, 0xc000, 0}, /* fills the gap between the mappings exactly */
         {0x21000, 1, 0},
     };
     struct fixture f;
@@ -88,17 +88,17 @@ static void finds_the_mapping_that_contains_the_whole_range(void) {
     struct rvt_dma_handle a, b, c;
     bool straddles;
     REQUIRE(fixture_open(&f, 4));
-    CHECK(find(&f, 0x10000, 1) == NULL); /* no table yet */
+    CHECK(find(&f, 0x10000, 1) == NULL); /* without mappings there is no table */
     CHECK_EQ(map_at(&f, 0x30000, 0x1000, &c), 0);
     CHECK_EQ(map_at(&f, 0x10000, 0x4000, &a), 0);
-    CHECK_EQ(map_at(&f, 0x14000, 0x1800, &b), 0); /* directly behind a */
+    CHECK_EQ(map_at(&f, 0x14000, 0x1800, &b), 0); /* directly behind mapping a */
     static const struct {
         uint64_t address, length;
         int which; /* 1, 2, 3: mapping a, b, c; 0: none */
         bool straddles;
     } rows[] = {
         {0xffff, 1, 0, false},
-        {0xffff, 2, 0, false}, /* begins outside */
+        {0xffff, 2, 0, false}, /* begins outside any mapping */
         {0x10000, 0, 1, false},
         {0x10000, 0x4000, 1, false},
         {0x13fff, 1, 1, false},
@@ -182,7 +182,7 @@ static void chosen_addresses_leave_gaps(void) {
         uint64_t address = 12345;
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &address, &dma), 0);
         CHECK_EQ(address % PAGE, 0);
-        /* chosen addresses leave a gap, so that an overrun does not reach the next mapping */
+        /* Chosen addresses leave a gap, so that an overrun does not reach the next mapping. */
         CHECK(address > end);
         CHECK_PTR_EQ(find(&f, address, lengths[i]), dma.map);
         end = address + lengths[i];
@@ -201,7 +201,7 @@ static void chosen_addresses_avoid_existing_mappings(void) {
     /* Place mappings where the next addresses would be chosen, and at the very end of the address space. */
     CHECK_EQ(map_at(&f, address + 6 * PAGE, 100 * PAGE, &in_the_way), 0);
     CHECK_EQ(map_at(&f, address + (107 + 4) * PAGE, PAGE, &in_the_way),
-             0); /* directly behind the next chosen place */
+             0); /* directly behind the next address that would be chosen */
     CHECK_EQ(map_at(&f, UINT64_C(0) - PAGE, PAGE, &at_the_top), 0);
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &next, &dma), 0);
@@ -240,7 +240,7 @@ static void a_mapping_can_be_unmapped_once(void) {
     CHECK(find(&f, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
-    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* may reuse the object */
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* may reuse the object of the first mapping */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
     CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
     CHECK_EQ(rvt_dma_unmap(again), 0);
@@ -260,9 +260,9 @@ static void unmap_is_busy_while_a_page_list_uses_the_mapping(void) {
 
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0), 0);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0), 0); /* replaces a by b */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0), 0); /* replaces the page in a by one in b */
     CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0), 0); /* both mappings, one of them twice */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0), 0); /* pages of both mappings, one of them twice */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
     CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
     CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
@@ -399,7 +399,8 @@ static void unmap_releases_the_memory_after_the_last_reader(void) {
     CHECK_EQ(atomic_load(&watched.released), 0);
     read_leave(&f);
     CHECK_EQ(end_waiting(&w), 0);
-    CHECK_EQ(atomic_load(&watched.released), 1); /* when the call returns, and not later */
+    /* The memory is released when the call returns, and not later. */
+    CHECK_EQ(atomic_load(&watched.released), 1);
     fixture_close(&f);
 }
 
@@ -408,7 +409,7 @@ static void make_memory(struct fixture *f) {
 }
 
 static int map_chosen(struct fixture *f) {
-    for (int i = 0; i < 70; i++) { /* enough that the pool grows */
+    for (int i = 0; i < 70; i++) { /* enough mappings that the pool grows */
         uint64_t address = 0;
         uint32_t references = atomic_load(&f->memory->references);
         int error = rvt_dma_map(f->device, NULL, f->memory, false, &address, &f->dma);
@@ -462,7 +463,7 @@ static void page_lists_on_removed_mappings_become_empty(void) {
         {3, {STAYS, STAYS, GOES_TOO}, true, true, LIVE},
         {2, {STAYS, STAYS + PAGE}, true, false, LIVE},
         {2, {STAYS, STAYS + PAGE}, false, false, LIVE},
-        {2, {STAYS, STAYS + 4 * PAGE}, true, false, LIVE}, /* two mappings that both stay */
+        {2, {STAYS, STAYS + 4 * PAGE}, true, false, LIVE}, /* pages of two mappings that both stay */
         {1, {GOES}, false, true, INVALID},
         {2, {GOES, STAYS}, true, true, INVALID},
         {1, {STAYS}, false, false, INVALID},
@@ -537,7 +538,7 @@ static void page_lists_on_removed_mappings_become_empty(void) {
                                                                      : RVT_REASON_NONE;
             CHECK_EQ(local_check(&b, &place, rows[i].pages[0], 8, key[i], 0), !verdict);
             CHECK_EQ(b.reason, verdict);
-            if (rows[i].named) { /* also at the address where it begins now */
+            if (rows[i].named) { /* the region is also unusable at its new start address, 0 */
                 CHECK_EQ(local_check(&b, &place, 0, 1, key[i], 0), 0);
                 CHECK_EQ(remote_check(&b, &place, 0, 1, key[i], REMOTE_READ), 0);
             }

@@ -68,7 +68,7 @@ static void check_table(struct rvt_dev_info *device) {
         for (uint32_t k = 0; leaf && k < leaf->count; k++) {
             const struct rvt_dma_map *map = atomic_load(&leaf->entries[k].map);
             CHECK(k == 0 || leaf->entries[k].start > leaf->entries[k - 1].start);
-            /* no entry of a removed mapping lies inside a live mapping */
+            /* No entry of a removed mapping lies inside a live mapping. */
             CHECK(leaf_live == 0 || leaf->entries[k].start > last);
             if (!map)
                 continue;
@@ -225,7 +225,7 @@ static void failed_allocations_change_nothing(void) {
         uint64_t address = page(roll(&state, PAGES)), length = 1 + roll(&state, 2 * PAGE);
         bool remove = roll(&state, 100) < (i / 5000 % 2 ? 70 : 20);
         if (remove && model.count) {
-            /* succeeds even if the allocation of a smaller copy fails */
+            /* Succeeds even if the allocation of a smaller copy fails. */
             unmap((uint32_t)roll(&state, model.count));
         } else if (map_at(&f, address, length) == -RVT_ENOMEM) {
             failures++;
@@ -301,13 +301,14 @@ static void one_mapping_can_replace_many_ranges(void) {
     static const struct {
         uint32_t first, last; /* first and last page of the large mapping */
     } rows[] = {
-        {0, MAPS - 1},                                        /* everything */
-        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* whole leaves, from the front */
-        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* one whole leaf */
-        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* across the end of one leaf */
-        /* from inside one leaf to inside another */
+        {0, MAPS - 1},                                        /* covers all pages */
+        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
+        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
+        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
+        /* from inside one leaf to inside another leaf */
         {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},
-        {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},       /* up to the end of a leaf */
+        /* from inside a leaf to the end of the next */
+        {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},
         {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* up to the last page */
     };
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {

@@ -212,7 +212,7 @@ static void invalidating_a_key_refuses_further_checks(void) {
     CHECK_EQ(local_check(&f, &place, 0x10010, 1, fixture_key(mrs[2]), 0), 1);
 
     CHECK_EQ(rvt_invalidate_rkey(f.qp, 0), -RVT_EINVAL);
-    CHECK_EQ(rvt_invalidate_rkey(f.qp, 0xf0000100), -RVT_EINVAL); /* an empty slot */
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, 0xf0000100), -RVT_EINVAL); /* the key of an empty slot */
     CHECK_EQ(rvt_dereg_mr(mrs[0], RVT_RELEASE), 0);
     CHECK_EQ(rvt_invalidate_rkey(f.qp, 0x100), -RVT_EINVAL);
     fixture_close(&f);

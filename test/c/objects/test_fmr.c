@@ -58,7 +58,7 @@ static void alloc_fmr_checks_its_attributes(void) {
 static void every_page_shift_up_to_30_works(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 5));
-    /* larger than the real memory, which is never accessed */
+    /* Larger than the real memory, which is never accessed. */
     fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40);
     for (uint32_t shift = 0; shift <= 30; shift++) {
         uint64_t size = UINT64_C(1) << shift, base = UINT64_C(1) << 40;
@@ -143,11 +143,11 @@ static void a_refused_mapping_changes_nothing(void) {
         {{0x10000}, UINT64_C(1) << 32, 0x5000},            /* the count is not truncated to 32 bits */
         {{0x10000}, (UINT64_C(1) << 32) + 1, 0x5000},
         {{0x10000}, UINT64_MAX, 0x5000},
-        {{0x10000, 0x20000}, 2, 0x5000}, /* in no mapping */
+        {{0x10000, 0x20000}, 2, 0x5000}, /* a page in no mapping */
         {{0x20000, 0x10000}, 2, 0x5000},
-        {{0x11001}, 1, 0x5000},            /* across two adjacent mappings */
-        {{0xf001}, 1, 0x5000},             /* begins before the mapping */
-        {{0x13001}, 1, 0x5000},            /* one byte too long */
+        {{0x11001}, 1, 0x5000},            /* a page across two adjacent mappings */
+        {{0xf001}, 1, 0x5000},             /* a page that begins before the mapping */
+        {{0x13001}, 1, 0x5000},            /* a page that ends one byte beyond the mapping */
         {{0xfffffffffffff001}, 1, 0x5000}, /* page address + size exceeds 2^64 */
         {{0xffffffffffffffff}, 1, 0x5000},
         {{0x10000}, 1, 0xfffffffffffff001}, /* iova + length exceeds 2^64 */
@@ -401,7 +401,7 @@ static void a_reference_taken_during_a_mapping_makes_it_busy(void) {
     CHECK_EQ(interruption.answer, 1);
     CHECK_EQ(answer, -RVT_EBUSY);
     CHECK(!rvt_reclaim_pending(&f.device->retirement));
-    /* the spare block */
+    /* At most the spare map block is left. */
     CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t));
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
@@ -432,7 +432,7 @@ static void unmap_fmr_unmaps_all_or_none(void) {
     REQUIRE(fixture_open(&g, 4));
     struct rvt_mr_handle foreign = fixture_fmr(&g, ALL_ACCESS, 1, 12);
 
-    /* All or nothing. */
+    /* A list of FMRs is unmapped completely or not at all. */
     CHECK_EQ(rvt_unmap_fmr(NULL, 0), 0);
     CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, user}, 2), -RVT_EINVAL);
     CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, foreign}, 2), -RVT_EINVAL);

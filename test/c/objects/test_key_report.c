@@ -29,7 +29,7 @@ static void a_key_report_shows_the_region_or_the_last_key(void) {
     CHECK_EQ(row[RVT_SLOT_KEY], 0);
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, REMOTE_READ);
     uint32_t key = fixture_key(mr);
-    for (uint32_t variant = 0; variant < 2; variant++) { /* any key of the slot */
+    for (uint32_t variant = 0; variant < 2; variant++) { /* any key of the slot gives the same report */
         row = report(&f, key ^ variant);
         CHECK_EQ(row[RVT_SLOT_LIVE], 1);
         CHECK_EQ(row[RVT_SLOT_HIDDEN], 0);
@@ -126,8 +126,9 @@ static void a_search_finds_one_region_for_each_kind_of_match(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 6));
     struct rvt_mr_handle own = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, 0); /* region 1 */
-    fixture_reg(&f, bytes, 200, 0x1000, 0x20000, 0);                           /* region 2: longer */
-    /* region 3: in another domain */
+    /* Region 2: longer than region 1. */
+    fixture_reg(&f, bytes, 200, 0x1000, 0x20000, 0);
+    /* Region 3: in another domain. */
     fixture_reg_in(f.other_pd, bytes, 100, 0x1000, 0x9000, 0);
     fixture_reg(&f, bytes, 100, UINT64_MAX - 2 * PAGE + 1, UINT64_MAX - 99, 0); /* region 4: ends at 2^64 */
     struct rvt_mr_handle dma;
@@ -144,7 +145,7 @@ static void a_search_finds_one_region_for_each_kind_of_match(void) {
     CHECK_EQ(rvt_lkey_ok(f.pd, &held, NULL, &(struct rvt_ib_sge){0x1000, 8, key}, 0, &f.reason), 1);
     CHECK_EQ(rvt_dereg_mr(own, RVT_RELEASE), -RVT_EBUSY);
     search_is(&f, false, 7, 8, key, (uint64_t[]){0, 0, 0, 0, 1});
-    /* a deregistered region that is still held is not found by address */
+    /* A deregistered region that is still held is not found by address. */
     search_is(&f, true, 0x9000, 8, 1, (uint64_t[]){0, 0, 3, 0, 0});
     rvt_put_sge(&held);
     CHECK_EQ(rvt_dereg_mr(own, RVT_RELEASE), 0);

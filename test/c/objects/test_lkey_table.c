@@ -252,7 +252,7 @@ static void sequential_keys_match_a_model(void) {
     }
 }
 
-static void random_keys_are_unique_and_unpredictable(void) {
+static void random_keys_are_unique_and_in_no_order(void) {
     static const uint32_t widths[] = {1, 4, 7, 16, 23};
     for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
         struct fixture f;
@@ -269,7 +269,7 @@ static void random_keys_are_unique_and_unpredictable(void) {
             low_bits |= keys[i] & 0xff;
             CHECK((uint64_t)keys[i] >> (32 - bits) < (UINT64_C(1) << bits));
             for (uint32_t j = 0; j < i; j++)
-                /* each key has its own slot, so keys are unique */
+                /* Each key has its own slot, so keys are unique. */
                 CHECK(keys[i] >> (32 - bits) != keys[j] >> (32 - bits));
             in_order += keys[i] >> (32 - bits) == i;
             struct rvt_sge sge;
@@ -749,7 +749,7 @@ static void pages_count_when_they_are_first_touched(void) {
     REQUIRE(fixture_open(&f, 16));
     CHECK_EQ(table_bytes(&f), 0);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
-    /* one page each for records, owners, the bitmap of slots and the bitmap of pages */
+    /* One page each for records, owners, the bitmap of slots and the bitmap of pages. */
     CHECK_EQ(table_bytes(&f), 4 * page);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     for (uint32_t i = 1; i < slots_a_page; i++) /* use up the other slots of the first page */
@@ -916,7 +916,7 @@ static void readers_are_safe_while_a_device_closes(void) {
     uint32_t found = 0;
     for (int round = 0; round < 100; round++) {
         struct fixture f;
-        /* the first use of each slot, when no write has changed the sequences yet */
+        /* The first use of each slot, when no write has changed the sequences yet. */
         REQUIRE(fixture_open(&f, 6));
         static struct closing_readers looks;
         looks.table = &f.device->lkey_table;
@@ -947,7 +947,7 @@ CHECK_MAIN(TEST(the_first_keys_are_those_of_the_reference), TEST(a_freed_slot_is
            TEST(a_full_table_refuses_registrations), TEST(key_zero_is_never_issued),
            TEST(the_generation_advances_twice_to_avoid_key_zero),
            TEST(the_last_slot_of_the_widest_table_has_a_valid_key), TEST(sequential_keys_match_a_model),
-           TEST(random_keys_are_unique_and_unpredictable), TEST(random_keys_do_not_repeat_at_once_in_a_slot),
+           TEST(random_keys_are_unique_and_in_no_order), TEST(random_keys_do_not_repeat_at_once_in_a_slot),
            TEST(each_random_number_is_used_once), TEST(the_two_keys_of_a_slot_alternate_in_the_widest_table),
            TEST(slot_0_of_the_widest_table_has_one_key), TEST(every_free_slot_is_equally_likely),
            TEST(sequential_keys_have_a_period), TEST(the_report_lists_occupied_slots_in_order),

@@ -19,7 +19,7 @@ static int reg(struct fixture *f, uint64_t start, uint64_t length, uint64_t virt
 }
 
 static void reg_user_mr_checks_its_ranges(void) {
-    const uint64_t pages_32 = UINT64_C(1) << 44; /* 2^32 pages */
+    const uint64_t pages_32 = UINT64_C(1) << 44; /* the length of 2^32 pages */
     const struct {
         uint64_t start, length, virt_addr;
         int answer;
@@ -159,9 +159,9 @@ static void dma_regions_take_no_slot_and_need_a_kernel_domain(void) {
     CHECK_EQ(a.kind, RVT_MR_DMA);
     CHECK_EQ(a.keys.lkey, 0);
     CHECK_EQ(a.keys.rkey, 0);
-    CHECK_EQ(a.refs, 3); /* published */
+    CHECK_EQ(a.refs, 3); /* published: key 0 uses this region */
     CHECK_EQ(b.keys.lkey, 0);
-    CHECK_EQ(b.refs, 2); /* not published */
+    CHECK_EQ(b.refs, 2); /* not published: key 0 does not use this region */
     CHECK(a.id != b.id);
     CHECK_EQ(fixture_head(f.device).used, 0); /* DMA regions take no slots */
     CHECK_EQ(fixture_head(f.device).generation, 0);
@@ -207,7 +207,7 @@ static void handles_of_closed_objects_are_refused(void) {
     CHECK_EQ(rvt_dereg_mr(sg, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
     struct rvt_mr_handle mrs[] = {sg, fmr, none};
-    fixture_mem_reg(&f, 1); /* reuses the slot of one of them */
+    fixture_mem_reg(&f, 1); /* reuses the object of one of the deregistered regions */
     fixture_fmr(&f, 0, 1, 12);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(rvt_query_mr(mrs[i], &attributes), -RVT_EBADF);
@@ -220,7 +220,7 @@ static void handles_of_closed_objects_are_refused(void) {
         CHECK_EQ(rvt_unmap_fmr(&mrs[i], 1), -RVT_EBADF);
         CHECK_EQ(rvt_fast_reg_mr(f.qp, mrs[i], 0x100, 0, NULL), -RVT_EBADF);
     }
-    CHECK_EQ(outcome.iova, 1); /* not written for -EBADF */
+    CHECK_EQ(outcome.iova, 1); /* the outcome is not written if the handle is refused with -EBADF */
     CHECK_EQ(outcome.length, 2);
     CHECK_EQ(atomic_load(&memory->references), 1);
     rvt_memory_put(memory);
@@ -426,7 +426,7 @@ static void a_registration_reports_id_key_and_addresses(void) {
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 0x5003, 0x7001, ALL_ACCESS, &mr[1], NULL), 0);
         CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 1, 2, 0, &mr[2], &birth), 0);
-        CHECK_PTR_EQ(mr[2].mr, mr[0].mr); /* reuses the object */
+        CHECK_PTR_EQ(mr[2].mr, mr[0].mr); /* reuses the object of the deregistered region */
         check_birth(mr[2], &birth);
         memset(&birth, 0x5a, sizeof(birth));
         untouched = birth;
@@ -609,7 +609,7 @@ static void dereg_mrs_waits_once_for_the_whole_list(void) {
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
         REQUIRE(fixture_open(&f, 6));
         const enum rvt_release_mode how = (enum rvt_release_mode)mode;
-        CHECK_EQ(rvt_dereg_mrs(f.pd, &none, 0, how), 0); /* an empty list */
+        CHECK_EQ(rvt_dereg_mrs(f.pd, &none, 0, how), 0); /* an empty list succeeds */
         struct rvt_mr_handle dma, gone = fixture_mem_reg(&f, 1);
         CHECK_EQ(rvt_dereg_mr(gone, RVT_RELEASE), 0);
         CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
@@ -620,14 +620,14 @@ static void dereg_mrs_waits_once_for_the_whole_list(void) {
         const struct rvt_mr_handle list[] = {user, fmr, gone, dma, user, sg, gone, fmr};
         const uint64_t before = atomic_load(&rvt_epoch_now);
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
-        /* one wait advances the epoch once; retiring would advance it, too */
+        /* One wait advances the epoch once; retiring would advance it, too. */
         CHECK_EQ(atomic_load(&rvt_epoch_now) - before, 1);
         CHECK(fixture_dead(user) && fixture_dead(fmr) && fixture_dead(dma) && fixture_dead(sg));
         CHECK_EQ(fixture_refs(stays), 2);
         CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and `stays` */
         CHECK_EQ(fixture_head(f.device).used, 1);
         CHECK(!rvt_reclaim_pending(&f.device->retirement));
-        /* regions that are already deregistered are no error */
+        /* Regions that are already deregistered are no error. */
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
         fixture_close(&f);
     }
@@ -677,7 +677,7 @@ static void dereg_mrs_is_busy_while_listed_regions_are_held(void) {
         CHECK_EQ(local(&f, &sge[i], 0x1000, 8, fixture_key(list[i]), 0), 1);
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_AWAIT; mode++) {
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 4, (enum rvt_release_mode)mode), -RVT_EBUSY);
-        CHECK(fixture_dead(list[3])); /* not held */
+        CHECK(fixture_dead(list[3])); /* the region that no SGE held */
         for (int i = 0; i < 3; i++) {
             CHECK(half_dead(list[i]));
             CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);

@@ -211,7 +211,7 @@ static void random_lists_match_the_model(void) {
             static const uint64_t starts[] = {0x10000, 0x18000, 0x30000}, sizes[] = {0x8000, 0x8000, 0x7800};
             uint64_t which = roll(&seed, 3), at, length;
             if (i && roll(&seed, 2) && end % PAGE) {
-                /* continue where the previous element ended */
+                /* Continue where the previous element ended. */
                 which = end < 0x18000 ? 0 : end < 0x20000 ? 1 : 2;
                 at = end - starts[which];
             } else {
@@ -247,7 +247,7 @@ static void a_refused_list_changes_nothing(void) {
     struct rvt_mr_handle dma;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
-    /* directly behind the first mapping, and ends inside a page */
+    /* Directly behind the first mapping, and ends inside a page. */
     fixture_dma(&f, bytes + 4 * PAGE, PAGE + 0x800, 0x14000);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 4);
     struct rvt_sg_outcome outcome;
@@ -271,11 +271,11 @@ static void a_refused_list_changes_nothing(void) {
         {1, {{0x10000, PAGE}}, 0, 65536},
         {1, {{0x10000, 0}}, 0, PAGE},
         {3, {{0x10000, PAGE}, {0x11000, 0}, {0x12000, PAGE}}, 0, PAGE},
-        {1, {{0xf000, PAGE}}, 0, PAGE}, /* below the mapping */
+        {1, {{0xf000, PAGE}}, 0, PAGE}, /* below the DMA mapping */
         {1, {{0xfff, 2}}, 0, PAGE},
-        {1, {{0x20000, PAGE}}, 0, PAGE},   /* in no mapping */
+        {1, {{0x20000, PAGE}}, 0, PAGE},   /* in no DMA mapping */
         {1, {{0x13000, 0x1001}}, 0, PAGE}, /* across two adjacent mappings */
-        {1, {{0x15000, 0x801}}, 0, PAGE},  /* one byte beyond the end */
+        {1, {{0x15000, 0x801}}, 0, PAGE},  /* ends one byte beyond the DMA mapping */
         {1, {{0x15800, 1}}, 0, PAGE},
         {1, {{UINT64_MAX, 2}}, 0, PAGE}, /* address + length exceeds 2^64 */
         {1, {{0x10000, UINT64_MAX}}, 0, PAGE},

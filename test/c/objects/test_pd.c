@@ -65,7 +65,7 @@ static void a_domain_is_busy_while_it_has_objects(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* a region whose dereg returned -EBUSY still counts */
     CHECK_PTR_EQ(rvt_pd_live(pd), pd.pd);
     rvt_put_sge(&sge);
-    /* the reference was put, but the region is not deregistered yet */
+    /* The reference was put, but the region is not deregistered yet. */
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);

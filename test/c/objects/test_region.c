@@ -116,10 +116,11 @@ static void releasing_a_held_region_is_busy_until_the_last_put(void) {
         CHECK_EQ(hold(&f, &made, &b), 1);
         uint32_t used = fixture_head(f.device).used;
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
-        CHECK_EQ(fixture_refs(made.mr), 3); /* two SGEs and the owner */
+        CHECK_EQ(fixture_refs(made.mr), 3); /* two held SGEs, plus one for the region itself */
         CHECK(fixture_query(made.mr).half_dead);
         check_key_is_revoked(&f, &made);
-        CHECK_EQ(fixture_head(f.device).used, used - (made.key != 0)); /* the slot is already free */
+        /* The region's slot in the key table is already free. */
+        CHECK_EQ(fixture_head(f.device).used, used - (made.key != 0));
         /* SGEs that hold the region can still be used. */
         CHECK_EQ(usable(&f, &a), RVT_REASON_NONE);
         CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), 0);
@@ -164,7 +165,7 @@ static void a_released_but_held_region_cannot_be_changed(void) {
                  -RVT_EINVAL);
         CHECK_EQ(rvt_fast_reg_mr(f.qp, sg.mr, sg.key | 1, ALL_ACCESS, NULL), -RVT_EINVAL);
         CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x10000), -RVT_EBUSY);
-        /* refused before the page list is checked */
+        /* Refused before the page list is checked. */
         CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1000, 0x10000), -RVT_EBUSY);
         CHECK_EQ(rvt_unmap_fmr(&fmr.mr, 1), -RVT_EBUSY);
         CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key), -RVT_EINVAL);
@@ -275,8 +276,8 @@ static void a_later_region_in_the_same_object_is_not_awaited(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* Every release waits for readers inside. Meanwhile the region is half dead (still found by its handle, but
- * without a key), unless it was released by force. */
+/* Every release waits for readers inside. Meanwhile the region has no key, but its handle still finds it,
+ * unless it was released by force. */
 static void every_release_waits_for_readers(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
@@ -435,7 +436,7 @@ static void a_second_dma_region_is_not_used_by_key_zero(void) {
     CHECK_EQ(fixture_refs(second), 2);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
-    /* The second region does not take its place. */
+    /* The second DMA region does not take its place. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
     CHECK_EQ(fixture_refs(second), 2);
@@ -609,7 +610,7 @@ static void a_reference_is_taken_only_under_the_mapping_that_was_read(void) {
     rvt_put_mr(fmr.mr.mr);
     rvt_read_renew(f.reader, &f.device->retirement);
     CHECK_EQ(end_waiting(&w), 0);
-    /* The key is revoked after the record was read. */
+    /* The key is revoked after the record was read: no reference is taken. */
     struct ending ending = {&fmr, RVT_MR_FMR, RVT_RELEASE};
     sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK(begin_waiting(&w, end_it, &ending));
@@ -684,7 +685,7 @@ static void checks_do_not_wait_for_an_interrupted_mapping(void) {
     rvt_record_flip(record);
     rvt_record_settle(record, &entry);
     mr->base = mr->iova = mr->visible_iova = 0x20000;
-    rvt_map_discard(old); /* no reader is inside */
+    rvt_map_discard(old); /* no reader is inside, so the old map can be freed */
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &(uint64_t){0x10000}, 1, 0x10000), 0);
@@ -872,7 +873,7 @@ static void unmapping_a_list_keeps_key_rights_and_address(void) {
     CHECK_EQ(rvt_map_phys_fmr(mr[2], (uint64_t[]){0x20000}, 1, 0x5000), 0);
     CHECK_EQ(rvt_count_mr(mr[0]), 0);
     rvt_mutex_lock(&b.device->lock);
-    rvt_mr_unmap_lists(b.device, 99); /* no such context */
+    rvt_mr_unmap_lists(b.device, 99); /* the id of no existing context */
     rvt_mr_unmap_lists(b.device, RVT_NO_CONTEXT);
     rvt_mutex_unlock(&b.device->lock);
     CHECK_EQ(fixture_query(mr[0]).segments, 2);
@@ -921,7 +922,7 @@ static void held_bytes_return_to_their_old_value(void) {
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 1}, 2, 0), -RVT_EINVAL);
     CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_held_bytes(f.device), before);
-    /* an extent is part of the region's record, and the slots were in use before */
+    /* An extent is part of the region's record, and the slots were in use before. */
     user = make(&f, RVT_MR_USER).mr;
     CHECK_EQ(rvt_held_bytes(f.device), before);
     CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);

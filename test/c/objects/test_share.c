@@ -153,7 +153,7 @@ static void a_closed_device_is_neither_shared_nor_found(void) {
 
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_share_device(f.device, &token), 0);
-    CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* it did not close */
+    CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* the device did not close */
     CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0);
     rvt_dev_put(found);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);

@@ -233,7 +233,7 @@ static void verbs_that_take_nothing_away_do_not_wait(void) {
     CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){2, 1, 12}, &mr), 0);
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);
     fixture_reg_in(pd, bytes, PAGE, 0, 0, 0);
-    /* replaces the snapshot of DMA mappings; the old one waits to be freed */
+    /* Replaces part of the table of DMA mappings; the old part waits to be freed. */
     fixture_dma(&s.f, bytes, PAGE, 0x40000);
     CHECK(rvt_reclaim_pending(&s.f.device->retirement));
     CHECK_EQ(rvt_count_mr(s.user), 0);

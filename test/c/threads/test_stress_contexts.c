@@ -17,7 +17,7 @@ struct environment {
     struct rvt_ucontext *context;
     struct rvt_pd_handle pd, common;
     struct rvt_checker checker;
-    /* the heap is read by other threads; scratch is used only by this thread */
+    /* The heap is read by other threads; scratch is used only by this thread. */
     unsigned char *heap, *scratch;
     struct rvt_mr_handle region, fmr, scratch_mr;
     uint32_t fmr_key, scratch_key;
@@ -28,7 +28,8 @@ struct environment {
 };
 
 static struct rvt_dev_info *common_device;
-static uint64_t common_domain;                       /* serial number */
+/* Serial number of the domain that all environments attach. */
+static uint64_t common_domain;
 static _Atomic(uint32_t) known_key[ENVIRONMENTS];    /* key of each environment's current or last region */
 static _Atomic(uint64_t) known_domain[ENVIRONMENTS]; /* serial number of its current or last domain */
 static _Atomic(uint64_t) known_memory[MEMORIES];
@@ -136,7 +137,7 @@ static void end_life(struct environment *e) {
         rvt_put_sge(&e->held[--e->holds]);
     rvt_free_ucontext(e->context);
     rvt_reader_unregister(e->w.reader);
-    /* meanwhile the others still know its keys */
+    /* Meanwhile the others still know its keys. */
     for (uint64_t absent = roll(&e->w.seed, 8); absent; absent--)
         sched_yield();
 }
@@ -343,7 +344,7 @@ static void use_device_memory(struct environment *e) {
     if (roll(&e->w.seed, 3) == 0) {
         CHECK_EQ(rvt_alloc_device_memory(common_device, e->context, PAGE, false, &memory), 0);
         memset(memory->pages.data, fill_of(e->w.index), PAGE);
-        /* tells readers how the rest of the page is filled */
+        /* Tells readers how the rest of the page is filled. */
         memory->pages.data[0] = (unsigned char)e->w.index;
         atomic_store_explicit(known, memory->serial, memory_order_release);
         rvt_memory_put(&memory->memory);

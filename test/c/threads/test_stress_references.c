@@ -12,7 +12,7 @@ enum { ENDERS = 2, HOLDERS = 3, SLOTS = 2, SGE = 16, BATCH = 8, EXCHANGE = 8, LE
 
 static alignas(4096) unsigned char bytes[LENGTH];
 static struct fixture keeper;
-static uint64_t common_domain; /* serial number */
+static uint64_t common_domain; /* serial number of the domain that all threads attach */
 
 /* A region that is announced to the holders. Region ids are unique, so an id identifies a region forever. */
 struct shown {

@@ -27,7 +27,7 @@ struct pair {
     struct fixture steady; /* another device, which has the buffer as a region */
     uint32_t steady_key;
     _Atomic(uint64_t) round, done,
-        /* the current round; the last round the copier finished; its calls in this round */
+        /* The current round; the last round the copier finished; its calls in this round. */
         calls;
     atomic_bool over, finished; /* the round is over; all rounds are over */
     uint64_t rounds, copies, cut, late_written, late_read;
@@ -233,7 +233,7 @@ static void run_pairs(unsigned milliseconds) {
     printf("# %" PRIu64 " rounds, %" PRIu64 " copies, %" PRIu64 " cut short; late bytes: %" PRIu64
            " written, %" PRIu64 " read\n",
            sum.rounds, sum.copies, sum.cut, sum.late_written, sum.late_read);
-    CHECK(sum.rounds > 0 && sum.copies > 0); /* otherwise nothing was tested */
+    CHECK(sum.rounds > 0 && sum.copies > 0); /* the pairs must have tested something */
     CHECK_EQ(sum.late_written, 0);
     CHECK_EQ(sum.late_read, 0);
 }
