@@ -33,7 +33,7 @@ function* kept() {
   if (existsSync(keptCorpus)) yield* unpack(gunzipSync(readFileSync(keptCorpus)));
 }
 
-/** Yields the scenes and the recorded traces; they are made anew each time. */
+/** Yields the scenes and the recorded traces; they are generated each time. */
 export function* seeds() {
   yield* scenes();
   yield* fromTraces();
