@@ -1,4 +1,4 @@
-// Builds the fuzzer of the core, and the program that only plays what is kept.
+// Builds the libFuzzer program, and the program that only replays programs.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,10 +23,10 @@ const flags = [
   '-DRVT_TEST_ALLOC=1',
   `-I${join(root, 'native')}`,
 ];
-/* world.c has random numbers that come again. */
+/* world.c replaces the random numbers by reproducible ones. */
 const linkFlags = ['-pthread', '-Wl,--wrap=rvt_random_bytes'];
 
-/** The core's files, from the one list that there is. */
+/** Returns the core's source files, read from core.gypi. */
 function coreSources() {
   const gypi = readFileSync(join(coreDirectory, 'core.gypi'), 'utf8');
   return [...gypi.matchAll(/'([\w/]+\.c)',/g)].map(([, name]) => join(coreDirectory, name ?? ''));
@@ -40,7 +40,7 @@ function fuzzSources(leftOut) {
 }
 
 /**
- * Builds a program unless it is there, built of the same files in the same way.
+ * Builds a program, unless an up-to-date build exists: same sources, compiler and flags.
  * @param {string} compiler
  * @param {string} name
  * @param {{ sources: string[], flags: string[] }[]} parts
@@ -73,17 +73,15 @@ function build(compiler, name, parts, link) {
 }
 
 /**
- * The program that libFuzzer drives; undefined if it cannot be built, as standard error has told.
+ * Builds the libFuzzer program. Returns undefined if that fails; the reason is printed to standard error.
  */
 export function buildFuzzer() {
   const compiler = [`clang-${CLANG}`, 'clang'].find(
     (command) => spawnSync(command, ['--version']).status === 0,
   );
   if (!compiler) {
-    console.error(
-      `fuzz: clang is not there. Debian: apt-get install clang-${CLANG} libclang-rt-${CLANG}-dev`,
-    );
-    console.error('fuzz: without it, `npm run fuzz -- --replay-only` plays what is kept');
+    console.error(`fuzz: clang not found. Debian: apt-get install clang-${CLANG} libclang-rt-${CLANG}-dev`);
+    console.error('fuzz: without it, `npm run fuzz -- --replay-only` plays the kept corpus');
     return undefined;
   }
   const checks = ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
@@ -91,7 +89,7 @@ export function buildFuzzer() {
     compiler,
     'fuzz_core',
     [
-      // Coverage is counted in the core alone: what the oracle does is no news.
+      // Only the core is instrumented for coverage; new paths in the oracle are of no interest.
       { sources: coreSources(), flags: [...flags, ...checks, '-fsanitize=fuzzer-no-link'] },
       { sources: fuzzSources(['replay.c']), flags: [...flags, ...checks] },
     ],
@@ -102,9 +100,7 @@ export function buildFuzzer() {
   return program;
 }
 
-/**
- * The program that plays files once, with any compiler; undefined if it cannot be built.
- */
+/** Builds the program that plays files once, with any compiler. Returns undefined if that fails. */
 export function buildReplay() {
   const sources = [...coreSources(), ...fuzzSources(['fuzz_core.c'])];
   return build(process.env.CC ?? 'cc', 'replay', [{ sources, flags: [...flags, '-O2'] }], linkFlags);

@@ -1,4 +1,4 @@
-// The programs that fuzzing begins with: those kept in corpus.gz, and those made from scenes and traces.
+// The programs that fuzzing starts with: those kept in corpus.gz, and those made from scenes and traces.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { fromTraces } from './traces.mjs';
 
 export const keptCorpus = join(fuzzDirectory, 'corpus.gz');
 
-/** Many programs in one file: the length (16 bits, little end first) before each. */
+/** Yields the programs of a packed file. Each is preceded by its length (16 bits, little-endian). */
 function* unpack(/** @type {Buffer} */ packed) {
   for (let at = 0; at < packed.length;) {
     const end = at + 2 + packed.readUInt16LE(at);
@@ -33,7 +33,7 @@ function* kept() {
   if (existsSync(keptCorpus)) yield* unpack(gunzipSync(readFileSync(keptCorpus)));
 }
 
-/** What every corpus begins with, made anew each time. */
+/** Yields the scenes and the recorded traces; they are generated each time. */
 export function* seeds() {
   yield* scenes();
   yield* fromTraces();
@@ -58,7 +58,7 @@ export function fill(directory, programs) {
 }
 
 /**
- * Writes the kept corpus anew.
+ * Replaces the kept corpus.
  * @param {Buffer[]} programs
  */
 export function writeKept(programs) {

@@ -1,13 +1,13 @@
 // Fuzzes the core: node fuzz/core/fuzz.mjs [options] [program ...]
 //
 //   --minutes N, --seconds N   how long (default: 1 minute)
-//   --jobs N                   that many fuzzers side by side on one corpus (default: 1)
-//   --seed N                   where the dice begin (default: by the clock)
-//   --keep                     write fuzz/core/corpus.gz anew, from what it was and what was found since
-//   --replay-only              no fuzzing: play the kept corpus and the traces once, with any compiler ($CC, cc)
-//   program ...                play these files and tell their operations
+//   --jobs N                   number of parallel fuzzers on one corpus (default: 1)
+//   --seed N                   seed of the random numbers (default: from the clock)
+//   --keep                     replace fuzz/core/corpus.gz by the old corpus and what was found, minimized
+//   --replay-only              no fuzzing: play the kept corpus and the traces once, with any compiler ($CC or cc)
+//   program ...                play these files and print their operations
 //
-// Everything is built and kept under build/fuzz. A finding ends in build/fuzz/findings, and with exit status 1.
+// Everything is built under build/fuzz. A finding is stored in build/fuzz/findings, and the exit status is 1.
 import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { writeCounts } from '../../scripts/counts.mjs';
@@ -36,7 +36,7 @@ async function main() {
   const jobs = Number(options.jobs);
   const seed = Number(options.seed ?? (Date.now() % 0x7fffffff) + 1);
   if (!(seconds > 0 && jobs > 0 && seed > 0)) {
-    console.error('fuzz: --minutes, --seconds, --jobs and --seed want numbers above 0');
+    console.error('fuzz: --minutes, --seconds, --jobs and --seed must be greater than 0');
     return finish('run', 1);
   }
   const fuzzer = buildFuzzer();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What libFuzzer calls: bytes are a program, the program is played, and whatever is wrong aborts.
- * With FUZZ_PRINT in the environment the operations are told as they are played. */
+/* The entry points of libFuzzer: the input bytes are a program, which is played; any error aborts. If
+ * FUZZ_PRINT is set in the environment, operations are printed as they are played. */
 #include <stdlib.h>
 
 #include "world.h"
@@ -12,7 +12,7 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t 
                                  uint8_t *out, size_t max_size, unsigned seed);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct world world; /* large, and what is in it is initialised as it is used */
+    static struct world world; /* large; its parts are initialized before use */
     play(&world, data, size < MAX_PROGRAM ? size : MAX_PROGRAM, getenv("FUZZ_PRINT") != NULL);
     return 0;
 }

@@ -29,7 +29,7 @@ static uint32_t index_of(const struct oracle *o, int device, uint32_t key) {
     return key >> (32 - o->devices[device].bits);
 }
 
-/* The region in a slot of the device's table. */
+/* Returns the region in a slot of the device's key table, or NONE. */
 static int in_slot(const struct oracle *o, int device, uint32_t index) {
     for (int i = 0; i < o->region_count; i++) {
         const struct model_region *r = &o->regions[i];
@@ -193,7 +193,7 @@ int oracle_judge_user(uint64_t start, uint64_t length, uint64_t virt_addr) {
     return 0;
 }
 
-/* --- DMA space and page lists --- */
+/* --- DMA mappings and page lists --- */
 
 int oracle_mapping_at(const struct oracle *o, int device, uint64_t address, uint64_t length, bool *begins) {
     *begins = false;
@@ -247,7 +247,8 @@ static void add_segment(struct model_map *map, uint64_t address, int mapping) {
     map->mapping[map->segments++] = mapping;
 }
 
-/* The layout of SEMANTICS 5: the answer, unless the whole is refused. */
+/* Lays out a list by the rules of SEMANTICS 5. Returns the result of rvt_map_mr_sg, unless the list is
+ * refused completely. */
 static int lay_out(const struct oracle *o, const struct model_region *r, const struct rvt_sg_element *list,
                    uint32_t count, uint64_t sg_offset, struct model_map *map, exact *total) {
     uint64_t capacity = r->max_segments;
@@ -264,7 +265,7 @@ static int lay_out(const struct oracle *o, const struct model_region *r, const s
         }
         for (; page < end; page += RVT_PAGE_SIZE) {
             if (map->segments == capacity) {
-                /* The last page that did fit does not count; nothing counts less than nothing. */
+                /* The last page that fitted does not count; the length is never negative. */
                 if (last > start)
                     *total += last - start;
                 return i == 0 && last == (exact)list[0].address ? -RVT_ENOMEM : (int)i;
@@ -346,7 +347,8 @@ static enum rvt_reason judge_key_zero(const struct oracle *o, const struct reque
     return RVT_REASON_NONE;
 }
 
-/* The slot does not hold a live region of this key. */
+/* Returns the reason if the slot holds no live region: revoked for the slot's last key, otherwise no such
+ * key. */
 static enum rvt_reason judge_absent(const struct oracle *o, int device, uint32_t key) {
     for (int i = o->emptied_count; i-- > 0;)
         if (o->emptied[i].device == device && o->emptied[i].index == index_of(o, device, key))
@@ -489,7 +491,8 @@ void oracle_walk_init(const struct oracle *o, struct model_walk *w, const int *l
     begin_element(o, w);
 }
 
-/* Element number i of those that are left: the current one as far as it is, the others as they are now. */
+/* Returns SGE number i of the remaining ones: the current one as far as it was consumed, the others in their
+ * current state. */
 static const struct model_sge *element(const struct oracle *o, const struct model_walk *w, uint32_t i) {
     return i ? &o->sges[w->list[w->next + i - 1]] : &w->sge;
 }

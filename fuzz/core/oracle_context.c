@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The rules of contexts: what is whose, what ends with whom, what is counted for whom. And of memory that a
- * device owns. */
+/* The oracle's rules for contexts (ownership, cascades, counters) and for device memory. */
 #include "oracle.h"
 
 /* --- contexts --- */
@@ -37,7 +36,7 @@ bool oracle_owns(const struct oracle *o, int context) {
     return false;
 }
 
-/* The mapping ends, whoever uses it: lists that name it map nothing from now on. */
+/* Removes a mapping that may be in use: page lists that contain it become empty. */
 static void take_mapping(struct oracle *o, int mapping) {
     for (int i = 0; i < o->region_count; i++) {
         struct model_region *r = &o->regions[i];
@@ -89,10 +88,10 @@ void oracle_end_context(struct oracle *o, int context) {
     for (int i = 0; i < o->context_count; i++)
         if (o->contexts[i].device == device && !o->contexts[i].gone)
             return;
-    oracle_close(o, device); /* it was the last one */
+    oracle_close(o, device); /* the last context closes the device */
 }
 
-/* --- memory of a device --- */
+/* --- device memory --- */
 
 int oracle_find_memory(const struct oracle *o, int device, uint64_t serial) {
     for (int i = 0; i < o->device_memory_count; i++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Many checks in one call, and the copies over them. */
+/* Operations with packed lists of SGEs: batch checks, and copies of lists. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "world.h"
 
-/* A batch as a caller has it: packed elements at any alignment, up to the end of their block. */
+/* A packed list as a caller passes it: at any alignment, and ending where its block ends. */
 struct packed {
     struct rvt_batch batch;
     unsigned char *block;
@@ -17,7 +17,7 @@ static struct packed pack(const struct rvt_checker *checker, uint32_t acc, const
     struct packed packed = {.block = malloc((size_t)count * sizeof(struct rvt_ib_sge) + alignment % 16 + 1)};
     if (!packed.block)
         abort();
-    /* One byte more than nothing, in front, so that the end is the end. */
+    /* At least one extra byte in front, so that the end of the list is the end of the block. */
     unsigned char *sges = packed.block + alignment % 16 + 1;
     for (uint32_t i = 0; i < count; i++) {
         struct rvt_ib_sge sge = {items[i].address, (uint32_t)items[i].length, items[i].key};
@@ -39,7 +39,7 @@ static struct request request_of(const struct item *item, const struct asker *as
     };
 }
 
-/* The columns that a mask asks for, each in a block of its own. */
+/* Allocates the columns in the mask, each in its own block. */
 static struct rvt_batch_columns new_columns(uint8_t mask, uint32_t count) {
     struct rvt_batch_columns columns = {0};
     size_t n = count;
@@ -95,7 +95,7 @@ static void tell(const struct world *w, const struct rvt_batch *batch) {
                   (uint32_t)w->items[i].length, w->items[i].key);
 }
 
-/* The answer to a batch whose asker is closed. */
+/* Checks the result of a batch whose domain or queue pair is closed. */
 static void check_closed(struct world *w, const struct asker *asker, const struct rvt_batch_columns *columns,
                          uint32_t count, const struct rvt_batch_result *result) {
     check_result(w, result, &(struct rvt_batch_result){.reason = RVT_CLOSED});
@@ -160,7 +160,7 @@ static void check_one(struct world *w) {
     world_list_used(w, operand(w, 4));
 }
 
-/* Elements [first, first + count) are new, dead, and lie one behind the other. */
+/* Takes `count` consecutive SGEs, which are not held. Returns the index of the first, or NONE. */
 static int take_elements(struct world *w, uint32_t count) {
     struct oracle *o = &w->oracle;
     if (o->sge_count + (int)count > MAX_SGES)
@@ -182,7 +182,7 @@ static void acquire_batch(struct world *w) {
     if (!world_who(w, operand(w, 1), &asker))
         return;
     uint32_t acc = operand(w, 2) & 31, count = w->item_count < 64 ? w->item_count : 64;
-    /* Into places one of which is held: refused. */
+    /* Acquire into slots of which one is held; this must be refused. */
     if (operand(w, 7) & 0x80) {
         busy = world_sge(w, operand(w, 7));
         bool held = false;
@@ -263,19 +263,19 @@ static void release_batch(struct world *w) {
     world_say(w, " first=%d count=%d", first, count);
     EXPECT(w, "released", rvt_put_sges(&w->sges[first], (uint32_t)count), held);
     for (int i = 0; i < count; i++)
-        EXPECT(w, "the element is alive", w->sges[first + i].mr != NULL, false);
+        EXPECT(w, "the SGE is held", w->sges[first + i].mr != NULL, false);
 }
 
 /* --- copies --- */
 
-/* One side of a copy, as far as the oracle has come. */
+/* One side of a copy, as predicted by the oracle. */
 struct side {
     const struct item *items;
     uint32_t count, index, acc;
     struct asker asker;
     int environment;
     bool write, begun;
-    uint32_t rest; /* of the element */
+    uint32_t rest; /* bytes left in the current SGE */
     struct model_sge sge;
     struct rvt_batch_result result;
 };
@@ -288,7 +288,7 @@ static bool stop(struct oracle *o, struct side *side, enum rvt_reason reason) {
     return false;
 }
 
-/* Is there an element with bytes left? Those that are through are counted. */
+/* Moves on to the next SGE with bytes left, and counts the ones completed. Returns false if there is none. */
 static bool stand(struct oracle *o, struct side *side) {
     for (;;) {
         if (side->begun && side->rest)
@@ -305,7 +305,7 @@ static bool stand(struct oracle *o, struct side *side) {
         int asked = oracle_asked(o, &q);
         if (!reason)
             reason = oracle_rights(&side->sge, side->write);
-        /* Accepted is what was moved whole; nothing has been, at once. */
+        /* An SGE counts as accepted when it is copied completely; an empty one at once. */
         if (asked != NONE && (reason || !q.length))
             oracle_count_region(o, asked, reason);
         if (reason)
@@ -315,7 +315,7 @@ static bool stand(struct oracle *o, struct side *side) {
     }
 }
 
-/* Where the next bytes are; NULL if they cannot be used. */
+/* Returns the address of the next bytes in the shadow, or NULL if they cannot be used. */
 static unsigned char *look(struct oracle *o, struct side *side, uint64_t want, uint64_t *length) {
     struct run run = oracle_run(o, &side->sge, want < side->rest ? want : side->rest);
     enum rvt_reason reason = oracle_memory(o, run.memory, side->environment);
@@ -337,7 +337,7 @@ static void move_on(struct oracle *o, struct side *side, uint64_t length) {
         oracle_count_region(o, side->sge.region, RVT_REASON_NONE);
 }
 
-/* What the whole copy is counted as; its bytes once. */
+/* Counts a whole copy; the bytes count for one side only. */
 static void count_copy(struct oracle *o, const struct side *side, uint64_t bytes) {
     oracle_count_for(o, side->asker.context, RVT_REASON_NONE, side->result.passed);
     if (side->asker.context != NONE)
@@ -381,7 +381,7 @@ static void copy_buffer(struct world *w, bool write) {
     }
     uint64_t left = length;
     unsigned char *at = expected;
-    bool fresh = true; /* an element that does not fit whole is not begun */
+    bool fresh = true; /* an SGE that does not fit completely is not started */
     while (asker.alive && stand(o, &side)) {
         uint64_t run;
         fresh = side.rest == (uint32_t)side.items[side.index].length;
@@ -402,7 +402,7 @@ static void copy_buffer(struct world *w, bool write) {
     count_copy(o, &side, side.result.bytes);
     world_note(w, 16 + side.result.reason);
     if (memcmp(data, expected, length) != 0)
-        world_fail(w, "other bytes than expected were read");
+        world_fail(w, "the copy read wrong bytes");
     world_check_bytes(w);
     free(data);
     free(expected);
@@ -411,7 +411,8 @@ static void copy_buffer(struct world *w, bool write) {
 }
 
 static void copy_batch(struct world *w) {
-    static const uint64_t section = 1 << 20; /* pieces end there; it tells where the two sides overlap */
+    /* A piece ends at the end of a section, which matters where the sides overlap. */
+    static const uint64_t section = 1 << 20;
     struct oracle *o = &w->oracle;
     int environment = 1 + (operand(w, 7) & 1);
     struct asker from_asker, to_asker;
@@ -446,7 +447,7 @@ static void copy_batch(struct world *w) {
     int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
     bool alive = from_asker.alive && to_asker.alive;
     world_answer(w, answer, 0);
-    if (!alive) { /* each side that is closed says so, and the other one nothing */
+    if (!alive) { /* each closed side reports it, and the open side reports nothing */
         const struct rvt_batch_result closed = {.reason = RVT_CLOSED};
         check_result(w, &from_result, from_asker.alive ? &from.result : &closed);
         check_result(w, &to_result, to_asker.alive ? &to.result : &closed);

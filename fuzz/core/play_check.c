@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Single checks, with and without a reference, and puts. */
+/* Single checks with and without a reference, and puts. */
 #include <inttypes.h>
 
 #include "world.h"
 
 void world_check_sge(const struct world *w, const struct rvt_sge *is, const struct model_sge *should) {
     const struct oracle *o = &w->oracle;
-    EXPECT(w, "the element is alive", is->mr != NULL, should->alive);
+    EXPECT(w, "the SGE is held", is->mr != NULL, should->alive);
     if (!should->alive)
         return;
     if (is->mr != w->regions[should->region].mr)
-        world_fail(w, "the element is of another region than %d", should->region);
+        world_fail(w, "the SGE belongs to another region than %d", should->region);
     uint64_t segment = should->mapping == NONE ? should->position >> should->shift : 0;
     EXPECT(w, "at", is->at, should->at);
     EXPECT(w, "length", is->length, should->length);
@@ -27,12 +27,12 @@ void world_check_sge(const struct world *w, const struct rvt_sge *is, const stru
     EXPECT(w, "usable", usable, oracle_usable(o, should, should));
 }
 
-/* The sections of the device that the domain (a root) is on. */
+/* Returns the retirement list of the domain's device, to enter a section. `pd` is a root. */
 static struct rvt_retirement *section_of(const struct world *w, int pd) {
     return &w->devices[w->oracle.pds[pd].device]->retirement;
 }
 
-/* The address, length, key and access that operands 2 to 6 name. */
+/* Builds the request that operands 2 to 6 describe. */
 static struct request request_of(const struct world *w, int pd, int context, bool remote) {
     uint64_t addr = world_address(w, operand(w, 3), operand(w, 4));
     return (struct request){
@@ -51,7 +51,7 @@ static void tell(const struct world *w, const struct request *q) {
               q->addr, q->length, q->key, q->acc);
 }
 
-/* What the verdict is, and on what. */
+/* Notes the verdict and the kind of region for coverage. */
 static void note(const struct world *w, enum rvt_reason reason, const struct model_sge *s) {
     uint32_t kind = reason || s->region == NONE ? 0 : (uint32_t)w->oracle.regions[s->region].kind + 1;
     world_note(w, reason ? reason : 16 + kind * 4 + (s->sge_length == 0) * 2 + (s->sge_length > s->length));
@@ -63,7 +63,7 @@ static void expect_reason(const struct world *w, enum rvt_reason is, enum rvt_re
         world_fail(w, "the reason is %s, not %s", rvt_reason_name(is), rvt_reason_name(should));
 }
 
-/* Put what the slot holds, and take a fresh element for it. NULL: there is no room. */
+/* Puts the SGE in the slot and takes an unused one for it. Returns NULL if the model is full. */
 static struct rvt_sge *take_slot(struct world *w, uint8_t slot, int *index) {
     struct oracle *o = &w->oracle;
     int old = world_sge(w, slot);
@@ -80,7 +80,7 @@ static struct rvt_sge *take_slot(struct world *w, uint8_t slot, int *index) {
     return &w->sges[*index];
 }
 
-/* The core has accepted what the oracle judged to be `s`. */
+/* Records an SGE that the core accepted and the oracle predicted as `s`. */
 static void accepted(struct world *w, int index, struct model_sge s) {
     struct oracle *o = &w->oracle;
     s.alive = true;
@@ -100,7 +100,7 @@ static void lkey_ok(struct world *w) {
     if (operand(w, 7) & 0x80)
         last = world_sge(w, operand(w, 1) >> 3);
     if (last != NONE && last == world_sge(w, operand(w, 7)))
-        last = NONE; /* it is put before the check, to make room */
+        last = NONE; /* the slot's old SGE is put before the check, so it cannot be `last` */
     struct rvt_sge *sge = take_slot(w, operand(w, 7), &index);
     if (!sge)
         return;
@@ -114,7 +114,7 @@ static void lkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->pds[pd].root);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_lkey_ok(w->pds[pd], sge, last == NONE ? NULL : &w->sges[last], &wanted, q.acc, &reason);
-    (void)world_starved(); /* then references are counted in the region */
+    (void)world_starved(); /* after a failed allocation the references are counted in the region itself */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (alive)
@@ -126,7 +126,7 @@ static void lkey_ok(struct world *w) {
     if (answer == 1)
         accepted(w, index, s);
     else
-        EXPECT(w, "the element is alive", sge->mr != NULL, false);
+        EXPECT(w, "the SGE is held", sge->mr != NULL, false);
     if (answer == 0) {
         oracle_merge(&o->sges[last], &q);
         world_check_sge(w, &w->sges[last], &o->sges[last]);
@@ -153,7 +153,7 @@ static void rkey_ok(struct world *w) {
     struct rvt_retirement *section = section_of(w, o->qps[qp].pd);
     rvt_read_enter(w->readers[1], section);
     int answer = rvt_rkey_ok(w->qps[qp], sge, q.length, q.addr, q.key, q.acc, &reason);
-    (void)world_starved(); /* as above */
+    (void)world_starved(); /* after a failed allocation the references are counted in the region itself */
     rvt_read_leave(w->readers[1], section);
     world_answer(w, answer, should);
     if (alive)
@@ -165,7 +165,7 @@ static void rkey_ok(struct world *w) {
     if (answer == 1)
         accepted(w, index, s);
     else
-        EXPECT(w, "the element is alive", sge->mr != NULL, false);
+        EXPECT(w, "the SGE is held", sge->mr != NULL, false);
     note(w, verdict, &s);
 }
 
@@ -202,7 +202,7 @@ static void check(struct world *w, bool remote) {
     EXPECT(w, "length", place.length, s.length);
     EXPECT(w, "segment", place.segment, segment);
     EXPECT(w, "user", place.user, s.user);
-    /* No reference was left behind. */
+    /* The check left no reference behind. */
     world_check_region(w, s.region);
 }
 
@@ -214,7 +214,7 @@ static void put(struct world *w) {
     world_say(w, " sge=%d", sge);
     rvt_put_sge(&w->sges[sge]);
     oracle_put(&w->oracle, sge);
-    EXPECT(w, "the element is alive", w->sges[sge].mr != NULL, false);
+    EXPECT(w, "the SGE is held", w->sges[sge].mr != NULL, false);
     if (region != NONE)
         world_check_region(w, region);
 }

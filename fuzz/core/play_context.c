@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What several environments have of one device: contexts, domains that are attached, tokens, memory of the
- * device itself. And what a device tells of itself: its resources, what was counted. */
+/* Operations of several environments on one device: contexts, attached domains, tokens and device memory.
+ * Also compares what a device reports: its resources and counters. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "core/objects/resource.h"
 #include "world.h"
 
-/* --- what a device tells --- */
+/* --- reports of a device --- */
 
 struct report {
     struct world *world;
@@ -90,7 +90,7 @@ static void dma_row(const struct report *report, const uint64_t *fields) {
         EXPECT(w, "context of a mapping", fields[RVT_DMA_CONTEXT], context_id(o, m->context));
         EXPECT(w, "address of a mapping", fields[RVT_DMA_ADDRESS], m->address);
         EXPECT(w, "length of a mapping", fields[RVT_DMA_LENGTH], m->length);
-        /* What counts once and what once a segment, nobody says. */
+        /* The documents do not say what counts once and what counts for each segment. */
         EXPECT(w, "a mapping has users", fields[RVT_DMA_USERS] != 0, oracle_mapping_used(o, i));
         return;
     }
@@ -117,8 +117,9 @@ static bool compare_row(void *context, enum rvt_resource_kind kind, const uint64
     return ++report->row_count < report->most;
 }
 
-/* Each row is right; so if there are as many as there should be, and none came twice, all are there. The core
- * goes through lists and pools in order: what would come twice comes for ever. */
+/* Compares the resource report. Every row is checked, so if the number of rows is right and none occurs
+ * twice, all are there. The core walks its lists and pools in order, so a row that occurred twice would
+ * repeat forever. */
 static void check_resources(struct world *w, int device) {
     const struct oracle *o = &w->oracle;
     struct report report = {.world = w, .device = device, .most = UINT32_MAX};
@@ -140,11 +141,11 @@ static void check_resources(struct world *w, int device) {
         EXPECT(w, "rows of a kind", report.rows[kind], should[kind]);
         all += should[kind];
     }
-    /* And half of it, to one who gives up then. */
+    /* Report again, with a callback that stops after half of the rows. */
     report.most = 1 + all / 2;
     report.row_count = 0;
     rvt_resource_report(w->devices[device], compare_row, &report);
-    EXPECT(w, "rows to one who gives up", report.row_count, all ? report.most : 0);
+    EXPECT(w, "rows to a callback that stops", report.row_count, all ? report.most : 0);
 }
 
 static void check_counts(const struct world *w, int device, int context) {
@@ -171,11 +172,11 @@ void world_check_device(struct world *w, int device) {
                o->devices[device].open && !c->gone ? 0 : -RVT_EBADF);
     }
     for (int i = 0; i < o->pd_count; i++) {
-        EXPECT(w, "a domain's handle lives", rvt_pd_live(w->pds[i]) != NULL, oracle_pd_alive(o, i));
+        EXPECT(w, "the domain's handle is live", rvt_pd_live(w->pds[i]) != NULL, oracle_pd_alive(o, i));
         EXPECT(w, "a domain can check", rvt_checker_live(&w->pd_checkers[i]), oracle_pd_alive(o, i));
     }
     for (int i = 0; i < o->qp_count; i++) {
-        EXPECT(w, "a queue pair's handle lives", rvt_qp_live(w->qps[i]) != NULL, o->qps[i].alive);
+        EXPECT(w, "the queue pair's handle is live", rvt_qp_live(w->qps[i]) != NULL, o->qps[i].alive);
         EXPECT(w, "a queue pair can check", rvt_checker_live(&w->qp_checkers[i]), o->qps[i].alive);
     }
 }
@@ -198,9 +199,9 @@ static void make_context(struct world *w, int device, uint8_t slot) {
     uint64_t id = w->contexts[context]->id;
     for (int i = 0; i < context; i++)
         if (o->contexts[i].device == device && o->contexts[i].id >= id)
-            world_fail(w, "the context's number %" PRIu64 " was given before", id);
+            world_fail(w, "the context's id %" PRIu64 " was used before", id);
     if (id == RVT_NO_CONTEXT)
-        world_fail(w, "a context has nobody's number");
+        world_fail(w, "a context has the reserved id RVT_NO_CONTEXT");
     o->contexts[context] = (struct model_context){.device = device, .id = id};
     o->context_count++;
     w->wakes[context] = 0;
@@ -217,14 +218,14 @@ void world_end_context(struct world *w, int context, enum context_end how) {
     else if (how == END_PLAIN && oracle_owns(o, context))
         should = -RVT_EBUSY;
     world_say(w, " context=%d how=%d", context, how);
-    if (how == END_DROP) { /* it does not wait, so whoever lingers stays */
+    if (how == END_DROP) { /* does not wait, so a lingering reader stays */
         rvt_drop_ucontext(w->contexts[context]);
         answer = gone ? -RVT_EBADF : 0;
     } else {
         world_step_aside(w, device);
         answer = rvt_dealloc_ucontext(w->contexts[context], how == END_CASCADE);
     }
-    bool starved = world_starved(); /* it ends with or without memory */
+    bool starved = world_starved(); /* the context closes even without memory */
     if (world_answer(w, answer, should)) {
         oracle_end_context(o, context);
         if (how != END_DROP || !inside)
@@ -239,7 +240,7 @@ void world_end_context(struct world *w, int context, enum context_end how) {
             world_check_sge(w, &w->sges[i], &o->sges[i]);
 }
 
-/* How far off a number: a few up or down, or in a single bit. */
+/* Returns an offset from a serial number: a few up or down, or a single bit. */
 static uint64_t steps_of(uint8_t code) {
     if (code & 0x80)
         return UINT64_C(1) << (code & 63);
@@ -287,7 +288,7 @@ static void share(struct world *w, int device) {
     d->shared = true;
 }
 
-/* By its token, or (how 2, 3) by one that differs in a bit. */
+/* Looks up a device by its token or, with how 2 or 3, by a token with one bit changed. */
 static void find_shared(struct world *w, int device, uint8_t how, uint8_t bit) {
     const struct oracle *o = &w->oracle;
     struct rvt_share_token token = w->tokens[device];
@@ -299,7 +300,7 @@ static void find_shared(struct world *w, int device, uint8_t how, uint8_t bit) {
         token.bytes[bit / 8 % RVT_TOKEN_BYTES] ^= (unsigned char)(1 << bit % 8);
     if (how == 3)
         token.core[bit / 8 % RVT_CORE_ID_BYTES] ^= (unsigned char)(1 << bit % 8);
-    /* Random numbers can be made to come twice: then any of those that have them will do. */
+    /* Random numbers can repeat; then any device with the same token may be found. */
     for (int i = 0; how != 3 && i < o->device_count; i++)
         if (o->devices[i].open && o->devices[i].shared &&
             memcmp(token.bytes, w->tokens[i].bytes, sizeof(token.bytes)) == 0)
@@ -335,7 +336,7 @@ static void alloc_memory(struct world *w, uint8_t slot, int device, int context)
     int should = !length ? -RVT_EINVAL : length > UINT32_MAX ? -RVT_ENOMEM : 0, also = should;
     if (!o->devices[device].open || oracle_gone(o, context)) {
         should = -RVT_EBADF;
-        also = also ? also : should; /* which of two reasons is told first, nobody says */
+        also = also ? also : should; /* the documents do not say which of the two errors takes precedence */
     }
     world_say(w, " alloc device=%d context=%d length=0x%" PRIx64 " huge=%d: %d", device, context, length,
               huge, index);
@@ -346,7 +347,7 @@ static void alloc_memory(struct world *w, uint8_t slot, int device, int context)
     const struct rvt_device_memory *memory = w->device_memories[index];
     for (int i = 0; i < index; i++)
         if (o->device_memories[i].device == device && o->device_memories[i].serial >= memory->serial)
-            world_fail(w, "the memory's number %" PRIu64 " was given before", memory->serial);
+            world_fail(w, "the memory's serial number %" PRIu64 " was used before", memory->serial);
     if ((uintptr_t)memory->pages.data % RVT_PAGE_SIZE)
         world_fail(w, "device memory does not begin at a page");
     EXPECT(w, "length of a device memory", memory->memory.length, length);
@@ -356,7 +357,7 @@ static void alloc_memory(struct world *w, uint8_t slot, int device, int context)
         .length = length,
         .huge = huge,
         .views = 1,
-        .shadow = calloc(1, length), /* zeroed, as the memory is to be */
+        .shadow = calloc(1, length), /* zeroed, as the core's memory must be */
     };
     if (!o->device_memories[index].shadow)
         abort();
@@ -393,7 +394,7 @@ static void free_memory(struct world *w, int index, int context) {
     struct model_device_memory *m = &o->device_memories[index];
     if (context != NONE && o->contexts[context].device != m->device)
         context = NONE;
-    world_step_aside(w, m->device); /* first: a slice may have a use that ends by that */
+    world_step_aside(w, m->device); /* first, because a use of a slice may end when the reader leaves */
     int should = m->freed ? -RVT_EBADF : oracle_slices(o, index) ? -RVT_EBUSY : 0, also = should;
     if (oracle_gone(o, context)) {
         should = -RVT_EBADF;
@@ -402,12 +403,12 @@ static void free_memory(struct world *w, int index, int context) {
     world_say(w, " free context=%d: %d", context, index);
     int answer =
         rvt_free_device_memory(w->devices[m->device], world_context(w, context), w->device_memories[index]);
-    (void)world_starved(); /* then the index of numbers stays as large as it is */
+    (void)world_starved(); /* the index of serial numbers may fail to shrink */
     if (world_either(w, answer, should, also)) {
         m->freed = true;
         world_nothing_waits(w, m->device);
     }
-    world_check_bytes(w); /* whoever has a view of it sees what was there */
+    world_check_bytes(w); /* views must still see the old content */
 }
 
 static void device_memory(struct world *w) {
@@ -427,7 +428,7 @@ static void device_memory(struct world *w) {
             free_memory(w, index, context);
         break;
     default:
-        /* Its number stays in the slot: it can be found again. */
+        /* The slot keeps its serial number, so that the memory can be found again. */
         if (index != NONE && o->device_memories[index].views) {
             world_say(w, " let go: %d", index);
             o->device_memories[index].views--;
@@ -437,7 +438,7 @@ static void device_memory(struct world *w) {
     }
 }
 
-/* A slice in a slot of memories: whatever takes a memory takes it. */
+/* Puts a slice into a memory slot, where regions and mappings can use it like any memory. */
 static void slice(struct world *w) {
     struct oracle *o = &w->oracle;
     uint8_t slot = operand(w, 1);
@@ -474,7 +475,7 @@ static void slice(struct world *w) {
     world_take_memory_slot(w, slot, index);
 }
 
-/* --- */
+/* --- counters --- */
 
 static void count_region(struct world *w, int region) {
     struct model_region *r = &w->oracle.regions[region];

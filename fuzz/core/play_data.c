@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Walks over accepted elements, the bytes they move, and atomics. */
+/* Walks over accepted SGEs, copies, and atomics. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "world.h"
 
-/* Both walks say the same of themselves. */
+/* Checks that the core's SGE state and the model's walk agree. */
 static void check_walk(const struct world *w, const struct rvt_sge_state *ss, const struct model_walk *walk,
                        uint32_t length) {
     const struct oracle *o = &w->oracle;
-    EXPECT(w, "elements left", ss->num_sge, walk->left);
+    EXPECT(w, "SGEs left", ss->num_sge, walk->left);
     EXPECT(w, "total_len", rvt_ss_total_len(ss), oracle_walk_total(o, walk));
     EXPECT(w, "sge_length", rvt_get_sge_length(ss, length), oracle_walk_length(o, walk, length));
     for (uint32_t i = 0; i < walk->count; i++)
-        EXPECT(w, "an element of the walk is alive", w->sges[walk->list[i]].mr != NULL,
+        EXPECT(w, "an SGE of the walk is held", w->sges[walk->list[i]].mr != NULL,
                o->sges[walk->list[i]].alive);
 }
 
-/* How far to go in a walk: also relative to the current segment's end, and to all of it. */
+/* Returns how far to walk: a length as in world_length, or relative to the end of the segment, or
+ * everything. */
 static uint64_t length_of(const struct world *w, const struct model_walk *model, uint8_t code) {
     if (code >= 0x90 && code < 0xa0)
         return (uint64_t)model->sge.length + (code & 15) - 8;
@@ -42,7 +43,7 @@ static void init(struct world *w) {
         world_say(w, " %d", sge);
     }
     int should = !count || count > 255 ? -RVT_EINVAL : dead ? -RVT_EBADF : 0;
-    /* The list must outlive the walk; a walk that could not begin is none. */
+    /* The list must outlive the walk. If rvt_ss_init fails, there is no walk. */
     w->walks[slot].begun = false;
     memcpy(w->state_lists[slot], list, count * sizeof(*list));
     if (world_answer(w, rvt_ss_init(&w->states[slot], w->state_lists[slot], count), should)) {
@@ -52,16 +53,16 @@ static void init(struct world *w) {
     world_list_used(w, operand(w, 2));
 }
 
-/* Notes for walk_fragments. */
+/* Arguments of walk_fragments. */
 struct telling {
     struct world *world;
     struct model_walk walk;
     const uint32_t *steps;
-    uint32_t count, step, into; /* the step, and how far in it */
+    uint32_t count, step, into; /* current step, and the bytes done in it */
     bool release;
 };
 
-/* The next fragment must be exactly this one. */
+/* Checks that the fragment is exactly the next one the model predicts. */
 static void walk_fragment(struct telling *t, const struct rvt_fragment *fragment) {
     struct world *w = t->world;
     struct oracle *o = &w->oracle;
@@ -90,9 +91,9 @@ static void walk_fragment(struct telling *t, const struct rvt_fragment *fragment
 static bool walk_fragments(void *context, const struct rvt_fragment *fragments, uint32_t count) {
     struct telling *t = context;
     if (!count)
-        world_fail(t->world, "no fragments were told of");
+        world_fail(t->world, "the callback got no fragments");
     if (t->world->readers[1]->depth)
-        world_fail(t->world, "fragments were told of inside a section");
+        world_fail(t->world, "the callback ran inside a section");
     for (uint32_t i = 0; i < count; i++)
         walk_fragment(t, &fragments[i]);
     return true;
@@ -112,7 +113,7 @@ static void walk(struct world *w, uint8_t slot) {
         total += steps[i];
         world_say(w, " %" PRIu32, steps[i]);
     }
-    /* Segments may be of one byte, and elements of gigabytes. */
+    /* Segments may be single bytes and SGEs gigabytes long, so skip walks of too many fragments. */
     for (uint32_t i = 0; i < model->left; i++) {
         const struct model_sge *s = i ? &o->sges[model->list[model->next + i - 1]] : &model->sge;
         fragments += s->mapping == NONE ? (uint32_t)(s->sge_length >> s->shift >> 3) : 0;
@@ -140,7 +141,7 @@ static void walk(struct world *w, uint8_t slot) {
     world_list_used(w, operand(w, 3));
 }
 
-/* The context that the call is counted for, in both worlds: one that has ended makes no calls. */
+/* Chooses the context that the call counts for, in core and model. A closed context makes no calls. */
 static int for_context(const struct world *w, struct rvt_data_call *call) {
     int device, context = world_chosen(w, operand(w, 7), &device);
     if (oracle_gone(&w->oracle, context))
@@ -156,7 +157,7 @@ static void count(struct oracle *o, int context, uint64_t bytes, enum rvt_reason
         oracle_count_for(o, context, refused, 1);
 }
 
-/* Between a walk and a buffer. */
+/* Copies between a walk and a buffer. */
 static void copy(struct world *w, struct rvt_sge_state *ss, struct model_walk *model, bool write) {
     struct oracle *o = &w->oracle;
     bool release = operand(w, 3) & 1, ordered = write && operand(w, 4) & 1;
@@ -195,14 +196,14 @@ static void copy(struct world *w, struct rvt_sge_state *ss, struct model_walk *m
         count(o, context, 0, why);
     }
     if (memcmp(data, expected, length) != 0)
-        world_fail(w, "other bytes than expected were read");
+        world_fail(w, "the copy read wrong bytes");
     world_check_bytes(w);
     check_walk(w, ss, model, UINT32_MAX);
     free(data);
     free(expected);
 }
 
-/* One element, from its beginning. */
+/* Copies one SGE from its start. */
 static void copy_element(struct world *w, bool write) {
     int sge = world_sge(w, operand(w, 1));
     struct rvt_sge_state ss;
@@ -249,7 +250,7 @@ static void atomic(struct world *w, bool swap) {
     uint64_t expected = 0;
     if (word) {
         memcpy(&expected, word, 8);
-        /* The numbers of a program seldom equal what is there: register 15 does. */
+        /* Random numbers seldom equal the memory's content, so register 15 stands for the current value. */
         if (swap && operand(w, 2) % NUMBERS == 15)
             first = expected;
         uint64_t next = !swap ? expected + first : expected == first ? second : expected;
@@ -264,12 +265,12 @@ static void atomic(struct world *w, bool swap) {
     world_answer(w, answer, should);
     EXPECT(w, "reason", reason, why);
     if (word)
-        EXPECT(w, "what was there", old, expected);
+        EXPECT(w, "the old value", old, expected);
     world_note(w, 16 + why);
     world_check_bytes(w);
 }
 
-/* Operations on a walk that has begun. */
+/* Operations on a walk that was started. */
 static void step(struct world *w) {
     struct oracle *o = &w->oracle;
     uint8_t slot = operand(w, 1) % WALK_SLOTS;
@@ -293,7 +294,7 @@ static void step(struct world *w) {
         uint32_t key = world_key(w, operand(w, 3));
         world_say(w, " length=%" PRIu64 " key=0x%" PRIx32, length, key);
         EXPECT(w, "has_lkey", rvt_ss_has_lkey(ss, key), oracle_walk_has_key(o, model, key));
-        /* And the keys of all that is, or was, in it. */
+        /* Also the keys of all SGEs that are or were in the walk. */
         for (uint32_t i = 0; i < model->count; i++) {
             int region = o->sges[model->list[i]].region;
             key = region == NONE ? 0 : o->regions[region].key;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What owns what: devices, domains, queue pairs, memory, DMA mappings. And what feeds the other operations:
- * numbers, the list, allocations that fail. */
+/* Operations on devices, domains, queue pairs, memory and DMA mappings, and those that prepare input for
+ * others: numbers, the list, failing allocations. */
 #include <inttypes.h>
 
 #include "core/base/alloc.h"
@@ -58,7 +58,7 @@ void world_add_pd(struct world *w, uint8_t slot, struct model_pd pd) {
     int index = o->pd_count++;
     o->pds[index] = pd;
     if (!rvt_checker_of_pd(w->pds[index], &w->pd_checkers[index]))
-        world_fail(w, "a new handle of a domain is dead");
+        world_fail(w, "a new handle of a domain is not live");
     w->pd_slot[slot % PD_SLOTS] = index;
 }
 
@@ -74,7 +74,7 @@ static void make_pd(struct world *w, int device, int context, uint8_t slot, bool
     uint64_t serial = rvt_pd_serial(w->pds[pd]);
     for (int i = 0; i < pd; i++)
         if (o->pds[i].device == device && o->pds[i].serial >= serial)
-            world_fail(w, "the domain's number %" PRIu64 " was given before", serial);
+            world_fail(w, "the domain's serial number %" PRIu64 " was used before", serial);
     world_add_pd(w, slot,
                  (struct model_pd){
                      .device = device,
@@ -97,7 +97,7 @@ static void make_qp(struct world *w, int pd, uint8_t slot) {
     o->qps[qp] = (struct model_qp){o->pds[pd].root, o->pds[pd].context, true, rvt_qp_serial(w->qps[qp])};
     o->qp_count++;
     if (!rvt_checker_of_qp(w->qps[qp], &w->qp_checkers[qp]))
-        world_fail(w, "a new queue pair is dead");
+        world_fail(w, "a new queue pair is not live");
     w->qp_slot[slot % QP_SLOTS] = qp;
 }
 
@@ -118,7 +118,7 @@ static void end_pd(struct world *w, int pd, bool cascade) {
     oracle_end_pd(o, root);
     struct rvt_checker checker;
     if (rvt_checker_of_pd(w->pds[pd], &checker))
-        world_fail(w, "a dead domain can check");
+        world_fail(w, "a closed domain can check");
 }
 
 static void end_qp(struct world *w, int qp) {
@@ -134,7 +134,7 @@ static void end_qp(struct world *w, int qp) {
     o->qps[qp].alive = false;
     struct rvt_checker checker;
     if (rvt_checker_of_qp(w->qps[qp], &checker))
-        world_fail(w, "a dead queue pair can check");
+        world_fail(w, "a destroyed queue pair can check");
 }
 
 /* --- memory and DMA mappings --- */
@@ -158,7 +158,7 @@ static bool overlaps(const struct oracle *o, int device, uint64_t address, uint6
     return false;
 }
 
-/* Is the upper half of the space free? Then there is room for whatever names no address. */
+/* Returns whether the upper half of the address space is free, so that any chosen address has room. */
 static bool roomy(const struct oracle *o, int device) {
     for (int i = 0; i < o->mapping_count; i++) {
         const struct model_mapping *m = &o->mappings[i];
@@ -182,9 +182,10 @@ static void make_mapping(struct world *w, int device, int context, uint8_t slot,
     int should = possible ? 0 : -RVT_EINVAL, also = should;
     if (!o->devices[device].open || oracle_gone(o, context)) {
         should = -RVT_EBADF;
-        also = length ? should : -RVT_EINVAL; /* which of two reasons is told first, nobody says */
+        /* The documents do not say which of the two errors takes precedence. */
+        also = length ? should : -RVT_EINVAL;
     } else if (!fixed && length && (length >= UINT64_C(1) << 62 || !roomy(o, device))) {
-        also = -RVT_EINVAL; /* how much room is left, and where, nobody says */
+        also = -RVT_EINVAL; /* the documents do not say how much room must be left */
     }
     world_say(w, " device=%d context=%d mapping=%d memory=%d fixed=%d address=0x%" PRIx64, device, context,
               slot % MAPPING_SLOTS, memory, fixed, address);
@@ -223,9 +224,10 @@ static void end_mapping(struct world *w, int mapping) {
     oracle_end_mapping(o, mapping);
 }
 
-/* --- a device to begin with --- */
+/* --- a device with objects, to start with --- */
 
-/* Domains (trusted, trusted, a user's), a queue pair in each, memories, and two mappings that touch. */
+/* Opens a device with three domains (two kernel, one user), a queue pair in each, memories, and two DMA
+ * mappings. */
 static void scene(struct world *w, uint8_t slot, uint8_t bits, uint8_t options) {
     int before = w->oracle.device_count;
     open_device(w, slot, bits, options);
@@ -237,15 +239,15 @@ static void scene(struct world *w, uint8_t slot, uint8_t bits, uint8_t options) 
         make_pd(w, device, NONE, first + i, i == 2);
         make_qp(w, world_pd(w, first + i), first + i);
     }
-    make_memory(w, memory, 2, options >> 4, 0); /* 3 pages */
-    make_memory(w, memory + 1, 12, 3, 1);       /* 6000 bytes of environment 1 */
-    make_memory(w, memory + 2, 10, 0, 0);       /* 16 pages, at 0x10000 */
-    make_memory(w, memory + 3, 9, 0, 0);        /* 4 pages, behind them */
+    make_memory(w, memory, 2, options >> 4, 0); /* a memory of 3 pages */
+    make_memory(w, memory + 1, 12, 3, 1);       /* a memory of 6000 bytes, owned by environment 1 */
+    make_memory(w, memory + 2, 10, 0, 0);       /* a memory of 16 pages, mapped at 0x10000 */
+    make_memory(w, memory + 3, 9, 0, 0);        /* a memory of 4 pages, mapped directly behind the other */
     make_mapping(w, device, NONE, memory, w->memory_slot[memory + 2], true, 0x10000);
     make_mapping(w, device, NONE, memory + 1, w->memory_slot[memory + 3], true, 0x20000);
 }
 
-/* --- what feeds the others --- */
+/* --- input of other operations --- */
 
 static void set_number(struct world *w) {
     uint64_t value = 0;
@@ -256,7 +258,7 @@ static void set_number(struct world *w) {
     case 1:
         value |= UINT64_C(0xffff) << 48;
         break;
-    case 2: /* the high bits of what is there */
+    case 2: /* sets the high bits of the register's current number */
         value = (*number & (UINT64_MAX >> 16)) | value << 48;
         break;
     default:
@@ -273,14 +275,14 @@ static void push(struct world *w) {
     uint64_t length = world_length(w, operand(w, 4), address, operand(w, 1));
     uint32_t count = 1 + operand(w, 5) % 64;
     if (operand(w, 5) >= 0xc0)
-        count *= 5; /* past the 256 segments of a block */
+        count *= 5; /* more than the 256 segments of a block */
     uint8_t stride = operand(w, 6);
     world_say(w, " key=0x%" PRIx32 " address=0x%" PRIx64 " length=0x%" PRIx64 " count=%" PRIu32 " slot=%d",
               world_key(w, operand(w, 1)), address, length, count, operand(w, 7));
     for (uint32_t i = 0; i < count && w->item_count < MAX_ITEMS; i++) {
         w->items[w->item_count++] =
             (struct item){address, length, world_key(w, operand(w, 1)), (uint8_t)(operand(w, 7) + i)};
-        /* By a number of the table, or by its own length: then the pieces touch. */
+        /* By a number of the table, or by the length, so that the pieces are adjacent. */
         address += stride & 0x80 ? length : (uint64_t)strides[stride % 16];
     }
 }
@@ -354,7 +356,8 @@ static void linger(struct world *w, int device, bool everywhere) {
     }
 }
 
-/* Where nobody is inside nothing may wait, and no memory may have a reference that nobody knows of. */
+/* On devices without a lingering reader nothing may wait to be freed. If there is no lingering reader at all,
+ * every reference to a memory must be known to the oracle. */
 static void reclaim(struct world *w) {
     const struct oracle *o = &w->oracle;
     for (int i = 0; i < o->device_count; i++) {
@@ -366,7 +369,7 @@ static void reclaim(struct world *w) {
         world_check_references(w);
 }
 
-/* Handles that a caller has cleared and never filled. */
+/* Calls every verb with an empty handle. */
 static void nobody(struct world *w) {
     struct rvt_pd_handle pd = {0};
     struct rvt_qp_handle qp = {0};
@@ -396,7 +399,7 @@ static void nobody(struct world *w) {
     EXPECT(w, "fast_reg_mr", rvt_fast_reg_mr(qp, mr, 0x100, 0, NULL), -RVT_EBADF);
     EXPECT(w, "invalidate_rkey", rvt_invalidate_rkey(qp, 0x100), -RVT_EBADF);
     if (rvt_checker_of_pd(pd, &checker) || rvt_checker_of_qp(qp, &checker))
-        world_fail(w, "nobody can check");
+        world_fail(w, "an empty handle can check");
 }
 
 void play_ownership(struct world *w) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The verbs that make, map, change and end regions. */
+/* Operations that create, map, change and release regions. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ static int slot_of(uint8_t operand) {
     return operand % REGION_SLOTS;
 }
 
-/* The core has made a region: the oracle's twin. Its key must be the one the sequence gives. */
+/* Adds the model of a region that the core created. Its key must be the next one of the sequence. */
 static void made(struct world *w, uint8_t slot, int pd, enum rvt_mr_kind kind, struct rvt_mr_handle handle,
                  uint32_t key, struct model_region fields) {
     struct oracle *o = &w->oracle;
@@ -20,11 +20,11 @@ static void made(struct world *w, uint8_t slot, int pd, enum rvt_mr_kind kind, s
     if (kind != RVT_MR_DMA && o->devices[o->pds[pd].device].random) {
         key = is.keys.lkey;
         if (!(key >> 8) || !oracle_slot_free(o, o->pds[pd].device, key))
-            world_fail(w, "a random key cannot be 0x%" PRIx32, key);
+            world_fail(w, "0x%" PRIx32 " is not a valid random key", key);
     }
     for (int i = 0; i < o->region_count; i++)
         if (o->regions[i].device == o->pds[pd].device && o->regions[i].id >= is.id)
-            world_fail(w, "the id %" PRIu64 " was given before", is.id);
+            world_fail(w, "the id %" PRIu64 " was used before", is.id);
     int region = oracle_new_region(o, pd, kind);
     struct model_region *r = &o->regions[region];
     r->key = key;
@@ -40,8 +40,8 @@ static void made(struct world *w, uint8_t slot, int pd, enum rvt_mr_kind kind, s
     w->region_slot[slot_of(slot)] = region;
 }
 
-/* What a registration answers, if its arguments are right; `key`: what it gets then. The model's counters
- * have moved; *before puts them back. */
+/* Predicts the result of a registration with valid arguments; `key`: its key. This advances the model's
+ * counters; put_back restores them from *before. */
 static int slot_answer(struct world *w, int pd, uint32_t *key, struct model_device *before) {
     struct oracle *o = &w->oracle;
     struct model_device *d = &o->devices[o->pds[pd].device];
@@ -190,7 +190,7 @@ static void map_sg(struct world *w) {
     }
     world_say(w, " region=%d elements=%" PRIu32 " sg_offset=%" PRIu64 " page_size=%" PRIu32, region,
               w->item_count, offset, page_size);
-    /* A list of gigabytes is as right as a small one, and takes as long to make as a thousand programs. */
+    /* A list of gigabytes tests nothing new, but takes as long as a thousand programs. */
     if (pages < 4096 || r->max_segments < 4096) {
         struct model_map map = {.memory = NONE};
         struct rvt_sg_outcome outcome;
@@ -198,7 +198,7 @@ static void map_sg(struct world *w) {
         int should = -RVT_EBADF;
         if (r->alive)
             should = oracle_lay_out(o, region, list, w->item_count, offset, page_size, &map, &length);
-        /* Two documents differ where there are no segments and the offset is behind the first element. */
+        /* Two documents differ about a region without segments and an offset beyond the first element. */
         int also = r->alive && !r->max_segments && w->item_count && offset > list[0].length &&
                            should == -RVT_EINVAL && r->kind == RVT_MR_MEM_REG
                        ? -RVT_ENOMEM
@@ -207,7 +207,7 @@ static void map_sg(struct world *w) {
         int answer = rvt_map_mr_sg(w->regions[region], list, w->item_count, offset, page_size, &outcome);
         bool starved = rvt_test_alloc_failed();
         world_either(w, answer, should, also);
-        /* Without a segment nothing fits, but the old mapping goes all the same. */
+        /* -ENOMEM for too few segments removes the old mapping, too. */
         if (answer >= 0 || (answer == -RVT_ENOMEM && !starved)) {
             world_nothing_waits(w, r->device);
             oracle_set_map(o, region, &map);
@@ -280,7 +280,7 @@ static void unmap_fmrs(struct world *w) {
         other |= r->kind != RVT_MR_FMR;
         half_dead |= r->half_dead;
     }
-    /* With several things wrong, which is told is a matter of order in the list. */
+    /* If several handles are wrong, the error depends on their order in the list. */
     bool wrong = dead || foreign || other || half_dead;
     should = dead ? -RVT_EBADF : foreign || other ? -RVT_EINVAL : half_dead ? -RVT_EBUSY : 0;
     if (count)
@@ -387,7 +387,8 @@ static void release(struct world *w) {
     enum rvt_release_mode mode = mode_of(operand(w, 2));
     bool as_fmr = (r->kind == RVT_MR_FMR) != (operand(w, 3) == 0xff);
     world_say(w, " region=%d mode=%d as_fmr=%d", region, mode, as_fmr);
-    world_step_aside(w, r->device); /* before the oracle: what the region had is free then, too */
+    /* Before the oracle runs, because the memory of the region is then freed, too. */
+    world_step_aside(w, r->device);
     int should = !r->alive                           ? -RVT_EBADF
                  : as_fmr != (r->kind == RVT_MR_FMR) ? -RVT_EINVAL
                                                      : oracle_release(o, region, mode);
@@ -397,7 +398,7 @@ static void release(struct world *w) {
     world_check_region(w, region);
 }
 
-/* A list of regions with one wait. */
+/* Releases a list of regions with one wait. */
 static void release_all(struct world *w) {
     struct oracle *o = &w->oracle;
     int pd = world_pd(w, operand(w, 1)), regions[MAX_ITEMS];

@@ -88,14 +88,14 @@ const char *operation_name(enum opcode code) {
     return code < OP_COUNT ? names[code] : "nothing";
 }
 
-/* --- changing programs --- */
+/* --- mutation --- */
 
 static uint32_t roll(unsigned *state, uint32_t below) {
     *state = *state * 1664525u + 1013904223u;
     return below ? (uint32_t)(((uint64_t)(*state >> 1) * below) >> 31) : 0;
 }
 
-/* Byte values that mean something as an operand: edges of the tables (see world.c). */
+/* Returns a byte that is meaningful as an operand: a limit of the tables in world.c, or any byte. */
 static uint8_t interesting(unsigned *state) {
     static const uint8_t values[] = {0,    1,    2,    3,    7,    8,    0x10, 0x20, 0x40,
                                      0x5f, 0x60, 0x61, 0x62, 0x63, 0x64, 0x68, 0x70, 0x7f,
@@ -104,7 +104,7 @@ static uint8_t interesting(unsigned *state) {
 }
 
 static void invent(uint8_t *operation, unsigned *state) {
-    /* What is checked and moved is worth more than what is opened and closed. */
+    /* Checks and copies are more interesting than opening and closing. */
     static const uint8_t frequent[] = {OP_PUSH,     OP_PUSH,      OP_PUSH,          OP_LKEY_OK,
                                        OP_LKEY_OK,  OP_RKEY_OK,   OP_CHECK_BATCH,   OP_ACQUIRE_BATCH,
                                        OP_MAP_FMR,  OP_MAP_SG,    OP_REG_USER,      OP_RELEASE,
@@ -129,8 +129,8 @@ size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned see
     for (uint32_t changes = 1 + roll(&state, 3); changes; changes--) {
         size_t at = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
         switch (roll(&state, 8)) {
-        case 0: /* a new operation */
-        case 1: /* or one that is there, once more */
+        case 0: /* insert a new operation */
+        case 1: /* or a copy of an existing one */
             if (count == most)
                 break;
             {
@@ -146,14 +146,14 @@ size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned see
                 count++;
             }
             break;
-        case 2: /* one less */
+        case 2: /* remove one */
             if (count < 2)
                 break;
             memmove(bytes + at, bytes + at + OPERATION_BYTES, size - at - OPERATION_BYTES);
             size -= OPERATION_BYTES;
             count--;
             break;
-        case 3: /* two change places */
+        case 3: /* swap two */
         {
             size_t to = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
             uint8_t copy[OPERATION_BYTES];
@@ -162,10 +162,10 @@ size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned see
             memcpy(bytes + to, copy, sizeof(copy));
             break;
         }
-        case 4: /* another operation with these operands */
+        case 4: /* replace the opcode, keep the operands */
             bytes[at] = (uint8_t)roll(&state, OP_COUNT);
             break;
-        case 5: /* a step up or down */
+        case 5: /* increment or decrement an operand */
             bytes[at + 1 + roll(&state, OPERANDS)] += roll(&state, 2) ? 1 : 255;
             break;
         default:

@@ -1,16 +1,16 @@
-// Programs of the fuzzer (program.h) out of operations of traces.
+// Translates recorded traces into programs of the fuzzer (program.h).
 //
-// A trace is cut into pieces that fit a program. A piece that names an object made in an earlier one makes it anew, as
-// it was made last; so keys may come out different, and checks name them by region and not by number. What has no
-// place in the encoding (lists of hundreds of odd pages) is cut short.
+// A trace is cut into pieces that fit a program. A piece that uses an object of an earlier piece creates it
+// again, in its last state. Keys may therefore differ, and checks name them by region instead of by number.
+// What the encoding cannot express (lists of hundreds of irregular pages) is cut short.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const MAX_OPERATIONS = 512;
-const LONGEST_LIST = 24; // pushes
-const LONGEST_PIECE = 160; // operations, or little more: short programs are played and changed faster
+const LONGEST_LIST = 24; // maximum number of PUSH operations for one list
+const LONGEST_PIECE = 160; // approximate number of operations; short programs are played and mutated faster
 
 const codes = readCodes();
 
@@ -22,7 +22,7 @@ function readCodes() {
   );
 }
 
-/** The steps of world.c's step_of(), by what they add. */
+/** Maps an offset to its delta code; the inverse of world.c's step_of(). */
 const deltas = new Map(
   Array.from(
     { length: 256 },
@@ -56,9 +56,11 @@ const pageCounts = [0, 1, 2, 3, 4, 8, 16, 32, 64, 256, 512, 0x7fffffff, 0x800000
 const mrTypes = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'];
 const pageSizes = [0, 1, 2048, 4097, 8192, 65536];
 
-/** @typedef {Record<string, any>} Line an operation of a trace, or its answer */
+/**
+ * @typedef {Record<string, any>} Line an operation of a trace, or its answer
+ */
 
-/** Slots that are taken in turn, least recently used first. */
+/** A set of slots; the least recently used one is reused first. */
 class Slots {
   /** @param {number[]} slots */
   constructor(slots) {
@@ -72,7 +74,7 @@ class Slots {
     const slot = this.held.get(id);
     if (slot === undefined) return undefined;
     this.held.delete(id);
-    this.held.set(id, slot); // the most recently used is the last
+    this.held.set(id, slot); // move it to the end, as the most recently used
     return slot;
   }
 
@@ -94,7 +96,7 @@ class Slots {
 /** @param {number} count @param {number} [from] */
 const range = (count, from = 0) => Array.from({ length: count }, (_, i) => from + i);
 
-/** A program that grows. */
+/** A program that is being built. */
 export class Piece {
   /** @param {Session} session @param {boolean} seasoned */
   constructor(session, seasoned) {
@@ -131,7 +133,10 @@ export class Piece {
     this.operations.push([code, ...operands]);
   }
 
-  /** A number register that holds the value. @param {bigint} value */
+  /**
+   * Returns a number register that holds the value.
+   * @param {bigint} value
+   */
   number(value) {
     const wanted = BigInt.asUintN(64, value);
     const known = this.numbers.find(String(wanted));
@@ -145,7 +150,12 @@ export class Piece {
     return register;
   }
 
-  /** `where` and `delta` of an address; `near`: a region it may be told by. @param {bigint} address @param {string} [near] @param {boolean} [remote] */
+  /**
+   * Returns anchor and delta of an address; `near`: a region whose bounds may be used as anchor.
+   * @param {bigint} address
+   * @param {string} [near]
+   * @param {boolean} [remote]
+   */
   address(address, near, remote = false) {
     const region = near === undefined ? undefined : this.session.regions.get(near);
     const slot = near === undefined ? undefined : this.regions.find(near);
@@ -199,7 +209,10 @@ export class Piece {
     return this.qps.take(id);
   }
 
-  /** The region's slot; it is made anew if this piece has not got it. @param {string} id */
+  /**
+   * Returns the region's slot. If this piece does not have the region, it is created again.
+   * @param {string} id
+   */
   region(id) {
     const known = this.regions.find(id);
     if (known !== undefined) return known;
@@ -236,7 +249,13 @@ export class Piece {
     }
   }
 
-  /** What the traces do not have: bytes that move, and batches. @param {Line} line @param {number[]} named key, where, delta, length @param {number} who @param {number} sge */
+  /**
+   * Adds what the traces lack: copies and batches.
+   * @param {Line} line
+   * @param {number[]} named key, anchor, delta, length
+   * @param {number} who
+   * @param {number} sge
+   */
   season(line, named, who, sge) {
     this.turn++;
     if (this.turn % 3 === 0)
@@ -332,7 +351,7 @@ export class Piece {
         if (region === undefined) break;
         const qp = this.qp(line.qp);
         const iova = line.iova === undefined ? [0, 0] : this.address(BigInt(line.iova));
-        /* The low byte is the consumer's: another one than now, unless it is the same. */
+        /* The consumer chooses the low byte: use another one, unless the trace uses the same. */
         const same = this.session.keys.get(line.key) === line.mr;
         this.emit(
           'FAST_REG',
@@ -358,7 +377,8 @@ export class Piece {
         const pd = this.pd(line.pd);
         const last = line.last ? this.sges.find(line.last) : undefined;
         const region = this.session.regions.get(this.session.keys.get(line.sge.lkey) ?? '');
-        /* What is continued was proven under another mapping then, if one that looks the same. */
+        /* Map the region again in between, so that `last` was checked under another mapping that looks the
+         * same. */
         if (this.seasoned && last !== undefined && region?.mapped && this.turn % 4 === 0)
           this.play(region.mapped);
         const near = this.session.keys.get(line.sge.lkey);
@@ -415,7 +435,7 @@ export class Piece {
 }
 
 /**
- * What is known of a session so far, whichever piece it was in.
+ * What is known of a session so far, across pieces.
  * @typedef {object} Region
  * @property {Line} made
  * @property {Line} [mapped]
@@ -440,13 +460,20 @@ export class Session {
     this.keys = new Map();
   }
 
-  /** Before the operation is played. @param {Line} line */
+  /**
+   * Records an operation before it is played.
+   * @param {Line} line
+   */
   meet(line) {
     if (line.op === 'alloc_pd') this.pds.set(line.id, line.user);
     if (line.op === 'create_qp') this.qps.set(line.id, line.pd);
   }
 
-  /** After it was answered. @param {Line} line @param {Line} answer */
+  /**
+   * Records the answer to an operation.
+   * @param {Line} line
+   * @param {Line} answer
+   */
   learn(line, answer) {
     if (/^(reg_user_mr|get_dma_mr|alloc_mr|alloc_fmr)$/.test(line.op) && answer.ret === 0) {
       const base = BigInt(line.start ?? 0);

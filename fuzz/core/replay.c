@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Plays programs without libFuzzer, with any compiler:
- *
- *     replay FILE...           each file is a program
- *     replay --packed FILE...  each file is many: their lengths (16 bits, little end first) before each
- *
- * FUZZ_PRINT in the environment tells the operations. A finding aborts. */
+ * 
+ *     replay FILE...           each file is one program
+ *     replay --packed FILE...  each file has many programs, each preceded by its length
+ *                              (16 bits, little-endian)
+ * 
+ * If FUZZ_PRINT is set in the environment, the operations are printed. A finding aborts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "replay: %s ends in the middle of a program\n", argv[i]);
                 return 2;
             }
-            /* In a block of its own, so that reading past its end is seen. */
+            /* In a block of its own, so that AddressSanitizer detects reads beyond its end. */
             unsigned char *program = malloc(length + !length);
             if (!program)
                 return 2;

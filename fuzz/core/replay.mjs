@@ -12,7 +12,7 @@ export const sanitizerOptions = {
 };
 
 /**
- * Plays files and shows their operations. 0 if nothing is wrong.
+ * Plays files and prints their operations. Returns 0 if there is no finding.
  * @param {string[]} programs
  */
 export function replay(programs) {
@@ -22,7 +22,7 @@ export function replay(programs) {
 }
 
 /**
- * Plays one program and shows its operations. 0 if nothing is wrong.
+ * Plays one program and prints its operations. Returns 0 if there is no finding.
  * @param {string} player
  * @param {string} file
  */
@@ -34,14 +34,14 @@ export function tell(player, file) {
     env: { ...sanitizerOptions, ...process.env, FUZZ_PRINT: '1' },
     maxBuffer: 1 << 28,
   });
-  // libFuzzer plays a file once before and once for good.
+  // libFuzzer plays a file twice; show only the first run.
   process.stdout.write(`${stdout.split(/^end$/m)[0] ?? ''}\n`);
-  if (status === 0) console.log('nothing is wrong');
+  if (status === 0) console.log('no finding');
   else process.stdout.write(`${stderr}\n`);
   return status === 0 ? 0 : 1;
 }
 
-/** Every program that is kept or comes from a trace, once. */
+/** Plays all kept programs and all programs from scenes and traces once. */
 export function replayAll() {
   const player = buildReplay();
   if (!player) return 1;
@@ -50,7 +50,7 @@ export function replayAll() {
   const { status, stdout, stderr } = spawnSync(player, ['--packed', packed], { encoding: 'utf8' });
   process.stdout.write(`${stdout}${stderr}`);
   if (status === 0) return 0;
-  // Which one it was.
+  // Find the program that failed.
   for (const program of beginnings()) {
     const file = join(findings, `replay-${nameOf(program)}`);
     writeFileSync(file, program);

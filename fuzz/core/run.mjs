@@ -1,4 +1,4 @@
-// Runs libFuzzer on the core and tells what it has found.
+// Runs libFuzzer on the core and prints the findings.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -17,7 +17,7 @@ import { sanitizerOptions, tell } from './replay.mjs';
  */
 
 /**
- * @param {string} log what libFuzzer said
+ * @param {string} log output of libFuzzer
  * @returns {Figures}
  */
 function figuresOf(log) {
@@ -52,9 +52,10 @@ function runLogged(program, args) {
 }
 
 /**
- * Fuzzes, and shows what was found. 0 if nothing was.
+ * Fuzzes and prints the findings. Returns 0 if there are none.
  * @param {string} fuzzer
- * @param {{ seconds: number, jobs: number, seed: number, keep: boolean }} options `keep`: write the kept corpus anew
+ * @param {{ seconds: number, jobs: number, seed: number, keep: boolean }} options `keep`: replace the kept
+ * corpus
  */
 export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
   const corpus = join(work, 'corpus');
@@ -62,7 +63,7 @@ export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
   mkdirSync(corpus, { recursive: true });
   fill(given, beginnings());
   console.log(
-    `fuzz: ${readdirSync(given).length} programs to begin with, ${seconds} s, ${jobs} job(s), seed ${seed}`,
+    `fuzz: ${readdirSync(given).length} initial programs, ${seconds} s, ${jobs} job(s), seed ${seed}`,
   );
 
   const before = new Set(readdirSync(findings));
@@ -104,7 +105,7 @@ export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
 }
 
 /**
- * The smallest of the programs that reach together what all of them reach, less what the traces reach.
+ * Keeps the smallest set of programs with the coverage of all of them, without those that come from traces.
  * @param {string} fuzzer
  * @param {string} corpus
  * @param {string} given

@@ -1,8 +1,8 @@
-// Programs by hand, for what the traces do not reach: bytes, batches, atomics, failures, lost memory, stale handles.
-// Their operands are those of program.h.
+// Handwritten programs for what the traces do not reach: copied bytes, batches, atomics, failed allocations,
+// lost memory, stale handles. Their operands are those of program.h.
 import { Piece, Session } from './program.mjs';
 
-/** Operands of addresses (`where`), see world.c. */
+/** Operands for the anchor of an address, see world.c. */
 const at = {
   /** @param {number} r */ number: (r) => r,
   /** @param {number} r */ base: (r) => (1 << 5) | r,
@@ -13,7 +13,7 @@ const at = {
   /** @param {number} l */ landmark: (l) => (7 << 5) | l,
 };
 
-/** All programs by hand. */
+/** Yields all handwritten programs. */
 export function* scenes() {
   const session = new Session({ lkey_table_bits: 4 });
   /** @param {(p: Piece) => void} write @param {number} [bits] @param {number} [options] */
@@ -28,7 +28,7 @@ export function* scenes() {
   const user = (p, region, memory = 0) =>
     p.emit('REG_USER', region, memory << 4, at.landmark(16), region, at.landmark(20), region, ALL);
 
-  // One user region: every way to its bytes.
+  // One user region, accessed in every way.
   yield scene((p) => {
     user(p, 0);
     for (const [i, length] of [8, 0x60, 0x6d, 0x6e, 0x71].entries()) {
@@ -42,7 +42,7 @@ export function* scenes() {
     p.emit('QUERY', 0);
     p.emit('RELEASE', 0, 0, 0);
   });
-  // Atomics, on whole words and on words that segments cut.
+  // Atomics on whole words, and on words that lie in two segments.
   for (const shift of [12, 3, 2, 0])
     yield scene((p) => {
       p.emit('NUMBER', 1, 5, 1);
@@ -69,7 +69,7 @@ export function* scenes() {
         }
       }
     });
-  // Batches over user memory, as every asker and with every single right.
+  // Batches over user memory, by every kind of checker, with each access right.
   for (const who of [0, 8, 1, 10])
     for (const acc of [1, 2, 4, 8, 15])
       yield scene((p) => {
@@ -88,7 +88,8 @@ export function* scenes() {
         }
         p.emit('RELEASE_BATCH', 0, 40);
       });
-  // A scattered region over two mappings: neighbours, walks, copies across, remapping what is held.
+  // A scatter region over two mappings: adjacent SGEs, walks, copies across segments, mapping it again while
+  // it is held.
   yield scene((p) => {
     p.emit('ALLOC_MR', 0, 0, 0, 6);
     p.emit('PUSH', 0, at.mapping(1), 0xa1, 0x6d, 3, 1, 0);
@@ -110,7 +111,7 @@ export function* scenes() {
     p.emit('DMA_UNMAP', 0);
     p.emit('DMA_UNMAP', 1);
   });
-  // Batches over page lists and key 0: elements in several pieces, and two lists that are cut differently.
+  // Batches over page lists and key 0: SGEs of several segments, and two lists that are cut differently.
   for (const who of [0, 8])
     for (const kind of ['CHECK_BATCH', 'GATHER', 'SCATTER', 'COPY_BATCH', 'ACQUIRE_BATCH'])
       yield scene((p) => {
@@ -136,7 +137,7 @@ export function* scenes() {
         p.emit('MEMORY_STATE', 3, 1);
         p.emit('SCATTER', who, ALL, 0x7a, 1, 0, 0);
       });
-  // Every kind of region ended in every way while it is held; and walks that hold several of them.
+  // Every kind of region is released in every mode while it is held, also while walks hold several of them.
   for (const mode of [0, 2, 3])
     for (const last of [0, 1])
       yield scene((p) => {
@@ -167,7 +168,7 @@ export function* scenes() {
         }
         p.emit('SS_LOOK', 0, 1, 0);
       });
-  // Segments that do not touch, and copies that end just before, at and just behind an edge.
+  // Segments that are not adjacent, and copies that end just before, at and just after a boundary.
   for (const [shift, stride] of [
     [12, 2],
     [9, 3],
@@ -189,7 +190,7 @@ export function* scenes() {
         p.emit('COPY_OUT', 0, 0x98, 0, 0, 0);
       }
     });
-  // More memories than a call remembers.
+  // More memories than a call caches.
   yield scene((p) => {
     for (let i = 0; i < 8; i++) {
       p.emit('MEMORY', i, 5, i, 0);
@@ -207,7 +208,7 @@ export function* scenes() {
       p.emit(kind, 0, 1, kind === 'COPY_BATCH' ? 0 : 0x6d, 1, kind === 'COPY_BATCH' ? 8 : 0, 0, 0);
     }
   });
-  // A chain with a refused element in it, with a seed and without.
+  // A batch that coalesces, with a refused SGE in it, with and without a seed.
   for (const seed of [0, 0x40])
     yield scene((p) => {
       p.emit('ALLOC_MR', 0, 0, 0, 6);
@@ -228,7 +229,7 @@ export function* scenes() {
       p.emit('ACQUIRE_BATCH', 0, 1, 0x1f, 1, 0, 0x80, 16);
       p.emit('RELEASE_BATCH', 8, 20);
     });
-  // Keys that are nearly right.
+  // Keys that are almost right.
   yield scene((p) => {
     user(p, 0);
     for (const region of [1, 2]) {
@@ -244,7 +245,7 @@ export function* scenes() {
         p.emit('INVALIDATE', kind & 1, (kind << 5) | region);
       }
   });
-  // As many bytes as 32 bits can count, and one page more.
+  // The maximum length of 32 bits, and one page more.
   yield scene((p) => {
     p.emit('MEMORY', 4, 15, 0, 0);
     p.emit('DMA_MAP', 0, 4, 4, 0, at.landmark(8), 0);
@@ -261,7 +262,7 @@ export function* scenes() {
       p.emit('RKEY_CHECK', 0, 0, at.end(0), 0x40, 1, 1);
     }
   });
-  // As many pages as a region of user memory may have, one less and one more.
+  // The maximum number of pages of a user region, fewer, and one more.
   yield scene((p) => {
     for (const pages of [-2n, -1n, 0n, 1n]) {
       p.emit('MEMORY', 4, 0x80 | p.number(((1n << 32n) + pages) * 4096n), 0, 0);
@@ -270,7 +271,7 @@ export function* scenes() {
       p.emit('LKEY_CHECK', 0, 0, at.end(0), 0x40, 1, 1);
     }
   });
-  // Walks of as many elements as there may be, and more; elements that a batch may not overwrite.
+  // Walks of the maximum number of SGEs and more; held SGEs that a batch must not overwrite.
   yield scene((p) => {
     user(p, 0);
     for (let sge = 0; sge < 32; sge++) p.emit('LKEY_OK', 0, 0, at.base(0), sge, 3, 1, sge);
@@ -285,7 +286,7 @@ export function* scenes() {
     p.emit('ACQUIRE_BATCH', 0, 1, 0x1f, 0, 1, 0, 0x80 | 30);
     p.emit('ACQUIRE_BATCH', 0, 1, 0x1f, 0, 0, 0, 30);
   });
-  // More than a section of bytes.
+  // Copies longer than a section.
   yield scene((p) => {
     p.emit('MEMORY', 4, 10, 0, 0);
     p.emit('MEMORY', 5, 10, 3, 0);
@@ -308,7 +309,7 @@ export function* scenes() {
       p.emit(name, 0, 0xff, 0, 1, 0);
     }
   });
-  // Addresses that the device chooses, around those that it was given.
+  // Addresses chosen by the device, next to explicit ones.
   yield scene((p) => {
     p.emit('NUMBER', 3, 0, 0x40, 0, 0, 0, 0x20);
     for (let i = 0; i < 4; i++) p.emit('PICK_START', 0, at.landmark(i * 3), i);
@@ -325,7 +326,7 @@ export function* scenes() {
     p.emit('DMA_UNMAP', 5);
     for (let i = 0; i < 4; i++) p.emit('REG_USER', i, 0, at.landmark(i + 11), 0, at.landmark(13), i, 0x8f);
   });
-  // Key 0: chains, what it keeps busy, its end.
+  // Key 0: coalescing, keeping mappings busy, releasing its region.
   yield scene((p) => {
     p.emit('GET_DMA_MR', 0, 0, 0);
     p.emit('GET_DMA_MR', 1, 1, 0);
@@ -344,7 +345,7 @@ export function* scenes() {
     p.emit('DMA_UNMAP', 1);
     p.emit('EXIT', 0, 1);
   });
-  // Memory that goes, comes back elsewhere, belongs to the other environment.
+  // Memory that is detached, comes back elsewhere, or belongs to the other environment.
   yield scene((p) => {
     user(p, 0);
     user(p, 1, 1);
@@ -396,7 +397,7 @@ export function* scenes() {
       1,
       after & 1 ? 2 : 0,
     );
-  // Walks: empty elements, one element twice, elements put under way.
+  // Walks: empty SGEs, the same SGE twice, SGEs put during the walk.
   yield scene((p) => {
     user(p, 0);
     for (const release of [0, 1]) {
@@ -414,7 +415,7 @@ export function* scenes() {
       p.emit('COPY_OUT', 0, 20, release, 0, 0);
       p.emit('SS_PUT', 0);
     }
-    // In steps that end in the middle of a segment, more than one further on.
+    // Steps that end inside a segment, and continue beyond the next one.
     p.emit('LKEY_OK', 0, 0, at.base(0), 9, 0x72, 1, 5);
     for (const name of ['SS_UPDATE', 'SS_SKIP', 'COPY_OUT', 'COPY_IN', 'SS_UPDATE'])
       for (const length of [0x6f, 1]) {
@@ -431,7 +432,7 @@ export function* scenes() {
     p.emit('COPY_IN', 1, 4, 1, 0, 0);
     p.emit('SS_LOOK', 1, 4, 0);
   });
-  // Handles kept for too long: of a closed domain, of a closed device, of the other device.
+  // Stale handles: of a closed domain, of a closed device, of the other device.
   for (const cascade of [0, 1])
     yield scene((p) => {
       p.emit('SCENE', 1, 3, 0);
@@ -466,7 +467,7 @@ export function* scenes() {
         p.emit('PUT', pd);
       }
     });
-  // A reader that stays inside while regions come and go: of all devices, of the one, of another.
+  // A lingering reader while regions come and go: in every device, in this device, in another device.
   for (const [device, every] of /** @type {[number, number][]} */ ([
     [0, 1],
     [0, 0],
@@ -485,7 +486,8 @@ export function* scenes() {
       }
       p.emit('RECLAIM');
     });
-  // Lists that end with one wait: with one twice, one held, a dead one, one of another domain.
+  // Lists released with one wait: a region listed twice, one held, one already released, one of another
+  // domain.
   for (const mode of [0, 2, 3])
     yield scene((p) => {
       for (let i = 0; i < 4; i++) user(p, i);
@@ -495,7 +497,7 @@ export function* scenes() {
       p.emit('LKEY_OK', 0, 2, at.base(2), 0, 8, 1, 0);
       for (const slot of [0, 1, 2, 3, 4, 0]) p.emit('PUSH', 0, 0, 0, 0, 0, 0, slot);
       p.emit('LINGER', 0, 0);
-      p.emit('DEREG_MRS', 1, mode, 1); // another domain
+      p.emit('DEREG_MRS', 1, mode, 1); // through a domain that does not own the regions
       p.emit('DEREG_MRS', 0, mode, 1);
       p.emit('DEREG_MRS', 0, mode, 1);
       p.emit('PUT', 0);
@@ -503,12 +505,12 @@ export function* scenes() {
       for (let region = 0; region < 6; region++) p.emit('QUERY', region);
       p.emit('PUSH', 0, 0, 0, 0, 0, 0, 5);
       p.emit('DEREG_MRS', 0, mode, 0);
-      p.emit('DEREG_MRS', 0, mode, 0); // of nothing
+      p.emit('DEREG_MRS', 0, mode, 0); // an empty list of regions
       p.emit('DEALLOC_PD', 0, 1);
       p.emit('DEREG_MRS', 0, mode, 0);
       p.emit('RECLAIM');
     });
-  // A context that a finalizer drops while a reader is inside, which goes on with what is there.
+  // A finalizer drops a context while a reader is inside and continues to use its objects.
   for (const every of [0, 1])
     yield scene((p) => {
       p.emit('ALLOC_CONTEXT', 0, 0);
@@ -532,11 +534,11 @@ export function* scenes() {
       p.emit('RECLAIM');
       p.emit('DMA_MAP', 0, 2, 0, 0, at.landmark(31), 0, 1);
       p.emit('RELEASE', 1, 0, 0);
-      p.emit('DEALLOC_CONTEXT', 0, 0, 1); // the last: it closes the device
+      p.emit('DEALLOC_CONTEXT', 0, 0, 1); // the last context closes the device
       p.emit('LINGER', 0, every);
       p.emit('RECLAIM');
     });
-  // Random keys, in a table that fills up; and none to be had.
+  // Random keys in a table that fills up, and without random numbers.
   yield scene(
     (p) => {
       for (let i = 0; i < 6; i++) {
@@ -550,7 +552,7 @@ export function* scenes() {
     2,
     2,
   );
-  // Addresses at the upper end, and more segments than a block has.
+  // Addresses at the end of the address space, and more segments than a block has.
   yield scene((p) => {
     p.emit('MEMORY', 4, 15, 0, 0);
     p.emit('REG_USER', 0, 4 << 4, at.landmark(7), 0, at.landmark(10), 0, ALL);
@@ -568,7 +570,10 @@ export function* scenes() {
 
   // --- contexts ---
 
-  /** Contexts 0 and 1; in domains 4 and 5 each one's own, in 6 the one that context 1 has attached of 0's. @param {Piece} p */
+  /**
+   * Creates contexts 0 and 1. Domains 4 and 5 belong to them; 6 is context 0's domain, attached by context 1.
+   * @param {Piece} p
+   */
   const two = (p) => {
     for (const context of [0, 1]) {
       p.emit('ALLOC_CONTEXT', 0, context);
@@ -579,7 +584,13 @@ export function* scenes() {
     p.emit('ATTACH_PD', 6, 1, 4, 0);
     p.emit('CREATE_QP', 6, 6);
   };
-  /** Regions of every kind in a domain, lists over a mapping. @param {Piece} p @param {number} first @param {number} pd @param {number} mapping */
+  /**
+   * Creates regions of every kind in a domain, with page lists over a mapping.
+   * @param {Piece} p
+   * @param {number} first
+   * @param {number} pd
+   * @param {number} mapping
+   */
   const furnish = (p, first, pd, mapping) => {
     p.emit('REG_USER', first, pd, at.landmark(16), first, at.landmark(20), first, ALL);
     p.emit('ALLOC_MR', first + 1, pd, 0, 6);
@@ -590,14 +601,23 @@ export function* scenes() {
     p.emit('MAP_FMR', first + 2, at.landmark(17), first, 0);
     p.emit('GET_DMA_MR', first + 3, pd, 0);
   };
-  /** @param {Piece} p @param {number} first region and element @param {number} pd also the queue pair */
+  /**
+   * @param {Piece} p
+   * @param {number} first region and SGE
+   * @param {number} pd domain and queue pair
+   */
   const hold = (p, first, pd) => {
     for (const i of [0, 1, 2]) {
       p.emit('LKEY_OK', pd, first + i, at.base(first + i), 8, 100, 1, first + i);
       p.emit('RKEY_OK', pd, first + i, at.iova(first + i), 8, 8, 4, first + i + 3);
     }
   };
-  /** Everything that a handle can be used for. @param {Piece} p @param {number} pd also the queue pair @param {number} region */
+  /**
+   * Uses a handle in every possible way.
+   * @param {Piece} p
+   * @param {number} pd domain and queue pair
+   * @param {number} region
+   */
   const use = (p, pd, region) => {
     furnish(p, 28, pd, 0);
     p.emit('LKEY_CHECK', pd, region, at.base(region), 0, 8, 1);
@@ -622,7 +642,7 @@ export function* scenes() {
     p.emit('DEALLOC_PD', pd, 0);
   };
 
-  // Two contexts in each other's domains, over each other's mappings; one ends, then the last one.
+  // Two contexts use each other's domains and mappings; one is deallocated, then the other.
   for (const first of [0, 1])
     for (const held of [0, 1, 2])
       yield scene((p) => {
@@ -651,7 +671,7 @@ export function* scenes() {
         p.emit('EXIT', 0, 1);
         p.emit('ALLOC_CONTEXT', 0, 2);
       });
-  // What keeps a context, each alone; then it ends without more ado.
+  // Each kind of object keeps a context busy on its own; without it the context can be deallocated.
   for (const kind of [0, 1, 2, 3, 4, 5])
     yield scene((p) => {
       for (const context of [0, 1]) p.emit('ALLOC_CONTEXT', 0, context);
@@ -679,7 +699,8 @@ export function* scenes() {
       p.emit('DEALLOC_PD', 5, 1);
       p.emit('LKEY_CHECK', 4, 0, at.base(0), 0, 8, 1);
     });
-  // Key 0 over a mapping whose context ends; lists over several mappings; with memory for that and without.
+  // Key 0 on a mapping whose context is deallocated; lists over several mappings; with and without a failing
+  // allocation.
   for (const fail of [0, 1])
     yield scene((p) => {
       two(p);
@@ -714,7 +735,7 @@ export function* scenes() {
       for (const mapping of [0, 2, 3]) p.emit('DMA_UNMAP', mapping);
       p.emit('TABLE', 0);
     });
-  // Numbers of domains that are not there, or no more, or on the other device.
+  // Serial numbers of domains that do not exist, do not exist any more, or are on the other device.
   yield scene((p) => {
     p.emit('SCENE', 1, 3, 0);
     two(p);
@@ -729,7 +750,7 @@ export function* scenes() {
     p.emit('ATTACH_PD', 7, 0, 5, 0);
     p.emit('ATTACH_PD', 7, 1, 3, 0);
     p.emit('GET_DMA_MR', 0, 7, 0);
-    p.emit('DEALLOC_PD', 7, 0); // whoever has it may end it
+    p.emit('DEALLOC_PD', 7, 0); // any context that attached it may deallocate it
     p.emit('DEALLOC_CONTEXT', 1, 1);
     p.emit('ATTACH_PD', 7, 1, 0, 0);
     p.emit('CREATE_QP', 3, 3);
@@ -738,7 +759,7 @@ export function* scenes() {
     p.emit('DEALLOC_CONTEXT', 0, 0);
     p.emit('ALLOC_CONTEXT', 0, 3);
   });
-  // Tokens: once told, always the same; of a device that closes; nearly right; without random numbers.
+  // Tokens: the same each time; of a device that closes; with one wrong bit; without random numbers.
   for (const [end, first] of /** @type {[string, number][]} */ ([
     ['EXIT', 0],
     ['EXIT', 1],
@@ -766,16 +787,17 @@ export function* scenes() {
       p.emit('EXIT', 1 - first, 1);
       p.emit('SHARE', 1 - first, 1, 0);
     });
-  // The device's own memory: slices that regions and mappings have, bytes that overlap, and what keeps it.
+  // Device memory: slices used by regions and mappings, overlapping bytes, and what keeps it from being
+  // freed.
   for (const huge of [0, 1])
     yield scene((p) => {
       two(p);
-      p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // 3 pages
-      p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // 4095 bytes
+      p.emit('DEVICE_MEMORY', 0, 0, 0, 2, huge, 1); // device memory of 3 pages
+      p.emit('DEVICE_MEMORY', 1, 0, 0, 5, 1 - huge, 0); // device memory of 4095 bytes
       p.emit('SLICE', 8, 0, 0, 0xff, 0);
-      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // from byte 5000 on, 4097 bytes
+      p.emit('SLICE', 9, 0, 0x6f, 0x6e, 0); // a slice of 4097 bytes from byte 5000 on
       p.emit('SLICE', 10, 1, 5, 0xff, 0);
-      p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // nothing
+      p.emit('SLICE', 11, 1, 0x6c, 0xff, 0); // an empty slice
       for (const [region, memory] of [8, 9, 10, 11].entries()) {
         user(p, region, memory);
         p.emit('REG_USER', region + 4, 6 | (memory << 4), at.landmark(18), 0, at.landmark(18), 0, ALL);
@@ -800,7 +822,7 @@ export function* scenes() {
       p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 1);
       p.emit('TABLE', 0);
       for (let memory = 8; memory < 12; memory++) p.emit('SLICE', memory, 0, 0, 0, 1);
-      p.emit('DEALLOC_CONTEXT', 1, 1); // takes its own uses along
+      p.emit('DEALLOC_CONTEXT', 1, 1); // also releases the context's own uses of the memory
       p.emit('DEVICE_MEMORY', 0, 2, 0, 0, 0, 2);
       for (const region of [0, 1, 2, 3, 16]) p.emit('RELEASE', region, region & 1 ? 2 : 0, 0);
       p.emit('DEVICE_MEMORY', 1, 2, 0, 0, 0, 1);
@@ -813,7 +835,8 @@ export function* scenes() {
       p.emit('SLICE', 8, 0, 0, 0xff, 0);
       p.emit('TABLE', 0);
     });
-  // Memory that was let go and is found again, by others too; freed under a reader that stays; closed over.
+  // Device memory that is put and found again, also by others; freed with a lingering reader; freed by
+  // closing the device.
   yield scene((p) => {
     two(p);
     for (const slot of [0, 1, 2]) p.emit('DEVICE_MEMORY', slot, 0, 0, slot, 0, 1);
@@ -848,7 +871,7 @@ export function* scenes() {
     p.emit('RECLAIM');
     p.emit('DEVICE_MEMORY', 2, 3);
   });
-  // Everything that is counted, for those who ask through a context and those who do not.
+  // All counters, for calls with and without a context.
   for (const pd of [0, 4, 6])
     for (const when of [0, 1])
       yield scene((p) => {
@@ -878,7 +901,7 @@ export function* scenes() {
         p.emit('SS_INIT', 0, 0);
         p.emit('COPY_OUT', 0, 0x67, 0, 0, 0, 0, 2);
         p.emit('COPY_OUT', 0, 0x74, 0, 0, 0, 0, 2);
-        // By whom it is refused; and mapped anew.
+        // Refused for several checkers, and after mapping the regions again.
         for (const who of [5, 1, 6]) {
           p.emit('LKEY_CHECK', who, 0, at.base(0), 0, 8, 1);
           p.emit('RKEY_CHECK', who, 0, at.iova(0), 0, 8, 1);
@@ -903,7 +926,7 @@ export function* scenes() {
         p.emit('DEALLOC_CONTEXT', 1, 1);
         p.emit('TABLE', 0);
       });
-  // Every allocation of these fails once.
+  // Every allocation of the context and device memory operations fails once.
   for (const after of [0, 1, 2])
     yield scene((p) => {
       /** @param {string} name @param {number[]} operands */

@@ -1,5 +1,5 @@
-// The recorded traces as programs: each piece as recorded, and once more with copies and batches in between, which the
-// traces do not have.
+// Translates the recorded traces into programs: each piece as recorded, and again with additional copies and
+// batches, which the traces lack.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,8 +13,8 @@ const PIECES_A_TRACE = 24;
 
 /**
  * @param {string} directory
- * @param {string} operations the end of the names of files with operations
- * @param {string} answers
+ * @param {string} operations suffix of the files with operations
+ * @param {string} answers suffix of the files with answers
  */
 function* traces(directory, operations, answers) {
   for (const name of readdirSync(directory).sort()) {
@@ -65,7 +65,7 @@ function* pieces(operations, answers, seasoned) {
   if (piece) yield piece.bytes();
 }
 
-/** All programs that come from traces. */
+/** Yields all programs that come from traces. */
 export function* fromTraces() {
   for (const [directory, end, answers] of /** @type {[string, string, string][]} */ ([
     ['hazards', '.ops.ndjson.gz', '.safe.ndjson.gz'],

@@ -29,7 +29,7 @@ void world_say(const struct world *w, const char *format, ...) {
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
-    fflush(stdout); /* what was said survives a crash */
+    fflush(stdout); /* so that the output survives a crash */
 }
 
 void world_equal(const struct world *w, const char *what, uint64_t is, uint64_t should) {
@@ -52,7 +52,7 @@ bool world_either(struct world *w, int is, int should, int also) {
     world_say(w, " -> %d%s", is, starved ? " (allocation failed)" : "");
     world_note(w, (uint32_t)(is < 0 ? 32 - is : is & 31));
     if (is != should && is != also)
-        world_fail(w, "the answer is %d, not %d", is, should);
+        world_fail(w, "the result is %d, not %d", is, should);
     return !starved && is >= 0;
 }
 
@@ -65,8 +65,8 @@ bool world_answer_anyway(struct world *w, int is, int should) {
     return world_answer(w, is, should);
 }
 
-/* libFuzzer takes these for coverage: an operation that ends in a way it never did. Elsewhere they are just
- * counted. */
+/* libFuzzer counts these like coverage: a new outcome of an operation is a new feature. Without libFuzzer
+ * they have no effect. */
 __attribute__((section("__libfuzzer_extra_counters"))) static uint8_t outcomes[64 * 64];
 
 void world_note(const struct world *w, uint32_t outcome) {
@@ -121,7 +121,7 @@ bool world_who(const struct world *w, uint8_t who, struct asker *asker) {
     return pd != NONE;
 }
 
-/* Steps that bounds are missed or met by. */
+/* Returns the offset of `delta`: small steps and pages, which just meet or miss bounds. */
 static uint64_t step_of(uint8_t delta) {
     if (delta < 0x40)
         return delta;
@@ -189,7 +189,7 @@ static uint64_t anchor(const struct world *w, uint8_t where) {
         const struct model_mapping *m = &o->mappings[mapping];
         return m->address + (where & 16 ? m->length : 0);
     }
-    case 6: { /* where the element ends: its neighbour's address */
+    case 6: { /* the end of the SGE, which is the address of its neighbor */
         int sge = world_sge(w, where);
         return sge == NONE ? 0 : o->sges[sge].request + o->sges[sge].sge_length;
     }
@@ -269,14 +269,14 @@ uint64_t world_length(const struct world *w, uint8_t code, uint64_t address, uin
     switch (code >> 4) {
     case 0xa:
         return r->length + n;
-    case 0xb: /* to the end, by local addresses */
+    case 0xb: /* up to the end, by local addresses */
         return r->base + r->length - address + n;
-    case 0xc: /* by remote ones */
+    case 0xc: /* up to the end, by remote addresses */
         return r->iova + r->length - address + n;
     case 0xd:
         return r->length / 2 + n;
     case 0xe:
-        return 0 - address + n; /* to 2^64 */
+        return 0 - address + n; /* up to 2^64 */
     default:
         return (uint64_t)(code & 15) * RVT_PAGE_SIZE;
     }
@@ -309,13 +309,13 @@ uint32_t world_key(const struct world *w, uint8_t key) {
 
 enum { GUARD = 0xa5 };
 
-static struct world *current; /* the memories' callbacks know no world */
+static struct world *current; /* the memory callbacks have no world argument */
 
 static enum rvt_reason resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
     struct block *block = (struct block *)memory;
     enum rvt_reason reason = oracle_memory(&current->oracle, block->index, *(int *)environment);
     if (block->released)
-        world_fail(current, "a released memory was asked for");
+        world_fail(current, "a released memory was used");
     if (!reason)
         *data = block->start + block->before;
     return reason;
@@ -351,7 +351,7 @@ void world_take_memory_slot(struct world *w, uint8_t slot, int memory) {
     }
 }
 
-/* Puts the memory's bytes into a new block. */
+/* Copies the memory's bytes into a new block. */
 static void place(struct block *block, const struct model_memory *m) {
     block->start = malloc(block->before + m->length);
     if (!block->start)
@@ -362,7 +362,7 @@ static void place(struct block *block, const struct model_memory *m) {
 
 enum { LARGEST = 65536, PATTERNS = 256 };
 
-/* Bytes that tell where they are from; one step on, they are another memory's. */
+/* Bytes that identify their memory and offset; each memory uses the pattern with a different shift. */
 static const unsigned char *pattern(void) {
     static unsigned char bytes[LARGEST + PATTERNS];
     static bool made;
@@ -373,7 +373,7 @@ static const unsigned char *pattern(void) {
 }
 
 int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner) {
-    /* The last three have no bytes and are never whole: they are there for their numbers. */
+    /* The last three sizes have no bytes and are never whole; only their lengths matter. */
     static const uint64_t sizes[16] = {
         4096,  8192,  12288, 1,    8,    100, 4095,     4097,
         12289, 16384, 65536, 4104, 6000, 0,   64 << 20, UINT64_C(1) << 37,
@@ -384,7 +384,7 @@ int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner) {
     int index = o->memory_count++;
     struct model_memory *m = &o->memories[index];
     uint64_t length = size & 0x80 ? w->numbers[size % NUMBERS] : sizes[size % 16];
-    /* What has bytes costs time. */
+    /* Large memories have no bytes, to save time. */
     *m = (struct model_memory){
         .length = length, .real = length <= LARGEST, .owner = owner, .device_memory = NONE};
     struct block *block = calloc(1, sizeof(*block));
@@ -409,7 +409,7 @@ void world_set_memory(struct world *w, int memory, uint8_t state) {
     struct block *block = w->memories[memory];
     if (!m->real || !block)
         return;
-    /* In every case the bytes are elsewhere from now on, or nowhere: whoever kept a pointer is found out. */
+    /* The bytes always move or disappear, so that a stale pointer is detected. */
     unsigned char *old = block->start;
     m->state = (enum memory_state)(state % 3);
     block->start = NULL;
@@ -435,7 +435,7 @@ void world_check_memory(const struct world *w, int memory) {
     world_fail(w, "memory %d: byte %" PRIu64 " is 0x%02x, not 0x%02x", memory, i, data[i], m->shadow[i]);
 }
 
-/* Also what is behind its last byte, to the end of the page: nobody's. */
+/* Also checks that the bytes behind the memory, to the end of the page, are unchanged. */
 static void check_device_memory(const struct world *w, int memory) {
     const struct model_device_memory *m = &w->oracle.device_memories[memory];
     if (!oracle_device_memory_refs(&w->oracle, memory))
@@ -475,7 +475,7 @@ void world_check_references(const struct world *w) {
 
 /* --- random numbers --- */
 
-/* They come from here (the linker is told so), or a finding would not come again. */
+/* The linker redirects calls to this function, so that findings can be reproduced. */
 bool __wrap_rvt_random_bytes(void *out, size_t bytes);
 bool __wrap_rvt_random_bytes(void *out, size_t bytes) {
     unsigned char *to = out;
@@ -486,7 +486,7 @@ bool __wrap_rvt_random_bytes(void *out, size_t bytes) {
     return !current->random_refused;
 }
 
-/* --- the reader that lingers --- */
+/* --- the lingering reader --- */
 
 static struct rvt_retirement *section_of(const struct world *w, int where) {
     return where == EVERY ? &rvt_every_device : &w->devices[where]->retirement;
@@ -504,7 +504,7 @@ void world_stop_lingering(struct world *w) {
         return;
     rvt_read_leave(w->readers[0], section_of(w, where));
     o->lingering = NONE;
-    if (where == EVERY) /* it frees nothing by itself */
+    if (where == EVERY) /* leaving every device frees nothing by itself */
         for (int i = 0; i < o->device_count; i++)
             rvt_reclaim(&w->devices[i]->retirement);
     else
@@ -532,15 +532,15 @@ void world_nothing_waits(const struct world *w, int device) {
         world_fail(w, "something retired still waits on device %d", device);
 }
 
-/* --- beginning and end --- */
+/* --- start and end --- */
 
 static void clear(int *slots, int count) {
     for (int i = 0; i < count; i++)
         slots[i] = NONE;
 }
 
-/* The core gives itself a random number once a process. Now, or programs would depend on those before them.
- */
+/* The core makes a random id once per process. Make it now, so that programs do not depend on earlier
+ * ones. */
 static void make_core_id(struct world *w) {
     static bool made;
     struct rvt_dev_info *device, *found;
@@ -550,14 +550,14 @@ static void make_core_id(struct world *w) {
     made = true;
     if (rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 1}, &device))
         abort();
-    EXPECT(w, "find before anything was shared", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
+    EXPECT(w, "find before a device was shared", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     w->random_refused = true;
     EXPECT(w, "share without random numbers", rvt_share_device(device, &token), -RVT_ENOMEM);
-    EXPECT(w, "find after nothing was shared", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
+    EXPECT(w, "find after sharing failed", rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     w->random_refused = false;
     EXPECT(w, "share", rvt_share_device(device, &token), 0);
     EXPECT(w, "exit", rvt_mr_exit(device, false, NULL), 0);
-    EXPECT(w, "find after the end", rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
+    EXPECT(w, "find after the device closed", rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
     rvt_dev_put(device);
     w->random_state = 0;
 }
@@ -629,15 +629,15 @@ void world_end(struct world *w) {
     for (int i = 0; i < o->device_count; i++)
         world_check_device(w, i);
     world_check_bytes(w);
-    /* Half of the elements are put before their device closes, half after. */
+    /* Half of the SGEs are put before their device closes, half of them after. */
     for (int i = 0; i < o->sge_count; i++) {
-        EXPECT(w, "the element is alive", w->sges[i].mr != NULL, o->sges[i].alive);
+        EXPECT(w, "the SGE is held", w->sges[i].mr != NULL, o->sges[i].alive);
         if (i % 2) {
             rvt_put_sge(&w->sges[i]);
             oracle_put(o, i);
         }
     }
-    /* And half of the contexts end before it. */
+    /* Half of the contexts are deallocated before the device closes. */
     for (int i = 0; i < o->context_count; i += 2)
         world_end_context(w, i, i % 4 ? END_DROP : END_CASCADE);
     for (int i = 0; i < o->device_count; i++) {
@@ -685,7 +685,7 @@ void world_end(struct world *w) {
 
 /* --- playing --- */
 
-/* Each put on a region that is awaited wakes the context that made it; that it is woken more often does no harm. */
+/* Each put on an awaited region must wake the context that made it. Additional wakes are harmless. */
 static void check_wakes(struct world *w) {
     for (int i = 0; i < w->oracle.context_count; i++) {
         struct model_context *c = &w->oracle.contexts[i];

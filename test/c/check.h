@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the C tests share. A test file is a number of `static void name(void)` functions and, as its last
- * line, their table:
+/* Checks and the test runner of the C tests. A test file consists of `static void name(void)` functions and,
+ * at its end, their table:
  *
  *     CHECK_MAIN(TEST(revokes_the_key), TEST(counts_references))
  *
- * A failed check is printed with its place and its values and the test goes on; REQUIRE leaves the function,
- * for where going on makes no sense. Checks may be made from several threads. The output is TAP
- * (https://testanything.org) and a last line "N passed, N failed" that scripts/c-tests.mjs adds up. */
+ * A failed check prints its location and values, and the test continues; REQUIRE returns from the function
+ * instead, for conditions that later steps depend on. Any thread may make checks. The output is TAP
+ * (https://testanything.org), followed by a line "N passed, N failed" that scripts/c-tests.mjs adds up. */
 #ifndef RVT_TEST_CHECK_H
 #define RVT_TEST_CHECK_H
 
@@ -23,7 +23,7 @@ struct check_test {
     void (*run)(void);
 };
 
-/* Failed checks of the running test. */
+/* Number of failed checks in the running test. */
 static atomic_int check_failures;
 
 static inline bool check_true(bool ok, const char *text, const char *file, int line) {
@@ -34,8 +34,8 @@ static inline bool check_true(bool ok, const char *text, const char *file, int l
     return ok;
 }
 
-/* Both sides arrive as 64 bits, sign-extended if signed: -22 equals -22 of any width, and
- * differs from 0xffffffea. */
+/* Both values arrive as 64 bits, sign-extended if signed: -22 equals -22 of any width, and differs from
+ * 0xffffffea. */
 static inline bool check_equal(uint64_t a, uint64_t b, const char *a_text, const char *b_text,
                                const char *file, int line) {
     if (a != b) {
@@ -61,7 +61,7 @@ static inline bool check_bytes(const void *a, const void *b, size_t length, cons
 }
 
 #define CHECK(cond) ((void)check_true((cond), #cond, __FILE__, __LINE__))
-/* Integers only; pointers with CHECK_PTR_EQ. */
+/* For integers only; compare pointers with CHECK_PTR_EQ. */
 #define CHECK_EQ(a, b) ((void)check_equal((uint64_t)(a), (uint64_t)(b), #a, #b, __FILE__, __LINE__))
 #define CHECK_PTR_EQ(a, b) CHECK_EQ((uintptr_t)(const void *)(a), (uintptr_t)(const void *)(b))
 #define CHECK_BYTES_EQ(a, b, length)                                                                         \
@@ -75,7 +75,7 @@ static inline bool check_bytes(const void *a, const void *b, size_t length, cons
 static inline int check_run(const struct check_test *tests, size_t count) {
     size_t failed = 0;
 
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed survives a crash */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* line-buffered, so that the output survives a crash */
     printf("1..%zu\n", count);
     for (size_t i = 0; i < count; i++) {
         atomic_store(&check_failures, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Everything that takes memory back from those who use it: what has to be there for each verb, the verb, and what it
- * answers and means for accesses that are under way. */
+/* Every verb that takes memory away from its users ("ends"): the objects each verb needs, the call itself,
+ * its return value, and its effect on accesses in progress. */
 #ifndef RVT_TEST_ENDS_H
 #define RVT_TEST_ENDS_H
 
@@ -21,12 +21,14 @@ enum end {
     END_CONTEXT_OF_MAPPING,
     DESTROY_QP,
     DMA_UNMAP,
-    CLOSE, /* the last: it ends the device for everybody */
+    CLOSE, /* must be last, because it closes the device for all environments */
     ENDS
 };
 
-/* What is answered while an element is held, and what then stops its copy (RVT_REASON_NONE: it goes on to its end); and
- * why the copy of a list stops (RVT_REASON_NONE: its checker is dead, so that it answers -EBADF). */
+/* held_answer: what the verb returns while an SGE holds a reference. held_reason: what then stops a copy
+ * through that SGE (RVT_REASON_NONE: the copy completes). list_reason: what stops the copy of an SGE list
+ * (RVT_REASON_NONE: the checking domain or queue pair itself is closed, so the SGEs are refused with
+ * RVT_CLOSED). */
 static const struct {
     const char *name;
     int held_answer;
@@ -49,21 +51,23 @@ static const struct {
     [CLOSE] = {"close", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
 };
 
-/* An element that was proven keeps its proof: the key alone ends. */
+/* Returns whether the verb ends only the key. An SGE that was checked before stays usable. */
 static inline bool ends_the_key_alone(enum end end) {
     return end == INVALIDATE || end == FAST_REG || end == DESTROY_QP;
 }
 
 enum { MOST_VICTIM_PAGES = 256 };
 
-/* Memory that is registered and taken back. */
+/* A registered buffer that one of these verbs takes away. */
 struct victim {
     enum end end;
-    unsigned char *data; /* whole pages */
+    unsigned char *data; /* page-aligned */
     uint64_t length;
     uint64_t
-        dma; /* where it is mapped, and its address in every region; a page behind it is another mapping */
-    struct fixture a, b; /* two environments on its device; of b is what ends with its context */
+        /* DMA address of `data`, and its iova in every region. spare_page is mapped one page beyond its
+         * end. */
+        dma;
+    struct fixture a, b; /* Two environments on one device. Verbs that end a context end b's. */
     struct rvt_mr_handle mr;
     struct rvt_dma_handle mapping;
     uint32_t key;
@@ -75,8 +79,8 @@ static inline uint64_t spare_dma(const struct victim *v) {
     return v->dma + v->length + PAGE;
 }
 
-/* All of `data` under v->key at address v->dma, with all rights, in the domain v->a.pd. `device`: where, or NULL for one of
- * its own. */
+/* Registers all of `data` with key v->key at iova v->dma, with all access rights, in the domain v->a.pd. Uses
+ * `device`, or opens a new device if it is NULL. */
 static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_info *device,
                                unsigned char *data, uint64_t length, uint64_t dma) {
     uint64_t pages[MOST_VICTIM_PAGES];
@@ -109,7 +113,8 @@ static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_in
         CHECK_EQ(rvt_map_mr_sg(v->mr, &(struct rvt_sg_element){dma, length}, 1, 0, PAGE, &outcome), 1);
         CHECK_EQ(rvt_fast_reg_mr(v->a.qp, v->mr, fixture_key(v->mr), ALL_ACCESS, NULL), 0);
         break;
-    case DMA_UNMAP: /* its key is 0; where others have published a region for that, this one is for nothing */
+    /* The access goes through key 0. If a DMA region already answers for key 0, this one has no effect. */
+    case DMA_UNMAP:
         CHECK_EQ(rvt_get_dma_mr(v->a.pd, 0, &v->mr), 0);
         break;
     case END_CONTEXT:
@@ -123,7 +128,7 @@ static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_in
     return true;
 }
 
-/* The verb that takes it back; 0 if it did. */
+/* Calls the verb. Returns 0 on success. */
 static inline int take_victim(struct victim *v) {
     struct rvt_sg_outcome outcome;
     const uint64_t elsewhere = spare_dma(v);

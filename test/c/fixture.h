@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An open device with the domains, queue pairs and the reader that most tests need, short names for what they
- * do all the time, and the loop that lets every allocation of a verb fail once. */
+/* An open device with the domains, queue pairs and reader that most tests need, helpers for frequent calls,
+ * and a loop that makes each allocation of a verb fail once. */
 #ifndef RVT_TEST_FIXTURE_H
 #define RVT_TEST_FIXTURE_H
 
@@ -27,13 +27,13 @@ enum {
 
 struct fixture {
     struct rvt_dev_info *device;
-    struct rvt_ucontext *context; /* NULL, but for an environment of several (fixture_join) */
+    struct rvt_ucontext *context; /* NULL, unless the fixture is one of several environments (fixture_join) */
     struct rvt_reader *reader;
-    struct rvt_pd_handle pd, other_pd, user_pd; /* trusted, trusted, a user's */
-    struct rvt_qp_handle qp, other_qp, user_qp; /* one in each */
-    enum rvt_reason reason;                     /* what the last check told */
-    long live;                                  /* allocations before the device was opened */
-    /* For the verbs under test: */
+    struct rvt_pd_handle pd, other_pd, user_pd; /* kernel, kernel and user domain */
+    struct rvt_qp_handle qp, other_qp, user_qp; /* one queue pair in each domain */
+    enum rvt_reason reason;                     /* reason of the last check */
+    long live;                                  /* number of live allocations before the device was opened */
+    /* Objects for the verbs under test: */
     struct rvt_mr_handle mr, mr2;
     struct rvt_dma_handle dma;
     struct rvt_memory *memory;
@@ -62,15 +62,16 @@ static inline bool fixture_open(struct fixture *f, uint32_t bits) {
                              (struct rvt_device_options){.lkey_table_bits = bits, .remote_key_zero = true});
 }
 
-/* Closes the device with everything in it, while other devices are open. */
+/* Closes the device with everything in it. Other devices may still be open. */
 static inline void fixture_close_one(struct fixture *f) {
     CHECK_EQ(rvt_mr_exit(f->device, true, NULL), 0);
-    CHECK(!rvt_reclaim_pending(&f->device->retirement)); /* it has waited, and freed what waited */
+    /* rvt_mr_exit waited for readers and freed all retired objects */
+    CHECK(!rvt_reclaim_pending(&f->device->retirement));
     rvt_dev_put(f->device);
     rvt_reader_unregister(f->reader);
 }
 
-/* The same for the only or last device: whatever the test did, nothing may be left. */
+/* Closes the only or last device, and checks that no allocation is left. */
 static inline void fixture_close(struct fixture *f) {
     fixture_close_one(f);
     CHECK_EQ(rvt_test_alloc_live(), f->live);
@@ -78,7 +79,7 @@ static inline void fixture_close(struct fixture *f) {
 
 /* --- several environments on one device --- */
 
-/* One environment's part of the device: a context, a reader, a trusted domain and a queue pair in it. */
+/* Joins the device as one more environment, with a context, a reader, a kernel domain and a queue pair. */
 static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) {
     memset(f, 0, sizeof(*f));
     f->device = device;
@@ -97,7 +98,7 @@ static inline void fixture_end_context(struct fixture *f) {
         CHECK_EQ(rvt_dealloc_ucontext(f->context, true), 0);
 }
 
-/* The environment goes, whether its context has ended before or not. */
+/* Leaves the device; the context may already be deallocated. */
 static inline void fixture_leave(struct fixture *f) {
     fixture_end_context(f);
     rvt_free_ucontext(f->context);
@@ -105,7 +106,7 @@ static inline void fixture_leave(struct fixture *f) {
     rvt_dev_put(f->device);
 }
 
-/* A device that closes with the last of those who use it. */
+/* Opens a device that closes when its last environment leaves. `first` is the first environment. */
 static inline bool fixture_open_joined(struct fixture *first, uint32_t bits) {
     long live = rvt_test_alloc_live();
     struct rvt_dev_info *device;
@@ -118,7 +119,8 @@ static inline bool fixture_open_joined(struct fixture *first, uint32_t bits) {
     return ok;
 }
 
-/* The last one goes, and nothing is left. `first` is who opened. */
+/* Leaves as the last environment, and checks that no allocation is left. `first` is the fixture that opened
+ * the device. */
 static inline void fixture_leave_last(struct fixture *f, const struct fixture *first) {
     long live = first->live;
     fixture_end_context(f);
@@ -193,10 +195,10 @@ static inline bool fixture_dead(struct rvt_mr_handle mr) {
     return rvt_query_mr(mr, &attributes) == -RVT_EBADF;
 }
 
-/* --- what is counted --- */
+/* --- counters --- */
 
-/* Since the last look: by the context (NULL: by all of the device), and for a region that is counted. One
- * reason at a time. */
+/* Counter values at the last comparison, for a context (NULL: the whole device) or for one region. Each
+ * comparison allows refusals for one reason only. */
 struct looked {
     struct rvt_counts counts;
     uint64_t accepted, refused, bytes;
@@ -206,11 +208,11 @@ static inline void fixture_counted(struct rvt_dev_info *device, const struct rvt
                                    struct looked *last, uint64_t accepted, uint64_t bytes,
                                    enum rvt_reason reason, uint64_t refused, const char *file, int line) {
     struct rvt_counts now = fixture_counts(device, context);
-    check_equal(now.accepted - last->counts.accepted, accepted, "accepted", "what should be", file, line);
-    check_equal(now.bytes - last->counts.bytes, bytes, "bytes", "what should be", file, line);
+    check_equal(now.accepted - last->counts.accepted, accepted, "accepted", "expected", file, line);
+    check_equal(now.bytes - last->counts.bytes, bytes, "bytes", "expected", file, line);
     for (unsigned i = 0; i < RVT_REASON_COUNT; i++)
         check_equal(now.refused[i] - last->counts.refused[i], i == (unsigned)reason ? refused : 0,
-                    rvt_reason_name((enum rvt_reason)i), "what should be", file, line);
+                    rvt_reason_name((enum rvt_reason)i), "expected", file, line);
     last->counts = now;
 }
 
@@ -222,10 +224,9 @@ static inline void fixture_mr_counted(struct rvt_mr_handle mr, struct looked *la
                                       uint64_t refused, uint64_t bytes, const char *file, int line) {
     struct rvt_mr_attributes now = fixture_query(mr);
     check_true(now.counted, "the region is counted", file, line);
-    check_equal(now.accepted - last->accepted, accepted, "the region's accepted", "what should be", file,
-                line);
-    check_equal(now.refused - last->refused, refused, "the region's refused", "what should be", file, line);
-    check_equal(now.bytes - last->bytes, bytes, "the region's bytes", "what should be", file, line);
+    check_equal(now.accepted - last->accepted, accepted, "the region's accepted", "expected", file, line);
+    check_equal(now.refused - last->refused, refused, "the region's refused", "expected", file, line);
+    check_equal(now.bytes - last->bytes, bytes, "the region's bytes", "expected", file, line);
     last->accepted = now.accepted;
     last->refused = now.refused;
     last->bytes = now.bytes;
@@ -234,9 +235,10 @@ static inline void fixture_mr_counted(struct rvt_mr_handle mr, struct looked *la
 #define MR_COUNTED(mr, last, accepted, refused, bytes)                                                       \
     fixture_mr_counted((mr), (last), (accepted), (refused), (bytes), __FILE__, __LINE__)
 
-/* --- checks, each in a section of its own --- */
+/* --- checks, each in its own read section --- */
 
-/* A section of the fixture's reader on its device. The thread must not call a verb that waits while it is inside. */
+/* Enters a read section of the fixture's reader. Until read_leave the thread must not call a verb that waits
+ * for readers. */
 static inline void read_enter(struct fixture *f) {
     rvt_read_enter(f->reader, &f->device->retirement);
 }
@@ -272,7 +274,7 @@ static inline int remote(struct fixture *f, struct rvt_sge *sge, uint64_t addr, 
     return remote_in(f, f->qp, sge, addr, length, key, acc);
 }
 
-/* The same without a reference; 1, or 0 and f->reason. */
+/* Checks an access without taking a reference. Returns 1, or 0 with f->reason set. */
 static inline int local_check(struct fixture *f, struct rvt_place *place, uint64_t addr, uint32_t length,
                               uint32_t key, uint32_t acc) {
     struct rvt_ib_sge wanted = {addr, length, key};
@@ -290,7 +292,7 @@ static inline int remote_check(struct fixture *f, struct rvt_place *place, uint6
     return answer;
 }
 
-/* Why an accepted element cannot be used now. */
+/* Returns why an SGE that was accepted cannot be used now, or RVT_REASON_NONE. */
 static inline enum rvt_reason usable(struct fixture *f, const struct rvt_sge *sge) {
     struct rvt_map *map;
     read_enter(f);
@@ -299,10 +301,10 @@ static inline enum rvt_reason usable(struct fixture *f, const struct rvt_sge *sg
     return reason;
 }
 
-/* Whether the two below go by a walk over the element, or by what is made for one element alone. */
+/* Whether put_bytes and get_bytes walk an SGE state (true), or use rvt_copy_one for a single SGE (false). */
 static bool by_walk __attribute__((unused));
 
-/* One element written or read whole; the element stays as it is. */
+/* Writes (put_bytes) or reads (get_bytes) through one SGE, without advancing it. */
 static inline int put_bytes(struct fixture *f, struct rvt_sge *sge, const void *data, uint64_t length,
                             struct rvt_copied *copied) {
     struct rvt_data_call call;
@@ -327,7 +329,7 @@ static inline int get_bytes(struct fixture *f, struct rvt_sge *sge, void *data, 
     return error ? error : rvt_copy_sge_out(&call, &ss, data, length, false, copied);
 }
 
-/* The fragments of a walk. */
+/* The fragments that a walk reports. */
 struct fragments {
     uint32_t count;
     struct rvt_fragment part[80];
@@ -348,14 +350,14 @@ static inline int walk(struct fixture *f, struct rvt_sge_state *ss, const uint32
     return rvt_walk(f->reader, ss, steps, count, release, &f->reason, note_fragments, fragments);
 }
 
-/* One element, from its beginning to its end in one step. */
+/* Walks one SGE from beginning to end in one step. */
 static inline int walk_whole(struct fixture *f, struct rvt_sge *sge, struct fragments *fragments) {
     struct rvt_sge_state ss;
     int error = rvt_ss_init(&ss, (struct rvt_sge *[]){sge}, 1);
     return error ? error : walk(f, &ss, &(uint32_t){sge->sge_length}, 1, false, fragments);
 }
 
-/* --- what the table shows --- */
+/* --- contents of the key table --- */
 
 static inline void fixture_no_row(void *context, const struct rvt_table_row *row) {
     (void)row;
@@ -370,12 +372,12 @@ static inline struct rvt_table_head fixture_head(struct rvt_dev_info *device) {
     return head;
 }
 
-/* --- every allocation, one by one --- */
+/* --- allocation failures --- */
 
-/* `verb` is run on a fresh device (made ready by `prepare`) with its first allocation failing, on
- * another with the second failing, and so on until it needs no more. Each failure must answer -ENOMEM,
- * leave the key table and the region f->mr (if prepare made one) as they were, and leak nothing; the
- * same call then succeeds. */
+/* Runs `verb` on a fresh device (set up by `prepare`) with its first allocation failing, then on another with
+ * the second failing, and so on until no allocation fails. Each failure must return -ENOMEM, must not change
+ * the key table or the region f->mr (if prepare made one), and must not leak; the same call must then
+ * succeed. */
 static inline void each_allocation_fails(void (*prepare)(struct fixture *), int (*verb)(struct fixture *),
                                          int at_least) {
     int failures = 0;
@@ -428,7 +430,7 @@ static inline void each_allocation_fails(void (*prepare)(struct fixture *), int 
     CHECK(failures >= at_least);
 }
 
-/* How many contexts use the device. */
+/* Returns the number of contexts on the device. */
 static inline uint32_t fixture_contexts(struct rvt_dev_info *device) {
     uint32_t count = 0;
     rvt_mutex_lock(&device->lock);
@@ -438,17 +440,17 @@ static inline uint32_t fixture_contexts(struct rvt_dev_info *device) {
     return count;
 }
 
-/* --- numbers that look random and are the same on every run --- */
+/* --- reproducible pseudorandom numbers --- */
 
 static inline uint64_t dice(uint64_t *state) {
-    /* splitmix64 */
+    /* The splitmix64 generator. */
     uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
 }
 
-/* 0 .. below - 1 */
+/* Returns a number in [0, below). */
 static inline uint64_t roll(uint64_t *state, uint64_t below) {
     return dice(state) % below;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How much one section does, and what happens between two sections of a long call.
+/* Measures how much work each read section of a long call does, and runs code between two of its sections.
  *
- * A reader that leaves a device on which something waits to be freed frees it. So a thing that is retired again each
- * time that it is freed is told of the end of every section, by the thread that leaves, while its reader is outside:
- * it can look how far the call is, and it can call verbs that wait. */
+ * A reader that leaves a device frees the objects that were retired there. So an object that is retired again
+ * each time it is freed is notified at the end of every section, by the leaving thread, outside the section:
+ * there it can measure the progress of the call, and can call verbs that wait for readers. */
 #ifndef RVT_TEST_SECTIONS_H
 #define RVT_TEST_SECTIONS_H
 
@@ -11,15 +11,15 @@
 #include "core/base/epoch.h"
 
 struct sections {
-    struct rvt_retired retired; /* first */
+    struct rvt_retired retired; /* must be the first member */
     struct rvt_retirement *of;
-    uint64_t (*progress)(void *context); /* how much is done; may be NULL */
-    void (*between)(void *context); /* called at the end of section number `when` (from 1 on); may be NULL */
+    uint64_t (*progress)(void *context); /* returns the amount of work done so far; may be NULL */
+    void (*between)(void *context); /* called at the end of section `when` (counted from 1); may be NULL */
     void *context;
     unsigned when;
     bool over;
-    unsigned ends;       /* of sections, so far */
-    uint64_t last, most; /* progress at the end of the last one; of any one */
+    unsigned ends;       /* number of sections ended so far */
+    uint64_t last, most; /* progress at the end of the last section; most progress in one section */
 };
 
 static inline void note_section(struct rvt_retired *retired) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the tests with threads share: a thread that goes on until it is told to stop, and how it checks an
- * access and reads what it was let in to. */
+/* Helpers of the multithreaded tests: worker threads that run until `stop` is set, and functions that check
+ * an access and read the memory of an accepted SGE. */
 #ifndef RVT_TEST_STRESS_H
 #define RVT_TEST_STRESS_H
 
@@ -32,7 +32,7 @@ static inline void *work(void *argument) {
     return NULL;
 }
 
-/* The same with a reader, which is registered here: it is its thread's. */
+/* Runs the worker with a reader. It is registered here because a reader belongs to its thread. */
 static inline void *work_as_reader(void *argument) {
     struct worker *w = argument;
     w->reader = rvt_reader_register();
@@ -47,7 +47,8 @@ static inline unsigned char fill_of(uint64_t tag) {
     return (unsigned char)(0x40 + tag);
 }
 
-/* Copy all of it out: every byte that was moved has the tag. The answer is the reason that stopped it. */
+/* Copies the whole SGE out and checks that every copied byte belongs to `tag`. Returns the reason that
+ * stopped the copy. */
 static inline enum rvt_reason read_out(struct worker *w, struct rvt_sge *sge, uint64_t tag) {
     unsigned char out[3 * PAGE];
     struct rvt_sge_state ss;

@@ -1,6 +1,6 @@
-# The C tests: the core compiled once more, with an allocator that can be made to fail, and one executable a test file.
-# scripts/c-tests.mjs writes a gyp file for each mode that includes this one, sets `sanitize` and adds a target for
-# every test_*.c it finds here.
+# The C tests: a separate build of the core whose allocations can be made to fail, and one executable for each test file.
+# scripts/c-tests.mjs writes a gyp file for each mode. That file includes this one, sets `sanitize`, and adds a target
+# for every test_*.c in this directory.
 {
   'variables': {
     'sanitize%': '',  # '', 'address,undefined' or 'thread'
@@ -21,7 +21,7 @@
           'OTHER_CFLAGS': ['-fsanitize=<(sanitize)', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
           'OTHER_LDFLAGS': ['-fsanitize=<(sanitize)'],
         },
-        # -O1 keeps the stacks of the reports readable.
+        # -O1 keeps the stack traces of sanitizer reports readable.
         'configurations': {
           'Release': {
             'cflags!': ['-O2', '-O3'],

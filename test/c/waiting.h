@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A verb that waits for readers. It is called in a thread of its own, while the test's thread is inside a section. */
+/* Calls a verb that waits for readers in a thread of its own, while the test's thread is inside a read
+ * section. */
 #ifndef RVT_TEST_WAITING_H
 #define RVT_TEST_WAITING_H
 
@@ -26,13 +27,14 @@ static inline void *call_waiting_verb(void *context) {
     return NULL;
 }
 
-/* Long enough for a verb that does not wait to be over. On a busy machine it may be too short: then a test misses a
- * fault. It never fails by it. */
+/* Sleeps long enough for a verb that does not wait to return. On a busy machine this may be too short: a test
+ * may then miss a bug, but never fails falsely. */
 static inline void a_moment(void) {
     nanosleep(&(struct timespec){0, 20000000}, NULL);
 }
 
-/* Call the verb. When this returns the verb has done its work under the lock and waits; false if it is over. */
+/* Starts the verb, and returns once it has done its work under the lock and is waiting for readers. Returns
+ * false if the verb has already returned. */
 static inline bool begin_waiting(struct waiting *w, int (*verb)(void *argument), void *argument) {
     const uint64_t before = atomic_load(&rvt_epoch_now);
     w->verb = verb;
@@ -51,7 +53,7 @@ static inline bool still_waiting(struct waiting *w) {
     return !atomic_load(&w->over);
 }
 
-/* The readers have left: the verb's answer. */
+/* Waits for the verb to finish and returns its result. The readers must have left. */
 static inline int end_waiting(struct waiting *w) {
     if (pthread_join(w->thread, NULL))
         abort();

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Change, unlock, wait, reclaim: how a call that ends a region knows that no reader moves a byte of it any more. A model of
- * native/core/base/epoch.h and of the calls that wait. scripts/spin.mjs lists the claims and the variants that are checked.
+/* A model of native/core/base/epoch.h and of the verbs that wait (change, unlock, wait, reclaim). It proves that after a verb
+ * that ends a region has returned, no reader moves a byte of the region. scripts/spin.mjs lists the claims and variants.
  *
- * Memory is weak here, in the manner of C11's acquire and release. A reader knows some changes of records, and so does every value that
- * is stored with release: who reads the value with acquire knows them, too. A reader that knows a change does not read what was
- * before it; of a change that it does not know it reads either. A read-modify-write reads the newest value and adds to what is known
- * with it; a load may return an older value; a store drops what was known with the value before. */
+ * The model has weak memory, like C11 acquire and release. A reader knows of some changes of records, and so does every value
+ * stored with release: an acquire load of the value hands that knowledge on. A reader that knows of a change cannot read the
+ * state before it; of other changes it may read either state. A read-modify-write reads the newest value and adds to the
+ * knowledge stored with it; a load may return an older value; a store drops the knowledge stored with the previous value. */
 
 #ifndef WAITERS
 #define WAITERS 2
 #endif
 #ifndef COLLECTED
-#define COLLECTED 0 /* how many records the garbage collector ends */
+#define COLLECTED 0 /* number of records retired by the garbage collector */
 #endif
 #ifndef DEVICES
-#define DEVICES 1 /* with 2, the record of the second waiter is on the second device; all others are on the first */
+#define DEVICES 1 /* if 2, the second waiter's record is on the second device; all others are on the first */
 #endif
 #define READERS 2
-#define RECORDS (WAITERS + COLLECTED) /* each waiter ends one; the collector ends those after them */
-#define MEMORIES (2 * RECORDS)        /* what each record names first, then what each names next */
-#define EPOCHS (2 + RECORDS)          /* each end adds 1, beginning with 1 */
+#define RECORDS (WAITERS + COLLECTED) /* each waiter ends one; the collector ends the rest */
+#define MEMORIES (2 * RECORDS)        /* the first memory of each record, then the second of each */
+#define EPOCHS (2 + RECORDS)          /* the epoch starts at 1; each ended record adds 1 */
 
 #if WAITERS == 2 && DEVICES == 2
 #define device_of(record) ((record) == 1 -> 2 : 1)
@@ -27,40 +27,40 @@
 #define device_of(record) 1
 #endif
 
-/* Sets of changes: two bits for each record. */
+/* A set of changes, with two bits for each record. */
 #define ended(record) (1 << 2 * (record))
-#define registered(record) (2 << 2 * (record)) /* other memory in the same slot, after the end */
+#define registered(record) (2 << 2 * (record)) /* other memory was registered in the same slot after the end */
 #define about(record, changes) ((changes) >> 2 * (record) & 3)
 
-byte changes; /* all that were made */
+byte changes; /* all changes so far */
 
 byte epoch = 1;
-byte epoch_knows[EPOCHS]; /* by epoch */
+byte epoch_knows[EPOCHS]; /* knowledge stored with each epoch value */
 
-/* A reader's slot: 0 outside, else the device and the epoch that the reader read before it entered. */
+/* A reader's slot: 0 outside a section, otherwise the device and the epoch that the reader read before entering. */
 #define slot_of(device, number) ((device) * 8 + (number))
 #define is_inside(slot, device) ((slot) / 8 == (device))
 #define number_in(slot) ((slot) % 8)
 byte slots[READERS];
 byte slot_knows[READERS];
 
-/* By device: 0, or 1 + the process that holds the lock. What is done under a lock in one go is one step here. */
+/* The lock of each device: 0, or 1 + the id of the process that holds it. Work under a lock is modeled as one step. */
 byte locks[3];
 #define lock(device) atomic { !locks[device] -> locks[device] = _pid + 1 }
 #define unlock(device) locks[device] = 0
 
 #if COLLECTED
-/* What the garbage collector has retired on the first device, in the order of the epochs. Under its lock. */
+/* Records that the garbage collector retired on the first device, in the order of their epochs. Protected by the device's lock. */
 byte listed_epoch[COLLECTED];
-byte listed; /* how many there ever were */
-byte taken;  /* how many of them are freed, or about to be */
+byte listed; /* number of records ever listed */
+byte taken;  /* number of records freed or about to be freed */
 #endif
 
-/* By memory: the call that ended its region has returned, or the memory is freed. */
+/* For each memory: the verb that ended its region has returned, or the memory is freed. */
 bit gone[MEMORIES];
 byte running = WAITERS;
 
-/* fetch_add(&epoch, 1), acquire and release; `before` gets the old value. */
+/* fetch_add(&epoch, 1) with acquire and release; sets `before` to the old value. */
 inline advance_epoch(before, known) {
     d_step {
         before = epoch;
@@ -69,8 +69,8 @@ inline advance_epoch(before, known) {
     }
 }
 
-/* fetch_add(&slots[number], 0), acquire and release; `found` gets the value. What it adds to what is known with a value that is not 0 is
- * left out: the reader's next store drops it. */
+/* fetch_add(&slots[number], 0) with acquire and release; sets `found` to the value. Knowledge added to a value other than 0
+ * is not modeled, because the reader's next store drops it. */
 inline look_at_slot(number, found, known) {
     d_step {
         found = slots[number];
@@ -78,10 +78,10 @@ inline look_at_slot(number, found, known) {
     }
 }
 
-/* Sections, one after the other. A copy that leaves and enters again keeps nothing: each section judges anew. The reader is interested in
- * one record; in its sections on the other device it moves nothing. */
+/* A reader runs one section after another. A copy that leaves and enters again keeps nothing: each section checks the record
+ * again. The reader uses one record; in its sections on the other device it moves no bytes. */
 proctype Reader(byte me; byte record) {
-    byte knows; /* of its record */
+    byte knows; /* known changes of its record */
     byte device = 1;
     byte next_device, number, found;
 
@@ -92,17 +92,17 @@ end:
             if
 #ifndef SWITCH_BY_LOAD
             ::  next_device != device ->
-                /* Its section before was on the other device. A waiter of this one that looked at the slot then did not wait for it, and
-                 * the store that ended that section has dropped what the look left there. So: fetch_add(&epoch, 0), acquire and
-                 * release. Either it comes after the waiter's fetch_add, and hands on the change; or before it, and then the waiter's
-                 * look is after that store. */
+                /* The reader's previous section was on the other device. A waiter on this device that looked at the slot during
+                 * that section did not wait, and the store that ended the section dropped the knowledge the look left. So the
+                 * reader does fetch_add(&epoch, 0) with acquire and release: either it follows the waiter's fetch_add and learns
+                 * of the change, or it precedes it, and then the waiter's look follows the store. */
                 number = epoch;
                 knows = knows | about(record, epoch_knows[number])
 #endif
             ::  else ->
-                /* Load the epoch, acquire. */
+                /* Load the epoch with acquire. */
 #ifdef LIVENESS
-                number = epoch; /* what was stored is seen some time */
+                number = epoch; /* for liveness, a stored value must be seen eventually */
 #else
                 select(number : 1 .. epoch);
 #endif
@@ -114,7 +114,7 @@ end:
             next_device = 0
         }
         d_step {
-            /* Enter: exchange, acquire and release. */
+            /* Enter: exchange with acquire and release. */
 #ifndef ENTER_BY_STORE
             knows = knows | about(record, slot_knows[me]);
 #endif
@@ -125,7 +125,7 @@ end:
         if
         ::  device == device_of(record) ->
             atomic {
-                /* Read the record. */
+                /* Read the record: any state that is not older than the known changes. */
                 found = knows;
                 do
                 :: found != about(record, changes) -> found = found * 2 + 1
@@ -136,22 +136,22 @@ end:
             if
             ::  found == ended(0)
             ::  else ->
-                /* Move bytes. This step may come at any time, so it stands for all moves of the section. */
+                /* Move bytes. The step may run at any time, so one step covers all moves of the section. */
                 assert(!gone[record + (found > ended(0) -> RECORDS : 0)])
             fi
         ::  else
         fi;
 #ifdef READER_STAYS
-        device == 2; /* no way on from here on the first device */
+        device == 2; /* blocks forever on the first device */
 #endif
 #ifdef SLOW_PATH
         if
-        ::  true -> !locks[device] /* take the lock and give it back */
+        ::  true -> !locks[device] /* take and release the lock */
         ::  true
         fi;
 #endif
         atomic {
-            /* Leave: store, release. */
+            /* Leave: store with release. */
             slots[me] = 0;
             slot_knows[me] = 0;
             found = 0
@@ -160,14 +160,14 @@ end:
 }
 
 #ifdef WAIT_UNDER_LOCK
-#define HOLDS_NO_LOCK true /* the deadlock is what this variant is to find */
+#define HOLDS_NO_LOCK true /* this variant must find the deadlock */
 #else
 #define HOLDS_NO_LOCK (locks[1] != _pid + 1 && locks[2] != _pid + 1)
 #endif
 
 #define must_wait(slot) (is_inside(slot, device_of(me)) && number_in(slot) <= now)
 
-/* Wait until no reader is inside the device with an epoch that is not newer than `now`. */
+/* Waits until no reader is inside the device with an epoch up to `now`. */
 inline wait_for_readers() {
     do
     ::  reader < READERS ->
@@ -181,7 +181,7 @@ inline wait_for_readers() {
         if
         ::  holds_up ->
             atomic {
-                /* Load the slot until it says otherwise. When the reader is inside again, a load may still say that it is outside. */
+                /* Load the slot until it changes. If the reader has entered again, a load may still return that it is outside. */
                 if
                 :: !must_wait(slots[reader])
                 :: !was_stale -> was_stale = 1
@@ -205,9 +205,10 @@ inline wait_for_readers() {
 #define can_free(number) ((number) < oldest)
 #endif
 
-/* Free what the collector has retired, up to the first item that a reader inside the device may still see. */
+/* Frees the collector's records, up to the first one that a reader inside the device may still see. */
 inline reclaim() {
-    /* Load the epoch, acquire, before the looks: what is retired after them may be seen by who enters after them. */
+    /* Load the epoch with acquire before looking at the slots: a reader that enters after the looks may see records retired after
+     * them. */
     atomic {
         select(oldest : 1 .. epoch);
         known = epoch_knows[oldest];
@@ -252,7 +253,7 @@ inline reclaim() {
 }
 #endif
 
-/* A call that ends record `me`; then its program registers other memory, which gets the same slot. */
+/* A verb that ends record `me`. Afterwards the program registers other memory, which gets the same slot. */
 proctype Waiter(byte me) {
     byte now, reader, found, oldest, known, first, last;
     bit holds_up, was_stale;
@@ -293,7 +294,7 @@ proctype Waiter(byte me) {
 }
 
 #if COLLECTED
-/* Finalizers of the garbage collector: they retire and do not wait. */
+/* The garbage collector's finalizers, which retire records without waiting. */
 proctype Collector() {
     do
     ::  listed < COLLECTED ->
@@ -314,7 +315,7 @@ init {
         byte record;
         select(record : 0 .. RECORDS - 1);
         run Reader(0, record);
-        select(record : record .. RECORDS - 1); /* the readers are alike */
+        select(record : record .. RECORDS - 1); /* readers are interchangeable */
         run Reader(1, record);
         run Waiter(0);
 #if WAITERS == 2
@@ -328,7 +329,7 @@ init {
 
 #ifdef LIVENESS
 #ifdef READER_STAYS
-ltl ends { <> (gone[1] == 1) } /* the second call */
+ltl ends { <> (gone[1] == 1) } /* the second waiter returns */
 #else
 ltl ends { <> (running == 0) }
 #endif

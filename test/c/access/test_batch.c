@@ -10,7 +10,8 @@ enum { MAX = 300, SGE = 16 };
 
 static alignas(4096) unsigned char arena[16 * PAGE];
 
-/* Regions of every kind and state, and where requests are likely to hit them. */
+/* Regions of every kind and state, with their keys, and a base address near which requests are likely to hit
+ * each. */
 struct world {
     uint32_t key[9];
     uint64_t base[9];
@@ -24,7 +25,7 @@ static struct world build_world(struct fixture *f) {
     fixture_dma(f, arena, 8 * PAGE, 0x10000);
     fixture_dma(f, arena + 8 * PAGE, PAGE - 5, 0x40000);
     CHECK_EQ(rvt_get_dma_mr(f->pd, 0, &mr), 0);
-    w.base[0] = 0x10000; /* key 0 */
+    w.base[0] = 0x10000; /* the DMA region of key 0 */
     w.user = fixture_reg(f, arena + 10 * PAGE, 2 * PAGE + 9, 0x5000, 0x9000, ALL_ACCESS);
     w.key[1] = fixture_key(w.user);
     w.base[1] = 0x5000;
@@ -86,7 +87,7 @@ static struct rvt_checker checker_of(struct fixture *f, bool remote_side) {
     return checker;
 }
 
-/* The answer of a single check. */
+/* Returns the result of a single check. */
 static enum rvt_reason alone(struct fixture *f, bool remote_side, struct rvt_ib_sge wanted, uint32_t acc,
                              struct rvt_sge *sge) {
     int answer = remote_side ? remote(f, sge, wanted.addr, wanted.length, wanted.lkey, acc)
@@ -95,7 +96,7 @@ static enum rvt_reason alone(struct fixture *f, bool remote_side, struct rvt_ib_
     return f->reason;
 }
 
-static void verdicts_are_those_of_single_checks(void) {
+static void a_batch_gives_the_verdicts_of_single_checks(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct world w = build_world(&f);
@@ -112,7 +113,7 @@ static void verdicts_are_those_of_single_checks(void) {
         const struct rvt_checker checker = checker_of(&f, remote_side);
         const uint32_t count = (uint32_t)roll(&seed, roll(&seed, 8) ? 40 : MAX);
         const uint32_t acc = roll(&seed, 3) ? 1u << roll(&seed, 4) : (uint32_t)roll(&seed, 16);
-        unsigned char *sges = packed + roll(&seed, 16); /* anywhere */
+        unsigned char *sges = packed + roll(&seed, 16); /* packed SGEs may have any alignment */
         for (uint32_t i = 0; i < count; i++) {
             wanted[i] = any_request(&w, &seed);
             pack(sges + i * SGE, wanted[i]);
@@ -172,7 +173,7 @@ static void verdicts_are_those_of_single_checks(void) {
     fixture_close(&f);
 }
 
-static void elements_that_continue_coalesce_as_single_ones_do(void) {
+static void a_batch_coalesces_as_single_checks_do(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct world w = build_world(&f);
@@ -235,7 +236,7 @@ static void elements_that_continue_coalesce_as_single_ones_do(void) {
     fixture_close(&f);
 }
 
-static void references_are_not_taken_over_others(void) {
+static void acquiring_into_held_sges_is_refused(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct world w = build_world(&f);
@@ -260,7 +261,7 @@ static void references_are_not_taken_over_others(void) {
     fixture_close(&f);
 }
 
-static void closed_checkers_hold_nothing(void) {
+static void a_closed_domain_acquires_nothing(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_pd_handle pd;
@@ -269,7 +270,7 @@ static void closed_checkers_hold_nothing(void) {
     CHECK(rvt_checker_of_pd(pd, &checker));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK(!rvt_checker_of_pd(pd, &checker));
-    /* One that may have its place, with a region. */
+    /* The new domain may reuse the slot of the closed one; it has a region. */
     struct rvt_pd_handle next;
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &next), 0);
     struct rvt_mr_handle mr = fixture_reg_in(next, arena, PAGE, 0, 0, ALL_ACCESS);
@@ -292,7 +293,7 @@ static void closed_checkers_hold_nothing(void) {
     fixture_close(&f);
 }
 
-/* --- read once --- */
+/* --- each word of a packed SGE is read once --- */
 
 static struct {
     volatile uint64_t words[2 * 8];
@@ -300,8 +301,8 @@ static struct {
     atomic_bool stop, begun;
 } flipped;
 
-/* JavaScript may write into a block while it is judged; that is no race that ThreadSanitizer
- * should tell of. */
+/* JavaScript may write into a packed list while it is checked. ThreadSanitizer must not report this intended
+ * race. */
 __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
     (void)unused;
     for (uint64_t i = 0; !atomic_load(&flipped.stop); i++) {
@@ -313,8 +314,9 @@ __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
     return NULL;
 }
 
-/* Each word is that of one element or of the other; whatever was judged is what is held. */
-static void what_was_judged_is_what_is_held(void) {
+/* Another thread overwrites the packed SGEs word by word. Each SGE that is held must be exactly the one that
+ * was checked. */
+static void an_sge_is_held_exactly_as_it_was_checked(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct world w = build_world(&f);
@@ -330,11 +332,11 @@ static void what_was_judged_is_what_is_held(void) {
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, flip, NULL) == 0);
     while (!atomic_load(&flipped.begun))
-        sched_yield(); /* valgrind runs one thread at a time, and not in turn */
+        sched_yield(); /* valgrind runs one thread at a time, without fair turns */
     const struct rvt_batch batch = {&checker, (const unsigned char *)(uintptr_t)flipped.words, 8, 0, NULL,
                                     false};
     uint64_t accepted = 0, refused = 0;
-    /* On one processor the other thread is seldom seen. */
+    /* On one processor the other thread seldom runs in between. */
     for (long round = 0; round < 20000 || (round < 20000000 && !(accepted && refused)); round++) {
         struct rvt_sge held[8] = {{0}};
         uint32_t verdict[8];
@@ -362,8 +364,8 @@ static void what_was_judged_is_what_is_held(void) {
     fixture_close(&f);
 }
 
-/* Mixed lists of elements that are accepted, refused and coalesced, by every way to ask. */
-static void every_element_is_counted_once(void) {
+/* Lists with accepted, refused and coalesced SGEs, checked by every call. */
+static void every_sge_is_counted_once(void) {
     enum { COUNT = 7 };
     struct fixture f;
     struct looked own = {.accepted = 0}, region = {.accepted = 0}, all = {.accepted = 0};
@@ -376,10 +378,11 @@ static void every_element_is_counted_once(void) {
     for (int counted = 0; counted < 2; counted++) {
         const uint32_t key = fixture_key(fmr[counted]);
         const struct rvt_ib_sge list[COUNT] = {
-            {0x10ff0, 16, key}, {0x11000, 8, key},        /* continues the one before over the page's edge */
-            {0x12000, 1, key},  {0x10000, 8, key + 1},    /* refused: behind the end, and another key */
+            /* continues the previous SGE across the page boundary */
+            {0x10ff0, 16, key}, {0x11000, 8, key},
+            {0x12000, 1, key},  {0x10000, 8, key + 1},    /* refused: past the end; refused: unknown key */
             {0x11fff, 2, key},  {0x10000, 2 * PAGE, key}, /* refused; accepted */
-            {0x10000, 0, key},                            /* accepted, and not at a glance */
+            {0x10000, 0, key},                            /* accepted, but not by the fast path */
         };
         unsigned char packed[COUNT * 16];
         for (int i = 0; i < COUNT; i++)
@@ -424,7 +427,7 @@ static void every_element_is_counted_once(void) {
                 CHECK_EQ(now.refused[RVT_OUT_OF_BOUNDS] - own.counts.refused[RVT_OUT_OF_BOUNDS], 2);
                 own.counts = now;
             }
-            /* Nothing asked for, nothing counted; nor where elements are held already. */
+            /* An empty batch counts nothing; neither does a batch whose slots already hold SGEs. */
             const struct rvt_batch empty = {&checker, packed, 0, batch.acc, NULL, false};
             CHECK_EQ(rvt_check_batch(f.reader, &empty, &columns[1], &result), 0);
             CHECK_EQ(rvt_acquire_batch(f.reader, &empty, true, NULL, held, &columns[1], &result), 0);
@@ -441,19 +444,19 @@ static void every_element_is_counted_once(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* A domain that is closed refuses everything, in every form, and each refusal is counted as that: by the context
- * that asks, and by no region. */
-static void closed_checkers_refuse_everything(void) {
+/* A closed domain refuses everything, in every form. Each refusal counts as RVT_CLOSED for the calling
+ * context, and for no region. */
+static void a_closed_domain_refuses_every_sge(void) {
     struct fixture f;
     struct rvt_pd_handle pd, next;
     struct looked own = {.accepted = 0}, region = {.accepted = 0};
     REQUIRE(fixture_open_joined(&f, 4));
     CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &pd), 0);
-    struct rvt_checker dead;
-    CHECK(rvt_checker_of_pd(pd, &dead));
+    struct rvt_checker closed;
+    CHECK(rvt_checker_of_pd(pd, &closed));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
-    CHECK_PTR_EQ(next.pd, pd.pd); /* the same number in records */
+    CHECK_PTR_EQ(next.pd, pd.pd); /* the domain reuses the slot, so records name both domains alike */
     struct rvt_mr_handle mr = fixture_reg_in(next, arena, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     for (int counted = 0; counted < 2; counted++) {
         const struct rvt_ib_sge list[] = {{0x5000, 8, fixture_key(mr)}, {0x5000, PAGE + 1, fixture_key(mr)}};
@@ -463,7 +466,7 @@ static void closed_checkers_refuse_everything(void) {
         struct rvt_sge held[2] = {{0}};
         pack(packed, list[0]);
         pack(packed + 16, list[1]);
-        struct rvt_batch batch = {&dead, packed, 2, LOCAL_WRITE, NULL, false};
+        struct rvt_batch batch = {&closed, packed, 2, LOCAL_WRITE, NULL, false};
         struct rvt_batch_columns none = {0}, places = {.verdict = verdict, .at = at};
         struct rvt_batch_result result;
         if (counted)
@@ -485,11 +488,11 @@ static void closed_checkers_refuse_everything(void) {
             COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
         }
         for (int i = 0; i < 2; i++) {
-            struct rvt_batch one = {&dead, packed + 16 * i, 1, LOCAL_WRITE, NULL, false};
+            struct rvt_batch one = {&closed, packed + 16 * i, 1, LOCAL_WRITE, NULL, false};
             CHECK_EQ(rvt_check_one(f.reader, &one), RVT_CLOSED);
         }
         COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
-        batch.count = 0; /* nothing is refused, and the reason tells all the same */
+        batch.count = 0; /* an empty batch refuses nothing, but still reports the reason */
         CHECK_EQ(rvt_check_batch(f.reader, &batch, &places, &result), 0);
         CHECK_EQ(result.first_refused, 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
@@ -502,8 +505,8 @@ static void closed_checkers_refuse_everything(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* Of a list that cannot be held whole, nothing is. */
-static void a_full_count_holds_nothing(void) {
+/* If one reference of a list cannot be taken, none is. */
+static void a_full_reference_count_acquires_nothing(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct world w = build_world(&f);
@@ -514,13 +517,13 @@ static void a_full_count_holds_nothing(void) {
     struct rvt_batch_result result;
     const struct rvt_batch_columns columns = {.verdict = verdict};
     pack(packed, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
-    pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[4]}); /* refused */
+    pack(packed + SGE, (struct rvt_ib_sge){0x5000, 8, w.key[4]}); /* refused: the region is deregistered */
     pack(packed + 2 * SGE, (struct rvt_ib_sge){0x5000, 8, w.key[1]});
     pack(packed + 3 * SGE, (struct rvt_ib_sge){0x10000, 8, w.key[5]});
     const struct rvt_batch batch = {&checker, packed, 4, 0, NULL, false};
     const uint32_t refs = fixture_refs(w.user), page_refs = fixture_refs(w.pages);
     const uint64_t full = UINT64_C(0xfffffffe) - (page_refs - 2);
-    atomic_fetch_add(&w.pages.mr->word, full); /* one more, and not two */
+    atomic_fetch_add(&w.pages.mr->word, full); /* leaves room for one more reference, not two */
     const uint64_t word = atomic_load(&w.pages.mr->word);
     CHECK_EQ(rvt_acquire_batch(f.reader, &batch, false, NULL, held, &columns, &result), -RVT_ENOMEM);
     CHECK_EQ(atomic_load(&w.pages.mr->word), word);
@@ -538,7 +541,7 @@ static void a_full_count_holds_nothing(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(verdicts_are_those_of_single_checks), TEST(elements_that_continue_coalesce_as_single_ones_do),
-           TEST(references_are_not_taken_over_others), TEST(closed_checkers_hold_nothing),
-           TEST(what_was_judged_is_what_is_held), TEST(every_element_is_counted_once),
-           TEST(closed_checkers_refuse_everything), TEST(a_full_count_holds_nothing))
+CHECK_MAIN(TEST(a_batch_gives_the_verdicts_of_single_checks), TEST(a_batch_coalesces_as_single_checks_do),
+           TEST(acquiring_into_held_sges_is_refused), TEST(a_closed_domain_acquires_nothing),
+           TEST(an_sge_is_held_exactly_as_it_was_checked), TEST(every_sge_is_counted_once),
+           TEST(a_closed_domain_refuses_every_sge), TEST(a_full_reference_count_acquires_nothing))

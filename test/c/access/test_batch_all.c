@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies of all or nothing, and lists whose elements have accesses of their own. */
+/* All-or-nothing copies of SGE lists, and lists with a separate access for each SGE. */
 #include "core/access/batch.h"
 #include "fixture.h"
 
@@ -26,7 +26,7 @@ static bool is_all(const unsigned char *bytes, size_t count, unsigned char value
     return true;
 }
 
-/* Gather (or scatter) `count` elements with `all`. */
+/* Gathers (or scatters) `count` SGEs with `all` set. */
 static struct rvt_batch_result copy_all(struct fixture *f, const struct rvt_checker *checker, uint32_t count,
                                         uint32_t acc, uint64_t length, bool write) {
     const struct rvt_batch batch = {checker, packed, count, acc, NULL, true};
@@ -39,12 +39,12 @@ static struct rvt_batch_result copy_all(struct fixture *f, const struct rvt_chec
     return result;
 }
 
-static void nothing_moves_unless_all_may(void) {
+static void an_all_or_nothing_copy_moves_nothing_if_one_sge_is_refused(void) {
     struct fixture f;
     struct rvt_checker checker;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_pd(f.pd, &checker));
     uint32_t key = fixture_key(fixture_reg(&f, arena, 2 * PAGE, 0, 0, ALL_ACCESS));
-    /* Each element in turn is the one that is refused; with 8,999 others, over several sections. */
+    /* The index of the refused SGE among MOST SGEs, which take several sections; MOST: none is refused. */
     static const uint32_t refused[] = {0, 1, 4095, 4096, 5000, MOST - 1, MOST};
     for (size_t c = 0; c < sizeof(refused) / sizeof(refused[0]); c++) {
         for (int write = 0; write < 2; write++) {
@@ -66,7 +66,7 @@ static void nothing_moves_unless_all_may(void) {
     fixture_close(&f);
 }
 
-static void what_does_not_fit_is_told_and_stays(void) {
+static void an_all_or_nothing_copy_moves_nothing_that_does_not_fit(void) {
     struct fixture f;
     struct rvt_checker checker;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_qp(f.qp, &checker));
@@ -91,12 +91,12 @@ static void what_does_not_fit_is_told_and_stays(void) {
     fixture_close(&f);
 }
 
-static void both_lists_are_judged(void) {
+static void an_all_or_nothing_copy_checks_both_lists(void) {
     struct fixture f;
     struct rvt_checker checker;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_pd(f.pd, &checker));
     uint32_t key = fixture_key(fixture_reg(&f, arena, PAGE, 0, 0, ALL_ACCESS));
-    /* The bytes of the second list's last element; what is moved; whose refusal. */
+    /* Length of the last SGE of each list, the bytes copied, and which list is refused. */
     static const struct {
         uint32_t from_last, to_last;
         uint64_t moved;
@@ -126,7 +126,7 @@ static void both_lists_are_judged(void) {
     fixture_close(&f);
 }
 
-static void closed_checkers_judge_nothing(void) {
+static void a_closed_queue_pair_refuses_an_all_or_nothing_copy(void) {
     struct fixture f;
     struct rvt_checker checker;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_qp(f.qp, &checker));
@@ -146,8 +146,9 @@ static void closed_checkers_judge_nothing(void) {
     fixture_close(&f);
 }
 
-/* Every element by its own access, against single checks; a peer's with anything but one right is refused. */
-static void own_accesses_are_judged_singly(void) {
+/* Compares lists that have an access for each SGE with single checks. A remote check refuses an access that
+ * is not exactly one right. */
+static void each_sge_is_checked_against_its_own_access(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     static const uint32_t granted[] = {0, LOCAL_WRITE, REMOTE_READ, LOCAL_WRITE | REMOTE_WRITE, ALL_ACCESS};
@@ -188,6 +189,8 @@ static void own_accesses_are_judged_singly(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(nothing_moves_unless_all_may), TEST(what_does_not_fit_is_told_and_stays),
-           TEST(both_lists_are_judged), TEST(closed_checkers_judge_nothing),
-           TEST(own_accesses_are_judged_singly))
+CHECK_MAIN(TEST(an_all_or_nothing_copy_moves_nothing_if_one_sge_is_refused),
+           TEST(an_all_or_nothing_copy_moves_nothing_that_does_not_fit),
+           TEST(an_all_or_nothing_copy_checks_both_lists),
+           TEST(a_closed_queue_pair_refuses_an_all_or_nothing_copy),
+           TEST(each_sge_is_checked_against_its_own_access))

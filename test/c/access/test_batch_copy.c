@@ -19,7 +19,7 @@ static void pack(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key
     memcpy(at + 12, &key, 4);
 }
 
-/* A region as a list of the places of its bytes in the arena. */
+/* A region, with the arena index of each of its bytes. */
 struct known {
     uint32_t key, length;
     uint64_t base;
@@ -41,7 +41,7 @@ static void know_regions(struct fixture *f) {
     fixture_dma(f, arena + 4 * PAGE, 4 * PAGE, 0x10000);
     fixture_dma(f, arena + 12 * PAGE, 4 * PAGE, 0x40000);
     CHECK_EQ(rvt_get_dma_mr(f->pd, 0, &mr), 0);
-    regions[1].base = 0x10000; /* key 0 */
+    regions[1].base = 0x10000; /* the DMA region of key 0 */
     add_bytes(&regions[1], 4 * PAGE, 4 * PAGE);
     mr = fixture_fmr(f, ALL_ACCESS, 3, 12);
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x41000, 0x12000, 0x40000}, 3, 0x5555), 0);
@@ -55,10 +55,10 @@ static void know_regions(struct fixture *f) {
     add_bytes(&regions[3], 20 * PAGE + 1, 300);
 }
 
-/* A list of elements, as it is asked for and as the places of its bytes up to the first refusal. */
+/* A packed list of SGEs, and the arena index of each of its bytes up to the first refusal. */
 struct list {
     unsigned char packed[MAX * SGE + 16], *sges;
-    uint32_t count, length[MAX], refused; /* index; count: none */
+    uint32_t count, length[MAX], refused; /* index of the refused SGE; `count` if there is none */
     uint32_t total, place[DATA];
 };
 
@@ -84,7 +84,7 @@ static void any_list(struct list *list, uint64_t *seed, uint32_t first_region, u
     }
 }
 
-static void buffers_against_a_naive_copy(void) {
+static void gather_and_scatter_match_a_naive_copy(void) {
     static struct list list;
     static unsigned char data[DATA + 2 * GUARD], wanted[DATA + 2 * GUARD];
     struct fixture f;
@@ -103,7 +103,7 @@ static void buffers_against_a_naive_copy(void) {
         REQUIRE(room <= DATA);
         for (uint32_t i = 0; i < room + 2 * GUARD; i++)
             data[i] = wanted[i] = (unsigned char)(i * 7 + (uint32_t)round);
-        /* The naive copy: whole elements, as long as they fit. */
+        /* The naive copy moves whole SGEs as long as they fit. */
         uint32_t moved = 0, stopped = 0;
         for (; stopped < list.refused && list.length[stopped] <= room - moved; stopped++) {
             for (uint32_t b = 0; b < list.length[stopped]; b++, moved++) {
@@ -132,7 +132,7 @@ static void buffers_against_a_naive_copy(void) {
     fixture_close(&f);
 }
 
-static void lists_against_a_naive_copy(void) {
+static void copies_between_lists_match_a_naive_copy(void) {
     static struct list from, to;
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
@@ -143,7 +143,7 @@ static void lists_against_a_naive_copy(void) {
     CHECK(rvt_checker_of_pd(f.pd, &local_checker));
     CHECK(rvt_checker_of_qp(f.qp, &remote_checker));
     for (int round = 0; round < 1500; round++) {
-        /* Regions 0 and 3 have no byte in common with 1 and 2. */
+        /* Regions 0 and 3 share no byte with regions 1 and 2. */
         const bool swap = roll(&seed, 2);
         any_list(&from, &seed, swap ? 1 : 3, swap ? 2 : 1);
         any_list(&to, &seed, swap ? 3 : 1, swap ? 1 : 2);
@@ -170,20 +170,20 @@ static void lists_against_a_naive_copy(void) {
     fixture_close(&f);
 }
 
-/* A closed domain, whose id the next one has. */
-static void closed_checkers_move_nothing(void) {
+/* Closes a domain whose id is reused by the next one. */
+static void a_closed_domain_copies_nothing(void) {
     struct fixture f;
     struct looked own = {0};
     REQUIRE(fixture_open_joined(&f, 4));
     struct rvt_pd_handle pd, next;
-    struct rvt_checker dead, live;
+    struct rvt_checker closed, live;
     struct rvt_mr_handle dma;
     CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &pd), 0);
-    CHECK(rvt_checker_of_pd(pd, &dead));
+    CHECK(rvt_checker_of_pd(pd, &closed));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
     CHECK(rvt_checker_of_pd(next, &live));
-    CHECK_EQ(dead.pd, live.pd); /* what this test is about */
+    CHECK_EQ(closed.pd, live.pd); /* the next domain must have the same id */
     fill_arena(1);
     fixture_dma(&f, arena, PAGE, 0);
     CHECK_EQ(rvt_get_dma_mr(next, 0, &dma), 0);
@@ -191,7 +191,7 @@ static void closed_checkers_move_nothing(void) {
     for (int k = 0; k < 2; k++) {
         unsigned char packed[SGE], data[8] = {0}, zero[8] = {0};
         pack(packed, 0, 8, keys[k]);
-        const struct rvt_batch batch = {&dead, packed, 1, LOCAL_WRITE, NULL, false},
+        const struct rvt_batch batch = {&closed, packed, 1, LOCAL_WRITE, NULL, false},
                                other = {&live, packed, 1, LOCAL_WRITE, NULL, false};
         struct rvt_data_call call;
         struct rvt_batch_result result, result2;
@@ -206,7 +206,7 @@ static void closed_checkers_move_nothing(void) {
             CHECK_EQ(result.first_refused, 0);
             CHECK_EQ(result.reason, RVT_CLOSED);
             CHECK_EQ(result.bytes, 0);
-            if (way >= 2) { /* the side that lives has nothing to tell */
+            if (way >= 2) { /* the open side reports nothing */
                 CHECK_EQ(result2.bytes + result2.passed, 0);
                 CHECK_EQ(result2.reason, RVT_REASON_NONE);
                 CHECK_EQ(result2.first_refused, 1);
@@ -215,11 +215,11 @@ static void closed_checkers_move_nothing(void) {
             CHECK(memcmp(arena, shadow, ARENA) == 0);
             COUNTED(&f, &own, 0, 0, RVT_CLOSED, 1);
         }
-        CHECK_EQ(rvt_copy_batch(&call, &batch, &batch, &result, &result2), 0); /* both */
+        CHECK_EQ(rvt_copy_batch(&call, &batch, &batch, &result, &result2), 0); /* both sides are closed */
         CHECK_EQ(result.reason, RVT_CLOSED);
         CHECK_EQ(result2.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, RVT_CLOSED, 2);
-        const struct rvt_batch nothing = {&dead, packed, 0, LOCAL_WRITE, NULL, false};
+        const struct rvt_batch nothing = {&closed, packed, 0, LOCAL_WRITE, NULL, false};
         CHECK_EQ(rvt_gather_batch(&call, &nothing, data, 8, &result), 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
         COUNTED(&f, &own, 0, 0, 0, 0);
@@ -227,12 +227,12 @@ static void closed_checkers_move_nothing(void) {
         CHECK_BYTES_EQ(data, arena, 8);
         COUNTED(&f, &own, 1, 8, 0, 0);
     }
-    /* Nor is anything counted for the side that lives, if the other one is dead. */
+    /* If one side is closed, nothing is counted for the open side either. */
     unsigned char packed[2 * SGE];
     pack(packed, 0, 0, keys[0]);
     pack(packed + SGE, 0, 8, keys[0] ^ 0x100);
     const struct rvt_batch mine = {&live, packed, 2, LOCAL_WRITE, NULL, false},
-                           theirs = {&dead, packed, 2, LOCAL_WRITE, NULL, false};
+                           theirs = {&closed, packed, 2, LOCAL_WRITE, NULL, false};
     struct rvt_data_call call;
     struct rvt_batch_result result, result2;
     rvt_data_call_begin(&call, f.reader, NULL);
@@ -242,7 +242,7 @@ static void closed_checkers_move_nothing(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* --- more than a section --- */
+/* --- copies longer than a section --- */
 
 enum { LONG = 3 * 1024 * 1024 + 77 };
 static unsigned char *long_from, *long_to;
@@ -261,7 +261,7 @@ static void forget_long_memory(void) {
     free(long_to);
 }
 
-static void long_elements(void) {
+static void sges_longer_than_a_section_are_copied(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     REQUIRE(long_memory());
@@ -297,7 +297,7 @@ static void long_elements(void) {
     forget_long_memory();
 }
 
-/* --- what is counted: elements moved whole, and the one that was refused; bytes to the byte --- */
+/* --- counters: SGEs copied completely, the refused SGE, and every byte --- */
 
 static enum rvt_reason lost(struct rvt_memory *memory, void *environment, unsigned char **data) {
     (void)memory;
@@ -312,7 +312,7 @@ static void not_mine(struct rvt_memory *memory) {
 
 static const struct rvt_memory_ops lost_ops = {lost, not_mine, NULL};
 
-static void copies_are_counted(void) {
+static void copies_count_sges_bytes_and_refusals(void) {
     struct fixture f;
     struct looked own = {.accepted = 0};
     static struct rvt_memory lost_memory;
@@ -345,16 +345,18 @@ static void copies_are_counted(void) {
             uint32_t addr, length;
         } list[3];
         uint64_t room;
-        uint32_t whole, bytes, refused; /* what is moved, and which one is refused (3: none) */
+        /* Number of SGEs and bytes copied, and the index of the refused SGE (3: none). */
+        uint32_t whole, bytes, refused;
         enum rvt_reason reason;
         bool write_only;
     } rows[] = {
         {3, ALL_ACCESS, {{USER, 5, 100}, {FMR, 4090, 12}, {USER, 0, 7}}, DATA, 3, 119, 3, 0, false},
         {2, ALL_ACCESS, {{USER, 5, 0}, {FMR, 8000, 0}}, DATA, 2, 0, 3, 0, false},
-        {1, ALL_ACCESS, {{USER, 0, LONG}}, LONG, 1, LONG, 3, 0, false}, /* judged in each section, counted
-                                                                           once */
+        /* checked again in each section, but counted once */
+        {1, ALL_ACCESS, {{USER, 0, LONG}}, LONG, 1, LONG, 3, 0, false},
         {3, ALL_ACCESS, {{FMR, 0, 8}, {USER, LONG, 1}, {FMR, 0, 8}}, DATA, 1, 8, 1, RVT_OUT_OF_BOUNDS, false},
-        /* What a check of any bit accepts, and a copy does not: one refusal, and no check accepted. */
+        /* A check with any of these rights passes, but a copy is refused: this counts one refusal and no
+         * accepted check. */
         {2,
          REMOTE_WRITE | RVT_ACCESS_MW_BIND,
          {{FMR, 0, 8}, {READ_ONLY, 0, 8}},
@@ -365,8 +367,8 @@ static void copies_are_counted(void) {
          RVT_ACCESS_DENIED,
          true},
         {2, ALL_ACCESS, {{USER, 0, 8}, {LOST, 0, 8}}, DATA, 1, 8, 1, RVT_MEMORY_DETACHED, false},
-        {2, ALL_ACCESS, {{USER, 0, 8}, {USER, 0, 9}}, 16, 1, 8, 3, 0, false}, /* does not fit: not looked at
-                                                                               */
+        /* does not fit, so it is not checked */
+        {2, ALL_ACCESS, {{USER, 0, 8}, {USER, 0, 9}}, 16, 1, 8, 3, 0, false},
         {2, ALL_ACCESS, {{FMR, 0, 8}, {FMR, 0, 9}}, 16, 1, 8, 3, 0, false},
     };
     for (int counted = 0; counted < 2; counted++) {
@@ -377,7 +379,7 @@ static void copies_are_counted(void) {
                 pack(packed + SGE * i, rows[r].list[i].addr, rows[r].list[i].length,
                      fixture_key(mr[counted][rows[r].list[i].region]));
             const struct rvt_batch batch = {&checker, packed, rows[r].count, rows[r].acc, NULL, false};
-            /* The other side of a copy from list to list: everything fits. */
+            /* The other list of a copy between lists; everything fits. */
             unsigned char other[SGE];
             pack(other, 0, rows[r].room == 16 ? 16 : LONG, fixture_key(mr[counted][TARGET]));
             const struct rvt_batch target = {&checker, other, 1, ALL_ACCESS, NULL, false};
@@ -385,7 +387,7 @@ static void copies_are_counted(void) {
                 struct rvt_batch_result result, second;
                 const bool to_list = way >= 2;
                 if (to_list && (rows[r].room == 16 || (rows[r].write_only && way == 2)))
-                    continue; /* there, an element is begun that does not fit */
+                    continue; /* between lists, an SGE that does not fit is copied in part */
                 CHECK_EQ(way == 0   ? rvt_gather_batch(&call, &batch, data, rows[r].room, &result)
                          : way == 1 ? rvt_scatter_batch(&call, &batch, data, rows[r].room, &result)
                          : way == 2 ? rvt_copy_batch(&call, &batch, &target, &result, &second)
@@ -421,8 +423,8 @@ static void copies_are_counted(void) {
     forget_long_memory();
 }
 
-/* Elements that are only begun: bytes are counted, checks are not; those of the side that has more. */
-static void elements_that_are_only_begun(void) {
+/* If the other list ends first, the last SGE is copied in part: its bytes are counted, its check is not. */
+static void bytes_of_partly_copied_sges_are_counted(void) {
     struct fixture f;
     struct looked own = {.accepted = 0}, a = {.accepted = 0}, b = {.accepted = 0};
     REQUIRE(fixture_open_joined(&f, 4));
@@ -449,7 +451,7 @@ static void elements_that_are_only_begun(void) {
     COUNTED(&f, &own, 4, 125, 0, 0);
     MR_COUNTED(mr[0], &a, 1, 0, 125);
     MR_COUNTED(mr[1], &b, 3, 0, 125);
-    target.count = 2; /* both at an end at once */
+    target.count = 2; /* both lists end at the same byte */
     CHECK_EQ(rvt_copy_batch(&call, &source, &target, &read, &written), 0);
     CHECK_EQ(read.passed, 1);
     CHECK_EQ(written.passed, 2);
@@ -459,11 +461,11 @@ static void elements_that_are_only_begun(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* --- regions that another thread ends --- */
+/* --- regions deregistered by another thread --- */
 
-/* Memory that is written over and freed as soon as nobody may be inside it. */
+/* Memory that is overwritten and freed as soon as no reader can be inside. */
 struct owned {
-    struct rvt_memory memory; /* first */
+    struct rvt_memory memory; /* must be the first member */
     unsigned char *data;
 };
 
@@ -485,11 +487,11 @@ static const struct rvt_memory_ops owned_ops = {resolve_owned, release_owned, NU
 struct ender {
     struct rvt_pd_handle pd;
     _Atomic(uint32_t) key;
-    atomic_int rounds; /* copies so far */
+    atomic_int rounds; /* number of copies so far */
     atomic_bool stop;
 };
 
-/* All bytes of a region are 0x11 as long as it lives. */
+/* All bytes of a region are 0x11 until it is deregistered. */
 static void *make_and_end_regions(void *context) {
     struct ender *ender = context;
     bool long_life = true;
@@ -506,8 +508,7 @@ static void *make_and_end_regions(void *context) {
         CHECK_EQ(rvt_reg_user_mr(ender->pd, &owned->memory, 0, 0, ALL_ACCESS, &mr), 0);
         rvt_memory_put(&owned->memory);
         atomic_store(&ender->key, fixture_key(mr));
-        /* Every other region lives through a whole copy; the others end in the middle of one,
-         * now and then. */
+        /* Every second region lasts for a whole copy; the others sometimes end in the middle of one. */
         const int since = atomic_load(&ender->rounds), until = since + (long_life ? 2 : 1);
         for (int i = 0; (long_life || i < 20000) && atomic_load(&ender->rounds) < until; i++)
             if (atomic_load(&ender->stop))
@@ -518,7 +519,7 @@ static void *make_and_end_regions(void *context) {
     return NULL;
 }
 
-static void regions_that_end_during_long_copies(void) {
+static void long_copies_stop_when_the_region_is_deregistered(void) {
     static unsigned char target[LONG], source[LONG];
     static const unsigned char zero[LONG];
     struct fixture f;
@@ -552,7 +553,7 @@ static void regions_that_end_during_long_copies(void) {
         CHECK_EQ(result.reason == RVT_REASON_NONE, result.bytes == LONG);
         if (way == 2)
             CHECK_EQ(written.bytes, result.bytes);
-        /* Nothing of what was freed, and nothing behind what was told. */
+        /* No byte of freed memory was copied, and no byte beyond the reported count. */
         if (way != 1) {
             CHECK(memcmp(target, source, result.bytes) == 0);
             CHECK(memcmp(target + result.bytes, zero, LONG - result.bytes) == 0);
@@ -564,10 +565,11 @@ static void regions_that_end_during_long_copies(void) {
     atomic_store(&ender.stop, true);
     pthread_join(thread, NULL);
     CHECK(whole > 0);
-    printf("# %d whole, %d cut, %d refused\n", whole, cut, none);
+    printf("# copies: %d complete, %d stopped midway, %d refused\n", whole, cut, none);
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(buffers_against_a_naive_copy), TEST(lists_against_a_naive_copy),
-           TEST(closed_checkers_move_nothing), TEST(long_elements), TEST(copies_are_counted),
-           TEST(elements_that_are_only_begun), TEST(regions_that_end_during_long_copies))
+CHECK_MAIN(TEST(gather_and_scatter_match_a_naive_copy), TEST(copies_between_lists_match_a_naive_copy),
+           TEST(a_closed_domain_copies_nothing), TEST(sges_longer_than_a_section_are_copied),
+           TEST(copies_count_sges_bytes_and_refusals), TEST(bytes_of_partly_copied_sges_are_counted),
+           TEST(long_copies_stop_when_the_region_is_deregistered))

@@ -11,8 +11,8 @@ static alignas(4096) unsigned char bytes[16 * PAGE];
 
 static const uint64_t GIB = UINT64_C(1) << 30;
 
-/* The verdict of the check and of the acquiring check, which must be the same: a reason, or RVT_REASON_NONE
- * and *place. */
+/* Checks one access with and without taking a reference; both results must agree. Returns the reason of the
+ * refusal, or RVT_REASON_NONE with *place set. */
 static enum rvt_reason local_verdict(struct fixture *f, struct rvt_pd_handle pd, uint64_t addr,
                                      uint32_t length, uint32_t key, uint32_t acc, struct rvt_place *place) {
     struct rvt_ib_sge wanted = {addr, length, key};
@@ -63,7 +63,7 @@ static bool open_with_dma(struct fixture *f) {
     return true;
 }
 
-/* A region of two pages at 0x10000 in both address spaces. */
+/* Creates a region of two pages whose iova and DMA address are both 0x10000. */
 static struct rvt_mr_handle two_pages(struct fixture *f, enum rvt_mr_kind kind, uint32_t access) {
     struct rvt_sg_outcome outcome;
     struct rvt_mr_handle mr;
@@ -82,16 +82,16 @@ static struct rvt_mr_handle two_pages(struct fixture *f, enum rvt_mr_kind kind, 
 
 static const enum rvt_mr_kind slot_kinds[] = {RVT_MR_USER, RVT_MR_MEM_REG, RVT_MR_FMR};
 
-/* Every combination of failing tests: the earliest one is told. */
-static void reasons_in_order(void) {
+/* Every combination of failed checks: the reason is that of the earliest failed check. */
+static void a_refusal_reports_the_earliest_failed_check(void) {
     for (int k = 0; k < 3; k++) {
         for (int combination = 0; combination < 3 * 2 * 2 * 3 * 2; combination++) {
             int c = combination;
-            int key_state = c % 3; /* right, revoked, stale */
+            int key_state = c % 3; /* 0: current key, 1: revoked, 2: stale */
             c /= 3;
             bool invalid = c % 2, wrong_pd = c / 2 % 2;
             c /= 4;
-            int where = c % 3; /* inside, out of bounds, on no segment */
+            int where = c % 3; /* 0: inside, 1: out of bounds, 2: on no segment */
             bool denied = c / 3;
 
             struct fixture f;
@@ -129,12 +129,12 @@ static void reasons_in_order(void) {
     }
 }
 
-static void reasons_of_key_zero_in_order(void) {
+static void a_refusal_of_key_zero_reports_the_earliest_failed_check(void) {
     for (int combination = 0; combination < 2 * 2 * 3 * 2; combination++) {
         int c = combination;
         bool user = c % 2, no_region = c / 2 % 2;
         c /= 4;
-        int where = c % 3; /* inside, over the end, outside */
+        int where = c % 3; /* 0: inside, 1: past the end, 2: outside the mapping */
         bool remote_allowed = c / 3;
         struct fixture f;
         struct rvt_place place;
@@ -150,7 +150,8 @@ static void reasons_of_key_zero_in_order(void) {
                                : where == 1 ? RVT_OUT_OF_BOUNDS
                                : where == 2 ? RVT_UNMAPPED
                                             : RVT_REASON_NONE;
-        /* The access is never looked at, the other domain's region serves all trusted ones. */
+        /* Key 0 ignores the access rights, and the DMA region of one kernel domain serves all kernel
+         * domains. */
         CHECK_EQ(local_verdict(&f, user ? f.user_pd : f.pd, addr, length, 0, ALL_ACCESS, &place),
                  user ? RVT_KEY_ZERO_DENIED : rest);
         CHECK_EQ(remote_verdict(&f, user ? f.user_qp : f.qp, addr, length, 0, 0, &place),
@@ -159,11 +160,11 @@ static void reasons_of_key_zero_in_order(void) {
     }
 }
 
-static void why_a_key_is_none(void) {
+static void an_unknown_key_is_revoked_stale_or_never_issued(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(open_with_dma(&f));
-    /* Slots that never held anything. */
+    /* These slots have never held a region. */
     CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, 0x100, 0, &place), RVT_NO_SUCH_KEY);
     CHECK_EQ(remote_verdict(&f, f.qp, 0x10000, 1, 0xffffffff, REMOTE_READ, &place), RVT_NO_SUCH_KEY);
     struct rvt_mr_handle mr = two_pages(&f, RVT_MR_MEM_REG, 0);
@@ -173,11 +174,12 @@ static void why_a_key_is_none(void) {
     CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key + 0x100, 0, &place), RVT_STALE_KEY);
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key | 3, 0, NULL), 0);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    /* The slot last held exactly the latest key. */
+    /* key | 3 was the last key of the slot, so it reports "revoked"; older keys report "no such key". */
     CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key | 3, 0, &place), RVT_REVOKED);
     CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 1, key, 0, &place), RVT_NO_SUCH_KEY);
     fixture_close(&f);
-    /* Given to somebody else: the old key is stale; revoked again: only the last one is told so. */
+    /* The slot is reused, so the first key is stale. After the second region is deregistered, only its key
+     * reports "revoked". */
     REQUIRE(fixture_open(&f, 1));
     struct rvt_mr_handle a = fixture_reg(&f, bytes, PAGE, 0, 0, 0);
     fixture_mem_reg(&f, 0);
@@ -192,7 +194,7 @@ static void why_a_key_is_none(void) {
     fixture_close(&f);
 }
 
-static void local_wants_all_bits_remote_any(void) {
+static void local_checks_need_all_rights_and_remote_checks_any(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(open_with_dma(&f));
@@ -210,8 +212,8 @@ static void local_wants_all_bits_remote_any(void) {
     fixture_close(&f);
 }
 
-static void bounds(void) {
-    const uint64_t last = UINT64_C(0) - 2 * PAGE; /* start of the last user page but one */
+static void requests_must_lie_within_the_region(void) {
+    const uint64_t last = UINT64_C(0) - 2 * PAGE; /* start of the second-last page of the address space */
     const struct {
         uint64_t base, length, addr;
         uint32_t request;
@@ -227,7 +229,7 @@ static void bounds(void) {
         {0x10000, 0x1800, 0, 0, false},
         {0x10000, 0x1800, UINT64_MAX, 1, false},
         {0x10000, 0x1800, 0x10000, UINT32_MAX, false},
-        /* sums that wrap (DEVIATIONS 1) */
+        /* address + length wraps around (DEVIATIONS 1) */
         {0x1000, 0x1000, UINT64_MAX, 0x1002, false},
         {0x1000, 0x2000, UINT64_MAX - 0x7ff, 0x1800, false},
         {0, 0x1000, UINT64_MAX, 2, false},
@@ -236,7 +238,7 @@ static void bounds(void) {
         {0, 0x1000, 0, 0x1000, true},
         {1, 0x1000, 0, 1, false},
         {1, 0x1000, 0, 2, false},
-        /* at the top */
+        /* the top of the address space */
         {last, 0x1000, last, 0x1000, true},
         {last, 0x1000, last + 0xfff, 1, true},
         {last, 0x1000, last + 0xfff, 2, false},
@@ -253,7 +255,8 @@ static void bounds(void) {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int failures = atomic_load(&check_failures);
         enum rvt_reason want = rows[i].ok ? RVT_REASON_NONE : RVT_OUT_OF_BOUNDS;
-        /* The same numbers as local and as remote address; the other one is elsewhere. */
+        /* The row's numbers as the local address of one region and as the remote address of another; the
+         * second address of each region is unrelated. */
         struct rvt_mr_handle a = fixture_reg(&f, bytes, rows[i].length, rows[i].base, 0x500000, REMOTE_READ);
         struct rvt_mr_handle b = fixture_reg(&f, bytes, rows[i].length, 0x500000, rows[i].base, REMOTE_READ);
         CHECK_EQ(local_verdict(&f, f.pd, rows[i].addr, rows[i].request, fixture_key(a), 0, &place), want);
@@ -268,7 +271,7 @@ static void bounds(void) {
         if (atomic_load(&check_failures) != failures)
             printf("# row %zu\n", i);
     }
-    /* A remote window that ends at 2^64 exactly. */
+    /* A region whose remote range ends exactly at 2^64. */
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x1000, UINT64_C(0) - PAGE, REMOTE_READ);
     uint32_t key = fixture_key(mr);
     CHECK_EQ(remote_verdict(&f, f.qp, UINT64_MAX, 1, key, REMOTE_READ, &place), RVT_REASON_NONE);
@@ -278,7 +281,7 @@ static void bounds(void) {
     fixture_close(&f);
 }
 
-static void empty_requests(void) {
+static void empty_requests_must_lie_on_a_segment(void) {
     struct fixture f;
     struct rvt_place place;
     struct rvt_mr_handle mr, dma;
@@ -286,17 +289,17 @@ static void empty_requests(void) {
     REQUIRE(fixture_open(&f, 6));
     fixture_dma(&f, bytes, 2 * PAGE + 0x100, 0x10000);
     const struct {
-        uint64_t start, length, at; /* at: into the region */
+        uint64_t start, length, at; /* at: offset into the region */
         enum rvt_reason want;
     } rows[] = {
         {0x5000, 0x1800, 0, RVT_REASON_NONE},
-        {0x5000, 0x1800, 0x1000, RVT_REASON_NONE}, /* an edge strictly inside */
-        {0x5000, 0x1800, 0x1800, RVT_REASON_NONE}, /* the end of a region that ends inside a page */
+        {0x5000, 0x1800, 0x1000, RVT_REASON_NONE}, /* a page boundary inside the region */
+        {0x5000, 0x1800, 0x1800, RVT_REASON_NONE}, /* the end of a region that ends in the middle of a page */
         {0x5000, 0x1800, 0x1801, RVT_OUT_OF_BOUNDS},
-        {0x5000, 0x1000, 0x1000, RVT_UNMAPPED}, /* an end that is a segment's edge */
+        {0x5000, 0x1000, 0x1000, RVT_UNMAPPED}, /* an end at a segment boundary */
         {0x5800, 0x1000, 0x1000, RVT_REASON_NONE},
         {0x5800, 0x800, 0x800, RVT_UNMAPPED},
-        {0x5000, 256 * PAGE, 256 * PAGE, RVT_UNMAPPED}, /* past the map's block of 256 */
+        {0x5000, 256 * PAGE, 256 * PAGE, RVT_UNMAPPED}, /* past the first 256 entries of the map */
         {0x5000, 256 * PAGE, 256 * PAGE - 1, RVT_REASON_NONE},
         {0x5000, 256 * PAGE + 1, 256 * PAGE, RVT_REASON_NONE},
         {0x5000, 1, 1, RVT_REASON_NONE},
@@ -307,7 +310,7 @@ static void empty_requests(void) {
         uint32_t key = fixture_key(mr);
         CHECK_EQ(local_verdict(&f, f.pd, rows[i].start + rows[i].at, 0, key, 0, &place), rows[i].want);
         CHECK_EQ(remote_verdict(&f, f.qp, 0x900001 + rows[i].at, 0, key, REMOTE_READ, &place), rows[i].want);
-        /* The local check passes without access bits, the remote one never does. */
+        /* A local check passes without access bits; a remote check never does. */
         CHECK_EQ(remote_verdict(&f, f.qp, 0x900001, 0, key, 0, &place), RVT_ACCESS_DENIED);
         CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         if (atomic_load(&check_failures) != failures)
@@ -316,16 +319,17 @@ static void empty_requests(void) {
 
     mr = fixture_fmr(&f, REMOTE_READ, 4, 12);
     uint32_t key = fixture_key(mr);
-    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED); /* never mapped */
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED); /* the FMR was never mapped */
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 0x11000}, 2, 0x7000), 0);
     CHECK_EQ(local_verdict(&f, f.pd, 0x8000, 0, key, 0, &place), RVT_REASON_NONE);
     CHECK_EQ(place.at, 0x11000);
     CHECK_EQ(local_verdict(&f, f.pd, 0x9000, 0, key, 0, &place), RVT_UNMAPPED);
     CHECK_EQ(remote_verdict(&f, f.qp, 0x9000, 0, key, REMOTE_READ, &place), RVT_UNMAPPED);
     CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0);
-    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED); /* mapped and unmapped */
+    /* The FMR was mapped and unmapped. */
+    CHECK_EQ(local_verdict(&f, f.pd, 0, 0, key, 0, &place), RVT_UNMAPPED);
 
-    mr = fixture_fmr(&f, REMOTE_READ, 4, 0); /* segments of a byte */
+    mr = fixture_fmr(&f, REMOTE_READ, 4, 0); /* one-byte segments */
     key = fixture_key(mr);
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 0x11000}, 2, 0x7000), 0);
     CHECK_EQ(local_verdict(&f, f.pd, 0x7001, 0, key, 0, &place), RVT_REASON_NONE);
@@ -340,12 +344,12 @@ static void empty_requests(void) {
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10800, 0x800}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(local_verdict(&f, f.pd, 0x10800, 0, key, 0, &place), RVT_REASON_NONE);
     CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_UNMAPPED);
-    /* A short map: the last page that fitted is a segment, though none of its bytes count. */
+    /* A list that does not fit: the last page that fitted is a segment, although none of its bytes count. */
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10080, 0x2000}, 1, 0, PAGE, &outcome), 0);
     CHECK_EQ(outcome.length, 0xf80);
     CHECK_EQ(local_verdict(&f, f.pd, 0x11000, 0, key, 0, &place), RVT_REASON_NONE);
 
-    /* Key 0: inside a mapping, its end excluded. */
+    /* An empty access with key 0 must lie inside a mapping; the end of the mapping is excluded. */
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
     CHECK_EQ(local_verdict(&f, f.pd, 0x10000, 0, 0, 0, &place), RVT_REASON_NONE);
     CHECK_EQ(local_verdict(&f, f.pd, 0x120ff, 0, 0, 0, &place), RVT_REASON_NONE);
@@ -355,14 +359,14 @@ static void empty_requests(void) {
     fixture_close(&f);
 }
 
-static void key_zero_ranges(void) {
+static void key_zero_reaches_one_mapping_at_a_time(void) {
     const uint64_t top = UINT64_C(0) - PAGE;
     struct fixture f;
     struct rvt_place place;
     struct rvt_mr_handle dma;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
-    fixture_dma(&f, bytes + 2 * PAGE, 2 * PAGE, 0x12000); /* touches it */
+    fixture_dma(&f, bytes + 2 * PAGE, 2 * PAGE, 0x12000); /* directly behind the first mapping */
     fixture_dma(&f, bytes + 4 * PAGE, PAGE, top);
     fixture_dma(&f, bytes + 5 * PAGE, PAGE, 0);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
@@ -384,7 +388,7 @@ static void key_zero_ranges(void) {
         CHECK_EQ(local_verdict(&f, f.pd, rows[i].addr, rows[i].length, 0, ALL_ACCESS, &place), rows[i].want);
         if (!rows[i].want) {
             CHECK_EQ(place.at, rows[i].addr);
-            CHECK_EQ(place.length, rows[i].length); /* one segment */
+            CHECK_EQ(place.length, rows[i].length); /* a mapping is one segment */
             CHECK_EQ(place.segment, 0);
             CHECK(!place.user);
         }
@@ -393,8 +397,9 @@ static void key_zero_ranges(void) {
     fixture_close(&f);
 }
 
-/* p = byte offset + region offset; the rest follows from it. */
-static void segment_arithmetic(void) {
+/* With p = offset into the region + offset of the region in its page, p determines the segment and the bytes
+ * left in it. */
+static void a_check_locates_the_segment_and_the_rest_of_it(void) {
     struct fixture f;
     struct rvt_place place;
     uint64_t seed = 3;
@@ -408,14 +413,15 @@ static void segment_arithmetic(void) {
         for (int remotely = 0; remotely < 2; remotely++) {
             CHECK_EQ(place.at, into);
             CHECK(place.user);
-            CHECK_EQ(place.length, PAGE - p % PAGE); /* the segment's rest, whatever was asked for */
+            /* The rest of the segment, regardless of the requested length. */
+            CHECK_EQ(place.length, PAGE - p % PAGE);
             CHECK_EQ(place.segment, p / PAGE);
             CHECK_EQ(remote_verdict(&f, f.qp, iova + into, request, fixture_key(mr), REMOTE_READ, &place),
                      RVT_REASON_NONE);
         }
         CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     }
-    /* Lists: an FMR of 300 segments of 64 bytes. */
+    /* An FMR with a page list: 300 segments of 64 bytes. */
     uint64_t pages[300];
     for (int i = 0; i < 300; i++)
         pages[i] = 0x10000 + roll(&seed, sizeof(bytes) - 64);
@@ -431,7 +437,7 @@ static void segment_arithmetic(void) {
     fixture_close(&f);
 }
 
-static void dead_domains_and_queue_pairs(void) {
+static void closed_domains_and_queue_pairs_refuse_every_check(void) {
     struct fixture f;
     struct rvt_pd_handle pd, none_pd = {0};
     struct rvt_qp_handle qp, none_qp = {0};
@@ -462,13 +468,13 @@ static void dead_domains_and_queue_pairs(void) {
         CHECK_EQ(f.reason, RVT_CLOSED);
     }
     read_leave(&f);
-    CHECK_EQ(last.sge_length, 16); /* did not grow */
+    CHECK_EQ(last.sge_length, 16); /* the refused check did not extend `last` */
     CHECK_EQ(fixture_refs(dma), 4);
     rvt_put_sge(&last);
     fixture_close(&f);
 }
 
-static void what_an_element_remembers(void) {
+static void an_sge_records_its_request_and_its_rights(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(open_with_dma(&f));
@@ -482,12 +488,13 @@ static void what_an_element_remembers(void) {
     CHECK(!sge.remote && sge.user && !rvt_sge_key_zero(&sge));
     rvt_put_sge(&sge);
     CHECK(sge.mr == NULL);
-    /* Only what was found is proven: a remote check passes on any one bit. */
+    /* The SGE has only the rights the region grants: a remote check passes with any one of the requested
+     * bits. */
     CHECK_EQ(remote(&f, &sge, 0x10123, 77, key, REMOTE_READ | REMOTE_WRITE | REMOTE_ATOMIC), 1);
     CHECK_EQ(sge.rights, REMOTE_READ);
     CHECK(sge.remote);
     rvt_put_sge(&sge);
-    /* Asked for nothing: proven for nothing. */
+    /* A check that requests no rights grants none. */
     CHECK_EQ(local(&f, &sge, 0x10123, 77, key, 0), 1);
     CHECK_EQ(sge.rights, 0);
     rvt_put_sge(&sge);
@@ -496,7 +503,8 @@ static void what_an_element_remembers(void) {
 
 /* --- coalescing --- */
 
-/* rvt_lkey_ok with `last`. When it coalesces, `isge` must not be touched and no reference be taken. */
+/* Calls rvt_lkey_ok with `last`. Unless a new SGE is returned, the output SGE must stay untouched; coalescing
+ * must take no reference. */
 static int merge(struct fixture *f, struct rvt_sge *last, uint64_t addr, uint32_t length, uint32_t key,
                  uint32_t acc) {
     struct rvt_sge sge, untouched;
@@ -538,7 +546,7 @@ static struct rvt_mr_handle four_pages(struct fixture *f) {
     return mr;
 }
 
-static void merges_over_a_segments_edge_once(void) {
+static void an_sge_is_coalesced_once_across_a_segment_boundary(void) {
     struct fixture f;
     struct fragments got;
     REQUIRE(open_with_dma(&f));
@@ -552,12 +560,12 @@ static void merges_over_a_segments_edge_once(void) {
     CHECK_EQ(got.part[0].at, 0x10f00);
     CHECK_EQ(got.part[1].at, 0x11000);
     CHECK_EQ(got.part[1].length, 0x80);
-    /* The sum still names the edge of the first segment: the true successor does not merge, nor
-     * the same again. */
+    /* The coalescing rule still compares with the end of the first segment. So neither the actual next bytes
+     * nor the same bytes again are coalesced. */
     CHECK_EQ(merge(&f, &last, 0x11080, 0x80, key, 0), 1);
-    CHECK_EQ(merge(&f, &last, 0x11000, 0x80, key, 0), 1); /* merge_third_piece */
+    CHECK_EQ(merge(&f, &last, 0x11000, 0x80, key, 0), 1);
     rvt_put_sge(&last);
-    /* Whole pages, and a successor of several segments. */
+    /* A whole first page, followed by an access of several segments. */
     last = begin(&f, 0x10000, PAGE, key);
     CHECK_EQ(merge(&f, &last, 0x11000, 3 * PAGE, key, 0), 0);
     CHECK_EQ(last.sge_length, 4 * PAGE);
@@ -567,7 +575,7 @@ static void merges_over_a_segments_edge_once(void) {
     fixture_close(&f);
 }
 
-static void does_not_merge(void) {
+static void accesses_that_are_not_coalesced(void) {
     struct fixture f;
     REQUIRE(open_with_dma(&f));
     struct rvt_mr_handle mr = four_pages(&f);
@@ -579,23 +587,25 @@ static void does_not_merge(void) {
         uint32_t second_length;
         int answer;
     } rows[] = {
-        {0x10000, 16, 0x11000, 16, 1},         /* merge_gap */
-        {0x10000, 16, 0x10010, 16, 1},         /* neighbours inside one segment */
-        {0x10000, 4 * PAGE, 0x11000, PAGE, 1}, /* merge_overrun */
-        {0x10000, 2 * PAGE, 0x12000, PAGE, 1}, /* longer than its first segment: never its true successor */
+        {0x10000, 16, 0x11000, 16, 1},         /* a gap between the two accesses */
+        {0x10000, 16, 0x10010, 16, 1},         /* adjacent accesses inside one segment */
+        {0x10000, 4 * PAGE, 0x11000, PAGE, 1}, /* the first access spans more than its first segment */
+        /* a longer first access is compared by the end of its first segment, so its actual successor does not
+         * match */
+        {0x10000, 2 * PAGE, 0x12000, PAGE, 1},
         {0x10000, 2 * PAGE, 0x11000, 16, 1},
-        {0x10f00, 0x100, 0x10f00, 0x100, 1},       /* itself */
-        {0x10f00, 0x100, 0x10fff, 2, 1},           /* overlapping */
-        {0x10f00, 0xff, 0x11000, 1, 1},            /* a byte short of the edge */
-        {0x10f00, 0x101, 0x11000, 1, 1},           /* a byte over it */
-        {0x13f00, 0x100, 0x14000, 1, -RVT_EINVAL}, /* the successor is outside */
+        {0x10f00, 0x100, 0x10f00, 0x100, 1},       /* the same range again is not coalesced */
+        {0x10f00, 0x100, 0x10fff, 2, 1},           /* overlapping accesses are not coalesced */
+        {0x10f00, 0xff, 0x11000, 1, 1},            /* ends one byte before the segment boundary */
+        {0x10f00, 0x101, 0x11000, 1, 1},           /* ends one byte past the segment boundary */
+        {0x13f00, 0x100, 0x14000, 1, -RVT_EINVAL}, /* the second access lies outside the region */
         {0x10f00, 0x100, 0x11000, 3 * PAGE, 0},
         {0x10f00, 0x100, 0x11000, 3 * PAGE + 1, -RVT_EINVAL},
         {0x10f00, 0x100, 0x11000, UINT32_MAX, -RVT_EINVAL},
-        {0x10f00, 0, 0x11000, 16, 1}, /* an empty one ends where it begins */
+        {0x10f00, 0, 0x11000, 16, 1}, /* an empty first access does not end at a segment boundary */
         {0x11000, 0, 0x11000, 16, 1},
-        {0x10f00, 0x100, 0x11000, 0, 0},          /* an empty one at the edge */
-        {0x13000, PAGE, 0x14000, 0, -RVT_EINVAL}, /* on no segment */
+        {0x10f00, 0x100, 0x11000, 0, 0},          /* an empty second access at the boundary */
+        {0x13000, PAGE, 0x14000, 0, -RVT_EINVAL}, /* the address is on no segment */
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int failures = atomic_load(&check_failures);
@@ -605,7 +615,7 @@ static void does_not_merge(void) {
         if (atomic_load(&check_failures) != failures)
             printf("# row %zu\n", i);
     }
-    /* Empty ones aside, at most once. */
+    /* An SGE can be extended by empty accesses any number of times, but by bytes only once. */
     struct rvt_sge last = begin(&f, 0x10f00, 0x100, key);
     CHECK_EQ(merge(&f, &last, 0x11000, 0, key, 0), 0);
     CHECK_EQ(merge(&f, &last, 0x11000, 0, key, 0), 0);
@@ -616,48 +626,50 @@ static void does_not_merge(void) {
     fixture_close(&f);
 }
 
-static void merges_only_where_addresses_are_dma_addresses(void) {
+static void coalesces_only_where_the_iova_is_the_dma_address(void) {
     struct fixture f;
     struct fragments got;
     struct rvt_sg_outcome outcome;
     struct rvt_sge last;
     REQUIRE(open_with_dma(&f));
-    /* User memory never, whatever it is called. */
+    /* A region of user memory is never coalesced, even if its addresses equal its DMA addresses. */
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, 4 * PAGE, 0x10000, 0x10000, 0);
     last = begin(&f, 0x10000, PAGE, fixture_key(mr));
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, fixture_key(mr), 0), 1);
     rvt_put_sge(&last);
-    mr = fixture_reg(&f, bytes, 4 * PAGE, 0, 0, 0); /* where its bytes are counted from 0 */
+    /* iova 0, so that local addresses equal offsets into the memory */
+    mr = fixture_reg(&f, bytes, 4 * PAGE, 0, 0, 0);
     last = begin(&f, 0, PAGE, fixture_key(mr));
     CHECK_EQ(merge(&f, &last, PAGE, PAGE, fixture_key(mr), 0), 1);
     rvt_put_sge(&last);
 
-    /* FMRs at their own DMA address. */
+    /* An FMR mapped at an iova that equals its DMA address. */
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 12);
     uint32_t key = fixture_key(fmr);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000, 0x12000}, 3, 0x10000), 0);
     last = begin(&f, 0x10800, 0x800, key);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 0);
     rvt_put_sge(&last);
-    /* Only the first page at its own address: the second one is elsewhere, and the walk goes there. */
+    /* Only the first page has equal addresses. The second page is elsewhere, and a walk must go there. */
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x14000}, 2, 0x10000), 0);
     last = begin(&f, 0x10800, 0x800, key);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 0);
     CHECK_EQ(walk_whole(&f, &last, &got), 0);
     CHECK_EQ(got.part[1].at, 0x14000);
     rvt_put_sge(&last);
-    /* Elsewhere: true successors that the reference does not merge either. */
+    /* The iova differs from the DMA address: consecutive accesses are not coalesced, as in the reference
+     * implementation. */
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000}, 2, 0x50000), 0);
     last = begin(&f, 0x50000, PAGE, key);
     CHECK_EQ(merge(&f, &last, 0x51000, PAGE, key, 0), 1);
     rvt_put_sge(&last);
-    /* merge_by_coincidence: pages permuted, the edge's DMA address is an address of the third page. */
+    /* Permuted pages: the DMA address at the boundary is by chance an iova in the third page. */
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x11000, 0x10000, 0x12000}, 3, 0x10000), 0);
     last = begin(&f, 0x10000, PAGE, key);
     CHECK_EQ(merge(&f, &last, 0x12000, PAGE, key, 0), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 1);
     rvt_put_sge(&last);
-    /* merge_below_base: an address below the base, a length that makes the sum wrap. */
+    /* An address below the base of the mapping, and a length that makes the sum wrap around. */
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x11000, 0x12000, 0x13000}, 4, 0x11800), 0);
     last = begin(&f, 0x11800, PAGE, key);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
@@ -665,7 +677,7 @@ static void merges_only_where_addresses_are_dma_addresses(void) {
     CHECK_EQ(merge(&f, &last, 0x11000, UINT32_MAX, key, 0), -RVT_EINVAL);
     rvt_put_sge(&last);
 
-    /* merge_overrun_past_map: the last of 256 segments. */
+    /* The first access is the last of 256 segments. */
     struct rvt_sg_element list[256];
     for (int i = 0; i < 256; i++)
         list[i] = (struct rvt_sg_element){0x10000, PAGE};
@@ -679,7 +691,7 @@ static void merges_only_where_addresses_are_dma_addresses(void) {
     fixture_close(&f);
 }
 
-static void merges_only_what_passes_every_check_now(void) {
+static void coalesces_only_accesses_that_pass_every_check(void) {
     struct fixture f;
     struct rvt_sge last, sge;
     struct rvt_sg_outcome outcome;
@@ -687,8 +699,8 @@ static void merges_only_what_passes_every_check_now(void) {
     struct rvt_mr_handle mr = four_pages(&f), twin = four_pages(&f);
     uint32_t key = fixture_key(mr);
     last = begin(&f, 0x10000, PAGE, key);
-    /* More access bits than there are; another domain; another region of the same
-     * place; invalidated; half-dead. */
+    /* Refused or not coalesced: missing access rights, another domain, another region with the same pages, an
+     * invalidated key, a stale key. */
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, LOCAL_WRITE), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_ACCESS_DENIED);
     CHECK_EQ(local_in(&f, f.other_pd, &sge, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
@@ -700,18 +712,18 @@ static void merges_only_what_passes_every_check_now(void) {
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key | 1, LOCAL_WRITE, NULL), 0);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_STALE_KEY);
-    /* The region answers to a new key: the mapping is the same, so is the region. */
+    /* A new key for the same region and the same mapping: still coalesced. */
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key | 1, LOCAL_WRITE), 0);
-    CHECK_EQ(last.rights, 0); /* the rights that both were proven with */
+    CHECK_EQ(last.rights, 0); /* the coalesced SGE has only the rights that both checks granted */
     rvt_put_sge(&last);
 
-    /* The same list again is another mapping. */
+    /* Mapping the same list again makes a new mapping, so nothing is coalesced. */
     key |= 1;
     last = begin(&f, 0x10000, PAGE, key);
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, 4 * PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), 1);
     rvt_put_sge(&last);
-    /* merge_overrun_into_stale: mapped smaller since. */
+    /* The region was mapped again with fewer pages. */
     last = begin(&f, 0x10000, PAGE, key);
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, PAGE, key, 0), -RVT_EINVAL);
@@ -727,7 +739,7 @@ static void merges_only_what_passes_every_check_now(void) {
     fixture_close(&f);
 }
 
-static void rights_of_a_merged_element(void) {
+static void a_coalesced_sge_keeps_only_common_rights(void) {
     struct fixture f;
     struct rvt_copied copied;
     unsigned char out[16] = {0};
@@ -740,22 +752,22 @@ static void rights_of_a_merged_element(void) {
     CHECK_EQ(merge(&f, &last, 0x11000, 16, key, LOCAL_WRITE | REMOTE_READ), 0);
     CHECK_EQ(put_bytes(&f, &last, out, 16, &copied), 0);
     rvt_put_sge(&last);
-    /* The second part was proven for nothing, so the whole is not for writing. */
+    /* The second check granted no rights, so the coalesced SGE cannot be written. */
     CHECK_EQ(local(&f, &last, 0x10000, PAGE, key, LOCAL_WRITE), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 0);
     CHECK_EQ(put_bytes(&f, &last, out, 16, &copied), -RVT_EACCES);
     CHECK_EQ(copied.reason, RVT_ACCESS_DENIED);
     rvt_put_sge(&last);
-    /* An element of a remote check does not grow by local ones. */
+    /* A local check does not extend the SGE of a remote check. */
     CHECK_EQ(remote(&f, &last, 0x10000, PAGE, key, REMOTE_READ), 1);
     CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 1);
     rvt_put_sge(&last);
-    /* A dead one counts as none. */
+    /* An SGE that was put is not extended. */
     CHECK_EQ(merge(&f, &last, 0x11000, 16, key, 0), 1);
     fixture_close(&f);
 }
 
-static void key_zero_chains(void) {
+static void key_zero_coalesces_any_number_of_accesses(void) {
     struct fixture f;
     struct fragments got;
     struct rvt_mr_handle dma, second;
@@ -771,26 +783,27 @@ static void key_zero_chains(void) {
     CHECK_EQ(last.sge_length, 16000);
     CHECK_EQ(fixture_refs(dma), 4);
     CHECK_EQ(walk_whole(&f, &last, &got), 0);
-    CHECK_EQ(got.count, 1); /* one segment */
+    CHECK_EQ(got.count, 1); /* key 0 coalesces into one segment */
     CHECK_EQ(got.part[0].length, 16000);
-    CHECK_EQ(merge(&f, &last, 0x10000 + 16001, 8, 0, 0), 1); /* a gap */
+    CHECK_EQ(merge(&f, &last, 0x10000 + 16001, 8, 0, 0), 1); /* a gap of one byte */
     CHECK_EQ(merge(&f, &last, 0x10000 + 16000, 4 * PAGE - 16000, 0, 0), 0);
-    CHECK_EQ(merge(&f, &last, 0x14000, 8, 0, 0), 1); /* another mapping, though it touches */
+    /* A different mapping, though its addresses follow directly. */
+    CHECK_EQ(merge(&f, &last, 0x14000, 8, 0, 0), 1);
     CHECK_EQ(merge(&f, &last, 0x14000, 8 * PAGE, 0, 0), -RVT_EINVAL);
     rvt_put_sge(&last);
-    /* Empty ones. */
+    /* Coalescing of empty accesses. */
     last = begin(&f, 0x10000, 0, 0);
     CHECK_EQ(merge(&f, &last, 0x10000, 0, 0, 0), 0);
     CHECK_EQ(merge(&f, &last, 0x10000, 8, 0, 0), 0);
     CHECK_EQ(last.sge_length, 8);
-    /* Another key's element is not continued by key 0, nor the other way round. */
+    /* An SGE of another key is not extended by key 0, nor an SGE of key 0 by another key. */
     uint32_t key = fixture_key(four_pages(&f));
     CHECK_EQ(merge(&f, &last, 0x10008, 8, key, 0), 1);
     rvt_put_sge(&last);
     last = begin(&f, 0x10000, PAGE, key);
     CHECK_EQ(merge(&f, &last, 0x11000, 8, 0, 0), 1);
     rvt_put_sge(&last);
-    /* Another DMA region since. */
+    /* The DMA region was replaced after the first check. */
     last = begin(&f, 0x10000, 8, 0);
     CHECK_EQ(rvt_dereg_mr(dma, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(merge(&f, &last, 0x10008, 8, 0, 0), -RVT_EINVAL);
@@ -802,8 +815,8 @@ static void key_zero_chains(void) {
     fixture_close(&f);
 }
 
-static void lengths_do_not_overflow(void) {
-    /* Needs DMA memory of more than 4 GiB: address space that is never touched. */
+static void coalesced_lengths_do_not_overflow(void) {
+    /* Needs a DMA mapping of more than 4 GiB: reserved address space that is never touched. */
     uint64_t size = 4 * GIB + 2 * PAGE;
     void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct fixture f;
@@ -830,7 +843,7 @@ static void lengths_do_not_overflow(void) {
     CHECK_EQ(merge(&f, &last, base + (1u << 31), (1u << 31) + 8, 0, 0), 1);
     rvt_put_sge(&last);
 
-    /* A list of more than 4 GiB: whole, although no single request can be. */
+    /* A region can be larger than 4 GiB, although a single request cannot. */
     struct rvt_mr_handle mr = fixture_mem_reg(&f, (uint32_t)(size / PAGE));
     uint32_t key = fixture_key(mr);
     CHECK_EQ(rvt_map_mr_sg(mr, &(struct rvt_sg_element){base, size}, 1, 0, PAGE, &outcome), 1);
@@ -848,16 +861,16 @@ static void lengths_do_not_overflow(void) {
     munmap(space, size);
 }
 
-/* --- as many references as can be counted --- */
+/* --- the maximum number of references --- */
 
-/* As if so many were held. */
+/* Sets the reference count of the region's record. */
 static void pretend_held(struct rvt_mr_handle mr, uint32_t held) {
     atomic_fetch_and(&mr.mr->word, ~RVT_MR_HELD_MASK);
     atomic_fetch_or(&mr.mr->word, (uint64_t)held);
 }
 
-/* One more would carry into the flags. */
-static void references_are_refused_when_they_cannot_be_counted(void) {
+/* One more reference would overflow into the flag bits of the record's word. */
+static void a_reference_is_refused_when_the_count_is_full(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(open_with_dma(&f));
@@ -874,22 +887,23 @@ static void references_are_refused_when_they_cannot_be_counted(void) {
         CHECK_EQ(rvt_count_mr(mrs[i]), 0);
         struct looked counted = {.accepted = fixture_query(mrs[i]).accepted};
         pretend_held(mrs[i], UINT32_MAX - 1);
-        CHECK_EQ(local(&f, &first, 0x10000, 16, key, LOCAL_WRITE), 1); /* the last one */
+        /* Takes the last reference that fits. */
+        CHECK_EQ(local(&f, &first, 0x10000, 16, key, LOCAL_WRITE), 1);
         CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
         for (int again = 0; again < 3; again++) {
             CHECK_EQ(local(&f, &sge, 0x10000, 16, key, LOCAL_WRITE), -RVT_ENOMEM);
             CHECK_EQ(remote(&f, &sge, 0x10000, 16, key, REMOTE_READ), -RVT_ENOMEM);
             CHECK(sge.mr == NULL);
         }
-        /* Refusals come first, and checks without a reference are as before. */
+        /* A refusal takes precedence over -ENOMEM, and checks without a reference are not affected. */
         CHECK_EQ(local(&f, &sge, 0x10000, sizeof(bytes) + 1, key, LOCAL_WRITE), -RVT_EINVAL);
         CHECK_EQ(local_check(&f, &place, 0x10000, 16, key, LOCAL_WRITE), 1);
-        MR_COUNTED(mrs[i], &counted, 2, 1, 0); /* what took no reference is not counted at all */
+        MR_COUNTED(mrs[i], &counted, 2, 1, 0); /* a check that could take no reference is not counted */
         CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
         CHECK_EQ(usable(&f, &first), RVT_REASON_NONE);
-        /* Key 0: nor does the mapping count it. */
+        /* With key 0, the mapping counts the user only if the reference was taken. */
         CHECK_EQ(atomic_load(&mapping->users), users + (i == 1));
-        /* A merged element takes none. */
+        /* Extending an SGE takes no reference. */
         if (i == 1)
             CHECK_EQ(local_in(&f, f.pd, &next, &first, 0x10010, 16, key, LOCAL_WRITE), 0);
         rvt_put_sge(&first);
@@ -899,7 +913,8 @@ static void references_are_refused_when_they_cannot_be_counted(void) {
         CHECK_EQ(fixture_refs(mrs[i]), i == 1 ? 3 : 2);
         CHECK_EQ(atomic_load(&mapping->users), users);
     }
-    /* Other regions have counts of 64 bits: nothing carries, and `refs` shows as many as it can. */
+    /* Other kinds of regions have 64-bit counts that cannot overflow into flags; `refs` saturates at
+     * UINT32_MAX. */
     struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x10000, 0x10000, ALL_ACCESS);
     struct rvt_sge sge;
     atomic_store(&user.mr->elsewhere, INT64_C(1) << 33);
@@ -913,7 +928,7 @@ static void references_are_refused_when_they_cannot_be_counted(void) {
     fixture_close(&f);
 }
 
-/* --- a checker is of its handle's object, and not of the next one in its place --- */
+/* --- a checker belongs to its handle's object, not to a later object in the same slot --- */
 
 static struct {
     struct rvt_pd_handle pds[2];
@@ -944,7 +959,7 @@ static void *make_checkers(void *failures) {
     return NULL;
 }
 
-static void checkers_are_of_one_life(void) {
+static void a_checker_never_belongs_to_a_later_object_in_the_slot(void) {
     struct fixture f;
     pthread_t thread;
     unsigned wrong = 0;
@@ -955,7 +970,8 @@ static void checkers_are_of_one_life(void) {
     struct rvt_pd_handle spare = {0};
     for (unsigned round = 1; round <= 3000; round++) {
         const unsigned at = round % 2;
-        /* The places take turns, so the next queue pair in a place is of another domain, of the other kind. */
+        /* Slots alternate, so that the next queue pair in a slot belongs to another domain of the other
+         * kind. */
         lives.users[at] = round / 2 % 2;
         CHECK_EQ(rvt_alloc_pd(f.device, NULL, lives.users[at], &lives.pds[at]), 0);
         CHECK_EQ(rvt_create_qp(lives.pds[at], &lives.qps[at]), 0);
@@ -975,10 +991,17 @@ static void checkers_are_of_one_life(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(checkers_are_of_one_life), TEST(reasons_in_order), TEST(reasons_of_key_zero_in_order),
-           TEST(why_a_key_is_none), TEST(local_wants_all_bits_remote_any), TEST(bounds), TEST(empty_requests),
-           TEST(key_zero_ranges), TEST(segment_arithmetic), TEST(dead_domains_and_queue_pairs),
-           TEST(what_an_element_remembers), TEST(merges_over_a_segments_edge_once), TEST(does_not_merge),
-           TEST(merges_only_where_addresses_are_dma_addresses), TEST(merges_only_what_passes_every_check_now),
-           TEST(rights_of_a_merged_element), TEST(key_zero_chains), TEST(lengths_do_not_overflow),
-           TEST(references_are_refused_when_they_cannot_be_counted))
+CHECK_MAIN(TEST(a_checker_never_belongs_to_a_later_object_in_the_slot),
+           TEST(a_refusal_reports_the_earliest_failed_check),
+           TEST(a_refusal_of_key_zero_reports_the_earliest_failed_check),
+           TEST(an_unknown_key_is_revoked_stale_or_never_issued),
+           TEST(local_checks_need_all_rights_and_remote_checks_any),
+           TEST(requests_must_lie_within_the_region), TEST(empty_requests_must_lie_on_a_segment),
+           TEST(key_zero_reaches_one_mapping_at_a_time), TEST(a_check_locates_the_segment_and_the_rest_of_it),
+           TEST(closed_domains_and_queue_pairs_refuse_every_check),
+           TEST(an_sge_records_its_request_and_its_rights),
+           TEST(an_sge_is_coalesced_once_across_a_segment_boundary), TEST(accesses_that_are_not_coalesced),
+           TEST(coalesces_only_where_the_iova_is_the_dma_address),
+           TEST(coalesces_only_accesses_that_pass_every_check),
+           TEST(a_coalesced_sge_keeps_only_common_rights), TEST(key_zero_coalesces_any_number_of_accesses),
+           TEST(coalesced_lengths_do_not_overflow), TEST(a_reference_is_refused_when_the_count_is_full))

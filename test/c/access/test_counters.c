@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is counted by whom. The forms of a copy or a batch are counted in the tests of their own files. */
+/* Which accesses count for which context and region. test_batch.c, test_batch_copy.c and test_sge_copy.c test
+ * the counters of batches and copies. */
 #include "core/base/counters.h"
 
 #include <pthread.h>
@@ -11,7 +12,7 @@ enum { SGE = 16 };
 
 static alignas(4096) unsigned char bytes[8 * PAGE];
 
-static void plain_numbers_add_up(void) {
+static void counters_add_up(void) {
     static struct rvt_counters counters;
     struct rvt_counts sum = {.accepted = 100, .bytes = 7};
     rvt_count(&counters.accepted, 3);
@@ -29,13 +30,13 @@ static void plain_numbers_add_up(void) {
     rvt_count_shared(&shared.accepted, 5);
     rvt_count_shared(&shared.accepted, 6);
     CHECK_EQ(atomic_load(&shared.accepted), 11);
-    /* As they are handed on: numbers in a row. */
+    /* The struct is passed on as a plain row of numbers. */
     CHECK_EQ(sizeof(struct rvt_counts), (2 + RVT_REASON_COUNT) * sizeof(uint64_t));
     CHECK_EQ(offsetof(struct rvt_counts, refused), 2 * sizeof(uint64_t));
     CHECK_EQ(alignof(struct rvt_ucontext), RVT_CACHE_LINE);
 }
 
-static void single_checks_are_counted(void) {
+static void each_single_check_is_counted_once(void) {
     struct fixture f;
     struct rvt_sge sge, more;
     struct rvt_place place;
@@ -53,7 +54,7 @@ static void single_checks_are_counted(void) {
     COUNTED(&f, &own, 0, 0, 0, 0);
     CHECK_EQ(remote(&f, &more, 0x9000, 8, key, REMOTE_ATOMIC), 0);
     COUNTED(&f, &own, 0, 0, RVT_ACCESS_DENIED, 1);
-    CHECK_EQ(local_check(&f, &place, 0x5000, 0, key, 0), 1); /* an empty request is one, too */
+    CHECK_EQ(local_check(&f, &place, 0x5000, 0, key, 0), 1); /* an empty request counts, too */
     COUNTED(&f, &own, 1, 0, 0, 0);
     CHECK_EQ(local_check(&f, &place, 0x5000, PAGE + 1, key, 0), 0);
     COUNTED(&f, &own, 0, 0, RVT_OUT_OF_BOUNDS, 1);
@@ -61,14 +62,14 @@ static void single_checks_are_counted(void) {
     COUNTED(&f, &own, 1, 0, 0, 0);
     CHECK_EQ(remote_check(&f, &place, 0x9000, 8, key + 1, REMOTE_READ), 0);
     COUNTED(&f, &own, 0, 0, RVT_STALE_KEY, 1);
-    /* With another one before it that it does not continue: one check, whatever was tried. */
+    /* With a `last` SGE that the access does not continue: still counts as one check. */
     CHECK_EQ(local_in(&f, f.pd, &more, &sge, 0x5008, 8, key, 0), 1);
     COUNTED(&f, &own, 1, 0, 0, 0);
     rvt_put_sge(&more);
     CHECK_EQ(local_in(&f, f.pd, &more, &sge, 0x9008, 8, key, 0), -RVT_EINVAL);
     COUNTED(&f, &own, 0, 0, RVT_OUT_OF_BOUNDS, 1);
     rvt_put_sge(&sge);
-    /* One that does. */
+    /* With a `last` SGE that the access continues. */
     struct rvt_mr_handle fmr = fixture_fmr(&f, 0, 2, 12);
     fixture_dma(&f, bytes, 2 * PAGE, 0x40000);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x40000, 0x41000}, 2, 0x40000), 0);
@@ -76,18 +77,18 @@ static void single_checks_are_counted(void) {
     CHECK_EQ(local_in(&f, f.pd, &more, &sge, 0x41000, 16, fixture_key(fmr), 0), 0);
     COUNTED(&f, &own, 2, 0, 0, 0);
     rvt_put_sge(&sge);
-    /* The only one there is: its numbers are the device's. */
+    /* This is the only context, so the device's totals equal its numbers. */
     struct rvt_counts counts = fixture_counts(f.device, f.context), all = fixture_counts(f.device, NULL);
     CHECK_EQ(counts.accepted, 7);
     CHECK_BYTES_EQ(&all, &counts, sizeof(counts));
     fixture_leave_last(&f, &f);
 }
 
-/* Every reason of a check in every form of asking. */
-static void every_reason_of_a_check(void) {
+/* Every reason of a refused check, in every form of check. */
+static void each_refused_check_is_counted_with_its_reason(void) {
     static const struct {
         enum rvt_reason reason;
-        bool remote; /* and not local */
+        bool remote; /* whether remote instead of local checks are used */
     } rows[] = {{RVT_KEY_ZERO_DENIED, false}, {RVT_NO_DMA_REGION, false}, {RVT_NO_SUCH_KEY, false},
                 {RVT_REVOKED, true},          {RVT_STALE_KEY, false},     {RVT_INVALIDATED, true},
                 {RVT_WRONG_PD, false},        {RVT_OUT_OF_BOUNDS, true},  {RVT_ACCESS_DENIED, false},
@@ -138,11 +139,11 @@ static void every_reason_of_a_check(void) {
         case RVT_ACCESS_DENIED:
             acc |= RVT_ACCESS_MW_BIND;
             break;
-        default: /* RVT_UNMAPPED: nothing at the very end */
+        default: /* RVT_UNMAPPED: an empty request at the very end of the region */
             addr += PAGE;
             length = 0;
         }
-        /* Only what its own key was asked for is the region's matter. */
+        /* A refusal counts for the region only if its own current key was used. */
         const bool its = reason >= RVT_INVALIDATED;
         struct rvt_checker checker;
         CHECK(rows[i].remote ? rvt_checker_of_qp(f.qp, &checker) : rvt_checker_of_pd(asks_in, &checker));
@@ -206,7 +207,7 @@ static void every_reason_of_a_check(void) {
     }
 }
 
-static void without_a_context_nothing_is_counted(void) {
+static void checks_without_a_context_count_only_for_the_region(void) {
     struct fixture f;
     struct rvt_ucontext *other;
     struct rvt_sge sge;
@@ -243,17 +244,17 @@ static void without_a_context_nothing_is_counted(void) {
     CHECK_BYTES_EQ(&counts, &nothing, sizeof(nothing));
     counts = fixture_counts(f.device, other);
     CHECK_BYTES_EQ(&counts, &nothing, sizeof(nothing));
-    /* A region is counted whoever asks. */
+    /* The counters of a region include checks without a context. */
     struct looked region = {0};
     MR_COUNTED(mr, &region, 7, 1, 8 + 8 + 8 + 16);
-    CHECK_EQ(rvt_dealloc_ucontext(other, false), 0); /* the last one: the device closes */
+    CHECK_EQ(rvt_dealloc_ucontext(other, false), 0); /* deallocating the last context closes the device */
     rvt_free_ucontext(other);
     rvt_dev_put(f.device);
     rvt_reader_unregister(f.reader);
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-static void sums_are_over_all_that_ever_were(void) {
+static void device_totals_include_closed_contexts(void) {
     struct fixture f[3];
     struct looked all = {0};
     REQUIRE(fixture_open_joined(&f[0], 4) && fixture_join(&f[1], f[0].device) &&
@@ -277,15 +278,15 @@ static void sums_are_over_all_that_ever_were(void) {
     fixture_leave_last(&f[0], &f[0]);
 }
 
-/* --- twins: the same accesses on a region that is counted and on one that is not --- */
+/* --- twins: the same accesses on a counted and on an uncounted region --- */
 
 struct twin {
     struct rvt_mr_handle mr;
-    uint64_t accepted, refused, copied; /* what its counters must say */
+    uint64_t accepted, refused, copied; /* expected values of its counters */
 };
 
-/* Key and address name the same in both; answers must be the same, to the last place. */
-static void counted_and_uncounted_twins_answer_the_same(void) {
+/* The twins have the same addresses and rights. All results must be identical, including the place. */
+static void counting_a_region_does_not_change_any_result(void) {
     enum { KINDS = 3, ROUNDS = 4000 };
     static const uint32_t accs[] = {0,
                                     LOCAL_WRITE,
@@ -328,9 +329,9 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
         uint32_t length = roll(&seed, 2) ? lengths[roll(&seed, 7)] : (uint32_t)roll(&seed, 3 * PAGE);
         const uint32_t acc = accs[roll(&seed, 8)], stale = roll(&seed, 10) ? 0 : 1;
         const unsigned form = (unsigned)roll(&seed, 8);
-        /* Only a region of rvt_alloc_mr comes back from that. */
+        /* Only a region of rvt_alloc_mr becomes valid again after an invalidation. */
         if (!roll(&seed, 40) && (pair[0].mr.mr->kind == RVT_MR_MEM_REG || round > ROUNDS * 3 / 4)) {
-            /* Both change in the same way, and stay counted or not. */
+            /* Both twins change alike. */
             for (int t = 0; t < 2; t++)
                 CHECK_EQ(rvt_invalidate_rkey(f.qp, fixture_key(pair[t].mr)), 0);
         } else if (!roll(&seed, 20) && pair[0].mr.mr->kind == RVT_MR_MEM_REG) {
@@ -410,7 +411,7 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
                 answers[t].answer = form == 6
                                         ? rvt_gather_batch(&call, &batch, answers[t].data, 64, &result)
                                         : rvt_scatter_batch(&call, &batch, answers[t].data, 64, &result);
-                /* It stops at the first refusal, which is the first element. */
+                /* The copy stops at the first refusal, which is the first SGE. */
                 checks = result.passed ? 2 : 1;
                 answers[t].bytes = result.bytes;
             }
@@ -442,9 +443,9 @@ static void counted_and_uncounted_twins_answer_the_same(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* --- a DMA region, which has no record to say that it is counted --- */
+/* --- a DMA region is counted although it has no slot in the key table --- */
 
-static void a_dma_region_is_counted_by_key_zero(void) {
+static void a_dma_region_counts_accesses_with_key_zero(void) {
     struct fixture f;
     struct rvt_mr_handle mr, inert;
     struct looked own = {0}, region = {0}, other = {0};
@@ -455,7 +456,8 @@ static void a_dma_region_is_counted_by_key_zero(void) {
     fixture_dma(&f, bytes, PAGE, 0x10000);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &mr), 0);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &inert), 0);
-    CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 1); /* before it is counted */
+    /* A check before rvt_count_mr is not counted for the region. */
+    CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 1);
     CHECK_EQ(rvt_count_mr(mr), 0);
     CHECK_EQ(rvt_count_mr(inert), 0);
     COUNTED(&f, &own, 1, 0, 0, 0);
@@ -503,7 +505,8 @@ static void a_dma_region_is_counted_by_key_zero(void) {
     MR_COUNTED(mr, &region, 1, 0, 8);
     CHECK_EQ(rvt_copy_batch(&call, &one, &one, &result, &second), 0);
     MR_COUNTED(mr, &region, 2, 0, 16);
-    /* Held while it is half-dead: its bytes are counted on; checks do not find it. */
+    /* While an SGE holds the region after a dereg returned -EBUSY, copied bytes still count; checks no longer
+     * find the region. */
     CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, LOCAL_WRITE), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(local_check(&f, &place, 0x10000, 8, 0, 0), 0);
@@ -537,8 +540,8 @@ static void *check_and_count(void *argument) {
     return NULL;
 }
 
-/* Read while they are written: never more than there are, and never less than before. */
-static void read_while_they_are_written(void) {
+/* Counters that are read during updates never exceed the real number and never decrease. */
+static void counters_can_be_read_while_other_threads_count(void) {
     pthread_t threads[THREADS];
     struct rvt_counts before = {0};
     struct rvt_mr_attributes was = {0};
@@ -574,7 +577,9 @@ static void read_while_they_are_written(void) {
     fixture_leave_last(&user[0], &user[0]);
 }
 
-CHECK_MAIN(TEST(plain_numbers_add_up), TEST(single_checks_are_counted), TEST(every_reason_of_a_check),
-           TEST(without_a_context_nothing_is_counted), TEST(sums_are_over_all_that_ever_were),
-           TEST(counted_and_uncounted_twins_answer_the_same), TEST(a_dma_region_is_counted_by_key_zero),
-           TEST(read_while_they_are_written))
+CHECK_MAIN(TEST(counters_add_up), TEST(each_single_check_is_counted_once),
+           TEST(each_refused_check_is_counted_with_its_reason),
+           TEST(checks_without_a_context_count_only_for_the_region),
+           TEST(device_totals_include_closed_contexts), TEST(counting_a_region_does_not_change_any_result),
+           TEST(a_dma_region_counts_accesses_with_key_zero),
+           TEST(counters_can_be_read_while_other_threads_count))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies between ranges that overlap: one element in one piece of memory is moved as memmove does, in however
- * many sections. */
+/* Copies between overlapping ranges. One SGE in contiguous memory must be copied as memmove would, across any
+ * number of sections. */
 #include <stdlib.h>
 
 #include "core/access/batch.h"
@@ -16,7 +16,7 @@ static const uint64_t ARENA_DMA = 0x100000;
 enum shape { EXTENT, KEY_ZERO, SHAPES };
 enum way { COPY_IN, ORDERED, COPY_OUT, ONE_IN, ONE_ORDERED, ONE_OUT, GATHER, SCATTER, LIST_TO_LIST, WAYS };
 
-/* Whether the element is what is read. */
+/* Returns whether the SGE is the source of the copy. */
 static bool is_out(enum way way) {
     return way == COPY_OUT || way == ONE_OUT;
 }
@@ -25,7 +25,7 @@ struct world {
     struct fixture f;
     struct rvt_checker checker;
     uint64_t base;
-    uint32_t key, from_key, to_key; /* of the arena; of what lies elsewhere */
+    uint32_t key, from_key, to_key; /* key of the arena; keys of the two separate buffers */
 };
 
 static void fill(void) {
@@ -86,8 +86,8 @@ static void copy_held(struct world *w, enum way way, uint32_t from, uint32_t to,
     rvt_put_sge(&sge);
 }
 
-/* `before`: bytes of a first element, which lies elsewhere, so that a section has begun when the other one
- * comes. */
+/* Copies a list of two SGEs. The first has `before` bytes and lies in a separate buffer, so the second,
+ * overlapping one does not start its section. */
 static void copy_list(struct world *w, enum way way, uint32_t from, uint32_t to, uint32_t length,
                       uint32_t before) {
     unsigned char from_packed[2 * SGE], to_packed[2 * SGE];
@@ -116,13 +116,13 @@ static const uint32_t lengths[] = {1,           2,           8,           9,
                                    SECTION + 8, SECTION + 9, 2 * SECTION, 2 * SECTION + 1,
                                    LONGEST};
 
-/* How far apart the two ranges are. */
+/* Distance between the two ranges. */
 static const uint32_t shifts[] = {0,           1,       7,           8,           64,         1000,
                                   SECTION - 1, SECTION, SECTION + 1, 2 * SECTION, LONGEST - 1};
 
 enum { LENGTHS = sizeof(lengths) / sizeof(lengths[0]), SHIFTS = sizeof(shifts) / sizeof(shifts[0]) };
 
-static void one_element_is_moved_as_memmove_does(void) {
+static void one_sge_is_copied_as_memmove_would(void) {
     for (enum shape shape = 0; shape < SHAPES; shape++) {
         struct world w;
         REQUIRE(open_world(&w, shape));
@@ -134,7 +134,7 @@ static void one_element_is_moved_as_memmove_does(void) {
                         const uint32_t low = 3, high = low + shifts[s], length = lengths[l];
                         const uint32_t from = forwards ? low : high, to = forwards ? high : low;
                         if (shifts[s] > length)
-                            continue; /* no overlap */
+                            continue; /* the ranges do not overlap */
                         memmove(expected + to, expected + from, length);
                         if (way < GATHER)
                             copy_held(&w, way, from, to, length, s & 1);
@@ -155,8 +155,8 @@ static void one_element_is_moved_as_memmove_does(void) {
     }
 }
 
-/* The same where the element is not the first one of its section. */
-static void elements_that_come_later_are_too(void) {
+/* Overlapping SGEs that are not the first of their section. */
+static void later_sges_of_a_list_are_copied_as_memmove_would(void) {
     static const uint32_t befores[] = {1, 100, SECTION / 2, SECTION - 1, SECTION};
     uint64_t seed = 12;
     for (int i = 0; i < 2; i++)
@@ -170,16 +170,17 @@ static void elements_that_come_later_are_too(void) {
             for (enum way way = GATHER; way < WAYS; way++) {
                 for (int l = 0; l < LENGTHS; l++) {
                     for (int s = 0; s < SHIFTS; s++) {
-                        /* Against a buffer the first element's part lies before the other one's: it would lie
-                         * in what the second reads if that went the other way. Between lists it lies
-                         * elsewhere. */
+                        /* Against a buffer, the bytes of the first SGE lie directly before those of the
+                         * second; in the opposite direction they would overlap what the second SGE reads.
+                         * Between lists, the first SGE lies in a separate buffer. */
                         const uint32_t before = befores[b], length = lengths[l], low = SECTION,
                                        high = low + shifts[s];
                         if (shifts[s] > length || high + length > ROOM)
                             continue;
                         const bool backwards = way == GATHER || (way == LIST_TO_LIST && s % 2);
                         const uint32_t from = backwards ? high : low, to = backwards ? low : high;
-                        if (way == SCATTER) { /* reads before[] of the arena, and writes it elsewhere */
+                        /* Reads `before` bytes of the arena and writes them to the separate buffer. */
+                        if (way == SCATTER) {
                             memmove(expected + to, expected + from, length);
                         } else if (way == GATHER) {
                             memmove(expected + to - before, elsewhere[0], before);
@@ -210,21 +211,22 @@ static void elements_that_come_later_are_too(void) {
     }
 }
 
-/* Elements in many pieces that overlap may end as any bytes of the two ranges, but nothing else changes. */
-static void pieces_that_overlap_stay_within_their_ranges(void) {
+/* Overlapping SGEs with many segments may leave any bytes in the two ranges, but must not change other
+ * bytes. */
+static void overlapping_segments_change_no_bytes_outside_their_ranges(void) {
     static uint64_t pages[LONGEST / PAGE + 1];
     struct world w;
     REQUIRE(open_world(&w, EXTENT));
     fixture_dma(&w.f, arena, ROOM, ARENA_DMA);
     const uint32_t count = LONGEST / PAGE + 1;
     for (uint32_t i = 0; i < count; i++)
-        pages[i] = ARENA_DMA + (count - i) * PAGE; /* the last page first */
+        pages[i] = ARENA_DMA + (count - i) * PAGE; /* pages in descending order */
     struct rvt_mr_handle fmr = fixture_fmr(&w.f, ALL_ACCESS, count, 12);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, count, 0), 0);
     w.key = fixture_key(fmr);
     w.base = 0;
     enum { INSIDE = 0x11, OUTSIDE = 0x77 };
-    const uint32_t first = PAGE, last = (count + 1) * PAGE; /* of the arena: what the list names */
+    const uint32_t first = PAGE, last = (count + 1) * PAGE; /* range of the arena that the page list covers */
     for (enum way way = 0; way < LIST_TO_LIST; way++) {
         for (uint32_t shift = 0; shift < 3 * PAGE; shift += 1000) {
             const uint32_t length = LONGEST - 4 * PAGE, at = first + shift;
@@ -257,11 +259,11 @@ static void pieces_that_overlap_stay_within_their_ranges(void) {
     fixture_close(&w.f);
 }
 
-/* --- taken away in the middle of going backwards --- */
+/* --- a region is deregistered while a copy goes backwards --- */
 
 struct midway {
     struct rvt_mr_handle mr;
-    unsigned char left[ROOM]; /* the arena when the verb had returned */
+    unsigned char left[ROOM]; /* the arena right after the verb returned */
 };
 
 static void end_region(void *context) {
@@ -270,8 +272,8 @@ static void end_region(void *context) {
     memcpy(midway->left, arena, ROOM);
 }
 
-/* The last bytes are moved first: so many are told of, and none are consumed. */
-static void backwards_and_taken_away(void) {
+/* A backwards copy moves the last bytes first. The moved bytes are reported, but the SGE does not advance. */
+static void a_backwards_copy_stops_when_the_region_is_deregistered(void) {
     static struct midway midway;
     const uint32_t length = LONGEST, shift = 100;
     for (enum way way = 0; way < WAYS; way++) {
@@ -288,7 +290,7 @@ static void backwards_and_taken_away(void) {
         fill();
         midway.mr = fixture_reg(&w.f, arena, ROOM, 0, 0, ALL_ACCESS);
         const uint32_t key = fixture_key(midway.mr);
-        /* The way for one element looks first, in a section of its own, whether it can go forwards. */
+        /* rvt_copy_one first checks in a section of its own whether it can copy forwards. */
         const bool looks_first = way >= ONE_IN && way < GATHER && way != ONE_ORDERED;
         struct sections s = {.between = end_region, .context = &midway, .when = looks_first ? 3 : 2};
         rvt_data_call_begin(&call, w.f.reader, NULL);
@@ -326,8 +328,8 @@ static void backwards_and_taken_away(void) {
         end_sections(&s);
         CHECK(s.ends >= 2);
         CHECK(moved > 0 && moved < length);
-        CHECK_BYTES_EQ(arena, midway.left, ROOM); /* nothing moved afterwards */
-        /* Its last bytes were moved (those that ordered copies store singly are not), and nothing before
+        CHECK_BYTES_EQ(arena, midway.left, ROOM); /* no byte moved after the verb returned */
+        /* Only the last bytes were moved (except those an ordered copy stores separately), and none before
          * them. */
         const uint32_t end = shift + length - (way == ORDERED || way == ONE_ORDERED ? 8 : 0);
         CHECK_BYTES_EQ(arena, expected, end - moved);
@@ -341,5 +343,6 @@ static void backwards_and_taken_away(void) {
     }
 }
 
-CHECK_MAIN(TEST(one_element_is_moved_as_memmove_does), TEST(elements_that_come_later_are_too),
-           TEST(pieces_that_overlap_stay_within_their_ranges), TEST(backwards_and_taken_away))
+CHECK_MAIN(TEST(one_sge_is_copied_as_memmove_would), TEST(later_sges_of_a_list_are_copied_as_memmove_would),
+           TEST(overlapping_segments_change_no_bytes_outside_their_ranges),
+           TEST(a_backwards_copy_stops_when_the_region_is_deregistered))

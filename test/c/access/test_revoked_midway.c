@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every verb that takes something away, called between two sections of every long access: when it has
- * returned, no byte moves any more. Each verb is called by the thread that copies, at the end of a section
- * (sections.h); with threads of their own, test_stress_revocation.c. */
+/* Calls every verb that takes memory away between two sections of every long access: after the verb has
+ * returned, no byte may move. The copying thread itself calls the verb at the end of a section (sections.h);
+ * test_stress_revocation.c calls the verbs in other threads. */
 #include "core/access/batch.h"
 #include "ends.h"
 #include "sections.h"
 
 enum { BYTES = 4 * RVT_SECTION_BYTES + 2 * PAGE, SGE = 16, SECOND = 2 };
-enum { OWN_PATTERN = 0xee }; /* of who has taken the region back; no byte of a source */
+/* Written by the program after it took the region back; never a byte of a source. */
+enum { OWN_PATTERN = 0xee };
 
 static alignas(4096) unsigned char arena[BYTES];
 static unsigned char buffer[BYTES], source[BYTES];
@@ -16,9 +17,9 @@ static const uint64_t ARENA_DMA = 0x100000;
 
 struct scene {
     struct victim v;
-    int answer; /* of the verb */
+    int answer; /* return value of the verb */
     bool called, keeps_pattern;
-    uint64_t moved; /* when it was called */
+    uint64_t moved; /* number of bytes copied when the verb was called */
     const unsigned char *target;
 };
 
@@ -39,13 +40,14 @@ static uint64_t bytes_in_target(const struct scene *s) {
     return moved;
 }
 
-/* Between two sections: the verb, and what the program does on its next line. */
+/* Runs between two sections: calls the verb, and then overwrites the memory as a program might. */
 static void take_back(void *context) {
     struct scene *s = context;
     s->called = true;
     s->moved = s->target ? bytes_in_target(s) : 0;
     s->answer = take_victim(&s->v);
-    /* Held elements that are as good as before go on with these bytes. */
+    /* An SGE that stays valid continues the copy with the old bytes, so the pattern is written only if the
+     * copy must stop. */
     if (s->keeps_pattern)
         memset(arena, OWN_PATTERN, BYTES);
 }
@@ -64,8 +66,9 @@ static void begin_scene(struct scene *s, struct sections *sections, bool writes,
     begin_sections(sections, &s->v.a.device->retirement);
 }
 
-/* Nothing was written where it is somebody else's, and nothing was read of what is. */
-static void nothing_was_late(const struct scene *s, bool writes) {
+/* Checks that nothing was written to the memory after it was taken back, and none of the new bytes was
+ * read. */
+static void check_nothing_moved_late(const struct scene *s, bool writes) {
     uint64_t late = 0;
     for (size_t i = 0; i < BYTES; i++)
         late += writes ? arena[i] != OWN_PATTERN : buffer[i] == OWN_PATTERN;
@@ -74,7 +77,7 @@ static void nothing_was_late(const struct scene *s, bool writes) {
         CHECK_EQ(bytes_in_target(s), s->moved);
 }
 
-/* --- copies of an element that is held --- */
+/* --- copies of an SGE that is held --- */
 
 enum held_way { COPY_IN, ORDERED, COPY_OUT, ONE_IN, ONE_ORDERED, ONE_OUT, HELD_WAYS };
 
@@ -88,7 +91,7 @@ static int copy_held_element(struct rvt_data_call *call, struct rvt_sge *sge, en
                            : rvt_copy_sge(call, &ss, buffer, BYTES, false, way == ORDERED, copied);
 }
 
-static void copies_of_held_elements(void) {
+static void copies_of_a_held_sge_stop_when_the_verb_returns(void) {
     fill(source);
     for (enum end end = 0; end < ENDS; end++) {
         for (enum held_way way = 0; way < HELD_WAYS; way++) {
@@ -112,7 +115,7 @@ static void copies_of_held_elements(void) {
             CHECK_EQ(copied.bytes, stops ? s.moved : BYTES);
             CHECK(s.moved > 0 && s.moved < BYTES);
             if (stops)
-                nothing_was_late(&s, writes);
+                check_nothing_moved_late(&s, writes);
             else
                 CHECK_BYTES_EQ(s.target, source, BYTES);
             rvt_put_sge(&sge);
@@ -125,11 +128,11 @@ static void copies_of_held_elements(void) {
     }
 }
 
-/* --- copies over lists, which hold nothing --- */
+/* --- copies of SGE lists, which hold no references --- */
 
 enum list_way { GATHER, SCATTER, FROM_LIST, TO_LIST, LIST_WAYS };
 
-/* One large element, or so many that each section has some. */
+/* Packs one large SGE, or enough small ones that each section has several. */
 static uint32_t pack_list(unsigned char *packed, uint64_t base, uint32_t key, bool small) {
     const uint32_t each = small ? PAGE / 2 : BYTES, count = BYTES / each;
     for (uint32_t i = 0; i < count; i++)
@@ -137,7 +140,7 @@ static uint32_t pack_list(unsigned char *packed, uint64_t base, uint32_t key, bo
     return count;
 }
 
-static void copies_over_lists(void) {
+static void copies_of_a_list_stop_when_the_verb_returns(void) {
     static unsigned char packed[2 * BYTES / PAGE * SGE], packed_buffer[2 * BYTES / PAGE * SGE];
     fill(source);
     for (enum end end = 0; end < ENDS; end++) {
@@ -151,7 +154,7 @@ static void copies_over_lists(void) {
                 const bool writes = way == SCATTER || way == TO_LIST;
                 const bool dead = ends[end].list_reason == RVT_REASON_NONE;
                 REQUIRE(open_scene(&s, end));
-                /* The other list is of a domain that stays, but for a close. */
+                /* The other list is in a domain that the verb does not close (except rvt_mr_exit). */
                 const bool b_ends = end == END_CONTEXT || end == END_CONTEXT_OF_MAPPING;
                 struct rvt_pd_handle others = b_ends ? s.v.a.pd : s.v.b.pd;
                 struct rvt_mr_handle mr = fixture_reg_in(others, buffer, BYTES, 0, 0, ALL_ACCESS);
@@ -169,10 +172,10 @@ static void copies_over_lists(void) {
                                                 : rvt_copy_batch(&call, &list, &batch, &other, &result);
                 end_sections(&sections);
                 CHECK(s.called);
-                CHECK_EQ(s.answer, 0); /* nobody holds anything */
+                CHECK_EQ(s.answer, 0); /* no SGE is held, so no verb is busy */
                 CHECK_EQ(answer, 0);
                 CHECK_EQ(result.bytes, s.moved);
-                /* Of two that are closed, the one that is looked at first says so. */
+                /* If both checkers are closed, the one checked first reports it. */
                 if (way == TO_LIST && other.reason == RVT_CLOSED)
                     result = other;
                 CHECK_EQ(result.passed, small ? s.moved / (PAGE / 2) : 0);
@@ -181,7 +184,7 @@ static void copies_over_lists(void) {
                 if (way >= FROM_LIST)
                     CHECK_EQ(other.bytes, s.moved);
                 CHECK(s.moved > 0 && s.moved < BYTES);
-                nothing_was_late(&s, writes);
+                check_nothing_moved_late(&s, writes);
                 close_scene(&s);
                 if (atomic_load(&check_failures)) {
                     printf("# %s, way %d, small %d\n", ends[end].name, way, small);
@@ -192,11 +195,11 @@ static void copies_over_lists(void) {
     }
 }
 
-/* --- references that are taken meanwhile --- */
+/* --- references taken while the verb runs --- */
 
 enum { ELEMENTS = 3 * RVT_SECTION_ELEMENTS };
 
-static void references_on_what_has_ended(void) {
+static void no_reference_is_taken_after_the_verb_returned(void) {
     static unsigned char packed[ELEMENTS * SGE];
     static struct rvt_sge held[ELEMENTS];
     static uint32_t verdict[ELEMENTS];
@@ -220,8 +223,8 @@ static void references_on_what_has_ended(void) {
         end_sections(&sections);
         CHECK_EQ(s.answer, ends[end].held_answer);
         CHECK_EQ(answer, 0);
-        /* A dereg that was busy has taken the key all the same; mapping over a held FMR, and unmapping under
-         * a key 0 that is held, have changed nothing. */
+        /* A dereg that returned -EBUSY has still revoked the key. Mapping over a held FMR, or unmapping
+         * memory that an SGE of key 0 holds, changes nothing. */
         const bool unchanged = busy && end != DEREG;
         const uint32_t before = SECOND * RVT_SECTION_ELEMENTS;
         if (!dead) {
@@ -236,7 +239,7 @@ static void references_on_what_has_ended(void) {
             }
             CHECK_EQ(rvt_put_sges(held, ELEMENTS), result.passed);
         } else {
-            /* All of it is refused, also what was accepted before; and nothing is held. */
+            /* The whole list is refused, including SGEs accepted before, and nothing is held. */
             CHECK_EQ(rvt_put_sges(held, ELEMENTS), 0);
             CHECK_EQ(result.passed + result.first_refused, 0);
             CHECK_EQ(result.reason, RVT_CLOSED);
@@ -261,8 +264,8 @@ static bool count_fragments(void *context, const struct rvt_fragment *fragments,
     return true;
 }
 
-/* Fragments are told of as long as the element is usable. */
-static void walks(void) {
+/* Fragments are reported only while the SGE is usable. */
+static void walks_stop_when_the_verb_returns(void) {
     enum { TINY = 2000 };
     static const enum end walk_ends[] = {UNMAP_FMR, DEALLOC_FMR, DEALLOC_PD, END_CONTEXT_OF_MAPPING, CLOSE};
     static uint64_t single[TINY];
@@ -275,7 +278,7 @@ static void walks(void) {
         REQUIRE(open_scene(&s, walk_ends[i]));
         for (uint64_t k = 0; k < TINY; k++)
             single[k] = ARENA_DMA + k;
-        s.v.mr = fixture_fmr(&s.v.a, ALL_ACCESS, TINY, 0); /* segments of a byte */
+        s.v.mr = fixture_fmr(&s.v.a, ALL_ACCESS, TINY, 0); /* one-byte segments */
         CHECK_EQ(rvt_map_phys_fmr(s.v.mr, single, TINY, 0), 0);
         CHECK_EQ(local(&s.v.a, &sge, 0, TINY, fixture_key(s.v.mr), 0), 1);
         CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
@@ -293,5 +296,6 @@ static void walks(void) {
     }
 }
 
-CHECK_MAIN(TEST(copies_of_held_elements), TEST(copies_over_lists), TEST(references_on_what_has_ended),
-           TEST(walks))
+CHECK_MAIN(TEST(copies_of_a_held_sge_stop_when_the_verb_returns),
+           TEST(copies_of_a_list_stop_when_the_verb_returns),
+           TEST(no_reference_is_taken_after_the_verb_returned), TEST(walks_stop_when_the_verb_returns))

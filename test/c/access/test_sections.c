@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* No section does unbounded work, whatever the call: another thread's dereg waits for it. */
+/* Each section of a call does a bounded amount of work, because dereg in another thread waits until it
+ * ends. */
 #include <stdlib.h>
 
 #include "core/access/batch.h"
@@ -8,7 +9,7 @@
 
 enum { BYTES = 5 * RVT_SECTION_BYTES + 123, SGE = 16, MANY = 10000 };
 
-/* What is copied, and where regions are. Bytes of a source are never 0. */
+/* The source and the target of copies; regions lie in the arena. No source byte is 0. */
 static alignas(4096) unsigned char arena[BYTES + PAGE];
 static unsigned char buffer[BYTES], source[BYTES];
 
@@ -23,17 +24,17 @@ static void pack(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key
     memcpy(at + 12, &key, 4);
 }
 
-/* --- regions over the whole arena, byte i of it at address i --- */
+/* --- regions that cover the arena --- */
 
 enum shape { EXTENT, PAGES, TWO_MAPPINGS, KEY_ZERO, BYTE_SEGMENTS, SHAPES };
 
 static const uint64_t ARENA_DMA = 0x100000;
 
-/* Returns the key; *base is the address of byte 0. */
+/* Returns the key; *base is set to the address of byte 0. */
 static uint32_t make_region(struct fixture *f, enum shape shape, uint64_t *base) {
     static uint64_t pages[BYTES];
     struct rvt_mr_handle mr;
-    /* The first two pages are a mapping of their own. */
+    /* The first two pages have a DMA mapping of their own. */
     fixture_dma(f, arena, 2 * PAGE, ARENA_DMA);
     fixture_dma(f, arena + 2 * PAGE, BYTES - PAGE, ARENA_DMA + 2 * PAGE);
     *base = 0;
@@ -63,12 +64,12 @@ static uint32_t make_region(struct fixture *f, enum shape shape, uint64_t *base)
     return fixture_key(mr);
 }
 
-/* Where accesses begin: behind what such a region does not have. */
+/* Returns how many bytes at the start of the arena the region does not cover. */
 static uint32_t skipped(enum shape shape) {
     return shape == PAGES || shape == KEY_ZERO ? 2 * PAGE : 0;
 }
 
-/* --- copies of one large element --- */
+/* --- copies of one large SGE --- */
 
 enum way { COPY_IN, ORDERED, COPY_OUT, GATHER, SCATTER, FROM_LIST, TO_LIST, WAYS };
 
@@ -77,7 +78,7 @@ struct copy {
     uint64_t moved, length;
 };
 
-/* How much of the target is no longer 0. */
+/* Returns how many bytes of the target were written, that is, are no longer 0. */
 static uint64_t bytes_so_far(void *context) {
     struct copy *copy = context;
     while (copy->moved < copy->length && copy->target[copy->moved])
@@ -131,7 +132,7 @@ static void move(struct fixture *f, enum way way, uint64_t addr, uint32_t length
     CHECK_EQ(result.passed, 1);
 }
 
-static void a_large_element_takes_many_sections(void) {
+static void a_large_sge_is_copied_in_many_sections(void) {
     fill_source();
     for (enum shape shape = 0; shape < SHAPES; shape++) {
         for (enum way way = 0; way < WAYS; way++) {
@@ -163,11 +164,11 @@ static void a_large_element_takes_many_sections(void) {
     }
 }
 
-/* --- many small elements --- */
+/* --- many small SGEs --- */
 
 static unsigned char packed_many[MANY * SGE], packed_others[MANY * SGE];
 
-static void many_small_elements_take_many_sections(void) {
+static void many_small_sges_are_copied_in_many_sections(void) {
     static const uint32_t lengths[] = {1, 16, 17, 40, 3000};
     fill_source();
     for (enum shape shape = 0; shape < BYTE_SEGMENTS; shape++) {
@@ -224,8 +225,8 @@ static uint64_t accepted_so_far(void *mr) {
     return fixture_query(*(struct rvt_mr_handle *)mr).accepted;
 }
 
-/* Nothing moves, but each is judged. */
-static void elements_without_bytes_take_sections_too(void) {
+/* Checks of empty SGEs are bounded per section, too, although no byte moves. */
+static void empty_sges_are_checked_in_many_sections(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_mr_handle mr = fixture_reg(&f, arena, BYTES, 0, 0, ALL_ACCESS);
@@ -233,7 +234,7 @@ static void elements_without_bytes_take_sections_too(void) {
                    buffer_key = fixture_key(fixture_reg(&f, buffer, BYTES, 0, 0, ALL_ACCESS));
     CHECK_EQ(rvt_count_mr(mr), 0);
     for (uint32_t i = 0; i < MANY; i++) {
-        pack(packed_many + i * SGE, i, i == MANY - 1, key); /* one byte at the end */
+        pack(packed_many + i * SGE, i, i == MANY - 1, key); /* one byte in the last SGE */
         pack(packed_others + i * SGE, i, 1, buffer_key);
     }
     struct rvt_checker checker;
@@ -283,7 +284,7 @@ static uint64_t judged_so_far(void *context) {
     return v->done;
 }
 
-static void checks_of_a_list_take_many_sections(void) {
+static void a_list_is_checked_in_many_sections(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     const uint32_t key = fixture_key(fixture_reg(&f, arena, BYTES, 0, 0, ALL_ACCESS));
@@ -321,12 +322,12 @@ static void checks_of_a_list_take_many_sections(void) {
 struct told {
     struct fixture *f;
     uint32_t fragments, calls, most;
-    uint32_t give_up_after; /* calls; 0: never */
+    uint32_t give_up_after; /* number of calls after which it gives up; 0: never */
 };
 
 static bool note_told(void *context, const struct rvt_fragment *fragments, uint32_t count) {
     struct told *told = context;
-    CHECK_EQ(told->f->reader->depth, 0); /* it may take its time: nobody waits for it */
+    CHECK_EQ(told->f->reader->depth, 0); /* the callback runs outside the section, so it may take long */
     for (uint32_t i = 0; i < count; i++) {
         CHECK_EQ(fragments[i].at, ARENA_DMA + told->fragments + i);
         CHECK_EQ(fragments[i].length, 1);
@@ -337,7 +338,7 @@ static bool note_told(void *context, const struct rvt_fragment *fragments, uint3
     return ++told->calls != told->give_up_after;
 }
 
-static void a_walk_over_tiny_segments_takes_many_sections(void) {
+static void tiny_segments_are_walked_in_many_sections(void) {
     struct fixture f;
     uint64_t base;
     REQUIRE(fixture_open(&f, 4));
@@ -363,7 +364,7 @@ static void a_walk_over_tiny_segments_takes_many_sections(void) {
     fixture_close(&f);
 }
 
-static void steps_without_bytes_take_sections_too(void) {
+static void empty_steps_are_walked_in_many_sections(void) {
     static uint32_t steps[3 * MANY];
     struct fixture f;
     struct rvt_sge sge;
@@ -385,9 +386,9 @@ static void steps_without_bytes_take_sections_too(void) {
     fixture_close(&f);
 }
 
-/* --- a second device's readers are waited for as well --- */
+/* --- copies between two devices: verbs of the second device wait, too --- */
 
-/* From a list of one device to one of another: in sections of all devices. */
+/* A copy between lists of two devices runs in sections of rvt_every_device. */
 static void copies_between_devices_take_many_sections(void) {
     struct fixture a, b;
     REQUIRE(fixture_open(&a, 4) && fixture_open(&b, 4));
@@ -404,7 +405,7 @@ static void copies_between_devices_take_many_sections(void) {
     struct rvt_data_call call;
     struct rvt_batch_result read, written;
     struct copy copy = {buffer, 0, BYTES};
-    /* What waits on every device is told of these sections. */
+    /* An item retired in rvt_every_device is notified of the end of these sections. */
     struct sections s = {.progress = bytes_so_far, .context = &copy};
     rvt_data_call_begin(&call, a.reader, NULL);
     begin_sections(&s, &rvt_every_device);
@@ -418,7 +419,7 @@ static void copies_between_devices_take_many_sections(void) {
     fixture_close_one(&b);
 }
 
-CHECK_MAIN(TEST(a_large_element_takes_many_sections), TEST(many_small_elements_take_many_sections),
-           TEST(elements_without_bytes_take_sections_too), TEST(checks_of_a_list_take_many_sections),
-           TEST(a_walk_over_tiny_segments_takes_many_sections), TEST(steps_without_bytes_take_sections_too),
+CHECK_MAIN(TEST(a_large_sge_is_copied_in_many_sections), TEST(many_small_sges_are_copied_in_many_sections),
+           TEST(empty_sges_are_checked_in_many_sections), TEST(a_list_is_checked_in_many_sections),
+           TEST(tiny_segments_are_walked_in_many_sections), TEST(empty_steps_are_walked_in_many_sections),
            TEST(copies_between_devices_take_many_sections))

@@ -7,7 +7,7 @@
 
 static alignas(4096) unsigned char bytes[16 * PAGE];
 
-/* Nothing has changed. (Not byte by byte: there is padding.) */
+/* Checks that the state has not changed. Compares members, because the struct has padding. */
 static void same_state(const struct rvt_sge_state *a, const struct rvt_sge_state *b) {
     CHECK_EQ(a->num_sge, b->num_sge);
     CHECK_PTR_EQ(a->list, b->list);
@@ -31,8 +31,8 @@ static struct rvt_sge take(struct fixture *f, uint64_t addr, uint32_t length, ui
     return sge;
 }
 
-/* Three elements: 100 bytes of user memory over a page's edge, 10000 of key 0, 300 of an FMR
- * of 128-byte segments. */
+/* Three SGEs: 100 bytes of user memory across a page boundary, 10000 bytes with key 0, and 300 bytes of an
+ * FMR with 128-byte segments. */
 struct three {
     struct rvt_mr_handle user, dma, fmr;
     struct rvt_sge sge[3], *list[3];
@@ -56,7 +56,7 @@ static void put_three(struct three *three) {
         rvt_put_sge(&three->sge[i]);
 }
 
-static void init_is_judged(void) {
+static void an_sge_state_needs_1_to_255_held_sges(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
@@ -79,7 +79,7 @@ static void init_is_judged(void) {
     fixture_close(&f);
 }
 
-static void walks_in_fragments(void) {
+static void a_walk_reports_its_fragments(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
@@ -87,7 +87,8 @@ static void walks_in_fragments(void) {
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
-    /* A step's end always splits, an empty step gives nothing, fragments are never joined. */
+    /* The end of a step always splits a fragment, an empty step gives no fragment, and fragments are never
+     * joined. */
     const uint32_t steps[] = {0, 60, 8, 0, 32 + 5000, 5000 + 130, 170};
     const struct {
         uint64_t at;
@@ -108,13 +109,13 @@ static void walks_in_fragments(void) {
         CHECK_EQ(got.part[i].region, rvt_mr_id(three.sge[want[i].element].mr));
     }
     CHECK_EQ(rvt_ss_total_len(&ss), 0);
-    CHECK_EQ(fixture_refs(three.user), 3); /* not released */
+    CHECK_EQ(fixture_refs(three.user), 3); /* without release, the references stay */
     put_three(&three);
     fixture_close(&f);
 }
 
-static void state_can_be_walked_in_pieces(void) {
-    /* However the way is cut, the bytes come out the same. */
+static void a_walk_in_pieces_visits_the_same_bytes(void) {
+    /* However the walk is split into calls and steps, it must visit the same bytes. */
     struct fixture f;
     struct three three;
     struct fragments got;
@@ -147,7 +148,7 @@ static void state_can_be_walked_in_pieces(void) {
     fixture_close(&f);
 }
 
-static void releases_what_is_used_up(void) {
+static void a_walk_releases_the_sges_it_consumes(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
@@ -163,17 +164,17 @@ static void releases_what_is_used_up(void) {
     CHECK_EQ(walk(&f, &ss, &(uint32_t){10000 + 299}, 1, true, &got), 0);
     CHECK_EQ(fixture_refs(three.dma), 3);
     CHECK_EQ(fixture_refs(three.fmr), 3);
-    rvt_put_ss(&ss); /* what is not consumed */
+    rvt_put_ss(&ss); /* puts the SGEs that were not consumed */
     CHECK_EQ(fixture_refs(three.fmr), 2);
     CHECK_EQ(rvt_ss_total_len(&ss), 0);
     rvt_put_ss(&ss);
     CHECK_EQ(fixture_refs(three.fmr), 2);
-    put_three(&three); /* all dead by now: nothing */
+    put_three(&three); /* all SGEs were put before: no effect */
     CHECK_EQ(fixture_refs(three.user), 2);
     fixture_close(&f);
 }
 
-static void refuses_what_cannot_be_walked_whole(void) {
+static void a_walk_past_the_end_or_with_a_repeated_release_is_refused(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss, before;
@@ -183,7 +184,7 @@ static void refuses_what_cannot_be_walked_whole(void) {
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){50}, 1, true, &got), 0);
     before = ss;
-    /* Past the end, also by a sum of steps that does not fit 32 bits. */
+    /* Past the end, also by steps whose sum overflows 32 bits. */
     const uint32_t sums[][3] = {{10351, 0, 0},
                                 {UINT32_MAX, 0, 0},
                                 {10000, 350, 1},
@@ -196,7 +197,7 @@ static void refuses_what_cannot_be_walked_whole(void) {
         same_state(&ss, &before);
     }
     CHECK_EQ(fixture_refs(three.user), 3);
-    /* The same element twice, to be released twice: it has one reference. */
+    /* The same SGE twice, with release: it has only one reference. */
     struct rvt_sge *twice[] = {&three.sge[0], &three.sge[1], &three.sge[0]};
     CHECK_EQ(rvt_ss_init(&ss, twice, 3), 0);
     before = ss;
@@ -205,13 +206,13 @@ static void refuses_what_cannot_be_walked_whole(void) {
     CHECK_EQ(got.count, 0);
     same_state(&ss, &before);
     CHECK_EQ(fixture_refs(three.user), 3);
-    CHECK_EQ(walk(&f, &ss, &(uint32_t){10200}, 1, false, &got),
-             0); /* without release it may stand there twice */
+    /* Without release an SGE may be listed twice. */
+    CHECK_EQ(walk(&f, &ss, &(uint32_t){10200}, 1, false, &got), 0);
     CHECK_EQ(fixture_refs(three.user), 3);
     struct rvt_sge *later[] = {&three.sge[0], &three.sge[1], &three.sge[1]};
     CHECK_EQ(rvt_ss_init(&ss, later, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){1}, 1, true, &got), -RVT_EINVAL);
-    /* Two elements of one region are two. */
+    /* Two SGEs of the same region have a reference each. */
     struct rvt_sge other = take(&f, 0x5000, 10, fixture_key(three.user));
     struct rvt_sge *both[] = {&three.sge[0], &other};
     CHECK_EQ(rvt_ss_init(&ss, both, 2), 0);
@@ -221,15 +222,15 @@ static void refuses_what_cannot_be_walked_whole(void) {
     fixture_close(&f);
 }
 
-static void refuses_what_cannot_be_used(void) {
+static void a_walk_over_an_unusable_sge_is_refused(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
     struct fragments got;
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
-    /* Unmapped since: nothing is told of the good elements before it; but who does not come that far
-     * is not refused. */
+    /* The FMR was unmapped. A walk that reaches its SGE reports nothing of the valid SGEs before it; a walk
+     * that ends before it succeeds. */
     CHECK_EQ(rvt_unmap_fmr(&three.fmr, 1), 0);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){10101}, 1, true, &got), -RVT_EINVAL);
@@ -241,13 +242,13 @@ static void refuses_what_cannot_be_used(void) {
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){1}, 1, false, &got), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_REGION_REVOKED);
-    CHECK_EQ(walk(&f, &ss, &(uint32_t){0}, 1, false, &got), 0); /* no bytes, no element to be used */
+    CHECK_EQ(walk(&f, &ss, &(uint32_t){0}, 1, false, &got), 0); /* a walk of no bytes uses no SGE */
     CHECK_EQ(rvt_dereg_mr(three.dma, RVT_RELEASE_FORCE), 0);
     CHECK_EQ(rvt_ss_init(&ss, three.list + 1, 1), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){1}, 1, false, &got), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_REGION_REVOKED);
     put_three(&three);
-    /* Put behind the walk's back. */
+    /* An SGE is put by the program while the state refers to it. */
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, 0);
     struct rvt_sge a = take(&f, 0x5000, 10, fixture_key(mr)), b = take(&f, 0x5000, 10, fixture_key(mr));
     struct rvt_sge *list[] = {&a, &b};
@@ -267,7 +268,7 @@ static bool give_up(void *context, const struct rvt_fragment *fragments, uint32_
     return --*(int *)context > 0;
 }
 
-static void a_listener_may_give_up(void) {
+static void a_walk_ends_when_its_callback_returns_false(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
@@ -282,7 +283,7 @@ static void a_listener_may_give_up(void) {
     fixture_close(&f);
 }
 
-static void empty_elements_are_passed_over(void) {
+static void a_walk_passes_over_empty_sges(void) {
     struct fixture f;
     struct rvt_sge_state ss;
     struct fragments got;
@@ -300,20 +301,20 @@ static void empty_elements_are_passed_over(void) {
     CHECK_EQ(rvt_get_sge_length(&ss, 100), 16);
     CHECK_EQ(rvt_get_sge_length(&ss, 5), 5);
     CHECK_EQ(walk(&f, &ss, (uint32_t[]){20, 12}, 2, true, &got), 0);
-    CHECK_EQ(got.count, 3); /* none of 0 bytes */
+    CHECK_EQ(got.count, 3); /* the walk reports no empty fragment */
     CHECK_EQ(got.part[0].at, 0x10);
     CHECK_EQ(got.part[0].length, 16);
     CHECK_EQ(got.part[1].at, 0x30);
     CHECK_EQ(got.part[1].length, 4);
     CHECK_EQ(got.part[2].at, 0x34);
-    /* Passed over is released. The empty one at the end was not come to. */
+    /* Empty SGEs that were passed are released. The walk did not reach the one at the end. */
     CHECK_EQ(fixture_refs(dma), 3);
     CHECK_EQ(fixture_refs(mr), 3);
     CHECK_EQ(rvt_get_sge_length(&ss, 100), 0);
     rvt_put_ss(&ss);
     CHECK_EQ(fixture_refs(mr), 2);
 
-    /* Nothing but empty ones. */
+    /* A list of empty SGEs only. */
     struct rvt_sge none[] = {take(&f, 0x5000, 0, key), take(&f, 0x5000, 0, key)};
     struct rvt_sge *empties[] = {&none[0], &none[1]};
     CHECK_EQ(rvt_ss_init(&ss, empties, 2), 0);
@@ -327,34 +328,34 @@ static void empty_elements_are_passed_over(void) {
     fixture_close(&f);
 }
 
-static void single_steps(void) {
+static void single_steps_stay_within_one_sge(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss, before;
     REQUIRE(open_with_dma(&f));
     three_elements(&f, &three);
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
-    /* The smallest of what is wanted, what is left of the segment and what is left of the element. */
+    /* Returns the smallest of the requested length, the rest of the segment and the rest of the SGE. */
     CHECK_EQ(rvt_get_sge_length(&ss, 1000), 64);
     CHECK_EQ(rvt_get_sge_length(&ss, 10), 10);
     CHECK_EQ(rvt_get_sge_length(&ss, 0), 0);
     CHECK_EQ(rvt_update_sge(&ss, 0, true), 0);
     before = ss;
-    CHECK_EQ(rvt_update_sge(&ss, 101, true), -RVT_EINVAL); /* beyond the element */
+    CHECK_EQ(rvt_update_sge(&ss, 101, true), -RVT_EINVAL); /* longer than the rest of the SGE */
     CHECK_EQ(rvt_update_sge(&ss, UINT32_MAX, true), -RVT_EINVAL);
     same_state(&ss, &before);
     CHECK_EQ(rvt_update_sge(&ss, 64, true), 0);
-    CHECK_EQ(rvt_get_sge_length(&ss, 1000), 36); /* the next segment: the element ends in it */
+    CHECK_EQ(rvt_get_sge_length(&ss, 1000), 36); /* the SGE ends in the next segment */
     CHECK_EQ(ss.sge.length, PAGE);
     CHECK_EQ(ss.sge.sge_length, 36);
     CHECK_EQ(rvt_update_sge(&ss, 36, true), 0);
     CHECK_EQ(fixture_refs(three.user), 2);
     CHECK_EQ(rvt_get_sge_length(&ss, 100000), 10000);
     CHECK_EQ(rvt_update_sge(&ss, 1, true), 0);
-    CHECK_EQ(rvt_get_sge_length(&ss, 100000), 9999); /* key 0: one segment */
+    CHECK_EQ(rvt_get_sge_length(&ss, 100000), 9999); /* with key 0 the whole rest is one segment */
     CHECK_EQ(rvt_update_sge(&ss, 9999, true), 0);
     CHECK_EQ(rvt_get_sge_length(&ss, 100000), 128);
-    CHECK_EQ(rvt_update_sge(&ss, 299, true), 0); /* over segments inside the element */
+    CHECK_EQ(rvt_update_sge(&ss, 299, true), 0); /* across segments inside the SGE */
     CHECK_EQ(rvt_get_sge_length(&ss, 100000), 1);
     CHECK_EQ(ss.sge.length, 128 - 43);
     CHECK_EQ(rvt_update_sge(&ss, 1, true), 0);
@@ -366,7 +367,7 @@ static void single_steps(void) {
     fixture_close(&f);
 }
 
-static void skipping(void) {
+static void skipping_consumes_and_releases_sges(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss, before;
@@ -386,7 +387,7 @@ static void skipping(void) {
     CHECK_EQ(walk(&f, &ss, &(uint32_t){170}, 1, false, &got), 0);
     CHECK_EQ(got.part[0].at, 0x10042);
     put_three(&three);
-    /* Exactly to the end. */
+    /* Skip exactly to the end. */
     three.sge[0] = take(&f, 0x5fc0, 100, fixture_key(three.user));
     CHECK_EQ(rvt_ss_init(&ss, three.list, 1), 0);
     CHECK_EQ(rvt_skip_sge(&ss, 100, true), 0);
@@ -394,7 +395,7 @@ static void skipping(void) {
     fixture_close(&f);
 }
 
-static void knows_its_keys(void) {
+static void an_sge_state_finds_the_keys_of_its_remaining_sges(void) {
     struct fixture f;
     struct three three;
     struct rvt_sge_state ss;
@@ -407,9 +408,10 @@ static void knows_its_keys(void) {
     CHECK(rvt_ss_has_lkey(&ss, 0));
     CHECK(!rvt_ss_has_lkey(&ss, user ^ 1));
     CHECK_EQ(rvt_dereg_mr(three.user, RVT_RELEASE), -RVT_EBUSY);
-    CHECK(rvt_ss_has_lkey(&ss, user)); /* half-dead: it last answered to it */
+    /* After a dereg that returned -EBUSY, the region's last key still matches. */
+    CHECK(rvt_ss_has_lkey(&ss, user));
     CHECK_EQ(rvt_skip_sge(&ss, 100, true), 0);
-    CHECK(!rvt_ss_has_lkey(&ss, user)); /* consumed */
+    CHECK(!rvt_ss_has_lkey(&ss, user)); /* the SGE was consumed */
     CHECK_EQ(rvt_skip_sge(&ss, 10300, true), 0);
     CHECK(!rvt_ss_has_lkey(&ss, fmr));
     CHECK(!rvt_ss_has_lkey(&ss, 0));
@@ -417,15 +419,15 @@ static void knows_its_keys(void) {
     fixture_close(&f);
 }
 
-static void a_segment_index_beyond_16_bits(void) {
-    /* DEVIATIONS 9: the reference stores the upper part of the index in 16 bits. 64 GiB that
-     * are never touched. */
+static void segment_indexes_can_exceed_16_bits(void) {
+    /* DEVIATIONS 9: the reference implementation stores the upper part of the segment index in 16 bits. This
+     * needs 64 GiB of address space that is never touched. */
     const uint64_t size = (UINT64_C(64) << 30) + 2 * PAGE, far = UINT64_C(64) << 30;
     void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct fixture f;
     struct fragments got;
     struct rvt_sge sge;
-    if (space == MAP_FAILED) { /* valgrind has no room for it */
+    if (space == MAP_FAILED) { /* valgrind cannot reserve this much */
         printf("# skipped: no 64 GiB of address space\n");
         return;
     }
@@ -456,8 +458,10 @@ static void a_segment_index_beyond_16_bits(void) {
     munmap(space, size);
 }
 
-CHECK_MAIN(TEST(init_is_judged), TEST(walks_in_fragments), TEST(state_can_be_walked_in_pieces),
-           TEST(releases_what_is_used_up), TEST(refuses_what_cannot_be_walked_whole),
-           TEST(refuses_what_cannot_be_used), TEST(a_listener_may_give_up),
-           TEST(empty_elements_are_passed_over), TEST(single_steps), TEST(skipping), TEST(knows_its_keys),
-           TEST(a_segment_index_beyond_16_bits))
+CHECK_MAIN(TEST(an_sge_state_needs_1_to_255_held_sges), TEST(a_walk_reports_its_fragments),
+           TEST(a_walk_in_pieces_visits_the_same_bytes), TEST(a_walk_releases_the_sges_it_consumes),
+           TEST(a_walk_past_the_end_or_with_a_repeated_release_is_refused),
+           TEST(a_walk_over_an_unusable_sge_is_refused), TEST(a_walk_ends_when_its_callback_returns_false),
+           TEST(a_walk_passes_over_empty_sges), TEST(single_steps_stay_within_one_sge),
+           TEST(skipping_consumes_and_releases_sges), TEST(an_sge_state_finds_the_keys_of_its_remaining_sges),
+           TEST(segment_indexes_can_exceed_16_bits))

@@ -30,7 +30,7 @@ static int compare_swap(struct fixture *f, const struct rvt_sge *sge, uint64_t c
     return rvt_sge_compare_swap(&call, sge, compare, swap, old, &f->reason);
 }
 
-/* Both verbs answer the same, and leave the memory alone. */
+/* Checks that both atomic operations return the same error and leave the memory unchanged. */
 static void refused(struct fixture *f, const struct rvt_sge *sge, int error, enum rvt_reason reason) {
     unsigned char before[sizeof(bytes)];
     uint64_t old = 4711;
@@ -43,7 +43,7 @@ static void refused(struct fixture *f, const struct rvt_sge *sge, int error, enu
     CHECK_BYTES_EQ(bytes, before, sizeof(bytes));
 }
 
-static void adds_and_swaps(void) {
+static void fetch_add_and_compare_swap_return_the_old_value(void) {
     struct fixture f;
     struct rvt_sge sge;
     uint64_t old = 0;
@@ -54,7 +54,7 @@ static void adds_and_swaps(void) {
     set_word(bytes + 16, UINT64_MAX - 1);
     CHECK_EQ(fetch_add(&f, &sge, 1, &old), 0);
     CHECK_EQ(old, UINT64_MAX - 1);
-    CHECK_EQ(fetch_add(&f, &sge, 5, &old), 0); /* wraps */
+    CHECK_EQ(fetch_add(&f, &sge, 5, &old), 0); /* the sum wraps around */
     CHECK_EQ(old, UINT64_MAX);
     CHECK_EQ(word_at(bytes + 16), 4);
     CHECK_EQ(compare_swap(&f, &sge, 5, 77, &old), 0);
@@ -63,10 +63,10 @@ static void adds_and_swaps(void) {
     CHECK_EQ(compare_swap(&f, &sge, 4, 77, &old), 0);
     CHECK_EQ(old, 4);
     CHECK_EQ(word_at(bytes + 16), 77);
-    CHECK_EQ(bytes[15], 0xaa); /* neighbours */
+    CHECK_EQ(bytes[15], 0xaa); /* the neighboring bytes are unchanged */
     CHECK_EQ(bytes[24], 0xaa);
     rvt_put_sge(&sge);
-    /* A local check for atomics proves the same right. */
+    /* A local check for remote atomic access grants the same right. */
     CHECK_EQ(local(&f, &sge, 0x5010, 8, fixture_key(mr), REMOTE_ATOMIC), 1);
     CHECK_EQ(fetch_add(&f, &sge, 1, &old), 0);
     CHECK_EQ(old, 77);
@@ -74,7 +74,7 @@ static void adds_and_swaps(void) {
     fixture_close(&f);
 }
 
-static void every_form_of_region(void) {
+static void atomics_work_on_every_kind_of_region(void) {
     struct fixture f;
     struct rvt_mr_handle dma;
     struct rvt_sg_outcome outcome;
@@ -105,7 +105,7 @@ static void every_form_of_region(void) {
     fixture_close(&f);
 }
 
-static void eight_aligned_bytes(void) {
+static void atomics_need_eight_aligned_contiguous_bytes(void) {
     struct fixture f;
     struct rvt_sge sge;
     uint64_t old;
@@ -119,7 +119,7 @@ static void eight_aligned_bytes(void) {
         refused(&f, &sge, -RVT_EINVAL, RVT_REASON_NONE);
         rvt_put_sge(&sge);
     }
-    /* The address that was asked for, and the memory itself: both, whichever is off. */
+    /* Both the requested address and the memory address must be aligned. */
     for (uint64_t request = 0; request < 8; request++) {
         for (uint64_t place = 0; place < 8; place++) {
             struct rvt_mr_handle odd =
@@ -134,7 +134,7 @@ static void eight_aligned_bytes(void) {
             CHECK_EQ(rvt_dereg_mr(odd, RVT_RELEASE), 0);
         }
     }
-    /* Eight bytes that do not lie in one piece: segments smaller than a word. */
+    /* The eight bytes are not contiguous: the segments are smaller than a word. */
     fixture_dma(&f, bytes, PAGE, 0x10000);
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 2);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000, 0x10100}, 2, 0x8000), 0);
@@ -144,7 +144,7 @@ static void eight_aligned_bytes(void) {
     fixture_close(&f);
 }
 
-static void needs_the_right(void) {
+static void atomics_need_the_remote_atomic_right(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
@@ -156,11 +156,12 @@ static void needs_the_right(void) {
         refused(&f, &sge, -RVT_EACCES, RVT_ACCESS_DENIED);
         rvt_put_sge(&sge);
     }
-    /* Asked for, but not found: any one bit lets a remote check pass. */
+    /* The atomic right was requested, but the region does not grant it: a remote check passes with any one of
+     * the requested rights. */
     CHECK_EQ(remote(&f, &sge, 0x5000, 8, fixture_key(reader), REMOTE_READ | REMOTE_ATOMIC), 1);
     refused(&f, &sge, -RVT_EACCES, RVT_ACCESS_DENIED);
     rvt_put_sge(&sge);
-    refused(&f, &sge, -RVT_EBADF, RVT_REASON_NONE); /* dead now */
+    refused(&f, &sge, -RVT_EBADF, RVT_REASON_NONE); /* the SGE has been put */
     fixture_close(&f);
 }
 
@@ -181,7 +182,7 @@ static void owned_release(struct rvt_memory *memory) {
 
 static const struct rvt_memory_ops owned_ops = {owned_resolve, owned_release, NULL};
 
-static void needs_usable_bytes(void) {
+static void atomics_need_usable_memory(void) {
     struct fixture f;
     struct owned owned = {.answer = RVT_REASON_NONE};
     struct rvt_mr_handle mr;
@@ -231,7 +232,7 @@ static void *add_from_a_thread(void *argument) {
         if (i % 2) {
             CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &reason), 0);
             ++*won;
-        } else { /* the same by compare and swap: either it wins or it adds nothing */
+        } else { /* adds by compare and swap: it may fail, and then adds nothing */
             CHECK_EQ(rvt_sge_compare_swap(&call, &sge, UINT64_MAX, 0, &old, &reason), 0);
             uint64_t seen = old;
             CHECK_EQ(rvt_sge_compare_swap(&call, &sge, seen, seen + 1, &old, &reason), 0);
@@ -243,7 +244,7 @@ static void *add_from_a_thread(void *argument) {
     return NULL;
 }
 
-static void adds_from_eight_threads(void) {
+static void no_addition_of_eight_threads_is_lost(void) {
     pthread_t threads[THREADS];
     uint64_t won[THREADS] = {0}, sum = 0;
     REQUIRE(fixture_open(&shared, 4));
@@ -261,7 +262,7 @@ static void adds_from_eight_threads(void) {
     fixture_close(&shared);
 }
 
-static void only_refusals_are_counted(void) {
+static void only_refused_atomics_are_counted(void) {
     struct fixture f;
     struct rvt_sge sge, other;
     struct rvt_data_call call;
@@ -279,7 +280,7 @@ static void only_refusals_are_counted(void) {
         call.context = counting ? f.context : NULL;
         CHECK_EQ(rvt_sge_fetch_add(&call, &sge, 1, &old, &f.reason), 0);
         CHECK_EQ(rvt_sge_compare_swap(&call, &sge, 0, 1, &old, &f.reason), 0);
-        COUNTED(&f, &own, 0, 0, 0, 0); /* nothing was copied, and the element was checked before */
+        COUNTED(&f, &own, 0, 0, 0, 0); /* atomics copy no bytes, and the SGE was checked before */
         CHECK_EQ(rvt_sge_fetch_add(&call, &other, 1, &old, &f.reason), -RVT_EACCES);
         COUNTED(&f, &own, 0, 0, RVT_ACCESS_DENIED, counting);
         CHECK_EQ(rvt_sge_compare_swap(&call, &other, 1, 1, &old, &f.reason), -RVT_EACCES);
@@ -303,5 +304,7 @@ static void only_refusals_are_counted(void) {
     fixture_leave_last(&f, &f);
 }
 
-CHECK_MAIN(TEST(adds_and_swaps), TEST(every_form_of_region), TEST(eight_aligned_bytes), TEST(needs_the_right),
-           TEST(needs_usable_bytes), TEST(adds_from_eight_threads), TEST(only_refusals_are_counted))
+CHECK_MAIN(TEST(fetch_add_and_compare_swap_return_the_old_value), TEST(atomics_work_on_every_kind_of_region),
+           TEST(atomics_need_eight_aligned_contiguous_bytes), TEST(atomics_need_the_remote_atomic_right),
+           TEST(atomics_need_usable_memory), TEST(no_addition_of_eight_threads_is_lost),
+           TEST(only_refused_atomics_are_counted))

@@ -6,7 +6,7 @@
 
 #include "fixture.h"
 
-/* All memory of the tests, with gaps in it that no region covers; `shadow` is what it must hold. */
+/* The memory of all regions, with gaps that no region covers. `shadow` holds the expected bytes. */
 enum { ARENA = 64 * PAGE };
 static alignas(4096) unsigned char arena[ARENA], shadow[ARENA];
 
@@ -15,14 +15,14 @@ static void fill_arena(uint64_t seed) {
         arena[i] = shadow[i] = (unsigned char)dice(&seed);
 }
 
-/* --- against a naive copy --- */
+/* --- comparison with a naive copy --- */
 
 enum { REGIONS = 7, REGION_BYTES = 12 * PAGE, MAX_ELEMENTS = 12 };
 
-/* A region as a list of the places of its bytes. */
+/* A region, with the arena index of each of its bytes. */
 struct known {
     uint32_t key, length;
-    uint64_t base; /* local */
+    uint64_t base; /* local address of the first byte */
     uint32_t place[REGION_BYTES];
 };
 
@@ -40,7 +40,7 @@ static void know_user(struct fixture *f, struct known *known, uint64_t place, ui
     add_bytes(known, place, length);
 }
 
-/* DMA memory: arena[place ..] at `address`; key 0 names it. */
+/* Maps DMA memory at `address`, from index `place` of the arena on; key 0 reaches it. */
 static void know_mapping(struct fixture *f, struct known *known, uint64_t place, uint64_t length,
                          uint64_t address) {
     fixture_dma(f, arena + place, length, address);
@@ -85,8 +85,8 @@ static void know_regions(struct fixture *f, uint64_t *seed) {
     know_user(f, &regions[3], 50 * PAGE + 8, 700, 0xfff);
     struct rvt_mr_handle dma;
     CHECK_EQ(rvt_get_dma_mr(f->pd, 0, &dma), 0);
-    /* Pages that follow one another at first (so that elements coalesce), then some that do not,
-     * over both mappings. */
+    /* Consecutive pages first, so that SGEs coalesce, then pages that are not consecutive, in both
+     * mappings. */
     struct rvt_sg_element list[] = {{0x10000, 2 * PAGE}, {0x12000, PAGE}, {0x81000, PAGE}, {0x14000, 0x900}};
     know_list(f, &regions[4], list, 4, regions);
     uint64_t pages[64];
@@ -99,7 +99,7 @@ static void know_regions(struct fixture *f, uint64_t *seed) {
     know_pages(f, &regions[6], own, 3, 12, 0x10000, regions);
 }
 
-static void any_list_against_a_naive_copy(void) {
+static void copies_of_sge_lists_match_a_naive_copy(void) {
     static unsigned char data[MAX_ELEMENTS * 3 * PAGE + 64];
     static uint32_t places[MAX_ELEMENTS * 3 * PAGE];
     uint64_t seed = 77, merged = 0;
@@ -114,7 +114,7 @@ static void any_list_against_a_naive_copy(void) {
             uint64_t r = 0, off = 0, length = 0;
             for (uint32_t i = 0; i < asked; i++) {
                 if (i && off + length < regions[r].length && roll(&seed, 2)) {
-                    off += length; /* go on where the last one ended */
+                    off += length; /* continue where the previous SGE ended */
                 } else {
                     r = roll(&seed, REGIONS);
                     off = roll(&seed, 2) ? roll(&seed, regions[r].length)
@@ -122,7 +122,7 @@ static void any_list_against_a_naive_copy(void) {
                 }
                 static const uint64_t limits[] = {1, 9, 200, PAGE + 1, 2 * PAGE};
                 length = roll(&seed, 2) ? roll(&seed, limits[roll(&seed, 5)])
-                                        : PAGE - (regions[r].base + off) % PAGE; /* up to an edge */
+                                        : PAGE - (regions[r].base + off) % PAGE; /* up to a page boundary */
                 if (length > regions[r].length - off)
                     length = regions[r].length - off;
                 int answer = local_in(&f, f.pd, &sge[count], count ? &sge[count - 1] : NULL,
@@ -146,7 +146,7 @@ static void any_list_against_a_naive_copy(void) {
             memset(data, 0xee, sizeof(data));
             for (uint32_t at = 0; at < total;) {
                 uint32_t step = roll(&seed, 2) ? total - at : 1 + (uint32_t)roll(&seed, total - at);
-                unsigned char *mine = data + 32; /* with guards before and behind */
+                unsigned char *mine = data + 32; /* guard bytes before and after */
                 if (in) {
                     for (uint32_t k = 0; k < step; k++)
                         mine[k] = (unsigned char)dice(&seed);
@@ -170,9 +170,10 @@ static void any_list_against_a_naive_copy(void) {
                 CHECK_EQ(rvt_ss_total_len(&ss), total - at);
             }
             CHECK_EQ(rvt_copy_sge_out(&call, &ss, data, 1, release, &copied), -RVT_EINVAL);
-            CHECK_BYTES_EQ(arena, shadow, ARENA); /* every byte, also those of nobody */
+            CHECK_BYTES_EQ(arena, shadow, ARENA); /* also the bytes that no region covers */
             for (uint32_t i = 0; i < count; i++) {
-                /* What was consumed is put; empty elements at the end are not come to. */
+                /* SGEs that were consumed are put, if `release` is set. The walk never reaches empty SGEs at
+                 * the end. */
                 if (sge[i].sge_length && total)
                     CHECK_EQ(sge[i].mr == NULL, release);
                 rvt_put_sge(&sge[i]);
@@ -189,9 +190,9 @@ static void any_list_against_a_naive_copy(void) {
     CHECK(merged > 100);
 }
 
-/* --- lengths, rights --- */
+/* --- lengths and access rights --- */
 
-static void more_than_there_is(void) {
+static void a_copy_longer_than_the_sge_is_refused(void) {
     struct fixture f;
     struct rvt_sge sge;
     struct rvt_copied copied = {99, RVT_REMAPPED};
@@ -213,7 +214,7 @@ static void more_than_there_is(void) {
     fixture_close(&f);
 }
 
-static void rights(void) {
+static void a_copy_needs_the_matching_right(void) {
     struct fixture f;
     REQUIRE(
         fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 4, .remote_key_zero = true}));
@@ -230,7 +231,7 @@ static void rights(void) {
             bool writes = acc & (LOCAL_WRITE | REMOTE_WRITE);
             for (int remotely = 0; remotely < 2; remotely++) {
                 if (remotely && !acc && !zero)
-                    continue; /* never accepted */
+                    continue; /* a remote check without rights is never accepted */
                 CHECK_EQ(remotely ? remote(&f, &sge, 0x10000, 16, key, acc)
                                   : local(&f, &sge, 0x10000, 16, key, acc),
                          1);
@@ -250,7 +251,7 @@ static void rights(void) {
             }
         }
     }
-    /* Rights are of the element, not of the region: asked for both, found one. */
+    /* An SGE has only the rights that its check found: both were requested, and the region grants one. */
     struct rvt_mr_handle reader = fixture_reg(&f, arena, PAGE, 0x5000, 0x5000, REMOTE_READ);
     struct rvt_sge sge;
     struct rvt_copied copied;
@@ -261,16 +262,16 @@ static void rights(void) {
     fixture_close(&f);
 }
 
-/* A refusal by a later element leaves the bytes of the earlier ones as they were; one that is not reached is
- * not asked. */
-static void refusals_move_nothing(void) {
+/* If a later SGE is refused, the bytes of the earlier ones stay unchanged. An SGE that the copy does not
+ * reach is not checked. */
+static void a_refused_copy_moves_nothing(void) {
     struct fixture f;
     struct rvt_sge a, b;
     struct rvt_sge_state ss, before;
     struct rvt_data_call call;
     struct rvt_copied copied;
     unsigned char data[32] = {0};
-    memset(&ss, 0, sizeof(ss)); /* the gaps between its fields are compared, too */
+    memset(&ss, 0, sizeof(ss)); /* padding is compared, too */
     REQUIRE(fixture_open(&f, 4));
     fill_arena(3);
     fixture_dma(&f, arena + 8 * PAGE, 4 * PAGE, 0x10000);
@@ -294,7 +295,7 @@ static void refusals_move_nothing(void) {
             want = RVT_REGION_REVOKED;
             CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE_FORCE), 0);
         } else if (how == 3) {
-            want = RVT_REGION_REVOKED; /* put behind the list's back */
+            want = RVT_REGION_REVOKED; /* put after the SGE list was set up */
             CHECK_EQ(rvt_ss_init(&ss, list, 2), 0);
             rvt_put_sge(&b);
         }
@@ -308,14 +309,15 @@ static void refusals_move_nothing(void) {
         CHECK_BYTES_EQ(&ss, &before, sizeof(ss));
         CHECK_BYTES_EQ(arena, shadow, ARENA);
         CHECK_EQ(fixture_refs(user), 3);
-        CHECK_EQ(rvt_copy_sge(&call, &ss, shadow, 16, false, false, &copied), 0); /* as far as the first */
+        /* A copy that ends with the first SGE succeeds. */
+        CHECK_EQ(rvt_copy_sge(&call, &ss, shadow, 16, false, false, &copied), 0);
         rvt_put_sge(&b);
         if (how == 2)
             fmr = fixture_fmr(&f, ALL_ACCESS, 2, 12);
         if (how != 2)
             CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){0x10000}, 1, 0), 0);
     }
-    /* Put while the state works on its copy of it. */
+    /* The SGE is put while the state still holds its copy of it. */
     rvt_data_call_begin(&call, f.reader, NULL);
     CHECK_EQ(rvt_ss_init(&ss, list, 1), 0);
     rvt_put_sge(&a);
@@ -327,7 +329,7 @@ static void refusals_move_nothing(void) {
     fixture_close(&f);
 }
 
-static void remapped_by_a_list(void) {
+static void mapping_the_region_again_refuses_older_sges(void) {
     struct fixture f;
     struct rvt_sge sge;
     struct rvt_copied copied;
@@ -344,7 +346,7 @@ static void remapped_by_a_list(void) {
     CHECK_EQ(rvt_map_mr_sg(mr, &other, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(put_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
     CHECK_EQ(copied.reason, RVT_REMAPPED);
-    /* Mapped back: another mapping all the same. */
+    /* Mapping the first list again does not help: it is a new mapping. */
     CHECK_EQ(rvt_map_mr_sg(mr, &one, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(put_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
     CHECK_EQ(copied.reason, RVT_REMAPPED);
@@ -353,16 +355,16 @@ static void remapped_by_a_list(void) {
     fixture_close(&f);
 }
 
-/* --- who owns the bytes is asked --- */
+/* --- copies ask the memory's owner for its bytes --- */
 
 struct owned {
     struct rvt_memory memory;
     unsigned char *data;
     enum rvt_reason answer;
-    void *environment; /* the one that may use it; NULL: any */
+    void *environment; /* the only environment that may use the memory; NULL: any */
     int asked, released;
-    int refuse_from;            /* the call from which on it refuses; 0: never */
-    struct rvt_retired *retire; /* retired by the first call, in: */
+    int refuse_from;            /* number of calls before it refuses */
+    struct rvt_retired *retire; /* the first call retires this in `of` */
     struct rvt_retirement *of;
 };
 
@@ -405,7 +407,7 @@ static struct rvt_mr_handle reg_owned(struct fixture *f, struct owned *owned, un
     return mr;
 }
 
-static void refusing_memory(void) {
+static void a_copy_is_refused_if_user_memory_is_unusable(void) {
     static const enum rvt_reason answers[] = {RVT_MEMORY_DETACHED, RVT_MEMORY_SHRUNK, RVT_OTHER_ENVIRONMENT};
     struct fixture f;
     struct owned first, owned;
@@ -423,7 +425,7 @@ static void refusing_memory(void) {
         enum rvt_reason want = i < 3 ? answers[i] : RVT_OTHER_ENVIRONMENT;
         owned.answer = i < 3 ? answers[i] : RVT_REASON_NONE;
         owned.environment = i < 3 ? NULL : &mine;
-        /* Checks judge names: it is accepted all the same. */
+        /* A check looks only at keys, addresses and rights, so it accepts the access. */
         CHECK_EQ(remote(&f, &sge[0], 0x5000, 16, fixture_key(before), REMOTE_WRITE | REMOTE_READ), 1);
         CHECK_EQ(remote(&f, &sge[1], 0x9000, 16, fixture_key(mr), REMOTE_WRITE | REMOTE_READ), 1);
         CHECK_EQ(rvt_ss_init(&ss, list, 2), 0);
@@ -435,7 +437,7 @@ static void refusing_memory(void) {
         CHECK_EQ(copied.reason, want);
         CHECK_EQ(copied.bytes, 0);
         CHECK_BYTES_EQ(arena, shadow, ARENA);
-        if (i == 3) { /* where it was registered it may be used */
+        if (i == 3) { /* the environment that registered the memory can use it */
             rvt_data_call_begin(&call, f.reader, &mine);
             CHECK_EQ(rvt_copy_sge(&call, &ss, shadow, 16, false, false, &copied), 0);
             CHECK_EQ(rvt_copy_sge(&call, &ss, shadow + 4 * PAGE, 16, false, false, &copied), 0);
@@ -448,7 +450,7 @@ static void refusing_memory(void) {
     CHECK_EQ(owned.released, 1);
 }
 
-static void refusing_dma_memory(void) {
+static void a_copy_is_refused_if_dma_memory_is_unusable(void) {
     struct fixture f;
     struct owned owned = {.data = arena};
     struct rvt_dma_handle dma;
@@ -468,7 +470,8 @@ static void refusing_dma_memory(void) {
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x20000, 0x21000}, 2, 0x5000), 0);
     struct rvt_sge sge[3];
     CHECK_EQ(local(&f, &sge[0], 0x20000, 16, 0, LOCAL_WRITE), 1);
-    CHECK_EQ(local(&f, &sge[1], 0x10ff0, 0x20, fixture_key(sg), 0), 1); /* its second half */
+    /* The second half of the SGE lies in the refusing memory. */
+    CHECK_EQ(local(&f, &sge[1], 0x10ff0, 0x20, fixture_key(sg), 0), 1);
     CHECK_EQ(local(&f, &sge[2], 0x5000, 2 * PAGE, fixture_key(fmr), LOCAL_WRITE), 1);
     owned.answer = RVT_MEMORY_DETACHED;
     for (int i = 0; i < 3; i++) {
@@ -480,13 +483,13 @@ static void refusing_dma_memory(void) {
         CHECK_EQ(copied.bytes, 0);
         CHECK_EQ(data[0], 0x31);
         if (i == 1)
-            CHECK_EQ(get_bytes(&f, &sge[i], data, 16, &copied), 0); /* the half that is there */
+            CHECK_EQ(get_bytes(&f, &sge[i], data, 16, &copied), 0); /* the first half of the SGE is usable */
         rvt_put_sge(&sge[i]);
     }
     fixture_close(&f);
 }
 
-static void each_memory_is_asked_once(void) {
+static void a_copy_resolves_each_memory_once(void) {
     struct fixture f;
     struct owned owned[3];
     struct rvt_mr_handle mr[3];
@@ -520,9 +523,9 @@ static void each_memory_is_asked_once(void) {
     fixture_close(&f);
 }
 
-/* Between two copies of one call another thread may take a memory away, and the next one may lie where it
- * lay: what is remembered of the first must not be used for the second. */
-static void memory_may_change_between_two_copies(void) {
+/* Between two copies with the same rvt_data_call another thread may free a memory, and the next one may get
+ * the same address: a cached answer for the first must not be used for the second. */
+static void each_copy_resolves_its_memory_anew(void) {
     struct fixture f;
     struct owned owned;
     struct rvt_sge sge;
@@ -538,7 +541,7 @@ static void memory_may_change_between_two_copies(void) {
     CHECK_EQ(rvt_ss_init(&ss, (struct rvt_sge *[]){&sge}, 1), 0);
     CHECK_EQ(rvt_copy_sge(&call, &ss, shadow, 16, true, false, &copied), 0);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    CHECK_EQ(owned.released, 1); /* from here on its bytes may be anybody's */
+    CHECK_EQ(owned.released, 1); /* the memory's bytes may be reused from here on */
 
     mr = reg_owned(&f, &owned, arena + 4 * PAGE, PAGE, 0x5000);
     CHECK_EQ(local(&f, &sge, 0x5000, 16, fixture_key(mr), LOCAL_WRITE), 1);
@@ -549,7 +552,7 @@ static void memory_may_change_between_two_copies(void) {
     fixture_close(&f);
 }
 
-static void an_element_twice_with_release(void) {
+static void an_sge_listed_twice_cannot_be_released(void) {
     struct fixture f;
     struct rvt_sge sge;
     struct rvt_sge_state ss;
@@ -561,7 +564,8 @@ static void an_element_twice_with_release(void) {
     struct rvt_mr_handle mr = fixture_reg(&f, arena, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     CHECK_EQ(local(&f, &sge, 0x5000, 16, fixture_key(mr), LOCAL_WRITE), 1);
     struct rvt_sge *list[] = {&sge, &sge};
-    /* It has one reference to put: refused before anything moves, as a walk refuses it. */
+    /* The SGE has one reference to release, so the copy is refused before it moves anything, as a walk would
+     * be. */
     rvt_data_call_begin(&call, f.reader, NULL);
     CHECK_EQ(rvt_ss_init(&ss, list, 2), 0);
     CHECK_EQ(rvt_copy_sge(&call, &ss, data, 32, true, false, &copied), -RVT_EINVAL);
@@ -569,18 +573,18 @@ static void an_element_twice_with_release(void) {
     CHECK_BYTES_EQ(arena, shadow, ARENA);
     CHECK_EQ(fixture_refs(mr), 3);
     CHECK_EQ(rvt_copy_sge(&call, &ss, data, 32, false, false, &copied),
-             0); /* without release: written twice */
+             0); /* without release an SGE may be listed twice, and is written twice */
     rvt_put_sge(&sge);
     CHECK_EQ(fixture_refs(mr), 2);
     fixture_close(&f);
 }
 
-/* --- long copies --- */
+/* --- copies longer than a section --- */
 
 enum { LONG = (5 << 20) / 2 };
 static unsigned char long_region[LONG + 64], long_data[LONG + 64];
 
-static void long_copies_let_reclaimers_pass(void) {
+static void long_copies_do_not_hold_up_reclaim(void) {
     struct fixture f;
     struct owned owned;
     struct rvt_sge sge;
@@ -601,11 +605,11 @@ static void long_copies_let_reclaimers_pass(void) {
     CHECK_BYTES_EQ(long_region + 32, long_data, LONG);
     for (int i = 0; i < 32; i++)
         CHECK(long_region[i] == 0x11 && long_region[32 + LONG + i] == 0x11);
-    /* What was retired in its first section was freed before its last. */
+    /* The object retired in the first section was freed before the last section. */
     CHECK_EQ(atomic_load(&retired_freed), freed + 1);
     owned.retire = NULL;
 
-    /* The memory goes away in the middle: what was moved is told. */
+    /* The memory is detached in the middle of a copy. The bytes copied so far are reported. */
     owned.asked = 0;
     owned.answer = RVT_MEMORY_DETACHED;
     owned.refuse_from = 1;
@@ -619,7 +623,7 @@ static void long_copies_let_reclaimers_pass(void) {
     fixture_close(&f);
 }
 
-/* --- the ordered mode --- */
+/* --- ordered copies --- */
 
 static atomic_bool go;
 
@@ -634,8 +638,9 @@ static void *poll_last_byte(void *argument) {
     _Atomic(unsigned char) *last = (_Atomic(unsigned char) *)&mailbox.bytes[length - 1];
     for (unsigned char turn = 1; turn <= 200; turn++) {
         while (atomic_load_explicit(last, memory_order_acquire) != turn)
-            sched_yield(); /* valgrind runs one thread at a time, and not in turn */
-        /* Who sees the last byte sees the whole; plain loads, so ThreadSanitizer sees the order too. */
+            sched_yield(); /* valgrind runs one thread at a time, without fair turns */
+        /* A thread that sees the last byte must see all bytes. Plain loads, so that ThreadSanitizer checks
+         * the ordering, too. */
         for (size_t i = 0; i < length; i++)
             CHECK_EQ(mailbox.bytes[i], turn);
         atomic_store_explicit(&go, true, memory_order_release);
@@ -643,7 +648,7 @@ static void *poll_last_byte(void *argument) {
     return NULL;
 }
 
-static void the_last_byte_comes_last(void) {
+static void an_ordered_copy_writes_the_last_byte_last(void) {
     static const size_t lengths[] = {1, 2, 7, 8, 9, 64, 100};
     for (size_t l = 0; l < sizeof(lengths) / sizeof(lengths[0]); l++) {
         struct fixture f;
@@ -654,7 +659,7 @@ static void the_last_byte_comes_last(void) {
         memset(&mailbox, 0, sizeof(mailbox));
         struct rvt_mr_handle mr =
             fixture_reg(&f, mailbox.bytes, sizeof(mailbox.bytes), 0x5000, 0x5000, ALL_ACCESS);
-        /* Two elements, so that the last eight bytes lie in both. */
+        /* Two SGEs, so that both contain some of the last eight bytes. */
         uint32_t first = (uint32_t)(length > 4 ? length - 4 : length - 1);
         CHECK_EQ(local(&f, &sge[0], 0x5000, first, fixture_key(mr), LOCAL_WRITE), 1);
         CHECK_EQ(local(&f, &sge[1], 0x5000 + first, (uint32_t)length - first, fixture_key(mr), LOCAL_WRITE),
@@ -672,7 +677,7 @@ static void the_last_byte_comes_last(void) {
             CHECK_EQ(rvt_copy_sge(&call, &ss, data, length, false, true, &copied), 0);
             CHECK_EQ(copied.bytes, length);
             while (!atomic_load_explicit(&go, memory_order_acquire))
-                sched_yield(); /* valgrind runs one thread at a time, and not in turn */
+                sched_yield(); /* valgrind runs one thread at a time, without fair turns */
         }
         REQUIRE(pthread_join(poller, NULL) == 0);
         rvt_put_sge(&sge[0]);
@@ -681,11 +686,11 @@ static void the_last_byte_comes_last(void) {
     }
 }
 
-/* --- what is counted --- */
+/* --- counters --- */
 
-/* Bytes that were moved, by the call's context and by each region, to the byte; checks
- * were counted before. */
-static void bytes_are_counted_where_they_moved(void) {
+/* Every byte copied counts for the call's context and for its region. The checks were counted when the SGEs
+ * were acquired. */
+static void copied_bytes_count_for_the_context_and_the_region(void) {
     static unsigned char data[LONG], region_bytes[LONG];
     struct fixture f;
     struct looked own = {.accepted = 0}, at[3] = {{.accepted = 0}};
@@ -708,7 +713,7 @@ static void bytes_are_counted_where_they_moved(void) {
     CHECK(call.context == NULL);
     for (int counting = 0; counting < 2; counting++) {
         call.context = counting ? f.context : NULL;
-        for (int way = 0; way < 3; way++) { /* out, in, and in with the last bytes last */
+        for (int way = 0; way < 3; way++) { /* copy out, copy in, ordered copy in */
             for (int i = 0; i < 3; i++)
                 CHECK_EQ(local(&f, &sge[i], 0, lengths[i], fixture_key(mr[i]), LOCAL_WRITE), 1);
             CHECK_EQ(local(&f, &sge[3], 0, 30, fixture_key(plain), LOCAL_WRITE), 1);
@@ -716,7 +721,8 @@ static void bytes_are_counted_where_they_moved(void) {
             for (int i = 0; i < 3; i++)
                 MR_COUNTED(mr[i], &at[i], 1, 0, 0);
             CHECK_EQ(rvt_ss_init(&ss, list, 4), 0);
-            /* In three parts: one that ends inside an element, the rest of most, and the end. */
+            /* Three parts: the first ends inside an SGE, the second ends inside the last SGE, the third is
+             * the rest. */
             const uint64_t parts[] = {60, 40 + 2 * PAGE + 7 + 30 + 45, 5};
             for (int part = 0; part < 3; part++) {
                 CHECK_EQ(way ? rvt_copy_sge(&call, &ss, data, parts[part], true, way == 2, &copied)
@@ -732,14 +738,14 @@ static void bytes_are_counted_where_they_moved(void) {
             COUNTED(&f, &own, 0, 0, 0, 0);
         }
     }
-    /* More than a section. */
+    /* A copy of several sections. */
     CHECK_EQ(local(&f, &sge[0], 0, LONG, fixture_key(mr[0]), LOCAL_WRITE), 1);
     COUNTED(&f, &own, 1, 0, 0, 0);
     CHECK_EQ(rvt_ss_init(&ss, list, 1), 0);
     CHECK_EQ(rvt_copy_sge(&call, &ss, data, LONG, true, false, &copied), 0);
     COUNTED(&f, &own, 0, LONG, 0, 0);
     MR_COUNTED(mr[0], &at[0], 1, 0, LONG);
-    /* A walk moves nothing. */
+    /* A walk copies nothing. */
     struct fragments fragments;
     CHECK_EQ(local(&f, &sge[1], 0, 2 * PAGE, fixture_key(mr[1]), LOCAL_WRITE), 1);
     CHECK_EQ(walk_whole(&f, &sge[1], &fragments), 0);
@@ -750,8 +756,8 @@ static void bytes_are_counted_where_they_moved(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* Each reason of the data path, once for each call that was refused. */
-static void refusals_are_counted(void) {
+/* Each refused copy counts once, with its reason. */
+static void each_refused_copy_is_counted_with_its_reason(void) {
     static const enum rvt_reason answers[] = {RVT_MEMORY_DETACHED, RVT_MEMORY_SHRUNK, RVT_OTHER_ENVIRONMENT};
     struct fixture f;
     struct rvt_sge sge;
@@ -775,7 +781,7 @@ static void refusals_are_counted(void) {
         COUNTED(&f, &own, 0, 0, answers[i], 1);
     }
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
-    MR_COUNTED(mr, &region, 0, 0, 0); /* no check of the region */
+    MR_COUNTED(mr, &region, 0, 0, 0); /* the refusals were no checks of the region */
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
     CHECK_EQ(get_bytes(&f, &sge, data, 16, &copied), -RVT_EACCES);
     COUNTED(&f, &own, 0, 0, RVT_REGION_REVOKED, 1);
@@ -792,8 +798,8 @@ static void refusals_are_counted(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* One element, from any byte on: against where its bytes are known to lie. */
-static void one_element_against_a_naive_copy(void) {
+/* Copies a part of one SGE, starting at any offset, and compares it with the known places of its bytes. */
+static void copies_within_one_sge_match_a_naive_copy(void) {
     static unsigned char data[3 * PAGE + 64];
     uint64_t seed = 78, pieces = 0;
     for (int world = 0; world < 4; world++) {
@@ -811,7 +817,7 @@ static void one_element_against_a_naive_copy(void) {
             const uint32_t offset = (uint32_t)roll(&seed, length + 1);
             const uint64_t step = roll(&seed, length - offset + 1);
             const bool write = roll(&seed, 2), ordered = write && roll(&seed, 2);
-            unsigned char *mine = data + 32; /* with guards before and behind */
+            unsigned char *mine = data + 32; /* guard bytes before and after */
             CHECK_EQ(local(&f, &sge, in->base + first, (uint32_t)length, in->key, LOCAL_WRITE), 1);
             pieces += sge.length < length;
             memset(data, 0xee, sizeof(data));
@@ -827,7 +833,7 @@ static void one_element_against_a_naive_copy(void) {
             CHECK_EQ(rvt_copy_one(&call, &sge, offset, mine, step, write, ordered, &copied), 0);
             CHECK_EQ(copied.bytes, step);
             CHECK_EQ(copied.reason, RVT_REASON_NONE);
-            CHECK_EQ(sge.sge_length, length); /* it stays as it is */
+            CHECK_EQ(sge.sge_length, length); /* the SGE does not advance */
             if (!write) {
                 for (uint64_t k = 0; k < step; k++)
                     if (mine[k] != shadow[in->place[first + offset + k]])
@@ -848,33 +854,40 @@ static void one_element_against_a_naive_copy(void) {
     CHECK(pieces > 100);
 }
 
-/* The same tests by a walk over the element. */
+/* The same tests, with copies that walk an SGE state. */
 #define BY_WALK(test)                                                                                        \
     static void test##_by_walk(void) {                                                                       \
         by_walk = true;                                                                                      \
         test();                                                                                              \
         by_walk = false;                                                                                     \
     }
-BY_WALK(more_than_there_is)
-BY_WALK(rights)
-BY_WALK(refusals_move_nothing)
-BY_WALK(remapped_by_a_list)
-BY_WALK(refusing_memory)
-BY_WALK(refusing_dma_memory)
-BY_WALK(each_memory_is_asked_once)
-BY_WALK(memory_may_change_between_two_copies)
-BY_WALK(long_copies_let_reclaimers_pass)
-BY_WALK(bytes_are_counted_where_they_moved)
-BY_WALK(refusals_are_counted)
+BY_WALK(a_copy_longer_than_the_sge_is_refused)
+BY_WALK(a_copy_needs_the_matching_right)
+BY_WALK(a_refused_copy_moves_nothing)
+BY_WALK(mapping_the_region_again_refuses_older_sges)
+BY_WALK(a_copy_is_refused_if_user_memory_is_unusable)
+BY_WALK(a_copy_is_refused_if_dma_memory_is_unusable)
+BY_WALK(a_copy_resolves_each_memory_once)
+BY_WALK(each_copy_resolves_its_memory_anew)
+BY_WALK(long_copies_do_not_hold_up_reclaim)
+BY_WALK(copied_bytes_count_for_the_context_and_the_region)
+BY_WALK(each_refused_copy_is_counted_with_its_reason)
 
-CHECK_MAIN(TEST(any_list_against_a_naive_copy), TEST(one_element_against_a_naive_copy),
-           TEST(more_than_there_is), TEST(rights), TEST(refusals_move_nothing), TEST(remapped_by_a_list),
-           TEST(refusing_memory), TEST(refusing_dma_memory), TEST(each_memory_is_asked_once),
-           TEST(memory_may_change_between_two_copies), TEST(an_element_twice_with_release),
-           TEST(long_copies_let_reclaimers_pass), TEST(the_last_byte_comes_last),
-           TEST(bytes_are_counted_where_they_moved), TEST(refusals_are_counted),
-           TEST(more_than_there_is_by_walk), TEST(rights_by_walk), TEST(refusals_move_nothing_by_walk),
-           TEST(remapped_by_a_list_by_walk), TEST(refusing_memory_by_walk), TEST(refusing_dma_memory_by_walk),
-           TEST(each_memory_is_asked_once_by_walk), TEST(memory_may_change_between_two_copies_by_walk),
-           TEST(long_copies_let_reclaimers_pass_by_walk), TEST(bytes_are_counted_where_they_moved_by_walk),
-           TEST(refusals_are_counted_by_walk))
+CHECK_MAIN(TEST(copies_of_sge_lists_match_a_naive_copy), TEST(copies_within_one_sge_match_a_naive_copy),
+           TEST(a_copy_longer_than_the_sge_is_refused), TEST(a_copy_needs_the_matching_right),
+           TEST(a_refused_copy_moves_nothing), TEST(mapping_the_region_again_refuses_older_sges),
+           TEST(a_copy_is_refused_if_user_memory_is_unusable),
+           TEST(a_copy_is_refused_if_dma_memory_is_unusable), TEST(a_copy_resolves_each_memory_once),
+           TEST(each_copy_resolves_its_memory_anew), TEST(an_sge_listed_twice_cannot_be_released),
+           TEST(long_copies_do_not_hold_up_reclaim), TEST(an_ordered_copy_writes_the_last_byte_last),
+           TEST(copied_bytes_count_for_the_context_and_the_region),
+           TEST(each_refused_copy_is_counted_with_its_reason),
+           TEST(a_copy_longer_than_the_sge_is_refused_by_walk), TEST(a_copy_needs_the_matching_right_by_walk),
+           TEST(a_refused_copy_moves_nothing_by_walk),
+           TEST(mapping_the_region_again_refuses_older_sges_by_walk),
+           TEST(a_copy_is_refused_if_user_memory_is_unusable_by_walk),
+           TEST(a_copy_is_refused_if_dma_memory_is_unusable_by_walk),
+           TEST(a_copy_resolves_each_memory_once_by_walk), TEST(each_copy_resolves_its_memory_anew_by_walk),
+           TEST(long_copies_do_not_hold_up_reclaim_by_walk),
+           TEST(copied_bytes_count_for_the_context_and_the_region_by_walk),
+           TEST(each_refused_copy_is_counted_with_its_reason_by_walk))

@@ -4,8 +4,8 @@
 #include "check.h"
 #include "core/base/platform.h"
 
-/* The sanitizers' allocators end the process at a request that cannot be met, unless they are told to answer
- * NULL. Both look for these functions in the program. */
+/* By default the sanitizers' allocators end the process when a request cannot be met. They look for these two
+ * functions, which make the allocation return NULL instead. */
 const char *__asan_default_options(void);
 const char *__tsan_default_options(void);
 
@@ -17,11 +17,10 @@ __attribute__((visibility("default"))) const char *__tsan_default_options(void) 
     return "allocator_may_return_null=1";
 }
 
-/* The product of a count and a size that does not fit is passed through this, or the compiler sees
- * it and warns. */
+/* Volatile, so that the compiler cannot see the overflowing product and warn. */
 static volatile size_t huge = SIZE_MAX / 4;
 
-static void zeroed(void) {
+static void zalloc_returns_zeroed_memory(void) {
     unsigned char *a = rvt_zalloc(3, 100);
     REQUIRE(a != NULL);
     for (int i = 0; i < 300; i++)
@@ -29,8 +28,8 @@ static void zeroed(void) {
     rvt_free(a);
 }
 
-static void aligned_and_zeroed(void) {
-    /* Dirty the heap first, so that zeroes are no accident. */
+static void zalloc_aligned_returns_aligned_zeroed_memory(void) {
+    /* Dirty the heap first, so that zero bytes do not appear by chance. */
     void *dirt = rvt_malloc(1000);
     REQUIRE(dirt != NULL);
     memset(dirt, 0xff, 1000);
@@ -46,7 +45,7 @@ static void aligned_and_zeroed(void) {
     }
 }
 
-static void products_that_do_not_fit_are_null(void) {
+static void a_size_that_overflows_returns_null(void) {
     long live = rvt_test_alloc_live();
     CHECK(rvt_zalloc(huge, 8) == NULL);
     CHECK(rvt_zalloc_aligned(huge, 8) == NULL);
@@ -54,7 +53,7 @@ static void products_that_do_not_fit_are_null(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void freeing_null_is_nothing(void) {
+static void freeing_null_does_nothing(void) {
     long live = rvt_test_alloc_live();
     rvt_free(NULL);
     rvt_free_aligned(NULL);
@@ -62,7 +61,7 @@ static void freeing_null_is_nothing(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void live_counts_every_kind(void) {
+static void the_live_count_covers_every_kind_of_allocation(void) {
     long live = rvt_test_alloc_live();
     void *a = rvt_zalloc(1, 8), *b = rvt_malloc(8), *c = rvt_zalloc_aligned(1, 8), *d = rvt_alloc_pages(4096);
     REQUIRE(a && b && c && d);
@@ -75,7 +74,7 @@ static void live_counts_every_kind(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void fails_exactly_once(void) {
+static void the_chosen_allocation_fails_once(void) {
     CHECK(!rvt_test_alloc_failed());
     rvt_test_alloc_fail_after(2);
     void *a = rvt_malloc(8), *b = rvt_zalloc(1, 8);
@@ -122,6 +121,7 @@ static void data_pages_are_counted_and_can_fail(void) {
     }
 }
 
-CHECK_MAIN(TEST(zeroed), TEST(aligned_and_zeroed), TEST(products_that_do_not_fit_are_null),
-           TEST(freeing_null_is_nothing), TEST(live_counts_every_kind), TEST(fails_exactly_once),
+CHECK_MAIN(TEST(zalloc_returns_zeroed_memory), TEST(zalloc_aligned_returns_aligned_zeroed_memory),
+           TEST(a_size_that_overflows_returns_null), TEST(freeing_null_does_nothing),
+           TEST(the_live_count_covers_every_kind_of_allocation), TEST(the_chosen_allocation_fails_once),
            TEST(data_pages_are_counted_and_can_fail))

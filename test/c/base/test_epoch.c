@@ -10,7 +10,7 @@
 #include "core/base/alloc.h"
 #include "waiting.h"
 
-/* Two devices, as far as readers are concerned. */
+/* The retirement lists of two devices. */
 static struct rvt_retirement here, there;
 
 static void open_devices(void) {
@@ -25,9 +25,9 @@ static void close_devices(void) {
 }
 
 struct item {
-    struct rvt_retired retired; /* first */
-    atomic_int released;        /* in which place; 0: not yet */
-    struct item *then;          /* retired by the release of this one */
+    struct rvt_retired retired; /* must be the first member */
+    atomic_int released;        /* position in the order of releases; 0: not released yet */
+    struct item *then;          /* item that the release of this one retires */
 };
 
 static atomic_int releases;
@@ -35,7 +35,7 @@ static atomic_int releases;
 static void release_item(struct rvt_retired *retired) {
     struct item *item = (struct item *)retired;
     struct item *then = item->then;
-    CHECK_EQ(atomic_load(&item->released), 0); /* once */
+    CHECK_EQ(atomic_load(&item->released), 0); /* an item is released only once */
     atomic_store(&item->released, atomic_fetch_add(&releases, 1) + 1);
     if (then)
         rvt_retire(&here, &then->retired, release_item);
@@ -45,14 +45,14 @@ static void release_item(struct rvt_retired *retired) {
 
 /* --- retirement --- */
 
-static void freed_at_once_without_readers(void) {
+static void reclaim_frees_at_once_without_readers(void) {
     struct item item = {.then = NULL};
     open_devices();
     CHECK(!rvt_reclaim_pending(&here));
     rvt_retire(&here, &item.retired, release_item);
     CHECK(rvt_reclaim_pending(&here));
     CHECK(!rvt_reclaim_pending(&there));
-    CHECK(!RELEASED(item)); /* rvt_retire itself frees nothing: a lock may be held */
+    CHECK(!RELEASED(item)); /* rvt_retire frees nothing: its caller may hold a lock */
     rvt_reclaim(&there);
     CHECK(!RELEASED(item));
     rvt_reclaim(&here);
@@ -62,7 +62,7 @@ static void freed_at_once_without_readers(void) {
     close_devices();
 }
 
-static void a_section_that_ends_frees_what_waited_for_it(void) {
+static void leaving_the_last_section_frees_retired_items(void) {
     struct item item = {.then = NULL};
     open_devices();
     struct rvt_reader *a = rvt_reader_register(), *b = rvt_reader_register();
@@ -73,17 +73,17 @@ static void a_section_that_ends_frees_what_waited_for_it(void) {
     rvt_reclaim(&here);
     CHECK(!RELEASED(item));
     rvt_read_leave(a, &here);
-    CHECK(!RELEASED(item)); /* b is inside */
+    CHECK(!RELEASED(item)); /* reader b is still inside */
     rvt_reclaim(&here);
     CHECK(!RELEASED(item));
-    rvt_read_leave(b, &here); /* no verb has to come for that */
+    rvt_read_leave(b, &here); /* leaving frees the item, without a call to rvt_reclaim */
     CHECK(RELEASED(item));
     rvt_reader_unregister(a);
     rvt_reader_unregister(b);
     close_devices();
 }
 
-static void does_not_wait_for_who_came_later(void) {
+static void does_not_wait_for_readers_that_entered_later(void) {
     struct item item = {.then = NULL};
     open_devices();
     struct rvt_reader *reader = rvt_reader_register();
@@ -107,12 +107,13 @@ static void does_not_wait_for_readers_of_another_device(void) {
     rvt_reclaim(&here);
     CHECK(RELEASED(items[0]));
     rvt_read_leave(reader, &there);
-    /* But for those of all devices. */
+    /* A reader of every device holds up the items of each. */
     rvt_read_enter(reader, &rvt_every_device);
     rvt_retire(&here, &items[1].retired, release_item);
     rvt_reclaim(&here);
     CHECK(!RELEASED(items[1]));
-    rvt_read_leave(reader, &rvt_every_device); /* it does not know whose things waited */
+    /* Leaving every device does not reclaim for any single device. */
+    rvt_read_leave(reader, &rvt_every_device);
     CHECK(!RELEASED(items[1]));
     rvt_reclaim(&here);
     CHECK(RELEASED(items[1]));
@@ -120,7 +121,7 @@ static void does_not_wait_for_readers_of_another_device(void) {
     close_devices();
 }
 
-static void frees_in_order_up_to_the_first_that_waits(void) {
+static void frees_in_order_up_to_the_first_item_a_reader_may_see(void) {
     enum { ITEMS = 6 };
     struct item items[ITEMS];
     memset(items, 0, sizeof(items));
@@ -135,22 +136,22 @@ static void frees_in_order_up_to_the_first_that_waits(void) {
             rvt_read_enter(b, &here);
         rvt_retire(&here, &items[i].retired, release_item);
     }
-    for (int i = 1; i < ITEMS; i++) /* the oldest first */
+    for (int i = 1; i < ITEMS; i++) /* epochs ascend from the oldest item */
         CHECK(items[i].retired.epoch > items[i - 1].retired.epoch);
     CHECK_PTR_EQ(here.oldest, &items[0].retired);
     rvt_reclaim(&here);
     CHECK_PTR_EQ(here.oldest, &items[2].retired);
     CHECK_EQ(atomic_load(&here.waiting), 4);
     CHECK_EQ(atomic_load(&releases), 2);
-    rvt_read_leave(b, &here); /* the younger one: a is in the way of all the others */
+    rvt_read_leave(b, &here); /* reader b is the younger one; a still holds up items 2 to 5 */
     CHECK_EQ(atomic_load(&releases), 2);
     rvt_read_enter(b, &here);
     rvt_read_leave(a, &here);
-    CHECK_EQ(atomic_load(&here.waiting), 0); /* b has come back after all of them */
+    CHECK_EQ(atomic_load(&here.waiting), 0); /* reader b entered again after all items were retired */
     rvt_read_leave(b, &here);
     for (int i = 0; i < ITEMS; i++)
         CHECK_EQ(atomic_load(&items[i].released), i + 1);
-    /* A list that was emptied begins anew. */
+    /* An emptied list can be used again. */
     struct item more = {.then = NULL};
     rvt_retire(&here, &more.retired, release_item);
     rvt_reclaim(&here);
@@ -160,7 +161,7 @@ static void frees_in_order_up_to_the_first_that_waits(void) {
     close_devices();
 }
 
-static void frees_what_is_older_than_an_epoch(void) {
+static void frees_items_older_than_an_epoch(void) {
     struct item items[3];
     memset(items, 0, sizeof(items));
     open_devices();
@@ -178,7 +179,7 @@ static void frees_what_is_older_than_an_epoch(void) {
     close_devices();
 }
 
-static void what_has_passed_is_released_without_retirement(void) {
+static void items_on_a_passed_list_are_released_without_retirement(void) {
     struct item items[3];
     struct rvt_retired *passed = NULL;
     memset(items, 0, sizeof(items));
@@ -192,7 +193,7 @@ static void what_has_passed_is_released_without_retirement(void) {
         CHECK(RELEASED(items[i]));
 }
 
-static void on_a_list_or_retired(void) {
+static void an_item_goes_to_the_list_or_is_retired_without_one(void) {
     struct item listed = {.then = NULL}, retired = {.then = NULL};
     struct rvt_retired *passed = NULL;
     open_devices();
@@ -208,7 +209,7 @@ static void on_a_list_or_retired(void) {
     close_devices();
 }
 
-static void entering_twice_is_entering_once(void) {
+static void nested_sections_end_with_the_outer_one(void) {
     struct item item = {.then = NULL};
     open_devices();
     struct rvt_reader *reader = rvt_reader_register();
@@ -218,7 +219,7 @@ static void entering_twice_is_entering_once(void) {
     rvt_retire(&here, &item.retired, release_item);
     rvt_read_leave(reader, &here);
     rvt_reclaim(&here);
-    CHECK(!RELEASED(item)); /* still inside */
+    CHECK(!RELEASED(item)); /* the outer section is still open */
     rvt_read_renew(reader, &here);
     CHECK(RELEASED(item));
     rvt_read_leave(reader, &here);
@@ -226,7 +227,7 @@ static void entering_twice_is_entering_once(void) {
     close_devices();
 }
 
-static void renewing_inside_another_section_lets_nobody_pass(void) {
+static void renewing_a_nested_section_has_no_effect(void) {
     struct item item = {.then = NULL};
     open_devices();
     struct rvt_reader *reader = rvt_reader_register();
@@ -237,7 +238,7 @@ static void renewing_inside_another_section_lets_nobody_pass(void) {
         rvt_read_enter(reader, outer[i]);
         rvt_read_enter(reader, &here);
         rvt_retire(&here, &item.retired, release_item);
-        rvt_read_renew(reader, &here); /* the outer section has pointers of its own */
+        rvt_read_renew(reader, &here); /* no effect: the outer section may hold pointers */
         rvt_reclaim(&here);
         CHECK(!RELEASED(item));
         rvt_read_leave(reader, &here);
@@ -251,7 +252,7 @@ static void renewing_inside_another_section_lets_nobody_pass(void) {
     close_devices();
 }
 
-static void renewing_goes_on_protecting(void) {
+static void renewing_starts_a_new_section(void) {
     struct item before = {.then = NULL}, after = {.then = NULL};
     open_devices();
     struct rvt_reader *reader = rvt_reader_register();
@@ -269,12 +270,12 @@ static void renewing_goes_on_protecting(void) {
     close_devices();
 }
 
-static void a_release_may_retire_more(void) {
+static void a_release_may_retire_another_item(void) {
     struct item third = {.then = NULL}, second = {.then = &third}, first = {.then = &second};
     open_devices();
     rvt_retire(&here, &first.retired, release_item);
     rvt_reclaim(&here);
-    CHECK(RELEASED(first) && !RELEASED(second)); /* it is younger than the look */
+    CHECK(RELEASED(first) && !RELEASED(second)); /* retired after rvt_reclaim scanned the readers */
     rvt_settle(&here);
     CHECK(RELEASED(second) && !RELEASED(third));
     rvt_settle(&here);
@@ -284,7 +285,7 @@ static void a_release_may_retire_more(void) {
 
 /* --- the list of readers --- */
 
-static void readers_are_used_again_and_freed_with_the_last_user(void) {
+static void reader_records_are_reused_and_freed_with_the_last_user(void) {
     enum { READERS = 20 };
     long live = rvt_test_alloc_live();
     struct rvt_reader *readers[READERS], *again[READERS];
@@ -296,12 +297,14 @@ static void readers_are_used_again_and_freed_with_the_last_user(void) {
             CHECK_EQ((uintptr_t)readers[i] % RVT_CACHE_LINE, 0);
         }
         CHECK_EQ(rvt_test_alloc_live(), live + READERS);
-        /* In another order than they came. */
+        /* Unregister in another order than they were registered. */
         for (int i = 0; i < READERS; i++)
             rvt_reader_unregister(readers[(i * 7) % READERS]);
         rvt_reader_unregister(NULL);
-        CHECK_EQ(rvt_test_alloc_live(), live + READERS); /* a device may be going through the list */
-        rvt_test_alloc_fail_after(0);                    /* no memory is needed for those */
+        /* Records stay allocated: a device may be walking the list. */
+        CHECK_EQ(rvt_test_alloc_live(), live + READERS);
+        /* Registering again reuses records and allocates nothing. */
+        rvt_test_alloc_fail_after(0);
         for (int i = 0; i < READERS; i++) {
             again[i] = rvt_reader_register();
             bool was_there = false;
@@ -313,7 +316,7 @@ static void readers_are_used_again_and_freed_with_the_last_user(void) {
         }
         CHECK(rvt_reader_register() == NULL);
         rvt_test_alloc_fail_after(-1);
-        if (round) { /* the last user is a device, or a reader */
+        if (round) { /* The last user of the list is a device in round 1, a reader in round 0. */
             for (int i = 0; i < READERS; i++)
                 rvt_reader_unregister(again[i]);
             close_devices();
@@ -327,13 +330,13 @@ static void readers_are_used_again_and_freed_with_the_last_user(void) {
     }
 }
 
-static void no_memory_for_a_reader(void) {
+static void registering_a_reader_fails_without_memory(void) {
     long live = rvt_test_alloc_live();
     rvt_test_alloc_fail_after(0);
     CHECK(rvt_reader_register() == NULL);
     rvt_test_alloc_fail_after(-1);
     CHECK_EQ(rvt_test_alloc_live(), live);
-    open_devices(); /* it counts as no user */
+    open_devices(); /* the failed registration left no user count behind */
     struct rvt_reader *reader = rvt_reader_register();
     rvt_reader_unregister(reader);
     close_devices();
@@ -347,18 +350,18 @@ static int synchronize(void *of) {
     return 0;
 }
 
-static void synchronizing_waits_for_nobody(void) {
+static void synchronizing_returns_at_once_without_readers(void) {
     struct item item = {.then = NULL};
     open_devices();
     struct rvt_reader *outside = rvt_reader_register();
     REQUIRE(outside != NULL);
     rvt_read_enter(outside, &here);
     rvt_read_leave(outside, &here);
-    const uint64_t first = rvt_synchronize(&here); /* ends at once */
+    const uint64_t first = rvt_synchronize(&here); /* returns at once, because no reader is inside */
     rvt_retire(&here, &item.retired, release_item);
     CHECK(rvt_synchronize(&here) > item.retired.epoch);
     CHECK(item.retired.epoch > first);
-    CHECK(!RELEASED(item)); /* it frees nothing by itself */
+    CHECK(!RELEASED(item)); /* rvt_synchronize frees nothing itself */
     rvt_settle(&here);
     CHECK(RELEASED(item));
     rvt_reader_unregister(outside);
@@ -366,7 +369,7 @@ static void synchronizing_waits_for_nobody(void) {
     close_devices();
 }
 
-static void synchronizing_waits_for_who_is_inside(void) {
+static void synchronizing_waits_for_readers_inside(void) {
     struct waiting w;
     open_devices();
     struct rvt_reader *a = rvt_reader_register(), *b = rvt_reader_register(), *c = rvt_reader_register();
@@ -374,10 +377,10 @@ static void synchronizing_waits_for_who_is_inside(void) {
     rvt_read_enter(a, &here);
     rvt_read_enter(b, &here);
     CHECK(begin_waiting(&w, synchronize, &here));
-    rvt_read_enter(c, &here); /* came later: not waited for */
+    rvt_read_enter(c, &here); /* entered after the wait began: not waited for */
     rvt_read_leave(a, &here);
     CHECK(still_waiting(&w));
-    rvt_read_renew(b, &here); /* out, and in again: what it saw before is forgotten */
+    rvt_read_renew(b, &here); /* leaves and enters again, which ends the old section */
     CHECK_EQ(end_waiting(&w), 0);
     rvt_read_leave(b, &here);
     rvt_read_leave(c, &here);
@@ -387,10 +390,11 @@ static void synchronizing_waits_for_who_is_inside(void) {
     close_devices();
 }
 
-static void synchronizing_waits_for_its_own_device(void) {
+static void synchronizing_waits_for_readers_of_its_own_device(void) {
     struct waiting w;
     open_devices();
-    struct rvt_retirement third; /* tags come round: it is the same as here, for who waits */
+    /* Tags wrap around, so this tag equals that of `here` and waiters treat both as one device. */
+    struct rvt_retirement third;
     rvt_retirement_init(&third, 1 + 0xffff);
     struct rvt_reader *reader = rvt_reader_register();
     REQUIRE(reader != NULL);
@@ -416,8 +420,8 @@ static void synchronizing_waits_for_its_own_device(void) {
     close_devices();
 }
 
-/* No number is the tag of every device, or of none with an epoch of 0. */
-static void tags_are_of_one_device(void) {
+/* No device number maps to the tag of every device, nor to a slot value of 0. */
+static void device_tags_are_never_zero_or_the_tag_of_every_device(void) {
     static const uint64_t numbers[] = {0, 1, 0xfffe, 0xffff, 0x10000, UINT64_MAX};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         struct rvt_retirement of;
@@ -435,7 +439,7 @@ static void tags_are_of_one_device(void) {
     }
 }
 
-static void what_was_retired_before_can_be_freed_after(void) {
+static void items_retired_before_a_wait_can_be_freed_after_it(void) {
     struct item item = {.then = NULL};
     struct waiting w;
     open_devices();
@@ -446,11 +450,11 @@ static void what_was_retired_before_can_be_freed_after(void) {
     CHECK(begin_waiting(&w, synchronize, &here));
     rvt_reclaim(&here);
     CHECK(!RELEASED(item));
-    /* Out by hand: rvt_read_leave would free it. */
+    /* Clear the slot by hand, because rvt_read_leave would free the item. */
     reader->depth = 0;
     atomic_store_explicit(&reader->slot, 0, memory_order_release);
     CHECK_EQ(end_waiting(&w), 0);
-    rvt_read_enter(reader, &here); /* of a later epoch */
+    rvt_read_enter(reader, &here); /* the reader enters again with a later epoch */
     rvt_reclaim(&here);
     CHECK(RELEASED(item));
     rvt_read_leave(reader, &here);
@@ -458,13 +462,13 @@ static void what_was_retired_before_can_be_freed_after(void) {
     close_devices();
 }
 
-/* How a child ends that calls this; 0: well. */
+/* Runs `call` in a child process. Returns the signal that killed it or its exit status; 0 if it succeeded. */
 static int end_of(void (*call)(void)) {
     fflush(stdout);
     pid_t child = fork();
     if (!child) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        alarm(20); /* a wait for oneself */
+        alarm(20); /* ends a child that waits for itself */
         call();
         _exit(0);
     }
@@ -490,16 +494,16 @@ static void wait_after_leaving(void) {
     rvt_synchronize(&here);
 }
 
-static void wait_with_a_reader_of_ones_former_life(void) {
+static void wait_with_a_reused_reader(void) {
     struct rvt_reader *first = rvt_reader_register();
     rvt_reader_unregister(first);
-    struct rvt_reader *second = rvt_reader_register(); /* the same, of this thread again */
+    struct rvt_reader *second = rvt_reader_register(); /* the same record, again owned by this thread */
     rvt_read_enter(second, own_section);
     rvt_synchronize(&here);
 }
 
-/* For itself the thread would wait for ever. */
-static void waiting_for_oneself_ends_the_process(void) {
+/* A thread that waits for its own section would wait forever, so the process aborts. */
+static void waiting_for_its_own_section_aborts_the_process(void) {
     open_devices();
     struct {
         struct rvt_retirement *section;
@@ -509,7 +513,7 @@ static void waiting_for_oneself_ends_the_process(void) {
                 {&rvt_every_device, wait_while_inside, SIGABRT},
                 {&there, wait_while_inside, 0},
                 {&here, wait_after_leaving, 0},
-                {&here, wait_with_a_reader_of_ones_former_life, SIGABRT}};
+                {&here, wait_with_a_reused_reader, SIGABRT}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         own_section = rows[i].section;
         CHECK_EQ(end_of(rows[i].call), rows[i].end);
@@ -517,12 +521,12 @@ static void waiting_for_oneself_ends_the_process(void) {
     close_devices();
 }
 
-/* --- a reader that comes while others wait --- */
+/* --- a reader registered while others wait --- */
 
 struct newcomer {
     pthread_t thread;
     struct rvt_retirement *of;
-    atomic_int step, told; /* where it is, and how far it may go */
+    atomic_int step, told; /* the current step, and the step up to which it may run */
 };
 
 static void go_to(struct newcomer *n, int step) {
@@ -548,7 +552,7 @@ static void *come(void *context) {
     return NULL;
 }
 
-static void a_reader_that_comes_during_a_wait(void) {
+static void a_wait_ignores_readers_that_register_later(void) {
     struct waiting first, second;
     struct newcomer n = {.of = &here, .step = 0, .told = 1};
     open_devices();
@@ -561,8 +565,8 @@ static void a_reader_that_comes_during_a_wait(void) {
         rvt_yield();
     CHECK(begin_waiting(&second, synchronize, &here));
     rvt_read_leave(old, &here);
-    CHECK_EQ(end_waiting(&first), 0); /* it had not come then */
-    CHECK(still_waiting(&second));    /* but before this one */
+    CHECK_EQ(end_waiting(&first), 0); /* this wait began before the new reader entered */
+    CHECK(still_waiting(&second));    /* this wait began after the new reader entered */
     go_to(&n, 2);
     CHECK_EQ(end_waiting(&second), 0);
     REQUIRE(pthread_join(n.thread, NULL) == 0);
@@ -570,13 +574,13 @@ static void a_reader_that_comes_during_a_wait(void) {
     close_devices();
 }
 
-/* --- threads: a pointer that is replaced and retired, followed by readers --- */
+/* --- threads that read a pointer while others replace and retire its target --- */
 
 enum { READERS = 3 };
 
 struct box {
     struct rvt_retired retired;
-    uint64_t a, b; /* equal while the box lives; not atomic on purpose */
+    uint64_t a, b; /* equal while the box lives; deliberately not atomic */
 };
 
 static _Atomic(struct box *) shared;
@@ -585,7 +589,7 @@ static atomic_ulong boxes_freed;
 
 static void free_box(struct rvt_retired *retired) {
     struct box *box = (struct box *)retired;
-    box->a = 1; /* who still looks now races, and ThreadSanitizer tells */
+    box->a = 1; /* ThreadSanitizer reports a race with any reader that still looks at the box */
     box->b = 2;
     rvt_free(box);
     atomic_fetch_add(&boxes_freed, 1);
@@ -611,7 +615,7 @@ static void *follow(void *argument) {
             CHECK_EQ(box->a, box->b);
         }
         rvt_read_leave(reader, of);
-        if (i % 256 == 0) { /* readers come and go */
+        if (i % 256 == 0) { /* readers register and unregister all the time */
             rvt_reader_unregister(reader);
             reader = rvt_reader_register();
         }
@@ -620,7 +624,7 @@ static void *follow(void *argument) {
     return NULL;
 }
 
-/* Freed in each of the ways: by who retires, by a wait, by the readers themselves. */
+/* Boxes are freed in all three ways: by rvt_reclaim, by rvt_settle, and by readers that leave. */
 static void *replace(void *argument) {
     for (uint64_t i = 0; i < 20000; i++) {
         struct box *box = new_box(i * 2 + (uintptr_t)argument);
@@ -635,7 +639,7 @@ static void *replace(void *argument) {
     return NULL;
 }
 
-static void readers_never_see_what_was_freed(void) {
+static void readers_never_see_freed_memory(void) {
     long live = rvt_test_alloc_live();
     pthread_t readers[READERS], writers[2];
     open_devices();
@@ -657,8 +661,8 @@ static void readers_never_see_what_was_freed(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-/* What an owner does who takes its memory down by itself: out of reach, synchronize, gone. Not retired, and
- * freed in the plain way. Each has a device of its own. */
+/* An owner that frees its memory directly instead of retiring it: it makes the memory unreachable,
+ * synchronizes, and frees. Each owner has its own device. */
 struct owner {
     struct rvt_retirement *of;
     _Atomic(uint64_t *) memory;
@@ -704,7 +708,7 @@ static void *look_in(void *argument) {
     return NULL;
 }
 
-static void nobody_looks_at_it_afterwards(void) {
+static void no_reader_sees_memory_after_synchronize(void) {
     pthread_t readers[READERS], writers[2];
     open_devices();
     atomic_store(&stop, false);
@@ -722,15 +726,17 @@ static void nobody_looks_at_it_afterwards(void) {
     close_devices();
 }
 
-CHECK_MAIN(TEST(freed_at_once_without_readers), TEST(a_section_that_ends_frees_what_waited_for_it),
-           TEST(does_not_wait_for_who_came_later), TEST(does_not_wait_for_readers_of_another_device),
-           TEST(frees_in_order_up_to_the_first_that_waits), TEST(frees_what_is_older_than_an_epoch),
-           TEST(what_has_passed_is_released_without_retirement), TEST(on_a_list_or_retired),
-           TEST(entering_twice_is_entering_once), TEST(renewing_inside_another_section_lets_nobody_pass),
-           TEST(renewing_goes_on_protecting), TEST(a_release_may_retire_more),
-           TEST(readers_are_used_again_and_freed_with_the_last_user), TEST(no_memory_for_a_reader),
-           TEST(synchronizing_waits_for_nobody), TEST(synchronizing_waits_for_who_is_inside),
-           TEST(synchronizing_waits_for_its_own_device), TEST(tags_are_of_one_device),
-           TEST(what_was_retired_before_can_be_freed_after), TEST(waiting_for_oneself_ends_the_process),
-           TEST(a_reader_that_comes_during_a_wait), TEST(readers_never_see_what_was_freed),
-           TEST(nobody_looks_at_it_afterwards))
+CHECK_MAIN(
+    TEST(reclaim_frees_at_once_without_readers), TEST(leaving_the_last_section_frees_retired_items),
+    TEST(does_not_wait_for_readers_that_entered_later), TEST(does_not_wait_for_readers_of_another_device),
+    TEST(frees_in_order_up_to_the_first_item_a_reader_may_see), TEST(frees_items_older_than_an_epoch),
+    TEST(items_on_a_passed_list_are_released_without_retirement),
+    TEST(an_item_goes_to_the_list_or_is_retired_without_one), TEST(nested_sections_end_with_the_outer_one),
+    TEST(renewing_a_nested_section_has_no_effect), TEST(renewing_starts_a_new_section),
+    TEST(a_release_may_retire_another_item), TEST(reader_records_are_reused_and_freed_with_the_last_user),
+    TEST(registering_a_reader_fails_without_memory), TEST(synchronizing_returns_at_once_without_readers),
+    TEST(synchronizing_waits_for_readers_inside), TEST(synchronizing_waits_for_readers_of_its_own_device),
+    TEST(device_tags_are_never_zero_or_the_tag_of_every_device),
+    TEST(items_retired_before_a_wait_can_be_freed_after_it),
+    TEST(waiting_for_its_own_section_aborts_the_process), TEST(a_wait_ignores_readers_that_register_later),
+    TEST(readers_never_see_freed_memory), TEST(no_reader_sees_memory_after_synchronize))

@@ -9,7 +9,7 @@ static uint64_t number(const struct rvt_failure *failure, enum rvt_failure_numbe
     return failure->numbers[which];
 }
 
-static void a_cause_is_told_once(void) {
+static void a_failure_is_reported_once(void) {
     struct rvt_failure failure;
     rvt_take_failure(&failure);
     CHECK_EQ(rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PAGE_UNMAPPED, 3, UINT64_MAX, 5), -RVT_EINVAL);
@@ -24,7 +24,7 @@ static void a_cause_is_told_once(void) {
         CHECK_EQ(failure.numbers[i], 0);
 }
 
-static void nothing_of_an_earlier_cause_is_left(void) {
+static void a_new_failure_clears_the_numbers_of_the_old_one(void) {
     uint64_t counts[RVT_FAILURE_NUMBERS - RVT_FAILURE_COUNTS];
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         counts[i] = i + 1;
@@ -40,7 +40,7 @@ static void nothing_of_an_earlier_cause_is_left(void) {
         CHECK_EQ(failure.numbers[i], 0);
 }
 
-static void what_was_taken_can_be_put_back(void) {
+static void a_taken_failure_can_be_restored(void) {
     struct rvt_failure kept, failure;
     rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, 7, 0);
     rvt_take_failure(&kept);
@@ -59,7 +59,7 @@ static void *fail_elsewhere(void *unused) {
     return NULL;
 }
 
-static void each_thread_has_its_own(void) {
+static void each_thread_has_its_own_failure(void) {
     rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, fail_elsewhere, NULL) == 0);
@@ -69,5 +69,5 @@ static void each_thread_has_its_own(void) {
     CHECK_EQ(number(&failure, RVT_FAILURE_CAUSE), RVT_CAUSE_PD_GONE);
 }
 
-CHECK_MAIN(TEST(a_cause_is_told_once), TEST(nothing_of_an_earlier_cause_is_left),
-           TEST(what_was_taken_can_be_put_back), TEST(each_thread_has_its_own))
+CHECK_MAIN(TEST(a_failure_is_reported_once), TEST(a_new_failure_clears_the_numbers_of_the_old_one),
+           TEST(a_taken_failure_can_be_restored), TEST(each_thread_has_its_own_failure))

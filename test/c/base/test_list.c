@@ -15,7 +15,7 @@ static int count_links(const struct rvt_link *first) {
     return count;
 }
 
-static void the_last_one_added_is_the_first(void) {
+static void the_last_link_added_is_the_first_in_the_list(void) {
     struct thing things[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
     struct rvt_link *first = NULL;
     for (int i = 0; i < 3; i++) {
@@ -29,8 +29,8 @@ static void the_last_one_added_is_the_first(void) {
         CHECK_PTR_EQ(RVT_LIST_ENTRY(link, struct thing, link), &things[number]);
 }
 
-/* From any place, without the list being named; and a link that is in no list stays in none. */
-static void removed_from_any_place(void) {
+/* The list head is not passed to rvt_list_remove. Removing a link that is in no list does nothing. */
+static void links_are_removed_from_any_position(void) {
     enum { THINGS = 5 };
     for (int order = 0; order < THINGS * THINGS; order++) {
         struct thing things[THINGS] = {{.number = 0}};
@@ -51,9 +51,9 @@ static void removed_from_any_place(void) {
         }
         CHECK(!first);
         CHECK_EQ(count_links(other), 1);
-        rvt_list_add(&first, &things[0].link); /* and back again */
+        rvt_list_add(&first, &things[0].link); /* a removed link can be added again */
         CHECK_EQ(count_links(first), 1);
     }
 }
 
-CHECK_MAIN(TEST(the_last_one_added_is_the_first), TEST(removed_from_any_place))
+CHECK_MAIN(TEST(the_last_link_added_is_the_first_in_the_list), TEST(links_are_removed_from_any_position))

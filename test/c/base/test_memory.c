@@ -7,35 +7,35 @@
 #include "check.h"
 #include "core/base/alloc.h"
 
-struct own {
+struct counted {
     struct rvt_memory memory;
     atomic_int released;
 };
 
-static enum rvt_reason own_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
+static enum rvt_reason counted_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
     (void)memory;
     *data = environment;
     return RVT_REASON_NONE;
 }
 
-static void own_release(struct rvt_memory *memory) {
-    atomic_fetch_add(&((struct own *)memory)->released, 1);
+static void counted_release(struct rvt_memory *memory) {
+    atomic_fetch_add(&((struct counted *)memory)->released, 1);
 }
 
-static const struct rvt_memory_ops own_ops = {own_resolve, own_release, NULL};
+static const struct rvt_memory_ops counted_ops = {counted_resolve, counted_release, NULL};
 
-static void last_put_releases_once(void) {
-    struct own own = {.released = 0};
-    rvt_memory_init(&own.memory, &own_ops, 123);
-    CHECK_EQ(own.memory.length, 123);
-    CHECK_PTR_EQ(own.memory.ops, &own_ops);
-    rvt_memory_get(&own.memory);
-    rvt_memory_get(&own.memory);
-    rvt_memory_put(&own.memory);
-    rvt_memory_put(&own.memory);
-    CHECK_EQ(atomic_load(&own.released), 0);
-    rvt_memory_put(&own.memory);
-    CHECK_EQ(atomic_load(&own.released), 1);
+static void the_last_put_releases_the_memory_once(void) {
+    struct counted counted = {.released = 0};
+    rvt_memory_init(&counted.memory, &counted_ops, 123);
+    CHECK_EQ(counted.memory.length, 123);
+    CHECK_PTR_EQ(counted.memory.ops, &counted_ops);
+    rvt_memory_get(&counted.memory);
+    rvt_memory_get(&counted.memory);
+    rvt_memory_put(&counted.memory);
+    rvt_memory_put(&counted.memory);
+    CHECK_EQ(atomic_load(&counted.released), 0);
+    rvt_memory_put(&counted.memory);
+    CHECK_EQ(atomic_load(&counted.released), 1);
 }
 
 enum { THREADS = 4, ROUNDS = 20000 };
@@ -50,21 +50,21 @@ static void *get_and_put(void *argument) {
     return NULL;
 }
 
-static void counts_from_several_threads(void) {
-    struct own own = {.released = 0};
+static void several_threads_get_and_put_references(void) {
+    struct counted counted = {.released = 0};
     pthread_t threads[THREADS];
-    rvt_memory_init(&own.memory, &own_ops, 1);
+    rvt_memory_init(&counted.memory, &counted_ops, 1);
     for (int i = 0; i < THREADS; i++) {
-        rvt_memory_get(&own.memory);
-        REQUIRE(pthread_create(&threads[i], NULL, get_and_put, &own.memory) == 0);
+        rvt_memory_get(&counted.memory);
+        REQUIRE(pthread_create(&threads[i], NULL, get_and_put, &counted.memory) == 0);
     }
-    rvt_memory_put(&own.memory);
+    rvt_memory_put(&counted.memory);
     for (int i = 0; i < THREADS; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
-    CHECK_EQ(atomic_load(&own.released), 1);
+    CHECK_EQ(atomic_load(&counted.released), 1);
 }
 
-static void fixed_memory_stays_where_it_is(void) {
+static void fixed_memory_resolves_to_its_bytes(void) {
     long live = rvt_test_alloc_live();
     unsigned char bytes[10];
     struct rvt_memory *memory = rvt_fixed_memory(bytes, sizeof(bytes));
@@ -77,7 +77,7 @@ static void fixed_memory_stays_where_it_is(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void fixed_memory_without_memory(void) {
+static void fixed_memory_is_null_when_the_allocation_fails(void) {
     long live = rvt_test_alloc_live();
     rvt_test_alloc_fail_after(0);
     CHECK(rvt_fixed_memory(&live, 1) == NULL);
@@ -85,21 +85,21 @@ static void fixed_memory_without_memory(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void place_own(const struct rvt_memory *memory, struct rvt_memory_place *place) {
+static void place_shared(const struct rvt_memory *memory, struct rvt_memory_place *place) {
     (void)memory;
     *place = (struct rvt_memory_place){RVT_MEMORY_KIND_SHARED, 7, 9};
 }
 
-static void places_are_told_by_the_owner(void) {
-    static const struct rvt_memory_ops told_ops = {own_resolve, own_release, place_own};
-    struct own own = {.released = 0};
-    rvt_memory_init(&own.memory, &told_ops, 1);
-    struct rvt_memory_place place = rvt_place_of_memory(&own.memory);
+static void the_place_comes_from_the_memory_operations(void) {
+    static const struct rvt_memory_ops placed_ops = {counted_resolve, counted_release, place_shared};
+    struct counted counted = {.released = 0};
+    rvt_memory_init(&counted.memory, &placed_ops, 1);
+    struct rvt_memory_place place = rvt_place_of_memory(&counted.memory);
     CHECK_EQ(place.kind, RVT_MEMORY_KIND_SHARED);
     CHECK_EQ(place.buffer, 7);
     CHECK_EQ(place.offset, 9);
-    rvt_memory_init(&own.memory, &own_ops, 1);
-    place = rvt_place_of_memory(&own.memory);
+    rvt_memory_init(&counted.memory, &counted_ops, 1);
+    place = rvt_place_of_memory(&counted.memory);
     CHECK_EQ(place.kind, RVT_MEMORY_KIND_OTHER);
     CHECK_EQ(place.buffer, 0);
     CHECK_EQ(rvt_place_of_memory(NULL).kind, RVT_MEMORY_KIND_NONE);
@@ -119,7 +119,7 @@ static int ascending(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static void buffer_numbers_are_never_given_twice(void) {
+static void buffer_numbers_are_unique(void) {
     static uint64_t numbers[THREADS * NUMBERS];
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
@@ -132,6 +132,6 @@ static void buffer_numbers_are_never_given_twice(void) {
         CHECK(numbers[i] > numbers[i - 1]);
 }
 
-CHECK_MAIN(TEST(last_put_releases_once), TEST(counts_from_several_threads),
-           TEST(fixed_memory_stays_where_it_is), TEST(fixed_memory_without_memory),
-           TEST(places_are_told_by_the_owner), TEST(buffer_numbers_are_never_given_twice))
+CHECK_MAIN(TEST(the_last_put_releases_the_memory_once), TEST(several_threads_get_and_put_references),
+           TEST(fixed_memory_resolves_to_its_bytes), TEST(fixed_memory_is_null_when_the_allocation_fails),
+           TEST(the_place_comes_from_the_memory_operations), TEST(buffer_numbers_are_unique))

@@ -12,7 +12,7 @@ static struct rvt_mutex static_mutex = RVT_MUTEX_INITIALIZER;
 
 struct counter {
     struct rvt_mutex *mutex;
-    uint64_t value; /* not atomic: the mutex is what is tested */
+    uint64_t value; /* not atomic: the mutex must protect it */
 };
 
 static void *count_up(void *argument) {
@@ -35,7 +35,7 @@ static void excludes_with(struct rvt_mutex *mutex) {
     CHECK_EQ(counter.value, THREADS * ROUNDS);
 }
 
-static void mutex_excludes(void) {
+static void a_mutex_excludes_other_threads(void) {
     struct rvt_mutex mutex;
     rvt_mutex_init(&mutex);
     excludes_with(&mutex);
@@ -57,7 +57,7 @@ static void pages_are_zero_and_writable(void) {
 }
 
 static void pages_cost_nothing_until_touched(void) {
-    /* Reserved, touched at both ends, and cheap: a table of 2^23 records must be affordable. */
+    /* A table of 2^23 records must not use memory before it is touched. */
     size_t bytes = (size_t)1 << 34;
     unsigned char *pages = rvt_pages_reserve(bytes);
     REQUIRE(pages != NULL);
@@ -67,11 +67,11 @@ static void pages_cost_nothing_until_touched(void) {
     rvt_pages_release(pages, bytes);
 }
 
-static void impossible_reservation_is_null(void) {
+static void a_reservation_that_is_too_large_returns_null(void) {
     CHECK(rvt_pages_reserve(SIZE_MAX / 2) == NULL);
 }
 
-static void random_bytes_fill_exactly(void) {
+static void random_bytes_fill_exactly_the_requested_length(void) {
     static const size_t lengths[] = {0, 1, 7, 255, 256, 257, 1000};
     unsigned char buffer[1024];
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -80,7 +80,7 @@ static void random_bytes_fill_exactly(void) {
         CHECK(rvt_random_bytes(buffer, length));
         for (size_t at = length; at < sizeof(buffer); at++)
             CHECK_EQ(buffer[at], 0);
-        /* 64 zero bytes in a row by chance: never. So every part of the request was filled. */
+        /* 64 zero bytes in a row do not occur by chance, so they would mean an unfilled part. */
         for (size_t at = 0; at + 64 <= length; at += 64) {
             int set = 0;
             for (size_t k = 0; k < 64; k++)
@@ -90,7 +90,7 @@ static void random_bytes_fill_exactly(void) {
     }
 }
 
-static void random_bytes_differ(void) {
+static void two_random_requests_differ(void) {
     unsigned char a[32], b[32];
     CHECK(rvt_random_bytes(a, sizeof(a)));
     CHECK(rvt_random_bytes(b, sizeof(b)));
@@ -123,7 +123,7 @@ static void data_pages_are_zero_and_aligned(void) {
     }
 }
 
-static void impossible_data_pages(void) {
+static void data_pages_that_are_too_large_are_refused(void) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX - ((size_t)2 << 20),
                                    SIZE_MAX - ((size_t)2 << 20) + 1, SIZE_MAX / 2};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -141,7 +141,7 @@ static void *pass(void *argument) {
     return NULL;
 }
 
-static void yielding_lets_another_run(void) {
+static void yielding_lets_another_thread_run(void) {
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, pass, NULL) == 0);
     while (!atomic_load(&passed))
@@ -158,8 +158,8 @@ static void *tell_self(void *argument) {
     return NULL;
 }
 
-/* While both run. */
-static void threads_have_numbers_of_their_own(void) {
+/* Both threads must be alive: the number of an ended thread may be reused. */
+static void running_threads_have_distinct_numbers(void) {
     pthread_t thread;
     uintptr_t self = 0;
     atomic_store(&passed, false);
@@ -177,18 +177,19 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void a_brief_sleep_is_brief(void) {
+static void a_brief_sleep_takes_a_short_time(void) {
     const double before = seconds();
     rvt_pause();
     for (int i = 0; i < 20; i++)
         rvt_sleep_briefly();
     const double each = (seconds() - before) / 20;
-    CHECK(each > 40e-6); /* it sleeps, */
-    CHECK(each < 0.5);   /* and not for long, on however busy a machine */
+    CHECK(each > 40e-6); /* the call really sleeps */
+    CHECK(each < 0.5);   /* generous bound for busy machines */
 }
 
-CHECK_MAIN(TEST(mutex_excludes), TEST(pages_are_zero_and_writable), TEST(pages_cost_nothing_until_touched),
-           TEST(impossible_reservation_is_null), TEST(random_bytes_fill_exactly), TEST(random_bytes_differ),
-           TEST(data_pages_are_zero_and_aligned), TEST(impossible_data_pages),
-           TEST(yielding_lets_another_run), TEST(threads_have_numbers_of_their_own),
-           TEST(a_brief_sleep_is_brief))
+CHECK_MAIN(TEST(a_mutex_excludes_other_threads), TEST(pages_are_zero_and_writable),
+           TEST(pages_cost_nothing_until_touched), TEST(a_reservation_that_is_too_large_returns_null),
+           TEST(random_bytes_fill_exactly_the_requested_length), TEST(two_random_requests_differ),
+           TEST(data_pages_are_zero_and_aligned), TEST(data_pages_that_are_too_large_are_refused),
+           TEST(yielding_lets_another_thread_run), TEST(running_threads_have_distinct_numbers),
+           TEST(a_brief_sleep_takes_a_short_time))

@@ -12,16 +12,16 @@ struct thing {
 
 enum { MANY = 2000 };
 
-static void objects_are_distinct_and_stay(void) {
+static void objects_are_distinct_and_do_not_move(void) {
     long live = rvt_test_alloc_live();
     struct rvt_pool pool;
     static struct thing *things[MANY];
     rvt_pool_init(&pool, sizeof(struct thing));
-    CHECK_EQ(rvt_test_alloc_live(), live); /* an empty pool costs nothing */
+    CHECK_EQ(rvt_test_alloc_live(), live); /* an empty pool allocates nothing */
     for (uint32_t i = 0; i < MANY; i++) {
         things[i] = (struct thing *)rvt_pool_take(&pool);
         REQUIRE(things[i] != NULL);
-        /* A line of their own: the counts of two regions never share one. */
+        /* Objects are cache-line aligned, so the reference counts of two regions never share a line. */
         CHECK_EQ((uintptr_t)things[i] % RVT_CACHE_LINE, 0);
         things[i]->value = UINT64_C(0x1234567800000000) | i;
     }
@@ -36,7 +36,7 @@ static void objects_are_distinct_and_stay(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void every_index_is_an_object(void) {
+static void every_index_names_an_object(void) {
     struct rvt_pool pool;
     rvt_pool_init(&pool, sizeof(struct thing));
     struct rvt_object *alive = rvt_pool_take(&pool);
@@ -51,10 +51,10 @@ static void every_index_is_an_object(void) {
     rvt_pool_destroy(&pool);
 }
 
-static void what_is_not_there_is_not_found(void) {
+static void finding_an_unused_index_returns_null(void) {
     struct rvt_pool pool;
     rvt_pool_init(&pool, sizeof(struct thing));
-    CHECK(rvt_pool_find(&pool, 0) == NULL); /* of a pool that never had one */
+    CHECK(rvt_pool_find(&pool, 0) == NULL); /* the pool has never had an object */
     CHECK(rvt_pool_find(&pool, UINT32_MAX) == NULL);
     for (uint32_t i = 0; i < MANY; i++) {
         struct rvt_object *object = rvt_pool_take(&pool);
@@ -68,7 +68,7 @@ static void what_is_not_there_is_not_found(void) {
     CHECK(rvt_pool_find(&pool, 0) == NULL);
 }
 
-/* Objects are found without the lock while the pool grows: the array of chunks is replaced many times. */
+/* rvt_pool_find takes no lock. The array of chunks is replaced many times while the pool grows. */
 enum { FOUND_WHILE_GROWING = 40000 };
 
 static void *find_all(void *argument) {
@@ -110,7 +110,7 @@ static void generations_never_repeat(void) {
         CHECK(!rvt_object_alive(object));
         if (!first)
             first = object;
-        CHECK_PTR_EQ(object, first); /* given back, so there to be taken again: no growth */
+        CHECK_PTR_EQ(object, first); /* the object that was given back is reused; the pool does not grow */
         uint64_t generation = rvt_object_birth(object);
         CHECK(generation & 1);
         CHECK(generation > last);
@@ -125,13 +125,13 @@ static void generations_never_repeat(void) {
     rvt_pool_destroy(&pool);
 }
 
-static void no_memory_changes_nothing(void) {
+static void a_failed_allocation_changes_nothing(void) {
     long live = rvt_test_alloc_live();
     int failures = 0;
     for (long n = 0;; n++) {
         struct rvt_pool pool;
         rvt_pool_init(&pool, sizeof(struct thing));
-        /* So many that the array of chunks has to grow. */
+        /* Enough objects that the array of chunks must grow. */
         uint32_t taken = 0;
         bool failed = false;
         rvt_test_alloc_fail_after(n);
@@ -145,7 +145,7 @@ static void no_memory_changes_nothing(void) {
                 CHECK_EQ(pool.count, count);
                 continue;
             }
-            CHECK_EQ(object->index, taken); /* nothing was lost on the way */
+            CHECK_EQ(object->index, taken); /* no object was lost when the allocation failed */
             taken++;
         }
         rvt_test_alloc_fail_after(-1);
@@ -157,13 +157,13 @@ static void no_memory_changes_nothing(void) {
     CHECK(failures > 2);
 }
 
-static void the_living_are_found_in_order(void) {
+static void live_objects_are_found_in_index_order(void) {
     struct rvt_pool pool;
     static struct rvt_object *objects[MANY];
     uint64_t seed = 1;
     uint32_t at = 0, alive[MANY], count = 0;
     rvt_pool_init(&pool, sizeof(struct thing));
-    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* of a pool that never had one */
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* the pool has never had an object */
     CHECK_EQ(at, 0);
     for (uint32_t i = 0; i < MANY; i++) {
         objects[i] = rvt_pool_take(&pool);
@@ -184,12 +184,12 @@ static void the_living_are_found_in_order(void) {
         CHECK_EQ(object->index, alive[found]);
         CHECK_EQ(at, object->index + 1);
         if (found % 2)
-            rvt_object_death(object); /* as the cascades do */
+            rvt_object_death(object); /* as when a domain closes and takes its objects with it */
     }
     CHECK_EQ(found, count);
     CHECK_EQ(at, pool.count);
-    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* and at the end again */
-    /* From the middle on; an index beyond the end finds nothing. */
+    CHECK(rvt_pool_next_alive(&pool, &at) == NULL); /* at the end rvt_pool_next_alive keeps returning NULL */
+    /* Start in the middle. An index beyond the end finds nothing. */
     at = alive[2] + 1;
     object = rvt_pool_next_alive(&pool, &at);
     REQUIRE(object != NULL);
@@ -199,7 +199,7 @@ static void the_living_are_found_in_order(void) {
     rvt_pool_destroy(&pool);
 }
 
-static void chunks_are_counted_where_told(void) {
+static void chunks_are_added_to_the_held_bytes(void) {
     struct rvt_pool pool;
     _Atomic(uint64_t) held = 5;
     rvt_pool_init(&pool, sizeof(struct thing));
@@ -211,18 +211,18 @@ static void chunks_are_counted_where_told(void) {
     CHECK_EQ(chunk, pool.count * pool.object_size);
     for (uint32_t i = 1; i < pool.count; i++)
         (void)rvt_pool_take(&pool);
-    CHECK_EQ(atomic_load(&held), 5 + chunk); /* until it is used up */
+    CHECK_EQ(atomic_load(&held), 5 + chunk); /* no new chunk until the first is used up */
     rvt_test_alloc_fail_after(0);
     CHECK(rvt_pool_take(&pool) == NULL);
     rvt_test_alloc_fail_after(-1);
     CHECK_EQ(atomic_load(&held), 5 + chunk);
     CHECK(rvt_pool_take(&pool) != NULL);
-    CHECK_EQ(atomic_load(&held), 5 + 3 * chunk); /* the next is twice as large */
+    CHECK_EQ(atomic_load(&held), 5 + 3 * chunk); /* the second chunk has twice the size */
     rvt_pool_destroy(&pool);
 }
 
-/* Few objects cost little; many are made some hundred at a time. */
-static void chunks_double_up_to_a_limit(void) {
+/* A pool of few objects stays small; a large pool grows by 512 objects at a time. */
+static void chunks_double_in_size_up_to_a_limit(void) {
     struct rvt_pool pool;
     rvt_pool_init(&pool, sizeof(struct thing));
     uint32_t last = 0, chunk = 0;
@@ -234,7 +234,7 @@ static void chunks_double_up_to_a_limit(void) {
         if (pool.count == last)
             continue;
         uint32_t grown = pool.count - last;
-        CHECK_EQ(last, i); /* not before the old ones are used up */
+        CHECK_EQ(last, i); /* a new chunk only when the old ones are used up */
         if (chunk)
             CHECK(grown == 2 * chunk || (grown == chunk && grown == 512));
         else
@@ -246,8 +246,8 @@ static void chunks_double_up_to_a_limit(void) {
     rvt_pool_destroy(&pool);
 }
 
-CHECK_MAIN(TEST(objects_are_distinct_and_stay), TEST(every_index_is_an_object),
-           TEST(generations_never_repeat), TEST(no_memory_changes_nothing),
-           TEST(what_is_not_there_is_not_found), TEST(objects_are_found_while_the_pool_grows),
-           TEST(the_living_are_found_in_order), TEST(chunks_are_counted_where_told),
-           TEST(chunks_double_up_to_a_limit))
+CHECK_MAIN(TEST(objects_are_distinct_and_do_not_move), TEST(every_index_names_an_object),
+           TEST(generations_never_repeat), TEST(a_failed_allocation_changes_nothing),
+           TEST(finding_an_unused_index_returns_null), TEST(objects_are_found_while_the_pool_grows),
+           TEST(live_objects_are_found_in_index_order), TEST(chunks_are_added_to_the_held_bytes),
+           TEST(chunks_double_in_size_up_to_a_limit))

@@ -3,8 +3,8 @@
 
 #include "check.h"
 
-static void numbers_are_the_bindings(void) {
-    /* The numbers travel to JavaScript: none may ever change its meaning. */
+static void reason_numbers_and_names_are_fixed(void) {
+    /* JavaScript uses the same numbers, so a number must never change its meaning. */
     static const struct {
         int number;
         const char *name;
@@ -25,10 +25,10 @@ static void numbers_are_the_bindings(void) {
     CHECK_EQ(RVT_CLOSED, 16);
 }
 
-static void no_name_is_missing(void) {
+static void an_unknown_reason_is_named_none(void) {
     CHECK(strcmp(rvt_reason_name(RVT_REASON_COUNT), "None") == 0);
     CHECK(strcmp(rvt_reason_name((enum rvt_reason)1000000), "None") == 0);
     CHECK(strcmp(rvt_reason_name((enum rvt_reason) - 1), "None") == 0);
 }
 
-CHECK_MAIN(TEST(numbers_are_the_bindings), TEST(no_name_is_missing))
+CHECK_MAIN(TEST(reason_numbers_and_names_are_fixed), TEST(an_unknown_reason_is_named_none))

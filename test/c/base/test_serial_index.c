@@ -5,7 +5,8 @@
 
 enum { MANY = 5000 };
 
-static unsigned char objects[MANY + 1]; /* the object of number n is objects[n]: only its address counts */
+/* objects[n] stands for the object with serial n; only its address is used */
+static unsigned char objects[MANY + 1];
 
 static bool add(struct rvt_serial_index *index, uint64_t serial) {
     if (!rvt_serial_index_reserve(index))
@@ -14,29 +15,29 @@ static bool add(struct rvt_serial_index *index, uint64_t serial) {
     return true;
 }
 
-static void an_empty_one_has_nothing(void) {
+static void an_empty_index_finds_nothing(void) {
     long live = rvt_test_alloc_live();
     struct rvt_serial_index index = {0};
     CHECK(rvt_serial_index_find(&index, 0) == NULL);
     CHECK(rvt_serial_index_find(&index, 1) == NULL);
     rvt_serial_index_remove(&index, 1);
-    CHECK_EQ(rvt_test_alloc_live(), live); /* and costs nothing */
+    CHECK_EQ(rvt_test_alloc_live(), live); /* an empty index allocates nothing */
     rvt_serial_index_clear(&index);
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void finds_what_is_there_and_nothing_else(void) {
+static void finds_the_objects_added_and_no_others(void) {
     struct rvt_serial_index index = {0};
-    /* Numbers with holes, as after calls that failed. */
+    /* Serial numbers have gaps after calls that failed. */
     for (uint64_t serial = 2; serial < MANY; serial += 3)
         REQUIRE(add(&index, serial));
     for (uint64_t serial = 0; serial <= MANY; serial++)
         CHECK_PTR_EQ(rvt_serial_index_find(&index, serial),
                      serial % 3 == 2 && serial < MANY ? &objects[serial] : NULL);
     CHECK(rvt_serial_index_find(&index, UINT64_MAX) == NULL);
-    rvt_serial_index_remove(&index, 3); /* was never there */
+    rvt_serial_index_remove(&index, 3); /* a serial that was never added */
     rvt_serial_index_remove(&index, 5);
-    rvt_serial_index_remove(&index, 5); /* is there no more */
+    rvt_serial_index_remove(&index, 5); /* a serial that was already removed */
     CHECK(rvt_serial_index_find(&index, 5) == NULL);
     CHECK_PTR_EQ(rvt_serial_index_find(&index, 2), &objects[2]);
     CHECK_PTR_EQ(rvt_serial_index_find(&index, 8), &objects[8]);
@@ -44,8 +45,8 @@ static void finds_what_is_there_and_nothing_else(void) {
     CHECK(rvt_serial_index_find(&index, 8) == NULL);
 }
 
-/* Against a plain array: what is there is found, and memory follows what lives. */
-static void random_lives(void) {
+/* Compares the index with a plain array. Its capacity must follow the number of live objects. */
+static void random_additions_and_removals_match_a_plain_array(void) {
     static bool there[MANY + 1];
     long live = rvt_test_alloc_live();
     _Atomic(uint64_t) held = 7;
@@ -55,7 +56,7 @@ static void random_lives(void) {
         uint64_t last = 0, count = 0, most = 0;
         memset(there, 0, sizeof(there));
         while (last < MANY) {
-            /* Sometimes it grows, sometimes it shrinks. */
+            /* The index grows in some phases and shrinks in others. */
             if (roll(&state, 100) < (last / 500 % 2 ? 45 : 75)) {
                 last += 1 + roll(&state, 2);
                 if (last > MANY)
@@ -78,7 +79,7 @@ static void random_lives(void) {
                          probe <= MANY && there[probe] ? &objects[probe] : NULL);
         }
         CHECK(most > 100);
-        /* In any order, down to nothing. */
+        /* Remove all, in an arbitrary order. */
         for (uint64_t i = 0; i <= MANY; i++) {
             uint64_t serial = (i * 1009) % (MANY + 1);
             CHECK_PTR_EQ(rvt_serial_index_find(&index, serial), there[serial] ? &objects[serial] : NULL);
@@ -93,8 +94,8 @@ static void random_lives(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-/* One that lives beside many that come and go: gaps are used again. */
-static void gaps_do_not_add_up(void) {
+/* One object lives while many others come and go: the index must reuse their slots and stay small. */
+static void slots_of_removed_objects_are_reused(void) {
     struct rvt_serial_index index = {0};
     REQUIRE(add(&index, 1));
     for (uint64_t serial = 2; serial < MANY; serial++) {
@@ -107,7 +108,7 @@ static void gaps_do_not_add_up(void) {
     rvt_serial_index_clear(&index);
 }
 
-static void without_memory(void) {
+static void keeps_its_objects_when_an_allocation_fails(void) {
     struct rvt_serial_index index = {0};
     rvt_test_alloc_fail_after(0);
     CHECK(!rvt_serial_index_reserve(&index));
@@ -123,7 +124,7 @@ static void without_memory(void) {
     CHECK_EQ(index.capacity, 64);
     for (uint64_t i = 1; i <= 64; i++)
         CHECK_PTR_EQ(rvt_serial_index_find(&index, i), &objects[i]);
-    /* Removing goes on without a smaller array, and tries again the next time. */
+    /* Removal works even if the smaller array cannot be allocated, and tries to shrink again next time. */
     for (uint64_t i = 1; i <= 56; i++) {
         rvt_test_alloc_fail_after(0);
         rvt_serial_index_remove(&index, i);
@@ -139,5 +140,6 @@ static void without_memory(void) {
     rvt_serial_index_clear(&index);
 }
 
-CHECK_MAIN(TEST(an_empty_one_has_nothing), TEST(finds_what_is_there_and_nothing_else), TEST(random_lives),
-           TEST(gaps_do_not_add_up), TEST(without_memory))
+CHECK_MAIN(TEST(an_empty_index_finds_nothing), TEST(finds_the_objects_added_and_no_others),
+           TEST(random_additions_and_removals_match_a_plain_array), TEST(slots_of_removed_objects_are_reused),
+           TEST(keeps_its_objects_when_an_allocation_fails))

@@ -27,7 +27,7 @@ static void write_byte(const struct rvt_sparse *sparse, size_t offset, unsigned 
     sparse->data[offset] = value;
 }
 
-/* Pages of the range that the system has in memory; UINT64_MAX where it cannot be asked. */
+/* Returns how many pages of the range are resident, or UINT64_MAX where the system cannot tell. */
 static uint64_t resident_pages(const struct rvt_sparse *sparse) {
 #ifdef __linux__
     size_t pages = (sparse->reserved + rvt_page_bytes() - 1) / rvt_page_bytes();
@@ -46,7 +46,7 @@ static uint64_t resident_pages(const struct rvt_sparse *sparse) {
 #endif
 }
 
-static bool counts_what_is_resident(const struct rvt_sparse *sparse) {
+static bool held_matches_resident(const struct rvt_sparse *sparse) {
     uint64_t resident = resident_pages(sparse);
     if (resident == UINT64_MAX)
         return true;
@@ -54,7 +54,7 @@ static bool counts_what_is_resident(const struct rvt_sparse *sparse) {
     return resident == held_pages();
 }
 
-static void a_range_is_zero_and_costs_nothing(void) {
+static void a_new_range_is_zero_and_holds_no_memory(void) {
     static const size_t sizes[] = {1, 64, 4096, 4097, (size_t)5 << 20, (size_t)1 << 30};
     long live = rvt_test_alloc_live();
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -62,23 +62,23 @@ static void a_range_is_zero_and_costs_nothing(void) {
         REQUIRE(open_sparse(&sparse, sizes[i]));
         CHECK_EQ((uintptr_t)sparse.data % rvt_page_bytes(), 0);
         CHECK_EQ(atomic_load(&held), 0);
-        CHECK(counts_what_is_resident(&sparse));
+        CHECK(held_matches_resident(&sparse));
         CHECK_EQ(sparse.data[0], 0);
         CHECK_EQ(sparse.data[sizes[i] - 1], 0);
         write_byte(&sparse, 0, 1);
-        write_byte(&sparse, sizes[i] - 1, 2); /* up to the last byte */
+        write_byte(&sparse, sizes[i] - 1, 2); /* the last byte is writable */
         CHECK(sparse.data + sizes[i] <= (unsigned char *)sparse.base + sparse.reserved);
         rvt_sparse_destroy(&sparse);
         CHECK_EQ(rvt_test_alloc_live(), live);
     }
 }
 
-static void a_page_counts_once(void) {
+static void each_touched_page_counts_once(void) {
     const size_t page = rvt_page_bytes();
     struct rvt_sparse sparse;
     REQUIRE(open_sparse(&sparse, 3 * page));
     write_byte(&sparse, 0, 1);
-    CHECK_EQ(held_pages(), 2); /* and the one with the bits */
+    CHECK_EQ(held_pages(), 2); /* the touched page and the page of the bitmap */
     write_byte(&sparse, page - 1, 1);
     CHECK_EQ(held_pages(), 2);
     write_byte(&sparse, page, 1);
@@ -86,12 +86,12 @@ static void a_page_counts_once(void) {
     write_byte(&sparse, 2 * page + 17, 1);
     write_byte(&sparse, 1, 1);
     CHECK_EQ(held_pages(), 4);
-    CHECK(counts_what_is_resident(&sparse));
+    CHECK(held_matches_resident(&sparse));
     rvt_sparse_destroy(&sparse);
 }
 
-static void pages_at_random_are_counted(void) {
-    const size_t bytes = (size_t)1 << 30; /* so many pages that their bits fill several */
+static void randomly_touched_pages_are_counted(void) {
+    const size_t bytes = (size_t)1 << 30; /* so many pages that their bitmap spans several pages */
     struct rvt_sparse sparse;
     REQUIRE(open_sparse(&sparse, bytes));
     uint64_t seed = 1;
@@ -100,11 +100,11 @@ static void pages_at_random_are_counted(void) {
         write_byte(&sparse, (size_t)(seed >> 20) % bytes, 1);
     }
     CHECK(held_pages() > 2900);
-    CHECK(counts_what_is_resident(&sparse));
+    CHECK(held_matches_resident(&sparse));
     rvt_sparse_destroy(&sparse);
 }
 
-static void what_is_given_back_reads_as_zeros(void) {
+static void pages_given_back_read_as_zeros(void) {
     const size_t bytes = 300 * rvt_page_bytes();
     struct rvt_sparse sparse;
     REQUIRE(open_sparse(&sparse, bytes));
@@ -114,35 +114,35 @@ static void what_is_given_back_reads_as_zeros(void) {
     rvt_sparse_give_back(&sparse);
 #ifndef _WIN32
     CHECK_EQ(held_pages(), 0);
-    CHECK(counts_what_is_resident(&sparse));
+    CHECK(held_matches_resident(&sparse));
     for (size_t at = 0; at < bytes; at++)
         CHECK_EQ(sparse.data[at], 0);
 #endif
     rvt_sparse_destroy(&sparse);
 }
 
-static void giving_back_nothing(void) {
+static void giving_back_an_untouched_or_destroyed_range_does_nothing(void) {
     struct rvt_sparse sparse;
     REQUIRE(open_sparse(&sparse, 100));
     rvt_sparse_give_back(&sparse);
     CHECK_EQ(atomic_load(&held), 0);
     rvt_sparse_destroy(&sparse);
-    rvt_sparse_give_back(&sparse); /* of none */
+    rvt_sparse_give_back(&sparse); /* on a destroyed range the call does nothing */
     rvt_sparse_touch(&sparse, &sparse);
     rvt_sparse_destroy(&sparse);
     CHECK_EQ(atomic_load(&held), 0);
 }
 
-static void large_pages_count_in_full(void) {
+static void a_touched_huge_page_counts_in_full(void) {
     enum { LARGE = 4 };
     struct rvt_sparse sparse;
     REQUIRE(open_sparse(&sparse, LARGE * RVT_HUGE_PAGE_BYTES + 1));
     CHECK_EQ((uintptr_t)sparse.data % RVT_HUGE_PAGE_BYTES, 0);
     write_byte(&sparse, 5, 0x11);
     write_byte(&sparse, 2 * RVT_HUGE_PAGE_BYTES + 5, 0x33);
-    write_byte(&sparse, LARGE * RVT_HUGE_PAGE_BYTES, 0x55); /* behind what will be large */
+    write_byte(&sparse, LARGE * RVT_HUGE_PAGE_BYTES, 0x55); /* beyond the part that will use huge pages */
     CHECK_EQ(held_pages(), 4);
-    CHECK(!rvt_sparse_collapse(&sparse)); /* nothing is to be large yet */
+    CHECK(!rvt_sparse_collapse(&sparse)); /* no part prefers huge pages yet */
     rvt_sparse_prefer_huge(&sparse, LARGE * RVT_HUGE_PAGE_BYTES);
     if (sparse.huge_bytes) {
         const uint64_t each = RVT_HUGE_PAGE_BYTES / rvt_page_bytes();
@@ -157,8 +157,8 @@ static void large_pages_count_in_full(void) {
     int collapsed = 0;
     while (rvt_sparse_collapse(&sparse))
         collapsed++;
-    CHECK_EQ(collapsed, sparse.huge_bytes ? 3 : 0); /* not the one that nobody has touched */
-    CHECK_EQ(sparse.data[5], 0x11);                 /* the content stays */
+    CHECK_EQ(collapsed, sparse.huge_bytes ? 3 : 0); /* the untouched huge page is not collapsed */
+    CHECK_EQ(sparse.data[5], 0x11);                 /* collapsing keeps the bytes */
     CHECK_EQ(sparse.data[2 * RVT_HUGE_PAGE_BYTES + 5], 0x33);
     CHECK_EQ(sparse.data[LARGE * RVT_HUGE_PAGE_BYTES], 0x55);
     rvt_sparse_give_back(&sparse);
@@ -169,7 +169,7 @@ static void large_pages_count_in_full(void) {
     rvt_sparse_destroy(&sparse);
 }
 
-static void impossible_ranges(void) {
+static void a_range_that_cannot_be_reserved_is_refused(void) {
     struct rvt_sparse sparse;
     CHECK(!open_sparse(&sparse, SIZE_MAX / 2));
     CHECK(sparse.data == NULL);
@@ -180,7 +180,7 @@ static void impossible_ranges(void) {
     CHECK_EQ(atomic_load(&held), 0);
 }
 
-/* Readers without a lock, while pages are given back: a byte is what was written last, or zero for good. */
+/* Readers take no lock while pages are given back: a byte keeps its last value or becomes zero for good. */
 static struct rvt_sparse shared;
 static atomic_bool given_back;
 
@@ -200,7 +200,7 @@ static void *read_until_zero(void *unused) {
     }
 }
 
-static void readers_go_on_while_pages_are_given_back(void) {
+static void readers_can_read_while_pages_are_given_back(void) {
 #ifndef _WIN32
     for (int round = 0; round < 50; round++) {
         REQUIRE(open_sparse(&shared, 64 * rvt_page_bytes()));
@@ -219,7 +219,8 @@ static void readers_go_on_while_pages_are_given_back(void) {
 #endif
 }
 
-CHECK_MAIN(TEST(a_range_is_zero_and_costs_nothing), TEST(a_page_counts_once),
-           TEST(pages_at_random_are_counted), TEST(what_is_given_back_reads_as_zeros),
-           TEST(giving_back_nothing), TEST(large_pages_count_in_full), TEST(impossible_ranges),
-           TEST(readers_go_on_while_pages_are_given_back))
+CHECK_MAIN(TEST(a_new_range_is_zero_and_holds_no_memory), TEST(each_touched_page_counts_once),
+           TEST(randomly_touched_pages_are_counted), TEST(pages_given_back_read_as_zeros),
+           TEST(giving_back_an_untouched_or_destroyed_range_does_nothing),
+           TEST(a_touched_huge_page_counts_in_full), TEST(a_range_that_cannot_be_reserved_is_refused),
+           TEST(readers_can_read_while_pages_are_given_back))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Why verbs fail: what JavaScript cannot bring about. test/api/errors.test.ts has the other causes. */
+/* Failure causes that JavaScript cannot provoke. test/api/errors.test.ts covers the others. */
 #include "core/objects/device_memory.h"
 #include "core/objects/dma.h"
 #include "core/objects/mr.h"
@@ -7,7 +7,7 @@
 
 static alignas(4096) unsigned char bytes[2 * PAGE];
 
-/* The verb has answered this, for this cause. */
+/* Checks that the verb returned `-error` and reported this cause, value and limit. */
 #define FAILS(answer, error, expected, value, limit)                                                         \
     do {                                                                                                     \
         struct rvt_failure why;                                                                              \
@@ -20,7 +20,7 @@ static alignas(4096) unsigned char bytes[2 * PAGE];
         CHECK_EQ(why.numbers[RVT_FAILURE_LIMIT], (limit));                                                   \
     } while (0)
 
-static void of_ranges_that_no_buffer_has(void) {
+static void a_range_larger_than_any_buffer_reports_its_cause(void) {
     struct fixture f;
     if (!fixture_open(&f, 4))
         return;
@@ -49,7 +49,7 @@ static void of_ranges_that_no_buffer_has(void) {
     fixture_close(&f);
 }
 
-static void of_handles_that_are_of_another_kind_or_none(void) {
+static void a_handle_of_the_wrong_kind_reports_its_cause(void) {
     struct fixture f;
     if (!fixture_open(&f, 4))
         return;
@@ -69,7 +69,7 @@ static void of_handles_that_are_of_another_kind_or_none(void) {
     fixture_close(&f);
 }
 
-static void that_a_region_is_held_as_often_as_can_be_counted(void) {
+static void a_full_reference_count_reports_its_cause(void) {
     struct fixture f;
     if (!fixture_open(&f, 4))
         return;
@@ -88,14 +88,14 @@ static void that_a_region_is_held_as_often_as_can_be_counted(void) {
     fixture_close(&f);
 }
 
-static void what_a_collector_ends_leaves_the_cause(void) {
+static void dropping_a_context_keeps_the_reported_cause(void) {
     struct fixture first, second;
     if (!fixture_open_joined(&first, 4) || !fixture_join(&second, first.device))
         return;
     struct rvt_pd_handle pd;
     rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, 7, 0);
     rvt_drop_ucontext(second.context);
-    rvt_drop_ucontext(second.context); /* it has ended */
+    rvt_drop_ucontext(second.context); /* no effect: the context is already closed */
     struct rvt_failure why;
     rvt_take_failure(&why);
     CHECK_EQ(why.numbers[RVT_FAILURE_CAUSE], RVT_CAUSE_UNKNOWN_KEY);
@@ -104,8 +104,8 @@ static void what_a_collector_ends_leaves_the_cause(void) {
     fixture_leave_last(&first, &first);
 }
 
-/* The memory's slices that nobody has any more, but a reader may still use. */
-static void device_memory_counts_what_has_just_ended(void) {
+/* Counts slices that nobody holds but that a reader may still use. */
+static void freeing_device_memory_reports_its_users(void) {
     struct fixture f;
     if (!fixture_open(&f, 4))
         return;
@@ -131,6 +131,6 @@ static void device_memory_counts_what_has_just_ended(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(of_ranges_that_no_buffer_has), TEST(of_handles_that_are_of_another_kind_or_none),
-           TEST(that_a_region_is_held_as_often_as_can_be_counted),
-           TEST(what_a_collector_ends_leaves_the_cause), TEST(device_memory_counts_what_has_just_ended))
+CHECK_MAIN(TEST(a_range_larger_than_any_buffer_reports_its_cause),
+           TEST(a_handle_of_the_wrong_kind_reports_its_cause), TEST(a_full_reference_count_reports_its_cause),
+           TEST(dropping_a_context_keeps_the_reported_cause), TEST(freeing_device_memory_reports_its_users))

@@ -7,7 +7,7 @@
 
 static alignas(4096) unsigned char bytes[4 * PAGE];
 
-static void bits_are_judged_and_clamped(void) {
+static void the_table_size_is_checked_and_limited_to_23_bits(void) {
     static const struct {
         uint32_t asked, got;
     } rows[] = {{1, 1}, {16, 16}, {22, 22}, {23, 23}, {24, 23}, {32, 23}, {UINT32_MAX, 23}};
@@ -31,7 +31,7 @@ static void bits_are_judged_and_clamped(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void init_without_memory(void) {
+static void opening_a_device_fails_cleanly_without_memory(void) {
     long live = rvt_test_alloc_live();
     int failures = 0;
     for (long n = 0;; n++) {
@@ -50,12 +50,12 @@ static void init_without_memory(void) {
             break;
         failures++;
     }
-    CHECK_EQ(failures, 2); /* the device, its table */
+    CHECK_EQ(failures, 2); /* two allocations: the device and its key table */
 }
 
-/* A whole life with everything in it; -ENOMEM wherever an allocation fails, and the rest of the
- * life goes on. */
-static void life(void) {
+/* Uses a device with every kind of object. A call whose allocation fails returns -ENOMEM, and the rest
+ * continues. */
+static void use_a_device(void) {
     struct rvt_reader *reader = rvt_reader_register();
     struct rvt_dev_info *device = NULL;
     if (!reader || rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 3}, &device)) {
@@ -107,8 +107,7 @@ static void life(void) {
         CHECK_EQ(rvt_lkey_ok(pd, &sge, NULL, &wanted, LOCAL_WRITE, &reason), 1);
         rvt_read_leave(reader, &device->retirement);
     }
-    /* Everything still stands; what stands must go, and nothing of it stays. An element may be
-     * put after that. */
+    /* Closing releases everything that is left. An SGE may still be put afterwards. */
     bool leaked = false;
     CHECK_EQ(rvt_mr_exit(device, true, &leaked), 0);
     CHECK_EQ(leaked, dma_mr.mr != NULL);
@@ -120,12 +119,12 @@ static void life(void) {
     rvt_reader_unregister(reader);
 }
 
-static void lives_without_memory(void) {
+static void devices_close_cleanly_when_any_allocation_fails(void) {
     long live = rvt_test_alloc_live();
     int failures = 0;
     for (long n = 0;; n++) {
         rvt_test_alloc_fail_after(n);
-        life();
+        use_a_device();
         bool failed = rvt_test_alloc_failed();
         rvt_test_alloc_fail_after(-1);
         CHECK_EQ(rvt_test_alloc_live(), live);
@@ -136,7 +135,7 @@ static void lives_without_memory(void) {
     CHECK(failures > 15);
 }
 
-static void exit_refuses_while_anything_lives(void) {
+static void exit_without_cascade_is_busy_while_objects_exist(void) {
     long live = rvt_test_alloc_live();
     struct rvt_dev_info *device;
     struct rvt_pd_handle pd;
@@ -158,7 +157,7 @@ static void exit_refuses_while_anything_lives(void) {
     CHECK_EQ(rvt_mr_exit(device, false, NULL), -RVT_EBADF);
     CHECK_EQ(rvt_mr_exit(device, true, NULL), -RVT_EBADF);
 
-    /* Closed, but not gone: its holder may still ask. */
+    /* The device is closed, but its structure still exists for its holder. */
     struct rvt_pd_handle later;
     CHECK_EQ(rvt_alloc_pd(device, NULL, false, &later), -RVT_EBADF);
     CHECK_EQ(rvt_dma_map(device, NULL, memory, false, &address, &dma), -RVT_EBADF);
@@ -167,7 +166,7 @@ static void exit_refuses_while_anything_lives(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void cascade_ends_every_handle(void) {
+static void exit_with_cascade_closes_every_object(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_dma_handle dma = fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
@@ -216,11 +215,11 @@ static void cascade_ends_every_handle(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-static void leak_report_knows_only_the_published_region(void) {
+static void the_leak_report_covers_only_the_region_of_key_zero(void) {
     static const struct {
-        bool second_pd;     /* make a second, inert one */
-        bool release_first; /* release the published one */
-        bool hold_first;    /* ... while an element holds it: half-dead */
+        bool second_pd;     /* create a second DMA region, which key 0 does not use */
+        bool release_first; /* deregister the region that key 0 uses */
+        bool hold_first;    /* while an SGE holds it, so that the dereg is busy */
         bool leaked;
     } rows[] = {{false, false, false, true},
                 {true, false, false, true},
@@ -250,7 +249,7 @@ static void leak_report_knows_only_the_published_region(void) {
     }
 }
 
-static void the_structure_outlives_its_close(void) {
+static void the_structure_outlives_the_closed_device(void) {
     long live = rvt_test_alloc_live();
     struct rvt_dev_info *device;
     struct rvt_pd_handle pd;
@@ -259,13 +258,13 @@ static void the_structure_outlives_its_close(void) {
     rvt_dev_get(device);
     CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
     rvt_dev_put(device);
-    CHECK(rvt_pd_live(pd) == NULL); /* looked at, and recognised */
+    CHECK(rvt_pd_live(pd) == NULL); /* a handle of a closed device can be checked safely */
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
     rvt_dev_put(device);
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-static void picked_addresses_are_apart(void) {
+static void picked_address_ranges_do_not_overlap(void) {
     static const uint64_t lengths[] = {1, 4096, 0, 4097, UINT64_C(1) << 40, 5, 8192};
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
@@ -281,8 +280,9 @@ static void picked_addresses_are_apart(void) {
     fixture_close(&f);
 }
 
-static void picked_addresses_do_not_wrap(void) {
-    /* However the space is used up, an answer of 0 is a range below 2^64 that was never given before. */
+static void picked_address_ranges_do_not_wrap_around(void) {
+    /* However full the address space is, a successful call returns a range below 2^64 that was never returned
+     * before. */
     static const uint64_t leave[] = {
         0,        1,        PAGE - 1,  PAGE, PAGE + 1, 2 * PAGE, 3 * PAGE - 1, 3 * PAGE, 3 * PAGE + 1,
         4 * PAGE, 5 * PAGE, 100 * PAGE};
@@ -292,7 +292,7 @@ static void picked_addresses_do_not_wrap(void) {
         uint64_t first = 0, start = 0;
         CHECK_EQ(rvt_pick_user_start(f.device, 1, &first), 0);
         uint64_t end = first + 1;
-        /* One that takes nearly all there is, then small ones until none is left. */
+        /* One range takes nearly everything; then small ones until none is left. */
         bool nearly_full =
             rvt_pick_user_start(f.device, UINT64_MAX - (first + 2 * PAGE) - leave[i], &start) == 0;
         if (nearly_full) {
@@ -320,7 +320,7 @@ static void picked_addresses_do_not_wrap(void) {
     uint64_t start = 0;
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_pick_user_start(f.device, UINT64_MAX, &start), -RVT_EINVAL);
-    CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0); /* and nothing was used up by it */
+    CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0); /* the refused call used nothing up */
     fixture_close(&f);
 }
 
@@ -346,7 +346,7 @@ static void *open_and_close(void *argument) {
     return NULL;
 }
 
-static void devices_share_nothing(void) {
+static void devices_of_different_threads_share_nothing(void) {
     long live = rvt_test_alloc_live();
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
@@ -356,7 +356,11 @@ static void devices_share_nothing(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-CHECK_MAIN(TEST(bits_are_judged_and_clamped), TEST(init_without_memory), TEST(lives_without_memory),
-           TEST(exit_refuses_while_anything_lives), TEST(cascade_ends_every_handle),
-           TEST(leak_report_knows_only_the_published_region), TEST(the_structure_outlives_its_close),
-           TEST(picked_addresses_are_apart), TEST(picked_addresses_do_not_wrap), TEST(devices_share_nothing))
+CHECK_MAIN(TEST(the_table_size_is_checked_and_limited_to_23_bits),
+           TEST(opening_a_device_fails_cleanly_without_memory),
+           TEST(devices_close_cleanly_when_any_allocation_fails),
+           TEST(exit_without_cascade_is_busy_while_objects_exist),
+           TEST(exit_with_cascade_closes_every_object),
+           TEST(the_leak_report_covers_only_the_region_of_key_zero),
+           TEST(the_structure_outlives_the_closed_device), TEST(picked_address_ranges_do_not_overlap),
+           TEST(picked_address_ranges_do_not_wrap_around), TEST(devices_of_different_threads_share_nothing))

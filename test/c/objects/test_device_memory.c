@@ -49,12 +49,12 @@ static void pages_are_zeroed_and_aligned(void) {
         CHECK_EQ(memory->huge, rows[i].huge);
         CHECK(memory->serial > last);
         last = memory->serial;
-        CHECK_EQ(references(memory), 2); /* the device's and this one */
+        CHECK_EQ(references(memory), 2); /* one reference of the device, one of this test */
         CHECK(!rvt_device_memory_freed(memory));
         unsigned char *data = data_of(&memory->memory);
         CHECK_PTR_EQ(data, memory->pages.data);
         CHECK_EQ((uintptr_t)data % (rows[i].huge ? HUGE : PAGE), 0);
-        /* All of it lies in what was reserved. */
+        /* The whole memory lies in the reserved range. */
         unsigned char *base = memory->pages.base;
         CHECK(data >= base && (uint64_t)(data - base) + rows[i].bytes <= memory->pages.reserved);
         uint64_t sum = 0;
@@ -62,7 +62,7 @@ static void pages_are_zeroed_and_aligned(void) {
             sum += data[k];
         CHECK_EQ(sum, 0);
         memset(data, 0xa5, rows[i].bytes);
-        if (i % 2) { /* every other one is left to the device's end */
+        if (i % 2) { /* every second memory is freed with the device */
             CHECK_EQ(free_of(&f, memory), 0);
             CHECK_EQ(references(memory), 1);
         }
@@ -72,7 +72,7 @@ static void pages_are_zeroed_and_aligned(void) {
     fixture_close(&f);
 }
 
-static void impossible_sizes(void) {
+static void an_empty_or_too_large_size_is_refused(void) {
     static const uint64_t sizes[] = {UINT64_MAX,           UINT64_MAX - PAGE, UINT64_MAX - HUGE + 1,
                                      UINT64_MAX - HUGE,    UINT64_MAX / 2,    UINT64_C(1) << 62,
                                      UINT64_MAX - 2 * HUGE};
@@ -111,7 +111,7 @@ static int use_again(struct fixture *f) {
     }
     int error = rvt_reg_user_mr(f->pd, slice, 0, 0, 0, &f->mr2);
     rvt_memory_put(slice);
-    if (error) /* nothing of it is left */
+    if (error) /* a failed registration leaves no use behind */
         CHECK_EQ(atomic_load(&memory->uses), uses);
     return error;
 }
@@ -120,12 +120,13 @@ static void alloc_first(struct fixture *f) {
     CHECK_EQ(alloc_again(f), 0);
 }
 
-static void every_allocation_can_fail(void) {
-    each_allocation_fails(NULL, alloc_again, 3); /* the structure, its pages, the index */
+static void device_memory_fails_cleanly_without_memory(void) {
+    /* Three allocations: the structure, its pages and the index. */
+    each_allocation_fails(NULL, alloc_again, 3);
     each_allocation_fails(alloc_first, use_again, 2);
 }
 
-static void found_by_number(void) {
+static void device_memory_is_found_by_its_serial_number(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_device_memory *made[3], *found = NULL;
@@ -147,7 +148,7 @@ static void found_by_number(void) {
     static const uint64_t wrong[] = {0, 4, UINT64_MAX};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         CHECK_EQ(rvt_find_device_memory(b.device, b.context, wrong[i], &found), -RVT_EINVAL);
-    /* Freed by whoever uses the device; from the middle of the list, from its end and from its beginning. */
+    /* Any context of the device can free it: from the middle, the end and the beginning of the list. */
     static const int order[] = {1, 0, 2};
     for (int k = 0; k < 3; k++) {
         CHECK_EQ(free_of(k % 2 ? &a : &b, made[order[k]]), 0);
@@ -158,7 +159,7 @@ static void found_by_number(void) {
                 let_go(found);
         }
     }
-    struct rvt_device_memory *next = alloc_of(&b, PAGE, false); /* a number is never given again */
+    struct rvt_device_memory *next = alloc_of(&b, PAGE, false); /* serial numbers are never reused */
     CHECK_EQ(next->serial, 4);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(free_of(&a, made[i]), -RVT_EBADF);
@@ -166,7 +167,7 @@ static void found_by_number(void) {
     }
     CHECK_EQ(rvt_dealloc_ucontext(b.context, true), 0);
     CHECK_EQ(rvt_find_device_memory(b.device, b.context, 4, &found), -RVT_EBADF);
-    CHECK_EQ(free_of(&b, next), -RVT_EBADF); /* who has left frees nothing of those who stay */
+    CHECK_EQ(free_of(&b, next), -RVT_EBADF); /* a closed context cannot free memory of others */
     CHECK_EQ(rvt_find_device_memory(a.device, a.context, 4, &found), 0);
     let_go(found);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
@@ -181,7 +182,7 @@ static void found_by_number(void) {
     fixture_leave_last(&a, &a);
 }
 
-static void slices_are_places_in_it(void) {
+static void slices_keep_the_memory_from_being_freed(void) {
     static const struct {
         uint64_t offset, length;
     } rows[] = {{0, 2 * PAGE}, {0, 1}, {1, 2}, {PAGE, PAGE}, {2 * PAGE - 1, 1}, {17, 4000}, {2 * PAGE, 0}};
@@ -207,7 +208,7 @@ static void slices_are_places_in_it(void) {
     CHECK_EQ(references(memory), 2);
     CHECK_EQ(free_of(&f, memory), 0);
     CHECK(rvt_device_memory_freed(memory));
-    /* There are views of it, and they can be looked at; but no new use of it. */
+    /* A view can still be read, but no new slice can be made. */
     long live = rvt_test_alloc_live();
     CHECK(rvt_device_memory_slice(memory, 0, 1) == NULL);
     CHECK_EQ(rvt_test_alloc_live(), live);
@@ -217,8 +218,8 @@ static void slices_are_places_in_it(void) {
     fixture_close(&f);
 }
 
-static void regions_and_mappings_keep_it(void) {
-    enum { REGION, HALF_DEAD, MAPPING, KINDS };
+static void regions_and_mappings_keep_the_memory_from_being_freed(void) {
+    enum { REGION, BUSY_DEREG, MAPPING, KINDS };
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
         REQUIRE(fixture_open(&f, 4));
@@ -241,7 +242,7 @@ static void regions_and_mappings_keep_it(void) {
             CHECK_EQ(local(&f, &sge, 0x5000 + 7, 4, fixture_key(mr), LOCAL_WRITE), 1);
             CHECK_EQ(put_bytes(&f, &sge, "word", 4, &copied), 0);
             CHECK_BYTES_EQ(memory->pages.data + 107, "word", 4);
-            if (kind == HALF_DEAD) {
+            if (kind == BUSY_DEREG) {
                 CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
                 CHECK_EQ(free_of(&f, memory), -RVT_EBUSY);
             }
@@ -265,8 +266,8 @@ static int free_waiting(void *context) {
     return free_of(freeing->f, freeing->memory);
 }
 
-/* What a finalizer has ended is still looked at by who was inside, and its slice is a use of the memory. */
-static void freeing_waits_for_what_a_finalizer_has_ended(void) {
+/* A region that a finalizer released may still be read, and its slice still counts as a use. */
+static void freeing_waits_for_regions_released_by_a_finalizer(void) {
     struct fixture a, b;
     struct waiting w;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -288,12 +289,12 @@ static void freeing_waits_for_what_a_finalizer_has_ended(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* Nor is it free while a region that has it is being ended. */
+/* Nor can the memory be freed while a region on it is being deregistered. */
 static int dereg(void *mr) {
     return rvt_dereg_mr(*(struct rvt_mr_handle *)mr, RVT_RELEASE);
 }
 
-static void free_when_dereg_returns(void) {
+static void the_memory_can_be_freed_once_dereg_returns(void) {
     struct fixture f;
     struct waiting w;
     REQUIRE(fixture_open(&f, 4));
@@ -312,7 +313,7 @@ static void free_when_dereg_returns(void) {
     fixture_close(&f);
 }
 
-static void bytes_stay_until_the_last_holder_goes(void) {
+static void the_bytes_stay_until_the_last_reference_is_put(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     long before = rvt_test_alloc_live();
@@ -320,9 +321,10 @@ static void bytes_stay_until_the_last_holder_goes(void) {
     CHECK_EQ(rvt_find_device_memory(b.device, b.context, memory->serial, &found), 0);
     memset(memory->pages.data, 0x77, PAGE);
     struct rvt_memory *slice = rvt_device_memory_slice(memory, PAGE - 1, 1);
-    /* The structure, its pages, a slice, and the index of numbers. */
+    /* Four allocations: the structure, its pages, a slice and the index of serial numbers. */
     CHECK_EQ(rvt_test_alloc_live(), before + 4);
-    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0); /* the device's reference goes, busy or not */
+    /* Drops the device's reference, even if the memory is in use. */
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
     CHECK(rvt_device_memory_freed(memory));
     CHECK(a.device->memories == NULL);
     CHECK(rvt_device_memory_slice(memory, 0, 1) == NULL);
@@ -330,18 +332,18 @@ static void bytes_stay_until_the_last_holder_goes(void) {
     CHECK_EQ(references(memory), 3);
     let_go(memory);
     let_go(found);
-    CHECK_EQ(data_of(slice)[0], 0x77); /* the last slice has them */
+    CHECK_EQ(data_of(slice)[0], 0x77); /* the last slice keeps the bytes */
     rvt_memory_put(slice);
     fixture_leave(&b);
     fixture_leave_last(&a, &a);
 }
 
-static void freed_while_others_still_look(void) {
+static void a_view_can_be_read_after_the_memory_is_freed(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory = alloc_of(&f, PAGE, false);
     memset(memory->pages.data, 0x33, PAGE);
-    rvt_memory_get(&memory->memory); /* a view in another environment */
+    rvt_memory_get(&memory->memory); /* like a view in another environment */
     CHECK_EQ(free_of(&f, memory), 0);
     let_go(memory);
     CHECK_EQ(memory->pages.data[PAGE - 1], 0x33);
@@ -349,7 +351,7 @@ static void freed_while_others_still_look(void) {
     fixture_close(&f);
 }
 
-/* --- a new use and the end, at once: one of them comes first, and then the other does not happen --- */
+/* --- making a slice races with freeing: the first one makes the other fail --- */
 
 enum { ROUNDS = 2000 };
 
@@ -367,7 +369,7 @@ static void *free_it(void *argument) {
     return NULL;
 }
 
-static void a_use_and_the_end_exclude_each_other(void) {
+static void making_a_slice_and_freeing_exclude_each_other(void) {
     static int answers[ROUNDS];
     pthread_t thread;
     int freed = 0;
@@ -390,11 +392,11 @@ static void a_use_and_the_end_exclude_each_other(void) {
     }
     REQUIRE(pthread_join(thread, NULL) == 0);
     pthread_barrier_destroy(&barrier);
-    printf("# %d of %d freed first\n", freed, ROUNDS);
+    printf("# freed before the slice in %d of %d rounds\n", freed, ROUNDS);
     fixture_close(&world);
 }
 
-static void slices_tell_which_bytes_they_are(void) {
+static void a_slice_reports_its_buffer_and_offset(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory = alloc_of(&f, PAGE, false), *other = alloc_of(&f, PAGE, false);
@@ -410,8 +412,12 @@ static void slices_tell_which_bytes_they_are(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(pages_are_zeroed_and_aligned), TEST(impossible_sizes), TEST(every_allocation_can_fail),
-           TEST(found_by_number), TEST(slices_are_places_in_it), TEST(regions_and_mappings_keep_it),
-           TEST(freeing_waits_for_what_a_finalizer_has_ended), TEST(free_when_dereg_returns),
-           TEST(bytes_stay_until_the_last_holder_goes), TEST(freed_while_others_still_look),
-           TEST(a_use_and_the_end_exclude_each_other), TEST(slices_tell_which_bytes_they_are))
+CHECK_MAIN(TEST(pages_are_zeroed_and_aligned), TEST(an_empty_or_too_large_size_is_refused),
+           TEST(device_memory_fails_cleanly_without_memory),
+           TEST(device_memory_is_found_by_its_serial_number), TEST(slices_keep_the_memory_from_being_freed),
+           TEST(regions_and_mappings_keep_the_memory_from_being_freed),
+           TEST(freeing_waits_for_regions_released_by_a_finalizer),
+           TEST(the_memory_can_be_freed_once_dereg_returns),
+           TEST(the_bytes_stay_until_the_last_reference_is_put),
+           TEST(a_view_can_be_read_after_the_memory_is_freed),
+           TEST(making_a_slice_and_freeing_exclude_each_other), TEST(a_slice_reports_its_buffer_and_offset))

@@ -6,7 +6,7 @@
 
 static alignas(4096) unsigned char bytes[16 * PAGE];
 
-/* Names only: never looked at, so it may be as long as it likes. */
+/* Maps memory that is never accessed, so it can have any length. */
 static int map_at(struct fixture *f, uint64_t address, uint64_t length, struct rvt_dma_handle *dma) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
     uint64_t at = address;
@@ -28,7 +28,7 @@ static struct rvt_dma_map *find(struct fixture *f, uint64_t address, uint64_t le
     return map;
 }
 
-static void ranges_are_judged(void) {
+static void map_refuses_unaligned_empty_and_wrapping_ranges(void) {
     const uint64_t top = UINT64_C(0) - PAGE; /* the last page below 2^64 */
     struct fixture f;
     struct rvt_dma_handle dma;
@@ -42,35 +42,35 @@ static void ranges_are_judged(void) {
     CHECK_EQ(map_at(&f, top - PAGE, 3 * PAGE, &dma), -RVT_EINVAL);
     CHECK(find(&f, 0, 1) == NULL);
 
-    CHECK_EQ(map_at(&f, 0, PAGE, &dma), 0);   /* address 0 is an address */
-    CHECK_EQ(map_at(&f, top, PAGE, &dma), 0); /* and so is an end of 2^64 */
+    CHECK_EQ(map_at(&f, 0, PAGE, &dma), 0);   /* address 0 is valid */
+    CHECK_EQ(map_at(&f, top, PAGE, &dma), 0); /* a mapping may end at 2^64 */
     CHECK_PTR_EQ(find(&f, top, PAGE), dma.map);
     CHECK_PTR_EQ(find(&f, UINT64_MAX, 1), dma.map);
     CHECK_PTR_EQ(find(&f, UINT64_MAX, 0), dma.map);
-    CHECK(find(&f, UINT64_MAX, 2) == NULL); /* would wrap onto the page at 0 */
+    CHECK(find(&f, UINT64_MAX, 2) == NULL); /* would wrap around to the mapping at address 0 */
     CHECK(find(&f, top, PAGE + 1) == NULL);
     CHECK(find(&f, UINT64_MAX, UINT64_MAX) == NULL);
     fixture_close(&f);
 }
 
-static void overlaps_are_refused(void) {
+static void map_refuses_overlapping_ranges(void) {
     static const struct {
         uint64_t address, length;
         int answer;
     } rows[] = {
-        /* against [0x10000, 0x14000) and [0x20000, 0x20800) */
-        {0x10000, 0x4000, -RVT_EINVAL}, /* the same */
+        /* compared with [0x10000, 0x14000) and [0x20000, 0x20800) */
+        {0x10000, 0x4000, -RVT_EINVAL}, /* same range as the first mapping */
         {0x10000, 1, -RVT_EINVAL},
         {0x13000, 1, -RVT_EINVAL},
         {0xf000, 0x1001, -RVT_EINVAL},
-        {0x8000, 0x100000, -RVT_EINVAL}, /* around both */
-        {0x11000, 0x1000, -RVT_EINVAL},  /* inside */
+        {0x8000, 0x100000, -RVT_EINVAL}, /* covers both mappings */
+        {0x11000, 0x1000, -RVT_EINVAL},  /* inside the first mapping */
         {0x13000, 0x100000, -RVT_EINVAL},
         {0x14000, 0xc001, -RVT_EINVAL},
         {0x20000, 1, -RVT_EINVAL},
         {0, UINT64_MAX, -RVT_EINVAL},
-        {0xf000, 0x1000, 0},  /* up to the first */
-        {0x14000, 0xc000, 0}, /* exactly between */
+        {0xf000, 0x1000, 0},  /* ends where the first mapping begins */
+        {0x14000, 0xc000, 0}, /* fills the gap between the mappings exactly */
         {0x21000, 1, 0},
     };
     struct fixture f;
@@ -83,27 +83,39 @@ static void overlaps_are_refused(void) {
     fixture_close(&f);
 }
 
-static void finds_what_holds_the_range(void) {
+static void finds_the_mapping_that_contains_the_whole_range(void) {
     struct fixture f;
     struct rvt_dma_handle a, b, c;
     bool straddles;
     REQUIRE(fixture_open(&f, 4));
-    CHECK(find(&f, 0x10000, 1) == NULL); /* no table yet */
+    CHECK(find(&f, 0x10000, 1) == NULL); /* without mappings there is no table */
     CHECK_EQ(map_at(&f, 0x30000, 0x1000, &c), 0);
     CHECK_EQ(map_at(&f, 0x10000, 0x4000, &a), 0);
-    CHECK_EQ(map_at(&f, 0x14000, 0x1800, &b), 0); /* right behind a */
+    CHECK_EQ(map_at(&f, 0x14000, 0x1800, &b), 0); /* directly behind mapping a */
     static const struct {
         uint64_t address, length;
-        int which; /* 0: none */
+        int which; /* 1, 2, 3: mapping a, b, c; 0: none */
         bool straddles;
     } rows[] = {
-        {0xffff, 1, 0, false},      {0xffff, 2, 0, false}, /* begins outside */
-        {0x10000, 0, 1, false},     {0x10000, 0x4000, 1, false},    {0x13fff, 1, 1, false},
-        {0x13fff, 0, 1, false},     {0x13fff, 2, 0, true}, /* one mapping, not two that touch */
-        {0x10000, 0x4001, 0, true}, {0x14000, 0x1800, 2, false},    {0x14000, 0x1801, 0, true},
-        {0x157ff, 1, 2, false},     {0x15800, 0, 0, false}, /* an end is outside */
-        {0x15800, 1, 0, false},     {0x30000, 0x1000, 3, false},    {0x31000, 0, 0, false},
-        {UINT64_MAX, 1, 0, false},  {0x30fff, UINT64_MAX, 0, true}, {0, 0, 0, false},
+        {0xffff, 1, 0, false},
+        {0xffff, 2, 0, false}, /* begins outside any mapping */
+        {0x10000, 0, 1, false},
+        {0x10000, 0x4000, 1, false},
+        {0x13fff, 1, 1, false},
+        /* a range must lie in one mapping, even if the next one is adjacent */
+        {0x13fff, 0, 1, false},
+        {0x13fff, 2, 0, true},
+        {0x10000, 0x4001, 0, true},
+        {0x14000, 0x1800, 2, false},
+        {0x14000, 0x1801, 0, true},
+        {0x157ff, 1, 2, false},
+        {0x15800, 0, 0, false}, /* the end of a mapping lies outside */
+        {0x15800, 1, 0, false},
+        {0x30000, 0x1000, 3, false},
+        {0x31000, 0, 0, false},
+        {UINT64_MAX, 1, 0, false},
+        {0x30fff, UINT64_MAX, 0, true},
+        {0, 0, 0, false},
     };
     const struct rvt_dma_map *maps[] = {NULL, a.map, b.map, c.map};
     read_enter(&f);
@@ -119,7 +131,7 @@ static void finds_what_holds_the_range(void) {
     fixture_close(&f);
 }
 
-static void many_mappings_against_a_plain_search(void) {
+static void lookups_match_a_plain_search(void) {
     struct fixture f;
     struct {
         uint64_t address, length;
@@ -159,7 +171,7 @@ static void many_mappings_against_a_plain_search(void) {
     fixture_close(&f);
 }
 
-static void chosen_addresses(void) {
+static void chosen_addresses_leave_gaps(void) {
     static const uint64_t lengths[] = {1, 4095, 4096, 4097, 123456, UINT64_C(1) << 35};
     struct fixture f;
     uint64_t end = 0;
@@ -170,7 +182,8 @@ static void chosen_addresses(void) {
         uint64_t address = 12345;
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &address, &dma), 0);
         CHECK_EQ(address % PAGE, 0);
-        CHECK(address > end); /* a gap: who runs past the end of one is not in the next */
+        /* Chosen addresses leave a gap, so that an overrun does not reach the next mapping. */
+        CHECK(address > end);
         CHECK_PTR_EQ(find(&f, address, lengths[i]), dma.map);
         end = address + lengths[i];
         rvt_memory_put(memory);
@@ -178,29 +191,29 @@ static void chosen_addresses(void) {
     fixture_close(&f);
 }
 
-static void chosen_addresses_go_round_what_is_there(void) {
+static void chosen_addresses_avoid_existing_mappings(void) {
     struct fixture f;
     struct rvt_dma_handle dma, in_the_way, at_the_top;
     uint64_t address = 0, next = 0;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_memory *memory = rvt_fixed_memory(bytes, 4 * PAGE);
     CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &address, &dma), 0);
-    /* Put by hand where the next ones would go, and at the very end of the space. */
+    /* Place mappings where the next addresses would be chosen, and at the very end of the address space. */
     CHECK_EQ(map_at(&f, address + 6 * PAGE, 100 * PAGE, &in_the_way), 0);
     CHECK_EQ(map_at(&f, address + (107 + 4) * PAGE, PAGE, &in_the_way),
-             0); /* right behind the place after it */
+             0); /* directly behind the next address that would be chosen */
     CHECK_EQ(map_at(&f, UINT64_C(0) - PAGE, PAGE, &at_the_top), 0);
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &next, &dma), 0);
         CHECK_PTR_EQ(find(&f, next, 4 * PAGE), dma.map);
-        CHECK(find(&f, next - 1, 1) == NULL); /* apart from its neighbours */
+        CHECK(find(&f, next - 1, 1) == NULL); /* with a gap to its neighbors */
         CHECK(find(&f, next + 4 * PAGE, 1) == NULL);
     }
     rvt_memory_put(memory);
     fixture_close(&f);
 }
 
-static void no_room_for_a_chosen_address(void) {
+static void map_fails_if_no_address_is_free(void) {
     struct fixture f;
     struct rvt_dma_handle dma;
     uint64_t address = 0;
@@ -209,14 +222,14 @@ static void no_room_for_a_chosen_address(void) {
     CHECK_EQ(rvt_dma_map(f.device, NULL, vast, false, &address, &dma), -RVT_EINVAL);
     CHECK_EQ(rvt_dma_map(f.device, NULL, small, false, &address, &dma), 0);
     CHECK_EQ(rvt_dma_unmap(dma), 0);
-    CHECK_EQ(map_at(&f, PAGE, UINT64_MAX - PAGE, &dma), 0); /* nearly everything */
+    CHECK_EQ(map_at(&f, PAGE, UINT64_MAX - PAGE, &dma), 0); /* nearly the whole address space */
     CHECK_EQ(rvt_dma_map(f.device, NULL, small, false, &address, &dma), -RVT_EINVAL);
     rvt_memory_put(vast);
     rvt_memory_put(small);
     fixture_close(&f);
 }
 
-static void unmap_once(void) {
+static void a_mapping_can_be_unmapped_once(void) {
     struct fixture f;
     struct rvt_dma_handle a, b, again, none = {0};
     REQUIRE(fixture_open(&f, 4));
@@ -227,7 +240,7 @@ static void unmap_once(void) {
     CHECK(find(&f, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
-    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* perhaps in the same place */
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* may reuse the object of the first mapping */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
     CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
     CHECK_EQ(rvt_dma_unmap(again), 0);
@@ -236,7 +249,7 @@ static void unmap_once(void) {
     fixture_close(&f);
 }
 
-static void busy_while_a_page_list_names_it(void) {
+static void unmap_is_busy_while_a_page_list_uses_the_mapping(void) {
     struct fixture f;
     struct rvt_sg_outcome outcome;
     uint64_t pages[] = {0x10000, 0x20000, 0x10000};
@@ -247,9 +260,9 @@ static void busy_while_a_page_list_names_it(void) {
 
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0), 0);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0), 0); /* another mapping instead */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0), 0); /* replaces the page in a by one in b */
     CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0), 0); /* both, one of them twice */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 3, 0), 0); /* pages of both mappings, one of them twice */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
     CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
     CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
@@ -259,7 +272,7 @@ static void busy_while_a_page_list_names_it(void) {
         2);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
     CHECK_EQ(rvt_dma_unmap(b), -RVT_EBUSY);
-    CHECK_PTR_EQ(find(&f, 0x10000, PAGE), a.map); /* a refusal changes nothing */
+    CHECK_PTR_EQ(find(&f, 0x10000, PAGE), a.map); /* a refused unmap changes nothing */
     CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x11000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(rvt_dma_unmap(b), 0);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
@@ -268,7 +281,7 @@ static void busy_while_a_page_list_names_it(void) {
     fixture_close(&f);
 }
 
-static void busy_while_a_half_dead_list_names_it(void) {
+static void unmap_is_busy_while_a_held_page_list_uses_the_mapping(void) {
     struct fixture f;
     struct rvt_sge sge;
     uint64_t page = 0x10000;
@@ -278,15 +291,15 @@ static void busy_while_a_half_dead_list_names_it(void) {
     CHECK_EQ(rvt_map_phys_fmr(fmr, &page, 1, 0), 0);
     CHECK_EQ(local(&f, &sge, 0, 8, fixture_key(fmr), LOCAL_WRITE), 1);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), -RVT_EBUSY);
-    CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY); /* the element can still write there */
+    CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY); /* the SGE can still write to the mapping */
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE_FORCE), 0);
-    CHECK_EQ(rvt_dma_unmap(dma), 0); /* now it cannot */
+    CHECK_EQ(rvt_dma_unmap(dma), 0); /* the SGE is revoked */
     CHECK_EQ(usable(&f, &sge), RVT_REGION_REVOKED);
     rvt_put_sge(&sge);
     fixture_close(&f);
 }
 
-static void busy_while_a_key_zero_element_is_held(void) {
+static void unmap_is_busy_while_an_sge_of_key_zero_is_held(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
     struct rvt_sge sge, second;
@@ -297,7 +310,7 @@ static void busy_while_a_key_zero_element_is_held(void) {
     CHECK_EQ(local(&f, &sge, 0x10000, 8, 0, 0), 1);
     CHECK_EQ(remote(&f, &second, 0x10008, 8, 0, 0), 1);
     CHECK_EQ(rvt_dma_unmap(b),
-             0); /* the published region alone, or another mapping's element, do not count */
+             0); /* the published DMA region, or an SGE on another mapping, does not keep this one */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBUSY);
@@ -308,7 +321,7 @@ static void busy_while_a_key_zero_element_is_held(void) {
     fixture_close(&f);
 }
 
-static void a_closed_mapping_takes_no_more(void) {
+static void a_closed_mapping_accepts_no_users(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_dma_handle dma = fixture_dma(&f, bytes, PAGE, 0x10000);
@@ -317,20 +330,20 @@ static void a_closed_mapping_takes_no_more(void) {
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
     rvt_dma_release(dma.map, 2);
     struct waiting w;
-    read_enter(&f); /* keeps the structure from being used again */
+    read_enter(&f); /* keeps the mapping's object from being reused */
     struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
     CHECK_PTR_EQ(seen, dma.map);
     CHECK(begin_waiting(&w, unmap, &dma));
     CHECK(!rvt_dma_acquire(seen));
-    CHECK_EQ(seen->address, 0x10000); /* and it still says what it said */
+    CHECK_EQ(seen->address, 0x10000); /* its address and length stay readable */
     CHECK_EQ(seen->length, PAGE);
     read_leave(&f);
     CHECK_EQ(end_waiting(&w), 0);
     fixture_close(&f);
 }
 
-/* A writer that lost its processor between closing a mapping and removing it from the table: checks
- * must answer all the same, they wait for nobody. */
+/* A writer is interrupted between closing a mapping and removing it from the table. Checks must not wait for
+ * the writer. */
 static void checks_do_not_wait_for_an_unmap(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
@@ -369,7 +382,7 @@ static void watched_release(struct rvt_memory *memory) {
 
 static const struct rvt_memory_ops watched_ops = {watched_resolve, watched_release, NULL};
 
-static void memory_is_kept_until_every_reader_has_passed(void) {
+static void unmap_releases_the_memory_after_the_last_reader(void) {
     struct fixture f;
     struct watched watched = {.released = 0};
     struct rvt_dma_handle dma;
@@ -382,11 +395,12 @@ static void memory_is_kept_until_every_reader_has_passed(void) {
     struct waiting w;
     read_enter(&f);
     CHECK(begin_waiting(&w, unmap, &dma));
-    CHECK(find(&f, 0x10000, 1) == NULL); /* who comes now does not find it */
+    CHECK(find(&f, 0x10000, 1) == NULL); /* new lookups do not find the mapping */
     CHECK_EQ(atomic_load(&watched.released), 0);
     read_leave(&f);
     CHECK_EQ(end_waiting(&w), 0);
-    CHECK_EQ(atomic_load(&watched.released), 1); /* when the call returns, and not some time later */
+    /* The memory is released when the call returns, and not later. */
+    CHECK_EQ(atomic_load(&watched.released), 1);
     fixture_close(&f);
 }
 
@@ -395,7 +409,7 @@ static void make_memory(struct fixture *f) {
 }
 
 static int map_chosen(struct fixture *f) {
-    for (int i = 0; i < 70; i++) { /* the pool grows on the way */
+    for (int i = 0; i < 70; i++) { /* enough mappings that the pool grows */
         uint64_t address = 0;
         uint32_t references = atomic_load(&f->memory->references);
         int error = rvt_dma_map(f->device, NULL, f->memory, false, &address, &f->dma);
@@ -406,13 +420,13 @@ static int map_chosen(struct fixture *f) {
     return 0;
 }
 
-static void without_memory(void) {
+static void map_fails_cleanly_without_memory(void) {
     each_allocation_fails(make_memory, map_chosen, 70);
 }
 
-/* --- the mappings of a context that ends --- */
+/* --- mappings of a context that is deallocated --- */
 
-static bool dead(struct rvt_dma_handle dma) {
+static bool mapping_closed(struct rvt_dma_handle dma) {
     return rvt_object_generation(&dma.map->owned.object) != dma.generation;
 }
 
@@ -429,8 +443,9 @@ static struct rvt_mr_handle map_list(struct rvt_mr_handle mr, const uint64_t *pa
     return mr;
 }
 
-/* Lists in all forms, by the context that stays: pages of the one that goes, of its own, and of both. */
-static void lists_that_name_an_ending_mapping_map_nothing(void) {
+/* Page lists of the context that stays, of all forms: with pages of the deallocated context, of its own, and
+ * of both. */
+static void page_lists_on_removed_mappings_become_empty(void) {
     enum { GOES = 0x10000, GOES_TOO = 0x20000, STAYS = 0x40000 };
     static const struct {
         uint32_t count;
@@ -448,7 +463,7 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
         {3, {STAYS, STAYS, GOES_TOO}, true, true, LIVE},
         {2, {STAYS, STAYS + PAGE}, true, false, LIVE},
         {2, {STAYS, STAYS + PAGE}, false, false, LIVE},
-        {2, {STAYS, STAYS + 4 * PAGE}, true, false, LIVE}, /* two mappings, and both stay */
+        {2, {STAYS, STAYS + 4 * PAGE}, true, false, LIVE}, /* pages of two mappings that both stay */
         {1, {GOES}, false, true, INVALID},
         {2, {GOES, STAYS}, true, true, INVALID},
         {1, {STAYS}, false, false, INVALID},
@@ -484,14 +499,16 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
     const uint64_t used = atomic_load(&stays.map->users);
 
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
-    CHECK(dead(goes) && dead(goes_too) && !dead(stays) && !dead(stays_too));
-    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no list has a part in it */
+    CHECK(mapping_closed(goes) && mapping_closed(goes_too) && !mapping_closed(stays) &&
+          !mapping_closed(stays_too));
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no page list uses it any more */
     CHECK_EQ(atomic_load(&goes_too.map->users), RVT_DMA_CLOSED);
     CHECK(find(&b, GOES, 1) == NULL && find(&b, GOES_TOO, 1) == NULL);
     CHECK_PTR_EQ(find(&b, STAYS, 2 * PAGE), stays.map);
     CHECK_PTR_EQ(find(&b, STAYS + 4 * PAGE, PAGE), stays_too.map);
     CHECK_EQ(rvt_dma_unmap(goes), -RVT_EBADF);
-    /* Lists over both counted each page in its mapping; those have let go of what stays, too. */
+    /* A list over both contexts' mappings counted as a user of each; it no longer uses the mapping that
+     * stays. */
     CHECK(atomic_load(&stays.map->users) < used);
 
     for (uint32_t i = 0; i < ROWS; i++) {
@@ -521,7 +538,7 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
                                                                      : RVT_REASON_NONE;
             CHECK_EQ(local_check(&b, &place, rows[i].pages[0], 8, key[i], 0), !verdict);
             CHECK_EQ(b.reason, verdict);
-            if (rows[i].named) { /* also where it begins now */
+            if (rows[i].named) { /* the region is also unusable at its new start address, 0 */
                 CHECK_EQ(local_check(&b, &place, 0, 1, key[i], 0), 0);
                 CHECK_EQ(remote_check(&b, &place, 0, 1, key[i], REMOTE_READ), 0);
             }
@@ -533,7 +550,7 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
             CHECK_EQ(rows[i].fmr ? rvt_dealloc_fmr(mr[i], RVT_RELEASE) : rvt_dereg_mr(mr[i], RVT_RELEASE), 0);
             continue;
         }
-        /* It is as good as before: it can be mapped anew, and used. */
+        /* The region can be mapped again and used. */
         map_list(mr[i], (uint64_t[]){STAYS + PAGE}, 1);
         if (rows[i].state == INVALID && !rows[i].fmr)
             CHECK_EQ(rvt_fast_reg_mr(b.qp, mr[i], key[i], ALL_ACCESS, NULL), 0);
@@ -547,26 +564,27 @@ static void lists_that_name_an_ending_mapping_map_nothing(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* Of a third one's regions, and with no mapping left at all. */
-static void the_last_mappings_end(void) {
+/* The last mapping of the device is removed while another context's region uses it. */
+static void removing_the_last_mapping_frees_its_address(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_dma_handle dma = fixture_dma(&a, bytes, PAGE, 0x10000);
     struct rvt_mr_handle fmr = map_list(fixture_fmr(&b, 0, 2, 12), (uint64_t[]){0x10000}, 1);
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
-    CHECK(dead(dma));
+    CHECK(mapping_closed(dma));
     CHECK(atomic_load(&b.device->dma.table) == NULL);
     CHECK_EQ(fixture_query(fmr).length, 0);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000}, 1, 0), -RVT_EINVAL);
-    /* The address is free. */
+    /* The address is free again. */
     fixture_dma(&b, bytes, PAGE, 0x10000);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x10000}, 1, 0), 0);
     fixture_leave(&a);
     fixture_leave_last(&b, &a);
 }
 
-/* Elements by key 0 on a mapping that ends with its context, while the DMA region is another's and stays. */
-static void elements_by_key_zero_on_an_ending_mapping(void) {
+/* SGEs of key 0 on a mapping whose context is deallocated, while the DMA region belongs to a context that
+ * stays. */
+static void sges_of_key_zero_on_a_removed_mapping_are_revoked(void) {
     struct fixture a, b;
     struct rvt_mr_handle dma_mr;
     struct rvt_sge held[2], staying, more, next;
@@ -582,7 +600,7 @@ static void elements_by_key_zero_on_an_ending_mapping(void) {
     CHECK_EQ(local(&b, &staying, 0x20000, 8, 0, LOCAL_WRITE), 1);
     CHECK_EQ(fixture_refs(dma_mr), 6);
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
-    CHECK(dead(goes) && dead(unheld) && !dead(stays));
+    CHECK(mapping_closed(goes) && mapping_closed(unheld) && !mapping_closed(stays));
 
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(usable(&b, &held[i]), RVT_REGION_REVOKED);
@@ -600,13 +618,14 @@ static void elements_by_key_zero_on_an_ending_mapping(void) {
     CHECK_EQ(b.reason, RVT_REGION_REVOKED);
     CHECK_EQ(usable(&b, &staying), RVT_REASON_NONE);
     CHECK_EQ(get_bytes(&b, &staying, out, 8, &copied), 0);
-    /* No new one, and none that grows. */
+    /* No new SGE, and no coalescing into an old one. */
     CHECK_EQ(local(&b, &more, 0x10000, 8, 0, 0), -RVT_EINVAL);
     CHECK_EQ(b.reason, RVT_UNMAPPED);
     CHECK_EQ(local_in(&b, b.pd, &more, &held[0], 0x10008, 8, 0, 0), -RVT_EINVAL);
     CHECK_EQ(held[0].sge_length, 8);
 
-    /* The one that is held is not used again, also at the same address; the other one is. */
+    /* The object of a mapping that is held is not reused, even at the same address; the other mapping's
+     * object is. */
     struct rvt_dma_handle again = fixture_dma(&b, bytes + 2 * PAGE, PAGE, 0x10000);
     CHECK_PTR_EQ(again.map, unheld.map);
     for (int i = 0; i < 70; i++)
@@ -627,8 +646,8 @@ static void elements_by_key_zero_on_an_ending_mapping(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* An end needs no memory, and takes nothing of others with it. */
-static void an_end_needs_no_memory(void) {
+/* Deallocating a context needs no memory, and does not affect objects of other contexts. */
+static void deallocating_a_context_needs_no_memory(void) {
     struct fixture a, b;
     struct rvt_mr_handle dma_mr, of_a, of_b, of_both, half_dead, user;
     struct rvt_sge held[5], by_key_zero, of_goes;
@@ -654,7 +673,7 @@ static void an_end_needs_no_memory(void) {
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
     CHECK(!rvt_test_alloc_failed());
     rvt_test_alloc_fail_after(-1);
-    CHECK(dead(goes) && !dead(stays));
+    CHECK(mapping_closed(goes) && !mapping_closed(stays));
     CHECK(find(&b, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&b, 0x20000, PAGE), stays.map);
     CHECK_EQ(fixture_query(of_a).length + fixture_query(of_both).length, 0);
@@ -666,7 +685,7 @@ static void an_end_needs_no_memory(void) {
     CHECK_EQ(usable(&b, &held[1]), RVT_REASON_NONE);
     CHECK_EQ(usable(&b, &held[2]), RVT_REMAPPED);
     CHECK_EQ(usable(&b, &held[3]), RVT_REGION_REVOKED);
-    CHECK_EQ(usable(&b, &held[4]), RVT_REASON_NONE); /* what maps no DMA memory is as it was */
+    CHECK_EQ(usable(&b, &held[4]), RVT_REASON_NONE); /* a region without DMA memory is not affected */
     CHECK_EQ(usable(&b, &by_key_zero), RVT_REASON_NONE);
     CHECK_EQ(usable(&b, &of_goes), RVT_REGION_REVOKED);
     for (int i = 0; i < 5; i++)
@@ -680,8 +699,8 @@ static void an_end_needs_no_memory(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* A context that has no mapping changes nothing in the table. */
-static void an_end_without_mappings_changes_none(void) {
+/* A context without mappings does not change the table when it is deallocated. */
+static void a_context_without_mappings_leaves_the_table_alone(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_dma_handle dma = fixture_dma(&b, bytes, PAGE, 0x10000);
@@ -692,7 +711,7 @@ static void an_end_without_mappings_changes_none(void) {
     CHECK(!rvt_test_alloc_failed());
     rvt_test_alloc_fail_after(-1);
     CHECK_PTR_EQ(atomic_load(&b.device->dma.table), table);
-    CHECK(!dead(dma));
+    CHECK(!mapping_closed(dma));
     CHECK_EQ(fixture_query(fmr).length, PAGE);
     fixture_leave(&a);
     fixture_leave_last(&b, &a);
@@ -702,8 +721,8 @@ static int end_context(void *context) {
     return rvt_dealloc_ucontext(context, true);
 }
 
-/* Bytes that its environment takes away: nobody asks for them any more, and they are let go of. */
-static void memory_of_an_ending_mapping_is_let_go_of(void) {
+/* The memory of a mapping is released when its context is deallocated. */
+static void a_removed_mapping_releases_its_memory(void) {
     struct fixture a, b;
     struct watched watched = {.released = 0};
     struct rvt_dma_handle dma;
@@ -724,8 +743,8 @@ static void memory_of_an_ending_mapping_is_let_go_of(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* Numbers of mappings are not given twice, wherever their objects are. */
-static void serials_never_repeat(void) {
+/* Serial numbers of mappings are unique, even when objects are reused. */
+static void serial_numbers_of_mappings_are_unique(void) {
     struct fixture f;
     uint64_t last = 0;
     REQUIRE(fixture_open(&f, 4));
@@ -737,19 +756,22 @@ static void serials_never_repeat(void) {
         CHECK_EQ(rvt_dma_unmap(dma), 0);
     }
     struct rvt_dma_handle refused;
-    CHECK_EQ(map_at(&f, 1, PAGE, &refused), -RVT_EINVAL); /* takes none */
+    CHECK_EQ(map_at(&f, 1, PAGE, &refused), -RVT_EINVAL); /* a refused call uses no number */
     CHECK_EQ(fixture_dma(&f, bytes, PAGE, 0x10000).map->owned.serial, last + 1);
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(ranges_are_judged), TEST(overlaps_are_refused), TEST(finds_what_holds_the_range),
-           TEST(many_mappings_against_a_plain_search), TEST(chosen_addresses),
-           TEST(chosen_addresses_go_round_what_is_there), TEST(no_room_for_a_chosen_address),
-           TEST(unmap_once), TEST(busy_while_a_page_list_names_it),
-           TEST(busy_while_a_half_dead_list_names_it), TEST(busy_while_a_key_zero_element_is_held),
-           TEST(a_closed_mapping_takes_no_more), TEST(checks_do_not_wait_for_an_unmap),
-           TEST(memory_is_kept_until_every_reader_has_passed), TEST(without_memory),
-           TEST(lists_that_name_an_ending_mapping_map_nothing), TEST(the_last_mappings_end),
-           TEST(elements_by_key_zero_on_an_ending_mapping), TEST(an_end_needs_no_memory),
-           TEST(an_end_without_mappings_changes_none), TEST(memory_of_an_ending_mapping_is_let_go_of),
-           TEST(serials_never_repeat))
+CHECK_MAIN(TEST(map_refuses_unaligned_empty_and_wrapping_ranges), TEST(map_refuses_overlapping_ranges),
+           TEST(finds_the_mapping_that_contains_the_whole_range), TEST(lookups_match_a_plain_search),
+           TEST(chosen_addresses_leave_gaps), TEST(chosen_addresses_avoid_existing_mappings),
+           TEST(map_fails_if_no_address_is_free), TEST(a_mapping_can_be_unmapped_once),
+           TEST(unmap_is_busy_while_a_page_list_uses_the_mapping),
+           TEST(unmap_is_busy_while_a_held_page_list_uses_the_mapping),
+           TEST(unmap_is_busy_while_an_sge_of_key_zero_is_held), TEST(a_closed_mapping_accepts_no_users),
+           TEST(checks_do_not_wait_for_an_unmap), TEST(unmap_releases_the_memory_after_the_last_reader),
+           TEST(map_fails_cleanly_without_memory), TEST(page_lists_on_removed_mappings_become_empty),
+           TEST(removing_the_last_mapping_frees_its_address),
+           TEST(sges_of_key_zero_on_a_removed_mapping_are_revoked),
+           TEST(deallocating_a_context_needs_no_memory),
+           TEST(a_context_without_mappings_leaves_the_table_alone),
+           TEST(a_removed_mapping_releases_its_memory), TEST(serial_numbers_of_mappings_are_unique))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The table of DMA mappings, through the verbs, against a plain array. */
+/* Compares the table of DMA mappings, used through the verbs, with a plain array. */
 #include "core/objects/dma_table.h"
 
 #include <stdlib.h>
@@ -8,11 +8,11 @@
 
 static unsigned char bytes[1];
 
-/* Where chosen addresses begin, so that they meet those that are named. */
+/* Where chosen addresses begin. Explicit addresses start here, too, so that both kinds meet. */
 static const uint64_t BASE = UINT64_C(0x200000000000);
 enum { MOST_MAPS = 4000 };
 
-/* --- the model: live mappings in no order, and where the next one goes that names no address --- */
+/* --- the model: live mappings in any order, and the next address to choose --- */
 
 struct model_map {
     uint64_t address, length;
@@ -30,7 +30,7 @@ static void model_reset(void) {
     model.next = BASE;
 }
 
-/* The lowest one that has a byte in [first, last], or NULL. */
+/* Returns the mapping with the lowest address that has a byte in [first, last], or NULL. */
 static struct model_map *model_first(uint64_t first, uint64_t last) {
     struct model_map *found = NULL;
     for (uint32_t i = 0; i < model.count; i++) {
@@ -50,7 +50,7 @@ static uint64_t model_choose(uint64_t length) {
     return address;
 }
 
-/* --- what must hold in the table at any time --- */
+/* --- invariants of the table --- */
 
 static void check_table(struct rvt_dev_info *device) {
     const struct rvt_dma_table *table = atomic_load(&device->dma.table);
@@ -68,7 +68,8 @@ static void check_table(struct rvt_dev_info *device) {
         for (uint32_t k = 0; leaf && k < leaf->count; k++) {
             const struct rvt_dma_map *map = atomic_load(&leaf->entries[k].map);
             CHECK(k == 0 || leaf->entries[k].start > leaf->entries[k - 1].start);
-            CHECK(leaf_live == 0 || leaf->entries[k].start > last); /* no gap inside a live one */
+            /* No entry of a removed mapping lies inside a live mapping. */
+            CHECK(leaf_live == 0 || leaf->entries[k].start > last);
             if (!map)
                 continue;
             leaf_live++;
@@ -88,7 +89,7 @@ static void check_table(struct rvt_dev_info *device) {
     CHECK_EQ(atomic_load(&table->ranges[table->count - 1].last), UINT64_MAX);
     CHECK_EQ(table->used, used);
     CHECK_EQ(live, model.count);
-    /* Memory follows what is mapped (unless a smaller copy could not be had). */
+    /* Memory use follows the number of mappings, unless a smaller copy could not be allocated. */
     CHECK(entries <= 2 * live + 8 * used);
 }
 
@@ -110,7 +111,7 @@ static void check_finds(struct fixture *f, uint64_t address) {
     }
 }
 
-/* --- verbs that keep the model up to date --- */
+/* --- verbs that also update the model --- */
 
 static int map_at(struct fixture *f, uint64_t address, uint64_t length) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
@@ -176,14 +177,14 @@ static void do_something(struct fixture *f, uint64_t *state, unsigned map_weight
         map_at(f, page(roll(state, PAGES)), length);
 }
 
-static void random_maps_and_unmaps(void) {
+static void random_maps_and_unmaps_match_the_model(void) {
     uint64_t state = 7;
     struct fixture f;
     long live = rvt_test_alloc_live();
     model_reset();
     REQUIRE(fixture_open_joined(&f, 4));
     uint64_t empty = rvt_held_bytes(f.device);
-    /* Growing, steady, shrinking, and again. */
+    /* Phases of growing, constant and shrinking size. */
     static const unsigned weights[] = {95, 60, 20, 90, 50, 5};
     uint32_t most = 0;
     for (size_t phase = 0; phase < sizeof(weights) / sizeof(weights[0]); phase++) {
@@ -203,14 +204,14 @@ static void random_maps_and_unmaps(void) {
         unmap((uint32_t)roll(&state, model.count));
     check_table(f.device);
     rvt_reclaim(&f.device->retirement);
-    /* What is left is the pool of mappings. */
+    /* Only the pool of mappings remains. */
     CHECK(rvt_held_bytes(f.device) - empty < 256 * (most + 64));
     fixture_leave(&f);
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-/* Any allocation may fail at any time: then nothing has changed, and what comes later is right. */
-static void random_failures(void) {
+/* Any allocation may fail at any time. A failed call changes nothing, and later calls work. */
+static void failed_allocations_change_nothing(void) {
     uint64_t state = 11;
     uint32_t failures = 0;
     struct fixture f;
@@ -224,7 +225,8 @@ static void random_failures(void) {
         uint64_t address = page(roll(&state, PAGES)), length = 1 + roll(&state, 2 * PAGE);
         bool remove = roll(&state, 100) < (i / 5000 % 2 ? 70 : 20);
         if (remove && model.count) {
-            unmap((uint32_t)roll(&state, model.count)); /* succeeds whatever fails */
+            /* Succeeds even if the allocation of a smaller copy fails. */
+            unmap((uint32_t)roll(&state, model.count));
         } else if (map_at(&f, address, length) == -RVT_ENOMEM) {
             failures++;
             CHECK_EQ(model.count, before);
@@ -246,8 +248,8 @@ static uint32_t count_ranges(struct fixture *f) {
     return table ? table->count : 0;
 }
 
-/* In order, leaves are full: as few as there can be. */
-static void mappings_in_order_fill_their_leaves(void) {
+/* Mappings made in order fill their leaves, so the table has the fewest leaves possible. */
+static void mappings_made_in_order_fill_their_leaves(void) {
     enum { MAPS = 20 * RVT_DMA_LEAF_ENTRIES };
     for (int order = 0; order < 3; order++) {
         struct fixture f;
@@ -265,15 +267,15 @@ static void mappings_in_order_fill_their_leaves(void) {
     }
 }
 
-/* A search never has to step over what was unmapped: such entries and ranges go. */
-static void unmapped_ones_do_not_pile_up(void) {
+/* Entries and ranges of removed mappings are dropped, so that a search never passes over many of them. */
+static void entries_of_removed_mappings_are_dropped(void) {
     enum { MAPS = 30 * RVT_DMA_LEAF_ENTRIES };
     struct fixture f;
     model_reset();
     REQUIRE(fixture_open_joined(&f, 4));
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(i), PAGE), 0);
-    /* All but the first of each leaf. */
+    /* Unmap all but the first mapping of each leaf. */
     for (uint64_t i = 0; i < MAPS; i++)
         if (i % RVT_DMA_LEAF_ENTRIES)
             unmap_page(page(i));
@@ -281,7 +283,7 @@ static void unmapped_ones_do_not_pile_up(void) {
     CHECK_EQ(count_ranges(&f), 30);
     for (uint64_t i = 0; i < MAPS; i++)
         check_finds(&f, page(i));
-    /* Whole leaves, from the front: at least half of the ranges have one. */
+    /* Empty whole leaves from the front. At least half of the ranges must have a leaf. */
     for (uint64_t i = 0; i < 29; i++) {
         unmap_page(page(i * RVT_DMA_LEAF_ENTRIES));
         CHECK(count_ranges(&f) < 8 || count_ranges(&f) <= 2 * (29 - i));
@@ -293,19 +295,21 @@ static void unmapped_ones_do_not_pile_up(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* One mapping where many were, over the ends of several ranges, and many again where it was. */
-static void one_over_many_ranges(void) {
+/* One large mapping replaces many across several ranges, and many replace it again. */
+static void one_mapping_can_replace_many_ranges(void) {
     enum { MAPS = 12 * RVT_DMA_LEAF_ENTRIES };
     static const struct {
-        uint32_t first, last; /* pages of the large one */
+        uint32_t first, last; /* first and last page of the large mapping */
     } rows[] = {
-        {0, MAPS - 1},                                                  /* everything */
-        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                              /* whole leaves, from the front */
-        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1},           /* one of them */
-        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},               /* over one end */
-        {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},                              /* from inside to inside */
-        {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},       /* up to an end */
-        {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* to the last */
+        {0, MAPS - 1},                                        /* covers all pages */
+        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
+        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
+        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
+        /* from inside one leaf to inside another leaf */
+        {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},
+        /* from inside a leaf to the end of the next */
+        {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},
+        {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* up to the last page */
     };
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
         struct fixture f;
@@ -335,8 +339,8 @@ static void one_over_many_ranges(void) {
     }
 }
 
-/* The first and the last address of all, with many leaves in between. */
-static void both_ends_of_the_address_space(void) {
+/* The lowest and the highest address, with many leaves in between. */
+static void both_ends_of_the_address_space_can_be_mapped(void) {
     const uint64_t top = UINT64_C(0) - PAGE;
     struct fixture f;
     model_reset();
@@ -350,7 +354,7 @@ static void both_ends_of_the_address_space(void) {
     check_finds(&f, PAGE);
     check_finds(&f, top - 1);
     CHECK_PTR_EQ(find(&f, UINT64_MAX, 1), model.maps[0].handle.map);
-    /* Everything behind the pages, to the last address. */
+    /* One mapping from the last page to the end of the address space. */
     unmap_page(top);
     CHECK_EQ(map_at(&f, page(500), UINT64_C(0) - page(500)), 0);
     check_table(f.device);
@@ -359,7 +363,7 @@ static void both_ends_of_the_address_space(void) {
     fixture_leave_last(&f, &f);
 }
 
-static void an_unmap_needs_no_memory(void) {
+static void unmap_needs_no_memory(void) {
     enum { MAPS = 10 * RVT_DMA_LEAF_ENTRIES };
     struct fixture f;
     uint64_t state = 3;
@@ -375,13 +379,13 @@ static void an_unmap_needs_no_memory(void) {
         rvt_test_alloc_fail_after(-1);
         check_finds(&f, page(roll(&state, MAPS)));
     }
-    CHECK(wanted_some); /* for a smaller copy, and it did without */
+    CHECK(wanted_some); /* a smaller copy could not be allocated, and unmap worked without it */
     CHECK(atomic_load(&f.device->dma.table) == NULL);
     fixture_leave_last(&f, &f);
 }
 
-/* One that reads while the table changes keeps all that it has seen. */
-static void a_reader_keeps_what_it_has_seen(void) {
+/* A reader keeps seeing everything it has seen while the table changes. */
+static void a_reader_keeps_the_mappings_it_has_seen(void) {
     enum { MAPS = 5 * RVT_DMA_LEAF_ENTRIES };
     static const struct rvt_dma_map *seen[MAPS];
     struct fixture f, other;
@@ -393,10 +397,10 @@ static void a_reader_keeps_what_it_has_seen(void) {
     const struct rvt_dma_table *table = atomic_load(&f.device->dma.table);
     for (uint64_t i = 0; i < MAPS; i++)
         seen[i] = rvt_dma_table_find(table, page(i));
-    rvt_drop_ucontext(other.context); /* as a finalizer: it does not wait for this reader */
+    rvt_drop_ucontext(other.context); /* like a finalizer, which does not wait for this reader */
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(MAPS + i), PAGE), 0);
-    /* The old table has no mapping that it did not have, and loses none that is alive. */
+    /* The old table gains no mapping, and loses none that still exists. */
     for (uint64_t i = 0; i < MAPS; i++) {
         const struct rvt_dma_map *now = rvt_dma_table_find(table, page(i));
         CHECK(now == seen[i] || (!now && i % 100));
@@ -409,7 +413,7 @@ static void a_reader_keeps_what_it_has_seen(void) {
     fixture_leave_last(&f, &f);
 }
 
-CHECK_MAIN(TEST(random_maps_and_unmaps), TEST(random_failures), TEST(mappings_in_order_fill_their_leaves),
-           TEST(unmapped_ones_do_not_pile_up), TEST(one_over_many_ranges),
-           TEST(both_ends_of_the_address_space), TEST(an_unmap_needs_no_memory),
-           TEST(a_reader_keeps_what_it_has_seen))
+CHECK_MAIN(TEST(random_maps_and_unmaps_match_the_model), TEST(failed_allocations_change_nothing),
+           TEST(mappings_made_in_order_fill_their_leaves), TEST(entries_of_removed_mappings_are_dropped),
+           TEST(one_mapping_can_replace_many_ranges), TEST(both_ends_of_the_address_space_can_be_mapped),
+           TEST(unmap_needs_no_memory), TEST(a_reader_keeps_the_mappings_it_has_seen))

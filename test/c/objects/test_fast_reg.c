@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rvt_fast_reg_mr, rvt_invalidate_rkey (mr.h) */
+/* Tests rvt_fast_reg_mr and rvt_invalidate_rkey (mr.h). */
 #include "core/objects/mr.h"
 
 #include "fixture.h"
@@ -21,14 +21,14 @@ static bool open_with_dma(struct fixture *f) {
     return true;
 }
 
-static void gives_key_access_and_address(void) {
+static void fast_reg_sets_key_access_and_iova(void) {
     struct fixture f;
     struct rvt_place place;
     uint64_t iova = 0x7777000;
     REQUIRE(open_with_dma(&f));
     struct rvt_mr_handle mr = mapped(&f);
     uint32_t key = fixture_key(mr);
-    /* Usable locally before; not remotely, since it has no access yet. */
+    /* Before: usable locally, but not remotely, since it has no access rights yet. */
     CHECK_EQ(local_check(&f, &place, 0x10010, 16, key, 0), 1);
     CHECK_EQ(local_check(&f, &place, 0x10010, 16, key, LOCAL_WRITE), 0);
     CHECK_EQ(f.reason, RVT_ACCESS_DENIED);
@@ -44,7 +44,8 @@ static void gives_key_access_and_address(void) {
     CHECK_EQ(a.start, 0x10010);
     CHECK_EQ(a.length, 2 * PAGE - 0x10);
     CHECK_EQ(a.refs, 2);
-    /* The old key is stale, the new one works: locally by the mapped address, remotely by the new one. */
+    /* The old key is stale. The new key works locally with the mapped address, and remotely with the new
+     * iova. */
     CHECK_EQ(local_check(&f, &place, 0x10010, 16, key, 0), 0);
     CHECK_EQ(f.reason, RVT_STALE_KEY);
     CHECK_EQ(local_check(&f, &place, 0x10010, 2 * PAGE - 0x10, key | 0xab, LOCAL_WRITE), 1);
@@ -57,16 +58,16 @@ static void gives_key_access_and_address(void) {
     CHECK_EQ(place.at, 0x12010);
     CHECK_EQ(remote_check(&f, &place, 0x10010, 1, key | 0xab, REMOTE_READ), 0);
     CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
-    /* The table shows the new key. */
+    /* The key takes no new slot. */
     CHECK_EQ(fixture_head(f.device).generation, 1);
 
-    /* Without an address the visible one stays the iova; the low byte may be one used before. */
+    /* Without an address the iova stays. The low byte may be one that was used before. */
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_WRITE, NULL), 0);
     CHECK_EQ(fixture_query(mr).iova, iova);
     CHECK_EQ(remote_check(&f, &place, iova, 1, key, REMOTE_WRITE), 1);
     CHECK_EQ(remote_check(&f, &place, iova, 1, key | 0xab, REMOTE_WRITE), 0);
     CHECK_EQ(f.reason, RVT_STALE_KEY);
-    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_WRITE, NULL), 0); /* the same again */
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_WRITE, NULL), 0); /* the same key and rights again */
 
     /* The next mapping sets both addresses. */
     struct rvt_sg_outcome outcome;
@@ -76,7 +77,7 @@ static void gives_key_access_and_address(void) {
     fixture_close(&f);
 }
 
-static void every_low_byte(void) {
+static void fast_reg_changes_only_the_low_byte_of_the_key(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(open_with_dma(&f));
@@ -88,7 +89,7 @@ static void every_low_byte(void) {
         CHECK_EQ(local_check(&f, &place, 0x10010, 1, upper | low, 0), 1);
         CHECK_EQ(local_check(&f, &place, 0x10010, 1, upper | ((low + 1) & 0xff), 0), 0);
     }
-    /* Any of the upper 24 bits must be as they are. */
+    /* None of the upper 24 bits may change. */
     for (uint32_t bit = 8; bit < 32; bit++)
         CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, upper ^ 1u << bit, 0, NULL), -RVT_EINVAL);
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, 0, 0, NULL), -RVT_EINVAL);
@@ -96,7 +97,7 @@ static void every_low_byte(void) {
     fixture_close(&f);
 }
 
-static void refusals_in_order(void) {
+static void fast_reg_checks_the_domain_before_kind_and_key(void) {
     struct fixture f;
     struct rvt_mr_handle dma;
     struct rvt_sge sge;
@@ -107,7 +108,7 @@ static void refusals_in_order(void) {
     uint32_t key = fixture_key(mr);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
 
-    /* The domain is tested first: before the kind, before the key. */
+    /* The domain is checked first, before the kind and the key. */
     CHECK_EQ(rvt_fast_reg_mr(f.other_qp, mr, key, 0, NULL), -RVT_EACCES);
     CHECK_EQ(rvt_fast_reg_mr(f.other_qp, mr, ~key, 0, NULL), -RVT_EACCES);
     CHECK_EQ(rvt_fast_reg_mr(f.other_qp, user, fixture_key(user), 0, NULL), -RVT_EACCES);
@@ -117,25 +118,25 @@ static void refusals_in_order(void) {
     CHECK_EQ(rvt_fast_reg_mr(f.qp, dma, 0, 0, NULL), -RVT_EINVAL);
     CHECK_EQ(fixture_query(user).access, 0);
 
-    /* A failed call stores the visible address, and nothing else. */
+    /* A failed call stores the iova, and nothing else. */
     CHECK_EQ(rvt_fast_reg_mr(f.other_qp, mr, key, ALL_ACCESS, &iova), -RVT_EACCES);
     struct rvt_mr_attributes a = fixture_query(mr);
     CHECK_EQ(a.iova, iova);
     CHECK_EQ(a.access, 0);
     CHECK_EQ(a.keys.lkey, key);
-    CHECK_EQ(local(&f, &sge, 0x10010, 1, key, 0), 1); /* base is what it was */
+    CHECK_EQ(local(&f, &sge, 0x10010, 1, key, 0), 1); /* checks still use the old base */
     rvt_put_sge(&sge);
     iova = 0x456000;
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key + 0x100, ALL_ACCESS, &iova), -RVT_EINVAL);
     CHECK_EQ(fixture_query(mr).iova, iova);
-    /* The next call without an address takes the stored one. */
+    /* The next call without an address uses the stored iova. */
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_READ, NULL), 0);
     CHECK_EQ(remote(&f, &sge, 0x456000, 1, key, REMOTE_READ), 1);
     rvt_put_sge(&sge);
 
-    /* The window may end at 2^64, not beyond. It is 2 pages less 16 bytes long. */
+    /* The range, two pages minus 16 bytes, may end at 2^64, but not beyond. */
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_READ, &high), -RVT_EINVAL);
-    CHECK_EQ(remote(&f, &sge, 0x456000, 1, key, REMOTE_READ), 1); /* what checks go by has not changed */
+    CHECK_EQ(remote(&f, &sge, 0x456000, 1, key, REMOTE_READ), 1); /* checks still use the old iova */
     rvt_put_sge(&sge);
     high = UINT64_C(0) - (2 * PAGE - 0x10);
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_READ, &high), 0);
@@ -146,27 +147,27 @@ static void refusals_in_order(void) {
     high++;
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, REMOTE_READ, &high), -RVT_EINVAL);
 
-    /* Nothing mapped: any address will do. */
+    /* A region without a mapping accepts any address. */
     struct rvt_mr_handle empty = fixture_mem_reg(&f, 1);
     high = UINT64_MAX;
     CHECK_EQ(rvt_fast_reg_mr(f.qp, empty, fixture_key(empty), REMOTE_READ, &high), 0);
     fixture_close(&f);
 }
 
-static void dead_queue_pairs_and_other_devices(void) {
+static void destroyed_queue_pairs_and_other_devices_are_refused(void) {
     struct fixture f, g;
-    struct rvt_qp_handle none = {0}, dead;
+    struct rvt_qp_handle none = {0}, destroyed;
     REQUIRE(open_with_dma(&f));
     REQUIRE(open_with_dma(&g));
     struct rvt_mr_handle mr = mapped(&f);
     uint32_t key = fixture_key(mr);
-    CHECK_EQ(rvt_create_qp(f.pd, &dead), 0);
-    CHECK_EQ(rvt_destroy_qp(dead), 0);
+    CHECK_EQ(rvt_create_qp(f.pd, &destroyed), 0);
+    CHECK_EQ(rvt_destroy_qp(destroyed), 0);
     CHECK_EQ(rvt_fast_reg_mr(none, mr, key, ALL_ACCESS, NULL), -RVT_EBADF);
-    CHECK_EQ(rvt_fast_reg_mr(dead, mr, key, ALL_ACCESS, NULL), -RVT_EBADF);
+    CHECK_EQ(rvt_fast_reg_mr(destroyed, mr, key, ALL_ACCESS, NULL), -RVT_EBADF);
     CHECK_EQ(rvt_invalidate_rkey(none, key), -RVT_EBADF);
-    CHECK_EQ(rvt_invalidate_rkey(dead, key), -RVT_EBADF);
-    CHECK_EQ(rvt_invalidate_rkey(dead, 0), -RVT_EBADF);
+    CHECK_EQ(rvt_invalidate_rkey(destroyed, key), -RVT_EBADF);
+    CHECK_EQ(rvt_invalidate_rkey(destroyed, 0), -RVT_EBADF);
     CHECK_EQ(rvt_fast_reg_mr(g.qp, mr, key, ALL_ACCESS, NULL), -RVT_EINVAL);
     CHECK_EQ(rvt_invalidate_rkey(g.qp, key), -RVT_EINVAL);
     struct rvt_mr_attributes a = fixture_query(mr);
@@ -176,7 +177,7 @@ static void dead_queue_pairs_and_other_devices(void) {
     fixture_close(&f);
 }
 
-static void invalidates(void) {
+static void invalidating_a_key_refuses_further_checks(void) {
     struct fixture f;
     struct rvt_place place;
     uint64_t page = 0x10000;
@@ -187,12 +188,12 @@ static void invalidates(void) {
     for (int i = 0; i < 3; i++) {
         uint32_t key = fixture_key(mrs[i]);
         CHECK_EQ(local_check(&f, &place, 0x10010, 1, key, 0), 1);
-        CHECK_EQ(rvt_invalidate_rkey(f.other_qp, key), -RVT_EINVAL); /* another domain's */
-        CHECK_EQ(rvt_invalidate_rkey(f.qp, key | 1), -RVT_EINVAL);   /* all 32 bits count */
+        CHECK_EQ(rvt_invalidate_rkey(f.other_qp, key), -RVT_EINVAL); /* region of another domain */
+        CHECK_EQ(rvt_invalidate_rkey(f.qp, key | 1), -RVT_EINVAL);   /* all 32 bits of the key must match */
         CHECK_EQ(rvt_invalidate_rkey(f.qp, key ^ 0x100), -RVT_EINVAL);
         CHECK(fixture_query(mrs[i]).valid);
         CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0);
-        CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0); /* again and again */
+        CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0); /* repeating it is allowed */
         CHECK(!fixture_query(mrs[i]).valid);
         CHECK_EQ(fixture_refs(mrs[i]), 2);
         CHECK_EQ(local_check(&f, &place, 0x10010, 1, key, 0), 0);
@@ -200,8 +201,8 @@ static void invalidates(void) {
         CHECK_EQ(remote_check(&f, &place, 0x10010, 1, key, REMOTE_READ), 0);
         CHECK_EQ(f.reason, RVT_INVALIDATED);
     }
-    /* Mapping an FMR does not bring it back, nothing brings a user region back, fast_reg does
-     * its own kind. */
+    /* After an invalidation, mapping does not make an FMR valid again, and nothing revalidates a user region;
+     * rvt_fast_reg_mr revalidates its own kind. */
     CHECK_EQ(rvt_map_phys_fmr(mrs[1], &page, 1, 0x10010), 0);
     CHECK_EQ(rvt_unmap_fmr(&mrs[1], 1), 0);
     CHECK_EQ(rvt_map_phys_fmr(mrs[1], &page, 1, 0x10010), 0);
@@ -211,7 +212,7 @@ static void invalidates(void) {
     CHECK_EQ(local_check(&f, &place, 0x10010, 1, fixture_key(mrs[2]), 0), 1);
 
     CHECK_EQ(rvt_invalidate_rkey(f.qp, 0), -RVT_EINVAL);
-    CHECK_EQ(rvt_invalidate_rkey(f.qp, 0xf0000100), -RVT_EINVAL); /* an empty slot */
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, 0xf0000100), -RVT_EINVAL); /* the key of an empty slot */
     CHECK_EQ(rvt_dereg_mr(mrs[0], RVT_RELEASE), 0);
     CHECK_EQ(rvt_invalidate_rkey(f.qp, 0x100), -RVT_EINVAL);
     fixture_close(&f);
@@ -227,9 +228,11 @@ static void prepare(struct fixture *f) {
     f->mr = mapped(f);
 }
 
-static void without_memory(void) {
+static void fast_reg_and_invalidate_need_no_memory(void) {
     each_allocation_fails(prepare, needs_no_memory, 0);
 }
 
-CHECK_MAIN(TEST(gives_key_access_and_address), TEST(every_low_byte), TEST(refusals_in_order),
-           TEST(dead_queue_pairs_and_other_devices), TEST(invalidates), TEST(without_memory))
+CHECK_MAIN(TEST(fast_reg_sets_key_access_and_iova), TEST(fast_reg_changes_only_the_low_byte_of_the_key),
+           TEST(fast_reg_checks_the_domain_before_kind_and_key),
+           TEST(destroyed_queue_pairs_and_other_devices_are_refused),
+           TEST(invalidating_a_key_refuses_further_checks), TEST(fast_reg_and_invalidate_need_no_memory))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rvt_alloc_fmr, rvt_map_phys_fmr, rvt_unmap_fmr, rvt_dealloc_fmr (mr.h) */
-#define _GNU_SOURCE /* MAP_ANONYMOUS, sigaction */
+/* Tests rvt_alloc_fmr, rvt_map_phys_fmr, rvt_unmap_fmr and rvt_dealloc_fmr (mr.h). */
+#define _GNU_SOURCE /* for MAP_ANONYMOUS and sigaction */
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 static const uint64_t GIB = UINT64_C(1) << 30;
 
-static void attributes_are_judged(void) {
+static void alloc_fmr_checks_its_attributes(void) {
     static const struct {
         int64_t max_pages;
         uint32_t shift;
@@ -38,8 +38,7 @@ static void attributes_are_judged(void) {
     uint32_t used = 0;
     REQUIRE(fixture_open(&f, 4));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct rvt_fmr_attr attr = {rows[i].max_pages, (uint32_t)i,
-                                    rows[i].shift}; /* max_maps: never looked at */
+        struct rvt_fmr_attr attr = {rows[i].max_pages, (uint32_t)i, rows[i].shift}; /* max_maps is ignored */
         CHECK_EQ(rvt_alloc_fmr(f.pd, 0x1f, &attr, &mr), rows[i].answer);
         used += !rows[i].answer;
         CHECK_EQ(fixture_head(f.device).generation, used);
@@ -56,10 +55,11 @@ static void attributes_are_judged(void) {
     fixture_close(&f);
 }
 
-static void every_page_shift(void) {
+static void every_page_shift_up_to_30_works(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 5));
-    fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40); /* a name for more than there is; never touched */
+    /* Larger than the real memory, which is never accessed. */
+    fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40);
     for (uint32_t shift = 0; shift <= 30; shift++) {
         uint64_t size = UINT64_C(1) << shift, base = UINT64_C(1) << 40;
         uint64_t pages[] = {base + 5 * size, base, base + 3 * size};
@@ -83,7 +83,7 @@ static void every_page_shift(void) {
             CHECK_EQ(got.part[i].length, size);
         }
         rvt_put_sge(&sge);
-        /* The last byte, by its remote address; and one too far. */
+        /* The last byte by its remote address, and one byte too many. */
         CHECK_EQ(remote(&f, &sge, 0x123456 + 3 * size - 1, 1, key, REMOTE_READ), 1);
         CHECK_EQ(sge.at, pages[2] + size - 1);
         CHECK_EQ(rvt_sge_segment(&sge), 2);
@@ -96,7 +96,7 @@ static void every_page_shift(void) {
     fixture_close(&f);
 }
 
-static void pages_are_taken_as_given(void) {
+static void pages_need_no_alignment(void) {
     struct fixture f;
     struct rvt_sge sge;
     struct rvt_copied copied;
@@ -105,12 +105,12 @@ static void pages_are_taken_as_given(void) {
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (unsigned char)(i * 7 + i / 256);
     fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
-    fixture_dma(&f, bytes + 4 * PAGE, 4 * PAGE - 3, 0x40000); /* another mapping, of an odd length */
+    fixture_dma(&f, bytes + 4 * PAGE, 4 * PAGE - 3, 0x40000); /* a second mapping, with an odd length */
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 4, 8);
-    /* Not aligned, not masked, twice the same, to the last byte of a mapping. */
+    /* Unaligned pages, the same page twice, and a page that ends with the last byte of a mapping. */
     uint64_t pages[] = {0x10001, 0x10001, 0x40000 + 4 * PAGE - 3 - 256, 0x100ff};
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 4, 0x777),
-             0); /* an unaligned iova begins at byte 0 of the first page */
+             0); /* an unaligned iova names byte 0 of the first page */
     CHECK_EQ(local(&f, &sge, 0x777, 4 * 256, fixture_key(fmr), LOCAL_WRITE), 1);
     CHECK_EQ(sge.at, 0x10001);
     CHECK_EQ(sge.length, 256);
@@ -124,12 +124,12 @@ static void pages_are_taken_as_given(void) {
     fixture_close(&f);
 }
 
-static void refusals_change_nothing(void) {
+static void a_refused_mapping_changes_nothing(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, 2 * PAGE, 0x10000);
-    fixture_dma(&f, bytes, 2 * PAGE, 0x12000); /* touches the first */
+    fixture_dma(&f, bytes, 2 * PAGE, 0x12000); /* directly behind the first mapping */
     fixture_dma(&f, bytes, PAGE, UINT64_C(0) - PAGE);
     fixture_dma(&f, bytes, 8 * GIB, UINT64_C(1) << 40);
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 3, 12), big = fixture_fmr(&f, ALL_ACCESS, 10, 30);
@@ -140,17 +140,17 @@ static void refusals_change_nothing(void) {
         uint64_t pages[4], count, iova;
     } bad[] = {
         {{0x10000, 0x11000, 0x12000, 0x13000}, 4, 0x5000}, /* more than max_pages */
-        {{0x10000}, UINT64_C(1) << 32, 0x5000},            /* not cut to 32 bits */
+        {{0x10000}, UINT64_C(1) << 32, 0x5000},            /* the count is not truncated to 32 bits */
         {{0x10000}, (UINT64_C(1) << 32) + 1, 0x5000},
         {{0x10000}, UINT64_MAX, 0x5000},
-        {{0x10000, 0x20000}, 2, 0x5000}, /* in no mapping */
+        {{0x10000, 0x20000}, 2, 0x5000}, /* a page in no mapping */
         {{0x20000, 0x10000}, 2, 0x5000},
-        {{0x11001}, 1, 0x5000},            /* in two that touch */
-        {{0xf001}, 1, 0x5000},             /* begins before */
-        {{0x13001}, 1, 0x5000},            /* a byte too far */
-        {{0xfffffffffffff001}, 1, 0x5000}, /* passes 2^64 */
+        {{0x11001}, 1, 0x5000},            /* a page across two adjacent mappings */
+        {{0xf001}, 1, 0x5000},             /* a page that begins before the mapping */
+        {{0x13001}, 1, 0x5000},            /* a page that ends one byte beyond the mapping */
+        {{0xfffffffffffff001}, 1, 0x5000}, /* page address + size exceeds 2^64 */
         {{0xffffffffffffffff}, 1, 0x5000},
-        {{0x10000}, 1, 0xfffffffffffff001}, /* the iova does */
+        {{0x10000}, 1, 0xfffffffffffff001}, /* iova + length exceeds 2^64 */
         {{0x10000, 0x11000}, 2, 0xfffffffffffff000},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -161,14 +161,15 @@ static void refusals_change_nothing(void) {
         CHECK_EQ(place.at, 0x10000);
         CHECK_EQ(fixture_query(fmr).length, 2 * PAGE);
     }
-    /* Lengths of 2^32 and more do not fit; the reference made 0 of 4 GiB and one GiB of 5. */
+    /* Lengths of 2^32 or more are refused. The reference implementation truncated 4 GiB to 0 and 5 GiB to 1
+     * GiB. */
     const uint64_t gib = UINT64_C(1) << 40;
     uint64_t pages[] = {gib, gib, gib, gib, gib};
     CHECK_EQ(rvt_map_phys_fmr(big, pages, 3, 0), 0);
     CHECK_EQ(rvt_map_phys_fmr(big, pages, 4, 0), -RVT_EINVAL);
     CHECK_EQ(rvt_map_phys_fmr(big, pages, 5, 0), -RVT_EINVAL);
     CHECK_EQ(fixture_query(big).length, 3 * GIB);
-    /* An end of exactly 2^64 is valid, of the window and of a page. */
+    /* A range or a page may end exactly at 2^64. */
     CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){UINT64_C(0) - PAGE}, 1, UINT64_C(0) - PAGE), 0);
     CHECK_EQ(local_check(&f, &place, UINT64_MAX, 1, key, 0), 1);
     CHECK_EQ(place.at, UINT64_MAX);
@@ -178,8 +179,8 @@ static void refusals_change_nothing(void) {
 
 enum { LONGEST_LIST = 40 };
 
-/* A list of `count` good pages maps, and what is mapped is what it said; with `bad` in place of any one of
- * them it does not. The list begins at a multiple of 16, and at none. */
+/* Checks that a list of `count` valid pages is mapped as given, and that it is refused with `bad` in place of
+ * any page. The list is 16-byte aligned or not, depending on `count`. */
 static void one_bad_page(struct fixture *f, struct rvt_mr_handle fmr, uint32_t count, const uint64_t *good,
                          uint64_t bad) {
     uint64_t memory[LONGEST_LIST + 1], *list = &memory[count % 2];
@@ -199,19 +200,19 @@ static void one_bad_page(struct fixture *f, struct rvt_mr_handle fmr, uint32_t c
     }
 }
 
-static void a_bad_page_at_every_position(void) {
+static void an_invalid_page_is_refused_at_every_position(void) {
     static const struct {
         uint64_t address, length;
         uint32_t shift;
     } mappings[] = {
         {0x10000, 8 * PAGE, 12},
         {0x10000, 8 * PAGE - 1, 12},
-        {0x10000, PAGE, 12}, /* one page fits, at one address */
+        {0x10000, PAGE, 12}, /* exactly one page fits */
         {0x10000, 77, 0},
         {0, 4 * PAGE, 12},
         {UINT64_C(0) - 4 * PAGE, 4 * PAGE, 12},
         {UINT64_C(0) - 4 * PAGE, 4 * PAGE - 1, 3},
-        /* The last page begins just below 2^63 bytes into the mapping; there; and above. */
+        /* The last page begins just below, exactly at, and just above 2^63 bytes into the mapping. */
         {0x10000, (UINT64_C(1) << 63) + PAGE - 1, 12},
         {0x10000, (UINT64_C(1) << 63) + PAGE, 12},
         {0x10000, (UINT64_C(1) << 63) + PAGE + 1, 12},
@@ -248,7 +249,7 @@ static void a_bad_page_at_every_position(void) {
     }
 }
 
-static void pages_larger_than_the_mapping(void) {
+static void a_page_larger_than_its_dma_mapping_is_refused(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, PAGE, 0x10000);
@@ -263,8 +264,8 @@ static void pages_larger_than_the_mapping(void) {
     fixture_close(&f);
 }
 
-/* The list need not be aligned, nor lie in one mapping. */
-static void lists_at_any_address(void) {
+/* The list may have any alignment, and its pages may lie in several mappings. */
+static void the_page_list_may_have_any_alignment(void) {
     struct fixture f;
     struct rvt_place place;
     static unsigned char memory[(LONGEST_LIST + 1) * sizeof(uint64_t)];
@@ -274,7 +275,8 @@ static void lists_at_any_address(void) {
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, LONGEST_LIST, 12);
     uint32_t key = fixture_key(fmr);
     for (uint32_t offset = 0; offset < 2 * sizeof(uint64_t); offset++) {
-        for (uint32_t other = 0; other <= LONGEST_LIST; other++) { /* LONGEST_LIST: all in the first */
+        /* LONGEST_LIST: all pages are in the first mapping */
+        for (uint32_t other = 0; other <= LONGEST_LIST; other++) {
             uint32_t count = LONGEST_LIST - offset / sizeof(uint64_t);
             for (uint32_t i = 0; i < count; i++) {
                 uint64_t page = (i == other ? 0x40000 : 0x10000) + i % 4 * PAGE;
@@ -290,7 +292,7 @@ static void lists_at_any_address(void) {
     fixture_close(&f);
 }
 
-static void no_pages(void) {
+static void an_fmr_can_be_mapped_to_no_pages(void) {
     struct fixture f;
     struct rvt_place place;
     REQUIRE(fixture_open(&f, 4));
@@ -307,7 +309,7 @@ static void no_pages(void) {
     fixture_close(&f);
 }
 
-static void busy_comes_first(void) {
+static void mapping_a_held_fmr_is_busy_before_other_errors(void) {
     struct fixture f;
     struct rvt_sge sge;
     const uint64_t pages[] = {0x10000, 0x11000};
@@ -315,14 +317,15 @@ static void busy_comes_first(void) {
     fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
     struct rvt_mr_handle fmr = fixture_fmr(&f, ALL_ACCESS, 1, 12);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x5000), 0);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x5000), 0); /* again without unmapping is fine */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x5000), 0); /* mapping again without unmapping is allowed */
     CHECK_EQ(local(&f, &sge, 0x5000, 8, fixture_key(fmr), 0), 1);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), -RVT_EBUSY);
-    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 2, 0x6000), -RVT_EBUSY); /* before the count of pages */
+    /* -EBUSY takes precedence over the number of pages */
+    CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 2, 0x6000), -RVT_EBUSY);
     CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){1}, 1, UINT64_MAX), -RVT_EBUSY);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
-    /* Unmapped with the element held: busy still, since it is held still. */
+    /* Unmapped while an SGE holds the region: still busy. */
     CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
     CHECK_EQ(fixture_refs(fmr), 3);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), -RVT_EBUSY);
@@ -330,7 +333,8 @@ static void busy_comes_first(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), 0);
 
-    /* Half-dead: busy, held or not (DEVIATIONS 5: one element held must not pass for none). */
+    /* After a busy dealloc, mapping is busy, whether the region is held or not (DEVIATIONS 5: one held
+     * reference must not be mistaken for none). */
     CHECK_EQ(local(&f, &sge, 0x6000, 8, fixture_key(fmr), 0), 1);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0x6000), -RVT_EBUSY);
@@ -338,7 +342,7 @@ static void busy_comes_first(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0x6000), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
-    /* The wrong kind is EINVAL, held or not. */
+    /* The wrong kind of region gives -EINVAL, held or not. */
     struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, 0);
     CHECK_EQ(rvt_map_phys_fmr(user, pages, 1, 0x6000), -RVT_EINVAL);
     CHECK_EQ(local(&f, &sge, 0x5000, 8, fixture_key(user), 0), 1);
@@ -349,7 +353,8 @@ static void busy_comes_first(void) {
 
 /* --- a check in the middle of a mapping --- */
 
-/* A list that cannot be read until the handler below has run: at the first read of the verb. */
+/* A page list that cannot be read until the signal handler below has run, which happens at the verb's first
+ * read. */
 static struct {
     struct fixture *f;
     struct rvt_sge *sge;
@@ -364,12 +369,12 @@ static void interrupt(int signal) {
     interruption.runs++;
     interruption.answer = local(interruption.f, interruption.sge, 0x5000, 8, interruption.key, 0);
     if (interruption.runs > 1 || mprotect(interruption.list, interruption.bytes, PROT_READ | PROT_WRITE))
-        _exit(99); /* not the list: a fault in the code under test */
+        _exit(99); /* a fault elsewhere, in the code under test */
 }
 
-/* A reference that is taken after the verb has looked for one: it notices when it is about to change the
- * mapping. What it had made goes at once. */
-static void a_check_comes_in_between(void) {
+/* A reference is taken after the verb has checked for references. The verb notices before it changes the
+ * mapping, and frees the new map at once. */
+static void a_reference_taken_during_a_mapping_makes_it_busy(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
@@ -396,7 +401,8 @@ static void a_check_comes_in_between(void) {
     CHECK_EQ(interruption.answer, 1);
     CHECK_EQ(answer, -RVT_EBUSY);
     CHECK(!rvt_reclaim_pending(&f.device->retirement));
-    CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t)); /* the spare */
+    /* At most the spare map block is left. */
+    CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t));
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     CHECK_EQ(sge.at, 0x11000);
@@ -407,7 +413,7 @@ static void a_check_comes_in_between(void) {
     fixture_close(&f);
 }
 
-static void unmapping(void) {
+static void unmap_fmr_unmaps_all_or_none(void) {
     struct fixture f, g;
     struct rvt_place place;
     struct rvt_sge sge;
@@ -426,7 +432,7 @@ static void unmapping(void) {
     REQUIRE(fixture_open(&g, 4));
     struct rvt_mr_handle foreign = fixture_fmr(&g, ALL_ACCESS, 1, 12);
 
-    /* All or none. */
+    /* A list of FMRs is unmapped completely or not at all. */
     CHECK_EQ(rvt_unmap_fmr(NULL, 0), 0);
     CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, user}, 2), -RVT_EINVAL);
     CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, foreign}, 2), -RVT_EINVAL);
@@ -438,13 +444,13 @@ static void unmapping(void) {
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     rvt_put_sge(&sge);
 
-    /* One of them twice, one of them not mapped: fine. */
+    /* A region listed twice, or one that is not mapped, is no error. */
     CHECK_EQ(rvt_unmap_fmr((struct rvt_mr_handle[]){a, b, a}, 3), 0);
     struct rvt_mr_handle both[] = {a, b};
     for (int i = 0; i < 2; i++) {
         struct rvt_mr_attributes q = fixture_query(both[i]);
         CHECK_EQ(q.start | q.iova | q.length | q.segments, 0);
-        /* A length of 0, not a dead key. */
+        /* The length is 0, but the key stays valid. */
         CHECK_EQ(local_check(&f, &place, 0x5000, 1, q.keys.lkey, 0), 0);
         CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
         CHECK_EQ(local_check(&f, &place, 0, 0, q.keys.lkey, 0), 0);
@@ -482,13 +488,16 @@ static int unmap(struct fixture *f) {
     return rvt_unmap_fmr(&f->mr, 1);
 }
 
-static void without_memory(void) {
+static void mapping_fails_cleanly_and_unmapping_needs_no_memory(void) {
     each_allocation_fails(prepare, map_one, 1);
     each_allocation_fails(prepare, map_several, 1);
     each_allocation_fails(prepare, unmap, 0);
 }
 
-CHECK_MAIN(TEST(attributes_are_judged), TEST(every_page_shift), TEST(pages_are_taken_as_given),
-           TEST(refusals_change_nothing), TEST(a_bad_page_at_every_position),
-           TEST(pages_larger_than_the_mapping), TEST(lists_at_any_address), TEST(no_pages),
-           TEST(busy_comes_first), TEST(a_check_comes_in_between), TEST(unmapping), TEST(without_memory))
+CHECK_MAIN(TEST(alloc_fmr_checks_its_attributes), TEST(every_page_shift_up_to_30_works),
+           TEST(pages_need_no_alignment), TEST(a_refused_mapping_changes_nothing),
+           TEST(an_invalid_page_is_refused_at_every_position),
+           TEST(a_page_larger_than_its_dma_mapping_is_refused), TEST(the_page_list_may_have_any_alignment),
+           TEST(an_fmr_can_be_mapped_to_no_pages), TEST(mapping_a_held_fmr_is_busy_before_other_errors),
+           TEST(a_reference_taken_during_a_mapping_makes_it_busy), TEST(unmap_fmr_unmaps_all_or_none),
+           TEST(mapping_fails_cleanly_and_unmapping_needs_no_memory))

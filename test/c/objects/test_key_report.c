@@ -21,7 +21,7 @@ static uint64_t region_field(const uint64_t *row, enum rvt_mr_row field) {
     return row[RVT_SLOT_REGION + (int)field];
 }
 
-static void a_slot_tells_its_region_or_the_last_key(void) {
+static void a_key_report_shows_the_region_or_the_last_key(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     const uint64_t *row = report(&f, 0x30000000);
@@ -29,7 +29,7 @@ static void a_slot_tells_its_region_or_the_last_key(void) {
     CHECK_EQ(row[RVT_SLOT_KEY], 0);
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, REMOTE_READ);
     uint32_t key = fixture_key(mr);
-    for (uint32_t variant = 0; variant < 2; variant++) { /* whichever key of the slot is asked for */
+    for (uint32_t variant = 0; variant < 2; variant++) { /* any key of the slot gives the same report */
         row = report(&f, key ^ variant);
         CHECK_EQ(row[RVT_SLOT_LIVE], 1);
         CHECK_EQ(row[RVT_SLOT_HIDDEN], 0);
@@ -50,7 +50,7 @@ static void a_slot_tells_its_region_or_the_last_key(void) {
     fixture_close(&f);
 }
 
-static void the_sequence_moves_with_every_change(void) {
+static void the_sequence_changes_with_every_change_of_the_record(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
@@ -71,7 +71,7 @@ static void the_sequence_moves_with_every_change(void) {
     fixture_close(&f);
 }
 
-static void key_0_is_the_published_region(void) {
+static void key_zero_reports_the_published_dma_region(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
     REQUIRE(fixture_open(&f, 4));
@@ -84,7 +84,7 @@ static void key_0_is_the_published_region(void) {
     fixture_close(&f);
 }
 
-static void the_asker_and_the_dma_mapping_are_told(void) {
+static void the_report_shows_the_domain_and_the_dma_mapping(void) {
     struct fixture f;
     uint64_t row[RVT_ASKED_FIELDS] = {0};
     REQUIRE(fixture_open(&f, 4));
@@ -111,7 +111,7 @@ static void the_asker_and_the_dma_mapping_are_told(void) {
 
 static uint64_t rows[RVT_FOUND_KINDS * RVT_SLOT_FIELDS];
 
-/* The region of each kind that a search finds, by id; 0: none. */
+/* Checks the id of the region that a search finds for each kind of match; 0: none. */
 static void search_is(struct fixture *f, bool remote, uint64_t addr, uint32_t length, uint32_t key,
                       const uint64_t *wanted) {
     struct rvt_asker asker = asker_of(f->pd, remote);
@@ -122,15 +122,17 @@ static void search_is(struct fixture *f, bool remote, uint64_t addr, uint32_t le
     }
 }
 
-static void a_search_finds_one_of_each_kind(void) {
+static void a_search_finds_one_region_for_each_kind_of_match(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 6));
-    struct rvt_mr_handle own = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, 0);  /* 1 */
-    fixture_reg(&f, bytes, 200, 0x1000, 0x20000, 0);                            /* 2: longer */
-    fixture_reg_in(f.other_pd, bytes, 100, 0x1000, 0x9000, 0);                  /* 3 */
-    fixture_reg(&f, bytes, 100, UINT64_MAX - 2 * PAGE + 1, UINT64_MAX - 99, 0); /* 4: up to 2^64 */
+    struct rvt_mr_handle own = fixture_reg(&f, bytes, 100, 0x1000, 0x9000, 0); /* region 1 */
+    /* Region 2: longer than region 1. */
+    fixture_reg(&f, bytes, 200, 0x1000, 0x20000, 0);
+    /* Region 3: in another domain. */
+    fixture_reg_in(f.other_pd, bytes, 100, 0x1000, 0x9000, 0);
+    fixture_reg(&f, bytes, 100, UINT64_MAX - 2 * PAGE + 1, UINT64_MAX - 99, 0); /* region 4: ends at 2^64 */
     struct rvt_mr_handle dma;
-    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* 5: has no addresses */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* region 5: the DMA region, which has no addresses */
     search_is(&f, false, 0x1000, 8, 0, (uint64_t[]){1, 0, 3, 0, 0});
     search_is(&f, false, 0x1000, 101, 0, (uint64_t[]){2, 0, 3, 0, 0});
     search_is(&f, true, 0x1000, 8, 0, (uint64_t[]){0, 1, 0, 3, 0});
@@ -143,14 +145,15 @@ static void a_search_finds_one_of_each_kind(void) {
     CHECK_EQ(rvt_lkey_ok(f.pd, &held, NULL, &(struct rvt_ib_sge){0x1000, 8, key}, 0, &f.reason), 1);
     CHECK_EQ(rvt_dereg_mr(own, RVT_RELEASE), -RVT_EBUSY);
     search_is(&f, false, 7, 8, key, (uint64_t[]){0, 0, 0, 0, 1});
-    search_is(&f, true, 0x9000, 8, 1, (uint64_t[]){0, 0, 3, 0, 0}); /* a half-dead one answers nobody */
+    /* A deregistered region that is still held is not found by address. */
+    search_is(&f, true, 0x9000, 8, 1, (uint64_t[]){0, 0, 3, 0, 0});
     rvt_put_sge(&held);
     CHECK_EQ(rvt_dereg_mr(own, RVT_RELEASE), 0);
     search_is(&f, false, 7, 8, key, (uint64_t[]){0, 0, 0, 0, 0});
     fixture_close(&f);
 }
 
-static void a_search_ends_and_says_that_it_has_not_seen_all(void) {
+static void a_long_search_stops_and_reports_that_it_is_incomplete(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 18));
     struct rvt_memory *memory = rvt_fixed_memory(bytes, 8);
@@ -168,7 +171,7 @@ static void a_search_ends_and_says_that_it_has_not_seen_all(void) {
     fixture_close(&f);
 }
 
-static void judging_again_counts_nothing(void) {
+static void repeating_a_check_for_a_report_counts_nothing(void) {
     struct fixture f;
     struct rvt_checker checker;
     REQUIRE(fixture_open(&f, 4) && rvt_checker_of_qp(f.qp, &checker));
@@ -189,7 +192,10 @@ static void judging_again_counts_nothing(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(a_slot_tells_its_region_or_the_last_key), TEST(the_sequence_moves_with_every_change),
-           TEST(key_0_is_the_published_region), TEST(the_asker_and_the_dma_mapping_are_told),
-           TEST(a_search_finds_one_of_each_kind), TEST(a_search_ends_and_says_that_it_has_not_seen_all),
-           TEST(judging_again_counts_nothing))
+CHECK_MAIN(TEST(a_key_report_shows_the_region_or_the_last_key),
+           TEST(the_sequence_changes_with_every_change_of_the_record),
+           TEST(key_zero_reports_the_published_dma_region),
+           TEST(the_report_shows_the_domain_and_the_dma_mapping),
+           TEST(a_search_finds_one_region_for_each_kind_of_match),
+           TEST(a_long_search_stops_and_reports_that_it_is_incomplete),
+           TEST(repeating_a_check_for_a_report_counts_nothing))

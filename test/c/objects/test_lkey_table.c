@@ -8,7 +8,7 @@
 
 static unsigned char bytes[PAGE];
 
-/* The rules of the reference's key table, slot by slot and without any cleverness. */
+/* A simple model of the key table's allocation rules in the reference implementation. */
 struct model {
     uint32_t bits, next, generation, used;
     bool *taken;
@@ -53,7 +53,7 @@ static struct rvt_mr_handle take(struct fixture *f) {
     return fixture_reg(f, bytes, sizeof(bytes), 0x1000, 0x1000, ALL_ACCESS);
 }
 
-/* -ENOMEM or 0 */
+/* Registers a region. Returns 0 or -ENOMEM. */
 static int try_take(struct fixture *f, struct rvt_mr_handle *mr) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, sizeof(bytes));
     int error = rvt_reg_user_mr(f->pd, memory, 0x1000, 0x1000, ALL_ACCESS, mr);
@@ -61,7 +61,7 @@ static int try_take(struct fixture *f, struct rvt_mr_handle *mr) {
     return error;
 }
 
-static void first_keys(void) {
+static void the_first_keys_are_those_of_the_reference(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(fixture_key(take(&f)), 0x100);
@@ -74,34 +74,34 @@ static void first_keys(void) {
     fixture_close(&f);
 }
 
-static void a_freed_slot_waits_its_turn(void) {
+static void a_freed_slot_is_reused_after_a_full_round(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 2));
     struct rvt_mr_handle a = take(&f);
     take(&f);
     CHECK_EQ(rvt_dereg_mr(a, RVT_RELEASE), 0);
-    CHECK_EQ(fixture_head(f.device).next, 2); /* freeing moves nothing */
+    CHECK_EQ(fixture_head(f.device).next, 2); /* freeing a slot does not move `next` */
     CHECK_EQ(fixture_key(take(&f)) >> 30, 2);
     CHECK_EQ(fixture_key(take(&f)) >> 30, 3);
-    CHECK_EQ(fixture_key(take(&f)), 0x500); /* round again: slot 0 */
+    CHECK_EQ(fixture_key(take(&f)), 0x500); /* wraps around to slot 0 */
     CHECK_EQ(fixture_head(f.device).next, 1);
     fixture_close(&f);
 }
 
-static void every_maker_uses_the_same_sequence(void) {
+static void every_kind_of_region_takes_keys_of_the_same_sequence(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 8));
     CHECK_EQ(fixture_key(take(&f)), 0x100);
     CHECK_EQ(fixture_key(fixture_mem_reg(&f, 4)), 0x01000200);
     CHECK_EQ(fixture_key(fixture_fmr(&f, 0, 4, 12)), 0x02000300);
     struct rvt_mr_handle dma;
-    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* no slot */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* a DMA region takes no slot */
     CHECK_EQ(fixture_head(f.device).generation, 3);
     CHECK_EQ(fixture_key(take(&f)), 0x03000400);
     fixture_close(&f);
 }
 
-static void full_table(void) {
+static void a_full_table_refuses_registrations(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 1));
     struct rvt_mr_handle a = take(&f), b = take(&f), c;
@@ -120,8 +120,9 @@ static void full_table(void) {
     fixture_close(&f);
 }
 
-static void key_zero_is_never_given(void) {
-    /* With 12 bits the generation has 12: region 4096 has generation part 0, but is not in slot 0. */
+static void key_zero_is_never_issued(void) {
+    /* With 12 bits the generation part has 12 bits, too: the 4096th region has generation part 0, but is not
+     * in slot 0. */
     struct fixture f;
     REQUIRE(fixture_open(&f, 12));
     struct rvt_mr_handle mr, first = take(&f);
@@ -131,12 +132,12 @@ static void key_zero_is_never_given(void) {
     }
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0xfff00000);
-    /* One round later, with slot 0 taken, the search comes to slot 1 first; so slot 0 is met
-     * a generation later. */
+    /* One round later slot 0 is taken, so the search finds slot 1 first, and meets slot 0 with the next
+     * generation. */
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0x00100100);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
-    /* Slots 2..4094 (4095 is held), then slot 0. */
+    /* Slots 2 to 4094 (4095 is held), then slot 0. */
     for (uint32_t i = 2; i < 4095; i++) {
         CHECK_EQ(try_take(&f, &mr), 0);
         CHECK_EQ(fixture_key(mr) >> 20, i);
@@ -145,22 +146,22 @@ static void key_zero_is_never_given(void) {
     CHECK_EQ(fixture_head(f.device).generation, 4097 + 4093);
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0xfff00);                                     /* slot 0 with generation 8191 */
-    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL); /* moves nothing */
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL); /* a refused call moves nothing */
     CHECK_EQ(fixture_head(f.device).generation, 8191);
     fixture_close(&f);
 
     REQUIRE(fixture_open(&f, 23));
     CHECK_EQ(try_take(&f, &mr), 0);
-    CHECK_EQ(fixture_key(mr), 0x100); /* slot 0, gen 1 */
+    CHECK_EQ(fixture_key(mr), 0x100); /* slot 0, generation 1 */
     CHECK_EQ(try_take(&f, &mr), 0);
-    CHECK_EQ(fixture_key(mr), 0x200); /* slot 1, gen 2: the bit is 0 */
+    CHECK_EQ(fixture_key(mr), 0x200); /* slot 1, generation 2: its one bit is 0 */
     CHECK_EQ(try_take(&f, &mr), 0);
-    CHECK_EQ(fixture_key(mr), 0x500); /* slot 2, gen 3 */
+    CHECK_EQ(fixture_key(mr), 0x500); /* slot 2, generation 3 */
     fixture_close(&f);
 }
 
-static void generation_moves_twice_for_the_exception(void) {
-    /* White-box only in setting the counters, which the public way would need 2^23 registrations for. */
+static void the_generation_advances_twice_to_avoid_key_zero(void) {
+    /* Sets the counters directly; with public calls this would take 2^23 registrations. */
     struct fixture f;
     struct rvt_mr_handle mr;
     REQUIRE(fixture_open(&f, 23));
@@ -171,7 +172,7 @@ static void generation_moves_twice_for_the_exception(void) {
     CHECK_EQ(fixture_head(f.device).next, 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     f.device->lkey_table.next = 0;
-    CHECK_EQ(try_take(&f, &mr), 0); /* gen 4: even, so again */
+    CHECK_EQ(try_take(&f, &mr), 0); /* generation 4 would give key 0, so it advances again */
     CHECK_EQ(fixture_key(mr), 0x100);
     CHECK_EQ(fixture_head(f.device).generation, 5);
     fixture_close(&f);
@@ -195,13 +196,13 @@ static void generation_moves_twice_for_the_exception(void) {
     fixture_close(&f);
 }
 
-static void the_last_slot_of_the_widest_table(void) {
+static void the_last_slot_of_the_widest_table_has_a_valid_key(void) {
     struct fixture f;
     struct rvt_mr_handle mr, next;
     REQUIRE(fixture_open(&f, 23));
     f.device->lkey_table.next = (1u << 23) - 1;
     CHECK_EQ(try_take(&f, &mr), 0);
-    CHECK_EQ(fixture_key(mr), UINT32_C(0xffffff00)); /* slot 2^23 - 1, gen 1 */
+    CHECK_EQ(fixture_key(mr), UINT32_C(0xffffff00)); /* slot 2^23 - 1, generation 1 */
     CHECK_EQ(fixture_head(f.device).next, 0);
     struct rvt_sge sge;
     CHECK_EQ(local(&f, &sge, 0x1000, 16, UINT32_C(0xffffff00), 0), 1);
@@ -211,7 +212,7 @@ static void the_last_slot_of_the_widest_table(void) {
     fixture_close(&f);
 }
 
-static void follows_the_model(void) {
+static void sequential_keys_match_a_model(void) {
     static const uint32_t widths[] = {1, 2, 5, 6, 7, 9, 12};
     for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
         struct fixture f;
@@ -222,7 +223,8 @@ static void follows_the_model(void) {
         REQUIRE(live && model.taken);
         uint64_t seed = widths[w];
         for (int i = 0; i < 6000; i++) {
-            /* In waves, so that the table is full at times and nearly empty at others. */
+            /* Alternates between phases of growing and shrinking, so that the table is sometimes full and
+             * sometimes nearly empty. */
             bool fill = roll(&seed, 100) < (i / 700 % 2 ? 25u : 75u);
             if (fill) {
                 struct rvt_mr_handle mr;
@@ -250,7 +252,7 @@ static void follows_the_model(void) {
     }
 }
 
-static void random_keys(void) {
+static void random_keys_are_unique_and_in_no_order(void) {
     static const uint32_t widths[] = {1, 4, 7, 16, 23};
     for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
         struct fixture f;
@@ -267,7 +269,8 @@ static void random_keys(void) {
             low_bits |= keys[i] & 0xff;
             CHECK((uint64_t)keys[i] >> (32 - bits) < (UINT64_C(1) << bits));
             for (uint32_t j = 0; j < i; j++)
-                CHECK(keys[i] >> (32 - bits) != keys[j] >> (32 - bits)); /* a slot each, so unique */
+                /* Each key has its own slot, so keys are unique. */
+                CHECK(keys[i] >> (32 - bits) != keys[j] >> (32 - bits));
             in_order += keys[i] >> (32 - bits) == i;
             struct rvt_sge sge;
             CHECK_EQ(local(&f, &sge, 0x1000, 16, keys[i], 0), 1);
@@ -275,9 +278,9 @@ static void random_keys(void) {
         }
         if (bits >= 7) {
             CHECK(in_order < wanted / 2);
-            CHECK_EQ(low_bits, 0xff); /* random like the others */
+            CHECK_EQ(low_bits, 0xff); /* the low byte is random, too */
         }
-        if (bits < 9) { /* full: nothing changes */
+        if (bits < 9) { /* the table is full; a refused call changes nothing */
             struct rvt_mr_handle mr;
             CHECK_EQ(try_take(&f, &mr), -RVT_ENOMEM);
         }
@@ -290,10 +293,9 @@ static bool open_random(struct fixture *f, uint32_t bits) {
     return fixture_open_with(f, (struct rvt_device_options){.lkey_table_bits = bits, .random_keys = true});
 }
 
-/* Whoever holds the key of a region that is gone is not let in to the next one in its slot: in a table that is
- * full but for one slot, in one that is half full and in an empty one, and whatever the consumer has made of
- * the key's low byte. */
-static void random_keys_do_not_come_back_at_once(void) {
+/* The key of a deregistered region must not reach the next region in its slot: in an empty table, a half full
+ * one, and one with a single free slot, whatever the consumer did with the low byte of the key. */
+static void random_keys_do_not_repeat_at_once_in_a_slot(void) {
     for (uint32_t bits = 1; bits <= 16; bits++) {
         for (int fill = 0; fill < 3; fill++) {
             struct fixture f;
@@ -320,7 +322,7 @@ static void random_keys_do_not_come_back_at_once(void) {
     }
 }
 
-/* How far `counts` is from an equal share each, in standard deviations of the chi-square sum. */
+/* Returns how uneven `counts` is: the squared deviation of the chi-square sum, in units of its variance. */
 static double unevenness(const uint32_t *counts, uint32_t of) {
     double all = 0, sum = 0;
     for (uint32_t i = 0; i < of; i++)
@@ -328,12 +330,12 @@ static double unevenness(const uint32_t *counts, uint32_t of) {
     for (uint32_t i = 0; i < of; i++)
         sum += (counts[i] - all / of) * (counts[i] - all / of) / (all / of);
     double far = sum - (of - 1), deviation_squared = 2.0 * (of - 1);
-    return far * far / deviation_squared; /* squared, so that no square root is needed */
+    return far * far / deviation_squared; /* squared, which avoids a square root */
 }
 
-/* A free slot behind many that are taken gets no more keys than one that stands alone: in a table that has
- * some free slots (they are drawn), and in one that has few (they are counted off). */
-static void every_free_slot_has_the_same_chance(void) {
+/* Free slots are equally likely, no matter how many taken slots lie before them: in a table with some free
+ * slots (which are drawn at random) and in one with few (which are counted). */
+static void every_free_slot_is_equally_likely(void) {
     static const struct {
         uint32_t bits, step; /* every `step`-th slot is free, and the first three */
     } tables[] = {{8, 8}, {8, 200}, {16, 40000}};
@@ -363,14 +365,14 @@ static void every_free_slot_has_the_same_chance(void) {
             else
                 CHECK_EQ(counts[i], 0);
         }
-        CHECK(unevenness(dense, free_slots) < 36); /* six deviations */
+        CHECK(unevenness(dense, free_slots) < 36); /* six standard deviations */
         free(live);
         fixture_close(&f);
     }
 }
 
-/* The sequential policy's period: with nothing else in the table the same key comes back after max(2^bits,
- * 2^(24 - bits)) registrations and not before. */
+/* The period of sequential keys: in an otherwise empty table a key repeats after max(2^bits, 2^(24 - bits))
+ * registrations, and not earlier. */
 static void sequential_keys_have_a_period(void) {
     static const struct {
         uint32_t bits, period;
@@ -378,7 +380,7 @@ static void sequential_keys_have_a_period(void) {
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
         struct fixture f;
         REQUIRE(fixture_open(&f, tables[t].bits));
-        unsigned char *seen = calloc(1u << 24, 1); /* by the upper 24 bits */
+        unsigned char *seen = calloc(1u << 24, 1); /* indexed by the upper 24 bits of the key */
         REQUIRE(seen);
         uint32_t period = 0, first = 0;
         for (uint32_t i = 0; !period && i <= tables[t].period; i++) {
@@ -399,19 +401,19 @@ static void sequential_keys_have_a_period(void) {
     }
 }
 
-/* The system is asked for many numbers at once; each makes one key and is wiped. */
-static void random_numbers_are_used_once(void) {
+/* The table fetches many random numbers at once. Each number makes one key and is then wiped. */
+static void each_random_number_is_used_once(void) {
     struct fixture f;
     static const uint32_t zeros[RVT_RANDOM_NUMBERS];
     uint32_t first[RVT_RANDOM_NUMBERS] = {0};
     REQUIRE(open_random(&f, 1));
     struct rvt_lkey_table *table = &f.device->lkey_table;
-    CHECK_EQ(table->random_left, 0); /* none before they are wanted */
+    CHECK_EQ(table->random_left, 0); /* none are fetched before they are needed */
     for (uint32_t i = 0; i < 3 * RVT_RANDOM_NUMBERS; i++) {
         const uint32_t left = table->random_left ? table->random_left - 1 : RVT_RANDOM_NUMBERS - 1;
         const uint32_t number = table->random_left ? table->random_numbers[left] : 0;
         struct rvt_mr_handle mr = take(&f);
-        /* A number may name a slot that is taken, and is passed over: here none is, nor was. */
+        /* A number whose slot is taken would be skipped. Here no slot is taken. */
         CHECK_EQ(table->random_left, left);
         if (number)
             CHECK_EQ(fixture_key(mr), number);
@@ -434,7 +436,7 @@ static void random_numbers_are_used_once(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-/* Tables that are full but for some slots, which the public way would need millions of regions for. */
+/* Fills the table except for `count` slots, which would take millions of registrations with public calls. */
 static void leave_free(struct rvt_lkey_table *table, const uint32_t *slots, uint32_t count) {
     memset(table->occupied, 0xff, table->max / 8);
     table->used = table->max - count;
@@ -446,15 +448,15 @@ static void leave_free(struct rvt_lkey_table *table, const uint32_t *slots, uint
     }
 }
 
-/* As it is. */
+/* Restores the table after leave_free. */
 static void leave_all_free(struct rvt_lkey_table *table) {
     memset(table->occupied, 0, table->max / 8);
     memset(table->used_in, 0, sizeof(table->used_in));
     table->used = 0;
 }
 
-/* With 23 bits a slot has two keys, but for the consumer's byte: it gets them by turns. */
-static void two_keys_take_turns(void) {
+/* With 23 bits a slot has two keys, apart from the low byte. It uses them in turn. */
+static void the_two_keys_of_a_slot_alternate_in_the_widest_table(void) {
     static const uint32_t slots[] = {1, 5, 63, 64, 0x7fff, 0x8000, 0x123456, 0x7fffff};
     struct fixture f;
     REQUIRE(open_random(&f, 23));
@@ -476,8 +478,8 @@ static void two_keys_take_turns(void) {
     fixture_close(&f);
 }
 
-/* Slot 0 has but one, and after that no more: then another slot is taken, and if there is no other the table
- * is full. */
+/* Slot 0 of the widest table has one key, because its other key would be 0. After that key was used, another
+ * slot is taken; if there is none, the table is full. */
 static void slot_0_of_the_widest_table_has_one_key(void) {
     struct fixture f;
     REQUIRE(open_random(&f, 23));
@@ -508,7 +510,7 @@ static void slot_0_of_the_widest_table_has_one_key(void) {
     leave_all_free(table);
     fixture_close(&f);
 
-    /* Sequential keys come again, as the reference's do. */
+    /* Sequential keys may repeat, as in the reference implementation. */
     REQUIRE(fixture_open(&f, 23));
     table = &f.device->lkey_table;
     leave_free(table, (const uint32_t[]){0}, 1);
@@ -533,14 +535,14 @@ static void note_row(void *context, const struct rvt_table_row *row) {
     rows->count++;
 }
 
-static void report_shows_occupied_slots_ascending(void) {
+static void the_report_lists_occupied_slots_in_order(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 9));
     struct rvt_mr_handle mr[300];
     for (int i = 0; i < 300; i++)
         mr[i] = take(&f);
     struct rvt_mr_handle dma;
-    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* has no slot */
+    CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0); /* a DMA region has no slot */
     struct rvt_sge sge;
     CHECK_EQ(local(&f, &sge, 0x1000, 1, fixture_key(mr[77]), 0), 1);
     static const int keep[] = {0, 63, 64, 128, 299};
@@ -548,7 +550,7 @@ static void report_shows_occupied_slots_ascending(void) {
         bool kept = false;
         for (size_t k = 0; k < 5; k++)
             kept |= keep[k] == i;
-        if (!kept) /* 77 is held, so half-dead: not in the table either */
+        if (!kept) /* region 77 is held, so its dereg is busy; its slot is free nevertheless */
             CHECK_EQ(rvt_dereg_mr(mr[i], RVT_RELEASE), i == 77 ? -RVT_EBUSY : 0);
     }
     struct rows rows = {0};
@@ -567,7 +569,7 @@ static void report_shows_occupied_slots_ascending(void) {
     fixture_close(&f);
 }
 
-/* --- the latch, without a device around it --- */
+/* --- the latch of a record, without a device --- */
 
 static struct rvt_lkey_record record;
 static struct rvt_lkey_shadow shadow;
@@ -603,13 +605,13 @@ static void *read_records(void *argument) {
         CHECK_EQ(got.length, want.length);
         CHECK_PTR_EQ(got.map, want.map);
         CHECK_EQ(got.region, want.region);
-        CHECK(got.base >= last); /* never back in time */
+        CHECK(got.base >= last); /* a reader never sees an older version than before */
         last = got.base;
     }
     return NULL;
 }
 
-static void readings_are_never_mixed(void) {
+static void a_reader_never_mixes_two_versions_of_a_record(void) {
     pthread_t readers[3];
     memset(&record, 0, sizeof(record));
     struct rvt_lkey_entry entry = entry_of(0);
@@ -627,7 +629,7 @@ static void readings_are_never_mixed(void) {
 }
 
 static void readers_never_wait_for_a_writer(void) {
-    /* At every point where a writer could lose its processor a reading ends, and is the old or the new. */
+    /* Wherever a writer is interrupted, a reader finishes and sees either the old or the new version. */
     struct rvt_lkey_entry old = entry_of(1), new = entry_of(2), got = {0};
     memset(&record, 0, sizeof(record));
     rvt_record_replace(&latch, &record, &old);
@@ -638,19 +640,19 @@ static void readers_never_wait_for_a_writer(void) {
     CHECK(rvt_record_read(&latch, &record, 0x100, &got) != sequence);
     CHECK_EQ(got.base, new.base);
     CHECK_PTR_EQ(got.map, new.map);
-    rvt_record_flip(&record); /* a second time, as when a reader did it already: nothing */
+    rvt_record_flip(&record); /* no effect: a reader may already have flipped the record */
     rvt_record_read(&latch, &record, 0x100, &got);
     CHECK_EQ(got.base, new.base);
     rvt_record_settle(&record, &new);
     rvt_record_read(&latch, &record, 0x100, &got);
     CHECK_EQ(got.base, new.base);
-    /* Another key: said so, and nothing promised. */
+    /* With another key, only the stored key is defined. */
     rvt_record_read(&latch, &record, 0x200, &got);
     CHECK_EQ(got.key, 0x100);
 }
 
-/* A slot that is filled, emptied and filled again under the same key (one generation bit): pd, base and
- * length of a reading belong to one of its lives. */
+/* A slot is filled, emptied and filled again with the same key (one generation bit). A reader must see
+ * domain, base and length of the same region. */
 static void *read_through_reuse(void *argument) {
     struct fixture *f = argument;
     struct rvt_reader *reader = rvt_reader_register();
@@ -667,17 +669,18 @@ static void *read_through_reuse(void *argument) {
             CHECK_EQ(got.key, 0);
         }
         rvt_read_leave(reader, &f->device->retirement);
-        sched_yield(); /* valgrind runs one thread at a time, and not in turn */
+        sched_yield(); /* valgrind runs one thread at a time, without fair turns */
     }
     rvt_reader_unregister(reader);
     return NULL;
 }
 
-static void readings_do_not_mix_two_lives_of_a_slot(void) {
+static void a_reader_never_mixes_two_regions_of_a_slot(void) {
     struct fixture f;
     pthread_t readers[2];
     REQUIRE(fixture_open(&f, 23));
-    /* A second life under the same key has another sequence: only so can a reader tell that it met both. */
+    /* The next region with the same key has a higher sequence. Only this tells a reader that it saw parts of
+     * both. */
     const struct rvt_lkey_record *slot = rvt_lkey_record(&f.device->lkey_table, 0x100);
     uint64_t last = 0;
     for (int life = 0; life < 3; life++) {
@@ -706,7 +709,7 @@ static void readings_do_not_mix_two_lives_of_a_slot(void) {
     fixture_close(&f);
 }
 
-static void shapes(void) {
+static void a_shape_packs_offset_shift_and_flags(void) {
     for (uint32_t valid = 0; valid < 2; valid++) {
         uint32_t shape = rvt_shape(0xfff, 12, valid), counted = rvt_shape_counted(shape);
         CHECK_EQ(rvt_shape_offset(shape), 0xfff);
@@ -725,9 +728,9 @@ static void shapes(void) {
     CHECK_EQ(rvt_shape_shift(rvt_shape(0xffff, 0xff, true)), 0xff);
 }
 
-/* --- memory --- */
+/* --- memory use --- */
 
-/* What the table's pages cost. */
+/* Returns the bytes that the pages of the table hold. */
 static uint64_t table_bytes(const struct fixture *f) {
     uint64_t pools = 0;
     for (uint32_t i = 0; i < f->device->kinds.end_count; i++) {
@@ -739,24 +742,24 @@ static uint64_t table_bytes(const struct fixture *f) {
     return rvt_held_bytes(f->device) - sizeof(*f->device) - pools - indexes;
 }
 
-static void pages_are_counted_when_they_are_touched(void) {
+static void pages_count_when_they_are_first_touched(void) {
     const uint64_t page = rvt_page_bytes();
     const uint32_t slots_a_page = (uint32_t)(page / sizeof(struct rvt_lkey_record));
     struct fixture f;
     REQUIRE(fixture_open(&f, 16));
     CHECK_EQ(table_bytes(&f), 0);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
-    /* Record, owner, the bit of the slot, the bits of the pages. */
+    /* One page each for records, owners, the bitmap of slots and the bitmap of pages. */
     CHECK_EQ(table_bytes(&f), 4 * page);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    for (uint32_t i = 1; i < slots_a_page; i++) /* the other slots of the same page, which is used up then */
+    for (uint32_t i = 1; i < slots_a_page; i++) /* use up the other slots of the first page */
         CHECK_EQ(rvt_dereg_mr(fixture_mem_reg(&f, 0), RVT_RELEASE), 0);
     CHECK_EQ(table_bytes(&f), 4 * page);
     mr = fixture_mem_reg(&f, 0);
     CHECK_EQ(table_bytes(&f), 5 * page);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    CHECK_EQ(table_bytes(&f), 5 * page); /* stays: slots are used again */
-    /* A change of a live record needs its shadow. */
+    CHECK_EQ(table_bytes(&f), 5 * page); /* the page stays: its slots are reused */
+    /* Changing a live record needs its shadow. */
     mr = fixture_mem_reg(&f, 0);
     CHECK_EQ(table_bytes(&f), 5 * page);
     uint32_t key = fixture_key(mr);
@@ -767,7 +770,7 @@ static void pages_are_counted_when_they_are_touched(void) {
     fixture_close(&f);
 }
 
-static void a_small_table_is_a_page_or_two(void) {
+static void a_small_table_uses_two_pages(void) {
     for (uint32_t bits = 1; bits <= 4; bits++) {
         struct fixture f;
         REQUIRE(fixture_open(&f, bits));
@@ -787,14 +790,14 @@ static void random_keys_touch_a_page_each(void) {
     for (int i = 0; i < REGIONS; i++)
         (void)fixture_mem_reg(&f, 0);
     uint64_t pages = table_bytes(&f) / rvt_page_bytes();
-    CHECK(pages > 2 * REGIONS); /* record and owner, and bits that may share a page */
+    CHECK(pages > 2 * REGIONS); /* record, owner, and bitmap pages that several slots may share */
     CHECK(pages < 4 * REGIONS);
     CHECK_EQ(f.device->lkey_table.memory.huge_bytes, 0);
     fixture_close(&f);
 }
 
-/* Large pages when an eighth of the slots is in use, or 2^18 of a large table. */
-static void large_pages_come_late(void) {
+/* Huge pages are requested when 1/8 of the slots is in use, or 2^18 slots in a larger table. */
+static void huge_pages_are_requested_only_for_well_filled_tables(void) {
     static const struct {
         uint32_t bits, from;
     } rows[] = {{15, UINT32_MAX}, {16, 1 << 13}, {17, 1 << 14}, {21, 1 << 18}, {22, 1 << 18}, {23, 1 << 18}};
@@ -813,10 +816,11 @@ static void large_pages_come_late(void) {
     }
     uint64_t before = table_bytes(&f);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 0);
-    CHECK_EQ(table->huge_from, UINT32_MAX); /* is asked for once */
-    if (table->memory.huge_bytes) {         /* else the system has none */
+    CHECK_EQ(table->huge_from, UINT32_MAX); /* requested only once */
+    if (table->memory.huge_bytes) {         /* otherwise the system has no huge pages */
         CHECK_EQ(table->memory.huge_bytes, (1u << 16) * sizeof(struct rvt_lkey_record));
-        /* The first large page counts in full now, instead of what was in use; and there is a page of owners. */
+        /* The first huge page now counts in full, instead of the part in use. One more page of owners is in
+         * use. */
         CHECK_EQ(table_bytes(&f) - before,
                  RVT_HUGE_PAGE_BYTES - (1u << 13) * sizeof(struct rvt_lkey_record) + rvt_page_bytes());
     }
@@ -830,8 +834,8 @@ static void large_pages_come_late(void) {
     fixture_close(&f);
 }
 
-/* A closed device whose structure is still referred to has no table any more, but it can be looked at. */
-static void a_closed_table_is_zeros(void) {
+/* The table of a closed device has no memory left, but reading it is still safe. */
+static void the_table_of_a_closed_device_reads_as_zeros(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 16));
     enum { REGIONS = 200 };
@@ -869,11 +873,11 @@ static void a_closed_table_is_zeros(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-/* Threads read the records of a device that is closed: they find a region whole or not at all, also where the
+/* Threads read records while the device closes: they find a region completely or not at all, even if the
  * memory of the record is given back between two of their loads. */
 enum { CLOSED_SLOTS = 64 };
 
-struct last_looks {
+struct closing_readers {
     const struct rvt_lkey_table *table;
     uint32_t keys[CLOSED_SLOTS];
     atomic_bool closed;
@@ -881,7 +885,7 @@ struct last_looks {
 };
 
 static void *look_until_closed(void *argument) {
-    struct last_looks *looks = argument;
+    struct closing_readers *looks = argument;
     for (bool closed = false; !closed;) {
         closed = atomic_load(&looks->closed);
         for (int i = 0; i < CLOSED_SLOTS; i++) {
@@ -907,13 +911,14 @@ static void *look_until_closed(void *argument) {
     return NULL;
 }
 
-static void readers_of_a_device_that_is_closed(void) {
+static void readers_are_safe_while_a_device_closes(void) {
     static unsigned char bytes[8];
     uint32_t found = 0;
     for (int round = 0; round < 100; round++) {
         struct fixture f;
-        REQUIRE(fixture_open(&f, 6)); /* in their first life, when nothing has moved the sequences */
-        static struct last_looks looks;
+        /* The first use of each slot, when no write has changed the sequences yet. */
+        REQUIRE(fixture_open(&f, 6));
+        static struct closing_readers looks;
         looks.table = &f.device->lkey_table;
         atomic_store(&looks.closed, false);
         atomic_store(&looks.found, 0);
@@ -924,7 +929,7 @@ static void readers_of_a_device_that_is_closed(void) {
             REQUIRE(pthread_create(&threads[i], NULL, look_until_closed, &looks) == 0);
         while (!atomic_load(&looks.found))
             rvt_yield();
-        struct rvt_dev_info *device = f.device; /* its structure outlives the looks */
+        struct rvt_dev_info *device = f.device; /* the structure outlives the readers */
         CHECK_EQ(rvt_mr_exit(device, true, NULL), 0);
         atomic_store(&looks.closed, true);
         for (int i = 0; i < 2; i++)
@@ -937,14 +942,17 @@ static void readers_of_a_device_that_is_closed(void) {
     CHECK(found > 100);
 }
 
-CHECK_MAIN(TEST(first_keys), TEST(a_freed_slot_waits_its_turn), TEST(every_maker_uses_the_same_sequence),
-           TEST(full_table), TEST(key_zero_is_never_given), TEST(generation_moves_twice_for_the_exception),
-           TEST(the_last_slot_of_the_widest_table), TEST(follows_the_model), TEST(random_keys),
-           TEST(random_keys_do_not_come_back_at_once), TEST(random_numbers_are_used_once),
-           TEST(two_keys_take_turns), TEST(slot_0_of_the_widest_table_has_one_key),
-           TEST(every_free_slot_has_the_same_chance), TEST(sequential_keys_have_a_period),
-           TEST(report_shows_occupied_slots_ascending), TEST(readings_are_never_mixed),
-           TEST(readers_never_wait_for_a_writer), TEST(readings_do_not_mix_two_lives_of_a_slot), TEST(shapes),
-           TEST(pages_are_counted_when_they_are_touched), TEST(a_small_table_is_a_page_or_two),
-           TEST(random_keys_touch_a_page_each), TEST(large_pages_come_late), TEST(a_closed_table_is_zeros),
-           TEST(readers_of_a_device_that_is_closed))
+CHECK_MAIN(TEST(the_first_keys_are_those_of_the_reference), TEST(a_freed_slot_is_reused_after_a_full_round),
+           TEST(every_kind_of_region_takes_keys_of_the_same_sequence),
+           TEST(a_full_table_refuses_registrations), TEST(key_zero_is_never_issued),
+           TEST(the_generation_advances_twice_to_avoid_key_zero),
+           TEST(the_last_slot_of_the_widest_table_has_a_valid_key), TEST(sequential_keys_match_a_model),
+           TEST(random_keys_are_unique_and_in_no_order), TEST(random_keys_do_not_repeat_at_once_in_a_slot),
+           TEST(each_random_number_is_used_once), TEST(the_two_keys_of_a_slot_alternate_in_the_widest_table),
+           TEST(slot_0_of_the_widest_table_has_one_key), TEST(every_free_slot_is_equally_likely),
+           TEST(sequential_keys_have_a_period), TEST(the_report_lists_occupied_slots_in_order),
+           TEST(a_reader_never_mixes_two_versions_of_a_record), TEST(readers_never_wait_for_a_writer),
+           TEST(a_reader_never_mixes_two_regions_of_a_slot), TEST(a_shape_packs_offset_shift_and_flags),
+           TEST(pages_count_when_they_are_first_touched), TEST(a_small_table_uses_two_pages),
+           TEST(random_keys_touch_a_page_each), TEST(huge_pages_are_requested_only_for_well_filled_tables),
+           TEST(the_table_of_a_closed_device_reads_as_zeros), TEST(readers_are_safe_while_a_device_closes))

@@ -7,7 +7,7 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 static const uint64_t TOP = UINT64_C(0) - PAGE; /* the last page below 2^64 */
 
-/* Registers `length` bytes that nobody touches. */
+/* Registers `length` bytes, which are never accessed. */
 static int reg(struct fixture *f, uint64_t start, uint64_t length, uint64_t virt_addr,
                struct rvt_mr_handle *mr) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, length);
@@ -18,8 +18,8 @@ static int reg(struct fixture *f, uint64_t start, uint64_t length, uint64_t virt
     return error;
 }
 
-static void user_ranges(void) {
-    const uint64_t pages_32 = UINT64_C(1) << 44; /* 2^32 pages */
+static void reg_user_mr_checks_its_ranges(void) {
+    const uint64_t pages_32 = UINT64_C(1) << 44; /* the length of 2^32 pages */
     const struct {
         uint64_t start, length, virt_addr;
         int answer;
@@ -27,8 +27,8 @@ static void user_ranges(void) {
         {0x1000, 0, 0x1000, -RVT_EINVAL},
         {0, 0, 0, -RVT_EINVAL},
         {0, 1, 0, 0},
-        {0x1234, 1, 0xffff00007, 0}, /* virt_addr needs no relation to start */
-        /* start + length, and that rounded up to a page, must be 64-bit numbers */
+        {0x1234, 1, 0xffff00007, 0}, /* virt_addr need not be related to start */
+        /* start + length, rounded up to a page, must fit in 64 bits */
         {TOP - 1, 1, 0, 0},
         {TOP - PAGE, PAGE, 0, 0},
         {TOP, 1, 0, -RVT_EINVAL},
@@ -40,12 +40,12 @@ static void user_ranges(void) {
         {0x1000, UINT64_MAX, 0, -RVT_EINVAL},
         {1, UINT64_MAX, 0, -RVT_EINVAL},
         {0, UINT64_MAX, 0, -RVT_EINVAL},
-        /* virt_addr may end at 2^64 exactly, not beyond */
+        /* virt_addr + length may be exactly 2^64, but not more */
         {0x1000, PAGE, TOP, 0},
         {0x1000, PAGE, TOP + 1, -RVT_EINVAL},
         {0x1000, 1, UINT64_MAX, 0},
         {0x1000, 2, UINT64_MAX, -RVT_EINVAL},
-        /* 2^32 - 1 pages and no more, counted by the pages touched */
+        /* at most 2^32 - 1 pages, counting every page touched */
         {0, pages_32 - PAGE, 0, 0},
         {0, pages_32, 0, -RVT_EINVAL},
         {1, pages_32 - PAGE, 0, -RVT_EINVAL},
@@ -65,7 +65,7 @@ static void user_ranges(void) {
             printf("# row %zu\n", i);
         used += !error;
         struct rvt_table_head head = fixture_head(f.device);
-        CHECK_EQ(head.used, used); /* refusals have moved nothing */
+        CHECK_EQ(head.used, used); /* refused calls change nothing */
         CHECK_EQ(head.next, used);
         CHECK_EQ(head.generation, used);
         if (!error) {
@@ -80,7 +80,7 @@ static void user_ranges(void) {
     fixture_close(&f);
 }
 
-static void addresses_are_judged_before_slots(void) {
+static void arguments_are_checked_before_free_slots(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
     REQUIRE(fixture_open(&f, 1));
@@ -95,7 +95,7 @@ static void addresses_are_judged_before_slots(void) {
     fixture_close(&f);
 }
 
-static void a_fresh_user_region(void) {
+static void a_new_user_region_has_its_attributes(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_mr_handle mr = fixture_reg(&f, bytes, 5000, 0x1ff8, 0x7777, 0x1f);
@@ -109,13 +109,13 @@ static void a_fresh_user_region(void) {
     CHECK_EQ(a.start, 0x1ff8);
     CHECK_EQ(a.iova, 0x7777);
     CHECK_EQ(a.length, 5000);
-    CHECK_EQ(a.segments, 3); /* the 8 bytes before 0x2000, then 4096, then the rest */
+    CHECK_EQ(a.segments, 3); /* 8 bytes before 0x2000, then 4096, then the rest */
     CHECK(a.valid);
     CHECK(!a.half_dead);
     fixture_close(&f);
 }
 
-static void a_fresh_scatter_region(void) {
+static void a_new_mem_reg_region_is_unmapped(void) {
     static const uint32_t sizes[] = {0, 1, 256, 0x7fffffff};
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
@@ -133,7 +133,7 @@ static void a_fresh_scatter_region(void) {
     fixture_close(&f);
 }
 
-static void kinds_and_sizes_that_cannot_be_had(void) {
+static void alloc_mr_refuses_other_types_and_large_sizes(void) {
     static const uint32_t sizes[] = {0x80000000, 0x80000001, 0xffffff00, 0xffffff01, 0xffffffff};
     static const enum rvt_mr_type types[] = {RVT_MR_TYPE_SG_GAPS, RVT_MR_TYPE_DM, RVT_MR_TYPE_USER,
                                              RVT_MR_TYPE_DMA, RVT_MR_TYPE_INTEGRITY};
@@ -148,7 +148,7 @@ static void kinds_and_sizes_that_cannot_be_had(void) {
     fixture_close(&f);
 }
 
-static void dma_regions(void) {
+static void dma_regions_take_no_slot_and_need_a_kernel_domain(void) {
     struct fixture f;
     struct rvt_mr_handle mr, second;
     REQUIRE(fixture_open(&f, 1));
@@ -159,16 +159,16 @@ static void dma_regions(void) {
     CHECK_EQ(a.kind, RVT_MR_DMA);
     CHECK_EQ(a.keys.lkey, 0);
     CHECK_EQ(a.keys.rkey, 0);
-    CHECK_EQ(a.refs, 3); /* published */
+    CHECK_EQ(a.refs, 3); /* published: key 0 uses this region */
     CHECK_EQ(b.keys.lkey, 0);
-    CHECK_EQ(b.refs, 2); /* inert */
+    CHECK_EQ(b.refs, 2); /* not published: key 0 does not use this region */
     CHECK(a.id != b.id);
-    CHECK_EQ(fixture_head(f.device).used, 0); /* no slots */
+    CHECK_EQ(fixture_head(f.device).used, 0); /* DMA regions take no slots */
     CHECK_EQ(fixture_head(f.device).generation, 0);
     fixture_close(&f);
 }
 
-static void ids_are_never_given_twice(void) {
+static void region_ids_are_unique(void) {
     struct fixture f;
     uint64_t last = 0;
     REQUIRE(fixture_open(&f, 4));
@@ -182,7 +182,7 @@ static void ids_are_never_given_twice(void) {
     fixture_close(&f);
 }
 
-static void dead_handles(void) {
+static void handles_of_closed_objects_are_refused(void) {
     struct fixture f;
     struct rvt_mr_handle mr, none = {0};
     struct rvt_mr_attributes attributes;
@@ -207,7 +207,7 @@ static void dead_handles(void) {
     CHECK_EQ(rvt_dereg_mr(sg, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
     struct rvt_mr_handle mrs[] = {sg, fmr, none};
-    fixture_mem_reg(&f, 1); /* in the place of one of them */
+    fixture_mem_reg(&f, 1); /* reuses the object of one of the deregistered regions */
     fixture_fmr(&f, 0, 1, 12);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(rvt_query_mr(mrs[i], &attributes), -RVT_EBADF);
@@ -220,14 +220,14 @@ static void dead_handles(void) {
         CHECK_EQ(rvt_unmap_fmr(&mrs[i], 1), -RVT_EBADF);
         CHECK_EQ(rvt_fast_reg_mr(f.qp, mrs[i], 0x100, 0, NULL), -RVT_EBADF);
     }
-    CHECK_EQ(outcome.iova, 1); /* set but for -EBADF */
+    CHECK_EQ(outcome.iova, 1); /* the outcome is not written if the handle is refused with -EBADF */
     CHECK_EQ(outcome.length, 2);
     CHECK_EQ(atomic_load(&memory->references), 1);
     rvt_memory_put(memory);
     fixture_close(&f);
 }
 
-static void verbs_want_their_own_kind(void) {
+static void releases_refuse_the_other_kinds_of_region(void) {
     struct fixture f;
     struct rvt_mr_handle dma;
     REQUIRE(fixture_open(&f, 4));
@@ -247,8 +247,8 @@ static void verbs_want_their_own_kind(void) {
     fixture_close(&f);
 }
 
-static void size_costs_nothing(void) {
-    /* An extent: registration allocates the same for a byte and for a terabyte. */
+static void a_large_user_region_allocates_no_more_than_a_small_one(void) {
+    /* A user region is an extent: registering a terabyte allocates no more than registering a byte. */
     struct fixture f;
     struct rvt_mr_handle mr;
     REQUIRE(fixture_open(&f, 4));
@@ -275,7 +275,7 @@ static int verb_reg_user_mr(struct fixture *f) {
 
 static int verb_get_dma_mr(struct fixture *f) {
     int error = rvt_get_dma_mr(f->pd, 0, &f->mr2);
-    if (error) { /* nothing was published */
+    if (error) { /* a failed call publishes no region */
         struct rvt_sge sge;
         CHECK_EQ(local(f, &sge, 0x1000, 1, 0, 0), -RVT_EINVAL);
         CHECK_EQ(f->reason, RVT_NO_DMA_REGION);
@@ -292,7 +292,7 @@ static int verb_alloc_fmr(struct fixture *f) {
 }
 
 static int verb_on_an_empty_domain(struct fixture *f) {
-    /* A failed region must not stay behind as the domain's child. */
+    /* A failed registration must not stay as a child of the domain. */
     struct rvt_pd_handle pd;
     struct rvt_mr_handle mr;
     CHECK_EQ(rvt_alloc_pd(f->device, NULL, false, &pd), 0);
@@ -301,7 +301,7 @@ static int verb_on_an_empty_domain(struct fixture *f) {
     return error;
 }
 
-static void without_memory(void) {
+static void registrations_fail_cleanly_without_memory(void) {
     each_allocation_fails(prepare_memory, verb_reg_user_mr, 2);
     each_allocation_fails(NULL, verb_get_dma_mr, 1);
     each_allocation_fails(NULL, verb_alloc_mr, 1);
@@ -309,7 +309,7 @@ static void without_memory(void) {
     each_allocation_fails(prepare_memory, verb_on_an_empty_domain, 2);
 }
 
-static void full_table_leaves_no_child(void) {
+static void a_failed_registration_leaves_no_child(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_mr_handle mr;
@@ -339,7 +339,7 @@ static void prepare_region(struct fixture *f) {
     f->mr = fixture_reg(f, bytes, PAGE, 0x1000, 0x1000, 0);
 }
 
-static void counting_begins_when_asked_for(void) {
+static void counting_begins_with_count_mr(void) {
     struct fixture f;
     struct rvt_mr_handle mr[4], dead;
     struct rvt_sge sge;
@@ -365,7 +365,7 @@ static void counting_begins_when_asked_for(void) {
         CHECK_EQ(rvt_count_mr(mr[i]), 0);
         CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 1);
         CHECK_EQ(local_check(&f, &place, 0x5000, PAGE + 1, key, 0), 0);
-        /* Asked for again: no memory is wanted, and nothing is forgotten. */
+        /* Calling it again allocates nothing and keeps the counts. */
         rvt_test_alloc_fail_after(0);
         CHECK_EQ(rvt_count_mr(mr[i]), 0);
         CHECK(!rvt_test_alloc_failed());
@@ -374,10 +374,10 @@ static void counting_begins_when_asked_for(void) {
         CHECK_EQ(fixture_key(mr[i]), key);
         CHECK_EQ(fixture_refs(mr[i]), i == 1 ? 3 : 2);
     }
-    for (int i = 0; i < 4; i++) /* each its own */
+    for (int i = 0; i < 4; i++) /* each region has its own counters */
         MR_COUNTED(mr[i], &last[i], 0, 0, 0);
 
-    /* Half-dead: it has no record any more, and elements that are held go on. */
+    /* A busy dereg: the region has no record any more, but SGEs that hold it can still be used. */
     dead = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     uint32_t key = fixture_key(dead);
     struct rvt_copied copied;
@@ -385,14 +385,14 @@ static void counting_begins_when_asked_for(void) {
     CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_count_mr(dead), 0);
     CHECK_EQ(local_check(&f, &place, 0x5000, 8, key, 0), 0);
-    CHECK_EQ(f.reason, RVT_REVOKED); /* nothing was written where it was */
+    CHECK_EQ(f.reason, RVT_REVOKED); /* rvt_count_mr wrote nothing to the freed slot */
     CHECK_EQ(put_bytes(&f, &sge, "12345678", 8, &copied), 0);
     MR_COUNTED(dead, &half, 0, 0, 8);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(dead, RVT_RELEASE), 0);
     CHECK_EQ(rvt_count_mr(dead), -RVT_EBADF);
     CHECK_EQ(rvt_count_mr((struct rvt_mr_handle){NULL, 1}), -RVT_EBADF);
-    /* The next life begins without. */
+    /* The next region in the same object starts without counters. */
     struct rvt_mr_handle next = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     CHECK_PTR_EQ(next.mr, dead.mr);
     CHECK(!fixture_query(next).counted);
@@ -400,9 +400,9 @@ static void counting_begins_when_asked_for(void) {
     fixture_close(&f);
 }
 
-/* --- what a registration tells, and addresses of the device's choice --- */
+/* --- what a registration returns, and addresses chosen by the device --- */
 
-static void tells_its_birth(struct rvt_mr_handle mr, const struct rvt_mr_birth *birth) {
+static void check_birth(struct rvt_mr_handle mr, const struct rvt_mr_birth *birth) {
     struct rvt_mr_attributes a = fixture_query(mr);
     CHECK_EQ(birth->id, a.id);
     CHECK_EQ(birth->key, a.keys.lkey);
@@ -411,7 +411,7 @@ static void tells_its_birth(struct rvt_mr_handle mr, const struct rvt_mr_birth *
     CHECK_EQ(birth->index, mr.mr->owned.object.index);
 }
 
-static void a_registration_tells_what_it_gave(void) {
+static void a_registration_reports_id_key_and_addresses(void) {
     for (int random = 0; random < 2; random++) {
         struct fixture f;
         struct rvt_mr_handle mr[3] = {{0}};
@@ -420,14 +420,14 @@ static void a_registration_tells_what_it_gave(void) {
             fixture_open_with(&f, (struct rvt_device_options){.lkey_table_bits = 2, .random_keys = random}));
         struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE), *none = rvt_fixed_memory(bytes, 0);
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 0x5003, 0x7001, ALL_ACCESS, &mr[0], &birth), 0);
-        tells_its_birth(mr[0], &birth);
+        check_birth(mr[0], &birth);
         CHECK_EQ(birth.start, 0x5003);
         CHECK_EQ(birth.iova, 0x7001);
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 0x5003, 0x7001, ALL_ACCESS, &mr[1], NULL), 0);
         CHECK_EQ(rvt_dereg_mr(mr[0], RVT_RELEASE), 0);
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, memory, 1, 2, 0, &mr[2], &birth), 0);
-        CHECK_PTR_EQ(mr[2].mr, mr[0].mr); /* its next life */
-        tells_its_birth(mr[2], &birth);
+        CHECK_PTR_EQ(mr[2].mr, mr[0].mr); /* reuses the object of the deregistered region */
+        check_birth(mr[2], &birth);
         memset(&birth, 0x5a, sizeof(birth));
         untouched = birth;
         CHECK_EQ(rvt_reg_user_mr_at(f.pd, none, 1, 2, 0, &mr[0], &birth), -RVT_EINVAL);
@@ -448,7 +448,7 @@ static uint64_t next_start(struct fixture *f) {
     return start;
 }
 
-static void registering_anywhere(void) {
+static void reg_user_mr_anywhere_chooses_an_address(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
     struct rvt_mr_birth birth;
@@ -459,7 +459,7 @@ static void registering_anywhere(void) {
     struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE + 1);
     uint64_t expected = next_start(&f);
     CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, ALL_ACCESS, &mr, &birth), 0);
-    tells_its_birth(mr, &birth);
+    check_birth(mr, &birth);
     CHECK_EQ(birth.start, expected);
     CHECK_EQ(birth.iova, expected);
     CHECK_EQ(local_check(&f, &place, expected + PAGE, 1, birth.key, LOCAL_WRITE), 1);
@@ -467,11 +467,11 @@ static void registering_anywhere(void) {
     CHECK_EQ(remote_check(&f, &place, expected, PAGE + 1, birth.key, REMOTE_READ), 1);
     CHECK_EQ(remote_check(&f, &place, expected, PAGE + 2, birth.key, REMOTE_READ), 0);
     CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, &iova, ALL_ACCESS, &mr, &birth), 0);
-    tells_its_birth(mr, &birth);
-    CHECK_EQ(birth.start, expected + 3 * PAGE); /* two pages, and one that stays free */
+    check_birth(mr, &birth);
+    CHECK_EQ(birth.start, expected + 3 * PAGE); /* two pages, and a gap of one page */
     CHECK_EQ(birth.iova, iova);
     CHECK_EQ(remote_check(&f, &place, iova, PAGE + 1, birth.key, REMOTE_READ), 1);
-    /* The same sequence as addresses that are picked. */
+    /* rvt_pick_user_start uses the same sequence of addresses. */
     CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0);
     CHECK_EQ(start, expected + 6 * PAGE);
     CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, NULL), 0);
@@ -480,8 +480,8 @@ static void registering_anywhere(void) {
     fixture_close(&f);
 }
 
-/* Nothing has changed: neither the table, nor the address that comes next. */
-static void registering_anywhere_fails(void) {
+/* A failed call changes nothing, neither in the key table nor the next address. */
+static void a_failed_reg_user_mr_anywhere_changes_nothing(void) {
     struct fixture f;
     struct rvt_mr_handle mr;
     struct rvt_mr_birth birth;
@@ -499,11 +499,11 @@ static void registering_anywhere_fails(void) {
     CHECK_EQ(next_start(&f), start);
     fixture_reg(&f, bytes, 1, 0, 0, 0);
     fixture_reg(&f, bytes, 1, 0, 0, 0);
-    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, &birth), -RVT_ENOMEM); /* no slot */
+    CHECK_EQ(rvt_reg_user_mr_anywhere(f.pd, memory, NULL, 0, &mr, &birth), -RVT_ENOMEM); /* no free slot */
     CHECK_EQ(next_start(&f), start);
     CHECK_EQ(atomic_load(&memory->references), 1);
     fixture_close(&f);
-    /* No address is left. */
+    /* No addresses are left. */
     REQUIRE(fixture_open(&f, 1));
     start = next_start(&f);
     CHECK_EQ(rvt_pick_user_start(f.device, UINT64_MAX - 3 * PAGE - start, &start), 0);
@@ -529,11 +529,11 @@ static int register_anywhere(struct fixture *f) {
     return error;
 }
 
-static void registering_anywhere_without_memory(void) {
+static void reg_user_mr_anywhere_fails_cleanly_without_memory(void) {
     each_allocation_fails(prepare_anywhere, register_anywhere, 1);
 }
 
-/* --- handles by index and generation --- */
+/* --- finding handles by index and generation --- */
 
 static void finds(struct fixture *f, uint32_t index, uint64_t generation, struct rvt_mr_handle should) {
     struct rvt_mr_handle found = rvt_mr_find(f->device, index, generation);
@@ -546,7 +546,7 @@ static void regions_are_found_by_index_and_generation(void) {
     struct rvt_sge sge;
     const struct rvt_mr_handle none = {NULL, 0};
     REQUIRE(fixture_open(&f, 10));
-    finds(&f, 0, 0, none); /* none was ever made */
+    finds(&f, 0, 0, none); /* no region was ever made */
     finds(&f, 0, 1, none);
     finds(&f, UINT32_MAX, 1, none);
     static struct rvt_mr_handle mr[300];
@@ -556,19 +556,20 @@ static void regions_are_found_by_index_and_generation(void) {
             finds(&f, mr[k].mr->owned.object.index, mr[k].generation, mr[k]);
     }
     const uint32_t count = atomic_load(&f.device->kinds.slots[RVT_RESOURCE_MR].pool.count);
-    CHECK(count > 300);            /* the pool makes several at a time */
-    finds(&f, count - 1, 1, none); /* there, and never used */
+    CHECK(count > 300);            /* the pool allocates several objects at a time */
+    finds(&f, count - 1, 1, none); /* the object exists, but was never used */
     finds(&f, count, 1, none);
     const uint32_t index = mr[1].mr->owned.object.index;
     uint64_t generation = mr[1].generation;
     finds(&f, index, generation + 1, none);
     finds(&f, index, generation - 1, none);
-    /* Of a life that is over, or to come: a handle, and dead. */
+    /* For an earlier or later generation of the object: returns a handle, but it is not live. */
     const struct rvt_mr_handle later = {mr[1].mr, generation + 2};
     finds(&f, index, generation + 2, later);
     CHECK(!rvt_mr_live(later));
     finds(&f, index, 0, none);
-    /* A half-dead one is found; an ended one too, and is dead; nothing under the number of its death. */
+    /* A region whose dereg was busy is found. A deregistered one is found, too, but is not live. The
+     * generation after its end finds nothing. */
     CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr[1]), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr[1], RVT_RELEASE), -RVT_EBUSY);
     finds(&f, index, generation, mr[1]);
@@ -578,13 +579,13 @@ static void regions_are_found_by_index_and_generation(void) {
     CHECK(!rvt_mr_live(rvt_mr_find(f.device, index, generation)));
     finds(&f, index, generation + 1, none);
     CHECK_EQ(rvt_dereg_mr(rvt_mr_find(f.device, index, generation), RVT_RELEASE), -RVT_EBADF);
-    /* The next life under its own generation. */
+    /* The next region in the same object has its own generation. */
     struct rvt_mr_handle next = fixture_mem_reg(&f, 1);
     CHECK_PTR_EQ(next.mr, mr[1].mr);
     finds(&f, index, generation, mr[1]);
     CHECK(!rvt_mr_live(mr[1]));
     finds(&f, index, next.generation, next);
-    /* Of a closed device all are dead, and can be looked at while somebody has a reference on it. */
+    /* After the device closed, handles are found but not live, as long as the device is referenced. */
     rvt_dev_get(f.device);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
     finds(&f, index, next.generation, next);
@@ -596,43 +597,44 @@ static void regions_are_found_by_index_and_generation(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-/* --- a list with one wait --- */
+/* --- deregistering a list with a single wait --- */
 
 static bool half_dead(struct rvt_mr_handle mr) {
     return fixture_query(mr).half_dead;
 }
 
-static void a_list_ends_with_one_wait(void) {
+static void dereg_mrs_waits_once_for_the_whole_list(void) {
     struct fixture f;
     struct rvt_mr_handle none;
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
         REQUIRE(fixture_open(&f, 6));
         const enum rvt_release_mode how = (enum rvt_release_mode)mode;
-        CHECK_EQ(rvt_dereg_mrs(f.pd, &none, 0, how), 0); /* of nothing */
+        CHECK_EQ(rvt_dereg_mrs(f.pd, &none, 0, how), 0); /* an empty list succeeds */
         struct rvt_mr_handle dma, gone = fixture_mem_reg(&f, 1);
         CHECK_EQ(rvt_dereg_mr(gone, RVT_RELEASE), 0);
         CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
         struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0),
                              sg = fixture_mem_reg(&f, 1), fmr = fixture_fmr(&f, 0, 1, 12),
                              stays = fixture_mem_reg(&f, 1);
-        /* Every kind, one twice, one that is dead and one that was dead before. */
+        /* Every kind of region, some of them twice, and one that was deregistered before. */
         const struct rvt_mr_handle list[] = {user, fmr, gone, dma, user, sg, gone, fmr};
         const uint64_t before = atomic_load(&rvt_epoch_now);
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
-        /* A wait is one epoch; what is retired has one of its own. */
+        /* One wait advances the epoch once; retiring would advance it, too. */
         CHECK_EQ(atomic_load(&rvt_epoch_now) - before, 1);
         CHECK(fixture_dead(user) && fixture_dead(fmr) && fixture_dead(dma) && fixture_dead(sg));
         CHECK_EQ(fixture_refs(stays), 2);
-        CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and this one */
+        CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and `stays` */
         CHECK_EQ(fixture_head(f.device).used, 1);
         CHECK(!rvt_reclaim_pending(&f.device->retirement));
-        CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0); /* as was wanted */
+        /* Regions that are already deregistered are no error. */
+        CHECK_EQ(rvt_dereg_mrs(f.pd, list, 8, how), 0);
         fixture_close(&f);
     }
 }
 
-/* Longer than what ends under one lock; some are held, some named twice. */
-static void a_long_list_ends(void) {
+/* Longer than the number of regions released under one lock. Some are held, some listed twice. */
+static void dereg_mrs_accepts_long_lists(void) {
     enum { LONG = 100 };
     struct fixture f;
     static struct rvt_mr_handle list[2 * LONG];
@@ -662,7 +664,7 @@ static void a_long_list_ends(void) {
     rvt_memory_put(memory);
 }
 
-static void of_a_list_the_held_ones_stay(void) {
+static void dereg_mrs_is_busy_while_listed_regions_are_held(void) {
     struct fixture f;
     struct rvt_sge sge[3];
     REQUIRE(fixture_open(&f, 4));
@@ -675,7 +677,7 @@ static void of_a_list_the_held_ones_stay(void) {
         CHECK_EQ(local(&f, &sge[i], 0x1000, 8, fixture_key(list[i]), 0), 1);
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_AWAIT; mode++) {
         CHECK_EQ(rvt_dereg_mrs(f.pd, list, 4, (enum rvt_release_mode)mode), -RVT_EBUSY);
-        CHECK(fixture_dead(list[3])); /* nobody held it */
+        CHECK(fixture_dead(list[3])); /* the region that no SGE held */
         for (int i = 0; i < 3; i++) {
             CHECK(half_dead(list[i]));
             CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
@@ -693,7 +695,7 @@ static void of_a_list_the_held_ones_stay(void) {
     fixture_close(&f);
 }
 
-static void a_list_is_judged_whole(void) {
+static void dereg_mrs_changes_nothing_if_one_handle_is_invalid(void) {
     struct fixture f, other;
     REQUIRE(fixture_open(&f, 4) && fixture_open(&other, 4));
     struct rvt_mr_handle own = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0), foreign, none = {0},
@@ -713,10 +715,10 @@ static void a_list_is_judged_whole(void) {
             CHECK(!half_dead(own) && !half_dead(foreign) && !half_dead(elsewhere));
         }
     }
-    /* A handle of a foreign domain's region that is dead says nothing of a domain. */
+    /* A handle of another domain's region is accepted if the region is already deregistered. */
     CHECK_EQ(rvt_dereg_mr(foreign, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dereg_mrs(f.pd, &foreign, 1, RVT_RELEASE), 0);
-    /* A domain that is closed, or never was. */
+    /* A closed domain, and a handle of none. */
     struct rvt_pd_handle dead, no_pd = {0};
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &dead), 0);
     CHECK_EQ(rvt_dealloc_pd(dead, false), 0);
@@ -728,7 +730,7 @@ static void a_list_is_judged_whole(void) {
     fixture_close(&f);
 }
 
-static void the_place_of_a_region(void) {
+static void find_mr_place_reports_memory_and_address(void) {
     static unsigned char bytes[3 * PAGE];
     struct fixture f;
     struct rvt_mr_place place;
@@ -752,7 +754,7 @@ static void the_place_of_a_region(void) {
     CHECK_EQ(rvt_find_mr_place(mr, &place), -RVT_EBADF);
     CHECK_EQ(rvt_find_mr_place((struct rvt_mr_handle){NULL, 0}, &place), -RVT_EBADF);
 
-    /* A fast registration that fails keeps the iova that it was given; checks go on by the one before. */
+    /* A failed rvt_fast_reg_mr stores its iova; checks continue to use the one before. */
     fixture_dma(&f, bytes, 3 * PAGE, 0x40000);
     CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_MEM_REG, 9, &sg), 0);
     CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x40000, 2 * PAGE}, 1, 0, PAGE, &outcome), 1);
@@ -769,12 +771,17 @@ static void the_place_of_a_region(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(user_ranges), TEST(addresses_are_judged_before_slots), TEST(a_fresh_user_region),
-           TEST(a_fresh_scatter_region), TEST(kinds_and_sizes_that_cannot_be_had), TEST(dma_regions),
-           TEST(ids_are_never_given_twice), TEST(dead_handles), TEST(verbs_want_their_own_kind),
-           TEST(size_costs_nothing), TEST(without_memory), TEST(full_table_leaves_no_child),
-           TEST(counting_begins_when_asked_for), TEST(a_registration_tells_what_it_gave),
-           TEST(registering_anywhere), TEST(registering_anywhere_fails),
-           TEST(registering_anywhere_without_memory), TEST(regions_are_found_by_index_and_generation),
-           TEST(a_list_ends_with_one_wait), TEST(a_long_list_ends), TEST(of_a_list_the_held_ones_stay),
-           TEST(a_list_is_judged_whole), TEST(the_place_of_a_region))
+CHECK_MAIN(TEST(reg_user_mr_checks_its_ranges), TEST(arguments_are_checked_before_free_slots),
+           TEST(a_new_user_region_has_its_attributes), TEST(a_new_mem_reg_region_is_unmapped),
+           TEST(alloc_mr_refuses_other_types_and_large_sizes),
+           TEST(dma_regions_take_no_slot_and_need_a_kernel_domain), TEST(region_ids_are_unique),
+           TEST(handles_of_closed_objects_are_refused), TEST(releases_refuse_the_other_kinds_of_region),
+           TEST(a_large_user_region_allocates_no_more_than_a_small_one),
+           TEST(registrations_fail_cleanly_without_memory), TEST(a_failed_registration_leaves_no_child),
+           TEST(counting_begins_with_count_mr), TEST(a_registration_reports_id_key_and_addresses),
+           TEST(reg_user_mr_anywhere_chooses_an_address), TEST(a_failed_reg_user_mr_anywhere_changes_nothing),
+           TEST(reg_user_mr_anywhere_fails_cleanly_without_memory),
+           TEST(regions_are_found_by_index_and_generation), TEST(dereg_mrs_waits_once_for_the_whole_list),
+           TEST(dereg_mrs_accepts_long_lists), TEST(dereg_mrs_is_busy_while_listed_regions_are_held),
+           TEST(dereg_mrs_changes_nothing_if_one_handle_is_invalid),
+           TEST(find_mr_place_reports_memory_and_address))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rvt_map_mr_sg (mr.h) */
+/* Tests rvt_map_mr_sg (mr.h). */
 #include "core/objects/mr.h"
 
 #include "fixture.h"
@@ -10,9 +10,9 @@ static alignas(4096) unsigned char bytes[32 * PAGE];
 
 #define LIST(...) ((struct rvt_sg_element[]){__VA_ARGS__})
 
-/* What a region says and does under its mapping: the window, and where each of its bytes lies. */
-static void shows(struct fixture *f, struct rvt_mr_handle mr, uint64_t base, uint64_t length,
-                  const uint64_t *pages, uint32_t segments) {
+/* Checks the attributes of a mapped region, and where each of its bytes lies. */
+static void check_mapping(struct fixture *f, struct rvt_mr_handle mr, uint64_t base, uint64_t length,
+                          const uint64_t *pages, uint32_t segments) {
     struct rvt_mr_attributes a = fixture_query(mr);
     struct rvt_place place;
     uint32_t key = a.keys.lkey;
@@ -20,7 +20,7 @@ static void shows(struct fixture *f, struct rvt_mr_handle mr, uint64_t base, uin
     CHECK_EQ(a.iova, base);
     CHECK_EQ(a.length, length);
     CHECK_EQ(a.segments, segments);
-    /* One byte below and above the window are out of it. */
+    /* One byte below and one byte above the region are out of bounds. */
     if (base)
         CHECK_EQ(local_check(f, &place, base - 1, 1, key, 0), 0);
     CHECK_EQ(local_check(f, &place, base + length, 1, key, 0), 0);
@@ -32,7 +32,7 @@ static void shows(struct fixture *f, struct rvt_mr_handle mr, uint64_t base, uin
     REQUIRE(local(f, &sge, base, (uint32_t)length, key, 0) == 1);
     CHECK_EQ(walk_whole(f, &sge, &got), 0);
     rvt_put_sge(&sge);
-    /* A whole page each, but for where the window begins and ends. */
+    /* Each segment is a whole page, except the first and the last. */
     uint64_t offset = base % PAGE, left = length;
     for (uint32_t i = 0; i < got.count; i++) {
         uint64_t part = PAGE - offset < left ? PAGE - offset : left;
@@ -60,7 +60,7 @@ static const struct row rows[] = {
     {4, 0, 1, {{0x10000, 0x1000}}, 1, 0x10000, 0x1000, 1, {0x10000}},
     {4, 0, 1, {{0x10000, 0x4000}}, 1, 0x10000, 0x4000, 4, {0x10000, 0x11000, 0x12000, 0x13000}},
     {4, 0, 2, {{0x12000, 0x1000}, {0x10000, 0x1000}}, 2, 0x12000, 0x2000, 2, {0x12000, 0x10000}},
-    /* a part of a page maps the whole page; the length bounds its use */
+    /* a part of a page maps the whole page; the length limits its use */
     {4, 0, 1, {{0x10100, 0x80}}, 1, 0x10100, 0x80, 1, {0x10000}},
     {4, 0, 1, {{0x10f80, 0x100}}, 1, 0x10f80, 0x100, 2, {0x10000, 0x11000}},
     {4, 0, 1, {{0x10001, 0xfff}}, 1, 0x10001, 0xfff, 1, {0x10000}},
@@ -70,9 +70,9 @@ static const struct row rows[] = {
     {4, 0x1100, 1, {{0x10000, 0x2000}}, 1, 0x11100, 0xf00, 1, {0x11000}},
     {4, 0x1000, 1, {{0x10800, 0x2000}}, 1, 0x11800, 0x1000, 2, {0x11000, 0x12000}},
     {4, 0xfff, 2, {{0x10000, 0x1000}, {0x14000, 0x1000}}, 2, 0x10fff, 0x1001, 2, {0x10000, 0x14000}},
-    /* only the first element has it */
+    /* the offset applies to the first element only */
     {4, 0x800, 2, {{0x10000, 0x1000}, {0x12000, 0x1000}}, 2, 0x10800, 0x1800, 2, {0x10000, 0x12000}},
-    /* elements that go on in the same page */
+    /* elements that continue in the same page */
     {4, 0, 2, {{0x10000, 0x800}, {0x10800, 0x800}}, 2, 0x10000, 0x1000, 1, {0x10000}},
     {4,
      0,
@@ -93,11 +93,12 @@ static const struct row rows[] = {
      0x1010,
      2,
      {0x10000, 0x13000}},
-    /* adjacent, and joined at a page's edge: each maps pages of its own */
+    /* adjacent elements that meet at a page boundary: each maps its own pages */
     {4, 0, 2, {{0x10000, 0x1000}, {0x11000, 0x1000}}, 2, 0x10000, 0x2000, 2, {0x10000, 0x11000}},
-    /* the last one may end anywhere */
+    /* the last element may end anywhere */
     {4, 0, 2, {{0x10800, 0x800}, {0x14000, 0x123}}, 2, 0x10800, 0x923, 2, {0x10000, 0x14000}},
-    /* holes end the list: before an element that begins inside a page, after one that ends inside */
+    /* a gap ends the list: before an element that begins inside a page, or after one that ends inside a
+     * page */
     {4, 0, 2, {{0x10000, 0x1000}, {0x12100, 0x100}}, 1, 0x10000, 0x1000, 1, {0x10000}},
     {4, 0, 2, {{0x10000, 0x800}, {0x12000, 0x1000}}, 1, 0x10000, 0x800, 1, {0x10000}},
     {4, 0, 3, {{0x10000, 0x800}, {0x10900, 0x100}, {0x12000, 0x1000}}, 1, 0x10000, 0x800, 1, {0x10000}},
@@ -111,8 +112,9 @@ static const struct row rows[] = {
      2,
      {0x10000, 0x11000}},
     {4, 0, 2, {{0x10000, 0x800}, {0x10800, 0x10}}, 2, 0x10000, 0x810, 1, {0x10000}},
-    {4, 0, 2, {{0x10000, 0x800}, {0x107ff, 0x10}}, 1, 0x10000, 0x800, 1, {0x10000}}, /* back is a hole too */
-    /* one page too many: the last that fitted is lost */
+    /* going back is a gap, too */
+    {4, 0, 2, {{0x10000, 0x800}, {0x107ff, 0x10}}, 1, 0x10000, 0x800, 1, {0x10000}},
+    /* one page too many: the last page that fitted does not count */
     {1, 0, 2, {{0x10000, 0x1000}, {0x12000, 0x1000}}, 1, 0x10000, 0x1000, 1, {0x10000}},
     {2, 0, 2, {{0x10000, 0x1000}, {0x12000, 0x2000}}, 1, 0x10000, 0x1000, 2, {0x10000, 0x12000}},
     {3, 0, 2, {{0x10000, 0x1000}, {0x12000, 0x3000}}, 1, 0x10000, 0x2000, 3, {0x10000, 0x12000, 0x13000}},
@@ -120,14 +122,15 @@ static const struct row rows[] = {
     {3, 0, 1, {{0x10000, 0x4000}}, 0, 0x10000, 0x2000, 3, {0x10000, 0x11000, 0x12000}},
     {2, 0, 1, {{0x10800, 0x2000}}, 0, 0x10800, 0x800, 2, {0x10000, 0x11000}},
     {2, 0x1800, 1, {{0x10000, 0x4000}}, 0, 0x11800, 0x800, 2, {0x11000, 0x12000}},
-    {1, 0, 2, {{0x10000, 0x800}, {0x10800, 0x1000}}, 1, 0x10000, 0x800, 1, {0x10000}}, /* none was added */
+    {1, 0, 2, {{0x10000, 0x800}, {0x10800, 0x1000}}, 1, 0x10000, 0x800, 1, {0x10000}}, /* no page was added */
     {2, 0, 2, {{0x10000, 0x800}, {0x10800, 0x2000}}, 1, 0x10000, 0x1000, 2, {0x10000, 0x11000}},
-    /* not even one page counts: ENOMEM if it was that of the address, else 0; never a length below 0 */
+    /* no page counts: -ENOMEM if the first page was that of the address, otherwise 0; the length is never
+     * negative */
     {1, 0, 1, {{0x10000, 0x2000}}, -RVT_ENOMEM, 0x10000, 0, 1, {0x10000}},
     {1, 0x100, 1, {{0x10000, 0x2000}}, -RVT_ENOMEM, 0x10100, 0, 1, {0x10000}},
     {1, 0, 1, {{0x10100, 0x2000}}, 0, 0x10100, 0, 1, {0x10000}},
     {1, 0x1800, 1, {{0x10000, 0x3000}}, 0, 0x11800, 0, 1, {0x11000}},
-    /* no segments at all */
+    /* a region without segments */
     {0, 0, 1, {{0x10000, 0x1000}}, -RVT_ENOMEM, 0x10000, 0, 0, {0}},
     {0, 0x10, 1, {{0x10000, 0x1000}}, -RVT_ENOMEM, 0x10010, 0, 0, {0}},
     {0, 0x1000, 1, {{0x10000, 0x1000}}, -RVT_ENOMEM, 0x11000, 0, 0, {0}},
@@ -136,7 +139,7 @@ static const struct row rows[] = {
     {4, 0, 2, {{0x10000, 0x2000}, {0x11000, 0x1000}}, 2, 0x10000, 0x3000, 3, {0x10000, 0x11000, 0x11000}},
 };
 
-static void lays_lists_out(void) {
+static void lists_are_mapped_page_by_page(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 8));
     fixture_dma(&f, bytes, 8 * PAGE, 0x10000);
@@ -148,7 +151,7 @@ static void lays_lists_out(void) {
         CHECK_EQ(rvt_map_mr_sg(mr, row->list, row->count, row->offset, PAGE, &outcome), row->answer);
         CHECK_EQ(outcome.iova, row->base);
         CHECK_EQ(outcome.length, row->length);
-        shows(&f, mr, row->base, row->length, row->pages, row->segments);
+        check_mapping(&f, mr, row->base, row->length, row->pages, row->segments);
         CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         if (atomic_load(&check_failures) != failures)
             printf("# row %zu\n", i);
@@ -156,7 +159,7 @@ static void lays_lists_out(void) {
     fixture_close(&f);
 }
 
-/* SEMANTICS, step by step, for addresses far from 2^64. */
+/* The rules of SEMANTICS, step by step, for addresses far below 2^64. */
 static int model(uint32_t capacity, const struct rvt_sg_element *list, uint32_t count, uint64_t offset,
                  uint64_t *pages, uint32_t *segments, uint64_t *total) {
     uint64_t previous = 0;
@@ -186,11 +189,11 @@ static int model(uint32_t capacity, const struct rvt_sg_element *list, uint32_t 
     return (int)count;
 }
 
-static void follows_the_model(void) {
+static void random_lists_match_the_model(void) {
     struct fixture f;
     uint64_t seed = 11;
     REQUIRE(fixture_open(&f, 4));
-    /* Three mappings, two of them touching; one that ends inside a page. */
+    /* Three mappings: two are adjacent, one ends inside a page. */
     fixture_dma(&f, bytes, 8 * PAGE, 0x10000);
     fixture_dma(&f, bytes + 8 * PAGE, 8 * PAGE, 0x18000);
     fixture_dma(&f, bytes + 16 * PAGE, 7 * PAGE + 0x800, 0x30000);
@@ -208,7 +211,8 @@ static void follows_the_model(void) {
             static const uint64_t starts[] = {0x10000, 0x18000, 0x30000}, sizes[] = {0x8000, 0x8000, 0x7800};
             uint64_t which = roll(&seed, 3), at, length;
             if (i && roll(&seed, 2) && end % PAGE) {
-                which = end < 0x18000 ? 0 : end < 0x20000 ? 1 : 2; /* go on where the last one ended */
+                /* Continue where the previous element ended. */
+                which = end < 0x18000 ? 0 : end < 0x20000 ? 1 : 2;
                 at = end - starts[which];
             } else {
                 at = roll(&seed, 8) * PAGE + (roll(&seed, 3) ? 0 : roll(&seed, PAGE));
@@ -229,7 +233,7 @@ static void follows_the_model(void) {
         CHECK_EQ(rvt_map_mr_sg(mr[capacity], list, count, offset, PAGE, &outcome), want);
         CHECK_EQ(outcome.iova, list[0].address + offset);
         CHECK_EQ(outcome.length, total);
-        shows(&f, mr[capacity], list[0].address + offset, total, pages, segments);
+        check_mapping(&f, mr[capacity], list[0].address + offset, total, pages, segments);
         if (atomic_load(&check_failures)) {
             printf("# round %d\n", round);
             break;
@@ -238,12 +242,13 @@ static void follows_the_model(void) {
     fixture_close(&f);
 }
 
-static void refusals_change_nothing(void) {
+static void a_refused_list_changes_nothing(void) {
     struct fixture f;
     struct rvt_mr_handle dma;
     REQUIRE(fixture_open(&f, 4));
     fixture_dma(&f, bytes, 4 * PAGE, 0x10000);
-    fixture_dma(&f, bytes + 4 * PAGE, PAGE + 0x800, 0x14000); /* touches the first, ends inside a page */
+    /* Directly behind the first mapping, and ends inside a page. */
+    fixture_dma(&f, bytes + 4 * PAGE, PAGE + 0x800, 0x14000);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 4);
     struct rvt_sg_outcome outcome;
     uint64_t pages[] = {0x11000, 0x10000}, iova = 0x77000;
@@ -266,16 +271,16 @@ static void refusals_change_nothing(void) {
         {1, {{0x10000, PAGE}}, 0, 65536},
         {1, {{0x10000, 0}}, 0, PAGE},
         {3, {{0x10000, PAGE}, {0x11000, 0}, {0x12000, PAGE}}, 0, PAGE},
-        {1, {{0xf000, PAGE}}, 0, PAGE}, /* below */
+        {1, {{0xf000, PAGE}}, 0, PAGE}, /* below the DMA mapping */
         {1, {{0xfff, 2}}, 0, PAGE},
-        {1, {{0x20000, PAGE}}, 0, PAGE},   /* in no mapping */
-        {1, {{0x13000, 0x1001}}, 0, PAGE}, /* in two that touch */
-        {1, {{0x15000, 0x801}}, 0, PAGE},  /* a byte over the end */
+        {1, {{0x20000, PAGE}}, 0, PAGE},   /* in no DMA mapping */
+        {1, {{0x13000, 0x1001}}, 0, PAGE}, /* across two adjacent mappings */
+        {1, {{0x15000, 0x801}}, 0, PAGE},  /* ends one byte beyond the DMA mapping */
         {1, {{0x15800, 1}}, 0, PAGE},
-        {1, {{UINT64_MAX, 2}}, 0, PAGE}, /* passes 2^64 */
+        {1, {{UINT64_MAX, 2}}, 0, PAGE}, /* address + length exceeds 2^64 */
         {1, {{0x10000, UINT64_MAX}}, 0, PAGE},
         {1, {{UINT64_C(0) - PAGE, 2 * PAGE}}, 0, PAGE},
-        /* an element that would never be reached is judged all the same */
+        /* an element that the mapping would not reach is checked, too */
         {2, {{0x10000, 0x800}, {0x20000, PAGE}}, 0, PAGE},
         {2, {{0x10000, 4 * PAGE}, {0x20000, PAGE}}, 0, PAGE},
         {2, {{0x10000, 0x800}, {0x12000, 0}}, 0, PAGE},
@@ -287,22 +292,23 @@ static void refusals_change_nothing(void) {
         outcome = (struct rvt_sg_outcome){0, 0};
         CHECK_EQ(rvt_map_mr_sg(mr, bad[i].list, bad[i].count, bad[i].offset, bad[i].page_size, &outcome),
                  -RVT_EINVAL);
-        CHECK_EQ(outcome.iova, 0x11000); /* what the consumer goes on to see */
+        CHECK_EQ(outcome.iova, 0x11000); /* the outcome describes the mapping that stays */
         CHECK_EQ(outcome.length, 2 * PAGE);
-        shows(&f, mr, 0x11000, 2 * PAGE, pages, 2);
+        check_mapping(&f, mr, 0x11000, 2 * PAGE, pages, 2);
         CHECK_EQ(usable(&f, &held), RVT_REASON_NONE);
         if (atomic_load(&check_failures) != failures)
             printf("# row %zu\n", i);
     }
     rvt_put_sge(&held);
 
-    /* Without a segment an offset at the end is ENOMEM, but an empty list or one beyond stay EINVAL. */
+    /* In a region without segments an offset at the end gives -ENOMEM, but an empty list or an offset beyond
+     * the end gives -EINVAL. */
     struct rvt_mr_handle empty = fixture_mem_reg(&f, 0);
     CHECK_EQ(rvt_map_mr_sg(empty, LIST({0x10000, PAGE}), 0, 0, PAGE, &outcome), -RVT_EINVAL);
     CHECK_EQ(rvt_map_mr_sg(empty, LIST({0x10000, PAGE}), 1, PAGE + 1, PAGE, &outcome), -RVT_EINVAL);
     CHECK_EQ(rvt_map_mr_sg(empty, LIST({0x20000, PAGE}), 1, 0, PAGE, &outcome), -RVT_EINVAL);
 
-    /* Other kinds of region. */
+    /* Other kinds of regions are refused. */
     struct rvt_mr_handle user = fixture_reg(&f, bytes, PAGE, 0x5000, 0x6000, 0),
                          fmr = fixture_fmr(&f, 0, 4, 12);
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
@@ -314,7 +320,7 @@ static void refusals_change_nothing(void) {
     CHECK_EQ(outcome.length, 0);
     CHECK_EQ(rvt_map_mr_sg(dma, LIST({0x10000, PAGE}), 1, 0, PAGE, &outcome), -RVT_EINVAL);
 
-    /* After an overridden iova a refusal keeps both addresses as they are. */
+    /* With a separate iova, a refused call keeps both addresses. */
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, fixture_key(mr), ALL_ACCESS, &iova), 0);
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x10000, PAGE}), 0, 0, PAGE, &outcome), -RVT_EINVAL);
     CHECK_EQ(outcome.iova, 0x77000);
@@ -326,7 +332,7 @@ static void refusals_change_nothing(void) {
     fixture_close(&f);
 }
 
-static void the_old_mapping_goes(void) {
+static void a_new_list_replaces_the_old_mapping(void) {
     struct fixture f;
     struct rvt_sg_outcome outcome;
     struct rvt_sge held;
@@ -343,25 +349,25 @@ static void the_old_mapping_goes(void) {
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key | 9, REMOTE_READ, NULL), 0);
     CHECK_EQ(local(&f, &held, 0x10000, 16, key | 9, 0), 1);
     CHECK_EQ(fixture_refs(mr), 3);
-    /* Held elements do not prevent it; key, access and validity stay. */
+    /* SGEs that hold the region do not prevent mapping it. Key, rights and validity stay. */
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x12000, PAGE}), 1, 0, PAGE, &outcome), 1);
     struct rvt_mr_attributes a = fixture_query(mr);
     CHECK_EQ(a.keys.lkey, key | 9);
     CHECK_EQ(a.access, REMOTE_READ);
     CHECK_EQ(a.refs, 3);
     CHECK(a.valid);
-    shows(&f, mr, 0x12000, PAGE, &page, 1);
+    check_mapping(&f, mr, 0x12000, PAGE, &page, 1);
     CHECK_EQ(get_bytes(&f, &held, out, 16, &copied), -RVT_EACCES);
     CHECK_EQ(copied.reason, RVT_REMAPPED);
     rvt_put_sge(&held);
 
-    /* Invalid before, invalid after. */
+    /* An invalidated region stays invalid. */
     CHECK_EQ(rvt_invalidate_rkey(f.qp, key | 9), 0);
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x12000, PAGE}), 1, 0, PAGE, &outcome), 1);
     CHECK(!fixture_query(mr).valid);
     CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, 0, NULL), 0);
 
-    /* ENOMEM for want of segments drops it as well. */
+    /* -ENOMEM for too few segments removes the old mapping, too. */
     CHECK_EQ(local(&f, &held, 0x12000, 16, key, 0), 1);
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x10000, 2 * PAGE}), 1, 0, PAGE, &outcome), -RVT_ENOMEM);
     CHECK_EQ(outcome.iova, 0x10000);
@@ -374,7 +380,7 @@ static void the_old_mapping_goes(void) {
     fixture_close(&f);
 }
 
-static void maps_several_mappings(void) {
+static void a_list_can_span_several_dma_mappings(void) {
     struct fixture f;
     struct rvt_sg_outcome outcome;
     struct rvt_sge sge;
@@ -391,7 +397,7 @@ static void maps_several_mappings(void) {
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x30000, PAGE}, {0x10000, PAGE}, {0x51000, PAGE}, {0x10000, 0x100}), 4,
                            0x10, PAGE, &outcome),
              4);
-    shows(&f, mr, 0x30010, 3 * PAGE + 0x100 - 0x10, pages, 4);
+    check_mapping(&f, mr, 0x30010, 3 * PAGE + 0x100 - 0x10, pages, 4);
     CHECK_EQ(local(&f, &sge, 0x30010, 3 * PAGE + 0xf0, fixture_key(mr), 0), 1);
     CHECK_EQ(get_bytes(&f, &sge, out, 3 * PAGE + 0xf0, &copied), 0);
     CHECK_BYTES_EQ(out, bytes + 4 * PAGE + 0x10, PAGE - 0x10);
@@ -409,7 +415,7 @@ static void maps_several_mappings(void) {
     fixture_close(&f);
 }
 
-static void the_top_of_the_address_space(void) {
+static void a_list_can_end_at_the_top_of_the_address_space(void) {
     const uint64_t top = UINT64_C(0) - 4 * PAGE;
     struct fixture f;
     struct rvt_sg_outcome outcome;
@@ -422,7 +428,7 @@ static void the_top_of_the_address_space(void) {
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 8);
     uint32_t key = fixture_key(mr);
 
-    /* An end of exactly 2^64 is one. */
+    /* A mapping may end exactly at 2^64. */
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({top, 4 * PAGE}), 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(outcome.iova, top);
     CHECK_EQ(outcome.length, 4 * PAGE);
@@ -437,7 +443,7 @@ static void the_top_of_the_address_space(void) {
     CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
     CHECK_EQ(local_check(&f, &place, 0, 1, key, 0), 0);
     CHECK_EQ(f.reason, RVT_OUT_OF_BOUNDS);
-    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, ALL_ACCESS, NULL), 0); /* here too an end of 2^64 is valid */
+    CHECK_EQ(rvt_fast_reg_mr(f.qp, mr, key, ALL_ACCESS, NULL), 0); /* an end of 2^64 is valid here, too */
 
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({UINT64_MAX, 1}), 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(outcome.length, 1);
@@ -445,7 +451,8 @@ static void the_top_of_the_address_space(void) {
     CHECK_EQ(outcome.iova, UINT64_MAX);
     CHECK_EQ(outcome.length, 1);
 
-    /* The list may go on elsewhere, but the window counts from its first byte and must not pass 2^64. */
+    /* The list may continue elsewhere, but the region's range starts at the first address and must not exceed
+     * 2^64. */
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({top, PAGE}, {0, 3 * PAGE}), 2, 0, PAGE, &outcome), 2);
     CHECK_EQ(local_check(&f, &place, top + PAGE, 1, key, 0), 1);
     CHECK_EQ(place.at, 0);
@@ -454,22 +461,23 @@ static void the_top_of_the_address_space(void) {
     CHECK_EQ(outcome.length, 4 * PAGE);
     CHECK_EQ(local_check(&f, &place, top + PAGE, 1, key, 0), 1);
     CHECK_EQ(place.at, 0);
-    /* An element that ends at 2^64 ends where a page ends. */
+    /* An element that ends at 2^64 ends at a page boundary. */
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0, PAGE}, {top, 4 * PAGE}, {PAGE, PAGE}), 3, 0, PAGE, &outcome), 3);
     CHECK_EQ(outcome.length, 6 * PAGE);
     CHECK_EQ(local_check(&f, &place, 5 * PAGE, 1, key, 0), 1);
     CHECK_EQ(place.at, PAGE);
-    /* 2^64 - 1 and then 0 are not neighbours inside a page, but page-aligned joints may lie anywhere. */
+    /* Address 0 does not continue a page that ends at 2^64. Only elements that meet at page boundaries may
+     * lie anywhere. */
     CHECK_EQ(
         rvt_map_mr_sg(mr, LIST({0, PAGE}, {UINT64_C(0) - 0x800, 0x800}, {0, 0x10}), 3, 0, PAGE, &outcome), 1);
-    /* Short, at the very top. */
+    /* Too few segments at the end of the address space. */
     struct rvt_mr_handle small = fixture_mem_reg(&f, 2);
     CHECK_EQ(rvt_map_mr_sg(small, LIST({top, 4 * PAGE}), 1, 0, PAGE, &outcome), 0);
     CHECK_EQ(outcome.length, PAGE);
     fixture_close(&f);
 }
 
-static void an_enormous_capacity_costs_what_is_used(void) {
+static void unused_capacity_needs_no_memory(void) {
     struct fixture f;
     struct rvt_sg_outcome outcome;
     uint64_t page = 0x10000;
@@ -477,7 +485,7 @@ static void an_enormous_capacity_costs_what_is_used(void) {
     fixture_dma(&f, bytes, 8 * PAGE, 0x10000);
     struct rvt_mr_handle mr = fixture_mem_reg(&f, 0x7fffffff);
     CHECK_EQ(rvt_map_mr_sg(mr, LIST({0x10000, PAGE}), 1, 0, PAGE, &outcome), 1);
-    shows(&f, mr, 0x10000, PAGE, &page, 1);
+    check_mapping(&f, mr, 0x10000, PAGE, &page, 1);
     fixture_close(&f);
 }
 
@@ -506,11 +514,12 @@ static int map_several(struct fixture *f) {
     return rvt_map_mr_sg(f->mr, LIST({0x10000, PAGE}, {0x20000, PAGE}), 2, 0, PAGE, &outcome);
 }
 
-static void without_memory(void) {
+static void map_mr_sg_fails_cleanly_without_memory(void) {
     each_allocation_fails(prepare, map_one, 1);
     each_allocation_fails(prepare, map_several, 1);
 }
 
-CHECK_MAIN(TEST(lays_lists_out), TEST(follows_the_model), TEST(refusals_change_nothing),
-           TEST(the_old_mapping_goes), TEST(maps_several_mappings), TEST(the_top_of_the_address_space),
-           TEST(an_enormous_capacity_costs_what_is_used), TEST(without_memory))
+CHECK_MAIN(TEST(lists_are_mapped_page_by_page), TEST(random_lists_match_the_model),
+           TEST(a_refused_list_changes_nothing), TEST(a_new_list_replaces_the_old_mapping),
+           TEST(a_list_can_span_several_dma_mappings), TEST(a_list_can_end_at_the_top_of_the_address_space),
+           TEST(unused_capacity_needs_no_memory), TEST(map_mr_sg_fails_cleanly_without_memory))

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What contexts and domains have: each ends exactly what is its own, in whatever order they end. */
+/* Ownership of objects by contexts and domains: each closes exactly its own objects, in any order. */
 #include "core/objects/owned.h"
 
 #include "fixture.h"
 
 static alignas(4096) unsigned char bytes[PAGE];
 
-/* --- an upper room: parts belong to a domain, and end together with a queue pair that they name --- */
+/* --- a test extension: parts belong to a domain, and close together with the queue pair they name --- */
 
 enum { PART = RVT_RESOURCE_KINDS };
 
 struct part {
     struct rvt_owned owned;
     struct rvt_pd *pd;
-    const struct rvt_qp *qp; /* NULL: none */
+    const struct rvt_qp *qp; /* NULL: the part names no queue pair */
 };
 
 static uint32_t ended_parts, asked_domains;
@@ -34,7 +34,7 @@ static void fill_part_row(const void *object, uint64_t *fields) {
     fields[0] = ((const struct part *)object)->owned.serial;
 }
 
-/* All parts that name it, wherever they are in the lists that are being gone through. */
+/* Closes all parts that name the queue pair, even while the lists that contain them are being walked. */
 static void end_parts_of(struct rvt_owned *owned) {
     struct rvt_owned *other;
     for (uint32_t at = 0; (other = rvt_next_object(owned->device, PART, &at));)
@@ -47,7 +47,7 @@ static const struct rvt_object_kind parts = {
     .row_fields = 1,
     .fill_row = fill_part_row,
     .object_size = sizeof(struct part),
-    .end_order = RVT_END_QPS, /* together with queue pairs */
+    .end_order = RVT_END_QPS, /* in the same step as queue pairs */
     .end = end_part,
     .domain_of = domain_of_part,
 };
@@ -58,23 +58,23 @@ static const struct rvt_extension *const rooms[] = {&room};
 static const struct rvt_device_options with_room = {
     .lkey_table_bits = 12, .remote_key_zero = true, .extensions = rooms, .extension_count = 1};
 
-/* --- a world of objects, and a plain table of what is alive --- */
+/* --- random objects, and a model of which are alive --- */
 
 enum { CONTEXTS = 4, OBJECTS = 600, NOBODY = 255 };
-enum what { A_DOMAIN, A_QP, A_PART, A_REGION, A_HELD_REGION, A_HALF_DEAD_REGION, A_MAPPING, WHATS };
+enum what { A_DOMAIN, A_QP, A_PART, A_REGION, A_HELD_REGION, A_RELEASED_REGION, A_MAPPING, WHATS };
 
 struct model_object {
     enum what what;
     bool alive;
-    unsigned char context; /* NOBODY: made without one */
-    int domain;            /* index of its domain; of a domain itself: -1 */
-    int qp;                /* of a part: index of the queue pair, or -1 */
+    unsigned char context; /* NOBODY: created without a context */
+    int domain;            /* index of its domain; -1 for a domain or a mapping */
+    int qp;                /* for a part: index of its queue pair, or -1 */
     struct rvt_pd_handle pd;
     struct rvt_qp_handle queue_pair;
     struct rvt_mr_handle mr;
     struct rvt_dma_handle dma;
     struct part *part;
-    uint64_t generation; /* of the part */
+    uint64_t generation; /* generation of the part */
     struct rvt_sge sge;
 };
 
@@ -93,7 +93,7 @@ static struct rvt_ucontext *context_of(unsigned char context) {
 }
 
 static bool is_held(const struct model_object *object) {
-    return object->what == A_HELD_REGION || object->what == A_HALF_DEAD_REGION;
+    return object->what == A_HELD_REGION || object->what == A_RELEASED_REGION;
 }
 
 static bool world_open(void) {
@@ -113,7 +113,7 @@ static bool world_open(void) {
     return true;
 }
 
-/* The domain as `context` sees it. */
+/* Returns the handle of the domain for `context`. */
 static struct rvt_pd_handle domain_for(int domain, unsigned char context) {
     struct rvt_pd_handle pd = world.objects[domain].pd;
     pd.context = context_of(context);
@@ -137,11 +137,11 @@ static void make_held(struct model_object *object, struct rvt_pd_handle pd) {
     object->mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
     pd.context = NULL;
     CHECK_EQ(local_in(f, pd, &object->sge, NULL, 0x1000, 8, fixture_key(object->mr), 0), 1);
-    if (object->what == A_HALF_DEAD_REGION)
+    if (object->what == A_RELEASED_REGION)
         CHECK_EQ(rvt_dereg_mr(object->mr, RVT_RELEASE), -RVT_EBUSY);
 }
 
-/* A random live one of a kind, or -1. */
+/* Returns a random live object of a kind, or -1. */
 static int pick(enum what what) {
     for (int tries = 0; tries < 50 && world.count; tries++) {
         int i = (int)roll(&world.state, (uint64_t)world.count);
@@ -186,7 +186,7 @@ static void make_one(void) {
         CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &object->mr), 0);
         break;
     case A_HELD_REGION:
-    case A_HALF_DEAD_REGION:
+    case A_RELEASED_REGION:
         make_held(object, pd);
         break;
     default: {
@@ -200,7 +200,7 @@ static void make_one(void) {
     world.count++;
 }
 
-/* The model's end of one object, and of all that ends with it. */
+/* Marks an object as closed in the model, with all objects that close together with it. */
 static void mark_ended(int index) {
     struct model_object *object = &world.objects[index];
     if (!object->alive)
@@ -213,7 +213,7 @@ static void mark_ended(int index) {
             mark_ended(i);
     }
     if (is_held(object))
-        rvt_put_sge(&object->sge); /* held over its end */
+        rvt_put_sge(&object->sge); /* held until after the region closed */
 }
 
 static bool is_alive(const struct model_object *object) {
@@ -319,7 +319,7 @@ static void world_close(void) {
     CHECK_EQ(rvt_test_alloc_live(), world.fixtures[0].live);
 }
 
-static void ends_in_any_order(void) {
+static void contexts_and_domains_close_their_objects_in_any_order(void) {
     static const unsigned char orders[][CONTEXTS] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}, {1, 3, 0, 2}};
     for (uint64_t round = 0; round < 40; round++) {
         REQUIRE(world_open());
@@ -331,7 +331,7 @@ static void ends_in_any_order(void) {
                     end_one();
             }
             check_world();
-            /* The last context takes the device with it: what nobody owns, too. */
+            /* The last context closes the device, including objects without an owner. */
             if (i < CONTEXTS - 1)
                 end_context(orders[round % 4][i]);
             check_world();
@@ -344,7 +344,7 @@ static void ends_in_any_order(void) {
     }
 }
 
-static void a_close_ends_everything(void) {
+static void closing_the_device_closes_every_object_once(void) {
     for (uint64_t round = 0; round < 10; round++) {
         REQUIRE(world_open());
         world.state = 100 + round;
@@ -356,7 +356,7 @@ static void a_close_ends_everything(void) {
         for (int i = 0; i < world.count; i++)
             wanted += world.objects[i].what == A_PART && world.objects[i].alive;
         CHECK_EQ(rvt_mr_exit(world.device, true, NULL), 0);
-        CHECK_EQ(ended_parts, wanted); /* once each, though hooks end some as well */
+        CHECK_EQ(ended_parts, wanted); /* each only once, although hooks close some of them, too */
         for (int i = 0; i < world.count; i++)
             mark_ended(i);
         check_world();
@@ -364,9 +364,9 @@ static void a_close_ends_everything(void) {
     }
 }
 
-/* Counts how often an object is looked at: who searched the device for a domain's or a context's objects would
- * look at those of others too, and at all of them once a domain. */
-static void an_end_looks_at_what_ends(void) {
+/* Counts how often objects are visited. Closing a domain or a context must visit only its own objects,
+ * instead of searching all objects of the device. */
+static void closing_visits_only_the_objects_that_close(void) {
     enum { DOMAINS = 300 };
     REQUIRE(world_open());
     static struct rvt_pd_handle pds[2][DOMAINS];
@@ -387,9 +387,9 @@ static void an_end_looks_at_what_ends(void) {
     world_close();
 }
 
-/* --- what a domain has room for --- */
+/* --- the number of child kinds that a domain supports --- */
 
-static void a_domain_has_so_many_kinds(void) {
+static void a_domain_supports_a_limited_number_of_child_kinds(void) {
     enum { MORE = RVT_MOST_CHILD_KINDS - 2 }; /* besides queue pairs and regions */
     struct rvt_object_kind more[MORE + 1];
     const struct rvt_object_kind *list[MORE + 1];
@@ -409,7 +409,7 @@ static void a_domain_has_so_many_kinds(void) {
         CHECK_EQ(error, count == MORE ? 0 : -RVT_EINVAL);
         if (error)
             continue;
-        /* One of each in one domain. */
+        /* One object of each kind in one domain. */
         struct rvt_pd_handle pd;
         CHECK_EQ(rvt_alloc_pd(device, NULL, false, &pd), 0);
         rvt_mutex_lock(&device->lock);
@@ -433,8 +433,8 @@ static void a_domain_has_so_many_kinds(void) {
     }
 }
 
-/* What was taken and given back without a life leaves no trace. */
-static void never_born(void) {
+/* An object that is taken and given back unused leaves no trace. */
+static void an_unused_object_leaves_no_trace(void) {
     struct fixture f;
     REQUIRE(fixture_open_with(&f, with_room));
     rvt_mutex_lock(&f.device->lock);
@@ -446,5 +446,7 @@ static void never_born(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(ends_in_any_order), TEST(a_close_ends_everything), TEST(an_end_looks_at_what_ends),
-           TEST(a_domain_has_so_many_kinds), TEST(never_born))
+CHECK_MAIN(TEST(contexts_and_domains_close_their_objects_in_any_order),
+           TEST(closing_the_device_closes_every_object_once),
+           TEST(closing_visits_only_the_objects_that_close),
+           TEST(a_domain_supports_a_limited_number_of_child_kinds), TEST(an_unused_object_leaves_no_trace))

@@ -5,7 +5,7 @@
 
 static alignas(4096) unsigned char bytes[2 * PAGE];
 
-static void handles_die_with_their_domain(void) {
+static void a_handle_is_invalid_after_its_domain_closes(void) {
     struct fixture f;
     struct rvt_pd_handle pd, again;
     REQUIRE(fixture_open(&f, 4));
@@ -17,7 +17,7 @@ static void handles_die_with_their_domain(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);
 
-    /* Another may live in the same place now: the old handle stays dead. */
+    /* A new domain may reuse the slot; the old handle stays invalid. */
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &again), 0);
     CHECK_PTR_EQ(again.pd, pd.pd);
     CHECK(rvt_pd_live(pd) == NULL);
@@ -26,7 +26,7 @@ static void handles_die_with_their_domain(void) {
     fixture_close(&f);
 }
 
-static void no_handle_at_all(void) {
+static void an_empty_handle_is_refused(void) {
     struct rvt_pd_handle pd = {0};
     struct rvt_mr_handle mr;
     CHECK(rvt_pd_live(pd) == NULL);
@@ -34,7 +34,7 @@ static void no_handle_at_all(void) {
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), -RVT_EBADF);
 }
 
-static void ids_differ(void) {
+static void domains_have_distinct_ids(void) {
     struct fixture f;
     struct rvt_pd_handle pd[200];
     REQUIRE(fixture_open(&f, 4));
@@ -47,7 +47,7 @@ static void ids_differ(void) {
     fixture_close(&f);
 }
 
-static void busy_while_something_is_in_it(void) {
+static void a_domain_is_busy_while_it_has_objects(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_qp_handle qp;
@@ -62,16 +62,17 @@ static void busy_while_something_is_in_it(void) {
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
-    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* half-dead regions count */
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* a region whose dereg returned -EBUSY still counts */
     CHECK_PTR_EQ(rvt_pd_live(pd), pd.pd);
     rvt_put_sge(&sge);
-    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* put, but not released again yet */
+    /* The reference was put, but the region is not deregistered yet. */
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     fixture_close(&f);
 }
 
-static void every_kind_of_region_counts(void) {
+static void a_domain_is_busy_with_each_kind_of_region(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_mr_handle mr;
@@ -90,7 +91,7 @@ static void every_kind_of_region_counts(void) {
     fixture_close(&f);
 }
 
-static void a_half_dead_region_counts_until_it_ends(void) {
+static void a_domain_is_busy_until_a_held_region_is_deregistered(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_sge sge;
@@ -101,21 +102,21 @@ static void a_half_dead_region_counts_until_it_ends(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     rvt_put_sge(&sge);
-    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* nobody holds it, and it is there */
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* no reference is left, but the region still exists */
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
 
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* ended, whoever holds what */
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* forced while an SGE holds the region */
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK_EQ(usable(&f, &sge), RVT_REGION_REVOKED);
     rvt_put_sge(&sge);
     fixture_close(&f);
 }
 
-static void cascade_takes_queue_pairs_and_regions(void) {
+static void cascade_closes_queue_pairs_and_regions(void) {
     struct fixture f;
     struct rvt_sge held, theirs, sge;
     REQUIRE(fixture_open(&f, 4));
@@ -133,13 +134,13 @@ static void cascade_takes_queue_pairs_and_regions(void) {
     CHECK_EQ(f.reason, RVT_CLOSED);
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_REVOKED);
-    /* The neighbours are untouched. */
+    /* Objects of other domains are untouched. */
     CHECK(!fixture_dead(other));
     CHECK(rvt_qp_live(f.other_qp) != NULL);
     CHECK_EQ(usable(&f, &theirs), RVT_REASON_NONE);
     rvt_put_sge(&held);
     rvt_put_sge(&theirs);
-    /* A new domain in the same place does not inherit the region. */
+    /* A new domain in the same slot does not inherit the region. */
     struct rvt_pd_handle fresh;
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &fresh), 0);
     CHECK_EQ(local_in(&f, fresh, &sge, NULL, 0x1000, 8, key, 0), -RVT_EINVAL);
@@ -160,14 +161,14 @@ static void a_user_domain_has_no_key_zero(void) {
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
     CHECK_EQ(remote_in(&f, f.user_qp, &sge, 0x10000, 8, 0, 0), 0);
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
-    /* The other trusted domain has it, whoever's region it is. */
+    /* The other kernel domain has it, whichever domain created the DMA region. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 8, 0, 0), 1);
     rvt_put_sge(&sge);
     fixture_close(&f);
 }
 
 static int alloc_pd(struct fixture *f) {
-    /* So many that the pool has to grow on the way. */
+    /* Enough domains that the pool must grow. */
     for (int i = 0; i < 100; i++) {
         int error = rvt_alloc_pd(f->device, NULL, false, &f->new_pd);
         if (error)
@@ -176,12 +177,12 @@ static int alloc_pd(struct fixture *f) {
     return 0;
 }
 
-static void without_memory(void) {
-    each_allocation_fails(NULL, alloc_pd, 4); /* objects, and the index of numbers, which grows with them */
+static void alloc_pd_fails_cleanly_without_memory(void) {
+    each_allocation_fails(NULL, alloc_pd, 4); /* two pools and the growing index of serial numbers */
 }
 
-/* By its number, whatever has come and gone around it. */
-static void attached_by_number_among_many(void) {
+/* A domain is found by its serial number, whatever other domains come and go. */
+static void attaching_finds_one_domain_among_many(void) {
     enum { DOMAINS = 1000 };
     static struct rvt_pd_handle pds[DOMAINS];
     struct rvt_pd_handle attached;
@@ -204,7 +205,7 @@ static void attached_by_number_among_many(void) {
             }
         }
     }
-    /* Its place is used again, its number is not. */
+    /* The slot is reused, the serial number is not. */
     struct rvt_pd_handle next;
     CHECK_EQ(rvt_alloc_pd(f.device, f.context, false, &next), 0);
     CHECK_EQ(rvt_pd_serial(next), first + DOMAINS);
@@ -217,7 +218,9 @@ static void attached_by_number_among_many(void) {
     fixture_leave_last(&f, &f);
 }
 
-CHECK_MAIN(TEST(handles_die_with_their_domain), TEST(no_handle_at_all), TEST(ids_differ),
-           TEST(busy_while_something_is_in_it), TEST(every_kind_of_region_counts),
-           TEST(a_half_dead_region_counts_until_it_ends), TEST(cascade_takes_queue_pairs_and_regions),
-           TEST(a_user_domain_has_no_key_zero), TEST(without_memory), TEST(attached_by_number_among_many))
+CHECK_MAIN(TEST(a_handle_is_invalid_after_its_domain_closes), TEST(an_empty_handle_is_refused),
+           TEST(domains_have_distinct_ids), TEST(a_domain_is_busy_while_it_has_objects),
+           TEST(a_domain_is_busy_with_each_kind_of_region),
+           TEST(a_domain_is_busy_until_a_held_region_is_deregistered),
+           TEST(cascade_closes_queue_pairs_and_regions), TEST(a_user_domain_has_no_key_zero),
+           TEST(alloc_pd_fails_cleanly_without_memory), TEST(attaching_finds_one_domain_among_many))

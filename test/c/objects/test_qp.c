@@ -5,7 +5,7 @@
 
 static alignas(4096) unsigned char bytes[PAGE];
 
-static void handles_die_with_their_queue_pair(void) {
+static void a_handle_is_invalid_after_its_queue_pair_is_destroyed(void) {
     struct fixture f;
     struct rvt_pd_handle pd, again;
     struct rvt_qp_handle qp, other;
@@ -19,7 +19,7 @@ static void handles_die_with_their_queue_pair(void) {
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
 
-    /* Another queue pair may live in the same place now: the old handle stays dead. */
+    /* A new queue pair may reuse the slot; the old handle stays invalid. */
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &again), 0);
     CHECK_EQ(rvt_create_qp(again, &other), 0);
     CHECK_PTR_EQ(other.qp, qp.qp);
@@ -27,12 +27,12 @@ static void handles_die_with_their_queue_pair(void) {
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
     CHECK_PTR_EQ(rvt_qp_live(other), other.qp);
     CHECK_PTR_EQ(rvt_qp_pd(other.qp), again.pd);
-    /* And a dead domain gets none. */
+    /* A closed domain creates no queue pair. */
     CHECK_EQ(rvt_create_qp(pd, &qp), -RVT_EBADF);
     fixture_close(&f);
 }
 
-static void no_handle_at_all(void) {
+static void an_empty_handle_is_refused(void) {
     struct rvt_pd_handle pd = {0};
     struct rvt_qp_handle qp = {0};
     CHECK(rvt_qp_live(qp) == NULL);
@@ -40,7 +40,7 @@ static void no_handle_at_all(void) {
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
 }
 
-static void its_domain_is_busy_while_it_lives(void) {
+static void a_domain_is_busy_while_it_has_queue_pairs(void) {
     struct fixture f;
     struct rvt_pd_handle pd;
     struct rvt_qp_handle qp[2];
@@ -59,7 +59,7 @@ static void its_domain_is_busy_while_it_lives(void) {
     fixture_close(&f);
 }
 
-static void the_domains_cascade_ends_it(void) {
+static void cascade_destroys_the_queue_pairs_of_a_domain(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
@@ -70,7 +70,7 @@ static void the_domains_cascade_ends_it(void) {
     CHECK_EQ(remote(&f, &sge, 0x1000, 8, key, REMOTE_READ), 0);
     CHECK_EQ(f.reason, RVT_CLOSED);
     CHECK_EQ(rvt_destroy_qp(f.qp), -RVT_EBADF);
-    CHECK(rvt_qp_live(f.other_qp) != NULL); /* the neighbours are untouched */
+    CHECK(rvt_qp_live(f.other_qp) != NULL); /* queue pairs of other domains are untouched */
     CHECK(rvt_qp_live(f.user_qp) != NULL);
     fixture_close(&f);
 }
@@ -90,7 +90,7 @@ static void a_user_domains_queue_pair_has_no_key_zero(void) {
 }
 
 static int create_qp(struct fixture *f) {
-    /* So many that the pool has to grow on the way. */
+    /* Enough queue pairs that the pool must grow. */
     for (int i = 0; i < 100; i++) {
         int error = rvt_create_qp(f->pd, &f->new_qp);
         if (error)
@@ -99,10 +99,11 @@ static int create_qp(struct fixture *f) {
     return 0;
 }
 
-static void without_memory(void) {
+static void create_qp_fails_cleanly_without_memory(void) {
     each_allocation_fails(NULL, create_qp, 1);
 }
 
-CHECK_MAIN(TEST(handles_die_with_their_queue_pair), TEST(no_handle_at_all),
-           TEST(its_domain_is_busy_while_it_lives), TEST(the_domains_cascade_ends_it),
-           TEST(a_user_domains_queue_pair_has_no_key_zero), TEST(without_memory))
+CHECK_MAIN(TEST(a_handle_is_invalid_after_its_queue_pair_is_destroyed), TEST(an_empty_handle_is_refused),
+           TEST(a_domain_is_busy_while_it_has_queue_pairs),
+           TEST(cascade_destroys_the_queue_pairs_of_a_domain),
+           TEST(a_user_domains_queue_pair_has_no_key_zero), TEST(create_qp_fails_cleanly_without_memory))

@@ -10,10 +10,10 @@ enum { KINDS = 4 };
 
 struct made {
     struct rvt_mr_handle mr;
-    uint32_t key, own; /* own: its references while nobody holds any */
+    uint32_t key, own; /* number of references while no SGE holds it */
 };
 
-/* A region of each kind on which 16 bytes can be asked for at 0x10000. */
+/* Creates a region of the given kind that covers 16 bytes at 0x10000. */
 static struct made make(struct fixture *f, int kind) {
     struct made made = {.own = 2};
     struct rvt_sg_outcome outcome;
@@ -43,7 +43,7 @@ static int release(int kind, struct rvt_mr_handle mr, enum rvt_release_mode mode
     return kind == RVT_MR_FMR ? rvt_dealloc_fmr(mr, mode) : rvt_dereg_mr(mr, mode);
 }
 
-/* A verb in another thread, while this one is inside. */
+/* A release that another thread calls while this thread is inside a section. */
 struct ending {
     struct made *made;
     int kind;
@@ -66,8 +66,8 @@ static int hold(struct fixture *f, const struct made *made, struct rvt_sge *sge)
     return local(f, sge, 0x10000, 16, made->key, LOCAL_WRITE);
 }
 
-/* The key works for nobody any more. */
-static void key_is_dead(struct fixture *f, const struct made *made) {
+/* Checks that the key no longer works, locally or remotely. */
+static void check_key_is_revoked(struct fixture *f, const struct made *made) {
     struct rvt_sge sge;
     enum rvt_reason reason = made->key ? RVT_REVOKED : RVT_NO_DMA_REGION;
     CHECK_EQ(local(f, &sge, 0x10000, 16, made->key, 0), -RVT_EINVAL);
@@ -76,7 +76,7 @@ static void key_is_dead(struct fixture *f, const struct made *made) {
     CHECK_EQ(f->reason, reason);
 }
 
-static void counts(void) {
+static void checks_take_and_puts_drop_references(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
         struct rvt_sge a, b, c;
@@ -87,24 +87,24 @@ static void counts(void) {
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
         CHECK_EQ(remote(&f, &b, 0x10000, 16, made.key, REMOTE_READ), 1);
         CHECK_EQ(fixture_refs(made.mr), made.own + 2);
-        /* Refusals count nothing. */
+        /* A refused check takes no reference. */
         CHECK_EQ(local(&f, &c, 0x10000, 8 * PAGE + 1, made.key, 0), -RVT_EINVAL);
         CHECK_EQ(remote(&f, &c, 0xfffff0000, 1, made.key, REMOTE_READ), 0);
         CHECK_EQ(fixture_refs(made.mr), made.own + 2);
         rvt_put_sge(&a);
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
-        rvt_put_sge(&a); /* dead already */
+        rvt_put_sge(&a); /* already put: no effect */
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
         rvt_put_sge(&b);
         CHECK_EQ(fixture_refs(made.mr), made.own);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr));
-        key_is_dead(&f, &made);
+        check_key_is_revoked(&f, &made);
         fixture_close(&f);
     }
 }
 
-static void release_while_held(void) {
+static void releasing_a_held_region_is_busy_until_the_last_put(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
         struct rvt_sge a, b;
@@ -116,14 +116,15 @@ static void release_while_held(void) {
         CHECK_EQ(hold(&f, &made, &b), 1);
         uint32_t used = fixture_head(f.device).used;
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
-        CHECK_EQ(fixture_refs(made.mr), 3); /* held + 1 */
+        CHECK_EQ(fixture_refs(made.mr), 3); /* two held SGEs, plus one for the region itself */
         CHECK(fixture_query(made.mr).half_dead);
-        key_is_dead(&f, &made);
-        CHECK_EQ(fixture_head(f.device).used, used - (made.key != 0)); /* the slot is free already */
-        /* Held elements go on working. */
+        check_key_is_revoked(&f, &made);
+        /* The region's slot in the key table is already free. */
+        CHECK_EQ(fixture_head(f.device).used, used - (made.key != 0));
+        /* SGEs that hold the region can still be used. */
         CHECK_EQ(usable(&f, &a), RVT_REASON_NONE);
         CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), 0);
-        /* Again and again; on a DMA region too. */
+        /* Releasing again changes nothing, not even for a DMA region. */
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         CHECK_EQ(fixture_refs(made.mr), 3);
@@ -132,7 +133,7 @@ static void release_while_held(void) {
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         CHECK_EQ(fixture_refs(made.mr), 2);
         rvt_put_sge(&b);
-        CHECK(!fixture_dead(made.mr)); /* the last put does not end it: the releaser has to come again */
+        CHECK(!fixture_dead(made.mr)); /* the last put does not free the region; it must be released again */
         CHECK_EQ(fixture_refs(made.mr), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr));
@@ -141,7 +142,7 @@ static void release_while_held(void) {
     }
 }
 
-static void a_half_dead_region_takes_no_changes(void) {
+static void a_released_but_held_region_cannot_be_changed(void) {
     struct fixture f;
     struct rvt_sge sge[3];
     struct rvt_sg_outcome outcome;
@@ -155,7 +156,7 @@ static void a_half_dead_region_takes_no_changes(void) {
     CHECK_EQ(rvt_dealloc_fmr(fmr.mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_dereg_mr(user.mr, RVT_RELEASE), -RVT_EBUSY);
 
-    /* Their slots are given to others, which must not be touched through the dead. */
+    /* Their slots go to other regions, which must not change through the old handles. */
     struct rvt_mr_handle others[16];
     for (int i = 0; i < 16; i++)
         others[i] = fixture_reg(&f, bytes, PAGE, 0x10000, 0x10000, ALL_ACCESS);
@@ -164,12 +165,13 @@ static void a_half_dead_region_takes_no_changes(void) {
                  -RVT_EINVAL);
         CHECK_EQ(rvt_fast_reg_mr(f.qp, sg.mr, sg.key | 1, ALL_ACCESS, NULL), -RVT_EINVAL);
         CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1, 0x10000), -RVT_EBUSY);
-        CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1000, 0x10000), -RVT_EBUSY); /* before everything else */
+        /* Refused before the page list is checked. */
+        CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &page, 1000, 0x10000), -RVT_EBUSY);
         CHECK_EQ(rvt_unmap_fmr(&fmr.mr, 1), -RVT_EBUSY);
         CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key), -RVT_EINVAL);
         for (int i = 0; i < 3 && !put; i++) {
             CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
-            rvt_put_sge(&sge[i]); /* nobody holds it, but it is half-dead still */
+            rvt_put_sge(&sge[i]); /* no longer held, but not released yet */
         }
     }
     for (int i = 0; i < 16; i++) {
@@ -187,8 +189,8 @@ static void count_wakes(void *data) {
     atomic_fetch_add((atomic_int *)data, 1);
 }
 
-/* As RVT_RELEASE, and each put wakes the context that made the region. */
-static void await(void) {
+/* RVT_RELEASE_AWAIT works like RVT_RELEASE, and each put also wakes the context that made the region. */
+static void an_awaited_release_wakes_the_context_at_each_put(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
         struct rvt_sge a, b, c;
@@ -197,7 +199,7 @@ static void await(void) {
         fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
         rvt_on_put(f.context, count_wakes, &wakes);
         struct made made = make(&f, kind);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0); /* nobody holds it: gone */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0); /* no SGE holds it: released at once */
         CHECK(fixture_dead(made.mr));
         made = make(&f, kind);
         CHECK_EQ(hold(&f, &made, &a), 1);
@@ -205,25 +207,25 @@ static void await(void) {
         CHECK_EQ(hold(&f, &made, &c), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         atomic_store(&wakes, 0);
-        rvt_put_sge(&c); /* nobody awaits it */
+        rvt_put_sge(&c); /* nobody awaits the region yet */
         CHECK_EQ(atomic_load(&wakes), 0);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
-        key_is_dead(&f, &made);
+        check_key_is_revoked(&f, &made);
         CHECK(fixture_query(made.mr).half_dead);
-        CHECK_EQ(usable(&f, &a), RVT_REASON_NONE); /* the rest of the work may end */
+        CHECK_EQ(usable(&f, &a), RVT_REASON_NONE); /* SGEs can still be used */
         CHECK_EQ(atomic_load(&wakes), 0);
         rvt_put_sge(&a);
         CHECK_EQ(atomic_load(&wakes), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE),
-                 -RVT_EBUSY); /* who asks without waiting changes nothing */
+                 -RVT_EBUSY); /* a release without waiting does not cancel the wait */
         rvt_put_sge(&b);
         CHECK_EQ(atomic_load(&wakes), 2);
-        CHECK(!fixture_dead(made.mr)); /* the waiter has to come again */
+        CHECK(!fixture_dead(made.mr)); /* the waiter must release it again */
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr));
 
-        /* Whatever ends it, the waiter is told, so that it does not wait for ever. */
+        /* Whatever else releases the region must wake the waiter, so that it does not wait forever. */
         for (int how = 0; how < 2; how++) {
             made = make(&f, kind);
             CHECK_EQ(hold(&f, &made, &a), 1);
@@ -238,15 +240,15 @@ static void await(void) {
             CHECK_EQ(atomic_load(&wakes), 1);
             CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
             rvt_put_sge(&a);
-            CHECK_EQ(atomic_load(&wakes), 1); /* it awaits nothing any more */
+            CHECK_EQ(atomic_load(&wakes), 1); /* the region is no longer awaited */
         }
         rvt_on_put(f.context, NULL, NULL);
         fixture_leave_last(&f, &f);
     }
 }
 
-/* The next life of the object is nobody's to wait for. */
-static void a_region_is_not_awaited_in_its_next_life(void) {
+/* A later region in the same object is not awaited. */
+static void a_later_region_in_the_same_object_is_not_awaited(void) {
     struct fixture f;
     struct rvt_sge sge;
     atomic_int wakes = 0;
@@ -274,7 +276,8 @@ static void a_region_is_not_awaited_in_its_next_life(void) {
     fixture_leave_last(&f, &f);
 }
 
-/* The end waits for who is inside; in the meantime the region is half-dead, whatever the mode but force. */
+/* Every release waits for readers inside. Meanwhile the region has no key, but its handle still finds it,
+ * unless it was released by force. */
 static void every_release_waits_for_readers(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
@@ -288,7 +291,7 @@ static void every_release_waits_for_readers(void) {
                 CHECK(begin_waiting(&w, end_it, &ending));
                 CHECK_EQ(fixture_dead(made.mr), mode == RVT_RELEASE_FORCE);
                 CHECK(mode == RVT_RELEASE_FORCE || fixture_query(made.mr).half_dead);
-                key_is_dead(&f, &made);
+                check_key_is_revoked(&f, &made);
                 if (renewed)
                     rvt_read_renew(f.reader, &f.device->retirement);
                 else
@@ -304,8 +307,8 @@ static void every_release_waits_for_readers(void) {
     }
 }
 
-/* Two that wait for the same readers: one ends the region, for the other it is ended. */
-static void two_releases_at_once(void) {
+/* Two releases wait for the same readers. One releases the region, the other finds it released. */
+static void two_releases_at_once_both_succeed(void) {
     struct fixture f;
     struct waiting w[2];
     REQUIRE(open_with_dma(&f));
@@ -323,7 +326,7 @@ static void two_releases_at_once(void) {
     fixture_close(&f);
 }
 
-static void force(void) {
+static void a_forced_release_ends_a_held_region(void) {
     static const enum rvt_release_mode before[] = {RVT_RELEASE_FORCE, RVT_RELEASE, RVT_RELEASE_AWAIT};
     for (int kind = 0; kind < KINDS; kind++) {
         for (int first = 0; first < 3; first++) {
@@ -338,8 +341,8 @@ static void force(void) {
             if (before[first] != RVT_RELEASE_FORCE)
                 release(kind, made.mr, before[first]);
             CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
-            CHECK(fixture_dead(made.mr)); /* at once, though held */
-            key_is_dead(&f, &made);
+            CHECK(fixture_dead(made.mr)); /* at once, though it is held */
+            check_key_is_revoked(&f, &made);
             CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
             CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), -RVT_EACCES);
             CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
@@ -347,7 +350,7 @@ static void force(void) {
             CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
             CHECK_BYTES_EQ(out, "unchanged bytes", 16);
             CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), -RVT_EBADF);
-            /* The dead elements are not those of whoever comes next. */
+            /* SGEs of the old region must not affect the next one. */
             struct made next = make(&f, kind);
             struct rvt_sge c;
             CHECK_EQ(hold(&f, &next, &c), 1);
@@ -356,14 +359,14 @@ static void force(void) {
             rvt_put_sge(&a);
             CHECK(made.mr.mr->lingering);
             CHECK_EQ(atomic_load(&f.device->watched), 1);
-            rvt_put_sge(&b); /* the last put gives the object back */
+            rvt_put_sge(&b); /* the last put recycles the object */
             CHECK(!made.mr.mr->lingering);
             CHECK_EQ(atomic_load(&f.device->watched), 0);
             CHECK_EQ(fixture_refs(next.mr), next.own + 1);
             CHECK_EQ(usable(&f, &c), RVT_REASON_NONE);
             rvt_put_sge(&c);
             CHECK_EQ(release(kind, next.mr, RVT_RELEASE), 0);
-            /* Both objects are there again. */
+            /* Both objects can be reused. */
             struct rvt_mregion *objects[] = {make(&f, kind).mr.mr, make(&f, kind).mr.mr};
             for (int i = 0; i < 2; i++)
                 CHECK(objects[i] == made.mr.mr || objects[i] == next.mr.mr);
@@ -372,7 +375,7 @@ static void force(void) {
     }
 }
 
-static void force_without_holders(void) {
+static void a_forced_release_works_without_holders(void) {
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture f;
         REQUIRE(open_with_dma(&f));
@@ -383,8 +386,8 @@ static void force_without_holders(void) {
     }
 }
 
-static void places_are_used_again(void) {
-    /* Whatever ended them: as many lives as one likes in the memory of a few. */
+static void objects_are_reused_after_every_kind_of_release(void) {
+    /* Objects are reused after every kind of release, so many regions need the memory of few. */
     struct fixture f;
     REQUIRE(open_with_dma(&f));
     for (int warm = 0; warm < 2; warm++) {
@@ -419,35 +422,35 @@ static void places_are_used_again(void) {
     fixture_close(&f);
 }
 
-static void a_second_dma_region_is_inert(void) {
+static void a_second_dma_region_is_not_used_by_key_zero(void) {
     struct fixture f;
     struct rvt_mr_handle first, second, third;
     struct rvt_sge sge;
     REQUIRE(open_with_dma(&f));
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &first), 0);
     CHECK_EQ(rvt_get_dma_mr(f.other_pd, ALL_ACCESS, &second), 0);
-    /* Key 0 is the first one's, whoever asks. */
+    /* Key 0 uses the first region, in every domain. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), 1);
     CHECK_PTR_EQ(sge.mr, first.mr);
     CHECK_EQ(fixture_refs(first), 4);
     CHECK_EQ(fixture_refs(second), 2);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
-    /* Not promoted. */
+    /* The second DMA region does not take its place. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
     CHECK_EQ(fixture_refs(second), 2);
-    /* A third one is published, since none is. */
+    /* A third region is published, since none is. */
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &third), 0);
     CHECK_EQ(fixture_refs(third), 3);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
     CHECK_PTR_EQ(sge.mr, third.mr);
     rvt_put_sge(&sge);
-    CHECK_EQ(rvt_dereg_mr(second, RVT_RELEASE), 0); /* changes nothing for the third */
+    CHECK_EQ(rvt_dereg_mr(second, RVT_RELEASE), 0); /* does not affect the third region */
     CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
     CHECK_EQ(rvt_dereg_mr(third, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(fixture_refs(third), 2);
-    /* While a half-dead one is still held, a new one is published. */
+    /* While a released region is still held, a new one can be published. */
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &first), 0);
     CHECK_EQ(fixture_refs(first), 3);
     rvt_put_sge(&sge);
@@ -458,7 +461,7 @@ static void a_second_dma_region_is_inert(void) {
     fixture_close(&f);
 }
 
-/* --- when the memory is let go --- */
+/* --- when a region releases its memory --- */
 
 struct watched {
     struct rvt_memory memory;
@@ -487,7 +490,7 @@ static struct rvt_mr_handle reg_watched(struct fixture *f, struct watched *watch
     return mr;
 }
 
-static void memory_lives_as_long_as_its_region(void) {
+static void memory_is_released_with_its_region(void) {
     struct fixture f;
     struct watched watched;
     struct rvt_sge sge;
@@ -512,7 +515,7 @@ static void memory_lives_as_long_as_its_region(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), 0);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* By force: let go at once, though an element is held... */
+    /* By force, the memory is released at once, though an SGE holds the region ... */
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
@@ -520,7 +523,7 @@ static void memory_lives_as_long_as_its_region(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* ... but not while somebody is looking. */
+    /* ... but not while a reader is inside. */
     mr = reg_watched(&f, &watched);
     struct made made = {.mr = mr};
     struct ending ending = {&made, RVT_MR_USER, RVT_RELEASE_FORCE};
@@ -538,7 +541,7 @@ static void memory_lives_as_long_as_its_region(void) {
     fixture_close(&f);
 }
 
-static void stale_elements(void) {
+static void sges_become_unusable_only_when_the_mapping_changes(void) {
     struct fixture f;
     struct rvt_sge sge;
     struct rvt_map *map;
@@ -552,10 +555,10 @@ static void stale_elements(void) {
     CHECK(map != NULL);
     CHECK_EQ(map->generation, sge.map_generation);
     read_leave(&f);
-    /* The very same list again is another mapping. */
+    /* Mapping the same list again makes a new mapping. */
     CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
-    CHECK_EQ(fixture_refs(sg.mr), 3); /* still held, though of no use */
+    CHECK_EQ(fixture_refs(sg.mr), 3); /* still held, though unusable */
     rvt_put_sge(&sge);
 
     CHECK_EQ(hold(&f, &fmr, &sge), 1);
@@ -563,7 +566,7 @@ static void stale_elements(void) {
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
     rvt_put_sge(&sge);
 
-    /* New key, access, validity: the same mapping, so elements proven before stay good. */
+    /* A new key, new rights and an invalidation keep the mapping, so older SGEs stay usable. */
     CHECK_EQ(hold(&f, &sg, &sge), 1);
     CHECK_EQ(rvt_fast_reg_mr(f.qp, sg.mr, sg.key | 7, 0, NULL), 0);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
@@ -573,7 +576,7 @@ static void stale_elements(void) {
     fixture_close(&f);
 }
 
-/* --- the door, step by step: what a reader meets when the writer stops in the middle --- */
+/* --- taking a reference, step by step: what a reader sees when the writer is interrupted --- */
 
 struct mapping {
     struct rvt_mr_handle fmr;
@@ -585,7 +588,7 @@ static int map_it(void *context) {
     return rvt_map_phys_fmr(mapping->fmr, &mapping->page, 1, mapping->iova);
 }
 
-static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
+static void a_reference_is_taken_only_under_the_mapping_that_was_read(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
     struct waiting w;
@@ -595,8 +598,8 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     struct mapping mapping = {fmr.mr, 0x11000, 0x20000};
     read_enter(&f);
     uint64_t sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
-    /* Mapped anew between the reading and the reference: no reference, and the next reading shows
-     * the new one. */
+    /* The region is mapped again after the record was read: no reference is taken, and reading again shows
+     * the new mapping. */
     CHECK(begin_waiting(&w, map_it, &mapping));
     CHECK_EQ(rvt_mr_acquire(record, sequence, entry.map), RVT_RETRY);
     CHECK_EQ(fixture_refs(fmr.mr), 2);
@@ -607,7 +610,7 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     rvt_put_mr(fmr.mr.mr);
     rvt_read_renew(f.reader, &f.device->retirement);
     CHECK_EQ(end_waiting(&w), 0);
-    /* Revoked in between. */
+    /* The key is revoked after the record was read: no reference is taken. */
     struct ending ending = {&fmr, RVT_MR_FMR, RVT_RELEASE};
     sequence = rvt_record_read(&f.device->lkey_table, record, fmr.key, &entry);
     CHECK(begin_waiting(&w, end_it, &ending));
@@ -619,9 +622,9 @@ static void a_reference_is_taken_under_the_mapping_that_was_read(void) {
     fixture_close(&f);
 }
 
-/* The count word holds the low 29 bits of the mapping's number. 2^29 mappings later the same bits come round;
- * a reference must not be had under the old mapping all the same. */
-static void the_door_closes_when_mapping_numbers_come_round(void) {
+/* The region's word holds the low 29 bits of the mapping generation, which repeat after 2^29 mappings. Even
+ * then no reference may be taken under the old mapping. */
+static void no_reference_is_taken_when_mapping_generations_wrap(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
     struct waiting w;
@@ -640,10 +643,9 @@ static void the_door_closes_when_mapping_numbers_come_round(void) {
     fixture_close(&f);
 }
 
-/* The first steps of a mapping, made by hand, as by a writer that then loses its processor: with the
- * door closed on the old mapping a check must still answer, under the new one, and what it accepted must
- * be of use. */
-static void checks_do_not_wait_for_a_mapping(void) {
+/* Does the first steps of a mapping by hand, like a writer that is interrupted then. The old mapping accepts
+ * no references any more, so a check must use the new one, and the SGE it accepts must be usable. */
+static void checks_do_not_wait_for_an_interrupted_mapping(void) {
     struct fixture f;
     struct rvt_lkey_entry entry = {0};
     struct rvt_sge sge;
@@ -663,7 +665,7 @@ static void checks_do_not_wait_for_a_mapping(void) {
     entry.map = new;
     entry.base = entry.iova = 0x20000;
     rvt_record_stage(&f.device->lkey_table, record, &entry);
-    CHECK_EQ(hold(&f, &fmr, &sge), 1); /* the door is open still: the old one */
+    CHECK_EQ(hold(&f, &fmr, &sge), 1); /* the old mapping still accepts references */
     rvt_put_sge(&sge);
     atomic_store(&mr->staged, new);
     atomic_store(&mr->word, new->generation << RVT_MR_MAP_SHIFT);
@@ -675,7 +677,7 @@ static void checks_do_not_wait_for_a_mapping(void) {
     CHECK_EQ(out[0], 3);
     CHECK_EQ(out[15], 3);
 
-    /* The writer comes back. */
+    /* The writer continues. */
     atomic_store(&mr->map, new);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     atomic_store(&mr->staged, NULL);
@@ -683,7 +685,7 @@ static void checks_do_not_wait_for_a_mapping(void) {
     rvt_record_flip(record);
     rvt_record_settle(record, &entry);
     mr->base = mr->iova = mr->visible_iova = 0x20000;
-    rvt_map_discard(old); /* nobody is inside */
+    rvt_map_discard(old); /* no reader is inside, so the old map can be freed */
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_map_phys_fmr(fmr.mr, &(uint64_t){0x10000}, 1, 0x10000), 0);
@@ -692,7 +694,7 @@ static void checks_do_not_wait_for_a_mapping(void) {
     fixture_close(&f);
 }
 
-/* --- the last put and a release at the same moment --- */
+/* --- the last put and a release at the same time --- */
 
 enum { RACES = 2000 };
 
@@ -723,7 +725,7 @@ static void *put_second(void *argument) {
     return NULL;
 }
 
-static void last_puts_race_with_releases(void) {
+static void the_last_put_can_race_with_a_release(void) {
     struct fixture f;
     static struct race race;
     pthread_t threads[2];
@@ -745,7 +747,7 @@ static void last_puts_race_with_releases(void) {
         CHECK(error == 0 || (error == -RVT_EBUSY && mode != RVT_RELEASE_FORCE));
         if (error)
             CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
-        CHECK(fixture_dead(made.mr)); /* whoever came first */
+        CHECK(fixture_dead(made.mr)); /* in either order */
         CHECK(!made.mr.mr->lingering);
         CHECK_EQ(atomic_load(&f.device->watched), 0);
     }
@@ -756,7 +758,7 @@ static void last_puts_race_with_releases(void) {
     fixture_close(&f);
 }
 
-/* --- a region that is counted is not accepted at a glance, whatever happens to its record --- */
+/* --- a counted region never takes the fast path, whatever happens to its record --- */
 
 static uint32_t flags_of(struct fixture *f, struct rvt_mr_handle mr) {
     struct rvt_lkey_entry entry = {0};
@@ -799,7 +801,7 @@ static void a_counted_region_stays_counted(void) {
         CHECK_EQ(rvt_map_mr_sg(sg, &(struct rvt_sg_element){0x11008, 100}, 1, 8, PAGE, &outcome), 1);
         CHECK_EQ(flags_of(&f, sg), good);
         CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x12000, 0x11000}, 2, 0x77), 0);
-        CHECK_EQ(flags_of(&f, fmr), invalid); /* mapping does not revalidate */
+        CHECK_EQ(flags_of(&f, fmr), invalid); /* mapping does not make the key valid again */
         CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
         CHECK_EQ(flags_of(&f, fmr), invalid);
         struct rvt_place place;
@@ -815,8 +817,9 @@ static void a_counted_region_stays_counted(void) {
     fixture_close(&f);
 }
 
-/* Who has judged the region inside a section counts there, whoever ends it meanwhile; and who holds it counts bytes. */
-static void counters_stay_until_every_reader_has_passed(void) {
+/* A reader that checked the region inside a section still counts there after the region was released; an SGE
+ * that holds it still counts bytes. */
+static void counters_stay_until_every_reader_has_left(void) {
     struct fixture f;
     struct rvt_sge sge;
     REQUIRE(open_with_dma(&f));
@@ -836,7 +839,7 @@ static void counters_stay_until_every_reader_has_passed(void) {
         read_enter(&f);
         CHECK(begin_waiting(&w, end_it, &ending));
         CHECK_PTR_EQ(rvt_mr_counters_of(mr), counters);
-        CHECK_EQ(atomic_load(&counters->accepted), way != UNHELD); /* to be looked at */
+        CHECK_EQ(atomic_load(&counters->accepted), way != UNHELD); /* the counters can still be read */
         if (way == PUT_INSIDE)
             rvt_put_sge(&sge);
         rvt_reclaim(&f.device->retirement);
@@ -853,9 +856,9 @@ static void counters_stay_until_every_reader_has_passed(void) {
     fixture_close(&f);
 }
 
-/* A region whose list is unmapped, because the DMA mapping under it ended, keeps its key, rights and address.
- * test_dma.c has every way in which that happens. */
-static void unmapped_lists_keep_everything_else(void) {
+/* When the DMA mapping under a region is unmapped, the region loses its list but keeps key, rights and
+ * address. test_dma.c covers all ways in which this happens. */
+static void unmapping_a_list_keeps_key_rights_and_address(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     fixture_dma(&a, bytes, PAGE, 0x10000);
@@ -870,7 +873,7 @@ static void unmapped_lists_keep_everything_else(void) {
     CHECK_EQ(rvt_map_phys_fmr(mr[2], (uint64_t[]){0x20000}, 1, 0x5000), 0);
     CHECK_EQ(rvt_count_mr(mr[0]), 0);
     rvt_mutex_lock(&b.device->lock);
-    rvt_mr_unmap_lists(b.device, 99); /* nobody's */
+    rvt_mr_unmap_lists(b.device, 99); /* the id of no existing context */
     rvt_mr_unmap_lists(b.device, RVT_NO_CONTEXT);
     rvt_mutex_unlock(&b.device->lock);
     CHECK_EQ(fixture_query(mr[0]).segments, 2);
@@ -900,12 +903,12 @@ static void unmapped_lists_keep_everything_else(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* What the device says that it holds: it comes back to where it was. */
-static void held_bytes_are_given_back(void) {
+/* The bytes that the device reports as held return to their old value. */
+static void held_bytes_return_to_their_old_value(void) {
     struct fixture f;
     REQUIRE(open_with_dma(&f));
     struct rvt_mr_handle mr = fixture_fmr(&f, 0, 4, 12), user;
-    user = make(&f, RVT_MR_USER).mr; /* chunks and slots are there now */
+    user = make(&f, RVT_MR_USER).mr; /* allocates the chunks and slots */
     CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
     const uint64_t before = rvt_held_bytes(f.device);
     CHECK(before > sizeof(struct rvt_dev_info));
@@ -913,24 +916,30 @@ static void held_bytes_are_given_back(void) {
         uint64_t pages[] = {0x10000, 0x11000, 0x12000};
         CHECK_EQ(rvt_map_phys_fmr(mr, pages, 3, 0), 0);
         CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
-        CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0); /* its block is kept for the next */
+        CHECK_EQ(rvt_unmap_fmr(&mr, 1), 0); /* the block is kept for the next mapping */
         CHECK_EQ(rvt_held_bytes(f.device) - before, sizeof(struct rvt_map) + 3 * sizeof(uint64_t));
     }
     CHECK_EQ(rvt_map_phys_fmr(mr, (uint64_t[]){0x10000, 1}, 2, 0), -RVT_EINVAL);
     CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_held_bytes(f.device), before);
-    user = make(&f, RVT_MR_USER).mr; /* an extent is a part of the region; as many slots were in use before */
+    /* An extent is part of the region's record, and the slots were in use before. */
+    user = make(&f, RVT_MR_USER).mr;
     CHECK_EQ(rvt_held_bytes(f.device), before);
     CHECK_EQ(rvt_dereg_mr(user, RVT_RELEASE), 0);
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(counts), TEST(release_while_held), TEST(a_half_dead_region_takes_no_changes), TEST(await),
-           TEST(a_region_is_not_awaited_in_its_next_life), TEST(every_release_waits_for_readers),
-           TEST(two_releases_at_once), TEST(force), TEST(force_without_holders), TEST(places_are_used_again),
-           TEST(a_second_dma_region_is_inert), TEST(memory_lives_as_long_as_its_region), TEST(stale_elements),
-           TEST(a_reference_is_taken_under_the_mapping_that_was_read),
-           TEST(the_door_closes_when_mapping_numbers_come_round), TEST(checks_do_not_wait_for_a_mapping),
-           TEST(last_puts_race_with_releases), TEST(a_counted_region_stays_counted),
-           TEST(counters_stay_until_every_reader_has_passed), TEST(unmapped_lists_keep_everything_else),
-           TEST(held_bytes_are_given_back))
+CHECK_MAIN(TEST(checks_take_and_puts_drop_references),
+           TEST(releasing_a_held_region_is_busy_until_the_last_put),
+           TEST(a_released_but_held_region_cannot_be_changed),
+           TEST(an_awaited_release_wakes_the_context_at_each_put),
+           TEST(a_later_region_in_the_same_object_is_not_awaited), TEST(every_release_waits_for_readers),
+           TEST(two_releases_at_once_both_succeed), TEST(a_forced_release_ends_a_held_region),
+           TEST(a_forced_release_works_without_holders), TEST(objects_are_reused_after_every_kind_of_release),
+           TEST(a_second_dma_region_is_not_used_by_key_zero), TEST(memory_is_released_with_its_region),
+           TEST(sges_become_unusable_only_when_the_mapping_changes),
+           TEST(a_reference_is_taken_only_under_the_mapping_that_was_read),
+           TEST(no_reference_is_taken_when_mapping_generations_wrap),
+           TEST(checks_do_not_wait_for_an_interrupted_mapping), TEST(the_last_put_can_race_with_a_release),
+           TEST(a_counted_region_stays_counted), TEST(counters_stay_until_every_reader_has_left),
+           TEST(unmapping_a_list_keeps_key_rights_and_address), TEST(held_bytes_return_to_their_old_value))

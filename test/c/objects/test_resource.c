@@ -37,7 +37,8 @@ static void ask(struct rvt_dev_info *device, struct report *report) {
     rvt_resource_report(device, note_row, report);
 }
 
-/* The row of that kind whose first field (an id or serial number) is this; NULL if there is none, or two. */
+/* Returns the row of that kind whose first field (its id or serial number) is `number`, or NULL. Checks that
+ * there is at most one. */
 static const struct row *row_of(const struct report *report, enum rvt_resource_kind kind, uint64_t number) {
     const struct row *found = NULL;
     for (uint32_t i = 0; i < report->count; i++) {
@@ -56,7 +57,7 @@ static uint32_t count_of(const struct report *report, enum rvt_resource_kind kin
     return count;
 }
 
-static void kinds_have_their_fields(void) {
+static void each_kind_of_object_has_its_number_of_fields(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     for (unsigned kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
@@ -70,16 +71,16 @@ static void kinds_have_their_fields(void) {
     fixture_close(&f);
 }
 
-#define FIELDS_ARE(told, ...)                                                                                \
+#define FIELDS_ARE(found_row, ...)                                                                           \
     do {                                                                                                     \
         const uint64_t wanted[] = {__VA_ARGS__};                                                             \
-        const struct row *found = (told);                                                                    \
+        const struct row *found = (found_row);                                                               \
         REQUIRE(found != NULL);                                                                              \
         CHECK_EQ(sizeof(wanted) / sizeof(wanted[0]), field_count[found->kind]);                              \
         CHECK_BYTES_EQ(found->fields, wanted, sizeof(wanted));                                               \
     } while (0)
 
-static void an_open_device_is_its_contexts(void) {
+static void the_report_of_a_new_device_lists_its_contexts(void) {
     struct rvt_dev_info *device;
     struct report report;
     struct rvt_ucontext *a, *b;
@@ -102,7 +103,7 @@ static void an_open_device_is_its_contexts(void) {
     rvt_dev_put(device);
 }
 
-static void every_field_is_told(void) {
+static void every_field_is_reported(void) {
     struct fixture a, b;
     static struct report report;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -146,10 +147,10 @@ static void every_field_is_told(void) {
     CHECK_EQ(count_of(&report, RVT_RESOURCE_MR), 6);
     CHECK_EQ(count_of(&report, RVT_RESOURCE_DMA), 2);
     CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 2);
-    for (uint32_t i = 1; i < report.count; i++) /* kind by kind */
+    for (uint32_t i = 1; i < report.count; i++) /* rows are ordered by kind */
         CHECK(report.rows[i - 1].kind <= report.rows[i].kind);
     const uint64_t pda = rvt_pd_serial(a.pd), pdb = rvt_pd_serial(b.pd);
-    /* In a's domain: two queue pairs, reg, half, both DMA regions and sg. */
+    /* Children of a's domain: two queue pairs, reg, half, both DMA regions and sg. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pda), pda, ida, false, 7);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, pdb), pdb, idb, false, 2);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, rvt_pd_serial(user_pd)), rvt_pd_serial(user_pd), ida, true,
@@ -173,11 +174,11 @@ static void every_field_is_told(void) {
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(fmr.mr)), rvt_mr_id(fmr.mr), idb, pdb,
                fixture_key(fmr), RVT_MR_FMR, REMOTE_READ, 2, 0x123, 0x123, 3 * 2048, 3, 5, true, false,
                rvt_mr_index(fmr.mr), RVT_MEMORY_KIND_NONE, 0, 0, RVT_DETACHED_NO);
-    /* The start is where map_mr_sg put it, the iova where fast_reg did. */
+    /* start was set by rvt_map_mr_sg, iova by rvt_fast_reg_mr. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(sg.mr)), rvt_mr_id(sg.mr), ida, pda,
                fixture_key(sg), RVT_MR_MEM_REG, REMOTE_WRITE, 2, 0x40008, 0x9008, 2 * PAGE - 8, 2, 9, false,
                false, rvt_mr_index(sg.mr), RVT_MEMORY_KIND_NONE, 0, 0, RVT_DETACHED_NO);
-    /* Users: a list each of two regions, and the element by key 0. */
+    /* Users of the mapping: two regions with page lists, and the SGE of key 0. */
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, 1), 1, ida, 0x40000, 3 * PAGE, 3, RVT_MEMORY_KIND_OTHER, 0,
                0, RVT_DETACHED_UNKNOWN);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_DMA, rvt_dma_serial(plain)), 2, idb, 0x10000, 5, 0,
@@ -187,7 +188,7 @@ static void every_field_is_told(void) {
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MEMORY, large->serial), large->serial, PAGE, 0, true,
                large->buffer);
 
-    /* What ends is told no more. */
+    /* Closed objects are no longer reported. */
     for (int i = 0; i < 3; i++)
         rvt_put_sge(&held[i]);
     rvt_put_sge(&zero);
@@ -209,10 +210,11 @@ static void every_field_is_told(void) {
         else if (row->kind != RVT_RESOURCE_MEMORY)
             CHECK(row->fields[1] == ida || row->fields[1] == RVT_NO_CONTEXT);
     }
-    CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 1); /* the device's, whoever asked for it */
+    /* device memory belongs to the device, whichever context allocated it */
+    CHECK_EQ(count_of(&report, RVT_RESOURCE_MEMORY), 1);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
     ask(a.device, &report);
-    CHECK_EQ(report.count, 1); /* the context that has not ended */
+    CHECK_EQ(report.count, 1); /* context a, which is not deallocated yet */
     CHECK_EQ(rvt_dealloc_ucontext(a.context, false), 0);
     ask(a.device, &report);
     CHECK_EQ(report.count, 0);
@@ -222,7 +224,7 @@ static void every_field_is_told(void) {
     fixture_leave_last(&a, &a);
 }
 
-static void who_gives_up_is_asked_no_more(void) {
+static void a_report_ends_when_its_callback_returns_false(void) {
     struct fixture a, b;
     static struct report report;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -240,7 +242,7 @@ static void who_gives_up_is_asked_no_more(void) {
         static struct report part;
         part.count = 0;
         part.room = room;
-        /* note_row refuses the next one, and would count again if it were asked again with room. */
+        /* note_row refuses the row after `room`. If it were called again, it would count more rows. */
         rvt_resource_report(a.device, note_row, &part);
         CHECK_EQ(part.count, room);
         for (uint32_t i = 0; i < room; i++)
@@ -263,7 +265,7 @@ static bool refuse_at(void *context, enum rvt_resource_kind kind, const uint64_t
     return refusals->asked++ < refusals->after;
 }
 
-static void not_even_once_more(void) {
+static void the_callback_is_not_called_again_after_it_returned_false(void) {
     struct fixture f;
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory;
@@ -277,12 +279,12 @@ static void not_even_once_more(void) {
     fixture_close(&f);
 }
 
-/* --- one moment's picture, while everything changes --- */
+/* --- a report is a consistent snapshot while objects change --- */
 
 static atomic_bool stop;
 static struct fixture world;
 
-/* Domains that have a queue pair and a region, or that are not there. */
+/* Creates and closes domains with a queue pair and a region. */
 static void *make_and_end(void *argument) {
     (void)argument;
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
@@ -300,7 +302,7 @@ static void *make_and_end(void *argument) {
     return NULL;
 }
 
-static void one_moments_picture(void) {
+static void a_report_is_a_consistent_snapshot(void) {
     static struct report report;
     pthread_t threads[2];
     REQUIRE(fixture_open_joined(&world, 4));
@@ -314,7 +316,7 @@ static void one_moments_picture(void) {
             const struct row *row = &report.rows[i];
             if (row->kind == RVT_RESOURCE_PD)
                 children += (uint32_t)row->fields[RVT_PD_CHILDREN];
-            /* Each child's domain, and each object's context, is in the same picture. */
+            /* The report also contains the domain of each child and the context of each object. */
             if (row->kind == RVT_RESOURCE_QP)
                 CHECK(row_of(&report, RVT_RESOURCE_PD, row->fields[RVT_QP_PD]) != NULL);
             if (row->kind == RVT_RESOURCE_MR)
@@ -328,12 +330,12 @@ static void one_moments_picture(void) {
     for (int i = 0; i < 2; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
     ask(world.device, &report);
-    CHECK_EQ(report.count, 3); /* what was there before: a context, its domain and queue pair */
+    CHECK_EQ(report.count, 3); /* the context, domain and queue pair of the test itself */
     fixture_leave_last(&world, &world);
 }
 
-/* What one context owns is told as the whole is, and nothing of others. */
-static void the_rows_of_one_context(void) {
+/* The report of one context has the same rows as the whole report, and no rows of other contexts. */
+static void a_report_of_one_context_has_only_its_own_rows(void) {
     static struct report whole, part;
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -348,7 +350,7 @@ static void the_rows_of_one_context(void) {
     rvt_resource_report_owned(a.context, RVT_RESOURCE_MR, note_row, &part);
     CHECK_EQ(part.count, 3);
     for (uint32_t i = 0; i < 3; i++) {
-        const struct row *row = row_of(&whole, RVT_RESOURCE_MR, rvt_mr_id(mr[2 - i].mr)); /* the last first */
+        const struct row *row = row_of(&whole, RVT_RESOURCE_MR, rvt_mr_id(mr[2 - i].mr)); /* newest first */
         REQUIRE(row != NULL);
         CHECK_EQ(part.rows[i].kind, RVT_RESOURCE_MR);
         CHECK_BYTES_EQ(part.rows[i].fields, row->fields, sizeof(row->fields));
@@ -356,7 +358,7 @@ static void the_rows_of_one_context(void) {
     part.count = 0;
     part.room = 2;
     rvt_resource_report_owned(a.context, RVT_RESOURCE_MR, note_row, &part);
-    CHECK_EQ(part.count, 2); /* who gives up is asked no more */
+    CHECK_EQ(part.count, 2); /* no further calls after the callback returned false */
     part.count = 0;
     rvt_resource_report_owned(a.context, RVT_RESOURCE_DMA, note_row, &part);
     CHECK_EQ(part.count, 0);
@@ -364,6 +366,8 @@ static void the_rows_of_one_context(void) {
     fixture_leave_last(&a, &a);
 }
 
-CHECK_MAIN(TEST(kinds_have_their_fields), TEST(an_open_device_is_its_contexts), TEST(every_field_is_told),
-           TEST(who_gives_up_is_asked_no_more), TEST(not_even_once_more), TEST(one_moments_picture),
-           TEST(the_rows_of_one_context))
+CHECK_MAIN(TEST(each_kind_of_object_has_its_number_of_fields),
+           TEST(the_report_of_a_new_device_lists_its_contexts), TEST(every_field_is_reported),
+           TEST(a_report_ends_when_its_callback_returns_false),
+           TEST(the_callback_is_not_called_again_after_it_returned_false),
+           TEST(a_report_is_a_consistent_snapshot), TEST(a_report_of_one_context_has_only_its_own_rows))

@@ -9,8 +9,8 @@
 
 #include "fixture.h"
 
-static void unknown_before_anything_is_shared(void) {
-    /* The first test of the program: no number of this copy of the core has been made yet. */
+static void a_token_is_unknown_before_any_device_is_shared(void) {
+    /* Must be the first test of the program, before this copy of the core has an id. */
     struct rvt_share_token token = {{0}, {0}};
     struct rvt_dev_info *found = NULL;
     CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
@@ -18,7 +18,7 @@ static void unknown_before_anything_is_shared(void) {
 }
 
 #ifdef __linux__
-/* The system's random numbers, in place of the library's function: `fail_at` says which call gets none. */
+/* Replaces the C library's function with the system call. Call number `fail_at` fails; 0: none. */
 static int fail_at;
 
 int getentropy(void *buffer, size_t length) {
@@ -27,14 +27,14 @@ int getentropy(void *buffer, size_t length) {
     return syscall(SYS_getrandom, buffer, length, 0) == (long)length ? 0 : -1;
 }
 
-static void no_random_numbers_no_token(void) {
+static void sharing_fails_without_random_numbers(void) {
     struct fixture f;
     struct rvt_share_token token, untouched;
     struct rvt_dev_info *found = NULL;
     REQUIRE(fixture_open(&f, 4));
     memset(&token, 0x5a, sizeof(token));
     untouched = token;
-    for (int call = 1; call <= 2; call++) { /* the core's own number, then the token */
+    for (int call = 1; call <= 2; call++) { /* the first call makes the core's id, the second the token */
         fail_at = call;
         CHECK_EQ(rvt_share_device(f.device, &token), -RVT_ENOMEM);
         CHECK_EQ(fail_at, 0);
@@ -42,9 +42,9 @@ static void no_random_numbers_no_token(void) {
         CHECK(!f.device->shared.listed);
         CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_EXDEV);
     }
-    fail_at = 2; /* one call is enough now: the core has its number */
+    fail_at = 2; /* one call is enough now, because the core has its id */
     CHECK_EQ(rvt_share_device(f.device, &token), 0);
-    fail_at = 1; /* and none for who asks again */
+    fail_at = 1; /* sharing again needs no random number */
     struct rvt_share_token again;
     CHECK_EQ(rvt_share_device(f.device, &again), 0);
     CHECK_BYTES_EQ(&again, &token, sizeof(token));
@@ -55,11 +55,11 @@ static void no_random_numbers_no_token(void) {
     fixture_close(&f);
 }
 #else
-/* A function of the system's library cannot be replaced everywhere. */
-static void no_random_numbers_no_token(void) {}
+/* A function of the C library cannot be replaced on every system. */
+static void sharing_fails_without_random_numbers(void) {}
 #endif
 
-static void the_same_token_each_time(void) {
+static void a_device_has_the_same_token_each_time(void) {
     static const unsigned char nothing[RVT_TOKEN_BYTES] = {0};
     struct fixture f, g;
     struct rvt_share_token first, again, other;
@@ -73,14 +73,14 @@ static void the_same_token_each_time(void) {
     CHECK_EQ(rvt_share_device(g.device, &other), 0);
     CHECK_BYTES_EQ(other.core, first.core, sizeof(first.core));
     CHECK(memcmp(other.bytes, first.bytes, sizeof(first.bytes)) != 0);
-    CHECK_EQ(rvt_share_device(f.device, &again), 0); /* not moved by the other's */
+    CHECK_EQ(rvt_share_device(f.device, &again), 0); /* sharing another device does not change this token */
     CHECK_BYTES_EQ(&again, &first, sizeof(first));
-    CHECK_EQ(sizeof(struct rvt_share_token), 24); /* as it is handed on */
+    CHECK_EQ(sizeof(struct rvt_share_token), 24); /* the binding passes it on as 24 bytes */
     fixture_close_one(&g);
     fixture_close(&f);
 }
 
-static void finding_gives_a_reference(void) {
+static void finding_a_device_returns_a_reference(void) {
     struct fixture f[3];
     struct rvt_share_token token[3];
     struct rvt_dev_info *found = NULL;
@@ -88,14 +88,14 @@ static void finding_gives_a_reference(void) {
         REQUIRE(fixture_open(&f[i], 4));
         CHECK_EQ(rvt_share_device(f[i].device, &token[i]), 0);
     }
-    for (int i = 0; i < 3; i++) { /* the first, the last, the one between */
+    for (int i = 0; i < 3; i++) { /* the first, the last and the middle one of the list */
         uint32_t references = atomic_load(&f[i].device->references);
         CHECK_EQ(rvt_find_shared(&token[i], &found, NULL), 0);
         CHECK_PTR_EQ(found, f[i].device);
         CHECK_EQ(atomic_load(&found->references), references + 1);
         rvt_dev_put(found);
     }
-    /* Closed in the order that takes one out of the middle. */
+    /* Closed in an order that removes from the middle of the list first. */
     static const int order[] = {1, 0, 2};
     for (int k = 0; k < 3; k++) {
         struct fixture *closing = &f[order[k]];
@@ -108,7 +108,7 @@ static void finding_gives_a_reference(void) {
             if (one)
                 rvt_dev_put(one);
         }
-        CHECK(found->closed); /* the reference keeps the structure */
+        CHECK(found->closed); /* the reference keeps the structure alive */
         CHECK_EQ(rvt_share_device(found, &token[order[k]]), -RVT_EBADF);
         rvt_dev_put(found);
         rvt_dev_put(closing->device);
@@ -117,7 +117,7 @@ static void finding_gives_a_reference(void) {
     CHECK_EQ(rvt_test_alloc_live(), f[0].live);
 }
 
-static void every_byte_of_a_token_matters(void) {
+static void a_token_that_differs_in_one_bit_is_unknown(void) {
     struct fixture f;
     struct rvt_share_token token, wrong;
     struct rvt_dev_info *found = NULL;
@@ -131,7 +131,7 @@ static void every_byte_of_a_token_matters(void) {
                      byte < RVT_CORE_ID_BYTES ? -RVT_EXDEV : -RVT_ENODEV);
         }
     }
-    memset(wrong.bytes, 0, sizeof(wrong.bytes)); /* what a device that was never shared has */
+    memset(wrong.bytes, 0, sizeof(wrong.bytes)); /* the token of a device that was never shared */
     CHECK_EQ(rvt_find_shared(&wrong, &found, NULL), -RVT_ENODEV);
     CHECK(found == NULL);
     fixture_close(&f);
@@ -153,7 +153,7 @@ static void a_closed_device_is_neither_shared_nor_found(void) {
 
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_share_device(f.device, &token), 0);
-    CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* it did not close */
+    CHECK_EQ(rvt_mr_exit(f.device, false, NULL), -RVT_EBUSY); /* the device did not close */
     CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0);
     rvt_dev_put(found);
     CHECK_EQ(rvt_mr_exit(f.device, true, NULL), 0);
@@ -165,7 +165,7 @@ static void a_closed_device_is_neither_shared_nor_found(void) {
 
 /* --- the token of a domain --- */
 
-static void a_domain_alone(void) {
+static void a_token_of_a_domain_reaches_only_that_domain(void) {
     struct fixture a;
     struct rvt_share_token whole, token, again;
     struct rvt_dev_info *found = NULL;
@@ -202,7 +202,7 @@ static void a_domain_alone(void) {
     struct rvt_pd_handle none;
     CHECK_EQ(rvt_alloc_pd(found, guest, true, &none), -RVT_EPERM);
 
-    /* Its own regions by their numbers, and nobody else's, in whatever domain they are. */
+    /* A guest finds its own regions by number, but no regions of others, in any domain. */
     struct rvt_mr_handle own, theirs;
     CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &own), 0);
     CHECK_EQ(rvt_alloc_mr(other, RVT_MR_TYPE_MEM_REG, 1, &theirs), 0);
@@ -210,7 +210,7 @@ static void a_domain_alone(void) {
     CHECK(!rvt_mr_find_by(guest, rvt_mr_index(theirs.mr), theirs.generation).mr);
     CHECK_PTR_EQ(rvt_mr_find_by(a.context, rvt_mr_index(own.mr), own.generation).mr, own.mr);
 
-    /* The token ends with the domain, also for who has found it already. */
+    /* The token ends with the domain, even for a context that has already found it. */
     CHECK_EQ(rvt_dealloc_pd(other, true), 0);
     struct rvt_ucontext *late;
     CHECK_EQ(rvt_alloc_ucontext_in(found, only, NULL, &late), -RVT_ENODEV);
@@ -223,7 +223,7 @@ static void a_domain_alone(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* --- threads: a device that is shared, found, used and left, by all of them at once --- */
+/* --- threads that share, find, use and leave one device at the same time --- */
 
 enum { THREADS = 4, ROUNDS = 150 };
 
@@ -254,7 +254,7 @@ static void *attach_and_leave(void *argument) {
             if (!error) {
                 struct rvt_pd_handle pd;
                 error = rvt_alloc_pd(device, context, roll(&seed, 2), &pd);
-                CHECK(error == 0 || error == -RVT_EBADF); /* another may close it for all */
+                CHECK(error == 0 || error == -RVT_EBADF); /* another thread may close the device for all */
                 if (roll(&seed, 8) == 0)
                     rvt_mr_exit(device, true, NULL);
                 CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
@@ -282,7 +282,8 @@ static void threads_share_find_and_close(void) {
         pthread_barrier_wait(&barrier);
         if (round % 2)
             rvt_yield();
-        /* Out of their hands, or with them still inside: then the last of them closes it. */
+        /* The owner's context closes while threads may still be inside; then the last of them closes the
+         * device. */
         CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
         pthread_barrier_wait(&barrier);
         struct rvt_dev_info *found = NULL;
@@ -294,11 +295,12 @@ static void threads_share_find_and_close(void) {
     for (int i = 0; i < THREADS; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
     pthread_barrier_destroy(&barrier);
-    printf("# %d came in, %d too late\n", atomic_load(&came), atomic_load(&missed));
+    printf("# %d contexts attached, %d threads came too late\n", atomic_load(&came), atomic_load(&missed));
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-CHECK_MAIN(TEST(unknown_before_anything_is_shared), TEST(no_random_numbers_no_token),
-           TEST(the_same_token_each_time), TEST(finding_gives_a_reference),
-           TEST(every_byte_of_a_token_matters), TEST(a_closed_device_is_neither_shared_nor_found),
-           TEST(a_domain_alone), TEST(threads_share_find_and_close))
+CHECK_MAIN(TEST(a_token_is_unknown_before_any_device_is_shared), TEST(sharing_fails_without_random_numbers),
+           TEST(a_device_has_the_same_token_each_time), TEST(finding_a_device_returns_a_reference),
+           TEST(a_token_that_differs_in_one_bit_is_unknown),
+           TEST(a_closed_device_is_neither_shared_nor_found),
+           TEST(a_token_of_a_domain_reaches_only_that_domain), TEST(threads_share_find_and_close))

@@ -11,7 +11,7 @@ static int end(struct fixture *f, bool cascade) {
     return rvt_dealloc_ucontext(f->context, cascade);
 }
 
-/* A handle got through `f` of a domain that another has made. */
+/* Returns a handle, obtained through `f`, of a domain that another context created. */
 static struct rvt_pd_handle attach(struct fixture *f, struct rvt_pd_handle pd) {
     struct rvt_pd_handle attached = {0};
     CHECK_EQ(rvt_attach_pd(f->context, rvt_pd_serial(pd), &attached), 0);
@@ -36,19 +36,19 @@ static struct rvt_mr_handle dma_mr_in(struct rvt_pd_handle pd) {
     return mr;
 }
 
-static bool qp_dead(struct rvt_qp_handle qp) {
+static bool qp_closed(struct rvt_qp_handle qp) {
     return rvt_object_generation(&qp.qp->owned.object) != qp.generation;
 }
 
-static bool pd_dead(struct rvt_pd_handle pd) {
+static bool pd_closed(struct rvt_pd_handle pd) {
     return rvt_object_generation(&pd.pd->owned.object) != pd.generation;
 }
 
-static bool dma_dead(struct rvt_dma_handle dma) {
+static bool dma_closed(struct rvt_dma_handle dma) {
     return rvt_object_generation(&dma.map->owned.object) != dma.generation;
 }
 
-static void ids_never_repeat(void) {
+static void context_ids_are_unique(void) {
     struct fixture keeper;
     REQUIRE(fixture_open_joined(&keeper, 4));
     CHECK_EQ(keeper.context->id, 1);
@@ -65,7 +65,7 @@ static void ids_never_repeat(void) {
         CHECK_EQ(rvt_ucontext_live(a), 0);
         CHECK_EQ(rvt_ucontext_id(a), a->id);
         last = b->id;
-        /* In both orders: the list has a middle and an end. */
+        /* Deallocated in both orders, which removes from the middle and from the end of the list. */
         CHECK_EQ(rvt_dealloc_ucontext(i % 2 ? a : b, false), 0);
         CHECK_EQ(rvt_ucontext_live(i % 2 ? a : b), -RVT_EBADF);
         CHECK_EQ(rvt_ucontext_live(i % 2 ? b : a), 0);
@@ -79,7 +79,7 @@ static void ids_never_repeat(void) {
     fixture_leave_last(&keeper, &keeper);
 }
 
-static void none_on_a_closed_device(void) {
+static void a_closed_device_allocates_no_context(void) {
     struct fixture f;
     struct rvt_ucontext *context = NULL;
     REQUIRE(fixture_open(&f, 4));
@@ -96,7 +96,7 @@ static void none_on_a_closed_device(void) {
     CHECK_EQ(rvt_test_alloc_live(), f.live);
 }
 
-static void none_without_memory(void) {
+static void allocating_a_context_fails_without_memory(void) {
     struct fixture f;
     struct rvt_ucontext *context = NULL;
     REQUIRE(fixture_open(&f, 4));
@@ -111,14 +111,14 @@ static void none_without_memory(void) {
     fixture_close(&f);
 }
 
-static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
+static void objects_belong_to_the_context_of_the_handle(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_pd_handle through_b = attach(&b, a.pd), nobodys;
     CHECK_PTR_EQ(through_b.pd, a.pd.pd);
     CHECK_EQ(through_b.generation, a.pd.generation);
     CHECK_PTR_EQ(through_b.context, b.context);
-    CHECK_EQ(a.pd.pd->owned.context, a.context->id); /* it stays its maker's */
+    CHECK_EQ(a.pd.pd->owned.context, a.context->id); /* attaching does not change the owner */
     const struct {
         struct rvt_pd_handle pd;
         uint64_t owner;
@@ -142,9 +142,9 @@ static void what_is_made_through_a_handle_is_the_handles_contexts(void) {
     fixture_leave_last(&b, &a);
 }
 
-/* Each kind of object alone keeps a context that is not to cascade. */
-static void dealloc_refuses_for_each_kind_alone(void) {
-    enum { A_PD, A_QP, A_USER, A_DMA, A_MEM_REG, A_FMR, A_HALF_DEAD, AN_AWAITED, A_MAPPING, KINDS };
+/* Each kind of object alone keeps a context from being deallocated without cascade. */
+static void dealloc_without_cascade_is_busy_for_each_kind_of_object(void) {
+    enum { A_PD, A_QP, A_USER, A_DMA, A_MEM_REG, A_FMR, A_BUSY_DEREG, AN_AWAITED_DEREG, A_MAPPING, KINDS };
     for (int kind = 0; kind < KINDS; kind++) {
         struct fixture a, b;
         REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
@@ -169,16 +169,18 @@ static void dealloc_refuses_for_each_kind_alone(void) {
             dma = fixture_dma(&b, bytes, PAGE, 0x10000);
         else
             mr = fixture_reg_in(pd, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
-        if (kind == A_HALF_DEAD || kind == AN_AWAITED) {
+        if (kind == A_BUSY_DEREG || kind == AN_AWAITED_DEREG) {
             CHECK_EQ(local(&a, &sge, 0x5000, 8, fixture_key(mr), 0), 1);
-            CHECK_EQ(rvt_dereg_mr(mr, kind == AN_AWAITED ? RVT_RELEASE_AWAIT : RVT_RELEASE), -RVT_EBUSY);
+            CHECK_EQ(rvt_dereg_mr(mr, kind == AN_AWAITED_DEREG ? RVT_RELEASE_AWAIT : RVT_RELEASE),
+                     -RVT_EBUSY);
         }
         for (int again = 0; again < 2; again++) {
             CHECK_EQ(end(&b, false), -RVT_EBUSY);
             CHECK_EQ(rvt_ucontext_live(b.context), 0);
             CHECK_EQ(fixture_contexts(a.device), 2);
         }
-        /* Nothing has changed: what there is can be ended by itself, and then nothing is in the way. */
+        /* The refusal changed nothing: the object can be released on its own, and then the context can be
+         * deallocated. */
         if (kind == A_PD)
             CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
         else if (kind == A_QP)
@@ -187,12 +189,12 @@ static void dealloc_refuses_for_each_kind_alone(void) {
             CHECK_EQ(rvt_dealloc_fmr(mr, RVT_RELEASE), 0);
         else if (kind == A_MAPPING)
             CHECK_EQ(rvt_dma_unmap(dma), 0);
-        if (kind == A_HALF_DEAD || kind == AN_AWAITED) {
+        if (kind == A_BUSY_DEREG || kind == AN_AWAITED_DEREG) {
             CHECK_EQ(usable(&a, &sge), RVT_REASON_NONE);
             rvt_put_sge(&sge);
         }
-        if (kind == A_HALF_DEAD || kind == AN_AWAITED)
-            CHECK_EQ(end(&b, false), -RVT_EBUSY); /* it is not held any more, and still there */
+        if (kind == A_BUSY_DEREG || kind == AN_AWAITED_DEREG)
+            CHECK_EQ(end(&b, false), -RVT_EBUSY); /* the region is no longer held, but not deregistered yet */
         if (mr.mr && kind != A_FMR)
             CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
         CHECK_EQ(end(&b, false), 0);
@@ -202,13 +204,13 @@ static void dealloc_refuses_for_each_kind_alone(void) {
     }
 }
 
-/* What one of two has on the device: in its own domain and in the other's. */
+/* The objects that one context has on the device, in its own domain and in the other context's domain. */
 struct belongings {
     struct rvt_pd_handle pd, theirs;
     struct rvt_qp_handle qp, qp_theirs;
     struct rvt_mr_handle user, user_theirs, mem_reg, mem_reg_theirs, fmr, fmr_theirs, half_dead;
     struct rvt_dma_handle dma;
-    struct rvt_sge held, held_theirs, held_half_dead; /* by the other */
+    struct rvt_sge held, held_theirs, held_half_dead; /* held by the other context */
 };
 
 static void settle_in(struct fixture *f, struct belongings *own, struct fixture *other, uint64_t at) {
@@ -238,7 +240,7 @@ static void put_all(struct belongings *own) {
     rvt_put_sge(&own->held_half_dead);
 }
 
-static void cascade_ends_exactly_what_is_its_own(void) {
+static void cascade_closes_exactly_the_objects_of_the_context(void) {
     struct fixture a, b, c;
     struct belongings as, bs;
     REQUIRE(fixture_open_joined(&a, 6) && fixture_join(&b, a.device) && fixture_join(&c, a.device));
@@ -254,16 +256,16 @@ static void cascade_ends_exactly_what_is_its_own(void) {
     CHECK_EQ(usable(&b, &as.held), RVT_REASON_NONE);
     CHECK_EQ(end(&a, true), 0);
 
-    /* Its own, wherever it was: */
-    CHECK(pd_dead(as.pd) && qp_dead(as.qp) && qp_dead(as.qp_theirs) && dma_dead(as.dma));
+    /* The context's own objects are closed, in every domain: */
+    CHECK(pd_closed(as.pd) && qp_closed(as.qp) && qp_closed(as.qp_theirs) && dma_closed(as.dma));
     CHECK(fixture_dead(as.user) && fixture_dead(as.user_theirs) && fixture_dead(as.mem_reg) &&
           fixture_dead(as.mem_reg_theirs) && fixture_dead(as.fmr) && fixture_dead(as.fmr_theirs) &&
           fixture_dead(as.half_dead));
     CHECK_EQ(usable(&b, &as.held), RVT_REGION_REVOKED);
     CHECK_EQ(usable(&b, &as.held_theirs), RVT_REGION_REVOKED);
     CHECK_EQ(usable(&b, &as.held_half_dead), RVT_REGION_REVOKED);
-    /* What others have in its domain, which ends: */
-    CHECK(qp_dead(bs.qp_theirs) && fixture_dead(bs.user_theirs) && fixture_dead(bs.mem_reg_theirs) &&
+    /* The objects of other contexts in its domain are closed, too: */
+    CHECK(qp_closed(bs.qp_theirs) && fixture_dead(bs.user_theirs) && fixture_dead(bs.mem_reg_theirs) &&
           fixture_dead(bs.fmr_theirs) && fixture_dead(bs.half_dead) && fixture_dead(c_in_a));
     CHECK_EQ(usable(&a, &bs.held_theirs), RVT_REGION_REVOKED);
     CHECK_EQ(usable(&a, &bs.held_half_dead), RVT_REGION_REVOKED);
@@ -272,8 +274,8 @@ static void cascade_ends_exactly_what_is_its_own(void) {
     struct rvt_copied copied;
     CHECK_EQ(get_bytes(&b, &as.held_theirs, out, 8, &copied), -RVT_EACCES);
     CHECK_EQ(copied.reason, RVT_REGION_REVOKED);
-    /* And nothing else: */
-    CHECK(!pd_dead(bs.pd) && !qp_dead(bs.qp) && !dma_dead(bs.dma));
+    /* All other objects stay: */
+    CHECK(!pd_closed(bs.pd) && !qp_closed(bs.qp) && !dma_closed(bs.dma));
     CHECK(!fixture_dead(bs.user) && !fixture_dead(bs.mem_reg) && !fixture_dead(bs.fmr) && !fixture_dead(cs));
     CHECK_EQ(usable(&a, &bs.held), RVT_REASON_NONE);
     CHECK_EQ(usable(&c, &held), RVT_REASON_NONE);
@@ -299,8 +301,8 @@ static void pack(unsigned char *at, uint64_t addr, uint32_t length, uint32_t key
     memcpy(at + 12, &key, 4);
 }
 
-/* Every verb, check and batch through handles whose context has ended, while the domain lives on. */
-static void handles_of_an_ended_context_are_dead(void) {
+/* Every verb, check and batch through handles whose context is closed, while the domain stays open. */
+static void handles_of_a_closed_context_are_refused(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_pd_handle pd = attach(&b, a.pd), more;
@@ -320,7 +322,7 @@ static void handles_of_an_ended_context_are_dead(void) {
 
     CHECK_EQ(end(&b, true), 0);
     CHECK(rvt_pd_live(pd) == NULL && rvt_qp_live(qp) == NULL);
-    CHECK(!pd_dead(pd)); /* the domain itself is alive */
+    CHECK(!pd_closed(pd)); /* the domain itself is open */
     CHECK_PTR_EQ(rvt_pd_live(a.pd), a.pd.pd);
     CHECK(!rvt_checker_live(&by_pd) && !rvt_checker_live(&by_qp) && rvt_checker_live(&as_pd));
 
@@ -372,7 +374,7 @@ static void handles_of_an_ended_context_are_dead(void) {
     CHECK(!rvt_checker_of_pd(pd, &(struct rvt_checker){0}) &&
           !rvt_checker_of_qp(qp, &(struct rvt_checker){0}));
 
-    /* With checkers from before, and a good element, a bad one and an empty one. */
+    /* Batches with checkers made before the context closed, and with a valid, an invalid and an empty SGE. */
     unsigned char list[3 * 16], data[64] = {0}, before[64];
     uint32_t verdict[3];
     uint64_t at[3];
@@ -408,7 +410,7 @@ static void handles_of_an_ended_context_are_dead(void) {
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
         batch.count = 3;
-        for (uint32_t i = 0; i < 3; i++) { /* whichever comes first */
+        for (uint32_t i = 0; i < 3; i++) { /* whichever SGE comes first */
             struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc, NULL, false};
             rvt_data_call_begin(&call, b.reader, NULL);
             CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), 0);
@@ -426,11 +428,11 @@ static void handles_of_an_ended_context_are_dead(void) {
         }
     }
     CHECK_BYTES_EQ(bytes, before, sizeof(before));
-    /* Nothing of that was counted: neither of b, which is gone, nor of the device. */
+    /* None of these calls was counted, neither for context b, which is closed, nor for the device. */
     struct rvt_counts none = {0}, counts = fixture_counts(b.device, b.context);
     CHECK_BYTES_EQ(&counts, &none, sizeof(none));
 
-    /* And a's domain works as before. */
+    /* Context a can use its domain as before. */
     CHECK_EQ(local(&a, &sge, 0x5000, 8, key, LOCAL_WRITE), 1);
     rvt_put_sge(&sge);
     rvt_memory_put(fixed);
@@ -441,7 +443,7 @@ static void handles_of_an_ended_context_are_dead(void) {
     fixture_leave_last(&a, &a);
 }
 
-static void domains_are_attached_by_number(void) {
+static void domains_are_attached_by_serial_number(void) {
     struct fixture a, b, elsewhere;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     REQUIRE(fixture_open_joined(&elsewhere, 4));
@@ -451,11 +453,11 @@ static void domains_are_attached_by_number(void) {
     CHECK(rvt_pd_serial(user) > rvt_pd_serial(b.pd) && rvt_pd_serial(b.pd) > rvt_pd_serial(a.pd) &&
           rvt_pd_serial(a.pd) > 0);
     CHECK_EQ(rvt_attach_pd(b.context, rvt_pd_serial(user), &attached), 0);
-    CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), -RVT_EPERM); /* a user's domain for whoever attaches it */
+    CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), -RVT_EPERM); /* an attached user domain stays a user domain */
     attached = attach(&b, a.pd);
     CHECK_EQ(rvt_get_dma_mr(attached, 0, &mr), 0);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
-    attached = attach(&a, a.pd); /* one's own, too */
+    attached = attach(&a, a.pd); /* a context can attach its own domain */
     CHECK_EQ(attached.generation, a.pd.generation);
 
     static const uint64_t wrong[] = {0, 4, 100, UINT64_MAX};
@@ -463,7 +465,7 @@ static void domains_are_attached_by_number(void) {
         CHECK_EQ(rvt_attach_pd(b.context, wrong[i], &attached), -RVT_EINVAL);
     CHECK_EQ(rvt_attach_pd(elsewhere.context, rvt_pd_serial(user), &attached), -RVT_EINVAL);
 
-    /* A number is never given again, also where the object is. */
+    /* A serial number is never reused, even when the object is. */
     const uint64_t serial = rvt_pd_serial(user);
     old = attach(&b, user);
     CHECK_EQ(rvt_dealloc_pd(user, false), 0);
@@ -498,7 +500,7 @@ static void the_last_context_closes_the_device(void) {
         CHECK_EQ(rvt_alloc_pd(device, NULL, false, &nobodys), 0);
         mr = mem_reg_in(nobodys);
         CHECK_EQ(end(&a, true), 0);
-        CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0); /* open, as long as b uses it */
+        CHECK_EQ(rvt_find_shared(&token, &found, NULL), 0); /* the device stays open while b uses it */
         rvt_dev_put(found);
         CHECK(!rvt_device_memory_freed(memory));
         CHECK(!fixture_dead(mr));
@@ -510,7 +512,7 @@ static void the_last_context_closes_the_device(void) {
         CHECK(device->closed);
         CHECK_EQ(rvt_find_shared(&token, &found, NULL), -RVT_ENODEV);
         CHECK(rvt_device_memory_freed(memory));
-        CHECK_EQ(atomic_load(&memory->memory.references), 1); /* this test's */
+        CHECK_EQ(atomic_load(&memory->memory.references), 1); /* the reference of this test */
         CHECK(fixture_dead(mr) && rvt_pd_live(nobodys) == NULL);
         CHECK_EQ(rvt_alloc_ucontext(device, NULL, &late), -RVT_EBADF);
         CHECK_EQ(rvt_alloc_pd(device, NULL, false, &more), -RVT_EBADF);
@@ -532,14 +534,14 @@ static void a_device_can_close_before_its_contexts(void) {
     CHECK_EQ(local(&b, &sge, 0x5000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_mr_exit(a.device, false, NULL), -RVT_EBUSY);
     CHECK_EQ(rvt_ucontext_live(b.context), 0);
-    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0); /* by a, for all */
+    CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0); /* context a closes the device for all */
     CHECK_EQ(rvt_ucontext_live(a.context), -RVT_EBADF);
     CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
     CHECK(!rvt_ucontext_gone(b.context));
     CHECK_EQ(fixture_contexts(a.device), 2);
-    CHECK(fixture_dead(mr) && dma_dead(dma));
+    CHECK(fixture_dead(mr) && dma_closed(dma));
     CHECK_EQ(usable(&b, &sge), RVT_REGION_REVOKED);
-    CHECK_EQ(end(&a, false), 0); /* nothing of it is alive */
+    CHECK_EQ(end(&a, false), 0); /* none of its objects is left */
     CHECK_EQ(end(&a, false), -RVT_EBADF);
     CHECK_EQ(end(&a, true), -RVT_EBADF);
     CHECK_EQ(end(&b, true), 0);
@@ -550,7 +552,7 @@ static void a_device_can_close_before_its_contexts(void) {
     fixture_leave_last(&a, &a);
 }
 
-static void counts_outlive_their_context(void) {
+static void device_totals_keep_the_counts_of_closed_contexts(void) {
     struct fixture a, b;
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_mr_handle mr = fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
@@ -563,16 +565,16 @@ static void counts_outlive_their_context(void) {
     CHECK_EQ(all.accepted, 5);
     CHECK_EQ(all.refused[RVT_OUT_OF_BOUNDS], 1);
     CHECK_EQ(all.refused[RVT_WRONG_PD], 1);
-    CHECK_EQ(end(&b, false), -RVT_EBUSY); /* folds nothing */
+    CHECK_EQ(end(&b, false), -RVT_EBUSY); /* a refused call adds nothing to the device's totals */
     then = fixture_counts(a.device, NULL);
     CHECK_BYTES_EQ(&then, &all, sizeof(all));
     CHECK_EQ(end(&b, true), 0);
     then = fixture_counts(a.device, NULL);
     CHECK_BYTES_EQ(&then, &all, sizeof(all));
-    CHECK_EQ(end(&b, true), -RVT_EBADF); /* once */
+    CHECK_EQ(end(&b, true), -RVT_EBADF); /* the counters are added to the totals only once */
     then = fixture_counts(a.device, NULL);
     CHECK_BYTES_EQ(&then, &all, sizeof(all));
-    then = fixture_counts(a.device, b.context); /* its own can still be read */
+    then = fixture_counts(a.device, b.context); /* its own counters can still be read */
     CHECK_EQ(then.accepted, 5);
     fixture_leave(&b);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
@@ -582,7 +584,7 @@ static void counts_outlive_their_context(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* --- ends that wait, and the one of finalizers, which does not --- */
+/* --- calls that wait for readers, and the finalizers' call, which does not --- */
 
 static int end_it(void *context) {
     return rvt_dealloc_ucontext(context, true);
@@ -610,30 +612,31 @@ static void dealloc_waits_for_readers_of_the_device(void) {
     }
 }
 
-static void drop_does_not_wait(void) {
+static void dropping_a_context_does_not_wait_for_readers(void) {
     struct fixture a, b;
     struct belongings bs;
     REQUIRE(fixture_open_joined(&a, 6) && fixture_join(&b, a.device));
     settle_in(&b, &bs, &a, 0x20000);
     read_enter(&a);
-    rvt_drop_ucontext(b.context); /* this thread is inside: the call may not wait for it */
-    CHECK(fixture_dead(bs.user) && fixture_dead(bs.user_theirs) && fixture_dead(bs.fmr) && dma_dead(bs.dma));
+    rvt_drop_ucontext(b.context); /* must not wait, because this thread itself is inside a section */
+    CHECK(fixture_dead(bs.user) && fixture_dead(bs.user_theirs) && fixture_dead(bs.fmr) &&
+          dma_closed(bs.dma));
     CHECK_EQ(usable(&a, &bs.held), RVT_REGION_REVOKED);
     CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
     CHECK(rvt_reclaim_pending(&a.device->retirement));
-    rvt_drop_ucontext(b.context); /* it has ended: nothing */
+    rvt_drop_ucontext(b.context); /* no effect on a closed context */
     CHECK_EQ(end(&b, true), -RVT_EBADF);
-    read_leave(&a); /* what waited for this section alone is freed by its end */
+    read_leave(&a); /* the end of the section frees what waited for it */
     CHECK(!rvt_reclaim_pending(&a.device->retirement));
     put_all(&bs);
     fixture_leave(&b);
-    /* With nobody inside it is freed at once. */
+    /* Without readers inside, memory is freed at once. */
     REQUIRE(fixture_join(&b, a.device));
     fixture_reg(&b, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     rvt_drop_ucontext(b.context);
     CHECK(!rvt_reclaim_pending(&a.device->retirement));
     fixture_leave(&b);
-    /* The last context closes the device, by whichever end. */
+    /* Dropping the last context closes the device. */
     rvt_drop_ucontext(a.context);
     CHECK(a.device->closed);
     fixture_leave_last(&a, &a);
@@ -643,8 +646,8 @@ static void count_wakes(void *data) {
     ++*(int *)data;
 }
 
-/* The context that made the region is woken, and no other. */
-static void puts_wake_the_context_that_made_the_region(void) {
+/* Wakes the context that made the region, and no other. */
+static void a_put_wakes_the_context_that_made_the_region(void) {
     struct fixture a, b;
     struct rvt_sge sge[4];
     int woken_a = 0, woken_b = 0;
@@ -664,7 +667,7 @@ static void puts_wake_the_context_that_made_the_region(void) {
     rvt_on_put(b.context, count_wakes, &woken_b);
     rvt_put_sge(&sge[2]);
     CHECK_EQ(woken_b, 2);
-    CHECK_EQ(end(&b, true), 0); /* it ends what it awaits, and wakes nobody afterwards */
+    CHECK_EQ(end(&b, true), 0); /* ends the awaited region, and wakes nobody afterwards */
     const int last = woken_b;
     rvt_put_sge(&sge[3]);
     CHECK_EQ(woken_b, last);
@@ -673,8 +676,8 @@ static void puts_wake_the_context_that_made_the_region(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* Contexts with everything in them, in which any single allocation fails. */
-static void life(void) {
+/* Contexts with objects of all kinds. Any single allocation may fail. */
+static void use_two_contexts(void) {
     struct rvt_dev_info *device;
     struct rvt_reader *reader = rvt_reader_register();
     if (!reader || rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 3}, &device)) {
@@ -710,7 +713,7 @@ static void life(void) {
     for (int i = 1; i >= 0; i--) {
         if (!context[i])
             continue;
-        CHECK_EQ(rvt_dealloc_ucontext(context[i], true), 0); /* memory or not */
+        CHECK_EQ(rvt_dealloc_ucontext(context[i], true), 0); /* succeeds even without memory */
         if (i && fmr.mr)
             CHECK_EQ(fixture_query(fmr).length, 0);
         rvt_free_ucontext(context[i]);
@@ -727,12 +730,12 @@ static void life(void) {
     rvt_reader_unregister(reader);
 }
 
-static void lives_without_memory(void) {
+static void contexts_close_cleanly_when_any_allocation_fails(void) {
     long live = rvt_test_alloc_live();
     int failures = 0;
     for (long n = 0;; n++) {
         rvt_test_alloc_fail_after(n);
-        life();
+        use_two_contexts();
         bool failed = rvt_test_alloc_failed();
         rvt_test_alloc_fail_after(-1);
         CHECK_EQ(rvt_test_alloc_live(), live);
@@ -743,11 +746,13 @@ static void lives_without_memory(void) {
     CHECK(failures > 15);
 }
 
-CHECK_MAIN(TEST(ids_never_repeat), TEST(none_on_a_closed_device), TEST(none_without_memory),
-           TEST(what_is_made_through_a_handle_is_the_handles_contexts),
-           TEST(dealloc_refuses_for_each_kind_alone), TEST(cascade_ends_exactly_what_is_its_own),
-           TEST(handles_of_an_ended_context_are_dead), TEST(domains_are_attached_by_number),
+CHECK_MAIN(TEST(context_ids_are_unique), TEST(a_closed_device_allocates_no_context),
+           TEST(allocating_a_context_fails_without_memory), TEST(objects_belong_to_the_context_of_the_handle),
+           TEST(dealloc_without_cascade_is_busy_for_each_kind_of_object),
+           TEST(cascade_closes_exactly_the_objects_of_the_context),
+           TEST(handles_of_a_closed_context_are_refused), TEST(domains_are_attached_by_serial_number),
            TEST(the_last_context_closes_the_device), TEST(a_device_can_close_before_its_contexts),
-           TEST(counts_outlive_their_context), TEST(dealloc_waits_for_readers_of_the_device),
-           TEST(drop_does_not_wait), TEST(puts_wake_the_context_that_made_the_region),
-           TEST(lives_without_memory))
+           TEST(device_totals_keep_the_counts_of_closed_contexts),
+           TEST(dealloc_waits_for_readers_of_the_device), TEST(dropping_a_context_does_not_wait_for_readers),
+           TEST(a_put_wakes_the_context_that_made_the_region),
+           TEST(contexts_close_cleanly_when_any_allocation_fails))

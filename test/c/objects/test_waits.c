@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every verb that takes something away waits for the readers that are inside its device, for those alone, and frees
- * what waited. */
+/* Every verb that takes something away waits for the readers inside its device, only for those, and frees
+ * what waited for them. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -11,10 +11,10 @@
 
 static alignas(4096) unsigned char bytes[4 * PAGE];
 
-/* Something of each kind, in a context of its own on the device of another. */
+/* One object of each kind, in a context of its own that joined another context's device. */
 struct scene {
     struct fixture keeper, f;
-    struct rvt_pd_handle pd; /* another one, with the regions in it */
+    struct rvt_pd_handle pd; /* a second domain that contains the regions */
     struct rvt_qp_handle qp;
     struct rvt_mr_handle user, sg, fmr;
     struct rvt_dma_handle dma, spare;
@@ -74,7 +74,7 @@ static int map_sg_over(struct scene *s) {
     struct rvt_sg_outcome outcome;
     return rvt_map_mr_sg(s->sg, &(struct rvt_sg_element){0x11000, PAGE}, 1, 0, PAGE, &outcome) == 1 ? 0 : -1;
 }
-/* Refused, and the old mapping is dropped all the same. */
+/* The call is refused, but still removes the old mapping. */
 static int map_sg_that_does_not_fit(struct scene *s) {
     struct rvt_sg_outcome outcome;
     int answer = rvt_map_mr_sg(s->sg, &(struct rvt_sg_element){0x10000, 2 * PAGE}, 1, 0, PAGE, &outcome);
@@ -125,7 +125,7 @@ static int call_verb(void *context) {
     return s->verb(s);
 }
 
-static void waits_for_who_is_inside(void) {
+static void every_verb_waits_for_readers_inside_the_device(void) {
     for (int v = 0; v < VERBS; v++) {
         for (int everywhere = 0; everywhere < 2; everywhere++) {
             for (int renews = 0; renews < 2; renews++) {
@@ -136,7 +136,7 @@ static void waits_for_who_is_inside(void) {
                 s.verb = verbs[v].verb;
                 rvt_read_enter(s.keeper.reader, inside);
                 bool waits = begin_waiting(&w, call_verb, &s);
-                if (renews) /* what it saw before is forgotten: the verb goes on, whoever is inside again */
+                if (renews) /* the renewed section no longer sees the old state, so the verb returns */
                     rvt_read_renew(s.keeper.reader, inside);
                 else
                     rvt_read_leave(s.keeper.reader, inside);
@@ -154,8 +154,8 @@ static void waits_for_who_is_inside(void) {
     }
 }
 
-/* This thread's reader is inside another device: nobody waits for it, or the process would end. */
-static void waits_for_nobody_else(void) {
+/* This thread's own reader is inside another device. A verb that waited for it would abort the process. */
+static void no_verb_waits_for_readers_of_another_device(void) {
     for (int v = 0; v < VERBS; v++) {
         struct scene s;
         struct fixture other;
@@ -169,8 +169,8 @@ static void waits_for_nobody_else(void) {
     }
 }
 
-/* What a finalizer has left is freed by the next verb, whichever. */
-static void frees_what_others_have_retired(void) {
+/* The next verb of any kind frees what a finalizer retired. */
+static void every_verb_frees_retired_objects(void) {
     for (int v = 0; v < VERBS; v++) {
         struct scene s;
         struct fixture dropped;
@@ -180,7 +180,7 @@ static void frees_what_others_have_retired(void) {
         read_enter(&s.keeper);
         rvt_drop_ucontext(dropped.context);
         CHECK(fixture_dead(mr));
-        /* Out by hand: rvt_read_leave would free it. */
+        /* Clear the slot by hand, because rvt_read_leave would free the items. */
         s.keeper.reader->depth = 0;
         atomic_store_explicit(&s.keeper.reader->slot, 0, memory_order_release);
         CHECK(rvt_reclaim_pending(&s.f.device->retirement));
@@ -191,8 +191,9 @@ static void frees_what_others_have_retired(void) {
     }
 }
 
-/* With the calling thread's own reader inside the device: not a wait for ever, but the end of the process. */
-static void a_call_from_inside_ends_the_process(void) {
+/* If the calling thread's own reader is inside the device, the wait would never end, so the process
+ * aborts. */
+static void calling_a_verb_inside_a_section_aborts_the_process(void) {
     for (int v = 0; v < VERBS; v++) {
         struct scene s;
         REQUIRE(open_scene(&s));
@@ -215,7 +216,7 @@ static void a_call_from_inside_ends_the_process(void) {
 }
 
 /* Verbs that take nothing away. */
-static void other_verbs_wait_for_nobody(void) {
+static void verbs_that_take_nothing_away_do_not_wait(void) {
     struct scene s;
     REQUIRE(open_scene(&s));
     struct rvt_pd_handle pd;
@@ -232,7 +233,8 @@ static void other_verbs_wait_for_nobody(void) {
     CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){2, 1, 12}, &mr), 0);
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);
     fixture_reg_in(pd, bytes, PAGE, 0, 0, 0);
-    fixture_dma(&s.f, bytes, PAGE, 0x40000); /* it replaces the picture, which waits to be freed */
+    /* Replaces part of the table of DMA mappings; the old part waits to be freed. */
+    fixture_dma(&s.f, bytes, PAGE, 0x40000);
     CHECK(rvt_reclaim_pending(&s.f.device->retirement));
     CHECK_EQ(rvt_count_mr(s.user), 0);
     CHECK_EQ(fixture_refs(s.user), 2);
@@ -246,5 +248,7 @@ static void other_verbs_wait_for_nobody(void) {
     close_scene(&s);
 }
 
-CHECK_MAIN(TEST(waits_for_who_is_inside), TEST(waits_for_nobody_else), TEST(frees_what_others_have_retired),
-           TEST(a_call_from_inside_ends_the_process), TEST(other_verbs_wait_for_nobody))
+CHECK_MAIN(TEST(every_verb_waits_for_readers_inside_the_device),
+           TEST(no_verb_waits_for_readers_of_another_device), TEST(every_verb_frees_retired_objects),
+           TEST(calling_a_verb_inside_a_section_aborts_the_process),
+           TEST(verbs_that_take_nothing_away_do_not_wait))

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads that check, copy and put against threads that make, map, revoke and close, on one device. Threads
- * that come and go are test_stress_contexts.c's.
+/* Threads that check, copy and put SGEs, against threads that create, map, revoke and close, on one device.
+ * test_stress_contexts.c has threads that come and go.
  *
- * What must never happen is a mixture: an access that was judged by one state of a region and uses the bytes
- * of another. So every mapping has a tag. All memory under a tag is filled with it, and the addresses under
- * which a region answers are a function of the tag. A reader asks for the addresses of a tag; if it is let
- * in, what it copies out must be that tag to the last byte, or be refused as stale. Bytes are only written
- * before they are published and after they are let go, so ThreadSanitizer and AddressSanitizer see any use
- * that is out of order.
+ * No access may mix two states of a region: be checked against one and use the bytes of another. So every
+ * mapping has a tag. All memory of a tag is filled with it, and the addresses of a region are a function of
+ * the tag. A reader requests the addresses of a tag. If the access is accepted, every byte it copies must
+ * belong to the tag, or the copy must be refused as stale. Bytes are written only before they are published
+ * and after they are released, so that ThreadSanitizer and AddressSanitizer detect any use in the wrong
+ * order.
  *
- * Each test runs for a fixed time, whatever the machine and the sanitizer make of it. */
+ * Each test runs for a fixed time, independent of the machine and the sanitizer. */
 #include "stress.h"
 
 enum { TAGS = 4, USER_SLOTS = 2, MAX_WORKERS = 16 };
 
 static struct fixture world;
 
-/* Two pages a tag, never changed. */
+/* Two pages for each tag; never changed. */
 static alignas(4096) unsigned char tagged[TAGS * 2 * PAGE];
 
-/* --- FMRs: one that is only mapped, one that is unmapped too --- */
+/* --- two FMRs: one that is only mapped, one that is also unmapped --- */
 
 static struct rvt_mr_handle mapped_only, unmapped_too;
 static uint32_t mapped_only_key, unmapped_too_key;
@@ -31,7 +31,7 @@ static uint64_t fmr_address(uint64_t tag) {
 }
 
 static int map_tag(struct rvt_mr_handle fmr, uint64_t tag) {
-    /* The second page first: the walk must go by the list. */
+    /* The second page comes first: a walk must follow the list. */
     uint64_t pages[] = {TAGGED_DMA + (2 * tag + 1) * PAGE, TAGGED_DMA + 2 * tag * PAGE};
     return rvt_map_phys_fmr(fmr, pages, 2, fmr_address(tag));
 }
@@ -63,7 +63,7 @@ static void read_fmrs(struct worker *w) {
                  : check_local(w, world.pd, &sge, NULL, fmr_address(tag) + into, length, key, 0, &reason);
     if (answer == 1) {
         if (only) {
-            /* Held by this thread: nobody maps it anew, this thread included. */
+            /* While this thread holds the FMR, no thread can map it again, not even this one. */
             if (roll(&w->seed, 4) == 0)
                 CHECK_EQ(map_tag(mapped_only, roll(&w->seed, TAGS)), -RVT_EBUSY);
             CHECK_EQ(read_out(w, &sge, tag), RVT_REASON_NONE);
@@ -78,7 +78,7 @@ static void read_fmrs(struct worker *w) {
     } else {
         CHECK(reason == RVT_OUT_OF_BOUNDS);
     }
-    /* The verdict without a reference tells a place of the tag, or none. */
+    /* A check without a reference reports a place of the tag, or refuses. */
     struct rvt_place place;
     struct rvt_ib_sge wanted = {fmr_address(tag) + into, length, key};
     struct rvt_retirement *of = &world.device->retirement;
@@ -91,10 +91,10 @@ static void read_fmrs(struct worker *w) {
     rvt_read_leave(w->reader, of);
 }
 
-/* --- a scatter region: mapped, registered under a key of the tag, invalidated --- */
+/* --- a scatter region: mapped, registered with a key of the tag, invalidated --- */
 
 static struct rvt_mr_handle scatter;
-static uint32_t scatter_key; /* its upper 24 bits */
+static uint32_t scatter_key; /* the upper 24 bits of its key */
 
 static uint64_t scatter_base(uint64_t tag) {
     return TAGGED_DMA + 2 * tag * PAGE;
@@ -109,7 +109,7 @@ static uint32_t scatter_access(uint64_t tag) {
     return REMOTE_READ | (tag & 1 ? REMOTE_WRITE : 0);
 }
 
-/* One writer only: registration follows the mapping of the same tag. */
+/* Only one thread writes, because a registration must follow the mapping of the same tag. */
 static void write_scatter(struct worker *w) {
     while (going()) {
         uint64_t tag = roll(&w->seed, TAGS), iova = scatter_iova(tag);
@@ -130,7 +130,7 @@ static void read_scatter(struct worker *w) {
     uint32_t key = scatter_key | (uint32_t)roll(&w->seed, TAGS), over = (uint32_t)roll(&w->seed, 2);
     struct rvt_sge sge, next;
     enum rvt_reason reason = RVT_REASON_NONE;
-    /* Locally: base and length are the tag's, whatever key was the last. The length to the byte. */
+    /* Local: base and length are those of the tag, to the byte, whichever key is current. */
     if (check_local(w, world.pd, &sge, NULL, scatter_base(tag), scatter_length(tag) + over, key, 0,
                     &reason) == 1) {
         CHECK_EQ(over, 0);
@@ -140,7 +140,7 @@ static void read_scatter(struct worker *w) {
     } else {
         CHECK(reason == RVT_STALE_KEY || reason == RVT_INVALIDATED || reason == RVT_OUT_OF_BOUNDS);
     }
-    /* Remotely: key, iova and access are set in one step. */
+    /* Remote: key, iova and access rights change in a single step. */
     tag = roll(&w->seed, TAGS);
     if (check_remote(w, world.qp, &sge, scatter_iova(tag), scatter_length(tag), scatter_key | (uint32_t)tag,
                      REMOTE_READ | REMOTE_WRITE, &reason) == 1) {
@@ -149,7 +149,7 @@ static void read_scatter(struct worker *w) {
         CHECK(reason == RVT_REASON_NONE || reason == RVT_REMAPPED);
         rvt_put_sge(&sge);
     }
-    /* Merged over the page's edge: of one mapping, or not merged. */
+    /* Coalescing across the page boundary: both parts are of one mapping, or are not coalesced. */
     if (check_local(w, world.pd, &sge, NULL, scatter_base(tag) + PAGE - 16, 16, key, 0, &reason) == 1) {
         int answer = check_local(w, world.pd, &next, &sge, scatter_base(tag) + PAGE, 64, key, 0, &reason);
         if (answer == 0) {
@@ -165,7 +165,7 @@ static void read_scatter(struct worker *w) {
     }
 }
 
-/* --- memory that is made and let go all the time --- */
+/* --- memory that is created and released all the time --- */
 
 struct tagged_memory {
     struct rvt_memory memory;
@@ -198,7 +198,7 @@ static struct rvt_memory *new_tagged(uint64_t tag, uint64_t length) {
     return &own->memory;
 }
 
-/* A release that waits for its readers, as its caller has to. */
+/* Repeats the release until no SGE holds the region. */
 static void release_for_good(struct rvt_mr_handle mr, enum rvt_release_mode mode) {
     for (;;) {
         int error = rvt_dereg_mr(mr, mode);
@@ -212,9 +212,9 @@ static void release_for_good(struct rvt_mr_handle mr, enum rvt_release_mode mode
     }
 }
 
-/* --- user regions: registered and released in every way --- */
+/* --- user regions: registered, and released in every mode --- */
 
-/* key << 32 | mode << 8 | tag of the region that is, or was last, in a writer's hands */
+/* key << 32 | mode << 8 | tag of the writer's current or last region */
 static _Atomic(uint64_t) user_slot[USER_SLOTS];
 
 static uint64_t user_start(uint64_t tag) {
@@ -264,7 +264,7 @@ static void read_user_regions(struct worker *w) {
     if (answer == 1) {
         for (int i = 0; i < 2; i++) {
             reason = read_out(w, &sge, tag);
-            /* Held elements stay good, but for force. */
+            /* SGEs that hold the region stay usable, unless it is released by force. */
             CHECK(reason == RVT_REASON_NONE || (reason == RVT_REGION_REVOKED && mode == RVT_RELEASE_FORCE));
             if (roll(&w->seed, 8) == 0)
                 sched_yield();
@@ -273,11 +273,11 @@ static void read_user_regions(struct worker *w) {
     } else {
         CHECK(reason == RVT_REVOKED || reason == RVT_NO_SUCH_KEY || reason == RVT_STALE_KEY);
     }
-    /* A byte more than there is: never. */
+    /* One byte too many is never accepted. */
     CHECK(check_local(w, world.pd, &sge, NULL, user_start(tag), user_length(tag) + 1, key, 0, &reason) != 1);
 }
 
-/* A region whose key nobody else knows: its counts are exact in the middle of everything. */
+/* Only this thread knows the key of its region, so the reference count is exact at any time. */
 static void hold_and_release(struct worker *w) {
     while (going()) {
         uint64_t tag = roll(&w->seed, TAGS);
@@ -304,8 +304,8 @@ static void hold_and_release(struct worker *w) {
 
 /* --- DMA mappings and key 0 --- */
 
-/* Set for a test in which DMA regions are never ended by force. */
-static bool gentle;
+/* Set by a test that never releases DMA regions by force. */
+static bool no_force;
 
 static uint64_t mapping_address(uint64_t tag) {
     return (tag + 100) << 20;
@@ -347,7 +347,7 @@ static void write_dma_regions(struct worker *w) {
         CHECK_EQ(rvt_get_dma_mr(world.other_pd, 0, &mr), 0);
         if (roll(&w->seed, 2))
             sched_yield();
-        release_for_good(mr, (enum rvt_release_mode)roll(&w->seed, gentle ? 2 : 3));
+        release_for_good(mr, (enum rvt_release_mode)roll(&w->seed, no_force ? 2 : 3));
     }
 }
 
@@ -362,10 +362,10 @@ static void read_key_zero(struct worker *w) {
             ? check_remote(w, world.qp, &sge, mapping_address(tag) + into, length, 0, REMOTE_READ, &reason)
             : check_local(w, world.pd, &sge, NULL, mapping_address(tag) + into, length, 0, 0, &reason);
     if (answer == 1) {
-        /* While it is held the mapping stays, so its bytes do. */
+        /* While an SGE holds it, the mapping and its bytes stay. */
         for (int i = 0; i < 2; i++) {
             reason = read_out(w, &sge, tag);
-            CHECK(reason == RVT_REASON_NONE || (reason == RVT_REGION_REVOKED && !gentle));
+            CHECK(reason == RVT_REASON_NONE || (reason == RVT_REGION_REVOKED && !no_force));
             if (roll(&w->seed, 8) == 0)
                 sched_yield();
         }
@@ -431,12 +431,12 @@ static void read_domains(struct worker *w) {
     } else {
         CHECK_EQ(answer, remotely ? 0 : -RVT_EINVAL);
     }
-    /* Never by another domain. */
+    /* Another domain never accepts the key. */
     CHECK(check_local(w, world.pd, &sge, NULL, user_start(tag), 200, key, 0, &reason) != 1);
     CHECK(check_remote(w, world.qp, &sge, user_iova(tag), 200, key, REMOTE_READ, &reason) != 1);
 }
 
-/* --- putting it together --- */
+/* --- the tests --- */
 
 static void loop_fmrs(struct worker *w) {
     while (going())
@@ -470,13 +470,13 @@ static void loop_everything(struct worker *w) {
         readers[roll(&w->seed, 5)](w);
 }
 
-/* Queries tell what is at rest: no thread is left when this is called. */
-static void all_counts_are_home(void) {
+/* Checks the reference counts at rest; all threads have ended. */
+static void check_counts_at_rest(void) {
     struct rvt_mr_handle lasting[] = {mapped_only, unmapped_too, scatter};
     for (int i = 0; i < 3; i++)
         CHECK_EQ(fixture_refs(lasting[i]), 2);
     CHECK_EQ(fixture_head(world.device).used, 3);
-    /* And nothing but the lasting ones is in the domains. */
+    /* The domains contain only the long-lived regions. */
     CHECK_EQ(world.pd.pd->children, 4);
     CHECK_EQ(world.other_pd.pd->children, 1);
 }
@@ -514,49 +514,49 @@ static void run_workers(void (*const *runs)(struct worker *), unsigned milliseco
             printf("# worker %u: %" PRIu64 " accepted, %" PRIu64 " refused, %" PRIu64 " stale\n", i,
                    workers[i].accepted, workers[i].refused, workers[i].stale);
     }
-    CHECK(accepted > 0); /* or nothing was tested */
-    all_counts_are_home();
+    CHECK(accepted > 0); /* the workers must have tested something */
+    check_counts_at_rest();
     fixture_close(&world);
 }
 
 #define WORKERS(...) ((void (*const[])(struct worker *)){__VA_ARGS__, NULL})
 
-static void fmrs(void) {
+static void fmrs_mapped_while_threads_read(void) {
     run_workers(WORKERS(write_fmrs, write_fmrs, loop_fmrs, loop_fmrs, loop_fmrs), 600);
 }
 
-static void scatter_regions(void) {
+static void scatter_regions_registered_while_threads_read(void) {
     run_workers(WORKERS(write_scatter, loop_scatter, loop_scatter, loop_scatter), 600);
 }
 
-static void user_regions(void) {
+static void user_regions_released_while_threads_read(void) {
     run_workers(WORKERS(write_user_regions, write_user_regions, hold_and_release, loop_user_regions,
                         loop_user_regions, loop_user_regions),
                 600);
 }
 
-static void key_zero(void) {
-    gentle = true;
+static void dma_mappings_removed_while_threads_use_key_zero(void) {
+    no_force = true;
     run_workers(WORKERS(write_mappings, write_dma_regions, loop_key_zero, loop_key_zero), 400);
-    gentle = false;
+    no_force = false;
     run_workers(WORKERS(write_mappings, write_dma_regions, write_dma_regions, loop_key_zero, loop_key_zero),
                 400);
 }
 
-static void domains(void) {
+static void domains_closed_while_threads_read(void) {
     run_workers(WORKERS(write_domains, loop_domains, loop_domains), 400);
 }
 
-static void everything_at_once(void) {
-    gentle = false;
+static void every_kind_of_change_while_threads_read(void) {
+    no_force = false;
     run_workers(WORKERS(write_fmrs, write_scatter, write_user_regions, write_user_regions, write_mappings,
                         write_dma_regions, write_domains, hold_and_release, loop_everything, loop_everything,
                         loop_everything),
                 1200);
 }
 
-/* A device that is closed by cascade while threads use it: they find their handles dead, and
- * what they hold. */
+/* A device closes by cascade while threads use it. They find their handles closed, and the SGEs they hold
+ * revoked. */
 static void use_until_closed(struct worker *w) {
     int closed = 0;
     while (!closed) {
@@ -574,7 +574,7 @@ static void use_until_closed(struct worker *w) {
     }
 }
 
-static void closing_under_use(void) {
+static void devices_closed_while_threads_read(void) {
     for (int round = 0; round < 40; round++) {
         static struct worker workers[3];
         REQUIRE(fixture_open(&world, 4));
@@ -599,5 +599,7 @@ static void closing_under_use(void) {
     }
 }
 
-CHECK_MAIN(TEST(fmrs), TEST(scatter_regions), TEST(user_regions), TEST(key_zero), TEST(domains),
-           TEST(everything_at_once), TEST(closing_under_use))
+CHECK_MAIN(TEST(fmrs_mapped_while_threads_read), TEST(scatter_regions_registered_while_threads_read),
+           TEST(user_regions_released_while_threads_read),
+           TEST(dma_mappings_removed_while_threads_use_key_zero), TEST(domains_closed_while_threads_read),
+           TEST(every_kind_of_change_while_threads_read), TEST(devices_closed_while_threads_read))

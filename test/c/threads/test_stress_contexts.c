@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Contexts that come and go while others check, copy and hold what was theirs, and devices that close behind
- * the last one. Each test runs for a fixed time, as in test_stress.c. */
+/* Contexts are created and deallocated while other contexts check, copy and hold their objects, and devices
+ * close with their last context. Each test runs for a fixed time, as in test_stress.c. */
 #include "core/access/batch.h"
 #include "stress.h"
 
 /* --- environments that come and go on one device ---
  *
- * Each thread is an environment with a heap of its own, which it registers, maps and shows to the others. It
- * ends as a worker does: its context, and then its heap is written over and freed by itself, whoever may still
- * have a name of it. */
+ * Each thread is an environment with its own heap, which it registers, maps and announces to the others. It
+ * ends as a worker thread does: it deallocates its context, and then overwrites and frees its heap, although
+ * other threads may still know its keys. */
 
 enum { ENVIRONMENTS = 4, HEAP = 3 * PAGE, HELD = 3, MEMORIES = 2 };
 
 struct environment {
-    struct worker w; /* thread, reader, seed, index */
+    struct worker w; /* must be the first member: thread, reader, seed, index */
     struct rvt_ucontext *context;
     struct rvt_pd_handle pd, common;
     struct rvt_checker checker;
-    unsigned char *heap, *scratch; /* what the others read; and what only this thread reads and writes */
+    /* The heap is read by other threads; scratch is used only by this thread. */
+    unsigned char *heap, *scratch;
     struct rvt_mr_handle region, fmr, scratch_mr;
     uint32_t fmr_key, scratch_key;
     struct rvt_dma_handle dma;
-    struct rvt_sge held[HELD]; /* on the others', over the end of this one */
+    struct rvt_sge held[HELD]; /* SGEs on other environments' regions, which may outlive those environments */
     unsigned holds;
     uint64_t lives, accepted, refused, bytes;
 };
 
 static struct rvt_dev_info *common_device;
-static uint64_t common_domain;                       /* a serial number */
-static _Atomic(uint32_t) known_key[ENVIRONMENTS];    /* of its region, or of its last one */
-static _Atomic(uint64_t) known_domain[ENVIRONMENTS]; /* a serial number, likewise */
+/* Serial number of the domain that all environments attach. */
+static uint64_t common_domain;
+static _Atomic(uint32_t) known_key[ENVIRONMENTS];    /* key of each environment's current or last region */
+static _Atomic(uint64_t) known_domain[ENVIRONMENTS]; /* serial number of its current or last domain */
 static _Atomic(uint64_t) known_memory[MEMORIES];
 
 static uint64_t heap_start(uint64_t whose) {
@@ -41,14 +43,15 @@ static uint64_t heap_dma(uint64_t whose) {
 
 struct heap_memory {
     struct rvt_memory memory;
-    unsigned char *data; /* the environment's: nothing is freed with this */
+    unsigned char *data; /* belongs to the environment; not freed with this struct */
 };
 
 static enum rvt_reason heap_resolve(struct rvt_memory *memory, void *environment, unsigned char **data) {
     static _Thread_local unsigned calls;
     (void)environment;
     *data = ((struct heap_memory *)memory)->data;
-    /* With the place in hand: whoever ends now must wait for the bytes to be moved. */
+    /* Yield after the address was resolved: a verb that takes the memory must wait until the bytes are
+     * copied. */
     if (++calls % 4 == 0)
         sched_yield();
     return RVT_REASON_NONE;
@@ -121,7 +124,8 @@ static void end_life(struct environment *e) {
     if (roll(&e->w.seed, 4) == 0)
         CHECK_EQ(rvt_dealloc_ucontext(e->context, false), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_ucontext(e->context, true), 0);
-    memset(e->heap, 0xdd, HEAP); /* who still looks now races, and ThreadSanitizer tells */
+    /* ThreadSanitizer reports a race with any thread that still reads the heap */
+    memset(e->heap, 0xdd, HEAP);
     free(e->heap);
     free(e->scratch);
     CHECK_EQ(
@@ -133,7 +137,8 @@ static void end_life(struct environment *e) {
         rvt_put_sge(&e->held[--e->holds]);
     rvt_free_ucontext(e->context);
     rvt_reader_unregister(e->w.reader);
-    for (uint64_t absent = roll(&e->w.seed, 8); absent; absent--) /* its names are known all the while */
+    /* Meanwhile the others still know its keys. */
+    for (uint64_t absent = roll(&e->w.seed, 8); absent; absent--)
         sched_yield();
 }
 
@@ -149,7 +154,7 @@ static bool all_are(const unsigned char *data, uint64_t length, unsigned char fi
     return true;
 }
 
-/* An element that was accepted: its bytes are the owner's, or it says why not. */
+/* Reads through an accepted SGE: the bytes belong to the owner, or the copy reports the allowed reason. */
 static void use_element(struct environment *e, struct rvt_sge *sge, uint64_t whose, enum rvt_reason allowed) {
     for (int i = 0; i < 2; i++) {
         enum rvt_reason reason = read_out(&e->w, sge, whose);
@@ -180,7 +185,8 @@ static void use_regions(struct environment *e) {
         rvt_put_sge(&sge);
 }
 
-/* By key 0: the DMA region is the first one's and stays; the mapping under it goes. */
+/* Key 0: the DMA region belongs to the test's own context and stays; the mapping is removed with its
+ * environment. */
 static void use_key_zero(struct environment *e) {
     uint64_t whose = roll(&e->w.seed, ENVIRONMENTS);
     struct rvt_sge sge;
@@ -199,21 +205,21 @@ static void use_key_zero(struct environment *e) {
     }
 }
 
-/* A page list over another's heap, or over two of them. */
+/* Maps a page list over the heap of another environment, or over two heaps. */
 static void use_fmr(struct environment *e) {
     uint64_t whose = roll(&e->w.seed, ENVIRONMENTS), other = roll(&e->w.seed, 2) ? whose : e->w.index;
     uint64_t pages[] = {heap_dma(whose) + PAGE, heap_dma(other) + 2 * PAGE};
     struct rvt_sge sge;
     enum rvt_reason reason = RVT_REASON_NONE;
     int error = rvt_map_phys_fmr(e->fmr, pages, 2, heap_start(whose));
-    CHECK(error == 0 || error == -RVT_EINVAL); /* its mapping is away for the moment */
+    CHECK(error == 0 || error == -RVT_EINVAL); /* the DMA mapping does not exist at the moment */
     int answer =
         check_local(&e->w, e->common, &sge, NULL, heap_start(whose) + 16, PAGE - 16, e->fmr_key, 0, &reason);
     e->accepted += answer == 1;
     e->refused += answer != 1;
     if (answer == 1) {
         use_element(e, &sge, whose, RVT_REMAPPED);
-        /* Held, so nobody else's end maps it anew; but it may map nothing by now. */
+        /* The FMR is held, so it cannot be mapped again; but it may have lost its list. */
         CHECK_EQ(rvt_map_phys_fmr(e->fmr, pages, 2, 0), -RVT_EBUSY);
         rvt_put_sge(&sge);
     } else {
@@ -223,7 +229,7 @@ static void use_fmr(struct environment *e) {
 
 enum { ELEMENTS = 6, PIECE = 500 };
 
-/* A list of pieces of anybody's heap; whose[i] is the owner. */
+/* Packs a list of pieces of any environment's heap; whose[i] is the owner of piece i. */
 static void any_pieces(struct environment *e, unsigned char *packed, uint64_t *whose) {
     for (int i = 0; i < ELEMENTS; i++) {
         whose[i] = roll(&e->w.seed, ENVIRONMENTS);
@@ -304,7 +310,7 @@ static void use_batches(struct environment *e) {
     }
 }
 
-/* In another's domain, which may end at any moment and takes this along. */
+/* Uses a domain of another environment, which may close at any time together with the objects of this one. */
 static void settle_with_another(struct environment *e) {
     uint64_t serial = atomic_load(&known_domain[roll(&e->w.seed, ENVIRONMENTS)]);
     struct rvt_pd_handle theirs;
@@ -322,7 +328,7 @@ static void settle_with_another(struct environment *e) {
     int answer = check_local(&e->w, theirs, &sge, NULL, heap_start(e->w.index), HEAP, attributes.keys.lkey, 0,
                              &reason);
     e->accepted += answer == 1;
-    e->refused += answer != 1; /* also as closed: this context lives, and counts it */
+    e->refused += answer != 1; /* also refused as closed: this context is open and counts it */
     if (answer == 1) {
         use_element(e, &sge, e->w.index, RVT_REGION_REVOKED);
         rvt_put_sge(&sge);
@@ -338,7 +344,8 @@ static void use_device_memory(struct environment *e) {
     if (roll(&e->w.seed, 3) == 0) {
         CHECK_EQ(rvt_alloc_device_memory(common_device, e->context, PAGE, false, &memory), 0);
         memset(memory->pages.data, fill_of(e->w.index), PAGE);
-        memory->pages.data[0] = (unsigned char)e->w.index; /* which fill it has */
+        /* Tells readers how the rest of the page is filled. */
+        memory->pages.data[0] = (unsigned char)e->w.index;
         atomic_store_explicit(known, memory->serial, memory_order_release);
         rvt_memory_put(&memory->memory);
         return;
@@ -368,11 +375,11 @@ static void use_device_memory(struct environment *e) {
         error = rvt_free_device_memory(common_device, e->context, memory);
         CHECK(error == 0 || error == -RVT_EBUSY || error == -RVT_EBADF);
     }
-    CHECK(memory->pages.data[0] < ENVIRONMENTS); /* whoever has freed it */
+    CHECK(memory->pages.data[0] < ENVIRONMENTS); /* readable even if another thread has freed it */
     rvt_memory_put(&memory->memory);
 }
 
-static void live_once(struct environment *e) {
+static void run_environment_once(struct environment *e) {
     begin_life(e);
     for (uint64_t acts = roll(&e->w.seed, 30); acts && going(); acts--) {
         if (roll(&e->w.seed, 4) == 0)
@@ -399,7 +406,7 @@ static void live_once(struct environment *e) {
         case 8:
             use_device_memory(e);
             break;
-        default: /* taken back from all who use it, and shown again; counted while it is used */
+        default: /* revokes the region and registers it again, or starts counting it while it is in use */
             if (roll(&e->w.seed, 2)) {
                 CHECK_EQ(rvt_dereg_mr(e->region, RVT_RELEASE_FORCE), 0);
                 show_region(e);
@@ -411,14 +418,14 @@ static void live_once(struct environment *e) {
     end_life(e);
 }
 
-static void live_again_and_again(struct worker *w) {
+static void repeat_environment(struct worker *w) {
     while (going())
-        live_once((struct environment *)w);
+        run_environment_once((struct environment *)w);
 }
 
 static struct environment environments[ENVIRONMENTS];
 
-static void environments_come_and_go(void) {
+static void environments_come_and_go_while_others_use_their_memory(void) {
     struct fixture keeper;
     struct rvt_mr_handle dma_mr;
     REQUIRE(fixture_open_joined(&keeper, 7));
@@ -434,10 +441,10 @@ static void environments_come_and_go(void) {
         atomic_store(&known_memory[i], 0);
     atomic_store(&stop, false);
     for (unsigned i = 0; i < ENVIRONMENTS; i++) {
-        environments[i].w = (struct worker){.run = live_again_and_again, .seed = i, .index = i};
+        environments[i].w = (struct worker){.run = repeat_environment, .seed = i, .index = i};
         REQUIRE(pthread_create(&environments[i].w.thread, NULL, work, &environments[i].w) == 0);
     }
-    /* Counters and resources are looked at all the while. */
+    /* Counters and contexts are read all the time. */
     struct rvt_counts last = {0};
     for (int i = 0; i < 90; i++) {
         struct rvt_counts now = fixture_counts(common_device, NULL);
@@ -458,10 +465,10 @@ static void environments_come_and_go(void) {
         lives += environments[i].lives;
         stale += environments[i].w.stale;
     }
-    printf("# %" PRIu64 " lives: %" PRIu64 " accepted, %" PRIu64 " refused, %" PRIu64 " stale\n", lives,
+    printf("# %" PRIu64 " contexts: %" PRIu64 " accepted, %" PRIu64 " refused, %" PRIu64 " stale\n", lives,
            accepted, refused, stale);
     CHECK(lives > ENVIRONMENTS && accepted > 0);
-    /* To the last one: what was counted is what was answered. */
+    /* The counters equal the sum of all results exactly. */
     last = fixture_counts(common_device, NULL);
     CHECK_EQ(last.accepted, accepted);
     CHECK_EQ(last.bytes, moved);
@@ -475,8 +482,7 @@ static void environments_come_and_go(void) {
     fixture_leave_last(&keeper, &keeper);
 }
 
-/* --- a device that nobody keeps: it closes with the last who leaves, and who comes too late
- * opens another --- */
+/* --- a device closes with its last context, and a thread that comes too late opens another device --- */
 
 static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rvt_share_token current_token;
@@ -495,7 +501,7 @@ static void come_in_and_leave(struct worker *w) {
         CHECK(error == 0 || error == -RVT_ENODEV || error == -RVT_EXDEV);
         if (!error) {
             error = rvt_alloc_ucontext(device, NULL, &context);
-            CHECK(error == 0 || error == -RVT_EBADF); /* it closed in between */
+            CHECK(error == 0 || error == -RVT_EBADF); /* the device closed in between */
             if (error) {
                 rvt_dev_put(device);
                 continue;
@@ -517,7 +523,7 @@ static void come_in_and_leave(struct worker *w) {
         struct rvt_counts counts;
         uint64_t address = 0;
         struct rvt_dma_handle dma;
-        /* What any of them may answer while another one closes the device for all. */
+        /* Any of these calls may fail, because another thread may close the device. */
         bool open = rvt_alloc_pd(device, context, false, &pd) == 0;
         if (open && rvt_attach_pd(context, 1, &first) == 0 && !roll(&w->seed, 3))
             rvt_alloc_mr(first, RVT_MR_TYPE_MEM_REG, 1, &mr);
@@ -544,7 +550,7 @@ static void come_in_and_leave(struct worker *w) {
     }
 }
 
-static void devices_close_behind_the_last(void) {
+static void devices_close_with_their_last_context(void) {
     long live = rvt_test_alloc_live();
     static struct worker workers[4];
     atomic_store(&stop, false);
@@ -565,4 +571,5 @@ static void devices_close_behind_the_last(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-CHECK_MAIN(TEST(environments_come_and_go), TEST(devices_close_behind_the_last))
+CHECK_MAIN(TEST(environments_come_and_go_while_others_use_their_memory),
+           TEST(devices_close_with_their_last_context))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Readers search the table of DMA mappings while writers map and unmap: what is mapped during a whole search is
- * found, what is not mapped during a whole search is not, whatever happens around it. */
+/* Readers search the table of DMA mappings while writers map and unmap. A page that stays mapped during the
+ * whole search must be found; a page that stays unmapped must not. */
 #include "core/objects/dma.h"
 
 #include "stress.h"
@@ -11,7 +11,7 @@ static const uint64_t BASE = UINT64_C(0x10000000);
 static unsigned char bytes[PAGE];
 static struct rvt_dev_info *device;
 
-/* Of each page; moves on before and after each change. By value modulo 4: */
+/* The state of each page; it advances before and after each change. Value modulo 4: */
 enum { UNMAPPED, BEING_MAPPED, MAPPED, BEING_UNMAPPED };
 static _Atomic(uint32_t) states[PAGES + TAIL];
 
@@ -19,7 +19,7 @@ static uint64_t address_of(unsigned page) {
     return BASE + (uint64_t)page * PAGE;
 }
 
-/* release: who sees the new state sees what was done before it. */
+/* Release: a thread that sees the new state also sees what was done before it. */
 static void move_on(unsigned page) {
     atomic_fetch_add_explicit(&states[page], 1, memory_order_release);
 }
@@ -45,10 +45,10 @@ static void unmap_pages(struct rvt_dma_handle handle, unsigned first, unsigned c
         move_on(first + i);
 }
 
-/* Blocks of pages are the writers' by turns. Single pages come and go at random; now and then a whole block is
- * emptied, one mapping takes the place of all, and goes again. */
+/* Blocks of pages alternate between the writers. Single pages are mapped and unmapped at random. Now and then
+ * a block is emptied, and larger mappings replace the single pages for a moment. */
 static void change_blocks(struct worker *w) {
-    static struct rvt_dma_handle handles[PAGES]; /* each writer uses those of its own pages */
+    static struct rvt_dma_handle handles[PAGES]; /* each writer uses the entries of its own pages */
     while (going()) {
         unsigned block = ((unsigned)roll(&w->seed, PAGES / BLOCK / WRITERS) * WRITERS + w->index) * BLOCK;
         bool empty = roll(&w->seed, 8) == 0;
@@ -64,7 +64,7 @@ static void change_blocks(struct worker *w) {
             }
             w->accepted++;
         }
-        for (unsigned i = 0; empty && i < BLOCK; i++) { /* between each two permanent ones */
+        for (unsigned i = 0; empty && i < BLOCK; i++) { /* between two permanent pages */
             unsigned first = block + i;
             if (first % PERMANENT == 1 && first + PERMANENT - 1 <= block + BLOCK)
                 unmap_pages(map_pages(first, PERMANENT - 1), first, PERMANENT - 1);
@@ -72,8 +72,8 @@ static void change_blocks(struct worker *w) {
     }
 }
 
-/* The tail, behind all others, over the ends of several ranges: full of single pages, empty, covered by one
- * mapping, and again. */
+/* The tail of the table, across several ranges: filled with single pages, emptied, covered by one mapping, in
+ * turn. */
 static void cover_the_tail(struct worker *w) {
     static struct rvt_dma_handle handles[TAIL];
     while (going()) {
@@ -83,7 +83,7 @@ static void cover_the_tail(struct worker *w) {
             unmap_pages(handles[i], PAGES + i, 1);
         struct rvt_dma_handle cover = map_pages(PAGES, TAIL);
         for (int i = 0; i < 50; i++)
-            rvt_yield(); /* it is searched for */
+            rvt_yield(); /* give readers time to search for it */
         unmap_pages(cover, PAGES, TAIL);
         w->accepted++;
     }
@@ -98,7 +98,7 @@ static void search(struct worker *w) {
         const struct rvt_dma_map *map = rvt_dma_find(&device->dma, address, PAGE, NULL);
         bool holds = map && rvt_dma_holds(map, address, PAGE);
         rvt_read_leave(w->reader, &device->retirement);
-        /* Read by writing, so that the search comes before it. */
+        /* A read-modify-write, so that the search is ordered before it. */
         uint32_t after = atomic_fetch_add_explicit(&states[page], 0, memory_order_acq_rel);
         CHECK_EQ(map != NULL, holds);
         if (before != after)
@@ -112,7 +112,7 @@ static void search(struct worker *w) {
     }
 }
 
-static void searches_beside_changes(void) {
+static void searches_are_correct_while_mappings_change(void) {
     struct fixture f;
     static struct worker workers[WRITERS + 1 + READERS];
     REQUIRE(fixture_open(&f, 4));
@@ -143,10 +143,11 @@ static void searches_beside_changes(void) {
             unclear += workers[i].stale;
         }
     }
-    printf("# %" PRIu64 " rounds of changes; %" PRIu64 " found, %" PRIu64 " not, %" PRIu64 " met a change\n",
+    printf("# %" PRIu64 " changes; searches: %" PRIu64 " found, %" PRIu64 " not found, %" PRIu64
+           " met a change\n",
            changes, found, missed, unclear);
     CHECK(changes > 0 && found > 0 && missed > 0);
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(searches_beside_changes))
+CHECK_MAIN(TEST(searches_are_correct_while_mappings_change))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* References that many threads take and put, under keys that other threads end in every way.
+/* Threads take and put references on regions while other threads end those regions in every way.
  *
- * What must never happen: a reference that is accepted on a region whose end had returned before the check began; one
- * that is still held when a plain dereg has returned; a put that wakes nobody who waits for it; a count that does not
- * come home. What one thread has taken another may put. */
+ * The following must never happen: a check that began after a verb returned takes a reference on the ended
+ * region; a reference is still held when a plain dereg has returned; a put does not wake its waiter; a
+ * reference count does not return to its initial value. A reference that one thread took may be put by
+ * another. */
 #include "core/access/batch.h"
 #include "stress.h"
 
@@ -11,39 +12,39 @@ enum { ENDERS = 2, HOLDERS = 3, SLOTS = 2, SGE = 16, BATCH = 8, EXCHANGE = 8, LE
 
 static alignas(4096) unsigned char bytes[LENGTH];
 static struct fixture keeper;
-static uint64_t common_domain; /* serial number */
+static uint64_t common_domain; /* serial number of the domain that all threads attach */
 
-/* A region that is shown. Numbers of regions are never given twice, so `id` names one for ever. */
+/* A region that is announced to the holders. Region ids are unique, so an id identifies a region forever. */
 struct shown {
     _Atomic(uint64_t) id,
-        ended; /* of the one that is there, or was last; of the last one whose end has returned */
+        ended; /* id: the current or last region; ended: the last region whose end has returned */
     _Atomic(uint32_t) key;
     _Atomic(uint64_t) address;
 };
 
 static struct shown shown[ENDERS][SLOTS];
 
-/* An element with the number of its region. */
+/* An SGE with the id of its region. */
 struct token {
     struct rvt_sge sge;
     uint64_t id;
 };
 
-/* How many hold something of a region, by its number. Kept by those who hold: raised after a reference is taken,
- * lowered before it is put; so it is 0 when the core has told that nobody holds. */
+/* Number of holders of each region, indexed by its id. Holders count up after taking a reference, and down
+ * before putting it, so the number is 0 when the core reports that no reference is held. */
 enum { NUMBERS = 1 << 20 };
 static _Atomic(int32_t) holders[NUMBERS];
 
-/* Elements on their way from one thread to another. */
+/* SGEs on their way from one thread to another. */
 static _Atomic(struct token *) exchange[EXCHANGE];
 
-static atomic_uint_fast64_t accepted_dead, held_at_end, accepted_all, waits_all;
+static atomic_uint_fast64_t accepted_after_end, held_at_end, accepted_all, waits_all;
 
 static _Atomic(int32_t) *holders_of(uint64_t id) {
     return &holders[id % NUMBERS];
 }
 
-/* --- those who hold --- */
+/* --- holders --- */
 
 static void put_token(struct token *token) {
     if (!token)
@@ -53,7 +54,7 @@ static void put_token(struct token *token) {
     rvt_free(token);
 }
 
-/* Leave one there and take what another thread has left; this one goes on with it. */
+/* Leaves an SGE in the exchange and takes over the one that another thread left there. */
 static struct token *take_token(struct rvt_ucontext *context, unsigned at, struct token *left) {
     struct token *token = atomic_exchange(&exchange[at], left);
     if (token)
@@ -61,7 +62,7 @@ static struct token *take_token(struct rvt_ucontext *context, unsigned at, struc
     return token;
 }
 
-/* It was accepted: `ended` was read before the check began. */
+/* Keeps an accepted SGE. The caller must read `ended` before the check begins. */
 static void keep_token(struct worker *w, struct rvt_ucontext *context, const struct rvt_sge *sge,
                        uint64_t ended) {
     const uint64_t id = rvt_mr_id(sge->mr);
@@ -69,11 +70,11 @@ static void keep_token(struct worker *w, struct rvt_ucontext *context, const str
     if (!token)
         abort();
     if (id == ended)
-        atomic_fetch_add(&accepted_dead, 1);
+        atomic_fetch_add(&accepted_after_end, 1);
     atomic_fetch_add(holders_of(id), 1);
     *token = (struct token){*sge, id};
     w->accepted++;
-    /* To another thread, for one that it has left; or put here. */
+    /* Pass it to another thread in exchange for one of its SGEs, or put it here. */
     if (roll(&w->seed, 2))
         token = take_token(context, (unsigned)roll(&w->seed, EXCHANGE), token);
     if (roll(&w->seed, 4) == 0)
@@ -135,7 +136,7 @@ static void hold(struct worker *w) {
     rvt_free_ucontext(context);
 }
 
-/* --- those who end --- */
+/* --- enders --- */
 
 struct ender {
     struct worker w;
@@ -184,7 +185,7 @@ static int release(struct rvt_mr_handle mr, enum rvt_release_mode mode) {
     return mr.mr->kind == RVT_MR_FMR ? rvt_dealloc_fmr(mr, mode) : rvt_dereg_mr(mr, mode);
 }
 
-/* A reference that nobody takes out of the exchange keeps a plain dereg busy for ever. */
+/* An SGE left in the exchange would keep a plain dereg busy forever. */
 static void empty_exchange(void) {
     for (int i = 0; i < EXCHANGE; i++)
         put_token(take_token(NULL, (unsigned)i, NULL));
@@ -194,8 +195,8 @@ static void await_wake(struct ender *e) {
     for (int i = 0; !atomic_load(&e->woken); i++) {
         empty_exchange();
         rvt_sleep_briefly();
-        if (i == 200000) { /* 10 seconds: somebody has put, and told nobody */
-            CHECK(!"a put wakes who waits for it");
+        if (i == 200000) { /* after 10 seconds: a put did not wake its waiter */
+            CHECK(!"a put wakes its waiter");
             return;
         }
     }
@@ -207,11 +208,11 @@ static void take_away(struct ender *e) {
     bool force = false;
     int answer;
     switch (how) {
-    case 0: /* plain, again and again */
+    case 0: /* plain release, until it succeeds */
         while ((answer = release(mr, RVT_RELEASE)) == -RVT_EBUSY)
             empty_exchange();
         break;
-    case 1: /* whoever waits is woken */
+    case 1: /* awaited release: each put wakes this thread */
         for (;;) {
             atomic_store(&e->woken, false);
             answer = release(mr, RVT_RELEASE_AWAIT);
@@ -225,11 +226,11 @@ static void take_away(struct ender *e) {
         answer = release(mr, RVT_RELEASE_FORCE);
         force = true;
         break;
-    case 3: /* both, and one of them twice */
+    case 3: /* both regions, one of them listed twice */
         answer = rvt_dereg_mrs(e->common, (struct rvt_mr_handle[]){mr, e->mr[1], mr}, 3, RVT_RELEASE_FORCE);
         force = true;
         break;
-    default: /* all of its context, by cascade */
+    default: /* deallocate the context, which cascades to its regions */
         answer = rvt_dealloc_ucontext(e->context, true);
         force = true;
     }
@@ -275,7 +276,7 @@ static void end_regions(struct worker *w) {
     rvt_free_ucontext(e->context);
 }
 
-static void no_reference_on_what_has_ended(void) {
+static void no_reference_is_taken_or_held_after_a_region_ended(void) {
     static struct worker workers[HOLDERS];
     uint64_t ended = 0;
     REQUIRE(fixture_open_joined(&keeper, 10));
@@ -302,17 +303,17 @@ static void no_reference_on_what_has_ended(void) {
     }
     for (int i = 0; i < EXCHANGE; i++)
         put_token(take_token(NULL, (unsigned)i, NULL));
-    printf("# %" PRIu64 " ends, %" PRIu64 " references, %" PRIu64
-           " waits for a put; on dead regions: %" PRIu64 ", held when a dereg had returned: %" PRIu64 "\n",
+    printf("# %" PRIu64 " regions ended, %" PRIu64 " references, %" PRIu64
+           " waits for a put; taken on ended regions: %" PRIu64 ", held after dereg returned: %" PRIu64 "\n",
            ended, (uint64_t)atomic_load(&accepted_all), (uint64_t)atomic_load(&waits_all),
-           (uint64_t)atomic_load(&accepted_dead), (uint64_t)atomic_load(&held_at_end));
+           (uint64_t)atomic_load(&accepted_after_end), (uint64_t)atomic_load(&held_at_end));
     CHECK(ended > 0 && atomic_load(&accepted_all) > 0);
-    CHECK_EQ(atomic_load(&accepted_dead), 0);
+    CHECK_EQ(atomic_load(&accepted_after_end), 0);
     CHECK_EQ(atomic_load(&held_at_end), 0);
-    CHECK_EQ(atomic_load(&keeper.device->watched), 0); /* every object went back to its pool */
+    CHECK_EQ(atomic_load(&keeper.device->watched), 0); /* every object returned to its pool */
     CHECK_EQ(fixture_head(keeper.device).used, 0);
     CHECK_EQ(keeper.pd.pd->children, 1);
     fixture_leave_last(&keeper, &keeper);
 }
 
-CHECK_MAIN(TEST(no_reference_on_what_has_ended))
+CHECK_MAIN(TEST(no_reference_is_taken_or_held_after_a_region_ended))

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads that copy in every way, against threads that take the memory back in every way.
+/* Threads copy in every way while other threads take the memory back in every way.
  *
- * An ender registers memory, shows it to its copier, and takes it back while the copier is at it. When the verb has
- * returned, the memory is the ender's: it writes a pattern of its own with plain stores. When the copier's calls are
- * over it counts the bytes that are not its own (late writes); the copier counts the bytes of that pattern that it was
- * given (late reads). There must be none, and ThreadSanitizer sees the race as well.
+ * An ender registers memory, announces it to its copier, and takes it back during the copies. Once the verb
+ * has returned, the memory belongs to the ender, which overwrites it with a pattern, using plain stores.
+ * After the copier's last call the ender counts the bytes that are not of the pattern (late writes), and the
+ * copier counts the bytes of the pattern that it copied (late reads). Both must be 0, and ThreadSanitizer
+ * sees the race as well.
  *
- * Each pair has memory of its own, so the copies race with nobody else. */
+ * Each pair has its own memory, so copies do not race with other pairs. */
 #include "core/access/batch.h"
 #include "ends.h"
 #include "stress.h"
@@ -20,19 +21,20 @@ enum way { COPY_IN, ORDERED, COPY_OUT, ADD, SWAP, GATHER, SCATTER, FROM_LIST, TO
 struct pair {
     struct worker copier, ender;
     struct victim v;
-    unsigned char *data, *buffer; /* LENGTH bytes each; the second is the copier's */
+    unsigned char *data, *buffer; /* LENGTH bytes each; the buffer belongs to the copier */
     struct rvt_mr_handle buffer_mr;
     struct rvt_pd_handle buffer_pd;
-    struct fixture steady; /* another device, with the buffer as a region */
+    struct fixture steady; /* another device, which has the buffer as a region */
     uint32_t steady_key;
     _Atomic(uint64_t) round, done,
-        calls;                  /* the one that is open; that the copier is through with; calls in it */
-    atomic_bool over, finished; /* the round; all of them */
+        /* The current round; the last round the copier finished; its calls in this round. */
+        calls;
+    atomic_bool over, finished; /* the round is over; all rounds are over */
     uint64_t rounds, copies, cut, late_written, late_read;
 };
 
 static struct pair pairs[PAIRS];
-static struct rvt_dev_info *one_device; /* NULL: each round has one of its own */
+static struct rvt_dev_info *one_device; /* NULL: each round opens its own device */
 
 /* --- the copier --- */
 
@@ -48,7 +50,7 @@ static void note_copy(struct pair *p, uint64_t moved, uint64_t wanted) {
     p->cut += moved != 0 && moved < wanted;
 }
 
-/* With a reference. */
+/* Copies or updates through a held SGE. */
 static void use_element(struct pair *p, struct rvt_sge *sge, enum way way) {
     struct rvt_data_call call;
     struct rvt_sge_state ss;
@@ -75,7 +77,7 @@ static void use_element(struct pair *p, struct rvt_sge *sge, enum way way) {
     }
 }
 
-/* Without one. In one large element, or in many. */
+/* Copies a list without references, as one large SGE or as many small ones. */
 static void use_list(struct pair *p, enum way way, bool small, bool elsewhere) {
     enum { SMALL = PAGE / 2, COUNT = LENGTH / SMALL };
     unsigned char packed[COUNT * SGE], other_packed[COUNT * SGE];
@@ -108,14 +110,15 @@ static bool is_write(enum way way) {
     return way == COPY_IN || way == ORDERED || way == SCATTER || way == TO_LIST;
 }
 
-/* One round: copies until the ender has told that it is over. */
+/* One round: copies until the ender ends the round. */
 static void copy_until_over(struct pair *p) {
     struct worker *w = &p->copier;
     const enum end end = p->v.end;
     const enum way way =
         (enum way)(ends_the_key_alone(end) ? GATHER + roll(&w->seed, WAYS - GATHER) : roll(&w->seed, WAYS));
     const bool atomic = way == ADD || way == SWAP, small = roll(&w->seed, 2), elsewhere = roll(&w->seed, 2);
-    /* Over the whole round, or for each copy: then the ender gets what it wants in between. */
+    /* Hold the SGE over the whole round, or put it after each copy; then the ender can get its turn in
+     * between. */
     const bool keeps = ends[end].held_answer == 0 && roll(&w->seed, 2);
     struct rvt_sge sge = {0};
     do {
@@ -158,9 +161,9 @@ static void take_back_once(struct pair *p, uint64_t round) {
     struct worker *w = &p->ender;
     const enum end end = (enum end)roll(&w->seed, one_device ? CLOSE : ENDS);
     REQUIRE(open_victim(&p->v, end, one_device, p->data, LENGTH, (uint64_t)(w->index + 1) << 32));
-    /* The copier takes references through these contexts, and this thread ends them. */
+    /* The copier checks through these contexts, but this thread deallocates them. */
     p->v.a.context->reader = p->v.b.context->reader = NULL;
-    /* The copier's own list is in a domain that stays, but for a close. */
+    /* The copier's own list is in a domain that the verb does not close (except rvt_mr_exit). */
     p->buffer_pd = end == END_CONTEXT || end == END_CONTEXT_OF_MAPPING ? p->v.a.pd : p->v.b.pd;
     p->buffer_mr = fixture_reg_in(p->buffer_pd, p->buffer, LENGTH, 0, 0, ALL_ACCESS);
     memset(p->data, FIRST_PATTERN, LENGTH);
@@ -176,7 +179,7 @@ static void take_back_once(struct pair *p, uint64_t round) {
     while ((answer = take_victim(&p->v)) == -RVT_EBUSY)
         rvt_yield();
     CHECK_EQ(answer, 0);
-    memset(p->data, OWN_PATTERN, LENGTH); /* the program's next line */
+    memset(p->data, OWN_PATTERN, LENGTH); /* overwrite the memory at once */
     rvt_yield();
     atomic_store_explicit(&p->over, true, memory_order_release);
     while (atomic_load_explicit(&p->done, memory_order_acquire) != round)
@@ -196,7 +199,7 @@ static void take_back(struct worker *w) {
         const uint64_t before = p->rounds;
         take_back_once(p, round);
         if (p->rounds == before)
-            break; /* as it has told */
+            break; /* the failed check was already reported */
     }
     atomic_store(&p->finished, true);
 }
@@ -230,12 +233,12 @@ static void run_pairs(unsigned milliseconds) {
     printf("# %" PRIu64 " rounds, %" PRIu64 " copies, %" PRIu64 " cut short; late bytes: %" PRIu64
            " written, %" PRIu64 " read\n",
            sum.rounds, sum.copies, sum.cut, sum.late_written, sum.late_read);
-    CHECK(sum.rounds > 0 && sum.copies > 0); /* or nothing was tested */
+    CHECK(sum.rounds > 0 && sum.copies > 0); /* the pairs must have tested something */
     CHECK_EQ(sum.late_written, 0);
     CHECK_EQ(sum.late_read, 0);
 }
 
-static void on_one_device(void) {
+static void no_byte_moves_after_a_verb_returned_on_one_device(void) {
     struct fixture keeper;
     REQUIRE(fixture_open_joined(&keeper, 8));
     one_device = keeper.device;
@@ -243,11 +246,12 @@ static void on_one_device(void) {
     fixture_leave_last(&keeper, &keeper);
 }
 
-static void on_devices_that_close(void) {
+static void no_byte_moves_after_a_verb_returned_on_devices_that_close(void) {
     long live = rvt_test_alloc_live();
     one_device = NULL;
     run_pairs(2000);
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
-CHECK_MAIN(TEST(on_one_device), TEST(on_devices_that_close))
+CHECK_MAIN(TEST(no_byte_moves_after_a_verb_returned_on_one_device),
+           TEST(no_byte_moves_after_a_verb_returned_on_devices_that_close))
