@@ -1,7 +1,7 @@
-// What the native objects behind the handles do when a program calls them directly.
+// The native objects behind the handles, called directly by a program.
 import { runProgram } from '../support/programs';
 
-// Programs of their own: what is wrong in native code may end the process.
+// Each test runs in a process of its own: an error in native code may end the process.
 describe('the native objects', () => {
   const prelude = `
     const { native, Block, Region, Element, Word, COMMAND_BYTES, UNANSWERED } = require('./test/support/native.cjs');
@@ -42,7 +42,7 @@ describe('the native objects', () => {
     expect({ status, signal, ...output }).toEqual({ status: 0, signal: null, stdout, stderr: '' });
   }
 
-  test('their methods on anything else are a TypeError', () => {
+  test('their methods on any other value throw a TypeError', () => {
     expectOutput(
       `const all = everything();
        const objects = nativeOnes(all).filter((object) => object !== all.batch);
@@ -89,7 +89,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('any arguments, in any order, with any words in the command block, are answered, and move nothing but registered bytes', () => {
+  test('any arguments, in any order, with any words in the command block, yield a result, and only registered bytes move', () => {
     expectOutput(
       `const Float = globalThis.Float16Array ?? Float32Array;
        const types = [Uint8Array, Int8Array, Uint8ClampedArray, Uint16Array, Uint32Array, BigUint64Array, BigInt64Array, Float64Array, Float, DataView];
@@ -175,7 +175,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('the name of one element is that of no other', () => {
+  test('the name of one SGE never reaches another SGE', () => {
     expectOutput(
       `const { pd, qp, regions: { user, sg }, sge } = everything();
        const told = (element) => [block.describe(element), block.put(element), block.copyOut(element, new Uint8Array(8)), block.copyIn(element, new Uint8Array(8)),
@@ -219,7 +219,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('the name of a region is that of no other', () => {
+  test('the name of one region never reaches another region', () => {
     expectOutput(
       `const { device, pd, qp, regions: { user, fmr, sg, zero } } = everything();
        const pages = BigUint64Array.from([0x100000n]);
@@ -259,7 +259,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('holders: anything may be bound, and each has a cell of its own', () => {
+  test('any object can be bound as a holder, and each has a cell of its own', () => {
     expectOutput(
       `for (const no of [undefined, null, 0, 1, 'x', true, 1n, Symbol.for('x')]) {
          const before = native.bindCell({});
@@ -287,7 +287,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('a cell whose holder is gone takes no element, and no name of its elements is ever given again', () => {
+  test('a cell whose holder was collected takes no SGE, and names of its SGEs are never reused', () => {
     expectOutput(
       `const { pd, regions: { user } } = (globalThis.kept = everything());
        const rest = block.refs(user);
@@ -318,9 +318,9 @@ describe('the native objects', () => {
     );
   });
 
-  test('who gets hold of the registry’s callback can end elements by made-up numbers, and no more', () => {
+  test('a program that obtains the callback of the registry can only end SGEs by guessing their numbers', () => {
     expectOutput(
-      // Loads the native module again after replacing FinalizationRegistry, so that the program gets the callback.
+      // Load the native module again after replacing FinalizationRegistry, so that the program gets the callback.
       `const held = [], registered = [];
        let during = () => {};
        globalThis.FinalizationRegistry = class { constructor(callback) { held.push(callback); } register(...args) { registered.push(args); during(...args); } };
@@ -373,9 +373,9 @@ describe('the native objects', () => {
     );
   });
 
-  test('without a command block nothing is done, and wrong ones are not taken', () => {
+  test('without a valid command block every call fails and does nothing', () => {
     expectOutput(
-      // A module of its own, for which nobody has brought a block yet.
+      // Load a separate module instance, which has no command block yet.
       `const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
        delete require.cache[path];
        const module = require(path);
@@ -402,12 +402,12 @@ describe('the native objects', () => {
        const self = own.register(pd, right, 0x9000n, 0x9000n, 31), over = own.acquire(pd, 0x9000n, COMMAND_BYTES, self.key, 31);
        console.log(own.copyOut(over, right), own.copyIn(over, right), own.copyOut(sge, right), own.copyIn(over, new Uint8Array(COMMAND_BYTES).fill(255)));
        console.log(own.put(over), own.put(sge), own.release(user), own.release(self), new Uint8Array(shared, 0, 4096 - COMMAND_BYTES).every((byte) => byte === GUARD), rimIntact());`,
-      // What is copied over an answer comes before it.
+      // The result is written after the bytes, so that a copy over the command block does not destroy the result.
       ['true true 0 0 0 -9 1 -9 -22', '256 256 64 256', '0 0 0 0 true true', ''].join('\n'),
     );
   });
 
-  test('a buffer is known by what it is, wherever its bytes are', () => {
+  test('a region is bound to its buffer, not to the address of the bytes', () => {
     expectOutput(
       `const { pd } = everything();
        const told = (region, where) => { const element = block.acquire(pd, where, 8, region.key, 31); const target = new Uint8Array(8); const answer = typeof element === 'number' ? element : block.copyOut(element, target);
@@ -451,7 +451,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('the block is written by another thread during calls', () => {
+  test('another thread writes the command block during calls, and only registered bytes move', () => {
     expectOutput(
       `const { Worker } = require('node:worker_threads');
        const all = everything(), { pd, qp, regions } = all;
@@ -516,7 +516,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('a block of another size, kind or place is not taken', () => {
+  test('a batch block of wrong size, kind or offset is rejected', () => {
     expectOutput(
       `const { pd, qp, sge } = everything();
        const shared = new SharedArrayBuffer(4096);
@@ -539,7 +539,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('what a program that gets hold of our token and our natives can forge is still refused', () => {
+  test('forgeries by a program that obtained the construction token and the native objects are rejected', () => {
     expectOutput(
       `const rdmavt = require('rdmavt');
        const { Device, MemoryRegion, FastMemoryRegion, Sge, SgeState, ProtectionDomain } = rdmavt;
@@ -616,7 +616,7 @@ describe('the native objects', () => {
         '4096',
         'again 64 undefined 2/2 EBADF undefined 2/2',
         'given 2/2 true',
-        'TypeError,TypeError,TypeError,TypeError,TypeError 0', // what says yes to all says the number of a domain that there is
+        'TypeError,TypeError,TypeError,TypeError,TypeError 0', // A Proxy that answers every property read gives the number of an existing domain.
         'true true false',
         '',
       ].join('\n'),

@@ -1,8 +1,8 @@
-// At the end of the stack every function may throw. A verb that throws there has done nothing: nothing lives that nobody has, and
-// nothing has ended, moved or been put.
+// Every function may throw when the stack overflows. A verb that throws there must have done nothing: no unreachable object is
+// left, and nothing was closed, moved or put.
 import { runProgram } from '../support/programs';
 
-/** Every verb that changes something, by an expression over the objects of a `world`. */
+/** Every verb that changes state, as an expression over the objects of a `world`. */
 const verbs: Record<string, string> = {
   'Device.attach': 'Device.attach(w.token)',
   'device.allocPd': 'w.device.allocPd()',
@@ -51,7 +51,7 @@ const verbs: Record<string, string> = {
   'batch.scatter': 'w.batch.scatter(w.source, 1, 1)',
 };
 
-/** Those that make something, and so note where. */
+/** The verbs that create objects, and therefore capture stacks. */
 const makers = Object.entries(verbs).filter(([name]) =>
   /\.alloc|createQp|regUserMr|getDmaMr|dma\.map|attach/.test(name),
 );
@@ -113,24 +113,24 @@ const program = (verb: string, options = ''): string => `
   process.exit(0);
 `;
 
-/** A short stack is at its end sooner. */
+/** A short stack overflows sooner. */
 const shortStack = ['--stack-size=100', '--no-warnings'];
 
-describe('at the end of the stack', () => {
-  test.each(Object.entries(verbs))('%s', (_, verb) => {
+describe('a stack overflow in', () => {
+  test.each(Object.entries(verbs))('%s changes nothing', (_, verb) => {
     const { stdout, stderr } = runProgram(program(verb), shortStack);
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual({ refused: true, done: 2, wrong: [] });
   });
 
-  test.each(makers)('%s, while stacks are captured', (_, verb) => {
+  test.each(makers)('%s changes nothing while stacks are captured', (_, verb) => {
     const { stdout, stderr } = runProgram(program(verb, ', captureStacks: true'), shortStack);
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual({ refused: true, done: 2, wrong: [] });
   });
 });
 
-test.each(makers)('%s, where the capture of the stack throws', (_, verb) => {
+test.each(makers)('%s changes nothing if capturing the stack throws', (_, verb) => {
   const { stdout, stderr } = runProgram(`
     const told = [];
     ${/const \{ Device[^]*?\n {2}const verb = .*\n/.exec(program(verb, ', captureStacks: true'))![0]}

@@ -1,8 +1,8 @@
-// Two copies of the package in one process, with one native module or with one each.
+// Two copies of the package in one process, sharing one native module or with one each.
 import { BLOCK_HEADER_BYTES, COMMAND_BYTES, HeaderWord, PACKED_SGE_BYTES } from '../../lib/internal/layout';
 import { runProgram } from '../support/programs';
 
-/** How long the block of a batch of one element without places is; and where it has the status. */
+/** The size of the block of a batch of one element without places, and the index of the status word. */
 const BATCH_BYTES = BLOCK_HEADER_BYTES + PACKED_SGE_BYTES + Uint32Array.BYTES_PER_ELEMENT;
 const STATUS_WORD = HeaderWord.Status;
 
@@ -32,7 +32,7 @@ describe('two copies of the package in one process', () => {
   test.each([
     ['with one native module', false],
     ['with a native module each', true],
-  ])('%s do not take each other’s objects, and share memory', (_, clearNative) => {
+  ])("%s, reject each other's objects, and share memory", (_, clearNative) => {
     const { status, signal, stdout, stderr } = runProgram(
       `${load(clearNative)}
        for (const [ours, theirs, lib] of [[a, b, first], [b, a, second]]) {
@@ -58,11 +58,12 @@ describe('two copies of the package in one process', () => {
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
     const wrong = `${Array(7).fill('ERR_INVALID_ARG_TYPE').join()},TypeError,TypeError\ntrue 0 true\n`;
-    // The small Buffers of both lie in one pool, or the memory is each one's own: then the other's goes on.
+    // The small Buffers of both lie in one pool, or each copy registers memory of its own; the other copy's object then stays
+    // usable.
     expect(stdout.startsWith(wrong.repeat(2))).toBe(true);
   });
 
-  test('with one native module: the command block is one, and what one copy stores the other does not take for its own', () => {
+  test("with one native module share the command block, but never take each other's results", () => {
     const { status, signal, stdout, stderr } = runProgram(
       `${load(false)}
        // Each check of one copy is interrupted, at each property that it reads, by checks of the other.
@@ -87,10 +88,10 @@ describe('two copies of the package in one process', () => {
       ['--no-warnings'],
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
-    expect(stdout).toBe('78 true 3,3\n'); // of the one element that is held
+    expect(stdout).toBe('78 true 3,3\n'); // The references of the single held SGE.
   });
 
-  test('with a native module each: what the one has made means what it says to the other', () => {
+  test('with a native module each, handles of one module have the documented meaning in the other', () => {
     const { status, signal, stdout, stderr } = runProgram(
       `const [one, two] = [0, 1].map(() => {
          for (const path of Object.keys(require.cache)) delete require.cache[path];
@@ -124,8 +125,8 @@ describe('two copies of the package in one process', () => {
     expect(stdout).toBe('0,object,0,object,object,TypeError,TypeError,64,128,-22,\n'.repeat(2));
   });
 
-  test('of two files: no native object of one is anything to the other, in any function that takes one', () => {
-    // A file of its own is a copy of its own: with its own pools, readers and epochs.
+  test('loaded from two files: no function accepts a native object of the other file', () => {
+    // A second file is a separate module with its own pools, readers and epochs.
     const { status, signal, stdout, stderr } = runProgram(
       `const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs'), { dirname, join, relative } = require('node:path');
        const home = mkdtempSync(join(require('node:os').tmpdir(), 'rdmavt-copy-'));
