@@ -1,4 +1,4 @@
-// A worker that ends, however it ends, takes along what it has made, and gives back what it held; everybody else goes on.
+// When a worker ends, in whatever way, its objects are closed and its references are released; all other threads continue.
 
 import { accepted, rdma, refusal } from '../support/answers';
 import { collect } from '../support/garbage';
@@ -65,7 +65,7 @@ describe('a worker that', () => {
         w.region = w.common.regUserMr(new SharedArrayBuffer(4096), { access: 31 });
         w.own = w.pd.regUserMr(new Uint8Array(8));
         w.mapping = w.device.dma.map(new Uint8Array(new SharedArrayBuffer(4096)).fill(9), { address: dma });
-        // References on a region of the other thread, in every form.
+        // Hold references on a region of the main thread, in every form.
         const element = { addr: at, length: 8, lkey: key };
         w.sges = [
           w.common.acquire(element, 0).sge,
@@ -140,11 +140,11 @@ describe('a worker that', () => {
   });
 });
 
-describe('when the opener ends', () => {
+describe('when the opener of a device ends', () => {
   test.each<[string, (peer: Peer) => Promise<number>]>([
     ['by itself', (peer) => peer.close()],
     ['by termination', (peer) => peer.worker.terminate()],
-  ])('%s, the others go on', async (_, end) => {
+  ])('%s, the other threads continue to use the device', async (_, end) => {
     const opener = new Peer();
     const token = await opener.run((w) => {
       w.device = new w.Device({ lkeyTableBits: 9 });
@@ -178,7 +178,7 @@ describe('when the opener ends', () => {
     ).toEqual([4, 9, [2, 3], 1]);
   });
 
-  test('and nobody else uses the device, it is closed', async () => {
+  test('and no other thread uses the device, the device is closed', async () => {
     const opener = new Peer();
     const token = await opener.run((w) => {
       w.device = new w.Device();
@@ -190,15 +190,15 @@ describe('when the opener ends', () => {
   });
 });
 
-describe('a worker that is idle', () => {
+describe('an idle worker', () => {
   test.each<[string, (device: ReturnType<typeof open>, pd: ReturnType<typeof scene>['pd']) => void]>([
     ['its domain ends', (_, pd) => pd.dealloc({ cascade: true })],
     ['its device is closed', (device) => device.close({ cascade: true })],
-  ])('lets go of its buffers when %s in another thread', async (_, end) => {
+  ])('releases its buffers when %s in another thread', async (_, end) => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     await peer.run((w, number) => {
-      // Nothing of it but the regions holds the buffers.
+      // Only the regions keep the buffers alive.
       const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64), new Uint8Array(64).buffer];
       const common = w.device.importPd(number);
       for (const memory of memories) common.regUserMr(memory);
@@ -211,11 +211,11 @@ describe('a worker that is idle', () => {
     };
     expect(await peer.run(left)).toBe(3);
     end(device, pd);
-    // What it does from here on has nothing to do with the package.
+    // From here on the worker does nothing with the package.
     expect(await peer.run(left)).toBe(0);
   });
 
-  test('does the same in the main thread when a worker ends its domain', async () => {
+  test('has its counterpart in the main thread: buffers are released when a worker closes the domain', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64)].map((memory) => {
@@ -227,7 +227,7 @@ describe('a worker that is idle', () => {
   });
 });
 
-// Programs of their own from here on: a crash ends one of them by a signal.
+// Each test below runs in a separate process: a crash ends the process with a signal.
 
 const prelude = `
   const { Worker, isMainThread, parentPort, workerData, threadId } = require('node:worker_threads');
@@ -248,7 +248,7 @@ const prelude = `
   };
 `;
 
-/** Main program and worker program; both after the prelude. `start(data)` starts a worker. */
+/** Runs a main program and a worker program, both preceded by the prelude. In the main program, `start(data)` starts a worker. */
 function run(main: string, worker: string, status = 0): string {
   const program = `${prelude}
     const start = (data) => new Worker(${JSON.stringify(prelude + worker)}, { eval: true, workerData: data });
@@ -258,7 +258,7 @@ function run(main: string, worker: string, status = 0): string {
   return result.stdout;
 }
 
-/** What a worker is busy with when it is terminated. */
+/** What a worker is doing when it is terminated. */
 const busy: Record<string, string> = {
   'batches of checks': `
     const batch = pd.lkeyBatch(4096, { places: true });
@@ -293,7 +293,7 @@ const busy: Record<string, string> = {
     const pages = BigUint64Array.from({ length: 512 }, (_, i) => DMA + BigInt(i % 16 * PAGE));
     ready();
     for (;;) { fmr.mapPhys(pages, 0); fmr.unmap(); const mapping = device.dma.map(shared(PAGE)); fmr.mapPhys([mapping.address], 0); fmr.unmap(); mapping.unmap(); }`,
-  'everything that makes objects': `
+  'all calls that create objects': `
     ready();
     for (const kept = []; ;) {
       const other = Device.attach(device.share(), { captureStacks: true, reportLeaks: true });
@@ -303,12 +303,12 @@ const busy: Record<string, string> = {
       if (kept.length > 100) { kept.length = 0; other.detach({ cascade: true }); }
       else { mr.dereg(); memory.free(); }
     }`,
-  'nothing at all': 'ready(); setInterval(() => {}, 1000);',
+  nothing: 'ready(); setInterval(() => {}, 1000);',
 };
 
-describe('termination', () => {
-  // With a region of the main thread's, of which the worker holds what it holds, and its own in the same domain.
-  test.each(Object.entries(busy))('in the middle of %s', (_, work) => {
+describe('termination of a worker', () => {
+  // The worker uses a region of the main thread, on which it may hold references, and its own regions in the same domain.
+  test.each(Object.entries(busy))('in the middle of %s leaves nothing behind', (_, work) => {
     run(
       `const ROUNDS = 6;
        (async () => {
@@ -343,7 +343,7 @@ describe('termination', () => {
     );
   });
 
-  test('while this thread copies from the worker’s shared memory: bytes, and then refusals', () => {
+  test("while this thread copies from the worker's shared memory: the copies succeed and are then refused", () => {
     run(
       `const ROUNDS = 24;
        (async () => {
@@ -401,7 +401,7 @@ describe('termination', () => {
     );
   });
 
-  test('of a worker in the middle of a copy from another worker’s memory that is terminated too', () => {
+  test('while it copies from the memory of another worker that is terminated as well', () => {
     run(
       `(async () => {
          const device = new Device();
@@ -435,8 +435,8 @@ describe('termination', () => {
 });
 
 describe('process.exit of the main thread', () => {
-  test.each(['gathers and scatters of MiBs', 'registrations', 'everything that makes objects'])(
-    'while workers are in the middle of %s',
+  test.each(['gathers and scatters of MiBs', 'registrations', 'all calls that create objects'])(
+    'while workers are in the middle of %s ends the process normally',
     (work) => {
       for (const delay of [0, 5]) {
         run(
@@ -461,9 +461,9 @@ describe('process.exit of the main thread', () => {
   );
 });
 
-describe('everything at once', () => {
-  test('from two workers and the main thread: bytes always come from the right region', () => {
-    // Region number k of a thread is filled with the thread's byte; whoever reads through a key reads that byte alone.
+describe('all operations at once', () => {
+  test('in two workers and the main thread read only bytes of the right region', () => {
+    // Every region is filled with the number of its thread, so a reader must see one value only.
     const work = `
       const MS = 1500, SLOTS = 8;
       function hammer(device, pd, keys, me, starts) {
@@ -590,8 +590,8 @@ describe('everything at once', () => {
   });
 });
 
-// Elements have no native objects of their own that a dying environment would free one by one: it puts what lies in its cells.
-describe('elements of a worker on a shared device', () => {
+// SGEs have no native objects that the environment frees one by one when it ends: the environment puts the SGEs in its cells.
+describe('SGEs of a worker on a shared device', () => {
   const worker = `
     const { Device, SgeState } = require('rdmavt');
     const { parentPort, workerData: { token, number, start, lkey, how } } = require('node:worker_threads');
@@ -666,12 +666,12 @@ describe('elements of a worker on a shared device', () => {
     return JSON.parse(stdout);
   };
 
-  test('are put when it ends by itself, by process.exit, by an exception', () => {
+  test('are put when the worker ends by itself, by process.exit or by an exception', () => {
     const hows = `[['end', 'exit'], ['throw', 'in a getter'], ['in the end', 'end'], ['exit', 'throw'], ['in a getter', 'in the end']]`;
     expect(run(hows)).toEqual({ ...rest, codes: [0, 1, 3, 4], messages: ['on purpose'] });
   });
 
-  test('are put when it is terminated at any moment while it takes and puts them', () => {
+  test('are put when the worker is terminated at any moment while it acquires and puts them', () => {
     const hows = `Array.from({ length: 25 }, () => ['loop', 'loop'])`;
     expect(run(hows)).toEqual({ ...rest, codes: [1], messages: [] });
   });
