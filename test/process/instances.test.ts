@@ -1,5 +1,5 @@
-// Many copies of the package's JavaScript in one process, with one native module: what a copy holds is given back when the copy is
-// dropped, although the native module watches the holders of all of them for as long as the process lives.
+// Many copies of the package's JavaScript in one process, with one native module: what a copy holds is released when the copy is
+// dropped, although the native module watches the holders of all copies for the lifetime of the process.
 import { runProgram } from '../support/programs';
 
 const prelude = `
@@ -65,7 +65,7 @@ function output(program: string): unknown {
 }
 
 describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (%s)', (how) => {
-  test('give back what they held, and are collected, fifty of them', () => {
+  test('release the SGEs that they hold and are garbage-collected, fifty copies at once', () => {
     expect(
       output(
         `(async () => {
@@ -100,8 +100,8 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
     });
   });
 
-  // What the process takes is counted in memory-pressure.test.ts.
-  test('leave nothing in the heap, and their cells are used again', () => {
+  // memory-pressure.test.ts measures the memory of the process.
+  test('leave nothing in the heap, and their cells are reused', () => {
     const { heap, cells } = output(
       `(async () => {
          const round = async (count) => {
@@ -122,7 +122,7 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
        })();`,
     ) as { heap: number; cells: number };
     expect(heap).toBeLessThan(3);
-    // The lowest that is free: 5 copies of 300 elements at a time, and some that were not collected yet.
+    // The lowest free cell: about 5 copies with 300 SGEs each exist at a time, and some are not collected yet.
     expect(cells).toBeLessThan(4000);
   });
 });

@@ -190,7 +190,7 @@ describe('when the opener of a device ends', () => {
   });
 });
 
-describe('an idle worker', () => {
+describe('an idle thread', () => {
   test.each<[string, (device: ReturnType<typeof open>, pd: ReturnType<typeof scene>['pd']) => void]>([
     ['its domain ends', (_, pd) => pd.dealloc({ cascade: true })],
     ['its device is closed', (device) => device.close({ cascade: true })],
@@ -215,7 +215,7 @@ describe('an idle worker', () => {
     expect(await peer.run(left)).toBe(0);
   });
 
-  test('has its counterpart in the main thread: buffers are released when a worker closes the domain', async () => {
+  test('releases its buffers when a worker closes the domain', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64)].map((memory) => {
