@@ -38,27 +38,27 @@ const WITHOUT = 'Start Node.js without --no-addons.';
 const ALLOW = 'Start Node.js with --allow-addons as well, if this program may run native code.';
 const permissions = [permission, '--allow-fs-read=*'];
 
-test('reports --no-addons on the command line', () => {
+test('the error names --no-addons on the command line', () => {
   expectDisabled(run(['--no-addons'], REQUIRE), ['--no-addons on the command line'], WITHOUT);
 });
 
 test.each(['--no-addons', '--no_addons', '"--no-addons"', '--no-deprecation  --no-addons'])(
-  'reports NODE_OPTIONS=%s',
+  'the error names NODE_OPTIONS=%s',
   (options) => {
     expectDisabled(run([], REQUIRE, options), ['--no-addons in NODE_OPTIONS'], WITHOUT);
   },
 );
 
-test('reports the permission model', () => {
+test('the error names the permission model', () => {
   expectDisabled(run(permissions, REQUIRE), [`${permission} on the command line`], ALLOW);
 });
 
-test('reports --no-addons, and not the permission model that allows add-ons', () => {
+test('the error names --no-addons, and not the permission model that allows add-ons', () => {
   const error = run([...permissions, '--allow-addons', '--no-addons'], REQUIRE);
   expectDisabled(error, ['--no-addons on the command line'], WITHOUT);
 });
 
-test('loads under the permission model with --allow-addons', () => {
+test('the add-on loads under the permission model with --allow-addons', () => {
   expect(run([...permissions, '--allow-addons'], REQUIRE)).toEqual({});
 });
 
@@ -71,7 +71,7 @@ test('import reports the same as require', () => {
   expect(stderr).toContain(`code: 'ERR_RDMAVT_ADDONS_DISABLED'`);
 });
 
-test('reports the option even if the binary is missing, because a build would not help', () => {
+test('the error names the option even if the binary is missing, because a build would not help', () => {
   const program = `process.env.RDMAVT_PREBUILD = ${JSON.stringify(__dirname)}; ${REQUIRE}`;
   expect(run([], program).code).toBe('ERR_RDMAVT_NO_BINARY');
   expectDisabled(run(['--no-addons'], program), ['--no-addons on the command line'], WITHOUT);

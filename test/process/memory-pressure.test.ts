@@ -245,8 +245,8 @@ describe('the process does not grow', () => {
   });
 });
 
-describe('the garbage collector accounts', () => {
-  test('for page lists: devices that are dropped are collected in time without a request', () => {
+describe('the garbage collector', () => {
+  test('knows the size of page lists, and collects dropped devices in time without a request', () => {
     const { status, stdout, stderr } = runProgram(
       `${prelude}
        const pages = new BigUint64Array(65536).fill(DMA);
