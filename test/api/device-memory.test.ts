@@ -596,10 +596,10 @@ describeWithCollector('garbage', () => {
           new Uint8Array(memory.buffer).fill(1);
           if (rss() - before < 50) throw new Error('not there');
           memory.free();
-          for (let i = 0; i < 5; i++) { gc(); await turn(); } // nobody has the buffer
+          for (let i = 0; i < 5; i++) { gc(); await turn(); } // no object refers to the buffer
           sums.freed.push(Math.round(rss() - before));
         }
-        // Freed in one thread's eyes, but a view lives on: transferred, so nothing detaches it.
+        // The memory is freed, but a view remains: its buffer was transferred, so nothing detaches the view.
         if (ArrayBuffer.prototype.transfer) {
           const before = rss();
           let memory = device.allocDm(SIZE);

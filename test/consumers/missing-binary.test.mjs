@@ -106,7 +106,7 @@ test(
     const consumer = withoutPrebuilds(t);
     consumer.write(
       'musl.cjs',
-      `// What Node says on musl: its report has no version of glibc. And who starts a process fails.
+      `// Simulates Node on musl: its report has no glibc version. Starting a process throws.
      const report = process.report.getReport();
      delete report.header.glibcVersionRuntime;
      process.report.getReport = () => report;

@@ -472,7 +472,7 @@ describe('the native functions', () => {
     const user = command.register(pd, bytes, 0x1000n, 0x1000n, 31), { key } = user;
     const refs = () => command.refs(user);
     const secret = new Uint8Array(256).fill(0xdd), foreignPd = device.allocPd(true), foreignKey = command.register(foreignPd, secret, 0x1000n, 0x1000n, 31).key;
-    // A block in the middle of guards.
+    // Creates a batch whose block lies between guards.
     const make = (checker, places) => {
       const size = 64 + CAPACITY * (16 + 4 + (places ? 24 : 0));
       const words = new Uint32Array(new SharedArrayBuffer(size + 2 * RIM)).fill(GUARD);
@@ -516,7 +516,7 @@ describe('the native functions', () => {
               }
               if (!target.subarray(0, 128).every((byte) => byte === 0xa5) || !target.subarray(128 + 40).every((byte) => byte === 0xa5)) throw new Error('target');
               if (target.includes(0xdd) || bytes.includes(0xdd)) throw new Error('another domain was read');
-              // The copies carry guards of the target's rim nowhere.
+              // Put all references, whatever the calls above acquired.
               for (const { batch, block } of [one, two]) { block[0] = 0xffffffff; batch.put(); }
               if (refs() !== 2) throw new Error('references ' + refs());
             }
@@ -537,7 +537,7 @@ describe('the native functions', () => {
           batch.acquire();
           const held = Math.min(first, CAPACITY);
           if (refs() !== 2 + held || block[3] !== held) throw new Error('held');
-          // Elements and answers are overwritten: what is held does not change.
+          // Overwrite the elements and results: the held references stay the same.
           block.fill(0xffffffff);
           block[0] = second;
           batch.put();
@@ -572,7 +572,7 @@ describe('the native functions', () => {
           command.words[Word.Answer] = UNANSWERED;
           batch.take(0);
           if (command.answer !== -22) throw new Error('taken into ' + number + ': ' + command.answer);
-          // Nothing else was answered.
+          // The call wrote no other word.
           if (!command.words.every((word, i) => i === Word.Answer || i === Word.Cell || word === GUARD)) throw new Error('words');
         }
         console.log(refs(), Number(command.describe(full).SgeLength));
@@ -606,7 +606,7 @@ describe('the native functions', () => {
           return verdict;
         };
         const lasts = [first, { cell: first.cell, generation: first.generation + 1 }, put, remote, foreign, { cell: 0, generation: 0 }, { cell: 0xffffffff, generation: 1 }];
-        // Whoever is not told to continue does not, and who is told so does so by a real name.
+        // Without the flag no batch coalesces; with the flag, only with the name of an existing local SGE.
         console.log(lasts.map((last) => acquire(false, last)).join(), [0, 1, 'true', {}, undefined, null].map((no) => acquire(no, first)).join());
         console.log(lasts.slice(1).map((last) => acquire(true, last)).join(), acquire(true, first), Number(command.describe(first).SgeLength), Number(command.describe(foreign).SgeLength), intact() && rim());`),
     ).toBe('0,0,0,0,0,0,0 0,0,0,0,0,0\n0,0,0,0,0,0 256 4100 8 true\n');
@@ -634,7 +634,7 @@ describe('the native functions', () => {
             const before = command.words.slice(), answer = command.call(name);
             const wanted = dead.includes(number) ? native.reasonNames.indexOf('Closed') : !numbers.has(number) ? EBADF : !ours.has(number) ? native.reasonNames.indexOf('WrongPd') : length === 16 ? 0 : outOfBounds;
             if (answer !== wanted) throw new Error(number + ': ' + answer);
-            // It answers in its own words alone: the request is only read.
+            // The call writes only its result words and leaves the request unchanged.
             for (let i = 1; i < command.words.length; i++) {
               const place = name === 'placeOne' && answer === 0 && i >= Word.Fields && i < Word.Fields + 8;
               const told = place || (answer > 0 && (i === Word.RecordSequence || i === Word.RecordSequence + 1));
@@ -645,7 +645,7 @@ describe('the native functions', () => {
           gc();
         }
         console.log(dead.every((number) => command.check(number, 0x1000n, 16, key, 4) === native.reasonNames.indexOf('Closed')), rim(), refs());
-        // The number of one that is collected is free, and then another's.
+        // The number of a collected domain becomes free and is assigned to another one.
         (async () => {
           const count = 50;
           const before = (() => Array.from({ length: count }, () => device.allocPd(false).number()))();

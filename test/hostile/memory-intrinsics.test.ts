@@ -38,7 +38,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     for (let i = 0; i < 3; i++) { const { buffer } = slabs[i]; clone(buffer, { transfer: [buffer] }); }
   };
 
-  // Views and devices are made while all is honest; then the work.
+  // Create views and devices before any function is replaced; then work.
   const prepare = () => {
     renew();
     const buffers = slabs.map((slab) => slab.buffer);
@@ -60,7 +60,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     }
   };
   const work = ({ buffers, registered, target, source, devices }) => {
-    const device = devices[0], other = devices[1]; // a pattern would ask an iterator, which may be an evil one
+    const device = devices[0], other = devices[1]; // destructuring would call an iterator, which may be replaced
     answers = '';
     const pd = step(() => device.allocPd({ trusted: true }));
     const qp = step(() => pd.createQp());
@@ -111,7 +111,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     step(() => FastMemoryRegion.unmap([fmr]));
     step(() => device.keyTable().used.length);
     step(() => device.resources().regions.length);
-    // Wrong arguments: the messages tell what they are.
+    // Wrong arguments: the messages describe them.
     step(() => pd.regUserMr({ length: 8 }));
     step(() => pd.regUserMr(function named() {}));
     step(() => device.allocPd(() => 1));
@@ -246,7 +246,7 @@ describe('every call terminates', () => {
     const calls = [
       () => device.keyTable(), () => device.resources(), () => device.counters(), () => Device.attach(token).detach(),
       () => new SgeState([sge, sge]).walk([1, 2]), () => pd.regUserMr(thing), () => device.allocPd(() => 1),
-      // So many that the stacks of those that are gone are dropped.
+      // Enough domains that the stacks of closed ones are dropped.
       () => { for (let i = 0; i < 1100; i++) device.allocPd().dealloc(); },
     ];
     const run = () => {

@@ -258,13 +258,13 @@ describe('memory that is transferred', () => {
       try {
         text = Array.from(new Uint8Array(mine.buffer.transfer()), (byte) => String.fromCharCode(byte)).join('');
       } catch (error) {
-        text = error.name; // Node 24 and later do not let go of the pool
+        text = error.name; // Node 24 and later refuse to detach the pool
       }
       const answers = sges.map((sge) => {
         try { return sge.copyFrom(new Uint8Array(8)); } catch (error) { return error.reason; }
       });
       require('node:fs').writeSync(1, (text.includes('12345678abcdefgh') ? 'moved' : text) + ' ' + answers.join());
-      process.reallyExit(0); // what Node itself does without its pool is not the question
+      process.reallyExit(0); // the behavior of Node without its pool is not under test
     `);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(['moved MemoryDetached,MemoryDetached,8', 'TypeError 8,8,8']).toContain(stdout);

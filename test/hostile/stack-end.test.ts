@@ -78,7 +78,7 @@ const program = (verb: string, options = ''): string => `
       state: new SgeState([reading]), writing: new SgeState([other]), batch, holding, keep: [], memory: device.allocDm(8), token: device.share(), dispose: Symbol.dispose ?? Symbol.for('nodejs.dispose') };
   }
   const alive = (ask) => { try { return ask(); } catch (error) { return error.code; } };
-  // Everything that a verb could have changed, but for what it tells of itself.
+  // Returns the state that a verb could have changed, apart from its own result.
   const snapshot = (w) => JSON.stringify([
     alive(() => w.device.resources()), alive(() => w.sge.length), w.state.totalLength, w.state.remaining, w.writing.totalLength,
     [w.mr, w.spare, w.sg, w.fmr, w.mapped].map((region) => [region.state, alive(() => region.length), alive(() => region.iova), alive(() => region.refs), alive(() => region.counters)]),
@@ -86,13 +86,13 @@ const program = (verb: string, options = ''): string => `
   ], (name, value) => ['region', 'stack', 'buffer', 'batch'].includes(name) ? undefined : typeof value === 'bigint' ? String(value) : value);
   const verb = (w) => { ${verb}; };
   const frames = (pad) => new Function('use', 'left', 'return (function again(' + Array.from({ length: pad }, (_, i) => 'v' + i + ' = ' + i) + ') { try { return again(); } catch (error) { if (left-- === 0) return use(); throw error; } })()');
-  // Once for the engine, which reads functions when they are called first.
+  // Warm up: the engine compiles functions at their first call.
   for (let i = 0; i < 3; i++) { const w = world(); verb(w); snapshot(w); alive(() => w.device.close({ cascade: true })); }
   const untouched = world(), before = snapshot(untouched);
   untouched.device.close({ cascade: true });
   let refused = 0, done = 0;
   const wrong = [];
-  // Frames of two sizes, so that the stack ends at many places of the verb.
+  // Use frames of two sizes, so that the stack overflows at many points of the verb.
   for (const pad of [8, 11]) {
     const near = frames(pad);
     for (let left = 0; left < 1000; left++) {

@@ -42,7 +42,7 @@ describe('two copies of the package in one process', () => {
            () => ours.batch.acquire(1, 0, { last: theirs.sge }), () => ours.batch.copyTo(theirs.batch, 1, 0, 1, 1),
            () => lib.Sge.prototype.copyTo.call(theirs.sge, Buffer.alloc(8)), () => lib.Device.prototype.keyTable.call(theirs.device),
          ].map(told).join());
-         // One buffer, registered with both.
+         // Register one buffer with both copies.
          const shared = ours.pd.regUserMr(theirs.memory, { start: 0x5000n, access: 1 });
          const { sge } = ours.pd.acquire({ addr: 0x5000n, length: 64, lkey: shared.lkey }, 1);
          sge.copyFrom(Buffer.alloc(64, 9));
@@ -66,7 +66,7 @@ describe('two copies of the package in one process', () => {
   test("with one native module share the command block, but never take each other's results", () => {
     const { status, signal, stdout, stderr } = runProgram(
       `${load(false)}
-       // Each check of one copy is interrupted, at each property that it reads, by checks of the other.
+       // Interrupt each check of one copy with checks of the other, at each property that it reads.
        const verdictOf = (use) => { try { const { ok, reason, sge } = use(); sge?.put(); return ok ? 'ok' : reason; } catch (error) { return error.code ?? error.name; } };
        let asked = 0;
        const answers = new Set();
@@ -108,7 +108,7 @@ describe('two copies of the package in one process', () => {
        for (let round = 0; round < 50; round++) {
          for (const [a, b] of [[one, two], [two, one]]) {
            const memory = new Uint8Array(new SharedArrayBuffer(64 + 20));
-           // The other's objects are native objects, of classes of their own; its numbers are this one's, if they name anything here.
+           // Objects of the other module are native objects of other classes; its numbers are looked up in this module.
            const answers = [
              () => a.block.check(b.pd, 0x1000n, 8, 256, 1), () => a.block.register(b.pd, b.memory, 0n, 0n, 1), () => a.block.release(a.block.newRegion(a.pd)), () => a.block.describe(b.sge),
              () => a.native.createBatch(b.pd, memory, 1, false, false), () => Object.getPrototypeOf(a.device).bits.call(b.device), () => a.pd.number.call(b.pd),
@@ -139,7 +139,7 @@ describe('two copies of the package in one process', () => {
          return { root, file, native: require(file), lib: require('rdmavt') };
        };
        const first = load();
-       // At the same place in its folder: the suite is also run with prebuilt binaries alone, and then no other place is looked at.
+       // Keep the relative path: the suite also runs on prebuilt binaries alone, and no other path is searched then.
        const copy = join(home, relative(first.root, first.file));
        mkdirSync(dirname(copy), { recursive: true });
        copyFileSync(first.file, copy);
@@ -159,17 +159,17 @@ describe('two copies of the package in one process', () => {
        const told = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'taken' : String(answer); } catch (error) { return error.name; } };
        const answers = new Set();
        for (const [own, ours, theirs] of [[first, a, b], [second, b, a]]) {
-         // Everything that a program could pass, to every function and method that there is.
+         // Pass every object to every function and method.
          const objects = [theirs.device, theirs.pd, theirs.qp, theirs.mapping, theirs.memory, theirs.buffer, theirs.batch];
          for (const object of objects) {
            answers.add(told(() => own.native.createBatch(object, ours.block(), 1, false, false)));
            answers.add(told(() => ours.device.share(object)));
            answers.add(told(() => ours.device.mapDma(object, undefined)));
          }
-         // copyTo answers in the block: EINVAL, and nothing was moved.
+         // copyTo writes its result into the block: EINVAL, and nothing was moved.
          const block = ours.block(), copier = own.native.createBatch(ours.pd, block, 1, false, false);
          for (const object of objects) { copier.copyTo(object); answers.add('status ' + new Int32Array(block.buffer)[${STATUS_WORD}]); }
-         // As the receiver of every method of every class.
+         // Use the object as the receiver of every method of every class.
          for (const [mine, their] of [['device'], ['pd'], ['qp'], ['mapping'], ['memory']].map(([name]) => [ours[name], theirs[name]])) {
            for (const method of Object.getOwnPropertyNames(Object.getPrototypeOf(mine))) {
              if (method === 'constructor') continue;
@@ -178,7 +178,7 @@ describe('two copies of the package in one process', () => {
          }
        }
        console.log([...answers].sort().join());
-       // The classes of lib: by what each copy's objects are, not by what they look like.
+       // The classes of lib recognize the objects of their own copy by identity, not by shape.
        const make = ({ lib: { Access, Device, SgeState } }) => {
          const device = new Device(), pd = device.allocPd(), qp = pd.createQp(), mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
          const sg = pd.allocMr({ maxNumSg: 1 }), fmr = pd.allocFmr({ maxPages: 1 });

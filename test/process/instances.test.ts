@@ -14,12 +14,12 @@ const prelude = `
       gc();
       await turn();
       if (done()) return true;
-      await turn(); // what a WeakRef has given out stays alive until the turn ends
+      await turn(); // an object returned by WeakRef.deref stays alive until the end of the turn
     }
     return false;
   };
   const entry = join(process.cwd(), 'dist', 'index.js');
-  /** A copy of the package of its own: the native module stays the same. */
+  /** Loads a separate copy of the package; the native module is shared. */
   const load = () => {
     for (const path of Object.keys(require.cache)) if (path.startsWith(dirname(entry))) delete require.cache[path];
     self.children.length = 0;
@@ -28,7 +28,7 @@ const prelude = `
     self.children.length = 0;
     return copy;
   };
-  /** The same in a realm of its own. */
+  /** Loads a separate copy of the package in a separate realm. */
   const source = readFileSync(entry, 'utf8');
   const loadInRealm = () => {
     const context = vm.createContext({ process, performance, setTimeout, clearTimeout, setImmediate, console, Buffer, URL });
@@ -37,11 +37,11 @@ const prelude = `
       .call(exported, exported, require, inner, entry, dirname(entry));
     return inner.exports;
   };
-  /** Regions of the main copy's device that all copies hold: one device, attached by each. */
+  /** One device of the main copy, to which each copy attaches and whose region each copy holds. */
   const main = require(entry);
   const device = new main.Device(), pd = device.allocPd(), mr = pd.regUserMr(new SharedArrayBuffer(64), { start: 0x1000n, access: 31 });
   const token = device.share(), element = { addr: mr.start, length: 8, lkey: mr.lkey };
-  /** Elements, walks and batches of a copy, and what was dropped and put already. */
+  /** Creates SGEs, walks and batches with a copy, some of which are put or dropped at once. */
   const use = ({ Device, SgeState }, count) => {
     const attached = Device.attach(token), theirs = attached.importPd(pd.id), held = [];
     for (let i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
            const alive = () => made.filter(({ of }) => of.deref() !== undefined).map(({ i }) => i).join();
            await collect(() => alive() === '0,10,20,30,40');
            const some = [all - 2, gone, mr.refs - 2, alive(), device.resources().contexts.length];
-           // Those that are held work still.
+           // The SGEs that are still held keep working.
            const moved = kept.map(({ held }) => held[0].copyTo(new Uint8Array(8)));
            kept.length = 0;
            const over = await collect(() => mr.refs === 2 && alive() === '');

@@ -7,7 +7,7 @@ const prelude = `
   const { Worker, isMainThread, parentPort } = require('node:worker_threads');
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const rounds = async () => { for (let i = 0; i < 5; i++) { gc(); await turn(); } };
-  /** A device with a domain and \`count\` regions of 8 bytes. */
+  /** Opens a device with a domain and \`count\` regions of 8 bytes. */
   function open(count, options = { reportLeaks: true }) {
     const device = new Device({ keyPolicy: 'sequential', ...options });
     const pd = device.allocPd();
@@ -153,7 +153,7 @@ describe('at the end', () => {
          const pd = device.allocPd({ trusted: true });
          const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000 });
          globalThis.held = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
-         try { mr.dereg(); } catch {} // it is held
+         try { mr.dereg(); } catch {} // fails because an SGE is held
          pd.getDmaMr(); pd.allocMr({ maxNumSg: 1 }); pd.allocFmr({ maxPages: 1 });
        })();
 `,

@@ -4,7 +4,7 @@ import { runProgram } from '../support/programs';
 const prelude = `
   const { Access, Device, RdmaError, FastMemoryRegion, SgeState } = require('rdmavt');
   const DMA = 0x100000n;
-  /** A device with one of everything, all of it open. */
+  /** Opens a device with one object of every kind. */
   function everything() {
     const device = new Device({ remoteKeyZero: true });
     const pd = device.allocPd({ trusted: true });

@@ -9,7 +9,7 @@ const prelude = `
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const settle = async () => { for (let i = 0; i < 4; i++) { gc(); await turn(); } };
   const now = () => { const { rss, external, heapUsed } = process.memoryUsage(); return { rss, external, heap: heapUsed }; };
-  /** How much larger things are after \`work\` than after \`warmUp\`, in MiB. */
+  /** Prints by how much memory figures grow from after \`warmUp\` to after \`work\`, in MiB. */
   const measure = async (warmUp, work) => {
     await warmUp();
     await settle();
@@ -65,7 +65,7 @@ describe('the process does not grow', () => {
        const cycles = async (count) => {
          for (let i = 1; i <= count; i++) {
            pd.regUserMr(memory, options).dereg();
-           if (i % 5000 === 0) await turn(); // finalizers run there
+           if (i % 5000 === 0) await turn(); // finalizers run in between
            if (i % 50000 === 0) gc();
          }
        };
@@ -136,7 +136,7 @@ describe('the process does not grow', () => {
          if (terminated) worker.terminate(); else worker.postMessage('end');
          await ended;
          const memory = device.importDm(number);
-         // EBUSY, as it says, while another worker that was inside has not passed yet; for ever is the test's timeout.
+         // EBUSY while another worker is still inside a call; retry until the timeout of the test.
          for (let busy = true; busy; ) {
            try { memory.free(); busy = false; } catch (error) { if (error.code !== 'EBUSY') throw error; await turn(); }
          }

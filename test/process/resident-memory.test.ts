@@ -15,7 +15,7 @@ const prelude = `
   const { openSync, readFileSync, readSync } = require('node:fs');
   const rollup = openSync('/proc/self/smaps_rollup');
   const text = Buffer.alloc(4096);
-  /** KiB that are resident, counted by the system page by page. */
+  /** Returns the resident memory in KiB, which the system counts page by page. */
   const resident = () => Number(/Rss: +(\\d+)/.exec(text.latin1Slice(0, readSync(rollup, text, 0, text.length, 0)))[1]);
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,7 +26,7 @@ const prelude = `
     return { device, pd, mr: pd.regUserMr(memory) };
   };
   const close = ({ device }) => device.close({ cascade: true });
-  /** How many full collections there were while \`work\` ran, and how many because of memory outside the engine's heap. */
+  /** Counts the full collections during \`work\`, and those caused by memory outside the engine's heap. */
   const collectionsDuring = async (work) => {
     const seen = { full: 0, external: 0 };
     const observer = new PerformanceObserver((list) => {
@@ -255,7 +255,7 @@ describe('a batch', () => {
              if (count === 5000) {
                batch.take(4999).put();
                held.push(batch.put(4000));
-               held.push(batch.put(ALL)); // more than it has room for
+               held.push(batch.put(ALL)); // more than the capacity
                continue;
              }
              if (count !== ALL) batch.put(count);

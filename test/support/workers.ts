@@ -11,14 +11,14 @@ const program = `
     data: workerData,
     accepted: (check) => { if (!check.ok) throw new Error('refused: ' + check.reason); return check.sge; },
     refusal: (check) => { if (check.ok) throw new Error('accepted'); return check.reason; },
-    /** The reason or code of what is thrown; 'none'. */
+    /** Returns the reason or code of the error that is thrown, or 'none'. */
     codeOf: (use) => { try { use(); return 'none'; } catch (error) { return error.reason ?? error.code ?? String(error); } },
     collect: async (done) => {
       for (let round = 0; round < 30; round++) {
         gc();
         await turn();
         if (done()) return true;
-        await turn(); // what a WeakRef has given out stays alive until the turn ends
+        await turn(); // an object returned by WeakRef.deref stays alive until the end of the turn
       }
       return false;
     },

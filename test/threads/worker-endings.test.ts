@@ -242,7 +242,7 @@ const prelude = `
     const text = (value) => JSON.stringify(value, (_, v) => typeof v === 'bigint' ? String(v) : v);
     if (text(a) !== text(b)) throw new Error(what + ': ' + text(a) + ' is not ' + text(b));
   };
-  /** May be refused: the other side comes and goes. Anything else is an error. */
+  /** Runs a call that may fail with an RdmaError, because the other thread changes its objects. Other errors are thrown. */
   const attempt = (use) => {
     try { return use(); } catch (error) { if (!(error instanceof RdmaError)) throw error; return error; }
   };
@@ -372,7 +372,7 @@ describe('termination of a worker', () => {
              () => new SgeState([sge]).copyOut(target),
            ];
            const use = uses[round % uses.length];
-           // The worker ends although this thread does not return to its loop.
+           // The worker ends even though this thread does not return to its event loop.
            worker.terminate();
            let moved = 0, answer;
            for (const until = Date.now() + 20000; Date.now() < until;) {
@@ -493,7 +493,7 @@ describe('all operations at once', () => {
           const addr = starts[whose * SLOTS + slot];
           const length = 1 + dice(SIZE);
           const pure = (bytes, count) => {
-            // All of one region, or of none: keys are reused, and then another region of that thread or another answers.
+            // All bytes come from one region, but a reused key may belong to another region, even of another thread.
             const first = bytes[0];
             if (first < 1 || first > 3) throw new Error('byte ' + first);
             for (let i = 1; i < count; i++) if (bytes[i] !== first) throw new Error('mixed: ' + first + ', ' + bytes[i]);
@@ -512,7 +512,7 @@ describe('all operations at once', () => {
               const moved = batch.gather(target, 1, 0);
               if (moved) pure(target, moved); else done.refused++;
             } else if (which === 2) {
-              // Remote elements, held by a walk and put by it.
+              // Remote SGEs that a walk holds and puts.
               const checks = [0, 1, 2].map(() => qp.acquire({ vaddr: addr, length, rkey: lkey }, 4)).filter(({ ok }) => ok);
               if (!checks.length) return void done.refused++;
               const state = new SgeState(checks.map(({ sge }) => sge));
@@ -607,7 +607,7 @@ describe('SGEs of a worker on a shared device', () => {
           case 0: case 1: held.push(sge); break;
           case 2: sge.put(); break;
           case 3: break; // dropped
-          case 4: held.push(new SgeState([sge])); break; // held by the walk alone
+          case 4: held.push(new SgeState([sge])); break; // held only by the walk
           case 5: held.push([sge, new SgeState([sge, sge])]); break;
           default: batch.put(); batch.acquire(8, 0); held.push(batch.take(turn % 8)); sge.copyTo(new Uint8Array(8));
         }
