@@ -1,4 +1,4 @@
-// What a peer is told of a region: `advertise`, its packed form, its text, and the way back.
+// The description of a region for a remote peer: `advertise`, its packed form, its text form, and parsing both.
 import {
   Access,
   type Advertisement,
@@ -13,7 +13,7 @@ import { ALL, DMA, dmaPages, PAGE, scene, TOP } from '../support/scene';
 const READ = Access.RemoteRead;
 
 describe('advertise', () => {
-  test('names the whole region, or a range of it, so that a peer gets those bytes', () => {
+  test('describes the whole region or a range of it, and a peer reaches exactly those bytes', () => {
     const { pd, qp } = scene();
     const bytes = Buffer.from('0123456789abcdef');
     const mr = pd.regUserMr(bytes, { access: READ });
@@ -26,7 +26,7 @@ describe('advertise', () => {
     expect(mr.advertise({ offset: 15, length: 1 })).toMatchObject({ length: 1 });
   });
 
-  test('by the remote address, not the local one, up to the last address there is', () => {
+  test('gives the remote address, not the local one, up to the last address of the address space', () => {
     const { pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(16), { start: 0x5000n, iova: TOP - 16n, access: READ });
     expect(mr.advertise({ offset: 15 })).toEqual({ vaddr: TOP - 1n, length: 1, rkey: mr.rkey });
@@ -35,7 +35,7 @@ describe('advertise', () => {
     expect(qp.check(whole, READ)).toMatchObject({ ok: true });
   });
 
-  test('refuses a range that is not inside', () => {
+  test('rejects a range outside the region', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(16), { access: READ });
     for (const options of [
@@ -55,7 +55,7 @@ describe('advertise', () => {
     }
   });
 
-  test('refuses memory that no peer may use', () => {
+  test('rejects a region without any remote right with EACCES', () => {
     const { pd } = scene();
     for (const access of [0, Access.LocalWrite, Access.MwBind]) {
       const mr = pd.regUserMr(Buffer.alloc(8), { access });
@@ -66,7 +66,7 @@ describe('advertise', () => {
     }
   });
 
-  test('refuses a key that does not work', () => {
+  test('rejects a region whose key no longer works', () => {
     const { pd, qp } = scene({ trusted: true });
     const [invalid, half, gone] = [0, 1, 2].map(() =>
       pd.regUserMr(Buffer.alloc(8), { access: READ }),
@@ -84,7 +84,7 @@ describe('advertise', () => {
     dma.dereg();
   });
 
-  test('of regions over DMA addresses: what is mapped', () => {
+  test('describes what is mapped for regions over DMA addresses', () => {
     const { device, pd, qp } = scene();
     dmaPages(device, 2);
     const fmr = pd.allocFmr({ maxPages: 2, access: ALL });
@@ -97,7 +97,7 @@ describe('advertise', () => {
     expect(() => sg.advertise()).toThrow(rdma('EACCES', 'advertise_mr'));
     qp.fastRegMr(sg, { key: sg.rkey, access: READ, iova: 0x7000n });
     expect(sg.advertise()).toEqual({ vaddr: 0x7000n, length: PAGE, rkey: sg.rkey });
-    // A fast registration that fails keeps the address that it was given, but checks go on by the old one.
+    // A failed fast registration stores the new iova, but checks still use the old one.
     expect(() =>
       qp.fastRegMr(sg, { key: rkey((sg.rkey ^ 0x100) >>> 0), access: READ, iova: 0xb000n }),
     ).toThrow(rdma('EINVAL'));
@@ -114,7 +114,7 @@ describe('the packed form', () => {
     expect(Buffer.from(packAdvertisement(sample)).toString('hex')).toBe('01020304050607080a0b0c0dfedcba98');
   });
 
-  test('comes back from any view of 16 bytes', () => {
+  test('is parsed from any view of 16 bytes', () => {
     const packed = packAdvertisement(sample);
     const shared = new SharedArrayBuffer(32);
     new Uint8Array(shared).set(packed, 8);
@@ -131,7 +131,7 @@ describe('the packed form', () => {
     }
   });
 
-  test('has no room for a length of 2^32', () => {
+  test('rejects a length of 2^32', () => {
     const long = { ...sample, length: 2 ** 32 };
     expect(() => packAdvertisement(long)).toThrow(outOfRange('advertisement.length'));
     expect(() => formatAdvertisement(long)).toThrow(outOfRange('advertisement.length'));
@@ -139,7 +139,7 @@ describe('the packed form', () => {
     expect(parseAdvertisement(packAdvertisement(most))).toEqual(most);
   });
 
-  test('of what is no advertisement', () => {
+  test('rejects values that are not advertisements', () => {
     for (const use of [packAdvertisement, formatAdvertisement]) {
       for (const value of [undefined, null, 1, 'text', []])
         expect(() => use(value as any)).toThrow(wrongType());
@@ -160,8 +160,8 @@ describe('the packed form', () => {
   });
 });
 
-describe('the text', () => {
-  test('is the three fields in hex digits', () => {
+describe('the text form', () => {
+  test('is the three fields as hex digits', () => {
     expect(formatAdvertisement(sample)).toBe('0102030405060708:0a0b0c0d:fedcba98');
     expect(formatAdvertisement({ vaddr: 0n, length: 1, rkey: rkey(0) })).toBe(
       '0000000000000000:00000001:00000000',
@@ -169,7 +169,7 @@ describe('the text', () => {
     expect(parseAdvertisement('0102030405060708:0A0B0C0D:fedcba98')).toEqual(sample);
   });
 
-  test('of another form is refused, and so is a range that cannot be', () => {
+  test('rejects malformed text and impossible ranges', () => {
     const text = formatAdvertisement(sample);
     for (const wrong of [
       '',
@@ -189,7 +189,7 @@ describe('the text', () => {
   });
 });
 
-test('bytes of another length, and what is neither bytes nor text', () => {
+test('rejects bytes of another length, and values that are neither bytes nor text', () => {
   for (const length of [0, 15, 17, 32]) {
     expect(() => parseAdvertisement(new Uint8Array(length))).toThrow(outOfRange('message.byteLength'));
   }

@@ -13,7 +13,7 @@ interface Request {
   iova?: bigint;
 }
 
-/** An element over 8 bytes of `memory`, proven for remote atomics. */
+/** Returns an SGE over 8 bytes of `memory`, checked for remote atomics. */
 function word(memory: NodeJS.ArrayBufferView | SharedArrayBuffer | ArrayBuffer, request: Request = {}): Sge {
   const { offset = 0, length = 8, access = RemoteAtomic, iova = 0x1000n } = request;
   const { pd, qp } = scene();
@@ -21,7 +21,7 @@ function word(memory: NodeJS.ArrayBufferView | SharedArrayBuffer | ArrayBuffer, 
   return accepted(qp.acquire({ vaddr: iova + BigInt(offset), length, rkey: mr.rkey }, access));
 }
 
-test('fetchAdd adds and answers what was there', () => {
+test('fetchAdd adds and returns the previous value', () => {
   const memory = BigUint64Array.of(5n, 7n);
   const sge = word(memory, { offset: 8 });
   expect(sge.fetchAdd(3n)).toBe(7n);
@@ -29,14 +29,14 @@ test('fetchAdd adds and answers what was there', () => {
   expect(memory).toEqual(BigUint64Array.of(5n, 10n));
 });
 
-test('fetchAdd goes round at 2^64', () => {
+test('fetchAdd wraps at 2^64', () => {
   const memory = BigUint64Array.of(5n);
   const sge = word(memory);
   expect(sge.fetchAdd(MAX)).toBe(5n);
   expect(memory[0]).toBe(4n);
 });
 
-test('compareSwap stores only if it finds what it compares with', () => {
+test('compareSwap stores only if the current value equals the expected one', () => {
   const memory = BigUint64Array.of(5n);
   const sge = word(memory);
   expect(sge.compareSwap(4n, 9n)).toBe(5n);
@@ -49,7 +49,7 @@ test('compareSwap stores only if it finds what it compares with', () => {
 test.each([
   ['reading', Access.RemoteRead],
   ['writing', Access.RemoteWrite],
-])('an element proven for %s only is refused', (_, access) => {
+])('an SGE checked for %s only is refused with EACCES', (_, access) => {
   const sge = word(new ArrayBuffer(8), { access });
   expect(() => sge.fetchAdd(1n)).toThrow(rdma('EACCES', 'fetch_add', 'AccessDenied'));
   expect(() => sge.compareSwap(0n, 1n)).toThrow(rdma('EACCES', 'compare_swap', 'AccessDenied'));
@@ -59,8 +59,8 @@ test.each([
   ['less than 8 bytes', { length: 7 }],
   ['more than 8 bytes', { length: 16 }],
   ['no bytes', { length: 0 }],
-  ['an address that is no multiple of 8', { offset: 4 }],
-])('%s: EINVAL', (_, request) => {
+  ['an address that is not a multiple of 8', { offset: 4 }],
+])('an SGE with %s is refused with EINVAL', (_, request) => {
   const memory = new Uint8Array(32);
   const sge = word(memory, request);
   expect(() => sge.fetchAdd(1n)).toThrow(rdma('EINVAL', 'fetch_add'));
@@ -68,12 +68,12 @@ test.each([
   expect(memory).toEqual(new Uint8Array(32));
 });
 
-test('memory that does not lie on a multiple of 8 is EINVAL, whatever the address', () => {
+test('memory not aligned to 8 bytes is refused with EINVAL, even at an aligned address', () => {
   const sge = word(new Uint8Array(new ArrayBuffer(32), 4, 16));
   expect(() => sge.fetchAdd(1n)).toThrow(rdma('EINVAL', 'fetch_add'));
 });
 
-test('segments that are smaller than a word have no word to be atomic on', () => {
+test('an SGE whose segments are smaller than 8 bytes is refused', () => {
   const { device, pd, qp } = scene();
   dmaPages(device, 1);
   const fmr = pd.allocFmr({ maxPages: 8, pageShift: 0, access: ALL });
@@ -85,7 +85,7 @@ test('segments that are smaller than a word have no word to be atomic on', () =>
   expect(() => sge.fetchAdd(1n)).toThrow(rdma('EINVAL', 'fetch_add'));
 });
 
-test('works on DMA memory', () => {
+test('work on DMA memory', () => {
   const { device, pd, qp } = scene();
   const { bytes } = dmaPages(device, 1);
   const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
@@ -95,7 +95,7 @@ test('works on DMA memory', () => {
   expect(new BigUint64Array(bytes.buffer, bytes.byteOffset + 16, 1)[0]).toBe(258n);
 });
 
-test('agrees with Atomics of another thread on the same memory', async () => {
+test('agree with Atomics used by another thread on the same memory', async () => {
   const rounds = 20_000;
   const shared = new SharedArrayBuffer(16);
   const sge = word(shared);

@@ -1,4 +1,5 @@
-// Copies over batches: against naive ones, with the rights of the elements, over memory that goes away.
+// Copies over batches: compared with naive byte-by-byte copies, with the rights of the elements, and over memory that is detached
+// or shrunk.
 import * as fc from 'fast-check';
 import { Access, lkey, type CheckBatch } from '../../lib';
 import { type Element, fill } from '../support/batches';
@@ -7,7 +8,7 @@ import { ALL, DMA, PAGE, PAGE_N, open, scene } from '../support/scene';
 
 const GUARD = 64;
 
-/** Regions of every kind over two buffers, each byte of them known by its place. */
+/** Creates regions of every kind over two buffers, and records which byte of which buffer each region byte is. */
 function world() {
   const { device, pd, qp } = scene({ trusted: true, remoteKeyZero: true });
   const one = Buffer.alloc(4 * PAGE);
@@ -18,7 +19,7 @@ function world() {
 
   const user = one.subarray(100, 100 + PAGE + 77);
   add(pd.regUserMr(user, { start: 0x1000n, iova: 0x1000n, access: ALL }).lkey, 0x1000n, user);
-  // The same bytes again, so that copies overlap.
+  // A second region over the same bytes makes copies overlap.
   const overlap = one.subarray(300, 300 + PAGE);
   add(pd.regUserMr(overlap, { start: 0x8000n, iova: 0x8000n, access: ALL }).lkey, 0x8000n, overlap);
   device.dma.map(one, { address: DMA });
@@ -48,7 +49,7 @@ function world() {
 
 type World = ReturnType<typeof world>;
 
-/** The byte of a region, as a place to read and write it naively. */
+/** Returns the buffer and index of a region's byte, so that a test can read or write the byte directly. */
 function at({ places }: World, [address, , key]: Element, offset: number): { buffer: Buffer; index: number } {
   const region = places.find((each) => each.key === key)!;
   let index = Number(address - region.base) + offset;
@@ -59,7 +60,7 @@ function at({ places }: World, [address, , key]: Element, offset: number): { buf
   throw new Error('outside');
 }
 
-/** Elements inside the regions, and now and then one that is refused. */
+/** Generates elements inside the regions, and occasionally an element that is refused. */
 function listArb({ places }: World): fc.Arbitrary<Element[]> {
   const good = fc
     .record({
@@ -79,15 +80,15 @@ function listArb({ places }: World): fc.Arbitrary<Element[]> {
 const refusedKind = ([address, length, key]: Element): boolean =>
   key === 0x77 || (address === 0xffffn && length > PAGE);
 
-/** Fills everything with bytes that differ. */
+/** Fills both buffers with bytes that depend on their position. */
 function shuffle({ all }: World, seed: number): void {
   for (const [b, buffer] of all.entries()) {
     for (let i = 0; i < buffer.length; i++) buffer[i] = (i * 31 + b * 7 + (i >> 8) * 13 + seed) & 0xff;
   }
 }
 
-describe('against naive copies', () => {
-  test.each(['local', 'remote'])('gather and scatter, %s', (side) => {
+describe('compared with naive copies', () => {
+  test.each(['local', 'remote'])('gather and scatter move the same bytes, %s', (side) => {
     const w = world();
     const batch: CheckBatch = side === 'local' ? w.pd.lkeyBatch(12) : w.qp.rkeyBatch(12);
     fc.assert(
@@ -113,7 +114,7 @@ describe('against naive copies', () => {
             : batch.scatter(data, elements.length, Access.RemoteWrite);
           const after = w.all.map((buffer) => Buffer.from(buffer));
 
-          // The same bytes, one by one.
+          // Copy the same bytes one at a time.
           for (const [i, image] of images.entries()) image.copy(w.all[i]!);
           let moved = 0;
           let stopped = -1;
@@ -123,7 +124,7 @@ describe('against naive copies', () => {
               stopped = i;
               break;
             }
-            // In whole elements, as memmove does: pieces of one element do not overlap the data.
+            // Copy each element as a whole, like memmove: pieces of one element do not overlap the data.
             for (let offset = 0; offset < length; offset++) {
               const { buffer, index } = at(w, element, offset);
               if (gather) target[GUARD + moved + offset] = buffer[index]!;
@@ -142,7 +143,7 @@ describe('against naive copies', () => {
     );
   });
 
-  test('from list to list, where they do not overlap', () => {
+  test('copies from list to list where they do not overlap', () => {
     const [w, v] = [world(), world()];
     const [from, to] = [w.qp.rkeyBatch(12), v.pd.lkeyBatch(12)];
     fc.assert(
@@ -179,7 +180,7 @@ describe('against naive copies', () => {
     );
   });
 
-  test('more than a MiB in one element', () => {
+  test('copies more than a MiB in one element', () => {
     const { pd, qp } = scene();
     const size = 5 * 2 ** 20 + 333;
     const [source, target, out] = [Buffer.alloc(size), Buffer.alloc(size), Buffer.alloc(size)];
@@ -211,7 +212,7 @@ describe('rights', () => {
     return { bytes, reg, local, remote };
   }
 
-  test('to read: none locally, RemoteRead asked for and granted remotely', () => {
+  test('reading a local element needs none; reading a remote element needs RemoteRead, requested and granted', () => {
     const { reg, local, remote } = regions();
     const none = reg(0);
     fill(local, [[0n, 8, none.lkey]]);
@@ -232,7 +233,7 @@ describe('rights', () => {
     expect(remote.gather(Buffer.alloc(8), 1, Access.RemoteRead)).toBe(8);
   });
 
-  test('to write: LocalWrite or RemoteWrite, asked for and granted', () => {
+  test('writing needs LocalWrite or RemoteWrite, requested and granted', () => {
     const { bytes, reg, local, remote } = regions();
     const source = Buffer.alloc(8, 9);
     const cases: [CheckBatch, granted: number, asked: number, moved: number][] = [
@@ -262,14 +263,14 @@ describe('rights', () => {
   });
 });
 
-describe('memory that goes away in the middle of a list', () => {
+describe('memory that is taken away in the middle of a list', () => {
   const resizable = (length: number): any => new (ArrayBuffer as any)(length, { maxByteLength: 64 });
   const cases: [string, () => ArrayBuffer, (buffer: any) => void, string][] = [
     ['detached', () => new ArrayBuffer(64), (b) => structuredClone(b, { transfer: [b] }), 'MemoryDetached'],
     ['shrunk', () => resizable(64), (b) => b.resize(63), 'MemoryShrunk'],
-    ['shrunk to nothing', () => resizable(64), (b) => b.resize(0), 'MemoryShrunk'],
+    ['shrunk to zero bytes', () => resizable(64), (b) => b.resize(0), 'MemoryShrunk'],
   ];
-  test.each(cases)('%s', (_, make, take, reason) => {
+  test.each(cases)('stops at memory that was %s', (_, make, take, reason) => {
     const { pd } = scene();
     const [first, lost] = [Buffer.alloc(64, 1), make()];
     const key = pd.regUserMr(first, { start: 0n, access: ALL }).lkey;
@@ -280,7 +281,7 @@ describe('memory that goes away in the middle of a list', () => {
     const out = Buffer.alloc(24, 5);
     expect(batch.gather(out, 3, 0)).toBe(24);
     take(lost);
-    // Checks judge names.
+    // Checks still accept the element: they judge keys and ranges, not the memory behind them.
     expect(batch.check(3, 0)).toBe(3);
     out.fill(5);
     expect(batch.gather(out, 3, 0)).toBe(8);
@@ -299,7 +300,7 @@ describe('memory that goes away in the middle of a list', () => {
   });
 });
 
-describe('buffers to copy from and to', () => {
+describe('source and target buffers', () => {
   test('may be any memory, empty, or part of a region', () => {
     const { pd } = scene();
     const bytes = Buffer.from(Array.from({ length: 64 }, (_, i) => i));
@@ -332,7 +333,7 @@ describe('buffers to copy from and to', () => {
     expect(() => batch.copyTo(batch, 1, 0, 1, 1)).toThrow(rdma('EINVAL', 'copy_batch'));
   });
 
-  test('a closed domain moves nothing, not even of the one that has its place', () => {
+  test('a batch of a closed domain moves nothing, not even for a new domain in the same slot', () => {
     const device = open();
     const pd = device.allocPd({ trusted: true });
     const batch = pd.lkeyBatch(1);

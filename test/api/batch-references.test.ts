@@ -1,4 +1,4 @@
-// Batches that hold references, and elements that continue one another.
+// Batches that hold references, and batches that coalesce adjacent elements.
 import * as fc from 'fast-check';
 import { Access, lkey, type Sge, CheckBatch } from '../../lib';
 import { type Element, everyKind, fill, placeIn } from '../support/batches';
@@ -22,7 +22,7 @@ describe('references', () => {
     return { device, pd, qp, mr, batch, rest };
   }
 
-  test('are taken, and put', () => {
+  test('acquire takes one per accepted element, and put gives them back', () => {
     const { mr, batch, rest } = three();
     expect(batch.acquire(3, Access.LocalWrite)).toBe(2);
     expect([...batch.verdicts.subarray(0, 3)].map(Boolean)).toEqual([false, true, false]);
@@ -35,7 +35,7 @@ describe('references', () => {
     mr.dereg();
   });
 
-  test('are not taken over others', () => {
+  test('acquire is refused with EBUSY while the batch holds references', () => {
     const { mr, batch, rest } = three();
     expect(batch.acquire(1, 0)).toBe(1);
     expect(() => batch.acquire(3, 0)).toThrow(rdma('EBUSY', 'acquire_batch'));
@@ -48,7 +48,7 @@ describe('references', () => {
     expect(mr.refs).toBe(rest);
   });
 
-  test('can be taken over, one by one', () => {
+  test('take hands over one element at a time as an SGE', () => {
     const { mr, batch, rest } = three();
     expect(batch.take(0)).toBeUndefined();
     batch.acquire(4, Access.LocalWrite);
@@ -64,7 +64,7 @@ describe('references', () => {
     mr.dereg();
   });
 
-  test('of a batch whose parent is gone', () => {
+  test('keep working after the parent of the batch is closed', () => {
     const { device, pd, qp, mr, batch } = three();
     const remote = qp.rkeyBatch(1);
     remote.set(0, 0n, 8, mr.rkey);
@@ -92,7 +92,7 @@ describe('references', () => {
     expect([batch.acquire(1, 0), batch.firstReason, batch.put()]).toEqual([0, 'Closed', 0]);
   });
 
-  testWithCollector('are put when the batch is collected', async () => {
+  testWithCollector('are put when the batch is garbage-collected', async () => {
     const { mr, rest, pd } = three();
     (() => {
       const batch = pd.lkeyBatch(1000);
@@ -105,7 +105,7 @@ describe('references', () => {
 });
 
 describe('coalescing', () => {
-  test('is that of acquire with last', () => {
+  test('gives the same results as acquire with `last`', () => {
     const { pd, fmr, user } = everyKind();
     const own = pd.allocFmr({ maxPages: 4, access: ALL });
     own.mapPhys([DMA, DMA + PAGE_N, DMA + 2n * PAGE_N], DMA);
@@ -169,7 +169,7 @@ describe('coalescing', () => {
     expect([own, fmr, user].map(({ refs }) => refs)).toEqual(atRest);
   });
 
-  test('wants an element of the same device', () => {
+  test('rejects a `last` element of another device', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8), { start: 0n });
     const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, 0));
@@ -187,7 +187,7 @@ describe('coalescing', () => {
     expect(local.verdicts[0]).toBe(0);
   });
 
-  test('does not happen without being asked for, nor in remote batches', () => {
+  test('happens only on request, and never in remote batches', () => {
     const { pd, qp, dma } = everyKind();
     const rest = dma.refs;
     for (const batch of [pd.lkeyBatch(2), qp.rkeyBatch(2)]) {

@@ -6,8 +6,8 @@ import { accessArb, elementArb, everyKind, fill, placeIn, single } from '../supp
 import { outOfRange, rdma, wrongType } from '../support/answers';
 import { DMA, scene, TOP } from '../support/scene';
 
-describe('what a batch answers is what single checks answer', () => {
-  test.each(['local', 'remote'])('%s, at random, with and without places', (side) => {
+describe('a batch gives the same answers as single checks', () => {
+  test.each(['local', 'remote'])('for random %s elements, with and without places', (side) => {
     const kinds = everyKind();
     const { pd, qp } = kinds;
     const checker = side === 'local' ? pd : qp;
@@ -34,11 +34,11 @@ describe('what a batch answers is what single checks answer', () => {
       }),
       { numRuns: 1500 },
     );
-    // KeyZeroDenied and NoDmaRegion need other devices.
+    // KeyZeroDenied and NoDmaRegion need devices configured differently.
     for (const reason of checkReasons.slice(3)) expect(seen).toContain(reason);
   });
 
-  test('key 0 where it is denied', () => {
+  test('for key 0 in a domain that is not trusted', () => {
     const trusted = everyKind(false);
     const remote = trusted.qp.rkeyBatch(1);
     fill(remote, [[DMA, 1, 0]]);
@@ -50,14 +50,14 @@ describe('what a batch answers is what single checks answer', () => {
     expect(local.reason(0)).toBe('KeyZeroDenied');
   });
 
-  test('key 0 without a DMA region', () => {
+  test('for key 0 without a DMA region', () => {
     const batch = scene({ trusted: true }).pd.lkeyBatch(1);
     fill(batch, [[DMA, 1, 0]]);
     expect(batch.check(1, 0)).toBe(0);
     expect(batch.reason(0)).toBe('NoDmaRegion');
   });
 
-  test('regions are told by their number', () => {
+  test('names regions by their ID', () => {
     const { pd, user, readOnly, dma } = everyKind();
     const rest = dma.refs;
     const batch = pd.lkeyBatch(3, { places: true });
@@ -69,7 +69,7 @@ describe('what a batch answers is what single checks answer', () => {
     expect(batch.check(3, 0)).toBe(3);
     const told = [...batch.regions];
     expect(new Set(told).size).toBe(3);
-    // An element's number is the same whether it is told by a batch or by another.
+    // Two batches report the same ID for the same region.
     const again = pd.lkeyBatch(1, { places: true });
     fill(again, [[DMA, 8, 0]]);
     again.check(1, 0);
@@ -79,7 +79,7 @@ describe('what a batch answers is what single checks answer', () => {
 });
 
 describe('elements', () => {
-  test('lie where the views say', () => {
+  test('are stored where the documented views say', () => {
     const { pd } = scene();
     const batch = pd.lkeyBatch(3);
     batch.set(1, 0x1122_3344_5566_7788n, 0x99aa_bbcc, lkey(0xddee_ff01));
@@ -101,7 +101,7 @@ describe('elements', () => {
     }
   });
 
-  test('that are no elements', () => {
+  test('rejects invalid indexes, addresses, lengths and keys', () => {
     const batch = scene().pd.lkeyBatch(2);
     const set = batch.set.bind(batch) as (...args: unknown[]) => void;
     for (const index of [-1, 2, 0.5, NaN]) expect(() => set(index, 0, 0, 0)).toThrow(outOfRange('index'));
@@ -115,17 +115,17 @@ describe('elements', () => {
     expect([...batch.words]).toEqual(Array(8).fill(0));
   });
 
-  test('keys are of both kinds', () => {
+  test('accepts both lkeys and rkeys as keys', () => {
     const batch = scene().pd.lkeyBatch(1);
     const keys: [Lkey, Rkey] = [lkey(1), rkey(1)];
     for (const key of keys) batch.set(0, 0n, 0, key);
-    // @ts-expect-error -- a number is no key
+    // @ts-expect-error -- a plain number is not a key
     batch.set(0, 0n, 0, 1);
   });
 });
 
-describe('a batch is made', () => {
-  test('with room for 1 to 2^24 elements', () => {
+describe('creating a batch', () => {
+  test('takes a capacity from 1 to 2^24 elements', () => {
     const { pd, qp } = scene();
     for (const capacity of [0, -1, 2 ** 24 + 1, 1.5, NaN, Infinity]) {
       expect(() => pd.lkeyBatch(capacity)).toThrow(outOfRange('capacity'));
@@ -140,7 +140,7 @@ describe('a batch is made', () => {
     expect(most.firstRefusal).toBe(0);
   });
 
-  test('by its parent alone, with sound options, while that lives', () => {
+  test('works only through its parent, with valid options, while the parent is open', () => {
     const { pd, qp } = scene();
     expect(() => new (CheckBatch as any)()).toThrow(TypeError);
     expect(() => pd.lkeyBatch(1, { places: 1 as any })).toThrow(wrongType('options.places'));
@@ -151,7 +151,7 @@ describe('a batch is made', () => {
     expect(() => pd.lkeyBatch(1)).toThrow(rdma('EBADF'));
   });
 
-  test('and its methods want their own kind', () => {
+  test('rejects methods called on other objects', () => {
     const batch = scene().pd.lkeyBatch(1);
     for (const name of ['check', 'acquire', 'put', 'take', 'gather', 'scatter', 'copyTo'] as const) {
       for (const self of [{}, Object.create(batch), Object.create(CheckBatch.prototype)]) {
@@ -162,7 +162,7 @@ describe('a batch is made', () => {
 });
 
 describe('counts and access', () => {
-  test('0 elements', () => {
+  test('accepts a count of 0', () => {
     const { pd } = scene();
     const batch = pd.lkeyBatch(2);
     expect(batch.check(0, 0)).toBe(0);
@@ -173,7 +173,7 @@ describe('counts and access', () => {
     expect(batch.checkPacked(Buffer.alloc(0), 0)).toBe(0);
   });
 
-  test('that are none', () => {
+  test('rejects invalid counts and access masks', () => {
     const batch = scene().pd.lkeyBatch(2);
     const calls: ((count: any, access: any) => unknown)[] = [
       (count, access) => batch.check(count, access),
@@ -200,7 +200,7 @@ describe('counts and access', () => {
 });
 
 describe('packed elements', () => {
-  test('at any byte, more of them than the batch has room for', () => {
+  test('may start at any byte and outnumber the capacity of the batch', () => {
     const kinds = everyKind();
     const { pd } = kinds;
     const batch = pd.lkeyBatch(8);
@@ -229,7 +229,7 @@ describe('packed elements', () => {
     );
   });
 
-  test('in any kind of memory', () => {
+  test('may be in any kind of memory', () => {
     const { pd, user } = everyKind();
     const batch = pd.lkeyBatch(2);
     fill(batch, [

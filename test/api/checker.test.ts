@@ -1,4 +1,4 @@
-// Single checks through a checker: the answers of the checks that tell more.
+// Single checks through a checker give the same answers as the checks that return objects.
 import * as fc from 'fast-check';
 import { Checker, lkey } from '../../lib';
 import { native } from '../../lib/internal/native';
@@ -9,7 +9,7 @@ import { scene, TOP } from '../support/scene';
 const numberOf = (reason: string | undefined): number =>
   reason === undefined ? 0 : native.reasonNames.indexOf(reason);
 
-test.each(['local', 'remote'])('%s checks at random', (side) => {
+test.each(['local', 'remote'])('%s checks of random elements agree with check', (side) => {
   const kinds = everyKind();
   const checker = side === 'local' ? kinds.pd : kinds.qp;
   const block = checker.checker();
@@ -26,7 +26,7 @@ test.each(['local', 'remote'])('%s checks at random', (side) => {
   );
 });
 
-test('addresses of every size, as numbers and as bigints', () => {
+test('addresses of every size work as numbers and as bigints', () => {
   const { pd } = scene({ keyPolicy: 'sequential' });
   const bytes = Buffer.alloc(16);
   const starts = [
@@ -57,7 +57,7 @@ test('addresses of every size, as numbers and as bigints', () => {
   expect(block.refusal(-0, 0, lkey(0x77), 0)).toBe(numberOf('StaleKey'));
 });
 
-test('arguments that are none leave the last answer alone', () => {
+test('invalid arguments leave the previous answer unchanged', () => {
   const { pd } = scene();
   const { start, lkey: key } = pd.regUserMr(Buffer.alloc(8));
   const block = pd.checker();
@@ -83,7 +83,7 @@ test('arguments that are none leave the last answer alone', () => {
   expect(block.reason).toBeUndefined();
 });
 
-test('blocks are made by live parents, and end with them', () => {
+test('checkers are created by open parents only, and end with their parents', () => {
   const { pd, qp } = scene();
   expect(() => new (Checker as any)()).toThrow(TypeError);
   const [local, remote] = [pd.checker(), qp.checker()];
@@ -98,7 +98,7 @@ test('blocks are made by live parents, and end with them', () => {
   expect(() => pd.checker()).toThrow(rdma('EBADF'));
 });
 
-test('no reference is kept', () => {
+test('a checker keeps no reference', () => {
   const { pd } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { start: 0n });
   const { refs, lkey: key } = mr;

@@ -4,13 +4,13 @@ import { Access, type FastMemoryRegion, type LocalCheck, type MemoryRegion, type
 import { accepted, rdma, refusal } from '../support/answers';
 import { DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
 
-/** A trusted scene with four pages of DMA memory. */
+/** Creates a trusted scene with four pages of DMA memory. */
 function dmaScene(): Scene & { bytes: Buffer } {
   const all = scene({ trusted: true });
   return { ...all, bytes: dmaPages(all.device, 4).bytes };
 }
 
-/** A region over those pages, scatter-mapped at their own address. */
+/** Creates a region over those pages, mapped by `mapSg` at their own address. */
 function scattered(): Scene & { mr: MemoryRegion } {
   const all = dmaScene();
   const mr = all.pd.allocMr({ maxNumSg: 4 });
@@ -18,7 +18,7 @@ function scattered(): Scene & { mr: MemoryRegion } {
   return { ...all, mr };
 }
 
-/** An FMR over those pages in another order. */
+/** Creates an FMR that maps those pages in the given order. */
 function permuted(iova: bigint, order: readonly bigint[]): Scene & { fmr: FastMemoryRegion } {
   const all = dmaScene();
   const fmr = all.pd.allocFmr({ maxPages: 4 });
@@ -32,13 +32,13 @@ function permuted(iova: bigint, order: readonly bigint[]): Scene & { fmr: FastMe
 const kind = (check: LocalCheck): string =>
   check.ok ? (check.coalesced ? 'coalesced' : 'new') : check.reason;
 
-/** Checks [addr, addr + length) on the region behind `last`. */
+/** Checks [addr, addr + length) against the region of `last`. */
 function next({ pd }: Scene, last: Sge, addr: bigint, length: number, access = 0): LocalCheck {
   return pd.acquire({ addr, length, lkey: last.region!.lkey }, access, { last });
 }
 
-describe('elements that touch', () => {
-  test('become one at the edge of the first segment, and take no reference', () => {
+describe('adjacent elements', () => {
+  test('merge at the edge of the first segment, without taking a reference', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA + 96n, length: 4000, lkey: all.mr.lkey }, 0));
     const check = next(all, last, DMA + PAGE_N, 100);
@@ -49,7 +49,7 @@ describe('elements that touch', () => {
     expect(all.mr.refs).toBe(2);
   });
 
-  test('and the data of both is that of the one', () => {
+  test('merge into an SGE whose bytes are those of both', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     next(all, last, DMA + PAGE_N, 10);
@@ -59,26 +59,26 @@ describe('elements that touch', () => {
     expect(target[PAGE]).toBe(1);
   });
 
-  test('with a key become one only once', () => {
+  test('with a region key merge only once', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
     expect(kind(next(all, last, DMA + 2n * PAGE_N, PAGE))).toBe('new');
   });
 
-  test('inside one segment stay two', () => {
+  test('inside one segment do not merge', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: 100, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + 100n, 100))).toBe('new');
   });
 
-  test('of an FMR become one where its address is its DMA address', () => {
+  test('of an FMR merge where its address equals its DMA address', () => {
     const all = permuted(DMA, [0n, 1n, 2n, 3n]);
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.fmr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('coalesced');
   });
 
-  test('with key 0 become one without end', () => {
+  test('with key 0 merge any number of times', () => {
     const all = dmaScene();
     using region = all.pd.getDmaMr();
     const { lkey } = region;
@@ -91,7 +91,7 @@ describe('elements that touch', () => {
     expect(region.refs).toBe(4);
   });
 
-  test('of key 0 in two mappings stay two', () => {
+  test('of key 0 in two mappings do not merge', () => {
     const all = dmaScene();
     dmaPages(all.device, 1, DMA + 4n * PAGE_N);
     using region = all.pd.getDmaMr();
@@ -100,7 +100,7 @@ describe('elements that touch', () => {
     expect(second).not.toBe(last);
   });
 
-  test('of user memory stay two', () => {
+  test('of user memory do not merge', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(2 * PAGE));
     const last = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 0));
@@ -109,7 +109,7 @@ describe('elements that touch', () => {
     );
   });
 
-  test('keep only the rights that both were proven with', () => {
+  test('keep only the rights that both were checked for', () => {
     const all = scattered();
     all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.LocalWrite });
     const element = { addr: DMA, length: PAGE, lkey: all.mr.lkey };
@@ -120,36 +120,36 @@ describe('elements that touch', () => {
   });
 });
 
-describe('elements that do not touch stay two, whatever the segments say', () => {
-  test('a gap behind a short element', () => {
+describe('elements that are not adjacent do not merge, even when the segments suggest it', () => {
+  test('after a gap behind a short element', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: 16, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
     expect(last.length).toBe(16);
   });
 
-  test('a piece that was merged before', () => {
+  test('when the same piece was merged before', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('coalesced');
     expect(kind(next(all, last, DMA + PAGE_N, 16))).toBe('new');
   });
 
-  test('an address that equals a DMA address by coincidence', () => {
+  test('when an address equals a DMA address by coincidence', () => {
     const all = permuted(DMA, [1n, 0n, 2n, 3n]);
     const last = accepted(all.pd.acquire({ addr: DMA, length: 16, lkey: all.fmr.lkey }, 0));
     expect(last.at + BigInt(last.segmentLength)).toBe(DMA + 2n * PAGE_N);
     expect(kind(next(all, last, DMA + 2n * PAGE_N, 16))).toBe('new');
   });
 
-  test('the second page of an element that is the whole region', () => {
+  test('when the second page follows an element that covers the whole region', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: 4 * PAGE, lkey: all.mr.lkey }, 0));
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
     expect(last.length).toBe(4 * PAGE);
   });
 
-  test('the same at segment 255 of 256', () => {
+  test('when the element ends at segment 255 of 256', () => {
     const { device, pd } = scene();
     dmaPages(device, 256);
     const mr = pd.allocMr({ maxNumSg: 256 });
@@ -160,7 +160,7 @@ describe('elements that do not touch stay two, whatever the segments say', () =>
     expect(last.length).toBe(2 * PAGE);
   });
 
-  test('elements of two mappings', () => {
+  test('when the region was remapped in between', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     all.mr.mapSg([{ addr: DMA, length: 2 * PAGE }]);
@@ -168,19 +168,19 @@ describe('elements that do not touch stay two, whatever the segments say', () =>
   });
 });
 
-describe('a continuation passes the same checks as any element', () => {
+describe('a merged element passes the same checks as any element', () => {
   function ready(): Scene & { mr: MemoryRegion; last: Sge } {
     const all = scattered();
     return { ...all, last: accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0)) };
   }
 
-  test('bounds', () => {
+  test('its bounds', () => {
     const all = ready();
     expect(refusal(next(all, all.last, DMA + PAGE_N, 3 * PAGE + 1))).toBe('OutOfBounds');
     expect(all.last.length).toBe(PAGE);
   });
 
-  test('below the base of an FMR, with a length that would wrap', () => {
+  test('bounds below the base of an FMR, with a length that would wrap', () => {
     const all = permuted(DMA + 2n * PAGE_N, [0n, 1n, 2n, 3n]);
     const last = accepted(all.pd.acquire({ addr: DMA + 2n * PAGE_N, length: PAGE, lkey: all.fmr.lkey }, 0));
     expect(last.at + BigInt(last.segmentLength)).toBe(DMA + PAGE_N);
@@ -188,24 +188,24 @@ describe('a continuation passes the same checks as any element', () => {
     expect(last.length).toBe(PAGE);
   });
 
-  test('validity', () => {
+  test('the validity of the key', () => {
     const all = ready();
     all.qp.invalidateRkey(all.mr.rkey);
     expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE))).toBe('Invalidated');
   });
 
-  test('protection domain', () => {
+  test('the protection domain', () => {
     const all = ready();
     const other = { ...all, pd: all.device.allocPd() };
     expect(refusal(next(other, all.last, DMA + PAGE_N, PAGE))).toBe('WrongPd');
   });
 
-  test('rights', () => {
+  test('the access rights', () => {
     const all = ready();
     expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE, Access.LocalWrite))).toBe('AccessDenied');
   });
 
-  test('a region that lives', () => {
+  test('the liveness of the region', () => {
     const all = ready();
     expect(() => all.mr.dereg()).toThrow(rdma('EBUSY'));
     expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE))).toBe('Revoked');
@@ -213,8 +213,8 @@ describe('a continuation passes the same checks as any element', () => {
   });
 });
 
-describe('last', () => {
-  test('may be left out, null, or put before: the element is a new one', () => {
+describe('the option `last`', () => {
+  test('may be omitted, null, or a put SGE: acquire then returns a new SGE', () => {
     const all = scattered();
     const element = { addr: DMA + PAGE_N, length: PAGE, lkey: all.mr.lkey };
     const last = accepted(all.pd.acquire({ ...element, addr: DMA }, 0));
@@ -224,7 +224,7 @@ describe('last', () => {
     }
   });
 
-  test('that a peer was given does not grow', () => {
+  test('leaves an SGE of a remote peer unchanged', () => {
     const all = scattered();
     all.qp.fastRegMr(all.mr, { key: all.mr.rkey, access: Access.RemoteRead });
     const request = { vaddr: DMA, length: PAGE, rkey: all.mr.rkey };
@@ -232,7 +232,7 @@ describe('last', () => {
     expect(kind(next(all, last, DMA + PAGE_N, PAGE))).toBe('new');
   });
 
-  test('of another device is EINVAL', () => {
+  test('rejects an SGE of another device with EINVAL', () => {
     const all = scattered();
     const last = accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0));
     const other = open().allocPd();
@@ -242,8 +242,8 @@ describe('last', () => {
   });
 });
 
-describe('one behind the other, with their ends at, before and after edges', () => {
-  /** Places that name edges: of a page, or a byte before or after it; and some others. */
+describe('adjacent elements that end at, before and after page edges', () => {
+  /** Offsets at page edges, one byte before or after them, and a few others. */
   const place = fc.oneof(
     {
       weight: 4,
@@ -257,7 +257,7 @@ describe('one behind the other, with their ends at, before and after edges', () 
   test.each([
     ['in order', [0, 1, 2, 3]],
     ['turned', [1, 0, 2, 2]],
-  ])('pages %s: they become one only where the first ends with its segment', (_, order) => {
+  ])('with pages %s, merge only where the first ends with its segment', (_, order) => {
     const all = permuted(
       DMA,
       order.map((page) => BigInt(page)),

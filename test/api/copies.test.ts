@@ -4,14 +4,14 @@ import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, scene } from '../support/scene'
 
 const { LocalWrite, RemoteWrite, RemoteRead } = Access;
 
-/** An element over all of `memory`, checked locally. */
+/** Returns an SGE over all of `memory`, checked locally. */
 function local(memory: Buffer, access = LocalWrite): Sge {
   const pd = open().allocPd();
   const mr = pd.regUserMr(memory, { access: LocalWrite });
   return accepted(pd.acquire({ addr: mr.start, length: memory.length, lkey: mr.lkey }, access));
 }
 
-/** The same, checked for a peer. */
+/** Returns an SGE over all of `memory`, checked for a remote peer. */
 function remote(memory: Buffer, access: number): Sge {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(memory, { access: ALL });
@@ -19,7 +19,7 @@ function remote(memory: Buffer, access: number): Sge {
 }
 
 describe('copyTo', () => {
-  test('copies as much as the element has, or as the target holds', () => {
+  test('copies as much as the SGE has or the target holds', () => {
     const sge = local(Buffer.from('0123456789'));
     const small = Buffer.alloc(4);
     expect(sge.copyTo(small)).toBe(4);
@@ -29,7 +29,7 @@ describe('copyTo', () => {
     expect(big.toString()).toBe('0123456789xx');
   });
 
-  test('begins where asked', () => {
+  test('starts at the given offset', () => {
     const sge = local(Buffer.from('0123456789'));
     const target = Buffer.alloc(12, 'x');
     expect(sge.copyTo(target, { offset: 7 })).toBe(3);
@@ -38,11 +38,11 @@ describe('copyTo', () => {
     expect(() => sge.copyTo(target, { offset: 11 })).toThrow(outOfRange('options.offset'));
   });
 
-  test('of no bytes is 0', () => {
+  test('returns 0 for an empty target', () => {
     expect(local(Buffer.from('0123')).copyTo(Buffer.alloc(0))).toBe(0);
   });
 
-  test('fills exactly the bytes of a view, of any kind', () => {
+  test('fills exactly the bytes of the given view, of any type', () => {
     const sge = local(Buffer.from('0123456789'));
     const buffer = new ArrayBuffer(16);
     sge.copyTo(new DataView(buffer, 4, 4));
@@ -53,11 +53,11 @@ describe('copyTo', () => {
     expect(Buffer.from(shared).toString()).toBe('0123');
   });
 
-  test('a local element may always be read', () => {
+  test('needs no right on a local SGE', () => {
     expect(local(Buffer.from('0123'), 0).copyTo(Buffer.alloc(4))).toBe(4);
   });
 
-  test('a remote element needs to be proven for remote read', () => {
+  test('needs RemoteRead on a remote SGE', () => {
     expect(remote(Buffer.alloc(4), RemoteRead).copyTo(Buffer.alloc(4))).toBe(4);
     for (const access of [RemoteWrite, Access.RemoteAtomic]) {
       const sge = remote(Buffer.alloc(4), access);
@@ -67,7 +67,7 @@ describe('copyTo', () => {
 });
 
 describe('copyFrom', () => {
-  test('writes all of the source, where asked', () => {
+  test('writes all of the source at the given offset', () => {
     const memory = Buffer.from('0123456789');
     const sge = local(memory);
     expect(sge.copyFrom(Buffer.from('ab'))).toBe(2);
@@ -76,7 +76,7 @@ describe('copyFrom', () => {
     expect(memory.toString()).toBe('ab234567cd');
   });
 
-  test('does not write a part: a longer source is a RangeError', () => {
+  test('rejects a source that is too long with a RangeError and writes nothing', () => {
     const memory = Buffer.from('0123456789');
     const sge = local(memory);
     expect(() => sge.copyFrom(Buffer.alloc(11))).toThrow(outOfRange('source.byteLength'));
@@ -85,7 +85,7 @@ describe('copyFrom', () => {
     expect(memory.toString()).toBe('0123456789');
   });
 
-  test('needs an element that was proven for writing', () => {
+  test('needs an SGE that was checked for writing', () => {
     const memory = Buffer.from('0123');
     const denied = rdma('EACCES', 'copy_sge', 'AccessDenied');
     expect(() => local(memory, 0).copyFrom(Buffer.from('ab'))).toThrow(denied);
@@ -96,7 +96,7 @@ describe('copyFrom', () => {
     expect(memory.toString()).toBe('ab23');
   });
 
-  test('in order or not, the bytes are the same', () => {
+  test('writes the same bytes with and without `ordered`', () => {
     for (let length = 0; length <= 40; length++) {
       const memory = Buffer.alloc(48);
       const source = Buffer.from(Uint8Array.from({ length }, (_, i) => i + 1));
@@ -106,7 +106,7 @@ describe('copyFrom', () => {
     }
   });
 
-  test('source and element may be the same memory', () => {
+  test('allows source and SGE to overlap in memory', () => {
     const memory = Buffer.from('0123456789');
     const sge = local(memory);
     sge.copyFrom(memory.subarray(0, 8), { offset: 2 });
@@ -116,8 +116,8 @@ describe('copyFrom', () => {
   });
 });
 
-describe('the bytes are those of the element', () => {
-  test('in a page list', () => {
+describe('copies move the bytes of the SGE', () => {
+  test('over a page list', () => {
     const { device, pd, qp } = scene();
     const { bytes } = dmaPages(device, 4);
     const fmr = pd.allocFmr({ maxPages: 3, access: ALL });
@@ -158,7 +158,7 @@ describe('the bytes are those of the element', () => {
     expect(bytes.toString('latin1', PAGE - 1, PAGE + 1)).toBe('ab');
   });
 
-  test('in a long copy', () => {
+  test('when they are several MiB long', () => {
     const memory = Buffer.alloc(5 << 20);
     for (let i = 0; i < memory.length; i += 4) memory.writeUInt32LE(i, i);
     const original = Buffer.from(memory);
@@ -170,7 +170,7 @@ describe('the bytes are those of the element', () => {
     expect(memory.equals(original)).toBe(true);
   });
 
-  test('at random places and lengths', () => {
+  test('at random offsets and lengths', () => {
     const memory = Buffer.from(Uint8Array.from({ length: 3 * PAGE }, (_, i) => (i * 7) % 251));
     const pd = open().allocPd();
     const mr = pd.regUserMr(memory, { start: 0x1234, access: LocalWrite });
@@ -189,8 +189,8 @@ describe('the bytes are those of the element', () => {
   });
 });
 
-describe('a put element', () => {
-  test('is EBADF in everything; a second put is a no-op', () => {
+describe('an SGE that was put', () => {
+  test('throws EBADF everywhere, and a second put is a no-op', () => {
     const sge = local(Buffer.alloc(8));
     sge.put();
     sge.put();

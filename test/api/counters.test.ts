@@ -1,4 +1,4 @@
-// What is counted: checks accepted, refusals by reason, bytes copied; for each thread, for all, and for a region that asks.
+// What the counters count: accepted checks, refusals by reason, copied bytes; per thread, in total, and per region on request.
 import { Access, Device, SgeState } from '../../lib';
 import { everyKind, fill } from '../support/batches';
 import { accepted, rdma, wrongType } from '../support/answers';
@@ -7,7 +7,7 @@ import { Peer, type Scope } from '../support/workers';
 
 const nothing = { accepted: 0, refused: 0, reasons: {}, bytesCopied: 0 };
 
-/** What the device has counted since the last time that was asked. */
+/** Returns a function that returns what the device counted since its previous call. */
 function counting(device: Device): () => object {
   let last = device.counters();
   return () => {
@@ -37,7 +37,7 @@ const refuses = (reason: string, count = 1): object => ({
   reasons: { [reason]: count },
 });
 
-/** A region of shared memory with all rights, and one element over all of it. */
+/** Creates a region of shared memory with all rights, and one element over all of it. */
 function ready(length = 64) {
   const all = scene();
   const mr = all.pd.regUserMr(new SharedArrayBuffer(length), { access: ALL, start: 0x1000n, iova: 0x1000n });
@@ -45,7 +45,7 @@ function ready(length = 64) {
 }
 
 describe('checks', () => {
-  test('nothing is counted to begin with, nor by registering, mapping and looking', () => {
+  test('start at zero, and registering, mapping and querying leave them there', () => {
     const { device, pd, mr } = ready();
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -58,7 +58,7 @@ describe('checks', () => {
     expect(mr.counters).toEqual({ accepted: 0, refused: 0, bytesCopied: 0 });
   });
 
-  test('of each form count one each', () => {
+  test('count one each in every form', () => {
     const { pd, qp, mr, element, next } = ready();
     const request = { vaddr: mr.iova, length: 64, rkey: mr.rkey };
     pd.acquire(element, 0);
@@ -83,7 +83,7 @@ describe('checks', () => {
   test.each([
     ['places', { places: true }],
     ['verdicts', {}],
-  ])('of batches count each element, with %s', (_, options) => {
+  ])('in batches count once per element, with %s', (_, options) => {
     const { pd, qp, mr, next } = ready();
     for (const batch of [pd.lkeyBatch(300, options), qp.rkeyBatch(300, options)]) {
       for (let i = 0; i < 300; i++) batch.set(i, i < 250 ? mr.start : 0n, i === 299 ? 0 : 8, mr.lkey);
@@ -98,7 +98,7 @@ describe('checks', () => {
     }
   });
 
-  test('of every reason are told by their reason, and agree with the answers', () => {
+  test('are counted by reason, for every reason, in agreement with the answers', () => {
     const { device, pd, qp, user, readOnly, foreign, goneKey, sg } = everyKind(false);
     const next = counting(device);
     const local: [number, bigint, number, number][] = [
@@ -152,7 +152,7 @@ describe('checks', () => {
     expect(next()).toEqual(accepts(2));
   });
 
-  test('in the name of what is closed are refused and counted; what throws counts for nothing', () => {
+  test('on closed objects are refused and counted; calls that throw count nothing', () => {
     const { device, pd, qp, mr, element } = ready();
     const [batch, places] = [pd.lkeyBatch(4), pd.lkeyBatch(4, { places: true })];
     for (const list of [batch, places]) for (let i = 0; i < 4; i++) list.set(i, mr.start, 8, mr.lkey);
@@ -168,7 +168,7 @@ describe('checks', () => {
       [() => batch.checkPacked(Buffer.alloc(160), 0), 10],
       [() => batch.acquire(4, 0), 4],
       [() => batch.acquire(4, 0, { coalesce: true }), 4],
-      [() => batch.gather(Buffer.alloc(32), 4, 0), 1], // of a copy: the element where it stops
+      [() => batch.gather(Buffer.alloc(32), 4, 0), 1], // For a copy: only the element at which the copy stops.
       [() => batch.scatter(Buffer.alloc(32), 4, 1), 1],
       [() => block.refusal(0, 8, element.lkey, 0), 1],
     ] as const) {
@@ -181,7 +181,7 @@ describe('checks', () => {
 });
 
 describe('copies', () => {
-  test('of elements and walks count their bytes', () => {
+  test('of SGEs and walks count their bytes', () => {
     const { pd, element, next } = ready();
     const sge = accepted(pd.acquire(element, Access.LocalWrite));
     next();
@@ -199,7 +199,7 @@ describe('copies', () => {
     expect(next()).toEqual(nothing);
   });
 
-  test('of batches count their bytes once, and the elements that were moved whole as accepted', () => {
+  test('of batches count their bytes once, and each element that was moved completely as accepted', () => {
     const { pd, mr, next } = ready(256);
     const [from, to] = [pd.lkeyBatch(8), pd.lkeyBatch(8)];
     for (let i = 0; i < 8; i++) {
@@ -236,7 +236,7 @@ describe('copies', () => {
     expect(device.counters({ own: true })).toEqual(device.counters());
   });
 
-  test('that are refused count once each, by their reason', () => {
+  test('that are refused count once each, by reason', () => {
     const { device, pd } = scene();
     const buffer = new ArrayBuffer(8);
     const mr = pd.regUserMr(buffer, { access: ALL });
@@ -276,7 +276,7 @@ describe('copies', () => {
   });
 });
 
-describe('of several threads', () => {
+describe('with several threads', () => {
   const work = (w: Scope, number: number, addr: bigint, lkey: number, count: number): object => {
     const pd = w.device.importPd(number);
     const batch = pd.lkeyBatch(2);
@@ -298,7 +298,7 @@ describe('of several threads', () => {
     bytesCopied: 8 * count,
   });
 
-  test('each counts its own, and all add up, also those that have ended', async () => {
+  test('each thread counts its own, and the totals include threads that have ended', async () => {
     const { device, pd, mr } = ready();
     mr.countAccesses();
     const peers = [1, 2, 3].map(() => new Peer({ token: device.share() }));
@@ -316,11 +316,11 @@ describe('of several threads', () => {
       times(3500),
       times(500),
     ]);
-    // The key of the region was named with 7000 and with 3500 requests, of which half and none were good.
+    // Of the requests with the region's own key, each of the 3500 rounds makes two that are accepted and one that is refused.
     expect(mr.counters).toEqual({ accepted: 7000, refused: 3500, bytesCopied: 28_000 });
   });
 
-  test('objects of one thread count for themselves, also when they leave', () => {
+  test('Device objects in one thread count separately, and totals keep the counts of closed ones', () => {
     const { device, pd, mr, element } = ready();
     const other = Device.attach(device.share());
     const there = other.importPd(pd.id);
@@ -335,7 +335,7 @@ describe('of several threads', () => {
 });
 
 describe('a region', () => {
-  test('counts nothing unless asked, and nothing from before', () => {
+  test('counts nothing before countAccesses is called', () => {
     const { pd, mr, element } = ready();
     pd.check(element, 0);
     expect(mr.counters).toBeUndefined();
@@ -346,27 +346,27 @@ describe('a region', () => {
     expect(mr.counters).toEqual({ accepted: 1, refused: 0, bytesCopied: 0 });
   });
 
-  test('counts every form of check and copy, its own alone', () => {
+  test('counts every form of check and copy of its own key only', () => {
     const { pd, qp, mr, element } = ready();
     const other = pd.regUserMr(Buffer.alloc(64), { start: 0x5000n, access: ALL });
     mr.countAccesses();
     const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-    const sge = accepted(pd.acquire(element, 1)); // 1
+    const sge = accepted(pd.acquire(element, 1)); // 1 accepted
     accepted(qp.acquire(request, 4)).put();
     pd.check(element, 0);
-    qp.check(request, 4); // 4
+    qp.check(request, 4); // 4 in all
     pd.checker().refusal(mr.start, 8, mr.lkey, 0);
     const [batch, places] = [pd.lkeyBatch(3), pd.lkeyBatch(3, { places: true })];
     for (const list of [batch, places]) {
       list.set(0, mr.start, 8, mr.lkey);
       list.set(1, other.start, 8, other.lkey);
       list.set(2, mr.start + 60n, 8, mr.lkey);
-      list.check(3, 0); // 2 more, 2 refused
+      list.check(3, 0); // 2 more accepted, 2 refused
     }
     batch.acquire(3, 0);
     batch.put();
     expect(mr.counters).toEqual({ accepted: 8, refused: 3, bytesCopied: 0 });
-    pd.check({ ...element, lkey: otherVariant(mr.lkey) }, 0); // another key
+    pd.check({ ...element, lkey: otherVariant(mr.lkey) }, 0); // the key differs, so the region does not count the check
     expect(mr.counters).toMatchObject({ accepted: 8, refused: 3 });
     sge.copyTo(Buffer.alloc(10));
     sge.copyFrom(Buffer.alloc(20), { ordered: true });
@@ -378,7 +378,7 @@ describe('a region', () => {
     expect(other.counters).toBeUndefined();
   });
 
-  test('of each kind counts', () => {
+  test('of every kind counts', () => {
     const { device, pd, sg, fmr, dma, qp } = everyKind();
     const regions = [sg, fmr, dma];
     qp.fastRegMr(sg, { key: sg.rkey, access: ALL });
@@ -399,7 +399,7 @@ describe('a region', () => {
     expect(device.counters().bytesCopied).toBe(24);
   });
 
-  test('goes on counting when it is mapped anew, and stops when it is gone', () => {
+  test('keeps counting when it is remapped, and stops when it is deregistered', () => {
     const { device, pd } = scene();
     dmaPages(device, 2);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -414,12 +414,12 @@ describe('a region', () => {
     fmr.dealloc();
     expect(() => fmr.counters).toThrow(rdma('EBADF', 'query_mr'));
     expect(() => fmr.countAccesses()).toThrow(rdma('EBADF', 'count_mr'));
-    // The next region in the same place begins anew.
+    // The next region in the same slot does not count.
     expect(pd.allocFmr({ maxPages: 1 }).counters).toBeUndefined();
   });
 });
 
-test('arguments of counters', () => {
+test('counters rejects invalid options, and a closed device with EBADF', () => {
   const device = open();
   for (const own of [1, 'true', null]) {
     expect(() => device.counters({ own: own as any })).toThrow(wrongType('"options.own"'));

@@ -1,4 +1,4 @@
-// Memory that the device owns: no environment can take it away.
+// Memory that the device owns: no environment can take it away while it is in use.
 import { constants } from 'node:buffer';
 import { Access, Device, type DeviceMemory } from '../../lib';
 import { accepted, outOfRange, rdma, wrongType } from '../support/answers';
@@ -14,20 +14,23 @@ import { runProgram } from '../support/programs';
 import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';
 
-/** `ArrayBuffer.prototype.transfer`, where it exists. */
+/** Calls `ArrayBuffer.prototype.transfer`, on runtimes that have it. */
 const transfer = (buffer: ArrayBuffer): ArrayBuffer => (buffer as any).transfer();
 
 const bytesOf = (memory: DeviceMemory): number[] => [...new Uint8Array(memory.buffer)];
 
 describe('device memory', () => {
-  test.each([1, 7, PAGE, PAGE + 1, 3 * PAGE, 5 << 20])('of %d bytes is zeroed, and as long', (length) => {
-    const memory = open().allocDm(length);
-    expect(memory.byteLength).toBe(length);
-    expect(memory.buffer.byteLength).toBe(length);
-    expect(Buffer.alloc(length).equals(new Uint8Array(memory.buffer))).toBe(true);
-  });
+  test.each([1, 7, PAGE, PAGE + 1, 3 * PAGE, 5 << 20])(
+    'of %d bytes is zeroed and has that length',
+    (length) => {
+      const memory = open().allocDm(length);
+      expect(memory.byteLength).toBe(length);
+      expect(memory.buffer.byteLength).toBe(length);
+      expect(Buffer.alloc(length).equals(new Uint8Array(memory.buffer))).toBe(true);
+    },
+  );
 
-  test('is zeroed also where memory was freed before', () => {
+  test('is zeroed even where memory was freed before', () => {
     const device = open();
     for (let round = 0; round < 50; round++) {
       const memory = device.allocDm(4 * PAGE);
@@ -38,7 +41,7 @@ describe('device memory', () => {
     }
   });
 
-  test('begins where a page begins: atomics are aligned wherever its offset is', () => {
+  test('starts at a page boundary, so every aligned offset works for atomics', () => {
     const { device, pd, qp } = scene();
     for (const options of [{}, { hugePages: true }]) {
       const memory = device.allocDm(2 * PAGE, options);
@@ -53,7 +56,7 @@ describe('device memory', () => {
     }
   });
 
-  test('has numbers that are never given twice', () => {
+  test('has IDs that are never reused', () => {
     const device = open();
     const [one, two] = [device.allocDm(8), device.allocDm(8)];
     one.free();
@@ -61,7 +64,7 @@ describe('device memory', () => {
     expect(open().allocDm(8).id).toBe(1);
   });
 
-  test('has one buffer', () => {
+  test('returns the same buffer every time', () => {
     const memory = open().allocDm(PAGE);
     const { buffer } = memory;
     expect(buffer).toBeInstanceOf(ArrayBuffer);
@@ -71,7 +74,7 @@ describe('device memory', () => {
     expect(memory.buffer).toBe(buffer);
   });
 
-  test('can wish for large pages', () => {
+  test('accepts the hint hugePages', () => {
     const device = open();
     const memory = device.allocDm(3 << 20, { hugePages: true });
     expect(memory.buffer.byteLength).toBe(3 << 20);
@@ -82,7 +85,7 @@ describe('device memory', () => {
     memory.free();
   });
 
-  test('views over parts of it register byte-exact', () => {
+  test('registers views over parts of it byte for byte', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(64);
     const rim = new Uint8Array(memory.buffer).fill(0xa5);
@@ -109,7 +112,7 @@ describe('device memory', () => {
     expect(bytesOf(memory)).toEqual(runs);
   });
 
-  test('is DMA memory when it is mapped', () => {
+  test('can be mapped as DMA memory', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(2 * PAGE);
     new Uint8Array(memory.buffer).fill(1, 0, PAGE).fill(2, PAGE);
@@ -125,7 +128,7 @@ describe('device memory', () => {
     memory.free();
   });
 
-  test('of one device can be registered on another, and is used by it as long as that lasts', () => {
+  test('of one device can be registered on another device, and cannot be freed until that region ends', () => {
     const [here, there] = [scene(), scene()];
     const memory = here.device.allocDm(8);
     new Uint8Array(memory.buffer).fill(6);
@@ -140,7 +143,7 @@ describe('device memory', () => {
 });
 
 describe('arguments', () => {
-  test('of alloc', () => {
+  test('allocDm rejects invalid ones', () => {
     const device = open();
     for (const bytes of [undefined, null, '8', 8n, {}, [8]]) {
       expect(() => device.allocDm(bytes as any)).toThrow(wrongType('"bytes"'));
@@ -152,7 +155,7 @@ describe('arguments', () => {
     expect(device.resources().memories).toEqual([]);
   });
 
-  test('of importDm', () => {
+  test('importDm rejects invalid ones', () => {
     const device = open();
     for (const number of [undefined, null, '1', 1n, {}]) {
       expect(() => device.importDm(number as any)).toThrow(wrongType('"id"'));
@@ -167,7 +170,7 @@ describe('arguments', () => {
     }
   });
 
-  test('more than there can be is ENOMEM', () => {
+  test('allocDm rejects an impossible size with ENOMEM', () => {
     const device = open();
     for (const bytes of [2 ** 50, Number.MAX_SAFE_INTEGER]) {
       for (const hugePages of [false, true]) {
@@ -178,7 +181,7 @@ describe('arguments', () => {
   });
 
   testIf(constants.MAX_LENGTH < 2 ** 40, 'buffers of this Node may be as long as any memory')(
-    'more than a buffer can show is EOPNOTSUPP, each time; the memory is there all the same',
+    'a memory longer than a buffer can be is allocated, but its buffer fails with EOPNOTSUPP every time',
     () => {
       const device = open();
       const length = constants.MAX_LENGTH + 1;
@@ -186,7 +189,7 @@ describe('arguments', () => {
       try {
         memory = device.allocDm(length);
       } catch {
-        return; // this machine has not so much to promise
+        return; // this machine cannot reserve that much memory
       }
       for (let i = 0; i < 3; i++) expect(() => memory.buffer).toThrow(rdma('EOPNOTSUPP', 'alloc_dm'));
       expect(memory.byteLength).toBe(length);
@@ -195,14 +198,14 @@ describe('arguments', () => {
       expect(() => same.buffer).toThrow(rdma('EOPNOTSUPP'));
       memory.free();
       expect(device.resources().memories).toEqual([]);
-      // What the failure left behind does no harm.
+      // The failure leaves nothing behind that breaks later allocations.
       for (let i = 0; i < 20; i++) new Uint8Array(device.allocDm(PAGE).buffer).fill(i);
     },
   );
 });
 
 describe('free', () => {
-  test('is EBUSY as long as a region or a DMA mapping has bytes of it', () => {
+  test('fails with EBUSY while a region or a DMA mapping uses its bytes', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(2 * PAGE);
     const mr = pd.regUserMr(new Uint8Array(memory.buffer, 8, 8));
@@ -222,7 +225,7 @@ describe('free', () => {
     expect(() => memory.buffer).toThrow(rdma('EBADF', 'alloc_dm'));
   });
 
-  test('leaves the buffer as it is, and can be called again', () => {
+  test('leaves the buffer readable, and is a no-op the second time', () => {
     const device = open();
     const memory = device.allocDm(8);
     const { buffer } = memory;
@@ -236,13 +239,13 @@ describe('free', () => {
     expect(device.resources().memories).toEqual([]);
   });
 
-  test('before the buffer was ever asked for', () => {
+  test('works before the buffer was ever requested', () => {
     const memory = open().allocDm(8);
     memory.free();
     expect(() => memory.buffer).toThrow(rdma('EBADF', 'alloc_dm'));
   });
 
-  test('can be done through any object of the memory, and is EBADF for the others', () => {
+  test('works through any object of the memory, and makes the others throw EBADF', () => {
     const device = open();
     const memory = device.allocDm(8);
     const same = device.importDm(memory.id);
@@ -253,7 +256,7 @@ describe('free', () => {
     memory.free();
   });
 
-  test('by using', () => {
+  test('happens at the end of a `using` block', () => {
     const device = open();
     {
       using memory = device.allocDm(8);
@@ -262,7 +265,7 @@ describe('free', () => {
     expect(device.resources().memories).toEqual([]);
   });
 
-  test('of a buffer whose bytes were registered: a view of the freed memory is EBADF', () => {
+  test('makes registering a view of the memory fail with EBADF', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(8);
     const { buffer } = memory;
@@ -272,8 +275,8 @@ describe('free', () => {
   });
 });
 
-describe('close', () => {
-  test('in this thread leaves the buffers as they are', () => {
+describe('closing the device', () => {
+  test('in this thread leaves the buffers readable', () => {
     const device = open();
     const memories = [device.allocDm(8), device.allocDm(PAGE, { hugePages: true })];
     const buffers = memories.map(({ buffer }) => buffer);
@@ -287,7 +290,7 @@ describe('close', () => {
     expect(() => device.importDm(1)).toThrow(rdma('EBADF', 'import_dm'));
   });
 
-  test('in another thread does no harm to the views here', async () => {
+  test('in another thread leaves the views in this thread usable', async () => {
     const { device, pd } = scene();
     const memory = device.allocDm(PAGE);
     const bytes = new Uint8Array(memory.buffer);
@@ -297,13 +300,13 @@ describe('close', () => {
     bytes.fill(9);
     expect(bytes.every((byte) => byte === 9)).toBe(true);
     expect(() => memory.buffer).toThrow(rdma('EBADF'));
-    // A buffer without a device is a buffer like any other, and no one else's bytes.
+    // After the close, no device accepts the buffer for registration.
     expect(() => scene().pd.regUserMr(bytes)).toThrow(rdma('EBADF', 'reg_user_mr'));
   });
 });
 
-describe('from several threads', () => {
-  test('everybody sees the same bytes, by number', async () => {
+describe('with several threads', () => {
+  test('every thread reaches the same bytes through the ID', async () => {
     const { device, pd } = scene();
     const memory = device.allocDm(2 * PAGE);
     const bytes = new Uint8Array(memory.buffer);
@@ -334,7 +337,7 @@ describe('from several threads', () => {
     expect(Atomics.load(new BigInt64Array(memory.buffer), 100)).toBe(1n);
   });
 
-  test('what one frees the other may go on looking at, until it lets go', async () => {
+  test('memory freed by one thread stays readable in another until that thread drops its view', async () => {
     const device = open();
     const memory = device.allocDm(PAGE);
     const peer = new Peer({ token: device.share() });
@@ -350,7 +353,7 @@ describe('from several threads', () => {
     expect(found).toEqual([8, 7, 'EBADF', 'none']);
   });
 
-  test('free is EBUSY because of a region of another thread, and works when that is gone', async () => {
+  test('free fails with EBUSY while another thread has a region on it, and works once that region is closed', async () => {
     const device = open();
     const memory = device.allocDm(PAGE);
     const peer = new Peer({ token: device.share() });
@@ -362,7 +365,7 @@ describe('from several threads', () => {
     memory.free();
   });
 
-  test('a thread that ends with views and regions leaves the memory as it is', async () => {
+  test('a thread that ends with views and regions leaves the memory intact', async () => {
     const { device, pd } = scene();
     const memory = device.allocDm(PAGE);
     const mr = pd.regUserMr(memory.buffer);
@@ -388,7 +391,7 @@ describe('from several threads', () => {
   });
 });
 
-describe('a buffer that is taken away', () => {
+describe('a buffer that is detached', () => {
   const { port1, port2 } = new MessageChannel();
   afterAll(() => {
     port1.close();
@@ -403,39 +406,42 @@ describe('a buffer that is taken away', () => {
       : []),
   ];
 
-  test.each(ways)('by %s: regions go on with their bytes, and there is a buffer again', (_, take) => {
-    const { device, pd } = scene();
-    const memory = device.allocDm(PAGE);
-    const first = memory.buffer;
-    new Uint8Array(first).fill(1);
-    const mr = pd.regUserMr(first, { access: ALL });
-    const mapping = device.dma.map(first);
-    const sge = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 1));
-    // The engine may refuse to transfer buffers over memory that is not its own.
-    try {
-      take(first);
-    } catch (error) {
-      expect(error).toMatchObject({ name: 'DataCloneError' });
-    }
-    const target = Buffer.alloc(PAGE);
-    expect(sge.copyTo(target)).toBe(PAGE);
-    expect(target).toEqual(Buffer.alloc(PAGE, 1));
-    expect(sge.copyFrom(target.fill(2))).toBe(PAGE);
-    expect(bytesOf(memory).every((byte) => byte === 2)).toBe(true);
-    const again = memory.buffer;
-    if (first.byteLength === 0) expect(again).not.toBe(first);
-    expect(memory.buffer).toBe(again);
-    const second = pd.regUserMr(again);
-    expect(device.resources().memories).toMatchObject([{ uses: 3 }]);
-    second.dereg();
-    sge.put();
-    mr.dereg();
-    mapping.unmap();
-    memory.free();
-    expect(again.byteLength).toBe(PAGE);
-  });
+  test.each(ways)(
+    'by %s: regions keep working on the bytes, and the next access to `buffer` creates a new one',
+    (_, take) => {
+      const { device, pd } = scene();
+      const memory = device.allocDm(PAGE);
+      const first = memory.buffer;
+      new Uint8Array(first).fill(1);
+      const mr = pd.regUserMr(first, { access: ALL });
+      const mapping = device.dma.map(first);
+      const sge = accepted(pd.acquire({ addr: mr.start, length: PAGE, lkey: mr.lkey }, 1));
+      // The engine may refuse to transfer a buffer over external memory.
+      try {
+        take(first);
+      } catch (error) {
+        expect(error).toMatchObject({ name: 'DataCloneError' });
+      }
+      const target = Buffer.alloc(PAGE);
+      expect(sge.copyTo(target)).toBe(PAGE);
+      expect(target).toEqual(Buffer.alloc(PAGE, 1));
+      expect(sge.copyFrom(target.fill(2))).toBe(PAGE);
+      expect(bytesOf(memory).every((byte) => byte === 2)).toBe(true);
+      const again = memory.buffer;
+      if (first.byteLength === 0) expect(again).not.toBe(first);
+      expect(memory.buffer).toBe(again);
+      const second = pd.regUserMr(again);
+      expect(device.resources().memories).toMatchObject([{ uses: 3 }]);
+      second.dereg();
+      sge.put();
+      mr.dereg();
+      mapping.unmap();
+      memory.free();
+      expect(again.byteLength).toBe(PAGE);
+    },
+  );
 
-  testWithTransfer('stays usable where it went, after free and close', () => {
+  testWithTransfer('stays usable at its new owner after free and close', () => {
     const device = open();
     const memory = device.allocDm(PAGE);
     const moved = transfer(memory.buffer);
@@ -448,7 +454,7 @@ describe('a buffer that is taken away', () => {
     bytes.fill(3);
     device.close();
     expect(bytes.every((byte) => byte === 3)).toBe(true);
-    // It is a buffer of this thread by now.
+    // The transferred buffer is an ordinary buffer of this thread, so another device can register it.
     const { pd } = scene();
     const mr = pd.regUserMr(moved);
     const target = Buffer.alloc(PAGE);
@@ -456,7 +462,7 @@ describe('a buffer that is taken away', () => {
     expect(target).toEqual(Buffer.alloc(PAGE, 3));
   });
 
-  testWithTransfer('is device memory still when a buffer that has its pages is registered', () => {
+  testWithTransfer('is still device memory when a new buffer over its pages is registered', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(PAGE);
     const moved = transfer(memory.buffer);
@@ -472,7 +478,7 @@ describe('a buffer that is taken away', () => {
     memory.free();
   });
 
-  testWithTransfer('may go to a worker that outlives the one it came from', async () => {
+  testWithTransfer('may be sent to a worker that outlives the worker it came from', async () => {
     const device = open();
     const token = device.share();
     const [maker, heir] = [new Peer({ token }), new Peer()];
@@ -517,7 +523,7 @@ describe('a buffer that is taken away', () => {
 });
 
 describeWithCollector('garbage', () => {
-  test('a buffer that was collected is there again when asked for, with the bytes', async () => {
+  test('a garbage-collected buffer is recreated on demand with the same bytes', async () => {
     const memory = open().allocDm(PAGE);
     const reference = ((): WeakRef<ArrayBuffer> => {
       const { buffer } = memory;
@@ -529,7 +535,7 @@ describeWithCollector('garbage', () => {
     memory.free();
   });
 
-  test('a region over it goes on without its object and its buffer', async () => {
+  test('a region over it keeps working without the memory object and its buffer', async () => {
     const { device, pd } = scene();
     const [number, mr] = (() => {
       const memory = device.allocDm(PAGE);
@@ -549,7 +555,7 @@ describeWithCollector('garbage', () => {
     memory.free();
   });
 
-  test('a buffer is the memory also when its object was collected', async () => {
+  test('a buffer is still device memory after its memory object was garbage-collected', async () => {
     const { device, pd } = scene();
     const [reference, buffer] = ((): [WeakRef<object>, ArrayBuffer] => {
       const memory = device.allocDm(PAGE);
@@ -562,20 +568,20 @@ describeWithCollector('garbage', () => {
     expect(device.resources().memories).toMatchObject([{ uses: 1 }]);
   });
 
-  test('a buffer keeps the device open that it came from', async () => {
+  test('a buffer keeps its device open', async () => {
     const [reference, buffer] = ((): [WeakRef<Device>, ArrayBuffer] => {
       const device = new Device();
       return [new WeakRef(device), device.allocDm(PAGE).buffer];
     })();
     let rounds = 0;
     await collect(() => ++rounds === 5);
-    expect(reference.deref()).toBeUndefined(); // the object; what it stood for is kept
+    expect(reference.deref()).toBeUndefined(); // only the object: the buffer keeps the device itself open
     new Uint8Array(buffer).fill(1);
     const { pd } = scene();
     expect(pd.regUserMr(buffer).length).toBe(PAGE);
   });
 
-  testWithRss('its pages go back to the system when it is freed, and when its last view is dropped', () => {
+  testWithRss('its pages return to the system when it is freed and its last view is dropped', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const MIB = 1 << 20, SIZE = 64 * MIB;
@@ -590,10 +596,10 @@ describeWithCollector('garbage', () => {
           new Uint8Array(memory.buffer).fill(1);
           if (rss() - before < 50) throw new Error('not there');
           memory.free();
-          for (let i = 0; i < 5; i++) { gc(); await turn(); } // nobody has the buffer
+          for (let i = 0; i < 5; i++) { gc(); await turn(); } // no object refers to the buffer
           sums.freed.push(Math.round(rss() - before));
         }
-        // Freed in one thread's eyes, but a view lives on: transferred, so nothing detaches it.
+        // The memory is freed, but a view remains: its buffer was transferred, so nothing detaches the view.
         if (ArrayBuffer.prototype.transfer) {
           const before = rss();
           let memory = device.allocDm(SIZE);
@@ -626,7 +632,7 @@ describeWithCollector('garbage', () => {
     ).toBe(true);
   });
 
-  testWithRss('its pages go back also when workers end that had views of them', () => {
+  testWithRss('its pages return to the system when workers end that had views of them', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const { Worker } = require('node:worker_threads');
@@ -659,7 +665,7 @@ describeWithCollector('garbage', () => {
         device.close();
       })();`);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // Each of the five rounds would add 64 if it kept its pages; sanitizers keep some 30 of other things.
+    // Each of the five rounds would add 64 if its pages were kept; sanitizers keep about 30 for other purposes.
     expect(Number(stdout.trim().split(',').at(-1)) < 200 || stdout).toBe(true);
   });
 });

@@ -2,7 +2,7 @@ import { Access, Device, fastRegKey, RdmaError } from '../../lib';
 import { rdma } from '../support/answers';
 import { open } from '../support/scene';
 
-/** The warnings of a test, instead of on its standard error. */
+/** Captures the warnings of a test, so that they do not reach standard error. */
 function watchWarnings(): jest.SpyInstance {
   return jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
 }
@@ -12,23 +12,23 @@ afterEach(() => {
 });
 
 describe('opening', () => {
-  test('has 16 bits of keys unless asked otherwise', () => {
+  test('uses a key table of 2^16 slots by default', () => {
     const device = open();
     expect(device.lkeyTableBits).toBe(16);
     expect(device.keyTable()).toEqual({ max: 65536, next: 0, generation: 0, used: [] });
   });
 
-  test.each([1, 2, 12, 22, 23])('%i bits', (lkeyTableBits) => {
+  test.each([1, 2, 12, 22, 23])('accepts a table of %i bits', (lkeyTableBits) => {
     const device = open({ lkeyTableBits });
     expect(device.lkeyTableBits).toBe(lkeyTableBits);
     expect(device.keyTable().max).toBe(2 ** lkeyTableBits);
   });
 
-  test('no table at all is refused', () => {
+  test('rejects a table of 0 bits with EINVAL', () => {
     expect(() => new Device({ lkeyTableBits: 0 })).toThrow(rdma('EINVAL', 'driver_mr_init'));
   });
 
-  test.each([24, 32, 0xffffffff])('%i bits are clamped to 23, and the process is warned', (lkeyTableBits) => {
+  test.each([24, 32, 0xffffffff])('clamps %i bits to 23 and warns', (lkeyTableBits) => {
     const warnings = watchWarnings();
     expect(open({ lkeyTableBits }).lkeyTableBits).toBe(23);
     expect(warnings).toHaveBeenCalledTimes(1);
@@ -38,7 +38,7 @@ describe('opening', () => {
     );
   });
 
-  test('devices do not know one another', () => {
+  test('keeps devices independent of one another', () => {
     const one = open();
     const other = open();
     const mr = one.allocPd().regUserMr(Buffer.alloc(8));
@@ -49,7 +49,7 @@ describe('opening', () => {
 });
 
 describe('keys', () => {
-  test('come in the sequence of the kernel', () => {
+  test('follow the sequence of the kernel', () => {
     const device = open({ lkeyTableBits: 4, keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const regions = Array.from({ length: 3 }, () => pd.regUserMr(Buffer.alloc(8)));
@@ -62,7 +62,7 @@ describe('keys', () => {
     });
   });
 
-  test('a full table is ENOMEM and leaves the sequence alone', () => {
+  test('a full table fails with ENOMEM and leaves the sequence unchanged', () => {
     const device = open({ lkeyTableBits: 1, keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const first = pd.regUserMr(Buffer.alloc(8));
@@ -76,7 +76,7 @@ describe('keys', () => {
     expect(pd.regUserMr(Buffer.alloc(8)).lkey).toBe(0x300);
   });
 
-  test('a freed slot is taken again only when the search comes round', () => {
+  test('a freed slot is reused only when the search wraps around to it', () => {
     const pd = open({ lkeyTableBits: 2, keyPolicy: 'sequential' }).allocPd();
     const slots = (): number => pd.regUserMr(Buffer.alloc(8)).lkey >>> 30;
     const first = pd.regUserMr(Buffer.alloc(8));
@@ -85,7 +85,7 @@ describe('keys', () => {
     expect([slots(), slots(), slots()]).toEqual([2, 3, 0]);
   });
 
-  test('sequential keys come back after 65,536 registrations', () => {
+  test('sequential keys repeat after 65,536 registrations', () => {
     const pd = open({ keyPolicy: 'sequential' }).allocPd();
     const next = (): number => {
       const mr = pd.allocMr({ maxNumSg: 0 });
@@ -101,9 +101,9 @@ describe('keys', () => {
   });
 
   test.each([
-    ['as they were given', false],
-    ['with another low byte', true],
-  ])('random keys do not come back at once, %s, in a table with one free slot', (_, changed) => {
+    ['with the key unchanged', false],
+    ['with the low byte changed', true],
+  ])('a new random key never equals the previous one in a table with one free slot, %s', (_, changed) => {
     const device = open({ lkeyTableBits: 12 });
     const pd = device.allocPd();
     const qp = pd.createQp();
@@ -119,7 +119,7 @@ describe('keys', () => {
     expect(again).toBe(0);
   });
 
-  test('are random unless asked otherwise: all bits, a slot each, never 0', () => {
+  test('are random by default: all bits vary, every slot is used, none is 0', () => {
     const device = open({ lkeyTableBits: 8 });
     const pd = device.allocPd();
     const keys = Array.from({ length: 256 }, () => pd.regUserMr(Buffer.alloc(8)).lkey as number);
@@ -133,7 +133,7 @@ describe('keys', () => {
 });
 
 describe('closing', () => {
-  test('is refused while a protection domain lives', () => {
+  test('fails with EBUSY while a protection domain is open', () => {
     const device = open();
     const pd = device.allocPd();
     expect(() => device.close()).toThrow(rdma('EBUSY', 'mr_exit'));
@@ -141,7 +141,7 @@ describe('closing', () => {
     device.close();
   });
 
-  test('is refused while DMA memory is mapped', () => {
+  test('fails with EBUSY while DMA memory is mapped', () => {
     const device = open();
     const mapping = device.dma.map(Buffer.alloc(1));
     expect(() => device.close()).toThrow(rdma('EBUSY', 'mr_exit'));
@@ -149,7 +149,7 @@ describe('closing', () => {
     device.close();
   });
 
-  test('a refused close has changed nothing', () => {
+  test('changes nothing when it fails', () => {
     const device = open();
     const pd = device.allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8));
@@ -157,7 +157,7 @@ describe('closing', () => {
     expect(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
   });
 
-  test('with cascade takes everything along', () => {
+  test('closes every object of the device with `cascade`', () => {
     const device = open();
     const pd = device.allocPd();
     const qp = pd.createQp();
@@ -179,7 +179,7 @@ describe('closing', () => {
     pd.dealloc();
   });
 
-  test('a second close or dispose is a no-op', () => {
+  test('is a no-op the second time', () => {
     const device = open();
     device.close();
     device.close();
@@ -187,7 +187,7 @@ describe('closing', () => {
     device[Symbol.dispose]();
   });
 
-  test('methods of a closed device are EBADF; what it was opened with can still be read', () => {
+  test('makes methods throw EBADF, but leaves the options readable', () => {
     const device = open({ lkeyTableBits: 5 });
     const { dma } = device;
     device.close();
@@ -197,7 +197,7 @@ describe('closing', () => {
     expect(device.lkeyTableBits).toBe(5);
   });
 
-  test('using closes with cascade and never throws', () => {
+  test('happens at the end of a `using` block, with cascade, and never throws', () => {
     let pd;
     {
       using device = new Device();
@@ -208,7 +208,7 @@ describe('closing', () => {
     expect(() => pd.createQp()).toThrow(RdmaError);
   });
 
-  test('warns if a DMA region was still published, by close and by dispose', () => {
+  test('warns if a DMA region is still published, in close and in dispose', () => {
     const warnings = watchWarnings();
     const leak = expect.objectContaining({ code: 'RDMAVT_DMA_MR_LEAKED' });
     for (const close of [
@@ -225,7 +225,7 @@ describe('closing', () => {
     }
   });
 
-  test('does not warn of a DMA region that was released, or never published', () => {
+  test('does not warn of a DMA region that was deregistered or never published', () => {
     const warnings = watchWarnings();
     const device = open();
     const pd = device.allocPd({ trusted: true });

@@ -1,4 +1,5 @@
-// Elements have no native objects: they lie in cells that are used again and again, and what names them must never be another's.
+// SGEs have no native objects: they occupy cells that are reused. A handle to an old SGE must never reach the next occupant of
+// its cell.
 import {
   Device,
   type LocalSge,
@@ -14,7 +15,7 @@ import { collect } from '../support/garbage';
 import { ALL, DMA, dmaPages, open, otherVariant, PAGE, PAGE_N, type Scene, scene } from '../support/scene';
 import { told } from '../support/reach';
 
-/** A region whose byte b holds b, and a way to hold 8 bytes of it from `at` on. */
+/** Creates a region whose byte b holds b, and a function that holds 8 bytes of it from `at` on. */
 function ready(): Scene & { mr: MemoryRegion; hold: (at?: number) => Sge } {
   const all = scene({ trusted: true, remoteKeyZero: true });
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
@@ -24,7 +25,7 @@ function ready(): Scene & { mr: MemoryRegion; hold: (at?: number) => Sge } {
   return { ...all, mr, hold };
 }
 
-/** The first byte of an element, by its own copy. */
+/** Returns the first byte of an SGE, read by its own copyTo. */
 function firstByte(sge: Sge): number {
   const target = Buffer.alloc(8);
   expect(sge.copyTo(target)).toBe(8);
@@ -33,8 +34,8 @@ function firstByte(sge: Sge): number {
 
 const HOLDERS_KEPT = 2 ** 16;
 
-describeWithCollector('elements that are collected', () => {
-  test('are put, a thousand of them, and those that are held are not', async () => {
+describeWithCollector('SGEs that are garbage-collected', () => {
+  test('are put, a thousand of them, and SGEs still in use are not', async () => {
     const { mr, hold } = ready();
     const held = Array.from({ length: 200 }, (_, i) => {
       for (let k = 0; k < 5; k++) hold((i + k) % 248);
@@ -47,7 +48,7 @@ describeWithCollector('elements that are collected', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('are put also when there were more than holders are kept, and again', async () => {
+  test('are put even beyond the number of holders that are kept for reuse, repeatedly', async () => {
     const { mr, hold } = ready();
     const many = HOLDERS_KEPT + 5000;
     const own = hold(7);
@@ -57,7 +58,7 @@ describeWithCollector('elements that are collected', () => {
       expect([0, 1, HOLDERS_KEPT - 1, HOLDERS_KEPT, many - 1].map((i) => firstByte(all[i]!))).toEqual(
         [0, 1, HOLDERS_KEPT - 1, HOLDERS_KEPT, many - 1].map((i) => i % 248),
       );
-      // In another order than they came: the kept ones and the others are mixed.
+      // Put them in another order than they came, so that kept holders and others mix.
       for (let i = 0; i < many; i++) all[(i * 7919) % many]!.put();
       expect(mr.refs).toBe(3);
       all = [];
@@ -72,16 +73,16 @@ describeWithCollector('elements that are collected', () => {
     expect(mr.refs).toBe(6);
   });
 
-  test('are put with the last walk over them, and not before', async () => {
+  test('are put together with the last walk over them, and not before', async () => {
     const { mr, hold } = ready();
     const walks = (() => {
       const sges = [hold(1), hold(9)];
       return [new SgeState(sges), new SgeState(sges.reverse()), new SgeState([hold(17)])];
     })();
     await collect(() => false);
-    // Nobody has the elements' objects any more; the walks go over them all the same.
+    // The SGE objects are unreachable now, but the walks still use the SGEs.
     expect(mr.refs).toBe(5);
-    // Their cells are others'.
+    // Other SGEs occupy their cells.
     const others = Array.from({ length: 300 }, (_, i) => hold(100 + (i % 100)));
     const target = Buffer.alloc(16);
     expect(walks[0]!.copyOut(target)).toBe(16);
@@ -99,7 +100,7 @@ describeWithCollector('elements that are collected', () => {
   });
 });
 
-/** Everything that takes an element, or is asked of one. */
+/** Every way to use an SGE or to read one of its properties. */
 const uses: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unknown> = {
   region: (sge) => sge.region,
   at: (sge) => sge.at,
@@ -110,14 +111,14 @@ const uses: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unkn
   remote: (sge) => sge.remote,
   address: (sge) => sge.address,
   copyTo: (sge) => sge.copyTo(Buffer.alloc(8)),
-  'copyTo from an offset': (sge) => sge.copyTo(Buffer.alloc(8), { offset: 4 }),
+  'copyTo with an offset': (sge) => sge.copyTo(Buffer.alloc(8), { offset: 4 }),
   copyFrom: (sge) => sge.copyFrom(Buffer.alloc(8, 0xee)),
-  'copyFrom in order': (sge) => sge.copyFrom(Buffer.alloc(8, 0xee), { ordered: true }),
+  'ordered copyFrom': (sge) => sge.copyFrom(Buffer.alloc(8, 0xee), { ordered: true }),
   fetchAdd: (sge) => sge.fetchAdd(0x0101_0101n),
   compareSwap: (sge) => sge.compareSwap(0n, 1n),
   SgeState: (sge) => new SgeState([sge]),
 };
-/** As the last one it is none: no failure, and nothing grows. */
+/** Uses of `last`: a put SGE counts as none. Acquire succeeds with a new SGE, and no SGE grows. */
 const lasts: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unknown> = {
   acquire: (last, { pd, mr }) => {
     const check = pd.acquire({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0, { last });
@@ -132,26 +133,26 @@ const lasts: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unk
   },
 };
 
-describe('an element that is put', () => {
+describe('an SGE that is put', () => {
   const ends: Record<string, (sge: Sge) => void> = {
-    'by itself': (sge) => sge.put(),
-    'by using': (sge) => sge[Symbol.dispose](),
-    'by a walk': (sge) => new SgeState([sge]).put(),
+    'with its own put': (sge) => sge.put(),
+    'at the end of a `using` block': (sge) => sge[Symbol.dispose](),
+    'with the put of a walk': (sge) => new SgeState([sge]).put(),
     'by a walk that consumes it': (sge) => new SgeState([sge]).copyOut(Buffer.alloc(8), { put: true }),
     'by a walk that skips it': (sge) => new SgeState([sge]).skip(8, { put: true }),
-    'by a walk, and by itself': (sge) => {
+    'with the put of a walk and then its own': (sge) => {
       new SgeState([sge]).put();
       sge.put();
     },
-    'by itself, and then by a walk': (sge) => {
+    'with its own put and then that of a walk': (sge) => {
       const state = new SgeState([sge]);
       sge.put();
       state.put();
     },
   };
-  // Those whose cell has another element by then: what was theirs must not lead to it.
+  // When its cell is reused, the old SGE must not reach the new one.
   test.each(Object.keys(ends).flatMap((end) => [[end, false] as const, [end, true] as const]))(
-    '%s is EBADF in everything; its cell is in use again: %s',
+    '%s throws EBADF everywhere, cell reused: %s',
     (end, again) => {
       const all = ready();
       const { mr, hold, pd } = all;
@@ -169,7 +170,7 @@ describe('an element that is put', () => {
       expect(() => new SgeState([sge, ...next])).toThrow(rdma('EBADF', 'sge_state'));
       sge.put();
       sge[Symbol.dispose]();
-      // The others are as they were.
+      // The SGEs that now occupy the cells are unchanged.
       expect(mr.refs).toBe(2 + next.length);
       expect(next.map(firstByte)).toEqual(next.map((_, i) => i * 8));
       for (const other of next) other.put();
@@ -179,7 +180,7 @@ describe('an element that is put', () => {
     },
   );
 
-  test('does not grow, whoever has its cell', () => {
+  test('does not coalesce, even when another SGE occupies its cell', () => {
     const { device, pd } = scene({ trusted: true });
     dmaPages(device, 4);
     const mr = pd.allocMr({ maxNumSg: 4 });
@@ -187,7 +188,7 @@ describe('an element that is put', () => {
     const first = (): Sge => accepted(pd.acquire({ addr: DMA + 96n, length: 4000, lkey: mr.lkey }, 0));
     const put = first();
     put.put();
-    const other = first(); // in the same cell, and it would fit
+    const other = first(); // Occupies the same cell, and the next element would be adjacent to it.
     const element = { addr: DMA + PAGE_N, length: 100, lkey: mr.lkey };
     accepted(pd.acquire(element, 0, { last: put })).put();
     const batch = pd.lkeyBatch(1);
@@ -202,8 +203,8 @@ describe('an element that is put', () => {
   });
 });
 
-describe('an element of another device', () => {
-  test('is refused, whatever its numbers are', () => {
+describe('an SGE of another device', () => {
+  test('is refused even when its numbers match', () => {
     const [one, two] = [ready(), ready()];
     const [here, there] = [one.hold(8), two.hold(8)];
     expect(() => new SgeState([here, there])).toThrow(rdma('EINVAL', 'sge_state'));
@@ -212,7 +213,7 @@ describe('an element of another device', () => {
     expect(() => one.pd.acquire(element, 0, { last: there })).toThrow(rdma('EINVAL'));
     const batch = one.pd.lkeyBatch(1);
     expect(() => batch.acquire(1, 0, { last: there })).toThrow(rdma('EINVAL'));
-    // Put there, its cell is free for elements of this device.
+    // Its put there leaves its cell free for SGEs of this device.
     there.put();
     const next = [one.hold(32), one.hold(40)];
     expect(() => new SgeState([here, there])).toThrow(rdma('EINVAL', 'sge_state'));
@@ -220,7 +221,7 @@ describe('an element of another device', () => {
     expect([here, ...next].map(firstByte)).toEqual([8, 32, 40]);
   });
 
-  test('that was closed by force leaves its elements for their holders to put', () => {
+  test('whose device was closed by force can still be put by its holder', () => {
     const [one, two] = [ready(), ready()];
     const theirs = [8, 16].map((at) => two.hold(at));
     two.device.close({ cascade: true });
@@ -233,14 +234,14 @@ describe('an element of another device', () => {
   });
 });
 
-test('an element whose put found the stack at its end can be put again', () => {
+test('an SGE whose put overflowed the stack can be put again', () => {
   const { mr, hold } = ready();
   let threw = 0;
   for (let pad = 0; pad < 40; pad++) {
-    hold().put(); // compiled, it needs less of the stack
+    hold().put(); // Compiled code needs less stack.
     const sge = hold();
     let isPut = false;
-    // The more arguments, the larger the frames: so that the put meets the end in other places.
+    // More arguments make larger frames, so that the put overflows the stack at different points.
     const deep = (...padding: number[]): void => {
       try {
         deep(...padding);
@@ -262,14 +263,14 @@ test('an element whose put found the stack at its end can be put again', () => {
 });
 
 describe('walks and puts in every order', () => {
-  /** What may be done with one element, two walks over it, and others. */
+  /** What can happen to one SGE: puts, two walks over it, and other SGEs. */
   const steps: Record<string, (all: ReturnType<typeof begin>) => void> = {
     'sge.put': ({ sge }) => sge.put(),
     'walk.put': ({ one }) => one.put(),
     'walk consumes': ({ two }) => void told(() => two.copyOut(Buffer.alloc(8), { put: true })),
-    'walk goes on': ({ three }) => void told(() => three.update(4, { put: true })),
-    'another comes': ({ others, hold }) => void others.push(hold(64 + 8 * others.length)),
-    'another goes': ({ others }) => others.shift()?.put(),
+    'walk continues': ({ three }) => void told(() => three.update(4, { put: true })),
+    'another SGE arrives': ({ others, hold }) => void others.push(hold(64 + 8 * others.length)),
+    'another SGE leaves': ({ others }) => others.shift()?.put(),
   };
   function begin() {
     const all = ready();
@@ -294,8 +295,8 @@ describe('walks and puts in every order', () => {
       let living = true;
       for (const step of order) {
         steps[step]!(all);
-        // The walk that goes on has not used the element up.
-        if (/^(sge|walk)/.test(step) && step !== 'walk goes on') living = false;
+        // The walk that continues has not consumed the SGE.
+        if (/^(sge|walk)/.test(step) && step !== 'walk continues') living = false;
         const theirs = others.filter((other) => told(() => other.length) === 'ok');
         const refs = 2 + (living ? 1 : 0) + theirs.length;
         if (mr.refs !== refs) expect([order, step, mr.refs]).toEqual([order, step, refs]);
@@ -303,7 +304,7 @@ describe('walks and puts in every order', () => {
         if (length !== (living ? 'ok' : 'EBADF'))
           expect([order, step, length]).toEqual([order, step, living]);
       }
-      // Whoever has the cell now is not the old one, for nobody.
+      // No handle to the old SGE reaches the new occupant of its cell.
       const next = [all.hold(16), all.hold(24), all.hold(32)];
       for (const walk of [all.one, all.two, all.three]) {
         walk.put();
@@ -321,7 +322,7 @@ describe('walks and puts in every order', () => {
     expect(count).toBe(720);
   });
 
-  test('an element that grows while a walk has it: the walk goes over what it began with', () => {
+  test('a walk keeps the length that an SGE had when the walk started, even if the SGE grows', () => {
     const { device, pd } = scene({ trusted: true });
     const { bytes } = dmaPages(device, 4);
     const mr = pd.allocMr({ maxNumSg: 4 });
@@ -339,7 +340,7 @@ describe('walks and puts in every order', () => {
     before.copyOut(Buffer.alloc(4000), { put: true });
     expect(told(() => sge.length)).toBe('EBADF');
     expect(mr.refs).toBe(2);
-    // The cell is another's; the walk that is left has nothing.
+    // Another SGE occupies the cell; the remaining walk has no SGE to use.
     sge.put();
     const next = accepted(pd.acquire({ addr: DMA, length: 8, lkey: mr.lkey }, 0));
     after.put();
@@ -348,8 +349,8 @@ describe('walks and puts in every order', () => {
   });
 });
 
-describe('a getter that calls in the middle of an argument', () => {
-  /** Requests of another region, other numbers, other kinds. */
+describe('a getter that calls the API while an argument is being read', () => {
+  /** Calls that involve another region, other numbers and other kinds of objects. */
   function interruptions(all: ReturnType<typeof begin>): (() => unknown)[] {
     const { device, pd, qp, other, sg, fmr, sge, batch, checker, remoteChecker } = all;
     return [
@@ -395,7 +396,7 @@ describe('a getter that calls in the middle of an argument', () => {
     return { ...all, other, sg, fmr, mine, sge, batch: pd.lkeyBatch(1), ...checkers };
   }
 
-  /** What each call comes to, with values of its own in every property. `with`: wraps what has properties. */
+  /** The result of each call, with different values in every property. `wrap` wraps each argument that has properties. */
   type With = <T extends object>(value: T) => T;
   const calls: Record<string, (all: ReturnType<typeof begin>, wrap: With) => unknown> = {
     'pd.acquire': ({ pd, mr }, wrap) => {
@@ -404,7 +405,7 @@ describe('a getter that calls in the middle of an argument', () => {
       sge.put();
       return answer;
     },
-    'pd.acquire with a last': ({ pd, mr, hold }, wrap) => {
+    'pd.acquire with `last`': ({ pd, mr, hold }, wrap) => {
       const last = hold(0);
       const check = pd.acquire(wrap<LocalSge>({ addr: 0x1008, length: 8, lkey: mr.lkey }), 4, wrap({ last }));
       const sge = accepted(check);
@@ -412,7 +413,7 @@ describe('a getter that calls in the middle of an argument', () => {
       for (const held of [sge, last]) held.put();
       return answer;
     },
-    'pd.acquire of what is out of bounds': ({ pd, mr }, wrap) =>
+    'pd.acquire out of bounds': ({ pd, mr }, wrap) =>
       pd.acquire(wrap<LocalSge>({ addr: 0x1000n, length: 257, lkey: mr.lkey }), 1),
     'qp.acquire': ({ qp, mr }, wrap) => {
       const sge = accepted(qp.acquire(wrap<RemoteRequest>({ vaddr: 0x1020n, length: 16, rkey: mr.rkey }), 8));
@@ -422,10 +423,10 @@ describe('a getter that calls in the middle of an argument', () => {
     },
     'pd.check': ({ pd, mr }, wrap) =>
       pd.check(wrap<LocalSge>({ addr: 0x1030n, length: 16, lkey: mr.lkey }), 1),
-    'pd.check of what is refused': ({ pd, mr }, wrap) =>
+    'pd.check that is refused': ({ pd, mr }, wrap) =>
       pd.check(wrap({ addr: 0x1030n, length: 16, lkey: otherVariant(mr.lkey) }), 1),
     'qp.check': ({ qp, mr }, wrap) => qp.check(wrap({ vaddr: 0x1001n, length: 255, rkey: mr.rkey }), 4),
-    'qp.check of what is refused': ({ qp, mr }, wrap) =>
+    'qp.check that is refused': ({ qp, mr }, wrap) =>
       qp.check(wrap({ vaddr: 0x1001n, length: 256, rkey: mr.rkey }), 4),
     'pd.regUserMr': ({ pd }, wrap) => {
       const mr = pd.regUserMr(Buffer.alloc(48), wrap({ start: 0x123n, iova: 2n ** 63n, access: 7 }));
@@ -493,7 +494,7 @@ describe('a getter that calls in the middle of an argument', () => {
     },
   };
 
-  /** Each property read runs `act` first. */
+  /** Runs `act` before each property read. */
   const getters =
     (act: () => void): With =>
     (value) =>
@@ -513,7 +514,7 @@ describe('a getter that calls in the middle of an argument', () => {
         get: (target, name, receiver) => (act(), Reflect.get(target, name, receiver) as unknown),
       });
 
-  test.each(Object.keys(calls))('%s answers by what was read, whatever came in between', (name) => {
+  test.each(Object.keys(calls))('%s uses the values that it read, whatever ran in between', (name) => {
     const call = calls[name]!;
     const plain = begin();
     const wanted = call(plain, (value) => value);
@@ -522,7 +523,7 @@ describe('a getter that calls in the middle of an argument', () => {
     let calledBack = 0;
     for (const wrapper of [getters, proxies]) {
       const number = interruptions(plain).length;
-      // One at a time, and all of them at each property.
+      // Interrupt at each property read in turn, and then at all of them.
       for (let which = 0; which <= number; which++) {
         const all = begin();
         const list = interruptions(all);
@@ -542,12 +543,12 @@ describe('a getter that calls in the middle of an argument', () => {
 });
 
 describe('the object of a region', () => {
-  test('is found by its elements after the region was ended by force, as long as they are held', () => {
+  test('is returned by held SGEs after the region was deregistered by force', () => {
     const { device, mr, hold, pd } = ready();
     const held = [hold(0), hold(8)];
     mr.dereg({ force: true });
     expect(held.map(({ region }) => region)).toEqual([mr, mr]);
-    // Its place is another's.
+    // Another region occupies its slot.
     const next = Array.from({ length: 8 }, () => pd.regUserMr(Buffer.alloc(8)));
     for (const sge of held) expect([undefined, mr]).toContain(sge.region);
     const table = device.keyTable().used.map(({ region }) => region);
@@ -561,7 +562,7 @@ describe('the object of a region', () => {
     for (const sge of held) sge.put();
   });
 
-  test('is found while the region is half-dead, also by the list of resources', () => {
+  test('is returned while the region is half-dead, also by resources()', () => {
     const { device, mr, hold } = ready();
     const sge = hold();
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
@@ -573,7 +574,7 @@ describe('the object of a region', () => {
     expect(device.resources().regions).toEqual([]);
   });
 
-  test('is found from another Device object of the same device in this thread', () => {
+  test('is returned through another Device object of the same device in this thread', () => {
     const one = open();
     const two = Device.attach(one.share());
     try {
@@ -592,7 +593,7 @@ describe('the object of a region', () => {
       expect(new SgeState([own, sge]).walk([16])[0]!.map(({ region }) => region)).toEqual([theirs, theirs]);
       sge.put();
       own.put();
-      // One ends, and its place becomes the other's.
+      // One region ends, and the other Device object's new region takes its slot.
       theirs.dereg();
       const again = first.regUserMr(Buffer.alloc(8));
       for (const device of [one, two]) {
@@ -605,7 +606,7 @@ describe('the object of a region', () => {
 });
 
 describeWithCollector('the table of regions', () => {
-  test('does not keep what another Device object of the same device has made', async () => {
+  test('does not keep alive what another Device object of the same device created', async () => {
     const device = open({ keyPolicy: 'sequential' });
     const pd = device.allocPd();
     const own = pd.regUserMr(Buffer.alloc(8));
@@ -619,7 +620,7 @@ describeWithCollector('the table of regions', () => {
     expect(await collect(() => theirs.deref() === undefined && memory.deref() === undefined)).toBe(true);
     expect(device.resources().contexts).toHaveLength(1);
     expect(device.keyTable().used.map(({ region }) => region)).toEqual([own]);
-    // Many come and go: the list of those that are known does not grow for ever.
+    // Register and drop many regions: the list of known regions must not grow without bound.
     for (let round = 0; round < 5; round++) {
       (() => {
         for (let i = 0; i < 40; i++) Device.attach(device.share()).allocPd().regUserMr(Buffer.alloc(8));
@@ -629,7 +630,7 @@ describeWithCollector('the table of regions', () => {
     expect(device.keyTable().used.map(({ region }) => region)).toEqual([own]);
   });
 
-  test('lets go of regions that were ended, with their memory', async () => {
+  test('releases deregistered regions together with their memory', async () => {
     const { pd } = ready();
     const ends: ((mr: MemoryRegion) => unknown)[] = [
       (mr) => mr.dereg(),

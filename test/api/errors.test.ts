@@ -1,4 +1,4 @@
-// Every verb and every cause: what its error tells, and that no two tell the same.
+// Every verb and every cause: what its error contains. No two failures have the same message.
 import { constants } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,34 +43,34 @@ test.each(failures.map((failure) => [titleOf(failure), failure] as const))('%s',
   messages.set(error.message, title);
 });
 
-test('no two failures are provoked twice, and no two messages are alike', () => {
+test('each failure is provoked once, and all messages are different', () => {
   expect(new Set(failures.map(titleOf)).size).toBe(failures.length);
   expect(messages.size).toBe(failures.length);
 });
 
-/** Causes that no program in JavaScript can bring about here, and why. The C tests have those of the core. */
+/** Causes that no JavaScript program can provoke here, and why. The C tests cover those of the core. */
 const unreachable: Partial<Record<ErrorCause, string>> = {
-  NoMemory: 'the system would have to be out of memory; in C the allocator fails on demand',
-  NoRandomNumbers: 'the system would have to be out of random numbers',
-  HeldTooOften: 'takes 2^32 - 1 elements',
-  MappingGone: 'unmap passes it over, and another thread would have to end the mapping while it is made',
-  NoExternalBuffers: 'this runtime allows them',
+  NoMemory: 'needs a system without free memory; in C the allocator fails on demand',
+  NoRandomNumbers: 'needs a system without random numbers',
+  HeldTooOften: 'needs 2^32 - 1 held elements',
+  MappingGone: 'unmap ignores it; another thread would have to end the mapping during the call',
+  NoExternalBuffers: 'this runtime allows external buffers',
   BufferTooLong: viewsAreShort
-    ? 'takes more memory than a machine may promise; see device-memory.test.ts'
-    : 'no limit here',
+    ? 'needs more memory than a machine may reserve; see device-memory.test.ts'
+    : 'no limit on this platform',
   ...(viewsAreShort ? {} : { ViewTooLong: 'views may be as long as any memory here' }),
-  ObjectKind: 'rooms above the core bring kinds, and there are none yet',
-  ReleaseHook: 'as ObjectKind',
-  TooManyPages: 'takes a buffer of 16 TiB',
-  AddressesUsedUp: 'takes 2^64 bytes of regions',
-  DmaAddressesUsedUp: 'takes 2^64 bytes of mappings',
-  NoBytes: 'a RangeError before',
-  ListTooLong: 'takes a list of 2^31 elements',
+  ObjectKind: 'needs a native module above the core that adds object kinds; none does yet',
+  ReleaseHook: 'same as ObjectKind',
+  TooManyPages: 'needs a buffer of 16 TiB',
+  AddressesUsedUp: 'needs 2^64 bytes of regions',
+  DmaAddressesUsedUp: 'needs 2^64 bytes of mappings',
+  NoBytes: 'rejected earlier with a RangeError',
+  ListTooLong: 'needs a list of 2^31 elements',
   ListedNoRegion: 'the classes pass regions only',
-  Argument: 'the fence behind the classes, which judge all arguments before',
+  Argument: 'the classes check all arguments first; this is the second barrier',
 };
 
-test('every cause is provoked, or cannot be', () => {
+test('every cause is either provoked or listed as unreachable', () => {
   const provoked = new Set(failures.map(({ detail }) => detail.cause));
   for (const cause of Object.keys(causeTexts) as ErrorCause[]) {
     expect([cause, provoked.has(cause) || cause in unreachable]).toEqual([cause, true]);
@@ -78,7 +78,7 @@ test('every cause is provoked, or cannot be', () => {
   }
 });
 
-test('every cause of the documents is one, and they have all', () => {
+test('the documentation lists exactly the existing causes', () => {
   const text = readFileSync(join(__dirname, '..', '..', 'docs', 'errors.md'), 'utf8');
   const documented = [...text.matchAll(/^\| `([A-Z]\w+)` \|/gm)].map(([, cause]) => cause);
   expect([...new Set(documented)].sort()).toEqual(Object.keys(causeTexts).sort());
@@ -94,7 +94,7 @@ describe('messages', () => {
     throw new Error('it did not fail');
   };
 
-  test('count in words, one and many', () => {
+  test('count in words, singular and plural', () => {
     const { device, pd } = scene();
     pd.regUserMr(Buffer.alloc(8));
     pd.regUserMr(Buffer.alloc(8));
@@ -111,14 +111,14 @@ describe('messages', () => {
     );
   });
 
-  test('say by how much', () => {
+  test('state by how much a value is out of range', () => {
     const { pd } = scene();
     expect(messageOf(() => pd.regUserMr(Buffer.alloc(8), { iova: (1n << 64n) - 3n }))).toBe(
       'EINVAL: ProtectionDomain.regUserMr: iova 0xfffffffffffffffd is 5 bytes too high: the region would end above 2^64',
     );
   });
 
-  test('name the slots of a full key table', () => {
+  test('state how many slots of a full key table are in use', () => {
     const { pd } = scene({ lkeyTableBits: 1 });
     pd.allocMr({ maxNumSg: 1 });
     pd.allocMr({ maxNumSg: 1 });
@@ -128,7 +128,7 @@ describe('messages', () => {
   });
 });
 
-test('a domain with a hundred thousand regions counts them exactly, and its queue pairs', () => {
+test('a domain counts its hundred thousand regions and its queue pairs exactly', () => {
   const { pd } = scene({ lkeyTableBits: 17 });
   const memory = Buffer.alloc(8);
   const regions = Array.from({ length: 100_000 }, () => pd.regUserMr(memory));
@@ -139,10 +139,10 @@ test('a domain with a hundred thousand regions counts them exactly, and its queu
   pd.deregMany(regions);
 });
 
-test('a failure that was passed over does not explain the next one', () => {
+test('an ignored failure does not leak into the next error', () => {
   const { device, pd, qp } = scene();
   qp.destroy();
-  qp.destroy(); // EBADF, of which nothing is told
+  qp.destroy(); // EBADF is ignored and leaves no explanation
   pd.dealloc();
   pd.dealloc();
   expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(
@@ -153,7 +153,7 @@ test('a failure that was passed over does not explain the next one', () => {
   expect(() => device.allocPd()).toThrow(expect.objectContaining({ detail: { cause: 'DeviceClosed' } }));
 });
 
-test('the detail is frozen, and errors that nobody explains have none', () => {
+test('the detail is frozen, and errors without an explanation have none', () => {
   const device = open();
   let error: any;
   try {

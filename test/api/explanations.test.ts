@@ -1,4 +1,4 @@
-// What a refusal says of itself when it is asked.
+// The explanation that a refusal gives on request.
 import { Access, type CheckedPlace, lkey, type Refused, rkey } from '../../lib';
 import { outOfRange, rdma } from '../support/answers';
 import { ALL, closeQuietly, DMA, dmaPages, otherVariant, PAGE, PAGE_N, scene, TOP } from '../support/scene';
@@ -10,7 +10,7 @@ function refused(check: CheckedPlace): Refused {
   return check;
 }
 
-/** Two domains with a queue pair each, and a region with different local and remote addresses. */
+/** Creates two domains with a queue pair each, and a region with different local and remote addresses. */
 function ready() {
   const all = scene({ keyPolicy: 'sequential' });
   const mr = all.pd.regUserMr(Buffer.alloc(64), {
@@ -25,7 +25,7 @@ function ready() {
   return { ...all, mr, remote, local };
 }
 
-/** One mistake each: what is said of it must be about it, and about nothing else. */
+/** One mistake each: the explanation must describe this mistake and no other. */
 const mistakes: Record<string, [make: () => Refused, reason: string, said: RegExp[]]> = {
   'a length that was not shortened': [
     () => ready().remote(0x9008n, 64),
@@ -198,7 +198,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'NoSuchKey',
     [/key's bytes are in the opposite order: 0x[0-9a-f]+ is the key of region 1/],
   ],
-  'another variant of a key, behind its end': [
+  'another variant of a key whose region was deregistered': [
     () => {
       const { pd, qp } = scene();
       const mr = pd.allocMr({ maxNumSg: 1 });
@@ -209,7 +209,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'NoSuchKey',
     [/the last key in it was 0x/, /differ in the low byte only: fastRegMr had given/],
   ],
-  'a region that is gone': [
+  'a region that was deregistered': [
     () => {
       const { mr, remote } = ready();
       const key = mr.rkey;
@@ -230,7 +230,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'Revoked',
     [/Region 1 .* was released.*half-dead because 2 references are still held/],
   ],
-  'a slot that is used again': [
+  'a slot that was reused': [
     () => {
       const { device } = scene();
       closeQuietly(device);
@@ -346,7 +346,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   ],
 };
 
-test.each(Object.entries(mistakes))('%s', (_, [make, reason, said]) => {
+test.each(Object.entries(mistakes))('explains %s', (_, [make, reason, said]) => {
   const refusal = make();
   expect(refusal.reason).toBe(reason);
   const text = refusal.explain();
@@ -356,7 +356,7 @@ test.each(Object.entries(mistakes))('%s', (_, [make, reason, said]) => {
   expect(text).not.toMatch(/undefined|NaN|\[object| {2}/);
 });
 
-test('no two mistakes have the same text, numbers apart', () => {
+test('explains no two mistakes with the same text, ignoring numbers', () => {
   const texts = Object.entries(mistakes).map(([name, [make]]) => {
     const text = make().explain();
     return [text.replace(/0x[0-9a-f]+|\d+/g, 'N'), name] as const;
@@ -369,7 +369,7 @@ test('no two mistakes have the same text, numbers apart', () => {
 });
 
 describe('a refusal', () => {
-  test('shows what it did before, and tells what was asked for', () => {
+  test('has only the keys ok, reason and code, and also returns the request', () => {
     const { remote, mr, qp } = ready();
     const refusal = remote(0x9008, 64);
     expect(refusal).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
@@ -386,7 +386,7 @@ describe('a refusal', () => {
     });
   });
 
-  test('counts nothing and holds nothing when it explains itself', () => {
+  test('changes no counter and no reference count when it explains itself', () => {
     const { device, mr, remote } = ready();
     const refusal = remote(0x9008, 64);
     const before = [device.counters(), mr.refs];
@@ -394,7 +394,7 @@ describe('a refusal', () => {
     expect([device.counters(), mr.refs]).toEqual(before);
   });
 
-  test('says so if the region has changed since', () => {
+  test('states that the region has changed since', () => {
     const { device, pd, qp, mr, remote } = ready();
     const late = remote(0x9008, 64);
     const key = mr.rkey;
@@ -415,7 +415,7 @@ describe('a refusal', () => {
     expect(key).not.toBe(fmr.rkey);
   });
 
-  test('explains itself when nobody is left to ask', () => {
+  test('explains itself after its queue pair, domain and device are closed', () => {
     const { device, remote, local, qp } = ready();
     const texts = [remote(0x9008, 64), local(0x1008, 64)];
     qp.destroy();
@@ -434,7 +434,7 @@ describe('a refusal', () => {
     }
   });
 
-  test('finds what fits among many regions in a short time', () => {
+  test('finds the matching region among many in a short time', () => {
     const { pd, remote } = ready();
     for (let i = 0; i < 20_000; i++) pd.regUserMr(new Uint8Array(8), { start: BigInt(i) * 4096n });
     const begin = performance.now();
@@ -462,7 +462,7 @@ describe('a checker', () => {
 });
 
 describe('a batch', () => {
-  test('explains each element by what stands there now', () => {
+  test('explains each element from its current fields', () => {
     const { pd, mr } = ready();
     const batch = pd.lkeyBatch(3);
     batch.set(0, 0x1000n, 8, mr.lkey);
@@ -479,7 +479,7 @@ describe('a batch', () => {
     for (const bad of [-1, 3, 0.5]) expect(() => batch.explain(bad)).toThrow(outOfRange('index'));
   });
 
-  test('tells a copy that has no right from a check that has', () => {
+  test('explains a copy without the right to write although the check is accepted', () => {
     const { pd, mr } = ready();
     const batch = pd.lkeyBatch(1);
     batch.set(0, 0x1000n, 8, mr.lkey);
@@ -489,7 +489,7 @@ describe('a batch', () => {
     );
   });
 
-  test('remembers the first refused element of packed ones', () => {
+  test('keeps the first refused element of checkPacked', () => {
     const { pd, mr } = ready();
     const [other, batch] = [pd.lkeyBatch(8), pd.lkeyBatch(1)];
     for (let i = 0; i < 8; i++) other.set(i, 0x1000n, i < 5 ? 8 : 70 + i, mr.lkey);

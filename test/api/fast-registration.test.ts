@@ -4,7 +4,7 @@ import { ALL, DMA, dmaPages, open, otherVariant, PAGE, type Scene, scene, TOP } 
 
 const { LocalWrite, RemoteRead, RemoteWrite } = Access;
 
-/** A region over two pages of DMA memory. */
+/** Creates a region over two pages of DMA memory. */
 function ready(): Scene & { mr: MemoryRegion } {
   const all = scene();
   dmaPages(all.device, 2);
@@ -14,7 +14,7 @@ function ready(): Scene & { mr: MemoryRegion } {
 }
 
 describe('keys', () => {
-  test('fastRegKey changes the low byte only', () => {
+  test('fastRegKey changes only the low byte', () => {
     expect(fastRegKey(rkey(0xfedcba98), 0x01)).toBe(0xfedcba01);
     expect(fastRegKey(lkey(0x00000100), 0xff)).toBe(0x1ff);
     expect(fastRegKey(lkey(0x100), 0)).toBe(0x100);
@@ -27,7 +27,7 @@ describe('keys', () => {
 });
 
 describe('fastRegMr', () => {
-  test('gives the region a new key, rights and validity', () => {
+  test('gives the region a new key and new rights, and makes it valid', () => {
     const { mr, pd, qp } = ready();
     const old = mr.rkey;
     const key = otherVariant(old);
@@ -40,14 +40,14 @@ describe('fastRegMr', () => {
     expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: old }, RemoteRead))).toBe('StaleKey');
   });
 
-  test('shows the key in the table', () => {
+  test('updates the key in the key table', () => {
     const { mr, qp, device } = ready();
     qp.fastRegMr(mr, { key: fastRegKey(mr.rkey, 7), access: 0 });
     expect(device.keyTable().used).toEqual([{ index: mr.rkey >>> 16, lkey: mr.rkey, region: mr }]);
     expect(mr.rkey & 0xff).toBe(7);
   });
 
-  test('takes any low byte, also one that was used before, valid or not, mapped or not', () => {
+  test('accepts any low byte, also a previously used one, whether the region is valid or mapped', () => {
     const { qp, pd } = scene();
     const mr = pd.allocMr({ maxNumSg: 1 });
     for (const low of [0, 1, 1, 255, 0]) {
@@ -56,19 +56,19 @@ describe('fastRegMr', () => {
     }
   });
 
-  test('moves peers to another address, and local work not', () => {
+  test('changes the address for remote peers, but not for local access', () => {
     const { mr, pd, qp } = ready();
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead, iova: 0x7000n });
     expect(mr).toMatchObject({ start: DMA, iova: 0x7000n });
     expect(qp.check({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead)).toMatchObject({ at: DMA });
     expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
     expect(pd.check({ addr: DMA, length: 1, lkey: mr.lkey }, 0).ok).toBe(true);
-    // The next mapping sets both again, at once.
+    // The next mapping resets both addresses at once.
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     expect(qp.check({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
   });
 
-  test('does not disturb elements that are held', () => {
+  test('does not affect held SGEs', () => {
     const { mr, qp } = ready();
     qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead });
     const sge = accepted(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead));
@@ -77,7 +77,7 @@ describe('fastRegMr', () => {
     expect(mr.refs).toBe(3);
   });
 
-  test('in another protection domain is EACCES, before all else', () => {
+  test('in another protection domain fails with EACCES before any other check', () => {
     const { mr, device } = ready();
     const other = device.allocPd().createQp();
     expect(() => other.fastRegMr(mr, { key: rkey(0xdead0000), access: 0 })).toThrow(
@@ -85,7 +85,7 @@ describe('fastRegMr', () => {
     );
   });
 
-  test('of another kind of region is EINVAL', () => {
+  test('of another kind of region fails with EINVAL', () => {
     const { pd, qp } = scene({ trusted: true });
     const user = pd.regUserMr(Buffer.alloc(8));
     using dma = pd.getDmaMr();
@@ -93,7 +93,7 @@ describe('fastRegMr', () => {
     expect(() => qp.fastRegMr(dma, { key: dma.rkey, access: 0 })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
   });
 
-  test('with another upper part of the key is EINVAL; a given iova is stored all the same', () => {
+  test('with a different upper part of the key fails with EINVAL, but stores the given iova', () => {
     const { mr, qp } = ready();
     const key = rkey((mr.rkey ^ 0x100) >>> 0);
     expect(() => qp.fastRegMr(mr, { key, access: 0, iova: 0x7000n })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
@@ -102,7 +102,7 @@ describe('fastRegMr', () => {
     expect(qp.check({ vaddr: 0x7000n, length: 1, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
   });
 
-  test('with an iova that passes 2^64 is EINVAL; an end of exactly 2^64 is good', () => {
+  test('with a range above 2^64 fails with EINVAL; an end of exactly 2^64 is allowed', () => {
     const { mr, qp } = ready();
     const iova = TOP - BigInt(2 * PAGE);
     expect(() => qp.fastRegMr(mr, { key: mr.rkey, access: RemoteRead, iova: iova + 1n })).toThrow(
@@ -113,7 +113,7 @@ describe('fastRegMr', () => {
     expect(refusal(qp.check({ vaddr: TOP - 1n, length: 2, rkey: mr.rkey }, RemoteRead))).toBe('OutOfBounds');
   });
 
-  test('of a half-dead region is EINVAL, of one that is gone EBADF', () => {
+  test('of a half-dead region fails with EINVAL, of a deregistered one with EBADF', () => {
     const { mr, pd, qp } = ready();
     const key = mr.rkey;
     const sge = accepted(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
@@ -124,7 +124,7 @@ describe('fastRegMr', () => {
     expect(() => qp.fastRegMr(mr, { key, access: 0 })).toThrow(rdma('EBADF', 'fast_reg_mr'));
   });
 
-  test('of a region of another device is EINVAL', () => {
+  test('of a region of another device fails with EINVAL', () => {
     const { mr } = ready();
     const qp = open().allocPd().createQp();
     expect(() => qp.fastRegMr(mr, { key: mr.rkey, access: 0 })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
@@ -132,7 +132,7 @@ describe('fastRegMr', () => {
 });
 
 describe('invalidateRkey', () => {
-  test('makes every check refuse, and may come again', () => {
+  test('makes every check refuse, and may be repeated', () => {
     const { mr, pd, qp } = ready();
     qp.invalidateRkey(mr.rkey);
     qp.invalidateRkey(mr.rkey);
@@ -141,14 +141,14 @@ describe('invalidateRkey', () => {
     expect(refusal(qp.acquire({ vaddr: DMA, length: 1, rkey: mr.rkey }, RemoteRead))).toBe('Invalidated');
   });
 
-  test('elements that are held stay good', () => {
+  test('leaves held SGEs usable', () => {
     const { mr, pd, qp } = ready();
     const sge = accepted(pd.acquire({ addr: DMA, length: 1, lkey: mr.lkey }, 0));
     qp.invalidateRkey(mr.rkey);
     expect(sge.copyTo(Buffer.alloc(1))).toBe(1);
   });
 
-  test('works on user regions, which never come back, and on FMRs', () => {
+  test('works on user regions, which never become valid again, and on FMRs', () => {
     const { pd, qp } = scene();
     const user = pd.regUserMr(Buffer.alloc(8), { access: ALL });
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -160,7 +160,7 @@ describe('invalidateRkey', () => {
     fmr.dealloc();
   });
 
-  test('of key 0, of no key, of another low byte or domain is EINVAL', () => {
+  test('rejects key 0, unknown keys, another low byte and another domain with EINVAL', () => {
     const { mr, qp, device } = ready();
     const refused = rdma('EINVAL', 'invalidate_rkey');
     expect(() => qp.invalidateRkey(rkey(0))).toThrow(refused);
@@ -173,7 +173,7 @@ describe('invalidateRkey', () => {
     expect(() => qp.invalidateRkey(gone)).toThrow(refused);
   });
 
-  test('lkey and rkey are one number', () => {
+  test('accepts the number of an rkey as an lkey, since both are equal', () => {
     const { mr, pd } = ready();
     const asLocal: Lkey = lkey(mr.rkey);
     expect(pd.check({ addr: DMA, length: 1, lkey: asLocal }, 0).ok).toBe(true);

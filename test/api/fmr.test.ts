@@ -2,7 +2,7 @@ import { Access, FastMemoryRegion } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene, TOP } from '../support/scene';
 
-/** Four pages of DMA memory and an FMR that can map as many. */
+/** Creates four pages of DMA memory and an FMR that can map as many. */
 function ready(options: { maxPages?: number; pageShift?: number } = {}): Scene & { fmr: FastMemoryRegion } {
   const all = scene();
   dmaPages(all.device, 4);
@@ -12,7 +12,7 @@ function ready(options: { maxPages?: number; pageShift?: number } = {}): Scene &
 const page = (n: number): bigint => DMA + BigInt(n) * PAGE_N;
 
 describe('mapPhys', () => {
-  test('maps pages at an address, the same for local work and for peers', () => {
+  test('maps pages at one address for local access and for remote peers', () => {
     const { fmr, pd, qp } = ready();
     fmr.mapPhys([page(2), page(0)], 0x5000n);
     expect(fmr).toMatchObject({ start: 0x5000n, iova: 0x5000n, length: 2 * PAGE, refs: 2 });
@@ -22,7 +22,7 @@ describe('mapPhys', () => {
     expect(remote).toMatchObject({ region: fmr, at: page(0) + 5n, segmentLength: PAGE - 5, segment: 1 });
   });
 
-  test('takes a BigUint64Array, numbers, repeats and any alignment', () => {
+  test('takes a BigUint64Array, numbers, repeated pages and any alignment', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys(BigUint64Array.of(page(1) + 7n, page(1) + 7n), 3);
     expect(pd.check({ addr: 3 + PAGE, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({
@@ -32,13 +32,13 @@ describe('mapPhys', () => {
     expect(pd.check({ addr: 0, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: page(2) });
   });
 
-  test('an iova inside a page begins at byte 0 of the first page all the same', () => {
+  test('starts at byte 0 of the first page even when the iova lies inside a page', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0x5123n);
     expect(pd.check({ addr: 0x5123n, length: 1, lkey: fmr.lkey }, 0)).toMatchObject({ at: DMA, segment: 0 });
   });
 
-  test('may come again without an unmap, and with no pages', () => {
+  test('may be repeated without unmap, and with an empty list', () => {
     const { fmr } = ready();
     fmr.mapPhys([page(0)], 0x5000n);
     fmr.mapPhys([page(0), page(1)], 0x7000n);
@@ -47,7 +47,7 @@ describe('mapPhys', () => {
     expect(fmr).toMatchObject({ start: 0x9000n, length: 0 });
   });
 
-  test('knows other page sizes', () => {
+  test('supports other page sizes', () => {
     const { fmr, pd } = ready({ pageShift: 13, maxPages: 2 });
     fmr.mapPhys([page(2), page(0)], 0);
     expect(fmr.length).toBe(4 * PAGE);
@@ -58,13 +58,13 @@ describe('mapPhys', () => {
   });
 
   test.each<[string, bigint[], bigint]>([
-    ['more pages than it can', [0, 1, 2, 3, 0].map(page), 0n],
-    ['a page outside', [page(0), page(4)], 0n],
-    ['a page half outside', [page(0), page(3) + 1n], 0n],
-    ['a page below', [DMA - 1n], 0n],
-    ['a page around 2^64', [TOP - 1n], 0n],
-    ['an iova that passes 2^64', [page(0)], TOP - 4095n],
-  ])('%s: EINVAL, and the mapping stays', (_, pages, iova) => {
+    ['more pages than maxPages', [0, 1, 2, 3, 0].map(page), 0n],
+    ['a page outside DMA memory', [page(0), page(4)], 0n],
+    ['a page half outside DMA memory', [page(0), page(3) + 1n], 0n],
+    ['a page below DMA memory', [DMA - 1n], 0n],
+    ['a page that crosses 2^64', [TOP - 1n], 0n],
+    ['a range that ends above 2^64', [page(0)], TOP - 4095n],
+  ])('rejects %s with EINVAL and keeps the mapping', (_, pages, iova) => {
     const { fmr } = ready();
     fmr.mapPhys([page(1)], 0x5000n);
     expect(() => fmr.mapPhys(pages, iova)).toThrow(rdma('EINVAL', 'map_phys_fmr'));
@@ -80,20 +80,20 @@ describe('mapPhys', () => {
     expect(refusal(pd.check({ addr: TOP - 1n, length: 2, lkey: fmr.lkey }, 0))).toBe('OutOfBounds');
   });
 
-  test('a page may not reach from one mapping into the next', () => {
+  test('rejects a page that crosses from one mapping into the next', () => {
     const { fmr, device } = ready();
     dmaPages(device, 1, page(4));
     expect(() => fmr.mapPhys([page(3) + 1n], 0)).toThrow(rdma('EINVAL'));
     fmr.mapPhys([page(3), page(4)], 0);
   });
 
-  test.each([4, 5])('%i pages of 2^30 bytes do not have a 32-bit length', (count) => {
+  test.each([4, 5])('rejects %i pages of 2^30 bytes, because the length exceeds 32 bits', (count) => {
     const { fmr } = ready({ pageShift: 30, maxPages: 8 });
     const pages = Array.from({ length: count }, () => DMA);
     expect(() => fmr.mapPhys(pages, 0)).toThrow(rdma('EINVAL', 'map_phys_fmr'));
   });
 
-  test('is EBUSY while an element is held, before all else', () => {
+  test('fails with EBUSY while an SGE is held, before any other check', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
     const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
@@ -103,7 +103,7 @@ describe('mapPhys', () => {
     fmr.mapPhys([page(1)], 0);
   });
 
-  test('is EBUSY on a half-dead region; held elements keep their pages', () => {
+  test('fails with EBUSY on a half-dead region, and held SGEs keep their pages', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(1)], 0);
     const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
@@ -134,7 +134,7 @@ describe('unmap', () => {
     fmr.unmap();
   });
 
-  test('of a list unmaps each, also one that stands in it twice', () => {
+  test('of a list unmaps every FMR, even one that is listed twice', () => {
     const { fmr, pd } = ready();
     const other = pd.allocFmr({ maxPages: 1 });
     fmr.mapPhys([page(0)], 0);
@@ -144,7 +144,7 @@ describe('unmap', () => {
     FastMemoryRegion.unmap([]);
   });
 
-  test('held elements stay held and are refused', () => {
+  test('keeps references held, but refuses their use', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
     const sge = accepted(pd.acquire({ addr: 0, length: 8, lkey: fmr.lkey }, Access.LocalWrite));
@@ -156,7 +156,7 @@ describe('unmap', () => {
     expect(fmr.refs).toBe(2);
   });
 
-  test('of a list is all or none', () => {
+  test('of a list unmaps either all or none', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
     const gone = pd.allocFmr({ maxPages: 1 });
@@ -174,7 +174,7 @@ describe('unmap', () => {
 });
 
 describe('dealloc', () => {
-  test('ends the key and the region; a second one is a no-op', () => {
+  test('ends the key and the region, and is a no-op the second time', () => {
     const { fmr, pd } = ready();
     const key = fmr.lkey;
     fmr.dealloc();
@@ -187,7 +187,7 @@ describe('dealloc', () => {
     expect(() => fmr.lkey).toThrow(rdma('EBADF', 'query_mr'));
   });
 
-  test('waits for nobody; deallocAsync does', async () => {
+  test('fails with EBUSY while an SGE is held; deallocAsync waits', async () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
     const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));
@@ -199,7 +199,7 @@ describe('dealloc', () => {
     expect(fmr.state).toBe('Closed');
   });
 
-  test('by force ends it for those who hold elements', () => {
+  test('by force revokes held SGEs', () => {
     const { fmr, pd } = ready();
     fmr.mapPhys([page(0)], 0);
     const sge = accepted(pd.acquire({ addr: 0, length: 1, lkey: fmr.lkey }, 0));

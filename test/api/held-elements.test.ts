@@ -1,4 +1,4 @@
-// Who holds elements that are not put: `device.resources().elements`.
+// Held elements that are not put yet: `device.resources().elements`.
 import { SgeState } from '../../lib';
 import { accepted } from '../support/answers';
 import { testWithCollector } from '../support/conditions';
@@ -14,7 +14,7 @@ function held(options: object = {}) {
   return { device, pd, qp, mr, other, acquire };
 }
 
-test('each element is told with its region, length and rights, until it is put', () => {
+test('each element is listed with its region, length and rights until it is put', () => {
   const { device, qp, mr, acquire } = held();
   const one = acquire();
   const two = accepted(qp.acquire({ vaddr: mr.iova + 8n, length: 16, rkey: mr.rkey }, 4));
@@ -30,7 +30,7 @@ test('each element is told with its region, length and rights, until it is put',
   expect(device.resources().elements).toEqual([]);
 });
 
-test('also of a region that ended by force, and not twice for a walk over them', () => {
+test('elements of a region deregistered by force are listed, and a walk over them does not list them twice', () => {
   const { device, mr, acquire } = held();
   const sge = acquire();
   const state = new SgeState([sge]);
@@ -41,7 +41,7 @@ test('also of a region that ended by force, and not twice for a walk over them',
   sge.put();
 });
 
-test('a batch tells how many it holds of each region', () => {
+test('a batch reports how many elements it holds of each region', () => {
   const { device, pd, mr, other } = held();
   const batch = pd.lkeyBatch(8);
   for (let i = 0; i < 5; i++) batch.set(i, mr.start, 8, mr.lkey);
@@ -61,7 +61,7 @@ test('a batch tells how many it holds of each region', () => {
   expect(sorted()).toEqual([]);
 });
 
-test('only what this thread holds, and of this device', async () => {
+test('only elements of this thread and this device are listed', async () => {
   const { device, pd, mr, acquire } = held();
   const strange = held();
   const [mine, theirs] = [acquire(), strange.acquire()];
@@ -83,7 +83,7 @@ test('only what this thread holds, and of this device', async () => {
 });
 
 describe('with captureStacks', () => {
-  test('each element tells where it was acquired, and so does a batch', () => {
+  test('each element and each batch reports where it was acquired', () => {
     const { device, pd, mr, acquire } = held({ captureStacks: true });
     function holder(): void {
       acquire();
@@ -101,7 +101,7 @@ describe('with captureStacks', () => {
     expect(several!.stack!.split('\n')[0]).toContain('at batchHolder (');
   });
 
-  test('the stack is of the element that is in the cell now', () => {
+  test('the stack is that of the element now in the cell', () => {
     const { device, acquire } = held({ captureStacks: true });
     for (const name of ['first', 'second']) {
       const named = { [name]: () => acquire() }[name]!;
@@ -112,7 +112,7 @@ describe('with captureStacks', () => {
     }
   });
 
-  test('an element of a device that does not capture has none', () => {
+  test('an element of a device without captureStacks has no stack', () => {
     held({ captureStacks: true });
     const { device, acquire } = held();
     const sge = acquire();
@@ -120,7 +120,7 @@ describe('with captureStacks', () => {
     sge.put();
   });
 
-  test('a program that formats stacks by throwing does not disturb the check', () => {
+  test('a program whose Error.prepareStackTrace throws does not disturb the check', () => {
     const before = Error.prepareStackTrace;
     const { device, acquire } = held({ captureStacks: true });
     try {
@@ -136,7 +136,7 @@ describe('with captureStacks', () => {
     expect(device.resources().elements).toEqual([]);
   });
 
-  testWithCollector('does not keep elements that nobody has', async () => {
+  testWithCollector('does not keep unreachable elements alive', async () => {
     const { device, acquire } = held({ captureStacks: true });
     (() => void acquire())();
     await collect(() => device.resources().elements.length === 0);

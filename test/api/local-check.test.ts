@@ -4,14 +4,14 @@ import { DMA, dmaPages, open, PAGE, scene, TOP } from '../support/scene';
 
 const START = 0x1_0000n;
 
-/** A user region of `length` bytes at {@link START}. */
+/** Registers a user region of `length` bytes at {@link START}. */
 function registered(length: number, access = 0, start = START): { pd: ProtectionDomain; mr: MemoryRegion } {
   const pd = open().allocPd();
   return { pd, mr: pd.regUserMr(Buffer.alloc(length), { start, access }) };
 }
 
-describe('an accepted element', () => {
-  test('says what it is', () => {
+describe('an accepted SGE', () => {
+  test('reports its region, address, lengths, segment and rights', () => {
     const { pd, mr } = registered(3 * PAGE, Access.LocalWrite | Access.RemoteRead);
     const sge = accepted(pd.acquire({ addr: START + 5000n, length: 600, lkey: mr.lkey }, Access.LocalWrite));
     expect(sge).toMatchObject({
@@ -26,7 +26,7 @@ describe('an accepted element', () => {
     });
   });
 
-  test('counts segments by page of the address, not of the memory', () => {
+  test('counts segments by pages of the address, not of the memory', () => {
     const { pd, mr } = registered(2 * PAGE, 0, START + 4000n);
     expect(accepted(pd.acquire({ addr: START + 4000n, length: 1, lkey: mr.lkey }, 0))).toMatchObject({
       at: 0n,
@@ -40,7 +40,7 @@ describe('an accepted element', () => {
     });
   });
 
-  test('has a segment block of 256', () => {
+  test('numbers segments beyond the first block of 256', () => {
     const { pd, mr } = registered(300 * PAGE);
     const addr = START + 259n * 4096n + 1n;
     expect(accepted(pd.acquire({ addr, length: 1, lkey: mr.lkey }, 0))).toMatchObject({ segment: 256 + 3 });
@@ -54,14 +54,14 @@ describe('an accepted element', () => {
     });
   });
 
-  test('takes addresses as numbers too', () => {
+  test('takes addresses as numbers as well as bigints', () => {
     const { pd, mr } = registered(8);
     expect(pd.acquire({ addr: Number(START), length: 8, lkey: mr.lkey }, 0).ok).toBe(true);
   });
 });
 
 describe('rights', () => {
-  test('all bits asked for must be there; none is always there', () => {
+  test('all requested bits must be granted; requesting none is always allowed', () => {
     const { pd, mr } = registered(8, Access.LocalWrite | Access.RemoteRead);
     const element = { addr: START, length: 8, lkey: mr.lkey };
     for (const access of [0, 1, 4, 5]) expect(pd.acquire(element, access).ok).toBe(true);
@@ -78,27 +78,27 @@ describe('bounds', () => {
     ['one byte too many', START, 101],
     ['one byte too many at the end', START + 99n, 2],
     ['everything', 0n, 0xffffffff],
-    ['the other end of the address space', TOP - 1n, 1],
-  ])('%s', (_, addr, length) => {
+    ['the last byte of the address space', TOP - 1n, 1],
+  ])('refuses a range outside the region: %s', (_, addr, length) => {
     const { pd, mr } = registered(100);
     const check = pd.acquire({ addr, length, lkey: mr.lkey }, 0);
     expect(check).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
   });
 
-  // A sum of offset and length that wraps must not pass.
+  // A sum of offset and length that wraps must not be accepted.
   test.each([
     ['an address just below 2^64', 0x1000n, TOP - 1n, 0x1002],
     ['an address half a page below 2^64', 0x1000n, TOP - 0x800n, 0x1801],
     ['the longest length', 0n, TOP - 0xffffffffn, 0xffffffff],
     ['an address one below the start', 0x1000n, 0xfffn, 0xffffffff],
-  ])('the sum does not wrap: %s', (_, start, addr, length) => {
+  ])('does not wrap the sum of offset and length: %s', (_, start, addr, length) => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(0x2000), { start });
     expect(refusal(pd.acquire({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
     expect(refusal(pd.check({ addr, length, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
   });
 
-  test('local addresses go by start, not by iova', () => {
+  test('local addresses are relative to start, not to iova', () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n, iova: 0x9000n });
     expect(refusal(pd.acquire({ addr: 0x9000n, length: 8, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
@@ -106,7 +106,7 @@ describe('bounds', () => {
 });
 
 describe('empty elements', () => {
-  test('are accepted inside, and at an end inside a page', () => {
+  test('are accepted inside the region, and at an end inside a page', () => {
     const { pd, mr } = registered(100);
     for (const offset of [0n, 50n, 100n]) {
       const sge = accepted(pd.acquire({ addr: START + offset, length: 0, lkey: mr.lkey }, 0));
@@ -182,12 +182,12 @@ describe('key 0', () => {
   test.each([
     ['before', DMA - 1n, 1, 'Unmapped'],
     ['after', DMA + 8192n, 1, 'Unmapped'],
-    ['over the end', DMA + 8191n, 2, 'OutOfBounds'],
-    ['over the beginning', DMA - 1n, 2, 'Unmapped'],
-    ['around 2^64', TOP - 1n, 2, 'Unmapped'],
+    ['past the end', DMA + 8191n, 2, 'OutOfBounds'],
+    ['before the beginning', DMA - 1n, 2, 'Unmapped'],
+    ['across 2^64', TOP - 1n, 2, 'Unmapped'],
     ['empty, inside', DMA + 8191n, 0, undefined],
     ['empty, at the end', DMA + 8192n, 0, 'Unmapped'],
-  ])('%s', (_, addr, length, reason) => {
+  ])('checks the range against one mapping: %s', (_, addr, length, reason) => {
     const device = open();
     dmaPages(device, 2);
     const pd = device.allocPd({ trusted: true });
@@ -200,7 +200,7 @@ describe('key 0', () => {
     expect(taken.ok ? undefined : taken.reason).toBe(reason);
   });
 
-  test('does not reach from one mapping into the next', () => {
+  test('does not extend from one mapping into the next', () => {
     const device = open();
     dmaPages(device, 1);
     dmaPages(device, 1, DMA + 4096n);
@@ -211,7 +211,7 @@ describe('key 0', () => {
 });
 
 describe('check', () => {
-  test('gives the same place as acquire and takes no reference', () => {
+  test('returns the same place as acquire and takes no reference', () => {
     const { pd, mr } = registered(300 * PAGE);
     const element = { addr: START + 260n * 4096n + 7n, length: 9, lkey: mr.lkey };
     const { at, segmentLength, segment } = accepted(pd.acquire(element, 0));
@@ -220,7 +220,7 @@ describe('check', () => {
     expect(mr.refs).toBe(refs);
   });
 
-  test('refuses as acquire does', () => {
+  test('refuses exactly as acquire does', () => {
     const { pd, mr } = registered(8);
     const element = { addr: START, length: 9, lkey: mr.lkey };
     expect(pd.check(element, 0)).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });

@@ -1,10 +1,10 @@
-// Rows of `resources()` tell whose bytes a region or a mapping has.
+// Rows of `resources()` name the memory behind each region and mapping.
 import { accepted } from '../support/answers';
 import { open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';
 
-describe('rows name the memory', () => {
-  test('by its kind, its place in the buffer, and the buffer', () => {
+describe('rows describe the memory', () => {
+  test('by its kind, its offset in the buffer, and the buffer itself', () => {
     const { device, pd } = scene();
     const [plain, shared, memory] = [new ArrayBuffer(64), new SharedArrayBuffer(64), device.allocDm(PAGE)];
     for (const buffer of [plain, shared, memory.buffer, plain]) {
@@ -25,14 +25,14 @@ describe('rows name the memory', () => {
     expect([buffers[3], memories[0]!.buffer]).toEqual([buffers[0], buffers[2]]);
   });
 
-  test('and whether it is detached, also when another buffer lies there now', () => {
+  test('as detached when its buffer is, even if another buffer now has the same address', () => {
     const { device, pd } = scene();
     const buffer = new ArrayBuffer(64);
     pd.regUserMr(buffer);
     device.dma.map(buffer);
     const kept = new ArrayBuffer(8);
     pd.regUserMr(kept);
-    const moved = structuredClone(buffer, { transfer: [buffer] }); // mostly at the same address
+    const moved = structuredClone(buffer, { transfer: [buffer] }); // usually at the same address
     pd.regUserMr(moved);
     const { regions, mappings } = device.resources();
     expect(regions.map((row) => row.memory!.detached)).toEqual([true, false, false]);
@@ -40,7 +40,7 @@ describe('rows name the memory', () => {
     expect(device.resources().toJSON().regions[0]!.memory!.detached).toBe(true);
   });
 
-  test('of WebAssembly memory that grew', () => {
+  test('of a WebAssembly memory that grew', () => {
     const { device, pd } = scene();
     const memory = new (globalThis as any).WebAssembly.Memory({ initial: 1, maximum: 4 });
     pd.regUserMr(new Uint8Array(memory.buffer, 16, 16));
@@ -49,7 +49,7 @@ describe('rows name the memory', () => {
     expect(device.resources().regions.map((row) => row.memory!.detached)).toEqual([true, false]);
   });
 
-  test('also what other threads have registered, without a look at their buffers', async () => {
+  test('registered by other threads, without access to their buffers', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     await peer.run((w, number) => {
@@ -70,7 +70,7 @@ describe('rows name the memory', () => {
   });
 });
 
-test('keySlots tells how full the key table is', () => {
+test('keySlots reports how full the key table is', () => {
   const device = open({ lkeyTableBits: 4 });
   const pd = device.allocPd();
   expect(device.keySlots).toEqual({ used: 0, max: 16 });

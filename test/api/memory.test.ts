@@ -1,4 +1,4 @@
-// Memory that JavaScript owns: what can be registered, and which bytes that is.
+// Memory that JavaScript owns: what can be registered, and which bytes the region covers.
 import { Access, type MemoryRegion, SgeState } from '../../lib';
 import { accepted, rdma, refusal, wrongType } from '../support/answers';
 import { runProgram } from '../support/programs';
@@ -24,11 +24,11 @@ const typedArrays: (new (
 const { Float16Array } = globalThis as any;
 if (Float16Array) typedArrays.push(Float16Array);
 
-/** A resizable buffer. */
+/** Creates a resizable buffer. */
 const resizable = (length: number, maxByteLength: number): any =>
   new (ArrayBuffer as any)(length, { maxByteLength });
 
-/** Takes the bytes away from a buffer. */
+/** Detaches a buffer. */
 const detach = (buffer: ArrayBuffer): unknown => structuredClone(buffer, { transfer: [buffer] });
 
 const bytesOf = (memory: ArrayBufferLike): number[] => [...new Uint8Array(memory)];
@@ -48,7 +48,7 @@ const element = (
   lkey: mr.lkey,
 });
 
-describe('exactly the bytes of', () => {
+describe('a region covers exactly the bytes of', () => {
   test.each(typedArrays.map((type) => [type.name, type] as const))('a view of type %s', (_, type) => {
     const all = scene();
     const buffer = new ArrayBuffer(32);
@@ -78,7 +78,7 @@ describe('exactly the bytes of', () => {
     );
   });
 
-  test('shared memory, and views of it', () => {
+  test('shared memory and views of it', () => {
     const all = scene();
     const shared = new SharedArrayBuffer(16);
     const whole = all.pd.regUserMr(shared, { access: Access.LocalWrite });
@@ -90,10 +90,10 @@ describe('exactly the bytes of', () => {
     expect(bytesOf(shared)).toEqual([1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
   });
 
-  test('small Buffers, whose neighbours in the pool are not touched', () => {
+  test('small Buffers, without their neighbors in the pool', () => {
     const all = scene();
     const [before, mine, after] = ['before!!', 'mine!!!!', 'after!!!'].map((text) => Buffer.from(text));
-    expect(mine!.buffer).toBe(before!.buffer); // they share a pool
+    expect(mine!.buffer).toBe(before!.buffer); // all three share a pool
     const mr = all.pd.regUserMr(mine!, { access: Access.LocalWrite });
     fill(mr, all, 0);
     expect([before!.toString(), after!.toString()]).toEqual(['before!!', 'after!!!']);
@@ -106,7 +106,7 @@ describe('exactly the bytes of', () => {
     }
   });
 
-  test('a view that follows its resizable buffer, as long as it is now', () => {
+  test('a length-tracking view, with the length at registration', () => {
     const all = scene();
     const buffer = resizable(8, 16);
     const mr = all.pd.regUserMr(new Uint8Array(buffer), { access: Access.LocalWrite });
@@ -124,7 +124,7 @@ describe('memory without bytes', () => {
     ['an empty SharedArrayBuffer', () => new SharedArrayBuffer(0)],
     ['an empty DataView', () => new DataView(new ArrayBuffer(8), 8)],
     ['an empty view', () => new Float64Array(new ArrayBuffer(8), 8)],
-  ])('%s is EINVAL', (_, memory) => {
+  ])('rejects %s with EINVAL', (_, memory) => {
     const { pd, device } = scene();
     expect(() => pd.regUserMr(memory())).toThrow(rdma('EINVAL', 'reg_user_mr'));
     expect(() => device.dma.map(memory())).toThrow(rdma('EINVAL', 'dma_map'));
@@ -158,7 +158,7 @@ describe('memory without bytes', () => {
       },
     ],
     [
-      'a view that its shrunk buffer left behind',
+      'a view out of the bounds of its shrunk buffer',
       () => {
         const buffer = resizable(16, 16);
         const view = new Uint8Array(buffer, 8, 8);
@@ -167,7 +167,7 @@ describe('memory without bytes', () => {
       },
     ],
     [
-      'a DataView that its shrunk buffer left behind',
+      'a DataView out of the bounds of its shrunk buffer',
       () => {
         const buffer = resizable(16, 16);
         const view = new DataView(buffer, 8, 8);
@@ -177,7 +177,7 @@ describe('memory without bytes', () => {
     ],
   ];
 
-  test.each(gone)('%s is EINVAL wherever memory is taken', (_, memory) => {
+  test.each(gone)('rejects %s with EINVAL wherever memory is taken', (_, memory) => {
     const { pd, device } = scene();
     expect(() => pd.regUserMr(memory())).toThrow(rdma('EINVAL', 'reg_user_mr'));
     expect(() => device.dma.map(memory())).toThrow(rdma('EINVAL', 'dma_map'));
@@ -190,7 +190,7 @@ describe('memory without bytes', () => {
   });
 });
 
-describe('views that lie', () => {
+describe('views that lie about their properties', () => {
   class Liar extends Uint8Array {
     override get length(): any {
       return 1 << 30;
@@ -205,7 +205,7 @@ describe('views that lie', () => {
       return new ArrayBuffer(1);
     }
     override [Symbol.iterator](): any {
-      throw new Error('not to be asked');
+      throw new Error('must not be read');
     }
     override subarray(): any {
       return Buffer.alloc(1 << 10);
@@ -215,7 +215,7 @@ describe('views that lie', () => {
     }
   }
 
-  test('are registered as what they are', () => {
+  test('are registered with their real bytes', () => {
     const all = scene();
     const buffer = new ArrayBuffer(16);
     const mr = all.pd.regUserMr(new Liar(buffer, 4, 4), { access: Access.LocalWrite });
@@ -224,7 +224,7 @@ describe('views that lie', () => {
     expect(bytesOf(buffer)).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
   });
 
-  test('are filled and read as what they are', () => {
+  test('are read and written at their real bytes', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8, 7), { access: Access.LocalWrite });
     const sge = accepted(pd.acquire(element(mr), Access.LocalWrite));
@@ -235,7 +235,7 @@ describe('views that lie', () => {
     expect(new SgeState([sge]).copyOut(new Liar(buffer, 0, 3))).toBe(3);
   });
 
-  test('with properties of their own, or another prototype, are what they are', () => {
+  test('with own properties or a changed prototype are used with their real bytes', () => {
     const { pd } = scene();
     const view = new Uint8Array(8);
     Object.defineProperties(view, {
@@ -254,9 +254,9 @@ describe('views that lie', () => {
   test.each<[string, unknown]>([
     ['a Proxy of a view', new Proxy(new Uint8Array(8), {})],
     ['a Proxy of a buffer', new Proxy(new ArrayBuffer(8), {})],
-    ['something with the prototype of a view', Object.create(Uint8Array.prototype)],
+    ['an object with the prototype of a view', Object.create(Uint8Array.prototype)],
     [
-      'something with the properties of a view',
+      'an object with the properties of a view',
       { buffer: new ArrayBuffer(8), byteOffset: 0, byteLength: 8, length: 8 },
     ],
     ['an array', [1, 2, 3]],
@@ -265,7 +265,7 @@ describe('views that lie', () => {
     ['a WebAssembly.Memory', new (globalThis as any).WebAssembly.Memory({ initial: 1 })],
     ['nothing', undefined],
     ['null', null],
-  ])('%s is not memory', (_, memory: any) => {
+  ])('%s is rejected with a TypeError', (_, memory: any) => {
     const { pd, device } = scene();
     expect(() => pd.regUserMr(memory)).toThrow(wrongType('"memory" argument must be an instance of Buffer'));
     expect(() => device.dma.map(memory)).toThrow(wrongType('"memory" argument'));
@@ -277,7 +277,7 @@ describe('views that lie', () => {
     expect(() => new SgeState([sge]).copyOut(memory)).toThrow(wrongType('"target" argument'));
   });
 
-  test('a program that changes the intrinsics later changes nothing', () => {
+  test('a program that changes the intrinsics later has no effect', () => {
     const { status, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const prototype = Object.getPrototypeOf(Uint8Array.prototype);

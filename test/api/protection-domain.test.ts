@@ -2,7 +2,7 @@ import { Access, lkey, rkey } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { open, scene } from '../support/scene';
 
-test('regions can be used through their own domain only', () => {
+test('regions can be used only through their own domain', () => {
   const device = open();
   const mine = device.allocPd();
   const yours = device.allocPd();
@@ -16,14 +16,14 @@ test('regions can be used through their own domain only', () => {
 });
 
 describe('dealloc', () => {
-  test('is refused while a queue pair is in it', () => {
+  test('fails with EBUSY while it has a queue pair', () => {
     const { pd, qp } = scene();
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
     qp.destroy();
     pd.dealloc();
   });
 
-  test('is refused while a region is in it, a half-dead one too', () => {
+  test('fails with EBUSY while it has a region, even a half-dead one', () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8));
     expect(() => pd.dealloc()).toThrow(rdma('EBUSY', 'dealloc_pd'));
@@ -35,7 +35,7 @@ describe('dealloc', () => {
     pd.dealloc();
   });
 
-  test('with cascade ends queue pairs and regions; held elements are dead', () => {
+  test('with cascade closes queue pairs and regions, and revokes held SGEs', () => {
     const { pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -48,7 +48,7 @@ describe('dealloc', () => {
     sge.put();
   });
 
-  test('a second one is a no-op, and other domains live on', () => {
+  test('is a no-op the second time and leaves other domains open', () => {
     const device = open();
     const pd = device.allocPd();
     const other = device.allocPd();
@@ -58,12 +58,12 @@ describe('dealloc', () => {
     pd.dealloc({ cascade: true });
     pd[Symbol.dispose]();
     expect(mr.state).toBe('Valid');
-    device.allocPd(); // perhaps in the place of the first
+    device.allocPd(); // perhaps in the slot of the first
     pd.dealloc({ cascade: true });
     expect(mr.state).toBe('Valid');
   });
 
-  test('using takes everything in it along', () => {
+  test('happens at the end of a `using` block, with cascade', () => {
     const device = open();
     let mr;
     {
@@ -75,7 +75,7 @@ describe('dealloc', () => {
     device.close();
   });
 
-  test('methods of a closed domain are EBADF, and checks are refused', () => {
+  test('makes methods throw EBADF and checks refuse', () => {
     const { pd, device } = scene({ trusted: true });
     pd.dealloc({ cascade: true });
     const element = { addr: 0, length: 0, lkey: lkey(0) };
@@ -91,7 +91,7 @@ describe('dealloc', () => {
 });
 
 describe('queue pairs', () => {
-  test('destroy is a no-op the second time; other methods are EBADF then', () => {
+  test('destroy is a no-op the second time, and other methods then fail', () => {
     const { pd, qp } = scene();
     const mr = pd.allocMr({ maxNumSg: 1 });
     qp.destroy();
@@ -104,7 +104,7 @@ describe('queue pairs', () => {
     expect(() => qp.invalidateRkey(mr.rkey)).toThrow(rdma('EBADF', 'invalidate_rkey'));
   });
 
-  test('what one has accepted stays good when it is gone', () => {
+  test('an SGE stays usable after its queue pair is destroyed', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.from('12345678'), { access: Access.RemoteRead });
     let sge;

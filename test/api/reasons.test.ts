@@ -1,4 +1,4 @@
-// Every reason for which an access can be refused, and the order in which they are told.
+// Every reason for which an access can be refused, and their order of precedence.
 import {
   Access,
   type CheckReason,
@@ -13,11 +13,11 @@ import { DMA, dmaPages, otherVariant, PAGE, scene, TOP } from '../support/scene'
 
 test('the names are those of the native module', () => {
   expect(new Set([...checkReasons, ...dataPathReasons])).toEqual(new Set(native.reasonNames.slice(1)));
-  // 'Closed' has the last number, because the others were there before, and is told before them.
+  // 'Closed' is checked first, but has the last number because it was added last.
   expect(checkReasons).toEqual(['Closed', ...native.reasonNames.slice(1, checkReasons.length)]);
 });
 
-/** Brings each reason about with a local element, the other tests passed if they come before. */
+/** Provokes each reason with a local element that passes all earlier checks. */
 const checks: Record<CheckReason, () => string> = {
   Closed: () => {
     const { device, pd, qp } = scene();
@@ -55,7 +55,7 @@ const checks: Record<CheckReason, () => string> = {
     const { pd, qp, device } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     qp.invalidateRkey(mr.rkey);
-    // ... and of another domain, out of bounds, without rights
+    // The element is also of another domain, out of bounds and without rights.
     return refusal(device.allocPd().acquire({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
   },
   WrongPd: () => {
@@ -80,11 +80,11 @@ const checks: Record<CheckReason, () => string> = {
   },
 };
 
-test.each(checkReasons)('%s', (reason) => {
+test.each(checkReasons)('%s is reported by a check', (reason) => {
   expect(checks[reason]()).toBe(reason);
 });
 
-test('a key that a slot held once and another since is not told apart from one that never was', () => {
+test('an old key is reported as NoSuchKey once its slot has held a later key', () => {
   const { pd } = scene({ lkeyTableBits: 1, keyPolicy: 'sequential' });
   const [first, , third] = Array.from({ length: 3 }, () => {
     const mr = pd.regUserMr(Buffer.alloc(8));
@@ -96,7 +96,7 @@ test('a key that a slot held once and another since is not told apart from one t
   expect(refusal(pd.acquire({ addr: 0, length: 1, lkey: third! }, 0))).toBe('Revoked');
 });
 
-/** What uses an element's bytes, in the way that is refused for each reason. */
+/** For each reason, returns a use of an SGE's bytes that is refused with it. */
 const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unknown> = {
   AccessDenied: () => {
     const { pd } = scene();
@@ -138,15 +138,15 @@ const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unkn
   },
 };
 
-// OtherEnvironment is for memory that two environments share a device over; one alone cannot bring it about.
+// OtherEnvironment needs two environments that share a device, so it cannot be provoked here.
 test.each(dataPathReasons.filter((reason) => reason !== 'OtherEnvironment'))(
-  '%s, on the data path',
+  '%s is reported on the data path',
   (reason) => {
     expect(uses[reason]()).toThrow(rdma('EACCES', undefined, reason));
   },
 );
 
-test('an error of the data path tells its reason, other errors have none', () => {
+test('an error of the data path has a reason, other errors have none', () => {
   let error: any;
   try {
     uses.AccessDenied()();

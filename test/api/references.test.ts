@@ -4,7 +4,7 @@ import { describeWithCollector } from '../support/conditions';
 import { collect } from '../support/garbage';
 import { ALL, DMA, dmaPages, open, type Scene, scene } from '../support/scene';
 
-/** A region of 8 bytes, and a way to hold it. */
+/** Creates a region of 8 bytes and a function that holds it. */
 function ready(): Scene & { mr: MemoryRegion; hold: () => Sge } {
   const all = scene();
   const mr = all.pd.regUserMr(Buffer.from('12345678'));
@@ -12,8 +12,8 @@ function ready(): Scene & { mr: MemoryRegion; hold: () => Sge } {
   return { ...all, mr, hold: () => accepted(all.pd.acquire(element, 0)) };
 }
 
-describe('counts', () => {
-  test('two of its own, one for each held element', () => {
+describe('the count', () => {
+  test('is two for the region itself plus one for each held SGE', () => {
     const { mr, hold } = ready();
     expect(mr.refs).toBe(2);
     const [one, two] = [hold(), hold()];
@@ -25,7 +25,7 @@ describe('counts', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('refused checks, maps, invalidation and fast registration count for nothing', () => {
+  test('is not changed by refused checks, mappings, invalidation and fast registration', () => {
     const { device, pd, qp } = scene();
     dmaPages(device, 1);
     const mr = pd.allocMr({ maxNumSg: 1 });
@@ -36,7 +36,7 @@ describe('counts', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('a half-dead region has one of its own', () => {
+  test('is one for a half-dead region itself', () => {
     const { mr, hold } = ready();
     const [one] = [hold(), hold()];
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
@@ -48,7 +48,7 @@ describe('counts', () => {
 });
 
 describe('dereg', () => {
-  test('frees the region and its slot; a second one is a no-op', () => {
+  test('frees the region and its slot, and is a no-op the second time', () => {
     const { mr, device } = ready();
     mr.dereg();
     mr.dereg();
@@ -60,7 +60,7 @@ describe('dereg', () => {
     expect(() => mr.counters).toThrow(rdma('EBADF', 'query_mr'));
   });
 
-  test('what never changes is known to the object of user memory when the region is gone; of others nothing but the id', () => {
+  test('leaves unchanging properties readable on user regions, and only the id on other regions', () => {
     const { pd } = scene({ trusted: true });
     const properties = ['id', 'lkey', 'rkey', 'start', 'iova', 'length', 'access'] as const;
     const user = pd.regUserMr(Buffer.alloc(64), { start: 0x1234, iova: 2n ** 64n - 64n, access: ALL });
@@ -78,7 +78,7 @@ describe('dereg', () => {
     }
   });
 
-  test('while elements are held: the key is dead, the slot free, the elements good', () => {
+  test('with held SGEs fails with EBUSY: the key is revoked, the slot is free, and the SGEs stay usable', () => {
     const { mr, hold, pd, device } = ready();
     const sge = hold();
     const { lkey, start } = mr;
@@ -95,7 +95,7 @@ describe('dereg', () => {
     expect(mr.state).toBe('Closed');
   });
 
-  test('by force: held elements are dead', () => {
+  test('by force revokes held SGEs', () => {
     const { mr, hold } = ready();
     const sge = hold();
     mr.dereg({ force: true });
@@ -105,7 +105,7 @@ describe('dereg', () => {
     sge.put();
   });
 
-  test('by force ends a half-dead region too', () => {
+  test('by force also ends a half-dead region', () => {
     const { mr, hold, pd } = ready();
     hold();
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
@@ -114,8 +114,8 @@ describe('dereg', () => {
     pd.dealloc({ cascade: true });
   });
 
-  // The kernel drops one reference too many with each retry on a DMA region.
-  test('of a DMA region is EBUSY as long as an element is held, however often it is tried', () => {
+  // The kernel drops one reference too many on each retry for a DMA region.
+  test('of a DMA region fails with EBUSY on every retry while an SGE is held', () => {
     const { device, pd } = scene({ trusted: true });
     dmaPages(device, 1);
     const region = pd.getDmaMr();
@@ -133,7 +133,7 @@ describe('dereg', () => {
 });
 
 describe('deregAsync', () => {
-  test('frees at once if nobody holds the region', async () => {
+  test('frees the region at once if nobody holds it', async () => {
     const { mr } = ready();
     const done = mr.deregAsync();
     expect(mr.state).toBe('Closed');
@@ -141,7 +141,7 @@ describe('deregAsync', () => {
     await mr.deregAsync();
   });
 
-  test('revokes at once and waits for the last element', async () => {
+  test('revokes the key at once and waits for the last SGE', async () => {
     const { mr, hold } = ready();
     const [one, two] = [hold(), hold()];
     let done = false;
@@ -155,7 +155,7 @@ describe('deregAsync', () => {
     expect(mr.state).toBe('Closed');
   });
 
-  test('is EBUSY when the time is over, and can be called again', async () => {
+  test('fails with EBUSY on timeout, and can be called again', async () => {
     const { mr, hold } = ready();
     const sge = hold();
     await expect(mr.deregAsync({ timeoutMs: 0 })).rejects.toEqual(rdma('EBUSY', 'dereg_mr'));
@@ -166,7 +166,7 @@ describe('deregAsync', () => {
     expect(mr.state).toBe('Closed');
   });
 
-  test('ends when somebody else ends the region', async () => {
+  test('resolves when another call ends the region', async () => {
     const { mr, hold, device } = ready();
     hold();
     const gone = mr.deregAsync();
@@ -176,7 +176,7 @@ describe('deregAsync', () => {
 });
 
 describe('deregAsync without polling', () => {
-  test('a put that comes long after wakes who waits, and the end of one lets others wait on', async () => {
+  test('a late put resolves the wait for its region, and other waits continue', async () => {
     const { pd } = scene();
     const held = [0, 1, 2].map(() => {
       const mr = pd.regUserMr(Buffer.alloc(8));
@@ -192,7 +192,7 @@ describe('deregAsync without polling', () => {
     expect(done).toEqual([1, 0, 2]);
   });
 
-  test('waits longer than a timer can', async () => {
+  test('waits longer than the maximum timeout of a timer', async () => {
     const { mr, hold } = ready();
     const sge = hold();
     const gone = mr.deregAsync({ timeoutMs: 2 ** 32 - 1 });
@@ -202,7 +202,7 @@ describe('deregAsync without polling', () => {
     await gone;
   });
 
-  test('of an FMR, and by the put of a batch and of a walk', async () => {
+  test('resolves for an FMR, and on the put of a batch or a walk', async () => {
     const { device, pd } = scene();
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -238,7 +238,7 @@ describe('deregMany', () => {
     pd.deregMany([]);
   });
 
-  test('held regions are half-dead, and the others end all the same', () => {
+  test('leaves held regions half-dead and ends all others', () => {
     const { mr, hold, pd } = ready();
     const other = pd.regUserMr(Buffer.alloc(8));
     const sge = hold();
@@ -250,7 +250,7 @@ describe('deregMany', () => {
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
   });
 
-  test('refuses before it touches anything', () => {
+  test('checks all regions before it changes any', () => {
     const { mr, pd, device } = ready();
     const stranger = device.allocPd().regUserMr(Buffer.alloc(8));
     const foreign = open().allocPd().regUserMr(Buffer.alloc(8));
@@ -283,7 +283,7 @@ describe('dispose', () => {
     sge.put();
   });
 
-  test('also of a half-dead region', () => {
+  test('also ends a half-dead region', () => {
     const { mr, hold } = ready();
     const sge = hold();
     expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
@@ -292,7 +292,7 @@ describe('dispose', () => {
     expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', undefined, 'RegionRevoked'));
   });
 
-  test('await using waits for the last element, which is good until then', async () => {
+  test('`await using` waits for the last SGE, which stays usable until then', async () => {
     const { mr, hold } = ready();
     const sge = hold();
     setImmediate(() => {
@@ -305,7 +305,7 @@ describe('dispose', () => {
     expect(mr.state).toBe('Closed');
   });
 
-  test('await using of an FMR', async () => {
+  test('`await using` works for an FMR', async () => {
     const { device, pd } = scene();
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -318,7 +318,7 @@ describe('dispose', () => {
     expect(fmr.state).toBe('Closed');
   });
 
-  test('await using ends it by force after five seconds', async () => {
+  test('`await using` ends the region by force after five seconds', async () => {
     const { mr, hold } = ready();
     const sge = hold();
     jest.useFakeTimers({ doNotFake: ['performance'] });
@@ -337,7 +337,7 @@ describe('dispose', () => {
     sge.put();
   });
 
-  test('of an FMR and of an element', () => {
+  test('works for an FMR and an SGE', () => {
     const { device, pd } = scene();
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -352,7 +352,7 @@ describe('dispose', () => {
 });
 
 describeWithCollector('objects that were garbage-collected', () => {
-  test('a region whose object nobody keeps stays registered, and its object is found', async () => {
+  test('a region whose object is unreachable stays registered, and resources() returns its object', async () => {
     const { pd, device } = scene({ keyPolicy: 'sequential' });
     const made = ((): { key: number; start: bigint; id: number } => {
       const mr = pd.regUserMr(Buffer.from('abc'));
@@ -374,7 +374,7 @@ describeWithCollector('objects that were garbage-collected', () => {
     expect(target.toString()).toBe('abc');
   });
 
-  test('table, regions and device go together, and with them the memory', async () => {
+  test('table, regions, device and memory are collected together', async () => {
     const memory = ((): WeakRef<ArrayBuffer> => {
       const pd = new Device().allocPd();
       const buffer = new ArrayBuffer(8);
@@ -384,7 +384,7 @@ describeWithCollector('objects that were garbage-collected', () => {
     expect(await collect(() => memory.deref() === undefined)).toBe(true);
   });
 
-  test('an element alone keeps its device open and its region known', async () => {
+  test('an SGE alone keeps its device open and its region known', async () => {
     const { sge, id } = (() => {
       const { mr, hold } = ready();
       return { sge: hold(), id: mr.id };
@@ -395,7 +395,7 @@ describeWithCollector('objects that were garbage-collected', () => {
     sge.put();
   });
 
-  test('an element that is forgotten gives its reference back in the end', async () => {
+  test('an unreachable SGE eventually gives its reference back', async () => {
     const { mr, hold } = ready();
     (() => {
       hold();
@@ -405,7 +405,7 @@ describeWithCollector('objects that were garbage-collected', () => {
     mr.dereg();
   });
 
-  test('a region keeps its memory alive until it is gone', async () => {
+  test('a region keeps its memory alive until it is deregistered', async () => {
     const pd = open().allocPd();
     const { mr, memory } = ((): { mr: MemoryRegion; memory: WeakRef<ArrayBuffer> } => {
       const buffer = new ArrayBuffer(8);

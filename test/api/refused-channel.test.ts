@@ -36,7 +36,7 @@ function ready() {
 }
 
 describe('a single check', () => {
-  test('that is accepted says nothing', () => {
+  test('that is accepted publishes nothing', () => {
     const { pd, qp, mr } = ready();
     pd.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0);
     accepted(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, Access.RemoteRead)).put();
@@ -44,7 +44,7 @@ describe('a single check', () => {
     expect(messages).toEqual([]);
   });
 
-  test('that is refused says who asked for what', () => {
+  test('that is refused publishes who requested which access', () => {
     const { pd, qp, mr } = ready();
     pd.check({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 1);
     const common = { count: 1, explain: expect.any(Function) };
@@ -82,7 +82,7 @@ describe('a single check', () => {
 });
 
 describe('a batch', () => {
-  test('tells the first refusal and the count, once a call', () => {
+  test('publishes the first refusal and the number of refusals, once per call', () => {
     const { pd, mr } = ready();
     const batch = pd.lkeyBatch(4);
     for (let i = 0; i < 4; i++) batch.set(i, 0x1000n, i ? 64 + i : 8, mr.lkey);
@@ -110,13 +110,13 @@ describe('a batch', () => {
     expect(only()).toMatchObject({ method: 'CheckBatch.copyTo', ...first, count: 1 });
     other.copyTo(batch, 1, 0, 4, 1);
     expect(only()).toMatchObject({ method: 'CheckBatch.copyTo', ...first, count: 1 });
-    expect([batch.check(1, 0), batch.gather(Buffer.alloc(4), 1, 0)]).toEqual([1, 0]); // too small is no refusal
+    expect([batch.check(1, 0), batch.gather(Buffer.alloc(4), 1, 0)]).toEqual([1, 0]); // A target that is too small is not a refusal.
     expect(messages).toEqual([]);
   });
 });
 
 describe('bytes that cannot be used', () => {
-  test('of an element and of a walk', () => {
+  test('publish a message for SGEs and for walks', () => {
     const { qp, pd, mr } = ready();
     const read = accepted(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, Access.RemoteRead));
     const said = {
@@ -152,7 +152,7 @@ describe('bytes that cannot be used', () => {
     expect(pd.id).toBeGreaterThan(0);
   });
 
-  test('each reason has a text of its own', () => {
+  test('each reason has an explanation of its own', () => {
     const { pd } = ready();
     const texts = new Set<string>();
     const memory = new ArrayBuffer(64);
@@ -174,7 +174,7 @@ describe('bytes that cannot be used', () => {
   });
 });
 
-test('counters count what they did, with or without a subscriber', () => {
+test('counters count the same with and without a subscriber', () => {
   const { device, pd } = ready();
   const count = (): number | undefined =>
     device.counters().reasons.StaleKey ?? device.counters().reasons.NoSuchKey;
@@ -187,7 +187,7 @@ test('counters count what they did, with or without a subscriber', () => {
   expect([one, count()]).toEqual([1, 2]);
 });
 
-test('a subscriber that calls the API in the middle does not mix requests', () => {
+test('a subscriber that calls the API does not mix up requests', () => {
   const { pd, qp, mr } = ready();
   const other = (): void => {
     unsubscribe(NAME, other);
@@ -218,7 +218,7 @@ test('a subscriber that calls the API in the middle does not mix requests', () =
   }
 });
 
-test('what a subscriber throws does not reach the verb', () => {
+test('an exception from a subscriber does not reach the verb', () => {
   expectOutput(
     `const { subscribe } = require('node:diagnostics_channel');
      subscribe('rdmavt:refused', () => { throw new Error('of the subscriber'); });
@@ -231,7 +231,7 @@ test('what a subscriber throws does not reach the verb', () => {
   );
 });
 
-test('a runtime without diagnostics_channel has no channel, and everything else', () => {
+test('a runtime without diagnostics_channel lacks only the channel', () => {
   expectOutput(
     `const Module = require('node:module');
      const load = Module._load;

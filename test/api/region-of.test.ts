@@ -1,4 +1,4 @@
-// Which regions hold given memory: `pd.regionOf`, `device.regionsOf`.
+// Finding the regions that contain given memory: `pd.regionOf`, `device.regionsOf`.
 import { Access, Device, type MemoryRegion } from '../../lib';
 import { IntervalTree } from '../../lib/internal/interval-tree';
 import { RegionIndex } from '../../lib/verbs/region-index';
@@ -6,7 +6,7 @@ import { accepted, outOfRange, rdma, wrongType } from '../support/answers';
 import { DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';
 
-/** Whole numbers below a limit, the same in each run. */
+/** Returns a generator of integers below a limit that repeats in each run. */
 function dice(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -16,7 +16,7 @@ function dice(seed: number): (below: number) => number {
 }
 
 describe('regionOf', () => {
-  test('finds the region that covers all bytes of a view, whatever the view is', () => {
+  test('finds the region that covers all bytes of a view of any type', () => {
     const { pd } = scene();
     const buffer = new ArrayBuffer(PAGE);
     const mr = pd.regUserMr(new Uint8Array(buffer, 100, 200));
@@ -42,7 +42,7 @@ describe('regionOf', () => {
     expect(pd.regionOf(Buffer.alloc(8))).toBe(undefined);
   });
 
-  test('of several: the one that begins nearest before the view, then the newest', () => {
+  test('among several, prefers the closest start before the view, then the newest region', () => {
     const { device, pd } = scene();
     const buffer = new SharedArrayBuffer(1000);
     const over = (from: number, length: number): MemoryRegion =>
@@ -58,7 +58,7 @@ describe('regionOf', () => {
     expect(device.regionsOf(view(0, 1000))).toEqual([whole]);
   });
 
-  test('only of this domain, and only with the rights that are asked for', () => {
+  test('finds only regions of this domain with the requested rights', () => {
     const { device, pd } = scene();
     const other = device.allocPd();
     const memory = Buffer.alloc(64);
@@ -79,7 +79,7 @@ describe('regionOf', () => {
     expect(device.regionsOf(memory)).toEqual([mine, theirs, read]);
   });
 
-  test('only regions whose keys work, however they ended', () => {
+  test('finds only regions whose keys work, however the others ended', () => {
     const { device, pd, qp } = scene();
     const memory = Buffer.alloc(64);
     const of = (): MemoryRegion => pd.regUserMr(memory);
@@ -100,7 +100,7 @@ describe('regionOf', () => {
     expect([device.regionsOf(memory), pd.regionOf(memory)]).toEqual([[kept, later], later]);
   });
 
-  test('not regions that map DMA addresses, though they reach the bytes', () => {
+  test('ignores regions that map DMA addresses, even if they reach the bytes', () => {
     const { device, pd } = scene();
     const mapping = dmaPages(device, 1);
     expect(mapping.length).toBe(PAGE);
@@ -110,7 +110,7 @@ describe('regionOf', () => {
     expect(device.regionsOf(memory)).toEqual([]);
   });
 
-  test('of device memory, by any buffer over it', () => {
+  test('finds regions of device memory through any buffer over it', () => {
     const { device, pd } = scene();
     const memory = device.allocDm(PAGE);
     const mr = pd.regUserMr(new Uint8Array(memory.buffer, 8));
@@ -119,7 +119,7 @@ describe('regionOf', () => {
     expect(pd.regionOf(device.allocDm(8).buffer)).toBe(undefined);
   });
 
-  test('of shared memory, by any buffer object over it', () => {
+  test('finds regions of shared memory through any buffer object over it', () => {
     const { device, pd } = scene();
     const buffer = new SharedArrayBuffer(64);
     const again = structuredClone(buffer);
@@ -130,7 +130,7 @@ describe('regionOf', () => {
     expect(device.regionsOf(new Uint8Array(buffer, 8, 8))).toEqual([mr, second]);
   });
 
-  test('through every object of the device in this thread; not what other threads have made', async () => {
+  test('works through every object of the device in this thread, but not for regions of other threads', async () => {
     const { device, pd } = scene();
     const buffer = new SharedArrayBuffer(64);
     const peer = new Peer({ token: device.share() });
@@ -145,7 +145,7 @@ describe('regionOf', () => {
     expect(device.regionsOf(buffer)).toEqual([mine]);
   });
 
-  test('refuses what is no memory, and closed objects', () => {
+  test('rejects values that are not memory, and closed objects', () => {
     const { device, pd } = scene();
     const gone = new Uint8Array(8);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
@@ -162,7 +162,7 @@ describe('regionOf', () => {
     expect(() => device.regionsOf(Buffer.alloc(1))).toThrow(rdma('EBADF', 'find_mr'));
   });
 
-  test('answers as a search through all regions does', () => {
+  test('agrees with a linear search through all regions', () => {
     const { device, pd } = scene();
     const random = dice(7);
     const buffers = [new ArrayBuffer(256), new SharedArrayBuffer(256)];
@@ -193,7 +193,7 @@ describe('regionOf', () => {
 });
 
 describe('with 100,000 regions', () => {
-  test('a search takes steps for the depth of a tree, not for the regions', () => {
+  test('a search visits nodes proportional to the depth of the tree, not to the number of regions', () => {
     const device = open({ lkeyTableBits: 17 });
     const pd = device.allocPd();
     const pool = new ArrayBuffer(1_000_000);
@@ -201,7 +201,7 @@ describe('with 100,000 regions', () => {
     const regions = Array.from({ length: 100_000 }, (_, i) => pd.regUserMr(new Uint8Array(pool, i * 10, 10)));
     const views = Array.from({ length: 100 }, (_, i) => new Uint8Array(pool, i * 9990 + 3, 4));
     expect(views.map((view) => pd.regionOf(view))).toEqual(views.map((_, i) => regions[i * 999]));
-    // Registering goes on in between.
+    // Registrations continue between the searches.
     for (const view of views) {
       const newer = pd.regUserMr(view);
       expect(pd.regionOf(view)).toBe(newer);
@@ -210,11 +210,11 @@ describe('with 100,000 regions', () => {
     const tree = spy.mock.contexts[0] as IntervalTree<unknown>;
     spy.mockRestore();
     expect(tree.size).toBe(100_000);
-    // 200 searches by trees of 100,000: 2 * log2 of that is 33 nodes each; a search through all would be 10,000,000.
+    // 200 searches in trees of 100,000 visit about 2 * log2(100,000) = 33 nodes each; linear searches would visit 10,000,000.
     expect(tree.looks).toBeLessThan(200 * 100);
   });
 
-  test('of one that is registered again and again, the newest is found at once', () => {
+  test('finds the newest region at once when one memory is registered many times', () => {
     const device = open({ lkeyTableBits: 17 });
     const pd = device.allocPd();
     const memory = Buffer.alloc(64);
@@ -226,7 +226,7 @@ describe('with 100,000 regions', () => {
     expect(before).toBeLessThan(100);
   });
 
-  test('the index does not grow by regions that ended untold', () => {
+  test('the index does not keep regions that ended without notice', () => {
     const { device, pd } = scene();
     const memory = Buffer.alloc(64);
     const sizes: number[] = [];

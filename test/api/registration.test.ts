@@ -3,7 +3,7 @@ import { rdma, refusal } from '../support/answers';
 import { ALL, DMA, dmaPages, open, PAGE_N, scene, TOP } from '../support/scene';
 
 describe('regUserMr', () => {
-  test('chooses page-aligned addresses that do not overlap, the same for peers', () => {
+  test('chooses page-aligned, non-overlapping addresses, the same for remote peers', () => {
     const pd = open().allocPd();
     const one = pd.regUserMr(Buffer.alloc(5000));
     const two = pd.regUserMr(Buffer.alloc(1));
@@ -13,7 +13,7 @@ describe('regUserMr', () => {
     expect(one.iova).toBe(one.start);
   });
 
-  test('says what it has registered', () => {
+  test('returns a region with the requested properties', () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(100), { start: 0x1234n, iova: 7, access: ALL });
     expect(mr).toMatchObject({
@@ -28,11 +28,11 @@ describe('regUserMr', () => {
     expect(pd.regUserMr(Buffer.alloc(1)).access).toBe(0);
   });
 
-  test('start alone is the address for peers too', () => {
+  test('uses start as the iova when none is given', () => {
     expect(open().allocPd().regUserMr(Buffer.alloc(1), { start: 77 }).iova).toBe(77n);
   });
 
-  test('ranges may overlap, and one memory may be registered often', () => {
+  test('allows overlapping ranges and several regions over one memory', () => {
     const pd = open().allocPd();
     const memory = Buffer.alloc(8);
     const one = pd.regUserMr(memory, { start: 0x1000n });
@@ -42,21 +42,21 @@ describe('regUserMr', () => {
     expect(two.state).toBe('Valid');
   });
 
-  test('an untrusted domain may do it, and a trusted one', () => {
+  test('works in trusted and in untrusted domains', () => {
     expect(open().allocPd({ trusted: true }).regUserMr(Buffer.alloc(8)).state).toBe('Valid');
   });
 
   test.each([
     ['start + length is 2^64', { start: TOP - 4096n }],
-    ['start + length passes 2^64', { start: TOP - 1n }],
+    ['start + length exceeds 2^64', { start: TOP - 1n }],
     ['the end, rounded up to a page, is 2^64', { start: TOP - 4097n }],
-    ['iova + length passes 2^64', { start: 0, iova: TOP - 4095n }],
-  ])('%s: EINVAL', (_, options) => {
+    ['iova + length exceeds 2^64', { start: 0, iova: TOP - 4095n }],
+  ])('rejects a range with EINVAL when %s', (_, options) => {
     const pd = open().allocPd();
     expect(() => pd.regUserMr(Buffer.alloc(4096), options)).toThrow(rdma('EINVAL', 'reg_user_mr'));
   });
 
-  test('an iova that ends at exactly 2^64 is good', () => {
+  test('accepts an iova range that ends at exactly 2^64', () => {
     const { pd, qp } = scene();
     const mr = pd.regUserMr(Buffer.alloc(4096), { start: 0, iova: TOP - 4096n, access: Access.RemoteRead });
     const last = { vaddr: TOP - 1n, length: 1, rkey: mr.rkey };
@@ -65,7 +65,7 @@ describe('regUserMr', () => {
   });
 });
 
-describe('rights that can be given', () => {
+describe('access rights', () => {
   const { LocalWrite, RemoteWrite, RemoteRead, RemoteAtomic, MwBind } = Access;
   const good = [0, LocalWrite, RemoteRead, MwBind, RemoteRead | MwBind, LocalWrite | RemoteWrite, ALL];
   const bad = [
@@ -78,7 +78,7 @@ describe('rights that can be given', () => {
     0x80000001,
   ];
 
-  test.each(good)('%i', (access) => {
+  test.each(good)('accepts %i', (access) => {
     const { pd, qp } = scene();
     expect(pd.regUserMr(Buffer.alloc(8), { access }).access).toBe(access);
     expect(pd.allocFmr({ maxPages: 1, access }).access).toBe(access);
@@ -87,7 +87,7 @@ describe('rights that can be given', () => {
     expect(mr.access).toBe(access);
   });
 
-  test.each(bad)('not %i', (access) => {
+  test.each(bad)('rejects %i with EINVAL', (access) => {
     const { pd, qp, device } = scene();
     const mr = pd.allocMr({ maxNumSg: 1 });
     const before = device.keyTable();
@@ -98,32 +98,32 @@ describe('rights that can be given', () => {
     expect(device.keyTable()).toEqual(before);
   });
 
-  test('of a DMA region nothing is looked at, but unknown bits are refused', () => {
+  test('of a DMA region are not validated, except for unknown bits', () => {
     const pd = open().allocPd({ trusted: true });
     expect(() => pd.getDmaMr({ access: 32 })).toThrow(rdma('EINVAL', 'get_dma_mr'));
     using region = pd.getDmaMr({ access: RemoteWrite });
     expect(region.access).toBe(RemoteWrite);
   });
 
-  test('Access cannot be changed', () => {
+  test('the object Access is frozen', () => {
     expect(Object.isFrozen(Access)).toBe(true);
     expect(Access).toEqual({ LocalWrite: 1, RemoteWrite: 2, RemoteRead: 4, RemoteAtomic: 8, MwBind: 16 });
   });
 });
 
 describe('getDmaMr', () => {
-  test('is not for untrusted domains', () => {
+  test('fails with EPERM in an untrusted domain', () => {
     expect(() => open().allocPd().getDmaMr()).toThrow(rdma('EPERM', 'get_dma_mr'));
   });
 
-  test('has both keys 0, three references when published and no slot', () => {
+  test('returns a region with both keys 0, three references when published, and no slot', () => {
     const device = open();
     using region = device.allocPd({ trusted: true }).getDmaMr();
     expect(region).toMatchObject({ lkey: 0, rkey: 0, refs: 3, length: 0, start: 0n, iova: 0n });
     expect(device.keyTable().used).toEqual([]);
   });
 
-  test('a second one is inert, and is not promoted when the first goes', () => {
+  test('returns an inert second region, which is not promoted when the first ends', () => {
     const device = open();
     dmaPages(device, 1);
     const pd = device.allocPd({ trusted: true });
@@ -141,16 +141,16 @@ describe('getDmaMr', () => {
 });
 
 describe('allocMr', () => {
-  test('begins with nothing: no rights, nothing mapped', () => {
+  test('starts without rights and without a mapping', () => {
     const mr = open().allocPd().allocMr({ maxNumSg: 4 });
     expect(mr).toMatchObject({ start: 0n, iova: 0n, length: 0, access: 0, refs: 2, state: 'Valid' });
   });
 
-  test.each(['SG_GAPS', 'DM', 'USER', 'DMA', 'INTEGRITY'] as const)('type %s is not supported', (type) => {
+  test.each(['SG_GAPS', 'DM', 'USER', 'DMA', 'INTEGRITY'] as const)('rejects type %s with EINVAL', (type) => {
     expect(() => open().allocPd().allocMr({ type, maxNumSg: 1 })).toThrow(rdma('EINVAL', 'alloc_mr'));
   });
 
-  test('the type is judged before the table is searched', () => {
+  test('checks the type before it searches the key table', () => {
     const pd = open({ lkeyTableBits: 1 }).allocPd();
     pd.allocMr({ maxNumSg: 1 });
     pd.allocMr({ maxNumSg: 1, type: 'MEM_REG' });
@@ -158,11 +158,11 @@ describe('allocMr', () => {
     expect(() => pd.allocMr({ maxNumSg: 1 })).toThrow(rdma('ENOMEM'));
   });
 
-  test.each([0x80000000, 0xffffff01, 0xffffffff])('maxNumSg %i is too much', (maxNumSg) => {
+  test.each([0x80000000, 0xffffff01, 0xffffffff])('rejects maxNumSg %i with EINVAL', (maxNumSg) => {
     expect(() => open().allocPd().allocMr({ maxNumSg })).toThrow(rdma('EINVAL', 'alloc_mr'));
   });
 
-  test('maxNumSg may be 0, and as much as 2^31 - 1', () => {
+  test('accepts a maxNumSg of 0 and of 2^31 - 1', () => {
     const pd = open().allocPd();
     expect(pd.allocMr({ maxNumSg: 0 }).state).toBe('Valid');
     expect(pd.allocMr({ maxNumSg: 2 ** 31 - 1 }).state).toBe('Valid');
@@ -170,37 +170,40 @@ describe('allocMr', () => {
 });
 
 describe('allocFmr', () => {
-  test('begins with nothing mapped', () => {
+  test('starts without a mapping', () => {
     const fmr = open().allocPd().allocFmr({ maxPages: 4 });
     expect(fmr).toMatchObject({ start: 0n, iova: 0n, length: 0, access: 0, refs: 2, state: 'Valid' });
   });
 
-  test.each([31, 32, 64, 255])('pageShift %i: EINVAL', (pageShift) => {
+  test.each([31, 32, 64, 255])('rejects pageShift %i with EINVAL', (pageShift) => {
     expect(() => open().allocPd().allocFmr({ maxPages: 1, pageShift })).toThrow(rdma('EINVAL', 'alloc_fmr'));
   });
 
-  test.each([-1, -1000, 2 ** 31, 2 ** 32, -(2 ** 53 - 1), 2 ** 53 - 1])('maxPages %i: EINVAL', (maxPages) => {
-    expect(() => open().allocPd().allocFmr({ maxPages })).toThrow(rdma('EINVAL', 'alloc_fmr'));
-  });
+  test.each([-1, -1000, 2 ** 31, 2 ** 32, -(2 ** 53 - 1), 2 ** 53 - 1])(
+    'rejects maxPages %i with EINVAL',
+    (maxPages) => {
+      expect(() => open().allocPd().allocFmr({ maxPages })).toThrow(rdma('EINVAL', 'alloc_fmr'));
+    },
+  );
 
   test.each([
     [0, 12],
     [1, 0],
     [1, 30],
     [2 ** 31 - 1, 12],
-  ])('maxPages %i with pageShift %i can be had', (maxPages, pageShift) => {
+  ])('accepts maxPages %i with pageShift %i', (maxPages, pageShift) => {
     expect(open().allocPd().allocFmr({ maxPages, pageShift, maxMaps: 0xffffffff }).state).toBe('Valid');
   });
 });
 
 describe('DMA mappings', () => {
-  test('say their address and length', () => {
+  test('report their address and length', () => {
     const device = open();
     const mapping = device.dma.map(Buffer.alloc(5000), { address: 0x7000 });
     expect(mapping).toMatchObject({ address: 0x7000n, length: 5000 });
   });
 
-  test('choose a page-aligned place that is free', () => {
+  test('choose a free page-aligned address', () => {
     const device = open();
     const one = device.dma.map(Buffer.alloc(5000));
     const two = device.dma.map(Buffer.alloc(1));
@@ -211,18 +214,18 @@ describe('DMA mappings', () => {
 
   test.each([
     ['an address inside a page', 0x7001n, 1],
-    ['a range that passes 2^64', TOP - 4096n, 4097],
+    ['a range that exceeds 2^64', TOP - 4096n, 4097],
     ['nothing', 0x9000n, 0],
-    ['the range of another one', 0x3000n, 1],
-    ['a range that ends in another one', 0x2000n, 4097],
-    ['a range around another one', 0x2000n, 0x3000],
-  ])('%s: EINVAL', (_, address, length) => {
+    ['the range of another mapping', 0x3000n, 1],
+    ['a range that ends in another mapping', 0x2000n, 4097],
+    ['a range around another mapping', 0x2000n, 0x3000],
+  ])('reject %s with EINVAL', (_, address, length) => {
     const device = open();
     device.dma.map(Buffer.alloc(4096), { address: 0x3000n });
     expect(() => device.dma.map(Buffer.alloc(length), { address })).toThrow(rdma('EINVAL', 'dma_map'));
   });
 
-  test('may lie next to each other, and end at exactly 2^64', () => {
+  test('may be adjacent, and may end at exactly 2^64', () => {
     const device = open();
     device.dma.map(Buffer.alloc(4096), { address: 0x3000n });
     device.dma.map(Buffer.alloc(4096), { address: 0x4000n });
@@ -230,7 +233,7 @@ describe('DMA mappings', () => {
     expect(device.dma.map(Buffer.alloc(4096), { address: TOP - 4096n }).address).toBe(TOP - 4096n);
   });
 
-  test('a place is free again after unmap, which is a no-op the second time', () => {
+  test('free their address on unmap, which is a no-op the second time', () => {
     const device = open();
     const mapping = device.dma.map(Buffer.alloc(1), { address: 0x3000n });
     mapping.unmap();
@@ -242,7 +245,7 @@ describe('DMA mappings', () => {
     device.close();
   });
 
-  test('cannot be unmapped while a page list names it', () => {
+  test('cannot be unmapped while a page list uses them', () => {
     const { device, pd } = scene();
     const mapping = dmaPages(device, 2);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -258,7 +261,7 @@ describe('DMA mappings', () => {
     mapping.unmap();
   });
 
-  test('cannot be unmapped while a key-0 element on it is held; the published DMA region alone does not count', () => {
+  test('cannot be unmapped while an SGE of key 0 is held on them; the published DMA region alone does not prevent it', () => {
     const { device, pd } = scene({ trusted: true });
     const mapping = dmaPages(device, 2);
     const other = dmaPages(device, 1, DMA * 2n);

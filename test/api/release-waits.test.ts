@@ -1,4 +1,4 @@
-// Releases that wait for held elements: how long, who can end the wait, and what comes then.
+// Releases that wait for held SGEs: timeouts, abort signals, and the state of the region afterwards.
 import { getEventListeners } from 'node:events';
 import { type Device, type FastMemoryRegion, type MemoryRegion, type Sge } from '../../lib';
 import { accepted, outOfRange, rdma, wrongType } from '../support/answers';
@@ -38,7 +38,7 @@ const kinds: Kind[] = [
 ];
 
 describe.each(kinds)('$name', ({ make }) => {
-  test('with a signal ends the wait with its reason; the region is half-dead, and can be released again', async () => {
+  test('with a signal rejects with the abort reason; the region is half-dead and can be released again', async () => {
     const { region, sge, release } = make();
     const abort = new AbortController();
     const reason = new Error('enough');
@@ -55,7 +55,7 @@ describe.each(kinds)('$name', ({ make }) => {
     expect(region.state).toBe('Closed');
   });
 
-  test('rejects with an AbortError where none was given, and with any value that was', async () => {
+  test('rejects with an AbortError by default, and otherwise with the abort reason, of any type', async () => {
     const { sge, release } = make();
     const [plain, odd] = [new AbortController(), new AbortController()];
     const waits = [release({ signal: plain.signal }), release({ signal: odd.signal })];
@@ -68,7 +68,7 @@ describe.each(kinds)('$name', ({ make }) => {
     sge.put();
   });
 
-  test('with a signal that was aborted before does nothing at all', async () => {
+  test('with a signal that is already aborted changes nothing', async () => {
     const { region, sge, release } = make();
     const reason = new Error('before');
     await expect(release({ signal: AbortSignal.abort(reason), force: true })).rejects.toBe(reason);
@@ -78,7 +78,7 @@ describe.each(kinds)('$name', ({ make }) => {
     expect(region.state).toBe('Valid');
   });
 
-  test('takes its listener from the signal however the wait ends', async () => {
+  test('removes its listener from the signal however the wait ends', async () => {
     const { signal } = new AbortController();
     const listeners = (): number => getEventListeners(signal, 'abort').length;
     const put = make();
@@ -94,7 +94,7 @@ describe.each(kinds)('$name', ({ make }) => {
     expect([late.region.state, listeners()]).toEqual(['Closed', 0]);
   });
 
-  test('with force ends the region when the time is over', async () => {
+  test('with force ends the region on timeout', async () => {
     const { region, sge, release } = make();
     await release({ timeoutMs: 5, force: true });
     expect(region.state).toBe('Closed');
@@ -106,7 +106,7 @@ describe.each(kinds)('$name', ({ make }) => {
     other.sge.put();
   });
 
-  test('refuses wrong options from the call itself, and nothing has happened', () => {
+  test('rejects invalid options before it changes anything', () => {
     const { region, sge, release } = make();
     const fakes = [
       null,
@@ -118,7 +118,7 @@ describe.each(kinds)('$name', ({ make }) => {
       new Proxy(new AbortController().signal, {}),
       {
         get aborted(): boolean {
-          throw new Error('looked at');
+          throw new Error('must not be read');
         },
       },
     ];
@@ -132,13 +132,13 @@ describe.each(kinds)('$name', ({ make }) => {
 });
 
 describe('await using device', () => {
-  test('waits for the elements of its regions, and closes then', async () => {
+  test('waits for the SGEs of its regions, and then closes', async () => {
     const device = open();
     const pd = device.allocPd();
     const [mr, free] = [pd.regUserMr(Buffer.from('12345678')), pd.regUserMr(Buffer.alloc(8))];
     const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
     const disposed = device[Symbol.asyncDispose]();
-    // Keys are dead at once, held elements are not.
+    // Keys are revoked at once; held SGEs stay usable.
     expect([mr.state, free.state]).toEqual(['HalfDead', 'Closed']);
     const target = Buffer.alloc(8);
     sge.copyTo(target);
@@ -150,7 +150,7 @@ describe('await using device', () => {
     expect([device.toJSON().state, mr.state]).toEqual(['Closed', 'Closed']);
   });
 
-  test('of many regions, put one after the other', async () => {
+  test('waits for many regions whose SGEs are put one after the other', async () => {
     const device = open();
     const pd = device.allocPd();
     const sges = Array.from({ length: 50 }, () => {
@@ -167,7 +167,7 @@ describe('await using device', () => {
     expect(device.toJSON().state).toBe('Closed');
   });
 
-  test('ends by force after 5 seconds', async () => {
+  test('closes by force after 5 seconds', async () => {
     jest.useFakeTimers();
     try {
       const device = open();
@@ -187,7 +187,7 @@ describe('await using device', () => {
     }
   });
 
-  test('never rejects: closed, closed meanwhile, twice', async () => {
+  test('never rejects: already closed, closed meanwhile, or disposed twice', async () => {
     const device = open();
     const pd = device.allocPd();
     const mr = pd.regUserMr(Buffer.alloc(8));
@@ -199,7 +199,7 @@ describe('await using device', () => {
     sge.put();
   });
 
-  test('of an attached device waits for its own, and leaves the rest alone', async () => {
+  test('of an attached device waits for its own regions only', async () => {
     const { device, pd } = scene();
     const mine = pd.regUserMr(new Uint8Array(new SharedArrayBuffer(8)));
     const held = accepted(pd.acquire({ addr: mine.start, length: 8, lkey: mine.lkey }, 0));

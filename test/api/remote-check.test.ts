@@ -4,7 +4,7 @@ import { ALL, DMA, dmaPages, open, PAGE, scene, TOP } from '../support/scene';
 
 const { RemoteRead, RemoteWrite, LocalWrite, RemoteAtomic } = Access;
 
-test('an accepted element says what it is', () => {
+test('an accepted SGE reports its region, address, lengths, segment and rights', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(3 * PAGE), { start: 100, iova: 0x9000n, access: ALL });
   const request = { vaddr: 0x9000n + 5000n, length: 600, rkey: mr.rkey };
@@ -12,7 +12,7 @@ test('an accepted element says what it is', () => {
   expect(sge).toMatchObject({
     region: mr,
     at: 5000n,
-    segmentLength: 2 * PAGE - 5100, // segments are pages of `start`
+    segmentLength: 2 * PAGE - 5100, // segments are pages of the local address `start`
     length: 600,
     segment: 1,
     access: RemoteRead,
@@ -23,7 +23,7 @@ test('an accepted element says what it is', () => {
   expect(qp.check(request, RemoteRead)).toEqual({ ok: true, at, segmentLength, segment });
 });
 
-test('an access is exactly one remote right, and only that is proven', () => {
+test('an access is exactly one remote right, and the SGE is checked for that right only', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { access: LocalWrite | RemoteRead });
   const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
@@ -62,7 +62,7 @@ test('an access is exactly one remote right, and only that is proven', () => {
   }
 });
 
-test('remote addresses go by iova, not by start', () => {
+test('remote addresses are relative to iova, not to start', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n, iova: 0x9000n, access: RemoteRead });
   expect(qp.acquire({ vaddr: 0x9000n, length: 8, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
@@ -74,7 +74,7 @@ test.each([
   ['one byte too many', 0n, 8191n, 2],
   ['the longest length', 0x1000n, TOP - 1n, 0xffffffff],
   ['before the beginning', 0x1000n, 0xfffn, 1],
-])('bounds: %s', (_, iova, vaddr, length) => {
+])('refuses a range outside the region: %s', (_, iova, vaddr, length) => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8192), { iova, access: RemoteRead });
   const refused = { ok: false, reason: 'OutOfBounds', code: 'EINVAL' };
@@ -82,14 +82,14 @@ test.each([
   expect(qp.check({ vaddr, length, rkey: mr.rkey }, RemoteRead)).toEqual(refused);
 });
 
-test('an empty request is refused where no segment lies', () => {
+test('refuses an empty request where no segment exists', () => {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(Buffer.alloc(8192), { start: 0x1000, iova: 0, access: RemoteRead });
   expect(qp.check({ vaddr: 8191, length: 0, rkey: mr.rkey }, RemoteRead).ok).toBe(true);
   expect(refusal(qp.acquire({ vaddr: 8192, length: 0, rkey: mr.rkey }, RemoteRead))).toBe('Unmapped');
 });
 
-test('a region of allocMr answers no peer before it is fast-registered', () => {
+test('a region from allocMr refuses every peer until it is fast-registered', () => {
   const { device, pd, qp } = scene();
   dmaPages(device, 1);
   const mr = pd.allocMr({ maxNumSg: 1 });
@@ -103,19 +103,19 @@ test('a region of allocMr answers no peer before it is fast-registered', () => {
 describe('key 0', () => {
   const request = { vaddr: DMA, length: 8, rkey: rkey(0) };
 
-  test('is denied to peers', () => {
+  test('is denied to remote peers', () => {
     const { device, pd, qp } = scene({ trusted: true });
     dmaPages(device, 1);
     using _region = pd.getDmaMr({ access: ALL });
     expect(refusal(qp.acquire(request, RemoteRead))).toBe('KeyZeroDenied');
     expect(refusal(qp.check(request, RemoteRead))).toBe('KeyZeroDenied');
-    // Local work may use it all the same.
+    // Local access may use key 0 all the same.
     const local = pd.acquire({ addr: DMA, length: 8, lkey: lkey(0) }, 0);
     expect(local.ok).toBe(true);
     if (local.ok) local.sge.put();
   });
 
-  test('with remoteKeyZero it is as in the kernel: any remote right', () => {
+  test('with remoteKeyZero is accepted with any remote right, as in the kernel', () => {
     const { device, pd, qp } = scene({ trusted: true, remoteKeyZero: true });
     dmaPages(device, 1);
     expect(refusal(qp.acquire(request, RemoteRead))).toBe('NoDmaRegion');
@@ -128,7 +128,7 @@ describe('key 0', () => {
     expect(refusal(qp.acquire({ ...request, vaddr: TOP - 1n }, RemoteRead))).toBe('Unmapped');
   });
 
-  test('with remoteKeyZero untrusted domains are denied all the same', () => {
+  test('with remoteKeyZero is still denied to untrusted domains', () => {
     const device = open({ remoteKeyZero: true });
     dmaPages(device, 1);
     using _region = device.allocPd({ trusted: true }).getDmaMr();

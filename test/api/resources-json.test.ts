@@ -1,4 +1,4 @@
-// `JSON.stringify(device.resources())`: the format that other programs read, and its schema.
+// `JSON.stringify(device.resources())`: the documented JSON format and its schema.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv from 'ajv';
@@ -7,7 +7,10 @@ import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
 
 const schema = JSON.parse(readFileSync(join(__dirname, '../../docs/resources.schema.json'), 'utf8'));
 
-/** The schema with every property that it does not describe forbidden: so it describes all that there are. */
+/**
+ * Returns the schema with additional properties forbidden, so that a check also finds properties that the schema does not
+ * describe.
+ */
 function strict(part: any): any {
   if (typeof part !== 'object' || part === null) return part;
   if (Array.isArray(part)) return part.map(strict);
@@ -36,12 +39,12 @@ function full() {
   return { device, mr, batch };
 }
 
-test('fits the schema, which describes all of it', () => {
+test('matches the schema, which describes every property', () => {
   expect(check(JSON.parse(JSON.stringify(full().device.resources())))).toEqual([]);
   expect(check(JSON.parse(JSON.stringify(open().resources())))).toEqual([]);
 });
 
-test('a schema that finds nothing wrong would be none', () => {
+test('the schema rejects each kind of invalid document', () => {
   const good = JSON.parse(JSON.stringify(full().device.resources()));
   const changes: ((json: any) => void)[] = [
     (json) => (json.version = 2),
@@ -61,7 +64,7 @@ test('a schema that finds nothing wrong would be none', () => {
   }
 });
 
-test('has addresses and keys as hex strings, rights by name, and no objects of classes', () => {
+test('has addresses and keys as hex strings, rights by name, and no class instances', () => {
   const { device, mr } = full();
   const json = device.resources().toJSON();
   expect(json).toMatchObject({ format: 'rdmavt-resources', version: 1 });
@@ -81,11 +84,11 @@ test('has addresses and keys as hex strings, rights by name, and no objects of c
     'DeviceMemory',
   ]);
   expect('region' in json.regions[0]!).toBe(false);
-  // What a message to another thread could not carry is not in it.
+  // The result contains nothing that structured clone rejects.
   expect(structuredClone(json)).toEqual(json);
 });
 
-test('leaves the answer as it is: rows have bigints and objects, and toJSON is not among its properties', () => {
+test('leaves the returned object unchanged: its rows keep bigints and objects, and toJSON is not enumerable', () => {
   const { device, mr } = full();
   const resources = device.resources();
   JSON.stringify(resources);

@@ -1,4 +1,4 @@
-// What lives on a device, as `device.resources()` tells it.
+// The objects that are open on a device, as `device.resources()` lists them.
 import { basename } from 'node:path';
 import { type Device, type Resources } from '../../lib';
 import { CreationStacks } from '../../lib/verbs/creation-stacks';
@@ -18,7 +18,7 @@ const stacksOf = (resources: Resources): [string, string | undefined][] => {
 };
 
 describe('resources', () => {
-  test('of a new device: the context, and nothing else', () => {
+  test('of a new device list only its context', () => {
     const device = open();
     const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [], elements: [] };
     expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
@@ -28,7 +28,7 @@ describe('resources', () => {
     expect(device.resources()).toEqual({ contexts: [1], ...nothing });
   });
 
-  test('of every kind, with every field', () => {
+  test('list every kind of object with every field', () => {
     const { device, pd, qp } = scene({ trusted: true });
     const user = device.allocPd();
     const mapping = dmaPages(device, 4);
@@ -159,7 +159,7 @@ describe('resources', () => {
     expect(device.resources().regions.map(({ refs }) => refs)).toEqual([2, 3, 2, 2, 2]);
   });
 
-  test('tell what state a region is in', () => {
+  test('report the state of each region', () => {
     const { device, pd, qp } = scene();
     dmaPages(device, 1);
     const [invalid, half] = [pd.allocMr({ maxNumSg: 1 }), pd.regUserMr(Buffer.alloc(8))];
@@ -178,7 +178,7 @@ describe('resources', () => {
     expect(device.resources().regions).toHaveLength(1);
   });
 
-  test('are a picture: what comes later changes nothing in it', () => {
+  test('are a snapshot: later changes do not affect it', () => {
     const { device, pd } = scene();
     pd.regUserMr(Buffer.alloc(8));
     const before = device.resources();
@@ -188,7 +188,7 @@ describe('resources', () => {
     expect(device.resources().regions).toEqual([]);
   });
 
-  test('are all there, however many', () => {
+  test('list all objects, however many', () => {
     const { device, pd } = scene();
     const keys = Array.from({ length: 3000 }, () => pd.regUserMr(Buffer.alloc(1)).lkey);
     const { regions, pds } = device.resources();
@@ -196,7 +196,7 @@ describe('resources', () => {
     expect(pds).toMatchObject([{ children: 3001 }]);
   });
 
-  test('are the same for every thread, but for whose they are', async () => {
+  test('are the same in every thread, except for ownership', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     const mr = pd.regUserMr(shared(8));
@@ -235,7 +235,7 @@ describe('resources', () => {
       ]);
     }
     expect(whose(mine.mappings)).toEqual([[2, false]]);
-    // Only its own thread can tell whether an ArrayBuffer is detached.
+    // Only the owning thread can tell whether an ArrayBuffer is detached.
     expect(theirs.mappings[0].memory.detached).toBe(false);
     expect(mine.mappings[0]!.memory!.detached).toBe(undefined);
     const turned = <T extends { own: boolean; memory?: any }>(rows: T[]): T[] =>
@@ -254,7 +254,7 @@ describe('resources', () => {
     expect(mine.memories).toMatchObject([{ id: 1, byteLength: 24, uses: 0, hugePages: false }]);
   });
 
-  test('are EBADF after close and detach', () => {
+  test('throw EBADF after close and detach', () => {
     const device = open();
     device.close();
     expect(() => device.resources()).toThrow(rdma('EBADF', 'resources'));
@@ -273,7 +273,7 @@ describe('stacks', () => {
     device.allocDm(8);
   }
 
-  test('are not there unless they were asked for', () => {
+  test('are absent unless requested', () => {
     const device = open();
     one(device);
     const { contexts, toJSON: _, ...kinds } = device.resources();
@@ -285,7 +285,7 @@ describe('stacks', () => {
     ).toEqual([]);
   });
 
-  test('tell where objects of every kind were created: this file, and nothing of the package', () => {
+  test('show where objects of every kind were created: in this file, without frames of the package', () => {
     const device = open({ captureStacks: true });
     one(device);
     const stacks = stacksOf(device.resources());
@@ -305,7 +305,7 @@ describe('stacks', () => {
     }
   });
 
-  test('are of the thread that created them, and only if it captures', async () => {
+  test('come from the creating thread, and only if its device captures stacks', async () => {
     const { device, pd } = scene({ captureStacks: true });
     pd.regUserMr(Buffer.alloc(8));
     const peer = new Peer({ token: device.share(), options: { captureStacks: true } });
@@ -318,7 +318,7 @@ describe('stacks', () => {
     expect(mine).toEqual([expect.stringContaining(basename(__filename)), undefined]);
   });
 
-  test('of an object of the device that captures also tell of what others in the thread make', () => {
+  test('are captured through one Device object for objects created through others in the thread', () => {
     const device = open();
     const { Device: Class } = { Device: device.constructor as typeof Device };
     device.allocPd();
@@ -327,7 +327,7 @@ describe('stacks', () => {
     expect(other.resources().pds.map(({ stack }) => typeof stack)).toEqual(['undefined', 'string']);
   });
 
-  test('are plain text, whatever the program makes of its stacks', () => {
+  test('are plain text, whatever the program sets Error.prepareStackTrace to', () => {
     const before = [Error.prepareStackTrace, Error.stackTraceLimit] as const;
     const device = open({ captureStacks: true });
     try {
@@ -345,7 +345,7 @@ describe('stacks', () => {
     }
   });
 
-  test('with source maps have nothing of the package either', () => {
+  test('contain no frames of the package with source maps either', () => {
     const { stdout, stderr } = runProgram(
       `const { Device } = require('rdmavt');
        const device = new Device({ captureStacks: true });
@@ -356,7 +356,7 @@ describe('stacks', () => {
     expect([stdout, stderr]).toEqual([expect.stringMatching(/^ +at creator \(/), '']);
   });
 
-  test('of objects that are gone are dropped in time', () => {
+  test('of closed objects are dropped in time', () => {
     const stacks = new CreationStacks();
     let asked = 0;
     const live = (): ((kind: string, number: number) => boolean) => {
@@ -371,7 +371,7 @@ describe('stacks', () => {
       expect(stacks.of('region', number)).toContain('resources.test.ts');
   });
 
-  test('do not grow without end over 10,000 registrations', () => {
+  test('do not grow without bound over 10,000 registrations', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const device = new Device({ captureStacks: true });

@@ -3,7 +3,7 @@ import { accepted, rdma, refusal } from '../support/answers';
 import { runProgram } from '../support/programs';
 import { ALL, DMA, dmaPages, PAGE, PAGE_N, type Scene, scene, TOP } from '../support/scene';
 
-/** Sixteen pages of DMA memory, and a region that can map `maxNumSg` of them. */
+/** Creates sixteen pages of DMA memory and a region that can map `maxNumSg` of them. */
 function ready(maxNumSg = 16): Scene & { mr: MemoryRegion } {
   const all = scene();
   dmaPages(all.device, 16);
@@ -11,14 +11,14 @@ function ready(maxNumSg = 16): Scene & { mr: MemoryRegion } {
 }
 
 const page = (n: number): bigint => DMA + BigInt(n) * PAGE_N;
-/** `length` bytes from byte `offset` of page `n` on. */
+/** Returns the entry for `length` bytes from byte `offset` of page `n`. */
 const part = (n: number, offset: number, length: number): SgEntry => ({
   addr: page(n) + BigInt(offset),
   length,
 });
 
 describe('mapSg', () => {
-  test('maps whole pages that lie anywhere', () => {
+  test('maps whole pages at any address', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(5, 0, 2 * PAGE), part(1, 0, PAGE)])).toBe(2);
     expect(mr).toMatchObject({ start: page(5), iova: page(5), length: 3 * PAGE, access: 0, refs: 2 });
@@ -28,13 +28,13 @@ describe('mapSg', () => {
     });
   });
 
-  test('takes pairs in a BigUint64Array', () => {
+  test('takes address and length pairs in a BigUint64Array', () => {
     const { mr } = ready();
     expect(mr.mapSg(BigUint64Array.of(page(5), PAGE_N, page(1), PAGE_N))).toBe(2);
     expect(mr.length).toBe(2 * PAGE);
   });
 
-  test('begins and ends inside a page', () => {
+  test('may begin and end inside a page', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(3, 100, PAGE - 100), part(0, 0, 10)])).toBe(2);
     expect(mr).toMatchObject({ start: page(3) + 100n, length: PAGE - 90 });
@@ -44,13 +44,13 @@ describe('mapSg', () => {
     });
   });
 
-  test('elements that touch share a page', () => {
+  test('lets adjacent elements share a page', () => {
     const { mr } = ready(1);
     expect(mr.mapSg([part(2, 0, 100), part(2, 100, 50), part(2, 150, PAGE - 150)])).toBe(3);
     expect(mr.length).toBe(PAGE);
   });
 
-  test('stops at a hole', () => {
+  test('stops at a gap', () => {
     const { mr } = ready();
     expect(mr.mapSg([part(0, 0, PAGE), part(1, 0, 100), part(2, 0, PAGE)])).toBe(2);
     expect(mr.length).toBe(PAGE + 100);
@@ -64,13 +64,13 @@ describe('mapSg', () => {
     expect(mr.length).toBe(2 * PAGE);
   });
 
-  test('in the middle of an element, the last page that fitted does not count', () => {
+  test('does not count the last page that fits when it stops inside an element', () => {
     const { mr } = ready(3);
     expect(mr.mapSg([part(0, 0, PAGE), part(5, 0, 3 * PAGE)])).toBe(1);
     expect(mr.length).toBe(2 * PAGE);
   });
 
-  test('with an offset leaves out the beginning of the first element', () => {
+  test('with an offset skips the beginning of the first element', () => {
     const { mr, pd } = ready();
     expect(mr.mapSg([part(3, 0, 2 * PAGE)], { offset: PAGE + 10 })).toBe(1);
     expect(mr).toMatchObject({ start: page(4) + 10n, length: PAGE - 10 });
@@ -80,7 +80,7 @@ describe('mapSg', () => {
     });
   });
 
-  test('works for local reading at once, without fast registration', () => {
+  test('allows local reads at once, without fast registration', () => {
     const { mr, pd } = ready();
     mr.mapSg([part(7, 0, PAGE)]);
     const target = Buffer.alloc(1);
@@ -91,7 +91,7 @@ describe('mapSg', () => {
     );
   });
 
-  test('does not mind held elements; they are refused afterwards', () => {
+  test('succeeds while SGEs are held, and their use is refused afterwards', () => {
     const { mr, pd } = ready();
     mr.mapSg([part(7, 0, PAGE)]);
     const sge = accepted(pd.acquire({ addr: page(7), length: 1, lkey: mr.lkey }, 0));
@@ -101,13 +101,13 @@ describe('mapSg', () => {
   });
 });
 
-describe('EINVAL, and nothing has changed', () => {
+describe('rejects with EINVAL and changes nothing', () => {
   const good = part(0, 0, PAGE);
   test.each<[string, SgEntry[], MapSgOptions | undefined]>([
     ['no elements', [], undefined],
     ['an empty element', [good, part(1, 0, 0), part(2, 0, PAGE)], undefined],
     ['an empty first element', [part(1, 0, 0)], undefined],
-    ['an offset behind the first element', [good], { offset: PAGE + 1 }],
+    ['an offset beyond the first element', [good], { offset: PAGE + 1 }],
     ['an offset of the whole first element', [good, part(1, 0, PAGE)], { offset: PAGE }],
     ['an enormous offset', [good], { offset: TOP - 1n }],
     ['pages of 8192', [good], { pageSize: 8192 }],
@@ -115,9 +115,13 @@ describe('EINVAL, and nothing has changed', () => {
     ['pages of 0', [good], { pageSize: 0 }],
     ['pages of 4095', [good], { pageSize: 4095 }],
     ['an element outside DMA memory', [good, part(16, 0, 1)], undefined],
-    ['an element half outside', [part(15, 1, PAGE)], undefined],
-    ['an element outside that would not be reached', [good, part(1, 1, 1), part(99, 0, 1)], undefined],
-    ['an element around 2^64', [{ addr: TOP - PAGE_N, length: 2 * PAGE }], undefined],
+    ['an element half outside DMA memory', [part(15, 1, PAGE)], undefined],
+    [
+      'an element outside DMA memory that would not be reached',
+      [good, part(1, 1, 1), part(99, 0, 1)],
+      undefined,
+    ],
+    ['an element across 2^64', [{ addr: TOP - PAGE_N, length: 2 * PAGE }], undefined],
     ['an element of 2^64 - 1 bytes', [{ addr: DMA, length: TOP - 1n }], undefined],
   ])('%s', (_, list, options) => {
     const { mr, qp, pd } = ready();
@@ -125,12 +129,12 @@ describe('EINVAL, and nothing has changed', () => {
     qp.fastRegMr(mr, { key: mr.rkey, access: ALL, iova: 0x7000n });
     expect(() => mr.mapSg(list, options)).toThrow(rdma('EINVAL', 'map_mr_sg'));
     expect(mr).toMatchObject({ start: page(3), iova: 0x7000n, length: PAGE, access: ALL, state: 'Valid' });
-    // Local checks go on by the address of the last good mapping, peers by the one of the registration.
+    // Local checks still use the address of the last successful mapping, remote checks that of the fast registration.
     expect(pd.check({ addr: page(3), length: PAGE, lkey: mr.lkey }, 0)).toMatchObject({ at: page(3) });
     expect(qp.check({ vaddr: 0x7000n, length: PAGE, rkey: mr.rkey }, 4)).toMatchObject({ at: page(3) });
   });
 
-  test('on user, DMA and half-dead regions', () => {
+  test('user, DMA and half-dead regions', () => {
     const { pd, mr } = ready();
     const user = pd.regUserMr(Buffer.alloc(PAGE), { start: 0x1000n });
     expect(() => user.mapSg([good])).toThrow(rdma('EINVAL', 'map_mr_sg'));
@@ -147,8 +151,8 @@ describe('EINVAL, and nothing has changed', () => {
   });
 });
 
-describe('ENOMEM: not one element fits, and the old mapping is dropped', () => {
-  test('an element of two pages in a region of one', () => {
+describe('fails with ENOMEM and drops the old mapping when not one element fits', () => {
+  test('an element of two pages in a region of one page', () => {
     const { mr } = ready(1);
     mr.mapSg([part(3, 0, PAGE)]);
     expect(() => mr.mapSg([part(5, 0, 2 * PAGE)])).toThrow(rdma('ENOMEM', 'map_mr_sg'));
@@ -163,7 +167,7 @@ describe('ENOMEM: not one element fits, and the old mapping is dropped', () => {
     expect(() => mr.mapSg([part(0, 0, PAGE)], { offset: PAGE })).toThrow(rdma('ENOMEM', 'map_mr_sg'));
   });
 
-  test('the length does not go below 0 when the first element begins inside a page', () => {
+  test('reports a length of 0, not below, when the first element begins inside a page', () => {
     const { mr, pd } = ready(1);
     expect(mr.mapSg([part(0, 0x100, 2 * PAGE - 0x100)])).toBe(0);
     expect(mr).toMatchObject({ iova: DMA + 0x100n, length: 0 });
@@ -173,7 +177,7 @@ describe('ENOMEM: not one element fits, and the old mapping is dropped', () => {
   });
 });
 
-test('a region that is gone is EBADF', () => {
+test('rejects a deregistered region with EBADF', () => {
   const { mr } = ready();
   mr.dereg();
   expect(() => mr.mapSg([part(0, 0, PAGE)])).toThrow(rdma('EBADF', 'map_mr_sg'));
@@ -187,7 +191,7 @@ test('may end at exactly 2^64', () => {
   expect(refusal(pd.check({ addr: TOP - 1n, length: 2, lkey: mr.lkey }, 0))).toBe('OutOfBounds');
 });
 
-test('an empty list is EINVAL also as the first list that an environment ever maps', () => {
+test('rejects an empty list with EINVAL even as the first list of an environment', () => {
   const { stdout } = runProgram(`
     const mr = new (require('rdmavt').Device)().allocPd().allocMr({ maxNumSg: 4 });
     try { mr.mapSg([]); } catch (error) { console.log(error.code); }`);

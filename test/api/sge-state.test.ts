@@ -8,11 +8,11 @@ interface Source {
   pd: ProtectionDomain;
   mr: MemoryRegion;
   memory: Buffer;
-  /** The bytes [from, from + length) of the memory as an element. */
+  /** Returns an SGE over the bytes [from, from + length) of the memory. */
   element: (from: number, length: number, access?: number) => Sge;
 }
 
-/** User memory of three pages whose byte i holds i / 16. */
+/** Creates user memory of three pages whose byte i holds i / 16. */
 function source(): Source {
   const pd = open().allocPd();
   const memory = Buffer.from(Uint8Array.from({ length: 3 * PAGE }, (_, i) => i / 16));
@@ -22,11 +22,11 @@ function source(): Source {
   return { pd, mr, memory, element };
 }
 
-/** What is left of a walk. */
+/** Returns the number of elements and bytes that a walk has left. */
 const left = (state: SgeState): [number, number] => [state.remaining, state.totalLength];
 
 describe('a walk', () => {
-  test('begins with all bytes of all elements', () => {
+  test('starts with all bytes of all SGEs', () => {
     const { element } = source();
     const state = new SgeState([element(100, 50), element(0, 0), element(200, PAGE)]);
     expect(left(state)).toEqual([3, 50 + PAGE]);
@@ -35,7 +35,7 @@ describe('a walk', () => {
     expect(state.nextLength(0)).toBe(0);
   });
 
-  test('goes on inside an element, over its segments, and to the next one', () => {
+  test('continues inside an SGE, across its segments, and into the next SGE', () => {
     const { element } = source();
     const state = new SgeState([element(PAGE - 10, 30), element(0, 5)]);
     expect(state.nextLength(100)).toBe(10);
@@ -51,7 +51,7 @@ describe('a walk', () => {
     expect(state.nextLength(100)).toBe(0);
   });
 
-  test('passes over empty elements', () => {
+  test('skips empty SGEs', () => {
     const { element } = source();
     const state = new SgeState([element(0, 0), element(0, 0), element(7, 3)]);
     expect(state.nextLength(100)).toBe(3);
@@ -59,7 +59,7 @@ describe('a walk', () => {
     expect(left(state)).toEqual([0, 0]);
   });
 
-  test('update does not go beyond the current element', () => {
+  test('update does not go beyond the current SGE', () => {
     const { element } = source();
     const state = new SgeState([element(0, 10), element(20, 10)]);
     expect(() => state.update(11)).toThrow(rdma('EINVAL', 'update_sge'));
@@ -68,7 +68,7 @@ describe('a walk', () => {
     expect(left(state)).toEqual([2, 20]);
   });
 
-  test('skip goes over any number of elements, but not beyond the last', () => {
+  test('skip crosses any number of SGEs, but not the end', () => {
     const { element } = source();
     const state = new SgeState([element(0, 10), element(20, 10), element(40, 10)]);
     state.skip(25);
@@ -81,7 +81,7 @@ describe('a walk', () => {
     state.skip(0);
   });
 
-  test('leaves the elements as they were', () => {
+  test('leaves the SGEs themselves unchanged', () => {
     const { element } = source();
     const sge = element(100, PAGE);
     const before = { at: sge.at, segmentLength: sge.segmentLength, length: sge.length };
@@ -92,14 +92,14 @@ describe('a walk', () => {
 });
 
 describe('references', () => {
-  test('stay without put', () => {
+  test('are kept without the option put', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 10), element(0, 10)]);
     state.skip(20);
     expect(mr.refs).toBe(4);
   });
 
-  test('go with put as each element is used up', () => {
+  test('are released with the option put as each SGE is used up', () => {
     const { element, mr } = source();
     const [one, two] = [element(0, 10), element(0, 10)];
     const state = new SgeState([one, two]);
@@ -115,7 +115,7 @@ describe('references', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('put gives back those of every element that is left', () => {
+  test('are released by put() for every remaining SGE', () => {
     const { element, mr } = source();
     const [one, two, three] = [element(0, 10), element(0, 10), element(0, 10)];
     const state = new SgeState([one, two, three]);
@@ -128,7 +128,7 @@ describe('references', () => {
     state.put();
   });
 
-  test('using puts', () => {
+  test('are released at the end of a `using` block', () => {
     const { element, mr } = source();
     {
       using _state = new SgeState([element(0, 10), element(0, 10)]);
@@ -136,7 +136,7 @@ describe('references', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('an element that is put elsewhere is refused, not used', () => {
+  test('that were released elsewhere make the walk refuse', () => {
     const { element } = source();
     const sge = element(0, 10);
     const state = new SgeState([sge]);
@@ -147,7 +147,7 @@ describe('references', () => {
 });
 
 describe('hasLkey', () => {
-  test('looks at the elements that are left', () => {
+  test('looks at the remaining SGEs only', () => {
     const { element, pd, mr } = source();
     const other = pd.regUserMr(Buffer.alloc(8));
     const second = accepted(pd.acquire({ addr: other.start, length: 8, lkey: other.lkey }, 0));
@@ -159,7 +159,7 @@ describe('hasLkey', () => {
     expect(state.hasLkey(other.lkey)).toBe(true);
   });
 
-  test('knows a half-dead region by the key it had', () => {
+  test('finds a half-dead region by its former key', () => {
     const { element, mr } = source();
     const key = mr.lkey;
     const state = new SgeState([element(0, 8)]);
@@ -169,7 +169,7 @@ describe('hasLkey', () => {
 });
 
 describe('copies', () => {
-  test('fill the elements one after the other', () => {
+  test('fill the SGEs one after the other', () => {
     const { element, memory } = source();
     const state = new SgeState([element(10, 4), element(PAGE - 2, 4), element(0, 4)]);
     expect(state.copyIn(Buffer.from('abcdef'))).toBe(6);
@@ -182,7 +182,7 @@ describe('copies', () => {
     expect(left(state)).toEqual([0, 0]);
   });
 
-  test('and read them', () => {
+  test('read the SGEs one after the other', () => {
     const { element, memory } = source();
     const state = new SgeState([element(100, PAGE, 0), element(PAGE + 500, PAGE, 0)]);
     const target = Buffer.alloc(PAGE + 10);
@@ -192,7 +192,7 @@ describe('copies', () => {
     expect(left(state)).toEqual([1, PAGE - 10]);
   });
 
-  test('put what they use up with put', () => {
+  test('with put release the SGEs that they use up', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 8), element(8, 8), element(16, 8)]);
     state.copyIn(Buffer.alloc(12), { put: true });
@@ -201,7 +201,7 @@ describe('copies', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('of more than there is are a RangeError and move nothing', () => {
+  test('longer than the walk throw a RangeError and move nothing', () => {
     const { element, memory } = source();
     const before = Buffer.from(memory);
     const state = new SgeState([element(0, 8)]);
@@ -211,7 +211,7 @@ describe('copies', () => {
     expect(left(state)).toEqual([1, 8]);
   });
 
-  test('of nothing are good, also at the end', () => {
+  test('of zero bytes succeed, also at the end', () => {
     const { element } = source();
     const state = new SgeState([element(0, 8)]);
     state.skip(8);
@@ -219,18 +219,18 @@ describe('copies', () => {
     expect(state.copyOut(Buffer.alloc(0))).toBe(0);
   });
 
-  test('move nothing if a later element was not proven for it', () => {
+  test('move nothing if a later SGE lacks the right', () => {
     const { element, memory } = source();
     const before = Buffer.from(memory);
     const state = new SgeState([element(0, 8), element(8, 8, 0)]);
     expect(() => state.copyIn(Buffer.alloc(9, 0xff))).toThrow(rdma('EACCES', 'copy_sge', 'AccessDenied'));
     expect(memory).toEqual(before);
     expect(left(state)).toEqual([2, 16]);
-    // What is not reached does not matter.
+    // A copy that does not reach the SGE without the right succeeds.
     expect(state.copyIn(Buffer.alloc(8, 0xff))).toBe(8);
   });
 
-  test('with put refuse an element that stands in the list twice, and move nothing', () => {
+  test('with put reject a duplicate SGE with EINVAL and move nothing', () => {
     const { element, mr, memory } = source();
     const before = Buffer.from(memory);
     const sge = element(0, 8);
@@ -244,7 +244,7 @@ describe('copies', () => {
 });
 
 describe('walk', () => {
-  test('tells the fragments of each step', () => {
+  test('returns the fragments of each step', () => {
     const { element, mr } = source();
     const state = new SgeState([element(PAGE - 10, 30), element(5, 7)]);
     expect(state.walk([4, 0, 20, 13])).toEqual([
@@ -262,7 +262,7 @@ describe('walk', () => {
     expect(left(state)).toEqual([0, 0]);
   });
 
-  test('goes on where it was', () => {
+  test('continues where the previous walk stopped', () => {
     const { element } = source();
     const state = new SgeState([element(0, 10)]);
     state.walk(Uint32Array.of(4));
@@ -270,7 +270,7 @@ describe('walk', () => {
     expect(state.walk([])).toEqual([]);
   });
 
-  test('tells DMA addresses of everything but user memory', () => {
+  test('returns DMA addresses for all regions except user memory', () => {
     const { device, pd } = scene({ trusted: true });
     dmaPages(device, 3);
     using region = pd.getDmaMr();
@@ -289,7 +289,7 @@ describe('walk', () => {
     ]);
   });
 
-  test('past the end is EINVAL, tells nothing and releases nothing', () => {
+  test('past the end fails with EINVAL and releases nothing', () => {
     const { element, mr } = source();
     const state = new SgeState([element(0, 10)]);
     expect(() => state.walk([10, 1], { put: true })).toThrow(rdma('EINVAL', 'walk'));
@@ -298,13 +298,13 @@ describe('walk', () => {
     expect(mr.refs).toBe(3);
   });
 
-  test('skips empty elements', () => {
+  test('skips empty SGEs', () => {
     const { element } = source();
     const state = new SgeState([element(3, 0), element(4, 1), element(5, 0)]);
     expect(state.walk([1])).toMatchObject([[{ at: 4n, length: 1 }]]);
   });
 
-  test('with put refuses an element that stands in the list twice; it has one reference', () => {
+  test('with put rejects a duplicate SGE with EINVAL, because it has only one reference', () => {
     const { element, mr } = source();
     const sge = element(0, 10);
     const state = new SgeState([sge, sge]);
@@ -318,7 +318,7 @@ describe('walk', () => {
     ]);
   });
 
-  test('refuses elements of an older mapping', () => {
+  test('refuses SGEs of an older mapping', () => {
     const { device, pd } = scene();
     dmaPages(device, 1);
     const fmr = pd.allocFmr({ maxPages: 1 });
@@ -330,8 +330,8 @@ describe('walk', () => {
   });
 });
 
-describe('making one', () => {
-  test('takes 1 to 255 elements', () => {
+describe('the constructor', () => {
+  test('takes 1 to 255 SGEs', () => {
     const { element } = source();
     const many = Array.from({ length: 256 }, () => element(0, 1));
     expect(() => new SgeState([])).toThrow(rdma('EINVAL', 'sge_state'));
@@ -339,14 +339,14 @@ describe('making one', () => {
     expect(left(new SgeState(many.slice(1)))).toEqual([255, 255]);
   });
 
-  test('a put element is EBADF', () => {
+  test('rejects an SGE that was put with EBADF', () => {
     const { element } = source();
     const sge = element(0, 1);
     sge.put();
     expect(() => new SgeState([element(0, 1), sge])).toThrow(rdma('EBADF', 'sge_state'));
   });
 
-  test('elements of two devices are EINVAL', () => {
+  test('rejects SGEs of two devices with EINVAL', () => {
     expect(() => new SgeState([source().element(0, 1), source().element(0, 1)])).toThrow(
       rdma('EINVAL', 'sge_state'),
     );

@@ -1,4 +1,4 @@
-// How objects show themselves: inspect, toString, toJSON; and that no two are taken for equal.
+// How objects present themselves: inspect, toString and toJSON; and that no two objects compare as equal.
 import { inspect, isDeepStrictEqual } from 'node:util';
 import * as threads from 'node:worker_threads';
 import { Access, accessNames, type MemoryRegion } from '../../lib';
@@ -10,7 +10,7 @@ import { scene } from '../support/scene';
 const key = (region: MemoryRegion): string => `0x${region.lkey.toString(16)}`;
 
 describe('a region shows', () => {
-  test('what it is and does', () => {
+  test('its kind, ID, key, addresses, rights, references and state', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(100), {
       iova: 0x7000n,
@@ -37,7 +37,7 @@ describe('a region shows', () => {
     });
   });
 
-  test('each state, and every kind', () => {
+  test('each state and every kind', () => {
     const { device, pd, qp } = scene({ trusted: true });
     const [user, sg] = [pd.regUserMr(Buffer.alloc(8)), pd.allocMr({ maxNumSg: 1 })];
     const [dma, fmr] = [pd.getDmaMr(), pd.allocFmr({ maxPages: 1 })];
@@ -71,11 +71,11 @@ describe('every class', () => {
     try {
       object[Symbol.dispose]?.();
     } catch {
-      // Of a device that is closed already.
+      // The device may be closed already.
     }
   };
 
-  test.each(classes)('%s shows itself in one line and as JSON, alive and closed', (name, _type, find) => {
+  test.each(classes)('%s prints as one line and as JSON, open and closed', (name, _type, find) => {
     const all = everything();
     const object = find(all);
     for (const state of ['alive', 'closed']) {
@@ -92,14 +92,14 @@ describe('every class', () => {
     expect(Object.prototype.toString.call(object)).toBe(`[object ${name}]`);
   });
 
-  test.each(classes)('%s is short where inspect has gone deep enough', (name, _type, find) => {
+  test.each(classes)('%s is abbreviated beyond the depth of inspect', (name, _type, find) => {
     const object = find(everything());
     expect(inspect({ a: { b: object } }, { depth: 1 })).toContain(`[${name}]`);
     expect(inspect({ a: { b: object } }, { depth: null })).toContain(`${name} {`);
   });
 
   test.each(classes)(
-    '%s: showing throws on nothing, even on prototypes and other objects',
+    '%s: printing never throws, even on prototypes and other objects',
     (name, type, find) => {
       const { toString, toJSON } = type.prototype;
       const custom = type.prototype[Symbol.for('nodejs.util.inspect.custom')];
@@ -129,13 +129,13 @@ describe('every class', () => {
     expect(one).not.toEqual(other);
   });
 
-  test.each(classes)('%s: showing changes nothing that a program can see', (_name, type) => {
+  test.each(classes)('%s: its printing methods are not enumerable', (_name, type) => {
     const names = Reflect.ownKeys(type.prototype);
     expect(Object.keys(type.prototype)).toEqual([]);
     expect(names).toContain(Symbol.toStringTag);
   });
 
-  test('elements that are put say so', () => {
+  test('an SGE that was put says so', () => {
     const { sge } = everything();
     expect(String(sge)).toMatch(
       /^Sge \{ region 1 remote false address 0x[0-9a-f]+ at 0x0 length 8 .* Held \}$/,
@@ -156,7 +156,7 @@ describe('every class', () => {
 });
 
 describe('accessNames', () => {
-  test('names each bit, in order, and unknown ones as hex', () => {
+  test('names each bit in order, and prints unknown bits as hex', () => {
     expect(accessNames(0)).toEqual([]);
     expect(accessNames(31)).toEqual(['LocalWrite', 'RemoteWrite', 'RemoteRead', 'RemoteAtomic', 'MwBind']);
     expect(accessNames(Access.RemoteRead | Access.LocalWrite)).toEqual(['LocalWrite', 'RemoteRead']);
@@ -164,7 +164,7 @@ describe('accessNames', () => {
     for (const [name, bit] of Object.entries(Access)) expect(accessNames(bit as number)).toEqual([name]);
   });
 
-  test('of what is no mask', () => {
+  test('rejects invalid masks', () => {
     for (const mask of [-1, 2 ** 32, 0.5, NaN]) expect(() => accessNames(mask)).toThrow(outOfRange('mask'));
     for (const mask of ['1', 1n, null, undefined, {}])
       expect(() => accessNames(mask as any)).toThrow(wrongType('mask'));

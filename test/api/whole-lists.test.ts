@@ -1,4 +1,4 @@
-// Lists that are copied as a whole or not at all, and lists in which each element has an access of its own.
+// Lists that are copied completely or not at all, and lists with a separate access for each element.
 import * as fc from 'fast-check';
 import { Access, type CheckBatch, lkey, type Lkey, SgeState } from '../../lib';
 import { accepted, argumentError, outOfRange, wrongType } from '../support/answers';
@@ -8,7 +8,7 @@ import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
 const { LocalWrite, RemoteAtomic, RemoteRead, RemoteWrite } = Access;
 
-/** A batch of each kind, over three elements of 8 bytes in one memory. */
+/** Creates a batch of each kind over three elements of 8 bytes in one memory. */
 function ready() {
   const all = scene();
   const bytes = Buffer.from(Array.from({ length: 64 }, (_, i) => i + 1));
@@ -19,20 +19,23 @@ function ready() {
   return { ...all, bytes, mr, local, remote };
 }
 
-describe('with all', () => {
-  test.each(['local', 'remote'] as const)('a list that is accepted is copied as without, %s', (side) => {
-    const { [side]: batch, bytes } = ready();
-    const target = Buffer.alloc(30);
-    expect(batch.gather(target, 3, RemoteRead, { all: true })).toBe(24);
-    expect(target).toEqual(Buffer.concat([bytes.subarray(0, 24), Buffer.alloc(6)]));
-    const source = Buffer.alloc(24, 0xee);
-    expect(batch.scatter(source, 3, RemoteWrite, { all: true })).toBe(24);
-    expect(bytes.subarray(0, 24)).toEqual(source);
-    expect(bytes[24]).toBe(25);
-    expect([batch.firstRefusal, batch.firstReason]).toEqual([-1, undefined]);
-  });
+describe('the option all', () => {
+  test.each(['local', 'remote'] as const)(
+    'copies an accepted list like a copy without the option, %s',
+    (side) => {
+      const { [side]: batch, bytes } = ready();
+      const target = Buffer.alloc(30);
+      expect(batch.gather(target, 3, RemoteRead, { all: true })).toBe(24);
+      expect(target).toEqual(Buffer.concat([bytes.subarray(0, 24), Buffer.alloc(6)]));
+      const source = Buffer.alloc(24, 0xee);
+      expect(batch.scatter(source, 3, RemoteWrite, { all: true })).toBe(24);
+      expect(bytes.subarray(0, 24)).toEqual(source);
+      expect(bytes[24]).toBe(25);
+      expect([batch.firstRefusal, batch.firstReason]).toEqual([-1, undefined]);
+    },
+  );
 
-  test('a refused element keeps all of them where they are', () => {
+  test('moves nothing if any element is refused', () => {
     const { pd, local, mr, bytes, device } = ready();
     const before = Buffer.from(bytes);
     local.set(2, 60, 8, mr.lkey);
@@ -55,11 +58,11 @@ describe('with all', () => {
     expect([other.firstRefusal, local.firstRefusal, local.firstReason]).toEqual([-1, 2, 'OutOfBounds']);
     expect(bytes).toEqual(before);
     expect(target).toEqual(Buffer.alloc(64));
-    // Without it, what comes before is moved.
+    // Without the option, the elements before the refused one are moved.
     expect(local.gather(target, 3, 0, { all: false })).toBe(16);
   });
 
-  test('the memory behind each element is asked for, too', () => {
+  test('checks the memory behind each element as well', () => {
     const { pd, local, bytes } = ready();
     const gone = new ArrayBuffer(8);
     local.set(2, 0x1000n, 8, pd.regUserMr(gone, { start: 0x1000n, access: ALL }).lkey);
@@ -68,7 +71,7 @@ describe('with all', () => {
     expect([local.firstRefusal, local.firstReason, bytes[0]]).toEqual([2, 'MemoryDetached', 1]);
   });
 
-  test('what does not fit is a RangeError that says by how much', () => {
+  test('rejects a buffer that is too small with a RangeError that states by how much', () => {
     const { pd, local, remote, mr, bytes } = ready();
     const before = Buffer.from(bytes);
     const target = Buffer.alloc(20);
@@ -90,13 +93,13 @@ describe('with all', () => {
       ),
     );
     expect([target, bytes]).toEqual([Buffer.alloc(20), before]);
-    // Refused and too small: what is refused is told.
+    // A refusal takes precedence over a target that is too small.
     local.set(1, 100, 8, mr.lkey);
     expect(local.gather(target, 3, 0, all)).toBe(0);
     expect(local.firstRefusal).toBe(1);
   });
 
-  test('a longer list to copy to is filled in part; an empty one is nothing', () => {
+  test('allows a longer target list, which is filled in part, and an empty one', () => {
     const { pd, local, mr } = ready();
     const other = pd.lkeyBatch(2);
     other.set(0, 32, 8, mr.lkey);
@@ -106,7 +109,7 @@ describe('with all', () => {
     expect(local.scatter(Buffer.alloc(0), 0, LocalWrite, { all: true })).toBe(0);
   });
 
-  test('page lists of many mappings, and long ones, are judged as they are copied', () => {
+  test('judges long page lists over many mappings like the copy itself', () => {
     const { device, pd } = scene();
     const parts = Array.from({ length: 40 }, (_, i) => dmaPages(device, 4, DMA + BigInt(i) * 0x1_0000n));
     const fmr = pd.allocFmr({ maxPages: 160, access: ALL });
@@ -129,7 +132,7 @@ describe('with all', () => {
   });
 
   test.each(['local', 'remote'] as const)(
-    'at random: all that would move without it, or nothing, %s',
+    'moves for random lists either everything that a copy without it would move, or nothing, %s',
     (side) => {
       const kinds = everyKind();
       const batch = side === 'local' ? kinds.pd.lkeyBatch(6) : kinds.qp.rkeyBatch(6);
@@ -154,7 +157,7 @@ describe('with all', () => {
     },
   );
 
-  test('options that are none are refused before anything is done', () => {
+  test('rejects invalid options before it changes anything', () => {
     const { local } = ready();
     const gather = local.gather.bind(local) as (...args: unknown[]) => unknown;
     expect(() => gather(Buffer.alloc(24), 3, 0, { all: 1 })).toThrow(wrongType('options.all'));
@@ -162,7 +165,7 @@ describe('with all', () => {
   });
 });
 
-describe('an access of its own for each element', () => {
+describe('a separate access for each element', () => {
   function own() {
     const { pd, qp } = scene();
     const reg = (start: bigint, access: number): Lkey =>
@@ -172,7 +175,7 @@ describe('an access of its own for each element', () => {
     return { pd, qp, keys, local: pd.lkeyBatch(4, options), remote: qp.rkeyBatch(4, options) };
   }
 
-  test('mixes reads and writes in one list', () => {
+  test('allows reads and writes in one list', () => {
     const { local, keys } = own();
     local.set(0, 0, 8, keys.none, 0);
     local.set(1, 8, 8, keys.write, LocalWrite);
@@ -191,7 +194,7 @@ describe('an access of its own for each element', () => {
     expect(local.firstRefusal).toBe(2);
   });
 
-  test('of a peer is one remote right each, whatever was written into the column', () => {
+  test('of a remote batch must be exactly one remote right', () => {
     const { remote, local, keys } = own();
     for (const [i, access] of [RemoteRead, RemoteWrite, RemoteAtomic].entries())
       remote.set(i, 16, 8, keys.both, access);
@@ -205,7 +208,7 @@ describe('an access of its own for each element', () => {
       expect([remote.acquire(4, undefined), remote.put()]).toEqual([3, 3]);
       expect(remote.explain(3)).toMatch(/asks for exactly one of RemoteRead, RemoteWrite and RemoteAtomic/);
     }
-    // What is read wants RemoteRead, what is written RemoteWrite.
+    // Reading needs RemoteRead, writing RemoteWrite.
     const target = Buffer.alloc(32);
     expect(remote.gather(target, 4, undefined)).toBe(8);
     expect([remote.firstRefusal, remote.firstReason]).toEqual([1, 'AccessDenied']);
@@ -214,7 +217,7 @@ describe('an access of its own for each element', () => {
     expect(remote.copyTo(local, 1, undefined, 1, undefined, { all: true })).toBe(8);
   });
 
-  test('takes no common mask, and others take no own one', () => {
+  test('excludes a common mask, and other batches accept no separate access', () => {
     const { pd, local, keys } = own();
     const invalid = argumentError('ERR_INVALID_ARG_VALUE', 'access');
     for (const use of [
@@ -228,7 +231,7 @@ describe('an access of its own for each element', () => {
     const set = local.set.bind(local) as (...args: unknown[]) => unknown;
     expect(() => set(0, 0, 8, keys.none)).toThrow(wrongType('access'));
     expect(() => local.set(0, 0, 8, keys.none, -1)).toThrow(outOfRange('access'));
-    expect(local.checkPacked(local.words.slice(0, 4), 0)).toBe(0); // has a mask, as its elements have no column
+    expect(local.checkPacked(local.words.slice(0, 4), 0)).toBe(0); // takes a mask, because packed elements have no access column
     const common = pd.lkeyBatch(1);
     expect(common.access).toHaveLength(0);
     expect(() => common.set(0, 0, 8, keys.none, 0)).toThrow(invalid);
@@ -243,7 +246,7 @@ describe('an access of its own for each element', () => {
     ['local', true],
     ['remote', false],
     ['remote', true],
-  ] as const)('answers what single checks answer, %s, places: %s', (side, places) => {
+  ] as const)('gives the same answers as single checks, %s, places: %s', (side, places) => {
     const kinds = everyKind();
     const options = { places, accessPerElement: true };
     const checker = side === 'local' ? kinds.pd : kinds.qp;
@@ -267,7 +270,7 @@ describe('an access of its own for each element', () => {
   });
 });
 
-test('elements and walks say by how much a buffer is too large', () => {
+test('SGEs and walks report by how much a buffer is too large', () => {
   const { pd, mr } = ready();
   const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, LocalWrite));
   expect(() => sge.copyFrom(Buffer.alloc(11))).toThrow(outOfRange('<= 8, and is 3 too large. Received 11'));

@@ -1,10 +1,10 @@
-// Bun, a smoke test: it is not a runtime that this package promises, but what holds there shall be known.
+// A smoke test on Bun. The package does not support Bun officially; the test shows what works there.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { emptyConsumer, tarball, tool } from './support.mjs';
 
-test('Bun installs and runs it', (t) => {
+test('Bun installs and runs the package', (t) => {
   const consumer = emptyConsumer(t);
   const node = join(tool('bun'), 'bin', process.platform === 'win32' ? 'bun.exe' : 'bun');
   const { stdout, stderr } = consumer.run(['add', tarball], { node });

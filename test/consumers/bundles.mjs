@@ -1,4 +1,4 @@
-// What the tests of bundlers share: a program to bundle, and the folder of a bundle that is complete where nothing is installed.
+// Helpers shared by the tests of bundlers: a program to bundle, and the folder of a complete bundle without an installed package.
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { installedConsumer } from './support.mjs';
@@ -6,7 +6,7 @@ import { installedConsumer } from './support.mjs';
 /** @typedef {import('./support.mjs').Consumer} Consumer */
 
 /**
- * Has app.mjs and stacks.mjs to bundle.
+ * Creates a consumer that has app.mjs and stacks.mjs to bundle.
  * @param {import('node:test').TestContext} t
  */
 export function bundlingConsumer(t) {
@@ -17,13 +17,13 @@ export function bundlingConsumer(t) {
 }
 
 /**
- * Leaves nothing but the bundle, with the binaries beside it.
+ * Removes everything except the bundle and its prebuilt binaries.
  * @param {Consumer} consumer
  * @param {string} [folder] of the bundle
  */
 export function withoutPackage(consumer, folder = 'out') {
   cpSync(join(consumer.installed, 'prebuilds'), consumer.path(folder, 'prebuilds'), { recursive: true });
   rmSync(consumer.path('node_modules'), { recursive: true });
-  // Of somebody else, and in the folder above the bundle: not to be taken for ours.
+  // A foreign add-on in the folder above the bundle must not be loaded instead of ours.
   consumer.write('build/Release/other.node', 'not an add-on');
 }

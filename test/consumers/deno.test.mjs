@@ -1,10 +1,10 @@
-// Deno, a smoke test, as Bun's: it is not a runtime that this package promises, but what holds there shall be known.
+// A smoke test on Deno. The package does not support Deno officially; the test shows what works there.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { installedConsumer, tool } from './support.mjs';
 
-test('Deno runs what npm has installed', (t) => {
+test('Deno runs a package that npm installed', (t) => {
   const consumer = installedConsumer(t);
   const node = join(tool('deno'), process.platform === 'win32' ? 'deno.exe' : 'deno');
   const env = { DENO_DIR: consumer.path('.deno'), DENO_NO_UPDATE_CHECK: '1' };

@@ -1,4 +1,4 @@
-// Bundles by esbuild, as the README tells to make them.
+// Bundles by esbuild, made as the README describes.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { tool } from './support.mjs';
 const esbuild = join(tool('esbuild'), 'bin', 'esbuild');
 
 for (const format of ['cjs', 'esm']) {
-  test(`the package external, as ${format}`, (t) => {
+  test(`works as an external package, format ${format}`, (t) => {
     const consumer = bundlingConsumer(t);
     const file = `out/app.${format === 'cjs' ? 'cjs' : 'mjs'}`;
     const options = [
@@ -26,7 +26,7 @@ for (const format of ['cjs', 'esm']) {
 }
 
 for (const minify of [[], ['--minify']]) {
-  test(`the package in the bundle, its prebuilds beside it ${minify.join()}`, (t) => {
+  test(`works inside the bundle with the prebuilds beside it ${minify.join()}`, (t) => {
     const consumer = bundlingConsumer(t);
     const options = ['--bundle', '--platform=node', ...minify, '--outfile=out/app.js', '--log-level=warning'];
     const { stdout, stderr } = consumer.run([esbuild, 'app.mjs', ...options]);
@@ -36,7 +36,7 @@ for (const minify of [[], ['--minify']]) {
   });
 }
 
-test('a bundle tells where its own code created an object, wherever it lies', (t) => {
+test("creation stacks show the bundle's own code, wherever the bundle is", (t) => {
   const consumer = bundlingConsumer(t);
   const options = ['--bundle', '--platform=node', '--outfile=dist/server/app.js', '--log-level=warning'];
   consumer.run([esbuild, 'stacks.mjs', ...options]);
@@ -44,7 +44,7 @@ test('a bundle tells where its own code created an object, wherever it lies', (t
   consumer.good(['dist/server/app.js']);
 });
 
-test('a bundle without its prebuilds says where they belong', (t) => {
+test('a bundle without its prebuilds reports where they belong', (t) => {
   const consumer = bundlingConsumer(t);
   consumer.run([esbuild, 'app.mjs', '--bundle', '--platform=node', '--outfile=out/app.js']);
   withoutPackage(consumer);

@@ -1,4 +1,5 @@
-// From a git repository, which has neither dist/ nor binaries: npm makes dist/ by `prepare`, `rdmavt build` makes the binary.
+// Installation from a git repository, which has neither dist/ nor binaries: npm builds dist/ with `prepare`, and `rdmavt build`
+// builds the binary.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -14,7 +15,7 @@ const REQUIRE = `
   try { require('rdmavt'); console.log('loaded'); } catch ({ code, buildCommand }) { console.log(code + ' ' + buildCommand); }`;
 
 /**
- * A repository with a commit of the checkout, and how npm 12 installs from it.
+ * Creates a repository with a commit of the checkout. Returns its address in the form that npm 12 installs.
  * @param {Consumer} consumer
  */
 function repository(consumer) {
@@ -25,7 +26,7 @@ function repository(consumer) {
       cwd: folder,
       env: {
         ...process.env,
-        // Not the settings of whoever runs this: signing, hooks.
+        // Ignore the git configuration of the user, such as signing and hooks.
         GIT_CONFIG_GLOBAL: consumer.path('none'),
         GIT_CONFIG_NOSYSTEM: '1',
         ...{ GIT_AUTHOR_NAME: 'nobody', GIT_AUTHOR_EMAIL: 'nobody@example.invalid' },
@@ -40,20 +41,20 @@ function repository(consumer) {
 
 /** @param {Consumer} consumer @param {string[]} args */
 function npm12(consumer, ...args) {
-  // npm starts git, and another npm in the clone, which has to know the registry too.
+  // npm starts git and another npm in the clone, which must use the same registry.
   const env = { PATH: process.env.PATH, npm_config_registry: process.env.RDMAVT_REGISTRY };
   const command = [join(tool('npm12'), 'bin', 'npm-cli.js'), ...args, '--no-audit', '--no-fund'];
   return consumer.try(command, { node: nodeOf(26), env });
 }
 
-test('npm 12 takes nothing from git unless it is told to', (t) => {
+test('npm 12 refuses a git dependency by default', (t) => {
   const consumer = emptyConsumer(t);
   const { status, stderr } = npm12(consumer, 'install', repository(consumer));
   assert.notEqual(status, 0);
   assert.match(stderr, /EALLOWGIT/);
 });
 
-test('npm 12 with --allow-git=root makes dist; the error tells how to build the binary, and that works', (t) => {
+test('npm 12 with --allow-git=root builds dist; the error names the command that builds the binary, and the command works', (t) => {
   const consumer = emptyConsumer(t);
   const installed = npm12(consumer, 'install', '--allow-git=root', repository(consumer));
   assert.equal(installed.status, 0, installed.stdout + installed.stderr);
@@ -61,7 +62,7 @@ test('npm 12 with --allow-git=root makes dist; the error tells how to build the 
 
   const cli = join(consumer.installed, 'dist', 'cli.js');
   assert.equal(consumer.run(['--eval', REQUIRE]).stdout, `ERR_RDMAVT_NO_BINARY node "${cli}" build\n`);
-  const env = { PATH: process.env.PATH }; // a compiler
+  const env = { PATH: process.env.PATH }; // The build needs a compiler.
   consumer.run([cli, 'build'], { env });
   assert(existsSync(join(consumer.installed, 'build', 'Release', 'rdmavt.node')));
   for (const program of ['smoke.cjs', 'smoke.mjs']) {

@@ -1,21 +1,21 @@
-// Plain programs: CommonJS, ES modules, the command line.
+// Plain programs: CommonJS, ES modules and the command line.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { installedConsumer } from './support.mjs';
 
-test('CommonJS', (t) => {
+test('works in CommonJS', (t) => {
   const consumer = installedConsumer(t);
   consumer.copyProgram('smoke.cjs');
   consumer.good(['smoke.cjs']);
 });
 
-test('an ES module', (t) => {
+test('works in an ES module', (t) => {
   const consumer = installedConsumer(t, { type: 'module' });
   consumer.copyProgram('smoke.mjs', 'smoke.js');
   consumer.good(['smoke.js']);
 });
 
-test('both share their classes', (t) => {
+test('CommonJS and ES modules share the classes', (t) => {
   const consumer = installedConsumer(t);
   consumer.write(
     'both.mjs',
@@ -28,13 +28,13 @@ test('both share their classes', (t) => {
   consumer.good(['both.mjs']);
 });
 
-test('several worker threads, one of which shares a device', (t) => {
+test('works in several worker threads, one of which shares a device', (t) => {
   const consumer = installedConsumer(t);
   consumer.copyProgram('threads.mjs');
   consumer.good(['threads.mjs']);
 });
 
-test('the command line', (t) => {
+test('the command line works', (t) => {
   const consumer = installedConsumer(t);
   const { version } = JSON.parse(
     consumer.run(['-p', "JSON.stringify(require('rdmavt/package.json'))"]).stdout,

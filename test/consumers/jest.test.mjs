@@ -1,10 +1,10 @@
-// Jest: its tests run in a realm of their own, where errors and memory are of other classes than Node's.
+// Jest runs tests in a separate realm, whose classes of errors and memory differ from Node's.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { installedConsumer, root } from './support.mjs';
 
-test('in Jest the errors and the memory are of the test’s classes', (t) => {
+test("in Jest, errors and memory have the classes of the test's realm", (t) => {
   const consumer = installedConsumer(t);
   consumer.copyProgram('errors.test.cjs');
   const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');

@@ -1,13 +1,11 @@
-// The other package managers. None compiles anything, and none asks whether it may.
+// Package managers other than npm. None may compile anything or ask for permission to do so.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { emptyConsumer, tarball, tool } from './support.mjs';
 
-/**
- * What a manager says where it would run, or has been kept from running, a package's build.
- */
+/** Matches what a manager prints when it runs a package's build script or was kept from running one. */
 const BUILD = /gyp(?!-build)|build script|approve-builds|YN0004|YN0007|\bwarn(ing)?\b/i;
 
 /** @param {import('./support.mjs').Consumer} consumer */
@@ -37,7 +35,7 @@ for (const [name, entry] of /** @type {const} */ ([
   });
 }
 
-test('yarn 1', (t) => {
+test('yarn 1 installs and runs the package', (t) => {
   const consumer = emptyConsumer(t);
   programs(consumer);
   const { stdout, stderr } = consumer.run([join(tool('yarn1'), 'bin', 'yarn.js'), 'add', tarball]);
@@ -45,7 +43,7 @@ test('yarn 1', (t) => {
   runAll(consumer);
 });
 
-test('yarn 4, nodeLinker node-modules', (t) => {
+test('yarn 4 installs and runs the package with nodeLinker node-modules', (t) => {
   const consumer = emptyConsumer(t);
   programs(consumer);
   consumer.write('.yarnrc.yml', 'nodeLinker: node-modules\n');
@@ -56,7 +54,7 @@ test('yarn 4, nodeLinker node-modules', (t) => {
   runAll(consumer);
 });
 
-test("yarn 4, Plug'n'Play", (t) => {
+test("yarn 4 installs and runs the package with Plug'n'Play", (t) => {
   const consumer = emptyConsumer(t);
   programs(consumer);
   consumer.write('.yarnrc.yml', 'nodeLinker: pnp\npnpEnableEsmLoader: true\n');

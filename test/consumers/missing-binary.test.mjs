@@ -1,4 +1,4 @@
-// Where no prebuilt binary fits: what is said, and the command that builds one.
+// The error when no prebuilt binary fits, and the command that builds a binary.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { installedConsumer } from './support.mjs';
 
 const machine = `${process.platform}-${process.arch}`;
-/** Prints the error's fields, and its message. */
+/** Prints the fields of the error and its message. */
 const REQUIRE = `
   try { require('rdmavt'); console.log('loaded'); }
   catch ({ stack, cause, ...error }) { console.log(JSON.stringify({ ...error, cause: cause?.code, stack })); }`;
@@ -29,7 +29,7 @@ function errorOf(consumer, flags = [], env = {}) {
   return JSON.parse(consumer.run([...flags, '--eval', REQUIRE], { env }).stdout);
 }
 
-test('require says for which machine, where it looked, and how to build', (t) => {
+test('require reports the machine, the searched paths and the build command', (t) => {
   const consumer = withoutPrebuilds(t);
   const { stack, ...fields } = errorOf(consumer);
   const buildCommand = `node "${join(consumer.installed, 'dist', 'cli.js')}" build`;
@@ -53,7 +53,7 @@ test('require says for which machine, where it looked, and how to build', (t) =>
   if (process.platform === 'linux') assert.match(fields.libc, /^(glibc \d+\.\d+|musl)$/);
 });
 
-test('import says the same', (t) => {
+test('import reports the same as require', (t) => {
   const consumer = withoutPrebuilds(t);
   const { status, stderr } = consumer.try(['smoke.mjs']);
   assert.equal(status, 1);
@@ -61,7 +61,7 @@ test('import says the same', (t) => {
   assert.match(stderr, /code: 'ERR_RDMAVT_NO_BINARY'/);
 });
 
-test('so does the command line', (t) => {
+test('the command line reports the same as require', (t) => {
   const consumer = withoutPrebuilds(t);
   const cli = join(consumer.installed, 'dist', 'cli.js');
   const { status, stderr } = consumer.try([cli, 'replay', '-']);
@@ -72,7 +72,7 @@ test('so does the command line', (t) => {
 });
 
 test(
-  'a binary for another machine is no binary',
+  'a binary for another machine counts as missing',
   { skip: process.platform !== 'linux' && 'Linux only' },
   (t) => {
     const consumer = installedConsumer(t);
@@ -86,7 +86,7 @@ test(
   },
 );
 
-test('a binary that does not load is told with the cause', (t) => {
+test('a binary that does not load is reported with the cause', (t) => {
   const consumer = installedConsumer(t);
   const prebuilds = join(consumer.installed, 'prebuilds', machine);
   for (const file of readdirSync(prebuilds)) {
@@ -100,13 +100,13 @@ test('a binary that does not load is told with the cause', (t) => {
 });
 
 test(
-  'musl is told from glibc without starting a process',
+  'musl is distinguished from glibc without starting a process',
   { skip: process.platform !== 'linux' && 'Linux only' },
   (t) => {
     const consumer = withoutPrebuilds(t);
     consumer.write(
       'musl.cjs',
-      `// What Node says on musl: its report has no version of glibc. And who starts a process fails.
+      `// Simulates Node on musl: its report has no glibc version. Starting a process throws.
      const report = process.report.getReport();
      delete report.header.glibcVersionRuntime;
      process.report.getReport = () => report;
@@ -117,7 +117,7 @@ test(
   },
 );
 
-test('RDMAVT_PREBUILD and PREBUILDS_ONLY', (t) => {
+test('RDMAVT_PREBUILD and PREBUILDS_ONLY select the binary', (t) => {
   const consumer = installedConsumer(t);
   consumer.copyProgram('smoke.cjs');
   mkdirSync(consumer.path('elsewhere'));
@@ -132,12 +132,12 @@ test('RDMAVT_PREBUILD and PREBUILDS_ONLY', (t) => {
   assert.equal(lookedFor[0], consumer.path('nowhere', 'prebuilds', machine, '*.node'));
 });
 
-test('the command builds from what is installed, and that is used', (t) => {
+test('the build command builds from the installed sources, and the result is loaded', (t) => {
   const consumer = withoutPrebuilds(t);
   const { buildCommand } = errorOf(consumer);
   const args = /^node "(.*)" build$/.exec(buildCommand);
   assert(args);
-  // The only test that needs a compiler.
+  // This is the only test that needs a compiler.
   const env = { PATH: process.env.PATH };
   const built = join(consumer.installed, 'build', 'Release', 'rdmavt.node');
   const { stdout } = consumer.run([args[1] ?? '', 'build'], { env });
@@ -145,7 +145,7 @@ test('the command builds from what is installed, and that is used', (t) => {
   assert(existsSync(built));
   consumer.good(['smoke.cjs']);
   consumer.good(['smoke.mjs']);
-  // Nothing else was left behind.
+  // The build leaves no other files behind.
   assert.deepEqual(
     readdirSync(consumer.path('node_modules'))
       .filter((name) => !name.startsWith('.'))
@@ -155,10 +155,10 @@ test('the command builds from what is installed, and that is used', (t) => {
   assert.equal(errorOf(consumer, [], { PREBUILDS_ONLY: '1' }).code, 'ERR_RDMAVT_NO_BINARY');
 });
 
-test('a build that fails says why and changes nothing', (t) => {
+test('a failed build reports the cause and changes nothing', (t) => {
   const consumer = withoutPrebuilds(t);
   const cli = join(consumer.installed, 'dist', 'cli.js');
-  const { status, stderr } = consumer.try([cli, 'build']); // no Python, no compiler
+  const { status, stderr } = consumer.try([cli, 'build']); // There is no Python and no compiler.
   assert.equal(status, 1);
   assert.match(stderr, /rdmavt: compiling failed\n$/);
   assert(!existsSync(join(consumer.installed, 'build')));

@@ -1,4 +1,4 @@
-// One tarball, every Node from 20 on.
+// One tarball works on every Node version since 20.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { installedConsumer, nodeOf } from './support.mjs';

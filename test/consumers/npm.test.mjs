@@ -1,4 +1,4 @@
-// npm, in the versions that install packages today: silent, quick, and nothing is compiled.
+// Current npm versions install the package silently and quickly, without compiling anything.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const npms = [
 const quiet = ['--no-audit', '--no-fund'];
 
 for (const { name, cli, node } of npms) {
-  test(`${name} ci: from a lock file, scripts allowed`, (t) => {
+  test(`${name} ci installs from a lock file with scripts allowed`, (t) => {
     const consumer = emptyConsumer(t);
     consumer.copyProgram('smoke.cjs');
     const npm = (/** @type {string[]} */ ...args) => consumer.run([cli(), ...args], { node: node() });
@@ -27,17 +27,17 @@ for (const { name, cli, node } of npms) {
   });
 }
 
-test('an install takes about a second', (t) => {
-  installedConsumer(t); // now the cache has node-gyp-build
+test('an installation takes about a second', (t) => {
+  installedConsumer(t); // This puts node-gyp-build into the cache.
   const seconds = [1, 2, 3].map(() => {
     const consumer = emptyConsumer(t);
     const start = performance.now();
     consumer.npm('install', ...quiet, tarball);
     return (performance.now() - start) / 1000;
   });
-  // The quickest: the others waited for what else the machine does.
+  // The fastest installation: other load on the machine may slow down the others.
   const best = Math.min(...seconds);
   t.diagnostic(`npm install: ${best.toFixed(2)} s`);
-  // For loaded machines; one that compiles takes longer on all.
+  // A generous limit for loaded machines; an installation that compiles takes longer on any machine.
   assert(best < 15, `it took ${best.toFixed(1)} s`);
 });

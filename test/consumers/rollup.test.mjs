@@ -24,7 +24,7 @@ for (const [format, file] of [
   ['cjs', 'out/app.cjs'],
   ['es', 'out/app.mjs'],
 ]) {
-  test(`the package external, as ${format}`, (t) => {
+  test(`works as an external package, format ${format}`, (t) => {
     const consumer = bundlingConsumer(t);
     const output = JSON.stringify({ file, format });
     bundle(consumer, output, `external: ['rdmavt', /^node:/]`);
@@ -32,7 +32,7 @@ for (const [format, file] of [
   });
 }
 
-test('the package in the bundle as cjs, its prebuilds beside it', (t) => {
+test('works inside the bundle as cjs with the prebuilds beside it', (t) => {
   const consumer = bundlingConsumer(t);
   consumer.write(
     'rollup.config.mjs',

@@ -1,6 +1,6 @@
-// What the consumers share: an empty folder with the packed package in it, and commands that find no compiler.
+// Helpers shared by the consumer tests: an empty folder with the packed package installed, and commands that find no compiler.
 //
-// scripts/consumers.mjs has packed it: $RDMAVT_TARBALL.
+// scripts/consumers.mjs packs the package before it runs the tests: $RDMAVT_TARBALL.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -27,17 +27,17 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const programs = fileURLToPath(new URL('programs', import.meta.url));
 const windows = process.platform === 'win32';
 
-/** The packed package. Its folder is new in each run, so that no package manager's cache takes it for an older one. */
+/** The packed package. Its folder is new in each run, so that no package manager's cache mistakes it for an older one. */
 export const tarball = process.env.RDMAVT_TARBALL ?? '';
 assert(existsSync(tarball), 'run by scripts/consumers.mjs, which packs the package first');
 
-/** This npm's registry. */
+/** The registry of the npm that runs the tests. */
 const registry = process.env.RDMAVT_REGISTRY ?? '';
 
-/** The npm that belongs to the `node` that runs this. */
+/** The npm that belongs to the running `node`. */
 const npmCli = npmOfPath();
 
-/** The tools of the consumers, in the versions that are known to hold. */
+/** The versions of the tools that are known to work. */
 const versions = {
   npm11: 'npm@11.19.1',
   npm12: 'npm@12.2.0',
@@ -60,12 +60,12 @@ const versions = {
   bun: `@oven/bun-${windows ? 'windows' : process.platform}-${process.arch === 'arm64' ? 'aarch64' : process.arch}@1.4.5`,
 };
 
-/** A folder of its own for a test. */
+/** A separate folder for a test. */
 export class Consumer {
   /** @param {string} folder */
   constructor(folder) {
     this.folder = folder;
-    /** What its commands see. @type {NodeJS.ProcessEnv} */
+    /** The environment of its commands. @type {NodeJS.ProcessEnv} */
     this.env = environment(folder);
   }
 
@@ -84,7 +84,7 @@ export class Consumer {
   }
 
   /**
-   * One of test/consumers/programs.
+   * Copies one of test/consumers/programs into the folder.
    * @param {string} name
    * @param {string} [as]
    */
@@ -94,7 +94,7 @@ export class Consumer {
   }
 
   /**
-   * Runs a program file of JavaScript, or of `options.node`.
+   * Runs a JavaScript program with the running node or `options.node`.
    * @param {string[]} args
    * @param {{ node?: string, env?: NodeJS.ProcessEnv, cwd?: string }} [options]
    * @returns {Outcome}
@@ -111,7 +111,7 @@ export class Consumer {
   }
 
   /**
-   * The same; it must succeed.
+   * Runs a program that must succeed.
    * @param {string[]} args
    * @param {{ node?: string, env?: NodeJS.ProcessEnv, cwd?: string }} [options]
    */
@@ -122,7 +122,7 @@ export class Consumer {
   }
 
   /**
-   * One of the programs that print `good`, and nothing else.
+   * Runs a program that must print `good` and nothing else.
    * @param {string[]} args
    * @param {{ node?: string, env?: NodeJS.ProcessEnv, cwd?: string }} [options]
    */
@@ -135,14 +135,14 @@ export class Consumer {
     return this.run([npmCli, ...args]);
   }
 
-  /** The package's folder, as `require` finds it; not for Plug'n'Play. */
+  /** The folder of the package as `require` resolves it; not available with Plug'n'Play. */
   get installed() {
     return realpathSync(this.path('node_modules', 'rdmavt'));
   }
 }
 
 /**
- * An empty folder, removed after the test. Outside of the checkout, whose node_modules it would see.
+ * Creates an empty folder that is removed after the test. It lies outside the checkout, whose node_modules it must not find.
  * @param {TestContext} t
  * @param {object} [manifest] of its package.json
  */
@@ -162,7 +162,7 @@ export function emptyConsumer(t, manifest = {}) {
 }
 
 /**
- * A folder into which npm has installed the package, without running scripts.
+ * Creates a folder into which npm has installed the package without running scripts.
  * @param {TestContext} t
  * @param {object} [manifest]
  */
@@ -173,7 +173,7 @@ export function installedConsumer(t, manifest) {
 }
 
 /**
- * The folder of a tool's package, got from npm on first use. A tool that cannot be had is a failure.
+ * Returns the folder of a tool's package, which npm installs on first use. Fails if the tool cannot be installed.
  * @param {keyof typeof versions} name
  */
 export function tool(name) {
@@ -183,8 +183,7 @@ export function tool(name) {
 }
 
 /**
- * The environment without what npm (which runs this) and CI say in it, and with a PATH on which there is nothing to compile
- * with.
+ * Returns the environment without the settings of npm (which runs this program) and CI, and with a PATH without compilers.
  * @param {string} folder
  * @returns {NodeJS.ProcessEnv}
  */
@@ -197,7 +196,7 @@ function environment(folder) {
     PATH: barePath(),
     NO_COLOR: '1',
     npm_config_update_notifier: 'false',
-    // Caches and settings of the other managers: the test's own.
+    // Caches and settings of the other package managers, separate for each test.
     XDG_CACHE_HOME: join(folder, '.cache'),
     XDG_DATA_HOME: join(folder, '.data'),
     YARN_CACHE_FOLDER: join(folder, '.cache', 'yarn'),
@@ -211,7 +210,7 @@ function environment(folder) {
 /** @type {string | undefined} */
 let bare;
 
-/** A PATH with Node, npm and a shell, which npm runs scripts with. */
+/** Returns a PATH with Node, npm, and a shell in which npm runs scripts. */
 function barePath() {
   if (windows)
     return [dirname(process.execPath), join(process.env.SystemRoot ?? '', 'System32')].join(delimiter);
@@ -239,7 +238,7 @@ function npmOfPath() {
 }
 
 /**
- * Without what npm says about settings of this machine that it does not know: those are not the package's.
+ * Removes npm's warnings about unknown settings of this machine, which do not concern the package.
  * @param {string} stderr
  */
 function withoutSettings(stderr) {

@@ -1,4 +1,4 @@
-// TypeScript programs: several compilers, strict, with declarations of libraries checked, and without the types of Node.
+// TypeScript programs: several compiler versions, strict, with library declarations checked, and without the types of Node.
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { installedConsumer, tool } from './support.mjs';
@@ -21,7 +21,7 @@ for (const [version, compiler] of /** @type {const} */ ([
 ])) {
   const tsc = join(tool(compiler), 'bin', 'tsc');
 
-  test(`TypeScript ${version}, moduleResolution node16, from an ES module and from CommonJS`, (t) => {
+  test(`TypeScript ${version} accepts the types with moduleResolution node16, from an ES module and from CommonJS`, (t) => {
     const consumer = installedConsumer(t);
     consumer.copyProgram('typed.ts', 'imports.mts');
     consumer.copyProgram('typed.ts', 'requires.cts');
@@ -33,7 +33,7 @@ for (const [version, compiler] of /** @type {const} */ ([
     consumer.good(['out/requires.cjs']);
   });
 
-  test(`TypeScript ${version}, moduleResolution bundler`, (t) => {
+  test(`TypeScript ${version} accepts the types with moduleResolution bundler`, (t) => {
     const consumer = installedConsumer(t, { type: 'module' });
     consumer.copyProgram('typed.ts');
     consumer.write('tsconfig.json', {

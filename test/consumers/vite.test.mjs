@@ -1,4 +1,4 @@
-// Vite's bundles for servers, and Vitest.
+// Vite's server bundles, and Vitest.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -15,13 +15,13 @@ function build(consumer, config) {
   consumer.run([vite, 'build', '--ssr', 'app.mjs', '--outDir', 'out', '--logLevel', 'warn']);
 }
 
-test('Vite leaves an installed package out of a bundle for servers', (t) => {
+test('Vite leaves an installed package out of a server bundle', (t) => {
   const consumer = bundlingConsumer(t);
   build(consumer, {});
   consumer.good(['out/app.mjs']);
 });
 
-test('Vite takes the package into a bundle for servers, as cjs, its prebuilds beside it', (t) => {
+test('Vite includes the package in a cjs server bundle with the prebuilds beside it', (t) => {
   const consumer = bundlingConsumer(t);
   const output = { format: 'cjs', entryFileNames: 'app.cjs' };
   build(consumer, { ssr: { noExternal: true }, build: { rolldownOptions: { output } } });
@@ -30,11 +30,11 @@ test('Vite takes the package into a bundle for servers, as cjs, its prebuilds be
 });
 
 for (const pool of ['forks', 'threads']) {
-  test(`Vitest, pool ${pool}`, (t) => {
+  test(`works in Vitest, pool ${pool}`, (t) => {
     const consumer = installedConsumer(t, { type: 'module' });
     consumer.copyProgram('vitest.test.mjs');
     const vitest = join(tool('vitest'), 'vitest.mjs');
-    // Its tests import 'vitest', which lies with the tool.
+    // The tests import 'vitest', which is installed with the tool.
     consumer.write(
       'vitest.config.mjs',
       `export default { test: { globals: true, pool: '${pool}', include: ['vitest.test.mjs'] } };`,

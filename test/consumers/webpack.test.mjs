@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { bundlingConsumer, withoutPackage } from './bundles.mjs';
 import { tool } from './support.mjs';
 
-/** What webpack says when it has no warning. */
+/** The output of webpack without warnings. */
 const CLEAN = 'webpack compiled successfully';
 
 /**
@@ -31,7 +31,7 @@ function bundle(consumer, options) {
   return stdout.trim();
 }
 
-test('the package external', (t) => {
+test('works as an external package', (t) => {
   const consumer = bundlingConsumer(t);
   const said = bundle(consumer, { mode: 'production', externals: { rdmavt: 'commonjs rdmavt' } });
   assert.equal(said, CLEAN);
@@ -39,7 +39,7 @@ test('the package external', (t) => {
 });
 
 for (const mode of ['production', 'development']) {
-  test(`the package in the bundle, its prebuilds beside it, ${mode}`, (t) => {
+  test(`works inside the bundle with the prebuilds beside it, ${mode}`, (t) => {
     const consumer = bundlingConsumer(t);
     assert.equal(bundle(consumer, { mode }), CLEAN);
     withoutPackage(consumer);

@@ -1,4 +1,4 @@
-// Arguments that may be anything at all: the error is Node's own, nothing happens, and nothing crashes.
+// Arguments of every type and value: wrong ones throw the errors that Node itself uses, change nothing, and never crash.
 import { Device, FastMemoryRegion, fastRegKey, lkey, MemoryRegion, rkey, Sge, SgeState } from '../../lib';
 import { everything, local, memory, region, remote, type Use } from '../support/everything';
 import { argumentError, outOfRange, rdma, wrongType } from '../support/answers';
@@ -6,7 +6,7 @@ import { DMA, open, PAGE } from '../support/scene';
 
 const U64 = 1n << 64n;
 
-// By kind of argument: who takes one, and by what name.
+// By kind of argument: the calls that take one, each with the name of the argument in the message.
 const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknown[]; outside: unknown[] }> = {
   u32: {
     type: 'of type number',
@@ -45,7 +45,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['steps[1]', ({ state }, v) => state.walk([0, v])],
     ],
   },
-  'u64 that has to be there': {
+  'required u64': {
     type: 'of type bigint or number',
     wrong: ['1', null, undefined, true, {}, [], Symbol('x'), { valueOf: () => 1n }],
     outside: [-1n, U64, -1, 1.5, NaN, Infinity, 2 ** 53],
@@ -63,7 +63,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['swap', ({ sge }, v) => sge.compareSwap(0n, v)],
     ],
   },
-  'u64 that can be left out': {
+  'optional u64': {
     type: 'of type bigint or number',
     wrong: ['1', null, true, {}, [], Symbol('x')],
     outside: [-1n, U64, -1, 1.5, NaN, Infinity, 2 ** 53],
@@ -75,7 +75,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.iova', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ iova: v }))],
     ],
   },
-  'number of something': {
+  'number of items': {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [-1, 1.5, NaN, Infinity, 2 ** 53],
@@ -84,7 +84,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['id', ({ device }, v) => device.importDm(v)],
     ],
   },
-  'size that has to be there': {
+  'required size': {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [0, -1, 1.5, NaN, Infinity, 2 ** 53],
@@ -152,7 +152,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.type', ({ pd }, v) => pd.allocMr({ maxNumSg: 1, type: v })],
     ],
   },
-  'options that can be left out': {
+  'optional options': {
     type: 'of type object',
     wrong: [null, 0, 1n, 'x', true, [], () => {}, Symbol('x')],
     outside: [],
@@ -184,7 +184,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     ],
   },
   'object that has to be there': {
-    type: 'of type object',
+    type: 'required object',
     wrong: [undefined, null, 0, 'x', [], () => {}],
     outside: [],
     uses: [
@@ -243,8 +243,8 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
   },
 };
 
-describe.each(Object.entries(kinds))('an argument that is a(n) %s', (_, { uses, type, wrong, outside }) => {
-  test.each(uses)('%s', (name, use) => {
+describe.each(Object.entries(kinds))('an argument of the kind "%s"', (_, { uses, type, wrong, outside }) => {
+  test.each(uses)('%s rejects wrong types and values out of range', (name, use) => {
     const objects = everything();
     const before = objects.device.keyTable();
     for (const value of wrong) expect(() => use(objects, value)).toThrow(wrongType(`"${name}"`));
@@ -256,8 +256,8 @@ describe.each(Object.entries(kinds))('an argument that is a(n) %s', (_, { uses, 
   });
 });
 
-describe('regions are not taken for one another', () => {
-  test('a fast memory region for a memory region, and the other way round', () => {
+describe('regions of different classes', () => {
+  test('are not interchangeable: a fast memory region and a memory region', () => {
     const { qp, mr, fmr, sge } = everything();
     expect(() => qp.fastRegMr(fmr as any, region({}))).toThrow(wrongType('an instance of FastMemoryRegion'));
     expect(() => FastMemoryRegion.unmap([fmr, mr as any])).toThrow(wrongType('"list[1]"'));
@@ -266,7 +266,7 @@ describe('regions are not taken for one another', () => {
   });
 });
 
-describe('values that mean nothing', () => {
+describe('values without a meaning', () => {
   test.each<[string, () => unknown]>([
     ["one of: 'sequential', 'random'", () => new Device({ keyPolicy: 'Random' as any })],
     [
@@ -277,11 +277,11 @@ describe('values that mean nothing', () => {
           .allocMr({ maxNumSg: 1, type: 'memreg' as any }),
     ],
     ['an address and a length', () => everything().sg.mapSg(BigUint64Array.of(DMA))],
-  ])('%s', (message, use) => {
+  ])('are rejected with a message that contains: %s', (message, use) => {
     expect(use).toThrow(argumentError('ERR_INVALID_ARG_VALUE', message));
   });
 
-  test('lists that are detached', () => {
+  test('detached lists are rejected', () => {
     const { sg, fmr, state } = everything();
     const [words, numbers] = [new BigUint64Array(2), new Uint32Array(2)];
     structuredClone([words, numbers], { transfer: [words.buffer, numbers.buffer] });
@@ -290,7 +290,7 @@ describe('values that mean nothing', () => {
     expect(() => state.walk(numbers)).toThrow(rdma('EINVAL', 'walk'));
   });
 
-  test('lists in shared memory are taken as they are', () => {
+  test('lists in shared memory are accepted', () => {
     const { sg, fmr } = everything();
     const words = new BigUint64Array(new SharedArrayBuffer(16));
     words.set([DMA, 8n]);
@@ -301,7 +301,7 @@ describe('values that mean nothing', () => {
   });
 });
 
-describe('messages are those of Node', () => {
+describe('messages have the format of Node', () => {
   test.each<[string, () => unknown]>([
     ['The "options" argument must be of type object. Received null', () => new Device(null as any)],
     [
@@ -333,12 +333,12 @@ describe('messages are those of Node', () => {
     expect(use).toThrow(message);
   });
 
-  test('and do not run the code of what was received', () => {
+  test('and do not run code of the received value', () => {
     const hostile = new Proxy(
       {},
       {
         get: () => {
-          throw new Error('not to be asked');
+          throw new Error('must not be read');
         },
       },
     );

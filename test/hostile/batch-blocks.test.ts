@@ -1,5 +1,5 @@
-// The block of a batch, the command block of single checks and a caller's packed elements: overwritten between calls, during calls
-// by another thread, and by the copies themselves.
+// Untrusted memory: the block of a batch, the command block of single checks, and packed elements of the caller. They are
+// overwritten between calls, by another thread during calls, and by the copies themselves.
 import { Worker } from 'node:worker_threads';
 import { Access, lkey, type MemoryLike, type Sge, CheckBatch } from '../../lib';
 import { COMMAND_BYTES } from '../../lib/internal/layout';
@@ -12,7 +12,7 @@ import { ALL, DMA, dmaPages, otherVariant, PAGE, scene } from '../support/scene'
 const HEADER_WORDS = 16;
 const WILD = [0, 1, 2, 4, 5, 7, 255, 256, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
 
-/** Regions between guards, and batches over them. */
+/** Creates regions between guard bytes, and batches over them. */
 function guarded() {
   const { device, pd, qp } = scene({ trusted: true, remoteKeyZero: true, lkeyTableBits: 6 });
   const buffer = new ArrayBuffer(PAGE + 256 + PAGE);
@@ -50,7 +50,7 @@ type Guarded = ReturnType<typeof guarded>;
 
 const headerOf = (batch: CheckBatch): Uint32Array => new Uint32Array(batch.words.buffer, 0, HEADER_WORDS);
 
-/** The element is one that a check has accepted: inside the region that it names. */
+/** Expects that a check would accept the SGE: its range lies inside the region that it names. */
 function expectProven(sge: Sge, { mr, fmr, zero }: Guarded): void {
   const { region, at, length: sgeLength } = sge;
   expect([mr, fmr, zero]).toContain(region);
@@ -61,7 +61,7 @@ function expectProven(sge: Sge, { mr, fmr, zero }: Guarded): void {
 }
 
 describe('overwritten between calls', () => {
-  test.each([false, true])('words of the header mean nothing to the next call (places: %p)', (places) => {
+  test.each([false, true])('header words have no effect on the next call (places: %p)', (places) => {
     const all = guarded();
     const { pd, qp, mr } = all;
     for (const batch of [pd.lkeyBatch(4, { places }), qp.rkeyBatch(4, { places })]) {
@@ -73,13 +73,13 @@ describe('overwritten between calls', () => {
       other.set(0, 0x1080, 64, mr.lkey);
       const uses: [string, () => unknown, unknown][] = [
         ['check', () => batch.check(2, access), 1],
-        ['check of none', () => batch.check(0, access), 0],
+        ['check of no elements', () => batch.check(0, access), 0],
         ['checkPacked', () => batch.checkPacked(new Uint8Array(batch.words.buffer, 64, 32), access), 1],
         ['acquire', () => [batch.acquire(2, access), batch.put()], [1, 1]],
         ['gather', () => batch.gather(target, 2, access), 8],
         ['scatter', () => batch.scatter(target, 2, write), 8],
         ['copyTo', () => batch.copyTo(other, 2, access, 1, 1), 8],
-        ['copyTo it', () => other.copyTo(batch, 1, 0, 2, write), 8],
+        ['copyTo into the batch', () => other.copyTo(batch, 1, 0, 2, write), 8],
         ['take', () => batch.take(0), undefined],
         ['put', () => batch.put(), 0],
       ];
@@ -90,13 +90,13 @@ describe('overwritten between calls', () => {
             batch.set(1, 0x1000, 257, mr.lkey);
             header[word] = value;
             same(String(use()), String(answer), [word, value, name]);
-            if (name.startsWith('check') && name !== 'check of none') {
+            if (name.startsWith('check') && name !== 'check of no elements') {
               same(batch.firstRefusal, 1, name);
               same(batch.firstReason, 'OutOfBounds', name);
             }
           }
           header[word] = value;
-          // Asked without a call in between, the getters tell what stands there, or nothing; they do not throw.
+          // Without a call in between, the getters return whatever the header holds or undefined; they do not throw.
           const { firstRefusal, firstReason } = batch;
           same(firstRefusal >= -1 && firstRefusal < 4, true, firstRefusal);
           same(firstReason === undefined || typeof firstReason === 'string', true, firstReason);
@@ -106,7 +106,7 @@ describe('overwritten between calls', () => {
     all.end();
   });
 
-  test('a capacity that JavaScript has raised is not that of the block', () => {
+  test('a capacity raised in JavaScript does not raise that of the block', () => {
     const all = guarded();
     const { pd, mr } = all;
     const batch = pd.lkeyBatch(4, { places: true });
@@ -135,7 +135,7 @@ describe('overwritten between calls', () => {
     all.end();
   });
 
-  test('what stands in verdicts and columns is never read back', () => {
+  test('verdicts and columns are never read back', () => {
     const all = guarded();
     const { pd, mr, fmr } = all;
     const batch = pd.lkeyBatch(8, { places: true });
@@ -148,7 +148,7 @@ describe('overwritten between calls', () => {
     garbage();
     expect(batch.acquire(8, 0)).toBe(8);
     garbage();
-    // Nor what stands in the elements: what is held is held.
+    // The elements are not read back either: held references stay held.
     batch.words.fill(0xffff_ffff);
     for (let i = 0; i < 8; i += 3) {
       const sge = batch.take(i)!;
@@ -161,12 +161,12 @@ describe('overwritten between calls', () => {
     garbage();
     expect(batch.put()).toBe(5);
     expect(batch.put()).toBe(0);
-    // A verdict that names no reason is none.
+    // A verdict that is not the number of a reason yields undefined.
     expect(['string', 'undefined']).toContain(typeof told(() => batch.reason(0)));
     all.end();
   });
 
-  test('a put tells of no refusal', () => {
+  test('a put leaves no refusal behind', () => {
     const { pd, mr, end } = guarded();
     const batch = pd.lkeyBatch(2);
     batch.set(0, 0x1000, 8, mr.lkey);
@@ -182,7 +182,7 @@ describe('overwritten between calls', () => {
 });
 
 describe('overwritten by the copies themselves', () => {
-  /** An element of the block, as bytes. */
+  /** Returns one packed element as bytes. */
   const element = (address: bigint, length: number, key: number): Buffer => {
     const words = new Uint32Array(4);
     new BigUint64Array(words.buffer)[0] = address;
@@ -191,10 +191,10 @@ describe('overwritten by the copies themselves', () => {
     return Buffer.from(words.buffer);
   };
 
-  test('a gather into the block itself: what it writes there is judged when it is read', () => {
+  test('a gather into the block itself judges the elements that it wrote', () => {
     const all = guarded();
     const { pd, mr, foreign, bytes } = all;
-    // Enough elements that the copy works in several rounds.
+    // Enough elements that the copy needs several rounds.
     const batch = pd.lkeyBatch(64);
     const forged: [Buffer, string][] = [
       [element(0x1000n, 16, foreign.lkey), 'WrongPd'],
@@ -206,7 +206,7 @@ describe('overwritten by the copies themselves', () => {
       bytes.set(evil);
       for (const ahead of [16, 17, 24, 33, 48, 63]) {
         for (let i = 0; i < 64; i++) batch.set(i, 0x1000, 16, mr.lkey);
-        // What is read of element 0 is written to element `ahead`, and so on.
+        // The bytes read from element 0 become element `ahead`, and so on.
         const into = new Uint8Array(batch.words.buffer, 64 + ahead * 16, (64 - ahead) * 16);
         const fits = Math.min(ahead, 64 - ahead);
         expect([ahead, batch.gather(into, 64, 0)]).toEqual([ahead, fits * 16]);
@@ -214,14 +214,14 @@ describe('overwritten by the copies themselves', () => {
         expect(Buffer.from(into.subarray(0, 16)).equals(evil)).toBe(true);
       }
     }
-    // And over the header.
+    // Also overwrite the header.
     bytes.fill(0xff);
     batch.set(0, 0x1000, 256, mr.lkey);
     expect(batch.gather(new Uint8Array(batch.words.buffer), 1, 0)).toBe(256);
     all.end();
   });
 
-  test('a scatter of the block, and a block that is registered memory', () => {
+  test('a scatter from the block, and a block that is registered memory, stay in bounds', () => {
     const all = guarded();
     const { pd, mr, foreign, device } = all;
     const batch = pd.lkeyBatch(16, { places: true });
@@ -233,24 +233,24 @@ describe('overwritten by the copies themselves', () => {
     const evil = Buffer.concat(
       Array.from({ length: Math.ceil(size / 16) }, () => element(0x1000n, 16, foreign.lkey)),
     ).subarray(0, size);
-    // Over all of it: header, elements, columns.
+    // Overwrite the whole block: header, elements and columns.
     batch.set(0, 0, size, self.lkey);
     expect(batch.scatter(evil, 1, 1)).toBe(size);
     expect(batch.check(16, 0)).toBe(0);
     expect(batch.firstReason).toBe('WrongPd');
-    // Element by element, each of which writes the one after next.
+    // Each element overwrites the element after the next one.
     for (let i = 0; i < 16; i++) batch.set(i, 64 + 16 * ((i + 2) % 16), 16, self.lkey);
     const moved = batch.scatter(evil, 16, 1);
     expect(moved).toBeLessThan(size);
     expect(new Uint8Array(buffer).length).toBe(size);
-    // From the block into the block, by two batches and by one that is both registered and read.
+    // Copy from the block into itself, with two batches and with one batch that is both registered and read.
     batch.set(0, 0, size, self.lkey);
     other.set(0, 8, size - 8, self.lkey);
     expect(batch.copyTo(other, 1, 0, 1, 1)).toBe(size - 8);
     other.set(0, 0, 64 + 16, self.lkey);
     expect(other.scatter(Buffer.alloc(80, 0xff), 1, 1)).toBe(80);
     expect(batch.check(1, 0)).toBe(0);
-    // The elements are judged where they lie, also as packed ones; verdicts fall on them.
+    // Elements are judged in place, also as packed elements that their own verdicts overwrite.
     for (let i = 0; i < 16; i++) batch.set(i, 0x1000, 8, mr.lkey);
     expect(batch.checkPacked(new Uint8Array(buffer, 64, 256), 0)).toBe(16);
     const all16 = new Uint8Array(buffer).subarray(0, size - (size % 16));
@@ -262,7 +262,7 @@ describe('overwritten by the copies themselves', () => {
     all.end();
   });
 
-  test('memory with more elements than the block has room for gets no verdicts, and counts', () => {
+  test('packed elements beyond the capacity are checked and counted, but get no verdicts', () => {
     const all = guarded();
     const { pd, mr } = all;
     const batch = pd.lkeyBatch(2, { places: true });
@@ -278,7 +278,7 @@ describe('overwritten by the copies themselves', () => {
     expect(Buffer.from(new Uint8Array(batch.words.buffer, 64)).equals(image)).toBe(true);
     expect(size).toBe(image.length + 64);
     for (const at of [1, 2, 3, 5, 7]) {
-      // Elements that lie anywhere.
+      // Start the elements at any byte offset.
       const whole = Buffer.alloc(32 + at);
       packed.copy(whole, at, 0, 32);
       expect(batch.checkPacked(whole.subarray(at), 0)).toBe(2);
@@ -291,7 +291,7 @@ describe('overwritten by the copies themselves', () => {
 });
 
 describe('overwritten by another thread', () => {
-  /** Writes what it likes, everywhere, until it is told to stop. */
+  /** A worker that writes random values to random words of the blocks until it is stopped. */
   const scribbler = `
     const { workerData: { buffers, stop, hints } } = require('node:worker_threads');
     const blocks = buffers.map((buffer) => new Uint32Array(buffer));
@@ -309,7 +309,10 @@ describe('overwritten by another thread', () => {
       }
     }`;
 
-  /** For so long, and at least a few times: on a busy machine the one thread may sleep while the other one runs. */
+  /**
+   * Calls `work` for at least the given time (ms) and a minimum number of times: on a busy machine one thread may sleep while the
+   * other runs.
+   */
   async function hammered(
     milliseconds: number,
     buffers: any[],
@@ -325,7 +328,7 @@ describe('overwritten by another thread', () => {
     try {
       for (let rounds = 0; Date.now() < until || rounds < 5 || !enough(); rounds++) {
         work();
-        if (Date.now() > latest) throw new Error('too little has happened');
+        if (Date.now() > latest) throw new Error('too few calls were made');
       }
     } finally {
       Atomics.store(stop, 0, 1);
@@ -338,7 +341,7 @@ describe('overwritten by another thread', () => {
     ...[Access.RemoteRead, ALL, 0xffff_ffff],
   ];
 
-  test('held elements are those that were accepted, and all of them are put', async () => {
+  test('held SGEs are ones that a check accepted, and all of them are put', async () => {
     const all = guarded();
     const { pd, qp, mr, fmr } = all;
     const batches = [pd.lkeyBatch(64, { places: true }), qp.rkeyBatch(64)];
@@ -368,7 +371,7 @@ describe('overwritten by another thread', () => {
             if (!sge) continue;
             taken++;
             expectProven(sge, all);
-            told(() => sge.copyTo(Buffer.alloc(16))); // with whatever rights
+            told(() => sge.copyTo(Buffer.alloc(16))); // The SGE may have any rights, so the copy may be refused.
             sge.put();
           }
           for (let tries = 0; tries < 3; tries++) batch.put();
@@ -380,7 +383,7 @@ describe('overwritten by another thread', () => {
     all.end();
   });
 
-  test('copies move registered bytes only, whatever is read in between', async () => {
+  test('copies move registered bytes only, whatever the other thread writes', async () => {
     const all = guarded();
     const { pd, qp, mr } = all;
     const batches = [pd.lkeyBatch(64), qp.rkeyBatch(64)];
@@ -401,14 +404,14 @@ describe('overwritten by another thread', () => {
         }
       },
     );
-    // No byte of the other domain's came along, not even for reading.
+    // No byte of the other domain was copied, not even read.
     expect(target.includes(0xdd)).toBe(false);
     target.fill(0xa5);
     expectOnly(whole, 0, 0, 0);
     all.end();
   });
 
-  test('packed elements in the caller’s shared memory, and the verdicts on them', async () => {
+  test('packed elements in shared memory of the caller, and their verdicts, stay in bounds', async () => {
     const all = guarded();
     const { pd, qp } = all;
     const batches = [pd.lkeyBatch(64, { places: true }), qp.rkeyBatch(16)];
@@ -417,11 +420,11 @@ describe('overwritten by another thread', () => {
       for (const batch of batches) {
         told(() => batch.checkPacked(shared, Access.RemoteRead));
         told(() => batch.checkPacked(new Uint8Array(shared, 16, 512), 0));
-        // The block of another batch.
+        // Read packed elements from the block of another batch.
         told(() => batch.checkPacked(new Uint8Array(batches[1]!.words.buffer, 64, 256), Access.LocalWrite));
       }
     });
-    // Nobody writes any more: the verdicts are right again.
+    // The other thread has stopped: verdicts are correct again.
     const batch = batches[0]!;
     new Uint8Array(shared).fill(0);
     batch.set(0, 0x1000, 16, all.mr.lkey);
@@ -430,7 +433,7 @@ describe('overwritten by another thread', () => {
     all.end();
   });
 
-  test('the command block: an answer is a verdict or an error', async () => {
+  test('the command block yields a verdict or an error, nothing else', async () => {
     const all = guarded();
     const { pd, qp, mr } = all;
     const command = native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES)));
@@ -447,7 +450,7 @@ describe('overwritten by another thread', () => {
     });
     for (const answer of answers) expect(['number', 'string']).toContain(typeof answer);
     command.fill(0);
-    // Without the other thread they agree again.
+    // Without the other thread, both agree again.
     for (const block of [local, remote]) {
       expect(block.refusal(0x1000, 256, mr.lkey, Access.RemoteRead)).toBe(0);
       expect(block.refusal(0x1000, 257, mr.lkey, Access.RemoteRead)).toBe(
@@ -458,7 +461,7 @@ describe('overwritten by another thread', () => {
   });
 });
 
-// Directly at the native functions, where the words of the header are what was written last. In a process of its own.
+// Calls the native functions directly, so that header words have exactly the written values. Runs in a separate process.
 describe('the native functions', () => {
   const prelude = `
     const { native, Block, Word, UNANSWERED } = require('./test/support/native.cjs');
@@ -469,7 +472,7 @@ describe('the native functions', () => {
     const user = command.register(pd, bytes, 0x1000n, 0x1000n, 31), { key } = user;
     const refs = () => command.refs(user);
     const secret = new Uint8Array(256).fill(0xdd), foreignPd = device.allocPd(true), foreignKey = command.register(foreignPd, secret, 0x1000n, 0x1000n, 31).key;
-    // A block in the middle of guards.
+    // Creates a batch whose block lies between guards.
     const make = (checker, places) => {
       const size = 64 + CAPACITY * (16 + 4 + (places ? 24 : 0));
       const words = new Uint32Array(new SharedArrayBuffer(size + 2 * RIM)).fill(GUARD);
@@ -488,7 +491,7 @@ describe('the native functions', () => {
     return stdout;
   };
 
-  test('clamp the count to what the block has room for, and answer into it', () => {
+  test('clamp the count to the capacity of the block, and write their results into it', () => {
     expect(
       run(`
         let calls = 0;
@@ -513,7 +516,7 @@ describe('the native functions', () => {
               }
               if (!target.subarray(0, 128).every((byte) => byte === 0xa5) || !target.subarray(128 + 40).every((byte) => byte === 0xa5)) throw new Error('target');
               if (target.includes(0xdd) || bytes.includes(0xdd)) throw new Error('another domain was read');
-              // The copies carry guards of the target's rim nowhere.
+              // Put all references, whatever the calls above acquired.
               for (const { batch, block } of [one, two]) { block[0] = 0xffffffff; batch.put(); }
               if (refs() !== 2) throw new Error('references ' + refs());
             }
@@ -524,7 +527,7 @@ describe('the native functions', () => {
     ).toBe('true\n');
   });
 
-  test('put what is held, however the count is changed between the calls', () => {
+  test('put exactly the held references, however the count changes between calls', () => {
     expect(
       run(`
         const { batch, block, intact, fill } = make(pd, true);
@@ -534,7 +537,7 @@ describe('the native functions', () => {
           batch.acquire();
           const held = Math.min(first, CAPACITY);
           if (refs() !== 2 + held || block[3] !== held) throw new Error('held');
-          // Elements and answers are overwritten: what is held does not change.
+          // Overwrite the elements and results: the held references stay the same.
           block.fill(0xffffffff);
           block[0] = second;
           batch.put();
@@ -556,7 +559,7 @@ describe('the native functions', () => {
     ).toBe('true\n');
   });
 
-  test('take an element into an empty cell that has a holder, whatever the words say', () => {
+  test('hand over an element only to an empty cell with a holder, whatever the words say', () => {
     expect(
       run(`
         const { batch, block, intact, fill } = make(pd, false);
@@ -569,7 +572,7 @@ describe('the native functions', () => {
           command.words[Word.Answer] = UNANSWERED;
           batch.take(0);
           if (command.answer !== -22) throw new Error('taken into ' + number + ': ' + command.answer);
-          // Nothing else was answered.
+          // The call wrote no other word.
           if (!command.words.every((word, i) => i === Word.Answer || i === Word.Cell || word === GUARD)) throw new Error('words');
         }
         console.log(refs(), Number(command.describe(full).SgeLength));
@@ -582,7 +585,7 @@ describe('the native functions', () => {
     ).toBe('7 8\n0 7 0 6\n3 3 true\n');
   });
 
-  test('continue the last element that the command block names, if there is one, and no other', () => {
+  test('coalesce only with the element that the command block names', () => {
     expect(
       run(`
         const { batch, block, intact } = make(pd, true);
@@ -603,13 +606,13 @@ describe('the native functions', () => {
           return verdict;
         };
         const lasts = [first, { cell: first.cell, generation: first.generation + 1 }, put, remote, foreign, { cell: 0, generation: 0 }, { cell: 0xffffffff, generation: 1 }];
-        // Whoever is not told to continue does not, and who is told so does so by a real name.
+        // Without the flag no batch coalesces; with the flag, only with the name of an existing local SGE.
         console.log(lasts.map((last) => acquire(false, last)).join(), [0, 1, 'true', {}, undefined, null].map((no) => acquire(no, first)).join());
         console.log(lasts.slice(1).map((last) => acquire(true, last)).join(), acquire(true, first), Number(command.describe(first).SgeLength), Number(command.describe(foreign).SgeLength), intact() && rim());`),
     ).toBe('0,0,0,0,0,0,0 0,0,0,0,0,0\n0,0,0,0,0,0 256 4100 8 true\n');
   });
 
-  test('judge in the name of a domain or queue pair by its number, whichever number is written, or none', () => {
+  test('judge for the domain or queue pair with the written number, or for none', () => {
     expect(
       run(`
         const EBADF = -9, outOfBounds = native.reasonNames.indexOf('OutOfBounds');
@@ -631,7 +634,7 @@ describe('the native functions', () => {
             const before = command.words.slice(), answer = command.call(name);
             const wanted = dead.includes(number) ? native.reasonNames.indexOf('Closed') : !numbers.has(number) ? EBADF : !ours.has(number) ? native.reasonNames.indexOf('WrongPd') : length === 16 ? 0 : outOfBounds;
             if (answer !== wanted) throw new Error(number + ': ' + answer);
-            // It answers in its own words alone: the request is only read.
+            // The call writes only its result words and leaves the request unchanged.
             for (let i = 1; i < command.words.length; i++) {
               const place = name === 'placeOne' && answer === 0 && i >= Word.Fields && i < Word.Fields + 8;
               const told = place || (answer > 0 && (i === Word.RecordSequence || i === Word.RecordSequence + 1));
@@ -642,7 +645,7 @@ describe('the native functions', () => {
           gc();
         }
         console.log(dead.every((number) => command.check(number, 0x1000n, 16, key, 4) === native.reasonNames.indexOf('Closed')), rim(), refs());
-        // The number of one that is collected is free, and then another's.
+        // The number of a collected domain becomes free and is assigned to another one.
         (async () => {
           const count = 50;
           const before = (() => Array.from({ length: count }, () => device.allocPd(false).number()))();

@@ -1,9 +1,9 @@
-// Objects that were closed, by themselves or with their parent: every member of each is EBADF, or does nothing.
+// Objects that were closed directly or with their parent: every member throws EBADF or does nothing.
 import { Device, DmaSpace, FastMemoryRegion, Sge, SgeState } from '../../lib';
 import { type All, classes, everything, methodsOf } from '../support/members';
 import { told, toldAll } from '../support/reach';
 
-describe('closed', () => {
+describe('closed objects', () => {
   const closings: [string, (all: All) => unknown][] = [
     ['itself', () => undefined],
     ['the queue pair', ({ qp }) => qp.destroy()],
@@ -20,7 +20,7 @@ describe('closed', () => {
     Sge: (object) => object.put(),
     SgeState: (object) => object.put(),
   };
-  /** What the members of a closed object answer, where it is not EBADF. */
+  /** Results of the members of a closed object, where they do not throw EBADF. */
   const answers: Record<string, Record<string, string>> = {
     Device: {
       lkeyTableBits: 'ok',
@@ -33,7 +33,7 @@ describe('closed', () => {
     },
     DmaSpace: {},
     DmaMapping: { id: 'ok', unmap: 'ok', '@@dispose': 'ok' },
-    // Judging throws nothing: see below.
+    // Checks do not throw; they refuse with the reason Closed, see below.
     ProtectionDomain: { id: 'ok', dealloc: 'ok', '@@dispose': 'ok', acquire: 'ok', check: 'ok' },
     QueuePair: { id: 'ok', destroy: 'ok', '@@dispose': 'ok', acquire: 'ok', check: 'ok' },
     MemoryRegion: { dereg: 'ok', deregAsync: 'ok' },
@@ -43,7 +43,7 @@ describe('closed', () => {
   const region = { id: 'ok', state: 'ok', '@@dispose': 'ok', '@@asyncDispose': 'ok' };
 
   test.each(['DmaMapping', 'ProtectionDomain', 'QueuePair', 'MemoryRegion', 'FastMemoryRegion'])(
-    '%s: every member is EBADF or a no-op, whoever closed it',
+    '%s: every member throws EBADF or is a no-op, however it was closed',
     (name) => {
       const [, type, find] = classes.find(([other]) => other === name)!;
       for (const [by, close] of closings) {
@@ -63,7 +63,7 @@ describe('closed', () => {
         if (name === 'MemoryRegion') {
           const other = everything();
           const key = other.sg.rkey;
-          expect(told(() => other.qp.fastRegMr(object, { key, access: 0 }))).toBe('EINVAL'); // of another device
+          expect(told(() => other.qp.fastRegMr(object, { key, access: 0 }))).toBe('EINVAL'); // The other queue pair belongs to another device.
           expect(told(() => all.qp.fastRegMr(object, { key, access: 0 }))).toBe('EBADF');
         }
         if (name === 'FastMemoryRegion') {
@@ -73,7 +73,7 @@ describe('closed', () => {
     },
   );
 
-  test('Device and DmaSpace', () => {
+  test('Device and DmaSpace: every member throws EBADF or is a no-op', () => {
     const all = everything();
     const { device, dma } = all;
     device.close({ cascade: true });
@@ -87,7 +87,7 @@ describe('closed', () => {
     }
   });
 
-  test('elements: EBADF once put; RegionRevoked to the bytes, and still described, when the region is gone', () => {
+  test('an SGE throws EBADF once put, and RegionRevoked on data access once its region is closed', () => {
     const put = everything();
     put.sge.put();
     for (const [member, use] of methodsOf(Sge)) {
@@ -116,7 +116,7 @@ describe('closed', () => {
     }
   });
 
-  test('who asks: everything is refused with the reason Closed, and nothing throws', () => {
+  test('checks through a closed domain or queue pair are refused with the reason Closed and do not throw', () => {
     for (const [by, close] of closings.slice(1)) {
       const all = everything();
       const { pd, qp, mr, batch: local, block } = all;
@@ -160,7 +160,7 @@ describe('closed', () => {
         expect([batch.gather(target, 0, 4), ...told()]).toEqual([0, -1, 'Closed']);
         expect([batch.take(0), batch.put()]).toEqual([undefined, 0]);
       }
-      // Whoever begins with what is closed is told at once.
+      // Calls that start from a closed object throw at once.
       expect(
         toldAll([
           ['qp.checker', () => qp.checker()],

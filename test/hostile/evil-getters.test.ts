@@ -1,5 +1,5 @@
-// Objects and lists that act while they are read: at every place where a call reads a property, of every call that reads any,
-// something the call needs is closed, put, taken away or used by another call.
+// Objects and lists whose getters act: at each property read of each call, something that the call needs is closed, put, detached
+// or used by another call.
 import { Device, FastMemoryRegion, type Sge, SgeState } from '../../lib';
 import { detach, expectOnly, fillRim, told } from '../support/reach';
 import { accepted } from '../support/answers';
@@ -8,7 +8,7 @@ import { ALL, DMA, PAGE, scene } from '../support/scene';
 const FROM = 64;
 const SIZE = 64;
 
-/** One of everything, over memory with a rim, and memory to pass. */
+/** Creates one object of every class, over memory with guard bytes, and memory to pass as arguments. */
 function world() {
   const all = scene({ trusted: true, remoteKeyZero: true, lkeyTableBits: 5 });
   const { device, pd } = all;
@@ -32,7 +32,7 @@ function world() {
 }
 type World = ReturnType<typeof world>;
 
-/** What is done at a read. */
+/** What happens at a property read. */
 const actions: Record<string, (all: World, again: () => unknown) => unknown> = {
   'closes the device': ({ device }) => device.close({ cascade: true }),
   'deallocates the domain': ({ pd }) => pd.dealloc({ cascade: true }),
@@ -48,7 +48,7 @@ const actions: Record<string, (all: World, again: () => unknown) => unknown> = {
     sge.put();
     second.put();
   },
-  'goes on in the walk': ({ state }) => state.skip(state.totalLength),
+  'advances the walk': ({ state }) => state.skip(state.totalLength),
   'detaches the registered memory': ({ buffer }) => detach(buffer),
   'detaches the passed memory': ({ passed }) => detach(passed),
   'unmaps the pages': ({ fmr, mapping }) => {
@@ -63,7 +63,7 @@ const actions: Record<string, (all: World, again: () => unknown) => unknown> = {
 
 interface Method {
   name: string;
-  /** What the call comes to when that was done, at whichever read; `'ok'` where nothing is said. */
+  /** The result of the call for each action, at whichever read it happens; `'ok'` where none is given. */
   answers?: Partial<Record<keyof typeof actions, string>>;
   args: (all: World) => unknown[];
   call: (all: World, args: any[]) => unknown;
@@ -73,7 +73,7 @@ const gone = { 'closes the device': 'EBADF' };
 const goneWithDomain = { ...gone, 'deallocates the domain': 'EBADF' };
 const goneWithPair = { ...goneWithDomain, 'destroys the queue pair': 'EBADF' };
 const revoked = { 'deregisters the regions': 'Revoked', 'disposes of the regions': 'Revoked' };
-/** What is said to who asks in the name of a domain or queue pair that is gone. */
+/** The refusal of checks through a closed domain or queue pair. */
 const closed = {
   'closes the device': 'Closed',
   'deallocates the domain': 'Closed',
@@ -89,7 +89,7 @@ const dead = {
 };
 const lost = { 'detaches the registered memory': 'MemoryDetached' };
 const put = { 'puts the elements': 'EBADF' };
-const moved = { 'puts the elements': 'RegionRevoked', 'goes on in the walk': 'ERR_OUT_OF_RANGE' };
+const moved = { 'puts the elements': 'RegionRevoked', 'advances the walk': 'ERR_OUT_OF_RANGE' };
 const unmapped = { 'unmaps the pages': 'EINVAL' };
 
 const methods: Method[] = [
@@ -265,13 +265,13 @@ const methods: Method[] = [
   },
   {
     name: 'update',
-    answers: { 'goes on in the walk': 'EINVAL' },
+    answers: { 'advances the walk': 'EINVAL' },
     args: () => [8, { put: true }],
     call: ({ state }, [length, options]) => state.update(length, options),
   },
   {
     name: 'skip',
-    answers: { 'goes on in the walk': 'EINVAL', 'makes the same call': 'EINVAL' },
+    answers: { 'advances the walk': 'EINVAL', 'makes the same call': 'EINVAL' },
     args: () => [80, { put: true }],
     call: ({ state }, [length, options]) => state.skip(length, options),
   },
@@ -292,7 +292,7 @@ const methods: Method[] = [
     answers: {
       ...dead,
       ...moved,
-      'goes on in the walk': 'EINVAL',
+      'advances the walk': 'EINVAL',
       'makes the same call': 'EINVAL',
     },
     args: () => [[8, 60, 4], { put: true }],
@@ -307,25 +307,25 @@ const methods: Method[] = [
   },
 ];
 
-/** The refusal of a check, thrown. */
+/** Throws the refusal of a check. */
 function need(check: { ok: boolean; reason?: unknown; sge?: Sge }): void {
   if (!check.ok) throw Object.assign(new Error('refused'), check);
   check.sge?.put();
 }
 
-/** What else than its properties an object of options is asked for: which there are, and whose. */
+/** Operations on options other than property reads: listing the names, and asking for the owner of each. */
 const askedOfOptions = ['ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor'];
 
 /**
- * Plain objects and arrays in the arguments, so that each read of a property is told, and that objects of options are asked for their
- * names; nothing else may be asked.
+ * Wraps plain objects and arrays in the arguments in Proxies. Each property read, and each listing of the names of an options
+ * object, calls `onRead`. Any other operation is recorded in `asked`.
  */
 function watched(args: unknown[], onRead: (what: string) => void): { args: unknown[]; asked: string[] } {
   const asked: string[] = [];
   const wrap = (value: unknown, path: string): unknown => {
     if (typeof value !== 'object' || value === null) return value;
     if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return value;
-    // Requests, elements and lists are on the hot path: they are read, and never searched.
+    // Requests, elements and lists are on the hot path: their properties are read, but their names are never listed.
     const isOptions = !Array.isArray(value) && !('addr' in value) && !('vaddr' in value);
     const handler = Object.fromEntries(
       Object.getOwnPropertyNames(Reflect).map((trap) => [
@@ -349,16 +349,16 @@ function watched(args: unknown[], onRead: (what: string) => void): { args: unkno
 
 const RIM = 0xa5;
 
-/** The bytes around the registered and the passed ones are as they were. */
+/** Expects the bytes around the registered and the passed memory to be unchanged. */
 function expectRims({ buffer, passed }: World): void {
   for (const memory of [buffer, passed]) {
-    if (!memory.byteLength) continue; // taken away
+    if (!memory.byteLength) continue; // The memory was detached.
     new Uint8Array(memory, FROM, SIZE).fill(RIM);
     expectOnly(memory, 0, 0, RIM);
   }
 }
 
-/** Ends what a call and its reads have left; the counts are right if the region lives. */
+/** Closes what a call and its reads left behind, and expects correct reference counts if the region is open. */
 function expectEnd({ device, mr, sge, second, batch }: World): void {
   sge.put();
   second.put();
@@ -368,20 +368,20 @@ function expectEnd({ device, mr, sge, second, batch }: World): void {
   expect(mr.state).toBe('Closed');
 }
 
-describe.each(methods)('$name, where reading an argument', ({ args, call, answers = {} }) => {
+describe.each(methods)('$name, when reading an argument', ({ args, call, answers = {} }) => {
   const all = world();
   const reads: string[] = [];
   const { args: plain, asked } = watched(args(all), (what) => reads.push(what));
   const first = told(() => call(all, plain));
 
-  test('asks for properties, and of options for their names, and each of them once', () => {
+  test('reads each property once, and lists the names of options once', () => {
     expect(first).toBe('ok');
     expect(asked).toEqual([]);
     expect(reads.length).toBeGreaterThan(0);
     expect(reads).toEqual([...new Set(reads)]);
   });
 
-  test.each(Object.keys(actions))('%s', (action) => {
+  test.each(Object.keys(actions))('%s: the call still gives the expected result or error', (action) => {
     for (const [at, what] of reads.entries()) {
       const one = world();
       let count = 0;
@@ -395,7 +395,7 @@ describe.each(methods)('$name, where reading an argument', ({ args, call, answer
     }
   });
 
-  test('throws: that is what is thrown, and nothing has happened', () => {
+  test('throws: the call throws the same error and changes nothing', () => {
     for (const at of reads.keys()) {
       const one = world();
       const boom = new Error('boom');
@@ -424,8 +424,8 @@ describe.each(methods)('$name, where reading an argument', ({ args, call, answer
   });
 });
 
-describe('lists that are not what they say', () => {
-  /** An array that says that it has another length. */
+describe('lists with false lengths', () => {
+  /** Returns an array that claims to have another length. */
   const long = (length: unknown, element: unknown): any =>
     new Proxy([], { get: (_, property) => (property === 'length' ? length : element) });
 
@@ -437,7 +437,7 @@ describe('lists that are not what they say', () => {
     ['steps', 1, ({ state }, list) => state.walk(list)],
   ];
 
-  test.each(takers)('%s: lengths that are none', (name, element, take) => {
+  test.each(takers)('%s: invalid lengths are rejected with ERR_OUT_OF_RANGE', (name, element, take) => {
     const all = world();
     for (const length of [-1, 1.5, NaN, Infinity, 2 ** 53, 2 ** 32]) {
       const use = (): unknown => take(all, long(length, element));
@@ -451,7 +451,7 @@ describe('lists that are not what they say', () => {
     expectEnd(all);
   });
 
-  test.each(takers)('%s: a length with nothing behind it is refused at its first hole', (name, _, take) => {
+  test.each(takers)('%s: a sparse list is rejected at its first hole', (name, _, take) => {
     const all = world();
     const sparse: unknown[] = [];
     for (sparse.length of [1, 3, 100_000]) {
@@ -461,7 +461,7 @@ describe('lists that are not what they say', () => {
     expectEnd(all);
   });
 
-  test('a list as long as an array can be is not copied before it is looked at', () => {
+  test('a sparse list of maximum length is not copied before it is checked', () => {
     const all = world();
     const sparse: unknown[] = [];
     sparse.length = 2 ** 32 - 1;
@@ -481,7 +481,7 @@ describe('lists that are not what they say', () => {
     expectEnd(all);
   });
 
-  test('typed lists that lie are what they are', () => {
+  test('typed lists with false properties are used with their real contents', () => {
     const all = world();
     const lying = (Type: any): any =>
       class extends Type {
@@ -492,13 +492,13 @@ describe('lists that are not what they say', () => {
           return 1 << 23;
         }
         get buffer() {
-          throw new Error('not to be asked');
+          throw new Error('must not be read');
         }
         [Symbol.iterator]() {
-          throw new Error('not to be asked');
+          throw new Error('must not be read');
         }
         static get [Symbol.species]() {
-          throw new Error('not to be asked');
+          throw new Error('must not be read');
         }
       };
     const [Longs, Words] = [lying(BigUint64Array), lying(Uint32Array)];
@@ -510,7 +510,7 @@ describe('lists that are not what they say', () => {
     expectEnd(all);
   });
 
-  test('revoked Proxies are a TypeError wherever something is read', () => {
+  test('revoked Proxies are rejected with a TypeError at every read', () => {
     for (const { args, call } of methods) {
       const one = world();
       const plain = args(one);

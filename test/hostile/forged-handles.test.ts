@@ -22,7 +22,7 @@ describe.each(classes)('%s', (name, type, find) => {
       (real) => Object.setPrototypeOf(structuredClone(real), type.prototype),
     ],
     [
-      'what JSON made of it',
+      'its JSON form, parsed',
       (real) =>
         Object.setPrototypeOf(
           JSON.parse(
@@ -38,7 +38,7 @@ describe.each(classes)('%s', (name, type, find) => {
     ['its prototype', () => type.prototype],
     ['its class', () => type],
     [
-      'an object of another class that was given its prototype',
+      'an object of another class with its prototype',
       () => {
         const { sge, block } = everything();
         const other = type === Sge ? block : sge;
@@ -50,7 +50,7 @@ describe.each(classes)('%s', (name, type, find) => {
     ['an object of another realm', () => runInNewContext('({})')],
   ];
 
-  test.each(forgeries)('%s is not taken for it', async (_, forge) => {
+  test.each(forgeries)('rejects %s with a TypeError', async (_, forge) => {
     const all = everything();
     const forged = forge(find(all));
     for (const [member, use] of methodsOf(type)) {
@@ -65,7 +65,7 @@ describe.each(classes)('%s', (name, type, find) => {
     expect(all.mr).toMatchObject({ state: 'Valid', refs: 4 });
   });
 
-  test('methods on nothing, on plain values, and on objects of the other classes are a TypeError', async () => {
+  test('rejects methods called on undefined, on plain values and on objects of other classes with a TypeError', async () => {
     const all = everything();
     const others = classes.filter(([other]) => other !== name).map(([, , findOther]) => findOther(all));
     for (const [member, use] of methodsOf(type)) {
@@ -83,7 +83,7 @@ describe.each(classes)('%s', (name, type, find) => {
     }
   });
 
-  test('cannot be made with another target, nor taken over by a subclass', () => {
+  test('cannot be constructed with another target or through a subclass', () => {
     const all = everything();
     const real = find(all);
     const made: unknown[] = [];
@@ -98,7 +98,7 @@ describe.each(classes)('%s', (name, type, find) => {
           new (class extends (type as new (...args: unknown[]) => object) {})(Symbol('construction'), real),
       ],
       [
-        'subclass that looks at itself',
+        'subclass that inspects itself',
         () =>
           new (class extends type {
             constructor(...args: any[]) {
@@ -117,10 +117,10 @@ describe.each(classes)('%s', (name, type, find) => {
         result = make();
       });
       if (attempt === 'as the target of a plain class') {
-        // An empty object with the prototype, as Object.create gives.
+        // The result is an empty object with the prototype, as from Object.create.
         expect(answer).toBe('ok');
       } else if (name === 'Device' && answer === 'ok') {
-        // Devices are for everybody to make; a subclass of one is a device.
+        // Every program may construct devices, and an object of a subclass is a device.
         expect(result).toBeInstanceOf(attempt === 'construct' ? Device : Object);
         continue;
       } else {
@@ -139,7 +139,7 @@ describe.each(classes)('%s', (name, type, find) => {
   });
 });
 
-describe('arguments that are objects of this package', () => {
+describe('arguments that must be objects of this package', () => {
   const takers: [string, (all: All) => object, string, (all: All, value: any) => unknown][] = [
     [
       'fastRegMr',
@@ -163,7 +163,7 @@ describe('arguments that are objects of this package', () => {
     ['copyTo', ({ batch }) => batch, 'other', ({ pd }, v) => pd.lkeyBatch(1).copyTo(v, 0, 0, 0, 0)],
   ];
 
-  test.each(takers)('%s takes the real one, and nothing that looks like it', (_, find, name, use) => {
+  test.each(takers)('%s accepts the real object and rejects every imitation', (_, find, name, use) => {
     const all = everything();
     const real = find(all);
     const type = real.constructor as any;
@@ -180,12 +180,12 @@ describe('arguments that are objects of this package', () => {
     ]) {
       expect(() => use(all, forged)).toThrow(wrongType(`"${name}"`));
     }
-    // The prototype is not what makes it what it is.
+    // The prototype does not decide whether an object is accepted.
     Object.setPrototypeOf(real, null);
     expect(told(() => use(all, real))).toBe('ok');
   });
 
-  test('of another device are refused', () => {
+  test('objects of another device are rejected', () => {
     const [here, there] = [everything(), everything()];
     const { mr, pd, qp, sge } = here;
     const element = { addr: mr.start, length: 8, lkey: mr.lkey };
@@ -212,18 +212,18 @@ describe('arguments that are objects of this package', () => {
     expect([here.fmr.length, there.fmr.length]).toEqual([PAGE, PAGE]);
     expect([here, there].map(({ device }) => device.keyTable())).toEqual(before);
     expect([here.mr.refs, there.mr.refs]).toEqual([4, 4]);
-    // Even once the devices are closed, which of the two they are of is known.
+    // The package still knows which device the objects belong to after that device is closed.
     there.device.close({ cascade: true });
     expect(() => pd.acquire(element, 0, { last: there.sge })).toThrow(rdma('EINVAL', 'lkey_ok'));
     expect(() => qp.fastRegMr(there.sg, { key: 0 as any, access: 0 })).toThrow(rdma('EINVAL', 'fast_reg_mr'));
   });
 
-  test('of another device: keys of the one mean nothing to the other', () => {
+  test('keys of another device have no meaning', () => {
     const [here, there] = [scene({ keyPolicy: 'sequential' }), scene({ keyPolicy: 'sequential' })];
     const [secret, mine] = [Buffer.alloc(64, 0xdd), Buffer.alloc(64, 0x11)];
     const theirs = there.pd.regUserMr(secret, { start: 0n, iova: 0n, access: ALL });
     const mr = here.pd.regUserMr(mine.subarray(0, 32), { start: 0n, iova: 0n, access: ALL });
-    expect(mr.lkey).toBe(theirs.lkey); // keys are a device's own
+    expect(mr.lkey).toBe(theirs.lkey); // each device has its own key table, so equal keys are possible
     const sge = accepted(here.pd.acquire({ addr: 0, length: 32, lkey: theirs.lkey }, 1));
     sge.copyFrom(Buffer.alloc(32, 0x22));
     expect(here.pd.check({ addr: 0, length: 33, lkey: theirs.lkey }, 0)).toMatchObject({
@@ -233,7 +233,7 @@ describe('arguments that are objects of this package', () => {
     expect([...mine]).toEqual([...Array(32).fill(0x22), ...Array(32).fill(0x11)]);
   });
 
-  test('a copy between batches of two devices reaches what each of them may reach', () => {
+  test('a copy between batches of two devices reaches only what each batch may reach', () => {
     const [here, there] = [scene(), scene()];
     const slabs = [here, there].map(({ pd }, i) => {
       const slab = Buffer.alloc(96, 0xe0 + i);
@@ -264,7 +264,7 @@ describe('arguments that are objects of this package', () => {
 });
 
 describe('objects of other realms', () => {
-  test('memory, options and lists of another realm are what they are', () => {
+  test('memory, options and lists of another realm are accepted', () => {
     const { device, pd } = scene();
     dmaPages(device, 2);
     const [bytes, options, element, steps, page, list] = runInNewContext(
@@ -293,7 +293,7 @@ describe('objects of other realms', () => {
     }
   });
 
-  test('functions of another realm call methods as ours do', () => {
+  test('methods may be called by functions of another realm', () => {
     const all = everything();
     const apply = runInNewContext('(f, self, ...args) => Reflect.apply(f, self, args)');
     expect(apply(Sge.prototype.copyTo, all.sge, Buffer.alloc(8))).toBe(8);
@@ -303,12 +303,12 @@ describe('objects of other realms', () => {
 });
 
 describe('the classes', () => {
-  test.each(classes)('%s must be called with new', (_, type) => {
+  test.each(classes)('%s cannot be called without new', (_, type) => {
     expect(() => type()).toThrow(TypeError);
   });
 
   test.each(classes.filter(([name]) => name !== 'Device' && name !== 'SgeState'))(
-    '%s cannot be made by hand, not even by the constructor that an object names',
+    '%s cannot be constructed by a program, not even through the constructor of an object',
     (_, type, find) => {
       const made = find(everything());
       for (const args of [[], [Symbol('construction'), {}], [made, made, made]]) {
@@ -320,11 +320,11 @@ describe('the classes', () => {
     },
   );
 
-  test('objects show nothing of their inside', () => {
+  test('objects expose no internal state', () => {
     const all = everything();
     const shown: Record<string, string[]> = {
       DmaMapping: ['address', 'length'],
-      // The elements and the answers, which are there to be read and written.
+      // Elements and results are exposed for reading and writing.
       CheckBatch: [
         'access',
         'capacity',
@@ -340,7 +340,7 @@ describe('the classes', () => {
     };
     for (const [name, , find] of classes) {
       const keys = Reflect.ownKeys(find(all));
-      // One symbol keeps them from being deep-equal; it says nothing.
+      // One symbol keeps objects from comparing as deep-equal; its value reveals nothing.
       expect([name, keys.filter((key) => typeof key === 'symbol').map(String)]).toEqual([
         name,
         ['Symbol(rdmavt.instance)'],
@@ -349,7 +349,7 @@ describe('the classes', () => {
     }
   });
 
-  test('are exported under their names, and nothing else is exported than is documented', () => {
+  test('are exported under their names, and only documented names are exported', () => {
     for (const [name, type] of classes) expect([name, (rdmavt as any)[name]]).toEqual([type.name, type]);
     expect(Object.keys(rdmavt).sort()).toEqual([
       'Access',

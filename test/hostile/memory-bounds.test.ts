@@ -1,4 +1,5 @@
-// Exactly the registered bytes: neighbours in a buffer, views of every kind, copies into and out of the registered memory itself.
+// Exactly the registered bytes are reachable: neighbors in a buffer stay out of reach, for views of every type, and for copies
+// into and out of the registered memory itself.
 import { type DmaMapping, type MemoryLike, type MemoryRegion, type Sge, SgeState } from '../../lib';
 import {
   expectOnly,
@@ -18,8 +19,8 @@ import { collect } from '../support/garbage';
 import { runProgram } from '../support/programs';
 import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 
-describe('neighbours', () => {
-  /** Three small Buffers side by side in Node's pool, the middle one to be registered. */
+describe('neighbors', () => {
+  /** Returns three adjacent small Buffers of Node's pool; the middle one is registered. */
   function pooled() {
     for (;;) {
       const [before, mine, after] = [16, 16, 16].map((size) => Buffer.allocUnsafe(size)) as [
@@ -39,16 +40,16 @@ describe('neighbours', () => {
     }
   }
 
-  /** What is told of `length` bytes at `offset` of the 16 that are named. */
+  /** Returns the expected refusal of `length` bytes at `offset` in a range of 16 bytes. */
   function verdict(kind: string, offset: number, length: number): string | undefined {
     const begins = offset >= 0 && offset < 16;
     if (kind === 'key 0') return !begins ? 'Unmapped' : length > 16 - offset ? 'OutOfBounds' : undefined;
     if (offset < 0 || offset > 16 || length > 16 - offset) return 'OutOfBounds';
-    // Empty, at the very end, and where the one page of the list ends too.
+    // An empty access at the very end is refused where the only page of the list ends there.
     return kind === 'fmr' && offset === 16 ? 'Unmapped' : undefined;
   }
 
-  test('in the pool are out of reach, byte by byte, whoever asks', () => {
+  test('in the pool are out of reach, byte by byte, for every kind of key', () => {
     const all = scene({ trusted: true, remoteKeyZero: true });
     const { mine, intact } = pooled();
     const { names: found, regions } = names(all, mine, 16);
@@ -86,7 +87,7 @@ describe('neighbours', () => {
           for (const check of held) {
             if (!check.ok) continue;
             const { sge } = check;
-            // A peer's element is proven to be read, or to be written.
+            // A remote SGE is checked either for reading or for writing.
             if (sge.remote && sge.access === 2) {
               same(sge.copyFrom(data.subarray(0, length)), length, where);
               sge.put();
@@ -153,7 +154,7 @@ describe('neighbours', () => {
           ]);
         }
         if (!inside) continue;
-        // The last byte of the list, and the one behind it.
+        // Access the last byte of the list and the byte after it.
         const whole = { addr: 0, length: 2 * page, lkey: fmr.lkey };
         expect(pd.check({ ...whole, length: 2 * page + 1 }, 0)).toMatchObject({ reason: 'OutOfBounds' });
         const sge = accepted(pd.acquire(whole, 1));
@@ -183,7 +184,7 @@ describe('neighbours', () => {
     mapping.unmap();
   });
 
-  test('in DMA space are another mapping’s: nothing straddles two, also where they touch', () => {
+  test('in DMA space are other mappings: no access crosses from one into the next, even if they are adjacent', () => {
     const all = scene({ trusted: true, remoteKeyZero: true });
     const slab = Buffer.alloc(3 * PAGE, 7);
     const [one, two] = [slab.subarray(0, PAGE), slab.subarray(PAGE, 2 * PAGE)];
@@ -252,7 +253,7 @@ const viewTypes = (
 describe.each(viewTypes)('a view of type %s', (_, Type) => {
   const size = Type.BYTES_PER_ELEMENT ?? 1;
 
-  test('is exactly its bytes, wherever it begins', () => {
+  test('covers exactly its bytes, at every offset', () => {
     for (const [from, buffer] of [
       [8, new ArrayBuffer(192)],
       [24, new SharedArrayBuffer(192)],
@@ -275,7 +276,7 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
     }
   });
 
-  test('at odd places is moved to the byte, and there is no word to be atomic on', () => {
+  test('at unaligned offsets copies exact bytes and refuses atomics', () => {
     const { pd, qp } = scene();
     const buffer = new ArrayBuffer(64);
     for (const from of [1, 2, 3, 4, 5, 7, 8, 9].filter((at) => at % size === 0)) {
@@ -297,7 +298,7 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
     }
   });
 
-  test('is filled, and read, to the byte', () => {
+  test('is filled and read exactly, as source and target', () => {
     const { pd } = scene();
     const bytes = 64 * 8;
     const mr = pd.regUserMr(Buffer.alloc(bytes, 6), { access: 1 });
@@ -313,7 +314,7 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
       ['gather', () => batch.gather(view, 1, 0)],
     ];
     for (const [name, use] of uses) {
-      // Again and again, and with plain bytes in between: nothing is kept from the call before.
+      // Repeat the copies, also with plain bytes in between: no call may depend on the previous one.
       for (let round = 0; round < 3; round++) {
         fillRim(buffer);
         sge.copyTo(new Uint8Array(8));
@@ -336,7 +337,7 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
     }
   });
 
-  test('without bytes is EINVAL to register, and nothing to copy', () => {
+  test('without bytes cannot be registered (EINVAL), and copies nothing', () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8, 1), { access: ALL });
     const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 1));
@@ -372,11 +373,11 @@ describe.each(viewTypes)('a view of type %s', (_, Type) => {
   });
 });
 
-// Node 22 has the type behind a flag, and a Node-API that has no number for it.
+// Node 22 has the type behind a flag, with a Node-API that has no constant for it.
 const FLAG = '--js-float16array';
 const flagged = 'Float16Array' in globalThis || runProgram('', [FLAG]).status !== 0;
 testIf(!flagged, 'this Node has the type without a flag, or not at all')(
-  'a view of a type that Node-API does not know',
+  'a view of a type unknown to Node-API is handled exactly',
   () => {
     const { status, stdout, stderr } = runProgram(
       `const { Device, SgeState } = require('rdmavt');
@@ -411,7 +412,7 @@ describe('copies into and out of the registered buffer itself', () => {
   const SIZE = 256;
   const bytes = (): Buffer => Buffer.from(Array.from({ length: SIZE }, (_, i) => i));
 
-  /** `length` bytes from `from` to `to`, piece by piece, as memmove moves each. */
+  /** Returns the image after moving `length` bytes from `from` to `to`, piece by piece, with memmove semantics for each piece. */
   function model(image: Buffer, from: number, to: number, pieces: readonly number[]): Buffer {
     for (const piece of pieces) {
       image.copyWithin(to, from, from + piece);
@@ -427,7 +428,7 @@ describe('copies into and out of the registered buffer itself', () => {
     [64 + by, 64],
   ]);
 
-  test.each(moves)('from byte %i to byte %i', (from, to) => {
+  test.each(moves)('move like memmove from byte %i to byte %i', (from, to) => {
     const { pd } = scene();
     const memory = bytes();
     const mr = pd.regUserMr(memory, { start: 0n, iova: 0n, access: ALL });
@@ -461,7 +462,7 @@ describe('copies into and out of the registered buffer itself', () => {
     }
   });
 
-  test('between two regions over one buffer, which overlap', () => {
+  test('move like memmove between two overlapping regions over one buffer', () => {
     const { pd } = scene();
     const memory = bytes();
     const [low, high] = [memory.subarray(0, 160), memory.subarray(32)].map((view) => {
@@ -481,7 +482,7 @@ describeWithCollector('garbage', () => {
     for (let i = 0; i < 3; i++) await collect(() => true);
   };
 
-  /** A buffer of which only a WeakRef is left here, used by whatever `hold` makes. */
+  /** Returns the result of `hold` over a new buffer, and a WeakRef as the only reference to the buffer. */
   function weakly<T>(
     length: number,
     hold: (buffer: ArrayBuffer) => T,
@@ -492,7 +493,7 @@ describeWithCollector('garbage', () => {
   }
   const collected = (ref: WeakRef<object>) => () => ref.deref() === undefined;
 
-  test('the bytes stay right while views over them are collected', async () => {
+  test('bytes stay correct while views over them are garbage-collected', async () => {
     const { device, pd } = scene();
     const keys: { addr: bigint; length: number; lkey: any }[] = [];
     const refs: WeakRef<object>[] = [];
@@ -518,14 +519,14 @@ describeWithCollector('garbage', () => {
   const endings: [string, (all: Held) => unknown][] = [
     ['dereg', ({ mr }) => mr.dereg()],
     [
-      'dereg by force over a held element',
+      'dereg by force with a held SGE',
       ({ mr, hold }) => {
         hold();
         mr.dereg({ force: true });
       },
     ],
     [
-      'dispose, and the last put',
+      'dispose and the last put',
       ({ mr, hold }) => {
         const sge = hold();
         mr[Symbol.dispose]();
@@ -533,7 +534,7 @@ describeWithCollector('garbage', () => {
       },
     ],
     [
-      'dispose, and the end of a walk',
+      'dispose and the end of a walk',
       ({ mr, hold }) => {
         const state = new SgeState([hold()]);
         mr[Symbol.dispose]();
@@ -541,7 +542,7 @@ describeWithCollector('garbage', () => {
       },
     ],
     [
-      'dispose, and the put of a batch',
+      'dispose and the put of a batch',
       ({ mr, pd }) => {
         const batch = pd.lkeyBatch(1);
         batch.set(0, mr.start, 8, mr.lkey);
@@ -588,7 +589,7 @@ describeWithCollector('garbage', () => {
     expect(await collect(collected(ref))).toBe(true);
   });
 
-  test('of many registrations the last one lets go', async () => {
+  test('a buffer with several registrations may be collected after the last one ends', async () => {
     const pd = open().allocPd();
     const { held, ref } = weakly(64, (buffer) =>
       Array.from({ length: 20 }, (_, i) => pd.regUserMr(new Uint8Array(buffer, i, 8))),
@@ -601,7 +602,7 @@ describeWithCollector('garbage', () => {
     expect(await collect(collected(ref))).toBe(true);
   });
 
-  test('a buffer that copies have used is nobody’s afterwards', async () => {
+  test('a buffer used by copies may be collected afterwards', async () => {
     const pd = open().allocPd();
     const mr = pd.regUserMr(Buffer.alloc(64), { access: 1 });
     const sge = accepted(pd.acquire({ addr: mr.start, length: 64, lkey: mr.lkey }, 1));

@@ -1,5 +1,5 @@
-// Programs that change the language's own functions after this package was loaded, and objects that lie about what they are: the
-// bytes that are reached are those that were registered or handed over.
+// Programs that replace built-in functions after this package was loaded, and objects that lie about themselves: copies still
+// reach only the bytes that were registered or passed.
 import { type MemoryLike, SgeState } from '../../lib';
 import { expectOnly, fillRim, told, toldAll } from '../support/reach';
 import { accepted } from '../support/answers';
@@ -7,8 +7,8 @@ import { runProgram } from '../support/programs';
 import { ALL, scene } from '../support/scene';
 
 /**
- * Does what there is to do once, among guards; `holders` are objects whose members are then replaced one by one, by each of the
- * `evils`. What the work answers is told if it differs from what it answers among honest functions.
+ * Returns a program that does the same work repeatedly between guard bytes, each time with one member of `holders` replaced by
+ * one of the `evils`. It prints the members whose replacement changes the results of the work.
  */
 const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): string => `
   const { Device, FastMemoryRegion, SgeState } = require('rdmavt');
@@ -38,7 +38,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     for (let i = 0; i < 3; i++) { const { buffer } = slabs[i]; clone(buffer, { transfer: [buffer] }); }
   };
 
-  // Views and devices are made while all is honest; then the work.
+  // Create views and devices before any function is replaced; then work.
   const prepare = () => {
     renew();
     const buffers = slabs.map((slab) => slab.buffer);
@@ -60,7 +60,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     }
   };
   const work = ({ buffers, registered, target, source, devices }) => {
-    const device = devices[0], other = devices[1]; // a pattern would ask an iterator, which may be an evil one
+    const device = devices[0], other = devices[1]; // destructuring would call an iterator, which may be replaced
     answers = '';
     const pd = step(() => device.allocPd({ trusted: true }));
     const qp = step(() => pd.createQp());
@@ -111,7 +111,7 @@ const program = (holders: string, evils: string, keys = 'ownKeys(holder)'): stri
     step(() => FastMemoryRegion.unmap([fmr]));
     step(() => device.keyTable().used.length);
     step(() => device.resources().regions.length);
-    // Wrong arguments: the messages tell what they are.
+    // Wrong arguments: the messages describe them.
     step(() => pd.regUserMr({ length: 8 }));
     step(() => pd.regUserMr(function named() {}));
     step(() => device.allocPd(() => 1));
@@ -171,7 +171,7 @@ function run(holders: string, keys?: string): string {
   return stdout;
 }
 
-describe('functions that were replaced after loading', () => {
+describe('functions replaced after loading', () => {
   test('of views and buffers change nothing', () => {
     expect(
       run(`{ TypedArray: Object.getPrototypeOf(Uint8Array), typedArray: Object.getPrototypeOf(Uint8Array.prototype), bytes: Uint8Array.prototype,
@@ -180,7 +180,8 @@ describe('functions that were replaced after loading', () => {
     ).toBe('true \n');
   });
 
-  // Numbers, lists and maps of the language are used as they are: an answer may be wrong then, but no byte outside is touched.
+  // The package uses numbers, lists and maps of the language as they are: results may be wrong then, but no byte outside is
+  // touched.
   test('of the language reach no byte outside', () => {
     const answer =
       run(`{ Object, object: Object.prototype, Array, array: Array.prototype, Number, number: Number.prototype, BigInt, bigint: BigInt.prototype, Math,
@@ -232,7 +233,7 @@ describe('functions that were replaced after loading', () => {
   });
 });
 
-describe('every call ends', () => {
+describe('every call terminates', () => {
   const prelude = `
     const { Device, SgeState } = require('rdmavt');
     const util = require('node:util');
@@ -245,7 +246,7 @@ describe('every call ends', () => {
     const calls = [
       () => device.keyTable(), () => device.resources(), () => device.counters(), () => Device.attach(token).detach(),
       () => new SgeState([sge, sge]).walk([1, 2]), () => pd.regUserMr(thing), () => device.allocPd(() => 1),
-      // So many that the stacks of those that are gone are dropped.
+      // Enough domains that the stacks of closed ones are dropped.
       () => { for (let i = 0; i < 1100; i++) device.allocPd().dealloc(); },
     ];
     const run = () => {
@@ -254,7 +255,7 @@ describe('every call ends', () => {
     const write = require('node:fs').writeSync;
   `;
   const iteratorOf = (list: string): string => `Object.getPrototypeOf(${list}[Symbol.iterator]())`;
-  // Each of these makes a loop of the language endless, or one that asks it where it is.
+  // Each replacement makes a loop of the language endless if the loop relies on it.
   test.each([
     ['the iterator of arrays', `${iteratorOf('[]')}.next = function () { return this; };`],
     ['the iterator of maps', `${iteratorOf('new Map()')}.next = function () { return this; };`],
@@ -325,7 +326,7 @@ describe('views that lie', () => {
             {},
             {
               get: () => {
-                throw new Error('not to be asked');
+                throw new Error('must not be read');
               },
             },
           ),
@@ -336,25 +337,25 @@ describe('views that lie', () => {
       (buffer) => {
         class Other extends Uint8Array {
           static get [Symbol.species](): any {
-            throw new Error('not to be asked');
+            throw new Error('must not be read');
           }
           override [Symbol.iterator](): any {
-            throw new Error('not to be asked');
+            throw new Error('must not be read');
           }
           get [Symbol.toPrimitive](): any {
-            throw new Error('not to be asked');
+            throw new Error('must not be read');
           }
         }
         return new Other(buffer, 64, 64);
       },
     ],
     [
-      'by what their class makes when it is called again',
+      'with a constructor that rejects a second call',
       (buffer) => {
         let made = 0;
         class Once extends Uint8Array {
           constructor(...args: [ArrayBuffer, number, number]) {
-            if (made++) throw new Error('not to be made');
+            if (made++) throw new Error('must not be constructed');
             super(...args);
           }
         }
@@ -363,7 +364,7 @@ describe('views that lie', () => {
     ],
   ];
 
-  test.each(liars)('%s are registered, mapped, filled and read as what they are', (_, make) => {
+  test.each(liars)('%s are registered, mapped, filled and read with their real bytes', (_, make) => {
     const { device, pd, qp } = scene({ keyPolicy: 'sequential' });
     const buffer = new ArrayBuffer(192);
     const view = make(buffer);
@@ -398,12 +399,12 @@ describe('views that lie', () => {
       expect(target.equals(Buffer.alloc(64, 0x22))).toBe(true);
       sge.copyFrom(Buffer.alloc(64));
     }
-    // As elements: 64 bytes are four, with key 0x22222222.
+    // As packed elements: 64 bytes are four elements with key 0x22222222.
     expect(batch.checkPacked(view, 0)).toBe(0);
     expect(batch.firstReason).toBe('NoSuchKey');
   });
 
-  test('and what is no memory is none to batches either', () => {
+  test('values that are not memory are rejected by batches as well', () => {
     const { pd } = scene();
     const batch = pd.lkeyBatch(1);
     const wrong: unknown[] = [
@@ -431,7 +432,7 @@ describe('views that lie', () => {
         ]),
       ).toBe('ERR_INVALID_ARG_TYPE');
     }
-    // A length that is not that of whole elements.
+    // The lengths are not multiples of the element size.
     for (const length of [1, 15, 17, 31]) {
       expect(told(() => batch.checkPacked(new Uint8Array(length), 0))).toBe('ERR_OUT_OF_RANGE');
     }

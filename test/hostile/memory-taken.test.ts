@@ -1,4 +1,4 @@
-// Memory that is taken away, moved, shrunk or grown: every way to do that against every way to reach the bytes.
+// Memory that is detached, moved, shrunk or grown: every way to do so, combined with every way to reach the bytes.
 import { once } from 'node:events';
 import { markAsUntransferable, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { type MemoryLike, SgeState } from '../../lib';
@@ -26,13 +26,13 @@ const FROM = 64;
 const SIZE = 64;
 const WHOLE = FROM + SIZE + 64;
 
-/** Views of the middle of a buffer, whose rim is filled. */
+/** Fills a buffer with guard bytes and returns a view of its middle. */
 function middle(buffer: ArrayBufferLike): Uint8Array {
   fillRim(buffer);
   return new Uint8Array(buffer, FROM, SIZE);
 }
 
-/** All uses work, and touch nothing else. */
+/** Expects every use to succeed and to change only the registered bytes. */
 function expectAlive(
   buffer: ArrayBufferLike,
   { writers, readers, source, target }: Reach,
@@ -51,7 +51,7 @@ function expectAlive(
   expectOnly(buffer, from, SIZE, source[0]!);
 }
 
-/** All uses are refused with the reason, whatever is told of names, and nothing is filled or changed. */
+/** Expects every use to be refused with the reason, whatever checks answer, and no byte to change. */
 function expectDead({ uses, checkers, target }: Reach, reason: string): void {
   target.fill(0x77);
   expect(toldAll(uses)).toBe(reason);
@@ -75,7 +75,7 @@ describe('memory that is transferred', () => {
     await worker.terminate();
   });
 
-  /** Takes the buffer away, and answers what it is at its new place. */
+  /** Ways to detach a buffer. Each returns the buffer that has the bytes now. */
   const ways: [string, (buffer: any) => any][] = [
     ['by structuredClone', detach],
     [
@@ -104,9 +104,9 @@ describe('memory that is transferred', () => {
   ];
   const moves: [string, (buffer: any) => any][] = [
     ['by transfer', (buffer) => buffer.transfer()],
-    ['by transfer to a longer one', (buffer) => buffer.transfer(WHOLE + 64)],
+    ['by transfer to a longer buffer', (buffer) => buffer.transfer(WHOLE + 64)],
     ['by transferToFixedLength', (buffer) => buffer.transferToFixedLength()],
-    ['by transferToFixedLength to a longer one', (buffer) => buffer.transferToFixedLength(WHOLE + 1)],
+    ['by transferToFixedLength to a longer buffer', (buffer) => buffer.transferToFixedLength(WHOLE + 1)],
   ];
 
   const body = async (takeAway: (buffer: any) => any, buffer: ArrayBuffer): Promise<void> => {
@@ -116,29 +116,29 @@ describe('memory that is transferred', () => {
     expect(buffer.byteLength).toBe(0);
     expectDead(all, 'MemoryDetached');
     expectOnly(there.slice(0, WHOLE), FROM, SIZE, 0x5a);
-    // What became of the names: the regions are there, and can be let go of.
+    // The regions still exist and can be deregistered.
     expect(all.regions.map(({ length }) => length)).toEqual([SIZE, SIZE, SIZE, 0]);
     expect(all.regions.map(({ state }) => state)).toEqual(Array(4).fill('Valid'));
     all.end();
-    // And the memory is memory like any other where it is now.
+    // The bytes can be registered again at their new location.
     const again = reach(middle(there), SIZE);
     expectAlive(there, again);
     again.end();
   };
 
   describe.each(ways)('%s', (_, takeAway) => {
-    test('every use is refused, its new place is not written, and can be registered', () =>
+    test('refuses every use and does not write to the new location, which can be registered', () =>
       body(takeAway, new ArrayBuffer(WHOLE)));
-    test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
+    test('does the same if the buffer is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
   });
   for (const [title, takeAway] of moves) {
     describeWithTransfer(title, () => {
-      test('every use is refused, its new place is not written, and can be registered', () =>
+      test('refuses every use and does not write to the new location, which can be registered', () =>
         body(takeAway, new ArrayBuffer(WHOLE)));
-      test('also when it is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
+      test('does the same if the buffer is resizable', () => body(takeAway, resizable(WHOLE, 2 * WHOLE)));
     });
   }
-  testWithTransfer('by transfer to nothing', () => {
+  testWithTransfer('by transfer to length 0', () => {
     const buffer: any = new ArrayBuffer(WHOLE);
     const all = reach(middle(buffer), SIZE);
     expect(buffer.transfer(0).byteLength).toBe(0);
@@ -146,7 +146,7 @@ describe('memory that is transferred', () => {
     all.end();
   });
 
-  test('every registration of one buffer dies with it, wherever in it each one lies', () => {
+  test('every registration of a detached buffer is refused, at any offset', () => {
     const { pd, device } = scene();
     const [buffer, other] = [new ArrayBuffer(4096), new ArrayBuffer(4096)];
     const of = (memory: ArrayBuffer) =>
@@ -164,7 +164,7 @@ describe('memory that is transferred', () => {
       expect(() => sge.copyTo(Buffer.alloc(8))).toThrow(rdma('EACCES', 'copy_sge_out', 'MemoryDetached'));
     }
     for (const sge of alive) expect(sge.copyFrom(Buffer.alloc(8, 1))).toBe(8);
-    // A list of both kinds: nothing moves where it begins with the living.
+    // In a list of both kinds nothing moves, even if the list starts with usable elements.
     const mixed = alive.slice(0, 20).flatMap((sge, i) => [sge, dead[i]!]);
     const target = Buffer.alloc(40 * 8, 0x77);
     expect(() => new SgeState(mixed).copyOut(target)).toThrow(
@@ -176,7 +176,7 @@ describe('memory that is transferred', () => {
       const mr = (i % 2 ? lost : kept)[i >> 1]!;
       batch.set(i, mr.start, 8, mr.lkey);
     }
-    expect(batch.gather(target, 128, 0)).toBe(8); // what comes before the first dead one
+    expect(batch.gather(target, 128, 0)).toBe(8); // only the element before the first refused one
     expect([batch.firstRefusal, batch.firstReason]).toEqual([1, 'MemoryDetached']);
     expect(target.subarray(8).every((byte) => byte === 0x77)).toBe(true);
     for (const sge of [...dead, ...alive]) sge.put();
@@ -184,7 +184,7 @@ describe('memory that is transferred', () => {
     whole.unmap();
   });
 
-  test('one memory of a list is enough: nothing is moved, and what lies before it can still be reached', () => {
+  test('one detached memory in a list stops the copy before it starts, and the other elements stay usable alone', () => {
     const { pd } = scene();
     const [kept, lost] = [Buffer.alloc(8), new ArrayBuffer(8)];
     const list = [kept, lost].map((memory) => {
@@ -199,7 +199,7 @@ describe('memory that is transferred', () => {
     expect(kept).toEqual(Buffer.alloc(8, 1));
   });
 
-  test('a registration that was ended and made anew is of the new memory', () => {
+  test('a region registered again covers the new memory', () => {
     const { pd } = scene();
     let memory = new Uint8Array(SIZE).fill(1);
     for (let round = 1; round < 50; round++) {
@@ -214,11 +214,11 @@ describe('memory that is transferred', () => {
     }
   });
 
-  test('that it is marked as untransferable is taken note of by JavaScript alone', () => {
+  test('marking a buffer as untransferable has no effect on native code', () => {
     const buffer = new ArrayBuffer(WHOLE);
     markAsUntransferable(buffer);
     const all = reach(middle(buffer), SIZE);
-    // What Node versions do with it differs (an error, or a copy); none of them takes the bytes away.
+    // Node versions differ (an error or a copy), but none of them detaches the buffer.
     try {
       port1.postMessage(buffer, [buffer]);
       receiveMessageOnPort(port2);
@@ -227,12 +227,12 @@ describe('memory that is transferred', () => {
     }
     expect(buffer.byteLength).toBe(WHOLE);
     expectAlive(buffer, all);
-    // The engine's own transfer asks for the mark from Node 24 on. Nothing here relies on that.
+    // The engine's own transfer honors the mark from Node 24 on. The package does not rely on it.
     let there: ArrayBuffer | undefined;
     try {
       there = canTransfer ? (buffer as any).transfer() : undefined;
     } catch (error) {
-      expect((error as Error).name).toBe('TypeError'); // of whatever realm
+      expect((error as Error).name).toBe('TypeError'); // The error may belong to another realm.
     }
     if (there) {
       expectDead(all, 'MemoryDetached');
@@ -243,7 +243,7 @@ describe('memory that is transferred', () => {
     all.end();
   });
 
-  testWithTransfer('the pool of Buffers, whole, through one small Buffer', () => {
+  testWithTransfer('the whole pool of Buffers, through one small Buffer', () => {
     const { status, stdout, stderr } = runProgram(`
       const { Device } = require('rdmavt');
       const pd = new Device().allocPd();
@@ -258,13 +258,13 @@ describe('memory that is transferred', () => {
       try {
         text = Array.from(new Uint8Array(mine.buffer.transfer()), (byte) => String.fromCharCode(byte)).join('');
       } catch (error) {
-        text = error.name; // Node 24 and later do not let go of the pool
+        text = error.name; // Node 24 and later refuse to detach the pool
       }
       const answers = sges.map((sge) => {
         try { return sge.copyFrom(new Uint8Array(8)); } catch (error) { return error.reason; }
       });
       require('node:fs').writeSync(1, (text.includes('12345678abcdefgh') ? 'moved' : text) + ' ' + answers.join());
-      process.reallyExit(0); // what Node itself does without its pool is not the question
+      process.reallyExit(0); // the behavior of Node without its pool is not under test
     `);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(['moved MemoryDetached,MemoryDetached,8', 'TypeError 8,8,8']).toContain(stdout);
@@ -272,14 +272,14 @@ describe('memory that is transferred', () => {
 });
 
 describe('memory that changes its length', () => {
-  test('shrunk below, exactly to, and beyond the registered bytes; and grown again', () => {
+  test('is refused when shrunk below the registered bytes, and usable when they are covered again', () => {
     const buffer = resizable(WHOLE, 2 * WHOLE);
     const all = reach(middle(buffer), SIZE);
     expectAlive(buffer, all);
     for (const length of [FROM + SIZE - 1, FROM + 8, FROM + 1, FROM, FROM - 1, 0]) {
       buffer.resize(length);
       expectDead(all, 'MemoryShrunk');
-      // Exactly to their end.
+      // Resize exactly to the end of the registered bytes.
       buffer.resize(FROM + SIZE);
       fillRim(buffer);
       expectAlive(buffer, all);
@@ -287,7 +287,7 @@ describe('memory that changes its length', () => {
       fillRim(buffer);
       expectAlive(buffer, all);
     }
-    // Bytes that were given up come back as zeros.
+    // Bytes that were given up return as zeros.
     buffer.resize(FROM + 8);
     buffer.resize(FROM + SIZE);
     for (const [, read] of all.readers) {
@@ -301,7 +301,7 @@ describe('memory that changes its length', () => {
     all.end();
   });
 
-  test('a whole buffer, and a view that follows it, are as long as they were when they were registered', () => {
+  test('a whole buffer and a length-tracking view keep the length that they had at registration', () => {
     for (const of of [(buffer: any) => buffer, (buffer: any) => new Uint8Array(buffer)]) {
       const buffer = resizable(SIZE, WHOLE);
       const all = reach(of(buffer), SIZE);
@@ -318,7 +318,7 @@ describe('memory that changes its length', () => {
     }
   });
 
-  test('the rest of a region is out of reach too while some of it is missing', () => {
+  test('the rest of a region is also out of reach while part of it is missing', () => {
     const { pd } = scene();
     const buffer = resizable(16, 16);
     const mr = pd.regUserMr(buffer, { access: 1 });
@@ -329,7 +329,7 @@ describe('memory that changes its length', () => {
     expect(first.copyFrom(Buffer.alloc(8))).toBe(8);
   });
 
-  test('shared memory that grows: the old range goes on, the new one can be registered', () => {
+  test('growing shared memory keeps the old region usable, and the new range can be registered', () => {
     for (const start of [SIZE, FROM + SIZE]) {
       const shared = growable(start, 8192);
       fillRim(shared);
@@ -349,7 +349,7 @@ describe('memory that changes its length', () => {
     }
   });
 
-  test('shared memory that had no bytes when it was first asked for', () => {
+  test('shared memory without bytes can be registered after it grows', () => {
     const { pd, device } = scene();
     const shared = growable(0, 4096);
     expect(() => pd.regUserMr(shared)).toThrow(rdma('EINVAL', 'reg_user_mr'));
@@ -361,8 +361,8 @@ describe('memory that changes its length', () => {
   });
 });
 
-describe('memory of WebAssembly', () => {
-  test.each([0, 1])('grown by %i pages: what was registered is detached, the new buffer is not', (pages) => {
+describe('WebAssembly memory', () => {
+  test.each([0, 1])('grown by %i pages detaches registered memory, and the new buffer is usable', (pages) => {
     const memory = wasm(1, 4);
     const buffer = memory.buffer;
     const all = reach(middle(buffer), SIZE);
@@ -377,7 +377,7 @@ describe('memory of WebAssembly', () => {
     again.end();
   });
 
-  test('grown by the module itself', () => {
+  test('grown by the module itself is detached', () => {
     // (module (memory (export "memory") 1 4) (func (export "grow") (drop (memory.grow (i32.const 1)))))
     const code = Buffer.from(
       '0061736d0100000001040160000003020100050401010104071102066d656d6f727902000467726f7700000a09010700410140001a0b',
@@ -394,7 +394,7 @@ describe('memory of WebAssembly', () => {
     all.end();
   });
 
-  test('shared: grown, the old range goes on, and the longer one can be registered', () => {
+  test('that is shared and grown keeps the old region usable, and the longer range can be registered', () => {
     const memory = wasm(1, 4, true);
     const old = memory.buffer;
     const all = reach(middle(old), SIZE);
@@ -414,7 +414,7 @@ describe('memory of WebAssembly', () => {
 
   const { toResizableBuffer } = (globalThis as any).WebAssembly.Memory.prototype;
   testIf(!!toResizableBuffer, 'this Node has no WebAssembly.Memory.prototype.toResizableBuffer')(
-    'as a resizable buffer',
+    'as a resizable buffer stays usable',
     () => {
       const memory = wasm(1, 4);
       const buffer = memory.toResizableBuffer();
@@ -431,7 +431,7 @@ describe('memory of WebAssembly', () => {
     },
   );
 
-  test('grown between the check and the copy, again and again', () => {
+  test('grown between the check and the copy is refused every time', () => {
     const memory = wasm(1, 200);
     const { pd, qp } = scene();
     for (let round = 0; round < 100; round++) {
@@ -451,7 +451,7 @@ describe('memory of WebAssembly', () => {
   });
 });
 
-describe('memory that is handed to a copy', () => {
+describe('memory passed to a copy', () => {
   const targets: [string, (length: number) => { memory: MemoryLike; take: () => unknown }, string][] = [
     ...(['Uint8Array', 'Buffer', 'DataView', 'Float64Array'] as const).map(
       (name): (typeof targets)[number] => [
@@ -474,7 +474,7 @@ describe('memory that is handed to a copy', () => {
       'EINVAL',
     ],
     [
-      'a view that its buffer left behind',
+      'a length-tracking view beyond the end of its buffer',
       (length) => {
         const buffer = resizable(length + 8, length + 8);
         return { memory: new Uint8Array(buffer, 8), take: () => buffer.resize(4) };
@@ -482,7 +482,7 @@ describe('memory that is handed to a copy', () => {
       'EINVAL',
     ],
     [
-      'a view of fixed length that its buffer left behind',
+      'a fixed-length view beyond the end of its buffer',
       (length) => {
         const buffer = resizable(length + 8, length + 8);
         return { memory: new Uint8Array(buffer, 8, length), take: () => buffer.resize(length + 7) };
@@ -490,7 +490,7 @@ describe('memory that is handed to a copy', () => {
       'EINVAL',
     ],
     [
-      'memory of WebAssembly that has grown',
+      'WebAssembly memory that has grown',
       (length) => {
         const memory = wasm(1, 2);
         return { memory: new Uint8Array(memory.buffer, 0, length), take: () => memory.grow(1) };
@@ -499,7 +499,7 @@ describe('memory that is handed to a copy', () => {
     ],
   ];
 
-  test.each(targets)('%s is EINVAL to every copy, and nothing moves', (_, make, code) => {
+  test.each(targets)('%s is rejected by every copy, and nothing moves', (_, make, code) => {
     const buffer = new ArrayBuffer(WHOLE);
     const { pd, names, end } = reach(middle(buffer), SIZE);
     for (const name of names) {
@@ -528,7 +528,7 @@ describe('memory that is handed to a copy', () => {
     end();
   });
 
-  test('a view that follows its buffer is as long as it is now', () => {
+  test('a length-tracking view has the length that it has at the call', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(SIZE, 9), { access: 1 });
     const sge = accepted(pd.acquire({ addr: mr.start, length: SIZE, lkey: mr.lkey }, 1));

@@ -1,7 +1,7 @@
-// What the native objects behind the handles do when a program calls them directly.
+// The native objects behind the handles, called directly by a program.
 import { runProgram } from '../support/programs';
 
-// Programs of their own: what is wrong in native code may end the process.
+// Each test runs in a process of its own: an error in native code may end the process.
 describe('the native objects', () => {
   const prelude = `
     const { native, Block, Region, Element, Word, COMMAND_BYTES, UNANSWERED } = require('./test/support/native.cjs');
@@ -22,7 +22,7 @@ describe('the native objects', () => {
       new Uint32Array(memory.buffer).set([0x1000, 0, 64, user.key], 16);
       return { device, pd, qp, mapping, batch, state: native.createSgeState(block.elements(sge)), regions: { user, zero, sg, fmr }, sge };
     }
-    /** Those of everything() that are native. */
+    /** Returns the native objects of everything(). */
     const nativeOnes = ({ regions, sge, ...objects }) => Object.values(objects);
     const methodsOf = (object) => Object.getOwnPropertyNames(Object.getPrototypeOf(object))
       .filter((name) => name !== 'constructor' && typeof object[name] === 'function' && !(name in Object.prototype));
@@ -42,7 +42,7 @@ describe('the native objects', () => {
     expect({ status, signal, ...output }).toEqual({ status: 0, signal: null, stdout, stderr: '' });
   }
 
-  test('their methods on anything else are a TypeError', () => {
+  test('their methods on any other value throw a TypeError', () => {
     expectOutput(
       `const all = everything();
        const objects = nativeOnes(all).filter((object) => object !== all.batch);
@@ -76,11 +76,11 @@ describe('the native objects', () => {
            () => new (class extends constructor {})(), () => Reflect.construct(class {}, [], constructor).put()]) {
            try { make(); console.log(constructor.name, String(make), 'made'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
          }
-         // What a target with a prototype of its own says while an object is being made does not help either.
+         // A Proxy as the new target, whose traps return real objects during the construction, does not help either.
          const target = new Proxy(function () {}, { get() { return everything().pd; } });
          try { Reflect.construct(constructor, [], target); console.log('made'); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
-       // Real ones whose class was tampered with stay what they are.
+       // Real objects keep working after their class was tampered with.
        const { constructor } = all.state;
        constructor.prototype = new Proxy({}, { get() { throw new Error('not to be asked'); } });
        Object.setPrototypeOf(all.device, null);
@@ -89,11 +89,11 @@ describe('the native objects', () => {
     );
   });
 
-  test('any arguments, in any order, with any words in the command block, are answered, and move nothing but registered bytes', () => {
+  test('any arguments, in any order, with any words in the command block, yield a result, and only registered bytes move', () => {
     expectOutput(
       `const Float = globalThis.Float16Array ?? Float32Array;
        const types = [Uint8Array, Int8Array, Uint8ClampedArray, Uint16Array, Uint32Array, BigUint64Array, BigInt64Array, Float64Array, Float, DataView];
-       // Each in the middle of guards of its own.
+       // Each view lies between its own guards.
        const views = [];
        const view = () => {
          const Type = pick(types), size = Type.BYTES_PER_ELEMENT ?? 1, length = pick([0, 1, 2, 5, 10, 12, 16, 64]);
@@ -110,7 +110,7 @@ describe('the native objects', () => {
        });
        let all = everything();
        const flat = () => nativeOnes(all);
-       // Names of what there is, of what was, and of what never was.
+       // Names of existing objects, of closed ones, and of ones that never existed.
        const elements = [], regions = [];
        const list = (most, names) => new Uint32Array(names.buffer.slice(0, 4 * dice(most)));
        const values = [() => undefined, () => null, () => true, () => false, () => 0, () => 1, () => 8, () => 31, () => 64, () => 256, () => 4096, () => 2 ** 32 - 1,
@@ -175,7 +175,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('the name of one element is that of no other', () => {
+  test('the name of one SGE never reaches another SGE', () => {
     expectOutput(
       `const { pd, qp, regions: { user, sg }, sge } = everything();
        const told = (element) => [block.describe(element), block.put(element), block.copyOut(element, new Uint8Array(8)), block.copyIn(element, new Uint8Array(8)),
@@ -183,11 +183,11 @@ describe('the native objects', () => {
        const dead = (element) => { const answers = told(element); if (answers.join() !== Array(7).fill(EBADF).join()) throw new Error(JSON.stringify(element) + answers); };
        const refs = block.refs(user);
        let second = block.acquire(pd, 0x1100n, 32, user.key, 1);
-       // Numbers that nobody was given.
+       // Numbers that were never assigned.
        const { cell, generation } = second;
        for (const made of [[0, 0], [0, 1], [cell, 0], [cell, generation + 1], [cell, generation - 1], [cell, 0xffffffff], [cell + 1, generation], [256, 1], [257, 1], [0xffffffff, 1], [0x80000000, 1], [2 ** 24, generation]])
          dead(new Element({}, ...made));
-       // The same cell, one element after the other: an old name is dead, and continues nothing.
+       // One SGE after another in the same cell: old names stay invalid.
        const old = [];
        for (let i = 0; i < 100; i++) {
          old.push(second);
@@ -198,20 +198,20 @@ describe('the native objects', () => {
          for (const name of old) if (name.generation === second.generation) throw new Error('the same generation');
          old.slice(-3).forEach(dead);
        }
-       // A full cell takes no other element, and keeps its own.
+       // A full cell takes no other SGE and keeps its own.
        console.log(block.acquire(pd, 0x1000n, 8, user.key, 1, { cell }), Number(block.describe(second).SgeLength), block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: 0 }), block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: cell + 7 }));
-       // Continued by its name only.
+       // An SGE coalesces only under its exact name.
        if (block.mapSg(sg, BigUint64Array.from([0x100000n, 8192n])) !== 1) throw new Error('not mapped');
        const { Lkey } = block.query(sg);
        const first = block.acquire(pd, 0x100000n + 96n, 4000, Number(Lkey), 0);
        const next = (last) => block.acquire(pd, 0x101000n, 100, Number(Lkey), 0, { last });
        for (const last of [undefined, old[7], { cell, generation: 0 }, { cell: first.cell, generation: first.generation + 1 }, { cell: 0, generation: first.generation }]) if (!(next(last) instanceof Element)) throw new Error('continued');
        console.log(next(first), Number(block.describe(first).SgeLength), next(first) instanceof Element);
-       // Not even in its own cell, once it is put.
+       // The old name of a put SGE does not reach the new SGE in the same cell.
        block.put(first);
        const reborn = block.acquire(pd, 0x100000n + 96n, 4000, Number(Lkey), 0, { cell: first.cell });
        console.log(next(first) instanceof Element, Number(block.describe(reborn).SgeLength), next(reborn));
-       // An element of one device is not the last of another one's.
+       // An SGE of one device cannot be the last of an SGE of another device.
        const other = everything();
        console.log(block.acquire(other.pd, 0x1000n, 8, other.regions.user.key, 1, { last: second }), block.acquire(other.qp, 0x1000n, 8, other.regions.user.key, 1, { last: second }) instanceof Element);
        console.log(rimIntact());`,
@@ -219,7 +219,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('the name of a region is that of no other', () => {
+  test('the name of one region never reaches another region', () => {
     expectOutput(
       `const { device, pd, qp, regions: { user, fmr, sg, zero } } = everything();
        const pages = BigUint64Array.from([0x100000n]);
@@ -227,19 +227,19 @@ describe('the native objects', () => {
          block.fastReg(qp, region, 256, 1, undefined), native.unmapFmr(block.regions(region))];
        const dead = (region) => { const answers = told(region); if (!answers.every((answer) => answer === EBADF)) throw new Error(JSON.stringify(region, (_, value) => typeof value === 'bigint' ? String(value) : value) + answers); };
        const checker = pd.number(), { index, generation } = user;
-       // Never used places, which are there and are not; generations that never were; what names no domain.
+       // Unused slots inside and outside the pool, generations that never existed, and numbers that name no domain.
        for (let i = 0; i < 300; i++) {
          if (![user, fmr, sg, zero].some((region) => region.index === i)) for (const made of [1n, 3n, 2n, 0n, 2n ** 64n - 1n]) dead(new Region(checker, i, made));
        }
        for (const made of [[checker, index, generation + 1n], [checker, index, generation + 2n], [checker, index, generation + (1n << 32n)], [checker, index, 0n], [checker, 2 ** 32 - 1, 1n], [checker, 2 ** 31, 1n],
          [0, index, generation], [checker + 50, index, generation], [0xffffffff, index, generation], [0x80000000, index, generation]]) dead(new Region(...made));
-       // The same index and generation with the number of another device's domain, which has no such region.
+       // The same index and generation with the number of a domain of another device, which has no such region.
        const other = native.openDevice(5, false, true).allocPd(false);
        dead(new Region(other.number(), index, generation));
-       // Lists: all or none.
+       // A list is released completely or not at all.
        console.log(pd.deregMany(block.regions(user, new Region(checker, 17, 1n)), true), pd.deregMany(block.regions(user, new Region(other.number(), index, generation)), true), block.refs(user),
          native.unmapFmr(block.regions(fmr, new Region(checker, 17, 1n))), native.unmapFmr(block.regions(new Region(checker, 17, 1n), fmr)));
-       // The same place, one after the other.
+       // One region after another in the same slot.
        let last = block.register(pd, bytes, 0n, 0n, 1);
        for (let i = 0; i < 100; i++) {
          const before = last;
@@ -249,7 +249,7 @@ describe('the native objects', () => {
          if (last.index !== before.index || last.generation === before.generation || last.id === before.id) throw new Error('not the next life');
          dead(before);
        }
-       // A queue pair's number names no domain to register in; nothing does when the domain is gone.
+       // The number of a queue pair names no domain to register in, nor does any number after the domain is closed.
        console.log(block.register(qp, bytes, 0n, 0n, 1), block.register(0, bytes, 0n, 0n, 1), block.register(0xffffffff, bytes, 0n, 0n, 1), block.register(pd, bytes.buffer, 0n, 0n, 1));
        const numbers = [pd.number(), qp.number()];
        pd.dealloc(true);
@@ -259,12 +259,12 @@ describe('the native objects', () => {
     );
   });
 
-  test('holders: anything may be bound, and each has a cell of its own', () => {
+  test('any object can be bound as a holder, and each has a cell of its own', () => {
     expectOutput(
       `for (const no of [undefined, null, 0, 1, 'x', true, 1n, Symbol.for('x')]) {
          const before = native.bindCell({});
          if (nameOf(() => native.bindCell(no)) !== 'TypeError' || nameOf(() => native.bindCell()) !== 'TypeError') throw new Error('bound');
-         // It has cost no cell.
+         // The failed calls used no cell.
          if (native.bindCell({}) !== before + 1) throw new Error('a cell was lost');
        }
        const { pd, regions: { user } } = (globalThis.kept = everything());
@@ -276,7 +276,7 @@ describe('the native objects', () => {
        const elements = holders.map((holder) => { const cell = native.bindCell(holder); return [cell, block.acquire(pd, 0x1000n, 8, user.key, 1, { cell })]; });
        console.log(new Set(elements.map(([cell]) => cell)).size === holders.length, block.refs(user) - rest === holders.length);
        for (const [, element] of elements) if (block.put(element) !== 0) throw new Error('not put');
-       // One object that has many cells: they are put together.
+       // When an object with many cells is collected, all its SGEs are put.
        (() => { const one = {}; for (let i = 0; i < 1000; i++) block.acquire(pd, 0x1000n, 8, user.key, 1, { cell: native.bindCell(one) }); })();
        const many = block.refs(user) - rest;
        (async () => {
@@ -287,12 +287,12 @@ describe('the native objects', () => {
     );
   });
 
-  test('a cell whose holder is gone takes no element, and no name of its elements is ever given again', () => {
+  test('a cell whose holder was collected takes no SGE, and names of its SGEs are never reused', () => {
     expectOutput(
       `const { pd, regions: { user } } = (globalThis.kept = everything());
        const rest = block.refs(user);
        const dropped = [];
-       // Whole chunks of cells, whose memory is given back and comes again.
+       // Use whole chunks of cells, whose memory is released and reallocated.
        const round = async () => {
          (() => { for (let i = 0; i < 2000; i++) {
            const element = block.acquire(pd, 0x1000n, 8, user.key, 1);
@@ -318,9 +318,9 @@ describe('the native objects', () => {
     );
   });
 
-  test('who gets hold of the registry’s callback can end elements by made-up numbers, and no more', () => {
+  test('a program that obtains the callback of the registry can only end SGEs by guessing their numbers', () => {
     expectOutput(
-      // Loads the native module again after replacing FinalizationRegistry, so that the program gets the callback.
+      // Load the native module again after replacing FinalizationRegistry, so that the program gets the callback.
       `const held = [], registered = [];
        let during = () => {};
        globalThis.FinalizationRegistry = class { constructor(callback) { held.push(callback); } register(...args) { registered.push(args); during(...args); } };
@@ -334,13 +334,13 @@ describe('the native objects', () => {
        for (const number of [0, -1, 2 ** 32 - 1, 2 ** 32, 2 ** 31, 1e9, 256, 257, sge.cell + 1, NaN, 1.5e300, Infinity, 'x', undefined, null, {}, 1n, Symbol(), [sge.cell + 1], new Proxy({}, {})]) collected(number);
        collected();
        console.log(held.length, own.refs(user), Number(own.describe(sge).SgeLength), registered[0].length, registered[0][1] === sge.cell);
-       // That of a living holder: the name is dead, and the element is put with the walk that goes over it.
+       // The number of a live holder: the name becomes invalid, and the SGE is put with the walk over it.
        collected(sge.cell); collected(sge.cell); Reflect.apply(collected, null, [sge.cell, 1, 2]);
        console.log(own.refs(user), own.describe(sge), own.put(sge), acquire({ cell: sge.cell }), state.copyOut(new Uint8Array(8), false), state.put(), own.refs(user));
-       // Two holders for one cell: the second element does not go by the first one's name.
+       // Two holders for one cell: the second SGE is not reachable under the name of the first.
        const second = acquire();
        console.log(second.cell === sge.cell, own.describe(sge), Number(own.describe(second).SgeLength), own.put(sge), own.put(second), own.refs(user));
-       // While a holder is being bound: its own number, others', and throwing afterwards.
+       // Call back while a holder is being bound: with its own number, with other numbers, and then throw.
        const outcomes = [];
        for (const act of [([, number]) => collected(number), ([, number]) => { collected(number); module.bindCell({}); }, ([, number]) => { collected(number); throw new RangeError('no'); },
          ([, number]) => { collected(number); during = () => {}; module.bindCell({}); throw new RangeError('no'); }, () => { during = () => {}; for (let i = 0; i < 600; i++) module.bindCell({}); },
@@ -373,9 +373,9 @@ describe('the native objects', () => {
     );
   });
 
-  test('without a command block nothing is done, and wrong ones are not taken', () => {
+  test('without a valid command block every call fails and does nothing', () => {
     expectOutput(
-      // A module of its own, for which nobody has brought a block yet.
+      // Load a separate module instance, which has no command block yet.
       `const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
        delete require.cache[path];
        const module = require(path);
@@ -390,7 +390,7 @@ describe('the native objects', () => {
          new Uint8Array(new SharedArrayBuffer(COMMAND_BYTES - 1)), new Int8Array(shared), new Uint32Array(shared), new BigUint64Array(shared), new DataView(shared), new Proxy(new Uint8Array(shared), {})]) {
          if (nameOf(() => module.commandBlock(wrong)) !== 'TypeError') throw new Error('taken');
        }
-       // The first right one is, at its very end of the memory too; whatever comes later gets that one.
+       // The first valid block is accepted, even at the very end of its memory; later calls return the same block.
        const right = new Uint8Array(shared, 4096 - COMMAND_BYTES);
        new Uint8Array(shared).fill(GUARD);
        if (module.commandBlock(right) !== right) throw new Error('not taken');
@@ -398,41 +398,41 @@ describe('the native objects', () => {
        const own = new Block(module), user = own.register(pd, bytes, 0x1000n, 0x1000n, 31);
        const sge = own.acquire(pd, 0x1000n, 64, user.key, 31);
        own.query(user);
-       // The block's own memory as registered memory, and as source and target.
+       // Use the memory of the block itself as registered memory, and as source and target.
        const self = own.register(pd, right, 0x9000n, 0x9000n, 31), over = own.acquire(pd, 0x9000n, COMMAND_BYTES, self.key, 31);
        console.log(own.copyOut(over, right), own.copyIn(over, right), own.copyOut(sge, right), own.copyIn(over, new Uint8Array(COMMAND_BYTES).fill(255)));
        console.log(own.put(over), own.put(sge), own.release(user), own.release(self), new Uint8Array(shared, 0, 4096 - COMMAND_BYTES).every((byte) => byte === GUARD), rimIntact());`,
-      // What is copied over an answer comes before it.
+      // The result is written after the bytes, so that a copy over the command block does not destroy the result.
       ['true true 0 0 0 -9 1 -9 -22', '256 256 64 256', '0 0 0 0 true true', ''].join('\n'),
     );
   });
 
-  test('a buffer is known by what it is, wherever its bytes are', () => {
+  test('a region is bound to its buffer, not to the address of the bytes', () => {
     expectOutput(
       `const { pd } = everything();
        const told = (region, where) => { const element = block.acquire(pd, where, 8, region.key, 31); const target = new Uint8Array(8); const answer = typeof element === 'number' ? element : block.copyOut(element, target);
          if (typeof element === 'object') block.put(element); return [answer, target[0]].join(); };
-       // The bytes go from one buffer to the next one, at the same address: the old region has none, and gets none back.
+       // Transfer the bytes from buffer to buffer, which keeps their address: the old regions lose the bytes and never get them back.
        let buffer = new ArrayBuffer(4096);
        const chain = [];
        for (let i = 0; i < 20; i++) {
          new Uint8Array(buffer).fill(i);
          chain.push({ buffer, region: block.register(pd, new Uint8Array(buffer, 8, 64), BigInt(0x100000 * i), BigInt(0x100000 * i), 31), at: BigInt(0x100000 * i) });
          const before = new Uint8Array(buffer), next = structuredClone(buffer, { transfer: [buffer] });
-         // What is detached has no bytes that could be registered.
+         // A detached buffer has no bytes to register.
          const empty = block.register(pd, before, 0n, 0n, 1);
          if (typeof empty !== 'number') throw new Error('registered');
          buffer = next;
        }
        const gone = native.reasonNames.indexOf('MemoryDetached');
        console.log(chain.every(({ region, at }) => told(region, at) === gone + ',0'));
-       // Registered twice, from two views; let go in either order; registered again meanwhile and afterwards.
+       // Register a buffer twice through two views, release in either order, and register again in between and afterwards.
        const again = [0, 8].map((offset) => block.register(pd, new Uint8Array(buffer, offset, 64), 0x10n, 0x10n, 31));
        const answers = [told(again[0], 0x10n), block.release(again[0]), told(again[1], 0x10n)];
        const third = block.register(pd, new Uint8Array(buffer, 0, 4096), 0x10n, 0x10n, 31);
        answers.push(block.release(again[1]), told(third, 0x10n), block.release(third), told(block.register(pd, new Uint8Array(buffer), 0x10n, 0x10n, 31), 0x10n));
        console.log(answers.join(' '));
-       // One and the same shared memory by several objects, which know nothing of each other.
+       // Several unrelated objects for the same shared memory.
        const shared = new SharedArrayBuffer(4096);
        const channel = new MessageChannel();
        channel.port1.postMessage([shared, shared]);
@@ -443,7 +443,7 @@ describe('the native objects', () => {
          console.log([2, 0, 4, 1, 3].map((i) => block.release(regions[i])).join(), rimIntact());
          channel.port1.close();
        });
-       // And nothing that is no Uint8Array is taken for one.
+       // Only a Uint8Array is accepted.
        for (const other of [new Float32Array(2), new Uint8ClampedArray(8), new Int8Array(8), new DataView(shared), [], 'x', undefined, null, {}, new Proxy(bytes, {}), Object.create(bytes)]) {
          if (block.register(pd, other, 0n, 0n, 1) !== EINVAL) throw new Error('registered');
        }`,
@@ -451,11 +451,11 @@ describe('the native objects', () => {
     );
   });
 
-  test('the block is written by another thread during calls', () => {
+  test('another thread writes the command block during calls, and only registered bytes move', () => {
     expectOutput(
       `const { Worker } = require('node:worker_threads');
        const all = everything(), { pd, qp, regions } = all;
-       // What is not this program's to read, by these numbers: nothing of it may be seen.
+       // Memory of another domain: none of its bytes may become visible.
        const secret = new Uint8Array(4096).fill(0xdd), foreign = block.register(all.device.allocPd(true), secret, 0x1000n, 0x1000n, 31);
        const hints = [0, 1, 2, 3, 8, 31, 64, 0x1000, 0x1fff, regions.user.key, pd.number(), qp.number(), 0x80000000, 0xffffffff];
        const worker = new Worker(
@@ -505,7 +505,7 @@ describe('the native objects', () => {
            const answers = [block.describe(sge), block.put(sge), block.copyOut(sge, new Uint8Array(8)), native.createSgeState(block.elements(sge)), block.query(user), block.release(user, 2), block.check(number, 0x1000n, 8, user.key, 0)];
            const device = native.attachDevice(token), pd = device.allocPd(false), own = block.register(pd, new Uint8Array(64), 0n, 0n, 1);
            const element = block.acquire(pd, 0n, 8, own.key, 0);
-           // The same numbers, of this environment's own things.
+           // The same numbers used for objects of this environment.
            answers.push(element.cell === sge.cell && element.generation === sge.generation, block.put(sge), block.put(sge), block.refs(own), block.register(number + 40, new Uint8Array(8), 0n, 0n, 1));
            parentPort.postMessage(answers.join());\`,
          { eval: true, workerData: { token, sge: { cell: sge.cell, generation: sge.generation }, user: { ...user }, number: all.pd.number() } });
@@ -516,7 +516,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('a block of another size, kind or place is not taken', () => {
+  test('a batch block of wrong size, kind or offset is rejected', () => {
     expectOutput(
       `const { pd, qp, sge } = everything();
        const shared = new SharedArrayBuffer(4096);
@@ -529,7 +529,7 @@ describe('the native objects', () => {
        for (const args of [[sge, right(), 4, false, false], [pd.number(), right(), 4, false, false], [{}, right(), 4, false, false], [pd, right(), 0, false, false], [pd, right(), 2 ** 24 + 1, false, false], [pd, right(), 4.5, false, false], [pd, right(), 4, 1, false], [pd, right(), 4, false, 1], [pd, right(), 4, false], [pd, right(), 4, true, false], [pd, right(), 4, false, true], [qp, right(), 5, false, false]]) {
          try { native.createBatch(...args); console.log('made', args); } catch (error) { if (!(error instanceof TypeError)) console.log(error); }
        }
-       // Two over one block are both right, each by itself.
+       // Two batches over one block both work.
        const [one, two] = [native.createBatch(pd, right(), 4, false, false), native.createBatch(qp, right(), 4, false, false)];
        new Uint32Array(shared).set([1, 4, 0, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x1000, 0, 8, 256]);
        for (const batch of [one, two]) { batch.check(); console.log([...new Uint32Array(shared, 12, 4)].join()); }
@@ -539,11 +539,11 @@ describe('the native objects', () => {
     );
   });
 
-  test('what a program that gets hold of our token and our natives can forge is still refused', () => {
+  test('forgeries by a program that obtained the construction token and the native objects are rejected', () => {
     expectOutput(
       `const rdmavt = require('rdmavt');
        const { Device, MemoryRegion, FastMemoryRegion, Sge, SgeState, ProtectionDomain } = rdmavt;
-       // The class that a class extends is looked up at each construction.
+       // The super class is looked up at each construction, so replacing it yields the constructor's arguments.
        const Base = Object.getPrototypeOf(MemoryRegion);
        let seen;
        const device = new Device(), pd = device.allocPd(), qp = pd.createQp();
@@ -555,12 +555,12 @@ describe('the native objects', () => {
        Object.setPrototypeOf(MemoryRegion, Base);
        const [token, name, table] = seen;
        const real = new MemoryRegion(token, name, table);
-       // What must not be reached: bytes of another domain.
+       // Bytes of another domain, which must not be reached.
        const secret = new Uint8Array(4096).fill(0xdd), other = device.allocPd().regUserMr(secret, { start: 0x1000n, iova: 0x1000n, access: 31 });
        const element = { addr: real.start, length: 64, lkey: real.lkey };
        const acquire = () => pd.acquire(element, 1).sge;
        const sge = acquire(), rest = () => [real.refs, other.refs].join('/');
-       // The names of elements lie in the command block after each of their calls.
+       // After each call on an SGE, its name is in the command block.
        const nameIn = (of) => { of.length; return { cell: block.words[Word.Cell], generation: block.words[Word.CellGeneration] }; };
        const put = acquire(), putName = nameIn(put);
        put.put();
@@ -578,16 +578,16 @@ describe('the native objects', () => {
        for (const [what, holder] of Object.entries(forgedHolders)) {
          const forged = new Sge(token, holder, table), before = rest();
          const answers = told(uses(forged).slice(0, 8));
-         // As the last one it is none, as one that was put is.
+         // As last, a forged SGE counts as none, like an SGE that was put.
          const check = nameOf(() => { const { ok, coalesced, sge } = pd.acquire(element, 1, { last: forged }); sge.put(); return ok && !coalesced; });
          const word = { throwing: 'SyntaxError', revoked: 'TypeError', bigint: 'TypeError', symbol: 'TypeError' }[what];
          if (answers !== (word ?? 'EBADF') || check !== (word ?? 'true') || rest() !== before) console.log(what, answers, check, before, rest());
        }
-       // The same name twice: both stand for one element, which is put once. Both holders wait for the next then, for one cell: the second
-       // that asks is EINVAL.
+       // The same name twice: both objects stand for one SGE, which is put once. Afterwards both holders are kept for reuse with the same
+       // cell, so the second acquire into that cell fails with EINVAL.
        const again = new Sge(token, Object.freeze(nameIn(sge)), table), last = { ...nameIn(sge) };
        console.log('again', again.length, told([() => again.put()]), rest(), told([() => sge.length, () => again.length, () => new SgeState([sge])]), told([() => sge.put(), () => again.put()]), rest());
-       // Holders that were given back by somebody who had no right to: those that come next go on, one element for each.
+       // Forged objects returned holders that are still in use: later SGEs still get one holder each.
        const acquired = () => { for (;;) { try { return acquire(); } catch (error) { if (error.code !== 'EINVAL') throw error; } } };
        const many = Array.from({ length: 50 }, acquired);
        many.slice(0, 10).forEach((of) => { const { cell, generation } = nameIn(of); new Sge(token, { cell, generation, next: undefined }, table).put(); });
@@ -596,7 +596,7 @@ describe('the native objects', () => {
        if (after.some((of) => nameOf(() => of.length) !== '64')) console.log('mixed up');
        for (const of of [...many, ...after]) of.put();
        console.log('given', rest(), pd.acquire(element, 1).ok);
-       // Names of regions.
+       // Forge the names of regions.
        const { domain, checker, index, generation } = name;
        const looks = (region) => [() => region.refs, () => region.start, () => region.rkey, () => region.counters, () => region.countAccesses(), () => region.mapSg([{ addr: 0n, length: 1 }]), () => qp.fastRegMr(region, { key: 256, access: 1 })];
        for (const [what, forged] of Object.entries({ empty: {}, none: { checker: 0, index, generation }, place: { checker, index: index + 3, generation: 1 }, never: { checker, index: index + 9, generation: 1 }, far: { checker, index: 2 ** 32 - 1, generation: 1 },
@@ -605,7 +605,7 @@ describe('the native objects', () => {
          const [region, fmr] = [MemoryRegion, FastMemoryRegion].map((Type) => new Type(token, forged, table)), before = rest();
          const answers = [told(looks(region)), nameOf(() => FastMemoryRegion.unmap([fmr])), nameOf(() => region.state), nameOf(() => region.dereg({ force: true })), nameOf(() => pd.deregMany([region], { force: true }))].join();
          const word = { throwing: 'SyntaxError', revoked: 'TypeError' }[what];
-         // In a list, what was a region and is none any more is no error; what never was one is.
+         // A list may contain regions that were deregistered, but no region that never existed.
          if (!(word ? answers === Array(5).fill(word).join() : /^EBADF,EBADF,Closed,undefined,(EINVAL|undefined)$/.test(answers)) || rest() !== before) console.log(what, answers, before, rest());
        }
        const domainOf = (inside) => nameOf(() => new ProtectionDomain(token, inside, yes, table).lkeyBatch(1));
@@ -616,7 +616,7 @@ describe('the native objects', () => {
         '4096',
         'again 64 undefined 2/2 EBADF undefined 2/2',
         'given 2/2 true',
-        'TypeError,TypeError,TypeError,TypeError,TypeError 0', // what says yes to all says the number of a domain that there is
+        'TypeError,TypeError,TypeError,TypeError,TypeError 0', // A Proxy that answers every property read gives the number of an existing domain.
         'true true false',
         '',
       ].join('\n'),

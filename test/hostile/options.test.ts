@@ -1,5 +1,5 @@
-// Objects of options: only what a program itself has written into one counts. What lies on a prototype is no right, and a name that is
-// misspelt is not passed over.
+// Objects with options: only own properties count, so that a polluted prototype grants no rights, and misspelled names are
+// rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Device, SgeState } from '../../lib';
@@ -10,13 +10,13 @@ import { told } from '../support/reach';
 import { DMA } from '../support/scene';
 
 interface Taker {
-  /** Names of the interfaces of options that the call takes. */
+  /** Names of the option interfaces that the call takes. */
   type: string;
   name: string;
-  /** Options that it takes: every one there is. */
+  /** Every option that the call takes, with a valid value. */
   all: Record<string, unknown>;
   call: (objects: Everything, options: any) => unknown;
-  /** It cannot do without. */
+  /** Whether the options argument is required. */
   required?: boolean;
 }
 
@@ -46,7 +46,7 @@ const takers: Taker[] = [
     name: 'device.share',
     all: { pd: null },
     call: ({ device, pd }, options) => {
-      // The domain is known only now.
+      // The domain exists only now.
       if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
       device.share(options);
     },
@@ -154,7 +154,7 @@ const takers: Taker[] = [
     name: 'qp.fastRegMr',
     all: { key: 0, access: 1, iova: 0n },
     call: ({ qp, sg }, options) => {
-      // The key is known only now; everything else of the object stays as it is.
+      // The key is known only now; the rest of the object stays unchanged.
       if (typeof options?.key === 'number') options.key = sg.lkey;
       qp.fastRegMr(sg, options);
     },
@@ -246,7 +246,7 @@ const takers: Taker[] = [
   },
 ];
 
-/** Runs a call on objects of its own. */
+/** Runs a call on new objects and returns the outcome. */
 function ask({ call }: Taker, options: unknown): string {
   const objects = everything();
   const answer = told(() => call(objects, options));
@@ -254,7 +254,7 @@ function ask({ call }: Taker, options: unknown): string {
   return answer;
 }
 
-test('every kind of options is asked for here', () => {
+test('this file covers every interface of options', () => {
   const folder = join(__dirname, '../../lib/verbs');
   const kinds = readdirSync(folder).flatMap((file) =>
     [...readFileSync(join(folder, file), 'utf8').matchAll(/ptionsOf<(\w+)>/g)].map(([, kind]) => kind),
@@ -266,13 +266,13 @@ test('every kind of options is asked for here', () => {
 describe.each(takers)('options of $name', (taker) => {
   const { all, required = false } = taker;
 
-  test('it takes every one of them, from an object with and without a prototype', () => {
+  test('accepts every option, from objects with and without a prototype', () => {
     expect(ask(taker, all)).toBe('ok');
     expect(ask(taker, Object.assign(Object.create(null), all))).toBe('ok');
     expect(ask(taker, new Proxy(all, {}))).toBe('ok');
   });
 
-  test('nothing given is the default, of every one that is undefined too', () => {
+  test('uses the default for each omitted or undefined option', () => {
     if (required) {
       expect(ask(taker, undefined)).toBe('ERR_INVALID_ARG_TYPE');
       return;
@@ -287,17 +287,17 @@ describe.each(takers)('options of $name', (taker) => {
     }
   });
 
-  test('what is inherited is not given', () => {
-    // Values of a wrong type: whoever reads one, throws.
+  test('ignores inherited options', () => {
+    // The values have a wrong type, so that reading one throws.
     const inherited = Object.create(Object.fromEntries(Object.keys(all).map((name) => [name, Symbol(name)])));
     expect(ask(taker, inherited)).toBe(ask(taker, {}));
     const own = Object.assign(Object.create({ [Object.keys(all)[0]!]: Symbol() }), all);
     expect(ask(taker, own)).toBe('ok');
   });
 
-  test('an unknown name is refused, own or inherited, and nothing has happened', () => {
+  test('rejects an unknown name, own or inherited, and changes nothing', () => {
     const objects = everything();
-    const lives = () => ({ ...objects.device.resources(), pds: undefined }); // getDmaMr's own domain
+    const lives = () => ({ ...objects.device.resources(), pds: undefined }); // getDmaMr creates a domain of its own
     const before = lives();
     for (const options of [
       { ...all, acess: 1 },
@@ -313,19 +313,19 @@ describe.each(takers)('options of $name', (taker) => {
     objects.device.close({ cascade: true });
   });
 
-  test('symbols, and names that cannot be enumerated, are nobody’s business', () => {
+  test('ignores symbols and non-enumerable names', () => {
     const hidden = Object.defineProperty({ ...all, [Symbol('mine')]: 1 }, 'mine', { value: 1 });
     expect(ask(taker, hidden)).toBe('ok');
   });
 
-  test('anything but an object is refused', () => {
+  test('rejects anything but an object', () => {
     for (const options of [null, 1, 'text', true, 1n, Symbol(), () => 1, [], [all]]) {
       expect(ask(taker, options)).toBe('ERR_INVALID_ARG_TYPE');
     }
   });
 });
 
-test('the message names the options that there are, and shortens what it is given', () => {
+test('the message lists the existing options, and shortens the given name', () => {
   const { pd, device } = everything();
   expect(() => pd.regUserMr(bytes, { acces: 31 } as object)).toThrow(
     "The property 'options.acces' is not an option; there are start, iova, access",
@@ -350,7 +350,7 @@ function catchMessage(use: () => unknown): string {
   return '';
 }
 
-test('a polluted Object.prototype gives no rights', () => {
+test('a polluted Object.prototype grants no rights', () => {
   const { stdout } = runProgram(`
     const { Device } = require('rdmavt');
     for (const [name, value] of Object.entries({ access: 31, remoteKeyZero: true, trusted: true, force: true, cascade: true, last: {}, iova: 0, start: 0, put: true }))

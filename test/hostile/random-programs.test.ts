@@ -1,12 +1,12 @@
-// The cardinal promise: no program that uses the public API can make the process touch memory outside the registered bytes, or
-// crash it. The programs are those of the API fuzzer (fuzz/api): random calls with random arguments, each program in a process
-// of its own. `npm run fuzz:api` tries others, for longer.
+// The central guarantee: no program that uses the public API can crash the process or make it touch memory outside the registered
+// bytes. The programs come from the API fuzzer (fuzz/api): random calls with random arguments, each program in a process of its
+// own. `npm run fuzz:api` tries more programs for a longer time.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Of fuzz/api/ledger.mjs. */
+/** The statistics that fuzz/api/ledger.mjs writes. */
 interface Account {
   members: Record<string, [succeeded: number, threw: number]>;
   exceptions: Record<string, number>;
@@ -20,7 +20,7 @@ afterAll(() => {
 });
 
 const CALLS = 4000;
-/** ms. A program takes some 2 s of processor. */
+/** In ms. A program needs about 2 s of processor time. */
 const LIMIT = 240_000;
 
 function run(seed: number): Account {
@@ -32,7 +32,7 @@ function run(seed: number): Account {
     ['--expose-gc', '--no-warnings', program, ...flags],
     { cwd: root, encoding: 'utf8', timeout: LIMIT, killSignal: 'SIGKILL' },
   );
-  // A program that has found something ends with status 3, and has left what it found.
+  // Status 3 means that the program found an error and recorded it.
   if (status !== 3)
     expect({ seed, status, signal, stderr }).toEqual({ seed, status: 0, signal: null, stderr: '' });
   return JSON.parse(readFileSync(result, 'utf8')) as Account;
@@ -40,9 +40,9 @@ function run(seed: number): Account {
 
 const happened = new Set<string>();
 
-// Four programs that are always the same, and one that nobody has seen before.
+// Four fixed programs, and one that is new in each run.
 test.each([1, 2, 3, 5, Math.floor(Math.random() * 2 ** 31)])(
-  'a program of random calls ends well and harms nobody: seed %i',
+  'a program of random calls finishes without a finding: seed %i',
   (seed) => {
     const { members, exceptions, findings } = run(seed);
     expect(findings).toEqual([]);

@@ -1,5 +1,5 @@
-// Pool slots, key slots, DMA addresses and batch numbers are used again and again. Whoever kept the old object is told that it is
-// closed, and the new one never notices.
+// Pool slots, key slots, DMA addresses and numbers of checkers are reused. An old object must report that it is closed, and must
+// not affect the new object in its place.
 import {
   type Checker,
   Device,
@@ -20,7 +20,7 @@ import { ALL, DMA, open, PAGE, scene } from '../support/scene';
 
 const CYCLES = 1000;
 
-/** All that an old region can be asked; none of it may work, or happen to the region that has its place now. */
+/** Every use of an old region. None may succeed or affect the region that now occupies its slot. */
 const regionUses = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] => [
   ['refs', () => old.refs],
   ['counters', () => old.counters],
@@ -45,8 +45,8 @@ const noOps = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] 
       ] as [string, () => unknown][])),
 ];
 
-describe('a thousand times', () => {
-  test.each(['user', 'mem_reg', 'fmr'] as const)('a region of kind %s', (kind) => {
+describe('reused a thousand times', () => {
+  test.each(['user', 'mem_reg', 'fmr'] as const)('the slot of a region of kind %s', (kind) => {
     const { device, pd, qp } = scene({ lkeyTableBits: 2 });
     device.dma.map(Buffer.alloc(PAGE), { address: DMA });
     const make = (value: number): MemoryRegion | FastMemoryRegion => {
@@ -83,7 +83,7 @@ describe('a thousand times', () => {
         }
         if (oldKey !== key) same(pd.check({ ...element, lkey: lkey(oldKey) }, 0).ok, false);
       }
-      // Elements of regions that were ended by force: dead, whatever lies at their region's place now.
+      // Held elements of regions closed by force stay refused, whatever region occupies the slot now.
       for (const dead of heldDead.splice(cycle % 7 ? 1 : 0)) {
         same(
           told(() => dead.copyFrom(Buffer.alloc(16, 0xff))),
@@ -109,17 +109,17 @@ describe('a thousand times', () => {
       else heldDead.push(sge);
       if (kind === 'fmr') (region as FastMemoryRegion).dealloc({ force: true });
       else (region as MemoryRegion).dereg({ force: true });
-      // The first one, and the last two.
+      // Keep the first region and the last two.
       if (kept.length < 3) kept.push([region, key]);
       else kept[1 + (cycle % 2)] = [region, key];
     }
-    expect(keys.size).toBeGreaterThan(20); // generations differ
+    expect(keys.size).toBeGreaterThan(20); // The generations of the keys differ.
     for (const sge of heldDead) sge.put();
     expect(device.keyTable().used).toEqual([]);
     pd.dealloc({ cascade: true });
   });
 
-  test('a domain and a queue pair', () => {
+  test('the slot of a domain and of a queue pair', () => {
     const device = open({ lkeyTableBits: 2 });
     interface Old {
       pd: ProtectionDomain;
@@ -137,7 +137,7 @@ describe('a thousand times', () => {
         { vaddr: 0n, length: 16, rkey: mr.rkey },
       ];
       for (const old of kept) {
-        // The new domain has the id of an old one, and its key may be an old one's too.
+        // The new domain occupies the slot of an old one, and its region may have an old key.
         expect(
           toldAll([
             ['allocPd’s', () => old.pd.createQp()],
@@ -172,7 +172,7 @@ describe('a thousand times', () => {
     }
   });
 
-  test('a mapping, at the same address', () => {
+  test('the address of a mapping', () => {
     const { device, pd } = scene({ trusted: true, lkeyTableBits: 2 });
     const region = pd.getDmaMr();
     const fmr = pd.allocFmr({ maxPages: 1, access: ALL });
@@ -187,7 +187,7 @@ describe('a thousand times', () => {
         expect([old.address, old.length]).toEqual([DMA, PAGE]);
       }
       if (before) {
-        // Of the mapping before, which was at the same address.
+        // The held SGE belongs to the previous mapping at the same address.
         same(
           told(() => before!.copyFrom(Buffer.alloc(8, 0xee))),
           'Remapped',
@@ -217,7 +217,7 @@ describe('a thousand times', () => {
     region.dereg();
   });
 
-  test('an element, a walk and what a batch holds', () => {
+  test('the cells of an SGE, a walk and a batch', () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n, access: 1 });
     const batch = pd.lkeyBatch(4);
@@ -253,7 +253,7 @@ describe('a thousand times', () => {
   });
 });
 
-test('devices that were closed, hundreds of times', () => {
+test('objects of hundreds of closed devices stay closed', () => {
   const old: { device: Device; pd: ProtectionDomain; mr: MemoryRegion; sge: Sge }[] = [];
   for (let cycle = 0; cycle < 300; cycle++) {
     const device = new Device({ lkeyTableBits: 1 });
@@ -291,7 +291,7 @@ test('devices that were closed, hundreds of times', () => {
   }
 });
 
-testWithCollector('numbers of batches that were collected are given again, to one at a time', async () => {
+testWithCollector('the number of a collected checker is reused by one checker at a time', async () => {
   const { pd } = scene();
   const mr = pd.regUserMr(Buffer.alloc(64), { start: 0n });
   const live = Array.from({ length: 20 }, () => pd.checker());
@@ -304,7 +304,7 @@ testWithCollector('numbers of batches that were collected are given again, to on
         refs.push(new WeakRef(block));
       }
     })();
-    // Each of the living is judged by what was stored in it, not in one that had or has a number near it.
+    // Each live checker must use its own state, not that of a checker with a former or neighboring number.
     for (const [i, block] of live.entries()) {
       same(block.refusal(i, 64 - i, mr.lkey, 0), 0);
       expect(block.refusal(i, 65 - i, mr.lkey, 0)).not.toBe(0);

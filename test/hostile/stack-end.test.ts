@@ -1,8 +1,8 @@
-// At the end of the stack every function may throw. A verb that throws there has done nothing: nothing lives that nobody has, and
-// nothing has ended, moved or been put.
+// Every function may throw when the stack overflows. A verb that throws there must have done nothing: no unreachable object is
+// left, and nothing was closed, moved or put.
 import { runProgram } from '../support/programs';
 
-/** Every verb that changes something, by an expression over the objects of a `world`. */
+/** Every verb that changes state, as an expression over the objects of a `world`. */
 const verbs: Record<string, string> = {
   'Device.attach': 'Device.attach(w.token)',
   'device.allocPd': 'w.device.allocPd()',
@@ -51,7 +51,7 @@ const verbs: Record<string, string> = {
   'batch.scatter': 'w.batch.scatter(w.source, 1, 1)',
 };
 
-/** Those that make something, and so note where. */
+/** The verbs that create objects, and therefore capture stacks. */
 const makers = Object.entries(verbs).filter(([name]) =>
   /\.alloc|createQp|regUserMr|getDmaMr|dma\.map|attach/.test(name),
 );
@@ -78,7 +78,7 @@ const program = (verb: string, options = ''): string => `
       state: new SgeState([reading]), writing: new SgeState([other]), batch, holding, keep: [], memory: device.allocDm(8), token: device.share(), dispose: Symbol.dispose ?? Symbol.for('nodejs.dispose') };
   }
   const alive = (ask) => { try { return ask(); } catch (error) { return error.code; } };
-  // Everything that a verb could have changed, but for what it tells of itself.
+  // Returns the state that a verb could have changed, apart from its own result.
   const snapshot = (w) => JSON.stringify([
     alive(() => w.device.resources()), alive(() => w.sge.length), w.state.totalLength, w.state.remaining, w.writing.totalLength,
     [w.mr, w.spare, w.sg, w.fmr, w.mapped].map((region) => [region.state, alive(() => region.length), alive(() => region.iova), alive(() => region.refs), alive(() => region.counters)]),
@@ -86,13 +86,13 @@ const program = (verb: string, options = ''): string => `
   ], (name, value) => ['region', 'stack', 'buffer', 'batch'].includes(name) ? undefined : typeof value === 'bigint' ? String(value) : value);
   const verb = (w) => { ${verb}; };
   const frames = (pad) => new Function('use', 'left', 'return (function again(' + Array.from({ length: pad }, (_, i) => 'v' + i + ' = ' + i) + ') { try { return again(); } catch (error) { if (left-- === 0) return use(); throw error; } })()');
-  // Once for the engine, which reads functions when they are called first.
+  // Warm up: the engine compiles functions at their first call.
   for (let i = 0; i < 3; i++) { const w = world(); verb(w); snapshot(w); alive(() => w.device.close({ cascade: true })); }
   const untouched = world(), before = snapshot(untouched);
   untouched.device.close({ cascade: true });
   let refused = 0, done = 0;
   const wrong = [];
-  // Frames of two sizes, so that the stack ends at many places of the verb.
+  // Use frames of two sizes, so that the stack overflows at many points of the verb.
   for (const pad of [8, 11]) {
     const near = frames(pad);
     for (let left = 0; left < 1000; left++) {
@@ -113,24 +113,24 @@ const program = (verb: string, options = ''): string => `
   process.exit(0);
 `;
 
-/** A short stack is at its end sooner. */
+/** A short stack overflows sooner. */
 const shortStack = ['--stack-size=100', '--no-warnings'];
 
-describe('at the end of the stack', () => {
-  test.each(Object.entries(verbs))('%s', (_, verb) => {
+describe('a stack overflow in', () => {
+  test.each(Object.entries(verbs))('%s changes nothing', (_, verb) => {
     const { stdout, stderr } = runProgram(program(verb), shortStack);
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual({ refused: true, done: 2, wrong: [] });
   });
 
-  test.each(makers)('%s, while stacks are captured', (_, verb) => {
+  test.each(makers)('%s changes nothing while stacks are captured', (_, verb) => {
     const { stdout, stderr } = runProgram(program(verb, ', captureStacks: true'), shortStack);
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual({ refused: true, done: 2, wrong: [] });
   });
 });
 
-test.each(makers)('%s, where the capture of the stack throws', (_, verb) => {
+test.each(makers)('%s changes nothing if capturing the stack throws', (_, verb) => {
   const { stdout, stderr } = runProgram(`
     const told = [];
     ${/const \{ Device[^]*?\n {2}const verb = .*\n/.exec(program(verb, ', captureStacks: true'))![0]}

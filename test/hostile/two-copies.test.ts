@@ -1,8 +1,8 @@
-// Two copies of the package in one process, with one native module or with one each.
+// Two copies of the package in one process, sharing one native module or with one each.
 import { BLOCK_HEADER_BYTES, COMMAND_BYTES, HeaderWord, PACKED_SGE_BYTES } from '../../lib/internal/layout';
 import { runProgram } from '../support/programs';
 
-/** How long the block of a batch of one element without places is; and where it has the status. */
+/** The size of the block of a batch of one element without places, and the index of the status word. */
 const BATCH_BYTES = BLOCK_HEADER_BYTES + PACKED_SGE_BYTES + Uint32Array.BYTES_PER_ELEMENT;
 const STATUS_WORD = HeaderWord.Status;
 
@@ -32,7 +32,7 @@ describe('two copies of the package in one process', () => {
   test.each([
     ['with one native module', false],
     ['with a native module each', true],
-  ])('%s do not take each other’s objects, and share memory', (_, clearNative) => {
+  ])("%s, reject each other's objects, and share memory", (_, clearNative) => {
     const { status, signal, stdout, stderr } = runProgram(
       `${load(clearNative)}
        for (const [ours, theirs, lib] of [[a, b, first], [b, a, second]]) {
@@ -42,7 +42,7 @@ describe('two copies of the package in one process', () => {
            () => ours.batch.acquire(1, 0, { last: theirs.sge }), () => ours.batch.copyTo(theirs.batch, 1, 0, 1, 1),
            () => lib.Sge.prototype.copyTo.call(theirs.sge, Buffer.alloc(8)), () => lib.Device.prototype.keyTable.call(theirs.device),
          ].map(told).join());
-         // One buffer, registered with both.
+         // Register one buffer with both copies.
          const shared = ours.pd.regUserMr(theirs.memory, { start: 0x5000n, access: 1 });
          const { sge } = ours.pd.acquire({ addr: 0x5000n, length: 64, lkey: shared.lkey }, 1);
          sge.copyFrom(Buffer.alloc(64, 9));
@@ -58,14 +58,15 @@ describe('two copies of the package in one process', () => {
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
     const wrong = `${Array(7).fill('ERR_INVALID_ARG_TYPE').join()},TypeError,TypeError\ntrue 0 true\n`;
-    // The small Buffers of both lie in one pool, or the memory is each one's own: then the other's goes on.
+    // The small Buffers of both lie in one pool, or each copy registers memory of its own; the other copy's object then stays
+    // usable.
     expect(stdout.startsWith(wrong.repeat(2))).toBe(true);
   });
 
-  test('with one native module: the command block is one, and what one copy stores the other does not take for its own', () => {
+  test("with one native module share the command block, but never take each other's results", () => {
     const { status, signal, stdout, stderr } = runProgram(
       `${load(false)}
-       // Each check of one copy is interrupted, at each property that it reads, by checks of the other.
+       // Interrupt each check of one copy with checks of the other, at each property that it reads.
        const verdictOf = (use) => { try { const { ok, reason, sge } = use(); sge?.put(); return ok ? 'ok' : reason; } catch (error) { return error.code ?? error.name; } };
        let asked = 0;
        const answers = new Set();
@@ -87,10 +88,10 @@ describe('two copies of the package in one process', () => {
       ['--no-warnings'],
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
-    expect(stdout).toBe('78 true 3,3\n'); // of the one element that is held
+    expect(stdout).toBe('78 true 3,3\n'); // The references of the single held SGE.
   });
 
-  test('with a native module each: what the one has made means what it says to the other', () => {
+  test('with a native module each, handles of one module have the documented meaning in the other', () => {
     const { status, signal, stdout, stderr } = runProgram(
       `const [one, two] = [0, 1].map(() => {
          for (const path of Object.keys(require.cache)) delete require.cache[path];
@@ -107,7 +108,7 @@ describe('two copies of the package in one process', () => {
        for (let round = 0; round < 50; round++) {
          for (const [a, b] of [[one, two], [two, one]]) {
            const memory = new Uint8Array(new SharedArrayBuffer(64 + 20));
-           // The other's objects are native objects, of classes of their own; its numbers are this one's, if they name anything here.
+           // Objects of the other module are native objects of other classes; its numbers are looked up in this module.
            const answers = [
              () => a.block.check(b.pd, 0x1000n, 8, 256, 1), () => a.block.register(b.pd, b.memory, 0n, 0n, 1), () => a.block.release(a.block.newRegion(a.pd)), () => a.block.describe(b.sge),
              () => a.native.createBatch(b.pd, memory, 1, false, false), () => Object.getPrototypeOf(a.device).bits.call(b.device), () => a.pd.number.call(b.pd),
@@ -124,8 +125,8 @@ describe('two copies of the package in one process', () => {
     expect(stdout).toBe('0,object,0,object,object,TypeError,TypeError,64,128,-22,\n'.repeat(2));
   });
 
-  test('of two files: no native object of one is anything to the other, in any function that takes one', () => {
-    // A file of its own is a copy of its own: with its own pools, readers and epochs.
+  test('loaded from two files: no function accepts a native object of the other file', () => {
+    // A second file is a separate module with its own pools, readers and epochs.
     const { status, signal, stdout, stderr } = runProgram(
       `const { copyFileSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs'), { dirname, join, relative } = require('node:path');
        const home = mkdtempSync(join(require('node:os').tmpdir(), 'rdmavt-copy-'));
@@ -138,7 +139,7 @@ describe('two copies of the package in one process', () => {
          return { root, file, native: require(file), lib: require('rdmavt') };
        };
        const first = load();
-       // At the same place in its folder: the suite is also run with prebuilt binaries alone, and then no other place is looked at.
+       // Keep the relative path: the suite also runs on prebuilt binaries alone, and no other path is searched then.
        const copy = join(home, relative(first.root, first.file));
        mkdirSync(dirname(copy), { recursive: true });
        copyFileSync(first.file, copy);
@@ -158,17 +159,17 @@ describe('two copies of the package in one process', () => {
        const told = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'taken' : String(answer); } catch (error) { return error.name; } };
        const answers = new Set();
        for (const [own, ours, theirs] of [[first, a, b], [second, b, a]]) {
-         // Everything that a program could pass, to every function and method that there is.
+         // Pass every object to every function and method.
          const objects = [theirs.device, theirs.pd, theirs.qp, theirs.mapping, theirs.memory, theirs.buffer, theirs.batch];
          for (const object of objects) {
            answers.add(told(() => own.native.createBatch(object, ours.block(), 1, false, false)));
            answers.add(told(() => ours.device.share(object)));
            answers.add(told(() => ours.device.mapDma(object, undefined)));
          }
-         // copyTo answers in the block: EINVAL, and nothing was moved.
+         // copyTo writes its result into the block: EINVAL, and nothing was moved.
          const block = ours.block(), copier = own.native.createBatch(ours.pd, block, 1, false, false);
          for (const object of objects) { copier.copyTo(object); answers.add('status ' + new Int32Array(block.buffer)[${STATUS_WORD}]); }
-         // As the receiver of every method of every class.
+         // Use the object as the receiver of every method of every class.
          for (const [mine, their] of [['device'], ['pd'], ['qp'], ['mapping'], ['memory']].map(([name]) => [ours[name], theirs[name]])) {
            for (const method of Object.getOwnPropertyNames(Object.getPrototypeOf(mine))) {
              if (method === 'constructor') continue;
@@ -177,7 +178,7 @@ describe('two copies of the package in one process', () => {
          }
        }
        console.log([...answers].sort().join());
-       // The classes of lib: by what each copy's objects are, not by what they look like.
+       // The classes of lib recognize the objects of their own copy by identity, not by shape.
        const make = ({ lib: { Access, Device, SgeState } }) => {
          const device = new Device(), pd = device.allocPd(), qp = pd.createQp(), mr = pd.regUserMr(new Uint8Array(64), { access: 31 });
          const sg = pd.allocMr({ maxNumSg: 1 }), fmr = pd.allocFmr({ maxPages: 1 });

@@ -1,4 +1,5 @@
-// Programs of little else than local checks that name each other: rightly, wrongly, and after what was never accepted.
+// Generates programs that consist almost only of local checks that name each other as `last`: correctly, incorrectly, and after
+// checks that were refused.
 import * as fc from 'fast-check';
 
 import { Model } from './model';
@@ -10,16 +11,19 @@ const PAGES = 8;
 
 const hex = (value: number | bigint): `0x${string}` => `0x${value.toString(16)}`;
 
-/** First and last edge of the region `list`, whose bytes begin and end inside a page; between them, segments end where pages do. */
+/**
+ * The first and last address of the region `list`, whose bytes begin and end inside a page; in between, segments end at page
+ * edges.
+ */
 const LIST = { start: DMA + 100, end: DMA + PAGES * PAGE - 100 };
-/** The pages of the region `turned`: not in order, and one of them twice. */
+/** The pages of the region `turned`: out of order, and one of them twice. */
 const TURNED = [1, 0, 2, 3, 3, 5, 4, 7];
 
 const pagesAt = (pages: readonly number[]) => pages.map((page) => hex(DMA + page * PAGE));
 
 /**
- * Key 0; `fmr`, whose pages lie at the addresses that it answers to; `turned`, where only some do; `list`, which begins and ends inside
- * a page; and `user`, a user region, in which checks never coalesce.
+ * The regions of the scene: key 0; `fmr`, whose pages lie at the addresses that it maps them to; `turned`, where only some pages
+ * do; `list`, which begins and ends inside a page; and `user`, a user region, in which checks never coalesce.
  */
 const scene: Operation[] = [
   { op: 'init', lkey_table_bits: 4, dma_pages: PAGES, dma_base: hex(DMA) },
@@ -50,7 +54,7 @@ const scene: Operation[] = [
   },
 ];
 
-/** The keys of the scene, which depend on the table alone. */
+/** Returns the keys of the regions in the scene, which depend on the key table alone. */
 function keysOfScene(): ReadonlyMap<string, `0x${string}`> {
   const model = new Model();
   const keys = new Map<string, `0x${string}`>();
@@ -63,19 +67,19 @@ function keysOfScene(): ReadonlyMap<string, `0x${string}`> {
 
 type Key = 'zero' | 'fmr' | 'turned' | 'list' | 'user' | 'none';
 
-/** Exactly there, or one byte before or after. */
+/** An offset from an edge: exactly at it, or one byte before or after. */
 type By = -1 | 0 | 1;
 
 interface Step {
-  /** 'same': the key of the step before, because only checks of one region can coalesce. */
+  /** 'same' is the key of the previous step: only checks of one region can coalesce. */
   readonly key: Key | 'same';
-  /** Where it begins: where the accepted check so many before ended, or at an edge. */
+  /** The start: the end of the accepted check that was `after` checks ago, or an edge. */
   readonly at: { readonly after: number } | { readonly edge: Edge; readonly by: By };
-  /** So many bytes; or up to an edge: 0 is the first one after its address. */
+  /** A number of bytes, or the distance to an edge, where 0 is the first edge after the start. */
   readonly length: number | { readonly edges: number; readonly by: By };
   /**
-   * Which element it names as `last`. 'newest': the one that the last accepted check has made or grown. A number: the one that the check
-   * so many before has made, if it has made one; 0: none.
+   * The element that the check names as `last`. 'newest' is the element that the latest accepted check created or extended. A
+   * number n is the element that the check n steps earlier created, if it created one; 0 is none.
    */
   readonly last: number | 'newest';
   readonly acc: number;
@@ -83,7 +87,7 @@ interface Step {
   readonly then?: 'put' | 'refs' | 'rkey' | undefined;
 }
 
-/** A page's number, for where it begins; or an end of the region `list`. */
+/** The number of the page that begins at the edge, or an end of the region `list`. */
 type Edge = number | keyof typeof LIST;
 
 const edgeArb: fc.Arbitrary<Edge> = fc.oneof(
@@ -116,7 +120,7 @@ const stepArb: fc.Arbitrary<Step> = fc.record({
   then: fc.option(fc.constantFrom('put', 'refs', 'rkey'), { freq: 12, nil: undefined }),
 });
 
-/** The first one most of the time. */
+/** Generates the first value most of the time. */
 function mostly<T>(usual: T, ...others: T[]): fc.Arbitrary<T> {
   return fc.oneof({ weight: 8, arbitrary: fc.constant(usual) }, fc.constantFrom(usual, ...others));
 }
@@ -131,7 +135,9 @@ function addressOf(edge: Edge): number {
   return typeof edge === 'number' ? DMA + edge * PAGE : LIST[edge];
 }
 
-/** The bytes from `addr` to the edge that has `edges` page edges before it; but not past the end of the region `list`. */
+/**
+ * Returns the number of bytes from `addr` to the page edge after `edges` other edges, but not past the end of the region `list`.
+ */
 function lengthTo(addr: number, edges: number): number {
   const page = DMA + (Math.floor((addr - DMA) / PAGE) + 1 + edges) * PAGE;
   return (addr < LIST.end ? Math.min(page, edges ? LIST.end : page) : page) - addr;
@@ -147,7 +153,7 @@ export const chainArb: fc.Arbitrary<Operation[]> = fc
       return model.play(op);
     };
     scene.forEach(add);
-    /** Of the accepted checks. */
+    /** The end addresses of the accepted checks. */
     const ends: number[] = [];
     let newest: string | null = null;
     let usual: Key = 'fmr';
@@ -165,7 +171,7 @@ export const chainArb: fc.Arbitrary<Operation[]> = fc
         ends.push(addr + length);
         newest = answer.ret === 0 ? last : id;
       } else if ('skipped' in answer && named === 'newest') {
-        newest = null; // it was put
+        newest = null; // the element was put
       }
       if (then === 'put') add({ op: 'put_sge', sge: `s${Math.max(0, i - 1)}` });
       if (then === 'refs') add({ op: 'refs', mr: 'fmr' });
@@ -173,7 +179,7 @@ export const chainArb: fc.Arbitrary<Operation[]> = fc
         add({ op: 'rkey_ok', id: `r${i}`, qp: 'qp', len: length, vaddr: hex(addr), rkey: lkey, acc });
       }
     }
-    // At the end, what each element holds: those that were never made, too.
+    // At the end, report what each element holds, including elements that were never created.
     for (const i of steps.keys()) {
       program.push({ op: 'walk', sges: [`s${i}`], steps: [0], release: false });
       program.push({ op: 'put_sge', sge: `s${i}` });

@@ -1,5 +1,4 @@
-// The commands that check, consume and look. Inputs on which the documents do not settle one answer are left out;
-// README.md lists them.
+// Generates the operations that check, consume and query. Inputs without one documented answer are omitted; README.md lists them.
 
 import { hex } from './numbers';
 import { isStale, type Region, type Sge } from './region';
@@ -22,7 +21,10 @@ export function lkeyOk(scene: Scene): Operation {
   };
 }
 
-/** The element after `last`, or nearly: what may coalesce, and what must not although it looks alike. */
+/**
+ * Checks the bytes directly after `last`, or nearly so: some checks may coalesce, and others must not although they look
+ * adjacent.
+ */
 export function lkeyOkNext(scene: Scene): Operation {
   const { dice, history } = scene;
   const last = localSge(scene);
@@ -90,7 +92,7 @@ function somethingToCheck(scene: Scene): Operation {
   );
 }
 
-/** Who asks for what of which region; key 0 stands for the DMA region and its memory. */
+/** Chooses the requester, region and range of a check. Key 0 stands for the DMA region and its memory. */
 function request(scene: Scene, space: 'base' | 'iova') {
   const { dice, session } = scene;
   const keyed = [...session.table.slots.values()];
@@ -109,7 +111,7 @@ function request(scene: Scene, space: 'base' | 'iova') {
   return {
     region,
     key: scene.key(region),
-    // Rarely by the address of the other space.
+    // Rarely uses an address of the other address space.
     span: scene.spanOf(
       region,
       dice.rarely(24) ? (space === 'base' ? region.iova : region.base) : region[space],
@@ -140,7 +142,7 @@ function spaceOf({ session }: Scene, region: Region): bigint {
 
 function localSge(scene: Scene): Sge | undefined {
   const all = scene.sges().filter(({ local }) => local);
-  // Those that end with their first segment and whose position is the address they were asked by.
+  // SGEs that end with their first segment, and whose position equals the requested address.
   const mergeable = all.filter(
     (sge) =>
       sge.region.kind !== 'user' &&
@@ -152,7 +154,7 @@ function localSge(scene: Scene): Sge | undefined {
   return scene.dice.recent(mergeable.length > 0 && !scene.dice.rarely(3) ? mergeable : all);
 }
 
-/** The format lets `last` be an SGE of `lkey_ok` only, and tells nothing of the others. */
+/** Returns the name of a local SGE. The format allows only SGEs of `lkey_ok` as `last` and defines no answer for others. */
 function nameOfLocalSge(scene: Scene, last: Sge): string {
   const name = scene.name(last.id);
   return scene.session.sges.get(name)?.local === false ? last.id : name;
@@ -169,7 +171,7 @@ export function walk(scene: Scene): Operation | undefined {
   const listed = sgesToWalk(scene, release);
   const sges = listed.map(({ id }) => id);
   if (sges[0] === undefined) return undefined;
-  // An empty SGE is never reached, so it is open whether it matters that it is stale.
+  // A walk never reaches an empty SGE, so it is undefined whether a stale empty SGE matters.
   if (listed.some(isStale) && listed.some(({ sgeLength }) => sgeLength === 0n)) return undefined;
 
   const steps = stepsOver(scene, listed);
@@ -181,7 +183,7 @@ export function walk(scene: Scene): Operation | undefined {
 function sgesToWalk(scene: Scene, release: boolean): Sge[] {
   const { dice } = scene;
   let usable = scene.sges();
-  // It is open whether a skipped SGE loses its reference.
+  // It is undefined whether a walk releases the reference of an SGE that it skips.
   if (release) usable = usable.filter(({ sgeLength }) => sgeLength > 0n);
   if (!dice.rarely(5)) usable = usable.filter((sge) => !isStale(sge));
 
@@ -211,7 +213,7 @@ function stepsOver({ dice }: Scene, listed: readonly Sge[]): number[] {
     steps.push(Math.min(step, left));
     left -= Math.min(step, left);
   }
-  // A stale SGE is noticed at the latest when the walk reaches it: so it does.
+  // Cover all bytes if an SGE is stale, because a walk may refuse a stale SGE only when it reaches that SGE.
   if (listed.some(isStale) || !dice.rarely(4)) steps.push(left);
   else if (dice.rarely(3)) steps.push(left + 1 + dice.below(5000));
   return steps;

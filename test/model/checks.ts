@@ -1,4 +1,4 @@
-// lkey_ok, rkey_ok and coalescing: SEMANTICS 9 to 12 with DEVIATIONS 1 to 4.
+// lkey_ok, rkey_ok and coalescing: docs/semantics.md sections 9 to 12 with docs/deviations.md sections 1 to 4.
 
 import { keyOf, MAX_U32 } from './numbers';
 import { describeSge, isStale, type ProtectionDomain, type Region, type Sge } from './region';
@@ -11,7 +11,7 @@ interface Request {
   key: number;
   address: bigint;
   length: bigint;
-  /** Local requests go by the region's base, remote ones by its iova. */
+  /** Whether the request is local and relative to the base of the region, or remote and relative to its iova. */
   local: boolean;
   acc: number;
 }
@@ -50,18 +50,21 @@ export function rkeyOk(session: Session, op: RkeyOkOp): Answer {
   return { ret: 1, sge: describeSge(sge) };
 }
 
-/** The SGE that the request would get on its own, not bound yet and holding no reference; undefined if refused. */
+/** Returns the SGE that the request would get without coalescing, not bound yet and without a reference; undefined if refused. */
 function check(session: Session, request: Request): Sge | undefined {
   return request.key === 0 ? checkKeyZero(session, request) : checkKey(session, request);
 }
 
-/** Key 0: neither access nor pd beyond "not user" is looked at, but the range is (DEVIATIONS 3). */
+/**
+ * Checks key 0. Access and protection domain do not matter, except that the domain must be trusted, but the range must lie in DMA
+ * memory (docs/deviations.md section 3).
+ */
 function checkKeyZero(session: Session, request: Request): Sge | undefined {
   const { address, length } = request;
   const region = session.published;
   if (request.pd.user || region === undefined) return undefined;
   if (!session.insideDma(address, length)) return undefined;
-  // An empty request must lie inside too, the end excluded (DEVIATIONS 2).
+  // An empty request must also lie inside DMA memory, and not at its end (docs/deviations.md section 2).
   if (length === 0n && address === session.dmaEnd) return undefined;
   return accept(request, region, { position: address, segment: 0n, length });
 }
@@ -76,15 +79,15 @@ function checkKey(session: Session, request: Request): Sge | undefined {
   if (off + request.length > region.length) return undefined;
 
   const granted = request.local
-    ? (request.acc & ~region.access) === 0 // all bits (SEMANTICS 9.4)
-    : (request.acc & region.access) !== 0; // any bit (SEMANTICS 10)
+    ? (request.acc & ~region.access) === 0 // all bits (docs/semantics.md section 9.4)
+    : (request.acc & region.access) !== 0; // any bit (docs/semantics.md section 10)
   if (!granted) return undefined;
 
-  // SEMANTICS 12
+  // Segment arithmetic: docs/semantics.md section 12.
   const p = off + region.offset;
   const segment = p / region.segmentSize;
   const into = p % region.segmentSize;
-  // Only an empty request gets here without a segment to lie in (DEVIATIONS 2).
+  // Only an empty request can reach this point without a segment (docs/deviations.md section 2).
   if (request.length === 0n && segment >= region.segments.count) return undefined;
   return accept(request, region, {
     position: region.segments.start(segment) + into,
@@ -105,17 +108,20 @@ function accept(request: Request, region: Region, place: Pick<Sge, 'position' | 
   };
 }
 
-/** Merges `sge`, which has passed every check alone, into `last` if it may (SEMANTICS 11, DEVIATIONS 4). */
+/**
+ * Merges `sge`, which has passed every check by itself, into `last` if they may coalesce (docs/semantics.md section 11,
+ * docs/deviations.md section 4).
+ */
 function coalesce(last: Sge, sge: Sge): boolean {
   const { region } = last;
   if (region !== sge.region || isStale(last)) return false;
-  // Positions in user memory are no addresses: there is nothing that could be equal.
+  // Positions in user memory are not DMA addresses, so they cannot match one.
   if (region.kind === 'user') return false;
   if (last.position + last.length !== sge.address) return false;
   if (last.address + last.sgeLength !== sge.address) return false;
 
   const sgeLength = last.sgeLength + sge.sgeLength;
-  // A key-0 SGE is one segment, which grows with it; elsewhere the segment stays what it is.
+  // The segment of a key-0 SGE grows with the SGE; the segments of other SGEs stay as they are.
   const length = region.kind === 'dma' ? last.length + sge.sgeLength : last.length;
   if (sgeLength > MAX_U32 || length > MAX_U32) return false;
   last.sgeLength = sgeLength;

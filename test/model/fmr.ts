@@ -1,4 +1,4 @@
-// Mapping and unmapping of FMRs: SEMANTICS 8 with DEVIATIONS 5.
+// Mapping and unmapping of FMRs: docs/semantics.md section 8 with docs/deviations.md section 5.
 
 import { MAX_U32, wraps } from './numbers';
 import { PageList, type Region } from './region';
@@ -22,7 +22,7 @@ export function mapPhysFmr(session: Session, op: MapPhysFmrOp): Answer {
 }
 
 export function unmapFmr(session: Session, op: UnmapFmrOp): Answer {
-  // A set: one that is named twice counts once.
+  // A set, because an FMR that is listed twice counts once.
   const regions = new Set(op.fmrs.map((id) => session.regionOf(id, ['fmr'])));
   if ([...regions].some((region) => region.halfDead)) return refuse('EBUSY');
   for (const region of regions) map(region, [], 0n, 0n);

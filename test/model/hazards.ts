@@ -1,5 +1,5 @@
-// Which of DEVIATIONS' classes an operation belongs to, by what there is when it comes: for the test that the generator
-// makes them all.
+// Finds the classes of docs/deviations.md that an operation belongs to, given the state before the operation. A test uses them to
+// verify that the generator produces all classes.
 
 import { ADDRESS_END, MAX_I32, MAX_U32, PAGE, wraps } from './numbers';
 import { isStale } from './region';

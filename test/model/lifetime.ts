@@ -1,4 +1,4 @@
-// Making and releasing regions: SEMANTICS 3 and 4.
+// Creating and releasing regions: docs/semantics.md sections 3 and 4.
 
 import { ADDRESS_END, hex, MAX_I32, pageUp, wraps } from './numbers';
 import { Region, UserPages } from './region';
@@ -12,7 +12,8 @@ export function regUserMr(session: Session, op: RegUserMrOp): Answer {
   const virtAddr = BigInt(op.virt_addr);
   if (length === 0n) return refuse('EINVAL');
   const end = start + length;
-  // Unlike an iova, the local range must end below 2^64, also when rounded up to a page (DEVIATIONS 6, last row).
+  // Unlike a range of iovas, the local range must end below 2^64, even when rounded up to a page (docs/deviations.md section 6,
+  // last row).
   if (end >= ADDRESS_END || pageUp(end) >= ADDRESS_END) return refuse('EINVAL');
   if (wraps(virtAddr, length)) return refuse('EINVAL');
 
@@ -30,7 +31,7 @@ export function regUserMr(session: Session, op: RegUserMrOp): Answer {
 export function getDmaMr(session: Session, op: GetDmaMrOp): Answer {
   const pd = session.pd(op.pd);
   if (pd.user) return refuse('EPERM');
-  // A second one exists, inert, and is never promoted (SEMANTICS 4).
+  // A second DMA region is inert and is never promoted (docs/semantics.md section 4).
   const publish = session.published === undefined;
   const region = new Region(op.id, 'dma', pd, op.access, publish ? 3 : 2);
   if (publish) session.published = region;
@@ -57,7 +58,7 @@ export function allocFmr(session: Session, op: AllocFmrOp): Answer {
   return enter(session, region);
 }
 
-/** `dereg_mr` and `dealloc_fmr`, the first time and on every retry. */
+/** Applies `dereg_mr` or `dealloc_fmr`, both the first time and on a retry. */
 export function release(session: Session, region: Region): Answer {
   session.table.leave(region);
   if (session.published === region) session.published = undefined;
@@ -73,7 +74,10 @@ export function keys(region: Region): Answer {
   return { ret: 0, lkey: hex(region.key), rkey: hex(region.key) };
 }
 
-/** The last step of making a region that has a key: the only one that can be ENOMEM. */
+/**
+ * Enters a region into the key table. This is the last step of creating a region with a key, and the only one that can fail with
+ * ENOMEM.
+ */
 function enter(session: Session, region: Region): Answer {
   if (session.table.full) return refuse('ENOMEM');
   session.table.enter(region);

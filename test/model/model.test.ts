@@ -6,7 +6,7 @@ import { firstDifference, readExpected, readOperations } from './trace-files';
 
 const conformance = join(__dirname, '..', 'conformance');
 
-it('a wrong answer is told of', () => {
+it('firstDifference reports a wrong answer', () => {
   const model = new Model();
   const op = { op: 'init', lkey_table_bits: 25, dma_pages: 1, dma_base: '0x1000' } as const;
   const expected = { ret: 0, bits: 25 } as const;
@@ -23,7 +23,7 @@ describe.each([
     .filter((file) => file.endsWith(suffix))
     .map((file) => file.slice(0, -suffix.length));
 
-  it('all of them', () => {
+  it('has the expected number of traces', () => {
     expect(names).toHaveLength(files);
   });
 

@@ -9,13 +9,13 @@ import type { Answer, ExitOp, InitOp, Operation } from './trace-types';
 import { walk } from './walk';
 
 /**
- * What the package must answer, line by line of a trace: the reference's behaviour (SEMANTICS) with the deviations that
- * the package makes on purpose (DEVIATIONS, column "here").
+ * Answers a trace line by line as the package must: with the behavior of the reference (docs/semantics.md), changed by the
+ * package's deliberate deviations (docs/deviations.md, column "here").
  */
 export class Model {
   #session: Session | undefined = undefined;
 
-  /** The state, for those who generate the next operation from it; not to be changed. */
+  /** The state, from which generators derive the next operation. Callers must not change it. */
   get session(): Session | undefined {
     return this.#session;
   }

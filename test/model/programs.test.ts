@@ -22,7 +22,7 @@ function classOf(op: Operation, answer: Answer): string {
 }
 
 describe('300 seeded programs', () => {
-  it('hold every kind of operation with every class of answer', () => {
+  it('contain every kind of operation with every class of answer', () => {
     const seen = new Map<string, Set<string>>();
     for (const program of programs) {
       replay(program, (op, answer) => {
@@ -55,7 +55,7 @@ describe('300 seeded programs', () => {
     });
   });
 
-  it('meet the hazards of DEVIATIONS', () => {
+  it('contain the hazards of docs/deviations.md', () => {
     const met = new Set<string>();
     for (const program of programs) {
       const model = new Model();
@@ -67,7 +67,7 @@ describe('300 seeded programs', () => {
     expect(hazards.filter((hazard) => !met.has(hazard))).toEqual([]);
   });
 
-  it('are in the trace format', () => {
+  it('are valid in the trace format', () => {
     for (const program of programs) {
       expect(program[0]?.op).toBe('init');
       expect(program.at(-1)?.op).toBe('exit');
@@ -115,7 +115,7 @@ describe('shrinking', () => {
       (_op, answer) => 'fragments' in answer && (answer.fragments[0]?.length ?? 0) > 1,
     ],
     ['a busy dereg', 9, (op, answer) => op.op === 'dereg_mr' && classOf(op, answer) === 'EBUSY'],
-  ])('brings %s down to at most %i operations', (_name, operations, found) => {
+  ])('reduces %s to at most %i operations', (_name, operations, found) => {
     const { failed, counterexample } = fc.check(unless(found), { seed: 5, numRuns: 300 });
     expect(failed).toBe(true);
     expect(counterexample?.[0].length).toBeLessThanOrEqual(operations);

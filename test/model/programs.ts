@@ -10,7 +10,7 @@ import type { Hex, InitOp, Operation } from './trace-types';
 
 type Resolver = (scene: Scene) => Operation | Operation[] | undefined;
 
-/** How often each kind comes, the simplest first: fast-check shrinks towards the start of the list. */
+/** The kinds of commands and their weights, simplest first: fast-check shrinks toward the start of the list. */
 const kinds = {
   table: [2, () => ({ op: 'table' })],
   refs: [3, checks.refs],
@@ -36,7 +36,7 @@ const kinds = {
 
 export type CommandKind = keyof typeof kinds | 'restart';
 
-/** Something to do, not yet said to what: that is chosen by the dice when the program has come so far. */
+/** A kind of operation without its objects: the dice choose the objects when the program has reached the command. */
 export interface Command {
   kind: CommandKind;
   dice: number[];
@@ -45,7 +45,7 @@ export interface Command {
 export interface Setup {
   bits: number;
   dmaPages: number;
-  /** `null`: so high that one page stays free above. */
+  /** `null` means an address so high that only one page is free above DMA memory. */
   dmaBase: Hex | null;
   /** One PD with one QP each; true for a user PD. */
   pds: boolean[];
@@ -65,7 +65,7 @@ const commandArb: fc.Arbitrary<Command> = fc.record({
   dice: fc.array(fc.nat({ max: 0xffffffff }), { maxLength: 48, size: 'max' }),
 });
 
-// Three arrays in place of one with a least length, so that a failing program may shrink to nothing.
+// Three arrays instead of one with a minimum length, so that a failing program may shrink to nothing.
 const someCommandsArb = fc.array(commandArb, { maxLength: 40, size: 'max' });
 const commandsArb: fc.Arbitrary<Command[]> = fc
   .tuple(someCommandsArb, someCommandsArb, someCommandsArb)
@@ -88,16 +88,16 @@ const setupArb: fc.Arbitrary<Setup> = fc.record({
   pds: fc.array(fc.boolean(), { minLength: 1, maxLength: 3, size: 'max' }),
 });
 
-/** Programs before they are resolved; whoever wants to see the choices made takes these. */
+/** Generates programs before their resolution, for tests that inspect the choices. */
 export const abstractProgramArb: fc.Arbitrary<Program> = fc.record({
   setup: setupArb,
   commands: commandsArb,
 });
 
-/** Random programs in the trace format, from `init` to `exit`. */
+/** Generates random programs in the trace format, from `init` to `exit`. */
 export const programArb: fc.Arbitrary<Operation[]> = abstractProgramArb.map(resolve);
 
-/** Plays the model along, so that each operation can be about what is there by then. */
+/** Resolves a program: plays the model along, so that each operation can refer to the objects that exist at that point. */
 export function resolve({ setup, commands }: Program): Operation[] {
   const model = new Model();
   const history = new History();

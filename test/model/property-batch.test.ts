@@ -1,4 +1,4 @@
-// The property test of property.test.ts with the checks of the programs played in batches.
+// The property test of property.test.ts, with the checks of the programs played in batches.
 import * as fc from 'fast-check';
 
 import { parseOperation } from '../../lib/replay/trace-format';
@@ -9,10 +9,10 @@ import { programArb } from './programs';
 import { matches } from './trace-files';
 import type { Answer, Operation } from './trace-types';
 
-/** So many random programs; RDMAVT_RUNS asks for another number. */
+/** The number of random programs, which RDMAVT_RUNS overrides. */
 const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
 
-/** What both answer to each operation of the first line where it is not the same. */
+/** Returns the answers of model and player to the first operation on which they differ. */
 function firstDisagreement(operations: readonly Operation[]): object | undefined {
   const model = new Model();
   const player = new BatchedPlayer();
@@ -33,14 +33,14 @@ function firstDisagreement(operations: readonly Operation[]): object | undefined
 
 const checksOnly = new Set(['lkey_ok', 'rkey_ok']);
 
-/** How many checks of a program follow another check: what batches are about. */
+/** Returns how many checks follow another check directly: only those share a batch. */
 function checksInRow(operations: readonly Operation[]): number {
   return operations.filter((op, i) => checksOnly.has(op.op) && checksOnly.has(operations[i - 1]?.op ?? ''))
     .length;
 }
 
 it(
-  'the batched player answers random programs as the model does',
+  'the batched player answers random programs like the model',
   () => {
     let inRow = 0;
     fc.assert(
@@ -56,7 +56,7 @@ it(
 );
 
 it(
-  'and programs of nothing but chains of checks',
+  'the batched player answers chains of checks like the model',
   () => {
     let coalesced = 0;
     let inPageLists = 0;
@@ -67,7 +67,7 @@ it(
           const answer = model.play(op);
           if (op.op !== 'lkey_ok' || !('ret' in answer) || answer.ret !== 0) continue;
           coalesced++;
-          if (op.sge.lkey !== '0x0') inPageLists++; // there only over the edge of a segment
+          if (op.sge.lkey !== '0x0') inPageLists++; // Outside key 0, elements coalesce only at the edge of a segment.
         }
         expect(firstDisagreement(operations)).toBeUndefined();
       }),

@@ -7,7 +7,7 @@ import { programArb } from './programs';
 import { matches } from './trace-files';
 import type { Answer, Operation } from './trace-types';
 
-/** So many random programs; RDMAVT_RUNS asks for another number. */
+/** The number of random programs, which RDMAVT_RUNS overrides. */
 const RUNS = Number(process.env.RDMAVT_RUNS ?? 3000);
 
 interface Disagreement {
@@ -17,7 +17,7 @@ interface Disagreement {
   player: Answer;
 }
 
-/** Plays a program on both, line by line, to the first line where they do not answer the same. */
+/** Plays a program on model and player, up to the first line on which their answers differ. */
 function firstDisagreement(operations: readonly Operation[]): Disagreement | undefined {
   const model = new Model();
   const player = new TracePlayer();
@@ -33,13 +33,15 @@ function firstDisagreement(operations: readonly Operation[]): Disagreement | und
   }
 }
 
-/** As the command line would read it: whatever the generator makes is of the format. */
+/**
+ * Converts the operation to text and back, as the command line reads it. This also proves that the generator follows the format.
+ */
 function throughText(op: Operation): PlayedOperation {
   return parseOperation(JSON.stringify(op));
 }
 
 it(
-  'the player answers random programs as the model does',
+  'the player answers random programs like the model',
   () => {
     fc.assert(
       fc.property(programArb, (operations) => {
@@ -48,6 +50,6 @@ it(
       { numRuns: RUNS },
     );
   },
-  // A run takes some milliseconds; shrinking what failed takes many runs.
+  // A run takes a few milliseconds, but shrinking a failure takes many runs.
   120_000 + RUNS * 200,
 );

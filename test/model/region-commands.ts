@@ -1,5 +1,5 @@
-// One function for each kind of command that makes, maps, registers or releases: the operation that it becomes where the
-// program stands. Inputs on which the documents do not settle one answer are left out; README.md lists them.
+// Generates the operations that create, map, register and release regions: one function for each kind of command, given the
+// current state of the program. Inputs without one documented answer are omitted; README.md lists them.
 
 import { hex, MAX_I32, PAGE, pageDown, pageUp } from './numbers';
 import type { Region } from './region';
@@ -32,7 +32,7 @@ export function regUserMr(scene: Scene): Operation {
     [1, () => dice.belowBig(1n << 64n)],
     [1, () => scene.hostileAddress(length)],
   );
-  // A range that is valid needs real memory.
+  // A valid range needs real memory, so it must be short.
   if (length > MIB && start + length <= (1n << 64n) - PAGE) length = MIB;
   const virtAddr = dice.choose(
     [4, () => start],
@@ -100,7 +100,10 @@ export function mapMrSg(scene: Scene): Operation {
   };
 }
 
-/** Elements that mostly may stand in one list (SEMANTICS 5.3), with room or without. */
+/**
+ * Generates a list of elements that usually fit together (docs/semantics.md section 5.3), with or without enough room for their
+ * pages.
+ */
 function sgList(scene: Scene, region: Region): SgElement[] {
   const { dice } = scene;
   const count = dice.choose([20, () => 1 + dice.below(4)], [2, () => 5 + dice.below(20)], [1, () => 0]);
@@ -132,14 +135,14 @@ function nextElement(scene: Scene, region: Region, previousEnd: bigint | undefin
     [6, () => PAGE * (1n + dice.bytes(2))],
     [4, () => PAGE * (1n + dice.bytes(3)) - (addr % PAGE)],
     [3, () => 1n + dice.bytes(9000)],
-    [2, () => BigInt(region.capacity) * PAGE - (addr % PAGE)], // what just fits
+    [2, () => BigInt(region.capacity) * PAGE - (addr % PAGE)], // just fits
     [1, () => BigInt(region.capacity) * PAGE + 1n],
     [1, () => rest],
   );
   return { addr, length: least(length, rest) };
 }
 
-/** One of these is enough to refuse the whole list. */
+/** Returns an element that makes the whole list invalid. */
 function wrongElement({ dice, session }: Scene) {
   const { dmaStart, dmaEnd } = session;
   const { addr, length } = dice.pick(
@@ -165,7 +168,7 @@ export function fastRegMr(scene: Scene): Operation {
     key: hex(key),
     access: scene.access(),
   };
-  // The format gives an iova to alloc_mr regions only.
+  // The format defines an iova for regions of alloc_mr only.
   if (scene.session.regions.get(op.mr)?.kind !== 'mem_reg') return op;
   const iova = dice.choose<bigint | undefined>(
     [6, () => undefined],
@@ -198,7 +201,7 @@ export function allocFmr(scene: Scene): Operation {
       [10, () => 12],
       [6, () => dice.below(14)],
       [1, () => dice.below(31)],
-      [1, () => dice.pick(30, 29, 24)], // more than DMA memory, and soon more than 32 bits of length
+      [1, () => dice.pick(30, 29, 24)], // Larger than DMA memory, and soon more than a 32-bit length.
       [1, () => dice.pick(31, 32, 63, 64, 255, 0xffffffff)],
     ),
   };
@@ -207,7 +210,7 @@ export function allocFmr(scene: Scene): Operation {
 export function mapPhysFmr(scene: Scene): Operation {
   const { dice } = scene;
   const all = scene.regions('fmr');
-  // Rather one that no SGE holds, else this would be EBUSY and nothing but.
+  // Prefer an FMR without held SGEs, because mapping a held one fails with EBUSY and tests nothing else.
   const free = all.filter(({ held, halfDead }) => held === 0 && !halfDead);
   const region = dice.recent(free.length > 0 && !dice.rarely(6) ? free : all);
   if (region === undefined) return allocFmr(scene);
@@ -215,7 +218,7 @@ export function mapPhysFmr(scene: Scene): Operation {
   const first = pages[0] ?? scene.dmaAddress();
   const length = BigInt(pages.length) * region.segmentSize;
   const iova = dice.choose(
-    [6, () => first], // so that its SGEs may coalesce
+    [6, () => first], // lets SGEs of the FMR coalesce
     [2, () => scene.dmaAddress()],
     [2, () => modulo(first + region.segmentSize)],
     [3, () => dice.belowBig(1n << 64n)],
@@ -238,15 +241,15 @@ function pageList(scene: Scene, { capacity, segmentSize }: Region): bigint[] {
   const anywhere = () => session.dmaStart + dice.belowBig(lastStart + 1n);
   const aligned = () => session.dmaStart + dice.belowBig(slots) * segmentSize;
   const start = dice.choose([4, aligned], [1, anywhere]) - session.dmaStart;
-  // Round and round in DMA memory.
+  // Wrap around inside DMA memory.
   const row = (step: bigint) =>
     Array.from({ length: count }, (_, i) => {
       const offset = (start + BigInt(i) * step) % (slots * segmentSize);
       return session.dmaStart + least(offset, lastStart);
     });
   const pages = dice.choose(
-    [6, () => row(segmentSize)], // one after the other
-    [3, () => row(0n)], // the same again and again
+    [6, () => row(segmentSize)], // consecutive pages
+    [3, () => row(0n)], // the same page repeatedly
     [3, () => row(3n * segmentSize)],
     [3, () => Array.from({ length: count }, dice.rarely(3) ? anywhere : aligned)],
   );
@@ -286,13 +289,13 @@ export function release(scene: Scene): Operation | undefined {
     [3, () => dice.recent(held) ?? dice.recent(all)],
   );
   if (region === undefined) return undefined;
-  // Either operation is of no use for the other's regions.
+  // Rarely use the operation for the wrong kind of region, which always fails.
   const asFmr = (region.kind === 'fmr') !== dice.rarely(40);
   const id = scene.name(region.id);
   return asFmr ? { op: 'dealloc_fmr', fmr: id } : { op: 'dereg_mr', mr: id };
 }
 
-/** Fills a small table and asks for one more. */
+/** Fills a small key table and requests one more region. */
 export function fillTable(scene: Scene): Operation[] {
   const { table } = scene.session;
   const free = table.max - table.slots.size;

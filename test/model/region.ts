@@ -11,13 +11,13 @@ export interface QueuePair {
   readonly pd: ProtectionDomain;
 }
 
-/** The pieces of one size that a region's memory consists of; positions are those of `locate`. */
+/** The equally sized pieces of a region's memory; positions have the meaning that `locate` defines. */
 export interface Segments {
   readonly count: bigint;
   start(index: bigint): bigint;
 }
 
-/** Every page that a user buffer touches; position 0 is the buffer's first byte, wherever in its page that lies. */
+/** Every page that a user buffer touches. Position 0 is the first byte of the buffer, wherever that byte lies in its page. */
 export class UserPages implements Segments {
   readonly count: bigint;
   readonly #offset: bigint;
@@ -49,9 +49,12 @@ export class PageList implements Segments {
 
 export type RegionKind = 'user' | 'dma' | 'mem_reg' | 'fmr';
 
-/** The fields of SEMANTICS 4. One class for the four kinds: they differ in how they come by their values. */
+/**
+ * The fields of a region (docs/semantics.md section 4). One class serves all four kinds, which differ in how the fields get their
+ * values.
+ */
 export class Region {
-  /** 0 until the table gave one; a DMA region keeps it. */
+  /** 0 until the key table assigns a key; a DMA region keeps 0. */
   key = 0;
   slot: number | undefined = undefined;
   valid = true;
@@ -61,15 +64,18 @@ export class Region {
   offset = 0n;
   segmentSize = PAGE;
   segments: Segments = new PageList([]);
-  /** Segments of an alloc_mr region, pages of an FMR. */
+  /** The number of segments of an alloc_mr region, or of pages of an FMR. */
   capacity = 0;
   visibleAddress = 0n;
   visibleLength = 0n;
-  /** Counts what was mapped and unmapped, so that an SGE can tell whether its mapping is still the one it saw. */
+  /** Counts maps and unmaps, so that an SGE can tell whether its mapping is still current. */
   mapping = 0;
-  /** SGEs that hold the region. */
+  /** The number of SGEs that hold the region. */
   held = 0;
-  /** Released once while SGEs held it: out of the table, or no longer the published DMA region (SEMANTICS 3). */
+  /**
+   * Whether the region was released while SGEs held it: it has left the key table, or is no longer the published DMA region
+   * (docs/semantics.md section 3).
+   */
   halfDead = false;
 
   constructor(
@@ -77,7 +83,7 @@ export class Region {
     readonly kind: RegionKind,
     readonly pd: ProtectionDomain,
     public access: number,
-    /** References that are not an SGE's while the region lives: 3 for the DMA region that got published. */
+    /** References of the live region itself, without those of SGEs: 3 for the published DMA region, else 2. */
     readonly ownReferences = 2,
   ) {}
 
@@ -94,18 +100,18 @@ export class Region {
 export interface Sge {
   readonly id: string;
   readonly region: Region;
-  /** `region.mapping` when the element was accepted. */
+  /** The value of `region.mapping` when the element was accepted. */
   readonly mapping: number;
-  /** The address that was asked for, in the address space of the check. */
+  /** The requested address, in the address space of the check. */
   readonly address: bigint;
-  /** Made by `lkey_ok`, so that it may be a `last`. */
+  /** Whether `lkey_ok` created the SGE; only such an SGE may be a `last`. */
   readonly local: boolean;
-  /** The first byte, as `Region.locate` reads it, and its segment. */
+  /** The position of the first byte, as `Region.locate` interprets it, and its segment. */
   readonly position: bigint;
   readonly segment: bigint;
-  /** Bytes left in the segment. */
+  /** The number of bytes left in the segment. */
   length: bigint;
-  /** Bytes of the element. */
+  /** The number of bytes of the element. */
   sgeLength: bigint;
 }
 
@@ -120,7 +126,7 @@ export function describeSge(sge: Sge): SgeAnswer {
   };
 }
 
-/** Whether the region was mapped or unmapped since the element was accepted. */
+/** Returns whether the region was mapped or unmapped after the element was accepted. */
 export function isStale(sge: Sge): boolean {
   return sge.mapping !== sge.region.mapping;
 }

@@ -1,4 +1,4 @@
-// fast_reg_mr and invalidate_rkey: SEMANTICS 6 and 7.
+// fast_reg_mr and invalidate_rkey: docs/semantics.md sections 6 and 7.
 
 import { keyOf, wraps } from './numbers';
 import { keys } from './lifetime';
@@ -9,7 +9,7 @@ export function fastRegMr(session: Session, op: FastRegMrOp): Answer {
   const qp = session.qp(op.qp);
   const region = session.region(op.mr);
   const key = keyOf(op.key);
-  // Stored by the consumer, before the call and whatever comes of it.
+  // The consumer stores the iova before the call, so it is kept even if the call fails.
   if (op.iova !== undefined && region.kind === 'mem_reg') region.visibleAddress = BigInt(op.iova);
 
   if (qp.pd !== region.pd) return refuse('EACCES');

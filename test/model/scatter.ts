@@ -1,4 +1,4 @@
-// map_mr_sg: SEMANTICS 5 with DEVIATIONS 6.
+// map_mr_sg: docs/semantics.md section 5 with docs/deviations.md section 6.
 
 import { hex, PAGE, pageDown, wraps } from './numbers';
 import { PageList, type Region } from './region';
@@ -26,7 +26,7 @@ export function mapMrSg(session: Session, op: MapMrSgOp): Answer {
   if (region.kind !== 'mem_reg' || region.halfDead) return refused;
   if (BigInt(op.page_size) !== PAGE) return refused;
   if (first === undefined || offset > first.length) return refused;
-  // All of them first, also those that will not be reached (DESIGN 4).
+  // Every element must be valid before any takes effect, even an element that the mapping does not reach.
   if (elements.some(({ addr, length }) => length === 0n || !session.insideDma(addr, length))) return refused;
 
   const visibleAddress = first.addr + offset;
@@ -42,7 +42,10 @@ export function mapMrSg(session: Session, op: MapMrSgOp): Answer {
   return { ...layout.answer, ...visible(region) };
 }
 
-/** The pages of the elements, in order, as far as they continue one another and as there is room (SEMANTICS 5.3). */
+/**
+ * Lays out the pages of the elements in order, as long as the elements continue each other and there is room (docs/semantics.md
+ * section 5.3).
+ */
 function lay(elements: readonly Element[], offset: bigint, capacity: number): Layout {
   const pages: bigint[] = [];
   let total = 0n;
@@ -55,14 +58,14 @@ function lay(elements: readonly Element[], offset: bigint, capacity: number): La
     const joinsInsideAPage = i > 0 && (previousEnd % PAGE !== 0n || start % PAGE !== 0n);
     if (joinsInsideAPage) {
       if (previousEnd !== start) return { pages, total, answer: { ret: i } };
-      page += PAGE; // the page that holds `start` is there already
+      page += PAGE; // The page that holds `start` is already in the list.
     }
 
     let reached = start;
     for (; page < end; page += PAGE) {
       if (pages.length === capacity) {
-        // The last page that did fit is not counted. Where it begins before `start` nothing is: the reference's
-        // length runs below zero there (DEVIATIONS 6, map_length_underflow).
+        // The last page that fits is not counted. If that page begins before `start`, nothing is counted: the reference's length
+        // drops below zero there (docs/deviations.md section 6, map_length_underflow).
         if (reached > start) total += reached - start;
         const nothing = i === 0 && reached === element.addr;
         return { pages, total, answer: nothing ? { err: 'ENOMEM' } : { ret: i } };
@@ -84,7 +87,7 @@ function map(region: Region, address: bigint, { pages, total }: { pages: bigint[
   region.offset = address - (pages[0] ?? address);
 }
 
-/** What the answer tells of the region in every case: its consumer-visible address and length. */
+/** Returns the consumer-visible address and length of the region, which every answer contains. */
 function visible(region: Region) {
   return { iova: hex(region.visibleAddress), length: hex(region.visibleLength) };
 }

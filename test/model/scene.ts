@@ -3,13 +3,16 @@ import { ADDRESS_END, MAX_U32, PAGE } from './numbers';
 import type { ProtectionDomain, Region, RegionKind, Sge } from './region';
 import type { Session } from './session';
 
-/** What the operations so far have named, alive or not. */
+/** Everything that the operations so far have named, whether it still exists or not. */
 export class History {
   ids: string[] = [];
   keys: number[] = [];
   #count = 0;
 
-  /** A new session forgets nothing but the count: its first ids are those of the last session's first objects. */
+  /**
+   * Starts a new session. Earlier IDs stay known, and the numbering restarts, so the new session reuses the IDs of the previous
+   * one.
+   */
   restart(): void {
     this.#count = 0;
   }
@@ -30,7 +33,7 @@ export interface Span {
   length: number;
 }
 
-/** A moment of a program, and the choices that can be made from there. */
+/** A point in a program, and the choices that can be made there. */
 export class Scene {
   constructor(
     readonly session: Session,
@@ -42,7 +45,7 @@ export class Scene {
     return [...this.session.regions.values()].filter(({ kind }) => kinds.includes(kind));
   }
 
-  /** Mostly one that an access can reach, if there is any. */
+  /** Returns a region, usually one that an access can reach, if there is any. */
   mapped(regions: readonly Region[]): Region | undefined {
     const mapped = regions.filter(reachable);
     return this.dice.recent(mapped.length > 0 && !this.dice.rarely(8) ? mapped : regions);
@@ -52,7 +55,7 @@ export class Scene {
     return [...this.session.sges.values()];
   }
 
-  /** The id meant or, rarely, any id that was ever seen: dead, never bound, or of another kind. */
+  /** Returns the intended ID or, rarely, any earlier ID: of a closed object, never bound, or of another kind. */
   name(meant: string): string {
     if (!this.dice.rarely(36)) return meant;
     return this.dice.recent(this.history.ids) ?? meant;
@@ -70,7 +73,7 @@ export class Scene {
     return this.name(qp?.id ?? 'none');
   }
 
-  /** The region's key, or one that is stale, nearly right or made up. */
+  /** Returns the key of the region, or a stale, nearly correct or invented one. */
   key(region: Region | undefined): number {
     const own = region?.key ?? 0;
     return this.dice.choose(
@@ -85,7 +88,7 @@ export class Scene {
     return this.dice.pick(7, 15, 31, 0, 1, 2, 4, 8, 5, 3, 16, 0xffffffff, 0x80000001);
   }
 
-  /** An address in DMA memory, also an odd one. */
+  /** Returns an address in DMA memory, which may be unaligned. */
   dmaAddress(): bigint {
     const { dmaStart, dmaEnd } = this.session;
     const size = dmaEnd - dmaStart;
@@ -94,12 +97,12 @@ export class Scene {
     return dmaStart + this.dice.choose([3, () => into - (into % PAGE)], [2, () => into]);
   }
 
-  /** A 64-bit number that looks for trouble with a range of `length` bytes. */
+  /** Returns a 64-bit address at which a range of `length` bytes is likely to cause trouble. */
   hostileAddress(length: bigint): bigint {
     return modulo(
       this.dice.pick(
         0n,
-        ADDRESS_END - length, // the highest that is allowed
+        ADDRESS_END - length, // The highest allowed address.
         ADDRESS_END - length + 1n,
         ADDRESS_END - 1n,
         ADDRESS_END - PAGE,
@@ -110,7 +113,7 @@ export class Scene {
     );
   }
 
-  /** A range that an access to the region might name, its addresses counted from `base`. */
+  /** Returns a range that an access to the region might request, with addresses relative to `base`. */
   spanOf(region: Region, base: bigint): Span {
     return this.#span(base, region.length, region.segmentSize, region.offset);
   }
@@ -120,7 +123,7 @@ export class Scene {
     return this.#span(dmaStart, dmaEnd - dmaStart, PAGE, 0n);
   }
 
-  /** How much to ask for from `off` bytes into a region on. */
+  /** Returns a length for a request that starts `off` bytes into a region. */
   lengthFrom(off: bigint, length: bigint, segmentSize: bigint, phase: bigint): number {
     const { dice } = this;
     const rest = length > off ? length - off : 0n;
@@ -160,7 +163,7 @@ export class Scene {
   }
 }
 
-/** Whether there is an access that its key is good for. */
+/** Returns whether any access with the region's key can succeed. */
 export function reachable({ length, halfDead, valid }: Region): boolean {
   return length > 0n && !halfDead && valid;
 }
@@ -173,7 +176,7 @@ export function least(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
 
-/** What a 32-bit length can say. */
+/** Limits a length to 32 bits. */
 export function clamp(length: bigint): number {
   return Number(length < 0n ? 0n : least(length, MAX_U32));
 }

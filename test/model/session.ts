@@ -3,10 +3,10 @@ import type { ProtectionDomain, QueuePair, Region, RegionKind, Sge } from './reg
 import { KeyTable } from './table';
 import type { Answer, Errno, InitOp } from './trace-types';
 
-/** Thrown by the look-ups below, before anything has changed; the operation is answered with `skipped`. */
+/** Thrown by the lookups below before anything has changed; the answer to the operation is then `skipped`. */
 export class NamesNothing extends Error {}
 
-/** Everything between an `init` and its `exit`. */
+/** The state between an `init` and its `exit`. */
 export class Session {
   readonly table: KeyTable;
   readonly dmaStart: bigint;
@@ -44,7 +44,9 @@ export class Session {
     return named(this.sges.get(id));
   }
 
-  /** A trace has one DMA mapping, so what lies inside DMA memory lies inside one mapping (DESIGN 4). */
+  /**
+   * Returns whether a range lies inside DMA memory. A trace has a single DMA mapping, so such a range never spans two mappings.
+   */
   insideDma(address: bigint, length: bigint): boolean {
     return address >= this.dmaStart && address + length <= this.dmaEnd;
   }

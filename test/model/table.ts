@@ -1,6 +1,6 @@
 import type { Region } from './region';
 
-/** The key table: SEMANTICS 1 and 2. */
+/** The key table: docs/semantics.md sections 1 and 2. */
 export class KeyTable {
   readonly bits: number;
   readonly max: number;
@@ -17,7 +17,7 @@ export class KeyTable {
     return this.slots.size === this.max;
   }
 
-  /** Gives the region a slot and its key. The caller has seen that the table is not full. */
+  /** Assigns a slot and a key to the region. The caller must have checked that the table is not full. */
   enter(region: Region): void {
     let index = this.next;
     while (this.slots.has(index)) index = (index + 1) % this.max;
@@ -34,14 +34,14 @@ export class KeyTable {
     }
   }
 
-  /** Frees the slot; `next` stays where it is. */
+  /** Frees the slot of the region; `next` does not change. */
   leave(region: Region): void {
     if (region.slot === undefined) return;
     this.slots.delete(region.slot);
     region.slot = undefined;
   }
 
-  /** The region in the slot that the key names, if that region answers to just this key. */
+  /** Returns the region in the slot that the key names, if the region has exactly this key. */
   find(key: number): Region | undefined {
     const region = this.slots.get(Math.floor(key / 2 ** (32 - this.bits)));
     return region?.key === key ? region : undefined;

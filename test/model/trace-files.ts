@@ -19,7 +19,7 @@ export function readExpected(file: string): Expected[] {
   return readLines(file) as Expected[];
 }
 
-/** Plays a trace to its end; the first line that is answered otherwise than expected, if there is one. */
+/** Plays a trace and returns the first line whose answer differs from the expected one, if there is any. */
 export function firstDifference(
   play: (op: Operation) => Answer,
   operations: readonly Operation[],
@@ -34,7 +34,7 @@ export function firstDifference(
   return undefined;
 }
 
-/** Whether an answer is the expected one: every member there and equal, no others. */
+/** Returns whether an answer matches: it has exactly the expected members with equal values. */
 export function matches(expected: Expected, got: Answer): boolean {
   if ('any' in expected) return true;
   if ('not_reached' in expected) return isDeepStrictEqual(got, { skipped: true });

@@ -1,4 +1,4 @@
-// The lines of a trace as parsed JSON: one operation in, one answer out.
+// The types of the lines of a trace as parsed JSON: operations and answers.
 
 /** `0x` and lower-case hex without leading zeros: addresses, keys and 64-bit lengths. */
 export type Hex = `0x${string}`;
@@ -156,7 +156,7 @@ export type Operation =
   | TableOp
   | ExitOp;
 
-/** Where a byte lies: in a user region relative to its first byte, elsewhere a DMA address. */
+/** The location of a byte: an offset from the first byte of a user region, elsewhere a DMA address. */
 export type Location = { byte: number } | { dma: Hex };
 
 export interface SgeAnswer {
@@ -194,5 +194,5 @@ export type Answer =
   | { err: Errno }
   | { skipped: true };
 
-/** What a recorded file may say in place of an exact answer. */
+/** What a recorded file may contain instead of an exact answer. */
 export type Expected = Answer | { any: true } | { not_reached: true };

@@ -1,10 +1,10 @@
-// walk: SEMANTICS 13 with DEVIATIONS 8.
+// walk: docs/semantics.md section 13 with docs/deviations.md section 8.
 
 import { isStale, type Sge } from './region';
 import { refuse, type Session } from './session';
 import type { Answer, Fragment, WalkOp } from './trace-types';
 
-/** How far one listed SGE has been consumed. A walk works on copies: an id listed twice has two cursors. */
+/** The progress through one listed SGE. A walk works on copies: an ID that is listed twice has two cursors. */
 interface Cursor {
   readonly sge: Sge;
   position: bigint;
@@ -20,7 +20,7 @@ export function walk(session: Session, op: WalkOp): Answer {
   const held = sum(sges.map((sge) => sge.sgeLength));
   if (sum(op.steps.map(BigInt)) > held) return refuse('EINVAL');
 
-  // Empty SGEs are skipped: not consumed, so a release leaves them alone.
+  // Empty SGEs are skipped and not consumed, so a walk with release leaves them alone.
   const cursors = sges.filter((sge) => sge.sgeLength > 0n).map(begin);
   const pending = [...cursors];
   const fragments = op.steps.map((step) => take(pending, BigInt(step)));
@@ -40,7 +40,7 @@ function begin(sge: Sge): Cursor {
   };
 }
 
-/** One step: fragments off the first pending cursor until the step is full. */
+/** Takes one step: removes fragments from the first pending cursor until the step is full. */
 function take(pending: Cursor[], step: bigint): Fragment[] {
   const fragments: Fragment[] = [];
   while (step > 0n) {
@@ -57,7 +57,7 @@ function take(pending: Cursor[], step: bigint): Fragment[] {
     if (cursor.left === 0n) {
       pending.shift();
     } else if (cursor.leftInSegment === 0n) {
-      // Never with key 0: its one segment is as long as the SGE.
+      // Never reached with key 0, whose single segment is as long as the SGE.
       cursor.segment += 1n;
       cursor.position = region.segments.start(cursor.segment);
       cursor.leftInSegment = region.segmentSize;

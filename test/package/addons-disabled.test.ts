@@ -1,4 +1,4 @@
-// Where Node.js is told to load no add-on, the error says so, and by what; it does not tell to build one.
+// Where Node.js is started so that it loads no add-ons, the error names the responsible option instead of advising a build.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
@@ -7,7 +7,7 @@ const permission = process.allowedNodeEnvironmentFlags.has('--permission')
   ? '--permission'
   : '--experimental-permission';
 
-/** Prints the error's fields, and its message. */
+/** Prints the fields of the error and its message. */
 const REQUIRE = `
   try { require('rdmavt'); console.log('{}'); }
   catch ({ message, ...error }) { console.log(JSON.stringify({ ...error, message })); }`;
@@ -38,32 +38,32 @@ const WITHOUT = 'Start Node.js without --no-addons.';
 const ALLOW = 'Start Node.js with --allow-addons as well, if this program may run native code.';
 const permissions = [permission, '--allow-fs-read=*'];
 
-test('by --no-addons on the command line', () => {
+test('the error names --no-addons on the command line', () => {
   expectDisabled(run(['--no-addons'], REQUIRE), ['--no-addons on the command line'], WITHOUT);
 });
 
 test.each(['--no-addons', '--no_addons', '"--no-addons"', '--no-deprecation  --no-addons'])(
-  'by NODE_OPTIONS=%s',
+  'the error names NODE_OPTIONS=%s',
   (options) => {
     expectDisabled(run([], REQUIRE, options), ['--no-addons in NODE_OPTIONS'], WITHOUT);
   },
 );
 
-test('by the permission model', () => {
+test('the error names the permission model', () => {
   expectDisabled(run(permissions, REQUIRE), [`${permission} on the command line`], ALLOW);
 });
 
-test('by --no-addons, and not by the permission model that allows them', () => {
+test('the error names --no-addons, and not the permission model that allows add-ons', () => {
   const error = run([...permissions, '--allow-addons', '--no-addons'], REQUIRE);
   expectDisabled(error, ['--no-addons on the command line'], WITHOUT);
 });
 
-test('the permission model with --allow-addons loads it', () => {
+test('the add-on loads under the permission model with --allow-addons', () => {
   expect(run([...permissions, '--allow-addons'], REQUIRE)).toEqual({});
 });
 
-test('import says the same', () => {
-  // Node.js 20 lets nobody catch what a CommonJS module throws below `import()`: see what it prints.
+test('import reports the same as require', () => {
+  // In Node.js 20 a program cannot catch what a CommonJS module throws inside `import()`, so the test reads standard error.
   const args = ['--no-addons', '--input-type=module', '--eval', `import 'rdmavt';`];
   const { status, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
   expect(status).toBe(1);
@@ -71,36 +71,36 @@ test('import says the same', () => {
   expect(stderr).toContain(`code: 'ERR_RDMAVT_ADDONS_DISABLED'`);
 });
 
-test('also where there is no binary: a build would not help', () => {
+test('the error names the option even if the binary is missing, because a build would not help', () => {
   const program = `process.env.RDMAVT_PREBUILD = ${JSON.stringify(__dirname)}; ${REQUIRE}`;
   expect(run([], program).code).toBe('ERR_RDMAVT_NO_BINARY');
   expectDisabled(run(['--no-addons'], program), ['--no-addons on the command line'], WITHOUT);
 });
 
 describe('a worker thread', () => {
-  /** What a worker with these options hears. */
+  /** Runs `require` in a worker with these options. */
   const inWorker = (options: object) => `
     const { Worker } = require('node:worker_threads');
     new Worker(${JSON.stringify(REQUIRE)}, { eval: true, ...${JSON.stringify(options)} });`;
 
   test.each([{}, { execArgv: [] }, { env: {} }])(
-    'of a process that disables them, created with %j',
+    'of a process that disables add-ons, created with %j, reports the option of the process',
     (options) => {
       expectDisabled(run(['--no-addons'], inWorker(options)), ['--no-addons on the command line'], WITHOUT);
     },
   );
 
-  test('of a process with the permission model', () => {
+  test('of a process with the permission model reports the permission model', () => {
     const error = run([...permissions, '--allow-worker'], inWorker({}));
     expectDisabled(error, [`${permission} on the command line`], ALLOW);
   });
 
-  test('of a process that allows them, created with --no-addons', () => {
+  test('of a process that allows add-ons, created with --no-addons, reports its execArgv', () => {
     const error = run([], inWorker({ execArgv: ['--no-addons'] }));
     expectDisabled(error, ['--no-addons in execArgv of this worker thread'], WITHOUT);
   });
 
-  test('that cannot see why', () => {
+  test('that cannot see the option of the process says so', () => {
     const { code, disabledBy, message } = run([], inWorker({ env: {} }), '--no-addons');
     expect({ code, disabledBy }).toEqual({ code: 'ERR_RDMAVT_ADDONS_DISABLED', disabledBy: [] });
     expect(message).toContain(
@@ -109,7 +109,7 @@ describe('a worker thread', () => {
   });
 });
 
-test('the command line tells all of it', () => {
+test('the command line prints the complete message', () => {
   const { status, stderr } = spawnSync(
     process.execPath,
     ['--no-addons', join(root, 'dist', 'cli.js'), 'replay', '-'],

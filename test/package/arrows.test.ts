@@ -1,4 +1,4 @@
-// Arrows go downward only: a wrong import or include, of every kind, must not pass `npm run lint`. Each is planted here.
+// Dependencies go downward only: `npm run lint` must reject a wrong import or include of every kind. The tests plant each kind.
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,14 +24,14 @@ describe('imports', () => {
     `import { a } from '${source}';\nvoid a;\n`,
   ];
   const UPWARD: Planted[] = [
-    // From each room, to each that lies above it or beside it.
+    // From each folder to each folder above or beside it.
     ...['../verbs/device', '../replay/replay', '../cli/main', '../index', '..', '.', 'rdmavt'].map((source) =>
       named(internal, source),
     ),
     ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
     ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
     ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
-    // What is published needs nothing that is not, and no package but the one that finds the add-on.
+    // Published files need no unpublished files, and no package except the one that finds the add-on.
     ...[internal, verbs, replay, cli, index].flatMap((file) =>
       [
         '../../scripts/counts.mjs',
@@ -44,10 +44,10 @@ describe('imports', () => {
         .map((source) => named(file, source)),
     ),
     ...[verbs, replay, cli].map((file) => named(file, 'node-gyp-build')),
-    // By a way round.
+    // Through a detour in the path.
     named(internal, './../verbs/device'),
     named(verbs, '../internal/../cli/main'),
-    // The public API, and the harness.
+    // Benchmarks use the public API and the harness only.
     ...[question, harness, harnessNative].flatMap((file) => {
       const up = file === question ? '..' : '../..';
       return [
@@ -65,7 +65,7 @@ describe('imports', () => {
     ...['../lib/index.ts', '../dist/index.js', '../bench/bench.mjs', '../test/support/scene.ts'].map(
       (source) => named(example, source),
     ),
-    // In each form that an import has.
+    // In each form of an import.
     [internal, "import '../verbs/device';\n"],
     [internal, "import type { Device } from '../verbs/device';\nexport type A = Device;\n"],
     [internal, "import { type Device } from '../verbs/device';\nexport type A = Device;\n"],
@@ -83,7 +83,7 @@ describe('imports', () => {
     ],
     [replay, "void import('../cli/main.js');\n"],
     [question, "void import('../lib/index.ts');\n"],
-    // By a path that is put together.
+    // Through a path that is computed.
     [cli, "import { join } from 'node:path';\njoin(__dirname, '..', '..', 'scripts', 'counts.mjs');\n"],
     [cli, "import { join } from 'node:path';\njoin(__dirname, '../../test/support');\n"],
     [cli, 'export const path = `${__dirname}/../../fuzz/api`;\n'],
@@ -132,7 +132,7 @@ describe('imports', () => {
       /^no-restricted-(imports|syntax)$/.test(rule),
     );
 
-  it.each(UPWARD)('refuses in %s: %j', (...planted) => {
+  it.each(UPWARD)('rejects in %s: %j', (...planted) => {
     expect(broken(planted)).not.toEqual([]);
   });
   it.each(DOWNWARD)('allows in %s: %j', (...planted) => {
@@ -140,8 +140,8 @@ describe('imports', () => {
   });
 });
 
-describe('causes', () => {
-  /** What scripts/check-causes.mjs says of a folder with one file. */
+describe('errno causes', () => {
+  /** Returns the result of scripts/check-causes.mjs for a folder with one file. */
   function check(text: string) {
     const folder = mkdtempSync(join(tmpdir(), 'rdmavt-causes-'));
     try {
@@ -157,7 +157,7 @@ describe('causes', () => {
     'int f(void) {\n    return -RVT_EINVAL;\n}\n',
     'int f(void) {\n    int error = g() ? 0 : -RVT_ENOMEM;\n    return error;\n}\n',
     'int f(int error) {\n    return error == -RVT_EBUSY ? -RVT_EINVAL : 0;\n}\n',
-  ])('an errno without a cause does not pass: %j', (text) => {
+  ])('rejects an errno without a cause: %j', (text) => {
     const { status, stderr } = check(text);
     expect({ status, stderr }).toEqual({
       status: 1,
@@ -169,7 +169,7 @@ describe('causes', () => {
     'int f(void) {\n    return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_LIST);\n}\n',
     'bool f(int error) {\n    return error == -RVT_EBUSY;\n}\n',
     '/* Answers -EINVAL. */\n// -RVT_EINVAL\n',
-  ])('what answers none passes: %j', (text) => {
+  ])('accepts code that returns no errno without a cause: %j', (text) => {
     expect(check(text)).toMatchObject({ status: 0, stderr: '' });
   });
 });
@@ -184,7 +184,7 @@ describe('includes', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** What scripts/check-includes.mjs says of native/ with these lines added. */
+  /** Returns the result of scripts/check-includes.mjs for native/ with these lines added. */
   function check(...planted: Planted[]) {
     const before = new Map(planted.map(([file]) => [file, read(join(folder, file))]));
     for (const [file, text] of planted) {
@@ -194,7 +194,7 @@ describe('includes', () => {
     try {
       const script = join(root, 'scripts', 'check-includes.mjs');
       const { status, stderr } = spawnSync(process.execPath, [script, folder], { encoding: 'utf8' });
-      const name = basename(folder); // the path before it depends on where this runs
+      const name = basename(folder); // The path before the name of the folder depends on where the test runs.
       const problems = stderr.trimEnd().split('\n').slice(0, -1);
       return { status, problems: problems.map((line) => line.slice(line.indexOf(name) + name.length)) };
     } finally {
@@ -212,7 +212,7 @@ describe('includes', () => {
     }
   }
 
-  it('finds nothing in native/ as it is', () => {
+  it('accepts native/ as it is', () => {
     expect(check()).toEqual({ status: 0, problems: [] });
   });
 
@@ -256,12 +256,12 @@ describe('includes', () => {
       expect(found.status).toBe(1);
       problems = found.problems;
     });
-    it.each(UPWARD)('refuses in %s: %s', (file, included) => {
+    it.each(UPWARD)('rejects in %s: %s', (file, included) => {
       expect(problems).toContainEqual(expect.stringMatching(`/${file}:\\d+: .* may not include ${included}`));
     });
   });
 
-  it('allows what goes downward', () => {
+  it('allows downward includes', () => {
     const planted = [
       ['core/engine/cq.c', 'core/access/check.h'],
       ['wire/headers.c', 'core/rvt.h'],
@@ -272,7 +272,7 @@ describe('includes', () => {
     expect(check(...planted)).toEqual({ status: 0, problems: [] });
   });
 
-  it('allows the layout everywhere', () => {
+  it('allows an include of the layout everywhere', () => {
     const layout: Planted = ['core/layout.h', '\n'];
     const including = [
       'core/base/pool.c',
@@ -288,13 +288,13 @@ describe('includes', () => {
     ['scripts', '"../../../scripts/x.h"'],
     ['fuzz', '"../../../fuzz/core/world.h"'],
     ['test', '"../../../test/c/check.h"'],
-    ['a path from the file itself', '"region.h"'],
-    ['a way round', '"core/base/../objects/region.h"'],
+    ['a path relative to the file itself', '"region.h"'],
+    ['a detour in the path', '"core/base/../objects/region.h"'],
     ['angle brackets', '<core/objects/region.h>'],
     ['a source file', '"core/base/alloc.c"'],
-    ['a file that is not there', '"core/base/nothing.h"'],
+    ['a missing file', '"core/base/nothing.h"'],
     ['a macro', 'HEADER'],
-  ])('refuses %s', (_, included) => {
+  ])('rejects %s', (_, included) => {
     const forms = ['#include', '# include', '\t#\tinclude', '#include_next', '#import', '#include \\\n '];
     const text = forms.map((form) => `${form} ${included}\n`).join('');
     const { status, problems } = check(['core/base/pool.c', `\n${text}`]);
@@ -303,11 +303,11 @@ describe('includes', () => {
     expect(found).toHaveLength(forms.length);
   });
 
-  it('reads no comments', () => {
+  it('ignores includes in comments', () => {
     const text = '\n/*\n#include "core/rvt.h"\n*/\n// \\\n#include "core/rvt.h"\n';
     expect(check(['core/base/pool.c', text]).problems).toEqual([]);
   });
-  it('is not led astray by strings that look like comments', () => {
+  it('is not confused by strings that look like comments', () => {
     for (const [begin, end] of [
       ['const char *a = "/*";', 'const char *b = "*/";'],
       ['const char *a = "\\\\"; const char *b = "/*";', '/* */'],
@@ -317,19 +317,19 @@ describe('includes', () => {
       expect(check(['core/base/pool.c', text]).status).toBe(1);
     }
   });
-  it('tells the line of the include, behind lines that go on too', () => {
+  it('reports the line of the include, also after continued lines', () => {
     const file = 'core/base/planted.c';
     const { problems } = check([file, '#define A \\\n  1\n/*\n*/\n#include "core/rvt.h"\n']);
     expect(problems).toEqual([expect.stringContaining(`${file}:5: `)]);
   });
 
-  it('refuses a file in no room', () => {
+  it('rejects a file outside all known folders', () => {
     expect(check(['core/other/x.c', '\n']).problems).toEqual([
       expect.stringContaining('core/other/x.c: is in no room'),
     ]);
   });
 
-  it('refuses headers that include each other', () => {
+  it('rejects headers that include each other', () => {
     const { status, problems } = check(
       ['core/base/one.h', '#include "core/base/two.h"\n'],
       ['core/base/two.h', '#include "core/base/three.h"\n'],

@@ -1,4 +1,4 @@
-// scripts/build-dist.mjs makes dist/ again when it must, and only then; scripts/api-report.mjs sees a change of the API.
+// scripts/build-dist.mjs rebuilds dist/ only when necessary; scripts/api-report.mjs detects a change of the API.
 import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -42,7 +42,7 @@ function run(script: string, ...args: string[]) {
   return { status, output: stdout + stderr };
 }
 
-/** Asked of the script's own part: a build takes seconds, and needs the tools. */
+/** Calls the freshness check of the script alone: a build takes seconds and needs the tools. */
 function isFresh(): boolean {
   const { href } = pathToFileURL(join(folder, 'scripts', 'build-dist', 'freshness.mjs'));
   const stamp = JSON.parse(readFileSync(join(folder, 'dist', '.built-from.json'), 'utf8')) as {
@@ -64,13 +64,13 @@ function isFresh(): boolean {
 
 const inFolder = (name: string) => join(folder, name);
 
-test('nothing is done, and no tool is loaded, when nothing has changed', () => {
-  // There is no node_modules here.
+test('does nothing and loads no tool when nothing has changed', () => {
+  // The folder has no node_modules.
   expect(run('build-dist.mjs')).toEqual({ status: 0, output: '' });
   expect(run('build-dist.mjs', '--force').status).not.toBe(0);
 });
 
-test('a new time is no change', () => {
+test('a changed file time alone is not a change', () => {
   for (const name of ['lib/index.ts', 'package.json', 'dist/index.js']) {
     utimesSync(inFolder(name), new Date(), new Date(Date.now() + 10_000));
   }
@@ -82,15 +82,15 @@ test.each<[string, () => void]>([
   ['a source is added', () => writeFileSync(inFolder('lib/verbs/new.ts'), '')],
   ['a source is renamed', () => renameSync(inFolder('lib/index.ts'), inFolder('lib/other.ts'))],
   ['a source is removed', () => rmSync(inFolder('lib/cli/main.ts'))],
-  ['the options of the compiler are changed', () => appendFileSync(inFolder('tsconfig.json'), '\n')],
+  ['the compiler options are changed', () => appendFileSync(inFolder('tsconfig.json'), '\n')],
   [
-    'a script that makes it is changed',
+    'a script that builds dist is changed',
     () => appendFileSync(inFolder('scripts/build-dist/bundle.mjs'), '\n'),
   ],
   ['a result is missing', () => rmSync(inFolder('dist/cli.js'))],
   ['a result is changed', () => appendFileSync(inFolder('dist/index.d.ts'), '\n')],
   [
-    'the version is another',
+    'the version is changed',
     () => {
       const manifest = JSON.parse(readFileSync(inFolder('package.json'), 'utf8')) as object;
       writeFileSync(inFolder('package.json'), JSON.stringify({ ...manifest, version: '99.0.0' }));
@@ -102,13 +102,13 @@ test.each<[string, () => void]>([
   expect(isFresh()).toBe(false);
 });
 
-test('dist is stale when nothing says what it was made from', () => {
+test('dist is stale when the record of its sources is missing', () => {
   rmSync(inFolder('dist/.built-from.json'));
-  // It tries to build, for which the tools are not here.
+  // The script tries to build, for which the tools are missing here.
   expect(run('build-dist.mjs').status).not.toBe(0);
 });
 
-test('the report of the API is compared, and written', () => {
+test('the API report is compared, and updated on request', () => {
   const report = inFolder('docs/rdmavt.api.md');
   const content = readFileSync(report, 'utf8');
   expect(run('api-report.mjs')).toEqual({ status: 0, output: '' });

@@ -1,6 +1,6 @@
-// scripts/check-prebuild.mjs must find what is wrong with a binary: one that is right is spoiled in every way it looks at.
-// A library for Linux is made here; those for other systems are looked at where they have been built (npm run prebuild). All of it needs
-// LLVM's llvm-readobj, which `npm test` does not ask for: .ci/run installs it.
+// scripts/check-prebuild.mjs must find every defect of a binary: a correct binary is damaged in every way that the script checks.
+// The tests compile a library for Linux, and check those for other systems where they were built (npm run prebuild). Everything
+// needs LLVM's llvm-readobj, which `npm test` does not require: .ci/run installs it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ afterAll(() => {
 const script = join(root, 'scripts', 'check-prebuild.mjs');
 const hasLlvm = spawnSync(process.execPath, [script, '--as', 'linux-x64-glibc']).status === 0;
 
-test('without llvm-readobj it tells how to get it', () => {
+test('without llvm-readobj, the script explains how to install it', () => {
   const args = [script, '--as', 'linux-x64-glibc', script];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
@@ -28,7 +28,7 @@ test('without llvm-readobj it tells how to get it', () => {
   );
 });
 
-/** `describe` if there is llvm-readobj and the condition holds. */
+/** Is `describe` if llvm-readobj exists and the condition holds. */
 function describeBinary(condition: boolean, because: string): ReturnType<typeof describeIf> {
   return hasLlvm
     ? describeIf(condition, because)
@@ -37,7 +37,7 @@ function describeBinary(condition: boolean, because: string): ReturnType<typeof 
 
 type Change = (binary: Buffer) => Buffer;
 
-/** What the check says of a file; empty: it is right. */
+/** Returns the problems that the check reports for a file; none if the file is correct. */
 function problems(target: string, file: Buffer): string[] {
   const path = join(directory, 'binary.node');
   writeFileSync(path, file);
@@ -52,7 +52,7 @@ function problems(target: string, file: Buffer): string[] {
   return found.map((line) => line.trim());
 }
 
-/** Puts one text in the place of another of the same length, everywhere. */
+/** Returns a change that replaces every occurrence of a text by another text of the same length. */
 function replaced(from: string, to: string): Change {
   expect(to).toHaveLength(from.length);
   return (binary) => {
@@ -61,7 +61,7 @@ function replaced(from: string, to: string): Change {
   };
 }
 
-/** Changes one number; `find` says where it lies. */
+/** Returns a change that sets one number at the offset that `find` returns. */
 function patched(find: (binary: Buffer) => number, value: number): Change {
   return (binary) => {
     const copy = Buffer.from(binary);
@@ -75,7 +75,7 @@ const followedBy =
   (binary) =>
     Buffer.concat([binary, what]);
 
-/** True of every format. */
+/** Defects that every format can have. */
 const anywhere: [string, Change, string][] = [
   [
     'an entry point is missing',
@@ -102,7 +102,7 @@ const anywhere: [string, Change, string][] = [
   ['it is something else', () => Buffer.alloc(4096, 'text'), 'cannot be read'],
 ];
 
-/** Offset of the flags of the segment PT_GNU_STACK. */
+/** Returns the offset of the flags of the segment PT_GNU_STACK. */
 function stackFlags(elf: Buffer): number {
   const PT_GNU_STACK = 0x6474e551;
   let header = Number(elf.readBigUInt64LE(32));
@@ -110,7 +110,7 @@ function stackFlags(elf: Buffer): number {
   return header + 4;
 }
 
-/** Offset of the Mach-O load command, or -1. */
+/** Returns the offset of the Mach-O load command, or -1. */
 function loadCommand(macho: Buffer, wanted: number): number {
   let at = 32;
   for (let left = macho.readUInt32LE(16); left > 0; left--) {
@@ -121,13 +121,13 @@ function loadCommand(macho: Buffer, wanted: number): number {
 }
 
 function check(target: string, binary: () => Buffer, others: string[], changes: typeof anywhere): void {
-  test('as it is', () => {
+  test('passes unchanged', () => {
     expect(problems(target, binary())).toEqual([]);
   });
-  test.each(others)('taken for %s', (other) => {
+  test.each(others)('fails as a binary for %s', (other) => {
     expect(problems(other, binary())).not.toEqual([]);
   });
-  test.each([...anywhere, ...changes])('%s', (_, change, problem) => {
+  test.each([...anywhere, ...changes])('fails if %s', (_, change, problem) => {
     expect(problems(target, change(binary()))).toContainEqual(expect.stringContaining(problem));
   });
 }
@@ -183,16 +183,16 @@ describeBinary(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library fo
     ],
   );
 
-  test('with its symbol table', () => {
+  test('fails with its symbol table', () => {
     expect(problems(here, compiled())).toEqual(['not stripped']);
   });
-  test('with a path to libraries, and symbols looked up late', () => {
+  test('fails with a library path and lazy binding', () => {
     expect(problems(here, compiled('-s', '-Wl,-rpath,/lib', '-Wl,-z,lazy'))).toEqual([
       'symbols are looked up late (no BIND_NOW)',
       'has a path for libraries (RPATH)',
     ]);
   });
-  test('a program', () => {
+  test('fails if it is a program', () => {
     expect(problems(here, readFileSync('/bin/sh'))).toContain('no library');
   });
 });
@@ -241,7 +241,7 @@ for (const arch of ['x64', 'arm64']) {
           ],
           ...(arch === 'arm64'
             ? ([
-                ['it was changed', patched(() => 0x8000, 0), 'changed after signing'],
+                ['it was changed after signing', patched(() => 0x8000, 0), 'changed after signing'],
               ] satisfies typeof anywhere)
             : []),
         ],

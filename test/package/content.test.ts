@@ -1,4 +1,4 @@
-// scripts/check-package.mjs judges what `npm pack` would publish; here, that it finds what is wrong.
+// scripts/check-package.mjs checks what `npm pack` would publish. The tests verify that the script finds defects.
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -42,12 +42,12 @@ function write(file: string, content: string | Buffer = '') {
   writeFileSync(join(folder, file), content);
 }
 
-test('the package as it is holds what is foreseen, and nothing else', () => {
+test('accepts the package as it is', () => {
   expect(check()).toMatchObject({ status: 0, problems: [] });
 });
 
-test('whatever is wrong is told', () => {
-  // One package with every fault: packing takes seconds.
+test('reports every defect', () => {
+  // One package has every defect, because packing takes seconds.
   const unforeseen = [
     'dist/internal/left-over.js',
     'native/core/notes.txt',
@@ -58,7 +58,7 @@ test('whatever is wrong is told', () => {
   for (const file of unforeseen) write(file);
   const missing = ['LICENSE', 'dist/binding.gyp', 'dist/cli.js', 'dist/index.d.ts', 'dist/index.mjs'];
   for (const file of missing) rmSync(join(folder, file));
-  write('prebuilds/linux-x64/rdmavt.glibc.node', randomBytes(1_000_000)); // and the other binaries are missing
+  write('prebuilds/linux-x64/rdmavt.glibc.node', randomBytes(1_000_000)); // The other binaries are missing.
 
   const file = join(folder, 'package.json');
   const manifest = JSON.parse(readFileSync(file, 'utf8')) as {

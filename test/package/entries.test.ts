@@ -1,10 +1,10 @@
-// What a program gets of the built package, and what it costs to load.
+// The entry points of the built package: what a program gets, and what it costs to load.
 import { execFileSync } from 'node:child_process';
 import { join, relative } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 
-/** What a user's program prints as JSON, with the built package. */
+/** Returns what a program that uses the built package prints as JSON. */
 function answerOf(program: string, inputType: 'commonjs' | 'module' = 'commonjs'): unknown {
   const output = execFileSync(process.execPath, [`--input-type=${inputType}`, '--eval', program], {
     cwd: root,
@@ -13,7 +13,7 @@ function answerOf(program: string, inputType: 'commonjs' | 'module' = 'commonjs'
   return JSON.parse(output);
 }
 
-test('import and require give the same names', () => {
+test('import and require export the same names', () => {
   const required = answerOf("console.log(JSON.stringify(Object.keys(require('rdmavt')).sort()))");
   const imported = answerOf(
     "import * as rdmavt from 'rdmavt'; console.log(JSON.stringify(Object.keys(rdmavt).sort()))",
@@ -22,7 +22,7 @@ test('import and require give the same names', () => {
   expect(imported).toEqual(required);
 });
 
-test('classes and functions have the names that they are exported by', () => {
+test('classes and functions have the names under which they are exported', () => {
   const names = answerOf(`
     const functions = Object.entries(require('rdmavt')).filter(([, value]) => typeof value === 'function');
     console.log(JSON.stringify(functions.map(([key, { name }]) => [key, name])));`) as [string, string][];
@@ -34,7 +34,7 @@ test('require loads one file of the package, the dependency and the add-on', () 
   const files = answerOf(
     `require('rdmavt'); console.log(JSON.stringify(Object.keys(require.cache)));`,
   ) as string[];
-  // node_modules may be a link into another folder.
+  // node_modules may be a link to another folder.
   const loaded = files.map((file) =>
     relative(root, file)
       .replaceAll('\\', '/')

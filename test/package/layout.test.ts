@@ -1,4 +1,4 @@
-// scripts/generate-layout.mjs: what C and TypeScript agree on stands once, and CI sees when a copy differs.
+// scripts/generate-layout.mjs: values shared by C and TypeScript are defined once, and CI detects a copy that differs.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -39,31 +39,31 @@ function generate(...args: string[]) {
 
 const differs = (file: string): string => `${file} does not follow from ${HEADER}: run npm run layout\n`;
 
-test('the checkout is as the generator writes it', () => {
+test('accepts the checkout', () => {
   expect(generate('--check')).toEqual({ status: 0, stdout: '', stderr: '' });
 });
 
-test('a number that is changed in C is seen', () => {
+test('detects a number that was changed in C', () => {
   replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 18');
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(TYPESCRIPT) + differs(HASH) });
 });
 
-test('a number that is changed in TypeScript is seen', () => {
+test('detects a number that was changed in TypeScript', () => {
   replace(TYPESCRIPT, '  Remote = 7,', '  Remote = 18,');
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(TYPESCRIPT) });
 });
 
-test('a hash that is changed is seen', () => {
+test('detects a changed hash', () => {
   replace(HASH, `"${layout.LAYOUT_HASH}"`, '"0123456789abcdef"');
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(HASH) });
 });
 
-test('a file that is missing is seen', () => {
+test('detects a missing file', () => {
   rmSync(join(folder, HASH));
   expect(generate('--check')).toEqual({ status: 1, stdout: '', stderr: differs(HASH) });
 });
 
-test('after the generator has run, a change is in all files, with another hash', () => {
+test('propagates a change to all files, with a new hash', () => {
   replace(HEADER, 'RVT_SGE_FIELD_REMOTE = 7', 'RVT_SGE_FIELD_REMOTE = 18');
   expect(generate()).toEqual({ status: 0, stdout: `${TYPESCRIPT}\n${HASH}\n`, stderr: '' });
   expect(generate('--check').status).toBe(0);
@@ -74,7 +74,7 @@ test('after the generator has run, a change is in all files, with another hash',
   expect(hash).not.toBe(layout.LAYOUT_HASH);
 });
 
-test('words and order do not change the hash', () => {
+test('keeps the hash when only comments and order change', () => {
   replace(
     HEADER,
     '/* An element in a list of elements, as 32-bit words. */',
@@ -91,16 +91,16 @@ test.each([
   ['an octal number', 'RVT_EPERM = 1,', 'RVT_EPERM = 01,'],
   ['a suffix', 'RVT_EPERM = 1,', 'RVT_EPERM = 1u,'],
   ['a member without a number', 'RVT_EPERM = 1,', 'RVT_EPERM,'],
-  ['more than 32 bits', 'RVT_EPERM = 1,', 'RVT_EPERM = 0x100000001,'],
+  ['a duplicate name', 'RVT_EPERM = 1,', 'RVT_EPERM = 0x100000001,'],
   ['a name that stands twice', 'RVT_EPERM = 1,', 'RVT_EBADF = 1,'],
   ['a name without the prefix', 'RVT_SGE_FIELD_AT = 1,', 'RVT_FIELD_AT = 1,'],
-  ['an enum that TypeScript has no name for', '/* ts: SgeField, RVT_SGE_FIELD_ */\n', ''],
-  ['two enums of one name', 'ts: SgeField,', 'ts: RegionField,'],
-  ['a macro of its own', '/* ts: SgeField,', '#define RVT_MORE 1\n/* ts: SgeField,'],
-  ['another declaration', '/* ts: SgeField,', 'struct rvt_more;\n/* ts: SgeField,'],
+  ['an enum without a TypeScript name', '/* ts: SgeField, RVT_SGE_FIELD_ */\n', ''],
+  ['two enums with one name', 'ts: SgeField,', 'ts: RegionField,'],
+  ['an additional macro', '/* ts: SgeField,', '#define RVT_MORE 1\n/* ts: SgeField,'],
+  ['an additional declaration', '/* ts: SgeField,', 'struct rvt_more;\n/* ts: SgeField,'],
   ['a condition', '#endif\n', '#else\n#endif\n'],
   ['a comment of another kind', 'RVT_EPERM = 1,', 'RVT_EPERM = 1, // one'],
-])('what it does not understand is an error: %s', (_, old, now) => {
+])('rejects input that it does not understand: %s', (_, old, now) => {
   replace(HEADER, old, now);
   expect(generate('--check')).toEqual({
     status: 1,

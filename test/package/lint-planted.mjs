@@ -1,7 +1,7 @@
-// Lints files that are not there: reads [{ file, text }] from standard input and prints, for each, the names of the rules that the
-// text breaks there. The rules are those of eslint.config.mjs, but those that need types: they need files that exist.
+// Lints files that do not exist: reads [{ file, text }] from standard input and prints, for each file, the names of the rules
+// that the text breaks. The rules are those of eslint.config.mjs without the rules that need types, which need existing files.
 //
-// A program of its own, because Jest cannot load ESLint's configuration, which is a module.
+// Runs as a separate program, because Jest cannot load ESLint's configuration, which is an ES module.
 import { ESLint } from 'eslint';
 import tseslint from 'typescript-eslint';
 

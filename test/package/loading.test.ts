@@ -15,7 +15,7 @@ test('require and import share their classes', () => {
     });`);
 });
 
-test('only the entry and package.json can be reached', () => {
+test('only the entry and package.json can be loaded', () => {
   succeeds(`
     require('rdmavt/package.json');
     try { require('rdmavt/dist/cli.js'); } catch (error) { console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'good' : error); }`);
@@ -25,7 +25,7 @@ test('loading opens nothing that keeps a process alive', () => {
   succeeds(`require('rdmavt'); console.log('good');`);
 });
 
-test('a second copy of the package does not take the objects of the first', () => {
+test('a second copy of the package rejects objects of the first', () => {
   succeeds(`
     const one = require('rdmavt');
     for (const path of Object.keys(require.cache)) delete require.cache[path];

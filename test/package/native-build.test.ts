@@ -1,5 +1,5 @@
-// The edit loop: which add-on each build leaves to be loaded, and what a named C test builds. In a copy of the package, with a `make`
-// that compiles nothing.
+// The edit loop of native code: which add-on is loaded after each kind of build, and which C tests a named build compiles. Runs
+// in a copy of the package, with a `make` that compiles nothing.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -19,7 +19,7 @@ import { describeIf } from '../support/conditions';
 
 const root = join(__dirname, '..', '..');
 
-/** A build needs the headers of the Node that runs it; without them node-gyp would download. */
+/** A build needs the headers of the running Node; without them node-gyp would download them. */
 const hasHeaders =
   process.env.npm_config_nodedir !== undefined ||
   existsSync(join(dirname(process.execPath), '..', 'include', 'node', 'common.gypi'));
@@ -36,7 +36,7 @@ describeIf(
     }
     for (const file of ['package.json', 'binding.gyp']) copyFileSync(join(root, file), join(copy, file));
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-    // Leaves its arguments, and the add-on of the kind that it is to make.
+    // This `make` records its arguments and creates an empty add-on of the requested build type.
     const make = join(copy, 'make');
     writeFileSync(
       make,
@@ -59,7 +59,7 @@ describeIf(
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       cwd: copy,
       encoding: 'utf8',
-      // Its counts are not those of this run (scripts/counts.mjs).
+      // The counts of the nested run must not mix with those of this run (scripts/counts.mjs).
       env: { ...process.env, MAKE: join(copy, 'make'), RDMAVT_TEST_COUNTS: undefined },
     });
     const made = join(copy, 'made');
@@ -67,7 +67,10 @@ describeIf(
     return { status, output: stdout + stderr, calls };
   }
   const build = (...options: string[]) => script(join('scripts', 'build-native.mjs'), ...options);
-  /** What node-gyp-build finds now, if nothing sends it elsewhere: the run under sanitizers and the one on prebuilt binaries do. */
+  /**
+   * Returns the add-on that node-gyp-build finds. The environment is reset, because runs under sanitizers and on prebuilt
+   * binaries redirect node-gyp-build.
+   */
   function loaded(): string {
     const env = { ...process.env, RDMAVT_PREBUILD: '', PREBUILDS_ONLY: '' };
     const find = `require('node-gyp-build').resolve(${JSON.stringify(copy)})`;
@@ -76,7 +79,7 @@ describeIf(
   }
   const makefile = () => readFileSync(join(copy, 'build', 'config.gypi'), 'utf8');
 
-  it('a rebuild before any build is a build', () => {
+  it('a rebuild without a previous build does a full build', () => {
     const { status, calls, output } = build('--make');
     expect({ status, calls: calls.length }).toEqual({ status: 0, calls: 1 });
     expect(output).toContain('nothing has been built yet');
@@ -84,7 +87,7 @@ describeIf(
     expect(loaded()).toBe('build/Release/rdmavt.node');
   });
 
-  it('a debug build is the one that is loaded, and a rebuild keeps to it', () => {
+  it('a debug build is loaded, and a rebuild keeps its type', () => {
     expect(build('--debug')).toMatchObject({
       status: 0,
       calls: [expect.stringContaining('BUILDTYPE=Debug')],
@@ -97,7 +100,7 @@ describeIf(
     expect(loaded()).toBe('build/Debug/rdmavt.node');
   });
 
-  it('a release build takes its place again, and a rebuild keeps to that', () => {
+  it('a release build replaces a debug build, and a rebuild keeps its type', () => {
     build('--debug');
     expect(build().status).toBe(0);
     expect(loaded()).toBe('build/Release/rdmavt.node');
@@ -115,7 +118,7 @@ describeIf(
     expect(makefile()).toBe(before);
   });
 
-  it('a build that fails leaves the add-on of the other kind', () => {
+  it('a failed build leaves the add-on of the other type in place', () => {
     build();
     const make = readFileSync(join(copy, 'make'), 'utf8');
     writeFileSync(join(copy, 'make'), '#!/bin/sh\nexit 1\n');
@@ -131,14 +134,14 @@ describeIf(
     const run = (...names: string[]) => script(join('scripts', 'c-tests.mjs'), 'plain', ...names);
     const directory = () => join(copy, 'build', 'c-tests', 'plain');
 
-    it('build the test that is named, and no other', () => {
+    it('compile the named test only', () => {
       const { calls } = run('pool');
       expect(calls).toHaveLength(1);
       expect(calls[0]).toMatch(/\btest_pool\b/);
       expect(calls[0]!.match(/\btest_\w+/g)).toEqual(['test_pool']);
     });
 
-    it('build all tests from the same makefiles, which are not made anew', () => {
+    it('compile all tests from the existing makefiles', () => {
       run('pool');
       const makefiles = join(directory(), 'build', 'Makefile');
       const before = readFileSync(makefiles, 'utf8');
@@ -155,7 +158,7 @@ describeIf(
       expect(readFileSync(makefiles, 'utf8')).toBe(`${before}# the same\n`);
     });
 
-    it('make the makefiles anew when a gyp file has changed', () => {
+    it('regenerate the makefiles when a gyp file changes', () => {
       run('pool');
       const makefiles = join(directory(), 'build', 'Makefile');
       writeFileSync(makefiles, 'stale');
@@ -165,7 +168,7 @@ describeIf(
       expect(readFileSync(makefiles, 'utf8')).not.toBe('stale');
     });
 
-    it('know no test of another name', () => {
+    it('reject an unknown test name', () => {
       mkdirSync(directory(), { recursive: true });
       expect(run('nothing')).toMatchObject({ status: 2, calls: [] });
     });

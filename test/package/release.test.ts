@@ -49,7 +49,7 @@ function write(file: string, content: string) {
 
 function run(command: string, ...args: string[]) {
   const identity = { name: 'nobody', email: 'nobody@example.invalid' };
-  // What the npm that runs the tests was told is not for this one: with `npm test --silent` it would say nothing.
+  // Remove the npm settings of the outer run: under `npm test --silent` the inner npm would print nothing.
   const inherited = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
   const { status, stdout, stderr } = spawnSync(command, args, {
     cwd: folder,
@@ -57,7 +57,7 @@ function run(command: string, ...args: string[]) {
     shell: process.platform === 'win32',
     env: {
       ...Object.fromEntries(inherited),
-      // Not the settings of whoever runs this: signing, hooks.
+      // Ignore the git configuration of the user, such as signing and hooks.
       GIT_CONFIG_GLOBAL: join(folder, 'none'),
       GIT_CONFIG_NOSYSTEM: '1',
       GIT_AUTHOR_NAME: identity.name,
@@ -80,14 +80,14 @@ function commit() {
   succeed('git', 'commit', '--quiet', '--message', 'a commit');
 }
 
-/** The version and the commits afterwards: a refusal changes nothing. */
+/** Returns the version, the number of commits and the tags, which a refusal must not change. */
 const state = () => [
   (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version,
   succeed('git', 'rev-list', '--count', 'HEAD'),
   succeed('git', 'tag'),
 ];
 
-test('a version: the changelog gets its section, the commit its tag, and may be published', () => {
+test('npm version creates the changelog section, the commit and the tag, and the result may be published', () => {
   succeed('npm', 'version', 'minor');
   expect(state()).toEqual(['1.3.0', '2', 'v1.3.0']);
   expect(succeed('git', 'status', '--porcelain')).toBe('');
@@ -98,7 +98,7 @@ test('a version: the changelog gets its section, the commit its tag, and may be 
   expect(succeed(process.execPath, 'scripts/release-check.mjs', 'publish')).toBe('release: ready to publish');
 });
 
-describe('a version is refused', () => {
+describe('npm version fails', () => {
   const refused = (why: RegExp | string) => {
     const before = state();
     const { status, output } = run('npm', 'version', 'patch');
@@ -107,61 +107,61 @@ describe('a version is refused', () => {
     expect(state()).toEqual(before);
   };
 
-  test('with a dirty tree', () => {
+  test('if the tree is dirty', () => {
     appendFileSync(join(folder, 'CHANGELOG.md'), '\n');
     refused(/not clean/); // npm's own check
     const { status, output } = run(process.execPath, 'scripts/release-check.mjs', 'version');
     expect([status, output]).toEqual([1, 'release: the tree is dirty:\n   M CHANGELOG.md\n']);
   });
 
-  test('with files that git does not know', () => {
+  test('if there are untracked files', () => {
     write('notes.txt', '');
     refused(/the tree is dirty:\n +\?\? notes\.txt/);
   });
 
-  test('without a prebuilt binary', () => {
+  test('if a prebuilt binary is missing', () => {
     rmSync(join(folder, 'prebuilds', 'linux-x64', 'rdmavt.musl.node'));
     refused('prebuilt binaries are missing:\n  prebuilds/linux-x64/rdmavt.musl.node\n');
   });
 
-  test('without any of them', () => {
+  test('if all prebuilt binaries are missing', () => {
     rmSync(join(folder, 'prebuilds'), { recursive: true });
     const { status, output } = run(process.execPath, 'scripts/release-check.mjs', 'version');
     expect(status).toBe(1);
     for (const file of binaries) expect(output).toContain(`\n  ${file}\n`);
   });
 
-  test('with nothing to tell', () => {
+  test('if the changelog has no entry', () => {
     write('CHANGELOG.md', '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2020-01-01\n\n- Old.\n');
     commit();
     refused('CHANGELOG.md has nothing under [Unreleased]');
   });
 });
 
-describe('publishing is refused', () => {
+describe('npm publish fails', () => {
   const refused = (why: string) => {
     const { status, output } = run(process.execPath, 'scripts/release-check.mjs', 'publish');
     expect(status).toBe(1);
     expect(output).toContain(why);
   };
 
-  test('without a tag', () => {
+  test('if the commit has no tag', () => {
     refused('this commit is not tagged v1.2.3');
   });
 
-  test('a commit after the tag', () => {
+  test('if a commit follows the tag', () => {
     succeed('npm', 'version', 'patch');
     write('more.txt', '');
     commit();
     refused('this commit is not tagged v1.2.4');
   });
 
-  test('without a section in the changelog', () => {
+  test('if the changelog has no section for the version', () => {
     succeed('npm', 'version', 'patch', '--ignore-scripts');
     refused('CHANGELOG.md has no section [1.2.4]');
   });
 
-  test('with a dirty tree or a missing binary', () => {
+  test('if the tree is dirty or a binary is missing', () => {
     succeed('npm', 'version', 'patch');
     write('notes.txt', '');
     rmSync(join(folder, 'prebuilds', 'darwin-arm64'), { recursive: true });

@@ -1,5 +1,5 @@
-// A binary that was built from other sources than the JavaScript beside it must not be used: a number that has moved would be
-// read as another one.
+// A binary built from other sources than the JavaScript beside it must be rejected, because the two may disagree about the
+// numbers that they share.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,14 +21,16 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** The add-on that these tests run on: this checkout's, or the one that is to be tested. */
+/** The add-on under test: the one of this checkout, or the one selected by RDMAVT_PREBUILD. */
 const addon = ((): string => {
   const home = process.env.RDMAVT_PREBUILD ?? root;
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- CommonJS, without types
   return (require('node-gyp-build') as { resolve: (home: string) => string }).resolve(home);
 })();
 
-/** Puts a copy of the add-on where it is found in `home`, with every `old` replaced by `now`, of the same length. */
+/**
+ * Puts a copy of the add-on where the loader finds it in `home`, with every `old` replaced by `now`, which has the same length.
+ */
 function plant(home: string, old: string, now: string): string {
   const bytes = readFileSync(addon);
   let count = 0;
@@ -43,12 +45,13 @@ function plant(home: string, old: string, now: string): string {
   return file;
 }
 
-/** The fields of the error and its message; or 'loaded'. */
+/** Prints the fields of the error and its message, or 'loaded'. */
 const REQUIRE = `
   try { require('rdmavt').Device; console.log('"loaded"'); }
   catch (error) { console.log(JSON.stringify({ message: error.message, ...error })); }`;
 
-// RDMAVT_TEST_ADDONS: scripts/test-prebuilt.mjs counts other binaries than the one under test as failures. These are meant.
+// RDMAVT_TEST_ADDONS is removed because scripts/test-prebuilt.mjs treats any other binary than the one under test as a failure.
+// These tests load others on purpose.
 function required(cwd: string, env: NodeJS.ProcessEnv): unknown {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--eval', REQUIRE], {
     cwd,
@@ -67,7 +70,7 @@ const machine = {
   ...(process.platform === 'linux' && { libc: expect.stringMatching(/^(glibc \d+\.\d+|musl)$/) as unknown }),
 };
 
-test('a binary with another layout is refused, and in a checkout the answer is to build it', () => {
+test('a binary with another layout is rejected, and in a checkout the error names the build command', () => {
   const file = plant(folder, LAYOUT_HASH, OTHER_HASH);
   expect(required(root, { RDMAVT_PREBUILD: folder })).toEqual({
     ...machine,
@@ -83,7 +86,7 @@ test('a binary with another layout is refused, and in a checkout the answer is t
   });
 });
 
-test('a binary from before there was a layout is refused', () => {
+test('a binary without a layout hash is rejected', () => {
   const file = plant(folder, 'layoutHash', 'layoutHush');
   expect(required(root, { RDMAVT_PREBUILD: folder })).toMatchObject({ ...machine, file });
 });
@@ -93,7 +96,7 @@ test('the same binary with the right layout loads', () => {
   expect(required(root, { RDMAVT_PREBUILD: folder })).toBe('loaded');
 });
 
-test('in an installed package the answer is its own build command', () => {
+test('in an installed package the error names the build command of the package', () => {
   const modules = join(folder, 'node_modules');
   const installed = join(modules, 'rdmavt');
   for (const part of ['dist', 'package.json'])
@@ -111,9 +114,9 @@ test('in an installed package the answer is its own build command', () => {
   expect(required(folder, { RDMAVT_PREBUILD: '' })).toBe('loaded');
 });
 
-// Jest has loaded node-gyp-build by now, which has read its settings.
+// Jest has already loaded node-gyp-build, which read its settings at that time.
 testIf(!process.env.PREBUILDS_ONLY, 'only prebuilt binaries are looked for')(
-  'in a bundle the answer is the binaries of its version',
+  'in a bundle the error names the binaries of the version',
   () => {
     const file = plant(folder, LAYOUT_HASH, OTHER_HASH);
     const named = process.env.RDMAVT_PREBUILD;
@@ -135,7 +138,7 @@ testIf(!process.env.PREBUILDS_ONLY, 'only prebuilt binaries are looked for')(
   },
 );
 
-test('a worker is refused it as well', () => {
+test('a worker rejects the binary as well', () => {
   plant(folder, LAYOUT_HASH, OTHER_HASH);
   const program = `
     const { Worker } = require('node:worker_threads');

@@ -1,4 +1,5 @@
-// `rdmavt bench`: that it runs, that peers agree with what is measured, and what its output looks like. Never how fast.
+// `rdmavt bench`: it runs, the compared implementations agree with what is measured, and the output has its documented format.
+// Speed is not tested.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -46,7 +47,7 @@ interface Result {
   ratios: Record<string, number>;
 }
 
-/** Targets for ratios. Names are for programs to rely on: they do not change. */
+/** Targets for ratios. Programs rely on the names, so the names must not change. */
 const reaches: Record<string, number> = {
   'request-acquire-put': 9,
   'request-acquire-put/local': 9,
@@ -89,7 +90,7 @@ const reaches: Record<string, number> = {
   'close-cascade': 5,
 };
 
-/** Targets for figures. */
+/** Targets for absolute figures. */
 const limits: Record<string, [most: number, unit: string]> = {
   'request-long-job/growth': [4, 'MiB'],
   'register-long-job/growth': [4, 'MiB'],
@@ -99,7 +100,7 @@ const limits: Record<string, [most: number, unit: string]> = {
   'first-region-memory': [64, 'KiB'],
 };
 
-/** What the reference's own C takes. */
+/** The times of the reference's own C code. */
 const quoted: Record<string, number> = {
   'request-acquire-put': 7.2,
   'request-acquire-put/local': 7.2,
@@ -123,34 +124,34 @@ describe('bench --smoke', () => {
     result = JSON.parse(stdout) as Result;
   }, 300_000);
 
-  it('tells where it ran', () => {
+  it('reports where it ran', () => {
     expect(result).toMatchObject({ node: process.version, smoke: true, cpu: expect.any(String) });
     expect(result.cores).toBeGreaterThan(0);
     expect(result.rounds).toBeGreaterThan(0);
     expect(new Date(result.date).toISOString()).toBe(result.date);
   });
 
-  it('has every row that has a target, under its name', () => {
+  it('has every row with a target under its documented name', () => {
     const judged = result.rows.filter(({ reach }) => reach !== null);
     expect(Object.fromEntries(judged.map(({ name, reach }) => [name, reach]))).toEqual(reaches);
     const limited = result.rows.filter(({ limit }) => limit !== null);
     expect(Object.fromEntries(limited.map(({ name, limit, unit }) => [name, [limit, unit]]))).toEqual(limits);
   });
 
-  it('quotes the reference', () => {
+  it('quotes the times of the reference', () => {
     const beside = result.rows.filter((row) => row.quoted !== null);
     expect(Object.fromEntries(beside.map((row) => [row.name, row.quoted]))).toEqual(quoted);
   });
 
-  it('names every row once', () => {
+  it('has unique row names in the documented format', () => {
     const names = result.rows.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^[a-z0-9-]+(\/[a-z0-9-]+)*$/);
   });
 
-  it('has numbers in every row, and judges none', () => {
+  it('has numbers in every row and judges none of them', () => {
     for (const row of result.rows) {
-      // The figures of memory are differences, and of few objects here.
+      // Memory figures are differences, and with few objects they may be 0 or negative.
       if (/^(bytes|KiB|MiB)$/.test(row.unit)) expect(Number.isFinite(row.min)).toBe(true);
       else {
         expect(row.min).toBeGreaterThan(0);
@@ -168,12 +169,12 @@ describe('bench --smoke', () => {
     }
   });
 
-  it('has the ratio of every row that has a peer', () => {
+  it('has the ratio of every row that is compared with a peer', () => {
     const compared = result.rows.filter(({ peer }) => peer !== null);
     expect(result.ratios).toEqual(Object.fromEntries(compared.map(({ name, ratio }) => [name, ratio])));
   });
 
-  it('asks the question of every file', () => {
+  it('asks the question of every file in bench/', () => {
     const files = readdirSync(join(root, 'bench')).filter(
       (name) => name.endsWith('.mjs') && name !== 'bench.mjs',
     );
@@ -201,12 +202,12 @@ describe('bench --smoke', () => {
       return { status, stderr, svg: existsSync(output) ? readFileSync(output, 'utf8') : undefined };
     }
 
-    it('draws the answers to batch-sizes: a line for each number of regions, way and peer', () => {
+    it('draws the answers to batch-sizes: one line for each number of regions, method and peer', () => {
       const { status, stderr, svg = '' } = draw(result);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect(svg).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
       expect(svg).not.toMatch(/NaN|undefined|Infinity/);
-      // A line of seven sizes, in one of three colours; dots tell a peer.
+      // A line has seven sizes and one of three colors; dots mark a peer.
       const lines = svg.match(/<path d="M[\d. ]+(L[\d. ]+){6}" fill="none"[^>]*>/g) ?? [];
       for (const colour of ['#0072b2', '#d55e00', '#009e73']) {
         const coloured = lines.filter((line) => line.includes(`stroke="${colour}"`));
@@ -233,24 +234,24 @@ describe('bench --smoke', () => {
       expect(heights).toHaveLength(12);
       const uneven = heights.filter((line) => new Set(line).size > 1);
       expect(uneven).toHaveLength(1);
-      // SVG counts from the top.
+      // SVG coordinates grow downward.
       expect(uneven[0]![0]).toBeLessThan(uneven[0]![1]!);
     });
 
-    it('measures where it is given no result', () => {
+    it('measures by itself when no result is given', () => {
       const { status, stderr, svg = '' } = draw();
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect(svg).toContain(`Node ${result.node}, ${result.cpu}<`);
     });
 
-    it("follows the reader's colour scheme", () => {
+    it('follows the color scheme of the reader', () => {
       expect(draw(result).svg).toContain('prefers-color-scheme: dark');
     });
 
     it.each([
       ['a number is missing', (row: Row) => row.name !== 'batch-sizes/peer-packed/1-regions/16'],
       ['the question was not asked', (row: Row) => row.question !== 'batch-sizes'],
-    ])('refuses a result in which %s', (_, has) => {
+    ])('rejects a result in which %s', (_, has) => {
       const { status, stderr, svg } = draw({ ...result, rows: result.rows.filter(has) });
       expect({ status, svg }).toEqual({ status: 1, svg: undefined });
       expect(stderr).toContain('batch-sizes');
@@ -259,7 +260,7 @@ describe('bench --smoke', () => {
 });
 
 describe('bench', () => {
-  it('prints a table for people, without colour into a pipe', () => {
+  it('prints a table without colors into a pipe', () => {
     const { status, stdout, stderr } = bench('--smoke', '--only', 'registration');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain('1 GiB');
@@ -268,7 +269,7 @@ describe('bench', () => {
     expect(stdout).not.toMatch(/\b(yes|NO)\b/);
   });
 
-  it('prints a table for the README', () => {
+  it('prints a Markdown table for the README', () => {
     const { status, stdout } = bench('--smoke', '--markdown', '--only', 'registration');
     expect(status).toBe(0);
     expect(stdout).toMatch(
@@ -276,7 +277,7 @@ describe('bench', () => {
     );
   });
 
-  it('says in its tables what is quoted', () => {
+  it('marks quoted times in its tables', () => {
     const { stdout: table } = bench('--smoke', '--only', 'page-list-256');
     expect(table).toMatch(/ref\. C\* +ratio +target +compared with$/m);
     expect(table).toMatch(/fmr\.mapPhys.* 0\.68 +[\d.]+x +<= 1\.5x +reference C \(quoted\)$/m);
@@ -286,12 +287,12 @@ describe('bench', () => {
     expect(markdown).toContain('was not measured in this run');
   });
 
-  it('prints units that are not times', () => {
+  it('prints units other than times', () => {
     const { stdout } = bench('--smoke', '--only', 'first-region-memory');
     expect(stdout).toMatch(/ KiB +<= 64 KiB$/m);
   });
 
-  it('tells its questions in its help', () => {
+  it('lists its questions in its help', () => {
     const { status, stdout } = bench('--help');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ {2}gather-64$/m);
@@ -303,7 +304,7 @@ describe('bench', () => {
     [['--json', '--markdown'], /--json and --markdown exclude each other/],
     [['--svg', 'chart.svg'], /'--svg'/],
     [['now'], /unexpected argument 'now'/],
-  ])('%j is told of in one line, with status 2', (args, message) => {
+  ])('%j is reported in one line, with status 2', (args, message) => {
     const { status, stdout, stderr } = bench(...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(message);

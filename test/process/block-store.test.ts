@@ -1,4 +1,5 @@
-// The example that `npm run quickstart` runs: every byte arrives in every way of reading, forbidden accesses are refused with their reasons.
+// The example that `npm run quickstart` runs: every way of reading returns every byte, and forbidden accesses are refused with
+// their reasons.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,7 +24,7 @@ describe('examples/block-store', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it.each([1, 4095, 4096, 4097, 1_000_003])('reads a file of %i bytes, whole', (size) => {
+  it.each([1, 4095, 4096, 4097, 1_000_003])('reads a whole file of %i bytes', (size) => {
     const file = join(folder, `file-${String(size)}`);
     const content = Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 255);
     writeFileSync(file, content);
@@ -39,7 +40,7 @@ describe('examples/block-store', () => {
     expect(stdout).not.toContain('WRONG');
   });
 
-  it('does not colour a pipe', () => {
+  it('writes no colors into a pipe', () => {
     expect(run(main).stdout).not.toContain('\u001b');
   });
 

@@ -1,4 +1,4 @@
-// The command line around its commands: help, version, and what it says about a wrong call.
+// The command line outside its commands: help, version, and the messages for wrong usage.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ describe('help', () => {
     },
   );
 
-  it.each(['bench', 'build', 'replay'])('of %s is the same, however it is asked for', (command) => {
+  it.each(['bench', 'build', 'replay'])('of %s is the same for every way to request it', (command) => {
     const asked = rdmavt(command, '--help');
     expect(asked).toMatchObject({ status: 0, stderr: '' });
     expect(asked.stdout).toMatch(new RegExp(`^Usage: rdmavt ${command}\\b`));
@@ -43,7 +43,7 @@ describe('help', () => {
     }
   });
 
-  it('of replay tells its options, its input and its exit statuses', () => {
+  it('of replay describes its options, input and exit statuses', () => {
     const { stdout } = rdmavt('replay', '--help');
     for (const word of ['--expect FILE', 'Exit status', 'standard input', 'CR LF', 'gzip'])
       expect(stdout).toContain(word);
@@ -54,7 +54,7 @@ it.each(['--version', '-v'])('%s prints the version of the package', (flag) => {
   expect(rdmavt(flag)).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
 });
 
-describe('a wrong call', () => {
+describe('wrong usage', () => {
   it.each<[args: string[], message: string, help: string]>([
     [[], 'a command is required', 'rdmavt --help'],
     [['--wrong'], "unknown option '--wrong'", 'rdmavt --help'],
@@ -74,7 +74,7 @@ describe('a wrong call', () => {
     [['build', 'x'], "unexpected argument 'x'", 'rdmavt build --help'],
     [['build', '--wrong'], "unknown option '--wrong'", 'rdmavt build --help'],
     [['bench', 'x'], "unexpected argument 'x'", 'rdmavt bench --help'],
-  ])('%j gets one line that names the help to read, and status 2', (args, message, help) => {
+  ])('%j gets one line that names the right help, and status 2', (args, message, help) => {
     expect(rdmavt(...args)).toEqual({ status: 2, stdout: '', stderr: `rdmavt: ${message} (see ${help})\n` });
   });
 
@@ -87,13 +87,13 @@ describe('a wrong call', () => {
     ['hlep', "unknown command 'hlep', did you mean 'help'?"],
     ['x', "unknown command 'x'"],
     ['trace.ops.ndjson', "unknown command 'trace.ops.ndjson'"],
-  ])('%s suggests the nearest command, if one is near', (command, message) => {
+  ])('%s suggests the nearest command if one is similar', (command, message) => {
     const answer = { status: 2, stdout: '', stderr: `rdmavt: ${message} (see rdmavt --help)\n` };
     expect(rdmavt(command)).toEqual(answer);
     expect(rdmavt('help', command)).toEqual(answer);
   });
 });
 
-it('names the program that runs it in its first line', () => {
+it('the first line names the interpreter', () => {
   expect(readFileSync(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
 });

@@ -1,5 +1,5 @@
-// Many copies of the package's JavaScript in one process, with one native module: what a copy holds is given back when the copy is
-// dropped, although the native module watches the holders of all of them for as long as the process lives.
+// Many copies of the package's JavaScript in one process, with one native module: what a copy holds is released when the copy is
+// dropped, although the native module watches the holders of all copies for the lifetime of the process.
 import { runProgram } from '../support/programs';
 
 const prelude = `
@@ -14,12 +14,12 @@ const prelude = `
       gc();
       await turn();
       if (done()) return true;
-      await turn(); // what a WeakRef has given out stays alive until the turn ends
+      await turn(); // an object returned by WeakRef.deref stays alive until the end of the turn
     }
     return false;
   };
   const entry = join(process.cwd(), 'dist', 'index.js');
-  /** A copy of the package of its own: the native module stays the same. */
+  /** Loads a separate copy of the package; the native module is shared. */
   const load = () => {
     for (const path of Object.keys(require.cache)) if (path.startsWith(dirname(entry))) delete require.cache[path];
     self.children.length = 0;
@@ -28,7 +28,7 @@ const prelude = `
     self.children.length = 0;
     return copy;
   };
-  /** The same in a realm of its own. */
+  /** Loads a separate copy of the package in a separate realm. */
   const source = readFileSync(entry, 'utf8');
   const loadInRealm = () => {
     const context = vm.createContext({ process, performance, setTimeout, clearTimeout, setImmediate, console, Buffer, URL });
@@ -37,11 +37,11 @@ const prelude = `
       .call(exported, exported, require, inner, entry, dirname(entry));
     return inner.exports;
   };
-  /** Regions of the main copy's device that all copies hold: one device, attached by each. */
+  /** One device of the main copy, to which each copy attaches and whose region each copy holds. */
   const main = require(entry);
   const device = new main.Device(), pd = device.allocPd(), mr = pd.regUserMr(new SharedArrayBuffer(64), { start: 0x1000n, access: 31 });
   const token = device.share(), element = { addr: mr.start, length: 8, lkey: mr.lkey };
-  /** Elements, walks and batches of a copy, and what was dropped and put already. */
+  /** Creates SGEs, walks and batches with a copy, some of which are put or dropped at once. */
   const use = ({ Device, SgeState }, count) => {
     const attached = Device.attach(token), theirs = attached.importPd(pd.id), held = [];
     for (let i = 0; i < count; i++) {
@@ -65,7 +65,7 @@ function output(program: string): unknown {
 }
 
 describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (%s)', (how) => {
-  test('give back what they held, and are collected, fifty of them', () => {
+  test('release the SGEs that they hold and are garbage-collected, fifty copies at once', () => {
     expect(
       output(
         `(async () => {
@@ -82,7 +82,7 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
            const alive = () => made.filter(({ of }) => of.deref() !== undefined).map(({ i }) => i).join();
            await collect(() => alive() === '0,10,20,30,40');
            const some = [all - 2, gone, mr.refs - 2, alive(), device.resources().contexts.length];
-           // Those that are held work still.
+           // The SGEs that are still held keep working.
            const moved = kept.map(({ held }) => held[0].copyTo(new Uint8Array(8)));
            kept.length = 0;
            const over = await collect(() => mr.refs === 2 && alive() === '');
@@ -100,8 +100,8 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
     });
   });
 
-  // What the process takes is counted in memory-pressure.test.ts.
-  test('leave nothing in the heap, and their cells are used again', () => {
+  // memory-pressure.test.ts measures the memory of the process.
+  test('leave nothing in the heap, and their cells are reused', () => {
     const { heap, cells } = output(
       `(async () => {
          const round = async (count) => {
@@ -122,7 +122,7 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
        })();`,
     ) as { heap: number; cells: number };
     expect(heap).toBeLessThan(3);
-    // The lowest that is free: 5 copies of 300 elements at a time, and some that were not collected yet.
+    // The lowest free cell: about 5 copies with 300 SGEs each exist at a time, and some are not collected yet.
     expect(cells).toBeLessThan(4000);
   });
 });

@@ -1,4 +1,4 @@
-// Regions that nobody has ended are told about (`reportLeaks`): when their device is collected, and when the process or worker
+// Reports of regions that were never deregistered (`reportLeaks`): when their device is collected, and when the process or worker
 // ends. Each program runs in a process of its own.
 import { runProgram } from '../support/programs';
 
@@ -7,7 +7,7 @@ const prelude = `
   const { Worker, isMainThread, parentPort } = require('node:worker_threads');
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const rounds = async () => { for (let i = 0; i < 5; i++) { gc(); await turn(); } };
-  /** A device with a domain and \`count\` regions of 8 bytes. */
+  /** Opens a device with a domain and \`count\` regions of 8 bytes. */
   function open(count, options = { reportLeaks: true }) {
     const device = new Device({ keyPolicy: 'sequential', ...options });
     const pd = device.allocPd();
@@ -18,7 +18,7 @@ const prelude = `
 
 interface Told {
   status: number | null;
-  /** The text of each warning, without the process id. */
+  /** The text of each warning, without the process ID. */
   warnings: string[];
   stdout: string;
 }
@@ -41,20 +41,17 @@ const collected = '[RDMAVT_LEAK] RdmavtLeakWarning: A device was garbage-collect
 const ended = '[RDMAVT_LEAK] RdmavtLeakWarning: The process ended with';
 const one = `a live memory region:\n${line(1, '0x100', 0x1000)}`;
 
-describe('nothing is told', () => {
+describe('nothing is reported', () => {
   test.each([
+    ['by default', 'open(2, {}); (async () => { globalThis.kept = open(2, {}); await rounds(); })();'],
     [
-      'unless it was asked for',
-      'open(2, {}); (async () => { globalThis.kept = open(2, {}); await rounds(); })();',
-    ],
-    [
-      'of a device without regions',
+      'for a device without regions',
       'globalThis.kept = open(0); (async () => { open(0); await rounds(); })();',
     ],
-    ['of one that was closed', 'open(2).device.close({ cascade: true }); rounds();'],
-    ['of one that was disposed of', 'open(2).device[Symbol.dispose](); rounds();'],
+    ['for a device that was closed', 'open(2).device.close({ cascade: true }); rounds();'],
+    ['for a device that was disposed', 'open(2).device[Symbol.dispose](); rounds();'],
     [
-      'of one that was left',
+      'for a device object that was detached',
       `const { device } = open(0, {});
        (() => {
          const other = Device.attach(device.share(), { reportLeaks: true });
@@ -63,9 +60,9 @@ describe('nothing is told', () => {
        })();
        rounds();`,
     ],
-    ['of regions whose domain has ended', 'const { pd } = open(3); pd.dealloc({ cascade: true });'],
+    ['for regions whose domain was closed', 'const { pd } = open(3); pd.dealloc({ cascade: true });'],
     [
-      'of one that another thread has closed',
+      'for a device that another thread closed',
       `const { device } = open(2);
        new Worker("require('rdmavt').Device.attach(require('node:worker_threads').workerData).close({ cascade: true })",
          { eval: true, workerData: device.share() });`,
@@ -75,20 +72,20 @@ describe('nothing is told', () => {
   });
 });
 
-describe('a device that is collected', () => {
-  test('is told with its regions', () => {
+describe('a device that is garbage-collected', () => {
+  test('is reported with its regions', () => {
     expect(run('open(1); rounds();').warnings).toEqual([`${collected} ${one}`]);
     expect(run('open(2); rounds();').warnings).toEqual([
       `${collected} 2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`,
     ]);
   });
 
-  test('is told once, and others are told by themselves', () => {
+  test('is reported once, separately from other devices', () => {
     const { warnings } = run('open(1); open(1); rounds().then(rounds);');
     expect(warnings).toEqual([`${collected} ${one}`, `${collected} ${one}`]);
   });
 
-  test('tells the first ten regions of many', () => {
+  test('is reported with its first ten regions', () => {
     const [warning] = run('open(25); rounds();').warnings;
     const lines = warning!.split('\n');
     expect([lines[0], lines.length, lines[11]]).toEqual([
@@ -98,7 +95,7 @@ describe('a device that is collected', () => {
     ]);
   });
 
-  test('tells where they were created, if that was captured', () => {
+  test('is reported with the stacks of creation, if they were captured', () => {
     const [warning] = run(
       `(function creator() { open(1, { reportLeaks: true, captureStacks: true }); })(); rounds();`,
     ).warnings;
@@ -112,7 +109,7 @@ describe('a device that is collected', () => {
     expect(warning).not.toMatch(/[\\/]dist[\\/]/);
   });
 
-  test('is told to listeners, with a code', () => {
+  test('is reported to listeners, with a code', () => {
     const { stdout } = run(
       `process.on('warning', ({ name, code, message }) => console.log(JSON.stringify({ name, code, message })));
        open(1); rounds();`,
@@ -126,19 +123,19 @@ describe('a device that is collected', () => {
   });
 });
 
-describe('the end', () => {
+describe('at the end', () => {
   test.each([
-    ['of a program that has nothing left to do', 'globalThis.kept = open(1);', 0],
-    ['of one that has dropped the device', 'open(1);', 0],
-    ['of one whose device was collected just now', '(async () => { open(1); await turn(); gc(); })();', 0],
+    ['of a program that runs to completion', 'globalThis.kept = open(1);', 0],
+    ['of a program that dropped the device', 'open(1);', 0],
+    ['of a program whose device was just collected', '(async () => { open(1); await turn(); gc(); })();', 0],
     [
-      'of one that has not been told yet',
+      'of a program whose device was collected but not reported yet',
       '(async () => { open(1); await turn(); gc(); await turn(); process.exit(6); })();',
       6,
     ],
     ['by process.exit', 'globalThis.kept = open(1); process.exit(7);', 7],
     ['with an exit code', 'globalThis.kept = open(1); process.exitCode = 8;', 8],
-  ])('%s: told, and the exit code stays', (_, program, status) => {
+  ])('%s, the leak is reported and the exit code is kept', (_, program, status) => {
     const told = run(program);
     expect(told.status).toBe(status);
     expect(told.warnings).toEqual([
@@ -149,14 +146,14 @@ describe('the end', () => {
     expect(told.warnings[0]).toContain(line(1, '0x100', 0x1000));
   });
 
-  test('tells of every kind of region, and of half-dead ones', () => {
+  test('every kind of region is reported, also half-dead ones', () => {
     const [warning] = run(
       `(() => {
          const device = new Device({ reportLeaks: true });
          const pd = device.allocPd({ trusted: true });
          const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000 });
          globalThis.held = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0).sge;
-         try { mr.dereg(); } catch {} // it is held
+         try { mr.dereg(); } catch {} // fails because an SGE is held
          pd.getDmaMr(); pd.allocMr({ maxNumSg: 1 }); pd.allocFmr({ maxPages: 1 });
        })();
 `,
@@ -170,7 +167,7 @@ describe('the end', () => {
     ]);
   });
 
-  test('tells each device, in order', () => {
+  test('each device is reported, in order', () => {
     const two = `2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`;
     expect(run('globalThis.kept = [open(1), open(2), open(0), open(1)];').warnings).toEqual([
       `${ended} ${one}`,
@@ -179,7 +176,7 @@ describe('the end', () => {
     ]);
   });
 
-  test('tells each object of a device in one thread, of what it has made', () => {
+  test('each object of a device in one thread is reported with what it created', () => {
     const { warnings } = run(
       `const { device } = open(1);
        const other = Device.attach(device.share(), { reportLeaks: true });
@@ -194,7 +191,7 @@ describe('the end', () => {
     ]);
   });
 
-  test('of a worker tells of what it has made, and of nothing else', () => {
+  test('of a worker, only what the worker created is reported', () => {
     const worker = (end: string): string => {
       const program = `
         const { Device } = require('rdmavt');
@@ -210,13 +207,13 @@ describe('the end', () => {
     expect(run(worker('process.exit(5)'))).toEqual({ status: 5, warnings: [warning], stdout: '' });
   });
 
-  test('is silent with --no-warnings', () => {
+  test('nothing is reported with --no-warnings', () => {
     for (const program of ['globalThis.kept = open(1);', 'open(1); rounds();']) {
       expect(run(program, ['--no-warnings'])).toEqual({ status: 0, warnings: [], stdout: '' });
     }
   });
 
-  test('by an uncaught error is told after it', () => {
+  test('by an uncaught error, the leak is reported as well', () => {
     const { status, warnings } = run(`globalThis.kept = open(1); throw new Error('on purpose');`);
     expect(status).toBe(1);
     expect(warnings.join('\n')).toMatch(/on purpose[^]*RDMAVT_LEAK|RDMAVT_LEAK[^]*on purpose/);

@@ -1,10 +1,10 @@
-// Programs of their own: whatever they leave behind and however they end, they end as expected and by no signal.
+// Separate programs: whatever they leave open and however they end, they end with the expected status and not by a signal.
 import { runProgram } from '../support/programs';
 
 const prelude = `
   const { Access, Device, RdmaError, FastMemoryRegion, SgeState } = require('rdmavt');
   const DMA = 0x100000n;
-  /** A device with one of everything, all of it open. */
+  /** Opens a device with one object of every kind. */
   function everything() {
     const device = new Device({ remoteKeyZero: true });
     const pd = device.allocPd({ trusted: true });
@@ -30,11 +30,13 @@ const prelude = `
 interface Ending {
   status?: number;
   stdout?: string;
-  /** What standard error must contain; empty unless said. */
+  /** What standard error must match; by default it must be empty. */
   stderr?: RegExp;
 }
 
-/** Runs the program after the prelude. Warnings are switched off: that a DMA region was published is told elsewhere. */
+/**
+ * Runs the program after the prelude and expects how it ends. Warnings are disabled: leaks of DMA regions are tested elsewhere.
+ */
 function expectEnding(program: string, { status = 0, stdout, stderr = /^$/ }: Ending = {}): void {
   const result = runProgram(prelude + program, ['--no-warnings']);
   expect({ ...result, stdout: stdout === undefined ? undefined : result.stdout }).toEqual({
@@ -136,8 +138,8 @@ describe('exit', () => {
   });
 });
 
-describe('after a close', () => {
-  test('every method of every object is an error or a no-op', () => {
+describe('after closing', () => {
+  test('every method of every object throws or is a no-op', () => {
     expectEnding(
       `const all = everything();
        all.device.close({ cascade: true });
@@ -164,8 +166,8 @@ describe('after a close', () => {
       {
         stdout: [
           'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_INVALID_ARG_VALUE',
-          'Closed', // what checks answer
-          // Those whose first argument is an object of options: the request above has names that are none.
+          'Closed', // The result of checks.
+          // Methods whose first argument is an options object: they reject the unknown names in the request above.
           'Device.allocPd,Device.close,Device.counters,Device.detach,Device.share,FastMemoryRegion.advertise,FastMemoryRegion.dealloc,' +
             'FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,ProtectionDomain.allocFmr,' +
             'ProtectionDomain.allocMr,ProtectionDomain.dealloc,ProtectionDomain.getDmaMr',
@@ -175,7 +177,7 @@ describe('after a close', () => {
     );
   });
 
-  test('in any order of closing', () => {
+  test('every order of closing works', () => {
     expectEnding(
       `const endings = [
          (all) => all.device.close({ cascade: true }), (all) => all.pd.dealloc({ cascade: true }),
@@ -211,8 +213,8 @@ describe('after a close', () => {
   });
 });
 
-describe('garbage', () => {
-  test('everything may be collected at any time, in any order', () => {
+describe('garbage collection', () => {
+  test('of all objects works at any time and in any order', () => {
     expectEnding(
       `(async () => {
          let kept = [];
@@ -228,7 +230,7 @@ describe('garbage', () => {
     );
   });
 
-  test('a forgotten device gives its memory back', () => {
+  test('of an unreachable device releases its memory', () => {
     expectEnding(
       `let collected = 0;
        const registry = new FinalizationRegistry(() => collected++);
@@ -243,7 +245,7 @@ describe('garbage', () => {
     );
   });
 
-  test('memory under the data path may be collected with its Buffer, but not while it is registered', () => {
+  test('may free memory used by the data path with its Buffer, but not while it is registered', () => {
     expectEnding(
       `const device = new Device();
        const pd = device.allocPd();
@@ -265,7 +267,7 @@ describe('worker threads', () => {
      const program = ${JSON.stringify(`${prelude}${program}`)};
      const start = () => new Worker(program, { eval: true });`;
 
-  test('have devices of their own, and leave them open', () => {
+  test('have devices of their own and may leave them open', () => {
     expectEnding(
       `${inWorker('everything();')}
        everything();
@@ -287,8 +289,8 @@ describe('worker threads', () => {
     );
   });
 
-  test('may be terminated while native code makes objects for them', () => {
-    // Calls into JavaScript fail then, and so does throwing: that must not be answered by ending the process.
+  test('may be terminated while native code creates objects for them', () => {
+    // Calls into JavaScript fail then, and throwing fails too. Native code must not respond by aborting the process.
     expectEnding(
       `${inWorker(`
          const { parentPort } = require('node:worker_threads');
@@ -313,7 +315,7 @@ describe('worker threads', () => {
     );
   });
 
-  test('may be the only ones to use the package', () => {
+  test('may be the only users of the package', () => {
     const program = `
       const { Worker } = require('node:worker_threads');
       let left = 5;
@@ -329,7 +331,7 @@ describe('worker threads', () => {
     });
   });
 
-  test('memory that was posted to one is detached here, and registered anew there', () => {
+  test('detach memory posted to them, which can be registered again there', () => {
     expectEnding(
       `const { Worker } = require('node:worker_threads');
        const pd = new Device().allocPd();

@@ -1,5 +1,5 @@
-// Many times the same: the process must not grow. Each program runs in a process of its own, warms up, and is measured then;
-// the bounds are generous, and say nothing of time.
+// Repeated work must not make the process grow. Each program runs in a process of its own, warms up, and is then measured. The
+// bounds are generous, and time is not judged.
 import { runProgram } from '../support/programs';
 
 const prelude = `
@@ -9,7 +9,7 @@ const prelude = `
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const settle = async () => { for (let i = 0; i < 4; i++) { gc(); await turn(); } };
   const now = () => { const { rss, external, heapUsed } = process.memoryUsage(); return { rss, external, heap: heapUsed }; };
-  /** How much larger things are after \`work\` than after \`warmUp\`, in MiB. */
+  /** Prints by how much memory figures grow from after \`warmUp\` to after \`work\`, in MiB. */
   const measure = async (warmUp, work) => {
     await warmUp();
     await settle();
@@ -33,7 +33,7 @@ interface Grown {
 }
 
 function grown(program: string): Grown[] {
-  // A small young generation: otherwise what is seen is how much the engine has thought fit to reserve.
+  // A small young generation, because otherwise the memory that the engine reserves dominates the measurement.
   const { status, signal, stdout, stderr } = runProgram(prelude + program, [
     '--no-warnings',
     '--max-semi-space-size=2',
@@ -65,7 +65,7 @@ describe('the process does not grow', () => {
        const cycles = async (count) => {
          for (let i = 1; i <= count; i++) {
            pd.regUserMr(memory, options).dereg();
-           if (i % 5000 === 0) await turn(); // finalizers run there
+           if (i % 5000 === 0) await turn(); // finalizers run in between
            if (i % 50000 === 0) gc();
          }
        };
@@ -74,7 +74,7 @@ describe('the process does not grow', () => {
     );
   });
 
-  test('over 1,000 devices that are closed, and 1,000 that are dropped', () => {
+  test('over 1,000 devices that are closed and 1,000 that are dropped', () => {
     const devices = (end: string): string =>
       `(async (count) => {
          for (let i = 1; i <= count; i++) {
@@ -136,7 +136,7 @@ describe('the process does not grow', () => {
          if (terminated) worker.terminate(); else worker.postMessage('end');
          await ended;
          const memory = device.importDm(number);
-         // EBUSY, as it says, while another worker that was inside has not passed yet; for ever is the test's timeout.
+         // EBUSY while another worker is still inside a call; retry until the timeout of the test.
          for (let busy = true; busy; ) {
            try { memory.free(); busy = false; } catch (error) { if (error.code !== 'EBUSY') throw error; await turn(); }
          }
@@ -152,7 +152,7 @@ describe('the process does not grow', () => {
     );
   });
 
-  test('over 100,000 elements that are dropped and not put', () => {
+  test('over 100,000 SGEs that are dropped without a put', () => {
     expectBounded(
       `const device = new Device();
        const pd = device.allocPd();
@@ -171,7 +171,7 @@ describe('the process does not grow', () => {
     );
   });
 
-  test('over 100 copies of the package that are dropped, with the elements that they hold', () => {
+  test('over 100 copies of the package that are dropped with the SGEs that they hold', () => {
     expectBounded(
       `const device = new Device();
        const pd = device.allocPd();
@@ -196,7 +196,7 @@ describe('the process does not grow', () => {
     );
   });
 
-  test('over 100,000 mappings of a page list, and of lists of 65,536 pages', () => {
+  test('over 100,000 mappings of a page list, and over lists of 65,536 pages', () => {
     expectBounded(
       `const device = new Device();
        const pd = device.allocPd();
@@ -245,8 +245,8 @@ describe('the process does not grow', () => {
   });
 });
 
-describe('the garbage collector is told', () => {
-  test('of page lists: devices that are dropped are collected in time, without being asked', () => {
+describe('the garbage collector', () => {
+  test('knows the size of page lists, and collects dropped devices in time without a request', () => {
     const { status, stdout, stderr } = runProgram(
       `${prelude}
        const pages = new BigUint64Array(65536).fill(DMA);
@@ -267,7 +267,7 @@ describe('the garbage collector is told', () => {
        })();`,
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // All of them together would have 1600.
+    // All of them together would need 1600.
     expect(Number(stdout)).toBeLessThan(600);
   });
 });

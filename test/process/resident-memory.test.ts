@@ -1,4 +1,4 @@
-// What devices and batches cost in memory that is resident, and what the engine is told of it. Each program runs in a process of
+// The resident memory of devices and batches, and the amounts that are reported to the engine. Each program runs in a process of
 // its own.
 import { existsSync } from 'node:fs';
 import { tellsMemory, testIf } from '../support/conditions';
@@ -15,7 +15,7 @@ const prelude = `
   const { openSync, readFileSync, readSync } = require('node:fs');
   const rollup = openSync('/proc/self/smaps_rollup');
   const text = Buffer.alloc(4096);
-  /** KiB that are resident, counted by the system page by page. */
+  /** Returns the resident memory in KiB, which the system counts page by page. */
   const resident = () => Number(/Rss: +(\\d+)/.exec(text.latin1Slice(0, readSync(rollup, text, 0, text.length, 0)))[1]);
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,7 +26,7 @@ const prelude = `
     return { device, pd, mr: pd.regUserMr(memory) };
   };
   const close = ({ device }) => device.close({ cascade: true });
-  /** How many full collections there were while \`work\` ran, and how many because of memory outside the engine's heap. */
+  /** Counts the full collections during \`work\`, and those caused by memory outside the engine's heap. */
   const collectionsDuring = async (work) => {
     const seen = { full: 0, external: 0 };
     const observer = new PerformanceObserver((list) => {
@@ -43,7 +43,7 @@ const prelude = `
   };
 `;
 
-/** What the program prints, as JSON. */
+/** Returns what the program prints, parsed as JSON. */
 function answerOf(program: string, ...nodeOptions: string[]): unknown {
   const options = ['--no-warnings', ...nodeOptions];
   const { status, signal, stdout, stderr } = runProgram(prelude + program, options);
@@ -53,7 +53,7 @@ function answerOf(program: string, ...nodeOptions: string[]): unknown {
 }
 
 const kinds = [
-  ['as by default', {}],
+  ['with default options', {}],
   ['with sequential keys', { keyPolicy: 'sequential' }],
   ['with random keys', { keyPolicy: 'random' }],
   ['with the largest table', { lkeyTableBits: 23 }],
@@ -62,7 +62,7 @@ const kinds = [
 
 describe('a device', () => {
   for (const [kind, options] of kinds) {
-    testResident(`${kind}, a domain and a region are at most 64 KiB`, () => {
+    testResident(`${kind}, with a domain and a region, takes at most 64 KiB`, () => {
       const { opened, closed } = answerOf(
         `close(open(${JSON.stringify(options)}));
          resident();
@@ -76,7 +76,7 @@ describe('a device', () => {
       expect(closed).toBeLessThanOrEqual(opened);
     });
 
-    testResident(`${kind} that is closed and still referenced is at most 16 KiB`, () => {
+    testResident(`${kind}, closed but still referenced, takes at most 16 KiB`, () => {
       const { opened, closed } = answerOf(
         `const MANY = 256;
          const warm = Array.from({ length: 64 }, () => open(${JSON.stringify(options)}));
@@ -91,7 +91,7 @@ describe('a device', () => {
          gc();
          const closed = (resident() - before) / MANY;
          console.log(JSON.stringify({ opened, closed, kept: all.length + warm.length }));`,
-        // The optimizing compiler takes some 4 MiB, once; whether it does so during the measurement is chance.
+        // The optimizing compiler takes about 4 MiB once, and may or may not run during the measurement.
         '--no-opt',
       ) as { opened: number; closed: number };
       expect(opened).toBeLessThanOrEqual(64);
@@ -99,7 +99,7 @@ describe('a device', () => {
     });
   }
 
-  testResident('gives back what many regions took, when it is closed', () => {
+  testResident('releases the memory of many regions when it is closed', () => {
     const { opened, closed, stale } = answerOf(
       `const shared = new SharedArrayBuffer(16);
        const fill = (device) => {
@@ -129,13 +129,13 @@ describe('a device', () => {
        ].map((use) => { try { use(); return 'nothing'; } catch (error) { return error.code; } });
        console.log(JSON.stringify({ opened, closed, stale }));`,
     ) as { opened: number; closed: number; stale: string[] };
-    // 20,000 records, and as many owners, on pages of their own.
+    // 20,000 records and as many owners, on pages of their own.
     expect(opened).toBeGreaterThan(100 << 10);
     expect(closed).toBeLessThan(40 << 10);
     expect(new Set(stale)).toEqual(new Set(['EBADF']));
   });
 
-  testResident('takes a page for each region with random keys, not a large page', () => {
+  testResident('uses a page for each region with random keys, not a large page', () => {
     const { grown } = answerOf(
       `const { pd } = open({ lkeyTableBits: 23, keyPolicy: 'random' });
        const before = resident();
@@ -145,7 +145,7 @@ describe('a device', () => {
     expect(grown).toBeLessThan(16 << 10);
   });
 
-  testResident('is in large pages once an eighth of its table is in use', () => {
+  testResident('uses large pages once an eighth of its table is in use', () => {
     const { few, many } = answerOf(
       `const large = () => (readFileSync('/proc/self/smaps', 'latin1').match(/^VmFlags:.* hg\\b/gm) ?? []).length;
        const { pd } = open();
@@ -160,9 +160,10 @@ describe('a device', () => {
   });
 });
 
-describe('the engine is told', () => {
-  // process.memoryUsage().external leaves out what add-ons tell; what can be seen is that the collector acts upon it.
-  testResident('of 64 KiB for each open device, and of what is left when it is closed', () => {
+describe('the engine is informed', () => {
+  // process.memoryUsage().external omits memory reported by add-ons, so the test observes that the collector reacts to the
+  // report.
+  testResident('of 64 KiB for each open device, and of the rest when it is closed', () => {
     const { opened, closed } = answerOf(
       `const many = async (use) => {
          const all = [];
@@ -203,14 +204,14 @@ describe('the engine is told', () => {
          console.log(JSON.stringify({ sequential, random: await fill('random') }));
        })();`,
     ) as Record<'sequential' | 'random', { full: number; external: number }>;
-    // Seen: 0 and 3. The engine is told of some 300 MiB of pages, and collects after 64 MiB or more.
+    // Typical counts are 0 and 3. About 300 MiB of pages are reported, and the engine collects after 64 MiB or more.
     expect(random.full).toBeGreaterThan(sequential.full + 1);
     expect(random.external).toBeGreaterThan(sequential.external);
   });
 });
 
 describe('a batch', () => {
-  testResident('of 2^21 elements that holds one costs what one costs', () => {
+  testResident('of 2^21 elements that holds one element takes the memory of one element', () => {
     const { grown, external } = answerOf(
       `const { pd, mr } = open();
        const fill = (batch) => {
@@ -236,9 +237,11 @@ describe('a batch', () => {
     expect(external).toBe(0);
   });
 
-  testResident('grows with the highest count, keeps what it holds, and the engine is told', () => {
-    const { grown, external, held, put, refs, after } = answerOf(
-      `const { pd, mr } = open();
+  testResident(
+    'grows with the highest count, keeps the references that it holds, and reports its memory to the engine',
+    () => {
+      const { grown, external, held, put, refs, after } = answerOf(
+        `const { pd, mr } = open();
        const ALL = 1 << 21;
        const batch = pd.lkeyBatch(ALL);
        for (let i = 0; i < ALL; i++) batch.set(i, mr.start, 1, mr.lkey);
@@ -252,7 +255,7 @@ describe('a batch', () => {
              if (count === 5000) {
                batch.take(4999).put();
                held.push(batch.put(4000));
-               held.push(batch.put(ALL)); // more than it has room for
+               held.push(batch.put(ALL)); // more than the capacity
                continue;
              }
              if (count !== ALL) batch.put(count);
@@ -264,21 +267,22 @@ describe('a batch', () => {
          const put = batch.put(ALL);
          console.log(JSON.stringify({ grown, external, held, refs, put, after: mr.refs }));
        })();`,
-    ) as {
-      grown: number;
-      external: number;
-      held: number[];
-      put: number;
-      refs: number;
-      after: number;
-    };
-    expect(held).toEqual([1, 2, 3, 100, 5000, 4000, 999, 1 << 21]);
-    expect({ put, refs, after }).toEqual({ put: 1 << 21, refs: (1 << 21) + 2, after: 2 });
-    expect(external).toBeGreaterThan(0);
-    expect(grown).toBeGreaterThan(100 << 10);
-  });
+      ) as {
+        grown: number;
+        external: number;
+        held: number[];
+        put: number;
+        refs: number;
+        after: number;
+      };
+      expect(held).toEqual([1, 2, 3, 100, 5000, 4000, 999, 1 << 21]);
+      expect({ put, refs, after }).toEqual({ put: 1 << 21, refs: (1 << 21) + 2, after: 2 });
+      expect(external).toBeGreaterThan(0);
+      expect(grown).toBeGreaterThan(100 << 10);
+    },
+  );
 
-  testResident('that is dropped gives its memory back, and its references', () => {
+  testResident('that is dropped releases its memory and its references', () => {
     const { grown, refs } = answerOf(
       `const { pd, mr } = open();
        const SOME = 1 << 13;
@@ -304,7 +308,7 @@ describe('a batch', () => {
   });
 });
 
-describe('5,000 devices, one after the other, with a region each', () => {
+describe('5,000 devices in sequence, each with a region', () => {
   const loop = (
     options: unknown,
     end: string,
@@ -329,27 +333,27 @@ describe('5,000 devices, one after the other, with a region each', () => {
   const turns = 'if (i % 16 === 0) await turn();';
 
   for (const [kind, options] of kinds) {
-    testResident(`${kind}: closed, the process does not grow`, () => {
+    testResident(`${kind}: closed devices do not make the process grow`, () => {
       const { grown, maps } = loop(options, 'close(one);', turns);
       expect(grown).toBeLessThan(60);
       expect(maps).toBeLessThan(200);
     });
 
-    testResident(`${kind}: dropped, the process does not grow`, () => {
+    testResident(`${kind}: dropped devices do not make the process grow`, () => {
       const { grown, maps } = loop(options, '', turns);
       expect(grown).toBeLessThan(60);
       expect(maps).toBeLessThan(200);
     });
   }
 
-  // Node runs finalizers between jobs only, so all of these are there at the end.
-  testResident('closed in one job: what is left of them is at most 16 KiB each', () => {
+  // Node runs finalizers between jobs only, so all the objects still exist at the end.
+  testResident('closed in one job, each takes at most 16 KiB', () => {
     const { grown, maps } = loop({}, 'close(one);', '');
     expect(grown).toBeLessThan((5000 * 16) / 1024);
     expect(maps).toBeLessThan(200);
   });
 
-  testResident('dropped in one job: at most 64 KiB each', () => {
+  testResident('dropped in one job, each takes at most 64 KiB', () => {
     const { grown, maps } = loop({ lkeyTableBits: 23, keyPolicy: 'random' }, '', '');
     expect(grown).toBeLessThan((5000 * 64) / 1024);
     expect(maps).toBeLessThan(200);

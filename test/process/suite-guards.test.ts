@@ -1,5 +1,5 @@
-// What the suite asks of its own tests: none makes the process warn (support/environment.ts), and one that is skipped says why
-// (scripts/jest-counts.mjs). A Jest of its own runs tests that break these rules.
+// Rules for the tests of this suite: no test makes the process warn (support/environment.ts), and a skipped test states its
+// reason (scripts/jest-counts.mjs). A separate Jest runs tests that break these rules.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ afterAll(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Runs a file of tests as the suite runs one. */
+/** Runs a file of tests with the configuration of the suite. */
 function runSuite(tests: string, ...flags: string[]): { status: number | null; output: string } {
   const config = {
     rootDir: directory,
@@ -31,7 +31,7 @@ function runSuite(tests: string, ...flags: string[]): { status: number | null; o
   return { status, output: stdout + stderr };
 }
 
-test('a run without warnings, in which skipped tests say why, passes', () => {
+test('a run without warnings, in which skipped tests state a reason, passes', () => {
   const { status, output } = runSuite(`
     test('passes', () => {});
     test.skip('is skipped (skipped: there is no such thing here)', () => {});
@@ -51,7 +51,7 @@ const breaker = `
   test.skip('is skipped', () => {});
 `;
 
-test('a warning of the process fails the test or the file that causes it, a skip without a reason the run', () => {
+test('a warning of the process fails the test or file that causes it, and a skip without a reason fails the run', () => {
   const { status, output } = runSuite(breaker);
   expect(status).toBe(1);
   for (const what of ['in a test', 'after a test', 'after all tests']) {
@@ -62,7 +62,7 @@ test('a warning of the process fails the test or the file that causes it, a skip
   expect(output).toMatch(/Skipped tests whose title has no "\(skipped: because\)":\n {2}is skipped\n/);
 });
 
-test('what a pattern has left out needs no reason', () => {
+test('a test excluded by a name pattern needs no reason', () => {
   const tests = `test('passes', () => {}); test.skip('is skipped', () => {});`;
   expect(runSuite(tests, '-t', 'passes').status).toBe(0);
   const { status, output } = runSuite(tests);

@@ -1,4 +1,4 @@
-// Access checks of traces in batches: they must be answered as alone.
+// Playing the access checks of traces in batches must give the same answers as playing each check alone.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -53,7 +53,7 @@ describe.each([
     }
   });
 
-  it('all of them, to the last line', () => {
+  it('plays every trace to the last line', () => {
     expect(names).toHaveLength(files);
     expect(played).toBe(operations);
     const batched = runs.reduce((sum, run) => sum + run, 0);
@@ -62,7 +62,7 @@ describe.each([
   });
 });
 
-/** Four pages at 0x0, and key 0. */
+/** A scene with four pages of DMA memory at 0x0, and key 0. */
 const scene = [
   '{"op":"init","lkey_table_bits":4,"dma_pages":4,"dma_base":"0x0"}',
   '{"op":"alloc_pd","id":"pd","user":false}',
@@ -80,7 +80,10 @@ function check(id: string, addr: string, length: number, last: string | null): s
   });
 }
 
-/** The answers with checks in batches, and those of a player of its own without; and how many checks each batch had. */
+/**
+ * Returns the answers with checks in batches, the answers of a separate player without batches, and the number of checks in each
+ * batch.
+ */
 function playBoth(operations: readonly string[]) {
   const parsed = operations.map(parseOperation);
   const [player, single] = [new BatchedPlayer(), new TracePlayer()];
@@ -99,15 +102,15 @@ describe('a check that names', () => {
   it.each<[what: string, checks: string[]]>([
     ['the element before it', [check('a', '0x0', 16, null), check('b', '0x10', 16, 'a')]],
     [
-      'what was coalesced',
+      'a coalesced element',
       [check('a', '0x0', 16, null), check('b', '0x10', 16, 'a'), check('c', '0x20', 16, 'b')],
     ],
     [
-      'what was refused',
+      'a refused element',
       [check('a', TOO_FAR, 16, null), check('b', '0x10', 16, 'a'), check('c', '0x20', 16, null)],
     ],
     [
-      'what was refused beside a seed, and then the seed',
+      'a refused element together with a seed, and then the seed',
       [
         check('a', '0x0', 16, null),
         put('none'),
@@ -118,7 +121,7 @@ describe('a check that names', () => {
       ],
     ],
     [
-      'an element that is not the last one',
+      'an element other than the last one',
       [
         check('a', '0x0', 16, null),
         check('b', '0x1000', 16, 'a'),
@@ -128,7 +131,7 @@ describe('a check that names', () => {
       ],
     ],
     [
-      'nothing, where it could continue',
+      'nothing, although it could continue an element',
       [
         check('a', '0x0', 16, null),
         check('b', '0x10', 16, 'a'),
@@ -137,21 +140,21 @@ describe('a check that names', () => {
       ],
     ],
     [
-      'what was there before and is put',
+      'an earlier element that is then put',
       [check('a', '0x0', 16, null), put('a'), check('b', '0x10', 16, 'a'), check('c', '0x10', 16, null)],
     ],
     [
-      'nothing there',
+      'an unknown element',
       [check('a', '0x0', 16, null), check('b', '0x10', 16, 'x'), check('c', '0x10', 16, 'a')],
     ],
-  ])('%s is answered as alone', (_, checks) => {
+  ])('%s is answered like a single check', (_, checks) => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
     const program = [...scene, ...checks, ...ids.map(put), '{"op":"refs","mr":"dma"}'];
     const { batched, alone } = playBoth(program);
     expect(batched).toEqual(alone);
   });
 
-  it('an id for the second time ends the player at its line', () => {
+  it('a duplicate ID ends the player at its line', () => {
     const player = new BatchedPlayer();
     const operations = [...scene, check('a', '0x0', 16, null), check('a', '0x10', 16, null)].map(
       parseOperation,
@@ -163,14 +166,14 @@ describe('a check that names', () => {
     player.close();
   });
 
-  it('the id of a refused check may be used again', () => {
+  it('the ID of a refused check may be reused', () => {
     const program = [...scene, check('a', TOO_FAR, 16, null), check('a', '0x10', 16, null), put('a')];
     const { batched, alone } = playBoth(program);
     expect(batched).toEqual(alone);
   });
 });
 
-it('more checks in a row than a batch holds', () => {
+it('more consecutive checks than a batch holds are split', () => {
   const checks = Array.from({ length: 1000 }, (_, i) =>
     check(`s${i}`, `0x${(i * 3).toString(16)}`, 3, i % 100 === 0 ? null : `s${i - (i % 100)}`),
   );
@@ -182,7 +185,7 @@ it('more checks in a row than a batch holds', () => {
   expect(batched.at(-1)).toEqual({ refs: 13 });
 });
 
-it('without a session, checks are skipped', () => {
+it('checks without a session are skipped', () => {
   const program = [check('a', '0x0', 16, null), ...scene, '{"op":"exit"}', check('a', '0x0', 16, null)];
   const { batched, alone, runs } = playBoth(program);
   expect(batched).toEqual(alone);

@@ -1,4 +1,4 @@
-// Plays traces with their access checks in batches, beside a player that judges each check alone.
+// Plays traces with their access checks in batches, next to a player that judges each check alone.
 import {
   native,
   type NativeBatch,
@@ -21,7 +21,7 @@ import type { Session } from '../../lib/replay/session';
 import type { Operation, OperationOf } from '../../lib/replay/trace-format';
 import { newBatchBlock } from '../../lib/verbs/batch-block';
 
-/** The most checks of a batch. */
+/** The maximum number of checks in a batch. */
 export const MOST_CHECKS = 256;
 
 const ACCEPTED = 0;
@@ -35,22 +35,22 @@ interface KnownCheck {
   readonly alone: Answer;
 }
 
-/** Checks for one batch. With `coalesce`, each may continue the element that was accepted last, or else the seed. */
+/** The checks of one batch. With `coalesce`, each check may continue the element accepted last, or else the seed. */
 interface Run {
   readonly checks: readonly KnownCheck[];
   readonly coalesce: boolean;
   readonly seed: string | null;
 }
 
-/** The two answers to an operation: the batched one is what is tested. */
+/** The two answers to an operation; the batched answer is the one under test. */
 export interface Answers {
   readonly batched: Answer;
   readonly alone: Answer;
 }
 
 /**
- * Two players, side by side. The answers of the one that plays operations alone come first: a check names the element that it may
- * continue, so where a batch has to end depends on verdicts. The batches judge on their own; only the cuts come from the other player.
+ * Plays each operation on two players. The single player answers first: a check names the element that it may continue, so the
+ * verdicts determine where a batch must end. The batches judge independently; only their boundaries come from the single player.
  */
 export class BatchedPlayer {
   readonly #single = new TracePlayer();
@@ -62,9 +62,9 @@ export class BatchedPlayer {
   readonly runs: number[] = [];
 
   /**
-   * Plays operations, and collects consecutive checks for as long as one batch may hold them.
+   * Plays operations, and collects consecutive checks as long as one batch may hold them.
    *
-   * @throws TraceError as TracePlayer.play, after the answers to the operations before
+   * @throws TraceError like TracePlayer.play, after the answers to the preceding operations
    */
   *play(operations: Iterable<Operation>): Generator<Answers, void> {
     for (const op of operations) {
@@ -83,7 +83,10 @@ export class BatchedPlayer {
     this.#batched.close();
   }
 
-  /** False: the operation is no check of an open session, or one that ends the player, or the batch is full. */
+  /**
+   * Adds an operation to the current batch. Returns false if the operation is not a check of an open session, if it ends the
+   * player, or if the batch is full.
+   */
   #collect(op: Operation): boolean {
     if (op.op !== 'lkey_ok' && op.op !== 'rkey_ok') return false;
     if (this.#waiting.length === MOST_CHECKS || this.#single.session === undefined) return false;
@@ -146,7 +149,7 @@ export class BatchedPlayer {
     return answers;
   }
 
-  /** One batch for each domain and queue pair. All use the same block, one after the other. */
+  /** Returns the batch of a domain or queue pair. All batches use the same block, one after the other. */
   #batchOf(checker: Checker): NativeBatch {
     let batch = this.#batches.get(checker);
     if (batch === undefined) {
@@ -156,7 +159,7 @@ export class BatchedPlayer {
     return batch;
   }
 
-  /** Reads the columns and not the element, which later checks of the run may have grown. */
+  /** Builds the answer from the columns, not from the element, which later checks of the run may have extended. */
   #sgeAt(session: Session, index: number, sgeLength: number): SgeAnswer {
     const { regions, positions, lengths, segments } = this.#block;
     const segment = segments[index]!;
@@ -172,7 +175,7 @@ export class BatchedPlayer {
   }
 }
 
-/** The element that the batch holds at `index`, in a cell of its own. */
+/** Takes the element that the batch holds at `index` into a cell of its own. */
 function take(batch: NativeBatch, index: number): Holder {
   const holder = takeHolder();
   command[CommandWord.Cell] = holder.cell;
@@ -183,9 +186,9 @@ function take(batch: NativeBatch, index: number): Holder {
 }
 
 /**
- * The run that begins with the first check; `undefined` if that one names an object which does not exist. A run ends where the
- * domain, the queue pair or the access change. In a run that coalesces, each check but the first must name the element accepted
- * last, or the seed as long as there is none. In one that does not, no check may name an element.
+ * Returns the run that starts with the first check, or `undefined` if that check names an object that does not exist. A run ends
+ * where the domain, the queue pair or the access changes. In a run that coalesces, each check but the first must name the element
+ * accepted last, or the seed until an element is accepted. In other runs, no check may name an element.
  */
 function firstRun(checks: readonly KnownCheck[]): Run | undefined {
   const first = checks[0]!.check;
@@ -195,7 +198,7 @@ function firstRun(checks: readonly KnownCheck[]): Run | undefined {
 
   const seed = lasts[0] ?? null;
   if (seed === null && lasts[1] !== first.id) {
-    // A check that the next one names is left to begin a run that coalesces.
+    // A check that the next check names must start a run that coalesces.
     const plain = leading(alike, ({ check }, i) => lasts[i] === null && lasts[i + 1] !== check.id);
     return { checks: plain, coalesce: false, seed };
   }
@@ -215,7 +218,7 @@ function isAlike(check: Check, first: Check): boolean {
     : first.op === 'rkey_ok' && check.qp === first.qp;
 }
 
-/** The element that the check may continue; null: none. */
+/** Returns the element that the check may continue, or null. */
 function lastOf(check: Check): string | null {
   return check.op === 'lkey_ok' ? check.last : null;
 }
@@ -230,7 +233,7 @@ function checkerOf(session: Session, check: Check): Checker {
   return (check.op === 'lkey_ok' ? session.pd(check.pd) : session.qp(check.qp))!;
 }
 
-/** The elements up to the first one that does not fit. */
+/** Returns the elements before the first one that does not fit. */
 function leading<T>(list: readonly T[], fits: (element: T, index: number) => boolean): readonly T[] {
   const count = list.findIndex((element, i) => !fits(element, i));
   return count < 0 ? list : list.slice(0, count);

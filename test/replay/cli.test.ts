@@ -43,21 +43,21 @@ const answers = ['{"ret":0,"bits":4}', '{"ret":0}', '{"max":16,"next":0,"gen":0,
 const text = (lines: string[]) => lines.map((line) => `${line}\n`).join('');
 
 describe('a trace', () => {
-  it('is answered on standard output, a line for a line', () => {
+  it('is answered on standard output, one line for each line', () => {
     const path = file('simple.ops.ndjson', text(program));
     expect(rdmavt(['replay', path])).toEqual({ status: 0, stdout: text(answers), stderr: '' });
   });
 
-  it('is read from standard input too', () => {
+  it('may be read from standard input', () => {
     expect(rdmavt(['replay', '-'], text(program))).toEqual({ status: 0, stdout: text(answers), stderr: '' });
   });
 
-  it('may end without LF, or be empty', () => {
+  it('may lack the final LF, or be empty', () => {
     expect(rdmavt(['replay', '-'], text(program).trimEnd()).stdout).toBe(text(answers));
     expect(rdmavt(['replay', '-'])).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
-  it('of 13,000 lines is answered to the letter, members in the order of the format', () => {
+  it('of 13,000 lines is answered exactly, with members in the order of the format', () => {
     const path = file('long.ops.ndjson', conformance('a-key-zero-1.ops'));
     const { status, stdout } = rdmavt(['replay', path]);
     expect(status).toBe(0);
@@ -73,7 +73,7 @@ describe('a trace', () => {
     });
   });
 
-  it('is answered as it comes', async () => {
+  it('is answered line by line as it arrives', async () => {
     const child = spawn(process.execPath, [main, 'replay', '-']);
     for (const [i, line] of program.entries()) {
       child.stdin.write(`${line}\n`);
@@ -86,7 +86,7 @@ describe('a trace', () => {
     expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
   });
 
-  it('ends quietly when nobody reads the answers', async () => {
+  it('ends quietly when no reader is left', async () => {
     const child = spawn(process.execPath, [
       main,
       'replay',
@@ -104,7 +104,7 @@ describe('--expect', () => {
   const operations = () => conformance('i-mixed-1.ops');
   const expected = () => conformance('i-mixed-1.expected').trimEnd().split('\n');
 
-  it('prints no answers, and a summary if all are as expected', () => {
+  it('prints only a summary if all answers match', () => {
     const trace = file('mixed.ops.ndjson', operations());
     const expectations = file('mixed.expected.ndjson', text(expected()));
     expect(rdmavt(['replay', trace, '--expect', expectations])).toEqual({
@@ -120,7 +120,7 @@ describe('--expect', () => {
     });
   });
 
-  it('shows the first line that is not', () => {
+  it('shows the first line that differs', () => {
     const trace = file('mixed.ops.ndjson', operations());
     const lines = expected();
     const index = lines.findIndex((line, i) => i > 1000 && line.includes('"sge_length":'));
@@ -140,7 +140,7 @@ describe('--expect', () => {
     expect(stderr).toBe(text(shown));
   });
 
-  it('objects to a line too few and to a line too many', () => {
+  it('reports a missing line and an extra line', () => {
     const trace = file('mixed.ops.ndjson', operations());
     const short = file('short.expected.ndjson', text(expected().slice(0, -1)));
     expect(rdmavt(['replay', trace, '--expect', short])).toMatchObject({
@@ -154,7 +154,7 @@ describe('--expect', () => {
     });
   });
 
-  it('takes any answer, and an operation that is not reached', () => {
+  it('accepts {"any":true}, and {"not_reached":true} for operations that are not reached', () => {
     const trace = file('any.ops.ndjson', text([...program, '{"op":"refs","mr":"mr"}']));
     const lines = ['{"any":true}', answers[1]!, '{"any":true}', '{"not_reached":true}'];
     expect(rdmavt(['replay', trace, '--expect', file('any.safe.ndjson', text(lines))]).status).toBe(0);
@@ -162,7 +162,7 @@ describe('--expect', () => {
     expect(rdmavt(['replay', trace, '--expect', wrong]).status).toBe(1);
   });
 
-  it('an expectation that cannot be read is told of with its line', () => {
+  it('reports an unreadable expectation with its line', () => {
     const trace = file('simple.ops.ndjson', text(program));
     const broken = file('broken.expected.ndjson', text([answers[0]!, '{"ret":']));
     const { status, stdout, stderr } = rdmavt(['replay', trace, '--expect', broken]);
@@ -175,7 +175,7 @@ describe('--expect', () => {
   });
 });
 
-describe('input that cannot be played ends with status 2 and one line that names file and line', () => {
+describe('invalid input ends with status 2 and one line that names file and line', () => {
   it.each<[line: string, message: RegExp]>([
     ['', /:3: the line is blank/],
     ['{"op":"table"', /:3: not JSON/],
@@ -198,7 +198,7 @@ describe('input that cannot be played ends with status 2 and one line that names
     expect(stderr).toMatch(/^rdmavt: [^\p{Cc}]*bad\.ops\.ndjson:3: [^\p{Cc}]*\n$/u);
   });
 
-  it('a last line that was cut off', () => {
+  it('a truncated last line', () => {
     const { status, stderr } = rdmavt(['replay', '-'], text(program).slice(0, -3));
     expect(status).toBe(2);
     expect(stderr).toMatch(/^rdmavt: standard input:3: not JSON/);
@@ -212,7 +212,7 @@ describe('input that cannot be played ends with status 2 and one line that names
     });
   });
 
-  it('a file that is not there, and one that is none', () => {
+  it('a missing file, and a directory', () => {
     expect(rdmavt(['replay', join(folder, 'missing')])).toMatchObject({
       status: 2,
       stdout: '',

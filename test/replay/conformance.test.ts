@@ -45,7 +45,7 @@ describe.each([
     }
   });
 
-  it('all of them, to the last line', () => {
+  it('plays every trace to the last line', () => {
     expect(names).toHaveLength(files);
     expect(played).toBe(operations);
   });

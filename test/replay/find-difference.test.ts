@@ -26,6 +26,6 @@ it.each<[expected: object, answer: object, path: string | undefined]>([
   [{ not_reached: true }, { ret: 0 }, '.ret'],
   [{ skipped: true }, { skipped: true }, undefined],
   [JSON.parse('{"__proto__":{"ret":0}}') as object, { ret: 0 }, '.ret'],
-])('%j and %j: %p', (expected, answer, path) => {
+])('compares %j with %j: %p', (expected, answer, path) => {
   expect(findDifference(expected, answer)).toBe(path);
 });

@@ -1,4 +1,4 @@
-// Compressed traces: recognised by their first bytes, from files and from standard input.
+// Compressed traces, which are recognized by their first bytes, from files and from standard input.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ async function readAll(chunks: Iterable<Buffer>): Promise<string[]> {
   return lines;
 }
 
-/** The bytes in pieces of one size. */
+/** Cuts the bytes into pieces of one size. */
 function cut(bytes: Buffer, size: number): Buffer[] {
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
     bytes.subarray(i * size, (i + 1) * size),
@@ -34,7 +34,7 @@ describe('gzip data', () => {
     ['several members', Buffer.concat([first, second, first]), ['a', 'bc', 'd', 'a', 'b']],
     ['an empty member', gzipSync(''), []],
     ['zero bytes after the end', Buffer.concat([first, second, zeros(1000)]), ['a', 'bc', 'd']],
-  ])('%s is read, in chunks of any size', async (_, bytes, lines) => {
+  ])('%s is read in chunks of any size', async (_, bytes, lines) => {
     for (const size of [1, 2, 3, first.length, first.length + 1, bytes.length]) {
       expect(await readAll(cut(bytes, size))).toEqual(lines);
     }
@@ -67,7 +67,7 @@ describe('gzip data', () => {
     }
   });
 
-  it('anything after padding with zero bytes is an error, even far behind', async () => {
+  it('data after zero padding is an error, however long the padding', async () => {
     for (const padding of [1, 10, 100_000]) {
       const bytes = Buffer.concat([first, zeros(padding), second]);
       for (const size of [7, 65_536, bytes.length]) {
@@ -76,20 +76,20 @@ describe('gzip data', () => {
     }
   });
 
-  it('is recognised by both of its magic bytes only', async () => {
+  it('is recognized only by both magic bytes', async () => {
     expect(await readAll([Buffer.from([0x1f])])).toEqual(['\u001f']);
     expect(await readAll([Buffer.from([0x1f]), Buffer.from('\n')])).toEqual(['\u001f']);
-    // zlib's own format is none of ours.
+    // The zlib format is not supported.
     await expect(readAll([deflateSync('a\n')])).rejects.toThrow('file:1: the line is not UTF-8');
   });
 
-  it('has bounds for its lines too', async () => {
+  it('has a limit on the length of lines', async () => {
     const bomb = gzipSync(Buffer.alloc(65 * 2 ** 20, 'x'));
     expect(bomb.length).toBeLessThan(2 ** 17);
     await expect(readAll([bomb])).rejects.toThrow('file:1: the line is longer than 67108864 bytes');
   });
 
-  it('an error of its source stays what it is', async () => {
+  it('passes on an error of its source', async () => {
     function* broken(): Generator<Buffer> {
       yield first.subarray(0, 12);
       throw new Error('the disk is gone');
@@ -97,8 +97,8 @@ describe('gzip data', () => {
     await expect(readAll(broken())).rejects.toThrow('file: cannot be read: the disk is gone');
   });
 
-  it('is counted by compressed bytes, and never read far ahead', async () => {
-    // Random, so that it stays as long as it is.
+  it('counts compressed bytes, and is never read far ahead', async () => {
+    // Random bytes, so that compression does not shorten the line.
     const line = `${randomBytes(48 * 1024).toString('base64')}\n`;
     const member = gzipSync(line);
     let handedOut = 0;
@@ -150,13 +150,13 @@ describe('rdmavt replay', () => {
   const trace = conformance('i-mixed-1.ops');
   const expected = conformance('i-mixed-1.expected');
 
-  it('plays a compressed file, whatever its name', () => {
+  it('plays a compressed file with any name', () => {
     const answers = gunzipSync(readFileSync(expected)).toString('utf8');
     expect(rdmavt([trace])).toEqual({ status: 0, stdout: answers, stderr: '' });
     expect(rdmavt([file('trace', readFileSync(trace))]).stdout).toBe(answers);
   });
 
-  it('reads it from standard input, and the expected answers too', () => {
+  it('reads compressed traces and expected answers from standard input', () => {
     const matched = (name: string) => ({
       status: 0,
       stdout: '',
@@ -166,7 +166,7 @@ describe('rdmavt replay', () => {
     expect(rdmavt([trace, '--expect', '-'], readFileSync(expected))).toEqual(matched('standard input'));
   });
 
-  it('answers what came before the end of a truncated file', () => {
+  it('answers everything before the end of a truncated file', () => {
     const cutOff = file('cut.ops.ndjson.gz', readFileSync(trace).subarray(0, -20));
     const { status, stdout, stderr } = rdmavt([cutOff]);
     expect(status).toBe(2);
@@ -174,7 +174,7 @@ describe('rdmavt replay', () => {
     expect(stderr).toMatch(/^rdmavt: [^\n]*cut\.ops\.ndjson\.gz:\d+: the gzip data is truncated\n$/);
   });
 
-  it('ends with status 2 at truncated expected answers and at corrupt ones', () => {
+  it('ends with status 2 at truncated or corrupt expected answers', () => {
     const bytes = readFileSync(expected);
     const cutOff = file('cut.expected.ndjson.gz', bytes.subarray(0, -20));
     expect(rdmavt([trace, '--expect', cutOff])).toMatchObject({
@@ -198,7 +198,7 @@ describe('rdmavt replay', () => {
     });
   });
 
-  it('answers each compressed operation as it comes', async () => {
+  it('answers each compressed operation as it arrives', async () => {
     const program = ['{"op":"init","lkey_table_bits":4,"dma_pages":1,"dma_base":"0x0"}', '{"op":"exit"}'];
     const child = spawn(process.execPath, [main, 'replay', '-']);
     for (const line of program) {

@@ -42,7 +42,7 @@ const check = (
   last,
 });
 
-/** Some systems promise any amount of memory. */
+/** Returns whether the system reserves any amount of memory on request. */
 function isVast(bytes: number): boolean {
   try {
     return new ArrayBuffer(bytes).byteLength === 0;
@@ -61,7 +61,7 @@ function play(...operations: Operation[]): Answer[] {
   return operations.map((op) => player.play(op));
 }
 
-/** The answer to the last of them. */
+/** Plays the operations and returns the last answer. */
 function last(...operations: Operation[]): Answer | undefined {
   return play(...operations).at(-1);
 }
@@ -90,7 +90,7 @@ describe('sessions', () => {
     { op: 'exit' },
   ];
 
-  it('everything is skipped while none is open', () => {
+  it('skip every operation while none is open', () => {
     expect(play(...everything)).toEqual(everything.map(() => skipped));
     expect(play({ ...init, lkey_table_bits: 0 })).toEqual([{ err: 'EINVAL' }]);
     expect(play(...everything)).toEqual(everything.map(() => skipped));
@@ -98,7 +98,7 @@ describe('sessions', () => {
     expect(play(...everything)).toEqual(everything.map(() => skipped));
   });
 
-  it('an init abandons the session that is open, even if it fails', () => {
+  it('are abandoned by an init, even if the init fails', () => {
     play(init, pd, user('mr'), check('s', 0x10000, 16, 0x100));
     expect(play(init, { op: 'refs', mr: 'mr' }, { op: 'put_sge', sge: 's' })).toEqual([
       { ret: 0, bits: 4 },
@@ -112,7 +112,7 @@ describe('sessions', () => {
     ]);
   });
 
-  it('each has its own ids, keys and DMA memory', () => {
+  it('have separate IDs, keys and DMA memory', () => {
     const session: Operation[] = [
       init,
       pd,
@@ -125,7 +125,7 @@ describe('sessions', () => {
     expect(play(...session, { op: 'exit' })).toEqual(first);
   });
 
-  it('exit abandons what is alive: regions, half-dead ones, elements', () => {
+  it('are abandoned by exit with everything open: regions, half-dead ones, elements', () => {
     const answers = play(
       init,
       pd,
@@ -138,14 +138,14 @@ describe('sessions', () => {
     expect(answers.slice(-2)).toEqual([{ err: 'EBUSY' }, { ret: 0, dma_mr_leaked: false }]);
   });
 
-  it('there may be no DMA memory', () => {
+  it('may have no DMA memory', () => {
     const dma: Operation = { op: 'get_dma_mr', id: 'd', pd: 'pd', access: 0 };
     expect(last({ ...init, dma_pages: 0 }, pd, dma, check('s', 0x100000, 1, 0))).toEqual({
       err: 'EINVAL',
     });
   });
 
-  it('DMA memory may end where the address space ends', () => {
+  it('may have DMA memory that ends at the end of the address space', () => {
     const top: Operation = { op: 'init', lkey_table_bits: 4, dma_pages: 1, dma_base: '0xfffffffffffff000' };
     const sg = [{ addr: '0xfffffffffffff000', length: 4096 }] as const;
     const map: Operation = { op: 'map_mr_sg', mr: 'am', sg: [...sg], sg_offset: null, page_size: 4096 };
@@ -157,8 +157,8 @@ describe('sessions', () => {
   });
 });
 
-describe('ids', () => {
-  it('what names nothing, or something of another kind, is skipped', () => {
+describe('IDs', () => {
+  it('that name nothing or an object of another kind are skipped', () => {
     play(init, pd, qp, user('mr'), allocMr('am'), allocFmr('f'), check('s', 0x10000, 16, 0x100));
     const wrong: Operation[] = [
       { op: 'create_qp', id: 'x', pd: 'qp' },
@@ -184,7 +184,7 @@ describe('ids', () => {
     expect(last({ op: 'refs', mr: 'mr' })).toEqual({ refs: 3 });
   });
 
-  it('none is used twice, not even after its object is gone', () => {
+  it('are never reused, even after their object is closed', () => {
     play(init, pd, qp, user('mr'), user('gone'), { op: 'dereg_mr', mr: 'gone' });
     for (const id of ['pd', 'qp', 'mr', 'gone']) {
       const again: Operation[] = [
@@ -199,7 +199,7 @@ describe('ids', () => {
     }
   });
 
-  it('an operation without success leaves its id free', () => {
+  it('of unsuccessful operations stay free', () => {
     play(init, pd, qp);
     expect(
       play(user('mr', 0), user('mr'), check('s', 0, 1, 0x100), check('s', 0x10000, 1, 0x100)),
@@ -216,7 +216,7 @@ describe('ids', () => {
     expect(play(remote, { ...remote, vaddr: '0x10000' })).toMatchObject([{ ret: 0 }, { ret: 1 }]);
   });
 
-  it('a coalesced element binds no id and changes the one before', () => {
+  it('are not bound by a coalesced element, which extends the previous one', () => {
     const map: Operation = {
       op: 'map_phys_fmr',
       fmr: 'f',
@@ -232,7 +232,7 @@ describe('ids', () => {
     expect(last({ op: 'refs', mr: 'f' })).toEqual({ refs: 3 });
   });
 
-  it('an element of a remote check may be named as the last; it does not coalesce', () => {
+  it('of remote elements may be named as `last`, without coalescing', () => {
     const map: Operation = {
       op: 'map_phys_fmr',
       fmr: 'f',
@@ -264,7 +264,7 @@ describe('walks', () => {
     release,
   });
 
-  it('steps of nothing, and none at all', () => {
+  it('may have steps of 0 bytes, or no steps', () => {
     play(init, pd, user('mr'), check('s', 0x10000, 16, 0x100));
     expect(play(walk(['s'], [0, 0], true), walk(['s'], [], true), walk(['s'], [0, 16, 0], true))).toEqual([
       { ret: 0, fragments: [[], []] },
@@ -274,7 +274,7 @@ describe('walks', () => {
     expect(last({ op: 'put_sge', sge: 's' })).toEqual(skipped);
   });
 
-  it('with release, of 255 elements: those consumed are gone, the others stay as they were', () => {
+  it('with release over 255 elements put the consumed ones and leave the others unchanged', () => {
     const sges = Array.from({ length: 255 }, (_, i) => `s${i}`);
     play(init, pd, user('mr'), ...sges.map((id) => check(id, 0x10000, 4, 0x100)));
     expect(last({ op: 'refs', mr: 'mr' })).toEqual({ refs: 257 });
@@ -289,7 +289,7 @@ describe('walks', () => {
     ]);
   });
 
-  it('one that fails releases nothing', () => {
+  it('that fail release nothing', () => {
     play(init, pd, user('mr'), check('a', 0x10000, 16, 0x100), check('b', 0x10000, 16, 0x100));
     const failing = [
       walk(['a', 'b'], [33], true),
@@ -300,7 +300,7 @@ describe('walks', () => {
     expect(last({ op: 'refs', mr: 'mr' })).toEqual({ refs: 4 });
   });
 
-  it('of half-dead regions go on, and name them', () => {
+  it('over half-dead regions continue, and name the regions', () => {
     play(init, pd, user('mr'), check('s', 0x10000, 16, 0x100), { op: 'dereg_mr', mr: 'mr' });
     expect(play(walk(['s'], [16], true), { op: 'refs', mr: 'mr' }, { op: 'dereg_mr', mr: 'mr' })).toEqual([
       { ret: 0, fragments: [[{ mr: 'mr', at: { byte: 0 }, len: 16 }]] },
@@ -310,7 +310,7 @@ describe('walks', () => {
     expect(last({ op: 'refs', mr: 'mr' })).toEqual(skipped);
   });
 
-  it('an answer too long to be told is refused before it is made', () => {
+  it('with an answer of excessive length are refused in advance', () => {
     const gigabyte = 2 ** 30;
     play(init, pd, user('mr', gigabyte), check('s', 0x10000, gigabyte, 0x100));
     const all = walk(['s'], [gigabyte], false);
@@ -321,9 +321,9 @@ describe('walks', () => {
     expect(() => player.play(walk(often, Array(255).fill(gigabyte), false))).toThrow(
       /the answer would have more than \d+ fragments/,
     );
-    // Past the end: for the core to refuse, as ever.
+    // A walk past the end is still refused by the core.
     expect(last(walk(often, Array(256).fill(gigabyte), false))).toEqual({ err: 'EINVAL' });
-    // Many bytes, few fragments.
+    // Many bytes, but few fragments.
     const dma: Operation = { op: 'get_dma_mr', id: 'd', pd: 'pd', access: 0 };
     play(dma, check('k', 0x100000, 16 * 4096, 0));
     const keyZero = Array.from({ length: 255 }, () => 'k');
@@ -332,14 +332,14 @@ describe('walks', () => {
 });
 
 describe('memory', () => {
-  it('is asked for only after the core has judged', () => {
+  it('is allocated only after the core has accepted the arguments', () => {
     play(init, pd);
     const huge = { ...user('mr'), length: '0xffffffffffffffff' } as Operation;
     expect(last(huge)).toEqual({ err: 'EINVAL' });
   });
 
   it.each(['0x100000000000', '0x1000000000000', '0xfffffffffff00000'])(
-    'a valid length that cannot be allocated ends the player: %s bytes',
+    'that cannot be allocated ends the player: %s bytes',
     (length) => {
       play(init, pd);
       const op = { ...user('mr'), start: '0x1000', virt_addr: '0x0', length } as Operation;
@@ -349,23 +349,26 @@ describe('memory', () => {
     },
   );
 
-  testIf(isVast(2 ** 44 - 4096), 'this system promises any amount of memory')('DMA memory too', () => {
-    const op: Operation = { op: 'init', lkey_table_bits: 4, dma_pages: 2 ** 32 - 1, dma_base: '0x0' };
-    expect(() => player.play(op)).toThrow('init: cannot allocate 17592186040320 bytes of memory');
-  });
+  testIf(isVast(2 ** 44 - 4096), 'this system reserves any amount of memory')(
+    'for DMA that cannot be allocated ends the player',
+    () => {
+      const op: Operation = { op: 'init', lkey_table_bits: 4, dma_pages: 2 ** 32 - 1, dma_base: '0x0' };
+      expect(() => player.play(op)).toThrow('init: cannot allocate 17592186040320 bytes of memory');
+    },
+  );
 
-  it('goes with its region', () => {
+  it('is freed with its region', () => {
     play(init, pd);
     for (let i = 0; i < 300; i++) {
       expect(player.play(user(`mr${i}`, 2 ** 28))).toMatchObject({ ret: 0 });
       expect(player.play({ op: 'dereg_mr', mr: `mr${i}` })).toEqual({ ret: 0 });
     }
-    // 75 GiB have been registered.
+    // By now 75 GiB have been registered.
     expect(process.memoryUsage().arrayBuffers).toBeLessThan(2 ** 34);
   });
 });
 
-it('the verbs core rule is not applied, and key 0 is open to remote checks', () => {
+it('does not apply the rule of the verbs core, and allows key 0 in remote checks', () => {
   const dma: Operation = { op: 'get_dma_mr', id: 'd', pd: 'pd', access: 0 };
   const remote: Operation = {
     op: 'rkey_ok',
@@ -376,7 +379,7 @@ it('the verbs core rule is not applied, and key 0 is open to remote checks', () 
     rkey: '0x0',
     acc: 0,
   };
-  // Remote write without local write.
+  // Grants remote write without local write.
   expect(play(init, pd, qp, { ...user('mr'), access: 2 } as Operation, dma, remote).slice(3)).toEqual([
     { ret: 0, lkey: '0x100', rkey: '0x100' },
     { ret: 0, lkey: '0x0', rkey: '0x0' },

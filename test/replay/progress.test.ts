@@ -16,7 +16,7 @@ function terminal(isTTY: boolean) {
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('shows nothing before a second has passed, and then not too often', () => {
+it('shows nothing in the first second, and then limits the rate of updates', () => {
   const tty = terminal(true);
   const progress = new Progress(tty, '-', {});
   progress.update(1, 10);
@@ -33,7 +33,7 @@ it('shows nothing before a second has passed, and then not too often', () => {
   ]);
 });
 
-it('tells the share of a file', () => {
+it('shows the share of a file', () => {
   const tty = terminal(true);
   const progress = new Progress(tty, __filename, {});
   jest.advanceTimersByTime(1100);
@@ -50,7 +50,7 @@ it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('writes no escape sequences with 
   expect(tty.written).toEqual(['\r1234 operations', `\r${' '.repeat(15)}\r`]);
 });
 
-it('writes nothing where there is no terminal', () => {
+it('writes nothing without a terminal', () => {
   const file = terminal(false);
   const progress = new Progress(file, __filename, {});
   jest.advanceTimersByTime(5000);

@@ -28,23 +28,23 @@ it.each<[chunks: string[], lines: string[]]>([
     ['a\n', '', 'b\nc', '\n'],
     ['a', 'b', 'c'],
   ],
-])('chunks %j hold the lines %j', async (chunks, lines) => {
+])('chunks %j contain the lines %j', async (chunks, lines) => {
   expect(await readAll(chunks)).toEqual(lines);
 });
 
-it('a character may be cut in two by the end of a chunk', async () => {
+it('a character may be split between two chunks', async () => {
   const bytes = Buffer.from('é漢😀\n');
   const cuts = Array.from(bytes, (byte) => Buffer.from([byte]));
   expect(await readAll(cuts)).toEqual(['é漢😀']);
 });
 
-it('what is not UTF-8 is refused with the line told', async () => {
+it('text that is not UTF-8 is rejected with the number of its line', async () => {
   await expect(readAll(['a\nb\n', Buffer.from([0x22, 0xff, 0x22, 0x0a])])).rejects.toThrow(
     new InputError('file:3: the line is not UTF-8'),
   );
 });
 
-it('a line of many megabytes is read; one that is too long is refused before it is at its end', async () => {
+it('a line of many megabytes is read, and a line that is too long is rejected before its end', async () => {
   const megabyte = 'x'.repeat(2 ** 20);
   const [line] = await readAll([...Array.from({ length: 20 }, () => megabyte), '\nend']);
   expect(line).toHaveLength(20 * 2 ** 20);
@@ -61,7 +61,7 @@ it('a line of many megabytes is read; one that is too long is refused before it 
   reader.close();
 });
 
-it('a file that cannot be read is told by name', async () => {
+it('an unreadable file is reported by name', async () => {
   const missing = LineReader.open('/nowhere/trace.ops.ndjson', process.stdin);
   await expect(missing.next()).rejects.toThrow(/^\/nowhere\/trace\.ops\.ndjson: cannot be read: ENOENT/);
   const late = LineReader.open('/nowhere/trace.ops.ndjson', process.stdin);

@@ -47,25 +47,25 @@ const samples: Operation[] = [
   { op: 'exit' },
 ];
 
-it.each(samples)('$op is read as it was written', (op) => {
+it.each(samples)('$op is parsed to the same operation', (op) => {
   expect(parseOperation(JSON.stringify(op))).toEqual(op);
-  // JSON's own freedom: blanks between tokens, members in any order.
+  // JSON allows blanks between tokens, and members in any order.
   const turned = Object.fromEntries(Object.entries(op).reverse());
   expect(parseOperation(` ${JSON.stringify(turned, undefined, '\t').replaceAll('\n', ' ')} `)).toEqual(op);
 });
 
-it.each(samples)('$op has a row in docs/trace-format.md, with each of its members', (op) => {
+it.each(samples)('$op has a row in docs/trace-format.md with each of its members', (op) => {
   const document = readFileSync(join(__dirname, '..', '..', 'docs', 'trace-format.md'), 'utf8');
   const [, row] = new RegExp(`^\\| \`${op.op}\` \\|(.*)\\|.*\\|$`, 'm').exec(document)!;
   const named = Array.from(row!.matchAll(/`(\w+)`/g), ([, name]) => name).filter((name) => name !== 'null');
   const members = Object.keys(op).filter((name) => name !== 'op');
-  // The one member that may be left out.
+  // `iova` is the only optional member.
   expect(named.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort()).toEqual(
     members.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort(),
   );
 });
 
-/** Values that cannot stand where `value` may. */
+/** Returns values of types that `value` must not have. */
 function wrongFor(name: string, value: unknown): unknown[] {
   const wrong: unknown[] = [{}, [[]]];
   if (name !== 'last' && name !== 'sg_offset') wrong.push(null);
@@ -76,11 +76,11 @@ function wrongFor(name: string, value: unknown): unknown[] {
   return wrong;
 }
 
-it.each(samples)('$op: each member must be there, once, of its type, and nothing else', (op) => {
+it.each(samples)('$op: requires each member exactly once with its type, and no others', (op) => {
   const text = JSON.stringify(op);
   for (const [name, value] of Object.entries(op)) {
     const without = Object.fromEntries(Object.entries(op).filter(([other]) => other !== name));
-    // The one member that may be left out.
+    // `iova` is the only optional member.
     if (name !== 'iova' || op.op !== 'fast_reg_mr') {
       expect(() => parseOperation(JSON.stringify(without))).toThrow(/"\w+" is missing/);
     }
@@ -94,7 +94,7 @@ it.each(samples)('$op: each member must be there, once, of its type, and nothing
   expect(() => parseOperation(`{"__proto__":1,${text.slice(1)}`)).toThrow(/unknown member "__proto__"/);
 });
 
-describe('a line that is refused', () => {
+describe('invalid lines', () => {
   const walk = { op: 'walk', sges: ['s'], steps: [1], release: false };
   const init = { op: 'init', lkey_table_bits: 4, dma_pages: 1, dma_base: '0x0' };
   const check = {
@@ -164,7 +164,7 @@ describe('a line that is refused', () => {
     [{ op: 'alloc_mr', id: 'a', pd: 'p', type: 'fast', max_num_sg: 1 }, /"type" must be one of mem_reg/],
     [{ op: 'alloc_pd', id: 1, user: true }, /"id" must be a string/],
     [{ op: 'alloc_pd', id: 'a', user: 'true' }, /"user" must be true or false/],
-  ])('%j', (line, message) => {
+  ])('%j is rejected', (line, message) => {
     const text = typeof line === 'string' ? line : JSON.stringify(line);
     let error: unknown;
     try {
@@ -178,7 +178,7 @@ describe('a line that is refused', () => {
   });
 });
 
-it('an expectation is any JSON object', () => {
+it('an expectation may be any JSON object', () => {
   expect(parseExpectation('{"any":true}')).toEqual({ any: true });
   expect(parseExpectation('{"ret":0,"sge":{"at":{"byte":-1}}}')).toEqual({
     ret: 0,

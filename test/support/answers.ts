@@ -1,14 +1,14 @@
-// What a check or a call is expected to answer, in one line.
+// Helpers for the expected results of checks and calls.
 import { type CheckedPlace, type ErrnoName, type LocalCheck, type RemoteCheck, type Sge } from '../../lib';
 
-/** The element of a check that must have accepted. */
+/** Returns the SGE of a check, which must have accepted. */
 export function accepted(check: LocalCheck | RemoteCheck): Sge {
   if (!check.ok) throw new Error(`refused: ${check.reason}`);
   if (check.coalesced) throw new Error('coalesced');
   return check.sge;
 }
 
-/** The reason of a check that must have refused. */
+/** Returns the reason of a check, which must have refused. */
 export function refusal(check: LocalCheck | RemoteCheck | CheckedPlace): string {
   if (check.ok) {
     if ('sge' in check) check.sge.put();
@@ -29,7 +29,7 @@ const errnos: Record<ErrnoName, number> = {
   EOPNOTSUPP: -95,
 };
 
-/** For `toThrow`: an RdmaError with this code (and operation, and reason). */
+/** For `toThrow`: an RdmaError with this code, and this operation and reason if given. */
 export function rdma(code: ErrnoName, operation?: string, reason?: string): Error {
   return expect.objectContaining({
     name: 'RdmaError',

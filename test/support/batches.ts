@@ -1,9 +1,9 @@
-// What the tests of batches share.
+// Helpers shared by the tests of batches.
 import * as fc from 'fast-check';
 import { Access, lkey, type ProtectionDomain, type QueuePair, rkey, type CheckBatch } from '../../lib';
 import { ALL, DMA, dmaPages, PAGE, PAGE_N, scene, TOP } from './scene';
 
-/** Elements of every kind: what is accepted, and one for each reason that a check can give. */
+/** Creates regions of every kind, such that elements can be accepted and refused for every reason that a check can have. */
 export function everyKind(remoteKeyZero = true) {
   const { device, pd, qp } = scene({ trusted: true, remoteKeyZero });
   dmaPages(device, 4);
@@ -32,11 +32,11 @@ export function fill(batch: CheckBatch, elements: readonly Element[]): void {
   for (const [i, [address, length, key]] of elements.entries()) batch.set(i, address, length, lkey(key));
 }
 
-/** Accesses that checks may ask for: any bits for a domain, one right for a peer. */
+/** Generates access masks for checks: any bits for a domain, one right for a remote peer. */
 export const accessArb = (side: string): fc.Arbitrary<number> =>
   side === 'local' ? fc.nat(31) : fc.constantFrom(Access.RemoteRead, Access.RemoteWrite, Access.RemoteAtomic);
 
-/** The verdict of a single check, as the batch tells it. */
+/** Returns the verdict of a single check in the form that batches use. */
 export function single(
   checker: ProtectionDomain | QueuePair,
   [addr, length, key]: Element,
@@ -57,7 +57,7 @@ export const placeIn = (batch: CheckBatch, i: number) => ({
   segment: batch.segments[i],
 });
 
-/** Near everything that could matter in {@link everyKind}. */
+/** Generates elements near every interesting address of {@link everyKind}. */
 export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
   const { user, readOnly, foreign, sg, fmr, goneKey } = kinds;
   const pairs: [key: number, anchor: bigint][] = [
@@ -70,7 +70,7 @@ export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
     [fmr.lkey, 0x5000n],
     [0, DMA],
   ];
-  // Distances from the start of each, at which a segment or a region begins or ends: all of them end at one of these.
+  // Offsets from the start of each region at which a segment or a region begins or ends. Every region ends at one of them.
   const edges = [0n, 64n, PAGE_N, 2n * PAGE_N, 3n * PAGE_N, 4n * PAGE_N];
   const edge = fc
     .tuple(fc.constantFrom(...edges), fc.constantFrom(0n, 0n, -1n, 1n))
@@ -84,7 +84,7 @@ export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
       end: fc.option(edge, { freq: 2 }),
       variant: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
     })
-    // As long as it takes to end there.
+    // Choose the length such that the element ends there.
     .map(({ end, ...drawn }) => ({
       ...drawn,
       length: end !== null && end >= drawn.off ? Number(end - drawn.off) : drawn.length,

@@ -1,20 +1,20 @@
-// What a test may need of the Node that it runs on. A test that cannot run says why in its title; the reporter wants that
-// (scripts/jest-counts.mjs).
+// Features of the running Node and system that some tests need. A test that cannot run states the reason in its title, as the
+// reporter requires (scripts/jest-counts.mjs).
 
-/** Whether the tests run with `--expose-gc`, as `npm test` runs them. */
+/** Whether the tests run with `--expose-gc`, as `npm test` does. */
 export const canCollect = typeof (globalThis as { gc?: unknown }).gc === 'function';
 
-/** Whether the system says how much memory a process has; an emulated one (qemu) hears 0. */
+/** Whether the system reports the memory of a process; under emulation (qemu) it reports 0. */
 export const tellsMemory = process.memoryUsage.rss() > 0;
 
-/** `ArrayBuffer.prototype.transfer`: Node 21 and later. */
+/** Whether `ArrayBuffer.prototype.transfer` exists: Node 21 and later. */
 export const canTransfer = 'transfer' in ArrayBuffer.prototype;
 
 type Body = Parameters<typeof test>[1];
 
 const titled = (title: string, because: string): string => `${title} (skipped: ${because})`;
 
-/** `test` if the condition holds; else the test is skipped, and its title says why. */
+/** Returns `test` if the condition holds, and otherwise a function that skips the test and adds the reason to its title. */
 export function testIf(condition: boolean, because: string): (title: string, body: Body) => void {
   return (title, body) => {
     if (condition) test(title, body);
@@ -22,7 +22,7 @@ export function testIf(condition: boolean, because: string): (title: string, bod
   };
 }
 
-/** The same for `describe`. */
+/** Like {@link testIf}, for `describe`. */
 export function describeIf(condition: boolean, because: string): (title: string, body: () => void) => void {
   return (title, body) => {
     if (condition) describe(title, body);
@@ -30,7 +30,7 @@ export function describeIf(condition: boolean, because: string): (title: string,
   };
 }
 
-/** For tests that wait for the collector. */
+/** For tests that wait for the garbage collector. */
 export const testWithCollector = testIf(canCollect, 'needs --expose-gc; npm run test:jest sets it');
 export const describeWithCollector = describeIf(canCollect, 'needs --expose-gc; npm run test:jest sets it');
 /** For tests that transfer buffers. */
@@ -40,4 +40,4 @@ export const describeWithTransfer = describeIf(
   'this Node has no ArrayBuffer.prototype.transfer',
 );
 /** For tests that measure the memory of a process. */
-export const testWithRss = testIf(tellsMemory, 'this system does not tell how much memory a process has');
+export const testWithRss = testIf(tellsMemory, 'this system does not report the memory of a process');

@@ -1,26 +1,27 @@
-// The environment of every test file: Node's; a test that makes the process warn fails, and no file leaves garbage to the next.
+// The environment of every test file: Node's, except that a test fails if it makes the process warn, and that garbage of one file
+// is collected before the next.
 import type { JestEnvironment } from '@jest/environment';
 import { TestEnvironment } from 'jest-environment-node';
 
 type Handler = NonNullable<JestEnvironment['handleTestEvent']>;
 
-/** Warnings are emitted in the next tick. */
+/** Waits one turn, because warnings are emitted in the next tick. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * Collects what the file before has left. The engine sees small objects where there are tables of closed devices, so it would
- * let them lie: 500 MiB at the end of a run, which a process that ends has to give back page by page.
+ * Collects the garbage of the previous file. The engine sees only small objects where tables of closed devices hang, so it would
+ * not collect them: 500 MiB would accumulate during a run, which the process must release page by page when it ends.
  */
 async function collectGarbage(): Promise<void> {
   (globalThis as { gc?: () => void }).gc?.();
-  // Finalizers of native objects run in a turn of their own.
+  // Finalizers of native objects run in a separate turn.
   await turn();
   await turn();
 }
 
 /**
- * A test file sees a copy of `process`; warnings are emitted at the process itself, which only code outside the file sees.
- * A test that causes a warning on purpose replaces `process.emitWarning`.
+ * Fails tests that make the process warn. A test file sees a copy of `process`; warnings are emitted on the real process, which
+ * only code outside the file sees. A test that causes a warning on purpose replaces `process.emitWarning`.
  */
 export default class WarningsFail extends TestEnvironment {
   #warnings: Error[] = [];
@@ -43,7 +44,7 @@ export default class WarningsFail extends TestEnvironment {
     if (event.name === 'test_done') {
       event.test.errors.push(...(await this.#unexpected()));
     } else if (event.name === 'run_finish') {
-      // From the hooks that ran after the last test.
+      // Warnings of hooks that ran after the last test.
       state.unhandledErrors.push(...(await this.#unexpected()));
     }
   };

@@ -1,9 +1,9 @@
-// One object of each class, for tests that pass wrong things to all of them.
+// One object of each class, for tests that pass wrong values to all of them.
 import { SgeState } from '../../lib';
 import { accepted } from './answers';
 import { DMA, dmaPages, PAGE, scene } from './scene';
 
-/** One of each, all alive. Arguments are `any` here, as JavaScript has them. */
+/** Creates one open object of each class. Arguments have the type `any`, as in JavaScript. */
 export function everything() {
   const { device, pd, qp } = scene();
   dmaPages(device, 2);

@@ -1,8 +1,9 @@
 // Waiting for the garbage collector.
 /**
- * Collects garbage until `done` says that what was waited for has happened. It asks a WeakRef, not a FinalizationRegistry: up to
- * Node 24, one of those that dies with its call still due ends the calls of all others in the process (V8 notes that a call is
- * due, finds nobody to call and never takes the note back), and with Jest one dies at the end of each file.
+ * Collects garbage until `done` returns true, and returns whether it did. Callers should check a WeakRef in `done`, not a
+ * FinalizationRegistry: up to Node 24, a registry that dies while its callback is scheduled stops the callbacks of all other
+ * registries in the process (V8 marks the cleanup as scheduled, finds no callback to run, and never clears the mark). Jest
+ * discards such a registry at the end of each file.
  */
 export async function collect(done: () => boolean): Promise<boolean> {
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -10,7 +11,7 @@ export async function collect(done: () => boolean): Promise<boolean> {
     (globalThis as { gc?: () => void }).gc?.();
     await turn();
     if (done()) return true;
-    // What a WeakRef has given out stays alive until the turn ends.
+    // An object returned by WeakRef.deref stays alive until the end of the turn.
     await turn();
   }
   return done();

@@ -1,4 +1,4 @@
-// Every class of the package with all its methods and getters, for tests that call each of them on the wrong object.
+// Every class of the package with all its methods and getters, for tests that call each of them on wrong objects.
 import {
   CheckBatch,
   Checker,
@@ -16,7 +16,7 @@ import {
 import { accepted } from './answers';
 import { ALL, DMA, dmaPages, PAGE, scene } from './scene';
 
-/** One of each class. */
+/** Creates one object of each class. */
 export function everything() {
   const { device, pd, qp } = scene({ lkeyTableBits: 5 });
   dmaPages(device, 2);
@@ -35,7 +35,7 @@ export function everything() {
 }
 export type All = ReturnType<typeof everything>;
 
-/** The classes of the package, and how to find an object of each. */
+/** The classes of the package, and how to get an object of each. */
 export const classes: [string, any, (all: All) => any][] = [
   ['Device', Device, ({ device }) => device],
   ['DeviceMemory', DeviceMemory, ({ memory }) => memory],
@@ -51,13 +51,13 @@ export const classes: [string, any, (all: All) => any][] = [
   ['Checker', Checker, ({ block }) => block],
 ];
 
-/** The symbols of disposal have other names in early versions of Node. */
+/** Returns the name of a member. The disposal symbols have other names in early versions of Node. */
 const nameOf = (name: string | symbol): string =>
   String(name).replace(/^Symbol\((Symbol|nodejs)\.(\w+)\)$/, '@@$2');
 
-/** Every method and getter of a class, by name, with arguments that mean something. */
+/** Returns every method and getter of a class by name, with calls that pass valid arguments. */
 function members(prototype: any): [name: string, use: (self: unknown) => unknown][] {
-  // A batch wants a count; a domain and a queue pair can read the same request.
+  // A batch takes a count; a domain and a queue pair both accept this request.
   const request = { addr: 0, vaddr: 0, length: 0, lkey: 256, rkey: 256 };
   const judged = prototype === CheckBatch.prototype ? [1, 0] : [request, 4];
   const args: Record<string, unknown[]> = {
@@ -104,17 +104,20 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
       const { value, get } = Object.getOwnPropertyDescriptor(level, name)!;
       if (name === 'constructor') continue;
       const call = get ?? value;
-      if (typeof call !== 'function') continue; // a tag
+      if (typeof call !== 'function') continue; // Symbol.toStringTag is not a method.
       found.push([nameOf(name), (self) => Reflect.apply(call, self, args[nameOf(name)] ?? [])]);
     }
   }
   return found;
 }
 
-/** What objects show of themselves: never throws, whatever it is called on (api/show.test.ts). */
+/** Members that print an object: they never throw, whatever object they are called on (api/show.test.ts). */
 const SHOWING = ['toString', 'toJSON', 'Symbol(nodejs.util.inspect.custom)'];
 
-/** Every method and getter, without the two that only look at public properties, which everybody may have. */
+/**
+ * Returns every method and getter except fastRegMr, the printing members, and two members of CheckBatch that read only public
+ * properties and therefore accept every object.
+ */
 export const methodsOf = (type: any) =>
   members(type.prototype).filter(
     ([name]) =>

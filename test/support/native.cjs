@@ -1,4 +1,4 @@
-// The native module itself, for programs that pass by what stands before it in lib/. $RDMAVT_PREBUILD is heeded, as by the package.
+// The native module itself, for programs that bypass the checks in lib/. Like the package, it respects $RDMAVT_PREBUILD.
 'use strict';
 
 const { readFileSync } = require('node:fs');
@@ -7,7 +7,7 @@ const { join } = require('node:path');
 const root = join(__dirname, '..', '..');
 const layout = readFileSync(join(root, 'lib', 'internal', 'layout.ts'), 'utf8');
 
-/** The members of an enum of layout.ts, by name, without their number. */
+/** Returns the members of an enum of layout.ts by name, without the member that counts them. */
 function numbersOf(name) {
   const [, body] = new RegExp(`^export enum ${name} \\{\n([^}]*)^\\}`, 'm').exec(layout);
   return Object.fromEntries(
@@ -30,7 +30,7 @@ const [Word, RegionField, SgeField, PlaceField, SgOutcomeField, ElementName, Reg
 const COMMAND_BYTES = Number(/COMMAND_BYTES = (\d+)/.exec(layout)[1]);
 const [HIGH_HALF, LOW_MASK] = [32n, 0xffff_ffffn];
 
-/** What stands in the place of the answer before a call: 'nobody has answered'. */
+/** The value of the result word before a call. If it is still there afterwards, the call wrote no result. */
 const UNANSWERED = -12345;
 
 exports.native = require('node-gyp-build')(root);
@@ -45,14 +45,14 @@ Object.assign(exports, {
   UNANSWERED,
 });
 
-/** A region as native calls name it, and what the call that made it has told. */
+/** A region as native calls name it, with the properties that the creating call returned. */
 class Region {
   constructor(checker, index, generation, { id, key, start, iova, length } = {}) {
     Object.assign(this, { checker, index, generation, id, key, start, iova, length });
   }
 }
 
-/** An element as native calls name it. It is put when `holder` is collected. */
+/** An SGE as native calls name it. The SGE is put when `holder` is garbage-collected. */
 class Element {
   constructor(holder, cell, generation) {
     Object.assign(this, { holder, cell, generation });
@@ -61,7 +61,7 @@ class Element {
 
 Object.assign(exports, { Region, Element });
 
-/** The command block of a native module: each method stores what a call reads, calls, and tells the answer. */
+/** The command block of a native module. Each method stores the arguments, calls the native function and returns its result. */
 class Block {
   constructor(native = exports.native) {
     this.native = native;
@@ -70,12 +70,12 @@ class Block {
     this.longs = new BigUint64Array(buffer, byteOffset, COMMAND_BYTES / 8);
   }
 
-  /** 0 or positive, or a negative errno. */
+  /** The result of a call: 0 or positive, or a negative errno. */
   get answer() {
     return this.words[Word.Answer] | 0;
   }
 
-  /** A 64-bit word. */
+  /** Returns a 64-bit word. */
   long(word) {
     return this.longs[word / 2];
   }
@@ -98,7 +98,7 @@ class Block {
     return this.answer;
   }
 
-  /** @param checker - a native domain or queue pair, or a number */
+  /** @param checker - a native domain or queue pair, or its number */
   storeChecker(checker) {
     this.words[Word.Checker] = typeof checker === 'object' ? checker.number() : checker;
   }
@@ -127,13 +127,16 @@ class Block {
     return this.call('checkOne');
   }
 
-  /** What is told of the place, or the answer. */
+  /** Returns the accepted place, or the errno or reason. */
   place(...access) {
     this.storeAccess(...access);
     return this.call('placeOne') || this.fields(PlaceField);
   }
 
-  /** The element, or the answer. `cell`: another one than that of a new holder; `last`: an element. */
+  /**
+   * Returns the acquired SGE, or the errno or reason. `cell` replaces the cell of a new holder; `last` is the SGE to coalesce
+   * with.
+   */
   acquire(checker, address, length, key, access, { cell, last } = {}) {
     const holder = {};
     const into = cell ?? this.native.bindCell(holder);
@@ -144,7 +147,7 @@ class Block {
     return this.call('acquireOne') || new Element(holder, into, this.words[Word.CellGeneration]);
   }
 
-  /** What element `index` that a batch holds becomes, or the answer. */
+  /** Takes element `index` out of a batch. Returns it as an SGE, or the errno. */
   take(batch, index) {
     const holder = {};
     const cell = this.native.bindCell(holder);
@@ -172,7 +175,7 @@ class Block {
     return this.call(name, bytes) || this.words[Word.BytesMoved];
   }
 
-  /** Bytes copied, or the answer. */
+  /** Returns the number of copied bytes, or the errno or reason. */
   copyOut(element, target, offset = 0) {
     return this.#copy('copyOut', element, target, offset, 0);
   }
@@ -181,7 +184,7 @@ class Block {
     return this.#copy('copyIn', element, source, offset, flags);
   }
 
-  /** What was there before (a bigint), or the answer. */
+  /** Returns the previous value as a bigint, or the errno or reason. */
   fetchAdd(element, add) {
     this.storeElement(element);
     this.storeLong(Word.Operand, add);
@@ -195,7 +198,7 @@ class Block {
     return this.call('compareSwap') || this.long(Word.Result);
   }
 
-  /** The region that the last call has made. */
+  /** Returns the region that the last call created. */
   newRegion(domain) {
     return new Region(
       typeof domain === 'object' ? domain.number() : domain,
@@ -211,7 +214,7 @@ class Block {
     );
   }
 
-  /** The region, or the answer. `start`, `iova` undefined: where the device puts it. */
+  /** Registers a region and returns it, or the errno. If `start` and `iova` are undefined, the device chooses the addresses. */
   register(domain, memory, start, iova, access) {
     this.storeChecker(domain);
     this.words[Word.Access] = access;
@@ -222,18 +225,18 @@ class Block {
     return this.call('regUserMr', memory) || this.newRegion(domain);
   }
 
-  /** A region of another kind, by the domain's method, or its answer. */
+  /** Creates a region of another kind with a method of the domain. Returns the region or the errno. */
   make(domain, method, ...args) {
     return domain[method](...args) || this.newRegion(domain);
   }
 
-  /** What is told of it, or the answer. */
+  /** Returns the properties of a region, or the errno. */
   query(region) {
     this.storeRegion(region);
     return this.call('queryMr') || this.fields(RegionField);
   }
 
-  /** References on a region that is there. */
+  /** Returns the reference count of an existing region. */
   refs(region) {
     return Number(this.query(region).Refs);
   }
@@ -267,7 +270,7 @@ class Block {
     return qp.fastRegMr(key, access, iova);
   }
 
-  /** A list of elements as createSgeState wants it. */
+  /** Returns a list of SGEs in the form that createSgeState takes. */
   elements(...elements) {
     const names = new Uint32Array(elements.length * ElementName.Words);
     elements.forEach(({ cell, generation }, i) => {
@@ -277,7 +280,7 @@ class Block {
     return names;
   }
 
-  /** A list of regions as unmapFmr and deregMany want it. */
+  /** Returns a list of regions in the form that unmapFmr and deregMany take. */
   regions(...regions) {
     const names = new Uint32Array(regions.length * RegionName.Words);
     regions.forEach(({ checker, index, generation }, i) => {

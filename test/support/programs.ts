@@ -1,12 +1,12 @@
-// Programs in processes of their own.
+// Programs in separate processes.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
 const root = join(__dirname, '..', '..');
 
 /**
- * Runs a program with the built package in a process of its own. A program that does not end in time is killed: its signal is
- * SIGKILL then.
+ * Runs a program with the built package in a separate process. A program that exceeds the timeout is killed, and its signal is
+ * then SIGKILL.
  *
  * @param timeout - ms
  */

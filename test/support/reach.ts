@@ -1,4 +1,5 @@
-// What the tests of hostile memory share: every way to reach the bytes of a memory, and bytes around them that nobody may reach.
+// Helpers shared by the tests in hostile/: every way to reach the bytes of a memory, and guard bytes around them that must not be
+// reached.
 import {
   Access,
   type DmaMapping,
@@ -16,7 +17,7 @@ import {
 import { accepted } from './answers';
 import { ALL, DMA, type Scene, scene } from './scene';
 
-/** What a call came to: `'ok'`, or the reason or code of what it threw, or its name. */
+/** Returns the outcome of a call: `'ok'`, or the reason, code or name of its error. */
 export function told(use: () => unknown): string {
   try {
     use();
@@ -27,12 +28,12 @@ export function told(use: () => unknown): string {
   }
 }
 
-/** `toBe` for loops of thousands: a matcher is asked only when it has something to say. */
+/** Like `expect(actual).toBe(expected)`, but fast enough for thousands of iterations: it calls a matcher only on failure. */
 export function same(actual: unknown, expected: unknown, where?: unknown): void {
   if (actual !== expected) expect([where, actual]).toEqual([where, expected]);
 }
 
-/** What many calls came to: one word if it was the same for all, else who was told what. */
+/** Returns the outcome of many calls: one word if all have the same outcome, else the outcome of each call. */
 export function toldAll(
   uses: readonly (readonly [string, () => unknown])[],
 ): string | Record<string, string> {
@@ -41,14 +42,14 @@ export function toldAll(
   return all.size === 1 ? [...all][0]! : Object.fromEntries(answers);
 }
 
-/** A refusal in a batch, thrown as the data path throws one. */
+/** Throws a refusal in a batch the way the data path throws one. */
 function moved(batch: CheckBatch, bytes: number): void {
   if (batch.firstRefusal >= 0)
     throw Object.assign(new Error('refused'), { reason: batch.firstReason ?? 'room' });
   if (bytes === 0) throw new Error('nothing moved');
 }
 
-/** One region's bytes by one name: an address and a key. */
+/** One way to name the bytes of a region: an address and a key. */
 export interface Name {
   kind: 'user' | 'list' | 'fmr' | 'key 0';
   local: bigint;
@@ -56,33 +57,33 @@ export interface Name {
   key: number;
 }
 
-/** Everything that uses bytes: by element, by walk and by batch. */
+/** All calls that use bytes: through SGEs, walks and batches. */
 export interface Reach extends Scene {
   names: Name[];
   regions: (MemoryRegion | FastMemoryRegion)[];
   mapping: DmaMapping;
-  /** Writes `value` into all of the bytes, or reads them. */
+  /** Calls that write `value` into all of the bytes, and calls that read them. */
   writers: (readonly [string, () => unknown])[];
   readers: (readonly [string, () => unknown])[];
-  /** Checks without bytes: they judge names. */
+  /** Checks that do not touch bytes: they judge addresses and keys only. */
   checkers: (readonly [string, () => unknown])[];
   uses: (readonly [string, () => unknown])[];
-  /** What the writers write. */
+  /** The bytes that the writers write. */
   source: Buffer;
-  /** Where the readers put what they read. */
+  /** The buffer into which the readers copy. */
   target: Buffer;
-  /** Puts what is held, ends the regions and the mapping. */
+  /** Puts everything held, and ends the regions and the mapping. */
   end: () => void;
 }
 
-/** Names for all of `memory`: user memory, a scatter-gather list, a page list, key 0. */
+/** Creates names for all of `memory`: user memory, a scatter-gather list, a page list, and key 0. */
 export function names(all: Scene, memory: MemoryLike, size: number) {
   const mapping = all.device.dma.map(memory, { address: DMA });
   const user = all.pd.regUserMr(memory, { access: ALL });
   const list = all.pd.allocMr({ maxNumSg: 64 });
   list.mapSg([{ addr: DMA, length: size }]);
   all.qp.fastRegMr(list, { key: list.rkey, access: ALL });
-  const pages = size & -size; // the largest power of two that divides it
+  const pages = size & -size; // The largest power of two that divides the size.
   const fmr = all.pd.allocFmr({ maxPages: size / pages, pageShift: Math.log2(pages), access: ALL });
   fmr.mapPhys(
     Array.from({ length: size / pages }, (_, i) => DMA + BigInt(i * pages)),
@@ -122,7 +123,7 @@ function batchOf(
   return batch;
 }
 
-/** Every way to reach the first `size` (a multiple of 8) bytes of `memory`. */
+/** Creates every way to reach the first `size` bytes of `memory`. `size` must be a multiple of 8. */
 export function reach(memory: MemoryLike, size: number): Reach {
   const all = scene({ trusted: true, remoteKeyZero: true });
   const named = names(all, memory, size);
@@ -235,7 +236,7 @@ export function reach(memory: MemoryLike, size: number): Reach {
   };
 }
 
-/** A resizable buffer; the types here are those of ES2022. */
+/** Creates a resizable buffer. The type is `any` because the tests compile against ES2022. */
 export const resizable = (length: number, maxByteLength: number): any =>
   new (ArrayBuffer as any)(length, { maxByteLength });
 export const growable = (length: number, maxByteLength: number): any =>
@@ -244,14 +245,14 @@ export const wasm = (initial: number, maximum: number, shared = false): any =>
   new (globalThis as any).WebAssembly.Memory({ initial, maximum, shared });
 export const detach = (buffer: any): any => structuredClone(buffer, { transfer: [buffer] });
 
-/** Byte i of the rim and the bytes is this. */
+/** The value of each guard byte. */
 const RIM_BYTE = 0xa5;
 
-/** The bytes [from, from + length) of a buffer are all `value`, and all others are as {@link fillRim} left them. */
+/** Expects the bytes [from, from + length) of a buffer to be `value`, and all others to be unchanged since {@link fillRim}. */
 export function expectOnly(buffer: ArrayBufferLike, from: number, length: number, value: number): void {
   const expected = new Uint8Array(buffer.byteLength).fill(RIM_BYTE);
   expected.fill(value, from, from + length);
-  // One comparison for the common case: a matcher looks at each byte.
+  // Compare once in the common case, because a matcher compares each byte.
   if (Buffer.compare(Buffer.from(buffer), expected)) expect(new Uint8Array(buffer)).toEqual(expected);
 }
 

@@ -1,4 +1,4 @@
-// Devices that are closed after each test, and what a test puts on them.
+// Devices that are closed after each test, and the objects that tests create on them.
 import {
   Device,
   type DeviceOptions,
@@ -13,12 +13,15 @@ import {
 
 export const PAGE = 4096;
 export const PAGE_N = 4096n;
-/** 2^64. */
+/** 2^64, the end of the address space. */
 export const TOP = 1n << 64n;
-/** Where the tests put DMA memory. */
+/** The address at which tests map DMA memory. */
 export const DMA = 0x10_0000n;
 
-/** A key of the same slot and generation, with another low byte: checks under it are refused as `StaleKey` while the region is there. */
+/**
+ * Returns a key with the same slot and generation but another low byte. Checks with it are refused as `StaleKey` while the region
+ * exists.
+ */
 export const otherVariant = <K extends Lkey | Rkey>(key: K): K => fastRegKey(key, (key & 0xff) ^ 1);
 
 /** Every access bit. */
@@ -37,8 +40,8 @@ afterEach(() => {
 });
 
 /**
- * Closes a device with everything in it. Its DMA regions end first: a device that is closed while one is published warns, and a
- * warning fails a test. For a device that is closed already it does nothing.
+ * Closes a device with everything in it. Deregisters the DMA regions first: closing a device with a published DMA region warns,
+ * and a warning fails the test. Does nothing for a closed device.
  */
 export function closeQuietly(device: Device): void {
   try {
@@ -49,21 +52,21 @@ export function closeQuietly(device: Device): void {
   device[Symbol.dispose]();
 }
 
-/** Ends the DMA regions of a device that have an object in this thread, whoever holds references. */
+/** Ends the DMA regions of a device that have an object in this thread, even if references are held. */
 export function endDmaRegions(device: Device): void {
   for (const { kind, region } of device.resources().regions) {
     if (kind === 'DMA' && region instanceof MemoryRegion) region.dereg({ force: true });
   }
 }
 
-/** A device that is closed with everything in it after the test. */
+/** Opens a device that is closed with everything in it after the test. */
 export function open(options?: DeviceOptions): Device {
   const device = new Device(options);
   opened.push(device);
   return device;
 }
 
-/** A device with one protection domain and a queue pair in it. */
+/** Opens a device with one protection domain and a queue pair in it. */
 export function scene(options: DeviceOptions & { trusted?: boolean } = {}): Scene {
   const { trusted = false, ...deviceOptions } = options;
   const device = open(deviceOptions);
@@ -71,7 +74,7 @@ export function scene(options: DeviceOptions & { trusted?: boolean } = {}): Scen
   return { device, pd, qp: pd.createQp() };
 }
 
-/** `count` pages of DMA memory at {@link DMA}, or where asked. Byte b of page p holds p. */
+/** Maps `count` pages of DMA memory at {@link DMA} or at the given address. Each byte of page p holds p. */
 export function dmaPages(
   device: Device,
   count: number,

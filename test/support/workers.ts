@@ -1,4 +1,4 @@
-// Workers that do what a test tells them, step by step.
+// Workers that run the steps of a test, one at a time.
 import { Worker } from 'node:worker_threads';
 
 const program = `
@@ -11,14 +11,14 @@ const program = `
     data: workerData,
     accepted: (check) => { if (!check.ok) throw new Error('refused: ' + check.reason); return check.sge; },
     refusal: (check) => { if (check.ok) throw new Error('accepted'); return check.reason; },
-    /** The reason or code of what is thrown; 'none'. */
+    /** Returns the reason or code of the error that is thrown, or 'none'. */
     codeOf: (use) => { try { use(); return 'none'; } catch (error) { return error.reason ?? error.code ?? String(error); } },
     collect: async (done) => {
       for (let round = 0; round < 30; round++) {
         gc();
         await turn();
         if (done()) return true;
-        await turn(); // what a WeakRef has given out stays alive until the turn ends
+        await turn(); // an object returned by WeakRef.deref stays alive until the end of the turn
       }
       return false;
     },
@@ -42,26 +42,26 @@ interface Answer {
   error?: { message: string; code?: string; reason?: string };
 }
 
-/** What a step sees: the package's exports, and whatever the steps before have put there. */
+/** The scope of a step: the exports of the package, and everything that earlier steps stored. */
 export type Scope = any;
 
 export class Peer {
   readonly worker: Worker;
-  /** Its exit code, once it has ended. */
+  /** Resolves to the exit code when the worker has ended. */
   readonly ended: Promise<number>;
   #last = 0;
 
-  /** @param data - its `workerData`; with a `token` it attaches to that device first */
+  /** @param data - the `workerData`; with a `token`, the worker first attaches to that device */
   constructor(data?: { token?: string; options?: object; [more: string]: unknown }) {
     this.worker = new Worker(program, { eval: true, workerData: data });
-    this.worker.on('error', () => {}); // tests tell workers to throw
+    this.worker.on('error', () => {}); // Ignore errors: tests make workers throw on purpose.
     this.ended = new Promise((resolve) => {
       this.worker.on('exit', resolve);
     });
     peers.push(this);
   }
 
-  /** Runs the function there. It is sent as source: it sees its arguments and nothing else. */
+  /** Runs the function in the worker. The function is sent as source text, so it sees only its arguments. */
   async run<T, A extends unknown[]>(
     step: (w: Scope, ...args: A) => T | Promise<T>,
     ...args: A
@@ -84,7 +84,7 @@ export class Peer {
     return value as Awaited<T>;
   }
 
-  /** Tells it to end by itself, having nothing left to do. */
+  /** Lets the worker end by itself, by leaving it nothing to do. */
   async close(): Promise<number> {
     this.tell((w) => {
       w.parentPort.close();
@@ -92,7 +92,7 @@ export class Peer {
     return this.ended;
   }
 
-  /** Runs the function there and does not wait for an answer. */
+  /** Runs the function in the worker without waiting for a result. */
   tell(step: (w: Scope) => unknown): void {
     this.worker.postMessage({ id: ++this.#last, source: step.toString(), args: [] });
   }

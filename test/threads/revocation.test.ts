@@ -1,8 +1,8 @@
-// When a call that ends a region, a mapping, a key, or what holds them, has succeeded, no byte moves any more: neither written nor read,
-// whatever other threads are in the middle of. A test for each pair of call and access.
+// After a call that ends a region, mapping or key (or the domain or device that holds them) has succeeded, no byte moves any
+// more, in either direction, whatever accesses other threads are in the middle of. One test for each pair of call and access.
 //
-// RDMAVT_REVOCATION_REPORT=1000 npm run test:jest -- threads/revocation prints a table of what was seen, with 1,000 ms for each pair,
-// instead of failing.
+// To print a table of the observations instead of failing, with 1,000 ms for each pair, run
+// RDMAVT_REVOCATION_REPORT=1000 npm run test:jest -- threads/revocation
 import { FastMemoryRegion } from '../../lib';
 import { asyncDispose, dispose } from '../../lib/internal/disposal';
 import { playReversedRounds } from '../support/revocation/reversed';
@@ -10,9 +10,9 @@ import { type Access, Copier, type Counts, playRounds, type Scene } from '../sup
 import * as scenes from '../support/revocation/scenes';
 
 const reportMs = Number(process.env.RDMAVT_REVOCATION_REPORT ?? 0);
-/** How long one pair is tried. ms */
+/** How long one pair is tried, in ms. */
 const DURATION = reportMs || 330;
-/** An atomic moves 8 bytes at once: no call is in the middle of it for long. */
+/** An atomic moves 8 bytes at once, so a call is in the middle of one only briefly. */
 const ATOMICS_DURATION = reportMs || 100;
 
 const access = (title: string, name: string, kind: 'reads' | 'writes', held = false): [string, Access] => [
@@ -23,8 +23,8 @@ const access = (title: string, name: string, kind: 'reads' | 'writes', held = fa
 const unheld = new Map([
   access('gather', 'gather', 'reads'),
   access('scatter', 'scatter', 'writes'),
-  access('list to list, from it', 'copyFromList', 'reads'),
-  access('list to list, into it', 'copyToList', 'writes'),
+  access('list to list, as the source', 'copyFromList', 'reads'),
+  access('list to list, as the target', 'copyToList', 'writes'),
 ]);
 const held = new Map([
   access('sge.copyTo', 'sgeCopyTo', 'reads', true),
@@ -39,7 +39,7 @@ interface Call {
   title: string;
   scene: () => Scene;
   accesses: Map<string, Access>;
-  /** By remote key. */
+  /** Whether the access uses a remote key. */
   remote?: boolean;
   /** Whether this build has the call. */
   exists?: boolean;
@@ -130,7 +130,7 @@ const calls: Call[] = [
     scene: () => scenes.device((device) => device.detach({ cascade: true }), 'list'),
     accesses: all,
   },
-  { title: 'the end of the worker that registered it', scene: () => scenes.worker(), accesses: all },
+  { title: 'the end of the worker that registered the memory', scene: () => scenes.worker(), accesses: all },
 ];
 
 const columns = ['call', 'access', 'rounds', 'late', 'most late bytes', 'thrown'];
@@ -147,14 +147,14 @@ function conclude(call: string, by: string, counts: Counts): void {
     `0 of ${rounds} rounds late, at most 0 bytes`,
   );
   expect(thrown).toEqual({});
-  expect(moved).toBeGreaterThan(0); // or nothing was tried
+  expect(moved).toBeGreaterThan(0); // Bytes moved before the call, so the access was really tried.
 }
 
 afterAll(() => {
   if (reportMs) process.stdout.write(rows.map((row) => `| ${row.join(' | ')} |\n`).join(''));
 });
 
-/** One worker for all: it takes long to start. A round that goes wrong takes it along. */
+/** One worker serves all tests, because it starts slowly. It is replaced after a failed round. */
 let copying: Copier | undefined;
 afterAll(() => copying?.close());
 

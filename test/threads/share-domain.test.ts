@@ -1,4 +1,4 @@
-// One protection domain of a device, shared: what whoever attaches by its token may do, and is told.
+// Sharing one protection domain of a device: what a device object attached with the domain's token may do and see.
 import { Access, Device, lkey, type ProtectionDomain, type Refused } from '../../lib';
 import { accepted, rdma, refusal, wrongType } from '../support/answers';
 import { ALL, DMA, dmaPages, open, PAGE, scene } from '../support/scene';
@@ -7,7 +7,10 @@ import { Peer, type Scope } from '../support/workers';
 const shared = (bytes: number, fill: number): Uint8Array =>
   new Uint8Array(new SharedArrayBuffer(bytes)).fill(fill);
 
-/** A device with two domains, a region and a queue pair in each, DMA and device memory; and who is restricted to the first domain. */
+/**
+ * Creates a device with two domains, each with a region and a queue pair; DMA and device memory; and a guest, a device object
+ * that is restricted to the first domain.
+ */
 function restricted(options: Parameters<typeof scene>[0] = {}) {
   const { device, pd, qp } = scene(options);
   const other = device.allocPd();
@@ -22,7 +25,7 @@ function restricted(options: Parameters<typeof scene>[0] = {}) {
 }
 
 describe('the token of a domain', () => {
-  test('is the same each time, and another than the device’s and every other domain’s', () => {
+  test('is stable, and differs from the tokens of the device and of every other domain', () => {
     const { device, pd, other } = restricted();
     const tokens = [device.share(), device.share({}), device.share({ pd }), device.share({ pd: other })];
     expect(device.share({ pd })).toBe(tokens[2]);
@@ -34,7 +37,7 @@ describe('the token of a domain', () => {
     expect(new Set(tokens).size).toBe(3);
   });
 
-  test('ends with the domain, and with the device', () => {
+  test('becomes invalid when the domain or the device is closed', () => {
     const { device, pd, other, token, guest } = restricted();
     const second = device.share({ pd: other });
     const here = guest.importPd(pd.id);
@@ -43,7 +46,7 @@ describe('the token of a domain', () => {
     expect(() => device.share({ pd })).toThrow(rdma('EBADF', 'share'));
     expect(() => guest.importPd(pd.id)).toThrow(rdma('EINVAL', 'import_pd'));
     expect(() => here.createQp()).toThrow(rdma('EBADF'));
-    // The next domain in its place is none of theirs.
+    // The guest may not import the next domain in the same slot.
     const next = device.allocPd();
     expect(() => guest.importPd(next.id)).toThrow(rdma('EPERM', 'import_pd'));
     expect(guest.resources()).toMatchObject({ pds: [], regions: [], queuePairs: [] });
@@ -52,7 +55,7 @@ describe('the token of a domain', () => {
     expect(() => Device.attach(second)).toThrow(rdma('ENODEV', 'alloc_ucontext'));
   });
 
-  test('is of a domain of this device', () => {
+  test('can be requested only for a domain of this device', () => {
     const { device } = restricted();
     const foreign = scene().pd;
     expect(() => device.share({ pd: foreign })).toThrow(rdma('EINVAL', 'share'));
@@ -62,8 +65,8 @@ describe('the token of a domain', () => {
   });
 });
 
-describe('who has attached by it', () => {
-  test('may use the domain: regions, queue pairs, checks and bytes, of all that are in it', () => {
+describe('a guest attached with the token', () => {
+  test('may use the domain: its regions, queue pairs and checks, and the bytes of all its regions', () => {
     const { pd, mine, guest } = restricted();
     const here = guest.importPd(pd.id);
     expect(here.id).toBe(pd.id);
@@ -91,14 +94,14 @@ describe('who has attached by it', () => {
     ['share', ({ guest }) => guest.share()],
     ['share of its own domain', ({ guest, pd }) => guest.share({ pd: guest.importPd(pd.id) })],
     ['close', ({ guest }) => guest.close()],
-    ['close with all', ({ guest }) => guest.close({ cascade: true })],
+    ['close with cascade', ({ guest }) => guest.close({ cascade: true })],
     ['allocDm', ({ guest }) => guest.allocDm(8)],
     ['importDm', ({ guest, memory }) => guest.importDm(memory.id)],
-    ['importDm of none', ({ guest }) => guest.importDm(77)],
-    ['importPd of another', ({ guest, other }) => guest.importPd(other.id)],
-    ['importPd of none', ({ guest }) => guest.importPd(77)],
+    ['importDm of an unknown ID', ({ guest }) => guest.importDm(77)],
+    ['importPd of another domain', ({ guest, other }) => guest.importPd(other.id)],
+    ['importPd of an unknown ID', ({ guest }) => guest.importPd(77)],
     ['dealloc', ({ guest, pd }) => guest.importPd(pd.id).dealloc()],
-    ['dealloc with all', ({ guest, pd }) => guest.importPd(pd.id).dealloc({ cascade: true })],
+    ['dealloc with cascade', ({ guest, pd }) => guest.importPd(pd.id).dealloc({ cascade: true })],
     ['mapPhys', ({ guest, pd }) => guest.importPd(pd.id).allocFmr({ maxPages: 1 }).mapPhys([DMA], 0n)],
     [
       'mapSg',
@@ -108,7 +111,7 @@ describe('who has attached by it', () => {
           .allocMr({ maxNumSg: 1 })
           .mapSg([{ addr: DMA, length: PAGE }]),
     ],
-  ])('may not: %s', (_, use) => {
+  ])('is rejected with EPERM: %s', (_, use) => {
     const all = restricted();
     const before = all.device.resources().pds;
     expect(() => use(all)).toThrow(rdma('EPERM'));
@@ -116,7 +119,7 @@ describe('who has attached by it', () => {
     expect([all.mine.state, all.secret.state]).toEqual(['Valid', 'Valid']);
   });
 
-  test('leaves by dispose, and ends nothing of others; neither does disposing of the domain', () => {
+  test('detaches on dispose and closes nothing of others, even when it disposes of the domain', () => {
     const { device, pd, mine, guest } = restricted();
     guest.importPd(pd.id)[Symbol.dispose]();
     expect(mine.state).toBe('Valid');
@@ -126,7 +129,7 @@ describe('who has attached by it', () => {
     expect(mine.state).toBe('Valid');
   });
 
-  test('is told of its domain and of itself, and of nothing else', () => {
+  test('sees its domain and itself, and nothing else', () => {
     const { device, pd, qp, mine, secret, other, otherQp, guest } = restricted();
     const here = guest.importPd(pd.id);
     const own = here.regUserMr(shared(8, 0));
@@ -147,17 +150,17 @@ describe('who has attached by it', () => {
     });
     expect(device.resources().queuePairs.map(({ id }) => id)).toEqual([qp.id, otherQp.id]);
 
-    // What others have counted is not told either.
+    // The counts of others are hidden as well.
     expect(refusal(other.acquire({ addr: 0, length: 1, lkey: mine.lkey }, 0))).toBe('WrongPd');
     const none = { accepted: 0, refused: 0, reasons: {}, bytesCopied: 0 };
     expect([guest.counters(), guest.counters({ own: true })]).toEqual([none, none]);
-    // The reference's order of tests: a key of another domain is told from one that nobody has.
+    // The order of checks of the reference distinguishes a key of another domain from an unknown key.
     expect(refusal(here.acquire({ addr: secret.start, length: 8, lkey: secret.lkey }, 0))).toBe('WrongPd');
     expect(guest.counters()).toEqual({ ...none, refused: 1, reasons: { WrongPd: 1 } });
     expect(device.counters().refused).toBe(2);
   });
 
-  test('is told of nothing that the thread has in other domains by another object of the device', () => {
+  test('sees nothing of other domains that its own thread uses through another device object', () => {
     const { pd, other, otherQp, mine, secret, device, guest } = restricted();
     const memory = shared(64, 3);
     const [here, there] = [pd, other].map((domain) => domain.regUserMr(memory, { access: ALL }));
@@ -177,8 +180,8 @@ describe('who has attached by it', () => {
     batch.put();
   });
 
-  test('is not told what an empty slot held, nor that it held nothing', () => {
-    // In sequence, so that no region has the slot of the second key.
+  test('cannot tell whether an empty slot ever held a key', () => {
+    // Keys are sequential, so that no region uses the slot of the second key.
     const { pd, other, guest } = restricted({ keyPolicy: 'sequential' });
     const here = guest.importPd(pd.id);
     const gone = other.allocMr({ maxNumSg: 1 });
@@ -193,7 +196,7 @@ describe('who has attached by it', () => {
     }
   });
 
-  test('has key 0 and page lists if the domain is trusted, which reaches all DMA memory', () => {
+  test('may use key 0 and page lists if the domain is trusted, and then reaches all DMA memory', () => {
     const { pd, guest } = restricted({ trusted: true });
     const here = guest.importPd(pd.id);
     here.getDmaMr();
@@ -202,7 +205,7 @@ describe('who has attached by it', () => {
   });
 });
 
-test('another thread: the domain and nothing else', async () => {
+test('a guest in another thread sees the domain and nothing else', async () => {
   const { device, pd, other, secret } = restricted();
   const peer = new Peer({ token: device.share({ pd }) });
   const told = await peer.run(
@@ -232,7 +235,7 @@ test('another thread: the domain and nothing else', async () => {
   const target = Buffer.alloc(8);
   accepted(pd.acquire({ addr: told.start, length: 8, lkey: told.key }, 0)).copyTo(target);
   expect(target).toEqual(Buffer.alloc(8, 7));
-  // Its domain ends under it: checks are refused, and what it made is gone.
+  // When the domain is closed, checks of the guest are refused and its regions are closed.
   pd.dealloc({ cascade: true });
   expect(
     await peer.run((w: Scope) => [
@@ -245,7 +248,7 @@ test('another thread: the domain and nothing else', async () => {
   expect(secret.state).toBe('Valid');
 });
 
-test('the whole device: a device object of an unrestricted thread does as before', () => {
+test('a device object attached with the token of the whole device is unrestricted', () => {
   const device = open();
   const other = Device.attach(device.share());
   other.allocPd();

@@ -1,17 +1,17 @@
-// Several objects of one device: in one thread, and in several.
+// Several Device objects for one device, in one thread and in several threads.
 import { Access, Device, type DeviceToken, FastMemoryRegion, SgeState } from '../../lib';
 import { accepted, argumentError, outOfRange, rdma, refusal, wrongType } from '../support/answers';
 import { runProgram } from '../support/programs';
 import { ALL, DMA, dmaPages, open, otherVariant, PAGE, scene } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
-/** A second object of the device in this thread. It ends with the device. */
+/** Attaches a second object to the device in this thread. It is closed with the device. */
 const second = (device: Device): Device => Device.attach(device.share());
 
 const shared = (length: number, fill = 0): Uint8Array =>
   new Uint8Array(new SharedArrayBuffer(length)).fill(fill);
 
-/** A token with one digit of one of its parts changed. */
+/** Returns the token with one digit of one part changed. */
 function forged(token: DeviceToken, part: 'core' | 'device', digit: number): string {
   const [prefix, core, device] = /^(.*:)([0-9a-f]{16})-([0-9a-f]{32})$/.exec(token)!.slice(1) as [
     string,
@@ -24,7 +24,7 @@ function forged(token: DeviceToken, part: 'core' | 'device', digit: number): str
 }
 
 describe('a token', () => {
-  test('is a string, and the same each time, whoever shares the device', () => {
+  test('is the same string each time, for every object of the device', () => {
     const device = open();
     const token = device.share();
     expect(token).toMatch(/^rdmavt-device:[0-9a-f]{16}-[0-9a-f]{32}$/);
@@ -32,7 +32,7 @@ describe('a token', () => {
     expect(second(device).share()).toBe(token);
   });
 
-  test('goes through whatever carries strings', () => {
+  test('survives everything that carries strings', () => {
     const device = open();
     const token = device.share();
     for (const copy of [
@@ -45,7 +45,7 @@ describe('a token', () => {
     expect(device.resources().contexts).toHaveLength(4);
   });
 
-  test('goes through workerData, postMessage and the environment', async () => {
+  test('survives workerData, postMessage and environment variables', async () => {
     const token = open().share();
     const peer = new Peer({ token });
     expect(await peer.run((w) => w.device.share())).toBe(token);
@@ -58,20 +58,20 @@ describe('a token', () => {
     ).toBe(token);
   });
 
-  test('differs from device to device in its second part only', () => {
+  test('differs between devices in its second part only', () => {
     const [one, two] = [open(), open()].map((device) => device.share().split('-').slice(1));
     expect(one![0]).toBe(two![0]);
     expect(one![1]).not.toBe(two![1]);
   });
 
-  test('that was guessed opens nothing: ENODEV, whichever digit is wrong', () => {
+  test('with any wrong digit in the second part is rejected with ENODEV', () => {
     const token = open().share();
     for (let digit = 0; digit < 32; digit++) {
       expect(() => Device.attach(forged(token, 'device', digit))).toThrow(rdma('ENODEV', 'alloc_ucontext'));
     }
   });
 
-  test('of another copy of the core is EXDEV, whatever its second part', () => {
+  test('of another copy of the core is rejected with EXDEV, whatever its second part', () => {
     const device = open();
     const token = device.share();
     for (let digit = 0; digit < 16; digit++) {
@@ -80,7 +80,7 @@ describe('a token', () => {
     expect(device.resources().contexts).toHaveLength(1);
   });
 
-  test('of another process is EXDEV', () => {
+  test('of another process is rejected with EXDEV', () => {
     const { stdout } = runProgram(
       `const { Device } = require('rdmavt'); process.stdout.write(new Device().share());`,
     );
@@ -89,7 +89,7 @@ describe('a token', () => {
     expect(() => Device.attach(stdout)).toThrow(rdma('EXDEV', 'alloc_ucontext'));
   });
 
-  test('of a device that is closed is ENODEV', () => {
+  test('of a closed device is rejected with ENODEV', () => {
     const device = open();
     const token = device.share();
     device.close();
@@ -109,7 +109,7 @@ describe('a token', () => {
     ` rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}`,
     `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}\n`,
     `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}\u0000`,
-  ])('must have its form: %j', (token) => {
+  ])('with a wrong format is rejected: %j', (token) => {
     expect(() => Device.attach(token)).toThrow(argumentError('ERR_INVALID_ARG_VALUE', 'token'));
   });
 
@@ -121,8 +121,8 @@ describe('a token', () => {
   });
 });
 
-describe('two objects of a device in one thread', () => {
-  test('show the same table, with the objects of both', () => {
+describe('two Device objects in one thread', () => {
+  test('show the same key table, with the objects of both', () => {
     const { device, pd } = scene({ lkeyTableBits: 5 });
     const other = second(device);
     const mine = pd.regUserMr(Buffer.alloc(8));
@@ -134,14 +134,14 @@ describe('two objects of a device in one thread', () => {
     expect(theirs.id).toBe(mine.id + 1);
   });
 
-  test('keep to the key policy of the one that opened it', () => {
+  test('use the key policy of the object that opened the device', () => {
     const device = open({ keyPolicy: 'random' });
     const pd = second(device).allocPd();
     const keys = Array.from({ length: 8 }, () => pd.regUserMr(Buffer.alloc(8)).lkey);
     expect([...keys].sort((a, b) => a - b)).not.toEqual(keys.map((_, i) => (i << 16) | ((i + 1) << 8)));
   });
 
-  test('have domains in common by their number', () => {
+  test('share domains by ID', () => {
     const { device, pd } = scene();
     const other = second(device);
     const same = other.importPd(pd.id);
@@ -155,7 +155,7 @@ describe('two objects of a device in one thread', () => {
     expect(refusal(own.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0))).toBe('WrongPd');
   });
 
-  test('coalesce over elements of both', () => {
+  test('coalesce elements of both objects', () => {
     const { device, pd } = scene({ trusted: true });
     const other = second(device);
     dmaPages(device, 2);
@@ -175,7 +175,7 @@ describe('two objects of a device in one thread', () => {
     expect([seed.length, batch.put()]).toEqual([2 * PAGE, 0]);
   });
 
-  test('can be walked over together', () => {
+  test('can be used together in one walk', () => {
     const { device, pd } = scene();
     const other = second(device);
     const regions = [pd, other.allocPd()].map((domain, i) => {
@@ -193,7 +193,7 @@ describe('two objects of a device in one thread', () => {
     expect(regions.map(({ mr }) => mr.refs)).toEqual([2, 2]);
   });
 
-  test('take regions of each other where regions are taken', () => {
+  test("accept each other's regions as arguments", () => {
     const { device, pd } = scene({ keyPolicy: 'sequential' });
     const other = second(device);
     dmaPages(device, 1);
@@ -208,7 +208,7 @@ describe('two objects of a device in one thread', () => {
     expect(fmrs.map(({ length }) => length)).toEqual([0, 0]);
   });
 
-  test('refuse what belongs to another device, as before', () => {
+  test('reject objects of another device', () => {
     const { device, pd, qp } = scene();
     second(device);
     const foreign = scene();
@@ -230,8 +230,8 @@ describe('two objects of a device in one thread', () => {
   });
 });
 
-describe('a domain by its number', () => {
-  test('must exist on this device, and live', () => {
+describe('a domain imported by ID', () => {
+  test('must exist on this device and be open', () => {
     const { device, pd } = scene();
     const gone = device.allocPd();
     gone.dealloc();
@@ -242,7 +242,7 @@ describe('a domain by its number', () => {
     expect(() => device.importPd(pd.id)).toThrow(rdma('EBADF', 'import_pd'));
   });
 
-  test('is a number', () => {
+  test('takes a number as its ID', () => {
     const { device } = scene();
     for (const value of [undefined, null, '1', 1n, {}]) {
       expect(() => device.importPd(value as any)).toThrow(wrongType('"id"'));
@@ -252,7 +252,7 @@ describe('a domain by its number', () => {
     }
   });
 
-  test('is trusted or not, as its maker made it', () => {
+  test('is trusted if it was created trusted', () => {
     const { device, pd } = scene({ trusted: true });
     const user = device.allocPd();
     const other = second(device);
@@ -261,7 +261,7 @@ describe('a domain by its number', () => {
     expect(() => other.importPd(user.id).getDmaMr()).toThrow(rdma('EPERM', 'get_dma_mr'));
   });
 
-  test('ends with everything in it, whoever has made that and whoever ends it', () => {
+  test('is closed with everything in it, whoever created its objects and whoever closes it', () => {
     const { device, pd, qp } = scene();
     const other = second(device);
     const there = other.importPd(pd.id);
@@ -279,7 +279,7 @@ describe('a domain by its number', () => {
 });
 
 describe('in two threads', () => {
-  /** A device with a domain, and a worker that has attached to both. */
+  /** Creates a device with a domain, and a worker that has attached to both. */
   async function pair(options: Parameters<typeof scene>[0] = {}) {
     const all = scene(options);
     const peer = new Peer({ token: all.device.share() });
@@ -290,7 +290,7 @@ describe('in two threads', () => {
     return { ...all, peer };
   }
 
-  test('a key means the same in every form of check', async () => {
+  test('a key has the same meaning in every form of check', async () => {
     const { pd, peer } = await pair();
     const mr = pd.regUserMr(Buffer.alloc(PAGE + 8), { start: 0x1000n, iova: 0x9000n, access: ALL });
     mr.countAccesses();
@@ -385,7 +385,7 @@ describe('in two threads', () => {
     );
   });
 
-  test('what one registers the other can use; a number and a key are given once', async () => {
+  test('each thread can use what the other registered, and IDs and keys are unique across both', async () => {
     const { device, pd, peer } = await pair({ keyPolicy: 'sequential' });
     const mine = pd.regUserMr(Buffer.alloc(8));
     const bytes = shared(16, 9);
@@ -414,7 +414,7 @@ describe('in two threads', () => {
     ]);
   });
 
-  test('invalidation and fast registration take effect at once everywhere', async () => {
+  test('invalidation and fast registration take effect everywhere at once', async () => {
     const { device, pd, qp, peer } = await pair();
     dmaPages(device, 1);
     const mr = pd.allocMr({ maxNumSg: 1 });
@@ -439,7 +439,7 @@ describe('in two threads', () => {
     }, mr.rkey);
   });
 
-  test('lists are mapped over DMA mappings of the other', async () => {
+  test('lists may be mapped over DMA mappings of the other thread', async () => {
     const { device, pd, peer } = await pair({ trusted: true });
     const bytes = shared(2 * PAGE);
     bytes.fill(1, 0, PAGE).fill(2, PAGE);
@@ -468,7 +468,7 @@ describe('in two threads', () => {
     await peer.run((w) => w.fmr.unmap());
     expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
     await peer.run((w) => w.sg.dereg());
-    // Key 0 is the region that the worker has published.
+    // Key 0 names the DMA region that the worker published.
     const sge = accepted(pd.acquire({ addr: DMA, length: 8, lkey: 0 as any }, 0));
     expect(() => mapping.unmap()).toThrow(rdma('EBUSY', 'dma_unmap'));
     sge.put();
@@ -477,7 +477,7 @@ describe('in two threads', () => {
     await peer.run((w) => w.dma.dereg());
   });
 
-  test('bytes of an ArrayBuffer: checks accept elsewhere, and every use is refused', async () => {
+  test('checks accept an ArrayBuffer of another thread, but every use of its bytes is refused', async () => {
     const { device, pd, peer } = await pair({ trusted: true });
     const memory = new ArrayBuffer(PAGE);
     const mr = pd.regUserMr(memory, { access: ALL, start: 0x1000n, iova: 0x1000n });
@@ -538,7 +538,7 @@ describe('in two threads', () => {
     expect(sge.copyFrom(Buffer.alloc(8, 1))).toBe(8);
   });
 
-  test('bytes of a SharedArrayBuffer: every use works, on exactly those bytes', async () => {
+  test('every use of a SharedArrayBuffer works, on exactly its registered bytes', async () => {
     const { pd, peer } = await pair();
     const rim = shared(64, 0xa5);
     const mr = pd.regUserMr(rim.subarray(8, 56), { access: ALL, start: 0x1000n, iova: 0x1000n });
@@ -614,7 +614,7 @@ describe('in two threads', () => {
     expect([...words]).toEqual([BigInt(9 * COUNT), BigInt(15 * COUNT)]);
   });
 
-  test('who polls the last byte of an ordered copy sees the whole', async () => {
+  test('a thread that polls the last byte of an ordered copy sees all bytes', async () => {
     const { pd, peer } = await pair();
     const ROUNDS = 300;
     const SIZE = 200;
@@ -648,7 +648,7 @@ describe('in two threads', () => {
   });
 });
 
-describe('close', () => {
+describe('closing', () => {
   test('closes the device for every thread', async () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(shared(8), { access: ALL });
@@ -687,7 +687,7 @@ describe('close', () => {
     expect([batch.check(1, 0), batch.firstReason]).toEqual([0, 'Closed']);
     block.refusal(0, 8, 1 as any, 0);
     expect(block.reason).toBe('Closed');
-    // What never changes is known still.
+    // Properties that never change stay readable.
     expect([mr.id, mr.lkey, mr.rkey, mr.start, mr.iova, mr.length, mr.access]).toEqual([
       ...constants,
       8,
@@ -703,18 +703,18 @@ describe('close', () => {
   });
 });
 
-describe('detach', () => {
+describe('detaching', () => {
   const owned: [string, (device: Device, number: number) => unknown][] = [
     ['a domain', (device) => device.allocPd()],
-    ['a queue pair in a domain of another', (device, number) => device.importPd(number).createQp()],
+    ['a queue pair in a domain of another object', (device, number) => device.importPd(number).createQp()],
     [
-      'a region in a domain of another',
+      'a region in a domain of another object',
       (device, number) => device.importPd(number).regUserMr(Buffer.alloc(8)),
     ],
     ['a DMA mapping', (device) => device.dma.map(Buffer.alloc(8))],
   ];
 
-  test.each(owned)('is EBUSY while it has %s, unless it may take that along', (_, make) => {
+  test.each(owned)('fails with EBUSY while the object has %s, unless cascade is set', (_, make) => {
     const { device, pd } = scene();
     const other = second(device);
     make(other, pd.id);
@@ -730,7 +730,7 @@ describe('detach', () => {
     });
   });
 
-  test('does not mind what others have made, in whatever domain', () => {
+  test('succeeds while other objects have created anything, in whatever domain', () => {
     const { device, pd } = scene();
     const other = second(device);
     pd.regUserMr(Buffer.alloc(8));
@@ -745,7 +745,7 @@ describe('detach', () => {
     });
   });
 
-  test('ends what this object has made, with what others have in its domains, and nothing else', () => {
+  test('closes what this object created, with what others have in its domains, and nothing else', () => {
     const { device, pd } = scene({ trusted: true, keyPolicy: 'sequential' });
     const other = second(device);
     const theirPd = other.allocPd();
@@ -766,7 +766,7 @@ describe('detach', () => {
     accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0)).copyTo(Buffer.alloc(8));
   });
 
-  test('unmaps the lists of others over its mappings, and kills elements of key 0 on them', () => {
+  test('unmaps lists of others over its mappings, and revokes SGEs of key 0 on them', () => {
     const { device, pd } = scene({ trusted: true });
     const other = second(device);
     const page = shared(PAGE, 7);
@@ -795,11 +795,11 @@ describe('detach', () => {
     listed.put();
     fmr.mapPhys([2n * DMA], 0x5000n);
     expect(fmr.length).toBe(PAGE);
-    // The addresses are free again.
+    // The DMA addresses are free again.
     expect(device.dma.map(page, { address: DMA }).address).toBe(DMA);
   });
 
-  test('makes every method of this object and its children EBADF, also in domains that live on', () => {
+  test('makes every method of this object and its children throw EBADF, also in domains that stay open', () => {
     const { device, pd } = scene();
     const other = second(device);
     const attached = other.importPd(pd.id);
@@ -849,7 +849,7 @@ describe('detach', () => {
     expect(pd.check({ addr: 0, length: 8, lkey: 0x100 as any }, 0).ok).toBe(false);
   });
 
-  test('an element of a region that lives on can be put afterwards', () => {
+  test('leaves held SGEs of open regions, which can still be put', () => {
     const { device, pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     const other = second(device);
@@ -865,7 +865,7 @@ describe('detach', () => {
     expect(mr.refs).toBe(2);
   });
 
-  test('the last one closes the device, also if it has not opened it', () => {
+  test('closes the device when the last object detaches, even if that object did not open it', () => {
     const device = open();
     const token = device.share();
     const [one, two] = [Device.attach(token), Device.attach(token)];
@@ -879,7 +879,7 @@ describe('detach', () => {
     expect(() => memory.buffer).toThrow(rdma('EBADF'));
   });
 
-  test('the opener may leave, and the others go on', async () => {
+  test('by the opener leaves the device open for the others', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     await peer.run((w) => {
@@ -898,8 +898,8 @@ describe('detach', () => {
   });
 });
 
-describe('dispose', () => {
-  test('of an attached object leaves, of the one that opened closes', () => {
+describe('disposing', () => {
+  test('detaches an attached object, and closes the device for the object that opened it', () => {
     const device = open();
     let attached: Device;
     {

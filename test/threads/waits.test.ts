@@ -1,15 +1,15 @@
-// One long call of a thread does not hold up the others: asked by counting what gets done meanwhile, never by time.
+// A long call in one thread does not block the others. The test counts what finishes during the call; it does not measure time.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Device, type FastMemoryRegion, type MemoryRegion } from '../../lib';
 import { open, PAGE } from '../support/scene';
 import { Peer, type Scope } from '../support/workers';
 
-/** How often a test tries: what else the machine does may spoil an attempt. */
+/** The number of attempts of each test, because other load on the machine may spoil an attempt. */
 const ATTEMPTS = 10;
-/** A region of ours is made and ended so often in one attempt. */
+/** How many regions one attempt creates and ends. */
 const ROUNDS = 100;
 
-/** Makes and ends regions on a device, `rounds` times. */
+/** Creates and ends `rounds` regions on a device. */
 function useRegions(device: Device, rounds: number): void {
   const pd = device.allocPd();
   const memory = new SharedArrayBuffer(64);
@@ -17,27 +17,27 @@ function useRegions(device: Device, rounds: number): void {
   pd.dealloc();
 }
 
-/** Waits until a word of the block is no longer 0, or the step that sets it has ended. */
+/** Waits until a word of the block is not 0, or the step that sets it has ended. */
 async function waitForWord(control: Int32Array, index: number, step: Promise<unknown>): Promise<void> {
   const over = step.then(() => true);
   const turn = (): Promise<false> => new Promise((resolve) => setImmediate(resolve, false));
   while (Atomics.load(control, index) === 0) if (await Promise.race([over, turn()])) return;
 }
 
-describe('while one call of another thread', () => {
-  /** A long call of a worker, whose last element is of a region of its own. */
+describe('while a call of another thread', () => {
+  /** A long call of a worker. Its last element uses a separate region. */
   interface LongCall {
-    /** How soon after its begin it is on its way for sure, and far from its end. ms */
+    /** A time in ms after the start at which the call is surely running and far from its end. */
     head: number;
-    /** Makes the last element anew. */
+    /** Creates the last element again. */
     prepare(): Promise<void>;
-    /** Begins the call; word 0 says that it has begun. Resolved with whether the last element was refused. */
+    /** Starts the call, which sets word 0 when it starts. Resolves to whether the last element was refused. */
     begin(begun: Int32Array): Promise<boolean>;
-    /** Ends the region of the last element. If the call is still on its way, it finds that element refused. */
+    /** Ends the region of the last element. If the call has not finished, it refuses that element. */
     revoke(): void;
   }
 
-  /** A check of so many elements, with places. */
+  /** Prepares a check of many elements with places. */
   async function longCheck(): Promise<LongCall> {
     const device = open();
     const pd = device.allocPd();
@@ -50,7 +50,7 @@ describe('while one call of another thread', () => {
         w.count = 2 ** 21;
         w.batch = w.device.importPd(pd).lkeyBatch(w.count, { places: true });
         for (let i = 0; i < w.count; i++) w.batch.set(i, start, 64, lkey);
-        w.batch.check(w.count, 0); // it has its memory from now on
+        w.batch.check(w.count, 0); // The first check allocates the memory that the batch needs.
       },
       pd.id,
       start,
@@ -66,14 +66,14 @@ describe('while one call of another thread', () => {
         peer.run((w, begun) => {
           Atomics.store(begun, 0, 1);
           const passed: number = w.batch.check(w.count, 0);
-          if (passed < w.count - 1) throw new Error('another one was refused');
+          if (passed < w.count - 1) throw new Error('another element was refused');
           return passed === w.count - 1;
         }, begun),
       revoke: () => last.dereg(),
     };
   }
 
-  /** A walk over so many fragments. */
+  /** Prepares a walk over many fragments. */
   async function longWalk(): Promise<LongCall> {
     const device = open();
     const pd = device.allocPd();
@@ -120,11 +120,11 @@ describe('while one call of another thread', () => {
   test.each([
     ['walks over 2^22 fragments', longWalk],
     ['checks 2^21 places', longCheck],
-  ])('%s, other devices are used and another worker ends', async (_, make) => {
+  ])('%s, other devices can be used and another worker can end', async (_, make) => {
     const call = await make();
     const device = open();
     let inTime = false;
-    // An attempt fails if the machine has so much else to do that the call is over before it can be looked at.
+    // An attempt fails if the machine is so busy that the call finishes before it is observed.
     for (let attempt = 0; attempt < ATTEMPTS && !inTime; attempt++) {
       const bystander = new Peer({ token: open().share() });
       await bystander.run((w) => {

@@ -1,4 +1,4 @@
-// A worker that ends, however it ends, takes along what it has made, and gives back what it held; everybody else goes on.
+// When a worker ends, in whatever way, its objects are closed and its references are released; all other threads continue.
 
 import { accepted, rdma, refusal } from '../support/answers';
 import { collect } from '../support/garbage';
@@ -65,7 +65,7 @@ describe('a worker that', () => {
         w.region = w.common.regUserMr(new SharedArrayBuffer(4096), { access: 31 });
         w.own = w.pd.regUserMr(new Uint8Array(8));
         w.mapping = w.device.dma.map(new Uint8Array(new SharedArrayBuffer(4096)).fill(9), { address: dma });
-        // References on a region of the other thread, in every form.
+        // Hold references on a region of the main thread, in every form.
         const element = { addr: at, length: 8, lkey: key };
         w.sges = [
           w.common.acquire(element, 0).sge,
@@ -140,11 +140,11 @@ describe('a worker that', () => {
   });
 });
 
-describe('when the opener ends', () => {
+describe('when the opener of a device ends', () => {
   test.each<[string, (peer: Peer) => Promise<number>]>([
     ['by itself', (peer) => peer.close()],
     ['by termination', (peer) => peer.worker.terminate()],
-  ])('%s, the others go on', async (_, end) => {
+  ])('%s, the other threads continue to use the device', async (_, end) => {
     const opener = new Peer();
     const token = await opener.run((w) => {
       w.device = new w.Device({ lkeyTableBits: 9 });
@@ -178,7 +178,7 @@ describe('when the opener ends', () => {
     ).toEqual([4, 9, [2, 3], 1]);
   });
 
-  test('and nobody else uses the device, it is closed', async () => {
+  test('and no other thread uses the device, the device is closed', async () => {
     const opener = new Peer();
     const token = await opener.run((w) => {
       w.device = new w.Device();
@@ -190,15 +190,15 @@ describe('when the opener ends', () => {
   });
 });
 
-describe('a worker that is idle', () => {
+describe('an idle thread', () => {
   test.each<[string, (device: ReturnType<typeof open>, pd: ReturnType<typeof scene>['pd']) => void]>([
     ['its domain ends', (_, pd) => pd.dealloc({ cascade: true })],
     ['its device is closed', (device) => device.close({ cascade: true })],
-  ])('lets go of its buffers when %s in another thread', async (_, end) => {
+  ])('releases its buffers when %s in another thread', async (_, end) => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     await peer.run((w, number) => {
-      // Nothing of it but the regions holds the buffers.
+      // Only the regions keep the buffers alive.
       const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64), new Uint8Array(64).buffer];
       const common = w.device.importPd(number);
       for (const memory of memories) common.regUserMr(memory);
@@ -211,11 +211,11 @@ describe('a worker that is idle', () => {
     };
     expect(await peer.run(left)).toBe(3);
     end(device, pd);
-    // What it does from here on has nothing to do with the package.
+    // From here on the worker does nothing with the package.
     expect(await peer.run(left)).toBe(0);
   });
 
-  test('does the same in the main thread when a worker ends its domain', async () => {
+  test('releases its buffers when a worker closes the domain', async () => {
     const { device, pd } = scene();
     const peer = new Peer({ token: device.share() });
     const memories = [new ArrayBuffer(64), new SharedArrayBuffer(64)].map((memory) => {
@@ -227,7 +227,7 @@ describe('a worker that is idle', () => {
   });
 });
 
-// Programs of their own from here on: a crash ends one of them by a signal.
+// Each test below runs in a separate process: a crash ends the process with a signal.
 
 const prelude = `
   const { Worker, isMainThread, parentPort, workerData, threadId } = require('node:worker_threads');
@@ -242,13 +242,13 @@ const prelude = `
     const text = (value) => JSON.stringify(value, (_, v) => typeof v === 'bigint' ? String(v) : v);
     if (text(a) !== text(b)) throw new Error(what + ': ' + text(a) + ' is not ' + text(b));
   };
-  /** May be refused: the other side comes and goes. Anything else is an error. */
+  /** Runs a call that may fail with an RdmaError, because the other thread changes its objects. Other errors are thrown. */
   const attempt = (use) => {
     try { return use(); } catch (error) { if (!(error instanceof RdmaError)) throw error; return error; }
   };
 `;
 
-/** Main program and worker program; both after the prelude. `start(data)` starts a worker. */
+/** Runs a main program and a worker program, both preceded by the prelude. In the main program, `start(data)` starts a worker. */
 function run(main: string, worker: string, status = 0): string {
   const program = `${prelude}
     const start = (data) => new Worker(${JSON.stringify(prelude + worker)}, { eval: true, workerData: data });
@@ -258,7 +258,7 @@ function run(main: string, worker: string, status = 0): string {
   return result.stdout;
 }
 
-/** What a worker is busy with when it is terminated. */
+/** What a worker is doing when it is terminated. */
 const busy: Record<string, string> = {
   'batches of checks': `
     const batch = pd.lkeyBatch(4096, { places: true });
@@ -293,7 +293,7 @@ const busy: Record<string, string> = {
     const pages = BigUint64Array.from({ length: 512 }, (_, i) => DMA + BigInt(i % 16 * PAGE));
     ready();
     for (;;) { fmr.mapPhys(pages, 0); fmr.unmap(); const mapping = device.dma.map(shared(PAGE)); fmr.mapPhys([mapping.address], 0); fmr.unmap(); mapping.unmap(); }`,
-  'everything that makes objects': `
+  'all calls that create objects': `
     ready();
     for (const kept = []; ;) {
       const other = Device.attach(device.share(), { captureStacks: true, reportLeaks: true });
@@ -303,12 +303,12 @@ const busy: Record<string, string> = {
       if (kept.length > 100) { kept.length = 0; other.detach({ cascade: true }); }
       else { mr.dereg(); memory.free(); }
     }`,
-  'nothing at all': 'ready(); setInterval(() => {}, 1000);',
+  nothing: 'ready(); setInterval(() => {}, 1000);',
 };
 
-describe('termination', () => {
-  // With a region of the main thread's, of which the worker holds what it holds, and its own in the same domain.
-  test.each(Object.entries(busy))('in the middle of %s', (_, work) => {
+describe('termination of a worker', () => {
+  // The worker uses a region of the main thread, on which it may hold references, and its own regions in the same domain.
+  test.each(Object.entries(busy))('in the middle of %s leaves nothing behind', (_, work) => {
     run(
       `const ROUNDS = 6;
        (async () => {
@@ -343,7 +343,7 @@ describe('termination', () => {
     );
   });
 
-  test('while this thread copies from the worker’s shared memory: bytes, and then refusals', () => {
+  test("while this thread copies from the worker's shared memory: the copies succeed and are then refused", () => {
     run(
       `const ROUNDS = 24;
        (async () => {
@@ -372,7 +372,7 @@ describe('termination', () => {
              () => new SgeState([sge]).copyOut(target),
            ];
            const use = uses[round % uses.length];
-           // The worker ends although this thread does not return to its loop.
+           // The worker ends even though this thread does not return to its event loop.
            worker.terminate();
            let moved = 0, answer;
            for (const until = Date.now() + 20000; Date.now() < until;) {
@@ -401,7 +401,7 @@ describe('termination', () => {
     );
   });
 
-  test('of a worker in the middle of a copy from another worker’s memory that is terminated too', () => {
+  test('while it copies from the memory of another worker that is terminated as well', () => {
     run(
       `(async () => {
          const device = new Device();
@@ -435,8 +435,8 @@ describe('termination', () => {
 });
 
 describe('process.exit of the main thread', () => {
-  test.each(['gathers and scatters of MiBs', 'registrations', 'everything that makes objects'])(
-    'while workers are in the middle of %s',
+  test.each(['gathers and scatters of MiBs', 'registrations', 'all calls that create objects'])(
+    'while workers are in the middle of %s ends the process normally',
     (work) => {
       for (const delay of [0, 5]) {
         run(
@@ -461,9 +461,9 @@ describe('process.exit of the main thread', () => {
   );
 });
 
-describe('everything at once', () => {
-  test('from two workers and the main thread: bytes always come from the right region', () => {
-    // Region number k of a thread is filled with the thread's byte; whoever reads through a key reads that byte alone.
+describe('all operations at once', () => {
+  test('in two workers and the main thread read only bytes of the right region', () => {
+    // Every region is filled with the number of its thread, so a reader must see one value only.
     const work = `
       const MS = 1500, SLOTS = 8;
       function hammer(device, pd, keys, me, starts) {
@@ -493,7 +493,7 @@ describe('everything at once', () => {
           const addr = starts[whose * SLOTS + slot];
           const length = 1 + dice(SIZE);
           const pure = (bytes, count) => {
-            // All of one region, or of none: keys are reused, and then another region of that thread or another answers.
+            // All bytes come from one region, but a reused key may belong to another region, even of another thread.
             const first = bytes[0];
             if (first < 1 || first > 3) throw new Error('byte ' + first);
             for (let i = 1; i < count; i++) if (bytes[i] !== first) throw new Error('mixed: ' + first + ', ' + bytes[i]);
@@ -512,7 +512,7 @@ describe('everything at once', () => {
               const moved = batch.gather(target, 1, 0);
               if (moved) pure(target, moved); else done.refused++;
             } else if (which === 2) {
-              // Remote elements, held by a walk and put by it.
+              // Remote SGEs that a walk holds and puts.
               const checks = [0, 1, 2].map(() => qp.acquire({ vaddr: addr, length, rkey: lkey }, 4)).filter(({ ok }) => ok);
               if (!checks.length) return void done.refused++;
               const state = new SgeState(checks.map(({ sge }) => sge));
@@ -590,8 +590,8 @@ describe('everything at once', () => {
   });
 });
 
-// Elements have no native objects of their own that a dying environment would free one by one: it puts what lies in its cells.
-describe('elements of a worker on a shared device', () => {
+// SGEs have no native objects that the environment frees one by one when it ends: the environment puts the SGEs in its cells.
+describe('SGEs of a worker on a shared device', () => {
   const worker = `
     const { Device, SgeState } = require('rdmavt');
     const { parentPort, workerData: { token, number, start, lkey, how } } = require('node:worker_threads');
@@ -607,7 +607,7 @@ describe('elements of a worker on a shared device', () => {
           case 0: case 1: held.push(sge); break;
           case 2: sge.put(); break;
           case 3: break; // dropped
-          case 4: held.push(new SgeState([sge])); break; // held by the walk alone
+          case 4: held.push(new SgeState([sge])); break; // held only by the walk
           case 5: held.push([sge, new SgeState([sge, sge])]); break;
           default: batch.put(); batch.acquire(8, 0); held.push(batch.take(turn % 8)); sge.copyTo(new Uint8Array(8));
         }
@@ -666,12 +666,12 @@ describe('elements of a worker on a shared device', () => {
     return JSON.parse(stdout);
   };
 
-  test('are put when it ends by itself, by process.exit, by an exception', () => {
+  test('are put when the worker ends by itself, by process.exit or by an exception', () => {
     const hows = `[['end', 'exit'], ['throw', 'in a getter'], ['in the end', 'end'], ['exit', 'throw'], ['in a getter', 'in the end']]`;
     expect(run(hows)).toEqual({ ...rest, codes: [0, 1, 3, 4], messages: ['on purpose'] });
   });
 
-  test('are put when it is terminated at any moment while it takes and puts them', () => {
+  test('are put when the worker is terminated at any moment while it acquires and puts them', () => {
     const hows = `Array.from({ length: 25 }, () => ['loop', 'loop'])`;
     expect(run(hows)).toEqual({ ...rest, codes: [1], messages: [] });
   });

@@ -1,4 +1,4 @@
-// What the compiler must say of the public types. Checked by `npm run typecheck`; never run.
+// Type tests of the public API: what must compile, and what must not. `npm run typecheck` checks the file; it never runs.
 /* eslint-disable @typescript-eslint/no-unnecessary-type-parameters, @typescript-eslint/no-meaningless-void-operator,
    @typescript-eslint/no-unused-vars, @typescript-eslint/no-unsafe-class-instance-assignment,
    @typescript-eslint/no-misused-spread -- wrong things on purpose, and nothing is used */
@@ -30,7 +30,7 @@ import {
 } from 'rdmavt';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-/** Compiles only if the types are the same. */
+/** Compiles only if both types are identical. */
 const same = <A, B>(_same: Same<A, B>): void => {};
 
 declare const device: Device;
@@ -54,7 +54,7 @@ export function example(buffer: Buffer, target: Buffer): void {
   }
 }
 
-/** One key is not taken for the other, nor is any number for a key. */
+/** Local and remote keys are not interchangeable, and a plain number is not a key. */
 export function keys(): void {
   same<typeof mr.lkey, Lkey>(true);
   same<typeof mr.rkey, Rkey>(true);
@@ -63,9 +63,9 @@ export function keys(): void {
   pd.acquire({ addr: 0n, length: 0, lkey: mr.rkey }, 0);
   // @ts-expect-error: a local key in a remote check
   qp.acquire({ vaddr: 0n, length: 0, rkey: mr.lkey }, 0);
-  // @ts-expect-error: any number
+  // @ts-expect-error: a plain number as a key
   qp.acquire({ vaddr: 0n, length: 0, rkey: 0x100 }, 0);
-  // @ts-expect-error: any number
+  // @ts-expect-error: a plain number as a key
   qp.invalidateRkey(0x100);
   // @ts-expect-error: a local key
   qp.invalidateRkey(mr.lkey);
@@ -73,22 +73,22 @@ export function keys(): void {
   same<ReturnType<typeof fastRegKey<Lkey>>, Lkey>(true);
   const variant: Rkey = fastRegKey(mr.rkey, 1);
   qp.fastRegMr(mr, { key: variant, access: 0 });
-  // @ts-expect-error: the kind of key stays
+  // @ts-expect-error: fastRegKey returns the kind of key that it gets
   const wrong: Rkey = fastRegKey(mr.lkey, 1);
   // @ts-expect-error: not a key
   fastRegKey(0x100, 1);
-  // A key is a number where numbers are wanted.
+  // A key may be used where a number is expected.
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(mr.rkey);
   const received: Lkey = lkey(bytes.readUInt32BE());
   void [wrong, received];
 }
 
-/** Results are told apart by `ok` and `coalesced`. */
+/** `ok` and `coalesced` discriminate results. */
 export function results(): void {
-  // @ts-expect-error: perhaps refused
+  // @ts-expect-error: the check may have been refused
   void remote.sge;
-  // @ts-expect-error: perhaps accepted
+  // @ts-expect-error: the check may have been accepted
   void remote.reason;
   if (remote.ok) {
     same<typeof remote.coalesced, false>(true);
@@ -99,17 +99,17 @@ export function results(): void {
     switch (remote.reason) {
       case 'OutOfBounds':
         break;
-      // @ts-expect-error: a reason of the data path
+      // @ts-expect-error: a reason of the data path, not of checks
       case 'MemoryDetached':
         break;
     }
   }
   if (local.ok) same<typeof local.coalesced, boolean>(true);
-  // @ts-expect-error: results cannot be changed
+  // @ts-expect-error: results are read-only
   local.ok = true;
   const place = pd.check({ addr: 0n, length: 0, lkey: mr.lkey }, 0);
   if (place.ok) same<typeof place.at, bigint>(true);
-  // @ts-expect-error: there is no element to put
+  // @ts-expect-error: check returns no SGE
   if (place.ok) place.sge.put();
 }
 
@@ -127,40 +127,40 @@ export function reasons(error: RdmaError): void {
   void none;
 }
 
-/** Regions and other objects are not taken for one another, and are not made by hand. */
+/** Regions and other classes are not interchangeable, and objects cannot be constructed as literals. */
 export function objects(): void {
-  // @ts-expect-error: a fast memory region is none for work requests
+  // @ts-expect-error: fastRegMr takes no fast memory region
   qp.fastRegMr(fmr, { key: fmr.rkey, access: 0 });
-  // @ts-expect-error: nor the other way round
+  // @ts-expect-error: unmap takes no memory region
   FastMemoryRegion.unmap([mr]);
   FastMemoryRegion.unmap([fmr, fmr]);
   // @ts-expect-error: an object of the same shape is not a region
   const forged: MemoryRegion = { ...mr };
-  // @ts-expect-error: not an element
+  // @ts-expect-error: a region is not an SGE
   void new SgeState([mr]);
-  // @ts-expect-error: properties are for reading
+  // @ts-expect-error: properties are read-only
   mr.access = 31;
   void forged;
 }
 
-/** Addresses are bigints (or numbers), lengths numbers. */
+/** Addresses are bigints or numbers; lengths are numbers. */
 export function numbers(): void {
   same<typeof mr.start, bigint>(true);
   same<typeof mr.length, number>(true);
   pd.regUserMr(new ArrayBuffer(8), { start: 4096, iova: 1n << 63n });
   pd.acquire({ addr: 4096, length: 8, lkey: mr.lkey }, Access.LocalWrite, { last: sge });
-  // @ts-expect-error: lengths of elements have 32 bits
+  // @ts-expect-error: lengths of elements are numbers, not bigints
   pd.acquire({ addr: 4096, length: 8n, lkey: mr.lkey }, 0);
   // @ts-expect-error: not an address
   pd.regUserMr(new ArrayBuffer(8), { start: '0x1000' });
   let access = Access.LocalWrite;
   access |= Access.RemoteWrite;
-  // @ts-expect-error: the bits are constants
+  // @ts-expect-error: the bits are read-only constants
   Access.LocalWrite = 2;
   mr.mapSg([{ addr: 0n, length: 4096 }], { offset: 1n });
   mr.mapSg(new BigUint64Array(2));
   fmr.mapPhys([1n, 2n] as const, 0n);
-  // @ts-expect-error: words, not bytes
+  // @ts-expect-error: a page list has 64-bit words, not bytes
   fmr.mapPhys(new Uint8Array(8), 0n);
   void access;
 }
@@ -184,24 +184,24 @@ export function memories(): void {
   pd.regUserMr('bytes');
 }
 
-/** Options that are needed, and options that are known. */
+/** Required options must be given, and unknown options are rejected. */
 export function options(): void {
   void new Device();
   // @ts-expect-error: no such policy
   void new Device({ keyPolicy: 'secret' });
   // @ts-expect-error: no such option
   void new Device({ bits: 4 });
-  // @ts-expect-error: how many pages?
+  // @ts-expect-error: maxNumSg is required
   pd.allocMr();
-  // @ts-expect-error: how many pages?
+  // @ts-expect-error: maxPages is required
   pd.allocFmr({});
   // @ts-expect-error: no such type
   pd.allocMr({ maxNumSg: 1, type: 'mem' });
-  // @ts-expect-error: rights must be named
+  // @ts-expect-error: access is required
   qp.fastRegMr(mr, { key: mr.rkey });
 }
 
-/** A token is a string, and what was a token elsewhere may be one. */
+/** A token is a branded string, and a string from elsewhere may be asserted to be one. */
 export function sharing(posted: string): void {
   const token = device.share();
   same<typeof token, DeviceToken>(true);
@@ -209,15 +209,15 @@ export function sharing(posted: string): void {
   same<ReturnType<typeof Device.attach>, Device>(true);
   Device.attach(token);
   Device.attach(posted, { captureStacks: true, reportLeaks: true });
-  // @ts-expect-error: any string
+  // @ts-expect-error: a plain string is not a token
   const forged: DeviceToken = posted;
-  // @ts-expect-error: options of a device that is opened
+  // @ts-expect-error: attach takes no options for opening a device
   Device.attach(token, { lkeyTableBits: 4 });
   // @ts-expect-error: not a token
   Device.attach(1);
   same<ReturnType<typeof device.importPd>, ProtectionDomain>(true);
   device.importPd(pd.id);
-  // @ts-expect-error: by its number
+  // @ts-expect-error: importPd takes an ID
   device.importPd(pd);
   device.detach({ cascade: true });
   // @ts-expect-error: no such option
@@ -226,24 +226,24 @@ export function sharing(posted: string): void {
   void [text, forged];
 }
 
-/** Device memory is memory. */
+/** Device memory is used through its buffer. */
 export function deviceMemory(memory: DeviceMemory): void {
   same<ReturnType<typeof device.allocDm>, DeviceMemory>(true);
   same<ReturnType<typeof device.importDm>, DeviceMemory>(true);
   same<typeof memory.buffer, ArrayBuffer>(true);
   pd.regUserMr(new Uint8Array(device.allocDm(4096, { hugePages: true }).buffer, 8, 8));
   device.importDm(memory.id).free();
-  // @ts-expect-error: its buffer is
+  // @ts-expect-error: the memory's buffer can be registered, not the memory object
   pd.regUserMr(memory);
-  // @ts-expect-error: how many bytes?
+  // @ts-expect-error: a size is required
   device.allocDm();
-  // @ts-expect-error: a number
+  // @ts-expect-error: a size is a number
   device.allocDm(4096n);
-  // @ts-expect-error: for reading
+  // @ts-expect-error: byteLength is read-only
   memory.byteLength = 1;
 }
 
-/** What lives, and what was counted. */
+/** Types of resources and counters. */
 export function looking(resources: Resources, counters: Counters): void {
   same<ReturnType<typeof device.resources>, Resources>(true);
   const [row] = resources.regions;
@@ -264,13 +264,13 @@ export function looking(resources: Resources, counters: Counters): void {
   void counters.reasons.Forbidden;
   same<typeof mr.counters, RegionCounters | undefined>(true);
   fmr.countAccesses();
-  // @ts-expect-error: perhaps not counted
+  // @ts-expect-error: counters may be undefined
   void mr.counters.accepted;
   const numbers: number[] = [pd.id, qp.id, mr.id, fmr.id];
   void numbers;
 }
 
-/** Everything that ends is disposable. */
+/** Everything that can be closed is disposable. */
 export async function disposal(): Promise<void> {
   using own = new Device();
   using domain = own.allocPd();
@@ -289,18 +289,18 @@ export async function disposal(): Promise<void> {
   void [disposables, slow];
 }
 
-/** Rights are numbers, and no keys. */
+/** Access masks are numbers, but keys are not access masks. */
 export function rights(pd: ProtectionDomain, mr: MemoryRegion): void {
   const mask: Access = Access.LocalWrite | Access.RemoteRead;
   const number: number = mask;
   pd.check({ addr: 0, length: 0, lkey: mr.lkey }, number);
-  // @ts-expect-error: a key is no access
+  // @ts-expect-error: a local key is not an access mask
   pd.check({ addr: 0, length: 0, lkey: mr.lkey }, mr.lkey);
-  // @ts-expect-error: nor a remote one
+  // @ts-expect-error: a remote key is not an access mask
   pd.regUserMr(Buffer.alloc(8), { access: mr.rkey });
 }
 
-/** Why a verb failed: a closed set of causes, and what each may tell. */
+/** The causes of a failure are a closed set, and each determines the other properties of the detail. */
 export function details({ detail }: RdmaError): void {
   if (!detail) return;
   same<typeof detail.value, number | bigint | string | undefined>(true);
@@ -309,11 +309,11 @@ export function details({ detail }: RdmaError): void {
     same<number | undefined, NonNullable<typeof detail.counts>['regions']>(true);
   // @ts-expect-error: no such cause
   if (detail.cause === 'Busy') return;
-  // @ts-expect-error: nothing of it can be changed
+  // @ts-expect-error: a detail is read-only
   detail.cause = 'PdInUse';
 }
 
-/** What is thrown can be told apart. */
+/** Errors can be distinguished by class and code. */
 export function errors(error: unknown): string {
   return error instanceof RdmaError && error.code === 'EACCES' ? (error.reason ?? error.operation) : '';
 }

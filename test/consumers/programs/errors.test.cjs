@@ -1,4 +1,4 @@
-// In Jest, where tests run in a realm of their own: the errors are of the test's classes.
+// Runs in Jest, whose tests have a separate realm: errors must have the classes of the test's realm.
 'use strict';
 
 const { Access, Device, RdmaError } = require('rdmavt');
@@ -13,7 +13,7 @@ function thrown(action) {
   return undefined;
 }
 
-test('RdmaError, TypeError and RangeError', () => {
+test("throws RdmaError, TypeError and RangeError of the test's realm", () => {
   const device = new Device();
   const pd = device.allocPd();
   const bytes = new Uint8Array(64);
@@ -30,7 +30,7 @@ test('RdmaError, TypeError and RangeError', () => {
   device.close({ cascade: true });
 });
 
-test('memory of the test realm', () => {
+test("accepts memory of the test's realm", () => {
   const device = new Device();
   const pd = device.allocPd();
   for (const memory of [

@@ -1,4 +1,4 @@
-// The package as a program uses it that requires it. Prints `good`.
+// Uses the package through require. Prints `good`.
 'use strict';
 
 const assert = require('node:assert/strict');

@@ -1,4 +1,4 @@
-// The package as a program uses it that imports it. Prints `good`.
+// Uses the package through import. Prints `good`.
 import assert from 'node:assert/strict';
 import { Access, Device, RdmaError } from 'rdmavt';
 

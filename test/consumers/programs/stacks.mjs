@@ -1,4 +1,5 @@
-// Where an object was created, as the program that created it is told: also where it and the package are one file. Prints `good`.
+// Prints `good` if the stack of creation shows the program's own code, even if the program and the package are bundled into one
+// file.
 import assert from 'node:assert/strict';
 import { Device } from 'rdmavt';
 

@@ -1,4 +1,4 @@
-// Several threads that each load the package; one of them shares a device with the main one. Prints `good`.
+// Several threads load the package, and one of them shares a device with the main thread. Prints `good`.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
@@ -29,7 +29,7 @@ async function main() {
   );
   assert.deepEqual(answers, ['shared', 'alone', 'alone']);
   assert.equal(Buffer.from(memory).toString(), 'from a worker...');
-  assert.equal(device.resources().queuePairs.length, 0); // the worker's ended with it
+  assert.equal(device.resources().queuePairs.length, 0); // The queue pair of the worker was closed with the worker.
   device.close({ cascade: true });
   console.log('good');
 }

@@ -1,4 +1,4 @@
-// The package as a TypeScript program uses it, without the types of Node. Prints `good`.
+// Uses the package in TypeScript without the types of Node. Prints `good`.
 import {
   Access,
   type AddonsDisabledError,
@@ -21,12 +21,12 @@ const mr = pd.regUserMr(memory, { access: Access.LocalWrite });
 const lkey: Lkey = mr.lkey;
 // @ts-expect-error -- a local key is not a remote one
 const rkey: Rkey = lkey;
-// @ts-expect-error -- neither is a plain object memory: if this compiles, MemoryLike has become any
+// @ts-expect-error -- a plain object is not memory: if this compiles, MemoryLike has become any
 const nonsense: MemoryLike = { nothing: rkey };
-// @ts-expect-error -- only the package makes elements
+// @ts-expect-error -- only the package creates SGEs
 const makeSge = (): Sge => new Sge();
 const region: Region = mr;
-// @ts-expect-error -- the class of all regions is a type: there is no such value to import
+// @ts-expect-error -- the common class of regions is a type only, without a value
 const isRegion = (value: unknown): boolean => value instanceof Region;
 
 let code = '';

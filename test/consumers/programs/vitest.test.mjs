@@ -1,8 +1,8 @@
-// In Vitest: what tests import is of the same classes as what they require.
+// Runs in Vitest: imported and required classes must be the same.
 import { createRequire } from 'node:module';
 import { Access, Device, RdmaError } from 'rdmavt';
 
-test('a check and an error', () => {
+test('checks an access and throws an RdmaError', () => {
   const device = new Device();
   const pd = device.allocPd();
   const mr = pd.regUserMr(new Uint8Array(64), { access: Access.LocalWrite });
@@ -12,6 +12,6 @@ test('a check and an error', () => {
   device.close({ cascade: true });
 });
 
-test('one copy of the package', () => {
+test('import and require load one copy of the package', () => {
   expect(createRequire(import.meta.url)('rdmavt').Device).toBe(Device);
 });

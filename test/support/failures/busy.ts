@@ -1,4 +1,4 @@
-// What is in the way: EBUSY, and ENOMEM that says of what.
+// Failures caused by objects that are in use: EBUSY, and ENOMEM with an explanation.
 import { Device, FastMemoryRegion, type Sge } from '../../../lib';
 import { accepted } from '../answers';
 import { DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene } from '../scene';
@@ -6,7 +6,7 @@ import { failure, type Failure } from './failure';
 
 const register = ({ pd }: Scene, bytes = 8) => pd.regUserMr(Buffer.alloc(bytes));
 
-/** `count` elements of a region. */
+/** Acquires `count` SGEs of a region. */
 function hold(
   { pd }: Pick<Scene, 'pd'>,
   { start, lkey }: { start: bigint; lkey: never },
@@ -15,7 +15,7 @@ function hold(
   return Array.from({ length: count }, () => accepted(pd.acquire({ addr: start, length: 8, lkey }, 0)));
 }
 
-/** An FMR that maps a page, with elements held. */
+/** Creates an FMR that maps a page, with held SGEs. */
 function heldFmr(count: number) {
   const s = scene();
   dmaPages(s.device, 1);
@@ -25,18 +25,18 @@ function heldFmr(count: number) {
   return { ...s, fmr };
 }
 
-/** The same, half-dead. */
+/** Creates an FMR with held SGEs that is half-dead. */
 function halfDeadFmr(count: number) {
   const all = heldFmr(count);
   try {
     all.fmr.dealloc();
   } catch {
-    // EBUSY, as it shall be
+    // EBUSY, as expected
   }
   return all;
 }
 
-/** A region of `allocMr` that was released while one element was held. */
+/** Creates a region with `allocMr` that was released while one SGE was held. */
 function halfDeadMr() {
   const s = scene();
   dmaPages(s.device, 1);
@@ -46,12 +46,12 @@ function halfDeadMr() {
   try {
     mr.dereg();
   } catch {
-    // EBUSY, as it shall be
+    // EBUSY, as expected
   }
   return { ...s, mr };
 }
 
-/** A key table without a free slot. */
+/** Creates a device whose key table has no free slot. */
 function full() {
   const s = scene({ lkeyTableBits: 1 });
   register(s);
@@ -195,7 +195,7 @@ export const busyFailures: Failure[] = [
       const mapping = dmaPages(s.device, 2);
       dmaPages(s.device, 1, DMA + 16n * PAGE_N);
       for (let i = 0; i < 2; i++) {
-        // Of one mapping, and of two: then each page counts.
+        // The first list lies in one mapping. The second spans two, in which case each page counts separately.
         const fmr = s.pd.allocFmr({ maxPages: 3 });
         fmr.mapPhys([DMA, DMA + PAGE_N, DMA + (i ? 16n : 1n) * PAGE_N], DMA);
       }

@@ -1,19 +1,19 @@
-// One way in which a call fails, and what its error must tell.
+// The description of one way in which a call fails, and of the error that it must throw.
 import { type ErrnoName, type ErrorCause, type ErrorDetail } from '../../../lib';
 
 export interface Failure {
-  /** As the message names it. */
+  /** The method as the message names it. */
   method: string;
   code: ErrnoName;
-  /** As {@link RdmaError.operation} has it. */
+  /** The value of {@link RdmaError.operation}. */
   operation: string;
-  /** Exactly. */
+  /** The exact detail of the error. */
   detail: ErrorDetail;
-  /** Brings it about: makes the objects that it takes, and returns what fails. */
+  /** Creates the necessary objects and returns the call that fails. */
   prepare: () => () => unknown;
 }
 
-/** @param detail - of the error, exactly, besides its cause */
+/** @param detail - the exact detail of the error, without its cause */
 export function failure(
   method: string,
   operation: string,
@@ -25,7 +25,7 @@ export function failure(
   return { method, operation, code, detail: { cause, ...detail }, prepare };
 }
 
-/** The error of a failure that was prepared. */
+/** Runs a failure and returns its error. */
 export async function errorOf({ prepare }: Failure): Promise<Record<string, unknown> & Error> {
   const use = prepare();
   try {

@@ -1,10 +1,10 @@
-// Calls on objects that are gone, of every class and in every way of going.
+// Failures of calls on closed objects, for every class and every way to close an object.
 import { Access, Device, FastMemoryRegion, SgeState } from '../../../lib';
 import { accepted } from '../answers';
 import { open, PAGE } from '../scene';
 import { failure, type Failure } from './failure';
 
-/** One object of each class, made by an object of the device that can leave it. */
+/** Creates one object of each class through a Device object that can detach. */
 function make() {
   const first = open();
   const device = Device.attach(first.share());
@@ -76,7 +76,7 @@ for (const property of [
   ofElement[`Sge.${property}`] = ['query_sge', ({ sge }) => sge[property]];
 }
 
-/** What goes, and how it is told. */
+/** Returns the failures of the calls after `end` has closed their objects. Each must have the given cause. */
 function gone(cause: Failure['detail']['cause'], calls: Calls, end: (w: World) => void): Failure[] {
   return Object.entries(calls).map(([method, [operation, call]]) =>
     failure(method, operation, 'EBADF', cause, {}, () => {

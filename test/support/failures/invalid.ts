@@ -1,11 +1,11 @@
-// Arguments that cannot be: EINVAL, and the few other errnos that are about an argument.
+// Failures caused by invalid arguments: EINVAL, and the few other errnos about an argument.
 import { constants } from 'node:buffer';
 import { Access, Device, FastMemoryRegion, SgeState } from '../../../lib';
 import { accepted } from '../answers';
 import { ALL, DMA, dmaPages, open, PAGE, PAGE_N, type Scene, scene, TOP } from '../scene';
 import { failure, type Failure } from './failure';
 
-/** A failure of a scene's object. */
+/** Describes a failure of a call on the objects of a scene. */
 const of = (
   method: string,
   operation: string,
@@ -18,13 +18,13 @@ const of = (
     return () => call(s);
   });
 
-/** A view whose buffer was detached under it. */
+/** Returns a view whose buffer was detached. */
 function detachedView(): Uint8Array {
   const view = new Uint8Array(8);
   structuredClone(view.buffer, { transfer: [view.buffer] });
   return view;
 }
-/** A view that lies outside of its buffer. */
+/** Returns a view that is out of the bounds of its buffer. */
 function outOfBounds(): DataView {
   const buffer = new (ArrayBuffer as any)(16, { maxByteLength: 16 });
   const view = new DataView(buffer, 8, 8);
@@ -32,7 +32,7 @@ function outOfBounds(): DataView {
   return view;
 }
 
-/** What a Device object may not that was attached by the token of one domain. */
+/** Calls that are not permitted to a Device object attached with the token of one domain. */
 const restricted: Failure[] = (
   [
     ['Device.allocPd', 'alloc_pd', (device) => device.allocPd()],
@@ -65,7 +65,7 @@ const restrictedDma: Failure[] = [
   }),
 ];
 
-/** A region of `allocMr` and pages to map. */
+/** Creates a region with `allocMr` and pages to map. */
 function mappable({ device, pd }: Scene, maxNumSg = 4) {
   dmaPages(device, 2);
   return pd.allocMr({ maxNumSg });
@@ -89,12 +89,12 @@ const phys = (
     pd.allocFmr({ maxPages: 4, pageShift }).mapPhys(pages, iova);
   });
 
-/** An accepted element over 16 bytes of memory. */
+/** Acquires an SGE over 16 bytes of memory with a local check. */
 function element({ pd }: Scene, length = 8, offset = 0) {
   const mr = pd.regUserMr(Buffer.alloc(24).subarray(0, 16), { access: ALL });
   return accepted(pd.acquire({ addr: mr.start + BigInt(offset), length, lkey: mr.lkey }, 0));
 }
-/** The same by a remote check. */
+/** Acquires an SGE with a remote check. */
 function remoteElement({ pd, qp }: Scene, length: number, offset: number, memory = new Uint8Array(32)) {
   const mr = pd.regUserMr(memory, { access: ALL, start: 0x1000 });
   return accepted(qp.acquire({ vaddr: 0x1000 + offset, length, rkey: mr.rkey }, Access.RemoteAtomic));
@@ -141,7 +141,7 @@ const lost: Failure[] = takesMemory.flatMap(([method, operation, argument, call]
 ]);
 
 const tooLong = constants.MAX_LENGTH + 8;
-/** Where a buffer can be longer than a view: Node 20. */
+/** Failures on runtimes where a buffer can be longer than a view (Node 20). */
 export const viewFailures: Failure[] = takesMemory.map(([method, operation, argument, call]) =>
   of(
     ...([method, operation, 'ViewTooLong'] as const),
@@ -464,7 +464,7 @@ export const invalidFailures: Failure[] = [
   ]),
 ];
 
-/** Words whose buffer was detached under them. */
+/** Returns a list of words whose buffer was detached. */
 function lostWords(): BigUint64Array {
   const words = new BigUint64Array(2);
   structuredClone(words.buffer, { transfer: [words.buffer] });

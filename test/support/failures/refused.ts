@@ -1,4 +1,4 @@
-// The data path's refusals: EACCES with a reason.
+// Refusals of the data path: EACCES with a reason.
 import { Access, type DataPathReason, type Sge, SgeState } from '../../../lib';
 import { accepted } from '../answers';
 import { DMA, dmaPages, PAGE, scene } from '../scene';
@@ -29,7 +29,7 @@ const writes: Uses = [
 ];
 const walks: Uses = [['SgeState.walk', 'walk', (sge) => new SgeState([sge]).walk([8]), 8]];
 
-/** An element that was proven for `access`, by a remote check. */
+/** Acquires an SGE with a remote check for `access`. */
 function remote(access: number): Sge {
   const { pd, qp } = scene();
   const mr = pd.regUserMr(new Uint8Array(8), { access: 31 });
@@ -45,7 +45,7 @@ const notProven = (uses: Uses, proven: number, needed: number): Refusal[] =>
     reason: 'AccessDenied',
   }));
 
-/** Ways in which an element that is good for everything loses its bytes. */
+/** Ways in which an SGE with all rights loses its bytes. */
 const losses: Record<Exclude<DataPathReason, 'AccessDenied' | 'OtherEnvironment'>, () => Sge> = {
   MemoryDetached: () => {
     const { pd } = scene();
@@ -82,7 +82,7 @@ const losses: Record<Exclude<DataPathReason, 'AccessDenied' | 'OtherEnvironment'
   },
 };
 
-// A walk tells where the bytes are without touching them: what became of the buffer does not matter to it.
+// A walk reports where the bytes are without touching them, so it does not notice a detached or shrunk buffer.
 const usesThatNotice: Record<keyof typeof losses, Uses> = {
   MemoryDetached: [...reads, ...writes, ...atomics],
   MemoryShrunk: [...reads, ...writes, ...atomics],

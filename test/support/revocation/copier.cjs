@@ -1,27 +1,30 @@
-// Moves bytes of a region again and again until the thread that ends the region says that it has ended. Most of the time this is the
-// program of a worker; a test may also call `copyUntilEnded` itself.
+// Moves the bytes of a region repeatedly until the thread that ends the region signals that it has ended. This is usually the
+// program of a worker; a test may also call `copyUntilEnded` directly.
 'use strict';
 
 const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
 
 const BYTES = 1 << 20;
-/** How many elements the lists of copies from list to list have. */
+/** The number of elements in the lists of list-to-list copies. */
 const PIECES = 8;
 /** The byte that writing accesses write. */
 const WRITTEN = 0x5a;
 
-/** Words of the control block. `Phase` is one of the phases; `Ended` and `Filled` are flags; `Moved` counts calls that moved bytes. */
+/**
+ * The words of the control block. `Phase` holds one of the phases below, `Ended` and `Filled` are flags, `Moved` counts calls
+ * that moved bytes.
+ */
 const Control = { Phase: 0, Ended: 1, Filled: 2, Moved: 3, Count: 4 };
 const Phase = { Idle: 0, Go: 1, Started: 2, Done: 3 };
 
-/** What writing accesses write. One for each thread. */
+/** The bytes that writing accesses write. Each thread has its own. */
 const source = new Uint8Array(new SharedArrayBuffer(BYTES)).fill(WRITTEN);
 
-/** What one thread moves bytes with: a device, a domain and a queue pair in it. */
+/** The objects with which one thread moves bytes: a device, a domain and a queue pair in it. */
 class Hands {
   #own = new Map();
 
-  /** @param rdmavt - the package's exports */
+  /** @param rdmavt - the exports of the package */
   constructor(rdmavt, { token, pd, sink }) {
     this.rdmavt = rdmavt;
     this.device = rdmavt.Device.attach(token);
@@ -30,7 +33,7 @@ class Hands {
     this.sink = new Uint8Array(sink);
   }
 
-  /** A batch over `count` equal pieces of a memory. */
+  /** Returns a batch over `count` equal pieces of a memory. */
   batch({ remote = false, address, iova, key }, count = 1) {
     const batch = remote ? this.qp.rkeyBatch(count) : this.pd.lkeyBatch(count);
     const first = remote ? iova : address;
@@ -39,7 +42,7 @@ class Hands {
     return batch;
   }
 
-  /** The same over memory of this thread: the sink or the source. */
+  /** Returns a batch over memory of this thread: the sink or the source. */
   ownBatch(memory) {
     if (!this.#own.has(memory)) {
       const mr = this.pd.regUserMr(memory, { access: this.rdmavt.Access.LocalWrite });
@@ -48,7 +51,7 @@ class Hands {
     return this.#own.get(memory);
   }
 
-  /** Leaves the device with all that was made here. */
+  /** Detaches from the device and closes everything created here. */
   close() {
     this.device.detach({ cascade: true });
   }
@@ -59,14 +62,17 @@ function accepted(check) {
   return check.sge;
 }
 
-/** An access that holds an element: `use` makes the move out of it. */
+/** Returns an access that holds an SGE. `use` creates the function that moves bytes with the SGE. */
 const held = (use) => (hands, job) => {
   const { LocalWrite } = hands.rdmavt.Access;
   const sge = accepted(hands.pd.acquire({ addr: job.address, length: BYTES, lkey: job.key }, LocalWrite));
   return { move: use(hands, sge), put: () => sge.put() };
 };
 
-/** By name: makes, for a job (`address`, `key`), what moves bytes once, and (for held elements) what gives the element back. */
+/**
+ * The accesses by name. For a job (`address`, `key`), each creates a function that moves bytes once and, for held SGEs, a
+ * function that puts the SGE.
+ */
 const accesses = {
   gather(hands, job) {
     const batch = hands.batch(job);
@@ -118,7 +124,7 @@ const accesses = {
   },
 };
 
-/** Moves once; 0 if the package refuses. */
+/** Moves bytes once. Returns 0 if the package refuses. */
 function attempt(move) {
   try {
     return move();
@@ -129,8 +135,8 @@ function attempt(move) {
 }
 
 /**
- * Moves bytes until the control block says that the region has ended. Unless `job.goesOn` (the same key may name other bytes now), the
- * last move begins when the memory is private already.
+ * Moves bytes until the control block signals that the region has ended. Unless `job.goesOn` is set (the key may then name other
+ * bytes), the last move starts after the memory was made private.
  */
 function copyUntilEnded(hands, job, control) {
   const { move, put } = accesses[job.access](hands, job);
@@ -150,7 +156,7 @@ function setPhase(control, phase) {
   Atomics.notify(control, Control.Phase);
 }
 
-/** Waits until the phase is `wanted`; false if it takes longer than `timeout` ms. */
+/** Waits until the phase is `wanted`. Returns false after `timeout` ms. */
 function waitForPhase(control, wanted, timeout = Infinity) {
   for (;;) {
     const phase = Atomics.load(control, Control.Phase);
@@ -159,10 +165,10 @@ function waitForPhase(control, wanted, timeout = Infinity) {
   }
 }
 
-/** The worker that copies: job after job. A problem is sent to the port, and the job is done then. */
+/** Runs the worker that copies, one job after another. A problem is reported through the port and ends the job. */
 function serve({ control, port }) {
   const rdmavt = require('rdmavt');
-  let kept; // hands for the next job
+  let kept; // Hands that can be reused for the next job.
   for (;;) {
     waitForPhase(control, Phase.Go);
     const job = receiveMessageOnPort(port).message;
@@ -179,7 +185,7 @@ function serve({ control, port }) {
   }
 }
 
-/** The worker that registers memory and does nothing else: its end is the end of its region. */
+/** Runs the worker that only registers memory: when the worker ends, its region ends. */
 function own({ token, pd, memory }) {
   const rdmavt = require('rdmavt');
   const mr = rdmavt.Device.attach(token).importPd(pd).regUserMr(new Uint8Array(memory), { access: 31 });
@@ -187,7 +193,7 @@ function own({ token, pd, memory }) {
   setInterval(() => mr.state, 1 << 30);
 }
 
-/** The worker that ends a region while its parent copies: region after region (reversed.ts). */
+/** Runs the worker that ends one region after another while its parent copies (reversed.ts). */
 function end({ control, token, pd, memory, port, force, privateByte }) {
   const rdmavt = require('rdmavt');
   const domain = rdmavt.Device.attach(token).importPd(pd);

@@ -1,32 +1,35 @@
-// What copier.cjs exports.
+// The types of the exports of copier.cjs.
 
-/** Bytes of every memory whose region is ended. */
+/** The size of each memory whose region is ended, in bytes. */
 export const BYTES: number;
 
-/** Words of the control block. `Phase` is one of the phases; `Ended` and `Filled` are flags; `Moved` counts calls that moved bytes. */
+/**
+ * The words of the control block. `Phase` holds one of the phases below, `Ended` and `Filled` are flags, `Moved` counts calls
+ * that moved bytes.
+ */
 export const Control: { Phase: number; Ended: number; Filled: number; Moved: number; Count: number };
 export const Phase: { Idle: number; Go: number; Started: number; Done: number };
 
-/** What a copying thread is told. */
+/** The job of a copying thread. */
 export interface Job {
-  /** A name in copier.cjs. */
+  /** The name of an access in copier.cjs. */
   access: string;
   token: string;
   pd: number;
-  /** The region's first byte, for local and for remote accesses. */
+  /** The address of the region's first byte, for local and for remote accesses. */
   address: bigint;
   iova: bigint;
   key: number;
   remote: boolean;
-  /** The key names other bytes after the call. */
+  /** Whether the key names other bytes after the call. */
   goesOn: boolean;
-  /** Where reading accesses put bytes. */
+  /** The buffer into which reading accesses copy. */
   sink: SharedArrayBuffer;
 }
 
-/** What one thread moves bytes with: a device, a domain and a queue pair in it. */
+/** The objects with which one thread moves bytes: a device, a domain and a queue pair in it. */
 export class Hands {
-  /** @param rdmavt - the package's exports */
+  /** @param rdmavt - the exports of the package */
   constructor(rdmavt: object, place: { token: string; pd: number; sink: SharedArrayBuffer });
   close(): void;
 }
@@ -35,5 +38,5 @@ export function copyUntilEnded(hands: Hands, job: Job, control: Int32Array): voi
 export function setPhase(control: Int32Array, phase: number): void;
 /** @param duration - ms */
 export function spin(duration: number): void;
-/** False if it takes longer than `timeout` ms. */
+/** Returns false after `timeout` ms. */
 export function waitForPhase(control: Int32Array, phase: number, timeout?: number): boolean;

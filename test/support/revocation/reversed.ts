@@ -1,4 +1,4 @@
-// The same the other way round: this thread moves bytes, and a worker ends the region.
+// Rounds with swapped roles: this thread moves bytes, and a worker ends the region.
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import * as rdmavt from '../../../lib';
@@ -20,16 +20,16 @@ import {
 
 const { BYTES, Control, Phase } = copier;
 
-/** A message of the other thread, which this one waits for without a turn of its event loop. */
+/** Waits for a message of the other thread without returning to the event loop. */
 function nextMessage(port: MessagePort, control: Int32Array): any {
   for (;;) {
     const received: { message: unknown } | undefined = receiveMessageOnPort(port);
     if (received) return received.message;
-    Atomics.wait(control, Control.Filled, 2, 1); // sleep for a ms: the word is never 2
+    Atomics.wait(control, Control.Filled, 2, 1); // Sleeps for 1 ms: the word is never 2.
   }
 }
 
-/** One round after the other, for `duration` ms: a worker registers the memory, and deregisters it while this thread moves bytes. */
+/** Plays rounds for `duration` ms: a worker registers the memory, and deregisters it while this thread moves bytes. */
 export async function playReversedRounds(
   access: Access,
   remote: boolean,
@@ -61,7 +61,7 @@ export async function playReversedRounds(
     const hands = new copier.Hands(rdmavt, { token, pd, sink });
     for (const begin = performance.now(); wantsMore(counts, begin, duration);) {
       control.fill(0);
-      memory.fill(PUBLIC); // the round before has left its private bytes
+      memory.fill(PUBLIC); // The previous round left its private bytes in the memory.
       copier.setPhase(control, Phase.Go);
       const target = nextMessage(port1, control) as Pick<copier.Job, 'address' | 'iova' | 'key'>;
       const job = { ...target, access: access.name, token, pd, remote, goesOn: false, sink };

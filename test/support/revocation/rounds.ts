@@ -1,4 +1,5 @@
-// Rounds of: one thread moves bytes of a region, another ends it, makes the memory private, and looks whether bytes moved afterwards.
+// Rounds in which one thread moves bytes of a region while another thread ends the region, makes the memory private, and checks
+// whether bytes move afterwards.
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
@@ -7,63 +8,66 @@ import * as copier from './copier.cjs';
 const { BYTES, Control, Phase } = copier;
 export const program = join(__dirname, 'copier.cjs');
 
-/** What a program writes to its memory before it gives it to a region, and after the region has ended. */
+/** The bytes that a program writes to its memory before it registers the memory, and after the region has ended. */
 export const PUBLIC = 0x11;
 export const PRIVATE = 0xc3;
 
-/** A step that takes longer hangs. ms */
+/** A step that takes longer than this is considered hung, in ms. */
 const HANG = 30_000;
-/** The longest time between the begin of the copies and the call, in ms: one or two copies. */
+/** The maximum time between the start of the copies and the call, in ms: one or two copies. */
 const LONGEST_SPIN = 0.25;
 
-/** How bytes are moved: a name in copier.cjs, and what there is to say of it. */
+/** A way to move bytes: the name of an access in copier.cjs, and its properties. */
 export interface Access {
   name: string;
-  /** The bytes of the region are written, not read. */
+  /** Whether the access writes the bytes of the region, rather than reading them. */
   writes: boolean;
-  /** Over a held element: for calls that succeed in spite of it. */
+  /** Whether the access uses a held SGE. Such an access suits only calls that succeed while SGEs are held. */
   held: boolean;
 }
 
-/** A region that a round begins with. */
+/** The region with which a round starts. */
 export interface Target {
   token: string;
   pd: number;
-  /** Its first byte, for local and for remote accesses. */
+  /** The address of its first byte, for local and for remote accesses. */
   address: bigint;
   iova: bigint;
   key: number;
-  /** Its bytes. */
+  /** The memory of the region. */
   memory: Uint8Array;
 }
 
 /** Regions of one kind, and a call that ends them. */
 export interface Scene {
-  /** A region with bytes to move. */
+  /** Creates a region with bytes to move. */
   begin(): Target | Promise<Target>;
-  /** The call. When it returns (or is resolved) no byte may move any more. */
+  /** Makes the call. After it returns or resolves, no byte may move any more. */
   end(): unknown;
-  /** After the round. */
+  /** Cleans up after each round. */
   tidy?(): void;
-  /** After all rounds. */
+  /** Cleans up after all rounds. */
   close(): unknown;
-  /** The key is not dead afterwards: it names other bytes. */
+  /** Whether the key stays usable afterwards and names other bytes. */
   goesOn?: boolean;
 }
 
 export interface Counts {
   rounds: number;
-  /** Rounds in which bytes moved after the call had succeeded. */
+  /** The number of rounds in which bytes moved after the call had succeeded. */
   late: number;
-  /** The most bytes of one round. */
+  /** The largest number of late bytes in one round. */
   mostBytes: number;
-  /** Rounds in which bytes had moved before. */
+  /** The number of rounds in which bytes moved before the call. */
   moved: number;
-  /** What calls threw, by message. */
+  /** The number of errors that calls threw, by message. */
   thrown: Record<string, number>;
 }
 
-/** Whether the time is not over (ms), or (on a busy machine) no byte has moved in any round yet, which would test nothing. */
+/**
+ * Returns whether to play another round: the time (ms) is not over, or (on a busy machine) no byte has moved yet, so that nothing
+ * was tested.
+ */
 export function wantsMore({ moved }: Counts, begin: number, duration: number): boolean {
   const spent = performance.now() - begin;
   return spent < duration || (moved === 0 && spent < HANG);
@@ -74,10 +78,13 @@ export const noCounts = (): Counts => ({ rounds: 0, late: 0, mostBytes: 0, moved
 export const newControl = (): Int32Array =>
   new Int32Array(new SharedArrayBuffer(Control.Count * Int32Array.BYTES_PER_ELEMENT));
 
-/** Where reading accesses put bytes. */
+/** The buffer into which reading accesses copy. */
 export const sink = new SharedArrayBuffer(BYTES);
 
-/** Notes what one round came to. Bytes that were written late are not private; bytes that were read late are private ones in the sink. */
+/**
+ * Records the result of a round. Late writes leave bytes in the memory that are not private; late reads leave private bytes in
+ * the sink.
+ */
 export function judge(counts: Counts, memory: Uint8Array, writes: boolean): void {
   const looked = writes ? memory : new Uint8Array(sink);
   const isLate = (byte: number): boolean => (byte === PRIVATE) !== writes;
@@ -94,7 +101,7 @@ export function judge(counts: Counts, memory: Uint8Array, writes: boolean): void
 
 const allPrivate = Buffer.alloc(BYTES, PRIVATE);
 
-/** The worker that copies. One for all rounds of a table: it takes long to start. */
+/** The worker that copies. It serves all rounds of a table, because it starts slowly. */
 export class Copier {
   readonly #control = newControl();
   readonly #port: MessagePort;
@@ -110,7 +117,7 @@ export class Copier {
     });
   }
 
-  /** Begins to copy; returns when the worker does. */
+  /** Starts the copies, and returns when the worker has started them. */
   start(job: copier.Job): void {
     this.#control.fill(0);
     this.#port.postMessage(job);
@@ -124,17 +131,17 @@ export class Copier {
     throw new Error('the copier hangs before it begins');
   }
 
-  /** The region has ended: no new copy begins. */
+  /** Signals that the region has ended, so that no new copy starts. */
   stop(): void {
     Atomics.store(this.#control, Control.Ended, 1);
   }
 
-  /** The memory is private. */
+  /** Signals that the memory is private. */
   filled(): void {
     Atomics.store(this.#control, Control.Filled, 1);
   }
 
-  /** Waits until the worker has stopped. Returns how many of its calls moved bytes before the end. */
+  /** Waits until the worker has stopped. Returns the number of its calls that moved bytes before the end. */
   finish(): number {
     if (!copier.waitForPhase(this.#control, Phase.Done, HANG)) throw new Error('the copier hangs');
     const problem: { message: string } | undefined = receiveMessageOnPort(this.#port);
@@ -148,7 +155,7 @@ export class Copier {
   }
 }
 
-/** One round after the other, for `duration` ms. The worker moves bytes, this thread ends the region. */
+/** Plays rounds for `duration` ms: the worker moves bytes, and this thread ends the region. */
 export async function playRounds(
   copying: Copier,
   scene: Scene,
@@ -166,7 +173,7 @@ export async function playRounds(
     let thrown: unknown;
     try {
       const ending = scene.end();
-      if (isThenable(ending)) await ending; // a turn later than need be, for calls that return when they are over
+      if (isThenable(ending)) await ending; // Await only promises: an await after a synchronous call would delay the check by a turn.
     } catch (error) {
       thrown = error;
     }
@@ -184,11 +191,11 @@ export async function playRounds(
   return counts;
 }
 
-/** Not by `instanceof`: Jest and Node have each their own Promise. */
+/** Detects promises without `instanceof`, because Jest and Node have separate Promise classes. */
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as PromiseLike<unknown> | undefined)?.then === 'function';
 
-/** Notes a round whose call has failed. The region is alive then, so nothing was late. */
+/** Records a round whose call failed. The region is still open then, so no byte was late. */
 export function noteThrown(counts: Counts, thrown: unknown): void {
   const message = String(thrown);
   counts.rounds++;

@@ -1,4 +1,5 @@
-// Every call that ends a region, a mapping, a key, or what holds them: what it works on, and the call itself.
+// A scene for every call that ends a region, mapping or key, or an object that holds them: the objects of the call, and the call
+// itself.
 import { type Worker } from 'node:worker_threads';
 import {
   Device,
@@ -15,24 +16,24 @@ import { ALL, closeQuietly, otherVariant, PAGE } from '../scene';
 import { BYTES } from './copier.cjs';
 import { type Scene, startOwner, type Target } from './rounds';
 
-/** Where page lists begin. */
+/** The iova of the page lists. */
 const IOVA = 0x4000_0000n;
 const PAGES = BYTES / PAGE;
 
-/** Small tables: some scenes open a device for each round. */
+/** Opens a device with a small key table, because some scenes open a device in each round. */
 const open = (): Device => new Device({ lkeyTableBits: 4 });
 
-/** Memory of every scene; one is enough, since rounds follow each other. */
+/** The memory of every scene. One is enough, because rounds never overlap. */
 const shared = new Uint8Array(new SharedArrayBuffer(BYTES));
 const other = new Uint8Array(new SharedArrayBuffer(BYTES));
 
-/** `pd.deregMany(regions, { force? })`. Told apart from what is there, since it may not be there. */
+/** `pd.deregMany(regions, { force? })`, declared separately because a build may lack it. */
 type DeregMany = (regions: readonly MemoryRegion[], options?: { force?: boolean }) => void;
 const deregManyOf = (pd: ProtectionDomain): DeregMany =>
   (pd as ProtectionDomain & { deregMany: DeregMany }).deregMany.bind(pd);
 export const hasDeregMany = 'deregMany' in ProtectionDomain.prototype;
 
-/** A device with a domain, for all rounds. */
+/** A device with a domain that serves all rounds. */
 class Place {
   readonly device = open();
   readonly token = this.device.share();
@@ -42,7 +43,7 @@ class Place {
     this.pd = this.device.allocPd({ trusted });
   }
 
-  /** The region as a target. */
+  /** Returns the region as the target of a round. */
   target(region: { start: bigint; iova: bigint; lkey: number }, memory: Uint8Array): Target {
     const { start, iova, lkey } = region;
     return { token: this.token, pd: this.pd.id, address: start, iova, key: lkey, memory };
@@ -53,7 +54,7 @@ class Place {
   }
 }
 
-/** A region of user memory for each round, over a SharedArrayBuffer or (`device`) over memory of the device. */
+/** Registers a region of user memory in each round, over a SharedArrayBuffer or (`device`) over device memory. */
 export function userRegion(
   end: (mr: MemoryRegion, place: Place) => unknown,
   kind: 'shared' | 'device' = 'shared',
@@ -72,7 +73,7 @@ export function userRegion(
   };
 }
 
-/** Two regions; the second one's bytes are moved. */
+/** Registers two regions in each round; the bytes of the second one are moved. */
 export function twoRegions(options?: { force?: boolean }): Scene {
   const place = new Place();
   let regions: MemoryRegion[] = [];
@@ -87,7 +88,7 @@ export function twoRegions(options?: { force?: boolean }): Scene {
   };
 }
 
-/** `dereg`, and the memory of the device is freed at once. */
+/** Ends the region with `dereg`, and frees its device memory at once. */
 export function freedMemory(): Scene {
   const place = new Place();
   let memory: DeviceMemory;
@@ -111,11 +112,11 @@ export function freedMemory(): Scene {
   };
 }
 
-/** DMA addresses of every page of a mapping. */
+/** Returns the DMA address of every page of a mapping. */
 const pagesOf = ({ address }: DmaMapping): BigUint64Array =>
   BigUint64Array.from({ length: PAGES }, (_, i) => address + BigInt(i * PAGE));
 
-/** An FMR for each round, with the pages of shared memory mapped. */
+/** Creates an FMR in each round that maps the pages of shared memory. */
 export function fmr(end: (fmr: FastMemoryRegion) => unknown): Scene {
   const place = new Place();
   const pages = pagesOf(place.device.dma.map(shared));
@@ -132,7 +133,7 @@ export function fmr(end: (fmr: FastMemoryRegion) => unknown): Scene {
   };
 }
 
-/** Two FMRs for all rounds, mapped anew in each; the second one's bytes are moved. */
+/** Uses two FMRs for all rounds, remapped in each round; the bytes of the second one are moved. */
 export function mappedFmr(
   end: (fmrs: readonly [FastMemoryRegion, FastMemoryRegion], otherPages: BigUint64Array) => void,
   goesOn = false,
@@ -156,7 +157,7 @@ export function mappedFmr(
   };
 }
 
-/** A DMA mapping for each round, whose bytes key 0 names. */
+/** Creates a DMA mapping in each round whose bytes are named by key 0. */
 export function keyZero(): Scene {
   const place = new Place(true);
   place.pd.getDmaMr({ access: ALL });
@@ -173,7 +174,7 @@ export function keyZero(): Scene {
   };
 }
 
-/** A region of `allocMr`, mapped and registered anew for each round. */
+/** Uses a region of `allocMr`, remapped and fast-registered again in each round. */
 export function listRegion(
   end: (mr: MemoryRegion, qp: QueuePair, otherList: { addr: bigint; length: number }[]) => void,
 ): Scene {
@@ -196,10 +197,10 @@ export function listRegion(
   };
 }
 
-/** The next key that `listRegion` does not use itself. */
+/** Returns a variant of the key that `listRegion` does not use itself. */
 export const nextKey = (mr: MemoryRegion): MemoryRegion['rkey'] => otherVariant(mr.rkey);
 
-/** A domain for each round, with a region over memory of the device. */
+/** Creates a domain in each round, with a region over device memory. */
 export function domain(): Scene {
   const place = new Place();
   const memory = new Uint8Array(place.device.allocDm(BYTES).buffer);
@@ -215,7 +216,7 @@ export function domain(): Scene {
   };
 }
 
-/** A device for each round, with a region over a SharedArrayBuffer or (`list`) over a list of its pages. */
+/** Opens a device in each round, with a region over a SharedArrayBuffer or (`list`) over a list of its pages. */
 export function device(end: (device: Device) => unknown, kind: 'shared' | 'list'): Scene {
   let place: Place | undefined;
   return {
@@ -232,7 +233,7 @@ export function device(end: (device: Device) => unknown, kind: 'shared' | 'list'
   };
 }
 
-/** A worker for each round, which has registered the memory; its end is the end of the region. */
+/** Starts a worker in each round that registers the memory; when the worker ends, the region ends. */
 export function worker(): Scene {
   const place = new Place();
   let owner: Worker;
