@@ -1,6 +1,6 @@
 /**
- * RDMA memory protection: memory regions, protection domains, keys, and the validation of every local and remote access, on
- * memory that JavaScript has.
+ * RDMA memory protection for JavaScript memory: memory regions, protection domains, keys, and the checks of every local and
+ * remote access.
  *
  * @packageDocumentation
  */
