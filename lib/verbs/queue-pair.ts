@@ -159,6 +159,9 @@ export class QueuePair {
    * Gives a region of {@link ProtectionDomain.allocMr} a new key, new rights and optionally a new remote address, and makes it
    * valid. The local address set by {@link MemoryRegion.mapSg} does not change.
    *
+   * Even if the call fails with `EACCES` or `EINVAL`, a given `iova` is stored, unless the rights are invalid or the region is on
+   * another device.
+   *
    * Kernel: `rvt_fast_reg_mr`.
    *
    * @throws RdmaError `EACCES`: the region is in another protection domain
@@ -166,9 +169,6 @@ export class QueuePair {
    *   the upper 24 bits of the key differ; the mapping would end beyond 2^64
    * @throws RdmaError `EBADF`: the queue pair or the region is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
-   *
-   * Even if the call fails with `EACCES` or `EINVAL`, a given `iova` is stored, unless the rights are invalid or the region is on
-   * another device.
    */
   fastRegMr(region: MemoryRegion, options: FastRegMrOptions): void {
     const self = this.#native;

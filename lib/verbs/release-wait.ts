@@ -68,7 +68,7 @@ export function untilReleased(
         listening = true;
       }
       awaitPut(tryAgain);
-      // A pending put does not keep the process alive. The timer does, and it also ends the wait on timeout.
+      // Waiting for a put does not keep the process alive. The timer does, and it ends the wait on timeout.
       timer = setTimeout(onTimer, Math.min(left, LONGEST_TIMER_MS));
     };
     const onTimer = (): void => {
