@@ -59,19 +59,18 @@ export interface GetDmaMrOptions {
   access?: Access;
 }
 
-/** The kernel's types of regions for work requests (`enum ib_mr_type`). Only `'MEM_REG'` is supported. */
-const mrTypes = {
+/** A type of region for work requests, as in the kernel's `enum ib_mr_type`. Only `'MEM_REG'` is supported. */
+export type MrType = 'MEM_REG' | 'SG_GAPS' | 'DM' | 'USER' | 'DMA' | 'INTEGRITY';
+
+const mrTypes: Readonly<Record<MrType, MrTypeNumber>> = {
   MEM_REG: MrTypeNumber.MemReg,
   SG_GAPS: MrTypeNumber.SgGaps,
   DM: MrTypeNumber.Dm,
   USER: MrTypeNumber.User,
   DMA: MrTypeNumber.Dma,
   INTEGRITY: MrTypeNumber.Integrity,
-} as const;
+};
 const mrTypeNames = Object.keys(mrTypes) as MrType[];
-
-/** A type of region for work requests, as in the kernel's `enum ib_mr_type`. */
-export type MrType = keyof typeof mrTypes;
 
 /** Options of {@link ProtectionDomain.allocMr}. */
 export interface AllocMrOptions {
