@@ -417,8 +417,8 @@ export class Device {
 
   /**
    * Returns the regions, in any domain, that cover all bytes of a view, buffer or DataView. Considers regions of
-   * {@link ProtectionDomain.regUserMr} that this thread created and whose keys are valid. The cost does not grow with the total
-   * number of regions; see {@link ProtectionDomain.regionOf}. An object restricted to a domain finds only regions of that domain.
+   * {@link ProtectionDomain.regUserMr} that this thread created and whose keys are valid. See {@link ProtectionDomain.regionOf}
+   * for the cost. An object restricted to a domain finds only regions of that domain.
    *
    * @param memory - the bytes that the regions must cover
    * @returns the regions in the order of their ids; empty if no region matches or the view has no bytes

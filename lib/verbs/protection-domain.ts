@@ -193,7 +193,7 @@ export class ProtectionDomain {
     const given = namedOptionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
     const start = hasOwn(given, 'start') ? given.start : undefined;
     const iova = hasOwn(given, 'iova') ? given.iova : undefined;
-    const givenAccess = hasOwn(given, 'access') ? given.access : 0; // an explicit undefined is rejected: rights must not default by mistake
+    const givenAccess = hasOwn(given, 'access') ? given.access : 0; // reject an explicit undefined: rights must not default by mistake
     let flags = 0;
     if (start !== undefined) {
       storeLong(CommandWord.Start, start, 'options.start');

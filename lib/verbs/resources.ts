@@ -39,9 +39,9 @@ export interface MemoryPlace {
    */
   kind: 'ArrayBuffer' | 'SharedArrayBuffer' | 'DeviceMemory';
   /**
-   * Number of the buffer in this process. Rows with the same number use the same buffer, with one exception: each thread has its
-   * own number for a SharedArrayBuffer. Device memory has one number, {@link DmResource.buffer}. A buffer can get a new number
-   * after nothing was registered over it for a while.
+   * Number of the buffer in this process. Rows with the same number use the same buffer. The reverse does not hold for a
+   * SharedArrayBuffer: each thread has its own number for it. Device memory has one number, {@link DmResource.buffer}. A buffer
+   * can get a new number after nothing was registered over it for a while.
    */
   buffer: number;
   /** Offset in the buffer, in bytes, of the first byte. */

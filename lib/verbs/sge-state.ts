@@ -194,7 +194,7 @@ export class SgeState {
    */
   put(): void {
     const status = this.#native.put();
-    if (status < 0) throw rdmaError('SgeState.put', status); // the success path calls nothing more, so it cannot fail at the stack limit
+    if (status < 0) throw rdmaError('SgeState.put', status); // success calls nothing more that could fail at the stack limit
   }
 
   /** Same as {@link SgeState.put}. */

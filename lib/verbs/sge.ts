@@ -72,8 +72,8 @@ export let tableOf: (sge: Sge) => RegionTable;
  * its region until it is put. If the region is closed by force or disposed of before that, the element can still be described and
  * put, but using its bytes is refused (`RegionRevoked`).
  *
- * Created by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. After the element is put, its properties and copies throw
- * {@link RdmaError} `EBADF`; `put`, `toString` and `toJSON` still work.
+ * Created by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. After the element is put, its properties and copies
+ * throw {@link RdmaError} `EBADF`; `put`, `toString` and `toJSON` still work.
  *
  * @example
  * ```ts

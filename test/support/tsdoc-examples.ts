@@ -78,9 +78,9 @@ export function typeErrorsOf(files: readonly string[]): string[] {
 }
 
 /**
- * Compiles a TypeScript program to an ES module and runs it in a process of its own. Kills a program that does not end within 60 s.
+ * Compiles a TypeScript program to an ES module and runs it in a separate process. Kills a program that runs longer than 60 s.
  *
- * @param folder - receives the module; inside the package, so that `import ... from 'rdmavt'` resolves as it would in node_modules
+ * @param folder - receives the module. Must be inside the package, so that `import ... from 'rdmavt'` resolves
  * @param name - file name of the module, without extension
  */
 export function runExample(program: string, folder: string, name: string): ExampleOutcome {
