@@ -8,7 +8,7 @@ import { type RegionTable } from './region-registry';
 export interface Asker {
   /** The native object. Keeping a reference to it keeps `number` valid. */
   readonly native: NativeProtectionDomain | NativeQueuePair;
-  /** Identifies the domain or queue pair in the command block. */
+  /** Identifies the domain or queue pair to the native module, in the command block. */
   readonly number: number;
   /** The value of {@link ProtectionDomain.id} or {@link QueuePair.id}. */
   readonly id: number;

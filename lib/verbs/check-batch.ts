@@ -320,7 +320,7 @@ export class CheckBatch {
       throw explainedError('CheckBatch.acquire', 'EINVAL', 'ElementOnOtherDevice');
     this.#begin(count, access, 'check');
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
-    const last = givenLast ? holderOf(givenLast) : undefined; // a put element is ignored
+    const last = givenLast ? holderOf(givenLast) : undefined; // an element that has been put is ignored
     if (last) {
       command[CommandWord.LastCell] = last.cell;
       command[CommandWord.LastGeneration] = last.generation;
@@ -552,7 +552,11 @@ export class CheckBatch {
     this.#header[HeaderWord.Count] = count;
   }
 
-  /** Checks the access mask of one element. */
+  /**
+   * Throws unless `access` is a valid access mask for one element of this batch.
+   *
+   * @returns the mask
+   */
   #ownAccess(access: unknown): number {
     if (!this.#own) throw invalidValue('access', 'needs a batch with accessPerElement', access);
     if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);

@@ -32,18 +32,18 @@ export interface Accepted {
 export interface Coalesced {
   readonly ok: true;
   readonly coalesced: true;
-  /** The element given as `last`, extended. */
+  /** The element given as `last`, which now covers the new bytes too. */
   readonly sge: Sge;
 }
 
 /** Where the bytes of an accepted access lie. No reference was taken. */
 export interface Placed {
   readonly ok: true;
-  /** As {@link Sge.at}. */
+  /** Where the first byte lies: the offset in the registered memory, in bytes, or the DMA address. As {@link Sge.at}. */
   readonly at: bigint;
-  /** As {@link Sge.segmentLength}. */
+  /** Number of bytes in the segment from `at` on. As {@link Sge.segmentLength}. */
   readonly segmentLength: number;
-  /** As {@link Sge.segment}. */
+  /** Index of the first byte's segment in the region. As {@link Sge.segment}. */
   readonly segment: number;
 }
 

@@ -68,7 +68,7 @@ export class DeviceMemory {
     return this.#number;
   }
 
-  /** Size in bytes. */
+  /** Size of the memory in bytes. */
   get byteLength(): number {
     return this.#byteLength;
   }

@@ -93,11 +93,11 @@ export interface CloseOptions {
 
 /** Returned by {@link Device.keyTable}. */
 export interface KeyTable {
-  /** Number of slots. */
+  /** Number of slots of the key table. */
   max: number;
   /** The slot where the next search for a free slot begins. */
   next: number;
-  /** The raw generation counter, 32 bits. */
+  /** The raw 32-bit generation counter, whose low bits are part of each sequential key. */
   generation: number;
   /** The occupied slots, in ascending order. */
   used: KeyTableRow[];
@@ -111,9 +111,9 @@ export interface KeySlots {
   max: number;
 }
 
-/** One occupied slot of the key table. */
+/** An occupied slot of the key table and its region. */
 export interface KeyTableRow {
-  /** Index of the slot. */
+  /** Index of the slot in the key table. */
   index: number;
   /** The key of the slot's region. */
   lkey: Lkey;
@@ -162,9 +162,9 @@ export interface ShownDevice extends Shown {
   class: 'Device';
   /** Number of the device in this process. */
   id: number;
-  /** As {@link Device.context}. */
+  /** Number of the `Device` object's context, as {@link Device.context}. */
   context: number;
-  /** As {@link Device.keySlots}; absent if the device is closed. */
+  /** Number of occupied slots, as {@link Device.keySlots}; absent if the device is closed. */
   keysUsed?: number;
   keysMax?: number;
   state: 'Open' | 'Closed';
@@ -288,12 +288,12 @@ export class Device {
     return tokenOf(resultOf('Device.share', this.#native.share(domain)));
   }
 
-  /** The size of the key table: it has 2^lkeyTableBits slots. */
+  /** Base-2 logarithm of the number of slots of the key table. */
   get lkeyTableBits(): number {
     return this.#lkeyTableBits;
   }
 
-  /** The device's DMA address space. */
+  /** The DMA address space of the device. */
   get dma(): DmaSpace {
     return this.#dma;
   }
@@ -527,7 +527,7 @@ export class Device {
     else this.#close(true);
   }
 
-  /** Returns 0 if the device is already closed. */
+  /** Closes the device. Returns 0 on success or if the device is already closed, or a negative errno. */
   #close(cascade: boolean): number {
     if (this.#closed) return 0;
     const status = this.#native.close(cascade);

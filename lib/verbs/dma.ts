@@ -128,7 +128,7 @@ let describeDmaMapping: (object: DmaMapping) => ShownDmaMapping;
  */
 export class DmaMapping {
   readonly #native: NativeDmaMapping;
-  /** DMA address of the first byte. */
+  /** DMA address of the mapping's first byte. */
   readonly address: bigint;
   /** Length of the mapping in bytes. */
   readonly length: number;

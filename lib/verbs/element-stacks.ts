@@ -28,7 +28,7 @@ export class ElementStacks {
 
   /** Records the stack of a batch's latest acquire. */
   noteBatch(batch: number, stack: string | undefined): void {
-    this.#batches.delete(batch); // reinsert below as the newest entry
+    this.#batches.delete(batch); // delete first, so that set() makes this entry the newest
     if (stack === undefined) return;
     this.#batches.set(batch, stack);
     let tooMany = this.#batches.size - MOST_BATCHES;

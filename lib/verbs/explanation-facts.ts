@@ -12,7 +12,7 @@ const { explainAccess } = native;
 /** The arguments of an access that was checked. */
 export interface AskedAccess {
   readonly address: bigint;
-  /** Bytes. */
+  /** Length of the access in bytes. */
   readonly length: number;
   readonly key: number;
   readonly access: Access;
@@ -26,11 +26,11 @@ export interface RegionFacts {
   /** `id` of the region's protection domain. */
   readonly pd: number;
   readonly access: Access;
-  /** Address of the first byte in local checks. */
+  /** Address of the region's first byte in local checks. */
   readonly start: bigint;
-  /** Address of the first byte in remote checks. */
+  /** Address of the region's first byte in remote checks. */
   readonly iova: bigint;
-  /** Mapped bytes. */
+  /** Mapped length of the region in bytes. */
   readonly length: bigint;
   /** For a region of user memory: the kind of buffer, and the offset in bytes of the region's first byte in that buffer. */
   readonly memory: { readonly kind: MemoryKindName; readonly offset: number } | undefined;

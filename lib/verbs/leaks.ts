@@ -16,7 +16,11 @@ let ending = false;
 
 const keyOf = (device: number, context: number): string => `${device} ${context}`;
 
-/** Starts reporting leaked regions of this device. */
+/**
+ * Starts reporting the leaked regions of a device.
+ *
+ * @param stacks - creation stacks of the device's objects, if they are captured
+ */
 export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
   throwOnError('new Device({ reportLeaks })', device.reportLeaks(true));
   watched.set(keyOf(device.number(), device.context()), stacks);
@@ -41,7 +45,7 @@ export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | und
   });
 }
 
-/** Stops reporting: the device was closed or detached normally. */
+/** Stops reporting the leaked regions of a device, because it was closed or detached normally. */
 export function stopWatching(device: NativeDevice): void {
   if (watched.delete(keyOf(device.number(), device.context()))) device.reportLeaks(false);
 }

@@ -19,9 +19,9 @@ import { showAs, textOf } from '../internal/show';
 
 /** One element of a scatter-gather list. */
 export interface SgEntry {
-  /** DMA address of the first byte. */
+  /** DMA address of the element's first byte. */
   addr: bigint | number;
-  /** Length in bytes. */
+  /** Length of the element in bytes. */
   length: bigint | number;
 }
 

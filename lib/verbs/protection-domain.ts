@@ -100,11 +100,11 @@ export interface DeallocPdOptions {
 
 /** The address range and key of a local work request (`struct ib_sge`). */
 export interface LocalSge {
-  /** Local address of the first byte. */
+  /** Local address of the first byte of the range. */
   addr: bigint | number;
-  /** Length in bytes, 0..2^32-1. */
+  /** Length of the range in bytes, 0..2^32-1. */
   length: number;
-  /** The lkey of the region. */
+  /** The lkey of the region that contains the range. */
   lkey: Lkey;
 }
 
@@ -193,7 +193,8 @@ export class ProtectionDomain {
     const given = namedOptionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
     const start = hasOwn(given, 'start') ? given.start : undefined;
     const iova = hasOwn(given, 'iova') ? given.iova : undefined;
-    const givenAccess = hasOwn(given, 'access') ? given.access : 0; // reject an explicit undefined: rights must not default by mistake
+    // An explicit undefined is rejected below: rights must not default by mistake.
+    const givenAccess = hasOwn(given, 'access') ? given.access : 0;
     let flags = 0;
     if (start !== undefined) {
       storeLong(CommandWord.Start, start, 'options.start');
@@ -471,7 +472,7 @@ export class ProtectionDomain {
       return region;
     } catch (error) {
       if (status === 0) {
-        words[CommandWord.Checker] = this.#asker.number; // release the region, as in regUserMr
+        words[CommandWord.Checker] = this.#asker.number; // release the region just created, as in regUserMr
         words[CommandWord.Mode] = ReleaseMode.Force;
         releaseMr();
       }

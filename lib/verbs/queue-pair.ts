@@ -21,11 +21,11 @@ import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
 /** The address range and key of a peer's request. */
 export interface RemoteRequest {
-  /** Remote address of the first byte. */
+  /** Remote address of the first byte of the range. */
   vaddr: bigint | number;
-  /** Length in bytes, 0..2^32-1. */
+  /** Length of the range in bytes, 0..2^32-1. */
   length: number;
-  /** The rkey of the region. */
+  /** The rkey of the region that contains the range. */
   rkey: Rkey;
 }
 
@@ -33,7 +33,7 @@ export interface RemoteRequest {
 export interface FastRegMrOptions {
   /** The new key: the low byte may change, the upper 24 bits must not. See {@link fastRegKey}. */
   key: Lkey | Rkey;
-  /** The new access rights, bits of {@link Access}. */
+  /** The new access rights of the region, bits of {@link Access}. */
   access: Access;
   /** The new remote address of the first byte. Default: the address that {@link MemoryRegion.mapSg} set. */
   iova?: bigint | number;
@@ -220,7 +220,7 @@ export class QueuePair {
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
-  /** Same as {@link QueuePair.destroy}. */
+  /** Destroys the queue pair. Same as {@link QueuePair.destroy}. */
   [dispose](): void {
     this.#native.destroy();
   }

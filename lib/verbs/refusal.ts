@@ -9,9 +9,9 @@ import { type CheckReason } from '../internal/reasons';
 export interface RefusedRequest {
   /** Address of the first byte: a local address for a domain, a remote address for a queue pair. */
   address: bigint;
-  /** Length in bytes. */
+  /** Length of the access in bytes. */
   length: number;
-  /** The key of the access. */
+  /** The key that was given for the access. */
   key: number;
   /** The requested rights, bits of {@link Access}. */
   access: Access;
@@ -26,11 +26,11 @@ export interface RefusedRequest {
 /** The result of a refused access. The check changed nothing. */
 export interface Refused {
   readonly ok: false;
-  /** The first test that failed. Do not send it to the peer. */
+  /** The first test of the check that failed. Do not send it to the peer. */
   readonly reason: CheckReason;
   /** The errno that the kernel's local check returns. (Its remote check reports only that the access failed.) */
   readonly code: 'EINVAL';
-  /** The refused access. Not enumerable. */
+  /** The arguments of the refused access. Not enumerable. */
   readonly request: RefusedRequest;
   /**
    * Explains in sentences why the access was refused: the region, its bounds, by how many bytes the access is outside or which

@@ -25,7 +25,7 @@ export interface RefusedMessage {
    * for an element that has been put in the meantime.
    */
   address?: bigint;
-  /** Length in bytes. */
+  /** Length of the access in bytes. */
   length?: number;
   /** The key of the access; undefined if the element was accepted before and now its bytes cannot be used. */
   key?: number;
@@ -37,7 +37,7 @@ export interface RefusedMessage {
   pd?: number;
   /** `id` of the queue pair that checked the access, for a remote check. */
   qp?: number;
-  /** As {@link Refused.explain}. */
+  /** Explains the refusal in sentences, as {@link Refused.explain}. */
   explain: () => string;
 }
 

@@ -53,7 +53,7 @@ export class RegionIndex<Region> {
     this.#waiting.set(this.#nameOf(region).index, region);
   }
 
-  /** Removes the closed region with this id. */
+  /** Removes the region with this index and id, which is closed. */
   drop(index: number, id: number): void {
     const waiting = this.#waiting.get(index);
     if (waiting !== undefined && this.#nameOf(waiting).id === id) this.#waiting.delete(index);

@@ -11,13 +11,13 @@ import { nameOf } from './region';
 import { RegionIndex, type Sought } from './region-index';
 import { releaseRegion } from '../internal/region-name';
 
-/** A region of either class. */
+/** A region of either class, {@link MemoryRegion} or {@link FastMemoryRegion}. */
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
 
 // Do not use a FinalizationRegistry here. Up to Node 24, if one is collected while its callback is pending, the callbacks of all
 // others in the process stop too, including the one that puts collected elements. Dead references are removed when lists grow.
 
-/** Dead references are removed when a list grows past this. */
+/** When a list of weak references grows past this length, cleared references are removed. */
 const FIRST_LIMIT = 16;
 
 /**
@@ -40,7 +40,7 @@ export class RegionRegistry {
     return this.#stacks;
   }
 
-  /** Where elements were acquired. */
+  /** The recorded stacks of acquired elements. */
   readonly elementStacks: ElementStacks = new ElementStacks();
 
   /** Records where an element was acquired, if stacks are captured. */
@@ -114,7 +114,7 @@ const MOST_FILLED = 2 ** 16;
 export class RegionTable {
   readonly registry: RegionRegistry;
   readonly #regions = ownList<AnyRegion | undefined>();
-  /** Created by the first search for regions by their memory. */
+  /** The index of regions by their memory. Created by the first search. */
   #index: RegionIndex<AnyRegion> | undefined;
 
   constructor(registry: RegionRegistry) {
@@ -198,7 +198,7 @@ export class RegionTable {
   }
 }
 
-/** Registries by the number of the device. */
+/** This thread's registries, by the number of the device. */
 const registries = new Map<number, WeakRef<RegionRegistry>>();
 let limit = FIRST_LIMIT;
 

@@ -86,11 +86,11 @@ let classOf: (region: object) => ShownRegion['class'];
 export let isRegion: (value: unknown) => value is Region;
 /** Returns the numbers that identify a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
-/** Implements `dereg` and `dealloc`. */
+/** Implements {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export let release: (region: Region, method: Method, options: unknown) => void;
 /** Returns the description of a region for `toString` and `toJSON`. */
 export let describeRegion: (region: Region) => ShownRegion;
-/** Implements `deregAsync` and `deallocAsync`. */
+/** Implements {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
 export let releaseAsync: (region: Region, method: Method, options: unknown) => Promise<void>;
 
 /**

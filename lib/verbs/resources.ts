@@ -44,9 +44,9 @@ export interface MemoryPlace {
    * can get a new number after nothing was registered over it for a while.
    */
   buffer: number;
-  /** Offset in the buffer, in bytes, of the first byte. */
+  /** Offset of the first byte in the buffer, in bytes. */
   offset: number;
-  /** Length in bytes. */
+  /** Length of the region or mapping in bytes. */
   length: number;
   /**
    * Whether the buffer was detached after the registration (transferred, or replaced when its WebAssembly memory grew). The bytes
@@ -57,7 +57,7 @@ export interface MemoryPlace {
 
 /** A protection domain (`rdma resource show pd`). */
 export interface PdResource extends Resource {
-  /** As requested with {@link AllocPdOptions.trusted}. */
+  /** Whether the domain was created as trusted, see {@link AllocPdOptions.trusted}. */
   trusted: boolean;
   /** Number of queue pairs and regions in the domain, of all threads, including half-dead regions. */
   children: number;
@@ -65,30 +65,30 @@ export interface PdResource extends Resource {
 
 /** A queue pair (`rdma resource show qp`). */
 export interface QpResource extends Resource {
-  /** `id` of its protection domain. */
+  /** `id` of the queue pair's protection domain. */
   pd: number;
 }
 
 /** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
 export interface RegionResource extends Resource {
-  /** `id` of its protection domain. */
+  /** `id` of the region's protection domain. */
   pd: number;
   /** The method that created the region: `regUserMr`, `getDmaMr`, `allocMr` or `allocFmr`, in this order. */
   kind: 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
-  /** As {@link Region.lkey}. */
+  /** The key for local checks, as {@link Region.lkey}. */
   lkey: Lkey;
-  /** As {@link Region.rkey}. */
+  /** The key for remote checks, as {@link Region.rkey}. */
   rkey: Rkey;
-  /** As {@link Region.access}. */
+  /** The rights that the region grants, as {@link Region.access}. */
   access: Access;
   /**
    * As {@link Region.refs}: the region's own 2 references (3 for the published DMA region, 1 when half-dead) plus one per held
    * element.
    */
   refs: number;
-  /** As {@link Region.start}. */
+  /** Local address of the first byte, as {@link Region.start}. */
   start: bigint;
-  /** As {@link Region.iova}. */
+  /** Remote address of the first byte, as {@link Region.iova}. */
   iova: bigint;
   /** Mapped length in bytes. */
   length: number;
@@ -101,17 +101,17 @@ export interface RegionResource extends Resource {
    * at DMA addresses.
    */
   memory: MemoryPlace | undefined;
-  /** As {@link Region.state}. */
+  /** Whether the key is valid, as {@link Region.state}. */
   state: Exclude<RegionState, 'Closed'>;
   /** The region's object; undefined if another thread created it or it was garbage-collected. */
   region: AnyRegion | undefined;
 }
 
-/** A DMA mapping. */
+/** A mapping of memory in the DMA address space. */
 export interface DmaMappingResource extends Resource {
-  /** As {@link DmaMapping.address}. */
+  /** DMA address of the first byte, as {@link DmaMapping.address}. */
   address: bigint;
-  /** Length in bytes. */
+  /** Length of the mapping in bytes. */
   length: number;
   /** Number of page lists that use the mapping, plus the number of elements of key 0 that are held on it. */
   users: number;
@@ -121,17 +121,17 @@ export interface DmaMappingResource extends Resource {
 
 /** Device memory. It belongs to the device and not to a context. */
 export interface DmResource {
-  /** As {@link DeviceMemory.id}. */
+  /** The `id` of the memory, as {@link DeviceMemory.id}. */
   id: number;
-  /** Size in bytes. */
+  /** Size of the memory in bytes. */
   byteLength: number;
   /** Number of regions and DMA mappings that use the memory. */
   uses: number;
-  /** As requested with {@link AllocDmOptions.hugePages}. */
+  /** Whether large pages were requested, see {@link AllocDmOptions.hugePages}. */
   hugePages: boolean;
-  /** As {@link MemoryPlace.buffer}. */
+  /** Number of the memory's buffer in this process, as {@link MemoryPlace.buffer}. */
   buffer: number;
-  /** As {@link Resource.stack}. */
+  /** Where the memory was allocated; present if this thread allocated it with `captureStacks`. */
   stack?: string;
 }
 
@@ -142,17 +142,17 @@ export interface DmResource {
  * counts them.
  */
 export interface ElementResource {
-  /** `id` of the region. */
+  /** `id` of the region on which the elements are held. */
   region: number;
   /** 1 for a single element; for a batch, the number of elements held. */
   count: number;
-  /** Total length in bytes. */
+  /** Total length of the elements in bytes. */
   length: number;
   /** Whether a remote check accepted the elements. */
   remote: boolean;
-  /** As {@link Sge.address}; absent for a batch. */
+  /** The requested address, as {@link Sge.address}; absent for a batch. */
   address?: bigint;
-  /** As {@link Sge.access}; absent for a batch. */
+  /** The rights that the check established, as {@link Sge.access}; absent for a batch. */
   access?: Access;
   /** Number of the batch in this thread; absent for a single element. */
   batch?: number;
@@ -164,15 +164,15 @@ export interface ElementResource {
 export interface Resources {
   /** Numbers of the contexts that use the device, one per thread's {@link Device} object. */
   contexts: number[];
-  /** Protection domains. */
+  /** Protection domains of all threads. */
   pds: PdResource[];
-  /** Queue pairs. */
+  /** Queue pairs of all threads. */
   queuePairs: QpResource[];
-  /** Regions of every kind, including half-dead ones. */
+  /** Regions of every kind and all threads, including half-dead ones. */
   regions: RegionResource[];
-  /** DMA mappings. */
+  /** DMA mappings of all threads. */
   mappings: DmaMappingResource[];
-  /** Device memory. */
+  /** The device's own memory ({@link Device.allocDm}). */
   memories: DmResource[];
   /**
    * Elements that this thread holds through any of its objects of the device. An object restricted to a domain lists only its own

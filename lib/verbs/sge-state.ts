@@ -38,9 +38,9 @@ export interface CopyInOptions extends ConsumeOptions {
 export interface Fragment {
   /** The region; undefined if another thread created it. */
   region: AnyRegion | undefined;
-  /** Where the first byte lies, as {@link Sge.at}. */
+  /** Where the first byte of the fragment lies, as {@link Sge.at}. */
   at: bigint;
-  /** Length in bytes. */
+  /** Length of the fragment in bytes. */
   length: number;
 }
 
@@ -50,9 +50,9 @@ const MOST_STEPS = 2 ** 20;
 /** Returned by {@link SgeState.toJSON}. */
 export interface ShownSgeState extends Shown {
   class: 'SgeState';
-  /** As {@link SgeState.totalLength}. */
+  /** Number of bytes left, as {@link SgeState.totalLength}. */
   totalLength: number;
-  /** As {@link SgeState.remaining}. */
+  /** Number of elements left, as {@link SgeState.remaining}. */
   remaining: number;
 }
 
@@ -197,7 +197,7 @@ export class SgeState {
     if (status < 0) throw rdmaError('SgeState.put', status); // success calls nothing more that could fail at the stack limit
   }
 
-  /** Same as {@link SgeState.put}. */
+  /** Puts every element that is left. Same as {@link SgeState.put}. */
   [dispose](): void {
     this.#native.put();
   }
@@ -337,7 +337,8 @@ function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answe
 /** Same as `bytesMovedOf`, and also publishes a refusal to the subscribers of the channel `rdmavt:refused`. */
 function moved(method: Method, answer: number): number {
   try {
-    return bytesMovedOf(method, answer); // call this first: it asks the native module for the cause
+    // Call this before the report: it asks the native module for the cause of the last failure.
+    return bytesMovedOf(method, answer);
   } finally {
     if (answer < REFUSED) reportWalkRefused(method, REFUSED - answer);
   }

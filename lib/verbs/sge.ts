@@ -165,7 +165,7 @@ export class Sge {
     this.#put();
   }
 
-  /** Same as {@link Sge.put}. */
+  /** Releases the reference on the region. Same as {@link Sge.put}. */
   [dispose](): void {
     this.#put();
   }
@@ -218,7 +218,7 @@ export class Sge {
    *   `offset` on; the message says by how many bytes
    */
   copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
-    // Fast path and slow path as in copyTo.
+    // Fast path and slow path: see copyTo.
     if (options === undefined && this.#holder !== undefined) {
       this.#store(this.#holder, 0, 0);
       copyIn(source);
@@ -343,7 +343,8 @@ export class Sge {
 
   #refused(method: Method, answer: number): void {
     try {
-      throwUnlessMoved(method, answer); // call this first: it asks the native module for the cause
+      // Call this before the report: it asks the native module for the cause of the last failure.
+      throwUnlessMoved(method, answer);
     } finally {
       if (this.#holder !== undefined) reportElementRefused(method, answer, this.#holder);
     }
