@@ -99,6 +99,7 @@ export function formatAdvertisement(advertisement: Advertisement): string {
  * format only; the peer may have no such region.
  *
  * @param message - the 16 bytes, or the text in hex digits of either case
+ * @returns the advertisement
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`; `ERR_INVALID_ARG_VALUE`: the text has another form)
  * @throws RangeError (`ERR_OUT_OF_RANGE`): not 16 bytes, length 0, or a range that ends beyond 2^64
  * @throws RdmaError `EINVAL`: the memory is detached

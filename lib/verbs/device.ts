@@ -49,7 +49,7 @@ export interface AttachOptions {
   reportLeaks?: boolean;
 }
 
-/** Options of {@link Device}. */
+/** Options of the {@link Device} constructor. */
 export interface DeviceOptions extends AttachOptions {
   /**
    * The key table has 2^lkeyTableBits slots, one per region. 1..23; a larger value is reduced to 23 with a warning. Default 16.
@@ -308,6 +308,7 @@ export class Device {
    *
    * Kernel: `rvt_alloc_pd`.
    *
+   * @returns the new domain
    * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd});
    *   `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
@@ -334,6 +335,7 @@ export class Device {
    * belong to this thread and close when it exits. The domain belongs to its creator; when it closes, everything in it closes.
    *
    * @param id - the domain's {@link ProtectionDomain.id}
+   * @returns a new object for the domain
    * @throws RdmaError `EINVAL`: no domain has this id; `EPERM`: this object is restricted to another domain; `EBADF`: the device
    *   is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
@@ -349,6 +351,7 @@ export class Device {
    * Follows `ib_alloc_dm` of the verbs; the kernel's rdmavt driver has no such function.
    *
    * @param bytes - size in bytes, 1..2^53-1
+   * @returns the new device memory
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
@@ -372,6 +375,7 @@ export class Device {
    * Opens device memory that another thread allocated.
    *
    * @param id - the memory's {@link DeviceMemory.id}
+   * @returns a new object for the memory
    * @throws RdmaError `EINVAL`: no device memory has this id; `EPERM`: this object is restricted to a domain; `EBADF`: the device
    *   is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)

@@ -68,6 +68,7 @@ export class DmaSpace {
    * unmapped.
    *
    * @param memory - any view, ArrayBuffer or SharedArrayBuffer
+   * @returns the new mapping
    * @throws RdmaError `EINVAL`: the memory is empty or detached; `address` is not a multiple of 4096; the range overlaps another
    *   mapping or ends beyond 2^64
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed; `EPERM`: the device was attached by the token of one domain

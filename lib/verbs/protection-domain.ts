@@ -111,8 +111,8 @@ export interface LocalSge {
 /** Options of {@link ProtectionDomain.acquire}. */
 export interface AcquireOptions {
   /**
-   * The previous element of the list. If the new access continues it, the call extends it instead of creating a new element. A
-   * put element is ignored.
+   * The previous element of the list. If the new access continues it, the call extends it instead of creating a new element. An
+   * element that has been put is ignored.
    *
    * Applies to page lists, scatter-gather lists and key 0 only: the kernel compares DMA addresses, which user memory does not
    * have. Elements of {@link ProtectionDomain.regUserMr} are therefore never coalesced.
@@ -182,6 +182,7 @@ export class ProtectionDomain {
    * Kernel: `rvt_reg_user_mr`.
    *
    * @param memory - any view, ArrayBuffer or SharedArrayBuffer
+   * @returns the new region
    * @throws RdmaError `EINVAL`: the memory is empty or detached; the rights are invalid; `start` or `iova` plus the length
    *   exceeds 64 bits
    * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is closed
@@ -215,8 +216,9 @@ export class ProtectionDomain {
       this.#table.add(region);
       return region;
     } catch (error) {
-      // Creating the object fails at the stack limit, and a call that throws must leave nothing registered. JavaScript functions
-      // cannot be called at the stack limit, but native ones can: releaseMr takes the region from the command block.
+      // Creating the object throws when the call stack is exhausted, and a call that throws must leave nothing registered.
+      // JavaScript functions cannot be called in that state, but native ones can: releaseMr takes the region from the command
+      // block.
       if (status === 0) {
         words[CommandWord.Checker] = this.#asker.number;
         words[CommandWord.Mode] = ReleaseMode.Force;
@@ -232,6 +234,7 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_get_dma_mr`.
    *
+   * @returns the new region
    * @throws RdmaError `EPERM`: the domain is not trusted; `EINVAL`: unknown rights; `ENOMEM`, `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
@@ -247,6 +250,7 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_alloc_mr`.
    *
+   * @returns the new region
    * @throws RdmaError `EINVAL`: another type (tested first), or `maxNumSg` above 2^31-1; `ENOMEM`: no free slot in the key table;
    *   `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
@@ -266,6 +270,7 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_alloc_fmr`.
    *
+   * @returns the new region
    * @throws RdmaError `EINVAL`: the rights are invalid; `pageShift` above 30; `maxPages` negative or above 2^31-1
    * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
@@ -317,6 +322,7 @@ export class ProtectionDomain {
    *
    * Kernel: `rvt_create_qp`.
    *
+   * @returns the new queue pair
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
@@ -376,6 +382,7 @@ export class ProtectionDomain {
    * Creates a batch, which performs many local checks in one call.
    *
    * @param capacity - number of elements, 1..2^24
+   * @returns the new batch
    * @throws RdmaError `EBADF`: the domain is closed; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
@@ -385,6 +392,7 @@ export class ProtectionDomain {
   /**
    * Creates a checker, which performs one local check per call without allocating. See {@link Checker}.
    *
+   * @returns the new checker
    * @throws RdmaError `EBADF`: the domain is closed
    */
   checker(): Checker {

@@ -140,6 +140,7 @@ export class QueuePair {
    * Creates a batch, which performs many remote checks in one call.
    *
    * @param capacity - number of elements, 1..2^24
+   * @returns the new batch
    * @throws RdmaError `EBADF`: the queue pair is closed; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
@@ -149,6 +150,7 @@ export class QueuePair {
   /**
    * Creates a checker, which performs one remote check per call without allocating. See {@link Checker}.
    *
+   * @returns the new checker
    * @throws RdmaError `EBADF`: the queue pair is closed
    */
   checker(): Checker {

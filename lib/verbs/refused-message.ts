@@ -21,8 +21,8 @@ export interface RefusedMessage {
   /** Index of the first refused element, if the call was made on a batch. */
   index?: number;
   /**
-   * Address of the first refused access. This and the following properties are undefined for a walk, which has many elements, and
-   * for an element that has been put in the meantime.
+   * Address of the first refused access. This property and the following ones, except `explain`, are undefined for a walk, which
+   * has many elements, and for an element that has been put in the meantime.
    */
   address?: bigint;
   /** Length of the access in bytes. */

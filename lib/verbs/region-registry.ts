@@ -15,7 +15,7 @@ import { releaseRegion } from '../internal/region-name';
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
 
 // Do not use a FinalizationRegistry here. Up to Node 24, if one is collected while its callback is pending, the callbacks of all
-// others in the process stop too, including the one that puts collected elements. Dead references are removed when lists grow.
+// others in the process stop too, including the one that puts collected elements. Cleared references are removed when lists grow.
 
 /** When a list of weak references grows past this length, cleared references are removed. */
 const FIRST_LIMIT = 16;

@@ -219,8 +219,8 @@ export class SgeState {
    * Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says how many. Nothing has been
-   *   copied
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says by how many. Nothing has
+   *   been copied
    * @throws RdmaError `EINVAL`: `put` is set and an element is in the list twice (it has one reference to put), or the source is
    *   detached. Nothing has been copied
    * @throws RdmaError `EACCES` with a reason: an element was not accepted for writing, or its bytes cannot be used now
@@ -244,8 +244,8 @@ export class SgeState {
    * Copies bytes of the elements to `target` until the target is full, and advances.
    *
    * @returns the number of bytes copied
-   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says how many. Nothing has been
-   *   copied
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says by how many. Nothing has
+   *   been copied
    * @throws RdmaError `EINVAL`: `put` is set and an element is in the list twice (it has one reference to put), or the target is
    *   detached. Nothing has been copied
    * @throws RdmaError `EACCES` with a reason: a remote element was not accepted for reading, or the bytes of an element cannot be
