@@ -1,6 +1,20 @@
 /**
- * RDMA memory protection: memory regions, protection domains, keys, and the validation of every local and remote access, on
- * memory that JavaScript has.
+ * RDMA memory protection for JavaScript memory: memory regions, protection domains, keys, and the checks of every local and
+ * remote access.
+ *
+ * @example
+ * ```ts
+ * import { Device, RdmaError } from 'rdmavt';
+ *
+ * const device = new Device();
+ * device.allocPd();
+ * try {
+ *   device.close();
+ * } catch (error) {
+ *   if (!(error instanceof RdmaError)) throw error;
+ *   console.log(error.code, error.operation, error.detail?.cause); // EBUSY mr_exit DeviceInUse
+ * }
+ * ```
  *
  * @packageDocumentation
  */

@@ -1,10 +1,10 @@
-// The initiator: a device of its own, with a registered buffer that the responses are placed in.
+// The initiator: reads the target's memory into a registered buffer on its own device.
 import { randomInt } from 'node:crypto';
 
 import { Access, Device } from 'rdmavt';
 
 /**
- * The same elements in random order (Fisher and Yates).
+ * Returns the elements of a list in random order (Fisher-Yates shuffle).
  *
  * @template T
  * @param {readonly T[]} list
@@ -26,14 +26,14 @@ function shuffled(list) {
 
 /**
  * @typedef {object} Block
- * @property {number} offset of its first byte
- * @property {number} length bytes
+ * @property {number} offset of the first byte, in bytes
+ * @property {number} length in bytes
  */
 
 export class BlockReader {
   /**
    * @param {{ address: bigint, rkey: import('rdmavt').Rkey, length: number }} remote what the target advertised
-   * @param {number} batch the most blocks that are read together
+   * @param {number} batch maximum number of blocks in one batch
    */
   constructor(remote, batch) {
     this.remote = remote;
@@ -46,9 +46,9 @@ export class BlockReader {
   }
 
   /**
-   * Every block once, in random order.
+   * Returns every block once, in random order.
    *
-   * @param {number} size bytes of a block; the last one may be shorter
+   * @param {number} size of a block in bytes; the last block may be shorter
    */
   blocksInRandomOrder(size) {
     /** @type {Block[]} */
@@ -60,18 +60,18 @@ export class BlockReader {
   }
 
   /**
-   * Read bytes of the remote memory to the same place of the own buffer.
+   * Reads bytes of the remote memory to the same offset of the local buffer.
    *
    * @param {import('./target.mjs').BlockTarget} target
-   * @param {number} offset of the first byte
-   * @param {number} length bytes
+   * @param {number} offset of the first byte, in bytes
+   * @param {number} length in bytes
    */
   read(target, offset, length) {
     const { address, rkey } = this.remote;
     const packet = this.wire.subarray(0, length);
     target.serveRead({ vaddr: address + BigInt(offset), length, rkey }, packet);
 
-    // Where the response goes is checked like everything else: the local side has keys and rights too.
+    // The local buffer is protected too: writing the response to it requires a local key and the right LocalWrite.
     const local = this.pd.acquire(
       { addr: this.mr.start + BigInt(offset), length, lkey: this.mr.lkey },
       Access.LocalWrite,
@@ -84,12 +84,12 @@ export class BlockReader {
   }
 
   /**
-   * Read several blocks together: one request for each, one element for each place that a response goes to.
+   * Reads several blocks in one batch: one request and one local element per block.
    *
    * @param {import('./target.mjs').BlockTarget} target
    * @param {readonly Block[]} blocks
-   * @param {number} first
-   * @param {number} count
+   * @param {number} first index of the first block
+   * @param {number} count number of blocks
    */
   readMany(target, blocks, first, count) {
     const { address, rkey } = this.remote;

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-// A block store over RDMA reads, in one process: a target registers a file's bytes for remote reading and hands out key and
-// address; an initiator reads all of it, block by block in random order, into a registered buffer of its own: by single verbs, and in
-// batches. A plain copy of the same blocks, which checks nothing, is measured beside them. Then come the accesses that must fail, each
-// with the reason why.
+// A block store over RDMA reads, in one process. The target registers the bytes of a file for remote reading and advertises their
+// address and key. The initiator reads the whole file into its own registered buffer, block by block in random order: first with
+// single verbs, then in batches. A plain copy of the same blocks, without any check, is measured for comparison. Finally the
+// program tries accesses that must be refused and prints the reason of each refusal.
 //
-//   node examples/block-store/main.mjs [FILE]      (default: the running Node executable)
+//     node examples/block-store/main.mjs [FILE]      (default: the running Node executable)
 //
-// Exit status: 0 when every byte arrived and every forbidden access was refused for the expected reason, else 1.
+// Exit status: 0 if every byte arrived and every forbidden access was refused for the expected reason, else 1.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -31,7 +31,7 @@ async function sha256OfFile(path) {
  * @param {string} path
  * @param {BlockTarget} target
  * @param {BlockReader} reader
- * @returns whether everything was as expected
+ * @returns whether every result was as expected
  */
 async function run(path, target, reader) {
   const { address, rkey, length } = target.advertisement;

@@ -1,8 +1,8 @@
-// The other half of memory protection: what must not work, and what the refusal says.
+// Tries accesses that memory protection must refuse, and collects the reason of each refusal.
 import { Access } from 'rdmavt';
 
 /**
- * The reason of the refusal, or a word that no reason is.
+ * Returns the reason why a request is refused, or `'accepted'`.
  *
  * @param {import('rdmavt').QueuePair} qp
  * @param {import('rdmavt').RemoteRequest} request
@@ -18,7 +18,7 @@ function answerOf(qp, request, access) {
 }
 
 /**
- * Register small buffers until one of them gets the slot that `key` named.
+ * Registers small buffers until one of them gets the key table slot of `key`.
  *
  * @param {import('./target.mjs').BlockTarget} target
  * @param {number} key
@@ -31,14 +31,15 @@ function takeSlotOf(target, key) {
     if (slot(mr.rkey) === slot(key)) {
       return;
     }
-    mr.dereg(); // the search goes on behind this slot, so the next one is another
+    mr.dereg(); // free the slot and try again: the slots of new regions are random
   }
 }
 
 /**
- * Try what is forbidden, in the order of a region's life. The target's region is revoked on the way.
+ * Tries forbidden accesses in the order of a region's life cycle. Revokes the target's region on the way.
  *
  * @param {import('./target.mjs').BlockTarget} target
+ * @returns each access with the expected and the actual answer
  */
 export function forbiddenAccesses(target) {
   const { qp, mr, device } = target;

@@ -1,11 +1,11 @@
-// Tables for people: aligned, in colour only where a terminal wants it (NO_COLOR, pipes and dumb terminals do not).
+// Formats the report: aligned tables, with color only on a terminal that supports it and if NO_COLOR is not set.
 const colour = process.stdout.isTTY === true && process.stdout.hasColors() && !process.env.NO_COLOR;
 /**
  * @param {number} code
  * @param {string} text
  */
 const paint = (code, text) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
-// eslint-disable-next-line no-control-regex -- measuring what is seen
+// eslint-disable-next-line no-control-regex -- removes color sequences to measure the visible text
 const width = (/** @type {string} */ text) => text.replace(/\u001b\[\d+m/g, '').length;
 
 /** @param {string} text */
@@ -35,10 +35,10 @@ export function whole(number) {
 }
 
 /**
- * Rows of cells, the first column dimmed; with `head`, a line of titles above.
+ * Prints rows of aligned cells with the first column dimmed.
  *
  * @param {readonly string[][]} rows
- * @param {string[]} [head]
+ * @param {string[]} [head] column titles
  */
 export function table(rows, head) {
   const all = head ? [head, ...rows] : rows;

@@ -1,15 +1,15 @@
-// The target: memory that others may read, and the side that checks whether they may.
+// The target: offers its memory for remote reading, and checks every request.
 import { readFileSync } from 'node:fs';
 
 import { Access, Device } from 'rdmavt';
 
 export class BlockTarget {
   /**
-   * @param {string} path the file whose bytes are offered
-   * @param {number} batch the most requests that are served together
+   * @param {string} path of the file whose bytes are offered
+   * @param {number} batch maximum number of requests in one batch
    */
   constructor(path, batch) {
-    // A small table, so that the example can show a slot being used again; a server would take the default of 16 bits.
+    // A small key table, so that the example can quickly show the reuse of a slot. A server would use the default of 16 bits.
     this.device = new Device({ lkeyTableBits: 4 });
     this.pd = this.device.allocPd();
     this.qp = this.pd.createQp();
@@ -19,20 +19,20 @@ export class BlockTarget {
       throw new Error(`${path} is empty: there is nothing to register`);
     }
     this.mr = this.pd.regUserMr(this.content, { access: Access.RemoteRead });
-    /** Where an initiator leaves the requests that it wants served together. */
+    /** The initiator writes the requests of a batch here. */
     this.requests = this.qp.rkeyBatch(batch);
   }
 
-  /** What an initiator must know, and all it ever learns: a name for the memory, no pointer. */
+  /** Returns what an initiator needs to read the memory: an address, a key and a length. It never gets a pointer. */
   get advertisement() {
     return { address: this.mr.iova, rkey: this.mr.rkey, length: this.mr.length };
   }
 
   /**
-   * Serve one RDMA read request: prove it, put the bytes on the wire, put the reference.
+   * Serves one RDMA read request: checks it, copies the bytes to the response packet, and puts the reference.
    *
    * @param {import('rdmavt').RemoteRequest} request as it came from the peer
-   * @param {Uint8Array} wire where the response packet is built
+   * @param {Uint8Array} wire receives the response packet
    */
   serveRead(request, wire) {
     const check = this.qp.acquire(request, Access.RemoteRead);
@@ -47,12 +47,12 @@ export class BlockTarget {
   }
 
   /**
-   * Serve the first requests of the batch in one call. No packet is built: the bytes go straight to where the responses belong, and both
-   * sides are checked on the way.
+   * Serves the first requests of the batch in one call. Copies the bytes directly to the initiator's elements, without a response
+   * packet; the call checks both the requests and the elements.
    *
-   * @param {number} count
+   * @param {number} count number of requests
    * @param {import('rdmavt').CheckBatch} elements of the initiator
-   * @returns bytes
+   * @returns the number of bytes copied
    */
   serveReads(count, elements) {
     const moved = this.requests.copyTo(elements, count, Access.RemoteRead, count, Access.LocalWrite);

@@ -1,7 +1,10 @@
-// Three ways to read a whole store, block by block, and how long each takes.
+// Reads the whole store in three ways, block by block, and measures the time of each.
 import { createHash } from 'node:crypto';
 
-/** Rounds of all ways; the median counts, and the first round is for the compiler. */
+/**
+ * Number of times that each way is measured. The median is reported, so the slow first round, in which the code is compiled, has
+ * no effect.
+ */
 const ROUNDS = 5;
 
 /**
@@ -13,7 +16,7 @@ const ROUNDS = 5;
 /**
  * @param {import('./initiator.mjs').BlockReader} reader
  * @param {import('./target.mjs').BlockTarget} target
- * @param {number} batch blocks in a batch
+ * @param {number} batch number of blocks in a batch
  * @returns {[plain: Way, single: Way, batches: Way]}
  */
 export function waysToRead(reader, target, batch) {
@@ -21,7 +24,7 @@ export function waysToRead(reader, target, batch) {
   const { buffer } = reader;
   return [
     {
-      // What the others are compared with: nothing is checked.
+      // The baseline of the comparison: a copy without checks.
       name: 'plain copy, Uint8Array.set',
       readAll(blocks) {
         for (const { offset, length } of blocks) {
@@ -47,13 +50,14 @@ export function waysToRead(reader, target, batch) {
 }
 
 /**
- * Read the store in every way, round by round. Before each reading the reader's buffer is filled, so that its pages are there and no
- * byte of an earlier reading is left; the time is that of the reading alone.
+ * Measures all ways of reading the store, round by round. Clears the buffer before each measurement, so that its pages are
+ * resident and no byte of an earlier reading remains; the measured time includes the reading only.
  *
  * @param {readonly Way[]} ways
  * @param {import('./initiator.mjs').BlockReader} reader
  * @param {readonly import('./initiator.mjs').Block[]} blocks
- * @returns {{ name: string, seconds: number, sha256: string }[]} the median of each way, and the hash of what arrived last
+ * @returns {{ name: string, seconds: number, sha256: string }[]} per way: the median time, and the hash of the bytes that arrived
+ *   in the last round
  */
 export function measure(ways, reader, blocks) {
   const results = ways.map(({ name }) => ({ name, times: /** @type {number[]} */ ([]), sha256: '' }));

@@ -4,21 +4,27 @@ import { AccessBit } from '../internal/layout';
 import { type keyKind } from './keys';
 import { type Method } from '../internal/methods';
 
-/** The type of the constant {@link Access}. Numbers, so that a variable that begins as one bit may take others. */
+/**
+ * The type of the constant {@link Access}. The bits are typed as `number`, so a variable initialized with one bit can hold a mask
+ * later.
+ */
 export interface AccessBits {
-  /** 1: local elements may be written (reading is always allowed). */
+  /** 1: local elements may write. Local reads are always allowed. */
   readonly LocalWrite: number;
-  /** 2: peers may write. Needs `LocalWrite`. */
+  /** 2: peers may write (RDMA write). Requires `LocalWrite`. */
   readonly RemoteWrite: number;
-  /** 4: peers may read. */
+  /** 4: peers may read (RDMA read). */
   readonly RemoteRead: number;
-  /** 8: peers may use 8-byte atomics. Needs `LocalWrite`. */
+  /** 8: peers may use 8-byte atomics. Requires `LocalWrite`. */
   readonly RemoteAtomic: number;
   /** 16: memory windows may be bound. */
   readonly MwBind: number;
 }
 
-/** Access rights, the field's own bits (`IB_ACCESS_*`): `Access.LocalWrite | Access.RemoteRead`. */
+/**
+ * Access rights, with the bit values of the verbs (`IB_ACCESS_*`). Combine them with `|`:
+ * `Access.LocalWrite | Access.RemoteRead`.
+ */
 export const Access: AccessBits = Object.freeze({
   LocalWrite: AccessBit.LocalWrite,
   RemoteWrite: AccessBit.RemoteWrite,
@@ -27,14 +33,16 @@ export const Access: AccessBits = Object.freeze({
   MwBind: AccessBit.MwBind,
 });
 
-/** One bit of {@link Access}, or several: any number, but no {@link Lkey} or {@link Rkey}, which one might pass in the wrong place. */
+/**
+ * A mask of {@link Access} bits. Accepts any number, but the compiler rejects an {@link Lkey} or {@link Rkey} passed by mistake.
+ */
 export type Access = number & { readonly [keyKind]?: never };
 
 const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.RemoteAtomic | Access.MwBind;
 
 /**
- * The rights a region is to be options: the verbs core's rule, which stands above the driver in the kernel too
- * (`ib_check_mr_access`). Not for the access that a check asks for, where any bits may be.
+ * Checks the rights requested for a region; same rule as the verbs core (`ib_check_mr_access`). Do not use it for the rights that
+ * an access requests: a check accepts any bits.
  *
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
  */
@@ -49,7 +57,11 @@ export function readRegionAccess(method: Method, value: unknown, name: string): 
   return access;
 }
 
-/** The same for a region whose access is never looked at: only unknown bits are refused. */
+/**
+ * Checks the rights requested for a region whose rights no check reads. Rejects only unknown bits.
+ *
+ * @throws RdmaError `EINVAL`: an unknown bit
+ */
 export function readAccessBits(method: Method, value: unknown, name: string): Access {
   const access = u32(value, name);
   if (access & ~ALL) {

@@ -10,23 +10,26 @@ import { type RegionName } from '../internal/region-name';
 
 /** Options of {@link Region.advertise}. */
 export interface AdvertiseOptions {
-  /** Byte of the region that the peer's range begins at. Default 0. */
+  /** Offset of the advertised range from the start of the region, in bytes. Default 0. */
   offset?: number;
-  /** Bytes of the range, at least 1. Default: all up to the region's end. */
+  /** Length of the advertised range in bytes, at least 1. Default: up to the end of the region. */
   length?: number;
 }
 
-/** What a peer needs to read or write memory: a {@link RemoteRequest} for all of it. Made by {@link Region.advertise}. */
+/**
+ * What a peer needs to read or write a range of memory: a {@link RemoteRequest} that covers the whole range. Created by
+ * {@link Region.advertise}.
+ */
 export interface Advertisement {
   /** Remote address of the first byte. */
   vaddr: bigint;
-  /** Bytes, at least 1. */
+  /** Length of the range in bytes, at least 1. */
   length: number;
-  /** The region's key. */
+  /** The rkey of the region. */
   rkey: Rkey;
 }
 
-/** Bytes of the packed form. */
+/** Size of a packed advertisement in bytes. */
 const PACKED_BYTES = 16;
 const LENGTH_AT = 8;
 const RKEY_AT = 12;
@@ -62,11 +65,12 @@ export function advertise(name: RegionName, method: Method, options: unknown): A
 }
 
 /**
- * An advertisement as 16 bytes, in network order (big-endian): `vaddr` u64, `length` u32, `rkey` u32.
+ * Encodes an advertisement as 16 bytes in network byte order (big-endian): `vaddr` u64, `length` u32, `rkey` u32.
  *
+ * @returns a new array of 16 bytes
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
- * @throws RangeError (`ERR_OUT_OF_RANGE`): a field does not fit, or the range passes 2^64. A length above 2^32-1 does not: advertise
- *   such a region in parts
+ * @throws RangeError (`ERR_OUT_OF_RANGE`): a field does not fit, or the range ends beyond 2^64. The length is limited to 2^32-1:
+ *   advertise a longer region in parts
  */
 export function packAdvertisement(advertisement: Advertisement): Uint8Array {
   const { vaddr, length, rkey } = judge(advertisement);
@@ -79,9 +83,10 @@ export function packAdvertisement(advertisement: Advertisement): Uint8Array {
 }
 
 /**
- * An advertisement as text: the same three fields in hex digits, `vaddr:length:rkey`, 34 characters.
+ * Encodes an advertisement as text: the fields of {@link packAdvertisement} in hex digits, `vaddr:length:rkey`, 34 characters.
  *
- * @throws as {@link packAdvertisement}
+ * @returns 16, 8 and 8 lowercase hex digits, separated by colons
+ * @throws TypeError, RangeError: see {@link packAdvertisement}
  */
 export function formatAdvertisement(advertisement: Advertisement): string {
   const { vaddr, length, rkey } = judge(advertisement);
@@ -90,13 +95,14 @@ export function formatAdvertisement(advertisement: Advertisement): string {
 }
 
 /**
- * The way back from {@link packAdvertisement} and {@link formatAdvertisement}, for what a peer has sent. It says nothing about whether
- * the peer has such a region.
+ * Decodes an advertisement that a peer sent: the output of {@link packAdvertisement} or {@link formatAdvertisement}. Checks the
+ * format only; the peer may have no such region.
  *
- * @param message - 16 bytes, or the text
- * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`: text of another form)
- * @throws RangeError (`ERR_OUT_OF_RANGE`): not 16 bytes, no length, or a range that passes 2^64
- * @throws RdmaError `EINVAL`: memory that is detached
+ * @param message - the 16 bytes, or the text in hex digits of either case
+ * @returns the advertisement
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`; `ERR_INVALID_ARG_VALUE`: the text has another form)
+ * @throws RangeError (`ERR_OUT_OF_RANGE`): not 16 bytes, length 0, or a range that ends beyond 2^64
+ * @throws RdmaError `EINVAL`: the memory is detached
  */
 export function parseAdvertisement(message: MemoryLike | string): Advertisement {
   if (typeof message === 'string') {
@@ -116,7 +122,7 @@ export function parseAdvertisement(message: MemoryLike | string): Advertisement 
   }
   const bytes = bytesOf('parseAdvertisement', message, 'message');
   integer(byteLengthOf(bytes), 'message.byteLength', PACKED_BYTES, PACKED_BYTES);
-  const view = new DataView(new Uint8Array(bytes).buffer); // a copy: another thread may be writing
+  const view = new DataView(new Uint8Array(bytes).buffer); // copy first: another thread may write to shared bytes
   return judge({
     vaddr: view.getBigUint64(0),
     length: view.getUint32(LENGTH_AT),

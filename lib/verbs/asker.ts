@@ -1,15 +1,18 @@
 import { type NativeProtectionDomain, type NativeQueuePair } from '../internal/native';
 import { type RegionTable } from './region-registry';
 
-/** In whose name accesses are judged: a protection domain, for itself, or a queue pair, for its peer. */
+/**
+ * The object on whose behalf an access is checked: a protection domain (local checks) or a queue pair (checks of its peer's
+ * requests).
+ */
 export interface Asker {
-  /** Keeps `number` valid. */
+  /** The native object. Keeping a reference to it keeps `number` valid. */
   readonly native: NativeProtectionDomain | NativeQueuePair;
-  /** Identifies it in the command block. */
+  /** Identifies the domain or queue pair to the native module, in the command block. */
   readonly number: number;
-  /** As {@link ProtectionDomain.id} or {@link QueuePair.id}. */
+  /** The value of {@link ProtectionDomain.id} or {@link QueuePair.id}. */
   readonly id: number;
-  /** Whether it is a queue pair, so that its checks are remote ones. */
+  /** Whether the checks are remote, that is, whether the object is a queue pair. */
   readonly remote: boolean;
   readonly table: RegionTable;
 }

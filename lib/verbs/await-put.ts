@@ -1,11 +1,11 @@
-/** Releases that wait for elements to be put. */
+/** Wakes releases that wait until the elements held on their region are put. */
 import { ownList, setOf } from '../internal/intrinsics';
 import { native } from '../internal/native';
 
 const waiting = new Set<() => void>();
 let isListening = false;
 
-/** Calls `attempt` once, after the next put of an element of any region that is waiting to be released. */
+/** Calls `attempt` once, after the next put of an element on any region that waits to be released. */
 export function awaitPut(attempt: () => void): void {
   setOf.add(waiting, attempt);
   if (isListening) return;
@@ -13,7 +13,7 @@ export function awaitPut(attempt: () => void): void {
   native.awaitPut(retryAll);
 }
 
-/** Cancels {@link awaitPut}. */
+/** Cancels a pending {@link awaitPut}. */
 export function stopAwaiting(attempt: () => void): void {
   setOf.delete(waiting, attempt);
 }
@@ -25,7 +25,7 @@ function retryAll(): void {
   setOf.forEach(waiting, (attempt) => {
     attempts[count++] = attempt;
   });
-  // Before the attempts, which may wait again.
+  // Clear before calling the attempts: an attempt may register itself again.
   setOf.clear(waiting);
   for (let i = 0; i < count; i++) attempts[i]?.();
 }

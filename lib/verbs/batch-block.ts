@@ -1,12 +1,13 @@
 /**
- * The shared block of a batch as views over its header, elements and answers. Where they lie is in `layout.ts`.
+ * Allocates the block of shared memory that a batch and the native module share, and the typed-array views over its header,
+ * elements and results. `layout.ts` defines the offsets.
  */
 import { BLOCK_HEADER_BYTES, BlockColumn, PACKED_SGE_BYTES } from '../internal/layout';
 
-/** 32-bit words of an element. */
+/** Number of 32-bit words in an element. */
 export const SGE_WORDS = PACKED_SGE_BYTES / 4;
 
-/** Views over a new block. The columns after `verdicts` are empty without places. */
+/** Views over a new block. `regions`, `positions`, `lengths` and `segments` are empty unless the batch reports places. */
 export interface BatchBlock {
   bytes: Uint8Array;
   header: Uint32Array;
@@ -15,7 +16,7 @@ export interface BatchBlock {
   longs: BigUint64Array;
   view: DataView;
   verdicts: Uint32Array;
-  /** Empty unless each element has an access of its own. */
+  /** One access mask per element; empty unless the batch was created with `accessPerElement`. */
   accesses: Uint32Array;
   regions: Float64Array;
   positions: BigUint64Array;
@@ -23,14 +24,21 @@ export interface BatchBlock {
   segments: Uint32Array;
 }
 
-/** The block is shared memory so that it cannot be detached: the native module keeps a pointer to it. */
+/**
+ * Allocates the block of a batch. The block is shared memory because the native module keeps a pointer to it, and shared memory
+ * cannot be detached.
+ *
+ * @param capacity - number of elements
+ * @param places - whether to include the columns that report where accepted elements lie
+ * @param own - whether to include the column of access masks, one per element
+ */
 export function newBatchBlock(capacity: number, places: boolean, own: boolean): BatchBlock {
   const placed = places ? capacity : 0;
   const leftOut = places ? 0 : BlockColumn.Verdicts - BlockColumn.Regions;
   const buffer = new SharedArrayBuffer(
     BLOCK_HEADER_BYTES + capacity * ((own ? BlockColumn.End : BlockColumn.Accesses) - leftOut),
   );
-  // Without places all columns but the verdicts are empty, and it does not matter where.
+  // Without places these columns have length 0, so their offset does not matter.
   const at = (column: BlockColumn): number =>
     places ? BLOCK_HEADER_BYTES + capacity * column : BLOCK_HEADER_BYTES;
   return {

@@ -1,4 +1,4 @@
-/** What a batch tells about its refused elements. */
+/** Explains and reports the refused elements of a batch. */
 import { type Method, operationOf } from '../internal/methods';
 import { type Access } from './access';
 import { type Asker } from './asker';
@@ -15,17 +15,22 @@ import { requestOf } from './refusal';
 import { describeRequest, type RefusedMessage } from './refused-message';
 import { isRemoteRight } from './remote-right';
 
-/** How the last call used its elements: which rights a copy wants beyond what a check judges. */
+/**
+ * How the last call used its elements. A copy (`'read'` or `'write'`) requires rights beyond those that a plain check requires.
+ */
 export type BatchUse = 'check' | 'read' | 'write';
 
-/** Element `index`, as it stands in packed words now. */
+/** Reads element `index` from packed words. Another thread may be writing to the words. */
 export function elementAt(words: Uint32Array, index: number, access: Access): AskedAccess {
   const first = index * SGE_WORDS;
   const address = (BigInt(words[first + HIGH] ?? 0) << 32n) | BigInt(words[first + LOW] ?? 0);
   return { address, length: words[first + 2] ?? 0, key: words[first + 3] ?? 0, access };
 }
 
-/** The same of packed bytes at any alignment. `bytes` is a true Uint8Array. */
+/**
+ * Reads element `index` from packed bytes at any alignment. `bytes` must be a genuine Uint8Array, so that indexing runs no
+ * program code.
+ */
 export function packedElementAt(bytes: Uint8Array, index: number, access: Access): AskedAccess {
   const memory = new ArrayBuffer(PACKED_SGE_BYTES);
   const to = new Uint8Array(memory);
@@ -33,7 +38,10 @@ export function packedElementAt(bytes: Uint8Array, index: number, access: Access
   return elementAt(new Uint32Array(memory), 0, access);
 }
 
-/** Of an access that no check passes, or that a copy cannot be made with; undefined: it depends on the region. */
+/**
+ * Explains a refusal that follows from the access mask alone: no check accepts the mask, or the copy cannot use it. Returns
+ * undefined if the verdict depends on the region.
+ */
 function explainRights(asker: Asker, access: Access, use: BatchUse): string | undefined {
   if (asker.remote && !isRemoteRight(access)) {
     return `AccessDenied: an element of a peer asks for exactly one of RemoteRead, RemoteWrite and RemoteAtomic, and this one for ${rightsOf(access)}.`;
@@ -47,7 +55,11 @@ function explainRights(asker: Asker, access: Access, use: BatchUse): string | un
   return undefined;
 }
 
-/** Explains one element of a batch, as it stands there now. */
+/**
+ * Explains the verdict on one element of a batch, using the element's current contents.
+ *
+ * @param reason - why the last call refused the element; undefined if the last call did not refuse it
+ */
 export function explainElement(
   asker: Asker,
   index: number,
@@ -60,12 +72,16 @@ export function explainElement(
   return `Element ${index}, ${told}, judged by what stands in the batch now: ${now}`;
 }
 
-/** Whether it is the use of the bytes that was refused, and not the access. */
+/** Returns whether the access was accepted but the memory behind it could not be used. */
 function isOfBytes(reason: RefusalReason): reason is 'MemoryDetached' | 'MemoryShrunk' | 'OtherEnvironment' {
   return reason === 'MemoryDetached' || reason === 'MemoryShrunk' || reason === 'OtherEnvironment';
 }
 
-/** Tells the subscribers of a call's first refused element. */
+/**
+ * Publishes the first refused element of a call to the subscribers of the channel `rdmavt:refused`.
+ *
+ * @param count - number of elements that the call refused
+ */
 export function reportElement(
   asker: Asker,
   method: Method,

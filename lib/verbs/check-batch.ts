@@ -46,13 +46,13 @@ import { holderOf, isSge, Sge, tableOf } from './sge';
 /** Options of {@link ProtectionDomain.lkeyBatch} and {@link QueuePair.rkeyBatch}. */
 export interface CheckBatchOptions {
   /**
-   * Tell where accepted elements lie ({@link CheckBatch.regions} and the columns after it). Costs a look at each region.
-   * Default false: verdicts only.
+   * Report where each accepted element lies, in {@link CheckBatch.regions} and the three columns after it. Costs a lookup of each
+   * region. Default false: report verdicts only.
    */
   places?: boolean;
   /**
-   * Give each element an access of its own ({@link CheckBatch.access}), for lists in which some elements are read and others are
-   * written. The calls then take no common mask: `undefined` stands in its place. Default false.
+   * Give each element its own access mask ({@link CheckBatch.access}), for lists in which some elements are read and others
+   * written. Pass `undefined` as the access argument of each call. Default false.
    */
   accessPerElement?: boolean;
 }
@@ -60,39 +60,41 @@ export interface CheckBatchOptions {
 /** Options of {@link CheckBatch.acquire}. */
 export interface BatchAcquireOptions {
   /**
-   * Let an element that continues the last accepted one grow it instead, as {@link ProtectionDomain.acquire} does with `last`.
+   * Extend the last accepted element with a new element that continues it, as {@link ProtectionDomain.acquire} does with `last`.
    * Default false.
    */
   coalesce?: boolean;
-  /** With `coalesce`: what the first element may continue. */
+  /** With `coalesce`: the element that the first element of the batch may extend. */
   last?: Sge | null;
 }
 
 /** Options of {@link CheckBatch.gather}, {@link CheckBatch.scatter} and {@link CheckBatch.copyTo}. */
 export interface BatchCopyOptions {
   /**
-   * Judge the whole list (of `copyTo`, both) before a byte moves, with the memory that its elements reach. If an element is refused,
-   * nothing is moved: 0 is returned, and {@link CheckBatch.firstRefusal} and {@link CheckBatch.firstReason} tell. A target or a list
-   * that is too small, or a source that does not fill the list exactly, is a RangeError, and nothing is moved either.
+   * Check the whole list (both lists of `copyTo`), including the memory that its elements refer to, before a byte moves. If an
+   * element is refused, no byte moves, the call returns 0, and {@link CheckBatch.firstRefusal} and {@link CheckBatch.firstReason}
+   * say why. The call throws a RangeError and moves nothing if the target or the other list is too small, or if the source does
+   * not fill the list exactly.
    *
-   * The copy itself judges again, step by step: if another thread ends a region in the middle, or writes into the list (which is shared
-   * memory), it stops at what is refused then, and the bytes moved are returned. To have all or nothing against that, acquire the elements first. Default false.
+   * The copy checks each step again. If another thread deregisters a region during the copy or writes to the list (which is
+   * shared memory), the copy stops at the refused element and returns the bytes moved so far. To prevent such a partial copy,
+   * acquire the elements first. Default false.
    */
   all?: boolean;
 }
 
-/** The native functions of a batch. */
+/** Returns the native object of a batch. */
 let nativeBatch: (batch: CheckBatch) => NativeBatch;
 
-/** What {@link CheckBatch.toJSON} answers. */
+/** Returned by {@link CheckBatch.toJSON}. */
 export interface ShownCheckBatch extends Shown {
   class: 'CheckBatch';
-  /** Of the thread's batches: as {@link ElementResource.batch}. */
+  /** Number of the batch in this thread, as in {@link ElementResource.batch}. */
   id: number;
   capacity: number;
-  /** Elements of the last call. */
+  /** Number of elements in the last call. */
   count: number;
-  /** As {@link CheckBatch.firstRefusal}; and why. */
+  /** Index of the first refused element, as {@link CheckBatch.firstRefusal}; `reason` says why it was refused. */
   firstRefusal: number;
   reason: RefusalReason | null;
 }
@@ -100,52 +102,70 @@ export interface ShownCheckBatch extends Shown {
 let describeCheckBatch: (object: CheckBatch) => ShownCheckBatch;
 
 /**
- * Many checks in one call, without an object, a bigint or a copy on the way.
+ * Checks many accesses in one call, without allocating an object or a bigint per element.
  *
- * The elements are an array of packed 16-byte `struct ib_sge` { u64 address, u32 length, u32 key } in host order, in a block of
- * shared memory that is seen as {@link CheckBatch.words}, {@link CheckBatch.longs} and {@link CheckBatch.view}. A call judges the first
- * `count` of them against one access mask, or each against its own ({@link CheckBatchOptions.accessPerElement}). Anybody may write into
- * the block at any time: that can change which elements are refused, never what may be touched.
+ * The elements are packed 16-byte `struct ib_sge` { u64 address, u32 length, u32 key } in host byte order, in a block of shared
+ * memory that {@link CheckBatch.words}, {@link CheckBatch.longs} and {@link CheckBatch.view} expose. A call checks the first
+ * `count` elements against one access mask, or each element against its own mask ({@link CheckBatchOptions.accessPerElement}).
+ * Any thread may write to the block at any time: such a write can change which elements are refused, but it never gives access to
+ * memory that the checks forbid.
  *
- * A local batch wants all bits of the mask. A remote one takes exactly one of RemoteRead, RemoteWrite and RemoteAtomic.
+ * A local batch requires all bits of the mask. A remote batch accepts exactly one of RemoteRead, RemoteWrite and RemoteAtomic.
  *
- * Empty elements (length 0) are judged like all others; the kernel's callers skip them before they ask, so leave them out of a list
- * that may have them.
+ * Empty elements (length 0) are checked like all others. The kernel's callers skip empty elements before the check, so leave them
+ * out of the list to match the kernel.
  *
- * Made by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote ones). Once that parent is closed,
- * or its device is, every element is refused with `'Closed'`: 0 pass, {@link CheckBatch.firstRefusal} is 0 (-1 if `count` is 0),
- * {@link CheckBatch.firstReason} is `'Closed'`, no byte moves, nothing is held. So it is if another thread closes it in the middle of
- * `check` or `acquire`; a copy stops there, and the bytes that it returns have moved.
+ * Created by {@link ProtectionDomain.lkeyBatch} (local checks) and {@link QueuePair.rkeyBatch} (remote checks). After that parent
+ * or its device is closed, every element is refused with `'Closed'`: 0 elements pass, {@link CheckBatch.firstRefusal} is 0 (-1 if
+ * `count` is 0), {@link CheckBatch.firstReason} is `'Closed'`, no byte moves and no reference is held. The same happens if
+ * another thread closes the parent during `check` or `acquire`. A copy stops when the parent closes; the bytes that it returns
+ * have moved.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.alloc(4096), { access: Access.RemoteRead });
+ * const batch = pd.createQp().rkeyBatch(2);
+ * batch.set(0, mr.iova, 64, mr.rkey);
+ * batch.set(1, mr.iova + 4090n, 64, mr.rkey);
+ * console.log(batch.check(2, Access.RemoteRead)); // 1
+ * console.log(batch.firstRefusal, batch.firstReason); // 1 OutOfBounds
+ * ```
  */
 export class CheckBatch {
-  /** How many elements fit. */
+  /** Number of elements that the batch can hold. */
   readonly capacity: number;
-  /** Four words an element: address (low half, high half on little-endian machines), length, key. */
+  /** The elements as 32-bit words, four per element: address (low half first on little-endian machines), length, key. */
   readonly words: Uint32Array;
-  /** The same bytes: two numbers an element, the address and (key << 32 | length on little-endian machines). */
+  /**
+   * The same bytes as 64-bit words, two per element: the address, then length and key (`key << 32 | length` on little-endian
+   * machines).
+   */
   readonly longs: BigUint64Array;
-  /** The same bytes. Values are in the machine's order. */
+  /** The same bytes as a DataView. Values are in the machine's byte order. */
   readonly view: DataView;
   /**
-   * What each element of the last `check` or `acquire` was answered: 0 accepted, {@link CheckBatch.COALESCED}, or the reason's number
-   * ({@link CheckBatch.reason} names it).
+   * The verdict on each element of the last `check` or `acquire`: 0 (accepted), {@link CheckBatch.COALESCED}, or the number of
+   * the reason ({@link CheckBatch.reason} returns its name).
    */
   readonly verdicts: Uint32Array;
-  /** Number of the accepted element's region, unique on its device. Empty without `places`, like the columns below. */
+  /** The `id` of each accepted element's region. Empty without `places`, like the three columns below. */
   readonly regions: Float64Array;
-  /** Where it lies: byte of the registered memory, or DMA address. As {@link Sge.at}. */
+  /** Where each accepted element begins, as {@link Sge.at}: the offset in the registered memory in bytes, or the DMA address. */
   readonly positions: BigUint64Array;
-  /** Bytes left in its segment, as {@link Sge.segmentLength}. */
+  /** Bytes left in each accepted element's segment, as {@link Sge.segmentLength}. */
   readonly segmentLengths: Uint32Array;
-  /** Index of the segment it begins in, as {@link Sge.segment}. */
+  /** Index of the segment in which each accepted element begins, as {@link Sge.segment}. */
   readonly segments: Uint32Array;
   /**
-   * The access of each element, bits of {@link Access}, with `accessPerElement`; empty without. Read once by each call. In a remote
-   * batch an element whose access is not exactly one remote right is refused (`AccessDenied`).
+   * The access mask of each element, bits of {@link Access}; empty without `accessPerElement`. Each call reads a mask once. A
+   * remote batch refuses an element whose mask is not exactly one remote right (`AccessDenied`).
    */
   readonly access: Uint32Array;
 
-  /** The verdict of an element that {@link CheckBatch.acquire} has added to the last accepted one. */
+  /** The verdict on an element that {@link CheckBatch.acquire} merged into the last accepted element. */
   static readonly COALESCED: number = BATCH_COALESCED;
 
   readonly #header: Uint32Array;
@@ -153,11 +173,11 @@ export class CheckBatch {
   readonly #native: NativeBatch;
   readonly #asker: Asker;
   readonly #remote: boolean;
-  /** Whether each element has an access of its own. */
+  /** Whether each element has its own access mask. */
   readonly #own: boolean;
   #count = 0;
   #use: BatchUse = 'check';
-  /** The first refused element of `checkPacked`, which does not stand in the block. */
+  /** The first refused element of the last `checkPacked`, whose elements are not in the block. */
   #packed: AskedAccess | undefined;
   /** @internal */
   readonly [instance]: number = nextInstance();
@@ -195,22 +215,26 @@ export class CheckBatch {
   }
 
   /**
-   * Writes element `index`.
+   * Writes element `index` of the block.
    *
-   * @param address - u64; a number where that is enough
-   * @param length - bytes
-   * @param access - only with `accessPerElement`, and needed then: as for {@link CheckBatch.check}
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`: an access that has no place), RangeError
+   * @param index - 0..capacity-1
+   * @param address - u64; a number is enough for addresses up to 2^53
+   * @param length - bytes, 0..2^32-1
+   * @param key - the lkey (local batch) or rkey (remote batch) of the region
+   * @param access - the element's access mask, as for {@link CheckBatch.check}. Required with `accessPerElement`, not allowed
+   *   without
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`; `ERR_INVALID_ARG_VALUE`: `access` without `accessPerElement`), RangeError
    *   (`ERR_OUT_OF_RANGE`)
    */
   set(index: number, address: bigint | number, length: number, key: Lkey | Rkey, access?: Access): void {
-    // Tested here and not by arguments.ts, which is called only for what fails: a batch is filled element by element.
+    // Check the arguments inline: a batch is filled element by element, and a call into arguments.ts is only worth its cost on
+    // failure.
     if (typeof index !== 'number' || index >>> 0 !== index || index >= this.capacity) {
       integer(index, 'index', 0, this.capacity - 1);
     }
     if (typeof length !== 'number' || length >>> 0 !== length) u32(length, 'length');
     if (typeof key !== 'number' || key >>> 0 !== key) u32(key, 'key');
-    // What is wrong about an access is told before a word is stored.
+    // Check the access before the first word is stored, so that a call that throws changes nothing.
     const own = this.#own || access !== undefined ? this.#ownAccess(access) : 0;
     const words = this.words;
     const first = index * SGE_WORDS;
@@ -227,14 +251,14 @@ export class CheckBatch {
   }
 
   /**
-   * Judges the first `count` elements of the block and keeps no reference.
+   * Checks the first `count` elements of the block. Takes no reference.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
    *
-   * @param count - elements, 0..capacity
-   * @param access - bits of {@link Access}: a local batch wants all of them; a remote one takes exactly one of RemoteRead,
-   *   RemoteWrite and RemoteAtomic. `undefined` if each element has its own
-   * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
+   * @param count - number of elements, 0..capacity
+   * @param access - bits of {@link Access}: a local batch requires all of them; a remote batch accepts exactly one of RemoteRead,
+   *   RemoteWrite and RemoteAtomic. `undefined` with `accessPerElement`
+   * @returns the number of elements that passed; {@link CheckBatch.firstRefusal} is the index of the first refused one
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   check(count: number, access: Access | undefined): number {
@@ -244,12 +268,13 @@ export class CheckBatch {
   }
 
   /**
-   * Judges the elements that lie packed in `sges`, each 16 bytes (`struct ib_sge` in host order), and keeps no reference. The
-   * block's own elements stay as they are; {@link CheckBatch.verdicts} is written if there are at most `capacity` elements.
+   * Checks the elements packed in `sges`, 16 bytes each (`struct ib_sge` in host byte order). Takes no reference. Does not change
+   * the elements of the block; writes {@link CheckBatch.verdicts} only if there are at most `capacity` elements.
    *
-   * @param sges - its length is a multiple of 16 bytes
-   * @param access - as for {@link CheckBatch.check}; it is needed also with `accessPerElement`, as these elements have no column
-   * @returns how many passed; {@link CheckBatch.firstRefusal} tells where the first one did not
+   * @param sges - a whole number of elements: the length must be a multiple of 16 bytes
+   * @param access - as for {@link CheckBatch.check}; required with `accessPerElement` too, because packed elements have no access
+   *   column
+   * @returns the number of elements that passed; {@link CheckBatch.firstRefusal} is the index of the first refused one
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   checkPacked(sges: MemoryLike, access: Access): number {
@@ -272,12 +297,15 @@ export class CheckBatch {
   }
 
   /**
-   * Judges the first `count` elements and keeps a reference for each accepted one, until {@link CheckBatch.put} puts it.
+   * Checks the first `count` elements and takes a reference for each accepted one. {@link CheckBatch.put} puts the references.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`.
    *
-   * @returns how many passed, coalesced ones included
-   * @throws RdmaError `EBUSY`: references of an earlier call are held among them; `ENOMEM`; `EINVAL`: `last` is of another device
+   * @param count - number of elements, 0..capacity
+   * @param access - as for {@link CheckBatch.check}
+   * @returns the number of elements that passed, including coalesced ones
+   * @throws RdmaError `EBUSY`: one of these elements still holds the reference of an earlier call; `ENOMEM`: no memory, or the
+   *   region is held 2^32-1 times; `EINVAL`: `last` is an element of another device
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(count: number, access: Access | undefined, options: BatchAcquireOptions = {}): number {
@@ -292,7 +320,7 @@ export class CheckBatch {
       throw explainedError('CheckBatch.acquire', 'EINVAL', 'ElementOnOtherDevice');
     this.#begin(count, access, 'check');
     this.#header[HeaderWord.Flags] = coalesce ? HeaderFlag.Coalesce : 0;
-    const last = givenLast ? holderOf(givenLast) : undefined; // one that was put counts as none
+    const last = givenLast ? holderOf(givenLast) : undefined; // an element that has been put is ignored
     if (last) {
       command[CommandWord.LastCell] = last.cell;
       command[CommandWord.LastGeneration] = last.generation;
@@ -302,16 +330,17 @@ export class CheckBatch {
       try {
         this.#asker.table.registry.batchAcquired(this.#native.number);
       } catch {
-        // As in acquireAccess.
+        // The stack limit was reached: the elements are held, but without a recorded stack. See acquireAccess.
       }
     }
     return this.#judged('CheckBatch.acquire');
   }
 
   /**
-   * Puts the references held among the first `count` elements.
+   * Puts the references that the first `count` elements hold.
    *
-   * @returns how many there were
+   * @param count - number of elements, 0..capacity. Default: all
+   * @returns the number of references put
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   put(count: number = this.capacity): number {
@@ -319,15 +348,17 @@ export class CheckBatch {
   }
 
   /**
-   * The element that {@link CheckBatch.acquire} holds at `index`, as an object that has its reference from now on.
+   * Moves the reference that the batch holds at `index` (see {@link CheckBatch.acquire}) to a new {@link Sge}.
    *
-   * @returns undefined if none is held there
+   * @param index - 0..capacity-1
+   * @returns the element, which the caller must put; undefined if the batch holds no reference at `index`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   take(index: number): Sge | undefined {
     const at = integer(index, 'index', 0, this.capacity - 1);
     const holder = takeHolder();
-    // Before the element is moved: it could not be given back to the batch if no object can be made, at the end of the stack.
+    // Create the object before moving the reference: if creation fails at the stack limit, the batch must still own the
+    // reference.
     const sge = new Sge(construction, holder, this.#asker.table);
     command[CommandWord.Cell] = holder.cell;
     command[CommandWord.Answer] = UNANSWERED;
@@ -339,7 +370,7 @@ export class CheckBatch {
         try {
           this.#asker.table.registry.acquired(holder);
         } catch {
-          // As in acquireAccess.
+          // The stack limit was reached: the element is held, but without a recorded stack. See acquireAccess.
         }
       }
       return sge;
@@ -350,13 +381,17 @@ export class CheckBatch {
   }
 
   /**
-   * Judges the first `count` elements and copies their bytes, in order, into `target`. Stops at the first one that is refused
-   * ({@link CheckBatch.firstRefusal}, {@link CheckBatch.firstReason}) or that does not fit any more (`firstReason` is undefined then).
+   * Checks the first `count` elements and copies their bytes, in order, to `target`. Stops at the first element that is refused
+   * (see {@link CheckBatch.firstRefusal} and {@link CheckBatch.firstReason}) or that no longer fits (`firstReason` is undefined
+   * then).
    *
-   * @param access - for local elements 0 is enough; a remote batch takes `RemoteRead` and nothing else. `undefined` if each element
-   *   has its own
-   * @returns bytes moved
-   * @throws RdmaError `EINVAL` (target detached); TypeError, RangeError (with `all` also: the target is too small, and by how much)
+   * @param target - receives the bytes
+   * @param count - number of elements, 0..capacity
+   * @param access - a local batch needs no right for reading: 0 is enough. A remote batch accepts only `RemoteRead`. `undefined`
+   *   with `accessPerElement`
+   * @returns the number of bytes moved
+   * @throws RdmaError `EINVAL`: the target is detached
+   * @throws TypeError; RangeError, with `all` also if the target is too small: the message says by how many bytes
    */
   gather(target: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
     const all = readAll(options);
@@ -370,13 +405,17 @@ export class CheckBatch {
   }
 
   /**
-   * Judges the first `count` elements and copies bytes of `source` into them, in order. Stops at the first one that is refused, or
-   * that the rest of `source` does not fill.
+   * Checks the first `count` elements and copies the bytes of `source` to them, in order. Stops at the first element that is
+   * refused or that the rest of `source` cannot fill.
    *
-   * @param access - of a local batch it must contain `LocalWrite` or `RemoteWrite`; a remote one takes `RemoteWrite` and nothing else.
-   *   `undefined` if each element has its own
-   * @returns bytes moved
-   * @throws as {@link CheckBatch.gather}; RangeError with `all`: the source is longer or shorter than the list, and by how much
+   * @param source - provides the bytes
+   * @param count - number of elements, 0..capacity
+   * @param access - a local batch requires `LocalWrite` or `RemoteWrite` in the mask. A remote batch accepts only `RemoteWrite`.
+   *   `undefined` with `accessPerElement`
+   * @returns the number of bytes moved
+   * @throws RdmaError `EINVAL`: the source is detached
+   * @throws TypeError; RangeError, with `all` also if the source is longer or shorter than the list: the message says by how many
+   *   bytes
    */
   scatter(source: MemoryLike, count: number, access: Access | undefined, options?: BatchCopyOptions): number {
     const all = readAll(options);
@@ -390,14 +429,18 @@ export class CheckBatch {
   }
 
   /**
-   * Copies from the first `count` elements into the first `otherCount` of another batch, byte by byte in order, whatever their
-   * boundaries; until one of the lists is at its end or has an element refused. Each batch tells its own first refusal.
+   * Copies bytes from the first `count` elements of this batch to the first `otherCount` elements of another batch, in order;
+   * element boundaries need not match. Stops at the end of either list or at the first refused element. Each batch reports its
+   * own first refusal.
    *
+   * @param other - the batch that receives the bytes
+   * @param count - number of elements of this batch, 0..capacity
    * @param access - as for {@link CheckBatch.gather}
+   * @param otherCount - number of elements of the other batch, 0..capacity
    * @param otherAccess - as for {@link CheckBatch.scatter}
-   * @returns bytes moved
-   * @throws RdmaError `EINVAL`: `other` is this batch; TypeError, RangeError (with `all` also: the other list has fewer bytes, and by
-   *   how much)
+   * @returns the number of bytes moved
+   * @throws RdmaError `EINVAL`: `other` is this batch
+   * @throws TypeError; RangeError, with `all` also if the other list has fewer bytes: the message says by how many
    */
   copyTo(
     other: CheckBatch,
@@ -415,7 +458,7 @@ export class CheckBatch {
     other.#begin(otherCount, otherAccess, 'write');
     this.#header[HeaderWord.Flags] = all;
     other.#header[HeaderWord.Flags] = 0;
-    // One header cannot hold both sides.
+    // Refuse a copy to itself: one header cannot describe both lists.
     if (other === this) throw explainedError('CheckBatch.copyTo', 'EINVAL', 'SameBatch');
     this.#native.copyTo(nativeBatch(other));
     const moved = this.#moved('CheckBatch.copyTo');
@@ -424,33 +467,34 @@ export class CheckBatch {
     return moved;
   }
 
-  /** Index of the first element that the last call refused, or that did not fit; -1 if there was none. */
+  /** Index of the first element that the last call refused or that did not fit; -1 if there was none. */
   get firstRefusal(): number {
     const index = this.#header[HeaderWord.FirstRefused] ?? 0;
     return index < this.#count ? index : -1;
   }
 
   /**
-   * Why {@link CheckBatch.firstRefusal} was refused; undefined if nothing was, or if it did not fit. `'Closed'` also of a call with
-   * `count` 0.
+   * Why the element at {@link CheckBatch.firstRefusal} was refused; undefined if no element was refused, or if the element did
+   * not fit. After the parent is closed it is `'Closed'`, even for a call with `count` 0.
    */
   get firstReason(): RefusalReason | undefined {
     return reasonOf(this.#header[HeaderWord.Reason] ?? 0);
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the batch. Never throws. */
   toString(): string {
     return textOf('CheckBatch', this, describeCheckBatch);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownCheckBatch {
     return jsonOf('CheckBatch', this, describeCheckBatch);
   }
 
   /**
-   * Why element `index` was refused; undefined if it was accepted.
+   * Returns why element `index` was refused by the last `check` or `acquire`; undefined if it was accepted.
    *
+   * @param index - 0..capacity-1
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   reason(index: number): RefusalReason | undefined {
@@ -458,9 +502,11 @@ export class CheckBatch {
   }
 
   /**
-   * Judges element `index` by what stands in the block now, and explains the verdict in sentences, as {@link Refused.explain}. Of the last
-   * {@link CheckBatch.checkPacked} the first refused element is remembered; the others must be explained by a check of their own.
+   * Checks element `index` with the current contents of the block, and explains the verdict in sentences, as
+   * {@link Refused.explain}. After {@link CheckBatch.checkPacked} only the first refused element is remembered; to explain
+   * another packed element, write it to the block and check it there.
    *
+   * @param index - 0..capacity-1, or the first refused element of the last `checkPacked`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   explain(index: number): string {
@@ -477,7 +523,7 @@ export class CheckBatch {
     return explainElement(this.#asker, inBlock, this.#element(inBlock), this.#use, reason);
   }
 
-  /** Puts everything that is held. */
+  /** Puts all references that the batch holds. */
   [dispose](): void {
     this.#putHeld(this.capacity);
   }
@@ -489,7 +535,7 @@ export class CheckBatch {
   }
 
   #begin(count: number, access: Access | undefined, use: BatchUse): void {
-    // Tested here and not by arguments.ts: this is a good part of what a check costs.
+    // Check the count inline: a call into arguments.ts would be a large part of the cost of a check.
     if (typeof count !== 'number' || count >>> 0 !== count || count > this.capacity) {
       integer(count, 'count', 0, this.capacity);
     }
@@ -506,7 +552,11 @@ export class CheckBatch {
     this.#header[HeaderWord.Count] = count;
   }
 
-  /** Judges the access of one element. */
+  /**
+   * Throws unless `access` is a valid access mask for one element of this batch.
+   *
+   * @returns the mask
+   */
   #ownAccess(access: unknown): number {
     if (!this.#own) throw invalidValue('access', 'needs a batch with accessPerElement', access);
     if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);
@@ -519,7 +569,7 @@ export class CheckBatch {
     return this.#header[HeaderWord.Passed] ?? 0;
   }
 
-  /** The answer of a call that judges all elements. */
+  /** Returns the result of a call that checks all elements, and reports its refusals. */
   #judged(method: Method): number {
     const passed = this.#answer(method);
     const count = this.#count;
@@ -534,7 +584,11 @@ export class CheckBatch {
     return moved;
   }
 
-  /** Throws if the list, which was accepted as a whole, did not fit, so that nothing was moved. */
+  /**
+   * Throws if the copy moved nothing because the list, although accepted as a whole, did not fit the other side.
+   *
+   * @param exactly - whether the other side must have exactly the bytes of the list
+   */
   #fit(name: string, exactly: boolean): void {
     const list = this.#doubles[HeaderDouble.ListBytes] ?? 0;
     const other = this.#doubles[HeaderDouble.OtherBytes] ?? 0;
@@ -549,7 +603,7 @@ export class CheckBatch {
     return elementAt(this.words, index, access ?? 0);
   }
 
-  /** Tells the subscribers of the last call's first refusal. */
+  /** Publishes the first refusal of the last call to the subscribers of the channel `rdmavt:refused`. */
   #report(method: Method, count: number): void {
     const index = this.firstRefusal;
     const reason = this.firstReason;
@@ -574,7 +628,7 @@ export class CheckBatch {
 
 const OWN_ACCESS = 'must be undefined: each element of this batch has an access of its own';
 
-/** A peer's list names one remote right; a copy the one that it is made with. */
+/** Throws unless the access mask is one remote right and, for a copy, the right that the copy requires. */
 function judgeRemoteUse(access: number, use: BatchUse): void {
   if (!isRemoteRight(access)) throw remoteRightError(access);
   if (use === 'read' && access !== AccessBit.RemoteRead) {
@@ -585,7 +639,7 @@ function judgeRemoteUse(access: number, use: BatchUse): void {
   }
 }
 
-/** The header's flag for a copy of all or nothing. */
+/** Reads the option `all` and returns the header flags for it. */
 function readAll(options: unknown): number {
   if (options === undefined) return 0;
   const { all = false } = optionsOf<BatchCopyOptions>(options, ['all']);

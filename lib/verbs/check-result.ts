@@ -17,50 +17,56 @@ import { holderOf, Sge } from './sge';
 
 const { placeOne, putOne } = native;
 
-/** An access that was accepted as an element of its own, which holds a reference on its region until it is put. */
+/** The result of an accepted access: a new element, which holds a reference on its region until it is put. */
 export interface Accepted {
   readonly ok: true;
   readonly coalesced: false;
-  /** The new element. */
+  /** The new element. The caller must put it. */
   readonly sge: Sge;
 }
 
-/** An access that continues the element given as `last`: that one has grown, and no reference was taken. */
+/**
+ * The result of an accepted access that continues the element given as `last`: that element now covers the new bytes too. No
+ * reference was taken.
+ */
 export interface Coalesced {
   readonly ok: true;
   readonly coalesced: true;
-  /** The element given as `last`. */
+  /** The element given as `last`, which now covers the new bytes too. */
   readonly sge: Sge;
 }
 
-/** Where the bytes of an access are that was judged without taking a reference. */
+/** Where the bytes of an accepted access lie. No reference was taken. */
 export interface Placed {
   readonly ok: true;
-  /** As {@link Sge.at}. */
+  /** Where the first byte lies: the offset in the registered memory, in bytes, or the DMA address. As {@link Sge.at}. */
   readonly at: bigint;
-  /** As {@link Sge.segmentLength}. */
+  /** Number of bytes in the segment from `at` on. As {@link Sge.segmentLength}. */
   readonly segmentLength: number;
-  /** As {@link Sge.segment}. */
+  /** Index of the first byte's segment in the region. As {@link Sge.segment}. */
   readonly segment: number;
 }
 
-/** Answer of {@link ProtectionDomain.acquire}. */
+/** Result of {@link ProtectionDomain.acquire}. */
 export type LocalCheck = Accepted | Coalesced | Refused;
-/** Answer of {@link QueuePair.acquire}. */
+/** Result of {@link QueuePair.acquire}. */
 export type RemoteCheck = Accepted | Refused;
-/** Answer of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
+/** Result of {@link ProtectionDomain.check} and {@link QueuePair.check}. */
 export type CheckedPlace = Placed | Refused;
 
-/** What errors and messages call the method. Made only where it is told: a text for every refusal costs. */
+/**
+ * Returns the method name for errors and messages. Called only when one is created: building the string for every refusal is too
+ * slow.
+ */
 function nameOf(asker: Asker, method: 'acquire' | 'check'): Method {
   return `${asker.remote ? 'QueuePair' : 'ProtectionDomain'}.${method}`;
 }
 
 /**
- * Makes the refusal of the access that `storeAccess` has stored, by a positive answer: the number of a reason. The arguments are
- * what was stored.
+ * Creates the refusal of the access that `storeAccess` stored. The arguments from `address` on repeat the stored access.
  *
- * @throws RdmaError if the answer is negative: an errno
+ * @param answer - the native module's answer: the number of a reason, or a negative errno
+ * @throws RdmaError if the answer is a negative errno
  */
 function refuse(
   answer: number,
@@ -88,9 +94,10 @@ function refuse(
 }
 
 /**
- * Acquires the access that `storeAccess` has stored. The arguments are what was stored, for a refusal.
+ * Acquires the access that `storeAccess` stored. The arguments from `address` to `access` repeat the stored access; a refusal
+ * needs them.
  *
- * @param last - the element that it may continue
+ * @param last - the element that the access may extend
  */
 export function acquireAccess(
   asker: Asker,
@@ -108,7 +115,7 @@ export function acquireAccess(
     try {
       sge = new Sge(construction, holder, asker.table);
     } catch (error) {
-      // At the end of the stack: see ProtectionDomain.regUserMr. The command block names the element still.
+      // The stack limit was reached. Put the reference, which the command block still identifies; see ProtectionDomain.regUserMr.
       putOne();
       throw error;
     }
@@ -116,7 +123,7 @@ export function acquireAccess(
       try {
         asker.table.registry.acquired(holder);
       } catch {
-        // At the end of the stack. The element is held, with or without its stack.
+        // The stack limit was reached. The element is held, but without a recorded stack.
       }
     }
     return { ok: true, coalesced: false, sge };
@@ -125,7 +132,7 @@ export function acquireAccess(
     try {
       giveHolder(holder);
     } catch {
-      // Then the holder is collected.
+      // The stack limit was reached. The holder is left to the garbage collector.
     }
     return { ok: true, coalesced: true, sge: last };
   }
@@ -133,7 +140,10 @@ export function acquireAccess(
   return refuse(answer, asker, 'acquire', address, length, key, access);
 }
 
-/** Judges the access that `storeAccess` has stored, without a reference. The arguments are what was stored, for a refusal. */
+/**
+ * Checks the access that `storeAccess` stored, without taking a reference. The arguments from `address` on repeat the stored
+ * access; a refusal needs them.
+ */
 export function checkAccess(
   asker: Asker,
   address: bigint | number,

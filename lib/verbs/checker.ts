@@ -20,7 +20,7 @@ import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 const { checkOne } = native;
 
-/** Words of a refusal, by index: what {@link Checker.explain} needs. */
+/** Indexes of the words that describe the last refused access, for {@link Checker.explain}. */
 const enum Last {
   AddressLow,
   AddressHigh,
@@ -31,29 +31,41 @@ const enum Last {
   Words,
 }
 
-/** What {@link Checker.toJSON} answers. */
+/** Returned by {@link Checker.toJSON}. */
 export interface ShownChecker extends Shown {
   class: 'Checker';
-  /** As {@link Checker.reason}; null if the last access was accepted, or there was none. */
+  /** As {@link Checker.reason}; null if the last access was accepted or none was checked. */
   reason: RefusalReason | null;
-  /** `'Closed'`: its domain or queue pair is gone. */
+  /** `'Closed'`: the parent protection domain or queue pair is closed. */
   state: 'Open' | 'Closed';
 }
 
 let describeChecker: (object: Checker) => ShownChecker;
 
 /**
- * Single checks for a hot path. {@link Checker.refusal} takes plain arguments and returns a number; it allocates nothing as long as
- * addresses are numbers (up to 2^53). To learn where an accepted access lies, use {@link ProtectionDomain.check} or
- * {@link QueuePair.check}.
+ * Checks single accesses on a hot path. {@link Checker.refusal} takes plain arguments, returns a number, and allocates nothing
+ * while addresses are numbers (up to 2^53). To learn where an accepted access lies, use {@link ProtectionDomain.check} or
+ * {@link QueuePair.check} instead.
  *
- * Made by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote ones).
+ * Created by {@link ProtectionDomain.checker} (local checks) and {@link QueuePair.checker} (remote checks).
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(new Uint8Array(64));
+ * const checker = pd.checker();
+ * console.log(checker.refusal(mr.start, 64, mr.lkey, 0)); // 0
+ * checker.refusal(mr.start, 64, mr.lkey, Access.LocalWrite);
+ * console.log(checker.reason); // AccessDenied
+ * ```
  */
 export class Checker {
   readonly #asker: Asker;
   readonly #number: number;
   readonly #remote: boolean;
-  /** The last refused access. In an array, so that no refusal allocates a number. */
+  /** The last refused access. Stored in a typed array so that recording a refusal allocates no heap number. */
   readonly #refused = new Uint32Array(Last.Words);
   #answer = 0;
   /** @internal */
@@ -70,15 +82,16 @@ export class Checker {
   }
 
   /**
-   * Judges one access and keeps no reference. Once the domain or queue pair is closed, the reason is `'Closed'`.
+   * Checks one access. Takes no reference. After the domain or queue pair is closed, the reason is `'Closed'`.
    *
    * Kernel: `rvt_lkey_ok` or `rvt_rkey_ok`, without the reference.
    *
-   * @param address - u64
-   * @param length - bytes
-   * @param access - bits of {@link Access}: a local check wants all of them; a remote one takes exactly one of RemoteRead,
+   * @param address - address of the first byte, u64
+   * @param length - bytes, 0..2^32-1
+   * @param key - the lkey (local checks) or rkey (remote checks) of the region
+   * @param access - bits of {@link Access}: a local check requires all of them; a remote check accepts exactly one of RemoteRead,
    *   RemoteWrite and RemoteAtomic
-   * @returns 0, or the number of the reason ({@link Checker.reason} names it)
+   * @returns 0 if the access is accepted, else the number of the reason ({@link Checker.reason} is its name)
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   refusal(address: bigint | number, length: number, key: Lkey | Rkey, access: Access): number {
@@ -92,12 +105,12 @@ export class Checker {
     return answer;
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the checker. Never throws. */
   toString(): string {
     return textOf('Checker', this, describeChecker);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownChecker {
     return jsonOf('Checker', this, describeChecker);
   }
@@ -108,9 +121,9 @@ export class Checker {
   }
 
   /**
-   * Why the last access was refused, in sentences: as {@link Refused.explain}.
+   * Explains in sentences why the last access was refused, as {@link Refused.explain}.
    *
-   * @returns undefined if it was accepted, or if there was none
+   * @returns undefined if the last access was accepted, or if no access was checked
    */
   explain(): string | undefined {
     const reason = reasonOf(this.#answer);
@@ -118,7 +131,7 @@ export class Checker {
     return explainRefusal(this.#asker, this.#request(), reason, this.#refused[Last.Sequence] ?? 0);
   }
 
-  /** Keeps the refused access, which is still in the command block. */
+  /** Saves the refused access, which is still in the command block. */
   #note(): void {
     const refused = this.#refused;
     refused[Last.AddressLow] = words[CommandWord.Address + LOW] ?? 0;

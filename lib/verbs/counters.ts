@@ -2,13 +2,13 @@ import { CounterField } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RefusalReason } from '../internal/reasons';
 
-/** What {@link Device.counters} answers. */
+/** Returned by {@link Device.counters}. */
 export interface Counters {
-  /** Checks that accepted, coalesced elements included; elements of batches count one each. */
+  /** Number of accepted checks, including coalesced elements. Each element of a batch counts as one check. */
   accepted: number;
-  /** Checks that refused. */
+  /** Number of refused checks. */
   refused: number;
-  /** Refusals by reason, of checks and of the data path. Only reasons that have occurred. */
+  /** Number of refusals by reason, for checks and for data transfers. Contains only reasons that have occurred. */
   reasons: Partial<Record<RefusalReason, number>>;
   /** Bytes copied in either direction. */
   bytesCopied: number;
@@ -16,21 +16,21 @@ export interface Counters {
 
 /** Options of {@link Device.counters}. */
 export interface CountersOptions {
-  /** Only what this thread's object of the device has asked for. Default false: what all threads have. */
+  /** Count only what this thread did through this object of the device. Default false: count what all threads did. */
   own?: boolean;
 }
 
-/** What {@link Region.counters} answers. */
+/** Returned by {@link Region.counters}. */
 export interface RegionCounters {
-  /** Checks of the region that accepted. */
+  /** Number of accepted checks of the region. */
   accepted: number;
-  /** Checks of its key that refused. */
+  /** Number of refused checks of the region's key. */
   refused: number;
-  /** Bytes copied in or out. */
+  /** Bytes copied into or out of the region. */
   bytesCopied: number;
 }
 
-/** Filled and read at once. */
+/** Reused by every call: the native module fills it, and the caller reads it at once. */
 const fields = new BigUint64Array(CounterField.Refused + native.reasonNames.length);
 
 export function countersOf(device: NativeDevice, own: boolean): Counters {

@@ -1,31 +1,37 @@
 import { join, sep } from 'node:path';
 import { findPackageRoot } from '../internal/package-root';
 
-/** What a stack is kept of. Numbers are unique for each kind on a device. */
+/** Kinds of objects whose creation stack is recorded. Ids are unique per kind and device. */
 export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
 
 /**
- * Finds the path prefixes of this package's own stack frames. None in a bundle: its one file holds the program's frames as well,
- * and those must not be dropped.
+ * Finds the path prefixes of this package's own stack frames. Returns none if the package is bundled: the bundle's single file
+ * also contains frames of the program, which must not be dropped.
  */
 function findOwnFolders(): string[] {
   const root = findPackageRoot(__dirname);
   return root === undefined ? [] : ['dist', 'lib'].map((folder) => join(root, folder) + sep);
 }
 
-/** More entries than this, and those of objects that are gone are dropped. */
+/** When more entries than this are recorded, the entries of closed objects are removed. */
 const FIRST_LIMIT = 1024;
 
 /**
- * Where the objects of a device were created, for those who asked (`captureStacks`). Knows only what was created in this thread.
+ * Records where the objects of a device were created, for devices opened with `captureStacks`. Covers only objects created in
+ * this thread.
  */
 export class CreationStacks {
   readonly #stacks = new Map<string, string>();
-  // Looked up here, and not when the module is loaded: few programs capture stacks.
+  // Look up the folders here and not at module load: few programs capture stacks.
   readonly #ownFolders = findOwnFolders();
   #limit = FIRST_LIMIT;
 
-  /** @param live - tells whether the object is still there; asked now and then, so that this does not grow for ever */
+  /**
+   * Records the current stack for a new object.
+   *
+   * @param live - returns a predicate that tells whether an object still exists. Called occasionally, to remove entries of closed
+   *   objects and so bound the memory used
+   */
   note(kind: CreatedKind, number: number, live: () => (kind: CreatedKind, number: number) => boolean): void {
     const text = this.capture();
     if (text === undefined) return;
@@ -36,20 +42,20 @@ export class CreationStacks {
     }
   }
 
-  /** Where the program has called this package from; undefined if the engine does not tell. Never throws. */
+  /** Returns the stack of the program's call into this package; undefined if the engine provides no stack. Never throws. */
   capture(): string | undefined {
     try {
       const holder: { stack?: unknown } = {};
       Error.captureStackTrace(holder);
-      // A program may format stacks as it likes (Error.prepareStackTrace), even as no text at all.
+      // A program's Error.prepareStackTrace may return any value, even one that is not a string.
       const text = typeof holder.stack === 'string' ? holder.stack : '';
-      // The first line is the name of the error that it is not; the next ones are of this package.
+      // The first line is the error's name. The next lines are this package's own frames.
       const lines = text.split('\n').slice(1);
       if (!lines.length) return undefined;
       const first = lines.findIndex((line) => !this.#ownFolders.some((folder) => line.includes(folder)));
       return lines.slice(Math.max(first, 0)).join('\n');
     } catch {
-      return undefined; // prepareStackTrace has thrown, or the stack is at its end
+      return undefined; // prepareStackTrace threw, or the stack limit was reached
     }
   }
 
@@ -58,7 +64,7 @@ export class CreationStacks {
   }
 
   #drop(live: (kind: CreatedKind, number: number) => boolean): void {
-    // Not by an iterator, which a program may have replaced by one that never ends.
+    // Use forEach: a program may have replaced the Map iterator with one that never ends.
     this.#stacks.forEach((_, key) => {
       const parts = key.split(' ');
       if (!live(parts[0] as CreatedKind, Number(parts[1]))) this.#stacks.delete(key);

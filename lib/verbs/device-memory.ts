@@ -11,29 +11,42 @@ import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 /** Options of {@link Device.allocDm}. */
 export interface AllocDmOptions {
   /**
-   * Align it so that the system can back it with large pages (2 MiB), and ask for them. Only a wish: where the system has none
-   * to give, the pages are small. Default false.
+   * Align the memory to 2 MiB and ask the system to back it with large pages. This is a hint: the system may use small pages.
+   * Default false.
    */
   hugePages?: boolean;
 }
 
-/** What {@link DeviceMemory.toJSON} answers. */
+/** Returned by {@link DeviceMemory.toJSON}. */
 export interface ShownDeviceMemory extends Shown {
   class: 'DeviceMemory';
   id: number;
   byteLength: number;
-  /** `'Closed'`: freed, or left by this thread. */
+  /** `'Closed'`: the memory was freed, or this thread has left the device. */
   state: 'Open' | 'Closed';
 }
 
 let describeDeviceMemory: (object: DeviceMemory) => ShownDeviceMemory;
 
 /**
- * Memory that the device itself owns: zeroed, page-aligned pages that no environment can take away. A region over it can be used
- * from every thread that uses the device, and transferring or detaching {@link DeviceMemory.buffer} does not touch it.
+ * Memory that the device owns: zeroed, page-aligned pages that no thread can detach. Every thread that uses the device can access
+ * a region over this memory. Transferring or detaching {@link DeviceMemory.buffer} does not affect the memory.
  *
- * It lives until {@link DeviceMemory.free} or until its device closes. Made by {@link Device.allocDm}; other threads get at it by
- * its number ({@link Device.importDm}).
+ * The memory lives until {@link DeviceMemory.free} or until its device closes. Created by {@link Device.allocDm}; other threads
+ * open it by id with {@link Device.importDm}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const memory = device.allocDm(4096);
+ * const mr = device.allocPd().regUserMr(memory.buffer);
+ * console.log(memory.byteLength, mr.length); // 4096 4096
+ * mr.dereg();
+ * memory.free();
+ * console.log(memory.toJSON().state); // Closed
+ * ```
  */
 export class DeviceMemory {
   readonly #native: NativeDeviceMemory;
@@ -50,25 +63,26 @@ export class DeviceMemory {
     this.#byteLength = throwOnError('Device.allocDm', native.length());
   }
 
-  /** Unique on the device, never given twice: what {@link Device.importDm} takes. */
+  /** Unique on the device and never reused. {@link Device.importDm} takes this id. */
   get id(): number {
     return this.#number;
   }
 
-  /** Bytes. */
+  /** Size of the memory in bytes. */
   get byteLength(): number {
     return this.#byteLength;
   }
 
   /**
-   * The bytes, as this thread sees them: the same ArrayBuffer each time, or a new one if it was collected or detached. Register it,
-   * or any view over it, with {@link ProtectionDomain.regUserMr} or {@link DmaSpace.map}.
+   * The memory as an ArrayBuffer of this thread. Returns the same ArrayBuffer each time, or a new one after that was
+   * garbage-collected or detached. Register it, or a view over it, with {@link ProtectionDomain.regUserMr} or
+   * {@link DmaSpace.map}.
    *
-   * It is no SharedArrayBuffer, though other threads may see the same bytes: use atomics or messages to order accesses
-   * (`Atomics` works on views over it, but for `wait`).
+   * Other threads may access the same bytes, although the buffer is not a SharedArrayBuffer. Order accesses with atomics or
+   * messages; `Atomics` works on views over the buffer, except `Atomics.wait`.
    *
-   * @throws RdmaError `EBADF`: it was freed, or its device is closed; `EOPNOTSUPP`: this runtime allows no buffers over memory that
-   *   is not its own (Electron), or none so long; `ENOMEM`
+   * @throws RdmaError `EBADF`: the memory was freed, or its device is closed; `EOPNOTSUPP`: this runtime does not allow buffers
+   *   over external memory (Electron), or none of this length; `ENOMEM`
    */
   get buffer(): ArrayBuffer {
     if (this.#byteLength > constants.MAX_LENGTH) {
@@ -80,33 +94,34 @@ export class DeviceMemory {
     const buffer = resultOf('DeviceMemory.buffer', this.#native.buffer());
     const handle = this.#native.handle();
     if (handle) adoptBuffer(buffer, handle);
-    // Node has marked it as untransferable already. Not by `markAsUntransferable`: where that is done by a key to detaching (Node 26),
-    // the engine, which has no key, ends the process when it takes the buffer down with its thread.
+    // Node has already marked the buffer as untransferable. Do not call `markAsUntransferable`: Node 26 implements it with a
+    // detach key, and V8, which does not have that key, aborts the process when it detaches the buffer at thread exit.
     return buffer;
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the memory. Never throws. */
   toString(): string {
     return textOf('DeviceMemory', this, describeDeviceMemory);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownDeviceMemory {
     return jsonOf('DeviceMemory', this, describeDeviceMemory);
   }
 
   /**
-   * Frees it, for every thread: nothing can be registered over it any more. Buffers that there are stay as they are, and the pages go
-   * when the last of them is collected. A second call after success is a no-op.
+   * Frees the memory for every thread: no region or DMA mapping can be created over it any more. Existing buffers stay usable,
+   * and the pages are returned to the system when the last buffer is garbage-collected. A second call after success is a no-op.
    *
-   * @throws RdmaError `EBUSY`: a region or a DMA mapping has bytes of it, or had until just now while another thread was using them
+   * @throws RdmaError `EBUSY`: a region or a DMA mapping uses the memory. This includes a region that was just deregistered while
+   *   another thread was still accessing its bytes
    */
   free(): void {
     const status = this.#native.free();
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('DeviceMemory.free', status);
   }
 
-  /** {@link DeviceMemory.free}, if nothing uses it. Never throws. */
+  /** Calls {@link DeviceMemory.free}, which has no effect while the memory is in use. Never throws. */
   [dispose](): void {
     this.#native.free();
   }

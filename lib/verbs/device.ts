@@ -22,14 +22,14 @@ import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
 import { livingOf, type Resources, resourcesOf } from './resources';
 
 /**
- * How keys are chosen.
+ * How the device chooses keys.
  *
- * - `'random'`: all 32 bits from the system's CSPRNG. Every free slot has the same chance. The upper 24 bits are never 0, and never
- *   those that the slot had last, so a key of a region that is gone does not open the next one in its slot
- * - `'sequential'`: the kernel's sequence of slots and generations, for traces, teaching, and tests that foretell keys. Who knows one
- *   key can foretell the others, and the same key comes back: with nothing else in the table after
- *   max(2^lkeyTableBits, 2^(24-lkeyTableBits)) registrations (65,536 with 16 bits), in one that is full but for a slot after
- *   2^(24-lkeyTableBits) (256). Not for keys that go to peers one does not trust
+ * - `'random'`: all 32 bits come from the system's CSPRNG, and every free slot is equally likely. The upper 24 bits are never 0
+ *   and never repeat the slot's previous key, so the key of a deregistered region never matches the next region in its slot
+ * - `'sequential'`: the kernel's sequence of slots and generations, for traces, teaching, and tests that predict keys. Anyone who
+ *   knows one key can predict the others. Keys also repeat: after max(2^lkeyTableBits, 2^(24-lkeyTableBits)) registrations in an
+ *   otherwise empty table (65,536 with 16 bits), and after 2^(24-lkeyTableBits) registrations (256) in a table with a single free
+ *   slot. Do not use it for keys that are sent to untrusted peers
  */
 export type KeyPolicy = 'sequential' | 'random';
 
@@ -38,87 +38,92 @@ const keyPolicies = ['sequential', 'random'] as const satisfies readonly KeyPoli
 /** Options of {@link Device.attach}. */
 export interface AttachOptions {
   /**
-   * Remember where each object is created in this thread, for {@link Device.resources} and for reports of leaks. Costs a stack trace
-   * an object. Default false.
+   * Record the stack where each object is created in this thread, for {@link Device.resources} and leak reports. Costs one stack
+   * trace per object. Default false.
    */
   captureStacks?: boolean;
   /**
-   * Emit a process warning (`RDMAVT_LEAK`) with the regions that are alive when nothing of the device is reachable any more, or when
-   * the process (or worker) ends without having closed it. Default false.
+   * Emit a process warning (code `RDMAVT_LEAK`) that lists the live regions when the device becomes unreachable, or when the
+   * process or worker exits, without the device having been closed. Default false.
    */
   reportLeaks?: boolean;
 }
 
-/** Options of {@link Device}. */
+/** Options of the {@link Device} constructor. */
 export interface DeviceOptions extends AttachOptions {
-  /** The key table has 2^lkeyTableBits slots, one for each region. 1..23; more is 23, with a warning. Default 16. */
+  /**
+   * The key table has 2^lkeyTableBits slots, one per region. 1..23; a larger value is reduced to 23 with a warning. Default 16.
+   */
   lkeyTableBits?: number;
-  /** Default `'random'`. */
+  /** How keys are chosen. Default `'random'`. */
   keyPolicy?: KeyPolicy;
   /**
-   * Let {@link QueuePair.acquire} accept key 0, as the kernel does: a peer of a trusted domain's queue pair can name any DMA
-   * address with it. Default false.
+   * Let {@link QueuePair.acquire} accept key 0, as the kernel does. With key 0, a peer of a queue pair in a trusted domain can
+   * access any DMA address. Default false.
    */
   remoteKeyZero?: boolean;
 }
 
 /** Options of {@link Device.allocPd}. */
 export interface AllocPdOptions {
-  /** A kernel's protection domain: may have DMA regions and use key 0. Default false: a user process's. */
+  /** Create a kernel protection domain, which can have DMA regions and use key 0. Default false: the domain of a user process. */
   trusted?: boolean;
 }
 
 /** Options of {@link Device.share}. */
 export interface ShareOptions {
-  /** Share this protection domain alone. Default: the whole device, which is full trust. */
+  /** Share only this protection domain. Default: share the whole device, which grants full trust. */
   pd?: ProtectionDomain;
 }
 
 /** Options of {@link Device.detach}. */
 export interface DetachOptions {
-  /** Take what this object has made along: queue pairs, regions by force, protection domains, DMA mappings. Default false. */
+  /**
+   * Also close everything that this object created: queue pairs, regions (by force), protection domains, DMA mappings. Default
+   * false.
+   */
   cascade?: boolean;
 }
 
 /** Options of {@link Device.close}. */
 export interface CloseOptions {
-  /** Take queue pairs, regions, protection domains and DMA mappings along, in that order. Default false. */
+  /** Also close all queue pairs, regions, protection domains and DMA mappings, in that order. Default false. */
   cascade?: boolean;
 }
 
-/** What {@link Device.keyTable} answers. */
+/** Returned by {@link Device.keyTable}. */
 export interface KeyTable {
-  /** Slots. */
+  /** Number of slots of the key table. */
   max: number;
-  /** The slot where the next search begins. */
+  /** The slot where the next search for a free slot begins. */
   next: number;
-  /** The raw generation counter, 32 bits. */
+  /** The raw 32-bit generation counter, whose low bits are part of each sequential key. */
   generation: number;
-  /** The occupied slots, ascending. */
+  /** The occupied slots, in ascending order. */
   used: KeyTableRow[];
 }
 
-/** What {@link Device.keySlots} answers. */
+/** Returned by {@link Device.keySlots}. */
 export interface KeySlots {
-  /** Slots that have a region. */
+  /** Number of occupied slots. */
   used: number;
-  /** All slots. */
+  /** Total number of slots. */
   max: number;
 }
 
-/** An occupied slot of the key table. */
+/** An occupied slot of the key table and its region. */
 export interface KeyTableRow {
-  /** The slot. */
+  /** Index of the slot in the key table. */
   index: number;
-  /** The key that its region answers to. */
+  /** The key of the slot's region. */
   lkey: Lkey;
-  /** The region; undefined if another thread has made it. */
+  /** The region; undefined if another thread created it. */
   region: AnyRegion | undefined;
 }
 
 const DEFAULT_LKEY_TABLE_BITS = 16;
 
-/** What a thread wants to know of its objects. */
+/** What a thread records and reports about the objects of a device. */
 interface Watching {
   readonly capture: boolean;
   readonly report: boolean;
@@ -132,7 +137,10 @@ function watchingOf(options: Unchecked<AttachOptions>): Watching {
   };
 }
 
-/** How a device is come by, for the constructor: what {@link Device.attach} hands it. Nobody outside can make one. */
+/**
+ * Passed by {@link Device.attach} to the constructor, in place of options, to attach to an open device. Not exported, so a
+ * program cannot create one.
+ */
 class Attachment {
   readonly #token: Uint8Array;
   readonly watching: Watching;
@@ -143,20 +151,20 @@ class Attachment {
   attach(): NativeDevice | Status {
     return native.attachDevice(this.#token);
   }
-  /** Not by `instanceof`: that would ask a Proxy. */
+  /** Returns whether a value is an Attachment. Does not use `instanceof`, which would run the traps of a Proxy. */
   static is(value: unknown): value is Attachment {
     return typeof value === 'object' && value !== null && #token in value;
   }
 }
 
-/** What {@link Device.toJSON} answers. */
+/** Returned by {@link Device.toJSON}. */
 export interface ShownDevice extends Shown {
   class: 'Device';
   /** Number of the device in this process. */
   id: number;
-  /** As {@link Device.context}. */
+  /** Number of the `Device` object's context, as {@link Device.context}. */
   context: number;
-  /** As {@link Device.keySlots}; missing if it is closed. */
+  /** Number of occupied slots, as {@link Device.keySlots}; absent if the device is closed. */
   keysUsed?: number;
   keysMax?: number;
   state: 'Open' | 'Closed';
@@ -165,12 +173,25 @@ export interface ShownDevice extends Shown {
 let describeDevice: (object: Device) => ShownDevice;
 
 /**
- * A software RDMA device: a key table, a DMA address space, and the protection domains in it (`struct rvt_dev_info`).
+ * A software RDMA device: a key table, a DMA address space, and protection domains (`struct rvt_dev_info`).
  *
- * Several threads can use one device: {@link Device.share} in one, {@link Device.attach} in the others. Each has objects of its own;
- * keys are numbers and mean the same everywhere. What an object of a thread has made ends with that thread, or with
- * {@link Device.detach}; the device itself closes with {@link Device.close}, or with the last thread that uses it. Regions that other
- * threads shall read or write want memory that cannot be detached: a SharedArrayBuffer, or {@link Device.allocDm}.
+ * Several threads can use one device: one thread calls {@link Device.share}, the others call {@link Device.attach}. Each thread
+ * has its own objects; keys are numbers and mean the same in every thread. What a thread creates through its `Device` object is
+ * closed when the thread exits or calls {@link Device.detach}. The device itself closes with {@link Device.close}, or when the
+ * last thread leaves it. Use memory that cannot be detached for regions that other threads access: a SharedArrayBuffer or
+ * {@link Device.allocDm}.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const pd = device.allocPd();
+ * const mr = pd.regUserMr(Buffer.from('hello'), { access: Access.RemoteRead });
+ * console.log(device.keySlots.used, mr.state); // 1 Valid
+ * device.close({ cascade: true });
+ * console.log(mr.state); // Closed
+ * ```
  */
 export class Device {
   readonly #native: NativeDevice;
@@ -183,7 +204,7 @@ export class Device {
   #closed = false;
 
   /**
-   * Opens a device.
+   * Opens a new device.
    *
    * Kernel: `rvt_driver_mr_init`.
    *
@@ -208,22 +229,24 @@ export class Device {
       if (!Attachment.is(by) && by.lkeyTableBits > this.#lkeyTableBits)
         warnOfBits(by.lkeyTableBits, this.#lkeyTableBits);
     } catch (error) {
-      // See ProtectionDomain.regUserMr. A device that nobody else uses closes then.
+      // Detach again: a constructor that throws must leave nothing open (see ProtectionDomain.regUserMr). This closes a device
+      // that nobody else uses.
       if (typeof made === 'object') made.detach(true);
       throw error;
     }
   }
 
   /**
-   * Opens, in this thread, a device that another thread of the process (or this one) has shared: the same key table, DMA address space
-   * and protection domains ({@link Device.importPd}), with objects of this thread's own. By the token of one domain
-   * ({@link ShareOptions.pd}) it is restricted to that domain.
+   * Attaches this thread to a device that another thread of the process (or this thread) has shared. The new object uses the same
+   * key table, DMA address space and protection domains ({@link Device.importPd}); the objects created through it belong to this
+   * thread. The token of one domain ({@link ShareOptions.pd}) restricts the new object to that domain.
    *
    * Kernel: `rvt_alloc_ucontext`.
    *
-   * @param token - what {@link Device.share} gave
-   * @throws RdmaError `ENODEV`: no open device, and no domain of one, has that token; `EXDEV`: it was made by another process, or by a copy of this package
-   *   that was loaded from another place; `EBADF`: the device is closing; `ENOMEM`
+   * @param token - returned by {@link Device.share}
+   * @returns a new `Device` object
+   * @throws RdmaError `ENODEV`: no open device or domain has this token; `EXDEV`: the token was created by another process, or by
+   *   another copy of this package; `EBADF`: the device is closing; `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`)
    */
   static attach(token: DeviceToken | string, options: AttachOptions = {}): Device {
@@ -233,23 +256,28 @@ export class Device {
   }
 
   /**
-   * Lets other threads use the device, or one protection domain of it.
+   * Returns a token with which other threads can use the device, or one of its protection domains.
    *
-   * The token of the whole device is full trust: who has it can do what this object can, read and write every region by its key, and
-   * close the device. (Any thread of the process can attach; a token is no more than a number that cannot be guessed.)
+   * The token of the whole device is full trust: its holder can do everything that this object can, including reading and writing
+   * every region by key and closing the device. Any thread of the process can attach; the token protects the device only because
+   * it cannot be guessed.
    *
-   * With `pd`, who attaches may {@link Device.importPd} that domain, make queue pairs and regions in it, and `detach`. It is told of
-   * that domain and of what is in it, and of nothing else: {@link Device.resources} has only these rows, and {@link Device.counters}
-   * only its own. Everything else is `EPERM`: `allocPd`, `dma.map`, `keyTable`, `share`, `close`, `allocDm`, `importDm`, `importPd` of
-   * another domain (whether there is one or not), ending the domain; and naming DMA memory in `mapPhys` and `mapSg`, unless the domain
-   * is trusted, which reaches all DMA memory by key 0. A check still tells a key of another domain (`'WrongPd'`) from one that nobody has
-   * (`'NoSuchKey'`), as the kernel's order of tests has it. Regions that it makes take slots of the key table, and how many are in use
-   * ({@link Device.keySlots}) it is told as well.
+   * With `pd`, the holder can import that domain ({@link Device.importPd}), create queue pairs and regions in it, and `detach`.
+   * The holder sees only that domain and its contents: {@link Device.resources} contains only these rows, and
+   * {@link Device.counters} only the holder's own counts. The following fail with `EPERM`: `allocPd`, `dma.map`, `keyTable`,
+   * `share`, `close`, `allocDm`, `importDm`, `importPd` of any other id (whether such a domain exists or not), and deallocating
+   * the domain. `mapPhys` and `mapSg` also fail with `EPERM`, because they name DMA memory, unless the domain is trusted (a
+   * trusted domain can access all DMA memory by key 0 anyway).
    *
-   * @param options - without `pd`: the whole device
-   * @returns the token for {@link Device.attach}, the same each time for the device and for each domain. A domain's ends with the domain
-   * @throws RdmaError `EBADF`: the device or the domain is closed; `EINVAL`: the domain is of another device; `EPERM`: this object is
-   *   restricted to a domain itself; `ENOMEM`: the system has no random numbers to give
+   * The holder can still learn two things about other domains. A check distinguishes a key of another domain (`'WrongPd'`) from
+   * an unused key (`'NoSuchKey'`), because it follows the kernel's order of tests. The holder's regions use slots of the common
+   * key table, and {@link Device.keySlots} tells how many slots are in use.
+   *
+   * @param options - the domain to share; without `pd`, the whole device
+   * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain ends with the
+   *   domain
+   * @throws RdmaError `EBADF`: the device or the domain is closed; `EINVAL`: the domain is on another device; `EPERM`: this
+   *   object is itself restricted to a domain; `ENOMEM`: the system provides no random numbers
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   share(options: ShareOptions = {}): DeviceToken {
@@ -260,27 +288,29 @@ export class Device {
     return tokenOf(resultOf('Device.share', this.#native.share(domain)));
   }
 
-  /** Bits of the key table in use. */
+  /** Base-2 logarithm of the number of slots of the key table. */
   get lkeyTableBits(): number {
     return this.#lkeyTableBits;
   }
 
-  /** The device's DMA address space. */
+  /** The DMA address space of the device. */
   get dma(): DmaSpace {
     return this.#dma;
   }
 
-  /** Number of this object's context, as {@link Device.resources} tells whose things are. */
+  /** Number of this object's context, which identifies the owner of each object in {@link Device.resources}. */
   get context(): number {
     return this.#native.context();
   }
 
   /**
-   * Makes a protection domain.
+   * Creates a protection domain.
    *
    * Kernel: `rvt_alloc_pd`.
    *
-   * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd}); `ENOMEM`
+   * @returns the new domain
+   * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd});
+   *   `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   allocPd(options: AllocPdOptions = {}): ProtectionDomain {
@@ -294,17 +324,20 @@ export class Device {
       this.#table.created('pd', () => domain.id);
       return domain;
     } catch (error) {
-      // See ProtectionDomain.regUserMr.
+      // Deallocate the domain: a call that throws must leave nothing behind. See ProtectionDomain.regUserMr.
       if (typeof made === 'object') made.dealloc(true);
       throw error;
     }
   }
 
   /**
-   * The protection domain with this id ({@link ProtectionDomain.id}), which another thread, or another object of the device, has
-   * made. What is made in it here ends with this thread; the domain ends with its maker, and takes everything in it along.
+   * Opens a protection domain that another thread, or another object of the device, created. Regions and queue pairs created here
+   * belong to this thread and close when it exits. The domain belongs to its creator; when it closes, everything in it closes.
    *
-   * @throws RdmaError `EINVAL`: there is none; `EPERM`: this object is restricted to another domain; `EBADF`: the device is closed
+   * @param id - the domain's {@link ProtectionDomain.id}
+   * @returns a new object for the domain
+   * @throws RdmaError `EINVAL`: no domain has this id; `EPERM`: this object is restricted to another domain; `EBADF`: the device
+   *   is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importPd(id: number): ProtectionDomain {
@@ -313,11 +346,12 @@ export class Device {
   }
 
   /**
-   * Allocates memory that belongs to the device: zeroed, page-aligned, to be used from every thread.
+   * Allocates memory that the device owns: zeroed, page-aligned, and accessible from every thread that uses the device.
    *
-   * Kernel: `ib_alloc_dm`, which rdmavt has not.
+   * Follows `ib_alloc_dm` of the verbs; the kernel's rdmavt driver has no such function.
    *
-   * @param bytes - 1..2^53-1
+   * @param bytes - size in bytes, 1..2^53-1
+   * @returns the new device memory
    * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
@@ -338,9 +372,12 @@ export class Device {
   }
 
   /**
-   * The device memory with this id ({@link DeviceMemory.id}), which another thread has allocated.
+   * Opens device memory that another thread allocated.
    *
-   * @throws RdmaError `EINVAL`: there is none; `EPERM`: this object is restricted to a domain; `EBADF`: the device is closed
+   * @param id - the memory's {@link DeviceMemory.id}
+   * @returns a new object for the memory
+   * @throws RdmaError `EINVAL`: no device memory has this id; `EPERM`: this object is restricted to a domain; `EBADF`: the device
+   *   is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   importDm(id: number): DeviceMemory {
@@ -349,7 +386,7 @@ export class Device {
   }
 
   /**
-   * What the key table holds now. Half-dead regions are not in it.
+   * Returns the current contents of the key table. Half-dead regions are not in the table: their keys are already revoked.
    *
    * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
    */
@@ -372,7 +409,7 @@ export class Device {
   }
 
   /**
-   * How full the key table is: {@link KeyTable} without its rows, and without a look at them.
+   * The number of used and total slots of the key table. Unlike {@link Device.keyTable}, it does not scan the table.
    *
    * @throws RdmaError `EBADF`: the device is closed
    */
@@ -383,11 +420,12 @@ export class Device {
   }
 
   /**
-   * The regions that hold all bytes of a view, buffer or DataView, in any domain: those of {@link ProtectionDomain.regUserMr} that were
-   * made in this thread and whose keys work, in the order of their ids. Fast however many regions there are; see
-   * {@link ProtectionDomain.regionOf}. An object that is restricted to a domain is told of that domain's.
+   * Returns the regions, in any domain, that cover all bytes of a view, buffer or DataView. Considers regions of
+   * {@link ProtectionDomain.regUserMr} that this thread created and whose keys are valid. See {@link ProtectionDomain.regionOf}
+   * for the cost. An object restricted to a domain finds only regions of that domain.
    *
-   * @returns empty if there are none, or if the view has no bytes
+   * @param memory - the bytes that the regions must cover
+   * @returns the regions in the order of their ids; empty if no region matches or the view has no bytes
    * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
@@ -400,9 +438,9 @@ export class Device {
   }
 
   /**
-   * What lives on the device now, of all threads: protection domains, queue pairs, regions, DMA mappings, device memory, with what
-   * `rdma resource show` tells of a kernel's and more. One moment's picture. An object that is restricted to a domain is told of that
-   * domain, of what is in it and of itself.
+   * Returns a snapshot of all objects of the device, of all threads: protection domains, queue pairs, regions, DMA mappings and
+   * device memory. It contains the fields that `rdma resource show` reports for a kernel device, and more. An object restricted
+   * to a domain sees only that domain, its contents, and its own context.
    *
    * @throws RdmaError `EBADF`: the device is closed; `ENOMEM`
    */
@@ -412,8 +450,9 @@ export class Device {
   }
 
   /**
-   * How many checks were accepted, how many refused and why, and how many bytes copied, since the device was opened. Each thread counts
-   * for itself, without a locked instruction; asking adds them up. An object that is restricted to a domain is told its own.
+   * Returns the number of accepted checks, the number of refused checks by reason, and the number of bytes copied since the
+   * device was opened. Each thread has its own counters, updated without locked instructions; this call adds them up. An object
+   * restricted to a domain sees only its own counts.
    *
    * @throws RdmaError `EBADF`: the device is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
@@ -425,23 +464,23 @@ export class Device {
     return countersOf(this.#native, own);
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the device. Never throws. */
   toString(): string {
     return textOf('Device', this, describeDevice);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownDevice {
     return jsonOf('Device', this, describeDevice);
   }
 
   /**
-   * Closes the device, for all threads. A second call after success is a no-op. If a DMA region was still published, the process is
-   * warned (`RDMAVT_DMA_MR_LEAKED`).
+   * Closes the device for all threads. A second call after success is a no-op. Emits the process warning `RDMAVT_DMA_MR_LEAKED`
+   * if a DMA region was still published.
    *
    * Kernel: `rvt_mr_exit`.
    *
-   * @throws RdmaError `EBUSY`: protection domains or DMA mappings are alive, and `cascade` was not asked for; `EPERM`: this object is
+   * @throws RdmaError `EBUSY`: protection domains or DMA mappings exist, and `cascade` is not set; `EPERM`: this object is
    *   restricted to a domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
@@ -452,12 +491,12 @@ export class Device {
   }
 
   /**
-   * Leaves the device: what this object has made ends, and its methods throw `EBADF`. Others go on; the last one that leaves closes the
-   * device. A second call after success is a no-op.
+   * Leaves the device: closes what this object created; the methods of this object then throw `EBADF`. Other threads continue to
+   * use the device, which closes when the last one leaves it. A second call after success is a no-op.
    *
    * Kernel: `rvt_dealloc_ucontext`.
    *
-   * @throws RdmaError `EBUSY`: something that this object has made is alive, and `cascade` was not asked for
+   * @throws RdmaError `EBUSY`: something that this object created is still open, and `cascade` is not set
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   detach(options: DetachOptions = {}): void {
@@ -467,22 +506,22 @@ export class Device {
   }
 
   /**
-   * Closes the device with everything in it if this object has opened it; leaves it with everything of its own if it was attached.
-   * Handles are closed, held elements are dead. Never throws.
+   * Closes the device and everything on it if this object opened the device. Leaves the device and closes everything that this
+   * object created if this object is attached. The bytes of held elements can no longer be used. Never throws.
    */
   [dispose](): void {
     this.#end();
   }
 
   /**
-   * As `await using` does: revokes the keys of all regions that were made through this object, waits up to 5 seconds for the elements
-   * of them that are held, and then does what `using` does, by force. Never rejects.
+   * Revokes the keys of all regions created through this object, waits up to 5 seconds until the elements held on them are put,
+   * and then closes or leaves the device by force, as `using` does. For `await using`. Never rejects.
    */
   async [asyncDispose](): Promise<void> {
     try {
       if (!this.#closed) await untilReleased(this.#table.revokeAll(), DEFAULT_TIMEOUT_MS);
     } catch {
-      // No memory to be woken with. What is held ends by force.
+      // Waiting failed for lack of memory. Continue and close by force.
     }
     this.#end();
   }
@@ -492,7 +531,7 @@ export class Device {
     else this.#close(true);
   }
 
-  /** 0 also if it is closed already. */
+  /** Closes the device. Returns 0 on success or if the device is already closed, or a negative errno. */
   #close(cascade: boolean): number {
     if (this.#closed) return 0;
     const status = this.#native.close(cascade);

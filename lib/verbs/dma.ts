@@ -12,11 +12,11 @@ import { type RegionTable } from './region-registry';
 
 /** Options of {@link DmaSpace.map}. */
 export interface DmaMapOptions {
-  /** DMA address of the first byte, a multiple of 4096. Default: where there is room. */
+  /** DMA address of the first byte, a multiple of 4096. Default: the device chooses a free range. */
   address?: bigint | number;
 }
 
-/** What {@link DmaSpace.toJSON} answers. */
+/** Returned by {@link DmaSpace.toJSON}. */
 export interface ShownDmaSpace extends Shown {
   class: 'DmaSpace';
   /** Number of the device in this process. */
@@ -27,8 +27,18 @@ export interface ShownDmaSpace extends Shown {
 let describeDmaSpace: (object: DmaSpace) => ShownDmaSpace;
 
 /**
- * The device's DMA address space, `device.dma`: what page lists ({@link FastMemoryRegion.mapPhys}), scatter-gather lists
- * ({@link MemoryRegion.mapSg}) and key 0 name. Its addresses are names; no process address is ever one.
+ * The DMA address space of a device, `device.dma`. Page lists ({@link FastMemoryRegion.mapPhys}), scatter-gather lists
+ * ({@link MemoryRegion.mapSg}) and accesses with key 0 use DMA addresses. A DMA address is a number chosen by the device or the
+ * program, never an address of the process.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const { dma } = new Device();
+ * const mapping = dma.map(Buffer.alloc(8192), { address: 0x10000 });
+ * console.log(mapping.address, mapping.length); // 65536n 8192
+ * ```
  */
 export class DmaSpace {
   readonly #native: NativeDevice;
@@ -43,22 +53,25 @@ export class DmaSpace {
     this.#table = table;
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the address space. Never throws. */
   toString(): string {
     return textOf('DmaSpace', this, describeDmaSpace);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownDmaSpace {
     return jsonOf('DmaSpace', this, describeDmaSpace);
   }
 
   /**
-   * Gives memory a range of DMA addresses: exactly the bytes of the view or buffer, which is kept alive until it is unmapped.
+   * Maps memory at a range of DMA addresses: exactly the bytes of the view or buffer. The memory is kept alive until it is
+   * unmapped.
    *
+   * @param memory - any view, ArrayBuffer or SharedArrayBuffer
+   * @returns the new mapping
    * @throws RdmaError `EINVAL`: the memory is empty or detached; `address` is not a multiple of 4096; the range overlaps another
-   *   one or passes 2^64
-   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed
+   *   mapping or ends beyond 2^64
+   * @throws RdmaError `ENOMEM`; `EBADF`: the device is closed; `EPERM`: the device was attached by the token of one domain
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   map(memory: MemoryLike, options: DmaMapOptions = {}): DmaMapping {
@@ -72,7 +85,7 @@ export class DmaSpace {
       this.#table.created('mapping', () => mapping.id);
       return mapping;
     } catch (error) {
-      if (typeof made === 'object') made.unmap(); // see ProtectionDomain.regUserMr
+      if (typeof made === 'object') made.unmap(); // a call that throws must leave nothing behind; see ProtectionDomain.regUserMr
       throw error;
     }
   }
@@ -87,7 +100,7 @@ export class DmaSpace {
   }
 }
 
-/** What {@link DmaMapping.toJSON} answers. */
+/** Returned by {@link DmaMapping.toJSON}. */
 export interface ShownDmaMapping extends Shown {
   class: 'DmaMapping';
   id: number;
@@ -98,12 +111,27 @@ export interface ShownDmaMapping extends Shown {
 
 let describeDmaMapping: (object: DmaMapping) => ShownDmaMapping;
 
-/** Memory in the DMA address space. Made by {@link DmaSpace.map}. */
+/**
+ * Memory mapped in the DMA address space. Created by {@link DmaSpace.map}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const mapping = device.dma.map(new ArrayBuffer(8192));
+ * const mr = device.allocPd().allocMr({ maxNumSg: 2 });
+ * console.log(mr.mapSg([{ addr: mapping.address, length: mapping.length }])); // 1
+ * mr.dereg();
+ * mapping.unmap();
+ * console.log(mapping.toJSON().state); // Closed
+ * ```
+ */
 export class DmaMapping {
   readonly #native: NativeDmaMapping;
-  /** DMA address of the first byte. */
+  /** DMA address of the mapping's first byte. */
   readonly address: bigint;
-  /** Bytes. */
+  /** Length of the mapping in bytes. */
   readonly length: number;
   readonly #number: number;
   /** @internal */
@@ -118,25 +146,25 @@ export class DmaMapping {
     this.#number = throwOnError('DmaSpace.map', native.serial());
   }
 
-  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  /** Unique on the device and never reused; see {@link Device.resources}. */
   get id(): number {
     return this.#number;
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the mapping. Never throws. */
   toString(): string {
     return textOf('DmaMapping', this, describeDmaMapping);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownDmaMapping {
     return jsonOf('DmaMapping', this, describeDmaMapping);
   }
 
   /**
-   * Ends the mapping. A second call after success is a no-op.
+   * Unmaps the memory. A second call after success is a no-op.
    *
-   * @throws RdmaError `EBUSY`: a region's page list names it, or an element of key 0 on it is held
+   * @throws RdmaError `EBUSY`: the page list of a region uses the mapping, or an element acquired with key 0 is held on it
    */
   unmap(): void {
     const status = this.#native.unmap();
@@ -144,8 +172,8 @@ export class DmaMapping {
   }
 
   /**
-   * Ends the mapping if it is not in use, as `using` does; otherwise it stays until {@link DmaMapping.unmap} succeeds or the
-   * device closes. Never throws.
+   * Unmaps the memory if it is not in use. A mapping in use stays until {@link DmaMapping.unmap} succeeds or the device closes.
+   * Never throws.
    */
   [dispose](): void {
     this.#native.unmap();

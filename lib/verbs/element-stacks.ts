@@ -1,31 +1,34 @@
-/** Where held elements were acquired, for those who asked (`captureStacks`). */
+/** Records where held elements were acquired, for devices opened with `captureStacks`. */
 import { type Holder } from '../internal/element';
 
-/** Whether anybody in this thread captures stacks: tested for each element, so it is a plain variable. */
+/** Whether any device in this thread captures stacks. A plain variable, because it is tested for each acquired element. */
 export let isCapturing = false;
 
-/** From now on {@link isCapturing}. */
+/** Sets {@link isCapturing} to true, permanently. */
 export function startCapturing(): void {
   isCapturing = true;
 }
 
-/** Stacks of more batches than this are not kept; the oldest go. */
+/** Maximum number of batches whose stacks are kept; the oldest are dropped first. */
 const MOST_BATCHES = 1024;
 
-/** For the elements of one device in this thread. */
+/** The recorded stacks for the elements of one device in this thread. */
 export class ElementStacks {
-  /** By cell: there are not more of them than there were elements held at a time. */
+  /**
+   * Indexed by cell. Cells are reused, so the map never has more entries than the maximum number of elements held at the same
+   * time.
+   */
   readonly #elements = new Map<number, { generation: number; stack: string }>();
   readonly #batches = new Map<number, string>();
 
-  /** An element was acquired. */
+  /** Records the stack of an acquired element. */
   note(holder: Holder, stack: string | undefined): void {
     if (stack !== undefined) this.#elements.set(holder.cell, { generation: holder.generation, stack });
   }
 
-  /** A batch has acquired elements. */
+  /** Records the stack of a batch's latest acquire. */
   noteBatch(batch: number, stack: string | undefined): void {
-    this.#batches.delete(batch); // so that it is the youngest again
+    this.#batches.delete(batch); // delete first, so that set() makes this entry the newest
     if (stack === undefined) return;
     this.#batches.set(batch, stack);
     let tooMany = this.#batches.size - MOST_BATCHES;

@@ -9,73 +9,76 @@ import { type RegionResource } from './resources';
 
 const { explainAccess } = native;
 
-/** An access that a check has judged, in plain numbers. */
+/** The arguments of an access that was checked. */
 export interface AskedAccess {
   readonly address: bigint;
-  /** Bytes. */
+  /** Length of the access in bytes. */
   readonly length: number;
   readonly key: number;
   readonly access: Access;
 }
 
-/** A region as it is now. */
+/** The current properties of a region, for explanations. */
 export interface RegionFacts {
   readonly id: number;
   readonly kind: RegionResource['kind'];
   readonly key: number;
-  /** `id` of its domain. */
+  /** `id` of the region's protection domain. */
   readonly pd: number;
   readonly access: Access;
-  /** Address of its first byte in local checks. */
+  /** Address of the region's first byte in local checks. */
   readonly start: bigint;
-  /** The same in remote checks. */
+  /** Address of the region's first byte in remote checks. */
   readonly iova: bigint;
-  /** Bytes mapped. */
+  /** Mapped length of the region in bytes. */
   readonly length: bigint;
-  /** The memory of a region of user memory, and its first byte there. */
+  /** For a region of user memory: the kind of buffer, and the offset in bytes of the region's first byte in that buffer. */
   readonly memory: { readonly kind: MemoryKindName; readonly offset: number } | undefined;
   readonly valid: boolean;
-  /** References of holders, once it is half-dead. */
+  /** Number of references that elements hold on the region once it is half-dead. */
   readonly held: number;
-  /** Whether this thread has made it. */
+  /** Whether this thread created the region. */
   readonly own: boolean;
 }
 
-/** What a slot of the key table holds now. */
+/** The current contents of a slot of the key table. */
 export interface SlotFacts {
-  /** Low half of the record's sequence; see `RVT_SLOT_SEQUENCE`. */
+  /** Low half of the slot record's sequence number; see `RVT_SLOT_SEQUENCE`. */
   readonly sequence: number;
-  /** The key that answers, or of an empty slot the last one; 0: none ever. */
+  /** The slot's current key. For an empty slot: its last key, or 0 if it never held one. */
   readonly key: number;
   readonly region: RegionFacts | undefined;
-  /** It holds a region of which the asker may not be told; or it is empty, and what it last held may not be told. */
+  /** True if the asker is not allowed to see the slot's region or, for an empty slot, its previous key. */
   readonly hidden: boolean;
 }
 
-/** What is known now about an access. */
+/** What the device currently knows about an access. */
 export interface Facts {
-  /** The verdict now: 0, or the number of the reason. */
+  /** The current verdict: 0 (accepted), or the number of the reason. */
   readonly now: number;
-  /** `id` of the asking domain. */
+  /** `id` of the domain for which the access is checked. */
   readonly pd: number;
   readonly user: boolean;
   readonly remoteKeyZero: boolean;
-  /** The DMA mapping that holds the address, or else the next one behind it. */
+  /** The DMA mapping that contains the address, or else the next mapping above it. */
   readonly dma: { readonly address: bigint; readonly length: bigint } | undefined;
   readonly searchedAll: boolean;
   readonly slot: SlotFacts;
-  /** Of the key with its bytes in the opposite order. */
+  /** The slot of the key with its bytes in reverse order. */
   readonly swapped: SlotFacts;
-  /** Regions that have the address; undefined for what was not found. */
+  /**
+   * Regions that contain the address: in this domain (`own`) or another (`others`), by the kind of address that the check uses,
+   * or by the opposite kind (`OtherWay`: local address for remote checks and vice versa). Undefined if no such region was found.
+   */
   readonly own: RegionFacts | undefined;
   readonly ownOtherWay: RegionFacts | undefined;
   readonly others: RegionFacts | undefined;
   readonly othersOtherWay: RegionFacts | undefined;
-  /** Half-dead, and it had the key. */
+  /** The half-dead region that had the key. */
   readonly halfDead: RegionFacts | undefined;
 }
 
-/** Rows of one answer. Indexed by numbers only, and its memory is its own. */
+/** The rows of one native answer. Use indexing by number only, which a program cannot intercept. The memory is not shared. */
 type Rows = BigUint64Array<ArrayBuffer>;
 
 function long(rows: Rows, at: number): bigint {
@@ -117,9 +120,9 @@ function slotAt(rows: Rows, at: number, asker: Asker): SlotFacts {
 }
 
 /**
- * Asks the device what it knows now. Takes the device's lock, and some milliseconds where there are 100,000 regions.
+ * Queries the device about an access. Takes the device lock; with 100,000 regions the search takes some milliseconds.
  *
- * @returns undefined if the domain or queue pair is gone
+ * @returns undefined if the domain or queue pair is closed
  */
 export function lookUp(asker: Asker, asked: AskedAccess): Facts | undefined {
   const rows: Rows = new BigUint64Array(Explained.Count);

@@ -1,5 +1,6 @@
 /**
- * The usual mistakes behind a refusal, when what the device knows fits one of them. Each is one sentence or two; none is a verdict.
+ * Suggests the usual mistakes behind a refusal when the device's current state fits one of them. Each suggestion is one or two
+ * sentences and may be wrong.
  */
 import { type Asker } from './asker';
 import { type AskedAccess, type Facts, lookUp, type RegionFacts } from './explanation-facts';
@@ -7,22 +8,26 @@ import { nameOfRegion, range, rightsOf, TOP } from './explanation-words';
 import { AccessBit } from '../internal/layout';
 import { bytes, capital, hex } from '../internal/words';
 
-/** The byte of the region that an address names, or -1n. */
+/**
+ * Returns the offset in the region, in bytes, of an address, or -1n if the address is outside.
+ *
+ * @param origin - address of the region's first byte
+ */
 function byteOf(origin: bigint, region: RegionFacts, address: bigint): bigint {
   return address >= origin && address - origin < region.length ? address - origin : -1n;
 }
 
-/** The address of a region's first byte, for peers or for its own program. */
+/** Returns the address of the region's first byte in remote or local checks. */
 export function originOf(remote: boolean, region: RegionFacts): bigint {
   return remote ? region.iova : region.start;
 }
 
-/** What peers name a byte by; or what the own program names it by. */
+/** Returns the name of the kind of address that remote or local checks use. */
 function sense(remote: boolean): string {
   return remote ? 'remote address (iova)' : 'local address (start)';
 }
 
-/** An address that is the region's by its other base. */
+/** Suggests that a local address was used in a remote check, or the reverse. */
 function otherSense(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   const origin = originOf(asker.remote, region);
   const other = originOf(!asker.remote, region);
@@ -34,7 +39,7 @@ function otherSense(asker: Asker, asked: AskedAccess, region: RegionFacts): stri
   );
 }
 
-/** A small number where an address belongs. */
+/** Suggests that an offset in the region was used as an address. */
 function offset(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   const origin = originOf(asker.remote, region);
   if (asked.address >= region.length || origin <= asked.address) return '';
@@ -45,14 +50,14 @@ function offset(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   );
 }
 
-/** The length of the whole from somewhere in the middle. */
+/** Suggests that the length of the whole region was used together with an address in its middle. */
 function fullLength(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   const byte = byteOf(originOf(asker.remote, region), region, asked.address);
   if (byte <= 0n || BigInt(asked.length) !== region.length) return '';
   return ` Perhaps the length was not shortened: it is that of the whole region, and from byte ${byte} on ${bytes(region.length - byte)} are left.`;
 }
 
-/** What lies behind the end is another region's. */
+/** Explains that the bytes past the end belong to another region. */
 function neighbour(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   const origin = originOf(asker.remote, region);
   if (byteOf(origin, region, asked.address) < 0n) return '';
@@ -64,7 +69,11 @@ function neighbour(asker: Asker, asked: AskedAccess, region: RegionFacts): strin
   return ` The bytes behind it are those of ${nameOfRegion(next)}: an access lies in one region, also where another one begins at its end.`;
 }
 
-/** Mistakes behind OutOfBounds, of the region that has the key. */
+/**
+ * Suggests mistakes behind OutOfBounds.
+ *
+ * @param region - the region that has the key
+ */
 export function mixUpsOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   const text =
     otherSense(asker, asked, region) || offset(asker, asked, region) || fullLength(asker, asked, region);
@@ -81,7 +90,7 @@ function otherKey(asker: Asker, region: RegionFacts): string {
   );
 }
 
-/** Mistakes behind a key that no region of the domain has. */
+/** Suggests mistakes behind a key that no region of the domain has. */
 export function mixUpsOfKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { swapped, own, ownOtherWay, others } = facts;
   if (swapped.region !== undefined && swapped.region.key !== asked.key && isSwapped(asked.key, swapped.key)) {
@@ -105,7 +114,11 @@ function isSwapped(key: number, other: number): boolean {
   return swapped >>> 0 === other;
 }
 
-/** Mistakes behind AccessDenied, of the region that has the key. */
+/**
+ * Suggests mistakes behind AccessDenied.
+ *
+ * @param region - the region that has the key
+ */
 export function mixUpsOfRights(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   const remoteBits = AccessBit.RemoteRead | AccessBit.RemoteWrite | AccessBit.RemoteAtomic;
   if (!asker.remote && (asked.access & remoteBits & ~region.access) !== 0) {

@@ -3,10 +3,10 @@ import { joinRights } from '../internal/right-names';
 import { type RegionFacts } from './explanation-facts';
 import { hex } from '../internal/words';
 
-/** 2^64: where addresses end. */
+/** 2^64: one past the highest address. */
 export const TOP = 2n ** 64n;
 
-/** `LocalWrite|RemoteRead`; `no right` for 0; bits without a name as a number. */
+/** Formats an access mask: `LocalWrite|RemoteRead`; `no right` for 0; bits without a name as a number. */
 export function rightsOf(access: Access): string {
   return joinRights(access, '|', 'no right');
 }
@@ -18,7 +18,7 @@ const kindNames: Readonly<Record<RegionFacts['kind'], string>> = {
   FMR: 'a page list',
 };
 
-/** `region 3 (user memory, key 0x8a01, over a SharedArrayBuffer from byte 64 on)`. */
+/** Describes a region: `region 3 (user memory, key 0x8a01, over a SharedArrayBuffer from byte 64 on)`. */
 export function nameOfRegion({ id, kind, key, memory, own }: RegionFacts): string {
   const over =
     memory &&
@@ -26,7 +26,7 @@ export function nameOfRegion({ id, kind, key, memory, own }: RegionFacts): strin
   return `region ${id} (${kindNames[kind]}, key ${hex(key)}${over ?? ''}${own ? '' : ', made by another thread'})`;
 }
 
-/** `0x1000 to 0x1fff`, both included. */
+/** Formats a range of addresses, both ends inclusive: `0x1000 to 0x1fff`. */
 export function range(first: bigint, length: bigint): string {
   return `${hex(first)} to ${hex((first + length - 1n) % TOP)}`;
 }

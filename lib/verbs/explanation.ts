@@ -6,7 +6,7 @@ import { AccessBit, KEY_VARIANT_MASK } from '../internal/layout';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { bytes, capital, hex } from '../internal/words';
 
-/** What a reason means by itself: for a refusal that cannot be looked into any more. */
+/** The general meaning of each reason, used when the cause of a refusal can no longer be looked up. */
 const meanings: Readonly<Record<string, string>> = {
   KeyZeroDenied: 'Key 0 may not be used by this domain or by its peers.',
   NoDmaRegion: 'No DMA region was published for key 0.',
@@ -37,7 +37,7 @@ function whatFor(access: number, remote: boolean): string {
   return access === 0 ? 'A local read' : `A local access (${rightsOf(access)})`;
 }
 
-/** Who asked for what. */
+/** Describes the refused access: the operation, the address, the key, and the domain or queue pair. */
 function request(asker: Asker, asked: AskedAccess, reason: RefusalReason): string {
   const { address, length, key, access } = asked;
   const who = asker.remote ? `over queue pair ${asker.id}` : `by protection domain ${asker.id}`;
@@ -61,7 +61,7 @@ function keyZero(asker: Asker, facts: Facts): string {
   return ' Key 0 may not be used here.';
 }
 
-/** A slot that is empty. */
+/** Explains a refusal because the slot of the key is empty. */
 function emptySlot(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { key: last, hidden } = facts.slot;
   const before = last === 0 ? 'never held a region' : `the last key in it was ${hex(last)}`;
@@ -116,7 +116,12 @@ function wrongPd(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionF
   return text;
 }
 
-/** By how many bytes an access is outside. */
+/**
+ * Describes by how many bytes an access lies outside a range.
+ *
+ * @param origin - address of the first byte of the range
+ * @param length - bytes of the range
+ */
 function overrun(asked: AskedAccess, origin: bigint, length: bigint): string {
   const { address } = asked;
   const size = BigInt(asked.length);
@@ -185,7 +190,10 @@ function unmapped(asked: AskedAccess, facts: Facts, region: RegionFacts | undefi
   return ` Key 0 takes DMA addresses (device.dma.map), and none is mapped at ${hex(asked.address)}: ${next}.${mixUp}`;
 }
 
-/** The cause of a refusal, by what is known now. Begins with a blank; it fits only while `reason` is still the verdict. */
+/**
+ * Explains the cause of a refusal from the device's current state. Only valid if `reason` is still the verdict. The text begins
+ * with a space.
+ */
 function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts: Facts): string {
   const { region }: SlotFacts = facts.slot;
   switch (reason) {
@@ -218,7 +226,7 @@ function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts:
   }
 }
 
-/** A verdict as it would be now. */
+/** Describes the verdict that the same access would get now. */
 function verdictNow(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const now = reasonOf(facts.now);
   if (now === undefined) return 'the same access would be accepted now.';
@@ -226,9 +234,9 @@ function verdictNow(asker: Asker, asked: AskedAccess, facts: Facts): string {
 }
 
 /**
- * Explains a refusal in plain sentences.
+ * Explains a refusal in sentences.
  *
- * @param sequence - low half of the sequence of the key's record when it was refused; undefined: not known
+ * @param sequence - low half of the sequence number of the key's slot record at the time of the refusal; undefined if unknown
  */
 export function explainRefusal(
   asker: Asker,
@@ -253,7 +261,7 @@ export function explainRefusal(
   return begin + causeOf(asker, asked, reason, facts) + changed;
 }
 
-/** Explains the verdict that an access would get now, which may be none. */
+/** Explains the current verdict on an access, which may be accepted. */
 export function explainNow(asker: Asker, asked: AskedAccess): string {
   const facts = lookUp(asker, asked);
   if (facts === undefined) return `${request(asker, asked, 'Closed')} ${meanings.Closed ?? ''}`;

@@ -1,19 +1,20 @@
 import { u8, u32 } from '../internal/arguments';
 import { KEY_VARIANT_MASK } from '../internal/layout';
 
-/** What keeps the two kinds of keys, and rights, apart for the compiler. There is nothing of it at run time. */
+/** Distinguishes the two kinds of keys and access masks at compile time. Does not exist at run time. */
 export declare const keyKind: unique symbol;
 
-/** A local key: names a region in a local check. 32 bits. lkey and rkey of a region are the same number. */
+/** A local key (32 bits): identifies a region in a local check. The lkey and the rkey of a region are the same number. */
 export type Lkey = number & { readonly [keyKind]: 'lkey' };
 
-/** A remote key: names a region in a remote check. 32 bits. */
+/** A remote key (32 bits): identifies a region in a remote check. */
 export type Rkey = number & { readonly [keyKind]: 'rkey' };
 
 /**
- * A number as local key, for keys that were stored or came in a message.
+ * Converts a number to a local key, for example a key read from a file or a message.
  *
  * @param key - 0..2^32-1
+ * @returns the same number
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
 export function lkey(key: number): Lkey {
@@ -21,9 +22,10 @@ export function lkey(key: number): Lkey {
 }
 
 /**
- * A number as remote key, for keys that a peer has sent.
+ * Converts a number to a remote key, for example a key sent by a peer.
  *
  * @param key - 0..2^32-1
+ * @returns the same number
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
 export function rkey(key: number): Rkey {
@@ -31,11 +33,13 @@ export function rkey(key: number): Rkey {
 }
 
 /**
- * The key with another low byte: the 8 bits that the consumer owns and may change in
- * {@link QueuePair.fastRegMr} (`ib_update_fast_reg_key`).
+ * Returns a key with its low byte replaced. The consumer owns these 8 bits and may change them with {@link QueuePair.fastRegMr}.
+ *
+ * Kernel: `ib_update_fast_reg_key`.
  *
  * @param key - a key of the region
  * @param lowByte - 0..255
+ * @returns the new key
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
 export function fastRegKey<Key extends Lkey | Rkey>(key: Key, lowByte: number): Key {

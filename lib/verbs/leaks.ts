@@ -1,6 +1,4 @@
-/**
- * Telling about regions that nobody has ended: when their device is collected, and when the process (or worker) ends.
- */
+/** Reports regions that were never deregistered: when their device is garbage-collected, and when the process or worker exits. */
 import { type CreationStacks } from './creation-stacks';
 import { throwOnError } from '../internal/errors';
 import { native, type NativeDevice } from '../internal/native';
@@ -8,14 +6,21 @@ import { regionsOfRows, type RegionResource } from './resources';
 
 type Leaked = Pick<RegionResource, 'id' | 'kind' | 'lkey' | 'iova' | 'length' | 'refs' | 'stack'>;
 
-/** Where the objects of devices that are watched were created, by device and context. Holds no device. */
+/**
+ * Creation stacks of the watched devices, keyed by device and context number. Holds no reference to a device, which would keep
+ * the device alive.
+ */
 const watched = new Map<string, CreationStacks | undefined>();
 let listening = false;
 let ending = false;
 
 const keyOf = (device: number, context: number): string => `${device} ${context}`;
 
-/** From now on tell about this device's regions. */
+/**
+ * Starts reporting the leaked regions of a device.
+ *
+ * @param stacks - creation stacks of the device's objects, if they are captured
+ */
 export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | undefined): void {
   throwOnError('new Device({ reportLeaks })', device.reportLeaks(true));
   watched.set(keyOf(device.number(), device.context()), stacks);
@@ -30,7 +35,7 @@ export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | und
       return stack === undefined ? region : { ...region, stack };
     });
     if (!leaked.length) return;
-    // emitWarning tells in the next turn, and at the end there is none.
+    // process.emitWarning emits in a later tick, which never comes while the process exits. Emit directly.
     if (ending) process.emit('warning', warning('The process ended', leaked));
     else process.emitWarning(warning('A device was garbage-collected', leaked));
   });
@@ -40,7 +45,7 @@ export function watchForLeaks(device: NativeDevice, stacks: CreationStacks | und
   });
 }
 
-/** The device was closed, or left, in the regular way. */
+/** Stops reporting the leaked regions of a device, because it was closed or detached normally. */
 export function stopWatching(device: NativeDevice): void {
   if (watched.delete(keyOf(device.number(), device.context()))) device.reportLeaks(false);
 }

@@ -19,27 +19,27 @@ import { showAs, textOf } from '../internal/show';
 
 /** One element of a scatter-gather list. */
 export interface SgEntry {
-  /** DMA address of its first byte. */
+  /** DMA address of the element's first byte. */
   addr: bigint | number;
-  /** Bytes. */
+  /** Length of the element in bytes. */
   length: bigint | number;
 }
 
 /** Options of {@link MemoryRegion.mapSg}. */
 export interface MapSgOptions {
-  /** Bytes of the first element to leave out. Default 0. */
+  /** Number of bytes to skip at the start of the first element. Default 0. */
   offset?: bigint | number;
-  /** Bytes of a page. Only 4096, the default, can be had. */
+  /** Page size in bytes. Only 4096, the default, is supported. */
   pageSize?: number;
 }
 
-/** Numbers of an element. */
+/** Number of 64-bit words per element. */
 const WORDS: number = SgElementField.Count;
 
-/** Whether a value is a memory region, whatever its prototype says. */
+/** Returns whether a value is a memory region. Does not consult the prototype, which a program can change. */
 export let isMemoryRegion: (value: unknown) => value is MemoryRegion;
 
-/** The words of a list of elements; each property of each element is read once. */
+/** Converts a list of elements to packed words. Reads each property of each element once. */
 function pairsOf(list: unknown): BigUint64Array {
   if (!Array.isArray(list)) throw invalidType('list', 'an instance of Array or BigUint64Array', list);
   return u64Words(integer(list.length, 'list.length', 0, MAX_SG_ELEMENTS), WORDS, (pairs, i) => {
@@ -51,9 +51,20 @@ function pairsOf(list: unknown): BigUint64Array {
 }
 
 /**
- * A memory region: a range of addresses with rights, that a key names (`struct rvt_mr`).
+ * A memory region: a range of addresses with access rights, identified by a key (`struct rvt_mr`).
  *
- * Made by {@link ProtectionDomain.regUserMr}, {@link ProtectionDomain.getDmaMr} and {@link ProtectionDomain.allocMr}.
+ * Created by {@link ProtectionDomain.regUserMr}, {@link ProtectionDomain.getDmaMr} and {@link ProtectionDomain.allocMr}.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.alloc(4096), { access: Access.LocalWrite, iova: 0x1000n });
+ * console.log(mr.length, mr.iova, mr.state); // 4096 4096n Valid
+ * mr.dereg();
+ * console.log(mr.state); // Closed
+ * ```
  */
 export class MemoryRegion extends Region {
   readonly #isMemoryRegion = true;
@@ -64,20 +75,21 @@ export class MemoryRegion extends Region {
   }
 
   /**
-   * Maps a list of DMA ranges, one after the other, from `offset` on. For regions of {@link ProtectionDomain.allocMr}.
+   * Maps a list of DMA ranges to consecutive addresses of the region. For regions of {@link ProtectionDomain.allocMr}.
    *
-   * An element must begin where a page begins and its predecessor end where one ends, or the two must touch; a list with a
-   * hole is mapped up to it. Access, key and validity stay as they are. Held elements do not prevent it: they are refused
-   * afterwards (`Remapped`).
+   * Each element after the first must directly follow its predecessor, or must begin at a page boundary while the predecessor
+   * ends at one. The list is mapped up to the first element that violates this. The access rights, key and validity of the region
+   * do not change. Held elements do not prevent the call, but using their bytes is refused afterwards (`Remapped`).
    *
    * Kernel: `rvt_map_mr_sg`.
    *
    * @param list - the elements, or a BigUint64Array of address, length, address, length...
-   * @returns how many elements are mapped: fewer than were given at a hole, or when the region is full
-   * @throws RdmaError `EINVAL`: not a region of `allocMr`, or half-dead; empty list; an empty element, or one that is not
-   *   inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096 (nothing has changed)
-   * @throws RdmaError `ENOMEM`: not one element fits. The old mapping is dropped, and `iova` and `length` show it
-   * @throws RdmaError `EBADF`: the region is gone; `EPERM`: its device was attached by the token of one domain, which is not trusted
+   * @returns the number of mapped elements: less than the length of the list if the list has a gap or the region is full
+   * @throws RdmaError `EINVAL`: the region is not from `allocMr` or is half-dead; the list is empty; an element is empty or is
+   *   not inside one DMA mapping; `offset` is not inside the first element; `pageSize` is not 4096. Nothing has changed
+   * @throws RdmaError `ENOMEM`: not a single element fits. The old mapping is lost, which `iova` and `length` reflect
+   * @throws RdmaError `EBADF`: the region is closed; `EPERM`: the device was attached by the token of one domain, and the domain
+   *   is not trusted
    * @throws TypeError, RangeError: see {@link SgEntry}, {@link MapSgOptions}
    */
   mapSg(list: readonly SgEntry[] | BigUint64Array, options: MapSgOptions = {}): number {
@@ -93,12 +105,12 @@ export class MemoryRegion extends Region {
   }
 
   /**
-   * Revokes the region's key, at once and for good, and frees the region if no element is held. A second call after success
-   * is a no-op.
+   * Revokes the region's key permanently, and frees the region if no element is held. A second call after success is a no-op.
    *
    * Kernel: `rvt_dereg_mr`.
    *
-   * @throws RdmaError `EBUSY`: elements are held. The region is half-dead; call again when they are put, or with `force`
+   * @throws RdmaError `EBUSY`: elements are held, and the region is half-dead. Call again after the elements are put, or use
+   *   `force`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   dereg(options: DeregOptions = {}): void {
@@ -106,11 +118,11 @@ export class MemoryRegion extends Region {
   }
 
   /**
-   * Revokes the region's key at once, and waits for held elements to be put.
+   * Revokes the region's key permanently, and waits until all held elements are put.
    *
-   * @returns a promise, rejected with RdmaError `EBUSY` when the time is over, or with the reason of `signal` when that aborts; the
-   *   region is half-dead then. With a signal that was aborted before, nothing is done at all
-   * @throws TypeError, RangeError (from the call itself, for wrong options)
+   * @returns a promise. Rejects with RdmaError `EBUSY` on timeout, or with the reason of `signal` when it aborts; the region is
+   *   half-dead in both cases. If the signal was already aborted, the call changes nothing
+   * @throws TypeError, RangeError: an option is invalid. Thrown by the call itself, not by the promise
    */
   deregAsync(options: DeregAsyncOptions = {}): Promise<void> {
     return releaseAsync(this, 'MemoryRegion.deregAsync', options);

@@ -42,80 +42,80 @@ const { hasOwn } = Object;
 /** Options of {@link ProtectionDomain.regUserMr}. */
 export interface RegUserMrOptions {
   /**
-   * The local address of the first byte: any number; ranges may overlap. As in the kernel the end, rounded up to a page of 4 KiB, must be
-   * a 64-bit number: so local addresses do not reach into the last page below 2^64, while remote ones (`iova`) may end at 2^64
-   * exactly. Default: a free one, 4 KiB aligned.
+   * Local address of the first byte. May be any number, and ranges may overlap. As in the kernel, the end of the region, rounded
+   * up to a page of 4 KiB, must be below 2^64: the last page of the address space is not available for local addresses, while
+   * remote addresses (`iova`) may end at exactly 2^64. Default: a free address, aligned to 4 KiB.
    */
   start?: bigint | number;
-  /** The remote address of the first byte. Default: `start`. */
+  /** Remote address of the first byte. Default: `start`. */
   iova?: bigint | number;
-  /** Rights, bits of {@link Access}. Default 0: local reading only. */
+  /** Access rights, bits of {@link Access}. Default 0: only local reads. */
   access?: Access;
 }
 
 /** Options of {@link ProtectionDomain.getDmaMr}. */
 export interface GetDmaMrOptions {
-  /** Rights; never looked at by a check. Default 0. */
+  /** Access rights, bits of {@link Access}. Checks ignore them. Default 0. */
   access?: Access;
 }
 
-/** The kernel's kinds of regions for work requests (`enum ib_mr_type`); only `'MEM_REG'` is supported. */
-const mrTypes = {
+/** A type of region for work requests, as in the kernel's `enum ib_mr_type`. Only `'MEM_REG'` is supported. */
+export type MrType = 'MEM_REG' | 'SG_GAPS' | 'DM' | 'USER' | 'DMA' | 'INTEGRITY';
+
+const mrTypes: Readonly<Record<MrType, MrTypeNumber>> = {
   MEM_REG: MrTypeNumber.MemReg,
   SG_GAPS: MrTypeNumber.SgGaps,
   DM: MrTypeNumber.Dm,
   USER: MrTypeNumber.User,
   DMA: MrTypeNumber.Dma,
   INTEGRITY: MrTypeNumber.Integrity,
-} as const;
+};
 const mrTypeNames = Object.keys(mrTypes) as MrType[];
-
-/** One of the kernel's kinds of regions for work requests. */
-export type MrType = keyof typeof mrTypes;
 
 /** Options of {@link ProtectionDomain.allocMr}. */
 export interface AllocMrOptions {
-  /** The most pages it can map, 0..2^31-1. */
+  /** Maximum number of pages that the region can map, 0..2^31-1. */
   maxNumSg: number;
-  /** Default `'MEM_REG'`, the only one that is supported. */
+  /** Type of the region. Only `'MEM_REG'`, the default, is supported. */
   type?: MrType;
 }
 
 /** Options of {@link ProtectionDomain.allocFmr}. */
 export interface AllocFmrOptions {
-  /** Rights, bits of {@link Access}. Default 0. */
+  /** Access rights, bits of {@link Access}. Default 0. */
   access?: Access;
-  /** The most pages it can map, 0..2^31-1. */
+  /** Maximum number of pages that the region can map, 0..2^31-1. */
   maxPages: number;
-  /** How often it may be mapped before it is unmapped. Taken and not looked at, as in the kernel. Default 32. */
+  /** How often the region may be mapped before it must be unmapped. Accepted but ignored, as in the kernel. Default 32. */
   maxMaps?: number;
-  /** log2 of the page size in bytes, 0..30. Default 12. */
+  /** Base-2 logarithm of the page size in bytes, 0..30. Default 12. */
   pageShift?: number;
 }
 
 /** Options of {@link ProtectionDomain.dealloc}. */
 export interface DeallocPdOptions {
-  /** Take what is in it along: queue pairs first, then regions by force. Default false. */
+  /** Also close the contents of the domain: queue pairs first, then regions by force. Default false. */
   cascade?: boolean;
 }
 
-/** What a local work request names (`struct ib_sge`). */
+/** The address range and key of a local work request (`struct ib_sge`). */
 export interface LocalSge {
-  /** Local address of the first byte. */
+  /** Local address of the first byte of the range. */
   addr: bigint | number;
-  /** Bytes, 0..2^32-1. */
+  /** Length of the range in bytes, 0..2^32-1. */
   length: number;
-  /** The region's key. */
+  /** The lkey of the region that contains the range. */
   lkey: Lkey;
 }
 
 /** Options of {@link ProtectionDomain.acquire}. */
 export interface AcquireOptions {
   /**
-   * The element before this one: if the new one continues it, it grows instead. A put element counts as none.
+   * The previous element of the list. If the new access continues it, the call extends it instead of creating a new element. An
+   * element that has been put is ignored.
    *
-   * It is for page lists, scatter-gather lists and key 0. The kernel compares DMA addresses, and user memory has none: elements of
-   * {@link ProtectionDomain.regUserMr} are never coalesced, and each is one of its own.
+   * Applies to page lists, scatter-gather lists and key 0 only: the kernel compares DMA addresses, which user memory does not
+   * have. Elements of {@link ProtectionDomain.regUserMr} are therefore never coalesced.
    */
   last?: Sge | null;
 }
@@ -123,10 +123,10 @@ export interface AcquireOptions {
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
-/** The native object of a domain; undefined for anything else. */
+/** Returns the native object of a domain; undefined for any other value. */
 export let nativeDomainOf: (value: unknown) => NativeProtectionDomain | undefined;
 
-/** What {@link ProtectionDomain.toJSON} answers. */
+/** Returned by {@link ProtectionDomain.toJSON}. */
 export interface ShownProtectionDomain extends Shown {
   class: 'ProtectionDomain';
   id: number;
@@ -136,9 +136,23 @@ export interface ShownProtectionDomain extends Shown {
 let describeProtectionDomain: (object: ProtectionDomain) => ShownProtectionDomain;
 
 /**
- * A protection domain: regions can be used through it only if they belong to it (`struct rvt_pd`).
+ * A protection domain (`struct rvt_pd`): its regions can be accessed only through this domain and its queue pairs.
  *
- * Made by {@link Device.allocPd}.
+ * Created by {@link Device.allocPd}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.from('hello'));
+ * const target = Buffer.alloc(5);
+ * const check = pd.acquire({ addr: mr.start, length: 5, lkey: mr.lkey }, 0);
+ * if (!check.ok) throw new Error(check.explain());
+ * check.sge.copyTo(target);
+ * check.sge.put();
+ * console.log(target.toString()); // hello
+ * ```
  */
 export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
@@ -152,25 +166,26 @@ export class ProtectionDomain {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
     this.#table = table;
-    const id = throwOnError('Device.allocPd', native.serial()); // another thread may have ended it
+    const id = throwOnError('Device.allocPd', native.serial()); // another thread may have deallocated the domain
     this.#asker = { native, number: native.number(), id, remote: false, table };
     markUncloneable(this);
   }
 
-  /** Unique on the device, never given twice: what {@link Device.importPd} takes. */
+  /** Unique on the device and never reused. {@link Device.importPd} takes this id. */
   get id(): number {
     return this.#asker.id;
   }
 
   /**
-   * Registers memory: exactly the bytes of the view or buffer, which is kept alive until the region is gone.
+   * Registers memory: exactly the bytes of the view or buffer. The memory is kept alive until the region is closed.
    *
    * Kernel: `rvt_reg_user_mr`.
    *
    * @param memory - any view, ArrayBuffer or SharedArrayBuffer
-   * @throws RdmaError `EINVAL`: the memory is empty or detached; rights that cannot be given; `start` or `iova` and the length
-   *   do not fit 64 bits
-   * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is gone
+   * @returns the new region
+   * @throws RdmaError `EINVAL`: the memory is empty or detached; the rights are invalid; `start` or `iova` plus the length
+   *   exceeds 64 bits
+   * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   regUserMr(memory: MemoryLike, options: RegUserMrOptions = {}): MemoryRegion {
@@ -179,7 +194,8 @@ export class ProtectionDomain {
     const given = namedOptionsOf<RegUserMrOptions>(options, ['start', 'iova', 'access']);
     const start = hasOwn(given, 'start') ? given.start : undefined;
     const iova = hasOwn(given, 'iova') ? given.iova : undefined;
-    const givenAccess = hasOwn(given, 'access') ? given.access : 0; // undefined is refused: rights are never a default by mistake
+    // An explicit undefined is rejected below: rights must not default by mistake.
+    const givenAccess = hasOwn(given, 'access') ? given.access : 0;
     let flags = 0;
     if (start !== undefined) {
       storeLong(CommandWord.Start, start, 'options.start');
@@ -193,15 +209,16 @@ export class ProtectionDomain {
     const bytes = registrableBytesOf(method, memory, 'memory');
     const status = registerMemory(this.#asker.number, access, flags, bytes);
     try {
-      if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // to native code, memory without bytes
+      if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // the native module sees detached memory as empty
       throwOnError(method, status);
       const name = readNewRegion(this.#native, this.#asker.number, access);
       const region = new MemoryRegion(construction, name, this.#table);
       this.#table.add(region);
       return region;
     } catch (error) {
-      // At the end of the stack no object can be made of what was registered. What throws must have done nothing. Functions of
-      // JavaScript cannot be called here either; native ones can, and this one finds the region in the command block.
+      // Creating the object throws when the call stack is exhausted, and a call that throws must leave nothing registered.
+      // JavaScript functions cannot be called in that state, but native ones can: releaseMr takes the region from the command
+      // block.
       if (status === 0) {
         words[CommandWord.Checker] = this.#asker.number;
         words[CommandWord.Mode] = ReleaseMode.Force;
@@ -212,11 +229,12 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a region over all DMA memory of the device, with both keys 0. The first one is what key 0 names in checks; others are
-   * inert, and stay so.
+   * Creates a region over all DMA memory of the device; its lkey and rkey are 0. The first such region of the device is
+   * published: checks with key 0 use it. Further ones are never used by a check.
    *
    * Kernel: `rvt_get_dma_mr`.
    *
+   * @returns the new region
    * @throws RdmaError `EPERM`: the domain is not trusted; `EINVAL`: unknown rights; `ENOMEM`, `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
@@ -227,11 +245,14 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a region for {@link MemoryRegion.mapSg} and {@link QueuePair.fastRegMr}, with nothing mapped and no rights.
+   * Creates a region for {@link MemoryRegion.mapSg} and {@link QueuePair.fastRegMr}. The new region maps nothing and grants no
+   * rights.
    *
    * Kernel: `rvt_alloc_mr`.
    *
-   * @throws RdmaError `EINVAL`: another type (tested first), or `maxNumSg` above 2^31-1; `ENOMEM`: no free slot; `EBADF`
+   * @returns the new region
+   * @throws RdmaError `EINVAL`: another type (tested first), or `maxNumSg` above 2^31-1; `ENOMEM`: no free slot in the key table;
+   *   `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocMr(options: AllocMrOptions): MemoryRegion {
@@ -245,12 +266,13 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a fast memory region, with nothing mapped.
+   * Creates a fast memory region. The new region maps nothing.
    *
    * Kernel: `rvt_alloc_fmr`.
    *
-   * @throws RdmaError `EINVAL`: rights that cannot be given; `pageShift` above 30; `maxPages` negative or above 2^31-1
-   * @throws RdmaError `ENOMEM`: no free slot; `EBADF`
+   * @returns the new region
+   * @throws RdmaError `EINVAL`: the rights are invalid; `pageShift` above 30; `maxPages` negative or above 2^31-1
+   * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   allocFmr(options: AllocFmrOptions): FastMemoryRegion {
@@ -271,17 +293,20 @@ export class ProtectionDomain {
   }
 
   /**
-   * The region of this domain that holds all bytes of a view, buffer or DataView: one of {@link ProtectionDomain.regUserMr}, made in
-   * this thread, whose key works. Of several it is the one that begins nearest before the view, and of those that begin together the
-   * newest. With the region's {@link Region.advertise} and the view's distance from the region's first byte, which the rows of
-   * {@link Device.resources} tell, a peer gets the right address.
+   * Returns the region of this domain that covers all bytes of a view, buffer or DataView. Considers regions of
+   * {@link ProtectionDomain.regUserMr} that this thread created and whose keys are valid. If several match, returns the one that
+   * begins closest to the view, and among those with the same start the newest.
    *
-   * The first call takes time for all regions of the device in this thread. After that it takes steps for the logarithm of the regions
-   * over this buffer, and for those over the view that lack the rights asked for.
+   * To advertise a view to a peer, pass its offset in the region to {@link Region.advertise}. The offset is the difference
+   * between the view's `byteOffset` and the region's {@link MemoryPlace.offset} in {@link Device.resources}.
    *
-   * @param access - rights that it must grant, bits of {@link Access}. Default 0: any
-   * @returns undefined if there is none, or if the view has no bytes
-   * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the domain is gone
+   * The first call indexes all regions that this thread created on the device. Later calls index only new regions, and take time
+   * logarithmic in the number of regions over the same buffer.
+   *
+   * @param memory - the bytes that the region must cover
+   * @param access - rights that the region must grant, bits of {@link Access}. Default 0: any region matches
+   * @returns undefined if no region matches or the view has no bytes
+   * @throws RdmaError `EINVAL`: the memory is detached; `EBADF`: the domain is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   regionOf(memory: MemoryLike, access: Access = 0): MemoryRegion | undefined {
@@ -293,8 +318,11 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a queue pair in the domain.
+   * Creates a queue pair in the domain.
    *
+   * Kernel: `rvt_create_qp`.
+   *
+   * @returns the new queue pair
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
@@ -304,24 +332,24 @@ export class ProtectionDomain {
       this.#table.created('queuePair', () => qp.id);
       return qp;
     } catch (error) {
-      if (typeof made === 'object') made.destroy(); // see regUserMr
+      if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind; see regUserMr
       throw error;
     }
   }
 
   /**
-   * Judges a local access, by local address. It wants all bits of `access`; 0 (reading) always passes. Once the domain is closed (or
-   * its device), everything is refused with `'Closed'`.
+   * Checks a local access, by local address, and takes a reference on the region. The region must grant all bits of `access`; 0
+   * means a read, which every region allows. After the domain or its device is closed, every access is refused with `'Closed'`.
    *
-   * An empty element (length 0) is judged like any other one: it needs a live key and an address inside the region or at its end.
-   * The kernel's callers skip empty elements before they ask, so skip them, too, if a list may have them.
+   * An empty element (length 0) is checked like any other: it needs a valid key and an address inside the region or at its end.
+   * The kernel's callers skip empty elements before the check; skip them too if your list may contain them.
    *
    * Kernel: `rvt_lkey_ok`.
    *
-   * @param sge - the local address range, and the key that names its region
+   * @param sge - the local address range, and the key of its region
    * @param access - bits of {@link Access}
-   * @returns the accepted element, to be put; or `last`, grown; or the refusal and its reason
-   * @throws RdmaError `EINVAL`: `last` is of another device; `ENOMEM`: the region is held 2^32-1 times
+   * @returns the new element, which the caller must put; or `last`, extended; or the refusal with its reason
+   * @throws RdmaError `EINVAL`: `last` is an element of another device; `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(sge: LocalSge, access: Access, options?: AcquireOptions): LocalCheck {
@@ -330,15 +358,18 @@ export class ProtectionDomain {
     const last = options === undefined ? undefined : this.#last(options);
     const asker = this.#asker;
     storeAccess(asker.number, addr, 'sge.addr', length, 'sge.length', lkey, 'sge.lkey', access);
-    // Stored: so they are what their types say.
+    // storeAccess has validated the types, so the casts are safe.
     return acquireAccess(asker, addr as bigint, length as number, lkey as number, access, last);
   }
 
   /**
-   * The verdict of {@link ProtectionDomain.acquire} without a reference: nothing to put, and nothing that keeps the region.
+   * Checks a local access like {@link ProtectionDomain.acquire}, but takes no reference: there is nothing to put, and the region
+   * can be deregistered at any time.
    *
-   * @returns where the bytes are, or the refusal and its reason
-   * @throws as {@link ProtectionDomain.acquire}
+   * @param sge - the local address range, and the key of its region
+   * @param access - bits of {@link Access}
+   * @returns where the bytes lie, or the refusal with its reason
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   check(sge: LocalSge, access: Access): CheckedPlace {
     const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
@@ -348,31 +379,33 @@ export class ProtectionDomain {
   }
 
   /**
-   * Makes a batch of local checks: many in one call.
+   * Creates a batch, which performs many local checks in one call.
    *
-   * @param capacity - elements, 1..2^24
-   * @throws RdmaError `EBADF`: the domain is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @param capacity - number of elements, 1..2^24
+   * @returns the new batch
+   * @throws RdmaError `EBADF`: the domain is closed; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   lkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
     return new CheckBatch(construction, this.#asker, capacity, options);
   }
 
   /**
-   * Makes a checker: one local check per call, without allocation. See {@link Checker}.
+   * Creates a checker, which performs one local check per call without allocating. See {@link Checker}.
    *
-   * @throws RdmaError `EBADF`: the domain is gone
+   * @returns the new checker
+   * @throws RdmaError `EBADF`: the domain is closed
    */
   checker(): Checker {
     return new Checker(construction, this.#asker);
   }
 
   /**
-   * Ends many regions of this domain, as {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc} do one, but waits only once
-   * until no other thread moves a byte of any of them. All keys are dead at once. Regions that are gone already are passed over; the
-   * list may name one twice.
+   * Deregisters many regions of this domain, with the effect of {@link MemoryRegion.dereg} or {@link FastMemoryRegion.dealloc} on
+   * each. All keys are revoked together, and the call waits only once for the copies of other threads. Regions that are already
+   * closed are skipped. The list may contain a region twice.
    *
-   * @throws RdmaError `EBUSY`: elements of at least one are held. Those regions are half-dead, the others have ended
-   * @throws RdmaError `EINVAL`: a region is not in this domain; `EBADF`: the domain is gone. Nothing has changed
+   * @throws RdmaError `EBUSY`: elements are held on at least one region. Those regions are half-dead; the others are closed
+   * @throws RdmaError `EINVAL`: a region is not in this domain; `EBADF`: the domain is closed. Nothing has changed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   deregMany(regions: readonly (MemoryRegion | FastMemoryRegion)[], options: DeregOptions = {}): void {
@@ -386,7 +419,7 @@ export class ProtectionDomain {
       return nameOf(region);
     });
     throwOnError('ProtectionDomain.deregMany', self.deregMany(regionNames(names), force));
-    // By force elements may be held still, and their region is known.
+    // After a forced release elements may still be held, and `sge.region` must still find these objects.
     if (force) return;
     for (let i = 0; i < names.length; i++) {
       const name = names[i];
@@ -394,23 +427,23 @@ export class ProtectionDomain {
     }
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the domain. Never throws. */
   toString(): string {
     return textOf('ProtectionDomain', this, describeProtectionDomain);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownProtectionDomain {
     return jsonOf('ProtectionDomain', this, describeProtectionDomain);
   }
 
   /**
-   * Ends the domain. A second call after success is a no-op.
+   * Deallocates the domain. A second call after success is a no-op.
    *
    * Kernel: `rvt_dealloc_pd`.
    *
-   * @throws RdmaError `EBUSY`: it has queue pairs or regions (half-dead ones too), and `cascade` was not asked for; `EPERM`: the
-   *   device was attached by the token of this domain ({@link ShareOptions.pd})
+   * @throws RdmaError `EBUSY`: the domain has queue pairs or regions (including half-dead ones), and `cascade` is not set;
+   *   `EPERM`: the device was attached by the token of this domain ({@link ShareOptions.pd})
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   dealloc(options: DeallocPdOptions = {}): void {
@@ -420,15 +453,15 @@ export class ProtectionDomain {
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('ProtectionDomain.dealloc', status);
   }
 
-  /** Ends the domain with everything in it. Never throws. */
+  /** Deallocates the domain and closes its contents. Never throws. */
   [dispose](): void {
     this.#native.dealloc(true);
   }
 
   /**
-   * Makes a region of a kind that is not user memory, and its object.
+   * Creates a region that is not over user memory, and its object.
    *
-   * @param register - calls the native module
+   * @param register - calls the native module to create the region
    */
   #make<R extends AnyRegion>(
     method: Method,
@@ -447,7 +480,7 @@ export class ProtectionDomain {
       return region;
     } catch (error) {
       if (status === 0) {
-        words[CommandWord.Checker] = this.#asker.number; // as in regUserMr
+        words[CommandWord.Checker] = this.#asker.number; // release the region just created, as in regUserMr
         words[CommandWord.Mode] = ReleaseMode.Force;
         releaseMr();
       }

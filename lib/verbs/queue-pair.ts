@@ -19,27 +19,27 @@ import { isRemoteRight, remoteRightError } from './remote-right';
 import { type RegionTable } from './region-registry';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
 
-/** What a peer asks for. */
+/** The address range and key of a peer's request. */
 export interface RemoteRequest {
-  /** Remote address of the first byte. */
+  /** Remote address of the first byte of the range. */
   vaddr: bigint | number;
-  /** Bytes, 0..2^32-1. */
+  /** Length of the range in bytes, 0..2^32-1. */
   length: number;
-  /** The region's key. */
+  /** The rkey of the region that contains the range. */
   rkey: Rkey;
 }
 
 /** Options of {@link QueuePair.fastRegMr}. */
 export interface FastRegMrOptions {
-  /** The new key: any low byte, the upper 24 bits as they are; see {@link fastRegKey}. */
+  /** The new key: the low byte may change, the upper 24 bits must not. See {@link fastRegKey}. */
   key: Lkey | Rkey;
-  /** The new rights. */
+  /** The new access rights of the region, bits of {@link Access}. */
   access: Access;
-  /** The new remote address. Default: as {@link MemoryRegion.mapSg} left it. */
+  /** The new remote address of the first byte. Default: the address that {@link MemoryRegion.mapSg} set. */
   iova?: bigint | number;
 }
 
-/** What {@link QueuePair.toJSON} answers. */
+/** Returned by {@link QueuePair.toJSON}. */
 export interface ShownQueuePair extends Shown {
   class: 'QueuePair';
   id: number;
@@ -49,10 +49,23 @@ export interface ShownQueuePair extends Shown {
 let describeQueuePair: (object: QueuePair) => ShownQueuePair;
 
 /**
- * A queue pair, as far as it has to do with memory: the protection domain in whose name a peer's requests are judged
- * (`struct rvt_qp`).
+ * A queue pair (`struct rvt_qp`), reduced to memory protection: checks a peer's requests against the queue pair's protection
+ * domain.
  *
- * Made by {@link ProtectionDomain.createQp}.
+ * Created by {@link ProtectionDomain.createQp}.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.alloc(4096), { access: Access.RemoteRead });
+ * const qp = pd.createQp();
+ * const request = { vaddr: mr.iova, length: 64, rkey: mr.rkey };
+ * console.log(qp.check(request, Access.RemoteRead).ok); // true
+ * const check = qp.check(request, Access.RemoteWrite);
+ * console.log(check.ok || check.reason); // AccessDenied
+ * ```
  */
 export class QueuePair {
   readonly #native: NativeQueuePair;
@@ -64,38 +77,39 @@ export class QueuePair {
   constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
     if (token !== construction) throw illegalConstructor();
     this.#native = native;
-    const id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have ended it
+    const id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have closed the domain
     this.#asker = { native, number: native.number(), id, remote: true, table };
     markUncloneable(this);
   }
 
-  /** Unique on the device, never given twice; see {@link Device.resources}. */
+  /** Unique on the device and never reused; see {@link Device.resources}. */
   get id(): number {
     return this.#asker.id;
   }
 
   /**
-   * Judges a peer's access, by remote address. Once the queue pair is closed (or its domain or device), everything is refused with
-   * `'Closed'`.
+   * Checks a peer's access, by remote address, and takes a reference on the region. After the queue pair, its domain or its
+   * device is closed, every access is refused with `'Closed'`.
    *
-   * Kernel: `rvt_rkey_ok`, which passes if any bit of its mask is granted. Here the mask is one bit: with several, among them
-   * LocalWrite, a peer would be let into memory that only this program may write.
+   * Kernel: `rvt_rkey_ok`, which accepts a request if the region grants any bit of the mask. This method requires a mask of
+   * exactly one remote right: a mask that includes LocalWrite would give the peer access to memory that only this program may
+   * write.
    *
-   * An empty request is judged like any other one, and needs a live key and an address inside the region or at its end. The kernel's
-   * callers do not ask for length 0 at all, and a program that answers peers should skip it, too.
+   * An empty request (length 0) is checked like any other: it needs a valid key and an address inside the region or at its end.
+   * The kernel's callers skip empty requests before the check; a program that serves peers should skip them too.
    *
-   * @param request - what the peer asks for
-   * @param access - what the peer's operation wants: exactly one of RemoteRead, RemoteWrite and RemoteAtomic
-   * @returns the accepted element, to be put; or the refusal and its reason
+   * @param request - the address range and key from the peer's request
+   * @param access - the right that the peer's operation needs: exactly one of RemoteRead, RemoteWrite and RemoteAtomic
+   * @returns the new element, which the caller must put; or the refusal with its reason
    * @throws RdmaError `ENOMEM`: the region is held 2^32-1 times
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   acquire(request: RemoteRequest, access: Access): RemoteCheck {
-    // All properties before the first store: a getter may check something itself.
+    // Read all properties before the first store: a getter may run a check and overwrite the block.
     const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
     const asker = this.#asker;
     storeRequest(asker, vaddr, length, rkey, access);
-    // Stored: so they are what their types say. There is nothing to coalesce with.
+    // storeRequest has validated the types, so the casts are safe. A remote check is never coalesced.
     return acquireAccess(
       asker,
       vaddr as bigint,
@@ -107,10 +121,13 @@ export class QueuePair {
   }
 
   /**
-   * The verdict of {@link QueuePair.acquire} without a reference: nothing to put, and nothing that keeps the region.
+   * Checks a peer's access like {@link QueuePair.acquire}, but takes no reference: there is nothing to put, and the region can be
+   * deregistered at any time.
    *
-   * @returns where the bytes are, or the refusal and its reason
-   * @throws as {@link QueuePair.acquire}
+   * @param request - the address range and key from the peer's request
+   * @param access - the right that the peer's operation needs: exactly one of RemoteRead, RemoteWrite and RemoteAtomic
+   * @returns where the bytes lie, or the refusal with its reason
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   check(request: RemoteRequest, access: Access): CheckedPlace {
     const { vaddr, length, rkey } = propertiesOf<RemoteRequest>(request, 'request');
@@ -120,34 +137,39 @@ export class QueuePair {
   }
 
   /**
-   * Makes a batch of remote checks: many in one call.
+   * Creates a batch, which performs many remote checks in one call.
    *
-   * @param capacity - elements, 1..2^24
-   * @throws RdmaError `EBADF`: the queue pair is gone; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @param capacity - number of elements, 1..2^24
+   * @returns the new batch
+   * @throws RdmaError `EBADF`: the queue pair is closed; TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   rkeyBatch(capacity: number, options: CheckBatchOptions = {}): CheckBatch {
     return new CheckBatch(construction, this.#asker, capacity, options);
   }
 
   /**
-   * Makes a checker: one remote check per call, without allocation. See {@link Checker}.
+   * Creates a checker, which performs one remote check per call without allocating. See {@link Checker}.
    *
-   * @throws RdmaError `EBADF`: the queue pair is gone
+   * @returns the new checker
+   * @throws RdmaError `EBADF`: the queue pair is closed
    */
   checker(): Checker {
     return new Checker(construction, this.#asker);
   }
 
   /**
-   * Gives a region of {@link ProtectionDomain.allocMr} a new key, new rights and its remote address, and makes it valid. Its
-   * local address stays the one of {@link MemoryRegion.mapSg}.
+   * Gives a region of {@link ProtectionDomain.allocMr} a new key, new rights and optionally a new remote address, and makes it
+   * valid. The local address set by {@link MemoryRegion.mapSg} does not change.
+   *
+   * Even if the call fails with `EACCES` or `EINVAL`, a given `iova` is stored, unless the rights are invalid or the region is on
+   * another device.
    *
    * Kernel: `rvt_fast_reg_mr`.
    *
-   * @throws RdmaError `EACCES`: the region is in another protection domain (tested first of what the port tests)
-   * @throws RdmaError `EINVAL`: another kind of region, or half-dead; the key's upper 24 bits differ; the mapping would pass
-   *   2^64; rights that cannot be given; of another device. A given `iova` is stored all the same, unless it is for the rights
-   * @throws RdmaError `EBADF`: the queue pair or the region is gone
+   * @throws RdmaError `EACCES`: the region is in another protection domain
+   * @throws RdmaError `EINVAL`: the rights are invalid; the region is on another device, is not from `allocMr`, or is half-dead;
+   *   the upper 24 bits of the key differ; the mapping would end beyond 2^64
+   * @throws RdmaError `EBADF`: the queue pair or the region is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   fastRegMr(region: MemoryRegion, options: FastRegMrOptions): void {
@@ -166,31 +188,32 @@ export class QueuePair {
   }
 
   /**
-   * Invalidates a key: checks refuse it until the region is fast-registered again. Works on every kind of region that has a
-   * key, and again and again.
+   * Invalidates a key: checks refuse the key until {@link QueuePair.fastRegMr} makes the region valid again. Works on every kind
+   * of region that has a key. Invalidating a key twice is not an error.
    *
    * Kernel: `rvt_invalidate_rkey`.
    *
-   * @throws RdmaError `EINVAL`: key 0; no region answers to exactly this key; it is in another protection domain
-   * @throws RdmaError `EBADF`: the queue pair is gone
+   * @param rkey - the current key of a region in this queue pair's domain
+   * @throws RdmaError `EINVAL`: key 0; no region has exactly this key; the region is in another protection domain
+   * @throws RdmaError `EBADF`: the queue pair is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   invalidateRkey(rkey: Rkey): void {
     throwOnError('QueuePair.invalidateRkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the queue pair. Never throws. */
   toString(): string {
     return textOf('QueuePair', this, describeQueuePair);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownQueuePair {
     return jsonOf('QueuePair', this, describeQueuePair);
   }
 
   /**
-   * Ends the queue pair. Elements that it has accepted stay good. A second call is a no-op.
+   * Destroys the queue pair. Elements that it accepted stay usable. A second call is a no-op.
    *
    * Kernel: `rvt_destroy_qp`.
    */
@@ -199,7 +222,7 @@ export class QueuePair {
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
-  /** As {@link QueuePair.destroy}. */
+  /** Destroys the queue pair. Same as {@link QueuePair.destroy}. */
   [dispose](): void {
     this.#native.destroy();
   }

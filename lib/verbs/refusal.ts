@@ -5,45 +5,45 @@ import { construction } from '../internal/construction';
 import { explainRefusal } from './explanation';
 import { type CheckReason } from '../internal/reasons';
 
-/** What a refused check was asked for: see {@link Refused.request}. */
+/** The arguments of a refused check; see {@link Refused.request}. */
 export interface RefusedRequest {
-  /** Address of the first byte: local ones for a domain, remote ones for a queue pair. */
+  /** Address of the first byte: a local address for a domain, a remote address for a queue pair. */
   address: bigint;
-  /** Bytes. */
+  /** Length of the access in bytes. */
   length: number;
-  /** The key it was asked under. */
+  /** The key that was given for the access. */
   key: number;
-  /** Bits of {@link Access}. */
+  /** The requested rights, bits of {@link Access}. */
   access: Access;
-  /** Whether a peer asked, over a queue pair. */
+  /** Whether the access was a peer's, checked by a queue pair. */
   remote: boolean;
-  /** `id` of the protection domain that asked; undefined for a remote check. */
+  /** `id` of the protection domain that checked the access; undefined for a remote check. */
   pd: number | undefined;
-  /** `id` of the queue pair that asked; undefined for a local check. */
+  /** `id` of the queue pair that checked the access; undefined for a local check. */
   qp: number | undefined;
 }
 
-/** An access that was refused. Nothing has changed. */
+/** The result of a refused access. The check changed nothing. */
 export interface Refused {
   readonly ok: false;
-  /** The first test that failed. It is for the caller, not for the peer. */
+  /** The first test of the check that failed. Do not send it to the peer. */
   readonly reason: CheckReason;
-  /** What the kernel's local check answers. (Its remote check has one answer for all refusals.) */
+  /** The errno that the kernel's local check returns. (Its remote check reports only that the access failed.) */
   readonly code: 'EINVAL';
-  /** What was asked for. Not enumerable. */
+  /** The arguments of the refused access. Not enumerable. */
   readonly request: RefusedRequest;
   /**
-   * Why it was refused, in sentences for people: the region, its bounds, by how many bytes the access is outside or which right is
-   * missing, whose domain it is, and the usual mix-ups if one fits.
+   * Explains in sentences why the access was refused: the region, its bounds, by how many bytes the access is outside or which
+   * right is missing, the region's domain, and the likely mistake if one fits.
    *
-   * It is worked out at the call, from what the device knows then, and says so if that has changed since the refusal. It takes the
-   * device's lock and looks through the regions (at most 2^17 of them): for logs and debugging, not for every refusal of a busy
-   * server. The text is for this program; a peer should not be sent it. It may change in any version.
+   * The text is computed when this method is called, from the device's current state, and says so if the state has changed since
+   * the refusal. The call takes the device lock and searches up to 2^17 regions, so use it for logs and debugging, not for every
+   * refusal of a busy server. The text is for this program: do not send it to a peer. Its wording may change in any version.
    */
   explain(): string;
 }
 
-/** The same of any request, in the words of a message. */
+/** Creates the description of an access as used in refusals and messages. */
 export function requestOf(
   asker: Asker,
   address: bigint | number,
@@ -62,7 +62,7 @@ export function requestOf(
   };
 }
 
-/** Keeps the numbers of the request as they were given: making anything of them would cost every refusal. */
+/** Implements {@link Refused}. Stores the arguments as given; converting them here would slow down every refusal. */
 export class Refusal implements Refused {
   readonly ok = false;
   readonly reason: CheckReason;
@@ -72,7 +72,7 @@ export class Refusal implements Refused {
   readonly #length: number;
   readonly #key: number;
   readonly #access: Access;
-  /** Low half of the sequence of the key's record. */
+  /** Low half of the sequence number of the key's slot record. */
   readonly #sequence: number;
 
   constructor(

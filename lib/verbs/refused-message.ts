@@ -5,43 +5,43 @@ import { type RefusalReason } from '../internal/reasons';
 import { type Refused, type RefusedRequest } from './refusal';
 
 /**
- * A message of the channel `rdmavt:refused` (`node:diagnostics_channel`): one for each call in which an access was refused, published in
- * the thread of the call, before it returns. A subscriber may use the API; if it uses the same batch, the answers there are those of
- * its own call. What it throws does not reach the caller.
+ * A message on the channel `rdmavt:refused` of `node:diagnostics_channel`. Each call that refuses an access publishes one
+ * message, in the calling thread, before the call returns. A subscriber may call the API; if it uses the same batch, its own call
+ * replaces the results in the batch. An exception in a subscriber does not reach the caller.
  */
 export interface RefusedMessage {
-  /** Why. */
+  /** Why the access was refused. */
   reason: RefusalReason;
-  /** What was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`. */
+  /** The method that was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`. */
   method: string;
-  /** The kernel's operation, as {@link RdmaError.operation} names it: `'rkey_ok'`. */
+  /** The kernel's name of the operation, as {@link RdmaError.operation}: `'rkey_ok'`. */
   operation: string;
-  /** How many accesses the call has refused; a copy stops at the first. */
+  /** Number of accesses that the call refused. A copy stops at the first refusal, so its count is 1. */
   count: number;
-  /** Index of the first refused element of a batch. */
+  /** Index of the first refused element, if the call was made on a batch. */
   index?: number;
   /**
-   * The first refused access: its address. This and what follows is undefined in messages about a walk, which has many elements, and
-   * about an element that was put meanwhile.
+   * Address of the first refused access. This property and the following ones, except `explain`, are undefined for a walk, which
+   * has many elements, and for an element that has been put in the meantime.
    */
   address?: bigint;
-  /** Bytes. */
+  /** Length of the access in bytes. */
   length?: number;
-  /** The key it was asked under; undefined for an element that was accepted before. */
+  /** The key of the access; undefined if the element was accepted before and now its bytes cannot be used. */
   key?: number;
-  /** Rights that were asked for; of an accepted element those that it was proven with. */
+  /** The requested rights; for an element that was accepted before, the rights that its check established. */
   access?: Access;
-  /** Whether a peer asked. */
+  /** Whether the access was a peer's. */
   remote?: boolean;
-  /** `id` of the protection domain that asked, for a local check. */
+  /** `id` of the protection domain that checked the access, for a local check. */
   pd?: number;
-  /** `id` of the queue pair that asked, for a remote check. */
+  /** `id` of the queue pair that checked the access, for a remote check. */
   qp?: number;
-  /** As {@link Refused.explain}. */
+  /** Explains the refusal in sentences, as {@link Refused.explain}. */
   explain: () => string;
 }
 
-/** The properties of a message that a request has. */
+/** Returns the properties of a message that come from the request. */
 export function describeRequest(request: RefusedRequest): Partial<RefusedMessage> {
   const { address, length, key, access, remote, pd, qp } = request;
   const described: Partial<RefusedMessage> = { address, length, key, access, remote };
@@ -50,7 +50,7 @@ export function describeRequest(request: RefusedRequest): Partial<RefusedMessage
   return described;
 }
 
-/** Tells the subscribers of a refused single check, after its answer was read. Whether there are any, the caller asks. */
+/** Publishes the refusal of a single check. Call it after reading the native answer, and only if the channel has subscribers. */
 export function reportRefusal(refused: Refused, method: Method): void {
   const message: RefusedMessage = {
     reason: refused.reason,

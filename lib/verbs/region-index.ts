@@ -2,43 +2,45 @@ import { IntervalTree } from '../internal/interval-tree';
 import { placeOfRegion, type RegionPlace, type ViewPlace } from '../internal/region-place';
 import { type RegionName } from '../internal/region-name';
 
-/** What is looked for. */
+/** The criteria of a search for regions. */
 export interface Sought {
   readonly view: ViewPlace;
-  /** Only regions of the domain with this id; undefined: of any. */
+  /** `id` of the domain whose regions are searched; undefined: search all domains. */
   readonly pd?: number;
-  /** Only regions that grant all of these rights. */
+  /** Rights that a region must grant, bits of {@link Access}. */
   readonly access?: number;
 }
 
-/** The regions of one domain with the same rights over one buffer. */
+/** The regions of one domain over one buffer that grant the same rights. */
 type Group<Region> = IntervalTree<Entry<Region>>;
 
 interface Entry<Region> {
   readonly region: Region;
   readonly id: number;
-  /** Byte of the buffer that it begins at. */
+  /** Offset in the buffer, in bytes, at which the region begins. */
   readonly start: number;
   readonly buffer: number;
-  /** In the groups of the buffer. */
+  /** Key of the region's group in the map of the buffer's groups. */
   readonly groupKey: number;
 }
 
-/** Rights of regions are below this. */
+/** Exclusive upper bound of a region's access mask. */
 const RIGHTS = 32;
 
 /**
- * Regions of user memory by the bytes that they have, for {@link ProtectionDomain.regionOf} and {@link Device.regionsOf}. Made when
- * the first of them is called, and told of each region from then on; until somebody asks again it only remembers that it was told.
+ * Finds regions of user memory by the bytes that they cover, for {@link ProtectionDomain.regionOf} and {@link Device.regionsOf}.
+ * Created by the first such call, and notified of every region created after that; the next search adds these regions to the
+ * index.
  *
- * A region that ends in a way that nobody tells (by force, with its domain) is noticed when it is found, or when its place in the
- * device's pool is used again: so this never holds more than the most regions that there were at a time.
+ * A region can also close without notification (by force, or with its domain). The index removes such a region when a search
+ * finds it, or when the device's pool reuses its slot. The index therefore never holds more entries than regions existed at the
+ * same time.
  */
 export class RegionIndex<Region> {
   readonly #nameOf: (region: Region) => RegionName;
-  /** By number of the buffer, and then by domain and rights. */
+  /** Groups by the number of the buffer, then by domain and rights. */
   readonly #buffers = new Map<number, Map<number, Group<Region>>>();
-  /** By index in the pool: what is in the trees, and what has yet to go there. */
+  /** Indexed regions by their index in the device's pool; `#waiting` holds the regions that the next search will index. */
   readonly #entries = new Map<number, Entry<Region>>();
   readonly #waiting = new Map<number, Region>();
 
@@ -46,12 +48,12 @@ export class RegionIndex<Region> {
     this.#nameOf = nameOf;
   }
 
-  /** A region was made. The one that was at its index has ended. */
+  /** Records a new region. The previous region at the same index of the pool is closed. */
   note(region: Region): void {
     this.#waiting.set(this.#nameOf(region).index, region);
   }
 
-  /** The region with that id has ended. */
+  /** Removes the region with this index and id, which is closed. */
   drop(index: number, id: number): void {
     const waiting = this.#waiting.get(index);
     if (waiting !== undefined && this.#nameOf(waiting).id === id) this.#waiting.delete(index);
@@ -59,9 +61,9 @@ export class RegionIndex<Region> {
   }
 
   /**
-   * Calls `visit` with each region that covers the whole view and whose key works. It goes through one group of regions after the
-   * other; a group has the regions of one domain with the same rights. In a group the region that begins last comes first, and of
-   * several that begin at the same byte the newest. When `visit` returns true, the rest of the group is left out.
+   * Calls `visit` with each region that covers the whole view and whose key is valid. Searches group by group; a group contains
+   * the regions of one domain with the same rights. Within a group, visits the region with the highest start first, and among
+   * equal starts the newest first. If `visit` returns true, skips the rest of the group.
    */
   find(sought: Sought, visit: (region: Region, start: number, id: number) => boolean): void {
     this.#catchUp();
@@ -90,7 +92,7 @@ export class RegionIndex<Region> {
     for (let i = 0; i < dead.length; i++) this.#remove(dead[i] ?? 0);
   }
 
-  /** How many regions it has, and nodes of trees that searches have looked at: for tests. */
+  /** Number of regions in the index; `looks` is the number of tree nodes that searches have visited. For tests. */
   get size(): number {
     return this.#entries.size + this.#waiting.size;
   }
@@ -107,7 +109,7 @@ export class RegionIndex<Region> {
       this.#remove(index);
       const name = this.#nameOf(region);
       const place = placeOfRegion(name);
-      // A key of such a region that does not work never will again.
+      // A region of user memory whose key is not valid never becomes valid again, so do not index it.
       if (typeof place === 'object' && place.isUser && place.works) this.#add(region, name, place);
     });
     this.#waiting.clear();

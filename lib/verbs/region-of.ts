@@ -1,4 +1,4 @@
-/** Which regions hold given memory. */
+/** Finds the regions that cover given bytes of memory. */
 import { placeOfBytes } from '../internal/region-place';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type AnyRegion, type RegionRegistry } from './region-registry';
@@ -18,7 +18,7 @@ export function regionCovering(
     if (best === undefined || start > best.start || (start === best.start && id > best.id)) {
       best = { region, start, id };
     }
-    return true; // the others of its group are not better
+    return true; // skip the rest of the group: no region in it begins closer to the view
   });
   return best?.region;
 }

@@ -11,33 +11,36 @@ import { nameOf } from './region';
 import { RegionIndex, type Sought } from './region-index';
 import { releaseRegion } from '../internal/region-name';
 
-/** A region of any class. */
+/** A region of either class, {@link MemoryRegion} or {@link FastMemoryRegion}. */
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
 
 // Do not use a FinalizationRegistry here. Up to Node 24, if one is collected while its callback is pending, the callbacks of all
-// others in the process stop too, including the one that puts collected elements. Dead references are removed when lists grow.
+// others in the process stop too, including the one that puts collected elements. Cleared references are removed when lists grow.
 
-/** Dead references are removed when a list grows past this. */
+/** When a list of weak references grows past this length, cleared references are removed. */
 const FIRST_LIMIT = 16;
 
 /**
- * One for each device in this thread, shared by all {@link Device} objects of that device. Finds regions in the tables of all of
- * them. Two objects belong to the same device if their registries are identical.
+ * The registry of a device in this thread, shared by all {@link Device} objects of that device. Finds regions in the tables of
+ * all these objects. Two objects belong to the same device if and only if their registries are identical.
  */
 export class RegionRegistry {
-  /** Weak references: what a Device object has made ends with it, even if another Device object of the same device lives on. */
+  /**
+   * Weak references, so that the table of a Device object can be collected with it while another object of the same device lives
+   * on.
+   */
   #tables = ownList<WeakRef<RegionTable>>();
   #count = 0;
   #limit = FIRST_LIMIT;
   #stacks: CreationStacks | undefined;
   #living: (() => (kind: CreatedKind, number: number) => boolean) | undefined;
 
-  /** Where objects were created; undefined unless somebody asked. */
+  /** Where objects were created; undefined unless stacks are captured. */
   get stacks(): CreationStacks | undefined {
     return this.#stacks;
   }
 
-  /** Where elements were acquired. */
+  /** The recorded stacks of acquired elements. */
   readonly elementStacks: ElementStacks = new ElementStacks();
 
   /** Records where an element was acquired, if stacks are captured. */
@@ -45,12 +48,12 @@ export class RegionRegistry {
     if (this.#stacks) this.elementStacks.note(holder, this.#stacks.capture());
   }
 
-  /** The same of a batch's elements. */
+  /** Records where a batch acquired elements, if stacks are captured. */
   batchAcquired(batch: number): void {
     if (this.#stacks) this.elementStacks.noteBatch(batch, this.#stacks.capture());
   }
 
-  /** Starts recording where objects are created, and elements acquired. */
+  /** Starts recording where objects are created and elements are acquired. */
   captureStacks(living: () => (kind: CreatedKind, number: number) => boolean): void {
     startCapturing();
     this.#stacks ??= new CreationStacks();
@@ -76,8 +79,8 @@ export class RegionRegistry {
   }
 
   /**
-   * Finds the regions of user memory that cover a view, in the tables of all Device objects. See {@link RegionIndex.find}, which `visit`
-   * is handed to.
+   * Finds the regions of user memory that cover a view, in the tables of all Device objects. Calls `visit` as
+   * {@link RegionIndex.find} does.
    */
   findCovering(sought: Sought, visit: (region: AnyRegion, start: number, id: number) => boolean): void {
     for (let i = 0; i < this.#count; i++) {
@@ -86,7 +89,7 @@ export class RegionRegistry {
     }
   }
 
-  /** Finds a region in the tables of all Device objects; undefined if another thread has made it. */
+  /** Finds a region in the tables of all Device objects; undefined if another thread created it. */
   find(index: number, id: number): AnyRegion | undefined {
     for (let i = 0; i < this.#count; i++) {
       const table = this.#tables[i];
@@ -97,18 +100,21 @@ export class RegionRegistry {
   }
 }
 
-/** Before a region's place at most so many are filled with nothing: other threads' regions may have millions of them. */
+/**
+ * Maximum number of empty entries to fill in at once. An index can be far beyond the end of the table, because other threads'
+ * regions use indexes of the same pool.
+ */
 const MOST_FILLED = 2 ** 16;
 
 /**
- * The regions that were made through one {@link Device} object, by their index in the device's pool. It holds strong references: a
- * region stays registered whether or not the program keeps its object, and `Sge.region` must find that object. The objects of the
- * device hold the table in turn, so all of them are collected together.
+ * The regions created through one {@link Device} object, by their index in the device's pool. Holds strong references: a region
+ * stays registered even if the program drops its object, and `Sge.region` must still find that object. The objects of the device
+ * hold the table in turn, so all of them are garbage-collected together.
  */
 export class RegionTable {
   readonly registry: RegionRegistry;
   readonly #regions = ownList<AnyRegion | undefined>();
-  /** Made by the first who asks for regions by their memory. */
+  /** The index of regions by their memory. Created by the first search. */
   #index: RegionIndex<AnyRegion> | undefined;
 
   constructor(registry: RegionRegistry) {
@@ -124,11 +130,12 @@ export class RegionTable {
     this.registry.created(kind, number);
   }
 
-  /** Adds a region. Replaces the previous one at its index, which has ended, perhaps without this table being told. */
+  /** Adds a region. Replaces the previous region at its index, which is closed even if this table was not notified. */
   add(region: AnyRegion): void {
     const { index, id } = nameOf(region);
     const regions = this.#regions;
-    // No holes: they would switch the array to slow dictionary mode, which is right only where it would be nearly empty.
+    // Fill gaps with undefined: holes would switch the array to the slow dictionary mode, which only pays off for a nearly empty
+    // array.
     const missing = index - regions.length;
     if (missing < MOST_FILLED) for (let i = regions.length; i < index; i++) regions[i] = undefined;
     regions[index] = region;
@@ -137,15 +144,15 @@ export class RegionTable {
   }
 
   /**
-   * Removes a region that has ended and of which no element is held. Regions that end in other ways (by force, with their domain)
-   * stay until their index is reused.
+   * Removes a region that is closed and has no held elements. Regions closed in other ways (by force, or with their domain) stay
+   * in the table until their index is reused.
    */
   remove(index: number, id: number): void {
     if (this.findOwn(index, id)) this.#regions[index] = undefined;
     if (this.#index) this.#index.drop(index, id);
   }
 
-  /** The regions by their memory. Takes time for all regions when it is first asked for, then for those that are new. */
+  /** The index of regions by their memory. The first access takes time proportional to the number of regions. */
   get index(): RegionIndex<AnyRegion> {
     if (this.#index) return this.#index;
     const index = new RegionIndex<AnyRegion>(nameOf);
@@ -158,9 +165,10 @@ export class RegionTable {
   }
 
   /**
-   * Revokes all regions.
+   * Prepares the release of all regions.
    *
-   * @returns what ends them: 0; -EBUSY while elements of any are held, to be called again after a put
+   * @returns a function that revokes and releases the regions. Returns 0, or -EBUSY while elements of any region are held; call
+   *   it again after a put
    */
   revokeAll(): () => Status {
     let left = this.#regions;
@@ -184,13 +192,13 @@ export class RegionTable {
     return region !== undefined && nameOf(region).id === id ? region : undefined;
   }
 
-  /** Finds a region by its index and id, as native answers report them; undefined if another thread has made it. */
+  /** Finds a region by the index and id that a native answer contains; undefined if another thread created it. */
   find(index: number, id: number): AnyRegion | undefined {
     return this.findOwn(index, id) ?? this.registry.find(index, id);
   }
 }
 
-/** Registries by the device's number. */
+/** This thread's registries, by the number of the device. */
 const registries = new Map<number, WeakRef<RegionRegistry>>();
 let limit = FIRST_LIMIT;
 

@@ -22,11 +22,17 @@ import { hex } from '../internal/words';
 
 /** Options of {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export interface DeregOptions {
-  /** End the region also if elements are held: those are dead from then on (`RegionRevoked`). Default false. */
+  /**
+   * Close the region even if elements are held. Using the bytes of those elements is refused afterwards (`RegionRevoked`).
+   * Default false.
+   */
   force?: boolean;
 }
 
-/** An AbortSignal: written out, so that these declarations need neither the types of Node nor those of browsers. */
+/**
+ * The properties of an AbortSignal that a release uses. Declared here so that the declarations of this package need neither the
+ * types of Node nor those of browsers.
+ */
 export interface AbortSignalLike {
   readonly aborted: boolean;
   readonly reason: unknown;
@@ -34,26 +40,28 @@ export interface AbortSignalLike {
 
 /** Options of {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
 export interface DeregAsyncOptions {
-  /** How long to wait for the last element to be put, in milliseconds. Default 5000. */
+  /** How long to wait until the last element is put, in milliseconds. Default 5000. */
   timeoutMs?: number;
-  /** Ends the wait when it aborts: the promise is rejected with its reason, and the region stays half-dead. */
+  /** Aborts the wait: the promise rejects with the signal's reason, and the region stays half-dead. */
   signal?: AbortSignalLike;
-  /** When the time is over, end the region all the same, as {@link DeregOptions.force} does. Default false: the promise is rejected. */
+  /** On timeout, close the region anyway, as {@link DeregOptions.force} does. Default false: the promise rejects. */
   force?: boolean;
 }
 
 /**
- * - `'Valid'`: its key works
- * - `'Invalid'`: {@link QueuePair.invalidateRkey} came; {@link QueuePair.fastRegMr} makes it valid again
- * - `'HalfDead'`: released, its key is dead, but elements are held
- * - `'Closed'`: gone
+ * The state of a region.
+ *
+ * - `'Valid'`: the key is valid
+ * - `'Invalid'`: {@link QueuePair.invalidateRkey} invalidated the key; {@link QueuePair.fastRegMr} can make it valid again
+ * - `'HalfDead'`: the region was released and its key is revoked, but elements are still held
+ * - `'Closed'`: the region does not exist any more
  */
 export type RegionState = 'Valid' | 'Invalid' | 'HalfDead' | 'Closed';
 
-/** What {@link Region.toJSON} answers. Of a region that is gone there is only what is known without it. */
+/** Returned by {@link Region.toJSON}. For a closed region it contains only the properties that are known without the region. */
 export interface ShownRegion extends Shown {
   class: 'MemoryRegion' | 'FastMemoryRegion';
-  /** How it was made; missing if it is gone and that is not known any more. */
+  /** How the region was created; absent for a closed region if that is no longer known. */
   kind?: RegionKindName;
   id: number;
   lkey?: string;
@@ -61,36 +69,47 @@ export interface ShownRegion extends Shown {
   start?: string;
   iova?: string;
   length?: number;
-  /** Names of its rights, as {@link accessNames} gives them. */
+  /** Names of the region's rights, as returned by {@link accessNames}. */
   access?: string[];
   refs?: number;
   state: RegionState;
 }
 
-/** Of the region that was queried last. */
+/** Returns the state of the region that was queried last. */
 function stateOfFields(): RegionState {
   return liveState(fieldNumber(RegionField.HalfDead) !== 0, fieldNumber(RegionField.Valid) !== 0);
 }
 
 let classOf: (region: object) => ShownRegion['class'];
 
-/** Returns whether a value is a region of any kind; its prototype is not consulted. */
+/** Returns whether a value is a region of any kind. Does not consult the prototype, which a program can change. */
 export let isRegion: (value: unknown) => value is Region;
-/** Returns what identifies a region to the native module. */
+/** Returns the numbers that identify a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
-/** Implements `dereg` and `dealloc`. */
+/** Implements {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export let release: (region: Region, method: Method, options: unknown) => void;
-/** What a region shows of itself. */
+/** Returns the description of a region for `toString` and `toJSON`. */
 export let describeRegion: (region: Region) => ShownRegion;
-/** Implements `deregAsync` and `deallocAsync`. */
+/** Implements {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
 export let releaseAsync: (region: Region, method: Method, options: unknown) => Promise<void>;
 
 /**
- * What all kinds of regions have in common. Made by a {@link ProtectionDomain}.
+ * The common base of all kinds of regions. Created by the methods of {@link ProtectionDomain}.
  *
- * After a region is gone, its object still has `id` and {@link Region.state}, and for user memory also keys, addresses, length and
- * access rights, none of which ever changes. Every other property is read from the region each time, so it shows what mapping and
- * fast registration have changed; once the region is gone it throws {@link RdmaError} `EBADF`.
+ * The object of a closed region still has `id` and {@link Region.state}. For user memory it also keeps keys, addresses, length
+ * and access rights, which never change. Every other property is read from the region on each access, so it reflects mapping and
+ * fast registration; after the region is closed it throws {@link RdmaError} `EBADF`.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.alloc(64), { iova: 0x1000n, access: Access.RemoteRead });
+ * const { vaddr, length } = mr.advertise({ offset: 16 });
+ * console.log(vaddr, length); // 4112n 48
+ * console.log(mr.refs, mr.state); // 2 Valid
+ * ```
  */
 export abstract class Region {
   readonly #name: RegionName;
@@ -108,7 +127,7 @@ export abstract class Region {
     markUncloneable(this);
   }
 
-  /** Unique on the device, never given twice: what {@link CheckBatch.regions} and {@link Device.resources} name it by. */
+  /** Unique on the device and never reused. {@link CheckBatch.regions} and {@link Device.resources} contain this id. */
   get id(): number {
     return this.#name.id;
   }
@@ -118,12 +137,12 @@ export abstract class Region {
     return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'lkey')) as Lkey;
   }
 
-  /** The key for remote checks. */
+  /** The key for remote checks. Equal to {@link Region.lkey}. */
   get rkey(): Rkey {
     return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey')) as Rkey;
   }
 
-  /** The address that the region's first byte answers to in local checks. */
+  /** Address of the region's first byte in local checks. */
   get start(): bigint {
     const { constants } = this.#name;
     if (constants === undefined) return this.#long(RegionField.Start, 'start');
@@ -131,7 +150,7 @@ export abstract class Region {
     return typeof start === 'bigint' ? start : (constants.start = BigInt(start));
   }
 
-  /** The address that the region's first byte answers to in remote checks. */
+  /** Address of the region's first byte in remote checks. */
   get iova(): bigint {
     const { constants } = this.#name;
     if (constants === undefined) return this.#long(RegionField.Iova, 'iova');
@@ -139,34 +158,34 @@ export abstract class Region {
     return typeof iova === 'bigint' ? iova : (constants.iova = BigInt(iova));
   }
 
-  /** Bytes that are mapped. 0 for a DMA region, which has no bounds of its own. */
+  /** Mapped length in bytes. 0 for a DMA region, which has no bounds of its own. */
   get length(): number {
     return this.#name.constants?.length ?? this.#number(RegionField.Length, 'length');
   }
 
-  /** The rights it grants, bits of {@link Access}. */
+  /** The rights that the region grants, bits of {@link Access}. */
   get access(): Access {
     return this.#name.constants?.access ?? this.#number(RegionField.Access, 'access');
   }
 
   /**
-   * The reference count as the kernel shows it: 2 of the region's own (3 for the published DMA region; 1 once it is half-dead)
-   * and one for each held element.
+   * The reference count as in the kernel: the region's own 2 references (3 for the published DMA region; 1 when the region is
+   * half-dead) plus one per held element.
    */
   get refs(): number {
     return this.#number(RegionField.Refs, 'refs');
   }
 
-  /** Whether its key works, and if not why. Never throws. */
+  /** Whether the key is valid, or why it is not. Never throws. */
   get state(): RegionState {
     return queryRegion(this.#name) < 0 ? 'Closed' : stateOfFields();
   }
 
   /**
-   * Counts, from now on, what checks of this region answer and how many of its bytes are copied, by all threads. A second call is a
-   * no-op. Costs each check of this region a shared counter and the fastest way through; other regions' checks it costs nothing.
+   * Starts counting the checks of this region and the bytes copied, for all threads. A second call is a no-op. Afterwards each
+   * check of this region updates a shared counter and cannot use the fast path; checks of other regions are not affected.
    *
-   * @throws RdmaError `EBADF`: the region is gone; `ENOMEM`
+   * @throws RdmaError `EBADF`: the region is closed; `ENOMEM`
    */
   countAccesses(): void {
     const status = countRegion(this.#name);
@@ -174,9 +193,9 @@ export abstract class Region {
   }
 
   /**
-   * What {@link Region.countAccesses} has counted; undefined if it was not asked to.
+   * The counts since {@link Region.countAccesses}; undefined if it was not called.
    *
-   * @throws RdmaError `EBADF`
+   * @throws RdmaError `EBADF`: the region is closed
    */
   get counters(): RegionCounters | undefined {
     this.#query('counters');
@@ -189,38 +208,38 @@ export abstract class Region {
   }
 
   /**
-   * What a peer needs to use a range of the region: its remote address and length, and the region's key. Send it as bytes
-   * ({@link packAdvertisement}), as text ({@link formatAdvertisement}), or in a message of your own.
+   * Returns what a peer needs to access a range of the region: the remote address, the length and the rkey. Send it as bytes
+   * ({@link packAdvertisement}), as text ({@link formatAdvertisement}), or in a message format of your own.
    *
-   * @throws RdmaError `EACCES`: the region grants no remote right, so no peer may use it
-   * @throws RdmaError `EINVAL`: its key does not work now, nothing is mapped, or it is a DMA region; `EBADF`: it is gone
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is not inside of the region, or empty
+   * @throws RdmaError `EACCES`: the region grants no remote right
+   * @throws RdmaError `EINVAL`: the key is not valid, nothing is mapped, or it is a DMA region; `EBADF`: the region is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is empty or not inside the region
    */
   advertise(options: AdvertiseOptions = {}): Advertisement {
     return advertise(this.#name, `${this.#class}.advertise`, options);
   }
 
-  /** What it is and does, in one line: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */
+  /** Returns a one-line description: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */
   toString(): string {
     return textOf(classOf(this), this, describeRegion);
   }
 
-  /** The same as an object for JSON: addresses and keys are hex strings. Never throws. */
+  /** Returns the same description as an object for JSON; addresses and keys are hex strings. Never throws. */
   toJSON(): ShownRegion {
     return jsonOf(classOf(this), this, describeRegion);
   }
 
   /**
-   * Ends the region, as `using` does: by force, so held elements are dead from then on (`RegionRevoked`). When it returns, no
-   * byte of the region moves any more. Never throws.
+   * Closes the region by force, as `using` does. Using the bytes of held elements is refused afterwards (`RegionRevoked`). When
+   * the call returns, no thread is still copying bytes of the region. Never throws.
    */
   [dispose](): void {
     this.#release(ReleaseMode.Force);
   }
 
   /**
-   * Revokes the region's key and waits up to 5 seconds for held elements to be put, as `await using` does; then it ends the region by
-   * force. Never rejects.
+   * Revokes the region's key, waits up to 5 seconds until the held elements are put, and then closes the region by force. For
+   * `await using`. Never rejects.
    */
   async [asyncDispose](): Promise<void> {
     try {
@@ -245,7 +264,10 @@ export abstract class Region {
     return fieldLong(field);
   }
 
-  /** Returns 0 also if the region is gone: a second release is a no-op, whether the first was its own or its parent's. */
+  /**
+   * Returns 0 also if the region is already closed: a second release is a no-op, whether the region was released itself or closed
+   * with its parent.
+   */
   #release(mode: ReleaseMode): number {
     const name = this.#name;
     const status = releaseRegion(name, mode);
@@ -254,7 +276,7 @@ export abstract class Region {
       try {
         this.#table.remove(name.index, name.id);
       } catch {
-        // At the end of the stack. It stays in the table until its place is used again.
+        // The stack limit was reached. The region stays in the table until its index is reused.
       }
     }
     return status === -Errno.EBADF ? 0 : status;
@@ -284,7 +306,7 @@ export abstract class Region {
     else if (failure !== undefined) throw failure;
   }
 
-  // For other files of this folder; not part of the public API.
+  // Gives other files of this folder access to private members. Not part of the public API.
   static {
     classOf = (region: unknown) =>
       typeof region === 'object' && region !== null && #class in region ? region.#class : 'MemoryRegion';

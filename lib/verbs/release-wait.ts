@@ -1,22 +1,24 @@
-/** Releases that wait for elements to be put, for a time, and as long as nobody aborts them. */
+/** Retries a release until the held elements are put, with a timeout and an abort signal. */
 import { abortReason, isAborted, listenForAbort, stopListening } from '../internal/abort-signal';
 import { Errno } from '../internal/errors';
 import { type Status } from '../internal/native';
 import { awaitPut, stopAwaiting } from './await-put';
 
-/** How long a release waits unless told otherwise, in milliseconds. */
+/** Default timeout of a release, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 5000;
 
-/** A longer timer would fire at once. */
+/** The longest delay that setTimeout supports; a longer one would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Calls `attempt` now, and again after each put of an element that it was refused for, until it answers anything but -EBUSY.
+ * Calls `attempt` now, and again after each put on the region, until it returns anything but -EBUSY or the time is over.
  *
- * @param attempt - releases with `ReleaseMode.Await`; 0 or a negative errno
- * @param onEnd - is called with the last answer, before anything else is: the native module still knows why
- * @returns the last answer: -EBUSY when the time is over. Rejected with the signal's reason if that aborts; if it was aborted
- *   before, `attempt` is not called at all
+ * @param attempt - releases with `ReleaseMode.Await`; returns 0 or a negative errno
+ * @param timeoutMs - how long to retry, in milliseconds
+ * @param onEnd - called with the last result before any other native call, so that it can still ask the native module for the
+ *   cause
+ * @returns the last result of `attempt`, -EBUSY on timeout. Rejects with the signal's reason when the signal aborts; if the
+ *   signal was already aborted, `attempt` is not called
  */
 export function untilReleased(
   attempt: () => Status,
@@ -26,7 +28,7 @@ export function untilReleased(
 ): Promise<Status> {
   return new Promise((resolve, reject) => {
     if (signal !== undefined && isAborted(signal)) {
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- whatever the caller has given it
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason may be any value
       reject(abortReason(signal));
       return;
     }
@@ -40,7 +42,7 @@ export function untilReleased(
     };
     const onAbort = (): void => {
       stop();
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason may be any value
       if (signal !== undefined) reject(abortReason(signal));
     };
     const tryAgain = (): void => {
@@ -50,7 +52,7 @@ export function untilReleased(
         status = attempt();
       } catch (error) {
         stop();
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed on as it is
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- rethrown unchanged
         reject(error);
         return;
       }
@@ -66,7 +68,7 @@ export function untilReleased(
         listening = true;
       }
       awaitPut(tryAgain);
-      // Waiting for a put does not keep the process alive. The timer does, and it ends the wait when the time is over.
+      // Waiting for a put does not keep the process alive. The timer does, and it ends the wait on timeout.
       timer = setTimeout(onTimer, Math.min(left, LONGEST_TIMER_MS));
     };
     const onTimer = (): void => {

@@ -2,8 +2,9 @@ import { outOfRange, u32 } from '../internal/arguments';
 import { AccessBit } from '../internal/layout';
 
 /**
- * Whether the access of a peer's request is exactly one remote right. With several bits the port's rule for peers, any one of
- * them, would prove too much: RemoteWrite | LocalWrite passes on memory that only this program may write.
+ * Returns whether a mask is exactly one remote right. The kernel's remote check accepts a request if the region grants any bit of
+ * its mask, so a mask of several bits proves too little: RemoteWrite | LocalWrite passes on memory that only this program may
+ * write.
  */
 export function isRemoteRight(access: unknown): access is number {
   return (
@@ -12,10 +13,10 @@ export function isRemoteRight(access: unknown): access is number {
 }
 
 /**
- * The error for an access that is no single remote right.
+ * Creates the error for a mask that is not a single remote right.
  *
- * @param rights - which ones may be asked for here, for the message
- * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`), if it is no u32 to begin with
+ * @param rights - the rights allowed here, for the message
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`): the mask is not a u32
  */
 export function remoteRightError(
   access: unknown,

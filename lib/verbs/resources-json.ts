@@ -1,6 +1,6 @@
 /**
- * What {@link Device.resources} answers as JSON, a format that other programs read (docs/resources.schema.json). A change that a reader
- * of the schema could not take gets another version.
+ * Defines the JSON form of {@link Device.resources}, which other programs read (docs/resources.schema.json). Increase its version
+ * for any change that a reader of the schema cannot handle.
  */
 import { namesOfRights } from '../internal/right-names';
 import { hex } from '../internal/words';
@@ -15,39 +15,39 @@ import {
   type Resources,
 } from './resources';
 
-/** As {@link MemoryPlace}. */
+/** JSON form of {@link MemoryPlace}. */
 export interface MemoryPlaceJson extends Omit<MemoryPlace, 'detached'> {
-  /** Null: not known to the thread that was asked. */
+  /** Null if the thread that created the snapshot does not know. */
   detached: boolean | null;
 }
 
-/** As {@link RegionResource}. */
+/** JSON form of {@link RegionResource}. */
 export interface RegionJson extends Omit<
   RegionResource,
   'lkey' | 'rkey' | 'access' | 'start' | 'iova' | 'memory' | 'region'
 > {
   lkey: string;
   rkey: string;
-  /** Names of rights, as {@link accessNames} gives them. */
+  /** Names of the region's rights, as returned by {@link accessNames}. */
   access: string[];
   start: string;
   iova: string;
   memory: MemoryPlaceJson | null;
 }
 
-/** As {@link DmaMappingResource}. */
+/** JSON form of {@link DmaMappingResource}. */
 export interface DmaMappingJson extends Omit<DmaMappingResource, 'address' | 'memory'> {
   address: string;
   memory: MemoryPlaceJson | null;
 }
 
-/** As {@link ElementResource}. */
+/** JSON form of {@link ElementResource}. */
 export interface ElementJson extends Omit<ElementResource, 'address' | 'access'> {
   address?: string;
   access?: string[];
 }
 
-/** {@link Resources} for JSON: addresses and keys are hex strings (`"0x1000"`), rights are lists of names. */
+/** JSON form of {@link Resources}: addresses and keys are hex strings (`"0x1000"`), rights are lists of names. */
 export interface ResourcesJson {
   format: 'rdmavt-resources';
   version: 1;

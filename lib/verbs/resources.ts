@@ -20,167 +20,178 @@ import { liveState, memoryKindName, regionKindName } from '../internal/region-ki
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { jsonOfResources, type ResourcesJson } from './resources-json';
 
-/** What every object of a device has. */
+/** Properties that every row of {@link Resources} has, except device memory and elements. */
 export interface Resource {
-  /** Its `id`: unique among the device's objects of its kind, never given twice. */
+  /** The object's `id`: unique among objects of its kind on the device, and never reused. */
   id: number;
-  /** Number of the context it belongs to: of one thread's {@link Device} object. */
+  /** Number of the context that owns the object. Each thread's {@link Device} object is one context. */
   context: number;
-  /** Whether that is the object that was asked. */
+  /** Whether the {@link Device} object that took this snapshot owns the object. */
   own: boolean;
-  /** Where it was created, if that was in this thread and with `captureStacks`. */
+  /** Where the object was created; present if it was created in this thread with `captureStacks`. */
   stack?: string;
 }
 
-/** The memory that a region or a DMA mapping has bytes of. */
+/** The memory behind a region or a DMA mapping. */
 export interface MemoryPlace {
-  /** What the program registered or mapped, or a view of it. `'DeviceMemory'`: {@link DeviceMemory.buffer}. */
+  /**
+   * Kind of the buffer that was registered or mapped, directly or through a view. `'DeviceMemory'`: {@link DeviceMemory.buffer}.
+   */
   kind: 'ArrayBuffer' | 'SharedArrayBuffer' | 'DeviceMemory';
   /**
-   * Number of the buffer in this process: rows with the same number are over the same buffer. Each thread has its own number for a
-   * SharedArrayBuffer; device memory has one, which is in {@link DmResource.buffer}. A buffer that had nothing registered for a while
-   * may get another one.
+   * Number of the buffer in this process. Rows with the same number use the same buffer. The reverse does not hold for a
+   * SharedArrayBuffer: each thread has its own number for it. Device memory has one number, {@link DmResource.buffer}. A buffer
+   * can get a new number after nothing was registered over it for a while.
    */
   buffer: number;
-  /** Byte of the buffer where it begins. */
+  /** Offset of the first byte in the buffer, in bytes. */
   offset: number;
-  /** Bytes. */
+  /** Length of the region or mapping in bytes. */
   length: number;
   /**
-   * Whether the buffer has been detached since (transferred, or replaced as that of a WebAssembly memory that grew); its bytes are
-   * refused then. Undefined for an ArrayBuffer of another thread, which alone can tell.
+   * Whether the buffer was detached after the registration (transferred, or replaced when its WebAssembly memory grew). The bytes
+   * of a detached buffer are refused. Undefined for an ArrayBuffer of another thread: only that thread can tell.
    */
   detached: boolean | undefined;
 }
 
 /** A protection domain (`rdma resource show pd`). */
 export interface PdResource extends Resource {
-  /** As asked with {@link AllocPdOptions.trusted}. */
+  /** Whether the domain was created as trusted, see {@link AllocPdOptions.trusted}. */
   trusted: boolean;
-  /** Regions (half-dead ones too) and queue pairs in it, of all threads. */
+  /** Number of queue pairs and regions in the domain, of all threads, including half-dead regions. */
   children: number;
 }
 
 /** A queue pair (`rdma resource show qp`). */
 export interface QpResource extends Resource {
-  /** `id` of its protection domain. */
+  /** `id` of the queue pair's protection domain. */
   pd: number;
 }
 
 /** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
 export interface RegionResource extends Resource {
-  /** `id` of its protection domain. */
+  /** `id` of the region's protection domain. */
   pd: number;
-  /** How it was made: `regUserMr`, `getDmaMr`, `allocMr`, `allocFmr`. */
+  /** The method that created the region: `regUserMr`, `getDmaMr`, `allocMr` or `allocFmr`, in this order. */
   kind: 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
-  /** As {@link Region.lkey}. */
+  /** The key for local checks, as {@link Region.lkey}. */
   lkey: Lkey;
-  /** As {@link Region.rkey}. */
+  /** The key for remote checks, as {@link Region.rkey}. */
   rkey: Rkey;
-  /** As {@link Region.access}. */
+  /** The rights that the region grants, as {@link Region.access}. */
   access: Access;
-  /** As {@link Region.refs}: 2 (or 3) of its own, 1 once it is half-dead, and one for each held element. */
+  /**
+   * As {@link Region.refs}: the region's own 2 references (3 for the published DMA region, 1 when half-dead) plus one per held
+   * element.
+   */
   refs: number;
-  /** As {@link Region.start}. */
+  /** Local address of the first byte, as {@link Region.start}. */
   start: bigint;
-  /** As {@link Region.iova}. */
+  /** Remote address of the first byte, as {@link Region.iova}. */
   iova: bigint;
-  /** Bytes mapped. */
+  /** Mapped length in bytes. */
   length: number;
-  /** Segments mapped. */
+  /** Number of mapped segments. */
   segments: number;
-  /** Segments that it can map at most. */
+  /** Maximum number of segments that the region can map. */
   maxSegments: number;
   /**
-   * The memory that was registered. Undefined for regions that map DMA addresses, or nothing: whose bytes those are is told by
-   * {@link Resources.mappings}.
+   * The registered memory. Undefined for regions that map DMA addresses or nothing; {@link Resources.mappings} lists the memory
+   * at DMA addresses.
    */
   memory: MemoryPlace | undefined;
-  /** As {@link Region.state}. */
+  /** Whether the key is valid, as {@link Region.state}. */
   state: Exclude<RegionState, 'Closed'>;
-  /** Its object, if it was made in this thread and was not collected. */
+  /** The region's object; undefined if another thread created it or it was garbage-collected. */
   region: AnyRegion | undefined;
 }
 
-/** A DMA mapping. */
+/** A mapping of memory in the DMA address space. */
 export interface DmaMappingResource extends Resource {
-  /** As {@link DmaMapping.address}. */
+  /** DMA address of the first byte, as {@link DmaMapping.address}. */
   address: bigint;
-  /** Bytes. */
+  /** Length of the mapping in bytes. */
   length: number;
-  /** Page lists that name it and key-0 elements held on it. */
+  /** Number of page lists that use the mapping, plus the number of elements of key 0 that are held on it. */
   users: number;
   /** The memory that was mapped. */
   memory: MemoryPlace | undefined;
 }
 
-/** Device memory. It belongs to the device and to no context. */
+/** Device memory. It belongs to the device and not to a context. */
 export interface DmResource {
-  /** As {@link DeviceMemory.id}. */
+  /** The `id` of the memory, as {@link DeviceMemory.id}. */
   id: number;
-  /** Bytes. */
+  /** Size of the memory in bytes. */
   byteLength: number;
-  /** Regions and DMA mappings that have bytes of it. */
+  /** Number of regions and DMA mappings that use the memory. */
   uses: number;
-  /** As asked with {@link AllocDmOptions.hugePages}. */
+  /** Whether large pages were requested, see {@link AllocDmOptions.hugePages}. */
   hugePages: boolean;
-  /** As {@link MemoryPlace.buffer}. */
+  /** Number of the memory's buffer in this process, as {@link MemoryPlace.buffer}. */
   buffer: number;
-  /** As {@link Resource.stack}. */
+  /** Where the memory was allocated; present if this thread allocated it with `captureStacks`. */
   stack?: string;
 }
 
 /**
- * Elements that are held: an {@link Sge} that was not put, or what a {@link CheckBatch} has acquired of one region.
+ * Held elements: an {@link Sge} that was not put, or the elements of one region that a {@link CheckBatch} acquired.
  *
- * Not among them are elements of an {@link SgeState} whose {@link Sge} was collected; {@link RegionResource.refs} counts those too.
+ * Elements of an {@link SgeState} whose {@link Sge} was garbage-collected are not listed; {@link RegionResource.refs} still
+ * counts them.
  */
 export interface ElementResource {
-  /** `id` of the region. */
+  /** `id` of the region on which the elements are held. */
   region: number;
-  /** 1; or how many the batch holds. */
+  /** 1 for a single element; for a batch, the number of elements held. */
   count: number;
-  /** Bytes of all of them. */
+  /** Total length of the elements in bytes. */
   length: number;
-  /** Whether a remote check has accepted it. */
+  /** Whether a remote check accepted the elements. */
   remote: boolean;
-  /** As {@link Sge.address}; not of a batch. */
+  /** The requested address, as {@link Sge.address}; absent for a batch. */
   address?: bigint;
-  /** As {@link Sge.access}; not of a batch. */
+  /** The rights that the check established, as {@link Sge.access}; absent for a batch. */
   access?: Access;
-  /** Number of the batch in this thread; not of a single element. */
+  /** Number of the batch in this thread; absent for a single element. */
   batch?: number;
-  /** Where it was acquired (by a batch: last), if that was with `captureStacks`. */
+  /** Where the element was acquired (for a batch: the last acquire); present with `captureStacks`. */
   stack?: string;
 }
 
-/** What {@link Device.resources} answers. */
+/** Returned by {@link Device.resources}. */
 export interface Resources {
-  /** Numbers of the contexts that use the device: one for each thread's object of it. */
+  /** Numbers of the contexts that use the device, one per thread's {@link Device} object. */
   contexts: number[];
-  /** Protection domains. */
+  /** Protection domains of all threads. */
   pds: PdResource[];
-  /** Queue pairs. */
+  /** Queue pairs of all threads. */
   queuePairs: QpResource[];
-  /** Regions of every kind, half-dead ones too. */
+  /** Regions of every kind and all threads, including half-dead ones. */
   regions: RegionResource[];
-  /** DMA mappings. */
+  /** DMA mappings of all threads. */
   mappings: DmaMappingResource[];
-  /** Device memory. */
+  /** The device's own memory ({@link Device.allocDm}). */
   memories: DmResource[];
   /**
-   * Elements that this thread holds, through any of its objects of the device; one that is restricted to a domain is told of its own.
-   * Other threads' are not known here.
+   * Elements that this thread holds through any of its objects of the device. An object restricted to a domain lists only its own
+   * elements. Elements of other threads are never listed.
    */
   elements: ElementResource[];
   /**
-   * The same for JSON, and for messages to other threads: addresses and keys are hex strings, and there are no objects of classes. Its
-   * form is described by `docs/resources.schema.json`. Not enumerable.
+   * Returns the same data for JSON and for messages to other threads: addresses and keys are hex strings, and no value is an
+   * instance of a class. `docs/resources.schema.json` describes the format. Not enumerable.
    */
   toJSON(): ResourcesJson;
 }
 
-/** The memory of a row, whose fields about it begin at `at`. */
+/**
+ * Returns the memory of a row.
+ *
+ * @param at - index of the row's first field about memory
+ * @param length - bytes of the region or mapping
+ */
 function memoryOf(row: Row, at: number, length: number): MemoryPlace | undefined {
   const kind = memoryKindName(row.number(at));
   if (kind === undefined) return undefined;
@@ -212,7 +223,7 @@ function elementsOf(device: NativeDevice, table: RegionTable): ElementResource[]
   });
 }
 
-/** One row of flat numbers. */
+/** One row of an array of 64-bit fields. */
 class Row {
   readonly #numbers: BigUint64Array;
   readonly #at: number;
@@ -259,12 +270,12 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   };
 }
 
-/** Regions of flat rows that no device is behind any more. */
+/** Converts rows of regions whose device may no longer exist. */
 export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
   return rows(numbers, RegionRow.Fields).map(regionOf);
 }
 
-/** What lives on a device, as one of its objects sees it. */
+/** Returns the objects of a device, as seen by one of its Device objects. */
 export function resourcesOf(
   device: NativeDevice,
   table: RegionTable,
@@ -278,7 +289,7 @@ export function resourcesOf(
     return text === undefined ? {} : { stack: text };
   };
   const common = (row: Row, kind: CreatedKind): Resource => {
-    // Number and context are the first two fields of every kind that belongs to somebody.
+    // Number and context are the first two fields of every kind of row that has an owner.
     const number = row.number(PdRow.Serial);
     const owner = row.number(PdRow.Context);
     return { id: number, context: owner, own: owner === context, ...stack(kind, number) };
@@ -325,14 +336,18 @@ export function resourcesOf(
   }) as Resources;
 }
 
-/** The first field of each row. `new Set(list)` would ask the iterator of arrays, which a program may have replaced. */
+/** Returns the first field of each row. `new Set(list)` would use the array iterator, which a program may have replaced. */
 function idsOf(list: readonly Row[]): Set<number> {
   const ids = new Set<number>();
   for (let i = 0; i < list.length; i++) ids.add(list[i]?.number(PdRow.Serial) ?? 0);
   return ids;
 }
 
-/** Asks once what lives, and answers for any number of objects. */
+/**
+ * Takes one snapshot of a device's objects.
+ *
+ * @returns a predicate that tells whether an object existed at that time
+ */
 export function livingOf(device: NativeDevice): (kind: CreatedKind, number: number) => boolean {
   const all = device.resources();
   const numbers = (kind: ResourceKind, fields: number): Set<number> =>

@@ -22,46 +22,63 @@ import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { holderOf, isSge, type Sge, tableOf } from './sge';
 
-/** Options of everything that consumes elements. */
+/** Options of the methods that consume elements. */
 export interface ConsumeOptions {
-  /** Put each element that is used up: its reference is gone, the {@link Sge} is dead. Default false. */
+  /** Put each element when it is used up. Its reference is released, and its {@link Sge} can no longer be used. Default false. */
   put?: boolean;
 }
 
 /** Options of {@link SgeState.copyIn}. */
 export interface CopyInOptions extends ConsumeOptions {
-  /** See {@link CopyFromOptions.ordered}; the last 8 bytes of the whole. Default false. */
+  /** See {@link CopyFromOptions.ordered}; applies to the last 8 bytes of the whole source. Default false. */
   ordered?: boolean;
 }
 
 /** A piece of a walk: bytes that lie in one segment of one region. */
 export interface Fragment {
-  /** The region; undefined if another thread has made it. */
+  /** The region; undefined if another thread created it. */
   region: AnyRegion | undefined;
-  /** Where its first byte lies, as {@link Sge.at}. */
+  /** Where the first byte of the fragment lies, as {@link Sge.at}. */
   at: bigint;
-  /** Bytes. */
+  /** Length of the fragment in bytes. */
   length: number;
 }
 
-/** More steps than this would be more arrays than one call should make. */
+/** Maximum number of steps in one call, which limits the number of arrays that it creates. */
 const MOST_STEPS = 2 ** 20;
 
-/** What {@link SgeState.toJSON} answers. */
+/** Returned by {@link SgeState.toJSON}. */
 export interface ShownSgeState extends Shown {
   class: 'SgeState';
-  /** As {@link SgeState.totalLength}. */
+  /** Number of bytes left, as {@link SgeState.totalLength}. */
   totalLength: number;
-  /** As {@link SgeState.remaining}. */
+  /** Number of elements left, as {@link SgeState.remaining}. */
   remaining: number;
 }
 
 let describeSgeState: (object: SgeState) => ShownSgeState;
 
 /**
- * A walk over a list of accepted elements, begun at their first byte (`struct rvt_sge_state`).
+ * A cursor over a list of accepted elements, which starts at the first byte (`struct rvt_sge_state`).
  *
- * It works on copies: elements keep their own position, and are only changed when `put` is asked for.
+ * Works on copies of the elements: an {@link Sge} changes only if the option `put` is set.
+ *
+ * @example
+ * ```ts
+ * import { Device, SgeState } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(Buffer.from('hello world'));
+ * const acquire = (offset: bigint) => {
+ *   const check = pd.acquire({ addr: mr.start + offset, length: 5, lkey: mr.lkey }, 0);
+ *   if (!check.ok) throw new Error(check.explain());
+ *   return check.sge;
+ * };
+ * const state = new SgeState([acquire(6n), acquire(0n)]);
+ * const target = Buffer.alloc(10);
+ * state.copyOut(target, { put: true });
+ * console.log(target.toString(), state.remaining); // worldhello 0
+ * ```
  */
 export class SgeState {
   readonly #native: NativeSgeState;
@@ -70,8 +87,10 @@ export class SgeState {
   readonly [instance]: number = nextInstance();
 
   /**
+   * Creates a cursor over a list of elements.
+   *
    * @param sges - 1 to 255 elements of one device
-   * @throws RdmaError `EBADF`: one is put; `EINVAL`: too many or none, or of different devices
+   * @throws RdmaError `EBADF`: an element has been put; `EINVAL`: no elements or too many, or elements of different devices
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   constructor(sges: readonly Sge[]) {
@@ -102,30 +121,34 @@ export class SgeState {
     this.#native = resultOf('new SgeState', native.createSgeState(elementNames(holders)));
   }
 
-  /** Bytes left (`total_len`). */
+  /** Number of bytes left (the kernel's `total_len`). */
   get totalLength(): number {
     return this.#native.totalLength();
   }
 
-  /** Elements left, the current one included (`num_sge`). */
+  /** Number of elements left, including the current one (the kernel's `num_sge`). */
   get remaining(): number {
     return this.#native.remaining();
   }
 
-  /** What it is, in one line. Never throws. */
+  /** Returns a one-line description of the cursor. Never throws. */
   toString(): string {
     return textOf('SgeState', this, describeSgeState);
   }
 
-  /** The same as an object for JSON. Never throws. */
+  /** Returns the same description as an object for JSON. Never throws. */
   toJSON(): ShownSgeState {
     return jsonOf('SgeState', this, describeSgeState);
   }
 
   /**
-   * Bytes of the next piece if `wanted` are wanted: the smallest of that, the rest of the segment and the rest of the element.
-   * 0 at the end. Kernel: `rvt_get_sge_length`.
+   * Returns the length of the next contiguous piece: the minimum of `wanted`, the bytes left in the segment and the bytes left in
+   * the element.
    *
+   * Kernel: `rvt_get_sge_length`.
+   *
+   * @param wanted - bytes, 0..2^32-1
+   * @returns bytes; 0 at the end
    * @throws TypeError, RangeError
    */
   nextLength(wanted: number): number {
@@ -133,10 +156,12 @@ export class SgeState {
   }
 
   /**
-   * Goes on inside the current element. Kernel: `rvt_update_sge`.
+   * Advances within the current element.
    *
-   * @param length - bytes
-   * @throws RdmaError `EINVAL`: the element ends before; nothing has changed
+   * Kernel: `rvt_update_sge`.
+   *
+   * @param length - bytes, 0..2^32-1
+   * @throws RdmaError `EINVAL`: fewer bytes are left in the element. Nothing has changed
    * @throws TypeError, RangeError
    */
   update(length: number, options: ConsumeOptions = {}): void {
@@ -147,10 +172,12 @@ export class SgeState {
   }
 
   /**
-   * Goes on over any number of elements. Kernel: `rvt_skip_sge`.
+   * Advances across any number of elements.
+   *
+   * Kernel: `rvt_skip_sge`.
    *
    * @param length - bytes
-   * @throws RdmaError `EINVAL`: fewer are left; nothing has changed
+   * @throws RdmaError `EINVAL`: fewer bytes are left. Nothing has changed
    * @throws TypeError, RangeError
    */
   skip(length: number, options: ConsumeOptions = {}): void {
@@ -160,19 +187,25 @@ export class SgeState {
     throwOnError('SgeState.skip', self.skip(bytes, put));
   }
 
-  /** Puts every element that is left; the walk is at its end then. Kernel: `rvt_put_ss`. */
+  /**
+   * Puts every element that is left, and moves the cursor to the end.
+   *
+   * Kernel: `rvt_put_ss`.
+   */
   put(): void {
     const status = this.#native.put();
-    if (status < 0) throw rdmaError('SgeState.put', status); // on success nothing is called that fails at the end of the stack
+    if (status < 0) throw rdmaError('SgeState.put', status); // success calls nothing more that could fail at the stack limit
   }
 
-  /** As {@link SgeState.put}. */
+  /** Puts every element that is left. Same as {@link SgeState.put}. */
   [dispose](): void {
     this.#native.put();
   }
 
   /**
-   * Whether the region of any element that is left answers to this key. Kernel: `rvt_ss_has_lkey`.
+   * Returns whether the region of any remaining element has this key.
+   *
+   * Kernel: `rvt_ss_has_lkey`.
    *
    * @throws TypeError, RangeError
    */
@@ -181,13 +214,16 @@ export class SgeState {
   }
 
   /**
-   * Copies all of `source` into the elements and goes on. Kernel: `rvt_copy_sge`.
+   * Copies all of `source` to the elements and advances.
+   *
+   * Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements hold fewer bytes; the message says by how many. Nothing has been copied
-   * @throws RdmaError `EINVAL`: with `put` one stands in the list twice (there is one reference to put), or the source is detached;
-   *   nothing has been copied
-   * @throws RdmaError `EACCES` with a reason: an element was not proven for writing, or cannot be used now
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says by how many. Nothing has
+   *   been copied
+   * @throws RdmaError `EINVAL`: `put` is set and an element is in the list twice (it has one reference to put), or the source is
+   *   detached. Nothing has been copied
+   * @throws RdmaError `EACCES` with a reason: an element was not accepted for writing, or its bytes cannot be used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   copyIn(source: MemoryLike, options: CopyInOptions = {}): number {
@@ -205,13 +241,15 @@ export class SgeState {
   }
 
   /**
-   * Fills all of `target` from the elements and goes on.
+   * Copies bytes of the elements to `target` until the target is full, and advances.
    *
    * @returns the number of bytes copied
-   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements hold fewer bytes; the message says by how many. Nothing has been copied
-   * @throws RdmaError `EINVAL`: with `put` one stands in the list twice (there is one reference to put), or the target is detached;
-   *   nothing has been copied
-   * @throws RdmaError `EACCES` with a reason: a remote element was not proven for reading, or one cannot be used now
+   * @throws RangeError (`ERR_OUT_OF_RANGE`): the elements have fewer bytes left; the message says by how many. Nothing has
+   *   been copied
+   * @throws RdmaError `EINVAL`: `put` is set and an element is in the list twice (it has one reference to put), or the target is
+   *   detached. Nothing has been copied
+   * @throws RdmaError `EACCES` with a reason: a remote element was not accepted for reading, or the bytes of an element cannot be
+   *   used now
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   copyOut(target: MemoryLike, options: ConsumeOptions = {}): number {
@@ -224,13 +262,14 @@ export class SgeState {
   }
 
   /**
-   * Goes on in steps, telling where the bytes of each lie. A fragment ends where its step, its segment or its element ends.
+   * Advances in steps, and returns where the bytes of each step lie. A fragment ends where its step, its segment or its element
+   * ends.
    *
-   * @param steps - bytes of each step; 0 is allowed. At most 2^20 steps
+   * @param steps - bytes of each step, 0 allowed; at most 2^20 steps
    * @returns the fragments of each step
-   * @throws RdmaError `EINVAL`: more than is left, or with `put` an element stands in the list twice (there is one
-   *   reference to put); nothing has changed
-   * @throws RdmaError `EACCES` with a reason: an element cannot be used now; nothing has changed
+   * @throws RdmaError `EINVAL`: fewer bytes are left, or `put` is set and an element is in the list twice (it has one reference
+   *   to put). Nothing has changed
+   * @throws RdmaError `EACCES` with a reason: the bytes of an element cannot be used now. Nothing has changed
    * @throws TypeError, RangeError
    */
   walk(steps: readonly number[] | Uint32Array, options: ConsumeOptions = {}): Fragment[][] {
@@ -277,7 +316,11 @@ function readPut(options: unknown): boolean {
   return boolean(put, 'options.put');
 }
 
-/** Throws if the walk has fewer bytes than a buffer that is to be copied whole. */
+/**
+ * Throws a RangeError if a buffer is longer than the bytes left in the elements.
+ *
+ * @param answer - the native module's answer; only -EINVAL is examined
+ */
 function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answer: number): void {
   if (answer !== -EINVAL) return;
   const left = self.totalLength();
@@ -291,10 +334,11 @@ function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answe
   }
 }
 
-/** As `bytesMovedOf`, and tells who watches. */
+/** Same as `bytesMovedOf`, and also publishes a refusal to the subscribers of the channel `rdmavt:refused`. */
 function moved(method: Method, answer: number): number {
   try {
-    return bytesMovedOf(method, answer); // first: it asks the native module why
+    // Call this before the report: it asks the native module for the cause of the last failure.
+    return bytesMovedOf(method, answer);
   } finally {
     if (answer < REFUSED) reportWalkRefused(method, REFUSED - answer);
   }

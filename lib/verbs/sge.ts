@@ -29,38 +29,38 @@ const { compareSwap, copyIn, copyOut, fetchAdd } = native;
 
 /** Options of {@link Sge.copyTo}. */
 export interface CopyToOptions {
-  /** Byte of the element to begin at. Default 0. */
+  /** Offset in the element, in bytes, of the first byte to copy. Default 0. */
   offset?: number;
 }
 
 /** Options of {@link Sge.copyFrom}. */
 export interface CopyFromOptions {
-  /** Byte of the element to begin at. Default 0. */
+  /** Offset in the element, in bytes, of the first byte to write. Default 0. */
   offset?: number;
   /**
-   * Write the last min(8, length) bytes after all others, one by one, ascending, each as a release store: who polls the last
-   * byte sees the whole. Default false.
+   * Write the last min(8, length) bytes after all others, in ascending order, each with a release store: a reader that polls the
+   * last byte then sees all bytes. Default false.
    */
   ordered?: boolean;
 }
 
-/** What {@link Sge.toJSON} answers. Of an element that is put there is its state alone. */
+/** Returned by {@link Sge.toJSON}. For a put element it contains only the state. */
 export interface ShownSge extends Shown {
   class: 'Sge';
-  /** `id` of its region. */
+  /** `id` of the element's region. */
   region?: number;
   remote?: boolean;
   address?: string;
   at?: string;
   length?: number;
-  /** Names of its rights, as {@link accessNames} gives them. */
+  /** Names of the element's rights, as returned by {@link accessNames}. */
   access?: string[];
   state: 'Held' | 'Put';
 }
 
 let describeSge: (sge: Sge) => ShownSge;
 
-/** Whether a value is an {@link Sge}; its prototype is not consulted. */
+/** Returns whether a value is an {@link Sge}. Does not consult the prototype, which a program can change. */
 export let isSge: (value: unknown) => value is Sge;
 /** Returns the holder of an element; undefined once the element is put. */
 export let holderOf: (sge: Sge) => Holder | undefined;
@@ -68,12 +68,26 @@ export let holderOf: (sge: Sge) => Holder | undefined;
 export let tableOf: (sge: Sge) => RegionTable;
 
 /**
- * A scatter-gather element that a check has accepted (`struct rvt_sge`): bytes of a region, with bounds and rights already
- * proven. It holds a reference on its region until it is put. If the region is disposed of, or ended by force, before that, the element
- * goes dead: it can still be described and put, and using its bytes is refused (`RegionRevoked`).
+ * A scatter-gather element (`struct rvt_sge`): bytes of a region, accepted by a check of bounds and rights. Holds a reference on
+ * its region until it is put. If the region is closed by force or disposed of before that, the element can still be described and
+ * put, but using its bytes is refused (`RegionRevoked`).
  *
- * Made by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. Everything but `put` throws {@link RdmaError} `EBADF`
- * once it is put.
+ * Created by {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. After the element is put, its properties and copies
+ * throw {@link RdmaError} `EBADF`; `put`, `toString` and `toJSON` still work.
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const bytes = Buffer.alloc(8);
+ * const pd = new Device().allocPd();
+ * const mr = pd.regUserMr(bytes, { access: Access.LocalWrite });
+ * const check = pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, Access.LocalWrite);
+ * if (!check.ok) throw new Error(check.explain());
+ * check.sge.copyFrom(Buffer.from('abc'), { offset: 4 });
+ * check.sge.put();
+ * console.log(bytes.toString('hex')); // 0000000061626300
+ * ```
  */
 export class Sge {
   #holder: Holder | undefined;
@@ -88,79 +102,84 @@ export class Sge {
     this.#table = table;
   }
 
-  /** The region it refers to; undefined if another thread has made it. */
+  /** The element's region; undefined if another thread created it. */
   get region(): AnyRegion | undefined {
     this.#describe('Sge.region');
     return this.#table.find(fieldNumber(SgeField.Index), fieldNumber(SgeField.Region));
   }
 
   /**
-   * Where its first byte lies: for user memory the byte of the registered memory, for every other region the DMA address.
+   * Where the first byte lies: for user memory the offset in the registered memory, in bytes; for any other region the DMA
+   * address.
    */
   get at(): bigint {
     return this.#long(SgeField.At, 'at');
   }
 
-  /** Bytes left in the segment from {@link Sge.at} on: may be more or less than {@link Sge.length}. */
+  /** Number of bytes in the segment from {@link Sge.at} on. May be more or less than {@link Sge.length}. */
   get segmentLength(): number {
     return this.#number(SgeField.Length, 'segmentLength');
   }
 
-  /** Bytes of the whole element. */
+  /** Length of the element in bytes. */
   get length(): number {
     return this.#number(SgeField.SgeLength, 'length');
   }
 
-  /** Index of the segment among the region's mapped segments (the kernel's `m * 256 + n`). */
+  /** Index of the first byte's segment among the region's mapped segments (the kernel's `m * 256 + n`). */
   get segment(): number {
     return this.#number(SgeField.Segment, 'segment');
   }
 
-  /** The rights it was proven with, bits of {@link Access}. */
+  /** The rights that the check established, bits of {@link Access}. */
   get access(): Access {
     return this.#number(SgeField.Rights, 'access');
   }
 
-  /** Whether a remote check has accepted it. */
+  /** Whether a remote check accepted the element. */
   get remote(): boolean {
     return this.#number(SgeField.Remote, 'remote') !== 0;
   }
 
-  /** The address that was asked for. */
+  /** Address of the first byte, as requested in the check. */
   get address(): bigint {
     return this.#long(SgeField.Request, 'address');
   }
 
-  /** What it is, in one line: `Sge { region 1 ... length 8 RemoteRead Held }`. Never throws. */
+  /** Returns a one-line description: `Sge { region 1 ... length 8 RemoteRead Held }`. Never throws. */
   toString(): string {
     return textOf('Sge', this, describeSge);
   }
 
-  /** The same as an object for JSON: addresses are hex strings. Never throws. */
+  /** Returns the same description as an object for JSON; addresses are hex strings. Never throws. */
   toJSON(): ShownSge {
     return jsonOf('Sge', this, describeSge);
   }
 
-  /** Gives the reference back. A second put is a no-op. Kernel: `rvt_put_mr`. */
+  /**
+   * Releases the reference on the region. A second put is a no-op.
+   *
+   * Kernel: `rvt_put_mr`.
+   */
   put(): void {
     this.#put();
   }
 
-  /** As {@link Sge.put}. */
+  /** Releases the reference on the region. Same as {@link Sge.put}. */
   [dispose](): void {
     this.#put();
   }
 
   /**
-   * Copies bytes of the element into `target`: as many as there are from `offset` on, or as the target holds.
+   * Copies bytes of the element to `target`, from `offset` to the end of the element or until the target is full.
    *
-   * Kernel: what a send, an RDMA read or a response does with `rvt_sge`.
+   * Kernel: the copy that a send, an RDMA read or a response makes from an `rvt_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EACCES` with a reason: a remote element that was not proven for remote read, or bytes that cannot be
-   *   used now. Nothing has been copied, unless another thread ended the region during a long copy
-   * @throws RdmaError `EBADF`: put; `EINVAL`: the target is detached
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is behind the element's end
+   * @throws RdmaError `EACCES` with a reason: a remote element was not accepted for remote read, or its bytes cannot be used now.
+   *   Nothing has been copied, unless another thread closed the region during a long copy
+   * @throws RdmaError `EBADF`: the element has been put; `EINVAL`: the target is detached
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): `offset` is beyond the end of the element
    */
   copyTo(target: MemoryLike, options?: CopyToOptions): number {
     // Fast path: one native call. The slow path below handles everything else and reports other failures. Do not retry a
@@ -187,19 +206,19 @@ export class Sge {
   }
 
   /**
-   * Copies all of `source` into the element.
+   * Copies all of `source` to the element.
    *
    * Kernel: `rvt_copy_sge`.
    *
    * @returns the number of bytes copied
-   * @throws RdmaError `EACCES` with a reason: the element was not proven for local or remote write, or its bytes cannot be
-   *   used now. Nothing has been copied, unless another thread ended the region during a long copy
-   * @throws RdmaError `EBADF`: put; `EINVAL`: the source is detached
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): more bytes than the element has from `offset` on;
-   *   the message says by how many
+   * @throws RdmaError `EACCES` with a reason: the element was not accepted for local or remote write, or its bytes cannot be used
+   *   now. Nothing has been copied, unless another thread closed the region during a long copy
+   * @throws RdmaError `EBADF`: the element has been put; `EINVAL`: the source is detached
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the source is longer than the element from
+   *   `offset` on; the message says by how many bytes
    */
   copyFrom(source: MemoryLike, options?: CopyFromOptions): number {
-    // As in copyTo.
+    // Fast path and slow path: see copyTo.
     if (options === undefined && this.#holder !== undefined) {
       this.#store(this.#holder, 0, 0);
       copyIn(source);
@@ -227,12 +246,14 @@ export class Sge {
   }
 
   /**
-   * Adds to the 8 bytes of the element, atomically, modulo 2^64; in step with JavaScript's `Atomics` on the same memory.
+   * Adds to the 8 bytes of the element atomically, modulo 2^64. The operation is also atomic with respect to JavaScript's
+   * `Atomics` on the same memory.
    *
    * @param add - 0..2^64-1
-   * @returns the value before
-   * @throws RdmaError `EACCES` with a reason: not proven for remote atomics, or its bytes cannot be used now
-   * @throws RdmaError `EINVAL`: the element does not have 8 bytes, or its address or memory is not aligned to 8; `EBADF`: put
+   * @returns the previous value
+   * @throws RdmaError `EACCES` with a reason: the element was not accepted for remote atomics, or its bytes cannot be used now
+   * @throws RdmaError `EINVAL`: the element does not have 8 bytes, or its address or memory is not aligned to 8 bytes; `EBADF`:
+   *   the element has been put
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   fetchAdd(add: bigint | number): bigint {
@@ -245,12 +266,12 @@ export class Sge {
   }
 
   /**
-   * Stores `swap` in the 8 bytes of the element if they are `compare`, atomically.
+   * Compares the 8 bytes of the element with `compare` and, if equal, replaces them with `swap`, atomically.
    *
    * @param compare - 0..2^64-1
    * @param swap - 0..2^64-1
-   * @returns the value before; it has been replaced if it is equal to `compare`
-   * @throws as {@link Sge.fetchAdd}
+   * @returns the previous value, which was replaced if it equals `compare`
+   * @throws TypeError, RangeError, RdmaError: see {@link Sge.fetchAdd}
    */
   compareSwap(compare: bigint | number, swap: bigint | number): bigint {
     const expected = u64(compare, 'compare');
@@ -266,15 +287,15 @@ export class Sge {
   #put(): void {
     const holder = this.#holder;
     if (holder === undefined) return;
-    // Throws only if the stack is at its end. Then nothing has happened, and put can be called again.
+    // Throws only at the stack limit. In that case nothing has happened, and put can be called again.
     const status = putElement(holder);
-    this.#holder = undefined; // before the holder is given to another element
+    this.#holder = undefined; // clear it before the holder is reused for another element
     try {
       giveHolder(holder);
     } catch {
-      // Then the holder is collected.
+      // The stack limit was reached. The holder is left to the garbage collector.
     }
-    // EBADF: a walk has already put the element. That is no error.
+    // EBADF means that a walk has already put the element, which is not an error.
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('Sge.put', status);
   }
 
@@ -303,7 +324,7 @@ export class Sge {
     return fieldNumber(SgeField.SgeLength);
   }
 
-  /** Stores which element a copy uses, the byte to begin at, and the flags. */
+  /** Stores the element, the offset of the first byte, and the flags of a copy in the command block. */
   #store(holder: Holder, offset: number, flags: number): void {
     storeElement(holder);
     words[CommandWord.Address] = offset;
@@ -322,7 +343,8 @@ export class Sge {
 
   #refused(method: Method, answer: number): void {
     try {
-      throwUnlessMoved(method, answer); // first: it asks the native module why
+      // Call this before the report: it asks the native module for the cause of the last failure.
+      throwUnlessMoved(method, answer);
     } finally {
       if (this.#holder !== undefined) reportElementRefused(method, answer, this.#holder);
     }
