@@ -1,6 +1,6 @@
 /** Constants to read and write 64-bit numbers as two 32-bit words, without a bigint. */
 
-/** Whether the low half of a 64-bit number lies first. */
+/** Whether the low word of a 64-bit number comes first in memory. */
 export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** Multiply a number by this to get its high word; exact, and cheaper than a division. */
