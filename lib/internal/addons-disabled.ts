@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { readReportHeader } from './process-report';
 
 /**
- * Thrown by `require('rdmavt')` and `import 'rdmavt'` if the process must not load native add-ons: with `--no-addons`, or with the
- * permission model but without `--allow-addons` (in Deno, without `--allow-ffi`). Building the add-on does not help.
+ * Thrown by `require('rdmavt')` and `import 'rdmavt'` if the process must not load native add-ons: with `--no-addons`, or with
+ * the permission model but without `--allow-addons` (in Deno, without `--allow-ffi`). Building the add-on does not help.
  */
 export interface AddonsDisabledError extends Error {
   readonly code: 'ERR_RDMAVT_ADDONS_DISABLED';
   /** Value of `process.version`. */
   readonly node: string;
   /**
-   * The options that disable add-ons, each with the place where it is set: `'--no-addons in NODE_OPTIONS'`. Empty if the option is
-   * not visible, for example in a configuration file or in a program that embeds Node.js.
+   * The options that disable add-ons, each with the place where it is set: `'--no-addons in NODE_OPTIONS'`. Empty if the option
+   * is not visible, for example in a configuration file or in a program that embeds Node.js.
    */
   readonly disabledBy: readonly string[];
 }

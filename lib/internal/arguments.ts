@@ -185,7 +185,9 @@ export function oneOf<T extends string>(value: unknown, name: string, choices: r
 /** An object of type `T` whose properties have not been validated. */
 export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
 
-/** Validates an object of properties. The caller must read each property only once: a getter may return another value next time. */
+/**
+ * Validates an object of properties. The caller must read each property only once: a getter may return another value next time.
+ */
 export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidType(name, 'of type object', value);

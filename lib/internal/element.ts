@@ -113,7 +113,9 @@ export function storeElement(holder: Holder): void {
   words[CommandWord.Answer] = UNANSWERED;
 }
 
-/** Reads an element's {@link SgeField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if a walk has put the element. */
+/**
+ * Reads an element's {@link SgeField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if a walk has put the element.
+ */
 export function describeElement(holder: Holder): number {
   storeElement(holder);
   describeSge();

@@ -1,4 +1,6 @@
-/** A treap of intervals, ordered by start. Each node stores the largest end in its subtree, to find intervals that cover a range. */
+/**
+ * A treap of intervals, ordered by start. Each node stores the largest end in its subtree, to find intervals that cover a range.
+ */
 
 interface Node<T> {
   readonly start: number;
@@ -79,9 +81,9 @@ export class IntervalTree<T> {
   }
 
   /**
-   * Calls `visit` with the value of each interval that covers all of [start, end), in descending order of start, then of id. Stops
-   * when `visit` returns true. The time depends on the number of visited intervals and the depth of the tree, not on the number of
-   * other intervals. `visit` must not change the tree.
+   * Calls `visit` with the value of each interval that covers all of [start, end), in descending order of start, then of id.
+   * Stops when `visit` returns true. The time depends on the number of visited intervals and the depth of the tree, not on the
+   * number of other intervals. `visit` must not change the tree.
    */
   findCovering(start: number, end: number, visit: (value: T) => boolean): void {
     this.#search(this.#root, start, end, visit);

@@ -1,9 +1,9 @@
 /**
  * Converts memory arguments of the caller to a plain Uint8Array over exactly their bytes.
  *
- * A subclass of a typed array can override `buffer`, `byteOffset` and `length`, and a Proxy can return anything. So this module reads
- * no property of the object itself. It uses the engine's brand checks for the type, and the getters of the intrinsic prototypes,
- * captured at load time, for the place.
+ * A subclass of a typed array can override `buffer`, `byteOffset` and `length`, and a Proxy can return anything. So this module
+ * reads no property of the object itself. It uses the engine's brand checks for the type, and the getters of the intrinsic
+ * prototypes, captured at load time, for the place.
  */
 import { constants } from 'node:buffer';
 import { types } from 'node:util';
@@ -139,7 +139,9 @@ export function bytesOf(method: Method, memory: unknown, name: string): Uint8Arr
   throw invalidMemory(name, memory);
 }
 
-/** As {@link bytesOf}, for bytes that the native module validates: returns a Uint8Array or Buffer unchanged, even a detached one. */
+/**
+ * As {@link bytesOf}, for bytes that the native module validates: returns a Uint8Array or Buffer unchanged, even a detached one.
+ */
 export function registrableBytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   return isUint8Array(memory) ? memory : bytesOf(method, memory, name);
 }
@@ -202,8 +204,8 @@ export function u64List(method: Method, list: unknown, name: string): BigUint64A
 const FIRST_WORDS = 1 << 16;
 
 /**
- * Returns `count` elements of `each` 64-bit words, filled one by one. The memory grows with the number of elements that `fill` has
- * validated, so that a sparse list with a huge length cannot cause a huge allocation.
+ * Returns `count` elements of `each` 64-bit words, filled one by one. The memory grows with the number of elements that `fill`
+ * has validated, so that a sparse list with a huge length cannot cause a huge allocation.
  */
 export function u64Words(
   count: number,
@@ -238,8 +240,8 @@ export function u64Pairs(method: Method, list: BigUint64Array, name: string): Bi
 }
 
 /**
- * Copies numbers to a Uint32Array. `Uint32Array.from` would use the array iterator, which a program may have replaced with one that
- * never ends.
+ * Copies numbers to a Uint32Array. `Uint32Array.from` would use the array iterator, which a program may have replaced with one
+ * that never ends.
  *
  * @param numbers - each in 0..2^32-1
  */

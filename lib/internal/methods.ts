@@ -1,6 +1,6 @@
 /**
- * Names of the methods that can fail with an errno, as error messages show them, and the kernel operation of each method. A getter is
- * named like a method.
+ * Names of the methods that can fail with an errno, as error messages show them, and the kernel operation of each method. A
+ * getter is named like a method.
  */
 
 const operations = {

@@ -1,9 +1,9 @@
 /**
  * The interface of the native module. `layout.ts` defines the numbers that its calls take and return. Nothing here is public.
  *
- * Native calls do not throw for failures of RDMA operations. They return 0 or a negative Linux errno; a call that creates an object
- * returns a negative errno instead of the object. They throw a TypeError for arguments of a wrong JavaScript type, which the classes
- * in lib/verbs have already rejected; calls that answer in the command block answer -EINVAL instead of throwing.
+ * Native calls do not throw for failures of RDMA operations. They return 0 or a negative Linux errno; a call that creates an
+ * object returns a negative errno instead of the object. They throw a TypeError for arguments of a wrong JavaScript type, which
+ * the classes in lib/verbs have already rejected; calls that answer in the command block answer -EINVAL instead of throwing.
  */
 import { type MrTypeNumber } from './layout';
 import { loadNative } from './load-native';
@@ -24,21 +24,21 @@ export interface NativeModule {
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
   /**
-   * Sets the callback for garbage-collected devices with {@link NativeDevice.reportLeaks} that still had regions. The callback receives
-   * the numbers of the device and of the context, and rows of {@link RegionRow}.
+   * Sets the callback for garbage-collected devices with {@link NativeDevice.reportLeaks} that still had regions. The callback
+   * receives the numbers of the device and of the context, and rows of {@link RegionRow}.
    */
   onLeak(callback: (device: number, context: number, rows: BigUint64Array) => void): void;
   /** Calls the {@link onLeak} callback for every open device that reports leaks, because this environment is about to end. */
   tellLeaks(): void;
   /**
-   * Calls `callback` once, after any thread puts a reference on a region that a release with `ReleaseMode.Await` found held, or after
-   * such a region is released. The call comes later, from the event loop.
+   * Calls `callback` once, after any thread puts a reference on a region that a release with `ReleaseMode.Await` found held, or
+   * after such a region is released. The call comes later, from the event loop.
    */
   awaitPut(callback: () => void): void;
   /**
-   * Creates a batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` computes. `places` adds columns
-   * with the places of accepted elements; `accesses` adds a column with the access of each element. -EBADF: the domain or queue pair
-   * is closed.
+   * Creates a batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` computes. `places` adds
+   * columns with the places of accepted elements; `accesses` adds a column with the access of each element. -EBADF: the domain or
+   * queue pair is closed.
    */
   createBatch(
     checker: NativeProtectionDomain | NativeQueuePair,
@@ -52,8 +52,8 @@ export interface NativeModule {
   /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
   heldElements(device: NativeDevice): BigUint64Array;
   /**
-   * Writes the {@link FailureNumber}s of this thread's last failed native call, or zeros if there is no recorded cause. Clears the
-   * cause. Must be called right after the failed call.
+   * Writes the {@link FailureNumber}s of this thread's last failed native call, or zeros if there is no recorded cause. Clears
+   * the cause. Must be called right after the failed call.
    */
   readonly takeFailure: (numbers: BigUint64Array) => void;
   /** Calls `rvt_unmap_fmr` on rows of {@link RegionNameWord}; a region may be in the list twice. */
@@ -73,13 +73,13 @@ export interface NativeModule {
    */
   readonly bindCell: (holder: object) => number;
 
-  // The functions below read their arguments from words of the command block, which their comments name in capitals. They store their
-  // answer in ANSWER: 0 or a negative errno unless stated otherwise. See `internal/command.ts`. All objects share these functions,
-  // because the engine optimizes call sites that always call the same function. They need no receiver.
+  // The functions below read their arguments from words of the command block, which their comments name in capitals. They store
+  // their answer in ANSWER: 0 or a negative errno unless stated otherwise. See `internal/command.ts`. All objects share these
+  // functions, because the engine optimizes call sites that always call the same function. They need no receiver.
 
   /**
-   * Checks an access (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without taking a reference. A positive answer is the reason of a refusal;
-   * in that case this function and the next two also store RECORD_SEQUENCE.
+   * Checks an access (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without taking a reference. A positive answer is the reason of a
+   * refusal; in that case this function and the next two also store RECORD_SEQUENCE.
    */
   readonly checkOne: () => void;
   /** As `checkOne`, and writes the {@link PlaceField}s of an accepted access to FIELDS. */
@@ -90,24 +90,29 @@ export interface NativeModule {
    */
   readonly acquireOne: () => void;
   /**
-   * Describes the current state of the access that `checkOne` would check: fills `Explained.Count` numbers of `out`. Does not change
-   * any counter. -EBADF: the domain or queue pair is closed.
+   * Describes the current state of the access that `checkOne` would check: fills `Explained.Count` numbers of `out`. Does not
+   * change any counter. -EBADF: the domain or queue pair is closed.
    */
   readonly explainAccess: (out: BigUint64Array) => void;
-  /** Writes the {@link SgeField}s of the element CELL, CELL_GENERATION to FIELDS. All calls on an element answer -EBADF after its put. */
+  /**
+   * Writes the {@link SgeField}s of the element CELL, CELL_GENERATION to FIELDS. All calls on an element answer -EBADF after its
+   * put.
+   */
   readonly describeSge: () => void;
   /** Puts the element. -EBADF if it was already put, even by a walk. The cell is empty in either case. */
   readonly putOne: () => void;
   /**
-   * Copies bytes of the element to `target`, starting at the offset in the low word of ADDRESS, until either ends. Stores the number
-   * of bytes in BYTES_MOVED. A positive answer is the reason of a refusal. -EINVAL also if `target` is not a Uint8Array.
+   * Copies bytes of the element to `target`, starting at the offset in the low word of ADDRESS, until either ends. Stores the
+   * number of bytes in BYTES_MOVED. A positive answer is the reason of a refusal. -EINVAL also if `target` is not a Uint8Array.
    */
   readonly copyOut: (target: unknown) => void;
   /** Copies all of `source` into the element in the same way; reads FLAGS. -EINVAL also if the element is too short. */
   readonly copyIn: (source: unknown) => void;
   /** Atomically adds OPERAND; RESULT is the old value. A positive answer is the reason of a refusal. */
   readonly fetchAdd: () => void;
-  /** Atomically replaces the value COMPARE with OPERAND; RESULT is the old value. A positive answer is the reason of a refusal. */
+  /**
+   * Atomically replaces the value COMPARE with OPERAND; RESULT is the old value. A positive answer is the reason of a refusal.
+   */
   readonly compareSwap: () => void;
   /**
    * Calls `rvt_reg_user_mr` for all bytes of a Uint8Array in the domain CHECKER; reads ACCESS, FLAGS, START, IOVA. Stores REGION,
@@ -115,11 +120,13 @@ export interface NativeModule {
    */
   readonly regUserMr: (memory: Uint8Array) => void;
   /**
-   * Writes the {@link RegionField}s of the region CHECKER, REGION, REGION_GENERATION to FIELDS. All calls on a region answer -EBADF
-   * after its release.
+   * Writes the {@link RegionField}s of the region CHECKER, REGION, REGION_GENERATION to FIELDS. All calls on a region answer
+   * -EBADF after its release.
    */
   readonly queryMr: () => void;
-  /** Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR; reads MODE. For `ReleaseMode.Await` see {@link NativeModule.awaitPut}. */
+  /**
+   * Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR; reads MODE. For `ReleaseMode.Await` see {@link NativeModule.awaitPut}.
+   */
   readonly releaseMr: () => void;
   /** Writes the {@link RegionPlaceField}s of the region to FIELDS. */
   readonly placeOfMr: () => void;
@@ -130,9 +137,10 @@ export interface NativeModule {
   /** Calls `rvt_map_phys_fmr` at IOVA. */
   readonly mapPhys: (pages: BigUint64Array) => void;
   /**
-   * Calls `rvt_map_mr_sg` with the {@link SgElementField}s of each element, from byte ADDRESS of the first element, in pages of LENGTH
-   * bytes. A positive answer is the number of elements used. Writes the {@link SgOutcomeField}s to FIELDS if `rvt_map_mr_sg` ran. It
-   * does not run if the region was released, if `list` is unusable (-EINVAL), or if there is no memory to copy it (-ENOMEM).
+   * Calls `rvt_map_mr_sg` with the {@link SgElementField}s of each element, from byte ADDRESS of the first element, in pages of
+   * LENGTH bytes. A positive answer is the number of elements used. Writes the {@link SgOutcomeField}s to FIELDS if
+   * `rvt_map_mr_sg` ran. It does not run if the region was released, if `list` is unusable (-EINVAL), or if there is no memory to
+   * copy it (-ENOMEM).
    */
   readonly mapSg: (list: BigUint64Array) => void;
   /** Does nothing: the baseline of benchmarks. */
@@ -142,8 +150,8 @@ export interface NativeModule {
 export interface NativeDevice {
   /** Returns the bits of the key table, after clamping. */
   bits(): number;
-  // A device that was attached with the token of one domain is restricted to that domain. Functions below whose comments list -EPERM
-  // return it for a restricted device.
+  // A device that was attached with the token of one domain is restricted to that domain. Functions below whose comments list
+  // -EPERM return it for a restricted device.
   /** Calls `rvt_mr_exit`. Returns 0, 1 (closed while a DMA region was published), or a negative errno (-EPERM). */
   close(cascade: boolean): number;
   /** Allocates a domain; `user`: an untrusted one, as for an unprivileged process. -EPERM. */
@@ -164,7 +172,9 @@ export interface NativeDevice {
   onlyPd(): number;
   /** Calls `rvt_dealloc_ucontext`. 0, -EBUSY, -EBADF. */
   detach(cascade: boolean): Status;
-  /** Returns the token of the domain or of the whole device: `CORE_ID_BYTES`, then `TOKEN_BYTES`. -EINVAL (other device), -EPERM. */
+  /**
+   * Returns the token of the domain or of the whole device: `CORE_ID_BYTES`, then `TOKEN_BYTES`. -EINVAL (other device), -EPERM.
+   */
   share(pd: NativeProtectionDomain | undefined): Uint8Array | Status;
   /** Returns the domain with this number. -EINVAL, -EBADF; -EPERM for any domain but the one that the device is restricted to. */
   importPd(number: number): NativeProtectionDomain | Status;
@@ -172,8 +182,8 @@ export interface NativeDevice {
   allocDm(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
   importDm(number: number): NativeDeviceMemory | Status;
   /**
-   * Writes counters to `out`, whose length is at least `CounterField.Refused` plus the number of reasons: those of this environment,
-   * or, unless the device is restricted, those of all environments.
+   * Writes counters to `out`, whose length is at least `CounterField.Refused` plus the number of reasons: those of this
+   * environment, or, unless the device is restricted, those of all environments.
    */
   counters(own: boolean, out: BigUint64Array): void;
   /** Returns flat rows for each {@link ResourceKind}; for a restricted device only its domain and its own objects. */
@@ -185,9 +195,13 @@ export interface NativeDevice {
 export interface NativeDeviceMemory {
   serial(): number;
   length(): number;
-  /** Returns a buffer over all bytes, the same one while it lives. -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none). */
+  /**
+   * Returns a buffer over all bytes, the same one while it lives. -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none).
+   */
   buffer(): ArrayBuffer | Status;
-  /** Returns the handle that keeps the device open for the lifetime of the buffer; undefined before the first call of `buffer`. */
+  /**
+   * Returns the handle that keeps the device open for the lifetime of the buffer; undefined before the first call of `buffer`.
+   */
   handle(): NativeBuffer | undefined;
   /** Returns 0, or -EBADF if the memory is freed or this environment has detached from the device. */
   live(): Status;
@@ -206,16 +220,23 @@ export interface NativeDmaMapping {
 export interface NativeProtectionDomain {
   /** Returns the domain's id, unique on the device; -EBADF if it is deallocated. */
   serial(): number;
-  /** Returns the number for CHECKER, valid while this object lives; 0, which is never valid, if the domain was already deallocated. */
+  /**
+   * Returns the number for CHECKER, valid while this object lives; 0, which is never valid, if the domain was already
+   * deallocated.
+   */
   number(): number;
   /** Deallocates the domain. 0, -EBUSY (it has children, and `cascade` is false), -EBADF. */
   dealloc(cascade: boolean): Status;
   createQp(): NativeQueuePair | Status;
-  /** Calls `rvt_dereg_mrs` on rows of {@link RegionNameWord}. 0, -EBUSY (some are held), -EINVAL (one is in another domain), -EBADF. */
+  /**
+   * Calls `rvt_dereg_mrs` on rows of {@link RegionNameWord}. 0, -EBUSY (some are held), -EINVAL (one is in another domain),
+   * -EBADF.
+   */
   deregMany(names: Uint32Array, force: boolean): Status;
   /** Returns what `regUserMr` would answer for memory of this length. */
   regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
-  // The following functions store REGION, REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length in the command block.
+  // The following functions store REGION, REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length in the command
+  // block.
   getDmaMr(access: number): Status;
   allocMr(type: MrTypeNumber, maxNumSg: number): Status;
   /** `maxPages` may be any integer; the core validates it. */
@@ -253,8 +274,8 @@ export interface NativeSgeState {
   /** Calls `rvt_copy_sge_out` to fill all of `target`. Returns the same as `copyIn`. */
   copyOut(target: Uint8Array, release: boolean): number;
   /**
-   * Advances the walk in steps of the given lengths. Returns flat rows of {@link FragmentField}, one for each fragment; or a refusal as
-   * {@link REFUSED} describes, and then the walk has not moved.
+   * Advances the walk in steps of the given lengths. Returns flat rows of {@link FragmentField}, one for each fragment; or a
+   * refusal as {@link REFUSED} describes, and then the walk has not moved.
    */
   walk(steps: Uint32Array, release: boolean): BigUint64Array | number;
 }
@@ -273,11 +294,17 @@ export interface NativeBatch {
   check(): void;
   /** Checks packed elements in the caller's memory. */
   checkPacked(sges: Uint8Array): void;
-  /** Checks and takes references; `continues`: the first element may coalesce with LAST_CELL, LAST_GENERATION of the command block. */
+  /**
+   * Checks and takes references; `continues`: the first element may coalesce with LAST_CELL, LAST_GENERATION of the command
+   * block.
+   */
   acquire(continues: boolean): void;
   /** Puts the elements that `acquire` accepted among the first `count`. */
   put(): void;
-  /** Moves an accepted element to the empty cell CELL and stores CELL_GENERATION. Answers -EBADF if `index` has no accepted element. */
+  /**
+   * Moves an accepted element to the empty cell CELL and stores CELL_GENERATION. Answers -EBADF if `index` has no accepted
+   * element.
+   */
   take(index: number): void;
   /** Checks the elements and copies their bytes into `target`. */
   gather(target: Uint8Array): void;

@@ -1,6 +1,6 @@
 /**
- * Reads option objects. Only own properties count, so that a property on `Object.prototype` cannot grant a right. Every enumerable
- * name that is not an option is rejected, inherited or not, so that a misspelled option is not ignored.
+ * Reads option objects. Only own properties count, so that a property on `Object.prototype` cannot grant a right. Every
+ * enumerable name that is not an option is rejected, inherited or not, so that a misspelled option is not ignored.
  */
 import { invalidType, propertiesOf, type Unchecked, unknownProperty } from './arguments';
 
@@ -28,8 +28,9 @@ function listOf(names: readonly string[]): string {
 }
 
 /**
- * Reads an optional options argument. An own property that is `undefined` counts as not given. The exceptions are `access`, and the
- * `pd` that `share` restricts a token to: an `undefined` there is an error, because the default would grant other rights than meant.
+ * Reads an optional options argument. An own property that is `undefined` counts as not given. The exceptions are `access`, and
+ * the `pd` that `share` restricts a token to: an `undefined` there is an error, because the default would grant other rights than
+ * meant.
  *
  * @param names - the known options
  * @returns the given options; every property is read exactly once, in the object's order, because a getter may run any code
@@ -45,8 +46,8 @@ export function requiredOptionsOf<T>(value: unknown, names: readonly (keyof T & 
 }
 
 /**
- * As {@link optionsOf}, but returns the caller's object without a copy, for frequent calls. The calling code must read each option
- * only once, only if it is an own property, and must reject an `access` that is `undefined` itself.
+ * As {@link optionsOf}, but returns the caller's object without a copy, for frequent calls. The calling code must read each
+ * option only once, only if it is an own property, and must reject an `access` that is `undefined` itself.
  */
 export function namedOptionsOf<T extends object>(
   value: unknown,

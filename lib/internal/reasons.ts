@@ -4,9 +4,9 @@ import { native } from './native';
 /**
  * Why a check refused an access, in the order of the tests: the first test that fails determines the reason.
  *
- * The reason for a key that no longer works changes over time. It is `Revoked` while the key's slot of the key table is empty and the
- * key was the last one in the slot, `StaleKey` while another region occupies the slot, and `NoSuchKey` after that region is released.
- * So a program must not expect a revoked key to be refused with `Revoked` forever.
+ * The reason for a key that no longer works changes over time. It is `Revoked` while the key's slot of the key table is empty and
+ * the key was the last one in the slot, `StaleKey` while another region occupies the slot, and `NoSuchKey` after that region is
+ * released. So a program must not expect a revoked key to be refused with `Revoked` forever.
  */
 export const checkReasons = [
   /** The domain or queue pair of the check is closed, or its device is closed. */

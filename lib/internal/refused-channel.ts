@@ -1,6 +1,6 @@
 /**
- * The channel `rdmavt:refused` of `node:diagnostics_channel`. Without a subscriber, a refusal costs one read of `hasSubscribers`, and
- * an accepted access costs nothing.
+ * The channel `rdmavt:refused` of `node:diagnostics_channel`. Without a subscriber, a refusal costs one read of `hasSubscribers`,
+ * and an accepted access costs nothing.
  */
 
 /** Name of the channel that programs subscribe to. */

@@ -62,7 +62,8 @@ export function readNewRegion(
 }
 
 /**
- * Calls `rvt_reg_user_mr`. If `flags` says so, the call reads START and IOVA of the command block, which the caller must have stored.
+ * Calls `rvt_reg_user_mr`. If `flags` says so, the call reads START and IOVA of the command block, which the caller must have
+ * stored.
  *
  * @param checker - number of the domain
  * @param flags - bits of {@link CommandFlag}

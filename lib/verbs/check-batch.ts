@@ -508,7 +508,8 @@ export class CheckBatch {
 
   /** Judges the access of one element. */
   #ownAccess(access: unknown): number {
-    if (!this.#own) throw invalidValue('access', 'needs a batch with accessPerElement', access);
+    if (!this.#own)
+      throw invalidValue('access', 'requires a batch that was created with accessPerElement', access);
     if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);
     return u32(access, 'access');
   }
@@ -539,9 +540,10 @@ export class CheckBatch {
     const list = this.#doubles[HeaderDouble.ListBytes] ?? 0;
     const other = this.#doubles[HeaderDouble.OtherBytes] ?? 0;
     if (other < list) {
-      throw outOfRange(name, `${exactly ? '' : '>= '}${list}, and is ${list - other} too small`, other);
+      throw outOfRange(name, `${exactly ? '' : '>= '}${list}; the value is ${list - other} too small`, other);
     }
-    if (exactly && other > list) throw outOfRange(name, `${list}, and is ${other - list} too large`, other);
+    if (exactly && other > list)
+      throw outOfRange(name, `${list}; the value is ${other - list} too large`, other);
   }
 
   #element(index: number): AskedAccess {
@@ -572,7 +574,7 @@ export class CheckBatch {
   }
 }
 
-const OWN_ACCESS = 'must be undefined: each element of this batch has an access of its own';
+const OWN_ACCESS = 'must be undefined: each element of this batch has its own access';
 
 /** A peer's list names one remote right; a copy the one that it is made with. */
 function judgeRemoteUse(access: number, use: BatchUse): void {
