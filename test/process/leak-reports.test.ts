@@ -39,7 +39,7 @@ const line = (number: number, key: string, start: number): string =>
 
 const collected = '[RDMAVT_LEAK] RdmavtLeakWarning: A device was garbage-collected with';
 const ended = '[RDMAVT_LEAK] RdmavtLeakWarning: The process ended with';
-const one = `a live memory region:\n${line(1, '0x100', 0x1000)}`;
+const one = `1 memory region still registered:\n${line(1, '0x100', 0x1000)}`;
 
 describe('nothing is told', () => {
   test.each([
@@ -79,7 +79,7 @@ describe('a device that is collected', () => {
   test('is told with its regions', () => {
     expect(run('open(1); rounds();').warnings).toEqual([`${collected} ${one}`]);
     expect(run('open(2); rounds();').warnings).toEqual([
-      `${collected} 2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`,
+      `${collected} 2 memory regions still registered:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`,
     ]);
   });
 
@@ -92,7 +92,7 @@ describe('a device that is collected', () => {
     const [warning] = run('open(25); rounds();').warnings;
     const lines = warning!.split('\n');
     expect([lines[0], lines.length, lines[11]]).toEqual([
-      `${collected} 25 live memory regions:`,
+      `${collected} 25 memory regions still registered:`,
       12,
       '  and 15 more',
     ]);
@@ -104,7 +104,7 @@ describe('a device that is collected', () => {
     ).warnings;
     const lines = warning!.split('\n');
     expect(lines.slice(0, 2)).toEqual([
-      `${collected} a live memory region:`,
+      `${collected} 1 memory region still registered:`,
       `${line(1, '0x100', 0x1000)}, created`,
     ]);
     expect(lines[2]).toMatch(/^ +at open \(/);
@@ -143,7 +143,7 @@ describe('the end', () => {
     expect(told.status).toBe(status);
     expect(told.warnings).toEqual([
       expect.stringMatching(
-        /^\[RDMAVT_LEAK\] RdmavtLeakWarning: (The process ended|A device was garbage-collected) with a live memory region:\n/,
+        /^\[RDMAVT_LEAK\] RdmavtLeakWarning: (The process ended|A device was garbage-collected) with 1 memory region still registered:\n/,
       ),
     ]);
     expect(told.warnings[0]).toContain(line(1, '0x100', 0x1000));
@@ -171,7 +171,7 @@ describe('the end', () => {
   });
 
   test('tells each device, in order', () => {
-    const two = `2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`;
+    const two = `2 memory regions still registered:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`;
     expect(run('globalThis.kept = [open(1), open(2), open(0), open(1)];').warnings).toEqual([
       `${ended} ${one}`,
       `${ended} ${two}`,
@@ -190,7 +190,7 @@ describe('the end', () => {
     );
     expect(warnings).toEqual([
       `${ended} ${one}`,
-      `${ended} a live memory region:\n${line(2, '0x10200', 0x5000)}`,
+      `${ended} 1 memory region still registered:\n${line(2, '0x10200', 0x5000)}`,
     ]);
   });
 
@@ -205,7 +205,7 @@ describe('the end', () => {
         const worker = new Worker(${JSON.stringify(program)}, { eval: true, workerData: device.share() });
         worker.on('exit', (code) => { process.exitCode = code; device.close({ cascade: true }); });`;
     };
-    const warning = `${ended} a live memory region:\n${line(2, '0x10200', 0x9000)}`;
+    const warning = `${ended} 1 memory region still registered:\n${line(2, '0x10200', 0x9000)}`;
     expect(run(worker(''))).toEqual({ status: 0, warnings: [warning], stdout: '' });
     expect(run(worker('process.exit(5)'))).toEqual({ status: 5, warnings: [warning], stdout: '' });
   });

@@ -188,7 +188,7 @@ describe('who has attached by it', () => {
       const check = here.check({ addr: 0, length: 8, lkey: lkey(asked >>> 0) }, 0);
       expect(refusal(check)).toBe('NoSuchKey');
       const text = (check as Refused).explain();
-      expect(text).toMatch(/its slot of the key table is empty\./);
+      expect(text).toMatch(/its slot in the key table is empty\./);
       expect(text).not.toMatch(/never held|last key/);
     }
   });
