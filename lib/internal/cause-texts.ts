@@ -84,15 +84,19 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   RegionHeld: {
     counts: true,
     text: (f) =>
-      `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put them, then call again`,
+      `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put the elements, then call again`,
   },
   RegionsHeld: {
     argument: listed,
     counts: true,
     limit: 'number',
-    text: (f) =>
-      `${count(f.value, 'elements')} still held on ${count(f.limit, 'regions')}, now half-dead; the first is ` +
-      `regions[${f.index}]; all other regions were released`,
+    text: (f) => {
+      const verb = f.limit === 1n ? 'is' : 'are';
+      return (
+        `${count(f.limit, 'regions')} ${verb} still held by ${count(f.value, 'elements')} and ${verb} now half-dead ` +
+        `(the first is regions[${f.index}]); all other regions were released`
+      );
+    },
   },
   FmrHeld: { counts: true, text: (f) => `${countsAre(f)} still held on the region; nothing was changed` },
   HalfDead: {
@@ -118,7 +122,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   // EPERM, ENODEV, EXDEV, EOPNOTSUPP
   Restricted: {
     text: byOwn(
-      'this Device object was attached with the token of one protection domain, which does not permit this call',
+      'the Device object was attached with the token of one protection domain, which does not permit this call',
     ),
   },
   RestrictedDma: {
@@ -187,16 +191,17 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   // EINVAL: memory
   EmptyMemory: { argument: 'memory', text: byOwn('the memory is empty') },
   MemoryDetached: {
-    text: (f) => `the ${f.argument ?? 'memory'} is detached: its buffer was transferred or replaced`,
+    text: (f) =>
+      `the "${f.argument ?? 'memory'}" argument is detached: its buffer was transferred or replaced`,
   },
   ViewOutOfBounds: {
-    text: (f) => `the ${f.argument ?? 'memory'} lies outside its buffer, which was shrunk`,
+    text: (f) => `the "${f.argument ?? 'memory'}" argument lies outside its buffer, which was shrunk`,
   },
   ViewTooLong: {
     value: 'number',
     limit: 'number',
     text: (f) =>
-      `the ${f.argument ?? 'memory'} has ${bytes(f.value)}, but a view in this version of Node.js has at most ${f.limit}; ` +
+      `the "${f.argument ?? 'memory'}" argument has ${bytes(f.value)}, but a view in this version of Node.js has at most ${f.limit}; ` +
       'pass a view of a part of it',
   },
   StartTooHigh: {
@@ -369,7 +374,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'address',
     limit: 'number',
     text: ({ index, value, limit }) =>
-      `list[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends after ${bytes(limit)}`,
+      `list[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends ${bytes(limit)} after that address`,
   },
   SgEndTooHigh: {
     argument: 'list',
@@ -401,7 +406,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'address',
     limit: 'number',
     text: ({ index, value, limit }) =>
-      `pageList[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends after ${bytes(limit)}`,
+      `pageList[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends ${bytes(limit)} after that address`,
   },
 
   // EINVAL: elements and walks
