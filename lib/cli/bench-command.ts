@@ -42,7 +42,7 @@ Exit status:
   2  The command line is invalid, a file cannot be written, or memory ran out.
 `;
 
-/** `rdmavt bench`. */
+/** Runs `rdmavt bench`. */
 export const runBench: Command = async (args) => {
   const { values, positionals } = parse({
     args,

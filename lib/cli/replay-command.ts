@@ -26,7 +26,7 @@ Exit status:
      or there is not enough memory for an operation.
 `;
 
-/** `rdmavt replay`. */
+/** Runs `rdmavt replay`. */
 export const runReplay: Command = async (args) => {
   const { values, positionals } = parse({
     args,

@@ -19,7 +19,7 @@ export interface AddonsDisabledError extends Error {
 
 const NO_ADDONS = '--no-addons';
 const ALLOW_ADDONS = '--allow-addons';
-/** Node.js 20 uses the second name. */
+/** The option that enables the permission model; the second name is for Node.js 20. */
 const PERMISSION = ['--permission', '--experimental-permission'];
 
 /** Code of the error that Node.js throws when add-ons are disabled. */

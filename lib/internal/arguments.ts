@@ -126,7 +126,7 @@ function separateThousands(value: number | bigint): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, '_') + (typeof value === 'bigint' ? 'n' : '');
 }
 
-/** Validates an integer in [low, high]. */
+/** Returns the value if it is an integer in [low, high]; throws otherwise. */
 export function integer(value: unknown, name: string, low: number, high: number): number {
   if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
   if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
@@ -135,27 +135,27 @@ export function integer(value: unknown, name: string, low: number, high: number)
   return value + 0;
 }
 
-/** Validates an integer in 0..255. */
+/** Returns the value if it is an integer in 0..255; throws otherwise. */
 export function u8(value: unknown, name: string): number {
   return integer(value, name, 0, 0xff);
 }
 
-/** Validates an integer in 0..2^32-1. */
+/** Returns the value if it is an integer in 0..2^32-1; throws otherwise. */
 export function u32(value: unknown, name: string): number {
   return integer(value, name, 0, U32_MAX);
 }
 
-/** Validates a length or a position in a buffer: an integer in 0..2^53-1. */
+/** Returns the value if it is a valid length or position in a buffer, an integer in 0..2^53-1; throws otherwise. */
 export function size(value: unknown, name: string): number {
   return integer(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** Validates an integer that a number represents exactly. */
+/** Returns the value if it is a safe integer; throws otherwise. */
 export function safeInteger(value: unknown, name: string): number {
   return integer(value, name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 }
 
-/** Validates an unsigned 64-bit integer, given as a bigint or as a safe integer. */
+/** Returns an unsigned 64-bit integer, given as a bigint or a safe integer, as a bigint; throws for any other value. */
 export function u64(value: unknown, name: string): bigint {
   if (typeof value === 'bigint') {
     if (value < 0n || value > U64_MAX) throw outOfRange(name, '>= 0n && < 2n ** 64n', value);
@@ -170,7 +170,7 @@ export function boolean(value: unknown, name: string): boolean {
   return value;
 }
 
-/** Validates that the value is one of the given strings. */
+/** Returns the value if it is one of the given strings; throws otherwise. */
 export function oneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
   if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
   let list = '';
@@ -185,9 +185,7 @@ export function oneOf<T extends string>(value: unknown, name: string, choices: r
 /** An object of type `T` whose properties have not been validated. */
 export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
 
-/**
- * Validates an object of properties. The caller must read each property only once: a getter may return another value next time.
- */
+/** Returns the value if it is an object; throws otherwise. Callers must read each property once: getters may vary. */
 export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidType(name, 'of type object', value);
@@ -195,7 +193,7 @@ export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   return value as Unchecked<T>;
 }
 
-/** Validates the length of an array: a Proxy of an array may report any value. */
+/** Returns the length of an array; throws if it is above `most`. The length is checked because a Proxy may report any value. */
 export function lengthOf(list: readonly unknown[], name: string, most: number = U32_MAX): number {
   return integer(list.length, `${name}.length`, 0, most);
 }

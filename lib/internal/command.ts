@@ -45,17 +45,17 @@ export function storeLong(word: CommandWord, value: unknown, name: string): void
   if (longs[word / 2] !== value) u64(value, name);
 }
 
-/** Reads a 64-bit number as a number, rounded above 2^53. */
+/** Reads a 64-bit integer of the command block as a number, rounded above 2^53. */
 export function readNumber(word: number): number {
   return (words[word + LOW] ?? 0) + (words[word + HIGH] ?? 0) * HALF_RANGE;
 }
 
-/** Reads a 64-bit number as a bigint. */
+/** Reads a 64-bit integer of the command block as a bigint. */
 export function readLong(word: number): bigint {
   return longs[word / 2] ?? 0n;
 }
 
-/** Reads a 64-bit number as a number if that is exact (and cheaper), else as a bigint. */
+/** Reads a 64-bit integer of the command block as a number, which is cheaper, if that is exact; otherwise as a bigint. */
 export function readEither(word: number): number | bigint {
   const number = readNumber(word);
   return number <= Number.MAX_SAFE_INTEGER ? number : readLong(word);

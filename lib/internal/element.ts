@@ -36,7 +36,7 @@ const MOST_IDLE = 2 ** 16;
 export function takeHolder(): Holder {
   if (idleCount === 0) return new Holder();
   const holder = idle[--idleCount];
-  idle[idleCount] = undefined; // drop the reference: a holder whose element is never put must be collectable
+  idle[idleCount] = undefined; // the idle list must not keep a holder in use alive
   return holder ?? new Holder();
 }
 
@@ -48,8 +48,8 @@ export function giveHolder(holder: Holder): void {
 /**
  * Takes back a holder that a call did not fill.
  *
- * @param answer - answer of the call. -EINVAL means that the cell is not empty: another object forged its number, so this holder
- *   must not be used again
+ * @param answer - answer of the call. -EINVAL means that the cell is not empty because a forged holder uses the same cell; this
+ *   holder must then not be reused
  */
 export function giveUnused(holder: Holder, answer: number): void {
   if (answer !== -EINVAL) giveHolder(holder);

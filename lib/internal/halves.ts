@@ -10,5 +10,5 @@ export const HIGH_HALF = 2 ** -32;
 export const LOW: number = LITTLE_ENDIAN ? 0 : 1;
 export const HIGH: number = LITTLE_ENDIAN ? 1 : 0;
 
-/** The value of one unit of the high word. */
+/** Weight of the high word: a 64-bit number is low + high * 2^32. */
 export const HALF_RANGE = 2 ** 32;

@@ -1,3 +1,5 @@
+/** Reads Node's diagnostic report. */
+
 /** The parts of the diagnostic report's header that this package uses. */
 export interface ReportHeader {
   /** The command line of the process, including Node.js options. */

@@ -39,6 +39,6 @@ export function publishRefusal(message: object): void {
   try {
     channel?.publish(message);
   } catch {
-    // A runtime that lets a subscriber's error through, or a stack overflow.
+    // Ignored: a subscriber's error that the runtime rethrows, or a stack overflow.
   }
 }

@@ -33,7 +33,7 @@ export interface RegionConstants {
 }
 
 /**
- * Reads the region that the last call created from the command block.
+ * Reads, from the command block, the name of the region that the last call created.
  *
  * @param access - the rights of a region of user memory; undefined for other kinds
  */
@@ -125,7 +125,7 @@ export function countRegion(name: RegionName): Status {
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** Matches no region. */
+/** Stands in for a missing list entry; matches no region. */
 const NO_REGION = { checker: 0, index: 0, generation: 0 };
 
 /**

@@ -142,7 +142,7 @@ function groupByStep(session: Session, fragments: BigUint64Array, steps: number)
  */
 function expectBounded(session: Session, sges: readonly Holder[], steps: readonly number[]): void {
   const wanted = steps.reduce((sum, step) => sum + step, 0);
-  // Each fragment has at least one byte, and each step has a list in the answer, even if it is empty.
+  // An upper bound: each fragment has at least one byte, and each step adds one list to the answer.
   if (wanted + steps.length <= MOST_FRAGMENTS) return;
   let left = wanted;
   let fragments = steps.length;
