@@ -185,7 +185,10 @@ export function oneOf<T extends string>(value: unknown, name: string, choices: r
 /** An object of type `T` whose properties have not been validated. */
 export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
 
-/** Returns the value if it is an object; throws otherwise. Callers must read each property once: getters may vary. */
+/**
+ * Returns the value if it is an object; throws otherwise. The caller must read each property only once, because a getter may
+ * return different values.
+ */
 export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidType(name, 'of type object', value);

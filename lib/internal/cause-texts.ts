@@ -79,7 +79,10 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   ContextInUse: {
     counts: true,
     text: (f) =>
-      `${countsAre(f, ['that this Device object created still exists', 'that this Device object created still exist'])}`,
+      countsAre(f, [
+        'that this Device object created still exists',
+        'that this Device object created still exist',
+      ]),
   },
   RegionHeld: {
     counts: true,
