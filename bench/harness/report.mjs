@@ -37,7 +37,7 @@ export class Table {
    */
   head({ node, platform, cpu, cores }, smoke) {
     this.#line(`Node ${node}, ${platform}, ${cpu}, ${cores} cores`);
-    if (smoke) this.#line('A trial run: the figures mean nothing.');
+    if (smoke) this.#line('Smoke run: the figures are not meaningful.');
   }
 
   /**
@@ -66,7 +66,9 @@ export class Table {
     const judged = rows.filter((row) => target(row) !== '');
     if (smoke || judged.length === 0) return;
     const met = judged.filter((row) => row.met).length;
-    this.#line(`${met} of ${judged.length} targets are met. A ratio is the median by its peer's median.`);
+    this.#line(
+      `${met} of ${judged.length} targets met. A ratio is the median divided by the median of what it is compared with.`,
+    );
   }
 
   /**

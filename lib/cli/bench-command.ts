@@ -1,3 +1,4 @@
+/** The command `rdmavt bench`. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,7 +7,7 @@ import { findPackageRoot } from '../internal/package-root';
 import { parse, rejectSurplus, UsageError, type Command } from './command';
 import { suggestNearest } from './suggest';
 
-/** bench/bench.mjs. It says why it is not part of lib. */
+/** The exports of bench/bench.mjs, which ships as a plain module outside lib. */
 interface Bench {
   readonly bench: (
     options: {
@@ -23,25 +24,25 @@ const MAIN = 'bench.mjs';
 
 const help = `Usage: rdmavt bench [OPTIONS]
 
-Measures requests, checks, copies, mapping, registration and memory, mostly against equivalent
-plain JavaScript or an empty native call, and prints the medians, their ratios and the targets.
-The contenders of a question are measured in alternating rounds. Takes about four minutes.
+Measures requests, checks, copies, mapping, registration and memory use. Most benchmarks compare
+this package with equivalent plain JavaScript or with an empty native call, in alternating
+rounds. Prints medians, ratios and targets. A full run takes about four minutes.
 
 Options:
-  --only NAME    Measure only this question; may be given more than once.
-  --json         Print one JSON object instead of the table. Each row says whether its target
-                 is met ("met"; null where there is no target, and with --smoke).
-  --markdown     Print the table as Markdown, as the README has it.
-  --smoke        Run everything briefly, and judge no times.
-  -h, --help     Show this help, and the names of the questions.
+  --only NAME    Run only this benchmark. May be repeated.
+  --json         Print one JSON object instead of the table. In each row, "met" says whether
+                 the target was met; it is null without a target and with --smoke.
+  --markdown     Print the table as Markdown, as in the README.
+  --smoke        Run every benchmark briefly and do not evaluate targets.
+  -h, --help     Show this help and the names of the benchmarks.
 
 Exit status:
-  0  Everything was measured, whatever the times were.
-  1  This package and what it is compared with gave different results.
-  2  The command line is wrong, a file cannot be written, or there is not enough memory.
+  0  All benchmarks ran, even if targets were missed.
+  1  The compared implementations gave different results.
+  2  The command line is invalid, a file cannot be written, or memory ran out.
 `;
 
-/** `rdmavt bench`. */
+/** Runs `rdmavt bench`. */
 export const runBench: Command = async (args) => {
   const { values, positionals } = parse({
     args,
@@ -56,23 +57,23 @@ export const runBench: Command = async (args) => {
   });
   const { only = [], json = false, markdown = false, smoke = false } = values;
   rejectSurplus(positionals[0]);
-  if (json && markdown) throw new UsageError('--json and --markdown exclude each other');
+  if (json && markdown) throw new UsageError('--json and --markdown cannot be used together');
 
   const questions = listQuestions();
   if (values.help === true) {
-    process.stdout.write(`${help}\nQuestions:\n${questions.map((name) => `  ${name}\n`).join('')}`);
+    process.stdout.write(`${help}\nBenchmarks:\n${questions.map((name) => `  ${name}\n`).join('')}`);
     return 0;
   }
   const unknown = only.find((name) => !questions.includes(name));
   if (unknown !== undefined) {
-    throw new UsageError(`unknown question '${unknown}'${suggestNearest(unknown, questions)}`);
+    throw new UsageError(`unknown benchmark '${unknown}'${suggestNearest(unknown, questions)}`);
   }
   const { bench } = (await import(pathToFileURL(join(folder, MAIN)).href)) as Bench;
   const format = json ? 'json' : markdown ? 'markdown' : 'table';
   return bench({ only, smoke, format }, process);
 };
 
-/** Lists the questions by their files, so that help loads none of them. */
+/** Lists the benchmarks by their file names, so that --help does not load them. */
 function listQuestions(): string[] {
   const files = readdirSync(folder).filter((name) => name.endsWith('.mjs') && name !== MAIN);
   return files.map((name) => name.slice(0, -'.mjs'.length)).sort();

@@ -1,3 +1,4 @@
+/** The command `rdmavt build`. */
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -18,26 +19,27 @@ import { parse, type Command } from './command';
 
 const help = `Usage: rdmavt build
 
-Builds the native module from the sources in the package, for machines that no prebuilt binary
-fits. Needs Python 3, make, a C and a C++ compiler (Windows: Visual Studio 2022 with C++), and
-npm, which downloads the build tools. The package uses the result until it is installed again.
+Builds the native module from the sources in the package, for machines without a matching
+prebuilt binary. Requires Python 3, make, a C and a C++ compiler (on Windows: Visual Studio 2022
+with C++), and npm, which downloads the build tools. The package uses the built module until it
+is reinstalled.
 
 Options:
   -h, --help     Show this help.
 
 Exit status:
-  0  The native module was built and loads.
-  1  It could not be built; the output of the build tools is shown.
-  2  The command line is wrong, or a folder cannot be written.
+  0  The native module was built and can be loaded.
+  1  The build failed; the output of the build tools is shown.
+  2  The command line is invalid, or a directory cannot be written.
 `;
 
-/** The build tools, in the versions that the package is developed with. */
+/** The build tools. Their versions come from the package's devDependencies. */
 const TOOLS = ['node-gyp', 'node-addon-api'] as const;
 
 /** The folder of the installed package. */
 const home = findPackageRoot(__dirname) ?? __dirname;
 
-/** `rdmavt build`. Must not load the native module, which may be missing. */
+/** Runs `rdmavt build`. Must not load the native module, which may be missing. */
 export const runBuild: Command = (args) => {
   const { values } = parse({ args, options: { help: { type: 'boolean', short: 'h' } } });
   if (values.help === true) {
@@ -45,7 +47,7 @@ export const runBuild: Command = (args) => {
     return Promise.resolve(0);
   }
 
-  // Not in the package's folder: make fails below a folder with a space in its name, and the build tools must not stay there.
+  // Build outside the package's folder: make fails in paths with spaces, and the build tools must not remain in the package.
   const work = mkdtempSync(join(tmpdir(), 'rdmavt-build-'));
   try {
     return Promise.resolve(build(work) ? 0 : 1);
@@ -66,21 +68,21 @@ function build(work: string): boolean {
   const nodeGyp = join(work, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js');
   const compile = `"${process.execPath}" "${nodeGyp}" rebuild --release --loglevel warn`;
   const built = join(work, 'build', 'Release', 'rdmavt.node');
-  // Load it in another process: Windows cannot remove a file that is loaded.
+  // Load the module in another process: Windows cannot delete a loaded file.
   const load = `"${process.execPath}" --eval "require(process.argv[1])" "${built}"`;
   if (!runStep(`downloading ${TOOLS.join(' and ')}`, npm, work)) return false;
   if (!runStep('compiling', compile, work) || !runStep('loading', load, work)) return false;
 
   const place = join(home, 'build', 'Release', 'rdmavt.node');
   mkdirSync(dirname(place), { recursive: true });
-  // Rename it into place: a running process may have the old one loaded.
+  // Replace the old module by a rename: a running process may have it loaded.
   copyFileSync(built, `${place}.new`);
   renameSync(`${place}.new`, place);
   process.stdout.write(`${place}\n`);
   return true;
 }
 
-/** Reads the versions of the build tools from package.json. */
+/** Reads the versions of the build tools from the package's package.json. */
 function readToolVersions(): Record<string, string> {
   const manifest = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {
     devDependencies: Record<string, string>;
@@ -88,15 +90,15 @@ function readToolVersions(): Record<string, string> {
   return Object.fromEntries(TOOLS.map((name) => [name, manifest.devDependencies[name] ?? 'latest']));
 }
 
-/** Runs a command without output; shows all of it if the command fails. Returns whether it succeeded. */
+/** Runs a command. Shows its output only if it fails. Returns whether the command succeeded. */
 function runStep(title: string, command: string, cwd: string): boolean {
   process.stderr.write(`${title} ...\n`);
   const { status, stdout, stderr } = spawnSync(command, {
     cwd,
-    // npm is a script on Windows.
+    // npm is a script on Windows and needs a shell.
     shell: true,
     encoding: 'utf8',
-    // With CI set, native/flags.gypi turns warnings into errors. That is for developers of this package only.
+    // With CI set, native/flags.gypi turns warnings into errors, which is only for developers of this package.
     env: { ...findNodeHeaders(), ...process.env, CI: '' },
     maxBuffer: 1 << 26,
   });
@@ -104,7 +106,7 @@ function runStep(title: string, command: string, cwd: string): boolean {
   return status === 0;
 }
 
-/** Points node-gyp to installed headers of Node, which it would download otherwise. */
+/** Points node-gyp to the installed Node headers, if there are any; otherwise node-gyp downloads them. */
 function findNodeHeaders(): NodeJS.ProcessEnv {
   const prefix = join(dirname(process.execPath), '..');
   return existsSync(join(prefix, 'include', 'node', 'common.gypi')) ? { npm_config_nodedir: prefix } : {};

@@ -1,21 +1,21 @@
-/** What all commands share: their type, the parsing of options, and errors of usage. */
+/** Shared by all commands: their type, option parsing, and usage errors. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
-/** Exit status of a wrong command line. */
+/** Exit status for an invalid command line. */
 export const USAGE = 2;
 
-/** The command line is wrong. The message is for the user, and does not say where help is. */
+/** Thrown for an invalid command line. The caller adds a pointer to the command's help to the message. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** A command: takes the arguments after its name, returns the exit status. */
+/** Runs a command with the arguments after its name. Returns the exit status. */
 export type Command = (args: string[]) => Promise<number>;
 
 /**
- * Parses arguments with `util.parseArgs`, which is strict.
+ * Parses arguments with `util.parseArgs` in strict mode.
  *
- * @throws UsageError with the first sentence of its message
+ * @throws UsageError with the first sentence of the error message of `util.parseArgs`
  */
 export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
   try {
@@ -27,9 +27,9 @@ export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof p
 }
 
 /**
- * Rejects an argument that the command has no use for.
+ * Rejects a positional argument that the command does not expect.
  *
- * @param argument - the first surplus one, if there is one
+ * @param argument - the first surplus argument, if there is one
  * @throws UsageError
  */
 export function rejectSurplus(argument: string | undefined): void {

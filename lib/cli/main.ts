@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+/** Entry point of the `rdmavt` command. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -6,7 +7,7 @@ import { findPackageRoot } from '../internal/package-root';
 import { parse, rejectSurplus, USAGE, UsageError, type Command } from './command';
 import { suggestNearest } from './suggest';
 
-/** Loaded only when they are called. */
+/** The commands by name; each module is loaded only when its command runs. */
 const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['bench', async () => (await import('./bench-command.js')).runBench],
   ['build', async () => (await import('./build-command.js')).runBuild],
@@ -14,25 +15,25 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['replay', async () => (await import('./replay-command.js')).runReplay],
 ]);
 
-/** The start of the codes of errors whose message says in several lines what to do. */
+/** Prefix of the codes of this package's load errors, whose multi-line messages say how to fix the problem. */
 const OWN_CODES = 'ERR_RDMAVT_';
 
 const help = `Usage: rdmavt COMMAND [OPTIONS]
 
-RDMA memory protection: memory regions, keys and the validation of every access.
+RDMA memory protection: memory regions, keys, and validation of every access.
 
 Commands:
-  bench          Measure this package against equivalent plain JavaScript.
-  build          Build the native module from source if no prebuilt one fits.
+  bench          Run benchmarks against equivalent plain JavaScript.
+  build          Build the native module from source.
   help [COMMAND] Show this help, or the help of a command.
-  replay         Play a trace of operations, and print or compare its answers.
+  replay         Replay a trace of operations and print or compare the answers.
 
 Options:
-  -h, --help     Show this help; after a command, the help of the command.
+  -h, --help     Show this help; after a command, show the help of the command.
   -v, --version  Show the version.
 `;
 
-/** The command that was called, for the hint in its errors of usage. */
+/** The command that was called, for the help hint in usage errors. */
 let called: string | undefined;
 
 async function main(args: string[]): Promise<number> {
@@ -64,7 +65,7 @@ async function runCommand(name: string, args: string[]): Promise<number> {
   return command(args);
 }
 
-/** `rdmavt help`, `rdmavt --help`. */
+/** Runs `rdmavt help` and `rdmavt --help`. */
 async function runHelp(args: string[]): Promise<number> {
   called = undefined;
   const { positionals } = parse({
@@ -88,7 +89,7 @@ function readVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** Returns one line; the whole message of an error that says what to do, as for a missing binary. */
+/** Returns the first line of an error's message; the whole message for load errors, such as a missing binary. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message } = error;
@@ -97,19 +98,19 @@ function messageOf(error: unknown): string {
   return message.replace(/^rdmavt: /, '');
 }
 
-// The reader of the output may stop early (`| head`). That is no error.
+// If the reader of the output stops early (`| head`), exit without an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   process.stderr.write(`rdmavt: standard output: ${error.message}\n`);
   process.exit(USAGE);
 });
 process.stderr.on('error', () => {
-  // There is nowhere left to report it.
+  // An error on standard error cannot be reported anywhere.
 });
 
 main(process.argv.slice(2)).then(
   (status) => {
-    // Not process.exit, which would drop output that is still being written.
+    // Not process.exit, which would discard output that is still being written.
     process.exitCode = status;
   },
   (error: unknown) => {

@@ -1,12 +1,12 @@
 /**
- * Suggests the word that was probably meant, for the end of a message about an unknown one.
+ * Suggests a known word that is similar to an unknown one, as the end of an error message.
  *
  * @param typed - the unknown word
- * @param known - the words that there are
- * @returns `", did you mean 'replay'?"`, or an empty string if no word is near
+ * @param known - the known words
+ * @returns `", did you mean 'replay'?"`, or an empty string if no known word is similar
  */
 export function suggestNearest(typed: string, known: readonly string[]): string {
-  // More edits than this, or a whole word's, find words that have nothing in common.
+  // With more edits than this, or as many as the word has letters, unrelated words would match.
   const most = Math.min(2, typed.length - 1);
   let nearest: string | undefined;
   let fewest = most + 1;
@@ -19,7 +19,7 @@ export function suggestNearest(typed: string, known: readonly string[]): string 
   return nearest === undefined ? '' : `, did you mean '${nearest}'?`;
 }
 
-/** Counts the insertions, deletions, replacements and swaps of neighbours that make `to` of `from`. */
+/** Counts the insertions, deletions, replacements and swaps of adjacent letters that turn `from` into `to`. */
 function countEdits(from: string, to: string): number {
   if (Math.abs(from.length - to.length) > 2) return Infinity;
   let beforePrevious: number[] = [];

@@ -1,13 +1,13 @@
-/** AbortSignals that a caller hands over. Judged by the engine's own getters: an object that only looks like one is refused. */
+/** Validates and uses AbortSignals of the caller, through the engine's own getters: look-alike objects are rejected. */
 import { types } from 'node:util';
 import { invalidType } from './arguments';
 import { getter } from './intrinsics';
 
-// As they were when this module was loaded.
+// Captured at load time: a program may replace these functions.
 const { isProxy } = types;
 const { apply } = Reflect;
 
-/** A realm may be without AbortSignals (`vm.createContext`). Then nothing is one. */
+/** Stands in for the getters in a realm without AbortSignal (`vm.createContext`): every value is then rejected. */
 function noSignal(): never {
   throw new Error('this realm has no AbortSignal');
 }
@@ -21,7 +21,7 @@ const addEventListener = targetMethod('addEventListener');
 const removeEventListener = targetMethod('removeEventListener');
 
 /**
- * The signal of an option.
+ * Validates the value of a `signal` option.
  *
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`): neither undefined nor an AbortSignal
  */
@@ -32,7 +32,7 @@ export function abortSignal(value: unknown, name: string): AbortSignal | undefin
       abortedOf(value);
       return value as AbortSignal;
     } catch {
-      // The getter of another class.
+      // The getter throws for objects of other classes.
     }
   }
   throw invalidType(name, 'an instance of AbortSignal', value);
@@ -42,12 +42,12 @@ export function isAborted(signal: AbortSignal): boolean {
   return abortedOf(signal) === true;
 }
 
-/** What a wait that it ends rejects with. */
+/** Returns the abort reason, with which an aborted wait rejects. */
 export function abortReason(signal: AbortSignal): unknown {
   return reasonOfSignal(signal);
 }
 
-/** Calls `listener` once the signal aborts, until {@link stopListening}. */
+/** Calls `listener` once when the signal aborts, unless {@link stopListening} is called first. */
 export function listenForAbort(signal: AbortSignal, listener: () => void): void {
   apply(addEventListener, signal, ['abort', listener, { once: true }]);
 }

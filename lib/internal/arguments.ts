@@ -1,17 +1,17 @@
 /**
- * Checks of arguments that may be anything at all. They never convert an object (no `valueOf`, no `toString`), so no code
- * of the caller runs in them; the messages and codes are Node's own.
+ * Validates arguments of any type. The functions never convert an object (no `valueOf`, no `toString`), so they run no code of
+ * the caller. Messages and codes are the same as Node's.
  */
 import { inspect, types } from 'node:util';
 import { ownList } from './intrinsics';
 
-// As they were when this module was loaded. A program may replace them, and then the loop of `plainProperty` might never end.
+// Captured at load time: a program may replace these functions, and the loop in `plainProperty` might then never end.
 const { getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const { isProxy } = types;
 
 const U32_MAX = 0xffffffff;
 const U64_MAX = 0xffffffffffffffffn;
-/** The largest bigint that a message shows. */
+/** The largest bigint that a message shows in digits. */
 const LONGEST = 2n ** 256n;
 
 interface CodedError extends Error {
@@ -22,7 +22,7 @@ function addCode<T extends Error>(error: T, code: string): T & CodedError {
   return Object.assign(error, { code });
 }
 
-/** What was received, in Node's words. */
+/** Describes a received value in the wording of Node's errors. */
 function describeReceived(value: unknown): string {
   if (value === null || value === undefined) return ` Received ${value}`;
   if (typeof value === 'function') return ` Received function ${ownName(value)}`;
@@ -36,8 +36,8 @@ function describeReceived(value: unknown): string {
 }
 
 /**
- * A property as it was defined, without running anybody's code: no getter, and nothing of a Proxy, which could end the process
- * before an error is thrown.
+ * Returns the value of a data property without running code of the caller: calls no getter and does not touch a Proxy, whose
+ * traps could run arbitrary code before the error is thrown.
  */
 function plainProperty(object: object, property: string): unknown {
   for (let at: object | null = object; at !== null && !isProxy(at);) {
@@ -58,7 +58,7 @@ function constructorName(value: object): string {
   return typeof constructor === 'function' ? ownName(constructor) : '';
 }
 
-/** Text of the caller's, in a message. */
+/** Cuts a text of the caller to the length that a message may show. */
 function shorten(text: string): string {
   return text.length > 128 ? `${text.slice(0, 128)}...` : text;
 }
@@ -67,7 +67,7 @@ function nameSubject(name: string): string {
   return `The "${name}" ${name.includes('.') ? 'property' : 'argument'}`;
 }
 
-/** The TypeError for a value of the wrong type. */
+/** Creates the TypeError for a value of the wrong type. */
 export function invalidType(name: string, expected: string, value: unknown): TypeError {
   return addCode(
     new TypeError(`${nameSubject(name)} must be ${expected}.${describeReceived(value)}`),
@@ -75,7 +75,7 @@ export function invalidType(name: string, expected: string, value: unknown): Typ
   );
 }
 
-/** The TypeError for a value of the right type that means nothing. */
+/** Creates the TypeError for a value of the right type that is not valid. */
 export function invalidValue(name: string, explanation: string, value: unknown): TypeError {
   const text = inspectBriefly(value);
   return addCode(
@@ -86,18 +86,18 @@ export function invalidValue(name: string, explanation: string, value: unknown):
   );
 }
 
-/** The TypeError for a property that the function does not know. Its value is not shown: reading it could run a getter. */
+/** Creates the TypeError for an unknown property. The message does not show its value: reading it could run a getter. */
 export function unknownProperty(name: string, explanation: string): TypeError {
   return addCode(new TypeError(`The property '${name}' ${explanation}`), 'ERR_INVALID_ARG_VALUE');
 }
 
-/** Primitive values as they are written; of an object only what it is, since `inspect` would call what it brings along. */
+/** Formats a primitive value; for an object only its class, because `inspect` would call methods of the object. */
 function inspectBriefly(value: unknown): string {
   if (typeof value === 'object' && value !== null) {
     const name = constructorName(value);
     return name ? `an instance of ${name}` : 'an object';
   }
-  // A text that nobody would read to its end takes long to be made: of a bigint its digits squared.
+  // Converting a bigint to text takes time quadratic in its digits.
   if (typeof value === 'bigint' && isLong(value)) {
     return `a bigint ${value < 0n ? 'below -(2n ** 256n)' : 'above 2n ** 256n'}`;
   }
@@ -108,7 +108,7 @@ function isLong(value: bigint): boolean {
   return value > LONGEST || value < -LONGEST;
 }
 
-/** The RangeError for a number that does not fit. */
+/** Creates the RangeError for a number out of range. */
 export function outOfRange(name: string, range: string, value: number | bigint): RangeError {
   return addCode(
     new RangeError(
@@ -118,7 +118,7 @@ export function outOfRange(name: string, range: string, value: number | bigint):
   );
 }
 
-/** `5_000_000_000n`, as Node writes big numbers in messages. */
+/** Formats a number like Node's messages: `5_000_000_000n`. */
 function separateThousands(value: number | bigint): string {
   if (typeof value === 'number' && (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32))
     return String(value);
@@ -126,36 +126,36 @@ function separateThousands(value: number | bigint): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, '_') + (typeof value === 'bigint' ? 'n' : '');
 }
 
-/** An integer in [low, high]. */
+/** Returns the value if it is an integer in [low, high]; throws otherwise. */
 export function integer(value: unknown, name: string, low: number, high: number): number {
   if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
   if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
   if (value < low || value > high) throw outOfRange(name, `>= ${low} && <= ${high}`, value);
-  // -0 is 0.
+  // Turns -0 into 0.
   return value + 0;
 }
 
-/** 0..255. */
+/** Returns the value if it is an integer in 0..255; throws otherwise. */
 export function u8(value: unknown, name: string): number {
   return integer(value, name, 0, 0xff);
 }
 
-/** 0..2^32-1. */
+/** Returns the value if it is an integer in 0..2^32-1; throws otherwise. */
 export function u32(value: unknown, name: string): number {
   return integer(value, name, 0, U32_MAX);
 }
 
-/** A length or position in a buffer: 0..2^53-1. */
+/** Returns the value if it is a valid length or position in a buffer, an integer in 0..2^53-1; throws otherwise. */
 export function size(value: unknown, name: string): number {
   return integer(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** Any integer that a number holds exactly. */
+/** Returns the value if it is a safe integer; throws otherwise. */
 export function safeInteger(value: unknown, name: string): number {
   return integer(value, name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 }
 
-/** An unsigned 64-bit number: a bigint, or a safe integer where that is enough. */
+/** Returns an unsigned 64-bit integer, given as a bigint or a safe integer, as a bigint; throws for any other value. */
 export function u64(value: unknown, name: string): bigint {
   if (typeof value === 'bigint') {
     if (value < 0n || value > U64_MAX) throw outOfRange(name, '>= 0n && < 2n ** 64n', value);
@@ -170,7 +170,7 @@ export function boolean(value: unknown, name: string): boolean {
   return value;
 }
 
-/** One of a few strings. */
+/** Returns the value if it is one of the given strings; throws otherwise. */
 export function oneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
   if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
   let list = '';
@@ -182,10 +182,13 @@ export function oneOf<T extends string>(value: unknown, name: string, choices: r
   throw invalidValue(name, `must be one of: ${list}`, value);
 }
 
-/** What is known of an object whose properties may be anything. */
+/** An object of type `T` whose properties have not been validated. */
 export type Unchecked<T> = Readonly<Partial<Record<keyof T, unknown>>>;
 
-/** An object to take properties from; each must be read once only, because a getter may do anything. */
+/**
+ * Returns the value if it is an object; throws otherwise. The caller must read each property only once, because a getter may
+ * return different values.
+ */
 export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidType(name, 'of type object', value);
@@ -193,14 +196,14 @@ export function propertiesOf<T>(value: unknown, name: string): Unchecked<T> {
   return value as Unchecked<T>;
 }
 
-/** The length of what passes for an array: a Proxy may say anything. */
+/** Returns the length of an array; throws if it is above `most`. The length is checked because a Proxy may report any value. */
 export function lengthOf(list: readonly unknown[], name: string, most: number = U32_MAX): number {
   return integer(list.length, `${name}.length`, 0, most);
 }
 
 /**
- * The elements of an array, each read once and judged before the next one is read: an array that is nothing but a length
- * must not be copied. The list that is returned has no methods.
+ * Returns the validated elements of an array. Reads each element once and validates it before reading the next, so that a sparse
+ * array with a huge length is rejected at its first hole. The returned list has no prototype, hence no methods.
  */
 export function elements<T>(
   value: unknown,
@@ -215,7 +218,7 @@ export function elements<T>(
   return list;
 }
 
-/** The TypeError for `new` on a class whose objects other objects make. */
+/** Creates the TypeError for `new` on a class whose objects only this package creates. */
 export function illegalConstructor(): TypeError {
   return addCode(new TypeError('Illegal constructor'), 'ERR_ILLEGAL_CONSTRUCTOR');
 }

@@ -1,4 +1,4 @@
-/** The errors for a machine that no binary fits, and for a binary that does not fit the package: what was found, and what to do. */
+/** Creates the errors for a missing native binary and for a binary that does not match the package's JavaScript. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readReportHeader } from './process-report';
@@ -6,50 +6,54 @@ import { readReportHeader } from './process-report';
 const NAME = 'rdmavt';
 
 /**
- * Thrown by `require('rdmavt')` and `import 'rdmavt'` where no binary fits the machine, or the one that fits does not load. Its
+ * Thrown by `require('rdmavt')` and `import 'rdmavt'` if no native binary fits the machine, or if the binary fails to load. The
  * message says how to build one.
  */
 export interface MissingBinaryError extends Error {
   readonly code: 'ERR_RDMAVT_NO_BINARY';
-  /** As `process.platform` has it. */
+  /** Value of `process.platform`. */
   readonly platform: string;
-  /** As `process.arch` has it. */
+  /** Value of `process.arch`. */
   readonly arch: string;
-  /** The C library that this Node.js runs on; Linux only: `'glibc 2.36'`, `'musl'`. */
+  /** The C library of this Node.js process, on Linux only: `'glibc 2.36'`, `'musl'`. */
   readonly libc: string | undefined;
   /** The version of Node.js: `'v20.20.2'`. */
   readonly node: string;
-  /** Where a binary was looked for. */
+  /** The paths that were searched for a binary. */
   readonly lookedFor: readonly string[];
-  /** The command that builds one from source; undefined in a bundle, which has no sources. */
+  /** The command that builds a binary from source; undefined in a bundle, which has no sources. */
   readonly buildCommand: string | undefined;
-  /** Why the binary that was found does not load; undefined if none was found. */
+  /** The error that loading the binary threw; undefined if no binary was found. */
   readonly cause: unknown;
 }
 
 /**
- * Thrown by `require('rdmavt')` and `import 'rdmavt'` where the binary that was found was built from other sources than the
- * package's JavaScript: the two would misread each other. Its message says where another one comes from.
+ * Thrown by `require('rdmavt')` and `import 'rdmavt'` if the native binary was built from other sources than the package's
+ * JavaScript: the two would misread each other's data. The message says how to get a matching binary.
  */
 export interface StaleBinaryError extends Error {
   readonly code: 'ERR_RDMAVT_STALE_BINARY';
-  /** The binary. */
+  /** Path of the binary. */
   readonly file: string;
-  /** As `process.platform` has it. */
+  /** Value of `process.platform`. */
   readonly platform: string;
-  /** As `process.arch` has it. */
+  /** Value of `process.arch`. */
   readonly arch: string;
-  /** The C library that this Node.js runs on; Linux only: `'glibc 2.36'`, `'musl'`. */
+  /** The C library of this Node.js process, on Linux only: `'glibc 2.36'`, `'musl'`. */
   readonly libc: string | undefined;
   /** The version of Node.js: `'v20.20.2'`. */
   readonly node: string;
-  /** The command that builds a new one from source; undefined in a bundle, which has no sources. */
+  /** The command that builds a new binary from source; undefined in a bundle, which has no sources. */
   readonly buildCommand: string | undefined;
 }
 
 /**
- * @param dist - undefined in a bundle
- * @param file - what was found and does not load
+ * Creates the error for a binary that was not found or failed to load.
+ *
+ * @param home - the folder that was searched
+ * @param dist - the package's `dist` folder; undefined in a bundle
+ * @param file - the binary that failed to load; undefined if none was found
+ * @param cause - the error of the search or of the load
  */
 export function missingBinary(
   home: string,
@@ -71,27 +75,27 @@ export function missingBinary(
   const lines =
     file === undefined
       ? [
-          `${NAME}: there is no binary for this machine (${machine}).`,
+          `${NAME}: no native binary found for this machine (${machine}).`,
           'Looked for:',
           ...lookedFor.map((path) => `  ${path}${others(path)}`),
-          // node-gyp-build takes these for the machine's own.
+          // node-gyp-build uses these variables instead of the machine's values.
           ...['npm_config_platform', 'npm_config_arch', 'LIBC'].flatMap((name) =>
-            process.env[name] ? [`  as asked for by the environment: ${name}=${process.env[name]}`] : [],
+            process.env[name] ? [`  because of the environment variable ${name}=${process.env[name]}`] : [],
           ),
         ]
       : [
-          `${NAME}: the binary does not load on this machine (${machine}).`,
+          `${NAME}: the native binary failed to load on this machine (${machine}).`,
           `  ${file}`,
           `  ${cause instanceof Error ? cause.message : String(cause)}`,
         ];
   lines.push(
     ...(buildCommand === undefined
       ? [
-          `This program is a bundle: put the folder prebuilds of the package ${NAME} beside it, in`,
+          `This program is a bundle: copy the prebuilds folder of the ${NAME} package next to it, into`,
           `  ${home}`,
         ]
       : [
-          'To build it from source (Python 3, make and a C and C++ compiler are needed):',
+          'To build it from source (requires Python 3, make, and a C and a C++ compiler):',
           `  ${buildCommand}`,
         ]),
   );
@@ -99,14 +103,16 @@ export function missingBinary(
   const error = new Error(lines.join('\n'));
   const code: MissingBinaryError['code'] = 'ERR_RDMAVT_NO_BINARY';
   const fields = { code, platform, arch, libc, node, lookedFor, buildCommand };
-  // node-gyp-build's own words for finding nothing add nothing to these.
+  // If no binary was found, node-gyp-build's error adds no information.
   return Object.assign(error, fields, { cause: file === undefined ? undefined : cause });
 }
 
 /**
+ * Creates the error for a binary that does not match the package's JavaScript.
+ *
  * @param file - the binary
- * @param home - where it was looked for
- * @param installed - the package; undefined in a bundle
+ * @param home - the folder that was searched
+ * @param installed - the package's folder; undefined in a bundle
  */
 export function staleBinary(file: string, home: string, installed: string | undefined): StaleBinaryError {
   const { platform, arch, version: node } = process;
@@ -114,23 +120,23 @@ export function staleBinary(file: string, home: string, installed: string | unde
   const named = process.env.RDMAVT_PREBUILD;
   let buildCommand: string | undefined;
   if (installed !== undefined) {
-    // Only a checkout of the sources has this file there.
+    // Only a source checkout has this file in the package's root.
     const checkout = existsSync(join(installed, 'binding.gyp'));
     buildCommand = checkout ? 'npm run build' : `node "${join(installed, 'dist', 'cli.js')}" build`;
   }
 
   const lines = [
-    `${NAME}: the binary was built from other sources than this package's JavaScript.`,
+    `${NAME}: the native binary was built from other sources than this package's JavaScript.`,
     `  ${file}`,
-    ...(named ? [`  as asked for by the environment: RDMAVT_PREBUILD=${named}`] : []),
+    ...(named ? [`  because of the environment variable RDMAVT_PREBUILD=${named}`] : []),
     ...(buildCommand === undefined
       ? [
-          `This program is a bundle: put the folder prebuilds of the version of ${NAME} that it was made from`,
-          'beside it, in',
+          `This program is a bundle: copy the prebuilds folder of the ${NAME} version that it was built from`,
+          'next to it, into',
           `  ${home}`,
         ]
       : [
-          'To build a new one from source (Python 3, make and a C and C++ compiler are needed):',
+          'To build a new one from source (requires Python 3, make, and a C and a C++ compiler):',
           `  ${buildCommand}`,
         ]),
   ];
@@ -138,14 +144,14 @@ export function staleBinary(file: string, home: string, installed: string | unde
   return Object.assign(new Error(lines.join('\n')), { code, file, platform, arch, libc, node, buildCommand });
 }
 
-/** What lies where a binary was looked for: binaries of another C library, say. */
+/** Lists the files in a searched folder, for example binaries for another C library. */
 function others(pattern: string): string {
   const folder = dirname(pattern);
   const files = existsSync(folder) ? readdirSync(folder) : [];
-  return files.length ? ` (there is ${files.join(', ')})` : '';
+  return files.length ? ` (found ${files.join(', ')})` : '';
 }
 
-/** Only glibc tells its version to the report. */
+/** Names the C library of this process. The diagnostic report has a version only for glibc. */
 function runningLibc(): string | undefined {
   const header = readReportHeader();
   if (header === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What is told when the bytes of accepted elements cannot be used: a data path refusal, in the words of a message and in sentences. */
+/** Publishes data path refusals on the channel `rdmavt:refused`: accesses to the bytes of accepted elements that were refused. */
 import { unusable } from './cause-words';
 import { fieldLong, fieldNumber } from './command';
 import { describeElement, type Holder } from './element';
@@ -9,13 +9,14 @@ import { isWatched, publishRefusal } from './refused-channel';
 import { bytes, hex } from './words';
 
 function explain(reason: DataPathReason, method: string, what: string): string {
-  return `${reason}: ${method} cannot use ${what}, because ${unusable[reason]}.`;
+  return `${reason}: ${method} cannot access ${what} because ${unusable[reason]}.`;
 }
 
 /**
- * Tells the subscribers of `rdmavt:refused` of a refused use of one element. Call it after the answer was read.
+ * Publishes the refused access to one element. Call this after reading the answer of the native call: subscribers may make other
+ * native calls.
  *
- * @param answer - of the native call; nothing is told unless it is a reason
+ * @param answer - of the native call; nothing is published unless it is a reason
  */
 export function reportElementRefused(method: Method, answer: number, holder: Holder): void {
   if (answer <= 0 || !isWatched()) return;
@@ -45,7 +46,7 @@ export function reportElementRefused(method: Method, answer: number, holder: Hol
   });
 }
 
-/** The same of a walk, which stops at one of its elements. */
+/** Publishes the refused access of a walk, which stops at the first element that it cannot access. */
 export function reportWalkRefused(method: Method, reason: number): void {
   if (reason <= 0 || !isWatched()) return;
   const name = dataPathReason(reason);

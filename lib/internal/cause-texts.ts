@@ -1,4 +1,4 @@
-/** What each cause of a failure is in words, and which argument it blames. */
+/** The message text of each failure cause, and the argument that the failure is about. */
 import {
   byOwn,
   count,
@@ -19,174 +19,193 @@ import { type Method } from './methods';
 import { regionKindName } from './region-kind';
 import { bytes, hex } from './words';
 
-/** How a number is told in {@link ErrorDetail}. */
+/** How {@link ErrorDetail} represents a number of the native module. */
 export type NumberKind = 'address' | 'number' | 'signed' | 'regionKind' | 'mrType';
 
 export interface CauseText {
-  /** The argument: `#` stands for the index. A function where it goes by the method. */
+  /** Name of the argument; `#` stands for the index. A function if the name depends on the method. */
   readonly argument?: string | ((method: Method) => string | undefined);
   readonly value?: NumberKind;
   readonly limit?: NumberKind;
-  /** {@link ErrorDetail.counts} is told; the value is that of elements. */
+  /** Fills {@link ErrorDetail.counts}. The failure's value is then the number of elements. */
   readonly counts?: true;
   readonly text: (facts: Facts) => string;
 }
+
+const EXIST = ['still exists', 'still exist'] as const;
 
 export const causeTexts: Record<ErrorCause, CauseText> = {
   // EBADF
   DeviceClosed: { text: byOwn('the device is closed') },
   Detached: {
-    text: byOwn('the Device object that it was made through has left the device (detach, or close)'),
+    text: byOwn('the Device object was detached from the device or closed'),
   },
-  PdGone: { text: byOwn('the protection domain is gone') },
-  QpGone: { text: byOwn('the queue pair is gone') },
-  RegionGone: { argument: listedIfMany, text: (f) => `the memory region is gone${whichListed(f)}` },
-  MappingGone: { text: byOwn('the DMA mapping is gone') },
-  MemoryFreed: { text: byOwn('the device memory is freed') },
-  ElementPut: { argument: listedIfMany, text: (f) => `the element was put${whichListed(f)}` },
+  PdGone: { text: byOwn('the protection domain has been deallocated') },
+  QpGone: { text: byOwn('the queue pair has been destroyed') },
+  RegionGone: { argument: listedIfMany, text: (f) => `the memory region${whichListed(f)} has been released` },
+  MappingGone: { text: byOwn('the DMA mapping has been unmapped') },
+  MemoryFreed: { text: byOwn('the device memory has been freed') },
+  ElementPut: { argument: listedIfMany, text: (f) => `the element${whichListed(f)} has been put` },
 
   // ENOMEM
-  NoMemory: { text: byOwn('the system has no memory to give') },
+  NoMemory: { text: byOwn('memory allocation failed') },
   TableFull: {
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `${value} of ${limit} slots of the key table are in use`,
+    text: ({ value, limit }) =>
+      `the key table is full: ${value} of ${limit} slots are in use; deregister regions or raise lkeyTableBits`,
   },
-  NoRandomNumbers: { text: byOwn('the system has no random numbers to give') },
-  HeldTooOften: { limit: 'number', text: ({ limit }) => `the region is held ${limit} times already` },
+  NoRandomNumbers: { text: byOwn('the random number generator of the system failed') },
+  HeldTooOften: {
+    limit: 'number',
+    text: ({ limit }) => `the region already has ${limit} references, the maximum`,
+  },
   NothingFits: {
     argument: 'list[0]',
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) =>
-      `list[0] has ${pages(value)}, and the region has room for ${limit} (maxNumSg); the old mapping is gone`,
+      `list[0] needs ${pages(value)}, but the region has room for ${limit} (maxNumSg); the old mapping was dropped`,
   },
   NoDeviceMemory: {
     argument: 'bytes',
     value: 'number',
-    text: ({ value }) => `the system does not give ${bytes(value)}`,
+    text: ({ value }) => `the system could not allocate ${bytes(value)}`,
   },
 
   // EBUSY
-  PdInUse: { counts: true, text: (f) => `${countsAre(f)} in this domain` },
-  DeviceInUse: { counts: true, text: (f) => `${countsAre(f)} on this device` },
+  PdInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} in this protection domain` },
+  DeviceInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} on this device` },
   ContextInUse: {
     counts: true,
-    text: (f) => `${countsAre(f)} alive that this Device object has made`,
+    text: (f) =>
+      countsAre(f, [
+        'that this Device object created still exists',
+        'that this Device object created still exist',
+      ]),
   },
   RegionHeld: {
     counts: true,
-    text: (f) => `${countsAre(f)} held on the region, which is half-dead now: its key is dead for good`,
+    text: (f) =>
+      `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put the elements, then call again`,
   },
   RegionsHeld: {
     argument: listed,
     counts: true,
     limit: 'number',
-    text: (f) =>
-      `${count(f.limit, 'regions')} ${f.limit === 1n ? 'is' : 'are'} held by ${count(f.value, 'elements')}, ` +
-      `and half-dead now, regions[${f.index}] the first; all others have ended`,
+    text: (f) => {
+      const verb = f.limit === 1n ? 'is' : 'are';
+      return (
+        `${count(f.limit, 'regions')} ${verb} still held by ${count(f.value, 'elements')} and ${verb} now half-dead ` +
+        `(the first is regions[${f.index}]); all other regions were released`
+      );
+    },
   },
-  FmrHeld: { counts: true, text: (f) => `${countsAre(f)} held on the region; nothing has changed` },
+  FmrHeld: { counts: true, text: (f) => `${countsAre(f)} still held on the region; nothing was changed` },
   HalfDead: {
     argument: listedIfMany,
     counts: true,
     text: (f) =>
-      `the region${whichListed(f)} is half-dead: it was released, and ${countsAre(f)} held on it still`,
+      `the region${whichListed(f)} is half-dead: it was released while held, and ${countsAre(f)} still held`,
   },
   MappingInUse: {
     counts: true,
     text: (f) =>
-      `${countsAre(f, ['uses', 'use'])} the mapping: regions by their page lists, elements by key 0`,
+      `${countsAre(f, ['still uses', 'still use'])} the mapping (regions by their page lists, elements by key 0)`,
   },
-  MemoryInUse: { counts: true, text: (f) => `${countsAre(f, ['has', 'have'])} bytes of the memory` },
+  MemoryInUse: {
+    counts: true,
+    text: (f) => `${countsAre(f, ['still uses', 'still use'])} the device memory`,
+  },
   BatchHeld: {
     argument: 'count',
-    text: ({ index }) => `the element that an earlier acquire has accepted at index ${index} is held`,
+    text: ({ index }) => `the element at index ${index}, accepted by an earlier acquire, is still held`,
   },
 
   // EPERM, ENODEV, EXDEV, EOPNOTSUPP
   Restricted: {
     text: byOwn(
-      'this Device object was attached by the token of one domain (share with pd), and may not do that',
+      'the Device object was attached with the token of one protection domain, which does not permit this call',
     ),
   },
   RestrictedDma: {
     text: byOwn(
-      'the region was made through a Device object that is restricted to an untrusted domain, and may not name DMA memory',
+      'the region was created through a Device object that is restricted to an untrusted domain, and cannot map DMA memory',
     ),
   },
-  UserPd: { text: byOwn('the domain is not trusted: made without { trusted: true }') },
-  UnknownToken: { argument: 'token', text: byOwn('no open device of this process has the token') },
+  UserPd: { text: byOwn('the protection domain is not trusted; create it with allocPd({ trusted: true })') },
+  UnknownToken: { argument: 'token', text: byOwn('no open device of this process has this token') },
   ForeignToken: {
     argument: 'token',
-    text: byOwn('the token was made by another process, or by a copy of this package loaded from elsewhere'),
+    text: byOwn('the token comes from another process or from another copy of this package'),
   },
   NoExternalBuffers: {
-    text: byOwn('this runtime allows no buffers over memory that is not its own, or none so long'),
+    text: byOwn('this runtime does not allow buffers over external memory, or not of this length'),
   },
   BufferTooLong: {
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) =>
-      `the memory has ${bytes(value)}, and a buffer of this version of Node has at most ${limit}`,
+      `the memory has ${bytes(value)}, but a buffer in this version of Node.js has at most ${limit}`,
   },
 
   // EACCES
   RegionInOtherPd: {
     argument: 'region',
-    text: byOwn('the region is in another protection domain than the queue pair'),
+    text: byOwn('the region and the queue pair are in different protection domains'),
   },
   RightNotProven: {
     value: 'number',
     limit: 'number',
     text: ({ value, limit, reason }) =>
-      `${reason ?? 'AccessDenied'}: the element was proven for ${rights(value, 'and')}, ` +
-      `and this takes ${rights(limit, 'or')}`,
+      `${reason ?? 'AccessDenied'}: the element was checked for ${rights(value, 'and')}, ` +
+      `but this call requires ${rights(limit, 'or')}`,
   },
   BytesUnusable: {
     value: 'number',
     limit: 'number',
     text: ({ value, limit, reason }) =>
-      `${reason ? `${reason}: ${unusable[reason]}` : 'the bytes cannot be used now'}; ${value} of ${bytes(limit)} were moved`,
+      `${reason ? `${reason}: ${unusable[reason]}` : 'the bytes cannot be accessed now'}; ${value} of ${bytes(limit)} were moved`,
   },
 
   // EINVAL: devices and domains
   TableBits: {
     argument: 'options.lkeyTableBits',
     value: 'number',
-    text: ({ value }) => `options.lkeyTableBits ${value} is below 1`,
+    text: ({ value }) => `options.lkeyTableBits must be at least 1, but is ${value}`,
   },
-  ObjectKind: { value: 'number', text: ({ value }) => `object kind ${value} cannot be entered` },
+  ObjectKind: { value: 'number', text: ({ value }) => `object kind ${value} cannot be registered` },
   ReleaseHook: {
     value: 'number',
-    text: ({ value }) => `a release hook on object kind ${value} cannot be entered`,
+    text: ({ value }) => `a release hook for object kind ${value} cannot be registered`,
   },
   UnknownPd: {
     argument: 'id',
     value: 'number',
-    text: ({ value }) => `no protection domain of the device has the id ${value}`,
+    text: ({ value }) => `the device has no protection domain with id ${value}`,
   },
   UnknownMemory: {
     argument: 'id',
     value: 'number',
-    text: ({ value }) => `no device memory of the device has the id ${value}`,
+    text: ({ value }) => `the device has no device memory with id ${value}`,
   },
-  NoBytes: { argument: 'bytes', text: byOwn('there are no bytes to allocate') },
+  NoBytes: { argument: 'bytes', text: byOwn('the number of bytes must not be 0') },
 
   // EINVAL: memory
   EmptyMemory: { argument: 'memory', text: byOwn('the memory is empty') },
   MemoryDetached: {
-    text: (f) => `the ${f.argument ?? 'memory'} is detached: it was transferred, or taken away`,
+    text: (f) =>
+      `the "${f.argument ?? 'memory'}" argument is detached: its buffer was transferred or replaced`,
   },
   ViewOutOfBounds: {
-    text: (f) => `the ${f.argument ?? 'memory'} lies outside of its buffer, which was shrunk`,
+    text: (f) => `the "${f.argument ?? 'memory'}" argument lies outside its buffer, which was shrunk`,
   },
   ViewTooLong: {
     value: 'number',
     limit: 'number',
     text: (f) =>
-      `the ${f.argument ?? 'memory'} has ${bytes(f.value)}, and a view of this version of Node has at most ${f.limit}: ` +
-      'pass a view of a part',
+      `the "${f.argument ?? 'memory'}" argument has ${bytes(f.value)}, but a view in this version of Node.js has at most ${f.limit}; ` +
+      'pass a view of a part of it',
   },
   StartTooHigh: {
     argument: 'options.start',
@@ -206,12 +225,13 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: 'memory',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `the memory has ${pages(value)}, and a region at most ${limit}`,
+    text: ({ value, limit }) => `the memory has ${pages(value)}, but a region has at most ${limit}`,
   },
   AddressesUsedUp: {
     argument: 'options.start',
     value: 'number',
-    text: ({ value }) => `no local address with room for ${bytes(value)} is left; give options.start`,
+    text: ({ value }) =>
+      `no free range of ${bytes(value)} is left in the local address space; pass options.start`,
   },
   DmaAddressUnaligned: {
     argument: 'options.address',
@@ -224,18 +244,20 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'address',
     limit: 'address',
     text: ({ value, limit }) =>
-      `options.address ${hex(value)} is too high: the mapping would end above 2^64; ${hex(limit)} is the highest`,
+      `options.address ${hex(value)} is too high: the mapping would end above 2^64; the highest address is ${hex(limit)}`,
   },
   DmaRangeTaken: {
     argument: 'options.address',
     value: 'address',
     limit: 'address',
-    text: ({ value, limit }) => `at options.address ${hex(value)} the mapping at ${hex(limit)} is in the way`,
+    text: ({ value, limit }) =>
+      `a mapping at options.address ${hex(value)} would overlap the mapping at ${hex(limit)}`,
   },
   DmaAddressesUsedUp: {
     argument: 'options.address',
     value: 'number',
-    text: ({ value }) => `no DMA address with room for ${bytes(value)} is left; give options.address`,
+    text: ({ value }) =>
+      `no free range of ${bytes(value)} is left in the DMA address space; pass options.address`,
   },
 
   // EINVAL: rights
@@ -243,13 +265,12 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: 'options.access',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) =>
-      `options.access ${hex(value)} has bits that are no right: ${hex(value & ~limit)}`,
+    text: ({ value, limit }) => `options.access ${hex(value)} has unknown bits: ${hex(value & ~limit)}`,
   },
   RightsNeedLocalWrite: {
     argument: 'options.access',
     value: 'number',
-    text: ({ value }) => `${rights(value, 'and')} cannot be given without LocalWrite`,
+    text: ({ value }) => `${rights(value, 'and')} cannot be granted without LocalWrite`,
   },
 
   // EINVAL: regions
@@ -258,62 +279,67 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'mrType',
     limit: 'mrType',
     text: ({ value, limit }) =>
-      `options.type '${mrTypeName(value)}' is not supported, only '${mrTypeName(limit)}'`,
+      `options.type '${mrTypeName(value)}' is not supported; use '${mrTypeName(limit)}'`,
   },
   MaxNumSg: {
     argument: 'options.maxNumSg',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `options.maxNumSg ${value} is above ${limit}`,
+    text: ({ value, limit }) => `options.maxNumSg must be at most ${limit}, but is ${value}`,
   },
   MaxPages: {
     argument: 'options.maxPages',
     value: 'signed',
     limit: 'number',
-    text: ({ value, limit }) => `options.maxPages ${BigInt.asIntN(64, value)} is not in 0..${limit}`,
+    text: ({ value, limit }) =>
+      `options.maxPages must be from 0 to ${limit}, but is ${BigInt.asIntN(64, value)}`,
   },
   PageShift: {
     argument: 'options.pageShift',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `options.pageShift ${value} is above ${limit}`,
+    text: ({ value, limit }) => `options.pageShift must be at most ${limit}, but is ${value}`,
   },
   RegionKind: {
     argument: listedIfMany,
     value: 'regionKind',
-    text: (f) => `the region${whichListed(f)} is of another kind (${regionKindName(Number(f.value))})`,
+    text: (f) =>
+      `the region${whichListed(f)} is of kind ${regionKindName(Number(f.value))}, which this method does not accept`,
   },
-  ListedNoRegion: { argument: listed, text: ({ index }) => `regions[${index}] is no region of this device` },
+  ListedNoRegion: {
+    argument: listed,
+    text: ({ index }) => `regions[${index}] is not a region of this device`,
+  },
   ListedInOtherPd: {
     argument: listed,
-    text: ({ index }) => `regions[${index}] is in another protection domain`,
+    text: ({ index }) => `regions[${index}] belongs to another protection domain`,
   },
   ListedOnOtherDevice: {
     argument: listed,
-    text: (f) => `${listOf(f.method)}[${f.index}] is of another device than the rest`,
+    text: (f) => `${listOf(f.method)}[${f.index}] belongs to another device than the rest of the list`,
   },
   RegionOnOtherDevice: {
     argument: 'region',
-    text: byOwn('the region is of another device than the queue pair'),
+    text: byOwn('the region and the queue pair belong to different devices'),
   },
   KeySlot: {
     argument: 'options.key',
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) =>
-      `options.key ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits`,
+      `options.key ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits; only the low 8 may change`,
   },
-  KeyZero: { argument: 'rkey', text: byOwn('key 0 names no region of its own') },
+  KeyZero: { argument: 'rkey', text: byOwn('key 0 belongs to no single region and cannot be invalidated') },
   UnknownKey: {
     argument: 'rkey',
     value: 'number',
-    text: ({ value }) => `no region answers to key ${hex(value)}`,
+    text: ({ value }) => `no region has key ${hex(value)}`,
   },
   KeyInOtherPd: {
     argument: 'rkey',
     value: 'number',
     text: ({ value }) =>
-      `the region of key ${hex(value)} is in another protection domain than the queue pair`,
+      `the region with key ${hex(value)} and the queue pair are in different protection domains`,
   },
 
   // EINVAL: lists to map
@@ -321,69 +347,69 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: 'options.pageSize',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `options.pageSize ${value} is not ${limit}, the only one`,
+    text: ({ value, limit }) => `options.pageSize must be ${limit}, but is ${value}`,
   },
   EmptyList: { argument: 'list', text: byOwn('the list is empty') },
   ListTooLong: {
     argument: 'list',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `the list has ${value} elements, and may have ${limit}`,
+    text: ({ value, limit }) => `the list has ${value} elements, but at most ${limit} are allowed`,
   },
   OffsetOutside: {
     argument: 'options.offset',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `options.offset ${value} is not inside list[0], which has ${bytes(limit)}`,
+    text: ({ value, limit }) => `options.offset ${value} is outside list[0], which has ${bytes(limit)}`,
   },
   SgElementEmpty: {
     argument: listed,
     value: 'address',
-    text: ({ index, value }) => `list[${index}], at ${hex(value)}, has no bytes`,
+    text: ({ index, value }) => `list[${index}] (at ${hex(value)}) has length 0`,
   },
   SgElementUnmapped: {
     argument: listed,
     value: 'address',
-    text: ({ index, value }) => `list[${index}] begins at ${hex(value)}, where no DMA mapping is`,
+    text: ({ index, value }) => `list[${index}] begins at ${hex(value)}, which is not in any DMA mapping`,
   },
   SgElementAcrossEnd: {
     argument: listed,
     value: 'address',
     limit: 'number',
     text: ({ index, value, limit }) =>
-      `list[${index}], at ${hex(value)}, goes on behind its DMA mapping, which ends after ${bytes(limit)}`,
+      `list[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends ${bytes(limit)} after that address`,
   },
   SgEndTooHigh: {
     argument: 'list',
     value: 'address',
     limit: 'address',
     text: ({ value, limit }) =>
-      `the region would begin at ${hex(value)} and end above 2^64; ${hex(limit)} is the highest`,
+      `the region would begin at ${hex(value)} and end above 2^64; the highest start is ${hex(limit)}`,
   },
   PageCount: {
     argument: 'pageList',
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) =>
-      `the list has ${pages(value)}, and the region has room for ${limit} (maxPages)`,
+      `the list has ${pages(value)}, but the region has room for ${limit} (maxPages)`,
   },
   MappedLength: {
     argument: 'pageList',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `the pages have ${bytes(value)}, and a region at most ${limit}`,
+    text: ({ value, limit }) => `the pages have ${bytes(value)} in total, but a region has at most ${limit}`,
   },
   PageUnmapped: {
     argument: listed,
     value: 'address',
-    text: ({ index, value }) => `pageList[${index}] is ${hex(value)}, where no DMA mapping is`,
+    text: ({ index, value }) => `pageList[${index}] is ${hex(value)}, which is not in any DMA mapping`,
   },
   PageAcrossEnd: {
     argument: listed,
     value: 'address',
     limit: 'number',
     text: ({ index, value, limit }) =>
-      `pageList[${index}], at ${hex(value)}, goes on behind its DMA mapping, which ends after ${bytes(limit)}`,
+      `pageList[${index}] (at ${hex(value)}) extends past its DMA mapping, which ends ${bytes(limit)} after that address`,
   },
 
   // EINVAL: elements and walks
@@ -391,36 +417,38 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: (method) => (method === 'new SgeState' ? 'sges[#]' : 'options.last'),
     text: ({ method, index }) =>
       method === 'new SgeState'
-        ? `sges[${index}] is of another device than sges[0]`
-        : 'options.last is an element of another device',
+        ? `sges[${index}] belongs to another device than sges[0]`
+        : 'options.last belongs to another device',
   },
   ElementCount: {
     argument: 'sges',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `a walk has 1 to ${limit} elements, not ${value}`,
+    text: ({ value, limit }) => `a walk takes 1 to ${limit} elements, not ${value}`,
   },
   ElementTwice: {
     argument: 'options.put',
     text: ({ index }) =>
-      `the element at index ${index} of those that are left stands in the list twice, and has one reference to put`,
+      `the element at index ${index} of the remaining list appears twice, but has only one reference to put`,
   },
   MoreThanLeft: {
     argument: lengthArgument,
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `${bytes(value)} were asked for, and ${limit} are left in all elements`,
+    text: ({ value, limit }) => `requested ${bytes(value)}, but only ${limit} are left in all elements`,
   },
   MoreThanElement: {
     argument: lengthArgument,
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `${bytes(value)} were asked for, and the element has ${limit} left`,
+    text: ({ value, limit }) =>
+      `requested ${bytes(value)}, but only ${limit} are left in the current element`,
   },
   WordLength: {
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) => `the element has ${bytes(value)}, and an atomic operation takes ${limit}`,
+    text: ({ value, limit }) =>
+      `the element has ${bytes(value)}, but an atomic operation requires exactly ${limit}`,
   },
   WordAddress: {
     value: 'address',
@@ -428,20 +456,20 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value, limit }) => `the element's address ${hex(value)} is not a multiple of ${limit}`,
   },
   WordMemory: {
-    text: byOwn('the memory behind the element is not aligned to 8 bytes, or not in one piece'),
+    text: byOwn('the memory of the element is not aligned to 8 bytes or not contiguous'),
   },
-  PdOnOtherDevice: { argument: 'options.pd', text: byOwn('the domain is of another device') },
-  DmaRegion: { text: byOwn('a region over all DMA memory has no address and no key of its own') },
+  PdOnOtherDevice: { argument: 'options.pd', text: byOwn('the protection domain belongs to another device') },
+  DmaRegion: { text: byOwn('a region over all DMA memory has no address or key of its own to advertise') },
   DeadKey: {
     value: 'number',
     text: ({ value }) =>
-      `the region's key ${hex(value)} is dead: it was invalidated, or the region was released`,
+      `the region's key ${hex(value)} no longer works: it was invalidated, or the region was released`,
   },
-  NothingMapped: { text: byOwn('the region has no bytes: nothing is mapped') },
+  NothingMapped: { text: byOwn('nothing is mapped in the region') },
   NoRemoteRight: {
     value: 'number',
-    text: ({ value }) => `the region grants ${rights(value, 'and')}, and no right to a peer`,
+    text: ({ value }) => `the region grants ${rights(value, 'and')}, but no remote right`,
   },
   SameBatch: { argument: 'other', text: byOwn('a batch cannot be copied to itself') },
-  Argument: { text: byOwn('an argument cannot be used') },
+  Argument: { text: byOwn('an argument is invalid') },
 };

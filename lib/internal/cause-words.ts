@@ -1,11 +1,11 @@
-/** Words that the texts of causes are made of. */
+/** Helpers that build the message texts in `cause-texts.ts`. */
 import { joinRights } from './right-names';
 import { type CountName } from './error-detail';
 import { MrTypeNumber } from './layout';
 import { type Method } from './methods';
 import { type DataPathReason } from './reasons';
 
-/** What is known of a failure when its text is made. Numbers of the native module as they come. */
+/** What is known about a failure when its message is built. Numbers are as the native module reports them. */
 export interface Facts {
   readonly method: Method;
   readonly value: bigint;
@@ -13,7 +13,7 @@ export interface Facts {
   readonly index: number;
   readonly counts: Partial<Record<CountName, number>>;
   readonly reason: DataPathReason | undefined;
-  /** The argument that is to blame, where the caller knows it better than the cause. */
+  /** Name of the argument at fault, if the caller knows it; overrides {@link CauseText.argument}. */
   readonly argument: string | undefined;
 }
 
@@ -26,7 +26,7 @@ const countNames: readonly (readonly [name: CountName, one: string, many: string
   ['elements', 'element', 'elements'],
 ];
 
-// No loop here asks an iterator, which a program may have replaced by one that never ends.
+// Loops use indexes: a program may have replaced the array iterator with one that never ends.
 
 /** `'1 region'`, `'2 regions'`. */
 export function count(number: number | bigint, name: CountName): string {
@@ -35,14 +35,14 @@ export function count(number: number | bigint, name: CountName): string {
   return `${number} ${countNames[i]?.[BigInt(number) === 1n ? 1 : 2] ?? name}`;
 }
 
-/** `'2 regions and 1 queue pair are'`. */
+/** Joins the counts that are not 0 and a verb: `'1 queue pair and 2 regions are'`. */
 export function countsAre(
   { counts }: Facts,
   are: readonly [one: string, many: string] = ['is', 'are'],
 ): string {
   let text = '';
   let total = 0;
-  // From the last one to the first: then it is known what stands before what.
+  // Builds the text from the end, so that the last separator becomes 'and'.
   for (let i = countNames.length - 1, parts = 0; i >= 0; i--) {
     const name = countNames[i]?.[0] ?? 'elements';
     const number = counts[name] ?? 0;
@@ -56,9 +56,9 @@ export function countsAre(
 
 export const pages = (number: bigint): string => `${number} ${number === 1n ? 'page' : 'pages'}`;
 
-/** `'RemoteRead and RemoteWrite'`; bits without a name as a number. */
+/** `'RemoteRead and RemoteWrite'`; unnamed bits as a hex number, `'local reading'` for 0. */
 export function rights(mask: bigint, and: string): string {
-  return joinRights(Number(mask), ` ${and} `, 'reading');
+  return joinRights(Number(mask), ` ${and} `, 'local reading');
 }
 
 const typeNames: Record<number, string> = {
@@ -73,16 +73,16 @@ export function mrTypeName(type: bigint): string {
   return typeNames[Number(type)] ?? String(type);
 }
 
-/** The list that a method is given. */
+/** Returns the name of a method's list argument. */
 export function listOf(method: Method): string {
   if (method === 'ProtectionDomain.deregMany') return 'regions';
   if (method === 'new SgeState') return 'sges';
   if (method === 'FastMemoryRegion.mapPhys') return 'pageList';
   return 'list';
 }
-/** The element of it. */
+/** Returns the argument pattern of one element of that list; `#` stands for the index. */
 export const listed = (method: Method): string => `${listOf(method)}[#]`;
-/** The same for a cause that comes from single objects, too. */
+/** As {@link listed}, for causes that methods without a list can have too. */
 export const listedIfMany = (method: Method): string | undefined =>
   manyMethods.has(method) ? listed(method) : method === 'QueuePair.fastRegMr' ? 'region' : undefined;
 const manyMethods: ReadonlySet<Method> = new Set<Method>([
@@ -90,12 +90,12 @@ const manyMethods: ReadonlySet<Method> = new Set<Method>([
   'FastMemoryRegion.unmap',
   'new SgeState',
 ]);
-/** ` (list[1])`, where a cause comes from single objects, too. */
+/** Returns ` (list[1])` for methods that take a list, and nothing for methods of a single object. */
 export function whichListed({ method, index }: Facts): string {
   return manyMethods.has(method) ? ` (${listOf(method)}[${index}])` : '';
 }
 
-/** The argument whose bytes were too many. */
+/** Returns the name of the argument that asked for too many bytes. */
 export function lengthArgument(method: Method): string {
   if (method === 'SgeState.copyIn' || method === 'Sge.copyFrom') return 'source';
   if (method === 'SgeState.copyOut' || method === 'Sge.copyTo') return 'target';
@@ -104,12 +104,12 @@ export function lengthArgument(method: Method): string {
 
 export const byOwn = (what: string) => (): string => what;
 
-/** Why bytes cannot be used, by the reason of the refusal. */
+/** Why the bytes of an element cannot be accessed, by the reason of the refusal. Completes a sentence after "because". */
 export const unusable: Readonly<Record<DataPathReason, string>> = {
-  AccessDenied: 'the element was not proven for this use',
+  AccessDenied: 'the check that accepted the element did not cover this use',
   MemoryDetached: 'the registered buffer was transferred or replaced',
-  MemoryShrunk: 'the registered buffer does not hold all registered bytes any more',
-  Remapped: 'the region was mapped or unmapped since the element was accepted',
-  RegionRevoked: 'the region was ended by force, or with its domain or device',
-  OtherEnvironment: 'only the thread that has registered the bytes can use them',
+  MemoryShrunk: 'the registered buffer was shrunk and no longer holds all registered bytes',
+  Remapped: 'the region was mapped again or unmapped after the element was accepted',
+  RegionRevoked: 'the region was released by force, or its domain or device was closed',
+  OtherEnvironment: 'only the thread that registered the bytes can access them',
 };

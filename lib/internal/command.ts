@@ -1,7 +1,8 @@
 /**
  * The command block: shared memory through which native calls take arguments and return answers. All copies of the package in
  * this thread share one block, so its content is valid only until other code runs. A caller must first read every property of
- * its arguments (a getter can run any code, including a check), and then store, call and read the answer without a break.
+ * its arguments (a getter can run any code, including a check). Then it must store the arguments, call, and read the answer, with
+ * no other code in between.
  */
 import { u64 } from './arguments';
 import { rdmaError, refusalError } from './errors';
@@ -18,16 +19,16 @@ export const words: Uint32Array = new Uint32Array(buffer);
 /** The block as 64-bit numbers: the number that begins at word `w` has index `w / 2`. */
 export const longs: BigUint64Array = new BigUint64Array(buffer);
 
-/** Stored in the answer before a call, so that a call that does nothing is not mistaken for success. Never a verdict. */
+/** Stored in ANSWER before a call, so that a call that does nothing is not mistaken for success. No check returns this value. */
 export const UNANSWERED: number = -EINVAL >>> 0;
 
-/** The largest answer that is a refusal reason. As unsigned numbers, all larger answers but `BATCH_COALESCED` are negative errnos. */
+/** The largest answer that is a refusal reason. Larger unsigned answers are negative errnos, except `BATCH_COALESCED`. */
 export const LAST_REASON: number = Reason.Count - 1;
 
 /**
- * Stores a 64-bit number.
+ * Stores a 64-bit number in the command block.
  *
- * @param word - where; even
+ * @param word - index of the first 32-bit word; even
  * @param value - a bigint in 0..2^64-1, or a safe integer
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
@@ -44,28 +45,28 @@ export function storeLong(word: CommandWord, value: unknown, name: string): void
   if (longs[word / 2] !== value) u64(value, name);
 }
 
-/** Reads a 64-bit number as a number, rounded above 2^53. */
+/** Reads a 64-bit integer of the command block as a number, rounded above 2^53. */
 export function readNumber(word: number): number {
   return (words[word + LOW] ?? 0) + (words[word + HIGH] ?? 0) * HALF_RANGE;
 }
 
-/** Reads a 64-bit number as a bigint. */
+/** Reads a 64-bit integer of the command block as a bigint. */
 export function readLong(word: number): bigint {
   return longs[word / 2] ?? 0n;
 }
 
-/** Reads a 64-bit number as a number if that is exact (and cheaper), else as a bigint. */
+/** Reads a 64-bit integer of the command block as a number, which is cheaper, if that is exact; otherwise as a bigint. */
 export function readEither(word: number): number | bigint {
   const number = readNumber(word);
   return number <= Number.MAX_SAFE_INTEGER ? number : readLong(word);
 }
 
-/** Reads field `field` that the last call has written to FIELDS, as a number. */
+/** Reads field `field` that the last call wrote to FIELDS, as a number. */
 export function fieldNumber(field: number): number {
   return readNumber(CommandWord.Fields + 2 * field);
 }
 
-/** As {@link fieldNumber}, as a bigint. */
+/** Reads field `field` that the last call wrote to FIELDS, as a bigint. */
 export function fieldLong(field: number): bigint {
   return readLong(CommandWord.Fields + 2 * field);
 }
@@ -78,7 +79,7 @@ export function readAnswer(): number {
 /**
  * Throws if a data path call did not succeed.
  *
- * @param method - what the caller has called
+ * @param method - the method that the program called
  * @param answer - 0, the reason of a refusal, or a negative errno
  * @throws RdmaError with that errno; `EACCES` with the reason for a refusal
  */

@@ -1,2 +1,2 @@
-/** Passed to the constructors of classes whose objects only this package makes: a program cannot have it. */
+/** Argument of constructors that only this package may call: a program cannot obtain this symbol. */
 export const construction: unique symbol = Symbol('construction');

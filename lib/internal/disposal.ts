@@ -1,8 +1,8 @@
-// For those who compile against the declarations with an older `lib`.
+// For programs that compile against the declarations with an older TypeScript `lib` setting.
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The symbols of explicit resource management. Early Node 20 has none on `Symbol`; the compiled `using` of TypeScript and
- * later versions of Node find the methods under the registered names then.
+ * The symbols of explicit resource management. Early Node 20 lacks them on `Symbol`; the fallbacks are the registered symbols
+ * that TypeScript's compiled `using` and later versions of Node use.
  */
 const symbols: { dispose?: typeof Symbol.dispose; asyncDispose?: typeof Symbol.asyncDispose } = Symbol;
 

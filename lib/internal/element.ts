@@ -1,8 +1,9 @@
 /**
- * Accepted elements. They are stored in cells of native memory and identified by the cell's number and the element's generation.
+ * Accepted elements: check, put and describe them. Each element is stored in a cell of native memory and identified by the cell's
+ * number and the element's generation.
  *
  * A cell belongs to a {@link Holder}. When a holder is garbage-collected, the native module puts the element in its cell.
- * Registering a holder for that costs more than a check, so holders are reused: `put` passes the holder to the next element.
+ * Registering a holder for that costs more than a check, so holders are reused: `put` keeps the holder for the next element.
  */
 import { u32 } from './arguments';
 import { readAnswer, storeLong, UNANSWERED, words } from './command';
@@ -24,7 +25,7 @@ export class Holder {
   }
 }
 
-// Holders of empty cells, a stack.
+// Holders of empty cells, used as a stack.
 const idle = ownList<Holder | undefined>();
 let idleCount = 0;
 
@@ -35,20 +36,20 @@ const MOST_IDLE = 2 ** 16;
 export function takeHolder(): Holder {
   if (idleCount === 0) return new Holder();
   const holder = idle[--idleCount];
-  idle[idleCount] = undefined; // drop the reference, so that the holder of an element that is never put can be collected
+  idle[idleCount] = undefined; // the idle list must not keep a holder in use alive
   return holder ?? new Holder();
 }
 
-/** Takes back a holder whose cell is empty. If enough are idle, it is left to the garbage collector. */
+/** Takes back a holder whose cell is empty. If enough holders are idle, leaves this one to the garbage collector. */
 export function giveHolder(holder: Holder): void {
   if (idleCount < MOST_IDLE) idle[idleCount++] = holder;
 }
 
 /**
- * Takes back a holder that a call has not filled.
+ * Takes back a holder that a call did not fill.
  *
- * @param answer - what the call has answered. -EINVAL says that the cell is not empty after all, because somebody has forged a holder
- *   of it: this one must not be used again
+ * @param answer - answer of the call. -EINVAL means that the cell is not empty because a forged holder uses the same cell; this
+ *   holder must then not be reused
  */
 export function giveUnused(holder: Holder, answer: number): void {
   if (answer !== -EINVAL) giveHolder(holder);
@@ -71,7 +72,7 @@ export function storeAccess(
   access: unknown,
 ): void {
   storeLong(CommandWord.Address, address, addressName);
-  // Inlined for speed; arguments.ts is called only to throw. These tests are a good part of the cost of a check.
+  // Inlined because these tests are a large part of the cost of a check; arguments.ts is called only to throw.
   if (typeof length !== 'number' || length >>> 0 !== length) u32(length, lengthName);
   if (typeof key !== 'number' || key >>> 0 !== key) u32(key, keyName);
   if (typeof access !== 'number' || access >>> 0 !== access) u32(access, 'access');
@@ -83,18 +84,18 @@ export function storeAccess(
 }
 
 /**
- * Runs the check that {@link storeAccess} has stored, and takes a reference.
+ * Runs the check that {@link storeAccess} stored, and takes a reference.
  *
  * @param holder - has an empty cell; receives the element if the answer is 0
- * @param last - holder of the element that the new one may be coalesced into; ignored if that element was put
- * @returns 0: accepted; `BATCH_COALESCED`; a reason; a negative errno
+ * @param last - holder of the element that the new access may be coalesced into; ignored if that element was put
+ * @returns 0 if accepted, `BATCH_COALESCED`, a reason, or a negative errno
  */
 export function acquireElement(holder: Holder, last: Holder | undefined): number {
   words[CommandWord.Cell] = holder.cell;
   words[CommandWord.LastCell] = last === undefined ? 0 : last.cell;
   words[CommandWord.LastGeneration] = last === undefined ? 0 : last.generation;
   acquireOne();
-  // Read in place, here and below: at the end of the stack no function can be called, and the call has done its work.
+  // No function call here or below: a stack overflow after the native call would lose the element that it accepted.
   const answer = (words[CommandWord.Answer] ?? UNANSWERED) | 0;
   if (answer === 0) holder.generation = words[CommandWord.CellGeneration] ?? 0;
   return answer;
@@ -105,14 +106,16 @@ export function isCoalesced(answer: number): boolean {
   return answer === BATCH_COALESCED;
 }
 
-/** Stores which element the next call is about. */
+/** Stores the element for the next call. */
 export function storeElement(holder: Holder): void {
   words[CommandWord.Cell] = holder.cell;
   words[CommandWord.CellGeneration] = holder.generation;
   words[CommandWord.Answer] = UNANSWERED;
 }
 
-/** Reads an element's {@link SgeField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if a walk has put the element. */
+/**
+ * Reads an element's {@link SgeField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if a walk has put the element.
+ */
 export function describeElement(holder: Holder): number {
   storeElement(holder);
   describeSge();

@@ -1,5 +1,5 @@
-/** What an error tells besides its errno: the shape of {@link RdmaError.detail}. */
-/** Which cause it was. A name never changes its meaning; docs/errors.md has them all. */
+/** The type of {@link RdmaError.detail}. */
+/** Name of a failure's cause. The meaning of a name never changes; docs/errors.md lists all of them. */
 export type ErrorCause =
   | 'DeviceClosed'
   | 'Detached'
@@ -96,23 +96,23 @@ export type ErrorCause =
   | 'ViewOutOfBounds'
   | 'ViewTooLong';
 
-/** What {@link ErrorDetail.counts} counts. */
+/** The kinds of objects that {@link ErrorDetail.counts} counts. */
 export type CountName = 'contexts' | 'domains' | 'queuePairs' | 'regions' | 'mappings' | 'elements';
 
-/** Why a method failed, for programs; the error's message says the same in words. */
+/** Why a method failed, for programs; the error's message has the same information as text. */
 export interface ErrorDetail {
-  /** Which cause it was. */
+  /** The cause. */
   readonly cause: ErrorCause;
-  /** The argument that is to blame, `'options.iova'` or `'pageList[3]'`; not there if none is. */
+  /** Name of the argument at fault: `'options.iova'` or `'pageList[3]'`; absent if there is none. */
   readonly argument?: string;
-  /** Its index in a list. */
+  /** Index of the element at fault in its list. */
   readonly index?: number;
   /**
-   * What it was, or what there was of it. Addresses are bigints; lengths, counts, keys and rights numbers; kinds and types strings.
+   * The value at fault. Addresses are bigints; lengths, counts, keys and rights are numbers; kinds and types are strings.
    */
   readonly value?: number | bigint | string;
-  /** What it must not exceed, or must be. */
+  /** The limit of the value, or the value that is required. */
   readonly limit?: number | bigint | string;
-  /** How many things are in the way. Those of which there is none are left out. */
+  /** How many objects prevent the operation, by kind. Kinds with a count of 0 are left out. */
   readonly counts?: Readonly<Partial<Record<CountName, number>>>;
 }

@@ -1,10 +1,11 @@
+/** {@link RdmaError}, and the functions that create it from the native module's answers. */
 import { type ErrorCause, type ErrorDetail } from './error-detail';
 import { type Explanation, explain, type GivenFacts, takeExplanation } from './failure';
 import { EACCES, EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, EXDEV, REFUSED } from './layout';
 import { type Method, operationOf } from './methods';
 import { type DataPathReason, dataPathReason } from './reasons';
 
-/** The errno values that this package answers. They are Linux's on every platform. */
+/** The errno values that this package reports: Linux's numbers on every platform. */
 const errnoNames = {
   [EPERM]: 'EPERM',
   [EBADF]: 'EBADF',
@@ -17,16 +18,16 @@ const errnoNames = {
   [EOPNOTSUPP]: 'EOPNOTSUPP',
 } as const;
 
-/** Name of an errno, as {@link RdmaError.code} has it. */
+/** Name of an errno: the values of {@link RdmaError.code}. */
 export type ErrnoName = (typeof errnoNames)[keyof typeof errnoNames];
 
 const descriptions: Record<ErrnoName, string> = {
   EPERM: 'operation not permitted',
   EBADF: 'the object is closed',
-  ENOMEM: 'out of memory or of key table slots',
+  ENOMEM: 'out of memory or key table slots',
   EACCES: 'permission denied',
   EBUSY: 'still in use',
-  EXDEV: 'made by another process, or by another copy of this package',
+  EXDEV: 'created by another process or another copy of this package',
   ENODEV: 'no such device',
   EINVAL: 'invalid argument',
   EOPNOTSUPP: 'not supported by this runtime',
@@ -46,30 +47,31 @@ export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
 });
 
 /**
- * What an RDMA operation answers when it fails: an errno, as the kernel function of that name would, and why.
+ * Thrown when an RDMA operation fails: has the errno that the kernel function of that name would return, and the cause.
  *
- * The message names the method and says why in words: `EBUSY: ProtectionDomain.dealloc: 2 regions and 1 queue pair are in this
- * domain`. {@link RdmaError.detail} tells the same to programs. docs/errors.md lists every cause.
+ * The message names the method and explains the failure: `EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions still
+ * exist in this protection domain`. {@link RdmaError.detail} has the same information for programs. docs/errors.md lists every
+ * cause.
  *
- * Wrong JavaScript types and numbers that do not fit a field are a `TypeError` or `RangeError` with Node's codes instead.
+ * Wrong JavaScript types and numbers that do not fit a field throw a `TypeError` or `RangeError` with Node's codes instead.
  */
 export class RdmaError extends Error {
   /** Name of the errno: `'EINVAL'`. */
   readonly code: ErrnoName;
-  /** The errno as system calls answer it, negative: `-22`. */
+  /** The errno as system calls return it, negative: `-22`. */
   readonly errno: number;
-  /** The operation, by the name of the kernel function without its prefix: `'reg_user_mr'`. */
+  /** The operation: the name of the kernel function without its prefix, `'reg_user_mr'`. */
   readonly operation: string;
-  /** Why the data path refused; there only with `EACCES` from it. */
+  /** Why the data path refused to access the bytes; present only for `EACCES` from the data path. */
   declare readonly reason?: DataPathReason;
-  /** The cause, with the argument, its value and its limit, or what is in the way. Not there if nothing is known but the errno. */
+  /** The cause, with the argument, its value and limit, or the objects that are in use. Absent if only the errno is known. */
   declare readonly detail?: ErrorDetail;
 
   /**
-   * @param operation - what failed, `'reg_user_mr'`
+   * @param operation - the operation that failed, `'reg_user_mr'`
    * @param code - name of the errno
-   * @param reason - why the data path refused
-   * @param explanation - the method that failed, and why
+   * @param reason - why the data path refused to access the bytes
+   * @param explanation - the method that failed, and the cause
    */
   constructor(operation: string, code: ErrnoName, reason?: DataPathReason, explanation?: Explanation) {
     super(
@@ -85,28 +87,30 @@ export class RdmaError extends Error {
   }
 
   static {
-    // On the prototype, as the built-in errors have it.
+    // On the prototype, like the `name` of the built-in errors.
     Object.defineProperty(this.prototype, 'name', { value: 'RdmaError', configurable: true, writable: true });
   }
 }
 
 /**
- * The error for a negative errno that the native module has just answered. To be made before anything else is called.
+ * Creates the error for a negative errno that a native call returned. Must run right after that call: the next native call may
+ * overwrite the cause.
  *
- * @param method - what the caller has called
+ * @param method - the method that the program called
+ * @param status - the negative errno
  */
 export function rdmaError(method: Method, status: number): Error {
   const code = (errnoNames as Record<number, ErrnoName | undefined>)[-status];
-  // Cannot happen; but an unknown number must not become a success.
+  // Should not happen, but an unknown status must not pass as success.
   if (code === undefined) return new Error(`${method}: unexpected status ${status}`);
   const explanation = takeExplanation(method, -status) ?? { method, text: descriptions[code] };
   return new RdmaError(operationOf(method), code, undefined, explanation);
 }
 
 /**
- * The error for a failure that this library has found itself.
+ * Creates the error for a failure that the TypeScript code detected itself.
  *
- * @param given - what is known of it, see {@link explain}
+ * @param given - facts for the message and the detail, see {@link explain}
  */
 export function explainedError(
   method: Method,
@@ -117,17 +121,17 @@ export function explainedError(
   return new RdmaError(operationOf(method), code, undefined, explain(method, cause, given));
 }
 
-/** The error for a refusal of the data path, which the native module has just answered. */
+/** Creates the error for a data path refusal. Must run right after the native call, as {@link rdmaError}. */
 export function refusalError(method: Method, reason: DataPathReason): RdmaError {
   const explanation = takeExplanation(method, undefined, reason) ?? { method, text: reason };
   return new RdmaError(operationOf(method), 'EACCES', reason, explanation);
 }
 
 /**
- * Passes `status` through unless it is an errno.
+ * Returns `status` unless it is a negative errno.
  *
- * @param method - what the caller has called
- * @param status - the native module's answer: 0 or positive, or a negative errno
+ * @param method - the method that the program called
+ * @param status - what the native call returned: 0 or positive, or a negative errno
  * @throws RdmaError with that errno
  */
 export function throwOnError(method: Method, status: number): number {
@@ -136,9 +140,9 @@ export function throwOnError(method: Method, status: number): number {
 }
 
 /**
- * Passes the object of a native call through.
+ * Returns the object that a native call returned.
  *
- * @param method - what the caller has called
+ * @param method - the method that the program called
  * @param result - the object, or a negative errno
  * @throws RdmaError with that errno
  */
@@ -148,9 +152,9 @@ export function resultOf<T extends object>(method: Method, result: T | number): 
 }
 
 /**
- * Passes the byte count of a native data path call through.
+ * Returns the byte count that a native data path call returned.
  *
- * @param method - what the caller has called
+ * @param method - the method that the program called
  * @param answer - bytes moved, a negative errno, or a refusal as {@link REFUSED} describes it
  * @throws RdmaError with that errno; `EACCES` with the reason for a refusal
  */

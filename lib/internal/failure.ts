@@ -1,4 +1,4 @@
-/** Why a call failed: what the native module keeps of it, or this library has found itself, as a detail and in words. */
+/** Turns a failure, found by the native module or by the TypeScript code, into a message text and an {@link ErrorDetail}. */
 import { causeTexts, type NumberKind } from './cause-texts';
 import { type Facts, mrTypeName } from './cause-words';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
@@ -10,17 +10,17 @@ import { regionKindName } from './region-kind';
 
 const { takeFailure } = native;
 
-/** What {@link RdmaError} is made with, besides its errno. */
+/** The method, text and detail of an {@link RdmaError}. */
 export interface Explanation {
   /** The method that failed: `'ProtectionDomain.regUserMr'`. */
   readonly method: string;
-  /** Why, in words. */
+  /** The cause as a message text. */
   readonly text: string;
-  /** Why, for programs; not there if there is nothing to tell. */
+  /** The cause for programs; absent if only the errno is known. */
   readonly detail?: ErrorDetail;
 }
 
-/** The kinds of objects whose counts are told, by their numbers. */
+/** Maps the native module's numbers of object kinds to names in {@link ErrorDetail.counts}. */
 const countedKinds: readonly (readonly [kind: ResourceKind, name: CountName])[] = [
   [ResourceKind.Context, 'contexts'],
   [ResourceKind.Pd, 'domains'],
@@ -29,21 +29,21 @@ const countedKinds: readonly (readonly [kind: ResourceKind, name: CountName])[] 
   [ResourceKind.Dma, 'mappings'],
 ];
 
-/** What the native module keeps of a failure; reused. */
+/** Receives the native module's {@link FailureNumber}s of a failure; reused for every call. */
 const kept = new BigUint64Array(new ArrayBuffer(FailureNumber.Numbers * BigUint64Array.BYTES_PER_ELEMENT));
 const keptNumber = (field: number): bigint => kept[field] ?? 0n;
 
-/** What the caller knows of a failure that the native module did not find. */
+/** Facts about a failure that the TypeScript code detected. */
 export type GivenFacts = Partial<Omit<Facts, 'method'>>;
 
 const nothing: GivenFacts = {};
 
 /**
- * Why the native call that has just failed did so. To be asked before anything else is called.
+ * Explains the native call that just failed. Must run before any other native call, which may overwrite the cause.
  *
- * @param error - the errno, positive; undefined for a refusal of the data path
- * @param reason - of such a refusal
- * @returns undefined if nothing is known
+ * @param error - the errno, positive; undefined for a data path refusal
+ * @param reason - the reason of a data path refusal
+ * @returns undefined if the native module recorded no cause
  */
 export function takeExplanation(
   method: Method,
@@ -53,7 +53,7 @@ export function takeExplanation(
   takeFailure(kept);
   const cause = Cause[Number(keptNumber(FailureNumber.Cause))] as ErrorCause | 'None' | undefined;
   if (cause === undefined || cause === 'None') return undefined;
-  // A failure that nobody has asked about, of another call, is not this one's.
+  // Ignore a cause that an earlier failed call left behind.
   const fits =
     error === undefined
       ? cause === 'RightNotProven' || cause === 'BytesUnusable'
@@ -78,9 +78,9 @@ export function takeExplanation(
 }
 
 /**
- * A failure in words and as a detail.
+ * Builds the message text and the detail of a failure.
  *
- * @param given - what is known of it; `argument` in place of the one that the cause blames
+ * @param given - the known facts; `argument` overrides the argument of the cause
  */
 export function explain(method: Method, cause: ErrorCause, given: GivenFacts = nothing): Explanation {
   const about = causeTexts[cause];

@@ -1,17 +1,17 @@
 /**
- * What keeps objects of this package apart. Everything that they have is private, so without an own property any two objects of a
- * class would be deep-equal (`util.isDeepStrictEqual`, `assert.deepStrictEqual`, Jest's `toEqual`), whatever they stand for.
+ * Numbers the objects of this package. All their state is private, so without a distinct own property any two objects of a class
+ * would be deep-equal (`util.isDeepStrictEqual`, `assert.deepStrictEqual`, Jest's `toEqual`).
  */
 import * as threads from 'node:worker_threads';
 
-/** The own property: a number that no two living objects share. */
+/** Key of the own property that holds an object's number. */
 export const instance: unique symbol = Symbol('rdmavt.instance');
 
-/** Numbers begin again after this many: they must stay small integers, which need no memory of their own. */
+/** Numbers wrap around here, so that they stay small integers, which V8 stores without an allocation. */
 const MOST = 2 ** 30 - 1;
 let made = 0;
 
-/** The next number. */
+/** Returns the next object number. */
 export function nextInstance(): number {
   made = (made + 1) & MOST;
   return made;
@@ -20,8 +20,8 @@ export function nextInstance(): number {
 const { markAsUncloneable } = threads as { markAsUncloneable?: (object: object) => void };
 
 /**
- * Lets `structuredClone` and `postMessage` throw a DataCloneError for the object, where the runtime can be told (Node 22.10 and
- * later): the copy would be an empty object, which has nothing of the one that it was made of.
+ * Makes `structuredClone` and `postMessage` throw a DataCloneError for the object, if the runtime supports that (Node 22.10 and
+ * later). A clone would be a useless empty object, because all state is private.
  */
 export function markUncloneable(object: object): void {
   if (markAsUncloneable !== undefined) markAsUncloneable(object);

@@ -1,4 +1,6 @@
-/** Intervals, to be found by what they cover: a treap by their beginning, in which each node knows the largest end below it. */
+/**
+ * A treap of intervals, ordered by start. Each node stores the largest end in its subtree, to find intervals that cover a range.
+ */
 
 interface Node<T> {
   readonly start: number;
@@ -11,13 +13,13 @@ interface Node<T> {
   right: Node<T> | undefined;
 }
 
-// No destructuring of arrays here: that asks their iterator, which a program can replace.
+// An object and not an array: destructuring an array uses its iterator, which a program can replace.
 interface Halves<T> {
   low: Node<T> | undefined;
   high: Node<T> | undefined;
 }
 
-/** Weights of nodes. Not `Math.random`, which a program can replace by one that makes the tree a list. */
+/** State of an xorshift generator for node weights. A program could replace `Math.random` and unbalance the tree. */
 let dice = 0x9e3779b9;
 function nextWeight(): number {
   dice ^= dice << 13;
@@ -34,7 +36,7 @@ function update<T>(node: Node<T>): Node<T> {
   return node;
 }
 
-/** Everything in `low` comes before everything in `high`. */
+/** Merges two trees. All nodes of `low` must come before all nodes of `high`. */
 function join<T>(low: Node<T> | undefined, high: Node<T> | undefined): Node<T> | undefined {
   if (!low) return high;
   if (!high) return low;
@@ -46,18 +48,18 @@ function join<T>(low: Node<T> | undefined, high: Node<T> | undefined): Node<T> |
   return update(high);
 }
 
-/** Intervals of values, each with a number; those that begin together are in the order of their numbers. */
+/** A set of intervals, each with a value and an id; intervals with the same start are ordered by id. */
 export class IntervalTree<T> {
   #root: Node<T> | undefined;
   #size = 0;
-  /** Nodes that were looked at by {@link IntervalTree.findCovering}, for tests. */
+  /** Number of nodes that {@link IntervalTree.findCovering} visited, for tests. */
   looks = 0;
 
   get size(): number {
     return this.#size;
   }
 
-  /** Adds [start, end) of `value`. No other interval that begins there has this number. */
+  /** Adds the interval [start, end) with `value`. No other interval with this start may have the same id. */
   add(start: number, end: number, id: number, value: T): void {
     const node = {
       start,
@@ -73,15 +75,15 @@ export class IntervalTree<T> {
     this.#size++;
   }
 
-  /** Removes the interval that begins there and has that number, if there is one. */
+  /** Removes the interval with this start and id, if there is one. */
   remove(start: number, id: number): void {
     this.#root = this.#without(this.#root, start, id);
   }
 
   /**
-   * Calls `visit` with the value of each interval that covers all of [start, end): the one that begins last first, and of those that
-   * begin together the one with the highest number. Stops when `visit` returns true. Takes steps for what it visits, and for the
-   * depth of the tree, but not for what does not cover the range. `visit` must not change the tree.
+   * Calls `visit` with the value of each interval that covers all of [start, end), in descending order of start, then of id.
+   * Stops when `visit` returns true. The time depends on the number of visited intervals and the depth of the tree, not on the
+   * number of other intervals. `visit` must not change the tree.
    */
   findCovering(start: number, end: number, visit: (value: T) => boolean): void {
     this.#search(this.#root, start, end, visit);
@@ -110,7 +112,7 @@ export class IntervalTree<T> {
     return update(root);
   }
 
-  /** What comes before `by`, and what comes after it. */
+  /** Splits a tree into the nodes before `by` and the nodes after `by`. */
   #split(root: Node<T> | undefined, by: Node<T>): Halves<T> {
     if (!root) return { low: undefined, high: undefined };
     if (isBefore(root, by)) {

@@ -1,6 +1,6 @@
 /**
- * What the engine brings along, as it was when this module was loaded. A program may replace the methods of built-in prototypes, and would
- * then be handed native objects, or end no loop. What holds native objects, and every loop that must end, goes through here.
+ * Built-in methods and constructors, captured at load time. A program may replace methods of built-in prototypes; its replacement
+ * could obtain native objects or keep a loop from ending. Code that stores native objects or relies on a loop's end uses these.
  */
 /* eslint-disable @typescript-eslint/unbound-method -- called by `apply` only */
 const { apply } = Reflect;
@@ -15,24 +15,24 @@ const {
 const { set: weakMapSet } = WeakMap.prototype as WeakMap<object, unknown>;
 const { deref } = WeakRef.prototype as WeakRef<object>;
 
-/** A method as a function of its object. */
+/** Returns a function that calls a method on its argument. */
 export function uncurry(method: unknown): (object: unknown) => unknown {
   if (typeof method !== 'function') throw new Error('this engine lacks an intrinsic');
   return (object) => apply(method, object, []) as unknown;
 }
 
-/** A getter of an intrinsic prototype as a function of its object. */
+/** Returns a function that calls a getter of an intrinsic prototype on its argument. */
 export function getter(prototype: object, property: string): (object: unknown) => unknown {
   const descriptor = Object.getOwnPropertyDescriptor(prototype, property);
   return uncurry(descriptor && Reflect.get(descriptor, 'get'));
 }
 
-/** `WeakRef`. */
+/** `WeakRef`, as captured at load time. */
 export const PlainWeakRef: typeof WeakRef = WeakRef;
-/** `Uint32Array`. */
+/** `Uint32Array`, as captured at load time. */
 export const PlainNumbers: typeof Uint32Array = Uint32Array;
 
-/** A list without a prototype: there are no methods to replace, and no indexes to define where its own are missing. */
+/** Returns a list without a prototype, so that a program cannot affect it by changing `Array.prototype`. */
 export function ownList<T>(): T[] {
   return setPrototypeOf([], null) as T[];
 }
@@ -45,7 +45,7 @@ export function keepAliveWith(map: WeakMap<object, unknown>, key: object, value:
   apply(weakMapSet, map, [key, value]);
 }
 
-/** The methods of `Map`. */
+/** The captured methods of `Map`, as functions of the map. */
 export const mapOf = {
   get: <K, V>(map: Map<K, V>, key: K): V | undefined =>
     apply(mapGet as (key: K) => V | undefined, map, [key]),
@@ -58,7 +58,7 @@ export const mapOf = {
   },
 };
 
-/** The methods of `Set`. */
+/** The captured methods of `Set`, as functions of the set. */
 export const setOf = {
   add: <T>(set: Set<T>, value: T): void => {
     apply(add, set, [value]);

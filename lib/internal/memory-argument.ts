@@ -1,9 +1,9 @@
 /**
- * Memory that a caller hands over, as a plain Uint8Array over exactly its bytes.
+ * Converts memory arguments of the caller to a plain Uint8Array over exactly their bytes.
  *
- * A subclass of a typed array can overwrite `buffer`, `byteOffset` and `length`, and a Proxy can answer anything. So nothing
- * is asked of the object itself: its kind is told by the engine's own brand checks, its place by the getters of the
- * intrinsic prototypes as they were when this module was loaded.
+ * A subclass of a typed array can override `buffer`, `byteOffset` and `length`, and a Proxy can return anything. So this module
+ * reads no property of the object itself. It uses the engine's brand checks for the type, and the getters of the intrinsic
+ * prototypes, captured at load time, for the place.
  */
 import { constants } from 'node:buffer';
 import { types } from 'node:util';
@@ -17,14 +17,14 @@ import { type NativeBuffer } from './native';
 export type MemoryLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
 const { isAnyArrayBuffer, isArrayBuffer, isDataView, isTypedArray, isUint8Array, isUint32Array } = types;
-/** Its type is written out, so that the declarations do not ask for the types of Node. */
+/** Explicitly typed, so that the published declarations do not depend on the types of Node. */
 export const isBigUint64Array: (value: unknown) => value is BigUint64Array = types.isBigUint64Array;
 const { apply } = Reflect;
 const PlainBytes = Uint8Array;
 const PlainWords = BigUint64Array;
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
-/** The getter of `length`. Called by a function of its own, so that the engine can inline it: some calls are short. */
+/** The getter of `length`. Called directly instead of through `getter`, so that the engine can inline it. */
 const lengthGetter: unknown = Reflect.get(
   Object.getOwnPropertyDescriptor(typedArrayPrototype, 'length') ?? {},
   'get',
@@ -42,7 +42,7 @@ const ofDataView = {
 };
 const lengthOfBuffer = getter(ArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
 const lengthOfShared = getter(SharedArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
-/** Throws for a view that is detached or out of its buffer's bounds; `byteLength` is a silent 0 then. */
+/** Throws for a view that is detached or out of its buffer's bounds, for which `byteLength` just returns 0. */
 const validate = uncurry(Reflect.get(typedArrayPrototype, 'keys'));
 
 interface Place {
@@ -81,7 +81,7 @@ function invalidMemory(name: string, value: unknown): TypeError {
 
 const MOST_BYTES: number = constants.MAX_LENGTH;
 
-/** The buffer of any view, also one that is detached or out of bounds. */
+/** Returns the buffer of any view, even of a detached or out-of-bounds one. */
 function bufferOf(memory: object): ArrayBufferLike {
   if (isTypedArray(memory)) return ofTypedArray.buffer(memory);
   return isDataView(memory) ? ofDataView.buffer(memory) : (memory as ArrayBufferLike);
@@ -89,7 +89,7 @@ function bufferOf(memory: object): ArrayBufferLike {
 
 function isDetached(buffer: ArrayBufferLike): boolean {
   try {
-    new PlainBytes(buffer, 0, 0); // the one thing that is always allowed, unless there is no memory at all
+    new PlainBytes(buffer, 0, 0); // an empty view throws only for a detached buffer
     return false;
   } catch {
     return true;
@@ -97,9 +97,9 @@ function isDetached(buffer: ArrayBufferLike): boolean {
 }
 
 /**
- * Why there is no view of `memory`.
+ * Creates the error for memory that no view could be created of.
  *
- * @param byteLength - its length, if it is known
+ * @param byteLength - length of the memory in bytes, if known
  */
 function unusableMemory(
   method: Method,
@@ -119,12 +119,12 @@ function unusableMemory(
 }
 
 /**
- * The bytes of `memory`, through a view that nobody else has.
+ * Returns a new view of the bytes of `memory`, which the program has no reference to.
  *
- * @param method - for the error
- * @param name - of the argument, for the error
+ * @param method - the method that the program called, for the error
+ * @param name - name of the argument, for the error
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: detached, a view out of bounds, or more bytes than
- *   the engine allows a view
+ *   the engine allows in a view
  */
 export function bytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   if (typeof memory !== 'object' || memory === null) throw invalidMemory(name, memory);
@@ -133,53 +133,55 @@ export function bytesOf(method: Method, memory: unknown, name: string): Uint8Arr
     place = placeOf(memory);
     if (place) return new PlainBytes(place.buffer, place.byteOffset, place.byteLength);
   } catch {
-    // The getters of a detached or out-of-bounds view; the constructor over a detached buffer, or one that is too long.
+    // Thrown by a getter of a detached or out-of-bounds view, or by the constructor over a detached or too long buffer.
     throw unusableMemory(method, memory, name, place?.byteLength);
   }
   throw invalidMemory(name, memory);
 }
 
-/** As {@link bytesOf}, for bytes that the native module examines itself: passes a Uint8Array or Buffer on as it is, even a detached one. */
+/**
+ * As {@link bytesOf}, for bytes that the native module validates: returns a Uint8Array or Buffer unchanged, even a detached one.
+ */
 export function registrableBytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   return isUint8Array(memory) ? memory : bytesOf(method, memory, name);
 }
 
-/** Throws if a view that the native module found empty has lost its memory. */
+/** Throws if a view that the native module found empty is detached or out of bounds. */
 export function throwIfDetached(method: Method, bytes: Uint8Array, name: string): void {
   if (ofTypedArray.byteLength(bytes) === 0) bytesOf(method, bytes, name);
 }
 
-/** As {@link bytesOf}, for bytes that only this call uses: passes a Uint8Array or Buffer that is not empty on as it is. */
+/** As {@link bytesOf}, for bytes that are used only during the call: returns a non-empty Uint8Array or Buffer unchanged. */
 export function transientBytesOf(method: Method, memory: unknown, name: string): Uint8Array {
   if (isUint8Array(memory) && ofTypedArray.byteLength(memory) > 0) return memory;
   return bytesOf(method, memory, name);
 }
 
-/** Length in bytes of what {@link transientBytesOf} gave. */
+/** Returns the length in bytes of a view that {@link transientBytesOf} returned. */
 export function byteLengthOf(bytes: Uint8Array): number {
   return ofTypedArray.byteLength(bytes);
 }
 
 const handles = new WeakMap<ArrayBufferLike, NativeBuffer>();
 
-/** Keeps the native handle of a buffer that the native module has made alive as long as the buffer. */
+/** Keeps the native handle of a buffer that the native module created alive as long as the buffer. */
 export function adoptBuffer(buffer: ArrayBuffer, handle: NativeBuffer): void {
   keepAliveWith(handles, buffer, handle);
 }
 
-/** Number of elements of a typed array; loops over one must end, even if a program has replaced the getter of `length`. */
+/** Returns the number of elements of a typed array, with the captured getter: a replaced one could keep a loop from ending. */
 export function elementCountOf(view: Uint32Array | BigUint64Array | Float64Array): number {
   return ofTypedArray.length(view);
 }
 
-/** The first `length` bytes. */
+/** Returns a view of the first `length` bytes. */
 export function firstBytes(bytes: Uint8Array, length: number): Uint8Array {
   if (byteLengthOf(bytes) === length) return bytes;
   return new PlainBytes(ofTypedArray.buffer(bytes), ofTypedArray.byteOffset(bytes), length);
 }
 
 /**
- * A list of 64-bit numbers: a BigUint64Array, or an array of bigints (or safe integers).
+ * Validates a list of 64-bit numbers: a BigUint64Array, or an array of bigints or safe integers.
  *
  * @throws TypeError, RangeError; RdmaError `EINVAL`: the BigUint64Array is detached or out of bounds
  */
@@ -190,7 +192,7 @@ export function u64List(method: Method, list: unknown, name: string): BigUint64A
     } catch {
       throw unusableMemory(method, list, name, undefined);
     }
-    return list; // the native module takes its own copy, so shared memory is no matter
+    return list; // shared memory is allowed: the native module works on its own copy
   }
   if (!Array.isArray(list)) throw invalidType(name, 'an instance of BigUint64Array or Array', list);
   return u64Words(lengthOf(list, name), 1, (words, at) => {
@@ -198,12 +200,12 @@ export function u64List(method: Method, list: unknown, name: string): BigUint64A
   });
 }
 
-/** Words to begin with; a list of that many has been judged before more are asked for. */
+/** Number of list elements for which {@link u64Words} allocates memory at first. */
 const FIRST_WORDS = 1 << 16;
 
 /**
- * `count` elements of `each` words, filled one by one. The memory grows with what was judged: a list that is nothing but a
- * length gets little.
+ * Returns `count` elements of `each` 64-bit words, filled one by one. The memory grows with the number of elements that `fill`
+ * has validated, so that a sparse list with a huge length cannot cause a huge allocation.
  */
 export function u64Words(
   count: number,
@@ -224,18 +226,22 @@ export function u64Words(
   return words;
 }
 
-/** A BigUint64Array that holds pairs. */
+/** Validates a BigUint64Array of pairs. */
 export function u64Pairs(method: Method, list: BigUint64Array, name: string): BigUint64Array {
   const pairs = u64List(method, list, name);
   if (ofTypedArray.length(pairs) % 2) {
-    throw invalidValue(name, 'must hold an address and a length for each element', list);
+    throw invalidValue(
+      name,
+      'must hold an address and a length for each element (an even number of values)',
+      list,
+    );
   }
   return pairs;
 }
 
 /**
- * The numbers as a Uint32Array. `Uint32Array.from` would ask the iterator of arrays, which a program may have replaced by one that
- * never ends.
+ * Copies numbers to a Uint32Array. `Uint32Array.from` would use the array iterator, which a program may have replaced with one
+ * that never ends.
  *
  * @param numbers - each in 0..2^32-1
  */
@@ -245,7 +251,7 @@ export function u32Words(numbers: readonly number[]): Uint32Array {
   return words;
 }
 
-/** A copy of a Uint32Array of at most `most` numbers, or undefined for anything else. */
+/** Returns a copy of a Uint32Array of at most `most` numbers; undefined if `list` is not a Uint32Array. */
 export function u32Copy(method: Method, list: unknown, name: string, most: number): Uint32Array | undefined {
   if (!isUint32Array(list)) return undefined;
   integer(ofTypedArray.length(list), `${name}.length`, 0, most);

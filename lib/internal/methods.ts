@@ -1,5 +1,6 @@
 /**
- * Methods that can fail with an errno, as errors name them, and the kernel's operation of each. A getter is named like a method.
+ * Names of the methods that can fail with an errno, as error messages show them, and the kernel operation of each method. A
+ * getter is named like a method.
  */
 
 const operations = {
@@ -76,19 +77,19 @@ const operations = {
   'SgeState.walk': 'walk',
 } as const;
 
-/** The classes of regions, whose methods and getters errors name by the class of the object. */
+/** The region classes. Errors name their shared methods and getters by the class of the object. */
 export type RegionClass = 'MemoryRegion' | 'FastMemoryRegion';
 
-/** Getters of regions that can fail. */
+/** Region getters that can fail. */
 export type RegionProperty = 'lkey' | 'rkey' | 'start' | 'iova' | 'length' | 'access' | 'refs' | 'counters';
-/** Getters of elements. */
+/** Element getters, all of which can fail. */
 export type SgeProperty =
   'region' | 'at' | 'segmentLength' | 'length' | 'segment' | 'access' | 'remote' | 'address';
 
-/** A method or getter, `'ProtectionDomain.regUserMr'`. */
+/** Name of a method or getter, `'ProtectionDomain.regUserMr'`. */
 export type Method = keyof typeof operations | `${RegionClass}.${RegionProperty}` | `Sge.${SgeProperty}`;
 
-/** The operation of a method, as {@link RdmaError.operation} has it. */
+/** Returns the kernel operation of a method: the value of {@link RdmaError.operation}. */
 export function operationOf(method: Method): string {
   return (
     (operations as Readonly<Record<string, string>>)[method] ??

@@ -1,44 +1,44 @@
 /**
- * The shape of the native module. The numbers that its calls take and answer stand in `layout.ts`. Nothing here is public.
+ * The interface of the native module. `layout.ts` defines the numbers that its calls take and return. Nothing here is public.
  *
- * Native calls do not throw for what RDMA can refuse. They return 0 or a negative Linux errno; where an object is expected, a
- * number instead of it is the failure. They throw a TypeError for arguments of a wrong JavaScript type, which the classes in
- * lib/verbs have already rejected; calls that answer in the command block answer -EINVAL instead of throwing.
+ * Native calls do not throw for failures of RDMA operations. They return 0 or a negative Linux errno; a call that creates an
+ * object returns a negative errno instead of the object. They throw a TypeError for arguments of a wrong JavaScript type, which
+ * the classes in lib/verbs have already rejected; calls that answer in the command block answer -EINVAL instead of throwing.
  */
 import { type MrTypeNumber } from './layout';
 import { loadNative } from './load-native';
 
-/** A number of refusal: position in {@link NativeModule.reasonNames}. 0 is no refusal. */
+/** Number of a refusal reason: its index in {@link NativeModule.reasonNames}. 0 means not refused. */
 export type ReasonNumber = number;
 
 /** 0, or a negative Linux errno. */
 export type Status = number;
 
 export interface NativeModule {
-  /** Hash of the layout that it was built with. The loader compares it with `LAYOUT_HASH`. */
+  /** Hash of the layout that the module was built with. The loader compares it with `LAYOUT_HASH`. */
   readonly layoutHash: string;
   /** Names of the refusal reasons by number; `reasonNames[0]` is `'None'`. */
   readonly reasonNames: readonly string[];
-  /** `rvt_driver_mr_init`. */
+  /** Opens a device: `rvt_driver_mr_init`. */
   openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
-  /** Another environment's device by its token: -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
+  /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
   /**
-   * Who is told of regions that a collected device still had, if it was asked to tell: numbers of the device and of the context,
-   * and rows of {@link RegionRow}.
+   * Sets the callback for garbage-collected devices with {@link NativeDevice.reportLeaks} that still had regions. The callback
+   * receives the numbers of the device and of the context, and rows of {@link RegionRow}.
    */
   onLeak(callback: (device: number, context: number, rows: BigUint64Array) => void): void;
-  /** The same, at once, of every device that is to tell and was not closed: this environment is about to end. */
+  /** Calls the {@link onLeak} callback for every open device that reports leaks, because this environment is about to end. */
   tellLeaks(): void;
   /**
-   * Calls `callback` once, after the next put of a reference on a region that a release with `ReleaseMode.Await` found held, and
-   * after the end of such a region. By any thread; the call comes later, from the event loop.
+   * Calls `callback` once, after any thread puts a reference on a region that a release with `ReleaseMode.Await` found held, or
+   * after such a region is released. The call comes later, from the event loop.
    */
   awaitPut(callback: () => void): void;
   /**
-   * A batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` lays out; `places`: with the
-   * columns that tell where accepted elements lie; `accesses`: with one for each element's access. -EBADF: the domain or queue
-   * pair is gone.
+   * Creates a batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` computes. `places` adds
+   * columns with the places of accepted elements; `accesses` adds a column with the access of each element. -EBADF: the domain or
+   * queue pair is closed.
    */
   createBatch(
     checker: NativeProtectionDomain | NativeQueuePair,
@@ -47,150 +47,165 @@ export interface NativeModule {
     places: boolean,
     accesses: boolean,
   ): NativeBatch | Status;
-  /** A walk over 1..`MAX_SGE` elements, by rows of {@link ElementNameWord}, begun at their first byte. -EBADF: one is dead. */
+  /** Creates a walk over 1..`MAX_SGE` elements, given as rows of {@link ElementNameWord}. -EBADF: an element has been put. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
-  /** What this thread holds elements of, of any object of this device: {@link HeldRow} of each, flat. */
+  /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
   heldElements(device: NativeDevice): BigUint64Array;
   /**
-   * Why the last native call of this thread failed: writes {@link FailureNumber}s, all 0 if there is nothing to tell. A cause is told
-   * once; to be asked right after the call.
+   * Writes the {@link FailureNumber}s of this thread's last failed native call, or zeros if there is no recorded cause. Clears
+   * the cause. Must be called right after the failed call.
    */
   readonly takeFailure: (numbers: BigUint64Array) => void;
-  /** `rvt_unmap_fmr`, by rows of {@link RegionNameWord}; the list may name one twice. */
+  /** Calls `rvt_unmap_fmr` on rows of {@link RegionNameWord}; a region may be in the list twice. */
   readonly unmapFmr: (names: Uint32Array) => Status;
 
   /**
-   * The environment's command block: `COMMAND_BYTES` of shared memory, see {@link CommandWord}. The first caller's
-   * proposal is taken; everybody gets that one, so that several copies of this package in one thread agree.
+   * Returns the environment's command block: `COMMAND_BYTES` of shared memory, see {@link CommandWord}. The first call makes its
+   * `proposal` the block. Later calls return that block, so that all copies of this package in one thread share it.
    */
   commandBlock(proposal: Uint8Array): Uint8Array;
   /**
-   * Gives the object a cell of native memory for elements, one after the other. When the object is collected, the element that
-   * is in the cell is put (with the last walk over it, if there is one), and somebody else gets the cell.
+   * Gives the object a cell of native memory, which holds one element at a time. When the object is garbage-collected, the native
+   * module puts the element in the cell (or leaves that to the end of the last walk over it) and reuses the cell.
    *
-   * @returns the cell's number; 0: no memory
-   * @throws what the engine throws if it cannot watch the object
+   * @returns the cell's number; 0 if there is no memory
+   * @throws the engine's error if it cannot attach a finalizer to the object
    */
   readonly bindCell: (holder: object) => number;
 
-  // The functions below read their input from the words of the command block that their comments name in capitals, and store their
-  // answer in ANSWER: 0 or a negative errno unless stated otherwise. `internal/command.ts` has the block. All objects share one
-  // function of each kind, because the engine optimizes calls that always go to the same function. They need no receiver.
+  // The functions below read their arguments from words of the command block, which their comments name in capitals. They store
+  // their answer in ANSWER: 0 or a negative errno unless stated otherwise. See `internal/command.ts`. All objects share these
+  // functions, because the engine optimizes call sites that always call the same function. They need no receiver.
 
   /**
-   * Judges (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without a reference; positive: the reason of the refusal. Then this and the next two
-   * tell RECORD_SEQUENCE.
+   * Checks an access (CHECKER, ACCESS, ADDRESS, LENGTH, KEY) without taking a reference. A positive answer is the reason of a
+   * refusal; in that case this function and the next two also store RECORD_SEQUENCE.
    */
   readonly checkOne: () => void;
-  /** As `checkOne`, and writes {@link PlaceField} of an accepted access into FIELDS. */
+  /** As `checkOne`, and writes the {@link PlaceField}s of an accepted access to FIELDS. */
   readonly placeOne: () => void;
   /**
    * As `checkOne`, but takes a reference: stores the accepted element in the empty cell CELL and its generation in
-   * CELL_GENERATION. `BATCH_COALESCED`: the element LAST_CELL, LAST_GENERATION has grown instead.
+   * CELL_GENERATION. Answer `BATCH_COALESCED`: the access was appended to the element LAST_CELL, LAST_GENERATION instead.
    */
   readonly acquireOne: () => void;
   /**
-   * What the device knows now about the access that `checkOne` would judge: fills `Explained.Count` numbers of `out`. Counts
-   * nothing. -EBADF: the domain or queue pair is gone.
+   * Describes the current state of the access that `checkOne` would check: fills `Explained.Count` numbers of `out`. Does not
+   * change any counter. -EBADF: the domain or queue pair is closed.
    */
   readonly explainAccess: (out: BigUint64Array) => void;
-  /** Writes {@link SgeField} of the element CELL, CELL_GENERATION into FIELDS. All calls on an element answer -EBADF once it is put. */
+  /**
+   * Writes the {@link SgeField}s of the element CELL, CELL_GENERATION to FIELDS. All calls on an element answer -EBADF after its
+   * put.
+   */
   readonly describeSge: () => void;
-  /** Puts the element. -EBADF also if a walk has put it; its cell is empty in either case. */
+  /** Puts the element. -EBADF if it was already put, even by a walk. The cell is empty in either case. */
   readonly putOne: () => void;
   /**
-   * Copies bytes of the element, from the offset in ADDRESS (its low word) on, into `target`: as many as both have. Stores the
-   * number in BYTES_MOVED. Positive answer: the reason of a refusal. -EINVAL also if `target` is not a Uint8Array.
+   * Copies bytes of the element to `target`, starting at the offset in the low word of ADDRESS, until either ends. Stores the
+   * number of bytes in BYTES_MOVED. A positive answer is the reason of a refusal. -EINVAL also if `target` is not a Uint8Array.
    */
   readonly copyOut: (target: unknown) => void;
-  /** Copies all of `source` into the element, likewise; reads FLAGS. -EINVAL also if the element is too short. */
+  /** Copies all of `source` into the element in the same way; reads FLAGS. -EINVAL also if the element is too short. */
   readonly copyIn: (source: unknown) => void;
-  /** Adds OPERAND; RESULT is what was there before. Positive: the reason of a refusal. */
+  /** Atomically adds OPERAND; RESULT is the old value. A positive answer is the reason of a refusal. */
   readonly fetchAdd: () => void;
-  /** Stores OPERAND in the place of COMPARE; RESULT is what was there before. Positive: the reason of a refusal. */
+  /**
+   * Atomically replaces the value COMPARE with OPERAND; RESULT is the old value. A positive answer is the reason of a refusal.
+   */
   readonly compareSwap: () => void;
   /**
-   * `rvt_reg_user_mr` of all bytes of a Uint8Array, in the domain CHECKER: ACCESS, FLAGS, START, IOVA. Tells REGION,
+   * Calls `rvt_reg_user_mr` for all bytes of a Uint8Array in the domain CHECKER; reads ACCESS, FLAGS, START, IOVA. Stores REGION,
    * REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length.
    */
   readonly regUserMr: (memory: Uint8Array) => void;
   /**
-   * Writes {@link RegionField} of the region CHECKER, REGION, REGION_GENERATION into FIELDS. All calls on a region answer -EBADF
-   * once it is gone.
+   * Writes the {@link RegionField}s of the region CHECKER, REGION, REGION_GENERATION to FIELDS. All calls on a region answer
+   * -EBADF after its release.
    */
   readonly queryMr: () => void;
-  /** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR: MODE. `ReleaseMode.Await`: see {@link NativeModule.awaitPut}. */
+  /**
+   * Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR; reads MODE. For `ReleaseMode.Await` see {@link NativeModule.awaitPut}.
+   */
   readonly releaseMr: () => void;
-  /** Writes {@link RegionPlaceField} of the region into FIELDS. */
+  /** Writes the {@link RegionPlaceField}s of the region to FIELDS. */
   readonly placeOfMr: () => void;
-  /** Writes {@link ViewField} of a Uint8Array into FIELDS. */
+  /** Writes the {@link ViewField}s of a Uint8Array to FIELDS. */
   readonly placeOfView: (bytes: Uint8Array) => void;
-  /** Counts its checks from now on. */
+  /** Starts counting the accesses of the region. */
   readonly countMr: () => void;
-  /** `rvt_map_phys_fmr` at IOVA. */
+  /** Calls `rvt_map_phys_fmr` at IOVA. */
   readonly mapPhys: (pages: BigUint64Array) => void;
   /**
-   * `rvt_map_mr_sg` of {@link SgElementField} of each element, from byte ADDRESS of the first one on, in pages of LENGTH bytes.
-   * Positive: the number of elements used. Writes {@link SgOutcomeField} into FIELDS whenever `rvt_map_mr_sg` ran: not if the region
-   * is gone, `list` is unusable (-EINVAL), or there is no memory for a copy of it (-ENOMEM).
+   * Calls `rvt_map_mr_sg` with the {@link SgElementField}s of each element, from byte ADDRESS of the first element, in pages of
+   * LENGTH bytes. A positive answer is the number of elements used. Writes the {@link SgOutcomeField}s to FIELDS if
+   * `rvt_map_mr_sg` ran. It does not run if the region was released, if `list` is unusable (-EINVAL), or if there is no memory to
+   * copy it (-ENOMEM).
    */
   readonly mapSg: (list: BigUint64Array) => void;
-  /** Does nothing; benchmarks compare with it. */
+  /** Does nothing: the baseline of benchmarks. */
   readonly empty: () => void;
 }
 
 export interface NativeDevice {
-  /** Bits of the key table in use (after clamping). */
+  /** Returns the bits of the key table, after clamping. */
   bits(): number;
-  // A device that was attached by the token of one domain may use that domain only. Functions below that say -EPERM answer it then.
-  /** `rvt_mr_exit`: 0, 1 (closed, and a DMA region was still published), or a negative errno (-EPERM). */
+  // A device that was attached with the token of one domain is restricted to that domain. Functions below whose comments list
+  // -EPERM return it for a restricted device.
+  /** Calls `rvt_mr_exit`. Returns 0, 1 (closed while a DMA region was published), or a negative errno (-EPERM). */
   close(cascade: boolean): number;
-  /** `user`: as an unprivileged process has it. -EPERM. */
+  /** Allocates a domain; `user`: an untrusted one, as for an unprivileged process. -EPERM. */
   allocPd(user: boolean): NativeProtectionDomain | Status;
-  /** All of `memory` becomes DMA memory, at `address` or where there is room. -EPERM. */
+  /** Maps all of `memory` as DMA memory, at `address` or at a free address. -EPERM. */
   mapDma(memory: Uint8Array, address: bigint | undefined): NativeDmaMapping | Status;
-  /** `used`: {@link KeyTableField} of each occupied slot, flat. -EPERM. */
+  /** Returns the key table; `used` has the {@link KeyTableField}s of each occupied slot as flat rows. -EPERM. */
   keyTable(): { max: number; next: number; generation: number; used: Float64Array } | Status;
-  /** Slots of the key table. */
+  /** Returns the numbers of used and of all slots of the key table. */
   keySlots(): { used: number; max: number };
-  /** Unique in the process: the same for every environment that uses the device. */
+  /** Returns the device's number, unique in the process and the same for every environment that uses the device. */
   number(): number;
-  /** 0, or -EBADF when the device is closed or this environment has left it. */
+  /** Returns 0, or -EBADF if the device is closed or this environment has detached from it. */
   live(): Status;
-  /** Number of this environment's context. */
+  /** Returns the number of this environment's context. */
   context(): number;
-  /** Number of the one domain that it is restricted to; 0: it has the whole device. */
+  /** Returns the number of the domain that the device is restricted to; 0 if it is not restricted. */
   onlyPd(): number;
-  /** `rvt_dealloc_ucontext`: 0, -EBUSY, -EBADF. */
+  /** Calls `rvt_dealloc_ucontext`. 0, -EBUSY, -EBADF. */
   detach(cascade: boolean): Status;
-  /** The token of the domain, or of the whole device: `CORE_ID_BYTES` and `TOKEN_BYTES`. -EINVAL (of another device), -EPERM. */
+  /**
+   * Returns the token of the domain or of the whole device: `CORE_ID_BYTES`, then `TOKEN_BYTES`. -EINVAL (other device), -EPERM.
+   */
   share(pd: NativeProtectionDomain | undefined): Uint8Array | Status;
-  /** The domain of that number: -EINVAL, -EBADF; -EPERM for every other one. */
+  /** Returns the domain with this number. -EINVAL, -EBADF; -EPERM for any domain but the one that the device is restricted to. */
   importPd(number: number): NativeProtectionDomain | Status;
-  /** -EINVAL (no bytes), -ENOMEM, -EBADF, -EPERM. */
+  /** Allocates device memory. -EINVAL (0 bytes), -ENOMEM, -EBADF, -EPERM. */
   allocDm(bytes: number, hugePages: boolean): NativeDeviceMemory | Status;
   importDm(number: number): NativeDeviceMemory | Status;
   /**
-   * Fills `out` (at least `CounterField.Refused` + the number of reasons long): of this environment, or of all, which what is
-   * restricted is not told.
+   * Writes counters to `out`, whose length is at least `CounterField.Refused` plus the number of reasons: those of this
+   * environment, or, unless the device is restricted, those of all environments.
    */
   counters(own: boolean, out: BigUint64Array): void;
-  /** By {@link ResourceKind}, each of flat rows; what is restricted is told of its domain and of what is its own. */
+  /** Returns flat rows for each {@link ResourceKind}; for a restricted device only its domain and its own objects. */
   resources(): readonly BigUint64Array[] | Status;
-  /** Tell {@link NativeModule.onLeak} about regions that are alive when nothing of the device is reachable any more. */
+  /** Turns calls of {@link NativeModule.onLeak} on or off, for regions that still exist when the device is garbage-collected. */
   reportLeaks(report: boolean): Status;
 }
 
 export interface NativeDeviceMemory {
   serial(): number;
   length(): number;
-  /** A buffer over all of it, the same as long as there is one: -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none). */
+  /**
+   * Returns a buffer over all bytes, the same one while it lives. -EBADF (freed), -ENOMEM, -EOPNOTSUPP (the runtime allows none).
+   */
   buffer(): ArrayBuffer | Status;
-  /** What is kept with that buffer, so that the device stays open as long as it; undefined before `buffer` was called. */
+  /**
+   * Returns the handle that keeps the device open for the lifetime of the buffer; undefined before the first call of `buffer`.
+   */
   handle(): NativeBuffer | undefined;
-  /** 0; -EBADF when it is freed, or this environment has left the device. */
+  /** Returns 0, or -EBADF if the memory is freed or this environment has detached from the device. */
   live(): Status;
-  /** -EBADF (freed), -EBUSY. */
+  /** Frees the memory. -EBADF (freed already), -EBUSY. */
   free(): Status;
 }
 
@@ -198,92 +213,106 @@ export interface NativeDmaMapping {
   address(): bigint;
   length(): bigint;
   unmap(): Status;
-  /** Unique on the device; -EBADF when it is gone. */
+  /** Returns the mapping's number, unique on the device; -EBADF if it is unmapped. */
   serial(): number;
 }
 
 export interface NativeProtectionDomain {
-  /** Unique on the device; -EBADF when it is gone. */
+  /** Returns the domain's id, unique on the device; -EBADF if it is deallocated. */
   serial(): number;
-  /** What names it in the command block, as long as this object lives. 0, which names nothing: it was gone when this was made. */
+  /**
+   * Returns the number for CHECKER, valid while this object lives; 0, which is never valid, if the domain was already
+   * deallocated.
+   */
   number(): number;
-  /** 0, -EBUSY (children, without `cascade`), -EBADF. */
+  /** Deallocates the domain. 0, -EBUSY (it has children, and `cascade` is false), -EBADF. */
   dealloc(cascade: boolean): Status;
   createQp(): NativeQueuePair | Status;
-  /** `rvt_dereg_mrs` by rows of {@link RegionNameWord}: 0, -EBUSY (some are held), -EINVAL (one is of another domain), -EBADF. */
+  /**
+   * Calls `rvt_dereg_mrs` on rows of {@link RegionNameWord}. 0, -EBUSY (some are held), -EINVAL (one is in another domain),
+   * -EBADF.
+   */
   deregMany(names: Uint32Array, force: boolean): Status;
-  /** What `regUserMr` would answer for a memory of this length. */
+  /** Returns what `regUserMr` would answer for memory of this length. */
   regUserMrTest(start: bigint, length: bigint, iova: bigint): Status;
-  // These tell REGION, REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length in the command block.
+  // The following functions store REGION, REGION_GENERATION, START, IOVA, and the fields Id, Lkey and Length in the command
+  // block.
   getDmaMr(access: number): Status;
   allocMr(type: MrTypeNumber, maxNumSg: number): Status;
-  /** `maxPages` may be any integer; it is the core that judges it. */
+  /** `maxPages` may be any integer; the core validates it. */
   allocFmr(access: number, maxPages: number, maxMaps: number, pageShift: number): Status;
 }
 
 export interface NativeQueuePair {
-  /** Unique on the device; -EBADF when it is gone. */
+  /** Returns the queue pair's id, unique on the device; -EBADF if it is destroyed. */
   serial(): number;
   /** As {@link NativeProtectionDomain.number}. */
   number(): number;
   destroy(): Status;
-  /** `rvt_fast_reg_mr` of the region in the command block. `iova` undefined: as `mapSg` left it. */
+  /** Calls `rvt_fast_reg_mr` on the region in the command block. `iova` undefined: keeps the iova that `mapSg` set. */
   fastRegMr(key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
 }
 
 export interface NativeSgeState {
-  /** Bytes left. */
+  /** Returns the number of bytes left. */
   totalLength(): number;
-  /** Elements left, the current one included. */
+  /** Returns the number of elements left, including the current one. */
   remaining(): number;
-  /** `rvt_get_sge_length`. */
+  /** Calls `rvt_get_sge_length`. */
   nextLength(wanted: number): number;
-  /** `rvt_update_sge`. */
+  /** Calls `rvt_update_sge`. */
   update(length: number, release: boolean): Status;
-  /** `rvt_skip_sge`. */
+  /** Calls `rvt_skip_sge`. */
   skip(length: number, release: boolean): Status;
-  /** `rvt_put_ss`. */
+  /** Calls `rvt_put_ss`. */
   put(): Status;
-  /** `rvt_ss_has_lkey`. */
+  /** Calls `rvt_ss_has_lkey`. */
   hasLkey(key: number): boolean;
-  /** `rvt_copy_sge`: all of `source`. Bytes moved, or see {@link REFUSED}. */
+  /** Calls `rvt_copy_sge` with all of `source`. Returns the bytes moved, or a refusal as {@link REFUSED} describes. */
   copyIn(source: Uint8Array, release: boolean, ordered: boolean): number;
-  /** `rvt_copy_sge_out`: all of `target`. */
+  /** Calls `rvt_copy_sge_out` to fill all of `target`. Returns the same as `copyIn`. */
   copyOut(target: Uint8Array, release: boolean): number;
   /**
-   * Walk on in steps: {@link FragmentField} of each fragment, flat. Or see {@link REFUSED}; nothing has changed then.
+   * Advances the walk in steps of the given lengths. Returns flat rows of {@link FragmentField}, one for each fragment; or a
+   * refusal as {@link REFUSED} describes, and then the walk has not moved.
    */
   walk(steps: Uint32Array, release: boolean): BigUint64Array | number;
 }
 
 declare const bufferHandle: unique symbol;
-/** What {@link NativeDeviceMemory.handle} gives: nothing can be done with it but keeping it. */
+/** The result of {@link NativeDeviceMemory.handle}: an opaque object to keep a reference to. */
 export interface NativeBuffer {
   readonly [bufferHandle]: true;
 }
 
-/** The functions of a batch. They read count, access and flags from the header of the block and answer into it. */
+/** The functions of a batch. They read count, access and flags from the header of the block and write their answer there. */
 export interface NativeBatch {
-  /** Unique in this thread: as {@link HeldRow} has it. */
+  /** The batch's number, unique in this thread; {@link HeldRow} refers to it. */
   readonly number: number;
-  /** Judge the block's elements. */
+  /** Checks the elements of the block. */
   check(): void;
-  /** Judge elements that lie packed in the caller's memory. */
+  /** Checks packed elements in the caller's memory. */
   checkPacked(sges: Uint8Array): void;
-  /** Judge and keep references; `continues`: the first element may coalesce with LAST_CELL, LAST_GENERATION of the command block. */
+  /**
+   * Checks and takes references; `continues`: the first element may coalesce with LAST_CELL, LAST_GENERATION of the command
+   * block.
+   */
   acquire(continues: boolean): void;
-  /** Put what `acquire` has kept among the first `count`. */
+  /** Puts the elements that `acquire` accepted among the first `count`. */
   put(): void;
-  /** Moves a kept element into the empty cell CELL of the command block, and tells CELL_GENERATION; -EBADF there: none is kept. */
+  /**
+   * Moves an accepted element to the empty cell CELL and stores CELL_GENERATION. Answers -EBADF if `index` has no accepted
+   * element.
+   */
   take(index: number): void;
-  /** Judge and copy into `target`. */
+  /** Checks the elements and copies their bytes into `target`. */
   gather(target: Uint8Array): void;
-  /** Judge and copy from `source`. */
+  /** Checks the elements and copies the bytes of `source` into them. */
   scatter(source: Uint8Array): void;
-  /** Judge both lists and copy from one to the other. */
+  /** Checks the elements of both batches and copies from this batch to `other`. */
   copyTo(other: NativeBatch): void;
 }
 
-/** The native module: what was built from source, else the prebuilt binary that fits. */
+/** The native module: built from source if available, otherwise the matching prebuilt binary. */
 export const native = loadNative(__dirname) as NativeModule;

@@ -1,12 +1,12 @@
 /**
- * Objects of options. What a program has put on `Object.prototype` must not become a right, and a misspelt name must not be
- * overlooked. So only own properties count, and every enumerable name that is not an option is refused, inherited or not.
+ * Reads option objects. Only own properties count, so that a property on `Object.prototype` cannot grant a right. Every
+ * enumerable name that is not an option is rejected, inherited or not, so that a misspelled option is not ignored.
  */
 import { invalidType, propertiesOf, type Unchecked, unknownProperty } from './arguments';
 
 const { hasOwn } = Object;
 
-/** The options that were given, each read once. Its prototype is empty: a program cannot reach it. */
+/** The given options, each read once. The prototype is empty and private, so a program cannot add properties to it. */
 class Given {
   [name: string]: unknown;
 }
@@ -16,7 +16,7 @@ Object.freeze(Object.setPrototypeOf(Given.prototype, null));
 const NOTHING: Given = Object.freeze(new Given());
 
 function isListed(name: string, names: readonly string[]): boolean {
-  // By index: a program may have replaced `includes` and the iterator of arrays.
+  // A loop by index: a program may have replaced `includes` and the array iterator.
   for (let i = 0; i < names.length; i++) if (names[i] === name) return true;
   return false;
 }
@@ -28,25 +28,26 @@ function listOf(names: readonly string[]): string {
 }
 
 /**
- * Reads an argument of options that may be left out. An own property that is `undefined` counts as not given, except `access`, and the `pd`
- * that `share` restricts a token to: rights that were meant to be named and are missing must not silently be others.
+ * Reads an optional options argument. An own property that is `undefined` counts as not given. The exceptions are `access`, and
+ * the `pd` that `share` restricts a token to: an `undefined` there is an error, because the default would grant other rights than
+ * meant.
  *
- * @param names - the options there are
- * @returns the given ones; every property is read exactly once, in the object's order, because a getter may run any code
+ * @param names - the known options
+ * @returns the given options; every property is read exactly once, in the object's order, because a getter may run any code
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`)
  */
 export function optionsOf<T>(value: unknown, names: readonly (keyof T & string)[]): Unchecked<T> {
   return (value === undefined ? NOTHING : read(value, names)) as Unchecked<T>;
 }
 
-/** As {@link optionsOf}, for an argument that must be given. */
+/** As {@link optionsOf}, for a required argument. */
 export function requiredOptionsOf<T>(value: unknown, names: readonly (keyof T & string)[]): Unchecked<T> {
   return read(value, names) as Unchecked<T>;
 }
 
 /**
- * As {@link optionsOf}, without a copy, for a call that is made very often. The caller reads each option once, and only if it is an own
- * property; and it judges an `access` that is there and undefined.
+ * As {@link optionsOf}, but returns the caller's object without a copy, for frequent calls. The calling code must read each
+ * option only once, only if it is an own property, and must reject an `access` that is `undefined` itself.
  */
 export function namedOptionsOf<T extends object>(
   value: unknown,
@@ -76,8 +77,9 @@ function read(value: unknown, names: readonly string[]): Given {
 }
 
 function unknownOption(name: string, names: readonly string[], options: object): TypeError {
-  const inherited = hasOwn(options, name) ? '' : ' (it is inherited)';
-  const known = names.length === 1 ? `the only one is ${listOf(names)}` : `there are ${listOf(names)}`;
+  const inherited = hasOwn(options, name) ? '' : ' (it is an inherited property)';
+  const known =
+    names.length === 1 ? `the only option is ${listOf(names)}` : `the options are ${listOf(names)}`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}...` : name;
-  return unknownProperty(`options.${shown}`, `is not an option${inherited}; ${known}`);
+  return unknownProperty(`options.${shown}`, `is not a known option${inherited}; ${known}`);
 }

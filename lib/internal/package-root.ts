@@ -1,13 +1,14 @@
+/** Finds the installed package on disk. */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const NAME = 'rdmavt';
 
 /**
- * Finds the folder of this package: the one above `dist`, or above `lib` in the package's own tests.
+ * Finds the folder of this package: the parent of `dist`, or the parent of `lib` in the package's own tests.
  *
- * @param folder - of the module that asks
- * @returns undefined in a bundle: there is no package around it
+ * @param folder - folder of the calling module
+ * @returns undefined in a bundle, which is not inside the package
  */
 export function findPackageRoot(folder: string): string | undefined {
   const above = dirname(folder);

@@ -1,23 +1,25 @@
-/** The parts of the header that are used here. */
+/** Reads Node's diagnostic report. */
+
+/** The parts of the diagnostic report's header that this package uses. */
 export interface ReportHeader {
-  /** Of the process, with the options of Node.js. */
+  /** The command line of the process, including Node.js options. */
   readonly commandLine?: readonly string[];
-  /** Not there on musl. */
+  /** Version of glibc; absent on musl. */
   readonly glibcVersionRuntime?: string;
 }
 
 /**
- * Reads the header of the diagnostic report, without starting a process.
+ * Reads the header of Node's diagnostic report of this process.
  *
- * @returns undefined where the runtime has no such report
+ * @returns undefined if the runtime has no diagnostic report
  */
 export function readReportHeader(): ReportHeader | undefined {
-  // Other runtimes need not have one.
+  // Runtimes other than Node may lack the report.
   const report = process.report as Partial<NodeJS.ProcessReport> | undefined;
   if (!report?.getReport) return undefined;
   const options = report as { excludeNetwork?: boolean };
   const { excludeNetwork } = options;
-  // Else every network interface is looked up, which can take seconds.
+  // Otherwise the report resolves every network interface, which can take seconds.
   options.excludeNetwork = true;
   try {
     return (report.getReport() as { header?: ReportHeader }).header ?? {};

@@ -1,73 +1,74 @@
+/** The names of refusal reasons. */
 import { native } from './native';
 
 /**
- * Why a check refused, in the order in which they are told: the first test that fails gives the reason.
+ * Why a check refused an access, in the order of the tests: the first test that fails determines the reason.
  *
- * What a dead key gets changes with time: `Revoked` as long as its slot of the key table is empty and it was the last key there;
- * `StaleKey` while another region is in the slot; `NoSuchKey` when that one is gone, too. So a key that was revoked is never `Revoked`
- * for good, and none of the three should be taken for another.
+ * The reason for a key that no longer works changes over time. It is `Revoked` while the key's slot of the key table is empty and
+ * the key was the last one in the slot, `StaleKey` while another region occupies the slot, and `NoSuchKey` after that region is
+ * released. So a program must not expect a revoked key to be refused with `Revoked` forever.
  */
 export const checkReasons = [
-  /** The domain or queue pair that asks is closed, or its device is. */
+  /** The domain or queue pair of the check is closed, or its device is closed. */
   'Closed',
-  /** Key 0 from a user domain, or from a peer while the device forbids it. */
+  /** Key 0 was used in a user domain, or by a peer of a device without `remoteKeyZero`. */
   'KeyZeroDenied',
-  /** Key 0, but no DMA region is published. */
+  /** Key 0 was used, but no DMA region is published. */
   'NoDmaRegion',
-  /** The key's table slot is empty. */
+  /** The key's slot of the key table is empty. */
   'NoSuchKey',
-  /** The slot is empty, and the key it held last was this one: the region is gone. */
+  /** The key's slot is empty, and this key was the last one in it: its region has been released. */
   'Revoked',
-  /** The slot lives, under another key. */
+  /** The key's slot holds a region under another key. */
   'StaleKey',
-  /** `invalidateRkey` came first. */
+  /** The key was invalidated with `invalidateRkey`. */
   'Invalidated',
   /** The region belongs to another protection domain. */
   'WrongPd',
-  /** Some byte lies outside the region (with key 0: the range begins in a DMA mapping and ends outside it). */
+  /** Some byte lies outside the region. With key 0: the range begins in a DMA mapping and ends outside it. */
   'OutOfBounds',
-  /** The region does not grant the access asked for. */
+  /** The region does not grant the requested access. */
   'AccessDenied',
-  /** Inside the bounds, but no segment or DMA mapping lies there. */
+  /** The access is inside the bounds, but no segment or DMA mapping covers it. */
   'Unmapped',
 ] as const;
 
-/** Why the use of an accepted element's bytes was refused. */
+/** Why an access to the bytes of an accepted element was refused. */
 export const dataPathReasons = [
-  /** The element was not proven for this use. */
+  /** The check that accepted the element did not cover this use. */
   'AccessDenied',
-  /** The buffer was transferred or replaced since its registration. */
+  /** The buffer was transferred or replaced after its registration. */
   'MemoryDetached',
-  /** The buffer does not hold all registered bytes any more. */
+  /** The buffer was shrunk and no longer holds all registered bytes. */
   'MemoryShrunk',
-  /** The region was mapped or unmapped since the element was accepted. */
+  /** The region was mapped again or unmapped after the element was accepted. */
   'Remapped',
-  /** The region was ended by force, or its parent closed. */
+  /** The region was released by force, or its domain or device was closed. */
   'RegionRevoked',
-  /** The bytes can only be used in the environment (thread) that registered them. */
+  /** Only the environment (thread) that registered the bytes can access them. */
   'OtherEnvironment',
 ] as const;
 
-/** A reason of {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. */
+/** A reason with which a check refuses an access; see {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. */
 export type CheckReason = (typeof checkReasons)[number];
 
-/** A reason of the methods that use the bytes; see {@link RdmaError.reason}. */
+/** A reason with which a method that accesses bytes fails; see {@link RdmaError.reason}. */
 export type DataPathReason = (typeof dataPathReasons)[number];
 
 /** Every reason for which an access can be refused. */
 export type RefusalReason = CheckReason | DataPathReason;
 
-/** The name of a check's reason by the native module's number. */
+/** Returns the name of a check's reason by the native module's number. */
 export function checkReason(number: number): CheckReason {
   return native.reasonNames[number] as CheckReason;
 }
 
-/** The name of a data path's reason by the native module's number. */
+/** Returns the name of a data path reason by the native module's number. */
 export function dataPathReason(number: number): DataPathReason {
   return native.reasonNames[number] as DataPathReason;
 }
 
-/** The name of any reason by the native module's number; undefined for a number that is none. */
+/** Returns the name of any reason by the native module's number; undefined if the number is not a reason. */
 export function reasonOf(number: number): RefusalReason | undefined {
   return number > 0 ? (native.reasonNames[number] as RefusalReason | undefined) : undefined;
 }

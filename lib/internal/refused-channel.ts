@@ -1,9 +1,9 @@
 /**
- * The channel `rdmavt:refused` of `node:diagnostics_channel`. Without a subscriber a refusal costs one look at `hasSubscribers`, and
- * an accepted access nothing.
+ * The channel `rdmavt:refused` of `node:diagnostics_channel`. Without a subscriber, a refusal costs one read of `hasSubscribers`,
+ * and an accepted access costs nothing.
  */
 
-/** The name that programs subscribe to. */
+/** Name of the channel that programs subscribe to. */
 export const REFUSED_CHANNEL = 'rdmavt:refused';
 
 interface Channel {
@@ -13,7 +13,7 @@ interface Channel {
 
 function openChannel(): Channel | undefined {
   try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- not an import: some runtimes do not have it
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- some runtimes lack this module; an import would fail there
     const { channel } = require('node:diagnostics_channel') as { channel: (name: string) => Channel };
     return channel(REFUSED_CHANNEL);
   } catch {
@@ -21,23 +21,24 @@ function openChannel(): Channel | undefined {
   }
 }
 
-/** Kept here: a channel that nobody keeps is collected, and with it its subscribers. */
+/** Keeps the channel alive: Node may collect an unreferenced channel together with its subscribers. */
 const channel = openChannel();
 
-/** Whether anybody is told of refusals. */
+/** Returns whether the channel has subscribers. */
 export function isWatched(): boolean {
   return channel?.hasSubscribers === true;
 }
 
 /**
- * Tells the subscribers. Call it after the answer was read: they may use the API, and so the command block.
+ * Publishes a message. Call this after reading the answer of the native call: subscribers may use the API, which overwrites the
+ * command block.
  *
- * What a subscriber throws is not the verb's matter: Node reports it as an uncaught exception, after the verb.
+ * An error thrown by a subscriber does not reach the caller of the verb: Node reports it later as an uncaught exception.
  */
 export function publishRefusal(message: object): void {
   try {
     channel?.publish(message);
   } catch {
-    // A runtime that lets it through, or the end of the stack.
+    // Ignored: a subscriber's error that the runtime rethrows, or a stack overflow.
   }
 }

@@ -1,7 +1,7 @@
-/** The names of kinds, of regions and of the memory behind them. */
+/** Names of the kinds and states of regions, and of the kinds of their memory. */
 import { MemoryKind, RegionKind } from './layout';
 
-/** How a region was made, by the name that {@link RegionResource.kind} has. */
+/** How a region was created: the values of {@link RegionResource.kind}. */
 export type RegionKindName = 'USER' | 'DMA' | 'MEM_REG' | 'FMR';
 
 const names: Readonly<Record<number, RegionKindName>> = {
@@ -15,12 +15,12 @@ export function regionKindName(kind: number): RegionKindName {
   return names[kind] ?? 'USER';
 }
 
-/** What has become of a region that is there: see {@link RegionState}. */
+/** Returns the state of a region that still exists; see {@link RegionState}. */
 export function liveState(isHalfDead: boolean, isValid: boolean): 'HalfDead' | 'Valid' | 'Invalid' {
   return isHalfDead ? 'HalfDead' : isValid ? 'Valid' : 'Invalid';
 }
 
-/** What memory is behind a region or mapping, by the name that {@link MemoryPlace.kind} has. */
+/** Kind of the memory of a region or DMA mapping: the values of {@link MemoryPlace.kind}. */
 export type MemoryKindName = 'ArrayBuffer' | 'SharedArrayBuffer' | 'DeviceMemory';
 
 const memoryNames: Readonly<Record<number, MemoryKindName | undefined>> = {
@@ -29,7 +29,7 @@ const memoryNames: Readonly<Record<number, MemoryKindName | undefined>> = {
   [MemoryKind.Device]: 'DeviceMemory',
 };
 
-/** Returns undefined where no memory of its own is behind. */
+/** Returns undefined for a region without memory of its own, such as one that maps DMA addresses. */
 export function memoryKindName(kind: number): MemoryKindName | undefined {
   return memoryNames[kind];
 }

@@ -1,6 +1,6 @@
 /**
- * How lib identifies a region to the native module: by the number of its domain, its index in the device's pool of regions, and
- * its generation. A domain's number is valid while its native object lives; no two regions at one index have the same generation.
+ * Native calls on regions. A region is identified by the number of its domain, its index in the device's pool of regions, and its
+ * generation. A domain's number is valid while its native object lives; no two regions at one index have the same generation.
  */
 import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
@@ -10,16 +10,16 @@ import { type NativeProtectionDomain, native, type Status } from './native';
 
 const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr } = native;
 
-/** Identifies a region, and caches its attributes that never change. */
+/** Identifies a region, and caches the attributes that never change. */
 export interface RegionName {
-  /** Keeps `checker` valid and the device open. */
+  /** The native domain object, which keeps `checker` valid and the device open. */
   readonly domain: NativeProtectionDomain;
   /** Number of the domain. */
   readonly checker: number;
   readonly index: number;
   readonly generation: number;
   readonly id: number;
-  /** Only for user memory. Other regions change their key and addresses, which are queried each time. */
+  /** Defined only for regions of user memory. The key and addresses of other regions change and are queried each time. */
   readonly constants: RegionConstants | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface RegionConstants {
 }
 
 /**
- * Reads the region that the last call has made.
+ * Reads, from the command block, the name of the region that the last call created.
  *
  * @param access - the rights of a region of user memory; undefined for other kinds
  */
@@ -62,11 +62,12 @@ export function readNewRegion(
 }
 
 /**
- * `rvt_reg_user_mr`. START and IOVA of the command block are read if `flags` says so; the caller has stored them.
+ * Calls `rvt_reg_user_mr`. If `flags` says so, the call reads START and IOVA of the command block, which the caller must have
+ * stored.
  *
  * @param checker - number of the domain
  * @param flags - bits of {@link CommandFlag}
- * @returns 0, and the region is in the command block for {@link readNewRegion}; or a negative errno
+ * @returns 0, with the region in the command block for {@link readNewRegion}; or a negative errno
  */
 export function registerMemory(checker: number, access: number, flags: number, memory: Uint8Array): Status {
   words[CommandWord.Checker] = checker;
@@ -74,10 +75,10 @@ export function registerMemory(checker: number, access: number, flags: number, m
   words[CommandWord.Flags] = flags;
   words[CommandWord.Answer] = UNANSWERED;
   regUserMr(memory);
-  return words[CommandWord.Answer] | 0; // in place, as in element.ts
+  return words[CommandWord.Answer] | 0; // no function call, see acquireElement
 }
 
-/** `rvt_map_mr_sg`: the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
+/** Calls `rvt_map_mr_sg`. Returns the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
 export function mapSgList(name: RegionName, offset: bigint, pageSize: number, list: BigUint64Array): Status {
   storeRegion(name);
   longs[CommandWord.Address / 2] = offset;
@@ -86,14 +87,14 @@ export function mapSgList(name: RegionName, offset: bigint, pageSize: number, li
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** `rvt_map_phys_fmr`, at IOVA of the command block, which the caller has stored: 0 or a negative errno. */
+/** Calls `rvt_map_phys_fmr` at IOVA of the command block, which the caller must have stored. Returns 0 or a negative errno. */
 export function mapPageList(name: RegionName, pages: BigUint64Array): Status {
   storeRegion(name);
   mapPhys(pages);
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** Stores which region the next call is about. */
+/** Stores the region for the next call. */
 export function storeRegion(name: RegionName): void {
   words[CommandWord.Checker] = name.checker;
   words[CommandWord.Region] = name.index;
@@ -102,14 +103,14 @@ export function storeRegion(name: RegionName): void {
   words[CommandWord.Answer] = UNANSWERED;
 }
 
-/** Reads a region's {@link RegionField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if the region is gone. */
+/** Reads a region's {@link RegionField}s, for `fieldNumber` and `fieldLong`. Returns 0, or -EBADF if the region was released. */
 export function queryRegion(name: RegionName): Status {
   storeRegion(name);
   queryMr();
   return readAnswer();
 }
 
-/** `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR: 0 or a negative errno. */
+/** Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. Returns 0 or a negative errno. */
 export function releaseRegion(name: RegionName, mode: ReleaseMode): Status {
   storeRegion(name);
   words[CommandWord.Mode] = mode;
@@ -117,19 +118,19 @@ export function releaseRegion(name: RegionName, mode: ReleaseMode): Status {
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** Starts counting the accesses of a region: 0, -EBADF, -ENOMEM. */
+/** Starts counting the accesses of a region. Returns 0, -EBADF or -ENOMEM. */
 export function countRegion(name: RegionName): Status {
   storeRegion(name);
   countMr();
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** Matches no region. */
+/** Stands in for a missing list entry; matches no region. */
 const NO_REGION = { checker: 0, index: 0, generation: 0 };
 
 /**
  * Reused for lists of one region. V8 allocates off-heap memory for each array whose data native code reads, and frees it at
- * garbage collection. Those small blocks, allocated between the page lists of mapping and unmapping, would fragment the C heap.
+ * garbage collection. Such small blocks, allocated between the page lists of map and unmap calls, would fragment the C heap.
  */
 const listOfOne = new PlainNumbers(RegionNameWord.Words);
 

@@ -1,4 +1,4 @@
-/** Where regions and views have their bytes. */
+/** Queries where the bytes of regions and views are. */
 import { fieldLong, fieldNumber, readAnswer, UNANSWERED, words } from './command';
 import { CommandWord, MemoryKind, RegionKind, RegionPlaceField, ViewField } from './layout';
 import { native, type Status } from './native';
@@ -6,28 +6,28 @@ import { type RegionName, storeRegion } from './region-name';
 
 const { placeOfMr, placeOfView } = native;
 
-/** One moment's truth about a region. */
+/** The state of a region at the time of the query. */
 export interface RegionPlace {
-  /** Id of its domain. */
+  /** Id of the region's domain. */
   readonly pd: number;
-  /** Whether it is a region of memory that has a number. */
+  /** Whether the region is over user memory, whose buffer has a number. */
   readonly isUser: boolean;
   /** Number of the buffer. */
   readonly buffer: number;
-  /** Byte of the buffer that the region begins at. */
+  /** Offset of the region's first byte in the buffer. */
   readonly offset: number;
-  /** Bytes mapped. */
+  /** Number of mapped bytes. */
   readonly length: number;
   readonly access: number;
   readonly key: number;
-  /** The address of its first byte that remote checks compare with. */
+  /** The address of the region's first byte in remote checks. */
   readonly remoteAddress: bigint;
   readonly isDma: boolean;
-  /** Whether its key works. */
+  /** Whether checks currently accept the region's key. */
   readonly works: boolean;
 }
 
-/** The place of a region; -EBADF if it is gone. */
+/** Returns the place of a region; -EBADF if the region was released. */
 export function placeOfRegion(name: RegionName): RegionPlace | Status {
   storeRegion(name);
   placeOfMr();
@@ -47,15 +47,15 @@ export function placeOfRegion(name: RegionName): RegionPlace | Status {
   };
 }
 
-/** Where the bytes of a view are. */
+/** Buffer and offset of the bytes of a view. */
 export interface ViewPlace {
-  /** Number of its buffer; 0: nothing is registered or mapped of that. */
+  /** Number of the buffer; 0 if no part of the buffer is registered or mapped. */
   readonly buffer: number;
   readonly offset: number;
   readonly length: number;
 }
 
-/** The place of a view's bytes; undefined: nothing is known of its buffer, or it has no bytes. */
+/** Returns the place of a view's bytes; undefined if no part of its buffer is registered or mapped, or if the view is empty. */
 export function placeOfBytes(bytes: Uint8Array): ViewPlace | undefined {
   words[CommandWord.Answer] = UNANSWERED;
   placeOfView(bytes);

@@ -1,3 +1,4 @@
+/** Names of access rights. */
 import { AccessBit } from './layout';
 import { hex } from './words';
 
@@ -9,7 +10,7 @@ const bits: readonly (readonly [bit: number, name: string])[] = [
   [AccessBit.MwBind, 'MwBind'],
 ];
 
-/** The names of the rights in a mask, in the order of the bits; bits without a name together as a hex number. Empty for 0. */
+/** Returns the names of the rights in a mask, in bit order; unnamed bits together as one hex number. Empty for 0. */
 export function namesOfRights(mask: number): string[] {
   const names: string[] = [];
   let rest = mask;
@@ -24,10 +25,10 @@ export function namesOfRights(mask: number): string[] {
 }
 
 /**
- * The same in one text.
+ * Joins the names of the rights in a mask.
  *
- * @param between - between two names
- * @param none - for the mask 0
+ * @param between - separator between two names
+ * @param none - text for the mask 0
  */
 export function joinRights(mask: number, between: string, none: string): string {
   const names = namesOfRights(mask);

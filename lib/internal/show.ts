@@ -1,11 +1,11 @@
 /**
- * How objects show themselves: `toString`, `toJSON`, `util.inspect`. None of them throws, whatever became of the object, and none
- * needs `node:util`: the symbol is registered, so every runtime that knows it finds it.
+ * Implements `toString`, `toJSON` and `util.inspect` of this package's objects. None of them throws, not even for closed objects.
+ * `node:util` is not needed: the symbol for custom inspection is registered globally.
  */
 
-/** What an object says of itself: nothing that JSON cannot hold. Addresses and keys are hex strings, `"0x1000"`. */
+/** Description of an object, in values that JSON can represent. Addresses and keys are hex strings, `"0x1000"`. */
 export interface Shown {
-  /** Name of its class. */
+  /** Name of the object's class. */
   class: string;
 }
 
@@ -13,7 +13,7 @@ type Value = string | number | boolean | readonly string[] | null | undefined;
 
 const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never;
 
-/** What `describe` says of an object; only the name of its class if it cannot say anything. */
+/** Returns the description that `describe` gives of an object; only the class name if `describe` throws. */
 export function jsonOf<T extends object, Json extends Shown>(
   name: Json['class'],
   object: T,
@@ -22,12 +22,12 @@ export function jsonOf<T extends object, Json extends Shown>(
   try {
     return describe(object);
   } catch {
-    // A prototype, an object of another class, a stack at its end, a property that a program has replaced.
+    // `describe` throws for a prototype, an object of another class, or a stack overflow.
     return { class: name } as Json;
   }
 }
 
-/** Fields that have a shorter way to be told in text; '' leaves one out, since another one says it. */
+/** Shorter text forms of some fields; '' leaves the field out. */
 const words: Readonly<Record<string, ((value: Value) => string) | undefined>> = {
   __proto__: null as never,
   class: () => '',
@@ -36,16 +36,16 @@ const words: Readonly<Record<string, ((value: Value) => string) | undefined>> = 
   state: String,
   access: (names) => rightsText(names as readonly string[]),
   lkey: (key) => `key ${String(key)}`,
-  rkey: () => '', // as lkey
-  start: () => '', // a name of its own only where somebody chose it
+  rkey: () => '', // always equal to lkey
+  start: () => '', // equal to iova unless the program chose other addresses
 };
 
 function rightsText(names: readonly string[]): string {
-  // Local reading needs no bit: every region grants it.
+  // Local reads need no access bit: every region grants them.
   return names.length === 0 ? 'LocalRead' : names.join('|');
 }
 
-/** The same in one line: `MemoryRegion { user #1 key 0x1000 ... Valid }`. */
+/** Returns the description as one line: `MemoryRegion { user #1 key 0x1000 ... Valid }`. */
 export function textOf<T extends object, Json extends Shown>(
   name: Json['class'],
   object: T,
@@ -69,9 +69,9 @@ export function textOf<T extends object, Json extends Shown>(
 }
 
 /**
- * Gives a class its tag (`[object MemoryRegion]`) and what `util.inspect` and `console.log` call.
+ * Defines the tag of a class (`[object MemoryRegion]`) and the method that `util.inspect` and `console.log` call.
  *
- * @param text - as `toString`
+ * @param text - returns the same text as `toString`
  */
 export function showAs(
   type: { readonly prototype: object },

@@ -1,4 +1,4 @@
-/** Where the answers go: printed, or compared with the lines of an expectation file. */
+/** Consumers of a replay's answers: one prints them, the other compares them with the lines of an expectation file. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 
@@ -6,25 +6,25 @@ import type { Answer } from './answers';
 import { type LineReader, runOnLine } from './read-lines';
 import { parseExpectation } from './trace-format';
 
-/** Takes the answers one by one. */
+/** Receives the answers one by one. */
 export interface AnswerSink {
   /**
-   * Takes the answer to the next operation.
+   * Receives the answer to the next operation.
    *
-   * @param line - the operation as the trace has it
-   * @returns a description of the difference if another answer was expected
+   * @param line - the line of the operation in the trace
+   * @returns a description of the difference, if another answer was expected
    */
   take(line: string, answer: Answer): Promise<string | undefined>;
-  /** Writes out what was taken, because the next operation may be long in coming. */
+  /** Writes the buffered answers, because the next operation may arrive much later. */
   flush(): Promise<void>;
-  /** Ends the answers. Returns a description of the difference if more were expected. */
+  /** Called after the last answer. Returns a description of the difference, if more answers were expected. */
   end(): Promise<string | undefined>;
 }
 
-/** The printer writes about this many characters at a time. */
+/** The printer writes when its buffer has at least this many characters. */
 const WRITE_CHARACTERS = 65_536;
 
-/** Prints one answer a line, no faster than the stream takes them. */
+/** Prints one answer per line. Waits while the stream's buffer is full. */
 export class AnswerPrinter implements AnswerSink {
   readonly #stream: Writable;
   #lines: string[] = [];
@@ -60,7 +60,7 @@ export class AnswerComparer implements AnswerSink {
   readonly #expectations: LineReader;
 
   /**
-   * @param operations - the reader of the trace, for the names of places
+   * @param operations - the reader of the trace, for file names and line numbers in messages
    * @param expectations - the reader of the expected answers
    */
   constructor(operations: LineReader, expectations: LineReader) {
@@ -72,7 +72,7 @@ export class AnswerComparer implements AnswerSink {
     const expected = this.#expectations.take() ?? (await this.#expectations.next());
     if (expected === undefined) {
       const { name, number } = this.#expectations;
-      return describeDifference(`${name}:${number + 1}: there is no expected answer to this operation`, [
+      return describeDifference(`${name}:${number + 1}: no expected answer for this operation`, [
         [this.#operations.place(), line],
         ['expected', '(end of file)'],
         ['answered', JSON.stringify(answer)],
@@ -95,21 +95,18 @@ export class AnswerComparer implements AnswerSink {
   async end(): Promise<string | undefined> {
     const more = await this.#expectations.next();
     if (more === undefined) return undefined;
-    return describeDifference(
-      `${this.#expectations.place()}: there is no operation for this expected answer`,
-      [
-        [this.#operations.name, `(end of file after ${this.#operations.number} lines)`],
-        ['expected', more],
-      ],
-    );
+    return describeDifference(`${this.#expectations.place()}: no operation for this expected answer`, [
+      [this.#operations.name, `(end of file after ${this.#operations.number} lines)`],
+      ['expected', more],
+    ]);
   }
 }
 
 /**
- * Finds where an answer differs from the expected one. Every member must be present and equal, and there must be no others; their
- * order does not matter. `{"any":true}` matches every answer, and `{"not_reached":true}` matches a skipped operation.
+ * Finds where an answer differs from the expected one. Both must have the same members with equal values; the order of members
+ * does not matter. `{"any":true}` matches every answer, and `{"not_reached":true}` matches a skipped operation.
  *
- * @returns a path into the answer (`.sge.at.byte`; empty for the whole), `undefined` if there is no difference
+ * @returns a path into the answer (`.sge.at.byte`; empty for the whole answer), or `undefined` if there is no difference
  */
 export function findDifference(expected: object, answer: object): string | undefined {
   if (isMark(expected, 'any')) return undefined;
@@ -120,7 +117,7 @@ function isMark(expected: object, name: string): boolean {
   return Object.keys(expected).length === 1 && (expected as Record<string, unknown>)[name] === true;
 }
 
-/** Recurses no deeper than the answer, which the player made: a hostile expectation cannot exhaust the stack. */
+/** Recurses no deeper than the answer, which the player created, so a malicious expectation file cannot overflow the stack. */
 function findIn(expected: unknown, answer: unknown, path: string): string | undefined {
   if (expected === answer) return undefined;
   if (!isObject(expected) || !isObject(answer) || Array.isArray(expected) !== Array.isArray(answer))
@@ -138,10 +135,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-/** The longest line that is shown whole, in characters. */
+/** Longer lines are cut to this many characters in messages. */
 const MOST_SHOWN = 4000;
 
-/** A title, and rows of a label and a text below it. */
+/** Formats a title and, below it, rows of a label and a text. */
 function describeDifference(title: string, rows: [label: string, text: string][]): string {
   const width = Math.max(...rows.map(([label]) => label.length));
   return [title, ...rows.map(([label, text]) => `  ${label.padEnd(width)}  ${cut(text)}`)].join('\n');

@@ -1,14 +1,14 @@
-/** The answers of the trace format: their types, and how they are made from what the native module returns. */
+/** The answers of the trace format: their types, and functions that create them from results of the native module. */
 import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SEGSZ, SgeField } from '../internal/layout';
 import { type Hex, TraceError } from './trace-format';
 
 /** The errors that an answer can name. */
 export type Errno = 'EINVAL' | 'ENOMEM' | 'EPERM' | 'EBUSY' | 'EACCES';
 
-/** Where a byte lies: in a user region relative to its first byte, elsewhere a DMA address. */
+/** Location of a byte: in a user region an offset from its first byte, in any other region a DMA address. */
 export type Location = { byte: number } | { dma: Hex };
 
-/** An accepted element, as answers describe it. */
+/** An accepted element in an answer. */
 export interface SgeAnswer {
   mr: string;
   at: Location;
@@ -18,7 +18,7 @@ export interface SgeAnswer {
   n: number;
 }
 
-/** A piece of a walk's step. */
+/** A contiguous part of a walk's step. */
 export interface Fragment {
   mr: string;
   at: Location;
@@ -47,7 +47,7 @@ export type Answer =
   | { err: Errno }
   | { skipped: true };
 
-/** Answers an operation that names an object which does not exist. */
+/** The answer to an operation that names an object which does not exist. */
 export const SKIPPED: Answer = Object.freeze({ skipped: true });
 
 const errnoNames: ReadonlyMap<number, Errno> = new Map([
@@ -59,10 +59,10 @@ const errnoNames: ReadonlyMap<number, Errno> = new Map([
 ]);
 
 /**
- * Names an errno.
+ * Returns the name of an errno.
  *
  * @param status - negative errno
- * @throws Error if the format has no name for it
+ * @throws Error if the format has no name for this errno
  */
 export function nameErrno(status: number): Errno {
   const name = errnoNames.get(status);
@@ -71,27 +71,27 @@ export function nameErrno(status: number): Errno {
   return name;
 }
 
-/** Answers a failure. `status` is a negative errno. */
+/** Creates the answer for a failure. `status` is a negative errno. */
 export function answerFailure(status: number): { err: Errno } {
   return { err: nameErrno(status) };
 }
 
-/** Answers a call that returns only a status: 0, or a negative errno. */
+/** Creates the answer for a call that returns only a status: 0 or a negative errno. */
 export function answerStatus(status: number): Answer {
   return status < 0 ? answerFailure(status) : { ret: 0 };
 }
 
-/** Writes an address, a key or a 64-bit length as the format does. */
+/** Formats an address, a key or a 64-bit length as the trace format requires. */
 export function toHex(value: bigint | number): Hex {
   return `0x${value.toString(16)}`;
 }
 
-/** Answers where a byte lies. `user`: in a region of `reg_user_mr`, so `at` is an offset; otherwise a DMA address. */
+/** Creates a location. `user`: the region is from `reg_user_mr`, and `at` is an offset; otherwise `at` is a DMA address. */
 export function locationOf(at: bigint, user: boolean): Location {
   return user ? { byte: Number(at) } : { dma: toHex(at) };
 }
 
-/** Answers an element from its {@link SgeField}s. */
+/** Describes an element from its {@link SgeField}s. */
 export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
   const segment = Number(fieldOf(fields, SgeField.Segment));
   return {
@@ -104,7 +104,7 @@ export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
   };
 }
 
-/** Answers a piece of a walk. `length` is in bytes. */
+/** Describes a fragment of a walk. `length` is in bytes. */
 export function answerFragment(
   region: { name: string; user: boolean },
   at: bigint,
@@ -113,7 +113,7 @@ export function answerFragment(
   return { mr: region.name, at: locationOf(at, region.user), len: Number(length) };
 }
 
-/** Reads an element of an array that is known to be long enough. */
+/** Reads a field; throws a RangeError if the array is too short. */
 export function fieldOf(fields: BigUint64Array, index: number): bigint {
   const value = fields[index];
   if (value === undefined) throw new RangeError(`no field ${index}`);
@@ -121,10 +121,10 @@ export function fieldOf(fields: BigUint64Array, index: number): bigint {
 }
 
 /**
- * Allocates zero-filled memory. The system commits its pages only when they are touched.
+ * Allocates zero-filled memory. The system commits its pages only on first access.
  *
  * @param length - bytes
- * @param forWhat - the operation, for the message
+ * @param forWhat - name of the operation, for the message
  * @throws TraceError if there is not enough memory
  */
 export function allocateMemory(length: bigint, forWhat: string): Uint8Array {
@@ -135,7 +135,7 @@ export function allocateMemory(length: bigint, forWhat: string): Uint8Array {
   }
 }
 
-/** The error that ends the player when a valid operation needs more memory than there is. `length` is in bytes. */
+/** Creates the error for a valid operation that needs more memory than is available. `length` is in bytes. */
 export function memoryError(length: bigint, forWhat: string): TraceError {
   return new TraceError(`${forWhat}: cannot allocate ${length.toString()} bytes of memory`);
 }

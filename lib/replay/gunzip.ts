@@ -1,24 +1,24 @@
-/** Decompresses gzip input, recognised by its first bytes. */
+/** Decompresses gzip input, which is detected by its first bytes. */
 import { createGunzip } from 'node:zlib';
 
 const [MAGIC_1, MAGIC_2] = [0x1f, 0x8b] as const;
 
-/** Size of the decompressed chunks in bytes; the same as a file stream's. */
+/** Size of the decompressed chunks in bytes: the chunk size of a file stream. */
 const CHUNK_BYTES = 64 * 1024;
 
-/** The gzip data is corrupt or truncated. */
+/** Thrown if gzip data is corrupt or truncated. */
 export class GzipError extends Error {
   override name = 'GzipError';
 }
 
 /**
- * Passes a stream of bytes through, decompressed if it begins with gzip's magic bytes `1f 8b`. As `zcat` does, it reads several
- * gzip members one after the other, and ignores zero bytes after the last one.
+ * Yields the bytes of a stream, decompressed if it begins with gzip's magic bytes `1f 8b`. Like `zcat`, it accepts several
+ * concatenated gzip members and ignores zero bytes after the last one.
  *
- * It holds a few chunks at a time, however long the stream is. It waits for the second byte only if the first one is gzip's, so
+ * It buffers only a few chunks, however long the stream is. It waits for the second byte only if the first is `1f`, so
  * interactive input is not delayed.
  *
- * @param source - the bytes; its errors are passed on
+ * @param source - the input; its errors are rethrown unchanged
  * @throws GzipError
  */
 export async function* decompress(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
@@ -44,7 +44,7 @@ async function* prepend(head: Buffer, chunks: AsyncIterator<Buffer>): AsyncGener
 
 async function* gunzip(chunks: AsyncGenerator<Buffer, void>): AsyncGenerator<Buffer, void> {
   const engine = createGunzip({ chunkSize: CHUNK_BYTES });
-  // The loop below reports its errors. Without a listener, one that comes after the last read would end the process.
+  // The loop below reports the engine's errors. Without a listener, an error after the last read would crash the process.
   engine.on('error', () => undefined);
   let fed = 0;
   let last: Buffer = Buffer.alloc(0);
@@ -54,7 +54,7 @@ async function* gunzip(chunks: AsyncGenerator<Buffer, void>): AsyncGenerator<Buf
       if (read.done === true) break;
       last = read.value;
       fed += last.length;
-      // Never settles if the engine finds the end of the data inside this chunk.
+      // This promise never settles if the compressed data ends inside this chunk.
       await new Promise<void>((resolve, reject) => {
         engine.write(last, (error) => (error ? reject(error) : resolve()));
       });
@@ -68,7 +68,7 @@ async function* gunzip(chunks: AsyncGenerator<Buffer, void>): AsyncGenerator<Buf
   } catch (error) {
     throw explain(error);
   }
-  // The engine stops at a zero byte after a member, without an error for what follows.
+  // The engine stops at a zero byte after a member and does not report what follows, so check the rest here.
   for (let rest = last.subarray(last.length - (fed - engine.bytesWritten)); ;) {
     if (rest.some((byte) => byte !== 0)) throw new GzipError('garbage follows the gzip data');
     const read = await chunks.next();
@@ -77,7 +77,7 @@ async function* gunzip(chunks: AsyncGenerator<Buffer, void>): AsyncGenerator<Buf
   }
 }
 
-/** Turns an error of zlib into a GzipError. Errors of the source stay what they are. */
+/** Converts an error of zlib to a GzipError. Returns errors of the source unchanged. */
 function explain(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'Z_BUF_ERROR') return new GzipError('the gzip data is truncated', { cause: error });

@@ -1,4 +1,4 @@
-/** Plays operations of the trace format on real devices. */
+/** Executes operations of the trace format on real devices. */
 import { KeyTableField, PAGE_SIZE } from '../internal/layout';
 import { native } from '../internal/native';
 import { allocateMemory, type Answer, answerFailure, SKIPPED, toHex } from './answers';
@@ -20,28 +20,29 @@ import { Session } from './session';
 import { lkeyOk, putSge, rkeyOk, walk } from './sges';
 import { type Operation, type OperationMembers, type OperationOf, TraceError } from './trace-format';
 
-/** The operations that need an open session. */
+/** The operations that require an open session. */
 type SessionOperation = Exclude<Operation, OperationOf<'init'> | OperationOf<'exit'>>;
 
 /**
- * Plays operations one by one. It works below the verbs core's access rule, and its devices allow remote use of key 0.
+ * Executes operations one by one. It calls the native module directly, so the rules that lib/verbs applies to the rights of a
+ * region (`ib_check_mr_access`) do not apply, and its devices allow remote use of key 0.
  *
- * An operation that names an object which does not exist, or one of the wrong kind, is answered with `{"skipped":true}`. So is
- * every operation while no session is open.
+ * An operation that names an object which does not exist, or an object of the wrong kind, is answered with `{"skipped":true}`. So
+ * is every operation while no session is open.
  */
 export class TracePlayer {
   #session: Session | undefined = undefined;
 
-  /** The session that is open; undefined if none is. */
+  /** The open session; undefined if there is none. */
   get session(): Session | undefined {
     return this.#session;
   }
 
   /**
-   * Plays the next operation.
+   * Executes the next operation.
    *
-   * @returns its answer
-   * @throws TraceError if it uses an id for the second time in its session, or if there is not enough memory for it
+   * @returns the answer to the operation
+   * @throws TraceError if the operation binds an id for the second time in its session, or if there is not enough memory
    */
   play(op: Operation): Answer {
     if (op.op === 'init') return this.#init(op);
@@ -52,13 +53,13 @@ export class TracePlayer {
     return playIn(session, op);
   }
 
-  /** Abandons the session that is open, if one is. */
+  /** Closes the open session, if there is one. */
   close(): void {
     if (this.#session !== undefined) this.#end(this.#session);
   }
 
   #init(op: OperationMembers['init']): Answer {
-    // A session without an `exit` is abandoned.
+    // Close a previous session that had no `exit`.
     this.close();
     const device = native.openDevice(op.lkey_table_bits, false, true);
     if (typeof device === 'number') return answerFailure(device);
@@ -73,7 +74,7 @@ export class TracePlayer {
     return { ret: 0, bits: device.bits() };
   }
 
-  /** Ends the session with everything in it. Returns whether a DMA region was still published. */
+  /** Closes the session and all of its objects. Returns whether a DMA region was still published. */
   #end(session: Session): boolean {
     this.#session = undefined;
     const status = session.device.close(true);
@@ -141,7 +142,7 @@ function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
   return { ret: 0 };
 }
 
-/** Answers the key table. `used` of the native module is flat: index, key and region of each slot. */
+/** Answers the `table` operation. The native module's `used` array has index, key and region of each slot in sequence. */
 function table(session: Session): Answer {
   const answer = session.device.keyTable();
   if (typeof answer === 'number') throw new TraceError(`table: out of memory (${answer})`);

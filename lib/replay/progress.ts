@@ -1,17 +1,17 @@
-/** Shows on a terminal how far a long replay has come. */
+/** Shows the progress of a long replay on a terminal. */
 import { statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
-/** When the line is first shown, and how often it changes. Short runs show nothing. */
+/** Delay before the line first appears, and the interval between updates. Short runs show nothing. */
 const FIRST_AFTER_MS = 1000;
 const AGAIN_AFTER_MS = 200;
 
-/** What {@link Progress} needs of the terminal. */
+/** The output stream of {@link Progress}. */
 export type Terminal = Writable & { readonly isTTY?: boolean };
 
 /**
- * One line on a terminal; nothing if the stream is no terminal. It has no escape sequences if the environment sets NO_COLOR or
- * names a terminal without them.
+ * A progress line on a terminal. Writes nothing if the stream is not a terminal. Uses no escape sequences if NO_COLOR is set or
+ * TERM is `dumb`.
  */
 export class Progress {
   readonly #terminal: Terminal | undefined;
@@ -22,8 +22,8 @@ export class Progress {
 
   /**
    * @param terminal - standard error
-   * @param path - the file that is read; `-`, standard input, has no known size
-   * @param environment - has `NO_COLOR` and `TERM`
+   * @param path - path of the trace; `-` is standard input, whose size is unknown
+   * @param environment - environment variables, of which `NO_COLOR` and `TERM` are read
    */
   constructor(terminal: Terminal, path: string, environment: NodeJS.ProcessEnv = process.env) {
     this.#terminal = terminal.isTTY === true ? terminal : undefined;
@@ -32,10 +32,10 @@ export class Progress {
   }
 
   /**
-   * Updates the line if it is time to.
+   * Updates the line if the update interval has passed.
    *
-   * @param operations - how many were played
-   * @param bytes - how many of the file's were read
+   * @param operations - number of operations executed so far
+   * @param bytes - number of bytes read from the file so far
    */
   update(operations: number, bytes: number): void {
     if (this.#terminal === undefined || Date.now() < this.#next) return;
@@ -48,7 +48,7 @@ export class Progress {
     this.#shown = text.length;
   }
 
-  /** Removes the line. Call it before anything else is written. */
+  /** Erases the line. Must be called before other output is written. */
   clear(): void {
     if (this.#shown === 0) return;
     this.#terminal?.write(this.#plain ? `\r${' '.repeat(this.#shown)}\r` : '\r\u001b[K');
@@ -56,7 +56,7 @@ export class Progress {
   }
 }
 
-/** Returns the size of a regular file that is not empty. */
+/** Returns the size of a regular file in bytes; undefined for an empty file or anything else. */
 function sizeOf(path: string): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size > 0 ? stat.size : undefined;

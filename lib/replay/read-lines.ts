@@ -6,34 +6,34 @@ import type { Readable } from 'node:stream';
 import { decompress, GzipError } from './gunzip';
 import { toPrintable, TraceError } from './trace-format';
 
-/** The longest line in bytes. A longer one could not be parsed in reasonable memory. */
+/** Maximum length of a line in bytes. Parsing a longer line would need too much memory. */
 const MOST_BYTES = 64 * 2 ** 20;
 
 const LF = 0x0a;
 
-/** A file cannot be read, or one of its lines is invalid. The message names the file, and the line if there is one. */
+/** Thrown if a file cannot be read or has an invalid line. The message names the file and, if known, the line. */
 export class InputError extends Error {
   override name = 'InputError';
 }
 
 /**
- * Reads a file or stream of any size line by line. Holds one chunk, and the beginning of a line that spans chunks.
+ * Reads a file or stream of any size line by line. Buffers one chunk, and the beginning of a line that spans chunks.
  *
- * {@link take} is synchronous and returns a line if a whole one has been read; {@link readOn} waits for more. The last line may
- * lack its LF.
+ * {@link take} is synchronous and returns a line if a complete one has been read; {@link readOn} waits for more data. The last
+ * line may lack its LF.
  */
 export class LineReader {
-  /** The file's name in messages. */
+  /** Name of the file in messages. */
   readonly name: string;
-  /** Number of the line taken last, from 1 on. */
+  /** Number of the last line that was taken, counted from 1; 0 before the first. */
   number = 0;
-  /** Bytes read from the file so far; compressed ones if it is compressed. */
+  /** Number of bytes read from the file so far; for a compressed file, compressed bytes. */
   bytesRead = 0;
   readonly #stream: Readable;
   readonly #chunks: AsyncIterator<Buffer>;
   #chunk: Buffer = Buffer.alloc(0);
   #position = 0;
-  /** The beginning of a line whose end has not been read yet. */
+  /** Chunks of a line whose end has not been read yet. */
   #begun: Buffer[] = [];
   #begunBytes = 0;
   #ended = false;
@@ -42,11 +42,11 @@ export class LineReader {
     this.name = name;
     this.#stream = stream;
     this.#chunks = decompress(this.#countBytes());
-    // It may fail before the first read, which reports the error then.
+    // The stream may fail before the first read. Keep that error from crashing the process; the first read reports it.
     stream.on('error', () => undefined);
   }
 
-  /** Reads a file, or standard input for `-`. */
+  /** Opens a file, or standard input for `-`. */
   static open(path: string, stdin: Readable): LineReader {
     return path === '-'
       ? new LineReader('standard input', stdin)
@@ -72,10 +72,10 @@ export class LineReader {
   }
 
   /**
-   * Waits for more of the file.
+   * Waits for the next chunk of the file.
    *
-   * @returns false at its end, when {@link take} has returned everything
-   * @throws InputError if it cannot be read, or is a corrupt or truncated gzip file
+   * @returns false at the end of the file, after {@link take} has returned the last line
+   * @throws InputError if the file cannot be read, or is a corrupt or truncated gzip file
    */
   async readOn(): Promise<boolean> {
     if (this.#ended) return false;
@@ -89,7 +89,7 @@ export class LineReader {
     return true;
   }
 
-  /** Waits for the next line and returns it; `undefined` at the end of the file. Throws as {@link take} and {@link readOn}. */
+  /** Waits for the next line and returns it; `undefined` at the end of the file. Throws like {@link take} and {@link readOn}. */
   async next(): Promise<string | undefined> {
     for (;;) {
       const line = this.take();
@@ -98,7 +98,7 @@ export class LineReader {
     }
   }
 
-  /** Names the place of a line for messages, by default of the line taken last. Before the first it is the file's name alone. */
+  /** Returns `FILE:LINE` for messages, by default of the last line taken; before the first line, only the file's name. */
   place(number = this.number): string {
     return number === 0 ? this.name : `${this.name}:${number}`;
   }
@@ -139,10 +139,10 @@ export class LineReader {
 }
 
 /**
- * Runs `work`, which is about the line that was taken last.
+ * Runs `work`, which processes the last line that was taken.
  *
- * @returns what `work` returns
- * @throws InputError in place of any error of `work`, with the file's name and the line's number
+ * @returns the result of `work`
+ * @throws InputError instead of any error of `work`, with the file's name and the line's number
  */
 export function runOnLine<T>(reader: LineReader, work: () => T): T {
   try {

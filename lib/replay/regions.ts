@@ -1,4 +1,4 @@
-/** Plays the operations that create, map, register and release regions. */
+/** Executes the operations that create, map, register and release regions. */
 import { fieldLong, longs } from '../internal/command';
 import {
   CommandFlag,
@@ -48,7 +48,7 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
   const [start, length, iova] = [BigInt(op.start), BigInt(op.length), BigInt(op.virt_addr)];
-  // Ask the core before allocating: lengths near 2^64 are EINVAL, not a lack of memory.
+  // Ask the core before allocating: for lengths near 2^64 the answer is EINVAL and not a lack of memory.
   const verdict = pd.regUserMrTest(start, length, iova);
   if (verdict < 0 && isBeyondCore(start, length, iova)) throw memoryError(length, 'reg_user_mr');
   if (verdict < 0) return answerFailure(verdict);
@@ -57,14 +57,14 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   longs[CommandWord.Iova / 2] = iova;
   const flags = CommandFlag.StartGiven | CommandFlag.IovaGiven;
   const status = registerMemory(pd.number(), op.access, flags, memory);
-  // regUserMrTest found a free slot, so this is a lack of memory.
+  // regUserMrTest found a free key table slot, so ENOMEM means a lack of memory.
   if (status === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
   return bindRegion(session, op.id, pd, status, 'user');
 }
 
 /**
- * Returns whether the core refuses a region only because it has 2^32 pages or more. Such a region is valid in the trace
- * format, so the player reports a lack of memory instead.
+ * Returns whether the core rejects a region only because it has 2^32 pages or more. The trace format allows such a region, so the
+ * player reports a lack of memory instead.
  */
 function isBeyondCore(start: bigint, length: bigint, iova: bigint): boolean {
   const end = 1n << 64n;
@@ -76,7 +76,7 @@ export function getDmaMr(session: Session, op: OperationMembers['get_dma_mr']): 
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
   const status = pd.getDmaMr(op.access);
-  // A DMA region takes no slot of the key table, so this is a lack of memory.
+  // A DMA region needs no key table slot, so ENOMEM means a lack of memory.
   if (status === -ENOMEM) throw new TraceError('get_dma_mr: out of memory');
   return bindRegion(session, op.id, pd, status, 'other');
 }
@@ -94,7 +94,7 @@ export function allocFmr(session: Session, op: OperationMembers['alloc_fmr']): A
   return bindRegion(session, op.id, pd, status, 'fmr');
 }
 
-/** Binds the region that the last call has made to its id and answers its keys; or answers the failure. */
+/** Binds the region that the last call created to its id and answers its keys, or answers the failure. */
 function bindRegion(
   session: Session,
   id: string,
@@ -115,7 +115,7 @@ export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): An
     list[2 * i + 1] = BigInt(length);
   });
   const used = mapSgList(region.native, BigInt(op.sg_offset ?? 0), op.page_size, list);
-  // The format wants these after a failure too.
+  // The format requires iova and length after a failure too.
   const [iova, length] = [toHex(fieldLong(SgOutcomeField.Iova)), toHex(fieldLong(SgOutcomeField.Length))];
   return used < 0 ? { err: nameErrno(used), iova, length } : { ret: used, iova, length };
 }
@@ -161,7 +161,7 @@ export function deregMr(session: Session, op: OperationMembers['dereg_mr']): Ans
   return release(session, region?.fmr === false ? region : undefined);
 }
 
-/** After EBUSY the region is half-dead and keeps its id. */
+/** Releases a region. After EBUSY the region is half-dead and keeps its id. */
 function release(session: Session, region: NamedRegion | undefined): Answer {
   if (region === undefined) return SKIPPED;
   const status = releaseRegion(region.native, ReleaseMode.Release);

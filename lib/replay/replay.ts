@@ -1,4 +1,4 @@
-/** Plays a trace file from its first line to its last. */
+/** Replays a trace file from the first line to the last. */
 import type { Readable, Writable } from 'node:stream';
 
 import { AnswerComparer, AnswerPrinter, type AnswerSink } from './answer-sinks';
@@ -9,19 +9,19 @@ import { parseOperation } from './trace-format';
 
 /** Exit status of a replay. */
 export const enum ReplayStatus {
-  /** All operations were played and, if answers were expected, all matched. */
+  /** All operations were executed and, with an expectation file, all answers matched. */
   Played = 0,
-  /** An answer differs, or there are more or fewer than expected. */
+  /** An answer differs, or there are more or fewer answers than expected. */
   Differs = 1,
   /** The input cannot be read or is invalid, or there is not enough memory for an operation. */
   Failed = 2,
 }
 
-/** What to play; `-` is standard input. */
+/** The input files; `-` is standard input. */
 export interface ReplayOptions {
-  /** Path of the operations. */
+  /** Path of the trace. */
   readonly trace: string;
-  /** Path of the expected answers: compare, and print none. */
+  /** Path of the expected answers; if given, answers are compared and not printed. */
   readonly expect?: string | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface ReplayStreams {
 }
 
 /**
- * Plays a trace: prints its answers to standard output, or compares them with the expected ones. Messages go to standard error.
+ * Replays a trace: prints its answers to standard output, or compares them with the expected ones. Messages go to standard error.
  *
  * @returns the exit status
  */
@@ -71,7 +71,7 @@ export async function replay(options: ReplayOptions, streams: ReplayStreams): Pr
   }
 }
 
-/** Plays all operations, up to the first difference. Returns its description, if there is one. */
+/** Executes all operations, up to the first difference. Returns the description of the difference, if there is one. */
 async function playAll(
   player: TracePlayer,
   operations: LineReader,

@@ -1,4 +1,4 @@
-/** A session: the device and the named objects between an `init` and its `exit`. */
+/** A session of a trace: the device and its named objects, from `init` to `exit`. */
 import { longs } from '../internal/command';
 import { describeElement, type Holder } from '../internal/element';
 import { CommandWord, RegionField, SgeField } from '../internal/layout';
@@ -12,7 +12,7 @@ import { queryRegion, type RegionName } from '../internal/region-name';
 import { type Answer, answerSge, fieldOf, type SgeAnswer, toHex } from './answers';
 import { quote, TraceError } from './trace-format';
 
-/** A region under its id in the trace. */
+/** A region and its id in the trace. */
 export interface NamedRegion {
   readonly kind: 'region';
   readonly name: string;
@@ -29,12 +29,12 @@ type NamedObject =
   | { readonly kind: 'sge'; readonly native: Holder }
   | NamedRegion;
 
-/** An open device, and its objects by id. */
+/** An open device and its objects by id. */
 export class Session {
   readonly device: NativeDevice;
-  /** The mapping of the DMA memory, kept alive by the session; undefined with `dma_pages` 0. */
+  /** The mapping of the DMA memory, which the session keeps alive; undefined if `dma_pages` is 0. */
   dma: NativeDmaMapping | undefined = undefined;
-  /** All kinds share one namespace. `null`: the object is gone, but its id must not be used again. */
+  /** The objects of all kinds by id. `null`: the object was released, but its id must not be bound again. */
   readonly #objects = new Map<string, NamedObject | null>();
   readonly #regions = new Map<number, NamedRegion>();
   readonly #regionFields = new BigUint64Array(RegionField.Count);
@@ -65,7 +65,7 @@ export class Session {
   }
 
   /**
-   * Finds a region, half-dead ones too.
+   * Finds a region by number, including half-dead regions.
    *
    * @param number - the region's number on the device, as the native module reports it
    * @throws Error if the session has no such region
@@ -77,7 +77,7 @@ export class Session {
   }
 
   /**
-   * Rejects an id that was bound before: the format allows no id twice in a session, not even after the object is gone.
+   * Rejects an id that was bound before: the format allows an id only once in a session, even after its object was released.
    *
    * @throws TraceError
    */
@@ -112,7 +112,7 @@ export class Session {
     return region;
   }
 
-  /** Marks the object of an id as gone. */
+  /** Marks the object of an id as released. */
   unbind(id: string): void {
     const object = this.#objects.get(id);
     if (object?.kind === 'region') this.#regions.delete(object.number);
@@ -126,19 +126,19 @@ export class Session {
     return copyFields(this.#regionFields);
   }
 
-  /** Answers a region's keys: KEYS of the format. */
+  /** Creates the answer with a region's keys (KEYS in docs/trace-format.md). */
   answerKeys(region: NamedRegion): Answer {
     const key = toHex(fieldOf(this.queryRegion(region.native), RegionField.Lkey));
-    // The core gives a region one key for both uses.
+    // The core uses the same key as lkey and rkey.
     return { ret: 0, lkey: key, rkey: key };
   }
 
-  /** Reads the {@link SgeField}s of an element, `undefined` once it is put. The array is valid until the next call. */
+  /** Reads the {@link SgeField}s of an element; `undefined` if it has been put. The array is valid until the next call. */
   describeSge(sge: Holder): BigUint64Array | undefined {
     return describeElement(sge) < 0 ? undefined : copyFields(this.#sgeFields);
   }
 
-  /** Answers an element: SGE of the format. */
+  /** Describes an element (SGE in docs/trace-format.md). */
   answerSge(sge: Holder): SgeAnswer {
     const fields = this.describeSge(sge);
     if (fields === undefined) throw new Error('a bound element is dead');
@@ -146,7 +146,7 @@ export class Session {
   }
 }
 
-/** Fills `fields` with what the last call has told: the next call writes in the same place. */
+/** Copies the fields that the last call wrote from the command block, because the next call overwrites them. */
 function copyFields(fields: BigUint64Array): BigUint64Array {
   fields.set(longs.subarray(CommandWord.Fields / 2, CommandWord.Fields / 2 + fields.length));
   return fields;

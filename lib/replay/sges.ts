@@ -1,4 +1,4 @@
-/** Plays the access checks, and the operations on the elements that they accept: put and walk. */
+/** Executes the access checks, and the operations on accepted elements: put and walk. */
 import {
   acquireElement,
   elementNames,
@@ -33,7 +33,7 @@ import {
 import type { Session } from './session';
 import { type OperationMembers, TraceError } from './trace-format';
 
-/** The most fragments of an answer, so that its line stays bounded. One element, less than 2^32 bytes, has 2^20 pages. */
+/** Limit of the fragments in an answer, which bounds its line length. One element has at most 2^32 bytes, or 2^20 pages. */
 const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
 
 export function lkeyOk(session: Session, op: OperationMembers['lkey_ok']): Answer {
@@ -64,7 +64,7 @@ export function rkeyOk(session: Session, op: OperationMembers['rkey_ok']): Answe
   return bindAccepted(session, op.id, holder, acquireElement(holder, undefined), { ret: 0 });
 }
 
-/** Binds an accepted element; answers `refusal` for a positive reason number, which the format does not report. */
+/** Binds an accepted element to its id; answers `refusal` for a refused check, whose reason the format does not report. */
 function bindAccepted(
   session: Session,
   id: string,
@@ -111,13 +111,13 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
   return { ret: 0, fragments: groupByStep(session, fragments, op.steps.length) };
 }
 
-/** Unbinds the elements that the walk consumed to the last byte: the native module has put them. */
+/** Unbinds the elements that the walk consumed completely, which the native module has put. */
 function unbindConsumed(session: Session, ids: readonly string[]): void {
   for (const id of ids) {
     const sge = session.sge(id);
     if (sge === undefined || session.describeSge(sge) !== undefined) continue;
     session.unbind(id);
-    putElement(sge); // empties the cell
+    putElement(sge); // the element was put by the walk; this empties its cell
     giveHolder(sge);
   }
 }
@@ -135,14 +135,14 @@ function groupByStep(session: Session, fragments: BigUint64Array, steps: number)
 }
 
 /**
- * Rejects a walk whose answer would be too long. A short line can ask for billions of fragments (255 elements of 4 GiB each);
- * an error is better than running out of memory on the way.
+ * Rejects a walk whose answer would be too long. A short line can request billions of fragments (255 elements of 4 GiB each),
+ * which would exhaust the memory.
  *
  * @throws TraceError
  */
 function expectBounded(session: Session, sges: readonly Holder[], steps: readonly number[]): void {
   const wanted = steps.reduce((sum, step) => sum + step, 0);
-  // Each fragment has at least one byte, and each step answers a list, empty or not.
+  // An upper bound: each fragment has at least one byte, and each step adds one list to the answer.
   if (wanted + steps.length <= MOST_FRAGMENTS) return;
   let left = wanted;
   let fragments = steps.length;
@@ -153,13 +153,13 @@ function expectBounded(session: Session, sges: readonly Holder[], steps: readonl
     fragments += Math.min(bytes, countSegments(session, sgeFields, bytes));
     left -= bytes;
   }
-  // Steps past the end of the elements are left to the core, which refuses them.
+  // The core rejects steps past the end of the elements.
   if (left === 0 && fragments > MOST_FRAGMENTS) {
     throw new TraceError(`walk: the answer would have more than ${MOST_FRAGMENTS} fragments`);
   }
 }
 
-/** Returns an upper bound of the segments that hold `bytes` bytes of the element. */
+/** Returns an upper bound of the number of segments that hold `bytes` bytes of the element. */
 function countSegments(session: Session, sgeFields: BigUint64Array, bytes: number): number {
   const region = session.regionOf(fieldOf(sgeFields, SgeField.Region));
   const fields = session.queryRegion(region.native);

@@ -1,9 +1,9 @@
 /**
- * The lines of a trace: their types, and a strict parser. docs/trace-format.md describes them. The parser rejects whatever the
- * format does not allow, so that the player never acts on a line that it only half understands.
+ * The types and a strict parser of the lines of a trace; docs/trace-format.md describes the format. The parser rejects everything
+ * that the format does not allow, so that the player never executes a line that it misunderstands.
  */
 
-/** `0x` and lower-case digits without leading zeros: addresses, keys and 64-bit lengths. */
+/** An address, key or 64-bit length: `0x` and lower-case hex digits without leading zeros. */
 export type Hex = `0x${string}`;
 
 /** An element of a scatter-gather list. */
@@ -12,7 +12,7 @@ export interface SgElement {
   length: number;
 }
 
-/** The members of each operation, `op` aside. */
+/** The members of each operation, except `op`. */
 export interface OperationMembers {
   init: { lkey_table_bits: number; dma_pages: number; dma_base: Hex };
   alloc_pd: { id: string; user: boolean };
@@ -50,33 +50,33 @@ export interface OperationMembers {
   exit: object;
 }
 
-/** What `alloc_mr` can ask for, in the order of the core's `enum rvt_mr_type`. */
+/** The region types of `alloc_mr`, in the order of the core's `enum rvt_mr_type`. */
 export const MR_TYPES = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
 export type MrType = (typeof MR_TYPES)[number];
 
 export type OperationName = keyof OperationMembers;
 
-/** One operation by name, `op` included. */
+/** One operation by name, including `op`. */
 export type OperationOf<Name extends OperationName> = { op: Name } & OperationMembers[Name];
 
 /** One line of an operations file. */
 export type Operation = { [Name in OperationName]: OperationOf<Name> }[OperationName];
 
 /**
- * A line that is not of the trace format, or an operation that the player cannot play (no memory for it). The message is about
- * the line alone; the reader of the file adds the file's name and the line's number.
+ * Thrown for a line that does not follow the trace format, or an operation for which there is not enough memory. The message
+ * describes only the line; {@link runOnLine} adds the file's name and the line's number.
  */
 export class TraceError extends Error {
   override name = 'TraceError';
 }
 
-/** What a member's value must be. */
+/** A condition on a member's value. */
 interface Rule {
   /** Completes "must be ...". */
   readonly wanted: string;
   readonly fits: (value: unknown) => boolean;
   readonly optional?: true;
-  /** Counts the members of objects inside the value; absent: there are none. */
+  /** Counts the members of objects inside the value; absent if the value contains no objects. */
   readonly members?: (value: unknown) => number;
 }
 
@@ -90,7 +90,7 @@ const u32: Rule = {
   wanted: 'an integer from 0 to 4294967295',
   fits: (value) => isInteger(value, 0),
 };
-/** Only `max_pages` may be negative: the core must refuse it. */
+/** For `max_pages`, which may be negative so that traces can test that the core rejects it. */
 const signed: Rule = {
   wanted: 'an integer from -2147483648 to 4294967295',
   fits: (value) => isInteger(value, -(2 ** 31)),
@@ -191,8 +191,8 @@ const rulesByName: ReadonlyMap<unknown, ReadonlyMap<string, Rule>> = new Map(
 /**
  * Parses a line of a trace.
  *
- * @param line - without its LF
- * @throws TraceError if the line is not of the format
+ * @param line - the line without its LF
+ * @throws TraceError if the line does not follow the format
  */
 export function parseOperation(line: string): Operation {
   const { value, colons } = parseLine(line);
@@ -205,7 +205,7 @@ export function parseOperation(line: string): Operation {
     );
   }
   const members = 1 + countMembers(value.op as string, rules, value);
-  // JSON.parse keeps only the last of two members with one name, but each of them has a colon.
+  // JSON.parse keeps only the last of several members with the same name, but each member has a colon.
   if (members !== colons) throw new TraceError(`${value.op as string}: a member appears twice`);
   const operation = value as unknown as Operation;
   if (operation.op === 'init') checkDmaRange(operation);
@@ -213,9 +213,9 @@ export function parseOperation(line: string): Operation {
 }
 
 /**
- * Parses a line of an expectation file. Any JSON object will do: one that is no answer just never matches.
+ * Parses a line of an expectation file. Any JSON object is valid; an object that is not an answer never matches.
  *
- * @param line - without its LF
+ * @param line - the line without its LF
  * @throws TraceError if the line is not a JSON object
  */
 export function parseExpectation(line: string): object {
@@ -238,7 +238,7 @@ function countMembers(op: string, rules: ReadonlyMap<string, Rule>, value: Recor
   return members;
 }
 
-/** The DMA memory must be whole pages and end within 64 bits. */
+/** Throws unless the DMA memory begins at a page boundary and ends within the 64-bit address space. */
 function checkDmaRange({ dma_base, dma_pages }: OperationMembers['init']): void {
   const base = BigInt(dma_base);
   if (base % 4096n !== 0n) throw new TraceError('init: "dma_base" must be a multiple of 4096');
@@ -261,7 +261,7 @@ function parseLine(line: string): { value: Record<string, unknown>; colons: numb
   return { value, colons };
 }
 
-/** Rejects what JSON allows and the format does not. Returns the number of colons outside strings: one for each member. */
+/** Rejects JSON syntax that the format does not allow. Returns the number of colons outside strings: one for each member. */
 function countColons(line: string): number {
   const [QUOTE, BACKSLASH, COLON, DOT, UPPER_E, LOWER_E, ZERO, NINE] = [
     34, 92, 58, 46, 69, 101, 48, 57,
@@ -286,13 +286,13 @@ function countColons(line: string): number {
 
 const MOST_QUOTED = 60;
 
-/** Quotes text from a file for a message of one line: without control characters, and cut if it is long. */
+/** Quotes text from a file for a one-line message: replaces control characters and cuts long text. */
 export function quote(text: string): string {
   const cut = text.length > MOST_QUOTED ? `${text.slice(0, MOST_QUOTED)}...` : text;
   return `"${toPrintable(cut)}"`;
 }
 
-/** Replaces characters that would break a line or control a terminal by `?`. */
+/** Replaces characters that would break the line or control the terminal with `?`. */
 export function toPrintable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?');
 }

@@ -107,7 +107,11 @@ export function formatAdvertisement(advertisement: Advertisement): string {
 export function parseAdvertisement(message: MemoryLike | string): Advertisement {
   if (typeof message === 'string') {
     if (message.length !== VADDR_DIGITS + 2 * WORD_DIGITS + 2 || !TEXT.test(message)) {
-      throw invalidValue('message', 'must be vaddr:length:rkey in 16, 8 and 8 hex digits', message);
+      throw invalidValue(
+        'message',
+        'must have the form vaddr:length:rkey with 16, 8 and 8 hex digits',
+        message,
+      );
     }
     const first = VADDR_DIGITS;
     const second = VADDR_DIGITS + 1 + WORD_DIGITS;

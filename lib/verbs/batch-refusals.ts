@@ -44,13 +44,13 @@ export function packedElementAt(bytes: Uint8Array, index: number, access: Access
  */
 function explainRights(asker: Asker, access: Access, use: BatchUse): string | undefined {
   if (asker.remote && !isRemoteRight(access)) {
-    return `AccessDenied: an element of a peer asks for exactly one of RemoteRead, RemoteWrite and RemoteAtomic, and this one for ${rightsOf(access)}.`;
+    return `AccessDenied: a remote element must ask for exactly one of RemoteRead, RemoteWrite and RemoteAtomic, but this one asks for ${rightsOf(access)}.`;
   }
   if (use === 'write' && (access & (AccessBit.LocalWrite | AccessBit.RemoteWrite)) === 0) {
-    return `AccessDenied: bytes are written into this element, and its access (${rightsOf(access)}) has neither LocalWrite nor RemoteWrite.`;
+    return `AccessDenied: the copy writes into this element, but its access (${rightsOf(access)}) has neither LocalWrite nor RemoteWrite.`;
   }
   if (use === 'read' && asker.remote && (access & AccessBit.RemoteRead) === 0) {
-    return `AccessDenied: bytes of this element are read for a peer, and its access (${rightsOf(access)}) is not RemoteRead.`;
+    return `AccessDenied: the copy reads this element for a peer, but its access (${rightsOf(access)}) is not RemoteRead.`;
   }
   return undefined;
 }
@@ -67,9 +67,9 @@ export function explainElement(
   use: BatchUse,
   reason: RefusalReason | undefined,
 ): string {
-  const told = reason === undefined ? 'not refused by the last call' : `refused by the last call (${reason})`;
+  const told = reason === undefined ? 'not refused by the last call' : `refused by the last call: ${reason}`;
   const now = explainRights(asker, asked.access, use) ?? explainNow(asker, asked);
-  return `Element ${index}, ${told}, judged by what stands in the batch now: ${now}`;
+  return `Element ${index} (${told}), as it is in the batch now: ${now}`;
 }
 
 /** Returns whether the access was accepted but the memory behind it could not be used. */

@@ -558,7 +558,8 @@ export class CheckBatch {
    * @returns the mask
    */
   #ownAccess(access: unknown): number {
-    if (!this.#own) throw invalidValue('access', 'needs a batch with accessPerElement', access);
+    if (!this.#own)
+      throw invalidValue('access', 'requires a batch that was created with accessPerElement', access);
     if (this.#remote && !isRemoteRight(access)) throw remoteRightError(access);
     return u32(access, 'access');
   }
@@ -593,9 +594,10 @@ export class CheckBatch {
     const list = this.#doubles[HeaderDouble.ListBytes] ?? 0;
     const other = this.#doubles[HeaderDouble.OtherBytes] ?? 0;
     if (other < list) {
-      throw outOfRange(name, `${exactly ? '' : '>= '}${list}, and is ${list - other} too small`, other);
+      throw outOfRange(name, `${exactly ? '' : '>= '}${list}; the value is ${list - other} too small`, other);
     }
-    if (exactly && other > list) throw outOfRange(name, `${list}, and is ${other - list} too large`, other);
+    if (exactly && other > list)
+      throw outOfRange(name, `${list}; the value is ${other - list} too large`, other);
   }
 
   #element(index: number): AskedAccess {
@@ -626,7 +628,7 @@ export class CheckBatch {
   }
 }
 
-const OWN_ACCESS = 'must be undefined: each element of this batch has an access of its own';
+const OWN_ACCESS = 'must be undefined: each element of this batch has its own access';
 
 /** Throws unless the access mask is one remote right and, for a copy, the right that the copy requires. */
 function judgeRemoteUse(access: number, use: BatchUse): void {

@@ -32,6 +32,6 @@ export function tokenOf(bytes: Uint8Array): DeviceToken {
 export function bytesOfToken(token: unknown, name: string): Uint8Array {
   if (typeof token !== 'string') throw invalidType(name, 'of type string', token);
   const parts = TOKEN.exec(token);
-  if (!parts) throw invalidValue(name, 'must be what Device.share() gave', token);
+  if (!parts) throw invalidValue(name, 'must be a token that Device.share() returned', token);
   return new Uint8Array(Buffer.from(`${parts[1]}${parts[2]}`, 'hex'));
 }

@@ -539,7 +539,7 @@ export class Device {
     if (!this.#closed) return status;
     stopWatching(this.#native);
     if (status > 0) {
-      process.emitWarning('A device was closed while a DMA region was published', {
+      process.emitWarning('A device was closed while a DMA region was still published', {
         code: 'RDMAVT_DMA_MR_LEAKED',
       });
     }
@@ -597,7 +597,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
 }
 
 function warnOfBits(asked: number, bits: number): void {
-  process.emitWarning(`lkeyTableBits ${asked} is too much; the key table has ${bits} bits`, {
+  process.emitWarning(`lkeyTableBits ${asked} is too large; the key table has ${bits} bits`, {
     code: 'RDMAVT_LKEY_TABLE_BITS',
   });
 }

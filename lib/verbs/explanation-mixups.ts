@@ -34,8 +34,8 @@ function otherSense(asker: Asker, asked: AskedAccess, region: RegionFacts): stri
   const byte = byteOf(other, region, asked.address);
   if (byte < 0n || origin === other) return '';
   return (
-    ` Perhaps a mix-up of start and iova: ${hex(asked.address)} is the ${sense(!asker.remote)} of byte ${byte} of the region, ` +
-    `whose ${sense(asker.remote)} is ${hex(origin + byte)}.`
+    ` Perhaps start and iova were mixed up: ${hex(asked.address)} is the ${sense(!asker.remote)} of byte ${byte} of the region; ` +
+    `the ${sense(asker.remote)} of that byte is ${hex(origin + byte)}.`
   );
 }
 
@@ -54,7 +54,7 @@ function offset(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
 function fullLength(asker: Asker, asked: AskedAccess, region: RegionFacts): string {
   const byte = byteOf(originOf(asker.remote, region), region, asked.address);
   if (byte <= 0n || BigInt(asked.length) !== region.length) return '';
-  return ` Perhaps the length was not shortened: it is that of the whole region, and from byte ${byte} on ${bytes(region.length - byte)} are left.`;
+  return ` Perhaps the length was not reduced: it is the length of the whole region, but from byte ${byte} only ${bytes(region.length - byte)} are left.`;
 }
 
 /** Explains that the bytes past the end belong to another region. */
@@ -66,7 +66,7 @@ function neighbour(asker: Asker, asked: AskedAccess, region: RegionFacts): strin
   const length = Number(asked.address + BigInt(asked.length) - behind);
   const next = lookUp(asker, { ...asked, address: behind, length })?.own;
   if (next === undefined) return '';
-  return ` The bytes behind it are those of ${nameOfRegion(next)}: an access lies in one region, also where another one begins at its end.`;
+  return ` The bytes past the end belong to ${nameOfRegion(next)}; an access must lie in one region, even if another region begins where it ends.`;
 }
 
 /**
@@ -94,19 +94,21 @@ function otherKey(asker: Asker, region: RegionFacts): string {
 export function mixUpsOfKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { swapped, own, ownOtherWay, others } = facts;
   if (swapped.region !== undefined && swapped.region.key !== asked.key && isSwapped(asked.key, swapped.key)) {
-    return ` Perhaps the key's bytes are in the opposite order: ${hex(swapped.key)} is the key of ${nameOfRegion(swapped.region)}.`;
+    return ` Perhaps the key's bytes are in reverse order: ${hex(swapped.key)} is the key of ${nameOfRegion(swapped.region)}.`;
   }
   if (own !== undefined) return otherKey(asker, own);
   if (ownOtherWay !== undefined) {
     return (
       ` ${capital(nameOfRegion(ownOtherWay))} of the same domain has ${hex(asked.address)} as a ${sense(!asker.remote)}: ` +
-      'key and address may both be mixed up.'
+      'both the key and the address may be wrong.'
     );
   }
   if (others !== undefined) {
-    return ` The address belongs to ${nameOfRegion(others)} of protection domain ${others.pd}, which cannot be used here.`;
+    return ` The address belongs to ${nameOfRegion(others)} of protection domain ${others.pd}, whose regions cannot be used here.`;
   }
-  return facts.searchedAll ? '' : ' (Only a part of the many regions was searched for the address.)';
+  return facts.searchedAll
+    ? ''
+    : ' (There are many regions; only some of them were searched for the address.)';
 }
 
 function isSwapped(key: number, other: number): boolean {
@@ -122,7 +124,7 @@ function isSwapped(key: number, other: number): boolean {
 export function mixUpsOfRights(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   const remoteBits = AccessBit.RemoteRead | AccessBit.RemoteWrite | AccessBit.RemoteAtomic;
   if (!asker.remote && (asked.access & remoteBits & ~region.access) !== 0) {
-    return ' Remote rights are for peers: a local check asks for LocalWrite, or for 0 to read.';
+    return ' Remote rights are for peers: a local check asks for LocalWrite to write, or 0 to read.';
   }
   if (
     asker.remote &&
@@ -133,7 +135,7 @@ export function mixUpsOfRights(asker: Asker, asked: AskedAccess, facts: Facts, r
   }
   const other = facts.own;
   if (other !== undefined && (other.access & asked.access) === asked.access && asked.access !== 0) {
-    return ` ${capital(nameOfRegion(other))} has the same address and grants ${rightsOf(asked.access)}: its key is the one to use.`;
+    return ` ${capital(nameOfRegion(other))} has the same address and grants ${rightsOf(asked.access)}; perhaps its key was meant.`;
   }
   return '';
 }

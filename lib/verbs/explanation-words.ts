@@ -6,9 +6,9 @@ import { hex } from '../internal/words';
 /** 2^64: one past the highest address. */
 export const TOP = 2n ** 64n;
 
-/** Formats an access mask: `LocalWrite|RemoteRead`; `no right` for 0; bits without a name as a number. */
+/** Formats an access mask: `LocalWrite|RemoteRead`; `no rights` for 0; bits without a name as a number. */
 export function rightsOf(access: Access): string {
-  return joinRights(access, '|', 'no right');
+  return joinRights(access, '|', 'no rights');
 }
 
 const kindNames: Readonly<Record<RegionFacts['kind'], string>> = {
@@ -22,8 +22,8 @@ const kindNames: Readonly<Record<RegionFacts['kind'], string>> = {
 export function nameOfRegion({ id, kind, key, memory, own }: RegionFacts): string {
   const over =
     memory &&
-    `, over ${memory.kind === 'ArrayBuffer' ? 'an' : 'a'} ${memory.kind} from byte ${memory.offset} on`;
-  return `region ${id} (${kindNames[kind]}, key ${hex(key)}${over ?? ''}${own ? '' : ', made by another thread'})`;
+    `, over ${memory.kind === 'ArrayBuffer' ? 'an' : 'a'} ${memory.kind} from byte ${memory.offset}`;
+  return `region ${id} (${kindNames[kind]}, key ${hex(key)}${over ?? ''}${own ? '' : ', created by another thread'})`;
 }
 
 /** Formats a range of addresses, both ends inclusive: `0x1000 to 0x1fff`. */

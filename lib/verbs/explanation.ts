@@ -8,17 +8,17 @@ import { bytes, capital, hex } from '../internal/words';
 
 /** The general meaning of each reason, used when the cause of a refusal can no longer be looked up. */
 const meanings: Readonly<Record<string, string>> = {
-  KeyZeroDenied: 'Key 0 may not be used by this domain or by its peers.',
+  KeyZeroDenied: 'Key 0 is not allowed for this domain or its peers.',
   NoDmaRegion: 'No DMA region was published for key 0.',
   NoSuchKey: 'No region had this key.',
-  Revoked: 'The region that had this key had ended.',
-  StaleKey: 'The slot of this key held another region.',
+  Revoked: 'The region that had this key had been released.',
+  StaleKey: 'The key table slot of this key held another region.',
   Invalidated: 'The key had been invalidated.',
   WrongPd: 'The region belonged to another protection domain.',
-  OutOfBounds: 'Some byte lay outside the region.',
+  OutOfBounds: 'Part of the access lay outside the region.',
   AccessDenied: 'The region did not grant the right.',
   Unmapped: 'No memory was mapped there.',
-  Closed: 'The domain or queue pair that asked had ended.',
+  Closed: 'The domain or queue pair had been closed.',
 };
 
 function whatFor(access: number, remote: boolean): string {
@@ -42,33 +42,33 @@ function request(asker: Asker, asked: AskedAccess, reason: RefusalReason): strin
   const { address, length, key, access } = asked;
   const who = asker.remote ? `over queue pair ${asker.id}` : `by protection domain ${asker.id}`;
   const where = asker.remote ? 'remote address' : 'local address';
-  return `${reason}: ${whatFor(access, asker.remote)} of ${bytes(length)} at ${where} ${hex(address)}, key ${hex(key)}, ${who}, was refused.`;
+  return `${reason}: ${whatFor(access, asker.remote)} of ${bytes(length)} at ${where} ${hex(address)} with key ${hex(key)} ${who} was refused.`;
 }
 
 function keyZero(asker: Asker, facts: Facts): string {
   if (facts.user) {
     return (
-      ` Key 0 names all DMA memory and is for trusted domains only; protection domain ${facts.pd} is a user's ` +
-      '(allocPd({ trusted: true }) makes a trusted one). A key that was left out, or not filled in yet, is 0 too.'
+      ` Key 0 names all DMA memory and works only in trusted domains; protection domain ${facts.pd} is not trusted ` +
+      '(allocPd({ trusted: true }) creates a trusted one). A key that was left out or not yet filled in is also 0.'
     );
   }
   if (asker.remote && !facts.remoteKeyZero) {
     return (
-      ' Key 0 from a peer is refused, because with it a peer could name any DMA memory; the device was not opened with ' +
-      'remoteKeyZero: true. A peer that was never sent an rkey asks with 0.'
+      ' Key 0 is refused from peers because it would give a peer access to all DMA memory; the device was not opened with ' +
+      'remoteKeyZero: true. A peer that was never sent an rkey may also use 0.'
     );
   }
-  return ' Key 0 may not be used here.';
+  return ' Key 0 is not allowed here.';
 }
 
 /** Explains a refusal because the slot of the key is empty. */
 function emptySlot(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { key: last, hidden } = facts.slot;
-  const before = last === 0 ? 'never held a region' : `the last key in it was ${hex(last)}`;
-  let text = ` No region has this key: its slot of the key table is empty${hidden ? '' : `, and ${before}`}.`;
+  const before = last === 0 ? 'has never held a region' : `the last key in it was ${hex(last)}`;
+  let text = ` No region has this key: its slot in the key table is empty${hidden ? '' : `, and ${before}`}.`;
   if (last !== 0 && (last & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
     text +=
-      ' The two differ in the low byte only: fastRegMr had given the region another key before it ended.';
+      ' The two keys differ only in the low byte: fastRegMr had given the region another key before it was released.';
   }
   return text + mixUpsOfKey(asker, asked, facts);
 }
@@ -77,12 +77,12 @@ function revoked(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { halfDead } = facts;
   if (halfDead !== undefined) {
     return (
-      ` ${capital(nameOfRegion(halfDead))} was released and its key is dead for good; it is half-dead because ` +
+      ` ${capital(nameOfRegion(halfDead))} was released, so its key no longer works; it is half-dead because ` +
       `${halfDead.held} reference${halfDead.held === 1 ? ' is' : 's are'} still held.`
     );
   }
   return (
-    ' The region that had this key is gone: it was deregistered, or its domain, its device or its thread has ended.' +
+    ' The region that had this key no longer exists: it was deregistered, or its domain, device or thread ended.' +
     mixUpsOfKey(asker, asked, facts)
   );
 }
@@ -90,28 +90,28 @@ function revoked(asker: Asker, asked: AskedAccess, facts: Facts): string {
 function staleKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { slot } = facts;
   if (slot.region === undefined) return ' The slot of this key holds a region under another key.';
-  const now = ` The slot of this key holds ${nameOfRegion(slot.region)} now.`;
+  const now = ` The slot of this key now holds ${nameOfRegion(slot.region)}.`;
   if ((slot.key & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
-    return `${now} The two keys differ in the low byte only: fastRegMr has given the region another one, and this is an old or a future one.`;
+    return `${now} The two keys differ only in the low byte: fastRegMr gave the region another key, and this one is old or not yet valid.`;
   }
-  return `${now} The region that had this key has ended and its slot was used again, or it never was a key of this device.${mixUpsOfKey(asker, asked, facts)}`;
+  return `${now} The region that had this key was released and its slot was reused, or this was never a key of this device.${mixUpsOfKey(asker, asked, facts)}`;
 }
 
 function invalidated(region: RegionFacts): string {
   const again =
     region.kind === 'MEM_REG'
       ? 'fastRegMr makes the region valid again.'
-      : 'The region stays invalid: only a region of allocMr can be made valid again, by fastRegMr.';
+      : 'The region stays invalid: only a region from allocMr can be made valid again, with fastRegMr.';
   return ` The key of ${nameOfRegion(region)} was invalidated (invalidateRkey). ${again}`;
 }
 
 function wrongPd(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   const asking = asker.remote
     ? `queue pair ${asker.id} is in protection domain ${facts.pd}`
-    : `this is ${facts.pd}`;
-  let text = ` ${capital(nameOfRegion(region))} belongs to protection domain ${region.pd}; ${asking}. A domain's keys work in that domain only.`;
+    : `the access was checked in protection domain ${facts.pd}`;
+  let text = ` ${capital(nameOfRegion(region))} belongs to protection domain ${region.pd}; ${asking}. A domain's keys work only in that domain.`;
   if (facts.own !== undefined) {
-    text += ` The asking domain has ${nameOfRegion(facts.own)} at the same address: its key is perhaps the one that was meant.`;
+    text += ` Protection domain ${facts.pd} has ${nameOfRegion(facts.own)} at the same address; perhaps its key was meant.`;
   }
   return text;
 }
@@ -129,7 +129,7 @@ function overrun(asked: AskedAccess, origin: bigint, length: bigint): string {
   const last = origin + length;
   if (end > TOP) return `It passes the end of the address space (2^64) by ${bytes(end - TOP)}`;
   if (address < origin && end > last) {
-    return `It begins ${bytes(origin - address)} before the first byte and ends ${bytes(end - last)} behind the last one`;
+    return `It begins ${bytes(origin - address)} before the first byte and ends ${bytes(end - last)} past the last byte`;
   }
   if (address < origin) {
     return end <= origin && size > 0n
@@ -137,23 +137,23 @@ function overrun(asked: AskedAccess, origin: bigint, length: bigint): string {
       : `It begins ${bytes(origin - address)} before the first byte`;
   }
   if (address >= last && (size > 0n || address > last)) {
-    return `All of it lies behind the last byte: it begins ${bytes(address - last)} behind the end, and ends ${bytes(end - last)} behind it`;
+    return `All of it lies past the last byte: it begins ${bytes(address - last)} past the end and ends ${bytes(end - last)} past it`;
   }
-  return `It ends ${bytes(end - last)} behind the last byte`;
+  return `It ends ${bytes(end - last)} past the last byte`;
 }
 
 function outOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   if (asked.key === 0) {
-    if (facts.dma === undefined) return ' The range begins in a DMA mapping and ends outside of it.';
+    if (facts.dma === undefined) return ' The range begins in a DMA mapping and ends outside it.';
     const { address, length } = facts.dma;
     return (
       ` ${overrun(asked, address, length)}. The DMA mapping there is ${range(address, length)}: ` +
-      'an access by key 0 lies in one mapping, also where another one begins at its end.'
+      'an access with key 0 must lie in one mapping, even if another mapping begins where it ends.'
     );
   }
   if (region.length === 0n) {
     const how = region.kind === 'FMR' ? 'mapPhys' : 'mapSg';
-    return ` ${capital(nameOfRegion(region))} maps nothing: ${how} comes first.`;
+    return ` ${capital(nameOfRegion(region))} has nothing mapped: call ${how} first.`;
   }
   const origin = originOf(asker.remote, region);
   const named = asker.remote ? 'remote addresses (iova)' : 'local addresses (start)';
@@ -168,26 +168,26 @@ function accessDenied(asker: Asker, asked: AskedAccess, facts: Facts, region: Re
   const missing = asked.access & ~region.access;
   const what =
     asked.access === 0
-      ? 'the request names no right, with which nothing is granted to a peer'
+      ? 'the request asks for no right, but a peer must ask for one'
       : `${rightsOf(missing === 0 ? asked.access : missing)} is missing`;
   return ` ${capital(nameOfRegion(region))} grants ${rightsOf(region.access)}; ${what}.${mixUpsOfRights(asker, asked, facts, region)}`;
 }
 
 function unmapped(asked: AskedAccess, facts: Facts, region: RegionFacts | undefined): string {
   if (asked.key !== 0) {
-    return ` An empty access at the very end${
+    return ` This is an empty access at the very end${
       region === undefined ? '' : ` of ${nameOfRegion(region)}`
-    }, where no segment is mapped: only inside a segment may an access be empty.`;
+    }, where no segment is mapped; an empty access must lie inside a segment.`;
   }
   const next =
     facts.dma === undefined
-      ? 'nothing is mapped from there on'
+      ? 'nothing is mapped above it'
       : `the next mapping is at ${range(facts.dma.address, facts.dma.length)}`;
   const mixUp =
     facts.own === undefined
       ? ''
-      : ` ${capital(nameOfRegion(facts.own))} has this address: it is no DMA address, and wants the region's key.`;
-  return ` Key 0 takes DMA addresses (device.dma.map), and none is mapped at ${hex(asked.address)}: ${next}.${mixUp}`;
+      : ` ${capital(nameOfRegion(facts.own))} has this address: it is not a DMA address and needs the region's key.`;
+  return ` Key 0 takes DMA addresses (device.dma.map), and nothing is mapped at ${hex(asked.address)}: ${next}.${mixUp}`;
 }
 
 /**
@@ -200,7 +200,7 @@ function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts:
     case 'KeyZeroDenied':
       return keyZero(asker, facts);
     case 'NoDmaRegion':
-      return ' Key 0 names the published DMA region, and there is none: getDmaMr() of a trusted domain publishes one.';
+      return ' Key 0 names the published DMA region, and none is published: call getDmaMr() on a trusted domain.';
     case 'NoSuchKey':
       return emptySlot(asker, asked, facts);
     case 'Revoked':
@@ -229,8 +229,8 @@ function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts:
 /** Describes the verdict that the same access would get now. */
 function verdictNow(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const now = reasonOf(facts.now);
-  if (now === undefined) return 'the same access would be accepted now.';
-  return `the same access would be refused with ${now} now.${causeOf(asker, asked, now, facts)}`;
+  if (now === undefined) return 'the same access would now be accepted.';
+  return `the same access would now be refused with ${now}.${causeOf(asker, asked, now, facts)}`;
 }
 
 /**
@@ -249,14 +249,14 @@ export function explainRefusal(
   const meaning = ` ${meanings[reason] ?? 'The access was refused.'}`;
   if (facts === undefined) {
     const who = asker.remote ? `queue pair ${asker.id}` : `protection domain ${asker.id}`;
-    return `${begin}${meaning} ${capital(who)} has ended, so nothing can be looked up for it any more.`;
+    return `${begin}${meaning} ${capital(who)} no longer exists, so no details are available.`;
   }
   if (reasonOf(facts.now) !== reason) {
-    return `${begin}${meaning} Something has changed since: ${verdictNow(asker, asked, facts)}`;
+    return `${begin}${meaning} The state has changed since: ${verdictNow(asker, asked, facts)}`;
   }
   const changed =
     sequence !== undefined && asked.key !== 0 && sequence !== facts.slot.sequence
-      ? " What the key's slot holds has changed since the refusal: this is told of what is there now."
+      ? " The content of the key's slot has changed since the refusal; this explanation describes the current content."
       : '';
   return begin + causeOf(asker, asked, reason, facts) + changed;
 }
@@ -269,7 +269,7 @@ export function explainNow(asker: Asker, asked: AskedAccess): string {
   if (now !== undefined) return request(asker, asked, now) + causeOf(asker, asked, now, facts);
   const region = facts.slot.region;
   return (
-    `${whatFor(asked.access, asker.remote)} of ${bytes(asked.length)} at ${hex(asked.address)}, key ${hex(asked.key)}, ` +
-    `would be accepted now${region === undefined ? '' : `, in ${nameOfRegion(region)}`}.`
+    `${whatFor(asked.access, asker.remote)} of ${bytes(asked.length)} at ${hex(asked.address)} with key ${hex(asked.key)} ` +
+    `would now be accepted${region === undefined ? '' : `, in ${nameOfRegion(region)}`}.`
   );
 }

@@ -53,14 +53,14 @@ export function stopWatching(device: NativeDevice): void {
 const MOST_TOLD = 10;
 
 function warning(what: string, leaked: readonly Leaked[]): Error {
-  const regions = leaked.length === 1 ? 'a live memory region' : `${leaked.length} live memory regions`;
+  const regions = leaked.length === 1 ? '1 memory region' : `${leaked.length} memory regions`;
   const lines = leaked.slice(0, MOST_TOLD).map(({ id: number, kind, lkey, iova, length, refs, stack }) => {
     const key = `0x${lkey.toString(16)}`;
     const line = `  ${kind} region ${number}: key ${key}, ${length} bytes at 0x${iova.toString(16)}, ${refs} references`;
     return stack === undefined ? line : `${line}, created\n${stack}`;
   });
   const more = leaked.length > MOST_TOLD ? `\n  and ${leaked.length - MOST_TOLD} more` : '';
-  const error = new Error(`${what} with ${regions}:\n${lines.join('\n')}${more}`);
+  const error = new Error(`${what} with ${regions} still registered:\n${lines.join('\n')}${more}`);
   error.name = 'RdmavtLeakWarning';
   error.stack = `${error.name}: ${error.message}`;
   return Object.assign(error, { code: 'RDMAVT_LEAK' });

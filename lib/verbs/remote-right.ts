@@ -21,7 +21,7 @@ export function isRemoteRight(access: unknown): access is number {
 export function remoteRightError(
   access: unknown,
   name = 'access',
-  rights = 'exactly one of Access.RemoteRead (4), Access.RemoteWrite (2) and Access.RemoteAtomic (8): a peer asks for one operation',
+  rights = 'exactly one of Access.RemoteRead (4), Access.RemoteWrite (2) and Access.RemoteAtomic (8), because a peer requests one operation',
 ): RangeError {
   return outOfRange(name, rights, u32(access, name));
 }

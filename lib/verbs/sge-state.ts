@@ -328,7 +328,7 @@ function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answe
   if (length > left) {
     throw outOfRange(
       `${name}.byteLength`,
-      `<= ${left} (what is left of the elements), and is ${length - left} too large`,
+      `<= ${left}, the bytes left in all elements; the value is ${length - left} too large`,
       length,
     );
   }

@@ -239,7 +239,7 @@ export class Sge {
     const rest = total - offset;
     const length = byteLengthOf(bytes);
     if (length > rest)
-      throw outOfRange('source.byteLength', `<= ${rest}, and is ${length - rest} too large`, length);
+      throw outOfRange('source.byteLength', `<= ${rest}; the value is ${length - rest} too large`, length);
     this.#store(this.#live('Sge.copyFrom'), offset, ordered ? CommandFlag.Ordered : 0);
     copyIn(bytes);
     return this.#moved('Sge.copyFrom');

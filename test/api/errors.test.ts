@@ -99,15 +99,15 @@ describe('messages', () => {
     pd.regUserMr(Buffer.alloc(8));
     pd.regUserMr(Buffer.alloc(8));
     expect(messageOf(() => pd.dealloc())).toBe(
-      'EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions are in this domain',
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions still exist in this protection domain',
     );
     pd.deregMany(device.resources().regions.map(({ region }) => region!));
     expect(messageOf(() => pd.dealloc())).toBe(
-      'EBUSY: ProtectionDomain.dealloc: 1 queue pair is in this domain',
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair still exists in this protection domain',
     );
     device.dma.map(Buffer.alloc(8));
     expect(messageOf(() => device.close())).toBe(
-      'EBUSY: Device.close: 1 protection domain, 1 queue pair and 1 DMA mapping are on this device',
+      'EBUSY: Device.close: 1 protection domain, 1 queue pair and 1 DMA mapping still exist on this device',
     );
   });
 
@@ -123,7 +123,7 @@ describe('messages', () => {
     pd.allocMr({ maxNumSg: 1 });
     pd.allocMr({ maxNumSg: 1 });
     expect(messageOf(() => pd.allocMr({ maxNumSg: 1 }))).toBe(
-      'ENOMEM: ProtectionDomain.allocMr: 2 of 2 slots of the key table are in use',
+      'ENOMEM: ProtectionDomain.allocMr: the key table is full: 2 of 2 slots are in use; deregister regions or raise lkeyTableBits',
     );
   });
 });

@@ -30,9 +30,9 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   'a length that was not shortened': [
     () => ready().remote(0x9008n, 64),
     'OutOfBounds',
-    [/ends 8 bytes behind the last byte/, /0x9000 to 0x903f/, /not shortened.*byte 8 on 56 bytes/],
+    [/ends 8 bytes past the last byte/, /0x9000 to 0x903f/, /not reduced.*byte 8 only 56 bytes/],
   ],
-  'one byte too far': [() => ready().remote(0x9000n, 65), 'OutOfBounds', [/ends 1 byte behind/, /64 bytes/]],
+  'one byte too far': [() => ready().remote(0x9000n, 65), 'OutOfBounds', [/ends 1 byte past/, /64 bytes/]],
   'one byte before': [
     () => ready().remote(0x8fffn, 2),
     'OutOfBounds',
@@ -41,7 +41,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   'before and behind': [
     () => ready().remote(0x8ff0n, 96),
     'OutOfBounds',
-    [/begins 16 bytes before the first byte and ends 16 bytes behind/],
+    [/begins 16 bytes before the first byte and ends 16 bytes past/],
   ],
   'all before': [
     () => ready().remote(0x8000n, 8),
@@ -51,7 +51,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   'all behind': [
     () => ready().remote(0x9050n, 8),
     'OutOfBounds',
-    [/All of it lies behind.*16 bytes behind the end.*24/],
+    [/All of it lies past.*16 bytes past the end.*24/],
   ],
   'past 2^64': [() => ready().remote(TOP - 1n, 9), 'OutOfBounds', [/2\^64\) by 8 bytes/]],
   'a local address sent to a peer': [
@@ -82,7 +82,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return local(0x1030n, 32, mr.lkey);
     },
     'OutOfBounds',
-    [/ends 16 bytes behind/, /bytes behind it are those of region 2 .*an access lies in one region/],
+    [/ends 16 bytes past/, /bytes past the end belong to region 2 .*an access must lie in one region/],
   ],
   'a region that maps nothing': [
     () => {
@@ -92,7 +92,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(qp.check({ vaddr: 0, length: 8, rkey: mr.rkey }, RemoteRead));
     },
     'OutOfBounds',
-    [/\(a scatter-gather list, key 0x.*maps nothing: mapSg comes first/],
+    [/\(a scatter-gather list, key 0x.*has nothing mapped: call mapSg first/],
   ],
   'a page list that maps nothing': [
     () => {
@@ -101,7 +101,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: 1, length: 8, lkey: fmr.lkey }, 0));
     },
     'OutOfBounds',
-    [/\(a page list, key 0x.*maps nothing: mapPhys comes first/],
+    [/\(a page list, key 0x.*has nothing mapped: call mapPhys first/],
   ],
   'a right that a peer lacks': [
     () => ready().remote(0x9000n, 8, undefined, RemoteAtomic),
@@ -120,7 +120,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, LocalWrite));
     },
     'AccessDenied',
-    [/grants no right; LocalWrite is missing\./],
+    [/grants no rights; LocalWrite is missing\./],
   ],
   'a remote right asked for by the own program': [
     () => ready().local(0x1000n, 8, undefined, RemoteWrite | LocalWrite),
@@ -143,7 +143,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(other.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0));
     },
     'WrongPd',
-    [/belongs to protection domain 1; this is 2\./],
+    [/belongs to protection domain 1; the access was checked in protection domain 2\./],
   ],
   'the region of another domain, by a peer': [
     () => {
@@ -162,12 +162,12 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(other.check({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0));
     },
     'WrongPd',
-    [/The asking domain has region 2/],
+    [/Protection domain 2 has region 2/],
   ],
   'a key that was never given': [
     () => ready().remote(0x8, 8, 0xabcd_ef01),
     'NoSuchKey',
-    [/slot of the key table is empty, and never held a region/],
+    [/slot in the key table is empty, and has never held a region/],
   ],
   'a key that was never given, at an address that is one': [
     () => ready().remote(0x9008n, 8, 0xabcd_ef01),
@@ -177,7 +177,9 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   'a key and an address of the other kind': [
     () => ready().remote(0x1008n, 8, 0xabcd_ef01),
     'NoSuchKey',
-    [/Region 1 .* of the same domain has 0x1008 as a local address \(start\): key and address may both/],
+    [
+      /Region 1 .* of the same domain has 0x1008 as a local address \(start\): both the key and the address may/,
+    ],
   ],
   'an address of another domain': [
     () => {
@@ -185,7 +187,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(device.allocPd().check({ addr: 0x1008n, length: 8, lkey: lkey(0xabcd_ef01) }, 0));
     },
     'NoSuchKey',
-    [/belongs to region 1 .* of protection domain 1, which cannot be used here/],
+    [/belongs to region 1 .* of protection domain 1, whose regions cannot be used here/],
   ],
   'the bytes of a key in the opposite order': [
     () => {
@@ -196,7 +198,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(qp.check({ vaddr: mr.iova, length: 8, rkey: rkey(wire.readUInt32LE()) }, RemoteRead));
     },
     'NoSuchKey',
-    [/key's bytes are in the opposite order: 0x[0-9a-f]+ is the key of region 1/],
+    [/key's bytes are in reverse order: 0x[0-9a-f]+ is the key of region 1/],
   ],
   'another variant of a key whose region was deregistered': [
     () => {
@@ -207,7 +209,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(qp.check({ vaddr: 0, length: 8, rkey: otherVariant(key) }, RemoteRead));
     },
     'NoSuchKey',
-    [/the last key in it was 0x/, /differ in the low byte only: fastRegMr had given/],
+    [/the last key in it was 0x/, /differ only in the low byte: fastRegMr had given/],
   ],
   'a region that was deregistered': [
     () => {
@@ -217,7 +219,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return remote(0x9000n, 8, key);
     },
     'Revoked',
-    [/is gone: it was deregistered/],
+    [/no longer exists: it was deregistered/],
   ],
   'a region that is half-dead': [
     () => {
@@ -242,7 +244,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(all.pd.check({ addr: 0x7000n, length: 8, lkey: key }, 0));
     },
     'StaleKey',
-    [/slot of this key holds region \d .* now/, /its slot was used again/],
+    [/slot of this key now holds region \d /, /its slot was reused/],
   ],
   'an old variant of a key': [
     () => {
@@ -253,7 +255,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(qp.check({ vaddr: 0, length: 8, rkey: old }, RemoteRead));
     },
     'StaleKey',
-    [/low byte only: fastRegMr has given the region another one/],
+    [/only in the low byte: fastRegMr gave the region another key/],
   ],
   'a key that was invalidated': [
     () => {
@@ -277,7 +279,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
   'key 0 of a user domain': [
     () => ready().local(DMA, 8, 0),
     'KeyZeroDenied',
-    [/protection domain 1 is a user's/, /left out, or not filled in yet/],
+    [/protection domain 1 is not trusted/, /left out or not yet filled in/],
   ],
   'key 0 from a peer': [
     () => {
@@ -293,7 +295,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: DMA, length: 8, lkey: lkey(0) }, 0));
     },
     'NoDmaRegion',
-    [/getDmaMr\(\) of a trusted domain publishes one/],
+    [/call getDmaMr\(\) on a trusted domain/],
   ],
   'key 0 over the end of a mapping': [
     () => {
@@ -303,7 +305,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: DMA + PAGE_N - 4n, length: 8, lkey: lkey(0) }, 0));
     },
     'OutOfBounds',
-    [/ends 4 bytes behind the last byte\. The DMA mapping there is 0x100000 to 0x100fff/],
+    [/ends 4 bytes past the last byte\. The DMA mapping there is 0x100000 to 0x100fff/],
   ],
   'key 0 where nothing is mapped': [
     () => {
@@ -313,7 +315,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: 0x10n, length: 8, lkey: lkey(0) }, 0));
     },
     'Unmapped',
-    [/none is mapped at 0x10: the next mapping is at 0x100000 to 0x100fff\./],
+    [/nothing is mapped at 0x10: the next mapping is at 0x100000 to 0x100fff\./],
   ],
   'key 0 behind all that is mapped': [
     () => {
@@ -323,7 +325,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: TOP - 8n, length: 8, lkey: lkey(0) }, 0));
     },
     'Unmapped',
-    [/nothing is mapped from there on\./],
+    [/nothing is mapped above it\./],
   ],
   "key 0 with a region's address": [
     () => {
@@ -333,7 +335,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
       return refused(pd.check({ addr: 0x1000n, length: 8, lkey: lkey(0) }, 0));
     },
     'Unmapped',
-    [/Region 2 .* has this address: it is no DMA address/],
+    [/Region 2 .* has this address: it is not a DMA address/],
   ],
   'an empty access at the end': [
     () => {
@@ -400,17 +402,17 @@ describe('a refusal', () => {
     const key = mr.rkey;
     mr.dereg();
     expect(late.explain()).toMatch(
-      /^OutOfBounds: .* has changed since: .*refused with Revoked now\. The region/,
+      /^OutOfBounds: .* has changed since: .*now be refused with Revoked\. The region/,
     );
     const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
     const none = refused(qp.check({ vaddr: 0x7000n, length: 8, rkey: fmr.rkey }, RemoteRead));
-    expect(none.explain()).toMatch(/maps nothing/);
+    expect(none.explain()).toMatch(/has nothing mapped/);
     dmaPages(device, 2);
     fmr.mapPhys([DMA], 0x7000n);
-    expect(none.explain()).toMatch(/has changed since: the same access would be accepted now\.$/);
+    expect(none.explain()).toMatch(/has changed since: the same access would now be accepted\.$/);
     fmr.mapPhys([DMA], 0x8000n);
     expect(none.explain()).toMatch(
-      /All of it lies before.*What the key's slot holds has changed since the refusal/,
+      /All of it lies before.*The content of the key's slot has changed since the refusal/,
     );
     expect(key).not.toBe(fmr.rkey);
   });
@@ -419,9 +421,9 @@ describe('a refusal', () => {
     const { device, remote, local, qp } = ready();
     const texts = [remote(0x9008, 64), local(0x1008, 64)];
     qp.destroy();
-    expect(texts[0]!.explain()).toMatch(/Some byte lay outside.*Queue pair 1 has ended/);
+    expect(texts[0]!.explain()).toMatch(/Part of the access lay outside.*Queue pair 1 no longer exists/);
     closeQuietly(device);
-    expect(texts[1]!.explain()).toMatch(/Protection domain 1 has ended/);
+    expect(texts[1]!.explain()).toMatch(/Protection domain 1 no longer exists/);
   });
 
   test('of acquire explains itself', () => {
@@ -430,7 +432,7 @@ describe('a refusal', () => {
     const remote = qp.acquire({ vaddr: 0x9000n, length: 65, rkey: mr.rkey }, RemoteRead);
     for (const check of [local, remote]) {
       expect(check).toEqual({ ok: false, reason: 'OutOfBounds', code: 'EINVAL' });
-      expect((check as Refused).explain()).toMatch(/ends 1 byte behind/);
+      expect((check as Refused).explain()).toMatch(/ends 1 byte past/);
     }
   });
 
@@ -453,7 +455,7 @@ describe('a checker', () => {
       /^OutOfBounds: A peer's read \(RemoteRead\) of 2 bytes at remote address 0xffffffffffffffff/,
     );
     checker.refusal(0x9001, 64, mr.rkey, RemoteRead);
-    expect(checker.explain()).toMatch(/0x9001.*ends 1 byte behind.*from byte 1 on 63 bytes/);
+    expect(checker.explain()).toMatch(/0x9001.*ends 1 byte past.*from byte 1 only 63 bytes/);
     expect(() => checker.refusal(0x9001, -1, mr.rkey, RemoteRead)).toThrow(outOfRange('length'));
     expect(checker.explain()).toMatch(/0x9001/);
     checker.refusal(0x9001, 1, mr.rkey, RemoteRead);
@@ -469,13 +471,13 @@ describe('a batch', () => {
     batch.set(1, 0x1000n, 65, mr.lkey);
     batch.check(2, 0);
     expect(batch.explain(0)).toMatch(
-      /^Element 0, not refused by the last call, .* would be accepted now, in region 1/,
+      /^Element 0 \(not refused by the last call\), .* would now be accepted, in region 1/,
     );
     expect(batch.explain(1)).toMatch(
-      /^Element 1, refused by the last call \(OutOfBounds\), .*ends 1 byte behind/,
+      /^Element 1 \(refused by the last call: OutOfBounds\), .*ends 1 byte past/,
     );
     batch.set(1, 0x1000n, 64, mr.lkey);
-    expect(batch.explain(1)).toMatch(/refused by the last call \(OutOfBounds\), .*would be accepted now/);
+    expect(batch.explain(1)).toMatch(/refused by the last call: OutOfBounds\), .*would now be accepted/);
     for (const bad of [-1, 3, 0.5]) expect(() => batch.explain(bad)).toThrow(outOfRange('index'));
   });
 
@@ -484,9 +486,7 @@ describe('a batch', () => {
     const batch = pd.lkeyBatch(1);
     batch.set(0, 0x1000n, 8, mr.lkey);
     expect(batch.scatter(Buffer.alloc(8), 1, 0)).toBe(0);
-    expect(batch.explain(0)).toMatch(
-      /bytes are written into this element.*neither LocalWrite nor RemoteWrite/,
-    );
+    expect(batch.explain(0)).toMatch(/the copy writes into this element.*neither LocalWrite nor RemoteWrite/);
   });
 
   test('keeps the first refused element of checkPacked', () => {
@@ -496,7 +496,7 @@ describe('a batch', () => {
     batch.checkPacked(other.words, 0);
     expect(batch.firstRefusal).toBe(5);
     expect(batch.explain(5)).toMatch(
-      /Element 5, refused by the last call \(OutOfBounds\).* of 75 bytes .*ends 11 bytes/,
+      /Element 5 \(refused by the last call: OutOfBounds\).* of 75 bytes .*ends 11 bytes/,
     );
     expect(() => batch.explain(6)).toThrow(outOfRange('index'));
   });

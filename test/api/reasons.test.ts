@@ -154,7 +154,7 @@ test('an error of the data path has a reason, other errors have none', () => {
     error = caught;
   }
   expect(error.message).toBe(
-    'EACCES: Sge.copyFrom: AccessDenied: the element was proven for reading, and this takes LocalWrite or RemoteWrite',
+    'EACCES: Sge.copyFrom: AccessDenied: the element was checked for local reading, but this call requires LocalWrite or RemoteWrite',
   );
   try {
     scene().pd.regUserMr(Buffer.alloc(0));

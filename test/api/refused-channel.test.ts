@@ -76,7 +76,7 @@ describe('a single check', () => {
         qp: qp.id,
       });
       expect(message).not.toHaveProperty('pd');
-      expect(message.explain()).toMatch(/^OutOfBounds: A peer's read.*ends 1 byte behind/);
+      expect(message.explain()).toMatch(/^OutOfBounds: A peer's read.*ends 1 byte past/);
     }
   });
 });
@@ -101,7 +101,7 @@ describe('a batch', () => {
     expect(batch.gather(Buffer.alloc(999), 4, 0)).toBe(8);
     const gathered = only();
     expect(gathered).toMatchObject({ method: 'CheckBatch.gather', ...first, count: 1 });
-    expect(gathered.explain()).toMatch(/ends 1 byte behind/);
+    expect(gathered.explain()).toMatch(/ends 1 byte past/);
     expect(batch.scatter(Buffer.alloc(999), 4, 1)).toBe(8);
     expect(only()).toMatchObject({ method: 'CheckBatch.scatter', ...first, count: 1, access: 1 });
     const other = pd.lkeyBatch(1);
@@ -132,7 +132,7 @@ describe('bytes that cannot be used', () => {
     expect(() => read.copyFrom(Buffer.alloc(7), { offset: 1 })).toThrow(RdmaError);
     const message = only();
     expect(message.explain()).toMatch(
-      /^AccessDenied: Sge.copyFrom cannot use the element of 8 bytes at remote address 0x9000, because/,
+      /^AccessDenied: Sge.copyFrom cannot access the element of 8 bytes at remote address 0x9000 because/,
     );
     for (const use of [() => read.fetchAdd(1), () => read.compareSwap(1, 1)]) {
       expect(use).toThrow(RdmaError);
@@ -148,7 +148,7 @@ describe('bytes that cannot be used', () => {
     expect(() => read.copyTo(Buffer.alloc(8))).toThrow(RdmaError);
     expect(only()).toMatchObject({ method: 'Sge.copyTo', reason: 'RegionRevoked' });
     expect(() => new SgeState([read]).copyOut(Buffer.alloc(8))).toThrow(RdmaError);
-    expect(only().explain()).toMatch(/^RegionRevoked: SgeState.copyOut cannot use an element of the walk/);
+    expect(only().explain()).toMatch(/^RegionRevoked: SgeState.copyOut cannot access an element of the walk/);
     expect(pd.id).toBeGreaterThan(0);
   });
 

@@ -77,19 +77,21 @@ describe('the option all', () => {
     const target = Buffer.alloc(20);
     const all = { all: true };
     expect(() => local.gather(target, 3, 0, all)).toThrow(
-      outOfRange('"target.byteLength" is out of range. It must be >= 24, and is 4 too small. Received 20'),
+      outOfRange(
+        '"target.byteLength" is out of range. It must be >= 24; the value is 4 too small. Received 20',
+      ),
     );
     expect(() => local.scatter(Buffer.alloc(23), 3, LocalWrite, all)).toThrow(
-      outOfRange('"source.byteLength" is out of range. It must be 24, and is 1 too small. Received 23'),
+      outOfRange('"source.byteLength" is out of range. It must be 24; the value is 1 too small. Received 23'),
     );
     expect(() => remote.scatter(Buffer.alloc(30), 3, RemoteWrite, all)).toThrow(
-      outOfRange('It must be 24, and is 6 too large. Received 30'),
+      outOfRange('It must be 24; the value is 6 too large. Received 30'),
     );
     const other = pd.lkeyBatch(1);
     other.set(0, 40, 23, mr.lkey);
     expect(() => local.copyTo(other, 3, 0, 1, LocalWrite, all)).toThrow(
       outOfRange(
-        '"bytes of the other list" is out of range. It must be >= 24, and is 1 too small. Received 23',
+        '"bytes of the other list" is out of range. It must be >= 24; the value is 1 too small. Received 23',
       ),
     );
     expect([target, bytes]).toEqual([Buffer.alloc(20), before]);
@@ -187,7 +189,7 @@ describe('a separate access for each element', () => {
     expect(local.acquire(4, undefined)).toBe(3);
     expect(local.take(1)!.access).toBe(LocalWrite);
     expect(local.put()).toBe(2);
-    expect(local.explain(2)).toMatch(/grants no right; LocalWrite is missing/);
+    expect(local.explain(2)).toMatch(/grants no rights; LocalWrite is missing/);
     expect(local.acquire(4, undefined, { coalesce: true })).toBe(3);
     local.put();
     expect(local.gather(Buffer.alloc(32), 4, undefined)).toBe(16);
@@ -206,7 +208,9 @@ describe('a separate access for each element', () => {
       expect(remote.check(4, undefined)).toBe(3);
       expect([remote.firstRefusal, remote.firstReason]).toEqual([3, 'AccessDenied']);
       expect([remote.acquire(4, undefined), remote.put()]).toEqual([3, 3]);
-      expect(remote.explain(3)).toMatch(/asks for exactly one of RemoteRead, RemoteWrite and RemoteAtomic/);
+      expect(remote.explain(3)).toMatch(
+        /must ask for exactly one of RemoteRead, RemoteWrite and RemoteAtomic/,
+      );
     }
     // Reading needs RemoteRead, writing RemoteWrite.
     const target = Buffer.alloc(32);
@@ -273,15 +277,17 @@ describe('a separate access for each element', () => {
 test('SGEs and walks report by how much a buffer is too large', () => {
   const { pd, mr } = ready();
   const sge = accepted(pd.acquire({ addr: 0n, length: 8, lkey: mr.lkey }, LocalWrite));
-  expect(() => sge.copyFrom(Buffer.alloc(11))).toThrow(outOfRange('<= 8, and is 3 too large. Received 11'));
+  expect(() => sge.copyFrom(Buffer.alloc(11))).toThrow(
+    outOfRange('<= 8; the value is 3 too large. Received 11'),
+  );
   expect(() => sge.copyFrom(Buffer.alloc(8), { offset: 2 })).toThrow(
-    outOfRange('<= 6, and is 2 too large. Received 8'),
+    outOfRange('<= 6; the value is 2 too large. Received 8'),
   );
   const walk = new SgeState([sge, sge]);
   expect(walk.copyOut(Buffer.alloc(5))).toBe(5);
   expect(() => walk.copyOut(Buffer.alloc(13))).toThrow(
     outOfRange('"target.byteLength" is out of range. It must be <= 11'),
   );
-  expect(() => walk.copyIn(Buffer.alloc(12))).toThrow(outOfRange('and is 1 too large. Received 12'));
+  expect(() => walk.copyIn(Buffer.alloc(12))).toThrow(outOfRange('the value is 1 too large. Received 12'));
   expect(walk.totalLength).toBe(11);
 });

@@ -57,7 +57,7 @@ test('import reports the same as require', (t) => {
   const consumer = withoutPrebuilds(t);
   const { status, stderr } = consumer.try(['smoke.mjs']);
   assert.equal(status, 1);
-  assert.match(stderr, new RegExp(`rdmavt: there is no binary for this machine \\(${machine}`));
+  assert.match(stderr, new RegExp(`rdmavt: no native binary found for this machine \\(${machine}`));
   assert.match(stderr, /code: 'ERR_RDMAVT_NO_BINARY'/);
 });
 
@@ -66,7 +66,7 @@ test('the command line reports the same as require', (t) => {
   const cli = join(consumer.installed, 'dist', 'cli.js');
   const { status, stderr } = consumer.try([cli, 'replay', '-']);
   assert.equal(status, 2);
-  assert.match(stderr, /^rdmavt: there is no binary for this machine/);
+  assert.match(stderr, /^rdmavt: no native binary found for this machine/);
   assert(stderr.endsWith(`  node "${cli}" build\n`), stderr);
   assert.match(consumer.run([cli, 'build', '--help']).stdout, /^Usage: rdmavt build/);
 });
@@ -81,8 +81,8 @@ test(
       if (file.includes('musl')) rmSync(join(prebuilds, file));
     }
     const { stack } = errorOf(consumer, [], { LIBC: 'musl' });
-    assert.match(stack, /\(there is rdmavt\.glibc\.node\)/);
-    assert.match(stack, /asked for by the environment: LIBC=musl/);
+    assert.match(stack, /\(found rdmavt\.glibc\.node\)/);
+    assert.match(stack, /because of the environment variable LIBC=musl/);
   },
 );
 
@@ -95,7 +95,7 @@ test('a binary that does not load is reported with the cause', (t) => {
   const { cause, code, stack } = errorOf(consumer);
   assert.equal(code, 'ERR_RDMAVT_NO_BINARY');
   assert.equal(cause, 'ERR_DLOPEN_FAILED');
-  assert.match(stack, /rdmavt: the binary does not load on this machine/);
+  assert.match(stack, /rdmavt: the native binary failed to load on this machine/);
   assert(stack.includes(prebuilds));
 });
 

@@ -7,6 +7,16 @@ import { type All, classes, everything, methodsOf } from '../support/members';
 import { told } from '../support/reach';
 import { ALL, DMA, dmaPages, PAGE, scene } from '../support/scene';
 
+/** A structured clone; where Node refuses to clone the object (22.10 and later), one of its own properties. */
+function cloneOf(real: object): object {
+  try {
+    return structuredClone(real);
+  } catch (error) {
+    expect(error).toMatchObject({ name: 'DataCloneError' });
+    return structuredClone({ ...real });
+  }
+}
+
 describe.each(classes)('%s', (name, type, find) => {
   const forgeries: [string, (real: any) => unknown][] = [
     ['an object with its prototype', () => Object.create(type.prototype)],
@@ -19,7 +29,7 @@ describe.each(classes)('%s', (name, type, find) => {
     ['a copy by spread', (real) => ({ ...real })],
     [
       'a structured clone with its prototype',
-      (real) => Object.setPrototypeOf(structuredClone(real), type.prototype),
+      (real) => Object.setPrototypeOf(cloneOf(real), type.prototype),
     ],
     [
       'its JSON form, parsed',

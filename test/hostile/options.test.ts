@@ -306,7 +306,7 @@ describe.each(takers)('options of $name', (taker) => {
       new Proxy({ ...all, acess: 1 }, {}),
     ]) {
       expect(() => taker.call(objects, options)).toThrow(
-        argumentError('ERR_INVALID_ARG_VALUE', "The property 'options.acess' is not an option"),
+        argumentError('ERR_INVALID_ARG_VALUE', "The property 'options.acess' is not a known option"),
       );
     }
     expect(lives()).toEqual(before);
@@ -328,13 +328,13 @@ describe.each(takers)('options of $name', (taker) => {
 test('the message lists the existing options, and shortens the given name', () => {
   const { pd, device } = everything();
   expect(() => pd.regUserMr(bytes, { acces: 31 } as object)).toThrow(
-    "The property 'options.acces' is not an option; there are start, iova, access",
+    "The property 'options.acces' is not a known option; the options are start, iova, access",
   );
   expect(() => device.close({ casade: true } as object)).toThrow(
-    "The property 'options.casade' is not an option; the only one is cascade",
+    "The property 'options.casade' is not a known option; the only option is cascade",
   );
   expect(() => device.close(Object.create({ casade: true }))).toThrow(
-    "The property 'options.casade' is not an option (it is inherited); the only one is cascade",
+    "The property 'options.casade' is not a known option (it is an inherited property); the only option is cascade",
   );
   const message = /.*/.exec(catchMessage(() => device.close({ ['x'.repeat(1 << 20)]: 1 })))![0];
   expect(message.length).toBeLessThan(200);

@@ -28,14 +28,14 @@ function expectDisabled(error: ReturnType<typeof run>, disabledBy: string[], adv
   const { message, ...fields } = error;
   expect(fields).toEqual({ code: 'ERR_RDMAVT_ADDONS_DISABLED', node: process.version, disabledBy });
   expect(message!.split('\n')).toEqual([
-    `rdmavt: native add-ons are disabled in this process (Node.js ${process.version}), and rdmavt is one.`,
+    `rdmavt: cannot load the native add-on: add-ons are disabled in this process (Node.js ${process.version}).`,
     `Disabled by ${disabledBy.join(', ')}.`,
     advice,
   ]);
 }
 
 const WITHOUT = 'Start Node.js without --no-addons.';
-const ALLOW = 'Start Node.js with --allow-addons as well, if this program may run native code.';
+const ALLOW = 'Add --allow-addons if this program may run native code.';
 const permissions = [permission, '--allow-fs-read=*'];
 
 test('the error names --no-addons on the command line', () => {
@@ -104,7 +104,7 @@ describe('a worker thread', () => {
     const { code, disabledBy, message } = run([], inWorker({ env: {} }), '--no-addons');
     expect({ code, disabledBy }).toEqual({ code: 'ERR_RDMAVT_ADDONS_DISABLED', disabledBy: [] });
     expect(message).toContain(
-      'Disabled by an option that cannot be seen from here: --no-addons, or --permission without --allow-addons.',
+      'Disabled by an option that is not visible here: --no-addons, or --permission without --allow-addons.',
     );
   });
 });

@@ -77,10 +77,10 @@ test('a binary with another layout is rejected, and in a checkout the error name
     file,
     buildCommand: 'npm run build',
     message: [
-      "rdmavt: the binary was built from other sources than this package's JavaScript.",
+      "rdmavt: the native binary was built from other sources than this package's JavaScript.",
       `  ${file}`,
-      `  as asked for by the environment: RDMAVT_PREBUILD=${folder}`,
-      'To build a new one from source (Python 3, make and a C and C++ compiler are needed):',
+      `  because of the environment variable RDMAVT_PREBUILD=${folder}`,
+      'To build a new one from source (requires Python 3, make, and a C and a C++ compiler):',
       '  npm run build',
     ].join('\n'),
   });
@@ -129,7 +129,7 @@ testIf(!process.env.PREBUILDS_ONLY, 'only prebuilt binaries are looked for')(
     } catch (error) {
       const { message, ...fields } = error as StaleBinaryError;
       expect({ ...fields, message }).toMatchObject({ ...machine, file, buildCommand: undefined });
-      expect(message).toMatch(/bundle: put the folder prebuilds of the version of rdmavt/);
+      expect(message).toMatch(/bundle: copy the prebuilds folder of the rdmavt version/);
       expect(message.endsWith(`\n  ${folder}`)).toBe(true);
     } finally {
       if (named !== undefined) process.env.RDMAVT_PREBUILD = named;

@@ -299,9 +299,9 @@ describe('bench', () => {
   });
 
   it.each<[args: string[], message: RegExp]>([
-    [['--only', 'nothing'], /unknown question 'nothing'/],
-    [['--only', 'gather-46'], /unknown question 'gather-46', did you mean 'gather-64'\?/],
-    [['--json', '--markdown'], /--json and --markdown exclude each other/],
+    [['--only', 'nothing'], /unknown benchmark 'nothing'/],
+    [['--only', 'gather-46'], /unknown benchmark 'gather-46', did you mean 'gather-64'\?/],
+    [['--json', '--markdown'], /--json and --markdown cannot be used together/],
     [['--svg', 'chart.svg'], /'--svg'/],
     [['now'], /unexpected argument 'now'/],
   ])('%j is reported in one line, with status 2', (args, message) => {

@@ -39,7 +39,7 @@ const line = (number: number, key: string, start: number): string =>
 
 const collected = '[RDMAVT_LEAK] RdmavtLeakWarning: A device was garbage-collected with';
 const ended = '[RDMAVT_LEAK] RdmavtLeakWarning: The process ended with';
-const one = `a live memory region:\n${line(1, '0x100', 0x1000)}`;
+const one = `1 memory region still registered:\n${line(1, '0x100', 0x1000)}`;
 
 describe('nothing is reported', () => {
   test.each([
@@ -76,7 +76,7 @@ describe('a device that is garbage-collected', () => {
   test('is reported with its regions', () => {
     expect(run('open(1); rounds();').warnings).toEqual([`${collected} ${one}`]);
     expect(run('open(2); rounds();').warnings).toEqual([
-      `${collected} 2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`,
+      `${collected} 2 memory regions still registered:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`,
     ]);
   });
 
@@ -89,7 +89,7 @@ describe('a device that is garbage-collected', () => {
     const [warning] = run('open(25); rounds();').warnings;
     const lines = warning!.split('\n');
     expect([lines[0], lines.length, lines[11]]).toEqual([
-      `${collected} 25 live memory regions:`,
+      `${collected} 25 memory regions still registered:`,
       12,
       '  and 15 more',
     ]);
@@ -101,7 +101,7 @@ describe('a device that is garbage-collected', () => {
     ).warnings;
     const lines = warning!.split('\n');
     expect(lines.slice(0, 2)).toEqual([
-      `${collected} a live memory region:`,
+      `${collected} 1 memory region still registered:`,
       `${line(1, '0x100', 0x1000)}, created`,
     ]);
     expect(lines[2]).toMatch(/^ +at open \(/);
@@ -140,7 +140,7 @@ describe('at the end', () => {
     expect(told.status).toBe(status);
     expect(told.warnings).toEqual([
       expect.stringMatching(
-        /^\[RDMAVT_LEAK\] RdmavtLeakWarning: (The process ended|A device was garbage-collected) with a live memory region:\n/,
+        /^\[RDMAVT_LEAK\] RdmavtLeakWarning: (The process ended|A device was garbage-collected) with 1 memory region still registered:\n/,
       ),
     ]);
     expect(told.warnings[0]).toContain(line(1, '0x100', 0x1000));
@@ -168,7 +168,7 @@ describe('at the end', () => {
   });
 
   test('each device is reported, in order', () => {
-    const two = `2 live memory regions:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`;
+    const two = `2 memory regions still registered:\n${line(1, '0x100', 0x1000)}\n${line(2, '0x10200', 0x2000)}`;
     expect(run('globalThis.kept = [open(1), open(2), open(0), open(1)];').warnings).toEqual([
       `${ended} ${one}`,
       `${ended} ${two}`,
@@ -187,7 +187,7 @@ describe('at the end', () => {
     );
     expect(warnings).toEqual([
       `${ended} ${one}`,
-      `${ended} a live memory region:\n${line(2, '0x10200', 0x5000)}`,
+      `${ended} 1 memory region still registered:\n${line(2, '0x10200', 0x5000)}`,
     ]);
   });
 
@@ -202,7 +202,7 @@ describe('at the end', () => {
         const worker = new Worker(${JSON.stringify(program)}, { eval: true, workerData: device.share() });
         worker.on('exit', (code) => { process.exitCode = code; device.close({ cascade: true }); });`;
     };
-    const warning = `${ended} a live memory region:\n${line(2, '0x10200', 0x9000)}`;
+    const warning = `${ended} 1 memory region still registered:\n${line(2, '0x10200', 0x9000)}`;
     expect(run(worker(''))).toEqual({ status: 0, warnings: [warning], stdout: '' });
     expect(run(worker('process.exit(5)'))).toEqual({ status: 5, warnings: [warning], stdout: '' });
   });

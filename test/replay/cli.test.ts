@@ -145,12 +145,12 @@ describe('--expect', () => {
     const short = file('short.expected.ndjson', text(expected().slice(0, -1)));
     expect(rdmavt(['replay', trace, '--expect', short])).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining(`${short}:2571: there is no expected answer to this operation`),
+      stderr: expect.stringContaining(`${short}:2571: no expected answer for this operation`),
     });
     const long = file('long.expected.ndjson', text([...expected(), '{"ret":0}']));
     expect(rdmavt(['replay', trace, '--expect', long])).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining(`${long}:2572: there is no operation for this expected answer`),
+      stderr: expect.stringContaining(`${long}:2572: no operation for this expected answer`),
     });
   });
 

@@ -191,7 +191,7 @@ describe('a guest attached with the token', () => {
       const check = here.check({ addr: 0, length: 8, lkey: lkey(asked >>> 0) }, 0);
       expect(refusal(check)).toBe('NoSuchKey');
       const text = (check as Refused).explain();
-      expect(text).toMatch(/its slot of the key table is empty\./);
+      expect(text).toMatch(/its slot in the key table is empty\./);
       expect(text).not.toMatch(/never held|last key/);
     }
   });
