@@ -634,10 +634,10 @@ const OWN_ACCESS = 'must be undefined: each element of this batch has its own ac
 function judgeRemoteUse(access: number, use: BatchUse): void {
   if (!isRemoteRight(access)) throw remoteRightError(access);
   if (use === 'read' && access !== AccessBit.RemoteRead) {
-    throw remoteRightError(access, 'access', 'Access.RemoteRead (4): bytes are read for a peer');
+    throw remoteRightError(access, 'access', 'Access.RemoteRead (4), because bytes are read for a peer');
   }
   if (use === 'write' && access !== AccessBit.RemoteWrite) {
-    throw remoteRightError(access, 'access', 'Access.RemoteWrite (2): bytes are written for a peer');
+    throw remoteRightError(access, 'access', 'Access.RemoteWrite (2), because bytes are written for a peer');
   }
 }
 
