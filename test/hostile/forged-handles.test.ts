@@ -27,10 +27,7 @@ describe.each(classes)('%s', (name, type, find) => {
     ],
     ['a copy by Object.assign', (real) => Object.assign(Object.create(type.prototype), real)],
     ['a copy by spread', (real) => ({ ...real })],
-    [
-      'a structured clone with its prototype',
-      (real) => Object.setPrototypeOf(cloneOf(real), type.prototype),
-    ],
+    ['a structured clone with its prototype', (real) => Object.setPrototypeOf(cloneOf(real), type.prototype)],
     [
       'its JSON form, parsed',
       (real) =>
