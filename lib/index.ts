@@ -2,20 +2,6 @@
  * RDMA memory protection for JavaScript memory: memory regions, protection domains, keys, and the checks of every local and
  * remote access.
  *
- * @example
- * ```ts
- * import { Device, RdmaError } from 'rdmavt';
- *
- * const device = new Device();
- * device.allocPd();
- * try {
- *   device.close();
- * } catch (error) {
- *   if (!(error instanceof RdmaError)) throw error;
- *   console.log(error.code, error.operation, error.detail?.cause); // EBUSY mr_exit DeviceInUse
- * }
- * ```
- *
  * @packageDocumentation
  */
 export { Access, type AccessBits } from './verbs/access';

@@ -54,6 +54,20 @@ export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
  * cause.
  *
  * Wrong JavaScript types and numbers that do not fit a field throw a `TypeError` or `RangeError` with Node's codes instead.
+ *
+ * @example
+ * ```ts
+ * import { Device, RdmaError } from 'rdmavt';
+ *
+ * const device = new Device();
+ * device.allocPd();
+ * try {
+ *   device.close();
+ * } catch (error) {
+ *   if (!(error instanceof RdmaError)) throw error;
+ *   console.log(error.code, error.operation, error.detail?.cause); // EBUSY mr_exit DeviceInUse
+ * }
+ * ```
  */
 export class RdmaError extends Error {
   /** Name of the errno: `'EINVAL'`. */

@@ -1,8 +1,8 @@
 // Programs in TSDoc comments: finds the `@example` blocks of a source file, compiles them, and runs them with the built package.
-import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as ts from 'typescript';
+
+import { type Outcome, runDocumented } from './documented-programs';
 
 /** A fenced code block of an `@example` tag. */
 export interface TsdocExample {
@@ -13,14 +13,6 @@ export interface TsdocExample {
   text: string;
   /** Number of the line with the opening fence, from 1. */
   line: number;
-}
-
-/** What a program printed, and how it ended. */
-export interface ExampleOutcome {
-  status: number | null;
-  stderr: string;
-  /** Lines of its standard output. */
-  lines: string[];
 }
 
 const COMMENT = /\/\*\*(?<text>[\s\S]*?)\*\/(?:\s*export (?:abstract )?class (?<name>\w+))?/g;
@@ -43,11 +35,6 @@ export function examplesIn(source: string): TsdocExample[] {
     }
   }
   return examples;
-}
-
-/** Returns the lines that an example promises to print: the comments behind its `console.log` statements. */
-export function promisedLines(program: string): string[] {
-  return program.split('\n').flatMap((line) => /\bconsole\.log\(.*\); \/\/ (.*)$/.exec(line)?.[1] ?? []);
 }
 
 /**
@@ -77,22 +64,10 @@ export function typeErrorsOf(files: readonly string[]): string[] {
   });
 }
 
-/**
- * Compiles a TypeScript program to an ES module and runs it in a separate process. Kills a program that runs longer than 60 s.
- *
- * @param folder - receives the module. Must be inside the package, so that `import ... from 'rdmavt'` resolves
- * @param name - file name of the module, without extension
- */
-export function runExample(program: string, folder: string, name: string): ExampleOutcome {
+/** Compiles a TypeScript program to an ES module and runs it, as {@link runDocumented} does. */
+export function runExample(program: string, folder: string, name: string): Outcome {
   const { outputText } = ts.transpileModule(program, {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
   });
-  const file = join(folder, `${name}.mjs`);
-  writeFileSync(file, outputText);
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    killSignal: 'SIGKILL',
-  });
-  return { status, stderr, lines: stdout.trimEnd().split('\n') };
+  return runDocumented(outputText, folder, name);
 }
