@@ -51,7 +51,10 @@ test('a bundle without its prebuilds says where they belong', (t) => {
   rmSync(consumer.path('out', 'prebuilds'), { recursive: true });
   const { status, stderr } = consumer.try(['out/app.js']);
   assert.equal(status, 1);
-  assert.match(stderr, /This program is a bundle: copy the prebuilds folder of the rdmavt package next to it/);
+  assert.match(
+    stderr,
+    /This program is a bundle: copy the prebuilds folder of the rdmavt package next to it/,
+  );
   assert(stderr.includes(consumer.path('out')));
   assert.match(stderr, /code: 'ERR_RDMAVT_NO_BINARY'/);
 });

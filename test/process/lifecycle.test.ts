@@ -106,7 +106,10 @@ describe('exit', () => {
     [
       'by an uncaught RdmaError',
       'everything().device.close();',
-      { status: 1, stderr: /RdmaError: EBUSY: Device.close: 1 protection domain, .* still exist on this device/ },
+      {
+        status: 1,
+        stderr: /RdmaError: EBUSY: Device.close: 1 protection domain, .* still exist on this device/,
+      },
     ],
     [
       'by an unhandled rejection',
