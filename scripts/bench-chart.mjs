@@ -18,8 +18,8 @@ const WIDTH = 880;
 const HEIGHT = 432;
 
 const PANELS = [
-  { title: 'Packed SGEs, nothing filled', subject: 'packed', peer: 'peer-packed', left: 56 },
-  { title: 'Filled by JavaScript from numbers', subject: 'filled', peer: 'peer-filled', left: 488 },
+  { title: 'SGEs already packed by the caller', subject: 'packed', peer: 'peer-packed', left: 56 },
+  { title: 'SGEs filled by JavaScript from numbers', subject: 'filled', peer: 'peer-filled', left: 488 },
 ];
 
 /**

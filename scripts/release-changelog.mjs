@@ -13,12 +13,12 @@ export function sectionOf(changelog, version) {
   const section = sections.find((text) => text.startsWith(`[${version}]`)) ?? '';
   return section.slice(section.indexOf('\n') + 1).trim();
 }
+
 /**
  * Returns the changelog with the entries under [Unreleased] moved to a section of the new version.
  * @param {string} changelog
- * @param {string} changelog
+ * @param {string} version
  * @param {string} day as YYYY-MM-DD
- * @param {string} day
  */
 export function released(changelog, version, day) {
   return changelog.replace(/^## \[Unreleased\]\n/m, `## [Unreleased]\n\n## [${version}] - ${day}\n`);

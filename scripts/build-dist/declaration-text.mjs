@@ -92,7 +92,7 @@ function valueNames(statement) {
 
 /**
  * @param {string} text
- * @param {Edit[]} must not overlap
+ * @param {Edit[]} edits must not overlap
  */
 function applyEdits(text, edits) {
   for (const edit of [...edits].sort((one, other) => other.from - one.from)) {

@@ -20,7 +20,8 @@ import { namesSection } from './windows.mjs';
 /**
  * @typedef {object} Import
  * @property {string} name
- * @property {string | undefined} [from] library (PE, Mach-O) or version (ELF: GLIBC_2.17); undefined: the program that loads the binary
+ * @property {string | undefined} [from] library (PE, Mach-O) or version (ELF: GLIBC_2.17); undefined: the program that loads the
+ *   binary
  */
 
 const architectures = /** @type {Record<string, string>} */ ({ x86_64: 'x64', aarch64: 'arm64' });

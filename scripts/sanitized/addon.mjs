@@ -31,8 +31,9 @@ export function buildSanitizedAddon() {
 /**
  * Returns the environment variables that make a process and its children run the sanitized add-on.
  *
- * @param {{ reports?: string, leaks?: boolean }} [options] `reports`: directory into which every process writes its report, even a
- *   process whose exit status is not checked; by default, reports go to standard error. `leaks`: report memory not freed at exit
+ * @param {{ reports?: string, leaks?: boolean }} [options] `reports`: directory into which every process writes its report, even
+ *   a process whose exit status is not checked; by default, reports go to standard error. `leaks`: report memory not freed at
+ *   exit
  * @returns {Record<string, string>}
  */
 export function sanitizedEnvironment({ reports, leaks = false } = {}) {
