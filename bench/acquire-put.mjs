@@ -7,7 +7,7 @@ import { checkBatches, holdBatches } from './harness/sweeps.mjs';
 import { batchesOf, BITS, PD, World } from './harness/world.mjs';
 
 const BATCH = 256;
-/** Elements for which the records and batches stay in the caches, as in a program that reuses its batches. */
+/** Elements in a few batches, as in a program that reuses its batches. */
 const FEW = 4096;
 /** Enough elements to access each of 65,536 regions. */
 const MANY = 65_536;

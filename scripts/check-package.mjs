@@ -78,7 +78,7 @@ function sources(folder, pattern) {
 
 /** @returns {{ files: { path: string, size: number }[], size: number, unpackedSize: number }} */
 function pack() {
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync('npm pack --dry-run --json --ignore-scripts', {
     cwd: root,
     shell: true,

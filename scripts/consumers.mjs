@@ -71,7 +71,7 @@ function pack() {
 
 /** @param {string} command */
 function npm(command) {
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(`npm ${command}`, {
     cwd: root,
     shell: true,

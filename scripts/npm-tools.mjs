@@ -22,7 +22,7 @@ export function npmPackage(name, range) {
   mkdirSync(partial, { recursive: true });
   writeFileSync(join(partial, 'package.json'), JSON.stringify({ private: true }));
   const quiet = '--no-package-lock --no-audit --no-fund --loglevel=error';
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(`npm install --ignore-scripts ${quiet} ${name}@${range}`, {
     cwd: partial,
     shell: true,

@@ -21,7 +21,7 @@ process.exitCode = example.status ?? 1;
 function step(title, command) {
   process.stderr.write(`${title} ... `);
   const start = performance.now();
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(command, {
     cwd: root,
     shell: true,

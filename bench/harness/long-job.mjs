@@ -17,7 +17,7 @@ const here = fileURLToPath(import.meta.url);
 /** Requests or regions per short job. */
 const SHORT = PASS;
 
-/** Target for the growth: V8's own heap grows and shrinks by as much. */
+/** Limit for the growth in MiB. V8's own heap grows and shrinks by up to this much. */
 export const NO_GROWTH_MIB = 4;
 
 /**

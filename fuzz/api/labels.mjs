@@ -1,4 +1,4 @@
-// Names of values for the journal. Inspecting a hostile value could run its code, so whoever creates a value labels it.
+// Names of values for the journal. Inspecting a hostile value could run its code, so the code that creates a value labels it.
 
 /** @type {WeakMap<object, string>} */
 const labels = new WeakMap();

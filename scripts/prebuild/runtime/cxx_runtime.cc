@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The C++ runtime of the prebuilt binaries, together with the few parts of the C++ library that are linked in.
- * Errors abort instead of throwing. The add-on is compiled without exceptions: nothing could catch an
- * exception of the library, and it would end the process anyway. Aborting at once needs no unwinder, which
- * would be the
+ * Errors abort instead of throwing. The add-on is compiled without exceptions: nothing could catch an exception
+ * of the library, and it would end the process anyway. Aborting at once needs no unwinder, which would be the
  * largest part of the binary and would need symbols of a newer C library than Node itself. */
 #include <chrono>
 #include <condition_variable>
@@ -59,10 +58,9 @@ extern "C" void __cxa_pure_virtual() {
 }
 
 _LIBCPP_BEGIN_NAMESPACE_STD
-/* Instantiates only strings of char. The library's string.cpp also contains wide strings and conversions between
- * strings and numbers. These would be a third of the Windows binary, because the C library of Windows lacks
- * the
- * functions they need. */
+/* Instantiates only strings of char. The library's string.cpp also contains wide strings, and conversions
+ * between strings and numbers. These would be a third of the Windows binary, because the C library of Windows
+ * lacks the functions that they need. */
 #define RVT_INSTANTIATE(...) template __VA_ARGS__;
 _LIBCPP_STRING_V1_EXTERN_TEMPLATE_LIST(RVT_INSTANTIATE, char)
 

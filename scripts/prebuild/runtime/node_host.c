@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Resolves the Node-API functions on Windows when the add-on is loaded. A normal import on Windows names the file
- * that exports the function, here node.exe. An add-on with such imports could not be loaded by a renamed
- * copy of node.exe or by a program that embeds Node (electron.exe). So the add-on does not import from
- * node.exe and looks up all functions in the host program. node-gyp's delay-load hook does the same on
- * first use; this code resolves all functions at load time, so loading fails at once if a function is
- * missing.
+/* Resolves the Node-API functions on Windows when the add-on is loaded. An ordinary import on Windows names the
+ * file that exports the function, here node.exe. An add-on with such imports could not be loaded by a renamed
+ * copy of node.exe, or by a program that embeds Node (electron.exe). So the add-on does not import from
+ * node.exe, but looks up all functions in the host program. node-gyp's delay-load hook does the same on first
+ * use; this code resolves all functions at load time, so loading fails at once if a function is missing.
  *
  * windows.mjs generates the tables: the function names, and the pointers that compiled code calls through. */
 #include <windows.h>
