@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * @typedef {{ name: string, value: number, doc: string[], ts: string }} Member
- * @typedef {{ ts: string | undefined, doc: string[], members: Member[] }} Group `ts`: name of the TypeScript enum; undefined for plain constants
+ * @typedef {{ ts: string | undefined, doc: string[], members: Member[] }} Group `ts`: name of the enum; undefined: constants
  */
 
 const GUARD = 'RVT_LAYOUT_H';
