@@ -169,7 +169,7 @@ export class Memories {
     }
   }
 
-  /** Checks all memory and returns the descriptions of all damages. */
+  /** Checks all memory and returns a description of each damage found. */
   damages() {
     for (const memory of this.#all) this.#look(memory);
     for (const left of this.#left) this.#lookAtLeft(left);

@@ -1,7 +1,7 @@
 // Decides which exceptions a call may throw.
 import { types } from 'node:util';
 
-/** The values that hostile values have thrown, to recognize them when a call throws them on. */
+/** The values that hostile values have thrown, to recognize them when a call rethrows them. */
 const thrown = new Set();
 
 /** Creates an exception for a hostile value to throw. */
@@ -20,13 +20,13 @@ export function hostileException(/** @type {import('./random.mjs').Random} */ ra
 /**
  * @typedef {object} Circumstances
  * @property {boolean} [raw] a call of the native module itself, whose own checks throw TypeErrors without a code
- * @property {boolean} [wrongThis] called on something else than an object of its class, or wrongly with or without `new`
+ * @property {boolean} [wrongThis] called on something other than an object of its class, or wrongly with or without `new`
  * @property {boolean} [tampered] a property that the method reads was overwritten
  * @property {boolean} [awaitsRelease] a rejected promise of deregAsync() or deallocAsync(), which a signal may have aborted
  * @property {boolean} [scribbled] another thread writes into the block from which the method reads its answer
  */
 
-/** V8's messages for a getter that is called on something else than an object of its class. */
+/** V8's messages for a getter that is called on something other than an object of its class. */
 const getterMessage = /private|Receiver must be|Object must be an instance of/;
 /** V8's messages for a revoked proxy, or a proxy whose traps contradict its target. Any access to such a proxy throws. */
 const proxyMessage = /proxy that has been revoked|on proxy: /;
