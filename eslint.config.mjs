@@ -16,29 +16,29 @@ export default defineConfig(
       parserOptions: { project: './tsconfig.check.json', tsconfigRootDir: import.meta.dirname },
     },
     rules: {
-      // Numbers and bigints in messages are plain: `lkey ${key}`.
+      // Numbers and booleans may appear in messages without conversion: `lkey ${key}`.
       '@typescript-eslint/restrict-template-expressions': [
         'error',
         { allowNumber: true, allowBoolean: true },
       ],
-      // `_name` is a parameter that an interface asks for.
+      // A parameter that an interface requires but the function does not use is called `_name`.
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', caughtErrors: 'all' }],
-      // Bit masks and enums are what this package is about: `Access.LocalWrite | Access.RemoteRead`.
+      // The package uses bit masks and enums throughout: `Access.LocalWrite | Access.RemoteRead`.
       '@typescript-eslint/no-unsafe-enum-comparison': 'off',
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      // An interface to implement may well be empty of state; static-only classes are not wanted anywhere.
+      // Arrow functions may return the result of a void call in shorthand form.
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       eqeqeq: 'error',
     },
   },
   {
-    // A program can replace the iterator of arrays by one that never ends, or that keeps the native objects that it is given.
+    // A program can replace the array iterator with one that never ends, or one that keeps the native objects it is passed.
     files: ['lib/internal/**/*.ts', 'lib/verbs/**/*.ts'],
-    // So loops are by index there (eslint.rooms.mjs forbids the others).
+    // So these files loop by index. eslint.rooms.mjs forbids `for ... of` here.
     rules: { '@typescript-eslint/prefer-for-of': 'off' },
   },
   {
-    // Tests pass wrong things on purpose and read what comes back without ceremony.
+    // Tests pass wrong values on purpose, and read results without type checks.
     files: ['test/**/*.ts'],
     rules: {
       '@typescript-eslint/explicit-module-boundary-types': 'off',
@@ -54,7 +54,7 @@ export default defineConfig(
       '@typescript-eslint/restrict-template-expressions': 'off',
       '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/ban-ts-comment': ['error', { 'ts-expect-error': false }],
-      // `using region = ...` holds something to the end of the block without being read.
+      // `using region = ...` keeps an object until the end of the block without reading it.
       '@typescript-eslint/no-unused-vars': [
         'error',
         {
@@ -67,7 +67,7 @@ export default defineConfig(
     },
   },
   {
-    // tsc checks these too (tsconfig.check.json), and knows what is defined.
+    // tsc checks these files too (tsconfig.check.json), and detects undefined names.
     files: ['**/*.{js,cjs,mjs}'],
     rules: { 'no-undef': 'off', 'no-unused-vars': ['error', { argsIgnorePattern: '^_' }] },
   },

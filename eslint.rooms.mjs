@@ -1,11 +1,12 @@
-// Which room may import from which: arrows go downward only (ARCHITECTURE.md). scripts/check-includes.mjs does the same for C and C++.
+// ESLint rules that restrict imports by room (a folder or file of the layering in ARCHITECTURE.md): a room may import only from
+// rooms below it. scripts/check-includes.mjs enforces the same rule for C and C++.
 //
-// Each room lists what it may import, as patterns of the text between the quotes. Everything else is an error. Three rules are
-// needed, because `no-restricted-imports` sees `import ... from` and `export ... from` only.
+// Each room lists the module specifiers that it may import, as regular expressions. Everything else is an error. Other kinds of
+// imports need `no-restricted-syntax`, because `no-restricted-imports` sees only `import ... from` and `export ... from`.
 
 const NODE = 'node:[\\w/]+';
 const HERE = '\\./[\\w-]+';
-/** What compiled modules of lib/ and types in them are named by. */
+/** Optional suffix of specifiers in lib/: compiled modules and type imports use `.js`. */
 const JS = '(\\.js)?';
 
 /**
@@ -13,16 +14,16 @@ const JS = '(\\.js)?';
  * @property {string} name
  * @property {string[]} files
  * @property {string[]} [ignores]
- * @property {string[]} may import, as regular expressions
- * @property {boolean} [computed] whether `import(expression)` is allowed: nobody can tell what it imports
- * @property {boolean} [byIndex] whether arrays are read and written by index only (`lib/internal/intrinsics.ts` says why)
- * @property {string[]} [paths] folders that no string may name, however the path is put together
+ * @property {string[]} may module specifiers that it may import, as regular expressions
+ * @property {boolean} [computed] whether `import(expression)` is allowed, whose module ESLint cannot determine
+ * @property {boolean} [byIndex] whether arrays must be read and written by index only (lib/internal/intrinsics.ts explains why)
+ * @property {string[]} [paths] folders that no string literal may name, in any part of a path
  */
 
-/** lib/ and bench/ are published; these folders are not. */
+/** lib/ and bench/ are published; these folders are not, so published code must not name them. */
 const UNPUBLISHED = ['scripts', 'fuzz', 'test'];
 
-/** They hold no native objects, and say why the native module cannot be loaded. */
+/** These files only compose error messages for a native module that cannot be loaded. They hold no native objects. */
 const MAKERS_OF_TEXT = ['lib/internal/addons-disabled.ts', 'lib/internal/binary-errors.ts'];
 
 /** @type {Room[]} */
@@ -58,7 +59,7 @@ const rooms = [
     name: 'lib/cli',
     files: ['lib/cli/**'],
     may: [NODE, HERE + JS, `\\.\\./(internal|verbs|replay)/[\\w-]+${JS}`, '\\.\\./index'],
-    computed: true, // the benchmarks in bench/
+    computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },
   {
@@ -76,10 +77,10 @@ const rooms = [
   {
     name: 'bench/harness',
     files: ['bench/harness/**'],
-    // It may load the native module: the cost of an empty call has no public name.
+    // native.mjs may load the native module: no public function measures the cost of an empty native call.
     ignores: ['bench/harness/native.mjs'],
     may: [NODE, 'rdmavt', './[\\w-]+\\.mjs'],
-    computed: true, // apart.mjs loads the question that it is told to ask
+    computed: true, // apart.mjs loads the benchmark that it is told to run
     paths: [...UNPUBLISHED, 'lib', 'dist'],
   },
   {
@@ -99,8 +100,8 @@ const rooms = [
 /** @param {Room} room */
 function rulesOf({ name, may, computed = false, byIndex = false, paths = [] }) {
   const refused = `^(?!(${may.join('|')})$)`;
-  const message = `${name} may not import this: arrows go downward only (eslint.rooms.mjs).`;
-  // A slash in a regular expression would end it in a selector.
+  const message = `${name} may not import this: only the rooms below it are allowed (eslint.rooms.mjs).`;
+  // A slash inside a regular expression would end the expression in an ESLint selector.
   const sources = `[value=/${refused.replaceAll('/', '\\u002F')}/]`;
   const folders = `/(^|\\u002F)(${paths.join('|')})(\\u002F|$)/`;
   const syntax = [
@@ -135,7 +136,7 @@ function rulesOf({ name, may, computed = false, byIndex = false, paths = [] }) {
   if (!computed) {
     syntax.push({
       selector: 'ImportExpression:not([source.type="Literal"])',
-      message: `${name} may only import what it names in the import itself (eslint.rooms.mjs).`,
+      message: `${name} may only import modules by a literal name (eslint.rooms.mjs).`,
     });
   }
   return /** @type {const} */ ({
@@ -144,7 +145,7 @@ function rulesOf({ name, may, computed = false, byIndex = false, paths = [] }) {
   });
 }
 
-/** For eslint.config.mjs. */
+/** The rules for eslint.config.mjs, one configuration object per room. */
 export const roomRules = rooms.map((room) => ({
   name: `rooms/${room.name}`,
   files: room.files,

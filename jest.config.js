@@ -2,28 +2,30 @@
 
 /** @type {import('jest').Config} */
 module.exports = {
-  // Node's; a test that makes the process warn fails.
+  // Node's environment, extended: a test fails if the process emits a warning.
   testEnvironment: '<rootDir>/test/support/environment.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  // Copies of the sources (and of package.json) that must not be taken for modules.
+  // These folders contain copies of sources and of package.json, which Jest must not treat as modules.
   modulePathIgnorePatterns: ['<rootDir>/build/', '<rootDir>/dist/'],
-  // Transpiled file by file (isolatedModules in tsconfig.json): `npm run typecheck` checks the types, once for all.
+  // ts-jest transpiles file by file (isolatedModules in tsconfig.json); `npm run typecheck` checks the types once for the whole
+  // project.
   transform: {
     '^.+\\.ts$': [
       'ts-jest',
       { tsconfig: '<rootDir>/tsconfig.check.json', transpilation: true, diagnostics: false },
     ],
   },
-  // Property-based tests, workers and child processes take their time on two loaded cores.
+  // Property-based tests, workers and child processes are slow when both cores are loaded.
   testTimeout: 60_000,
   maxWorkers: 2,
-  // Jest kills a child that has not ended after so long (ms), and says so. The children hold nothing open: their event loop is empty
-  // after some 3 ms, and the end takes 20 to 40 ms of processor. Jest's own 500 ms are too few for even empty tests when the
-  // processors have ten times more to do. A child that does not end by itself is still told of.
+  // Time in ms after which Jest kills a worker process that has not exited, and reports it. The worker's event loop is empty
+  // after about 3 ms and its exit takes 20 to 40 ms of CPU time. Jest's default of 500 ms is too short on a machine with ten
+  // times as many runnable processes as processors, even for empty tests. Jest still reports a worker that does not exit by
+  // itself.
   workerGracefulExitTimeout: 30_000,
   reporters: [
     'default',
-    '<rootDir>/scripts/jest-counts.mjs', // leaves the counts for .ci/run (scripts/counts.mjs), and wants a reason for each skipped test
+    '<rootDir>/scripts/jest-counts.mjs', // writes the counts for .ci/run, requires a reason for each skipped test
     '<rootDir>/scripts/jest-debug-build.mjs',
   ],
 };

@@ -1,5 +1,5 @@
-// What do references cost while another thread takes references on the same regions? Each thread counts its own, so the answer should
-// be: the same.
+// Measures the cost of references while another thread takes references on the same regions. Each thread has its own reference
+// counts, so the cost should be the same as without the other thread.
 import { SecondThread } from './harness/second-thread.mjs';
 import { holdBatches } from './harness/sweeps.mjs';
 import { batchesOf, World } from './harness/world.mjs';
@@ -10,7 +10,7 @@ const ELEMENTS = 16_384;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'acquire-put-two-threads',
-  title: 'Batches of 256 packed SGEs acquired and put over 1,024 regions, while another thread does the same',
+  title: 'Batches of 256 packed SGEs acquired and put over 1,024 regions while another thread does the same',
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);
@@ -22,7 +22,7 @@ export default {
     return {
       contenders: {
         together: {
-          label: 'acquire(count), put(count), another thread holding',
+          label: 'acquire(count), put(count), another thread acquiring',
           elements: ELEMENTS,
           run: other.during(run),
         },

@@ -1,5 +1,5 @@
-// What do references cost, taken and given back for a whole batch, beside the check alone? Over one region, over 1,024, and over more
-// than the caches hold.
+// Measures acquiring and putting references for whole batches, compared with only checking them: over one region, over 1,024
+// regions, and over more regions than the caches can hold.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
@@ -7,9 +7,9 @@ import { checkBatches, holdBatches } from './harness/sweeps.mjs';
 import { batchesOf, BITS, PD, World } from './harness/world.mjs';
 
 const BATCH = 256;
-/** As many as one batch after the other holds in a program that reuses its batches. */
+/** Elements in a few batches, as in a program that reuses its batches. */
 const FEW = 4096;
-/** Enough to meet every one of 65,536 regions. */
+/** Enough elements to access each of 65,536 regions. */
 const MANY = 65_536;
 
 /** @typedef {import('./harness/question.mjs').Contender} Contender */
@@ -29,7 +29,7 @@ export default {
         flat: peer(some, FEW),
         holdOne: hold(one, FEW, 'one region'),
         checkOne: check(one, FEW, 'one region'),
-        holdWide: hold(some, MANY, '1,024 regions, 65,536 held in turn'),
+        holdWide: hold(some, MANY, '1,024 regions, 65,536 elements'),
         holdMany: hold(many, MANY, '65,536 regions'),
       },
       lines: [
@@ -49,6 +49,7 @@ export default {
 };
 
 /**
+ * Acquires and puts all elements, batch by batch.
  * @param {World} world
  * @param {number} elements
  * @param {string} where
@@ -65,6 +66,7 @@ function hold(world, elements, where) {
 }
 
 /**
+ * Checks all elements, batch by batch, without references.
  * @param {World} world
  * @param {number} elements
  * @param {string} where
@@ -81,6 +83,7 @@ function check(world, elements, where) {
 }
 
 /**
+ * Checks all elements in JavaScript, and increments and decrements a reference count per region.
  * @param {World} world
  * @param {number} elements
  * @returns {Contender}

@@ -1,4 +1,5 @@
-// And where the numbers come from JavaScript? Each SGE is written into the batch first; peers judge the numbers where they are.
+// Measures checking batches whose numbers come from JavaScript. The subject writes each SGE into the batch before the check; the
+// JavaScript tables read the numbers directly.
 import { Access } from 'rdmavt';
 
 import { BigIntTable, FlatTable, ObjectTable } from './harness/peers.mjs';
@@ -14,7 +15,7 @@ const HIGH = 2 ** -32;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'batch-filled-from-numbers',
-  title: 'Batches of 256 SGEs, filled from numbers, count read, random over 1,024 regions',
+  title: 'Batches of 256 SGEs filled by JavaScript from numbers, random over 1,024 regions',
   unit: 'ns/element',
   prepare() {
     agreeOnVerdicts(1024);
@@ -31,7 +32,7 @@ export default {
     const objects = new ObjectTable(BITS, world.entries);
     const bigints = new BigIntTable(BITS, world.entries);
 
-    /** @param {(first: number) => number} check a batch @returns {(passes: number) => number} */
+    /** @param {(first: number) => number} check checks one batch @returns {(passes: number) => number} */
     const sweep = (check) => (passes) => {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
@@ -46,7 +47,7 @@ export default {
           elements: ELEMENTS,
           run: sweep((first) => {
             for (let i = first, j = 0; j < 4 * BATCH; i++, j += 4) {
-              // A store into a Uint32Array takes the number modulo 2^32.
+              // A store into a Uint32Array converts the number modulo 2^32.
               const address = addresses[i];
               words[j] = address;
               words[j + 1] = address * HIGH;
@@ -87,7 +88,7 @@ export default {
           ),
         },
         objects: {
-          label: 'JavaScript, object a region',
+          label: 'JavaScript, one object per region',
           elements: ELEMENTS,
           run: sweep(
             (first) =>

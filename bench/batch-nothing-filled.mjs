@@ -1,4 +1,4 @@
-// What does a check cost where work requests lie in memory packed already? A batch of 256 over 1,024 regions.
+// Measures checking SGEs that already lie packed in memory: batches of 256 over 1,024 regions.
 import { Access } from 'rdmavt';
 
 import { BigIntTable, FlatTable, ObjectTable } from './harness/peers.mjs';
@@ -11,7 +11,7 @@ const ELEMENTS = 65_536;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'batch-nothing-filled',
-  title: 'Batches of 256 packed SGEs, nothing filled, random over 1,024 regions',
+  title: 'Batches of 256 SGEs already packed by the caller, random over 1,024 regions',
   unit: 'ns/element',
   prepare() {
     agreeOnVerdicts(1024);
@@ -28,7 +28,7 @@ export default {
     const addresses = BigUint64Array.from(work.addresses, BigInt);
     const lengths = BigUint64Array.from(work.lengths, BigInt);
 
-    /** @param {(first: number) => number} check a batch @returns {(passes: number) => number} */
+    /** @param {(first: number) => number} check checks one batch @returns {(passes: number) => number} */
     const sweep = (check) => (passes) => {
       let passed = 0;
       for (let pass = 0; pass < passes; pass++) {
@@ -82,7 +82,7 @@ export default {
           ),
         },
         objects: {
-          label: 'JavaScript, object a region',
+          label: 'JavaScript, one object per region',
           elements: ELEMENTS,
           run: sweep(
             (first) =>
@@ -101,7 +101,7 @@ export default {
         },
       },
       lines: [
-        // Where requests lie packed already they are judged where they lie; a block of the batch would have to be filled first.
+        // The target is for SGEs checked in the caller's buffer, because the batch's own block would have to be filled first.
         { name: 'batch-nothing-filled', of: 'callersBuffer', peer: 'flat', reach: 0.5 },
         { name: 'batch-nothing-filled/block', of: 'batch', peer: 'flat' },
         { name: 'batch-nothing-filled/remote', of: 'remote', peer: 'flat' },

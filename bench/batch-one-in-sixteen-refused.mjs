@@ -1,4 +1,5 @@
-// What do refusals cost in a batch? The same batch with one element in sixteen out of bounds, and with none; every element gets a verdict.
+// Measures the cost of refusals in a batch: compares batches with one element in sixteen out of bounds to batches without
+// refusals. Every element gets a verdict.
 import { deepStrictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -49,7 +50,8 @@ export default {
 };
 
 /**
- * The usual work, but every sixteenth element, at a place that differs from sixteen to sixteen, ends one byte past its region.
+ * Draws elements, and moves one element in each sixteen so that it ends one byte past its region. Its position within the sixteen
+ * varies.
  *
  * @param {World} world
  */
@@ -67,7 +69,7 @@ function withRefusals(world) {
 }
 
 /**
- * Every batch has the verdicts of the flat table.
+ * Verifies that every batch gives the verdicts of the flat table.
  *
  * @param {World} world
  * @param {FlatTable} flat
@@ -96,6 +98,8 @@ function agree(world, flat, work) {
 }
 
 /**
+ * Checks all elements, batch by batch.
+ *
  * @param {World} world
  * @param {Elements} work
  * @param {string} label
@@ -119,6 +123,8 @@ function check(world, work, label) {
 }
 
 /**
+ * Acquires and puts all elements, batch by batch.
+ *
  * @param {World} world
  * @param {Elements} work
  * @param {string} label
@@ -135,6 +141,8 @@ function hold(world, work, label) {
 }
 
 /**
+ * Checks all elements in JavaScript and writes a verdict for each.
+ *
  * @param {FlatTable} flat
  * @param {Elements} work
  * @returns {Work}

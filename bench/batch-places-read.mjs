@@ -1,4 +1,4 @@
-// And if the verdict and the place of every element are read, and 1 in 11 is refused?
+// Measures batches in which the program reads the verdict and position of every element, and about 1 in 11 elements is refused.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
@@ -11,7 +11,7 @@ const ELEMENTS = 65_536;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'batch-places-read',
-  title: 'Batches of 256 packed SGEs, some refused, each verdict and place read, 1,024 regions',
+  title: 'Batches of 256 packed SGEs, some refused, verdict and position of each read, 1,024 regions',
   unit: 'ns/element',
   prepare() {
     agreeOnVerdicts(1024);
@@ -22,7 +22,7 @@ export default {
       (batch) => ({
         batch,
         verdicts: batch.verdicts,
-        // The low words: positions are below 2^32 here, and a BigInt each would only measure BigInts.
+        // Read only the low words: positions are below 2^32 here, and reading BigInts would dominate the time.
         positions: new Uint32Array(batch.positions.buffer, batch.positions.byteOffset, 2 * BATCH),
       }),
     );
@@ -31,9 +31,10 @@ export default {
     const flatPositions = new Float64Array(BATCH);
 
     /**
+     * Sums up verdicts and positions, so that every element is read.
      * @param {import('./harness/peers.mjs').Numbers} verdicts
      * @param {import('./harness/peers.mjs').Numbers} positions
-     * @param {number} step words a position
+     * @param {number} step words per position
      */
     const read = (verdicts, positions, step) => {
       let sum = 0;

@@ -1,4 +1,4 @@
-// Does the number of regions matter? The same batches over 65,536 regions and over one.
+// Measures whether the number of regions matters: the same batches over 65,536 regions and over one region.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
@@ -13,7 +13,7 @@ const ELEMENTS = 65_536;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'batch-regions-65536',
-  title: 'Batches of 256 packed SGEs, nothing filled: random over 65,536 regions, and over one',
+  title: 'Batches of 256 SGEs already packed by the caller, random over 65,536 regions, and over one region',
   unit: 'ns/element',
   prepare() {
     agreeOnVerdicts(65_536);
@@ -42,6 +42,8 @@ export default {
 };
 
 /**
+ * Checks all elements with a native batch.
+ *
  * @param {World} world
  * @param {string} label
  * @returns {Contender}
@@ -64,6 +66,8 @@ function subject(world, label) {
 }
 
 /**
+ * Checks all elements in JavaScript.
+ *
  * @param {World} world
  * @param {string} label
  * @returns {Contender}

@@ -1,4 +1,5 @@
-// How many make a batch worth while? Sizes 1 to 4,096, over 1, 1,024 and 65,536 regions. scripts/bench-chart.mjs draws the answer.
+// Measures which batch size pays off: sizes 1 to 4,096, over 1, 1,024 and 65,536 regions. scripts/bench-chart.mjs draws the
+// results.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
@@ -18,7 +19,7 @@ const HIGH = 2 ** -32;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'batch-sizes',
-  title: 'Batches of 1 to 4,096 over 1, 1,024 and 65,536 regions',
+  title: 'Batches of 1 to 4,096 SGEs over 1, 1,024 and 65,536 regions',
   unit: 'ns/element',
   effort: MANY,
   compact: true,
@@ -54,6 +55,8 @@ export default {
 };
 
 /**
+ * Returns four contenders for one batch size: SGEs packed by the caller or filled by JavaScript, each native and in JavaScript.
+ *
  * @param {World} world
  * @param {FlatTable} flat
  * @param {number} size

@@ -1,8 +1,8 @@
-// `rdmavt bench`, which is also `npm run bench`: asks the questions of this folder, one a file, and tells the answers.
+// Implements `rdmavt bench` (`npm run bench`): runs the benchmarks in this folder, one per file, and prints the results.
 //
-// Plain modules that the package ships as they are, rather than a part of lib/: they use the package as its users do, by its name, and
-// someone who doubts a figure can read and change what was run without building anything. lib/cli/bench-command.ts has the
-// command line; harness/ has what the questions share.
+// The package ships these plain modules unchanged, outside of lib/. They import the package by its name, as users do, so anyone
+// who doubts a figure can read and change the benchmark without building anything. lib/cli/bench-command.ts parses the command
+// line; harness/ contains code that several benchmarks share.
 import { availableParallelism, cpus } from 'node:os';
 
 import acquirePut from './acquire-put.mjs';
@@ -49,7 +49,7 @@ import twoThreads from './two-threads.mjs';
 /** @typedef {import('./harness/question.mjs').Row} Row */
 
 /**
- * In the order in which they are asked: whole requests through the facade come first.
+ * All benchmarks in the order in which they run. Whole requests through the facade come first.
  *
  * @type {readonly Question[]}
  */
@@ -94,13 +94,13 @@ const all = [
 
 /**
  * @typedef {object} Options
- * @property {readonly string[]} only names of questions, which are names of files; empty: all
- * @property {boolean} smoke every question briefly; the times mean nothing and are not judged
+ * @property {readonly string[]} only names of the benchmarks to run, which are the names of their files; empty: all
+ * @property {boolean} smoke run every benchmark briefly; the figures are meaningless and are not compared with the targets
  * @property {'table' | 'json' | 'markdown'} format
  */
 
 /**
- * Everything that a program may want to know of a run.
+ * The result of a run, as printed by `--json`.
  *
  * @typedef {object} Result
  * @property {string} node
@@ -109,15 +109,16 @@ const all = [
  * @property {number} cores
  * @property {string} date
  * @property {boolean} smoke
- * @property {number} rounds of a question that does not say another number
+ * @property {number} rounds number of rounds, except for benchmarks that set their own
  * @property {Row[]} rows
- * @property {Record<string, number>} ratios by the name of the row
+ * @property {Record<string, number>} ratios median ratio of each compared row, by row name
  */
 
 /**
+ * Runs benchmarks and prints the results.
  * @param {Options} options
  * @param {{ stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream }} out
- * @returns the exit status
+ * @returns {number} the exit status
  */
 export function bench({ only, smoke, format }, { stdout, stderr }) {
   const asked = all.filter(({ name }) => only.length === 0 || only.includes(name));
@@ -140,6 +141,7 @@ export function bench({ only, smoke, format }, { stdout, stderr }) {
   return 0;
 }
 
+/** Describes the machine and the time of the run. */
 function about() {
   return {
     node: process.version,
@@ -151,6 +153,7 @@ function about() {
 }
 
 /**
+ * Returns the result that `--json` prints.
  * @param {ReturnType<typeof about>} machine
  * @param {boolean} smoke
  * @param {Row[]} rows

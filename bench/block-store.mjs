@@ -1,5 +1,6 @@
-// What does it cost to read a store over RDMA, block by block in random order, as examples/block-store does? Both sides are checked: the
-// target's, by the peer's request, and the initiator's, where the response is placed. Against a plain copy of the same blocks.
+// Measures reading a block store over RDMA, block by block in random order, like examples/block-store. Both sides check each
+// access: the target checks the peer's request, the initiator the element that receives the response. Compared with a plain copy
+// of the same blocks.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -11,7 +12,7 @@ const BATCH = 16;
 const BYTES = 2 ** 26;
 const BLOCKS = BYTES / BLOCK;
 
-/** Blocks of a pass, which goes on where the last one ended. */
+/** Blocks per pass. Each pass continues where the previous one ended. */
 const PASS = 1024;
 
 /** @typedef {import('./harness/rounds.mjs').Work} Work */
@@ -27,7 +28,7 @@ export default {
     for (const { label, run } of Object.values(ways)) {
       store.buffer.fill(1);
       strictEqual(run(BLOCKS / PASS), BYTES, label);
-      strictEqual(Buffer.compare(store.buffer, store.content), 0, `${label}: other bytes arrive`);
+      strictEqual(Buffer.compare(store.buffer, store.content), 0, `${label}: wrong bytes arrived`);
     }
     return {
       contenders: ways,
@@ -41,7 +42,10 @@ export default {
   },
 };
 
-/** A target with its store, and an initiator with the buffer that it reads into; every page of both is there. */
+/**
+ * A target with its store, and an initiator with its receive buffer. Both buffers are written before the measurement, so all
+ * pages exist.
+ */
 class Store {
   content = Buffer.from(new ArrayBuffer(BYTES));
   buffer = Buffer.from(new ArrayBuffer(BYTES));
@@ -66,7 +70,7 @@ class Store {
 }
 
 /**
- * A request is served into a packet, which is placed by a local element.
+ * Reads one block at a time: serves a request into a packet, then copies the packet into a local element.
  *
  * @param {Store} store
  * @returns {Work}
@@ -97,7 +101,7 @@ function single({ qp, source, pd, mr, offsets }) {
 }
 
 /**
- * Sixteen requests and sixteen elements in one call.
+ * Reads sixteen blocks at a time: copies sixteen requests into sixteen local elements in one call.
  *
  * @param {Store} store
  * @returns {Work}
@@ -120,6 +124,8 @@ function batches({ qp, source, pd, mr, offsets }) {
 }
 
 /**
+ * Copies the blocks without any check.
+ *
  * @param {Store} store
  * @returns {Work}
  */
@@ -134,8 +140,10 @@ function plain({ content, buffer, offsets }) {
 }
 
 /**
+ * Returns a contender that reads the blocks in the given order.
+ *
  * @param {readonly number[]} offsets
- * @param {number} step blocks of a call
+ * @param {number} step blocks per call
  * @param {(first: number) => number} read
  * @returns {Omit<Work, 'label'>}
  */

@@ -1,5 +1,5 @@
-// What does everything cost when the caches hold something else, as in a program that does other work between its requests? Before each
-// call, which is timed alone, memory that is larger than the caches is read.
+// Measures checks with cold caches, as in a program that does other work between its requests. Each call is timed separately, and
+// before each call the benchmark reads a block of memory larger than the caches.
 import { Access } from 'rdmavt';
 
 import { FlatTable } from './harness/peers.mjs';
@@ -11,10 +11,10 @@ const BATCH = 256;
 const ELEMENTS = 65_536;
 const LINE = 64;
 
-/** More than the last cache of most machines. */
+/** Larger than the last-level cache of most machines. */
 const BYTES = 2 ** 26;
 
-/** Calls before the first timed one, so that they are compiled. */
+/** Calls before the first timed call, so that V8 has compiled the code. */
 const WARM_UP = 20_000;
 
 /** @typedef {import('./harness/rounds.mjs').Work} Work */
@@ -39,7 +39,7 @@ export default {
       return sum;
     };
 
-    /** @param {string} label @param {(i: number) => number} call of one batch @returns {Work} */
+    /** @param {string} label @param {(i: number) => number} call checks one batch @returns {Work} */
     const contender = (label, call) => {
       let i = 0;
       const next = () => call((i = (i + 1) % (ELEMENTS / BATCH)));

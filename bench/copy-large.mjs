@@ -1,4 +1,4 @@
-// Does an SGE cost anything where the copy is long? Against the same bytes by a ready view.
+// Measures long copies through an SGE, compared with the same copies through existing typed arrays.
 import { copying } from './harness/copying.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

@@ -1,4 +1,5 @@
-// What does a short copy through an SGE cost, where the call takes longer than the copy? Against the same bytes by a ready view.
+// Measures short copies through an SGE, where the call takes longer than the copy. Compared with the same copies through existing
+// typed arrays.
 import { copying } from './harness/copying.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

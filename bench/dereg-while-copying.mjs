@@ -1,5 +1,6 @@
-// How long does dereg() wait while another thread copies from the region? Each round is one call, so the median and the largest figure
-// are those of single calls. The wait is over when the other thread has copied 64 KiB at most, unless it has lost its processor.
+// Measures how long dereg() waits while another thread copies from the region. Each round is a single call, so the median and the
+// maximum are those of single calls. dereg() waits until the other thread has copied at most 64 KiB, or longer if that thread is
+// preempted.
 import { Access } from 'rdmavt';
 
 import { CopyingThread } from './harness/copying-thread.mjs';
@@ -10,7 +11,7 @@ const BYTES = 1 << 20;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'dereg-while-copying',
-  title: 'dereg() of a region of 1 MiB, while another thread copies from it again and again',
+  title: 'dereg() of a 1 MiB region while another thread repeatedly copies from it',
   unit: 'ns/call',
   effort: { rounds: 201, warmUp: 20, slice: 0 },
   prepare() {
@@ -19,7 +20,11 @@ export default {
     const memory = new SharedArrayBuffer(BYTES);
     const other = new CopyingThread(device, pd, BYTES);
 
-    /** @param {(mr: import('rdmavt').MemoryRegion) => void} began @param {() => void} ended */
+    /**
+     * Returns a contender that deregisters a region.
+     * @param {(mr: import('rdmavt').MemoryRegion) => void} began called after each registration
+     * @param {() => void} ended called after each deregistration
+     */
     const dereg = (began, ended) => {
       const register = () => {
         const mr = pd.regUserMr(memory, { access: Access.LocalWrite });

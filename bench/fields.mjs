@@ -1,4 +1,4 @@
-// What does it cost to read a field of an accepted element, or of a region? Against the least that any native call costs.
+// Measures reading one field of an accepted SGE or of a region, compared with an empty native call.
 import { ok, strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -6,12 +6,12 @@ import { Access } from 'rdmavt';
 import { emptyCall } from './harness/empty-call.mjs';
 import { World } from './harness/world.mjs';
 
-/** Read in turn, so that no read is the same as the one before. */
+/** Number of objects. The benchmark reads them in turn, so that no two consecutive reads are the same. */
 const THINGS = 64;
 const READS = 1024;
 const REGION = 4096;
 
-/** Of a region that one element refers to: its owner's, its key's and the element's. */
+/** References to a region that one SGE uses: one each for the region object, the key and the SGE. */
 const HELD_ONCE = 3;
 
 /** @typedef {import('./harness/rounds.mjs').Work} Work */
@@ -19,7 +19,7 @@ const HELD_ONCE = 3;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'fields',
-  title: 'One field read, of 64 elements or regions in turn',
+  title: 'Reading one field of 64 SGEs or regions in turn',
   unit: 'ns/read',
   prepare() {
     const world = new World(THINGS, { regionBytes: REGION });
@@ -75,7 +75,7 @@ export default {
 };
 
 /**
- * Every field says what was asked for.
+ * Verifies that every field has the expected value.
  *
  * @param {readonly import('rdmavt').Sge[]} sges
  * @param {readonly import('rdmavt').MemoryRegion[]} regions

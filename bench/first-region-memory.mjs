@@ -1,4 +1,4 @@
-// How much memory does a device take with its first region? Counted in a new process, for a device with the default table.
+// Measures how much resident memory a device with its first region takes: in a new process, with the default table size.
 import { fileURLToPath } from 'node:url';
 
 import { gaugesOf, runApart } from './harness/own-process.mjs';
@@ -9,7 +9,7 @@ const file = fileURLToPath(new URL('harness/first-use.mjs', import.meta.url));
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'first-region-memory',
-  title: 'Memory that becomes resident with a device, a domain and its first region',
+  title: 'Resident memory of a device with a protection domain and its first region',
   unit: 'KiB',
   effort: FEW,
   prepare: () => ({

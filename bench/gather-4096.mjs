@@ -1,4 +1,4 @@
-// What do elements of a page cost to check and copy together, where the copy takes most of the time?
+// Measures checking and copying 4 KiB elements in one call. The copy takes most of the time.
 import { gathering } from './harness/gathering.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

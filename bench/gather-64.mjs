@@ -1,4 +1,4 @@
-// What do small elements cost to check and copy together, 256 a call?
+// Measures checking and copying small elements, 256 per call.
 import { gathering } from './harness/gathering.mjs';
 
 /** @type {import('./harness/question.mjs').Question} */

@@ -1,4 +1,4 @@
-// From one list of SGEs into another, both checked, in one call.
+// Measures copying from one list of SGEs into another in one call that checks both lists.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -24,7 +24,7 @@ export default {
     const world = new World(1024, { regionBytes: REGION });
     world.fill();
     const { memory, entries, pd } = world;
-    // Apart, so that no order of copying shows.
+    // Draw sources and targets from different regions, so that the order of copying does not affect the result.
     const sources = world.work(BATCH * BATCHES, { bytes: BYTES, among: entries.slice(0, 512) });
     const targets = world.work(BATCH * BATCHES, { bytes: BYTES, among: entries.slice(512), seed: 2 });
     const from = batchesOf(sources, BATCH, (capacity) => pd.lkeyBatch(capacity));
@@ -52,7 +52,7 @@ export default {
       let most = flat.firstRefusal < 0 ? BATCH : flat.firstRefusal;
       flat.placePacked(targets.packed, first, BATCH, PD, Access.LocalWrite, verdicts, toOffsets);
       if (flat.firstRefusal >= 0) most = Math.min(most, flat.firstRefusal);
-      // The lengths are the same on both sides: nothing to split.
+      // The lengths are the same on both sides, so no element needs to be split.
       for (let k = 0; k < most; k++) {
         const source = flat.positionOf(fromKeys[first + k]) + fromOffsets[k];
         const target = flat.positionOf(toKeys[first + k]) + toOffsets[k];
@@ -64,7 +64,7 @@ export default {
     const once = Buffer.from(memory);
     memory.fill(0, 512 * REGION);
     for (let i = 0; i < BATCHES; i++) strictEqual(byHand(i), BATCH * BYTES);
-    // What no element names is not restored by the second way: both must have left it as it was or empty.
+    // Compare only the targets of the elements: the rest of the memory was cleared before the second way ran.
     for (const [i, address] of targets.addresses.entries()) {
       const at = address - (entries[0]?.base ?? 0);
       strictEqual(memory.compare(once, at, at + BYTES, at, at + BYTES), 0, `element ${i}`);

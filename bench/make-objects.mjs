@@ -1,4 +1,4 @@
-// What does it cost to make each of the objects that checks need, and to end it where it has an end?
+// Measures creating each kind of object that checks need, and closing it if it can be closed.
 import { openDevice } from './harness/world.mjs';
 
 const PASS = 16;
@@ -8,7 +8,7 @@ const PASS = 16;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'make-objects',
-  title: 'Making an object, and ending it where it has an end',
+  title: 'Creating an object, and closing it if it can be closed',
   unit: 'ns/object',
   prepare() {
     const device = openDevice();

@@ -1,4 +1,5 @@
-// How much memory does each object take while a program keeps it? Of many of a kind, in a process of their own.
+// Measures how much memory each kind of object takes while the program keeps it. Many objects of a kind are created in a separate
+// process.
 import { memoryOf } from './harness/object-memory.mjs';
 import { gaugesOf } from './harness/own-process.mjs';
 
@@ -11,12 +12,18 @@ const KINDS = [
   {
     name: 'region-of-1024',
     kind: 'regionsOfDevice',
-    label: 'region of a device with 1,024',
+    label: 'region, in a device with 1,024',
     count: 20,
     each: 1024,
   },
-  { name: 'element', kind: 'element', label: 'element, held', count: 100_000 },
-  { name: 'batch-element', kind: 'batchElements', label: 'element of a batch, held', count: 100, each: 1024 },
+  { name: 'element', kind: 'element', label: 'SGE with a reference', count: 100_000 },
+  {
+    name: 'batch-element',
+    kind: 'batchElements',
+    label: 'element of a batch, with a reference',
+    count: 100,
+    each: 1024,
+  },
   { name: 'domain', kind: 'domain', label: 'protection domain', count: 50_000 },
   { name: 'queue-pair', kind: 'queuePair', label: 'queue pair', count: 50_000 },
   { name: 'checker', kind: 'checker', label: 'checker', count: 10_000, limit: 1024 },
@@ -27,7 +34,7 @@ const KINDS = [
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'object-memory',
-  title: 'Memory of each object that is kept',
+  title: 'Memory per object while the program keeps it',
   unit: 'bytes',
   effort: { rounds: 3, warmUp: 0, slice: 0 },
   prepare({ smoke }) {
@@ -41,7 +48,7 @@ export default {
           const answer = memoryOf(kind, smoke ? Math.ceil(count / 100) : count);
           return { resident: answer.resident / each, heap: answer.heap / each };
         },
-        { resident: label, heap: `${label}, in the engine's heap` },
+        { resident: label, heap: `${label}, in V8's heap` },
       );
       contenders[name] = resident;
       contenders[`${name}-heap`] = heap;

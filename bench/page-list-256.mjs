@@ -1,5 +1,5 @@
-// What does a short list of pages cost to map, as a program maps for each of its requests? Against a plain copy of the list, and the
-// reference's own C.
+// Measures mapping a short page list, as a program may do for each request. Compared with a plain copy of the list, and with the
+// reference's own C code.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -9,11 +9,11 @@ import { openDevice, shuffled } from './harness/world.mjs';
 
 const PAGES = 256;
 const PAGE = 4096;
-/** Mapped in turn, so that a list is not in the nearest cache each time. */
+/** Number of lists. They are mapped in turn, so that a list is not always in the L1 cache. */
 const LISTS = 64;
 const IOVA = 0x10_0000_0000;
 
-/** The reference's `map_phys_fmr`, ns a page. */
+/** Figure of the reference's `map_phys_fmr`, in ns per page. */
 const REFERENCE_PAGE = 0.68;
 
 /** @type {import('./harness/question.mjs').Question} */
@@ -32,7 +32,7 @@ export default {
     );
     const copy = new BigUint64Array(PAGES);
 
-    // What is mapped is what each list says.
+    // Verify that the FMR maps the pages of each list.
     for (const list of lists) {
       fmr.mapPhys(list, IOVA);
       strictEqual(fmr.length, PAGES * PAGE);

@@ -1,4 +1,4 @@
-// What does mapping a page list cost, every page of it judged, against a plain copy of the list?
+// Measures mapping a page list, which checks every page, compared with a plain copy of the list.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -26,7 +26,7 @@ export default {
     const pairs = BigUint64Array.from(pages.flatMap((page) => [page, BigInt(PAGE)]));
     const copy = new BigUint64Array(PAGES);
 
-    // What is mapped is what the list says.
+    // Verify that the FMR maps the pages of the list.
     fmr.mapPhys(list, IOVA);
     for (const page of [0, 1, PAGES / 2, PAGES - 1]) {
       const place = pd.check({ addr: IOVA + page * PAGE + 5, length: 1, lkey: fmr.lkey }, Access.LocalWrite);

@@ -1,5 +1,5 @@
-// What does a region of 4 KiB cost from registration to deregistration: of one buffer again and again, of a new buffer each time, and
-// the deregistration alone? Against the least that any native call costs.
+// Measures registering and deregistering a 4 KiB buffer: the same buffer each time, a new buffer each time, and only
+// deregistering. Compared with an empty native call.
 import { deepStrictEqual, strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -7,7 +7,7 @@ import { Access } from 'rdmavt';
 import { emptyCall } from './harness/empty-call.mjs';
 import { openDevice } from './harness/world.mjs';
 
-/** Registered and deregistered in a pass. */
+/** Regions per pass. */
 const PASS = 64;
 const BYTES = 4096;
 
@@ -16,7 +16,7 @@ const BYTES = 4096;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'register-dereg',
-  title: 'A buffer of 4 KiB registered and deregistered',
+  title: 'Registering and deregistering a 4 KiB buffer',
   unit: 'ns/region',
   prepare() {
     const device = openDevice();
@@ -35,8 +35,8 @@ export default {
         return 0;
       },
     });
-    // Both make a new buffer and write to it; what differs is which one they register.
-    /** @param {string} label @param {boolean} isRegistered the new one, else always the same @returns {Work} */
+    // Both variants create a new buffer and write to it. They differ only in which buffer they register.
+    /** @param {string} label @param {boolean} isRegistered register the new buffer, not always the same @returns {Work} */
     const making = (label, isRegistered) => ({
       label,
       elements: PASS,
@@ -52,11 +52,11 @@ export default {
     });
     return {
       contenders: {
-        same: same('regUserMr, dereg, one buffer', one),
+        same: same('regUserMr, dereg, same buffer', one),
         fresh: making('regUserMr(new buffer), dereg', true),
-        beside: making('a new buffer, regUserMr(the same), dereg', false),
+        beside: making('new buffer, regUserMr(same buffer), dereg', false),
         deregOnly: deregOnly(pd, one),
-        gibibyte: same('regUserMr, dereg, one buffer of 1 GiB', new Uint8Array(2 ** 30)),
+        gibibyte: same('regUserMr, dereg, same buffer of 1 GiB', new Uint8Array(2 ** 30)),
         empty: emptyCall(PASS),
       },
       lines: [
@@ -73,6 +73,8 @@ export default {
 };
 
 /**
+ * Measures only the deregistration; the regions are registered outside of the timed code.
+ *
  * @param {import('rdmavt').ProtectionDomain} pd
  * @param {Uint8Array} memory
  * @returns {Work}
@@ -99,7 +101,7 @@ function deregOnly(pd, memory) {
 }
 
 /**
- * A region is there between the two calls, and is gone after the second.
+ * Verifies that a region is registered between the two calls, and revoked after the second.
  *
  * @param {import('rdmavt').ProtectionDomain} pd
  */

@@ -1,4 +1,5 @@
-// Does it matter that a program registers and deregisters 200,000 times without a turn of the event loop? The time of each, and memory.
+// Measures whether 200,000 registrations and deregistrations without a turn of the event loop take more time or memory per
+// region.
 import { longJobs, NO_GROWTH_MIB } from './harness/long-job.mjs';
 import { FEW } from './harness/rounds.mjs';
 
@@ -7,7 +8,7 @@ const REGIONS = 200_000;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'register-long-job',
-  title: 'A buffer of 4 KiB registered and deregistered in one synchronous job, and in short ones',
+  title: 'Registering and deregistering a 4 KiB buffer, in one long synchronous job and in short jobs',
   unit: 'ns/region',
   effort: FEW,
   prepare: ({ smoke }) => ({

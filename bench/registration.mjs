@@ -1,9 +1,9 @@
-// Does registering depend on the size of the buffer?
+// Measures whether the time to register depends on the size of the buffer.
 import { Access } from 'rdmavt';
 
 import { openDevice } from './harness/world.mjs';
 
-/** Registered at a time; then they are released, which is not timed. */
+/** Regions per pass. They are deregistered afterwards, outside of the timed code. */
 const REGIONS = 64;
 
 /** @type {import('./harness/question.mjs').Question} */
@@ -22,7 +22,7 @@ export default {
      * @returns {import('./harness/question.mjs').Contender}
      */
     const contender = (bytes, label, start) => {
-      // Nobody touches it, so it takes no memory.
+      // The buffer is never touched, so its pages take no memory.
       const memory = new Uint8Array(bytes);
       /** @type {import('rdmavt').MemoryRegion[]} */
       const regions = [];

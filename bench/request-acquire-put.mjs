@@ -1,5 +1,5 @@
-// What does a whole check of one request cost through the facade: acquired with a reference, which is then put? Against the least that
-// any native call costs.
+// Measures a complete request through the facade: acquire it with a reference, then put the reference. Compared with an empty
+// native call.
 import { emptyCall } from './harness/empty-call.mjs';
 import { acquireLocal, acquireRemote, PASS } from './harness/requests.mjs';
 import { agreeOnSingleVerdicts } from './harness/verify.mjs';

@@ -1,5 +1,5 @@
-// What does a whole request cost through the facade: acquired, its bytes copied, put? Against a plain copy of the same bytes by views that
-// are ready.
+// Measures a complete request through the facade: acquire, copy the bytes, put. Compared with a plain copy of the same bytes
+// through existing typed arrays.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -50,6 +50,8 @@ export default {
 };
 
 /**
+ * Returns four contenders for one size: read and write through the facade, and the same copies without checks.
+ *
  * @param {World} world
  * @param {number} bytes
  * @param {string} label
@@ -58,7 +60,7 @@ function fourWays(world, bytes, label) {
   const { pd, qp, memory, entries } = world;
   const { addresses, lengths, keys } = requestsOf(world, { count: COUNT, bytes });
   const first = BigInt(entries[0]?.base ?? 0);
-  /** What the requests name, as views that are ready. */
+  /** Existing typed arrays over the bytes that the requests name. */
   const views = Array.from({ length: COUNT }, (_, k) => {
     const at = Number(addresses[k] - first);
     return new Uint8Array(memory.buffer, memory.byteOffset + at, bytes);
@@ -70,7 +72,7 @@ function fourWays(world, bytes, label) {
   const plainTarget = new Uint8Array(bytes);
   const source = Uint8Array.from({ length: bytes }, (_, k) => (k * 7 + (k >> 6)) & 0xff);
 
-  /** @param {number} k @returns {number} bytes */
+  /** @param {number} k @returns {number} the number of copied bytes */
   const read = (k) => {
     const answer = qp.acquire({ vaddr: addresses[k], length: lengths[k], rkey: keys[k] }, Access.RemoteRead);
     if (!answer.ok) return 0;
@@ -78,7 +80,7 @@ function fourWays(world, bytes, label) {
     answer.sge.put();
     return moved;
   };
-  /** @param {number} k @returns {number} bytes */
+  /** @param {number} k @returns {number} the number of copied bytes */
   const write = (k) => {
     const answer = pd.acquire({ addr: addresses[k], length: lengths[k], lkey: keys[k] }, Access.LocalWrite);
     if (!answer.ok) return 0;
@@ -108,12 +110,12 @@ function fourWays(world, bytes, label) {
   };
   return {
     read: contender('qp.acquire, sge.copyTo, sge.put', 'read', (k) => read(k) + (target[last] & 0)),
-    readPlain: contender('Uint8Array.set of the same', 'read', (k) => {
+    readPlain: contender('Uint8Array.set of the same bytes', 'read', (k) => {
       plainTarget.set(/** @type {Uint8Array} */ (views[k]));
       return bytes + (plainTarget[last] & 0);
     }),
     write: contender('pd.acquire, sge.copyFrom, sge.put', 'write', write),
-    writePlain: contender('Uint8Array.set of the same', 'write', (k) => {
+    writePlain: contender('Uint8Array.set of the same bytes', 'write', (k) => {
       /** @type {Uint8Array} */ (views[k]).set(source);
       return bytes;
     }),
@@ -121,7 +123,7 @@ function fourWays(world, bytes, label) {
 }
 
 /**
- * Both ways bring the same bytes, of every request. The memory is left as it was.
+ * Verifies that both ways copy the same bytes for every request. Restores the memory afterwards.
  *
  * @param {readonly Uint8Array[]} views
  * @param {{ read: (k: number) => number, write: (k: number) => number, target: Uint8Array, source: Uint8Array }} ways
@@ -129,10 +131,10 @@ function fourWays(world, bytes, label) {
 function agree(views, { read, write, target, source }) {
   for (const [k, view] of views.entries()) {
     strictEqual(read(k), view.length);
-    strictEqual(Buffer.compare(target, view), 0, `request ${k} reads other bytes`);
+    strictEqual(Buffer.compare(target, view), 0, `request ${k} read wrong bytes`);
     const before = Buffer.from(view);
     strictEqual(write(k), view.length);
-    strictEqual(Buffer.compare(view, source), 0, `request ${k} writes other bytes`);
+    strictEqual(Buffer.compare(view, source), 0, `request ${k} wrote wrong bytes`);
     view.set(before);
   }
 }

@@ -1,4 +1,4 @@
-// Does it matter that a program acquires and puts 1,000,000 requests without a turn of the event loop? The time of each, and memory.
+// Measures whether 1,000,000 requests acquired and put without a turn of the event loop take more time or memory per request.
 import { longJobs, NO_GROWTH_MIB } from './harness/long-job.mjs';
 import { FEW } from './harness/rounds.mjs';
 
@@ -7,7 +7,7 @@ const REQUESTS = 1_000_000;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'request-long-job',
-  title: 'Requests acquired and put in one synchronous job, and in short ones, random over 1,024 regions',
+  title: 'Requests acquired and put in one long synchronous job and in short jobs, random over 1,024 regions',
   unit: 'ns/request',
   effort: FEW,
   prepare: ({ smoke }) => ({

@@ -1,4 +1,4 @@
-// What does it cost to check elements and copy one buffer into them?
+// Measures checking elements and copying one buffer into them.
 import { strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -32,7 +32,7 @@ export default {
       const scatter = (i) => batches[i]?.scatter(source, BATCH, access) ?? 0;
       /** @param {number} i */
       const copy = (i) => flat.scatter(packed, BATCH * i, BATCH, PD, access, source, memory);
-      // Elements may overlap, so it is the whole that must be the same.
+      // Elements may overlap, so compare the whole memory.
       for (let i = 0; i < BATCHES; i++) strictEqual(scatter(i), source.length);
       const once = Buffer.from(memory);
       memory.fill(0);

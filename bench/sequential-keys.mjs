@@ -1,5 +1,5 @@
-// What do random keys cost? The same requests and batches over regions with random keys and with sequential ones. The records of
-// 1,024 regions lie on some 1,000 pages of the key table with random keys, on 16 with sequential ones.
+// Measures the cost of random keys: the same requests and batches over regions with random keys and with sequential keys. The
+// records of 1,024 regions lie on about 1,000 pages of the key table with random keys, and on 16 pages with sequential keys.
 import { acquireRemote } from './harness/requests.mjs';
 import { checkViews } from './harness/sweeps.mjs';
 import { agreeOnVerdicts } from './harness/verify.mjs';
@@ -15,7 +15,7 @@ const REGIONS = [1024, 65_536];
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'sequential-keys',
-  title: 'Random keys and sequential ones: batches of 256 packed SGEs, and requests acquired and put',
+  title: 'Random and sequential keys: batches of 256 packed SGEs, and requests acquired and put',
   unit: 'ns/element',
   prepare({ smoke }) {
     agreeOnVerdicts(1024, 'random');
@@ -54,6 +54,8 @@ export default {
 };
 
 /**
+ * Checks all elements with a native batch.
+ *
  * @param {World} world
  * @param {string} where
  * @returns {Work}

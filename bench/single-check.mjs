@@ -1,4 +1,4 @@
-// What does one check cost that cannot wait for others? Against the least that any native call costs.
+// Measures one check per call, for accesses that cannot wait to be checked in a batch. Compared with an empty native call.
 import { Access } from 'rdmavt';
 
 import { emptyCall } from './harness/empty-call.mjs';
@@ -10,7 +10,7 @@ const ELEMENTS = 16_384;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'single-check',
-  title: 'One check a call, over one region; and random over 1,024',
+  title: 'One check per call, over one region, and random over 1,024 regions',
   unit: 'ns/call',
   prepare() {
     const world = new World(1024);
@@ -42,7 +42,7 @@ export default {
       return refused;
     };
     return {
-      // The loops of the first four are written out: a call that the compiler might not inline would blur what is measured.
+      // Each of the first contenders contains its own loop: a helper function that V8 might not inline would distort the figures.
       contenders: {
         hot: {
           label: 'checker.refusal(number, ...), one region',

@@ -1,4 +1,4 @@
-// How long does a program wait for this package? The import, and the first device with a region, in new processes.
+// Measures how long a program waits for this package: the import, and the first device with a region, each in a new process.
 import { fileURLToPath } from 'node:url';
 
 import { gaugesOf, runApart } from './harness/own-process.mjs';
@@ -8,7 +8,7 @@ const file = fileURLToPath(new URL('harness/first-use.mjs', import.meta.url));
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'start-up',
-  title: 'Starting up, in a new process each time',
+  title: 'Startup time in a new process',
   unit: 'ms',
   effort: { rounds: 15, warmUp: 0, slice: 0 },
   prepare() {

@@ -1,5 +1,5 @@
-// What does a check cost while another thread checks on the same device? Nothing of a check is written but each thread's own, so
-// the answer should be: the same.
+// Measures checks while another thread checks on the same device. A check writes only data of its own thread, so the cost should
+// be the same as without the other thread.
 import { SecondThread } from './harness/second-thread.mjs';
 import { checkViews } from './harness/sweeps.mjs';
 import { viewsOf, World } from './harness/world.mjs';
@@ -10,7 +10,7 @@ const ELEMENTS = 65_536;
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'two-threads',
-  title: 'Batches of 256 packed SGEs over 1,024 regions, while another thread does the same',
+  title: 'Batches of 256 packed SGEs over 1,024 regions while another thread does the same',
   unit: 'ns/element',
   prepare() {
     const world = new World(1024);

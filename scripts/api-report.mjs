@@ -1,7 +1,7 @@
-// The report of the public API, docs/rdmavt.api.md: a change of what the package exports shows in it.
+// Checks or updates docs/rdmavt.api.md, the report of the public API. A change of the package's exports shows up as a diff there.
 //
-//   node scripts/api-report.mjs           fails if it does not say what lib/ exports now
-//   node scripts/api-report.mjs --write   writes it
+//   node scripts/api-report.mjs           fails if the report differs from what lib/ exports
+//   node scripts/api-report.mjs --write   updates the report
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ if (process.argv.includes('--write')) {
 } else if (readFileSync(join(root, committed), 'utf8') !== readFileSync(join(root, made), 'utf8')) {
   spawnSync('git', ['--no-pager', 'diff', '--no-index', committed, made], { cwd: root, stdio: 'inherit' });
   console.error(
-    '\nThe public API has changed. If that is meant, write the report anew (npm run api) and commit it.',
+    '\nThe public API has changed. If this is intended, update the report (npm run api) and commit it.',
   );
   process.exitCode = 1;
 }

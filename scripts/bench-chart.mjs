@@ -1,10 +1,10 @@
-// Draws the chart of the README: node scripts/bench-chart.mjs [--out FILE.svg] [--smoke] [RESULT.json]
+// Draws the benchmark chart of docs/guide/performance.md: node scripts/bench-chart.mjs [--out FILE.svg] [--smoke] [RESULT.json]
 //
-//   RESULT.json      what `rdmavt bench --json` has printed; without it, the question batch-sizes is asked now
-//   --out FILE.svg   where to draw (default: docs/bench.svg)
-//   --smoke          ask briefly: the figures mean nothing
+//   RESULT.json      output of `rdmavt bench --json`; without this argument, the benchmark batch-sizes runs now
+//   --out FILE.svg   output file (default: docs/bench.svg)
+//   --smoke          measure briefly; the figures are meaningless
 //
-// It shows nanoseconds an element against the size of the batch: one panel for packed SGEs, one for SGEs that JavaScript fills.
+// The chart shows nanoseconds per element against the batch size: one panel for packed SGEs, one for SGEs that JavaScript fills.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,11 +18,14 @@ const WIDTH = 880;
 const HEIGHT = 432;
 
 const PANELS = [
-  { title: 'Packed SGEs, nothing filled', subject: 'packed', peer: 'peer-packed', left: 56 },
-  { title: 'Filled by JavaScript from numbers', subject: 'filled', peer: 'peer-filled', left: 488 },
+  { title: 'SGEs already packed by the caller', subject: 'packed', peer: 'peer-packed', left: 56 },
+  { title: 'SGEs filled by JavaScript from numbers', subject: 'filled', peer: 'peer-filled', left: 488 },
 ];
 
-/** For light pages, and for dark ones. The hues are those of Okabe and Ito, which differ for colour-blind eyes too. */
+/**
+ * Each pair is [color on light pages, color on dark pages]. The series use the Okabe-Ito palette, which stays distinguishable for
+ * people with color blindness.
+ */
 const colours = {
   paper: ['#ffffff', '#0d1117'],
   text: ['#24292f', '#e6edf3'],
@@ -49,7 +52,7 @@ const json = input === undefined ? measure(values.smoke) : readFileSync(input, '
 writeFileSync(values.out ?? join(root, 'docs', 'bench.svg'), draw(JSON.parse(json)));
 
 /**
- * What `rdmavt bench --json` prints. Throws if it fails.
+ * Runs the benchmark batch-sizes and returns the output of `rdmavt bench --json`. Throws if the command fails.
  * @param {boolean} smoke
  */
 function measure(smoke) {
@@ -60,7 +63,7 @@ function measure(smoke) {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  if (status !== 0) throw new Error(`rdmavt ${args.join(' ')} ended with status ${status}`);
+  if (status !== 0) throw new Error(`rdmavt ${args.join(' ')} failed with status ${status}`);
   return stdout;
 }
 
@@ -73,7 +76,7 @@ function draw({ node, cpu, rows }) {
   const names = [...medians.keys()];
   const regionCounts = numbersOf(names, /^batch-sizes\/packed\/(\d+)-regions\//);
   const sizes = numbersOf(names, /^batch-sizes\/packed\/\d+-regions\/(\d+)$/);
-  if (!sizes.length) throw new Error('the result has no answer to the question batch-sizes');
+  if (!sizes.length) throw new Error('the result has no rows of the benchmark batch-sizes');
 
   /**
    * @param {string} kind
@@ -83,7 +86,7 @@ function draw({ node, cpu, rows }) {
     sizes.map((size) => {
       const name = `batch-sizes/${kind}/${regions}-regions/${size}`;
       const value = medians.get(name);
-      if (value === undefined) throw new Error(`the result has no ${name}`);
+      if (value === undefined) throw new Error(`the result has no row ${name}`);
       return value;
     });
   const series = PANELS.flatMap(({ subject, peer }, panel) =>
@@ -110,7 +113,7 @@ function draw({ node, cpu, rows }) {
     }),
   );
 
-  // Both panels have one scale, so that they can be compared.
+  // Both panels share one scale so that they can be compared.
   const all = series.flatMap(({ data }) => data);
   const min = 10 ** Math.floor(Math.log10(Math.min(...all)));
   const max = roundUp(Math.max(...all));
@@ -128,11 +131,11 @@ function draw({ node, cpu, rows }) {
         textStyle: { color: text, fontSize: 14, fontWeight: 600 },
       })),
     ],
-    // Those of this package in one row, those of its peer in the next.
+    // The first legend row lists the series of this package, the second row those of the JavaScript table.
     legend: [true, false].map((ours) => ({
       bottom: ours ? 28 : 6,
       itemWidth: 32,
-      itemGap: 32, // without a browser, widths of texts are estimated, and too small
+      itemGap: 32, // without a browser, echarts underestimates the width of texts
       itemStyle: { opacity: ours ? 1 : 0 },
       textStyle: { color: text },
       data: namesOf(series.filter(({ symbol }) => (symbol !== 'none') === ours)),
@@ -181,7 +184,7 @@ function titleAt(left, top, title) {
 }
 
 /**
- * The next of 1, 2, 5, 10, 20, ... that is not less.
+ * Returns the smallest number of the sequence 1, 2, 5, 10, 20, ... that is not less than `value`.
  * @param {number} value
  */
 function roundUp(value) {
@@ -190,7 +193,7 @@ function roundUp(value) {
 }
 
 /**
- * The library writes colours as attributes, which rules of style take precedence over.
+ * Adds a style sheet that replaces the light colors on dark pages. echarts writes colors as attributes, which CSS rules override.
  * @param {string} svg
  */
 function forDarkPages(svg) {
@@ -209,7 +212,7 @@ function light([colour = ''] = []) {
 }
 
 /**
- * The numbers that a pattern finds in names, each once, in their order of size.
+ * Returns the numbers that a pattern captures in the names: without duplicates, in ascending order.
  * @param {string[]} names
  * @param {RegExp} pattern
  */

@@ -1,6 +1,6 @@
-// Makes dist/ from lib/, if it is not what lib/ gives already: node scripts/build-dist.mjs [--force]
+// Builds dist/ from lib/, unless dist/ is up to date: node scripts/build-dist.mjs [--force]
 //
-// `npm install`, `npm pack` and an install from git run it too, as `prepare`.
+// npm also runs this script as `prepare`: for `npm install`, `npm pack` and an install from git.
 import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,7 @@ if (process.argv.includes('--force') || !isFresh(root, results)) await build();
 
 async function build() {
   const start = performance.now();
-  // Loaded only here: to find that there is nothing to do takes no tools.
+  // Import the tools only here: the check that dist/ is up to date must work without them.
   const [{ bundlePrograms }, { rollUpDeclarations }] = await Promise.all([
     import('./build-dist/bundle.mjs'),
     import('./build-dist/declarations.mjs'),
@@ -35,13 +35,14 @@ async function build() {
     process.exitCode = 1;
     return;
   }
-  // `rdmavt build` takes it from there. At the top of the package, yarn 1 would run node-gyp on every install because of it,
-  // and npm, pnpm and newer yarns do so or warn, as the versions go, whatever package.json says (`"gypfile": false` is npm's).
+  // `rdmavt build` reads binding.gyp from dist/. A binding.gyp at the top of the package would make yarn 1 run node-gyp on every
+  // install; npm, pnpm and newer yarns, depending on their version, run it too or print a warning. `"gypfile": false` in
+  // package.json stops only npm.
   copyFileSync(join(root, 'binding.gyp'), join(made, 'binding.gyp'));
 
   const dist = join(root, 'dist');
   rmSync(dist, { recursive: true, force: true });
   renameSync(made, dist);
   writeStamp(root, results);
-  console.error(`dist: made in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  console.error(`dist: built in ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

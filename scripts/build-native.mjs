@@ -1,11 +1,11 @@
-// Builds the add-on: node scripts/build-native.mjs [--debug | --make]
+// Builds the native add-on: node scripts/build-native.mjs [--debug | --make]
 //
 //            build/Release/rdmavt.node, optimized
-//   --debug  build/Debug/rdmavt.node, for a debugger: lines, assertions, no optimization
-//   --make   compiles what has changed, of the kind that was built last, and does not read the gyp files again
+//   --debug  build/Debug/rdmavt.node for a debugger: line numbers, assertions, no optimization
+//   --make   recompiles only changed files, in the configuration built last, without reading the gyp files again
 //
-// node-gyp-build loads the release build if there is one. So each build removes the add-on of the other kind: what was built last is
-// what is loaded. The objects stay, and nothing is compiled again when the kind changes back.
+// node-gyp-build prefers a release build over a debug build. So each build removes the add-on of the other configuration: Node
+// loads the add-on that was built last. The object files stay, so switching back compiles nothing again.
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,7 @@ process.exitCode = main(values.debug ?? false, values.make ?? false);
  */
 function main(debug, make) {
   if (make && !existsSync(configuration)) {
-    console.log('build-native: nothing has been built yet; building all');
+    console.log('build-native: nothing has been built yet, running a full build');
     make = false;
   }
   const isDebug = make ? wasDebug() : debug;
@@ -34,11 +34,11 @@ function main(debug, make) {
   const { status } = nodeGyp(root, [...commands, isDebug ? '--debug' : '--release'], { show: true });
   if (status !== 0) return 1;
   removeAddons(isDebug ? 'Release' : 'Debug');
-  if (isDebug) console.log('build-native: build/Debug/rdmavt.node is loaded until `npm run build`');
+  if (isDebug) console.log('build-native: Node loads build/Debug/rdmavt.node until you run `npm run build`');
   return 0;
 }
 
-/** Whether the last build was one for a debugger. */
+/** Returns whether the last build was a debug build. */
 function wasDebug() {
   return /"default_configuration":\s*"Debug"/.test(readFileSync(configuration, 'utf8'));
 }

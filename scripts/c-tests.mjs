@@ -1,8 +1,8 @@
 // Builds and runs the C tests: node scripts/c-tests.mjs [plain|asan|tsan|valgrind] [test ...]
 //
-// node-gyp always builds into ./build of the directory it runs in. So each mode gets a directory of its own,
-// build/c-tests/<mode>, with a generated binding.gyp: the modes stay apart, and a second run compiles only what changed. Of the tests
-// only those that are to run are built.
+// node-gyp always builds into ./build of its working directory. So each mode has its own directory, build/c-tests/<mode>, with a
+// generated binding.gyp: the modes do not overwrite each other, and a second run compiles only changed files. Only the requested
+// tests are built.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -17,12 +17,12 @@ const TIMEOUT_MS = 10 * 60_000;
 
 /**
  * @typedef {object} Mode
- * @property {string} sanitize what -fsanitize= gets; empty for none
- * @property {string} [buildOf] the mode whose build this one runs
- * @property {string[]} [wrapper] what runs the program
- * @property {string[]} [skip] tests left out
- * @property {boolean} [sideBySide] one program for each processor at a time; otherwise one after the other
- * @property {Record<string, string>} env defaults; the environment of the caller goes first
+ * @property {string} sanitize value of -fsanitize=; empty for no sanitizer
+ * @property {string} [buildOf] the mode whose programs this mode runs, instead of building its own
+ * @property {string[]} [wrapper] command that runs each test program
+ * @property {string[]} [skip] tests that this mode does not run by default
+ * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
+ * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
  */
 
 /** @type {Record<string, Mode>} */
@@ -45,11 +45,12 @@ const modes = {
       '--fair-sched=yes',
       '--leak-check=full',
       '--error-exitcode=99',
-      // A test takes a SIGSEGV in the middle of a loop and goes on: every register must be true at that load.
+      // One test handles a SIGSEGV inside a loop and continues: at each load, valgrind must hold the exact value of every
+      // register.
       '--vex-iropt-register-updates=allregs-at-mem-access',
     ],
-    sideBySide: true, // valgrind runs one thread at a time, so that a program uses one processor
-    // For the same reason these take minutes, and there are no races to be seen.
+    sideBySide: true, // valgrind runs one thread at a time, so each program uses one processor
+    // Since threads do not run in parallel, these tests take minutes and cannot expose races.
     skip: [
       'test_stress',
       'test_stress_contexts',
@@ -65,7 +66,7 @@ const [modeName = 'plain', ...only] = process.argv.slice(2);
 const mode = selectMode(modeName);
 
 const wanted = only.map((name) => `test_${basename(name, '.c').replace(/^test_/, '')}`);
-/** By name, the file in test/c. @type {Map<string, string>} */
+/** Maps the name of each test to its source file in test/c. @type {Map<string, string>} */
 const sources = new Map(
   readdirSync(testDirectory, { recursive: true, encoding: 'utf8' })
     .filter((file) => /(^|[\\/])test_\w+\.c$/.test(file))
@@ -75,7 +76,7 @@ const allTests = [...sources.keys()].sort();
 const tests = allTests.filter((name) => (wanted.length ? wanted.includes(name) : !mode.skip?.includes(name)));
 const unknown = wanted.filter((name) => !allTests.includes(name));
 if (unknown.length || !tests.length) {
-  console.error(`c-tests: no such test: ${unknown.join(', ') || 'test/c has none'}`);
+  console.error(`c-tests: ${unknown.length ? `no such test: ${unknown.join(', ')}` : 'no test to run'}`);
   process.exit(2);
 }
 
@@ -97,7 +98,7 @@ process.exitCode = failed ? 1 : 0;
 function selectMode(name) {
   const found = modes[name];
   if (found) return found;
-  console.error(`c-tests: no mode "${name}"; there are ${Object.keys(modes).join(', ')}`);
+  console.error(`c-tests: no mode "${name}"; the modes are ${Object.keys(modes).join(', ')}`);
   process.exit(2);
 }
 
@@ -114,7 +115,7 @@ function build() {
       sources: [`${up}/test/c/${sources.get(name)}`],
       include_dirs: [`${up}/test/c`, `${up}/native`],
       cflags_c: ['-std=c11'],
-      // Lets a test use what POSIX adds to C11 (clock_gettime, usleep, pthread barriers).
+      // Makes POSIX functions available beside C11: clock_gettime, usleep, pthread barriers.
       defines: ['_DEFAULT_SOURCE', '_XOPEN_SOURCE=700'],
       ldflags: ['-pthread'],
     })),
@@ -128,7 +129,7 @@ function build() {
     existsSync(stamp) &&
     readFileSync(stamp, 'utf8') === configuration;
   if (!isConfigured) rmSync(stamp, { force: true });
-  // The library comes with the tests that are named: they depend on it.
+  // make also builds the core library, because every test depends on it.
   const args = [...(isConfigured ? [] : ['configure']), 'build', ...tests, '--release'];
   const result = nodeGyp(buildDirectory, args);
   if (result.status !== 0) {
@@ -139,13 +140,14 @@ function build() {
     process.exit(1);
   }
   writeIfChanged(stamp, configuration);
-  // A build that succeeds is silent but for its warnings.
+  // A successful build prints nothing but compiler warnings.
   const warnings = result.stderr.split('\n').filter((line) => !/^make: warning:/.test(line));
   process.stderr.write(warnings.join('\n'));
 }
 
 /**
- * All that the generated makefiles depend on: while it stays the same, they need not be generated anew.
+ * Returns a text of everything that the generated makefiles depend on. While this text is unchanged, node-gyp need not configure
+ * again.
  * @param {string} gyp
  */
 function configurationOf(gyp) {
@@ -160,7 +162,7 @@ function configurationOf(gyp) {
   ]);
 }
 
-/** Runs programs until none is left. */
+/** Runs waiting test programs until none is left. */
 async function runWaiting() {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
     const counts = await runTest(name);
@@ -170,8 +172,8 @@ async function runWaiting() {
 }
 
 /**
- * Runs one program, shows its output and takes the counts of its last line. A program that ends without that line, or
- * badly in spite of it (a sanitizer's report at exit), counts as one failed test more.
+ * Runs one test program, prints its output and returns the counts of its summary line. A program that ends without this line, or
+ * fails without reporting a failed test (for example because a sanitizer reports at exit), counts as one more failed test.
  * @param {string} name
  */
 async function runTest(name) {
@@ -182,8 +184,8 @@ async function runTest(name) {
     process.platform === 'win32' ? `${name}.exe` : name,
   );
   let result = await execute([...(mode.wrapper ?? []), program]);
-  // ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow when the kernel randomizes addresses by more than
-  // 28 bits. It says so and ends before main: run it without randomization then.
+  // ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow memory when the kernel randomizes addresses by more than
+  // 28 bits. It then prints this message and exits before main(). Run the program again without randomization.
   if (/unexpected memory mapping/.test(result.output)) {
     result = await execute(['setarch', '-R', program]);
   }
@@ -195,7 +197,7 @@ async function runTest(name) {
 
   if (counts.failed) {
     process.stdout.write(`# ${name} (${modeName})\n${result.output}\n`);
-    console.log(`not ok ${name}: ${result.why ?? 'ended without its summary'}`);
+    console.log(`not ok ${name}: ${result.why ?? 'ended without a summary'}`);
   } else {
     console.log(`ok ${name}: ${counts.passed} passed`);
   }
@@ -229,7 +231,7 @@ function execute([file = '', ...args]) {
 }
 
 /**
- * Leaves the time stamp alone when nothing changed, or make would generate its files anew.
+ * Writes the file only if its content changes: make would rebuild everything that depends on a newer file.
  * @param {string} file
  * @param {string} text
  */

@@ -1,12 +1,12 @@
-// Checks that every negative errno has a cause: node scripts/check-causes.mjs [FOLDER]   (default: native)
+// Checks that every negative errno in the native code carries a cause: node scripts/check-causes.mjs [FOLDER]   (default: native)
 //
-// What answers an errno answers what rvt_fail() and its like return (native/core/base/failure.h). A bare `-RVT_EINVAL` elsewhere
-// would be told without a cause, or worse, with that of an earlier failure.
+// A function that fails must return the result of rvt_fail() or a similar helper (native/core/base/failure.h), which records the
+// cause of the failure. A bare `-RVT_EINVAL` would reach JavaScript without a cause, or with the cause of an earlier failure.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What names a negative errno and answers none with it: comparisons, and the answer of a refusal, whose reason is told. */
+/** Uses of a negative errno that need no cause: comparisons, and RVT_NOT_ACCEPTED, whose callers report a reason instead. */
 const harmless = /[=!]= -RVT_E[A-Z]+\b|^enum \{ RVT_NOT_ACCEPTED = -RVT_EINVAL \};$/g;
 
 const folder = process.argv[2] ?? fileURLToPath(new URL('../native', import.meta.url));
@@ -17,7 +17,7 @@ const files = readdirSync(folder, { recursive: true })
 
 let found = 0;
 for (const name of files) {
-  // Comments speak of errnos without the prefix; what is behind a line's code belongs to the line.
+  // Skip comment lines: they name errnos without the prefix. A comment after code counts as part of its line.
   readFileSync(join(folder, name), 'utf8')
     .split('\n')
     .forEach((line, at) => {

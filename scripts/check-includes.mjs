@@ -1,18 +1,18 @@
-// Checks the includes of C and C++: node scripts/check-includes.mjs [FOLDER]   (default: native)
+// Checks the #include lines of C and C++ files: node scripts/check-includes.mjs [FOLDER]   (default: native)
 //
-// A file includes only files of its own room and of the rooms below it (ARCHITECTURE.md), and headers make no cycle. eslint.rooms.mjs
-// does the same for TypeScript and JavaScript.
+// A file may include only files of its own room (a folder or file of the layering in ARCHITECTURE.md) and of rooms below it, and
+// headers must not include each other in a cycle. eslint.rooms.mjs enforces the same rule for TypeScript and JavaScript.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const LAYOUT = ['core/layout.h', 'core/layout_hash.h'];
-/** What may be included from outside of the core. */
+/** The only core header that code outside of the core may include. */
 const CORE = ['core/rvt.h'];
 
 /**
- * By room, what it may include besides itself. A room is a folder or one file; the longest name that fits a file is its room.
- * Rooms that have no file yet stand here so that their place is settled.
+ * Maps each room to the rooms that it may include besides itself. A room is a folder or a single file; a file belongs to the room
+ * with the longest matching name. Some rooms have no file yet; they are listed to reserve their place.
  * @type {Record<string, string[]>}
  */
 const rooms = {
@@ -46,8 +46,8 @@ const rooms = {
  * @typedef {object} Include
  * @property {string} file path of the including file, relative to the folder
  * @property {number} line
- * @property {string} text the path between the quotes; without quotes, everything after `#include`
- * @property {boolean} [system] in angle brackets
+ * @property {string} text the path in quotes or angle brackets; otherwise everything after `#include`
+ * @property {boolean} [system] whether the path is in angle brackets
  */
 
 const folder = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..', 'native');
@@ -59,7 +59,7 @@ const topFolders = new Set(Object.keys(rooms).map((room) => room.split('/')[0]))
 
 const includes = files.flatMap(includesOf);
 const problems = [
-  ...files.filter((file) => roomOf(file) === undefined).map((file) => `${file}: is in no room`),
+  ...files.filter((file) => roomOf(file) === undefined).map((file) => `${file}: belongs to no room`),
   ...includes.flatMap((include) => {
     const problem = problemOf(include);
     return problem === undefined ? [] : [`${include.file}:${include.line}: ${problem}`];
@@ -72,16 +72,16 @@ if (problems.length) {
   console.error('The rooms, and what each may include, are listed in scripts/check-includes.mjs.');
   process.exitCode = 1;
 } else {
-  console.log(`${includes.length} includes in ${files.length} files: all go downward`);
+  console.log(`${includes.length} includes in ${files.length} files, all allowed`);
 }
 
 /**
- * The includes of a file, but those of the system.
+ * Returns the #include lines of a file, without those of system headers.
  * @param {string} file
  * @returns {Include[]}
  */
 function includesOf(file) {
-  // A comment may hold an example of an include, and a line may go on behind a backslash. Numbers of lines stay what they are.
+  // Blank out comments, which may contain an #include, and join lines that end in a backslash. Line numbers stay the same.
   const text = readFileSync(join(folder, file), 'utf8')
     .replace(/\/\*[^]*?\*\/|(["'])(\\[^]|(?!\1)[^\\\n])*\1|\/\/(?:\\\r?\n|[^\n])*/g, (match) =>
       /^["']/.test(match) ? match : match.replace(/[^\n]/g, ' '),
@@ -96,7 +96,7 @@ function includesOf(file) {
     if (rest === undefined) continue;
     const quoted = /^"([^"]*)"$/.exec(rest)?.[1];
     const system = /^<([^>]*)>$/.exec(rest)?.[1];
-    // native/ is on the compiler's path for <...> too.
+    // Includes in angle brackets count too if they name a file in native/, which is on the compiler's search path.
     if (system !== undefined && !topFolders.has(system.split('/')[0])) continue;
     found.push({ file, line: index + 1, text: quoted ?? system ?? rest, system: system !== undefined });
   }
@@ -109,7 +109,7 @@ function includesOf(file) {
  */
 function problemOf({ file, text, system }) {
   if (system) return `includes <${text}>; files of this folder are included in quotes`;
-  if (!/\.h$/.test(text)) return `includes ${text}, which is no header`;
+  if (!/\.h$/.test(text)) return `includes ${text}, which is not a header`;
   if (text !== posix.normalize(text) || !topFolders.has(text.split('/')[0])) {
     return `includes "${text}"; files are named from native/, as in "core/rvt.h"`;
   }
@@ -128,7 +128,7 @@ function roomOf(file) {
 }
 
 /**
- * The cycles among files, each once, as the names on the way from a file back to it.
+ * Returns each cycle of includes once, as the list of files from a file back to itself.
  * @param {Include[]} includes
  */
 function cyclesOf(includes) {

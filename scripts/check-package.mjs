@@ -1,9 +1,9 @@
-// Checks what `npm pack` would publish: every file is foreseen, none is missing, nothing runs on install, and it stays small.
-// (That every kind of importer resolves the entries is publint's and attw's to check.)
+// Checks what `npm pack` would publish: no unexpected file, no missing file, no script on install, a limited size. (publint and
+// attw check that every kind of import resolves.)
 //
-//   node scripts/check-package.mjs             the checkout as it is; prebuilt binaries may be missing
-//   node scripts/check-package.mjs --release   with the binaries of all targets
-//   node scripts/check-package.mjs --list      prints the content too
+//   node scripts/check-package.mjs             checks the checkout as it is; prebuilt binaries may be missing
+//   node scripts/check-package.mjs --release   also requires the prebuilt binaries of all targets
+//   node scripts/check-package.mjs --list      also prints the packed files
 import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,11 +11,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { pathOf, targets } from './prebuild/targets.mjs';
 
-/** What everybody downloads, with the binaries of all targets. */
+/** Limit of the packed size, which every user downloads, including the binaries of all targets. */
 const MOST_PACKED_BYTES = 1_000_000;
 /**
- * Scripts that npm runs when the package is installed from the registry. `prepare` is none of them: npm runs it in a checkout
- * and for an install from git, which has no dist/ yet, and never for what was packed.
+ * Scripts that npm runs when the package is installed from the registry. `prepare` is not among them: npm runs it in a checkout
+ * and for an install from git, which has no dist/ yet, but never for a packed package.
  */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall'];
 
@@ -26,11 +26,11 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 const required = new Set([
   ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'],
-  // scripts/build-dist.mjs makes them of lib/. No source maps: what is in them is readable as it is, with its names.
+  // Written by scripts/build-dist.mjs. There are no source maps because the bundles are readable: esbuild keeps all names.
   ...['dist/index.js', 'dist/index.mjs', 'dist/index.d.ts', 'dist/index.d.mts', 'dist/cli.js'],
-  // rdmavt bench
+  // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
-  // rdmavt build
+  // needed by `rdmavt build`
   ...['dist/binding.gyp', 'native/flags.gypi'],
   ...sources('native/core', /\.(c|h|gypi)$/),
   ...sources('native/binding', /\.(cc|h|gypi)$/),
@@ -66,7 +66,7 @@ console.log(
 process.exitCode = problems.length ? 1 : 0;
 
 /**
- * The files of a folder, and of those below it.
+ * Returns the files in a folder and its subfolders whose names match the pattern.
  * @param {string} folder
  * @param {RegExp} pattern
  */
@@ -78,7 +78,7 @@ function sources(folder, pattern) {
 
 /** @returns {{ files: { path: string, size: number }[], size: number, unpackedSize: number }} */
 function pack() {
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync('npm pack --dry-run --json --ignore-scripts', {
     cwd: root,
     shell: true,

@@ -1,10 +1,10 @@
-// Checks prebuilt binaries: kind of file and processor, what is imported and exported, how old a system will do, and that
+// Checks prebuilt binaries: file format and processor, imports and exports, the oldest supported system, and whether
 // node-gyp-build finds them.
 //
-//   node scripts/check-prebuild.mjs [TARGET...]        those in prebuilds/, or all; missing ones are problems too
-//   node scripts/check-prebuild.mjs --as TARGET FILE   one file, as if it were the target's
+//   node scripts/check-prebuild.mjs [TARGET...]        the binaries of these targets (default: all) in prebuilds/
+//   node scripts/check-prebuild.mjs --as TARGET FILE   one file, checked by the rules for TARGET
 //
-// It needs LLVM's llvm-readobj. The exit status is 1 if something is wrong with a binary, and 2 if llvm-readobj is not installed.
+// Needs LLVM's llvm-readobj. The exit status is 1 if a binary fails a check, and 2 if llvm-readobj is not installed.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { floors, pathOf, targetNamed, targets } from './prebuild/targets.mjs';
 
 /** @typedef {import('./prebuild/targets.mjs').Target} Target */
 
-/** All binaries together, compressed: what everybody downloads. */
+/** Limit of the compressed size of all binaries together, which every user downloads. */
 const MOST_PACKED_BYTES = 1_000_000;
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { as: { type: 'string' } } });
@@ -43,14 +43,14 @@ async function check() {
   }
   const wanted = positionals.length ? positionals.map(targetNamed) : targets;
   for (const target of wanted) await checkTarget(target);
-  const total = `together, compressed: ${(packed / 1024).toFixed(0)} KiB`;
+  const total = `all binaries, compressed: ${(packed / 1024).toFixed(0)} KiB`;
   report(total, packed > MOST_PACKED_BYTES ? [`more than ${MOST_PACKED_BYTES} bytes`] : []);
 }
 
 /** @param {Target} target */
 async function checkTarget(target) {
   const file = join(root, pathOf(target));
-  if (!existsSync(file)) return report(target.name, [`there is no ${pathOf(target)}`]);
+  if (!existsSync(file)) return report(target.name, [`${pathOf(target)} does not exist`]);
   packed += gzipSync(readFileSync(file), { level: 9 }).length;
   const problems = problemsOf(file, target);
   const found = await pathFoundBy(target);
@@ -59,7 +59,7 @@ async function checkTarget(target) {
 }
 
 /**
- * What node-gyp-build loads on such a machine.
+ * Returns the file that node-gyp-build loads on a machine of this target.
  * @param {Target} target
  */
 async function pathFoundBy({ platform, arch, libc }) {
@@ -79,7 +79,7 @@ function summary(file) {
   if (newest) parts.push(`glibc ${newest} (at most ${floors.glibc})`);
   if (minimumOs) parts.push(`macOS ${minimumOs}`);
   const functions = imports.filter(({ name }) => /^(napi|node_api)_/.test(name));
-  parts.push(`${functions.length} functions of Node-API`, `needs ${libraries.join(', ')}`);
+  parts.push(`${functions.length} Node-API functions`, `needs ${libraries.join(', ')}`);
   return parts.join(', ');
 }
 

@@ -1,4 +1,4 @@
-// A copy of the checkout, as a commit of it would be.
+// Copies the checkout into another folder, with the files that a commit of it would contain.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Copies the files that git tracks, and those that are new and not ignored: what is not committed yet is tested too.
+ * Copies all files that git tracks, and new files that git does not ignore, so that tests include uncommitted work.
  * @param {string} folder
  */
 export function copyCheckout(folder) {

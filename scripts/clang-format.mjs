@@ -1,4 +1,4 @@
-// Formats the C and C++ files (--write), or says which are not formatted (--check).
+// Formats the C and C++ files (--write), or lists the files that are not formatted (--check).
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,8 +21,8 @@ const formatter = [`clang-format-${MAJOR}`, 'clang-format'].find((command) => {
 });
 
 if (!formatter) {
-  // Other versions format otherwise. CI has the right one, so a machine without it can still lint the rest.
-  console.warn(`clang-format ${MAJOR} is not installed: C and C++ files were not looked at`);
+  // Other versions format differently. CI has the right version, so on a machine without it the rest of lint can still run.
+  console.warn(`clang-format ${MAJOR} is not installed: C and C++ files were not checked`);
   process.exitCode = process.env.CI === 'true' ? 1 : 0;
 } else {
   const mode = write ? ['-i'] : ['--dry-run', '--Werror'];

@@ -1,4 +1,4 @@
-// Removes what builds and tests write: all of it, or the directories named.
+// Removes what builds and tests write: all of these directories, or only those named as arguments.
 import { rmSync } from 'node:fs';
 
 const written = ['build', 'dist', 'prebuilds', 'coverage'];

@@ -1,8 +1,9 @@
-// Packs the package and tries it as its users would, each in an empty folder of its own: test/consumers says who they are.
+// Packs the package and uses it as different users would, each test in an empty folder. test/consumers holds one test per kind of
+// user.
 //
-//   node scripts/consumers.mjs [NAME ...]   only test/consumers/NAME.test.mjs
+//   node scripts/consumers.mjs [NAME ...]   runs only test/consumers/NAME.test.mjs
 //
-// Needs the prebuilt binary of this machine in prebuilds/. Other package managers, bundlers and Nodes are got from npm.
+// Needs the prebuilt binary of this machine in prebuilds/. Downloads other package managers, bundlers and Node versions from npm.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,13 +24,13 @@ const names = readdirSync(directory)
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !names.includes(name));
 if (unknown.length) {
-  console.error(`consumers: no such test: ${unknown.join(', ')}; there are ${names.join(', ')}`);
+  console.error(`consumers: no such test: ${unknown.join(', ')}; the tests are ${names.join(', ')}`);
   process.exit(2);
 }
 
 const machine = join('prebuilds', `${process.platform}-${process.arch}`);
 if (!existsSync(join(root, machine)))
-  giveUp(`there is no ${machine}: build the prebuilt binary of this machine first`);
+  giveUp(`${machine} does not exist: build the prebuilt binary of this machine first`);
 
 const folder = mkdtempSync(join(tmpdir(), 'rdmavt-packed-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -56,11 +57,11 @@ tests.on('end', () => {
   writeCounts('consumers', { passed, failed });
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
   process.stdout.write(`consumers: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s\n`);
-  // A run without a single test is no success.
+  // A run without any passed test is a failure.
   process.exitCode = failed || !passed ? 1 : 0;
 });
 
-/** @returns {string} the tarball */
+/** Packs the package. @returns {string} the path of the tarball */
 function pack() {
   /** @type {[{ filename: string, size: number }]} */
   const [{ filename, size }] = JSON.parse(npm(`pack --json --loglevel=error --pack-destination "${folder}"`));
@@ -70,7 +71,7 @@ function pack() {
 
 /** @param {string} command */
 function npm(command) {
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(`npm ${command}`, {
     cwd: root,
     shell: true,

@@ -1,6 +1,6 @@
-// Test counts for whoever adds them up (.ci/run): each kind of test leaves one JSON file in $RDMAVT_TEST_COUNTS.
+// Collects test counts for .ci/run: each kind of test writes one JSON file into the directory $RDMAVT_TEST_COUNTS.
 //
-//   node scripts/counts.mjs DIRECTORY   prints "PASSED FAILED", the sums
+//   node scripts/counts.mjs DIRECTORY   prints the sums as "PASSED FAILED"
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -1,7 +1,8 @@
-// Writes what follows from native/core/layout.h, the numbers that C and TypeScript share. `npm run layout` after a change there.
+// Generates files from native/core/layout.h, the constants that C and TypeScript share. Run `npm run layout` after changing the
+// header.
 //
 //   node scripts/generate-layout.mjs           writes lib/internal/layout.ts and native/core/layout_hash.h
-//   node scripts/generate-layout.mjs --check   fails if one of them is not what it would write
+//   node scripts/generate-layout.mjs --check   fails if one of these files is out of date
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +34,7 @@ try {
   process.exitCode = 1;
 }
 
-/** Undefined if there is no such file. @param {string} file */
+/** Returns the text of a file, or undefined if the file does not exist. @param {string} file */
 function textOf(file) {
   try {
     return readFileSync(join(root, file), 'utf8').replaceAll('\r\n', '\n');

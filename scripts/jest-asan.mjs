@@ -1,7 +1,9 @@
-// The whole Jest suite on the add-on with AddressSanitizer and UndefinedBehaviorSanitizer: node scripts/jest-asan.mjs [jest arguments]
+// Runs the Jest suite on an add-on built with AddressSanitizer and UndefinedBehaviorSanitizer:
 //
-// A report in any process fails the run: also in one whose end no test looks at. At last, what a program of every kind of
-// object leaves behind is looked at by LeakSanitizer, which can tell only of plain programs: not of Jest.
+//   node scripts/jest-asan.mjs [jest arguments]
+//
+// A sanitizer report fails the run, even one of a child process whose exit status no test checks. LeakSanitizer cannot run inside
+// Jest, so a separate program (scripts/sanitized/leaks.mjs) checks for leaks at the end.
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,20 +22,20 @@ const directory = join(root, 'build', 'asan');
 const reports = join(directory, 'reports');
 const counts = join(directory, 'counts');
 
-/** Tests that cannot run under the sanitizers, and why. @type {{ file: string, because: string }[]} */
+/** Tests that cannot run under the sanitizers, with the reason. @type {{ file: string, because: string }[]} */
 const excluded = [
   {
     file: 'test/process/memory-pressure',
-    because: 'the sanitizer keeps freed memory, and the test counts it',
+    because: 'the sanitizer delays freeing memory, which the test measures',
   },
   {
     file: 'test/process/resident-memory',
-    because: 'the same',
+    because: 'the sanitizer delays freeing memory, which the test measures',
   },
   {
     file: 'test/hostile/stack-end',
     because:
-      'it fills the stack 20,000 times, which takes many minutes here; the native calls in it are those of other tests',
+      'it fills the stack 20,000 times, which takes many minutes here; other tests cover the same native calls',
   },
 ];
 
@@ -41,23 +43,23 @@ buildSanitizedAddon();
 const environment = sanitizedEnvironment({ reports });
 proveSanitized(environment);
 
-for (const { file, because } of excluded) console.log(`left out: ${file} (${because})`);
+for (const { file, because } of excluded) console.log(`skipped: ${file} (${because})`);
 rmSync(counts, { recursive: true, force: true });
 const { status, signal } = spawnSync(
   process.execPath,
   [
     '--expose-gc',
     join(root, 'node_modules', 'jest', 'bin', 'jest.js'),
-    ...process.argv.slice(2), // first: `--testPathIgnorePatterns` takes all that follows it
+    ...process.argv.slice(2), // must come first: `--testPathIgnorePatterns` consumes all following arguments
     ...excluded.flatMap(({ file }) => ['--testPathIgnorePatterns', file]),
   ],
-  // The counts of this run are not those of a run without sanitizers.
+  // Use a separate folder for the counts, apart from those of a run without sanitizers.
   { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment, RDMAVT_TEST_COUNTS: counts } },
 );
 
 const problems = [...sanitizerReports(reports), ...leaks()];
 for (const problem of problems) console.error(`\n${problem}`);
-// No counts: Jest did not come so far, or was asked for something else than tests.
+// Without counts, Jest failed before running tests, or its arguments asked for something other than tests.
 const { passed, failed } = existsSync(counts)
   ? sumCounts(counts)
   : { passed: 0, failed: status === 0 ? 0 : 1 };

@@ -1,7 +1,7 @@
-// A jest reporter: hands the counts to scripts/counts.mjs, and fails a run in which a skipped test does not say why.
+// A Jest reporter that passes the test counts to scripts/counts.mjs, and fails a run in which a skipped test gives no reason.
 import { writeCounts } from './counts.mjs';
 
-/** In the title of a skipped test, or of a group that it is in: why it is skipped. */
+/** The title of a skipped test, or of a group around it, must contain this text followed by the reason. */
 const REASON = '(skipped: ';
 
 export default class CountsReporter {
@@ -11,7 +11,7 @@ export default class CountsReporter {
 
   /** @param {import('@jest/types').Config.GlobalConfig} config */
   constructor({ testNamePattern }) {
-    // What a pattern leaves out is reported as skipped too.
+    // Jest also reports tests as skipped that a name pattern excludes; these need no reason.
     this.#isWhole = !testNamePattern;
   }
 
@@ -28,18 +28,19 @@ export default class CountsReporter {
     }
     writeCounts('jest', {
       passed: results.numPassedTests,
-      // A file that does not load has no tests to count: it is one failed.
+      // A file that fails to load has no tests to count, so it counts as one failed test.
       failed: results.numFailedTests + results.numRuntimeErrorTestSuites + silent.length,
     });
   }
 
-  /** Jest fails the run if there is one. */
+  /** Called by Jest, which fails the run if this returns an error. */
   getLastError() {
     return this.#error;
   }
 }
 
 /**
+ * Returns the full names of skipped tests whose titles give no reason.
  * @param {import('@jest/reporters').AggregatedResult} results
  * @returns {string[]} full names
  */

@@ -1,5 +1,5 @@
-// A reporter for Jest that says so when the tests run on a debug build of the add-on (`npm run build:debug`): it is slow, and not
-// what is published.
+// A Jest reporter that warns when the tests run on a debug build of the add-on (`npm run build:debug`), which is slow and differs
+// from the published binary.
 import { createRequire } from 'node:module';
 import { dirname, basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,10 +12,10 @@ export default class DebugBuild {
     try {
       file = createRequire(import.meta.url)('node-gyp-build').resolve(root);
     } catch {
-      // There is no add-on: the tests will say so.
+      // The add-on is missing: the tests report it.
     }
     if (basename(dirname(file)) === 'Debug') {
-      console.warn(`These tests run on a debug build: ${file}. \`npm run build\` makes a release build.`);
+      console.warn(`These tests run on a debug build: ${file}. \`npm run build\` creates a release build.`);
     }
   }
 }

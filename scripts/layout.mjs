@@ -1,5 +1,6 @@
-// Reads native/core/layout.h and says what is written from it. What the header may hold is told at its beginning; anything
-// else is an error, because a number that is passed over is one that two languages can disagree on.
+// Parses native/core/layout.h and generates lib/internal/layout.ts and native/core/layout_hash.h from it. The head of layout.h
+// describes the permitted syntax. Anything else is an error: a constant that the parser skipped could differ between C and
+// TypeScript.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
@@ -41,7 +42,7 @@ function tokensOf(text) {
   return tokens;
 }
 
-/** The lines of a comment, without its marks. @param {string} comment */
+/** Returns the lines of a comment without the comment markers. @param {string} comment */
 function linesOf(comment) {
   return comment
     .slice(2, -2)
@@ -50,7 +51,8 @@ function linesOf(comment) {
 }
 
 /**
- * @param {string} text - of layout.h
+ * Parses the text of layout.h.
+ * @param {string} text
  * @returns {Group[]}
  * @throws SyntaxError with file and line
  */
@@ -74,7 +76,7 @@ export function readLayout(text) {
   const names = new Set();
   /** @param {Token} token @param {string} name */
   const own = (token, name) => {
-    if (names.has(name)) fail(token, `a name that is not taken (${name})`);
+    if (names.has(name)) fail(token, `a unique name, not ${name} again`);
     names.add(name);
   };
 
@@ -85,19 +87,19 @@ export function readLayout(text) {
     return found;
   };
 
-  /** @param {string[]} prefixes - undefined in TypeScript: a constant */
+  /** @param {string[]} prefixes one of which the C name must begin with */
   const member = (prefixes, /** @type {boolean} */ constants) => {
     const before = comments();
     const name = take('word');
     const prefix = prefixes.find((candidate) => name.text.startsWith(candidate));
-    if (prefix === undefined) return fail(name, `a name with ${prefixes.join(' or ')}`);
+    if (prefix === undefined) return fail(name, `a name that begins with ${prefixes.join(' or ')}`);
     own(name, name.text);
     take('mark', '=');
     const number = take('number');
     const value = Number(number.text);
-    if (value !== (value | 0)) fail(number, 'a number of 32 bits');
+    if (value !== (value | 0)) fail(number, 'a 32-bit number');
     take('mark', ',');
-    // Behind the member, on its line: a comment on it. On a line of its own: on the next one.
+    // A comment on the member's own line belongs to the member. A comment on a separate line belongs to the next member.
     const after = peek()?.kind === 'comment' && peek()?.line === number.line ? [take('comment')] : [];
     const rest = name.text.slice(prefix.length);
     return {
@@ -141,7 +143,7 @@ export function readLayout(text) {
   return groups;
 }
 
-/** The numbers by their names in C. @param {Group[]} groups @returns {Record<string, number>} */
+/** Returns all values by their C names. @param {Group[]} groups @returns {Record<string, number>} */
 export function numbersOf(groups) {
   return Object.fromEntries(groups.flatMap(({ members }) => members.map(({ name, value }) => [name, value])));
 }
@@ -149,7 +151,7 @@ export function numbersOf(groups) {
 /** @type {Record<string, number> | undefined} */
 let ours;
 
-/** A number of this checkout by its name in C; throws if there is none. @param {string} name */
+/** Returns a constant of this checkout's layout.h by its C name. Throws if there is no such name. @param {string} name */
 export function layoutNumber(name) {
   ours ??= numbersOf(readLayout(readFileSync(new URL('../native/core/layout.h', import.meta.url), 'utf8')));
   const number = ours[name];
@@ -157,13 +159,13 @@ export function layoutNumber(name) {
   return number;
 }
 
-/** Of all names and numbers, in whatever order they stand. @param {Group[]} groups */
+/** Returns the hash of all names and values, independent of their order. @param {Group[]} groups */
 export function hashOf(groups) {
   const lines = Object.entries(numbersOf(groups)).map(([name, value]) => `${name}=${value}\n`);
   return createHash('sha256').update(lines.sort().join('')).digest('hex').slice(0, 16);
 }
 
-/** @param {string} name - MAX_SEGMENTS */
+/** Converts a C name to PascalCase: MAX_SEGMENTS to MaxSegments. @param {string} name */
 function pascal(name) {
   return name.toLowerCase().replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
 }
@@ -175,7 +177,7 @@ function docComment(lines, indent) {
   return `${indent}/**\n${lines.map((line) => `${indent} * ${line}`.trimEnd() + '\n').join('')}${indent} */\n`;
 }
 
-/** lib/internal/layout.ts @param {Group[]} groups */
+/** Returns the text of lib/internal/layout.ts. @param {Group[]} groups */
 export function typescriptOf(groups) {
   const parts = groups.map(({ ts, doc, members }) => {
     if (ts === undefined) {
@@ -190,23 +192,23 @@ export function typescriptOf(groups) {
     return `${docComment(doc, '')}export enum ${ts} {\n${list.join('')}}\n`;
   });
   return `/**
- * The numbers that TypeScript and C agree on. Written by scripts/generate-layout.mjs from native/core/layout.h, which is where
- * to change them.
+ * The constants that TypeScript and C share. Generated by scripts/generate-layout.mjs from native/core/layout.h: make changes
+ * there.
  */
 
-/** Of all these numbers. A native module with another one was built from other sources. */
+/** Hash of all these constants. A native module with another hash was built from other sources. */
 export const LAYOUT_HASH = '${hashOf(groups)}';
 
 ${parts.join('\n')}`;
 }
 
-/** native/core/layout_hash.h @param {Group[]} groups */
+/** Returns the text of native/core/layout_hash.h. @param {Group[]} groups */
 export function hashHeaderOf(groups) {
   const checks = Object.entries(numbersOf(groups)).map(
     ([name, value]) => `static_assert(${name} == ${value}, RVT_LAYOUT_CHANGED);\n`,
   );
   return `/* SPDX-License-Identifier: BSD-3-Clause */
-/* The hash of layout.h, and what its numbers were when it was taken. Written by scripts/generate-layout.mjs. */
+/* The hash of the constants in layout.h, and their values. Generated by scripts/generate-layout.mjs. */
 #ifndef RVT_LAYOUT_HASH_H
 #define RVT_LAYOUT_HASH_H
 
@@ -216,7 +218,7 @@ export function hashHeaderOf(groups) {
 
 #define RVT_LAYOUT_HASH "${hashOf(groups)}"
 
-#define RVT_LAYOUT_CHANGED "layout.h has changed: npm run layout"
+#define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 ${checks.join('')}
 #endif
 `;

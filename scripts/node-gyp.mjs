@@ -1,4 +1,4 @@
-// Running node-gyp: for the add-on, its builds for tests, and the C tests.
+// Runs node-gyp: for the add-on, for the special builds that tests use, and for the C tests.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { nodeHeaders } from './node-headers.mjs';
@@ -6,15 +6,16 @@ import { nodeHeaders } from './node-headers.mjs';
 const program = fileURLToPath(new URL('../node_modules/node-gyp/bin/node-gyp.js', import.meta.url));
 
 /**
- * Runs node-gyp to its end, in a directory with a binding.gyp. It writes into the folder `build` there.
+ * Runs node-gyp in a directory with a binding.gyp and waits until it ends. node-gyp writes into the folder `build` of this
+ * directory.
  *
  * @param {string} directory
  * @param {string[]} args commands, targets and options
- * @param {{ env?: Record<string, string>, show?: boolean }} [options] `show`: prints what it prints, instead of returning it
+ * @param {{ env?: Record<string, string>, show?: boolean }} [options] `show`: print node-gyp's output instead of returning it
  * @returns {{ status: number | null, stdout: string, stderr: string }}
  */
 export function nodeGyp(directory, args, { env = {}, show = false } = {}) {
-  // The script itself and not `npx`: that would be looked up from the directory.
+  // Run node-gyp's script directly: npx would look for node-gyp from `directory`.
   const command = [program, '-C', directory, ...args, '--jobs', 'max', '--loglevel', 'warn'];
   const { status, error, stdout, stderr } = spawnSync(process.execPath, command, {
     encoding: 'utf8',

@@ -1,10 +1,11 @@
-// Where node-gyp finds Node's headers when a script starts it by itself.
+// Tells node-gyp where to find Node's headers when a script runs without npm.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
- * For the environment of node-gyp, which insists on having the headers, whether they are used or not: it need not download them where
- * Node brings its own. (npm passes the setting along, but a script may be run without npm.)
+ * Returns an environment for node-gyp that makes it use the headers installed with Node, if there are any, instead of downloading
+ * them. node-gyp requires the headers even for targets that do not use them. (npm sets this variable too, but a script may run
+ * without npm.)
  *
  * @returns {Record<string, string>}
  */

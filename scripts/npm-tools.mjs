@@ -1,4 +1,4 @@
-// Tools that tests get from npm on first use, each into a folder of its own in build/tools. `npm run clean` removes them.
+// Installs tools for tests from npm on first use, each into its own folder below build/tools. `npm run clean` removes them.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const directory = fileURLToPath(new URL('../build/tools', import.meta.url));
 
 /**
- * The folder of an npm package and its dependencies. Throws if it cannot be had.
+ * Installs an npm package and its dependencies, unless they are installed, and returns its folder. Throws if npm fails.
  * @param {string} name
  * @param {string} range
  */
@@ -16,30 +16,30 @@ export function npmPackage(name, range) {
   const installed = join(folder, 'node_modules', name);
   if (existsSync(folder)) return installed;
 
-  // Tests run beside each other: what is not complete yet has another name.
+  // Tests run in parallel: install under a temporary name and rename the folder when it is complete.
   const partial = `${folder}.${process.pid}`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true });
   writeFileSync(join(partial, 'package.json'), JSON.stringify({ private: true }));
   const quiet = '--no-package-lock --no-audit --no-fund --loglevel=error';
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(`npm install --ignore-scripts ${quiet} ${name}@${range}`, {
     cwd: partial,
     shell: true,
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`${name}@${range} cannot be got from npm:\n${stdout}${stderr}`);
+  if (status !== 0) throw new Error(`npm cannot install ${name}@${range}:\n${stdout}${stderr}`);
   try {
     renameSync(partial, folder);
   } catch (error) {
     if (!existsSync(folder)) throw error;
-    rmSync(partial, { recursive: true }); // another process was quicker
+    rmSync(partial, { recursive: true }); // another process has installed the package in the meantime
   }
   return installed;
 }
 
 /**
- * The program of the newest Node of a release line.
+ * Returns the path of the Node executable of the newest release of a major version.
  * @param {number} major
  */
 export function nodeOf(major) {

@@ -1,8 +1,8 @@
-// Runs what the prebuilt binaries are for, as far as one machine (Debian 12, x64) can, after checking their form:
-//   npm run prebuild:verify                     all
+// Checks the prebuilt binaries and then runs them, as far as one machine (Debian 12, x64) can:
+//   npm run prebuild:verify                     all targets
 //   npm run prebuild:verify -- linux-arm64-glibc ...
 //
-// Needs `npm run prebuild` of the same before. What is missing is installed, as in prebuild.mjs.
+// Needs the binaries that `npm run prebuild` builds for these targets. Installs missing tools, like prebuild.mjs.
 import { run, timed } from './prebuild/run.mjs';
 import { targetNamed } from './prebuild/targets.mjs';
 import { verifyArm64, verifyMusl, verifyX64 } from './prebuild/verify/linux.mjs';
@@ -20,7 +20,7 @@ const verifications = {
 const wanted = process.argv.slice(2).map((name) => targetNamed(name).name);
 for (const name of wanted) {
   if (!verifications[name])
-    throw new Error(`${name} cannot be run here: it is only checked (npm run check:prebuild)`);
+    throw new Error(`${name} cannot run on this machine; check it with npm run check:prebuild`);
 }
 
 await run(['npm', 'run', 'build:ts']);
@@ -31,7 +31,7 @@ for (const [name, verify] of Object.entries(verifications)) {
   try {
     await timed(name, () => verify(smoke));
   } catch (error) {
-    // The others are run nevertheless.
+    // Continue with the other targets.
     console.error(`${name}: ${/** @type {Error} */ (error).message}`);
     process.exitCode = 1;
   }

@@ -1,8 +1,8 @@
-// Builds the prebuilt binaries, all of them on one machine (Debian 12, x64), and checks each:
+// Builds the prebuilt binaries of all targets on one machine (Debian 12, x64), and checks each:
 //   npm run prebuild -- --all
 //   npm run prebuild -- linux-x64-glibc darwin-arm64 ...
 //
-// What is missing is installed: Debian's compilers by apt-get (as root), zig from npm into build/prebuild/tools.
+// Installs missing tools: Debian's compilers with apt-get (as root), zig from npm into build/prebuild/tools.
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
@@ -17,7 +17,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-// npm runs `prebuild` before `build` too, by its name. Without arguments there is nothing to do, and nothing is loaded.
+// npm also runs this script before `npm run build`, because of its name. Without arguments, it does nothing and loads nothing.
 if (values.all || values.help || positionals.length) await main();
 
 async function main() {
@@ -32,7 +32,7 @@ async function main() {
     console.log(`usage: npm run prebuild -- [--jobs N] (--all | TARGET...)\ntargets: ${names}`);
     return;
   }
-  await installSystemPackages({ 'llvm-readobj-14': 'llvm-14' }); // reads the binaries, to check them
+  await installSystemPackages({ 'llvm-readobj-14': 'llvm-14' }); // needed to check the binaries
   for (const target of values.all ? targets : positionals.map(targetNamed)) {
     const start = performance.now();
     const { file, compiler } = await build(target, Number(values.jobs));

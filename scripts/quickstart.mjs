@@ -1,5 +1,5 @@
-// From a fresh clone to a running example: installs, builds, runs examples/block-store with the arguments given.
-// Only modules of Node itself: this runs before anything is installed.
+// Goes from a fresh clone to a running example: installs, builds, and runs examples/block-store with the given arguments.
+// Uses only Node's own modules, because it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -14,14 +14,14 @@ const example = spawnSync(process.execPath, ['examples/block-store/main.mjs', ..
 process.exitCode = example.status ?? 1;
 
 /**
- * Runs a command quietly; if it fails, shows all it said and ends.
+ * Runs a command without showing its output. If the command fails, prints its output and exits.
  * @param {string} title
  * @param {string} command
  */
 function step(title, command) {
   process.stderr.write(`${title} ... `);
   const start = performance.now();
-  // A shell, because npm is a script on Windows.
+  // Use a shell, because npm is a script on Windows.
   const { status, stdout, stderr } = spawnSync(command, {
     cwd: root,
     shell: true,

@@ -1,9 +1,10 @@
-// The changelog at a release: what stands under [Unreleased] gets the new version and the day. npm's `version` hook calls it.
+// Updates CHANGELOG.md for a release: moves the entries under [Unreleased] to a section with the new version and date. npm runs
+// it as the `version` hook.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 /**
- * What a version's section says; empty if there is none.
+ * Returns the text of a version's section, or an empty string if there is none.
  * @param {string} changelog
  * @param {string} version
  */
@@ -14,9 +15,10 @@ export function sectionOf(changelog, version) {
 }
 
 /**
+ * Returns the changelog with the entries under [Unreleased] moved to a section of the new version.
  * @param {string} changelog
  * @param {string} version
- * @param {string} day
+ * @param {string} day as YYYY-MM-DD
  */
 export function released(changelog, version, day) {
   return changelog.replace(/^## \[Unreleased\]\n/m, `## [Unreleased]\n\n## [${version}] - ${day}\n`);

@@ -1,9 +1,9 @@
-// Refuses a release that is not ready. npm's hooks call it (package.json, RELEASING.md):
+// Refuses a release that is not ready. npm's hooks run it (package.json, RELEASING.md):
 //
 //   node scripts/release-check.mjs version   before `npm version` changes anything
-//   node scripts/release-check.mjs publish   before `npm publish` sends anything
+//   node scripts/release-check.mjs publish   before `npm publish` uploads anything
 //
-// Runs on what lies in the current directory, which is the package when npm calls it.
+// Checks the current directory, which is the package when npm runs this script.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { pathOf, targets } from './prebuild/targets.mjs';
@@ -33,7 +33,7 @@ if (stage === 'version') {
   if (!sectionOf(changelog, version)) problems.push(`CHANGELOG.md has no section [${version}]`);
   const tag = `v${version}`;
   if (!git('tag', '--points-at', 'HEAD').split('\n').includes(tag)) {
-    problems.push(`this commit is not tagged ${tag}: publish what \`npm version\` has made`);
+    problems.push(`this commit is not tagged ${tag}: publish only a commit that \`npm version\` created`);
   }
 }
 

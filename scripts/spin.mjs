@@ -1,7 +1,8 @@
-// Checks the model of the waits (test/spin/revocation.pml) with Spin: node scripts/spin.mjs [part of a title]
+// Checks the Promela model of revocation and waiting (test/spin/revocation.pml) with Spin: node scripts/spin.mjs [part of a
+// title]
 //
-// Each entry below is a test: a claim that must hold in every order of steps, or a variant with one mistake in which Spin must find
-// what goes wrong. Spin writes a program for each, which looks at all states.
+// Each entry of `checks` is a test: a property that must hold for every interleaving, or a variant of the model with one
+// deliberate mistake that Spin must detect. For each test, Spin generates a program that explores all states.
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -17,7 +18,7 @@ const TIMEOUT_MS = 5 * 60_000;
 const DEPTH = 1_000_000;
 const run = promisify(execFile);
 
-/** What Spin's program says of an error, by kind. */
+/** What the generated program prints for each kind of error. */
 const sayings = /** @type {const} */ ({
   moved: 'assertion violated  !(gone',
   deadlock: 'invalid end state',
@@ -27,55 +28,69 @@ const sayings = /** @type {const} */ ({
 /**
  * @typedef {object} Check
  * @property {string} title
- * @property {string} define macros of the model, by spaces
- * @property {keyof typeof sayings} [finds] the error that must be found; none without
+ * @property {string} define macros of the model, separated by spaces
+ * @property {keyof typeof sayings} [finds] the error that Spin must find; without it, Spin must find no error
  */
 
-// LIVENESS: Spin looks for endless runs in which every process that can go on does so some time (weak fairness). Without it, Spin looks
-// for bytes that move too late, and for processes that cannot go on.
+// With LIVENESS, Spin looks for infinite runs under weak fairness: a process that can always proceed does proceed eventually.
+// Without LIVENESS, Spin looks for bytes that move after a call has returned, and for deadlocks.
 
 /** @type {Check[]} */
 const checks = [
-  { title: 'no byte moves after a call has returned, and nobody is stuck', define: 'SLOW_PATH' },
-  { title: 'the same with readers that change between two devices', define: 'DEVICES=2' },
-  { title: 'what the collector retires is not freed under a reader', define: 'WAITERS=1 COLLECTED=2' },
-  { title: 'the same with two devices', define: 'DEVICES=2 WAITERS=1 COLLECTED=1' },
-  { title: 'every call ends, though readers never stop', define: 'LIVENESS' },
+  { title: 'no byte moves after a call has returned, and no process deadlocks', define: 'SLOW_PATH' },
+  { title: 'no byte moves late when readers switch between two devices', define: 'DEVICES=2' },
   {
-    title: 'a reader that stays in one device holds up no call on another',
+    title: 'memory retired by the garbage collector is not freed while a reader uses it',
+    define: 'WAITERS=1 COLLECTED=2',
+  },
+  {
+    title: 'memory retired by the garbage collector is not freed while a reader uses it, with two devices',
+    define: 'DEVICES=2 WAITERS=1 COLLECTED=1',
+  },
+  { title: 'every call returns, even if readers never stop', define: 'LIVENESS' },
+  {
+    title: 'a reader that never leaves a device does not delay calls on another device',
     define: 'LIVENESS READER_STAYS DEVICES=2',
   },
   {
-    title: 'a reader that stays in the same device holds up the call',
+    title: 'a reader that never leaves a device blocks calls on this device',
     define: 'LIVENESS READER_STAYS',
     finds: 'endless',
   },
   { title: 'mistake: the call does not wait', define: 'NO_WAIT', finds: 'moved' },
   {
-    title: 'mistake: the call waits with the lock that a reader takes',
+    title: 'mistake: the call waits while it holds a lock that a reader takes',
     define: 'WAIT_UNDER_LOCK SLOW_PATH',
     finds: 'deadlock',
   },
-  { title: 'mistake: the call adds to the epoch before the change', define: 'ADVANCE_FIRST', finds: 'moved' },
-  { title: 'mistake: a load lets a reader go', define: 'LET_GO_BY_LOAD', finds: 'moved' },
-  { title: 'mistake: a reader enters by a store', define: 'ENTER_BY_STORE', finds: 'moved' },
+  {
+    title: 'mistake: the call advances the epoch before the change',
+    define: 'ADVANCE_FIRST',
+    finds: 'moved',
+  },
+  {
+    title: 'mistake: the call stops waiting for a reader after a plain load',
+    define: 'LET_GO_BY_LOAD',
+    finds: 'moved',
+  },
+  { title: 'mistake: a reader enters with a plain store', define: 'ENTER_BY_STORE', finds: 'moved' },
   {
     title: 'mistake: a reader loads the epoch without acquire',
     define: 'LOAD_EPOCH_RELAXED',
     finds: 'moved',
   },
   {
-    title: 'mistake: a reader that changes the device only loads the epoch',
+    title: 'mistake: a reader that switches devices only loads the epoch',
     define: 'DEVICES=2 SWITCH_BY_LOAD',
     finds: 'moved',
   },
   {
-    title: 'mistake: what is as old as the oldest reader is freed',
+    title: 'mistake: memory retired in the epoch of the oldest reader is freed',
     define: 'WAITERS=1 COLLECTED=1 FREE_TOO_EARLY',
     finds: 'moved',
   },
   {
-    title: 'mistake: what was retired after the looks is freed',
+    title: 'mistake: memory retired after the readers were scanned is freed',
     define: 'WAITERS=1 COLLECTED=1 NO_BOUND',
     finds: 'moved',
   },
@@ -117,14 +132,14 @@ async function report(check, directory) {
 }
 
 /**
- * Whether Spin finds what it should.
+ * Runs one check and returns a description of the problem, if Spin does not give the expected result, and the number of states.
  * @param {Check} check
- * @param {string} directory of its own
+ * @param {string} directory an empty directory for this check
  * @returns {Promise<{ problem?: string, states?: string }>}
  */
 async function judge({ define, finds }, directory) {
   mkdirSync(directory, { recursive: true });
-  // Spin writes next to the model, and names the trail of an error after it.
+  // Copy the model: Spin writes its output next to the model, and names the trail of an error after the model.
   cpSync(model, join(directory, 'revocation.pml'));
   const options = { cwd: directory, timeout: TIMEOUT_MS, killSignal: /** @type {const} */ ('SIGKILL') };
   const isLiveness = define.split(' ').includes('LIVENESS');
@@ -132,9 +147,9 @@ async function judge({ define, finds }, directory) {
   try {
     const macros = define.split(' ').map((macro) => `-D${macro}`);
     await run('spin', ['-a', ...macros, 'revocation.pml'], options);
-    // NFAIR: room for the five processes that are watched for fairness.
+    // NFAIR: memory for the weak fairness algorithm, enough for five processes.
     const mode = isLiveness ? '-DNFAIR=3' : '-DSAFETY';
-    // An error is found soon: then the compiler's time is the longer one.
+    // A check that finds an error ends soon, so compiling takes longer than searching.
     const level = finds ? '-O0' : '-O2';
     await run(process.env.CC ?? 'gcc', ['-w', level, mode, '-o', 'pan', 'pan.c'], options);
     const search = isLiveness ? ['-a', '-f'] : [];
@@ -148,12 +163,12 @@ async function judge({ define, finds }, directory) {
   const isComplete = errors !== undefined && !stdout.includes('max search depth too small');
   const isRight = finds ? errors === '1' && stdout.includes(sayings[finds]) : errors === '0';
   if (isComplete && isRight && states) return { states };
-  const expected = finds ? `was to find: ${sayings[finds]}` : 'was to find no error';
+  const expected = finds ? `Spin should have found: ${sayings[finds]}` : 'Spin should have found no error';
   return { problem: `${expected}\n${stdout}${trailOf(directory)}` };
 }
 
 /**
- * How to see the steps that led to the error.
+ * Returns the command that shows the steps to the error, or an empty string if Spin wrote no trail.
  * @param {string} directory
  */
 function trailOf(directory) {

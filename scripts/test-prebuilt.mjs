@@ -1,9 +1,11 @@
-// The suite on the prebuilt binary alone: a copy of the checkout, with prebuilds/ and without build/, under several Nodes.
+// Runs the Jest suite on the prebuilt binary only, under several Node versions: in a copy of the checkout with prebuilds/ and
+// without build/.
 //
-//   node scripts/test-prebuilt.mjs [MAJOR ...]   20 and 26 if none is named; got from npm
-//   node scripts/test-prebuilt.mjs this          the Node that runs this: for musl, which npm has none for
+//   node scripts/test-prebuilt.mjs [MAJOR ...]   installs these Node versions from npm; default: 20 and 26
+//   node scripts/test-prebuilt.mjs this          uses the Node that runs this script: for musl, for which npm has no Node
 //
-// Every process and thread of a run writes down which add-on it loads; one with other bytes than the prebuilt one's is a failure.
+// Every process and thread of a run records which add-on it loads. Loading any file whose bytes differ from the prebuilt binary
+// is a failure.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -46,7 +48,7 @@ for (const name of names) {
 function prepareCopy() {
   const prebuilds = join('prebuilds', machine);
   if (!existsSync(join(root, prebuilds))) {
-    throw new Error(`there is no ${prebuilds}: build the prebuilt binary of this machine first`);
+    throw new Error(`${prebuilds} does not exist: build the prebuilt binary of this machine first`);
   }
   copyCheckout(copy);
   cpSync(join(root, prebuilds), join(copy, prebuilds), { recursive: true });
@@ -55,12 +57,12 @@ function prepareCopy() {
 }
 
 /**
- * @param {string} node the program
+ * @param {string} node path of the Node executable
  * @returns {import('./counts.mjs').Counts}
  */
 function test(node) {
   const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
-  console.log(`\n# the suite on the prebuilt binary, Node ${version}`);
+  console.log(`\n# Jest suite on the prebuilt binary, Node ${version}`);
   const countsFolder = join(copy, `counts-${version}`);
   const record = join(copy, `addons-${version}`);
   const inherited = Object.entries(process.env).filter(([name]) => !/^(npm_|RDMAVT_)/i.test(name));
@@ -78,17 +80,18 @@ function test(node) {
   });
 
   const counts = existsSync(countsFolder) ? sumCounts(countsFolder) : { passed: 0, failed: 0 };
-  if (status !== 0 && !counts.failed) counts.failed = 1; // it did not come to its end
+  if (status !== 0 && !counts.failed) counts.failed = 1; // Jest ended without a result
 
   const loaded = existsSync(record) ? readFileSync(record, 'utf8').trimEnd().split('\n') : [];
   const prebuilt = hashesIn(join(copy, 'prebuilds', machine));
   const wrong = new Set(loaded.filter((line) => !prebuilt.has(line.slice(0, line.indexOf(' ')))));
-  for (const line of wrong) console.error(`test-prebuilt: not the prebuilt binary: ${line}`);
+  for (const line of wrong)
+    console.error(`test-prebuilt: loaded another file than the prebuilt binary: ${line}`);
   if (wrong.size || !loaded.length) counts.failed++;
   else counts.passed++;
   console.log(
     `# Node ${version}: ${counts.passed} passed, ${counts.failed} failed; ` +
-      `add-ons were loaded ${loaded.length} times, ${new Set(loaded).size} files`,
+      `${loaded.length} add-on loads from ${new Set(loaded).size} files`,
   );
   return counts;
 }

@@ -1,6 +1,6 @@
-// One question in a process of its own: `node apart.mjs NAME [smoke]` prints its rows as JSON. Asked one after the other in one
-// process, a question would meet the compiled code, the type feedback and the heap that those before it have left, and its
-// ratio would depend on what else was asked. Subject and peers still run in one process, round by round.
+// Runs one benchmark in a separate process: `node apart.mjs NAME [smoke]` prints its rows as JSON. In a shared process, earlier
+// benchmarks would leave compiled code, type feedback and garbage behind, so the ratios would depend on which benchmarks ran
+// before. The subject and its peers still share one process and alternate, round by round.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -9,13 +9,15 @@ import { Disagreement } from './rounds.mjs';
 
 const here = fileURLToPath(import.meta.url);
 
-/** Exit status of a process whose peers did not agree; the reason stands on standard error. */
+/** Exit status if the peers gave different results. Standard error contains the reason. */
 const DISAGREED = 3;
 
 /**
- * @param {string} name of the question
+ * Runs one benchmark in a new process.
+ *
+ * @param {string} name of the benchmark
  * @param {boolean} smoke
- * @returns {import('./question.mjs').Row[] | undefined} undefined: the peers do not agree, as standard error has told
+ * @returns {import('./question.mjs').Row[] | undefined} undefined: the peers gave different results, reported on standard error
  */
 export function answerApart(name, smoke) {
   const args = [...process.execArgv, here, name, ...(smoke ? ['smoke'] : [])];
@@ -25,7 +27,7 @@ export function answerApart(name, smoke) {
   });
   if (error) throw error;
   if (status === DISAGREED) return undefined;
-  if (status !== 0) throw new Error(`the process of question ${name} ended with status ${String(status)}`);
+  if (status !== 0) throw new Error(`the process of benchmark ${name} failed with status ${String(status)}`);
   return JSON.parse(stdout);
 }
 

@@ -1,19 +1,19 @@
-// A second thread that copies from a region of the same device, again and again, by a batch: without a reference.
+// A second thread that repeatedly copies from a region of the same device with a batch, which takes no reference.
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 
 import { Access, Device } from 'rdmavt';
 
 /** Words of the control block. */
-const KEY = 0; // of the region; 0: copy nothing
-const STATE = 1;
-const DONE = 2; // copies
-const COPYING = 3;
+const KEY = 0; // key of the region; 0: copy nothing
+const STATE = 1; // 0: starting, THERE or END
+const DONE = 2; // number of copies
+const COPYING = 3; // 1 during a copy
 
 const THERE = 1;
 const END = 2;
 
-/** The other thread, from the first one's side. */
+/** Controls the second thread from the main thread. */
 export class CopyingThread {
   #control = new Int32Array(new SharedArrayBuffer(16));
   #address = new BigUint64Array(new SharedArrayBuffer(8));
@@ -21,7 +21,7 @@ export class CopyingThread {
   /**
    * @param {Device} device
    * @param {import('rdmavt').ProtectionDomain} pd
-   * @param {number} bytes of a region
+   * @param {number} bytes size of a region
    */
   constructor(device, pd, bytes) {
     const worker = new Worker(fileURLToPath(import.meta.url), {
@@ -31,7 +31,7 @@ export class CopyingThread {
     Atomics.wait(this.#control, STATE, 0);
   }
 
-  /** Begins to copy from the region; returns when a copy has begun. @param {import('rdmavt').MemoryRegion} mr */
+  /** Starts copying from the region. Returns when a copy has completed. @param {import('rdmavt').MemoryRegion} mr */
   start(mr) {
     this.#address[0] = mr.start;
     const before = this.done;
@@ -39,13 +39,13 @@ export class CopyingThread {
     while (this.done === before);
   }
 
-  /** Returns when no copy runs any more. */
+  /** Stops copying. Returns when no copy is running. */
   stop() {
     Atomics.store(this.#control, KEY, 0);
     while (Atomics.load(this.#control, COPYING));
   }
 
-  /** Copies so far. */
+  /** Number of copies so far. */
   get done() {
     return Atomics.load(this.#control, DONE);
   }

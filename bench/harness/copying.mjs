@@ -1,4 +1,5 @@
-// What the questions about copies through an accepted SGE share: each size both ways, and the same bytes by views that are ready.
+// Shared code of the benchmarks that copy through an accepted SGE: copies of each size in both directions, compared with copies
+// through existing typed arrays.
 import { ok, strictEqual } from 'node:assert/strict';
 
 import { Access } from 'rdmavt';
@@ -9,7 +10,7 @@ import { openDevice } from './world.mjs';
 /** @typedef {import('./question.mjs').Line} Line */
 
 /**
- * @param {string} question its name
+ * @param {string} question name of the benchmark
  * @param {readonly { bytes: number, name: string, label: string, reach?: number }[]} sizes
  * @returns {import('./question.mjs').Prepared}
  */
@@ -46,7 +47,7 @@ export function copying(question, sizes) {
     const target = new Uint8Array(bytes);
     contenders[`${name}-in`] = contender('sge.copyFrom(source)', () => sge.copyFrom(outside), memory);
     contenders[`${name}-set-in`] = contender(
-      'Uint8Array.set, the same way',
+      'Uint8Array.set, same direction',
       () => {
         memory.set(outside);
         return bytes;
@@ -55,7 +56,7 @@ export function copying(question, sizes) {
     );
     contenders[`${name}-out`] = contender('sge.copyTo(target)', () => sge.copyTo(target), target);
     contenders[`${name}-set-out`] = contender(
-      'Uint8Array.set, the same way',
+      'Uint8Array.set, same direction',
       () => {
         target.set(memory);
         return bytes;

@@ -1,8 +1,8 @@
-// The peer of whole requests, verbs and fields: the least that a call into native code costs.
+// An empty native call, the minimum cost of calling into native code. The peer of requests, single checks and field reads.
 import { native } from './native.mjs';
 
 /**
- * @param {number} elements of a pass: those of the contender that it is compared with
+ * @param {number} elements calls per pass: the number of elements of the contender compared with it
  * @returns {import('./rounds.mjs').Work}
  */
 export function emptyCall(elements) {

@@ -1,8 +1,8 @@
-// Loads the package and uses it, in a process that has not done either: prints how many milliseconds the import and the first use took,
-// and how many KiB became resident with a device and its first region.
+// Loads and uses the package in a new process. Prints the milliseconds that the import and the first use took, and the KiB that
+// became resident per device with one region.
 const { residentBytes } = await import('./resident.mjs');
 
-/** So many that what the engine's heap grows by beside them does not count. */
+/** Enough devices to make the growth of V8's heap negligible. */
 const DEVICES = 128;
 
 const begin = performance.now();
@@ -16,7 +16,7 @@ const use = (close) => {
   const pd = device.allocPd();
   const region = pd.regUserMr(memory, { access: Access.LocalWrite });
   const element = { addr: region.start, length: memory.length, lkey: region.lkey };
-  if (!pd.check(element, Access.LocalWrite).ok) throw new Error('the first check is refused');
+  if (!pd.check(element, Access.LocalWrite).ok) throw new Error('the first check was refused');
   if (close) device.close({ cascade: true });
   return device;
 };
@@ -25,7 +25,7 @@ const start = performance.now();
 use(true);
 const first = performance.now() - start;
 
-for (let i = 0; i < DEVICES; i++) use(true); // what the process needs once for all of them is there
+for (let i = 0; i < DEVICES; i++) use(true); // allocate what the process needs only once
 const before = residentBytes();
 const kept = Array.from({ length: DEVICES }, () => use(false));
 const resident = (residentBytes() - before) / DEVICES / 1024;

@@ -1,4 +1,4 @@
-// What the questions about gathering share: the same elements gathered by everyone who can, and the bytes compared first.
+// Shared code of the gather benchmarks: several ways gather the same elements. Before the measurement, their bytes are compared.
 import { deepStrictEqual, ok } from 'node:assert/strict';
 
 import { FlatTable } from './peers.mjs';
@@ -6,20 +6,22 @@ import { batchesOf, BITS, PD, World } from './world.mjs';
 
 const BATCH = 256;
 
-/** Reading is always allowed: local elements ask for no right. */
+/** Access rights of a local read, which is always permitted. */
 const READ = 0;
 
 /** @typedef {import('./question.mjs').Contender} Contender */
 /** @typedef {import('./question.mjs').Prepared} Prepared */
 
 /**
- * @param {string} name of the question
+ * Prepares a gather benchmark.
+ *
+ * @param {string} name of the benchmark
  * @param {object} options
- * @param {number} options.bytes an element
+ * @param {number} options.bytes size of an element
  * @param {number} options.batches
  * @param {number} options.regionBytes
- * @param {number} options.reach
- * @param {boolean} options.loop whether a loop over the bytes is a contender
+ * @param {number} options.reach the target for the ratio
+ * @param {boolean} options.loop whether to also measure a loop over the bytes
  * @returns {Prepared}
  */
 export function gathering(name, { bytes, batches, regionBytes, reach, loop }) {
@@ -30,8 +32,14 @@ export function gathering(name, { bytes, batches, regionBytes, reach, loop }) {
   const subject = gathered(together, 'check and gather()', bytes, batches);
   const copy = copied(together, 'JavaScript, flat table, Buffer.copy', bytes, batches, 'copy');
   const byLoop = copied(together, 'JavaScript, flat table, loop over bytes', bytes, batches, 'loop');
-  const subjectSeparate = gathered(separate, 'check and gather(), a buffer each', bytes, batches);
-  const copySeparate = copied(separate, 'JavaScript, Buffer.copy, a buffer each', bytes, batches, 'separate');
+  const subjectSeparate = gathered(separate, 'check and gather(), one buffer per region', bytes, batches);
+  const copySeparate = copied(
+    separate,
+    'JavaScript, Buffer.copy, one buffer per region',
+    bytes,
+    batches,
+    'separate',
+  );
   agree(subject, copy, batches);
   agree(byLoop, copy, batches);
   agree(subjectSeparate, copySeparate, batches);
@@ -63,7 +71,7 @@ export function gathering(name, { bytes, batches, regionBytes, reach, loop }) {
 }
 
 /**
- * Someone who gathers the elements of a batch, by its number, into his target.
+ * One way to gather the elements of a batch, given by its index, into a target.
  *
  * @typedef {object} Gatherer
  * @property {string} label
@@ -72,6 +80,8 @@ export function gathering(name, { bytes, batches, regionBytes, reach, loop }) {
  */
 
 /**
+ * Gathers with native batches.
+ *
  * @param {World} world
  * @param {string} label
  * @param {number} bytes
@@ -86,6 +96,8 @@ function gathered(world, label, bytes, count) {
 }
 
 /**
+ * Gathers in JavaScript.
+ *
  * @param {World} world
  * @param {string} label
  * @param {number} bytes
@@ -108,7 +120,7 @@ function copied(world, label, bytes, count, how) {
 }
 
 /**
- * Both bring the same bytes, of every batch.
+ * Verifies that both ways gather the same bytes from every batch.
  *
  * @param {Gatherer} subject
  * @param {Gatherer} peer
@@ -120,11 +132,13 @@ function agree(subject, peer, batches) {
     peer.target.fill(0);
     deepStrictEqual(subject.gather(i), peer.target.length);
     deepStrictEqual(peer.gather(i), peer.target.length);
-    ok(subject.target.equals(peer.target), `${subject.label} brings other bytes than ${peer.label}`);
+    ok(subject.target.equals(peer.target), `${subject.label} gathered other bytes than ${peer.label}`);
   }
 }
 
 /**
+ * Returns a contender that gathers every batch and reads some of the gathered bytes.
+ *
  * @param {Gatherer} gatherer
  * @param {number} batches
  * @param {number} bytes

@@ -1,6 +1,6 @@
-// The same work in one long job, or in many short ones between which the event loop turns: `node long-job.mjs WORK COUNT JOB` prints the
-// nanoseconds of each, and by how much the process has grown when the last one is done. Finalizers run between jobs only, so a
-// design that needs them grows, and slows down, in a long one.
+// Runs the same work in one long synchronous job, or in many short jobs with an event loop turn after each. `node long-job.mjs
+// WORK COUNT JOB` prints the nanoseconds per item, and how much the process has grown at the end of the last job. Finalizers run
+// only between jobs, so an implementation that relies on them grows and slows down in a long job.
 import { fileURLToPath } from 'node:url';
 
 import { Access } from 'rdmavt';
@@ -14,14 +14,14 @@ const here = fileURLToPath(import.meta.url);
 
 /** @typedef {'acquire-put' | 'register-dereg'} Kind */
 
-/** Requests or regions of a short job. */
+/** Requests or regions per short job. */
 const SHORT = PASS;
 
-/** Resident memory that comes and goes with the engine's own heap: a growth below it is none. */
+/** Limit for the growth in MiB. V8's own heap grows and shrinks by up to this much. */
 export const NO_GROWTH_MIB = 4;
 
 /**
- * Gauges for a long job, and for the same in short ones.
+ * Returns gauges for one long job and for the same work in short jobs.
  *
  * @param {Kind} kind
  * @param {number} count
@@ -31,18 +31,19 @@ export function longJobs(kind, count, label) {
   const whole = Math.ceil(count / SHORT) * SHORT;
   const long = gaugesOf(() => runApart(here, [kind, whole, whole]), {
     time: `${label}, ${count.toLocaleString('en')} in one job`,
-    growth: `growth of the process in that job`,
+    growth: `process growth in one job`,
   });
   const short = gaugesOf(() => runApart(here, [kind, whole, SHORT]), {
     time: `${label}, jobs of ${SHORT.toLocaleString('en')}`,
-    growth: `growth of the process in those jobs`,
+    growth: `process growth in short jobs`,
   });
   return { long: long.time, growth: long.growth, short: short.time, shortGrowth: short.growth };
 }
 
 /**
+ * Prepares the work of a kind.
  * @param {Kind} kind
- * @returns {{ work: (passes: number) => number, close: () => void }} a pass is a short job
+ * @returns {{ work: (passes: number) => number, close: () => void }} a pass of `work` is a short job
  */
 function prepare(kind) {
   if (kind === 'acquire-put') {
@@ -67,6 +68,7 @@ function prepare(kind) {
 }
 
 /**
+ * Measures one run and prints the figures.
  * @param {Kind} kind
  * @param {number} count
  * @param {number} job
@@ -83,7 +85,7 @@ async function main(kind, count, job) {
     }
     return done;
   };
-  // Until the code is compiled and the engine's heap has the size that it keeps.
+  // Warm up until the code is compiled and V8's heap has its final size.
   await jobs(Math.min(count, 128 * SHORT), SHORT);
   await collect();
   const before = residentBytes();

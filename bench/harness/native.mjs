@@ -1,14 +1,16 @@
-// The two things of the native module that are not public: an empty call, the least that crossing costs, and the numbers of the reasons.
+// The two parts of the native module that benchmarks need and that are not public: an empty call and the numbers of the refusal
+// reasons.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /** @type {(folder: string) => { empty(): void, readonly reasonNames: readonly string[] }} */
 const load = createRequire(import.meta.url)('node-gyp-build');
 
-/** The same that the package has loaded: node-gyp-build heeds $RDMAVT_PREBUILD too. */
+/** The file that the package itself has loaded: node-gyp-build respects $RDMAVT_PREBUILD here too. */
 export const native = load(fileURLToPath(new URL('../..', import.meta.url)));
 
 /**
+ * Returns the number of a refusal reason.
  * @param {import('rdmavt').CheckReason} name
  */
 export function reasonNumber(name) {

@@ -1,5 +1,5 @@
-// How much memory objects of one kind take while a program keeps them: `node object-memory.mjs KIND COUNT` prints the bytes of each that
-// became resident, and how many of them are in the engine's heap.
+// Measures the memory of objects of one kind while the program keeps them: `node object-memory.mjs KIND COUNT` prints the
+// resident bytes per object, and the bytes per object in V8's heap.
 import { fileURLToPath } from 'node:url';
 
 import { Access } from 'rdmavt';
@@ -10,13 +10,13 @@ import { openDevice } from './world.mjs';
 
 const here = fileURLToPath(import.meta.url);
 
-/** Room for all regions of the kind that has most. */
+/** Key table size in bits, large enough for the kind with the most regions. */
 const BITS = 18;
 
 /** @typedef {keyof typeof makers} Kind */
 
 /**
- * What makes one of each kind, when it is asked to.
+ * For each kind, prepares what is needed and returns a function that creates one object.
  *
  * @satisfies {Record<string, () => () => unknown>}
  */
@@ -35,13 +35,13 @@ const makers = {
       return answer.sge;
     };
   },
-  /** One of a batch of 1,024 that holds all its elements. */
+  /** A batch that holds references to all of its 1,024 elements. */
   batchElements() {
     const { pd, region } = openRegion();
     return () => {
       const batch = pd.lkeyBatch(BATCH);
       for (let i = 0; i < BATCH; i++) batch.set(i, region.start, 4096, region.lkey);
-      if (batch.acquire(BATCH, Access.LocalWrite) !== BATCH) throw new Error('the batch is refused');
+      if (batch.acquire(BATCH, Access.LocalWrite) !== BATCH) throw new Error('the batch was refused');
       return batch;
     };
   },
@@ -64,7 +64,7 @@ const makers = {
   device() {
     return () => openDevice();
   },
-  /** A device with 1,024 regions, whose records random keys put on as many pages of the table. */
+  /** A device with 1,024 regions. Random keys spread their records over about as many pages of the key table. */
   regionsOfDevice() {
     const memory = new Uint8Array(4096);
     return () => {
@@ -84,22 +84,25 @@ function openRegion() {
 }
 
 /**
+ * Measures objects of one kind in a new process.
+ *
  * @param {Kind} kind
  * @param {number} count
- * @returns {{ resident: number, heap: number }} bytes of each
+ * @returns {{ resident: number, heap: number }} bytes per object
  */
 export function memoryOf(kind, count) {
   return runApart(here, [kind, count]);
 }
 
 /**
+ * Measures objects of one kind in this process and prints the figures.
  * @param {Kind} kind
  * @param {number} count
  */
 async function main(kind, count) {
   /** @type {() => unknown} */
   const make = makers[kind]();
-  // Those that come first, and their garbage, take what the process needs once.
+  // Create some objects first, so that memory that the process needs only once is already allocated.
   /** @type {unknown[]} */
   const kept = [];
   for (let i = 0; i < count / 10; i++) kept.push(make());
@@ -115,7 +118,7 @@ async function main(kind, count) {
     resident: (residentBytes() - resident) / count,
     heap: (process.memoryUsage().heapUsed - heap) / count,
   };
-  if (kept.includes(undefined) || measured.includes(undefined)) throw new Error('one was not made');
+  if (kept.includes(undefined) || measured.includes(undefined)) throw new Error('an object was not created');
   process.stdout.write(JSON.stringify(answer));
 }
 

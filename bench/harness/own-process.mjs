@@ -1,10 +1,10 @@
-// Work in a process of its own, whose heap and memory nothing else has used. The module that holds the work prints its answer as JSON.
+// Runs work in a separate process with an unused heap. The module that contains the work prints its figures as JSON.
 import { spawnSync } from 'node:child_process';
 
 /**
- * Runs a module in a new process, where it may collect garbage (`gc`), and returns its answer.
+ * Runs a module in a new process, with access to `gc`, and returns the JSON it printed.
  *
- * @param {string} file of the module
+ * @param {string} file path of the module
  * @param {readonly (string | number)[]} args
  */
 export function runApart(file, args) {
@@ -14,12 +14,12 @@ export function runApart(file, args) {
     encoding: 'utf8',
   });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with status ${String(status)}`);
+  if (status !== 0) throw new Error(`${file} ${args.join(' ')} failed with status ${String(status)}`);
   return JSON.parse(stdout);
 }
 
 /**
- * Gauges for several figures of one answer: each round gets an answer of its own, whichever gauge is read first.
+ * Returns one gauge per figure. One call of `ask` gives all figures of a round, whichever gauge is read first.
  *
  * @template {string} Key
  * @param {() => Record<Key, number>} ask

@@ -1,18 +1,20 @@
-// What the native checks are compared with: key tables in plain JavaScript, as good as we can write them. One that is easy to beat
-// would prove nothing.
+// The JavaScript implementations that the native checks are compared with: key tables written for speed, because a comparison
+// with slow code would prove nothing.
 //
-// They do what the core does: key, validity, protection domain, bounds, rights, in this order, the reason worked out on the refusing
-// path only, the first refusal remembered. They may assume what a program of its own table can: addresses below 2^53, one thread.
+// They check what the core checks, in the same order: key, validity, protection domain, bounds, rights. They determine the reason
+// only when they refuse, and remember the first refusal. They may rely on simplifications that a program can make for its own
+// table: addresses below 2^53 and a single thread.
 import { reasonNumber } from './native.mjs';
 
 /**
- * Numbers by index. `any`, because every index below is in range, and a test for undefined has no place in these loops.
+ * An indexable list of numbers. The values are `any` because all indexes below are in range: a test for undefined would slow down
+ * the loops.
  *
  * @typedef {{ [index: number]: any }} Numbers
  */
 
 /**
- * A region as a table holds it.
+ * A region, as given to a table.
  *
  * @typedef {object} Entry
  * @property {number} key
@@ -21,7 +23,7 @@ import { reasonNumber } from './native.mjs';
  * @property {number} access
  * @property {number} base
  * @property {number} length
- * @property {number} position where its first byte is: a byte of the common memory, or the number of the region's own memory
+ * @property {number} position position of the region: its offset in the shared memory, or the index of its own buffer
  */
 
 const REASON = {
@@ -38,11 +40,12 @@ const VALID = 0x80;
 const RIGHTS = 0x7f;
 
 /**
- * The strongest: records of 32 bytes in one buffer, reached by the key's index, seen as 32-bit integers (key; domain, validity and
- * rights in one word, so that one comparison judges all three) and as doubles (base, length, position). Half a cache line an
- * element; no object, no call, no allocation.
+ * The fastest peer. It stores 32-byte records in one buffer, indexed by the upper bits of the key. The buffer is accessed as
+ * 32-bit integers (the key; protection domain, validity and rights in one word, so that one comparison checks all three) and as
+ * doubles (base, length, position). Each check reads half a cache line and needs no object, no call and no allocation.
  *
- * Measured against it and slower or equal: one Float64Array of 64-byte records, 32-bit addresses in pairs, Uint32Array keys.
+ * Variants that were measured and were not faster: one Float64Array of 64-byte records, pairs of 32-bit words for addresses, keys
+ * in a Uint32Array.
  */
 export class FlatTable {
   /** @type {Numbers} */
@@ -50,11 +53,11 @@ export class FlatTable {
   /** @type {Numbers} */
   #doubles;
   #shift;
-  /** Position in the last batch, -1: none. */
+  /** Index of the first refused element in the last batch; -1: none. */
   firstRefusal = -1;
 
   /**
-   * @param {number} bits of the key that are the index
+   * @param {number} bits number of upper key bits that form the index
    * @param {readonly Entry[]} entries
    */
   constructor(bits, entries) {
@@ -73,14 +76,14 @@ export class FlatTable {
   }
 
   /**
-   * Judges packed SGEs.
+   * Checks packed SGEs.
    *
    * @param {Numbers} sges four words each
    * @param {number} first
    * @param {number} count
    * @param {number} pd
    * @param {number} access
-   * @returns how many passed
+   * @returns {number} how many SGEs passed
    */
   checkPacked(sges, first, count, pd, access) {
     const words = this.#words;
@@ -108,7 +111,7 @@ export class FlatTable {
   }
 
   /**
-   * Judges what lies in three arrays of numbers.
+   * Checks elements given as three arrays of numbers.
    *
    * @param {Numbers} addresses
    * @param {Numbers} lengths
@@ -117,7 +120,7 @@ export class FlatTable {
    * @param {number} count
    * @param {number} pd
    * @param {number} access
-   * @returns how many passed
+   * @returns {number} how many elements passed
    */
   checkNumbers(addresses, lengths, keys, first, count, pd, access) {
     const words = this.#words;
@@ -145,7 +148,7 @@ export class FlatTable {
   }
 
   /**
-   * Judges packed SGEs and says of each: 0 or the reason, and its place.
+   * Checks packed SGEs and stores for each SGE a verdict (0, or the number of the refusal reason) and its offset in the region.
    *
    * @param {Numbers} sges four words each
    * @param {number} first
@@ -154,7 +157,7 @@ export class FlatTable {
    * @param {number} access
    * @param {Numbers} verdicts
    * @param {Numbers} positions
-   * @returns how many passed
+   * @returns {number} how many SGEs passed
    */
   placePacked(sges, first, count, pd, access, verdicts, positions) {
     const words = this.#words;
@@ -186,14 +189,14 @@ export class FlatTable {
   }
 
   /**
-   * Judges one.
+   * Checks one access.
    *
    * @param {number} address
    * @param {number} length
    * @param {number} key
    * @param {number} pd
    * @param {number} access
-   * @returns 0 or the number of the reason
+   * @returns {number} 0, or the number of the refusal reason
    */
   judge(address, length, key, pd, access) {
     const words = this.#words;
@@ -210,25 +213,25 @@ export class FlatTable {
   /**
    * Returns the position of the region that has this key.
    *
-   * @param {number} key of a region in the table
+   * @param {number} key key of a region in the table
    */
   positionOf(key) {
     return this.#doubles[4 * (key >>> this.#shift) + 3];
   }
 
   /**
-   * Judges packed SGEs and copies the bytes of each into a buffer, one after the other; stops at the first refusal.
+   * Checks packed SGEs and copies the bytes of each into a buffer, one after the other. Stops at the first refusal.
    *
-   * `Buffer.copy` takes offsets, so that no view has to be made.
+   * `Buffer.copy` accepts offsets, so no view needs to be created.
    *
    * @param {Numbers} sges
    * @param {number} first
    * @param {number} count
    * @param {number} pd
    * @param {number} access
-   * @param {Buffer} memory all regions lie in it
+   * @param {Buffer} memory the buffer that contains all regions
    * @param {Buffer} target
-   * @returns bytes
+   * @returns {number} the number of copied bytes
    */
   gather(sges, first, count, pd, access, memory, target) {
     const words = this.#words;
@@ -259,16 +262,16 @@ export class FlatTable {
   }
 
   /**
-   * The same where every region has a buffer of its own.
+   * The same as {@link FlatTable.gather} if every region has its own buffer.
    *
    * @param {Numbers} sges
    * @param {number} first
    * @param {number} count
    * @param {number} pd
    * @param {number} access
-   * @param {readonly Buffer[]} memories by the position of their region
+   * @param {readonly Buffer[]} memories the buffers of the regions, indexed by `position`
    * @param {Buffer} target
-   * @returns bytes
+   * @returns {number} the number of copied bytes
    */
   gatherSeparate(sges, first, count, pd, access, memories, target) {
     const words = this.#words;
@@ -299,7 +302,8 @@ export class FlatTable {
   }
 
   /**
-   * {@link FlatTable.gather} with a loop over the bytes instead of a call: quicker for few bytes, hopeless for many.
+   * The same as {@link FlatTable.gather} with a loop over the bytes instead of `Buffer.copy`: faster for a few bytes, much slower
+   * for many.
    *
    * @param {Numbers} sges
    * @param {number} first
@@ -308,7 +312,7 @@ export class FlatTable {
    * @param {number} access
    * @param {Numbers} memory bytes
    * @param {Numbers} target bytes
-   * @returns bytes
+   * @returns {number} the number of copied bytes
    */
   gatherByLoop(sges, first, count, pd, access, memory, target) {
     const words = this.#words;
@@ -326,7 +330,7 @@ export class FlatTable {
         const offset = sges[j + 1] * HIGH + sges[j] - doubles[(index << 2) + 1];
         const length = sges[j + 2] | 0;
         if (offset >= 0 && length <= doubles[(index << 2) + 2] - offset) {
-          // A 32-bit index: the memory of these questions is below 2 GiB, and doubles cost in the inner loop.
+          // Use a 32-bit index: the memory of the benchmarks is below 2 GiB, and doubles would slow down the inner loop.
           const at = (doubles[(index << 2) + 3] + offset) | 0;
           for (let k = 0; k < length; k++) target[moved + k] = memory[at + k];
           moved = (moved + length) | 0;
@@ -340,7 +344,7 @@ export class FlatTable {
   }
 
   /**
-   * The way back: judges packed SGEs and fills each from a buffer.
+   * Checks packed SGEs and fills the memory of each from a buffer. Stops at the first refusal.
    *
    * @param {Numbers} sges
    * @param {number} first
@@ -348,8 +352,8 @@ export class FlatTable {
    * @param {number} pd
    * @param {number} access
    * @param {Buffer} source
-   * @param {Buffer} memory all regions lie in it
-   * @returns bytes
+   * @param {Buffer} memory the buffer that contains all regions
+   * @returns {number} the number of copied bytes
    */
   scatter(sges, first, count, pd, access, source, memory) {
     const words = this.#words;
@@ -379,7 +383,7 @@ export class FlatTable {
   }
 }
 
-/** An object a region in an array by index: what one writes first. */
+/** A simpler peer: an array with one object per region, indexed by the upper bits of the key. */
 export class ObjectTable {
   /** @type {(Entry | undefined)[]} */
   #entries;
@@ -392,15 +396,17 @@ export class ObjectTable {
    */
   constructor(bits, entries) {
     this.#shift = 32 - bits;
-    // Dense, and no longer than needed: what is beyond it is undefined all the same.
+    // Use a dense array that is no longer than needed; `#allows` treats indexes beyond its end as missing keys.
     this.#entries = [];
     const highest = entries.reduce((most, { key }) => Math.max(most, key >>> this.#shift), -1);
     for (let i = 0; i <= highest; i++) this.#entries.push(undefined);
-    // Each its own object of the one shape.
+    // Copy each entry into a new object, so that all objects have the same hidden class.
     for (const entry of entries) this.#entries[entry.key >>> this.#shift] = { ...entry };
   }
 
   /**
+   * Checks packed SGEs and returns how many passed.
+   *
    * @param {Numbers} sges
    * @param {number} first
    * @param {number} count
@@ -419,6 +425,8 @@ export class ObjectTable {
   }
 
   /**
+   * Checks elements given as three arrays of numbers, and returns how many passed.
+   *
    * @param {Numbers} addresses
    * @param {Numbers} lengths
    * @param {Numbers} keys
@@ -439,6 +447,8 @@ export class ObjectTable {
   }
 
   /**
+   * Returns whether one access is permitted.
+   *
    * @param {number} address
    * @param {number} length
    * @param {number} key
@@ -455,7 +465,10 @@ export class ObjectTable {
   }
 }
 
-/** Addresses of all 64 bits as JavaScript has them, and a Map: what the numbers above leave out costs this. */
+/**
+ * A peer with a Map and with BigInt addresses, which cover all 64 bits. It shows what the restriction to 2^53 saves the other
+ * peers.
+ */
 export class BigIntTable {
   /** @type {Map<number, Omit<Entry, 'base' | 'length'> & { base: bigint, length: bigint }>} */
   #entries = new Map();
@@ -472,7 +485,7 @@ export class BigIntTable {
   }
 
   /**
-   * Lengths are bigints already: turning each into one would cost as much again.
+   * Checks elements and returns how many passed. The lengths must be bigints: converting each length would double the time.
    *
    * @param {Numbers} addresses bigints
    * @param {Numbers} lengths bigints

@@ -1,20 +1,21 @@
-// What a file of bench says, and what becomes of it.
+// Defines what a benchmark file exports, and computes the rows of the result from it. ("Question" is the code's name for a
+// benchmark.)
 import { FULL, measure, SMOKE, summary } from './rounds.mjs';
 
 /** @typedef {import('./rounds.mjs').Contender} Contender */
 /** @typedef {import('./rounds.mjs').Effort} Effort */
 
 /**
- * A line of the result.
+ * Describes one row of the result.
  *
  * @typedef {object} Line
- * @property {string} name stable and unique: programs look for it
+ * @property {string} name stable and unique; programs use it to find the row
  * @property {string} of the contender, by its name in `contenders`
- * @property {string} [unit] of its figures, if it is not that of the question
- * @property {string} [peer] the contender it is compared with
+ * @property {string} [unit] unit of its figures, if it differs from the unit of the benchmark
+ * @property {string} [peer] the contender that it is compared with
  * @property {number} [reach] the target for the ratio: at most this
  * @property {number} [limit] the target for the figure itself, in its unit: at most this
- * @property {number} [quoted] the reference's own C doing the same, in the same unit: see {@link REFERENCE}
+ * @property {number} [quoted] the figure of the reference's own C code for the same task, in the same unit: see {@link REFERENCE}
  */
 
 /**
@@ -25,22 +26,24 @@ import { FULL, measure, SMOKE, summary } from './rounds.mjs';
  */
 
 /**
+ * A benchmark.
+ *
  * @typedef {object} Question
  * @property {string} name the name of its file
  * @property {string} title
- * @property {string} unit of the figures: 'ns/element'
+ * @property {string} unit unit of the figures, such as 'ns/element'
  * @property {Effort} [effort]
- * @property {boolean} [compact] the table for people leaves out the rows of the peers
- * @property {(options: { smoke: boolean }) => Prepared} prepare makes what is measured, and checks that all contenders
- *   give the same answers. May do less in a smoke run
+ * @property {boolean} [compact] whether the printed table omits the rows of the peers
+ * @property {(options: { smoke: boolean }) => Prepared} prepare creates what is measured, and verifies that all contenders give
+ *   the same results. It may do less in a smoke run
  */
 
-/** The label of figures that were not measured here, as a peer and in the tables. */
+/** The label of figures that were quoted instead of measured, as a peer and in the tables. */
 export const REFERENCE = 'reference C (quoted)';
 
 /**
- * The reference's own C as a peer. It was compiled for user space and measured once, on another occasion and maybe on another machine, so
- * a ratio with it says less than one with a contender of the same run.
+ * Returns the figure of the reference's own C code as a contender. That code was compiled for user space and measured once, at
+ * another time and perhaps on another machine, so a ratio with it is less reliable than a ratio with a contender of the same run.
  *
  * @param {number} figure
  * @returns {import('./rounds.mjs').Gauge}
@@ -50,7 +53,7 @@ export function quoted(figure) {
 }
 
 /**
- * A line with its figures. What has no peer, ratio or target has null there.
+ * One row of the result. Fields without a value (no peer, no ratio, no target) are null.
  *
  * @typedef {object} Row
  * @property {string} name
@@ -61,16 +64,18 @@ export function quoted(figure) {
  * @property {number} max
  * @property {string} unit
  * @property {string | null} peer
- * @property {number | null} ratio median by median
- * @property {number | null} ratioMin the smallest of one round
- * @property {number | null} ratioMax
+ * @property {number | null} ratio the median divided by the peer's median
+ * @property {number | null} ratioMin the smallest ratio of a single round
+ * @property {number | null} ratioMax the largest ratio of a single round
  * @property {number | null} reach the target for the ratio: at most this
  * @property {number | null} limit the target for the median: at most this
- * @property {boolean | null} met whether the target is met; null: no target, or a trial run
- * @property {number | null} quoted the reference's own C, quoted and not measured here
+ * @property {boolean | null} met whether the target is met; null: no target, or a smoke run
+ * @property {number | null} quoted the figure of the reference's own C code, which is not measured here
  */
 
 /**
+ * Runs a benchmark and returns its rows.
+ *
  * @param {Question} question
  * @param {boolean} smoke
  * @returns {Promise<Row[]>}
@@ -86,7 +91,7 @@ export async function answer(question, smoke) {
       const i = names.indexOf(name);
       const rounds = times[i];
       const contender = contenders[name];
-      if (!rounds || !contender) throw new Error(`${question.name}: there is no contender '${name}'`);
+      if (!rounds || !contender) throw new Error(`${question.name}: no contender '${name}'`);
       return { rounds, label: contender.label, ...summary(rounds) };
     };
     return lines.map((line) => row(question, line, of, smoke));
@@ -96,6 +101,8 @@ export async function answer(question, smoke) {
 }
 
 /**
+ * Computes one row of the result.
+ *
  * @param {Question} question
  * @param {Line} line
  * @param {(name: string) => { rounds: number[], label: string, median: number, min: number, max: number }} of
@@ -117,6 +124,8 @@ function row(question, line, of, smoke) {
 const NO_PEER = { peer: null, ratio: null, ratioMin: null, ratioMax: null };
 
 /**
+ * Computes the ratio to a peer.
+ *
  * @param {number[]} rounds
  * @param {{ rounds: number[], label: string }} peer
  */

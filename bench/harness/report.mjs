@@ -1,4 +1,4 @@
-// The answers as tables: for a terminal, and for the README.
+// Formats the results as tables: for a terminal, and in Markdown for the documentation.
 
 import { REFERENCE } from './question.mjs';
 
@@ -6,7 +6,7 @@ import { REFERENCE } from './question.mjs';
 /** @typedef {import('./question.mjs').Row} Row */
 /** @typedef {import('../bench.mjs').Result} Result */
 
-/** At least. */
+/** Column widths in characters. The column of the labels may be wider. */
 const LABEL = 44;
 const FIGURE = 9;
 const UNIT = 11;
@@ -15,11 +15,11 @@ const TARGET = 13;
 const QUOTED = 9;
 
 const QUOTED_NOTE =
-  `${REFERENCE}: the reference's own C, compiled for user space. It was measured once, on another occasion; it is quoted here and ` +
-  'was not measured in this run. Its checks count references for each processor; with one locked count, a check and its put take ' +
-  '14, 15 and 114 ns over 1, 1,024 and 65,536 regions instead of 4.1, 7.2 and 132.';
+  `${REFERENCE}: the reference's own C code, compiled for user space. It was measured once, at another time, and was not ` +
+  'measured in this run. Its checks use a reference count per processor. With a single locked count, a check and its put ' +
+  'take 14, 15 and 114 ns over 1, 1,024 and 65,536 regions instead of 4.1, 7.2 and 132 ns.';
 
-/** Written as the answers come: a run takes its time. */
+/** Prints a table for a terminal. Rows are printed as soon as a benchmark has ended, because a whole run takes a while. */
 export class Table {
   #out;
   #colour;
@@ -27,11 +27,12 @@ export class Table {
   /** @param {NodeJS.WriteStream} out */
   constructor(out) {
     this.#out = out;
-    // Pipes and dumb terminals get none, nor does who sets NO_COLOR.
+    // No colors for pipes and dumb terminals, or if NO_COLOR is set.
     this.#colour = out.isTTY === true && out.hasColors() && !process.env['NO_COLOR'];
   }
 
   /**
+   * Prints the head of the output.
    * @param {Pick<Result, 'node' | 'platform' | 'cpu' | 'cores'>} machine
    * @param {boolean} smoke
    */
@@ -41,6 +42,7 @@ export class Table {
   }
 
   /**
+   * Prints the rows of one benchmark.
    * @param {Question} question
    * @param {readonly Row[]} rows
    */
@@ -57,6 +59,7 @@ export class Table {
   }
 
   /**
+   * Prints the notes at the end.
    * @param {readonly Row[]} rows
    * @param {boolean} smoke
    */
@@ -72,6 +75,7 @@ export class Table {
   }
 
   /**
+   * Formats one row.
    * @param {Row} row
    * @param {number} width of the labels
    */
@@ -102,7 +106,7 @@ export class Table {
 }
 
 /**
- * Three digits that count.
+ * Formats a value with three significant digits.
  *
  * @param {number} value
  */
@@ -113,7 +117,7 @@ function figure(value) {
 }
 
 /**
- * What is to be met: a ratio, a figure, or nothing.
+ * Formats the target: a ratio, a figure, or an empty string if there is none.
  *
  * @param {Row} row
  */
@@ -123,7 +127,7 @@ function target({ reach, limit, unit }) {
 }
 
 /**
- * The table of the README: the rows that have a target, or a figure of the reference beside them.
+ * Returns the Markdown table of the documentation: all rows that have a target or a quoted figure of the reference.
  *
  * @param {Result} result
  * @param {readonly Question[]} questions
@@ -148,7 +152,7 @@ export function markdown({ node, platform, cpu, cores, rows }, questions) {
     '|---|---|---|---|---|',
     ...lines,
     '',
-    `Node ${node}, ${platform}, ${cpu}, ${cores} cores; medians, of times over at least 7 rounds, measured in turn with those of the peers.`,
+    `Node ${node}, ${platform}, ${cpu}, ${cores} cores; medians over several rounds (at least 7 for times), alternating with the peers.`,
     ...(rows.some(({ quoted }) => quoted !== null) ? [QUOTED_NOTE] : []),
     '',
   ].join('\n');

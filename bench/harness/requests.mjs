@@ -1,14 +1,14 @@
-// Requests as a program has them, one object each, and the loops that several questions ask about them.
+// Single requests, as a program creates them: one object per request. Shared by several benchmarks.
 import { Access } from 'rdmavt';
 
-/** The requests of one pass. A pass goes on where the last one ended. */
+/** Requests per pass. Each pass continues where the previous one ended. */
 export const PASS = 1024;
 
-/** As many requests as it takes to meet every one of 65,536 regions. */
+/** Enough requests to access each of 65,536 regions. */
 const RING = 65_536;
 
 /**
- * What peers and programs ask for, drawn at random: addresses are bigints.
+ * Randomly drawn requests, remote or local. The addresses are bigints.
  *
  * @typedef {object} Requests
  * @property {number} count a multiple of {@link PASS}
@@ -18,6 +18,8 @@ const RING = 65_536;
  */
 
 /**
+ * Draws requests for the regions of a world.
+ *
  * @param {import('./world.mjs').World} world
  * @param {Parameters<import('./world.mjs').World['work']>[1] & { count?: number }} [options]
  * @returns {Requests}
@@ -30,11 +32,11 @@ export function requestsOf(world, { count = RING, ...options } = {}) {
 /** @typedef {import('./rounds.mjs').Work} Work */
 
 /**
- * The work of acquiring and putting a peer's requests, one request per call.
+ * Returns a contender that acquires and puts a peer's requests, one request per call.
  *
  * @param {import('./world.mjs').World} world
  * @param {string} where
- * @param {number} [pass] requests of a pass
+ * @param {number} [pass] requests per pass
  * @returns {Work}
  */
 export function acquireRemote(world, where, pass = PASS) {
@@ -62,7 +64,7 @@ export function acquireRemote(world, where, pass = PASS) {
 }
 
 /**
- * The work of acquiring and putting local elements, one element per call.
+ * Returns a contender that acquires and puts local elements, one element per call.
  *
  * @param {import('./world.mjs').World} world
  * @param {string} where

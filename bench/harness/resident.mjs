@@ -1,10 +1,10 @@
-// How much memory of this process is resident.
+// Measures the resident memory of this process.
 import { closeSync, openSync, readSync } from 'node:fs';
 
 const text = Buffer.alloc(4096);
 
 /**
- * Bytes. Linux counts them page by page where it is asked so; elsewhere Node is asked.
+ * Returns the resident bytes. On Linux, /proc/self/smaps_rollup gives an exact figure; on other systems, Node's figure is used.
  */
 export function residentBytes() {
   let file;
@@ -21,7 +21,7 @@ export function residentBytes() {
   }
 }
 
-/** Collects all garbage, and lets finalizers run; more than once, because a finalizer may free what others held. */
+/** Collects all garbage and lets finalizers run. Repeats both, because a finalizer may release other objects. */
 export async function collect() {
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.();

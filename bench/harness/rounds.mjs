@@ -1,84 +1,86 @@
-// Measuring: every contender of a question, round by round, in one process.
+// Measures all contenders of a benchmark, alternating between them round by round, in one process.
 //
-// Not tinybench or mitata: those run one task to its end and then the next one, so whatever the machine does in between (another
-// process, a change of clock) lands on one side of a ratio, and they read the clock around each call, which here may take
-// 3 ns. This loop interleaves the contenders and reads the clock around thousands of calls. It also keeps the
-// shipped package free of a dependency that only `rdmavt bench` would use.
+// tinybench and mitata are not suitable: they run one task to completion before the next, so a disturbance (another process, a
+// change of the clock rate) affects only one side of a ratio. They also read the clock around each call, and a call may take only
+// 3 ns here. This loop alternates between the contenders and reads the clock around thousands of calls. It also saves the
+// published package a dependency that only `rdmavt bench` would use.
 //
-// Each slice is a job of its own: the event loop turns once after it, so that what a contender leaves to finalizers is cleaned up
-// before the next one begins.
+// The event loop turns once after each slice, so that finalizers clean up after a contender before the next one begins.
 import { setImmediate as turn } from 'node:timers/promises';
 
 /**
- * One of those that a question compares: work to be timed, or a gauge.
+ * One of the alternatives that a benchmark compares: timed work, or a gauge.
  *
  * @typedef {Work | Gauge} Contender
  */
 
 /**
  * @typedef {object} Work
- * @property {string} label for people
- * @property {number} elements what one pass works through
- * @property {(passes: number) => number} run does the passes and answers the sum of what each of them found, made of data that
- *   was read back: nothing of the work can be left out
- * @property {string} [task] contenders of the same task must find the same in a pass. Default: all of a question do the same
- * @property {() => void} [reset] what must be undone after `run`; not timed
- * @property {number} [mostPasses] as many can be done before `reset`
- * @property {boolean} [turn] the time includes the turn of the event loop after the job, where finalizers run. For work that makes
- *   objects: cleaning up is part of its price
+ * @property {string} label shown in the tables
+ * @property {number} elements number of elements per pass
+ * @property {(passes: number) => number} run runs the passes and returns the sum of their results. The sum must depend on data
+ *   that was read back, so that the compiler cannot eliminate any work
+ * @property {string} [task] contenders of the same task must give the same result per pass. Default: all contenders have the same
+ *   task
+ * @property {() => void} [reset] undoes what `run` did; not timed
+ * @property {number} [mostPasses] number of passes possible before `reset` is needed
+ * @property {boolean} [turn] whether the time includes the following turn of the event loop, in which finalizers run. Set for
+ *   work that creates objects, whose cleanup is part of the cost
  */
 
 /**
- * Something that reads its figure itself, such as bytes, or a time that another process has measured.
+ * A figure that the benchmark obtains itself: bytes, or a time measured by another process.
  *
  * @typedef {object} Gauge
- * @property {string} label for people
- * @property {() => number} read the figure of one round, in the unit of its rows
+ * @property {string} label shown in the tables
+ * @property {() => number} read returns the figure of one round, in the unit of its rows
  */
 
 /**
  * @typedef {object} Effort
  * @property {number} rounds
- * @property {number} warmUp milliseconds a contender
- * @property {number} slice milliseconds a contender and round
+ * @property {number} warmUp milliseconds per contender
+ * @property {number} slice milliseconds per contender and round
  */
 
 /**
- * Many short rounds: a slice that another process falls into is lost, and the median needs most of them whole.
+ * Many short rounds: if another process interrupts a few slices, the median is still undisturbed.
  *
  * @type {Effort}
  */
 export const FULL = { rounds: 31, warmUp: 100, slice: 3 };
 
 /**
- * For figures that take a second or more each.
+ * For figures that take a second or more each to measure.
  *
  * @type {Effort}
  */
 export const FEW = { rounds: 7, warmUp: 0, slice: 0 };
 
 /**
- * For questions of very many contenders.
+ * For benchmarks with very many contenders.
  *
  * @type {Effort}
  */
 export const MANY = { rounds: 15, warmUp: 40, slice: 2 };
 
 /**
- * That everything runs, and finds what it must; the times mean nothing.
+ * Verifies only that everything runs and gives the expected results. The times are meaningless.
  *
  * @type {Effort}
  */
 export const SMOKE = { rounds: 1, warmUp: 0, slice: 0 };
 
-/** Contenders found different things: one of them is wrong, and no time of theirs means anything. */
+/**
+ * Thrown if contenders of the same task give different results. At least one of them is wrong, so their times are meaningless.
+ */
 export class Disagreement extends Error {
   /** @override */
   name = 'Disagreement';
 }
 
 /**
- * The figures of every contender in every round: nanoseconds an element, or what a gauge reads.
+ * Returns the figures of every contender in every round: nanoseconds per element, or the figure of a gauge.
  *
  * @param {readonly Contender[]} contenders
  * @param {Effort} effort
@@ -95,7 +97,7 @@ export async function measure(contenders, effort) {
   const figures = readers.map(() => /** @type {number[]} */ ([]));
   for (let round = 0; round < effort.rounds; round++) {
     for (let k = 0; k < readers.length; k++) {
-      // Another one begins each round, so that nobody always comes after the same one.
+      // Each round begins with another contender, so that the order does not favor any of them.
       const i = (k + round) % readers.length;
       const figure = await readers[i]?.();
       if (figure !== undefined) figures[i]?.push(figure);
@@ -105,10 +107,10 @@ export async function measure(contenders, effort) {
 }
 
 /**
- * Compares what a pass of each finds.
+ * Runs one pass of each contender and compares the results. Throws Disagreement if they differ.
  *
  * @param {readonly Contender[]} contenders
- * @returns {number[]} what each found; a gauge finds nothing
+ * @returns {number[]} the result of each contender; 0 for a gauge
  */
 function agree(contenders) {
   /** @type {Map<string, { label: string, found: number }>} */
@@ -121,19 +123,19 @@ function agree(contenders) {
     const other = first.get(task);
     if (!other) first.set(task, { label, found });
     else if (other.found !== found) {
-      throw new Disagreement(`'${label}' finds ${found}, '${other.label}' ${other.found}`);
+      throw new Disagreement(`'${label}' found ${found}, but '${other.label}' found ${other.found}`);
     }
     return found;
   });
 }
 
 /**
- * Runs until the compiler is done with it.
+ * Runs work until V8 has compiled it, and determines the number of passes per slice.
  *
  * @param {Work} work
  * @param {Effort} effort
- * @param {number} expected of one pass
- * @returns {Promise<() => Promise<number>>} times a slice: nanoseconds an element
+ * @param {number} expected result of one pass
+ * @returns {Promise<() => Promise<number>>} a function that times one slice and returns nanoseconds per element
  */
 async function warmUp(work, effort, expected) {
   const most = work.mostPasses ?? Infinity;
@@ -149,9 +151,11 @@ async function warmUp(work, effort, expected) {
 }
 
 /**
+ * Times one slice.
+ *
  * @param {Work} work
- * @param {number} count
- * @param {number} expected of one pass
+ * @param {number} count number of passes
+ * @param {number} expected result of one pass
  * @returns {Promise<number>} milliseconds
  */
 async function timed(work, count, expected) {
@@ -162,12 +166,14 @@ async function timed(work, count, expected) {
   if (!work.turn) await turn();
   work.reset?.();
   if (found !== expected * count) {
-    throw new Disagreement(`'${work.label}' found ${expected} at first, and later not`);
+    throw new Disagreement(`'${work.label}' found ${expected} per pass at first, and another number later`);
   }
   return time;
 }
 
 /**
+ * Returns median, minimum and maximum.
+ *
  * @param {readonly number[]} values at least one
  */
 export function summary(values) {

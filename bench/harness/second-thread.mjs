@@ -1,5 +1,6 @@
-// A second thread that uses the same device: while it is told to, it checks (or acquires and puts) batches of the same kind as the
-// first one, over the same table, through a domain that it has attached. It waits by looking, not by sleeping, so that it begins at once.
+// A second thread that uses the same device. On command, it checks (or acquires and puts) batches of the same kind as the main
+// thread, in the same key table, through an imported protection domain. It polls for commands instead of sleeping, so that it
+// starts at once.
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 
@@ -8,14 +9,14 @@ import { Access, Device } from 'rdmavt';
 /** Words of the control block. */
 const COMMAND = 0;
 const STATE = 1;
-/** Batches that the second thread has checked. */
+/** Number of batches that the second thread has checked. */
 const DONE = 2;
 
 const IDLE = 0;
 const WORK = 1;
 const END = 2;
 
-/** The other thread, from the first one's side. */
+/** Controls the second thread from the main thread. */
 export class SecondThread {
   #control = new Int32Array(new SharedArrayBuffer(12));
   #worker;
@@ -23,10 +24,10 @@ export class SecondThread {
   /**
    * @param {Device} device
    * @param {import('rdmavt').ProtectionDomain} pd
-   * @param {Uint32Array} packed the elements it is to check, four words each
-   * @param {number} size of a batch
+   * @param {Uint32Array} packed the elements for the second thread, four words each
+   * @param {number} size elements per batch
    * @param {object} [options]
-   * @param {boolean} [options.hold] acquire and put the elements
+   * @param {boolean} [options.hold] whether to acquire and put the elements instead of only checking them
    */
   constructor(device, pd, packed, size, { hold = false } = {}) {
     this.#worker = new Worker(fileURLToPath(import.meta.url), {
@@ -46,7 +47,7 @@ export class SecondThread {
   }
 
   /**
-   * The work, done while the second thread works.
+   * Returns a function that does the work while the second thread is working.
    *
    * @param {(passes: number) => number} run
    * @returns {(passes: number) => number}
@@ -60,7 +61,7 @@ export class SecondThread {
     };
   }
 
-  /** Batches so far. */
+  /** Number of batches so far. */
   get done() {
     return Atomics.load(this.#control, DONE);
   }
@@ -72,13 +73,13 @@ export class SecondThread {
   /** @param {number} command */
   #tell(command) {
     Atomics.store(this.#control, COMMAND, command);
-    // The state is one more than the command that it answers to: 0 is "not there yet".
+    // The state is the last executed command plus one; 0 means that the thread has not started.
     while (Atomics.load(this.#control, STATE) !== command + 1);
   }
 }
 
 /**
- * One for each batch of the elements.
+ * Returns one function per batch of elements.
  *
  * @param {import('rdmavt').ProtectionDomain} domain
  * @param {Uint32Array} packed

@@ -1,13 +1,13 @@
-// Loops over batches of local elements that several questions ask about. Each returns how many elements passed.
+// Loops over batches of local elements that several benchmarks share. Each loop returns how many elements passed.
 import { Access } from 'rdmavt';
 
 /** @typedef {import('rdmavt').CheckBatch} CheckBatch */
 
 /**
- * Checks elements that lie packed in the caller's buffer.
+ * Checks elements that lie packed in the caller's buffers.
  *
  * @param {CheckBatch} batch
- * @param {readonly Uint8Array[]} views a batch each
+ * @param {readonly Uint8Array[]} views one view per batch
  * @returns {(passes: number) => number}
  */
 export function checkViews(batch, views) {
@@ -21,7 +21,7 @@ export function checkViews(batch, views) {
 }
 
 /**
- * Checks the elements that batches hold.
+ * Checks the elements of batches.
  *
  * @param {readonly CheckBatch[]} batches
  * @returns {(passes: number) => number}
@@ -37,7 +37,7 @@ export function checkBatches(batches) {
 }
 
 /**
- * Acquires the elements that batches hold, and puts them.
+ * Acquires and puts the elements of batches.
  *
  * @param {readonly CheckBatch[]} batches
  * @returns {(passes: number) => number}

@@ -1,4 +1,5 @@
-// Before anything is timed: the subject and its peer answer the same, element by element, refusals and reasons too.
+// Verifies before any measurement that the native checks and the JavaScript table give the same verdicts, element by element,
+// including refusals and their reasons.
 import { deepStrictEqual, ok } from 'node:assert/strict';
 
 import { Access, lkey, rkey } from 'rdmavt';
@@ -7,10 +8,12 @@ import { reasonNumber } from './native.mjs';
 import { FlatTable } from './peers.mjs';
 import { BITS, PD, World } from './world.mjs';
 
-/** The count of references of a region that no SGE refers to: its owner's and its key's. */
+/** References to a region that no SGE uses: one for the region object and one for the key. */
 const NOT_HELD = 2;
 
 /**
+ * Compares the batch checks with the flat table. Throws if a verdict differs.
+ *
  * @param {number} regions
  * @param {import('rdmavt').KeyPolicy} [keyPolicy]
  */
@@ -46,7 +49,8 @@ export function agreeOnVerdicts(regions, keyPolicy = 'random') {
 }
 
 /**
- * The single checks of the facade give the verdicts of the flat table too, local and remote, with a reference and without.
+ * Compares the single checks of the facade, local and remote, with and without a reference, with the flat table. Throws if a
+ * verdict differs.
  *
  * @param {number} regions
  */
@@ -79,7 +83,7 @@ export function agreeOnSingleVerdicts(regions) {
 }
 
 /**
- * The number of the reason, or 0. Puts what is held.
+ * Returns 0, or the number of the refusal reason. Puts the reference if there is one.
  *
  * @param {import('rdmavt').CheckedPlace | import('rdmavt').LocalCheck} answer
  */

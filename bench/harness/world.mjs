@@ -1,20 +1,23 @@
-// The regions and the work that questions are asked about: the same every time, drawn by a small generator of its own.
+// Creates the regions and the accesses that benchmarks use. A small generator with a fixed seed makes them the same in every run.
 import { Access, Device } from 'rdmavt';
 
 /** @typedef {import('./peers.mjs').Entry} Entry */
 
-/** Room for 65,536 regions and more. The same for all questions, so that only the number of regions differs. */
+/**
+ * Key table size in bits, with room for more than 65,536 regions. All benchmarks use the same size, so only the number of regions
+ * differs.
+ */
 export const BITS = 17;
 
-/** Far beyond 32 bits, as real addresses are, and below 2^53, as numbers must be. */
+/** First address of the regions: beyond 32 bits, like real addresses, and below 2^53, so that it fits in a number. */
 const FIRST_ADDRESS = 0x7f00_0000_0000;
 
-/** The names of the domains in the tables of the peers. */
+/** Numbers of the protection domains in the JavaScript tables. */
 export const PD = 1;
 const OTHER_PD = 2;
 
 /**
- * Numbers 0..2^32-1, always the same ones (mulberry32).
+ * Returns a generator of numbers from 0 to 2^32-1 (mulberry32). The same seed gives the same numbers.
  *
  * @param {number} seed
  */
@@ -29,7 +32,7 @@ export function random(seed) {
 }
 
 /**
- * The numbers below `count`, in some order, always the same.
+ * Returns the numbers below `count` in random order. The order is the same in every run.
  *
  * @param {number} count
  */
@@ -41,18 +44,18 @@ export function shuffled(count) {
 }
 
 /**
- * Work for a batch, in every form that a contender may want.
+ * Accesses to regions, in all forms that contenders need.
  *
  * @typedef {object} Work
  * @property {number} count
- * @property {Uint32Array} packed four words an element: address low, high, length, key
+ * @property {Uint32Array} packed four words per element: address low, high, length, key
  * @property {Float64Array} addresses
  * @property {Uint32Array} lengths
  * @property {Uint32Array} keys
  */
 
 /**
- * Opens a device for a question. Its key policy is always explicit: random keys, unless a question asks what sequential ones cost.
+ * Opens a device for a benchmark. Sets the key policy explicitly: random keys, unless the benchmark measures sequential keys.
  *
  * @param {import('rdmavt').DeviceOptions} [options]
  */
@@ -60,14 +63,14 @@ export function openDevice(options = {}) {
   return new Device({ keyPolicy: 'random', ...options });
 }
 
-/** A device with regions of one size that all lie in one buffer, or have one each. */
+/** A device with regions of equal size, which share one buffer or have one buffer each. */
 export class World {
   /** @type {Entry[]} */
   entries = [];
   /** @type {import('rdmavt').MemoryRegion[]} */
   regions = [];
   /**
-   * One, or one for each region. Pages that nobody touches cost nothing.
+   * The shared buffer, or one buffer for each region. Pages that are never touched take no memory.
    *
    * @type {Buffer[]}
    */
@@ -78,8 +81,8 @@ export class World {
    * @param {number} regions
    * @param {object} [options]
    * @param {number} [options.regionBytes]
-   * @param {boolean} [options.separate] a buffer each
-   * @param {boolean} [options.mixed] a few regions are of another domain, without rights, or invalid
+   * @param {boolean} [options.separate] whether each region has its own buffer
+   * @param {boolean} [options.mixed] whether a few regions belong to another domain, lack rights, or are invalid
    * @param {import('rdmavt').KeyPolicy} [options.keyPolicy]
    */
   constructor(regions, { regionBytes = 4096, separate = false, mixed = false, keyPolicy = 'random' } = {}) {
@@ -111,12 +114,12 @@ export class World {
     }
   }
 
-  /** Where all regions lie if they have no memory of their own. */
+  /** The buffer that all regions share, unless each has its own. */
   get memory() {
     return /** @type {Buffer} */ (this.memories[0]);
   }
 
-  /** Bytes that differ from place to place. */
+  /** Fills the memory with bytes that depend on their position. */
   fill() {
     for (const [i, memory] of this.memories.entries()) {
       for (let k = 0; k < memory.length; k++) memory[k] = (k * 31 + (k >> 8) * 7 + i) & 0xff;
@@ -124,14 +127,14 @@ export class World {
   }
 
   /**
-   * Accesses to regions drawn at random, at bytes drawn at random.
+   * Draws accesses to random regions at random offsets.
    *
    * @param {number} count
    * @param {object} [options]
-   * @param {number} [options.bytes] the length of each. Default: 8 to 519
-   * @param {boolean} [options.mixed] some must be refused
+   * @param {number} [options.bytes] length of each access. Default: random, 8 to 519
+   * @param {boolean} [options.mixed] whether some accesses must be refused
    * @param {number} [options.seed]
-   * @param {readonly Entry[]} [options.among] the regions to draw from
+   * @param {readonly Entry[]} [options.among] regions to draw from
    * @returns {Work}
    */
   work(count, { bytes, mixed = false, seed = 1, among = this.entries } = {}) {
@@ -168,7 +171,7 @@ export class World {
 }
 
 /**
- * Views of `size` packed elements each, one behind the other.
+ * Returns views of `size` packed elements each, one after the other.
  *
  * @param {Work} work
  * @param {number} size
@@ -181,7 +184,7 @@ export function viewsOf(work, size) {
 }
 
 /**
- * Batches that hold the elements of some work, `size` each.
+ * Returns batches that contain the elements, `size` elements each.
  *
  * @template {{ words: Uint32Array }} T
  * @param {Work} work

@@ -1,4 +1,4 @@
-// Programs of random calls as processes: started, watched, and their ends judged.
+// Runs programs of random calls as child processes: starts and watches them, and decides whether they failed.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { readJournal } from './journal.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const program = fileURLToPath(new URL('program.mjs', import.meta.url));
-/** How long a program may be in one call. */
+/** Maximum time between two calls of a program, in ms. A program that makes no progress for longer is killed. */
 const STALL_MS = 30_000;
 const POLL_MS = 500;
 const LAST_LINES = 12;
@@ -19,19 +19,19 @@ const LAST_LINES = 12;
  * @property {number} calls
  * @property {boolean} threads
  * @property {number | undefined} until
- * @property {string} [only] ranges of calls
- * @property {Record<string, string>} environment
+ * @property {string} [only] the calls to run, as text (see ranges.mjs)
+ * @property {Record<string, string>} environment additional environment variables
  */
 
 /**
  * @typedef {object} Ending
- * @property {string} [failure] in one line; undefined if all is well
+ * @property {string} [failure] description in one line; undefined if the program succeeded
  * @property {string} details
- * @property {number} last index of the call that ran last
+ * @property {number} last index of the last call that was started
  * @property {import('./ledger.mjs').Account | undefined} account
  */
 
-/** The arguments of a run, for a person to repeat it. */
+/** Returns the command line arguments that repeat a run. */
 export function runArguments(/** @type {Run} */ { seed, calls, threads, only }) {
   return [
     '--seed',
@@ -44,9 +44,11 @@ export function runArguments(/** @type {Run} */ { seed, calls, threads, only }) 
 }
 
 /**
+ * Runs a program and waits until it ends. Kills it if it hangs in a call.
+ *
  * @param {Run} run
- * @param {string} folder for the files of the run
- * @param {string} name of the files
+ * @param {string} folder folder for the files of the run
+ * @param {string} name name of the files, without extension
  * @returns {Promise<Ending>}
  */
 export function runChild(run, folder, name) {
@@ -72,7 +74,7 @@ export function runChild(run, folder, name) {
   let stalled = false;
   const begin = Date.now();
   const watchdog = setInterval(() => {
-    // The journal is written before each call.
+    // The program writes to the journal before each call.
     const alive = existsSync(journal) ? statSync(journal).mtimeMs : begin;
     if (Date.now() - alive > STALL_MS) {
       stalled = true;
@@ -96,21 +98,25 @@ export function runChild(run, folder, name) {
 }
 
 /**
+ * Returns a description of the failure, or undefined if the program succeeded.
+ *
  * @param {number | null} status
  * @param {string | null} signal
  * @param {boolean} stalled
  * @param {import('./ledger.mjs').Account | undefined} account
  */
 function failureOf(status, signal, stalled, account) {
-  if (stalled) return `no call ended for ${STALL_MS / 1000} s`;
-  if (signal) return `ended by ${signal}`;
+  if (stalled) return `a call has not returned for ${STALL_MS / 1000} s`;
+  if (signal) return `killed by ${signal}`;
   const [finding] = account?.findings ?? [];
   if (finding !== undefined) return finding.split('\n')[0] ?? '';
-  if (status !== 0) return `ended with status ${status}`;
-  return account ? undefined : 'ended before its end';
+  if (status !== 0) return `exited with status ${status}`;
+  return account ? undefined : 'exited without a result';
 }
 
 /**
+ * Returns the findings, or the last calls if there are none, and the output of the program.
+ *
  * @param {string} output
  * @param {{ index: number, text: string }[]} lines
  * @param {import('./ledger.mjs').Account | undefined} account
@@ -121,6 +127,6 @@ function detailsOf(output, lines, account) {
   return [
     ...(first === undefined ? ['the last calls:', ...calls] : [first]),
     ...more.map((finding) => finding.split('\n')[0]),
-    ...(output.trim() ? ['what it said:', output.trim()] : []),
+    ...(output.trim() ? ['output:', output.trim()] : []),
   ].join('\n');
 }

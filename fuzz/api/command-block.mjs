@@ -1,4 +1,5 @@
-// The command block of the native module, and names of elements and regions as native calls read them there.
+// Accesses the command block of the native module, through which native calls exchange parameters and results, and the names of
+// elements and regions in it.
 import { layoutNumber } from '../../scripts/layout.mjs';
 
 /** @typedef {{ holder: object, cell: number, generation: number }} NativeElement */
@@ -18,7 +19,7 @@ const WORD = {
   mode: layoutNumber('RVT_COMMAND_MODE'),
   region: layoutNumber('RVT_COMMAND_REGION'),
 };
-/** Where 64-bit numbers stand. */
+/** Indexes of 64-bit values in the block. */
 const LONG = {
   address: layoutNumber('RVT_COMMAND_ADDRESS') / 2,
   regionGeneration: layoutNumber('RVT_COMMAND_REGION_GENERATION') / 2,
@@ -35,7 +36,7 @@ const FIELD = {
 };
 const ELEMENT_WORDS = layoutNumber('RVT_ELEMENT_NAME_WORDS');
 const REGION_WORDS = layoutNumber('RVT_REGION_NAME_WORDS');
-/** What stands in the place of the answer before a call. */
+/** Value of the answer word before a call, to detect whether the call has answered. */
 const UNANSWERED = 0x5555_5555;
 
 export class CommandBlock {
@@ -59,13 +60,13 @@ export class CommandBlock {
     return /** @type {number} */ (this.words[WORD.answer]) | 0;
   }
 
-  /** Whether the call after the last `store` has answered. */
+  /** Returns whether a call has stored an answer since the last `store`. */
   get isAnswered() {
     return this.words[WORD.answer] !== UNANSWERED;
   }
 
   /**
-   * Stores words and 64-bit numbers by their names.
+   * Stores 32-bit words and 64-bit values by their names, and resets the answer.
    *
    * @param {Partial<Record<keyof typeof WORD, number>>} words
    * @param {Partial<Record<keyof typeof LONG, bigint | number>>} [longs]
@@ -87,7 +88,7 @@ export class CommandBlock {
     this.store({ checker, region: index }, { regionGeneration: generation });
   }
 
-  /** The element that a call has put into the cell of `holder`. @returns {NativeElement} */
+  /** Returns the name of the element that the last call stored in the cell of `holder`. @returns {NativeElement} */
   element(/** @type {object} */ holder) {
     return {
       holder,
@@ -96,7 +97,7 @@ export class CommandBlock {
     };
   }
 
-  /** The region that a call has made. @returns {NativeRegion} */
+  /** Returns the name of the region that the last call created. @returns {NativeRegion} */
   region(/** @type {number} */ checker) {
     return {
       checker,
@@ -105,7 +106,7 @@ export class CommandBlock {
     };
   }
 
-  /** Where a region is and what its key is, as far as it can be had. */
+  /** Returns the key and the address (local or iova) of a region, or zeros if they cannot be queried. */
   targetOf(/** @type {NativeRegion | undefined} */ region, /** @type {boolean} */ local) {
     if (region) {
       this.storeRegion(region);
@@ -124,7 +125,7 @@ export class CommandBlock {
     return this.longs[LONG.fields + field] ?? 0n;
   }
 
-  /** @param {NativeElement[]} elements */
+  /** Packs the names of elements for a native call. @param {NativeElement[]} elements */
   static elementNames(elements) {
     return Uint32Array.from({ length: elements.length * ELEMENT_WORDS }, (_, i) => {
       const { cell = 0, generation = 0 } = elements[Math.floor(i / ELEMENT_WORDS)] ?? {};
@@ -132,7 +133,7 @@ export class CommandBlock {
     });
   }
 
-  /** @param {NativeRegion[]} regions */
+  /** Packs the names of regions for a native call. @param {NativeRegion[]} regions */
   static regionNames(regions) {
     return Uint32Array.from({ length: regions.length * REGION_WORDS }, (_, i) => {
       const { checker = 0, index = 0, generation = 0n } = regions[Math.floor(i / REGION_WORDS)] ?? {};

@@ -1,10 +1,10 @@
-// Calls everything that the package exports with everything that JavaScript has, at random:
+// Calls all exports of the package, and the native module itself, with random values of every kind that JavaScript has:
 //
 //   npm run fuzz:api -- [--seconds N] [--seed N] [--jobs N] [--calls N] [--node PATH]... [--asan] [--no-shrink]
 //
-// Programs of random calls run as processes of their own (program.mjs). None may ever crash, hang, be told something
-// unforeseen, or find a byte changed that no call may touch. What fails is printed with the command that repeats it, and with as
-// few calls as still fail.
+// Random programs run as child processes (program.mjs). A program fails if it crashes, hangs, gets an unexpected exception, or
+// finds that a call changed a byte outside of the registered memory. For each failure, the fuzzer prints the command that
+// repeats it, reduced to as few calls as still fail.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,9 +19,9 @@ import { shrink } from './shrink.mjs';
 /** @typedef {import('./children.mjs').Ending} Ending */
 
 const SHRINK_MS = 40_000;
-/** After so many different ones it is known that something is wrong. */
+/** Stop after this many different failures. */
 const MOST_FAILURES = 5;
-/** One program in so many has other threads: those make what happens depend on the clock. */
+/** Only one in this many programs uses other threads, because threads make the result depend on timing. */
 const THREADS_EVERY = 3;
 
 const options = readOptions();
@@ -30,7 +30,7 @@ const environment = options.asan ? await sanitized() : {};
 const sum = newAccount();
 let children = 0;
 let failed = 0;
-/** What failed, to be told once. @type {Set<string>} */
+/** Failures so far, without varying parts, so that details are printed only once. @type {Set<string>} */
 const failures = new Set();
 const begin = Date.now();
 const until = begin + options.seconds * 1000;
@@ -77,7 +77,7 @@ async function fail(run, ending, job) {
   console.log(`\nFAILED after ${seconds} s, seed ${run.seed}${where}: ${failure}`);
   if (seen) return;
   console.log(ending.details.replace(/^/gm, '  '));
-  console.log(`again:  ${command(run)}`);
+  console.log(`repeat: ${command(run)}`);
   if (!options.shrink) return;
   const all = Array.from({ length: ending.last + 1 }, (_, index) => index);
   const fails = async (/** @type {number[]} */ indices) => {
@@ -89,22 +89,22 @@ async function fail(run, ending, job) {
   console.log(
     kept
       ? `shrunk: ${command({ ...run, only: formatRanges(kept) })}`
-      : 'It does not fail again by itself: it was a matter of time.',
+      : 'The failure did not repeat: it depends on timing.',
   );
 }
 
-/** What went wrong, without where it was. */
+/** Returns a failure without numbers and locations, to compare it with other failures. */
 function alike(/** @type {string} */ failure) {
   return failure.replace(/^.* threw /, '').replace(/\d+/g, 'N');
 }
 
-/** Which of the versions of Node. */
+/** Returns the number of a Node executable in the order of the --node options. */
 function number(/** @type {string} */ node) {
   return options.nodes.indexOf(node) + 1;
 }
 
 function command(/** @type {Run} */ run) {
-  const asan = options.asan ? ' (with the environment of --asan)' : '';
+  const asan = options.asan ? ' (in the environment of --asan)' : '';
   return `node --expose-gc fuzz/api/program.mjs --verbose ${runArguments(run).join(' ')}${asan}`;
 }
 
@@ -113,28 +113,28 @@ function report() {
   for (const [name, count] of exceptions) console.log(`${String(count).padStart(10)}  ${name}`);
   const members = Object.entries(sum.members);
   const called = members.filter(([, [succeeded, threw]]) => succeeded + threw > 0);
-  // That constructors which nobody may call always throw is as it should be.
+  // Constructors that throw on purpose and that users cannot call always appear in this list.
   const never = members
     .filter(([name, [succeeded]]) => succeeded === 0 && !name.startsWith('native '))
     .map(([name]) => name);
   const neverNative = members
     .filter(([name, [succeeded]]) => succeeded === 0 && name.startsWith('native '))
     .map(([name]) => name);
-  console.log(`members called: ${called.length} of ${members.length}`);
-  console.log(`never successfully: ${never.join(', ') || 'none'}`);
-  console.log(`never successfully: ${neverNative.join(', ') || 'none of the native module'}`);
+  console.log(`functions called: ${called.length} of ${members.length}`);
+  console.log(`never succeeded: ${never.join(', ') || 'none'}`);
+  console.log(`never succeeded in the native module: ${neverNative.join(', ') || 'none'}`);
   console.log(
-    `API fuzzer: ${children} programs from seed ${options.seed} on, ${sum.calls} calls, ${sum.transfers} transfers compared, ` +
+    `API fuzzer: ${children} programs, first seed ${options.seed}, ${sum.calls} calls, ${sum.transfers} transfers compared, ` +
       `${sum.workers} workers terminated, ${failed} failed`,
   );
 }
 
-/** Builds the sanitized add-on, and makes the programs take it. */
+/** Builds the sanitized add-on. Returns the environment variables that make the programs load it. */
 async function sanitized() {
   const { buildSanitizedAddon, proveSanitized, sanitizedEnvironment } =
     await import('../../scripts/sanitized/addon.mjs');
   buildSanitizedAddon();
-  // No file for a report: it is to be seen with the program that it is about.
+  // Let reports go to standard error, so that they appear together with the output of the program.
   const made = sanitizedEnvironment();
   for (const node of options.nodes) proveSanitized(made, node);
   return made;

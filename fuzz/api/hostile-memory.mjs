@@ -1,10 +1,11 @@
-// Memory as arguments: every kind of view, detached ones, such that outlived their buffer's size, and such that lie.
+// Creates memory to use as arguments: all kinds of views, detached ones, ones whose buffer was resized, and ones with false
+// properties.
 import { inspect } from 'node:util';
 import { label } from './labels.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-/** Typed arrays, those that the engine has. */
+/** The typed array classes that this version of Node has. */
 const TYPED_ARRAYS =
   `Uint8Array Int8Array Uint8ClampedArray Uint16Array Int16Array Uint32Array Int32Array Float16Array Float32Array
   Float64Array BigUint64Array BigInt64Array`
@@ -19,7 +20,7 @@ export class HostileMemory {
 
   /**
    * @param {World} world
-   * @param {() => void} trap called in the middle of looking at a value
+   * @param {() => void} trap called by getters while the package reads a value
    */
   constructor(world, trap) {
     this.#world = world;
@@ -27,7 +28,7 @@ export class HostileMemory {
     this.#trap = trap;
   }
 
-  /** Memory, of every kind and in every state. */
+  /** Returns memory of a random kind, in a random state. */
   any() {
     const random = this.#random;
     const { memories } = this.#world;
@@ -44,7 +45,7 @@ export class HostileMemory {
       [3, () => this.#typedArray(part())],
       [1, () => label('a DataView', dataViewOver(body(), random.dice(9)))],
       [2, () => label('a Buffer', Buffer.from(part()))],
-      [1, () => label('a Buffer over it', bufferOver(body()))],
+      [1, () => label('a Buffer over the bytes', bufferOver(body()))],
       [1, () => label('a large buffer', new ArrayBuffer(random.pick([0, 1, 8, 4096, 100_000])))],
       [1, () => label('a shared buffer', new SharedArrayBuffer(random.pick([0, 8, 4096])))],
       [2, () => this.#detached()],
@@ -77,14 +78,14 @@ export class HostileMemory {
     const type = this.#random.pick(TYPED_ARRAYS);
     const value = this.#random.pick([
       () => new type(buffer, 16, 16 / type.BYTES_PER_ELEMENT),
-      () => new type(buffer, 16), // as long as the buffer, whatever its length
+      () => new type(buffer, 16), // its length tracks the length of the buffer
       () => new DataView(buffer, 16, 16),
     ])();
     buffer.resize(this.#random.pick([0, 8, 16, 24, 32, 128]));
     return label('a view of a resized buffer', value);
   }
 
-  /** A view that says other things of itself than the engine knows. */
+  /** Returns a view whose properties contradict its real buffer, offset and length. */
   #liar(/** @type {Uint8Array} */ bytes) {
     const random = this.#random;
     const trap = this.#trap;
@@ -131,7 +132,7 @@ export class HostileMemory {
         if (random.chance(0.7))
           Object.defineProperty(own, name, { get: () => (trap(), name === 'buffer' ? other : number) });
       }
-      return label('bytes with getters of their own', own);
+      return label('bytes with own getters', own);
     }
     const size = type.BYTES_PER_ELEMENT;
     const begin = Math.ceil(bytes.byteOffset / size) * size;
@@ -141,7 +142,7 @@ export class HostileMemory {
 }
 
 function bufferOver(/** @type {Uint8Array} */ bytes) {
-  // Buffer.from takes no growable or foreign buffers in some versions; its constructor would tell.
+  // Some versions of Buffer.from reject growable or foreign buffers, so change the prototype instead.
   return Object.setPrototypeOf(
     new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
     Buffer.prototype,

@@ -1,4 +1,4 @@
-// Values that are made to do harm: wrong, lying, and such that do something in the middle of being looked at.
+// Creates values meant to cause harm: of wrong types, with false properties, or that run code while the package reads them.
 import { runInNewContext } from 'node:vm';
 import { HostileMemory } from './hostile-memory.mjs';
 import { label } from './labels.mjs';
@@ -6,7 +6,7 @@ import { hostileException } from './verdict.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-/** All names that are read from objects anywhere in the package; and some that are read by the language. */
+/** All property names that the package reads from objects, and some that JavaScript itself reads. */
 const PROPERTIES =
   `lkeyTableBits keyPolicy remoteKeyZero trusted cascade address start iova access maxNumSg type maxPages maxMaps
   pageShift addr vaddr length lkey rkey last key offset pageSize force timeoutMs places coalesce put ordered byteLength
@@ -31,7 +31,7 @@ const STRINGS = [
   'a'.repeat(1e6),
 ];
 
-/** What a list says of its length. Nothing may be allocated, or walked, on the strength of that alone. */
+/** Lengths that an array may claim to have. The package must not allocate memory or loop based on such a length alone. */
 // prettier-ignore
 const LENGTHS = [
   -1, 0, 1, 3, 256, 2 ** 31 - 1, 2 ** 32 - 1, 2 ** 32, 2 ** 40, 2 ** 53 - 1, Infinity, NaN, 1.5, '3', null, true,
@@ -42,9 +42,9 @@ export class Hostile {
   #world;
   #random;
   #memory;
-  /** Does something in the middle of a call; set by who knows what there is to do. @type {() => void} */
+  /** Does something in the middle of a call. program.mjs replaces this function. @type {() => void} */
   mischief = () => undefined;
-  /** A value that may well be right; set by who knows. @type {() => unknown} */
+  /** Returns a value that may be valid. program.mjs replaces this function. @type {() => unknown} */
   plausible = () => undefined;
 
   constructor(/** @type {World} */ world) {
@@ -53,7 +53,7 @@ export class Hostile {
     this.#memory = new HostileMemory(world, () => this.#trap());
   }
 
-  /** Any value at all. @returns {any} */
+  /** Returns a random value of any type. @returns {any} */
   value(depth = 0) {
     const makers = [
       [6, () => this.primitive()],
@@ -78,7 +78,7 @@ export class Hostile {
       [1, () => this.#random.pick(STRINGS)],
       [1, () => this.#random.pick([Symbol('construction'), Symbol.iterator, Symbol.for('nodejs.dispose')])],
       [2, () => this.#random.pick([undefined, null, true, false])],
-      // Half a million digits: to be refused, and not to be worked with.
+      // A bigint of half a million decimal digits: the package must reject it without computing with it.
       [this.#random.chance(0.02) ? 1 : 0, () => 1n << 1_500_000n],
     ];
     return this.#random.weighed(makers)();
@@ -158,7 +158,7 @@ export class Hostile {
     ])();
   }
 
-  /** An object whose getters act. */
+  /** Returns an object whose getters run code. */
   #acting() {
     const object = {};
     const active = this.#random.dice(6);
@@ -179,7 +179,7 @@ export class Hostile {
     return label('an object with getters that act', object);
   }
 
-  /** What is right, and acts while it is looked at: the rest of the call goes on with what was right before. @returns {any} */
+  /** Returns a copy of a valid value whose getters or traps run code while the package reads the value. @returns {any} */
   acting(/** @type {any} */ value) {
     if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
     if (this.#random.chance(0.3)) return this.proxy(value);
@@ -196,10 +196,10 @@ export class Hostile {
         },
       });
     }
-    return label('what is right, with getters that act', copy);
+    return label('a valid value with getters that act', copy);
   }
 
-  /** What stands in a property: mostly something that is right for some. */
+  /** Returns a value for a property, mostly one that is valid for some property. */
   #field(/** @type {number} */ depth) {
     if (this.#random.chance(0.5)) return this.plausible();
     return this.#random.chance(0.6) || depth > 1 ? this.primitive() : this.value(depth + 2);
@@ -280,7 +280,7 @@ export class Hostile {
     ])();
   }
 
-  /** Objects that are not what they seem. @returns {any} */
+  /** Returns objects that pretend to be of a class of the package. @returns {any} */
   impostor() {
     const random = this.#random;
     const { objects, natives } = this.#world;
@@ -305,7 +305,7 @@ export class Hostile {
     ])();
   }
 
-  /** Values of another realm, where `instanceof` and the intrinsics are others. */
+  /** Returns a value of another realm, where `instanceof` and the intrinsics differ. */
   foreign() {
     return label(
       'a value of another realm',
@@ -327,7 +327,7 @@ export class Hostile {
     );
   }
 
-  /** A proxy around anything, whose traps act. */
+  /** Returns a proxy around a value. Its traps run code. */
   proxy(/** @type {any} */ target) {
     if ((typeof target !== 'object' && typeof target !== 'function') || target === null) return target;
     const act = () => this.#trap();
@@ -362,7 +362,9 @@ function revoked(name, target) {
   return label(`a revoked ${name}`, proxy);
 }
 
-/** Costs nothing, unlike `new Array(length)`: an element at the far end makes the engine keep it as a table. */
+/**
+ * Returns a sparse array. Unlike `new Array(length)`, it takes little memory: the element at the end makes V8 use a hash table.
+ */
 function sparse(/** @type {number} */ length) {
   /** @type {unknown[]} */
   const array = [];

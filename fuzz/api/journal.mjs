@@ -1,6 +1,6 @@
-// What a program is about to do, written before it is done: after a crash the last line is the call that crashed.
+// Records each call before it runs, so that after a crash the last line is the call that crashed.
 //
-// A ring of lines in a file, because a file is still there when its writer is not.
+// The journal is a ring of lines in a file, because a file survives the process that writes it.
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 
 const LINE_BYTES = 320;
@@ -20,7 +20,7 @@ export class Journal {
    * @param {string} text
    */
   note(index, text) {
-    // Where the ring begins is told by the numbers in front.
+    // The number at the start of each line gives the order of the lines in the ring.
     const entry = `${this.#written} ${index} ${text.replace(/[^ -~]/g, '?')}`;
     this.#line.fill(0x20);
     this.#line.write(entry, 0, LINE_BYTES - 1, 'latin1');
@@ -35,7 +35,7 @@ export class Journal {
 }
 
 /**
- * The lines of a journal, oldest first.
+ * Returns the lines of a journal, oldest first.
  *
  * @param {string} file
  * @returns {{ index: number, text: string }[]}

@@ -1,9 +1,11 @@
-// Names of values for the journal. A hostile value is not asked what it is: who makes one names it.
+// Names of values for the journal. Inspecting a hostile value could run its code, so the code that creates a value labels it.
 
 /** @type {WeakMap<object, string>} */
 const labels = new WeakMap();
 
 /**
+ * Labels a value and returns it.
+ *
  * @template T
  * @param {string} text
  * @param {T} value
@@ -15,6 +17,8 @@ export function label(text, value) {
 }
 
 /**
+ * Returns a short description of a value, without running any code of the value.
+ *
  * @param {unknown} value
  * @returns {string}
  */

@@ -1,12 +1,12 @@
-// What a program has done and met, as the parent adds it up.
+// Records what a program did and found. The parent process adds up these accounts.
 
 /**
  * @typedef {object} Account
  * @property {number} calls
- * @property {Record<string, number>} exceptions by class
- * @property {Record<string, [succeeded: number, threw: number]>} members by name
- * @property {number} workers threads that ran random calls and were terminated
- * @property {number} transfers copies whose bytes were compared
+ * @property {Record<string, number>} exceptions counts by class
+ * @property {Record<string, [succeeded: number, threw: number]>} members counts by name of the called member
+ * @property {number} workers number of threads that ran random calls and were terminated
+ * @property {number} transfers number of copies whose bytes were compared
  * @property {string[]} findings
  */
 
@@ -16,6 +16,8 @@ export function newAccount() {
 }
 
 /**
+ * Adds an account to a sum.
+ *
  * @param {Account} sum
  * @param {Account} account
  */
@@ -33,16 +35,16 @@ export function addAccount(sum, account) {
   }
 }
 
-/** Enough to see what is wrong. */
+/** Limit of recorded findings; more would not help to find the cause. */
 const MOST_FINDINGS = 20;
 
-/** The account of a program that runs. */
+/** Keeps the account of a running program. */
 export class Ledger {
   account = newAccount();
-  /** The call that is running. */
+  /** Index of the running call. */
   index = 0;
 
-  /** A member that the program knows: it is in the account even if it is never called. */
+  /** Adds a member to the account, so that it appears there even if it is never called. */
   known(/** @type {string} */ member) {
     this.account.members[member] ??= [0, 0];
   }
@@ -52,7 +54,7 @@ export class Ledger {
     (this.account.members[member] ??= [0, 0])[0]++;
   }
 
-  /** A call that throws nothing, and succeeded already, has also done what it was asked for. */
+  /** Counts a native call that reports success in its answer: such calls do not throw when they fail. */
   done(/** @type {string} */ what) {
     (this.account.members[what] ??= [0, 0])[0]++;
   }
@@ -67,7 +69,7 @@ export class Ledger {
     this.account.exceptions[exception] = (this.account.exceptions[exception] ?? 0) + 1;
   }
 
-  /** Something that must not be. */
+  /** Records a violation of what must always hold. */
   finding(/** @type {string} */ text) {
     const { findings } = this.account;
     if (findings.length < MOST_FINDINGS) findings.push(`call ${this.index}: ${text}`);

@@ -1,34 +1,34 @@
-// Memory of every kind that JavaScript has, each between rims that nobody registers and no call may touch; and what happens to
-// such memory: it is transferred, shrunk, grown.
+// Creates memory of every kind that JavaScript has. Each piece lies between two rims that are never registered and that no call
+// may change. Also changes memory as programs can: transfers, shrinks and grows buffers.
 import { label } from './labels.mjs';
 
 /** @typedef {import('./random.mjs').Random} Random */
 
 const RIM = 256;
 const LENGTHS = [8, 64, 100, 4096, 4096, 3 * 4096, 4 * 4096];
-/** More would be a matter of memory. The oldest ones are looked at for the last time, and forgotten. */
+/** Limit that keeps the memory use small. When it is exceeded, the oldest pieces are checked a last time and dropped. */
 const MOST = 150;
 const WASM_PAGE = 65536;
 
-/** The byte that stands in the rim at a position: another one at each, so that bytes from elsewhere are seen. */
+/** Returns the expected rim byte at a position. It depends on the position, so that bytes copied from elsewhere are detected. */
 function rimByte(/** @type {number} */ position) {
   return (position * 151 + (position >>> 8) * 7 + 0x5a) & 0xff;
 }
 
-/** Newer engines have these; they are not in the types of the oldest one. */
+/** ArrayBuffer with members of newer versions of Node, which the type declarations do not have. */
 /** @typedef {ArrayBuffer & { resizable?: boolean, resize?: (length: number) => void, transfer?: (length?: number) => ArrayBuffer, maxByteLength?: number }} AnyBuffer */
 
-/** Some memory: a rim, a body, a rim. */
+/** A piece of memory: a rim, the body, a rim. */
 export class Memory {
-  /** Whether JavaScript has taken the buffer away. */
+  /** Whether the buffer was transferred away. */
   gone = false;
 
   /**
    * @param {string} kind
    * @param {AnyBuffer | SharedArrayBuffer} buffer
-   * @param {number} from where the first rim begins in the buffer
-   * @param {number} length of the body
-   * @param {any} owner what keeps the buffer: a WebAssembly.Memory, or the buffer itself
+   * @param {number} from offset of the first rim in the buffer
+   * @param {number} length length of the body
+   * @param {any} owner the object that keeps the buffer alive: a WebAssembly.Memory, or the buffer itself
    */
   constructor(kind, buffer, from, length, owner) {
     this.kind = kind;
@@ -43,17 +43,17 @@ export class Memory {
     return this.from + RIM;
   }
 
-  /** The body. An error if the buffer is not what it was. */
+  /** Returns a view of the body. Throws if the buffer was detached or is too short. */
   body() {
     return new Uint8Array(this.buffer, this.bodyAt, this.length);
   }
 
-  /** Whether the whole body is there. */
+  /** Whether the buffer still contains the whole body. */
   get whole() {
     return !this.gone && this.buffer.byteLength >= this.bodyAt + this.length;
   }
 
-  /** The parts of the two rims that are there: begin and end. */
+  /** Returns the begin and end of the two rims, as far as the buffer contains them. */
   #rims() {
     return [this.from, this.bodyAt + this.length].map((begin) => [
       begin,
@@ -68,14 +68,14 @@ export class Memory {
     }
   }
 
-  /** What is wrong with the rims; undefined if nothing is. */
+  /** Returns a description of the first changed rim byte; undefined if the rims are intact. */
   damage() {
     if (this.gone) return undefined;
     const bytes = new Uint8Array(this.buffer);
     for (const [begin = 0, end = 0] of this.#rims()) {
       for (let at = begin; at < end; at++) {
         if (bytes[at] !== rimByte(at)) {
-          return `byte ${at - this.bodyAt} beside ${this.length} registered bytes (${this.kind}) was written: ${bytes[at]}`;
+          return `byte ${at - this.bodyAt} beside ${this.length} registered bytes (${this.kind}) was overwritten with ${bytes[at]}`;
         }
       }
     }
@@ -83,12 +83,12 @@ export class Memory {
   }
 }
 
-/** All memory of a program. */
+/** All pieces of memory of a program. */
 export class Memories {
   #random;
   /** @type {Memory[]} */
   #all = [];
-  /** Bytes that belong to nobody any more, and how they were left: @type {{ bytes: Uint8Array, image: Uint8Array, what: string }[]} */
+  /** Transferred buffers with a copy of their contents. @type {{ bytes: Uint8Array, image: Uint8Array, what: string }[]} */
   #left = [];
   /** @type {string[]} */
   #damages = [];
@@ -97,9 +97,9 @@ export class Memories {
     this.#random = random;
   }
 
-  /** New memory of any kind, or of one. */
+  /** Creates memory, by default of a random kind. */
   make(length = this.#random.pick(LENGTHS), kind = this.#anyKind()) {
-    // Bodies need not be aligned to anything.
+    // Bodies may have any alignment.
     const shift = this.#random.pick([0, 0, 0, 8, 1, 4, 100]);
     const memory = newMemory(kind, shift, length);
     const body = memory.body();
@@ -122,15 +122,15 @@ export class Memories {
     ]);
   }
 
-  /** One of those that are there. */
+  /** Returns a random piece of memory, sometimes a new one. */
   any() {
     if (this.#all.length === 0 || this.#random.chance(0.2)) return this.make();
     return this.#random.pick(this.#all);
   }
 
-  /** Takes a buffer away from everybody: it is detached, and its bytes go on in another one that no call knows. */
+  /** Detaches a buffer. Its bytes move to another buffer that no call knows. */
   transfer(memory = this.any()) {
-    // The pool's buffer is Node's own, and cannot be transferred for that reason.
+    // Node's pool buffer cannot be transferred.
     if (memory.gone || memory.kind === 'pool') return;
     this.#look(memory);
     const { buffer } = memory;
@@ -153,7 +153,7 @@ export class Memories {
     if (this.#left.length > MOST) this.#left.splice(0, MOST / 2).forEach((left) => this.#lookAtLeft(left));
   }
 
-  /** Shrinks or grows a buffer, where the engine can. */
+  /** Shrinks or grows a buffer, if this version of Node can. */
   resize(memory = this.any()) {
     if (memory.gone) return;
     const most = memory.bodyAt + memory.length + RIM;
@@ -161,7 +161,7 @@ export class Memories {
       this.#look(memory);
       const buffer = /** @type {Required<AnyBuffer>} */ (memory.buffer);
       buffer.resize(this.#random.pick([0, this.#random.dice(most), most, most + 1000]));
-      // What has come back is empty; JavaScript itself did that.
+      // The buffer was cut off and grown again, which fills it with zeros, so write the rims again.
       memory.fillRims();
     } else if (memory.kind === 'growable') {
       const buffer = /** @type {any} */ (memory.buffer);
@@ -169,7 +169,7 @@ export class Memories {
     }
   }
 
-  /** What is wrong, after a last look at everything. */
+  /** Checks all memory and returns a description of each damage found. */
   damages() {
     for (const memory of this.#all) this.#look(memory);
     for (const left of this.#left) this.#lookAtLeft(left);
@@ -183,7 +183,8 @@ export class Memories {
 
   #lookAtLeft(/** @type {{ bytes: Uint8Array, image: Uint8Array, what: string }} */ { bytes, image, what }) {
     const at = bytes.findIndex((byte, i) => byte !== image[i]);
-    if (at >= 0) this.#damages.push(`byte ${at} of ${bytes.length} was written after they were ${what}`);
+    if (at >= 0)
+      this.#damages.push(`byte ${at} of ${bytes.length} was overwritten after the buffer was ${what}`);
   }
 }
 
@@ -221,7 +222,7 @@ function newMemory(kind, shift, length) {
       );
     }
     case 'pool': {
-      // A slice of Node's own pool, if it is small enough: the neighbours are other Buffers.
+      // If small enough, this is a slice of Node's pool, so other Buffers lie next to it.
       const slice = Buffer.allocUnsafe(bytes);
       return new Memory(kind, slice.buffer, slice.byteOffset + shift, length, slice);
     }

@@ -1,5 +1,5 @@
-// What happens between calls, and in the middle of them: memory goes away, garbage is collected, blocks are overwritten, devices
-// close, threads come and go.
+// Disturbs a program between calls and in the middle of calls: resizes and transfers memory, collects garbage, overwrites batch
+// blocks, closes devices, starts and terminates threads.
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -25,7 +25,7 @@ export class Mischief {
    * @param {World} world
    * @param {import('./hostile.mjs').Hostile} hostile
    * @param {import('./plausible.mjs').Plausible} plausible
-   * @param {{ threads: boolean, seed: number, journal: string }} options `threads`: whether there are other threads
+   * @param {{ threads: boolean, seed: number, journal: string }} options `threads`: whether to use other threads
    */
   constructor(world, hostile, plausible, options) {
     this.#world = world;
@@ -35,7 +35,7 @@ export class Mischief {
     this.options = options;
   }
 
-  /** One of the things that may happen between two calls. */
+  /** Does one of the things that may happen between two calls. */
   between() {
     const { options } = this;
     this.#random.weighed([
@@ -52,7 +52,7 @@ export class Mischief {
     ])();
   }
 
-  /** One of the things that may happen while a hostile value is looked at. @param {() => void} anyCall */
+  /** Does one of the things that may happen while the package reads a hostile value. @param {() => void} anyCall */
   inside(anyCall) {
     this.#random.weighed([
       [5, anyCall],
@@ -64,7 +64,7 @@ export class Mischief {
     ])();
   }
 
-  /** Ends what runs beside. */
+  /** Terminates the other threads. */
   async end() {
     Atomics.store(this.#stop, 0, 1);
     const left = [...this.#workers, ...(this.#scribbler ? [this.#scribbler] : [])];
@@ -85,28 +85,28 @@ export class Mischief {
   }
 
   #forget() {
-    this.#world.note('objects are forgotten');
+    this.#world.note('objects are dropped');
     this.#world.objects.forgetMany(0.2);
     this.#world.natives.forgetMany(0.2);
   }
 
-  /** Some object ends, with everything in it if it is a device or domain. */
+  /** Disposes of a random object; a device or domain with everything in it. */
   #dispose() {
     const { objects } = this.#world;
     const kind = objects.anyKind();
     const member = kind?.members.find(
       ({ key }) => key === Symbol.dispose || key === Symbol.for('nodejs.dispose'),
     );
-    // Devices seldom, because everything is over then.
+    // Rarely dispose of devices and domains, because little is left to test afterwards.
     if (!kind || !member || (/^(Device|ProtectionDomain)$/.test(kind.name) && this.#random.chance(0.8)))
       return;
     this.#world.call(member, this.#random.pick(kind.objects), []);
   }
 
-  /** The views of a batch, `view` and `words` and all the others, and through their buffer all of the block. */
+  /** Overwrites words of a batch block, through any view of the batch (`view`, `words` and others). */
   #overwrite() {
     const batch = this.#plausible.one('CheckBatch');
-    // What was put in the place of a view need not be of the block: it may be any memory, rims and all.
+    // A tampered property may hold a view of any other memory, including its rims.
     if (batch && this.#world.tampered.has(batch)) return;
     const view =
       batch && this.#random.pick(Object.values(batch).filter((value) => ArrayBuffer.isView(value)));
@@ -119,7 +119,7 @@ export class Mischief {
     }
   }
 
-  /** What the language does with any object. */
+  /** Uses an object in ways that JavaScript offers for all objects. */
   #language() {
     const object = this.#world.objects.anyObject();
     if (!object) return;
@@ -136,12 +136,12 @@ export class Mischief {
     try {
       use();
     } catch (error) {
-      // Regions that are gone may be looked at, clones of native things cannot be had. What counts is that this returns.
+      // Operations such as cloning may throw for an object, but must return and throw only errors.
       if (!(error instanceof Error)) this.#world.ledger.finding(`${name} threw ${String(error)}`);
     }
   }
 
-  /** Overwrites a property of an object, as plain JavaScript can. */
+  /** Overwrites a property of an object. */
   #tamper() {
     const object = this.#world.objects.anyObject();
     const keys = object ? Object.keys(object) : [];
@@ -152,7 +152,7 @@ export class Mischief {
     Reflect.set(object, key, this.#hostile.value());
   }
 
-  /** One call while an intrinsic of the engine is another one; the package's own fences stand on them. */
+  /** Makes one call while an intrinsic function that the package may rely on is replaced. */
   #patchIntrinsic() {
     const { objects } = this.#world;
     const kind = objects.anyKind();
@@ -190,10 +190,10 @@ export class Mischief {
         const result = Reflect.apply(invoke, self, args);
         if (result instanceof Promise) result.then(undefined, () => undefined);
       } catch {
-        // Anything may be thrown: also by the patch itself.
+        // Any exception is permitted here, because the patch itself may throw.
       } finally {
         if (original) Object.defineProperty(owner, name, original);
-        else delete owner[name]; // it is inherited
+        else delete owner[name]; // the property was inherited
       }
     });
   }
@@ -221,12 +221,12 @@ export class Mischief {
       this.#scribbler = this.#run('scribbler.mjs', workerData);
     }
     const { buffer } = batch.words;
-    if (!(buffer instanceof SharedArrayBuffer)) return; // overwritten
+    if (!(buffer instanceof SharedArrayBuffer)) return; // the property `words` was overwritten
     this.#world.scribbled.add(batch);
     this.#scribbler.postMessage(buffer);
   }
 
-  /** A thread that does what this program does, until it is terminated somewhere in the middle. */
+  /** Starts a thread that runs random calls itself, and terminates it at a random time. */
   #startWorker() {
     if (this.#workers.size > 0 || this.#started >= MOST_WORKERS) return;
     const number = ++this.#started;

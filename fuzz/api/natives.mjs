@@ -1,4 +1,4 @@
-// Calls of the native module itself. Nothing of lib stands before it here; its own fence must do.
+// Calls the native module directly, without the checks in lib/. The native module's own checks must suffice.
 import { layoutNumber } from '../../scripts/layout.mjs';
 import { CommandBlock } from './command-block.mjs';
 import { label } from './labels.mjs';
@@ -8,17 +8,17 @@ import { DMA, PAGE } from './plausible.mjs';
 
 const HEADER_BYTES = layoutNumber('RVT_BLOCK_HEADER_BYTES');
 const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
-/** So many elements and regions are remembered. */
+/** Limit of remembered names of elements and of regions. */
 const MOST_NAMES = 40;
-/** The functions that read the command block. */
+/** The functions that read their parameters from the command block. */
 const COMMANDS =
   'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
     ' ',
   );
-/** What these have made stands in the block afterwards. */
+/** Calls that create a region and store its name in the command block. */
 const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr)$/;
 
-/** @param {number} capacity @param {boolean} places */
+/** Returns the size in bytes of a batch block. @param {number} capacity @param {boolean} places */
 export function blockBytes(capacity, places, accesses = false) {
   const leftOut = places ? 0 : layoutNumber('RVT_BLOCK_VERDICTS') - layoutNumber('RVT_BLOCK_REGIONS');
   return (
@@ -32,9 +32,9 @@ export class Natives {
   #hostile;
   #plausible;
   #command;
-  /** The blocks of batches, which belong to everybody. @type {Uint8Array[]} */
+  /** Blocks of batches, which this program overwrites. @type {Uint8Array[]} */
   #blocks = [];
-  /** With their holders, until they are forgotten. @type {import('./command-block.mjs').NativeElement[]} */
+  /** Names of acquired elements. Each name keeps its holder alive. @type {import('./command-block.mjs').NativeElement[]} */
   #elements = [];
   /** @type {import('./command-block.mjs').NativeRegion[]} */
   #regions = [];
@@ -53,7 +53,7 @@ export class Natives {
     for (const name of COMMANDS) world.ledger.known(`native done ${name}`);
   }
 
-  /** Any call, with arguments that are mostly right or not at all. */
+  /** Makes a random call. Most arguments are valid. */
   call() {
     const { natives } = this.#world;
     const kind = this.#random.chance(0.45) ? undefined : natives.anyKind();
@@ -62,7 +62,7 @@ export class Natives {
       this.#invoke(this.#random.pick(natives.free), this.#world.native, how);
       return;
     }
-    // `NativeDevice.close` and the like seldom: everything would be over soon.
+    // Rarely close or release objects, because little is left to test afterwards.
     const member = this.#random.pick(kind.members);
     if (/close|dealloc|destroy|release|unmap/.test(String(member.key)) && this.#random.chance(0.7)) return;
     const self = this.#random.chance(0.9) ? this.#random.pick(kind.objects) : this.#hostile.impostor();
@@ -73,7 +73,7 @@ export class Natives {
   }
 
   /**
-   * Fills the command block, calls, and remembers what was made.
+   * Fills the command block, makes the call, and remembers the name of what the call created.
    *
    * @param {import('./pool.mjs').Member} member
    * @param {any} self
@@ -86,7 +86,7 @@ export class Natives {
     const checker = this.#fillCommand(key, holder);
     const result = this.#world.call(member, self, args, how);
     const { answer, isAnswered } = this.#command;
-    // These throw nothing: what they have done is in their answer.
+    // These calls do not throw: their answer word says whether they succeeded.
     if (isAnswered && (answer === 0 || (key === 'mapSg' && answer > 0)))
       this.#world.ledger.done(`native done ${key}`);
     if (this.#random.chance(0.02)) this.forget(0.5);
@@ -102,16 +102,16 @@ export class Natives {
     if (names.length > MOST_NAMES) names.splice(this.#random.dice(MOST_NAMES >> 1), MOST_NAMES >> 2);
   }
 
-  /** Drops holders, so that elements are put by the garbage collector. */
+  /** Drops names with their holders, so that the garbage collector puts the references of the elements. */
   forget(/** @type {number} */ probability) {
     this.#elements = this.#elements.filter(() => !this.#random.chance(probability));
   }
 
   /**
-   * Something of everything that native calls take, in a device of its own.
+   * Opens a native device that contains an object of every kind that native calls take.
    *
-   * @param {(name: string, make: () => any) => any} part one step; that it fails is no matter
-   * @param {Uint8Array} bytes to be registered
+   * @param {(name: string, make: () => any) => any} part runs one step, which may fail
+   * @param {Uint8Array} bytes memory to register
    */
   openScene(part, bytes) {
     const { native } = this.#world;
@@ -159,11 +159,11 @@ export class Natives {
   }
 
   /**
-   * Words for the call that comes next: mostly right ones.
+   * Fills the command block for the next call, mostly with valid values.
    *
    * @param {string} key
-   * @param {object} holder of the cell that an element may go into
-   * @returns {number} whose number it is that stands there
+   * @param {object} holder holder of the cell for a new element
+   * @returns {number} the number of the domain or queue pair in the block
    */
   #fillCommand(key, holder) {
     const random = this.#random;
@@ -173,7 +173,8 @@ export class Natives {
       ? this.#checker(key)
       : random.pick([0, random.dice(99), random.bits()]);
     const last = this.#element();
-    // A cell that nobody holds would be a holder's of the package now and then, which would then be refused for ever.
+    // Bind a new cell. The number of an arbitrary cell could be one that the package uses, which would break the package
+    // permanently.
     const cell = /^(acquireOne|take)$/.test(key) && random.chance(0.95) ? this.#bind(holder) : 0;
     this.#command.store(
       {
@@ -202,7 +203,7 @@ export class Natives {
     return checker;
   }
 
-  /** Any words at all; but no cell for a new element, see above. */
+  /** Overwrites random words of the command block, but never names a valid cell for a new element (see #fillCommand). */
   #scribble() {
     const { words } = this.#command;
     const random = this.#random;
@@ -219,14 +220,14 @@ export class Natives {
     );
   }
 
-  /** The number of a domain, or of a queue pair if the call takes both. */
+  /** Returns the number of a random domain, or of a queue pair if the call accepts both. */
   #checker(/** @type {string} */ key) {
     const domain = /Mr$/.test(key) || this.#random.chance(0.5);
     const object = this.#one(domain ? 'NativeProtectionDomain' : 'NativeQueuePair');
     try {
       return object?.number() ?? 0;
     } catch {
-      return 0; // not an object of this class any more
+      return 0; // no longer an object of this class
     }
   }
 
@@ -234,7 +235,7 @@ export class Natives {
     return BigInt.asUintN(64, BigInt(this.#plausible.address()));
   }
 
-  /** The name of an element that is held, was held, or never was. */
+  /** Returns the name of an element that is held, was held, or never existed. */
   #element() {
     const random = this.#random;
     const known = this.#elements.length
@@ -248,7 +249,7 @@ export class Natives {
     ]);
   }
 
-  /** The same of a region. */
+  /** Returns the name of a region that exists, existed, or never existed. */
   #region() {
     const random = this.#random;
     const known = this.#regions.length
@@ -262,7 +263,7 @@ export class Natives {
     ]);
   }
 
-  /** Writes headers and elements that a batch of the package would never be given. */
+  /** Fills batch blocks with headers and elements that the package itself would never write. */
   #fillBlocks() {
     for (const block of this.#blocks) {
       const words = new Uint32Array(block.buffer, block.byteOffset & -4);
@@ -285,7 +286,7 @@ export class Natives {
     const right = this.#shape(String(key));
     if (!right || random.chance(0.25))
       return Array.from({ length: random.dice(5) }, () => this.#hostile.value());
-    // One of them wrong, or one missing, or one too many.
+    // Sometimes replace one argument, drop one, or add one.
     if (random.chance(0.2) && right.length) right[random.dice(right.length)] = this.#hostile.value();
     if (random.chance(0.05)) right.pop();
     if (random.chance(0.05)) right.push(this.#hostile.value());
@@ -298,7 +299,7 @@ export class Natives {
     return objects.length ? this.#random.pick(objects) : undefined;
   }
 
-  /** A list of names, some of them wrong, or of a length that none has. */
+  /** Returns a list of names. Some are invalid, and sometimes the length of the list is. */
   #names(/** @type {'element' | 'region'} */ kind) {
     const random = this.#random;
     const list =
@@ -332,7 +333,7 @@ export class Natives {
     return [
       this.#one(this.#plausible.flag() ? 'NativeProtectionDomain' : 'NativeQueuePair'),
       block,
-      // Another capacity than the block is made for.
+      // Sometimes pass a capacity that does not match the size of the block.
       this.#random.chance(0.8) ? capacity : this.#random.pick([0, 5, 17, 2 ** 16, 2 ** 20]),
       places,
       accesses,
@@ -392,7 +393,7 @@ export class Natives {
       update: () => [p.length(), p.flag()],
       skip: () => [p.length(), p.flag()],
       hasLkey: () => [this.#key()],
-      // Of an element the first one, of a walk all.
+      // These two functions exist for elements and for walks. Walks take all arguments, elements only some of them.
       copyIn: () => [this.#bytes(), p.flag(), p.flag()],
       copyOut: () => [this.#bytes(), p.flag()],
       walk: () => [label('steps', Uint32Array.from([0, 8, 4])), p.flag()],
@@ -405,7 +406,7 @@ export class Natives {
     return shapes[key]?.();
   }
 
-  /** Where a region is and what its key is: what a local check wants. */
+  /** Returns the key and the address of a random region. */
   #target() {
     return this.#command.targetOf(this.#regions.length ? this.#region() : undefined, this.#plausible.flag());
   }

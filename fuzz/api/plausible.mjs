@@ -1,15 +1,16 @@
-// Values and arguments that are mostly right, so that deep states are reached: addresses inside of regions, keys that live, lists that fit.
+// Creates values and arguments that are mostly valid, so that programs reach deep states: addresses inside of regions, live keys,
+// lists of fitting lengths.
 import { label } from './labels.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-/** Where scenes put DMA memory. */
+/** Address at which scenes map DMA memory. */
 export const DMA = 0x100000n;
 export const PAGE = 4096;
 
 /**
- * What each call takes as options, by the member or by its name alone: a name that is not an option is refused, and nothing behind that
- * would be reached.
+ * The options of each call, by full name or by method name. The package rejects unknown option names, so a random name would
+ * prevent the call from getting any further.
  */
 const OPTIONS = new Map(
   Object.entries({
@@ -60,7 +61,7 @@ export class Plausible {
     this.#random = world.random;
   }
 
-  /** What a property of a live object says; otherwise if it is closed. */
+  /** Reads a property. Returns `otherwise` if the object is closed or the property has no value. */
   #read(/** @type {() => any} */ read, /** @type {any} */ otherwise) {
     try {
       return read() ?? otherwise;
@@ -69,7 +70,7 @@ export class Plausible {
     }
   }
 
-  /** Objects of a class, those of the same device as `near` if there are any. @returns {any[]} */
+  /** Returns the objects of some classes; mostly only those of the device of `near`, if there are any. @returns {any[]} */
   #near(/** @type {string[]} */ names, /** @type {any} */ near) {
     const { deviceOf, objects } = this.#world;
     const all = names.flatMap((name) => objects.objects(name));
@@ -112,12 +113,12 @@ export class Plausible {
     return this.#random.chance(0.5);
   }
 
-  /** What a remote check takes, mostly. */
+  /** Returns access flags, mostly valid for a remote check. */
   remoteRight() {
     return this.#random.pick([2, 4, 4, 8, this.access()]);
   }
 
-  /** What a batch or checker of either kind takes; undefined for one whose elements have accesses of their own. */
+  /** Returns access flags for a batch or checker, or undefined, as needed by batches with access flags per element. */
   mask() {
     return this.#random.pick([0, 1, 2, 4, 4, 4, 8, 31, undefined]);
   }
@@ -153,12 +154,12 @@ export class Plausible {
     return this.#random.chance(0.3) && address < 2n ** 53n ? Number(address) : address;
   }
 
-  /** A page of the DMA memory that scenes have. */
+  /** Returns the address of a page, mostly in the DMA memory that scenes map. */
   page() {
     return this.#random.chance(0.15) ? this.address() : DMA + BigInt(this.#random.dice(4) * PAGE);
   }
 
-  /** What a local and a remote check ask for; mostly inside a region. */
+  /** Returns the request of a local or remote check, mostly inside of a region. */
   element(/** @type {any} */ near = undefined) {
     const random = this.#random;
     const region = this.region(near);
@@ -197,7 +198,7 @@ export class Plausible {
     return label(`${part.length} of the bytes`, part);
   }
 
-  /** Elements of a device, for walks. */
+  /** Returns a list of SGEs for a walk, mostly of one device. */
   sges(/** @type {any} */ near = undefined) {
     const found = this.#near(['Sge'], near ?? this.one('Sge'));
     const count = 1 + this.#random.dice(4);
@@ -226,7 +227,7 @@ export class Plausible {
     return this.flag() ? label(`list [${words}]`, list) : label(`list ${words}`, BigUint64Array.from(words));
   }
 
-  /** Right for a call that takes options, or for another one. @param {any} [near] @param {string} [member] */
+  /** Returns options for a call, or for a random one. @param {any} [near] @param {string} [member] */
   options(near = undefined, member = '') {
     const random = this.#random;
     const own = OPTIONS.get(member) ?? OPTIONS.get(member.replace(/^.*\./, ''));
@@ -278,12 +279,12 @@ export class Plausible {
       maxMaps: random.pick([0, 1, 1, 32]),
       pageSize: random.pick([PAGE, PAGE, PAGE, 8192]),
       type: random.pick(['MEM_REG', 'MEM_REG', 'MEM_REG', 'SG_GAPS']),
-      // A right that is named and missing is refused, so its name is left out as often.
+      // Passing `pd` with an undefined value would be rejected, so leave out the property instead.
       ...(random.chance(0.3) ? { pd: this.one('ProtectionDomain', near) } : undefined),
     };
   }
 
-  /** A value of any sort that calls take. */
+  /** Returns a value of any type that calls take. */
   value(/** @type {any} */ near = undefined) {
     return this.#random.pick([
       () => this.length(),
@@ -303,7 +304,7 @@ export class Plausible {
   }
 
   /**
-   * Arguments for a member of the package. For those that are not known here any values are taken.
+   * Returns arguments for a member of the package, or random values if this function does not know the member.
    *
    * @param {import('./pool.mjs').Member} member
    * @param {any} self
@@ -396,11 +397,11 @@ export class Plausible {
     if (shape) return shape();
     if (kind === 'getter') return [];
     if (typeof key === 'symbol') return [];
-    // Most of what is left takes options or nothing.
+    // Most other members take only options, or nothing.
     return random.chance(0.7) ? options() : Array.from({ length: random.dice(4) }, () => this.value(self));
   }
 
-  /** Of a device that is open, if there is one. */
+  /** Returns the share token of an open device; a made-up token if there is none. */
   #token() {
     const device = this.one('Device');
     return this.#read(() => device.share(), `rdmavt-device:${'0'.repeat(16)}-${'0'.repeat(32)}`);
@@ -418,7 +419,7 @@ export class Plausible {
     return label(`${regions.length} regions`, regions);
   }
 
-  /** Large enough for the pages of page lists. */
+  /** Returns memory that is large enough for all page lists. */
   #dmaMemory() {
     const memory = this.#world.memories.make(4 * PAGE);
     return label(`${4 * PAGE} bytes (${memory.kind})`, memory.body());

@@ -1,39 +1,39 @@
-// Finds what can be called: the members of everything exported, and of every object that a call has given out. A new class or
-// method is found without a word here.
+// Finds the functions that can be called: the members of all exports, and of all objects that calls return. New classes and
+// methods are found without changes here.
 import { label } from './labels.mjs';
 
 /**
  * @typedef {object} Member
- * @property {string} name with its class
+ * @property {string} name name including the class
  * @property {string | symbol} key
  * @property {'method' | 'getter' | 'setter' | 'static' | 'constructor'} kind
- * @property {Function} [invoke] taken when the class was found, whatever is overwritten later; not there for functions that are
- *   each object's own
+ * @property {Function} [invoke] the function as it was when the class was found, even if a program overwrites it later; undefined
+ *   for functions that are own properties of each object
  */
 
 /**
  * @typedef {object} Kind
  * @property {string} name
- * @property {Member[]} members of its objects, inherited ones too
+ * @property {Member[]} members members of its objects, including inherited ones
  * @property {object[]} objects
  */
 
-/** More objects than these make it rare that two that belong together meet. */
+/** Limit per kind. With more objects, related objects would rarely be used together. */
 const MOST_OBJECTS = 60;
 
 export class Pool {
   /** @type {Map<object | string, Kind>} by prototype, or by the names of an object's own functions */
   #kinds = new Map();
-  /** Functions that belong to no object: statics, constructors, plain functions. @type {Member[]} */
+  /** Functions called without an object: statics, constructors, plain functions. @type {Member[]} */
   free = [];
   #random;
   #prefix;
 
   /**
    * @param {import('./random.mjs').Random} random
-   * @param {string} prefix of all names
+   * @param {string} prefix prefix of all names
    * @param {Record<string, any>} exports
-   * @param {(member: string) => void} known is told of every member that is found
+   * @param {(member: string) => void} known called for every member that is found
    */
   constructor(random, prefix, exports, known) {
     this.#random = random;
@@ -89,7 +89,7 @@ export class Pool {
     return kind;
   }
 
-  /** The kind of an object that a call gave out; undefined for plain data. @returns {Kind | undefined} */
+  /** Returns the kind of an object that a call returned; undefined for plain data. @returns {Kind | undefined} */
   #kindOfObject(/** @type {any} */ object) {
     const prototype = Object.getPrototypeOf(object);
     if (prototype === null) return undefined;
@@ -112,13 +112,13 @@ export class Pool {
     }
     const known = this.#kinds.get(prototype);
     if (known) return known;
-    // Another class of the package, not exported; and not one of the engine's.
+    // Classes of the package that are not exported count too; built-in classes do not.
     const { constructor } = prototype;
     if (typeof constructor !== 'function' || isBuiltIn(constructor)) return undefined;
     return this.#kindOf(prototype, constructor.name || 'nameless');
   }
 
-  /** Keeps all objects of a result for later calls. @returns {object[]} those that were not known */
+  /** Keeps all objects in a result for later calls. @returns {object[]} the objects that are new */
   keep(/** @type {any} */ value, depth = 0) {
     if (typeof value !== 'object' || value === null || depth > 3 || ArrayBuffer.isView(value)) return [];
     if (Array.isArray(value)) return value.slice(0, 20).flatMap((element) => this.keep(element, depth + 1));
@@ -130,7 +130,7 @@ export class Pool {
     if (kind.objects.includes(value)) return [];
     kind.objects.push(label(kind.name, value));
     if (kind.objects.length > MOST_OBJECTS) {
-      // The oldest ones are not always the first to go.
+      // Remove objects at a random position, so that some old objects survive.
       kind.objects.splice(this.#random.dice(MOST_OBJECTS >> 1), MOST_OBJECTS >> 2);
     }
     return [value];
@@ -143,34 +143,36 @@ export class Pool {
     }
   }
 
-  /** Lets go of many objects, so that garbage is collected. */
+  /** Drops many objects, so that the garbage collector can collect them. */
   forgetMany(/** @type {number} */ probability) {
     for (const kind of this.#kinds.values()) {
       kind.objects = kind.objects.filter(() => !this.#random.chance(probability));
     }
   }
 
-  /** All objects of a kind, by its name. */
+  /** Returns all objects of a kind, given by name. */
   objects(/** @type {string} */ name) {
     return this.kinds.find((kind) => kind.name === name)?.objects ?? [];
   }
 
-  /** An object of any kind, each kind as likely as the others; undefined at the beginning. */
+  /** Returns a random object. All kinds are equally likely. Undefined while there are no objects. */
   anyObject() {
     const kinds = this.kinds.filter(({ objects }) => objects.length > 0);
     return kinds.length ? this.#random.pick(this.#random.pick(kinds).objects) : undefined;
   }
 
-  /** A kind that has objects, and something to call on them. */
+  /** Returns a random kind that has objects and members. */
   anyKind() {
     const kinds = this.kinds.filter(({ objects, members }) => objects.length > 0 && members.length > 0);
     if (kinds.length === 0) return undefined;
-    // The more there is to call, the more often.
+    // Prefer kinds with many members.
     return this.#random.weighed(kinds.map((kind) => [1 + Math.min(kind.members.length, 10), kind]));
   }
 }
 
 /**
+ * Returns the members of a prototype, including inherited ones.
+ *
  * @param {any} prototype
  * @param {string} name
  * @returns {Member[]}
@@ -192,7 +194,7 @@ function membersOf(prototype, name) {
   return [...members.values()];
 }
 
-/** Whether a class is one of the engine's or of Node's. */
+/** Returns whether a class is built into JavaScript or Node. */
 function isBuiltIn(/** @type {Function} */ constructor) {
   return (
     !constructor.name.startsWith('Native') &&

@@ -1,8 +1,8 @@
-// A program of random calls. Run by fuzz.mjs as a process of its own:
+// Runs a program of random calls. fuzz.mjs runs it as a child process:
 //
 //   program.mjs --seed N --calls N --journal FILE --result FILE [--until MS] [--only RANGES] [--verbose] [--threads]
 //
-// and by itself as a thread. It ends well, with an account of what it did; or somebody has to be told of it.
+// mischief.mjs also runs it as a worker thread. The program writes an account of its calls and findings to the result file.
 import { writeFileSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ import { openScene } from './scenes.mjs';
 import { Transfers } from './transfers.mjs';
 import { World } from './world.mjs';
 
-/** After so many calls the event loop turns: promises go on, finalizers run, workers are heard. */
+/** Calls between two turns of the event loop, in which promises settle, finalizers run and messages of workers arrive. */
 const CALLS_A_TURN = 50;
 
 const options = isMainThread
@@ -26,7 +26,7 @@ const options = isMainThread
   : { until: Infinity, only: undefined, verbose: false, result: '', ...workerData };
 const { seed, calls, until, only } = options;
 
-// Where an exception comes from decides whether it may be: the frames of traps can be many.
+// verdict.mjs decides by the stack whether an exception is permitted, and nested traps add many frames.
 Error.stackTraceLimit = 25;
 
 const journal = new Journal(options.journal);
@@ -44,7 +44,7 @@ process.on('unhandledRejection', (reason) =>
   ledger.finding(`an unhandled rejection: ${inspectError(reason)}`),
 );
 process.on('uncaughtException', (error) => ledger.finding(`an uncaught exception: ${inspectError(error)}`));
-// In the middle of a call in `natives` things end that lib believes alive; that must be no matter to it.
+// Tell the parent thread that the program has started: from now on it may terminate this thread at any time.
 parentPort?.postMessage({});
 
 try {
@@ -57,11 +57,11 @@ try {
     if (!isMainThread) tell();
   }
 } catch (error) {
-  ledger.finding(`this program itself failed: ${inspectError(error)}`);
+  ledger.finding(`the fuzzer itself failed: ${inspectError(error)}`);
 }
 await end();
 
-/** One step: mostly one call. */
+/** Runs one step, usually one call. */
 function step() {
   if (objects.objects('Device').length === 0 || random.chance(0.01))
     return openScene(world, plausible, natives);
@@ -75,7 +75,7 @@ function step() {
   ])();
 }
 
-/** What hostile values call back into. */
+/** Makes a call from inside a hostile value. */
 function anyCall() {
   random.weighed([
     [5, plausibleCall],
@@ -88,7 +88,7 @@ function anyCall() {
 function anyMember() {
   const kind = random.chance(0.08) ? undefined : objects.anyKind();
   if (!kind) return { member: random.pick(objects.free), self: undefined };
-  // Getters are many, and there is not much to them.
+  // Prefer methods, because there are many getters and they do little.
   const methods = kind.members.filter((member) => member.kind === 'method');
   return {
     member: random.pick(methods.length && random.chance(0.8) ? methods : kind.members),
@@ -96,7 +96,7 @@ function anyMember() {
   };
 }
 
-/** What ends other things is called seldom, or nothing would ever be reached. */
+/** Returns whether to skip a call that closes or frees objects: it must be rare, or programs would not reach deep states. */
 function tooOften(/** @type {import('./pool.mjs').Member} */ { key }) {
   const name = typeof key === 'symbol' ? 'dispose' : key;
   if (/^(close|detach|dispose|dealloc|destroy|free)/.test(name)) return random.chance(0.93);
@@ -107,14 +107,15 @@ function tooOften(/** @type {import('./pool.mjs').Member} */ { key }) {
 function plausibleCall() {
   const { member, self } = anyMember();
   if (tooOften(member)) return;
-  // Closed objects are used now and then, but not for ever.
+  // Sometimes use closed objects, but drop them soon.
   if (self?.state === 'Closed' && random.chance(0.7)) objects.forget(self);
   world.call(member, self, plausible.arguments(member, self));
 }
 
 function hostileCall() {
   const { member, self } = anyMember();
-  // An error makes text of whatever it is given, as errors do: of an array of 2^32 holes, too, and that takes its time.
+  // Do not call `new RdmaError` with hostile values: it converts its arguments to text, which takes long for an array of 2^32
+  // holes.
   if (tooOften(member) || member.name === 'new RdmaError') return;
   const args = plausible.arguments(member, self);
   const at = random.dice(args.length);
@@ -130,7 +131,7 @@ function hostileCall() {
   world.call(member, self, args);
 }
 
-/** A member of one class on an object of another one, a class without `new`, a method with it. */
+/** Calls a member on an object of another class, a class without `new`, or a method with `new`. */
 function wrongCall() {
   const { member, self } = anyMember();
   if (member.name === 'new RdmaError') return;
@@ -153,7 +154,9 @@ function wrongCall() {
     world.call(member, self, [hostile.value(), plausible.value()], { ...how, construct, newTarget });
 }
 
-/** Leaves something open, or closes it, or lets it be collected; and ends in one of several ways. */
+/**
+ * Ends the program in one of several ways, with objects left open, closed or collected. Checks all memory and writes the result.
+ */
 async function end() {
   random.begin(mix(seed, 0x7fffffff));
   const ending = random.pick(['naturally', 'at once', 'in a getter', 'closed', 'collected']);
@@ -177,7 +180,7 @@ async function end() {
   if (!isMainThread) return;
   writeFileSync(options.result, JSON.stringify(ledger.account));
   const status = ledger.account.findings.length ? 3 : 0;
-  // Workers that still run keep nothing from ending.
+  // Workers that are still running do not keep the process alive.
   if (ending === 'in a getter') {
     const pd = new world.rdmavt.Device().allocPd();
     pd.regUserMr(new Uint8Array(8), {
@@ -191,7 +194,7 @@ async function end() {
   process.exitCode = status;
 }
 
-/** A thread tells its findings at once: it may be terminated next. */
+/** Sends findings from a worker thread to its parent at once, because the thread may be terminated at any time. */
 function tell() {
   if (isMainThread) return;
   for (const finding of ledger.account.findings.splice(0)) parentPort?.postMessage({ finding });

@@ -1,6 +1,6 @@
-// Numbers that repeat from run to run.
+// Random numbers that are the same in every run.
 
-/** Two numbers as one that tells little of them (the finalizer of MurmurHash3). */
+/** Mixes two numbers into one (finalizer of MurmurHash3). */
 export function mix(/** @type {number} */ a, /** @type {number} */ b) {
   let mixed = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
   mixed ^= mixed >>> 16;
@@ -9,16 +9,16 @@ export function mix(/** @type {number} */ a, /** @type {number} */ b) {
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
-/** A small generator (mulberry32). */
+/** A small random number generator (mulberry32). */
 export class Random {
   #state = 0;
 
-  /** Every call begins anew, with a seed of its own: leaving out one leaves the others what they were. */
+  /** Restarts the generator. Each call has its own seed, so skipping a call does not change the others. */
   begin(/** @type {number} */ seed) {
     this.#state = seed | 0;
   }
 
-  /** 0..2^32-1. */
+  /** Returns an integer from 0 to 2^32-1. */
   bits() {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -26,7 +26,7 @@ export class Random {
     return (mixed ^ (mixed >>> 14)) >>> 0;
   }
 
-  /** 0..sides-1. */
+  /** Returns an integer from 0 to sides-1. */
   dice(/** @type {number} */ sides) {
     return Math.floor((this.bits() / 2 ** 32) * sides);
   }
@@ -36,8 +36,10 @@ export class Random {
   }
 
   /**
+   * Returns a random element of a list.
+   *
    * @template T
-   * @param {readonly T[]} list not empty
+   * @param {readonly T[]} list must not be empty
    * @returns {T}
    */
   pick(list) {
@@ -45,8 +47,10 @@ export class Random {
   }
 
   /**
+   * Returns a random value. The probability of each value is proportional to its weight.
+   *
    * @template T
-   * @param {readonly (readonly [number, T])[]} list weights and what they weigh
+   * @param {readonly (readonly [number, T])[]} list pairs of a weight and a value
    * @returns {T}
    */
   weighed(list) {

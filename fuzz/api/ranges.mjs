@@ -1,7 +1,8 @@
-// Sets of calls as text: `3,7-9`.
+// Converts sets of call indexes to text and back: `3,7-9`.
 
 /**
- * @param {readonly number[]} indices ascending
+ * Converts indexes to text.
+ * @param {readonly number[]} indices in ascending order
  */
 export function formatRanges(indices) {
   /** @type {[number, number][]} */
@@ -15,6 +16,8 @@ export function formatRanges(indices) {
 }
 
 /**
+ * Parses a text and returns a function that tells whether an index is in the set.
+ *
  * @param {string} text
  * @returns {(index: number) => boolean}
  */

@@ -1,14 +1,14 @@
-// Devices with something of everything in them, and all of it in use.
+// Opens devices that contain an object of every kind, each of them in use.
 import { label } from './labels.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-/** So few that things of one and the same device meet. */
+/** Limit that keeps it likely that a call uses objects of the same device. */
 const MOST_DEVICES = 4;
 
 /**
- * Opens a device, here and in the native module.
+ * Opens a device through the package, and another one in the native module.
  *
  * @param {World} world
  * @param {import('./plausible.mjs').Plausible} plausible
@@ -26,7 +26,7 @@ export function openScene(world, plausible, natives) {
     () => new rdmavt.Device({ lkeyTableBits, keyPolicy, remoteKeyZero: random.chance(0.5) }),
   );
   if (!device) return;
-  /** One part of it; that it fails is no matter. @type {<T>(name: string, make: () => T) => T} */
+  /** Runs one step, which may fail. @type {<T>(name: string, make: () => T) => T} */
   const part = (name, make) => world.attempt(name, make, {}, device);
 
   part('Device.dma', () => device.dma);
@@ -71,7 +71,7 @@ export function openScene(world, plausible, natives) {
 }
 
 /**
- * An element that atomics work on. Random elements seldom have 8 bytes, aligned, with the right for atomics.
+ * Acquires an element for atomics: 8 aligned bytes with the right for atomics. Random elements rarely meet these conditions.
  *
  * @param {World} world
  * @param {<T>(name: string, make: () => T) => T} part
@@ -90,6 +90,8 @@ function openAtomics({ memories, random }, part, pd, qp) {
 }
 
 /**
+ * Opens a device in the native module.
+ *
  * @param {World} world
  * @param {import('./natives.mjs').Natives} natives
  */

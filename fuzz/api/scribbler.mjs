@@ -1,4 +1,4 @@
-// A thread that writes into the blocks of batches, at any time and whatever it likes.
+// A thread that writes random values into the blocks of batches at any time.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Random } from './random.mjs';
 
@@ -14,10 +14,10 @@ while (!Atomics.load(stop, 0)) {
   if (message) blocks.push(new Uint32Array(message.message, 0, message.message.byteLength >> 2));
   for (let i = 0; i < 200 && blocks.length; i++) {
     const words = random.pick(blocks);
-    // At random, or nearly right; often in the header.
+    // Write random or nearly valid values, often into the header of the block.
     const value = random.chance(0.7) ? random.pick(hints) : random.bits();
     words[random.dice(random.chance(0.5) ? 16 : words.length)] = value;
   }
-  // The processor is for the calls, too.
+  // Sleep for 1 ms, to leave processor time to the thread that makes the calls.
   Atomics.wait(stop, 0, 0, 1);
 }

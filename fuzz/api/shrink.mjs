@@ -1,9 +1,11 @@
-// Finds few calls that still fail. Each call has random numbers of its own, so leaving out one changes the others little.
+// Reduces a failing program to few calls. Each call has its own random numbers, so leaving out a call hardly affects the others.
 
 /**
- * @param {number[]} indices of the calls of a program that fails
- * @param {(indices: number[]) => Promise<boolean>} fails
- * @param {number} until when to be content, in milliseconds
+ * Returns a subset of the calls that still fails.
+ *
+ * @param {number[]} indices indexes of the calls of a failing program
+ * @param {(indices: number[]) => Promise<boolean>} fails whether a program of these calls fails
+ * @param {number} until time at which to stop, in ms since the epoch
  * @returns {Promise<number[]>}
  */
 export async function shrink(indices, fails, until) {

@@ -1,4 +1,4 @@
-// Copies and atomics whose bytes are foretold in plain JavaScript and compared afterwards.
+// Runs copies and atomics, predicts their result in plain JavaScript, and compares the bytes.
 import { label } from './labels.mjs';
 import { PAGE } from './plausible.mjs';
 
@@ -6,19 +6,19 @@ import { PAGE } from './plausible.mjs';
 /** @typedef {import('./memories.mjs').Memory} Memory */
 
 /**
- * Bytes that a list of checks names, one range after the other: what to ask for, and where its bytes are.
+ * A range of bytes in a region: the request to check, and the location of its bytes.
  *
  * @typedef {object} Range
  * @property {bigint} addr
  * @property {number} length
  * @property {number} lkey
- * @property {{ memory: Memory, at: number }[]} bytes one entry a byte
+ * @property {{ memory: Memory, at: number }[]} bytes one entry per byte
  */
 
 export class Transfers {
   #world;
   #random;
-  /** Of the transfer that runs. @type {any[]} */
+  /** DMA mappings of the running transfer. @type {any[]} */
   #mappings = [];
 
   constructor(/** @type {World} */ world) {
@@ -26,7 +26,7 @@ export class Transfers {
     this.#random = world.random;
   }
 
-  /** One transfer in a domain and with regions of its own; the others of the world are there, too. */
+  /** Runs one transfer with its own domain and regions, in a device that other calls use too. */
   run(/** @type {any} */ device) {
     const world = this.#world;
     const random = this.#random;
@@ -47,10 +47,11 @@ export class Transfers {
         this.#transfer(kind, device, pd);
         world.ledger.account.transfers++;
       } catch (error) {
-        // Everything about it is right; only the device may be closed, or full. (And a word may be unaligned.)
+        // The request is valid, so it may fail only because the device is closed or full. (Atomics may also fail with EINVAL if
+        // unaligned.)
         const { code } = /** @type {{ code?: unknown }} */ (error);
         if (/EACCES|EBUSY|EPERM/.test(`${code}`) || (code === 'EINVAL' && kind !== 'atomics')) {
-          this.#wrong(kind, `was refused: ${error}`);
+          this.#wrong(kind, `failed: ${error}`);
         }
         throw error;
       } finally {
@@ -80,17 +81,18 @@ export class Transfers {
     try {
       moved = move();
     } catch (error) {
-      // Memory that is gone is refused, with its reason.
+      // If memory was taken away, the call must fail with EACCES.
       if (lost < Infinity && /** @type {any} */ (error).code === 'EACCES') return;
       throw error;
     }
     if (lost < Infinity) {
-      if (offset + moved > lost) this.#wrong(kind, `moved ${moved} bytes, and they are gone from ${lost} on`);
+      if (offset + moved > lost)
+        this.#wrong(kind, `moved ${moved} bytes, but byte ${lost} and later ones no longer exist`);
       return;
     }
     if (moved !== length) return this.#wrong(kind, `moved ${moved} of ${length} bytes`);
     if (/^(copyFrom|copyIn|scatter)$/.test(kind)) {
-      // One byte may be written more than once; nothing beside them may be.
+      // A byte may be written more than once if ranges overlap; other bytes must not change.
       const model = new Map(places.map((place, i) => [name(place), before[i]]));
       for (const [i, place] of places.slice(offset, offset + moved).entries())
         model.set(name(place), bytes[i]);
@@ -103,13 +105,13 @@ export class Transfers {
   }
 
   /**
-   * All but the call itself: elements are accepted, batches are filled.
+   * Prepares a transfer except for the final call: acquires elements, fills batches.
    *
    * @param {string} kind
    * @param {any} pd
    * @param {Range[]} ranges
-   * @param {number} total bytes of the ranges
-   * @returns {{ move: () => number, bytes: Uint8Array, offset: number, length: number }} `bytes`: the other side
+   * @param {number} total total length of the ranges in bytes
+   * @returns {{ move: () => number, bytes: Uint8Array, offset: number, length: number }} `bytes`: the source or target
    */
   #prepared(kind, pd, ranges, total) {
     const random = this.#random;
@@ -163,7 +165,8 @@ export class Transfers {
   }
 
   /**
-   * Takes some of the memory away. @returns the first byte that is gone; Infinity if all is there still
+   * Transfers or resizes some of the memory. @returns the index of the first byte that no longer exists; Infinity if all still
+   * exist
    *
    * @param {{ memory: Memory }[]} places
    */
@@ -175,17 +178,17 @@ export class Transfers {
     return lost < 0 ? Infinity : lost;
   }
 
-  /** The same bytes; but now and then they say of themselves that they are others, just as many. */
+  /** Returns the same bytes. Sometimes their properties claim that they are other bytes of the same length. */
   #disguised(/** @type {Uint8Array} */ bytes) {
     if (this.#random.chance(0.7)) return label('bytes', bytes);
     const other = this.#world.memories.make(bytes.length).body();
     for (const key of /** @type {const} */ (['buffer', 'byteOffset', 'byteLength', 'length'])) {
       Object.defineProperty(bytes, key, { get: () => other[key] });
     }
-    return label('bytes that say they are others', bytes);
+    return label('bytes with false properties', bytes);
   }
 
-  /** Part of a new region: over user memory, or over pages of DMA memory in any order. @returns {Range} */
+  /** Returns a random range of a new region: over user memory, or over pages of DMA memory in random order. @returns {Range} */
   #range(/** @type {any} */ device, /** @type {any} */ pd) {
     const random = this.#random;
     const { memories } = this.#world;
@@ -227,7 +230,7 @@ export class Transfers {
     const add = BigInt(this.#random.bits()) * 0x1234567n;
     const swapped = this.#random.chance(0.5) ? before : 0n;
     const compare = this.#random.chance(0.5);
-    // Refused if it is not aligned: an RdmaError then.
+    // Throws an RdmaError if the address is not aligned.
     const old = compare ? sge.compareSwap(swapped, add) : sge.fetchAdd(add);
     const after = compare ? (swapped === before ? add : before) : BigInt.asUintN(64, before + add);
     if (old !== before || view.getBigUint64(0, true) !== after)
@@ -245,7 +248,7 @@ export class Transfers {
 const numbers = new WeakMap();
 let last = 0;
 
-/** A name for a byte. */
+/** Returns a unique name for a byte. */
 function name(/** @type {{ memory: Memory, at: number }} */ { memory, at }) {
   const number = numbers.get(memory) ?? ++last;
   numbers.set(memory, number);

@@ -1,10 +1,10 @@
-// Which exceptions a call may answer with.
+// Decides which exceptions a call may throw.
 import { types } from 'node:util';
 
-/** What hostile values throw: the very things, so that they are known again. */
+/** The values that hostile values have thrown, to recognize them when a call rethrows them. */
 const thrown = new Set();
 
-/** An exception for a hostile value to throw. */
+/** Creates an exception for a hostile value to throw. */
 export function hostileException(/** @type {import('./random.mjs').Random} */ random) {
   if (thrown.size > 1000) thrown.clear();
   const exception = random.pick([
@@ -19,31 +19,33 @@ export function hostileException(/** @type {import('./random.mjs').Random} */ ra
 
 /**
  * @typedef {object} Circumstances
- * @property {boolean} [raw] a call of the native module itself, whose fence are TypeErrors without a code
- * @property {boolean} [wrongThis] called on something else than an object of its class, or not as it is to be called
+ * @property {boolean} [raw] a call of the native module itself, whose own checks throw TypeErrors without a code
+ * @property {boolean} [wrongThis] called on something other than an object of its class, or wrongly with or without `new`
  * @property {boolean} [tampered] a property that the method reads was overwritten
- * @property {boolean} [awaitsRelease] the promise of a release that waits, and may be told by a signal to stop, was rejected
+ * @property {boolean} [awaitsRelease] a rejected promise of deregAsync() or deallocAsync(), which a signal may have aborted
  * @property {boolean} [scribbled] another thread writes into the block from which the method reads its answer
  */
 
-/** What the engine says of a getter that is called on something else than an object of its class. */
+/** V8's messages for a getter that is called on something other than an object of its class. */
 const getterMessage = /private|Receiver must be|Object must be an instance of/;
-/** A proxy that is revoked, or whose traps contradict its target: the engine throws for the value, whoever touches it. */
+/** V8's messages for a revoked proxy, or a proxy whose traps contradict its target. Any access to such a proxy throws. */
 const proxyMessage = /proxy that has been revoked|on proxy: /;
 
 /**
+ * Classifies an exception. The result has a finding if the exception is not permitted.
+ *
  * @param {any} exception
  * @param {Circumstances} circumstances
  * @param {any} RdmaError
  * @returns {{ name: string, finding?: string }}
  */
 export function judge(exception, circumstances, RdmaError) {
-  if (thrown.has(exception)) return { name: "the hostile value's own" };
-  // An error of another realm comes out of a value of another realm.
+  if (thrown.has(exception)) return { name: 'thrown by a hostile value' };
+  // An error of another realm must come from a value of another realm.
   if (types.isNativeError(exception) && !(exception instanceof Error))
-    return { name: "the hostile value's own" };
+    return { name: 'thrown by a hostile value' };
   if (typeof exception !== 'object' || exception === null || !(exception instanceof Error)) {
-    return { name: 'no error', finding: `threw ${String(exception)}` };
+    return { name: 'not an Error', finding: `threw ${String(exception)}` };
   }
   const { name, message } = exception;
   const code = /** @type {{ code?: unknown }} */ (exception).code;
@@ -57,8 +59,8 @@ export function judge(exception, circumstances, RdmaError) {
   }
   if (isTypeError && circumstances.wrongThis) return { name: 'TypeError wrong this' };
   if (isTypeError && isOfGetter(exception)) return { name: 'TypeError of a getter' };
-  if (isFromInside(exception)) return { name: "the hostile value's own" };
-  // A getter of the engine on a proxy of a typed array.
+  if (isFromInside(exception)) return { name: 'thrown by a hostile value' };
+  // Thrown by a built-in getter on a proxy of a typed array.
   if (isTypeError && /^Method get .* called on incompatible receiver/.test(message))
     return { name: 'TypeError of a getter' };
   if (isTypeError && proxyMessage.test(message)) return { name: 'TypeError of a proxy' };
@@ -66,18 +68,20 @@ export function judge(exception, circumstances, RdmaError) {
   if ((isTypeError || isRangeError) && circumstances.tampered) {
     return { name: `${name} of a tampered object` };
   }
-  // The engine's answer to everybody who asks for more memory than there is.
+  // V8 throws this error if there is not enough memory for a buffer.
   if (isRangeError && /Array buffer allocation failed/.test(message)) return { name: 'RangeError no memory' };
   if (circumstances.scribbled && /unexpected status/.test(message)) return { name: 'a scribbled status' };
-  return { name: `${name} unforeseen`, finding: `threw ${exception.stack ?? `${name}: ${message}`}` };
+  return { name: `${name} unexpected`, finding: `threw ${exception.stack ?? `${name}: ${message}`}` };
 }
 
-/** An impostor given as options has the getters of its class, and they are called on it. */
+/** Returns whether a getter threw because an impostor was given as options: its inherited getters fail on it. */
 function isOfGetter(/** @type {Error} */ { message, stack = '' }) {
   return getterMessage.test(message) && /^ +at get /.test(stack.split('\n')[1] ?? '');
 }
 
-/** Thrown in a trap or getter of a hostile value, and not by the package that looked at it. */
+/**
+ * Returns whether the error was thrown inside a trap or getter of a hostile value, not by the package code that read the value.
+ */
 function isFromInside(/** @type {Error} */ { stack = '' }) {
   const frame = stack.split('\n').find((line) => /\/fuzz\/api\/hostile\.mjs|\/dist\//.test(line));
   return frame?.includes('/fuzz/api/') ?? false;

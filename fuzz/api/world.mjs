@@ -1,4 +1,4 @@
-// What a program has: the package, the objects it was given, memory, and the one place where anything is called.
+// The state of a program: the package, the objects that calls returned, memory. All calls go through this class.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { describe } from './labels.mjs';
@@ -14,24 +14,24 @@ import { judge } from './verdict.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Calls in getters that calls read, and so on: so deep, and no deeper. */
+/** Maximum nesting depth of calls made by getters and traps inside other calls. */
 const DEEPEST = 3;
-/** What takes longer is a finding. A call of normal size takes microseconds. */
+/** Calls that take longer are reported. A typical call takes microseconds. */
 const LONGEST_MS = 8000;
 
 export class World {
   random = new Random();
   ledger = new Ledger();
   memories = new Memories(this.random);
-  /** The built package, as programs get it. @type {any} */
+  /** The built package, as programs load it. @type {any} */
   rdmavt = require(root);
-  /** The native module itself, which nobody is meant to reach. @type {any} */
+  /** The native module itself, which is not public. @type {any} */
   native = require('node-gyp-build')(root);
   objects = new Pool(this.random, '', this.rdmavt, (member) => this.ledger.known(member));
   natives = new Pool(this.random, 'native ', this.native, (member) => this.ledger.known(member));
   /** Objects with an overwritten property. @type {WeakSet<object>} */
   tampered = new WeakSet();
-  /** Shared memory of batches that another thread writes into. @type {WeakSet<object>} */
+  /** Batches whose block another thread writes into. @type {WeakSet<object>} */
   scribbled = new WeakSet();
   /** The device that an object belongs to. @type {WeakMap<object, object>} */
   deviceOf = new WeakMap();
@@ -46,12 +46,14 @@ export class World {
     this.verbose = verbose;
   }
 
-  /** Whether hostile values may call back still. */
+  /** Whether hostile values may still make calls. */
   get mayNest() {
     return this.#depth < DEEPEST;
   }
 
-  /** Runs something while hostile values do not act: these programs stand on the same intrinsics as everybody. */
+  /**
+   * Runs a function while hostile values do not act. Used while intrinsics are patched, because the fuzzer relies on them too.
+   */
   alone(/** @type {() => void} */ run) {
     const depth = this.#depth;
     this.#depth = DEEPEST;
@@ -62,7 +64,7 @@ export class World {
     }
   }
 
-  /** Writes down what is done next. */
+  /** Writes the next action to the journal. */
   note(/** @type {string} */ text) {
     const entry = `${'> '.repeat(this.#depth)}${text}`;
     this.#journal.note(this.ledger.index, entry);
@@ -70,7 +72,7 @@ export class World {
   }
 
   /**
-   * Calls something, keeps what it gives, and judges what it throws.
+   * Makes a call, keeps the objects it returns, and judges its exception.
    *
    * @param {Member} member
    * @param {any} self
@@ -99,12 +101,12 @@ export class World {
   }
 
   /**
-   * Runs something that calls the package.
+   * Runs a function that calls the package, keeps the objects it returns, and judges its exception.
    *
    * @param {string} name
    * @param {() => any} run
    * @param {Circumstances} [circumstances]
-   * @param {any} [self] whose device the result belongs to
+   * @param {any} [self] the result belongs to the same device as this object
    */
   attempt(name, run, circumstances = {}, self = undefined) {
     this.#depth++;
@@ -113,7 +115,7 @@ export class World {
       const result = run();
       this.ledger.succeeded(name);
       if (result instanceof Promise) {
-        // Not `catch`: what it rejects with is judged like what is thrown.
+        // Judge a rejection like an exception.
         const awaitsRelease = /\.(dereg|dealloc)Async$/.test(name);
         result.then(undefined, (exception) =>
           this.judge(name, exception, { ...circumstances, awaitsRelease }),
@@ -134,6 +136,8 @@ export class World {
   }
 
   /**
+   * Records an exception, with a finding if it is not permitted.
+   *
    * @param {string} name of the call
    * @param {unknown} exception
    * @param {Circumstances} circumstances
@@ -145,6 +149,8 @@ export class World {
   }
 
   /**
+   * Keeps the objects in a result and records the device they belong to.
+   *
    * @param {any} result
    * @param {any} self
    * @param {Pool} pool

@@ -32,7 +32,7 @@ Options:
   --only NAME    Run only this benchmark. May be repeated.
   --json         Print one JSON object instead of the table. In each row, "met" says whether
                  the target was met; it is null without a target and with --smoke.
-  --markdown     Print the table as Markdown, as in the README.
+  --markdown     Print the table as Markdown, as in docs/guide/performance.md.
   --smoke        Run every benchmark briefly and do not evaluate targets.
   -h, --help     Show this help and the names of the benchmarks.
 

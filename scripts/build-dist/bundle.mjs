@@ -1,4 +1,4 @@
-// The programs in dist/: index.js, its entry for `import`, and the command line.
+// Bundles the programs in dist/: index.js, index.mjs (its entry for `import`), and cli.js, the command line.
 import { build } from 'esbuild';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,12 +7,13 @@ const LICENSE = `/*!
  * rdmavt. Copyright (c) the rdmavt authors. License: BSD-3-Clause; see the file LICENSE of the package.
  */`;
 
-/** What stays a module of its own: the one dependency. Modules of Node always do. */
+/** Modules that are not bundled: the only dependency. esbuild never bundles Node's own modules. */
 const external = ['node-gyp-build'];
 
 /**
+ * Writes the bundles.
  * @param {string} root the checkout
- * @param {string} folder where to write
+ * @param {string} folder output folder
  * @returns {Promise<string[]>} the names of the values that the package exports
  */
 export async function bundlePrograms(root, folder) {
@@ -24,7 +25,7 @@ export async function bundlePrograms(root, folder) {
     target: 'node20',
     external,
     charset: 'utf8',
-    // esbuild renames a class that names itself: its `name` is what programs see.
+    // Programs can read the `name` of a class, but esbuild renames a class that refers to itself.
     keepNames: true,
     logLevel: 'warning',
     tsconfig: 'tsconfig.json',
@@ -39,9 +40,9 @@ export async function bundlePrograms(root, folder) {
       outfile: join(folder, 'index.js'),
       banner: { js: LICENSE },
     }),
-    // A file of its own, with its own copy of lib/internal. It uses the native module and not the public classes, so
-    // no class exists twice for a program. What a command needs runs when the command is called: help and `build` work
-    // where there is no native module.
+    // cli.js has its own copy of lib/internal. It uses the native module directly and not the public classes, so no public class
+    // exists twice in a program. Each command loads its code only when it is called: help and `build` work without a native
+    // module.
     build({
       ...common,
       entryPoints: ['lib/cli/main.ts'],
@@ -55,7 +56,7 @@ export async function bundlePrograms(root, folder) {
 }
 
 /**
- * The names of the values that the package exports; types are none.
+ * Returns the names of the values that the package exports. Types are not among them.
  * @param {import('esbuild').BuildOptions} options
  */
 async function exportedNames(options) {
@@ -66,8 +67,9 @@ async function exportedNames(options) {
 }
 
 /**
- * The entry of `import { Device } from 'rdmavt'`. Node finds the named exports of a CommonJS module by scanning its text;
- * this names each and does not depend on that. Both entries share one module: no class exists twice.
+ * Returns the text of index.mjs, the entry for `import { Device } from 'rdmavt'`. Node detects the named exports of a CommonJS
+ * module by scanning its text; index.mjs does not rely on this and names each export. Both entries use the same module instance,
+ * so no class exists twice.
  * @param {string[]} names
  */
 function importEntry(names) {

@@ -1,10 +1,10 @@
-// What neither tsc nor API Extractor does to declarations.
+// Transformations of type declarations that neither tsc nor API Extractor offers.
 import ts from 'typescript';
 
 /**
- * Replaces constructors that are @internal by ones that nobody can call. If they were left out, as `stripInternal` and API
- * Extractor do, the class would have the default constructor, and `new Sge()` would compile.
- * @param {string} text of a module's declarations
+ * Replaces constructors marked @internal with private or protected ones. If they were removed instead, as `stripInternal` and API
+ * Extractor do, the class would get the default constructor and `new Sge()` would compile.
+ * @param {string} text the declarations of a module
  */
 export function closeInternalConstructors(text) {
   const file = parse(text);
@@ -15,7 +15,7 @@ export function closeInternalConstructors(text) {
     const isAbstract = has(statement, ts.SyntaxKind.AbstractKeyword);
     for (const member of statement.members) {
       if (!ts.isConstructorDeclaration(member) || !isInternal(member)) continue;
-      // The declarations of a subclass need one that they may call.
+      // Subclasses must be able to call the constructor of an abstract class.
       const access = isAbstract ? 'protected' : 'private';
       edits.push({ from: member.getFullStart(), to: member.end, text: `\n    ${access} constructor();` });
     }
@@ -24,9 +24,10 @@ export function closeInternalConstructors(text) {
 }
 
 /**
- * Exports as types what the program does not have: `export { type Region }` becomes `export class Region` in a rollup, and an
- * import of a value that is not there would compile. Throws if the program has values that are not declared.
- * @param {string} text of the rolled-up declarations
+ * Turns exported names that the program does not have as values into type exports. API Extractor turns `export { type Region }`
+ * into `export class Region`, so an import of the missing value would compile. Throws if the program has values without a
+ * declaration.
+ * @param {string} text the rolled-up declarations
  * @param {readonly string[]} values the names that the program exports
  */
 export function exportOnlyValues(text, values) {
@@ -45,7 +46,7 @@ export function exportOnlyValues(text, values) {
       edits.push({ from: keyword.getStart(file), to: keyword.end + 1, text: '' });
     }
   }
-  if (undeclared.size) throw new Error(`exported and not declared: ${[...undeclared].join(', ')}`);
+  if (undeclared.size) throw new Error(`exported but not declared: ${[...undeclared].join(', ')}`);
   if (types.length) {
     edits.push({ from: text.length, to: text.length, text: `\nexport type { ${types.join(', ')} }\n` });
   }
@@ -74,7 +75,7 @@ function isInternal(node) {
   return ts.getJSDocTags(node).some((tag) => tag.tagName.text === 'internal');
 }
 
-/** @param {ts.Statement} statement */
+/** Returns the names of the values that a statement declares. @param {ts.Statement} statement */
 function valueNames(statement) {
   if (ts.isVariableStatement(statement)) {
     return statement.declarationList.declarations.map(({ name }) => name.getText());
@@ -91,7 +92,7 @@ function valueNames(statement) {
 
 /**
  * @param {string} text
- * @param {Edit[]} edits that do not overlap
+ * @param {Edit[]} edits must not overlap
  */
 function applyEdits(text, edits) {
   for (const edit of [...edits].sort((one, other) => other.from - one.from)) {

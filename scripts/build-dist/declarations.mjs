@@ -1,18 +1,20 @@
-// The declarations in dist/: one file, made from those of all modules, without what is internal; and the report of the API.
+// Writes the declarations in dist/: one file with the declarations of all modules except internal ones. Also writes the API
+// report.
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeInternalConstructors, exportOnlyValues } from './declaration-text.mjs';
 
-/** What the package exports, as text: compared with the one in docs/ by scripts/api-report.mjs. */
+/** The public API as text. scripts/api-report.mjs compares it with the report in docs/. */
 export const REPORT = 'rdmavt.api.md';
 
 /**
- * Rejects if the sources do not compile.
+ * Compiles the declarations of all modules, merges them into index.d.ts and writes the API report. Rejects if the sources do not
+ * compile.
  * @param {string} root the checkout
  * @param {string} work a folder for the declarations of the modules and for the report
- * @param {string} folder where to write
+ * @param {string} folder output folder
  * @param {Promise<readonly string[]>} values the names of the values that the program exports
  */
 export async function rollUpDeclarations(root, work, folder, values) {
@@ -37,7 +39,7 @@ export async function rollUpDeclarations(root, work, folder, values) {
             moduleResolution: 'node16',
             target: 'ES2022',
             lib: ['ES2022', 'ESNext.Disposable'],
-            types: [], // those of Node are not needed: whoever has none can use the package
+            types: [], // the declarations must work for users without @types/node
             strict: true,
           },
           files: [join(modules, 'index.d.ts')],
@@ -57,21 +59,22 @@ export async function rollUpDeclarations(root, work, folder, values) {
         compilerMessageReporting: { default: { logLevel: ExtractorLogLevel.Error } },
         extractorMessageReporting: {
           default: { logLevel: ExtractorLogLevel.Error },
-          // Everything that is exported is public: there are no release tags but @internal.
+          // All exports are public; @internal is the only release tag.
           'ae-missing-release-tag': { logLevel: ExtractorLogLevel.None },
-          // A type that another one is made of (`typeof names`) is declared and not exported. The report shows it.
+          // A type that is used only by another type (`typeof names`) is declared but not exported. The report still shows it.
           'ae-forgotten-export': { logLevel: ExtractorLogLevel.None },
           'ae-undocumented': { logLevel: ExtractorLogLevel.None },
-          // It asks for selectors where a type and a value have one name; TypeScript does not know those.
+          // API Extractor requires a selector in links to a name that is both a type and a value, but TypeScript does not support
+          // selectors.
           'ae-unresolved-link': { logLevel: ExtractorLogLevel.None },
         },
-        // Its syntax is stricter than what editors show.
+        // TSDoc's syntax is stricter than the syntax that editors accept.
         tsdocMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
       },
     },
   });
   const { errorCount } = Extractor.invoke(config, {
-    localBuild: true, // writes the report; it is compared elsewhere
+    localBuild: true, // write the report; scripts/api-report.mjs compares it
     messageCallback: (message) => {
       message.handled = true;
       if (message.logLevel === ExtractorLogLevel.Error) {
@@ -79,7 +82,7 @@ export async function rollUpDeclarations(root, work, folder, values) {
       }
     },
   });
-  if (errorCount) throw new Error('API Extractor finds faults in the declarations');
+  if (errorCount) throw new Error('API Extractor reports errors in the declarations');
   const names = await values;
   rewrite(result, (text) => exportOnlyValues(text, names));
   writeFileSync(
@@ -89,6 +92,7 @@ export async function rollUpDeclarations(root, work, folder, values) {
 }
 
 /**
+ * Compiles the declarations of all modules in lib/. Rejects if tsc reports errors.
  * @param {string} root
  * @param {string} outDir
  * @returns {Promise<void>}
@@ -97,7 +101,7 @@ function compile(root, outDir) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const child = spawn(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', outDir], {
     cwd: root,
-    // Standard output may be read as JSON by who runs `npm pack --json`.
+    // The caller's standard output may be parsed as JSON (`npm pack --json`), so tsc must print to standard error.
     stdio: ['ignore', process.stderr, 'inherit'],
   });
   return new Promise((resolve, reject) => {

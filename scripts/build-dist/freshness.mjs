@@ -1,20 +1,21 @@
-// Whether dist/ was made from the sources as they are now, and is complete.
+// Detects whether dist/ is complete and was built from the current sources.
 //
-// The contents are compared, not the times: a checkout gives every file a new time, and a file that was removed has none.
+// Compares contents instead of modification times: a checkout gives every file a new time, and a removed file has none.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** In dist/, and not published (`files` in package.json). */
+/** File in dist/ with the hashes of sources and results. Not published (`files` in package.json). */
 const STAMP = '.built-from.json';
-/** The tools that write dist/: another version may write something else. */
+/** The tools that write dist/. Another version may write other files. */
 const TOOLS = ['@microsoft/api-extractor', 'esbuild', 'typescript'];
 
 /** @typedef {{ sources: string, results: Record<string, string> }} Stamp */
 
 /**
+ * Returns whether dist/ is complete and was built from the current sources.
  * @param {string} root the checkout
- * @param {readonly string[]} results the files that a build writes, from the root
+ * @param {readonly string[]} results the files that a build writes, relative to the root
  */
 export function isFresh(root, results) {
   const file = join(root, 'dist', STAMP);
@@ -25,7 +26,7 @@ export function isFresh(root, results) {
 }
 
 /**
- * Remembers what dist/ was made from.
+ * Records the sources that dist/ was built from, and the results.
  * @param {string} root
  * @param {readonly string[]} results
  */
@@ -58,7 +59,7 @@ function hashOfSources(root) {
 /**
  * @param {string} root
  * @param {readonly string[]} files
- * @returns {Record<string, string>} by file; one that is missing has no entry
+ * @returns {Record<string, string>} the hash of each file that exists
  */
 function hashesOf(root, files) {
   const there = files.filter((file) => existsSync(join(root, file)));

@@ -1,4 +1,4 @@
-// Building one target: its objects lie in build/prebuild/<target>, the binary goes to prebuilds/.
+// Builds the binary of one target: object files in build/prebuild/<target>, the binary in prebuilds/.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,8 +16,9 @@ import { importedFunctions, nodeApiTables, withoutTime } from './windows.mjs';
 const nodeHost = fileURLToPath(new URL('runtime/node_host.c', import.meta.url));
 
 /**
+ * Compiles and links the binary of one target.
  * @param {Target} target
- * @param {number} jobs compilers that run at a time
+ * @param {number} jobs number of compilers that run at the same time
  */
 export async function build(target, jobs) {
   const toolchain = await toolchainFor(target);
@@ -80,7 +81,8 @@ export async function build(target, jobs) {
   await link(objects, libraries, output);
   if (target.platform === 'win32') writeFileSync(output, withoutTime(readFileSync(output)));
   if (target.platform === 'linux') {
-    // Linkers for Linux leave to the loader what they cannot find. With a Node-API of sorts all must be found.
+    // Linkers for Linux leave undefined symbols to the loader. Link once more with stubs of all Node-API functions: any symbol
+    // that is still undefined is an error.
     const functions = [...nodeApiFunctions].map((name) => `void ${name}(void) {}\n`);
     add(written('node_api.c', functions.join('')), ['-w']);
     await inParallel(units.slice(more), jobs, compile);
@@ -95,16 +97,17 @@ export async function build(target, jobs) {
 }
 
 /**
+ * Returns the compiler flags for a source file.
  * @param {string} file
  * @param {GypTarget} settings
  * @param {Target} target
  */
 function flagsFor(file, settings, { platform }) {
   const flags = [...(settings.cflags ?? []), ...((isC(file) ? settings.cflags_c : settings.cflags_cc) ?? [])];
-  // -isystem: warnings are for our own code.
+  // -isystem suppresses warnings in headers that are not ours.
   const directories = [nodeApiHeaders, ...(settings.include_dirs ?? [])];
   const includes = directories.map((path) => (path.startsWith('native') ? `-I${path}` : `-isystem${path}`));
-  // The first two as node-gyp has them.
+  // The first two definitions are those of node-gyp.
   const defines = ['NODE_GYP_MODULE_NAME=rdmavt', 'BUILDING_NODE_EXTENSION', ...(settings.defines ?? [])];
   if (platform === 'win32') defines.push('NAPI_EXTERN=__declspec(dllimport)');
   return [
@@ -119,7 +122,7 @@ function isC(file) {
   return extname(file) === '.c';
 }
 
-/** @param {Unit[]} units */
+/** Returns the Node-API functions that the compiled objects import. @param {Unit[]} units */
 function nodeApiFunctionsOf(units) {
   const names = units.flatMap(({ object }) => importedFunctions(readFileSync(object), nodeApiFunctions));
   return [...new Set(names)].sort();

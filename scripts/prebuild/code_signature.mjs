@@ -1,14 +1,14 @@
-// The signature in a Mach-O file: none of LLVM's programs compares it with the file.
+// Checks the code signature of a Mach-O file. None of LLVM's tools compares the signature with the contents.
 import { createHash } from 'node:crypto';
 
 const CODE_DIRECTORY = 0xfade0c02;
 const SHA256 = 2;
 
 /**
- * A Mac kills the process that runs a page whose hash is not the one that was signed.
+ * Compares the signed hashes with the file. macOS kills a process that executes a page whose hash differs from the signed hash.
  * @param {Buffer} file
- * @param {number} start of the signature
- * @returns {string | undefined} undefined if it is right
+ * @param {number} start offset of the signature in bytes
+ * @returns {string | undefined} a description of the fault; undefined if the signature is valid
  */
 export function signatureFault(file, start) {
   const directory = start + file.readUInt32BE(start + 16); // the first blob
@@ -18,8 +18,8 @@ export function signatureFault(file, start) {
   const end = file.readUInt32BE(directory + 32);
   const hashBytes = file.readUInt8(directory + 36);
   const pageBytes = 1 << file.readUInt8(directory + 39);
-  if (file.readUInt8(directory + 37) !== SHA256) return 'signed with another hash than SHA-256';
-  if (end !== start || pages !== Math.ceil(end / pageBytes)) return 'signed only in part';
+  if (file.readUInt8(directory + 37) !== SHA256) return 'not signed with SHA-256';
+  if (end !== start || pages !== Math.ceil(end / pageBytes)) return 'only partly signed';
   for (let page = 0; page < pages; page++) {
     const bytes = file.subarray(page * pageBytes, Math.min((page + 1) * pageBytes, end));
     const signed = file.subarray(hashes + page * hashBytes, hashes + (page + 1) * hashBytes);

@@ -1,4 +1,5 @@
-// What to compile, read from binding.gyp by node-gyp's own gyp: files, definitions and flags are written down there only.
+// Reads sources, definitions and flags from binding.gyp with node-gyp's own copy of gyp, so that they are defined in one place
+// only.
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,7 @@ import { run } from './run.mjs';
 /** @typedef {import('./targets.mjs').Platform} Platform */
 
 /**
- * @typedef {object} GypTarget what is used of a target, as gyp gives it
+ * @typedef {object} GypTarget the properties of a gyp target that prebuild uses
  * @property {string[]} sources
  * @property {string[]} [include_dirs]
  * @property {string[]} [defines]
@@ -20,10 +21,11 @@ import { run } from './run.mjs';
 const script = fileURLToPath(new URL('read_gyp.py', import.meta.url));
 const nodeGyp = dirname(createRequire(import.meta.url).resolve('node-gyp/package.json'));
 
-/** What would change the build and is not understood here. */
+/** Keys that would change the build but that prebuild does not support. */
 const unknown = ['actions', 'copies', 'rules', 'asmflags', 'link_settings'];
 
 /**
+ * Returns the targets of binding.gyp. Throws if one uses a key that prebuild does not support.
  * @param {Platform} platform
  * @returns {Promise<GypTarget[]>}
  */
@@ -34,7 +36,7 @@ export async function gypTargets(platform) {
   const described = JSON.parse(stdout);
   for (const target of described) {
     const keys = unknown.filter((key) => key in target);
-    if (keys.length) throw new Error(`binding.gyp: prebuild does not know ${keys.join(', ')}`);
+    if (keys.length) throw new Error(`binding.gyp: prebuild does not support ${keys.join(', ')}`);
   }
   return described;
 }

@@ -1,10 +1,11 @@
-// What is not on the machine yet: Debian's packages by apt-get, others from npm into build/prebuild/tools.
+// Installs missing tools: Debian packages with apt-get, npm packages into build/prebuild/tools.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { run, timed, workDirectory } from './run.mjs';
 
 /**
- * Makes sure that commands (or files, by their absolute path) are there.
+ * Installs the Debian packages of missing commands (or files, if given by absolute path). Throws if apt-get is missing or not run
+ * as root.
  * @param {Record<string, string>} packages the Debian package of each command
  */
 export async function installSystemPackages(packages) {
@@ -17,7 +18,7 @@ export async function installSystemPackages(packages) {
   if (!isThere('apt-get') || process.getuid?.() !== 0) {
     throw new Error(
       `not installed: ${missing.join(', ')}. On Debian 12, as root: apt-get ${install.join(' ')}\n` +
-        '(prebuilt binaries are made on Debian 12; npm run build needs none of this)',
+        '(prebuilt binaries are built on Debian 12; npm run build does not need these packages)',
     );
   }
   await timed(`installing ${missing.join(', ')}`, async () => {
@@ -27,10 +28,10 @@ export async function installSystemPackages(packages) {
 }
 
 /**
- * The directory of an npm package, installed on first use.
+ * Returns the directory of an npm package, which is installed on first use.
  * @param {string} name
- * @param {string} version a version, or a range where `integrity` is not given
- * @param {string} [integrity] what is installed must be exactly this
+ * @param {string} version a version; a range is allowed only without `integrity`
+ * @param {string} [integrity] the hash that the package must have
  */
 export async function npmPackage(name, version, integrity) {
   const directory = join(workDirectory, 'tools', `${name.replaceAll('/', '+')}@${version}`);
@@ -42,7 +43,7 @@ export async function npmPackage(name, version, integrity) {
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'package.json'), JSON.stringify(manifest));
     const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'];
-    // Packages that are for another machine (a node.exe, to run under wine) are wanted nevertheless.
+    // --force: install packages for other systems too, such as a node.exe that runs under Wine.
     const command = ['npm', integrity ? 'ci' : 'install', '--force', ...quiet];
     if (integrity) {
       const packages = { '': manifest, [`node_modules/${name}`]: { version, integrity } };

@@ -1,7 +1,7 @@
-// LLVM's programs that read binaries of every system, and what they print.
+// Runs LLVM's tools, which read binaries of every system, and parses their output.
 import { spawnSync } from 'node:child_process';
 
-/** Debian has LLVM under the names of its versions, and the one of the default version without a number. */
+/** Debian installs LLVM's programs with a version suffix, and those of the default version also without one. */
 const SUFFIXES = ['', ...Array.from({ length: 12 }, (_, index) => `-${14 + index}`)];
 
 export class MissingLlvmError extends Error {
@@ -14,7 +14,7 @@ export class MissingLlvmError extends Error {
 let foundSuffix;
 
 /**
- * How the installed version is called. Throws MissingLlvmError if none is installed.
+ * Returns the suffix of the installed programs. Throws MissingLlvmError if none is installed.
  * @returns {string}
  */
 export function llvmSuffix() {
@@ -24,8 +24,8 @@ export function llvmSuffix() {
 }
 
 /**
- * Runs one of LLVM's programs on a file and returns what it prints. Throws if it finds any fault with the file: it also prints what
- * it could read of a damaged one.
+ * Runs one of LLVM's programs on a file and returns its output. Throws if it reports any error: it prints what it could read even
+ * of a damaged file.
  * @param {'readobj' | 'objdump'} tool
  * @param {string[]} options
  * @param {string} file
@@ -43,8 +43,8 @@ export function runLlvm(tool, options, file) {
 }
 
 /**
- * A part of what llvm-readobj prints: `Key { ... }` and `Key [ ... ]` are parts of their own, `Key: value` is a text, and so is the
- * number in `Flags [ (0x6)`. Lines that open and close no part are items.
+ * A part of llvm-readobj's output. `Key { ... }` and `Key [ ... ]` are nested parts. `Key: value` is a text, and so is the number
+ * in `Flags [ (0x6)`. Other lines are items.
  */
 export class Part {
   /** @type {{ key: string, part: Part }[]} */
@@ -55,31 +55,31 @@ export class Part {
   items = [];
 
   /**
-   * The text of a key. Throws if there is none: then this version of LLVM prints something else.
+   * Returns the text of a key. Throws if there is none, because then this version of LLVM prints another format.
    * @param {string} key
    */
   text(key) {
     const text = this.#texts.get(key);
-    if (text === undefined) throw new Error(`llvm-readobj prints no ${key}`);
+    if (text === undefined) throw new Error(`llvm-readobj did not print ${key}`);
     return text;
   }
 
-  /** The hexadecimal number at the end of a text, as in `Machine: EM_X86_64 (0x3E)`. @param {string} key */
+  /** Returns the hexadecimal number at the end of a text, as in `Machine: EM_X86_64 (0x3E)`. @param {string} key */
   number(key) {
     const digits = /0x([0-9A-F]+)\)?$/i.exec(this.text(key))?.[1];
-    if (digits === undefined) throw new Error(`llvm-readobj prints no number for ${key}`);
+    if (digits === undefined) throw new Error(`llvm-readobj did not print a number for ${key}`);
     return Number.parseInt(digits, 16);
   }
 
-  /** All parts of a name. @param {string} key */
+  /** Returns all nested parts with this key. @param {string} key */
   all(key) {
     return this.#parts.filter((each) => each.key === key).map(({ part }) => part);
   }
 
-  /** The only part of a name. Throws if there is none. @param {string} key */
+  /** Returns the first nested part with this key. Throws if there is none. @param {string} key */
   one(key) {
     const [part] = this.all(key);
-    if (!part) throw new Error(`llvm-readobj prints no ${key}`);
+    if (!part) throw new Error(`llvm-readobj did not print ${key}`);
     return part;
   }
 
@@ -93,7 +93,7 @@ export class Part {
       const [, opened, number] = /^([\w ]*?) ?[{[](?: (\(.*\)))?$/.exec(line) ?? [];
       if (key !== undefined) {
         part.#texts.set(key, value ?? '');
-        // A list may have many texts of one key.
+        // Add the line to the items too, because a list may repeat a key.
         part.items.push(line);
       } else if (opened !== undefined) {
         const inner = new Part();
@@ -103,7 +103,7 @@ export class Part {
       } else if (line === '}' || line === ']') open.shift();
       else if (line) part.items.push(line);
     }
-    if (open.length !== 1) throw new Error('llvm-readobj prints brackets that do not match');
+    if (open.length !== 1) throw new Error('llvm-readobj printed unbalanced brackets');
     return whole;
   }
 }

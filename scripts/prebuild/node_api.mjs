@@ -1,7 +1,7 @@
-// Node-API: its headers, and its functions by version.
+// Node-API: the folder of its headers, and the names of its functions.
 import { createRequire } from 'node:module';
 
-/** The version that every supported Node has, and that binding.gyp asks for. */
+/** The Node-API version that binding.gyp requests. Every supported Node has it. */
 export const NODE_API_VERSION = 9;
 
 /**

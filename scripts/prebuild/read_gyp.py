@@ -1,7 +1,7 @@
-"""Prints what binding.gyp says for an operating system, as JSON: read_gyp.py PYLIB OS
+"""Prints the targets of binding.gyp for an operating system as JSON: read_gyp.py PYLIB OS
 
-gyp itself reads it (PYLIB is where its modules lie), so that conditions, includes and commands mean here what they mean
-to node-gyp. Nothing is generated.
+PYLIB is the folder of gyp's Python modules. gyp itself evaluates the file, so conditions, includes and commands have the
+same meaning as in a build with node-gyp. This script generates no build files.
 """
 
 import json
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
 import gyp  # noqa: E402  (found in PYLIB)
 
-# What node-gyp's addon.gypi says of every target.
+# The settings that node-gyp's addon.gypi adds to every target.
 DEFAULTS = {"target_defaults": {"type": "loadable_module", "default_configuration": "Release"}}
 
 with tempfile.TemporaryDirectory() as directory:
@@ -33,5 +33,5 @@ with tempfile.TemporaryDirectory() as directory:
         },
     )
 
-# The settings of the configuration lie beside those of the target.
+# Merge the settings of the Release configuration into each target.
 json.dump([{**target, **target["configurations"]["Release"]} for target in targets.values()], sys.stdout)

@@ -1,4 +1,4 @@
-// What must hold of a prebuilt binary, by target.
+// The rules that a prebuilt binary must satisfy, by target.
 import { readFileSync } from 'node:fs';
 import { readBinary } from './binary.mjs';
 import { MissingLlvmError } from './llvm.mjs';
@@ -14,23 +14,25 @@ const MOST_BYTES = 400 * 1024;
 
 const formats = { linux: 'ELF', win32: 'PE', darwin: 'Mach-O' };
 
-/** What may be needed: of the system itself, on every machine of the kind. */
+/** Libraries that a binary may need: those that every system of this kind has. */
 const libraries = {
   glibc: /^(libc\.so\.6|libm\.so\.6|libpthread\.so\.0|ld-linux-(x86-64|aarch64)\.so\.[12])$/,
-  musl: /^libc\.so$/, // musl takes any name that begins so for itself
+  musl: /^libc\.so$/, // musl's loader uses musl itself for any name that begins with "libc."
   win32: /^(kernel32|bcrypt|msvcrt|ucrtbase|ntdll|api-ms-win-crt-[\w-]+)\.dll$/i,
   darwin: /^\/usr\/lib\/libSystem\.B\.dylib$/,
 };
 
-/** What Node exports to add-ons. */
+/** Names of the functions that Node exports to add-ons. */
 const nodeApi = /^(napi|node_api)_/;
 
 /**
- * Of the C++ runtime, mangled names first. The two exceptions are glibc's: they run destructors at the end.
+ * Names of the C++ runtime, which must be linked statically. The two exceptions are functions of glibc that run destructors at
+ * exit.
  */
 const cxxRuntime = /^_Z|^__cxa_(?!finalize$|atexit$)|^__gxx|^_Unwind_|^__dynamic_cast/;
 
 /**
+ * Returns a description of each rule that the binary breaks.
  * @param {string} path
  * @param {Target} target
  * @returns {string[]}
@@ -42,7 +44,7 @@ export function problemsOf(path, target) {
     binary = readBinary(path);
   } catch (error) {
     if (error instanceof MissingLlvmError) throw error;
-    return [`cannot be read: ${/** @type {Error} */ (error).message}`];
+    return [`unreadable: ${/** @type {Error} */ (error).message}`];
   }
   return [
     ...kindProblems(binary, target),
@@ -52,7 +54,7 @@ export function problemsOf(path, target) {
     ...binary.faults,
     ...(binary.stripped ? [] : ['not stripped']),
     ...(file.length > MOST_BYTES ? [`${file.length} bytes, more than ${MOST_BYTES}`] : []),
-    ...(file.includes(root) ? ['names the folder it was built in'] : []),
+    ...(file.includes(root) ? ['contains the path of its build folder'] : []),
   ];
 }
 
@@ -64,7 +66,7 @@ function* kindProblems(binary, target) {
   const format = formats[target.platform];
   if (binary.format !== format) yield `${binary.format}, not ${format}`;
   if (binary.arch !== target.arch) yield `for ${binary.arch}, not ${target.arch}`;
-  if (!binary.loadable) yield 'no library';
+  if (!binary.loadable) yield 'not a library';
 }
 
 /** @param {Binary} binary */
@@ -73,12 +75,12 @@ function* symbolProblems({ imports, exports }) {
   for (const name of exports) if (!entryPoints.includes(name)) yield `exports ${name}`;
 
   const functions = imports.filter(({ name }) => nodeApi.test(name));
-  if (!functions.length) yield 'imports nothing of Node-API';
+  if (!functions.length) yield 'imports no Node-API function';
   for (const { name, from } of functions) {
     if (!nodeApiFunctions.has(name)) yield `imports ${name}, which is not in Node-API ${NODE_API_VERSION}`;
-    if (from) yield `imports ${name} from ${from} only`;
+    if (from) yield `imports ${name} from a specific library or version: ${from}`;
   }
-  for (const { name } of imports) if (cxxRuntime.test(name)) yield `imports ${name} of the C++ runtime`;
+  for (const { name } of imports) if (cxxRuntime.test(name)) yield `imports ${name} from the C++ runtime`;
 }
 
 /**
@@ -89,10 +91,10 @@ function* libraryProblems(binary, { platform, libc }) {
   const allowed = libraries[platform === 'linux' ? (libc ?? 'glibc') : platform];
   for (const library of binary.libraries) if (!allowed.test(library)) yield `needs ${library}`;
   if (!binary.libraries.length) yield 'needs no C library';
-  // A symbol of no library is found only if Node has it. (On Linux symbols do not say where they are from.)
+  // A symbol that names no library must be a Node-API function. (On Linux, symbols do not name their library.)
   if (platform === 'linux') return;
   for (const { name, from } of binary.imports) {
-    if (!from && !nodeApi.test(name)) yield `imports ${name} from nowhere`;
+    if (!from && !nodeApi.test(name)) yield `imports ${name} from no library`;
   }
 }
 
@@ -102,7 +104,7 @@ function* libraryProblems(binary, { platform, libc }) {
  */
 function* floorProblems(binary, { platform, libc }) {
   if (platform === 'darwin' && binary.minimumOs !== floors.macos) {
-    yield `asks for macOS ${binary.minimumOs}, not ${floors.macos}`;
+    yield `requires macOS ${binary.minimumOs}, not ${floors.macos}`;
   }
   if (platform !== 'linux') return;
   for (const { name, from } of binary.imports) {

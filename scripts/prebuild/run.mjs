@@ -1,16 +1,16 @@
-// Running commands, and the folders that all scripts of prebuild use.
+// Runs commands, and defines the folders that all prebuild scripts use.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Everything that is written but the binaries themselves: tools, caches, objects. */
+/** Folder for everything but the binaries themselves: tools, caches, object files. */
 export const workDirectory = fileURLToPath(new URL('../../build/prebuild', import.meta.url));
 
 /**
- * Runs a command to its end and answers what it printed. Rejects if it fails, with all it said.
+ * Runs a command and returns its output. Rejects with the complete output if the command fails.
  * @param {string[]} command
  * @param {{ env?: Record<string, string | undefined>, cwd?: string, output?: number, timeoutMs?: number }} [options]
- *   `output`: a file that gets the output instead
+ *   `output`: descriptor of a file that receives the output instead; `timeoutMs`: time in ms after which the command is killed
  * @returns {Promise<{ stdout: string, stderr: string }>}
  */
 export function run([file = '', ...args], { env = {}, cwd = root, output, timeoutMs } = {}) {
@@ -29,7 +29,7 @@ export function run([file = '', ...args], { env = {}, cwd = root, output, timeou
     child.on('close', (status, signal) => {
       if (status === 0) return resolve(printed);
       const said = `${printed.stdout}${printed.stderr}`;
-      reject(new Error(`${[file, ...args].join(' ')}\nended with ${signal ?? status}\n${said}`));
+      reject(new Error(`${[file, ...args].join(' ')}\nfailed with ${signal ?? `status ${status}`}\n${said}`));
     });
   });
 }
@@ -51,7 +51,7 @@ export async function inParallel(items, limit, work) {
 }
 
 /**
- * Runs a step and says how long it took.
+ * Runs a step and prints its duration.
  * @template T
  * @param {string} title
  * @param {() => Promise<T>} work

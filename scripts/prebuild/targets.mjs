@@ -1,4 +1,4 @@
-// The machines that prebuilt binaries are made for. All else of scripts/prebuild goes by this table.
+// The targets that prebuilt binaries are built for. All scripts in scripts/prebuild use this table.
 
 /** @typedef {'linux' | 'win32' | 'darwin'} Platform as in process.platform */
 /** @typedef {'x64' | 'arm64'} Arch as in process.arch */
@@ -10,10 +10,10 @@
  * @property {Arch} arch
  * @property {'glibc' | 'musl'} [libc]
  * @property {'gcc' | 'zig'} toolchain
- * @property {string} triple what the compiler calls the machine
+ * @property {string} triple the compiler's name of the target
  */
 
-/** The oldest that binaries may ask for: what Node itself asks for. */
+/** The oldest system versions that the binaries support, which are also the oldest that Node supports. */
 export const floors = { glibc: '2.28', macos: '11.0' };
 
 /** @type {Target[]} */
@@ -29,18 +29,18 @@ export const targets = [
 ].map((target) => /** @type {Target} */ ({ ...target, name: nameOf(target) }));
 
 /**
- * Where the binary lies in the package: prebuildify's layout, which node-gyp-build searches.
+ * Returns the path of the binary in the package. The layout is that of prebuildify, which node-gyp-build searches.
  * @param {Target} target
  */
 export function pathOf({ platform, arch, libc }) {
   return `prebuilds/${platform}-${arch}/${['rdmavt', libc, 'node'].filter(Boolean).join('.')}`;
 }
 
-/** @param {string} name */
+/** Returns the target of this name. Throws if there is none. @param {string} name */
 export function targetNamed(name) {
   const target = targets.find((candidate) => candidate.name === name);
   if (!target) {
-    throw new Error(`no target "${name}"; there are ${targets.map((known) => known.name).join(', ')}`);
+    throw new Error(`no target "${name}"; the targets are ${targets.map((known) => known.name).join(', ')}`);
   }
   return target;
 }

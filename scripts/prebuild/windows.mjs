@@ -1,13 +1,13 @@
-// Node-API on Windows: see runtime/node_host.c.
+// Generates the part of the Windows binary that runtime/node_host.c uses to find the Node-API functions.
 
-/** The section that lists the names, so that they can be checked in the binary. */
+/** The section that contains the names of the functions, so that check-prebuild.mjs can read them from the binary. */
 export const namesSection = '.nodeapi';
 
-/** How the compiler calls the pointer that an imported function is called through. */
+/** Prefix of the pointer that compiled code uses to call an imported function. */
 const IMPORT = '__imp_';
 
 /**
- * Those of the functions that an object file (COFF) imports.
+ * Returns those of the given functions that an object file (COFF) imports.
  * @param {Buffer} object
  * @param {Set<string>} functions
  */
@@ -15,7 +15,7 @@ export function importedFunctions(object, functions) {
   const symbols = object.readUInt32LE(8);
   const count = object.readUInt32LE(12);
   const SYMBOL_BYTES = 18;
-  // Names longer than eight characters follow the symbols and their own length.
+  // The string table follows the symbols and begins with its own length. It holds all names longer than eight characters.
   const names = object.subarray(symbols + count * SYMBOL_BYTES + 4).toString('latin1');
   return names
     .split('\0')
@@ -25,7 +25,7 @@ export function importedFunctions(object, functions) {
 }
 
 /**
- * The C source of the tables that node_host.c fills.
+ * Returns the C source of the tables that node_host.c uses.
  * @param {string[]} names
  */
 export function nodeApiTables(names) {
@@ -43,7 +43,7 @@ export function nodeApiTables(names) {
 }
 
 /**
- * A PE file without the time it was linked at: what is built twice is the same.
+ * Clears the link time in a PE file, so that two builds of the same sources are identical.
  * @param {Buffer} file
  */
 export function withoutTime(file) {

@@ -1,7 +1,8 @@
-// The add-on with AddressSanitizer and UndefinedBehaviorSanitizer: how it is built, and how a plain node is made to run it.
+// Builds the add-on with AddressSanitizer and UndefinedBehaviorSanitizer, and provides the environment in which Node loads this
+// build.
 //
-// It is built from the package's own binding.gyp, in a directory of its own (node-gyp always builds into ./build): the
-// sanitizers come with the compiler's flags from the environment, which make puts behind those of the gyp files.
+// The build uses the package's own binding.gyp, in a separate directory because node-gyp always builds into ./build. The
+// sanitizer flags come from environment variables, which make appends to the flags of the gyp files.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ const directory = join(root, 'build', 'asan');
 const addon = join(directory, 'build', 'Release', 'rdmavt.node');
 const SANITIZE = '-fsanitize=address,undefined';
 
-/** Builds the add-on, as far as something has changed. Throws with the compiler's words if that fails. */
+/** Builds the add-on, recompiling only changed files. Throws with the compiler's output if the build fails. */
 export function buildSanitizedAddon() {
   mkdirSync(directory, { recursive: true });
   copyIfChanged(join(root, 'binding.gyp'), join(directory, 'binding.gyp'));
@@ -28,10 +29,11 @@ export function buildSanitizedAddon() {
 }
 
 /**
- * What a process needs in its environment to run the sanitized add-on; its children inherit it.
+ * Returns the environment variables that make a process and its children run the sanitized add-on.
  *
- * @param {{ reports?: string, leaks?: boolean }} [options] `reports`: a directory in which every process leaves its report, also one
- *   whose end nobody looks at; else they go to standard error. `leaks`: tell what was not freed at the end
+ * @param {{ reports?: string, leaks?: boolean }} [options] `reports`: directory into which every process writes its report, even
+ *   a process whose exit status is not checked; by default, reports go to standard error. `leaks`: report memory not freed at
+ *   exit
  * @returns {Record<string, string>}
  */
 export function sanitizedEnvironment({ reports, leaks = false } = {}) {
@@ -43,27 +45,27 @@ export function sanitizedEnvironment({ reports, leaks = false } = {}) {
     reports === undefined ? [] : [`log_path=${join(reports, name)}`];
   const asan = [
     ...path('asan'),
-    // What V8 and Node keep until the end are leaks to it.
+    // Without `leaks`, the memory that V8 and Node keep until the process exits would be reported.
     `detect_leaks=${leaks ? 1 : 0}`,
-    // Asked for far too much memory, malloc answers with none, as without the sanitizer.
+    // malloc must return NULL for a size that is too large, as it does without the sanitizer.
     'allocator_may_return_null=1',
     'detect_stack_use_after_return=1',
-    // Most allocations are Node's own: their stacks are short enough to be cheap.
+    // Most allocations are made by Node itself. Recording only short stacks for them saves time.
     `malloc_context_size=${leaks ? 30 : 12}`,
   ];
   return {
-    // Node itself is not sanitized, so the libraries must be there before it.
+    // Node itself is not sanitized, so the sanitizer runtimes must be loaded before the add-on.
     LD_PRELOAD: [library('libasan.so'), library('libubsan.so')].join(':'),
     ASAN_OPTIONS: asan.join(':'),
     UBSAN_OPTIONS: ['print_stacktrace=1', ...path('ubsan')].join(':'),
-    // Where node-gyp-build looks first.
+    // The folder that node-gyp-build searches first.
     RDMAVT_PREBUILD: directory,
   };
 }
 
 /**
- * Makes sure that programs under this environment load the sanitized add-on and no other: a process, a thread of it, and a
- * process that it starts. Throws if one does not.
+ * Verifies that programs in this environment load the sanitized add-on and no other: a process, a worker thread of it, and a
+ * child process of it. Throws if one does not.
  *
  * @param {Record<string, string>} environment
  * @param {string} [node]
@@ -92,10 +94,10 @@ export function proveSanitized(environment, node = process.execPath) {
 }
 
 /**
- * What the sanitizers have reported.
+ * Returns the reports that the sanitizers wrote.
  *
- * @param {string} reports the directory
- * @returns {string[]} one text a process
+ * @param {string} reports the directory with the reports
+ * @returns {string[]} one text per process
  */
 export function sanitizerReports(reports) {
   return readdirSync(reports)
@@ -111,7 +113,7 @@ function library(name) {
 }
 
 /**
- * Leaves the time stamp alone when nothing changed, or make would generate its files anew.
+ * Copies the file only if its content changes: make would run again everything that depends on a newer file.
  *
  * @param {string} from
  * @param {string} to

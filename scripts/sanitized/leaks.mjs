@@ -1,4 +1,4 @@
-// What the add-on never frees: LeakSanitizer, on a program that makes and closes some thousand objects of every kind.
+// Checks the add-on for leaks with LeakSanitizer: runs a program that creates and closes several thousand objects of all kinds.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { sanitizedEnvironment } from './addon.mjs';
@@ -7,14 +7,14 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const ROUNDS = 500;
 const WORKERS = 10;
 
-/** Threads end with everything that they have made, a buffer over device memory above all. */
+/** Worker threads that exit without closing their objects; one of these is a buffer over device memory. */
 const worker = `
   const { Device } = require('rdmavt');
   const { parentPort, workerData } = require('node:worker_threads');
   const device = Device.attach(workerData);
   const owned = device.allocDm(8192);
   globalThis.kept = [owned, owned.buffer, device.allocPd().regUserMr(owned.buffer)];
-  if (device.context % 2) parentPort.once('message', () => {}); // it is terminated
+  if (device.context % 2) parentPort.once('message', () => {}); // stay alive until terminated
   parentPort.postMessage(device.context % 2 === 1);`;
 
 const program = `
@@ -62,7 +62,7 @@ const program = `
       for (const sge of [...held, remote]) sge.put();
       mr.dereg();
     }
-    // Some are left to the garbage collector, and some to the end of the process.
+    // Leave some devices to the garbage collector, and some open until the process exits.
     if (number % 5 > 0) device.close({ cascade: true });
   }
   (async () => {
@@ -79,7 +79,7 @@ const program = `
     }
   })();`;
 
-/** @returns {string[]} what leaks */
+/** Runs the program. @returns {string[]} the report of LeakSanitizer, or an empty list */
 export function leaks() {
   const { status, stderr } = spawnSync(
     process.execPath,

@@ -1,5 +1,5 @@
-// Preloaded into every process of a test run, and every thread: writes down which of our add-ons it loads: the SHA-256 of
-// its bytes and its path. The bytes tell of a test's copy, which is gone at the end, whether it was the prebuilt one.
+// Preloaded into every process and thread of a test run. Records each of our add-ons that is loaded: the SHA-256 of the file, and
+// its path. The hash shows whether a file was a copy of the prebuilt binary, even if a test has deleted the copy since.
 'use strict';
 
 const { createHash } = require('node:crypto');

@@ -325,7 +325,7 @@ describe('includes', () => {
 
   it('rejects a file outside all known folders', () => {
     expect(check(['core/other/x.c', '\n']).problems).toEqual([
-      expect.stringContaining('core/other/x.c: is in no room'),
+      expect.stringContaining('core/other/x.c: belongs to no room'),
     ]);
   });
 

@@ -96,10 +96,10 @@ const anywhere: [string, Change, string][] = [
   [
     'it names the folder of the build',
     followedBy(Buffer.from(`${root}/`)),
-    'names the folder it was built in',
+    'contains the path of its build folder',
   ],
-  ['it ends early', (binary) => binary.subarray(0, 300), 'cannot be read'],
-  ['it is something else', () => Buffer.alloc(4096, 'text'), 'cannot be read'],
+  ['it ends early', (binary) => binary.subarray(0, 300), 'unreadable'],
+  ['it is something else', () => Buffer.alloc(4096, 'text'), 'unreadable'],
 ];
 
 /** Returns the offset of the flags of the segment PT_GNU_STACK. */
@@ -177,9 +177,9 @@ describeBinary(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library fo
       [
         'it needs an exception runtime',
         replaced('getentropy', '_Unwind_Go'),
-        'imports _Unwind_Go of the C++ runtime',
+        'imports _Unwind_Go from the C++ runtime',
       ],
-      ['its stack may be executed', patched(stackFlags, 7), 'its stack may be executed'],
+      ['its stack may be executed', patched(stackFlags, 7), 'the stack is executable'],
     ],
   );
 
@@ -188,12 +188,12 @@ describeBinary(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library fo
   });
   test('fails with a library path and lazy binding', () => {
     expect(problems(here, compiled('-s', '-Wl,-rpath,/lib', '-Wl,-z,lazy'))).toEqual([
-      'symbols are looked up late (no BIND_NOW)',
-      'has a path for libraries (RPATH)',
+      'symbols are bound lazily (no BIND_NOW)',
+      'has a library search path (RPATH)',
     ]);
   });
   test('fails if it is a program', () => {
-    expect(problems(here, readFileSync('/bin/sh'))).toContain('no library');
+    expect(problems(here, readFileSync('/bin/sh'))).toContain('not a library');
   });
 });
 
@@ -216,7 +216,7 @@ for (const arch of ['x64', 'arm64']) {
           ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
           ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
           ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
-          ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'no library'],
+          ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'not a library'],
         ],
       );
     },
@@ -233,7 +233,7 @@ for (const arch of ['x64', 'arm64']) {
         prebuilt(`darwin-${arch}`),
         [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
         [
-          ['it asks for a newer system', patched(minimum, 14), 'asks for macOS 14.0, not 11.0'],
+          ['it asks for a newer system', patched(minimum, 14), 'requires macOS 14.0, not 11.0'],
           [
             'it needs another library',
             replaced('libSystem.B', 'libSystem.C'),

@@ -269,7 +269,7 @@ describe('bench', () => {
     expect(stdout).not.toMatch(/\b(yes|NO)\b/);
   });
 
-  it('prints a Markdown table for the README', () => {
+  it('prints a Markdown table for the guide', () => {
     const { status, stdout } = bench('--smoke', '--markdown', '--only', 'registration');
     expect(status).toBe(0);
     expect(stdout).toMatch(

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the prebuilt binaries have of a C++ runtime, beside the few parts of the library that are linked in.
- * Nothing here or there throws: the add-on is compiled without exceptions, so that a `throw` of the library
- * could be caught nowhere and would end the process in any case. Ended at once, it needs no unwinder, which
- * would be most of the binary and want symbols of a newer C library than Node itself does. */
+/* The C++ runtime of the prebuilt binaries, together with the few parts of the C++ library that are linked in.
+ * Errors abort instead of throwing. The add-on is compiled without exceptions: nothing could catch an exception
+ * of the library, and it would end the process anyway. Aborting at once needs no unwinder, which would be the
+ * largest part of the binary and would need symbols of a newer C library than Node itself. */
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -58,8 +58,9 @@ extern "C" void __cxa_pure_virtual() {
 }
 
 _LIBCPP_BEGIN_NAMESPACE_STD
-/* The library's own string.cpp has strings of wide characters and numbers from and to strings besides: a
- * third of the binary for Windows, which has no such functions in its C library. */
+/* Instantiates only strings of char. The library's string.cpp also contains wide strings, and conversions
+ * between strings and numbers. These would be a third of the Windows binary, because the C library of Windows
+ * lacks the functions that they need. */
 #define RVT_INSTANTIATE(...) template __VA_ARGS__;
 _LIBCPP_STRING_V1_EXTERN_TEMPLATE_LIST(RVT_INSTANTIATE, char)
 
@@ -70,7 +71,7 @@ void __throw_system_error(int, const char *) {
     std::abort();
 }
 #ifdef _WIN32
-/* Linked for Windows, even what only unused parts of the library name must be there. */
+/* The Windows linker requires definitions even of functions that only unused parts of the library call. */
 void condition_variable::wait(unique_lock<mutex> &) noexcept {
     std::abort();
 }
@@ -91,7 +92,7 @@ const char *std::exception::what() const noexcept {
 #endif
 
 #else
-/* libstdc++ itself is compiled with exceptions: what it calls to throw and to catch. */
+/* libstdc++ is compiled with exceptions and calls these functions to throw and to catch. */
 #define ENDS(name)                                                                                           \
     extern "C" void name() {                                                                                 \
         std::abort();                                                                                        \
@@ -106,8 +107,8 @@ ENDS(__cxa_throw)
 ENDS(__gxx_personality_v0)
 ENDS(_Unwind_Resume)
 
-/* The headers of glibc 2.32 and later have shared_ptr read this, to count without atomic instructions while
- * there is one thread. Older glibc has no such variable: count atomically always. */
+/* With the headers of glibc 2.32 and later, shared_ptr reads this variable to count without atomic instructions
+ * while the process has a single thread. Older glibc versions lack the variable. Zero means: always atomic. */
 extern "C" {
 char __libc_single_threaded = 0;
 }

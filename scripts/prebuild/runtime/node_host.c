@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How the add-on finds Node-API on Windows. There an import names the file that has the function, which would
- * be node.exe: a copy of node.exe under another name, and programs that embed Node (electron.exe), could not
- * load the add-on. So nothing is imported by that name. The functions are looked up in the program itself
- * when the add-on is loaded, which is what node-gyp's delay-load hook does, but all at once: an add-on that
- * lacks one is refused, and does not fail later.
+/* Resolves the Node-API functions on Windows when the add-on is loaded. An ordinary import on Windows names the
+ * file that exports the function, here node.exe. An add-on with such imports could not be loaded by a renamed
+ * copy of node.exe, or by a program that embeds Node (electron.exe). So the add-on does not import from
+ * node.exe, but looks up all functions in the host program. node-gyp's delay-load hook does the same on first
+ * use; this code resolves all functions at load time, so loading fails at once if a function is missing.
  *
- * windows.mjs writes the other half: what the functions are called, and where the compiler calls them
- * through. */
+ * windows.mjs generates the tables: the function names, and the pointers that compiled code calls through. */
 #include <windows.h>
 
-extern const char rvt_node_api_names[]; /* one after the other, "" at the end */
+extern const char rvt_node_api_names[]; /* NUL-terminated names, then "" */
 extern FARPROC *const rvt_node_api_pointers[];
 
 static BOOL find_node_api(void) {
-    HMODULE host = GetModuleHandleW(L"libnode.dll"); /* Node built as a library */
+    HMODULE host = GetModuleHandleW(L"libnode.dll"); /* Node as a shared library */
     if (!host)
         host = GetModuleHandleW(NULL);
 

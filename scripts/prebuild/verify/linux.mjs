@@ -1,5 +1,5 @@
-// Binaries for Linux: x64 on every supported Node, arm64 under emulation, musl in the one JavaScript runtime for musl that a
-// package registry has.
+// Verifies the binaries for Linux: x64 on every supported Node, arm64 on Node under qemu, musl on Bun, the only JavaScript
+// runtime for musl in a package registry.
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readBinary } from '../binary.mjs';
@@ -10,32 +10,31 @@ import { toolchainFor } from '../toolchains.mjs';
 import { runJest } from './jest.mjs';
 import { supportedNodes } from './nodes.mjs';
 
-/** The whole suite on each Node. */
+/** Runs the whole suite on each supported Node. */
 export async function verifyX64() {
   const { stdout } = await run([process.execPath, join('scripts', 'test-prebuilt.mjs'), ...supportedNodes]);
   const sums = stdout.split('\n').filter((line) => /^# Node .* passed/.test(line));
   for (const sum of sums) console.log(sum.replace(/^# /, 'linux-x64-glibc, '));
 }
 
-/** Files of test/ that are left out under emulation, and why. */
+/** Test files that are skipped under emulation, with the reason. */
 const notEmulated = {
-  'process/bench.test.ts': 'measures times',
-  'process/memory-pressure.test.ts': 'measures memory, of which qemu tells nothing',
-  'hostile/random-programs.test.ts': 'random calls that take a minute; a quarter of an hour under emulation',
-  'package/check-prebuild.test.ts':
-    'runs the C compiler of the machine itself, which is for another processor',
-  'process/suite-guards.test.ts': 'runs other Jests, which say nothing of the binary',
-  'package/arrows.test.ts': 'checks sources, whatever runs it',
-  'package/native-build.test.ts': 'checks scripts, whatever runs it',
+  'process/bench.test.ts': 'measures durations',
+  'process/memory-pressure.test.ts': 'measures memory, which qemu does not report',
+  'hostile/random-programs.test.ts': 'takes a minute natively, a quarter of an hour under emulation',
+  'package/check-prebuild.test.ts': 'runs the C compiler of the host, which compiles for another processor',
+  'process/suite-guards.test.ts': 'tests Jest configuration, not the binary',
+  'package/arrows.test.ts': 'checks sources, not the binary',
+  'package/native-build.test.ts': 'checks scripts, not the binary',
 };
 
 /**
- * The suite on an arm64 Node under qemu.
- * @param {string} smoke
+ * Runs the smoke program on every supported Node for arm64 under qemu, and the suite on the oldest.
+ * @param {string} smoke path of the smoke program
  */
 export async function verifyArm64(smoke) {
   const unknown = Object.keys(notEmulated).filter((name) => !existsSync(join(root, 'test', name)));
-  if (unknown.length) throw new Error(`there is no test/${unknown.join(', test/')}`);
+  if (unknown.length) throw new Error(`test/${unknown.join(', test/')} does not exist`);
   const libraries = '/usr/aarch64-linux-gnu';
   await installSystemPackages({
     'qemu-aarch64': 'qemu-user',
@@ -44,7 +43,8 @@ export async function verifyArm64(smoke) {
   const directory = join(workDirectory, 'arm64');
   mkdirSync(directory, { recursive: true });
 
-  // Tests start programs by process.execPath, which qemu says is the emulated file. So it is set to a script that emulates.
+  // Tests start programs by process.execPath. Under qemu, this is the emulated executable. So set it to a script that starts
+  // qemu.
   const script = join(directory, 'node');
   const setExecPath = join(directory, 'exec-path.cjs');
   writeFileSync(setExecPath, `process.execPath = ${JSON.stringify(script)};\n`);
@@ -63,7 +63,7 @@ export async function verifyArm64(smoke) {
     console.log((await run([script, smoke])).stdout.trim());
   }
   await emulate(supportedNodes[0]);
-  // Jest has a native module itself; npm installs that of the machine it runs on only.
+  // Jest itself needs a native module, and npm installs only the variant for the host. Install the arm64 variant and select it.
   const resolver = await npmPackage('@unrs/resolver-binding-linux-arm64-gnu', '1');
   const binary = readdirSync(resolver).find((name) => name.endsWith('.node')) ?? '';
   await runJest(`linux-arm64-glibc, Node ${supportedNodes[0]}, qemu`, script, {
@@ -73,13 +73,13 @@ export async function verifyArm64(smoke) {
     ],
     env: { NAPI_RS_NATIVE_LIBRARY_PATH: join(resolver, binary) },
   });
-  for (const [name, why] of Object.entries(notEmulated)) console.log(`  left out: ${name} (${why})`);
+  for (const [name, why] of Object.entries(notEmulated)) console.log(`  skipped: ${name} (${why})`);
 }
 
 /**
- * The smoke program in Bun on musl. There is no Node for musl outside of Alpine's own packages; Bun has Node-API and worker
- * threads too, is linked with musl, and Debian has musl.
- * @param {string} smoke
+ * Runs the smoke program in Bun on musl. Only Alpine's own packages contain a Node for musl. Bun also implements Node-API and
+ * worker threads, and its musl build runs on Debian, which has a package of musl.
+ * @param {string} smoke path of the smoke program
  */
 export async function verifyMusl(smoke) {
   const loader = '/lib/ld-musl-x86_64.so.1';
@@ -87,14 +87,15 @@ export async function verifyMusl(smoke) {
   const bun = join(await npmPackage('@oven/bun-linux-x64-musl', '1'), 'bin', 'bun');
   const directory = join(workDirectory, 'musl');
   if (!existsSync(join(directory, 'libstdc++.so.6'))) await linkLibstdcxx(bun, directory);
-  // LIBC: node-gyp-build knows a system with musl by a file of Alpine's.
+  // LIBC: node-gyp-build recognizes a musl system only by a file that Alpine has.
   const env = { LIBC: 'musl', LD_LIBRARY_PATH: directory };
   console.log((await run([loader, bun, smoke], { env })).stdout.trim());
 }
 
 /**
- * Bun wants libstdc++, which Debian has for glibc only. The functions it wants are linked anew from the static library, this
- * time with musl: they care little which C library they call.
+ * Links a libstdc++.so.6 for musl. Bun needs libstdc++, which Debian provides for glibc only. So link the functions that Bun
+ * imports from the static library, against musl. They use only C library functions that both libraries have, apart from the stubs
+ * below.
  * @param {string} bun
  * @param {string} directory
  */

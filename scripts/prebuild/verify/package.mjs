@@ -1,4 +1,4 @@
-// The package as it would be published, installed in a folder of its own with the smoke program beside it.
+// Installs the package as it would be published into a separate folder, together with the smoke program.
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -8,15 +8,15 @@ import { root, run, workDirectory } from '../run.mjs';
 const smoke = fileURLToPath(new URL('smoke.cjs', import.meta.url));
 
 /**
- * Packs what is in dist/ and prebuilds/ now.
- * @returns {Promise<string>} the smoke program
+ * Packs the current dist/ and prebuilds/ and installs the package.
+ * @returns {Promise<string>} path of the smoke program
  */
 export async function installPackage() {
   const directory = join(workDirectory, 'package');
   const modules = join(directory, 'node_modules');
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(modules, { recursive: true });
-  // Without one, the folder belongs to the checkout, in which 'rdmavt' names the checkout itself.
+  // Without a package.json of its own, the folder would belong to the checkout, where 'rdmavt' resolves to the checkout itself.
   writeFileSync(join(directory, 'package.json'), '{ "name": "smoke", "private": true }\n');
 
   const { stdout } = await run([

@@ -1,5 +1,5 @@
-// The smoke program of the prebuilt binaries: every part of the add-on once, in the main thread and in a worker. Prints one
-// line. It runs wherever the binaries do, so it uses nothing but the package itself (`rdmavt` must be found from here).
+// Smoke program for the prebuilt binaries: uses every part of the add-on once, in the main thread and in a worker, and prints one
+// line. It must run wherever the binaries run, so it needs nothing but the package itself; `rdmavt` must resolve from its folder.
 'use strict';
 const assert = require('node:assert');
 const { isMainThread, parentPort, Worker } = require('node:worker_threads');
@@ -9,13 +9,13 @@ const PAGE = 4096;
 
 /** @param {string} kind */
 function smoke(kind) {
-  const device = new Device({ keyPolicy: 'random' }); // asks the system for random numbers
+  const device = new Device({ keyPolicy: 'random' }); // uses the system's random numbers
   const pd = device.allocPd();
   const qp = pd.createQp();
   const memory = Buffer.from(new SharedArrayBuffer(4 * PAGE));
   const mr = pd.regUserMr(memory, { access: 15 });
 
-  // One access at a time.
+  // Single accesses.
   const request = { vaddr: mr.iova + 8n, length: 16, rkey: mr.rkey };
   const remote = qp.acquire(request, Access.RemoteWrite | Access.RemoteRead);
   assert(remote.ok);
@@ -36,7 +36,7 @@ function smoke(kind) {
   assert.equal(memory.readBigUInt64LE(0), 7n);
   word.sge.put();
 
-  // A walk.
+  // Scatter-gather walks.
   const local = pd.acquire({ addr: mr.start + 100n, length: 300, lkey: mr.lkey }, Access.LocalWrite);
   assert(local.ok && !local.coalesced);
   const walk = new SgeState([local.sge]);
@@ -44,7 +44,7 @@ function smoke(kind) {
   walk.put();
   assert.equal(memory[299], 'w'.charCodeAt(0));
 
-  // Many at once.
+  // Batches.
   const batch = pd.lkeyBatch(64);
   for (let i = 0; i < 64; i++) batch.set(i, mr.start + BigInt(i * 64), 64, mr.lkey);
   assert.equal(batch.check(64, Access.LocalWrite), 64);
@@ -61,7 +61,7 @@ function smoke(kind) {
   assert.equal(across.sge.copyFrom(Buffer.alloc(8, 'x')), 8);
   across.sge.put();
 
-  // Memory that is taken away.
+  // Detached memory.
   const buffer = new ArrayBuffer(PAGE);
   const taken = pd.regUserMr(new Uint8Array(buffer), { access: Access.LocalWrite });
   const held = pd.acquire({ addr: taken.start, length: 8, lkey: taken.lkey }, Access.LocalWrite);
@@ -69,7 +69,7 @@ function smoke(kind) {
   structuredClone(buffer, { transfer: [buffer] });
   assert.throws(() => held.sge.copyFrom(Buffer.alloc(8)), { reason: 'MemoryDetached' });
 
-  // Memory of the device, seen through a token as another thread would.
+  // Device memory, attached through a share token as another thread would.
   const owned = device.allocDm(2 * PAGE);
   new Uint8Array(owned.buffer).fill(7);
   const common = pd.regUserMr(owned.buffer, { access: Access.LocalWrite | Access.RemoteRead });
@@ -87,7 +87,7 @@ function smoke(kind) {
   common.dereg();
   owned.free();
 
-  // The end.
+  // Deregistration and closing.
   mr.dereg();
   assert.equal(qp.check(request, Access.RemoteRead).reason, 'Revoked');
   device.close({ cascade: true });

@@ -1,4 +1,4 @@
-// The binary for Windows, in real node.exe's under Wine.
+// Verifies the binary for Windows: runs the smoke program in real node.exe files under Wine.
 import {
   copyFileSync,
   existsSync,
@@ -13,7 +13,7 @@ import { installSystemPackages, npmPackage } from '../install.mjs';
 import { run, workDirectory } from '../run.mjs';
 import { supportedNodes } from './nodes.mjs';
 
-const wine = '/usr/lib/wine/wine64'; // Debian's package has no command of that name alone
+const wine = '/usr/lib/wine/wine64'; // Debian does not install wine64 in a folder of PATH
 const prefix = join(workDirectory, 'wine');
 
 const environment = {
@@ -24,7 +24,7 @@ const environment = {
 };
 
 /**
- * The smoke program in node.exe and in a copy of it under another name, which the add-on must find Node-API in as well.
+ * Runs the smoke program in node.exe and in a renamed copy of it: the add-on must find Node-API in both.
  * @param {string} smoke
  */
 export async function verifyWindows(smoke) {
@@ -49,8 +49,8 @@ async function preparePrefix() {
 }
 
 /**
- * Wine 8 has VirtualAlloc2, but not all that it does in Windows: V8 of Node 24 and later relies on it where it is there, and
- * ends the process. Where it is not (older Windows), V8 does without. So the prefix gets a copy of the library that has not.
+ * Hides VirtualAlloc2 in a copy of Wine's kernelbase.dll. Wine 8 implements this function only partly. V8 of Node 24 and later
+ * relies on it if it exists, and aborts the process. Without the function, as on older versions of Windows, V8 uses another way.
  * @param {string} library
  */
 function hideVirtualAlloc2(library) {
@@ -59,13 +59,13 @@ function hideVirtualAlloc2(library) {
   const replaceAll = (from, to) => {
     for (let at = bytes.indexOf(from); at >= 0; at = bytes.indexOf(from, at)) bytes.write(to, at, 'latin1');
   };
-  replaceAll('\0VirtualAlloc2\0', '\0VirtualAlloc1\0'); // the names stay in order
-  replaceAll('Wine builtin DLL', '\0'.repeat(16)); // else Wine takes its own copy
+  replaceAll('\0VirtualAlloc2\0', '\0VirtualAlloc1\0'); // keeps the sorted order of the export names
+  replaceAll('Wine builtin DLL', '\0'.repeat(16)); // otherwise Wine loads its own copy
   writeFileSync(library, bytes);
 }
 
 /**
- * Output goes to a file: Node does not know what Wine's pipes are.
+ * Runs a program under Wine and returns its output. The output goes to a file because Node cannot write to Wine's pipes.
  * @param {string[]} command
  */
 async function runInWine(command) {
