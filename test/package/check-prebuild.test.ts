@@ -28,7 +28,7 @@ test('without llvm-readobj, the script explains how to install it', () => {
   );
 });
 
-/** Is `describe` if llvm-readobj exists and the condition holds. */
+/** Returns `describe` if llvm-readobj exists and the condition holds, else a `describe.skip` that states the reason. */
 function describeBinary(condition: boolean, because: string): ReturnType<typeof describeIf> {
   return hasLlvm
     ? describeIf(condition, because)

@@ -1,4 +1,5 @@
-// Separate programs: whatever they leave open and however they end, they end with the expected status and not by a signal.
+// Runs separate programs: whatever they leave open and however they end, their exit status is the expected one, and none of them
+// crashes.
 import { runProgram } from '../support/programs';
 
 const prelude = `

@@ -267,7 +267,7 @@ describe('the garbage collector', () => {
        })();`,
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // All of them together would need 1600.
+    // In MiB: the page lists of all 200 devices together would need 1600.
     expect(Number(stdout)).toBeLessThan(600);
   });
 });
