@@ -270,7 +270,7 @@ describe('memory that is taken away in the middle of a list', () => {
     ['shrunk', () => resizable(64), (b) => b.resize(63), 'MemoryShrunk'],
     ['shrunk to zero bytes', () => resizable(64), (b) => b.resize(0), 'MemoryShrunk'],
   ];
-  test.each(cases)('stops the copy: the memory was %s', (_, make, take, reason) => {
+  test.each(cases)('stops the copy: memory that was %s', (_, make, take, reason) => {
     const { pd } = scene();
     const [first, lost] = [Buffer.alloc(64, 1), make()];
     const key = pd.regUserMr(first, { start: 0n, access: ALL }).lkey;

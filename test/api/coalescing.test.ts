@@ -256,7 +256,7 @@ describe('adjacent elements that end at, before and after page edges', () => {
 
   test.each([
     ['in order', [0, 1, 2, 3]],
-    ['turned', [1, 0, 2, 2]],
+    ['out of order', [1, 0, 2, 2]],
   ])('with pages %s, merge only where the first ends with its segment', (_, order) => {
     const all = permuted(
       DMA,

@@ -81,9 +81,9 @@ describe('checks', () => {
   });
 
   test.each([
-    ['places', { places: true }],
-    ['verdicts', {}],
-  ])('in batches count once per element, with %s', (_, options) => {
+    ['with places', { places: true }],
+    ['without places', {}],
+  ])('in batches count once per element, %s', (_, options) => {
     const { pd, qp, mr, next } = ready();
     for (const batch of [pd.lkeyBatch(300, options), qp.rkeyBatch(300, options)]) {
       for (let i = 0; i < 300; i++) batch.set(i, i < 250 ? mr.start : 0n, i === 299 ? 0 : 8, mr.lkey);

@@ -135,16 +135,16 @@ const lasts: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unk
 
 describe('an SGE that is put', () => {
   const ends: Record<string, (sge: Sge) => void> = {
-    'with its own put': (sge) => sge.put(),
+    'by its own put': (sge) => sge.put(),
     'at the end of a `using` block': (sge) => sge[Symbol.dispose](),
-    'with the put of a walk': (sge) => new SgeState([sge]).put(),
+    'by the put of a walk': (sge) => new SgeState([sge]).put(),
     'by a walk that consumes it': (sge) => new SgeState([sge]).copyOut(Buffer.alloc(8), { put: true }),
     'by a walk that skips it': (sge) => new SgeState([sge]).skip(8, { put: true }),
-    'with the put of a walk and then its own': (sge) => {
+    'by the put of a walk and then its own': (sge) => {
       new SgeState([sge]).put();
       sge.put();
     },
-    'with its own put and then that of a walk': (sge) => {
+    'by its own put and then that of a walk': (sge) => {
       const state = new SgeState([sge]);
       sge.put();
       state.put();
@@ -152,7 +152,7 @@ describe('an SGE that is put', () => {
   };
   // When its cell is reused, the old SGE must not reach the new one.
   test.each(Object.keys(ends).flatMap((end) => [[end, false] as const, [end, true] as const]))(
-    '%s throws EBADF everywhere, cell reused: %s',
+    '%s, then throws EBADF everywhere; cell reused: %s',
     (end, again) => {
       const all = ready();
       const { mr, hold, pd } = all;

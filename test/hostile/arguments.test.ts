@@ -75,7 +75,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.iova', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ iova: v }))],
     ],
   },
-  'number of items': {
+  'id': {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [-1, 1.5, NaN, Infinity, 2 ** 53],
@@ -183,7 +183,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options', ({ state }, v) => state.walk([], v)],
     ],
   },
-  'object that has to be there': {
+  'required object': {
     type: 'required object',
     wrong: [undefined, null, 0, 'x', [], () => {}],
     outside: [],

@@ -250,7 +250,7 @@ describe('bench --smoke', () => {
 
     it.each([
       ['a number is missing', (row: Row) => row.name !== 'batch-sizes/peer-packed/1-regions/16'],
-      ['the question was not asked', (row: Row) => row.question !== 'batch-sizes'],
+      ['the benchmark did not run', (row: Row) => row.question !== 'batch-sizes'],
     ])('rejects a result in which %s', (_, has) => {
       const { status, stderr, svg } = draw({ ...result, rows: result.rows.filter(has) });
       expect({ status, svg }).toEqual({ status: 1, svg: undefined });
