@@ -274,8 +274,8 @@ export class Device {
    * key table, and {@link Device.keySlots} tells how many slots are in use.
    *
    * @param options - the domain to share; without `pd`, the whole device
-   * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain ends with the
-   *   domain
+   * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain becomes invalid
+   *   when the domain is closed
    * @throws RdmaError `EBADF`: the device or the domain is closed; `EINVAL`: the domain is on another device; `EPERM`: this
    *   object is itself restricted to a domain; `ENOMEM`: the system provides no random numbers
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)

@@ -32,7 +32,11 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'OutOfBounds',
     [/ends 8 bytes past the last byte/, /0x9000 to 0x903f/, /not reduced.*byte 8 only 56 bytes/],
   ],
-  'an access that ends one byte too far': [() => ready().remote(0x9000n, 65), 'OutOfBounds', [/ends 1 byte past/, /64 bytes/]],
+  'an access that ends one byte too far': [
+    () => ready().remote(0x9000n, 65),
+    'OutOfBounds',
+    [/ends 1 byte past/, /64 bytes/],
+  ],
   'an access that begins one byte too early': [
     () => ready().remote(0x8fffn, 2),
     'OutOfBounds',
@@ -64,8 +68,16 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'OutOfBounds',
     [/0x9010 is the remote address \(iova\) of byte 16/, /0x1010/],
   ],
-  'an offset used as a remote address': [() => ready().remote(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x9010/]],
-  'an offset used as a local address': [() => ready().local(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x1010/]],
+  'an offset used as a remote address': [
+    () => ready().remote(16, 8),
+    'OutOfBounds',
+    [/offset.*byte 16.*0x9010/],
+  ],
+  'an offset used as a local address': [
+    () => ready().local(16, 8),
+    'OutOfBounds',
+    [/offset.*byte 16.*0x1010/],
+  ],
   'the key of another region': [
     () => {
       const { pd, remote, mr } = ready();

@@ -75,7 +75,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.iova', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ iova: v }))],
     ],
   },
-  'id': {
+  id: {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [-1, 1.5, NaN, Infinity, 2 ** 53],

@@ -1,5 +1,5 @@
-// Objects and lists whose getters have side effects: at each property read of each call, the getter closes, puts, detaches or uses
-// something that the call needs.
+// Objects and lists whose getters have side effects: at each property read of each call, the getter closes, puts, detaches or
+// uses something that the call needs.
 import { Device, FastMemoryRegion, type Sge, SgeState } from '../../lib';
 import { detach, expectOnly, fillRim, told } from '../support/reach';
 import { accepted } from '../support/answers';

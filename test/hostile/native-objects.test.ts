@@ -578,7 +578,7 @@ describe('the native objects', () => {
        for (const [what, holder] of Object.entries(forgedHolders)) {
          const forged = new Sge(token, holder, table), before = rest();
          const answers = told(uses(forged).slice(0, 8));
-         // A forged SGE given as `last` is ignored, like an SGE that was put.
+         // A forged SGE given as the last one is ignored, like an SGE that was put.
          const check = nameOf(() => { const { ok, coalesced, sge } = pd.acquire(element, 1, { last: forged }); sge.put(); return ok && !coalesced; });
          const word = { throwing: 'SyntaxError', revoked: 'TypeError', bigint: 'TypeError', symbol: 'TypeError' }[what];
          if (answers !== (word ?? 'EBADF') || check !== (word ?? 'true') || rest() !== before) console.log(what, answers, check, before, rest());
