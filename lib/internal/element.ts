@@ -106,7 +106,7 @@ export function isCoalesced(answer: number): boolean {
   return answer === BATCH_COALESCED;
 }
 
-/** Stores the element for the next call. */
+/** Stores the cell and generation of the element in the command block, for the next call. */
 export function storeElement(holder: Holder): void {
   words[CommandWord.Cell] = holder.cell;
   words[CommandWord.CellGeneration] = holder.generation;

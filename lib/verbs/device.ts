@@ -271,7 +271,7 @@ export class Device {
    *
    * The holder can still learn two things about other domains. A check distinguishes a key of another domain (`'WrongPd'`) from
    * an unused key (`'NoSuchKey'`), because it follows the kernel's order of tests. The holder's regions use slots of the common
-   * key table, and {@link Device.keySlots} tells how many slots are in use.
+   * key table, and {@link Device.keySlots} shows how many slots are in use.
    *
    * @param options - the domain to share; without `pd`, the whole device
    * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain becomes invalid

@@ -281,7 +281,7 @@ describe('memory that is taken away in the middle of a list', () => {
     const out = Buffer.alloc(24, 5);
     expect(batch.gather(out, 3, 0)).toBe(24);
     take(lost);
-    // Checks still accept the element: they judge keys and ranges, not the memory behind them.
+    // Checks still accept the element: they test keys and ranges, not the memory behind them.
     expect(batch.check(3, 0)).toBe(3);
     out.fill(5);
     expect(batch.gather(out, 3, 0)).toBe(8);
