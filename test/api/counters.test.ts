@@ -351,7 +351,7 @@ describe('a region', () => {
     const other = pd.regUserMr(Buffer.alloc(64), { start: 0x5000n, access: ALL });
     mr.countAccesses();
     const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-    const sge = accepted(pd.acquire(element, 1)); // 1 accepted check
+    const sge = accepted(pd.acquire(element, 1)); // 1 accepted check so far
     accepted(qp.acquire(request, 4)).put();
     pd.check(element, 0);
     qp.check(request, 4); // 4 accepted checks so far
@@ -361,7 +361,7 @@ describe('a region', () => {
       list.set(0, mr.start, 8, mr.lkey);
       list.set(1, other.start, 8, other.lkey);
       list.set(2, mr.start + 60n, 8, mr.lkey);
-      list.check(3, 0); // per batch: 1 accepted check and 1 refused check of this region
+      list.check(3, 0); // both batches together: 2 accepted and 2 refused checks of this region
     }
     batch.acquire(3, 0);
     batch.put();

@@ -184,7 +184,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
     ],
   },
   'required object': {
-    type: 'required object',
+    type: 'of type object',
     wrong: [undefined, null, 0, 'x', [], () => {}],
     outside: [],
     uses: [

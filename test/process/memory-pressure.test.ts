@@ -24,7 +24,7 @@ const prelude = `
   };
 `;
 
-/** Growth in MiB. */
+/** The growth of the process's memory, in MiB. */
 interface Grown {
   rss: number;
   external: number;
