@@ -1,6 +1,7 @@
 /**
- * Native calls on regions. A region is identified by its name: the number of its domain, its index in the device's pool of regions, and its
- * generation. A domain's number is valid while its native object lives; no two regions at one index have the same generation.
+ * Native calls on regions. A region is identified by its name: the number of its domain, its index in the device's pool of
+ * regions, and its generation. A domain's number is valid while its native object lives; no two regions at one index have the
+ * same generation.
  */
 import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';

@@ -109,11 +109,11 @@ describe.each(runnable)('%s', (file) => {
       if (command === 'npm cit') {
         expect(manifest.scripts).toHaveProperty('test'); // this test itself is part of npm cit
       } else if (program === 'npm' && verb === 'run') {
-        expect(manifest.scripts).toHaveProperty(argument); // not run: it would install packages into this checkout, or take too long
+        expect(manifest.scripts).toHaveProperty(argument); // not run: it installs packages here, or takes too long
       } else if (program === 'npm' && verb === 'install') {
         expect([manifest.name, manifest.repository.url]).toContain(argument); // not run: it needs the network
       } else if (command === 'npx rdmavt build') {
-        expect(runCommand('npx rdmavt build --help')).toEqual({ status: 0, stderr: '' }); // only --help: a build would replace the binary under test
+        expect(runCommand('npx rdmavt build --help')).toEqual({ status: 0, stderr: '' }); // a build would replace the binary
       } else {
         expect(runCommand(command)).toEqual({ status: 0, stderr: '' });
       }

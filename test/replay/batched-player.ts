@@ -50,7 +50,8 @@ export interface Answers {
 
 /**
  * Plays each operation on two players. The single player answers first: a check names the element that it may continue, so the
- * verdicts determine where a batch must end. The batches compute their verdicts independently; only their boundaries come from the single player.
+ * verdicts determine where a batch must end. The batches compute their verdicts independently; only their boundaries come from
+ * the single player.
  */
 export class BatchedPlayer {
   readonly #single = new TracePlayer();
