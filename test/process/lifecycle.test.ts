@@ -294,7 +294,8 @@ describe('worker threads', () => {
   });
 
   test('may be terminated while native code creates objects for them', () => {
-    // While a worker is being terminated, calls into JavaScript fail, and so does throwing. Native code must not abort the process.
+    // While a worker is being terminated, calls into JavaScript fail, and so does throwing. Native code must not abort the
+    // process.
     expectEnding(
       `${inWorker(`
          const { parentPort } = require('node:worker_threads');
