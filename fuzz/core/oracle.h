@@ -74,7 +74,7 @@ struct model_memory {
     enum memory_state state;
     int owner; /* the environment that may use it, or 0 for any */
     unsigned char *shadow;
-    int device_memory; /* device memory of which this is a slice, or NONE */
+    int device_memory; /* the device memory that this slice is part of, or NONE */
     bool held;         /* for a slice: the program holds a reference, too */
     bool limbo;        /* its uses have ended, but a lingering reader may still see them */
 };

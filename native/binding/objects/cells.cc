@@ -94,7 +94,7 @@ uint32_t Cells::BindCell() {
 void Cells::Unbind(uint32_t number) {
     Cell *cell = At(number);
     if (!cell || !cell->bound)
-        return; // JavaScript made the number up
+        return; // the caller is not lib: no bound cell has this number
     if (cell->device)
         LetGo(*cell);
     cell->bound = false;

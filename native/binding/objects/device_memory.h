@@ -9,7 +9,7 @@
 
 // A buffer over the memory. JavaScript can detach it and move its pages to another buffer, also in another
 // thread (ArrayBuffer.prototype.transfer). While the environment runs, the engine calls the finalizer when
-// the last such buffer is gone, and the pages are released.
+// the last such buffer was collected, and the finalizer releases the pages.
 //
 // When the environment ends, the engine detaches the buffer itself and calls the finalizer even if the pages
 // have moved elsewhere. Then the pages may be released only if the buffer was still whole just before,

@@ -11,7 +11,7 @@
 #include "binding/environment/environment.h"
 #include "binding/values/wrapper.h"
 
-// An ArrayBuffer or SharedArrayBuffer of which memory is registered. All registrations of one buffer share
+// An ArrayBuffer or SharedArrayBuffer with registered bytes. All registrations of one buffer share
 // one JsBuffer, so a call that uses many of them looks the buffer up once. Only its environment's thread may
 // use it; the shared_ptr itself may be held by any thread.
 struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {

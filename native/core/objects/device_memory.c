@@ -133,8 +133,8 @@ static int fail_used(const struct rvt_dev_info *device, const struct rvt_device_
 
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory) {
-    /* A deregistered region or mapping drops its slice after every reader has left. If a finalizer ended it,
-     * nobody has waited for that yet. */
+    /* A deregistered region or mapping drops its slice after every reader has left. If a finalizer ended the
+     * region or mapping, no thread has waited for the readers yet. */
     rvt_settle(&device->retirement);
     int error = 0;
     uint32_t unused = 0;

@@ -289,7 +289,7 @@ static void freeing_waits_for_regions_released_by_a_finalizer(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* Nor can the memory be freed while a region on it is being deregistered. */
+/* The memory cannot be freed while a region on it is being deregistered. */
 static int dereg(void *mr) {
     return rvt_dereg_mr(*(struct rvt_mr_handle *)mr, RVT_RELEASE);
 }

@@ -58,7 +58,7 @@ static void map_refuses_overlapping_ranges(void) {
         uint64_t address, length;
         int answer;
     } rows[] = {
-        /* compared with [0x10000, 0x14000) and [0x20000, 0x20800) */
+        /* existing mappings: [0x10000, 0x14000) and [0x20000, 0x20800) */
         {0x10000, 0x4000, -RVT_EINVAL}, /* same range as the first mapping */
         {0x10000, 1, -RVT_EINVAL},
         {0x13000, 1, -RVT_EINVAL},

@@ -253,7 +253,7 @@ static void reports_include_the_kinds_of_extensions(void) {
     fixture_leave(&b);
     report.count = 0;
     rvt_resource_report(a.device, note_row, &report);
-    CHECK_EQ(report.count, 5); /* b's context, domain, queue pair and widget are gone */
+    CHECK_EQ(report.count, 5); /* b's context, domain, queue pair and widget are closed */
     fixture_leave_last(&a, &a);
 }
 
@@ -336,7 +336,7 @@ static void a_domain_closes_its_objects_in_order(void) {
     fixture_close(&f);
 }
 
-/* Creates two objects of every kind in a, and one of every kind in b. */
+/* Creates two objects of every kind in environment a, and one of every kind in environment b. */
 static void fill_both(struct fixture *a, struct fixture *b) {
     for (int i = 0; i < 2; i++) {
         struct rvt_mr_handle mr;
@@ -415,7 +415,7 @@ static void the_release_hook_runs_once_for_each_region(void) {
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
         struct rvt_mr_handle fmr = fixture_fmr(&f, 0, 1, 12), sg = fixture_mem_reg(&f, 1), dma;
         CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
-        CHECK_EQ(rvt_dereg_mr(fmr, RVT_RELEASE), -RVT_EINVAL); /* the wrong verb releases nothing */
+        CHECK_EQ(rvt_dereg_mr(fmr, RVT_RELEASE), -RVT_EINVAL); /* dereg refuses an FMR and releases nothing */
         CHECK_EQ(events.count, 0);
         CHECK_EQ(rvt_dealloc_fmr(fmr, (enum rvt_release_mode)mode), 0);
         CHECK_EQ(rvt_dereg_mr(sg, (enum rvt_release_mode)mode), 0);
@@ -430,7 +430,8 @@ static void the_release_hook_runs_once_for_each_region(void) {
         CHECK_EQ(events.count, 0);
     }
 
-    /* The hook has already run for a deregistered region that the domain takes along. */
+    /* When a domain closes with a half-dead region in it, the hook does not run again: it ran at the
+     * dereg. */
     mr = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
     CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);

@@ -161,7 +161,7 @@ static void a_user_domain_has_no_key_zero(void) {
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
     CHECK_EQ(remote_in(&f, f.user_qp, &sge, 0x10000, 8, 0, 0), 0);
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
-    /* The other kernel domain has it, whichever domain created the DMA region. */
+    /* Every kernel domain can use key 0, whichever of them created the DMA region. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 8, 0, 0), 1);
     rvt_put_sge(&sge);
     fixture_close(&f);

@@ -10,7 +10,7 @@ enum { KINDS = 4 };
 
 struct made {
     struct rvt_mr_handle mr;
-    uint32_t key, own; /* number of references while no SGE holds it */
+    uint32_t key, own; /* own: number of references while no SGE holds the region */
 };
 
 /* Creates a region of the given kind that covers 16 bytes at 0x10000. */
@@ -207,7 +207,7 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
         CHECK_EQ(hold(&f, &made, &c), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         atomic_store(&wakes, 0);
-        rvt_put_sge(&c); /* nobody awaits the region yet */
+        rvt_put_sge(&c); /* no context awaits the region yet */
         CHECK_EQ(atomic_load(&wakes), 0);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
         check_key_is_revoked(&f, &made);
@@ -341,7 +341,7 @@ static void a_forced_release_ends_a_held_region(void) {
             if (before[first] != RVT_RELEASE_FORCE)
                 release(kind, made.mr, before[first]);
             CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
-            CHECK(fixture_dead(made.mr)); /* at once, though it is held */
+            CHECK(fixture_dead(made.mr)); /* the region ends at once, although SGEs hold it */
             check_key_is_revoked(&f, &made);
             CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
             CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), -RVT_EACCES);
@@ -436,11 +436,11 @@ static void a_second_dma_region_is_not_used_by_key_zero(void) {
     CHECK_EQ(fixture_refs(second), 2);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
-    /* The second DMA region does not take its place. */
+    /* The second DMA region does not replace the first: key 0 no longer works. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
     CHECK_EQ(fixture_refs(second), 2);
-    /* A third region is published, since none is. */
+    /* A third DMA region is published, because the published one was deregistered. */
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &third), 0);
     CHECK_EQ(fixture_refs(third), 3);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
@@ -515,7 +515,7 @@ static void memory_is_released_with_its_region(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), 0);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* By force, the memory is released at once, though an SGE holds the region ... */
+    /* A forced release releases the memory at once, although an SGE holds the region. */
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
@@ -523,7 +523,7 @@ static void memory_is_released_with_its_region(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* ... but not while a reader is inside. */
+    /* A forced release does not release the memory while a reader is inside. */
     mr = reg_watched(&f, &watched);
     struct made made = {.mr = mr};
     struct ending ending = {&made, RVT_MR_USER, RVT_RELEASE_FORCE};
@@ -747,7 +747,7 @@ static void the_last_put_can_race_with_a_release(void) {
         CHECK(error == 0 || (error == -RVT_EBUSY && mode != RVT_RELEASE_FORCE));
         if (error)
             CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
-        CHECK(fixture_dead(made.mr)); /* in either order */
+        CHECK(fixture_dead(made.mr)); /* whichever of the two ran first */
         CHECK(!made.mr.mr->lingering);
         CHECK_EQ(atomic_load(&f.device->watched), 0);
     }

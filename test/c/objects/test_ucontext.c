@@ -410,7 +410,7 @@ static void handles_of_a_closed_context_are_refused(void) {
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
         batch.count = 3;
-        for (uint32_t i = 0; i < 3; i++) { /* whichever SGE comes first */
+        for (uint32_t i = 0; i < 3; i++) { /* start with each SGE in turn: valid, invalid, empty */
             struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc, NULL, false};
             rvt_data_call_begin(&call, b.reader, NULL);
             CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), 0);
@@ -667,7 +667,7 @@ static void a_put_wakes_the_context_that_made_the_region(void) {
     rvt_on_put(b.context, count_wakes, &woken_b);
     rvt_put_sge(&sge[2]);
     CHECK_EQ(woken_b, 2);
-    CHECK_EQ(end(&b, true), 0); /* ends the awaited region, and wakes nobody afterwards */
+    CHECK_EQ(end(&b, true), 0); /* ends the awaited region, and wakes no context afterwards */
     const int last = woken_b;
     rvt_put_sge(&sge[3]);
     CHECK_EQ(woken_b, last);

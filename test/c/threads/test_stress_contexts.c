@@ -137,7 +137,7 @@ static void end_life(struct environment *e) {
         rvt_put_sge(&e->held[--e->holds]);
     rvt_free_ucontext(e->context);
     rvt_reader_unregister(e->w.reader);
-    /* Meanwhile the others still know its keys. */
+    /* Stay closed for a while, so that other environments try the keys of the closed one. */
     for (uint64_t absent = roll(&e->w.seed, 8); absent; absent--)
         sched_yield();
 }
