@@ -68,14 +68,16 @@ static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t positi
     return map->addresses[position >> map->shift] + (position & ((UINT64_C(1) << map->shift) - 1));
 }
 
-/* Puts `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
+/* The address range of a mapping: first address in local and in remote checks, and length in bytes. */
+struct rvt_window {
+    uint64_t base, iova, length;
+};
+
+/* Puts `map` (NULL: nothing) in force together with the base, iova and length of `window`, as one step for every
  * reader. With `only_unheld`, the test for references is part of the same step, so no check can take one in
  * between. Consumes `map` in all cases. The caller must hold the device lock.
  *   0       in force; the old mapping is dropped, with `passed` (rvt_drop_map)
  *   -EBUSY  (only_unheld) a reference is held; nothing changed, and `map` is retired */
-struct rvt_window {
-    uint64_t base, iova, length;
-};
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
                    struct rvt_retired **passed);
 
