@@ -225,7 +225,7 @@ static uint32_t make_random_key(struct rvt_lkey_table *table) {
         if (slot_is_free(table, random >> (32 - table->bits)) && may_be_given(table, random))
             return random;
     }
-    /* Few slots are free: choose the k-th free slot directly. */
+    /* All draws hit taken slots, so few slots are free: choose the k-th free slot directly. */
     uint32_t k;
     if (!take_random_below(table, usable_slots(table), &k))
         return 0;
