@@ -80,7 +80,7 @@ struct world {
     uint32_t at;
     struct operation operation;
     bool print; /* print every operation as it is played */
-    long live;  /* number of allocations before the program */
+    long live;  /* number of live allocations before the program started */
 };
 
 void world_begin(struct world *w, bool print);

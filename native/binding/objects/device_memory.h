@@ -33,7 +33,7 @@ struct MemoryView {
 struct MemoryHold {
     std::weak_ptr<OpenDevice> device;
     rvt_device_memory *memory;           // holds one reference; nullptr once released
-    std::shared_ptr<JsBuffer> js_buffer; // of the current buffer, if any
+    std::shared_ptr<JsBuffer> js_buffer; // of the current buffer, if there is one
 
     MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed);
     ~MemoryHold();

@@ -20,9 +20,9 @@
 #include "core/objects/qp.h"
 #include "core/objects/ucontext.h"
 
-/* On whose behalf an access is judged: a domain (local checks, against the base address), or the peer of a
- * queue pair (remote checks, against the iova). Made from a live handle and valid as long as that handle is
- * live. */
+/* The party on whose behalf an access is judged: a domain (local checks, against the base address), or the
+ * peer of a queue pair (remote checks, against the iova). A checker is made from a live handle and is valid
+ * as long as that handle is live. */
 struct rvt_checker {
     struct rvt_dev_info *device;
     const struct rvt_object *object; /* the domain or queue pair */

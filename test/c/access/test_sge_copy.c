@@ -114,15 +114,16 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
             uint64_t r = 0, off = 0, length = 0;
             for (uint32_t i = 0; i < asked; i++) {
                 if (i && off + length < regions[r].length && roll(&seed, 2)) {
-                    off += length; /* continue where the previous SGE ended */
+                    off += length; /* the SGE starts where the previous one ends */
                 } else {
                     r = roll(&seed, REGIONS);
                     off = roll(&seed, 2) ? roll(&seed, regions[r].length)
                                          : roll(&seed, regions[r].length) / PAGE * PAGE;
                 }
                 static const uint64_t limits[] = {1, 9, 200, PAGE + 1, 2 * PAGE};
-                length = roll(&seed, 2) ? roll(&seed, limits[roll(&seed, 5)])
-                                        : PAGE - (regions[r].base + off) % PAGE; /* up to a page boundary */
+                length = roll(&seed, 2)
+                             ? roll(&seed, limits[roll(&seed, 5)])
+                             : PAGE - (regions[r].base + off) % PAGE; /* the SGE ends at a page boundary */
                 if (length > regions[r].length - off)
                     length = regions[r].length - off;
                 int answer = local_in(&f, f.pd, &sge[count], count ? &sge[count - 1] : NULL,

@@ -343,7 +343,7 @@ static void a_view_can_be_read_after_the_memory_is_freed(void) {
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory = alloc_of(&f, PAGE, false);
     memset(memory->pages.data, 0x33, PAGE);
-    rvt_memory_get(&memory->memory); /* like a view in another environment */
+    rvt_memory_get(&memory->memory); /* takes a reference, as a view in another environment does */
     CHECK_EQ(free_of(&f, memory), 0);
     let_go(memory);
     CHECK_EQ(memory->pages.data[PAGE - 1], 0x33);

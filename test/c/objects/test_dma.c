@@ -206,7 +206,7 @@ static void chosen_addresses_avoid_existing_mappings(void) {
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &next, &dma), 0);
         CHECK_PTR_EQ(find(&f, next, 4 * PAGE), dma.map);
-        CHECK(find(&f, next - 1, 1) == NULL); /* with a gap to its neighbors */
+        CHECK(find(&f, next - 1, 1) == NULL); /* the mapping has a gap on both sides */
         CHECK(find(&f, next + 4 * PAGE, 1) == NULL);
     }
     rvt_memory_put(memory);
@@ -240,7 +240,8 @@ static void a_mapping_can_be_unmapped_once(void) {
     CHECK(find(&f, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
-    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* may reuse the object of the first mapping */
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again),
+             0); /* the new mapping may reuse the object of the first one */
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
     CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
     CHECK_EQ(rvt_dma_unmap(again), 0);
@@ -330,7 +331,7 @@ static void a_closed_mapping_accepts_no_users(void) {
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
     rvt_dma_release(dma.map, 2);
     struct waiting w;
-    read_enter(&f); /* keeps the mapping's object from being reused */
+    read_enter(&f); /* the section keeps the mapping's object from being reused */
     struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
     CHECK_PTR_EQ(seen, dma.map);
     CHECK(begin_waiting(&w, unmap, &dma));

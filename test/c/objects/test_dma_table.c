@@ -301,7 +301,7 @@ static void one_mapping_can_replace_many_ranges(void) {
     static const struct {
         uint32_t first, last; /* first and last page of the large mapping */
     } rows[] = {
-        {0, MAPS - 1},                                        /* covers all pages */
+        {0, MAPS - 1},                                        /* the large mapping covers all pages */
         {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
         {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
         {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
@@ -397,7 +397,8 @@ static void a_reader_keeps_the_mappings_it_has_seen(void) {
     const struct rvt_dma_table *table = atomic_load(&f.device->dma.table);
     for (uint64_t i = 0; i < MAPS; i++)
         seen[i] = rvt_dma_table_find(table, page(i));
-    rvt_drop_ucontext(other.context); /* like a finalizer, which does not wait for this reader */
+    rvt_drop_ucontext(
+        other.context); /* drops the context as a finalizer does, without waiting for this reader */
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(MAPS + i), PAGE), 0);
     /* The old table gains no mapping, and loses none that still exists. */

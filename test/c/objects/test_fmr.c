@@ -161,8 +161,7 @@ static void a_refused_mapping_changes_nothing(void) {
         CHECK_EQ(place.at, 0x10000);
         CHECK_EQ(fixture_query(fmr).length, 2 * PAGE);
     }
-    /* Lengths of 2^32 or more are refused. The kernel truncates 4 GiB to 0 and 5 GiB to 1
-     * GiB. */
+    /* Lengths of 2^32 or more are refused. The kernel truncates 4 GiB to 0 and 5 GiB to 1 GiB. */
     const uint64_t gib = UINT64_C(1) << 40;
     uint64_t pages[] = {gib, gib, gib, gib, gib};
     CHECK_EQ(rvt_map_phys_fmr(big, pages, 3, 0), 0);

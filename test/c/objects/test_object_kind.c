@@ -97,7 +97,7 @@ static const struct rvt_object_kind widgets = {
     .row_fields = WIDGET_FIELDS,
     .fill_row = fill_widget_row,
     .object_size = sizeof(struct widget),
-    .end_order = RVT_END_QPS + 1, /* after queue pairs and before regions */
+    .end_order = RVT_END_QPS + 1, /* widgets end after queue pairs and before regions */
     .end = end_widget,
     .domain_of = domain_of_widget,
 };
@@ -130,7 +130,7 @@ static const struct rvt_object_kind gadgets = {
     .row_fields = 1,
     .fill_row = fill_gadget_row,
     .object_size = sizeof(struct gadget),
-    .end_order = RVT_END_DMA_MAPS + 1, /* last of all kinds */
+    .end_order = RVT_END_DMA_MAPS + 1, /* gadgets end last */
     .end_all = end_gadgets,
 };
 

@@ -93,7 +93,7 @@ static void checks_take_and_puts_drop_references(void) {
         CHECK_EQ(fixture_refs(made.mr), made.own + 2);
         rvt_put_sge(&a);
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
-        rvt_put_sge(&a); /* already put: no effect */
+        rvt_put_sge(&a); /* the SGE was put already: no effect */
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
         rvt_put_sge(&b);
         CHECK_EQ(fixture_refs(made.mr), made.own);
@@ -171,7 +171,7 @@ static void a_released_but_held_region_cannot_be_changed(void) {
         CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key), -RVT_EINVAL);
         for (int i = 0; i < 3 && !put; i++) {
             CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
-            rvt_put_sge(&sge[i]); /* no longer held, but not released yet */
+            rvt_put_sge(&sge[i]); /* the region is no longer held, but not deregistered yet */
         }
     }
     for (int i = 0; i < 16; i++) {
@@ -199,7 +199,8 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
         fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
         rvt_on_put(f.context, count_wakes, &wakes);
         struct made made = make(&f, kind);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0); /* no SGE holds it: released at once */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT),
+                 0); /* no SGE holds the region, so it ends at once */
         CHECK(fixture_dead(made.mr));
         made = make(&f, kind);
         CHECK_EQ(hold(&f, &made, &a), 1);
@@ -221,7 +222,7 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
                  -RVT_EBUSY); /* a release without waiting does not cancel the wait */
         rvt_put_sge(&b);
         CHECK_EQ(atomic_load(&wakes), 2);
-        CHECK(!fixture_dead(made.mr)); /* the waiter must release it again */
+        CHECK(!fixture_dead(made.mr)); /* the waiter must release the region again */
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr));
 
@@ -296,7 +297,8 @@ static void every_release_waits_for_readers(void) {
                     rvt_read_renew(f.reader, &f.device->retirement);
                 else
                     read_leave(&f);
-                CHECK_EQ(end_waiting(&w), 0); /* also while the reader is in its next section */
+                CHECK_EQ(end_waiting(&w),
+                         0); /* the release returns even if the reader is in its next section */
                 CHECK(fixture_dead(made.mr));
                 CHECK(!rvt_reclaim_pending(&f.device->retirement));
                 if (renewed)

@@ -210,7 +210,7 @@ struct belongings {
     struct rvt_qp_handle qp, qp_theirs;
     struct rvt_mr_handle user, user_theirs, mem_reg, mem_reg_theirs, fmr, fmr_theirs, half_dead;
     struct rvt_dma_handle dma;
-    struct rvt_sge held, held_theirs, held_half_dead; /* held by the other context */
+    struct rvt_sge held, held_theirs, held_half_dead; /* SGEs that the other context holds */
 };
 
 static void settle_in(struct fixture *f, struct belongings *own, struct fixture *other, uint64_t at) {
@@ -626,7 +626,7 @@ static void dropping_a_context_does_not_wait_for_readers(void) {
     CHECK(rvt_reclaim_pending(&a.device->retirement));
     rvt_drop_ucontext(b.context); /* no effect on a closed context */
     CHECK_EQ(end(&b, true), -RVT_EBADF);
-    read_leave(&a); /* the end of the section frees what waited for it */
+    read_leave(&a); /* the end of the section frees the retired objects */
     CHECK(!rvt_reclaim_pending(&a.device->retirement));
     put_all(&bs);
     fixture_leave(&b);
