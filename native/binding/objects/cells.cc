@@ -129,7 +129,7 @@ std::shared_ptr<SharedSge> Cells::Share(Cell &cell) {
     if (!cell.shared) {
         cell.shared = std::make_unique<std::shared_ptr<SharedSge>>(
             std::make_shared<SharedSge>(cell.device->shared_from_this(), cell.own));
-        cell.own.mr = nullptr; // its reference now belongs to the shared element
+        cell.own.mr = nullptr; // the reference now belongs to the shared element
     }
     return *cell.shared;
 }

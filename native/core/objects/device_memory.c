@@ -82,7 +82,7 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
 
 struct slice {
     struct rvt_memory memory;
-    struct rvt_device_memory *whole; /* one reference on it, and one count in its `uses` */
+    struct rvt_device_memory *whole; /* the slice holds one reference and one count in `uses` */
     uint64_t offset;
 };
 

@@ -231,7 +231,7 @@ static uint32_t make_random_key(struct rvt_lkey_table *table) {
         return 0;
     uint32_t slot = nth_free_slot(table, k + slot_0_is_spent(table));
     uint32_t key;
-    do { /* at least half of the candidates may be given */
+    do { /* at least half of the candidates pass, so this takes few draws */
         if (!take_random_number(table, &random))
             return 0;
         key = slot << (32 - table->bits) | random << table->bits >> table->bits;

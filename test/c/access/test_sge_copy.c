@@ -171,7 +171,7 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
                 CHECK_EQ(rvt_ss_total_len(&ss), total - at);
             }
             CHECK_EQ(rvt_copy_sge_out(&call, &ss, data, 1, release, &copied), -RVT_EINVAL);
-            CHECK_BYTES_EQ(arena, shadow, ARENA); /* also the bytes that no region covers */
+            CHECK_BYTES_EQ(arena, shadow, ARENA); /* compare all bytes, even those that no region covers */
             for (uint32_t i = 0; i < count; i++) {
                 /* SGEs that were consumed are put, if `release` is set. The walk never reaches empty SGEs at
                  * the end. */

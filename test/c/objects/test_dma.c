@@ -336,7 +336,7 @@ static void a_closed_mapping_accepts_no_users(void) {
     CHECK_PTR_EQ(seen, dma.map);
     CHECK(begin_waiting(&w, unmap, &dma));
     CHECK(!rvt_dma_acquire(seen));
-    CHECK_EQ(seen->address, 0x10000); /* its address and length stay readable */
+    CHECK_EQ(seen->address, 0x10000); /* the mapping's address and length stay readable */
     CHECK_EQ(seen->length, PAGE);
     read_leave(&f);
     CHECK_EQ(end_waiting(&w), 0);
@@ -502,7 +502,7 @@ static void page_lists_on_removed_mappings_become_empty(void) {
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
     CHECK(mapping_closed(goes) && mapping_closed(goes_too) && !mapping_closed(stays) &&
           !mapping_closed(stays_too));
-    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no page list uses it any more */
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no page list uses the mapping any more */
     CHECK_EQ(atomic_load(&goes_too.map->users), RVT_DMA_CLOSED);
     CHECK(find(&b, GOES, 1) == NULL && find(&b, GOES_TOO, 1) == NULL);
     CHECK_PTR_EQ(find(&b, STAYS, 2 * PAGE), stays.map);

@@ -305,9 +305,9 @@ static void one_mapping_can_replace_many_ranges(void) {
         {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
         {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
         {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
-        /* from inside one leaf to inside another leaf */
+        /* the mapping begins inside one leaf and ends inside another */
         {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},
-        /* from inside a leaf to the end of the next */
+        /* the mapping begins inside a leaf and ends with the next leaf */
         {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},
         {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* up to the last page */
     };

@@ -400,7 +400,7 @@ static void a_reference_taken_during_a_mapping_makes_it_busy(void) {
     CHECK_EQ(interruption.answer, 1);
     CHECK_EQ(answer, -RVT_EBUSY);
     CHECK(!rvt_reclaim_pending(&f.device->retirement));
-    /* At most the spare map block is left. */
+    /* Of the map blocks, at most the spare one is left. */
     CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t));
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);

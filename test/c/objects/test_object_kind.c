@@ -272,7 +272,7 @@ static void taking_an_object_fills_its_common_header(void) {
     end_widget(&first->owned);
     rvt_mutex_unlock(&f.device->lock);
     CHECK_EQ(rvt_read_serial(&first->owned, generation), 0); /* the handle is invalid */
-    CHECK_PTR_EQ(first->owned.device, f.device);             /* but its device can still be read */
+    CHECK_PTR_EQ(first->owned.device, f.device); /* the device can still be read through the stale handle */
     struct widget *again = take_widget(f.pd, 3);
     CHECK_PTR_EQ(again, first);
     CHECK_EQ(again->owned.serial, 3); /* serial numbers are never reused */

@@ -560,7 +560,7 @@ static void sges_become_unusable_only_when_the_mapping_changes(void) {
     /* Mapping the same list again makes a new mapping. */
     CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
-    CHECK_EQ(fixture_refs(sg.mr), 3); /* still held, though unusable */
+    CHECK_EQ(fixture_refs(sg.mr), 3); /* the SGE still holds the region, but cannot be used */
     rvt_put_sge(&sge);
 
     CHECK_EQ(hold(&f, &fmr, &sge), 1);

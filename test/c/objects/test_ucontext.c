@@ -279,7 +279,7 @@ static void cascade_closes_exactly_the_objects_of_the_context(void) {
     CHECK(!fixture_dead(bs.user) && !fixture_dead(bs.mem_reg) && !fixture_dead(bs.fmr) && !fixture_dead(cs));
     CHECK_EQ(usable(&a, &bs.held), RVT_REASON_NONE);
     CHECK_EQ(usable(&c, &held), RVT_REASON_NONE);
-    CHECK_EQ(b.pd.pd->children, 4); /* its queue pair and three regions */
+    CHECK_EQ(b.pd.pd->children, 4); /* children left: its queue pair and three regions */
     CHECK_EQ(fixture_contexts(b.device), 2);
     CHECK_EQ(fixture_head(b.device).used, 4);
     CHECK_EQ(rvt_ucontext_live(b.context), 0);
@@ -574,7 +574,7 @@ static void device_totals_keep_the_counts_of_closed_contexts(void) {
     CHECK_EQ(end(&b, true), -RVT_EBADF); /* the counters are added to the totals only once */
     then = fixture_counts(a.device, NULL);
     CHECK_BYTES_EQ(&then, &all, sizeof(all));
-    then = fixture_counts(a.device, b.context); /* its own counters can still be read */
+    then = fixture_counts(a.device, b.context); /* the context's own counters can still be read */
     CHECK_EQ(then.accepted, 5);
     fixture_leave(&b);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
@@ -624,7 +624,7 @@ static void dropping_a_context_does_not_wait_for_readers(void) {
     CHECK_EQ(usable(&a, &bs.held), RVT_REGION_REVOKED);
     CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
     CHECK(rvt_reclaim_pending(&a.device->retirement));
-    rvt_drop_ucontext(b.context); /* no effect on a closed context */
+    rvt_drop_ucontext(b.context); /* dropping a closed context has no effect */
     CHECK_EQ(end(&b, true), -RVT_EBADF);
     read_leave(&a); /* the end of the section frees the retired objects */
     CHECK(!rvt_reclaim_pending(&a.device->retirement));

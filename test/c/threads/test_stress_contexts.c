@@ -328,7 +328,7 @@ static void settle_with_another(struct environment *e) {
     int answer = check_local(&e->w, theirs, &sge, NULL, heap_start(e->w.index), HEAP, attributes.keys.lkey, 0,
                              &reason);
     e->accepted += answer == 1;
-    e->refused += answer != 1; /* also refused as closed: this context is open and counts it */
+    e->refused += answer != 1; /* also if refused as closed: this context is open and counts the refusal */
     if (answer == 1) {
         use_element(e, &sge, e->w.index, RVT_REGION_REVOKED);
         rvt_put_sge(&sge);
