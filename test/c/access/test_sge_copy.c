@@ -121,9 +121,8 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
                                          : roll(&seed, regions[r].length) / PAGE * PAGE;
                 }
                 static const uint64_t limits[] = {1, 9, 200, PAGE + 1, 2 * PAGE};
-                length = roll(&seed, 2)
-                             ? roll(&seed, limits[roll(&seed, 5)])
-                             : PAGE - (regions[r].base + off) % PAGE; /* the SGE ends at a page boundary */
+                length = roll(&seed, 2) ? roll(&seed, limits[roll(&seed, 5)])
+                                        : PAGE - (regions[r].base + off) % PAGE; /* up to a page's end */
                 if (length > regions[r].length - off)
                     length = regions[r].length - off;
                 int answer = local_in(&f, f.pd, &sge[count], count ? &sge[count - 1] : NULL,

@@ -497,8 +497,8 @@ static void wait_after_leaving(void) {
 static void wait_with_a_reused_reader(void) {
     struct rvt_reader *first = rvt_reader_register();
     rvt_reader_unregister(first);
-    struct rvt_reader *second =
-        rvt_reader_register(); /* the same struct rvt_reader, again owned by this thread */
+    /* The same struct rvt_reader, again owned by this thread. */
+    struct rvt_reader *second = rvt_reader_register();
     rvt_read_enter(second, own_section);
     rvt_synchronize(&here);
 }

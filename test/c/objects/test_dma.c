@@ -240,8 +240,8 @@ static void a_mapping_can_be_unmapped_once(void) {
     CHECK(find(&f, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
-    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again),
-             0); /* the new mapping may reuse the object of the first one */
+    /* The new mapping may reuse the object of the first one. */
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
     CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
     CHECK_EQ(rvt_dma_unmap(again), 0);

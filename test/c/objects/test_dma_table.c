@@ -397,8 +397,8 @@ static void a_reader_keeps_the_mappings_it_has_seen(void) {
     const struct rvt_dma_table *table = atomic_load(&f.device->dma.table);
     for (uint64_t i = 0; i < MAPS; i++)
         seen[i] = rvt_dma_table_find(table, page(i));
-    rvt_drop_ucontext(
-        other.context); /* drops the context as a finalizer does, without waiting for this reader */
+    /* Drop the context as a finalizer does, without waiting for this reader. */
+    rvt_drop_ucontext(other.context);
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(MAPS + i), PAGE), 0);
     /* The old table gains no mapping, and loses none that still exists. */

@@ -146,8 +146,8 @@ static void key_zero_is_never_issued(void) {
     CHECK_EQ(fixture_head(f.device).generation, 4097 + 4093);
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0xfff00); /* slot 0 with generation 8191 */
-    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr),
-             -RVT_EINVAL); /* a refused call does not advance the generation */
+    /* A refused call does not advance the generation. */
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL);
     CHECK_EQ(fixture_head(f.device).generation, 8191);
     fixture_close(&f);
 

@@ -356,8 +356,8 @@ static void closing_the_device_closes_every_object_once(void) {
         for (int i = 0; i < world.count; i++)
             wanted += world.objects[i].what == A_PART && world.objects[i].alive;
         CHECK_EQ(rvt_mr_exit(world.device, true, NULL), 0);
-        CHECK_EQ(ended_parts,
-                 wanted); /* each part closes only once, although hooks close some of them, too */
+        /* Each part closes only once, although hooks close some of them, too. */
+        CHECK_EQ(ended_parts, wanted);
         for (int i = 0; i < world.count; i++)
             mark_ended(i);
         check_world();

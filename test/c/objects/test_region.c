@@ -199,8 +199,8 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
         fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
         rvt_on_put(f.context, count_wakes, &wakes);
         struct made made = make(&f, kind);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT),
-                 0); /* no SGE holds the region, so it ends at once */
+        /* No SGE holds the region, so it ends at once. */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0);
         CHECK(fixture_dead(made.mr));
         made = make(&f, kind);
         CHECK_EQ(hold(&f, &made, &a), 1);
@@ -297,8 +297,8 @@ static void every_release_waits_for_readers(void) {
                     rvt_read_renew(f.reader, &f.device->retirement);
                 else
                     read_leave(&f);
-                CHECK_EQ(end_waiting(&w),
-                         0); /* the release returns even if the reader is in its next section */
+                /* The release returns even if the reader is in its next section. */
+                CHECK_EQ(end_waiting(&w), 0);
                 CHECK(fixture_dead(made.mr));
                 CHECK(!rvt_reclaim_pending(&f.device->retirement));
                 if (renewed)
