@@ -351,17 +351,17 @@ describe('a region', () => {
     const other = pd.regUserMr(Buffer.alloc(64), { start: 0x5000n, access: ALL });
     mr.countAccesses();
     const request = { vaddr: mr.iova, length: 8, rkey: mr.rkey };
-    const sge = accepted(pd.acquire(element, 1)); // 1 accepted
+    const sge = accepted(pd.acquire(element, 1)); // 1 accepted check so far
     accepted(qp.acquire(request, 4)).put();
     pd.check(element, 0);
-    qp.check(request, 4); // 4 in all
+    qp.check(request, 4); // 4 accepted checks so far
     pd.checker().refusal(mr.start, 8, mr.lkey, 0);
     const [batch, places] = [pd.lkeyBatch(3), pd.lkeyBatch(3, { places: true })];
     for (const list of [batch, places]) {
       list.set(0, mr.start, 8, mr.lkey);
       list.set(1, other.start, 8, other.lkey);
       list.set(2, mr.start + 60n, 8, mr.lkey);
-      list.check(3, 0); // 2 more accepted, 2 refused
+      list.check(3, 0); // both batches together: 2 accepted and 2 refused checks of this region
     }
     batch.acquire(3, 0);
     batch.put();

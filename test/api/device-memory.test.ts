@@ -575,7 +575,7 @@ describeWithCollector('garbage', () => {
     })();
     let rounds = 0;
     await collect(() => ++rounds === 5);
-    expect(reference.deref()).toBeUndefined(); // only the object: the buffer keeps the device itself open
+    expect(reference.deref()).toBeUndefined(); // only the Device object was collected: the buffer keeps the device itself open
     new Uint8Array(buffer).fill(1);
     const { pd } = scene();
     expect(pd.regUserMr(buffer).length).toBe(PAGE);

@@ -142,7 +142,7 @@ test('a domain counts its hundred thousand regions and its queue pairs exactly',
 test('an ignored failure does not leak into the next error', () => {
   const { device, pd, qp } = scene();
   qp.destroy();
-  qp.destroy(); // EBADF is ignored and leaves no explanation
+  qp.destroy(); // the second call ignores EBADF, which leaves no explanation behind
   pd.dealloc();
   pd.dealloc();
   expect(() => pd.regUserMr(Buffer.alloc(8))).toThrow(

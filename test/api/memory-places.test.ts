@@ -32,7 +32,7 @@ describe('rows describe the memory', () => {
     device.dma.map(buffer);
     const kept = new ArrayBuffer(8);
     pd.regUserMr(kept);
-    const moved = structuredClone(buffer, { transfer: [buffer] }); // usually at the same address
+    const moved = structuredClone(buffer, { transfer: [buffer] }); // the new buffer usually has the same address
     pd.regUserMr(moved);
     const { regions, mappings } = device.resources();
     expect(regions.map((row) => row.memory!.detached)).toEqual([true, false, false]);

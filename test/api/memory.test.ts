@@ -93,7 +93,7 @@ describe('a region covers exactly the bytes of', () => {
   test('small Buffers, without their neighbors in the pool', () => {
     const all = scene();
     const [before, mine, after] = ['before!!', 'mine!!!!', 'after!!!'].map((text) => Buffer.from(text));
-    expect(mine!.buffer).toBe(before!.buffer); // all three share a pool
+    expect(mine!.buffer).toBe(before!.buffer); // all three Buffers share Node's pool
     const mr = all.pd.regUserMr(mine!, { access: Access.LocalWrite });
     fill(mr, all, 0);
     expect([before!.toString(), after!.toString()]).toEqual(['before!!', 'after!!!']);

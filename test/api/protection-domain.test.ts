@@ -58,7 +58,7 @@ describe('dealloc', () => {
     pd.dealloc({ cascade: true });
     pd[Symbol.dispose]();
     expect(mr.state).toBe('Valid');
-    device.allocPd(); // perhaps in the slot of the first
+    device.allocPd(); // the new domain may use the slot of the closed one
     pd.dealloc({ cascade: true });
     expect(mr.state).toBe('Valid');
   });

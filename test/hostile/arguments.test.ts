@@ -183,8 +183,8 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options', ({ state }, v) => state.walk([], v)],
     ],
   },
-  'object that has to be there': {
-    type: 'required object',
+  'required object': {
+    type: 'of type object',
     wrong: [undefined, null, 0, 'x', [], () => {}],
     outside: [],
     uses: [

@@ -313,7 +313,7 @@ function need(check: { ok: boolean; reason?: unknown; sge?: Sge }): void {
   check.sge?.put();
 }
 
-/** Operations on options other than property reads: listing the names, and asking for the owner of each. */
+/** Proxy traps besides `get` that a call may trigger on an options object: to list the names and to find the owner of each name. */
 const askedOfOptions = ['ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor'];
 
 /**

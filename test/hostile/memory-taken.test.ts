@@ -176,7 +176,7 @@ describe('memory that is transferred', () => {
       const mr = (i % 2 ? lost : kept)[i >> 1]!;
       batch.set(i, mr.start, 8, mr.lkey);
     }
-    expect(batch.gather(target, 128, 0)).toBe(8); // only the element before the first refused one
+    expect(batch.gather(target, 128, 0)).toBe(8); // copies only the element before the first refused one
     expect([batch.firstRefusal, batch.firstReason]).toEqual([1, 'MemoryDetached']);
     expect(target.subarray(8).every((byte) => byte === 0x77)).toBe(true);
     for (const sge of [...dead, ...alive]) sge.put();

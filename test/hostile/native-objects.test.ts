@@ -375,7 +375,7 @@ describe('the native objects', () => {
 
   test('without a valid command block every call fails and does nothing', () => {
     expectOutput(
-      // Load a separate module instance, which has no command block yet.
+      // Load a separate instance of the native module, which has no command block yet.
       `const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
        delete require.cache[path];
        const module = require(path);

@@ -46,7 +46,7 @@ const takers: Taker[] = [
     name: 'device.share',
     all: { pd: null },
     call: ({ device, pd }, options) => {
-      // The domain exists only now.
+      // The domain is created only now, so it replaces the placeholder here.
       if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
       device.share(options);
     },

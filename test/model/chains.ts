@@ -171,7 +171,7 @@ export const chainArb: fc.Arbitrary<Operation[]> = fc
         ends.push(addr + length);
         newest = answer.ret === 0 ? last : id;
       } else if ('skipped' in answer && named === 'newest') {
-        newest = null; // the element was put
+        newest = null; // the newest element was put
       }
       if (then === 'put') add({ op: 'put_sge', sge: `s${Math.max(0, i - 1)}` });
       if (then === 'refs') add({ op: 'refs', mr: 'fmr' });

@@ -125,7 +125,7 @@ function nextElement(scene: Scene, region: Region, previousEnd: bigint | undefin
       ? dice.choose([3, () => session.dmaStart], [3, somePage], [4, () => scene.dmaAddress()])
       : dice.choose(
           [6, () => pageUp(previousEnd)],
-          [6, () => previousEnd], // continues in the same page
+          [6, () => previousEnd], // an element that continues in the same page
           [3, somePage],
           [1, () => scene.dmaAddress()],
         );
@@ -135,7 +135,7 @@ function nextElement(scene: Scene, region: Region, previousEnd: bigint | undefin
     [6, () => PAGE * (1n + dice.bytes(2))],
     [4, () => PAGE * (1n + dice.bytes(3)) - (addr % PAGE)],
     [3, () => 1n + dice.bytes(9000)],
-    [2, () => BigInt(region.capacity) * PAGE - (addr % PAGE)], // just fits
+    [2, () => BigInt(region.capacity) * PAGE - (addr % PAGE)], // an element that just fits
     [1, () => BigInt(region.capacity) * PAGE + 1n],
     [1, () => rest],
   );
@@ -248,7 +248,7 @@ function pageList(scene: Scene, { capacity, segmentSize }: Region): bigint[] {
       return session.dmaStart + least(offset, lastStart);
     });
   const pages = dice.choose(
-    [6, () => row(segmentSize)], // consecutive pages
+    [6, () => row(segmentSize)], // consecutive pages of DMA memory
     [3, () => row(0n)], // the same page repeatedly
     [3, () => row(3n * segmentSize)],
     [3, () => Array.from({ length: count }, dice.rarely(3) ? anywhere : aligned)],

@@ -24,7 +24,7 @@ describe('imports', () => {
     `import { a } from '${source}';\nvoid a;\n`,
   ];
   const UPWARD: Planted[] = [
-    // From each folder to each folder above or beside it.
+    // Imports from each folder of each folder above or beside it.
     ...['../verbs/device', '../replay/replay', '../cli/main', '../index', '..', '.', 'rdmavt'].map((source) =>
       named(internal, source),
     ),
@@ -44,7 +44,7 @@ describe('imports', () => {
         .map((source) => named(file, source)),
     ),
     ...[verbs, replay, cli].map((file) => named(file, 'node-gyp-build')),
-    // Through a detour in the path.
+    // Paths with a detour, such as `./..`.
     named(internal, './../verbs/device'),
     named(verbs, '../internal/../cli/main'),
     // Benchmarks use the public API and the harness only.
@@ -65,7 +65,7 @@ describe('imports', () => {
     ...['../lib/index.ts', '../dist/index.js', '../bench/bench.mjs', '../test/support/scene.ts'].map(
       (source) => named(example, source),
     ),
-    // In each form of an import.
+    // Every syntactic form of an import.
     [internal, "import '../verbs/device';\n"],
     [internal, "import type { Device } from '../verbs/device';\nexport type A = Device;\n"],
     [internal, "import { type Device } from '../verbs/device';\nexport type A = Device;\n"],
@@ -83,7 +83,7 @@ describe('imports', () => {
     ],
     [replay, "void import('../cli/main.js');\n"],
     [question, "void import('../lib/index.ts');\n"],
-    // Through a path that is computed.
+    // Paths that the program computes.
     [cli, "import { join } from 'node:path';\njoin(__dirname, '..', '..', 'scripts', 'counts.mjs');\n"],
     [cli, "import { join } from 'node:path';\njoin(__dirname, '../../test/support');\n"],
     [cli, 'export const path = `${__dirname}/../../fuzz/api`;\n'],

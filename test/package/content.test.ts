@@ -58,7 +58,7 @@ test('reports every defect', () => {
   for (const file of unforeseen) write(file);
   const missing = ['LICENSE', 'dist/binding.gyp', 'dist/cli.js', 'dist/index.d.ts', 'dist/index.mjs'];
   for (const file of missing) rmSync(join(folder, file));
-  write('prebuilds/linux-x64/rdmavt.glibc.node', randomBytes(1_000_000)); // The other binaries are missing.
+  write('prebuilds/linux-x64/rdmavt.glibc.node', randomBytes(1_000_000)); // This is the only binary; all others are missing.
 
   const file = join(folder, 'package.json');
   const manifest = JSON.parse(readFileSync(file, 'utf8')) as {

@@ -1,4 +1,4 @@
-// The built package as programs load it.
+// Loads the built package in the ways that programs do.
 import { runProgram } from '../support/programs';
 
 const succeeds = (program: string): void => {

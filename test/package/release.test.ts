@@ -109,7 +109,7 @@ describe('npm version fails', () => {
 
   test('if the tree is dirty', () => {
     appendFileSync(join(folder, 'CHANGELOG.md'), '\n');
-    refused(/not clean/); // npm's own check
+    refused(/not clean/); // npm itself refuses a dirty tree
     const { status, output } = run(process.execPath, 'scripts/release-check.mjs', 'version');
     expect([status, output]).toEqual([1, 'release: the tree is dirty:\n   M CHANGELOG.md\n']);
   });

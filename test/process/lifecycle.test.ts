@@ -169,7 +169,7 @@ describe('after closing', () => {
       {
         stdout: [
           'EACCES,EBADF,ERR_INVALID_ARG_TYPE,ERR_INVALID_ARG_VALUE',
-          'Closed', // The result of checks.
+          'Closed', // Checks return this reason instead of throwing.
           // Methods whose first argument is an options object: they reject the unknown names in the request above.
           'Device.allocPd,Device.close,Device.counters,Device.detach,Device.share,FastMemoryRegion.advertise,FastMemoryRegion.dealloc,' +
             'FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,ProtectionDomain.allocFmr,' +

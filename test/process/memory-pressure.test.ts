@@ -24,7 +24,7 @@ const prelude = `
   };
 `;
 
-/** Growth in MiB. */
+/** The growth of the process's memory, in MiB. */
 interface Grown {
   rss: number;
   external: number;
@@ -267,7 +267,7 @@ describe('the garbage collector', () => {
        })();`,
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // All of them together would need 1600.
+    // All devices together would need 1600 MiB.
     expect(Number(stdout)).toBeLessThan(600);
   });
 });

@@ -323,7 +323,7 @@ describe('walks', () => {
     );
     // A walk past the end is still refused by the core.
     expect(last(walk(often, Array(256).fill(gigabyte), false))).toEqual({ err: 'EINVAL' });
-    // Many bytes, but few fragments.
+    // A walk over many bytes is allowed if it has few fragments.
     const dma: Operation = { op: 'get_dma_mr', id: 'd', pd: 'pd', access: 0 };
     play(dma, check('k', 0x100000, 16 * 4096, 0));
     const keyZero = Array.from({ length: 255 }, () => 'k');
@@ -379,7 +379,7 @@ it('does not apply the rule of the verbs core, and allows key 0 in remote checks
     rkey: '0x0',
     acc: 0,
   };
-  // Grants remote write without local write.
+  // The access mask grants remote write without local write.
   expect(play(init, pd, qp, { ...user('mr'), access: 2 } as Operation, dma, remote).slice(3)).toEqual([
     { ret: 0, lkey: '0x100', rkey: '0x100' },
     { ret: 0, lkey: '0x0', rkey: '0x0' },

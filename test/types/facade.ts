@@ -42,7 +42,7 @@ declare const sge: Sge;
 declare const local: LocalCheck;
 declare const remote: RemoteCheck;
 
-/** The example of the documentation. */
+/** The example in the documentation must compile. */
 export function example(buffer: Buffer, target: Buffer): void {
   const read = qp.acquire({ vaddr: mr.iova + 4096n, length: 512, rkey: mr.rkey }, Access.RemoteRead);
   pd.regUserMr(buffer, { access: Access.LocalWrite | Access.RemoteRead });
@@ -67,7 +67,7 @@ export function keys(): void {
   qp.acquire({ vaddr: 0n, length: 0, rkey: 0x100 }, 0);
   // @ts-expect-error: a plain number as a key
   qp.invalidateRkey(0x100);
-  // @ts-expect-error: a local key
+  // @ts-expect-error: a local key where a remote key is needed
   qp.invalidateRkey(mr.lkey);
   qp.invalidateRkey(rkey(0x100));
   same<ReturnType<typeof fastRegKey<Lkey>>, Lkey>(true);
@@ -75,7 +75,7 @@ export function keys(): void {
   qp.fastRegMr(mr, { key: variant, access: 0 });
   // @ts-expect-error: fastRegKey returns the kind of key that it gets
   const wrong: Rkey = fastRegKey(mr.lkey, 1);
-  // @ts-expect-error: not a key
+  // @ts-expect-error: a plain number as a key of fastRegKey
   fastRegKey(0x100, 1);
   // A key may be used where a number is expected.
   const bytes = Buffer.alloc(4);

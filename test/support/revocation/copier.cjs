@@ -168,7 +168,7 @@ function waitForPhase(control, wanted, timeout = Infinity) {
 /** Runs the worker that copies, one job after another. A problem is reported through the port and ends the job. */
 function serve({ control, port }) {
   const rdmavt = require('rdmavt');
-  let kept; // Hands that can be reused for the next job.
+  let kept; // the objects of the previous job, which the next job may reuse
   for (;;) {
     waitForPhase(control, Phase.Go);
     const job = receiveMessageOnPort(port).message;
