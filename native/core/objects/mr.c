@@ -173,7 +173,7 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* Why some regions of a list did not end. Filled only if there is one. */
+/* The regions of a list that did not end, because SGEs hold them. Filled only if there are any. */
 struct still_held {
     uint64_t elements, regions;
     uint32_t first; /* list index of the first such region */

@@ -301,15 +301,16 @@ static void one_mapping_can_replace_many_ranges(void) {
     static const struct {
         uint32_t first, last; /* first and last page of the large mapping */
     } rows[] = {
-        {0, MAPS - 1},                                        /* the large mapping covers all pages */
-        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
-        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
-        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
+        {0, MAPS - 1},                     /* the mapping covers all pages */
+        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping covers whole leaves, from the front */
+        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping covers one whole leaf */
+        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* the mapping crosses the end of one leaf */
         /* the mapping begins inside one leaf and ends inside another */
         {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},
         /* the mapping begins inside a leaf and ends with the next leaf */
         {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},
-        {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* up to the last page */
+        {11 * RVT_DMA_LEAF_ENTRIES - 3,
+         12 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping ends with the last page */
     };
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
         struct fixture f;
