@@ -247,8 +247,8 @@ static void add_segment(struct model_map *map, uint64_t address, int mapping) {
     map->mapping[map->segments++] = mapping;
 }
 
-/* Lays out a list by the rules of SEMANTICS 5. Returns the result of rvt_map_mr_sg, unless the list is
- * refused completely. */
+/* Lays out a list by the rules of docs/semantics.md, 5. Returns the result of rvt_map_mr_sg, unless the list
+ * is refused completely. */
 static int lay_out(const struct oracle *o, const struct model_region *r, const struct rvt_sg_element *list,
                    uint32_t count, uint64_t sg_offset, struct model_map *map, exact *total) {
     uint64_t capacity = r->max_segments;

@@ -54,7 +54,7 @@ struct model_pd {
      * to it. */
     int root;
     int context; /* context of the handle, or NONE */
-    bool alive;  /* for a root: whether the domain is open */
+    bool alive;  /* for a root handle: whether the domain is open */
     bool user;
     uint64_t serial;
 };
@@ -74,9 +74,9 @@ struct model_memory {
     enum memory_state state;
     int owner; /* the environment that may use it, or 0 for any */
     unsigned char *shadow;
-    int device_memory; /* device memory of which this is a slice, or NONE */
-    bool held;         /* for a slice: the program holds a reference, too */
-    bool limbo;        /* its uses have ended, but a lingering reader may still see them */
+    int device_memory; /* the device memory that this slice is part of, or NONE */
+    bool held;         /* for a slice: the program holds a reference of its own */
+    bool limbo;        /* the memory's uses have ended, but a lingering reader may still see them */
 };
 
 /* Memory of a device. It exists as long as there is any reference to it. */
@@ -110,7 +110,7 @@ struct model_region {
     int device, pd /* root handle of its domain */, context;
     enum rvt_mr_kind kind;
     bool alive;     /* the handle is live */
-    bool published; /* in the key table, or used by key 0 */
+    bool published; /* the region is in the key table, or key 0 uses it */
     bool was_published, half_dead, awaited, forced, valid;
     uint32_t key, access, held, max_segments;
     uint64_t base, iova, length, visible, id;

@@ -182,7 +182,7 @@ static void acquire_batch(struct world *w) {
     if (!world_who(w, operand(w, 1), &asker))
         return;
     uint32_t acc = operand(w, 2) & 31, count = w->item_count < 64 ? w->item_count : 64;
-    /* Acquire into slots of which one is held; this must be refused. */
+    /* Acquires into an array in which one SGE is still held, which must be refused. */
     if (operand(w, 7) & 0x80) {
         busy = world_sge(w, operand(w, 7));
         bool held = false;
@@ -447,7 +447,7 @@ static void copy_batch(struct world *w) {
     int answer = rvt_copy_batch(&call, &from_packed.batch, &to_packed.batch, &from_result, &to_result);
     bool alive = from_asker.alive && to_asker.alive;
     world_answer(w, answer, 0);
-    if (!alive) { /* each closed side reports it, and the open side reports nothing */
+    if (!alive) { /* each closed side reports RVT_CLOSED, and an open side reports nothing */
         const struct rvt_batch_result closed = {.reason = RVT_CLOSED};
         check_result(w, &from_result, from_asker.alive ? &from.result : &closed);
         check_result(w, &to_result, to_asker.alive ? &to.result : &closed);

@@ -282,7 +282,7 @@ static void push(struct world *w) {
     for (uint32_t i = 0; i < count && w->item_count < MAX_ITEMS; i++) {
         w->items[w->item_count++] =
             (struct item){address, length, world_key(w, operand(w, 1)), (uint8_t)(operand(w, 7) + i)};
-        /* By a number of the table, or by the length, so that the pieces are adjacent. */
+        /* Advance by a stride from the table, or by the length, which makes the pieces adjacent. */
         address += stride & 0x80 ? length : (uint64_t)strides[stride % 16];
     }
 }

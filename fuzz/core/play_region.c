@@ -387,7 +387,7 @@ static void release(struct world *w) {
     enum rvt_release_mode mode = mode_of(operand(w, 2));
     bool as_fmr = (r->kind == RVT_MR_FMR) != (operand(w, 3) == 0xff);
     world_say(w, " region=%d mode=%d as_fmr=%d", region, mode, as_fmr);
-    /* Before the oracle runs, because the memory of the region is then freed, too. */
+    /* Let the lingering reader leave before the oracle runs: the oracle frees the region's memory at once. */
     world_step_aside(w, r->device);
     int should = !r->alive                           ? -RVT_EBADF
                  : as_fmr != (r->kind == RVT_MR_FMR) ? -RVT_EINVAL

@@ -29,7 +29,7 @@ void world_say(const struct world *w, const char *format, ...) {
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
-    fflush(stdout); /* so that the output survives a crash */
+    fflush(stdout); /* flush, so that the output survives a crash */
 }
 
 void world_equal(const struct world *w, const char *what, uint64_t is, uint64_t should) {

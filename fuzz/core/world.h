@@ -80,7 +80,7 @@ struct world {
     uint32_t at;
     struct operation operation;
     bool print; /* print every operation as it is played */
-    long live;  /* number of allocations before the program */
+    long live;  /* number of live allocations before the program started */
 };
 
 void world_begin(struct world *w, bool print);
@@ -150,7 +150,7 @@ bool world_who(const struct world *w, uint8_t who, struct asker *asker);
 /* Return the memory that verbs take, and the address of its bytes. */
 struct rvt_memory *world_memory(const struct world *w, int memory);
 unsigned char *world_bytes(const struct world *w, int memory);
-/* Puts `memory` into the slot, and puts a slice that was in it. */
+/* Stores `memory` in the slot, after putting the reference on a slice that was in the slot. */
 void world_take_memory_slot(struct world *w, uint8_t slot, int memory);
 int world_new_memory(struct world *w, uint8_t size, uint8_t before, int owner);
 void world_set_memory(struct world *w, int memory, uint8_t state);

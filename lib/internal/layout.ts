@@ -101,7 +101,7 @@ export enum Cause {
   NoMemory = 20,
   /** the key table is full; value: slots in use; limit: slots in the table */
   TableFull = 21,
-  /** the system has no random numbers to give */
+  /** the system cannot provide random numbers */
   NoRandomNumbers = 22,
   /** limit: the largest number of references on a region */
   HeldTooOften = 23,
@@ -152,7 +152,10 @@ export enum Cause {
    * the region and the queue pair are in different domains
    */
   RegionInOtherPd = 70,
-  /** value: access bits proven; limit: access bits of which one is needed; index: of the element */
+  /**
+   * value: access bits that the element was accepted with; limit: access bits of which it needs one; index:
+   * of the element
+   */
   RightNotProven = 71,
   /** value: bytes moved; limit: bytes requested. Also for EINVAL */
   BytesUnusable = 72,

@@ -82,7 +82,7 @@ enum rvt_cause {
     /* Causes of ENOMEM start here. */
     RVT_CAUSE_NO_MEMORY = 20,  /* out of memory */
     RVT_CAUSE_TABLE_FULL = 21, /* the key table is full; value: slots in use; limit: slots in the table */
-    RVT_CAUSE_NO_RANDOM_NUMBERS = 22, /* the system has no random numbers to give */
+    RVT_CAUSE_NO_RANDOM_NUMBERS = 22, /* the system cannot provide random numbers */
     RVT_CAUSE_HELD_TOO_OFTEN = 23,    /* limit: the largest number of references on a region */
     RVT_CAUSE_NOTHING_FITS = 24,      /* value: pages of the first element; limit: pages of the region */
     RVT_CAUSE_NO_DEVICE_MEMORY = 25,  /* value: bytes requested */
@@ -115,7 +115,8 @@ enum rvt_cause {
 
     /* Causes of EACCES start here. */
     RVT_CAUSE_REGION_IN_OTHER_PD = 70, /* the region and the queue pair are in different domains */
-    /* value: access bits proven; limit: access bits of which one is needed; index: of the element */
+    /* value: access bits that the element was accepted with; limit: access bits of which it needs one; index:
+     * of the element */
     RVT_CAUSE_RIGHT_NOT_PROVEN = 71,
     RVT_CAUSE_BYTES_UNUSABLE = 72, /* value: bytes moved; limit: bytes requested. Also for EINVAL */
 

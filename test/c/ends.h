@@ -58,7 +58,7 @@ static inline bool ends_the_key_alone(enum end end) {
 
 enum { MOST_VICTIM_PAGES = 256 };
 
-/* A registered buffer that one of these verbs takes away. */
+/* A registered buffer that one of these verbs takes away from its users. */
 struct victim {
     enum end end;
     unsigned char *data; /* page-aligned */

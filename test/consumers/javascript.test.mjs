@@ -41,5 +41,5 @@ test('the command line works', (t) => {
   );
   assert.equal(consumer.npm('exec', '--offline', '--', 'rdmavt', '--version').stdout, `${version}\n`);
   const help = consumer.npm('exec', '--offline', '--', 'rdmavt', 'bench', '--help').stdout;
-  assert.match(help, /^Questions:$/m);
+  assert.match(help, /^Benchmarks:$/m);
 });

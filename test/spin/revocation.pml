@@ -17,7 +17,7 @@
 #define DEVICES 1 /* if 2, the second waiter's record is on the second device; all others are on the first */
 #endif
 #define READERS 2
-#define RECORDS (WAITERS + COLLECTED) /* each waiter ends one; the collector ends the rest */
+#define RECORDS (WAITERS + COLLECTED) /* each waiter ends one record; the collector ends the rest */
 #define MEMORIES (2 * RECORDS)        /* the first memory of each record, then the second of each */
 #define EPOCHS (2 + RECORDS)          /* the epoch starts at 1; each ended record adds 1 */
 
@@ -32,7 +32,7 @@
 #define registered(record) (2 << 2 * (record)) /* other memory was registered in the same slot after the end */
 #define about(record, changes) ((changes) >> 2 * (record) & 3)
 
-byte changes; /* all changes so far */
+byte changes; /* the set of all changes made so far */
 
 byte epoch = 1;
 byte epoch_knows[EPOCHS]; /* knowledge stored with each epoch value */

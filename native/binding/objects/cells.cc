@@ -94,7 +94,7 @@ uint32_t Cells::BindCell() {
 void Cells::Unbind(uint32_t number) {
     Cell *cell = At(number);
     if (!cell || !cell->bound)
-        return; // JavaScript made the number up
+        return; // the caller is not lib: no bound cell has this number
     if (cell->device)
         LetGo(*cell);
     cell->bound = false;
@@ -129,7 +129,7 @@ std::shared_ptr<SharedSge> Cells::Share(Cell &cell) {
     if (!cell.shared) {
         cell.shared = std::make_unique<std::shared_ptr<SharedSge>>(
             std::make_shared<SharedSge>(cell.device->shared_from_this(), cell.own));
-        cell.own.mr = nullptr; // its reference now belongs to the shared element
+        cell.own.mr = nullptr; // the reference now belongs to the shared element
     }
     return *cell.shared;
 }

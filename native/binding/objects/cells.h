@@ -41,7 +41,7 @@ struct Cell {
     // The element if walks share it. A pointer to a shared_ptr keeps cells small, because few are shared.
     std::unique_ptr<std::shared_ptr<SharedSge>> shared;
     OpenDevice *device;  // nullptr if empty; HoldForElement() keeps it open
-    uint32_t generation; // of the current element, or of the next one if empty
+    uint32_t generation; // of the current element; of the next one if the cell is empty
     bool bound;          // the cell has a holder
 
     // Returns the element. It has no region (`mr` is nullptr) if a walk has put it.
@@ -102,7 +102,7 @@ private:
         std::unique_ptr<Cell[]> cells; // nullptr: no cell of the chunk is bound
         uint32_t bound = 0;
         uint32_t first_free = 0;       // all cells before this one are bound
-        uint32_t first_generation = 1; // of new cells, so that old names do not match them
+        uint32_t first_generation = 1; // generation of new cells, so that old names do not match them
     };
 
     explicit Cells(Environment &environment) : environment_(environment) {}

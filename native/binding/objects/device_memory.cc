@@ -35,7 +35,7 @@ void DeleteReferences(napi_env env, MemoryView &view) {
 void Finalized(napi_env env, MemoryView *view) {
     if (--view->finalizers)
         return;
-    DeleteReferences(env, *view); // only now: at the environment's end, FinalizeSentinel still uses them
+    DeleteReferences(env, *view); // delete last: at the environment's end, FinalizeSentinel still uses them
     delete view;
 }
 
@@ -50,7 +50,7 @@ void FinalizeView(napi_env env, void *, void *hint) {
     if (running || view->whole)
         rvt_memory_put(&view->memory->memory);
     if (running)
-        DeleteReferences(env, *view); // so that the sentinel is collected too
+        DeleteReferences(env, *view); // delete the references, so that the sentinel is collected too
     Finalized(env, view);
 }
 

@@ -9,7 +9,7 @@
 
 // A buffer over the memory. JavaScript can detach it and move its pages to another buffer, also in another
 // thread (ArrayBuffer.prototype.transfer). While the environment runs, the engine calls the finalizer when
-// the last such buffer is gone, and the pages are released.
+// the last such buffer was collected, and the finalizer releases the pages.
 //
 // When the environment ends, the engine detaches the buffer itself and calls the finalizer even if the pages
 // have moved elsewhere. Then the pages may be released only if the buffer was still whole just before,
@@ -33,7 +33,7 @@ struct MemoryView {
 struct MemoryHold {
     std::weak_ptr<OpenDevice> device;
     rvt_device_memory *memory;           // holds one reference; nullptr once released
-    std::shared_ptr<JsBuffer> js_buffer; // of the current buffer, if any
+    std::shared_ptr<JsBuffer> js_buffer; // of the current buffer, if there is one
 
     MemoryHold(const std::shared_ptr<OpenDevice> &of, rvt_device_memory *consumed);
     ~MemoryHold();

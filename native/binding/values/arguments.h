@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reads and validates arguments of native calls. The classes in lib have already validated them, with error
 // messages for users. They are validated again here, because a wrong argument must throw and never crash,
-// whoever makes the call.
+// even if a program calls the native module directly.
 #ifndef RDMAVT_ARGUMENTS_H
 #define RDMAVT_ARGUMENTS_H
 

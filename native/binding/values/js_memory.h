@@ -11,12 +11,12 @@
 #include "binding/environment/environment.h"
 #include "binding/values/wrapper.h"
 
-// An ArrayBuffer or SharedArrayBuffer of which memory is registered. All registrations of one buffer share
+// An ArrayBuffer or SharedArrayBuffer with registered bytes. All registrations of one buffer share
 // one JsBuffer, so a call that uses many of them looks the buffer up once. Only its environment's thread may
 // use it; the shared_ptr itself may be held by any thread.
 struct JsBuffer : Used, std::enable_shared_from_this<JsBuffer> {
     std::shared_ptr<Environment> owner;
-    const uint64_t number;        // from rvt_new_buffer_number(), or that of its device memory
+    const uint64_t number;        // from rvt_new_buffer_number(), or the number of its device memory
     napi_ref reference = nullptr; // strong while `users` is not 0
     uint32_t users = 0;           // number of memories that use the buffer
     // The address of the buffer's first byte at registration, by which KnownBuffers finds it. nullptr if it

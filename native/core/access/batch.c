@@ -2,7 +2,7 @@
 #include "core/access/batch.h"
 
 #include "core/access/batch_loop.h"
-#include "core/access/glance.h"
+#include "core/access/fast_path.h"
 #include "core/base/rvt_errno.h"
 
 /* Judges an element that the fast path did not accept, and every access with key 0. Takes the fields of the

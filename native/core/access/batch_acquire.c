@@ -2,7 +2,7 @@
 /* rvt_acquire_batch: judges a batch and keeps a reference for each accepted element. */
 #include "core/access/batch.h"
 #include "core/access/batch_loop.h"
-#include "core/access/glance.h"
+#include "core/access/fast_path.h"
 #include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/held_counts.h"

@@ -86,8 +86,9 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
             side->map = found.dma ? NULL : found.entry.map;
             reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
         }
-        /* Check liveness before a byte moves or anything is counted. Live now means the domain id was this
-         * domain's when it was compared; a closed domain's id may already belong to a successor. */
+        /* Check liveness before a byte moves or anything is counted. If the domain is live now, its id
+         * belonged to it when the key's record was compared; the id of a closed domain may already belong to
+         * another domain. */
         if (!rvt_checker_live(side->batch->checker))
             return rvt_stop_side(side, RVT_CLOSED);
         if (reason) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/access/check.h"
 
-#include "core/access/glance.h"
+#include "core/access/fast_path.h"
 #include "core/access/judge.h"
 #include "core/base/rvt_errno.h"
 

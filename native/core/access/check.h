@@ -20,9 +20,9 @@
 #include "core/objects/qp.h"
 #include "core/objects/ucontext.h"
 
-/* On whose behalf an access is judged: a domain (local checks, against the base address), or the peer of a
- * queue pair (remote checks, against the iova). Made from a live handle and valid as long as that handle is
- * live. */
+/* The party on whose behalf an access is judged: a domain (local checks, against the base address), or the
+ * peer of a queue pair (remote checks, against the iova). A checker is made from a live handle and is valid
+ * as long as that handle is live. */
 struct rvt_checker {
     struct rvt_dev_info *device;
     const struct rvt_object *object; /* the domain or queue pair */
@@ -65,7 +65,7 @@ struct rvt_place {
  * It coalesces only if the new element passes every check by itself, lies in the same region as `last` under
  * the same mapping, begins where last's request ends and, as in the kernel, at the DMA address where last's
  * segment ends, and if no length exceeds 2^32 - 1. The merged element keeps only the rights that both
- * accesses were proven with. */
+ * accesses were granted. */
 int rvt_lkey_ok(struct rvt_pd_handle pd, struct rvt_sge *isge, struct rvt_sge *last,
                 const struct rvt_ib_sge *sge, uint32_t acc, enum rvt_reason *reason);
 

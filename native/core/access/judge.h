@@ -220,7 +220,7 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->user = map->memory != NULL;
     sge->at = rvt_map_locate(map, found->position);
     sge->length = rvt_segment_rest(found->position, map->shift);
-    /* A remote check passes if any one requested bit is granted; only the granted bits count as proven. */
+    /* A remote check passes if any one requested bit is granted; the element keeps only the granted bits. */
     sge->rights = found->entry.access & access->acc;
 }
 

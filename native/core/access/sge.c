@@ -318,7 +318,7 @@ int rvt_walk(struct rvt_reader *reader, struct rvt_sge_state *ss, const uint32_t
         first = false;
         uint32_t told = *reason ? 0 : walk_section(ss, &at, release, reason, fragments);
         rvt_read_leave(reader, of);
-        if (*reason) /* in a later section than the first, only another thread can cause this */
+        if (*reason) /* after the first section, only a change by another thread can cause this refusal */
             return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BYTES_UNUSABLE, 0, total);
         if (told && !emit(context, fragments, told))
             return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);

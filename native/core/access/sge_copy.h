@@ -54,7 +54,7 @@ static inline uint64_t rvt_data_call_room(const struct rvt_data_call *call) {
     return call->in_section < RVT_SECTION_BYTES ? RVT_SECTION_BYTES - call->in_section : 0;
 }
 
-/* Accounts for one judged element of which `bytes` bytes were moved. */
+/* Accounts for one judged element and `bytes` bytes moved from or to it. */
 static inline void rvt_data_call_spend(struct rvt_data_call *call, uint64_t bytes) {
     call->in_section += bytes > RVT_ELEMENT_BYTES ? bytes : (uint64_t)RVT_ELEMENT_BYTES;
 }
@@ -65,8 +65,9 @@ static inline void rvt_data_call_spend(struct rvt_data_call *call, uint64_t byte
 enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
                                       unsigned char **data);
 
-/* Access bits of which an element must have been accepted with at least one: local or remote write for
- * writing into it (`write`), remote read for reading from an element that was accepted by a remote check. */
+/* Returns a set of access bits; an element must have been accepted with at least one of them. To write into
+ * the element (`write`): local or remote write. To read from an element that a remote check accepted: remote
+ * read. */
 static inline uint32_t rvt_rights_wanted(bool write) {
     return write ? RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE : RVT_ACCESS_REMOTE_READ;
 }
@@ -93,7 +94,8 @@ struct rvt_copied {
  *            moved
  *   -EACCES  copied->reason: an element was not accepted for writing, or cannot be used now. Nothing moved,
  *            unless another thread revoked an element during the copy: copied->bytes is then the number
- *            moved. If that element overlaps `data`, they may be its last bytes, and none is consumed */
+ *            moved. If that element overlaps `data`, the bytes moved may be its last ones; the state then
+ *            does not advance over them */
 int rvt_copy_sge(struct rvt_data_call *call, struct rvt_sge_state *ss, const void *data, uint64_t length,
                  bool release, bool copy_last, struct rvt_copied *copied);
 

@@ -165,9 +165,9 @@ static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retireme
                 /* This reader's last section was on another device. A waiter of this device that probed the
                  * slot during that section did not wait. The plain store that ended the section broke the
                  * chain by which the waiter's probe would have ordered this entry after it. So this code adds
-                 * 0 to the epoch. If that comes after the waiter's increment, this thread sees what the
-                 * waiter unlinked. If it comes before, the waiter's probe came after that plain store, and
-                 * the case does not arise. */
+                 * 0 to the epoch. If the addition comes after the waiter's increment, this thread sees what
+                 * the waiter unlinked. If it comes before, then the waiter probed the slot after that plain
+                 * store, so the probe and this entry are ordered by the slot alone. */
                 : atomic_fetch_add_explicit(&rvt_epoch_now, 0, memory_order_acq_rel);
         reader->tag = of->tag;
         (void)atomic_exchange_explicit(&reader->slot, of->tag | now, memory_order_acq_rel);

@@ -90,8 +90,8 @@ void rvt_sleep_briefly(void);
 /* Returns a number that identifies the calling thread among the running ones; never 0. */
 uintptr_t rvt_thread_self(void);
 
-/* Fills `out` with `bytes` bytes from the system's CSPRNG. Returns false if it has none to give; the caller
- * must then fail. */
+/* Fills `out` with `bytes` bytes from the system's CSPRNG. Returns false if the CSPRNG cannot provide them;
+ * the caller must then fail. */
 bool rvt_random_bytes(void *out, size_t bytes);
 
 #endif

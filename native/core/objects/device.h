@@ -124,15 +124,20 @@ int rvt_pick_user_start(struct rvt_dev_info *device, uint64_t length, uint64_t *
 int rvt_next_user_start(const struct rvt_dev_info *device, uint64_t length, uint64_t *start);
 void rvt_take_user_start(struct rvt_dev_info *device, uint64_t length);
 
-/* Reports the key table: fills *head and calls `emit` (may be NULL) for each occupied slot, in ascending
- * order. Takes the device lock, so `emit` must not call the core. */
+/* An occupied slot of the key table. */
 struct rvt_table_row {
     uint32_t index, lkey;
     const struct rvt_mregion *mr;
 };
+
+/* The key table's number of slots, the slot where the next search begins, the raw generation counter, and the
+ * number of occupied slots. */
 struct rvt_table_head {
     uint32_t max, next, generation, used;
 };
+
+/* Reports the key table: fills *head and calls `emit` (may be NULL) for each occupied slot, in ascending
+ * order. Takes the device lock, so `emit` must not call the core. */
 void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
                       void (*emit)(void *context, const struct rvt_table_row *row), void *context);
 

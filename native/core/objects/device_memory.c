@@ -82,7 +82,7 @@ int rvt_find_device_memory(struct rvt_dev_info *device, const struct rvt_ucontex
 
 struct slice {
     struct rvt_memory memory;
-    struct rvt_device_memory *whole; /* one reference on it, and one count in its `uses` */
+    struct rvt_device_memory *whole; /* the slice holds one reference and one count in `uses` */
     uint64_t offset;
 };
 
@@ -133,8 +133,8 @@ static int fail_used(const struct rvt_dev_info *device, const struct rvt_device_
 
 int rvt_free_device_memory(struct rvt_dev_info *device, const struct rvt_ucontext *context,
                            struct rvt_device_memory *memory) {
-    /* A deregistered region or mapping drops its slice after every reader has left. If a finalizer ended it,
-     * nobody has waited for that yet. */
+    /* A deregistered region or mapping drops its slice after every reader has left. If a finalizer ended the
+     * region or mapping, no thread has waited for the readers yet. */
     rvt_settle(&device->retirement);
     int error = 0;
     uint32_t unused = 0;

@@ -61,7 +61,7 @@ int rvt_dma_map(struct rvt_dev_info *device, struct rvt_ucontext *context, struc
  *   -EBADF   already unmapped */
 int rvt_dma_unmap(struct rvt_dma_handle handle);
 
-/* Returns the mapping that holds all of [address, address + length), or NULL. An empty range must start
+/* Returns the mapping that contains all of [address, address + length), or NULL. An empty range must start
  * inside a mapping. Sets *straddles (may be NULL) to whether only the beginning of the range is mapped. The
  * caller must be in a reader's section or hold the device lock. */
 struct rvt_dma_map *rvt_dma_find(const struct rvt_dma_space *space, uint64_t address, uint64_t length,

@@ -153,8 +153,8 @@ static void retire_node(struct rvt_dev_info *device, struct rvt_retired *node, s
 }
 
 static struct rvt_dma_table *current_table(const struct rvt_dev_info *device) {
-    return atomic_load_explicit(
-        &device->dma.table, memory_order_relaxed); /* relaxed: written by the thread that holds the lock */
+    return atomic_load_explicit(&device->dma.table,
+                                memory_order_relaxed); /* relaxed: only the lock's holder writes the table */
 }
 
 /* Replaces the current table with `table` (may be NULL). release: a reader that finds the new table finds it
@@ -258,7 +258,8 @@ static void raise_ends(struct rvt_dma_table *table, uint64_t address, uint64_t l
 void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_addition *addition,
                        struct rvt_dma_map *map) {
     struct rvt_dma_table *table = current_table(device);
-    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed); /* published with its leaf */
+    /* relaxed: the entry is published with its leaf */
+    atomic_store_explicit(&addition->entry->map, map, memory_order_relaxed);
     if (!addition->table) {
         struct rvt_dma_range *range = &table->ranges[find_range(table, addition->address)];
         raise_ends(table, addition->address, addition->last);
@@ -272,7 +273,7 @@ void rvt_dma_table_add(struct rvt_dev_info *device, const struct rvt_dma_additio
     if (addition->right)
         count_bytes(device, leaf_bytes(addition->right->count));
     replace_table(device, addition->table);
-    if (old) /* only after the table that leads to it is replaced */
+    if (old) /* retire the old leaf only when the table that leads to it is replaced */
         retire_node(device, &old->retired, leaf_bytes(old->count));
 }
 

@@ -184,7 +184,7 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     else if (mr->half_dead)
         error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
     else if ((held = rvt_mr_held(mr)))
-        /* rvt_mr_set_map tests this again, in one step with the change */
+        /* rvt_mr_set_map tests for references again, in one step with the change */
         error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_FMR_HELD, held, 0);
     else if (mr->no_dma)
         error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED_DMA);
@@ -195,7 +195,7 @@ int rvt_map_phys_fmr(struct rvt_mr_handle handle, const uint64_t *pages, uint64_
     rvt_mutex_unlock(&device->lock);
     if (!error)
         rvt_settle(&device->retirement);
-    else /* a check in between may have made rvt_mr_set_map retire the new mapping */
+    else /* if a check took a reference in between, rvt_mr_set_map failed and retired the new mapping */
         rvt_reclaim(&device->retirement);
     rvt_release_passed(passed);
     return error;

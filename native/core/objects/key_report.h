@@ -14,8 +14,8 @@ struct rvt_dev_info;
 struct rvt_pd;
 struct rvt_ucontext;
 
-/* On whose behalf a report is made. Only may_be_told (key_report.c) decides from it which regions a report
- * may show. */
+/* The domain and the context on whose behalf a report is made. Only may_be_told (key_report.c) decides which
+ * regions a report to them may show. */
 struct rvt_asker {
     const struct rvt_pd *pd; /* the checked domain, or the queue pair's; live when this struct was filled */
     const struct rvt_ucontext *context; /* may be NULL */

@@ -225,13 +225,13 @@ static uint32_t make_random_key(struct rvt_lkey_table *table) {
         if (slot_is_free(table, random >> (32 - table->bits)) && may_be_given(table, random))
             return random;
     }
-    /* Few slots are free: choose the k-th free slot directly. */
+    /* All draws hit taken slots, so few slots are free: choose the k-th free slot directly. */
     uint32_t k;
     if (!take_random_below(table, usable_slots(table), &k))
         return 0;
     uint32_t slot = nth_free_slot(table, k + slot_0_is_spent(table));
     uint32_t key;
-    do { /* at least half of the candidates may be given */
+    do { /* at least half of the candidates pass, so this takes few draws */
         if (!take_random_number(table, &random))
             return 0;
         key = slot << (32 - table->bits) | random << table->bits >> table->bits;

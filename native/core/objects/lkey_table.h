@@ -135,7 +135,7 @@ struct rvt_lkey_table {
     uint16_t used_in[RVT_LKEY_BLOCKS]; /* slots in use, per block */
     uint64_t *occupied;                /* one bit per slot */
     struct rvt_mregion **owner;        /* region of each slot */
-    struct rvt_sparse memory;          /* all four arrays; it begins with the records */
+    struct rvt_sparse memory;          /* the memory of all four arrays, records first */
     /* Number of used slots at which large pages are requested; UINT32_MAX if never, or already requested. */
     uint32_t huge_from;
     /* The first `random_left` numbers from the CSPRNG are unused; used ones are set to 0. */

@@ -22,7 +22,8 @@ static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr)
         return rvt_fail_value(
             RVT_EINVAL, RVT_CAUSE_START_TOO_HIGH, start,
             length > UINT64_MAX - (RVT_PAGE_SIZE - 1) ? 0 : UINT64_MAX - (RVT_PAGE_SIZE - 1) - length);
-    /* Here an end of exactly 2^64 is allowed. (0 - length is 2^64 - length, because length is not 0.) */
+    /* For virt_addr, an end of exactly 2^64 is allowed. (0 - length is 2^64 - length, because length is not
+     * 0.) */
     if (virt_addr > UINT64_C(0) - length)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, virt_addr, UINT64_C(0) - length);
     uint64_t last_page = (start + length - 1) >> RVT_PAGE_SHIFT;
@@ -172,7 +173,7 @@ static void begin_end(struct rvt_mregion *mr, enum rvt_release_mode mode, struct
         rvt_mr_revoke(mr, mode == RVT_RELEASE_AWAIT);
 }
 
-/* Why some regions of a list did not end. Filled only if there is one. */
+/* The regions of a list that did not end, because SGEs hold them. Filled only if there are any. */
 struct still_held {
     uint64_t elements, regions;
     uint32_t first; /* list index of the first such region */

@@ -85,7 +85,7 @@ int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
 /* Deregisters several regions with a single wait, each as by rvt_dereg_mr or rvt_dealloc_fmr. Skips stale
  * handles. The list may name a region twice.
  *   -EBUSY   (not RVT_RELEASE_FORCE) at least one is held, and now half-dead; the others have ended
- *   -EINVAL  a region is not in this domain; nothing changed
+ *   -EINVAL  an entry is {NULL, 0}, or its region is in another domain or device; nothing changed
  *   -EBADF   the domain's handle is stale; nothing changed */
 int rvt_dereg_mrs(struct rvt_pd_handle pd, const struct rvt_mr_handle *mrs, uint32_t count,
                   enum rvt_release_mode mode);
@@ -116,10 +116,7 @@ struct rvt_mr_attributes {
  *   -EBADF  the handle is stale */
 int rvt_query_mr(struct rvt_mr_handle mr, struct rvt_mr_attributes *attributes);
 
-/* Reports where a region's bytes are and what a peer needs to access them. The answer may be out of date as
- * soon as the call returns.
- *   0       *place is filled
- *   -EBADF  the handle is stale */
+/* Where a region's bytes are, and what a peer needs to access them. */
 struct rvt_mr_place {
     struct rvt_memory_place memory; /* RVT_MEMORY_KIND_NONE for all but user memory */
     uint64_t pd;                    /* serial number of its domain */
@@ -129,6 +126,10 @@ struct rvt_mr_place {
     enum rvt_mr_kind kind;
     bool works; /* the key is valid and not revoked */
 };
+
+/* Reports the place of a region. The answer may be out of date as soon as the call returns.
+ *   0       *place is filled
+ *   -EBADF  the handle is stale */
 int rvt_find_mr_place(struct rvt_mr_handle mr, struct rvt_mr_place *place);
 
 /* --- mr_sg.c --- */

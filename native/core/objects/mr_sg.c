@@ -175,7 +175,7 @@ static int map_list(struct rvt_mregion *mr, const struct rvt_sg_element *list, u
         map->offset = (uint16_t)(base & PAGE_MASK_BITS);
         builder.map = map;
         if (plain && counted.segments == count && !builder.several_mappings) {
-            for (uint32_t i = 0; i < count; i++) /* as many pages as elements: one page each */
+            for (uint32_t i = 0; i < count; i++) /* each element is exactly one page */
                 map->addresses[i] = list[i].address;
         } else {
             lay_out_list(&builder, list, count, sg_offset);

@@ -61,7 +61,8 @@ int rvt_enter_extensions(struct rvt_object_kinds *kinds, const struct rvt_extens
                 return error;
         }
     }
-    /* After all kinds, because a layer may watch the kind of another layer, in any order. */
+    /* Check the hooks after all kinds are entered: a hook may watch a kind of another extension, whichever
+     * comes first in the list. */
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < extensions[i]->hook_count; k++)
             if (!can_watch(kinds, &extensions[i]->hooks[k]))
@@ -106,7 +107,7 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, str
     struct rvt_owned *owned = (struct rvt_owned *)rvt_pool_take(&slot->pool);
     if (!owned)
         return NULL;
-    /* set only on first use, because a stale handle may be reading it */
+    /* Set `device` only on first use: a stale handle may be reading it now. */
     if (!owned->device)
         owned->device = device;
     owned->serial = ++slot->made;

@@ -21,7 +21,7 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
              !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (pd) {
-        if (!pd->id) /* set only on first use, because a stale handle may be reading it */
+        if (!pd->id) /* set `id` only on first use: a stale handle may be reading it now */
             pd->id = pd->owned.object.index + 1;
         atomic_store_explicit(&pd->user, user, memory_order_release);
         rvt_serial_index_add(&device->pds_by_serial, pd->owned.serial, pd);

@@ -110,7 +110,7 @@ static void count_users(const struct rvt_map *map, bool add) {
 
 void rvt_drop_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_retired **passed) {
     if (map == &mr->nothing || map == &mr->extent)
-        return; /* a part of the region's object */
+        return; /* an extent is a part of the region's object and is not freed by itself */
     count_users(map, false);
     let_go_of_map(map, passed);
 }
@@ -119,7 +119,7 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
                    struct rvt_retired **passed) {
     struct rvt_lkey_record *record = rvt_lkey_record(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     struct rvt_map *old = atomic_load_explicit(&mr->map, memory_order_relaxed);
-    /* No SGE can be proven on zero segments, so `nothing` can keep its generation. Only the word must
+    /* No SGE can be accepted on zero segments, so `nothing` can keep its generation. Only the word must
      * change. */
     struct rvt_map *next = map ? map : &mr->nothing;
     uint64_t word = atomic_load_explicit(&mr->word, memory_order_relaxed);
@@ -147,7 +147,8 @@ int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_windo
 
     /* Changing the word stops references under the old mapping. One exchange decides the whole change,
      * because the count is in the same word. Between this and the flip, a reader that wants a reference flips
-     * the record for us, so the shadow was staged before. release: that reader finds the shadow complete. */
+     * the record on behalf of this thread, so the shadow must be staged first. release: that reader finds the
+     * shadow complete. */
     do {
         if (only_unheld && (word & RVT_MR_HELD_MASK)) {
             /* The shadow was staged in vain, but no reader is directed to it. A reader may be looking at

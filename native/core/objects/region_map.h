@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The mapping of a region: an extent of user memory or a list of segments in DMA space. Replaces one mapping
- * by another, and decides whether an SGE that was proven under a mapping is still usable. */
+ * by another, and decides whether an SGE that was accepted under a mapping is still usable. */
 #ifndef RVT_REGION_MAP_H
 #define RVT_REGION_MAP_H
 
@@ -68,18 +68,20 @@ static inline uint64_t rvt_map_locate(const struct rvt_map *map, uint64_t positi
     return map->addresses[position >> map->shift] + (position & ((UINT64_C(1) << map->shift) - 1));
 }
 
-/* Puts `map` (NULL: nothing) in force together with the new base, iova and length, as one step for every
+/* The address range of a mapping: first address in local and in remote checks, and length in bytes. */
+struct rvt_window {
+    uint64_t base, iova, length;
+};
+
+/* Puts `map` (NULL: nothing) in force together with the base, iova and length of `window`, as one step for every
  * reader. With `only_unheld`, the test for references is part of the same step, so no check can take one in
  * between. Consumes `map` in all cases. The caller must hold the device lock.
  *   0       in force; the old mapping is dropped, with `passed` (rvt_drop_map)
  *   -EBUSY  (only_unheld) a reference is held; nothing changed, and `map` is retired */
-struct rvt_window {
-    uint64_t base, iova, length;
-};
 int rvt_mr_set_map(struct rvt_mregion *mr, struct rvt_map *map, struct rvt_window window, bool only_unheld,
                    struct rvt_retired **passed);
 
-/* Returns how many times the mapping counts among the users of `dma`: once if that holds all its pages,
+/* Returns how many times the mapping counts among the users of `dma`: once if `dma` holds all its pages,
  * otherwise once per page in it. The caller must hold the device lock. */
 uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dma);
 
@@ -88,8 +90,8 @@ uint64_t rvt_map_uses_of(const struct rvt_map *map, const struct rvt_dma_map *dm
  * must hold the device lock. */
 void rvt_mr_unmap_lists(struct rvt_dev_info *device, uint64_t context);
 
-/* Returns why an SGE that was proven under this mapping generation cannot be used now, or RVT_REASON_NONE and
- * the mapping in *map. */
+/* Returns why an SGE that was accepted under this mapping generation cannot be used now, or RVT_REASON_NONE
+ * and the mapping in *map. */
 enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation, struct rvt_map **map);
 
 #endif

@@ -109,7 +109,8 @@ int rvt_find_shared(const struct rvt_share_token *token, struct rvt_dev_info **o
     for (struct rvt_link *link = ours ? listed : NULL; link && !found; link = link->next) {
         struct rvt_shared *shared = RVT_LIST_ENTRY(link, struct rvt_shared, in_shared);
         if (same_bytes(token->bytes, shared->token, sizeof(shared->token))) {
-            /* A listed device is open or closing, so a context or its closer still holds a reference. */
+            /* A listed device is open or is being closed, so a context or the thread that closes it still
+             * holds a reference. */
             rvt_dev_get(shared->device);
             *out = shared->device;
             if (pd)

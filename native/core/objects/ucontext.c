@@ -113,7 +113,7 @@ int rvt_ucontext_live(const struct rvt_ucontext *context) {
 int rvt_fail_gone(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
                   enum rvt_cause otherwise) {
     enum rvt_cause cause = otherwise;
-    if (rvt_ucontext_gone(context)) /* tested first: the last context to end closes the device */
+    if (rvt_ucontext_gone(context)) /* tested first: the last context also closes the device */
         cause = RVT_CAUSE_DETACHED;
     else if (atomic_load_explicit(&device->closed, memory_order_relaxed))
         cause = RVT_CAUSE_DEVICE_CLOSED;

@@ -35,8 +35,8 @@ struct rvt_ucontext {
     void *wake_data;
     uint64_t id; /* greater than 0, never reused on a device */
     /* Constant: the serial number of the only domain the context may use, or RVT_WHOLE_DEVICE. A restricted
-     * context may import that domain, create queue pairs and regions in it, and see what is in it and what it
-     * owns. It must not create or end domains, map DMA memory, name it in page lists (unless the domain is
+     * context may attach to that domain, create queue pairs and regions in it, and see what is in it and what
+     * it owns. It must not create or end domains, map DMA memory, name it in page lists (unless the domain is
      * trusted and so reaches it by key 0 anyway), use device memory, share, or close the device. */
     uint64_t only_pd;
     /* Protected by the device lock: */

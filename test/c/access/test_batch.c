@@ -270,7 +270,7 @@ static void a_closed_domain_acquires_nothing(void) {
     CHECK(rvt_checker_of_pd(pd, &checker));
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK(!rvt_checker_of_pd(pd, &checker));
-    /* The new domain may reuse the slot of the closed one; it has a region. */
+    /* Create a new domain with a region. The domain may reuse the slot of the closed one. */
     struct rvt_pd_handle next;
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &next), 0);
     struct rvt_mr_handle mr = fixture_reg_in(next, arena, PAGE, 0, 0, ALL_ACCESS);
@@ -332,11 +332,11 @@ static void an_sge_is_held_exactly_as_it_was_checked(void) {
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, flip, NULL) == 0);
     while (!atomic_load(&flipped.begun))
-        sched_yield(); /* valgrind runs one thread at a time, without fair turns */
+        sched_yield(); /* valgrind runs one thread at a time and schedules unfairly */
     const struct rvt_batch batch = {&checker, (const unsigned char *)(uintptr_t)flipped.words, 8, 0, NULL,
                                     false};
     uint64_t accepted = 0, refused = 0;
-    /* On one processor the other thread seldom runs in between. */
+    /* On one processor, the other thread seldom runs during a batch, so repeat until it did. */
     for (long round = 0; round < 20000 || (round < 20000000 && !(accepted && refused)); round++) {
         struct rvt_sge held[8] = {{0}};
         uint32_t verdict[8];

@@ -367,7 +367,7 @@ static void copies_count_sges_bytes_and_refusals(void) {
          RVT_ACCESS_DENIED,
          true},
         {2, ALL_ACCESS, {{USER, 0, 8}, {LOST, 0, 8}}, DATA, 1, 8, 1, RVT_MEMORY_DETACHED, false},
-        /* does not fit, so it is not checked */
+        /* the second SGE does not fit, so it is not checked */
         {2, ALL_ACCESS, {{USER, 0, 8}, {USER, 0, 9}}, 16, 1, 8, 3, 0, false},
         {2, ALL_ACCESS, {{FMR, 0, 8}, {FMR, 0, 9}}, 16, 1, 8, 3, 0, false},
     };
@@ -379,7 +379,7 @@ static void copies_count_sges_bytes_and_refusals(void) {
                 pack(packed + SGE * i, rows[r].list[i].addr, rows[r].list[i].length,
                      fixture_key(mr[counted][rows[r].list[i].region]));
             const struct rvt_batch batch = {&checker, packed, rows[r].count, rows[r].acc, NULL, false};
-            /* The other list of a copy between lists; everything fits. */
+            /* The second list of a copy between lists: one SGE with room for everything. */
             unsigned char other[SGE];
             pack(other, 0, rows[r].room == 16 ? 16 : LONG, fixture_key(mr[counted][TARGET]));
             const struct rvt_batch target = {&checker, other, 1, ALL_ACCESS, NULL, false};

@@ -229,7 +229,7 @@ static void requests_must_lie_within_the_region(void) {
         {0x10000, 0x1800, 0, 0, false},
         {0x10000, 0x1800, UINT64_MAX, 1, false},
         {0x10000, 0x1800, 0x10000, UINT32_MAX, false},
-        /* address + length wraps around (DEVIATIONS 1) */
+        /* address + length wraps around (docs/deviations.md, 1) */
         {0x1000, 0x1000, UINT64_MAX, 0x1002, false},
         {0x1000, 0x2000, UINT64_MAX - 0x7ff, 0x1800, false},
         {0, 0x1000, UINT64_MAX, 2, false},
@@ -255,8 +255,8 @@ static void requests_must_lie_within_the_region(void) {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int failures = atomic_load(&check_failures);
         enum rvt_reason want = rows[i].ok ? RVT_REASON_NONE : RVT_OUT_OF_BOUNDS;
-        /* The row's numbers as the local address of one region and as the remote address of another; the
-         * second address of each region is unrelated. */
+        /* Region a has the row's base as its local address, region b as its remote address. The other address
+         * of each is unrelated. */
         struct rvt_mr_handle a = fixture_reg(&f, bytes, rows[i].length, rows[i].base, 0x500000, REMOTE_READ);
         struct rvt_mr_handle b = fixture_reg(&f, bytes, rows[i].length, 0x500000, rows[i].base, REMOTE_READ);
         CHECK_EQ(local_verdict(&f, f.pd, rows[i].addr, rows[i].request, fixture_key(a), 0, &place), want);
@@ -413,7 +413,7 @@ static void a_check_locates_the_segment_and_the_rest_of_it(void) {
         for (int remotely = 0; remotely < 2; remotely++) {
             CHECK_EQ(place.at, into);
             CHECK(place.user);
-            /* The rest of the segment, regardless of the requested length. */
+            /* A place reports the rest of the segment, regardless of the requested length. */
             CHECK_EQ(place.length, PAGE - p % PAGE);
             CHECK_EQ(place.segment, p / PAGE);
             CHECK_EQ(remote_verdict(&f, f.qp, iova + into, request, fixture_key(mr), REMOTE_READ, &place),
@@ -901,7 +901,7 @@ static void a_reference_is_refused_when_the_count_is_full(void) {
         MR_COUNTED(mrs[i], &counted, 2, 1, 0); /* a check that could take no reference is not counted */
         CHECK_EQ(atomic_load(&mrs[i].mr->word), flags | UINT32_MAX);
         CHECK_EQ(usable(&f, &first), RVT_REASON_NONE);
-        /* With key 0, the mapping counts the user only if the reference was taken. */
+        /* With key 0, the mapping counts the SGE as a user only if the reference was taken. */
         CHECK_EQ(atomic_load(&mapping->users), users + (i == 1));
         /* Extending an SGE takes no reference. */
         if (i == 1)

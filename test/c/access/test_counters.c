@@ -30,7 +30,7 @@ static void counters_add_up(void) {
     rvt_count_shared(&shared.accepted, 5);
     rvt_count_shared(&shared.accepted, 6);
     CHECK_EQ(atomic_load(&shared.accepted), 11);
-    /* The struct is passed on as a plain row of numbers. */
+    /* The binding copies the struct as a plain row of numbers. */
     CHECK_EQ(sizeof(struct rvt_counts), (2 + RVT_REASON_COUNT) * sizeof(uint64_t));
     CHECK_EQ(offsetof(struct rvt_counts, refused), 2 * sizeof(uint64_t));
     CHECK_EQ(alignof(struct rvt_ucontext), RVT_CACHE_LINE);
@@ -62,14 +62,14 @@ static void each_single_check_is_counted_once(void) {
     COUNTED(&f, &own, 1, 0, 0, 0);
     CHECK_EQ(remote_check(&f, &place, 0x9000, 8, key + 1, REMOTE_READ), 0);
     COUNTED(&f, &own, 0, 0, RVT_STALE_KEY, 1);
-    /* With a `last` SGE that the access does not continue: still counts as one check. */
+    /* A check with a `last` SGE that the access does not continue still counts as one check. */
     CHECK_EQ(local_in(&f, f.pd, &more, &sge, 0x5008, 8, key, 0), 1);
     COUNTED(&f, &own, 1, 0, 0, 0);
     rvt_put_sge(&more);
     CHECK_EQ(local_in(&f, f.pd, &more, &sge, 0x9008, 8, key, 0), -RVT_EINVAL);
     COUNTED(&f, &own, 0, 0, RVT_OUT_OF_BOUNDS, 1);
     rvt_put_sge(&sge);
-    /* With a `last` SGE that the access continues. */
+    /* A check that is coalesced into its `last` SGE also counts as one check. */
     struct rvt_mr_handle fmr = fixture_fmr(&f, 0, 2, 12);
     fixture_dma(&f, bytes, 2 * PAGE, 0x40000);
     CHECK_EQ(rvt_map_phys_fmr(fmr, (uint64_t[]){0x40000, 0x41000}, 2, 0x40000), 0);
@@ -282,10 +282,11 @@ static void device_totals_include_closed_contexts(void) {
 
 struct twin {
     struct rvt_mr_handle mr;
-    uint64_t accepted, refused, copied; /* expected values of its counters */
+    uint64_t accepted, refused, copied; /* expected values of the region's counters */
 };
 
-/* The twins have the same addresses and rights. All results must be identical, including the place. */
+/* Twins are two regions with the same addresses and rights, one of them counted. All results must be
+ * identical, including the place. */
 static void counting_a_region_does_not_change_any_result(void) {
     enum { KINDS = 3, ROUNDS = 4000 };
     static const uint32_t accs[] = {0,
@@ -331,7 +332,7 @@ static void counting_a_region_does_not_change_any_result(void) {
         const unsigned form = (unsigned)roll(&seed, 8);
         /* Only a region of rvt_alloc_mr becomes valid again after an invalidation. */
         if (!roll(&seed, 40) && (pair[0].mr.mr->kind == RVT_MR_MEM_REG || round > ROUNDS * 3 / 4)) {
-            /* Both twins change alike. */
+            /* Make the same change to both twins. */
             for (int t = 0; t < 2; t++)
                 CHECK_EQ(rvt_invalidate_rkey(f.qp, fixture_key(pair[t].mr)), 0);
         } else if (!roll(&seed, 20) && pair[0].mr.mr->kind == RVT_MR_MEM_REG) {

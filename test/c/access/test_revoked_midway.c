@@ -7,7 +7,7 @@
 #include "sections.h"
 
 enum { BYTES = 4 * RVT_SECTION_BYTES + 2 * PAGE, SGE = 16, SECOND = 2 };
-/* Written by the program after it took the region back; never a byte of a source. */
+/* The byte that the program writes after it took the region back; no source contains it. */
 enum { OWN_PATTERN = 0xee };
 
 static alignas(4096) unsigned char arena[BYTES];
@@ -172,7 +172,7 @@ static void copies_of_a_list_stop_when_the_verb_returns(void) {
                                                 : rvt_copy_batch(&call, &list, &batch, &other, &result);
                 end_sections(&sections);
                 CHECK(s.called);
-                CHECK_EQ(s.answer, 0); /* no SGE is held, so no verb is busy */
+                CHECK_EQ(s.answer, 0); /* no SGE is held, so no verb returns -EBUSY */
                 CHECK_EQ(answer, 0);
                 CHECK_EQ(result.bytes, s.moved);
                 /* If both checkers are closed, the one checked first reports it. */

@@ -30,7 +30,7 @@ enum shape { EXTENT, PAGES, TWO_MAPPINGS, KEY_ZERO, BYTE_SEGMENTS, SHAPES };
 
 static const uint64_t ARENA_DMA = 0x100000;
 
-/* Returns the key; *base is set to the address of byte 0. */
+/* Creates a region of the given shape. Returns its key and sets *base to the address of byte 0. */
 static uint32_t make_region(struct fixture *f, enum shape shape, uint64_t *base) {
     static uint64_t pages[BYTES];
     struct rvt_mr_handle mr;
@@ -322,7 +322,7 @@ static void a_list_is_checked_in_many_sections(void) {
 struct told {
     struct fixture *f;
     uint32_t fragments, calls, most;
-    uint32_t give_up_after; /* number of calls after which it gives up; 0: never */
+    uint32_t give_up_after; /* number of calls after which the callback aborts the walk; 0: never */
 };
 
 static bool note_told(void *context, const struct rvt_fragment *fragments, uint32_t count) {

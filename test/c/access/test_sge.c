@@ -184,7 +184,7 @@ static void a_walk_past_the_end_or_with_a_repeated_release_is_refused(void) {
     CHECK_EQ(rvt_ss_init(&ss, three.list, 3), 0);
     CHECK_EQ(walk(&f, &ss, &(uint32_t){50}, 1, true, &got), 0);
     before = ss;
-    /* Past the end, also by steps whose sum overflows 32 bits. */
+    /* Steps past the end are refused, even if their sum overflows 32 bits. */
     const uint32_t sums[][3] = {{10351, 0, 0},
                                 {UINT32_MAX, 0, 0},
                                 {10000, 350, 1},
@@ -420,8 +420,8 @@ static void an_sge_state_finds_the_keys_of_its_remaining_sges(void) {
 }
 
 static void segment_indexes_can_exceed_16_bits(void) {
-    /* DEVIATIONS 9: the reference implementation stores the upper part of the segment index in 16 bits. This
-     * needs 64 GiB of address space that is never touched. */
+    /* docs/deviations.md, 9: the kernel stores the upper part of the segment index in 16 bits. This needs 64
+     * GiB of address space that is never touched. */
     const uint64_t size = (UINT64_C(64) << 30) + 2 * PAGE, far = UINT64_C(64) << 30;
     void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct fixture f;

@@ -114,7 +114,7 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
             uint64_t r = 0, off = 0, length = 0;
             for (uint32_t i = 0; i < asked; i++) {
                 if (i && off + length < regions[r].length && roll(&seed, 2)) {
-                    off += length; /* continue where the previous SGE ended */
+                    off += length; /* the SGE starts where the previous one ends */
                 } else {
                     r = roll(&seed, REGIONS);
                     off = roll(&seed, 2) ? roll(&seed, regions[r].length)
@@ -122,7 +122,7 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
                 }
                 static const uint64_t limits[] = {1, 9, 200, PAGE + 1, 2 * PAGE};
                 length = roll(&seed, 2) ? roll(&seed, limits[roll(&seed, 5)])
-                                        : PAGE - (regions[r].base + off) % PAGE; /* up to a page boundary */
+                                        : PAGE - (regions[r].base + off) % PAGE; /* up to a page's end */
                 if (length > regions[r].length - off)
                     length = regions[r].length - off;
                 int answer = local_in(&f, f.pd, &sge[count], count ? &sge[count - 1] : NULL,
@@ -170,7 +170,7 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
                 CHECK_EQ(rvt_ss_total_len(&ss), total - at);
             }
             CHECK_EQ(rvt_copy_sge_out(&call, &ss, data, 1, release, &copied), -RVT_EINVAL);
-            CHECK_BYTES_EQ(arena, shadow, ARENA); /* also the bytes that no region covers */
+            CHECK_BYTES_EQ(arena, shadow, ARENA); /* compare all bytes, even those that no region covers */
             for (uint32_t i = 0; i < count; i++) {
                 /* SGEs that were consumed are put, if `release` is set. The walk never reaches empty SGEs at
                  * the end. */
@@ -317,7 +317,7 @@ static void a_refused_copy_moves_nothing(void) {
         if (how != 2)
             CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){0x10000}, 1, 0), 0);
     }
-    /* The SGE is put while the state still holds its copy of it. */
+    /* Put the SGE while the state still holds a copy of it. */
     rvt_data_call_begin(&call, f.reader, NULL);
     CHECK_EQ(rvt_ss_init(&ss, list, 1), 0);
     rvt_put_sge(&a);
@@ -363,8 +363,8 @@ struct owned {
     enum rvt_reason answer;
     void *environment; /* the only environment that may use the memory; NULL: any */
     int asked, released;
-    int refuse_from;            /* number of calls before it refuses */
-    struct rvt_retired *retire; /* the first call retires this in `of` */
+    int refuse_from;            /* number of calls of resolve() that succeed before it refuses */
+    struct rvt_retired *retire; /* the first call of resolve() retires this item in `of` */
     struct rvt_retirement *of;
 };
 
@@ -638,7 +638,7 @@ static void *poll_last_byte(void *argument) {
     _Atomic(unsigned char) *last = (_Atomic(unsigned char) *)&mailbox.bytes[length - 1];
     for (unsigned char turn = 1; turn <= 200; turn++) {
         while (atomic_load_explicit(last, memory_order_acquire) != turn)
-            sched_yield(); /* valgrind runs one thread at a time, without fair turns */
+            sched_yield(); /* valgrind runs one thread at a time and schedules unfairly */
         /* A thread that sees the last byte must see all bytes. Plain loads, so that ThreadSanitizer checks
          * the ordering, too. */
         for (size_t i = 0; i < length; i++)
@@ -677,7 +677,7 @@ static void an_ordered_copy_writes_the_last_byte_last(void) {
             CHECK_EQ(rvt_copy_sge(&call, &ss, data, length, false, true, &copied), 0);
             CHECK_EQ(copied.bytes, length);
             while (!atomic_load_explicit(&go, memory_order_acquire))
-                sched_yield(); /* valgrind runs one thread at a time, without fair turns */
+                sched_yield(); /* valgrind runs one thread at a time and schedules unfairly */
         }
         REQUIRE(pthread_join(poller, NULL) == 0);
         rvt_put_sge(&sge[0]);
@@ -745,7 +745,7 @@ static void copied_bytes_count_for_the_context_and_the_region(void) {
     CHECK_EQ(rvt_copy_sge(&call, &ss, data, LONG, true, false, &copied), 0);
     COUNTED(&f, &own, 0, LONG, 0, 0);
     MR_COUNTED(mr[0], &at[0], 1, 0, LONG);
-    /* A walk copies nothing. */
+    /* A walk without a copy counts no bytes. */
     struct fragments fragments;
     CHECK_EQ(local(&f, &sge[1], 0, 2 * PAGE, fixture_key(mr[1]), LOCAL_WRITE), 1);
     CHECK_EQ(walk_whole(&f, &sge[1], &fragments), 0);

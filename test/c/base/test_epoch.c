@@ -377,10 +377,10 @@ static void synchronizing_waits_for_readers_inside(void) {
     rvt_read_enter(a, &here);
     rvt_read_enter(b, &here);
     CHECK(begin_waiting(&w, synchronize, &here));
-    rvt_read_enter(c, &here); /* entered after the wait began: not waited for */
+    rvt_read_enter(c, &here); /* reader c entered after the wait began, so the wait ignores it */
     rvt_read_leave(a, &here);
     CHECK(still_waiting(&w));
-    rvt_read_renew(b, &here); /* leaves and enters again, which ends the old section */
+    rvt_read_renew(b, &here); /* reader b leaves and enters again, which ends its old section */
     CHECK_EQ(end_waiting(&w), 0);
     rvt_read_leave(b, &here);
     rvt_read_leave(c, &here);
@@ -497,7 +497,8 @@ static void wait_after_leaving(void) {
 static void wait_with_a_reused_reader(void) {
     struct rvt_reader *first = rvt_reader_register();
     rvt_reader_unregister(first);
-    struct rvt_reader *second = rvt_reader_register(); /* the same record, again owned by this thread */
+    /* The same struct rvt_reader, again owned by this thread. */
+    struct rvt_reader *second = rvt_reader_register();
     rvt_read_enter(second, own_section);
     rvt_synchronize(&here);
 }

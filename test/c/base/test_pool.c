@@ -184,7 +184,7 @@ static void live_objects_are_found_in_index_order(void) {
         CHECK_EQ(object->index, alive[found]);
         CHECK_EQ(at, object->index + 1);
         if (found % 2)
-            rvt_object_death(object); /* as when a domain closes and takes its objects with it */
+            rvt_object_death(object); /* end the object, as when its domain closes */
     }
     CHECK_EQ(found, count);
     CHECK_EQ(at, pool.count);

@@ -104,7 +104,7 @@ static void dropping_a_context_keeps_the_reported_cause(void) {
     fixture_leave_last(&first, &first);
 }
 
-/* Counts slices that nobody holds but that a reader may still use. */
+/* The count includes slices that no region holds any more but a reader may still use. */
 static void freeing_device_memory_reports_its_users(void) {
     struct fixture f;
     if (!fixture_open(&f, 4))

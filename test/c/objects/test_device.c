@@ -219,7 +219,7 @@ static void the_leak_report_covers_only_the_region_of_key_zero(void) {
     static const struct {
         bool second_pd;     /* create a second DMA region, which key 0 does not use */
         bool release_first; /* deregister the region that key 0 uses */
-        bool hold_first;    /* while an SGE holds it, so that the dereg is busy */
+        bool hold_first;    /* while an SGE holds the region, so that dereg returns -EBUSY */
         bool leaked;
     } rows[] = {{false, false, false, true},
                 {true, false, false, true},
@@ -292,7 +292,7 @@ static void picked_address_ranges_do_not_wrap_around(void) {
         uint64_t first = 0, start = 0;
         CHECK_EQ(rvt_pick_user_start(f.device, 1, &first), 0);
         uint64_t end = first + 1;
-        /* One range takes nearly everything; then small ones until none is left. */
+        /* One range takes nearly the whole address space; then small ranges take the rest. */
         bool nearly_full =
             rvt_pick_user_start(f.device, UINT64_MAX - (first + 2 * PAGE) - leave[i], &start) == 0;
         if (nearly_full) {
@@ -320,7 +320,7 @@ static void picked_address_ranges_do_not_wrap_around(void) {
     uint64_t start = 0;
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_pick_user_start(f.device, UINT64_MAX, &start), -RVT_EINVAL);
-    CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0); /* the refused call used nothing up */
+    CHECK_EQ(rvt_pick_user_start(f.device, 1, &start), 0); /* the refused call reserved no addresses */
     fixture_close(&f);
 }
 

@@ -289,7 +289,7 @@ static void freeing_waits_for_regions_released_by_a_finalizer(void) {
     fixture_leave_last(&a, &a);
 }
 
-/* Nor can the memory be freed while a region on it is being deregistered. */
+/* The memory cannot be freed while a region on it is being deregistered. */
 static int dereg(void *mr) {
     return rvt_dereg_mr(*(struct rvt_mr_handle *)mr, RVT_RELEASE);
 }
@@ -343,7 +343,7 @@ static void a_view_can_be_read_after_the_memory_is_freed(void) {
     REQUIRE(fixture_open(&f, 4));
     struct rvt_device_memory *memory = alloc_of(&f, PAGE, false);
     memset(memory->pages.data, 0x33, PAGE);
-    rvt_memory_get(&memory->memory); /* like a view in another environment */
+    rvt_memory_get(&memory->memory); /* takes a reference, as a view in another environment does */
     CHECK_EQ(free_of(&f, memory), 0);
     let_go(memory);
     CHECK_EQ(memory->pages.data[PAGE - 1], 0x33);

@@ -58,7 +58,7 @@ static void map_refuses_overlapping_ranges(void) {
         uint64_t address, length;
         int answer;
     } rows[] = {
-        /* compared with [0x10000, 0x14000) and [0x20000, 0x20800) */
+        /* existing mappings: [0x10000, 0x14000) and [0x20000, 0x20800) */
         {0x10000, 0x4000, -RVT_EINVAL}, /* same range as the first mapping */
         {0x10000, 1, -RVT_EINVAL},
         {0x13000, 1, -RVT_EINVAL},
@@ -206,7 +206,7 @@ static void chosen_addresses_avoid_existing_mappings(void) {
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(rvt_dma_map(f.device, NULL, memory, false, &next, &dma), 0);
         CHECK_PTR_EQ(find(&f, next, 4 * PAGE), dma.map);
-        CHECK(find(&f, next - 1, 1) == NULL); /* with a gap to its neighbors */
+        CHECK(find(&f, next - 1, 1) == NULL); /* the mapping has a gap on both sides */
         CHECK(find(&f, next + 4 * PAGE, 1) == NULL);
     }
     rvt_memory_put(memory);
@@ -240,7 +240,8 @@ static void a_mapping_can_be_unmapped_once(void) {
     CHECK(find(&f, 0x10000, 1) == NULL);
     CHECK_PTR_EQ(find(&f, 0x20000, 1), b.map);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
-    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0); /* may reuse the object of the first mapping */
+    /* The new mapping may reuse the object of the first one. */
+    CHECK_EQ(map_at(&f, 0x10000, PAGE, &again), 0);
     CHECK_EQ(rvt_dma_unmap(a), -RVT_EBADF);
     CHECK_PTR_EQ(find(&f, 0x10000, 1), again.map);
     CHECK_EQ(rvt_dma_unmap(again), 0);
@@ -330,12 +331,12 @@ static void a_closed_mapping_accepts_no_users(void) {
     CHECK_EQ(rvt_dma_unmap(dma), -RVT_EBUSY);
     rvt_dma_release(dma.map, 2);
     struct waiting w;
-    read_enter(&f); /* keeps the mapping's object from being reused */
+    read_enter(&f); /* the section keeps the mapping's object from being reused */
     struct rvt_dma_map *seen = rvt_dma_find(&f.device->dma, 0x10000, 1, NULL);
     CHECK_PTR_EQ(seen, dma.map);
     CHECK(begin_waiting(&w, unmap, &dma));
     CHECK(!rvt_dma_acquire(seen));
-    CHECK_EQ(seen->address, 0x10000); /* its address and length stay readable */
+    CHECK_EQ(seen->address, 0x10000); /* the mapping's address and length stay readable */
     CHECK_EQ(seen->length, PAGE);
     read_leave(&f);
     CHECK_EQ(end_waiting(&w), 0);
@@ -501,7 +502,7 @@ static void page_lists_on_removed_mappings_become_empty(void) {
     CHECK_EQ(rvt_dealloc_ucontext(a.context, true), 0);
     CHECK(mapping_closed(goes) && mapping_closed(goes_too) && !mapping_closed(stays) &&
           !mapping_closed(stays_too));
-    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no page list uses it any more */
+    CHECK_EQ(atomic_load(&goes.map->users), RVT_DMA_CLOSED); /* no page list uses the mapping any more */
     CHECK_EQ(atomic_load(&goes_too.map->users), RVT_DMA_CLOSED);
     CHECK(find(&b, GOES, 1) == NULL && find(&b, GOES_TOO, 1) == NULL);
     CHECK_PTR_EQ(find(&b, STAYS, 2 * PAGE), stays.map);

@@ -301,15 +301,16 @@ static void one_mapping_can_replace_many_ranges(void) {
     static const struct {
         uint32_t first, last; /* first and last page of the large mapping */
     } rows[] = {
-        {0, MAPS - 1},                                        /* covers all pages */
-        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1},                    /* covers whole leaves, from the front */
-        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* covers one whole leaf */
-        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* crosses the end of one leaf */
-        /* from inside one leaf to inside another leaf */
+        {0, MAPS - 1},                     /* the mapping covers all pages */
+        {0, 3 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping covers whole leaves, from the front */
+        {RVT_DMA_LEAF_ENTRIES, 2 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping covers one whole leaf */
+        {RVT_DMA_LEAF_ENTRIES - 1, RVT_DMA_LEAF_ENTRIES},     /* the mapping crosses the end of one leaf */
+        /* the mapping begins inside one leaf and ends inside another */
         {5, 5 + 4 * RVT_DMA_LEAF_ENTRIES},
-        /* from inside a leaf to the end of the next */
+        /* the mapping begins inside a leaf and ends with the next leaf */
         {RVT_DMA_LEAF_ENTRIES / 2, 2 * RVT_DMA_LEAF_ENTRIES - 1},
-        {11 * RVT_DMA_LEAF_ENTRIES - 3, 12 * RVT_DMA_LEAF_ENTRIES - 1}, /* up to the last page */
+        {11 * RVT_DMA_LEAF_ENTRIES - 3,
+         12 * RVT_DMA_LEAF_ENTRIES - 1}, /* the mapping ends with the last page */
     };
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
         struct fixture f;
@@ -397,7 +398,8 @@ static void a_reader_keeps_the_mappings_it_has_seen(void) {
     const struct rvt_dma_table *table = atomic_load(&f.device->dma.table);
     for (uint64_t i = 0; i < MAPS; i++)
         seen[i] = rvt_dma_table_find(table, page(i));
-    rvt_drop_ucontext(other.context); /* like a finalizer, which does not wait for this reader */
+    /* Drop the context as a finalizer does, without waiting for this reader. */
+    rvt_drop_ucontext(other.context);
     for (uint64_t i = 0; i < MAPS; i++)
         CHECK_EQ(map_at(&f, page(MAPS + i), PAGE), 0);
     /* The old table gains no mapping, and loses none that still exists. */

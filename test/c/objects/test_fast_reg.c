@@ -28,7 +28,8 @@ static void fast_reg_sets_key_access_and_iova(void) {
     REQUIRE(open_with_dma(&f));
     struct rvt_mr_handle mr = mapped(&f);
     uint32_t key = fixture_key(mr);
-    /* Before: usable locally, but not remotely, since it has no access rights yet. */
+    /* Before fast registration, the region can be used locally, but not remotely: it has no access rights
+     * yet. */
     CHECK_EQ(local_check(&f, &place, 0x10010, 16, key, 0), 1);
     CHECK_EQ(local_check(&f, &place, 0x10010, 16, key, LOCAL_WRITE), 0);
     CHECK_EQ(f.reason, RVT_ACCESS_DENIED);

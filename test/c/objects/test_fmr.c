@@ -161,8 +161,7 @@ static void a_refused_mapping_changes_nothing(void) {
         CHECK_EQ(place.at, 0x10000);
         CHECK_EQ(fixture_query(fmr).length, 2 * PAGE);
     }
-    /* Lengths of 2^32 or more are refused. The reference implementation truncated 4 GiB to 0 and 5 GiB to 1
-     * GiB. */
+    /* Lengths of 2^32 or more are refused. The kernel truncates 4 GiB to 0 and 5 GiB to 1 GiB. */
     const uint64_t gib = UINT64_C(1) << 40;
     uint64_t pages[] = {gib, gib, gib, gib, gib};
     CHECK_EQ(rvt_map_phys_fmr(big, pages, 3, 0), 0);
@@ -325,7 +324,7 @@ static void mapping_a_held_fmr_is_busy_before_other_errors(void) {
     CHECK_EQ(rvt_map_phys_fmr(fmr, &(uint64_t){1}, 1, UINT64_MAX), -RVT_EBUSY);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
-    /* Unmapped while an SGE holds the region: still busy. */
+    /* After unmapping the FMR, mapping it still returns -EBUSY, because an SGE holds it. */
     CHECK_EQ(rvt_unmap_fmr(&fmr, 1), 0);
     CHECK_EQ(fixture_refs(fmr), 3);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), -RVT_EBUSY);
@@ -333,8 +332,8 @@ static void mapping_a_held_fmr_is_busy_before_other_errors(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages, 1, 0x6000), 0);
 
-    /* After a busy dealloc, mapping is busy, whether the region is held or not (DEVIATIONS 5: one held
-     * reference must not be mistaken for none). */
+    /* After a dealloc that returned -EBUSY, mapping returns -EBUSY too, whether or not the region is still
+     * held (docs/deviations.md, 5: one held reference must not be mistaken for none). */
     CHECK_EQ(local(&f, &sge, 0x6000, 8, fixture_key(fmr), 0), 1);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_map_phys_fmr(fmr, pages + 1, 1, 0x6000), -RVT_EBUSY);
@@ -401,7 +400,7 @@ static void a_reference_taken_during_a_mapping_makes_it_busy(void) {
     CHECK_EQ(interruption.answer, 1);
     CHECK_EQ(answer, -RVT_EBUSY);
     CHECK(!rvt_reclaim_pending(&f.device->retirement));
-    /* At most the spare map block is left. */
+    /* Of the map blocks, at most the spare one is left. */
     CHECK(rvt_held_bytes(f.device) - held <= sizeof(struct rvt_map) + 2 * sizeof(uint64_t));
     CHECK_EQ(fixture_query(fmr).start, 0x5000);
     CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);

@@ -8,7 +8,7 @@
 
 static unsigned char bytes[PAGE];
 
-/* A simple model of the key table's allocation rules in the reference implementation. */
+/* A simple model of the kernel's rules for allocating slots and keys. */
 struct model {
     uint32_t bits, next, generation, used;
     bool *taken;
@@ -145,8 +145,9 @@ static void key_zero_is_never_issued(void) {
     }
     CHECK_EQ(fixture_head(f.device).generation, 4097 + 4093);
     CHECK_EQ(try_take(&f, &mr), 0);
-    CHECK_EQ(fixture_key(mr), 0xfff00);                                     /* slot 0 with generation 8191 */
-    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL); /* a refused call moves nothing */
+    CHECK_EQ(fixture_key(mr), 0xfff00); /* slot 0 with generation 8191 */
+    /* A refused call does not advance the generation. */
+    CHECK_EQ(rvt_alloc_mr(f.pd, RVT_MR_TYPE_SG_GAPS, 1, &mr), -RVT_EINVAL);
     CHECK_EQ(fixture_head(f.device).generation, 8191);
     fixture_close(&f);
 
@@ -188,7 +189,7 @@ static void the_generation_advances_twice_to_avoid_key_zero(void) {
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0x100);
     CHECK_EQ(fixture_head(f.device).generation, (1u << 20) + 1);
-    /* Another slot with the same generation part needs no exception. */
+    /* In a slot other than 0, generation part 0 is valid and is not skipped. */
     f.device->lkey_table.generation = (1u << 20) - 1;
     CHECK_EQ(try_take(&f, &mr), 0);
     CHECK_EQ(fixture_key(mr), 0x10000000);
@@ -510,7 +511,7 @@ static void slot_0_of_the_widest_table_has_one_key(void) {
     leave_all_free(table);
     fixture_close(&f);
 
-    /* Sequential keys may repeat, as in the reference implementation. */
+    /* Sequential keys may repeat, as in the kernel. */
     REQUIRE(fixture_open(&f, 23));
     table = &f.device->lkey_table;
     leave_free(table, (const uint32_t[]){0}, 1);
@@ -550,7 +551,7 @@ static void the_report_lists_occupied_slots_in_order(void) {
         bool kept = false;
         for (size_t k = 0; k < 5; k++)
             kept |= keep[k] == i;
-        if (!kept) /* region 77 is held, so its dereg is busy; its slot is free nevertheless */
+        if (!kept) /* region 77 is held: dereg returns -EBUSY, but frees the slot */
             CHECK_EQ(rvt_dereg_mr(mr[i], RVT_RELEASE), i == 77 ? -RVT_EBUSY : 0);
     }
     struct rows rows = {0};
@@ -669,7 +670,7 @@ static void *read_through_reuse(void *argument) {
             CHECK_EQ(got.key, 0);
         }
         rvt_read_leave(reader, &f->device->retirement);
-        sched_yield(); /* valgrind runs one thread at a time, without fair turns */
+        sched_yield(); /* valgrind runs one thread at a time and schedules unfairly */
     }
     rvt_reader_unregister(reader);
     return NULL;
@@ -679,8 +680,8 @@ static void a_reader_never_mixes_two_regions_of_a_slot(void) {
     struct fixture f;
     pthread_t readers[2];
     REQUIRE(fixture_open(&f, 23));
-    /* The next region with the same key has a higher sequence. Only this tells a reader that it saw parts of
-     * both. */
+    /* The next region with the same key has a higher sequence. Only the sequence tells a reader that it saw
+     * parts of both regions. */
     const struct rvt_lkey_record *slot = rvt_lkey_record(&f.device->lkey_table, 0x100);
     uint64_t last = 0;
     for (int life = 0; life < 3; life++) {

@@ -377,7 +377,8 @@ static void counting_begins_with_count_mr(void) {
     for (int i = 0; i < 4; i++) /* each region has its own counters */
         MR_COUNTED(mr[i], &last[i], 0, 0, 0);
 
-    /* A busy dereg: the region has no record any more, but SGEs that hold it can still be used. */
+    /* After a dereg that returned -EBUSY, the region has no record any more, but SGEs that hold it can still
+     * be used. */
     dead = fixture_reg(&f, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
     uint32_t key = fixture_key(dead);
     struct rvt_copied copied;
@@ -568,7 +569,7 @@ static void regions_are_found_by_index_and_generation(void) {
     finds(&f, index, generation + 2, later);
     CHECK(!rvt_mr_live(later));
     finds(&f, index, 0, none);
-    /* A region whose dereg was busy is found. A deregistered one is found, too, but is not live. The
+    /* A region whose dereg returned -EBUSY is found. A deregistered one is found, too, but is not live. The
      * generation after its end finds nothing. */
     CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr[1]), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr[1], RVT_RELEASE), -RVT_EBUSY);
@@ -624,7 +625,7 @@ static void dereg_mrs_waits_once_for_the_whole_list(void) {
         CHECK_EQ(atomic_load(&rvt_epoch_now) - before, 1);
         CHECK(fixture_dead(user) && fixture_dead(fmr) && fixture_dead(dma) && fixture_dead(sg));
         CHECK_EQ(fixture_refs(stays), 2);
-        CHECK_EQ(f.pd.pd->children, 2); /* a queue pair and `stays` */
+        CHECK_EQ(f.pd.pd->children, 2); /* the queue pair and the region `stays` are left */
         CHECK_EQ(fixture_head(f.device).used, 1);
         CHECK(!rvt_reclaim_pending(&f.device->retirement));
         /* Regions that are already deregistered are no error. */
@@ -718,7 +719,7 @@ static void dereg_mrs_changes_nothing_if_one_handle_is_invalid(void) {
     /* A handle of another domain's region is accepted if the region is already deregistered. */
     CHECK_EQ(rvt_dereg_mr(foreign, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dereg_mrs(f.pd, &foreign, 1, RVT_RELEASE), 0);
-    /* A closed domain, and a handle of none. */
+    /* The handle of a closed domain, and a handle that never named a domain. */
     struct rvt_pd_handle dead, no_pd = {0};
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &dead), 0);
     CHECK_EQ(rvt_dealloc_pd(dead, false), 0);

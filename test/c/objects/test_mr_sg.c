@@ -159,7 +159,7 @@ static void lists_are_mapped_page_by_page(void) {
     fixture_close(&f);
 }
 
-/* The rules of SEMANTICS, step by step, for addresses far below 2^64. */
+/* Predicts rvt_map_mr_sg by the rules of docs/semantics.md, 5, step by step, for addresses far below 2^64. */
 static int model(uint32_t capacity, const struct rvt_sg_element *list, uint32_t count, uint64_t offset,
                  uint64_t *pages, uint32_t *segments, uint64_t *total) {
     uint64_t previous = 0;

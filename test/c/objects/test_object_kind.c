@@ -97,7 +97,7 @@ static const struct rvt_object_kind widgets = {
     .row_fields = WIDGET_FIELDS,
     .fill_row = fill_widget_row,
     .object_size = sizeof(struct widget),
-    .end_order = RVT_END_QPS + 1, /* after queue pairs and before regions */
+    .end_order = RVT_END_QPS + 1, /* widgets end after queue pairs and before regions */
     .end = end_widget,
     .domain_of = domain_of_widget,
 };
@@ -130,7 +130,7 @@ static const struct rvt_object_kind gadgets = {
     .row_fields = 1,
     .fill_row = fill_gadget_row,
     .object_size = sizeof(struct gadget),
-    .end_order = RVT_END_DMA_MAPS + 1, /* last of all kinds */
+    .end_order = RVT_END_DMA_MAPS + 1, /* gadgets end last */
     .end_all = end_gadgets,
 };
 
@@ -253,7 +253,7 @@ static void reports_include_the_kinds_of_extensions(void) {
     fixture_leave(&b);
     report.count = 0;
     rvt_resource_report(a.device, note_row, &report);
-    CHECK_EQ(report.count, 5); /* b's context, domain, queue pair and widget are gone */
+    CHECK_EQ(report.count, 5); /* b's context, domain, queue pair and widget are closed */
     fixture_leave_last(&a, &a);
 }
 
@@ -272,7 +272,7 @@ static void taking_an_object_fills_its_common_header(void) {
     end_widget(&first->owned);
     rvt_mutex_unlock(&f.device->lock);
     CHECK_EQ(rvt_read_serial(&first->owned, generation), 0); /* the handle is invalid */
-    CHECK_PTR_EQ(first->owned.device, f.device);             /* but its device can still be read */
+    CHECK_PTR_EQ(first->owned.device, f.device); /* the device can still be read through the stale handle */
     struct widget *again = take_widget(f.pd, 3);
     CHECK_PTR_EQ(again, first);
     CHECK_EQ(again->owned.serial, 3); /* serial numbers are never reused */
@@ -336,7 +336,7 @@ static void a_domain_closes_its_objects_in_order(void) {
     fixture_close(&f);
 }
 
-/* Creates two objects of every kind in a, and one of every kind in b. */
+/* Creates two objects of every kind in environment a, and one of every kind in environment b. */
 static void fill_both(struct fixture *a, struct fixture *b) {
     for (int i = 0; i < 2; i++) {
         struct rvt_mr_handle mr;
@@ -415,7 +415,7 @@ static void the_release_hook_runs_once_for_each_region(void) {
     for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
         struct rvt_mr_handle fmr = fixture_fmr(&f, 0, 1, 12), sg = fixture_mem_reg(&f, 1), dma;
         CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
-        CHECK_EQ(rvt_dereg_mr(fmr, RVT_RELEASE), -RVT_EINVAL); /* the wrong verb releases nothing */
+        CHECK_EQ(rvt_dereg_mr(fmr, RVT_RELEASE), -RVT_EINVAL); /* dereg refuses an FMR and releases nothing */
         CHECK_EQ(events.count, 0);
         CHECK_EQ(rvt_dealloc_fmr(fmr, (enum rvt_release_mode)mode), 0);
         CHECK_EQ(rvt_dereg_mr(sg, (enum rvt_release_mode)mode), 0);
@@ -430,7 +430,8 @@ static void the_release_hook_runs_once_for_each_region(void) {
         CHECK_EQ(events.count, 0);
     }
 
-    /* The hook has already run for a deregistered region that the domain takes along. */
+    /* When a domain closes with a half-dead region in it, the hook does not run again: it ran at the
+     * dereg. */
     mr = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, ALL_ACCESS);
     CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);

@@ -47,7 +47,7 @@ static const struct rvt_object_kind parts = {
     .row_fields = 1,
     .fill_row = fill_part_row,
     .object_size = sizeof(struct part),
-    .end_order = RVT_END_QPS, /* in the same step as queue pairs */
+    .end_order = RVT_END_QPS, /* parts end in the same step as queue pairs */
     .end = end_part,
     .domain_of = domain_of_part,
 };
@@ -213,7 +213,7 @@ static void mark_ended(int index) {
             mark_ended(i);
     }
     if (is_held(object))
-        rvt_put_sge(&object->sge); /* held until after the region closed */
+        rvt_put_sge(&object->sge); /* an SGE may hold a region until after the region ended */
 }
 
 static bool is_alive(const struct model_object *object) {
@@ -356,7 +356,8 @@ static void closing_the_device_closes_every_object_once(void) {
         for (int i = 0; i < world.count; i++)
             wanted += world.objects[i].what == A_PART && world.objects[i].alive;
         CHECK_EQ(rvt_mr_exit(world.device, true, NULL), 0);
-        CHECK_EQ(ended_parts, wanted); /* each only once, although hooks close some of them, too */
+        /* Each part closes only once, although hooks close some of them, too. */
+        CHECK_EQ(ended_parts, wanted);
         for (int i = 0; i < world.count; i++)
             mark_ended(i);
         check_world();

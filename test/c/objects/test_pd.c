@@ -102,14 +102,14 @@ static void a_domain_is_busy_until_a_held_region_is_deregistered(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     rvt_put_sge(&sge);
-    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* no reference is left, but the region still exists */
+    CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY); /* no SGE holds the region, but it still exists */
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
 
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
     mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);
     CHECK_EQ(local_in(&f, pd, &sge, NULL, 0x1000, 8, fixture_key(mr), 0), 1);
-    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* forced while an SGE holds the region */
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0); /* a forced release while an SGE holds the region */
     CHECK_EQ(rvt_dealloc_pd(pd, false), 0);
     CHECK_EQ(usable(&f, &sge), RVT_REGION_REVOKED);
     rvt_put_sge(&sge);
@@ -161,7 +161,7 @@ static void a_user_domain_has_no_key_zero(void) {
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
     CHECK_EQ(remote_in(&f, f.user_qp, &sge, 0x10000, 8, 0, 0), 0);
     CHECK_EQ(f.reason, RVT_KEY_ZERO_DENIED);
-    /* The other kernel domain has it, whichever domain created the DMA region. */
+    /* Every kernel domain can use key 0, whichever of them created the DMA region. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 8, 0, 0), 1);
     rvt_put_sge(&sge);
     fixture_close(&f);

@@ -10,7 +10,7 @@ enum { KINDS = 4 };
 
 struct made {
     struct rvt_mr_handle mr;
-    uint32_t key, own; /* number of references while no SGE holds it */
+    uint32_t key, own; /* own: number of references while no SGE holds the region */
 };
 
 /* Creates a region of the given kind that covers 16 bytes at 0x10000. */
@@ -93,7 +93,7 @@ static void checks_take_and_puts_drop_references(void) {
         CHECK_EQ(fixture_refs(made.mr), made.own + 2);
         rvt_put_sge(&a);
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
-        rvt_put_sge(&a); /* already put: no effect */
+        rvt_put_sge(&a); /* the SGE was put already: no effect */
         CHECK_EQ(fixture_refs(made.mr), made.own + 1);
         rvt_put_sge(&b);
         CHECK_EQ(fixture_refs(made.mr), made.own);
@@ -171,7 +171,7 @@ static void a_released_but_held_region_cannot_be_changed(void) {
         CHECK_EQ(rvt_invalidate_rkey(f.qp, sg.key), -RVT_EINVAL);
         for (int i = 0; i < 3 && !put; i++) {
             CHECK_EQ(usable(&f, &sge[i]), RVT_REASON_NONE);
-            rvt_put_sge(&sge[i]); /* no longer held, but not released yet */
+            rvt_put_sge(&sge[i]); /* the region is no longer held, but not deregistered yet */
         }
     }
     for (int i = 0; i < 16; i++) {
@@ -199,7 +199,8 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
         fixture_dma(&f, bytes, sizeof(bytes), 0x10000);
         rvt_on_put(f.context, count_wakes, &wakes);
         struct made made = make(&f, kind);
-        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0); /* no SGE holds it: released at once */
+        /* No SGE holds the region, so it ends at once. */
+        CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), 0);
         CHECK(fixture_dead(made.mr));
         made = make(&f, kind);
         CHECK_EQ(hold(&f, &made, &a), 1);
@@ -207,7 +208,7 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
         CHECK_EQ(hold(&f, &made, &c), 1);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), -RVT_EBUSY);
         atomic_store(&wakes, 0);
-        rvt_put_sge(&c); /* nobody awaits the region yet */
+        rvt_put_sge(&c); /* no context awaits the region yet */
         CHECK_EQ(atomic_load(&wakes), 0);
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE_AWAIT), -RVT_EBUSY);
         check_key_is_revoked(&f, &made);
@@ -221,7 +222,7 @@ static void an_awaited_release_wakes_the_context_at_each_put(void) {
                  -RVT_EBUSY); /* a release without waiting does not cancel the wait */
         rvt_put_sge(&b);
         CHECK_EQ(atomic_load(&wakes), 2);
-        CHECK(!fixture_dead(made.mr)); /* the waiter must release it again */
+        CHECK(!fixture_dead(made.mr)); /* the waiter must release the region again */
         CHECK_EQ(release(kind, made.mr, RVT_RELEASE), 0);
         CHECK(fixture_dead(made.mr));
 
@@ -296,7 +297,8 @@ static void every_release_waits_for_readers(void) {
                     rvt_read_renew(f.reader, &f.device->retirement);
                 else
                     read_leave(&f);
-                CHECK_EQ(end_waiting(&w), 0); /* also while the reader is in its next section */
+                /* The release returns even if the reader is in its next section. */
+                CHECK_EQ(end_waiting(&w), 0);
                 CHECK(fixture_dead(made.mr));
                 CHECK(!rvt_reclaim_pending(&f.device->retirement));
                 if (renewed)
@@ -341,7 +343,7 @@ static void a_forced_release_ends_a_held_region(void) {
             if (before[first] != RVT_RELEASE_FORCE)
                 release(kind, made.mr, before[first]);
             CHECK_EQ(release(kind, made.mr, RVT_RELEASE_FORCE), 0);
-            CHECK(fixture_dead(made.mr)); /* at once, though it is held */
+            CHECK(fixture_dead(made.mr)); /* the region ends at once, although SGEs hold it */
             check_key_is_revoked(&f, &made);
             CHECK_EQ(usable(&f, &a), RVT_REGION_REVOKED);
             CHECK_EQ(get_bytes(&f, &a, out, 16, &copied), -RVT_EACCES);
@@ -436,11 +438,11 @@ static void a_second_dma_region_is_not_used_by_key_zero(void) {
     CHECK_EQ(fixture_refs(second), 2);
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(first, RVT_RELEASE), 0);
-    /* The second DMA region does not take its place. */
+    /* The second DMA region does not replace the first: key 0 no longer works. */
     CHECK_EQ(local_in(&f, f.other_pd, &sge, NULL, 0x10000, 16, 0, 0), -RVT_EINVAL);
     CHECK_EQ(f.reason, RVT_NO_DMA_REGION);
     CHECK_EQ(fixture_refs(second), 2);
-    /* A third region is published, since none is. */
+    /* A third DMA region is published, because the published one was deregistered. */
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &third), 0);
     CHECK_EQ(fixture_refs(third), 3);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, 0, 0), 1);
@@ -515,7 +517,7 @@ static void memory_is_released_with_its_region(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_AWAIT), 0);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* By force, the memory is released at once, though an SGE holds the region ... */
+    /* A forced release releases the memory at once, although an SGE holds the region. */
     mr = reg_watched(&f, &watched);
     CHECK_EQ(local(&f, &sge, 0x10000, 16, fixture_key(mr), 0), 1);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
@@ -523,7 +525,7 @@ static void memory_is_released_with_its_region(void) {
     rvt_put_sge(&sge);
     CHECK_EQ(atomic_load(&watched.released), 1);
 
-    /* ... but not while a reader is inside. */
+    /* A forced release does not release the memory while a reader is inside. */
     mr = reg_watched(&f, &watched);
     struct made made = {.mr = mr};
     struct ending ending = {&made, RVT_MR_USER, RVT_RELEASE_FORCE};
@@ -558,7 +560,7 @@ static void sges_become_unusable_only_when_the_mapping_changes(void) {
     /* Mapping the same list again makes a new mapping. */
     CHECK_EQ(rvt_map_mr_sg(sg.mr, &(struct rvt_sg_element){0x10000, PAGE}, 1, 0, PAGE, &outcome), 1);
     CHECK_EQ(usable(&f, &sge), RVT_REMAPPED);
-    CHECK_EQ(fixture_refs(sg.mr), 3); /* still held, though unusable */
+    CHECK_EQ(fixture_refs(sg.mr), 3); /* the SGE still holds the region, but cannot be used */
     rvt_put_sge(&sge);
 
     CHECK_EQ(hold(&f, &fmr, &sge), 1);
@@ -747,7 +749,7 @@ static void the_last_put_can_race_with_a_release(void) {
         CHECK(error == 0 || (error == -RVT_EBUSY && mode != RVT_RELEASE_FORCE));
         if (error)
             CHECK_EQ(release(i % KINDS, made.mr, RVT_RELEASE), 0);
-        CHECK(fixture_dead(made.mr)); /* in either order */
+        CHECK(fixture_dead(made.mr)); /* whichever of the two ran first */
         CHECK(!made.mr.mr->lingering);
         CHECK_EQ(atomic_load(&f.device->watched), 0);
     }

@@ -358,7 +358,7 @@ static void a_report_of_one_context_has_only_its_own_rows(void) {
     part.count = 0;
     part.room = 2;
     rvt_resource_report_owned(a.context, RVT_RESOURCE_MR, note_row, &part);
-    CHECK_EQ(part.count, 2); /* no further calls after the callback returned false */
+    CHECK_EQ(part.count, 2); /* the callback is not called again after it returned false */
     part.count = 0;
     rvt_resource_report_owned(a.context, RVT_RESOURCE_DMA, note_row, &part);
     CHECK_EQ(part.count, 0);

@@ -88,7 +88,7 @@ static void finding_a_device_returns_a_reference(void) {
         REQUIRE(fixture_open(&f[i], 4));
         CHECK_EQ(rvt_share_device(f[i].device, &token[i]), 0);
     }
-    for (int i = 0; i < 3; i++) { /* the first, the last and the middle one of the list */
+    for (int i = 0; i < 3; i++) { /* the devices are first, last and in the middle of the list of tokens */
         uint32_t references = atomic_load(&f[i].device->references);
         CHECK_EQ(rvt_find_shared(&token[i], &found, NULL), 0);
         CHECK_PTR_EQ(found, f[i].device);

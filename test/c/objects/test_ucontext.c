@@ -210,7 +210,7 @@ struct belongings {
     struct rvt_qp_handle qp, qp_theirs;
     struct rvt_mr_handle user, user_theirs, mem_reg, mem_reg_theirs, fmr, fmr_theirs, half_dead;
     struct rvt_dma_handle dma;
-    struct rvt_sge held, held_theirs, held_half_dead; /* held by the other context */
+    struct rvt_sge held, held_theirs, held_half_dead; /* SGEs that the other context holds */
 };
 
 static void settle_in(struct fixture *f, struct belongings *own, struct fixture *other, uint64_t at) {
@@ -279,7 +279,7 @@ static void cascade_closes_exactly_the_objects_of_the_context(void) {
     CHECK(!fixture_dead(bs.user) && !fixture_dead(bs.mem_reg) && !fixture_dead(bs.fmr) && !fixture_dead(cs));
     CHECK_EQ(usable(&a, &bs.held), RVT_REASON_NONE);
     CHECK_EQ(usable(&c, &held), RVT_REASON_NONE);
-    CHECK_EQ(b.pd.pd->children, 4); /* its queue pair and three regions */
+    CHECK_EQ(b.pd.pd->children, 4); /* children left: its queue pair and three regions */
     CHECK_EQ(fixture_contexts(b.device), 2);
     CHECK_EQ(fixture_head(b.device).used, 4);
     CHECK_EQ(rvt_ucontext_live(b.context), 0);
@@ -410,7 +410,7 @@ static void handles_of_a_closed_context_are_refused(void) {
         CHECK_EQ(rvt_acquire_batch(b.reader, &batch, true, NULL, held, &places, &result), 0);
         CHECK_EQ(result.reason, RVT_CLOSED);
         batch.count = 3;
-        for (uint32_t i = 0; i < 3; i++) { /* whichever SGE comes first */
+        for (uint32_t i = 0; i < 3; i++) { /* start with each SGE in turn: valid, invalid, empty */
             struct rvt_batch from = {checker, list + 16 * i, 3 - i, batch.acc, NULL, false};
             rvt_data_call_begin(&call, b.reader, NULL);
             CHECK_EQ(rvt_gather_batch(&call, &from, data, sizeof(data), &result), 0);
@@ -574,7 +574,7 @@ static void device_totals_keep_the_counts_of_closed_contexts(void) {
     CHECK_EQ(end(&b, true), -RVT_EBADF); /* the counters are added to the totals only once */
     then = fixture_counts(a.device, NULL);
     CHECK_BYTES_EQ(&then, &all, sizeof(all));
-    then = fixture_counts(a.device, b.context); /* its own counters can still be read */
+    then = fixture_counts(a.device, b.context); /* the context's own counters can still be read */
     CHECK_EQ(then.accepted, 5);
     fixture_leave(&b);
     CHECK_EQ(rvt_mr_exit(a.device, true, NULL), 0);
@@ -624,9 +624,9 @@ static void dropping_a_context_does_not_wait_for_readers(void) {
     CHECK_EQ(usable(&a, &bs.held), RVT_REGION_REVOKED);
     CHECK_EQ(rvt_ucontext_live(b.context), -RVT_EBADF);
     CHECK(rvt_reclaim_pending(&a.device->retirement));
-    rvt_drop_ucontext(b.context); /* no effect on a closed context */
+    rvt_drop_ucontext(b.context); /* dropping a closed context has no effect */
     CHECK_EQ(end(&b, true), -RVT_EBADF);
-    read_leave(&a); /* the end of the section frees what waited for it */
+    read_leave(&a); /* the end of the section frees the retired objects */
     CHECK(!rvt_reclaim_pending(&a.device->retirement));
     put_all(&bs);
     fixture_leave(&b);
@@ -667,7 +667,7 @@ static void a_put_wakes_the_context_that_made_the_region(void) {
     rvt_on_put(b.context, count_wakes, &woken_b);
     rvt_put_sge(&sge[2]);
     CHECK_EQ(woken_b, 2);
-    CHECK_EQ(end(&b, true), 0); /* ends the awaited region, and wakes nobody afterwards */
+    CHECK_EQ(end(&b, true), 0); /* ends the awaited region, and wakes no context afterwards */
     const int last = woken_b;
     rvt_put_sge(&sge[3]);
     CHECK_EQ(woken_b, last);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every verb that takes something away waits for the readers inside its device, only for those, and frees
- * what waited for them. */
+/* Every verb that revokes something waits for the readers inside its device, for no others, and then frees
+ * the objects that were retired. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -215,7 +215,7 @@ static void calling_a_verb_inside_a_section_aborts_the_process(void) {
     }
 }
 
-/* Verbs that take nothing away. */
+/* Calls every verb that revokes nothing while a reader is inside. */
 static void verbs_that_take_nothing_away_do_not_wait(void) {
     struct scene s;
     REQUIRE(open_scene(&s));

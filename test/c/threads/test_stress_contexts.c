@@ -137,7 +137,7 @@ static void end_life(struct environment *e) {
         rvt_put_sge(&e->held[--e->holds]);
     rvt_free_ucontext(e->context);
     rvt_reader_unregister(e->w.reader);
-    /* Meanwhile the others still know its keys. */
+    /* Stay closed for a while, so that other environments try the keys of the closed one. */
     for (uint64_t absent = roll(&e->w.seed, 8); absent; absent--)
         sched_yield();
 }
@@ -328,7 +328,7 @@ static void settle_with_another(struct environment *e) {
     int answer = check_local(&e->w, theirs, &sge, NULL, heap_start(e->w.index), HEAP, attributes.keys.lkey, 0,
                              &reason);
     e->accepted += answer == 1;
-    e->refused += answer != 1; /* also refused as closed: this context is open and counts it */
+    e->refused += answer != 1; /* also if refused as closed: this context is open and counts the refusal */
     if (answer == 1) {
         use_element(e, &sge, e->w.index, RVT_REGION_REVOKED);
         rvt_put_sge(&sge);

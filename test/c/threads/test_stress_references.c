@@ -226,7 +226,7 @@ static void take_away(struct ender *e) {
         answer = release(mr, RVT_RELEASE_FORCE);
         force = true;
         break;
-    case 3: /* both regions, one of them listed twice */
+    case 3: /* the list names both regions, one of them twice */
         answer = rvt_dereg_mrs(e->common, (struct rvt_mr_handle[]){mr, e->mr[1], mr}, 3, RVT_RELEASE_FORCE);
         force = true;
         break;

@@ -3,8 +3,8 @@
  * by key to a region without counters, while no writer is changing its record. Everything else goes to the
  * slow path in judge.h, which also finds the reason of a refusal. Only files in core/access include this
  * header. */
-#ifndef RVT_ACCESS_GLANCE_H
-#define RVT_ACCESS_GLANCE_H
+#ifndef RVT_ACCESS_FAST_PATH_H
+#define RVT_ACCESS_FAST_PATH_H
 
 #include <stdbool.h>
 #include <stdint.h>
