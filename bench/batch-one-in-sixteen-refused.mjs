@@ -50,8 +50,8 @@ export default {
 };
 
 /**
- * Draws elements, and moves one element in each sixteen so that it ends one byte past its region. Its position within the sixteen
- * varies.
+ * Draws elements, and moves one of every sixteen elements so that it ends one byte past its region. The position within the group
+ * of sixteen varies.
  *
  * @param {World} world
  */

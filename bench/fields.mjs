@@ -11,7 +11,7 @@ const THINGS = 64;
 const READS = 1024;
 const REGION = 4096;
 
-/** References to a region that one SGE uses: one each for the region object, the key and the SGE. */
+/** Reference count of a region on which one SGE is held: one each for the region object, the key and the SGE. */
 const HELD_ONCE = 3;
 
 /** @typedef {import('./harness/rounds.mjs').Work} Work */

@@ -115,7 +115,7 @@ function build() {
       sources: [`${up}/test/c/${sources.get(name)}`],
       include_dirs: [`${up}/test/c`, `${up}/native`],
       cflags_c: ['-std=c11'],
-      // Makes POSIX functions available beside C11: clock_gettime, usleep, pthread barriers.
+      // Declare POSIX functions in addition to those of C11: clock_gettime, usleep, pthread barriers.
       defines: ['_DEFAULT_SOURCE', '_XOPEN_SOURCE=700'],
       ldflags: ['-pthread'],
     })),

@@ -7,7 +7,7 @@ import { Access, Device } from 'rdmavt';
 /** Words of the control block. */
 const KEY = 0; // key of the region; 0: copy nothing
 const STATE = 1; // 0: starting, THERE or END
-const DONE = 2; // number of copies
+const DONE = 2; // number of completed copies
 const COPYING = 3; // 1 during a copy
 
 const THERE = 1;
@@ -45,7 +45,7 @@ export class CopyingThread {
     while (Atomics.load(this.#control, COPYING));
   }
 
-  /** Number of copies so far. */
+  /** Number of copies that the second thread has completed. */
   get done() {
     return Atomics.load(this.#control, DONE);
   }

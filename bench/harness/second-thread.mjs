@@ -61,7 +61,7 @@ export class SecondThread {
     };
   }
 
-  /** Number of batches so far. */
+  /** Number of batches that the second thread has completed. */
   get done() {
     return Atomics.load(this.#control, DONE);
   }

@@ -8,7 +8,7 @@ import { reasonNumber } from './native.mjs';
 import { FlatTable } from './peers.mjs';
 import { BITS, PD, World } from './world.mjs';
 
-/** References to a region that no SGE uses: one for the region object and one for the key. */
+/** Reference count of a region on which no SGE is held: one for the region object and one for the key. */
 const NOT_HELD = 2;
 
 /**

@@ -18,7 +18,7 @@ function rimByte(/** @type {number} */ position) {
 /** ArrayBuffer with members of newer versions of Node, which the type declarations do not have. */
 /** @typedef {ArrayBuffer & { resizable?: boolean, resize?: (length: number) => void, transfer?: (length?: number) => ArrayBuffer, maxByteLength?: number }} AnyBuffer */
 
-/** A piece of memory: a rim, the body, a rim. */
+/** A piece of memory: the body, between two rims of guard bytes. */
 export class Memory {
   /** Whether the buffer was transferred away. */
   gone = false;
@@ -53,7 +53,7 @@ export class Memory {
     return !this.gone && this.buffer.byteLength >= this.bodyAt + this.length;
   }
 
-  /** Returns the begin and end of the two rims, as far as the buffer contains them. */
+  /** Returns the start and end offsets of the two rims, cut at the end of the buffer. */
   #rims() {
     return [this.from, this.bodyAt + this.length].map((begin) => [
       begin,

@@ -1,4 +1,4 @@
-// The state of a program: the package, the objects that calls returned, memory. All calls go through this class.
+// Holds the state of a program: the package, the objects that calls returned, and the memory. All calls go through this class.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { describe } from './labels.mjs';

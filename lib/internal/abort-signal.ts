@@ -1,4 +1,4 @@
-/** Validates and uses AbortSignals of the caller, through the engine's own getters: look-alike objects are rejected. */
+/** Validates the caller's AbortSignals and listens to them. Uses the engine's own getters, so look-alike objects are rejected. */
 import { types } from 'node:util';
 import { invalidType } from './arguments';
 import { getter } from './intrinsics';

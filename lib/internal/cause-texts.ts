@@ -316,7 +316,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   },
   ListedOnOtherDevice: {
     argument: listed,
-    text: (f) => `${listOf(f.method)}[${f.index}] belongs to another device than the rest of the list`,
+    text: (f) => `${listOf(f.method)}[${f.index}] belongs to a different device than the rest of the list`,
   },
   RegionOnOtherDevice: {
     argument: 'region',
@@ -327,7 +327,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) =>
-      `options.key ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits; only the low 8 may change`,
+      `options.key ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits; only the low 8 bits may change`,
   },
   KeyZero: { argument: 'rkey', text: byOwn('key 0 belongs to no single region and cannot be invalidated') },
   UnknownKey: {
@@ -417,7 +417,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: (method) => (method === 'new SgeState' ? 'sges[#]' : 'options.last'),
     text: ({ method, index }) =>
       method === 'new SgeState'
-        ? `sges[${index}] belongs to another device than sges[0]`
+        ? `sges[${index}] belongs to a different device than sges[0]`
         : 'options.last belongs to another device',
   },
   ElementCount: {

@@ -1,2 +1,2 @@
-/** Argument of constructors that only this package may call: a program cannot obtain this symbol. */
+/** Symbol that the constructors reserved for this package require as an argument. A program cannot obtain it. */
 export const construction: unique symbol = Symbol('construction');

@@ -1,5 +1,5 @@
 /**
- * Accepted elements: check, put and describe them. Each element is stored in a cell of native memory and identified by the cell's
+ * Acquires, describes and puts elements. Each accepted element is stored in a cell of native memory and identified by the cell's
  * number and the element's generation.
  *
  * A cell belongs to a {@link Holder}. When a holder is garbage-collected, the native module puts the element in its cell.
@@ -106,7 +106,7 @@ export function isCoalesced(answer: number): boolean {
   return answer === BATCH_COALESCED;
 }
 
-/** Stores the element for the next call. */
+/** Stores the cell and generation of the element in the command block, for the next call. */
 export function storeElement(holder: Holder): void {
   words[CommandWord.Cell] = holder.cell;
   words[CommandWord.CellGeneration] = holder.generation;

@@ -95,7 +95,7 @@ export interface NativeModule {
    */
   readonly explainAccess: (out: BigUint64Array) => void;
   /**
-   * Writes the {@link SgeField}s of the element CELL, CELL_GENERATION to FIELDS. All calls on an element answer -EBADF after its
+   * Writes the {@link SgeField}s of the element CELL, CELL_GENERATION to FIELDS. All calls on an element return -EBADF after its
    * put.
    */
   readonly describeSge: () => void;

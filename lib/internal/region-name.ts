@@ -1,6 +1,7 @@
 /**
- * Native calls on regions. A region is identified by the number of its domain, its index in the device's pool of regions, and its
- * generation. A domain's number is valid while its native object lives; no two regions at one index have the same generation.
+ * Native calls on regions. A region is identified by its name: the number of its domain, its index in the device's pool of
+ * regions, and its generation. A domain's number is valid while its native object lives; no two regions at one index have the
+ * same generation.
  */
 import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
@@ -94,7 +95,7 @@ export function mapPageList(name: RegionName, pages: BigUint64Array): Status {
   return (words[CommandWord.Answer] ?? UNANSWERED) | 0;
 }
 
-/** Stores the region for the next call. */
+/** Stores the name of the region in the command block, for the next call. */
 export function storeRegion(name: RegionName): void {
   words[CommandWord.Checker] = name.checker;
   words[CommandWord.Region] = name.index;

@@ -1,4 +1,4 @@
-/** Queries where the bytes of regions and views are. */
+/** Queries where the bytes of regions and views are located. */
 import { fieldLong, fieldNumber, readAnswer, UNANSWERED, words } from './command';
 import { CommandWord, MemoryKind, RegionKind, RegionPlaceField, ViewField } from './layout';
 import { native, type Status } from './native';
@@ -10,7 +10,7 @@ const { placeOfMr, placeOfView } = native;
 export interface RegionPlace {
   /** Id of the region's domain. */
   readonly pd: number;
-  /** Whether the region is over user memory, whose buffer has a number. */
+  /** Whether the region covers user memory, whose buffer has a number. */
   readonly isUser: boolean;
   /** Number of the buffer. */
   readonly buffer: number;

@@ -271,11 +271,11 @@ export class Device {
    *
    * The holder can still learn two things about other domains. A check distinguishes a key of another domain (`'WrongPd'`) from
    * an unused key (`'NoSuchKey'`), because it follows the kernel's order of tests. The holder's regions use slots of the common
-   * key table, and {@link Device.keySlots} tells how many slots are in use.
+   * key table, and {@link Device.keySlots} shows how many slots are in use.
    *
    * @param options - the domain to share; without `pd`, the whole device
-   * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain ends with the
-   *   domain
+   * @returns the token for {@link Device.attach}; always the same for a device or a domain. The token of a domain becomes invalid
+   *   when the domain is closed
    * @throws RdmaError `EBADF`: the device or the domain is closed; `EINVAL`: the domain is on another device; `EPERM`: this
    *   object is itself restricted to a domain; `ENOMEM`: the system provides no random numbers
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)

@@ -11,7 +11,7 @@ export const DEFAULT_TIMEOUT_MS = 5000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Calls `attempt` now, and again after each put on the region, until it returns anything but -EBUSY or the time is over.
+ * Calls `attempt` now, and again after each put on the region, until it returns anything but -EBUSY or the timeout expires.
  *
  * @param attempt - releases with `ReleaseMode.Await`; returns 0 or a negative errno
  * @param timeoutMs - how long to retry, in milliseconds

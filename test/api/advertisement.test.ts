@@ -1,4 +1,4 @@
-// The description of a region for a remote peer: `advertise`, its packed form, its text form, and parsing both.
+// Advertisements, which describe a range of a region for a remote peer: `advertise`, the packed form, the text form, and parsing.
 import {
   Access,
   type Advertisement,

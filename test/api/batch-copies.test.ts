@@ -124,7 +124,7 @@ describe('compared with naive copies', () => {
               stopped = i;
               break;
             }
-            // Copy each element as a whole, like memmove: pieces of one element do not overlap the data.
+            // A byte-by-byte copy is correct here because an element never overlaps the target or source buffer.
             for (let offset = 0; offset < length; offset++) {
               const { buffer, index } = at(w, element, offset);
               if (gather) target[GUARD + moved + offset] = buffer[index]!;
@@ -270,7 +270,7 @@ describe('memory that is taken away in the middle of a list', () => {
     ['shrunk', () => resizable(64), (b) => b.resize(63), 'MemoryShrunk'],
     ['shrunk to zero bytes', () => resizable(64), (b) => b.resize(0), 'MemoryShrunk'],
   ];
-  test.each(cases)('stops at memory that was %s', (_, make, take, reason) => {
+  test.each(cases)('stops the copy: memory that was %s', (_, make, take, reason) => {
     const { pd } = scene();
     const [first, lost] = [Buffer.alloc(64, 1), make()];
     const key = pd.regUserMr(first, { start: 0n, access: ALL }).lkey;
@@ -281,7 +281,7 @@ describe('memory that is taken away in the middle of a list', () => {
     const out = Buffer.alloc(24, 5);
     expect(batch.gather(out, 3, 0)).toBe(24);
     take(lost);
-    // Checks still accept the element: they judge keys and ranges, not the memory behind them.
+    // Checks still accept the element: they test keys and ranges, not the memory behind them.
     expect(batch.check(3, 0)).toBe(3);
     out.fill(5);
     expect(batch.gather(out, 3, 0)).toBe(8);

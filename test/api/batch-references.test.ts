@@ -64,7 +64,7 @@ describe('references', () => {
     mr.dereg();
   });
 
-  test('keep working after the parent of the batch is closed', () => {
+  test('can still be put after the parent of the batch is closed', () => {
     const { device, pd, qp, mr, batch } = three();
     const remote = qp.rkeyBatch(1);
     remote.set(0, 0n, 8, mr.rkey);

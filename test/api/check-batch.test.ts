@@ -140,7 +140,7 @@ describe('creating a batch', () => {
     expect(most.firstRefusal).toBe(0);
   });
 
-  test('works only through its parent, with valid options, while the parent is open', () => {
+  test('requires valid options and an open parent, and the constructor is not public', () => {
     const { pd, qp } = scene();
     expect(() => new (CheckBatch as any)()).toThrow(TypeError);
     expect(() => pd.lkeyBatch(1, { places: 1 as any })).toThrow(wrongType('options.places'));

@@ -10,7 +10,7 @@ function dmaScene(): Scene & { bytes: Buffer } {
   return { ...all, bytes: dmaPages(all.device, 4).bytes };
 }
 
-/** Creates a region over those pages, mapped by `mapSg` at their own address. */
+/** Creates a scene with a region that `mapSg` maps to all of its DMA pages, at their DMA address. */
 function scattered(): Scene & { mr: MemoryRegion } {
   const all = dmaScene();
   const mr = all.pd.allocMr({ maxNumSg: 4 });
@@ -18,7 +18,7 @@ function scattered(): Scene & { mr: MemoryRegion } {
   return { ...all, mr };
 }
 
-/** Creates an FMR that maps those pages in the given order. */
+/** Creates a scene with an FMR that maps its DMA pages in the given order. */
 function permuted(iova: bigint, order: readonly bigint[]): Scene & { fmr: FastMemoryRegion } {
   const all = dmaScene();
   const fmr = all.pd.allocFmr({ maxPages: 4 });
@@ -168,19 +168,19 @@ describe('elements that are not adjacent do not merge, even when the segments su
   });
 });
 
-describe('a merged element passes the same checks as any element', () => {
+describe('an access that would merge is still checked for', () => {
   function ready(): Scene & { mr: MemoryRegion; last: Sge } {
     const all = scattered();
     return { ...all, last: accepted(all.pd.acquire({ addr: DMA, length: PAGE, lkey: all.mr.lkey }, 0)) };
   }
 
-  test('its bounds', () => {
+  test('the bounds of the region', () => {
     const all = ready();
     expect(refusal(next(all, all.last, DMA + PAGE_N, 3 * PAGE + 1))).toBe('OutOfBounds');
     expect(all.last.length).toBe(PAGE);
   });
 
-  test('bounds below the base of an FMR, with a length that would wrap', () => {
+  test('the lower bound of an FMR, even if the length would wrap', () => {
     const all = permuted(DMA + 2n * PAGE_N, [0n, 1n, 2n, 3n]);
     const last = accepted(all.pd.acquire({ addr: DMA + 2n * PAGE_N, length: PAGE, lkey: all.fmr.lkey }, 0));
     expect(last.at + BigInt(last.segmentLength)).toBe(DMA + PAGE_N);
@@ -205,7 +205,7 @@ describe('a merged element passes the same checks as any element', () => {
     expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE, Access.LocalWrite))).toBe('AccessDenied');
   });
 
-  test('the liveness of the region', () => {
+  test('a region that was released', () => {
     const all = ready();
     expect(() => all.mr.dereg()).toThrow(rdma('EBUSY'));
     expect(refusal(next(all, all.last, DMA + PAGE_N, PAGE))).toBe('Revoked');
@@ -256,7 +256,7 @@ describe('adjacent elements that end at, before and after page edges', () => {
 
   test.each([
     ['in order', [0, 1, 2, 3]],
-    ['turned', [1, 0, 2, 2]],
+    ['out of order', [1, 0, 2, 2]],
   ])('with pages %s, merge only where the first ends with its segment', (_, order) => {
     const all = permuted(
       DMA,

@@ -58,7 +58,7 @@ describe('checks', () => {
     expect(mr.counters).toEqual({ accepted: 0, refused: 0, bytesCopied: 0 });
   });
 
-  test('count one each in every form', () => {
+  test('of every form count once each', () => {
     const { pd, qp, mr, element, next } = ready();
     const request = { vaddr: mr.iova, length: 64, rkey: mr.rkey };
     pd.acquire(element, 0);
@@ -81,9 +81,9 @@ describe('checks', () => {
   });
 
   test.each([
-    ['places', { places: true }],
-    ['verdicts', {}],
-  ])('in batches count once per element, with %s', (_, options) => {
+    ['with places', { places: true }],
+    ['without places', {}],
+  ])('in batches count once per element, %s', (_, options) => {
     const { pd, qp, mr, next } = ready();
     for (const batch of [pd.lkeyBatch(300, options), qp.rkeyBatch(300, options)]) {
       for (let i = 0; i < 300; i++) batch.set(i, i < 250 ? mr.start : 0n, i === 299 ? 0 : 8, mr.lkey);
@@ -168,7 +168,7 @@ describe('checks', () => {
       [() => batch.checkPacked(Buffer.alloc(160), 0), 10],
       [() => batch.acquire(4, 0), 4],
       [() => batch.acquire(4, 0, { coalesce: true }), 4],
-      [() => batch.gather(Buffer.alloc(32), 4, 0), 1], // For a copy: only the element at which the copy stops.
+      [() => batch.gather(Buffer.alloc(32), 4, 0), 1], // A copy counts only the element at which it stops.
       [() => batch.scatter(Buffer.alloc(32), 4, 1), 1],
       [() => block.refusal(0, 8, element.lkey, 0), 1],
     ] as const) {
@@ -298,7 +298,7 @@ describe('with several threads', () => {
     bytesCopied: 8 * count,
   });
 
-  test('each thread counts its own, and the totals include threads that have ended', async () => {
+  test('each thread counts its own checks, and the totals include threads that have ended', async () => {
     const { device, pd, mr } = ready();
     mr.countAccesses();
     const peers = [1, 2, 3].map(() => new Peer({ token: device.share() }));
@@ -316,7 +316,7 @@ describe('with several threads', () => {
       times(3500),
       times(500),
     ]);
-    // Of the requests with the region's own key, each of the 3500 rounds makes two that are accepted and one that is refused.
+    // In each of the 3500 rounds, two requests with the region's own key are accepted and one is refused.
     expect(mr.counters).toEqual({ accepted: 7000, refused: 3500, bytesCopied: 28_000 });
   });
 
@@ -378,7 +378,7 @@ describe('a region', () => {
     expect(other.counters).toBeUndefined();
   });
 
-  test('of every kind counts', () => {
+  test('of every kind counts its accesses', () => {
     const { device, pd, sg, fmr, dma, qp } = everyKind();
     const regions = [sg, fmr, dma];
     qp.fastRegMr(sg, { key: sg.rkey, access: ALL });
@@ -414,7 +414,7 @@ describe('a region', () => {
     fmr.dealloc();
     expect(() => fmr.counters).toThrow(rdma('EBADF', 'query_mr'));
     expect(() => fmr.countAccesses()).toThrow(rdma('EBADF', 'count_mr'));
-    // The next region in the same slot does not count.
+    // The next region in the same slot does not count its accesses.
     expect(pd.allocFmr({ maxPages: 1 }).counters).toBeUndefined();
   });
 });

@@ -665,7 +665,7 @@ describeWithCollector('garbage', () => {
         device.close();
       })();`);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // Each of the five rounds would add 64 if its pages were kept; sanitizers keep about 30 for other purposes.
+    // In MiB: each of the five rounds would add 64 if its pages were kept. Sanitizers keep about 30 for other purposes.
     expect(Number(stdout.trim().split(',').at(-1)) < 200 || stdout).toBe(true);
   });
 });

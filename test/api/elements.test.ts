@@ -58,7 +58,7 @@ describeWithCollector('SGEs that are garbage-collected', () => {
       expect([0, 1, HOLDERS_KEPT - 1, HOLDERS_KEPT, many - 1].map((i) => firstByte(all[i]!))).toEqual(
         [0, 1, HOLDERS_KEPT - 1, HOLDERS_KEPT, many - 1].map((i) => i % 248),
       );
-      // Put them in another order than they came, so that kept holders and others mix.
+      // Put the SGEs in another order than they were acquired, so that holders kept for reuse mix with other holders.
       for (let i = 0; i < many; i++) all[(i * 7919) % many]!.put();
       expect(mr.refs).toBe(3);
       all = [];
@@ -118,7 +118,7 @@ const uses: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unkn
   compareSwap: (sge) => sge.compareSwap(0n, 1n),
   SgeState: (sge) => new SgeState([sge]),
 };
-/** Uses of `last`: a put SGE counts as none. Acquire succeeds with a new SGE, and no SGE grows. */
+/** Calls that take the SGE as `last`. A `last` that has been put is ignored: the call returns a new SGE, and no SGE grows. */
 const lasts: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unknown> = {
   acquire: (last, { pd, mr }) => {
     const check = pd.acquire({ addr: 0x1000n, length: 8, lkey: mr.lkey }, 0, { last });
@@ -135,16 +135,16 @@ const lasts: Record<string, (sge: Sge, all: Scene & { mr: MemoryRegion }) => unk
 
 describe('an SGE that is put', () => {
   const ends: Record<string, (sge: Sge) => void> = {
-    'with its own put': (sge) => sge.put(),
+    'by its own put': (sge) => sge.put(),
     'at the end of a `using` block': (sge) => sge[Symbol.dispose](),
-    'with the put of a walk': (sge) => new SgeState([sge]).put(),
+    'by the put of a walk': (sge) => new SgeState([sge]).put(),
     'by a walk that consumes it': (sge) => new SgeState([sge]).copyOut(Buffer.alloc(8), { put: true }),
     'by a walk that skips it': (sge) => new SgeState([sge]).skip(8, { put: true }),
-    'with the put of a walk and then its own': (sge) => {
+    'by the put of a walk and then its own': (sge) => {
       new SgeState([sge]).put();
       sge.put();
     },
-    'with its own put and then that of a walk': (sge) => {
+    'by its own put and then that of a walk': (sge) => {
       const state = new SgeState([sge]);
       sge.put();
       state.put();
@@ -152,7 +152,7 @@ describe('an SGE that is put', () => {
   };
   // When its cell is reused, the old SGE must not reach the new one.
   test.each(Object.keys(ends).flatMap((end) => [[end, false] as const, [end, true] as const]))(
-    '%s throws EBADF everywhere, cell reused: %s',
+    '%s, then throws EBADF everywhere; cell reused: %s',
     (end, again) => {
       const all = ready();
       const { mr, hold, pd } = all;
@@ -213,7 +213,7 @@ describe('an SGE of another device', () => {
     expect(() => one.pd.acquire(element, 0, { last: there })).toThrow(rdma('EINVAL'));
     const batch = one.pd.lkeyBatch(1);
     expect(() => batch.acquire(1, 0, { last: there })).toThrow(rdma('EINVAL'));
-    // Its put there leaves its cell free for SGEs of this device.
+    // After the SGE of the other device is put, SGEs of this device may reuse its cell.
     there.put();
     const next = [one.hold(32), one.hold(40)];
     expect(() => new SgeState([here, there])).toThrow(rdma('EINVAL', 'sge_state'));
@@ -350,7 +350,7 @@ describe('walks and puts in every order', () => {
 });
 
 describe('a getter that calls the API while an argument is being read', () => {
-  /** Calls that involve another region, other numbers and other kinds of objects. */
+  /** Calls on another region, with other numbers and other kinds of objects, which the getters make. */
   function interruptions(all: ReturnType<typeof begin>): (() => unknown)[] {
     const { device, pd, qp, other, sg, fmr, sge, batch, checker, remoteChecker } = all;
     return [
@@ -548,7 +548,7 @@ describe('the object of a region', () => {
     const held = [hold(0), hold(8)];
     mr.dereg({ force: true });
     expect(held.map(({ region }) => region)).toEqual([mr, mr]);
-    // Another region occupies its slot.
+    // Other regions are registered, one of which reuses the slot.
     const next = Array.from({ length: 8 }, () => pd.regUserMr(Buffer.alloc(8)));
     for (const sge of held) expect([undefined, mr]).toContain(sge.region);
     const table = device.keyTable().used.map(({ region }) => region);

@@ -94,7 +94,7 @@ describe('messages', () => {
     throw new Error('it did not fail');
   };
 
-  test('count in words, singular and plural', () => {
+  test('use the singular and plural of what they count', () => {
     const { device, pd } = scene();
     pd.regUserMr(Buffer.alloc(8));
     pd.regUserMr(Buffer.alloc(8));

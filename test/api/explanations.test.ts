@@ -27,45 +27,57 @@ function ready() {
 
 /** One mistake each: the explanation must describe this mistake and no other. */
 const mistakes: Record<string, [make: () => Refused, reason: string, said: RegExp[]]> = {
-  'a length that was not shortened': [
+  'a length that was not reduced by the offset': [
     () => ready().remote(0x9008n, 64),
     'OutOfBounds',
     [/ends 8 bytes past the last byte/, /0x9000 to 0x903f/, /not reduced.*byte 8 only 56 bytes/],
   ],
-  'one byte too far': [() => ready().remote(0x9000n, 65), 'OutOfBounds', [/ends 1 byte past/, /64 bytes/]],
-  'one byte before': [
+  'an access that ends one byte too far': [
+    () => ready().remote(0x9000n, 65),
+    'OutOfBounds',
+    [/ends 1 byte past/, /64 bytes/],
+  ],
+  'an access that begins one byte too early': [
     () => ready().remote(0x8fffn, 2),
     'OutOfBounds',
     [/begins 1 byte before the first byte:/],
   ],
-  'before and behind': [
+  'an access that exceeds the region at both ends': [
     () => ready().remote(0x8ff0n, 96),
     'OutOfBounds',
     [/begins 16 bytes before the first byte and ends 16 bytes past/],
   ],
-  'all before': [
+  'an access entirely before the region': [
     () => ready().remote(0x8000n, 8),
     'OutOfBounds',
     [/All of it lies before.*4096 bytes too early/],
   ],
-  'all behind': [
+  'an access entirely past the region': [
     () => ready().remote(0x9050n, 8),
     'OutOfBounds',
     [/All of it lies past.*16 bytes past the end.*24/],
   ],
-  'past 2^64': [() => ready().remote(TOP - 1n, 9), 'OutOfBounds', [/2\^64\) by 8 bytes/]],
-  'a local address sent to a peer': [
+  'an access that passes 2^64': [() => ready().remote(TOP - 1n, 9), 'OutOfBounds', [/2\^64\) by 8 bytes/]],
+  'a local address used in a remote check': [
     () => ready().remote(0x1010n, 8),
     'OutOfBounds',
     [/start and iova/, /0x1010 is the local address \(start\) of byte 16/, /0x9010/],
   ],
-  'a remote address in an own element': [
+  'a remote address used in a local check': [
     () => ready().local(0x9010n, 8),
     'OutOfBounds',
     [/0x9010 is the remote address \(iova\) of byte 16/, /0x1010/],
   ],
-  'an offset for a remote address': [() => ready().remote(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x9010/]],
-  'an offset for a local address': [() => ready().local(16, 8), 'OutOfBounds', [/offset.*byte 16.*0x1010/]],
+  'an offset used as a remote address': [
+    () => ready().remote(16, 8),
+    'OutOfBounds',
+    [/offset.*byte 16.*0x9010/],
+  ],
+  'an offset used as a local address': [
+    () => ready().local(16, 8),
+    'OutOfBounds',
+    [/offset.*byte 16.*0x1010/],
+  ],
   'the key of another region': [
     () => {
       const { pd, remote, mr } = ready();
@@ -75,7 +87,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'OutOfBounds',
     [/key of another region was used: the address belongs to region 2 \(user memory, key 0x/],
   ],
-  'over the border to a neighbour': [
+  'an access that continues into the next region': [
     () => {
       const { pd, local, mr } = ready();
       pd.regUserMr(Buffer.alloc(32), { start: 0x1040n });
@@ -108,12 +120,12 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'AccessDenied',
     [/grants LocalWrite\|RemoteRead; RemoteAtomic is missing/, /A peer's atomic operation/],
   ],
-  'local memory that a peer would write': [
+  'a remote write to a region that grants only LocalWrite': [
     () => ready().remote(0x9000n, 8, undefined, RemoteWrite),
     'AccessDenied',
     [/RemoteWrite is missing/, /LocalWrite lets this program write; peers need RemoteWrite/],
   ],
-  'a right that the region does not give its own program': [
+  'a local access without the right': [
     () => {
       const { pd } = scene();
       const mr = pd.regUserMr(Buffer.alloc(8), { start: 0x1000n });
@@ -122,12 +134,12 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'AccessDenied',
     [/grants no rights; LocalWrite is missing\./],
   ],
-  'a remote right asked for by the own program': [
+  'a remote right requested in a local check': [
     () => ready().local(0x1000n, 8, undefined, RemoteWrite | LocalWrite),
     'AccessDenied',
     [/RemoteWrite is missing/, /Remote rights are for peers/],
   ],
-  'a cached region that lacks a right': [
+  'a region without the right at the address of a region that grants it': [
     () => {
       const { pd, remote } = ready();
       pd.regUserMr(Buffer.alloc(64), { start: 0x9000n, access: ALL });
@@ -145,7 +157,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'WrongPd',
     [/belongs to protection domain 1; the access was checked in protection domain 2\./],
   ],
-  'the region of another domain, by a peer': [
+  "a peer's request for a region of another domain": [
     () => {
       const { device, mr } = ready();
       const other = device.allocPd().createQp();
@@ -164,17 +176,17 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'WrongPd',
     [/Protection domain 2 has region 2/],
   ],
-  'a key that was never given': [
+  'a key that was never assigned': [
     () => ready().remote(0x8, 8, 0xabcd_ef01),
     'NoSuchKey',
     [/slot in the key table is empty, and has never held a region/],
   ],
-  'a key that was never given, at an address that is one': [
+  'a key that was never assigned, with the address of a region': [
     () => ready().remote(0x9008n, 8, 0xabcd_ef01),
     'NoSuchKey',
     [/key of another region was used: the address belongs to region 1 .* remote addresses 0x9000/],
   ],
-  'a key and an address of the other kind': [
+  'a key that was never assigned, with a local address in a remote check': [
     () => ready().remote(0x1008n, 8, 0xabcd_ef01),
     'NoSuchKey',
     [
@@ -189,7 +201,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'NoSuchKey',
     [/belongs to region 1 .* of protection domain 1, whose regions cannot be used here/],
   ],
-  'the bytes of a key in the opposite order': [
+  'a key whose bytes are in reverse order': [
     () => {
       const { pd, qp } = scene({ keyPolicy: 'sequential', lkeyTableBits: 23 });
       const mr = pd.regUserMr(Buffer.alloc(64), { access: RemoteRead });
@@ -200,7 +212,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'NoSuchKey',
     [/key's bytes are in reverse order: 0x[0-9a-f]+ is the key of region 1/],
   ],
-  'another variant of a key whose region was deregistered': [
+  'a key with another low byte than that of a deregistered region': [
     () => {
       const { pd, qp } = scene();
       const mr = pd.allocMr({ maxNumSg: 1 });
@@ -246,7 +258,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'StaleKey',
     [/slot of this key now holds region \d /, /its slot was reused/],
   ],
-  'an old variant of a key': [
+  'a key with an earlier low byte': [
     () => {
       const { pd, qp } = scene();
       const mr = pd.allocMr({ maxNumSg: 1 });
@@ -266,7 +278,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'Invalidated',
     [/was invalidated \(invalidateRkey\)/, /stays invalid/],
   ],
-  'a list whose key was invalidated': [
+  'a scatter-gather list whose key was invalidated': [
     () => {
       const { pd, qp } = scene();
       const mr = pd.allocMr({ maxNumSg: 1 });
@@ -276,7 +288,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'Invalidated',
     [/fastRegMr makes the region valid again/],
   ],
-  'key 0 of a user domain': [
+  'key 0 in an untrusted domain': [
     () => ready().local(DMA, 8, 0),
     'KeyZeroDenied',
     [/protection domain 1 is not trusted/, /left out or not yet filled in/],
@@ -297,7 +309,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'NoDmaRegion',
     [/call getDmaMr\(\) on a trusted domain/],
   ],
-  'key 0 over the end of a mapping': [
+  'key 0 past the end of a mapping': [
     () => {
       const { device, pd } = scene({ trusted: true });
       dmaPages(device, 1);
@@ -317,7 +329,7 @@ const mistakes: Record<string, [make: () => Refused, reason: string, said: RegEx
     'Unmapped',
     [/nothing is mapped at 0x10: the next mapping is at 0x100000 to 0x100fff\./],
   ],
-  'key 0 behind all that is mapped': [
+  'key 0 above all mappings': [
     () => {
       const { device, pd } = scene({ trusted: true });
       dmaPages(device, 1);

@@ -174,7 +174,7 @@ describe('unmap', () => {
 });
 
 describe('dealloc', () => {
-  test('ends the key and the region, and is a no-op the second time', () => {
+  test('revokes the key and frees the region, and is a no-op the second time', () => {
     const { fmr, pd } = ready();
     const key = fmr.lkey;
     fmr.dealloc();

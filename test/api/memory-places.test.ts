@@ -1,4 +1,4 @@
-// Rows of `resources()` name the memory behind each region and mapping.
+// Rows of `resources()` describe the memory behind each region and mapping.
 import { accepted } from '../support/answers';
 import { open, PAGE, scene } from '../support/scene';
 import { Peer } from '../support/workers';

@@ -263,7 +263,7 @@ describe('views that lie about their properties', () => {
     ['a string', 'memory'],
     ['a Blob', new Blob(['memory'])],
     ['a WebAssembly.Memory', new (globalThis as any).WebAssembly.Memory({ initial: 1 })],
-    ['nothing', undefined],
+    ['undefined', undefined],
     ['null', null],
   ])('%s is rejected with a TypeError', (_, memory: any) => {
     const { pd, device } = scene();

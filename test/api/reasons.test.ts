@@ -55,7 +55,7 @@ const checks: Record<CheckReason, () => string> = {
     const { pd, qp, device } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8));
     qp.invalidateRkey(mr.rkey);
-    // The element is also of another domain, out of bounds and without rights.
+    // The element is also in another domain, out of bounds and without the right.
     return refusal(device.allocPd().acquire({ addr: 0, length: 1, lkey: mr.lkey }, Access.LocalWrite));
   },
   WrongPd: () => {

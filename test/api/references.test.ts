@@ -133,7 +133,7 @@ describe('dereg', () => {
 });
 
 describe('deregAsync', () => {
-  test('frees the region at once if nobody holds it', async () => {
+  test('frees the region at once if no element is held', async () => {
     const { mr } = ready();
     const done = mr.deregAsync();
     expect(mr.state).toBe('Closed');

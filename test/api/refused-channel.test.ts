@@ -44,7 +44,7 @@ describe('a single check', () => {
     expect(messages).toEqual([]);
   });
 
-  test('that is refused publishes who requested which access', () => {
+  test('that is refused publishes the access and who requested it', () => {
     const { pd, qp, mr } = ready();
     pd.check({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 1);
     const common = { count: 1, explain: expect.any(Function) };

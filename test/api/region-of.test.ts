@@ -226,7 +226,7 @@ describe('with 100,000 regions', () => {
     expect(before).toBeLessThan(100);
   });
 
-  test('the index does not keep regions that ended without notice', () => {
+  test('the index drops regions that were closed without notifying it', () => {
     const { device, pd } = scene();
     const memory = Buffer.alloc(64);
     const sizes: number[] = [];

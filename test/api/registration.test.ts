@@ -215,7 +215,7 @@ describe('DMA mappings', () => {
   test.each([
     ['an address inside a page', 0x7001n, 1],
     ['a range that exceeds 2^64', TOP - 4096n, 4097],
-    ['nothing', 0x9000n, 0],
+    ['memory of 0 bytes', 0x9000n, 0],
     ['the range of another mapping', 0x3000n, 1],
     ['a range that ends in another mapping', 0x2000n, 4097],
     ['a range around another mapping', 0x2000n, 0x3000],

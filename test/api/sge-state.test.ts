@@ -121,7 +121,7 @@ describe('references', () => {
     const state = new SgeState([one, two, three]);
     state.skip(15);
     state.put();
-    expect(mr.refs).toBe(3); // the first SGE was consumed without the option put
+    expect(mr.refs).toBe(3); // the walk consumed the first SGE without putting it
     expect(one.length).toBe(10);
     expect(() => three.length).toThrow(rdma('EBADF'));
     expect(left(state)).toEqual([0, 0]);

@@ -1,4 +1,4 @@
-// How objects present themselves: inspect, toString and toJSON; and that no two objects compare as equal.
+// Tests how objects are printed by inspect, toString and toJSON, and that no two objects are deep-equal.
 import { inspect, isDeepStrictEqual } from 'node:util';
 import * as threads from 'node:worker_threads';
 import { Access, accessNames, type MemoryRegion } from '../../lib';

@@ -111,7 +111,7 @@ describe('the option all', () => {
     expect(local.scatter(Buffer.alloc(0), 0, LocalWrite, { all: true })).toBe(0);
   });
 
-  test('judges long page lists over many mappings like the copy itself', () => {
+  test('checks long page lists over many mappings with the same result as the copy', () => {
     const { device, pd } = scene();
     const parts = Array.from({ length: 40 }, (_, i) => dmaPages(device, 4, DMA + BigInt(i) * 0x1_0000n));
     const fmr = pd.allocFmr({ maxPages: 160, access: ALL });
@@ -221,7 +221,7 @@ describe('a separate access for each element', () => {
     expect(remote.copyTo(local, 1, undefined, 1, undefined, { all: true })).toBe(8);
   });
 
-  test('excludes a common mask, and other batches accept no separate access', () => {
+  test('cannot be combined with a common mask, and is rejected by other batches', () => {
     const { pd, local, keys } = own();
     const invalid = argumentError('ERR_INVALID_ARG_VALUE', 'access');
     for (const use of [

@@ -1,4 +1,4 @@
-// Bundles by esbuild, made as docs/guide/packaging.md describes.
+// Tests bundles made by esbuild as docs/guide/packaging.md describes.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// Plain programs: CommonJS, ES modules and the command line.
+// Tests programs that use the installed package without a bundler: CommonJS, ES modules and the command line.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { installedConsumer } from './support.mjs';

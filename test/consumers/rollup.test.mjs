@@ -1,4 +1,4 @@
-// Bundles by Rollup.
+// Tests bundles made by Rollup.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

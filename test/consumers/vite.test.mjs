@@ -1,4 +1,4 @@
-// Vite's server bundles, and Vitest.
+// Tests server bundles made by Vite, and tests run by Vitest.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';

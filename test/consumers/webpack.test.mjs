@@ -1,4 +1,4 @@
-// Bundles by webpack.
+// Tests bundles made by webpack.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bundlingConsumer, withoutPackage } from './bundles.mjs';

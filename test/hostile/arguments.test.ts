@@ -6,7 +6,7 @@ import { DMA, open, PAGE } from '../support/scene';
 
 const U64 = 1n << 64n;
 
-// By kind of argument: the calls that take one, each with the name of the argument in the message.
+// For each kind of argument: the calls that take it, each with the argument's name as messages show it.
 const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknown[]; outside: unknown[] }> = {
   u32: {
     type: 'of type number',
@@ -75,7 +75,7 @@ const kinds: Record<string, { uses: [string, Use][]; type: string; wrong: unknow
       ['options.iova', ({ qp, sg }, v) => qp.fastRegMr(sg, region({ iova: v }))],
     ],
   },
-  'number of items': {
+  id: {
     type: 'of type number',
     wrong: [undefined, 1n, '1', null, true, {}, []],
     outside: [-1, 1.5, NaN, Infinity, 2 ** 53],

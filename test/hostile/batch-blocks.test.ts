@@ -166,7 +166,7 @@ describe('overwritten between calls', () => {
     all.end();
   });
 
-  test('a put leaves no refusal behind', () => {
+  test('a put reports no refusal', () => {
     const { pd, mr, end } = guarded();
     const batch = pd.lkeyBatch(2);
     batch.set(0, 0x1000, 8, mr.lkey);
@@ -559,7 +559,7 @@ describe('the native functions', () => {
     ).toBe('true\n');
   });
 
-  test('hand over an element only to an empty cell with a holder, whatever the words say', () => {
+  test('move an element only to an empty cell that has a holder, whatever the command block contains', () => {
     expect(
       run(`
         const { batch, block, intact, fill } = make(pd, false);
@@ -612,7 +612,7 @@ describe('the native functions', () => {
     ).toBe('0,0,0,0,0,0,0 0,0,0,0,0,0\n0,0,0,0,0,0 256 4100 8 true\n');
   });
 
-  test('judge for the domain or queue pair with the written number, or for none', () => {
+  test('check for the domain or queue pair whose number was written, or refuse', () => {
     expect(
       run(`
         const EBADF = -9, outOfBounds = native.reasonNames.indexOf('OutOfBounds');

@@ -1,5 +1,5 @@
-// Objects and lists whose getters act: at each property read of each call, something that the call needs is closed, put, detached
-// or used by another call.
+// Objects and lists whose getters have side effects: at each property read of each call, the getter closes, puts, detaches or
+// uses something that the call needs.
 import { Device, FastMemoryRegion, type Sge, SgeState } from '../../lib';
 import { detach, expectOnly, fillRim, told } from '../support/reach';
 import { accepted } from '../support/answers';

@@ -270,7 +270,7 @@ describe('every call terminates', () => {
     ],
     ['Object.getPrototypeOf', 'Object.getPrototypeOf = (object) => object;'],
     [
-      'Object.getPrototypeOf and what tells a Proxy',
+      'Object.getPrototypeOf and the detection of Proxies',
       'Object.getPrototypeOf = (object) => object; util.types.isProxy = () => false;',
     ],
     [

@@ -183,11 +183,11 @@ describe('the native objects', () => {
        const dead = (element) => { const answers = told(element); if (answers.join() !== Array(7).fill(EBADF).join()) throw new Error(JSON.stringify(element) + answers); };
        const refs = block.refs(user);
        let second = block.acquire(pd, 0x1100n, 32, user.key, 1);
-       // Numbers that were never assigned.
+       // Names that were never assigned are invalid.
        const { cell, generation } = second;
        for (const made of [[0, 0], [0, 1], [cell, 0], [cell, generation + 1], [cell, generation - 1], [cell, 0xffffffff], [cell + 1, generation], [256, 1], [257, 1], [0xffffffff, 1], [0x80000000, 1], [2 ** 24, generation]])
          dead(new Element({}, ...made));
-       // One SGE after another in the same cell: old names stay invalid.
+       // Acquire one SGE after another in the same cell: old names stay invalid.
        const old = [];
        for (let i = 0; i < 100; i++) {
          old.push(second);
@@ -227,26 +227,26 @@ describe('the native objects', () => {
          block.fastReg(qp, region, 256, 1, undefined), native.unmapFmr(block.regions(region))];
        const dead = (region) => { const answers = told(region); if (!answers.every((answer) => answer === EBADF)) throw new Error(JSON.stringify(region, (_, value) => typeof value === 'bigint' ? String(value) : value) + answers); };
        const checker = pd.number(), { index, generation } = user;
-       // Unused slots inside and outside the pool, generations that never existed, and numbers that name no domain.
+       // Names with unused slots inside and outside the pool, generations that never existed, or numbers of no domain are invalid.
        for (let i = 0; i < 300; i++) {
          if (![user, fmr, sg, zero].some((region) => region.index === i)) for (const made of [1n, 3n, 2n, 0n, 2n ** 64n - 1n]) dead(new Region(checker, i, made));
        }
        for (const made of [[checker, index, generation + 1n], [checker, index, generation + 2n], [checker, index, generation + (1n << 32n)], [checker, index, 0n], [checker, 2 ** 32 - 1, 1n], [checker, 2 ** 31, 1n],
          [0, index, generation], [checker + 50, index, generation], [0xffffffff, index, generation], [0x80000000, index, generation]]) dead(new Region(...made));
-       // The same index and generation with the number of a domain of another device, which has no such region.
+       // A name with the same index and generation, but a domain of another device, is invalid too.
        const other = native.openDevice(5, false, true).allocPd(false);
        dead(new Region(other.number(), index, generation));
        // A list is released completely or not at all.
        console.log(pd.deregMany(block.regions(user, new Region(checker, 17, 1n)), true), pd.deregMany(block.regions(user, new Region(other.number(), index, generation)), true), block.refs(user),
          native.unmapFmr(block.regions(fmr, new Region(checker, 17, 1n))), native.unmapFmr(block.regions(new Region(checker, 17, 1n), fmr)));
-       // One region after another in the same slot.
+       // Register one region after another in the same slot: old names stay invalid.
        let last = block.register(pd, bytes, 0n, 0n, 1);
        for (let i = 0; i < 100; i++) {
          const before = last;
          if (block.release(last) !== 0) throw new Error('held');
          dead(before);
          last = block.register(pd, bytes, 0n, 0n, 1);
-         if (last.index !== before.index || last.generation === before.generation || last.id === before.id) throw new Error('not the next life');
+         if (last.index !== before.index || last.generation === before.generation || last.id === before.id) throw new Error('not a new region in the same slot');
          dead(before);
        }
        // The number of a queue pair names no domain to register in, nor does any number after the domain is closed.
@@ -334,10 +334,10 @@ describe('the native objects', () => {
        for (const number of [0, -1, 2 ** 32 - 1, 2 ** 32, 2 ** 31, 1e9, 256, 257, sge.cell + 1, NaN, 1.5e300, Infinity, 'x', undefined, null, {}, 1n, Symbol(), [sge.cell + 1], new Proxy({}, {})]) collected(number);
        collected();
        console.log(held.length, own.refs(user), Number(own.describe(sge).SgeLength), registered[0].length, registered[0][1] === sge.cell);
-       // The number of a live holder: the name becomes invalid, and the SGE is put with the walk over it.
+       // Pass the number of a live holder: the SGE's name becomes invalid, and the SGE is put when the walk over it ends.
        collected(sge.cell); collected(sge.cell); Reflect.apply(collected, null, [sge.cell, 1, 2]);
        console.log(own.refs(user), own.describe(sge), own.put(sge), acquire({ cell: sge.cell }), state.copyOut(new Uint8Array(8), false), state.put(), own.refs(user));
-       // Two holders for one cell: the second SGE is not reachable under the name of the first.
+       // Now two holders have one cell: the name of the first SGE does not reach the second SGE.
        const second = acquire();
        console.log(second.cell === sge.cell, own.describe(sge), Number(own.describe(second).SgeLength), own.put(sge), own.put(second), own.refs(user));
        // Call back while a holder is being bound: with its own number, with other numbers, and then throw.
@@ -494,7 +494,7 @@ describe('the native objects', () => {
     );
   });
 
-  test('numbers of another environment name nothing here', () => {
+  test('numbers from another environment are rejected', () => {
     expectOutput(
       `const { Worker } = require('node:worker_threads');
        const all = everything(), token = all.device.share(), { sge, regions: { user } } = all;
@@ -505,7 +505,7 @@ describe('the native objects', () => {
            const answers = [block.describe(sge), block.put(sge), block.copyOut(sge, new Uint8Array(8)), native.createSgeState(block.elements(sge)), block.query(user), block.release(user, 2), block.check(number, 0x1000n, 8, user.key, 0)];
            const device = native.attachDevice(token), pd = device.allocPd(false), own = block.register(pd, new Uint8Array(64), 0n, 0n, 1);
            const element = block.acquire(pd, 0n, 8, own.key, 0);
-           // The same numbers used for objects of this environment.
+           // Objects of this environment get the same numbers as those of the main thread.
            answers.push(element.cell === sge.cell && element.generation === sge.generation, block.put(sge), block.put(sge), block.refs(own), block.register(number + 40, new Uint8Array(8), 0n, 0n, 1));
            parentPort.postMessage(answers.join());\`,
          { eval: true, workerData: { token, sge: { cell: sge.cell, generation: sge.generation }, user: { ...user }, number: all.pd.number() } });
@@ -578,16 +578,16 @@ describe('the native objects', () => {
        for (const [what, holder] of Object.entries(forgedHolders)) {
          const forged = new Sge(token, holder, table), before = rest();
          const answers = told(uses(forged).slice(0, 8));
-         // As last, a forged SGE counts as none, like an SGE that was put.
+         // A forged SGE given as the last one is ignored, like an SGE that was put.
          const check = nameOf(() => { const { ok, coalesced, sge } = pd.acquire(element, 1, { last: forged }); sge.put(); return ok && !coalesced; });
          const word = { throwing: 'SyntaxError', revoked: 'TypeError', bigint: 'TypeError', symbol: 'TypeError' }[what];
          if (answers !== (word ?? 'EBADF') || check !== (word ?? 'true') || rest() !== before) console.log(what, answers, check, before, rest());
        }
-       // The same name twice: both objects stand for one SGE, which is put once. Afterwards both holders are kept for reuse with the same
+       // Two objects with the same name stand for one SGE, which is put once. Afterwards both holders are kept for reuse with the same
        // cell, so the second acquire into that cell fails with EINVAL.
        const again = new Sge(token, Object.freeze(nameIn(sge)), table), last = { ...nameIn(sge) };
        console.log('again', again.length, told([() => again.put()]), rest(), told([() => sge.length, () => again.length, () => new SgeState([sge])]), told([() => sge.put(), () => again.put()]), rest());
-       // Forged objects returned holders that are still in use: later SGEs still get one holder each.
+       // Put SGEs through forged holders of their cells: the forged holders are kept for reuse, but later SGEs still get one holder each.
        const acquired = () => { for (;;) { try { return acquire(); } catch (error) { if (error.code !== 'EINVAL') throw error; } } };
        const many = Array.from({ length: 50 }, acquired);
        many.slice(0, 10).forEach((of) => { const { cell, generation } = nameIn(of); new Sge(token, { cell, generation, next: undefined }, table).put(); });

@@ -45,7 +45,7 @@ const noOps = (old: MemoryRegion | FastMemoryRegion): [string, () => unknown][] 
       ] as [string, () => unknown][])),
 ];
 
-describe('reused a thousand times', () => {
+describe('a thousand reuses of', () => {
   test.each(['user', 'mem_reg', 'fmr'] as const)('the slot of a region of kind %s', (kind) => {
     const { device, pd, qp } = scene({ lkeyTableBits: 2 });
     device.dma.map(Buffer.alloc(PAGE), { address: DMA });

@@ -58,8 +58,7 @@ describe('two copies of the package in one process', () => {
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
     const wrong = `${Array(7).fill('ERR_INVALID_ARG_TYPE').join()},TypeError,TypeError\ntrue 0 true\n`;
-    // The small Buffers of both lie in one pool, or each copy registers memory of its own; the other copy's object then stays
-    // usable.
+    // The output after this depends on whether the small Buffers of both copies lie in one pool, which the transfer detaches.
     expect(stdout.startsWith(wrong.repeat(2))).toBe(true);
   });
 
@@ -88,7 +87,7 @@ describe('two copies of the package in one process', () => {
       ['--no-warnings'],
     );
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
-    expect(stdout).toBe('78 true 3,3\n'); // The references of the single held SGE.
+    expect(stdout).toBe('78 true 3,3\n'); // each region has 2 references, plus 1 for its held SGE
   });
 
   test('with a native module each, handles of one module have the documented meaning in the other', () => {

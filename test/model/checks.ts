@@ -1,4 +1,4 @@
-// lkey_ok, rkey_ok and coalescing: docs/semantics.md sections 9 to 12 with docs/deviations.md sections 1 to 4.
+// Models lkey_ok, rkey_ok and coalescing (docs/semantics.md sections 9 to 12, docs/deviations.md sections 1 to 4).
 
 import { keyOf, MAX_U32 } from './numbers';
 import { describeSge, isStale, type ProtectionDomain, type Region, type Sge } from './region';

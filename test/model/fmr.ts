@@ -1,4 +1,4 @@
-// Mapping and unmapping of FMRs: docs/semantics.md section 8 with docs/deviations.md section 5.
+// Models mapping and unmapping of FMRs (docs/semantics.md section 8, docs/deviations.md section 5).
 
 import { MAX_U32, wraps } from './numbers';
 import { PageList, type Region } from './region';

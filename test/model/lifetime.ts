@@ -1,4 +1,4 @@
-// Creating and releasing regions: docs/semantics.md sections 3 and 4.
+// Models the creation and release of regions (docs/semantics.md sections 3 and 4).
 
 import { ADDRESS_END, hex, MAX_I32, pageUp, wraps } from './numbers';
 import { Region, UserPages } from './region';

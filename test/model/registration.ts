@@ -1,4 +1,4 @@
-// fast_reg_mr and invalidate_rkey: docs/semantics.md sections 6 and 7.
+// Models fast_reg_mr and invalidate_rkey (docs/semantics.md sections 6 and 7).
 
 import { keyOf, wraps } from './numbers';
 import { keys } from './lifetime';

@@ -1,4 +1,4 @@
-// map_mr_sg: docs/semantics.md section 5 with docs/deviations.md section 6.
+// Models map_mr_sg (docs/semantics.md section 5, docs/deviations.md section 6).
 
 import { hex, PAGE, pageDown, wraps } from './numbers';
 import { PageList, type Region } from './region';

@@ -1,6 +1,6 @@
 import type { Region } from './region';
 
-/** The key table: docs/semantics.md sections 1 and 2. */
+/** Models the key table (docs/semantics.md sections 1 and 2). */
 export class KeyTable {
   readonly bits: number;
   readonly max: number;

@@ -1,4 +1,4 @@
-// walk: docs/semantics.md section 13 with docs/deviations.md section 8.
+// Models walk (docs/semantics.md section 13, docs/deviations.md section 8).
 
 import { isStale, type Sge } from './region';
 import { refuse, type Session } from './session';

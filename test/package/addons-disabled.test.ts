@@ -1,4 +1,4 @@
-// Where Node.js is started so that it loads no add-ons, the error names the responsible option instead of advising a build.
+// If Node.js was started with add-ons disabled, the error names the responsible option instead of advising a build.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 

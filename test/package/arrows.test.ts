@@ -31,7 +31,7 @@ describe('imports', () => {
     ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
     ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
     ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
-    // Published files need no unpublished files, and no package except the one that finds the add-on.
+    // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
     ...[internal, verbs, replay, cli, index].flatMap((file) =>
       [
         '../../scripts/counts.mjs',
@@ -44,10 +44,10 @@ describe('imports', () => {
         .map((source) => named(file, source)),
     ),
     ...[verbs, replay, cli].map((file) => named(file, 'node-gyp-build')),
-    // Paths with a detour, such as `./..`.
+    // Imports whose path makes a detour.
     named(internal, './../verbs/device'),
     named(verbs, '../internal/../cli/main'),
-    // Benchmarks use the public API and the harness only.
+    // Imports by benchmarks of anything but the public API and the harness.
     ...[question, harness, harnessNative].flatMap((file) => {
       const up = file === question ? '..' : '../..';
       return [
@@ -83,7 +83,7 @@ describe('imports', () => {
     ],
     [replay, "void import('../cli/main.js');\n"],
     [question, "void import('../lib/index.ts');\n"],
-    // Paths that the program computes.
+    // Paths of files that are computed at run time.
     [cli, "import { join } from 'node:path';\njoin(__dirname, '..', '..', 'scripts', 'counts.mjs');\n"],
     [cli, "import { join } from 'node:path';\njoin(__dirname, '../../test/support');\n"],
     [cli, 'export const path = `${__dirname}/../../fuzz/api`;\n'],

@@ -28,7 +28,7 @@ test('without llvm-readobj, the script explains how to install it', () => {
   );
 });
 
-/** Is `describe` if llvm-readobj exists and the condition holds. */
+/** Returns `describe` if llvm-readobj exists and the condition holds, else a `describe.skip` that states the reason. */
 function describeBinary(condition: boolean, because: string): ReturnType<typeof describeIf> {
   return hasLlvm
     ? describeIf(condition, because)
@@ -83,7 +83,7 @@ const anywhere: [string, Change, string][] = [
     'does not export napi_register_module_v1',
   ],
   [
-    'something else is exported',
+    'another function is exported',
     replaced('node_api_module_get_api_version_v1', '_ZSt14set_unexpectedPFvvE_________'),
     'exports _ZSt14set_unexpectedPFvvE_________',
   ],
@@ -92,14 +92,14 @@ const anywhere: [string, Change, string][] = [
     replaced('napi_create_object', 'napi_create_obzect'),
     'imports napi_create_obzect, which is not in Node-API 9',
   ],
-  ['it is large', followedBy(Buffer.alloc(400 * 1024)), '409600'],
+  ['it is too large', followedBy(Buffer.alloc(400 * 1024)), '409600'],
   [
-    'it names the folder of the build',
+    'it contains the path of its build folder',
     followedBy(Buffer.from(`${root}/`)),
     'contains the path of its build folder',
   ],
-  ['it ends early', (binary) => binary.subarray(0, 300), 'unreadable'],
-  ['it is something else', () => Buffer.alloc(4096, 'text'), 'unreadable'],
+  ['it is truncated', (binary) => binary.subarray(0, 300), 'unreadable'],
+  ['it is no binary at all', () => Buffer.alloc(4096, 'text'), 'unreadable'],
 ];
 
 /** Returns the offset of the flags of the segment PT_GNU_STACK. */
@@ -168,18 +168,18 @@ describeBinary(isGlibc, 'compiles for glibc on x64 or arm64 only')('a library fo
     [other, `linux-${process.arch}-musl`, 'win32-x64', 'darwin-arm64'],
     [
       [
-        'it asks for a newer C library',
+        'it requires a newer C library',
         replaced('GLIBC_2.25', 'GLIBC_2.35'),
         'imports getentropy@GLIBC_2.35, newer than 2.28',
       ],
-      ['it asks for the C++ library', replaced('GLIBC_2.25', 'CXXABI_1.3'), 'imports getentropy@CXXABI_1.3'],
+      ['it requires the C++ library', replaced('GLIBC_2.25', 'CXXABI_1.3'), 'imports getentropy@CXXABI_1.3'],
       ['it needs another library', replaced('libc.so.6', 'libz.so.6'), 'needs libz.so.6'],
       [
         'it needs an exception runtime',
         replaced('getentropy', '_Unwind_Go'),
         'imports _Unwind_Go from the C++ runtime',
       ],
-      ['its stack may be executed', patched(stackFlags, 7), 'the stack is executable'],
+      ['its stack is executable', patched(stackFlags, 7), 'the stack is executable'],
     ],
   );
 
@@ -215,7 +215,7 @@ for (const arch of ['x64', 'arm64']) {
         [
           ['it needs another library', replaced('bcrypt.dll', 'dcrypt.dll'), 'needs dcrypt.dll'],
           ['it needs node.exe by name', replaced('bcrypt.dll', 'node.exe\0\0'), 'needs node.exe'],
-          ['it cannot be moved', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
+          ['it cannot be relocated', patched((pe) => pe.readUInt32LE(60) + 24 + 70, 0), 'no DYNAMIC_BASE'],
           ['it is a program', patched((pe) => pe.readUInt32LE(60) + 22, 0x22), 'not a library'],
         ],
       );
@@ -233,7 +233,7 @@ for (const arch of ['x64', 'arm64']) {
         prebuilt(`darwin-${arch}`),
         [`darwin-${other}`, 'linux-x64-musl', 'win32-x64'],
         [
-          ['it asks for a newer system', patched(minimum, 14), 'requires macOS 14.0, not 11.0'],
+          ['it requires a newer system', patched(minimum, 14), 'requires macOS 14.0, not 11.0'],
           [
             'it needs another library',
             replaced('libSystem.B', 'libSystem.C'),

@@ -1,4 +1,4 @@
-// A binary built from other sources than the JavaScript beside it must be rejected, because the two may disagree about the
+// A binary built from other sources than the JavaScript that loads it must be rejected, because the two may disagree about the
 // numbers that they share.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';

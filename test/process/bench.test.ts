@@ -124,7 +124,7 @@ describe('bench --smoke', () => {
     result = JSON.parse(stdout) as Result;
   }, 300_000);
 
-  it('reports where it ran', () => {
+  it('reports the machine and the time of the run', () => {
     expect(result).toMatchObject({ node: process.version, smoke: true, cpu: expect.any(String) });
     expect(result.cores).toBeGreaterThan(0);
     expect(result.rounds).toBeGreaterThan(0);
@@ -149,7 +149,7 @@ describe('bench --smoke', () => {
     for (const name of names) expect(name).toMatch(/^[a-z0-9-]+(\/[a-z0-9-]+)*$/);
   });
 
-  it('has numbers in every row and judges none of them', () => {
+  it('has numbers in every row and compares none of them with targets', () => {
     for (const row of result.rows) {
       // Memory figures are differences, and with few objects they may be 0 or negative.
       if (/^(bytes|KiB|MiB)$/.test(row.unit)) expect(Number.isFinite(row.min)).toBe(true);
@@ -174,7 +174,7 @@ describe('bench --smoke', () => {
     expect(result.ratios).toEqual(Object.fromEntries(compared.map(({ name, ratio }) => [name, ratio])));
   });
 
-  it('asks the question of every file in bench/', () => {
+  it('runs the benchmark in every file of bench/', () => {
     const files = readdirSync(join(root, 'bench')).filter(
       (name) => name.endsWith('.mjs') && name !== 'bench.mjs',
     );
@@ -202,7 +202,7 @@ describe('bench --smoke', () => {
       return { status, stderr, svg: existsSync(output) ? readFileSync(output, 'utf8') : undefined };
     }
 
-    it('draws the answers to batch-sizes: one line for each number of regions, method and peer', () => {
+    it('draws the results of batch-sizes: one line for each number of regions, method and peer', () => {
       const { status, stderr, svg = '' } = draw(result);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect(svg).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
@@ -250,7 +250,7 @@ describe('bench --smoke', () => {
 
     it.each([
       ['a number is missing', (row: Row) => row.name !== 'batch-sizes/peer-packed/1-regions/16'],
-      ['the question was not asked', (row: Row) => row.question !== 'batch-sizes'],
+      ['the benchmark did not run', (row: Row) => row.question !== 'batch-sizes'],
     ])('rejects a result in which %s', (_, has) => {
       const { status, stderr, svg } = draw({ ...result, rows: result.rows.filter(has) });
       expect({ status, svg }).toEqual({ status: 1, svg: undefined });
@@ -292,7 +292,7 @@ describe('bench', () => {
     expect(stdout).toMatch(/ KiB +<= 64 KiB$/m);
   });
 
-  it('lists its questions in its help', () => {
+  it('lists the benchmarks in its help', () => {
     const { status, stdout } = bench('--help');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ {2}gather-64$/m);

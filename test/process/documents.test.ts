@@ -1,5 +1,5 @@
 // The README and the guide: every program is run, every shell command is run as far as a test can, and every relative link of the
-// project's documents leads somewhere.
+// project's documents must lead to an existing file and heading.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -66,7 +66,7 @@ function runCommand(command: string): { status: number | null; stderr: string } 
   if (bundles)
     writeFileSync(join(folder, 'app.mjs'), "import { Access } from 'rdmavt';\nconsole.log(Access);\n");
   const here = command
-    .replaceAll('npx rdmavt bench', 'npx rdmavt bench --smoke') // in full it takes minutes
+    .replaceAll('npx rdmavt bench', 'npx rdmavt bench --smoke') // a full run takes minutes
     .replaceAll('npx rdmavt', `"${process.execPath}" dist/cli.js`)
     .replaceAll('npx esbuild', `"${join(root, 'node_modules', '.bin', 'esbuild')}" --log-level=warning`)
     .replace(/^node /, `"${process.execPath}" `);
@@ -107,13 +107,13 @@ describe.each(runnable)('%s', (file) => {
     it.each(commands)('the command `%s` works', (command) => {
       const [program, verb, argument = ''] = command.split(' ');
       if (command === 'npm cit') {
-        expect(manifest.scripts).toHaveProperty('test'); // npm cit is what runs this test
+        expect(manifest.scripts).toHaveProperty('test'); // this test itself is part of npm cit
       } else if (program === 'npm' && verb === 'run') {
-        expect(manifest.scripts).toHaveProperty(argument); // installs into this tree, or takes too long
+        expect(manifest.scripts).toHaveProperty(argument); // not run: it installs packages here, or takes too long
       } else if (program === 'npm' && verb === 'install') {
-        expect([manifest.name, manifest.repository.url]).toContain(argument); // needs the registry, or the network
+        expect([manifest.name, manifest.repository.url]).toContain(argument); // not run: it needs the network
       } else if (command === 'npx rdmavt build') {
-        expect(runCommand('npx rdmavt build --help')).toEqual({ status: 0, stderr: '' }); // replaces the binary under test
+        expect(runCommand('npx rdmavt build --help')).toEqual({ status: 0, stderr: '' }); // a build would replace the binary
       } else {
         expect(runCommand(command)).toEqual({ status: 0, stderr: '' });
       }

@@ -122,7 +122,7 @@ describe.each(['load', 'loadInRealm'])('copies of the package that are dropped (
        })();`,
     ) as { heap: number; cells: number };
     expect(heap).toBeLessThan(3);
-    // The lowest free cell: about 5 copies with 300 SGEs each exist at a time, and some are not collected yet.
+    // `bindCell` returns the lowest free cell. About 5 copies with 300 SGEs each exist at a time, and some are not collected yet.
     expect(cells).toBeLessThan(4000);
   });
 });

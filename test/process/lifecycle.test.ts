@@ -1,4 +1,5 @@
-// Separate programs: whatever they leave open and however they end, they end with the expected status and not by a signal.
+// Runs separate programs: whatever they leave open and however they end, their exit status is the expected one, and none of them
+// crashes.
 import { runProgram } from '../support/programs';
 
 const prelude = `
@@ -293,7 +294,8 @@ describe('worker threads', () => {
   });
 
   test('may be terminated while native code creates objects for them', () => {
-    // Calls into JavaScript fail then, and throwing fails too. Native code must not respond by aborting the process.
+    // While a worker is being terminated, calls into JavaScript fail, and so does throwing. Native code must not abort the
+    // process.
     expectEnding(
       `${inWorker(`
          const { parentPort } = require('node:worker_threads');

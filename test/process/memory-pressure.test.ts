@@ -1,5 +1,5 @@
 // Repeated work must not make the process grow. Each program runs in a process of its own, warms up, and is then measured. The
-// bounds are generous, and time is not judged.
+// bounds are generous, and no test depends on the time that the work takes.
 import { runProgram } from '../support/programs';
 
 const prelude = `
@@ -267,7 +267,7 @@ describe('the garbage collector', () => {
        })();`,
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    // All devices together would need 1600 MiB.
+    // In MiB: the page lists of all 200 devices together would need 1600.
     expect(Number(stdout)).toBeLessThan(600);
   });
 });

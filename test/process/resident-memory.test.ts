@@ -204,7 +204,8 @@ describe('the engine is informed', () => {
          console.log(JSON.stringify({ sequential, random: await fill('random') }));
        })();`,
     ) as Record<'sequential' | 'random', { full: number; external: number }>;
-    // Typical counts are 0 and 3. About 300 MiB of pages are reported, and the engine collects after 64 MiB or more.
+    // Typical counts of collections are 0 and 3. About 300 MiB of pages are reported, and the engine collects after 64 MiB or
+    // more.
     expect(random.full).toBeGreaterThan(sequential.full + 1);
     expect(random.external).toBeGreaterThan(sequential.external);
   });

@@ -1,4 +1,4 @@
-// Plays traces with their access checks in batches, next to a player that judges each check alone.
+// Plays traces with their access checks in batches, next to a player that performs each check alone.
 import {
   native,
   type NativeBatch,
@@ -29,7 +29,7 @@ const ACCEPTED = 0;
 type Check = OperationOf<'lkey_ok'> | OperationOf<'rkey_ok'>;
 type Checker = NativeProtectionDomain | NativeQueuePair;
 
-/** A check, and the answer of the player that judged it alone. */
+/** A check, and the answer of the player that performed it alone. */
 interface KnownCheck {
   readonly check: Check;
   readonly alone: Answer;
@@ -50,7 +50,8 @@ export interface Answers {
 
 /**
  * Plays each operation on two players. The single player answers first: a check names the element that it may continue, so the
- * verdicts determine where a batch must end. The batches judge independently; only their boundaries come from the single player.
+ * verdicts determine where a batch must end. The batches compute their verdicts independently; only their boundaries come from
+ * the single player.
  */
 export class BatchedPlayer {
   readonly #single = new TracePlayer();

@@ -65,7 +65,7 @@ export interface Reach extends Scene {
   /** Calls that write `value` into all of the bytes, and calls that read them. */
   writers: (readonly [string, () => unknown])[];
   readers: (readonly [string, () => unknown])[];
-  /** Checks that do not touch bytes: they judge addresses and keys only. */
+  /** Checks, which test only addresses and keys and do not touch bytes. */
   checkers: (readonly [string, () => unknown])[];
   uses: (readonly [string, () => unknown])[];
   /** The bytes that the writers write. */

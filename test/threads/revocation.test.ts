@@ -41,7 +41,7 @@ interface Call {
   accesses: Map<string, Access>;
   /** Whether the access uses a remote key. */
   remote?: boolean;
-  /** Whether this build has the call. */
+  /** Whether this build of the package has the method. */
   exists?: boolean;
 }
 

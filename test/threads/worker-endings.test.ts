@@ -270,7 +270,7 @@ const busy: Record<string, string> = {
     for (let i = 0; i < 4096; i++) batch.set(i, start + BigInt(i), 8, lkey);
     ready();
     for (;;) { batch.acquire(4096, 0); batch.take(5).put(); batch.put(); }`,
-  'elements that are held': `
+  'calls that hold elements': `
     const held = [];
     ready();
     for (let i = 0; ; i++) { held.push(pd.acquire({ addr: start, length: 8, lkey }, 0).sge); if (held.length > 5000) held.length = 0; }`,
@@ -288,7 +288,7 @@ const busy: Record<string, string> = {
     const target = new Uint8Array(8 << 20);
     ready();
     for (;;) { batch.gather(target, 2, 0); own.scatter(target, 1, 1); batch.copyTo(own, 2, 0, 1, 1); }`,
-  'lists and mappings': `
+  'page lists and DMA mappings': `
     const fmr = pd.allocFmr({ maxPages: 512, access: 31 });
     const pages = BigUint64Array.from({ length: 512 }, (_, i) => DMA + BigInt(i % 16 * PAGE));
     ready();
@@ -303,7 +303,7 @@ const busy: Record<string, string> = {
       if (kept.length > 100) { kept.length = 0; other.detach({ cascade: true }); }
       else { mr.dereg(); memory.free(); }
     }`,
-  nothing: 'ready(); setInterval(() => {}, 1000);',
+  'an idle wait': 'ready(); setInterval(() => {}, 1000);',
 };
 
 describe('termination of a worker', () => {
