@@ -33,6 +33,7 @@ export interface CauseText {
 }
 
 const EXIST = ['still exists', 'still exist'] as const;
+const CASCADE = 'close these objects first, or pass { cascade: true }';
 
 export const causeTexts: Record<ErrorCause, CauseText> = {
   // EBADF
@@ -74,20 +75,17 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   },
 
   // EBUSY
-  PdInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} in this protection domain` },
-  DeviceInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} on this device` },
+  PdInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} in this protection domain; ${CASCADE}` },
+  DeviceInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} on this device; ${CASCADE}` },
   ContextInUse: {
     counts: true,
     text: (f) =>
-      countsAre(f, [
-        'that this Device object created still exists',
-        'that this Device object created still exist',
-      ]),
+      `${countsAre(f, ['that this Device object created still exists', 'that this Device object created still exist'])}; ${CASCADE}`,
   },
   RegionHeld: {
     counts: true,
     text: (f) =>
-      `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put the elements, then call again`,
+      `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put the elements (other threads may hold some), then call again`,
   },
   RegionsHeld: {
     argument: listed,

@@ -99,15 +99,15 @@ describe('messages', () => {
     pd.regUserMr(Buffer.alloc(8));
     pd.regUserMr(Buffer.alloc(8));
     expect(messageOf(() => pd.dealloc())).toBe(
-      'EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions still exist in this protection domain',
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair and 2 regions still exist in this protection domain; close these objects first, or pass { cascade: true }',
     );
     pd.deregMany(device.resources().regions.map(({ region }) => region!));
     expect(messageOf(() => pd.dealloc())).toBe(
-      'EBUSY: ProtectionDomain.dealloc: 1 queue pair still exists in this protection domain',
+      'EBUSY: ProtectionDomain.dealloc: 1 queue pair still exists in this protection domain; close these objects first, or pass { cascade: true }',
     );
     device.dma.map(Buffer.alloc(8));
     expect(messageOf(() => device.close())).toBe(
-      'EBUSY: Device.close: 1 protection domain, 1 queue pair and 1 DMA mapping still exist on this device',
+      'EBUSY: Device.close: 1 protection domain, 1 queue pair and 1 DMA mapping still exist on this device; close these objects first, or pass { cascade: true }',
     );
   });
 
