@@ -11,14 +11,14 @@ const meanings: Readonly<Record<string, string>> = {
   KeyZeroDenied: 'Key 0 is not allowed for this domain or its peers.',
   NoDmaRegion: 'No DMA region was published for key 0.',
   NoSuchKey: 'No region had this key.',
-  Revoked: 'The region that had this key had been released.',
+  Revoked: 'The region that had this key had been deregistered.',
   StaleKey: 'The key table slot of this key held another region.',
   Invalidated: 'The key had been invalidated.',
   WrongPd: 'The region belonged to another protection domain.',
   OutOfBounds: 'Part of the access lay outside the region.',
   AccessDenied: 'The region did not grant the right.',
   Unmapped: 'No memory was mapped there.',
-  Closed: 'The domain or queue pair had been closed.',
+  Closed: 'The domain or queue pair, or its device, had been closed.',
 };
 
 function whatFor(access: number, remote: boolean): string {
