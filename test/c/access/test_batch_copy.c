@@ -27,6 +27,9 @@ struct known {
 };
 static struct known regions[4];
 
+/* A region in another domain than the checkers', over the bytes of region 3. */
+static struct known foreign;
+
 static void add_bytes(struct known *known, uint32_t place, uint32_t length) {
     for (uint32_t i = 0; i < length; i++)
         known->place[known->length++] = place + i;
@@ -53,6 +56,10 @@ static void know_regions(struct fixture *f) {
     regions[3].base = 0xfff;
     regions[3].key = fixture_key(fixture_reg(f, arena + 20 * PAGE + 1, 300, 0xfff, 0xfff, ALL_ACCESS));
     add_bytes(&regions[3], 20 * PAGE + 1, 300);
+    memset(&foreign, 0, sizeof(foreign));
+    foreign.base = 0x9000;
+    mr = fixture_reg_in(f->other_pd, arena + 20 * PAGE + 1, 300, 0x9000, 0x9000, ALL_ACCESS);
+    foreign.key = fixture_key(mr);
 }
 
 /* A packed list of SGEs, and the arena index of each of its bytes up to the first refusal. */
@@ -75,7 +82,10 @@ static void any_list(struct list *list, uint64_t *seed, uint32_t first_region, u
         pack(list->sges + i * SGE, region->base + off, length, region->key);
         list->length[i] = length;
         if (!roll(seed, 20)) {
-            pack(list->sges + i * SGE, region->base + region->length, 1, region->key);
+            if (roll(seed, 2))
+                pack(list->sges + i * SGE, region->base + region->length, 1, region->key);
+            else
+                pack(list->sges + i * SGE, foreign.base, 1, foreign.key);
             if (list->refused == list->count)
                 list->refused = i;
         }

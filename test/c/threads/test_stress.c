@@ -10,6 +10,7 @@
  * order.
  *
  * Each test runs for a fixed time, independent of the machine and the sanitizer. */
+#include "core/access/batch.h"
 #include "stress.h"
 
 enum { TAGS = 4, USER_SLOTS = 2, MAX_WORKERS = 16 };
@@ -555,6 +556,67 @@ static void every_kind_of_change_while_threads_read(void) {
                 1200);
 }
 
+/* --- batches, which have a fast path of their own --- */
+
+static struct rvt_mr_handle short_or_long;
+
+static const uint64_t SHORT_MAPPING = 0x400000, LONG_MAPPING = 0x800000;
+
+static void map_short_and_long(struct worker *w) {
+    (void)w;
+    uint64_t pages[] = {TAGGED_DMA, TAGGED_DMA + PAGE, TAGGED_DMA + 2 * PAGE};
+    while (going()) {
+        CHECK_EQ(rvt_map_phys_fmr(short_or_long, pages, 1, SHORT_MAPPING), 0);
+        CHECK_EQ(rvt_map_phys_fmr(short_or_long, pages, 3, LONG_MAPPING), 0);
+    }
+}
+
+/* Checks an address that lies behind the short mapping and before the long one: only the address of one with
+ * the length of the other would accept it. One element in 16 is inside the long mapping. */
+static void check_batches_behind_the_short_mapping(struct worker *w) {
+    enum { COUNT = 4096 };
+    static unsigned char packed[COUNT * RVT_PACKED_SGE_BYTES];
+    static uint32_t verdict[COUNT];
+    struct rvt_checker checker;
+    CHECK(rvt_checker_of_pd(world.pd, &checker));
+    uint32_t length = 8, key = fixture_key(short_or_long);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint64_t addr = i % 16 ? SHORT_MAPPING + 2 * PAGE : LONG_MAPPING;
+        memcpy(packed + RVT_PACKED_SGE_BYTES * i, &addr, 8);
+        memcpy(packed + RVT_PACKED_SGE_BYTES * i + 8, &length, 4);
+        memcpy(packed + RVT_PACKED_SGE_BYTES * i + 12, &key, 4);
+    }
+    const struct rvt_batch batch = {&checker, packed, COUNT, 0, NULL, false};
+    const struct rvt_batch_columns columns = {.verdict = verdict};
+    struct rvt_batch_result result;
+    while (going()) {
+        CHECK_EQ(rvt_check_batch(w->reader, &batch, &columns, &result), 0);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            w->accepted += i % 16 == 0 && !verdict[i];
+            w->stale += i % 16 != 0 && !verdict[i];
+        }
+    }
+}
+
+static void batch_checks_never_mix_two_mappings(void) {
+    static struct worker workers[2];
+    workers[0] = (struct worker){.run = map_short_and_long};
+    workers[1] = (struct worker){.run = check_batches_behind_the_short_mapping};
+    REQUIRE(fixture_open(&world, 4));
+    fixture_dma(&world, tagged, sizeof(tagged), TAGGED_DMA);
+    short_or_long = fixture_fmr(&world, ALL_ACCESS, 3, 12);
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&workers[i].thread, NULL, work_as_reader, &workers[i]) == 0);
+    nanosleep(&(struct timespec){0, 600000000}, NULL);
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE(pthread_join(workers[i].thread, NULL) == 0);
+    CHECK_EQ(workers[1].stale, 0);
+    CHECK(workers[1].accepted > 0);
+    fixture_close(&world);
+}
+
 /* A device closes by cascade while threads use it. They find their handles closed, and the SGEs they hold
  * revoked. */
 static void use_until_closed(struct worker *w) {
@@ -602,4 +664,5 @@ static void devices_closed_while_threads_read(void) {
 CHECK_MAIN(TEST(fmrs_mapped_while_threads_read), TEST(scatter_regions_registered_while_threads_read),
            TEST(user_regions_released_while_threads_read),
            TEST(dma_mappings_removed_while_threads_use_key_zero), TEST(domains_closed_while_threads_read),
-           TEST(every_kind_of_change_while_threads_read), TEST(devices_closed_while_threads_read))
+           TEST(every_kind_of_change_while_threads_read), TEST(batch_checks_never_mix_two_mappings),
+           TEST(devices_closed_while_threads_read))
