@@ -298,8 +298,17 @@ static void a_closed_domain_acquires_nothing(void) {
 static struct {
     volatile uint64_t words[2 * 8];
     uint64_t good[2], bad[2];
-    atomic_bool stop, begun;
+    atomic_bool stop;
+    _Atomic(uint64_t) passes; /* of the thread that flips the words */
 } flipped;
+
+/* Returns once the other thread has flipped all words again. valgrind runs one thread at a time and schedules
+ * unfairly: a thread that never yields may run alone for minutes. */
+static void await_pass(void) {
+    uint64_t before = atomic_load(&flipped.passes);
+    while (atomic_load(&flipped.passes) == before)
+        sched_yield();
+}
 
 /* JavaScript may write into a packed list while it is checked. ThreadSanitizer must not report this intended
  * race. */
@@ -309,7 +318,7 @@ __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
         const uint64_t *value = i & 1 ? flipped.good : flipped.bad;
         for (int w = 0; w < 16; w++)
             flipped.words[w] = value[w & 1];
-        atomic_store(&flipped.begun, true);
+        atomic_fetch_add(&flipped.passes, 1);
     }
     return NULL;
 }
@@ -331,13 +340,14 @@ static void an_sge_is_held_exactly_as_it_was_checked(void) {
         flipped.words[i] = flipped.good[i & 1];
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, flip, NULL) == 0);
-    while (!atomic_load(&flipped.begun))
-        sched_yield(); /* valgrind runs one thread at a time and schedules unfairly */
+    await_pass();
     const struct rvt_batch batch = {&checker, (const unsigned char *)(uintptr_t)flipped.words, 8, 0, NULL,
                                     false};
     uint64_t accepted = 0, refused = 0;
     /* On one processor, the other thread seldom runs during a batch, so repeat until it did. */
     for (long round = 0; round < 20000 || (round < 20000000 && !(accepted && refused)); round++) {
+        if (round % 64 == 63)
+            await_pass();
         struct rvt_sge held[8] = {{0}};
         uint32_t verdict[8];
         const struct rvt_batch_columns columns = {.verdict = verdict};

@@ -568,6 +568,7 @@ static void map_short_and_long(struct worker *w) {
     while (going()) {
         CHECK_EQ(rvt_map_phys_fmr(short_or_long, pages, 1, SHORT_MAPPING), 0);
         CHECK_EQ(rvt_map_phys_fmr(short_or_long, pages, 3, LONG_MAPPING), 0);
+        sched_yield(); /* for valgrind, which runs one thread at a time */
     }
 }
 
@@ -595,6 +596,7 @@ static void check_batches_behind_the_short_mapping(struct worker *w) {
             w->accepted += i % 16 == 0 && !verdict[i];
             w->stale += i % 16 != 0 && !verdict[i];
         }
+        sched_yield(); /* as above */
     }
 }
 
