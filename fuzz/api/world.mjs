@@ -120,7 +120,8 @@ export class World {
         result.then(undefined, (exception) =>
           this.judge(name, exception, { ...circumstances, awaitsRelease }),
         );
-      } else if (!circumstances.wrongThis) {
+      } else if (!circumstances.wrongThis && !circumstances.tampered) {
+        // The result for a tampered object may have hostile values in it, such as an impostor of a native class.
         this.#keep(result, self, circumstances.raw ? this.natives : this.objects);
       }
       return result;
