@@ -26,7 +26,7 @@ const help = `Usage: rdmavt bench [OPTIONS]
 
 Measures requests, checks, copies, mapping, registration and memory use. Most benchmarks compare
 this package with equivalent plain JavaScript or with an empty native call, in alternating
-rounds. Prints medians, ratios and targets. A full run takes about four minutes.
+rounds. Prints medians, ratios and targets. A full run takes one to four minutes.
 
 Options:
   --only NAME    Run only this benchmark. May be repeated.
