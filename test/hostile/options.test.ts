@@ -46,7 +46,7 @@ const takers: Taker[] = [
     name: 'device.share',
     all: { pd: null },
     call: ({ device, pd }, options) => {
-      // The domain is created only now, so it replaces the placeholder here.
+      // Each call creates a new domain, so the option gets the domain of this call.
       if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
       device.share(options);
     },

@@ -66,7 +66,7 @@ int QueryMr(Commands &commands) {
     return 0;
 }
 
-// releaseMr(): calls rvt_dereg_mr, or rvt_dealloc_fmr for an FMR.
+// releaseMr(): calls rvt_release_mr.
 int ReleaseMr(Commands &commands) {
     uint32_t mode = commands.block.Read(RVT_COMMAND_MODE);
     NamedRegion region = ReadRegion(commands.block, commands.checkers);
@@ -76,16 +76,7 @@ int ReleaseMr(Commands &commands) {
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (mode == RVT_RELEASE_AWAIT && !commands.environment.ListenForPuts(region.device->context()))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    // Do not read the region's kind here, without the device lock: the handle may be stale, and another
-    // thread may be reusing the object. The verbs test the kind under the lock; only an FMR makes
-    // rvt_dereg_mr fail with -EINVAL.
-    auto how = static_cast<rvt_release_mode>(mode);
-    int error = rvt_dereg_mr(region.handle, how);
-    if (error == -RVT_EINVAL) {
-        rvt_failure discarded;
-        rvt_take_failure(&discarded);
-        error = rvt_dealloc_fmr(region.handle, how);
-    }
+    int error = rvt_release_mr(region.handle, static_cast<rvt_release_mode>(mode));
     region.device->Settle();
     return error;
 }

@@ -253,8 +253,11 @@ static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *
     return any;
 }
 
-/* Ends one region. `fmr`: whether it must be an FMR (rvt_dealloc_fmr) or must not be one (rvt_dereg_mr). */
-static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, bool fmr) {
+/* Sets of region kinds, as bits. */
+enum { FMR_KIND = 1 << RVT_MR_FMR, OTHER_KINDS = 1 << RVT_MR_USER | 1 << RVT_MR_DMA | 1 << RVT_MR_MEM_REG };
+
+/* Ends one region, whose kind must be in the set `kinds`. */
+static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mode, uint32_t kinds) {
     if (!handle.mr)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
@@ -264,7 +267,7 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
     struct rvt_mregion *mr = rvt_mr_live(handle);
     if (!mr)
         error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
-    else if ((mr->kind == RVT_MR_FMR) != fmr)
+    else if (!(UINT32_C(1) << mr->kind & kinds))
         error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
     else
         begin_end(mr, mode, &passed);
@@ -278,11 +281,15 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
 }
 
 int rvt_dereg_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release_region(handle, mode, false);
+    return release_region(handle, mode, OTHER_KINDS);
 }
 
 int rvt_dealloc_fmr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
-    return release_region(handle, mode, true);
+    return release_region(handle, mode, FMR_KIND);
+}
+
+int rvt_release_mr(struct rvt_mr_handle handle, enum rvt_release_mode mode) {
+    return release_region(handle, mode, OTHER_KINDS | FMR_KIND);
 }
 
 int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, uint32_t count,

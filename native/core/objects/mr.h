@@ -96,6 +96,12 @@ int rvt_dereg_mrs(struct rvt_pd_handle pd, const struct rvt_mr_handle *mrs, uint
  *   -EBADF   the handle is stale */
 int rvt_dealloc_fmr(struct rvt_mr_handle fmr, enum rvt_release_mode mode);
 
+/* Ends a region of any kind: rvt_dealloc_fmr for an FMR, rvt_dereg_mr for the others. For callers that do not
+ * know the kind, which must be read under the device lock: a stale handle may name an object in reuse.
+ *   -EBUSY   as rvt_dereg_mr
+ *   -EBADF   the handle is stale */
+int rvt_release_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
+
 /* The attributes of a region that rvt_query_mr returns. */
 struct rvt_mr_attributes {
     uint64_t id; /* greater than 0, never reused on a device */

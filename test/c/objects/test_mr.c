@@ -215,6 +215,7 @@ static void handles_of_closed_objects_are_refused(void) {
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_AWAIT), -RVT_EBADF);
         CHECK_EQ(rvt_dereg_mr(mrs[i], RVT_RELEASE_FORCE), -RVT_EBADF);
         CHECK_EQ(rvt_dealloc_fmr(mrs[i], RVT_RELEASE), -RVT_EBADF);
+        CHECK_EQ(rvt_release_mr(mrs[i], RVT_RELEASE), -RVT_EBADF);
         CHECK_EQ(rvt_map_mr_sg(mrs[i], &element, 1, 0, PAGE, &outcome), -RVT_EBADF);
         CHECK_EQ(rvt_map_phys_fmr(mrs[i], &page, 1, 0), -RVT_EBADF);
         CHECK_EQ(rvt_unmap_fmr(&mrs[i], 1), -RVT_EBADF);
@@ -244,6 +245,27 @@ static void releases_refuse_the_other_kinds_of_region(void) {
     for (int i = 0; i < 3; i++)
         CHECK_EQ(rvt_dereg_mr(not_fmrs[i], RVT_RELEASE), 0);
     CHECK_EQ(rvt_dealloc_fmr(fmr, RVT_RELEASE), 0);
+    fixture_close(&f);
+}
+
+static void release_mr_ends_regions_of_every_kind(void) {
+    struct fixture f;
+    struct rvt_sge sge;
+    REQUIRE(fixture_open(&f, 4));
+    for (int mode = RVT_RELEASE; mode <= RVT_RELEASE_FORCE; mode++) {
+        struct rvt_mr_handle dma, user = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0);
+        CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
+        struct rvt_mr_handle all[] = {user, fixture_mem_reg(&f, 1), dma, fixture_fmr(&f, 0, 1, 12)};
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(rvt_release_mr(all[i], (enum rvt_release_mode)mode), 0);
+            CHECK_EQ(rvt_release_mr(all[i], (enum rvt_release_mode)mode), -RVT_EBADF);
+        }
+    }
+    struct rvt_mr_handle held = fixture_reg(&f, bytes, PAGE, 0x1000, 0x1000, 0);
+    CHECK_EQ(local(&f, &sge, 0x1000, 8, fixture_key(held), 0), 1);
+    CHECK_EQ(rvt_release_mr(held, RVT_RELEASE), -RVT_EBUSY);
+    rvt_put_sge(&sge);
+    CHECK_EQ(rvt_release_mr(held, RVT_RELEASE), 0);
     fixture_close(&f);
 }
 
@@ -777,6 +799,7 @@ CHECK_MAIN(TEST(reg_user_mr_checks_its_ranges), TEST(arguments_are_checked_befor
            TEST(alloc_mr_refuses_other_types_and_large_sizes),
            TEST(dma_regions_take_no_slot_and_need_a_kernel_domain), TEST(region_ids_are_unique),
            TEST(handles_of_closed_objects_are_refused), TEST(releases_refuse_the_other_kinds_of_region),
+           TEST(release_mr_ends_regions_of_every_kind),
            TEST(a_large_user_region_allocates_no_more_than_a_small_one),
            TEST(registrations_fail_cleanly_without_memory), TEST(a_failed_registration_leaves_no_child),
            TEST(counting_begins_with_count_mr), TEST(a_registration_reports_id_key_and_addresses),
