@@ -120,16 +120,12 @@ function hasValidValues(attr: Attributes, qp: QueuePair, next: State, limits: Li
   if (attr.alt_path !== undefined) {
     if (!isValidPath(attr.alt_path) || attr.alt_path.pkey_index >= limits.npkeys) return false;
   }
-  switch (attr.path_mig_state) {
-    case undefined:
-      return true;
-    case 'ARMED':
-      return false;
-    case 'REARM':
-      return next === 'RTS';
-    case 'MIGRATED':
-      return (next === 'RTS' || next === 'SQD') && qp.pathMigState !== 'REARM';
+  if (attr.path_mig_state === 'ARMED') return false;
+  if (attr.path_mig_state === 'REARM') return next === 'RTS';
+  if (attr.path_mig_state === 'MIGRATED') {
+    return (next === 'RTS' || next === 'SQD') && qp.pathMigState !== 'REARM';
   }
+  return true;
 }
 
 function isValidPath({ dlid, port, static_rate }: AddressVector): boolean {

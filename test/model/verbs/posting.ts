@@ -8,14 +8,23 @@ import type { AddressHandle } from './address-handle';
 import { completeReceive } from './error-state';
 import { lkeyCheck } from './local-check';
 import { type HeldSge, hold, lengthOf, putAll } from './memory-bytes';
-import type { Opcode, PostRecvOp, PostSendOp, SendWr, VerbsAnswer, VerbsErrno } from './operations';
+import type {
+  Opcode,
+  PostRecvOp,
+  PostSendOp,
+  QpType,
+  SendWr,
+  SupportedOpcode,
+  VerbsAnswer,
+  VerbsErrno,
+} from './operations';
 import type { QueuedSend, QueuePair } from './queue-pair';
 import type { VerbsSession } from './session';
 
 const MAX_MESSAGE = 2 ** 31;
 const DATAGRAM_MTU = 4096;
 
-const opcodesOf: Record<string, readonly Opcode[]> = {
+export const opcodesOf = {
   RC: [
     'SEND',
     'SEND_WITH_IMM',
@@ -30,7 +39,7 @@ const opcodesOf: Record<string, readonly Opcode[]> = {
   ],
   UC: ['SEND', 'SEND_WITH_IMM', 'RDMA_WRITE', 'RDMA_WRITE_WITH_IMM', 'REG_MR', 'LOCAL_INV'],
   UD: ['SEND', 'SEND_WITH_IMM'],
-};
+} satisfies Record<string, readonly SupportedOpcode[]>;
 
 export function postRecv(session: VerbsSession, op: PostRecvOp): VerbsAnswer {
   const qp = session.qp(op.qp);
@@ -76,7 +85,7 @@ function post(
 ): VerbsErrno | undefined {
   const { opcode } = wr;
   if (wr.sges.length > qp.maxSendSge) return 'EINVAL';
-  if (opcodesOf[qp.type]?.includes(opcode) !== true) return 'EINVAL';
+  if (!posts(qp.type, opcode)) return 'EINVAL';
   if (isAtomic(opcode)) {
     const first = wr.sges[0];
     if (first === undefined || first.length < 8 || BigInt(first.addr) % 8n !== 0n) return 'EINVAL';
@@ -115,6 +124,12 @@ function post(
   }
   qp.sends.push({ wr, sges, length, local, av: ah?.av, started: false });
   return undefined;
+}
+
+/** Returns whether queue pairs of the type can post the opcode. */
+function posts(type: QpType, opcode: Opcode): boolean {
+  const opcodes: readonly Opcode[] = type === 'RC' || type === 'UC' || type === 'UD' ? opcodesOf[type] : [];
+  return opcodes.includes(opcode);
 }
 
 /** Checks the SGEs and takes their references. Returns undefined if an SGE is refused; then no reference is held. */
