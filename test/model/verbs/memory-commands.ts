@@ -1,11 +1,11 @@
 // Generates the operations that create, map and release regions, and that fill and read memory.
 
 import { hex, PAGE, pageDown } from '../numbers';
-import { allocPd } from './object-commands';
+import type { ProtectionDomain } from '../region';
 import type { Place, VerbsOperation } from './operations';
 import type { Role, VerbsScene } from './scene';
 
-export function regUserMr(scene: VerbsScene): VerbsOperation {
+export function regUserMr(scene: VerbsScene, meant?: { pd: ProtectionDomain; role: Role }): VerbsOperation {
   const { dice, history } = scene;
   const length = dice.choose(
     [6, () => 8000n],
@@ -17,15 +17,15 @@ export function regUserMr(scene: VerbsScene): VerbsOperation {
   // The remote address of an atomic is a multiple of 8 exactly if its memory is (docs/deviations.md, V1).
   const far = BigInt.asUintN(62, dice.belowBig(1n << 62n)) & ~7n;
   const id = history.fresh();
-  history.roles.set(String(id), dice.pick<Role>('source', 'target'));
+  history.roles.set(String(id), meant?.role ?? dice.pick<Role>('source', 'target'));
   return {
     op: 'reg_user_mr',
     id,
-    pd: scene.pdId(),
+    pd: scene.pdId(meant?.pd),
     start: hex(start),
     length: hex(length),
     virt_addr: hex(dice.choose([4, () => start], [2, () => far + (start % 8n)])),
-    access: dice.pick(15, 7, 5, 3, 1, 2, 0, 9),
+    access: dice.choose([8, () => 15], [4, () => dice.pick(7, 5, 3, 1, 2, 0, 9)]),
   };
 }
 
@@ -78,8 +78,13 @@ export function mapMrSg(scene: VerbsScene): VerbsOperation {
 export function deregMr(scene: VerbsScene): VerbsOperation | undefined {
   const { dice, session } = scene;
   const able = [...session.regions.regions.values()].filter(({ halfDead, held }) => !halfDead || held === 0);
-  const held = able.filter((region) => region.held > 0 || region.halfDead);
-  const region = dice.recent(held.length > 0 && !dice.rarely(4) ? held : able);
+  const held = able.filter((region) => region.held > 0);
+  const region = dice.choose(
+    [3, () => dice.recent(held) ?? dice.recent(able)],
+    [2, () => held.find(({ kind }) => kind === 'dma') ?? dice.recent(able)],
+    [2, () => able.find(({ halfDead }) => halfDead) ?? dice.recent(able)],
+    [1, () => dice.recent(able)],
+  );
   return region === undefined ? undefined : { op: 'dereg_mr', mr: scene.nameRegion(region) };
 }
 
@@ -116,16 +121,4 @@ function place(scene: VerbsScene): (Place & { length: number }) | undefined {
   const rest = Number(region.length) - offset;
   const length = dice.choose([3, () => rest], [2, () => 1 + dice.below(Math.min(rest, 32))]);
   return { mr: scene.nameRegion(region), offset, length };
-}
-
-/** Makes sure that a program has regions of both roles. */
-export function memory(scene: VerbsScene): VerbsOperation {
-  const { dice } = scene;
-  if (scene.pds().length === 0) return allocPd(scene);
-  return dice.choose(
-    [4, () => regUserMr(scene)],
-    [2, () => allocMr(scene)],
-    [3, () => mapMrSg(scene)],
-    [2, () => getDmaMr(scene)],
-  );
 }

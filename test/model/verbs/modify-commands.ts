@@ -29,7 +29,10 @@ const attributes: Attribute[] = [
 /** Creates two queue pairs and connects them up to RTS, or one queue pair with itself. */
 export function connect(scene: VerbsScene): VerbsOperation[] {
   const { dice, session } = scene;
-  if (session.cqs.size === 0) return [createCq(scene)];
+  if (![...session.cqs.values()].some(({ broken }) => !broken) && !dice.rarely(4)) return [createCq(scene)];
+  // Few queue pairs meet each other more often than many.
+  const many = Math.min(6, session.limits.max_qp - 1);
+  if (session.qps.size >= many && !dice.rarely(4)) return reconnect(scene) ?? [];
   const type = dice.choose<QpType>([6, () => 'RC'], [3, () => 'UC'], [3, () => 'UD']);
   const pd = scene.pdId();
   const one = queuePair(scene, type, pd);

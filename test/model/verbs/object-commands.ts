@@ -29,8 +29,8 @@ export function deallocPd(scene: VerbsScene): VerbsOperation {
 export function createCq({ dice, history, session }: VerbsScene): VerbsOperation {
   const { max_cqe } = session.limits;
   const cqe = dice.choose(
-    [8, () => Math.min(64, max_cqe)],
-    [3, () => 1 + dice.below(8)],
+    [16, () => Math.min(64, max_cqe)],
+    [2, () => 1 + dice.below(8)],
     [1, () => dice.pick(max_cqe, max_cqe + 1, 0)],
   );
   return {
@@ -172,8 +172,8 @@ export function queuePair(scene: VerbsScene, type: QpType, meantPd?: Id): Create
     id: scene.history.fresh(),
     pd: meantPd ?? scene.pdId(),
     type,
-    send_cq: scene.cqId(),
-    recv_cq: scene.cqId(),
+    send_cq: scene.usableCqId(),
+    recv_cq: scene.usableCqId(),
     srq: srq === undefined ? null : scene.nameSrq(srq),
     max_send_wr: Math.min(dice.pick(8, 1, 2, 16), limits.max_qp_wr),
     max_recv_wr: Math.min(dice.pick(8, 1, 2, ownQueue(limits.max_qp_wr)), limits.max_qp_wr),

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 
-import { Dice } from '../dice';
 import { Model } from '../model';
 import type { Hex } from '../trace-types';
+import { EndlessDice } from './endless-dice';
 import * as memory from './memory-commands';
 import * as modify from './modify-commands';
 import * as objects from './object-commands';
@@ -24,7 +24,7 @@ const kinds = {
   createSrq: [2, objects.createSrq],
   createAh: [1, objects.createAh],
   createQp: [2, objects.createQp],
-  regUserMr: [5, memory.regUserMr],
+  regUserMr: [5, (scene) => memory.regUserMr(scene)],
   getDmaMr: [1, memory.getDmaMr],
   allocMr: [2, memory.allocMr],
   mapMrSg: [3, memory.mapMrSg],
@@ -34,11 +34,14 @@ const kinds = {
   connect: [7, modify.connect],
   postRecv: [7, work.postRecv],
   postSrqRecv: [3, work.postSrqRecv],
-  postSend: [12, work.postSend],
-  exchange: [16, work.exchange],
+  postSend: [14, work.postSend],
+  exchange: [24, work.exchange],
+  starve: [5, work.starve],
+  shortReceive: [2, work.shortReceive],
+  holdDma: [2, work.holdDma],
   timers: [5, work.timers],
   modifyQp: [8, modify.modifyQp],
-  reconnect: [7, modify.reconnect],
+  reconnect: [6, modify.reconnect],
   drain: [3, modify.drain],
   failQp: [2, modify.failQp],
   delayInvalidation: [2, work.delayInvalidation],
@@ -82,7 +85,7 @@ const weightedKinds: VerbsCommandKind[] = (Object.keys(kinds) as (keyof typeof k
 
 const commandArb: fc.Arbitrary<VerbsCommand> = fc.record({
   kind: fc.constantFrom<VerbsCommandKind[]>(...weightedKinds, 'restart'),
-  dice: fc.array(fc.nat({ max: 0xffffffff }), { minLength: 0, maxLength: 64, size: 'max' }),
+  dice: fc.array(fc.nat({ max: 0xffffffff }), { maxLength: 24, size: 'max' }),
 });
 
 // Three arrays instead of one with a minimum length, so that a failing program may shrink to nothing.
@@ -158,7 +161,7 @@ export function resolveVerbs({ setup, commands }: VerbsProgram): VerbsOperation[
     const { verbs } = model;
     if (verbs === undefined) throw new Error('a program keeps its session open');
     const [, resolver]: [number, Resolver] = kinds[kind];
-    const resolved = resolver(new VerbsScene(verbs, history, new Dice(dice))) ?? [];
+    const resolved = resolver(new VerbsScene(verbs, history, new EndlessDice(dice))) ?? [];
     (Array.isArray(resolved) ? resolved : [resolved]).forEach(play);
   }
   play({ op: 'run' });

@@ -71,6 +71,13 @@ export class VerbsScene {
     return this.nameCq(this.dice.recent([...this.session.cqs.keys()]) ?? 0);
   }
 
+  /** Returns a completion queue that still accepts completions, most of the time. */
+  usableCqId(): Id {
+    const usable = [...this.session.cqs.values()].filter(({ broken }) => !broken);
+    const cq = this.dice.rarely(20) ? undefined : this.dice.recent(usable);
+    return cq === undefined ? this.cqId() : this.nameCq(cq.id);
+  }
+
   nameCq(meant: Id): Id {
     return this.name(meant, (id) => this.session.cqs.has(id));
   }
@@ -99,14 +106,13 @@ export class VerbsScene {
   }
 
   /** Returns the live regions of a protection domain that bytes can be moved from or to. */
-  regionsFor(pd: ProtectionDomain, role: Role, access = 0): Region[] {
+  regionsFor(pd: ProtectionDomain, role: Role): Region[] {
     return this.regions().filter(
       (region) =>
         region.pd === pd &&
         region.kind !== 'dma' &&
         region.length > 0n &&
-        this.history.roles.get(region.id) === role &&
-        (region.access & access) === access,
+        this.history.roles.get(region.id) === role,
     );
   }
 
@@ -126,8 +132,7 @@ export class VerbsScene {
   sge(pd: ProtectionDomain, role: Role, length: number, access: number): SgeInput | undefined {
     const { dice, session } = this;
     const keyZero = !pd.user && session.regions.published !== undefined && dice.rarely(4);
-    const able = this.regionsFor(pd, role, access);
-    const region = dice.recent(able.length > 0 && !dice.rarely(30) ? able : this.regionsFor(pd, role));
+    const region = this.regionOf(pd, role, access, length);
     if (keyZero || region === undefined) {
       if (session.regions.published === undefined && !dice.rarely(10)) return undefined;
       const { start, length: size } = this.dmaSpan(role);
@@ -138,6 +143,16 @@ export class VerbsScene {
       length,
       lkey: hex(this.keyOf(region)),
     };
+  }
+
+  /** Returns a region of the role that grants the access and holds `length` bytes, most of the time. */
+  regionOf(pd: ProtectionDomain, role: Role, access: number, length: number): Region | undefined {
+    const { dice } = this;
+    const all = this.regionsFor(pd, role);
+    const able = all.filter((region) => (region.access & access) === access && region.valid);
+    const fitting = able.filter((region) => region.length >= length);
+    if (fitting.length > 0 && !dice.rarely(24)) return dice.recent(fitting);
+    return dice.recent(able.length > 0 && !dice.rarely(12) ? able : all);
   }
 
   /** Returns an offset at which `length` bytes fit into the region, or rarely do not fit. */

@@ -159,12 +159,17 @@ export function situationsAfter(
   note('an operation is skipped', 'skipped' in answer);
   for (const { ev } of answer.events ?? []) found.push(`event ${ev}`);
   if ('wcs' in answer) {
-    for (const { opcode, status, imm, inv } of answer.wcs) {
+    for (const { opcode, status, imm, inv, qp: id } of answer.wcs) {
       const receives = opcode === 'RECV' || opcode === 'RECV_RDMA_WITH_IMM';
       found.push(`${opcode} completes with ${status}`);
       if (!receives) found.push(`a send completes with ${status}`);
       note('a receive has imm', imm !== undefined);
       note('a receive has inv', inv !== undefined);
+      const qp = session?.qps.get(id);
+      note(
+        'a receive of an SRQ in another domain than its queue pair',
+        opcode === 'RECV' && status === 'SUCCESS' && qp?.srq !== undefined && qp.srq.pd !== qp.pd,
+      );
     }
     const flushed = answer.wcs.filter(({ opcode, status }) => opcode === 'RECV' && status === 'WR_FLUSH_ERR');
     note('more than one receive is flushed', flushed.length > 1);

@@ -4,7 +4,7 @@ import { coalesce } from '../checks';
 import { hex } from '../numbers';
 import type { ProtectionDomain, Region, Sge } from '../region';
 import { lkeyCheck } from './local-check';
-import { memory } from './memory-commands';
+import { allocMr, mapMrSg, regUserMr } from './memory-commands';
 import { connect } from './modify-commands';
 import { createAh, createSrq } from './object-commands';
 import {
@@ -71,7 +71,7 @@ function receives(scene: VerbsScene, pd: ProtectionDomain, maxSge: number, count
   return Array.from({ length: count }, () => {
     const sges: SgeInput[] = [];
     for (let n = countSges(scene, maxSge); n > 0; n--) {
-      const length = dice.choose([8, () => 2048], [4, () => 1 + dice.below(4096)], [1, () => dice.below(64)]);
+      const length = dice.choose([8, () => 2048], [4, () => 1 + dice.below(4096)], [2, () => dice.below(64)]);
       const sge = scene.sge(pd, 'target', length, 1);
       if (sge !== undefined) sges.push(sge);
     }
@@ -117,8 +117,10 @@ export function exchange(scene: VerbsScene): VerbsOperation | VerbsOperation[] {
   if (qp === undefined) return connect(scene);
   if (qp.type === 'UD' && needsAh(scene, qp)) return createAh(scene);
   const peer = qp.type === 'UD' ? dice.recent(scene.qps('UD')) : scene.peerOf(qp);
-  if (scene.regionsFor(qp.pd, 'source').length === 0) return memory(scene);
-  if (peer !== undefined && scene.regionsFor(peer.pd, 'target').length === 0) return memory(scene);
+  if (scene.regionsFor(qp.pd, 'source').length === 0) return regUserMr(scene, { pd: qp.pd, role: 'source' });
+  for (const pd of peer === undefined ? [] : [peer.pd, peer.srq?.pd ?? peer.pd]) {
+    if (scene.regionsFor(pd, 'target').length === 0) return regUserMr(scene, { pd, role: 'target' });
+  }
 
   const operations: VerbsOperation[] = [];
   if (peer?.srq === undefined) {
@@ -139,14 +141,82 @@ export function exchange(scene: VerbsScene): VerbsOperation | VerbsOperation[] {
   return operations;
 }
 
+/** Sends to a queue pair that has no receive, and lets timers fire. */
+export function starve(scene: VerbsScene): VerbsOperation[] | undefined {
+  const { dice } = scene;
+  const starved = scene.qps('RC').filter((qp) => {
+    const peer = scene.peerOf(qp);
+    const queue = peer?.srq ?? peer;
+    return qp.state === 'RTS' && peer?.answers === true && peer.type === 'RC' && queue?.receives.length === 0;
+  });
+  const qp = dice.recent(starved);
+  if (qp === undefined) return undefined;
+  return [postSendTo(scene, qp, 1, 'SEND'), { op: 'run' }, ...(dice.rarely(2) ? timers(scene) : [])];
+}
+
+/** Sends a datagram to a receive that is too short for it, and may release the memory of that receive. */
+export function shortReceive(scene: VerbsScene): VerbsOperation | VerbsOperation[] | undefined {
+  const { dice, session } = scene;
+  const able = scene
+    .qps('UD')
+    .filter((qp) => qp.state === 'RTS' && qp.maxRecvSge > 0 && qp.srq === undefined);
+  const peer = dice.recent(able);
+  const qp = dice.recent(able.filter(({ pd }) => [...session.ahs.values()].some((ah) => ah.pd === pd)));
+  if (peer === undefined) return undefined;
+  if (qp === undefined) return createAh(scene);
+  const [ah] = [...session.ahs].find(([, { pd }]) => pd === qp.pd) ?? [0];
+  const region = dice.recent(scene.regionsFor(peer.pd, 'target').filter(({ access }) => (access & 1) !== 0));
+  if (region === undefined) return regUserMr(scene, { pd: peer.pd, role: 'target' });
+  const length = Math.min(39, Number(region.length));
+  const sges = [{ addr: hex(region.base), length, lkey: hex(region.key) }];
+  const operations: VerbsOperation[] = [
+    { op: 'post_recv', qp: peer.id, wrs: [{ wr_id: scene.history.freshWrId(), sges }] },
+    {
+      op: 'post_send',
+      qp: qp.id,
+      wrs: [{ ...datagram(scene, qp), opcode: 'SEND', ah, remote_qpn: peer.qpn, remote_qkey: peer.qkey }],
+    },
+    { op: 'run' },
+  ];
+  if (dice.rarely(2) && region.held === 0) operations.push({ op: 'dereg_mr', mr: Number(region.id) });
+  return operations;
+}
+
+/** Releases a DMA region that a drained queue pair holds, and may release it again when nothing holds it. */
+export function holdDma(scene: VerbsScene): VerbsOperation[] | undefined {
+  const { dice, session } = scene;
+  const { published } = session.regions;
+  const able = scene.qps('RC', 'UC').filter((qp) => {
+    return qp.state === 'RTS' && !qp.pd.user && qp.sends.length < qp.maxSendWr && qp.maxSendSge > 0;
+  });
+  const qp = dice.recent(able);
+  if (published === undefined || qp === undefined) return undefined;
+  const sges = [{ addr: hex(scene.dmaSpan('source').start), length: 8, lkey: hex(0) }];
+  const mr = Number(published.id);
+  const operations: VerbsOperation[] = [
+    { op: 'modify_qp', qp: qp.id, attr: { state: 'SQD' } },
+    {
+      op: 'post_send',
+      qp: qp.id,
+      wrs: [{ wr_id: scene.history.freshWrId(), opcode: 'SEND', flags: ['SIGNALED'], sges }],
+    },
+    { op: 'dereg_mr', mr },
+    { op: 'refs', mr },
+  ];
+  if (published.held === 0 && !dice.rarely(3)) {
+    operations.push({ op: 'modify_qp', qp: qp.id, attr: { state: 'RESET' } }, { op: 'dereg_mr', mr });
+  }
+  return operations;
+}
+
 /** Delays an invalidation and lets the engine carry it out. */
 export function delayInvalidation(scene: VerbsScene): VerbsOperation[] | undefined {
   const { dice } = scene;
   const qp = dice.recent(scene.qps('RC', 'UC').filter(({ state }) => state === 'RTS'));
   if (qp === undefined) return undefined;
   const op = postSendTo(scene, qp, 1 + dice.below(2), 'LOCAL_INV');
-  if (op.op === 'post_send')
-    for (const { flags } of op.wrs) if (!flags.includes('FENCE')) flags.push('FENCE');
+  // The fence of the first one delays the others too.
+  if (op.op === 'post_send' && op.wrs[0]?.flags.includes('FENCE') === false) op.wrs[0].flags.push('FENCE');
   return dice.rarely(3) ? [op] : [op, { op: 'run' }];
 }
 
@@ -155,7 +225,8 @@ export function registerMr(scene: VerbsScene): VerbsOperation | VerbsOperation[]
   const { dice } = scene;
   const pds = new Set(scene.regions().flatMap(({ kind, pd }) => (kind === 'mem_reg' ? [pd] : [])));
   const qp = dice.recent(scene.qps('RC', 'UC').filter(({ pd, state }) => pds.has(pd) && state === 'RTS'));
-  return qp === undefined ? memory(scene) : postSendTo(scene, qp, 1, 'REG_MR');
+  if (qp === undefined) return dice.rarely(2) ? allocMr(scene) : mapMrSg(scene);
+  return postSendTo(scene, qp, 1, 'REG_MR');
 }
 
 function someOpcode({ dice }: VerbsScene, { type }: QueuePair): Opcode {
@@ -274,8 +345,7 @@ function remote(
   // The reference leaks a reference for an empty read with a good key (docs/deviations.md, V3).
   if (opcode === 'RDMA_READ' && length === 0) return { remote_addr: '0x1000', rkey: hex(NO_KEY) };
   const right = isAtomic(opcode) ? 8 : opcode === 'RDMA_READ' ? 4 : 2;
-  const able = scene.regionsFor(pd, 'target', right);
-  const region = dice.recent(able.length > 0 && !dice.rarely(16) ? able : scene.regionsFor(pd, 'target'));
+  const region = scene.regionOf(pd, 'target', right, length);
   const dma = scene.dmaSpan('target');
   const keyZero = !pd.user && session.regions.published !== undefined && dice.rarely(6);
   if ((keyZero && length <= dma.length) || region === undefined) {
