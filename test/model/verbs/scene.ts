@@ -161,10 +161,10 @@ export class VerbsScene {
     const rest = region.length - BigInt(length);
     const toPage = 4096n - (region.offset % 4096n);
     return dice.choose(
-      [12, () => (rest > 0n ? dice.belowBig(rest + 1n) : 0n)],
-      [4, () => 0n],
-      [3, () => (rest > 0n ? rest : 0n)],
-      [3, () => (toPage <= rest ? toPage : 0n)],
+      [36, () => (rest > 0n ? dice.belowBig(rest + 1n) : 0n)],
+      [12, () => 0n],
+      [9, () => (rest > 0n ? rest : 0n)],
+      [9, () => (toPage <= rest ? toPage : 0n)],
       [1, () => (rest > 0n ? rest + 1n + dice.bytes(9) : region.length)],
     );
   }
@@ -173,7 +173,7 @@ export class VerbsScene {
   keyOf(region: Region): number {
     const { dice } = this;
     return dice.choose(
-      [60, () => region.key],
+      [160, () => region.key],
       [1, () => (region.key & ~0xff) + dice.below(256)],
       [1, () => NO_KEY],
     );

@@ -81,9 +81,9 @@ function receives(scene: VerbsScene, pd: ProtectionDomain, maxSge: number, count
 
 function countSges({ dice }: VerbsScene, max: number): number {
   return dice.choose(
-    [8, () => Math.min(1 + dice.below(Math.max(max, 1)), 16)],
-    [1, () => 0],
-    [1, () => max + 1],
+    [30, () => Math.min(1 + dice.below(Math.max(max, 1)), max)],
+    [2, () => 0],
+    [1, () => Math.min(max + 1, 16)],
   );
 }
 
