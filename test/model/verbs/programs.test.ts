@@ -3,16 +3,12 @@ import * as fc from 'fast-check';
 import { Model } from '../model';
 import { MAX_U32 } from '../numbers';
 import type { VerbsAnswer, VerbsOperation } from './operations';
-import { verbsProgramArb } from './programs';
 import { omittedInputs } from './omitted';
+import { verbsProgramArb } from './programs';
+import type { VerbsSession } from './session';
 import { RnrCounter, situations, situationsAfter, situationsBefore } from './situations';
 
 const programs = fc.sample(verbsProgramArb, { seed: 20, numRuns: 300 });
-
-function replay(program: VerbsOperation[], see: (op: VerbsOperation, answer: VerbsAnswer) => void) {
-  const model = new Model();
-  for (const op of program) see(op, model.play(op));
-}
 
 function classOf(answer: VerbsAnswer): string {
   if ('err' in answer) return answer.err;
@@ -20,15 +16,56 @@ function classOf(answer: VerbsAnswer): string {
   return 'ret' in answer ? `ret ${answer.ret > 1 ? 'n' : answer.ret}` : 'told';
 }
 
-describe('300 seeded verbs programs', () => {
-  it('contain every kind of operation with every class of answer', () => {
-    const seen = new Map<string, Set<string>>();
-    for (const program of programs) {
-      replay(program, (op, answer) => {
-        seen.set(op.op, (seen.get(op.op) ?? new Set()).add(classOf(answer)));
-      });
+/** What the programs contain, which one pass over them finds. */
+interface Survey {
+  classes: Map<string, Set<string>>;
+  situations: Set<string>;
+  omitted: Set<string>;
+}
+
+function survey(): Survey {
+  const found: Survey = { classes: new Map(), situations: new Set(), omitted: new Set() };
+  for (const program of programs) {
+    replay(program, {
+      before: (op, session) => omittedInputs(op, session).forEach((input) => found.omitted.add(input)),
+      after: (op, answer, met) => {
+        found.classes.set(op.op, (found.classes.get(op.op) ?? new Set()).add(classOf(answer)));
+        met.forEach((situation) => found.situations.add(situation));
+      },
+    });
+  }
+  return found;
+}
+
+/** Plays a program and tells each operation with the state before it, and then with its answer and the situations that it met. */
+function replay(
+  program: VerbsOperation[],
+  see: {
+    before?: (op: VerbsOperation, session: VerbsSession) => void;
+    after: (op: VerbsOperation, answer: VerbsAnswer, met: string[]) => void;
+  },
+): void {
+  const model = new Model();
+  let rnr = new RnrCounter();
+  for (const op of program) {
+    if (op.op === 'init') rnr = new RnrCounter();
+    const met: string[] = [];
+    if (model.verbs !== undefined) {
+      see.before?.(op, model.verbs);
+      met.push(...situationsBefore(op, model.verbs));
     }
-    const classes = Object.fromEntries([...seen].map(([op, answers]) => [op, [...answers].sort()]));
+    const answer = model.play(op);
+    met.push(...situationsAfter(op, answer, model.verbs));
+    if (model.verbs !== undefined) met.push(...rnr.see(answer, model.verbs));
+    see.after(op, answer, met);
+  }
+}
+
+describe('300 seeded verbs programs', () => {
+  const found = survey();
+
+  it('contain every kind of operation with every class of answer', () => {
+    const classes = Object.fromEntries([...found.classes].map(([op, answers]) => [op, [...answers].sort()]));
     expect(classes).toEqual({
       init: ['ret 0'],
       alloc_pd: ['ENOMEM', 'ret 0'],
@@ -67,21 +104,11 @@ describe('300 seeded verbs programs', () => {
   });
 
   it('reach every situation of docs/semantics.md, Verbs', () => {
-    const met = new Set<string>();
-    for (const program of programs) situationsOf(program).forEach((situation) => met.add(situation));
-    expect(situations.filter((situation) => !met.has(situation))).toEqual([]);
+    expect(situations.filter((situation) => !found.situations.has(situation))).toEqual([]);
   });
 
   it('leave out what the recorded traces leave out', () => {
-    const met = new Set<string>();
-    for (const program of programs) {
-      const model = new Model();
-      for (const op of program) {
-        if (model.verbs !== undefined) omittedInputs(op, model.verbs).forEach((input) => met.add(input));
-        model.play(op);
-      }
-    }
-    expect([...met]).toEqual([]);
+    expect([...found.omitted]).toEqual([]);
   });
 
   it('are valid in the trace format', () => {
@@ -109,26 +136,20 @@ describe('shrinking', () => {
     ['RNR_RETRY_EXC_ERR after 0 retries', 20],
     ['dereg_mr with queued sends', 20],
   ])('reduces "%s" to at most %i operations', (situation, operations) => {
-    const property = fc.property(verbsProgramArb, (program) => !situationsOf(program).has(situation));
+    const property = fc.property(verbsProgramArb, (program) => !meets(program, situation));
     const { failed, counterexample } = fc.check(property, { seed: 5, numRuns: 300 });
     expect(failed).toBe(true);
     expect(counterexample?.[0].length).toBeLessThanOrEqual(operations);
   });
 });
 
-function situationsOf(program: VerbsOperation[]): Set<string> {
-  const met = new Set<string>();
-  const model = new Model();
-  let rnr = new RnrCounter();
-  for (const op of program) {
-    if (op.op === 'init') rnr = new RnrCounter();
-    const before = model.verbs === undefined ? [] : situationsBefore(op, model.verbs);
-    const answer = model.play(op);
-    const { verbs } = model;
-    const retries = verbs === undefined ? [] : rnr.see(answer, verbs);
-    for (const situation of [...before, ...situationsAfter(op, answer, verbs), ...retries])
-      met.add(situation);
-  }
+function meets(program: VerbsOperation[], situation: string): boolean {
+  let met = false;
+  replay(program, {
+    after: (_op, _answer, situationsMet) => {
+      met ||= situationsMet.includes(situation);
+    },
+  });
   return met;
 }
 

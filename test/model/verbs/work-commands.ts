@@ -322,7 +322,7 @@ function withoutFalseJoins({ session }: VerbsScene, pd: ProtectionDomain, sges: 
     if (input.length === 0) return true;
     const sge = lkeyCheck(session, pd, input, 0);
     if (sge === undefined) return true;
-    if (last !== undefined && last.region === sge.region) {
+    if (last?.region === sge.region) {
       const joins = last.position + last.length === sge.address;
       if (joins && last.address + last.sgeLength !== sge.address) return false;
       if (coalesce(last, sge)) return true;
