@@ -38,12 +38,12 @@ export function connect(scene: VerbsScene): VerbsOperation[] {
   const one = queuePair(scene, type, pd);
   const first = session.nextQpn;
   if (dice.rarely(10)) return [one, ...bringUp(scene, type, one.id, first)];
-  const other = queuePair(scene, type, dice.rarely(6) ? scene.pdId() : pd);
+  const other = queuePair(scene, type, dice.rarely(3) ? scene.pdId() : pd);
   return [one, other, ...bringUp(scene, type, one.id, first + 1), ...bringUp(scene, type, other.id, first)];
 }
 
 /** Returns the moves from RESET to RTS. */
-function bringUp(scene: VerbsScene, type: QpType, qp: Id, peer: number): VerbsOperation[] {
+export function bringUp(scene: VerbsScene, type: QpType, qp: Id, peer: number): VerbsOperation[] {
   const steps: State[] = ['INIT', 'RTR', 'RTS'];
   return steps.map((state, i): VerbsOperation => {
     const move = moveOf(type, i === 0 ? 'RESET' : (steps[i - 1] ?? 'RESET'), state);
@@ -78,7 +78,9 @@ export function reconnect(scene: VerbsScene): VerbsOperation[] | undefined {
   if (qp === undefined) return undefined;
   const qpn = dice.recent(scene.qps(qp.type))?.qpn ?? 2;
   const peer = qp.destQpn > 1 && !dice.rarely(4) ? qp.destQpn : qpn;
-  return [{ op: 'modify_qp', qp: qp.id, attr: { state: 'RESET' } }, ...bringUp(scene, qp.type, qp.id, peer)];
+  const operations: VerbsOperation[] = [{ op: 'modify_qp', qp: qp.id, attr: { state: 'RESET' } }];
+  if (dice.rarely(3)) operations.push({ op: 'query_qp', qp: qp.id });
+  return [...operations, ...bringUp(scene, qp.type, qp.id, peer)];
 }
 
 /** Drains the send queue of a queue pair that sends, or lets a drained one send again. */
@@ -133,6 +135,7 @@ function modify(scene: VerbsScene, qp: QueuePair, state: State): ModifyQpOp {
     const optional = dice.recent(move.optional);
     if (optional !== undefined) give(optional);
   }
+  if (move.optional.includes('path_mig_state') && dice.rarely(4)) give('path_mig_state');
   // Break a rule, rarely: leave out an attribute, add one, or give a wrong value.
   const mistake = dice.rarely(6) ? dice.pick('value', 'missing', 'more') : undefined;
   if (mistake === 'missing') {

@@ -29,8 +29,8 @@ export function deallocPd(scene: VerbsScene): VerbsOperation {
 export function createCq({ dice, history, session }: VerbsScene): VerbsOperation {
   const { max_cqe } = session.limits;
   const cqe = dice.choose(
-    [16, () => Math.min(64, max_cqe)],
-    [2, () => 1 + dice.below(8)],
+    [12, () => Math.min(64, max_cqe)],
+    [3, () => 1 + dice.below(8)],
     [1, () => dice.pick(max_cqe, max_cqe + 1, 0)],
   );
   return {
@@ -79,10 +79,10 @@ export function createSrq(scene: VerbsScene): VerbsOperation {
     id: scene.history.fresh(),
     pd: scene.pdId(),
     max_wr: dice.choose(
-      [8, () => 1 + dice.below(ownQueue(max_srq_wr))],
+      [24, () => 1 + dice.below(ownQueue(max_srq_wr))],
       [1, () => dice.pick(0, max_srq_wr + 1)],
     ),
-    max_sge: dice.choose([8, () => 1 + dice.below(max_srq_sge)], [1, () => dice.pick(0, max_srq_sge + 1)]),
+    max_sge: dice.choose([24, () => 1 + dice.below(max_srq_sge)], [1, () => dice.pick(0, max_srq_sge + 1)]),
     srq_limit: dice.pick(0, 1, 2, 3, 40),
     ...(dice.rarely(10) ? { type: dice.pick('BASIC', 'XRC') } : {}),
   };
@@ -166,7 +166,7 @@ function wrongSizes({ dice, session: { limits } }: VerbsScene): Partial<CreateVe
 export function queuePair(scene: VerbsScene, type: QpType, meantPd?: Id): CreateVerbsQpOp {
   const { dice, session } = scene;
   const { limits } = session;
-  const srq = dice.rarely(4) ? dice.recent([...session.srqs.keys()]) : undefined;
+  const srq = dice.rarely(3) ? dice.recent([...session.srqs.keys()]) : undefined;
   return {
     op: 'create_qp',
     id: scene.history.fresh(),
@@ -176,7 +176,9 @@ export function queuePair(scene: VerbsScene, type: QpType, meantPd?: Id): Create
     recv_cq: scene.usableCqId(),
     srq: srq === undefined ? null : scene.nameSrq(srq),
     max_send_wr: Math.min(dice.pick(8, 1, 2, 16), limits.max_qp_wr),
-    max_recv_wr: Math.min(dice.pick(8, 1, 2, ownQueue(limits.max_qp_wr)), limits.max_qp_wr),
+    max_recv_wr: dice.rarely(12)
+      ? 0
+      : Math.min(dice.pick(8, 1, 2, ownQueue(limits.max_qp_wr)), limits.max_qp_wr),
     max_send_sge: 1 + dice.below(limits.max_send_sge),
     max_recv_sge: 1 + dice.below(limits.max_recv_sge),
     max_inline_data: dice.pick(0, 64),

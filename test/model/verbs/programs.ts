@@ -39,10 +39,13 @@ const kinds = {
   starve: [5, work.starve],
   shortReceive: [2, work.shortReceive],
   holdDma: [2, work.holdDma],
+  overflow: [2, work.overflow],
+  deregShared: [2, work.deregShared],
   timers: [5, work.timers],
   modifyQp: [8, modify.modifyQp],
   reconnect: [6, modify.reconnect],
   drain: [3, modify.drain],
+  postDrained: [2, work.postDrained],
   failQp: [2, modify.failQp],
   delayInvalidation: [2, work.delayInvalidation],
   registerMr: [3, work.registerMr],
@@ -125,7 +128,7 @@ const setupArb: fc.Arbitrary<VerbsSetup> = fc.record({
   ),
   pds: fc.array(fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.boolean()), {
     minLength: 1,
-    maxLength: 2,
+    maxLength: 3,
     size: 'max',
   }),
 });

@@ -5,11 +5,12 @@ import { hex } from '../numbers';
 import type { ProtectionDomain, Region, Sge } from '../region';
 import { lkeyCheck } from './local-check';
 import { allocMr, mapMrSg, regUserMr } from './memory-commands';
-import { connect } from './modify-commands';
-import { createAh, createSrq } from './object-commands';
+import { bringUp, connect } from './modify-commands';
+import { createAh, createSrq, queuePair } from './object-commands';
 import {
   type Id,
   type Opcode,
+  type QpType,
   type ReceiveWr,
   type SendFlag,
   type SendWr,
@@ -91,7 +92,59 @@ export function postSend(scene: VerbsScene): VerbsOperation | VerbsOperation[] {
   const qp = scene.sender();
   if (qp === undefined) return connect(scene);
   if (qp.type === 'UD' && needsAh(scene, qp)) return createAh(scene);
-  return postSendTo(scene, qp, scene.dice.choose([6, () => 1], [3, () => 2 + scene.dice.below(3)]));
+  const { dice } = scene;
+  const op = postSendTo(scene, qp, dice.choose([6, () => 1], [3, () => 2 + dice.below(3)]));
+  if (op.op !== 'post_send' || !dice.rarely(3)) return op;
+  const regions = op.wrs.flatMap(({ sges }) => sges.map(({ lkey }) => regionWithKey(scene, Number(lkey))));
+  const held = dice.recent(regions);
+  return held === undefined ? op : [op, { op: 'refs', mr: Number(held.id) }];
+}
+
+function regionWithKey({ session }: VerbsScene, key: number): Region | undefined {
+  return key === 0 ? session.regions.published : session.regions.table.find(key);
+}
+
+/** Connects two queue pairs, one of which has a completion queue that is too small for the messages that it then gets. */
+export function overflow(scene: VerbsScene): VerbsOperation[] | undefined {
+  const { dice, history, session } = scene;
+  const type = dice.pick<QpType>('RC', 'UC', 'UD');
+  const ah = [...session.ahs].find(([, { pd }]) => session.regions.pds.has(pd.id));
+  const pd = type === 'UD' && ah !== undefined ? Number(ah[1].pd.id) : scene.pdId();
+  const cq: VerbsOperation = { op: 'create_cq', id: history.fresh(), cqe: 1 };
+  const sender = queuePair(scene, type, pd);
+  const receiver = { ...queuePair(scene, type, pd), recv_cq: cq.id };
+  const first = session.nextQpn;
+  const empty = (): ReceiveWr => ({ wr_id: history.freshWrId(), sges: [] });
+  const domain = session.regions.pds.get(String(pd));
+  const target = domain && dice.recent(scene.regionsFor(domain, 'target'));
+  const roomy = (): ReceiveWr => {
+    if (type !== 'UD' || target === undefined) return empty();
+    const sge = {
+      addr: hex(target.base),
+      length: Math.min(40, Number(target.length)),
+      lkey: hex(target.key),
+    };
+    return { ...empty(), sges: [sge] };
+  };
+  const receives = [roomy(), roomy(), roomy()];
+  const wrs = receives.map((): SendWr => {
+    const wr: SendWr = { wr_id: history.freshWrId(), opcode: 'SEND', flags: ['SIGNALED'], sges: [] };
+    return type === 'UD' ? { ...wr, ah: ah?.[0] ?? 0, remote_qpn: first + 1, remote_qkey: 0x11 } : wr;
+  });
+  return [
+    cq,
+    sender,
+    receiver,
+    ...bringUp(scene, type, sender.id, first + 1),
+    ...bringUp(scene, type, receiver.id, first),
+    receiver.srq === null
+      ? { op: 'post_recv', qp: receiver.id, wrs: receives }
+      : { op: 'post_srq_recv', srq: receiver.srq, wrs: receives },
+    { op: 'post_send', qp: sender.id, wrs },
+    { op: 'run' },
+    { op: 'query_qp', qp: receiver.id },
+    { op: 'poll_cq', cq: sender.send_cq, n: 64 },
+  ];
 }
 
 function needsAh({ session, dice }: VerbsScene, { pd }: QueuePair): boolean {
@@ -99,7 +152,7 @@ function needsAh({ session, dice }: VerbsScene, { pd }: QueuePair): boolean {
   return all.length === 0 || (!all.some((ah) => ah.pd === pd) && !dice.rarely(3));
 }
 
-function postSendTo(scene: VerbsScene, qp: QueuePair, count: number, opcode?: Opcode): VerbsOperation {
+export function postSendTo(scene: VerbsScene, qp: QueuePair, count: number, opcode?: Opcode): VerbsOperation {
   const wrs = Array.from({ length: count }, () =>
     qp.type === 'UD' ? datagram(scene, qp) : request(scene, qp, opcode ?? someOpcode(scene, qp)),
   );
@@ -129,7 +182,9 @@ export function exchange(scene: VerbsScene): VerbsOperation | VerbsOperation[] {
     const wrs = receives(scene, peer.srq.pd, peer.srq.maxSge, 1 + dice.below(3));
     operations.push({ op: 'post_srq_recv', srq: peer.srq.id, wrs });
   }
-  operations.push(postSendTo(scene, qp, dice.choose([6, () => 1], [2, () => 2])), { op: 'run' });
+  // Let a message invalidate a key of the peer's domain.
+  const invalidates = qp.type === 'RC' && dice.rarely(8) ? 'SEND_WITH_INV' : undefined;
+  operations.push(postSendTo(scene, qp, dice.choose([6, () => 1], [2, () => 2]), invalidates), { op: 'run' });
   const target = peer && dice.recent(scene.regionsFor(peer.pd, 'target'));
   if (target !== undefined) {
     operations.push({ op: 'mem', mr: Number(target.id), offset: 0, length: Number(target.length) });
@@ -151,7 +206,38 @@ export function starve(scene: VerbsScene): VerbsOperation[] | undefined {
   });
   const qp = dice.recent(starved);
   if (qp === undefined) return undefined;
-  return [postSendTo(scene, qp, 1, 'SEND'), { op: 'run' }, ...(dice.rarely(2) ? timers(scene) : [])];
+  const send = (): VerbsOperation[] => [postSendTo(scene, qp, 1, 'SEND'), { op: 'run' }];
+  const operations = [...send(), ...(dice.rarely(2) ? timers(scene) : [])];
+  // Let the message through, and count the retries of the next one from the start.
+  const peer = scene.peerOf(qp);
+  if (dice.rarely(3) && peer !== undefined && peer.srq === undefined) {
+    const wrs = receives(scene, peer.pd, peer.maxRecvSge, 1);
+    operations.push({ op: 'post_recv', qp: peer.id, wrs }, { op: 'timers' }, { op: 'run' });
+    operations.push(...send(), ...Array.from({ length: 8 }, () => timers(scene).slice(0, 2)).flat());
+  }
+  return operations;
+}
+
+/** Posts sends of one region to several queue pairs, and releases the region. */
+export function deregShared(scene: VerbsScene): VerbsOperation[] | undefined {
+  const { dice } = scene;
+  const able = scene.qps('RC', 'UC').filter((qp) => qp.state === 'RTS' && qp.maxSendSge > 0);
+  const first = dice.recent(able);
+  const region = first && dice.recent(scene.regionsFor(first.pd, 'source').filter(({ valid }) => valid));
+  if (first === undefined || region === undefined) return undefined;
+  const length = Math.min(8, Number(region.length));
+  const operations: VerbsOperation[] = able
+    .filter(({ pd }) => pd === first.pd)
+    .reverse()
+    .map(({ id }) => {
+      const sges = [{ addr: hex(region.base), length, lkey: hex(region.key) }];
+      const wr: SendWr = { wr_id: scene.history.freshWrId(), opcode: 'SEND', flags: [], sges };
+      return { op: 'post_send', qp: id, wrs: [wr] };
+    });
+  operations.push({ op: 'dereg_mr', mr: Number(region.id) });
+  const cqs = new Set(able.flatMap(({ sendCq, receiveCq }) => [sendCq.id, receiveCq.id]));
+  for (const cq of cqs) operations.push({ op: 'poll_cq', cq, n: 64 });
+  return operations;
 }
 
 /** Sends a datagram to a receive that is too short for it, and may release the memory of that receive. */
@@ -178,7 +264,11 @@ export function shortReceive(scene: VerbsScene): VerbsOperation | VerbsOperation
     },
     { op: 'run' },
   ];
-  if (dice.rarely(2) && region.held === 0) operations.push({ op: 'dereg_mr', mr: Number(region.id) });
+  const mr = Number(region.id);
+  if (dice.rarely(2) && region.held === 0) operations.push({ op: 'dereg_mr', mr });
+  else if (dice.rarely(2)) {
+    operations.push({ op: 'modify_qp', qp: peer.id, attr: { state: 'RESET' } }, { op: 'refs', mr });
+  }
   return operations;
 }
 
@@ -207,6 +297,19 @@ export function holdDma(scene: VerbsScene): VerbsOperation[] | undefined {
     operations.push({ op: 'modify_qp', qp: qp.id, attr: { state: 'RESET' } }, { op: 'dereg_mr', mr });
   }
   return operations;
+}
+
+/** Posts to a drained queue pair, and asks whether the engine has started the work request. */
+export function postDrained(scene: VerbsScene): VerbsOperation[] | undefined {
+  const qp = scene.dice.recent(scene.qps('RC', 'UC').filter(({ state }) => state === 'SQD'));
+  if (qp === undefined) return undefined;
+  const attr = { state: 'SQD' } as const;
+  return [
+    postSendTo(scene, qp, 1),
+    { op: 'run' },
+    { op: 'modify_qp', qp: qp.id, attr },
+    { op: 'query_qp', qp: qp.id },
+  ];
 }
 
 /** Delays an invalidation and lets the engine carry it out. */
@@ -263,7 +366,7 @@ function request(scene: VerbsScene, qp: QueuePair, opcode: Opcode): SendWr {
   if (opcode.startsWith('RDMA_') && opcode !== 'RDMA_READ_WITH_INV') Object.assign(wr, remote(scene, qp, wr));
   if (isAtomic(opcode)) {
     Object.assign(wr, remote(scene, qp, wr));
-    wr.compare_add = hex(dice.choose([3, () => 0n], [2, () => dice.belowBig(1n << 64n)]));
+    wr.compare_add = hex(dice.choose([1, () => 0n], [4, () => dice.belowBig(1n << 64n)]));
     if (opcode === 'ATOMIC_CMP_AND_SWP') wr.swap = hex(dice.belowBig(1n << 64n));
   }
   return wr;
@@ -299,7 +402,8 @@ function sgesFor(scene: VerbsScene, qp: QueuePair, opcode: Opcode): SgeInput[] {
       [1, () => 4096],
     );
     const last = sges.at(-1);
-    const touches = last !== undefined && dice.rarely(3);
+    const touches = last !== undefined && dice.rarely(2);
+    if (touches && dice.rarely(2)) endWithItsPage(scene, last);
     const sge = touches
       ? { addr: hex(BigInt(last.addr) + BigInt(last.length)), length, lkey: last.lkey }
       : scene.sge(qp.pd, 'source', length, access);
@@ -307,6 +411,15 @@ function sgesFor(scene: VerbsScene, qp: QueuePair, opcode: Opcode): SgeInput[] {
     if (sge !== undefined && staysInRole(scene, sge)) sges.push(sge);
   }
   return withoutFalseJoins(scene, qp.pd, sges);
+}
+
+/** Lets an SGE of mapped pages end with its page, because only there the next one joins it. */
+function endWithItsPage({ session }: VerbsScene, sge: SgeInput): void {
+  const region = session.regions.table.find(Number(sge.lkey));
+  if (region?.kind !== 'mem_reg') return;
+  const into = BigInt(sge.addr) - region.base;
+  const toEdge = 4096n - (BigInt(sge.addr) % 4096n);
+  if (into >= 0n && into + toEdge < region.length) sge.length = Number(toEdge);
 }
 
 function staysInRole(scene: VerbsScene, { addr, length, lkey }: SgeInput): boolean {
