@@ -5,7 +5,7 @@ import { describeSge, isStale, type ProtectionDomain, type Region, type Sge } fr
 import { refuse, type Session } from './session';
 import type { Answer, LkeyOkOp, RkeyOkOp } from './trace-types';
 
-interface Request {
+export interface Request {
   id: string;
   pd: ProtectionDomain;
   key: number;
@@ -51,7 +51,7 @@ export function rkeyOk(session: Session, op: RkeyOkOp): Answer {
 }
 
 /** Returns the SGE that the request would get without coalescing, not bound yet and without a reference; undefined if refused. */
-function check(session: Session, request: Request): Sge | undefined {
+export function check(session: Session, request: Request): Sge | undefined {
   return request.key === 0 ? checkKeyZero(session, request) : checkKey(session, request);
 }
 
@@ -112,7 +112,7 @@ function accept(request: Request, region: Region, place: Pick<Sge, 'position' | 
  * Merges `sge`, which has passed every check by itself, into `last` if they may coalesce (docs/semantics.md section 11,
  * docs/deviations.md section 4).
  */
-function coalesce(last: Sge, sge: Sge): boolean {
+export function coalesce(last: Sge, sge: Sge): boolean {
   const { region } = last;
   if (region !== sge.region || isStale(last)) return false;
   // Positions in user memory are not DMA addresses, so they cannot match one.

@@ -6,6 +6,9 @@ import { fastRegMr, invalidateRkey } from './registration';
 import { mapMrSg } from './scatter';
 import { NamesNothing, refuse, Session } from './session';
 import type { Answer, ExitOp, InitOp, Operation } from './trace-types';
+import type { VerbsAnswer, VerbsInitOp, VerbsOperation } from './verbs/operations';
+import { playVerbs, type VerbsOperationInSession } from './verbs/play';
+import { areAllowed, VerbsSession } from './verbs/session';
 import { walk } from './walk';
 
 /**
@@ -14,38 +17,58 @@ import { walk } from './walk';
  */
 export class Model {
   #session: Session | undefined = undefined;
+  #verbs: VerbsSession | undefined = undefined;
 
   /** The state, from which generators derive the next operation. Callers must not change it. */
   get session(): Session | undefined {
     return this.#session;
   }
 
-  play(op: Operation): Answer {
+  /** The state of a verbs session, which an `init` with limits opens. Callers must not change it. */
+  get verbs(): VerbsSession | undefined {
+    return this.#verbs;
+  }
+
+  play(op: Operation): Answer;
+  play(op: VerbsOperation): VerbsAnswer;
+  play(op: Operation | VerbsOperation): VerbsAnswer {
     if (op.op === 'init') return this.#init(op);
     if (this.#session === undefined) return { skipped: true };
     if (op.op === 'exit') return this.#exit(this.#session);
     try {
-      return playIn(this.#session, op);
+      // Only the kind of session decides which operations a line can have.
+      if (this.#verbs !== undefined) return playVerbs(this.#verbs, op as VerbsOperationInSession);
+      return playIn(this.#session, op as OperationInSession);
     } catch (error) {
       if (error instanceof NamesNothing) return { skipped: true };
       throw error;
     }
   }
 
-  #init(op: InitOp): Answer {
+  #init(op: InitOp | VerbsInitOp): Answer {
     this.#session = undefined;
+    this.#verbs = undefined;
     if (op.lkey_table_bits === 0) return refuse('EINVAL');
-    this.#session = new Session(op);
+    if ('limits' in op) {
+      if (!areAllowed(op.limits)) return refuse('EINVAL');
+      this.#verbs = new VerbsSession(op);
+      this.#session = this.#verbs.regions;
+    } else {
+      this.#session = new Session(op);
+    }
     return { ret: 0, bits: this.#session.table.bits };
   }
 
   #exit(session: Session): Answer {
     this.#session = undefined;
+    this.#verbs = undefined;
     return { ret: 0, dma_mr_leaked: session.published !== undefined };
   }
 }
 
-function playIn(session: Session, op: Exclude<Operation, InitOp | ExitOp>): Answer {
+type OperationInSession = Exclude<Operation, InitOp | ExitOp>;
+
+function playIn(session: Session, op: OperationInSession): Answer {
   switch (op.op) {
     case 'alloc_pd':
       session.pds.set(op.id, { id: op.id, user: op.user });
