@@ -92,7 +92,8 @@ static void make_qp(struct world *w, int pd, uint8_t slot) {
         return;
     int qp = o->qp_count;
     world_say(w, " pd=%d qp=%d", pd, slot % QP_SLOTS);
-    if (!world_answer(w, rvt_create_qp(w->pds[pd], &w->qps[qp]), oracle_pd_alive(o, pd) ? 0 : -RVT_EBADF))
+    if (!world_answer(w, rvt_create_check_qp(w->pds[pd], &w->qps[qp]),
+                      oracle_pd_alive(o, pd) ? 0 : -RVT_EBADF))
         return;
     o->qps[qp] = (struct model_qp){o->pds[pd].root, o->pds[pd].context, true, rvt_qp_serial(w->qps[qp])};
     o->qp_count++;
@@ -380,7 +381,7 @@ static void nobody(struct world *w) {
     struct rvt_sg_outcome outcome;
     uint64_t page = 0;
     EXPECT(w, "dealloc_pd", rvt_dealloc_pd(pd, true), -RVT_EBADF);
-    EXPECT(w, "create_qp", rvt_create_qp(pd, &qp), -RVT_EBADF);
+    EXPECT(w, "create_qp", rvt_create_check_qp(pd, &qp), -RVT_EBADF);
     EXPECT(w, "destroy_qp", rvt_destroy_qp(qp), -RVT_EBADF);
     EXPECT(w, "dma_unmap", rvt_dma_unmap((struct rvt_dma_handle){0}), -RVT_EBADF);
     EXPECT(w, "reg_user_mr_test", rvt_reg_user_mr_test(pd, 0, 1, 0), -RVT_EBADF);

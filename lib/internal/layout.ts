@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '1f68949215d0ad0c';
+export const LAYOUT_HASH = 'c47c724771e57669';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -94,6 +94,12 @@ export enum Cause {
   MemoryFreed = 7,
   /** the element was already put; index: its index in a list of elements */
   ElementPut = 8,
+  /** the completion queue was destroyed */
+  CqGone = 9,
+  /** the shared receive queue was destroyed */
+  SrqGone = 10,
+  /** the address handle was destroyed; index: of the work request. Also for EINVAL */
+  AhGone = 11,
   /**
    * Causes of ENOMEM start here.
    * out of memory
@@ -109,6 +115,13 @@ export enum Cause {
   NothingFits = 24,
   /** value: bytes requested */
   NoDeviceMemory = 25,
+  /**
+   * as many objects of the kind exist as the device allows; value: their kind (enum rvt_resource_kind);
+   * limit: how many are allowed
+   */
+  TooManyObjects = 26,
+  /** value: work requests in the queue; limit: the most that it holds; index: of the work request */
+  QueueFull = 27,
   /**
    * Causes of EBUSY start here.
    * counts: objects in the domain
@@ -132,6 +145,10 @@ export enum Cause {
   MemoryInUse = 48,
   /** index: of an element that still holds a reference */
   BatchHeld = 49,
+  /** value: queue pairs that use the completion queue */
+  CqInUse = 50,
+  /** value: queue pairs that use the shared receive queue */
+  SrqInUse = 51,
   /**
    * Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here.
    * the operation needs a trusted domain, not a user domain
@@ -147,6 +164,14 @@ export enum Cause {
   Restricted = 64,
   /** the context may use only a user domain, whose regions cannot map DMA memory */
   RestrictedDma = 65,
+  /** value: flags of the completion queue, none of which is supported */
+  CqFlags = 66,
+  /** shared receive queues of other types than basic are not supported */
+  SrqType = 67,
+  /** value: unsupported enum rvt_qp_type */
+  QpType = 68,
+  /** the device was opened without an engine */
+  NoEngine = 69,
   /**
    * Causes of EACCES start here.
    * the region and the queue pair are in different domains
@@ -262,6 +287,68 @@ export enum Cause {
   PdOnOtherDevice = 149,
   /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
+  /**
+   * Causes of EINVAL of the verbs start here.
+   * index: enum rvt_limit; value: requested device limit; limit: the highest allowed
+   */
+  Limit = 160,
+  /** value: requested completions; limit: the device's max_cqe */
+  Cqe = 161,
+  /** value: requested completions; limit: completions that the queue holds now */
+  CqeBelowHeld = 162,
+  /** value: requested size of a queue or list; limit: the device's limit; index: enum rvt_capacity */
+  Capacity = 163,
+  /** a queue pair without a shared receive queue needs a queue */
+  NoCapacity = 164,
+  /** value: requested limit; limit: receives that the queue can hold */
+  SrqLimit = 165,
+  /** value: requested receives; limit: receives that the queue holds now */
+  SrqBelowHeld = 166,
+  /** value: kind of a queue that is on another device or of another context */
+  QueueElsewhere = 167,
+  /** the queue pair was created for checks only */
+  QpHasNoQueues = 168,
+  /** receives must be posted to the shared receive queue */
+  QpHasSrq = 169,
+  /** value: state of the queue pair, which forbids the verb */
+  QpState = 170,
+  /** no such change of state; value: the new state; limit: the present one */
+  QpMove = 171,
+  /** value: RVT_QPA_* bits that the change of state needs; limit: the new state; index: the present state */
+  QpNeeds = 172,
+  /** value: RVT_QPA_* bits that the change of state forbids; limit: the new state; index: the present state */
+  QpForbids = 173,
+  /** value: invalid value of an attribute; limit: the highest allowed; index: its RVT_QPA_* bit */
+  QpAttribute = 174,
+  /** value: the given present state; limit: the true one */
+  CurState = 175,
+  /** value: destination LID; limit: the highest allowed */
+  PathDlid = 176,
+  /** value: port; limit: the only port */
+  PathPort = 177,
+  /** value: static rate, which is neither 0 nor 2..22 */
+  PathRate = 178,
+  /** value: enum rvt_mig_state that is not allowed now; limit: the new state */
+  PathMig = 179,
+  /**
+   * Causes of work requests; index: of the work request in its list.
+   * value: elements; limit: the most that the queue takes
+   */
+  WrSges = 190,
+  /** value: the opcode; limit: type of the queue pair */
+  WrOpcode = 191,
+  /** value: bytes of the first element; limit: bytes that it needs */
+  WrAtomicSge = 192,
+  /** value: address of the first element; limit: its alignment */
+  WrAtomicAddress = 193,
+  /** the queue pair's max_rd_atomic is 0 */
+  WrNoRdAtomic = 194,
+  /** the address handle and the queue pair are in different domains */
+  WrAhInOtherPd = 195,
+  /** an element was refused; value: its index; limit: enum rvt_reason */
+  WrSgeRefused = 196,
+  /** value: bytes of the message; limit: the most allowed */
+  WrLength = 197,
 }
 
 /** The record of a thread's last failure (struct rvt_failure), by index. */
@@ -329,6 +416,368 @@ export const MAX_SG_ELEMENTS = 2147483647;
 /** A device token in bytes: the id of this loaded copy of the core, followed by random bytes. */
 export const CORE_ID_BYTES = 8;
 export const TOKEN_BYTES = 16;
+
+/**
+ * Types of queue pairs, as in enum ib_qp_type. CHECK is this package's own: a queue pair that only judges
+ * remote accesses and has no queues.
+ */
+export enum QpType {
+  Check = 0,
+  Rc = 2,
+  Uc = 3,
+  Ud = 4,
+  RawPacket = 8,
+  XrcIni = 9,
+}
+
+/** States of queue pairs, as in enum ib_qp_state. No move leads to SQE. */
+export enum QpState {
+  Reset = 0,
+  Init = 1,
+  Rtr = 2,
+  Rts = 3,
+  Sqd = 4,
+  Sqe = 5,
+  Err = 6,
+}
+
+/** Path migration states, as in enum ib_mig_state. */
+export enum MigrationState {
+  Migrated = 0,
+  Rearm = 1,
+  Armed = 2,
+}
+
+/** Which send work requests complete with an entry: every one, or those that ask for it. */
+export enum SignalType {
+  AllWr = 0,
+  ReqWr = 1,
+}
+
+/** Attributes of rvt_modify_qp(), as bits of its mask, with the values of enum ib_qp_attr_mask. */
+export enum QpAttribute {
+  State = 1,
+  CurState = 2,
+  EnSqdAsyncNotify = 4,
+  AccessFlags = 8,
+  PkeyIndex = 16,
+  Port = 32,
+  Qkey = 64,
+  Av = 128,
+  PathMtu = 256,
+  Timeout = 512,
+  RetryCnt = 1024,
+  RnrRetry = 2048,
+  RqPsn = 4096,
+  MaxRdAtomic = 8192,
+  AltPath = 16384,
+  MinRnrTimer = 32768,
+  SqPsn = 65536,
+  MaxDestRdAtomic = 131072,
+  PathMigState = 262144,
+  Cap = 524288,
+  DestQpn = 1048576,
+}
+
+/** Opcodes of send work requests, as in enum ib_wr_opcode. */
+export enum WrOpcode {
+  RdmaWrite = 0,
+  RdmaWriteWithImm = 1,
+  Send = 2,
+  SendWithImm = 3,
+  RdmaRead = 4,
+  AtomicCmpAndSwp = 5,
+  AtomicFetchAndAdd = 6,
+  LocalInv = 7,
+  BindMw = 8,
+  SendWithInv = 9,
+  Lso = 10,
+  RdmaReadWithInv = 11,
+  MaskedAtomicCmpAndSwp = 12,
+  MaskedAtomicFetchAndAdd = 13,
+  RegMr = 32,
+  RegMrIntegrity = 33,
+}
+
+/** Flags of send work requests, as in enum ib_send_flags. INLINE has no effect. */
+export enum SendFlag {
+  Fence = 1,
+  Signaled = 2,
+  Solicited = 4,
+  Inline = 8,
+}
+
+/** Statuses of completions, as in enum ib_wc_status. */
+export enum WcStatus {
+  Success = 0,
+  LocLenErr = 1,
+  LocQpOpErr = 2,
+  LocProtErr = 4,
+  WrFlushErr = 5,
+  RemInvReqErr = 9,
+  RemAccessErr = 10,
+  RemOpErr = 11,
+  RetryExcErr = 12,
+  RnrRetryExcErr = 13,
+  Count = 14,
+}
+
+/** Opcodes of completions, as in enum ib_wc_opcode. */
+export enum WcOpcode {
+  Send = 0,
+  RdmaWrite = 1,
+  RdmaRead = 2,
+  CompSwap = 3,
+  FetchAdd = 4,
+  LocalInv = 6,
+  RegMr = 8,
+  Recv = 128,
+  RecvRdmaWithImm = 129,
+}
+
+/** Flags of completions, as in enum ib_wc_flags. */
+export enum WcFlag {
+  Imm = 2,
+  Invalidate = 4,
+}
+
+/**
+ * Why a completion failed: what the status hides. A completion that succeeded has NONE, except one of a UC
+ * queue pair whose request failed at the peer.
+ */
+export enum WcCause {
+  None = 0,
+  /** the queue pair was in error before the work request was carried out */
+  Flushed = 1,
+  /** no queue pair has the destination's number, or it is in RESET */
+  NoPeer = 2,
+  /** the peer is in a state that accepts no requests */
+  PeerState = 3,
+  /** the peer is of another type */
+  PeerType = 4,
+  /** the peer's access flags do not allow the operation */
+  QpAccess = 5,
+  /** the message does not fit into the receive */
+  ReceiveTooShort = 6,
+  /** the remote address of an atomic operation is not a multiple of 8 */
+  AtomicAddress = 7,
+  /** the peer had no receive */
+  NoReceive = 8,
+  /** an element of the receive was refused; has a reason */
+  ReceiveRefused = 9,
+  /** the remote access was refused; has a reason */
+  RemoteRefused = 10,
+  /** the request's own bytes could not be used; has a reason */
+  LocalRefused = 11,
+  /** a region of a queued work request was deregistered */
+  RegionReleased = 12,
+  /** a completion found its completion queue full */
+  CqFull = 13,
+  /** a delayed LOCAL_INV named a key that it could not invalidate */
+  InvalidateRefused = 14,
+  /** the sender was stopped in the middle of the message */
+  BrokenOff = 15,
+  Count = 16,
+}
+
+/** Limits of a device, by index (struct rvt_limits). */
+export enum Limit {
+  MaxQp = 0,
+  MaxQpWr = 1,
+  MaxSendSge = 2,
+  MaxRecvSge = 3,
+  MaxCq = 4,
+  MaxCqe = 5,
+  MaxSrq = 6,
+  MaxSrqWr = 7,
+  MaxSrqSge = 8,
+  MaxPd = 9,
+  MaxRdmaAtomic = 10,
+  Npkeys = 11,
+  MaxAh = 12,
+  Count = 13,
+}
+
+/** Sizes of a queue, by index. */
+export enum Capacity {
+  SendWr = 0,
+  RecvWr = 1,
+  SendSge = 2,
+  RecvSge = 3,
+  SrqWr = 4,
+  SrqSge = 5,
+}
+
+/** Flags of rvt_req_notify_cq(), as in enum ib_cq_notify_flags. */
+export enum NotifyFlag {
+  Solicited = 1,
+  Next = 2,
+  ReportMissed = 4,
+}
+
+/** Events of the engine, reported to the host. */
+export enum VerbsEvent {
+  /** an armed completion queue got an entry that it was armed for */
+  Completion = 0,
+  /** a completion found its completion queue full or broken, and is lost */
+  CqErr = 1,
+  /** a queue pair with a shared receive queue went into error */
+  LastWqe = 2,
+  /** a shared receive queue fell below its limit */
+  SrqLimit = 3,
+  /** an RNR timer of the queue pair was started: rvt_progress() must be called */
+  Timer = 4,
+}
+
+/** A send work request; NUM_SGE elements of RVT_SGE_WORDS words follow. */
+export enum SendWrWord {
+  Id = 0,
+  Opcode = 2,
+  Flags = 3,
+  NumSge = 4,
+  Imm = 5,
+  RemoteAddr = 6,
+  Rkey = 8,
+  InvalidateRkey = 9,
+  CompareAdd = 10,
+  Swap = 12,
+  /** REG_MR: the region's name (enum rvt_region_name_word) */
+  Region = 14,
+  Key = 18,
+  Access = 19,
+  /** UD: index in the list of address handles */
+  Ah = 20,
+  RemoteQpn = 21,
+  RemoteQkey = 22,
+  Reserved = 23,
+  Words = 24,
+}
+
+/** A receive work request; NUM_SGE elements follow. */
+export enum RecvWrWord {
+  Id = 0,
+  NumSge = 2,
+  Reserved = 3,
+  Words = 4,
+}
+
+export enum SgeWord {
+  Addr = 0,
+  Length = 2,
+  Lkey = 3,
+  Words = 4,
+}
+
+/** A completion (struct rvt_wc). */
+export enum WcWord {
+  WrId = 0,
+  /** serial number of the queue pair */
+  Qp = 2,
+  QpNum = 4,
+  SrcQp = 5,
+  /** enum rvt_wc_status */
+  Status = 6,
+  /** enum rvt_wc_opcode */
+  Opcode = 7,
+  ByteLen = 8,
+  Flags = 9,
+  ImmOrInv = 10,
+  /** slid in the low 16 bits, sl in the next 8, port above */
+  Path = 11,
+  /** enum rvt_wc_cause */
+  Cause = 12,
+  CauseValue = 13,
+  /** struct rvt_refused_access */
+  RefusedJudge = 14,
+  RefusedAddr = 16,
+  RefusedLength = 18,
+  RefusedKey = 19,
+  RefusedAccess = 20,
+  RefusedReason = 21,
+  Count = 22,
+}
+
+/** Attributes of a new queue pair (struct rvt_qp_init). */
+export enum QpInitWord {
+  /** enum rvt_qp_type */
+  Type = 0,
+  /** enum rvt_sig_type */
+  SigType = 1,
+  MaxSendWr = 2,
+  MaxRecvWr = 3,
+  MaxSendSge = 4,
+  MaxRecvSge = 5,
+  Words = 6,
+}
+
+/** Attributes of a queue pair (struct rvt_qp_attr, then what only rvt_query_qp() reports). */
+export enum QpAttrWord {
+  State = 0,
+  CurState = 1,
+  Access = 2,
+  Qkey = 3,
+  DestQpn = 4,
+  SqPsn = 5,
+  RqPsn = 6,
+  PkeyIndex = 7,
+  Port = 8,
+  PathMtu = 9,
+  PathMigState = 10,
+  Timeout = 11,
+  RetryCnt = 12,
+  RnrRetry = 13,
+  MinRnrTimer = 14,
+  MaxRdAtomic = 15,
+  MaxDestRdAtomic = 16,
+  /** dlid, sl, static rate, port: a word each */
+  Av = 17,
+  /** the same */
+  AltAv = 21,
+  AltPkeyIndex = 25,
+  /** words that rvt_modify_qp() reads */
+  SetWords = 26,
+  Qpn = 26,
+  Type = 27,
+  SigType = 28,
+  MaxSendWr = 29,
+  MaxRecvWr = 30,
+  MaxSendSge = 31,
+  MaxRecvSge = 32,
+  Sends = 33,
+  Receives = 34,
+  SqDraining = 35,
+  Words = 36,
+}
+
+/** The address of a path (struct rvt_ah_attr). */
+export enum AvWord {
+  Dlid = 0,
+  Sl = 1,
+  StaticRate = 2,
+  Port = 3,
+  Words = 4,
+}
+
+export enum CqAttrWord {
+  Cqe = 0,
+  Held = 1,
+  Broken = 2,
+  Words = 3,
+}
+
+export enum SrqAttrWord {
+  MaxWr = 0,
+  MaxSge = 1,
+  Limit = 2,
+  Held = 3,
+  Words = 4,
+}
+
+/** Which members rvt_modify_srq() changes. */
+export enum SrqMask {
+  MaxWr = 1,
+  Limit = 2,
+}
 
 /** An element of the list passed to rvt_map_mr_sg() (struct rvt_sg_element). */
 export enum SgElementField {
@@ -494,7 +943,10 @@ export enum ResourceKind {
   Mr = 3,
   Dma = 4,
   Memory = 5,
-  Kinds = 6,
+  Cq = 6,
+  Srq = 7,
+  Ah = 8,
+  Kinds = 9,
 }
 
 export enum ContextRow {
@@ -516,7 +968,59 @@ export enum QpRow {
   Context = 1,
   /** serial number of the queue pair's domain */
   Pd = 2,
-  Fields = 3,
+  /** enum rvt_qp_type; the following fields are 0 for RVT_QPT_CHECK */
+  Type = 3,
+  Number = 4,
+  /** enum rvt_qp_state */
+  State = 5,
+  /** work requests in its send queue */
+  Sends = 6,
+  /** work requests in its receive queue */
+  Receives = 7,
+  /** number of the queue pair that it is connected to */
+  Peer = 8,
+  /** serial numbers of its queues; 0: it has none */
+  SendCq = 9,
+  RecvCq = 10,
+  Srq = 11,
+  Fields = 12,
+}
+
+export enum CqRow {
+  Serial = 0,
+  Context = 1,
+  /** completions that it can hold */
+  Cqe = 2,
+  /** completions that it holds */
+  Held = 3,
+  /** queue pairs that use it */
+  Users = 4,
+  /** 1: a completion found it full */
+  Broken = 5,
+  Fields = 6,
+}
+
+export enum SrqRow {
+  Serial = 0,
+  Context = 1,
+  Pd = 2,
+  MaxWr = 3,
+  MaxSge = 4,
+  Limit = 5,
+  /** receives that it holds */
+  Held = 6,
+  /** queue pairs that take from it */
+  Users = 7,
+  Fields = 8,
+}
+
+export enum AhRow {
+  Serial = 0,
+  Context = 1,
+  Pd = 2,
+  Dlid = 3,
+  Sl = 4,
+  Fields = 5,
 }
 
 export enum RegionRow {

@@ -19,8 +19,17 @@ export interface NativeModule {
   readonly layoutHash: string;
   /** Names of the refusal reasons by number; `reasonNames[0]` is `'None'`. */
   readonly reasonNames: readonly string[];
-  /** Opens a device: `rvt_driver_mr_init`. */
-  openDevice(lkeyTableBits: number, randomKeys: boolean, remoteKeyZero: boolean): NativeDevice | Status;
+  /**
+   * Opens a device with an engine: `rvt_register_device`. `limits` has the {@link Limit}s. `manual`: the engine works only in
+   * {@link NativeDevice.run}.
+   */
+  openDevice(
+    lkeyTableBits: number,
+    randomKeys: boolean,
+    remoteKeyZero: boolean,
+    manual: boolean,
+    limits: Uint32Array,
+  ): NativeDevice | Status;
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
   /**
@@ -35,6 +44,11 @@ export interface NativeModule {
    * after such a region is released. The call comes later, from the event loop.
    */
   awaitPut(callback: () => void): void;
+  /**
+   * Calls `callback` once, after the engine has reported events for this environment ({@link NativeDevice.takeEvents}). The call
+   * comes later, from the event loop.
+   */
+  awaitEvents(callback: () => void): void;
   /**
    * Creates a batch over `block`, a Uint8Array over shared memory of the size that `batch-block.ts` computes. `places` adds
    * columns with the places of accepted elements; `accesses` adds a column with the access of each element. -EBADF: the domain or
@@ -192,6 +206,60 @@ export interface NativeDevice {
   reportLeaks(report: boolean): Status;
 }
 
+// The functions below are those of the verbs. Functions that post, modify, run or destroy carry out ready work before they return,
+// unless the device is in the manual mode.
+export interface NativeDevice {
+  /** Fills `out` with the {@link Limit}s: `rvt_query_device`. */
+  limits(out: Uint32Array): Status;
+  /** Creates a completion queue. -EOPNOTSUPP (flags), -EINVAL, -ENOMEM, -EBADF, -EPERM. */
+  createCq(cqe: number, compVector: number, flags: number): NativeCompletionQueue | Status;
+  /** Makes the queue pairs of the list ready, in order, then works until no queue pair is ready. -EBADF, -EINVAL (no queues). */
+  run(kick: readonly NativeQueuePair[]): Status;
+  /** Fires all RNR timers. Returns flat pairs: the queue pair's id, the time in microseconds that its timer was set to. */
+  fireTimers(): Float64Array;
+  /** Fires the RNR timers that are due. Returns the microseconds until the next one; -1: none runs. */
+  progress(): number;
+  /** Returns the events since the last call, in order, as flat pairs: {@link VerbsEvent}, id of the object. */
+  takeEvents(): Float64Array;
+  /** Fills `out` with the number of completions by {@link WcStatus}, then the number of lost ones. */
+  completionCounts(out: BigUint64Array): void;
+}
+
+export interface NativeCompletionQueue {
+  /** Returns the queue's id, unique on the device; -EBADF if it is destroyed. */
+  serial(): number;
+  /** -EBUSY, -EBADF. */
+  destroy(): Status;
+  /** -EINVAL, -ENOMEM, -EBADF. */
+  resize(cqe: number): Status;
+  /** Takes up to `count` completions and writes {@link WcWord}s of each to `out`. Returns how many, or -EBADF. */
+  poll(out: Uint32Array, count: number): number;
+  /** Calls `rvt_req_notify_cq` with {@link NotifyFlag}s. Returns 0, 1 (completions are there already), or -EBADF. */
+  arm(flags: number): number;
+  /** Fills `out` with the {@link CqAttrWord}s. -EBADF. */
+  query(out: Uint32Array): Status;
+}
+
+export interface NativeSharedReceiveQueue {
+  /** Returns the queue's id, unique on the device; -EBADF if it is destroyed. */
+  serial(): number;
+  /** -EBUSY, -EBADF. */
+  destroy(): Status;
+  /** Changes what the {@link SrqMask} names. -EINVAL, -ENOMEM, -EBADF. */
+  modify(mask: number, maxWr: number, limit: number): Status;
+  /** Fills `out` with the {@link SrqAttrWord}s. -EBADF. */
+  query(out: Uint32Array): Status;
+  /** As {@link NativeQueuePair.postRecv}. */
+  postRecv(words: Uint32Array, count: number): Status;
+}
+
+export interface NativeAddressHandle {
+  /** Returns the handle's id, unique on the device; -EBADF if it is destroyed. */
+  serial(): number;
+  /** -EBADF. */
+  destroy(): Status;
+}
+
 export interface NativeDeviceMemory {
   serial(): number;
   length(): number;
@@ -227,7 +295,21 @@ export interface NativeProtectionDomain {
   number(): number;
   /** Deallocates the domain. 0, -EBUSY (it has children, and `cascade` is false), -EBADF. */
   dealloc(cascade: boolean): Status;
-  createQp(): NativeQueuePair | Status;
+  /** Creates a queue pair without queues, for checks only. */
+  createCheckQp(): NativeQueuePair | Status;
+  /**
+   * Creates a queue pair with the {@link QpInitWord}s of `words`: `rvt_create_qp`. -EINVAL, -EOPNOTSUPP (type), -EBADF, -ENOMEM.
+   */
+  createQp(
+    sendCq: NativeCompletionQueue,
+    recvCq: NativeCompletionQueue,
+    srq: NativeSharedReceiveQueue | undefined,
+    words: Uint32Array,
+  ): NativeQueuePair | Status;
+  /** Creates a shared receive queue; `basic`: of the only supported type. -EOPNOTSUPP, -EINVAL, -ENOMEM, -EBADF. */
+  createSrq(maxWr: number, maxSge: number, limit: number, basic: boolean): NativeSharedReceiveQueue | Status;
+  /** Creates an address handle. -EINVAL, -ENOMEM, -EBADF. */
+  createAh(dlid: number, sl: number, staticRate: number, port: number): NativeAddressHandle | Status;
   /**
    * Calls `rvt_dereg_mrs` on rows of {@link RegionNameWord}. 0, -EBUSY (some are held), -EINVAL (one is in another domain),
    * -EBADF.
@@ -252,6 +334,20 @@ export interface NativeQueuePair {
   /** Calls `rvt_fast_reg_mr` on the region in the command block. `iova` undefined: keeps the iova that `mapSg` set. */
   fastRegMr(key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
+  /** Returns the queue pair's number; 0 for one without queues; -EBADF if it is destroyed. */
+  qpn(): number;
+  /** Calls `rvt_modify_qp` with {@link QpAttribute} bits and the first `QpAttrWord.SetWords` words. -EINVAL, -EBADF. */
+  modify(mask: number, words: Uint32Array): Status;
+  /** Fills `out` with the {@link QpAttrWord}s. -EINVAL (no queues), -EBADF. */
+  query(out: Uint32Array): Status;
+  /**
+   * Posts `count` work requests of {@link SendWrWord}s, each followed by its elements of {@link SgeWord}s; `ahs` has the address
+   * handles that they name by index. Afterwards `words[0]` is the index of the first one that was not accepted, or 0xffffffff if
+   * the state of the queue pair forbids all. -EINVAL, -EACCES, -ENOMEM, -EBADF.
+   */
+  postSend(words: Uint32Array, count: number, ahs: readonly NativeAddressHandle[]): Status;
+  /** Posts `count` receives of {@link RecvWrWord}s in the same way. -EINVAL, -ENOMEM, -EBADF. */
+  postRecv(words: Uint32Array, count: number): Status;
 }
 
 export interface NativeSgeState {

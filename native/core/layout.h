@@ -78,6 +78,10 @@ enum rvt_cause {
     RVT_CAUSE_MAPPING_GONE = 6,  /* the DMA mapping was unmapped */
     RVT_CAUSE_MEMORY_FREED = 7,  /* the device memory was freed */
     RVT_CAUSE_ELEMENT_PUT = 8,   /* the element was already put; index: its index in a list of elements */
+    RVT_CAUSE_CQ_GONE = 9,       /* the completion queue was destroyed */
+    RVT_CAUSE_SRQ_GONE = 10,     /* the shared receive queue was destroyed */
+    RVT_CAUSE_AH_GONE =
+        11, /* the address handle was destroyed; index: of the work request. Also for EINVAL */
 
     /* Causes of ENOMEM start here. */
     RVT_CAUSE_NO_MEMORY = 20,  /* out of memory */
@@ -86,6 +90,11 @@ enum rvt_cause {
     RVT_CAUSE_HELD_TOO_OFTEN = 23,    /* limit: the largest number of references on a region */
     RVT_CAUSE_NOTHING_FITS = 24,      /* value: pages of the first element; limit: pages of the region */
     RVT_CAUSE_NO_DEVICE_MEMORY = 25,  /* value: bytes requested */
+    /* as many objects of the kind exist as the device allows; value: their kind (enum rvt_resource_kind);
+     * limit: how many are allowed */
+    RVT_CAUSE_TOO_MANY_OBJECTS = 26,
+    /* value: work requests in the queue; limit: the most that it holds; index: of the work request */
+    RVT_CAUSE_QUEUE_FULL = 27,
 
     /* Causes of EBUSY start here. */
     RVT_CAUSE_PD_IN_USE = 40,      /* counts: objects in the domain */
@@ -102,6 +111,8 @@ enum rvt_cause {
     /* value: uses by objects that have just ended; counts: live regions and mappings that use it */
     RVT_CAUSE_MEMORY_IN_USE = 48,
     RVT_CAUSE_BATCH_HELD = 49, /* index: of an element that still holds a reference */
+    RVT_CAUSE_CQ_IN_USE = 50,  /* value: queue pairs that use the completion queue */
+    RVT_CAUSE_SRQ_IN_USE = 51, /* value: queue pairs that use the shared receive queue */
 
     /* Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here. */
     RVT_CAUSE_USER_PD = 60,       /* the operation needs a trusted domain, not a user domain */
@@ -112,6 +123,10 @@ enum rvt_cause {
     RVT_CAUSE_RESTRICTED = 64,
     /* the context may use only a user domain, whose regions cannot map DMA memory */
     RVT_CAUSE_RESTRICTED_DMA = 65,
+    RVT_CAUSE_CQ_FLAGS = 66,  /* value: flags of the completion queue, none of which is supported */
+    RVT_CAUSE_SRQ_TYPE = 67,  /* shared receive queues of other types than basic are not supported */
+    RVT_CAUSE_QP_TYPE = 68,   /* value: unsupported enum rvt_qp_type */
+    RVT_CAUSE_NO_ENGINE = 69, /* the device was opened without an engine */
 
     /* Causes of EACCES start here. */
     RVT_CAUSE_REGION_IN_OTHER_PD = 70, /* the region and the queue pair are in different domains */
@@ -181,6 +196,46 @@ enum rvt_cause {
     RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE = 147, /* the element's region is on another device */
     RVT_CAUSE_PD_ON_OTHER_DEVICE = 149,      /* the domain is on another device */
     RVT_CAUSE_ARGUMENT = 148, /* the binding rejected an argument, although lib checks arguments first */
+
+    /* Causes of EINVAL of the verbs start here. */
+    RVT_CAUSE_LIMIT =
+        160, /* index: enum rvt_limit; value: requested device limit; limit: the highest allowed */
+    RVT_CAUSE_CQE = 161, /* value: requested completions; limit: the device's max_cqe */
+    /* value: requested completions; limit: completions that the queue holds now */
+    RVT_CAUSE_CQE_BELOW_HELD = 162,
+    /* value: requested size of a queue or list; limit: the device's limit; index: enum rvt_capacity */
+    RVT_CAUSE_CAPACITY = 163,
+    RVT_CAUSE_NO_CAPACITY = 164,    /* a queue pair without a shared receive queue needs a queue */
+    RVT_CAUSE_SRQ_LIMIT = 165,      /* value: requested limit; limit: receives that the queue can hold */
+    RVT_CAUSE_SRQ_BELOW_HELD = 166, /* value: requested receives; limit: receives that the queue holds now */
+    RVT_CAUSE_QUEUE_ELSEWHERE =
+        167, /* value: kind of a queue that is on another device or of another context */
+    RVT_CAUSE_QP_HAS_NO_QUEUES = 168, /* the queue pair was created for checks only */
+    RVT_CAUSE_QP_HAS_SRQ = 169,       /* receives must be posted to the shared receive queue */
+    RVT_CAUSE_QP_STATE = 170,         /* value: state of the queue pair, which forbids the verb */
+    /* no such change of state; value: the new state; limit: the present one */
+    RVT_CAUSE_QP_MOVE = 171,
+    /* value: RVT_QPA_* bits that the change of state needs; limit: the new state; index: the present state */
+    RVT_CAUSE_QP_NEEDS = 172,
+    /* value: RVT_QPA_* bits that the change of state forbids; limit: the new state; index: the present state */
+    RVT_CAUSE_QP_FORBIDS = 173,
+    /* value: invalid value of an attribute; limit: the highest allowed; index: its RVT_QPA_* bit */
+    RVT_CAUSE_QP_ATTRIBUTE = 174,
+    RVT_CAUSE_CUR_STATE = 175, /* value: the given present state; limit: the true one */
+    RVT_CAUSE_PATH_DLID = 176, /* value: destination LID; limit: the highest allowed */
+    RVT_CAUSE_PATH_PORT = 177, /* value: port; limit: the only port */
+    RVT_CAUSE_PATH_RATE = 178, /* value: static rate, which is neither 0 nor 2..22 */
+    RVT_CAUSE_PATH_MIG = 179,  /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
+    /* Causes of work requests; index: of the work request in its list. */
+    RVT_CAUSE_WR_SGES = 190,           /* value: elements; limit: the most that the queue takes */
+    RVT_CAUSE_WR_OPCODE = 191,         /* value: the opcode; limit: type of the queue pair */
+    RVT_CAUSE_WR_ATOMIC_SGE = 192,     /* value: bytes of the first element; limit: bytes that it needs */
+    RVT_CAUSE_WR_ATOMIC_ADDRESS = 193, /* value: address of the first element; limit: its alignment */
+    RVT_CAUSE_WR_NO_RD_ATOMIC = 194,   /* the queue pair's max_rd_atomic is 0 */
+    RVT_CAUSE_WR_AH_IN_OTHER_PD = 195, /* the address handle and the queue pair are in different domains */
+    /* an element was refused; value: its index; limit: enum rvt_reason */
+    RVT_CAUSE_WR_SGE_REFUSED = 196,
+    RVT_CAUSE_WR_LENGTH = 197, /* value: bytes of the message; limit: the most allowed */
 };
 
 /* ts: FailureNumber, RVT_FAILURE_ */
@@ -250,6 +305,360 @@ enum {
     /* A device token in bytes: the id of this loaded copy of the core, followed by random bytes. */
     RVT_CORE_ID_BYTES = 8,
     RVT_TOKEN_BYTES = 16,
+};
+
+/* --- the verbs: values of the kernel's enums --- */
+
+/* ts: QpType, RVT_QPT_ */
+/* Types of queue pairs, as in enum ib_qp_type. CHECK is this package's own: a queue pair that only judges
+ * remote accesses and has no queues. */
+enum rvt_qp_type {
+    RVT_QPT_CHECK = 0,
+    RVT_QPT_RC = 2,
+    RVT_QPT_UC = 3,
+    RVT_QPT_UD = 4,
+    RVT_QPT_RAW_PACKET = 8,
+    RVT_QPT_XRC_INI = 9,
+};
+
+/* ts: QpState, RVT_QPS_ */
+/* States of queue pairs, as in enum ib_qp_state. No move leads to SQE. */
+enum rvt_qp_state {
+    RVT_QPS_RESET = 0,
+    RVT_QPS_INIT = 1,
+    RVT_QPS_RTR = 2,
+    RVT_QPS_RTS = 3,
+    RVT_QPS_SQD = 4,
+    RVT_QPS_SQE = 5,
+    RVT_QPS_ERR = 6,
+};
+
+/* ts: MigrationState, RVT_MIG_ */
+/* Path migration states, as in enum ib_mig_state. */
+enum rvt_mig_state {
+    RVT_MIG_MIGRATED = 0,
+    RVT_MIG_REARM = 1,
+    RVT_MIG_ARMED = 2,
+};
+
+/* ts: SignalType, RVT_SIGNAL_ */
+/* Which send work requests complete with an entry: every one, or those that ask for it. */
+enum rvt_sig_type {
+    RVT_SIGNAL_ALL_WR = 0,
+    RVT_SIGNAL_REQ_WR = 1,
+};
+
+/* ts: QpAttribute, RVT_QPA_ */
+/* Attributes of rvt_modify_qp(), as bits of its mask, with the values of enum ib_qp_attr_mask. */
+enum {
+    RVT_QPA_STATE = 1,
+    RVT_QPA_CUR_STATE = 2,
+    RVT_QPA_EN_SQD_ASYNC_NOTIFY = 4,
+    RVT_QPA_ACCESS_FLAGS = 8,
+    RVT_QPA_PKEY_INDEX = 16,
+    RVT_QPA_PORT = 32,
+    RVT_QPA_QKEY = 64,
+    RVT_QPA_AV = 128,
+    RVT_QPA_PATH_MTU = 256,
+    RVT_QPA_TIMEOUT = 512,
+    RVT_QPA_RETRY_CNT = 1024,
+    RVT_QPA_RNR_RETRY = 2048,
+    RVT_QPA_RQ_PSN = 4096,
+    RVT_QPA_MAX_RD_ATOMIC = 8192,
+    RVT_QPA_ALT_PATH = 16384,
+    RVT_QPA_MIN_RNR_TIMER = 32768,
+    RVT_QPA_SQ_PSN = 65536,
+    RVT_QPA_MAX_DEST_RD_ATOMIC = 131072,
+    RVT_QPA_PATH_MIG_STATE = 262144,
+    RVT_QPA_CAP = 524288,
+    RVT_QPA_DEST_QPN = 1048576,
+};
+
+/* ts: WrOpcode, RVT_WR_ */
+/* Opcodes of send work requests, as in enum ib_wr_opcode. */
+enum rvt_wr_opcode {
+    RVT_WR_RDMA_WRITE = 0,
+    RVT_WR_RDMA_WRITE_WITH_IMM = 1,
+    RVT_WR_SEND = 2,
+    RVT_WR_SEND_WITH_IMM = 3,
+    RVT_WR_RDMA_READ = 4,
+    RVT_WR_ATOMIC_CMP_AND_SWP = 5,
+    RVT_WR_ATOMIC_FETCH_AND_ADD = 6,
+    RVT_WR_LOCAL_INV = 7,
+    RVT_WR_BIND_MW = 8,
+    RVT_WR_SEND_WITH_INV = 9,
+    RVT_WR_LSO = 10,
+    RVT_WR_RDMA_READ_WITH_INV = 11,
+    RVT_WR_MASKED_ATOMIC_CMP_AND_SWP = 12,
+    RVT_WR_MASKED_ATOMIC_FETCH_AND_ADD = 13,
+    RVT_WR_REG_MR = 32,
+    RVT_WR_REG_MR_INTEGRITY = 33,
+};
+
+/* ts: SendFlag, RVT_SEND_ */
+/* Flags of send work requests, as in enum ib_send_flags. INLINE has no effect. */
+enum {
+    RVT_SEND_FENCE = 1,
+    RVT_SEND_SIGNALED = 2,
+    RVT_SEND_SOLICITED = 4,
+    RVT_SEND_INLINE = 8,
+};
+
+/* ts: WcStatus, RVT_WC_STATUS_ */
+/* Statuses of completions, as in enum ib_wc_status. */
+enum rvt_wc_status {
+    RVT_WC_STATUS_SUCCESS = 0,
+    RVT_WC_STATUS_LOC_LEN_ERR = 1,
+    RVT_WC_STATUS_LOC_QP_OP_ERR = 2,
+    RVT_WC_STATUS_LOC_PROT_ERR = 4,
+    RVT_WC_STATUS_WR_FLUSH_ERR = 5,
+    RVT_WC_STATUS_REM_INV_REQ_ERR = 9,
+    RVT_WC_STATUS_REM_ACCESS_ERR = 10,
+    RVT_WC_STATUS_REM_OP_ERR = 11,
+    RVT_WC_STATUS_RETRY_EXC_ERR = 12,
+    RVT_WC_STATUS_RNR_RETRY_EXC_ERR = 13,
+    RVT_WC_STATUS_COUNT = 14,
+};
+
+/* ts: WcOpcode, RVT_WC_OPCODE_ */
+/* Opcodes of completions, as in enum ib_wc_opcode. */
+enum rvt_wc_opcode {
+    RVT_WC_OPCODE_SEND = 0,
+    RVT_WC_OPCODE_RDMA_WRITE = 1,
+    RVT_WC_OPCODE_RDMA_READ = 2,
+    RVT_WC_OPCODE_COMP_SWAP = 3,
+    RVT_WC_OPCODE_FETCH_ADD = 4,
+    RVT_WC_OPCODE_LOCAL_INV = 6,
+    RVT_WC_OPCODE_REG_MR = 8,
+    RVT_WC_OPCODE_RECV = 128,
+    RVT_WC_OPCODE_RECV_RDMA_WITH_IMM = 129,
+};
+
+/* ts: WcFlag, RVT_WC_WITH_ */
+/* Flags of completions, as in enum ib_wc_flags. */
+enum {
+    RVT_WC_WITH_IMM = 2,
+    RVT_WC_WITH_INVALIDATE = 4,
+};
+
+/* ts: WcCause, RVT_WHY_ */
+/* Why a completion failed: what the status hides. A completion that succeeded has NONE, except one of a UC
+ * queue pair whose request failed at the peer. */
+enum rvt_wc_cause {
+    RVT_WHY_NONE = 0,
+    RVT_WHY_FLUSHED = 1,             /* the queue pair was in error before the work request was carried out */
+    RVT_WHY_NO_PEER = 2,             /* no queue pair has the destination's number, or it is in RESET */
+    RVT_WHY_PEER_STATE = 3,          /* the peer is in a state that accepts no requests */
+    RVT_WHY_PEER_TYPE = 4,           /* the peer is of another type */
+    RVT_WHY_QP_ACCESS = 5,           /* the peer's access flags do not allow the operation */
+    RVT_WHY_RECEIVE_TOO_SHORT = 6,   /* the message does not fit into the receive */
+    RVT_WHY_ATOMIC_ADDRESS = 7,      /* the remote address of an atomic operation is not a multiple of 8 */
+    RVT_WHY_NO_RECEIVE = 8,          /* the peer had no receive */
+    RVT_WHY_RECEIVE_REFUSED = 9,     /* an element of the receive was refused; has a reason */
+    RVT_WHY_REMOTE_REFUSED = 10,     /* the remote access was refused; has a reason */
+    RVT_WHY_LOCAL_REFUSED = 11,      /* the request's own bytes could not be used; has a reason */
+    RVT_WHY_REGION_RELEASED = 12,    /* a region of a queued work request was deregistered */
+    RVT_WHY_CQ_FULL = 13,            /* a completion found its completion queue full */
+    RVT_WHY_INVALIDATE_REFUSED = 14, /* a delayed LOCAL_INV named a key that it could not invalidate */
+    RVT_WHY_BROKEN_OFF = 15,         /* the sender was stopped in the middle of the message */
+    RVT_WHY_COUNT = 16,
+};
+
+/* ts: Limit, RVT_LIMIT_ */
+/* Limits of a device, by index (struct rvt_limits). */
+enum rvt_limit {
+    RVT_LIMIT_MAX_QP = 0,
+    RVT_LIMIT_MAX_QP_WR = 1,
+    RVT_LIMIT_MAX_SEND_SGE = 2,
+    RVT_LIMIT_MAX_RECV_SGE = 3,
+    RVT_LIMIT_MAX_CQ = 4,
+    RVT_LIMIT_MAX_CQE = 5,
+    RVT_LIMIT_MAX_SRQ = 6,
+    RVT_LIMIT_MAX_SRQ_WR = 7,
+    RVT_LIMIT_MAX_SRQ_SGE = 8,
+    RVT_LIMIT_MAX_PD = 9,
+    RVT_LIMIT_MAX_RDMA_ATOMIC = 10,
+    RVT_LIMIT_NPKEYS = 11,
+    RVT_LIMIT_MAX_AH = 12,
+    RVT_LIMIT_COUNT = 13,
+};
+
+/* ts: Capacity, RVT_CAPACITY_ */
+/* Sizes of a queue, by index. */
+enum rvt_capacity {
+    RVT_CAPACITY_SEND_WR = 0,
+    RVT_CAPACITY_RECV_WR = 1,
+    RVT_CAPACITY_SEND_SGE = 2,
+    RVT_CAPACITY_RECV_SGE = 3,
+    RVT_CAPACITY_SRQ_WR = 4,
+    RVT_CAPACITY_SRQ_SGE = 5,
+};
+
+/* ts: NotifyFlag, RVT_NOTIFY_ */
+/* Flags of rvt_req_notify_cq(), as in enum ib_cq_notify_flags. */
+enum {
+    RVT_NOTIFY_SOLICITED = 1,
+    RVT_NOTIFY_NEXT = 2,
+    RVT_NOTIFY_REPORT_MISSED = 4,
+};
+
+/* ts: VerbsEvent, RVT_EVENT_ */
+/* Events of the engine, reported to the host. */
+enum rvt_event_kind {
+    RVT_EVENT_COMPLETION = 0, /* an armed completion queue got an entry that it was armed for */
+    RVT_EVENT_CQ_ERR = 1,     /* a completion found its completion queue full or broken, and is lost */
+    RVT_EVENT_LAST_WQE = 2,   /* a queue pair with a shared receive queue went into error */
+    RVT_EVENT_SRQ_LIMIT = 3,  /* a shared receive queue fell below its limit */
+    RVT_EVENT_TIMER = 4,      /* an RNR timer of the queue pair was started: rvt_progress() must be called */
+};
+
+/* --- verbs: arrays of 32-bit words, by index; 64-bit numbers take two words, the low one first --- */
+
+/* ts: SendWrWord, RVT_SEND_WR_ */
+/* A send work request; NUM_SGE elements of RVT_SGE_WORDS words follow. */
+enum rvt_send_wr_word {
+    RVT_SEND_WR_ID = 0,
+    RVT_SEND_WR_OPCODE = 2,
+    RVT_SEND_WR_FLAGS = 3,
+    RVT_SEND_WR_NUM_SGE = 4,
+    RVT_SEND_WR_IMM = 5,
+    RVT_SEND_WR_REMOTE_ADDR = 6,
+    RVT_SEND_WR_RKEY = 8,
+    RVT_SEND_WR_INVALIDATE_RKEY = 9,
+    RVT_SEND_WR_COMPARE_ADD = 10,
+    RVT_SEND_WR_SWAP = 12,
+    RVT_SEND_WR_REGION = 14, /* REG_MR: the region's name (enum rvt_region_name_word) */
+    RVT_SEND_WR_KEY = 18,
+    RVT_SEND_WR_ACCESS = 19,
+    RVT_SEND_WR_AH = 20, /* UD: index in the list of address handles */
+    RVT_SEND_WR_REMOTE_QPN = 21,
+    RVT_SEND_WR_REMOTE_QKEY = 22,
+    RVT_SEND_WR_RESERVED = 23,
+    RVT_SEND_WR_WORDS = 24,
+};
+
+/* ts: RecvWrWord, RVT_RECV_WR_ */
+/* A receive work request; NUM_SGE elements follow. */
+enum rvt_recv_wr_word {
+    RVT_RECV_WR_ID = 0,
+    RVT_RECV_WR_NUM_SGE = 2,
+    RVT_RECV_WR_RESERVED = 3,
+    RVT_RECV_WR_WORDS = 4,
+};
+
+/* ts: SgeWord, RVT_SGE_ */
+enum rvt_sge_word {
+    RVT_SGE_ADDR = 0,
+    RVT_SGE_LENGTH = 2,
+    RVT_SGE_LKEY = 3,
+    RVT_SGE_WORDS = 4,
+};
+
+/* ts: WcWord, RVT_WC_WORD_ */
+/* A completion (struct rvt_wc). */
+enum rvt_wc_word {
+    RVT_WC_WORD_WR_ID = 0,
+    RVT_WC_WORD_QP = 2, /* serial number of the queue pair */
+    RVT_WC_WORD_QP_NUM = 4,
+    RVT_WC_WORD_SRC_QP = 5,
+    RVT_WC_WORD_STATUS = 6, /* enum rvt_wc_status */
+    RVT_WC_WORD_OPCODE = 7, /* enum rvt_wc_opcode */
+    RVT_WC_WORD_BYTE_LEN = 8,
+    RVT_WC_WORD_FLAGS = 9,
+    RVT_WC_WORD_IMM_OR_INV = 10,
+    RVT_WC_WORD_PATH = 11,  /* slid in the low 16 bits, sl in the next 8, port above */
+    RVT_WC_WORD_CAUSE = 12, /* enum rvt_wc_cause */
+    RVT_WC_WORD_CAUSE_VALUE = 13,
+    RVT_WC_WORD_REFUSED_JUDGE = 14, /* struct rvt_refused_access */
+    RVT_WC_WORD_REFUSED_ADDR = 16,
+    RVT_WC_WORD_REFUSED_LENGTH = 18,
+    RVT_WC_WORD_REFUSED_KEY = 19,
+    RVT_WC_WORD_REFUSED_ACCESS = 20,
+    RVT_WC_WORD_REFUSED_REASON = 21,
+    RVT_WC_WORD_COUNT = 22,
+};
+
+/* ts: QpInitWord, RVT_QP_INIT_ */
+/* Attributes of a new queue pair (struct rvt_qp_init). */
+enum rvt_qp_init_word {
+    RVT_QP_INIT_TYPE = 0,     /* enum rvt_qp_type */
+    RVT_QP_INIT_SIG_TYPE = 1, /* enum rvt_sig_type */
+    RVT_QP_INIT_MAX_SEND_WR = 2,
+    RVT_QP_INIT_MAX_RECV_WR = 3,
+    RVT_QP_INIT_MAX_SEND_SGE = 4,
+    RVT_QP_INIT_MAX_RECV_SGE = 5,
+    RVT_QP_INIT_WORDS = 6,
+};
+
+/* ts: QpAttrWord, RVT_QP_ATTR_ */
+/* Attributes of a queue pair (struct rvt_qp_attr, then what only rvt_query_qp() reports). */
+enum rvt_qp_attr_word {
+    RVT_QP_ATTR_STATE = 0,
+    RVT_QP_ATTR_CUR_STATE = 1,
+    RVT_QP_ATTR_ACCESS = 2,
+    RVT_QP_ATTR_QKEY = 3,
+    RVT_QP_ATTR_DEST_QPN = 4,
+    RVT_QP_ATTR_SQ_PSN = 5,
+    RVT_QP_ATTR_RQ_PSN = 6,
+    RVT_QP_ATTR_PKEY_INDEX = 7,
+    RVT_QP_ATTR_PORT = 8,
+    RVT_QP_ATTR_PATH_MTU = 9,
+    RVT_QP_ATTR_PATH_MIG_STATE = 10,
+    RVT_QP_ATTR_TIMEOUT = 11,
+    RVT_QP_ATTR_RETRY_CNT = 12,
+    RVT_QP_ATTR_RNR_RETRY = 13,
+    RVT_QP_ATTR_MIN_RNR_TIMER = 14,
+    RVT_QP_ATTR_MAX_RD_ATOMIC = 15,
+    RVT_QP_ATTR_MAX_DEST_RD_ATOMIC = 16,
+    RVT_QP_ATTR_AV = 17,     /* dlid, sl, static rate, port: a word each */
+    RVT_QP_ATTR_ALT_AV = 21, /* the same */
+    RVT_QP_ATTR_ALT_PKEY_INDEX = 25,
+    RVT_QP_ATTR_SET_WORDS = 26, /* words that rvt_modify_qp() reads */
+    RVT_QP_ATTR_QPN = 26,
+    RVT_QP_ATTR_TYPE = 27,
+    RVT_QP_ATTR_SIG_TYPE = 28,
+    RVT_QP_ATTR_MAX_SEND_WR = 29,
+    RVT_QP_ATTR_MAX_RECV_WR = 30,
+    RVT_QP_ATTR_MAX_SEND_SGE = 31,
+    RVT_QP_ATTR_MAX_RECV_SGE = 32,
+    RVT_QP_ATTR_SENDS = 33,
+    RVT_QP_ATTR_RECEIVES = 34,
+    RVT_QP_ATTR_SQ_DRAINING = 35,
+    RVT_QP_ATTR_WORDS = 36,
+};
+
+/* ts: AvWord, RVT_AV_ */
+/* The address of a path (struct rvt_ah_attr). */
+enum rvt_av_word {
+    RVT_AV_DLID = 0,
+    RVT_AV_SL = 1,
+    RVT_AV_STATIC_RATE = 2,
+    RVT_AV_PORT = 3,
+    RVT_AV_WORDS = 4,
+};
+
+/* ts: CqAttrWord, RVT_CQ_ATTR_ */
+enum rvt_cq_attr_word {
+    RVT_CQ_ATTR_CQE = 0,
+    RVT_CQ_ATTR_HELD = 1,
+    RVT_CQ_ATTR_BROKEN = 2,
+    RVT_CQ_ATTR_WORDS = 3,
+};
+
+/* ts: SrqAttrWord, RVT_SRQ_ATTR_ */
+enum rvt_srq_attr_word {
+    RVT_SRQ_ATTR_MAX_WR = 0,
+    RVT_SRQ_ATTR_MAX_SGE = 1,
+    RVT_SRQ_ATTR_LIMIT = 2,
+    RVT_SRQ_ATTR_HELD = 3,
+    RVT_SRQ_ATTR_WORDS = 4,
+};
+
+/* ts: SrqMask, RVT_SRQ_SET_ */
+/* Which members rvt_modify_srq() changes. */
+enum {
+    RVT_SRQ_SET_MAX_WR = 1,
+    RVT_SRQ_SET_LIMIT = 2,
 };
 
 /* --- arrays of 64-bit numbers, by index --- */
@@ -398,7 +807,10 @@ enum rvt_resource_kind {
     RVT_RESOURCE_MR = 3,
     RVT_RESOURCE_DMA = 4,
     RVT_RESOURCE_MEMORY = 5,
-    RVT_RESOURCE_KINDS = 6,
+    RVT_RESOURCE_CQ = 6,
+    RVT_RESOURCE_SRQ = 7,
+    RVT_RESOURCE_AH = 8,
+    RVT_RESOURCE_KINDS = 9,
 };
 
 /* ts: ContextRow, RVT_CONTEXT_ */
@@ -420,8 +832,51 @@ enum rvt_pd_row {
 enum rvt_qp_row {
     RVT_QP_SERIAL = 0,
     RVT_QP_CONTEXT = 1,
-    RVT_QP_PD = 2, /* serial number of the queue pair's domain */
-    RVT_QP_FIELDS = 3,
+    RVT_QP_PD = 2,   /* serial number of the queue pair's domain */
+    RVT_QP_TYPE = 3, /* enum rvt_qp_type; the following fields are 0 for RVT_QPT_CHECK */
+    RVT_QP_NUMBER = 4,
+    RVT_QP_STATE = 5,    /* enum rvt_qp_state */
+    RVT_QP_SENDS = 6,    /* work requests in its send queue */
+    RVT_QP_RECEIVES = 7, /* work requests in its receive queue */
+    RVT_QP_PEER = 8,     /* number of the queue pair that it is connected to */
+    RVT_QP_SEND_CQ = 9,  /* serial numbers of its queues; 0: it has none */
+    RVT_QP_RECV_CQ = 10,
+    RVT_QP_SRQ = 11,
+    RVT_QP_FIELDS = 12,
+};
+
+/* ts: CqRow, RVT_CQ_ */
+enum rvt_cq_row {
+    RVT_CQ_SERIAL = 0,
+    RVT_CQ_CONTEXT = 1,
+    RVT_CQ_CQE = 2,    /* completions that it can hold */
+    RVT_CQ_HELD = 3,   /* completions that it holds */
+    RVT_CQ_USERS = 4,  /* queue pairs that use it */
+    RVT_CQ_BROKEN = 5, /* 1: a completion found it full */
+    RVT_CQ_FIELDS = 6,
+};
+
+/* ts: SrqRow, RVT_SRQ_ */
+enum rvt_srq_row {
+    RVT_SRQ_SERIAL = 0,
+    RVT_SRQ_CONTEXT = 1,
+    RVT_SRQ_PD = 2,
+    RVT_SRQ_MAX_WR = 3,
+    RVT_SRQ_MAX_SGE = 4,
+    RVT_SRQ_LIMIT = 5,
+    RVT_SRQ_HELD = 6,  /* receives that it holds */
+    RVT_SRQ_USERS = 7, /* queue pairs that take from it */
+    RVT_SRQ_FIELDS = 8,
+};
+
+/* ts: AhRow, RVT_AH_ */
+enum rvt_ah_row {
+    RVT_AH_SERIAL = 0,
+    RVT_AH_CONTEXT = 1,
+    RVT_AH_PD = 2,
+    RVT_AH_DLID = 3,
+    RVT_AH_SL = 4,
+    RVT_AH_FIELDS = 5,
 };
 
 /* ts: RegionRow, RVT_MR_ */

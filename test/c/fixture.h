@@ -51,9 +51,9 @@ static inline bool fixture_open_with(struct fixture *f, struct rvt_device_option
     error = error ? error : rvt_alloc_pd(f->device, NULL, false, &f->pd);
     error = error ? error : rvt_alloc_pd(f->device, NULL, false, &f->other_pd);
     error = error ? error : rvt_alloc_pd(f->device, NULL, true, &f->user_pd);
-    error = error ? error : rvt_create_qp(f->pd, &f->qp);
-    error = error ? error : rvt_create_qp(f->other_pd, &f->other_qp);
-    error = error ? error : rvt_create_qp(f->user_pd, &f->user_qp);
+    error = error ? error : rvt_create_check_qp(f->pd, &f->qp);
+    error = error ? error : rvt_create_check_qp(f->other_pd, &f->other_qp);
+    error = error ? error : rvt_create_check_qp(f->user_pd, &f->user_qp);
     return check_equal((uint64_t)error, 0, "opening the fixture", "0", __FILE__, __LINE__);
 }
 
@@ -89,7 +89,7 @@ static inline bool fixture_join(struct fixture *f, struct rvt_dev_info *device) 
     rvt_dev_get(device);
     int error = rvt_alloc_ucontext(device, f->reader, &f->context);
     error = error ? error : rvt_alloc_pd(device, f->context, false, &f->pd);
-    error = error ? error : rvt_create_qp(f->pd, &f->qp);
+    error = error ? error : rvt_create_check_qp(f->pd, &f->qp);
     return check_equal((uint64_t)error, 0, "joining the device", "0", __FILE__, __LINE__);
 }
 

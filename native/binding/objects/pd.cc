@@ -12,7 +12,7 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("serial", &ProtectionDomain::Serial),
                                           InstanceMethod("number", &ProtectionDomain::Number),
                                           InstanceMethod("dealloc", &ProtectionDomain::Dealloc),
-                                          InstanceMethod("createQp", &ProtectionDomain::CreateQp),
+                                          InstanceMethod("createCheckQp", &ProtectionDomain::CreateCheckQp),
                                           InstanceMethod("regUserMrTest", &ProtectionDomain::RegUserMrTest),
                                           InstanceMethod("getDmaMr", &ProtectionDomain::GetDmaMr),
                                           InstanceMethod("allocMr", &ProtectionDomain::AllocMr),
@@ -43,9 +43,9 @@ Napi::Value ProtectionDomain::Dealloc(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), error);
 }
 
-Napi::Value ProtectionDomain::CreateQp(const Napi::CallbackInfo &info) {
+Napi::Value ProtectionDomain::CreateCheckQp(const Napi::CallbackInfo &info) {
     rvt_qp_handle handle;
-    int error = rvt_create_qp(payload_.handle, &handle);
+    int error = rvt_create_check_qp(payload_.handle, &handle);
     payload_.device->Settle();
     if (error)
         return Napi::Number::New(info.Env(), error);

@@ -26,7 +26,7 @@ private:
     Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Dealloc(const Napi::CallbackInfo &info);
-    Napi::Value CreateQp(const Napi::CallbackInfo &info);
+    Napi::Value CreateCheckQp(const Napi::CallbackInfo &info);
     Napi::Value RegUserMrTest(const Napi::CallbackInfo &info);
     Napi::Value GetDmaMr(const Napi::CallbackInfo &info);
     Napi::Value AllocMr(const Napi::CallbackInfo &info);

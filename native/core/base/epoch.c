@@ -67,6 +67,11 @@ struct rvt_reader *rvt_reader_register(void) {
     return reader;
 }
 
+void rvt_reader_disown(struct rvt_reader *reader) {
+    /* An address inside the reader is not the number of any thread. */
+    atomic_store_explicit(&reader->thread, (uintptr_t)&reader->thread, memory_order_relaxed);
+}
+
 void rvt_reader_unregister(struct rvt_reader *reader) {
     if (reader)
         remove_user(reader);

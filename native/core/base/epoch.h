@@ -96,6 +96,10 @@ struct rvt_reader *rvt_reader_register(void);
  * section. */
 void rvt_reader_unregister(struct rvt_reader *reader);
 
+/* Separates a reader from the thread that registered it, for a reader that several threads use in turn under a
+ * lock. Such a thread may then wait for this reader while another thread is inside. */
+void rvt_reader_disown(struct rvt_reader *reader);
+
 /* Initialize and destroy a device's retirement. Between the two calls, the list of readers can be traversed
  * without a lock: the list is freed only when there are no more readers and no more devices. At destruction
  * no reader may be inside the device or able to enter it, and nothing may be retired. */

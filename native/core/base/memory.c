@@ -57,3 +57,13 @@ struct rvt_memory *rvt_fixed_memory(void *data, uint64_t length) {
     fixed->data = data;
     return &fixed->memory;
 }
+
+static _Thread_local void *thread_environment;
+
+void rvt_set_thread_environment(void *environment) {
+    thread_environment = environment;
+}
+
+void *rvt_thread_environment(void) {
+    return thread_environment;
+}

@@ -51,6 +51,12 @@ void rvt_memory_get(struct rvt_memory *memory);
  * lock of the core is held. */
 void rvt_memory_put(struct rvt_memory *memory);
 
+/* The environment for which the engine resolves memory in the calling thread: whoever calls into the engine
+ * sets it first, because a thread may have several environments and the engine works for all. NULL, the
+ * initial value, can use only memory that no environment owns. */
+void rvt_set_thread_environment(void *environment);
+void *rvt_thread_environment(void);
+
 /* Returns a new number for a buffer that memories can be parts of: greater than 0 and unique in the
  * process. */
 uint64_t rvt_new_buffer_number(void);

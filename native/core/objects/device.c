@@ -58,6 +58,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
     rvt_retirement_init(&device->retirement, device->number);
     device->remote_key_zero = options->remote_key_zero;
+    device->max_pd = options->max_pd;
     device->map_generation = 1;
     device->pds_by_serial.held = device->memories_by_serial.held = &device->held;
     device->next_user_start = FIRST_USER_START;
@@ -76,6 +77,9 @@ void rvt_dev_put(struct rvt_dev_info *device) {
     /* No reader is left, because every live region and mapping and every caller holds a reference on the
      * device. Only retired leaves and tables of the DMA space, which hold no reference, can still be waiting
      * here. */
+    for (uint32_t i = 0; i < device->kinds.extension_count; i++)
+        if (device->kinds.extensions[i]->destroy)
+            device->kinds.extensions[i]->destroy(device);
     rvt_free_retired(&device->retirement, UINT64_MAX);
     rvt_retirement_destroy(&device->retirement);
     rvt_serial_index_clear(&device->pds_by_serial);
@@ -120,8 +124,10 @@ static int close_device(struct rvt_dev_info *device, const struct rvt_ucontext *
         memories = rvt_device_end(device);
     }
     rvt_mutex_unlock(&device->lock);
-    if (!error)
+    if (!error) {
+        rvt_drain_extensions(device);
         rvt_settle(&device->retirement);
+    }
     rvt_let_go_of_device_memories(memories);
     return error;
 }

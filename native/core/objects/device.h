@@ -20,12 +20,14 @@
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"
 
+struct rvt_engine;
 struct rvt_mregion;
 
 struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; larger values are clamped to 23 */
     bool random_keys;         /* draw slot and generation from the CSPRNG, not from the kernel's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the kernel does */
+    uint32_t max_pd;          /* domains that may exist at one time; 0: any number */
     /* Object kinds and hooks of upper layers. The array and everything it points to must outlive the
      * device. */
     const struct rvt_extension *const *extensions;
@@ -39,12 +41,17 @@ struct rvt_dev_info {
     struct rvt_mutex lock;
     uint64_t number;      /* constant; greater than 0, never reused in a process */
     bool remote_key_zero; /* constant */
+    uint32_t max_pd, pds; /* domains that may exist (constant; 0: any number), and that exist */
     _Atomic(bool) closed;
     struct rvt_lkey_table lkey_table;
     struct rvt_dma_space dma;
     /* The published DMA region. Written under the lock; key-0 checks read it inside a reader's section. */
     _Atomic(struct rvt_mregion *) dma_mr;
-    struct rvt_object_kinds kinds;         /* the pools of all objects */
+    struct rvt_object_kinds kinds; /* the pools of all objects */
+    struct rvt_engine *engine;     /* constant once set: the engine, if the device has one */
+    /* Counts references that the engine takes; not in the list of contexts. NULL until the engine has queue
+     * pairs. Written once, under the lock. */
+    struct rvt_ucontext *engine_context;
     struct rvt_owner owns;                 /* objects created without a context */
     uint64_t map_generation;               /* generation of the next mapping; never 0, never repeats */
     uint64_t next_user_start;              /* next local address for memory registered without a `start` */

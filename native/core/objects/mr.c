@@ -246,6 +246,7 @@ static bool end_unheld(struct rvt_dev_info *device, const struct rvt_mr_handle *
  * if some regions have not ended. */
 static bool finish_end(struct rvt_dev_info *device, const struct rvt_mr_handle *handles, uint32_t count,
                        enum rvt_release_mode mode, struct rvt_retired *passed, struct still_held *held) {
+    rvt_drain_extensions(device); /* before the wait: flushing puts references that the end counts */
     uint64_t epoch = rvt_synchronize(&device->retirement);
     bool any = mode != RVT_RELEASE_FORCE && end_unheld(device, handles, count, held);
     rvt_free_retired(&device->retirement, epoch);

@@ -273,6 +273,12 @@ uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation) {
     return serial;
 }
 
+void rvt_drain_extensions(struct rvt_dev_info *device) {
+    for (uint32_t i = 0; i < device->kinds.extension_count; i++)
+        if (device->kinds.extensions[i]->drain)
+            device->kinds.extensions[i]->drain(device);
+}
+
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind) {
     const struct rvt_object_kinds *kinds = &object->device->kinds;
     for (uint32_t i = 0; i < kinds->extension_count; i++) {

@@ -82,6 +82,11 @@ struct rvt_extension {
     uint32_t kind_count;
     const struct rvt_release_hook *hooks;
     uint32_t hook_count;
+    /* Called by every verb that has ended objects, with no lock held, before the verb waits for readers. What
+     * a hook could only mark under the device lock is carried out here. NULL: nothing to do. */
+    void (*drain)(struct rvt_dev_info *device);
+    /* Called when the device structure is freed. NULL: nothing to do. */
+    void (*destroy)(struct rvt_dev_info *device);
 };
 
 struct rvt_object_kind_slot {
@@ -176,6 +181,9 @@ void rvt_end_children(struct rvt_pd *pd);
  * without it, the object could end and be reused under another number between reading the generation and
  * the number. */
 uint64_t rvt_read_serial(struct rvt_owned *object, uint64_t generation);
+
+/* Calls `drain` of every extension. Must be called with no lock held; see struct rvt_extension. */
+void rvt_drain_extensions(struct rvt_dev_info *device);
 
 /* Calls the release hooks that watch this kind. Every kind's `end`, and every verb that ends an object, must
  * call this once per object, while the object's handles are still valid. */

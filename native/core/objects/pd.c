@@ -17,6 +17,8 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
         error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (rvt_ucontext_restricted(context))
         error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
+    else if (device->max_pd && device->pds >= device->max_pd)
+        error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TOO_MANY_OBJECTS, RVT_RESOURCE_PD, device->max_pd);
     else if (!rvt_serial_index_reserve(&device->pds_by_serial) ||
              !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
@@ -25,6 +27,7 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
             pd->id = pd->owned.object.index + 1;
         atomic_store_explicit(&pd->user, user, memory_order_release);
         rvt_serial_index_add(&device->pds_by_serial, pd->owned.serial, pd);
+        device->pds++;
         *handle = (struct rvt_pd_handle){pd, rvt_owned_birth(&pd->owned, RVT_RESOURCE_PD), context};
     }
     rvt_mutex_unlock(&device->lock);
@@ -53,6 +56,7 @@ void rvt_pd_end(struct rvt_pd *pd) {
     rvt_unshare(&pd->shared);
     rvt_end_children(pd);
     rvt_serial_index_remove(&pd->owned.device->pds_by_serial, pd->owned.serial);
+    pd->owned.device->pds--;
     rvt_owned_death(&pd->owned, RVT_RESOURCE_PD);
     rvt_give_owned(&pd->owned, RVT_RESOURCE_PD);
 }
@@ -73,8 +77,10 @@ int rvt_dealloc_pd(struct rvt_pd_handle handle, bool cascade) {
     else
         rvt_pd_end(pd);
     rvt_mutex_unlock(&device->lock);
-    if (!error)
+    if (!error) {
+        rvt_drain_extensions(device);
         rvt_settle(&device->retirement);
+    }
     return error;
 }
 

@@ -14,22 +14,27 @@ void rvt_qp_end(struct rvt_qp *qp) {
     rvt_give_owned(&qp->owned, RVT_RESOURCE_QP);
 }
 
-int rvt_create_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
-    struct rvt_pd *pd = in.pd;
-    if (!pd)
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
-    struct rvt_dev_info *device = pd->owned.device;
-    int error = 0;
-    rvt_mutex_lock(&device->lock);
-    struct rvt_qp *qp = NULL;
+int rvt_birth_qp(struct rvt_pd_handle in, struct rvt_engine_qp *engine, struct rvt_qp_handle *handle) {
+    struct rvt_dev_info *device = in.pd->owned.device;
     if (!rvt_pd_live(in))
-        error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
-    else if (!(qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, in.context)))
-        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    if (qp) {
-        atomic_store_explicit(&qp->pd, pd, memory_order_release);
-        *handle = (struct rvt_qp_handle){qp, rvt_owned_birth(&qp->owned, RVT_RESOURCE_QP), in.context};
-    }
+        return rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
+    struct rvt_qp *qp = (struct rvt_qp *)rvt_take_owned(device, RVT_RESOURCE_QP, in.context);
+    if (!qp)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    atomic_store_explicit(&qp->pd, in.pd, memory_order_release);
+    atomic_store_explicit(&qp->engine, engine, memory_order_release);
+    for (int field = RVT_QP_TYPE; field < RVT_QP_FIELDS; field++)
+        rvt_show_qp(qp, (enum rvt_qp_row)field, 0);
+    *handle = (struct rvt_qp_handle){qp, rvt_owned_birth(&qp->owned, RVT_RESOURCE_QP), in.context};
+    return 0;
+}
+
+int rvt_create_check_qp(struct rvt_pd_handle in, struct rvt_qp_handle *handle) {
+    if (!in.pd)
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
+    struct rvt_dev_info *device = in.pd->owned.device;
+    rvt_mutex_lock(&device->lock);
+    int error = rvt_birth_qp(in, NULL, handle);
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -46,8 +51,10 @@ int rvt_destroy_qp(struct rvt_qp_handle handle) {
     else
         rvt_qp_end(qp);
     rvt_mutex_unlock(&device->lock);
-    if (!error) /* wait until copies that were judged for the queue pair are over */
+    if (!error) { /* wait until copies that were judged for the queue pair are over */
+        rvt_drain_extensions(device);
         rvt_settle(&device->retirement);
+    }
     return error;
 }
 
@@ -64,6 +71,8 @@ static void fill_qp_row(const void *object, uint64_t *out) {
     out[RVT_QP_SERIAL] = qp->owned.serial;
     out[RVT_QP_CONTEXT] = qp->owned.context;
     out[RVT_QP_PD] = rvt_qp_pd(qp)->owned.serial;
+    for (int field = RVT_QP_TYPE; field < RVT_QP_FIELDS; field++)
+        out[field] = atomic_load_explicit(&qp->shown[field - RVT_QP_TYPE], memory_order_relaxed);
 }
 
 const struct rvt_object_kind rvt_qp_objects = {

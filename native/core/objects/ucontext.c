@@ -57,6 +57,8 @@ static int end_context(struct rvt_ucontext *context, bool cascade, bool wait) {
             memories = rvt_device_end(device);
     }
     rvt_mutex_unlock(&device->lock);
+    if (!error)
+        rvt_drain_extensions(device);
     if (!error && wait)
         rvt_settle(&device->retirement);
     else
@@ -84,6 +86,41 @@ void rvt_free_ucontext(struct rvt_ucontext *context) {
     rvt_end_held_counts(context);
     rvt_free_aligned(context);
     rvt_dev_put(device);
+}
+
+int rvt_make_engine_context(struct rvt_dev_info *device) {
+    if (device->engine_context)
+        return 0;
+    struct rvt_ucontext *context = rvt_zalloc_aligned(1, sizeof(*context));
+    struct rvt_reader *reader = context ? rvt_reader_register() : NULL;
+    if (reader) {
+        rvt_reader_disown(reader);
+        context->device = device;
+        context->reader = reader;
+        context->only_pd = RVT_WHOLE_DEVICE;
+        /* Now, because later the engine would have to take the device lock in a section. */
+        rvt_make_held_counts(context);
+    }
+    if (!reader || !context->held.limit) {
+        if (reader)
+            rvt_reader_unregister(reader);
+        rvt_free_aligned(context);
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    }
+    rvt_mutex_lock(&device->lock);
+    device->engine_context = context;
+    rvt_mutex_unlock(&device->lock);
+    return 0;
+}
+
+void rvt_free_engine_context(struct rvt_dev_info *device) {
+    struct rvt_ucontext *context = device->engine_context;
+    if (!context)
+        return;
+    rvt_end_held_counts(context);
+    rvt_reader_unregister(context->reader);
+    rvt_free_aligned(context);
+    device->engine_context = NULL;
 }
 
 void rvt_on_put(struct rvt_ucontext *context, void (*wake)(void *data), void *data) {
@@ -131,6 +168,8 @@ void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *o
     *counts = device->past_counts;
     for (const struct rvt_link *link = device->contexts; link; link = link->next)
         rvt_counters_add(counts, &RVT_LIST_ENTRY(link, struct rvt_ucontext, in_device)->counters);
+    if (device->engine_context)
+        rvt_counters_add(counts, &device->engine_context->counters);
     rvt_mutex_unlock(&device->lock);
 }
 

@@ -86,6 +86,16 @@ void rvt_free_ucontext(struct rvt_ucontext *context);
  *   -EBADF  it has ended, or its device is closed */
 int rvt_ucontext_live(const struct rvt_ucontext *context);
 
+/* Creates device->engine_context, in which the engine counts the references of queued work requests. No
+ * thread owns it: whoever holds the engine lock uses it and its reader. It is not in the device's list of
+ * contexts and holds no reference on the device. Does nothing if it exists. Takes the device lock.
+ *   0        device->engine_context is set
+ *   -ENOMEM  no memory */
+int rvt_make_engine_context(struct rvt_dev_info *device);
+
+/* Frees it with its reader, when the device structure is freed. */
+void rvt_free_engine_context(struct rvt_dev_info *device);
+
 /* Reads the counters of one context, or (context is NULL) the totals of all contexts that the device ever
  * had. */
 void rvt_read_counters(struct rvt_dev_info *device, const struct rvt_ucontext *context,

@@ -449,7 +449,7 @@ static void closed_domains_and_queue_pairs_refuse_every_check(void) {
     CHECK_EQ(rvt_get_dma_mr(f.pd, 0, &dma), 0);
     CHECK_EQ(local(&f, &last, 0x10000, 16, 0, 0), 1);
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
     struct rvt_pd_handle pds[] = {pd, none_pd};
     struct rvt_qp_handle qps[] = {qp, none_qp};
@@ -974,7 +974,7 @@ static void a_checker_never_belongs_to_a_later_object_in_the_slot(void) {
          * kind. */
         lives.users[at] = round / 2 % 2;
         CHECK_EQ(rvt_alloc_pd(f.device, NULL, lives.users[at], &lives.pds[at]), 0);
-        CHECK_EQ(rvt_create_qp(lives.pds[at], &lives.qps[at]), 0);
+        CHECK_EQ(rvt_create_check_qp(lives.pds[at], &lives.qps[at]), 0);
         atomic_store(&lives.round, round);
         while (atomic_load(&lives.seen) < round)
             rvt_yield();
@@ -983,7 +983,7 @@ static void a_checker_never_belongs_to_a_later_object_in_the_slot(void) {
             CHECK_EQ(rvt_dealloc_pd(spare, true), 0);
         struct rvt_qp_handle next;
         CHECK_EQ(rvt_alloc_pd(f.device, NULL, !lives.users[at], &spare), 0);
-        CHECK_EQ(rvt_create_qp(spare, &next), 0);
+        CHECK_EQ(rvt_create_check_qp(spare, &next), 0);
     }
     atomic_store(&lives.over, true);
     CHECK_EQ(pthread_join(thread, NULL), 0);

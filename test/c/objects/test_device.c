@@ -72,7 +72,7 @@ static void use_a_device(void) {
     int error;
     error = rvt_alloc_pd(device, NULL, false, &pd);
     CHECK(error == 0 || error == -RVT_ENOMEM);
-    error = pd.pd ? rvt_create_qp(pd, &qp) : 0;
+    error = pd.pd ? rvt_create_check_qp(pd, &qp) : 0;
     CHECK(error == 0 || error == -RVT_ENOMEM);
     if (memory) {
         error = rvt_dma_map(device, NULL, memory, true, &address, &dma);

@@ -162,7 +162,7 @@ static void destroyed_queue_pairs_and_other_devices_are_refused(void) {
     REQUIRE(open_with_dma(&g));
     struct rvt_mr_handle mr = mapped(&f);
     uint32_t key = fixture_key(mr);
-    CHECK_EQ(rvt_create_qp(f.pd, &destroyed), 0);
+    CHECK_EQ(rvt_create_check_qp(f.pd, &destroyed), 0);
     CHECK_EQ(rvt_destroy_qp(destroyed), 0);
     CHECK_EQ(rvt_fast_reg_mr(none, mr, key, ALL_ACCESS, NULL), -RVT_EBADF);
     CHECK_EQ(rvt_fast_reg_mr(destroyed, mr, key, ALL_ACCESS, NULL), -RVT_EBADF);

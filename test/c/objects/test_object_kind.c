@@ -344,7 +344,7 @@ static void fill_both(struct fixture *a, struct fixture *b) {
         fixture_dma(a, bytes, PAGE, 0x10000 + (uint64_t)i * PAGE);
         CHECK(take_widget(a->pd, 1) && take_gadget(a->device, a->context));
     }
-    CHECK_EQ(rvt_create_qp(a->pd, &a->new_qp), 0);
+    CHECK_EQ(rvt_create_check_qp(a->pd, &a->new_qp), 0);
     CHECK_EQ(rvt_alloc_pd(a->device, a->context, true, &a->new_pd), 0);
     fixture_mem_reg(b, 1);
     fixture_dma(b, bytes, PAGE, 0x80000);
@@ -626,7 +626,7 @@ static void *end_and_replace(void *argument) {
             rvt_yield();
         CHECK_EQ(rvt_dealloc_pd(their_pd, true), 0);
         CHECK_EQ(rvt_alloc_pd(shared_world.device, NULL, false, &pd), 0);
-        CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+        CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
         CHECK_PTR_EQ(pd.pd, their_pd.pd);
         CHECK_PTR_EQ(qp.qp, their_qp.qp);
         CHECK_EQ(rvt_dealloc_pd(pd, true), 0);
@@ -643,7 +643,7 @@ static void a_handle_never_reads_the_serial_of_a_later_object(void) {
     REQUIRE(pthread_create(&thread, NULL, end_and_replace, NULL) == 0);
     for (int round = 1; round <= ROUNDS; round++) {
         CHECK_EQ(rvt_alloc_pd(shared_world.device, NULL, false, &their_pd), 0);
-        CHECK_EQ(rvt_create_qp(their_pd, &their_qp), 0);
+        CHECK_EQ(rvt_create_check_qp(their_pd, &their_qp), 0);
         const struct rvt_pd_handle pd = their_pd;
         const struct rvt_qp_handle qp = their_qp;
         const uint64_t pd_serial = rvt_pd_serial(pd), qp_serial = rvt_qp_serial(qp);

@@ -176,7 +176,7 @@ static void make_one(void) {
         CHECK_EQ(rvt_alloc_pd(world.device, context_of(object->context), false, &object->pd), 0);
         break;
     case A_QP:
-        CHECK_EQ(rvt_create_qp(pd, &object->queue_pair), 0);
+        CHECK_EQ(rvt_create_check_qp(pd, &object->queue_pair), 0);
         break;
     case A_PART:
         object->qp = pick(A_QP);

@@ -55,7 +55,7 @@ static void a_domain_is_busy_while_it_has_objects(void) {
     struct rvt_sge sge;
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_destroy_qp(qp), 0);
     mr = fixture_reg_in(pd, bytes, PAGE, 0x1000, 0x1000, LOCAL_WRITE);

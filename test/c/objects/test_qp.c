@@ -11,7 +11,7 @@ static void a_handle_is_invalid_after_its_queue_pair_is_destroyed(void) {
     struct rvt_qp_handle qp, other;
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, true, &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     CHECK_PTR_EQ(rvt_qp_live(qp), qp.qp);
     CHECK_PTR_EQ(rvt_qp_pd(qp.qp), pd.pd);
     CHECK_EQ(rvt_destroy_qp(qp), 0);
@@ -21,14 +21,14 @@ static void a_handle_is_invalid_after_its_queue_pair_is_destroyed(void) {
 
     /* A new queue pair may reuse the slot; the old handle stays invalid. */
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &again), 0);
-    CHECK_EQ(rvt_create_qp(again, &other), 0);
+    CHECK_EQ(rvt_create_check_qp(again, &other), 0);
     CHECK_PTR_EQ(other.qp, qp.qp);
     CHECK(rvt_qp_live(qp) == NULL);
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
     CHECK_PTR_EQ(rvt_qp_live(other), other.qp);
     CHECK_PTR_EQ(rvt_qp_pd(other.qp), again.pd);
     /* A closed domain creates no queue pair. */
-    CHECK_EQ(rvt_create_qp(pd, &qp), -RVT_EBADF);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), -RVT_EBADF);
     fixture_close(&f);
 }
 
@@ -36,7 +36,7 @@ static void an_empty_handle_is_refused(void) {
     struct rvt_pd_handle pd = {0};
     struct rvt_qp_handle qp = {0};
     CHECK(rvt_qp_live(qp) == NULL);
-    CHECK_EQ(rvt_create_qp(pd, &qp), -RVT_EBADF);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), -RVT_EBADF);
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
 }
 
@@ -46,8 +46,8 @@ static void a_domain_is_busy_while_it_has_queue_pairs(void) {
     struct rvt_qp_handle qp[2];
     REQUIRE(fixture_open(&f, 4));
     CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp[0]), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp[1]), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp[0]), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp[1]), 0);
     CHECK_EQ(pd.pd->children, 2);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBUSY);
     CHECK_EQ(rvt_destroy_qp(qp[1]), 0);
@@ -92,7 +92,7 @@ static void a_user_domains_queue_pair_has_no_key_zero(void) {
 static int create_qp(struct fixture *f) {
     /* Enough queue pairs that the pool must grow. */
     for (int i = 0; i < 100; i++) {
-        int error = rvt_create_qp(f->pd, &f->new_qp);
+        int error = rvt_create_check_qp(f->pd, &f->new_qp);
         if (error)
             return error;
     }

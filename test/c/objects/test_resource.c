@@ -113,7 +113,7 @@ static void every_field_is_reported(void) {
     CHECK_EQ(rvt_alloc_pd(a.device, a.context, true, &user_pd), 0);
     CHECK_EQ(rvt_alloc_pd(a.device, NULL, false, &nobodys), 0);
     CHECK_EQ(rvt_attach_pd(b.context, rvt_pd_serial(a.pd), &attached), 0);
-    CHECK_EQ(rvt_create_qp(attached, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(attached, &qp), 0);
     fixture_dma(&a, bytes, 3 * PAGE, 0x40000);
     struct rvt_dma_handle plain = fixture_dma(&b, bytes, 5, 0x10000);
     struct rvt_mr_handle reg = fixture_reg_in(attached, bytes + 5, PAGE, 0x5005, 0x777000, ALL_ACCESS);
@@ -294,7 +294,7 @@ static void *make_and_end(void *argument) {
         struct rvt_mr_handle mr;
         CHECK_EQ(rvt_alloc_ucontext(world.device, NULL, &context), 0);
         CHECK_EQ(rvt_alloc_pd(world.device, context, false, &pd), 0);
-        CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+        CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
         CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &mr), 0);
         CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
         rvt_free_ucontext(context);

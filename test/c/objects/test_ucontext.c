@@ -125,7 +125,7 @@ static void objects_belong_to_the_context_of_the_handle(void) {
     } rows[] = {{a.pd, a.context->id}, {through_b, b.context->id}, {b.pd, b.context->id}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct rvt_qp_handle qp;
-        CHECK_EQ(rvt_create_qp(rows[i].pd, &qp), 0);
+        CHECK_EQ(rvt_create_check_qp(rows[i].pd, &qp), 0);
         CHECK_EQ(qp.qp->owned.context, rows[i].owner);
         CHECK_PTR_EQ(qp.context, rows[i].pd.context);
         CHECK_EQ(fixture_reg_in(rows[i].pd, bytes, PAGE, 0, 0, 0).mr->owned.context, rows[i].owner);
@@ -158,7 +158,7 @@ static void dealloc_without_cascade_is_busy_for_each_kind_of_object(void) {
         if (kind == A_PD)
             CHECK_EQ(rvt_alloc_pd(b.device, b.context, true, &pd), 0);
         else if (kind == A_QP)
-            CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+            CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
         else if (kind == A_DMA)
             mr = dma_mr_in(pd);
         else if (kind == A_MEM_REG)
@@ -219,7 +219,7 @@ static void settle_in(struct fixture *f, struct belongings *own, struct fixture 
     own->qp = f->qp;
     own->theirs = attach(f, other->pd);
     struct rvt_pd_handle they = attach(other, f->pd);
-    CHECK_EQ(rvt_create_qp(own->theirs, &own->qp_theirs), 0);
+    CHECK_EQ(rvt_create_check_qp(own->theirs, &own->qp_theirs), 0);
     own->user = fixture_reg(f, bytes, PAGE, at, at, ALL_ACCESS);
     own->user_theirs = fixture_reg_in(own->theirs, bytes, PAGE, at, at, ALL_ACCESS);
     own->half_dead = fixture_reg_in(own->theirs, bytes, PAGE, at, at, ALL_ACCESS);
@@ -307,7 +307,7 @@ static void handles_of_a_closed_context_are_refused(void) {
     REQUIRE(fixture_open_joined(&a, 4) && fixture_join(&b, a.device));
     struct rvt_pd_handle pd = attach(&b, a.pd), more;
     struct rvt_qp_handle qp, created;
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     struct rvt_mr_handle mr = fixture_reg(&a, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS), made;
     struct rvt_mr_handle own = mem_reg_in(pd), own_fmr = fmr_in(pd);
     struct rvt_dma_handle dma = fixture_dma(&b, bytes, PAGE, 0x10000);
@@ -337,7 +337,7 @@ static void handles_of_a_closed_context_are_refused(void) {
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &made), -RVT_EBADF);
     CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 1, &made), -RVT_EBADF);
     CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){1, 1, 12}, &made), -RVT_EBADF);
-    CHECK_EQ(rvt_create_qp(pd, &created), -RVT_EBADF);
+    CHECK_EQ(rvt_create_check_qp(pd, &created), -RVT_EBADF);
     CHECK_EQ(rvt_destroy_qp(qp), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(pd, false), -RVT_EBADF);
     CHECK_EQ(rvt_dealloc_pd(pd, true), -RVT_EBADF);

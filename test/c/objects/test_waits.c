@@ -28,7 +28,7 @@ static bool open_scene(struct scene *s) {
     if (!fixture_open_joined(&s->keeper, 4) || !fixture_join(&s->f, s->keeper.device))
         return false;
     CHECK_EQ(rvt_alloc_pd(s->f.device, s->f.context, false, &s->pd), 0);
-    CHECK_EQ(rvt_create_qp(s->pd, &s->qp), 0);
+    CHECK_EQ(rvt_create_check_qp(s->pd, &s->qp), 0);
     s->dma = fixture_dma(&s->f, bytes, 2 * PAGE, 0x10000);
     s->spare = fixture_dma(&s->f, bytes, PAGE, 0x20000);
     s->user = fixture_reg_in(s->pd, bytes, PAGE, 0x5000, 0x5000, ALL_ACCESS);
@@ -228,7 +228,7 @@ static void verbs_that_take_nothing_away_do_not_wait(void) {
     CHECK_EQ(rvt_alloc_ucontext(s.f.device, NULL, &context), 0);
     CHECK_EQ(rvt_alloc_pd(s.f.device, context, false, &pd), 0);
     CHECK_EQ(rvt_attach_pd(context, rvt_pd_serial(s.pd), &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     CHECK_EQ(rvt_alloc_mr(pd, RVT_MR_TYPE_MEM_REG, 2, &mr), 0);
     CHECK_EQ(rvt_alloc_fmr(pd, 0, &(struct rvt_fmr_attr){2, 1, 12}, &mr), 0);
     CHECK_EQ(rvt_get_dma_mr(pd, 0, &mr), 0);

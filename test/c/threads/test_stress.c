@@ -394,7 +394,7 @@ static void write_domains(struct worker *w) {
         struct rvt_mr_handle mr;
         struct rvt_memory *memory = new_tagged(tag, user_length(tag));
         CHECK_EQ(rvt_alloc_pd(world.device, NULL, false, &pd), 0);
-        CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+        CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
         CHECK_EQ(rvt_reg_user_mr(pd, memory, user_start(tag), user_iova(tag), ALL_ACCESS, &mr), 0);
         rvt_memory_put(memory);
         pthread_mutex_lock(&domain_lock);

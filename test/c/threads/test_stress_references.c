@@ -121,7 +121,7 @@ static void hold(struct worker *w) {
     struct rvt_checker checker;
     REQUIRE(rvt_alloc_ucontext(keeper.device, w->reader, &context) == 0);
     CHECK_EQ(rvt_attach_pd(context, common_domain, &pd), 0);
-    CHECK_EQ(rvt_create_qp(pd, &qp), 0);
+    CHECK_EQ(rvt_create_check_qp(pd, &qp), 0);
     CHECK(rvt_checker_of_pd(pd, &checker));
     while (going()) {
         struct shown *of = &shown[roll(&w->seed, ENDERS)][roll(&w->seed, SLOTS)];

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Moves the bytes of one request between the elements of the requester and those of the responder. The caller
+ * must hold the engine lock, with the engine's reader outside any section. */
+#ifndef RVT_ENGINE_COPY_H
+#define RVT_ENGINE_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/access/sge.h"
+#include "core/base/reason.h"
+#include "core/engine/wr.h"
+
+struct rvt_engine_qp;
+struct rvt_swqe;
+
+/* A list of accepted elements, and the queue pair that they belong to. */
+struct rvt_elements {
+    struct rvt_sge *sges;
+    uint32_t count;
+    struct rvt_engine_qp *qp;
+};
+
+enum rvt_moved {
+    RVT_MOVED,
+    RVT_MOVE_REFUSED_FROM, /* the bytes of an element of `from` cannot be used: *refused says why */
+    RVT_MOVE_REFUSED_TO,   /* the same of `to` */
+    RVT_MOVE_STOPPED,      /* one of the queue pairs was flushed, reset or destroyed between two steps */
+};
+
+/* Copies `length` bytes from the elements of `from` into those of `to`, from `skip` bytes of `to` on. Both lists
+ * must have that many. Between steps of 64 KiB the engine lock is released if another thread waits for it.
+ * Elements that overlap may get bytes of either side. Puts no reference. */
+enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
+                              uint64_t length, struct rvt_refused_access *refused);
+
+/* Tests whether the bytes of all elements can be written (`write`) or read now. Returns false and fills *refused
+ * for the first that cannot. */
+bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct rvt_refused_access *refused);
+
+/* Carries out an atomic operation on the 8 bytes of `word`, an element of the responder, and stores the old
+ * value in the first 8 bytes of `result`, of the requester. Both can be unaligned or lie in two pieces: the
+ * operation is then indivisible only among this device's atomics, which the engine lock serializes. Otherwise
+ * it is indivisible among all atomic accesses to these bytes. */
+enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rvt_elements *result,
+                                const struct rvt_swqe *wqe, struct rvt_refused_access *refused);
+
+#endif

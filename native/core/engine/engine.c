@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/engine/engine.h"
+
+#include "core/base/alloc.h"
+#include "core/base/failure.h"
+#include "core/base/rvt_errno.h"
+#include "core/engine/engine_qp.h"
+#include "core/engine/engine_state.h"
+#include "core/engine/extension.h"
+#include "core/engine/qp_state.h"
+
+/* --- opening --- */
+
+static const struct rvt_extension *const extensions[] = {&rvt_engine_extension};
+
+/* Limits on elements that the queues' code relies on. */
+static int judge_limits(const struct rvt_limits *limits) {
+    static const enum rvt_limit element_limits[] = {RVT_LIMIT_MAX_SEND_SGE, RVT_LIMIT_MAX_RECV_SGE,
+                                                    RVT_LIMIT_MAX_SRQ_SGE};
+    for (unsigned i = 0; i < sizeof(element_limits) / sizeof(element_limits[0]); i++) {
+        uint32_t limit = limits->of[element_limits[i]];
+        if (limit > RVT_MAX_SGE)
+            return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LIMIT, element_limits[i], limit, RVT_MAX_SGE);
+    }
+    return 0;
+}
+
+int rvt_register_device(const struct rvt_device_options *options, const struct rvt_engine_options *wanted,
+                        struct rvt_dev_info **device) {
+    struct rvt_device_options with_engine = *options;
+    int error = judge_limits(&wanted->limits);
+    if (error)
+        return error;
+    struct rvt_engine *engine = rvt_zalloc(1, sizeof(*engine));
+    if (!engine)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    with_engine.extensions = extensions;
+    with_engine.extension_count = sizeof(extensions) / sizeof(extensions[0]);
+    with_engine.max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
+    error = rvt_driver_mr_init(&with_engine, device);
+    if (error) {
+        rvt_free(engine);
+        return error;
+    }
+    engine->device = *device;
+    engine->limits = wanted->limits;
+    engine->host = wanted->host;
+    engine->manual = wanted->manual;
+    engine->random_qp_numbers = wanted->random_qp_numbers;
+    engine->last_qpn = 1; /* 0 and 1 are the subnet management's and the connection manager's */
+    engine->ready_last = &engine->ready_first;
+    engine->timers_last = &engine->timers_first;
+    engine->triggered_last = &engine->triggered_first;
+    rvt_mutex_init(&engine->lock);
+    atomic_fetch_add_explicit(&(*device)->held, sizeof(*engine), memory_order_relaxed);
+    (*device)->engine = engine;
+    return 0;
+}
+
+int rvt_engine_prepare(struct rvt_engine *engine) {
+    int error = rvt_make_engine_context(engine->device);
+    engine->context = engine->device->engine_context;
+    return error;
+}
+
+int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limits) {
+    if (!device->engine)
+        return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
+    *limits = device->engine->limits;
+    return 0;
+}
+
+/* --- the engine lock --- */
+
+void rvt_engine_lock(struct rvt_engine *engine) {
+    atomic_fetch_add_explicit(&engine->waiting, 1, memory_order_relaxed);
+    rvt_mutex_lock(&engine->lock);
+    atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
+}
+
+void rvt_engine_yield(struct rvt_engine *engine) {
+    if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
+        return;
+    rvt_mutex_unlock(&engine->lock);
+    rvt_yield();
+    rvt_engine_lock(engine);
+}
+
+/* --- events --- */
+
+void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user) {
+    if (engine->host.event)
+        engine->host.event(kind, object, user, engine->host.data);
+}
+
+void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
+    if (cq->triggered)
+        return;
+    cq->triggered = true;
+    cq->next_triggered = NULL;
+    *engine->triggered_last = cq;
+    engine->triggered_last = &cq->next_triggered;
+}
+
+void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
+    if (!cq->triggered)
+        return;
+    struct rvt_cq **link = &engine->triggered_first;
+    while (*link != cq)
+        link = &(*link)->next_triggered;
+    *link = cq->next_triggered;
+    if (!*link)
+        engine->triggered_last = link;
+    cq->triggered = false;
+}
+
+/* Reports the completion queues that were triggered, in order: completion handlers run at the end of an
+ * operation. */
+static void report_triggered(struct rvt_engine *engine) {
+    struct rvt_cq *cq;
+    while ((cq = engine->triggered_first)) {
+        rvt_untrigger_cq(engine, cq);
+        rvt_report_event(engine, RVT_EVENT_COMPLETION, cq->owned.serial, cq->user);
+    }
+}
+
+/* --- running --- */
+
+void rvt_make_ready(struct rvt_engine_qp *qp) {
+    struct rvt_engine *engine = qp->engine;
+    if (qp->is_ready)
+        return;
+    qp->is_ready = true;
+    qp->next_ready = NULL;
+    *engine->ready_last = qp;
+    engine->ready_last = &qp->next_ready;
+}
+
+void rvt_make_unready(struct rvt_engine_qp *qp) {
+    struct rvt_engine *engine = qp->engine;
+    if (!qp->is_ready)
+        return;
+    struct rvt_engine_qp **link = &engine->ready_first;
+    while (*link != qp)
+        link = &(*link)->next_ready;
+    *link = qp->next_ready;
+    if (!*link)
+        engine->ready_last = link;
+    qp->is_ready = false;
+}
+
+/* Works on one queue pair, whose memory stays even if it ends meanwhile. */
+static void work_on(struct rvt_engine_qp *qp) {
+    rvt_pin_qp(qp);
+    qp->carrier->work(qp);
+    rvt_unpin_qp(qp);
+}
+
+/* Works until no queue pair is ready. Does nothing if another thread is at it: that one will come to them. */
+static void run(struct rvt_engine *engine) {
+    if (engine->running || !engine->ready_first)
+        return;
+    /* The caller's verb may have failed and recorded why; what fails here is told by completions. */
+    struct rvt_failure kept;
+    rvt_take_failure(&kept);
+    engine->running = true;
+    struct rvt_engine_qp *qp;
+    while ((qp = engine->ready_first)) {
+        rvt_make_unready(qp);
+        work_on(qp);
+        rvt_engine_yield(engine);
+    }
+    engine->running = false;
+    rvt_restore_failure(&kept);
+}
+
+void rvt_engine_finish(struct rvt_engine *engine) {
+    if (!engine->manual)
+        run(engine);
+    report_triggered(engine);
+    rvt_mutex_unlock(&engine->lock);
+}
+
+int rvt_run_engine(struct rvt_dev_info *device) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
+    rvt_engine_lock(engine);
+    run(engine);
+    rvt_engine_finish(engine);
+    return 0;
+}
+
+int rvt_kick_qp(struct rvt_qp_handle handle) {
+    int error;
+    struct rvt_engine_qp *qp = rvt_lock_engine_qp(handle, &error);
+    if (!qp)
+        return error;
+    rvt_make_ready(qp);
+    rvt_engine_finish(qp->engine);
+    return 0;
+}
+
+/* --- timers --- */
+
+void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec) {
+    struct rvt_engine *engine = qp->engine;
+    rvt_stop_timer(qp); /* one that was started before an error may still run */
+    qp->timer_usec = usec;
+    qp->timer_counts = false;
+    qp->next_timer = NULL;
+    *engine->timers_last = qp;
+    engine->timers_last = &qp->next_timer;
+    rvt_report_event(engine, RVT_EVENT_TIMER, qp->serial, qp->user);
+}
+
+void rvt_stop_timer(struct rvt_engine_qp *qp) {
+    struct rvt_engine *engine = qp->engine;
+    if (!qp->timer_usec)
+        return;
+    struct rvt_engine_qp **link = &engine->timers_first;
+    while (*link != qp)
+        link = &(*link)->next_timer;
+    *link = qp->next_timer;
+    if (!*link)
+        engine->timers_last = link;
+    qp->timer_usec = 0;
+}
+
+static void fire(struct rvt_engine_qp *qp) {
+    rvt_stop_timer(qp);
+    if (!qp->waiting_rnr)
+        return; /* it went into error meanwhile */
+    qp->waiting_rnr = false;
+    rvt_make_ready(qp);
+}
+
+uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, uint64_t qp, uint32_t usec),
+                         void *data) {
+    struct rvt_engine *engine = device->engine;
+    uint32_t count = 0;
+    if (!engine)
+        return 0;
+    rvt_engine_lock(engine);
+    /* Firing only makes queue pairs ready, so no timer is started meanwhile and the loop ends. */
+    for (struct rvt_engine_qp *qp; (qp = engine->timers_first); count++) {
+        if (fired)
+            fired(data, qp->serial, qp->timer_usec);
+        fire(qp);
+    }
+    rvt_engine_finish(engine);
+    return count;
+}
+
+/* Starts counting for timers that were started since the last call, and returns when the next one is due. */
+static uint64_t next_deadline(struct rvt_engine *engine, uint64_t now) {
+    uint64_t next = UINT64_MAX;
+    for (struct rvt_engine_qp *qp = engine->timers_first; qp; qp = qp->next_timer) {
+        if (!qp->timer_counts) {
+            qp->timer_counts = true;
+            qp->timer_deadline = now + qp->timer_usec;
+        }
+        if (qp->timer_deadline < next)
+            next = qp->timer_deadline;
+    }
+    return next;
+}
+
+uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return UINT64_MAX;
+    rvt_engine_lock(engine);
+    (void)next_deadline(engine, now);
+    for (struct rvt_engine_qp *qp = engine->timers_first, *next; qp; qp = next) {
+        next = qp->next_timer;
+        if (qp->timer_deadline <= now)
+            fire(qp);
+    }
+    run(engine);
+    uint64_t next = next_deadline(engine, now);
+    rvt_engine_finish(engine);
+    return next;
+}
+
+void rvt_count_completions(struct rvt_dev_info *device, struct rvt_completion_counts *counts) {
+    *counts = (struct rvt_completion_counts){0};
+    if (!device->engine)
+        return;
+    rvt_engine_lock(device->engine);
+    *counts = device->engine->completions;
+    rvt_engine_finish(device->engine);
+}
+
+/* --- regions and queue pairs that end --- */
+
+/* Called with the device lock held, so it only leaves a mark. */
+static void mark_released_region(struct rvt_owned *owned) {
+    struct rvt_engine *engine = owned->device->engine;
+    const struct rvt_ucontext *context = owned->device->engine_context;
+    if (!context)
+        return; /* there have been no queues */
+    /* Another thread may be taking or putting references. One that is taken after this load was judged before
+     * the key ended, so the verb finds it in the count and answers -EBUSY. */
+    struct rvt_mregion *mr = (struct rvt_mregion *)owned;
+    const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
+    if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
+                                          : atomic_load_explicit(count, memory_order_acquire) != 0)
+        engine->released = true;
+}
+
+/* Called with the device lock held: the queue pair's handles go stale now, and rvt_drain_engine() does the
+ * rest. */
+static void mark_ended_qp(struct rvt_owned *owned) {
+    struct rvt_qp *object = (struct rvt_qp *)owned;
+    struct rvt_engine_qp *qp = atomic_load_explicit(&object->engine, memory_order_relaxed);
+    if (!qp)
+        return;
+    qp->next_orphan = qp->engine->orphans;
+    qp->engine->orphans = qp;
+}
+
+/* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
+ * for queue pairs that use a DMA region. */
+static bool is_released(const struct rvt_sge *sge) {
+    return sge->mr && !rvt_sge_key_zero(sge) &&
+           atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
+}
+
+/* Returns whether a queued send, or the receive in hand of a datagram, holds a region that was released. */
+static bool holds_released_region(const struct rvt_engine_qp *qp) {
+    for (uint32_t i = 0; i < qp->sq.count; i++) {
+        const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
+        const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
+        for (uint32_t k = 0; k < wqe->num_sge; k++)
+            if (is_released(&sges[k]))
+                return true;
+    }
+    for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
+        if (is_released(&qp->in_hand.sges[k]))
+            return true;
+    return false;
+}
+
+/* Puts queue pairs that hold a released region into error, in the kernel's order. */
+static void error_holders(struct rvt_engine *engine) {
+    const struct rvt_why why = rvt_because(RVT_WHY_REGION_RELEASED);
+    for (uint32_t bucket = 0; bucket < RVT_QP_BUCKETS; bucket++) {
+        for (struct rvt_link *link = engine->table.buckets[bucket]; link; link = link->next) {
+            struct rvt_engine_qp *qp = RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_bucket);
+            if (qp->attr.state == RVT_QPS_ERR || !holds_released_region(qp))
+                continue;
+            rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
+            if (engine->running) /* another thread runs the engine: flush this one here and now */
+                work_on(qp);
+        }
+    }
+}
+
+void rvt_drain_engine(struct rvt_dev_info *device) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return;
+    rvt_mutex_lock(&device->lock);
+    bool nothing = !engine->released && !engine->orphans && !engine->ended_cqs && !engine->ended_srqs;
+    rvt_mutex_unlock(&device->lock);
+    if (nothing)
+        return; /* dereg must not wait for the engine that works for others */
+    rvt_engine_lock(engine);
+    rvt_mutex_lock(&device->lock);
+    bool released = engine->released;
+    struct rvt_engine_qp *orphans = engine->orphans;
+    struct rvt_cq *cqs = engine->ended_cqs;
+    struct rvt_srq *srqs = engine->ended_srqs;
+    engine->released = false;
+    engine->orphans = NULL;
+    engine->ended_cqs = NULL;
+    engine->ended_srqs = NULL;
+    rvt_mutex_unlock(&device->lock);
+    while (orphans) {
+        struct rvt_engine_qp *qp = orphans;
+        orphans = qp->next_orphan;
+        rvt_end_engine_qp(qp);
+    }
+    /* Queue pairs end before the queues that they use, so nothing points to these any more. */
+    while (srqs) {
+        struct rvt_srq *srq = srqs;
+        srqs = srq->next_ended;
+        rvt_free_ended_srq(engine, srq);
+    }
+    while (cqs) {
+        struct rvt_cq *cq = cqs;
+        cqs = cq->next_ended;
+        rvt_free_ended_cq(engine, cq);
+    }
+    if (released) {
+        error_holders(engine);
+        run(engine); /* also in the manual mode: flushing puts the references that the verb waits for */
+    }
+    rvt_engine_finish(engine);
+}
+
+/* The device structure is freed, so no handle and no object is left. */
+static void destroy(struct rvt_dev_info *device) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return;
+    rvt_drain_engine(device);
+    rvt_qp_table_free(device, &engine->table);
+    rvt_free_engine_context(device);
+    rvt_mutex_destroy(&engine->lock);
+    rvt_free(engine);
+    device->engine = NULL;
+}
+
+static const struct rvt_object_kind *const kinds[] = {&rvt_cq_objects, &rvt_srq_objects, &rvt_ah_objects};
+
+static const struct rvt_release_hook hooks[] = {
+    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region},
+    {.kind = RVT_RESOURCE_QP, .releasing = mark_ended_qp},
+};
+
+const struct rvt_extension rvt_engine_extension = {
+    .kinds = kinds,
+    .kind_count = sizeof(kinds) / sizeof(kinds[0]),
+    .hooks = hooks,
+    .hook_count = sizeof(hooks) / sizeof(hooks[0]),
+    .drain = rvt_drain_engine,
+    .destroy = destroy,
+};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The engine's part of a queue pair: its queues, attributes and state. Protected by the engine lock. */
+#ifndef RVT_ENGINE_QP_H
+#define RVT_ENGINE_QP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/access/check.h"
+#include "core/base/list.h"
+#include "core/engine/carrier.h"
+#include "core/engine/engine_state.h"
+#include "core/engine/qp_verbs.h"
+#include "core/engine/recv_queue.h"
+
+/* A queued send work request. Its elements are in rvt_send_queue.sges, with a reference each. */
+struct rvt_swqe {
+    uint64_t wr_id, remote_addr, compare_add, swap;
+    uint64_t length; /* sum of its elements, at most 2^31 */
+    uint32_t opcode, flags, num_sge, rkey, imm, invalidate_rkey;
+    uint32_t remote_qpn, remote_qkey; /* UD */
+    struct rvt_ah_attr av;            /* UD: copied from the address handle */
+    bool done_at_post;                /* a local operation that was carried out while it was posted */
+    bool started;
+};
+
+struct rvt_send_queue {
+    struct rvt_swqe *wqes; /* ring of max_wr */
+    struct rvt_sge *sges;  /* max_sge for each */
+    uint32_t max_wr, max_sge, first, count;
+};
+
+/* The receive that a queue pair works on: its checked elements, with a reference each. For RC and UC it exists
+ * only while a request is carried out; a UD receive that is too small for a message stays. */
+struct rvt_receive_in_hand {
+    struct rvt_sge *sges;   /* room for every receive of this queue pair or its shared receive queue */
+    uint64_t wr_id, length; /* length: sum of the elements */
+    uint32_t num_sge;
+    bool there;
+};
+
+struct rvt_engine_qp {
+    /* Constant: */
+    struct rvt_engine *engine;
+    const struct rvt_carrier *carrier;
+    struct rvt_qp *qp; /* the object; it may have ended, and may have become another queue pair */
+    struct rvt_qp_handle handle;
+    uint64_t serial;
+    uint32_t qpn;
+    enum rvt_qp_type type;
+    enum rvt_sig_type sig_type;
+    void *user;
+    struct rvt_pd *pd;
+    struct rvt_cq *send_cq, *recv_cq;
+    struct rvt_srq *srq;              /* NULL: it has a receive queue of its own */
+    struct rvt_checker local, remote; /* count for the engine's context */
+    /* Checks the elements of its receives: in the domain of the shared receive queue if there is one. */
+    struct rvt_checker receives;
+    /* Protected by the engine lock: */
+    struct rvt_qp_attr attr;
+    bool sq_draining; /* only reported */
+    struct rvt_send_queue sq;
+    struct rvt_recv_queue rq;
+    struct rvt_receive_in_hand in_hand;
+    uint64_t epoch;    /* increased when queued work is dropped or flushed: whoever works on it must stop */
+    uint32_t pins;     /* steps that work on it; its memory stays until the last one has ended */
+    bool ended;        /* the object has ended; freed when it is not pinned */
+    uint32_t rnr_left; /* running RNR counter */
+    uint32_t delayed_invs;   /* delayed LOCAL_INVs that were queued and not carried out */
+    uint32_t timer_usec;     /* 0: no RNR timer runs */
+    uint64_t timer_deadline; /* valid if timer_counts */
+    bool timer_counts;       /* rvt_progress() has been called since the timer was started */
+    bool waiting_rnr;
+    bool is_ready; /* in the engine's list of ready queue pairs */
+    struct rvt_engine_qp *next_ready, *next_timer, *next_orphan, *next_in_chain;
+    struct rvt_link in_bucket; /* in a list: it is past RESET and can be found as a destination */
+};
+
+static inline struct rvt_swqe *rvt_sq_at(const struct rvt_send_queue *sq, uint32_t index) {
+    uint64_t slot = sq->first + (uint64_t)index;
+    return &sq->wqes[slot < sq->max_wr ? slot : slot - sq->max_wr];
+}
+static inline struct rvt_sge *rvt_swqe_sges(const struct rvt_send_queue *sq, const struct rvt_swqe *wqe) {
+    return sq->sges + (size_t)(wqe - sq->wqes) * sq->max_sge;
+}
+
+/* Removes the head of the send queue, whose references have been put. */
+void rvt_sq_pop(struct rvt_engine_qp *qp);
+
+/* Stores the numbers that reports show and that change while the queue pair is used. */
+void rvt_show_queues(const struct rvt_engine_qp *qp);
+void rvt_set_qp_state(struct rvt_engine_qp *qp, enum rvt_qp_state state);
+
+/* Returns whether a queue pair in this state accepts a peer's requests. */
+static inline bool rvt_qp_receives(const struct rvt_engine_qp *qp) {
+    return qp->attr.state == RVT_QPS_RTR || qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD;
+}
+
+/* Begins a verb on a queue pair: takes its engine's lock. Returns NULL with the lock not held and *error set if
+ * there is none:
+ *   -EBADF   the handle is stale
+ *   -EINVAL  the queue pair has no queues */
+struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error);
+
+/* Keep the queue pair's memory over a step, and let it go. */
+void rvt_pin_qp(struct rvt_engine_qp *qp);
+void rvt_unpin_qp(struct rvt_engine_qp *qp);
+
+/* Drops all work of a queue pair whose object has ended, and frees it now or when it is not pinned any more. */
+void rvt_end_engine_qp(struct rvt_engine_qp *qp);
+
+#endif

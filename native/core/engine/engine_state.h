@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The state of an engine, and what its files share.
+ *
+ * One mutex for each device, the engine lock, protects everything of the engine: queue pairs, completion
+ * queues, shared receive queues and address handles. It is the outermost lock: a thread that holds it may take
+ * the device lock, and may wait for readers (rvt_synchronize) while the engine's own reader is outside any
+ * section. No thread waits for the engine lock inside a section or while it holds the device lock. So the
+ * hooks by which the memory layer tells the engine of regions and queue pairs that end, which run with the
+ * device lock held, only leave marks; rvt_drain_engine() acts on them after the verb has released the device
+ * lock.
+ *
+ * The engine works in steps of one work request or 64 KiB. It releases the engine lock between two steps if
+ * another thread waits for it. So whoever copies or works on queue pairs must expect that they have been
+ * flushed, reset or destroyed after each step: the queue pair's `epoch` tells, and `pins` keep its memory. */
+#ifndef RVT_ENGINE_STATE_H
+#define RVT_ENGINE_STATE_H
+
+#include "core/base/rvt_atomic.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/access/sge_copy.h"
+#include "core/base/epoch.h"
+#include "core/base/list.h"
+#include "core/base/platform.h"
+#include "core/engine/cq.h"
+#include "core/engine/engine.h"
+#include "core/engine/qp_table.h"
+#include "core/engine/srq.h"
+
+struct rvt_engine_qp;
+
+struct rvt_engine {
+    /* Constant: */
+    struct rvt_dev_info *device;
+    struct rvt_limits limits;
+    struct rvt_engine_host host;
+    bool manual, random_qp_numbers;
+
+    struct rvt_mutex lock;     /* the engine lock */
+    _Atomic(uint32_t) waiting; /* threads that wait for the engine lock */
+    /* Counts the references of queued work requests, whoever posted them. Its reader and counts are used only
+     * with the engine lock held. Created with the first queue. */
+    struct rvt_ucontext *context;
+    /* Protected by the engine lock: */
+    bool running;            /* a thread is working through the ready queue pairs */
+    uint32_t cqs, srqs, qps; /* how many exist, including those whose objects have ended */
+    uint32_t last_qpn;
+    struct rvt_qp_table table; /* every queue pair with queues, by its number */
+    struct rvt_engine_qp *ready_first, **ready_last;
+    struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
+    struct rvt_cq *triggered_first, **triggered_last;
+    struct rvt_completion_counts completions;
+    /* Protected by the device lock: marks of the hooks. */
+    bool released;                 /* a region that a queued work request may hold was released */
+    struct rvt_engine_qp *orphans; /* of queue pairs that have ended */
+    struct rvt_cq *ended_cqs;
+    struct rvt_srq *ended_srqs;
+    uint32_t ahs; /* how many exist; protected by the device lock */
+};
+
+/* --- lock and sections --- */
+
+void rvt_engine_lock(struct rvt_engine *engine);
+
+/* Ends an operation: carries out ready work unless in manual mode, reports triggered completion queues, and
+ * releases the engine lock. Keeps the thread's failure record. */
+void rvt_engine_finish(struct rvt_engine *engine);
+
+/* Releases the engine lock and takes it again if another thread waits for it. */
+void rvt_engine_yield(struct rvt_engine *engine);
+
+static inline void rvt_engine_enter(struct rvt_engine *engine) {
+    rvt_read_enter(engine->context->reader, &engine->device->retirement);
+}
+static inline void rvt_engine_leave(struct rvt_engine *engine) {
+    rvt_read_leave(engine->context->reader, &engine->device->retirement);
+}
+
+/* Creates what queues need: the engine's context. Does nothing if it exists.
+ *   0        done
+ *   -ENOMEM  no memory */
+int rvt_engine_prepare(struct rvt_engine *engine);
+
+/* --- lists --- */
+
+/* Makes the queue pair ready: it is appended to the engine's list unless it is in it. */
+void rvt_make_ready(struct rvt_engine_qp *qp);
+void rvt_make_unready(struct rvt_engine_qp *qp);
+
+void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
+void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
+
+/* Starts an RNR timer of `usec` microseconds, or stops it if one runs. */
+void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec);
+void rvt_stop_timer(struct rvt_engine_qp *qp);
+
+void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Posting of work requests. docs/semantics.md, V8. */
+#include "core/base/failure.h"
+#include "core/base/rvt_errno.h"
+#include "core/engine/engine_qp.h"
+#include "core/engine/engine_state.h"
+#include "core/engine/qp_state.h"
+#include "core/objects/mr.h"
+
+enum { UD_MTU = 4096, ATOMIC_BYTES = 8, PSN_MASK = 0xffffff, SMALLEST_MTU = 256 };
+static const uint64_t MAX_MESSAGE = UINT64_C(1) << 31;
+
+/* The caller must hold the engine lock. */
+static int post_one_receive(struct rvt_engine_qp *qp, const struct rvt_recv_wr *wr, uint32_t index) {
+    int error = rvt_recv_queue_post(&qp->rq, wr, index);
+    if (error || qp->attr.state != RVT_QPS_ERR)
+        return error;
+    /* In ERR the queue is empty, so this takes the receive that was just posted. */
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    struct rvt_rwqe wqe;
+    const struct rvt_ib_sge *sges;
+    if (rvt_recv_queue_take(&qp->rq, &wqe, &sges))
+        (void)rvt_complete_failed_receive(qp, wqe.wr_id, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    return 0;
+}
+
+int rvt_post_recv(struct rvt_qp_handle handle, const struct rvt_recv_wr *wrs, uint32_t count, uint32_t *bad) {
+    uint32_t index = 0;
+    int error;
+    if (bad)
+        *bad = 0;
+    struct rvt_engine_qp *qp = rvt_lock_engine_qp(handle, &error);
+    if (!qp)
+        return error;
+    if (qp->attr.state == RVT_QPS_RESET)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_QP_STATE, qp->attr.state, 0);
+    else if (qp->srq)
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_HAS_SRQ);
+    while (!error && index < count) {
+        error = post_one_receive(qp, &wrs[index], index);
+        if (!error)
+            index++;
+    }
+    if (error && bad)
+        *bad = index;
+    rvt_show_queues(qp);
+    rvt_engine_finish(qp->engine);
+    return error;
+}
+
+static bool is_local(uint32_t opcode) {
+    return opcode == RVT_WR_REG_MR || opcode == RVT_WR_LOCAL_INV;
+}
+
+static bool is_atomic(uint32_t opcode) {
+    return opcode == RVT_WR_ATOMIC_CMP_AND_SWP || opcode == RVT_WR_ATOMIC_FETCH_AND_ADD;
+}
+
+/* Returns whether a queue pair of this type may post the opcode. */
+static bool is_supported(enum rvt_qp_type type, uint32_t opcode) {
+    switch (opcode) {
+    case RVT_WR_SEND:
+    case RVT_WR_SEND_WITH_IMM:
+        return true;
+    case RVT_WR_RDMA_WRITE:
+    case RVT_WR_RDMA_WRITE_WITH_IMM:
+    case RVT_WR_REG_MR:
+    case RVT_WR_LOCAL_INV:
+        return type != RVT_QPT_UD;
+    case RVT_WR_SEND_WITH_INV:
+    case RVT_WR_RDMA_READ:
+    case RVT_WR_ATOMIC_CMP_AND_SWP:
+    case RVT_WR_ATOMIC_FETCH_AND_ADD:
+        return type == RVT_QPT_RC;
+    default:
+        return false;
+    }
+}
+
+/* Copies the address of a datagram's destination, since its address handle may be destroyed while the work
+ * request is queued. */
+static int copy_destination(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
+                            struct rvt_ah_attr *av) {
+    struct rvt_dev_info *device = qp->engine->device;
+    int error = 0;
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_ah *ah = wr->ah ? rvt_ah_live(*wr->ah) : NULL;
+    if (!ah)
+        error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_AH_GONE, index, 0, 0);
+    else if (ah->pd != qp->pd)
+        error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_AH_IN_OTHER_PD, index, 0, 0);
+    else
+        *av = ah->attr;
+    rvt_mutex_unlock(&device->lock);
+    return error;
+}
+
+/* Tests that need neither keys nor the queue, in the kernel's order. */
+static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index) {
+    if (wr->num_sge > qp->sq.max_sge)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_SGES, index, wr->num_sge, qp->sq.max_sge);
+    if (!is_supported(qp->type, wr->opcode))
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_OPCODE, index, wr->opcode, qp->type);
+    if (is_atomic(wr->opcode)) {
+        uint32_t bytes = wr->num_sge ? wr->sges[0].length : 0;
+        if (bytes < ATOMIC_BYTES)
+            return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_ATOMIC_SGE, index, bytes, ATOMIC_BYTES);
+        if (wr->sges[0].addr % ATOMIC_BYTES)
+            return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_ATOMIC_ADDRESS, index, wr->sges[0].addr,
+                               ATOMIC_BYTES);
+    }
+    if ((is_atomic(wr->opcode) || wr->opcode == RVT_WR_RDMA_READ) && !qp->attr.max_rd_atomic)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_NO_RD_ATOMIC, index, 0, 0);
+    return 0;
+}
+
+/* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait for
+ * readers is made with the engine lock held: no reader waits for that lock. */
+static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool *carried_out) {
+    *carried_out = true;
+    if (wr->opcode == RVT_WR_REG_MR)
+        return rvt_fast_reg_mr(qp->handle, wr->mr, wr->key, wr->access, NULL);
+    if ((wr->flags & RVT_SEND_FENCE) || qp->delayed_invs) {
+        *carried_out = false;
+        return 0;
+    }
+    return rvt_invalidate_rkey(qp->handle, wr->invalidate_rkey);
+}
+
+/* Returns the local access that the elements of the opcode need. */
+static uint32_t local_access(uint32_t opcode) {
+    return opcode == RVT_WR_RDMA_READ || opcode == RVT_WR_SEND_WITH_INV || is_atomic(opcode) ||
+                   is_local(opcode)
+               ? RVT_ACCESS_LOCAL_WRITE
+               : 0;
+}
+
+/* Checks the elements and takes their references, joining each with the one before where they touch. Fills the
+ * slot's elements, num_sge and length; on failure no reference is kept. */
+static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
+                           struct rvt_swqe *wqe) {
+    struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe), *last = NULL;
+    int error = 0;
+    wqe->num_sge = 0;
+    wqe->length = 0;
+    rvt_engine_enter(qp->engine);
+    for (uint32_t i = 0; i < wr->num_sge && !error; i++) {
+        enum rvt_reason reason;
+        if (!wr->sges[i].length)
+            continue;
+        int answer = rvt_acquire_one(&qp->local, &wr->sges[i], local_access(wr->opcode), last,
+                                     &sges[wqe->num_sge], &reason);
+        if (answer < 0) {
+            error = answer == -RVT_ENOMEM
+                        ? rvt_fail(RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN)
+                        : rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_SGE_REFUSED, index, i, (uint64_t)reason);
+            break;
+        }
+        if (answer == 1)
+            last = &sges[wqe->num_sge++];
+        wqe->length += wr->sges[i].length;
+    }
+    rvt_engine_leave(qp->engine);
+    uint64_t most = qp->type == RVT_QPT_UD ? UD_MTU : MAX_MESSAGE;
+    if (!error && wqe->length > most)
+        error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_LENGTH, index, wqe->length, most);
+    if (error)
+        (void)rvt_put_sges(sges, wqe->num_sge);
+    return error;
+}
+
+/* Adds the packets of the message to sq_psn. */
+static void count_packets(struct rvt_engine_qp *qp, uint64_t length) {
+    uint64_t mtu = ((uint64_t)SMALLEST_MTU / 2) << qp->attr.path_mtu, packets = 1;
+    if (qp->type != RVT_QPT_UD && length > mtu)
+        packets = (length + mtu - 1) / mtu;
+    qp->attr.sq_psn = (uint32_t)(qp->attr.sq_psn + packets) & PSN_MASK;
+}
+
+static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index) {
+    bool carried_out = false;
+    struct rvt_ah_attr av = {0};
+    int error = judge_send_wr(qp, wr, index);
+    if (!error && qp->type == RVT_QPT_UD)
+        error = copy_destination(qp, wr, index, &av);
+    if (!error && is_local(wr->opcode)) {
+        error = do_local(qp, wr, &carried_out);
+        if (!error && carried_out && !(wr->flags & RVT_SEND_SIGNALED))
+            return 0; /* done: nothing is queued, even if every work request is signaled */
+    }
+    if (error)
+        return error;
+    if (qp->sq.count == qp->sq.max_wr)
+        return rvt_fail_at(RVT_ENOMEM, RVT_CAUSE_QUEUE_FULL, index, qp->sq.count, qp->sq.max_wr);
+    struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, qp->sq.count);
+    *wqe = (struct rvt_swqe){
+        .wr_id = wr->wr_id,
+        .remote_addr = wr->remote_addr,
+        .compare_add = wr->compare_add,
+        .swap = wr->swap,
+        .opcode = wr->opcode,
+        .flags = wr->flags,
+        .rkey = wr->rkey,
+        .imm = wr->imm,
+        .invalidate_rkey = wr->invalidate_rkey,
+        .remote_qpn = wr->remote_qpn,
+        .remote_qkey = wr->remote_qkey,
+        .av = av,
+        .done_at_post = carried_out,
+    };
+    error = accept_elements(qp, wr, index, wqe);
+    if (error)
+        return error;
+    if (wr->opcode == RVT_WR_LOCAL_INV && !carried_out)
+        qp->delayed_invs++;
+    if (!is_local(wr->opcode))
+        count_packets(qp, wqe->length);
+    qp->sq.count++;
+    return 0;
+}
+
+int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, uint32_t count, uint32_t *bad) {
+    uint32_t index = 0;
+    int error;
+    if (bad)
+        *bad = RVT_NO_BAD_WR;
+    struct rvt_engine_qp *qp = rvt_lock_engine_qp(handle, &error);
+    if (!qp)
+        return error;
+    if (qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD || qp->attr.state == RVT_QPS_ERR) {
+        while (!error && index < count) {
+            error = post_one_send(qp, &wrs[index], index);
+            if (!error)
+                index++;
+        }
+        if (index)
+            rvt_make_ready(qp);
+        if (error && bad)
+            *bad = index;
+        rvt_show_queues(qp);
+    } else {
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_QP_STATE, qp->attr.state, 0);
+    }
+    rvt_engine_finish(qp->engine);
+    return error;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Changes of a queue pair that requests and failures cause. The caller must hold the engine lock. */
+#ifndef RVT_ENGINE_QP_STATE_H
+#define RVT_ENGINE_QP_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/engine/engine_qp.h"
+
+/* Why a request or a receive failed (struct rvt_wc). */
+struct rvt_why {
+    enum rvt_wc_cause cause;
+    uint32_t value;
+    struct rvt_refused_access refused;
+};
+
+static inline struct rvt_why rvt_because(enum rvt_wc_cause cause) {
+    return (struct rvt_why){.cause = cause};
+}
+
+/* Puts the queue pair into error, like the kernel's rvt_error_qp(): completes the receive in hand with
+ * `status` and the posted receives as flushed; queued sends are flushed when the engine comes to them. Does
+ * nothing in RESET and ERR. Returns whether the caller, if it is one that reports RVT_EVENT_LAST_WQE, must do
+ * so: the queue pair has a shared receive queue. */
+bool rvt_error_qp(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
+
+/* Puts the queue pair into error, and reports RVT_EVENT_LAST_WQE if it is due. */
+void rvt_error_qp_and_report(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
+
+/* Completes the work request at the head of the send queue: puts its references, removes it, and enters a
+ * completion if it is signaled or has failed. If the completion queue does not take it, the queue pair goes
+ * into error. `why` may be NULL. */
+void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
+
+/* Enters the completion of a receive that is not carried out. Returns false if its queue does not take it. */
+bool rvt_complete_failed_receive(struct rvt_engine_qp *qp, uint64_t wr_id, enum rvt_wc_status status,
+                                 const struct rvt_why *why);
+
+/* Starts the RNR timer with the peer's min_rnr_timer (0..31); the queue pair waits until it fires. */
+void rvt_wait_for_receiver(struct rvt_engine_qp *qp, uint32_t min_rnr_timer);
+
+/* Returns the queue pair with this number if it can be a destination: it is past RESET; or NULL. */
+struct rvt_engine_qp *rvt_find_destination(struct rvt_engine *engine, uint32_t qpn);
+
+/* Resets the queue pair (docs/semantics.md, V7): drops queued sends without completions and keeps posted
+ * receives. */
+void rvt_reset_qp(struct rvt_engine_qp *qp);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Carries out the queued send work requests of RC and UC queue pairs over loopback. docs/semantics.md, V10 to
+ * V12. */
+#include "core/engine/carrier.h"
+#include "core/engine/engine_qp.h"
+#include "core/engine/engine_state.h"
+#include "core/engine/qp_state.h"
+#include "core/engine/responder.h"
+#include "core/objects/mr.h"
+
+enum { RNR_RETRY_FOREVER = 7 };
+
+/* What to do after the work request at the head of the send queue. */
+enum outcome {
+    NEXT,  /* it is completed: go on with the next one */
+    AGAIN, /* it is not: look up the peer again, and go on with it */
+    LEAVE, /* the engine leaves the queue pair */
+};
+
+/* Opcodes of completions by opcode of the work request. */
+static uint32_t wc_opcode(uint32_t wr_opcode) {
+    switch (wr_opcode) {
+    case RVT_WR_RDMA_WRITE:
+    case RVT_WR_RDMA_WRITE_WITH_IMM:
+        return RVT_WC_OPCODE_RDMA_WRITE;
+    case RVT_WR_RDMA_READ:
+        return RVT_WC_OPCODE_RDMA_READ;
+    case RVT_WR_ATOMIC_CMP_AND_SWP:
+        return RVT_WC_OPCODE_COMP_SWAP;
+    case RVT_WR_ATOMIC_FETCH_AND_ADD:
+        return RVT_WC_OPCODE_FETCH_ADD;
+    case RVT_WR_LOCAL_INV:
+        return RVT_WC_OPCODE_LOCAL_INV;
+    case RVT_WR_REG_MR:
+        return RVT_WC_OPCODE_REG_MR;
+    default:
+        return RVT_WC_OPCODE_SEND;
+    }
+}
+
+void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why) {
+    struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
+    (void)rvt_put_sges(rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
+    const bool wanted = qp->sig_type == RVT_SIGNAL_ALL_WR || (wqe->flags & RVT_SEND_SIGNALED) || status;
+    struct rvt_wc wc = {
+        .wr_id = wqe->wr_id,
+        .qp = qp->serial,
+        .qp_num = qp->qpn,
+        .status = status,
+        .opcode = wc_opcode(wqe->opcode),
+        .byte_len = (uint32_t)wqe->length,
+    };
+    if (why) {
+        wc.cause = why->cause;
+        wc.cause_value = why->value;
+        wc.refused = why->refused;
+    }
+    rvt_sq_pop(qp);
+    rvt_show_queues(qp);
+    if (!wanted || rvt_cq_enter(qp->engine, qp->send_cq, &wc, status != RVT_WC_STATUS_SUCCESS))
+        return;
+    const struct rvt_why full = rvt_because(RVT_WHY_CQ_FULL);
+    (void)rvt_error_qp(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, &full);
+}
+
+/* Completes the head work request with a status that is not necessarily an error (UC fails with SUCCESS), and
+ * puts an RC queue pair into error. */
+static enum outcome fail_head(struct rvt_engine_qp *qp, enum rvt_wc_status status,
+                              const struct rvt_why *why) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    rvt_complete_swqe(qp, status, why);
+    if (qp->type == RVT_QPT_RC)
+        rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    return LEAVE;
+}
+
+/* Returns the status of a failure that UC does not report. */
+static enum rvt_wc_status unless_uc(const struct rvt_engine_qp *qp, enum rvt_wc_status status) {
+    return qp->type == RVT_QPT_UC ? RVT_WC_STATUS_SUCCESS : status;
+}
+
+/* Carries out a delayed LOCAL_INV. A failure does not put the queue pair into error. */
+static void invalidate_delayed(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
+    struct rvt_why why = rvt_because(RVT_WHY_INVALIDATE_REFUSED);
+    qp->delayed_invs--;
+    if (rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey))
+        rvt_complete_swqe(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
+    else
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+}
+
+/* The peer has no receive. RC tries again after the peer's time, or fails; UC drops the message. */
+static enum outcome handle_rnr(struct rvt_engine_qp *qp, const struct rvt_engine_qp *peer) {
+    const struct rvt_why why = rvt_because(RVT_WHY_NO_RECEIVE);
+    if (qp->type == RVT_QPT_UC) {
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, &why);
+        return NEXT;
+    }
+    if (!qp->rnr_left)
+        return fail_head(qp, RVT_WC_STATUS_RNR_RETRY_EXC_ERR, &why);
+    if (qp->attr.rnr_retry != RNR_RETRY_FOREVER)
+        qp->rnr_left--;
+    rvt_wait_for_receiver(qp, peer->attr.min_rnr_timer);
+    return LEAVE;
+}
+
+/* Returns why the peer cannot take the request; cause NONE if it can. */
+static struct rvt_why judge_peer(const struct rvt_engine_qp *qp, const struct rvt_engine_qp *peer) {
+    struct rvt_why why = rvt_because(RVT_WHY_NONE);
+    if (!peer)
+        return rvt_because(RVT_WHY_NO_PEER);
+    if (!rvt_qp_receives(peer)) {
+        why.cause = RVT_WHY_PEER_STATE;
+        why.value = peer->attr.state;
+    } else if (peer->type != qp->type) {
+        why.cause = RVT_WHY_PEER_TYPE;
+        why.value = peer->type;
+    }
+    return why;
+}
+
+static enum outcome carry_out_head(struct rvt_engine_qp *qp, struct rvt_engine_qp *peer) {
+    struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
+    wqe->started = true;
+    struct rvt_why why = judge_peer(qp, peer);
+    if (why.cause)
+        return fail_head(qp, unless_uc(qp, RVT_WC_STATUS_RETRY_EXC_ERR), &why);
+    if (wqe->done_at_post) {
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+        return NEXT;
+    }
+    if (wqe->opcode == RVT_WR_LOCAL_INV) {
+        invalidate_delayed(qp, wqe);
+        return NEXT;
+    }
+    const uint64_t epoch = qp->epoch;
+    rvt_pin_qp(peer);
+    enum rvt_response response = rvt_respond(peer, qp, wqe, &why);
+    enum outcome outcome = LEAVE;
+    switch (response) {
+    case RVT_RESPONSE_DONE:
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+        outcome = NEXT;
+        break;
+    case RVT_RESPONSE_RNR:
+        outcome = handle_rnr(qp, peer);
+        break;
+    case RVT_RESPONSE_STOPPED: /* between two steps one end was flushed, reset or destroyed */
+        outcome = qp->epoch == epoch ? AGAIN : LEAVE;
+        break;
+    case RVT_RESPONSE_LOCAL:
+        outcome = fail_head(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
+        break;
+    case RVT_RESPONSE_INVALID:
+        outcome = fail_head(qp, unless_uc(qp, RVT_WC_STATUS_REM_INV_REQ_ERR), &why);
+        break;
+    case RVT_RESPONSE_ACCESS:
+        outcome = fail_head(qp, RVT_WC_STATUS_REM_ACCESS_ERR, &why);
+        break;
+    case RVT_RESPONSE_OPERATION:
+        outcome = fail_head(qp, RVT_WC_STATUS_REM_OP_ERR, &why);
+        break;
+    }
+    rvt_unpin_qp(peer);
+    return outcome;
+}
+
+void rvt_ruc_loopback(struct rvt_engine_qp *qp) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    if (qp->waiting_rnr)
+        return;
+    struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, qp->attr.dest_qpn);
+    while (qp->sq.count) {
+        enum outcome outcome = NEXT;
+        if (qp->attr.state == RVT_QPS_ERR)
+            rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+        else if (qp->attr.state == RVT_QPS_RTS)
+            outcome = carry_out_head(qp, peer);
+        else
+            return; /* SQD stops even behind a started work request; other states have nothing to do */
+        if (outcome == LEAVE)
+            return;
+        if (outcome == NEXT) {
+            const uint64_t epoch = qp->epoch;
+            qp->rnr_left = qp->attr.rnr_retry;
+            rvt_engine_yield(qp->engine);
+            if (qp->epoch == epoch)
+                continue;
+        }
+        if (qp->ended)
+            return;
+        peer = rvt_find_destination(qp->engine, qp->attr.dest_qpn);
+    }
+}
