@@ -135,6 +135,7 @@ static void end_cq(struct rvt_owned *owned) {
     /* Queue pairs that have just ended may still point to it, so rvt_drain_engine() frees it after them. */
     cq->next_ended = engine->ended_cqs;
     engine->ended_cqs = cq;
+    rvt_mark_engine(engine);
 }
 
 void rvt_free_ended_cq(struct rvt_engine *engine, struct rvt_cq *cq) {

@@ -294,6 +294,10 @@ void rvt_count_completions(struct rvt_dev_info *device, struct rvt_completion_co
 
 /* --- regions and queue pairs that end --- */
 
+void rvt_mark_engine(struct rvt_engine *engine) {
+    atomic_store_explicit(&engine->marked, true, memory_order_relaxed);
+}
+
 /* Called with the device lock held, so it only leaves a mark. */
 static void mark_released_region(struct rvt_owned *owned) {
     struct rvt_engine *engine = owned->device->engine;
@@ -307,6 +311,8 @@ static void mark_released_region(struct rvt_owned *owned) {
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
                                           : atomic_load_explicit(count, memory_order_acquire) != 0)
         engine->released = true;
+    if (engine->released)
+        rvt_mark_engine(engine);
 }
 
 /* Called with the device lock held: the queue pair's handles go stale now, and rvt_drain_engine() does the
@@ -318,6 +324,7 @@ static void mark_ended_qp(struct rvt_owned *owned) {
         return;
     qp->next_orphan = qp->engine->orphans;
     qp->engine->orphans = qp;
+    rvt_mark_engine(qp->engine);
 }
 
 /* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
@@ -361,10 +368,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     struct rvt_engine *engine = device->engine;
     if (!engine)
         return;
-    rvt_mutex_lock(&device->lock);
-    bool nothing = !engine->released && !engine->orphans && !engine->ended_cqs && !engine->ended_srqs;
-    rvt_mutex_unlock(&device->lock);
-    if (nothing)
+    if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
         return; /* dereg must not wait for the engine that works for others */
     rvt_engine_lock(engine);
     rvt_mutex_lock(&device->lock);
@@ -376,6 +380,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     engine->orphans = NULL;
     engine->ended_cqs = NULL;
     engine->ended_srqs = NULL;
+    atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
     rvt_mutex_unlock(&device->lock);
     while (orphans) {
         struct rvt_engine_qp *qp = orphans;

@@ -51,7 +51,10 @@ struct rvt_engine {
     struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
     struct rvt_cq *triggered_first, **triggered_last;
     struct rvt_completion_counts completions;
-    /* Protected by the device lock: marks of the hooks. */
+    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread sees
+     * its own marks without the lock. */
+    _Atomic(bool) marked;
+    /* Protected by the device lock: the marks of the hooks. */
     bool released;                 /* a region that a queued work request may hold was released */
     struct rvt_engine_qp *orphans; /* of queue pairs that have ended */
     struct rvt_cq *ended_cqs;
@@ -94,6 +97,10 @@ void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 /* Starts an RNR timer of `usec` microseconds, or stops it if one runs. */
 void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec);
 void rvt_stop_timer(struct rvt_engine_qp *qp);
+
+/* Makes the verb that the caller is in drain the engine (rvt_drain_engine). The caller must hold the device
+ * lock. */
+void rvt_mark_engine(struct rvt_engine *engine);
 
 void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user);
 
