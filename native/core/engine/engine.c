@@ -355,36 +355,32 @@ static void error_holders(struct rvt_engine *engine) {
     for (uint32_t bucket = 0; bucket < RVT_QP_BUCKETS; bucket++) {
         for (struct rvt_link *link = engine->table.buckets[bucket]; link; link = link->next) {
             struct rvt_engine_qp *qp = RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_bucket);
-            if (qp->attr.state == RVT_QPS_ERR || !holds_released_region(qp))
-                continue;
-            rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-            if (engine->running) /* another thread runs the engine: flush this one here and now */
-                work_on(qp);
+            if (qp->attr.state != RVT_QPS_ERR && holds_released_region(qp))
+                rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
         }
     }
 }
 
-void rvt_drain_engine(struct rvt_dev_info *device) {
-    struct rvt_engine *engine = device->engine;
-    if (!engine)
-        return;
-    if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
-        return; /* dereg must not wait for the engine that works for others */
-    rvt_engine_lock(engine);
-    rvt_mutex_lock(&device->lock);
-    bool released = engine->released;
-    struct rvt_engine_qp *orphans = engine->orphans;
-    struct rvt_cq *cqs = engine->ended_cqs;
-    struct rvt_srq *srqs = engine->ended_srqs;
-    engine->released = false;
-    engine->orphans = NULL;
-    engine->ended_cqs = NULL;
-    engine->ended_srqs = NULL;
-    atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
-    rvt_mutex_unlock(&device->lock);
-    while (orphans) {
-        struct rvt_engine_qp *qp = orphans;
-        orphans = qp->next_orphan;
+/* Flushes the queue pairs in error while another thread runs the engine, which may be in the middle of a long
+ * request. Starts over after each, because the list may have changed. */
+static void flush_failed(struct rvt_engine *engine) {
+    struct rvt_engine_qp *qp;
+    do {
+        for (qp = engine->ready_first; qp && qp->attr.state != RVT_QPS_ERR;)
+            qp = qp->next_ready;
+        if (qp) {
+            rvt_make_unready(qp);
+            work_on(qp);
+        }
+    } while (qp);
+}
+
+/* Ends what has ended. Nothing here releases the engine lock. */
+static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, struct rvt_srq *srqs,
+                       struct rvt_cq *cqs) {
+    while (qps) {
+        struct rvt_engine_qp *qp = qps;
+        qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
     /* Queue pairs end before the queues that they use, so nothing points to these any more. */
@@ -398,10 +394,41 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         cqs = cq->next_ended;
         rvt_free_ended_cq(engine, cq);
     }
-    if (released) {
+}
+
+void rvt_drain_engine(struct rvt_dev_info *device) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return;
+    /* dereg must not wait for an engine that works for others. */
+    if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
+        return;
+    rvt_engine_lock(engine);
+    rvt_mutex_lock(&device->lock);
+    const bool released = engine->released;
+    struct rvt_engine_qp *qps = engine->orphans;
+    struct rvt_srq *srqs = engine->ended_srqs;
+    struct rvt_cq *cqs = engine->ended_cqs;
+    engine->released = false;
+    engine->orphans = NULL;
+    engine->ended_srqs = NULL;
+    engine->ended_cqs = NULL;
+    rvt_mutex_unlock(&device->lock);
+    end_marked(engine, qps, srqs, cqs);
+    if (released)
         error_holders(engine);
-        run(engine); /* also in the manual mode: flushing puts the references that the verb waits for */
-    }
+    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
+     * marks were acted on, even if this thread found them. */
+    rvt_mutex_lock(&device->lock);
+    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
+        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
+    rvt_mutex_unlock(&device->lock);
+    /* Also in the manual mode: flushing puts the references that the verb waits for. And also if another thread
+     * has found this thread's marks, because it may not have come to the flushing. */
+    if (engine->running)
+        flush_failed(engine);
+    else if (released)
+        run(engine);
     rvt_engine_finish(engine);
 }
 
