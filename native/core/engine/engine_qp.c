@@ -68,20 +68,15 @@ static uint32_t choose_qpn(struct rvt_engine *engine) {
     return qpn;
 }
 
-static uint64_t bytes_of(const struct rvt_engine_qp *qp, uint32_t in_hand) {
+static uint64_t bytes_of(const struct rvt_engine_qp *qp) {
     return sizeof(*qp) +
            (uint64_t)qp->sq.max_wr * (sizeof(*qp->sq.wqes) + qp->sq.max_sge * sizeof(*qp->sq.sges)) +
-           in_hand * sizeof(*qp->in_hand.sges);
-}
-
-/* Returns how many elements a receive of the queue pair can have. */
-static uint32_t receive_elements(const struct rvt_engine_qp *qp) {
-    return qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
+           qp->in_hand.room * sizeof(*qp->in_hand.sges);
 }
 
 static void free_queues(struct rvt_engine_qp *qp) {
     struct rvt_dev_info *device = qp->engine->device;
-    atomic_fetch_sub_explicit(&device->held, bytes_of(qp, receive_elements(qp)), memory_order_relaxed);
+    atomic_fetch_sub_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     rvt_recv_queue_free(device, &qp->rq);
     rvt_free(qp->sq.wqes);
     rvt_free(qp->sq.sges);
@@ -96,14 +91,14 @@ static bool allocate_queues(struct rvt_engine_qp *qp, const struct rvt_qp_init *
     sq->max_sge = init->max_send_sge;
     bool ok = rvt_recv_queue_init(device, &qp->rq, qp->srq ? 0 : init->max_recv_wr,
                                   qp->srq ? 0 : init->max_recv_sge);
-    const uint32_t in_hand = ok ? receive_elements(qp) : 0;
+    qp->in_hand.room = qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
     if (sq->max_wr)
         ok = ok && (sq->wqes = rvt_zalloc(sq->max_wr, sizeof(*sq->wqes)));
     if (sq->max_wr && sq->max_sge)
         ok = ok && (sq->sges = rvt_zalloc((size_t)sq->max_wr * sq->max_sge, sizeof(*sq->sges)));
-    if (in_hand)
-        ok = ok && (qp->in_hand.sges = rvt_zalloc(in_hand, sizeof(*qp->in_hand.sges)));
-    atomic_fetch_add_explicit(&device->held, bytes_of(qp, in_hand), memory_order_relaxed);
+    if (qp->in_hand.room)
+        ok = ok && (qp->in_hand.sges = rvt_zalloc(qp->in_hand.room, sizeof(*qp->in_hand.sges)));
+    atomic_fetch_add_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     if (!ok)
         free_queues(qp);
     return ok;
