@@ -270,6 +270,7 @@ void rvt_unpin_qp(struct rvt_engine_qp *qp) {
 }
 
 void rvt_end_engine_qp(struct rvt_engine_qp *qp) {
+    rvt_make_unready(qp); /* a queue pair in RESET can be ready as well (rvt_kick_qp) */
     rvt_reset_qp(qp);
     use_queues(qp, -1);
     qp->srq = NULL; /* it may be freed before the last pin is gone */
