@@ -37,9 +37,12 @@ static int judge_init(const uint32_t *limits, const struct rvt_qp_init *init) {
     return 0;
 }
 
-/* Tests whether the queues are live, and on this device and of this context. */
-static int judge_queues(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
-                        const struct rvt_qp_init *init) {
+/* Tests whether the domain and the queues are live, and the queues on this device and of this context. */
+static int judge_handles(const struct rvt_dev_info *device, struct rvt_pd_handle pd,
+                         const struct rvt_qp_init *init) {
+    const struct rvt_ucontext *context = pd.context;
+    if (!rvt_pd_live(pd))
+        return rvt_fail_gone(device, context, RVT_CAUSE_PD_GONE);
     if (!rvt_cq_live(init->send_cq) || !rvt_cq_live(init->recv_cq))
         return rvt_fail(RVT_EBADF, RVT_CAUSE_CQ_GONE);
     if (init->srq && !rvt_srq_live(*init->srq))
@@ -139,7 +142,7 @@ static void use_queues(struct rvt_engine_qp *qp, int more) {
 static int create(struct rvt_engine *engine, struct rvt_pd_handle pd, const struct rvt_qp_init *init,
                   struct rvt_qp_handle *handle, uint32_t *qpn) {
     struct rvt_dev_info *device = engine->device;
-    int error = judge_queues(device, pd.context, init);
+    int error = judge_handles(device, pd, init);
     if (error)
         return error;
     const uint32_t most = engine->limits.of[RVT_LIMIT_MAX_QP];
