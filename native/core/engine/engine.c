@@ -78,12 +78,13 @@ void rvt_engine_lock(struct rvt_engine *engine) {
     atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
 }
 
-void rvt_engine_yield(struct rvt_engine *engine) {
+bool rvt_engine_yield(struct rvt_engine *engine) {
     if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
-        return;
+        return false;
     rvt_mutex_unlock(&engine->lock);
     rvt_yield();
     rvt_engine_lock(engine);
+    return true;
 }
 
 /* --- events --- */
@@ -168,7 +169,7 @@ static void run(struct rvt_engine *engine) {
     while ((qp = engine->ready_first)) {
         rvt_make_unready(qp);
         work_on(qp);
-        rvt_engine_yield(engine);
+        (void)rvt_engine_yield(engine);
     }
     engine->running = false;
     rvt_restore_failure(&kept);
