@@ -343,6 +343,15 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
     return false;
 }
 
+/* Flushes the sends of a queue pair in error here and now, while another thread runs the engine. Never releases
+ * the engine lock: the caller walks a list, and only the runner may carry out requests. */
+static void flush(struct rvt_engine_qp *qp) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    while (qp->sq.count)
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    qp->rnr_left = qp->attr.rnr_retry;
+}
+
 /* Puts queue pairs that hold a released region into error, in the kernel's order. */
 static void error_holders(struct rvt_engine *engine) {
     const struct rvt_why why = rvt_because(RVT_WHY_REGION_RELEASED);
@@ -352,8 +361,8 @@ static void error_holders(struct rvt_engine *engine) {
             if (qp->attr.state == RVT_QPS_ERR || !holds_released_region(qp))
                 continue;
             rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-            if (engine->running) /* another thread runs the engine: flush this one here and now */
-                work_on(qp);
+            if (engine->running)
+                flush(qp);
         }
     }
 }
