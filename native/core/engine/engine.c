@@ -321,10 +321,11 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     qp->engine->orphans = qp;
 }
 
-/* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
- * for queue pairs that use a DMA region. */
-static bool is_released(const struct rvt_sge *sge) {
-    return sge->mr && !rvt_sge_key_zero(sge) &&
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
+ * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
+ * can hold the region by a shared receive queue. */
+static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
+    return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
@@ -334,11 +335,11 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
         const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
         for (uint32_t k = 0; k < wqe->num_sge; k++)
-            if (is_released(&sges[k]))
+            if (is_released(&sges[k], qp->pd))
                 return true;
     }
     for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
-        if (is_released(&qp->in_hand.sges[k]))
+        if (is_released(&qp->in_hand.sges[k], qp->pd))
             return true;
     return false;
 }
