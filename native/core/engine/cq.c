@@ -220,7 +220,7 @@ int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
     struct rvt_cq *cq = lock_live(handle, &engine, &error);
     if (!cq)
         return error;
-    if (cq->arming != RVT_CQ_FOR_NEXT) /* an arming for the next completion stays */
+    if (!(cq->arming & RVT_CQ_FOR_NEXT)) /* an arming for the next completion stays */
         cq->arming = (enum rvt_cq_arming)(flags & (RVT_NOTIFY_SOLICITED | RVT_NOTIFY_NEXT));
     int missed = (flags & RVT_NOTIFY_REPORT_MISSED) && cq->count;
     rvt_engine_finish(engine);
