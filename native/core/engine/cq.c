@@ -204,7 +204,8 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
     if (count > INT32_MAX)
         count = INT32_MAX;
     uint32_t before_end = cq->capacity - cq->first, ahead = count < before_end ? count : before_end;
-    memcpy(entries, &cq->entries[cq->first], ahead * sizeof(*entries));
+    if (ahead) /* `entries` may be NULL otherwise */
+        memcpy(entries, &cq->entries[cq->first], ahead * sizeof(*entries));
     if (count > ahead)
         memcpy(entries + ahead, cq->entries, (count - ahead) * sizeof(*entries));
     cq->first = slot_of(cq, count);
