@@ -78,12 +78,13 @@ void rvt_engine_lock(struct rvt_engine *engine) {
     atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
 }
 
-void rvt_engine_yield(struct rvt_engine *engine) {
+bool rvt_engine_yield(struct rvt_engine *engine) {
     if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
-        return;
+        return false;
     rvt_mutex_unlock(&engine->lock);
     rvt_yield();
     rvt_engine_lock(engine);
+    return true;
 }
 
 /* --- events --- */
@@ -168,7 +169,7 @@ static void run(struct rvt_engine *engine) {
     while ((qp = engine->ready_first)) {
         rvt_make_unready(qp);
         work_on(qp);
-        rvt_engine_yield(engine);
+        (void)rvt_engine_yield(engine);
     }
     engine->running = false;
     rvt_restore_failure(&kept);
@@ -327,10 +328,11 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     rvt_mark_engine(qp->engine);
 }
 
-/* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
- * for queue pairs that use a DMA region. */
-static bool is_released(const struct rvt_sge *sge) {
-    return sge->mr && !rvt_sge_key_zero(sge) &&
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
+ * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
+ * can hold the region by a shared receive queue. */
+static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
+    return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
@@ -340,11 +342,11 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
         const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
         for (uint32_t k = 0; k < wqe->num_sge; k++)
-            if (is_released(&sges[k]))
+            if (is_released(&sges[k], qp->pd))
                 return true;
     }
     for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
-        if (is_released(&qp->in_hand.sges[k]))
+        if (is_released(&qp->in_hand.sges[k], qp->pd))
             return true;
     return false;
 }
@@ -361,18 +363,19 @@ static void error_holders(struct rvt_engine *engine) {
     }
 }
 
-/* Flushes the queue pairs in error while another thread runs the engine, which may be in the middle of a long
- * request. Starts over after each, because the list may have changed. */
+/* Flushes the queue pairs in error here and now, while another thread runs the engine and may be in the middle of
+ * a long request. Never releases the engine lock: only the runner may carry out requests. */
 static void flush_failed(struct rvt_engine *engine) {
-    struct rvt_engine_qp *qp;
-    do {
-        for (qp = engine->ready_first; qp && qp->attr.state != RVT_QPS_ERR;)
-            qp = qp->next_ready;
-        if (qp) {
-            rvt_make_unready(qp);
-            work_on(qp);
-        }
-    } while (qp);
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    for (struct rvt_engine_qp *qp = engine->ready_first, *next; qp; qp = next) {
+        next = qp->next_ready;
+        if (qp->attr.state != RVT_QPS_ERR)
+            continue;
+        rvt_make_unready(qp);
+        while (qp->sq.count)
+            rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+        qp->rnr_left = qp->attr.rnr_retry;
+    }
 }
 
 /* Ends what has ended. Nothing here releases the engine lock. */

@@ -214,6 +214,7 @@ void rvt_srq_taken(struct rvt_engine *engine, struct rvt_srq *srq) {
     if (srq->queue.count >= srq->limit)
         return; /* also if the limit is 0 */
     srq->limit = 0;
+    show(srq, RVT_SRQ_LIMIT, 0);
     rvt_report_event(engine, RVT_EVENT_SRQ_LIMIT, srq->owned.serial, srq->user);
 }
 
