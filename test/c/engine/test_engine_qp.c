@@ -179,7 +179,8 @@ static void queues_must_be_of_the_same_device_and_context(void) {
     FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ,
                0, 0);
     init = usual_init(make_cq(&v, 4));
-    struct rvt_srq_handle srqs[] = {make_srq(&w, 1, 1, 0), make_srq_in(&v, pd, 1, 1, 0), make_srq(&v, 1, 1, 0)};
+    struct rvt_srq_handle srqs[] = {make_srq(&w, 1, 1, 0), make_srq_in(&v, pd, 1, 1, 0),
+                                    make_srq(&v, 1, 1, 0)};
     for (unsigned i = 0; i < 2; i++) {
         init.srq = &srqs[i];
         FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE,
@@ -390,7 +391,8 @@ static void destroying_drops_work_requests_and_keeps_completions(void) {
     FAILS_WITH(rvt_destroy_cq(a.scq), RVT_EBUSY, RVT_CAUSE_CQ_IN_USE, 1, 0, 0);
     CHECK_EQ(rvt_destroy_qp(a.handle), 0);
     AT_REST(mr);
-    struct rvt_wc wc = WC(a.scq, .wr_id = 1, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE, .byte_len = 8);
+    struct rvt_wc wc =
+        WC(a.scq, .wr_id = 1, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE, .byte_len = 8);
     CHECK_EQ(wc.qp, a.serial);
     NO_WC(a.scq);
     CHECK_EQ(rvt_destroy_cq(a.scq), 0);
