@@ -45,7 +45,8 @@ static void a_new_queue_pair_is_in_reset_with_empty_queues(void) {
         CHECK_EQ(query.sends, 0);
         CHECK_EQ(query.receives, 0);
         CHECK_EQ(query.sq_draining, false);
-        const struct rvt_qp_attr nothing = {.state = RVT_QPS_RESET, .path_mig_state = RVT_MIG_MIGRATED};
+        static const struct rvt_qp_attr nothing = {.state = RVT_QPS_RESET,
+                                                   .path_mig_state = RVT_MIG_MIGRATED};
         CHECK_BYTES_EQ(&query.attr, &nothing, sizeof(nothing));
         CHECK_EQ(rvt_destroy_qp(qp.handle), 0);
     }
