@@ -276,9 +276,9 @@ static void elements_that_touch_share_a_reference(void) {
     struct verbs v;
     struct rvt_mr_handle dma;
     struct rvt_dma_handle mapping;
-    struct rvt_memory *memory = rvt_fixed_memory(bytes, sizeof(bytes));
     uint64_t address = BASE;
     REQUIRE(verbs_open(&v, MANUAL));
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, sizeof(bytes));
     CHECK_EQ(rvt_get_dma_mr(v.pd, 0, &dma), 0);
     CHECK_EQ(rvt_dma_map(v.device, NULL, memory, true, &address, &mapping), 0);
     rvt_memory_put(memory);
