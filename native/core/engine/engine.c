@@ -386,11 +386,12 @@ static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, str
         qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
-    /* Queue pairs end before the queues that they use, so nothing points to these any more. */
+    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a shared
+     * receive queue can end with its domain while queue pairs of other domains use it. */
     while (srqs) {
         struct rvt_srq *srq = srqs;
         srqs = srq->next_ended;
-        rvt_free_ended_srq(engine, srq);
+        rvt_free_ended_srq(srq);
     }
     while (cqs) {
         struct rvt_cq *cq = cqs;
