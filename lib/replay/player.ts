@@ -1,4 +1,5 @@
 /** Executes operations of the trace format on real devices. */
+import { defaultLimits, limitWords } from '../internal/device-limits';
 import { KeyTableField, PAGE_SIZE } from '../internal/layout';
 import { native } from '../internal/native';
 import { allocateMemory, type Answer, answerFailure, SKIPPED, toHex } from './answers';
@@ -61,7 +62,7 @@ export class TracePlayer {
   #init(op: OperationMembers['init']): Answer {
     // Close a previous session that had no `exit`.
     this.close();
-    const device = native.openDevice(op.lkey_table_bits, false, true);
+    const device = native.openDevice(op.lkey_table_bits, false, true, false, limitWords(defaultLimits));
     if (typeof device === 'number') return answerFailure(device);
     const session = new Session(device);
     this.#session = session;
@@ -136,7 +137,7 @@ function allocPd(session: Session, op: OperationMembers['alloc_pd']): Answer {
 function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  const qp = pd.createQp();
+  const qp = pd.createCheckQp();
   if (typeof qp === 'number') throw new TraceError(`create_qp: out of memory (${qp})`);
   session.bindQp(op.id, qp);
   return { ret: 0 };

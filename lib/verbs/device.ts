@@ -1,3 +1,4 @@
+import { defaultLimits, limitWords } from '../internal/device-limits';
 import { boolean, integer, invalidType, oneOf, size, u32, type Unchecked } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { type Counters, type CountersOptions, countersOf } from './counters';
@@ -216,7 +217,13 @@ export class Device {
     this.#attached = Attachment.is(by);
     const made = Attachment.is(by)
       ? by.attach()
-      : native.openDevice(by.lkeyTableBits, by.randomKeys, by.remoteKeyZero);
+      : native.openDevice(
+          by.lkeyTableBits,
+          by.randomKeys,
+          by.remoteKeyZero,
+          false,
+          limitWords(defaultLimits),
+        );
     try {
       const self = resultOf(this.#attached ? 'Device.attach' : 'new Device', made);
       this.#native = self;

@@ -326,7 +326,7 @@ export class ProtectionDomain {
    * @throws RdmaError `ENOMEM`, `EBADF`
    */
   createQp(): QueuePair {
-    const made = this.#native.createQp();
+    const made = this.#native.createCheckQp();
     try {
       const qp = new QueuePair(construction, resultOf('ProtectionDomain.createQp', made), this.#table);
       this.#table.created('queuePair', () => qp.id);

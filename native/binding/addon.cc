@@ -9,14 +9,17 @@
 #include "binding/batch/held_report.h"
 #include "binding/commands/commands.h"
 #include "binding/environment/environment.h"
+#include "binding/objects/ah.h"
 #include "binding/objects/cells.h"
 #include "binding/objects/checkers.h"
+#include "binding/objects/cq.h"
 #include "binding/objects/device.h"
 #include "binding/objects/device_memory.h"
 #include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/sge_state.h"
+#include "binding/objects/srq.h"
 #include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
@@ -40,6 +43,13 @@ static Napi::Value TellLeaks(const Napi::CallbackInfo &info) {
 static Napi::Value AwaitPut(const Napi::CallbackInfo &info) {
     if (info[0].IsFunction())
         Environment::Of(info.Env())->put_listeners().Add(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+}
+
+// awaitEvents(callback): calls the callback once, after the engine has reported events for this environment.
+static Napi::Value AwaitEvents(const Napi::CallbackInfo &info) {
+    if (info[0].IsFunction())
+        Environment::Of(info.Env())->event_listeners().Add(info[0].As<Napi::Function>());
     return info.Env().Undefined();
 }
 
@@ -87,6 +97,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     SgeState::Define(*environment, env);
     BufferHandle::Define(*environment, env);
     DeviceMemory::Define(*environment, env);
+    CompletionQueue::Define(*environment, env);
+    SharedReceiveQueue::Define(*environment, env);
+    AddressHandle::Define(*environment, env);
 
     Napi::Array names = Napi::Array::New(env, RVT_REASON_COUNT);
     for (uint32_t i = 0; i < RVT_REASON_COUNT; i++)
@@ -97,6 +110,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("onLeak", Napi::Function::New<OnLeak>(env, "onLeak"));
     exports.Set("tellLeaks", Napi::Function::New<TellLeaks>(env, "tellLeaks"));
     exports.Set("awaitPut", Napi::Function::New<AwaitPut>(env, "awaitPut"));
+    exports.Set("awaitEvents", Napi::Function::New<AwaitEvents>(env, "awaitEvents"));
     exports.Set("takeFailure", Napi::Function::New<TakeFailure>(env, "takeFailure"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "binding/commands/commands.h"
+#include "binding/environment/engine_call.h"
 #include "binding/objects/regions.h"
 #include "binding/values/arguments.h"
 #include "binding/values/js_memory.h"
@@ -76,9 +77,8 @@ int ReleaseMr(Commands &commands) {
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     if (mode == RVT_RELEASE_AWAIT && !commands.environment.ListenForPuts(region.device->context()))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    int error = rvt_release_mr(region.handle, static_cast<rvt_release_mode>(mode));
-    region.device->Settle();
-    return error;
+    EngineCall call(*region.device);
+    return rvt_release_mr(region.handle, static_cast<rvt_release_mode>(mode));
 }
 
 // placeOfMr(): fills the fields (enum rvt_region_place_field).

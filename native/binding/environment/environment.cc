@@ -8,7 +8,7 @@
 
 Environment::Environment(Napi::Env env)
     : env_(env), thread_(std::this_thread::get_id()), waker_(env, OnWake, this), leaks_(env),
-      put_listeners_(env) {}
+      put_listeners_(env), event_listeners_(env) {}
 
 std::shared_ptr<Environment> Environment::Start(Napi::Env env) {
     std::shared_ptr<Environment> environment(new (std::nothrow) Environment(env));
@@ -58,6 +58,7 @@ void Environment::OnCleanup(void *data) {
             part->End();
     self->leaks_.End();
     self->put_listeners_.End();
+    self->event_listeners_.End();
 }
 
 bool Environment::BeWakeable() {
@@ -77,6 +78,7 @@ void Environment::OnWake(void *self) {
     environment->DrainReferences();
     environment->leaks_.Tell();
     environment->put_listeners_.Tell();
+    environment->event_listeners_.Tell();
 }
 
 bool Environment::ListenForPuts(rvt_ucontext *context) {
@@ -91,6 +93,11 @@ void Environment::OnPut(void *self) {
     auto *environment = static_cast<Environment *>(self);
     environment->put_listeners_.Note();
     environment->waker_.Wake();
+}
+
+void Environment::NoteEvents() {
+    event_listeners_.Note();
+    waker_.Wake();
 }
 
 void Environment::ReportLater(Leak leak) {

@@ -12,7 +12,7 @@
 #include <unordered_set>
 
 #include "binding/environment/leaks.h"
-#include "binding/environment/put_listeners.h"
+#include "binding/environment/listeners.h"
 #include "binding/environment/waker.h"
 #include "core/rvt.h"
 
@@ -106,8 +106,15 @@ public:
     // From now on, a put on an awaited region (RVT_RELEASE_AWAIT) of this context calls the registered
     // listeners. Returns false if memory is short.
     bool ListenForPuts(rvt_ucontext *context);
-    PutListeners &put_listeners() {
+    Listeners &put_listeners() {
         return put_listeners_;
+    }
+
+    // Wakes the environment, so that its event listeners are called. Any thread may call this, until the
+    // contexts of the environment have ended.
+    void NoteEvents();
+    Listeners &event_listeners() {
+        return event_listeners_;
     }
 
     void Add(OpenDevice *device) {
@@ -143,7 +150,8 @@ private:
     bool over_ = false; // Node-API must not be called any more
     std::unordered_set<OpenDevice *> devices_;
     Leaks leaks_;
-    PutListeners put_listeners_;
+    Listeners put_listeners_;
+    Listeners event_listeners_;
     std::unique_ptr<EnvironmentPart> parts_[kParts];
     std::unique_ptr<unsigned char[]> scratch_;
     size_t scratch_bytes_ = 0;

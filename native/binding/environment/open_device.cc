@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/environment/open_device.h"
 
+#include <new>
 #include <utility>
 
 // The minimum that is reported to the garbage collector for an open device, and the smallest change that is
@@ -23,6 +24,12 @@ OpenDevice::~OpenDevice() {
     rvt_free_ucontext(context_);
     rvt_dev_put(device_);
     Account(0);
+}
+
+EventQueue *OpenDevice::events() {
+    if (!events_ && environment_->BeWakeable())
+        events_.reset(new (std::nothrow) EventQueue(*environment_));
+    return events_.get();
 }
 
 void OpenDevice::Settle() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "binding/environment/environment.h"
+#include "binding/environment/event_queue.h"
 #include "core/rvt.h"
 
 struct MemoryHold;
@@ -55,6 +56,10 @@ public:
             std::shared_ptr<OpenDevice>(std::move(self_));
     }
 
+    // Returns the queue of events for the objects that this environment creates. The environment can then be
+    // woken. Returns nullptr if memory is short. The queue outlives the context, and so all these objects.
+    EventQueue *events();
+
     // Whether to report regions that are still registered when nothing of the device is reachable any more.
     void ReportLeaks(bool report) {
         reports_leaks_ = report;
@@ -85,6 +90,7 @@ private:
     uint64_t elements_ = 0;            // number of held elements
     std::shared_ptr<OpenDevice> self_; // set while `elements_` is not 0
     std::unordered_map<const rvt_device_memory *, std::unordered_set<MemoryHold *>> holds_;
+    std::unique_ptr<EventQueue> events_;
 };
 
 #endif

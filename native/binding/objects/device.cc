@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/device.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <new>
 
+#include "binding/environment/engine_call.h"
+#include "binding/objects/cq.h"
 #include "binding/objects/device_memory.h"
 #include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
+#include "binding/objects/qp.h"
 #include "binding/objects/report.h"
 #include "binding/values/arguments.h"
 #include "binding/values/js_memory.h"
@@ -32,6 +37,13 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("counters", &Device::Counters),
                                           InstanceMethod("resources", &Device::Resources),
                                           InstanceMethod("reportLeaks", &Device::ReportLeaks),
+                                          InstanceMethod("limits", &Device::Limits),
+                                          InstanceMethod("createCq", &Device::CreateCq),
+                                          InstanceMethod("run", &Device::Run),
+                                          InstanceMethod("fireTimers", &Device::FireTimers),
+                                          InstanceMethod("progress", &Device::Progress),
+                                          InstanceMethod("takeEvents", &Device::TakeEvents),
+                                          InstanceMethod("completionCounts", &Device::CompletionCounts),
                                       }));
 }
 
@@ -41,10 +53,16 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
     options.lkey_table_bits = arguments.U32(0);
     options.random_keys = arguments.Bool(1);
     options.remote_key_zero = arguments.Bool(2);
+    rvt_engine_options engine = {};
+    engine.manual = arguments.Bool(3);
+    engine.random_qp_numbers = options.random_keys;
+    engine.host.event = EventQueue::Report;
+    ArrayView limits = arguments.Array(4, napi_uint32_array, RVT_LIMIT_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
+    std::memcpy(engine.limits.of, limits.data, sizeof(engine.limits.of));
     rvt_dev_info *device = nullptr;
-    int error = rvt_driver_mr_init(&options, &device);
+    int error = rvt_register_device(&options, &engine, &device);
     if (error)
         return Napi::Number::New(info.Env(), error);
     return Use(info.Env(), device, RVT_WHOLE_DEVICE, true);
@@ -122,10 +140,10 @@ Napi::Value Device::Detach(const Napi::CallbackInfo &info) {
     bool cascade = arguments.Bool(0);
     if (!arguments.ok())
         return arguments.Undefined();
+    EngineCall call(*payload_.device);
     int error = rvt_dealloc_ucontext(payload_.device->context(), cascade);
     if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);
-    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -213,10 +231,10 @@ Napi::Value Device::Close(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     bool leaked = false;
+    EngineCall call(*payload_.device);
     int error = rvt_mr_exit_by(payload_.device->context(), cascade, &leaked);
     if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);
-    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error ? error : leaked);
 }
 
@@ -273,4 +291,137 @@ Napi::Value Device::KeySlots(const Napi::CallbackInfo &info) {
 
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
     return ReportResources(info.Env(), *payload_.device);
+}
+
+Napi::Value Device::Limits(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_uint32_array, RVT_LIMIT_COUNT);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    rvt_limits limits;
+    int error = rvt_query_device(payload_.device->get(), &limits);
+    if (!error)
+        std::memcpy(out.data, limits.of, sizeof(limits.of));
+    return Napi::Number::New(info.Env(), error);
+}
+
+// createCq(cqe, compVector, flags)
+Napi::Value Device::CreateCq(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    rvt_cq_init init = {};
+    init.cqe = arguments.U32(0);
+    init.comp_vector = arguments.U32(1);
+    init.flags = arguments.U32(2);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    init.user = payload_.device->events();
+    if (!init.user)
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
+    EngineCall call(*payload_.device);
+    rvt_cq_handle handle = {};
+    int error = rvt_create_cq(payload_.device->get(), payload_.device->context(), &init, &handle);
+    return WrapNew<CompletionQueue>(info.Env(), payload_.device, error, handle, rvt_destroy_cq);
+}
+
+// run(kick): makes the listed queue pairs ready, then works until none is ready.
+Napi::Value Device::Run(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    if (!info[0].IsArray())
+        arguments.Wrong(0, "a list of queue pairs");
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(*payload_.device);
+    int error = rvt_ucontext_live(payload_.device->context());
+    uint32_t count = info[0].As<Napi::Array>().Length();
+    for (uint32_t i = 0; !error && i < count; i++) {
+        napi_value element;
+        QueuePair *qp = napi_get_element(info.Env(), info[0], i, &element) == napi_ok
+                            ? QueuePair::Get(Napi::Value(info.Env(), element))
+                            : nullptr;
+        if (!qp) {
+            arguments.Wrong(0, "a list of queue pairs");
+            return arguments.Undefined();
+        }
+        error = rvt_kick_qp(qp->payload().handle);
+    }
+    if (!error)
+        error = rvt_run_engine(payload_.device->get());
+    return Napi::Number::New(info.Env(), error);
+}
+
+namespace {
+
+// Timers that fired, gathered with the engine lock held and so without exceptions.
+struct FiredTimers {
+    std::unique_ptr<double[]> pairs;
+    size_t capacity = 0, count = 0; // in pairs
+
+    static void Add(void *data, uint64_t qp, uint32_t usec) {
+        auto *fired = static_cast<FiredTimers *>(data);
+        if (fired->count == fired->capacity) {
+            size_t capacity = fired->capacity ? fired->capacity * 2 : 64;
+            std::unique_ptr<double[]> larger(new (std::nothrow) double[capacity * 2]);
+            if (!larger)
+                return; // fired, but not reported
+            if (fired->count)
+                std::memcpy(larger.get(), fired->pairs.get(), fired->count * 2 * sizeof(double));
+            fired->pairs = std::move(larger);
+            fired->capacity = capacity;
+        }
+        fired->pairs[fired->count * 2] = static_cast<double>(qp);
+        fired->pairs[fired->count * 2 + 1] = usec;
+        fired->count++;
+    }
+};
+
+} // namespace
+
+Napi::Value Device::FireTimers(const Napi::CallbackInfo &info) {
+    FiredTimers fired;
+    {
+        EngineCall call(*payload_.device);
+        rvt_fire_timers(payload_.device->get(), FiredTimers::Add, &fired);
+    }
+    Napi::Float64Array pairs = Napi::Float64Array::New(info.Env(), fired.count * 2);
+    if (!pairs.IsEmpty() && fired.count)
+        std::memcpy(pairs.Data(), fired.pairs.get(), fired.count * 2 * sizeof(double));
+    return pairs;
+}
+
+// progress(): returns the microseconds until the next RNR timer is due, or -1.
+Napi::Value Device::Progress(const Napi::CallbackInfo &info) {
+    using std::chrono::duration_cast;
+    using std::chrono::microseconds;
+    EngineCall call(*payload_.device);
+    auto now = static_cast<uint64_t>(
+        duration_cast<microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+    uint64_t next = rvt_progress(payload_.device->get(), now);
+    return Napi::Number::New(info.Env(), next == UINT64_MAX ? -1 : static_cast<double>(next - now));
+}
+
+Napi::Value Device::TakeEvents(const Napi::CallbackInfo &info) {
+    std::vector<EventQueue::Event> events;
+    if (EventQueue *queue = payload_.device->events())
+        events = queue->Take();
+    Napi::Float64Array pairs = Napi::Float64Array::New(info.Env(), events.size() * 2);
+    for (size_t i = 0; !pairs.IsEmpty() && i < events.size(); i++) {
+        pairs[i * 2] = events[i].kind;
+        pairs[i * 2 + 1] = static_cast<double>(events[i].object);
+    }
+    return pairs;
+}
+
+Napi::Value Device::CompletionCounts(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_WC_STATUS_COUNT + 1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(*payload_.device);
+    rvt_completion_counts counts;
+    rvt_count_completions(payload_.device->get(), &counts);
+    static_assert(sizeof(counts) == (RVT_WC_STATUS_COUNT + 1) * sizeof(uint64_t) &&
+                      offsetof(rvt_completion_counts, lost) == RVT_WC_STATUS_COUNT * sizeof(uint64_t),
+                  "copied as they are");
+    std::memcpy(out.data, &counts, sizeof(counts));
+    return arguments.Undefined();
 }

@@ -12,7 +12,7 @@ class Device : public Wrapper<Device, DevicePayload, kDevice> {
 public:
     using Wrapper::Wrapper;
     static void Define(Environment &environment, Napi::Env env);
-    // openDevice(lkeyTableBits, randomKeys, remoteKeyZero): opens a device.
+    // openDevice(lkeyTableBits, randomKeys, remoteKeyZero, manual, limits): opens a device.
     static Napi::Value Open(const Napi::CallbackInfo &info);
     // attachDevice(token): attaches to a shared device.
     static Napi::Value Attach(const Napi::CallbackInfo &info);
@@ -37,6 +37,13 @@ private:
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value Resources(const Napi::CallbackInfo &info);
     Napi::Value ReportLeaks(const Napi::CallbackInfo &info);
+    Napi::Value Limits(const Napi::CallbackInfo &info);
+    Napi::Value CreateCq(const Napi::CallbackInfo &info);
+    Napi::Value Run(const Napi::CallbackInfo &info);
+    Napi::Value FireTimers(const Napi::CallbackInfo &info);
+    Napi::Value Progress(const Napi::CallbackInfo &info);
+    Napi::Value TakeEvents(const Napi::CallbackInfo &info);
+    Napi::Value CompletionCounts(const Napi::CallbackInfo &info);
 };
 
 #endif

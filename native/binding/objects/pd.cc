@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/objects/pd.h"
 
+#include <cstring>
+
+#include "binding/environment/engine_call.h"
+#include "binding/objects/ah.h"
+#include "binding/objects/cq.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/regions.h"
+#include "binding/objects/srq.h"
 #include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 
@@ -13,6 +19,9 @@ void ProtectionDomain::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("number", &ProtectionDomain::Number),
                                           InstanceMethod("dealloc", &ProtectionDomain::Dealloc),
                                           InstanceMethod("createCheckQp", &ProtectionDomain::CreateCheckQp),
+                                          InstanceMethod("createQp", &ProtectionDomain::CreateQp),
+                                          InstanceMethod("createSrq", &ProtectionDomain::CreateSrq),
+                                          InstanceMethod("createAh", &ProtectionDomain::CreateAh),
                                           InstanceMethod("regUserMrTest", &ProtectionDomain::RegUserMrTest),
                                           InstanceMethod("getDmaMr", &ProtectionDomain::GetDmaMr),
                                           InstanceMethod("allocMr", &ProtectionDomain::AllocMr),
@@ -38,8 +47,8 @@ Napi::Value ProtectionDomain::Dealloc(const Napi::CallbackInfo &info) {
     bool cascade = arguments.Bool(0);
     if (!arguments.ok())
         return arguments.Undefined();
+    EngineCall call(*payload_.device);
     int error = rvt_dealloc_pd(payload_.handle, cascade);
-    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -53,6 +62,76 @@ Napi::Value ProtectionDomain::CreateCheckQp(const Napi::CallbackInfo &info) {
     if (object.IsEmpty())
         rvt_destroy_qp(handle); // undo: an exception is pending, so the call must have no effect
     return object;
+}
+
+// createQp(sendCq, recvCq, srq, words)
+Napi::Value ProtectionDomain::CreateQp(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto *send_cq = arguments.Object<CompletionQueue>(0);
+    auto *recv_cq = arguments.Object<CompletionQueue>(1);
+    auto *srq = info[2].IsUndefined() ? nullptr : arguments.Object<SharedReceiveQueue>(2);
+    ArrayView view = arguments.Array(3, napi_uint32_array, RVT_QP_INIT_WORDS);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    uint32_t words[RVT_QP_INIT_WORDS];
+    std::memcpy(words, view.data, sizeof(words)); // once: the array may be shared
+    rvt_qp_init init = {};
+    init.type = words[RVT_QP_INIT_TYPE];
+    init.sig_type = words[RVT_QP_INIT_SIG_TYPE];
+    init.send_cq = send_cq->payload().handle;
+    init.recv_cq = recv_cq->payload().handle;
+    init.srq = srq ? &srq->payload().handle : nullptr;
+    init.max_send_wr = words[RVT_QP_INIT_MAX_SEND_WR];
+    init.max_recv_wr = words[RVT_QP_INIT_MAX_RECV_WR];
+    init.max_send_sge = words[RVT_QP_INIT_MAX_SEND_SGE];
+    init.max_recv_sge = words[RVT_QP_INIT_MAX_RECV_SGE];
+    init.user = payload_.device->events();
+    if (!init.user)
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
+    EngineCall call(*payload_.device);
+    rvt_qp_handle handle;
+    int error = rvt_create_qp(payload_.handle, &init, &handle, nullptr);
+    if (error)
+        return Napi::Number::New(info.Env(), error);
+    Napi::Value object = QueuePair::Wrap(payload_.device, handle);
+    if (object.IsEmpty())
+        rvt_destroy_qp(handle); // undo: an exception is pending, so the call must have no effect
+    return object;
+}
+
+// createSrq(maxWr, maxSge, limit, basic)
+Napi::Value ProtectionDomain::CreateSrq(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    rvt_srq_init init = {};
+    init.max_wr = arguments.U32(0);
+    init.max_sge = arguments.U32(1);
+    init.limit = arguments.U32(2);
+    init.basic = arguments.Bool(3);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    init.user = payload_.device->events();
+    if (!init.user)
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
+    EngineCall call(*payload_.device);
+    rvt_srq_handle handle = {};
+    int error = rvt_create_srq(payload_.handle, &init, &handle);
+    return WrapNew<SharedReceiveQueue>(info.Env(), payload_.device, error, handle, rvt_destroy_srq);
+}
+
+// createAh(dlid, sl, staticRate, port)
+Napi::Value ProtectionDomain::CreateAh(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    rvt_ah_attr attr = {};
+    attr.dlid = arguments.U32(0);
+    attr.sl = static_cast<uint8_t>(arguments.Integer(1, 0, UINT8_MAX));
+    attr.static_rate = static_cast<uint8_t>(arguments.Integer(2, 0, UINT8_MAX));
+    attr.port = static_cast<uint8_t>(arguments.Integer(3, 0, UINT8_MAX));
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(*payload_.device);
+    rvt_ah_handle handle = {};
+    int error = rvt_create_ah(payload_.handle, &attr, &handle);
+    return WrapNew<AddressHandle>(info.Env(), payload_.device, error, handle, rvt_destroy_ah);
 }
 
 Napi::Value ProtectionDomain::RegUserMrTest(const Napi::CallbackInfo &info) {
@@ -124,8 +203,8 @@ Napi::Value ProtectionDomain::DeregMany(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     if (!regions.handles)
         return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
+    EngineCall call(*payload_.device);
     int error = rvt_dereg_mrs(payload_.handle, regions.handles.get(), regions.count,
                               force ? RVT_RELEASE_FORCE : RVT_RELEASE);
-    payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
 }

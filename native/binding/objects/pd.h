@@ -27,6 +27,9 @@ private:
     Napi::Value Number(const Napi::CallbackInfo &info);
     Napi::Value Dealloc(const Napi::CallbackInfo &info);
     Napi::Value CreateCheckQp(const Napi::CallbackInfo &info);
+    Napi::Value CreateQp(const Napi::CallbackInfo &info);
+    Napi::Value CreateSrq(const Napi::CallbackInfo &info);
+    Napi::Value CreateAh(const Napi::CallbackInfo &info);
     Napi::Value RegUserMrTest(const Napi::CallbackInfo &info);
     Napi::Value GetDmaMr(const Napi::CallbackInfo &info);
     Napi::Value AllocMr(const Napi::CallbackInfo &info);

@@ -28,6 +28,11 @@ private:
     Napi::Value Destroy(const Napi::CallbackInfo &info);
     Napi::Value FastRegMr(const Napi::CallbackInfo &info);
     Napi::Value InvalidateRkey(const Napi::CallbackInfo &info);
+    Napi::Value Qpn(const Napi::CallbackInfo &info);
+    Napi::Value Modify(const Napi::CallbackInfo &info);
+    Napi::Value Query(const Napi::CallbackInfo &info);
+    Napi::Value PostSend(const Napi::CallbackInfo &info);
+    Napi::Value PostRecv(const Napi::CallbackInfo &info);
 };
 
 #endif

@@ -17,6 +17,9 @@ enum WrapperClass {
     kSgeState,
     kBufferHandle,
     kDeviceMemory,
+    kCompletionQueue,
+    kSharedReceiveQueue,
+    kAddressHandle,
     kBatch, // has a tag, but no constructor
     kWrapperClasses
 };

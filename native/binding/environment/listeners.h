@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Callbacks of this environment that wait until any thread puts a reference on one of its regions.
-#ifndef RDMAVT_PUT_LISTENERS_H
-#define RDMAVT_PUT_LISTENERS_H
+// Callbacks of this environment that wait for something that any thread can cause: a put of a reference on one
+// of its regions, or an event of the engine.
+#ifndef RDMAVT_LISTENERS_H
+#define RDMAVT_LISTENERS_H
 
 #include <napi.h>
 
@@ -9,19 +10,19 @@
 #include <vector>
 
 // Used only on its environment's thread, except Note().
-class PutListeners {
+class Listeners {
 public:
-    explicit PutListeners(napi_env env) : env_(env) {}
+    explicit Listeners(napi_env env) : env_(env) {}
 
-    // Calls `callback` once, after the next put.
+    // Calls `callback` once, after the next Note().
     void Add(const Napi::Function &callback) {
         callbacks_.push_back(Napi::Persistent(callback));
     }
-    // Records that a reference was put. Any thread may call this.
+    // Records that it happened. Any thread may call this.
     void Note() {
         noted_ = true;
     }
-    // Calls all waiting callbacks, if a put was recorded since the last time. Runs JavaScript.
+    // Calls all waiting callbacks, if Note() was called since the last time. Runs JavaScript.
     void Tell();
     // Drops all callbacks; none is called any more.
     void End() {

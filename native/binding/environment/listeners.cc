@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "binding/environment/put_listeners.h"
+#include "binding/environment/listeners.h"
 
 #include <utility>
 
-void PutListeners::Tell() {
+void Listeners::Tell() {
     if (!noted_.exchange(false))
         return;
     std::vector<Napi::FunctionReference> callbacks;

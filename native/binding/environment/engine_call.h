@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef RDMAVT_ENGINE_CALL_H
+#define RDMAVT_ENGINE_CALL_H
+
+#include "binding/environment/open_device.h"
+#include "core/rvt.h"
+
+// Scope of a call that may make the engine work: it resolves the buffers of this environment. Ends with
+// OpenDevice::Settle().
+class EngineCall {
+public:
+    explicit EngineCall(OpenDevice &device) : device_(device.shared_from_this()) {
+        device.environment().NextCall();
+        rvt_set_thread_environment(&device.environment());
+    }
+    ~EngineCall() {
+        rvt_set_thread_environment(nullptr);
+        device_->Settle();
+    }
+    EngineCall(const EngineCall &) = delete;
+    EngineCall &operator=(const EngineCall &) = delete;
+
+private:
+    std::shared_ptr<OpenDevice> device_;
+};
+
+#endif

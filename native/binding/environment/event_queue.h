@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The events that the engine has reported for one environment's objects on one device, until JavaScript takes
+// them. Any thread that calls the core may report one.
+#ifndef RDMAVT_EVENT_QUEUE_H
+#define RDMAVT_EVENT_QUEUE_H
+
+#include <mutex>
+#include <vector>
+
+#include "core/rvt.h"
+
+class Environment;
+
+class EventQueue {
+public:
+    struct Event {
+        rvt_event_kind kind;
+        uint64_t object; // serial number
+    };
+
+    explicit EventQueue(Environment &environment) : environment_(environment) {}
+    EventQueue(const EventQueue &) = delete;
+    EventQueue &operator=(const EventQueue &) = delete;
+
+    // Called by the engine with its lock held: rvt_engine_host.event, whose `user` is the queue of the object's
+    // environment. Wakes that environment for the first event.
+    static void Report(rvt_event_kind kind, uint64_t object, void *user, void *data);
+
+    // Returns the events so far, and forgets them. Called on the environment's thread.
+    std::vector<Event> Take();
+
+private:
+    // A program that never takes its events must not use up the memory. Completion and timer events are not
+    // lost with this limit: there is at most one of each object until JavaScript has seen it.
+    static constexpr size_t kMost = 1 << 16;
+
+    Environment &environment_;
+    std::mutex mutex_;
+    std::vector<Event> events_; // protected by the mutex
+};
+
+#endif
