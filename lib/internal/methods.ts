@@ -49,6 +49,7 @@ const operations = {
   'QueuePair.invalidateRkey': 'invalidate_rkey',
   'QueuePair.modify': 'modify_qp',
   'QueuePair.connect': 'modify_qp',
+  'QueuePair.activate': 'modify_qp',
   'QueuePair.query': 'query_qp',
   'QueuePair.qpn': 'query_qp',
   'QueuePair.postSend': 'post_send',

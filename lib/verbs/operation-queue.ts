@@ -5,11 +5,17 @@
 import { abortReason, isAborted, listenForAbort, stopListening } from '../internal/abort-signal';
 import { CompletionError } from './completion-error';
 import { type Completion } from './completion';
-import { abandonExpectation, type CompletionQueue, expectCompletion, stopExpecting } from './completion-queue';
+import {
+  type CompletionQueue,
+  dropExpectations,
+  expectCompletion,
+  muteExpectation,
+} from './completion-queue';
 import { explainedError, RdmaError, rdmaError } from '../internal/errors';
 import { mapOf, ownList } from '../internal/intrinsics';
 import { type Method } from '../internal/methods';
 import { type Status } from '../internal/native';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { takeBlock, giveBlock, type WorkRequestBlock } from './work-requests';
 
 /** Delay in milliseconds of the attempts to post waiting work requests while no operation of the queue is posted. */
@@ -79,17 +85,14 @@ class Operation {
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
-    if (this.#listener !== undefined && this.signal !== undefined)
-      stopListening(this.signal, this.#listener);
+    if (this.#listener !== undefined && this.signal !== undefined) stopListening(this.signal, this.#listener);
     return true;
   }
 }
 
 /** Returns whether a post failed because the queue has no room now. A queue without any room never has. */
 function isFull(error: Error): boolean {
-  return (
-    error instanceof RdmaError && error.detail?.cause === 'QueueFull' && Number(error.detail.limit) > 0
-  );
+  return error instanceof RdmaError && error.detail?.cause === 'QueueFull' && Number(error.detail.limit) > 0;
 }
 
 /** What an operation queue needs to know about its queue pair. */
@@ -100,6 +103,8 @@ export interface OperationOwner {
   readonly id: number;
   /** Posts the work request of a block. */
   readonly post: (block: WorkRequestBlock) => Status;
+  /** Keeps the queue pair from being garbage-collected while operations are posted, or no longer. */
+  readonly hold: (held: boolean) => void;
   /** Creates the error for an operation whose completion never comes. */
   readonly lost: (method: Method) => Error;
 }
@@ -110,6 +115,7 @@ export class OperationQueue {
   readonly #most: number;
   /** Posted operations by wr_id. */
   readonly #posted = new Map<bigint, Operation>();
+  #postedCount = 0;
   /** Operations that wait, in order, from index `#head` on. Those without a block have been aborted. */
   #waiting = ownList<Operation>();
   #head = 0;
@@ -188,13 +194,19 @@ export class OperationQueue {
     this.#schedule();
   }
 
-  /** Rejects all posted operations: the queue dropped their work requests, and no completions will come. */
+  /**
+   * Ends the posted operations after the native queue has dropped their work requests: those whose completions are in the
+   * completion queue as usual, the others with an error.
+   */
   dropped(): void {
-    mapOf.forEach(this.#posted, (operation, wrId) => {
-      mapOf.delete(this.#posted, wrId);
-      stopExpecting(this.#owner.cq, this.#owner.id, wrId);
-      operation.reject(this.#owner.lost(operation.method));
+    const ids = ownList<bigint>();
+    mapOf.forEach(this.#posted, (_, wrId) => {
+      ids[ids.length] = wrId;
     });
+    for (let i = 0; i < ids.length; i++) {
+      const wrId = ids[i];
+      if (wrId !== undefined) dropExpectations(this.#owner.cq, this.#owner.id, wrId);
+    }
     this.pump();
   }
 
@@ -205,7 +217,7 @@ export class OperationQueue {
       if (status === 0) {
         this.#expect(operation);
         operation.listen(() => {
-          abandonExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
+          muteExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
         });
         return;
       }
@@ -227,8 +239,7 @@ export class OperationQueue {
     this.#waiting[this.#waiting.length] = operation;
     this.#waitingCount++;
     operation.listen(() => {
-      if (operation.waiting === undefined)
-        abandonExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
+      if (operation.waiting === undefined) muteExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
       else this.#forget(operation);
     });
     this.#schedule();
@@ -245,8 +256,10 @@ export class OperationQueue {
     const { cq, id, lost } = this.#owner;
     const { wrId } = operation;
     mapOf.set(this.#posted, wrId, operation);
+    if (this.#postedCount++ === 0) this.#owner.hold(true);
     expectCompletion(cq, id, wrId, (completion) => {
       mapOf.delete(this.#posted, wrId);
+      if (--this.#postedCount === 0) this.#owner.hold(false);
       if (completion === undefined) operation.reject(lost(operation.method));
       else operation.complete(completion);
       this.pump();
@@ -258,7 +271,7 @@ export class OperationQueue {
    * taken by the program's own work requests, whose completions this object does not see.
    */
   #schedule(): void {
-    if (this.#waitingCount === 0 || this.#posted.size > 0) {
+    if (this.#waitingCount === 0 || this.#postedCount > 0) {
       this.#unschedule();
       return;
     }

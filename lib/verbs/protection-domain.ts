@@ -26,7 +26,8 @@ import { type Method } from '../internal/methods';
 import { MemoryRegion } from './memory-region';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
-import { QueuePair } from './queue-pair';
+import { type CreateQpOptions, QueuePair } from './queue-pair';
+import { readQpOptions } from './create-qp-options';
 import { construction } from '../internal/construction';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -318,17 +319,34 @@ export class ProtectionDomain {
   }
 
   /**
-   * Creates a queue pair in the domain.
+   * Creates a queue pair in the domain: without options one that only checks a peer's requests, with a type one that carries out
+   * work requests. The new queue pair is in RESET; see {@link QueuePair.connect} and {@link QueuePair.activate}.
    *
    * Kernel: `rvt_create_qp`.
    *
+   * @param options - type, completion queues and sizes
    * @returns the new queue pair
-   * @throws RdmaError `ENOMEM`, `EBADF`
+   * @throws RdmaError `EINVAL`: a size is above the limit of the device; all sizes are 0; a queue was created by another
+   *   {@link Device} object. `ENOMEM`: the device has as many queue pairs as `maxQp` allows, or memory allocation failed. `EBADF`:
+   *   the domain or a queue is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  createQp(): QueuePair {
-    const made = this.#native.createCheckQp();
+  createQp(options?: { type?: 'CHECK' }): QueuePair<'CHECK'>;
+  createQp<Type extends 'RC' | 'UC' | 'UD'>(options: CreateQpOptions<Type>): QueuePair<Type>;
+  createQp(options?: { type?: 'CHECK' } | CreateQpOptions): QueuePair {
+    const self = this.#native;
+    const init = options === undefined ? undefined : readQpOptions(options);
+    const made =
+      init === undefined
+        ? self.createCheckQp()
+        : self.createQp(init.nativeSendCq, init.nativeRecvCq, init.nativeSrq, init.words);
     try {
-      const qp = new QueuePair(construction, resultOf('ProtectionDomain.createQp', made), this.#table);
+      const qp = new QueuePair(
+        construction,
+        resultOf('ProtectionDomain.createQp', made),
+        this.#table,
+        init && { ...init, home: this.#home, local: this.#asker },
+      );
       this.#table.created('queuePair', () => qp.id);
       return qp;
     } catch (error) {

@@ -152,7 +152,15 @@ const attributeNames = [
   'enSqdAsyncNotify',
 ] as const satisfies readonly (keyof QpAttributes)[];
 
-const stateNames = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'] as const satisfies readonly QpStateName[];
+const stateNames = [
+  'RESET',
+  'INIT',
+  'RTR',
+  'RTS',
+  'SQD',
+  'SQE',
+  'ERR',
+] as const satisfies readonly QpStateName[];
 const migrationNames = ['MIGRATED', 'REARM', 'ARMED'] as const satisfies readonly MigrationStateName[];
 
 const SMALLEST_MTU = 256;
@@ -163,7 +171,8 @@ const state = (value: unknown, name: string): number => qpStateNumber(oneOf(valu
 /** Returns the number of an MTU in `enum ib_mtu`: 1 (256 bytes) to 5 (4,096 bytes). */
 function mtu(value: unknown, name: string): number {
   const bytes = integer(value, name, SMALLEST_MTU, LARGEST_MTU);
-  for (let number = 1, size = SMALLEST_MTU; size <= bytes; number++, size *= 2) if (size === bytes) return number;
+  for (let number = 1, size = SMALLEST_MTU; size <= bytes; number++, size *= 2)
+    if (size === bytes) return number;
   return 0; // refused by the native module, as any other number that is not one of an MTU
 }
 
@@ -210,10 +219,15 @@ function encodePath(path: Unchecked<PathAddress>, name: string, words: Uint32Arr
  * Encodes attributes for the native module.
  *
  * @param method - the method that the program called
+ * @param parameter - name of the argument in messages
  * @returns the mask of {@link QpAttribute} bits, and the words
  * @throws TypeError, RangeError; RdmaError `EINVAL`: `access` has unknown bits
  */
-export function encodeAttributes(method: Method, attributes: unknown): { mask: number; words: Uint32Array } {
+export function encodeAttributes(
+  method: Method,
+  attributes: unknown,
+  parameter: string,
+): { mask: number; words: Uint32Array } {
   const given = requiredOptionsOf<QpAttributes>(attributes, attributeNames);
   const words = new PlainNumbers(QpAttrWord.SetWords);
   let mask = 0;
@@ -223,27 +237,27 @@ export function encodeAttributes(method: Method, attributes: unknown): { mask: n
     const [name, bit, word, read] = attribute;
     const value = given[name];
     if (value === undefined) continue;
-    words[word] = read(value, `options.${name}`);
+    words[word] = read(value, `${parameter}.${name}`);
     mask |= bit;
   }
   const { access, av, altPath, enSqdAsyncNotify } = given;
   if (access !== undefined) {
-    words[QpAttrWord.Access] = readAccessBits(method, access, 'options.access');
+    words[QpAttrWord.Access] = readAccessBits(method, access, `${parameter}.access`);
     mask |= QpAttribute.AccessFlags;
   }
   if (av !== undefined) {
-    encodePath(propertiesOf<PathAddress>(av, 'options.av'), 'options.av', words, QpAttrWord.Av);
+    encodePath(propertiesOf<PathAddress>(av, `${parameter}.av`), `${parameter}.av`, words, QpAttrWord.Av);
     mask |= QpAttribute.Av;
   }
   if (altPath !== undefined) {
-    const path = propertiesOf<AlternatePath>(altPath, 'options.altPath');
-    encodePath(path, 'options.altPath', words, QpAttrWord.AltAv);
+    const path = propertiesOf<AlternatePath>(altPath, `${parameter}.altPath`);
+    encodePath(path, `${parameter}.altPath`, words, QpAttrWord.AltAv);
     const { pkeyIndex = 0 } = path;
-    words[QpAttrWord.AltPkeyIndex] = u32(pkeyIndex, 'options.altPath.pkeyIndex');
+    words[QpAttrWord.AltPkeyIndex] = u32(pkeyIndex, `${parameter}.altPath.pkeyIndex`);
     mask |= QpAttribute.AltPath;
   }
   if (enSqdAsyncNotify !== undefined) {
-    boolean(enSqdAsyncNotify, 'options.enSqdAsyncNotify');
+    boolean(enSqdAsyncNotify, `${parameter}.enSqdAsyncNotify`);
     mask |= QpAttribute.EnSqdAsyncNotify;
   }
   return { mask, words };
