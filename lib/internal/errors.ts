@@ -24,13 +24,13 @@ export type ErrnoName = (typeof errnoNames)[keyof typeof errnoNames];
 const descriptions: Record<ErrnoName, string> = {
   EPERM: 'operation not permitted',
   EBADF: 'the object is closed',
-  ENOMEM: 'out of memory or key table slots',
+  ENOMEM: 'no memory or no room left',
   EACCES: 'permission denied',
   EBUSY: 'still in use',
   EXDEV: 'created by another process or another copy of this package',
   ENODEV: 'no such device',
   EINVAL: 'invalid argument',
-  EOPNOTSUPP: 'not supported by this runtime',
+  EOPNOTSUPP: 'not supported',
 };
 
 /** Linux errno numbers by name, positive. */
@@ -112,12 +112,16 @@ export class RdmaError extends Error {
  *
  * @param method - the method that the program called
  * @param status - the negative errno
+ * @param bad - index of the first work request that was not accepted, if the method posts work requests
  */
-export function rdmaError(method: Method, status: number): Error {
+export function rdmaError(method: Method, status: number, bad?: number): Error {
   const code = (errnoNames as Record<number, ErrnoName | undefined>)[-status];
   // Should not happen, but an unknown status must not pass as success.
   if (code === undefined) return new Error(`${method}: unexpected status ${status}`);
-  const explanation = takeExplanation(method, -status) ?? { method, text: descriptions[code] };
+  const explanation = takeExplanation(method, -status, undefined, bad) ?? {
+    method,
+    text: descriptions[code],
+  };
   return new RdmaError(operationOf(method), code, undefined, explanation);
 }
 
