@@ -115,7 +115,6 @@ export type {
   ResourcesJson,
 } from './verbs/resources-json';
 export type {
-  LimitName,
   MigrationStateName,
   QpAttributeName,
   QpStateName,

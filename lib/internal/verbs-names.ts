@@ -3,9 +3,9 @@
  * uses the numbers of the enums in `layout.ts`; each table below maps one enum to its names, and each pair of functions translates
  * in both directions.
  */
+import { limitNumbers } from './device-limits';
 import {
   Capacity,
-  Limit,
   MigrationState,
   QpAttribute,
   QpState,
@@ -96,20 +96,7 @@ export type QpAttributeName =
   | 'destQpn';
 
 /** Name of a limit of a device (`struct ib_device_attr`). */
-export type LimitName =
-  | 'maxQp'
-  | 'maxQpWr'
-  | 'maxSendSge'
-  | 'maxRecvSge'
-  | 'maxCq'
-  | 'maxCqe'
-  | 'maxSrq'
-  | 'maxSrqWr'
-  | 'maxSrqSge'
-  | 'maxPd'
-  | 'maxRdmaAtomic'
-  | 'npkeys'
-  | 'maxAh';
+export type LimitName = keyof typeof limitNumbers;
 
 const qpTypes: Readonly<Record<QpType, QpTypeName>> = {
   [QpType.Check]: 'CHECK',
@@ -204,22 +191,6 @@ const qpAttributes: Readonly<Record<QpAttribute, QpAttributeName>> = {
   [QpAttribute.DestQpn]: 'destQpn',
 };
 
-const limits: Readonly<Record<Exclude<Limit, Limit.Count>, LimitName>> = {
-  [Limit.MaxQp]: 'maxQp',
-  [Limit.MaxQpWr]: 'maxQpWr',
-  [Limit.MaxSendSge]: 'maxSendSge',
-  [Limit.MaxRecvSge]: 'maxRecvSge',
-  [Limit.MaxCq]: 'maxCq',
-  [Limit.MaxCqe]: 'maxCqe',
-  [Limit.MaxSrq]: 'maxSrq',
-  [Limit.MaxSrqWr]: 'maxSrqWr',
-  [Limit.MaxSrqSge]: 'maxSrqSge',
-  [Limit.MaxPd]: 'maxPd',
-  [Limit.MaxRdmaAtomic]: 'maxRdmaAtomic',
-  [Limit.Npkeys]: 'npkeys',
-  [Limit.MaxAh]: 'maxAh',
-};
-
 /** The option that sets a size of a queue, and the limit of the device for it. */
 const capacities: Readonly<Record<Capacity, readonly [option: string, limit: LimitName]>> = {
   [Capacity.SendWr]: ['maxSendWr', 'maxQpWr'],
@@ -250,7 +221,6 @@ const wrOpcodeNumbers = numbersOf(wrOpcodes);
 const wcOpcodeNumbers = numbersOf(wcOpcodes);
 const wcStatusNumbers = numbersOf(wcStatuses);
 const qpAttributeNumbers = numbersOf(qpAttributes);
-const limitNumbers = numbersOf(limits);
 
 const nameIn = <Name>(names: Readonly<Record<number, Name>>, number: number): Name | undefined =>
   names[number];
@@ -280,8 +250,15 @@ export const wcOpcodeNumber = (name: unknown): number | undefined => numberIn(wc
 export const wcStatusName = (number: number): WcStatusName | undefined => nameIn(wcStatuses, number);
 export const wcStatusNumber = (name: unknown): number | undefined => numberIn(wcStatusNumbers, name);
 
-export const limitName = (number: number): LimitName | undefined => nameIn(limits, number);
-export const limitNumber = (name: unknown): number | undefined => numberIn(limitNumbers, name);
+/** Returns the name of a limit by its index in the native module's array. */
+export function limitName(number: number): LimitName | undefined {
+  const names = Object.keys(limitNumbers) as LimitName[];
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
+    if (name !== undefined && (limitNumbers[name] as number) === number) return name;
+  }
+  return undefined;
+}
 
 /** Returns the name of the attribute with this bit. */
 export const qpAttributeName = (bit: number): QpAttributeName | undefined => nameIn(qpAttributes, bit);

@@ -78,12 +78,13 @@ void rvt_engine_lock(struct rvt_engine *engine) {
     atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
 }
 
-void rvt_engine_yield(struct rvt_engine *engine) {
+bool rvt_engine_yield(struct rvt_engine *engine) {
     if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
-        return;
+        return false;
     rvt_mutex_unlock(&engine->lock);
     rvt_yield();
     rvt_engine_lock(engine);
+    return true;
 }
 
 /* --- events --- */
@@ -168,7 +169,7 @@ static void run(struct rvt_engine *engine) {
     while ((qp = engine->ready_first)) {
         rvt_make_unready(qp);
         work_on(qp);
-        rvt_engine_yield(engine);
+        (void)rvt_engine_yield(engine);
     }
     engine->running = false;
     rvt_restore_failure(&kept);
@@ -294,6 +295,10 @@ void rvt_count_completions(struct rvt_dev_info *device, struct rvt_completion_co
 
 /* --- regions and queue pairs that end --- */
 
+void rvt_mark_engine(struct rvt_engine *engine) {
+    atomic_store_explicit(&engine->marked, true, memory_order_relaxed);
+}
+
 /* Called with the device lock held, so it only leaves a mark. */
 static void mark_released_region(struct rvt_owned *owned) {
     struct rvt_engine *engine = owned->device->engine;
@@ -307,6 +312,8 @@ static void mark_released_region(struct rvt_owned *owned) {
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
                                           : atomic_load_explicit(count, memory_order_acquire) != 0)
         engine->released = true;
+    if (engine->released)
+        rvt_mark_engine(engine);
 }
 
 /* Called with the device lock held: the queue pair's handles go stale now, and rvt_drain_engine() does the
@@ -318,12 +325,14 @@ static void mark_ended_qp(struct rvt_owned *owned) {
         return;
     qp->next_orphan = qp->engine->orphans;
     qp->engine->orphans = qp;
+    rvt_mark_engine(qp->engine);
 }
 
-/* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
- * for queue pairs that use a DMA region. */
-static bool is_released(const struct rvt_sge *sge) {
-    return sge->mr && !rvt_sge_key_zero(sge) &&
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
+ * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
+ * can hold the region by a shared receive queue. */
+static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
+    return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
@@ -333,11 +342,11 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
         const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
         for (uint32_t k = 0; k < wqe->num_sge; k++)
-            if (is_released(&sges[k]))
+            if (is_released(&sges[k], qp->pd))
                 return true;
     }
     for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
-        if (is_released(&qp->in_hand.sges[k]))
+        if (is_released(&qp->in_hand.sges[k], qp->pd))
             return true;
     return false;
 }
@@ -348,38 +357,33 @@ static void error_holders(struct rvt_engine *engine) {
     for (uint32_t bucket = 0; bucket < RVT_QP_BUCKETS; bucket++) {
         for (struct rvt_link *link = engine->table.buckets[bucket]; link; link = link->next) {
             struct rvt_engine_qp *qp = RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_bucket);
-            if (qp->attr.state == RVT_QPS_ERR || !holds_released_region(qp))
-                continue;
-            rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-            if (engine->running) /* another thread runs the engine: flush this one here and now */
-                work_on(qp);
+            if (qp->attr.state != RVT_QPS_ERR && holds_released_region(qp))
+                rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
         }
     }
 }
 
-void rvt_drain_engine(struct rvt_dev_info *device) {
-    struct rvt_engine *engine = device->engine;
-    if (!engine)
-        return;
-    rvt_mutex_lock(&device->lock);
-    bool nothing = !engine->released && !engine->orphans && !engine->ended_cqs && !engine->ended_srqs;
-    rvt_mutex_unlock(&device->lock);
-    if (nothing)
-        return; /* dereg must not wait for the engine that works for others */
-    rvt_engine_lock(engine);
-    rvt_mutex_lock(&device->lock);
-    bool released = engine->released;
-    struct rvt_engine_qp *orphans = engine->orphans;
-    struct rvt_cq *cqs = engine->ended_cqs;
-    struct rvt_srq *srqs = engine->ended_srqs;
-    engine->released = false;
-    engine->orphans = NULL;
-    engine->ended_cqs = NULL;
-    engine->ended_srqs = NULL;
-    rvt_mutex_unlock(&device->lock);
-    while (orphans) {
-        struct rvt_engine_qp *qp = orphans;
-        orphans = qp->next_orphan;
+/* Flushes the queue pairs in error here and now, while another thread runs the engine and may be in the middle of
+ * a long request. Never releases the engine lock: only the runner may carry out requests. */
+static void flush_failed(struct rvt_engine *engine) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    for (struct rvt_engine_qp *qp = engine->ready_first, *next; qp; qp = next) {
+        next = qp->next_ready;
+        if (qp->attr.state != RVT_QPS_ERR)
+            continue;
+        rvt_make_unready(qp);
+        while (qp->sq.count)
+            rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+        qp->rnr_left = qp->attr.rnr_retry;
+    }
+}
+
+/* Ends what has ended. Nothing here releases the engine lock. */
+static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, struct rvt_srq *srqs,
+                       struct rvt_cq *cqs) {
+    while (qps) {
+        struct rvt_engine_qp *qp = qps;
+        qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
     /* Queue pairs end before the queues that they use, so nothing points to these any more. */
@@ -393,10 +397,41 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         cqs = cq->next_ended;
         rvt_free_ended_cq(engine, cq);
     }
-    if (released) {
+}
+
+void rvt_drain_engine(struct rvt_dev_info *device) {
+    struct rvt_engine *engine = device->engine;
+    if (!engine)
+        return;
+    /* dereg must not wait for an engine that works for others. */
+    if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
+        return;
+    rvt_engine_lock(engine);
+    rvt_mutex_lock(&device->lock);
+    const bool released = engine->released;
+    struct rvt_engine_qp *qps = engine->orphans;
+    struct rvt_srq *srqs = engine->ended_srqs;
+    struct rvt_cq *cqs = engine->ended_cqs;
+    engine->released = false;
+    engine->orphans = NULL;
+    engine->ended_srqs = NULL;
+    engine->ended_cqs = NULL;
+    rvt_mutex_unlock(&device->lock);
+    end_marked(engine, qps, srqs, cqs);
+    if (released)
         error_holders(engine);
-        run(engine); /* also in the manual mode: flushing puts the references that the verb waits for */
-    }
+    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
+     * marks were acted on, even if this thread found them. */
+    rvt_mutex_lock(&device->lock);
+    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
+        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
+    rvt_mutex_unlock(&device->lock);
+    /* Also in the manual mode: flushing puts the references that the verb waits for. And also if another thread
+     * has found this thread's marks, because it may not have come to the flushing. */
+    if (engine->running)
+        flush_failed(engine);
+    else if (released)
+        run(engine);
     rvt_engine_finish(engine);
 }
 

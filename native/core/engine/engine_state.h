@@ -51,7 +51,10 @@ struct rvt_engine {
     struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
     struct rvt_cq *triggered_first, **triggered_last;
     struct rvt_completion_counts completions;
-    /* Protected by the device lock: marks of the hooks. */
+    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread sees
+     * its own marks without the lock. */
+    _Atomic(bool) marked;
+    /* Protected by the device lock: the marks of the hooks. */
     bool released;                 /* a region that a queued work request may hold was released */
     struct rvt_engine_qp *orphans; /* of queue pairs that have ended */
     struct rvt_cq *ended_cqs;
@@ -67,8 +70,9 @@ void rvt_engine_lock(struct rvt_engine *engine);
  * releases the engine lock. Keeps the thread's failure record. */
 void rvt_engine_finish(struct rvt_engine *engine);
 
-/* Releases the engine lock and takes it again if another thread waits for it. */
-void rvt_engine_yield(struct rvt_engine *engine);
+/* Releases the engine lock and takes it again if another thread waits for it. Returns whether it did: other
+ * threads may then have changed and freed anything that is not pinned. */
+bool rvt_engine_yield(struct rvt_engine *engine);
 
 static inline void rvt_engine_enter(struct rvt_engine *engine) {
     rvt_read_enter(engine->context->reader, &engine->device->retirement);
@@ -94,6 +98,10 @@ void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 /* Starts an RNR timer of `usec` microseconds, or stops it if one runs. */
 void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec);
 void rvt_stop_timer(struct rvt_engine_qp *qp);
+
+/* Makes the verb that the caller is in drain the engine (rvt_drain_engine). The caller must hold the device
+ * lock. */
+void rvt_mark_engine(struct rvt_engine *engine);
 
 void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user);
 

@@ -177,6 +177,7 @@ static void end_srq(struct rvt_owned *owned) {
     /* Queue pairs that have just ended may still point to it, so rvt_drain_engine() frees it after them. */
     srq->next_ended = engine->ended_srqs;
     engine->ended_srqs = srq;
+    rvt_mark_engine(engine);
 }
 
 void rvt_free_ended_srq(struct rvt_engine *engine, struct rvt_srq *srq) {
@@ -213,6 +214,7 @@ void rvt_srq_taken(struct rvt_engine *engine, struct rvt_srq *srq) {
     if (srq->queue.count >= srq->limit)
         return; /* also if the limit is 0 */
     srq->limit = 0;
+    show(srq, RVT_SRQ_LIMIT, 0);
     rvt_report_event(engine, RVT_EVENT_SRQ_LIMIT, srq->owned.serial, srq->user);
 }
 
