@@ -36,6 +36,10 @@ import { regionCovering } from './region-of';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
+import { AddressHandle, type CreateAhOptions } from './address-handle';
+import { sweep } from './event-dispatch';
+import { type CreateSrqOptions, SharedReceiveQueue } from './shared-receive-queue';
+import { type VerbsHome } from './verbs-registry';
 
 const { releaseMr } = native;
 const { hasOwn } = Object;
@@ -159,13 +163,16 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
   readonly #asker: Asker;
+  readonly #home: VerbsHome;
   /** @internal */
   readonly [instance]: number = nextInstance();
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeProtectionDomain, table: RegionTable) {
+  constructor(token: typeof construction, native: NativeProtectionDomain, home: VerbsHome) {
     if (token !== construction) throw illegalConstructor();
+    const { table } = home;
     this.#native = native;
+    this.#home = home;
     this.#table = table;
     const id = throwOnError('Device.allocPd', native.serial()); // another thread may have deallocated the domain
     this.#asker = { native, number: native.number(), id, remote: false, table };
@@ -356,6 +363,72 @@ export class ProtectionDomain {
   }
 
   /**
+   * Creates a shared receive queue in the domain.
+   *
+   * Kernel: `rvt_create_srq`.
+   *
+   * @returns the new queue
+   * @throws RdmaError `EINVAL`: `maxWr` or `maxSge` is 0 or above the device's limit; `ENOMEM`: the device has as many shared
+   *   receive queues as `maxSrq` allows, or memory allocation failed; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  createSrq(options: CreateSrqOptions): SharedReceiveQueue {
+    const self = this.#native;
+    const {
+      maxWr: givenWr,
+      maxSge: givenSge = 1,
+      limit: givenLimit = 0,
+    } = requiredOptionsOf<CreateSrqOptions>(options, ['maxWr', 'maxSge', 'limit']);
+    const maxWr = u32(givenWr, 'options.maxWr');
+    const maxSge = u32(givenSge, 'options.maxSge');
+    const made = self.createSrq(maxWr, maxSge, u32(givenLimit, 'options.limit'), true);
+    try {
+      const srq = new SharedReceiveQueue(
+        construction,
+        resultOf('ProtectionDomain.createSrq', made),
+        this.#home,
+      );
+      this.#table.created('srq', () => srq.id);
+      return srq;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind; see regUserMr
+      throw error;
+    }
+  }
+
+  /**
+   * Creates an address handle in the domain, for datagrams of UD queue pairs in the same domain.
+   *
+   * Kernel: `rvt_create_ah`.
+   *
+   * @returns the new handle
+   * @throws RdmaError `EINVAL`: `port` is not 1, or `staticRate` is neither 0 nor 2..22; `ENOMEM`: the device has as many address
+   *   handles as `maxAh` allows, or memory allocation failed; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  createAh(options: CreateAhOptions = {}): AddressHandle {
+    const self = this.#native;
+    const {
+      dlid: givenDlid = 1,
+      sl: givenSl = 0,
+      staticRate: givenRate = 0,
+      port: givenPort = 1,
+    } = optionsOf<CreateAhOptions>(options, ['dlid', 'sl', 'staticRate', 'port']);
+    const dlid = u32(givenDlid, 'options.dlid');
+    const sl = u8(givenSl, 'options.sl');
+    const staticRate = u8(givenRate, 'options.staticRate');
+    const made = self.createAh(dlid, sl, staticRate, u8(givenPort, 'options.port'));
+    try {
+      const ah = new AddressHandle(construction, resultOf('ProtectionDomain.createAh', made));
+      this.#table.created('ah', () => ah.id);
+      return ah;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // as in createSrq
+      throw error;
+    }
+  }
+
+  /**
    * Checks a local access, by local address, and takes a reference on the region. The region must grant all bits of `access`; 0
    * means a read, which every region allows. After the domain or its device is closed, every access is refused with `'Closed'`.
    *
@@ -469,11 +542,13 @@ export class ProtectionDomain {
     const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options, ['cascade']);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('ProtectionDomain.dealloc', status);
+    sweep();
   }
 
   /** Deallocates the domain and closes its contents. Never throws. */
   [dispose](): void {
     this.#native.dealloc(true);
+    sweep();
   }
 
   /**
