@@ -94,6 +94,8 @@ export { type RegionKindName } from './internal/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';
 export type {
+  AhResource,
+  CqResource,
   DmaMappingResource,
   DmResource,
   ElementResource,
@@ -103,6 +105,7 @@ export type {
   RegionResource,
   Resource,
   Resources,
+  SrqResource,
 } from './verbs/resources';
 export type {
   DmaMappingJson,
@@ -111,6 +114,16 @@ export type {
   RegionJson,
   ResourcesJson,
 } from './verbs/resources-json';
+export type {
+  MigrationStateName,
+  QpAttributeName,
+  QpStateName,
+  QpTypeName,
+  WcOpcodeName,
+  WcStatusName,
+  WrOpcodeName,
+} from './internal/verbs-names';
+export { type CompletionReason } from './internal/wc-causes';
 export { type Shown } from './internal/show';
 export {
   type BatchAcquireOptions,

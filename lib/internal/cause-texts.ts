@@ -4,6 +4,7 @@ import {
   count,
   countsAre,
   type Facts,
+  inWr,
   lengthArgument,
   listed,
   listedIfMany,
@@ -15,27 +16,43 @@ import {
   whichListed,
 } from './cause-words';
 import { type ErrorCause } from './error-detail';
-import { type Method } from './methods';
 import { regionKindName } from './region-kind';
+import { verbsCauseTexts } from './verbs-cause-texts';
 import { bytes, hex } from './words';
 
 /** How {@link ErrorDetail} represents a number of the native module. */
-export type NumberKind = 'address' | 'number' | 'signed' | 'regionKind' | 'mrType';
+export type NumberKind =
+  | 'address'
+  | 'number'
+  | 'signed'
+  | 'regionKind'
+  | 'mrType'
+  | 'objectKind'
+  | 'qpType'
+  | 'qpState'
+  | 'qpAttributes'
+  | 'migrationState'
+  | 'wrOpcode';
 
 export interface CauseText {
-  /** Name of the argument; `#` stands for the index. A function if the name depends on the method. */
-  readonly argument?: string | ((method: Method) => string | undefined);
+  /** Name of the argument; `#` stands for the index. A function if the name depends on the method or on the numbers. */
+  readonly argument?: string | ((facts: Facts) => string | undefined);
   readonly value?: NumberKind;
   readonly limit?: NumberKind;
-  /** Fills {@link ErrorDetail.counts}. The failure's value is then the number of elements. */
-  readonly counts?: true;
+  /** Fills {@link ErrorDetail.counts}; says what the failure's value counts. */
+  readonly counts?: 'elements' | 'queuePairs';
   readonly text: (facts: Facts) => string;
 }
+
+/** Names the key to invalidate. */
+const keyArgument = (facts: Facts): string => inWr(facts, 'invalidateRkey') ?? 'rkey';
 
 const EXIST = ['still exists', 'still exist'] as const;
 const CASCADE = 'close these objects first, or pass { cascade: true }';
 
 export const causeTexts: Record<ErrorCause, CauseText> = {
+  ...verbsCauseTexts,
+
   // EBADF
   DeviceClosed: { text: byOwn('the device is closed') },
   Detached: {
@@ -58,6 +75,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   },
   NoRandomNumbers: { text: byOwn('the random number generator of the system failed') },
   HeldTooOften: {
+    argument: (f) => inWr(f),
     limit: 'number',
     text: ({ limit }) => `the region already has ${limit} references, the maximum`,
   },
@@ -75,21 +93,24 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   },
 
   // EBUSY
-  PdInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} in this protection domain; ${CASCADE}` },
-  DeviceInUse: { counts: true, text: (f) => `${countsAre(f, EXIST)} on this device; ${CASCADE}` },
+  PdInUse: {
+    counts: 'elements',
+    text: (f) => `${countsAre(f, EXIST)} in this protection domain; ${CASCADE}`,
+  },
+  DeviceInUse: { counts: 'elements', text: (f) => `${countsAre(f, EXIST)} on this device; ${CASCADE}` },
   ContextInUse: {
-    counts: true,
+    counts: 'elements',
     text: (f) =>
       `${countsAre(f, ['that this Device object created still exists', 'that this Device object created still exist'])}; ${CASCADE}`,
   },
   RegionHeld: {
-    counts: true,
+    counts: 'elements',
     text: (f) =>
       `${countsAre(f)} still held, so the region is now half-dead: its key no longer works; put the elements (other threads may hold some), then call again`,
   },
   RegionsHeld: {
     argument: listed,
-    counts: true,
+    counts: 'elements',
     limit: 'number',
     text: (f) => {
       const verb = f.limit === 1n ? 'is' : 'are';
@@ -99,20 +120,23 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
       );
     },
   },
-  FmrHeld: { counts: true, text: (f) => `${countsAre(f)} still held on the region; nothing was changed` },
+  FmrHeld: {
+    counts: 'elements',
+    text: (f) => `${countsAre(f)} still held on the region; nothing was changed`,
+  },
   HalfDead: {
     argument: listedIfMany,
-    counts: true,
+    counts: 'elements',
     text: (f) =>
       `the region${whichListed(f)} is half-dead: it was released while held, and ${countsAre(f)} still held`,
   },
   MappingInUse: {
-    counts: true,
+    counts: 'elements',
     text: (f) =>
       `${countsAre(f, ['still uses', 'still use'])} the mapping (regions by their page lists, elements by key 0)`,
   },
   MemoryInUse: {
-    counts: true,
+    counts: 'elements',
     text: (f) => `${countsAre(f, ['still uses', 'still use'])} the device memory`,
   },
   BatchHeld: {
@@ -149,7 +173,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
 
   // EACCES
   RegionInOtherPd: {
-    argument: 'region',
+    argument: (f) => inWr(f, 'region') ?? 'region',
     text: byOwn('the region and the queue pair are in different protection domains'),
   },
   RightNotProven: {
@@ -215,7 +239,8 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   IovaTooHigh: {
     value: 'address',
     limit: 'address',
-    argument: (method) => (method === 'FastMemoryRegion.mapPhys' ? 'iova' : 'options.iova'),
+    argument: (f) =>
+      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'region') ?? 'options.iova'),
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
@@ -317,24 +342,27 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: (f) => `${listOf(f.method)}[${f.index}] belongs to a different device than the rest of the list`,
   },
   RegionOnOtherDevice: {
-    argument: 'region',
+    argument: (f) => inWr(f, 'region') ?? 'region',
     text: byOwn('the region and the queue pair belong to different devices'),
   },
   KeySlot: {
-    argument: 'options.key',
+    argument: (f) => inWr(f, 'key') ?? 'options.key',
     value: 'number',
     limit: 'number',
-    text: ({ value, limit }) =>
-      `options.key ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits; only the low 8 bits may change`,
+    text: ({ argument, value, limit }) =>
+      `${argument} ${hex(value)} differs from the region's key ${hex(limit)} in the upper 24 bits; only the low 8 bits may change`,
   },
-  KeyZero: { argument: 'rkey', text: byOwn('key 0 belongs to no single region and cannot be invalidated') },
+  KeyZero: {
+    argument: keyArgument,
+    text: byOwn('key 0 belongs to no single region and cannot be invalidated'),
+  },
   UnknownKey: {
-    argument: 'rkey',
+    argument: keyArgument,
     value: 'number',
     text: ({ value }) => `no region has key ${hex(value)}`,
   },
   KeyInOtherPd: {
-    argument: 'rkey',
+    argument: keyArgument,
     value: 'number',
     text: ({ value }) =>
       `the region with key ${hex(value)} and the queue pair are in different protection domains`,
@@ -412,7 +440,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
 
   // EINVAL: elements and walks
   ElementOnOtherDevice: {
-    argument: (method) => (method === 'new SgeState' ? 'sges[#]' : 'options.last'),
+    argument: ({ method }) => (method === 'new SgeState' ? 'sges[#]' : 'options.last'),
     text: ({ method, index }) =>
       method === 'new SgeState'
         ? `sges[${index}] belongs to a different device than sges[0]`

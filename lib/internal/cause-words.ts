@@ -1,7 +1,7 @@
 /** Helpers that build the message texts in `cause-texts.ts`. */
 import { joinRights } from './right-names';
 import { type CountName } from './error-detail';
-import { MrTypeNumber } from './layout';
+import { MrTypeNumber, ResourceKind } from './layout';
 import { type Method } from './methods';
 import { type DataPathReason } from './reasons';
 
@@ -13,20 +13,36 @@ export interface Facts {
   readonly index: number;
   readonly counts: Partial<Record<CountName, number>>;
   readonly reason: DataPathReason | undefined;
-  /** Name of the argument at fault, if the caller knows it; overrides {@link CauseText.argument}. */
+  /** Name of the argument at fault. If the caller gives it, it overrides {@link CauseText.argument}. */
   readonly argument: string | undefined;
 }
 
-const countNames: readonly (readonly [name: CountName, one: string, many: string])[] = [
-  ['contexts', 'context', 'contexts'],
-  ['domains', 'protection domain', 'protection domains'],
-  ['queuePairs', 'queue pair', 'queue pairs'],
-  ['regions', 'region', 'regions'],
-  ['mappings', 'DMA mapping', 'DMA mappings'],
-  ['elements', 'element', 'elements'],
+/** What can be counted, in the order of messages. `kind`: the native module's number; undefined for elements. */
+const countNames: readonly (readonly [
+  name: CountName,
+  one: string,
+  many: string,
+  kind: ResourceKind | undefined,
+])[] = [
+  ['contexts', 'context', 'contexts', ResourceKind.Context],
+  ['domains', 'protection domain', 'protection domains', ResourceKind.Pd],
+  ['queuePairs', 'queue pair', 'queue pairs', ResourceKind.Qp],
+  ['completionQueues', 'completion queue', 'completion queues', ResourceKind.Cq],
+  ['sharedReceiveQueues', 'shared receive queue', 'shared receive queues', ResourceKind.Srq],
+  ['addressHandles', 'address handle', 'address handles', ResourceKind.Ah],
+  ['regions', 'region', 'regions', ResourceKind.Mr],
+  ['mappings', 'DMA mapping', 'DMA mappings', ResourceKind.Dma],
+  ['elements', 'element', 'elements', undefined],
 ];
 
 // Loops use indexes: a program may have replaced the array iterator with one that never ends.
+
+/** Returns the name in {@link ErrorDetail.counts} of a kind of objects ({@link ResourceKind}); undefined if it has none. */
+export function countNameOf(kind: number): CountName | undefined {
+  let i = 0;
+  while (countNames[i] && countNames[i]?.[3] !== kind) i++;
+  return countNames[i]?.[0];
+}
 
 /** `'1 region'`, `'2 regions'`. */
 export function count(number: number | bigint, name: CountName): string {
@@ -81,22 +97,75 @@ export function listOf(method: Method): string {
   return 'list';
 }
 /** Returns the argument pattern of one element of that list; `#` stands for the index. */
-export const listed = (method: Method): string => `${listOf(method)}[#]`;
+export const listed = ({ method }: Facts): string => `${listOf(method)}[#]`;
 /** As {@link listed}, for causes that methods without a list can have too. */
-export const listedIfMany = (method: Method): string | undefined =>
-  manyMethods.has(method) ? listed(method) : method === 'QueuePair.fastRegMr' ? 'region' : undefined;
+export function listedIfMany(facts: Facts): string | undefined {
+  if (manyMethods.has(facts.method)) return listed(facts);
+  return facts.method === 'QueuePair.fastRegMr' ? 'region' : inWr(facts, 'region');
+}
 const manyMethods: ReadonlySet<Method> = new Set<Method>([
   'ProtectionDomain.deregMany',
   'FastMemoryRegion.unmap',
   'new SgeState',
 ]);
 /** Returns ` (list[1])` for methods that take a list, and nothing for methods of a single object. */
-export function whichListed({ method, index }: Facts): string {
+export function whichListed({ method, index, argument }: Facts): string {
+  if (postMethods.has(method)) return argument === undefined ? '' : ` (${argument})`;
   return manyMethods.has(method) ? ` (${listOf(method)}[${index}])` : '';
 }
 
+/** Methods that post a list of work requests. */
+const postMethods: ReadonlySet<Method> = new Set<Method>([
+  'QueuePair.postSend',
+  'QueuePair.postRecv',
+  'SharedReceiveQueue.postRecv',
+]);
+/** Methods that post one work request, whose SGEs are an argument of their own. */
+const transferMethods: ReadonlySet<Method> = new Set<Method>([
+  'QueuePair.write',
+  'QueuePair.read',
+  'QueuePair.send',
+  'QueuePair.recv',
+  'QueuePair.fetchAdd',
+  'QueuePair.compareSwap',
+]);
+/**
+ * Returns the argument pattern of a property of the work request at fault.
+ *
+ * @param property - the property; by default the whole work request
+ * @returns undefined for a method that does not post, and for an argument that the method does not have
+ */
+export function inWr({ method }: Facts, property?: string): string | undefined {
+  if (postMethods.has(method)) return property === undefined ? 'wrs[#]' : `wrs[#].${property}`;
+  return transferMethods.has(method) && property?.startsWith('sges') ? 'sge' : undefined;
+}
+/** Returns `wrs[1]`, or `the work request` for methods that post a single one. */
+export const wr = ({ method, index }: Facts): string =>
+  postMethods.has(method) ? `wrs[${index}]` : 'the work request';
+/** Returns the SGEs of the work request at fault, for a message. */
+export const sgesOf = (facts: Facts): string =>
+  postMethods.has(facts.method) ? `wrs[${facts.index}].sges` : 'the work request';
+/** Tells which work requests of a list were posted before the one that failed. Follows the text of any cause. */
+export function postedBefore({ method, index }: Facts): string {
+  if (!postMethods.has(method) || index === 0) return '';
+  return index === 1 ? '; wrs[0] was posted' : `; wrs[0] to wrs[${index - 1}] were posted`;
+}
+/** Returns the option that set the number of work requests in the queue that the method posts to. */
+export function queueOption(method: Method): string {
+  if (method === 'SharedReceiveQueue.postRecv') return 'maxWr';
+  return takesReceives(method) ? 'maxRecvWr' : 'maxSendWr';
+}
+/** Returns the option that set the number of SGEs in a work request of that queue. */
+export function sgeOption(method: Method): string {
+  if (method === 'SharedReceiveQueue.postRecv') return 'maxSge';
+  return takesReceives(method) ? 'maxRecvSge' : 'maxSendSge';
+}
+/** Returns whether the method posts to the receive queue of a queue pair. */
+export const takesReceives = (method: Method): boolean =>
+  method === 'QueuePair.postRecv' || method === 'QueuePair.recv';
+
 /** Returns the name of the argument that asked for too many bytes. */
-export function lengthArgument(method: Method): string {
+export function lengthArgument({ method }: Facts): string {
   if (method === 'SgeState.copyIn' || method === 'Sge.copyFrom') return 'source';
   if (method === 'SgeState.copyOut' || method === 'Sge.copyTo') return 'target';
   return method === 'SgeState.walk' ? 'steps' : 'length';

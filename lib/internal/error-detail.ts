@@ -1,4 +1,6 @@
 /** The type of {@link RdmaError.detail}. */
+import { type RefusalReason } from './reasons';
+
 /** Name of a failure's cause. The meaning of a name never changes; docs/errors.md lists all of them. */
 export type ErrorCause =
   | 'DeviceClosed'
@@ -9,12 +11,17 @@ export type ErrorCause =
   | 'MappingGone'
   | 'MemoryFreed'
   | 'ElementPut'
+  | 'CqGone'
+  | 'SrqGone'
+  | 'AhGone'
   | 'NoMemory'
   | 'TableFull'
   | 'NoRandomNumbers'
   | 'HeldTooOften'
   | 'NothingFits'
   | 'NoDeviceMemory'
+  | 'TooManyObjects'
+  | 'QueueFull'
   | 'PdInUse'
   | 'DeviceInUse'
   | 'ContextInUse'
@@ -25,12 +32,18 @@ export type ErrorCause =
   | 'MappingInUse'
   | 'MemoryInUse'
   | 'BatchHeld'
+  | 'CqInUse'
+  | 'SrqInUse'
   | 'UserPd'
   | 'Restricted'
   | 'RestrictedDma'
   | 'UnknownToken'
   | 'ForeignToken'
   | 'NoExternalBuffers'
+  | 'CqFlags'
+  | 'SrqType'
+  | 'QpType'
+  | 'NoEngine'
   | 'RegionInOtherPd'
   | 'RightNotProven'
   | 'BytesUnusable'
@@ -84,6 +97,34 @@ export type ErrorCause =
   | 'ElementOnOtherDevice'
   | 'PdOnOtherDevice'
   | 'Argument'
+  | 'Limit'
+  | 'Cqe'
+  | 'CqeBelowHeld'
+  | 'Capacity'
+  | 'NoCapacity'
+  | 'SrqLimit'
+  | 'SrqBelowHeld'
+  | 'QueueElsewhere'
+  | 'QpHasNoQueues'
+  | 'QpHasSrq'
+  | 'QpState'
+  | 'QpMove'
+  | 'QpNeeds'
+  | 'QpForbids'
+  | 'QpAttribute'
+  | 'CurState'
+  | 'PathDlid'
+  | 'PathPort'
+  | 'PathRate'
+  | 'PathMig'
+  | 'WrSges'
+  | 'WrOpcode'
+  | 'WrAtomicSge'
+  | 'WrAtomicAddress'
+  | 'WrNoRdAtomic'
+  | 'WrAhInOtherPd'
+  | 'WrSgeRefused'
+  | 'WrLength'
   | 'BufferTooLong'
   | 'DeadKey'
   | 'DmaRegion'
@@ -97,7 +138,16 @@ export type ErrorCause =
   | 'ViewTooLong';
 
 /** The kinds of objects that {@link ErrorDetail.counts} counts. */
-export type CountName = 'contexts' | 'domains' | 'queuePairs' | 'regions' | 'mappings' | 'elements';
+export type CountName =
+  | 'contexts'
+  | 'domains'
+  | 'queuePairs'
+  | 'completionQueues'
+  | 'sharedReceiveQueues'
+  | 'addressHandles'
+  | 'regions'
+  | 'mappings'
+  | 'elements';
 
 /** Why a method failed, for programs; the error's message has the same information as text. */
 export interface ErrorDetail {
@@ -105,13 +155,17 @@ export interface ErrorDetail {
   readonly cause: ErrorCause;
   /** Name of the argument at fault: `'options.iova'` or `'pageList[3]'`; absent if there is none. */
   readonly argument?: string;
-  /** Index of the element at fault in its list. */
+  /** Index of the element at fault in its list; for a posting, index of the work request at fault. */
   readonly index?: number;
+  /** Index of the SGE that was refused in its work request, and why. Present for the cause `WrSgeRefused`. */
+  readonly sge?: number;
+  readonly reason?: RefusalReason;
   /**
-   * The value at fault. Addresses are bigints; lengths, counts, keys and rights are numbers; kinds and types are strings.
+   * The value at fault. Addresses are bigints; lengths, counts, keys and rights are numbers; kinds, types, states, opcodes and
+   * names of attributes are strings. Several attributes are joined by `', '`.
    */
   readonly value?: number | bigint | string;
-  /** The limit of the value, or the value that is required. */
+  /** The limit of the value, or the value that is required; for a state of a queue pair, its present state. */
   readonly limit?: number | bigint | string;
   /** How many objects prevent the operation, by kind. Kinds with a count of 0 are left out. */
   readonly counts?: Readonly<Partial<Record<CountName, number>>>;

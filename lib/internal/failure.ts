@@ -1,12 +1,14 @@
 /** Turns a failure, found by the native module or by the TypeScript code, into a message text and an {@link ErrorDetail}. */
 import { causeTexts, type NumberKind } from './cause-texts';
-import { type Facts, mrTypeName } from './cause-words';
+import { countNameOf, type Facts, mrTypeName, postedBefore } from './cause-words';
 import { type CountName, type ErrorCause, type ErrorDetail } from './error-detail';
 import { Cause, FailureNumber, ResourceKind } from './layout';
 import { type Method } from './methods';
 import { native } from './native';
 import { type DataPathReason } from './reasons';
+import { reasonOf } from './reasons';
 import { regionKindName } from './region-kind';
+import { migrationStateName, qpAttributeNames, qpStateName, qpTypeName, wrOpcodeName } from './verbs-names';
 
 const { takeFailure } = native;
 
@@ -19,15 +21,6 @@ export interface Explanation {
   /** The cause for programs; absent if only the errno is known. */
   readonly detail?: ErrorDetail;
 }
-
-/** Maps the native module's numbers of object kinds to names in {@link ErrorDetail.counts}. */
-const countedKinds: readonly (readonly [kind: ResourceKind, name: CountName])[] = [
-  [ResourceKind.Context, 'contexts'],
-  [ResourceKind.Pd, 'domains'],
-  [ResourceKind.Qp, 'queuePairs'],
-  [ResourceKind.Mr, 'regions'],
-  [ResourceKind.Dma, 'mappings'],
-];
 
 /** Receives the native module's {@link FailureNumber}s of a failure; reused for every call. */
 const kept = new BigUint64Array(new ArrayBuffer(FailureNumber.Numbers * BigUint64Array.BYTES_PER_ELEMENT));
@@ -43,12 +36,14 @@ const nothing: GivenFacts = {};
  *
  * @param error - the errno, positive; undefined for a data path refusal
  * @param reason - the reason of a data path refusal
+ * @param bad - index of the work request that a posting refused
  * @returns undefined if the native module recorded no cause
  */
 export function takeExplanation(
   method: Method,
   error: number | undefined,
   reason?: DataPathReason,
+  bad?: number,
 ): Explanation | undefined {
   takeFailure(kept);
   const cause = Cause[Number(keptNumber(FailureNumber.Cause))] as ErrorCause | 'None' | undefined;
@@ -60,18 +55,18 @@ export function takeExplanation(
       : keptNumber(FailureNumber.Error) === BigInt(error);
   if (!fits) return undefined;
   const counts: Partial<Record<CountName, number>> = {};
-  for (let i = 0, last = countedKinds.length; i < last; i++) {
-    const counted = countedKinds[i];
-    if (counted === undefined) continue;
-    const count = Number(keptNumber(FailureNumber.Counts + counted[0]));
-    if (count) counts[counted[1]] = count;
+  for (let kind = 0; kind < (ResourceKind.Kinds as number); kind++) {
+    const name = countNameOf(kind);
+    const count = Number(keptNumber(FailureNumber.Counts + kind));
+    if (name !== undefined && count) counts[name] = count;
   }
   const value = keptNumber(FailureNumber.Value);
-  if (causeTexts[cause].counts !== undefined && value) counts.elements = Number(value);
+  const valueCounts = causeTexts[cause].counts;
+  if (valueCounts !== undefined && value) counts[valueCounts] = Number(value);
   return explain(method, cause, {
     value,
     limit: keptNumber(FailureNumber.Limit),
-    index: Number(keptNumber(FailureNumber.Index)),
+    index: bad ?? Number(keptNumber(FailureNumber.Index)),
     counts,
     reason,
   });
@@ -95,18 +90,20 @@ export function explain(method: Method, cause: ErrorCause, given: GivenFacts = n
     ...given,
   };
   const pattern =
-    facts.argument ?? (typeof about.argument === 'function' ? about.argument(method) : about.argument);
+    facts.argument ?? (typeof about.argument === 'function' ? about.argument(facts) : about.argument);
   const argument = pattern?.replace('#', String(facts.index));
   const isListed = argument !== undefined && argument !== pattern;
+  const refused = cause === 'WrSgeRefused' ? reasonOf(Number(facts.limit)) : undefined;
   const detail: ErrorDetail = Object.freeze({
     cause,
     ...(argument === undefined ? {} : { argument }),
     ...(isListed || cause === 'BatchHeld' || cause === 'ElementTwice' ? { index: facts.index } : {}),
+    ...(refused === undefined ? {} : { sge: Number(facts.value), reason: refused }),
     ...(about.value === undefined ? {} : { value: tell(facts.value, about.value) }),
     ...(about.limit === undefined ? {} : { limit: tell(facts.limit, about.limit) }),
     ...(about.counts === undefined ? {} : { counts: Object.freeze(facts.counts) }),
   });
-  return { method, text: about.text(facts), detail };
+  return { method, text: about.text({ ...facts, argument }) + postedBefore(facts), detail };
 }
 
 function tell(number: bigint, kind: NumberKind): number | bigint | string {
@@ -119,6 +116,18 @@ function tell(number: bigint, kind: NumberKind): number | bigint | string {
       return regionKindName(Number(number));
     case 'mrType':
       return mrTypeName(number);
+    case 'objectKind':
+      return countNameOf(Number(number)) ?? Number(number);
+    case 'qpType':
+      return qpTypeName(Number(number)) ?? Number(number);
+    case 'qpState':
+      return qpStateName(Number(number)) ?? Number(number);
+    case 'qpAttributes':
+      return qpAttributeNames(Number(number)).join(', ');
+    case 'migrationState':
+      return migrationStateName(Number(number)) ?? Number(number);
+    case 'wrOpcode':
+      return wrOpcodeName(Number(number)) ?? Number(number);
     case 'number':
       return Number(number);
   }

@@ -94,7 +94,7 @@ export enum Cause {
   MemoryFreed = 7,
   /** the element was already put; index: its index in a list of elements */
   ElementPut = 8,
-  /** the completion queue was destroyed */
+  /** the completion queue was destroyed; index: 1 if it is a new queue pair's for receives, else 0 */
   CqGone = 9,
   /** the shared receive queue was destroyed */
   SrqGone = 10,
@@ -300,11 +300,11 @@ export enum Cause {
   Capacity = 163,
   /** a queue pair without a shared receive queue needs a queue */
   NoCapacity = 164,
-  /** value: requested limit; limit: receives that the queue can hold */
+  /** value: new limit; limit: receives that the queue can then hold; index: RVT_SRQ_SET_* bits given */
   SrqLimit = 165,
   /** value: requested receives; limit: receives that the queue holds now */
   SrqBelowHeld = 166,
-  /** value: kind of a queue that is on another device or of another context */
+  /** value: kind of a queue that is on another device or of another context; index: as of CQ_GONE */
   QueueElsewhere = 167,
   /** the queue pair was created for checks only */
   QpHasNoQueues = 168,
@@ -318,15 +318,21 @@ export enum Cause {
   QpNeeds = 172,
   /** value: RVT_QPA_* bits that the change of state forbids; limit: the new state; index: the present state */
   QpForbids = 173,
-  /** value: invalid value of an attribute; limit: the highest allowed; index: its RVT_QPA_* bit */
+  /**
+   * value: invalid value of an attribute; limit: the highest allowed, signed; index: its RVT_QPA_* bit (of
+   * ALT_PATH: the P_Key index)
+   */
   QpAttribute = 174,
   /** value: the given present state; limit: the true one */
   CurState = 175,
-  /** value: destination LID; limit: the highest allowed */
+  /**
+   * The next three have as index the attribute with the path, RVT_QPA_AV or ALT_PATH; 0: address handle.
+   * value: destination LID; limit: the highest allowed
+   */
   PathDlid = 176,
   /** value: port; limit: the only port */
   PathPort = 177,
-  /** value: static rate, which is neither 0 nor 2..22 */
+  /** value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
   PathRate = 178,
   /** value: enum rvt_mig_state that is not allowed now; limit: the new state */
   PathMig = 179,

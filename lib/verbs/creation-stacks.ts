@@ -2,7 +2,15 @@ import { join, sep } from 'node:path';
 import { findPackageRoot } from '../internal/package-root';
 
 /** Kinds of objects whose creation stack is recorded. Ids are unique per kind and device. */
-export type CreatedKind = 'pd' | 'queuePair' | 'region' | 'mapping' | 'memory';
+export type CreatedKind =
+  | 'pd'
+  | 'queuePair'
+  | 'completionQueue'
+  | 'sharedReceiveQueue'
+  | 'addressHandle'
+  | 'region'
+  | 'mapping'
+  | 'memory';
 
 /**
  * Finds the path prefixes of this package's own stack frames. Returns none if the package is bundled: the bundle's single file

@@ -5,6 +5,8 @@
 import { namesOfRights } from '../internal/right-names';
 import { hex } from '../internal/words';
 import {
+  type AhResource,
+  type CqResource,
   type DmaMappingResource,
   type DmResource,
   type ElementResource,
@@ -13,6 +15,7 @@ import {
   type QpResource,
   type RegionResource,
   type Resources,
+  type SrqResource,
 } from './resources';
 
 /** JSON form of {@link MemoryPlace}. */
@@ -54,6 +57,9 @@ export interface ResourcesJson {
   contexts: number[];
   pds: PdResource[];
   queuePairs: QpResource[];
+  completionQueues: CqResource[];
+  sharedReceiveQueues: SrqResource[];
+  addressHandles: AhResource[];
   regions: RegionJson[];
   mappings: DmaMappingJson[];
   memories: DmResource[];
@@ -89,13 +95,17 @@ function elementOf({ address, access, ...rest }: ElementResource): ElementJson {
 
 /** Implements {@link Resources.toJSON}. */
 export function jsonOfResources(resources: Omit<Resources, 'toJSON'>): ResourcesJson {
-  const { contexts, pds, queuePairs, regions, mappings, memories, elements } = resources;
+  const { contexts, pds, queuePairs, completionQueues, sharedReceiveQueues, addressHandles } = resources;
+  const { regions, mappings, memories, elements } = resources;
   return {
     format: 'rdmavt-resources',
     version: 1,
     contexts: contexts.slice(),
     pds: pds.map((pd) => ({ ...pd })),
     queuePairs: queuePairs.map((qp) => ({ ...qp })),
+    completionQueues: completionQueues.map((cq) => ({ ...cq })),
+    sharedReceiveQueues: sharedReceiveQueues.map((srq) => ({ ...srq })),
+    addressHandles: addressHandles.map((ah) => ({ ...ah })),
     regions: regions.map(regionOf),
     mappings: mappings.map((row) => ({ ...row, address: hex(row.address), memory: placeOf(row.memory) })),
     memories: memories.map((memory) => ({ ...memory })),

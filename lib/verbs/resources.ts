@@ -4,7 +4,9 @@ import { resultOf } from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
 import { elementCountOf } from '../internal/memory-argument';
 import {
+  AhRow,
   ContextRow,
+  CqRow,
   Detached,
   DmaRow,
   HeldRow,
@@ -13,12 +15,14 @@ import {
   QpRow,
   RegionRow,
   ResourceKind,
+  SrqRow,
 } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
 import { liveState, memoryKindName, regionKindName } from '../internal/region-kind';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { jsonOfResources, type ResourcesJson } from './resources-json';
+import { qpStateName, type QpStateName, qpTypeName } from '../internal/verbs-names';
 
 /** Properties that every row of {@link Resources} has, except device memory and elements. */
 export interface Resource {
@@ -59,14 +63,76 @@ export interface MemoryPlace {
 export interface PdResource extends Resource {
   /** Whether the domain was created as trusted, see {@link AllocPdOptions.trusted}. */
   trusted: boolean;
-  /** Number of queue pairs and regions in the domain, of all threads, including half-dead regions. */
+  /**
+   * Number of queue pairs, shared receive queues, address handles and regions in the domain, of all threads, including half-dead
+   * regions.
+   */
   children: number;
 }
 
-/** A queue pair (`rdma resource show qp`). */
+/**
+ * A queue pair (`rdma resource show qp`: lqpn, rqpn, type, state, pdn, and more). A queue pair that was created for checks only
+ * has no properties but those of {@link Resource} and `pd`.
+ */
 export interface QpResource extends Resource {
   /** `id` of the queue pair's protection domain. */
   pd: number;
+  /** Type of the queue pair. */
+  type?: 'RC' | 'UC' | 'UD';
+  /** Number of the queue pair, which peers send to. */
+  qpn?: number;
+  /** State of the queue pair. */
+  state?: QpStateName;
+  /** Number of work requests in the send queue. */
+  sends?: number;
+  /** Number of receives in the queue pair's own receive queue; 0 if it uses a shared receive queue. */
+  receives?: number;
+  /** Number of the queue pair that it is connected to (its `destQpn`). Absent if it is not connected. */
+  peer?: number;
+  /** `id` of the completion queue for sends. */
+  sendCq?: number;
+  /** `id` of the completion queue for receives. */
+  recvCq?: number;
+  /** `id` of the shared receive queue. Absent if the queue pair uses none. */
+  srq?: number;
+}
+
+/** A completion queue (`rdma resource show cq`: cqn, cqe, users, and more). */
+export interface CqResource extends Resource {
+  /** Number of completions that the queue can hold. */
+  cqe: number;
+  /** Number of completions that the queue holds. */
+  held: number;
+  /** Number of queue pairs that use the queue, on either side. */
+  users: number;
+  /** Whether a completion found the queue full. That completion and all later ones are lost. */
+  broken: boolean;
+}
+
+/** A shared receive queue (`rdma resource show srq`: srqn, pdn, and more). */
+export interface SrqResource extends Resource {
+  /** `id` of the queue's protection domain. */
+  pd: number;
+  /** Number of receives that the queue can hold. */
+  maxWr: number;
+  /** Number of SGEs that a receive can have. */
+  maxSge: number;
+  /** The queue reports an event when it holds fewer receives; 0 if it reports none. */
+  limit: number;
+  /** Number of receives that the queue holds. */
+  held: number;
+  /** Number of queue pairs that take receives from the queue. */
+  users: number;
+}
+
+/** An address handle: the destination of datagrams. */
+export interface AhResource extends Resource {
+  /** `id` of the handle's protection domain. */
+  pd: number;
+  /** Local identifier (LID) of the destination. */
+  dlid: number;
+  /** Service level. */
+  sl: number;
 }
 
 /** A region (`rdma resource show mr`: mrn, rkey, lkey, iova, mrlen, pdn, and more). */
@@ -168,6 +234,12 @@ export interface Resources {
   pds: PdResource[];
   /** Queue pairs of all threads. */
   queuePairs: QpResource[];
+  /** Completion queues of all threads. */
+  completionQueues: CqResource[];
+  /** Shared receive queues of all threads. */
+  sharedReceiveQueues: SrqResource[];
+  /** Address handles of all threads. */
+  addressHandles: AhResource[];
   /** Regions of every kind and all threads, including half-dead ones. */
   regions: RegionResource[];
   /** DMA mappings of all threads. */
@@ -249,6 +321,26 @@ function rows(numbers: BigUint64Array, fields: number): Row[] {
   return list;
 }
 
+/** Returns the properties that only a queue pair with queues has. */
+function queuesOf(row: Row): Omit<QpResource, keyof Resource | 'pd'> {
+  const type = qpTypeName(row.number(QpRow.Type));
+  if (type !== 'RC' && type !== 'UC' && type !== 'UD') return {};
+  const state = qpStateName(row.number(QpRow.State));
+  const peer = row.number(QpRow.Peer);
+  const srq = row.number(QpRow.Srq);
+  return {
+    type,
+    qpn: row.number(QpRow.Number),
+    ...(state !== undefined && { state }),
+    sends: row.number(QpRow.Sends),
+    receives: row.number(QpRow.Receives),
+    ...(peer !== 0 && { peer }),
+    sendCq: row.number(QpRow.SendCq),
+    recvCq: row.number(QpRow.RecvCq),
+    ...(srq !== 0 && { srq }),
+  };
+}
+
 function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   const key = row.number(RegionRow.Key);
   return {
@@ -306,6 +398,29 @@ export function resourcesOf(
     queuePairs: of(ResourceKind.Qp, QpRow.Fields).map((row) => ({
       ...common(row, 'queuePair'),
       pd: row.number(QpRow.Pd),
+      ...queuesOf(row),
+    })),
+    completionQueues: of(ResourceKind.Cq, CqRow.Fields).map((row) => ({
+      ...common(row, 'completionQueue'),
+      cqe: row.number(CqRow.Cqe),
+      held: row.number(CqRow.Held),
+      users: row.number(CqRow.Users),
+      broken: row.flag(CqRow.Broken),
+    })),
+    sharedReceiveQueues: of(ResourceKind.Srq, SrqRow.Fields).map((row) => ({
+      ...common(row, 'sharedReceiveQueue'),
+      pd: row.number(SrqRow.Pd),
+      maxWr: row.number(SrqRow.MaxWr),
+      maxSge: row.number(SrqRow.MaxSge),
+      limit: row.number(SrqRow.Limit),
+      held: row.number(SrqRow.Held),
+      users: row.number(SrqRow.Users),
+    })),
+    addressHandles: of(ResourceKind.Ah, AhRow.Fields).map((row) => ({
+      ...common(row, 'addressHandle'),
+      pd: row.number(AhRow.Pd),
+      dlid: row.number(AhRow.Dlid),
+      sl: row.number(AhRow.Sl),
     })),
     regions: of(ResourceKind.Mr, RegionRow.Fields).map((row) => ({
       ...regionOf(row),
@@ -355,6 +470,9 @@ export function livingOf(device: NativeDevice): (kind: CreatedKind, number: numb
   const living: Record<CreatedKind, Set<number>> = {
     pd: numbers(ResourceKind.Pd, PdRow.Fields),
     queuePair: numbers(ResourceKind.Qp, QpRow.Fields),
+    completionQueue: numbers(ResourceKind.Cq, CqRow.Fields),
+    sharedReceiveQueue: numbers(ResourceKind.Srq, SrqRow.Fields),
+    addressHandle: numbers(ResourceKind.Ah, AhRow.Fields),
     region: numbers(ResourceKind.Mr, RegionRow.Fields),
     mapping: numbers(ResourceKind.Dma, DmaRow.Fields),
     memory: numbers(ResourceKind.Memory, MemoryRow.Fields),

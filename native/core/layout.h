@@ -78,8 +78,9 @@ enum rvt_cause {
     RVT_CAUSE_MAPPING_GONE = 6,  /* the DMA mapping was unmapped */
     RVT_CAUSE_MEMORY_FREED = 7,  /* the device memory was freed */
     RVT_CAUSE_ELEMENT_PUT = 8,   /* the element was already put; index: its index in a list of elements */
-    RVT_CAUSE_CQ_GONE = 9,       /* the completion queue was destroyed */
-    RVT_CAUSE_SRQ_GONE = 10,     /* the shared receive queue was destroyed */
+    /* the completion queue was destroyed; index: 1 if it is a new queue pair's for receives, else 0 */
+    RVT_CAUSE_CQ_GONE = 9,
+    RVT_CAUSE_SRQ_GONE = 10, /* the shared receive queue was destroyed */
     RVT_CAUSE_AH_GONE =
         11, /* the address handle was destroyed; index: of the work request. Also for EINVAL */
 
@@ -205,11 +206,12 @@ enum rvt_cause {
     RVT_CAUSE_CQE_BELOW_HELD = 162,
     /* value: requested size of a queue or list; limit: the device's limit; index: enum rvt_capacity */
     RVT_CAUSE_CAPACITY = 163,
-    RVT_CAUSE_NO_CAPACITY = 164,    /* a queue pair without a shared receive queue needs a queue */
-    RVT_CAUSE_SRQ_LIMIT = 165,      /* value: requested limit; limit: receives that the queue can hold */
+    RVT_CAUSE_NO_CAPACITY = 164, /* a queue pair without a shared receive queue needs a queue */
+    /* value: new limit; limit: receives that the queue can then hold; index: RVT_SRQ_SET_* bits given */
+    RVT_CAUSE_SRQ_LIMIT = 165,
     RVT_CAUSE_SRQ_BELOW_HELD = 166, /* value: requested receives; limit: receives that the queue holds now */
-    RVT_CAUSE_QUEUE_ELSEWHERE =
-        167, /* value: kind of a queue that is on another device or of another context */
+    /* value: kind of a queue that is on another device or of another context; index: as of CQ_GONE */
+    RVT_CAUSE_QUEUE_ELSEWHERE = 167,
     RVT_CAUSE_QP_HAS_NO_QUEUES = 168, /* the queue pair was created for checks only */
     RVT_CAUSE_QP_HAS_SRQ = 169,       /* receives must be posted to the shared receive queue */
     RVT_CAUSE_QP_STATE = 170,         /* value: state of the queue pair, which forbids the verb */
@@ -219,13 +221,16 @@ enum rvt_cause {
     RVT_CAUSE_QP_NEEDS = 172,
     /* value: RVT_QPA_* bits that the change of state forbids; limit: the new state; index: the present state */
     RVT_CAUSE_QP_FORBIDS = 173,
-    /* value: invalid value of an attribute; limit: the highest allowed; index: its RVT_QPA_* bit */
+    /* value: invalid value of an attribute; limit: the highest allowed, signed; index: its RVT_QPA_* bit (of
+     * ALT_PATH: the P_Key index) */
     RVT_CAUSE_QP_ATTRIBUTE = 174,
     RVT_CAUSE_CUR_STATE = 175, /* value: the given present state; limit: the true one */
+    /* The next three have as index the attribute with the path, RVT_QPA_AV or ALT_PATH; 0: address handle. */
     RVT_CAUSE_PATH_DLID = 176, /* value: destination LID; limit: the highest allowed */
     RVT_CAUSE_PATH_PORT = 177, /* value: port; limit: the only port */
-    RVT_CAUSE_PATH_RATE = 178, /* value: static rate, which is neither 0 nor 2..22 */
-    RVT_CAUSE_PATH_MIG = 179,  /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
+    RVT_CAUSE_PATH_RATE =
+        178, /* value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
+    RVT_CAUSE_PATH_MIG = 179, /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
     /* Causes of work requests; index: of the work request in its list. */
     RVT_CAUSE_WR_SGES = 190,           /* value: elements; limit: the most that the queue takes */
     RVT_CAUSE_WR_OPCODE = 191,         /* value: the opcode; limit: type of the queue pair */

@@ -9,11 +9,11 @@
 
 enum { ONLY_PORT = 1, SLOWEST_RATE = 2, FASTEST_RATE = 22 };
 
-int rvt_judge_ah_attr(const struct rvt_ah_attr *attr) {
+int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute) {
     if (attr->port != ONLY_PORT)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PATH_PORT, attr->port, ONLY_PORT);
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PATH_PORT, attribute, attr->port, ONLY_PORT);
     if (attr->static_rate && (attr->static_rate < SLOWEST_RATE || attr->static_rate > FASTEST_RATE))
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PATH_RATE, attr->static_rate, FASTEST_RATE);
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PATH_RATE, attribute, attr->static_rate, FASTEST_RATE);
     return 0;
 }
 
@@ -40,7 +40,7 @@ int rvt_create_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr, struc
     struct rvt_engine *engine = device->engine;
     if (!engine)
         return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
-    int error = rvt_judge_ah_attr(attr);
+    int error = rvt_judge_ah_attr(attr, 0);
     if (error)
         return error;
     const uint32_t most = engine->limits.of[RVT_LIMIT_MAX_AH];

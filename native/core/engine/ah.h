@@ -37,10 +37,11 @@ static inline struct rvt_ah *rvt_ah_live(struct rvt_ah_handle handle) {
                : NULL;
 }
 
-/* Checks the port and the static rate of an address.
+/* Checks the port and the static rate of an address. `attribute` is the RVT_QPA_* bit of the queue pair's
+ * attribute that it belongs to, for the failure; 0: it is of an address handle.
  *   0        valid
  *   -EINVAL  the port is not 1; or static_rate is neither 0 nor 2..22 */
-int rvt_judge_ah_attr(const struct rvt_ah_attr *attr);
+int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute);
 
 /* Creates an address handle in the domain, like the kernel's rvt_create_ah(). Takes the engine lock and the
  * device lock.

@@ -70,6 +70,10 @@ int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limit
     return 0;
 }
 
+bool rvt_engine_is_manual(const struct rvt_dev_info *device) {
+    return device->engine && device->engine->manual;
+}
+
 /* --- the engine lock --- */
 
 void rvt_engine_lock(struct rvt_engine *engine) {

@@ -41,15 +41,17 @@ static int judge_init(const uint32_t *limits, const struct rvt_qp_init *init) {
 static int judge_handles(const struct rvt_dev_info *device, struct rvt_pd_handle pd,
                          const struct rvt_qp_init *init) {
     const struct rvt_ucontext *context = pd.context;
+    const struct rvt_cq_handle cqs[] = {init->send_cq, init->recv_cq};
     if (!rvt_pd_live(pd))
         return rvt_fail_gone(device, context, RVT_CAUSE_PD_GONE);
-    if (!rvt_cq_live(init->send_cq) || !rvt_cq_live(init->recv_cq))
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_CQ_GONE);
+    for (unsigned i = 0; i < 2; i++)
+        if (!rvt_cq_live(cqs[i]))
+            return rvt_fail_at(RVT_EBADF, RVT_CAUSE_CQ_GONE, i, 0, 0);
     if (init->srq && !rvt_srq_live(*init->srq))
         return rvt_fail(RVT_EBADF, RVT_CAUSE_SRQ_GONE);
-    if (init->send_cq.cq->owned.device != device || init->recv_cq.cq->owned.device != device ||
-        init->send_cq.context != context || init->recv_cq.context != context)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ, 0);
+    for (unsigned i = 0; i < 2; i++)
+        if (cqs[i].cq->owned.device != device || cqs[i].context != context)
+            return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, i, RVT_RESOURCE_CQ, 0);
     if (init->srq && (init->srq->srq->owned.device != device || init->srq->context != context))
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_SRQ, 0);
     return 0;

@@ -81,18 +81,19 @@ static int refuse_value(uint32_t attribute, uint64_t value, uint64_t limit) {
     return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, attribute, value, limit);
 }
 
-static int judge_path(const struct rvt_ah_attr *av) {
+/* `attribute` is the bit of the attribute that has the path. */
+static int judge_path(const struct rvt_ah_attr *av, uint32_t attribute) {
     if (av->dlid >= MULTICAST_LID)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PATH_DLID, av->dlid, MULTICAST_LID - 1);
-    return rvt_judge_ah_attr(av);
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_PATH_DLID, attribute, av->dlid, MULTICAST_LID - 1);
+    return rvt_judge_ah_attr(av, attribute);
 }
 
 /* Checks the values of the given attributes. */
 static int judge_values(const struct rvt_engine_qp *qp, const struct rvt_qp_attr *attr, uint32_t mask,
                         uint32_t to) {
     const uint32_t *limits = qp->engine->limits.of;
-    /* npkeys may be 0: then no index is valid, and the limit shown wraps. */
-    const uint32_t last_pkey = limits[RVT_LIMIT_NPKEYS] - 1;
+    /* npkeys may be 0: then no index is valid, and the highest is -1. */
+    const uint64_t last_pkey = (uint64_t)limits[RVT_LIMIT_NPKEYS] - 1;
     const struct {
         uint32_t attribute, value, least, most;
     } ranges[] = {
@@ -110,11 +111,11 @@ static int judge_values(const struct rvt_engine_qp *qp, const struct rvt_qp_attr
             return refuse_value(ranges[i].attribute, ranges[i].value, ranges[i].most);
     if ((mask & RVT_QPA_PKEY_INDEX) && attr->pkey_index >= limits[RVT_LIMIT_NPKEYS])
         return refuse_value(RVT_QPA_PKEY_INDEX, attr->pkey_index, last_pkey);
-    int error = mask & RVT_QPA_AV ? judge_path(&attr->av) : 0;
+    int error = mask & RVT_QPA_AV ? judge_path(&attr->av, RVT_QPA_AV) : 0;
     if (!error && (mask & RVT_QPA_ALT_PATH)) {
-        error = judge_path(&attr->alt_av);
+        error = judge_path(&attr->alt_av, RVT_QPA_ALT_PATH);
         if (!error && attr->alt_pkey_index >= limits[RVT_LIMIT_NPKEYS])
-            error = refuse_value(RVT_QPA_PKEY_INDEX, attr->alt_pkey_index, last_pkey);
+            error = refuse_value(RVT_QPA_ALT_PATH, attr->alt_pkey_index, last_pkey);
     }
     if (error || !(mask & RVT_QPA_PATH_MIG_STATE))
         return error;

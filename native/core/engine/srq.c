@@ -111,7 +111,7 @@ static int modify(struct rvt_engine *engine, struct rvt_srq *srq, uint32_t mask,
     if (mask & RVT_SRQ_SET_MAX_WR && new_wr > most)
         return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_CAPACITY, RVT_CAPACITY_SRQ_WR, new_wr, most);
     if (mask && new_limit > new_wr)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_SRQ_LIMIT, new_limit, new_wr);
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_SRQ_LIMIT, mask, new_limit, new_wr);
     if (new_wr < srq->queue.count)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_SRQ_BELOW_HELD, new_wr, srq->queue.count);
     if (mask & RVT_SRQ_SET_MAX_WR && !rvt_recv_queue_resize(engine->device, &srq->queue, new_wr))

@@ -1,0 +1,372 @@
+/** The message texts of the causes that only the verbs have: queues, queue pairs and work requests. See `cause-texts.ts`. */
+import { type CauseText } from './cause-texts';
+import {
+  byOwn,
+  count,
+  countNameOf,
+  countsAre,
+  type Facts,
+  inWr,
+  queueOption,
+  sgeOption,
+  sgesOf,
+  takesReceives,
+  wr,
+} from './cause-words';
+import { type ErrorCause } from './error-detail';
+import { Limit, MigrationState, QpAttribute, ResourceKind, SrqMask } from './layout';
+import { type Method } from './methods';
+import { reasonOf } from './reasons';
+import {
+  capacityLimit,
+  capacityOption,
+  limitName,
+  migrationStateName,
+  qpAttributeName,
+  qpAttributeNames,
+  qpStateName,
+  qpTypeName,
+  wrOpcodeName,
+} from './verbs-names';
+import { bytes, hex } from './words';
+
+/** Returns the name of the object that has the attributes: the parameter of the method. */
+const parameterOf = (method: Method): string =>
+  method === 'QueuePair.modify' || method === 'SharedReceiveQueue.modify' ? 'attributes' : 'options';
+const inParameter = ({ method }: Facts, property: string): string => `${parameterOf(method)}.${property}`;
+
+const stateName = (state: number | bigint): string => qpStateName(Number(state)) ?? String(state);
+const typeName = (type: bigint): string => qpTypeName(Number(type)) ?? String(type);
+const migrationName = (state: bigint): string => migrationStateName(Number(state)) ?? String(state);
+const opcodeName = (opcode: bigint): string => wrOpcodeName(Number(opcode)) ?? String(opcode);
+
+/** Names the completion queue at fault: the one for sends (index 0) or the one for receives (index 1). */
+const cqArgument = (index: number): string => (index === 1 ? 'options.recvCq' : 'options.sendCq');
+
+/** The limit of a device on the number of objects of each kind. */
+const objectLimits: Readonly<Record<number, Limit | undefined>> = {
+  [ResourceKind.Pd]: Limit.MaxPd,
+  [ResourceKind.Qp]: Limit.MaxQp,
+  [ResourceKind.Cq]: Limit.MaxCq,
+  [ResourceKind.Srq]: Limit.MaxSrq,
+  [ResourceKind.Ah]: Limit.MaxAh,
+};
+
+function tooManyObjects({ value, limit }: Facts): string {
+  const name = countNameOf(Number(value)) ?? 'elements';
+  const option = limitName(objectLimits[Number(value)] ?? Limit.Count) ?? 'its limit';
+  return (
+    `the device already has ${count(limit, name)}, as many as ${option} allows; ` +
+    'close some of them, or open the device with a higher limit'
+  );
+}
+
+/** Returns `the transition from INIT to RTR`. */
+const transition = ({ limit, index }: Facts): string =>
+  Number(limit) === index
+    ? `a change in state ${stateName(limit)}`
+    : `the transition from ${stateName(index)} to ${stateName(limit)}`;
+
+/** Returns the names of attributes for a sentence: `pathMtu, rqPsn and destQpn`. */
+function namesOf(mask: bigint): string {
+  const names = qpAttributeNames(Number(mask));
+  let text = names[names.length - 1] ?? hex(mask);
+  for (let i = names.length - 2; i >= 0; i--) {
+    text = `${names[i] ?? ''}${i === names.length - 2 ? ' and ' : ', '}${text}`;
+  }
+  return text;
+}
+
+/** Names a single attribute, or the object of all attributes if several are at fault. */
+function attributesArgument({ method, value }: Facts): string {
+  const names = qpAttributeNames(Number(value));
+  return names.length === 1 ? `${parameterOf(method)}.${names[0] ?? ''}` : parameterOf(method);
+}
+
+/** Names a property of the path at fault: of an address handle, or of one of a queue pair's two paths. */
+function pathArgument(facts: Facts, property: string): string {
+  const path = facts.index === 0 ? undefined : qpAttributeName(facts.index);
+  return inParameter(facts, path === undefined ? property : `${path}.${property}`);
+}
+
+function attributeText({ argument, value, limit, index }: Facts): string {
+  const highest = BigInt.asIntN(64, limit);
+  if (highest < 0n) return `${argument} is ${value}, but the device has no P_Keys (npkeys is 0)`;
+  if (index === (QpAttribute.Port as number)) return `${argument} must be ${highest}, but is ${value}`;
+  const lowest = index === (QpAttribute.PathMtu as number) ? 1 : 0;
+  return `${argument} must be from ${lowest} to ${highest}, but is ${value}`;
+}
+
+function migrationText({ argument, value, limit }: Facts): string {
+  const name = migrationName(value);
+  const refused = `${argument} '${name}' is not allowed in a change to ${stateName(limit)}: `;
+  if (value === BigInt(MigrationState.Rearm)) return `${refused}only in one to RTS`;
+  return value === BigInt(MigrationState.Migrated)
+    ? `${refused}only in one to RTS or SQD, and not while the path migration state is REARM`
+    : `${argument} '${name}' is not supported: the device cannot migrate paths`;
+}
+
+function stateText({ method, value }: Facts): string {
+  const allowed = takesReceives(method)
+    ? 'receives can be posted in every state but RESET'
+    : 'sends can be posted in RTS, SQD and ERR';
+  return `the queue pair is in state ${stateName(value)}; ${allowed}`;
+}
+
+/** The first SGE of an atomic operation, as messages call it. */
+const firstSge = (facts: Facts): string =>
+  inWr(facts, 'sges[0]')?.replace('#', String(facts.index)) ?? 'the first SGE';
+
+type VerbsCause = Extract<
+  ErrorCause,
+  | 'CqGone'
+  | 'SrqGone'
+  | 'AhGone'
+  | 'TooManyObjects'
+  | 'QueueFull'
+  | 'CqInUse'
+  | 'SrqInUse'
+  | 'CqFlags'
+  | 'SrqType'
+  | 'QpType'
+  | 'NoEngine'
+  | 'Limit'
+  | 'Cqe'
+  | 'CqeBelowHeld'
+  | 'Capacity'
+  | 'NoCapacity'
+  | 'SrqLimit'
+  | 'SrqBelowHeld'
+  | 'QueueElsewhere'
+  | `Qp${'HasNoQueues' | 'HasSrq' | 'State' | 'Move' | 'Needs' | 'Forbids' | 'Attribute'}`
+  | 'CurState'
+  | `Path${string}`
+  | `Wr${string}`
+>;
+
+export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
+  // EBADF
+  CqGone: {
+    argument: ({ method, index }) => (method === 'ProtectionDomain.createQp' ? cqArgument(index) : undefined),
+    text: byOwn('the completion queue has been destroyed'),
+  },
+  SrqGone: {
+    argument: ({ method }) => (method === 'ProtectionDomain.createQp' ? 'options.srq' : undefined),
+    text: byOwn('the shared receive queue has been destroyed'),
+  },
+  AhGone: {
+    argument: (f) => inWr(f, 'ah'),
+    text: ({ argument }) =>
+      argument === undefined
+        ? 'the address handle has been destroyed'
+        : `${argument} is not an address handle that exists; a UD queue pair needs one for every send`,
+  },
+
+  // ENOMEM
+  TooManyObjects: { value: 'objectKind', limit: 'number', text: tooManyObjects },
+  QueueFull: {
+    argument: (f) => inWr(f),
+    value: 'number',
+    limit: 'number',
+    text: (f) =>
+      `the queue has no room for ${wr(f)}: it holds ${f.value} of at most ${f.limit} work requests (${queueOption(f.method)})`,
+  },
+
+  // EBUSY
+  CqInUse: {
+    counts: 'queuePairs',
+    text: (f) => `${countsAre(f, ['still uses', 'still use'])} the completion queue; destroy those first`,
+  },
+  SrqInUse: {
+    counts: 'queuePairs',
+    text: (f) => `${countsAre(f, ['still uses', 'still use'])} the shared receive queue; destroy those first`,
+  },
+
+  // EOPNOTSUPP
+  CqFlags: {
+    argument: 'options.flags',
+    value: 'number',
+    text: ({ value }) => `options.flags ${hex(value)} is not supported; pass 0`,
+  },
+  SrqType: {
+    argument: 'options.type',
+    text: byOwn('options.type is not supported: only basic shared receive queues are'),
+  },
+  QpType: {
+    argument: 'options.type',
+    value: 'qpType',
+    text: ({ value }) => `options.type '${typeName(value)}' is not supported; use 'RC', 'UC' or 'UD'`,
+  },
+  NoEngine: { text: byOwn('the device was opened without an engine, which carries out work requests') },
+
+  // EINVAL: devices and queues
+  Limit: {
+    argument: ({ index }) => `options.limits.${limitName(index) ?? ''}`,
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) => `${argument} must be at most ${limit}, but is ${value}`,
+  },
+  Cqe: {
+    argument: 'cqe',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) => `cqe must be from 1 to ${limit} (maxCqe of the device), but is ${value}`,
+  },
+  CqeBelowHeld: {
+    argument: 'cqe',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `cqe ${value} is too small: the queue holds ${limit} completions; poll some of them first`,
+  },
+  Capacity: {
+    argument: (f) => inParameter(f, capacityOption(f.index)),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit, index, method }) =>
+      `${argument} must be ${method === 'ProtectionDomain.createSrq' ? 'from 1 to' : 'at most'} ${limit} ` +
+      `(${capacityLimit(index)} of the device), but is ${value}`,
+  },
+  NoCapacity: {
+    argument: 'options',
+    text: byOwn(
+      'maxSendWr, maxSendSge, maxRecvWr and maxRecvSge are all 0; a queue pair without a shared receive queue needs one of them',
+    ),
+  },
+  SrqLimit: {
+    argument: (f) => inParameter(f, (f.index & SrqMask.Limit) === 0 ? 'maxWr' : 'limit'),
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) => `the limit ${value} would be above maxWr, ${limit}`,
+  },
+  SrqBelowHeld: {
+    argument: (f) => inParameter(f, 'maxWr'),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) =>
+      `${argument} ${value} is too small: the queue holds ${limit} receives`,
+  },
+  QueueElsewhere: {
+    argument: ({ value, index }) => (value === BigInt(ResourceKind.Srq) ? 'options.srq' : cqArgument(index)),
+    text: ({ argument }) =>
+      `${argument} was created by another Device object than the protection domain; use queues of the same one`,
+  },
+
+  // EINVAL: queue pairs
+  QpHasNoQueues: {
+    text: byOwn('the queue pair has no queues: it was created for checks only, by createQp without a type'),
+  },
+  QpHasSrq: {
+    text: byOwn('the queue pair takes its receives from a shared receive queue; post them there'),
+  },
+  QpState: { value: 'qpState', text: stateText },
+  QpMove: {
+    argument: (f) => inParameter(f, 'state'),
+    value: 'qpState',
+    limit: 'qpState',
+    text: ({ value, limit }) =>
+      value === limit
+        ? `no attribute can be changed in state ${stateName(value)}`
+        : `there is no transition from ${stateName(limit)} to ${stateName(value)}`,
+  },
+  QpNeeds: {
+    argument: attributesArgument,
+    value: 'qpAttributes',
+    text: (f) => `${transition(f)} needs ${namesOf(f.value)}`,
+  },
+  QpForbids: {
+    argument: attributesArgument,
+    value: 'qpAttributes',
+    text: (f) => `${transition(f)} does not take ${namesOf(f.value)}`,
+  },
+  QpAttribute: {
+    argument: (f) =>
+      f.index === (QpAttribute.AltPath as number)
+        ? inParameter(f, 'altPath.pkeyIndex')
+        : inParameter(f, qpAttributeName(f.index) ?? ''),
+    value: 'number',
+    limit: 'signed',
+    text: attributeText,
+  },
+  CurState: {
+    argument: (f) => inParameter(f, 'curState'),
+    value: 'qpState',
+    limit: 'qpState',
+    text: ({ argument, value, limit }) =>
+      `${argument} is ${stateName(value)}, but the queue pair is in state ${stateName(limit)}`,
+  },
+  PathDlid: {
+    argument: (f) => pathArgument(f, 'dlid'),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) =>
+      `${argument} must be at most ${hex(limit)}, since multicast is not supported, but is ${hex(value)}`,
+  },
+  PathPort: {
+    argument: (f) => pathArgument(f, 'port'),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) => `${argument} must be ${limit}, the only port, but is ${value}`,
+  },
+  PathRate: {
+    argument: (f) => pathArgument(f, 'staticRate'),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) => `${argument} must be 0 or from 2 to ${limit}, but is ${value}`,
+  },
+  PathMig: {
+    argument: (f) => inParameter(f, 'pathMigState'),
+    value: 'migrationState',
+    text: migrationText,
+  },
+
+  // EINVAL: work requests
+  WrSges: {
+    argument: (f) => inWr(f, 'sges'),
+    value: 'number',
+    limit: 'number',
+    text: (f) =>
+      `${sgesOf(f)} has ${f.value} SGEs, but at most ${f.limit} are allowed (${sgeOption(f.method)})`,
+  },
+  WrOpcode: {
+    argument: (f) => inWr(f, 'opcode'),
+    value: 'wrOpcode',
+    limit: 'qpType',
+    text: ({ value, limit }) =>
+      `the opcode '${opcodeName(value)}' is not supported on a queue pair of type ${typeName(limit)}`,
+  },
+  WrAtomicSge: {
+    argument: (f) => inWr(f, 'sges[0]'),
+    value: 'number',
+    limit: 'number',
+    text: (f) =>
+      `an atomic operation stores its result in ${firstSge(f)}, which must have at least ${bytes(f.limit)}, but has ${f.value}`,
+  },
+  WrAtomicAddress: {
+    argument: (f) => inWr(f, 'sges[0]'),
+    value: 'address',
+    limit: 'number',
+    text: (f) =>
+      `an atomic operation stores its result in ${firstSge(f)}, whose address ${hex(f.value)} is not a multiple of ${f.limit}`,
+  },
+  WrNoRdAtomic: {
+    argument: (f) => inWr(f, 'opcode'),
+    text: byOwn(
+      'RDMA reads and atomic operations need maxRdAtomic, which is 0; set it in the transition to RTS',
+    ),
+  },
+  WrAhInOtherPd: {
+    argument: (f) => inWr(f, 'ah'),
+    text: byOwn('the address handle and the queue pair are in different protection domains'),
+  },
+  WrSgeRefused: {
+    argument: (f) => inWr(f, `sges[${f.value}]`),
+    text: (f) => `SGE ${f.value} of ${wr(f)} was refused: ${reasonOf(Number(f.limit)) ?? 'AccessDenied'}`,
+  },
+  WrLength: {
+    argument: (f) => inWr(f, 'sges'),
+    value: 'number',
+    limit: 'number',
+    text: (f) => `${sgesOf(f)} has ${bytes(f.value)} in total, but a message has at most ${f.limit}`,
+  },
+};
