@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "world.h"
+
 uint32_t program_count(size_t size) {
     size_t count = (size + OPERATION_BYTES - 1) / OPERATION_BYTES;
     return count < MAX_OPERATIONS ? (uint32_t)count : MAX_OPERATIONS;
@@ -88,24 +90,8 @@ const char *operation_name(enum opcode code) {
     return code < OP_COUNT ? names[code] : "nothing";
 }
 
-/* --- mutation --- */
-
-static uint32_t roll(unsigned *state, uint32_t below) {
-    *state = *state * 1664525u + 1013904223u;
-    return below ? (uint32_t)(((uint64_t)(*state >> 1) * below) >> 31) : 0;
-}
-
-/* Returns a byte that is meaningful as an operand: a limit of the tables in world.c, or any byte. */
-static uint8_t interesting(unsigned *state) {
-    static const uint8_t values[] = {0,    1,    2,    3,    7,    8,    0x10, 0x20, 0x40,
-                                     0x5f, 0x60, 0x61, 0x62, 0x63, 0x64, 0x68, 0x70, 0x7f,
-                                     0x80, 0x81, 0x9f, 0xa0, 0xc0, 0xe0, 0xff};
-    return roll(state, 2) ? values[roll(state, sizeof(values))] : (uint8_t)roll(state, 256);
-}
-
-static void invent(uint8_t *operation, unsigned *state) {
-    /* Checks and copies are more interesting than opening and closing. */
-    static const uint8_t frequent[] = {OP_PUSH,     OP_PUSH,      OP_PUSH,          OP_LKEY_OK,
+/* Checks and copies are more interesting than opening and closing. */
+static const uint8_t frequent[] = {OP_PUSH,     OP_PUSH,      OP_PUSH,          OP_LKEY_OK,
                                        OP_LKEY_OK,  OP_RKEY_OK,   OP_CHECK_BATCH,   OP_ACQUIRE_BATCH,
                                        OP_MAP_FMR,  OP_MAP_SG,    OP_REG_USER,      OP_RELEASE,
                                        OP_WRITE,    OP_READ,      OP_SS_INIT,       OP_SS_UPDATE,
@@ -114,80 +100,16 @@ static void invent(uint8_t *operation, unsigned *state) {
                                        OP_PUT,      OP_FETCH_ADD, OP_COMPARE_SWAP,  OP_ALLOC_PD,
                                        OP_DMA_MAP,  OP_ATTACH_PD, OP_ALLOC_CONTEXT, OP_DEALLOC_CONTEXT,
                                        OP_SLICE,    OP_DEREG_MRS};
-    operation[0] = roll(state, 2) ? frequent[roll(state, sizeof(frequent))] : (uint8_t)roll(state, OP_COUNT);
-    for (int i = 1; i < OPERATION_BYTES; i++)
-        operation[i] = interesting(state);
+
+static void play_program(const uint8_t *bytes, size_t size, bool print) {
+    static struct world world; /* large; its parts are initialized before use */
+    play(&world, bytes, size, print);
 }
 
-size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned seed,
-                      size_t (*other)(uint8_t *bytes, size_t size, size_t max_size)) {
-    unsigned state = seed;
-    size_t count = size / OPERATION_BYTES, most = max_size / OPERATION_BYTES;
-    if (!count || roll(&state, 4) == 0)
-        return other(bytes, size, max_size);
-    size = count * OPERATION_BYTES;
-    for (uint32_t changes = 1 + roll(&state, 3); changes; changes--) {
-        size_t at = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
-        switch (roll(&state, 8)) {
-        case 0: /* insert a new operation */
-        case 1: /* or a copy of an existing one */
-            if (count == most)
-                break;
-            {
-                uint8_t copy[OPERATION_BYTES];
-                if (roll(&state, 2))
-                    invent(copy, &state);
-                else
-                    memcpy(copy, bytes + roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES,
-                           sizeof(copy));
-                memmove(bytes + at + OPERATION_BYTES, bytes + at, size - at);
-                memcpy(bytes + at, copy, sizeof(copy));
-                size += OPERATION_BYTES;
-                count++;
-            }
-            break;
-        case 2: /* remove one */
-            if (count < 2)
-                break;
-            memmove(bytes + at, bytes + at + OPERATION_BYTES, size - at - OPERATION_BYTES);
-            size -= OPERATION_BYTES;
-            count--;
-            break;
-        case 3: /* swap two */
-        {
-            size_t to = roll(&state, (uint32_t)count) * (size_t)OPERATION_BYTES;
-            uint8_t copy[OPERATION_BYTES];
-            memcpy(copy, bytes + at, sizeof(copy));
-            memmove(bytes + at, bytes + to, sizeof(copy));
-            memcpy(bytes + to, copy, sizeof(copy));
-            break;
-        }
-        case 4: /* replace the opcode, keep the operands */
-            bytes[at] = (uint8_t)roll(&state, OP_COUNT);
-            break;
-        case 5: /* increment or decrement an operand */
-            bytes[at + 1 + roll(&state, OPERANDS)] += roll(&state, 2) ? 1 : 255;
-            break;
-        default:
-            bytes[at + 1 + roll(&state, OPERANDS)] = interesting(&state);
-            break;
-        }
-    }
-    return size;
-}
-
-size_t program_cross(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
-                     size_t max_size, unsigned seed) {
-    unsigned state = seed;
-    size_t head = roll(&state, (uint32_t)(a_size / OPERATION_BYTES + 1)) * (size_t)OPERATION_BYTES;
-    size_t from = roll(&state, (uint32_t)(b_size / OPERATION_BYTES + 1)) * (size_t)OPERATION_BYTES;
-    size_t most = max_size / OPERATION_BYTES * OPERATION_BYTES;
-    if (head > most)
-        head = most;
-    size_t tail = b_size - from;
-    if (tail > most - head)
-        tail = most - head;
-    memcpy(out, a, head);
-    memcpy(out + head, b + from, tail);
-    return head + tail;
-}
+const struct program_kind program_kind = {
+    .operation_bytes = OPERATION_BYTES,
+    .opcodes = OP_COUNT,
+    .frequent = frequent,
+    .frequent_count = sizeof(frequent),
+    .play = play_program,
+};

@@ -6,10 +6,9 @@
 #ifndef RVT_FUZZ_PROGRAM_H
 #define RVT_FUZZ_PROGRAM_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "mutate.h"
 
-enum { OPERATION_BYTES = 8, OPERANDS = 7, MAX_OPERATIONS = 512, MAX_PROGRAM = 4096 };
+enum { OPERATION_BYTES = 8, OPERANDS = 7, MAX_OPERATIONS = 512 };
 
 /* Opcodes must never change their meaning, because the kept corpus uses them. program.mjs reads this list,
  * one opcode per line. Opcodes above 63 are taken modulo 64.
@@ -103,15 +102,5 @@ struct operation program_at(const uint8_t *bytes, size_t size, uint32_t index);
 
 /* Returns a name such as "lkey_ok"; never NULL. */
 const char *operation_name(enum opcode code);
-
-/* Mutates a program in place, by whole operations where possible. `other` is libFuzzer's own mutation of
- * bytes; it returns the new size. Returns the new size. */
-size_t program_mutate(uint8_t *bytes, size_t size, size_t max_size, unsigned seed,
-                      size_t (*other)(uint8_t *bytes, size_t size, size_t max_size));
-
-/* Combines the start of one program and the end of another, cut between operations. Returns the size of
- * `out`. */
-size_t program_cross(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
-                     size_t max_size, unsigned seed);
 
 #endif

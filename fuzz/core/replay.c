@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
-
-static struct world world;
+#include "mutate.h"
 
 static unsigned char *read_file(const char *name, size_t *size) {
     FILE *file = fopen(name, "rb");
@@ -40,7 +38,7 @@ int main(int argc, char **argv) {
         size_t size, at = 0;
         unsigned char *bytes = read_file(argv[i], &size);
         if (!packed) {
-            play(&world, bytes, size < MAX_PROGRAM ? size : MAX_PROGRAM, print);
+            program_kind.play(bytes, size < MAX_PROGRAM ? size : MAX_PROGRAM, print);
             played++;
         }
         while (packed && size - at >= 2) {
@@ -55,7 +53,7 @@ int main(int argc, char **argv) {
             if (!program)
                 return 2;
             memcpy(program, bytes + at, length);
-            play(&world, program, length < MAX_PROGRAM ? length : MAX_PROGRAM, print);
+            program_kind.play(program, length < MAX_PROGRAM ? length : MAX_PROGRAM, print);
             free(program);
             at += length;
             played++;

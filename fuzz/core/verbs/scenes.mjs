@@ -1,0 +1,124 @@
+// Programs of verbs that fuzzing starts with: connected queue pairs of each type, on which every opcode is posted.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fuzzDirectory } from '../paths.mjs';
+
+const VERB_BYTES = 16;
+
+const header = readFileSync(join(fuzzDirectory, 'verbs', 'verbs_program.h'), 'utf8');
+/** @type {Record<string, number>} */
+const codes = Object.fromEntries(
+  [...header.matchAll(/^ {4}VERB_(\w+) = (\d+),/gm)].map(([, name, code]) => [name, Number(code)]),
+);
+
+/**
+ * @param {string} name
+ * @param {number[]} operands
+ */
+function verb(name, ...operands) {
+  const bytes = Buffer.alloc(VERB_BYTES);
+  bytes[0] = codes[name] ?? 0;
+  bytes.set(operands, 1);
+  return bytes;
+}
+
+const SIGNALED = 2;
+const SOLICITED = 4;
+const FENCE = 1;
+const OPCODES = 10; // the first entries of the table of opcodes in verbs_post.c
+const RC = 0;
+const UC = 6;
+const UD = 9;
+const MANUAL = 1;
+
+/** Posts a send of region 0 to region 1, two elements of 64 bytes. @param {number} qp @param {number} opcode */
+const send = (qp, opcode, flags = SIGNALED, count = 0, length = 6) =>
+  verb('POST_SEND', qp | (count << 4), opcode, flags, 1, 0, 0, length, 1, 0, 0, qp ^ 1, 4, 3, 0x0f, 1);
+
+/** @param {number} type @param {number} topology @param {number} options @param {number} device */
+const scene = (type, topology, options, device) =>
+  verb('SCENE', device, topology === 3 ? 1 : 0, type, topology, options, 0x0f, 2);
+
+/** Yields the programs. */
+export function* verbScenes() {
+  for (const device of [0, MANUAL, 2 | 4 | 8, MANUAL | 8])
+    for (const type of [RC, UC, UD])
+      for (const topology of [0, 1, 2])
+        for (const options of [0, 0x20, 0x10, 0x12, 0x14, 0x08])
+          for (const opcode of Array(OPCODES).keys()) {
+            const begin = [scene(type, topology, options, device), verb('ARM_CQ', 0, 2), verb('ARM_CQ', 1, 1)];
+            const end = [verb('RUN'), verb('POLL_CQ', 0, 8), verb('POLL_CQ', 1, 8)];
+            const flags = opcode % 2 ? SIGNALED | SOLICITED : SIGNALED;
+            yield Buffer.concat([...begin, send(0, opcode, flags), ...end, send(1, opcode, 0), ...end]);
+            if (options) continue;
+            // RNR, error and reset, releases while work is queued.
+            yield Buffer.concat([...begin, send(0, opcode, FENCE, 3), verb('RUN'), verb('FIRE_TIMERS'), ...end]);
+            yield Buffer.concat([...begin, send(0, opcode), verb('DEREG_MR', 0, 0), ...end, verb('DEREG_MR', 1, 0)]);
+            yield Buffer.concat([
+              ...begin,
+              send(0, opcode, SIGNALED, 2),
+              verb('MODIFY_QP', 0, 0x86),
+              ...end,
+              send(0, opcode),
+              verb('MODIFY_QP', 0, 0x80),
+              verb('CONNECT', 0, 1, 0x0f, 2, 1),
+              send(0, opcode),
+              ...end,
+            ]);
+            yield Buffer.concat([...begin, send(0, opcode), verb('DEALLOC_PD', 0, 1), ...end]);
+          }
+  yield* rest();
+}
+
+function* rest() {
+  const begin = [scene(RC, 0, 0, MANUAL)];
+  const connected = (/** @type {Buffer[]} */ ...verbs) => Buffer.concat([...begin, ...verbs]);
+  for (const allocations of Array(8).keys()) {
+    const fail = verb('FAIL', allocations);
+    for (const made of [
+      verb('CREATE_QP', 5, 0, RC, 0, 1, 0, 4, 4, 2, 2, 1),
+      verb('CREATE_CQ', 3, 0, 8),
+      verb('RESIZE_CQ', 0, 20),
+      verb('CREATE_SRQ', 1, 0, 4, 2, 1),
+      verb('MODIFY_SRQ', 0, 1, 8),
+      verb('CREATE_AH', 1, 0),
+      verb('ALLOC_PD', 1, 0),
+      verb('REG_MR', 7, 0, 1, 0, 0, 0x0f),
+      verb('OPEN', 0, 0),
+    ])
+      yield connected(fail, made, send(0, 0), verb('RUN'));
+  }
+  // Two contexts, one of which attaches the domain of the other.
+  const shared = [
+    verb('ALLOC_CONTEXT', 0),
+    verb('ALLOC_CONTEXT', 1),
+    verb('ALLOC_PD', 1, 2),
+    verb('ATTACH_PD', 2, 3, 1),
+    verb('CREATE_CQ', 2, 3, 8),
+    verb('CREATE_QP', 4, 2, RC, 2, 2, 0, 4, 4, 2, 2, 1),
+    verb('CREATE_SRQ', 1, 2, 4, 2, 1),
+    verb('CREATE_QP', 5, 2, RC, 2, 2, 0x81, 4, 4, 2, 2, 1),
+    verb('CONNECT', 4, 5, 0x0f, 2, 1),
+    verb('REG_MR', 8, 1, 1, 0, 0, 0x0f),
+    verb('POST_SRQ_RECV', 0x11, 1, 8),
+    verb('POST_SEND', 4, 0, SIGNALED, 1, 8),
+    verb('RUN'),
+  ];
+  yield connected(...shared, verb('DEALLOC_CONTEXT', 0, 1), verb('RUN'), verb('DEALLOC_CONTEXT', 1, 1));
+  yield connected(...shared, verb('DEALLOC_CONTEXT', 1, 1), verb('RUN'));
+  yield connected(...shared, verb('DEALLOC_PD', 1, 1), verb('RUN'));
+  // Key 0, detached memory, memory of another environment, more than one step of the engine.
+  yield connected(verb('GET_DMA_MR', 9, 0), verb('POST_SEND', 0, 1, SIGNALED, 1, 0x10, 0, 13, 3), verb('RUN'));
+  yield connected(verb('DETACH', 0), send(0, 1), verb('RUN'), verb('DETACH', 0, 1), send(2, 1), verb('RUN'));
+  yield connected(
+    verb('REG_MR', 10, 0, 0, 0, 0, 0x0f, 0, 1),
+    verb('POST_SEND', 0, 1, SIGNALED, 1, 10, 0, 6, 1),
+    verb('RUN'),
+    verb('ENVIRONMENT', 1),
+    verb('POST_SEND', 2, 1, SIGNALED, 1, 10, 0, 6, 1),
+    verb('RUN'),
+  );
+  yield connected(verb('POST_SEND', 0, 2, SIGNALED, 1, 3, 0, 13, 4, 0), verb('RUN'), verb('EXIT', 1));
+  yield connected(verb('POST_SEND', 0, 9, SIGNALED, 0, 0, 0, 0, 0, 0, 0, 0, 4, 7, 0x0f, 0), verb('RUN'));
+  yield connected(send(0, 0), verb('PROGRESS', 1), send(0, 0), verb('PROGRESS', 0, 9), verb('QUERY'), verb('EXIT', 0));
+}
