@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { coreDirectory, fuzzDirectory, root, work } from './paths.mjs';
+import { targets } from './targets.mjs';
 
 const CLANG = 14;
 
@@ -23,7 +24,7 @@ const flags = [
   '-DRVT_TEST_ALLOC=1',
   `-I${join(root, 'native')}`,
 ];
-/* world.c replaces the random numbers by reproducible ones. */
+/* Both fuzzers replace the random numbers by reproducible ones. */
 const linkFlags = ['-pthread', '-Wl,--wrap=rvt_random_bytes'];
 
 /** Returns the core's source files, read from core.gypi. */
@@ -32,30 +33,44 @@ function coreSources() {
   return [...gypi.matchAll(/'([\w/]+\.c)',/g)].map(([, name]) => join(coreDirectory, name ?? ''));
 }
 
-/** @param {string[]} leftOut */
-function fuzzSources(leftOut) {
-  return readdirSync(fuzzDirectory)
-    .filter((name) => name.endsWith('.c') && !leftOut.includes(name))
-    .map((name) => join(fuzzDirectory, name));
+/** Returns the sources that both fuzzers have, without the entry points. */
+const common = [join(fuzzDirectory, 'mutate.c')];
+const entry = join(fuzzDirectory, 'fuzz_entry.c');
+const replayEntry = join(fuzzDirectory, 'replay.c');
+
+/**
+ * Returns the sources of one fuzzer: all in its folder but the common ones.
+ * @param {import('./targets.mjs').Target} target
+ */
+function targetSources({ directory }) {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(directory, name))
+    .filter((path) => ![...common, entry, replayEntry].includes(path));
 }
 
 /**
- * Builds a program, unless an up-to-date build exists: same sources, compiler and flags.
+ * Builds one program for each fuzzer, unless up-to-date builds exist: same sources, compiler and flags. The common
+ * sources are compiled once.
  * @param {string} compiler
- * @param {string} name
+ * @param {string} name of the folder, and the beginning of the programs' names
  * @param {{ sources: string[], flags: string[] }[]} parts
+ * @param {string[]} flags of the fuzzers' own sources
  * @param {string[]} link
+ * @returns {Record<string, string> | undefined} the paths of the programs, by name of the target
  */
-function build(compiler, name, parts, link) {
+function build(compiler, name, parts, flags, link) {
   const directory = join(work, name);
-  const program = join(directory, name);
-  const hash = createHash('sha256').update(JSON.stringify([compiler, parts, link]));
+  const programs = Object.fromEntries(
+    targets.map((target) => [target.name, join(directory, `${name}_${target.name}`)]),
+  );
+  const hash = createHash('sha256').update(JSON.stringify([compiler, parts, flags, link]));
   for (const directory of [coreDirectory, fuzzDirectory])
     for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort())
       if (/\.[ch]$/.test(file)) hash.update(file).update(readFileSync(join(directory, file)));
   const stamp = join(directory, 'stamp');
   const digest = hash.digest('hex');
-  if (existsSync(program) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return program;
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return programs;
 
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
@@ -65,17 +80,29 @@ function build(compiler, name, parts, link) {
     if (error) console.error(`fuzz: ${compiler}: ${error.message}`);
     return status === 0;
   };
+  /** @param {string[]} sources */
+  const objectsOf = (sources) => sources.map((source) => `${basename(source, '.c')}.o`);
   const built = parts.every(({ sources, flags }) => run([...flags, '-c', ...sources]));
-  const objects = parts.flatMap(({ sources }) => sources.map((source) => `${basename(source, '.c')}.o`));
-  if (!built || !run([...objects, ...link, '-o', program])) return undefined;
+  const objects = parts.flatMap(({ sources }) => objectsOf(sources));
+  const linked = targets.every((target) => {
+    const sources = targetSources(target);
+    const program = programs[target.name] ?? '';
+    return (
+      built &&
+      run([...flags, '-c', ...sources]) &&
+      run([...objects, ...objectsOf(sources), ...link, '-o', program])
+    );
+  });
+  if (!linked) return undefined;
   writeFileSync(stamp, digest);
-  return program;
+  return programs;
 }
 
 /**
- * Builds the libFuzzer program. Returns undefined if that fails; the reason is printed to standard error.
+ * Builds the libFuzzer programs. Returns their paths by name of the target, or undefined if that fails; the reason is
+ * printed to standard error.
  */
-export function buildFuzzer() {
+export function buildFuzzers() {
   const compiler = [`clang-${CLANG}`, 'clang'].find(
     (command) => spawnSync(command, ['--version']).status === 0,
   );
@@ -85,23 +112,25 @@ export function buildFuzzer() {
     return undefined;
   }
   const checks = ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
-  const program = build(
+  const programs = build(
     compiler,
-    'fuzz_core',
+    'fuzz',
     [
       // Only the core is instrumented for coverage; new paths in the oracle are of no interest.
       { sources: coreSources(), flags: [...flags, ...checks, '-fsanitize=fuzzer-no-link'] },
-      { sources: fuzzSources(['replay.c']), flags: [...flags, ...checks] },
+      { sources: [...common, entry], flags: [...flags, ...checks] },
     ],
+    [...flags, ...checks],
     ['-fsanitize=fuzzer,address,undefined', ...linkFlags],
   );
-  if (!program)
+  if (!programs)
     console.error(`fuzz: the build failed. libFuzzer is in libclang-rt-${CLANG}-dev (apt-get install)`);
-  return program;
+  return programs;
 }
 
-/** Builds the program that plays files once, with any compiler. Returns undefined if that fails. */
-export function buildReplay() {
-  const sources = [...coreSources(), ...fuzzSources(['fuzz_core.c'])];
-  return build(process.env.CC ?? 'cc', 'replay', [{ sources, flags: [...flags, '-O2'] }], linkFlags);
+/** Builds the programs that play files once, with any compiler. Returns undefined if that fails. */
+export function buildReplays() {
+  const plain = [...flags, '-O2'];
+  const sources = [...coreSources(), ...common, replayEntry];
+  return build(process.env.CC ?? 'cc', 'replay', [{ sources, flags: plain }], plain, linkFlags);
 }

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { fuzzDirectory } from './paths.mjs';
-import { scenes } from './scenes.mjs';
-import { fromTraces } from './traces.mjs';
 
-export const keptCorpus = join(fuzzDirectory, 'corpus.gz');
+/** @typedef {import('./targets.mjs').Target} Target */
+
+/** @param {Target} target */
+export const keptCorpus = (target) => join(target.directory, 'corpus.gz');
 
 /** Yields the programs of a packed file. Each is preceded by its length (16 bits, little-endian). */
 function* unpack(/** @type {Buffer} */ packed) {
@@ -29,19 +29,13 @@ export function pack(programs) {
   return Buffer.concat(parts);
 }
 
-function* kept() {
-  if (existsSync(keptCorpus)) yield* unpack(gunzipSync(readFileSync(keptCorpus)));
-}
-
-/** Yields the scenes and the recorded traces; they are generated each time. */
-export function* seeds() {
-  yield* scenes();
-  yield* fromTraces();
-}
-
-export function* beginnings() {
-  yield* kept();
-  yield* seeds();
+/**
+ * Yields the programs that fuzzing starts with.
+ * @param {Target} target
+ */
+export function* beginnings(target) {
+  if (existsSync(keptCorpus(target))) yield* unpack(gunzipSync(readFileSync(keptCorpus(target))));
+  yield* target.seeds();
 }
 
 /** @param {Buffer} bytes */
@@ -59,8 +53,9 @@ export function fill(directory, programs) {
 
 /**
  * Replaces the kept corpus.
+ * @param {Target} target
  * @param {Buffer[]} programs
  */
-export function writeKept(programs) {
-  writeFileSync(keptCorpus, gzipSync(pack(programs), { level: 9 }));
+export function writeKept(target, programs) {
+  writeFileSync(keptCorpus(target), gzipSync(pack(programs), { level: 9 }));
 }

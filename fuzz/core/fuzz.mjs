@@ -1,9 +1,10 @@
 // Fuzzes the core: node fuzz/core/fuzz.mjs [options] [program ...]
 //
-//   --minutes N, --seconds N   how long (default: 1 minute)
+//   --target core|verbs        only one of the two fuzzers: that of the memory layer, or that of the verbs
+//   --minutes N, --seconds N   how long altogether (default: 1 minute); two fuzzers run for half of the time each
 //   --jobs N                   number of parallel fuzzers on one corpus (default: 1)
 //   --seed N                   seed of the random numbers (default: from the clock)
-//   --keep                     replace fuzz/core/corpus.gz by the old corpus and what was found, minimized
+//   --keep                     replace the kept corpora by the old corpus and what was found, minimized
 //   --replay-only              no fuzzing: play the kept corpus and the traces once, with any compiler ($CC or cc)
 //   program ...                play these files and print their operations
 //
@@ -11,14 +12,16 @@
 import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { writeCounts } from '../../scripts/counts.mjs';
-import { buildFuzzer } from './build.mjs';
+import { buildFuzzers } from './build.mjs';
 import { findings } from './paths.mjs';
 import { replay, replayAll } from './replay.mjs';
 import { fuzz } from './run.mjs';
+import { targets } from './targets.mjs';
 
 const { values: options, positionals: files } = parseArgs({
   allowPositionals: true,
   options: {
+    target: { type: 'string' },
     minutes: { type: 'string' },
     seconds: { type: 'string' },
     jobs: { type: 'string', default: '1' },
@@ -30,8 +33,13 @@ const { values: options, positionals: files } = parseArgs({
 
 async function main() {
   mkdirSync(findings, { recursive: true });
-  if (files.length) return replay(files);
-  if (options['replay-only']) return finish('replay', replayAll());
+  const chosen = targets.filter(({ name }) => name === (options.target ?? name));
+  if (!chosen.length) {
+    console.error(`fuzz: --target must be one of ${targets.map(({ name }) => name).join(', ')}`);
+    return finish('run', 1);
+  }
+  if (files.length) return replay(files, options.target);
+  if (options['replay-only']) return finish('replay', replayAll(chosen));
   const seconds = Number(options.seconds ?? Number(options.minutes ?? 1) * 60);
   const jobs = Number(options.jobs);
   const seed = Number(options.seed ?? (Date.now() % 0x7fffffff) + 1);
@@ -39,8 +47,19 @@ async function main() {
     console.error('fuzz: --minutes, --seconds, --jobs and --seed must be greater than 0');
     return finish('run', 1);
   }
-  const fuzzer = buildFuzzer();
-  return finish('run', fuzzer ? await fuzz(fuzzer, { seconds, jobs, seed, keep: options.keep }) : 1);
+  const programs = buildFuzzers();
+  if (!programs) return finish('run', 1);
+  let status = 0;
+  for (const target of chosen) {
+    const share = {
+      seconds: Math.max(1, Math.round(seconds / chosen.length)),
+      jobs,
+      seed,
+      keep: options.keep,
+    };
+    status = (await fuzz(target, programs[target.name] ?? '', share)) || status;
+  }
+  return finish('run', status);
 }
 
 /**

@@ -25,8 +25,8 @@ static void invent(const struct program_kind *kind, uint8_t *operation, unsigned
         operation[i] = interesting(state);
 }
 
-size_t program_mutate(const struct program_kind *kind, uint8_t *bytes, size_t size, size_t max_size, unsigned seed,
-                      size_t (*other)(uint8_t *bytes, size_t size, size_t max_size)) {
+size_t program_mutate(const struct program_kind *kind, uint8_t *bytes, size_t size, size_t max_size,
+                      unsigned seed, size_t (*other)(uint8_t *bytes, size_t size, size_t max_size)) {
     const size_t unit = kind->operation_bytes;
     unsigned state = seed;
     size_t count = size / unit, most = max_size / unit;
@@ -45,8 +45,7 @@ size_t program_mutate(const struct program_kind *kind, uint8_t *bytes, size_t si
                 if (roll(&state, 2))
                     invent(kind, copy, &state);
                 else
-                    memcpy(copy, bytes + roll(&state, (uint32_t)count) * unit,
-                           unit);
+                    memcpy(copy, bytes + roll(&state, (uint32_t)count) * unit, unit);
                 memmove(bytes + at + unit, bytes + at, size - at);
                 memcpy(bytes + at, copy, unit);
                 size += unit;
@@ -83,8 +82,8 @@ size_t program_mutate(const struct program_kind *kind, uint8_t *bytes, size_t si
     return size;
 }
 
-size_t program_cross(const struct program_kind *kind, const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
-                     size_t max_size, unsigned seed) {
+size_t program_cross(const struct program_kind *kind, const uint8_t *a, size_t a_size, const uint8_t *b,
+                     size_t b_size, uint8_t *out, size_t max_size, unsigned seed) {
     const size_t unit = kind->operation_bytes;
     unsigned state = seed;
     size_t head = roll(&state, (uint32_t)(a_size / unit + 1)) * unit;

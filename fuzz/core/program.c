@@ -92,14 +92,14 @@ const char *operation_name(enum opcode code) {
 
 /* Checks and copies are more interesting than opening and closing. */
 static const uint8_t frequent[] = {OP_PUSH,     OP_PUSH,      OP_PUSH,          OP_LKEY_OK,
-                                       OP_LKEY_OK,  OP_RKEY_OK,   OP_CHECK_BATCH,   OP_ACQUIRE_BATCH,
-                                       OP_MAP_FMR,  OP_MAP_SG,    OP_REG_USER,      OP_RELEASE,
-                                       OP_WRITE,    OP_READ,      OP_SS_INIT,       OP_SS_UPDATE,
-                                       OP_SS_SKIP,  OP_SS_LOOK,   OP_WALK,          OP_COPY_IN,
-                                       OP_COPY_OUT, OP_GATHER,    OP_SCATTER,       OP_COPY_BATCH,
-                                       OP_PUT,      OP_FETCH_ADD, OP_COMPARE_SWAP,  OP_ALLOC_PD,
-                                       OP_DMA_MAP,  OP_ATTACH_PD, OP_ALLOC_CONTEXT, OP_DEALLOC_CONTEXT,
-                                       OP_SLICE,    OP_DEREG_MRS};
+                                   OP_LKEY_OK,  OP_RKEY_OK,   OP_CHECK_BATCH,   OP_ACQUIRE_BATCH,
+                                   OP_MAP_FMR,  OP_MAP_SG,    OP_REG_USER,      OP_RELEASE,
+                                   OP_WRITE,    OP_READ,      OP_SS_INIT,       OP_SS_UPDATE,
+                                   OP_SS_SKIP,  OP_SS_LOOK,   OP_WALK,          OP_COPY_IN,
+                                   OP_COPY_OUT, OP_GATHER,    OP_SCATTER,       OP_COPY_BATCH,
+                                   OP_PUT,      OP_FETCH_ADD, OP_COMPARE_SWAP,  OP_ALLOC_PD,
+                                   OP_DMA_MAP,  OP_ATTACH_PD, OP_ALLOC_CONTEXT, OP_DEALLOC_CONTEXT,
+                                   OP_SLICE,    OP_DEREG_MRS};
 
 static void play_program(const uint8_t *bytes, size_t size, bool print) {
     static struct world world; /* large; its parts are initialized before use */

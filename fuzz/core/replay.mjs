@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { buildFuzzer, buildReplay } from './build.mjs';
+import { buildFuzzers, buildReplays } from './build.mjs';
 import { beginnings, nameOf, pack } from './corpus.mjs';
 import { findings, root, work } from './paths.mjs';
+import { targetOf } from './targets.mjs';
 
 export const sanitizerOptions = {
   ASAN_OPTIONS: 'detect_stack_use_after_return=1:strict_string_checks=1:handle_abort=1',
@@ -13,12 +14,13 @@ export const sanitizerOptions = {
 
 /**
  * Plays files and prints their operations. Returns 0 if there is no finding.
- * @param {string[]} programs
+ * @param {string[]} files
+ * @param {string | undefined} target name of the fuzzer; undefined: the names of the files tell
  */
-export function replay(programs) {
-  const fuzzer = buildFuzzer() ?? buildReplay();
-  if (!fuzzer) return 1;
-  return programs.map((file) => tell(fuzzer, file)).some(Boolean) ? 1 : 0;
+export function replay(files, target) {
+  const programs = buildFuzzers() ?? buildReplays();
+  if (!programs) return 1;
+  return files.map((file) => tell(programs[target ?? targetOf(file)] ?? '', file)).some(Boolean) ? 1 : 0;
 }
 
 /**
@@ -28,7 +30,7 @@ export function replay(programs) {
  */
 export function tell(player, file) {
   console.log(`--- ${relative(process.cwd(), file)}`);
-  const args = basename(player) === 'fuzz_core' ? ['-runs=0', file] : [file];
+  const args = basename(player).startsWith('fuzz_') ? ['-runs=0', file] : [file];
   const { status, stdout, stderr } = spawnSync(player, args, {
     encoding: 'utf8',
     env: { ...sanitizerOptions, ...process.env, FUZZ_PRINT: '1' },
@@ -41,18 +43,29 @@ export function tell(player, file) {
   return status === 0 ? 0 : 1;
 }
 
-/** Plays all kept programs and all programs from scenes and traces once. */
-export function replayAll() {
-  const player = buildReplay();
-  if (!player) return 1;
-  const packed = join(work, 'replay', 'programs');
-  writeFileSync(packed, pack(beginnings()));
+/**
+ * Plays all kept programs and all generated ones once.
+ * @param {import('./targets.mjs').Target[]} targets
+ */
+export function replayAll(targets) {
+  const players = buildReplays();
+  if (!players) return 1;
+  return targets.map((target) => replayTarget(target, players[target.name] ?? '')).some(Boolean) ? 1 : 0;
+}
+
+/**
+ * @param {import('./targets.mjs').Target} target
+ * @param {string} player
+ */
+function replayTarget(target, player) {
+  const packed = join(work, 'replay', `programs-${target.name}`);
+  writeFileSync(packed, pack(beginnings(target)));
   const { status, stdout, stderr } = spawnSync(player, ['--packed', packed], { encoding: 'utf8' });
-  process.stdout.write(`${stdout}${stderr}`);
+  process.stdout.write(`${target.name}: ${stdout}${stderr}`);
   if (status === 0) return 0;
   // Find the program that failed.
-  for (const program of beginnings()) {
-    const file = join(findings, `replay-${nameOf(program)}`);
+  for (const program of beginnings(target)) {
+    const file = join(findings, `${target.name}-replay-${nameOf(program)}`);
     writeFileSync(file, program);
     if (spawnSync(player, [file]).status !== 0) {
       tell(player, file);

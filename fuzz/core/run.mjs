@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { beginnings, fill, keptCorpus, seeds, writeKept } from './corpus.mjs';
+import { beginnings, fill, keptCorpus, writeKept } from './corpus.mjs';
 import { findings, root, work } from './paths.mjs';
 import { sanitizerOptions, tell } from './replay.mjs';
 
@@ -52,18 +52,19 @@ function runLogged(program, args) {
 }
 
 /**
- * Fuzzes and prints the findings. Returns 0 if there are none.
+ * Runs one fuzzer and prints the findings. Returns 0 if there are none.
+ * @param {import('./targets.mjs').Target} target
  * @param {string} fuzzer
  * @param {{ seconds: number, jobs: number, seed: number, keep: boolean }} options `keep`: replace the kept
  * corpus
  */
-export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
-  const corpus = join(work, 'corpus');
-  const given = join(work, 'seeds');
+export async function fuzz(target, fuzzer, { seconds, jobs, seed, keep }) {
+  const corpus = join(work, 'corpus', target.name);
+  const given = join(work, 'seeds', target.name);
   mkdirSync(corpus, { recursive: true });
-  fill(given, beginnings());
+  fill(given, beginnings(target));
   console.log(
-    `fuzz: ${readdirSync(given).length} initial programs, ${seconds} s, ${jobs} job(s), seed ${seed}`,
+    `fuzz: ${target.name}: ${readdirSync(given).length} initial programs, ${seconds} s, ${jobs} job(s), seed ${seed}`,
   );
 
   const before = new Set(readdirSync(findings));
@@ -74,7 +75,7 @@ export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
     '-rss_limit_mb=3000',
     '-print_final_stats=1',
     '-reload=5',
-    `-artifact_prefix=${findings}/`,
+    `-artifact_prefix=${findings}/${target.name}-`,
     corpus,
     given,
   ];
@@ -83,37 +84,38 @@ export async function fuzz(fuzzer, { seconds, jobs, seed, keep }) {
   );
   let status = 0;
   for (const [i, { status: ended, log }] of results.entries()) {
-    writeFileSync(join(work, `fuzz-${i}.log`), log);
+    writeFileSync(join(work, `fuzz-${target.name}-${i}.log`), log);
     const { runs, rate, edges, allEdges, features, corpus } = figuresOf(log);
     console.log(
-      `fuzz: job ${i}: ${runs} executions (${rate}/s), cov ${edges} of ${allEdges} edges, ft ${features}, corpus ${corpus}`,
+      `fuzz: ${target.name}, job ${i}: ${runs} executions (${rate}/s), cov ${edges} of ${allEdges} edges, ft ${features}, corpus ${corpus}`,
     );
     if (ended) {
       status = 1;
       const [what = ''] = /^.*(FINDING|ERROR: |runtime error).*$/m.exec(log) ?? [];
-      console.log(`fuzz: job ${i} ended with status ${ended}: ${what}`);
+      console.log(`fuzz: ${target.name}, job ${i} ended with status ${ended}: ${what}`);
     }
   }
   for (const name of readdirSync(findings)) {
-    if (before.has(name) || name.startsWith('slow-unit')) continue;
+    if (before.has(name) || name.includes('slow-unit')) continue;
     status = 1;
     tell(fuzzer, join(findings, name));
     console.log(`fuzz: kept as ${relative(root, join(findings, name))}`);
   }
-  if (keep && !status) return keepSmallest(fuzzer, corpus, given);
+  if (keep && !status) return keepSmallest(target, fuzzer, corpus, given);
   return status;
 }
 
 /**
- * Keeps the smallest set of programs with the coverage of all of them, without those that come from traces.
+ * Keeps the smallest set of programs with the coverage of all of them, without those that are generated.
+ * @param {import('./targets.mjs').Target} target
  * @param {string} fuzzer
  * @param {string} corpus
  * @param {string} given
  */
-async function keepSmallest(fuzzer, corpus, given) {
+async function keepSmallest(target, fuzzer, corpus, given) {
   const merged = join(work, 'merged');
-  fill(merged, seeds());
-  const fromTraces = new Set(readdirSync(merged));
+  fill(merged, target.seeds());
+  const generated = new Set(readdirSync(merged));
   const { status } = await runLogged(fuzzer, [
     '-merge=1',
     '-use_counters=0',
@@ -124,12 +126,12 @@ async function keepSmallest(fuzzer, corpus, given) {
   ]);
   if (status) return 1;
   const programs = readdirSync(merged)
-    .filter((name) => !fromTraces.has(name))
+    .filter((name) => !generated.has(name))
     .sort()
     .map((name) => readFileSync(join(merged, name)));
-  writeKept(programs);
+  writeKept(target, programs);
   console.log(
-    `fuzz: kept ${programs.length} programs, ${readFileSync(keptCorpus).length} bytes, in ${relative(root, keptCorpus)}`,
+    `fuzz: kept ${programs.length} programs, ${readFileSync(keptCorpus(target)).length} bytes, in ${relative(root, keptCorpus(target))}`,
   );
   return 0;
 }

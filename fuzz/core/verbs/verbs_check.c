@@ -65,8 +65,9 @@ static void see_completion(struct world *w, int cq, const struct rvt_wc *wc) {
         verbs_fail(w, "no work request has the id 0x%" PRIx64, wc->wr_id);
     struct work *work = &w->works[index];
     const bool failed = wc->status != RVT_WC_STATUS_SUCCESS;
-    verbs_say(w, "\n      completion of %" PRIu64 ": status %" PRIu32 ", cause %" PRIu32 ", %" PRIu32 " bytes", index,
-              wc->status, wc->cause, wc->byte_len);
+    verbs_say(w,
+              "\n      completion of %" PRIu64 ": status %" PRIu32 ", cause %" PRIu32 ", %" PRIu32 " bytes",
+              index, wc->status, wc->cause, wc->byte_len);
     verbs_note(14000 + (wc->opcode % 32 * 16 + wc->status) * 2 + (model->type == RVT_QPT_RC));
     EXPECT(w, "the number of the queue pair", wc->qp_num, model->qpn);
     if (work->dropped)
@@ -271,8 +272,8 @@ static void check_qp(struct world *w, int qp) {
                    timers = count_events(w, RVT_EVENT_TIMER, model);
     uint64_t ids[MOST_QUEUED];
     check_end(w, model->alive, qp_lives(model), "a queue pair");
-    if (last_wqes && (!model->alive || model->srq == NONE || last_wqes > 1 ||
-                      (core && core->attr.state != RVT_QPS_ERR)))
+    if (last_wqes &&
+        (!model->alive || model->srq == NONE || last_wqes > 1 || (core && core->attr.state != RVT_QPS_ERR)))
         verbs_fail(w, "the last WQE was reported %" PRIu32 " times", last_wqes);
     if (timers && (!model->alive || model->type != RVT_QPT_RC || timers > 1))
         verbs_fail(w, "%" PRIu32 " timers were reported", timers);
@@ -348,7 +349,8 @@ static void check_srq(struct world *w, int srq) {
     compare_queue(w, &model->works, ids, list_receives(w, &core->queue, ids), shared_may_be_missing, srq);
     if (limits && core->limit)
         verbs_fail(w, "the limit was reported, but is still there");
-    if (model->limit && !core->limit && !limits && w->code != VERB_MODIFY_SRQ && w->devices[model->device].told)
+    if (model->limit && !core->limit && !limits && w->code != VERB_MODIFY_SRQ &&
+        w->devices[model->device].told)
         verbs_fail(w, "the limit went without an event");
     model->limit = core->limit;
     uint32_t users = 0;
@@ -479,7 +481,8 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
 
     uint64_t rest = atomic_load(&model->core->held) - bytes;
     if ((w->rest == REST_STAYS && rest != model->rest) || (w->rest == REST_GROWS && rest < model->rest))
-        verbs_fail(w, "the held bytes without the engine's went from %" PRIu64 " to %" PRIu64, model->rest, rest);
+        verbs_fail(w, "the held bytes without the engine's went from %" PRIu64 " to %" PRIu64, model->rest,
+                   rest);
     if (rest > (UINT64_C(1) << 40))
         verbs_fail(w, "the engine has more bytes than are held");
     model->rest = rest;
@@ -489,8 +492,8 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
     for (int i = 0; i < RVT_WC_STATUS_COUNT; i++) {
         /* Completions that went with their queue were not seen. */
         if (counts.by_status[i] < model->seen[i] || (counts.by_status[i] > model->seen[i] && !w->ends))
-            verbs_fail(w, "%" PRIu64 " completions with status %d are counted, not %" PRIu64, counts.by_status[i], i,
-                       model->seen[i]);
+            verbs_fail(w, "%" PRIu64 " completions with status %d are counted, not %" PRIu64,
+                       counts.by_status[i], i, model->seen[i]);
         model->seen[i] = counts.by_status[i];
     }
     uint64_t lost = 0;

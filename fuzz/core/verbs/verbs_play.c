@@ -126,8 +126,7 @@ static void alloc_context(struct world *w) {
     struct rvt_ucontext *context;
     verbs_before_call(w);
     int answer = verbs_after_call(
-        w,
-        rvt_alloc_ucontext(w->devices[w->device].core, w->operand[2] & 1 ? NULL : w->reader, &context),
+        w, rvt_alloc_ucontext(w->devices[w->device].core, w->operand[2] & 1 ? NULL : w->reader, &context),
         false);
     if (!w->starved)
         expect_alive(w, answer, w->devices[w->device].open);
@@ -556,18 +555,18 @@ static void reg_mr(struct world *w) {
     int pd = PD(2);
     if (pd == NONE || w->mr_count == MOST_OBJECTS)
         return;
-    int window = verbs_new_window(w, w->operand[3] % BUFFERS, w->operand[4] * UINT64_C(8),
-                                  lengths[w->operand[5] % 8] + w->operand[5] / 8, w->operand[8] % ENVIRONMENTS);
+    int window =
+        verbs_new_window(w, w->operand[3] % BUFFERS, w->operand[4] * UINT64_C(8),
+                         lengths[w->operand[5] % 8] + w->operand[5] / 8, w->operand[8] % ENVIRONMENTS);
     if (window == NONE)
         return;
     struct mr mr = {.device = w->pds[pd].device, .window = window};
     uint64_t start = UINT64_C(0x100000) * (1 + w->operand[1] % MR_SLOTS) + w->operand[4] * UINT64_C(8);
     uint64_t iova = start + (uint64_t)(w->operand[7] & 0x7f) * 0x1000 + (w->operand[7] >> 7) * 4;
     verbs_before_call(w);
-    int answer = verbs_after_call(w,
-                                  rvt_reg_user_mr(w->pds[pd].core, &w->windows[window].memory, start, iova,
-                                                  w->operand[6], &mr.core),
-                                  false);
+    int answer = verbs_after_call(
+        w, rvt_reg_user_mr(w->pds[pd].core, &w->windows[window].memory, start, iova, w->operand[6], &mr.core),
+        false);
     if (!answer && !w->pds[pd].alive)
         verbs_fail(w, "a region was registered in a domain that has ended");
     if (!answer)
@@ -580,8 +579,8 @@ static void alloc_mr(struct world *w) {
         return;
     struct mr mr = {.device = w->pds[pd].device, .window = NONE};
     verbs_before_call(w);
-    if (!verbs_after_call(
-            w, rvt_alloc_mr(w->pds[pd].core, RVT_MR_TYPE_MEM_REG, w->operand[3] % 32, &mr.core), false))
+    if (!verbs_after_call(w, rvt_alloc_mr(w->pds[pd].core, RVT_MR_TYPE_MEM_REG, w->operand[3] % 32, &mr.core),
+                          false))
         add_mr(w, mr);
 }
 
@@ -646,8 +645,8 @@ static void map_mr_sg(struct world *w) {
         list[count - 1].length = w->operand[6] * UINT64_C(16);
     struct rvt_sg_outcome outcome;
     verbs_before_call(w);
-    (void)verbs_after_call(
-        w, rvt_map_mr_sg(w->mrs[mr].core, list, count, offset, RVT_PAGE_SIZE, &outcome), false);
+    (void)verbs_after_call(w, rvt_map_mr_sg(w->mrs[mr].core, list, count, offset, RVT_PAGE_SIZE, &outcome),
+                           false);
 }
 
 static void fast_reg(struct world *w) {
@@ -656,8 +655,8 @@ static void fast_reg(struct world *w) {
         return;
     uint32_t key = (w->mrs[mr].last.keys.lkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | w->operand[3];
     verbs_before_call(w);
-    (void)verbs_after_call(
-        w, rvt_fast_reg_mr(w->qps[qp].core, w->mrs[mr].core, key, w->operand[4], NULL), false);
+    (void)verbs_after_call(w, rvt_fast_reg_mr(w->qps[qp].core, w->mrs[mr].core, key, w->operand[4], NULL),
+                           false);
 }
 
 static void invalidate(struct world *w) {
@@ -675,8 +674,8 @@ static void dma_map(struct world *w) {
     int context = chosen_context(w, w->operand[2], &dma.device);
     if (dma.device == NONE || w->dma_count == MOST_OBJECTS)
         return;
-    dma.window = verbs_new_window(w, w->operand[3] % BUFFERS, 0,
-                                  w->operand[4] ? w->operand[4] * UINT64_C(256) : 0, 0);
+    dma.window =
+        verbs_new_window(w, w->operand[3] % BUFFERS, 0, w->operand[4] ? w->operand[4] * UINT64_C(256) : 0, 0);
     if (dma.window == NONE)
         return;
     dma.address = (w->operand[5] % 8 + UINT64_C(1)) * 0x20000;
@@ -762,8 +761,8 @@ static void scene(struct world *w) {
     STEP(VERB_CREATE_SRQ, 0, 0, 4, 2, (uint8_t)(options & 4 ? 2 : 0));
     STEP(VERB_CREATE_AH, 0, 0, 0, 0, 5, 9);
     for (uint8_t i = 0; i < 4; i++) {
-        STEP(VERB_CREATE_QP, i, 0, type, 0, (uint8_t)(options & 8 ? 0 : 1), (uint8_t)(options & 16 ? 0x80 : 0), 4, 4, 3, 3,
-             (uint8_t)(options >> 5));
+        STEP(VERB_CREATE_QP, i, 0, type, 0, (uint8_t)(options & 8 ? 0 : 1),
+             (uint8_t)(options & 16 ? 0x80 : 0), 4, 4, 3, 3, (uint8_t)(options >> 5));
         STEP(VERB_REG_MR, i, 0, i, (uint8_t)(i * 5), 0, access, i, 0);
     }
     STEP(VERB_DMA_MAP, 0, 0, 3, 0, 0);

@@ -93,15 +93,16 @@ static struct rvt_ib_sge element_of(const struct world *w, uint8_t element, uint
 
 /* Fills `count` elements: the first as the operands say, each other one behind the one before, so that they are
  * joined, or of the next region (bit 3 of `elements`). */
-static uint32_t fill_elements(const struct world *w, struct rvt_ib_sge *sges, uint8_t elements, uint8_t element,
-                              uint8_t place, uint8_t length) {
+static uint32_t fill_elements(const struct world *w, struct rvt_ib_sge *sges, uint8_t elements,
+                              uint8_t element, uint8_t place, uint8_t length) {
     uint32_t count = elements % 8 < MOST_ELEMENTS ? elements % 8 : MOST_ELEMENTS;
     for (uint32_t i = 0; i < count; i++) {
         if (i && !(elements & 8)) {
             sges[i] = sges[i - 1];
             sges[i].addr += sges[i].length;
         } else {
-            sges[i] = element_of(w, (uint8_t)((element & 0xf0) | ((element + i) & 0xf)), place, length, false);
+            sges[i] =
+                element_of(w, (uint8_t)((element & 0xf0) | ((element + i) & 0xf)), place, length, false);
         }
     }
     return count;
@@ -202,8 +203,8 @@ static void post_send(struct world *w) {
             .compare_add = o[15],
             .swap = 99,
             .mr = mr == NONE ? (struct rvt_mr_handle){0} : w->mrs[mr].core,
-            .key = mr == NONE ? 0
-                              : (w->mrs[mr].last.keys.lkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | (o[13] + i),
+            .key =
+                mr == NONE ? 0 : (w->mrs[mr].last.keys.lkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | (o[13] + i),
             .access = o[14],
             .ah = ah == NONE ? NULL : &w->ahs[ah].core,
             .remote_qpn = peer == NONE ? 3 : w->qps[peer].qpn,
@@ -225,7 +226,9 @@ static void post_send(struct world *w) {
         work->opcode = wrs[i].opcode;
         work->length = sum_of(sges[i], wrs[i].num_sge);
         work->must_complete = signaled || model->sig_type == RVT_SIGNAL_ALL_WR;
-        verbs_say(w, "\n      %s %" PRIu32 ": opcode %" PRIu32 ", flags %" PRIu32 ", %" PRIu32 " elements, %" PRIu32 " bytes",
+        verbs_say(w,
+                  "\n      %s %" PRIu32 ": opcode %" PRIu32 ", flags %" PRIu32 ", %" PRIu32
+                  " elements, %" PRIu32 " bytes",
                   i < accepted ? "accepted" : "refused", (uint32_t)works[i], work->opcode, wrs[i].flags,
                   wrs[i].num_sge, work->length);
         if (i >= accepted || (at_once && !signaled)) {
@@ -347,11 +350,11 @@ void verbs_perform_work(struct world *w) {
             progress(w);
         } else if (w->code == VERB_RUN) {
             verbs_before_call(w);
-            EXPECT(w, "the result", verbs_after_call(w, rvt_run_engine(w->devices[w->device].core), false), 0);
+            EXPECT(w, "the result", verbs_after_call(w, rvt_run_engine(w->devices[w->device].core), false),
+                   0);
         } else {
             verbs_before_call(w);
-            (void)verbs_after_call(
-                w, (int)rvt_fire_timers(w->devices[w->device].core, note_fired, w), false);
+            (void)verbs_after_call(w, (int)rvt_fire_timers(w->devices[w->device].core, note_fired, w), false);
         }
         break;
     default:

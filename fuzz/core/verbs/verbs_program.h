@@ -46,7 +46,7 @@ enum verb {
     VERB_POST_RECV = 24,     /* operands: queue pair | count, elements, element, place, length, wrong */
     VERB_POST_SRQ_RECV = 25, /* operands: shared queue | count, elements, element, place, length, wrong */
     VERB_RUN = 26,
-    VERB_KICK = 27,        /* operand: queue pair */
+    VERB_KICK = 27, /* operand: queue pair */
     VERB_FIRE_TIMERS = 28,
     VERB_PROGRESS = 29,    /* operands: time that has passed (2) */
     VERB_REG_MR = 30,      /* operands: region, domain, buffer, offset, length, access, iova, owner */

@@ -52,7 +52,7 @@ struct works {
 struct device {
     struct rvt_dev_info *core;
     bool open, manual, random;
-    bool told; /* it reports events */
+    bool told;     /* it reports events */
     uint64_t rest; /* held bytes without the engine's */
     uint64_t seen[RVT_WC_STATUS_COUNT], lost;
 };

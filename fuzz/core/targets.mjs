@@ -1,0 +1,30 @@
+// The two fuzzers of the core: one compares the memory layer with an oracle, the other one checks invariants of the verbs.
+import { basename, join } from 'node:path';
+import { fuzzDirectory } from './paths.mjs';
+import { scenes } from './scenes.mjs';
+import { fromTraces } from './traces.mjs';
+import { verbScenes } from './verbs/scenes.mjs';
+
+/**
+ * @typedef {object} Target
+ * @property {string} name
+ * @property {string} directory of its sources and its kept corpus
+ * @property {() => Iterable<Buffer>} seeds programs that are generated each time
+ */
+
+/** @type {Target[]} */
+export const targets = [
+  {
+    name: 'core',
+    directory: fuzzDirectory,
+    *seeds() {
+      yield* scenes();
+      yield* fromTraces();
+    },
+  },
+  { name: 'verbs', directory: join(fuzzDirectory, 'verbs'), seeds: verbScenes },
+];
+
+/** Returns the target whose finding this file is: the name begins with that of the target. @param {string} file */
+export const targetOf = (file) =>
+  targets.find(({ name }) => basename(file).startsWith(`${name}-`))?.name ?? 'core';
