@@ -25,8 +25,8 @@ static void an_error_flushes_receives_then_sends(void) {
     CHECK_EQ(post_receive(&a, 1, &sge, 1), 0);
     CHECK_EQ(post_receive(&a, 2, &sge, 1), 0);
     AT_REST(mr); /* posted receives hold nothing */
-    static const uint32_t opcodes[] = {RVT_WR_SEND, RVT_WR_RDMA_WRITE, RVT_WR_RDMA_READ, RVT_WR_ATOMIC_CMP_AND_SWP,
-                                       RVT_WR_ATOMIC_FETCH_AND_ADD};
+    static const uint32_t opcodes[] = {RVT_WR_SEND, RVT_WR_RDMA_WRITE, RVT_WR_RDMA_READ,
+                                       RVT_WR_ATOMIC_CMP_AND_SWP, RVT_WR_ATOMIC_FETCH_AND_ADD};
     for (uint64_t i = 0; i < 5; i++) /* unsignaled: flushed ones complete nevertheless */
         CHECK_EQ(post(&a, PLAIN_WR(.wr_id = 10 + i, .opcode = opcodes[i], .sges = &sge, .num_sge = 1)), 0);
     CHECK_EQ(move_qp(&a, usual_attr(0), RVT_QPS_ERR), 0);
@@ -38,11 +38,12 @@ static void an_error_flushes_receives_then_sends(void) {
     FLUSHED(cq, a, 3, RVT_WC_OPCODE_RECV);
     run_engine(&v);
     AT_REST(mr);
-    static const uint32_t wc_opcodes[] = {RVT_WC_OPCODE_SEND, RVT_WC_OPCODE_RDMA_WRITE, RVT_WC_OPCODE_RDMA_READ,
-                                          RVT_WC_OPCODE_COMP_SWAP, RVT_WC_OPCODE_FETCH_ADD};
+    static const uint32_t wc_opcodes[] = {RVT_WC_OPCODE_SEND, RVT_WC_OPCODE_RDMA_WRITE,
+                                          RVT_WC_OPCODE_RDMA_READ, RVT_WC_OPCODE_COMP_SWAP,
+                                          RVT_WC_OPCODE_FETCH_ADD};
     for (uint64_t i = 0; i < 5; i++)
-        WC(cq, .wr_id = 10 + i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .opcode = wc_opcodes[i],
-           .byte_len = 8, .cause = RVT_WHY_FLUSHED);
+        WC(cq, .wr_id = 10 + i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+           .opcode = wc_opcodes[i], .byte_len = 8, .cause = RVT_WHY_FLUSHED);
     NO_WC(cq);
     /* ERR -> ERR does nothing. */
     CHECK_EQ(move_qp(&a, usual_attr(0), RVT_QPS_ERR), 0);
@@ -97,8 +98,8 @@ static void a_reset_drops_sends_and_keeps_receives(void) {
     connect_qp(&b, a.qpn);
     CHECK_EQ(post(&b, SEND_WR(.wr_id = 4, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
     run_engine(&v);
-    WC(a.rcq, .wr_id = 2, .qp_num = a.qpn, .src_qp = b.qpn, .opcode = RVT_WC_OPCODE_RECV, .byte_len = 8, .slid = 7,
-       .sl = 5, .port = 1);
+    WC(a.rcq, .wr_id = 2, .qp_num = a.qpn, .src_qp = b.qpn, .opcode = RVT_WC_OPCODE_RECV, .byte_len = 8,
+       .slid = 7, .sl = 5, .port = 1);
     CHECK_BYTES_EQ(bytes + 100, bytes, 8);
     AT_REST(mr);
     verbs_close(&v);
@@ -258,7 +259,8 @@ static bool stop_in_the_middle(enum verb verb, bool send) {
     if (!verbs_open(&v, AT_ONCE))
         return true;
     make_pair(&v, RVT_QPT_RC, &a, &b);
-    struct vmr source = {.data = source_bytes, .length = LONG, .addr = 0x10000}, target = make_mr(&v, target_bytes, LONG);
+    struct vmr source = {.data = source_bytes, .length = LONG, .addr = 0x10000},
+               target = make_mr(&v, target_bytes, LONG);
     gate.source = &source;
     gate.target = &target;
     rvt_memory_init(&gate.memory, &ops, LONG);
@@ -268,8 +270,8 @@ static bool stop_in_the_middle(enum verb verb, bool send) {
     memset(target_bytes, 0, LONG);
     const struct rvt_ib_sge sge = sge_at(&source, 0, LONG), room = sge_at(&target, 0, LONG);
     CHECK_EQ(post_receive(&b, 1, &room, 1), 0);
-    CHECK_EQ(post(&a, SEND_WR(.wr_id = 2, .opcode = send ? RVT_WR_SEND : RVT_WR_RDMA_WRITE, .sges = &sge, .num_sge = 1,
-                              .remote_addr = room.addr, .rkey = room.lkey)),
+    CHECK_EQ(post(&a, SEND_WR(.wr_id = 2, .opcode = send ? RVT_WR_SEND : RVT_WR_RDMA_WRITE, .sges = &sge,
+                              .num_sge = 1, .remote_addr = room.addr, .rkey = room.lkey)),
              0);
     const bool in_the_middle = target_bytes[LONG - 1] == 0;
     if (pthread_join(gate.thread, NULL))
@@ -314,7 +316,9 @@ static bool stop_in_the_middle(enum verb verb, bool send) {
             }
         }
         if (verb != RESPONDER_DESTROYED)
-            CHECK_EQ(state_of(&b), verb == RESPONDER_RESET ? RVT_QPS_RESET : fails ? RVT_QPS_ERR : RVT_QPS_RTS);
+            CHECK_EQ(state_of(&b), verb == RESPONDER_RESET ? RVT_QPS_RESET
+                                   : fails                 ? RVT_QPS_ERR
+                                                           : RVT_QPS_RTS);
         if (verb != SOURCE_DEREG && verb != SOURCE_FORCED)
             CHECK_EQ(fixture_query(source.mr).refs, 2);
         if (verb != TARGET_FORCED)
@@ -335,6 +339,7 @@ static void a_request_is_stopped_between_two_steps(void) {
     }
 }
 
-CHECK_MAIN(TEST(an_error_flushes_receives_then_sends), TEST(an_error_with_a_shared_receive_queue_reports_last_wqe),
+CHECK_MAIN(TEST(an_error_flushes_receives_then_sends),
+           TEST(an_error_with_a_shared_receive_queue_reports_last_wqe),
            TEST(a_reset_drops_sends_and_keeps_receives), TEST(no_flushed_receive_comes_back),
            TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps))
