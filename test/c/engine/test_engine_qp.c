@@ -33,7 +33,7 @@ static void a_new_queue_pair_is_in_reset_with_empty_queues(void) {
                                        .max_recv_wr = 5,
                                        .max_recv_sge = 3,
                                    };
-        memset(&query, 0xff, sizeof(query));
+        memset(&query, 0, sizeof(query)); /* the bytes between the members */
         CHECK_EQ(rvt_query_qp(qp.handle, &query), 0);
         CHECK_EQ(query.qpn, expected.qpn);
         CHECK_EQ(query.type, expected.type);
