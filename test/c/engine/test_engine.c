@@ -650,12 +650,13 @@ static void completions_are_counted_by_status(void) {
     verbs_close(&v);
 }
 
-/* Checks of the engine count in the totals of the device. */
-static void checks_of_the_engine_are_counted(void) {
+/* Checks and copies of the engine count in the totals of the device, and for counted regions. */
+static void checks_and_copies_of_the_engine_are_counted(void) {
     struct verbs v;
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp a = make_qp(&v, RVT_QPT_RC);
     struct vmr mr = make_mr(&v, bytes, PAGE);
+    CHECK_EQ(rvt_count_mr(mr.mr), 0);
     connect_qp(&a, a.qpn);
     const struct rvt_ib_sge sge = sge_at(&mr, 0, 8);
     CHECK_EQ(post(&a, SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .sges = &sge, .num_sge = 1,
@@ -667,6 +668,9 @@ static void checks_of_the_engine_are_counted(void) {
     struct rvt_counts counts = fixture_counts(v.device, NULL);
     CHECK_EQ(counts.accepted, 3); /* two elements, one remote range */
     CHECK_EQ(counts.refused[RVT_STALE_KEY], 1);
+    CHECK_EQ(counts.bytes, 8);
+    CHECK_EQ(fixture_query(mr.mr).bytes, 16); /* read and written */
+    CHECK_EQ(fixture_query(mr.mr).accepted, 3);
     verbs_close(&v);
 }
 
@@ -697,4 +701,4 @@ CHECK_MAIN(TEST(limits_are_reported_and_element_limits_bounded), TEST(opening_fa
            TEST(a_device_closes_with_everything_alive), TEST(a_domain_closes_with_everything_in_it),
            TEST(a_context_ends_with_everything_it_owns), TEST(held_bytes_return_when_all_is_destroyed),
            TEST(reports_show_queues_and_queue_pairs), TEST(completions_are_counted_by_status),
-           TEST(checks_of_the_engine_are_counted), TEST(a_host_without_an_event_function))
+           TEST(checks_and_copies_of_the_engine_are_counted), TEST(a_host_without_an_event_function))
