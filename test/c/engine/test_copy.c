@@ -314,9 +314,8 @@ static void an_aligned_atomic_wraps_at_2_to_the_64(void) {
     verbs_close(&v);
 }
 
-/* Later pages of an element are judged when the copy reaches them: a page whose mapping was closed refuses the
- * request after the first bytes have moved. */
-static void a_message_breaks_off_at_bytes_that_are_gone(void) {
+/* A region of pages, of which one lost its DMA mapping, refuses the whole request, at either end. */
+static void a_region_that_lost_a_page_refuses_the_request(void) {
     enum { FROM, TO };
     for (int side = FROM; side <= TO; side++) {
         for (int write = 0; write < 2; write++) {
@@ -365,6 +364,7 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
                 CHECK(wc.cause == (write ? RVT_WHY_REMOTE_REFUSED : RVT_WHY_RECEIVE_REFUSED));
             }
             CHECK(wc.refused.reason != RVT_REASON_NONE);
+            CHECK_EQ(own ? outside[0] : arena[0] ^ shadow[0], 0); /* no byte has moved */
             CHECK_EQ(state_of(&a), RVT_QPS_ERR);
             AT_REST(mr);
             CHECK_EQ(fixture_query(pages).refs, 2);
@@ -379,4 +379,4 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
 
 CHECK_MAIN(TEST(random_elements_move_like_a_naive_copy), TEST(long_messages_arrive_whole),
            TEST(overlapping_ranges_stay_inside_the_target), TEST(atomics_on_words_in_pieces),
-           TEST(an_aligned_atomic_wraps_at_2_to_the_64), TEST(a_message_breaks_off_at_bytes_that_are_gone))
+           TEST(an_aligned_atomic_wraps_at_2_to_the_64), TEST(a_region_that_lost_a_page_refuses_the_request))

@@ -437,6 +437,51 @@ static void bytes_that_cannot_be_resolved(void) {
     }
 }
 
+/* A message from a region of pages, of which one lost its DMA mapping: it is dropped before a receive is taken. */
+static void a_message_from_a_region_that_lost_a_page_is_dropped(void) {
+    struct net n;
+    struct rvt_ucontext *context, *keeper;
+    struct rvt_dma_handle mapping;
+    struct rvt_sg_outcome outcome;
+    struct rvt_mr_handle pages = {0};
+    REQUIRE(open_net(&n, NULL));
+    struct rvt_reader *reader = rvt_reader_register();
+    CHECK_EQ(rvt_alloc_ucontext(n.v.device, reader, &keeper), 0);
+    CHECK_EQ(rvt_alloc_ucontext(n.v.device, reader, &context), 0);
+    struct rvt_memory *memory = rvt_fixed_memory(from_bytes, PAGE);
+    uint64_t first = 0x100000, second = 0x200000;
+    CHECK_EQ(rvt_dma_map(n.v.device, NULL, memory, true, &first, &mapping), 0);
+    CHECK_EQ(rvt_dma_map(n.v.device, context, memory, true, &second, &mapping), 0);
+    rvt_memory_put(memory);
+    CHECK_EQ(rvt_alloc_mr(n.v.pd, RVT_MR_TYPE_MEM_REG, 2, &pages), 0);
+    CHECK_EQ(
+        rvt_map_mr_sg(pages, (struct rvt_sg_element[]){{first, PAGE}, {second, PAGE}}, 2, 0, PAGE, &outcome),
+        2);
+    const struct rvt_ib_sge sge = {outcome.iova + PAGE - 10, 20, fixture_key(pages)};
+    give_receive(&n, 1, 200);
+    CHECK_EQ(move_qp(&n.a, usual_attr(0), RVT_QPS_SQD), 0);
+    CHECK_EQ(post(&n.a, message(&n, &sge)), 0);
+    CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+    const struct rvt_qp_attr attr = {.state = RVT_QPS_RTS};
+    CHECK_EQ(rvt_modify_qp(n.a.handle, &attr, RVT_QPA_STATE), 0);
+    CHECK_EQ(rvt_kick_qp(n.a.handle), 0);
+    sent(&n, 20);
+    NO_WC(n.b.rcq);
+    CHECK_EQ(query_qp(&n.b).receives, 1);
+    const struct rvt_ib_sge good = sge_at(&n.from, 0, 20);
+    CHECK_EQ(post(&n.a, message(&n, &good)), 0);
+    received(&n, 1, 20);
+    sent(&n, 20);
+    CHECK_EQ(fixture_query(pages).refs, 2);
+    AT_REST(n.from);
+    AT_REST(n.to);
+    CHECK_EQ(rvt_dealloc_ucontext(keeper, true), 0);
+    rvt_free_ucontext(context);
+    rvt_free_ucontext(keeper);
+    rvt_reader_unregister(reader);
+    verbs_close(&n.v);
+}
+
 CHECK_MAIN(TEST(messages_arrive_behind_the_room_for_a_header), TEST(immediate_data_and_solicited_events),
            TEST(dropped_messages_succeed), TEST(the_senders_own_qkey_is_used_for_high_qkeys),
            TEST(the_states_of_a_receiver), TEST(the_states_of_a_sender),
@@ -444,4 +489,4 @@ CHECK_MAIN(TEST(messages_arrive_behind_the_room_for_a_header), TEST(immediate_da
            TEST(a_receive_in_hand_ends), TEST(a_receive_in_hand_of_another_domain_keeps_its_region),
            TEST(a_receive_with_a_bad_key_fails_the_receiver_alone),
            TEST(a_full_receive_queue_fails_the_receiver_alone), TEST(a_queue_pair_can_send_to_itself),
-           TEST(bytes_that_cannot_be_resolved))
+           TEST(bytes_that_cannot_be_resolved), TEST(a_message_from_a_region_that_lost_a_page_is_dropped))

@@ -290,6 +290,14 @@ static void receives_and_targets_do_not_hold_a_region(void) {
     verbs_close(&v);
 }
 
+static void a_region_can_end_before_there_are_queue_pairs(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, MANUAL));
+    struct vmr mr = make_mr(&v, bytes, PAGE);
+    CHECK_EQ(rvt_dereg_mr(mr.mr, RVT_RELEASE), 0);
+    verbs_close(&v);
+}
+
 static void by_force_or_by_a_list_the_holders_go_into_error_too(void) {
     for (int way = 0; way < 3; way++) {
         struct verbs v;
@@ -696,6 +704,7 @@ CHECK_MAIN(TEST(limits_are_reported_and_element_limits_bounded), TEST(opening_fa
            TEST(timers_fire_in_the_order_in_which_they_were_started),
            TEST(deregistering_puts_holders_into_error_in_the_kernels_order),
            TEST(receives_and_targets_do_not_hold_a_region),
+           TEST(a_region_can_end_before_there_are_queue_pairs),
            TEST(by_force_or_by_a_list_the_holders_go_into_error_too),
            TEST(a_dma_region_is_busy_while_its_holders_wait), TEST(a_waiting_holder_is_flushed),
            TEST(a_device_closes_with_everything_alive), TEST(a_domain_closes_with_everything_in_it),
