@@ -310,7 +310,7 @@ static void mark_released_region(struct rvt_owned *owned) {
     if (!context)
         return; /* there have been no queues */
     /* Another thread may be taking or putting references. One that is taken after this load was judged before
-     * the key ended, so the verb finds it in the count and answers -EBUSY. */
+     * the key ended, so the verb finds it in the count and answers -EBUSY; called again, it flushes it. */
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
     const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
@@ -456,7 +456,7 @@ static void destroy(struct rvt_dev_info *device) {
 static const struct rvt_object_kind *const kinds[] = {&rvt_cq_objects, &rvt_srq_objects, &rvt_ah_objects};
 
 static const struct rvt_release_hook hooks[] = {
-    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region},
+    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region, .releasing_again = mark_released_region},
     {.kind = RVT_RESOURCE_QP, .releasing = mark_ended_qp},
 };
 
