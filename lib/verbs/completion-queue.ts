@@ -74,6 +74,12 @@ export let expectCompletion: (cq: CompletionQueue, qpId: number, wrId: bigint, s
  */
 export let dropExpectations: (cq: CompletionQueue, qpId: number, wrId?: bigint) => void;
 
+/**
+ * Lets an expectation no longer keep the process alive: nobody waits for the completion any more. It still goes to `settle`, not
+ * to {@link CompletionQueue.poll}.
+ */
+export let muteExpectation: (cq: CompletionQueue, qpId: number, wrId: bigint) => void;
+
 /** Returns the native object of a completion queue; undefined for any other value. */
 export let nativeCqOf: (value: unknown) => NativeCompletionQueue | undefined;
 
@@ -133,6 +139,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Who expects a completion: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
+  /** How many of these were muted. */
+  #mutedCount = 0;
   /** Iterations that wait for a completion, in order. */
   #waiting = ownList<Waiting>();
   /** What the program has armed the queue for, as far as events have been noted. */
@@ -446,6 +454,18 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#update();
   }
 
+  #mute(qpId: number, wrId: bigint): void {
+    const ofQp = mapOf.get(this.#expected, qpId);
+    const settle = ofQp && mapOf.get(ofQp, wrId);
+    if (ofQp === undefined || settle === undefined) return;
+    this.#mutedCount++;
+    mapOf.set(ofQp, wrId, (wc) => {
+      this.#mutedCount--;
+      settle(wc);
+    });
+    this.#update();
+  }
+
   /** Arms the queue for promises. If completions are there already, plans a turn that takes them. */
   #armOwn(): void {
     if (this.#ownArmed || this.#isTurnPlanned) return;
@@ -658,10 +678,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Tells the dispatcher whether this object must stay reachable, whether something waits for it, and keeps the process alive. */
   #update(): void {
     const isOpen = !this.#isEnded;
-    const isAwaited =
-      isOpen && (this.#isWanted || (this.#listeners > 0 && (this.#armed !== Armed.Not || this.#due > 0)));
+    const isListened = this.#listeners > 0 && (this.#armed !== Armed.Not || this.#due > 0);
+    const isAwaited = isOpen && (this.#isWanted || isListened);
     const isHeld = isAwaited || (isOpen && (this.#listeners > 0 || this.listenerCount('cqError') > 0));
-    const keepsAlive = isAwaited && this.#isReferenced;
+    const isOnlyMuted = !isListened && this.#waiting.length === 0 && this.#expectedCount === this.#mutedCount;
+    const keepsAlive = isAwaited && !isOnlyMuted && this.#isReferenced;
     if (isHeld !== this.#isHeld) {
       this.#isHeld = isHeld;
       if (isHeld) holdEntry(this.#entry);
@@ -683,6 +704,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     };
     dropExpectations = (cq, qpId, wrId) => {
       cq.#drop(qpId, wrId);
+    };
+    muteExpectation = (cq, qpId, wrId) => {
+      cq.#mute(qpId, wrId);
     };
     nativeCqOf = (value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;

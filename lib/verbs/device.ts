@@ -296,6 +296,7 @@ export class Device {
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
       this.#home = new VerbsHome(self, this.#table);
+      if (!Attachment.is(by)) this.#home.randomKeys = by.randomKeys;
       this.#dma = new DmaSpace(construction, self, this.#table);
       markUncloneable(this);
       if (by.watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
