@@ -514,7 +514,7 @@ export class Device {
     const made = self.createCq(size, compVector, 0);
     try {
       const cq = new CompletionQueue(construction, resultOf('Device.createCq', made), this.#home, size);
-      this.#table.created('cq', () => cq.id);
+      this.#table.created('completionQueue', () => cq.id);
       return cq;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind
