@@ -97,11 +97,40 @@ export {
   type RegUserMrOptions,
   type ShownProtectionDomain,
 } from './verbs/protection-domain';
+export { CompletionError } from './verbs/completion-error';
+export type { AlternatePath, PathAddress, PathMtu, QpAttributes, QpQuery } from './verbs/qp-attributes';
+export { type QpType } from './verbs/qp-types';
+export type {
+  CompareSwapRequest,
+  DatagramDestination,
+  FetchAddRequest,
+  LocalInvRequest,
+  RdmaReadRequest,
+  RdmaWriteRequest,
+  RdmaWriteWithImmRequest,
+  ReceiveWorkRequest,
+  RegMrRequest,
+  RemoteTarget,
+  SendOpcode,
+  SendRequest,
+  SendWithImmRequest,
+  SendWithInvRequest,
+  SendWorkRequest,
+  SendWorkRequestBase,
+} from './verbs/work-requests';
 export {
+  type ActivateOptions,
+  type ConnectOptions,
+  type CreateQpOptions,
   type FastRegMrOptions,
+  type OperationOptions,
   QueuePair,
+  type QueuePairEvents,
+  type RemoteMemory,
   type RemoteRequest,
+  type SendOptions,
   type ShownQueuePair,
+  type WriteOptions,
 } from './verbs/queue-pair';
 export {
   checkReasons,
