@@ -6,7 +6,7 @@ import { ends, linesOf, memory, refusal } from '../../support/queue-pairs';
 import { open } from '../../support/scene';
 
 /** Waits until events so far have been delivered: they come in an earlier phase of the event loop than this. */
-const turns = async (count = 5): Promise<void> => {
+const turns = async (count = 8): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 

@@ -5,7 +5,7 @@ import { argumentError, outOfRange, rdma, wrongType } from '../../support/answer
 import { linesOf, memory, refusal, REMOTE } from '../../support/queue-pairs';
 import { open } from '../../support/scene';
 
-const turns = async (count = 5): Promise<void> => {
+const turns = async (count = 8): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
