@@ -122,16 +122,19 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Fires the RNR timers that are due, and sets a timer for the next one. Does nothing in the manual mode. */
 function progress(home: VerbsHome): void {
   if (home.manual) return;
-  clearTimeout(home.timer);
-  home.timer = undefined;
+  home.stopTimer?.();
+  home.stopTimer = undefined;
   const usec = home.native.progress();
   if (usec < 0) return;
   const reference = new PlainWeakRef(home);
   const msec = Math.min(Math.ceil(usec / USEC_PER_MSEC), LONGEST_TIMER_MS);
-  home.timer = setTimeout(() => {
+  const timer = setTimeout(() => {
     const later = derefOf(reference);
     if (later !== undefined) progress(later);
   }, msec).unref();
+  home.stopTimer = () => {
+    clearTimeout(timer);
+  };
 }
 
 /** Entries of objects that something waits for. They stay reachable, although the program may have dropped the object. */
