@@ -23,7 +23,31 @@ export type {
 } from './verbs/check-result';
 export { type Refused, type RefusedRequest } from './verbs/refusal';
 export { type RefusedMessage } from './verbs/refused-message';
-export { type Counters, type CountersOptions, type RegionCounters } from './verbs/counters';
+export {
+  type CompletionCounters,
+  type Counters,
+  type CountersOptions,
+  type RegionCounters,
+} from './verbs/counters';
+export { AddressHandle, type CreateAhOptions, type ShownAddressHandle } from './verbs/address-handle';
+export { Completion, type ShownCompletion } from './verbs/completion';
+export {
+  type ArmOptions,
+  CompletionQueue,
+  type CompletionQueueEvents,
+  type CreateCqOptions,
+  type ShownCompletionQueue,
+} from './verbs/completion-queue';
+export {
+  type CreateSrqOptions,
+  SharedReceiveQueue,
+  type SharedReceiveQueueEvents,
+  type ShownSharedReceiveQueue,
+  type SrqAttributes,
+  type SrqQuery,
+} from './verbs/shared-receive-queue';
+export { type EventSource, type EventsOf, type ListenerOf, type VerbsEmitter } from './verbs/verbs-emitter';
+export { type DeviceLimits } from './internal/device-limits';
 export {
   type AllocPdOptions,
   type AttachOptions,
@@ -31,10 +55,14 @@ export {
   type DetachOptions,
   Device,
   type DeviceOptions,
+  type EngineMode,
+  type FiredTimer,
   type KeyPolicy,
   type KeySlots,
   type KeyTable,
   type KeyTableRow,
+  type PortAttributes,
+  type RunOptions,
   type ShareOptions,
   type ShownDevice,
 } from './verbs/device';

@@ -54,7 +54,7 @@ export interface ShownCompletionQueue extends Shown {
   state: 'Open' | 'Closed';
 }
 
-/** Receives one completion, or undefined: it will never come. Must not run code of the program. */
+/** Receives one completion, or undefined: it will never come. Must not run code of the program; may post work requests. */
 export type Settle = (wc: Completion | undefined) => void;
 
 /**
@@ -149,7 +149,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #ownArmed = false;
   /** How many `'completion'` events are due to the program. */
   #due = 0;
-  /** How many completion events were noted while somebody waited, and are not delivered: a drain must tell whether one is due. */
+  /** How many events were noted while somebody waited: the next drain must find out whether the program is to be told. */
   #undecided = 0;
   #isTurnPlanned = false;
   #listeners = 0;
@@ -242,9 +242,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     for (let wanted, count = 0; ;) {
       wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      const batch = this.#read(count);
       for (let i = 0; i < count; i++) {
-        const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
-        if (!this.#settle(wc)) found[found.length] = wc;
+        const wc = batch[i];
+        if (wc !== undefined && !this.#settle(wc)) found[found.length] = wc;
       }
       if (count < wanted || found.length === most) break;
     }
@@ -417,6 +418,15 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     return wc;
   }
 
+  /** Reads what a native call has written. All at once: settling one may post work requests, and so call the native module. */
+  #read(count: number): Completion[] {
+    const batch = ownList<Completion>();
+    for (let i = 0; i < count; i++) {
+      batch[i] = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
+    }
+    return batch;
+  }
+
   /** Whether anybody waits for completions: promises or iterations. */
   get #isWanted(): boolean {
     return this.#expectedCount > 0 || this.#waiting.length > 0;
@@ -538,6 +548,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #drain(most: number): void {
     const self = this.#native;
     let isMet = false;
+    this.#undecided = 0;
     for (;;) {
       while (this.#keptCount < most) {
         const room = most - this.#keptCount;
@@ -547,9 +558,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           this.#end();
           return;
         }
+        const batch = this.#read(count);
         for (let i = 0; i < count; i++) {
-          const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
-          if (this.#settle(wc)) continue;
+          const wc = batch[i];
+          if (wc === undefined || this.#settle(wc)) continue;
           this.#keep(wc);
           isMet ||= this.#isArmedFor(wc);
         }
@@ -561,10 +573,18 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
     }
-    if (isMet) {
+    // The event that led here has used up the arming of the native queue, but not that of the program.
+    if (isMet || (!this.#isWanted && !this.#ownArmed && this.#rearm())) {
       this.#armed = Armed.Not;
       this.#due++;
     }
+  }
+
+  /** Arms the native queue for what the program has armed it for. Returns whether completions came meanwhile. */
+  #rearm(): boolean {
+    if (this.#armed === Armed.Not) return false;
+    const flag = this.#armed === Armed.Next ? NotifyFlag.Next : NotifyFlag.Solicited;
+    return this.#native.arm(flag | NotifyFlag.ReportMissed) === 1;
   }
 
   /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */
@@ -615,11 +635,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       return;
     }
     if (this.#undecided > 0) {
-      this.#undecided--;
       if (this.#isWanted) {
         this.#drain(this.#cqe);
       } else if (this.#armed !== Armed.Not) {
-        // Nobody waits any more; the completion may have been polled by the program.
+        // The program has polled everything meanwhile, and with it what somebody waited for. One event too many does no harm.
+        this.#undecided = 0;
         this.#armed = Armed.Not;
         this.#due++;
       }

@@ -117,8 +117,8 @@ export class VerbsHome {
   randomKeys = true;
   /** Whether the dispatcher of events knows this object. */
   watched = false;
-  /** Fires when the next RNR timer is due. */
-  timer: NodeJS.Timeout | undefined;
+  /** Stops the timer that fires when the next RNR timer is due. */
+  stopTimer: (() => void) | undefined;
 
   constructor(native: NativeDevice, table: RegionTable) {
     this.native = native;
