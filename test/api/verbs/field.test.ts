@@ -21,14 +21,23 @@ describe('registration', () => {
   test('two regions on one buffer have keys and rights of their own', () => {
     const all = ends();
     const bytes = Buffer.alloc(8);
-    const [first, second] = [registered(all.pd, bytes, RemoteRead), registered(all.pd, bytes, LocalWrite | RemoteWrite)];
+    const [first, second] = [
+      registered(all.pd, bytes, RemoteRead),
+      registered(all.pd, bytes, LocalWrite | RemoteWrite),
+    ];
     const from = memory(all.pd, 'abcdefgh');
-    expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [from.sge()], ...second.at() })).toBe('1 RDMA_WRITE SUCCESS');
+    expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [from.sge()], ...second.at() })).toBe(
+      '1 RDMA_WRITE SUCCESS',
+    );
     expect(bytes.toString()).toBe('abcdefgh');
     first.mr.dereg();
-    expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [from.sge(0, 1)], ...second.at(7) })).toBe('1 RDMA_WRITE SUCCESS');
+    expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [from.sge(0, 1)], ...second.at(7) })).toBe(
+      '1 RDMA_WRITE SUCCESS',
+    );
     expect(bytes.toString()).toBe('abcdefga');
-    expect(outcome(all, { opcode: 'RDMA_READ', sges: [from.sge()], ...second.at() })).toBe('1 RDMA_READ REM_ACCESS_ERR AccessDenied');
+    expect(outcome(all, { opcode: 'RDMA_READ', sges: [from.sge()], ...second.at() })).toBe(
+      '1 RDMA_READ REM_ACCESS_ERR AccessDenied',
+    );
   });
 });
 
@@ -45,7 +54,13 @@ describe('atomic operations', () => {
   ])('%s, and return the old value', (_, compareAdd, after) => {
     const all = ends();
     const [old, target] = [memory(all.pd, 8), registered(all.pd, word(7n))];
-    const wr = { opcode: 'ATOMIC_CMP_AND_SWP', sges: [old.sge()], ...target.at(), compareAdd, swap: 9 } as const;
+    const wr = {
+      opcode: 'ATOMIC_CMP_AND_SWP',
+      sges: [old.sge()],
+      ...target.at(),
+      compareAdd,
+      swap: 9,
+    } as const;
     expect(outcome(all, wr)).toBe('1 COMP_SWAP SUCCESS');
     expect([old.bytes.readBigUInt64LE(), target.bytes.readBigUInt64LE()]).toEqual([7n, after]);
   });
@@ -53,7 +68,9 @@ describe('atomic operations', () => {
   test('add modulo 2^64', () => {
     const all = ends();
     const [old, target] = [memory(all.pd, 8), registered(all.pd, word(2n ** 64n - 1n))];
-    expect(outcome(all, { opcode: 'ATOMIC_FETCH_AND_ADD', sges: [old.sge()], ...target.at(), compareAdd: 3n })).toBe('1 FETCH_ADD SUCCESS');
+    expect(
+      outcome(all, { opcode: 'ATOMIC_FETCH_AND_ADD', sges: [old.sge()], ...target.at(), compareAdd: 3n }),
+    ).toBe('1 FETCH_ADD SUCCESS');
     expect([old.bytes.readBigUInt64LE(), target.bytes.readBigUInt64LE()]).toEqual([2n ** 64n - 1n, 2n]);
   });
 
@@ -67,7 +84,9 @@ describe('atomic operations', () => {
 
   test('need RemoteAtomic of the region', () => {
     const all = ends();
-    expect(outcome(all, wr(all, memory(all.pd, 8, LocalWrite | RemoteWrite).at()))).toBe('1 FETCH_ADD REM_ACCESS_ERR AccessDenied');
+    expect(outcome(all, wr(all, memory(all.pd, 8, LocalWrite | RemoteWrite).at()))).toBe(
+      '1 FETCH_ADD REM_ACCESS_ERR AccessDenied',
+    );
   });
 
   test('need a remote address that is a multiple of 8', () => {
@@ -77,14 +96,19 @@ describe('atomic operations', () => {
 
   test('need a valid rkey', () => {
     const all = ends();
-    expect(outcome(all, wr(all, { remoteAddr: 0, rkey: NO_KEY }))).toBe('1 FETCH_ADD REM_ACCESS_ERR NoSuchKey');
+    expect(outcome(all, wr(all, { remoteAddr: 0, rkey: NO_KEY }))).toBe(
+      '1 FETCH_ADD REM_ACCESS_ERR NoSuchKey',
+    );
   });
 
   test('need 8 local bytes, aligned, writable, with a valid lkey', () => {
     const { pd, a } = ends();
     const target = memory(pd, 8).at();
     const local = memory(pd, 24);
-    const post = (sges: object[]) => refusal(() => { a.postSend({ opcode: 'ATOMIC_FETCH_AND_ADD', sges: sges as never, ...target, compareAdd: 1 }); });
+    const post = (sges: object[]) =>
+      refusal(() => {
+        a.postSend({ opcode: 'ATOMIC_FETCH_AND_ADD', sges: sges as never, ...target, compareAdd: 1 });
+      });
     expect(post([])).toEqual(['EINVAL', 'WrAtomicSge', 0, 0]);
     expect(post([local.sge(0, 7)])).toEqual(['EINVAL', 'WrAtomicSge', 0, 0]);
     expect(post([local.sge(4, 8)])).toEqual(['EINVAL', 'WrAtomicAddress', 0, 0]);
@@ -99,7 +123,11 @@ describe('atomic operations', () => {
       { opcode: 'RDMA_READ', sges: [sge()], ...at() },
       { opcode: 'ATOMIC_FETCH_AND_ADD', sges: [sge()], ...at(), compareAdd: 1 },
     ] as const) {
-      expect(refusal(() => { a.postSend(wrs); })).toEqual(['EINVAL', 'WrNoRdAtomic', 0, 0]);
+      expect(
+        refusal(() => {
+          a.postSend(wrs);
+        }),
+      ).toEqual(['EINVAL', 'WrNoRdAtomic', 0, 0]);
     }
   });
 });
@@ -112,7 +140,15 @@ describe('sends', () => {
     a.postSend({ opcode: 'SEND', sges: [from.sge(6, 2), from.sge(3, 0), from.sge(0, 2)] });
     device.run();
     const [wc] = bCq.poll();
-    expect(wc).toMatchObject({ wrId: 2, opcode: 'RECV', ok: true, byteLength: 4, imm: undefined, qp: b, srcQp: a.qpn });
+    expect(wc).toMatchObject({
+      wrId: 2,
+      opcode: 'RECV',
+      ok: true,
+      byteLength: 4,
+      imm: undefined,
+      qp: b,
+      srcQp: a.qpn,
+    });
     expect(to.bytes.toString()).toBe('hab\0\0\0g\0');
   });
 
@@ -134,8 +170,13 @@ describe('sends', () => {
       { opcode: 'SEND_WITH_INV', invalidateRkey: NO_KEY },
     ]);
     device.run();
-    expect(bCq.poll().map(({ wrId, invalidatedRkey }) => [wrId, invalidatedRkey])).toEqual([[2, target.mr.rkey], [3, undefined]]);
-    expect(outcome(all, { opcode: 'RDMA_READ', sges: [memory(pd, 8).sge()], ...target.at() })).toBe('1 RDMA_READ REM_ACCESS_ERR Invalidated');
+    expect(bCq.poll().map(({ wrId, invalidatedRkey }) => [wrId, invalidatedRkey])).toEqual([
+      [2, target.mr.rkey],
+      [3, undefined],
+    ]);
+    expect(outcome(all, { opcode: 'RDMA_READ', sges: [memory(pd, 8).sge()], ...target.at() })).toBe(
+      '1 RDMA_READ REM_ACCESS_ERR Invalidated',
+    );
   });
 
   test('of no bytes take a receive', () => {
@@ -152,7 +193,9 @@ describe('sends', () => {
     const { pd, b, bCq } = all;
     const to = memory(pd, 8);
     b.postRecv([{ wrId: 2, sges: [to.sge(0, 3)] }, { wrId: 3 }]);
-    expect(outcome(all, { opcode: 'SEND', sges: [memory(pd, 'four').sge()] })).toBe('1 SEND REM_INV_REQ_ERR ReceiveTooShort');
+    expect(outcome(all, { opcode: 'SEND', sges: [memory(pd, 'four').sge()] })).toBe(
+      '1 SEND REM_INV_REQ_ERR ReceiveTooShort',
+    );
     expect(linesOf(bCq)).toEqual(['2 RECV LOC_QP_OP_ERR ReceiveTooShort', '3 RECV WR_FLUSH_ERR Flushed']);
     expect([all.a.state, b.state, to.bytes[0]]).toEqual(['ERR', 'ERR', 0]);
   });
@@ -161,7 +204,9 @@ describe('sends', () => {
     const all = ends();
     const { pd, b, bCq } = all;
     b.postRecv([{ wrId: 2, sges: [memory(pd, 8, RemoteRead).sge()] }, { wrId: 3 }]);
-    expect(outcome(all, { opcode: 'SEND', sges: [memory(pd, 'x').sge()] })).toBe('1 SEND REM_OP_ERR AccessDenied');
+    expect(outcome(all, { opcode: 'SEND', sges: [memory(pd, 'x').sge()] })).toBe(
+      '1 SEND REM_OP_ERR AccessDenied',
+    );
     expect(linesOf(bCq)).toEqual(['2 RECV LOC_PROT_ERR AccessDenied', '3 RECV WR_FLUSH_ERR Flushed']);
   });
 });
@@ -172,7 +217,9 @@ describe('writes', () => {
     const { pd, b, bCq } = all;
     const [from, to] = [memory(pd, 'abc'), memory(pd, 3)];
     b.postRecv({ wrId: 2, sges: [{ addr: 0, length: 1, lkey: NO_KEY as never }] });
-    expect(outcome(all, { opcode: 'RDMA_WRITE_WITH_IMM', sges: [from.sge()], ...to.at(), imm: 5 })).toBe('1 RDMA_WRITE SUCCESS');
+    expect(outcome(all, { opcode: 'RDMA_WRITE_WITH_IMM', sges: [from.sge()], ...to.at(), imm: 5 })).toBe(
+      '1 RDMA_WRITE SUCCESS',
+    );
     expect(bCq.poll()).toMatchObject([{ wrId: 2, opcode: 'RECV_RDMA_WITH_IMM', imm: 5, byteLength: 3 }]);
     expect(to.bytes.toString()).toBe('abc');
   });
@@ -181,14 +228,22 @@ describe('writes', () => {
     const all = ends();
     expect(outcome(all, { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY })).toBe('1 RDMA_WRITE SUCCESS');
     all.b.postRecv({ wrId: 2 });
-    expect(outcome(all, { opcode: 'RDMA_WRITE_WITH_IMM', remoteAddr: 0, rkey: NO_KEY, imm: 1 })).toBe('1 RDMA_WRITE SUCCESS');
+    expect(outcome(all, { opcode: 'RDMA_WRITE_WITH_IMM', remoteAddr: 0, rkey: NO_KEY, imm: 1 })).toBe(
+      '1 RDMA_WRITE SUCCESS',
+    );
   });
 
   test('with immediate data that are refused complete the receive with LOC_PROT_ERR', () => {
     const all = ends();
     const { pd, b, bCq } = all;
     b.postRecv({ wrId: 2 });
-    const wr = { opcode: 'RDMA_WRITE_WITH_IMM', sges: [memory(pd, 1).sge()], remoteAddr: 0, rkey: NO_KEY, imm: 1 } as const;
+    const wr = {
+      opcode: 'RDMA_WRITE_WITH_IMM',
+      sges: [memory(pd, 1).sge()],
+      remoteAddr: 0,
+      rkey: NO_KEY,
+      imm: 1,
+    } as const;
     expect(outcome(all, wr)).toBe('1 RDMA_WRITE REM_ACCESS_ERR NoSuchKey');
     expect(linesOf(bCq)).toEqual(['2 RECV LOC_PROT_ERR NoSuchKey']);
   });
@@ -196,19 +251,72 @@ describe('writes', () => {
 
 describe('a remote access is refused with', () => {
   type All = ReturnType<typeof ends>;
-  const read = (all: All, remote: { remoteAddr: bigint | number; rkey: Rkey }): SendWorkRequest<'RC'> => ({ opcode: 'RDMA_READ', sges: [memory(all.pd, 8).sge()], ...remote });
-  const write = (all: All, remote: { remoteAddr: bigint | number; rkey: Rkey }): SendWorkRequest<'RC'> => ({ opcode: 'RDMA_WRITE', sges: [memory(all.pd, 8).sge()], ...remote });
+  const read = (all: All, remote: { remoteAddr: bigint | number; rkey: Rkey }): SendWorkRequest<'RC'> => ({
+    opcode: 'RDMA_READ',
+    sges: [memory(all.pd, 8).sge()],
+    ...remote,
+  });
+  const write = (all: All, remote: { remoteAddr: bigint | number; rkey: Rkey }): SendWorkRequest<'RC'> => ({
+    opcode: 'RDMA_WRITE',
+    sges: [memory(all.pd, 8).sge()],
+    ...remote,
+  });
 
   test.each<[string, string, (all: All) => SendWorkRequest<'RC'>]>([
-    ['QpAccess', 'a read that the queue pair does not allow', (all) => { all.b.modify({ state: 'RTS', access: RemoteWrite }); return read(all, memory(all.pd, 8).at()); }],
-    ['QpAccess', 'a write that the queue pair does not allow', (all) => { all.b.modify({ state: 'RTS', access: RemoteRead }); return write(all, memory(all.pd, 8).at()); }],
-    ['AccessDenied', 'a read that the region does not allow', (all) => read(all, memory(all.pd, 8, LocalWrite | RemoteWrite).at())],
-    ['AccessDenied', 'a write that the region does not allow', (all) => write(all, memory(all.pd, 8, RemoteRead).at())],
+    [
+      'QpAccess',
+      'a read that the queue pair does not allow',
+      (all) => {
+        all.b.modify({ state: 'RTS', access: RemoteWrite });
+        return read(all, memory(all.pd, 8).at());
+      },
+    ],
+    [
+      'QpAccess',
+      'a write that the queue pair does not allow',
+      (all) => {
+        all.b.modify({ state: 'RTS', access: RemoteRead });
+        return write(all, memory(all.pd, 8).at());
+      },
+    ],
+    [
+      'AccessDenied',
+      'a read that the region does not allow',
+      (all) => read(all, memory(all.pd, 8, LocalWrite | RemoteWrite).at()),
+    ],
+    [
+      'AccessDenied',
+      'a write that the region does not allow',
+      (all) => write(all, memory(all.pd, 8, RemoteRead).at()),
+    ],
     ['NoSuchKey', 'a key that was never used', (all) => read(all, { remoteAddr: 0, rkey: NO_KEY })],
     ['KeyZeroDenied', 'key 0', (all) => read(all, { remoteAddr: 0, rkey: rkey(0) })],
-    ['StaleKey', 'a key with another low byte', (all) => { const { mr } = memory(all.pd, 8); return read(all, { remoteAddr: mr.iova, rkey: rkey(mr.rkey ^ 1) }); }],
-    ['Revoked', 'a deregistered region', (all) => { const target = memory(all.pd, 8); target.mr.dereg(); return read(all, target.at()); }],
-    ['Invalidated', 'an invalidated key', (all) => { const target = memory(all.pd, 8); all.b.invalidateRkey(target.mr.rkey); return read(all, target.at()); }],
+    [
+      'StaleKey',
+      'a key with another low byte',
+      (all) => {
+        const { mr } = memory(all.pd, 8);
+        return read(all, { remoteAddr: mr.iova, rkey: rkey(mr.rkey ^ 1) });
+      },
+    ],
+    [
+      'Revoked',
+      'a deregistered region',
+      (all) => {
+        const target = memory(all.pd, 8);
+        target.mr.dereg();
+        return read(all, target.at());
+      },
+    ],
+    [
+      'Invalidated',
+      'an invalidated key',
+      (all) => {
+        const target = memory(all.pd, 8);
+        all.b.invalidateRkey(target.mr.rkey);
+        return read(all, target.at());
+      },
+    ],
     ['OutOfBounds', 'a range that ends outside', (all) => read(all, memory(all.pd, 8).at(1))],
     ['WrongPd', 'a region of another domain', (all) => read(all, memory(all.device.allocPd(), 8).at())],
   ])('%s: %s', (reason, _, build) => {
@@ -236,23 +344,40 @@ describe('a local SGE is refused by the call that posts it:', () => {
     ['an unknown lkey', () => ({ addr: 0, length: 1, lkey: NO_KEY })],
     ['an lkey of another domain', ({ device }) => memory(device.allocPd(), 8).sge()],
     ['bytes outside the region', ({ pd }) => ({ ...memory(pd, 8).sge(), length: 9 })],
-    ['a deregistered region', ({ pd }) => { const { mr, sge } = memory(pd, 8); mr.dereg(); return sge(); }],
+    [
+      'a deregistered region',
+      ({ pd }) => {
+        const { mr, sge } = memory(pd, 8);
+        mr.dereg();
+        return sge();
+      },
+    ],
   ])('%s', (_, sge) => {
     const all = ends();
-    expect(refusal(() => { all.a.postSend({ opcode: 'SEND', sges: [sge(all) as never] }); })).toEqual(['EINVAL', 'WrSgeRefused', 0, 0]);
+    expect(
+      refusal(() => {
+        all.a.postSend({ opcode: 'SEND', sges: [sge(all) as never] });
+      }),
+    ).toEqual(['EINVAL', 'WrSgeRefused', 0, 0]);
     expect(all.a.state).toBe('RTS');
   });
 
   test('but not one of length 0, whatever its key', () => {
     const all = ends();
     all.b.postRecv({});
-    expect(outcome(all, { opcode: 'SEND', sges: [{ addr: 1, length: 0, lkey: NO_KEY as never }] })).toBe('1 SEND SUCCESS');
+    expect(outcome(all, { opcode: 'SEND', sges: [{ addr: 1, length: 0, lkey: NO_KEY as never }] })).toBe(
+      '1 SEND SUCCESS',
+    );
   });
 
   test('one for a read that the region does not allow to write', () => {
     const { pd, a } = ends();
     const target = memory(pd, 8);
-    expect(refusal(() => { a.postSend({ opcode: 'RDMA_READ', sges: [memory(pd, 8, RemoteRead).sge()], ...target.at() }); }).slice(0, 2)).toEqual(['EINVAL', 'WrSgeRefused']);
+    expect(
+      refusal(() => {
+        a.postSend({ opcode: 'RDMA_READ', sges: [memory(pd, 8, RemoteRead).sge()], ...target.at() });
+      }).slice(0, 2),
+    ).toEqual(['EINVAL', 'WrSgeRefused']);
   });
 });
 
@@ -274,7 +399,12 @@ describe('local operations', () => {
     all.device.run();
     expect(linesOf(aCq)).toEqual(['5 REG_MR SUCCESS']);
     expect([mr.rkey, mr.access]).toEqual([key, LocalWrite | RemoteWrite]);
-    const write = { opcode: 'RDMA_WRITE', sges: [memory(pd, 8).sge()], remoteAddr: mr.iova, rkey: key } as const;
+    const write = {
+      opcode: 'RDMA_WRITE',
+      sges: [memory(pd, 8).sge()],
+      remoteAddr: mr.iova,
+      rkey: key,
+    } as const;
     expect(outcome(all, write)).toBe('1 RDMA_WRITE SUCCESS');
     a.postSend({ wrId: 6, opcode: 'LOCAL_INV', invalidateRkey: key, signaled: true });
     all.device.run();
@@ -289,7 +419,11 @@ describe('local operations', () => {
     const key = rkey(mr.rkey ^ 1);
     a.postSend({ opcode: 'REG_MR', mr, key, access: LocalWrite });
     expect(mr.rkey).toBe(key);
-    expect(refusal(() => { a.postSend({ opcode: 'REG_MR', mr, key: rkey(key ^ 1), access: LocalWrite, signaled: true }); })).toEqual(['ENOMEM', 'QueueFull', 0, 0]);
+    expect(
+      refusal(() => {
+        a.postSend({ opcode: 'REG_MR', mr, key: rkey(key ^ 1), access: LocalWrite, signaled: true });
+      }),
+    ).toEqual(['ENOMEM', 'QueueFull', 0, 0]);
     expect(mr.rkey).toBe(rkey(key ^ 1));
     device.run();
     expect(linesOf(aCq)).toEqual([]);
@@ -297,7 +431,13 @@ describe('local operations', () => {
 
   test('REG_MR refuses regions of other domains, other kinds, other slots and released ones', () => {
     const { device, pd, a, mr } = fast();
-    const post = (region: typeof mr, key: Rkey) => refusal(() => { a.postSend([{ opcode: 'LOCAL_INV', invalidateRkey: mr.rkey }, { opcode: 'REG_MR', mr: region, key, access: 0 }]); });
+    const post = (region: typeof mr, key: Rkey) =>
+      refusal(() => {
+        a.postSend([
+          { opcode: 'LOCAL_INV', invalidateRkey: mr.rkey },
+          { opcode: 'REG_MR', mr: region, key, access: 0 },
+        ]);
+      });
     const other = device.allocPd().allocMr({ maxNumSg: 1 });
     expect(post(other, other.rkey)).toEqual(['EACCES', 'RegionInOtherPd', 1, 1]);
     const user = memory(pd, 8).mr;
@@ -311,7 +451,9 @@ describe('local operations', () => {
 
   test('REG_MR refuses rights that no region can have, before anything is posted', () => {
     const { a, mr } = fast();
-    const call = () => { a.postSend([{ opcode: 'SEND' }, { opcode: 'REG_MR', mr, key: mr.rkey, access: RemoteWrite }]); };
+    const call = () => {
+      a.postSend([{ opcode: 'SEND' }, { opcode: 'REG_MR', mr, key: mr.rkey, access: RemoteWrite }]);
+    };
     expect(refusal(call)).toEqual(['EINVAL', 'RightsNeedLocalWrite', 1, 0]);
     expect(a.query().sends).toBe(0);
   });
@@ -327,14 +469,26 @@ describe('local operations', () => {
     ]);
     expect(mr.state).toBe('Valid');
     device.run();
-    expect(linesOf(aCq)).toEqual(['1 SEND SUCCESS', '2 LOCAL_INV SUCCESS', '3 LOCAL_INV LOC_PROT_ERR InvalidateRefused']);
+    expect(linesOf(aCq)).toEqual([
+      '1 SEND SUCCESS',
+      '2 LOCAL_INV SUCCESS',
+      '3 LOCAL_INV LOC_PROT_ERR InvalidateRefused',
+    ]);
     expect([mr.state, a.state]).toEqual(['Invalid', 'RTS']);
   });
 
   test('LOCAL_INV of an unknown key is refused by the call', () => {
     const { a } = fast();
-    expect(refusal(() => { a.postSend({ opcode: 'LOCAL_INV', invalidateRkey: NO_KEY }); })).toEqual(['EINVAL', 'UnknownKey', 0, 0]);
-    expect(refusal(() => { a.postSend({ opcode: 'LOCAL_INV', invalidateRkey: rkey(0) }); })).toEqual(['EINVAL', 'KeyZero', 0, 0]);
+    expect(
+      refusal(() => {
+        a.postSend({ opcode: 'LOCAL_INV', invalidateRkey: NO_KEY });
+      }),
+    ).toEqual(['EINVAL', 'UnknownKey', 0, 0]);
+    expect(
+      refusal(() => {
+        a.postSend({ opcode: 'LOCAL_INV', invalidateRkey: rkey(0) });
+      }),
+    ).toEqual(['EINVAL', 'KeyZero', 0, 0]);
   });
 });
 
@@ -342,7 +496,9 @@ describe('a peer', () => {
   test('that is missing fails the request with RETRY_EXC_ERR', () => {
     const all = ends();
     all.b.destroy();
-    expect(outcome(all, { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY })).toBe('1 RDMA_WRITE RETRY_EXC_ERR NoPeer');
+    expect(outcome(all, { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY })).toBe(
+      '1 RDMA_WRITE RETRY_EXC_ERR NoPeer',
+    );
   });
 
   test('in the error state fails the request with RETRY_EXC_ERR', () => {
@@ -358,7 +514,15 @@ describe('a peer', () => {
     uc.connect(uc, { access: REMOTE });
     const rc = pd.createQp({ type: 'RC', sendCq: aCq });
     rc.modify({ state: 'INIT', pkeyIndex: 0, port: 1, access: 0 });
-    rc.modify({ state: 'RTR', av: { dlid: 1 }, pathMtu: 256, destQpn: uc.qpn, rqPsn: 0, maxDestRdAtomic: 1, minRnrTimer: 1 });
+    rc.modify({
+      state: 'RTR',
+      av: { dlid: 1 },
+      pathMtu: 256,
+      destQpn: uc.qpn,
+      rqPsn: 0,
+      maxDestRdAtomic: 1,
+      minRnrTimer: 1,
+    });
     rc.modify({ state: 'RTS', timeout: 1, retryCnt: 1, rnrRetry: 1, sqPsn: 0, maxRdAtomic: 1 });
     expect(outcome({ device, a: rc, aCq }, { opcode: 'SEND' })).toBe('1 SEND RETRY_EXC_ERR PeerType');
     expect(a.state).toBe('RTS');
@@ -378,12 +542,19 @@ describe('a peer without a receive', () => {
     b.postRecv({ wrId: 2 });
     device.fireTimers();
     device.run();
-    expect([linesOf(aCq), linesOf(bCq), device.fireTimers()]).toEqual([['1 SEND SUCCESS'], ['2 RECV SUCCESS'], []]);
+    expect([linesOf(aCq), linesOf(bCq), device.fireTimers()]).toEqual([
+      ['1 SEND SUCCESS'],
+      ['2 RECV SUCCESS'],
+      [],
+    ]);
   });
 
   test('fails the request with RNR_RETRY_EXC_ERR after rnrRetry retries', () => {
     const { device, a, aCq, b } = ends({ connect: { minRnrTimer: 0, rnrRetry: 2 } });
-    a.postSend([{ wrId: 1, opcode: 'SEND' }, { wrId: 2, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY }]);
+    a.postSend([
+      { wrId: 1, opcode: 'SEND' },
+      { wrId: 2, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY },
+    ]);
     device.run();
     for (let i = 0; i < 2; i++) {
       expect([device.fireTimers().map(({ usec }) => usec), linesOf(aCq)]).toEqual([[655_360], []]);
@@ -402,8 +573,16 @@ describe('a peer without a receive', () => {
 describe('queues', () => {
   test('that are full refuse further work requests with ENOMEM', () => {
     const { a, b } = ends({ qp: { maxSendWr: 2, maxRecvWr: 2 } });
-    expect(refusal(() => { b.postRecv([{}, {}, {}, {}]); })).toEqual(['ENOMEM', 'QueueFull', 2, 2]);
-    expect(refusal(() => { a.postSend([1, 2, 3, 4].map(() => ({ opcode: 'SEND' }))); })).toEqual(['ENOMEM', 'QueueFull', 2, 2]);
+    expect(
+      refusal(() => {
+        b.postRecv([{}, {}, {}, {}]);
+      }),
+    ).toEqual(['ENOMEM', 'QueueFull', 2, 2]);
+    expect(
+      refusal(() => {
+        a.postSend([1, 2, 3, 4].map(() => ({ opcode: 'SEND' })));
+      }),
+    ).toEqual(['ENOMEM', 'QueueFull', 2, 2]);
     expect([a.query().sends, b.query().receives]).toEqual([2, 2]);
   });
 
@@ -411,7 +590,11 @@ describe('queues', () => {
     const all = ends({ cqe: 1 });
     const { device, a, aCq } = all;
     const wr = { opcode: 'RDMA_WRITE', signaled: true, remoteAddr: 0, rkey: NO_KEY } as const;
-    a.postSend([{ ...wr, wrId: 1 }, { ...wr, wrId: 2 }, { ...wr, wrId: 3 }]);
+    a.postSend([
+      { ...wr, wrId: 1 },
+      { ...wr, wrId: 2 },
+      { ...wr, wrId: 3 },
+    ]);
     device.run();
     expect([a.state, aCq.isBroken, device.counters().completions.lost]).toEqual(['ERR', true, 2]);
     expect(linesOf(aCq)).toEqual(['1 RDMA_WRITE SUCCESS']);
@@ -460,7 +643,10 @@ describe('queues', () => {
 
   test('with sqSigAll every send completes', () => {
     const { device, a, aCq } = ends({ qp: { sqSigAll: true } });
-    a.postSend([{ wrId: 1, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY }, { wrId: 2, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY, signaled: false }]);
+    a.postSend([
+      { wrId: 1, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY },
+      { wrId: 2, opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: NO_KEY, signaled: false },
+    ]);
     device.run();
     expect(linesOf(aCq)).toEqual(['1 RDMA_WRITE SUCCESS', '2 RDMA_WRITE SUCCESS']);
   });
@@ -491,7 +677,11 @@ describe('a shared receive queue', () => {
 
   test('takes the receives of its queue pairs, which then cannot be posted to', () => {
     const { b } = shared();
-    expect(refusal(() => { b.postRecv({}); })).toEqual(['EINVAL', 'QpHasSrq', undefined, 0]);
+    expect(
+      refusal(() => {
+        b.postRecv({});
+      }),
+    ).toEqual(['EINVAL', 'QpHasSrq', undefined, 0]);
   });
 
   test('keeps its receives when a queue pair goes into error', () => {
@@ -523,7 +713,10 @@ describe('deregistering a region that a queue pair uses', () => {
     used.mr.dereg();
     expect([a.state, b.state]).toEqual(['RTS', 'RTS']);
     device.run();
-    expect([linesOf(aCq), linesOf(bCq)]).toEqual([['1 SEND REM_OP_ERR Revoked'], ['2 RECV LOC_PROT_ERR Revoked']]);
+    expect([linesOf(aCq), linesOf(bCq)]).toEqual([
+      ['1 SEND REM_OP_ERR Revoked'],
+      ['2 RECV LOC_PROT_ERR Revoked'],
+    ]);
   });
 
   test('a region that is only the target of a queued request is refused later', () => {
@@ -541,7 +734,11 @@ describe('deregistering a region that a queue pair uses', () => {
     const check = pd.acquire(used.sge(), 0);
     if (!check.ok) throw new Error(check.reason);
     a.postSend({ opcode: 'SEND', sges: [used.sge()] });
-    expect(refusal(() => { used.mr.dereg(); }).slice(0, 2)).toEqual(['EBUSY', 'RegionHeld']);
+    expect(
+      refusal(() => {
+        used.mr.dereg();
+      }).slice(0, 2),
+    ).toEqual(['EBUSY', 'RegionHeld']);
     expect(a.state).toBe('ERR');
     check.sge.put();
     used.mr.dereg();
@@ -586,7 +783,9 @@ test('completions are counted by status', () => {
 test('a queue pair of one domain cannot be used to reach regions of another, in either role', () => {
   const all = ends({ otherPd: true });
   const { pd, bPd, b } = all;
-  expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [memory(pd, 4).sge()], ...memory(bPd, 4).at() })).toBe('1 RDMA_WRITE SUCCESS');
+  expect(outcome(all, { opcode: 'RDMA_WRITE', sges: [memory(pd, 4).sge()], ...memory(bPd, 4).at() })).toBe(
+    '1 RDMA_WRITE SUCCESS',
+  );
   b.postRecv({ sges: [memory(pd, 4).sge()] });
   expect(outcome(all, { opcode: 'SEND', sges: [memory(pd, 4).sge()] })).toBe('1 SEND REM_OP_ERR WrongPd');
   expect((all.a as QueuePair).id).not.toBe((b as QueuePair).id);

@@ -34,7 +34,9 @@ describe('resolves with the completion:', () => {
     const { pd, a, b } = auto();
     const [from, to] = [memory(pd, 'hello'), memory(pd, 5)];
     const received = b.recv([]);
-    expect(await endOf(a.write([from.sge(0, 2), from.sge(2)], to.at(), { imm: 7 }))).toBe('RDMA_WRITE SUCCESS');
+    expect(await endOf(a.write([from.sge(0, 2), from.sge(2)], to.at(), { imm: 7 }))).toBe(
+      'RDMA_WRITE SUCCESS',
+    );
     expect(await received).toMatchObject({ opcode: 'RECV_RDMA_WITH_IMM', imm: 7, byteLength: 5 });
     expect(to.bytes.toString()).toBe('hello');
   });
@@ -67,7 +69,10 @@ describe('resolves with the completion:', () => {
   test('send of datagrams', async () => {
     const device = open();
     const pd = device.allocPd();
-    const [a, b] = [0, 1].map(() => pd.createQp({ type: 'UD', sendCq: device.createCq(8) })) as [QueuePair<'UD'>, QueuePair<'UD'>];
+    const [a, b] = [0, 1].map(() => pd.createQp({ type: 'UD', sendCq: device.createCq(8) })) as [
+      QueuePair<'UD'>,
+      QueuePair<'UD'>,
+    ];
     for (const qp of [a, b]) qp.activate({ qkey: 5 });
     const [from, to] = [memory(pd, 'hello'), memory(pd, 45)];
     const received = b.recv(to.sge());
@@ -112,7 +117,11 @@ describe('rejects with', () => {
     const [from, to] = [memory(pd, 'hello'), memory(pd, 8, Access.RemoteRead)];
     const error: unknown = await a.write(from.sge(), to.at()).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(CompletionError);
-    expect(error).toMatchObject({ name: 'CompletionError', status: 'REM_ACCESS_ERR', reason: 'AccessDenied' });
+    expect(error).toMatchObject({
+      name: 'CompletionError',
+      status: 'REM_ACCESS_ERR',
+      reason: 'AccessDenied',
+    });
     const { completion, message } = error as CompletionError;
     expect([completion.ok, completion.status]).toEqual([false, 'REM_ACCESS_ERR']);
     expect(message).toBe(`REM_ACCESS_ERR: QueuePair.write: ${completion.explain()}`);
@@ -132,14 +141,38 @@ describe('rejects with', () => {
 
 describe('throws, and posts nothing, for', () => {
   test.each<[string, (qp: QueuePair<'RC'>) => unknown, RegExp]>([
-    ['an element that is none', (qp) => qp.write(5 as never, { vaddr: 0, rkey: rkey(0) }), /"wr.sges\[0\]" property must be of type object/],
-    ['no remote address', (qp) => qp.write([], {} as never), /"remote.vaddr" property must be of type bigint or number/],
-    ['two remote addresses', (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) } as never), /'remote.vaddr' cannot be combined/],
+    [
+      'an element that is none',
+      (qp) => qp.write(5 as never, { vaddr: 0, rkey: rkey(0) }),
+      /"wr.sges\[0\]" property must be of type object/,
+    ],
+    [
+      'no remote address',
+      (qp) => qp.write([], {} as never),
+      /"remote.vaddr" property must be of type bigint or number/,
+    ],
+    [
+      'two remote addresses',
+      (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) } as never),
+      /'remote.vaddr' cannot be combined/,
+    ],
     ['no rkey', (qp) => qp.read([], { vaddr: 0 } as never), /"remote.rkey" property must be of type number/],
-    ['imm with invalidateRkey', (qp) => qp.send([], { imm: 1, invalidateRkey: rkey(1) }), /cannot be combined with options.invalidateRkey/],
+    [
+      'imm with invalidateRkey',
+      (qp) => qp.send([], { imm: 1, invalidateRkey: rkey(1) }),
+      /cannot be combined with options.invalidateRkey/,
+    ],
     ['an unknown option', (qp) => qp.recv([], { imm: 1 } as never), /'options.imm' is not a known option/],
-    ['a signal that is none', (qp) => qp.recv([], { signal: {} as never }), /"options.signal" property must be an instance of AbortSignal/],
-    ['a summand above 64 bits', (qp) => qp.fetchAdd({ addr: 0, length: 8, lkey: 0 as never }, { vaddr: 0, rkey: rkey(0) }, 2n ** 64n), /"add" is out of range/],
+    [
+      'a signal that is none',
+      (qp) => qp.recv([], { signal: {} as never }),
+      /"options.signal" property must be an instance of AbortSignal/,
+    ],
+    [
+      'a summand above 64 bits',
+      (qp) => qp.fetchAdd({ addr: 0, length: 8, lkey: 0 as never }, { vaddr: 0, rkey: rkey(0) }, 2n ** 64n),
+      /"add" is out of range/,
+    ],
   ])('%s', (_, call, message) => {
     const { a } = auto();
     expect(() => call(a)).toThrow(message);
@@ -283,7 +316,11 @@ describe('promises whose completion never comes reject', () => {
   const pending = () => {
     const all = ends({ qp: { maxSendWr: 1, maxRecvWr: 1 } });
     const none = { vaddr: 0, rkey: rkey(0) };
-    return { ...all, sends: [all.a.write([], none), all.a.write([], none)], receives: [all.a.recv([]), all.a.recv([])] };
+    return {
+      ...all,
+      sends: [all.a.write([], none), all.a.write([], none)],
+      receives: [all.a.recv([]), all.a.recv([])],
+    };
   };
   const all = (promises: Promise<Completion>[]) => Promise.all(promises.map(endOf));
 
@@ -375,7 +412,9 @@ describe('the process', () => {
 
   test('stays alive while a promise is pending', () => {
     const { stdout, signal } = runProgram(
-      program('qp.recv([]).then(() => console.log("received")); setTimeout(() => qp.postSend({ opcode: "SEND" }), 300).unref();'),
+      program(
+        'qp.recv([]).then(() => console.log("received")); setTimeout(() => qp.postSend({ opcode: "SEND" }), 300).unref();',
+      ),
       [],
       30_000,
     );
