@@ -26,6 +26,9 @@ export interface Explanation {
 const kept = new BigUint64Array(new ArrayBuffer(FailureNumber.Numbers * BigUint64Array.BYTES_PER_ELEMENT));
 const keptNumber = (field: number): bigint => kept[field] ?? 0n;
 
+/** The index that a posting reports if the state of the queue pair forbids all work requests. */
+const NO_BAD_WR = 0xffff_ffff;
+
 /** Facts about a failure that the TypeScript code detected. */
 export type GivenFacts = Partial<Omit<Facts, 'method'>>;
 
@@ -66,7 +69,7 @@ export function takeExplanation(
   return explain(method, cause, {
     value,
     limit: keptNumber(FailureNumber.Limit),
-    index: bad ?? Number(keptNumber(FailureNumber.Index)),
+    index: bad === undefined || bad === NO_BAD_WR ? Number(keptNumber(FailureNumber.Index)) : bad,
     counts,
     reason,
   });

@@ -92,9 +92,9 @@ function pathArgument(facts: Facts, property: string): string {
 function attributeText({ argument, value, limit, index }: Facts): string {
   const highest = BigInt.asIntN(64, limit);
   if (highest < 0n) return `${argument} is ${value}, but the device has no P_Keys (npkeys is 0)`;
-  if (index === (QpAttribute.Port as number)) return `${argument} must be ${highest}, but is ${value}`;
-  const lowest = index === (QpAttribute.PathMtu as number) ? 1 : 0;
-  return `${argument} must be from ${lowest} to ${highest}, but is ${value}`;
+  const least = index === (QpAttribute.PathMtu as number) || index === (QpAttribute.Port as number) ? 1n : 0n;
+  const allowed = least === highest ? `${least}` : `from ${least} to ${highest}`;
+  return `${argument} must be ${allowed}, but is ${value}`;
 }
 
 function migrationText({ argument, value, limit }: Facts): string {
@@ -361,7 +361,8 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
   },
   WrSgeRefused: {
     argument: (f) => inWr(f, `sges[${f.value}]`),
-    text: (f) => `SGE ${f.value} of ${wr(f)} was refused: ${reasonOf(Number(f.limit)) ?? 'AccessDenied'}`,
+    text: ({ argument, limit }) =>
+      `${argument ?? 'an SGE'} was refused: ${reasonOf(Number(limit)) ?? 'AccessDenied'}`,
   },
   WrLength: {
     argument: (f) => inWr(f, 'sges'),

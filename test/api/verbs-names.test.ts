@@ -72,7 +72,7 @@ describe('reasons of completions', () => {
   test('name the state, the type and the access flags of the peer', () => {
     expect(explained(WcCause.PeerState, QpState.Init)).toMatch(/in state INIT, .*Bring it to RTR/);
     expect(explained(WcCause.PeerState, QpState.Err)).toMatch(/in state ERR, .*connect both/);
-    expect(explained(WcCause.PeerType, QpType.Uc)).toMatch(/a UC queue pair/);
+    expect(explained(WcCause.PeerType, QpType.Uc)).toMatch(/of type UC\./);
     expect(explained(WcCause.QpAccess, 5)).toMatch(/they are LocalWrite and RemoteRead\./);
     expect(explained(WcCause.QpAccess, 0)).toMatch(/they are empty\./);
   });

@@ -3,12 +3,15 @@ import { type Device } from '../../lib';
 import { bytesOfToken } from '../../lib/verbs/device-token';
 import { defaultLimits, limitWords } from '../../lib/internal/device-limits';
 import {
+  AccessBit,
+  MrTypeNumber,
   QpAttribute as Q,
   QpAttrWord,
   QpInitWord,
   QpState,
   QpType,
   RecvWrWord,
+  RegionField,
   RegionNameWord,
   SendFlag,
   SendWrWord,
@@ -26,6 +29,9 @@ import {
   type NativeQueuePair,
   type NativeSharedReceiveQueue,
 } from '../../lib/internal/native';
+
+import { fieldNumber } from '../../lib/internal/command';
+import { readNewRegion, type RegionName, registerMemory } from '../../lib/internal/region-name';
 
 /** Returns the object that a native call made. */
 export function made<T extends object>(result: T | number): T {
@@ -71,7 +77,7 @@ export function qpAttributes({ av, altAv, ...given }: Attributes = {}): Uint32Ar
   const words = new Uint32Array(QpAttrWord.SetWords);
   words.set(av ?? [1, 0, 0, 1], QpAttrWord.Av);
   words.set(altAv ?? [1, 0, 0, 1], QpAttrWord.AltAv);
-  for (const [word, value] of Object.entries(given)) words[Number(word)] = value as number;
+  for (const [word, value] of Object.entries(given)) words[Number(word)] = value!;
   return words;
 }
 
@@ -123,7 +129,8 @@ export function bringTo(
   state: QpState,
   attributes: Attributes = {},
 ): void {
-  for (let next = QpState.Init as number; next <= (state as number); next++) {
+  for (const next of [QpState.Init, QpState.Rtr, QpState.Rts]) {
+    if (next > state) return;
     const status = setState(qp, type, next, attributes);
     if (status !== 0) throw new Error(`modify to ${QpState[next]} failed: ${status}`);
   }
@@ -221,6 +228,37 @@ export function pollAll(cq: NativeCompletionQueue, most = 64): NativeWc[] {
       entries.map(([name, word]) => [name, words[i * WcWord.Count + Number(word)]]),
     ) as NativeWc;
   });
+}
+
+/** Registers memory in a native domain. */
+export function register(
+  pd: NativeProtectionDomain,
+  memory: Uint8Array,
+  access: number = AccessBit.LocalWrite,
+): RegionName & Required<Pick<RegionName, 'constants'>> {
+  const status = registerMemory(pd.number(), access, 0, memory);
+  if (status !== 0) throw new Error(`registration failed: ${status}`);
+  return readNewRegion(pd, pd.number(), access);
+}
+
+/** Allocates a region for fast registration in a native domain. */
+export function allocMr(pd: NativeProtectionDomain): RegionName & { key: number } {
+  const status = pd.allocMr(MrTypeNumber.MemReg, 1);
+  if (status !== 0) throw new Error(`allocMr failed: ${status}`);
+  return { ...readNewRegion(pd, pd.number(), undefined), key: fieldNumber(RegionField.Lkey) };
+}
+
+/** Returns the words that name a region in a REG_MR work request. */
+export const regionWords = ({ checker, index, generation }: RegionName): number[] => [
+  checker,
+  index,
+  low(BigInt(generation)),
+  high(BigInt(generation)),
+];
+
+/** Returns an SGE over a whole region of user memory. */
+export function sgeOver({ constants }: RegionName): NativeSge {
+  return { addr: BigInt(constants!.start), length: constants!.length, lkey: constants!.key };
 }
 
 /** A device with one domain, one completion queue and one queue pair. */
