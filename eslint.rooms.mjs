@@ -51,8 +51,14 @@ const rooms = [
   },
   {
     name: 'lib/replay',
-    files: ['lib/replay/**'],
-    may: [NODE, HERE, '\\.\\./internal/[\\w-]+'],
+    files: ['lib/replay/*'],
+    may: [NODE, HERE, '\\./verbs/[\\w-]+', '\\.\\./internal/[\\w-]+'],
+    paths: UNPUBLISHED,
+  },
+  {
+    name: 'lib/replay/verbs',
+    files: ['lib/replay/verbs/**'],
+    may: [NODE, HERE, '\\.\\./[\\w-]+', '\\.\\./\\.\\./internal/[\\w-]+'],
     paths: UNPUBLISHED,
   },
   {

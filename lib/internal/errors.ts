@@ -80,6 +80,13 @@ export class RdmaError extends Error {
   declare readonly reason?: DataPathReason;
   /** The cause, with the argument, its value and limit, or the objects that are in use. Absent if only the errno is known. */
   declare readonly detail?: ErrorDetail;
+  /**
+   * For a method that posts work requests: index of the one that was refused. Absent if the state of the queue pair, or another
+   * cause, forbids all of them.
+   */
+  declare readonly index?: number;
+  /** For a method that posts work requests: how many were accepted, all of them before the refused one. They stay posted. */
+  declare readonly posted?: number;
 
   /**
    * @param operation - the operation that failed, `'reg_user_mr'`
@@ -123,6 +130,43 @@ export function rdmaError(method: Method, status: number, bad?: number): Error {
     text: descriptions[code],
   };
   return new RdmaError(operationOf(method), code, undefined, explanation);
+}
+
+/**
+ * Creates the error for a call that posts work requests. Must run right after the native call, as {@link rdmaError}.
+ *
+ * @param bad - what the native call stored: index of the refused work request, or `NO_BAD_WR`
+ */
+export function postError(method: Method, status: number, bad: number): Error {
+  const error = rdmaError(method, status, bad === NO_BAD_WR ? undefined : bad);
+  const cause = error instanceof RdmaError ? error.detail?.cause : undefined;
+  // For receives, the native module also reports 0 if no work request is at fault, as the kernel does.
+  const isOne = bad !== NO_BAD_WR && cause !== undefined && !wholeCauses.has(cause);
+  return withIndex(error, isOne ? bad : undefined, bad === NO_BAD_WR ? 0 : bad);
+}
+
+/** Causes that are not about one of the work requests. */
+const wholeCauses: ReadonlySet<ErrorCause> = new Set<ErrorCause>([
+  'Argument',
+  'Detached',
+  'DeviceClosed',
+  'NoMemory',
+  'PdGone',
+  'QpGone',
+  'QpHasNoQueues',
+  'QpHasSrq',
+  'QpState',
+  'SrqGone',
+]);
+
+/** Stored by native calls that post in place of an index if no work request is at fault. */
+const NO_BAD_WR = 0xffffffff;
+
+/** Adds the properties of calls that post work requests to an {@link RdmaError}; returns any other error unchanged. */
+export function withIndex(error: Error, index: number | undefined, posted: number): Error {
+  return error instanceof RdmaError
+    ? Object.assign(error, index === undefined ? { posted } : { index, posted })
+    : error;
 }
 
 /**

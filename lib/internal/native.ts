@@ -209,6 +209,8 @@ export interface NativeDevice {
 // The functions below are those of the verbs. Functions that post, modify, run or destroy carry out ready work before they return,
 // unless the device is in the manual mode.
 export interface NativeDevice {
+  /** Returns whether the engine works only in {@link NativeDevice.run}. */
+  isManual(): boolean;
   /** Fills `out` with the {@link Limit}s: `rvt_query_device`. */
   limits(out: Uint32Array): Status;
   /** Creates a completion queue. -EOPNOTSUPP (flags), -EINVAL, -ENOMEM, -EBADF, -EPERM. */

@@ -1,16 +1,29 @@
 /** The answers of the trace format: their types, and functions that create them from results of the native module. */
-import { EACCES, EBUSY, EINVAL, ENOMEM, EPERM, SEGSZ, SgeField } from '../internal/layout';
-import { type Hex, TraceError } from './trace-format';
+import {
+  Cause,
+  EACCES,
+  EBUSY,
+  EINVAL,
+  ENOMEM,
+  EOPNOTSUPP,
+  EPERM,
+  FailureNumber,
+  SEGSZ,
+  SgeField,
+} from '../internal/layout';
+import { native } from '../internal/native';
+import { type Hex, type Id, TraceError } from './trace-format';
+import type { EventAnswer, VerbsAnswer } from './verbs/answers';
 
 /** The errors that an answer can name. */
-export type Errno = 'EINVAL' | 'ENOMEM' | 'EPERM' | 'EBUSY' | 'EACCES';
+export type Errno = 'EINVAL' | 'ENOMEM' | 'EPERM' | 'EBUSY' | 'EACCES' | 'EOPNOTSUPP';
 
 /** Location of a byte: in a user region an offset from its first byte, in any other region a DMA address. */
 export type Location = { byte: number } | { dma: Hex };
 
 /** An accepted element in an answer. */
 export interface SgeAnswer {
-  mr: string;
+  mr: Id;
   at: Location;
   length: number;
   sge_length: number;
@@ -20,7 +33,7 @@ export interface SgeAnswer {
 
 /** A contiguous part of a walk's step. */
 export interface Fragment {
-  mr: string;
+  mr: Id;
   at: Location;
   len: number;
 }
@@ -29,11 +42,16 @@ export interface Fragment {
 export interface TableEntry {
   index: number;
   lkey: Hex;
-  mr: string;
+  mr: Id;
 }
 
 /** One line of an answers file. */
-export type Answer =
+export type Answer = (MemoryAnswer | VerbsAnswer) & {
+  /** What the handlers were told during the operation, in order; absent if there was nothing. */
+  events?: EventAnswer[];
+};
+
+type MemoryAnswer =
   | { ret: number }
   | { ret: 0; bits: number }
   | { ret: 0; lkey: Hex; rkey: Hex }
@@ -56,6 +74,7 @@ const errnoNames: ReadonlyMap<number, Errno> = new Map([
   [-EACCES, 'EACCES'],
   [-EBUSY, 'EBUSY'],
   [-EINVAL, 'EINVAL'],
+  [-EOPNOTSUPP, 'EOPNOTSUPP'],
 ]);
 
 /**
@@ -76,6 +95,23 @@ export function answerFailure(status: number): { err: Errno } {
   return { err: nameErrno(status) };
 }
 
+const failure = new BigUint64Array(FailureNumber.Numbers);
+
+/**
+ * Creates the answer for the failure of the last native call. A limit of the device is an answer; a lack of memory is not.
+ *
+ * @param status - negative errno
+ * @param forWhat - name of the operation, for the message
+ * @throws TraceError if there was not enough memory
+ */
+export function answerFailureOf(status: number, forWhat: string): { err: Errno } {
+  native.takeFailure(failure);
+  const cause = Number(fieldOf(failure, FailureNumber.Cause));
+  if (status === -ENOMEM && cause === (Cause.NoMemory as number))
+    throw new TraceError(`${forWhat}: out of memory`);
+  return answerFailure(status);
+}
+
 /** Creates the answer for a call that returns only a status: 0 or a negative errno. */
 export function answerStatus(status: number): Answer {
   return status < 0 ? answerFailure(status) : { ret: 0 };
@@ -92,7 +128,7 @@ export function locationOf(at: bigint, user: boolean): Location {
 }
 
 /** Describes an element from its {@link SgeField}s. */
-export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
+export function answerSge(fields: BigUint64Array, region: Id): SgeAnswer {
   const segment = Number(fieldOf(fields, SgeField.Segment));
   return {
     mr: region,
@@ -105,11 +141,7 @@ export function answerSge(fields: BigUint64Array, region: string): SgeAnswer {
 }
 
 /** Describes a fragment of a walk. `length` is in bytes. */
-export function answerFragment(
-  region: { name: string; user: boolean },
-  at: bigint,
-  length: bigint,
-): Fragment {
+export function answerFragment(region: { name: Id; user: boolean }, at: bigint, length: bigint): Fragment {
   return { mr: region.name, at: locationOf(at, region.user), len: Number(length) };
 }
 

@@ -2,7 +2,7 @@
 import { defaultLimits, limitWords } from '../internal/device-limits';
 import { KeyTableField, PAGE_SIZE } from '../internal/layout';
 import { native } from '../internal/native';
-import { allocateMemory, type Answer, answerFailure, SKIPPED, toHex } from './answers';
+import { allocateMemory, type Answer, answerFailureOf, SKIPPED, toHex } from './answers';
 import {
   allocFmr,
   allocMr,
@@ -13,13 +13,37 @@ import {
   invalidateRkey,
   mapMrSg,
   mapPhysFmr,
+  mrState,
   refs,
   regUserMr,
   unmapFmr,
 } from './regions';
 import { Session } from './session';
 import { lkeyOk, putSge, rkeyOk, walk } from './sges';
-import { type Operation, type OperationMembers, type OperationOf, TraceError } from './trace-format';
+import {
+  type MemoryMembers,
+  type Operation,
+  type OperationMembers,
+  type OperationOf,
+  TraceError,
+} from './trace-format';
+import { pollCq, reqNotifyCq, run, takeEvents, timers } from './verbs/completions';
+import { fill, mem } from './verbs/memory';
+import type { Limits } from './verbs/operations';
+import { createQp, destroyQp, modifyQp, queryQp } from './verbs/queue-pairs';
+import {
+  createAh,
+  createCq,
+  createSrq,
+  deallocPd,
+  destroyAh,
+  destroyCq,
+  destroySrq,
+  modifySrq,
+  querySrq,
+  resizeCq,
+} from './verbs/queues';
+import { postRecv, postSend, postSrqRecv } from './verbs/work-requests';
 
 /** The operations that require an open session. */
 type SessionOperation = Exclude<Operation, OperationOf<'init'> | OperationOf<'exit'>>;
@@ -51,7 +75,9 @@ export class TracePlayer {
     if (session === undefined) return SKIPPED;
     if (op.op === 'exit') return { ret: 0, dma_mr_leaked: this.#end(session) };
     if ('id' in op) session.expectFresh(op.id);
-    return playIn(session, op);
+    const answer = playIn(session, op);
+    const events = takeEvents(session);
+    return events.length === 0 ? answer : { ...answer, events };
   }
 
   /** Closes the open session, if there is one. */
@@ -62,8 +88,9 @@ export class TracePlayer {
   #init(op: OperationMembers['init']): Answer {
     // Close a previous session that had no `exit`.
     this.close();
-    const device = native.openDevice(op.lkey_table_bits, false, true, false, limitWords(defaultLimits));
-    if (typeof device === 'number') return answerFailure(device);
+    const limits = op.limits === undefined ? defaultLimits : namedLimits(op.limits);
+    const device = native.openDevice(op.lkey_table_bits, false, true, true, limitWords(limits));
+    if (typeof device === 'number') return answerFailureOf(device, 'init');
     const session = new Session(device);
     this.#session = session;
     if (op.dma_pages > 0) {
@@ -71,6 +98,7 @@ export class TracePlayer {
       const mapping = device.mapDma(memory, BigInt(op.dma_base));
       if (typeof mapping === 'number') throw new TraceError(`init: cannot map the DMA memory (${mapping})`);
       session.dma = mapping;
+      session.dmaMemory = { base: BigInt(op.dma_base), bytes: memory };
     }
     return { ret: 0, bits: device.bits() };
   }
@@ -84,12 +112,32 @@ export class TracePlayer {
   }
 }
 
+function namedLimits(limits: Limits): typeof defaultLimits {
+  return {
+    maxQp: limits.max_qp,
+    maxQpWr: limits.max_qp_wr,
+    maxSendSge: limits.max_send_sge,
+    maxRecvSge: limits.max_recv_sge,
+    maxCq: limits.max_cq,
+    maxCqe: limits.max_cqe,
+    maxSrq: limits.max_srq,
+    maxSrqWr: limits.max_srq_wr,
+    maxSrqSge: limits.max_srq_sge,
+    maxPd: limits.max_pd,
+    maxRdmaAtomic: limits.max_rdma_atomic,
+    npkeys: limits.npkeys,
+    maxAh: limits.max_ah ?? 0,
+  };
+}
+
 function playIn(session: Session, op: SessionOperation): Answer {
   switch (op.op) {
     case 'alloc_pd':
       return allocPd(session, op);
+    case 'dealloc_pd':
+      return deallocPd(session, op);
     case 'create_qp':
-      return createQp(session, op);
+      return 'type' in op ? createQp(session, op) : createCheckQp(session, op);
     case 'reg_user_mr':
       return regUserMr(session, op);
     case 'get_dma_mr':
@@ -124,22 +172,66 @@ function playIn(session: Session, op: SessionOperation): Answer {
       return refs(session, op);
     case 'table':
       return table(session);
+    case 'mr_state':
+      return mrState(session, op);
+    case 'fill':
+      return fill(session, op);
+    case 'mem':
+      return mem(session, op);
+    case 'create_ah':
+      return createAh(session, op);
+    case 'destroy_ah':
+      return destroyAh(session, op);
+    case 'create_cq':
+      return createCq(session, op);
+    case 'resize_cq':
+      return resizeCq(session, op);
+    case 'destroy_cq':
+      return destroyCq(session, op);
+    case 'poll_cq':
+      return pollCq(session, op);
+    case 'req_notify_cq':
+      return reqNotifyCq(session, op);
+    case 'create_srq':
+      return createSrq(session, op);
+    case 'modify_srq':
+      return modifySrq(session, op);
+    case 'query_srq':
+      return querySrq(session, op);
+    case 'destroy_srq':
+      return destroySrq(session, op);
+    case 'post_srq_recv':
+      return postSrqRecv(session, op);
+    case 'modify_qp':
+      return modifyQp(session, op);
+    case 'query_qp':
+      return queryQp(session, op);
+    case 'destroy_qp':
+      return destroyQp(session, op);
+    case 'post_recv':
+      return postRecv(session, op);
+    case 'post_send':
+      return postSend(session, op);
+    case 'run':
+      return run(session, op);
+    case 'timers':
+      return timers(session);
   }
 }
 
 function allocPd(session: Session, op: OperationMembers['alloc_pd']): Answer {
   const pd = session.device.allocPd(op.user);
-  if (typeof pd === 'number') throw new TraceError(`alloc_pd: out of memory (${pd})`);
-  session.bindPd(op.id, pd);
+  if (typeof pd === 'number') return answerFailureOf(pd, 'alloc_pd');
+  session.bind(op.id, 'pd', pd);
   return { ret: 0 };
 }
 
-function createQp(session: Session, op: OperationMembers['create_qp']): Answer {
+function createCheckQp(session: Session, op: MemoryMembers['create_qp']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
   const qp = pd.createCheckQp();
-  if (typeof qp === 'number') throw new TraceError(`create_qp: out of memory (${qp})`);
-  session.bindQp(op.id, qp);
+  if (typeof qp === 'number') return answerFailureOf(qp, 'create_qp');
+  session.bind(op.id, 'qp', qp);
   return { ret: 0 };
 }
 

@@ -33,7 +33,7 @@ import {
   toHex,
 } from './answers';
 import type { NamedRegion, Session } from './session';
-import { type MrType, type OperationMembers, TraceError } from './trace-format';
+import { type Id, type MrType, type OperationMembers, type SgElement, TraceError } from './trace-format';
 
 const mrTypes: Readonly<Record<MrType, MrTypeNumber>> = {
   mem_reg: MrTypeNumber.MemReg,
@@ -59,7 +59,7 @@ export function regUserMr(session: Session, op: OperationMembers['reg_user_mr'])
   const status = registerMemory(pd.number(), op.access, flags, memory);
   // regUserMrTest found a free key table slot, so ENOMEM means a lack of memory.
   if (status === -ENOMEM) throw new TraceError('reg_user_mr: out of memory');
-  return bindRegion(session, op.id, pd, status, 'user');
+  return bindRegion(session, op.id, pd, status, 'user', memory);
 }
 
 /**
@@ -97,13 +97,14 @@ export function allocFmr(session: Session, op: OperationMembers['alloc_fmr']): A
 /** Binds the region that the last call created to its id and answers its keys, or answers the failure. */
 function bindRegion(
   session: Session,
-  id: string,
+  id: Id,
   pd: NativeProtectionDomain,
   status: number,
   kind: 'user' | 'fmr' | 'other',
+  memory?: Uint8Array,
 ): Answer {
   if (status < 0) return answerFailure(status);
-  return session.answerKeys(session.bindRegion(id, readNewRegion(pd, pd.number(), undefined), kind));
+  return session.answerKeys(session.bindRegion(id, readNewRegion(pd, pd.number(), undefined), kind, memory));
 }
 
 export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): Answer {
@@ -115,9 +116,18 @@ export function mapMrSg(session: Session, op: OperationMembers['map_mr_sg']): An
     list[2 * i + 1] = BigInt(length);
   });
   const used = mapSgList(region.native, BigInt(op.sg_offset ?? 0), op.page_size, list);
+  if (used >= 0) region.mapped = withoutOffset(op.sg, op.sg_offset ?? 0);
+  else if (used === -ENOMEM) region.mapped = undefined; // the old mapping has been dropped
   // The format requires iova and length after a failure too.
   const [iova, length] = [toHex(fieldLong(SgOutcomeField.Iova)), toHex(fieldLong(SgOutcomeField.Length))];
   return used < 0 ? { err: nameErrno(used), iova, length } : { ret: used, iova, length };
+}
+
+/** Leaves out the first `offset` bytes of the first element. */
+function withoutOffset(list: readonly SgElement[], offset: number): readonly SgElement[] {
+  const [first, ...others] = list;
+  if (first === undefined || offset === 0) return list;
+  return [{ addr: toHex(BigInt(first.addr) + BigInt(offset)), length: first.length - offset }, ...others];
 }
 
 export function fastRegMr(session: Session, op: OperationMembers['fast_reg_mr']): Answer {
@@ -175,7 +185,17 @@ export function refs(session: Session, op: OperationMembers['refs']): Answer {
   return { refs: Number(fieldOf(session.queryRegion(region.native), RegionField.Refs)) };
 }
 
-function findFmr(session: Session, id: string): NamedRegion | undefined {
+export function mrState(session: Session, op: OperationMembers['mr_state']): Answer {
+  const region = session.region(op.mr);
+  if (region === undefined) return SKIPPED;
+  const fields = session.queryRegion(region.native);
+  return {
+    key: toHex(fieldOf(fields, RegionField.Lkey)),
+    invalid: fieldOf(fields, RegionField.Valid) === 0n,
+  };
+}
+
+function findFmr(session: Session, id: Id): NamedRegion | undefined {
   const region = session.region(id);
   return region?.fmr === true ? region : undefined;
 }

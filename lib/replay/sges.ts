@@ -31,7 +31,7 @@ import {
   SKIPPED,
 } from './answers';
 import type { Session } from './session';
-import { type OperationMembers, TraceError } from './trace-format';
+import { type Id, type OperationMembers, TraceError } from './trace-format';
 
 /** Limit of the fragments in an answer, which bounds its line length. One element has at most 2^32 bytes, or 2^20 pages. */
 const MOST_FRAGMENTS = 2 ** 20 + 2 ** 10;
@@ -65,18 +65,12 @@ export function rkeyOk(session: Session, op: OperationMembers['rkey_ok']): Answe
 }
 
 /** Binds an accepted element to its id; answers `refusal` for a refused check, whose reason the format does not report. */
-function bindAccepted(
-  session: Session,
-  id: string,
-  holder: Holder,
-  verdict: number,
-  refusal: Answer,
-): Answer {
+function bindAccepted(session: Session, id: Id, holder: Holder, verdict: number, refusal: Answer): Answer {
   if (verdict !== 0) giveUnused(holder, verdict);
   if (verdict < 0) throw new Error(`a check returned ${nameErrno(verdict)}`);
   if (isCoalesced(verdict)) throw new Error('a check returned coalesced without a last element');
   if (verdict > 0) return refusal;
-  session.bindSge(id, holder);
+  session.bind(id, 'sge', holder);
   return { ret: 1, sge: session.answerSge(holder) };
 }
 
@@ -112,7 +106,7 @@ export function walk(session: Session, op: OperationMembers['walk']): Answer {
 }
 
 /** Unbinds the elements that the walk consumed completely, which the native module has put. */
-function unbindConsumed(session: Session, ids: readonly string[]): void {
+function unbindConsumed(session: Session, ids: readonly Id[]): void {
   for (const id of ids) {
     const sge = session.sge(id);
     if (sge === undefined || session.describeSge(sge) !== undefined) continue;

@@ -3,8 +3,33 @@
  * that the format does not allow, so that the player never executes a line that it misunderstands.
  */
 
-/** An address, key or 64-bit length: `0x` and lower-case hex digits without leading zeros. */
-export type Hex = `0x${string}`;
+import {
+  flag,
+  hex32,
+  hex64,
+  id,
+  isObject,
+  listOf,
+  nullOr,
+  objectOf,
+  oneOf,
+  optional,
+  type Hex,
+  type Id,
+  type Rule,
+  type Rules,
+  signed,
+  u32,
+} from './trace-rules';
+import {
+  checkVerbsMembers,
+  limitsRule,
+  type Limits,
+  type VerbsMembers,
+  verbsRules,
+} from './verbs/operations';
+
+export type { Hex, Id } from './trace-rules';
 
 /** An element of a scatter-gather list. */
 export interface SgElement {
@@ -12,40 +37,40 @@ export interface SgElement {
   length: number;
 }
 
-/** The members of each operation, except `op`. */
-export interface OperationMembers {
-  init: { lkey_table_bits: number; dma_pages: number; dma_base: Hex };
-  alloc_pd: { id: string; user: boolean };
-  create_qp: { id: string; pd: string };
-  reg_user_mr: { id: string; pd: string; start: Hex; length: Hex; virt_addr: Hex; access: number };
-  get_dma_mr: { id: string; pd: string; access: number };
-  alloc_mr: { id: string; pd: string; type: MrType; max_num_sg: number };
-  map_mr_sg: { mr: string; sg: SgElement[]; sg_offset: number | null; page_size: number };
-  fast_reg_mr: { qp: string; mr: string; key: Hex; access: number; iova?: Hex };
-  invalidate_rkey: { qp: string; rkey: Hex };
+/** The members of each operation on memory regions, except `op`. */
+export interface MemoryMembers {
+  init: { lkey_table_bits: number; dma_pages: number; dma_base: Hex; limits?: Limits };
+  alloc_pd: { id: Id; user: boolean };
+  create_qp: { id: Id; pd: Id };
+  reg_user_mr: { id: Id; pd: Id; start: Hex; length: Hex; virt_addr: Hex; access: number };
+  get_dma_mr: { id: Id; pd: Id; access: number };
+  alloc_mr: { id: Id; pd: Id; type: MrType; max_num_sg: number };
+  map_mr_sg: { mr: Id; sg: SgElement[]; sg_offset: number | null; page_size: number };
+  fast_reg_mr: { qp: Id; mr: Id; key: Hex; access: number; iova?: Hex };
+  invalidate_rkey: { qp: Id; rkey: Hex };
   alloc_fmr: {
-    id: string;
-    pd: string;
+    id: Id;
+    pd: Id;
     access: number;
     max_pages: number;
     max_maps: number;
     page_shift: number;
   };
-  map_phys_fmr: { fmr: string; pages: Hex[]; iova: Hex };
-  unmap_fmr: { fmrs: string[] };
-  dealloc_fmr: { fmr: string };
-  dereg_mr: { mr: string };
+  map_phys_fmr: { fmr: Id; pages: Hex[]; iova: Hex };
+  unmap_fmr: { fmrs: Id[] };
+  dealloc_fmr: { fmr: Id };
+  dereg_mr: { mr: Id };
   lkey_ok: {
-    id: string;
-    pd: string;
+    id: Id;
+    pd: Id;
     sge: { addr: Hex; length: number; lkey: Hex };
     acc: number;
-    last: string | null;
+    last: Id | null;
   };
-  rkey_ok: { id: string; qp: string; len: number; vaddr: Hex; rkey: Hex; acc: number };
-  put_sge: { sge: string };
-  walk: { sges: string[]; steps: number[]; release: boolean };
-  refs: { mr: string };
+  rkey_ok: { id: Id; qp: Id; len: number; vaddr: Hex; rkey: Hex; acc: number };
+  put_sge: { sge: Id };
+  walk: { sges: Id[]; steps: number[]; release: boolean };
+  refs: { mr: Id };
   table: object;
   exit: object;
 }
@@ -53,6 +78,11 @@ export interface OperationMembers {
 /** The region types of `alloc_mr`, in the order of the core's `enum rvt_mr_type`. */
 export const MR_TYPES = ['mem_reg', 'sg_gaps', 'dm', 'user', 'dma', 'integrity'] as const;
 export type MrType = (typeof MR_TYPES)[number];
+
+/** The members of each operation, except `op`. `create_qp` has two forms; only that of the verbs has a `type`. */
+export type OperationMembers = Omit<MemoryMembers & VerbsMembers, 'create_qp'> & {
+  create_qp: MemoryMembers['create_qp'] | VerbsMembers['create_qp'];
+};
 
 export type OperationName = keyof OperationMembers;
 
@@ -70,123 +100,62 @@ export class TraceError extends Error {
   override name = 'TraceError';
 }
 
-/** A condition on a member's value. */
-interface Rule {
-  /** Completes "must be ...". */
-  readonly wanted: string;
-  readonly fits: (value: unknown) => boolean;
-  readonly optional?: true;
-  /** Counts the members of objects inside the value; absent if the value contains no objects. */
-  readonly members?: (value: unknown) => number;
-}
-
-type Rules<Members> = { readonly [Name in keyof Members]-?: Rule };
-
-const U32_MAX = 2 ** 32 - 1;
-
-const text: Rule = { wanted: 'a string', fits: (value) => typeof value === 'string' };
-const flag: Rule = { wanted: 'true or false', fits: (value) => typeof value === 'boolean' };
-const u32: Rule = {
-  wanted: 'an integer from 0 to 4294967295',
-  fits: (value) => isInteger(value, 0),
-};
-/** For `max_pages`, which may be negative so that traces can test that the core rejects it. */
-const signed: Rule = {
-  wanted: 'an integer from -2147483648 to 4294967295',
-  fits: (value) => isInteger(value, -(2 ** 31)),
-};
-const hex64: Rule = {
-  wanted: 'a string of "0x" and 1 to 16 lower-case hex digits without leading zeros',
-  fits: (value) => typeof value === 'string' && /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/.test(value),
-};
-const hex32: Rule = {
-  wanted: 'a string of "0x" and 1 to 8 lower-case hex digits without leading zeros',
-  fits: (value) => typeof value === 'string' && /^0x(?:0|[1-9a-f][0-9a-f]{0,7})$/.test(value),
-};
-const mrType: Rule = {
-  wanted: `one of ${MR_TYPES.join(', ')}`,
-  fits: (value) => (MR_TYPES as readonly unknown[]).includes(value),
-};
-
-function nullOr(rule: Rule): Rule {
-  return { wanted: `${rule.wanted}, or null`, fits: (value) => value === null || rule.fits(value) };
-}
-
-function optional(rule: Rule): Rule {
-  return { ...rule, optional: true };
-}
-
-function listOf(rule: Rule, least = 0, most = Infinity): Rule {
-  const size = most === Infinity ? 'a list' : `a list of ${least} to ${most}`;
-  const { members } = rule;
-  return {
-    wanted: `${size}, each ${rule.wanted}`,
-    fits: (value) =>
-      Array.isArray(value) &&
-      value.length >= least &&
-      value.length <= most &&
-      value.every((element) => rule.fits(element)),
-    members: (value) =>
-      members === undefined
-        ? 0
-        : (value as unknown[]).reduce<number>((sum, element) => sum + members(element), 0),
-  };
-}
-
-function objectOf(rules: Readonly<Record<string, Rule>>): Rule {
-  const all = Object.entries(rules);
-  const described = all.map(([name, { wanted }]) => `"${name}" (${wanted})`).join(', ');
-  return {
-    wanted: `an object of ${described}`,
-    fits: (value) =>
-      isObject(value) &&
-      Object.keys(value).length === all.length &&
-      all.every(([name, rule]) => Object.hasOwn(value, name) && rule.fits(value[name])),
-    members: () => all.length,
-  };
-}
-
-const operations: { readonly [Name in OperationName]: Rules<OperationMembers[Name]> } = {
-  init: { lkey_table_bits: u32, dma_pages: u32, dma_base: hex64 },
-  alloc_pd: { id: text, user: flag },
-  create_qp: { id: text, pd: text },
-  reg_user_mr: { id: text, pd: text, start: hex64, length: hex64, virt_addr: hex64, access: u32 },
-  get_dma_mr: { id: text, pd: text, access: u32 },
-  alloc_mr: { id: text, pd: text, type: mrType, max_num_sg: u32 },
+const memoryRules: { readonly [Name in keyof MemoryMembers]: Rules<MemoryMembers[Name]> } = {
+  init: { lkey_table_bits: u32, dma_pages: u32, dma_base: hex64, limits: optional(limitsRule) },
+  alloc_pd: { id, user: flag },
+  create_qp: { id, pd: id },
+  reg_user_mr: { id, pd: id, start: hex64, length: hex64, virt_addr: hex64, access: u32 },
+  get_dma_mr: { id, pd: id, access: u32 },
+  alloc_mr: { id, pd: id, type: oneOf(MR_TYPES), max_num_sg: u32 },
   map_mr_sg: {
-    mr: text,
+    mr: id,
     sg: listOf(objectOf({ addr: hex64, length: u32 })),
     sg_offset: nullOr(u32),
     page_size: u32,
   },
-  fast_reg_mr: { qp: text, mr: text, key: hex32, access: u32, iova: optional(hex64) },
-  invalidate_rkey: { qp: text, rkey: hex32 },
-  alloc_fmr: { id: text, pd: text, access: u32, max_pages: signed, max_maps: u32, page_shift: u32 },
-  map_phys_fmr: { fmr: text, pages: listOf(hex64), iova: hex64 },
-  unmap_fmr: { fmrs: listOf(text) },
-  dealloc_fmr: { fmr: text },
-  dereg_mr: { mr: text },
+  fast_reg_mr: { qp: id, mr: id, key: hex32, access: u32, iova: optional(hex64) },
+  invalidate_rkey: { qp: id, rkey: hex32 },
+  alloc_fmr: { id, pd: id, access: u32, max_pages: signed, max_maps: u32, page_shift: u32 },
+  map_phys_fmr: { fmr: id, pages: listOf(hex64), iova: hex64 },
+  unmap_fmr: { fmrs: listOf(id) },
+  dealloc_fmr: { fmr: id },
+  dereg_mr: { mr: id },
   lkey_ok: {
-    id: text,
-    pd: text,
+    id,
+    pd: id,
     sge: objectOf({ addr: hex64, length: u32, lkey: hex32 }),
     acc: u32,
-    last: nullOr(text),
+    last: nullOr(id),
   },
-  rkey_ok: { id: text, qp: text, len: u32, vaddr: hex64, rkey: hex32, acc: u32 },
-  put_sge: { sge: text },
-  walk: { sges: listOf(text, 1, 255), steps: listOf(u32), release: flag },
-  refs: { mr: text },
+  rkey_ok: { id, qp: id, len: u32, vaddr: hex64, rkey: hex32, acc: u32 },
+  put_sge: { sge: id },
+  walk: { sges: listOf(id, 1, 255), steps: listOf(u32), release: flag },
+  refs: { mr: id },
   table: {},
   exit: {},
 };
 
-const rulesByName: ReadonlyMap<unknown, ReadonlyMap<string, Rule>> = new Map(
-  Object.entries(operations as Record<string, Record<string, Rule>>).map(([name, rules]) => [
-    name,
-    new Map(Object.entries(rules)),
-  ]),
-);
+type RulesByName = ReadonlyMap<unknown, ReadonlyMap<string, Rule>>;
+
+function byName(operations: object): RulesByName {
+  return new Map(
+    Object.entries(operations as Record<string, Record<string, Rule>>).map(([name, rules]) => [
+      name,
+      new Map(Object.entries(rules)),
+    ]),
+  );
+}
+
+const memoryRulesByName = byName(memoryRules);
+const verbsRulesByName = byName(verbsRules);
+
+/** Returns the rules of an operation. `create_qp` has a `type` only in its verbs form. */
+function rulesOf(value: Record<string, unknown>): ReadonlyMap<string, Rule> | undefined {
+  const [first, second] = Object.hasOwn(value, 'type')
+    ? [verbsRulesByName, memoryRulesByName]
+    : [memoryRulesByName, verbsRulesByName];
+  return first.get(value.op) ?? second.get(value.op);
+}
 
 /**
  * Parses a line of a trace.
@@ -196,7 +165,7 @@ const rulesByName: ReadonlyMap<unknown, ReadonlyMap<string, Rule>> = new Map(
  */
 export function parseOperation(line: string): Operation {
   const { value, colons } = parseLine(line);
-  const rules = rulesByName.get(value.op);
+  const rules = rulesOf(value);
   if (rules === undefined) {
     throw new TraceError(
       typeof value.op === 'string'
@@ -209,6 +178,8 @@ export function parseOperation(line: string): Operation {
   if (members !== colons) throw new TraceError(`${value.op as string}: a member appears twice`);
   const operation = value as unknown as Operation;
   if (operation.op === 'init') checkDmaRange(operation);
+  const mistake = checkVerbsMembers(operation);
+  if (mistake !== undefined) throw new TraceError(`${operation.op}: ${mistake}`);
   return operation;
 }
 
@@ -239,7 +210,7 @@ function countMembers(op: string, rules: ReadonlyMap<string, Rule>, value: Recor
 }
 
 /** Throws unless the DMA memory begins at a page boundary and ends within the 64-bit address space. */
-function checkDmaRange({ dma_base, dma_pages }: OperationMembers['init']): void {
+function checkDmaRange({ dma_base, dma_pages }: MemoryMembers['init']): void {
   const base = BigInt(dma_base);
   if (base % 4096n !== 0n) throw new TraceError('init: "dma_base" must be a multiple of 4096');
   if (base + 4096n * BigInt(dma_pages) > 1n << 64n) {
@@ -295,12 +266,4 @@ export function quote(text: string): string {
 /** Replaces characters that would break the line or control the terminal with `?`. */
 export function toPrintable(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isInteger(value: unknown, least: number): boolean {
-  return Number.isInteger(value) && (value as number) >= least && (value as number) <= U32_MAX;
 }

@@ -1,6 +1,22 @@
-import { defaultLimits, limitWords } from '../internal/device-limits';
-import { boolean, integer, invalidType, oneOf, size, u32, type Unchecked } from '../internal/arguments';
+import {
+  defaultLimits,
+  type DeviceLimits,
+  limitsOf,
+  limitWords,
+  readLimits,
+} from '../internal/device-limits';
+import {
+  boolean,
+  elements,
+  integer,
+  invalidType,
+  oneOf,
+  size,
+  u32,
+  type Unchecked,
+} from '../internal/arguments';
 import { optionsOf } from '../internal/options';
+import { CompletionQueue, type CreateCqOptions } from './completion-queue';
 import { type Counters, type CountersOptions, countersOf } from './counters';
 import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
@@ -9,7 +25,8 @@ import { DmaSpace } from './dma';
 import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
-import { KeyTableField } from '../internal/layout';
+import { PlainNumbers } from '../internal/intrinsics';
+import { KeyTableField, Limit } from '../internal/layout';
 import { bytesOf, elementCountOf, type MemoryLike } from '../internal/memory-argument';
 import { type MemoryRegion } from './memory-region';
 import { native, type NativeDevice, type Status } from '../internal/native';
@@ -21,6 +38,9 @@ import { regionsCovering } from './region-of';
 import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry';
 import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
 import { livingOf, type Resources, resourcesOf } from './resources';
+import { sweep } from './event-dispatch';
+import { nativeQpOf, type QueuePair } from './queue-pair';
+import { VerbsHome } from './verbs-registry';
 
 /**
  * How the device chooses keys.
@@ -63,6 +83,51 @@ export interface DeviceOptions extends AttachOptions {
    * access any DMA address. Default false.
    */
   remoteKeyZero?: boolean;
+  /** Limits of the device that differ from the defaults; see {@link DeviceLimits}. */
+  limits?: Partial<DeviceLimits>;
+  /**
+   * When work requests are carried out: `'auto'`, the default, at the end of the call that makes them ready; `'manual'`, only in
+   * {@link Device.run}, for traces, teaching and tests. In the manual mode RNR timers fire only in {@link Device.fireTimers}.
+   */
+  engine?: EngineMode;
+}
+
+/** When a device carries out work requests; see {@link DeviceOptions.engine}. */
+export type EngineMode = 'auto' | 'manual';
+
+const engineModes = ['auto', 'manual'] as const satisfies readonly EngineMode[];
+
+/** Options of {@link Device.run}. */
+export interface RunOptions {
+  /** Queue pairs to make ready first, in this order, even if nothing has happened to them. Default: none. */
+  kick?: readonly QueuePair[];
+}
+
+/** Returned by {@link Device.fireTimers}. */
+export interface FiredTimer {
+  /** The queue pair; undefined if another thread created it or it was garbage-collected. */
+  qp: QueuePair | undefined;
+  /** {@link QueuePair.id} of the queue pair. */
+  qpId: number;
+  /** The time that the timer was set to, in microseconds. */
+  usec: number;
+}
+
+/** Returned by {@link Device.queryPort}: attributes of a port (`struct ib_port_attr`). */
+export interface PortAttributes {
+  /** Number of the port. */
+  port: 1;
+  state: 'ACTIVE';
+  /** The local identifier. */
+  lid: number;
+  /** The largest path MTU, in bytes. */
+  maxMtu: number;
+  /** The path MTU in use, in bytes. */
+  activeMtu: number;
+  /** Entries of the table of GIDs. */
+  gidTableLength: number;
+  /** Entries of the table of partition keys: the device's `npkeys`. */
+  pkeyTableLength: number;
 }
 
 /** Options of {@link Device.allocPd}. */
@@ -197,6 +262,7 @@ let describeDevice: (object: Device) => ShownDevice;
 export class Device {
   readonly #native: NativeDevice;
   readonly #table: RegionTable;
+  readonly #home: VerbsHome;
   readonly #lkeyTableBits: number;
   readonly #dma: DmaSpace;
   readonly #attached: boolean;
@@ -221,14 +287,15 @@ export class Device {
           by.lkeyTableBits,
           by.randomKeys,
           by.remoteKeyZero,
-          false,
-          limitWords(defaultLimits),
+          by.manual,
+          limitWords(by.limits),
         );
     try {
       const self = resultOf(this.#attached ? 'Device.attach' : 'new Device', made);
       this.#native = self;
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
+      this.#home = new VerbsHome(self, this.#table);
       this.#dma = new DmaSpace(construction, self, this.#table);
       markUncloneable(this);
       if (by.watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
@@ -327,7 +394,7 @@ export class Device {
     const made = self.allocPd(!trusted);
     try {
       const pd = resultOf('Device.allocPd', made);
-      const domain = new ProtectionDomain(construction, pd, this.#table);
+      const domain = new ProtectionDomain(construction, pd, this.#home);
       this.#table.created('pd', () => domain.id);
       return domain;
     } catch (error) {
@@ -349,7 +416,7 @@ export class Device {
    */
   importPd(id: number): ProtectionDomain {
     const pd = resultOf('Device.importPd', this.#native.importPd(size(id, 'id')));
-    return new ProtectionDomain(construction, pd, this.#table);
+    return new ProtectionDomain(construction, pd, this.#home);
   }
 
   /**
@@ -390,6 +457,107 @@ export class Device {
   importDm(id: number): DeviceMemory {
     const memory = resultOf('Device.importDm', this.#native.importDm(size(id, 'id')));
     return new DeviceMemory(construction, memory);
+  }
+
+  /**
+   * Returns the limits of the device.
+   *
+   * Kernel: `rvt_query_device`.
+   *
+   * @throws RdmaError `EBADF`: the device is closed
+   */
+  query(): DeviceLimits {
+    throwOnError('Device.query', this.#native.live());
+    const words = new PlainNumbers(Limit.Count);
+    throwOnError('Device.query', this.#native.limits(words));
+    return limitsOf(words);
+  }
+
+  /**
+   * Returns the attributes of the port. The device has one port, which is always active: it leads back to the device.
+   *
+   * Kernel: `rvt_query_port`.
+   *
+   * @throws RdmaError `EBADF`: the device is closed
+   */
+  queryPort(): Readonly<PortAttributes> {
+    throwOnError('Device.queryPort', this.#native.live());
+    const words = new PlainNumbers(Limit.Count);
+    throwOnError('Device.queryPort', this.#native.limits(words));
+    return Object.freeze({
+      port: 1,
+      state: 'ACTIVE',
+      lid: 1,
+      maxMtu: 4096,
+      activeMtu: 4096,
+      gidTableLength: 1,
+      pkeyTableLength: words[Limit.Npkeys] ?? 0,
+    });
+  }
+
+  /**
+   * Creates a completion queue.
+   *
+   * Kernel: `rvt_create_cq`.
+   *
+   * @param cqe - how many completions the queue holds, 1 to the device's `maxCqe`
+   * @returns the new queue
+   * @throws RdmaError `EINVAL`: `cqe`; `ENOMEM`: the device has as many completion queues as `maxCq` allows, or memory allocation
+   *   failed; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd})
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  createCq(cqe: number, options: CreateCqOptions = {}): CompletionQueue {
+    const self = this.#native;
+    const { compVector: givenVector = 0 } = optionsOf<CreateCqOptions>(options, ['compVector']);
+    const compVector = u32(givenVector, 'options.compVector');
+    const size = u32(cqe, 'cqe');
+    const made = self.createCq(size, compVector, 0);
+    try {
+      const cq = new CompletionQueue(construction, resultOf('Device.createCq', made), this.#home, size);
+      this.#table.created('cq', () => cq.id);
+      return cq;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind
+      throw error;
+    }
+  }
+
+  /**
+   * Carries out all work requests that can be carried out. Needed only with {@link DeviceOptions.engine} `'manual'`: otherwise the
+   * call that makes a queue pair ready does it.
+   *
+   * @throws RdmaError `EBADF`: the device or a queue pair is closed; `EINVAL`: a queue pair of the list has no queues
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  run(options: RunOptions = {}): void {
+    const self = this.#native;
+    const { kick = [] } = optionsOf<RunOptions>(options, ['kick']);
+    const natives = elements(kick, 'options.kick', (qp, name) => {
+      const native = nativeQpOf(qp);
+      if (native === undefined) throw invalidType(name, 'an instance of QueuePair', qp);
+      return native;
+    });
+    throwOnError('Device.run', self.run(natives));
+  }
+
+  /**
+   * Fires the RNR timers of all queue pairs, in the order in which they were started, whatever time is left. For
+   * {@link DeviceOptions.engine} `'manual'`: otherwise timers fire by themselves. In the manual mode the queue pairs only become
+   * ready; {@link Device.run} lets them try again.
+   *
+   * @returns the queue pairs, and the time in microseconds that each timer was set to
+   * @throws RdmaError `EBADF`: the device is closed
+   */
+  fireTimers(): FiredTimer[] {
+    throwOnError('Device.fireTimers', this.#native.live());
+    const pairs = this.#native.fireTimers();
+    const { registry } = this.#home;
+    const fired: FiredTimer[] = [];
+    for (let i = 0; i < pairs.length; i += 2) {
+      const qpId = pairs[i] ?? 0;
+      fired[fired.length] = { qp: registry.find('qp', qpId)?.object, qpId, usec: pairs[i + 1] ?? 0 };
+    }
+    return fired;
   }
 
   /**
@@ -545,6 +713,7 @@ export class Device {
     this.#closed = status >= 0 || status === -Errno.EBADF;
     if (!this.#closed) return status;
     stopWatching(this.#native);
+    sweep();
     if (status > 0) {
       process.emitWarning('A device was closed while a DMA region was still published', {
         code: 'RDMAVT_DMA_MR_LEAKED',
@@ -559,6 +728,7 @@ export class Device {
     this.#closed = status === 0 || status === -Errno.EBADF;
     if (!this.#closed) return status;
     stopWatching(this.#native);
+    sweep();
     return 0;
   }
 
@@ -583,6 +753,8 @@ interface OpenOptions {
   readonly lkeyTableBits: number;
   readonly randomKeys: boolean;
   readonly remoteKeyZero: boolean;
+  readonly manual: boolean;
+  readonly limits: DeviceLimits;
   readonly watching: Watching;
 }
 
@@ -591,14 +763,24 @@ function readDeviceOptions(given: unknown): OpenOptions {
     'lkeyTableBits',
     'keyPolicy',
     'remoteKeyZero',
+    'limits',
+    'engine',
     'captureStacks',
     'reportLeaks',
   ]);
-  const { lkeyTableBits = DEFAULT_LKEY_TABLE_BITS, keyPolicy = 'random', remoteKeyZero = false } = options;
+  const {
+    lkeyTableBits = DEFAULT_LKEY_TABLE_BITS,
+    keyPolicy = 'random',
+    remoteKeyZero = false,
+    limits,
+    engine = 'auto',
+  } = options;
   return {
     lkeyTableBits: u32(lkeyTableBits, 'options.lkeyTableBits'),
     randomKeys: oneOf(keyPolicy, 'options.keyPolicy', keyPolicies) === 'random',
     remoteKeyZero: boolean(remoteKeyZero, 'options.remoteKeyZero'),
+    manual: oneOf(engine, 'options.engine', engineModes) === 'manual',
+    limits: limits === undefined ? defaultLimits : readLimits(limits, 'options.limits'),
     watching: watchingOf(options),
   };
 }

@@ -26,7 +26,8 @@ import { type Method } from '../internal/methods';
 import { MemoryRegion } from './memory-region';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
-import { QueuePair } from './queue-pair';
+import { type CreateQpOptions, QueuePair } from './queue-pair';
+import { readQpOptions } from './create-qp-options';
 import { construction } from '../internal/construction';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -35,6 +36,10 @@ import { regionCovering } from './region-of';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
+import { AddressHandle, type CreateAhOptions } from './address-handle';
+import { sweep } from './event-dispatch';
+import { type CreateSrqOptions, SharedReceiveQueue } from './shared-receive-queue';
+import { type VerbsHome } from './verbs-registry';
 
 const { releaseMr } = native;
 const { hasOwn } = Object;
@@ -158,13 +163,16 @@ export class ProtectionDomain {
   readonly #native: NativeProtectionDomain;
   readonly #table: RegionTable;
   readonly #asker: Asker;
+  readonly #home: VerbsHome;
   /** @internal */
   readonly [instance]: number = nextInstance();
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeProtectionDomain, table: RegionTable) {
+  constructor(token: typeof construction, native: NativeProtectionDomain, home: VerbsHome) {
     if (token !== construction) throw illegalConstructor();
+    const { table } = home;
     this.#native = native;
+    this.#home = home;
     this.#table = table;
     const id = throwOnError('Device.allocPd', native.serial()); // another thread may have deallocated the domain
     this.#asker = { native, number: native.number(), id, remote: false, table };
@@ -318,21 +326,104 @@ export class ProtectionDomain {
   }
 
   /**
-   * Creates a queue pair in the domain.
+   * Creates a queue pair in the domain: without options one that only checks a peer's requests, with a type one that carries out
+   * work requests. The new queue pair is in RESET; see {@link QueuePair.connect} and {@link QueuePair.activate}.
    *
    * Kernel: `rvt_create_qp`.
    *
+   * @param options - type, completion queues and sizes
    * @returns the new queue pair
-   * @throws RdmaError `ENOMEM`, `EBADF`
+   * @throws RdmaError `EINVAL`: a size is above the limit of the device; all sizes are 0; a queue was created by another
+   *   {@link Device} object. `ENOMEM`: the device has as many queue pairs as `maxQp` allows, or memory allocation failed. `EBADF`:
+   *   the domain or a queue is closed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  createQp(): QueuePair {
-    const made = this.#native.createCheckQp();
+  createQp(options?: { type?: 'CHECK' }): QueuePair<'CHECK'>;
+  createQp<Type extends 'RC' | 'UC' | 'UD'>(options: CreateQpOptions<Type>): QueuePair<Type>;
+  createQp(options?: { type?: 'CHECK' } | CreateQpOptions): QueuePair {
+    const self = this.#native;
+    const init = options === undefined ? undefined : readQpOptions(options);
+    const made =
+      init === undefined
+        ? self.createCheckQp()
+        : self.createQp(init.nativeSendCq, init.nativeRecvCq, init.nativeSrq, init.words);
     try {
-      const qp = new QueuePair(construction, resultOf('ProtectionDomain.createQp', made), this.#table);
+      const qp = new QueuePair(
+        construction,
+        resultOf('ProtectionDomain.createQp', made),
+        this.#table,
+        init && { ...init, home: this.#home, local: this.#asker },
+      );
       this.#table.created('queuePair', () => qp.id);
       return qp;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind; see regUserMr
+      throw error;
+    }
+  }
+
+  /**
+   * Creates a shared receive queue in the domain.
+   *
+   * Kernel: `rvt_create_srq`.
+   *
+   * @returns the new queue
+   * @throws RdmaError `EINVAL`: `maxWr` or `maxSge` is 0 or above the device's limit; `ENOMEM`: the device has as many shared
+   *   receive queues as `maxSrq` allows, or memory allocation failed; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  createSrq(options: CreateSrqOptions): SharedReceiveQueue {
+    const self = this.#native;
+    const {
+      maxWr: givenWr,
+      maxSge: givenSge = 1,
+      limit: givenLimit = 0,
+    } = requiredOptionsOf<CreateSrqOptions>(options, ['maxWr', 'maxSge', 'limit']);
+    const maxWr = u32(givenWr, 'options.maxWr');
+    const maxSge = u32(givenSge, 'options.maxSge');
+    const made = self.createSrq(maxWr, maxSge, u32(givenLimit, 'options.limit'), true);
+    try {
+      const srq = new SharedReceiveQueue(
+        construction,
+        resultOf('ProtectionDomain.createSrq', made),
+        this.#home,
+      );
+      this.#table.created('srq', () => srq.id);
+      return srq;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind; see regUserMr
+      throw error;
+    }
+  }
+
+  /**
+   * Creates an address handle in the domain, for datagrams of UD queue pairs in the same domain.
+   *
+   * Kernel: `rvt_create_ah`.
+   *
+   * @returns the new handle
+   * @throws RdmaError `EINVAL`: `port` is not 1, or `staticRate` is neither 0 nor 2..22; `ENOMEM`: the device has as many address
+   *   handles as `maxAh` allows, or memory allocation failed; `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  createAh(options: CreateAhOptions = {}): AddressHandle {
+    const self = this.#native;
+    const {
+      dlid: givenDlid = 1,
+      sl: givenSl = 0,
+      staticRate: givenRate = 0,
+      port: givenPort = 1,
+    } = optionsOf<CreateAhOptions>(options, ['dlid', 'sl', 'staticRate', 'port']);
+    const dlid = u32(givenDlid, 'options.dlid');
+    const sl = u8(givenSl, 'options.sl');
+    const staticRate = u8(givenRate, 'options.staticRate');
+    const made = self.createAh(dlid, sl, staticRate, u8(givenPort, 'options.port'));
+    try {
+      const ah = new AddressHandle(construction, resultOf('ProtectionDomain.createAh', made));
+      this.#table.created('ah', () => ah.id);
+      return ah;
+    } catch (error) {
+      if (typeof made === 'object') made.destroy(); // as in createSrq
       throw error;
     }
   }
@@ -451,11 +542,13 @@ export class ProtectionDomain {
     const { cascade: givenCascade = false } = optionsOf<DeallocPdOptions>(options, ['cascade']);
     const status = self.dealloc(boolean(givenCascade, 'options.cascade'));
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('ProtectionDomain.dealloc', status);
+    sweep();
   }
 
   /** Deallocates the domain and closes its contents. Never throws. */
   [dispose](): void {
     this.#native.dealloc(true);
+    sweep();
   }
 
   /**

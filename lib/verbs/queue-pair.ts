@@ -1,14 +1,65 @@
-import { type Access, readRegionAccess } from './access';
-import { illegalConstructor, invalidType, propertiesOf, u32, u64 } from '../internal/arguments';
-import { requiredOptionsOf } from '../internal/options';
+import { randomInt } from 'node:crypto';
+import { abortSignal } from '../internal/abort-signal';
+import { type Access, readAccessBits, readRegionAccess } from './access';
+import { type AddressHandle } from './address-handle';
+import {
+  boolean,
+  illegalConstructor,
+  integer,
+  invalidType,
+  invalidValue,
+  propertiesOf,
+  u8,
+  u32,
+  u64,
+} from '../internal/arguments';
+import { type Completion } from './completion';
+import { type CompletionQueue } from './completion-queue';
+import { dropEntry, holdEntry, watchEvents } from './event-dispatch';
+import { optionsOf, requiredOptionsOf } from '../internal/options';
 import { type Asker } from './asker';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type RemoteCheck } from './check-result';
 import { dispose } from '../internal/disposal';
-import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import {
+  Errno,
+  explainedError,
+  postError,
+  RdmaError,
+  rdmaError,
+  throwOnError,
+  withIndex,
+} from '../internal/errors';
 import { type Lkey, type Rkey } from './keys';
+import { PlainNumbers } from '../internal/intrinsics';
+import { Limit, QpAttribute, QpAttrWord, QpState, VerbsEvent } from '../internal/layout';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
-import { type NativeQueuePair } from '../internal/native';
+import { type Method, operationOf } from '../internal/methods';
+import { type NativeQueuePair, type Status } from '../internal/native';
+import { OperationQueue } from './operation-queue';
+import { type LocalSge } from './protection-domain';
+import {
+  decodeQuery,
+  encodeAttributes,
+  type PathMtu,
+  type QpAttributes,
+  type QpQuery,
+} from './qp-attributes';
+import { type QpType } from './qp-types';
+import { readOldValue } from './old-value';
+import { qpStateName, type QpStateName } from '../internal/verbs-names';
+import { listenersChanged, VerbsEmitter } from './verbs-emitter';
+import { type QueuePairEntry, type VerbsHome } from './verbs-registry';
+import { type SharedReceiveQueue } from './shared-receive-queue';
+import {
+  encodeRequests,
+  giveBlock,
+  type ReceiveWorkRequest,
+  RequestKind,
+  type SendWorkRequest,
+  takeBlock,
+  type WorkRequestBlock,
+} from './work-requests';
 import { construction } from '../internal/construction';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -39,20 +90,154 @@ export interface FastRegMrOptions {
   iova?: bigint | number;
 }
 
+/** Options of {@link ProtectionDomain.createQp} for a queue pair with queues. */
+export interface CreateQpOptions<Type extends QpType = 'RC' | 'UC' | 'UD'> {
+  /** Type of the queue pair. */
+  type: Type;
+  /** Receives the completions of sends. */
+  sendCq: CompletionQueue;
+  /** Receives the completions of receives. Default: `sendCq`. */
+  recvCq?: CompletionQueue;
+  /** Take receives from this queue. `maxRecvWr` and `maxRecvSge` are then ignored. Default: the queue pair's own queue. */
+  srq?: SharedReceiveQueue;
+  /** How many work requests the send queue holds. Default 64. */
+  maxSendWr?: number;
+  /** How many receives the receive queue holds. Default 64. */
+  maxRecvWr?: number;
+  /** How many elements a send work request may have. Default 4. */
+  maxSendSge?: number;
+  /** How many elements a receive may have. Default 4. */
+  maxRecvSge?: number;
+  /** Give every send work request a completion, as if all were `signaled`. Default false. */
+  sqSigAll?: boolean;
+  /**
+   * How many operations with promises ({@link QueuePair.write} and others) may wait while the send queue is full, and how many
+   * while the receive queue is full. Default 1024.
+   */
+  maxPending?: number;
+}
+
+/** Options of {@link QueuePair.connect}, for both queue pairs. */
+export interface ConnectOptions {
+  /** What each may do to the memory of the other: bits of {@link Access}: RemoteRead, RemoteWrite, RemoteAtomic. */
+  access: Access;
+  /** Largest packet. Default 4096. */
+  pathMtu?: PathMtu;
+  /** See {@link QpAttributes.minRnrTimer}. Default 12 (640 us). */
+  minRnrTimer?: number;
+  /** See {@link QpAttributes.rnrRetry}. Default 7: without end. */
+  rnrRetry?: number;
+  /** See {@link QpAttributes.retryCnt}. Default 7. */
+  retryCnt?: number;
+  /** See {@link QpAttributes.timeout}. Default 14. */
+  timeout?: number;
+  /** Most reads and atomics outstanding. Default: the device's `maxRdmaAtomic`. */
+  maxRdAtomic?: number;
+}
+
+/** Options of {@link QueuePair.activate}. */
+export interface ActivateOptions {
+  /** The Q_Key that datagrams to this queue pair must have, 0..2^32-1. */
+  qkey: number;
+}
+
+/** Options of the methods that return a promise for a completion. */
+export interface OperationOptions {
+  /**
+   * Rejects the promise when it aborts. Takes back a work request that is not posted yet; one that is posted goes on without a
+   * promise.
+   */
+  signal?: AbortSignal;
+}
+
+/** Options of {@link QueuePair.write}. */
+export interface WriteOptions extends OperationOptions {
+  /** Immediate data for a receive of the peer, 0..2^32-1. Default: none, and no receive is taken. */
+  imm?: number;
+}
+
+/** Options of {@link QueuePair.send}. */
+export type SendOptions<Type extends QpType = 'RC' | 'UC' | 'UD'> = OperationOptions & {
+  /** Immediate data, 0..2^32-1. */
+  imm?: number;
+  /** Mark the peer's completion as solicited. Default false. */
+  solicited?: boolean;
+} & (Type extends 'UD'
+    ? {
+        /** The path to the peer. */
+        ah: AddressHandle;
+        /** Number of the peer's queue pair. */
+        remoteQpn: number;
+        /** The peer's Q_Key; see {@link DatagramDestination.remoteQkey}. */
+        remoteQkey: number;
+      }
+    : Type extends 'RC'
+      ? {
+          /** A key of the peer to invalidate. Not together with `imm`. */
+          invalidateRkey?: Rkey;
+        }
+      : unknown);
+
+/** The peer's memory that a write, read or atomic accesses; an {@link Advertisement} is one. */
+export type RemoteMemory =
+  | {
+      /** Remote address of the first byte. */
+      vaddr: bigint | number;
+      /** The rkey of the region. */
+      rkey: Rkey;
+    }
+  | {
+      /** Remote address of the first byte. */
+      remoteAddr: bigint | number;
+      /** The rkey of the region. */
+      rkey: Rkey;
+    };
+
+/** The queues and sizes of a new queue pair. */
+export interface QueuePairSetup {
+  readonly type: QpType;
+  readonly home: VerbsHome;
+  /** The domain of the queue pair. */
+  readonly local: Asker;
+  readonly sendCq: CompletionQueue;
+  readonly recvCq: CompletionQueue;
+  readonly srq: SharedReceiveQueue | undefined;
+  readonly maxPending: number;
+}
+
 /** Returned by {@link QueuePair.toJSON}. */
 export interface ShownQueuePair extends Shown {
   class: 'QueuePair';
   id: number;
-  state: 'Open' | 'Closed';
+  /** Absent for a queue pair without queues. */
+  type?: QpType;
+  /** Absent for a queue pair without queues. */
+  qpn?: number;
+  /** `'Open'` for a queue pair without queues, else its state; `'Closed'` once it is destroyed. */
+  state: 'Open' | 'Closed' | QpStateName;
 }
 
+/** Returns the native object of a queue pair; undefined for any other value. */
+export let nativeQpOf: (value: unknown) => NativeQueuePair | undefined;
+
 let describeQueuePair: (object: QueuePair) => ShownQueuePair;
+/** Filled by every query; read before any other call. */
+const queried = new PlainNumbers(QpAttrWord.Words);
+
+/** The events of a {@link QueuePair}. */
+export interface QueuePairEvents {
+  /**
+   * The queue pair, which uses a shared receive queue, went into the error state: it takes no further receives, so its last
+   * completion is in the completion queue.
+   */
+  lastWqe: [];
+}
 
 /**
- * A queue pair (`struct rvt_qp`), reduced to memory protection: checks a peer's requests against the queue pair's protection
- * domain.
+ * A queue pair (`struct rvt_qp`).
  *
- * Created by {@link ProtectionDomain.createQp}.
+ * Created by {@link ProtectionDomain.createQp}: without options a queue pair of type `CHECK`, which only checks a peer's requests
+ * against the queue pair's protection domain; with a type and completion queues one that carries out work requests.
  *
  * @example
  * ```ts
@@ -66,20 +251,68 @@ let describeQueuePair: (object: QueuePair) => ShownQueuePair;
  * const check = qp.check(request, Access.RemoteWrite);
  * console.log(check.ok || check.reason); // AccessDenied
  * ```
+ *
+ * @example
+ * ```ts
+ * import { Access, Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const pd = device.allocPd();
+ * const cq = device.createCq(64);
+ * const qp = pd.createQp({ type: 'RC', sendCq: cq });
+ * const peer = pd.createQp({ type: 'RC', sendCq: cq });
+ * qp.connect(peer, { access: Access.RemoteWrite });
+ * const source = pd.regUserMr(Buffer.from('hello'));
+ * const target = Buffer.alloc(5);
+ * const mr = pd.regUserMr(target, { access: Access.LocalWrite | Access.RemoteWrite });
+ * await qp.write({ addr: source.start, length: 5, lkey: source.lkey }, mr.advertise());
+ * console.log(target.toString()); // hello
+ * ```
  */
-export class QueuePair {
+export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueuePairEvents> {
   readonly #native: NativeQueuePair;
   readonly #asker: Asker;
+  readonly #setup: QueuePairSetup | undefined;
+  readonly #qpn: number;
+  readonly #entry: QueuePairEntry | undefined;
+  /** How many reasons there are to keep the object from being garbage-collected. */
+  #busy = 0;
+  #isListened = false;
+  #sends: OperationQueue | undefined;
+  #receives: OperationQueue | undefined;
   /** @internal */
   readonly [instance]: number = nextInstance();
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeQueuePair, table: RegionTable) {
+  constructor(
+    token: typeof construction,
+    native: NativeQueuePair,
+    table: RegionTable,
+    setup?: QueuePairSetup,
+  ) {
     if (token !== construction) throw illegalConstructor();
+    super();
     this.#native = native;
     const id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have closed the domain
     this.#asker = { native, number: native.number(), id, remote: true, table };
+    this.#setup = setup;
+    this.#qpn = setup === undefined ? 0 : throwOnError('ProtectionDomain.createQp', native.qpn());
     markUncloneable(this);
+    if (setup === undefined) return;
+    this.#entry = {
+      object: this,
+      local: setup.local,
+      peers: this.#asker,
+      isLive: () => native.serial() >= 0,
+      deliverEvent: (event) => {
+        if (event === VerbsEvent.LastWqe) this.emit('lastWqe');
+      },
+      noteEnd: () => {
+        this.#ended();
+      },
+    };
+    setup.home.registry.register('qp', id, this.#entry);
+    watchEvents(setup.home);
   }
 
   /** Unique on the device and never reused; see {@link Device.resources}. */
@@ -202,8 +435,351 @@ export class QueuePair {
     throwOnError('QueuePair.invalidateRkey', this.#native.invalidateRkey(u32(rkey, 'rkey')));
   }
 
+  /** Type of the queue pair. */
+  get type(): Type {
+    return (this.#setup?.type ?? 'CHECK') as Type;
+  }
+
+  /** Number of the queue pair, by which peers name it; 0 for a queue pair without queues. Never reused on the device. */
+  get qpn(): number {
+    return this.#qpn;
+  }
+
+  /** The queue for completions of sends; undefined for a queue pair without queues. */
+  get sendCq(): CompletionQueue | undefined {
+    return this.#setup?.sendCq;
+  }
+
+  /** The queue for completions of receives; undefined for a queue pair without queues. */
+  get recvCq(): CompletionQueue | undefined {
+    return this.#setup?.recvCq;
+  }
+
+  /** The shared receive queue; undefined if the queue pair has its own. */
+  get srq(): SharedReceiveQueue | undefined {
+    return this.#setup?.srq;
+  }
+
+  /**
+   * State of the queue pair.
+   *
+   * @throws RdmaError `EINVAL`: the queue pair has no queues; `EBADF`: it is destroyed
+   */
+  get state(): QpStateName {
+    this.#query('QueuePair.query');
+    return qpStateName(queried[QpAttrWord.State] ?? 0) ?? 'RESET';
+  }
+
+  /**
+   * Changes the state or other attributes of the queue pair. All or nothing.
+   *
+   * RESET drops posted sends, without completions; posted receives stay. ERR completes posted sends and receives with
+   * `WR_FLUSH_ERR`.
+   *
+   * Kernel: `rvt_modify_qp`.
+   *
+   * @param attributes - the new attributes; `{ state: 'INIT', ... }`
+   * @throws RdmaError `EINVAL`: there is no such change of state; an attribute is missing, not allowed, or has an invalid value;
+   *   the queue pair has no queues. `EBADF`: it is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  modify(this: QueuePair<'RC' | 'UC' | 'UD'>, attributes: QpAttributes): void {
+    this.#modify('QueuePair.modify', attributes, 'attributes');
+  }
+
+  /**
+   * Returns all attributes of the queue pair, and the sizes of its queues.
+   *
+   * Kernel: `rvt_query_qp`.
+   *
+   * @throws RdmaError `EINVAL`: the queue pair has no queues; `EBADF`: it is destroyed
+   */
+  query(this: QueuePair<'RC' | 'UC' | 'UD'>): QpQuery {
+    this.#query('QueuePair.query');
+    return decodeQuery(queried);
+  }
+
+  /**
+   * Posts send work requests. Those before the first refused one are accepted, also if the call throws. The keys and bounds of the
+   * elements are checked by this call, their bytes are read or written when the engine carries out the work request: in this call,
+   * unless the device is in the manual mode or the peer is not ready.
+   *
+   * Kernel: `rvt_post_send`.
+   *
+   * @param wrs - a work request, or a list of them
+   * @throws RdmaError `EINVAL`: an element was refused; a work request is invalid; the state is not RTS, SQD or ERR; the queue pair
+   *   has no queues. `ENOMEM`: the queue is full. `EACCES`: the region of a REG_MR is in another domain. `EBADF`: the queue pair is
+   *   destroyed. {@link RdmaError.index} says which work request was refused, {@link RdmaError.posted} how many were accepted
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`): nothing was posted
+   */
+  postSend(
+    this: QueuePair<'RC' | 'UC' | 'UD'>,
+    wrs: SendWorkRequest<Type> | readonly SendWorkRequest<Type>[],
+  ): void {
+    this.#postAll('QueuePair.postSend', wrs, this.#sendKind);
+    this.#sends?.pump();
+  }
+
+  /**
+   * Posts receives. Those before the first refused one are accepted, also if the call throws. Their elements are checked when a
+   * message arrives.
+   *
+   * Kernel: `rvt_post_recv`.
+   *
+   * @param wrs - a receive, or a list of them
+   * @throws RdmaError `EINVAL`: too many elements; the state is RESET; the queue pair uses a shared receive queue, or has no queues.
+   *   `ENOMEM`: the queue is full. `EBADF`: the queue pair is destroyed. {@link RdmaError.index} says which receive was refused
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`): nothing was posted
+   */
+  postRecv(
+    this: QueuePair<'RC' | 'UC' | 'UD'>,
+    wrs: ReceiveWorkRequest | readonly ReceiveWorkRequest[],
+  ): void {
+    this.#postAll('QueuePair.postRecv', wrs, RequestKind.Receive);
+    this.#receives?.pump();
+  }
+
+  /**
+   * Connects this queue pair with a peer: brings both from RESET to RTS. On failure both are in RESET again. A queue pair may be
+   * connected with itself.
+   *
+   * The numbers of the first packets are random if the device's keys are ({@link DeviceOptions.keyPolicy}), else 0.
+   *
+   * @param peer - a queue pair of the same type and device, which this thread created
+   * @param options - `access` is required
+   * @throws RdmaError `EINVAL`: one of them is not in RESET; an attribute has an invalid value. `EBADF`: one is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  connect(this: QueuePair<'RC' | 'UC'>, peer: QueuePair<Type>, options: ConnectOptions): void {
+    const method = 'QueuePair.connect';
+    const other: QueuePair = peer;
+    if (nativeQpOf(other) === undefined) throw invalidType('peer', 'an instance of QueuePair', peer);
+    const given = requiredOptionsOf<ConnectOptions>(options, [
+      'access',
+      'pathMtu',
+      'minRnrTimer',
+      'rnrRetry',
+      'retryCnt',
+      'timeout',
+      'maxRdAtomic',
+    ]);
+    const { type } = this;
+    if (other.type !== (type as QpType)) throw invalidValue('peer', `must be of type ${type}`, peer);
+    if (other.#asker.table.registry !== this.#asker.table.registry)
+      throw invalidValue('peer', 'must be of the same device', peer);
+    const { home } = this.#setup ?? {};
+    const access = readAccessBits(method, given.access, 'options.access');
+    const { pathMtu = 4096, maxRdAtomic: givenMaxRdAtomic = maxRdmaAtomicOf(home) } = given;
+    const maxRdAtomic = u8(givenMaxRdAtomic, 'options.maxRdAtomic');
+    const { minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
+    const self: QueuePair = this;
+    const both = self === other ? [self] : [self, other];
+    const psns = both.map(() => firstPsn(home));
+    for (const qp of both) qp.#expectReset(method);
+    try {
+      both.forEach((qp) => {
+        qp.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
+      });
+      both.forEach((qp, i) => {
+        qp.#modify(method, {
+          state: 'RTR',
+          av: { dlid: 1 },
+          pathMtu,
+          destQpn: (both[1 - i] ?? qp).qpn,
+          rqPsn: psns[1 - i] ?? psns[i],
+          ...(type === 'RC' ? { maxDestRdAtomic: maxRdAtomic, minRnrTimer } : {}),
+        });
+      });
+      both.forEach((qp, i) => {
+        qp.#modify(method, {
+          state: 'RTS',
+          sqPsn: psns[i],
+          ...(type === 'RC' ? { timeout, retryCnt, rnrRetry, maxRdAtomic } : {}),
+        });
+      });
+    } catch (error) {
+      for (const qp of both) qp.#native.modify(QpAttribute.State, new PlainNumbers(QpAttrWord.SetWords));
+      throw error;
+    }
+  }
+
+  /**
+   * Brings a UD queue pair from RESET to RTS.
+   *
+   * @throws RdmaError `EINVAL`: it is not in RESET; `EBADF`: it is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  activate(this: QueuePair<'UD'>, options: ActivateOptions): void {
+    const method = 'QueuePair.activate';
+    const { qkey: givenQkey } = requiredOptionsOf<ActivateOptions>(options, ['qkey']);
+    const qkey = u32(givenQkey, 'options.qkey');
+    const sqPsn = firstPsn(this.#setup?.home);
+    this.#expectReset(method);
+    this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, qkey });
+    this.#modify(method, { state: 'RTR' });
+    this.#modify(method, { state: 'RTS', sqPsn });
+  }
+
+  /**
+   * Writes to the peer's memory (`RDMA_WRITE`; with `imm` `RDMA_WRITE_WITH_IMM`, which takes a receive of the peer).
+   *
+   * Like all methods that return a promise: the work request is posted by the call, or, if the send queue is full, when it has
+   * room; in the order of the calls. An order between these methods and {@link QueuePair.postSend} exists only while the queue has
+   * room. A pending promise keeps the process alive.
+   *
+   * @param sges - the local bytes: an element, or a list of elements
+   * @param remote - the remote address and key; an {@link Advertisement}
+   * @returns resolves with the completion. Rejects with {@link CompletionError} if its status is not `SUCCESS`; with the reason of
+   *   the signal; with {@link RdmaError} as `postSend` throws it, with `ENOMEM` if `maxPending` operations wait already, with
+   *   `EBADF` if the queue pair, the completion queue or the device is closed, and with `EINVAL` if the queue pair is reset
+   * @throws TypeError, RangeError: an argument is invalid. Thrown by the call itself, not by the promise
+   */
+  write(
+    this: QueuePair<'RC' | 'UC'>,
+    sges: LocalSge | readonly LocalSge[],
+    remote: RemoteMemory,
+    options?: WriteOptions,
+  ): Promise<Completion> {
+    const { signal, imm } = optionsOf<WriteOptions>(options, ['signal', 'imm']);
+    const target = targetOf(remote);
+    return this.#send(
+      'QueuePair.write',
+      imm === undefined
+        ? { opcode: 'RDMA_WRITE', sges: listOf(sges), ...target }
+        : { opcode: 'RDMA_WRITE_WITH_IMM', sges: listOf(sges), ...target, imm },
+      signal,
+    );
+  }
+
+  /**
+   * Reads the peer's memory (`RDMA_READ`).
+   *
+   * @param sges - where the bytes go, and how many: an element, or a list of elements
+   * @param remote - the remote address and key; an {@link Advertisement}
+   * @returns, throws: see {@link QueuePair.write}
+   */
+  read(
+    this: QueuePair<'RC'>,
+    sges: LocalSge | readonly LocalSge[],
+    remote: RemoteMemory,
+    options?: OperationOptions,
+  ): Promise<Completion> {
+    const { signal } = optionsOf<OperationOptions>(options, ['signal']);
+    return this.#send(
+      'QueuePair.read',
+      { opcode: 'RDMA_READ', sges: listOf(sges), ...targetOf(remote) },
+      signal,
+    );
+  }
+
+  /**
+   * Sends a message, which takes a receive of the peer (`SEND`, `SEND_WITH_IMM`, `SEND_WITH_INV`).
+   *
+   * @param sges - the message: an element, or a list of elements
+   * @param options - for a UD queue pair `ah`, `remoteQpn` and `remoteQkey` are required
+   * @returns, throws: see {@link QueuePair.write}
+   */
+  send(
+    this: QueuePair<'RC' | 'UC' | 'UD'>,
+    sges: LocalSge | readonly LocalSge[],
+    ...[options]: Type extends 'UD' ? [options: SendOptions<Type>] : [options?: SendOptions<Type>]
+  ): Promise<Completion> {
+    const { signal, imm, invalidateRkey, ...rest } = optionsOf<OperationOptions & AnySendOptions>(options, [
+      'signal',
+      'imm',
+      'invalidateRkey',
+      'solicited',
+      'ah',
+      'remoteQpn',
+      'remoteQkey',
+    ]);
+    if (imm !== undefined && invalidateRkey !== undefined)
+      throw invalidValue('options.imm', 'cannot be combined with options.invalidateRkey', imm);
+    const opcode =
+      imm !== undefined ? 'SEND_WITH_IMM' : invalidateRkey !== undefined ? 'SEND_WITH_INV' : 'SEND';
+    return this.#send('QueuePair.send', { opcode, sges: listOf(sges), imm, invalidateRkey, ...rest }, signal);
+  }
+
+  /**
+   * Posts a receive.
+   *
+   * @param sges - where the message goes: an element, or a list of elements
+   * @returns resolves with the completion when a message has arrived. Otherwise as {@link QueuePair.write}
+   */
+  recv(
+    this: QueuePair<'RC' | 'UC' | 'UD'>,
+    sges: LocalSge | readonly LocalSge[],
+    options?: OperationOptions,
+  ): Promise<Completion> {
+    const { signal } = optionsOf<OperationOptions>(options, ['signal']);
+    return this.#receive(listOf(sges), signal);
+  }
+
+  /**
+   * Adds to 8 bytes of the peer atomically, modulo 2^64 (`ATOMIC_FETCH_AND_ADD`).
+   *
+   * @param sge - 8 local bytes for the old value, at an address that is a multiple of 8. Read back when the completion arrives:
+   *   operations in progress at the same time must have different ones
+   * @param remote - the remote address, a multiple of 8, and the key
+   * @param add - 0..2^64-1
+   * @returns resolves with the old value. Rejects also with {@link RdmaError} `EACCES` if the local bytes cannot be read back.
+   *   Otherwise as {@link QueuePair.write}
+   */
+  fetchAdd(
+    this: QueuePair<'RC'>,
+    sge: LocalSge,
+    remote: RemoteMemory,
+    add: bigint | number,
+    options?: OperationOptions,
+  ): Promise<bigint> {
+    const { signal } = optionsOf<OperationOptions>(options, ['signal']);
+    const local = copyOfSge(sge);
+    return this.#atomic(
+      'QueuePair.fetchAdd',
+      {
+        opcode: 'ATOMIC_FETCH_AND_ADD',
+        sges: [local],
+        ...targetOf(remote),
+        compareAdd: u64(add, 'add'),
+      },
+      local,
+      signal,
+    );
+  }
+
+  /**
+   * Compares 8 bytes of the peer with `compare` and, if equal, replaces them with `swap`, atomically (`ATOMIC_CMP_AND_SWP`).
+   *
+   * @param compare - 0..2^64-1
+   * @param swap - 0..2^64-1
+   * @returns resolves with the old value, which was replaced if it equals `compare`. Otherwise as {@link QueuePair.fetchAdd}
+   */
+  compareSwap(
+    this: QueuePair<'RC'>,
+    sge: LocalSge,
+    remote: RemoteMemory,
+    compare: bigint | number,
+    swap: bigint | number,
+    options?: OperationOptions,
+  ): Promise<bigint> {
+    const { signal } = optionsOf<OperationOptions>(options, ['signal']);
+    const local = copyOfSge(sge);
+    return this.#atomic(
+      'QueuePair.compareSwap',
+      {
+        opcode: 'ATOMIC_CMP_AND_SWP',
+        sges: [local],
+        ...targetOf(remote),
+        compareAdd: u64(compare, 'compare'),
+        swap: u64(swap, 'swap'),
+      },
+      local,
+      signal,
+    );
+  }
+
   /** Returns a one-line description of the queue pair. Never throws. */
-  toString(): string {
+  override toString(): string {
     return textOf('QueuePair', this, describeQueuePair);
   }
 
@@ -213,26 +789,175 @@ export class QueuePair {
   }
 
   /**
-   * Destroys the queue pair. Elements that it accepted stay usable. A second call is a no-op.
+   * Destroys the queue pair. Elements that it accepted stay usable. Posted work requests are dropped without completions;
+   * completions that are in a completion queue stay there. A second call is a no-op.
    *
    * Kernel: `rvt_destroy_qp`.
    */
   destroy(): void {
     const status = this.#native.destroy();
+    this.#ended();
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
   /** Destroys the queue pair. Same as {@link QueuePair.destroy}. */
   [dispose](): void {
-    this.#native.destroy();
+    try {
+      this.#native.destroy();
+      this.#ended();
+    } catch {
+      // The stack limit was reached.
+    }
+  }
+
+  get #sendKind(): RequestKind {
+    return this.#setup?.type === 'UD' ? RequestKind.Datagram : RequestKind.Send;
+  }
+
+  #query(method: Method): void {
+    throwOnError(method, this.#native.query(queried));
+  }
+
+  #modify(method: Method, attributes: unknown, name = 'options'): void {
+    const self = this.#native;
+    const { mask, words } = encodeAttributes(method, attributes, name);
+    throwOnError(method, self.modify(mask, words));
+    if (mask & QpAttribute.State && words[QpAttrWord.State] === (QpState.Reset as number))
+      this.#sends?.dropped();
+  }
+
+  #expectReset(method: Method): void {
+    this.#query(method);
+    const state = queried[QpAttrWord.State] ?? 0;
+    if (state !== (QpState.Reset as number))
+      throw explainedError(method, 'EINVAL', 'QpMove', { value: BigInt(QpState.Init), limit: BigInt(state) });
+  }
+
+  /** Settles the operations of a queue pair that was destroyed, and lets go of the object. */
+  #ended(): void {
+    this.#sends?.dropped();
+    this.#receives?.dropped();
+    if (this.#entry !== undefined) dropEntry(this.#entry);
+  }
+
+  /** Posts encoded work requests. */
+  #postBlock(block: WorkRequestBlock, receives: boolean): Status {
+    return receives
+      ? this.#native.postRecv(block.words, block.count)
+      : this.#native.postSend(block.words, block.count, block.ahs);
+  }
+
+  #postAll(method: Method, wrs: unknown, kind: RequestKind): void {
+    const block = takeBlock();
+    try {
+      try {
+        encodeRequests(block, wrs, kind, method);
+      } catch (error) {
+        throw error instanceof Error ? withIndex(error, block.count, 0) : error;
+      }
+      const status = this.#postBlock(block, kind === RequestKind.Receive);
+      if (status < 0) throw postError(method, status, block.words[0] ?? 0);
+    } finally {
+      giveBlock(block);
+    }
+  }
+
+  /** The operations of the send queue or of the receive queue. */
+  #operations(method: Method, receives: boolean): OperationQueue {
+    const known = receives ? this.#receives : this.#sends;
+    if (known !== undefined) return known;
+    const setup = this.#setup;
+    if (setup === undefined) throw explainedError(method, 'EINVAL', 'QpHasNoQueues');
+    const made = new OperationQueue(
+      {
+        cq: receives ? setup.recvCq : setup.sendCq,
+        id: this.#asker.id,
+        post: (block) => this.#postBlock(block, receives),
+        hold: (held) => {
+          this.#hold(held);
+        },
+        lost: (of) => this.#lost(of),
+      },
+      setup.maxPending,
+    );
+    if (receives) this.#receives = made;
+    else this.#sends = made;
+    return made;
+  }
+
+  /** Keeps the object from being garbage-collected while it has listeners. */
+  protected override [listenersChanged](): void {
+    const isListened = this.listenerCount('lastWqe') > 0;
+    if (isListened === this.#isListened) return;
+    this.#isListened = isListened;
+    this.#hold(isListened);
+  }
+
+  /** Counts the reasons to keep the object from being garbage-collected: listeners, posted operations. */
+  #hold(held: boolean): void {
+    this.#busy += held ? 1 : -1;
+    if (this.#entry === undefined) return;
+    if (held && this.#busy === 1) holdEntry(this.#entry);
+    if (!held && this.#busy === 0) dropEntry(this.#entry);
+  }
+
+  /** Creates the error for an operation whose completion never comes. */
+  #lost(method: Method): Error {
+    const id = this.#native.serial();
+    if (id < 0) return rdmaError(method, id);
+    const status = this.#native.query(queried);
+    const state = queried[QpAttrWord.State] ?? 0;
+    return status === 0 && state === (QpState.Reset as number)
+      ? explainedError(method, 'EINVAL', 'QpState', { value: BigInt(state) })
+      : new RdmaError(operationOf(method), 'ENOMEM', undefined, {
+          method,
+          text: 'the completion is lost, because the completion queue was full (CompletionQueue.isBroken)',
+        });
+  }
+
+  #send(method: Method, wr: object, signal: unknown): Promise<Completion> {
+    return this.#run(method, wr, signal, this.#sendKind, itself);
+  }
+
+  #receive(sges: unknown, signal: unknown): Promise<Completion> {
+    return this.#run('QueuePair.recv', { sges }, signal, RequestKind.Receive, itself);
+  }
+
+  #atomic(method: Method, wr: object, local: LocalSge, signal: unknown): Promise<bigint> {
+    const asker = this.#setup?.local;
+    return this.#run(method, wr, signal, this.#sendKind, () => readOldValue(method, asker, local));
+  }
+
+  #run<T>(
+    method: Method,
+    wr: object,
+    signal: unknown,
+    kind: RequestKind,
+    result: (completion: Completion) => T,
+  ): Promise<T> {
+    const operations = this.#operations(method, kind === RequestKind.Receive);
+    return operations.run(
+      method,
+      (block, wrId) => {
+        encodeRequests(block, { ...wr, wrId, signaled: true }, kind, method);
+      },
+      abortSignal(signal, 'options.signal'),
+      result,
+    );
   }
 
   static {
-    describeQueuePair = (qp) => ({
-      class: 'QueuePair',
-      id: qp.#asker.id,
-      state: qp.#native.serial() < 0 ? 'Closed' : 'Open',
-    });
+    nativeQpOf = (value) =>
+      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
+    describeQueuePair = (qp) => {
+      const { type } = qp;
+      const shown = { class: 'QueuePair', id: qp.#asker.id } as const;
+      const isClosed = qp.#native.serial() < 0;
+      if (type === 'CHECK') return { ...shown, state: isClosed ? 'Closed' : 'Open' };
+      const isKnown = !isClosed && qp.#native.query(queried) === 0;
+      const state = isKnown ? qpStateName(queried[QpAttrWord.State] ?? 0) : undefined;
+      return { ...shown, type, qpn: qp.#qpn, state: state ?? 'Closed' };
+    };
     showAs(QueuePair, 'QueuePair', (object) => textOf('QueuePair', object, describeQueuePair));
   }
 }
@@ -240,4 +965,56 @@ export class QueuePair {
 function storeRequest(asker: Asker, vaddr: unknown, length: unknown, rkey: unknown, access: unknown): void {
   if (!isRemoteRight(access)) throw remoteRightError(access);
   storeAccess(asker.number, vaddr, 'request.vaddr', length, 'request.length', rkey, 'request.rkey', access);
+}
+
+/** Packet numbers have 24 bits. */
+const PSN_RANGE = 2 ** 24;
+
+/** Returns the number of the first packet that a queue pair sends. */
+const firstPsn = (home: VerbsHome | undefined): number =>
+  home === undefined || !home.randomKeys ? 0 : randomInt(PSN_RANGE);
+
+/** Returns the device's limit of reads and atomics that are outstanding at a queue pair. */
+function maxRdmaAtomicOf(home: VerbsHome | undefined): number {
+  const limits = new PlainNumbers(Limit.Count);
+  home?.native.limits(limits);
+  return limits[Limit.MaxRdmaAtomic] ?? 0;
+}
+
+/** All options of {@link QueuePair.send} but the signal. */
+interface AnySendOptions {
+  imm: number;
+  invalidateRkey: Rkey;
+  solicited: boolean;
+  ah: AddressHandle;
+  remoteQpn: number;
+  remoteQkey: number;
+}
+
+const itself = (completion: Completion): Completion => completion;
+
+const listOf = (sges: unknown): unknown => (Array.isArray(sges) ? sges : [sges]);
+
+/** Reads an element, whose properties are used twice. */
+function copyOfSge(sge: unknown): LocalSge {
+  const { addr, length, lkey } = propertiesOf<LocalSge>(sge, 'sge');
+  return {
+    addr: u64(addr, 'sge.addr'),
+    length: u32(length, 'sge.length'),
+    lkey: u32(lkey, 'sge.lkey') as Lkey,
+  };
+}
+
+/** Reads the remote address and key of an operation. */
+function targetOf(remote: unknown): { remoteAddr: bigint; rkey: number } {
+  const { vaddr, remoteAddr, rkey } = propertiesOf<{ vaddr: bigint; remoteAddr: bigint; rkey: Rkey }>(
+    remote,
+    'remote',
+  );
+  if (vaddr !== undefined && remoteAddr !== undefined)
+    throw invalidValue('remote.vaddr', 'cannot be combined with remote.remoteAddr', vaddr);
+  return {
+    remoteAddr: remoteAddr === undefined ? u64(vaddr, 'remote.vaddr') : u64(remoteAddr, 'remote.remoteAddr'),
+    rkey: u32(rkey, 'remote.rkey'),
+  };
 }

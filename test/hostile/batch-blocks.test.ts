@@ -620,7 +620,7 @@ describe('the native functions', () => {
         for (const other of others) if (native.commandBlock(other).buffer !== command.words.buffer) throw new Error('another block');
         const all = [pd, qp, foreignPd];
         for (let i = 0; i < 6; i++) all.push(i % 2 ? pd.createCheckQp() : device.allocPd(false));
-        const gonePd = device.allocPd(false), goneQp = gonePd.createQp();
+        const gonePd = device.allocPd(false), goneQp = gonePd.createCheckQp();
         gonePd.dealloc(true);
         const numbers = new Map(all.map((one) => [one.number(), one]));
         if (numbers.size !== 9 || numbers.has(0)) throw new Error('numbers');

@@ -7,7 +7,7 @@ import { chainArb } from './chains';
 import { Model } from './model';
 import { programArb } from './programs';
 import { matches } from './trace-files';
-import type { Answer, Operation } from './trace-types';
+import type { Operation } from './trace-types';
 
 /** The number of random programs, which RDMAVT_RUNS overrides. */
 const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
@@ -18,7 +18,7 @@ function firstDisagreement(operations: readonly Operation[]): object | undefined
   const player = new BatchedPlayer();
   try {
     const lines = operations.map((op) => parseOperation(JSON.stringify(op)));
-    const answers: Answer[] = Array.from(player.play(lines), ({ batched }) => batched);
+    const answers = Array.from(player.play(lines), ({ batched }) => batched);
     expect(answers).toHaveLength(lines.length);
     for (const [i, op] of operations.entries()) {
       const expected = model.play(op);

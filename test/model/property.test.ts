@@ -14,7 +14,7 @@ interface Disagreement {
   line: number;
   op: Operation;
   model: Answer;
-  player: Answer;
+  player: object;
 }
 
 /** Plays a program on model and player, up to the first line on which their answers differ. */
@@ -24,7 +24,7 @@ function firstDisagreement(operations: readonly Operation[]): Disagreement | und
   try {
     for (const [i, op] of operations.entries()) {
       const expected = model.play(op);
-      const got: Answer = player.play(throughText(op));
+      const got = player.play(throughText(op));
       if (!matches(expected, got)) return { line: i + 1, op, model: expected, player: got };
     }
     return undefined;

@@ -18,7 +18,7 @@ import {
 import { type Answer, fieldOf, locationOf, type SgeAnswer } from '../../lib/replay/answers';
 import { TracePlayer } from '../../lib/replay/player';
 import type { Session } from '../../lib/replay/session';
-import type { Operation, OperationOf } from '../../lib/replay/trace-format';
+import type { Id, Operation, OperationOf } from '../../lib/replay/trace-format';
 import { newBatchBlock } from '../../lib/verbs/batch-block';
 
 /** The maximum number of checks in a batch. */
@@ -39,7 +39,7 @@ interface KnownCheck {
 interface Run {
   readonly checks: readonly KnownCheck[];
   readonly coalesce: boolean;
-  readonly seed: string | null;
+  readonly seed: Id | null;
 }
 
 /** The two answers to an operation; the batched answer is the one under test. */
@@ -136,7 +136,7 @@ export class BatchedPlayer {
       const { length } = requestOf(check);
       if (verdicts[i] === ACCEPTED) {
         endLength = length;
-        session.bindSge(check.id, take(batch, i));
+        session.bind(check.id, 'sge', take(batch, i));
         return { ret: 1, sge: this.#sgeAt(session, i, endLength) };
       }
       if (verdicts[i] === BATCH_COALESCED) {
@@ -203,7 +203,7 @@ function firstRun(checks: readonly KnownCheck[]): Run | undefined {
     const plain = leading(alike, ({ check }, i) => lasts[i] === null && lasts[i + 1] !== check.id);
     return { checks: plain, coalesce: false, seed };
   }
-  let end = seed;
+  let end: Id | null = seed;
   const chain = leading(alike, ({ check, alone }, i) => {
     if (i > 0 && lasts[i] !== end) return false;
     if ('ret' in alone && alone.ret === 1) end = check.id;
@@ -220,7 +220,7 @@ function isAlike(check: Check, first: Check): boolean {
 }
 
 /** Returns the element that the check may continue, or null. */
-function lastOf(check: Check): string | null {
+function lastOf(check: Check): Id | null {
   return check.op === 'lkey_ok' ? check.last : null;
 }
 

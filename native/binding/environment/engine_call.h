@@ -6,22 +6,22 @@
 #include "core/rvt.h"
 
 // Scope of a call that may make the engine work: it resolves the buffers of this environment. Ends with
-// OpenDevice::Settle().
+// OpenDevice::Settle(). The caller's object keeps the device for the time of the call.
 class EngineCall {
 public:
-    explicit EngineCall(OpenDevice &device) : device_(device.shared_from_this()) {
+    explicit EngineCall(OpenDevice &device) : device_(device) {
         device.environment().NextCall();
         rvt_set_thread_environment(&device.environment());
     }
     ~EngineCall() {
         rvt_set_thread_environment(nullptr);
-        device_->Settle();
+        device_.Settle();
     }
     EngineCall(const EngineCall &) = delete;
     EngineCall &operator=(const EngineCall &) = delete;
 
 private:
-    std::shared_ptr<OpenDevice> device_;
+    OpenDevice &device_;
 };
 
 #endif

@@ -37,6 +37,7 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("counters", &Device::Counters),
                                           InstanceMethod("resources", &Device::Resources),
                                           InstanceMethod("reportLeaks", &Device::ReportLeaks),
+                                          InstanceMethod("isManual", &Device::IsManual),
                                           InstanceMethod("limits", &Device::Limits),
                                           InstanceMethod("createCq", &Device::CreateCq),
                                           InstanceMethod("run", &Device::Run),
@@ -291,6 +292,10 @@ Napi::Value Device::KeySlots(const Napi::CallbackInfo &info) {
 
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
     return ReportResources(info.Env(), *payload_.device);
+}
+
+Napi::Value Device::IsManual(const Napi::CallbackInfo &info) {
+    return Napi::Boolean::New(info.Env(), rvt_engine_is_manual(payload_.device->get()));
 }
 
 Napi::Value Device::Limits(const Napi::CallbackInfo &info) {

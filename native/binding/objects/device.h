@@ -37,6 +37,7 @@ private:
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value Resources(const Napi::CallbackInfo &info);
     Napi::Value ReportLeaks(const Napi::CallbackInfo &info);
+    Napi::Value IsManual(const Napi::CallbackInfo &info);
     Napi::Value Limits(const Napi::CallbackInfo &info);
     Napi::Value CreateCq(const Napi::CallbackInfo &info);
     Napi::Value Run(const Napi::CallbackInfo &info);

@@ -70,6 +70,10 @@ int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limit
     return 0;
 }
 
+bool rvt_engine_is_manual(const struct rvt_dev_info *device) {
+    return device->engine && device->engine->manual;
+}
+
 /* --- the engine lock --- */
 
 void rvt_engine_lock(struct rvt_engine *engine) {
@@ -386,11 +390,12 @@ static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, str
         qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
-    /* Queue pairs end before the queues that they use, so nothing points to these any more. */
+    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a shared
+     * receive queue can end with its domain while queue pairs of other domains use it. */
     while (srqs) {
         struct rvt_srq *srq = srqs;
         srqs = srq->next_ended;
-        rvt_free_ended_srq(engine, srq);
+        rvt_free_ended_srq(srq);
     }
     while (cqs) {
         struct rvt_cq *cq = cqs;

@@ -51,6 +51,9 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
  *   -EOPNOTSUPP  the device has no engine */
 int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limits);
 
+/* Returns whether the device was opened in the manual mode. */
+bool rvt_engine_is_manual(const struct rvt_dev_info *device);
+
 /* Works until no queue pair is ready. Takes the engine lock.
  *   0            worked, or another thread is at it
  *   -EOPNOTSUPP  the device has no engine */

@@ -503,7 +503,7 @@ static void invalid_kinds_and_hooks_are_refused(void) {
         change;                                                                                              \
         CHECK_EQ(init_with(&kind, NULL), -RVT_EINVAL);                                                       \
     } while (0)
-    for (uint32_t number = 0; number < RVT_RESOURCE_KINDS; number++)
+    for (uint32_t number = 0; number < RVT_RESOURCE_CQ; number++)
         REFUSED(kind.number = number); /* a kind of the core */
     REFUSED(kind.number = RVT_MOST_OBJECT_KINDS);
     REFUSED(kind.number = UINT32_MAX);

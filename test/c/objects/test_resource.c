@@ -9,7 +9,8 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 enum { MOST = 64 };
 
-static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1, 4, 3, 19, 9, 5};
+static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1,  4, 12,
+                                                         19, 9, 5}; /* none for the kinds of the engine */
 
 struct row {
     enum rvt_resource_kind kind;
@@ -156,9 +157,12 @@ static void every_field_is_reported(void) {
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, rvt_pd_serial(user_pd)), rvt_pd_serial(user_pd), ida, true,
                0);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_PD, rvt_pd_serial(nobodys)), rvt_pd_serial(nobodys), 0, false, 0);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(a.qp)), rvt_qp_serial(a.qp), ida, pda);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(b.qp)), rvt_qp_serial(b.qp), idb, pdb);
-    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(qp)), rvt_qp_serial(qp), idb, pda);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(a.qp)), rvt_qp_serial(a.qp), ida, pda,
+               RVT_QPT_CHECK, 0, 0, 0, 0, 0, 0, 0, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(b.qp)), rvt_qp_serial(b.qp), idb, pdb,
+               RVT_QPT_CHECK, 0, 0, 0, 0, 0, 0, 0, 0);
+    FIELDS_ARE(row_of(&report, RVT_RESOURCE_QP, rvt_qp_serial(qp)), rvt_qp_serial(qp), idb, pda,
+               RVT_QPT_CHECK, 0, 0, 0, 0, 0, 0, 0, 0);
     FIELDS_ARE(row_of(&report, RVT_RESOURCE_MR, rvt_mr_id(reg.mr)), rvt_mr_id(reg.mr), idb, pda,
                fixture_key(reg), RVT_MR_USER, ALL_ACCESS, 3, 0x5005, 0x777000, PAGE, 2, 0, true, false,
                rvt_mr_index(reg.mr), RVT_MEMORY_KIND_OTHER, 0, 0, RVT_DETACHED_UNKNOWN);

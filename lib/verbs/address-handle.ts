@@ -1,0 +1,105 @@
+import { illegalConstructor } from '../internal/arguments';
+import { construction } from '../internal/construction';
+import { dispose } from '../internal/disposal';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
+import { type NativeAddressHandle } from '../internal/native';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+
+/** Options of {@link ProtectionDomain.createAh}: the address vector (`struct rdma_ah_attr`). */
+export interface CreateAhOptions {
+  /** Destination LID, 0..65535. On the loopback every LID leads to the same device. Default 1. */
+  dlid?: number;
+  /** Service level, 0..255, which the receiver's completion shows. Default 0. */
+  sl?: number;
+  /** Static rate (`enum ib_rate`): 0 or 2..22; accepted but without effect. Default 0. */
+  staticRate?: number;
+  /** Port: 1, which is the default. */
+  port?: number;
+}
+
+/** Returned by {@link AddressHandle.toJSON}. */
+export interface ShownAddressHandle extends Shown {
+  class: 'AddressHandle';
+  id: number;
+  state: 'Open' | 'Closed';
+}
+
+/** Returns the native object of an address handle; undefined for any other value. */
+export let nativeAhOf: (value: unknown) => NativeAddressHandle | undefined;
+
+let describeAddressHandle: (object: AddressHandle) => ShownAddressHandle;
+
+/**
+ * An address handle (`struct rvt_ah`): the path to a destination, which datagrams of UD queue pairs in the same protection domain
+ * name.
+ *
+ * Created by {@link ProtectionDomain.createAh}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const pd = new Device().allocPd();
+ * const ah = pd.createAh({ sl: 3 });
+ * console.log(ah.id, ah.toJSON().state); // 1 Open
+ * ah.destroy();
+ * ```
+ */
+export class AddressHandle {
+  readonly #native: NativeAddressHandle;
+  readonly #id: number;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeAddressHandle) {
+    if (token !== construction) throw illegalConstructor();
+    this.#native = native;
+    this.#id = throwOnError('ProtectionDomain.createAh', native.serial());
+    markUncloneable(this);
+  }
+
+  /** Unique on the device and never reused; see {@link Device.resources}. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Returns a one-line description of the handle. Never throws. */
+  toString(): string {
+    return textOf('AddressHandle', this, describeAddressHandle);
+  }
+
+  /** Returns the same description as an object for JSON. Never throws. */
+  toJSON(): ShownAddressHandle {
+    return jsonOf('AddressHandle', this, describeAddressHandle);
+  }
+
+  /**
+   * Destroys the handle. Work requests that were posted with it go on. A second call is a no-op.
+   *
+   * Kernel: `rvt_destroy_ah`.
+   */
+  destroy(): void {
+    const status = this.#native.destroy();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('AddressHandle.destroy', status);
+  }
+
+  /** Destroys the handle. Same as {@link AddressHandle.destroy}. */
+  [dispose](): void {
+    this.#native.destroy();
+  }
+
+  static {
+    nativeAhOf = (value) =>
+      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
+    describeAddressHandle = (ah) => ({
+      class: 'AddressHandle',
+      id: ah.#id,
+      state: ah.#native.serial() < 0 ? 'Closed' : 'Open',
+    });
+    showAs(AddressHandle, 'AddressHandle', (object) =>
+      textOf('AddressHandle', object, describeAddressHandle),
+    );
+  }
+}

@@ -1,0 +1,54 @@
+import { type Completion } from './completion';
+import { type WcStatusName } from '../internal/verbs-names';
+
+/**
+ * Rejects the promise of {@link QueuePair.write}, `read`, `send`, `recv`, `fetchAdd` or `compareSwap` when the work request
+ * completes with a status other than `SUCCESS`.
+ *
+ * The message has the explanation of the completion ({@link Completion.explain}).
+ *
+ * @example
+ * ```ts
+ * import { Access, CompletionError, Device, rkey } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const pd = device.allocPd();
+ * const [a, b] = [0, 0].map(() => pd.createQp({ type: 'RC', sendCq: device.createCq(16) }));
+ * a?.connect(b!, { access: Access.RemoteWrite });
+ * const mr = pd.regUserMr(Buffer.from('hello'));
+ * try {
+ *   await a?.write({ addr: mr.start, length: 5, lkey: mr.lkey }, { vaddr: mr.iova, rkey: rkey(mr.rkey ^ 0x80000000) });
+ * } catch (error) {
+ *   if (!(error instanceof CompletionError)) throw error;
+ *   console.log(error.status, error.reason); // REM_ACCESS_ERR NoSuchKey
+ * }
+ * ```
+ */
+export class CompletionError extends Error {
+  /** Status of the completion. */
+  readonly status: WcStatusName;
+  /** Why the work request failed, as {@link Completion.reason}. */
+  readonly reason: string | undefined;
+  /** The completion. */
+  readonly completion: Completion;
+
+  /**
+   * @param method - the method whose promise is rejected
+   * @param completion - the completion of its work request
+   */
+  constructor(method: string, completion: Completion) {
+    super(`${completion.status}: ${method}: ${completion.explain()}`);
+    this.status = completion.status;
+    this.reason = completion.reason;
+    this.completion = completion;
+  }
+
+  static {
+    // On the prototype, like the `name` of the built-in errors.
+    Object.defineProperty(this.prototype, 'name', {
+      value: 'CompletionError',
+      configurable: true,
+      writable: true,
+    });
+  }
+}

@@ -1,0 +1,706 @@
+import { boolean, illegalConstructor, u32 } from '../internal/arguments';
+import { construction } from '../internal/construction';
+import { dispose } from '../internal/disposal';
+import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { instance, markUncloneable, nextInstance } from '../internal/instance';
+import { mapOf, ownList, PlainNumbers } from '../internal/intrinsics';
+import { CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
+import { type NativeCompletionQueue } from '../internal/native';
+import { optionsOf } from '../internal/options';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { Completion } from './completion';
+import {
+  beginWait,
+  collectEvents,
+  dropEntry,
+  endWait,
+  holdEntry,
+  refWait,
+  soon,
+  unrefWait,
+  watchEvents,
+} from './event-dispatch';
+import { listenersChanged, VerbsEmitter } from './verbs-emitter';
+import { type Entry, type VerbsHome } from './verbs-registry';
+
+/** Options of {@link Device.createCq}. */
+export interface CreateCqOptions {
+  /** The completion vector, 0..2^32-1: accepted but ignored, as in the kernel. Default 0. */
+  compVector?: number;
+}
+
+/** Options of {@link CompletionQueue.arm}. */
+export interface ArmOptions {
+  /** Only for completions of solicited messages and for failed ones. Default false: for the next completion. */
+  solicited?: boolean;
+}
+
+/** The events of a {@link CompletionQueue}. */
+export interface CompletionQueueEvents {
+  /** The queue was armed, and a completion came that it was armed for. */
+  completion: [];
+  /** A completion was lost because the queue was full. The queue is broken for good: every later completion is lost too. */
+  cqError: [];
+}
+
+/** Returned by {@link CompletionQueue.toJSON}. */
+export interface ShownCompletionQueue extends Shown {
+  class: 'CompletionQueue';
+  id: number;
+  /** As {@link CompletionQueue.cqe}; this and the next two are absent if the queue is destroyed. */
+  cqe?: number;
+  held?: number;
+  broken?: boolean;
+  state: 'Open' | 'Closed';
+}
+
+/** Receives one completion, or undefined: it will never come. Must not run code of the program. */
+export type Settle = (wc: Completion | undefined) => void;
+
+/**
+ * Lets the completion of one work request go to `settle` instead of {@link CompletionQueue.poll}. Keeps the process alive until then
+ * ({@link CompletionQueue.unref}). May be called before or after the work request is posted.
+ *
+ * `settle` is called with undefined when the completion will never come: the queue is destroyed, closed or broken, or
+ * {@link dropExpectations} was called. If the queue is destroyed already, it is called at once.
+ */
+export let expectCompletion: (cq: CompletionQueue, qpId: number, wrId: bigint, settle: Settle) => void;
+
+/**
+ * Settles the expectations of a queue pair whose completions will not come: it was destroyed, or a reset has dropped its work
+ * requests. Completions that the queue holds already are settled first, as usual.
+ *
+ * @param wrId - only this work request; undefined: all of the queue pair
+ */
+export let dropExpectations: (cq: CompletionQueue, qpId: number, wrId?: bigint) => void;
+
+/** Returns the native object of a completion queue; undefined for any other value. */
+export let nativeCqOf: (value: unknown) => NativeCompletionQueue | undefined;
+
+let describeCompletionQueue: (object: CompletionQueue) => ShownCompletionQueue;
+
+/** Completions that one native call takes at most. */
+const CHUNK = 64;
+/** Receives the completions of a native call. */
+const wcs = new PlainNumbers(CHUNK * WcWord.Count);
+/** Receives the attributes of a queue. */
+const attributes = new PlainNumbers(CqAttrWord.Words);
+
+const enum Armed {
+  Not,
+  Solicited,
+  Next,
+}
+
+/** A `next()` of an iteration. */
+interface Waiting {
+  readonly iteration: object;
+  readonly settle: Settle;
+}
+
+/**
+ * A completion queue (`struct rvt_cq`): the queue pairs that use it report here what became of their work requests.
+ *
+ * Created by {@link Device.createCq}. It holds exactly {@link CompletionQueue.cqe} completions. A completion that finds it full is
+ * lost and breaks the queue for good: make it large enough for all work requests that can be outstanding.
+ *
+ * A program reads completions with {@link CompletionQueue.poll}, or with `for await`. To learn when to poll, it arms the queue
+ * ({@link CompletionQueue.arm}) and listens to `'completion'`. Handlers run from the event loop, never inside a call. The process
+ * stays alive while an iteration waits, or while the queue is armed and has a listener of `'completion'`; see
+ * {@link CompletionQueue.unref}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const cq = device.createCq(128);
+ * cq.on('cqError', () => console.log('a completion was lost'));
+ * console.log(cq.cqe, cq.length, cq.isBroken); // 128 0 false
+ * console.log(cq.poll()); // []
+ * cq.destroy();
+ * ```
+ */
+export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
+  readonly #native: NativeCompletionQueue;
+  readonly #home: VerbsHome;
+  readonly #id: number;
+  readonly #entry: Entry;
+  #cqe: number;
+  /** Completions that were taken from the native queue for somebody else's sake: the next ones of `poll`. */
+  #kept = ownList<Completion>();
+  #keptFirst = 0;
+  /** Who expects a completion: by queue pair, then by wr_id. */
+  readonly #expected = new Map<number, Map<bigint, Settle>>();
+  #expectedCount = 0;
+  /** Iterations that wait for a completion, in order. */
+  #waiting = ownList<Waiting>();
+  /** What the program has armed the queue for, as far as events have been noted. */
+  #armed = Armed.Not;
+  /** Whether this object has armed the native queue for its own sake, as far as events have been noted. */
+  #ownArmed = false;
+  /** How many `'completion'` events are due to the program. */
+  #due = 0;
+  /** How many completion events were noted while somebody waited, and are not delivered: a drain must tell whether one is due. */
+  #undecided = 0;
+  #isTurnPlanned = false;
+  #listeners = 0;
+  #isReferenced = true;
+  #isEnded = false;
+  // What the dispatcher was told; see #update.
+  #isHeld = false;
+  #isAwaited = false;
+  #keepsAlive = false;
+  /** @internal */
+  readonly [instance]: number = nextInstance();
+
+  /** @internal */
+  constructor(token: typeof construction, native: NativeCompletionQueue, home: VerbsHome, cqe: number) {
+    if (token !== construction) throw illegalConstructor();
+    super();
+    this.#native = native;
+    this.#home = home;
+    this.#cqe = cqe;
+    this.#id = throwOnError('Device.createCq', native.serial());
+    this.#entry = {
+      object: this,
+      isLive: () => native.serial() >= 0,
+      noteEvent: (event) => {
+        this.#note(event);
+      },
+      deliverEvent: (event) => {
+        this.#deliver(event);
+      },
+      sweep: () => {
+        this.#sweep();
+      },
+    };
+    home.registry.register('cq', this.#id, this.#entry);
+    watchEvents(home);
+    markUncloneable(this);
+  }
+
+  /** Unique on the device and never reused; see {@link Device.resources}. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /**
+   * How many completions the queue can hold.
+   *
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   */
+  get cqe(): number {
+    throwOnError('CompletionQueue.cqe', this.#native.query(attributes));
+    return attributes[CqAttrWord.Cqe] ?? 0;
+  }
+
+  /**
+   * How many completions the queue holds.
+   *
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   */
+  get length(): number {
+    throwOnError('CompletionQueue.length', this.#native.query(attributes));
+    return (attributes[CqAttrWord.Held] ?? 0) + this.#keptCount;
+  }
+
+  /**
+   * Whether a completion found the queue full. Every later completion is lost; what the queue holds can still be polled.
+   *
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   */
+  get isBroken(): boolean {
+    throwOnError('CompletionQueue.isBroken', this.#native.query(attributes));
+    return attributes[CqAttrWord.Broken] === 1;
+  }
+
+  /**
+   * Takes completions, oldest first.
+   *
+   * Kernel: `rvt_poll_cq`.
+   *
+   * @param max - how many at most, 0..2^32-1
+   * @returns the completions; fewer than `max` if the queue held no more
+   * @throws RdmaError `EBADF`: the queue is destroyed; `ENOMEM`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  poll(max = 16): Completion[] {
+    const self = this.#native;
+    const most = u32(max, 'max');
+    const found: Completion[] = [];
+    for (let wc; found.length < most && (wc = this.#takeKept()) !== undefined;) found[found.length] = wc;
+    // At least one call: it tells whether the queue is destroyed.
+    for (let wanted, count = 0; ;) {
+      wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
+      count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      for (let i = 0; i < count; i++) {
+        const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
+        if (!this.#settle(wc)) found[found.length] = wc;
+      }
+      if (count < wanted || found.length === most) break;
+    }
+    if (this.#isWanted && !this.#ownArmed) this.#planTurn(); // what was kept may have stopped the drain
+    this.#update();
+    return found;
+  }
+
+  /**
+   * Arms the queue: the next completion, or the next solicited or failed one, is reported once by the event `'completion'`.
+   * Completions that the queue holds already are not reported, so poll again after arming if the answer is true. Arming for the
+   * next completion includes solicited ones, and stays until it is used up.
+   *
+   * While promises or iterations wait on the same queue, an arming for solicited completions may be reported for a receive that
+   * was not solicited.
+   *
+   * Kernel: `rvt_req_notify_cq`.
+   *
+   * @returns whether the queue holds completions already (IB_CQ_REPORT_MISSED_EVENTS)
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
+   */
+  arm(options: ArmOptions = {}): boolean {
+    const self = this.#native;
+    const { solicited: given = false } = optionsOf<ArmOptions>(options, ['solicited']);
+    const solicited = boolean(given, 'options.solicited');
+    // An arming that was used up is not known here before its event is noted.
+    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+    const flags = (solicited ? NotifyFlag.Solicited : NotifyFlag.Next) | NotifyFlag.ReportMissed;
+    const missed = throwOnError('CompletionQueue.arm', self.arm(flags));
+    if (this.#armed !== Armed.Next) this.#armed = solicited ? Armed.Solicited : Armed.Next;
+    this.#update();
+    return missed === 1 || this.#keptCount > 0;
+  }
+
+  /**
+   * Ends an arming for solicited completions. As in the kernel, an arming for the next completion stays.
+   *
+   * Kernel: `rvt_req_notify_cq` without flags.
+   *
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   */
+  disarm(): void {
+    const self = this.#native;
+    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+    throwOnError('CompletionQueue.disarm', self.arm(0));
+    if (this.#armed === Armed.Solicited) this.#armed = Armed.Not;
+    this.#update();
+  }
+
+  /**
+   * Changes how many completions the queue can hold. Its completions and its arming stay; a broken queue stays broken.
+   *
+   * Kernel: `rvt_resize_cq`.
+   *
+   * @param cqe - 1 to the device's `maxCqe`, not below the number of completions held
+   * @throws RdmaError `EINVAL`; `ENOMEM`; `EBADF`: the queue is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  resize(cqe: number): void {
+    const size = u32(cqe, 'cqe');
+    throwOnError('CompletionQueue.resize', this.#native.resize(size));
+    this.#cqe = size;
+  }
+
+  /**
+   * Lets a waiting iteration, a pending promise, and a listener of an armed queue keep the process alive. This is the default.
+   *
+   * @returns this queue
+   */
+  ref(): this {
+    this.#isReferenced = true;
+    this.#update();
+    return this;
+  }
+
+  /**
+   * Lets nothing that waits on this queue keep the process alive.
+   *
+   * @returns this queue
+   */
+  unref(): this {
+    this.#isReferenced = false;
+    this.#update();
+    return this;
+  }
+
+  /**
+   * Iterates over the completions as they come. Waits when the queue is empty. The iteration ends when the queue is destroyed or
+   * its device is closed; leaving the loop ends it and loses no completion. Each completion goes to one iteration only.
+   *
+   * @returns the iteration
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Completion> {
+    void this.#native; // throws for objects of other classes
+    let isOver = false;
+    const over = (): IteratorResult<Completion> => ({ done: true, value: undefined });
+    const iteration: AsyncIterableIterator<Completion> = {
+      next: () =>
+        new Promise((resolve) => {
+          if (isOver) {
+            resolve(over());
+            return;
+          }
+          this.#wait(iteration, (wc) => {
+            if (wc === undefined) isOver = true;
+            resolve(wc === undefined ? over() : { done: false, value: wc });
+          });
+        }),
+      return: () => {
+        isOver = true;
+        this.#stopWaiting(iteration);
+        return Promise.resolve(over());
+      },
+      [Symbol.asyncIterator]: () => iteration,
+    };
+    return iteration;
+  }
+
+  /** Returns a one-line description of the queue. Never throws. */
+  override toString(): string {
+    return textOf('CompletionQueue', this, describeCompletionQueue);
+  }
+
+  /** Returns the same description as an object for JSON. Never throws. */
+  toJSON(): ShownCompletionQueue {
+    return jsonOf('CompletionQueue', this, describeCompletionQueue);
+  }
+
+  /**
+   * Destroys the queue with the completions that it holds. A second call after success is a no-op.
+   *
+   * Kernel: `rvt_destroy_cq`.
+   *
+   * @throws RdmaError `EBUSY`: queue pairs use the queue
+   */
+  destroy(): void {
+    const status = this.#native.destroy();
+    if (status < 0 && status !== -Errno.EBADF) throw rdmaError('CompletionQueue.destroy', status);
+    this.#end();
+  }
+
+  /** Destroys the queue, unless queue pairs use it. Never throws. */
+  [dispose](): void {
+    const status = this.#native.destroy();
+    if (status === 0 || status === -Errno.EBADF) this.#end();
+  }
+
+  /** @internal */
+  protected override [listenersChanged](): void {
+    this.#listeners = this.listenerCount('completion');
+    this.#update();
+  }
+
+  get #keptCount(): number {
+    return this.#kept.length - this.#keptFirst;
+  }
+
+  #keep(wc: Completion): void {
+    this.#kept[this.#kept.length] = wc;
+  }
+
+  #takeKept(): Completion | undefined {
+    if (this.#keptFirst === this.#kept.length) return undefined;
+    const wc = this.#kept[this.#keptFirst++];
+    if (this.#keptFirst === this.#kept.length) {
+      this.#kept.length = 0;
+      this.#keptFirst = 0;
+    }
+    return wc;
+  }
+
+  /** Whether anybody waits for completions: promises or iterations. */
+  get #isWanted(): boolean {
+    return this.#expectedCount > 0 || this.#waiting.length > 0;
+  }
+
+  /** Gives a completion to whoever expects it. Returns whether anybody does. */
+  #settle(wc: Completion): boolean {
+    if (this.#expectedCount === 0) return false;
+    const ofQp = mapOf.get(this.#expected, wc.qpId);
+    if (ofQp === undefined) return false;
+    const wrId = BigInt(wc.wrId);
+    const settle = mapOf.get(ofQp, wrId);
+    if (settle === undefined) return false;
+    this.#forget(wc.qpId, ofQp, wrId);
+    settle(wc);
+    return true;
+  }
+
+  #forget(qpId: number, ofQp: Map<bigint, Settle>, wrId: bigint): void {
+    mapOf.delete(ofQp, wrId);
+    this.#expectedCount--;
+    if (ofQp.size === 0) mapOf.delete(this.#expected, qpId);
+  }
+
+  #expect(qpId: number, wrId: bigint, settle: Settle): void {
+    if (this.#isEnded) {
+      settle(undefined);
+      return;
+    }
+    let ofQp = mapOf.get(this.#expected, qpId);
+    if (ofQp === undefined) mapOf.set(this.#expected, qpId, (ofQp = new Map<bigint, Settle>()));
+    mapOf.set(ofQp, wrId, settle);
+    this.#expectedCount++;
+    this.#armOwn();
+    this.#update();
+  }
+
+  /** Arms the queue for promises. If completions are there already, plans a turn that takes them. */
+  #armOwn(): void {
+    if (this.#ownArmed || this.#isTurnPlanned) return;
+    const answer = this.#native.arm(NotifyFlag.Next | NotifyFlag.ReportMissed);
+    if (answer === 0) this.#ownArmed = true;
+    else this.#planTurn();
+  }
+
+  #drop(qpId: number, wrId?: bigint): void {
+    if (!mapOf.get(this.#expected, qpId)) return;
+    this.#drain(Infinity);
+    const ofQp = mapOf.get(this.#expected, qpId);
+    if (ofQp !== undefined) {
+      const lost = ownList<Settle>();
+      mapOf.forEach(ofQp, (settle, id) => {
+        if (wrId !== undefined && id !== wrId) return;
+        lost[lost.length] = settle;
+        this.#forget(qpId, ofQp, id);
+      });
+      for (let i = 0; i < lost.length; i++) lost[i]?.(undefined);
+    }
+    this.#update();
+    if (this.#due > 0) this.#planTurn();
+  }
+
+  #wait(iteration: object, settle: Settle): void {
+    if (this.#isEnded) {
+      settle(undefined);
+      return;
+    }
+    this.#waiting[this.#waiting.length] = { iteration, settle };
+    this.#feed();
+    if (this.#waiting.length > 0) this.#drain(this.#cqe);
+    this.#update();
+    if (this.#due > 0) this.#planTurn(); // not inside the call of the program
+  }
+
+  #stopWaiting(iteration: object): void {
+    const waiting = this.#waiting;
+    const stopped = ownList<Waiting>();
+    this.#waiting = ownList<Waiting>();
+    for (let i = 0; i < waiting.length; i++) {
+      const one = waiting[i];
+      if (one === undefined) continue;
+      const list = one.iteration === iteration ? stopped : this.#waiting;
+      list[list.length] = one;
+    }
+    for (let i = 0; i < stopped.length; i++) stopped[i]?.settle(undefined);
+    this.#update();
+  }
+
+  /** Gives completions that were kept to the iterations that wait, in order. */
+  #feed(): void {
+    let fed = 0;
+    for (let wc; fed < this.#waiting.length && (wc = this.#takeKept()) !== undefined; fed++) {
+      this.#waiting[fed]?.settle(wc);
+    }
+    if (fed === 0) return;
+    const left = ownList<Waiting>();
+    for (let i = fed; i < this.#waiting.length; i++) left[left.length] = this.#waiting[i] as Waiting;
+    this.#waiting = left;
+  }
+
+  /**
+   * Takes completions for promises and iterations, keeps the others, and arms the queue if somebody still waits. Counts the
+   * `'completion'` event that may be due; the caller must have it emitted.
+   *
+   * @param most - stop when so many completions are kept: the program must poll first. So they need not more memory than the queue
+   */
+  #drain(most: number): void {
+    const self = this.#native;
+    let isMet = false;
+    for (;;) {
+      while (this.#keptCount < most) {
+        const room = most - this.#keptCount;
+        const wanted = room < CHUNK ? room : CHUNK;
+        const count = self.poll(wcs, wanted);
+        if (count === -Errno.EBADF) {
+          this.#end();
+          return;
+        }
+        for (let i = 0; i < count; i++) {
+          const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
+          if (this.#settle(wc)) continue;
+          this.#keep(wc);
+          isMet ||= this.#isArmedFor(wc);
+        }
+        this.#feed();
+        if (count < wanted) break;
+      }
+      if (!this.#isWanted || this.#keptCount >= most) break;
+      const answer = self.arm(NotifyFlag.Next | NotifyFlag.ReportMissed);
+      this.#ownArmed = answer >= 0;
+      if (answer !== 1) break;
+    }
+    if (isMet) {
+      this.#armed = Armed.Not;
+      this.#due++;
+    }
+  }
+
+  /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */
+  #isArmedFor(wc: Completion): boolean {
+    if (this.#armed !== Armed.Solicited) return this.#armed === Armed.Next;
+    return !wc.ok || wc.opcode === 'RECV' || wc.opcode === 'RECV_RDMA_WITH_IMM';
+  }
+
+  /** Plans a turn of the event loop that takes completions and emits what is due. */
+  #planTurn(): void {
+    if (this.#isTurnPlanned) return;
+    this.#isTurnPlanned = true;
+    soon(() => {
+      this.#isTurnPlanned = false;
+      if (this.#isWanted) this.#drain(this.#cqe);
+      this.#update();
+      this.#emitDue();
+    });
+  }
+
+  #emitDue(): void {
+    while (this.#due > 0) {
+      this.#due--;
+      this.#update();
+      this.emit('completion');
+    }
+  }
+
+  #note(event: VerbsEvent): void {
+    if (event !== VerbsEvent.Completion) return;
+    const own = this.#ownArmed;
+    this.#ownArmed = false;
+    if (this.#isWanted) {
+      this.#undecided++;
+    } else {
+      // An arming of this object's own that is left over is nothing to the program.
+      if (this.#armed !== Armed.Not || !own) this.#due++;
+      this.#armed = Armed.Not;
+    }
+  }
+
+  #deliver(event: VerbsEvent): void {
+    if (this.#isEnded) return;
+    if (event === VerbsEvent.CqErr) {
+      this.#fail();
+      this.#emitDue();
+      this.emit('cqError');
+      return;
+    }
+    if (this.#undecided > 0) {
+      this.#undecided--;
+      if (this.#isWanted) {
+        this.#drain(this.#cqe);
+      } else if (this.#armed !== Armed.Not) {
+        // Nobody waits any more; the completion may have been polled by the program.
+        this.#armed = Armed.Not;
+        this.#due++;
+      }
+    }
+    this.#update();
+    this.#emitDue();
+  }
+
+  /** A completion was lost, and so will all later ones be: settles what will not come. */
+  #fail(): void {
+    if (this.#expectedCount === 0) return;
+    this.#drain(Infinity);
+    this.#settleAll();
+    this.#update();
+  }
+
+  #settleAll(): void {
+    const lost = ownList<Settle>();
+    mapOf.forEach(this.#expected, (ofQp, qpId) => {
+      mapOf.forEach(ofQp, (settle) => {
+        lost[lost.length] = settle;
+      });
+      mapOf.delete(this.#expected, qpId);
+    });
+    this.#expectedCount = 0;
+    for (let i = 0; i < lost.length; i++) lost[i]?.(undefined);
+  }
+
+  #sweep(): void {
+    if (this.#native.serial() < 0) {
+      this.#end();
+      return;
+    }
+    const gone = ownList<number>();
+    mapOf.forEach(this.#expected, (_, qpId) => {
+      if (this.#home.registry.find('qp', qpId)?.isLive() === false) gone[gone.length] = qpId;
+    });
+    for (let i = 0; i < gone.length; i++) this.#drop(gone[i] ?? 0);
+  }
+
+  /** The queue exists no more. */
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#kept = ownList<Completion>();
+    this.#keptFirst = 0;
+    this.#armed = Armed.Not;
+    this.#due = 0;
+    this.#settleAll();
+    const waiting = this.#waiting;
+    this.#waiting = ownList<Waiting>();
+    for (let i = 0; i < waiting.length; i++) waiting[i]?.settle(undefined);
+    this.#update();
+  }
+
+  /** Tells the dispatcher whether this object must stay reachable, whether something waits for it, and keeps the process alive. */
+  #update(): void {
+    const isOpen = !this.#isEnded;
+    const isAwaited =
+      isOpen && (this.#isWanted || (this.#listeners > 0 && (this.#armed !== Armed.Not || this.#due > 0)));
+    const isHeld = isAwaited || (isOpen && (this.#listeners > 0 || this.listenerCount('cqError') > 0));
+    const keepsAlive = isAwaited && this.#isReferenced;
+    if (isHeld !== this.#isHeld) {
+      this.#isHeld = isHeld;
+      if (isHeld) holdEntry(this.#entry);
+      else dropEntry(this.#entry);
+    }
+    if (isAwaited && !this.#isAwaited) beginWait();
+    if (keepsAlive !== this.#keepsAlive) {
+      this.#keepsAlive = keepsAlive;
+      if (keepsAlive) refWait();
+      else unrefWait();
+    }
+    if (!isAwaited && this.#isAwaited) endWait();
+    this.#isAwaited = isAwaited;
+  }
+
+  static {
+    expectCompletion = (cq, qpId, wrId, settle) => {
+      cq.#expect(qpId, wrId, settle);
+    };
+    dropExpectations = (cq, qpId, wrId) => {
+      cq.#drop(qpId, wrId);
+    };
+    nativeCqOf = (value) =>
+      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
+    describeCompletionQueue = (cq) => {
+      const isOpen = cq.#native.query(attributes) === 0;
+      return {
+        class: 'CompletionQueue',
+        id: cq.#id,
+        ...(isOpen && {
+          cqe: attributes[CqAttrWord.Cqe] ?? 0,
+          held: (attributes[CqAttrWord.Held] ?? 0) + cq.#keptCount,
+          broken: attributes[CqAttrWord.Broken] === 1,
+        }),
+        state: isOpen ? 'Open' : 'Closed',
+      };
+    };
+    showAs(CompletionQueue, 'CompletionQueue', (object) =>
+      textOf('CompletionQueue', object, describeCompletionQueue),
+    );
+  }
+}

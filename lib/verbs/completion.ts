@@ -1,0 +1,215 @@
+import { illegalConstructor } from '../internal/arguments';
+import { construction } from '../internal/construction';
+import { HALF_RANGE, HIGH, LOW } from '../internal/halves';
+import { WcFlag, WcStatus, WcWord } from '../internal/layout';
+import { type RefusalReason, reasonOf } from '../internal/reasons';
+import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
+import { type WcOpcodeName, wcOpcodeName, type WcStatusName, wcStatusName } from '../internal/verbs-names';
+import { completionReason, type CompletionReason, explainCompletion } from '../internal/wc-causes';
+import { hex } from '../internal/words';
+import { type AskedAccess } from './explanation-facts';
+import { explainRefusal } from './explanation';
+import { type Rkey } from './keys';
+import { type QueuePair } from './queue-pair';
+import { type VerbsRegistry } from './verbs-registry';
+
+/** Returned by {@link Completion.toJSON}. */
+export interface ShownCompletion extends Shown {
+  class: 'Completion';
+  /** A hex string if it is not a safe integer. */
+  wrId: number | string;
+  status: WcStatusName;
+  opcode: WcOpcodeName;
+  byteLength: number;
+  /** `id` of the queue pair. */
+  qp: number;
+  qpn: number;
+  srcQp: number;
+  imm?: number;
+  /** A hex string. */
+  invalidatedRkey?: string;
+  reason?: CompletionReason | RefusalReason;
+}
+
+/** The access that made a request fail. */
+interface Refused extends AskedAccess {
+  /** Id of the queue pair whose peer was refused; 0: a local access. */
+  readonly judge: number;
+  readonly reason: RefusalReason;
+}
+
+let describeCompletion: (object: Completion) => ShownCompletion;
+
+/**
+ * A completion (`struct ib_wc`): what became of a work request. A value: unlike the other objects of this package it owns nothing
+ * on the device, and two completions with equal contents are deep-equal.
+ *
+ * Returned by {@link CompletionQueue.poll}.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const device = new Device();
+ * const cq = device.createCq(16);
+ * for (const wc of cq.poll()) {
+ *   if (!wc.ok) console.log(wc.status, wc.reason, wc.explain());
+ * }
+ * console.log(cq.length); // 0
+ * ```
+ */
+export class Completion {
+  /** The id that the program gave to the work request: a number up to 2^53 - 1, above a bigint. */
+  readonly wrId: number | bigint;
+  /** Whether the work request succeeded, and the class of the error if not. */
+  readonly status: WcStatusName;
+  /** Whether the status is `'SUCCESS'`. */
+  readonly ok: boolean;
+  /** What was carried out. */
+  readonly opcode: WcOpcodeName;
+  /** Bytes of the message. For a send, read, write or atomic: the sum of the lengths of its SGEs, even if it failed. */
+  readonly byteLength: number;
+  /** {@link QueuePair.id} of the queue pair. */
+  readonly qpId: number;
+  /** {@link QueuePair.qpn} of the queue pair. */
+  readonly qpn: number;
+  /**
+   * For a receive: the number of the sender's queue pair. On RC and UC queue pairs it is the number that the receiver is connected
+   * to.
+   */
+  readonly srcQp: number;
+  /** The immediate data of the message; undefined if it has none. */
+  readonly imm: number | undefined;
+  /** The key that the message has invalidated (SEND_WITH_INV); undefined if none. */
+  readonly invalidatedRkey: Rkey | undefined;
+  /** For a receive: the source LID. */
+  readonly slid: number;
+  /** For a receive: the service level. */
+  readonly sl: number;
+  /** For a receive: the port. */
+  readonly port: number;
+  /**
+   * Why the work request failed, which the status hides: the reason of the refusal if an access was refused, else the cause.
+   * Undefined if it succeeded. For this program: do not send it to the peer.
+   */
+  readonly reason: CompletionReason | RefusalReason | undefined;
+  readonly #registry: VerbsRegistry;
+  readonly #cause: number;
+  readonly #causeValue: number;
+  readonly #refused: Refused | undefined;
+
+  /** @internal */
+  constructor(token: typeof construction, registry: VerbsRegistry, words: Uint32Array, at: number) {
+    if (token !== construction) throw illegalConstructor();
+    const word = (index: number): number => words[at + index] ?? 0;
+    const long = (index: number): number => word(index + LOW) + word(index + HIGH) * HALF_RANGE;
+    const wrId = long(WcWord.WrId);
+    this.wrId = wrId <= Number.MAX_SAFE_INTEGER ? wrId : bigAt(words, at + WcWord.WrId);
+    const status = word(WcWord.Status);
+    this.status = wcStatusName(status) ?? 'LOC_QP_OP_ERR';
+    this.ok = status === (WcStatus.Success as number);
+    this.opcode = wcOpcodeName(word(WcWord.Opcode)) ?? 'SEND';
+    this.byteLength = word(WcWord.ByteLen);
+    this.qpId = long(WcWord.Qp);
+    this.qpn = word(WcWord.QpNum);
+    this.srcQp = word(WcWord.SrcQp);
+    const flags = word(WcWord.Flags);
+    this.imm = (flags & WcFlag.Imm) === 0 ? undefined : word(WcWord.ImmOrInv);
+    this.invalidatedRkey = (flags & WcFlag.Invalidate) === 0 ? undefined : (word(WcWord.ImmOrInv) as Rkey);
+    const path = word(WcWord.Path);
+    this.slid = path & 0xffff;
+    this.sl = (path >>> 16) & 0xff;
+    this.port = path >>> 24;
+    this.#registry = registry;
+    this.#cause = word(WcWord.Cause);
+    this.#causeValue = word(WcWord.CauseValue);
+    const reason = reasonOf(word(WcWord.RefusedReason));
+    this.#refused =
+      reason === undefined
+        ? undefined
+        : {
+            judge: long(WcWord.RefusedJudge),
+            address: bigAt(words, at + WcWord.RefusedAddr),
+            length: word(WcWord.RefusedLength),
+            key: word(WcWord.RefusedKey),
+            access: word(WcWord.RefusedAccess),
+            reason,
+          };
+    this.reason = reason ?? completionReason(this.#cause);
+  }
+
+  /** The queue pair; undefined if another thread created it, or if the program has dropped the object and it was collected. */
+  get qp(): QueuePair | undefined {
+    return this.#registry.find('qp', this.qpId)?.object;
+  }
+
+  /**
+   * Explains in sentences what happened: the cause, what to do about it, and the refused access if one was refused, as
+   * {@link Refused.explain} does.
+   *
+   * The part about a refused access is computed when this method is called, from the device's current state; see
+   * {@link Refused.explain} for its cost. The text is for this program: do not send it to a peer. Its wording may change in any
+   * version.
+   */
+  explain(): string {
+    const refused = this.#refused;
+    const received = this.opcode === 'RECV' || this.opcode === 'RECV_RDMA_WITH_IMM';
+    const cause = explainCompletion({
+      cause: this.#cause,
+      value: this.#causeValue,
+      received,
+      refusal: refused?.reason,
+    });
+    const begin = `${this.opcode} ${String(this.wrId)} of queue pair ${this.qpId}: ${this.status}.`;
+    if (refused === undefined) {
+      if (cause === undefined) return this.ok ? `${begin} The work request succeeded.` : begin;
+      return `${begin} ${cause}`;
+    }
+    return `${begin} ${cause ?? ''} ${this.#explainRefused(refused)}`;
+  }
+
+  #explainRefused(refused: Refused): string {
+    const judge = this.#registry.find('qp', refused.judge === 0 ? this.qpId : refused.judge);
+    const asker = refused.judge === 0 ? judge?.local : judge?.peers;
+    if (asker !== undefined) return explainRefusal(asker, refused, refused.reason, undefined);
+    return (
+      `The refused access: ${refused.length} bytes at address ${hex(refused.address)} with key ${hex(refused.key)} ` +
+      `(${refused.reason}). The queue pair that refused it is not of this thread or no longer exists, so no details are available.`
+    );
+  }
+
+  /** Returns a one-line description of the completion. Never throws. */
+  toString(): string {
+    return textOf('Completion', this, describeCompletion);
+  }
+
+  /** Returns the same description as an object for JSON. Never throws. */
+  toJSON(): ShownCompletion {
+    return jsonOf('Completion', this, describeCompletion);
+  }
+
+  static {
+    describeCompletion = (wc) => {
+      void wc.#cause; // throws for objects of other classes
+      const { wrId, imm, invalidatedRkey, reason } = wc;
+      return {
+        class: 'Completion',
+        wrId: typeof wrId === 'bigint' ? hex(wrId) : wrId,
+        status: wc.status,
+        opcode: wc.opcode,
+        byteLength: wc.byteLength,
+        qp: wc.qpId,
+        qpn: wc.qpn,
+        srcQp: wc.srcQp,
+        ...(imm !== undefined && { imm }),
+        ...(invalidatedRkey !== undefined && { invalidatedRkey: hex(invalidatedRkey) }),
+        ...(reason !== undefined && { reason }),
+      };
+    };
+    showAs(Completion, 'Completion', (object) => textOf('Completion', object, describeCompletion));
+  }
+}
+
+function bigAt(words: Uint32Array, at: number): bigint {
+  return (BigInt(words[at + HIGH] ?? 0) << 32n) | BigInt(words[at + LOW] ?? 0);
+}

@@ -1,0 +1,182 @@
+/**
+ * Delivers the engine's events to the objects of this thread, from the event loop: never inside a call of the program. Also fires
+ * the RNR timers, and keeps the process alive while something waits for an event.
+ */
+import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from 'node:timers';
+import { derefOf, ownList, PlainWeakRef, setOf } from '../internal/intrinsics';
+import { VerbsEvent } from '../internal/layout';
+import { native } from '../internal/native';
+import { type Entry, type VerbsHome } from './verbs-registry';
+
+/** Devices whose events this thread takes. Weak, so that a device can be garbage-collected. */
+let sources = ownList<WeakRef<VerbsHome>>();
+
+interface Pending {
+  readonly entry: Entry | undefined;
+  readonly home: VerbsHome;
+  readonly event: VerbsEvent;
+}
+
+/** Events that were taken from the native module and not delivered yet, in order. */
+let pending = ownList<Pending>();
+let isListening = false;
+
+function listen(): void {
+  if (isListening) return;
+  isListening = true;
+  native.awaitEvents(onEvents);
+}
+
+function onEvents(): void {
+  isListening = false;
+  listen();
+  let kept = 0;
+  for (let i = 0; i < sources.length; i++) {
+    const source = sources[i];
+    const home = source && derefOf(source);
+    if (source === undefined || home === undefined) continue;
+    sources[kept++] = source;
+    collectEvents(home);
+  }
+  sources.length = kept;
+  deliver();
+}
+
+/** Starts to deliver the events of a device's objects. */
+export function watchEvents(home: VerbsHome): void {
+  if (home.watched) return;
+  home.watched = true;
+  sources[sources.length] = new PlainWeakRef(home);
+  listen();
+}
+
+/**
+ * Takes the events so far, without delivering them, and lets the objects note them. For calls whose effect depends on events that
+ * are not delivered yet.
+ */
+export function collectEvents(home: VerbsHome): void {
+  const rows = home.native.takeEvents();
+  for (let i = 0; i < rows.length; i += 2) {
+    const event = (rows[i] ?? 0) as VerbsEvent;
+    const id = rows[i + 1] ?? 0;
+    const entry = entryOf(home, event, id);
+    entry?.noteEvent?.(event);
+    if (entry !== undefined || event === VerbsEvent.Timer) pending[pending.length] = { entry, home, event };
+  }
+}
+
+function entryOf({ registry }: VerbsHome, event: VerbsEvent, id: number): Entry | undefined {
+  switch (event) {
+    case VerbsEvent.Completion:
+    case VerbsEvent.CqErr:
+      return registry.find('cq', id);
+    case VerbsEvent.SrqLimit:
+      return registry.find('srq', id);
+    case VerbsEvent.LastWqe:
+      return registry.find('qp', id);
+    case VerbsEvent.Timer:
+      return undefined;
+  }
+}
+
+function deliver(): void {
+  const events = pending;
+  pending = ownList<Pending>();
+  let at = 0;
+  try {
+    while (at < events.length) {
+      const one = events[at++];
+      if (one === undefined) continue;
+      if (one.event === VerbsEvent.Timer) progress(one.home);
+      else one.entry?.deliverEvent?.(one.event);
+    }
+  } finally {
+    // A handler has thrown: deliver the rest, and what came meanwhile, in a callback of its own.
+    if (at < events.length) {
+      const more = pending;
+      pending = ownList<Pending>();
+      while (at < events.length) pending[pending.length] = events[at++] as Pending;
+      for (let i = 0; i < more.length; i++) pending[pending.length] = more[i] as Pending;
+      setImmediate(deliver);
+    }
+  }
+}
+
+/** The shortest time that a timer of Node can wait, in microseconds. */
+const USEC_PER_MSEC = 1000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Fires the RNR timers that are due, and sets a timer for the next one. Does nothing in the manual mode. */
+function progress(home: VerbsHome): void {
+  if (home.manual) return;
+  clearTimeout(home.timer);
+  home.timer = undefined;
+  const usec = home.native.progress();
+  if (usec < 0) return;
+  const reference = new PlainWeakRef(home);
+  const msec = Math.min(Math.ceil(usec / USEC_PER_MSEC), LONGEST_TIMER_MS);
+  home.timer = setTimeout(() => {
+    const later = derefOf(reference);
+    if (later !== undefined) progress(later);
+  }, msec).unref();
+}
+
+/** Entries of objects that something waits for. They stay reachable, although the program may have dropped the object. */
+const held = new Set<Entry>();
+
+/** Keeps an object from being garbage-collected, until {@link dropEntry}. */
+export function holdEntry(entry: Entry): void {
+  setOf.add(held, entry);
+}
+
+export function dropEntry(entry: Entry): void {
+  setOf.delete(held, entry);
+}
+
+/** How often to look whether objects that are waited for still exist: another thread may close the device, without an event. */
+const SWEEP_MS = 250;
+
+let waits = 0;
+let referenced = 0;
+let keeper: NodeJS.Timeout | undefined;
+
+/** Looks from time to time whether waited-for objects still exist, until {@link endWait} was called as often. */
+export function beginWait(): void {
+  waits++;
+  // The timer may still run: waits often follow each other.
+  keeper ??= setInterval(onSweep, SWEEP_MS).unref();
+}
+
+export function endWait(): void {
+  waits--;
+}
+
+/** Keeps the process alive, within a wait. */
+export function refWait(): void {
+  if (referenced++ === 0) keeper?.ref();
+}
+
+export function unrefWait(): void {
+  if (--referenced === 0) keeper?.unref();
+}
+
+function onSweep(): void {
+  sweep();
+  if (waits > 0) return;
+  clearInterval(keeper);
+  keeper = undefined;
+}
+
+/** Ends what waits for objects that exist no more. For calls that close other objects than their own. */
+export function sweep(): void {
+  const entries = ownList<Entry>();
+  setOf.forEach(held, (entry) => {
+    entries[entries.length] = entry;
+  });
+  for (let i = 0; i < entries.length; i++) entries[i]?.sweep?.();
+}
+
+/** Calls `call` from the event loop, soon. */
+export function soon(call: () => void): void {
+  setImmediate(call);
+}

@@ -1,0 +1,105 @@
+import { EventEmitter } from 'node:events';
+
+/** Names of events, and the arguments of their listeners. */
+export type EventsOf<Events> = keyof Events & string;
+/** A listener of an event. */
+export type ListenerOf<Events, Name extends keyof Events> = Events[Name] extends readonly unknown[]
+  ? (...args: Events[Name]) => void
+  : never;
+
+/**
+ * The methods of Node's `EventEmitter`, with the names of the events. Declared here, because the declarations of this package must
+ * not need those of Node.
+ */
+export interface EventSource<Events> {
+  on<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  addListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  once<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  prependListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  prependOnceListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  off<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  removeListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  removeAllListeners(event?: EventsOf<Events>): this;
+  // The arguments of `emit` are not checked: programs only listen.
+  emit(event: EventsOf<Events>, ...args: unknown[]): boolean;
+  listenerCount(event: EventsOf<Events>): number;
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- as Node declares it
+  listeners(event: EventsOf<Events>): Function[];
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- as Node declares it
+  rawListeners(event: EventsOf<Events>): Function[];
+  eventNames(): (string | symbol)[];
+  setMaxListeners(count: number): this;
+  getMaxListeners(): number;
+}
+
+const Base = EventEmitter as unknown as new <Events>() => EventSource<Events>;
+const { defineProperty, ownKeys } = Reflect;
+const hidden = { enumerable: false };
+
+/** Key of the method that {@link VerbsEmitter} calls after listeners may have been added or removed. */
+export const listenersChanged: unique symbol = Symbol('rdmavt.listenersChanged');
+
+/**
+ * Base of the classes with events: Node's `EventEmitter`, whose own properties are not enumerable. So objects with events show,
+ * compare and serialize like all objects of this package.
+ */
+export abstract class VerbsEmitter<Events> extends Base<Events> {
+  /** @internal */
+  constructor() {
+    super();
+    // An assignment by EventEmitter keeps the attributes of these properties.
+    const keys = ownKeys(this);
+    for (let i = 0; i < keys.length; i++) defineProperty(this, keys[i] ?? '', hidden);
+  }
+
+  /** @internal */
+  protected [listenersChanged](): void {
+    // For classes that need to know.
+  }
+
+  /** Adds a listener of an event. */
+  override on<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this {
+    super.on(event, listener);
+    this[listenersChanged]();
+    return this;
+  }
+
+  /** Same as `on`. */
+  override addListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this {
+    return this.on(event, listener);
+  }
+
+  /** Adds a listener before all others. */
+  override prependListener<Name extends EventsOf<Events>>(
+    event: Name,
+    listener: ListenerOf<Events, Name>,
+  ): this {
+    super.prependListener(event, listener);
+    this[listenersChanged]();
+    return this;
+  }
+
+  /** Removes a listener. */
+  override removeListener<Name extends EventsOf<Events>>(
+    event: Name,
+    listener: ListenerOf<Events, Name>,
+  ): this {
+    super.removeListener(event, listener);
+    this[listenersChanged]();
+    return this;
+  }
+
+  /** Same as `removeListener`. */
+  override off<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this {
+    return this.removeListener(event, listener);
+  }
+
+  /** Removes all listeners, or those of one event. */
+  override removeAllListeners(event?: EventsOf<Events>): this {
+    // EventEmitter distinguishes `undefined` from no argument.
+    if (event === undefined) super.removeAllListeners();
+    else super.removeAllListeners(event);
+    this[listenersChanged]();
+    return this;
+  }
+}
