@@ -96,14 +96,15 @@ export function explain(method: Method, cause: ErrorCause, given: GivenFacts = n
     facts.argument ?? (typeof about.argument === 'function' ? about.argument(facts) : about.argument);
   const argument = pattern?.replace('#', String(facts.index));
   const isListed = argument !== undefined && argument !== pattern;
+  const isHidden = about.hidesNumbers?.(facts) ?? false;
   const refused = cause === 'WrSgeRefused' ? reasonOf(Number(facts.limit)) : undefined;
   const detail: ErrorDetail = Object.freeze({
     cause,
     ...(argument === undefined ? {} : { argument }),
     ...(isListed || cause === 'BatchHeld' || cause === 'ElementTwice' ? { index: facts.index } : {}),
     ...(refused === undefined ? {} : { sge: Number(facts.value), reason: refused }),
-    ...(about.value === undefined ? {} : { value: tell(facts.value, about.value) }),
-    ...(about.limit === undefined ? {} : { limit: tell(facts.limit, about.limit) }),
+    ...(about.value === undefined || isHidden ? {} : { value: tell(facts.value, about.value) }),
+    ...(about.limit === undefined || isHidden ? {} : { limit: tell(facts.limit, about.limit) }),
     ...(about.counts === undefined ? {} : { counts: Object.freeze(facts.counts) }),
   });
   return { method, text: about.text({ ...facts, argument }) + postedBefore(facts), detail };

@@ -409,7 +409,12 @@ const states: Failure[] = [
     {},
     Q.Cap,
   ]),
-  attribute('pathMtu', QpAttrWord.PathMtu, 6, 5),
+  modify('QpAttribute', [
+    { argument: 'attributes.pathMtu' },
+    QpState.Init,
+    QpState.Rtr,
+    { [QpAttrWord.PathMtu]: 0 },
+  ]),
   attribute('destQpn', QpAttrWord.DestQpn, 0x100_0000, 0xff_ffff),
   attribute('maxDestRdAtomic', QpAttrWord.MaxDestRdAtomic, 17, 16),
   attribute('minRnrTimer', QpAttrWord.MinRnrTimer, 32, 31),
@@ -578,7 +583,7 @@ const postings: Failure[] = [
   sends('UnknownKey', { argument: 'wrs[0].invalidateRkey', index: 0, value: 0xabc }, [
     { opcode: WrOpcode.LocalInv, invalidateRkey: 0xabc },
   ]),
-  sends('RegionGone', { argument: 'wrs[1].region', index: 1 }, [empty, { opcode: WrOpcode.RegMr }], {
+  sends('RegionGone', { argument: 'wrs[1].mr', index: 1 }, [empty, { opcode: WrOpcode.RegMr }], {
     code: 'EBADF',
   }),
   posting(
@@ -594,7 +599,7 @@ const postings: Failure[] = [
   ),
   posting(
     ...(['QueuePair.postSend', 'post_send', 'EACCES', 'RegionInOtherPd'] as const),
-    { argument: 'wrs[2].region', index: 2 },
+    { argument: 'wrs[2].mr', index: 2 },
     () => {
       const { device, qp } = nativeScene();
       bringTo(qp, QpType.Rc, QpState.Rts);
