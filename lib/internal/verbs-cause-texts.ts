@@ -30,8 +30,10 @@ import {
 import { bytes, hex } from './words';
 
 /** Returns the name of the object that has the attributes: the parameter of the method. */
-const parameterOf = (method: Method): string =>
-  method === 'QueuePair.modify' || method === 'SharedReceiveQueue.modify' ? 'attributes' : 'options';
+function parameterOf(method: Method): string {
+  if (method === 'SharedReceiveQueue.modify') return 'changes';
+  return method === 'QueuePair.modify' ? 'attributes' : 'options';
+}
 const inParameter = ({ method }: Facts, property: string): string => `${parameterOf(method)}.${property}`;
 
 const stateName = (state: number | bigint): string => qpStateName(Number(state)) ?? String(state);

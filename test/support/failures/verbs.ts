@@ -238,7 +238,7 @@ const modifySrq = (
 ): Failure =>
   on(
     ['SharedReceiveQueue.modify', 'modify_srq', 'EINVAL', cause],
-    { argument: `attributes.${argument}`, value, limit },
+    { argument: `changes.${argument}`, value, limit },
     ({ pd }) => {
       const srq = made(pd.createSrq(4, 1, 2, true));
       postRecvs(srq, [noSges, noSges]);
