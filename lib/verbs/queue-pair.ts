@@ -299,19 +299,20 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     this.#qpn = setup === undefined ? 0 : throwOnError('ProtectionDomain.createQp', native.qpn());
     markUncloneable(this);
     if (setup === undefined) return;
-    this.#entry = {
+    const entry: QueuePairEntry = {
       object: this,
       local: setup.local,
       peers: this.#asker,
       isLive: () => native.serial() >= 0,
+      sweep: () => {
+        if (native.serial() < 0) this.#ended();
+      },
       deliverEvent: (event) => {
         if (event === VerbsEvent.LastWqe) this.emit('lastWqe');
       },
-      noteEnd: () => {
-        this.#ended();
-      },
     };
-    setup.home.registry.register('qp', id, this.#entry);
+    this.#entry = entry;
+    setup.home.registry.register('qp', id, entry);
     watchEvents(setup.home);
   }
 

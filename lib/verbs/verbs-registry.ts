@@ -113,6 +113,8 @@ export class VerbsHome {
   readonly registry: VerbsRegistry;
   /** Whether the engine works only in {@link Device.run} and {@link Device.fireTimers}. */
   readonly manual: boolean;
+  /** Whether numbers that peers see must not be predictable: the device's keys are random, or it is not known whether they are. */
+  randomKeys = true;
   /** Whether the dispatcher of events knows this object. */
   watched = false;
   /** Fires when the next RNR timer is due. */
