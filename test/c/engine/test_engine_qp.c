@@ -179,10 +179,10 @@ static void creating_tests_its_arguments_in_order(void) {
     init.type = RVT_QPT_RC;
     FAILS(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE);
     init.send_cq = cq;
-    FAILS(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE);
+    FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE, 0, 0, 1);
     init.recv_cq = elsewhere;
     FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ,
-               0, 0);
+               0, 1);
     init.recv_cq = cq;
     init.send_cq = elsewhere;
     FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ,
