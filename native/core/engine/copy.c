@@ -125,7 +125,7 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         length -= step;
         if (length && !rvt_data_call_room(&call)) {
             rvt_data_call_leave(&call);
-            rvt_engine_yield(engine);
+            (void)rvt_engine_yield(engine);
             if (from->qp->epoch != from_epoch || to->qp->epoch != to_epoch)
                 return RVT_MOVE_STOPPED;
             begin_call(engine, &call);

@@ -204,7 +204,8 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
     if (count > INT32_MAX)
         count = INT32_MAX;
     uint32_t before_end = cq->capacity - cq->first, ahead = count < before_end ? count : before_end;
-    memcpy(entries, &cq->entries[cq->first], ahead * sizeof(*entries));
+    if (ahead) /* `entries` may be NULL otherwise */
+        memcpy(entries, &cq->entries[cq->first], ahead * sizeof(*entries));
     if (count > ahead)
         memcpy(entries + ahead, cq->entries, (count - ahead) * sizeof(*entries));
     cq->first = slot_of(cq, count);
@@ -220,7 +221,7 @@ int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
     struct rvt_cq *cq = lock_live(handle, &engine, &error);
     if (!cq)
         return error;
-    if (cq->arming != RVT_CQ_FOR_NEXT) /* an arming for the next completion stays */
+    if (!(cq->arming & RVT_CQ_FOR_NEXT)) /* an arming for the next completion stays */
         cq->arming = (enum rvt_cq_arming)(flags & (RVT_NOTIFY_SOLICITED | RVT_NOTIFY_NEXT));
     int missed = (flags & RVT_NOTIFY_REPORT_MISSED) && cq->count;
     rvt_engine_finish(engine);

@@ -75,7 +75,7 @@ void rvt_ud_loopback(struct rvt_engine_qp *qp) {
         } else {
             return;
         }
-        rvt_engine_yield(qp->engine);
+        (void)rvt_engine_yield(qp->engine);
     }
 }
 

@@ -78,12 +78,13 @@ void rvt_engine_lock(struct rvt_engine *engine) {
     atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
 }
 
-void rvt_engine_yield(struct rvt_engine *engine) {
+bool rvt_engine_yield(struct rvt_engine *engine) {
     if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
-        return;
+        return false;
     rvt_mutex_unlock(&engine->lock);
     rvt_yield();
     rvt_engine_lock(engine);
+    return true;
 }
 
 /* --- events --- */
@@ -168,7 +169,7 @@ static void run(struct rvt_engine *engine) {
     while ((qp = engine->ready_first)) {
         rvt_make_unready(qp);
         work_on(qp);
-        rvt_engine_yield(engine);
+        (void)rvt_engine_yield(engine);
     }
     engine->running = false;
     rvt_restore_failure(&kept);
@@ -301,7 +302,7 @@ static void mark_released_region(struct rvt_owned *owned) {
     if (!context)
         return; /* there have been no queues */
     /* Another thread may be taking or putting references. One that is taken after this load was judged before
-     * the key ended, so the verb finds it in the count and answers -EBUSY. */
+     * the key ended, so the verb finds it in the count and answers -EBUSY; called again, it flushes it. */
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
     const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
@@ -320,10 +321,11 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     qp->engine->orphans = qp;
 }
 
-/* Returns whether the element holds a region that was released. Key 0 does not count: the kernel does not look
- * for queue pairs that use a DMA region. */
-static bool is_released(const struct rvt_sge *sge) {
-    return sge->mr && !rvt_sge_key_zero(sge) &&
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
+ * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
+ * can hold the region by a shared receive queue. */
+static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
+    return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
@@ -333,13 +335,22 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
         const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
         for (uint32_t k = 0; k < wqe->num_sge; k++)
-            if (is_released(&sges[k]))
+            if (is_released(&sges[k], qp->pd))
                 return true;
     }
     for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
-        if (is_released(&qp->in_hand.sges[k]))
+        if (is_released(&qp->in_hand.sges[k], qp->pd))
             return true;
     return false;
+}
+
+/* Flushes the sends of a queue pair in error here and now, while another thread runs the engine. Never releases
+ * the engine lock: the caller walks a list, and only the runner may carry out requests. */
+static void flush(struct rvt_engine_qp *qp) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    while (qp->sq.count)
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    qp->rnr_left = qp->attr.rnr_retry;
 }
 
 /* Puts queue pairs that hold a released region into error, in the kernel's order. */
@@ -351,8 +362,8 @@ static void error_holders(struct rvt_engine *engine) {
             if (qp->attr.state == RVT_QPS_ERR || !holds_released_region(qp))
                 continue;
             rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-            if (engine->running) /* another thread runs the engine: flush this one here and now */
-                work_on(qp);
+            if (engine->running)
+                flush(qp);
         }
     }
 }
@@ -382,11 +393,12 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         orphans = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
-    /* Queue pairs end before the queues that they use, so nothing points to these any more. */
+    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a shared
+     * receive queue can end with its domain while queue pairs of other domains use it. */
     while (srqs) {
         struct rvt_srq *srq = srqs;
         srqs = srq->next_ended;
-        rvt_free_ended_srq(engine, srq);
+        rvt_free_ended_srq(srq);
     }
     while (cqs) {
         struct rvt_cq *cq = cqs;
@@ -416,7 +428,7 @@ static void destroy(struct rvt_dev_info *device) {
 static const struct rvt_object_kind *const kinds[] = {&rvt_cq_objects, &rvt_srq_objects, &rvt_ah_objects};
 
 static const struct rvt_release_hook hooks[] = {
-    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region},
+    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region, .releasing_again = mark_released_region},
     {.kind = RVT_RESOURCE_QP, .releasing = mark_ended_qp},
 };
 

@@ -37,9 +37,12 @@ static int judge_init(const uint32_t *limits, const struct rvt_qp_init *init) {
     return 0;
 }
 
-/* Tests whether the queues are live, and on this device and of this context. */
-static int judge_queues(const struct rvt_dev_info *device, const struct rvt_ucontext *context,
-                        const struct rvt_qp_init *init) {
+/* Tests whether the domain and the queues are live, and the queues on this device and of this context. */
+static int judge_handles(const struct rvt_dev_info *device, struct rvt_pd_handle pd,
+                         const struct rvt_qp_init *init) {
+    const struct rvt_ucontext *context = pd.context;
+    if (!rvt_pd_live(pd))
+        return rvt_fail_gone(device, context, RVT_CAUSE_PD_GONE);
     if (!rvt_cq_live(init->send_cq) || !rvt_cq_live(init->recv_cq))
         return rvt_fail(RVT_EBADF, RVT_CAUSE_CQ_GONE);
     if (init->srq && !rvt_srq_live(*init->srq))
@@ -68,20 +71,15 @@ static uint32_t choose_qpn(struct rvt_engine *engine) {
     return qpn;
 }
 
-static uint64_t bytes_of(const struct rvt_engine_qp *qp, uint32_t in_hand) {
+static uint64_t bytes_of(const struct rvt_engine_qp *qp) {
     return sizeof(*qp) +
            (uint64_t)qp->sq.max_wr * (sizeof(*qp->sq.wqes) + qp->sq.max_sge * sizeof(*qp->sq.sges)) +
-           in_hand * sizeof(*qp->in_hand.sges);
-}
-
-/* Returns how many elements a receive of the queue pair can have. */
-static uint32_t receive_elements(const struct rvt_engine_qp *qp) {
-    return qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
+           qp->in_hand.room * sizeof(*qp->in_hand.sges);
 }
 
 static void free_queues(struct rvt_engine_qp *qp) {
     struct rvt_dev_info *device = qp->engine->device;
-    atomic_fetch_sub_explicit(&device->held, bytes_of(qp, receive_elements(qp)), memory_order_relaxed);
+    atomic_fetch_sub_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     rvt_recv_queue_free(device, &qp->rq);
     rvt_free(qp->sq.wqes);
     rvt_free(qp->sq.sges);
@@ -96,14 +94,14 @@ static bool allocate_queues(struct rvt_engine_qp *qp, const struct rvt_qp_init *
     sq->max_sge = init->max_send_sge;
     bool ok = rvt_recv_queue_init(device, &qp->rq, qp->srq ? 0 : init->max_recv_wr,
                                   qp->srq ? 0 : init->max_recv_sge);
-    const uint32_t in_hand = ok ? receive_elements(qp) : 0;
+    qp->in_hand.room = qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
     if (sq->max_wr)
         ok = ok && (sq->wqes = rvt_zalloc(sq->max_wr, sizeof(*sq->wqes)));
     if (sq->max_wr && sq->max_sge)
         ok = ok && (sq->sges = rvt_zalloc((size_t)sq->max_wr * sq->max_sge, sizeof(*sq->sges)));
-    if (in_hand)
-        ok = ok && (qp->in_hand.sges = rvt_zalloc(in_hand, sizeof(*qp->in_hand.sges)));
-    atomic_fetch_add_explicit(&device->held, bytes_of(qp, in_hand), memory_order_relaxed);
+    if (qp->in_hand.room)
+        ok = ok && (qp->in_hand.sges = rvt_zalloc(qp->in_hand.room, sizeof(*qp->in_hand.sges)));
+    atomic_fetch_add_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     if (!ok)
         free_queues(qp);
     return ok;
@@ -144,7 +142,7 @@ static void use_queues(struct rvt_engine_qp *qp, int more) {
 static int create(struct rvt_engine *engine, struct rvt_pd_handle pd, const struct rvt_qp_init *init,
                   struct rvt_qp_handle *handle, uint32_t *qpn) {
     struct rvt_dev_info *device = engine->device;
-    int error = judge_queues(device, pd.context, init);
+    int error = judge_handles(device, pd, init);
     if (error)
         return error;
     const uint32_t most = engine->limits.of[RVT_LIMIT_MAX_QP];
@@ -275,6 +273,7 @@ void rvt_unpin_qp(struct rvt_engine_qp *qp) {
 }
 
 void rvt_end_engine_qp(struct rvt_engine_qp *qp) {
+    rvt_make_unready(qp); /* a queue pair in RESET can be ready as well (rvt_kick_qp) */
     rvt_reset_qp(qp);
     use_queues(qp, -1);
     qp->srq = NULL; /* it may be freed before the last pin is gone */

@@ -35,7 +35,7 @@ struct rvt_send_queue {
 struct rvt_receive_in_hand {
     struct rvt_sge *sges;   /* room for every receive of this queue pair or its shared receive queue */
     uint64_t wr_id, length; /* length: sum of the elements */
-    uint32_t num_sge;
+    uint32_t num_sge, room; /* room: elements for which `sges` has room */
     bool there;
 };
 

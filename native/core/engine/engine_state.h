@@ -67,8 +67,9 @@ void rvt_engine_lock(struct rvt_engine *engine);
  * releases the engine lock. Keeps the thread's failure record. */
 void rvt_engine_finish(struct rvt_engine *engine);
 
-/* Releases the engine lock and takes it again if another thread waits for it. */
-void rvt_engine_yield(struct rvt_engine *engine);
+/* Releases the engine lock and takes it again if another thread waits for it. Returns whether it did: other
+ * threads may then have changed and freed anything that is not pinned. */
+bool rvt_engine_yield(struct rvt_engine *engine);
 
 static inline void rvt_engine_enter(struct rvt_engine *engine) {
     rvt_read_enter(engine->context->reader, &engine->device->retirement);

@@ -181,11 +181,10 @@ void rvt_ruc_loopback(struct rvt_engine_qp *qp) {
         if (outcome == LEAVE)
             return;
         if (outcome == NEXT) {
-            const uint64_t epoch = qp->epoch;
             qp->rnr_left = qp->attr.rnr_retry;
-            rvt_engine_yield(qp->engine);
-            if (qp->epoch == epoch)
+            if (!rvt_engine_yield(qp->engine))
                 continue;
+            /* Another thread may have destroyed the peer. */
         }
         if (qp->ended)
             return;

@@ -36,6 +36,7 @@ static int give_birth(struct rvt_engine *engine, struct rvt_pd_handle in, const 
     srq->queue = *queue;
     srq->limit = init->limit;
     srq->users = 0;
+    srq->ended = false;
     rvt_show_srq(srq);
     engine->srqs++;
     *handle = (struct rvt_srq_handle){srq, rvt_owned_birth(&srq->owned, RVT_RESOURCE_SRQ), in.context};
@@ -142,9 +143,20 @@ int rvt_query_srq(struct rvt_srq_handle handle, struct rvt_srq_attr *attr) {
     return 0;
 }
 
+static void free_srq(struct rvt_srq *srq) {
+    struct rvt_dev_info *device = srq->owned.device;
+    rvt_recv_queue_free(device, &srq->queue);
+    device->engine->srqs--;
+    rvt_mutex_lock(&device->lock);
+    rvt_give_owned(&srq->owned, RVT_RESOURCE_SRQ);
+    rvt_mutex_unlock(&device->lock);
+}
+
 void rvt_srq_use(struct rvt_srq *srq, int more) {
     srq->users += (uint32_t)more;
     rvt_show_srq(srq);
+    if (srq->ended && !srq->users)
+        free_srq(srq);
 }
 
 int rvt_destroy_srq(struct rvt_srq_handle handle) {
@@ -179,12 +191,11 @@ static void end_srq(struct rvt_owned *owned) {
     engine->ended_srqs = srq;
 }
 
-void rvt_free_ended_srq(struct rvt_engine *engine, struct rvt_srq *srq) {
-    rvt_recv_queue_free(engine->device, &srq->queue);
-    engine->srqs--;
-    rvt_mutex_lock(&engine->device->lock);
-    rvt_give_owned(&srq->owned, RVT_RESOURCE_SRQ);
-    rvt_mutex_unlock(&engine->device->lock);
+void rvt_free_ended_srq(struct rvt_srq *srq) {
+    srq->ended = true;
+    srq->queue.count = 0;
+    if (!srq->users)
+        free_srq(srq);
 }
 
 int rvt_post_srq_recv(struct rvt_srq_handle handle, const struct rvt_recv_wr *wrs, uint32_t count,
@@ -213,6 +224,7 @@ void rvt_srq_taken(struct rvt_engine *engine, struct rvt_srq *srq) {
     if (srq->queue.count >= srq->limit)
         return; /* also if the limit is 0 */
     srq->limit = 0;
+    show(srq, RVT_SRQ_LIMIT, 0);
     rvt_report_event(engine, RVT_EVENT_SRQ_LIMIT, srq->owned.serial, srq->user);
 }
 

@@ -25,6 +25,7 @@ struct rvt_srq {
     struct rvt_recv_queue queue;
     uint32_t limit; /* 0: no event is due */
     uint32_t users; /* queue pairs that take from it */
+    bool ended;     /* the object has ended; freed when the last user has ended too */
     struct rvt_srq *next_ended;
     /* What reports show, from RVT_SRQ_MAX_WR on. Written with the engine lock held, read with the device lock
      * held. */
@@ -93,12 +94,13 @@ int rvt_post_srq_recv(struct rvt_srq_handle handle, const struct rvt_recv_wr *wr
                       uint32_t *bad);
 
 /* Counts a queue pair that takes from the queue (`more` is 1), or one less (-1). The caller must hold the engine
- * lock. */
+ * lock. Takes the device lock. */
 void rvt_srq_use(struct rvt_srq *srq, int more);
 
-/* Frees the queue whose object has ended and that no queue pair uses. The caller must hold the engine lock.
- * Takes the device lock. */
-void rvt_free_ended_srq(struct rvt_engine *engine, struct rvt_srq *srq);
+/* Frees the queue whose object has ended. If it ended with its domain while queue pairs of other domains use
+ * it, drops its receives and leaves it, empty for good, to the last of them. The caller must hold the engine
+ * lock. Takes the device lock. */
+void rvt_free_ended_srq(struct rvt_srq *srq);
 
 /* Stores what reports show. */
 void rvt_show_srq(struct rvt_srq *srq);
