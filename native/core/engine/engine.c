@@ -306,8 +306,11 @@ static void mark_released_region(struct rvt_owned *owned) {
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
     const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
-                                          : atomic_load_explicit(count, memory_order_acquire) != 0)
+                                          : atomic_load_explicit(count, memory_order_acquire) != 0) {
+        engine->several_released = engine->released;
         engine->released = true;
+        engine->last_released = (struct rvt_mr_handle){mr, rvt_object_generation(&mr->owned.object)};
+    }
 }
 
 /* Called with the device lock held: the queue pair's handles go stale now, and rvt_drain_engine() does the
@@ -368,6 +371,15 @@ static void error_holders(struct rvt_engine *engine) {
     }
 }
 
+/* Returns whether references on a region that was released are left. One that was ended by force counts. */
+static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle handle) {
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    bool held = !mr || rvt_mr_held(mr) != 0;
+    rvt_mutex_unlock(&device->lock);
+    return held;
+}
+
 void rvt_drain_engine(struct rvt_dev_info *device) {
     struct rvt_engine *engine = device->engine;
     if (!engine)
@@ -379,11 +391,13 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         return; /* dereg must not wait for the engine that works for others */
     rvt_engine_lock(engine);
     rvt_mutex_lock(&device->lock);
-    bool released = engine->released;
+    bool released = engine->released, several = engine->several_released;
+    const struct rvt_mr_handle last = engine->last_released;
     struct rvt_engine_qp *orphans = engine->orphans;
     struct rvt_cq *cqs = engine->ended_cqs;
     struct rvt_srq *srqs = engine->ended_srqs;
     engine->released = false;
+    engine->several_released = false;
     engine->orphans = NULL;
     engine->ended_cqs = NULL;
     engine->ended_srqs = NULL;
@@ -407,7 +421,9 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     }
     if (released) {
         error_holders(engine);
-        run(engine); /* also in the manual mode: flushing puts the references that the verb waits for */
+        /* Also in the manual mode: flushing puts the references that the verb waits for. */
+        if (several || is_still_held(device, last))
+            run(engine);
     }
     rvt_engine_finish(engine);
 }

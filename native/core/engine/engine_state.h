@@ -52,8 +52,10 @@ struct rvt_engine {
     struct rvt_cq *triggered_first, **triggered_last;
     struct rvt_completion_counts completions;
     /* Protected by the device lock: marks of the hooks. */
-    bool released;                 /* a region that a queued work request may hold was released */
-    struct rvt_engine_qp *orphans; /* of queue pairs that have ended */
+    bool released;                      /* a region that a queued work request may hold was released */
+    struct rvt_mr_handle last_released; /* the last such region */
+    bool several_released;              /* there were others since the last drain */
+    struct rvt_engine_qp *orphans;      /* of queue pairs that have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */
