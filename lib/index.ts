@@ -23,7 +23,31 @@ export type {
 } from './verbs/check-result';
 export { type Refused, type RefusedRequest } from './verbs/refusal';
 export { type RefusedMessage } from './verbs/refused-message';
-export { type Counters, type CountersOptions, type RegionCounters } from './verbs/counters';
+export {
+  type CompletionCounters,
+  type Counters,
+  type CountersOptions,
+  type RegionCounters,
+} from './verbs/counters';
+export { AddressHandle, type CreateAhOptions, type ShownAddressHandle } from './verbs/address-handle';
+export { Completion, type ShownCompletion } from './verbs/completion';
+export {
+  type ArmOptions,
+  CompletionQueue,
+  type CompletionQueueEvents,
+  type CreateCqOptions,
+  type ShownCompletionQueue,
+} from './verbs/completion-queue';
+export {
+  type CreateSrqOptions,
+  SharedReceiveQueue,
+  type SharedReceiveQueueEvents,
+  type ShownSharedReceiveQueue,
+  type SrqAttributes,
+  type SrqQuery,
+} from './verbs/shared-receive-queue';
+export { type EventSource, type EventsOf, type ListenerOf, type VerbsEmitter } from './verbs/verbs-emitter';
+export { type DeviceLimits } from './internal/device-limits';
 export {
   type AllocPdOptions,
   type AttachOptions,
@@ -31,10 +55,14 @@ export {
   type DetachOptions,
   Device,
   type DeviceOptions,
+  type EngineMode,
+  type FiredTimer,
   type KeyPolicy,
   type KeySlots,
   type KeyTable,
   type KeyTableRow,
+  type PortAttributes,
+  type RunOptions,
   type ShareOptions,
   type ShownDevice,
 } from './verbs/device';
@@ -69,11 +97,40 @@ export {
   type RegUserMrOptions,
   type ShownProtectionDomain,
 } from './verbs/protection-domain';
+export { CompletionError } from './verbs/completion-error';
+export type { AlternatePath, PathAddress, PathMtu, QpAttributes, QpQuery } from './verbs/qp-attributes';
+export { type QpType } from './verbs/qp-types';
+export type {
+  CompareSwapRequest,
+  DatagramDestination,
+  FetchAddRequest,
+  LocalInvRequest,
+  RdmaReadRequest,
+  RdmaWriteRequest,
+  RdmaWriteWithImmRequest,
+  ReceiveWorkRequest,
+  RegMrRequest,
+  RemoteTarget,
+  SendOpcode,
+  SendRequest,
+  SendWithImmRequest,
+  SendWithInvRequest,
+  SendWorkRequest,
+  SendWorkRequestBase,
+} from './verbs/work-requests';
 export {
+  type ActivateOptions,
+  type ConnectOptions,
+  type CreateQpOptions,
   type FastRegMrOptions,
+  type OperationOptions,
   QueuePair,
+  type QueuePairEvents,
+  type RemoteMemory,
   type RemoteRequest,
+  type SendOptions,
   type ShownQueuePair,
+  type WriteOptions,
 } from './verbs/queue-pair';
 export {
   checkReasons,

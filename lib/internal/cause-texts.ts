@@ -39,6 +39,8 @@ export interface CauseText {
   readonly argument?: string | ((facts: Facts) => string | undefined);
   readonly value?: NumberKind;
   readonly limit?: NumberKind;
+  /** Tells for which facts the value and the limit mean nothing to a program. Default: for none. */
+  readonly hidesNumbers?: (facts: Facts) => boolean;
   /** Fills {@link ErrorDetail.counts}; says what the failure's value counts. */
   readonly counts?: 'elements' | 'queuePairs';
   readonly text: (facts: Facts) => string;
@@ -173,7 +175,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
 
   // EACCES
   RegionInOtherPd: {
-    argument: (f) => inWr(f, 'region') ?? 'region',
+    argument: (f) => inWr(f, 'mr') ?? 'region',
     text: byOwn('the region and the queue pair are in different protection domains'),
   },
   RightNotProven: {
@@ -239,8 +241,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   IovaTooHigh: {
     value: 'address',
     limit: 'address',
-    argument: (f) =>
-      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'region') ?? 'options.iova'),
+    argument: (f) => (f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? 'options.iova')),
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
@@ -342,7 +343,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: (f) => `${listOf(f.method)}[${f.index}] belongs to a different device than the rest of the list`,
   },
   RegionOnOtherDevice: {
-    argument: (f) => inWr(f, 'region') ?? 'region',
+    argument: (f) => inWr(f, 'mr') ?? 'region',
     text: byOwn('the region and the queue pair belong to different devices'),
   },
   KeySlot: {

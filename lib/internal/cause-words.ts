@@ -101,7 +101,7 @@ export const listed = ({ method }: Facts): string => `${listOf(method)}[#]`;
 /** As {@link listed}, for causes that methods without a list can have too. */
 export function listedIfMany(facts: Facts): string | undefined {
   if (manyMethods.has(facts.method)) return listed(facts);
-  return facts.method === 'QueuePair.fastRegMr' ? 'region' : inWr(facts, 'region');
+  return facts.method === 'QueuePair.fastRegMr' ? 'region' : inWr(facts, 'mr');
 }
 const manyMethods: ReadonlySet<Method> = new Set<Method>([
   'ProtectionDomain.deregMany',
@@ -120,15 +120,15 @@ const postMethods: ReadonlySet<Method> = new Set<Method>([
   'QueuePair.postRecv',
   'SharedReceiveQueue.postRecv',
 ]);
-/** Methods that post one work request, whose SGEs are an argument of their own. */
-const transferMethods: ReadonlySet<Method> = new Set<Method>([
-  'QueuePair.write',
-  'QueuePair.read',
-  'QueuePair.send',
-  'QueuePair.recv',
-  'QueuePair.fetchAdd',
-  'QueuePair.compareSwap',
-]);
+/** Methods that post one work request and return a promise, by the name of their argument for SGEs. */
+const promiseMethods: Readonly<Partial<Record<Method, 'sges' | 'sge'>>> = {
+  'QueuePair.write': 'sges',
+  'QueuePair.read': 'sges',
+  'QueuePair.send': 'sges',
+  'QueuePair.recv': 'sges',
+  'QueuePair.fetchAdd': 'sge',
+  'QueuePair.compareSwap': 'sge',
+};
 /**
  * Returns the argument pattern of a property of the work request at fault.
  *
@@ -137,14 +137,12 @@ const transferMethods: ReadonlySet<Method> = new Set<Method>([
  */
 export function inWr({ method }: Facts, property?: string): string | undefined {
   if (postMethods.has(method)) return property === undefined ? 'wrs[#]' : `wrs[#].${property}`;
-  return transferMethods.has(method) && property?.startsWith('sges') ? 'sge' : undefined;
+  if (!property?.startsWith('sges')) return undefined;
+  return promiseMethods[method] === 'sges' ? property : promiseMethods[method];
 }
 /** Returns `wrs[1]`, or `the work request` for methods that post a single one. */
 export const wr = ({ method, index }: Facts): string =>
   postMethods.has(method) ? `wrs[${index}]` : 'the work request';
-/** Returns the SGEs of the work request at fault, for a message. */
-export const sgesOf = (facts: Facts): string =>
-  postMethods.has(facts.method) ? `wrs[${facts.index}].sges` : 'the work request';
 /** Tells which work requests of a list were posted before the one that failed. Follows the text of any cause. */
 export function postedBefore({ method, index }: Facts): string {
   if (!postMethods.has(method) || index === 0) return '';
@@ -153,7 +151,8 @@ export function postedBefore({ method, index }: Facts): string {
 /** Returns the option that set the number of work requests in the queue that the method posts to. */
 export function queueOption(method: Method): string {
   if (method === 'SharedReceiveQueue.postRecv') return 'maxWr';
-  return takesReceives(method) ? 'maxRecvWr' : 'maxSendWr';
+  const option = takesReceives(method) ? 'maxRecvWr' : 'maxSendWr';
+  return method in promiseMethods ? `${option} or maxPending` : option;
 }
 /** Returns the option that set the number of SGEs in a work request of that queue. */
 export function sgeOption(method: Method): string {

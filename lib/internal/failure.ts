@@ -26,6 +26,9 @@ export interface Explanation {
 const kept = new BigUint64Array(new ArrayBuffer(FailureNumber.Numbers * BigUint64Array.BYTES_PER_ELEMENT));
 const keptNumber = (field: number): bigint => kept[field] ?? 0n;
 
+/** The index that a posting reports if the state of the queue pair forbids all work requests. */
+const NO_BAD_WR = 0xffff_ffff;
+
 /** Facts about a failure that the TypeScript code detected. */
 export type GivenFacts = Partial<Omit<Facts, 'method'>>;
 
@@ -66,7 +69,7 @@ export function takeExplanation(
   return explain(method, cause, {
     value,
     limit: keptNumber(FailureNumber.Limit),
-    index: bad ?? Number(keptNumber(FailureNumber.Index)),
+    index: bad === undefined || bad === NO_BAD_WR ? Number(keptNumber(FailureNumber.Index)) : bad,
     counts,
     reason,
   });
@@ -93,14 +96,15 @@ export function explain(method: Method, cause: ErrorCause, given: GivenFacts = n
     facts.argument ?? (typeof about.argument === 'function' ? about.argument(facts) : about.argument);
   const argument = pattern?.replace('#', String(facts.index));
   const isListed = argument !== undefined && argument !== pattern;
+  const isHidden = about.hidesNumbers?.(facts) ?? false;
   const refused = cause === 'WrSgeRefused' ? reasonOf(Number(facts.limit)) : undefined;
   const detail: ErrorDetail = Object.freeze({
     cause,
     ...(argument === undefined ? {} : { argument }),
     ...(isListed || cause === 'BatchHeld' || cause === 'ElementTwice' ? { index: facts.index } : {}),
     ...(refused === undefined ? {} : { sge: Number(facts.value), reason: refused }),
-    ...(about.value === undefined ? {} : { value: tell(facts.value, about.value) }),
-    ...(about.limit === undefined ? {} : { limit: tell(facts.limit, about.limit) }),
+    ...(about.value === undefined || isHidden ? {} : { value: tell(facts.value, about.value) }),
+    ...(about.limit === undefined || isHidden ? {} : { limit: tell(facts.limit, about.limit) }),
     ...(about.counts === undefined ? {} : { counts: Object.freeze(facts.counts) }),
   });
   return { method, text: about.text({ ...facts, argument }) + postedBefore(facts), detail };

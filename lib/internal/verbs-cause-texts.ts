@@ -9,7 +9,6 @@ import {
   inWr,
   queueOption,
   sgeOption,
-  sgesOf,
   takesReceives,
   wr,
 } from './cause-words';
@@ -31,8 +30,10 @@ import {
 import { bytes, hex } from './words';
 
 /** Returns the name of the object that has the attributes: the parameter of the method. */
-const parameterOf = (method: Method): string =>
-  method === 'QueuePair.modify' || method === 'SharedReceiveQueue.modify' ? 'attributes' : 'options';
+function parameterOf(method: Method): string {
+  if (method === 'SharedReceiveQueue.modify') return 'changes';
+  return method === 'QueuePair.modify' ? 'attributes' : 'options';
+}
 const inParameter = ({ method }: Facts, property: string): string => `${parameterOf(method)}.${property}`;
 
 const stateName = (state: number | bigint): string => qpStateName(Number(state)) ?? String(state);
@@ -89,12 +90,17 @@ function pathArgument(facts: Facts, property: string): string {
   return inParameter(facts, path === undefined ? property : `${path}.${property}`);
 }
 
-function attributeText({ argument, value, limit, index }: Facts): string {
+/** Returns whether the fault is in `pathMtu`, which programs give in bytes and the native module takes as a code. */
+const isPathMtu = ({ index }: Facts): boolean => index === (QpAttribute.PathMtu as number);
+
+function attributeText(facts: Facts): string {
+  const { argument, value, limit, index } = facts;
   const highest = BigInt.asIntN(64, limit);
   if (highest < 0n) return `${argument} is ${value}, but the device has no P_Keys (npkeys is 0)`;
-  if (index === (QpAttribute.Port as number)) return `${argument} must be ${highest}, but is ${value}`;
-  const lowest = index === (QpAttribute.PathMtu as number) ? 1 : 0;
-  return `${argument} must be from ${lowest} to ${highest}, but is ${value}`;
+  if (isPathMtu(facts)) return `${argument} must be 256, 512, 1024, 2048 or 4096`;
+  const least = index === (QpAttribute.Port as number) ? 1n : 0n;
+  const allowed = least === highest ? `${least}` : `from ${least} to ${highest}`;
+  return `${argument} must be ${allowed}, but is ${value}`;
 }
 
 function migrationText({ argument, value, limit }: Facts): string {
@@ -112,10 +118,6 @@ function stateText({ method, value }: Facts): string {
     : 'sends can be posted in RTS, SQD and ERR';
   return `the queue pair is in state ${stateName(value)}; ${allowed}`;
 }
-
-/** The first SGE of an atomic operation, as messages call it. */
-const firstSge = (facts: Facts): string =>
-  inWr(facts, 'sges[0]')?.replace('#', String(facts.index)) ?? 'the first SGE';
 
 type VerbsCause = Extract<
   ErrorCause,
@@ -286,6 +288,7 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
         : inParameter(f, qpAttributeName(f.index) ?? ''),
     value: 'number',
     limit: 'signed',
+    hidesNumbers: isPathMtu,
     text: attributeText,
   },
   CurState: {
@@ -326,7 +329,7 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     value: 'number',
     limit: 'number',
     text: (f) =>
-      `${sgesOf(f)} has ${f.value} SGEs, but at most ${f.limit} are allowed (${sgeOption(f.method)})`,
+      `${f.argument} has ${f.value} SGEs, but at most ${f.limit} are allowed (${sgeOption(f.method)})`,
   },
   WrOpcode: {
     argument: (f) => inWr(f, 'opcode'),
@@ -340,14 +343,14 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     value: 'number',
     limit: 'number',
     text: (f) =>
-      `an atomic operation stores its result in ${firstSge(f)}, which must have at least ${bytes(f.limit)}, but has ${f.value}`,
+      `an atomic operation stores its result in ${f.argument}, which must have at least ${bytes(f.limit)}, but has ${f.value}`,
   },
   WrAtomicAddress: {
     argument: (f) => inWr(f, 'sges[0]'),
     value: 'address',
     limit: 'number',
     text: (f) =>
-      `an atomic operation stores its result in ${firstSge(f)}, whose address ${hex(f.value)} is not a multiple of ${f.limit}`,
+      `an atomic operation stores its result in ${f.argument}, whose address ${hex(f.value)} is not a multiple of ${f.limit}`,
   },
   WrNoRdAtomic: {
     argument: (f) => inWr(f, 'opcode'),
@@ -361,12 +364,13 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
   },
   WrSgeRefused: {
     argument: (f) => inWr(f, `sges[${f.value}]`),
-    text: (f) => `SGE ${f.value} of ${wr(f)} was refused: ${reasonOf(Number(f.limit)) ?? 'AccessDenied'}`,
+    text: ({ argument, limit }) =>
+      `${argument ?? 'an SGE'} was refused: ${reasonOf(Number(limit)) ?? 'AccessDenied'}`,
   },
   WrLength: {
     argument: (f) => inWr(f, 'sges'),
     value: 'number',
     limit: 'number',
-    text: (f) => `${sgesOf(f)} has ${bytes(f.value)} in total, but a message has at most ${f.limit}`,
+    text: (f) => `${f.argument} has ${bytes(f.value)} in total, but a message has at most ${f.limit}`,
   },
 };

@@ -71,7 +71,8 @@ const sentences: Readonly<Record<CompletionReason, Sentence>> = {
     (stateOf(facts) === 'ERR'
       ? 'Find out why it failed from its completions, then connect both queue pairs again.'
       : 'Bring it to RTR before sending.'),
-  PeerType: (facts) => `The peer is a ${typeOf(facts)} queue pair. Connect queue pairs of the same type.`,
+  PeerType: (facts) =>
+    `The peer is a queue pair of type ${typeOf(facts)}. Connect queue pairs of the same type.`,
   QpAccess: ({ value }) =>
     'The access flags of the peer do not allow this operation: ' +
     `they are ${joinRights(value, ' and ', 'empty')}. ` +

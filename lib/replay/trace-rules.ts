@@ -80,7 +80,7 @@ export function objectOf(rules: Readonly<Record<string, Rule>>): Rule {
   const all = new Map(Object.entries(rules));
   const required = [...all].filter(([, { optional }]) => optional !== true).map(([name]) => name);
   return {
-    wanted: `an object of ${describe([...all])}`,
+    wanted: describe([...all]),
     fits: (value) =>
       isObject(value) &&
       required.every((name) => Object.hasOwn(value, name)) &&
@@ -93,12 +93,12 @@ export function objectOf(rules: Readonly<Record<string, Rule>>): Rule {
   };
 }
 
-const MOST_DESCRIBED = 5;
+/** Objects with more members are not described one by one, because messages have one line. */
+const MOST_DESCRIBED = 4;
 
-/** Describes the members of an object; if there are many, by their names only. */
 function describe(members: readonly [name: string, rule: Rule][]): string {
-  const detailed = members.length <= MOST_DESCRIBED;
-  return members.map(([name, { wanted }]) => (detailed ? `"${name}" (${wanted})` : `"${name}"`)).join(', ');
+  if (members.length > MOST_DESCRIBED) return 'an object of the members that docs/trace-format.md lists';
+  return `an object of ${members.map(([name, { wanted }]) => `"${name}" (${wanted})`).join(', ')}`;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

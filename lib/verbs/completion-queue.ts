@@ -54,7 +54,7 @@ export interface ShownCompletionQueue extends Shown {
   state: 'Open' | 'Closed';
 }
 
-/** Receives one completion, or undefined: it will never come. Must not run code of the program. */
+/** Receives one completion, or undefined: it will never come. Must not run code of the program; may post work requests. */
 export type Settle = (wc: Completion | undefined) => void;
 
 /**
@@ -73,6 +73,12 @@ export let expectCompletion: (cq: CompletionQueue, qpId: number, wrId: bigint, s
  * @param wrId - only this work request; undefined: all of the queue pair
  */
 export let dropExpectations: (cq: CompletionQueue, qpId: number, wrId?: bigint) => void;
+
+/**
+ * Lets an expectation no longer keep the process alive: nobody waits for the completion any more. It still goes to `settle`, not
+ * to {@link CompletionQueue.poll}.
+ */
+export let muteExpectation: (cq: CompletionQueue, qpId: number, wrId: bigint) => void;
 
 /** Returns the native object of a completion queue; undefined for any other value. */
 export let nativeCqOf: (value: unknown) => NativeCompletionQueue | undefined;
@@ -133,6 +139,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Who expects a completion: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
+  /** How many of these were muted. */
+  #mutedCount = 0;
   /** Iterations that wait for a completion, in order. */
   #waiting = ownList<Waiting>();
   /** What the program has armed the queue for, as far as events have been noted. */
@@ -141,7 +149,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #ownArmed = false;
   /** How many `'completion'` events are due to the program. */
   #due = 0;
-  /** How many completion events were noted while somebody waited, and are not delivered: a drain must tell whether one is due. */
+  /** How many events were noted while somebody waited: the next drain must find out whether the program is to be told. */
   #undecided = 0;
   #isTurnPlanned = false;
   #listeners = 0;
@@ -234,9 +242,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     for (let wanted, count = 0; ;) {
       wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      const batch = this.#read(count);
       for (let i = 0; i < count; i++) {
-        const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
-        if (!this.#settle(wc)) found[found.length] = wc;
+        const wc = batch[i];
+        if (wc !== undefined && !this.#settle(wc)) found[found.length] = wc;
       }
       if (count < wanted || found.length === most) break;
     }
@@ -409,6 +418,15 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     return wc;
   }
 
+  /** Reads what a native call has written. All at once: settling one may post work requests, and so call the native module. */
+  #read(count: number): Completion[] {
+    const batch = ownList<Completion>();
+    for (let i = 0; i < count; i++) {
+      batch[i] = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
+    }
+    return batch;
+  }
+
   /** Whether anybody waits for completions: promises or iterations. */
   get #isWanted(): boolean {
     return this.#expectedCount > 0 || this.#waiting.length > 0;
@@ -443,6 +461,18 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     mapOf.set(ofQp, wrId, settle);
     this.#expectedCount++;
     this.#armOwn();
+    this.#update();
+  }
+
+  #mute(qpId: number, wrId: bigint): void {
+    const ofQp = mapOf.get(this.#expected, qpId);
+    const settle = ofQp && mapOf.get(ofQp, wrId);
+    if (ofQp === undefined || settle === undefined) return;
+    this.#mutedCount++;
+    mapOf.set(ofQp, wrId, (wc) => {
+      this.#mutedCount--;
+      settle(wc);
+    });
     this.#update();
   }
 
@@ -518,6 +548,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #drain(most: number): void {
     const self = this.#native;
     let isMet = false;
+    this.#undecided = 0;
     for (;;) {
       while (this.#keptCount < most) {
         const room = most - this.#keptCount;
@@ -527,9 +558,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           this.#end();
           return;
         }
+        const batch = this.#read(count);
         for (let i = 0; i < count; i++) {
-          const wc = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
-          if (this.#settle(wc)) continue;
+          const wc = batch[i];
+          if (wc === undefined || this.#settle(wc)) continue;
           this.#keep(wc);
           isMet ||= this.#isArmedFor(wc);
         }
@@ -541,10 +573,18 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
     }
-    if (isMet) {
+    // The event that led here has used up the arming of the native queue, but not that of the program.
+    if (isMet || (!this.#isWanted && !this.#ownArmed && this.#rearm())) {
       this.#armed = Armed.Not;
       this.#due++;
     }
+  }
+
+  /** Arms the native queue for what the program has armed it for. Returns whether completions came meanwhile. */
+  #rearm(): boolean {
+    if (this.#armed === Armed.Not) return false;
+    const flag = this.#armed === Armed.Next ? NotifyFlag.Next : NotifyFlag.Solicited;
+    return this.#native.arm(flag | NotifyFlag.ReportMissed) === 1;
   }
 
   /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */
@@ -595,11 +635,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       return;
     }
     if (this.#undecided > 0) {
-      this.#undecided--;
       if (this.#isWanted) {
         this.#drain(this.#cqe);
       } else if (this.#armed !== Armed.Not) {
-        // Nobody waits any more; the completion may have been polled by the program.
+        // The program has polled everything meanwhile, and with it what somebody waited for. One event too many does no harm.
+        this.#undecided = 0;
         this.#armed = Armed.Not;
         this.#due++;
       }
@@ -658,10 +698,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Tells the dispatcher whether this object must stay reachable, whether something waits for it, and keeps the process alive. */
   #update(): void {
     const isOpen = !this.#isEnded;
-    const isAwaited =
-      isOpen && (this.#isWanted || (this.#listeners > 0 && (this.#armed !== Armed.Not || this.#due > 0)));
+    const isListened = this.#listeners > 0 && (this.#armed !== Armed.Not || this.#due > 0);
+    const isAwaited = isOpen && (this.#isWanted || isListened);
     const isHeld = isAwaited || (isOpen && (this.#listeners > 0 || this.listenerCount('cqError') > 0));
-    const keepsAlive = isAwaited && this.#isReferenced;
+    const isOnlyMuted = !isListened && this.#waiting.length === 0 && this.#expectedCount === this.#mutedCount;
+    const keepsAlive = isAwaited && !isOnlyMuted && this.#isReferenced;
     if (isHeld !== this.#isHeld) {
       this.#isHeld = isHeld;
       if (isHeld) holdEntry(this.#entry);
@@ -683,6 +724,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     };
     dropExpectations = (cq, qpId, wrId) => {
       cq.#drop(qpId, wrId);
+    };
+    muteExpectation = (cq, qpId, wrId) => {
+      cq.#mute(qpId, wrId);
     };
     nativeCqOf = (value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;

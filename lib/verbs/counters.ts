@@ -1,6 +1,13 @@
-import { CounterField } from '../internal/layout';
+import { CounterField, WcStatus } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RefusalReason } from '../internal/reasons';
+import { type WcStatusName, wcStatusName } from '../internal/verbs-names';
+
+/** Number of completions by status; contains only statuses that have occurred. */
+export interface CompletionCounters extends Partial<Record<WcStatusName, number>> {
+  /** Number of completions that were lost because their queue was full. They are not in the other counts. */
+  lost: number;
+}
 
 /** Returned by {@link Device.counters}. */
 export interface Counters {
@@ -12,6 +19,11 @@ export interface Counters {
   reasons: Partial<Record<RefusalReason, number>>;
   /** Bytes copied in either direction. */
   bytesCopied: number;
+  /**
+   * Number of completions by status. Counted for the whole device only: undefined with {@link CountersOptions.own}, and for an
+   * object that is restricted to a domain.
+   */
+  completions: CompletionCounters | undefined;
 }
 
 /** Options of {@link Device.counters}. */
@@ -48,5 +60,20 @@ export function countersOf(device: NativeDevice, own: boolean): Counters {
     refused,
     reasons,
     bytesCopied: Number(fields[CounterField.Bytes]),
+    completions: own || device.onlyPd() !== 0 ? undefined : completionsOf(device),
   };
+}
+
+/** As `fields`: a count for each status, then the number of lost completions. */
+const completions = new BigUint64Array(WcStatus.Count + 1);
+
+function completionsOf(device: NativeDevice): CompletionCounters {
+  device.completionCounts(completions);
+  const counts: CompletionCounters = { lost: Number(completions[WcStatus.Count]) };
+  for (let status = 0; status < (WcStatus.Count as number); status++) {
+    const count = Number(completions[status]);
+    const name = wcStatusName(status);
+    if (count !== 0 && name !== undefined) counts[name] = count;
+  }
+  return counts;
 }

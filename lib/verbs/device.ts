@@ -296,6 +296,7 @@ export class Device {
       this.#lkeyTableBits = self.bits();
       this.#table = new RegionTable(registryOfDevice(self.number()));
       this.#home = new VerbsHome(self, this.#table);
+      if (!Attachment.is(by)) this.#home.randomKeys = by.randomKeys;
       this.#dma = new DmaSpace(construction, self, this.#table);
       markUncloneable(this);
       if (by.watching.capture) this.#table.registry.captureStacks(() => livingOf(self));
@@ -514,7 +515,7 @@ export class Device {
     const made = self.createCq(size, compVector, 0);
     try {
       const cq = new CompletionQueue(construction, resultOf('Device.createCq', made), this.#home, size);
-      this.#table.created('cq', () => cq.id);
+      this.#table.created('completionQueue', () => cq.id);
       return cq;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind
@@ -625,8 +626,8 @@ export class Device {
   }
 
   /**
-   * Returns the number of accepted checks, the number of refused checks by reason, and the number of bytes copied since the
-   * device was opened. Each thread has its own counters, updated without locked instructions; this call adds them up. An object
+   * Returns the number of accepted checks, the number of refused checks by reason, the number of bytes copied, and the number of
+   * completions by status, since the device was opened. Each thread has its own counters, updated without locked instructions; this call adds them up. An object
    * restricted to a domain sees only its own counts.
    *
    * @throws RdmaError `EBADF`: the device is closed

@@ -9,7 +9,7 @@ import { native } from '../internal/native';
 import { type Entry, type VerbsHome } from './verbs-registry';
 
 /** Devices whose events this thread takes. Weak, so that a device can be garbage-collected. */
-let sources = ownList<WeakRef<VerbsHome>>();
+const sources = ownList<WeakRef<VerbsHome>>();
 
 interface Pending {
   readonly entry: Entry | undefined;
@@ -39,7 +39,19 @@ function onEvents(): void {
     collectEvents(home);
   }
   sources.length = kept;
-  deliver();
+  planDelivery();
+}
+
+let isDeliveryPlanned = false;
+
+/**
+ * Delivers the events after the native callback: if a handler throws inside one, versions of Node only warn
+ * (`--force-node-api-uncaught-exceptions-policy`).
+ */
+function planDelivery(): void {
+  if (isDeliveryPlanned || pending.length === 0) return;
+  isDeliveryPlanned = true;
+  setImmediate(deliver);
 }
 
 /** Starts to deliver the events of a device's objects. */
@@ -80,6 +92,7 @@ function entryOf({ registry }: VerbsHome, event: VerbsEvent, id: number): Entry 
 }
 
 function deliver(): void {
+  isDeliveryPlanned = false;
   const events = pending;
   pending = ownList<Pending>();
   let at = 0;
@@ -97,7 +110,7 @@ function deliver(): void {
       pending = ownList<Pending>();
       while (at < events.length) pending[pending.length] = events[at++] as Pending;
       for (let i = 0; i < more.length; i++) pending[pending.length] = more[i] as Pending;
-      setImmediate(deliver);
+      planDelivery();
     }
   }
 }
@@ -109,16 +122,19 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Fires the RNR timers that are due, and sets a timer for the next one. Does nothing in the manual mode. */
 function progress(home: VerbsHome): void {
   if (home.manual) return;
-  clearTimeout(home.timer);
-  home.timer = undefined;
+  home.stopTimer?.();
+  home.stopTimer = undefined;
   const usec = home.native.progress();
   if (usec < 0) return;
   const reference = new PlainWeakRef(home);
   const msec = Math.min(Math.ceil(usec / USEC_PER_MSEC), LONGEST_TIMER_MS);
-  home.timer = setTimeout(() => {
+  const timer = setTimeout(() => {
     const later = derefOf(reference);
     if (later !== undefined) progress(later);
   }, msec).unref();
+  home.stopTimer = () => {
+    clearTimeout(timer);
+  };
 }
 
 /** Entries of objects that something waits for. They stay reachable, although the program may have dropped the object. */

@@ -388,7 +388,7 @@ export class ProtectionDomain {
         resultOf('ProtectionDomain.createSrq', made),
         this.#home,
       );
-      this.#table.created('srq', () => srq.id);
+      this.#table.created('sharedReceiveQueue', () => srq.id);
       return srq;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind; see regUserMr
@@ -420,7 +420,7 @@ export class ProtectionDomain {
     const made = self.createAh(dlid, sl, staticRate, u8(givenPort, 'options.port'));
     try {
       const ah = new AddressHandle(construction, resultOf('ProtectionDomain.createAh', made));
-      this.#table.created('ah', () => ah.id);
+      this.#table.created('addressHandle', () => ah.id);
       return ah;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // as in createSrq

@@ -65,7 +65,7 @@ import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { storeAccess } from '../internal/element';
 import { storeRegion } from '../internal/region-name';
-import { nameOf } from './region';
+import { type AbortSignalLike, nameOf } from './region';
 import { isRemoteRight, remoteRightError } from './remote-right';
 import { type RegionTable } from './region-registry';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
@@ -147,7 +147,7 @@ export interface OperationOptions {
    * Rejects the promise when it aborts. Takes back a work request that is not posted yet; one that is posted goes on without a
    * promise.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignalLike;
 }
 
 /** Options of {@link QueuePair.write}. */
@@ -299,19 +299,20 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     this.#qpn = setup === undefined ? 0 : throwOnError('ProtectionDomain.createQp', native.qpn());
     markUncloneable(this);
     if (setup === undefined) return;
-    this.#entry = {
+    const entry: QueuePairEntry = {
       object: this,
       local: setup.local,
       peers: this.#asker,
       isLive: () => native.serial() >= 0,
+      sweep: () => {
+        if (native.serial() < 0) this.#ended();
+      },
       deliverEvent: (event) => {
         if (event === VerbsEvent.LastWqe) this.emit('lastWqe');
       },
-      noteEnd: () => {
-        this.#ended();
-      },
     };
-    setup.home.registry.register('qp', id, this.#entry);
+    this.#entry = entry;
+    setup.home.registry.register('qp', id, entry);
     watchEvents(setup.home);
   }
 

@@ -1,7 +1,7 @@
 import { illegalConstructor, u32 } from '../internal/arguments';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
-import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { Errno, postError, rdmaError, throwOnError } from '../internal/errors';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { PlainNumbers } from '../internal/intrinsics';
 import { SrqAttrWord, SrqMask } from '../internal/layout';
@@ -150,7 +150,7 @@ export class SharedReceiveQueue extends VerbsEmitter<SharedReceiveQueueEvents> {
     try {
       encodeRequests(block, wrs, RequestKind.Receive, 'SharedReceiveQueue.postRecv');
       const status = self.postRecv(block.words, block.count);
-      if (status < 0) throw rdmaError('SharedReceiveQueue.postRecv', status, block.words[0]);
+      if (status < 0) throw postError('SharedReceiveQueue.postRecv', status, block.words[0] ?? 0);
     } finally {
       giveBlock(block);
     }

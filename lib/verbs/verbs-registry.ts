@@ -113,10 +113,12 @@ export class VerbsHome {
   readonly registry: VerbsRegistry;
   /** Whether the engine works only in {@link Device.run} and {@link Device.fireTimers}. */
   readonly manual: boolean;
+  /** Whether numbers that peers see must not be predictable: the device's keys are random, or it is not known whether they are. */
+  randomKeys = true;
   /** Whether the dispatcher of events knows this object. */
   watched = false;
-  /** Fires when the next RNR timer is due. */
-  timer: NodeJS.Timeout | undefined;
+  /** Stops the timer that fires when the next RNR timer is due. */
+  stopTimer: (() => void) | undefined;
 
   constructor(native: NativeDevice, table: RegionTable) {
     this.native = native;

@@ -10,6 +10,7 @@ import { errorOf, type Failure } from '../support/failures/failure';
 import { goneFailures } from '../support/failures/gone';
 import { invalidFailures, viewFailures } from '../support/failures/invalid';
 import { refusals } from '../support/failures/refused';
+import { verbsFailures } from '../support/failures/verbs';
 import { open, scene } from '../support/scene';
 
 const viewsAreShort = constants.MAX_LENGTH < 2 ** 40;
@@ -17,12 +18,17 @@ const failures: (Failure & { reason?: string })[] = [
   ...goneFailures,
   ...busyFailures,
   ...invalidFailures,
+  ...verbsFailures,
   ...(viewsAreShort ? viewFailures : []),
   ...refusals,
 ];
 
-const titleOf = ({ method, detail, reason }: Failure & { reason?: string }): string =>
-  `${method}: ${detail.cause}${reason ? ` ${reason}` : ''}`;
+const titleOf = ({ method, detail, reason }: Failure & { reason?: string }): string => {
+  const { cause, argument, value, counts } = detail;
+  const about = argument === undefined ? '' : ` of ${argument}${value === undefined ? '' : ` ${value}`}`;
+  const kinds = counts === undefined ? '' : ` of ${Object.keys(counts).join(', ')}`;
+  return `${method}: ${cause}${reason ? ` ${reason}` : ''}${about}${kinds}`;
+};
 
 const messages = new Map<string, string>();
 
@@ -59,6 +65,7 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
     ? 'needs more memory than a machine may reserve; see device-memory.test.ts'
     : 'no limit on this platform',
   ...(viewsAreShort ? {} : { ViewTooLong: 'views may be as long as any memory here' }),
+  NoEngine: 'every device of this package has an engine; a program in C can open one without',
   ObjectKind: 'needs a native module above the core that adds object kinds; none does yet',
   ReleaseHook: 'same as ObjectKind',
   TooManyPages: 'needs a buffer of 16 TiB',

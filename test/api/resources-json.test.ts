@@ -22,6 +22,12 @@ const check = (value: unknown): unknown => (validate(value) ? [] : validate.erro
 
 function full() {
   const { device, pd, qp } = scene({ trusted: true, captureStacks: true });
+  const cq = device.createCq(4);
+  const srq = pd.createSrq({ maxWr: 2, maxSge: 1 });
+  pd.createAh({ dlid: 1 });
+  pd.createQp({ type: 'UC', sendCq: cq }).connect(pd.createQp({ type: 'UC', sendCq: cq, srq }), {
+    access: 0,
+  });
   dmaPages(device, 2);
   const mr = pd.regUserMr(new Uint8Array(new SharedArrayBuffer(64), 8, 40), {
     iova: 2n ** 64n - 40n,
@@ -56,6 +62,12 @@ test('the schema rejects each kind of invalid document', () => {
     (json) => delete json.regions[0].memory.offset,
     (json) => (json.mappings[0].address = '1'),
     (json) => (json.elements[0].count = 0),
+    (json) => (json.queuePairs[1].state = 'rts'),
+    (json) => (json.queuePairs[1].type = 'CHECK'),
+    (json) => (json.queuePairs[1].pqn = 1),
+    (json) => (json.completionQueues[0].broken = 0),
+    (json) => delete json.sharedReceiveQueues[0].held,
+    (json) => (json.addressHandles[0].dlid = '0x1'),
   ];
   for (const change of changes) {
     const wrong = structuredClone(good);

@@ -20,7 +20,11 @@ const stacksOf = (resources: Resources): [string, string | undefined][] => {
 describe('resources', () => {
   test('of a new device list only its context', () => {
     const device = open();
-    const nothing = { pds: [], queuePairs: [], regions: [], mappings: [], memories: [], elements: [] };
+    const verbs = { completionQueues: [], sharedReceiveQueues: [], addressHandles: [] };
+    const nothing = {
+      ...{ pds: [], queuePairs: [], regions: [], mappings: [], memories: [], elements: [] },
+      ...verbs,
+    };
     expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
     device.allocPd().dealloc();
     device.allocDm(8).free();
@@ -57,6 +61,9 @@ describe('resources', () => {
         { id: user.id, ...own, trusted: false, children: 2 },
       ],
       queuePairs: [{ id: qp.id, ...own, pd: pd.id }],
+      completionQueues: [],
+      sharedReceiveQueues: [],
+      addressHandles: [],
       regions: [
         {
           id: mr.id,
@@ -157,6 +164,61 @@ describe('resources', () => {
     held.put();
     zero.put();
     expect(device.resources().regions.map(({ refs }) => refs)).toEqual([2, 3, 2, 2, 2]);
+  });
+
+  test('list the objects of the verbs with their fill levels', () => {
+    const { device, pd, qp } = scene({ engine: 'manual' });
+    const [sendCq, recvCq] = [device.createCq(8), device.createCq(4)];
+    const srq = pd.createSrq({ maxWr: 5, maxSge: 3, limit: 2 });
+    const ah = pd.createAh({ dlid: 7, sl: 3 });
+    const rc = pd.createQp({ type: 'RC', sendCq, recvCq });
+    const peer = pd.createQp({ type: 'RC', sendCq: recvCq, srq });
+    const ud = pd.createQp({ type: 'UD', sendCq });
+    rc.connect(peer, { access: 0 });
+    srq.postRecv([{}, {}, {}]);
+    rc.postSend([{ opcode: 'SEND' }, { opcode: 'SEND' }]);
+    rc.postRecv({});
+    const own = { context: 1, own: true };
+    const { queuePairs, completionQueues, sharedReceiveQueues, addressHandles } = device.resources();
+    const connected = { state: 'RTS', sends: 0, receives: 0 };
+    expect(queuePairs).toEqual([
+      { id: qp.id, ...own, pd: pd.id },
+      {
+        ...{ id: rc.id, ...own, pd: pd.id, type: 'RC', qpn: rc.qpn, ...connected, sends: 2, receives: 1 },
+        ...{ peer: peer.qpn, sendCq: sendCq.id, recvCq: recvCq.id },
+      },
+      {
+        ...{ id: peer.id, ...own, pd: pd.id, type: 'RC', qpn: peer.qpn, ...connected },
+        ...{ peer: rc.qpn, sendCq: recvCq.id, recvCq: recvCq.id, srq: srq.id },
+      },
+      {
+        ...{ id: ud.id, ...own, pd: pd.id, type: 'UD', qpn: ud.qpn, ...connected, state: 'RESET' },
+        ...{ sendCq: sendCq.id, recvCq: sendCq.id },
+      },
+    ]);
+    expect(completionQueues).toEqual([
+      { id: sendCq.id, ...own, cqe: 8, held: 0, users: 2, broken: false },
+      { id: recvCq.id, ...own, cqe: 4, held: 0, users: 2, broken: false },
+    ]);
+    expect(sharedReceiveQueues).toEqual([
+      { id: srq.id, ...own, pd: pd.id, maxWr: 5, maxSge: 3, limit: 2, held: 3, users: 1 },
+    ]);
+    expect(addressHandles).toEqual([{ id: ah.id, ...own, pd: pd.id, dlid: 7, sl: 3 }]);
+    expect(device.resources().pds).toMatchObject([{ children: 6 }]);
+
+    device.run();
+    rc.modify({ state: 'ERR' });
+    for (let i = 0; i < 4; i++) rc.postRecv({}); // flushed: with the one before and the two messages more than the queue holds
+    expect(device.resources()).toMatchObject({
+      queuePairs: [{}, { state: 'ERR', sends: 0, receives: 0 }, { state: 'RTS' }, {}],
+      completionQueues: [{ held: 0 }, { held: 4, broken: true }],
+      sharedReceiveQueues: [{ held: 1, limit: 0 }],
+    });
+    for (const object of [rc, peer, ud, sendCq, recvCq, srq, ah]) object.destroy();
+    expect(device.resources()).toMatchObject({
+      ...{ queuePairs: [{ id: qp.id }], completionQueues: [], sharedReceiveQueues: [], addressHandles: [] },
+      pds: [{ children: 1 }],
+    });
   });
 
   test('report the state of each region', () => {
@@ -265,6 +327,9 @@ describe('stacks', () => {
   function one(device: Device): void {
     const pd = device.allocPd({ trusted: true });
     pd.createQp();
+    device.createCq(1);
+    pd.createSrq({ maxWr: 1, maxSge: 1 });
+    pd.createAh({ dlid: 1 });
     pd.regUserMr(Buffer.alloc(8));
     pd.allocMr({ maxNumSg: 1 });
     pd.allocFmr({ maxPages: 1 });
@@ -292,6 +357,9 @@ describe('stacks', () => {
     expect(stacks.map(([kind]) => kind)).toEqual([
       'pds',
       'queuePairs',
+      'completionQueues',
+      'sharedReceiveQueues',
+      'addressHandles',
       ...Array<string>(4).fill('regions'),
       'mappings',
       'memories',

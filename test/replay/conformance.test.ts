@@ -17,6 +17,8 @@ function lines(file: string): string[] {
 describe.each([
   { folder: 'traces', answers: 'expected', files: 26, operations: 54_680 },
   { folder: 'hazards', answers: 'safe', files: 49, operations: 336 },
+  { folder: 'verbs/traces', answers: 'expected', files: 26, operations: 51_386 },
+  { folder: 'verbs/hazards', answers: 'safe', files: 6, operations: 464 },
 ])('the player plays $folder', ({ folder, answers, files, operations }) => {
   const suffix = '.ops.ndjson.gz';
   const names = readdirSync(join(conformance, folder))

@@ -44,6 +44,7 @@ static void skip(struct side *side, uint64_t bytes) {
 
 static void begin_call(struct rvt_engine *engine, struct rvt_data_call *call) {
     rvt_data_call_begin(call, engine->context->reader, rvt_thread_environment());
+    call->context = engine->context; /* counts bytes and refusals */
     rvt_data_call_enter(call, &engine->device->retirement);
 }
 
@@ -88,6 +89,7 @@ bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct 
         can = find_bytes(&call, &side, 1, &data, &run, refused);
     }
     rvt_data_call_leave(&call);
+    rvt_data_call_count(&call, 0, can ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
     return can;
 }
 
@@ -98,6 +100,7 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     struct rvt_data_call call;
     struct side source, target;
     enum rvt_moved moved = RVT_MOVED;
+    const uint64_t wanted = length;
     if (!length)
         return RVT_MOVED;
     begin_side(&source, from, false);
@@ -119,6 +122,8 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         if (step > left)
             step = left;
         memmove(room, bytes, step);
+        rvt_mr_count_bytes(source.sge.mr, step);
+        rvt_mr_count_bytes(target.sge.mr, step);
         advance(&source, step);
         advance(&target, step);
         rvt_data_call_spend(&call, step);
@@ -126,12 +131,16 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         if (length && !rvt_data_call_room(&call)) {
             rvt_data_call_leave(&call);
             (void)rvt_engine_yield(engine);
-            if (from->qp->epoch != from_epoch || to->qp->epoch != to_epoch)
+            if (from->qp->epoch != from_epoch || to->qp->epoch != to_epoch) {
+                rvt_data_call_count(&call, wanted - length, RVT_REASON_NONE);
                 return RVT_MOVE_STOPPED;
+            }
             begin_call(engine, &call);
         }
     }
     rvt_data_call_leave(&call);
+    rvt_data_call_count(&call, wanted - length,
+                        moved == RVT_MOVED ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
     return moved;
 }
 
@@ -204,5 +213,6 @@ enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rv
     else
         write_word(&here, apply(&there, wqe));
     rvt_data_call_leave(&call);
+    rvt_data_call_count(&call, 0, moved == RVT_MOVED ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
     return moved;
 }

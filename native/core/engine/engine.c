@@ -310,14 +310,16 @@ static void mark_released_region(struct rvt_owned *owned) {
     if (!context)
         return; /* there have been no queues */
     /* Another thread may be taking or putting references. One that is taken after this load was judged before
-     * the key ended, so the verb finds it in the count and answers -EBUSY. */
+     * the key ended, so the verb finds it in the count and answers -EBUSY; called again, it flushes it. */
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
     const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
-                                          : atomic_load_explicit(count, memory_order_acquire) != 0)
+                                          : atomic_load_explicit(count, memory_order_acquire) != 0) {
+        engine->several_released = engine->released;
         engine->released = true;
-    if (engine->released)
+        engine->last_released = (struct rvt_mr_handle){mr, rvt_object_generation(&mr->owned.object)};
         rvt_mark_engine(engine);
+    }
 }
 
 /* Called with the device lock held: the queue pair's handles go stale now, and rvt_drain_engine() does the
@@ -367,6 +369,15 @@ static void error_holders(struct rvt_engine *engine) {
     }
 }
 
+/* Returns whether references on a region that was released are left. One that was ended by force counts. */
+static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle handle) {
+    rvt_mutex_lock(&device->lock);
+    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    bool held = !mr || rvt_mr_held(mr) != 0;
+    rvt_mutex_unlock(&device->lock);
+    return held;
+}
+
 /* Flushes the queue pairs in error here and now, while another thread runs the engine and may be in the middle of
  * a long request. Never releases the engine lock: only the runner may carry out requests. */
 static void flush_failed(struct rvt_engine *engine) {
@@ -413,11 +424,12 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         return;
     rvt_engine_lock(engine);
     rvt_mutex_lock(&device->lock);
-    const bool released = engine->released;
+    const bool released = engine->released, several = engine->several_released;
+    const struct rvt_mr_handle last = engine->last_released;
     struct rvt_engine_qp *qps = engine->orphans;
     struct rvt_srq *srqs = engine->ended_srqs;
     struct rvt_cq *cqs = engine->ended_cqs;
-    engine->released = false;
+    engine->released = engine->several_released = false;
     engine->orphans = NULL;
     engine->ended_srqs = NULL;
     engine->ended_cqs = NULL;
@@ -435,7 +447,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
      * has found this thread's marks, because it may not have come to the flushing. */
     if (engine->running)
         flush_failed(engine);
-    else if (released)
+    else if (released && (several || is_still_held(device, last)))
         run(engine);
     rvt_engine_finish(engine);
 }
@@ -456,7 +468,7 @@ static void destroy(struct rvt_dev_info *device) {
 static const struct rvt_object_kind *const kinds[] = {&rvt_cq_objects, &rvt_srq_objects, &rvt_ah_objects};
 
 static const struct rvt_release_hook hooks[] = {
-    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region},
+    {.kind = RVT_RESOURCE_MR, .releasing = mark_released_region, .releasing_again = mark_released_region},
     {.kind = RVT_RESOURCE_QP, .releasing = mark_ended_qp},
 };
 

@@ -54,9 +54,11 @@ struct rvt_engine {
     /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread sees
      * its own marks without the lock. */
     _Atomic(bool) marked;
-    /* Protected by the device lock: the marks of the hooks. */
-    bool released;                 /* a region that a queued work request may hold was released */
-    struct rvt_engine_qp *orphans; /* of queue pairs that have ended */
+    /* Protected by the device lock: marks of the hooks. */
+    bool released;                      /* a region that a queued work request may hold was released */
+    struct rvt_mr_handle last_released; /* the last such region */
+    bool several_released;              /* there were others since the last drain */
+    struct rvt_engine_qp *orphans;      /* of queue pairs that have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */

@@ -152,7 +152,7 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
                                      &sges[wqe->num_sge], &reason);
         if (answer < 0) {
             error = answer == -RVT_ENOMEM
-                        ? rvt_fail(RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN)
+                        ? rvt_fail_at(RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN, index, 0, UINT32_MAX)
                         : rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_SGE_REFUSED, index, i, (uint64_t)reason);
             break;
         }

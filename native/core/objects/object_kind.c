@@ -288,3 +288,13 @@ void rvt_tell_release(struct rvt_owned *object, uint32_t kind) {
                 extension->hooks[k].releasing(object);
     }
 }
+
+void rvt_tell_release_again(struct rvt_owned *object, uint32_t kind) {
+    const struct rvt_object_kinds *kinds = &object->device->kinds;
+    for (uint32_t i = 0; i < kinds->extension_count; i++) {
+        const struct rvt_extension *extension = kinds->extensions[i];
+        for (uint32_t k = 0; k < extension->hook_count; k++)
+            if (extension->hooks[k].kind == kind && extension->hooks[k].releasing_again)
+                extension->hooks[k].releasing_again(object);
+    }
+}

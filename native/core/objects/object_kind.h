@@ -74,6 +74,9 @@ struct rvt_release_hook {
      * The device lock is held, so the hook must not call a function that takes it. It may change and end
      * objects of its own layer's kinds, and no others. */
     void (*releasing)(struct rvt_owned *object);
+    /* Called, under the same conditions but without a key, each time a verb releases a region that is already
+     * half-dead: whatever still holds it must let go of it. NULL: nothing to do. */
+    void (*releasing_again)(struct rvt_owned *object);
 };
 
 /* The kinds and hooks that one upper layer adds to a device. Constant, and outlives the device. */
@@ -188,5 +191,8 @@ void rvt_drain_extensions(struct rvt_dev_info *device);
 /* Calls the release hooks that watch this kind. Every kind's `end`, and every verb that ends an object, must
  * call this once per object, while the object's handles are still valid. */
 void rvt_tell_release(struct rvt_owned *object, uint32_t kind);
+
+/* Calls `releasing_again` of the hooks that watch this kind. */
+void rvt_tell_release_again(struct rvt_owned *object, uint32_t kind);
 
 #endif

@@ -59,6 +59,8 @@ static void revoke_with(struct rvt_mregion *mr, uint64_t flags) {
         rvt_tell_release(&mr->owned, RVT_RESOURCE_MR);
         rvt_free_lkey(mr);
         mr->half_dead = true;
+    } else {
+        rvt_tell_release_again(&mr->owned, RVT_RESOURCE_MR);
     }
     /* Increment first: a thread that sees the flag must not read 0 in `watched`. */
     if (flags & RVT_MR_WATCHED & ~atomic_load_explicit(&mr->word, memory_order_relaxed))

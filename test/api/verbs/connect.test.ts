@@ -6,7 +6,8 @@ function world(keyPolicy: 'sequential' | 'random' = 'sequential', limits = {}) {
   const device = open({ keyPolicy, limits });
   const pd = device.allocPd();
   const cq = device.createCq(16);
-  const create = <Type extends 'RC' | 'UC' | 'UD'>(type: Type): QueuePair<Type> => pd.createQp<Type>({ type, sendCq: cq });
+  const create = <Type extends 'RC' | 'UC' | 'UD'>(type: Type): QueuePair<Type> =>
+    pd.createQp<Type>({ type, sendCq: cq });
   return { device, pd, cq, create };
 }
 
@@ -36,7 +37,15 @@ test('connect brings both RC queue pairs to RTS, with the given rights and the d
 test('connect takes every option', () => {
   const { create } = world();
   const [a, b] = [create('RC'), create('RC')];
-  const options: ConnectOptions = { access: REMOTE, pathMtu: 256, minRnrTimer: 1, rnrRetry: 2, retryCnt: 3, timeout: 4, maxRdAtomic: 5 };
+  const options: ConnectOptions = {
+    access: REMOTE,
+    pathMtu: 256,
+    minRnrTimer: 1,
+    rnrRetry: 2,
+    retryCnt: 3,
+    timeout: 4,
+    maxRdAtomic: 5,
+  };
   a.connect(b, options);
   expect(a.query()).toMatchObject(options);
   expect(b.query()).toMatchObject(options);
@@ -94,20 +103,33 @@ test('refuses queue pairs that are not in RESET, and changes neither', () => {
   const [a, b, c] = [create('RC'), create('RC'), create('RC')];
   a.connect(b, { access: 0 });
   const before = [a.query(), b.query(), c.query()];
-  const connect = (one: QueuePair<'RC'>, other: QueuePair<'RC'>) => refusal(() => { one.connect(other, { access: 0 }); });
+  const connect = (one: QueuePair<'RC'>, other: QueuePair<'RC'>) =>
+    refusal(() => {
+      one.connect(other, { access: 0 });
+    });
   expect(connect(a, c).slice(0, 2)).toEqual(['EINVAL', 'QpMove']);
   expect(connect(c, a).slice(0, 2)).toEqual(['EINVAL', 'QpMove']);
   expect([a.query(), b.query(), c.query()]).toEqual(before);
   const ud = create('UD');
   ud.activate({ qkey: 1 });
-  expect(refusal(() => { ud.activate({ qkey: 1 }); }).slice(0, 2)).toEqual(['EINVAL', 'QpMove']);
+  expect(
+    refusal(() => {
+      ud.activate({ qkey: 1 });
+    }).slice(0, 2),
+  ).toEqual(['EINVAL', 'QpMove']);
 });
 
 test('a failure leaves both queue pairs in RESET', () => {
   const { create } = world();
   const [a, b] = [create('RC'), create('RC')];
-  expect(refusal(() => { a.connect(b, { access: REMOTE, rnrRetry: 8 }); }).slice(0, 2)).toEqual(['EINVAL', 'QpAttribute']);
-  expect(() => { a.connect(b, { access: REMOTE, timeout: 256 }); }).toThrow(/"options.timeout" is out of range/);
+  expect(
+    refusal(() => {
+      a.connect(b, { access: REMOTE, rnrRetry: 8 });
+    }).slice(0, 2),
+  ).toEqual(['EINVAL', 'QpAttribute']);
+  expect(() => {
+    a.connect(b, { access: REMOTE, timeout: 256 });
+  }).toThrow(/"options.timeout" is out of range/);
   expect([a.state, b.state, a.query().access]).toEqual(['RESET', 'RESET', 0]);
   a.connect(b, { access: REMOTE });
   expect([a.state, b.state]).toEqual(['RTS', 'RTS']);
@@ -116,7 +138,9 @@ test('a failure leaves both queue pairs in RESET', () => {
 test('refuses peers of another type, of another device and of another class', () => {
   const { create } = world();
   const rc = create('RC');
-  const connect = (peer: unknown) => () => { rc.connect(peer as QueuePair<'RC'>, { access: 0 }); };
+  const connect = (peer: unknown) => () => {
+    rc.connect(peer as QueuePair<'RC'>, { access: 0 });
+  };
   expect(connect(create('UC'))).toThrow(/The argument 'peer' must be of type RC/);
   expect(connect(world().create('RC'))).toThrow(/The argument 'peer' must be of the same device/);
   expect(connect({})).toThrow(/The "peer" argument must be an instance of QueuePair/);
@@ -127,16 +151,32 @@ test('refuses peers of another type, of another device and of another class', ()
 test('rights are never a default', () => {
   const { create } = world();
   const [a, b] = [create('RC'), create('RC')];
-  expect(() => { a.connect(b, {} as ConnectOptions); }).toThrow(/"options.access" property must be of type number/);
-  expect(() => { a.connect(b, { access: undefined } as unknown as ConnectOptions); }).toThrow(/"options.access"/);
-  expect(() => { a.connect(b, undefined as unknown as ConnectOptions); }).toThrow(/"options" argument must be of type object/);
-  expect(() => { create('UD').activate({} as { qkey: number }); }).toThrow(/"options.qkey" property must be of type number/);
+  expect(() => {
+    a.connect(b, {} as ConnectOptions);
+  }).toThrow(/"options.access" property must be of type number/);
+  expect(() => {
+    a.connect(b, { access: undefined } as unknown as ConnectOptions);
+  }).toThrow(/"options.access"/);
+  expect(() => {
+    a.connect(b, undefined as unknown as ConnectOptions);
+  }).toThrow(/"options" argument must be of type object/);
+  expect(() => {
+    create('UD').activate({} as { qkey: number });
+  }).toThrow(/"options.qkey" property must be of type number/);
 });
 
 test('UD queue pairs cannot be connected, nor others activated', () => {
   const { create } = world();
   const [a, b] = [create('UD'), create('UD')] as unknown as QueuePair<'RC'>[];
-  expect(refusal(() => { a?.connect(b as QueuePair<'RC'>, { access: 0 }); })[0]).toBe('EINVAL');
+  expect(
+    refusal(() => {
+      a?.connect(b as QueuePair<'RC'>, { access: 0 });
+    })[0],
+  ).toBe('EINVAL');
   expect(a?.state).toBe('RESET');
-  expect(refusal(() => { (create('RC') as unknown as QueuePair<'UD'>).activate({ qkey: 1 }); })[0]).toBe('EINVAL');
+  expect(
+    refusal(() => {
+      (create('RC') as unknown as QueuePair<'UD'>).activate({ qkey: 1 });
+    })[0],
+  ).toBe('EINVAL');
 });

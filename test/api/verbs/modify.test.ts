@@ -20,7 +20,14 @@ const rts: QpAttributes = { state: 'RTS', timeout: 14, retryCnt: 7, rnrRetry: 7,
 function inState(state: 'RESET' | 'INIT' | 'RTR' | 'RTS' | 'SQD' | 'ERR'): QueuePair<'RC'> {
   const device = open({ engine: 'manual', keyPolicy: 'sequential' });
   const qp = device.allocPd().createQp({ type: 'RC', sendCq: device.createCq(16) });
-  const path = { RESET: [], INIT: [init], RTR: [init, rtr], RTS: [init, rtr, rts], SQD: [init, rtr, rts, { state: 'SQD' }], ERR: [init, { state: 'ERR' }] } as const;
+  const path = {
+    RESET: [],
+    INIT: [init],
+    RTR: [init, rtr],
+    RTS: [init, rtr, rts],
+    SQD: [init, rtr, rts, { state: 'SQD' }],
+    ERR: [init, { state: 'ERR' }],
+  } as const;
   for (const attributes of path[state]) qp.modify(attributes);
   return qp;
 }
@@ -69,7 +76,12 @@ test('query returns what modify has set', () => {
 });
 
 test('a new queue pair has no attributes', () => {
-  expect(inState('RESET').query()).toMatchObject({ port: 0, pathMtu: undefined, access: 0, pathMigState: 'MIGRATED' });
+  expect(inState('RESET').query()).toMatchObject({
+    port: 0,
+    pathMtu: undefined,
+    access: 0,
+    pathMigState: 'MIGRATED',
+  });
 });
 
 test.each([256, 512, 1024, 2048, 4096] as const)('takes a path MTU of %i bytes', (pathMtu) => {
@@ -134,7 +146,12 @@ describe('refuses with EINVAL and changes nothing:', () => {
     ['a multicast LID', 'INIT', { ...rtr, av: { dlid: 0xc000 } }, 'PathDlid'],
     ['a path over port 2', 'INIT', { ...rtr, av: { dlid: 1, port: 2 } }, 'PathPort'],
     ['an unknown static rate', 'INIT', { ...rtr, av: { dlid: 1, staticRate: 1 } }, 'PathRate'],
-    ['an alternate path with a wrong P_Key index', 'INIT', { ...rtr, altPath: { dlid: 1, pkeyIndex: 1 } }, 'QpAttribute'],
+    [
+      'an alternate path with a wrong P_Key index',
+      'INIT',
+      { ...rtr, altPath: { dlid: 1, pkeyIndex: 1 } },
+      'QpAttribute',
+    ],
     ['migration state ARMED', 'RTS', { state: 'RTS', pathMigState: 'ARMED' }, 'PathMig'],
   ])('%s', (_, state, attributes, cause) => {
     const qp = inState(state);
@@ -150,13 +167,21 @@ describe('refuses arguments of wrong types:', () => {
     ['an unknown attribute', { cap: {} }, /'options.cap' is not a known option/],
     ['an unknown state', { state: 'READY' }, /'attributes.state' must be one of: 'RESET', 'INIT'/],
     ['a state that is a number', { state: 1 }, /"attributes.state" property must be of type string/],
-    ['undefined rights', { state: 'INIT', access: undefined }, /"options.access" property must be of type number/],
+    [
+      'undefined rights',
+      { state: 'INIT', access: undefined },
+      /"options.access" property must be of type number/,
+    ],
     ['a path that is a number', { av: 1 }, /"attributes.av" property must be of type object/],
     ['a path without a destination', { av: {} }, /"attributes.av.dlid" property must be of type number/],
     ['a number that does not fit', { timeout: 256 }, /"attributes.timeout" is out of range/],
     ['a bigint', { sqPsn: 1n }, /"attributes.sqPsn" property must be of type number/],
     ['an MTU below the smallest', { pathMtu: 1 }, /"attributes.pathMtu" is out of range/],
-    ['enSqdAsyncNotify that is a number', { enSqdAsyncNotify: 1 }, /"attributes.enSqdAsyncNotify" property must be of type boolean/],
+    [
+      'enSqdAsyncNotify that is a number',
+      { enSqdAsyncNotify: 1 },
+      /"attributes.enSqdAsyncNotify" property must be of type boolean/,
+    ],
   ])('%s', (_, attributes, message) => {
     const qp = inState('RTS');
     expect(modify(qp, attributes as QpAttributes)).toThrow(message);
@@ -185,7 +210,10 @@ test('a reset drops sends without completions, keeps receives, and forgets the p
 
 test('the error state flushes receives at once and sends when the engine comes to them', () => {
   const { device, a, aCq } = ends();
-  a.postSend([{ wrId: 1, opcode: 'SEND' }, { wrId: 2, opcode: 'SEND' }]);
+  a.postSend([
+    { wrId: 1, opcode: 'SEND' },
+    { wrId: 2, opcode: 'SEND' },
+  ]);
   a.postRecv([{ wrId: 3 }, { wrId: 4 }]);
   a.modify({ state: 'ERR' });
   expect(linesOf(aCq)).toEqual(['3 RECV WR_FLUSH_ERR Flushed', '4 RECV WR_FLUSH_ERR Flushed']);
@@ -218,11 +246,19 @@ test('sqDraining tells whether a send was in progress when the queue pair went t
 test('posted messages advance sqPsn by their packets', () => {
   const { pd, device } = ends();
   const cq = device.createCq(4);
-  const [a, b] = [0, 1].map(() => pd.createQp({ type: 'RC', sendCq: cq })) as [QueuePair<'RC'>, QueuePair<'RC'>];
+  const [a, b] = [0, 1].map(() => pd.createQp({ type: 'RC', sendCq: cq })) as [
+    QueuePair<'RC'>,
+    QueuePair<'RC'>,
+  ];
   a.connect(b, { access: Access.RemoteWrite, pathMtu: 256 });
   const bytes = Buffer.alloc(513);
   const { start, lkey } = pd.regUserMr(bytes);
-  a.postSend({ opcode: 'RDMA_WRITE', sges: [{ addr: start, length: 513, lkey }], remoteAddr: 0, rkey: 0 as never });
+  a.postSend({
+    opcode: 'RDMA_WRITE',
+    sges: [{ addr: start, length: 513, lkey }],
+    remoteAddr: 0,
+    rkey: 0 as never,
+  });
   a.postSend({ opcode: 'SEND' });
   expect(a.query().sqPsn).toBe(4);
 });

@@ -24,7 +24,13 @@ test.each(['RC', 'UC', 'UD'] as const)('creates a queue pair of type %s in RESET
 test('without options, or with type CHECK, creates a queue pair that has no queues', () => {
   const { pd } = world();
   for (const qp of [pd.createQp(), pd.createQp({}), pd.createQp({ type: 'CHECK' })]) {
-    expect([qp.type, qp.qpn, qp.sendCq, qp.recvCq, qp.srq]).toEqual(['CHECK', 0, undefined, undefined, undefined]);
+    expect([qp.type, qp.qpn, qp.sendCq, qp.recvCq, qp.srq]).toEqual([
+      'CHECK',
+      0,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   }
 });
 
@@ -36,13 +42,29 @@ test('methods that need queues refuse a queue pair without queues with EINVAL', 
   const none = ['EINVAL', 'QpHasNoQueues'];
   expect(refusal(() => check.state).slice(0, 2)).toEqual(none);
   expect(refusal(() => check.query()).slice(0, 2)).toEqual(none);
-  expect(refusal(() => { check.modify({ state: 'ERR' }); }).slice(0, 2)).toEqual(none);
-  expect(refusal(() => { check.postSend({ opcode: 'SEND' }); })).toEqual([...none, undefined, 0]);
-  expect(refusal(() => { check.postRecv({}); })).toEqual([...none, undefined, 0]);
+  expect(
+    refusal(() => {
+      check.modify({ state: 'ERR' });
+    }).slice(0, 2),
+  ).toEqual(none);
+  expect(
+    refusal(() => {
+      check.postSend({ opcode: 'SEND' });
+    }),
+  ).toEqual([...none, undefined, 0]);
+  expect(
+    refusal(() => {
+      check.postRecv({});
+    }),
+  ).toEqual([...none, undefined, 0]);
   expect(refusal(() => check.recv(sge)).slice(0, 2)).toEqual(none);
   expect(refusal(() => check.send(sge)).slice(0, 2)).toEqual(none);
-  expect(() => { check.connect(peer, { access: 0 }); }).toThrow(/must be of type CHECK/);
-  expect(() => { peer.connect(check, { access: 0 }); }).toThrow(/must be of type RC/);
+  expect(() => {
+    check.connect(peer, { access: 0 });
+  }).toThrow(/must be of type CHECK/);
+  expect(() => {
+    peer.connect(check, { access: 0 });
+  }).toThrow(/must be of type RC/);
 });
 
 test('numbers of queue pairs begin at 2 and are never reused', () => {
@@ -74,11 +96,17 @@ describe('createQp refuses', () => {
     ['more receives than maxQpWr', { maxRecvWr: 11 }, ['EINVAL', 'Capacity']],
     ['more SGEs than maxSendSge', { maxSendSge: 6 }, ['EINVAL', 'Capacity']],
     ['more SGEs than maxRecvSge', { maxRecvSge: 7 }, ['EINVAL', 'Capacity']],
-    ['no capacity at all', { maxSendWr: 0, maxRecvWr: 0, maxSendSge: 0, maxRecvSge: 0 }, ['EINVAL', 'NoCapacity']],
+    [
+      'no capacity at all',
+      { maxSendWr: 0, maxRecvWr: 0, maxSendSge: 0, maxRecvSge: 0 },
+      ['EINVAL', 'NoCapacity'],
+    ],
   ])('%s', (_, options, expected) => {
     const { device, pd, cq } = world({ maxQpWr: 10, maxSendSge: 5, maxRecvSge: 6 });
     const small = { maxSendWr: 1, maxRecvWr: 1, maxSendSge: 1, maxRecvSge: 1 };
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, ...small, ...options })).slice(0, 2)).toEqual(expected);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, ...small, ...options })).slice(0, 2)).toEqual(
+      expected,
+    );
     expect(device.resources().queuePairs).toEqual([]);
   });
 
@@ -94,10 +122,19 @@ describe('createQp refuses', () => {
   test('queues of another device', () => {
     const { pd, cq } = world();
     const other = world();
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: other.cq })).slice(0, 2)).toEqual(['EINVAL', 'QueueElsewhere']);
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, recvCq: other.cq })).slice(0, 2)).toEqual(['EINVAL', 'QueueElsewhere']);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: other.cq })).slice(0, 2)).toEqual([
+      'EINVAL',
+      'QueueElsewhere',
+    ]);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, recvCq: other.cq })).slice(0, 2)).toEqual([
+      'EINVAL',
+      'QueueElsewhere',
+    ]);
     const srq = other.pd.createSrq({ maxWr: 1 });
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, srq })).slice(0, 2)).toEqual(['EINVAL', 'QueueElsewhere']);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, srq })).slice(0, 2)).toEqual([
+      'EINVAL',
+      'QueueElsewhere',
+    ]);
   });
 
   test('destroyed queues and a deallocated domain with EBADF', () => {
@@ -105,23 +142,45 @@ describe('createQp refuses', () => {
     const dead = device.createCq(1);
     dead.destroy();
     expect(refusal(() => pd.createQp({ type: 'RC', sendCq: dead })).slice(0, 2)).toEqual(['EBADF', 'CqGone']);
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, recvCq: dead })).slice(0, 2)).toEqual(['EBADF', 'CqGone']);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, recvCq: dead })).slice(0, 2)).toEqual([
+      'EBADF',
+      'CqGone',
+    ]);
     const srq = pd.createSrq({ maxWr: 1 });
     srq.destroy();
-    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, srq })).slice(0, 2)).toEqual(['EBADF', 'SrqGone']);
+    expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq, srq })).slice(0, 2)).toEqual([
+      'EBADF',
+      'SrqGone',
+    ]);
     pd.dealloc();
     expect(refusal(() => pd.createQp({ type: 'RC', sendCq: cq })).slice(0, 2)).toEqual(['EBADF', 'PdGone']);
   });
 
   test.each<[string, object, RegExp]>([
     ['an unknown type', { type: 'XRC_INI' }, /'options.type' must be one of: 'CHECK', 'RC', 'UC', 'UD'/],
-    ['a missing completion queue', { type: 'RC', sendCq: undefined }, /"options.sendCq" property must be an instance of CompletionQueue/],
-    ['a receive queue of another class', { type: 'RC', recvCq: {} }, /"options.recvCq" property must be an instance of CompletionQueue/],
-    ['a shared receive queue of another class', { type: 'RC', srq: {} }, /"options.srq" property must be an instance of SharedReceiveQueue/],
+    [
+      'a missing completion queue',
+      { type: 'RC', sendCq: undefined },
+      /"options.sendCq" property must be an instance of CompletionQueue/,
+    ],
+    [
+      'a receive queue of another class',
+      { type: 'RC', recvCq: {} },
+      /"options.recvCq" property must be an instance of CompletionQueue/,
+    ],
+    [
+      'a shared receive queue of another class',
+      { type: 'RC', srq: {} },
+      /"options.srq" property must be an instance of SharedReceiveQueue/,
+    ],
     ['an unknown option', { type: 'RC', maxWr: 1 }, /'options.maxWr' is not a known option/],
     ['a size that is no integer', { type: 'RC', maxSendWr: 1.5 }, /"options.maxSendWr" is out of range/],
     ['a negative maxPending', { type: 'RC', maxPending: -1 }, /"options.maxPending" is out of range/],
-    ['a number as sqSigAll', { type: 'RC', sqSigAll: 1 }, /"options.sqSigAll" property must be of type boolean/],
+    [
+      'a number as sqSigAll',
+      { type: 'RC', sqSigAll: 1 },
+      /"options.sqSigAll" property must be of type boolean/,
+    ],
     ['queues without a type', { type: 'CHECK' }, /'options.sendCq' needs options.type/],
   ])('%s', (_, options, message) => {
     const { pd, cq, device } = world();
@@ -150,10 +209,22 @@ test('after destroy every method but destroy throws EBADF, and number and type s
   expect([a.qpn, a.type]).toEqual([2, 'RC']);
   expect(() => a.state).toThrow(rdma('EBADF', 'query_qp'));
   expect(() => a.query()).toThrow(rdma('EBADF', 'query_qp'));
-  expect(() => { a.modify({ state: 'ERR' }); }).toThrow(rdma('EBADF', 'modify_qp'));
-  expect(() => { a.connect(b, { access: REMOTE }); }).toThrow(rdma('EBADF', 'modify_qp'));
-  expect(refusal(() => { a.postSend({ opcode: 'SEND', sges: [sge] }); })).toEqual(['EBADF', 'QpGone', undefined, 0]);
-  expect(refusal(() => { a.postRecv({}); })).toEqual(['EBADF', 'QpGone', undefined, 0]);
+  expect(() => {
+    a.modify({ state: 'ERR' });
+  }).toThrow(rdma('EBADF', 'modify_qp'));
+  expect(() => {
+    a.connect(b, { access: REMOTE });
+  }).toThrow(rdma('EBADF', 'modify_qp'));
+  expect(
+    refusal(() => {
+      a.postSend({ opcode: 'SEND', sges: [sge] });
+    }),
+  ).toEqual(['EBADF', 'QpGone', undefined, 0]);
+  expect(
+    refusal(() => {
+      a.postRecv({});
+    }),
+  ).toEqual(['EBADF', 'QpGone', undefined, 0]);
 });
 
 test('destroying a queue pair drops its work requests without completions', () => {
@@ -179,9 +250,21 @@ test('a domain, a completion queue and a shared receive queue in use by queue pa
     }
     return undefined;
   };
-  expect(counts(() => { pd.dealloc(); })).toEqual({ queuePairs: 2, sharedReceiveQueues: 1, addressHandles: 1 });
-  expect(counts(() => { cq.destroy(); })).toEqual({ queuePairs: 2 });
-  expect(counts(() => { srq.destroy(); })).toEqual({ queuePairs: 2 });
+  expect(
+    counts(() => {
+      pd.dealloc();
+    }),
+  ).toEqual({ queuePairs: 2, sharedReceiveQueues: 1, addressHandles: 1 });
+  expect(
+    counts(() => {
+      cq.destroy();
+    }),
+  ).toEqual({ queuePairs: 2 });
+  expect(
+    counts(() => {
+      srq.destroy();
+    }),
+  ).toEqual({ queuePairs: 2 });
   for (const qp of qps) qp.destroy();
   srq.destroy();
   cq.destroy();
@@ -212,5 +295,7 @@ test('lastWqe is emitted after the call, for a queue pair with a shared receive 
 test('createQp has the types that its arguments determine', () => {
   const types: QpType[] = ['CHECK', 'RC', 'UC', 'UD'];
   const { pd, cq } = world();
-  expect(types.map((type) => pd.createQp(type === 'CHECK' ? { type } : { type, sendCq: cq }).type)).toEqual(types);
+  expect(types.map((type) => pd.createQp(type === 'CHECK' ? { type } : { type, sendCq: cq }).type)).toEqual(
+    types,
+  );
 });

@@ -8,7 +8,8 @@ static alignas(4096) unsigned char arena[ARENA], shadow[ARENA], outside[ARENA];
 
 static struct rvt_limits wide_limits(void) {
     struct rvt_limits limits = usual_limits();
-    limits.of[RVT_LIMIT_MAX_SEND_SGE] = limits.of[RVT_LIMIT_MAX_RECV_SGE] = limits.of[RVT_LIMIT_MAX_SRQ_SGE] = MANY;
+    limits.of[RVT_LIMIT_MAX_SEND_SGE] = limits.of[RVT_LIMIT_MAX_RECV_SGE] = limits.of[RVT_LIMIT_MAX_SRQ_SGE] =
+        MANY;
     return limits;
 }
 
@@ -260,11 +261,14 @@ static void atomics_on_words_in_pieces(void) {
             CHECK_EQ(rvt_reg_user_mr(v.pd, memory, 0x8000, 0x8000, LOCAL_WRITE, &result), 0);
             rvt_memory_put(memory);
             const struct rvt_ib_sge sge = {0x8008, 8, fixture_key(result)};
-            CHECK_EQ(post(&a, SEND_WR(.opcode = swap ? RVT_WR_ATOMIC_CMP_AND_SWP : RVT_WR_ATOMIC_FETCH_AND_ADD,
-                                      .sges = &sge, .num_sge = 1, .remote_addr = 0x10000 + PAGE, .rkey = key,
-                                      .compare_add = swap == 1 ? was : swap == 2 ? was + 1 : 0x123456789abcdef0,
-                                      .swap = 42)),
-                     0);
+            CHECK_EQ(
+                post(&a, SEND_WR(.opcode = swap ? RVT_WR_ATOMIC_CMP_AND_SWP : RVT_WR_ATOMIC_FETCH_AND_ADD,
+                                 .sges = &sge, .num_sge = 1, .remote_addr = 0x10000 + PAGE, .rkey = key,
+                                 .compare_add = swap == 1   ? was
+                                                : swap == 2 ? was + 1
+                                                            : 0x123456789abcdef0,
+                                 .swap = 42)),
+                0);
             WC(a.scq, .qp_num = a.qpn, .opcode = swap ? RVT_WC_OPCODE_COMP_SWAP : RVT_WC_OPCODE_FETCH_ADD,
                .byte_len = 8);
             memcpy(&own, arena + 30 * PAGE + shift + 8, 8);
@@ -310,9 +314,8 @@ static void an_aligned_atomic_wraps_at_2_to_the_64(void) {
     verbs_close(&v);
 }
 
-/* Later pages of an element are judged when the copy reaches them: a page whose mapping was closed refuses the
- * request after the first bytes have moved. */
-static void a_message_breaks_off_at_bytes_that_are_gone(void) {
+/* A region of pages, of which one lost its DMA mapping, refuses the whole request, at either end. */
+static void a_region_that_lost_a_page_refuses_the_request(void) {
     enum { FROM, TO };
     for (int side = FROM; side <= TO; side++) {
         for (int write = 0; write < 2; write++) {
@@ -334,8 +337,8 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
             rvt_memory_put(memory);
             struct rvt_mr_handle pages = {0};
             CHECK_EQ(rvt_alloc_mr(v.pd, RVT_MR_TYPE_MEM_REG, 2, &pages), 0);
-            CHECK_EQ(rvt_map_mr_sg(pages, (struct rvt_sg_element[]){{first, PAGE}, {second, PAGE}}, 2, 0, PAGE,
-                                   &outcome),
+            CHECK_EQ(rvt_map_mr_sg(pages, (struct rvt_sg_element[]){{first, PAGE}, {second, PAGE}}, 2, 0,
+                                   PAGE, &outcome),
                      2);
             const uint32_t key = fixture_key(pages);
             CHECK_EQ(rvt_fast_reg_mr(a.handle, pages, key, ALL_ACCESS, NULL), 0);
@@ -344,10 +347,10 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
             const bool own = side == FROM;
             CHECK_EQ(post_receive(&b, 5, own ? &whole : &broken, 1), 0);
             memset(outside, 0, ARENA);
-            struct rvt_send_wr wr = SEND_WR(.opcode = write ? RVT_WR_RDMA_WRITE : RVT_WR_SEND,
-                                            .sges = own ? &broken : &whole, .num_sge = 1,
-                                            .remote_addr = own ? whole.addr : broken.addr,
-                                            .rkey = own ? whole.lkey : broken.lkey);
+            struct rvt_send_wr wr =
+                SEND_WR(.opcode = write ? RVT_WR_RDMA_WRITE : RVT_WR_SEND, .sges = own ? &broken : &whole,
+                        .num_sge = 1, .remote_addr = own ? whole.addr : broken.addr,
+                        .rkey = own ? whole.lkey : broken.lkey);
             CHECK_EQ(post(&a, wr), 0);
             CHECK_EQ(rvt_dealloc_ucontext(context, true), 0); /* the second page goes with its mapping */
             run_engine(&v);
@@ -361,6 +364,7 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
                 CHECK(wc.cause == (write ? RVT_WHY_REMOTE_REFUSED : RVT_WHY_RECEIVE_REFUSED));
             }
             CHECK(wc.refused.reason != RVT_REASON_NONE);
+            CHECK_EQ(own ? outside[0] : arena[0] ^ shadow[0], 0); /* no byte has moved */
             CHECK_EQ(state_of(&a), RVT_QPS_ERR);
             AT_REST(mr);
             CHECK_EQ(fixture_query(pages).refs, 2);
@@ -375,4 +379,4 @@ static void a_message_breaks_off_at_bytes_that_are_gone(void) {
 
 CHECK_MAIN(TEST(random_elements_move_like_a_naive_copy), TEST(long_messages_arrive_whole),
            TEST(overlapping_ranges_stay_inside_the_target), TEST(atomics_on_words_in_pieces),
-           TEST(an_aligned_atomic_wraps_at_2_to_the_64), TEST(a_message_breaks_off_at_bytes_that_are_gone))
+           TEST(an_aligned_atomic_wraps_at_2_to_the_64), TEST(a_region_that_lost_a_page_refuses_the_request))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Completion queues. Completions come from posting receives to a queue pair in error: each completes at once as
  * flushed. */
+#include "core/engine/engine_state.h"
 #include "verbs.h"
 
 /* A queue pair in error whose receives complete in `cq`. */
@@ -243,6 +244,32 @@ static void completion_events_follow_all_others_in_the_order_of_the_queues(void)
     verbs_close(&v);
 }
 
+/* A queue that ends, or is triggered twice, while others are triggered before and behind it. Only several threads
+ * can bring this about by verbs. */
+static void triggered_queues_are_reported_once_and_in_order(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    struct rvt_engine *engine = v.device->engine;
+    struct rvt_cq_handle cq[4];
+    for (int i = 0; i < 4; i++)
+        cq[i] = make_cq(&v, 4);
+    for (int gone = 0; gone < 4; gone++) {
+        rvt_engine_lock(engine);
+        for (int i = 0; i < 4; i++)
+            rvt_trigger_cq(engine, cq[i].cq);
+        for (int i = 0; i < 4; i++)
+            rvt_trigger_cq(engine, cq[i].cq);
+        rvt_untrigger_cq(engine, cq[gone].cq);
+        rvt_untrigger_cq(engine, cq[gone].cq);
+        rvt_engine_finish(engine);
+        for (int i = 0; i < 4; i++)
+            if (i != gone)
+                EVENT(&v, RVT_EVENT_COMPLETION, cq_serial(cq[i]));
+        NO_EVENT(&v);
+    }
+    verbs_close(&v);
+}
+
 static void a_queue_is_busy_while_queue_pairs_use_it(void) {
     struct verbs v;
     REQUIRE(verbs_open(&v, AT_ONCE));
@@ -290,4 +317,5 @@ CHECK_MAIN(TEST(creating_tests_its_arguments_in_order), TEST(contexts_own_their_
            TEST(a_completion_that_finds_the_queue_full_breaks_it_for_good),
            TEST(resizing_keeps_entries_and_arming), TEST(arming_fires_once_for_what_it_was_armed_for),
            TEST(completion_events_follow_all_others_in_the_order_of_the_queues),
+           TEST(triggered_queues_are_reported_once_and_in_order),
            TEST(a_queue_is_busy_while_queue_pairs_use_it), TEST(verbs_fail_cleanly_without_memory))

@@ -68,8 +68,9 @@ static void messages_arrive_behind_the_room_for_a_header(void) {
         REQUIRE(open_net(&n, NULL));
         /* Two elements; the header's room ends inside the first or the second. */
         for (uint32_t first = 10; first <= 90; first += 20) {
-            const struct rvt_ib_sge room[] = {sge_at(&n.to, 0, first),
-                                              sge_at(&n.to, 1000, lengths[i] + GRH < first ? 0 : lengths[i] + GRH - first)};
+            const struct rvt_ib_sge room[] = {
+                sge_at(&n.to, 0, first),
+                sge_at(&n.to, 1000, lengths[i] + GRH < first ? 0 : lengths[i] + GRH - first)};
             const struct rvt_ib_sge sge = sge_at(&n.from, 0, lengths[i]);
             memset(to_bytes, 0xee, sizeof(to_bytes));
             CHECK_EQ(post_receive(&n.b, 3, room, 2), 0);
@@ -98,8 +99,8 @@ static void immediate_data_and_solicited_events(void) {
         CHECK_EQ(rvt_req_notify_cq(n.b.rcq, RVT_NOTIFY_SOLICITED), 0);
         give_receive(&n, 1, GRH);
         CHECK_EQ(post(&n.a, wr), 0);
-        WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .src_qp = n.a.qpn, .opcode = RVT_WC_OPCODE_RECV, .byte_len = GRH,
-           .flags = RVT_WC_WITH_IMM, .imm_or_inv = 0xabcd, .slid = 1, .sl = 6, .port = 1);
+        WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .src_qp = n.a.qpn, .opcode = RVT_WC_OPCODE_RECV,
+           .byte_len = GRH, .flags = RVT_WC_WITH_IMM, .imm_or_inv = 0xabcd, .slid = 1, .sl = 6, .port = 1);
         sent(&n, 0);
         if (solicited)
             EVENT(&n.v, RVT_EVENT_COMPLETION, cq_serial(n.b.rcq));
@@ -110,7 +111,18 @@ static void immediate_data_and_solicited_events(void) {
 
 /* Whatever becomes of a message, the sender sees success. */
 static void dropped_messages_succeed(void) {
-    enum { NOBODY, OWN_NUMBER_0, RC_PEER, IN_INIT, IN_ERR, IN_RESET, QKEY_DIFFERS, OWN_QKEY_DIFFERS, NO_RECEIVE, WAYS };
+    enum {
+        NOBODY,
+        OWN_NUMBER_0,
+        RC_PEER,
+        IN_INIT,
+        IN_ERR,
+        IN_RESET,
+        QKEY_DIFFERS,
+        OWN_QKEY_DIFFERS,
+        NO_RECEIVE,
+        WAYS
+    };
     for (int way = 0; way < WAYS; way++) {
         struct net n;
         REQUIRE(open_net(&n, NULL));
@@ -191,7 +203,8 @@ static void the_states_of_a_sender(void) {
     sent(&n, 0);
     CHECK_EQ(move_qp(&n.a, attr, RVT_QPS_ERR), 0);
     CHECK_EQ(post(&n.a, message(&n, NULL)), 0);
-    WC(n.a.scq, .wr_id = 7, .qp_num = n.a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .cause = RVT_WHY_FLUSHED);
+    WC(n.a.scq, .wr_id = 7, .qp_num = n.a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+       .cause = RVT_WHY_FLUSHED);
     close_net(&n);
 }
 
@@ -281,7 +294,8 @@ static void a_receive_in_hand_ends(void) {
             cause = RVT_WHY_CQ_FULL;
         }
         if (way != RESET && way != DESTROY) {
-            WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .status = status, .opcode = RVT_WC_OPCODE_RECV, .cause = cause);
+            WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .status = status, .opcode = RVT_WC_OPCODE_RECV,
+               .cause = cause);
             WC(n.b.rcq, .wr_id = 2, .qp_num = n.b.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
                .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_FLUSHED);
             CHECK_EQ(state_of(&n.b), RVT_QPS_ERR);
@@ -333,8 +347,8 @@ static void a_receive_with_a_bad_key_fails_the_receiver_alone(void) {
         struct net n;
         REQUIRE(open_net(&n, NULL));
         struct rvt_srq_handle srq = make_srq(&n.v, 4, 2, 0);
-        struct vqp c = make_qp_with(&n.v, n.v.pd,
-                                    (struct rvt_qp_init){.type = RVT_QPT_UD, .srq = shared ? &srq : NULL});
+        struct vqp c =
+            make_qp_with(&n.v, n.v.pd, (struct rvt_qp_init){.type = RVT_QPT_UD, .srq = shared ? &srq : NULL});
         connect_qp(&c, 0);
         const struct rvt_ib_sge bad[] = {sge_at(&n.to, 0, 8), {n.to.addr, PAGE, n.to.key ^ 1}};
         const struct rvt_recv_wr wr = {1, bad, 2};
@@ -343,8 +357,8 @@ static void a_receive_with_a_bad_key_fails_the_receiver_alone(void) {
         send.remote_qpn = c.qpn;
         CHECK_EQ(post(&n.a, send), 0);
         sent(&n, 0);
-        WC(c.rcq, .wr_id = 1, .qp_num = c.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR, .opcode = RVT_WC_OPCODE_RECV,
-           .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_STALE_KEY);
+        WC(c.rcq, .wr_id = 1, .qp_num = c.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR,
+           .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_STALE_KEY);
         CHECK_EQ(state_of(&c), RVT_QPS_ERR);
         CHECK_EQ(state_of(&n.a), RVT_QPS_RTS);
         if (shared)
@@ -377,8 +391,8 @@ static void a_queue_pair_can_send_to_itself(void) {
     struct rvt_send_wr wr = message(&n, &sge);
     wr.remote_qpn = n.a.qpn;
     CHECK_EQ(post(&n.a, wr), 0);
-    WC(n.a.rcq, .wr_id = 1, .qp_num = n.a.qpn, .src_qp = n.a.qpn, .opcode = RVT_WC_OPCODE_RECV, .byte_len = 100,
-       .slid = 1, .sl = 6, .port = 1);
+    WC(n.a.rcq, .wr_id = 1, .qp_num = n.a.qpn, .src_qp = n.a.qpn, .opcode = RVT_WC_OPCODE_RECV,
+       .byte_len = 100, .slid = 1, .sl = 6, .port = 1);
     sent(&n, 60);
     CHECK_BYTES_EQ(to_bytes + GRH, from_bytes, 60);
     close_net(&n);
@@ -414,7 +428,8 @@ static void bytes_that_cannot_be_resolved(void) {
             CHECK_EQ(query_qp(&n.b).receives, 1);
         } else {
             WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR,
-               .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_MEMORY_DETACHED);
+               .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_REFUSED,
+               .refused.reason = RVT_MEMORY_DETACHED);
             CHECK_EQ(state_of(&n.b), RVT_QPS_ERR);
         }
         CHECK_EQ(fixture_query(lost).refs, 2);
@@ -422,11 +437,56 @@ static void bytes_that_cannot_be_resolved(void) {
     }
 }
 
+/* A message from a region of pages, of which one lost its DMA mapping: it is dropped before a receive is taken. */
+static void a_message_from_a_region_that_lost_a_page_is_dropped(void) {
+    struct net n;
+    struct rvt_ucontext *context, *keeper;
+    struct rvt_dma_handle mapping;
+    struct rvt_sg_outcome outcome;
+    struct rvt_mr_handle pages = {0};
+    REQUIRE(open_net(&n, NULL));
+    struct rvt_reader *reader = rvt_reader_register();
+    CHECK_EQ(rvt_alloc_ucontext(n.v.device, reader, &keeper), 0);
+    CHECK_EQ(rvt_alloc_ucontext(n.v.device, reader, &context), 0);
+    struct rvt_memory *memory = rvt_fixed_memory(from_bytes, PAGE);
+    uint64_t first = 0x100000, second = 0x200000;
+    CHECK_EQ(rvt_dma_map(n.v.device, NULL, memory, true, &first, &mapping), 0);
+    CHECK_EQ(rvt_dma_map(n.v.device, context, memory, true, &second, &mapping), 0);
+    rvt_memory_put(memory);
+    CHECK_EQ(rvt_alloc_mr(n.v.pd, RVT_MR_TYPE_MEM_REG, 2, &pages), 0);
+    CHECK_EQ(
+        rvt_map_mr_sg(pages, (struct rvt_sg_element[]){{first, PAGE}, {second, PAGE}}, 2, 0, PAGE, &outcome),
+        2);
+    const struct rvt_ib_sge sge = {outcome.iova + PAGE - 10, 20, fixture_key(pages)};
+    give_receive(&n, 1, 200);
+    CHECK_EQ(move_qp(&n.a, usual_attr(0), RVT_QPS_SQD), 0);
+    CHECK_EQ(post(&n.a, message(&n, &sge)), 0);
+    CHECK_EQ(rvt_dealloc_ucontext(context, true), 0);
+    const struct rvt_qp_attr attr = {.state = RVT_QPS_RTS};
+    CHECK_EQ(rvt_modify_qp(n.a.handle, &attr, RVT_QPA_STATE), 0);
+    CHECK_EQ(rvt_kick_qp(n.a.handle), 0);
+    sent(&n, 20);
+    NO_WC(n.b.rcq);
+    CHECK_EQ(query_qp(&n.b).receives, 1);
+    const struct rvt_ib_sge good = sge_at(&n.from, 0, 20);
+    CHECK_EQ(post(&n.a, message(&n, &good)), 0);
+    received(&n, 1, 20);
+    sent(&n, 20);
+    CHECK_EQ(fixture_query(pages).refs, 2);
+    AT_REST(n.from);
+    AT_REST(n.to);
+    CHECK_EQ(rvt_dealloc_ucontext(keeper, true), 0);
+    rvt_free_ucontext(context);
+    rvt_free_ucontext(keeper);
+    rvt_reader_unregister(reader);
+    verbs_close(&n.v);
+}
+
 CHECK_MAIN(TEST(messages_arrive_behind_the_room_for_a_header), TEST(immediate_data_and_solicited_events),
            TEST(dropped_messages_succeed), TEST(the_senders_own_qkey_is_used_for_high_qkeys),
-           TEST(the_states_of_a_receiver), TEST(the_states_of_a_sender), TEST(the_address_is_copied_while_posting),
-           TEST(a_receive_that_is_too_small_stays_in_hand), TEST(a_receive_in_hand_ends),
-           TEST(a_receive_in_hand_of_another_domain_keeps_its_region),
+           TEST(the_states_of_a_receiver), TEST(the_states_of_a_sender),
+           TEST(the_address_is_copied_while_posting), TEST(a_receive_that_is_too_small_stays_in_hand),
+           TEST(a_receive_in_hand_ends), TEST(a_receive_in_hand_of_another_domain_keeps_its_region),
            TEST(a_receive_with_a_bad_key_fails_the_receiver_alone),
            TEST(a_full_receive_queue_fails_the_receiver_alone), TEST(a_queue_pair_can_send_to_itself),
-           TEST(bytes_that_cannot_be_resolved))
+           TEST(bytes_that_cannot_be_resolved), TEST(a_message_from_a_region_that_lost_a_page_is_dropped))

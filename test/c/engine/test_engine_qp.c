@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Creating, querying and ending queue pairs with queues. */
+#include "core/engine/engine_state.h"
 #include "verbs.h"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static struct rvt_qp_init usual_init(struct rvt_cq_handle cq) {
     return (struct rvt_qp_init){
@@ -33,7 +39,7 @@ static void a_new_queue_pair_is_in_reset_with_empty_queues(void) {
                                        .max_recv_wr = 5,
                                        .max_recv_sge = 3,
                                    };
-        memset(&query, 0xff, sizeof(query));
+        memset(&query, 0, sizeof(query)); /* the bytes between the members */
         CHECK_EQ(rvt_query_qp(qp.handle, &query), 0);
         CHECK_EQ(query.qpn, expected.qpn);
         CHECK_EQ(query.type, expected.type);
@@ -105,6 +111,31 @@ static void random_numbers_differ_and_are_24_bits(void) {
     CHECK_EQ(rvt_test_alloc_live(), live);
 }
 
+#ifdef __linux__
+/* Replaces the C library's function with the system call, unless it must fail. */
+static bool random_fails;
+
+int getentropy(void *buffer, size_t length) {
+    return !random_fails && syscall(SYS_getrandom, buffer, length, 0) == (long)length ? 0 : -1;
+}
+
+static void creating_fails_without_random_numbers(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    v.device->engine->random_qp_numbers = true;
+    struct rvt_qp_init init = usual_init(make_cq(&v, 4));
+    struct rvt_qp_handle qp;
+    random_fails = true;
+    FAILS(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
+    random_fails = false;
+    CHECK_EQ(rvt_create_qp(v.pd, &init, &qp, NULL), 0);
+    verbs_close(&v);
+}
+#else
+/* A function of the C library cannot be replaced on every system. */
+static void creating_fails_without_random_numbers(void) {}
+#endif
+
 /* The order of the tests: each step mends what the step before was refused for. */
 static void creating_tests_its_arguments_in_order(void) {
     struct verbs v;
@@ -148,10 +179,10 @@ static void creating_tests_its_arguments_in_order(void) {
     init.type = RVT_QPT_RC;
     FAILS(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE);
     init.send_cq = cq;
-    FAILS(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE);
+    FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EBADF, RVT_CAUSE_CQ_GONE, 0, 0, 1);
     init.recv_cq = elsewhere;
     FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ,
-               0, 0);
+               0, 1);
     init.recv_cq = cq;
     init.send_cq = elsewhere;
     FAILS_WITH(rvt_create_qp(v.pd, &init, &qp, NULL), RVT_EINVAL, RVT_CAUSE_QUEUE_ELSEWHERE, RVT_RESOURCE_CQ,
@@ -437,8 +468,8 @@ static void creating_fails_cleanly_without_memory(void) {
 }
 
 CHECK_MAIN(TEST(a_new_queue_pair_is_in_reset_with_empty_queues), TEST(numbers_begin_at_2_and_are_not_reused),
-           TEST(random_numbers_differ_and_are_24_bits), TEST(creating_tests_its_arguments_in_order),
-           TEST(queues_must_be_of_the_same_device_and_context),
+           TEST(random_numbers_differ_and_are_24_bits), TEST(creating_fails_without_random_numbers),
+           TEST(creating_tests_its_arguments_in_order), TEST(queues_must_be_of_the_same_device_and_context),
            TEST(a_closed_domain_or_a_device_without_an_engine_is_refused),
            TEST(verbs_refuse_a_queue_pair_without_queues_or_destroyed),
            TEST(a_shared_receive_queue_replaces_the_receive_sizes), TEST(each_size_may_be_zero),

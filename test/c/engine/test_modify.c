@@ -397,7 +397,7 @@ static void paths_are_checked(void) {
         for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
             const struct rvt_qp_attr set = {.av = bad[i].av, .alt_av = bad[i].av};
             FAILS_WITH(rvt_modify_qp(qp.handle, &set, mask), RVT_EINVAL, bad[i].cause, bad[i].value,
-                       bad[i].limit, 0);
+                       bad[i].limit, mask);
             attr_is(&qp, &was);
         }
         for (uint32_t rate = 0; rate < 30; rate++) {
@@ -409,7 +409,7 @@ static void paths_are_checked(void) {
     }
     const struct rvt_qp_attr set = {.alt_av = {.port = 1}, .alt_pkey_index = 3};
     FAILS_WITH(rvt_modify_qp(qp.handle, &set, RVT_QPA_ALT_PATH), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 3, 2,
-               RVT_QPA_PKEY_INDEX);
+               RVT_QPA_ALT_PATH);
     verbs_close(&v);
 }
 
@@ -467,7 +467,7 @@ static void without_pkeys_no_queue_pair_leaves_reset(void) {
     limits.of[RVT_LIMIT_NPKEYS] = 0;
     REQUIRE(verbs_open_with(&v, limits, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC);
-    FAILS_WITH(move_qp(&qp, usual_attr(2), RVT_QPS_INIT), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 0, UINT32_MAX,
+    FAILS_WITH(move_qp(&qp, usual_attr(2), RVT_QPS_INIT), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 0, UINT64_MAX,
                RVT_QPA_PKEY_INDEX);
     verbs_close(&v);
 }

@@ -373,6 +373,38 @@ static void a_full_queue_refuses_before_keys_are_looked_at(void) {
     verbs_close(&v);
 }
 
+/* References of an FMR are counted in its word, which can be full. A receive with such an element fails. */
+static void a_region_that_is_held_too_often_is_refused(void) {
+    struct verbs v;
+    struct vqp a, b;
+    struct rvt_dma_handle mapping;
+    struct rvt_mr_handle fmr;
+    uint64_t address = 0x10000;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    make_pair(&v, RVT_QPT_RC, &a, &b);
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, PAGE);
+    CHECK_EQ(rvt_dma_map(v.device, NULL, memory, true, &address, &mapping), 0);
+    rvt_memory_put(memory);
+    CHECK_EQ(rvt_alloc_fmr(v.pd, ALL_ACCESS, &(struct rvt_fmr_attr){1, 32, RVT_PAGE_SHIFT}, &fmr), 0);
+    CHECK_EQ(rvt_map_phys_fmr(fmr, &address, 1, 0x1000), 0);
+    struct vmr mr = make_mr(&v, bytes, PAGE);
+    const struct rvt_ib_sge sges[] = {sge_at(&mr, 0, 8), {0x1000, 8, fixture_key(fmr)}};
+    atomic_fetch_or(&fmr.mr->word, RVT_MR_HELD_MASK);
+    struct rvt_send_wr wr = SEND_WR(.wr_id = 1, .opcode = RVT_WR_SEND, .sges = sges, .num_sge = 2);
+    REFUSED(a, &wr, RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN, 0, UINT32_MAX);
+    AT_REST(mr);
+    CHECK_EQ(post_receive(&b, 2, sges, 2), 0);
+    wr.num_sge = 0;
+    CHECK_EQ(post(&a, wr), 0);
+    WC(b.rcq, .wr_id = 2, .qp_num = b.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR, .opcode = RVT_WC_OPCODE_RECV,
+       .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_REGION_REVOKED);
+    WC(a.scq, .wr_id = 1, .qp_num = a.qpn, .status = RVT_WC_STATUS_REM_OP_ERR,
+       .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_REGION_REVOKED);
+    AT_REST(mr);
+    atomic_fetch_and(&fmr.mr->word, ~(uint64_t)RVT_MR_HELD_MASK);
+    verbs_close(&v);
+}
+
 /* --- local operations --- */
 
 static void reg_mr_is_carried_out_while_posting(void) {
@@ -568,7 +600,8 @@ CHECK_MAIN(TEST(the_state_decides_whether_work_requests_can_be_posted), TEST(rec
            TEST(opcodes_depend_on_the_type), TEST(atomics_and_reads_are_refused_in_order),
            TEST(local_write_is_needed_by_some_opcodes), TEST(a_refused_element_puts_the_references_back),
            TEST(elements_that_touch_share_a_reference), TEST(a_message_has_at_most_2_to_the_31_bytes),
-           TEST(a_full_queue_refuses_before_keys_are_looked_at), TEST(reg_mr_is_carried_out_while_posting),
+           TEST(a_full_queue_refuses_before_keys_are_looked_at),
+           TEST(a_region_that_is_held_too_often_is_refused), TEST(reg_mr_is_carried_out_while_posting),
            TEST(local_inv_is_carried_out_or_delayed), TEST(a_dropped_delayed_local_inv_counts_for_ever),
            TEST(each_request_adds_its_packets_to_sq_psn),
            TEST(datagrams_need_a_live_address_handle_of_their_domain))

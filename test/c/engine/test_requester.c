@@ -133,12 +133,12 @@ static void the_rest_is_flushed_after_a_failure(void) {
     CHECK_EQ(rvt_post_send(a.handle, wrs, 3, NULL), 0);
     WC(cq, .wr_id = 3, .qp_num = a.qpn, .status = RVT_WC_STATUS_RETRY_EXC_ERR, .cause = RVT_WHY_NO_PEER);
     for (uint64_t i = 1; i < 3; i++)
-        WC(cq, .wr_id = i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .opcode = RVT_WC_OPCODE_RECV,
-           .cause = RVT_WHY_FLUSHED);
-    WC(cq, .wr_id = 4, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .opcode = RVT_WC_OPCODE_RDMA_READ,
-       .cause = RVT_WHY_FLUSHED);
-    WC(cq, .wr_id = 5, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .opcode = RVT_WC_OPCODE_RDMA_WRITE,
-       .cause = RVT_WHY_FLUSHED);
+        WC(cq, .wr_id = i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+           .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_FLUSHED);
+    WC(cq, .wr_id = 4, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+       .opcode = RVT_WC_OPCODE_RDMA_READ, .cause = RVT_WHY_FLUSHED);
+    WC(cq, .wr_id = 5, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+       .opcode = RVT_WC_OPCODE_RDMA_WRITE, .cause = RVT_WHY_FLUSHED);
     NO_WC(cq);
     verbs_close(&v);
 }
@@ -176,7 +176,9 @@ static void a_uc_failure_is_silent_without_signaling(void) {
     connect_qp(&b, a.qpn);
     struct vmr mr = make_mr(&v, bytes, PAGE);
     const struct rvt_ib_sge sge = sge_at(&mr, 0, 8);
-    CHECK_EQ(post(&a, PLAIN_WR(.wr_id = 2, .opcode = RVT_WR_RDMA_WRITE, .sges = &sge, .num_sge = 1, .rkey = 1)), 0);
+    CHECK_EQ(
+        post(&a, PLAIN_WR(.wr_id = 2, .opcode = RVT_WR_RDMA_WRITE, .sges = &sge, .num_sge = 1, .rkey = 1)),
+        0);
     struct rvt_wc wc;
     CHECK_EQ(rvt_poll_cq(a.scq, 1, &wc), 1);
     CHECK_EQ(wc.status, RVT_WC_STATUS_REM_ACCESS_ERR);
@@ -229,9 +231,10 @@ static void fires(struct verbs *v, const struct vqp *qp, uint32_t usec) {
     }
 }
 
-static const uint32_t rnr_times[32] = {
-    655360, 10,   20,   30,   40,    60,    80,    120,   160,   240,   320,   480,    640,    960,    1280,   1920,
-    2560,   3840, 5120, 7680, 10240, 15360, 20480, 30720, 40960, 61440, 81920, 122880, 163840, 245760, 327680, 491520};
+static const uint32_t rnr_times[32] = {655360, 10,    20,    30,     40,     60,     80,     120,
+                                       160,    240,   320,   480,    640,    960,    1280,   1920,
+                                       2560,   3840,  5120,  7680,   10240,  15360,  20480,  30720,
+                                       40960,  61440, 81920, 122880, 163840, 245760, 327680, 491520};
 
 static void the_peers_min_rnr_timer_decides_the_time(void) {
     struct verbs v;
@@ -312,7 +315,8 @@ static void a_completion_and_a_change_reload_the_counter(void) {
             WC(a.scq, .qp_num = a.qpn);
         }
         if (round == 1) {
-            WC(a.scq, .qp_num = a.qpn, .status = RVT_WC_STATUS_RNR_RETRY_EXC_ERR, .cause = RVT_WHY_NO_RECEIVE);
+            WC(a.scq, .qp_num = a.qpn, .status = RVT_WC_STATUS_RNR_RETRY_EXC_ERR,
+               .cause = RVT_WHY_NO_RECEIVE);
             break;
         }
     }
@@ -329,8 +333,8 @@ static void reads_writes_and_atomics_need_no_receive(void) {
     static const uint32_t without[] = {RVT_WR_RDMA_WRITE, RVT_WR_RDMA_READ, RVT_WR_ATOMIC_CMP_AND_SWP,
                                        RVT_WR_ATOMIC_FETCH_AND_ADD};
     for (int i = 0; i < 4; i++) {
-        CHECK_EQ(post(&a, SEND_WR(.opcode = without[i], .sges = &sge, .num_sge = 1, .remote_addr = mr.addr + 64,
-                                  .rkey = mr.key)),
+        CHECK_EQ(post(&a, SEND_WR(.opcode = without[i], .sges = &sge, .num_sge = 1,
+                                  .remote_addr = mr.addr + 64, .rkey = mr.key)),
                  0);
         struct rvt_wc wc = {0};
         CHECK_EQ(rvt_poll_cq(a.scq, 1, &wc), 1);
@@ -359,7 +363,8 @@ static void a_change_of_state_while_waiting(void) {
     CHECK_EQ(rvt_kick_qp(a.handle), 0);
     CHECK_EQ(move_qp(&a, usual_attr(0), RVT_QPS_ERR), 0);
     for (uint64_t i = 1; i < 3; i++)
-        WC(a.scq, .wr_id = i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .cause = RVT_WHY_FLUSHED);
+        WC(a.scq, .wr_id = i, .qp_num = a.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+           .cause = RVT_WHY_FLUSHED);
     fires(&v, &a, rnr_times[12]); /* the timer is listed, without effect */
     NO_WC(a.scq);
     CHECK_EQ(move_qp(&a, usual_attr(0), RVT_QPS_RESET), 0);
@@ -440,14 +445,16 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
             const struct rvt_ib_sge gone = {0x10000, 8, fixture_key(lost)}, there = sge_at(&mr, 0, 8);
             const struct rvt_ib_sge room = whose == OWN ? there : gone;
             CHECK_EQ(post_receive(&b, 3, &room, 1), 0);
-            struct rvt_send_wr wr = SEND_WR(.wr_id = 4, .opcode = reads_from[i], .sges = whose == OWN ? &gone : &there,
-                                            .num_sge = 1, .remote_addr = whose == OWN ? mr.addr + 64 : 0x10000,
-                                            .rkey = whose == OWN ? mr.key : gone.lkey);
+            struct rvt_send_wr wr =
+                SEND_WR(.wr_id = 4, .opcode = reads_from[i], .sges = whose == OWN ? &gone : &there,
+                        .num_sge = 1, .remote_addr = whose == OWN ? mr.addr + 64 : 0x10000,
+                        .rkey = whose == OWN ? mr.key : gone.lkey);
             CHECK_EQ(post(&a, wr), 0);
             struct rvt_wc wc = {0};
             CHECK_EQ(rvt_poll_cq(a.scq, 1, &wc), 1);
             CHECK_EQ(wc.wr_id, 4);
-            const bool send = reads_from[i] == RVT_WR_SEND, with_imm = reads_from[i] == RVT_WR_RDMA_WRITE_WITH_IMM;
+            const bool send = reads_from[i] == RVT_WR_SEND,
+                       with_imm = reads_from[i] == RVT_WR_RDMA_WRITE_WITH_IMM;
             CHECK_EQ(wc.status, whose == OWN ? RVT_WC_STATUS_LOC_PROT_ERR
                                 : send       ? RVT_WC_STATUS_REM_OP_ERR
                                              : RVT_WC_STATUS_REM_ACCESS_ERR);
@@ -469,9 +476,9 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
                 CHECK_EQ(rvt_poll_cq(b.rcq, 1, &wc), 1);
                 CHECK_EQ(wc.wr_id, 3);
                 const bool flushed = whose == PEERS && !send && !with_imm;
-                CHECK_EQ(wc.status, flushed         ? RVT_WC_STATUS_WR_FLUSH_ERR
-                                    : whose == OWN  ? RVT_WC_STATUS_LOC_QP_OP_ERR
-                                                    : RVT_WC_STATUS_LOC_PROT_ERR);
+                CHECK_EQ(wc.status, flushed        ? RVT_WC_STATUS_WR_FLUSH_ERR
+                                    : whose == OWN ? RVT_WC_STATUS_LOC_QP_OP_ERR
+                                                   : RVT_WC_STATUS_LOC_PROT_ERR);
                 CHECK_EQ(wc.cause, flushed        ? RVT_WHY_FLUSHED
                                    : whose == OWN ? RVT_WHY_BROKEN_OFF
                                    : send         ? RVT_WHY_RECEIVE_REFUSED
@@ -486,9 +493,10 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
 }
 
 CHECK_MAIN(TEST(a_peer_that_cannot_be_reached_fails_every_opcode), TEST(a_peer_in_rtr_rts_or_sqd_is_reached),
-           TEST(signaling), TEST(the_rest_is_flushed_after_a_failure), TEST(a_uc_queue_pair_stalls_after_a_failure),
-           TEST(a_uc_failure_is_silent_without_signaling), TEST(uc_drops_a_message_without_a_receive),
-           TEST(the_peers_min_rnr_timer_decides_the_time), TEST(retries_are_counted),
-           TEST(a_completion_and_a_change_reload_the_counter), TEST(reads_writes_and_atomics_need_no_receive),
-           TEST(a_change_of_state_while_waiting), TEST(a_full_send_queue_puts_the_queue_pair_into_error),
+           TEST(signaling), TEST(the_rest_is_flushed_after_a_failure),
+           TEST(a_uc_queue_pair_stalls_after_a_failure), TEST(a_uc_failure_is_silent_without_signaling),
+           TEST(uc_drops_a_message_without_a_receive), TEST(the_peers_min_rnr_timer_decides_the_time),
+           TEST(retries_are_counted), TEST(a_completion_and_a_change_reload_the_counter),
+           TEST(reads_writes_and_atomics_need_no_receive), TEST(a_change_of_state_while_waiting),
+           TEST(a_full_send_queue_puts_the_queue_pair_into_error),
            TEST(bytes_that_cannot_be_resolved_fail_the_request))

@@ -16,10 +16,12 @@ static const struct {
     [SEND_IMM] = {RVT_WR_SEND_WITH_IMM, RVT_WC_OPCODE_SEND, 0, true, true, true, LENGTH},
     [SEND_INV] = {RVT_WR_SEND_WITH_INV, RVT_WC_OPCODE_SEND, 0, true, true, false, LENGTH},
     [WRITE] = {RVT_WR_RDMA_WRITE, RVT_WC_OPCODE_RDMA_WRITE, REMOTE_WRITE, false, false, true, LENGTH},
-    [WRITE_IMM] = {RVT_WR_RDMA_WRITE_WITH_IMM, RVT_WC_OPCODE_RDMA_WRITE, REMOTE_WRITE, true, false, true, LENGTH},
+    [WRITE_IMM] = {RVT_WR_RDMA_WRITE_WITH_IMM, RVT_WC_OPCODE_RDMA_WRITE, REMOTE_WRITE, true, false, true,
+                   LENGTH},
     [READ] = {RVT_WR_RDMA_READ, RVT_WC_OPCODE_RDMA_READ, REMOTE_READ, false, false, false, LENGTH},
     [CMP_SWP] = {RVT_WR_ATOMIC_CMP_AND_SWP, RVT_WC_OPCODE_COMP_SWAP, REMOTE_ATOMIC, false, false, false, 8},
-    [FETCH_ADD] = {RVT_WR_ATOMIC_FETCH_AND_ADD, RVT_WC_OPCODE_FETCH_ADD, REMOTE_ATOMIC, false, false, false, 8},
+    [FETCH_ADD] = {RVT_WR_ATOMIC_FETCH_AND_ADD, RVT_WC_OPCODE_FETCH_ADD, REMOTE_ATOMIC, false, false, false,
+                   8},
 };
 
 /* One connection for one request: a's memory, b's memory, and b's receive. */
@@ -33,8 +35,8 @@ struct world {
     uint32_t psn;
 };
 
-static alignas(4096) unsigned char local_bytes[PAGE], remote_bytes[PAGE], receive_bytes[PAGE], victim_bytes[8],
-    before[PAGE];
+static alignas(4096) unsigned char local_bytes[PAGE], remote_bytes[PAGE], receive_bytes[PAGE],
+    victim_bytes[8], before[PAGE];
 
 static bool open_world(struct world *w, enum rvt_qp_type type, bool shared, uint32_t access) {
     memset(w, 0, sizeof(*w));
@@ -75,10 +77,12 @@ static void close_world(struct world *w) {
 
 static void give_receive(struct world *w, uint64_t wr_id, const struct rvt_ib_sge *sges, uint32_t count) {
     const struct rvt_recv_wr wr = {wr_id, sges, count};
-    CHECK_EQ(w->shared ? rvt_post_srq_recv(w->srq, &wr, 1, NULL) : rvt_post_recv(w->b.handle, &wr, 1, NULL), 0);
+    CHECK_EQ(w->shared ? rvt_post_srq_recv(w->srq, &wr, 1, NULL) : rvt_post_recv(w->b.handle, &wr, 1, NULL),
+             0);
 }
 
-static struct rvt_send_wr request_of(const struct world *w, enum request request, const struct rvt_ib_sge *sge) {
+static struct rvt_send_wr request_of(const struct world *w, enum request request,
+                                     const struct rvt_ib_sge *sge) {
     return SEND_WR(.wr_id = 77, .opcode = requests[request].opcode, .sges = sge, .num_sge = sge != NULL,
                    .imm = 0x1234, .remote_addr = w->remote.addr + OFFSET, .rkey = w->remote.key,
                    .invalidate_rkey = w->victim.key, .compare_add = 5, .swap = 6);
@@ -87,8 +91,8 @@ static struct rvt_send_wr request_of(const struct world *w, enum request request
 /* The responder's completion of a receive that was carried out. */
 static void received(struct world *w, enum request request, uint64_t wr_id, uint32_t length, uint32_t flags) {
     WC(w->b.rcq, .wr_id = wr_id, .qp_num = w->b.qpn, .src_qp = w->a.qpn,
-       .opcode = request == WRITE_IMM ? RVT_WC_OPCODE_RECV_RDMA_WITH_IMM : RVT_WC_OPCODE_RECV, .byte_len = length,
-       .flags = flags,
+       .opcode = request == WRITE_IMM ? RVT_WC_OPCODE_RECV_RDMA_WITH_IMM : RVT_WC_OPCODE_RECV,
+       .byte_len = length, .flags = flags,
        .imm_or_inv = flags == RVT_WC_WITH_IMM          ? 0x1234
                      : flags == RVT_WC_WITH_INVALIDATE ? w->victim.key
                                                        : 0,
@@ -188,8 +192,8 @@ static void refused_as_invalid(struct world *w, enum request request, enum rvt_w
     if (w->shared)
         EVENT(&w->v, RVT_EVENT_LAST_WQE, w->b.serial);
     WC(w->a.scq, .wr_id = 77, .qp_num = w->a.qpn, .opcode = requests[request].wc_opcode,
-       .status = rc ? RVT_WC_STATUS_REM_INV_REQ_ERR : RVT_WC_STATUS_SUCCESS, .byte_len = requests[request].length,
-       .cause = cause, .cause_value = value);
+       .status = rc ? RVT_WC_STATUS_REM_INV_REQ_ERR : RVT_WC_STATUS_SUCCESS,
+       .byte_len = requests[request].length, .cause = cause, .cause_value = value);
     both_in(w, rc ? RVT_QPS_ERR : RVT_QPS_RTS, RVT_QPS_ERR);
 }
 
@@ -253,8 +257,8 @@ static void an_atomic_needs_an_aligned_remote_address(void) {
 /* ACC: both types of requester fail with REM_ACCESS_ERR. */
 static void remote_accesses_are_judged(void) {
     enum { STALE, NO_KEY, BOUNDS, BELOW, OTHER_PD, RIGHTS, KEY_ZERO, INVALIDATED, BADS };
-    static const enum rvt_reason reasons[BADS] = {RVT_STALE_KEY, RVT_NO_SUCH_KEY,   RVT_OUT_OF_BOUNDS,
-                                                  RVT_OUT_OF_BOUNDS, RVT_WRONG_PD,  RVT_ACCESS_DENIED,
+    static const enum rvt_reason reasons[BADS] = {RVT_STALE_KEY,     RVT_NO_SUCH_KEY, RVT_OUT_OF_BOUNDS,
+                                                  RVT_OUT_OF_BOUNDS, RVT_WRONG_PD,    RVT_ACCESS_DENIED,
                                                   RVT_NO_DMA_REGION, RVT_INVALIDATED};
     EACH_REQUEST(request, type, shared) {
         for (int bad = 0; bad < BADS && requests[request].right; bad++) {
@@ -268,8 +272,9 @@ static void remote_accesses_are_judged(void) {
             CHECK_EQ(rvt_invalidate_rkey(w.b.handle, invalid.key), 0);
             const struct rvt_ib_sge sge = sge_at(&w.local, 8, length);
             struct rvt_send_wr wr = request_of(&w, request, &sge);
-            const uint32_t keys[BADS] = {w.remote.key ^ 1, 0xf0000000, w.remote.key, w.remote.key,
-                                         elsewhere.key,    without.key, 0,            invalid.key};
+            const uint32_t keys[BADS] = {
+                w.remote.key ^ 1, 0xf0000000, w.remote.key, w.remote.key, elsewhere.key,
+                without.key,      0,          invalid.key};
             wr.rkey = keys[bad];
             if (bad == BOUNDS)
                 wr.remote_addr = w.remote.addr + PAGE - length + 8;
@@ -280,13 +285,14 @@ static void remote_accesses_are_judged(void) {
             CHECK_EQ(post(&w.a, wr), 0);
             if (requests[request].uses_receive)
                 WC(w.b.rcq, .wr_id = 5, .qp_num = w.b.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR,
-                   .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_REMOTE_REFUSED, .refused.reason = reasons[bad]);
+                   .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_REMOTE_REFUSED,
+                   .refused.reason = reasons[bad]);
             if (shared)
                 EVENT(&w.v, RVT_EVENT_LAST_WQE, w.b.serial);
             struct rvt_wc wc =
                 WC(w.a.scq, .wr_id = 77, .qp_num = w.a.qpn, .opcode = requests[request].wc_opcode,
-                   .status = RVT_WC_STATUS_REM_ACCESS_ERR, .byte_len = length, .cause = RVT_WHY_REMOTE_REFUSED,
-                   .refused.reason = reasons[bad]);
+                   .status = RVT_WC_STATUS_REM_ACCESS_ERR, .byte_len = length,
+                   .cause = RVT_WHY_REMOTE_REFUSED, .refused.reason = reasons[bad]);
             CHECK_EQ(wc.refused.judge, w.b.serial);
             CHECK_EQ(wc.refused.addr, wr.remote_addr);
             CHECK_EQ(wc.refused.length, length);
@@ -325,9 +331,9 @@ static void a_receive_with_a_bad_element_fails_both_ends(void) {
                 close_world(&w);
                 continue;
             }
-            struct rvt_wc wc =
-                WC(w.b.rcq, .wr_id = 5, .qp_num = w.b.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR,
-                   .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_STALE_KEY);
+            struct rvt_wc wc = WC(w.b.rcq, .wr_id = 5, .qp_num = w.b.qpn,
+                                  .status = RVT_WC_STATUS_LOC_PROT_ERR, .opcode = RVT_WC_OPCODE_RECV,
+                                  .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_STALE_KEY);
             CHECK_EQ(wc.refused.addr, room[at * 2].addr);
             if (!shared)
                 WC(w.b.rcq, .wr_id = 6, .qp_num = w.b.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
@@ -402,7 +408,8 @@ static void a_full_receive_queue_does_not_fail_the_request(void) {
         CHECK_EQ(post(&w.a, wr), 0);
         wr.flags = RVT_SEND_SIGNALED;
         CHECK_EQ(post(&w.a, wr), 0);
-        WC(w.a.scq, .wr_id = 77, .qp_num = w.a.qpn, .opcode = requests[request].wc_opcode, .byte_len = LENGTH);
+        WC(w.a.scq, .wr_id = 77, .qp_num = w.a.qpn, .opcode = requests[request].wc_opcode,
+           .byte_len = LENGTH);
         both_in(&w, RVT_QPS_RTS, RVT_QPS_ERR);
         EVENT(&w.v, RVT_EVENT_CQ_ERR, cq_serial(w.b.rcq));
         if (!shared) /* the flushed receive finds it broken as well */
@@ -453,12 +460,12 @@ static void a_queue_pair_can_be_its_own_peer(void) {
     };
     CHECK_EQ(rvt_post_send(qp.handle, wrs, 3, NULL), 0);
     CHECK_BYTES_EQ(local_bytes + 1000, local_bytes, LENGTH);
-    WC(qp.rcq, .wr_id = 1, .qp_num = qp.qpn, .src_qp = qp.qpn, .opcode = RVT_WC_OPCODE_RECV, .byte_len = LENGTH,
-       .slid = 7, .sl = 5, .port = 1);
-    WC(qp.rcq, .wr_id = 2, .qp_num = qp.qpn, .status = RVT_WC_STATUS_LOC_QP_OP_ERR, .opcode = RVT_WC_OPCODE_RECV,
-       .cause = RVT_WHY_RECEIVE_TOO_SHORT);
-    WC(qp.rcq, .wr_id = 3, .qp_num = qp.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR, .opcode = RVT_WC_OPCODE_RECV,
-       .cause = RVT_WHY_FLUSHED);
+    WC(qp.rcq, .wr_id = 1, .qp_num = qp.qpn, .src_qp = qp.qpn, .opcode = RVT_WC_OPCODE_RECV,
+       .byte_len = LENGTH, .slid = 7, .sl = 5, .port = 1);
+    WC(qp.rcq, .wr_id = 2, .qp_num = qp.qpn, .status = RVT_WC_STATUS_LOC_QP_OP_ERR,
+       .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_TOO_SHORT);
+    WC(qp.rcq, .wr_id = 3, .qp_num = qp.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
+       .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_FLUSHED);
     WC(qp.scq, .wr_id = 11, .qp_num = qp.qpn, .byte_len = LENGTH);
     WC(qp.scq, .wr_id = 12, .qp_num = qp.qpn, .status = RVT_WC_STATUS_REM_INV_REQ_ERR, .byte_len = LENGTH,
        .cause = RVT_WHY_RECEIVE_TOO_SHORT);

@@ -100,11 +100,11 @@ static void modifying_is_all_or_nothing(void) {
         uint32_t then_wr, then_limit;
     } steps[] = {
         {WR, 65, 0, RVT_CAUSE_CAPACITY, 65, 64, RVT_CAPACITY_SRQ_WR, 8, 5},
-        {WR, 4, 0, RVT_CAUSE_SRQ_LIMIT, 5, 4, 0, 8, 5},
-        {BOTH, 4, 5, RVT_CAUSE_SRQ_LIMIT, 5, 4, 0, 8, 5},
+        {WR, 4, 0, RVT_CAUSE_SRQ_LIMIT, 5, 4, WR, 8, 5},
+        {BOTH, 4, 5, RVT_CAUSE_SRQ_LIMIT, 5, 4, BOTH, 8, 5},
         {BOTH, 2, 1, RVT_CAUSE_SRQ_BELOW_HELD, 2, 3, 0, 8, 5},
         {BOTH, 65, 1, RVT_CAUSE_CAPACITY, 65, 64, RVT_CAPACITY_SRQ_WR, 8, 5},
-        {LIMIT, 0, 9, RVT_CAUSE_SRQ_LIMIT, 9, 8, 0, 8, 5},
+        {LIMIT, 0, 9, RVT_CAUSE_SRQ_LIMIT, 9, 8, LIMIT, 8, 5},
         {LIMIT, 0, 8, RVT_CAUSE_NONE, 0, 0, 0, 8, 8},
         {BOTH, 3, 3, RVT_CAUSE_NONE, 0, 0, 0, 3, 3},
         {WR, 64, 99, RVT_CAUSE_NONE, 0, 0, 0, 64, 3},

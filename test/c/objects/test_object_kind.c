@@ -172,15 +172,29 @@ static void note_gadget(struct rvt_owned *owned) {
 }
 
 static const struct rvt_object_kind *const kinds[] = {&gadgets, &widgets};
+/* How often a region was released again while it was half-dead. */
+static uint32_t released_again;
+
+static void note_again(struct rvt_owned *owned) {
+    CHECK(((const struct rvt_mregion *)owned)->half_dead);
+    released_again++;
+}
+
+#define HOOK(watched, function)                                                                              \
+    { .kind = (watched), .releasing = (function) }
 static const struct rvt_release_hook hooks[] = {
-    {RVT_RESOURCE_MR, stop_widgets}, {RVT_RESOURCE_PD, note_pd}, {RVT_RESOURCE_QP, note_qp},
-    {RVT_RESOURCE_DMA, note_map},    {GADGET, note_gadget},
+    {.kind = RVT_RESOURCE_MR, .releasing = stop_widgets, .releasing_again = note_again},
+    HOOK(RVT_RESOURCE_PD, note_pd),
+    HOOK(RVT_RESOURCE_QP, note_qp),
+    HOOK(RVT_RESOURCE_DMA, note_map),
+    HOOK(GADGET, note_gadget),
 };
-static const struct rvt_extension room = {kinds, 2, hooks, sizeof(hooks) / sizeof(hooks[0])};
+static const struct rvt_extension room = {
+    .kinds = kinds, .kind_count = 2, .hooks = hooks, .hook_count = sizeof(hooks) / sizeof(hooks[0])};
 /* A second extension that only has a hook. It comes first, and its hook names a kind of the next
  * extension. */
-static const struct rvt_release_hook other_hooks[] = {{WIDGET, note_widget}};
-static const struct rvt_extension other_room = {NULL, 0, other_hooks, 1};
+static const struct rvt_release_hook other_hooks[] = {HOOK(WIDGET, note_widget)};
+static const struct rvt_extension other_room = {.hooks = other_hooks, .hook_count = 1};
 static const struct rvt_extension *const rooms[] = {&other_room, &room};
 
 static const struct rvt_device_options with_rooms = {
@@ -405,9 +419,12 @@ static void the_release_hook_runs_once_for_each_region(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
     CHECK(widget->in_error && !other->in_error);
     CHECK_EQ(events.serial[0], id);
+    released_again = 0;
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBUSY);
+    CHECK_EQ(released_again, 1); /* the hook for regions that are released again runs instead */
     rvt_put_sge(&sge);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(released_again, 2);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), -RVT_EBADF);
     EVENTS_ARE(RVT_RESOURCE_MR);
 
@@ -477,7 +494,8 @@ static const void *no_next(const struct rvt_dev_info *device, const void *previo
 
 static int init_with(const struct rvt_object_kind *kind, const struct rvt_release_hook *hook) {
     const struct rvt_object_kind *const one[] = {kind};
-    const struct rvt_extension extension = {one, kind ? 1 : 0, hook, hook ? 1 : 0};
+    const struct rvt_extension extension = {
+        .kinds = one, .kind_count = kind ? 1 : 0, .hooks = hook, .hook_count = hook ? 1 : 0};
     const struct rvt_extension *const list[] = {&extension};
     struct rvt_dev_info *device = NULL;
     int error = rvt_driver_mr_init(
@@ -504,7 +522,7 @@ static void invalid_kinds_and_hooks_are_refused(void) {
         CHECK_EQ(init_with(&kind, NULL), -RVT_EINVAL);                                                       \
     } while (0)
     for (uint32_t number = 0; number < RVT_RESOURCE_CQ; number++)
-        REFUSED(kind.number = number); /* a kind of the core */
+        REFUSED(kind.number = number); /* a kind of the memory layer */
     REFUSED(kind.number = RVT_MOST_OBJECT_KINDS);
     REFUSED(kind.number = UINT32_MAX);
     REFUSED(kind.row_fields = 0);
@@ -529,9 +547,9 @@ static void invalid_kinds_and_hooks_are_refused(void) {
     });
 #undef REFUSED
 
-    const struct rvt_release_hook nobody = {RVT_RESOURCE_MR, NULL}, unknown = {WIDGET, note_widget},
-                                  large = {UINT32_MAX, note_widget},
-                                  list = {RVT_RESOURCE_CONTEXT, note_widget};
+    const struct rvt_release_hook nobody = HOOK(RVT_RESOURCE_MR, NULL), unknown = HOOK(WIDGET, note_widget),
+                                  large = HOOK(UINT32_MAX, note_widget),
+                                  list = HOOK(RVT_RESOURCE_CONTEXT, note_widget);
     CHECK_EQ(init_with(NULL, &nobody), -RVT_EINVAL);
     CHECK_EQ(init_with(NULL, &unknown), -RVT_EINVAL);
     CHECK_EQ(init_with(NULL, &large), -RVT_EINVAL);
@@ -564,7 +582,7 @@ static void a_kind_can_be_a_list_without_objects(void) {
     static const struct rvt_object_kind kind = {
         .number = WIDGET, .row_fields = WIDGET_FIELDS, .fill_row = fill_listed_row, .next = next_listed};
     static const struct rvt_object_kind *const one[] = {&kind};
-    static const struct rvt_extension extension = {one, 1, NULL, 0};
+    static const struct rvt_extension extension = {.kinds = one, .kind_count = 1};
     static const struct rvt_extension *const list[] = {&extension};
     struct rvt_dev_info *device;
     REQUIRE(rvt_driver_mr_init(

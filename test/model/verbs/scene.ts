@@ -174,7 +174,7 @@ export class VerbsScene {
     const { dice } = this;
     return dice.choose(
       [160, () => region.key],
-      [1, () => (region.key & ~0xff) + dice.below(256)],
+      [1, () => ((region.key & ~0xff) >>> 0) + dice.below(256)],
       [1, () => NO_KEY],
     );
   }

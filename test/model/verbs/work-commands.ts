@@ -255,12 +255,13 @@ export function shortReceive(scene: VerbsScene): VerbsOperation | VerbsOperation
   if (region === undefined) return regUserMr(scene, { pd: peer.pd, role: 'target' });
   const length = Math.min(39, Number(region.length));
   const sges = [{ addr: hex(region.base), length, lkey: hex(region.key) }];
+  const { imm: _, ...send } = datagram(scene, qp);
   const operations: VerbsOperation[] = [
     { op: 'post_recv', qp: peer.id, wrs: [{ wr_id: scene.history.freshWrId(), sges }] },
     {
       op: 'post_send',
       qp: qp.id,
-      wrs: [{ ...datagram(scene, qp), opcode: 'SEND', ah, remote_qpn: peer.qpn, remote_qkey: peer.qkey }],
+      wrs: [{ ...send, opcode: 'SEND', ah, remote_qpn: peer.qpn, remote_qkey: peer.qkey }],
     },
     { op: 'run' },
   ];

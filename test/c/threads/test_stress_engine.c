@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Threads on the engine of one device. Each has a context with queue pairs, a completion queue and regions, and
+ * posts to queue pairs of its own and of the others, polls, changes states, destroys queue pairs, deregisters
+ * regions and ends its context. Checked all the time:
+ *
+ * - an accepted work request completes exactly once, unless its queue pair was reset or destroyed, after which
+ *   it never completes;
+ * - after a region has ended no byte of it changes;
+ * - in the end no element is held. */
+#include "core/rvt.h"
+#include "stress.h"
+
+enum {
+    PEERS = 4,
+    QPS = 3,
+    REGIONS = 2,
+    REGION_BYTES = 3 * RVT_SECTION_BYTES, /* long requests take several steps */
+    SLOTS = 64,                           /* work requests of a queue pair that have not completed */
+    MOST_WR = 24,
+    CQE = QPS * SLOTS,
+    RUN_SECONDS = 2,
+};
+
+enum slot_state { FREE, POSTED };
+
+/* A work request's wr_id names its slot, and how often the slot was used. */
+struct slot {
+    atomic_uint state, uses;
+    atomic_bool receive; /* receives survive a reset */
+};
+
+/* A queue pair. Verbs on it hold `lock` shared; whatever drops its work requests, or changes the handle, holds it
+ * alone. */
+struct place {
+    pthread_rwlock_t lock;
+    struct rvt_qp_handle handle;
+    bool there;
+    atomic_uint qpn, peer; /* peer: owner of the queue pair that it is connected to */
+    unsigned owner, index;
+    struct slot slots[SLOTS];
+};
+
+struct shown_region {
+    atomic_uint key;
+    _Atomic(uint64_t) addr;
+};
+
+struct peer {
+    struct worker w;
+    struct rvt_reader *reader;
+    struct rvt_ucontext *context;
+    struct rvt_pd_handle pd;
+    struct rvt_cq_handle cq;
+    struct rvt_mr_handle mr[REGIONS];
+    bool ended[REGIONS]; /* the region has ended, and its bytes must stay as they are */
+    unsigned char tag;
+    struct place places[QPS];
+    struct shown_region shown[REGIONS];
+    uint64_t posted, completed, dropped, resets, deregs, busy, contexts;
+};
+
+static struct peer peers[PEERS];
+static struct rvt_dev_info *device;
+static unsigned char memory_of[PEERS][REGIONS][REGION_BYTES];
+static atomic_ulong unknown_completions, changed_bytes;
+
+static uint64_t id_of(const struct place *place, unsigned slot, unsigned uses) {
+    return (uint64_t)uses << 32 | place->owner << 16 | place->index << 8 | slot;
+}
+
+/* Takes a slot. Other threads may take one at the same time. Returns false if all are in use. */
+static bool take_slot(struct place *place, uint64_t *seed, bool receive, uint64_t *id, struct slot **taken) {
+    for (unsigned i = (unsigned)roll(seed, SLOTS), tries = 0; tries < 8; i = (i + 1) % SLOTS, tries++) {
+        struct slot *slot = &place->slots[i];
+        unsigned expected = FREE;
+        if (!atomic_compare_exchange_strong(&slot->state, &expected, POSTED))
+            continue;
+        atomic_store(&slot->receive, receive);
+        *id = id_of(place, i, atomic_fetch_add(&slot->uses, 1) + 1);
+        *taken = slot;
+        return true;
+    }
+    return false;
+}
+
+/* Takes the completions of a peer. */
+static void poll_all(struct peer *p) {
+    struct rvt_wc wcs[16];
+    int count;
+    while ((count = rvt_poll_cq(p->cq, 16, wcs)) > 0) {
+        for (int i = 0; i < count; i++) {
+            const uint64_t id = wcs[i].wr_id;
+            struct place *place = &peers[id >> 16 & 0xff].places[id >> 8 & 0xff];
+            struct slot *slot = &place->slots[id & 0xff];
+            unsigned expected = POSTED;
+            if (place->owner != p->w.index || atomic_load(&slot->uses) != id >> 32 ||
+                !atomic_compare_exchange_strong(&slot->state, &expected, FREE))
+                atomic_fetch_add(&unknown_completions, 1);
+            p->completed++;
+        }
+    }
+}
+
+/* Forgets the work requests that the reset or the end of a queue pair has dropped. The caller must hold the place
+ * alone and have polled. */
+static void forget(struct peer *p, struct place *place, bool receives) {
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct slot *slot = &place->slots[i];
+        if (atomic_load(&slot->state) == POSTED && (receives || !atomic_load(&slot->receive))) {
+            atomic_store(&slot->state, FREE);
+            p->dropped++;
+        }
+    }
+}
+
+static struct place *any_place(uint64_t *seed) {
+    return &peers[roll(seed, PEERS)].places[roll(seed, QPS)];
+}
+
+/* --- life of queue pairs, regions and contexts --- */
+
+/* Takes the queue pair from RESET to RTS, connected to any queue pair. The caller must hold the place. */
+static void connect_place(struct peer *p, struct place *place) {
+    const struct place *other = any_place(&p->w.seed);
+    struct rvt_qp_attr attr = {
+        .state = RVT_QPS_INIT,
+        .port = 1,
+        .access = ALL_ACCESS,
+        .av = {.port = 1},
+        .path_mtu = 5,
+        .dest_qpn = atomic_load(&other->qpn),
+        .rnr_retry = (uint32_t)roll(&p->w.seed, 8),
+        .max_rd_atomic = 4,
+    };
+    CHECK_EQ(rvt_modify_qp(place->handle, &attr,
+                           RVT_QPA_STATE | RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS),
+             0);
+    atomic_store(&place->peer, other->owner);
+    attr.state = RVT_QPS_RTR;
+    int error = rvt_modify_qp(place->handle, &attr,
+                              RVT_QPA_STATE | RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN |
+                                  RVT_QPA_RQ_PSN | RVT_QPA_MAX_DEST_RD_ATOMIC | RVT_QPA_MIN_RNR_TIMER);
+    attr.state = RVT_QPS_RTS;
+    /* A peer's bad request may put it into error at any time from here on. */
+    if (!error)
+        (void)rvt_modify_qp(place->handle, &attr,
+                            RVT_QPA_STATE | RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY |
+                                RVT_QPA_SQ_PSN | RVT_QPA_MAX_RD_ATOMIC);
+}
+
+static void create_place(struct peer *p, struct place *place) {
+    uint32_t qpn = 0;
+    const struct rvt_qp_init init = {
+        .type = RVT_QPT_RC,
+        .sig_type = RVT_SIGNAL_ALL_WR,
+        .send_cq = p->cq,
+        .recv_cq = p->cq,
+        .max_send_wr = MOST_WR,
+        .max_send_sge = 2,
+        .max_recv_wr = MOST_WR,
+        .max_recv_sge = 2,
+    };
+    CHECK_EQ(rvt_create_qp(p->pd, &init, &place->handle, &qpn), 0);
+    place->there = true;
+    atomic_store(&place->qpn, qpn);
+    connect_place(p, place);
+}
+
+static void show_region(struct peer *p, unsigned i) {
+    struct rvt_memory *memory = rvt_fixed_memory(memory_of[p->w.index][i], REGION_BYTES);
+    struct rvt_mr_birth birth = {0};
+    const uint64_t addr = (uint64_t)(uintptr_t)memory_of[p->w.index][i];
+    CHECK(memory != NULL);
+    CHECK_EQ(rvt_reg_user_mr_at(p->pd, memory, addr, addr, ALL_ACCESS, &p->mr[i], &birth), 0);
+    rvt_memory_put(memory);
+    p->ended[i] = false;
+    atomic_store(&p->shown[i].addr, addr);
+    atomic_store(&p->shown[i].key, birth.key);
+}
+
+/* Fills the bytes of a region that has ended. Any later write of the engine is found by check_bytes_of(), and by
+ * ThreadSanitizer. */
+static void own_bytes_of(struct peer *p, unsigned i) {
+    memset(memory_of[p->w.index][i], ++p->tag, REGION_BYTES);
+    p->ended[i] = true;
+}
+
+static void check_bytes_of(struct peer *p, unsigned i) {
+    const unsigned char *bytes = memory_of[p->w.index][i];
+    for (unsigned k = 1; k < REGION_BYTES; k++) {
+        if (bytes[k] != bytes[0]) {
+            atomic_fetch_add(&changed_bytes, 1);
+            return;
+        }
+    }
+}
+
+static void begin_life(struct peer *p) {
+    CHECK_EQ(rvt_alloc_ucontext(device, p->reader, &p->context), 0);
+    CHECK_EQ(rvt_alloc_pd(device, p->context, false, &p->pd), 0);
+    CHECK_EQ(rvt_create_cq(device, p->context, &(struct rvt_cq_init){.cqe = CQE}, &p->cq), 0);
+    for (unsigned i = 0; i < REGIONS; i++)
+        show_region(p, i);
+    for (unsigned i = 0; i < QPS; i++) {
+        pthread_rwlock_wrlock(&p->places[i].lock);
+        create_place(p, &p->places[i]);
+        pthread_rwlock_unlock(&p->places[i].lock);
+    }
+}
+
+static void end_life(struct peer *p) {
+    for (unsigned i = 0; i < QPS; i++)
+        pthread_rwlock_wrlock(&p->places[i].lock);
+    CHECK_EQ(rvt_dealloc_ucontext(p->context, true), 0);
+    rvt_free_ucontext(p->context);
+    for (unsigned i = 0; i < QPS; i++) {
+        p->places[i].there = false;
+        forget(p, &p->places[i], true);
+        pthread_rwlock_unlock(&p->places[i].lock);
+    }
+    for (unsigned i = 0; i < REGIONS; i++) {
+        own_bytes_of(p, i);
+        check_bytes_of(p, i);
+    }
+}
+
+/* --- what a thread does --- */
+
+static void post_send(struct peer *p, struct place *place) {
+    static const uint32_t opcodes[] = {
+        RVT_WR_SEND,      RVT_WR_SEND_WITH_IMM,       RVT_WR_RDMA_WRITE,
+        RVT_WR_RDMA_READ, RVT_WR_RDMA_WRITE_WITH_IMM, RVT_WR_ATOMIC_FETCH_AND_ADD};
+    uint64_t *seed = &p->w.seed;
+    struct slot *slot;
+    struct rvt_send_wr wr = {.opcode = opcodes[roll(seed, 6)]};
+    const struct shown_region *own = &peers[place->owner].shown[roll(seed, REGIONS)],
+                              *other = &peers[atomic_load(&place->peer)].shown[roll(seed, REGIONS)];
+    const bool atomic = wr.opcode == RVT_WR_ATOMIC_FETCH_AND_ADD;
+    const uint32_t most = roll(seed, 4) ? 256 : REGION_BYTES / 2;
+    const uint32_t length = atomic ? 8 : (uint32_t)roll(seed, most);
+    const uint64_t offset = roll(seed, REGION_BYTES / 4) / 8 * 8;
+    const struct rvt_ib_sge sge = {atomic_load(&own->addr) + offset, length, atomic_load(&own->key)};
+    wr.sges = &sge;
+    wr.num_sge = 1;
+    wr.remote_addr = atomic_load(&other->addr) + REGION_BYTES / 2 + offset;
+    wr.rkey = atomic_load(&other->key);
+    pthread_rwlock_rdlock(&place->lock);
+    if (place->there && take_slot(place, seed, false, &wr.wr_id, &slot)) {
+        if (rvt_post_send(place->handle, &wr, 1, NULL))
+            atomic_store(&slot->state, FREE);
+        else
+            p->posted++;
+    }
+    pthread_rwlock_unlock(&place->lock);
+}
+
+static void post_receive(struct peer *p, struct place *place) {
+    const struct shown_region *own = &peers[place->owner].shown[roll(&p->w.seed, REGIONS)];
+    const struct rvt_ib_sge sge = {atomic_load(&own->addr), REGION_BYTES, atomic_load(&own->key)};
+    struct rvt_recv_wr wr = {.sges = &sge, .num_sge = 1};
+    struct slot *slot;
+    pthread_rwlock_rdlock(&place->lock);
+    if (place->there && take_slot(place, &p->w.seed, true, &wr.wr_id, &slot)) {
+        if (rvt_post_recv(place->handle, &wr, 1, NULL))
+            atomic_store(&slot->state, FREE);
+        else
+            p->posted++;
+    }
+    pthread_rwlock_unlock(&place->lock);
+}
+
+static void error_place(struct place *place) {
+    const struct rvt_qp_attr attr = {.state = RVT_QPS_ERR};
+    pthread_rwlock_rdlock(&place->lock);
+    if (place->there)
+        (void)rvt_modify_qp(place->handle, &attr, RVT_QPA_STATE);
+    pthread_rwlock_unlock(&place->lock);
+}
+
+/* Resets or destroys a queue pair of its own, and brings it up again. */
+static void reset_place(struct peer *p, struct place *place, bool destroy) {
+    const struct rvt_qp_attr attr = {.state = RVT_QPS_RESET};
+    pthread_rwlock_wrlock(&place->lock);
+    if (destroy)
+        CHECK_EQ(rvt_destroy_qp(place->handle), 0);
+    else
+        CHECK_EQ(rvt_modify_qp(place->handle, &attr, RVT_QPA_STATE), 0);
+    poll_all(p);
+    forget(p, place, destroy);
+    if (destroy)
+        create_place(p, place);
+    else
+        connect_place(p, place);
+    pthread_rwlock_unlock(&place->lock);
+    p->resets++;
+}
+
+static void end_region(struct peer *p, unsigned i) {
+    if (p->ended[i]) {
+        check_bytes_of(p, i);
+        show_region(p, i);
+        return;
+    }
+    const bool force = roll(&p->w.seed, 4) == 0;
+    int answer, tries = 0;
+    while ((answer = rvt_dereg_mr(p->mr[i], force ? RVT_RELEASE_FORCE : RVT_RELEASE)) == -RVT_EBUSY) {
+        p->busy++;
+        if (++tries == 10000)
+            break;
+        rvt_yield();
+    }
+    CHECK_EQ(answer, 0);
+    own_bytes_of(p, i);
+    p->deregs++;
+}
+
+static void live(struct worker *w) {
+    struct peer *p = (struct peer *)w;
+    p->reader = w->reader;
+    begin_life(p);
+    while (going()) {
+        struct place *own = &p->places[roll(&w->seed, QPS)];
+        const uint64_t die = roll(&w->seed, 1000);
+        if (die < 400)
+            post_send(p, any_place(&w->seed));
+        else if (die < 650)
+            post_receive(p, any_place(&w->seed));
+        else if (die < 850)
+            poll_all(p);
+        else if (die < 855)
+            error_place(any_place(&w->seed));
+        else if (die < 950)
+            reset_place(p, own, false);
+        else if (die < 960)
+            reset_place(p, own, true);
+        else if (die < 963)
+            end_region(p, (unsigned)roll(&w->seed, REGIONS));
+        else if (die < 995)
+            (void)rvt_fire_timers(device, NULL, NULL);
+        else if (die == 999) {
+            end_life(p);
+            begin_life(p);
+            p->contexts++;
+        }
+    }
+}
+
+static void nothing_is_lost_doubled_or_held(void) {
+    const long live_before = rvt_test_alloc_live();
+    struct rvt_limits limits = {{0}};
+    for (int i = 0; i < RVT_LIMIT_COUNT; i++)
+        limits.of[i] = 255;
+    limits.of[RVT_LIMIT_MAX_CQE] = CQE;
+    const struct rvt_device_options options = {.lkey_table_bits = 10};
+    const struct rvt_engine_options engine = {.limits = limits};
+    REQUIRE(rvt_register_device(&options, &engine, &device) == 0);
+    struct rvt_ucontext *keeper;
+    struct rvt_reader *reader = rvt_reader_register();
+    REQUIRE(rvt_alloc_ucontext(device, reader, &keeper) == 0);
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < PEERS; i++) {
+        for (unsigned k = 0; k < QPS; k++) {
+            peers[i].places[k].owner = i;
+            peers[i].places[k].index = k;
+            REQUIRE(pthread_rwlock_init(&peers[i].places[k].lock, NULL) == 0);
+        }
+    }
+    for (unsigned i = 0; i < PEERS; i++) {
+        peers[i].w = (struct worker){.run = live, .seed = i + 7, .index = i};
+        REQUIRE(pthread_create(&peers[i].w.thread, NULL, work_as_reader, &peers[i].w) == 0);
+    }
+    nanosleep(&(struct timespec){RUN_SECONDS, 0}, NULL);
+    atomic_store(&stop, true);
+    uint64_t posted = 0, completed = 0, dropped = 0, resets = 0, deregs = 0, busy = 0, contexts = 0;
+    for (unsigned i = 0; i < PEERS; i++)
+        REQUIRE(pthread_join(peers[i].w.thread, NULL) == 0);
+    /* Flush everything: what was accepted and not dropped must complete now. */
+    for (unsigned i = 0; i < PEERS; i++)
+        for (unsigned k = 0; k < QPS; k++)
+            error_place(&peers[i].places[k]);
+    CHECK_EQ(rvt_run_engine(device), 0);
+    unsigned left = 0;
+    for (unsigned i = 0; i < PEERS; i++) {
+        struct peer *p = &peers[i];
+        poll_all(p);
+        for (unsigned k = 0; k < QPS * SLOTS; k++)
+            left += atomic_load(&p->places[k / SLOTS].slots[k % SLOTS].state) != FREE;
+        for (unsigned k = 0; k < REGIONS; k++) {
+            if (p->ended[k])
+                check_bytes_of(p, k);
+            else
+                CHECK_EQ(fixture_refs(p->mr[k]), 2);
+        }
+        posted += p->posted;
+        completed += p->completed;
+        dropped += p->dropped;
+        resets += p->resets;
+        deregs += p->deregs;
+        busy += p->busy;
+        contexts += p->contexts;
+    }
+    struct rvt_completion_counts counts;
+    rvt_count_completions(device, &counts);
+    printf("# %" PRIu64 " posted, %" PRIu64 " completed, %" PRIu64 " dropped, %" PRIu64 " resets, %" PRIu64
+           " regions ended (%" PRIu64 " times busy), %" PRIu64 " contexts; successes: %" PRIu64 "\n",
+           posted, completed, dropped, resets, deregs, busy, contexts,
+           counts.by_status[RVT_WC_STATUS_SUCCESS]);
+    CHECK_EQ(left, 0);
+    CHECK_EQ(posted, completed + dropped);
+    CHECK_EQ(atomic_load(&unknown_completions), 0);
+    CHECK_EQ(atomic_load(&changed_bytes), 0);
+    CHECK_EQ(counts.lost, 0);
+    CHECK(counts.by_status[RVT_WC_STATUS_SUCCESS] > 0 && resets > 0 && deregs > 0);
+    for (unsigned i = 0; i < PEERS; i++) {
+        CHECK_EQ(rvt_dealloc_ucontext(peers[i].context, true), 0);
+        rvt_free_ucontext(peers[i].context);
+        for (unsigned k = 0; k < QPS; k++)
+            pthread_rwlock_destroy(&peers[i].places[k].lock);
+    }
+    CHECK_EQ(atomic_load(&device->watched), 0);
+    CHECK_EQ(rvt_dealloc_ucontext(keeper, true), 0);
+    rvt_free_ucontext(keeper);
+    rvt_reader_unregister(reader);
+    rvt_dev_put(device);
+    CHECK_EQ(rvt_test_alloc_live(), live_before);
+}
+
+CHECK_MAIN(TEST(nothing_is_lost_doubled_or_held))
