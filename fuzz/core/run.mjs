@@ -70,7 +70,7 @@ export async function fuzz(target, fuzzer, { seconds, jobs, seed, keep }) {
   const before = new Set(readdirSync(findings));
   const args = [
     `-max_total_time=${seconds}`,
-    '-max_len=4096',
+    `-max_len=${target.longest}`,
     '-timeout=20',
     '-rss_limit_mb=3000',
     '-print_final_stats=1',
@@ -119,7 +119,7 @@ async function keepSmallest(target, fuzzer, corpus, given) {
   const { status } = await runLogged(fuzzer, [
     '-merge=1',
     '-use_counters=0',
-    '-max_len=4096',
+    `-max_len=${target.longest}`,
     resolve(merged),
     corpus,
     given,

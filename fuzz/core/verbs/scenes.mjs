@@ -123,6 +123,23 @@ function* rest() {
   yield connected(...shared, verb('DEALLOC_CONTEXT', 0, 1), verb('RUN'), verb('DEALLOC_CONTEXT', 1, 1));
   yield connected(...shared, verb('DEALLOC_CONTEXT', 1, 1), verb('RUN'));
   yield connected(...shared, verb('DEALLOC_PD', 1, 1), verb('RUN'));
+  // A shared queue that ends with its domain while a queue pair of another domain uses it.
+  for (const end of [verb('DEALLOC_PD', 1, 1), verb('DESTROY_SRQ', 1)])
+    yield connected(
+      verb('ALLOC_PD', 1),
+      verb('CREATE_SRQ', 1, 1, 4, 2, 1),
+      verb('CREATE_QP', 4, 0, RC, 0, 1, 0x81, 4, 4, 2, 2, 1),
+      verb('CONNECT', 4, 4, 0x0f, 2, 1),
+      verb('REG_MR', 8, 1, 1, 0, 0, 0x0f),
+      verb('POST_SRQ_RECV', 0x11, 1, 8),
+      verb('POST_SEND', 4, 0, SIGNALED, 1, 0),
+      verb('RUN'),
+      end,
+      verb('POST_SEND', 4, 0, SIGNALED, 1, 0),
+      verb('RUN'),
+      verb('DESTROY_QP', 4),
+      verb('RUN'),
+    );
   // Key 0, detached memory, memory of another environment, more than one step of the engine.
   yield connected(
     verb('GET_DMA_MR', 9, 0),

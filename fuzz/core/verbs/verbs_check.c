@@ -303,9 +303,10 @@ static void check_qp(struct world *w, int qp) {
     if (state == RVT_QPS_ERR && was_up && model->srq != NONE && !last_wqes &&
         w->devices[model->device].told && !broken(w, model->send_cq) && !broken(w, model->recv_cq))
         verbs_fail(w, "the last WQE was not reported");
-    if (state == RVT_QPS_RESET && (core->sq.count || core->is_ready || core->timer_usec || core->waiting_rnr))
-        if (core->sq.count || core->timer_usec || core->waiting_rnr)
-            verbs_fail(w, "a queue pair in RESET has work");
+    /* A queue pair that is kicked in RESET is ready as well. */
+    if (state == RVT_QPS_RESET &&
+        (core->sq.count || core->timer_usec || core->waiting_rnr || (w->reset == qp && core->is_ready)))
+        verbs_fail(w, "a queue pair in RESET has work");
     if (state == RVT_QPS_ERR && (receives || core->in_hand.there || core->waiting_rnr))
         verbs_fail(w, "a queue pair in ERR has receives or waits");
     if (state == RVT_QPS_ERR && core->sq.count && !core->is_ready)
