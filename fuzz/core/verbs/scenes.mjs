@@ -140,6 +140,53 @@ function* rest() {
       verb('DESTROY_QP', 4),
       verb('RUN'),
     );
+  // Each move with what it accepts, with an attribute more or less, and with a wrong value of each kind.
+  const [rts, sqd, legal] = [3, 4, 0x20];
+  for (const type of [RC, UC, UD])
+    for (const wrong of [0, 1, 2, 4, 8, 16, 32, 64])
+      yield Buffer.concat([
+        scene(type, 0, 0, MANUAL),
+        verb('MODIFY_QP', 0, 0x80 | sqd),
+        verb('MODIFY_QP', 0, legal | sqd, 255, 255, 255, wrong, 0, 200),
+        verb('MODIFY_QP', 0, legal | rts, 255, 255, 255, wrong, 0, 200, 1),
+        verb('MODIFY_QP', 0, 0x80 | 0),
+        ...[1, 2, 3].flatMap((state) =>
+          [wrong * 2 + 1, 1, 0].map((bit) =>
+            verb('MODIFY_QP', 0, legal | state, 0, 0, 0, bit ? wrong : 0, 1, 200, 0, bit),
+          ),
+        ),
+        send(0, 0),
+        verb('RUN'),
+      ]);
+  for (const opcode of [0, 1, 2, 5]) {
+    // The responder's bytes, or those of a receive, cannot be used any more.
+    yield connected(send(0, opcode), verb('DETACH', 1), verb('RUN'));
+    // The memory of an atomic is not aligned.
+    yield connected(
+      verb('REG_MR', 7, 0, 1, 0, 0, 0x0f, 0x80),
+      verb('REG_MR', 8, 0, 2, 0, 0, 0x0f, 0x80),
+      verb('POST_SEND', 0, opcode, SIGNALED, 1, 7, 0, 0, 8, 7 /* 1 byte in */),
+      verb('POST_SEND', 2, opcode, SIGNALED, 1, 7, 0, 0, 0x28, 0),
+      verb('RUN'),
+    );
+  }
+  // A datagram for which the receive is too small: it stays in hand until its region is deregistered.
+  yield Buffer.concat([
+    scene(UD, 0, 0, MANUAL),
+    verb('POST_RECV', 5, 1, 1, 0, 8),
+    verb('MODIFY_QP', 1, 0x80 | 0),
+    verb('CONNECT', 1, 0, 0x0f, 2, 1),
+    send(0, 0, SIGNALED, 3),
+    verb('RUN'),
+    verb('POST_SEND', 0, 0, SIGNALED, 1, 0, 0, 12, 0, 0, 0, 1),
+    verb('DEREG_MR', 1, 0),
+    verb('RUN'),
+  ]);
+  yield connected(
+    verb('POST_SRQ_RECV', 0x20, 1, 0),
+    verb('MODIFY_SRQ', 0, 3, 7, 1),
+    verb('MODIFY_SRQ', 0, 1, 3),
+  );
   // Key 0, detached memory, memory of another environment, more than one step of the engine.
   yield connected(
     verb('GET_DMA_MR', 9, 0),

@@ -406,12 +406,17 @@ static uint64_t bytes_of_qp(const struct rvt_engine_qp *qp) {
            qp->in_hand.room * sizeof(struct rvt_sge) + bytes_of_receives(&qp->rq);
 }
 
-/* Counts references of elements by region. */
-static void count_references(const struct world *w, const struct rvt_sge *sges, uint32_t count,
-                             uint32_t *references) {
+/* Counts references of a queue pair's elements by region. A region that was deregistered is held only by queue pairs in
+ * error, by those of other domains, and through key 0. */
+static void count_references(const struct world *w, const struct rvt_engine_qp *qp,
+                             const struct rvt_sge *sges, uint32_t count, uint32_t *references) {
     for (uint32_t i = 0; i < count; i++) {
         if (!sges[i].mr)
             verbs_fail(w, "a queued element holds no reference");
+        if (atomic_load(&sges[i].mr->word) & (RVT_MR_REVOKED | RVT_MR_FORCED) &&
+            !rvt_sge_key_zero(&sges[i]) && sges[i].mr->pd == qp->pd && qp->attr.state != RVT_QPS_ERR)
+            verbs_fail(w, "a queue pair that holds a deregistered region is in state %d",
+                       (int)qp->attr.state);
         for (int k = 0; k < w->mr_count; k++)
             if (w->mrs[k].core.mr == sges[i].mr && rvt_mr_live(w->mrs[k].core))
                 references[k]++;
@@ -433,9 +438,9 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
             bytes += bytes_of_qp(qp);
             for (uint32_t k = 0; k < qp->sq.count; k++) {
                 const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, k);
-                count_references(w, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, references);
+                count_references(w, qp, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, references);
             }
-            count_references(w, qp->in_hand.sges, qp->in_hand.num_sge, references);
+            count_references(w, qp, qp->in_hand.sges, qp->in_hand.num_sge, references);
             uint32_t known = 0;
             while (known < srqs && ended[known] != qp->srq)
                 known++;

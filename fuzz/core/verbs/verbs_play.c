@@ -464,21 +464,47 @@ static struct rvt_qp_attr good_attributes(const struct world *w, uint32_t dest_q
     };
 }
 
+/* Attributes that each move to RTS needs, by type (RC, UC, UD) and move. */
+static const uint32_t needed[3][3] = {
+    {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS,
+     RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN | RVT_QPA_RQ_PSN | RVT_QPA_MAX_DEST_RD_ATOMIC |
+         RVT_QPA_MIN_RNR_TIMER,
+     RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY | RVT_QPA_SQ_PSN | RVT_QPA_MAX_RD_ATOMIC},
+    {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS,
+     RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN | RVT_QPA_RQ_PSN, RVT_QPA_SQ_PSN},
+    {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_QKEY, 0, RVT_QPA_SQ_PSN},
+};
+
+static int type_index(const struct qp *qp) {
+    return qp->type == RVT_QPT_RC ? 0 : qp->type == RVT_QPT_UC ? 1 : 2;
+}
+
+/* Returns a mask that the move to this state accepts if it exists. */
+static uint32_t legal_mask(const struct qp *qp, uint32_t to, uint32_t optional) {
+    uint32_t mask = RVT_QPA_STATE;
+    const bool connected = qp->type != RVT_QPT_UD;
+    if (qp->state < RVT_QPS_RTS && to == qp->state + 1)
+        mask |= needed[type_index(qp)][qp->state];
+    if (to == RVT_QPS_RTS)
+        mask |= optional & (connected ? RVT_QPA_CUR_STATE | RVT_QPA_ALT_PATH | RVT_QPA_ACCESS_FLAGS |
+                                            RVT_QPA_PATH_MIG_STATE
+                                      : RVT_QPA_CUR_STATE | RVT_QPA_QKEY);
+    if (to == RVT_QPS_SQD && qp->state == RVT_QPS_SQD)
+        mask |= optional & (connected ? RVT_QPA_AV | RVT_QPA_ALT_PATH | RVT_QPA_ACCESS_FLAGS |
+                                            RVT_QPA_PKEY_INDEX | RVT_QPA_PATH_MIG_STATE
+                                      : RVT_QPA_PKEY_INDEX | RVT_QPA_QKEY);
+    if (to == RVT_QPS_SQD && qp->state == RVT_QPS_SQD && qp->type == RVT_QPT_RC)
+        mask |= optional & (RVT_QPA_PORT | RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY |
+                            RVT_QPA_MAX_RD_ATOMIC | RVT_QPA_MAX_DEST_RD_ATOMIC | RVT_QPA_MIN_RNR_TIMER);
+    return mask;
+}
+
 static void move_to_rts(struct world *w, int qp, uint32_t dest_qpn) {
-    static const uint32_t masks[3][3] = {
-        {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS,
-         RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN | RVT_QPA_RQ_PSN | RVT_QPA_MAX_DEST_RD_ATOMIC |
-             RVT_QPA_MIN_RNR_TIMER,
-         RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY | RVT_QPA_SQ_PSN | RVT_QPA_MAX_RD_ATOMIC},
-        {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS,
-         RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN | RVT_QPA_RQ_PSN, RVT_QPA_SQ_PSN},
-        {RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_QKEY, 0, RVT_QPA_SQ_PSN},
-    };
     struct qp *model = &w->qps[qp];
     if (!model->alive || !model->has_queues || model->state != RVT_QPS_RESET)
         return;
     struct rvt_qp_attr attr = good_attributes(w, dest_qpn);
-    const uint32_t *mask = masks[model->type == RVT_QPT_RC ? 0 : model->type == RVT_QPT_UC ? 1 : 2];
+    const uint32_t *mask = needed[type_index(model)];
     for (int i = 0; i < 3; i++) {
         attr.state = RVT_QPS_INIT + (uint32_t)i;
         int answer = rvt_modify_qp(model->core, &attr, mask[i] | RVT_QPA_STATE);
@@ -520,9 +546,13 @@ static void modify_qp(struct world *w) {
     if (wrong & 64)
         attr.dest_qpn = UINT32_MAX / 256 + w->operand[8];
     attr.alt_av.port = 1;
-    attr.path_mig_state = wrong % 4;
+    attr.alt_pkey_index = wrong & 4 ? w->operand[8] : 0;
+    attr.path_mig_state = w->operand[9] % 4;
     if (w->operand[2] & 0x80) { /* the plain moves, which are rare among random masks */
         mask = RVT_QPA_STATE;
+    } else if (w->operand[2] & 0x20) { /* what the move accepts, perhaps with one attribute more or less */
+        mask = legal_mask(model, attr.state, mask) ^
+               (w->operand[10] & 1 ? UINT32_C(1) << w->operand[10] / 2 % 21 : 0);
     } else if (w->operand[2] & 0x40) {
         mask |= RVT_QPA_STATE;
     }

@@ -39,7 +39,8 @@ enum verb {
     VERB_CREATE_QP = 19,
     VERB_DESTROY_QP = 20, /* operand: queue pair */
     VERB_CONNECT = 21,    /* operands: two queue pairs, access, RNR retries, RNR timer, options */
-    VERB_MODIFY_QP = 22,  /* operands: queue pair, state, mask (3), values */
+    /* operands: queue pair, state | kind of mask, mask (3), values, destination, value, migration, wrong bit */
+    VERB_MODIFY_QP = 22,
     /* queue pair | count, opcode, flags, elements, element, place, length, remote element, place, address handle,
      * remote queue pair, region, key, access, number */
     VERB_POST_SEND = 23,
