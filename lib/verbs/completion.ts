@@ -190,7 +190,7 @@ export class Completion {
 
   static {
     describeCompletion = (wc) => {
-      void wc.#cause; // throws for objects of other classes
+      if (!(#cause in wc)) return { class: 'Completion' } as ShownCompletion;
       const { wrId, imm, invalidatedRkey, reason } = wc;
       return {
         class: 'Completion',

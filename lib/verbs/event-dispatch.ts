@@ -69,7 +69,7 @@ export function watchEvents(home: VerbsHome): void {
 export function collectEvents(home: VerbsHome): void {
   const rows = home.native.takeEvents();
   for (let i = 0; i < rows.length; i += 2) {
-    const event = (rows[i] ?? 0) as VerbsEvent;
+    const event: VerbsEvent = Number(rows[i]);
     const id = rows[i + 1] ?? 0;
     const entry = entryOf(home, event, id);
     entry?.noteEvent?.(event);
@@ -91,6 +91,14 @@ function entryOf({ registry }: VerbsHome, event: VerbsEvent, id: number): Entry 
   }
 }
 
+/** Appends the events of a list, from an index on, to those that are pending. */
+function move(list: readonly Pending[], from: number): void {
+  for (let i = from; i < list.length; i++) {
+    const one = list[i];
+    if (one !== undefined) pending[pending.length] = one;
+  }
+}
+
 function deliver(): void {
   isDeliveryPlanned = false;
   const events = pending;
@@ -108,8 +116,8 @@ function deliver(): void {
     if (at < events.length) {
       const more = pending;
       pending = ownList<Pending>();
-      while (at < events.length) pending[pending.length] = events[at++] as Pending;
-      for (let i = 0; i < more.length; i++) pending[pending.length] = more[i] as Pending;
+      move(events, at);
+      move(more, 0);
       planDelivery();
     }
   }

@@ -45,7 +45,7 @@ export function devices(): void {
   // @ts-expect-error -- a list
   device.run({ kick: qp });
   // @ts-expect-error -- no such count
-  device.counters().completions?.OK;
+  const no = device.counters().completions?.OK;
   // @ts-expect-error -- read-only
   device.queryPort().lid = 2;
 }
