@@ -11,6 +11,15 @@ import { type Entry, type VerbsHome } from './verbs-registry';
 /** Devices whose events this thread takes. Weak, so that a device can be garbage-collected. */
 const sources = ownList<WeakRef<VerbsHome>>();
 
+/** The kinds of events by their numbers. */
+const kinds: readonly (VerbsEvent | undefined)[] = [
+  VerbsEvent.Completion,
+  VerbsEvent.CqErr,
+  VerbsEvent.LastWqe,
+  VerbsEvent.SrqLimit,
+  VerbsEvent.Timer,
+];
+
 interface Pending {
   readonly entry: Entry | undefined;
   readonly home: VerbsHome;
@@ -69,7 +78,8 @@ export function watchEvents(home: VerbsHome): void {
 export function collectEvents(home: VerbsHome): void {
   const rows = home.native.takeEvents();
   for (let i = 0; i < rows.length; i += 2) {
-    const event: VerbsEvent = Number(rows[i]);
+    const event = kinds[rows[i] ?? -1];
+    if (event === undefined) continue;
     const id = rows[i + 1] ?? 0;
     const entry = entryOf(home, event, id);
     entry?.noteEvent?.(event);
