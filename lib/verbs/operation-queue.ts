@@ -174,7 +174,7 @@ export class OperationQueue {
         const operation = this.#waiting[this.#head];
         const block = operation?.waiting;
         if (operation !== undefined && block !== undefined) {
-          const status = this.#owner.post(block);
+          const status = this.#post(block);
           if (status === 0) {
             this.#forget(operation);
             this.#expect(operation);
@@ -210,10 +210,18 @@ export class OperationQueue {
     this.pump();
   }
 
+  /** Posts a work request, which stays as it is: it may be posted again. */
+  #post(block: WorkRequestBlock): Status {
+    const first = block.words[0] ?? 0;
+    const status = this.#owner.post(block);
+    block.words[0] = first; // the native module has stored the index of the refused work request there
+    return status;
+  }
+
   #submit(operation: Operation, block: WorkRequestBlock): void {
     const waiting = this.#waitingCount;
     if (waiting === 0) {
-      const status = this.#owner.post(block);
+      const status = this.#post(block);
       if (status === 0) {
         this.#expect(operation);
         operation.listen(() => {

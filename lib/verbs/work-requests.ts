@@ -469,9 +469,9 @@ function encodeSges(block: WorkRequestBlock, sges: unknown, name: WrName): numbe
   if (sges === undefined) return 0;
   if (!isArray(sges)) throw invalidType(pathOf(name, 'sges'), 'an instance of Array', sges);
   const list = sges as readonly unknown[];
-  const length = list.length; // a Proxy may report any value
-  if (!(length >= 0 && length <= MOST_IN_LIST && length % 1 === 0))
-    integer(length, `${pathOf(name, 'sges')}.length`, 0, MOST_IN_LIST); // throws
+  const length: unknown = list.length; // a Proxy may report any value
+  if (typeof length !== 'number' || !(length >= 0 && length <= MOST_IN_LIST && length % 1 === 0))
+    return integer(length, `${pathOf(name, 'sges')}.length`, 0, MOST_IN_LIST); // throws
   for (let i = 0; i < length; i++) {
     const sge = list[i];
     if (typeof sge !== 'object' || sge === null)

@@ -47,8 +47,18 @@ export interface EndsOptions<Type extends Connected = 'RC'> {
 }
 
 /** Opens a device with two queue pairs and connects them. */
-export function ends<Type extends Connected = 'RC'>(options: EndsOptions<Type> = {}): Ends<Type> & { bPd: ProtectionDomain } {
-  const { type = 'RC' as Type, device: deviceOptions, qp, responder, connect, cqe = 64, otherPd = false } = options;
+export function ends<Type extends Connected = 'RC'>(
+  options: EndsOptions<Type> = {},
+): Ends<Type> & { bPd: ProtectionDomain } {
+  const {
+    type = 'RC' as Type,
+    device: deviceOptions,
+    qp,
+    responder,
+    connect,
+    cqe = 64,
+    otherPd = false,
+  } = options;
   const device = open({ engine: 'manual', keyPolicy: 'sequential', ...deviceOptions });
   const pd = device.allocPd();
   const bPd = otherPd ? device.allocPd() : pd;
@@ -102,14 +112,15 @@ export function outcome<Type extends Connected>(
   { device, a, aCq }: Pick<Ends<Type>, 'device' | 'a' | 'aCq'>,
   wr: SendWorkRequest<Type>,
 ): string | undefined {
-  (a as QueuePair).type satisfies string;
   (a as QueuePair<Connected>).postSend({ wrId: 1, signaled: true, ...wr } as SendWorkRequest<'UC'>);
   device.run();
   return linesOf(aCq).join();
 }
 
 /** Calls a function that must throw an RdmaError, and returns the error's code, cause, index and count of accepted requests. */
-export function refusal(call: () => unknown): [code: string, cause?: string, index?: number, posted?: number] {
+export function refusal(
+  call: () => unknown,
+): [code: string, cause: string | undefined, index: number | undefined, posted: number | undefined] {
   try {
     call();
   } catch (error) {
