@@ -174,7 +174,7 @@ describe('lists that lie about their length', () => {
     ['a fraction', 0.5],
     ['infinite', Infinity],
     ['a string', '1'],
-    ['an object', { valueOf: () => 1 }],
+    ['an object', { valueOf: (): number => 1 }],
   ])('%s', (_, length) => {
     const all = world();
     for (const list of [lying(length, write(all)), { ...write(all), sges: lying(length, all.sge) }]) {
@@ -314,7 +314,7 @@ describe('words given to the native functions directly', () => {
     return { device, pd, cq, qp };
   }
   const EINVAL = -22;
-  const sendOf = (values: Record<number, number> = {}, words = new Uint32Array(SEND_WORDS)) => {
+  const sendOf = (values: Record<number, number> = {}, words: Uint32Array = new Uint32Array(SEND_WORDS)) => {
     words[2] = OPCODE_SEND;
     for (const [word, value] of Object.entries(values)) words[Number(word)] = value;
     return words;
