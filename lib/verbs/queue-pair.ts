@@ -798,8 +798,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   /** Destroys the queue pair. Same as {@link QueuePair.destroy}. */
   [dispose](): void {
+    this.#native.destroy(); // not in the block below: throws for objects of other classes
     try {
-      this.#native.destroy();
       this.#ended();
     } catch {
       // The stack limit was reached.
