@@ -291,6 +291,30 @@ it('reports events in order: completion handlers run last', () => {
   ]);
 });
 
+it('runs the engine in dereg_mr only if the errors of queue pairs leave references', () => {
+  const ud = { ...queuePair, type: 'UD', sq_sig_type: 'ALL' };
+  const datagram = { ah: 5, remote_qpn: 2, remote_qkey: 0 };
+  play(...objects.slice(0, 3), ud, { ...ud, id: 4 }, { op: 'create_ah', id: 5, pd: 1, av });
+  for (const qp of [3, 4]) {
+    play(modify(qp, { state: 'INIT', pkey_index: 0, port: 1, qkey: 0 }), modify(qp, { state: 'RTR' }));
+    play(modify(qp, { state: 'RTS', sq_psn: 0 }));
+  }
+  play(region(6, 64), region(7, 64));
+  // A receive that is too small stays in hand and holds region 6. Region 7 is held by a queued send.
+  play({ op: 'post_recv', qp: 3, wrs: [{ wr_id: 70, sges: [sge(39)] }] });
+  play(postSend([send([], datagram)], 4), { op: 'run' }, { op: 'poll_cq', cq: 2, n: 1 });
+  play(postSend([send([sge(5, '0x1000200')], { ...datagram, wr_id: 2 })], 4));
+  const poll = { op: 'poll_cq', cq: 2, n: 16 };
+  expect(play({ op: 'dereg_mr', mr: 6 }, poll)).toMatchObject([
+    { ret: 0 },
+    { wcs: [{ wr_id: 70, status: 'LOC_PROT_ERR' }] },
+  ]);
+  expect(play({ op: 'dereg_mr', mr: 7 }, poll)).toMatchObject([
+    { ret: 0 },
+    { wcs: [{ wr_id: 2, status: 'WR_FLUSH_ERR' }] },
+  ]);
+});
+
 describe('hostile traces', () => {
   it('are refused limits that work requests cannot have', () => {
     for (const name of ['max_send_sge', 'max_recv_sge', 'max_srq_sge'])
@@ -375,6 +399,9 @@ describe('hostile traces', () => {
 
   it('may set every attribute to any number', () => {
     play(...objects);
+    for (const wrong of [{ static_rate: MOST }, { port: MOST }])
+      expect(last({ op: 'create_ah', id: 5, pd: 1, av: { ...av, ...wrong } })).toEqual({ err: 'EINVAL' });
+    expect(last({ op: 'create_ah', id: 5, pd: 1, av: { ...av, sl: MOST, dlid: MOST } })).toEqual({ ret: 0 });
     const numbers = [
       ...['access', 'pkey_index', 'port', 'qkey', 'path_mtu', 'timeout', 'retry_cnt', 'rnr_retry', 'rq_psn'],
       ...['max_rd_atomic', 'min_rnr_timer', 'sq_psn', 'max_dest_rd_atomic', 'dest_qpn', 'cap'],
