@@ -374,7 +374,7 @@ static void error_holders(struct rvt_engine *engine) {
 /* Returns whether references on a region that was released are left. One that was ended by force counts. */
 static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle handle) {
     rvt_mutex_lock(&device->lock);
-    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    struct rvt_mregion *mr = rvt_mr_live(handle);
     bool held = !mr || rvt_mr_held(mr) != 0;
     rvt_mutex_unlock(&device->lock);
     return held;
