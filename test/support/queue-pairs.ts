@@ -112,7 +112,7 @@ export function outcome<Type extends Connected>(
   { device, a, aCq }: Pick<Ends<Type>, 'device' | 'a' | 'aCq'>,
   wr: SendWorkRequest<Type>,
 ): string | undefined {
-  (a as QueuePair<Connected>).postSend({ wrId: 1, signaled: true, ...wr } as SendWorkRequest<'UC'>);
+  (a as QueuePair<Connected>).postSend({ wrId: 1, signaled: true, ...wr });
   device.run();
   return linesOf(aCq).join();
 }

@@ -1,5 +1,6 @@
 // Type tests of the verbs: what must compile, and what must not. `npm run typecheck` checks the file; it never runs.
-/* eslint-disable @typescript-eslint/no-unused-vars, @typescript-eslint/no-floating-promises -- wrong things on purpose */
+/* eslint-disable @typescript-eslint/no-unnecessary-type-parameters, @typescript-eslint/no-meaningless-void-operator,
+   @typescript-eslint/no-unused-vars, @typescript-eslint/no-floating-promises -- wrong things on purpose, and nothing is used */
 import {
   type Advertisement,
   type AddressHandle,

@@ -153,7 +153,7 @@ describe('throws, and posts nothing, for', () => {
     ],
     [
       'two remote addresses',
-      (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) } as never),
+      (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) }),
       /'remote.vaddr' cannot be combined/,
     ],
     ['no rkey', (qp) => qp.read([], { vaddr: 0 } as never), /"remote.rkey" property must be of type number/],
