@@ -108,6 +108,7 @@ describe('closed objects', () => {
         ...answers[name],
       };
       for (const [member, use] of methodsOf(type)) {
+        if (name === 'QueuePair' && needQueues.includes(member)) continue;
         expect([by, member, told(() => use(object))]).toEqual([by, member, expected[member] ?? 'EBADF']);
       }
       if (name === 'MemoryRegion') {
