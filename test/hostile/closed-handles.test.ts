@@ -56,6 +56,7 @@ describe('closed objects', () => {
       sendCq: 'ok',
       recvCq: 'ok',
       srq: 'ok',
+      'Symbol(rdmavt.listenersChanged)': 'ok',
       qpn: 'ok',
       destroy: 'ok',
       '@@dispose': 'ok',
