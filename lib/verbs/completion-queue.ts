@@ -385,13 +385,21 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   destroy(): void {
     const status = this.#native.destroy();
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('CompletionQueue.destroy', status);
-    this.#end();
+    this.#endQuietly();
   }
 
   /** Destroys the queue, unless queue pairs use it. Never throws. */
   [dispose](): void {
     const status = this.#native.destroy();
-    if (status === 0 || status === -Errno.EBADF) this.#end();
+    if (status === 0 || status === -Errno.EBADF) this.#endQuietly();
+  }
+
+  #endQuietly(): void {
+    try {
+      this.#end();
+    } catch {
+      // The stack limit was reached, but the queue is destroyed. A later sweep ends what waits for it.
+    }
   }
 
   /** @internal */
@@ -685,7 +693,6 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
 
   /** The queue exists no more. */
   #end(): void {
-    if (this.#isEnded) return;
     this.#isEnded = true;
     this.#kept = ownList<Completion>();
     this.#keptFirst = 0;

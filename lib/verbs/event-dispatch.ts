@@ -201,13 +201,20 @@ function onSweep(): void {
   keeper = undefined;
 }
 
-/** Ends what waits for objects that exist no more. For calls that close other objects than their own. */
+/**
+ * Ends what waits for objects that exist no more. For calls that close other objects than their own. Never throws: these calls have
+ * succeeded.
+ */
 export function sweep(): void {
-  const entries = ownList<Entry>();
-  setOf.forEach(held, (entry) => {
-    entries[entries.length] = entry;
-  });
-  for (let i = 0; i < entries.length; i++) entries[i]?.sweep?.();
+  try {
+    const entries = ownList<Entry>();
+    setOf.forEach(held, (entry) => {
+      entries[entries.length] = entry;
+    });
+    for (let i = 0; i < entries.length; i++) entries[i]?.sweep?.();
+  } catch {
+    // The stack limit was reached. The timer sweeps again while something waits.
+  }
 }
 
 /** Calls `call` from the event loop, soon. */
