@@ -516,7 +516,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     wrs: SendWorkRequest<Type> | readonly SendWorkRequest<Type>[],
   ): void {
     this.#postAll('QueuePair.postSend', wrs, this.#sendKind);
-    this.#sends?.pump();
   }
 
   /**
@@ -535,7 +534,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     wrs: ReceiveWorkRequest | readonly ReceiveWorkRequest[],
   ): void {
     this.#postAll('QueuePair.postRecv', wrs, RequestKind.Receive);
-    this.#receives?.pump();
   }
 
   /**
@@ -822,8 +820,13 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const self = this.#native;
     const { mask, words } = encodeAttributes(method, attributes, name);
     throwOnError(method, self.modify(mask, words));
-    if (mask & QpAttribute.State && words[QpAttrWord.State] === (QpState.Reset as number))
+    if (!(mask & QpAttribute.State) || words[QpAttrWord.State] !== (QpState.Reset as number)) return;
+    try {
       this.#sends?.dropped();
+    } catch {
+      // The stack limit was reached, but the state is changed. The promises of dropped work requests stay pending until the queue
+      // pair is destroyed.
+    }
   }
 
   /** Goes back to RESET, from which {@link QueuePair.connect} has brought the queue pair. */
@@ -863,7 +866,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       const status = this.#postBlock(block, kind === RequestKind.Receive);
       if (status < 0) throw postError(method, status, block.words[0] ?? 0);
     } finally {
-      giveBlock(block);
+      try {
+        giveBlock(block);
+      } catch {
+        // The stack limit was reached. A call that has posted must not throw; the block is left to the garbage collector.
+      }
     }
   }
 
