@@ -55,6 +55,7 @@ const modes = {
       'test_stress',
       'test_stress_contexts',
       'test_stress_dma',
+      'test_stress_engine',
       'test_stress_references',
       'test_stress_revocation',
     ],

@@ -3,8 +3,8 @@ import { parse, rejectSurplus, UsageError, type Command } from './command';
 
 const help = `Usage: rdmavt replay TRACE [--expect FILE]
 
-Executes the operations of a trace on real memory regions and prints the answer to
-each. Operations and answers are JSON objects, one per line. TRACE is a file, by
+Executes the operations of a trace on real memory regions and queue pairs and prints
+the answer to each. Operations and answers are JSON objects, one per line. TRACE is a file, by
 convention NAME.ops.ndjson, or - for standard input. An operation that names an
 object which does not exist is answered with {"skipped":true}.
 

@@ -9,18 +9,18 @@ import { type WcStatusName } from '../internal/verbs-names';
  *
  * @example
  * ```ts
- * import { Access, CompletionError, Device, rkey } from 'rdmavt';
+ * import { Access, CompletionError, Device } from 'rdmavt';
  *
  * const device = new Device();
  * const pd = device.allocPd();
- * const [a, b] = [0, 0].map(() => pd.createQp({ type: 'RC', sendCq: device.createCq(16) }));
- * a?.connect(b!, { access: Access.RemoteWrite });
- * const mr = pd.regUserMr(Buffer.from('hello'));
+ * const qp = pd.createQp({ type: 'RC', sendCq: device.createCq(16) });
+ * qp.connect(qp, { access: Access.RemoteRead | Access.RemoteWrite });
+ * const mr = pd.regUserMr(Buffer.from('hello'), { access: Access.RemoteRead });
  * try {
- *   await a?.write({ addr: mr.start, length: 5, lkey: mr.lkey }, { vaddr: mr.iova, rkey: rkey(mr.rkey ^ 0x80000000) });
+ *   await qp.write({ addr: mr.start, length: 5, lkey: mr.lkey }, { vaddr: mr.iova, rkey: mr.rkey });
  * } catch (error) {
  *   if (!(error instanceof CompletionError)) throw error;
- *   console.log(error.status, error.reason); // REM_ACCESS_ERR NoSuchKey
+ *   console.log(error.status, error.reason); // REM_ACCESS_ERR AccessDenied
  * }
  * ```
  */

@@ -239,9 +239,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const found: Completion[] = [];
     for (let wc; found.length < most && (wc = this.#takeKept()) !== undefined;) found[found.length] = wc;
     // At least one call: it tells whether the queue is destroyed.
-    for (let wanted, count = 0; ;) {
-      wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
-      count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+    for (;;) {
+      const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
+      const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
       const batch = this.#read(count);
       for (let i = 0; i < count; i++) {
         const wc = batch[i];
@@ -340,7 +340,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * @returns the iteration
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Completion> {
-    void this.#native; // throws for objects of other classes
+    this.#native.serial(); // throws for objects of other classes
     let isOver = false;
     const over = (): IteratorResult<Completion> => ({ done: true, value: undefined });
     const iteration: AsyncIterableIterator<Completion> = {
@@ -385,13 +385,21 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   destroy(): void {
     const status = this.#native.destroy();
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('CompletionQueue.destroy', status);
-    this.#end();
+    this.#endQuietly();
   }
 
   /** Destroys the queue, unless queue pairs use it. Never throws. */
   [dispose](): void {
     const status = this.#native.destroy();
-    if (status === 0 || status === -Errno.EBADF) this.#end();
+    if (status === 0 || status === -Errno.EBADF) this.#endQuietly();
+  }
+
+  #endQuietly(): void {
+    try {
+      this.#end();
+    } catch {
+      // The stack limit was reached, but the queue is destroyed. A later sweep ends what waits for it.
+    }
   }
 
   /** @internal */
@@ -535,7 +543,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     }
     if (fed === 0) return;
     const left = ownList<Waiting>();
-    for (let i = fed; i < this.#waiting.length; i++) left[left.length] = this.#waiting[i] as Waiting;
+    for (let i = fed; i < this.#waiting.length; i++) {
+      const one = this.#waiting[i];
+      if (one !== undefined) left[left.length] = one;
+    }
     this.#waiting = left;
   }
 
@@ -682,7 +693,6 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
 
   /** The queue exists no more. */
   #end(): void {
-    if (this.#isEnded) return;
     this.#isEnded = true;
     this.#kept = ownList<Completion>();
     this.#keptFirst = 0;

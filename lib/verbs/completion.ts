@@ -190,8 +190,8 @@ export class Completion {
 
   static {
     describeCompletion = (wc) => {
-      void wc.#cause; // throws for objects of other classes
-      const { wrId, imm, invalidatedRkey, reason } = wc;
+      const reason = wc.#refused?.reason ?? completionReason(wc.#cause); // throws for objects of other classes
+      const { wrId, imm, invalidatedRkey } = wc;
       return {
         class: 'Completion',
         wrId: typeof wrId === 'bigint' ? hex(wrId) : wrId,

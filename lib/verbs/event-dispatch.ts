@@ -11,6 +11,15 @@ import { type Entry, type VerbsHome } from './verbs-registry';
 /** Devices whose events this thread takes. Weak, so that a device can be garbage-collected. */
 const sources = ownList<WeakRef<VerbsHome>>();
 
+/** The kinds of events by their numbers. */
+const kinds: readonly (VerbsEvent | undefined)[] = [
+  VerbsEvent.Completion,
+  VerbsEvent.CqErr,
+  VerbsEvent.LastWqe,
+  VerbsEvent.SrqLimit,
+  VerbsEvent.Timer,
+];
+
 interface Pending {
   readonly entry: Entry | undefined;
   readonly home: VerbsHome;
@@ -69,7 +78,8 @@ export function watchEvents(home: VerbsHome): void {
 export function collectEvents(home: VerbsHome): void {
   const rows = home.native.takeEvents();
   for (let i = 0; i < rows.length; i += 2) {
-    const event = (rows[i] ?? 0) as VerbsEvent;
+    const event = kinds[rows[i] ?? -1];
+    if (event === undefined) continue;
     const id = rows[i + 1] ?? 0;
     const entry = entryOf(home, event, id);
     entry?.noteEvent?.(event);
@@ -91,6 +101,14 @@ function entryOf({ registry }: VerbsHome, event: VerbsEvent, id: number): Entry 
   }
 }
 
+/** Appends the events of a list, from an index on, to those that are pending. */
+function move(list: readonly Pending[], from: number): void {
+  for (let i = from; i < list.length; i++) {
+    const one = list[i];
+    if (one !== undefined) pending[pending.length] = one;
+  }
+}
+
 function deliver(): void {
   isDeliveryPlanned = false;
   const events = pending;
@@ -108,8 +126,8 @@ function deliver(): void {
     if (at < events.length) {
       const more = pending;
       pending = ownList<Pending>();
-      while (at < events.length) pending[pending.length] = events[at++] as Pending;
-      for (let i = 0; i < more.length; i++) pending[pending.length] = more[i] as Pending;
+      move(events, at);
+      move(more, 0);
       planDelivery();
     }
   }
@@ -183,13 +201,20 @@ function onSweep(): void {
   keeper = undefined;
 }
 
-/** Ends what waits for objects that exist no more. For calls that close other objects than their own. */
+/**
+ * Ends what waits for objects that exist no more. For calls that close other objects than their own. Never throws: these calls have
+ * succeeded.
+ */
 export function sweep(): void {
-  const entries = ownList<Entry>();
-  setOf.forEach(held, (entry) => {
-    entries[entries.length] = entry;
-  });
-  for (let i = 0; i < entries.length; i++) entries[i]?.sweep?.();
+  try {
+    const entries = ownList<Entry>();
+    setOf.forEach(held, (entry) => {
+      entries[entries.length] = entry;
+    });
+    for (let i = 0; i < entries.length; i++) entries[i]?.sweep?.();
+  } catch {
+    // The stack limit was reached. The timer sweeps again while something waits.
+  }
 }
 
 /** Calls `call` from the event loop, soon. */

@@ -21,7 +21,7 @@ const valueBytes = new Uint8Array(value.buffer);
 export function readOldValue(method: Method, asker: Asker | undefined, { addr, lkey }: LocalSge): bigint {
   if (asker === undefined) throw explainedError(method, 'EINVAL', 'QpHasNoQueues');
   storeAccess(asker.number, addr, 'sge.addr', VALUE_BYTES, 'sge.length', lkey, 'sge.lkey', 0);
-  const check = acquireAccess(asker, addr as bigint, VALUE_BYTES, lkey, 0, undefined);
+  const check = acquireAccess(asker, addr, VALUE_BYTES, lkey, 0, undefined);
   if (!check.ok)
     throw explainedError(method, 'EACCES', 'BytesUnusable', { limit: BigInt(VALUE_BYTES), argument: 'sge' });
   try {

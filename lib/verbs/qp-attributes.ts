@@ -234,7 +234,7 @@ export function encodeAttributes(
   for (let i = 0; i < plain.length; i++) {
     const attribute = plain[i];
     if (attribute === undefined) continue;
-    const [name, bit, word, read] = attribute;
+    const { 0: name, 1: bit, 2: word, 3: read } = attribute;
     const value = given[name];
     if (value === undefined) continue;
     words[word] = read(value, `${parameter}.${name}`);

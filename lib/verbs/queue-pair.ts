@@ -3,9 +3,7 @@ import { abortSignal } from '../internal/abort-signal';
 import { type Access, readAccessBits, readRegionAccess } from './access';
 import { type AddressHandle } from './address-handle';
 import {
-  boolean,
   illegalConstructor,
-  integer,
   invalidType,
   invalidValue,
   propertiesOf,
@@ -518,7 +516,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     wrs: SendWorkRequest<Type> | readonly SendWorkRequest<Type>[],
   ): void {
     this.#postAll('QueuePair.postSend', wrs, this.#sendKind);
-    this.#sends?.pump();
   }
 
   /**
@@ -537,7 +534,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     wrs: ReceiveWorkRequest | readonly ReceiveWorkRequest[],
   ): void {
     this.#postAll('QueuePair.postRecv', wrs, RequestKind.Receive);
-    this.#receives?.pump();
   }
 
   /**
@@ -573,33 +569,30 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const { pathMtu = 4096, maxRdAtomic: givenMaxRdAtomic = maxRdmaAtomicOf(home) } = given;
     const maxRdAtomic = u8(givenMaxRdAtomic, 'options.maxRdAtomic');
     const { minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
-    const self: QueuePair = this;
-    const both = self === other ? [self] : [self, other];
-    const psns = both.map(() => firstPsn(home));
-    for (const qp of both) qp.#expectReset(method);
+    const isReliable = type === 'RC';
+    const isLoop = (this as QueuePair) === other;
+    const psn = firstPsn(home);
+    const otherPsn = isLoop ? psn : firstPsn(home);
+    this.#expectReset(method);
+    other.#expectReset(method);
     try {
-      both.forEach((qp) => {
-        qp.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
-      });
-      both.forEach((qp, i) => {
-        qp.#modify(method, {
-          state: 'RTR',
-          av: { dlid: 1 },
-          pathMtu,
-          destQpn: (both[1 - i] ?? qp).qpn,
-          rqPsn: psns[1 - i] ?? psns[i],
-          ...(type === 'RC' ? { maxDestRdAtomic: maxRdAtomic, minRnrTimer } : {}),
-        });
-      });
-      both.forEach((qp, i) => {
-        qp.#modify(method, {
-          state: 'RTS',
-          sqPsn: psns[i],
-          ...(type === 'RC' ? { timeout, retryCnt, rnrRetry, maxRdAtomic } : {}),
-        });
-      });
+      const init: QpAttributes = { state: 'INIT', pkeyIndex: 0, port: 1, access };
+      this.#modify(method, init);
+      if (!isLoop) other.#modify(method, init);
+      const receive = {
+        state: 'RTR',
+        av: { dlid: 1 },
+        pathMtu,
+        ...(isReliable ? { maxDestRdAtomic: maxRdAtomic, minRnrTimer } : {}),
+      };
+      this.#modify(method, { ...receive, destQpn: other.qpn, rqPsn: otherPsn });
+      if (!isLoop) other.#modify(method, { ...receive, destQpn: this.qpn, rqPsn: psn });
+      const send = { state: 'RTS', ...(isReliable ? { timeout, retryCnt, rnrRetry, maxRdAtomic } : {}) };
+      this.#modify(method, { ...send, sqPsn: psn });
+      if (!isLoop) other.#modify(method, { ...send, sqPsn: otherPsn });
     } catch (error) {
-      for (const qp of both) qp.#native.modify(QpAttribute.State, new PlainNumbers(QpAttrWord.SetWords));
+      this.#reset();
+      other.#reset();
       throw error;
     }
   }
@@ -683,9 +676,9 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   send(
     this: QueuePair<'RC' | 'UC' | 'UD'>,
     sges: LocalSge | readonly LocalSge[],
-    ...[options]: Type extends 'UD' ? [options: SendOptions<Type>] : [options?: SendOptions<Type>]
+    ...given: Type extends 'UD' ? [options: SendOptions<Type>] : [options?: SendOptions<Type>]
   ): Promise<Completion> {
-    const { signal, imm, invalidateRkey, ...rest } = optionsOf<OperationOptions & AnySendOptions>(options, [
+    const { signal, imm, invalidateRkey, ...rest } = optionsOf<OperationOptions & AnySendOptions>(given[0], [
       'signal',
       'imm',
       'invalidateRkey',
@@ -797,14 +790,18 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
    */
   destroy(): void {
     const status = this.#native.destroy();
-    this.#ended();
+    try {
+      this.#ended();
+    } catch {
+      // The stack limit was reached, but the queue pair is destroyed. A later sweep ends what waits for it.
+    }
     if (status < 0 && status !== -Errno.EBADF) throw rdmaError('QueuePair.destroy', status);
   }
 
   /** Destroys the queue pair. Same as {@link QueuePair.destroy}. */
   [dispose](): void {
+    this.#native.destroy(); // not in the block below: throws for objects of other classes
     try {
-      this.#native.destroy();
       this.#ended();
     } catch {
       // The stack limit was reached.
@@ -823,8 +820,18 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const self = this.#native;
     const { mask, words } = encodeAttributes(method, attributes, name);
     throwOnError(method, self.modify(mask, words));
-    if (mask & QpAttribute.State && words[QpAttrWord.State] === (QpState.Reset as number))
+    if (!(mask & QpAttribute.State) || words[QpAttrWord.State] !== (QpState.Reset as number)) return;
+    try {
       this.#sends?.dropped();
+    } catch {
+      // The stack limit was reached, but the state is changed. The promises of dropped work requests stay pending until the queue
+      // pair is destroyed.
+    }
+  }
+
+  /** Goes back to RESET, from which {@link QueuePair.connect} has brought the queue pair. */
+  #reset(): void {
+    this.#native.modify(QpAttribute.State, new PlainNumbers(QpAttrWord.SetWords));
   }
 
   #expectReset(method: Method): void {
@@ -859,7 +866,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       const status = this.#postBlock(block, kind === RequestKind.Receive);
       if (status < 0) throw postError(method, status, block.words[0] ?? 0);
     } finally {
-      giveBlock(block);
+      try {
+        giveBlock(block);
+      } catch {
+        // The stack limit was reached. A call that has posted must not throw; the block is left to the garbage collector.
+      }
     }
   }
 
@@ -973,7 +984,7 @@ const PSN_RANGE = 2 ** 24;
 
 /** Returns the number of the first packet that a queue pair sends. */
 const firstPsn = (home: VerbsHome | undefined): number =>
-  home === undefined || !home.randomKeys ? 0 : randomInt(PSN_RANGE);
+  home?.randomKeys === true ? randomInt(PSN_RANGE) : 0;
 
 /** Returns the device's limit of reads and atomics that are outstanding at a queue pair. */
 function maxRdmaAtomicOf(home: VerbsHome | undefined): number {

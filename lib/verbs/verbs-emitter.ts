@@ -42,6 +42,15 @@ export const listenersChanged: unique symbol = Symbol('rdmavt.listenersChanged')
 /**
  * Base of the classes with events: Node's `EventEmitter`, whose own properties are not enumerable. So objects with events show,
  * compare and serialize like all objects of this package.
+ *
+ * @example
+ * ```ts
+ * import { Device } from 'rdmavt';
+ *
+ * const cq = new Device().createCq(16);
+ * cq.on('completion', () => console.log(cq.poll()));
+ * console.log(cq.listenerCount('completion'), Object.keys(cq)); // 1 []
+ * ```
  */
 export abstract class VerbsEmitter<Events> extends Base<Events> {
   /** @internal */

@@ -349,7 +349,7 @@ function encodeOne(
     storeWord(block, at + RecvWrWord.NumSge, encodeSges(block, sges, name));
     return;
   }
-  encodeSend(block, wr as Unchecked<AnySendRequest>, name, kind === RequestKind.Datagram, method);
+  encodeSend(block, wr, name, kind === RequestKind.Datagram, method);
 }
 
 /** All properties that a send work request of any opcode can have. */

@@ -174,12 +174,12 @@ describe('lists that lie about their length', () => {
     ['a fraction', 0.5],
     ['infinite', Infinity],
     ['a string', '1'],
-    ['an object', { valueOf: () => 1 }],
+    ['an object', { valueOf: (): number => 1 }],
   ])('%s', (_, length) => {
     const all = world();
     for (const list of [lying(length, write(all)), { ...write(all), sges: lying(length, all.sge) }]) {
       expect(() => {
-        all.a.postSend(list as never);
+        all.a.postSend(list);
       }).toThrow(/length" (is out of range|property must be of type number)/);
     }
     expect(linesOf(all.aCq)).toEqual([]);
@@ -189,7 +189,7 @@ describe('lists that lie about their length', () => {
     const all = world();
     const wr = { ...write(all), sges: lying(2 ** 20, all.sge) };
     expect(() => {
-      all.a.postSend(lying(2 ** 20, wr) as never);
+      all.a.postSend(lying(2 ** 20, wr));
     }).toThrow(/"wrs" is out of range/);
     all.a.postSend(write(all)); // the next call works
     expect(linesOf(all.aCq)).toEqual(['7 RDMA_WRITE SUCCESS']);
@@ -207,7 +207,7 @@ describe('lists that lie about their length', () => {
     const { proxy, revoke } = Proxy.revocable([], {});
     revoke();
     expect(() => {
-      a.postSend(proxy as never);
+      a.postSend(proxy);
     }).toThrow(TypeError);
   });
 });
@@ -314,7 +314,7 @@ describe('words given to the native functions directly', () => {
     return { device, pd, cq, qp };
   }
   const EINVAL = -22;
-  const sendOf = (values: Record<number, number> = {}, words = new Uint32Array(SEND_WORDS)) => {
+  const sendOf = (values: Record<number, number> = {}, words: Uint32Array = new Uint32Array(SEND_WORDS)) => {
     words[2] = OPCODE_SEND;
     for (const [word, value] of Object.entries(values)) words[Number(word)] = value;
     return words;

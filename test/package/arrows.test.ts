@@ -12,6 +12,7 @@ describe('imports', () => {
   const internal = 'lib/internal/planted.ts';
   const verbs = 'lib/verbs/planted.ts';
   const replay = 'lib/replay/planted.ts';
+  const replayVerbs = 'lib/replay/verbs/planted.ts';
   const cli = 'lib/cli/planted.ts';
   const index = 'lib/planted.ts';
   const question = 'bench/planted.mjs';
@@ -30,6 +31,9 @@ describe('imports', () => {
     ),
     ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
     ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
+    ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
+      named(replayVerbs, source),
+    ),
     ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
     ...[internal, verbs, replay, cli, index].flatMap((file) =>

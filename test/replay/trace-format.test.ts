@@ -59,11 +59,12 @@ it.each(samples)('$op has a row in docs/trace-format.md with each of its members
   const [, row] = new RegExp(`^\\| \`${op.op}\` \\|(.*)\\|.*\\|$`, 'm').exec(document)!;
   const named = Array.from(row!.matchAll(/`(\w+)`/g), ([, name]) => name).filter((name) => name !== 'null');
   const members = Object.keys(op).filter((name) => name !== 'op');
-  // `iova` is the only optional member.
-  expect(named.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort()).toEqual(
-    members.filter((name) => name !== 'iova' || op.op !== 'fast_reg_mr').sort(),
-  );
+  const required = (name: string | undefined): boolean =>
+    !(name === 'iova' && op.op === 'fast_reg_mr') && !(name === 'limits' && op.op === 'init');
+  expect(named.filter(required).sort()).toEqual(members.filter(required).sort());
 });
+
+const idMembers = new Set(['id', 'pd', 'qp', 'mr', 'fmr', 'sge', 'last']);
 
 /** Returns values of types that `value` must not have. */
 function wrongFor(name: string, value: unknown): unknown[] {
@@ -71,7 +72,8 @@ function wrongFor(name: string, value: unknown): unknown[] {
   if (name !== 'last' && name !== 'sg_offset') wrong.push(null);
   if (typeof value !== 'boolean') wrong.push(true);
   if (typeof value !== 'string' && name !== 'last') wrong.push('0x1', 'table', '1', 'true');
-  if (typeof value !== 'number' && name !== 'sg_offset') wrong.push(1);
+  if (typeof value !== 'number' && name !== 'sg_offset' && !idMembers.has(name)) wrong.push(1);
+  if (idMembers.has(name)) wrong.push(-1, 1.5, 2 ** 32);
   if (typeof value === 'number') wrong.push(1.5, 2 ** 32, -(2 ** 31) - 1, 1e300);
   return wrong;
 }
@@ -80,7 +82,7 @@ it.each(samples)('$op: requires each member exactly once with its type, and no o
   const text = JSON.stringify(op);
   for (const [name, value] of Object.entries(op)) {
     const without = Object.fromEntries(Object.entries(op).filter(([other]) => other !== name));
-    // `iova` is the only optional member.
+    // The only optional member of these samples.
     if (name !== 'iova' || op.op !== 'fast_reg_mr') {
       expect(() => parseOperation(JSON.stringify(without))).toThrow(/"\w+" is missing/);
     }
@@ -134,7 +136,7 @@ describe('invalid lines', () => {
       '{"op":"map_mr_sg","mr":"m","sg":[{"addr":"0x0","length":1,"length":1}],"sg_offset":null,"page_size":0}',
       /twice/,
     ],
-    ['{"op":"unmap_fmr","fmrs":[1]}', /"fmrs" must be a list, each a string/],
+    ['{"op":"unmap_fmr","fmrs":[true]}', /"fmrs" must be a list, each a string, or an integer/],
     [{ ...walk, sges: [] }, /a list of 1 to 255/],
     [{ ...walk, sges: Array.from({ length: 256 }, () => 's') }, /a list of 1 to 255/],
     [{ ...walk, steps: [1, 4294967296] }, /"steps" must be/],
@@ -160,9 +162,9 @@ describe('invalid lines', () => {
     [{ ...check, sge: { ...check.sge, more: 0 } }, /"sge" must be/],
     [{ ...check, sge: { addr: '0x0', length: 0 } }, /"sge" must be/],
     [{ ...check, sge: [] }, /"sge" must be/],
-    [{ ...check, last: 0 }, /"last" must be a string, or null/],
+    [{ ...check, last: false }, /"last" must be a string, or an integer from 0 to \d+, or null/],
     [{ op: 'alloc_mr', id: 'a', pd: 'p', type: 'fast', max_num_sg: 1 }, /"type" must be one of mem_reg/],
-    [{ op: 'alloc_pd', id: 1, user: true }, /"id" must be a string/],
+    [{ op: 'alloc_pd', id: -1, user: true }, /"id" must be a string, or an integer/],
     [{ op: 'alloc_pd', id: 'a', user: 'true' }, /"user" must be true or false/],
   ])('%j is rejected', (line, message) => {
     const text = typeof line === 'string' ? line : JSON.stringify(line);

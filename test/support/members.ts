@@ -1,7 +1,10 @@
 // Every class of the package with all its methods and getters, for tests that call each of them on wrong objects.
+import { EventEmitter } from 'node:events';
 import {
+  AddressHandle,
   CheckBatch,
   Checker,
+  CompletionQueue,
   Device,
   DeviceMemory,
   DmaMapping,
@@ -12,6 +15,7 @@ import {
   QueuePair,
   Sge,
   SgeState,
+  SharedReceiveQueue,
 } from '../../lib';
 import { accepted } from './answers';
 import { ALL, DMA, dmaPages, PAGE, scene } from './scene';
@@ -31,7 +35,27 @@ export function everything() {
   batch.set(0, mr.start, 8, mr.lkey);
   const block = qp.checker();
   const memory = device.allocDm(PAGE);
-  return { device, dma: device.dma, pd, qp, mr, sg, fmr, sge, mapping, state, batch, block, memory };
+  const cq = device.createCq(4);
+  const srq = pd.createSrq({ maxWr: 4 });
+  const ah = pd.createAh();
+  return {
+    device,
+    dma: device.dma,
+    pd,
+    qp,
+    mr,
+    sg,
+    fmr,
+    sge,
+    mapping,
+    state,
+    batch,
+    block,
+    memory,
+    cq,
+    srq,
+    ah,
+  };
 }
 export type All = ReturnType<typeof everything>;
 
@@ -49,6 +73,9 @@ export const classes: [string, any, (all: All) => any][] = [
   ['SgeState', SgeState, ({ state }) => state],
   ['CheckBatch', CheckBatch, ({ batch }) => batch],
   ['Checker', Checker, ({ block }) => block],
+  ['CompletionQueue', CompletionQueue, ({ cq }) => cq],
+  ['SharedReceiveQueue', SharedReceiveQueue, ({ srq }) => srq],
+  ['AddressHandle', AddressHandle, ({ ah }) => ah],
 ];
 
 /** Returns the name of a member. The disposal symbols have other names in early versions of Node. */
@@ -97,9 +124,22 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     explain: [0],
     regionOf: [Buffer.alloc(8)],
     regionsOf: [Buffer.alloc(8)],
+    createCq: [1],
+    createSrq: [{ maxWr: 1 }],
+    postRecv: [[]],
+    modify: [{}],
+    resize: [1],
+    poll: [],
   };
   const found: [string, (self: unknown) => unknown][] = [];
-  for (let level = prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+  // Node's methods of EventEmitter accept every object, and so do the overriding ones, which have nothing to do for it.
+  const emitter = Object.getPrototypeOf(CompletionQueue.prototype);
+  expect(Object.getPrototypeOf(emitter)).toBe(EventEmitter.prototype);
+  for (
+    let level = prototype;
+    level && level !== Object.prototype && level !== emitter;
+    level = Object.getPrototypeOf(level)
+  ) {
     for (const name of Reflect.ownKeys(level)) {
       const { value, get } = Object.getOwnPropertyDescriptor(level, name)!;
       if (name === 'constructor') continue;

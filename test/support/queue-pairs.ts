@@ -112,8 +112,7 @@ export function outcome<Type extends Connected>(
   { device, a, aCq }: Pick<Ends<Type>, 'device' | 'a' | 'aCq'>,
   wr: SendWorkRequest<Type>,
 ): string | undefined {
-  (a as QueuePair).type satisfies string;
-  (a as QueuePair<Connected>).postSend({ wrId: 1, signaled: true, ...wr } as SendWorkRequest<'UC'>);
+  (a as QueuePair<Connected>).postSend({ wrId: 1, signaled: true, ...wr });
   device.run();
   return linesOf(aCq).join();
 }
@@ -121,7 +120,7 @@ export function outcome<Type extends Connected>(
 /** Calls a function that must throw an RdmaError, and returns the error's code, cause, index and count of accepted requests. */
 export function refusal(
   call: () => unknown,
-): [code: string, cause?: string, index?: number, posted?: number] {
+): [code: string, cause: string | undefined, index: number | undefined, posted: number | undefined] {
   try {
     call();
   } catch (error) {

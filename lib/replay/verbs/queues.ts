@@ -5,6 +5,8 @@ import { type Answer, answerFailureOf, answerStatus, SKIPPED } from '../answers'
 import type { Session } from '../session';
 import type { Id, OperationMembers } from '../trace-format';
 
+const BYTE = 256;
+
 export function createCq(session: Session, op: OperationMembers['create_cq']): Answer {
   const cq = session.device.createCq(op.cqe, op.comp_vector ?? 0, op.flags ?? 0);
   if (typeof cq === 'number') return answerFailureOf(cq, 'create_cq');
@@ -59,7 +61,9 @@ export function destroySrq(session: Session, op: OperationMembers['destroy_srq']
 export function createAh(session: Session, op: OperationMembers['create_ah']): Answer {
   const pd = session.pd(op.pd);
   if (pd === undefined) return SKIPPED;
-  const ah = pd.createAh(op.av.dlid, op.av.sl, op.av.static_rate, op.av.port);
+  const { dlid, sl, static_rate: rate, port } = op.av;
+  // The native module takes bytes. `sl` has no bounds, and only its low 8 bits count; 255 is as wrong as any higher rate or port.
+  const ah = pd.createAh(dlid, sl % BYTE, Math.min(rate, BYTE - 1), Math.min(port, BYTE - 1));
   if (typeof ah === 'number') return answerFailureOf(ah, 'create_ah');
   session.bind(op.id, 'ah', ah);
   return { ret: 0 };

@@ -1,5 +1,5 @@
 /** Executes the operations that post work requests. */
-import { RecvWrWord, RegionNameWord, SendFlag, SendWrWord, SgeWord } from '../../internal/layout';
+import { EBADF, RecvWrWord, RegionNameWord, SendFlag, SendWrWord, SgeWord } from '../../internal/layout';
 import type { NativeAddressHandle } from '../../internal/native';
 import { wrOpcodeNumber } from '../../internal/verbs-names';
 import { type Answer, answerFailureOf, SKIPPED } from '../answers';
@@ -118,5 +118,7 @@ function storeLong(words: Uint32Array, at: number, value: Hex | number = 0): voi
 function answerPosted(status: number, words: Uint32Array, forWhat: string): Answer {
   if (status >= 0) return { ret: 0 };
   const bad = words[0] === NO_INDEX ? null : (words[0] ?? 0);
+  // A REG_MR with the members of a datagram names no region.
+  if (status === -EBADF) return { err: 'EINVAL', bad };
   return { ...answerFailureOf(status, forWhat), bad };
 }

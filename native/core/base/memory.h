@@ -26,8 +26,8 @@ struct rvt_memory_ops {
      * returns RVT_REASON_NONE, or returns why the bytes cannot be used. The result must stay valid until the
      * current native call ends. */
     enum rvt_reason (*resolve)(struct rvt_memory *memory, void *environment, unsigned char **data);
-    /* Frees the memory after the last reference was put. Called by any thread, with no lock of the core
-     * held. */
+    /* Frees the memory after the last reference was put. Called by any thread, with no lock of the core held
+     * but possibly the engine lock: it must not call the verbs of core/engine. */
     void (*release)(struct rvt_memory *memory);
     /* Reports which bytes the memory is. NULL: not reported for this kind of memory. Called with the device
      * lock held, by any thread that found a reference to the memory there, so it must read only constant

@@ -30,7 +30,14 @@ describe('limits', () => {
   });
 
   test('can be set one by one, and a thread that attaches sees them', () => {
-    const limits = { maxQp: 0, maxQpWr: 0xffff_ffff, maxSendSge: 255, npkeys: 7, maxPd: 2, maxAh: undefined };
+    const limits = {
+      maxQp: 0,
+      maxQpWr: 0xffff_ffff,
+      maxSendSge: 255,
+      npkeys: 7,
+      maxPd: 2,
+      maxAh: undefined as unknown,
+    };
     const device = open({ limits: limits as Partial<DeviceLimits> });
     const expected = { ...defaults, ...limits, maxAh: 65536 };
     expect(device.query()).toEqual(expected);

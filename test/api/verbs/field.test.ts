@@ -596,7 +596,7 @@ describe('queues', () => {
       { ...wr, wrId: 3 },
     ]);
     device.run();
-    expect([a.state, aCq.isBroken, device.counters().completions.lost]).toEqual(['ERR', true, 2]);
+    expect([a.state, aCq.isBroken, device.counters().completions?.lost]).toEqual(['ERR', true, 2]);
     expect(linesOf(aCq)).toEqual(['1 RDMA_WRITE SUCCESS']);
     a.postSend({ ...wr, wrId: 4 });
     device.run();
@@ -756,7 +756,8 @@ test('the manual mode is deterministic: the same program gives the same completi
         { wrId: i, opcode: 'RDMA_READ', sges: [mem.sge(0, 8)], ...mem.at(i), signaled: true },
         { wrId: i, opcode: 'RDMA_WRITE', sges: [mem.sge(0, 8)], ...mem.at(i + 20), signaled: true },
       ];
-      a.postSend(wrs[i % 3]!);
+      const wr = wrs[i % 3];
+      if (wr) a.postSend(wr);
       if (i % 2 === 0) b.postRecv({ wrId: 100 + i, sges: [mem.sge(0, 30)] });
       if (i % 5 === 0) device.run();
       if (i % 7 === 0) {

@@ -153,7 +153,7 @@ describe('throws, and posts nothing, for', () => {
     ],
     [
       'two remote addresses',
-      (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) } as never),
+      (qp) => qp.read([], { vaddr: 0, remoteAddr: 0, rkey: rkey(0) }),
       /'remote.vaddr' cannot be combined/,
     ],
     ['no rkey', (qp) => qp.read([], { vaddr: 0 } as never), /"remote.rkey" property must be of type number/],
@@ -184,9 +184,9 @@ describe('on a full send queue', () => {
   const full = (maxPending = 1024) => ends({ qp: { maxSendWr: 1, maxPending } });
   /** Runs the engine until all promises have settled. */
   async function runUntil(device: { run: () => void }, promises: Promise<unknown>[]): Promise<void> {
-    let isOver = false;
-    void Promise.allSettled(promises).then(() => (isOver = true));
-    while (!isOver) {
+    const state = { isOver: false };
+    void Promise.allSettled(promises).then(() => (state.isOver = true));
+    while (!state.isOver) {
       device.run();
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -255,9 +255,9 @@ describe('on a full send queue', () => {
     const received = [b.recv([]), b.recv([]), b.recv([])];
     expect(b.query().receives).toBe(1);
     a.postSend([{ opcode: 'SEND' }, { opcode: 'SEND' }, { opcode: 'SEND' }]);
-    let isOver = false;
-    void Promise.all(received).then(() => (isOver = true));
-    while (!isOver) {
+    const state = { isOver: false };
+    void Promise.all(received).then(() => (state.isOver = true));
+    while (!state.isOver) {
       device.run();
       device.fireTimers();
       await new Promise((resolve) => setImmediate(resolve));

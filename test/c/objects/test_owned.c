@@ -52,8 +52,8 @@ static const struct rvt_object_kind parts = {
     .domain_of = domain_of_part,
 };
 static const struct rvt_object_kind *const kinds[] = {&parts};
-static const struct rvt_release_hook hooks[] = {{RVT_RESOURCE_QP, end_parts_of}};
-static const struct rvt_extension room = {kinds, 1, hooks, 1};
+static const struct rvt_release_hook hooks[] = {{.kind = RVT_RESOURCE_QP, .releasing = end_parts_of}};
+static const struct rvt_extension room = {.kinds = kinds, .kind_count = 1, .hooks = hooks, .hook_count = 1};
 static const struct rvt_extension *const rooms[] = {&room};
 static const struct rvt_device_options with_room = {
     .lkey_table_bits = 12, .remote_key_zero = true, .extensions = rooms, .extension_count = 1};
@@ -400,7 +400,7 @@ static void a_domain_supports_a_limited_number_of_child_kinds(void) {
         list[i] = &more[i];
     }
     for (uint32_t count = MORE; count <= MORE + 1; count++) {
-        const struct rvt_extension extension = {list, count, NULL, 0};
+        const struct rvt_extension extension = {.kinds = list, .kind_count = count};
         const struct rvt_extension *const extensions[] = {&extension};
         struct rvt_dev_info *device = NULL;
         int error = rvt_driver_mr_init(&(struct rvt_device_options){.lkey_table_bits = 4,
