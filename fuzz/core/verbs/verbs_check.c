@@ -121,7 +121,7 @@ static void check_cq(struct world *w, int cq) {
     const struct rvt_cq *core = model->core.cq;
     const uint32_t events = count_events(w, RVT_EVENT_COMPLETION, model);
     const bool told = w->devices[model->device].told;
-    bool failed = false;
+    bool failed = false, sends_only = true;
     check_end(w, model->alive, cq_lives(model), "a completion queue");
     if (events && (!model->alive || !model->arming || events > 1))
         verbs_fail(w, "%" PRIu32 " completions were reported, the arming was %" PRIu32, events,
@@ -137,6 +137,7 @@ static void check_cq(struct world *w, int cq) {
     for (uint32_t i = model->held; i < core->count; i++) {
         const struct rvt_wc *wc = &core->entries[(core->first + (uint64_t)i) % core->capacity];
         failed = failed || wc->status;
+        sends_only = sends_only && wc->opcode < RVT_WC_OPCODE_RECV;
         see_completion(w, cq, wc);
     }
     const bool due = core->count > model->held &&
@@ -145,6 +146,8 @@ static void check_cq(struct world *w, int cq) {
         verbs_fail(w, "a completion was not reported");
     if (events && core->count == model->held)
         verbs_fail(w, "a completion was reported that is not there");
+    if (events && model->arming == RVT_NOTIFY_SOLICITED && sends_only && !failed)
+        verbs_fail(w, "a completion was reported that is not solicited");
     if (events || due)
         model->arming = 0;
     if (told)

@@ -417,6 +417,8 @@ static void create_qp(struct world *w) {
     for (int i = 0; i < w->qp_count; i++)
         if (w->qps[i].alive && w->qps[i].device == qp.device && w->qps[i].qpn == qp.qpn)
             verbs_fail(w, "two queue pairs have the number 0x%" PRIx32, qp.qpn);
+        else if (!w->devices[qp.device].random && w->qps[i].device == qp.device && w->qps[i].qpn >= qp.qpn)
+            verbs_fail(w, "the number 0x%" PRIx32 " was used before", qp.qpn);
     qp.serial = qp.core.qp->owned.serial;
     w->qps[w->qp_count] = qp;
     w->qp_slot[w->operand[1] % QP_SLOTS] = w->qp_count++;
@@ -738,6 +740,16 @@ static void detach(struct world *w) {
         w->windows[w->mrs[mr].window].detached = !(w->operand[2] & 1);
 }
 
+static void count_mr(struct world *w) {
+    int mr = MR(1);
+    if (mr == NONE)
+        return;
+    verbs_before_call(w);
+    int answer = verbs_after_call(w, rvt_count_mr(w->mrs[mr].core), false);
+    if (!w->starved)
+        expect_alive(w, answer, w->mrs[mr].alive);
+}
+
 /* --- reports --- */
 
 /* Reads everything through every handle of the slots; the results are compared after each operation anyway. */
@@ -922,6 +934,9 @@ void verbs_perform(struct world *w) {
         break;
     case VERB_QUERY:
         query(w);
+        break;
+    case VERB_COUNT_MR:
+        count_mr(w);
         break;
     case VERB_CHECK_QP:
         create_check_qp(w);

@@ -315,15 +315,30 @@ static void note_fired(void *data, uint64_t qp, uint32_t usec) {
         verbs_fail(w, "a timer was set to %" PRIu32 " microseconds", usec);
 }
 
+/* Timers that are not due must not fire. */
 static void progress(struct world *w) {
     struct rvt_dev_info *device = w->devices[w->device].core;
+    uint64_t deadlines[MOST_OBJECTS] = {0};
     w->now += w->operand[1] + ((uint64_t)w->operand[2] << 8);
+    for (int i = 0; i < w->qp_count; i++) {
+        const struct rvt_engine_qp *core = w->qps[i].device == w->device ? verbs_engine_qp(w, i) : NULL;
+        if (core && core->timer_usec && core->timer_counts && core->timer_deadline > w->now)
+            deadlines[i] = core->timer_deadline;
+    }
     w->moves = true;
     verbs_before_call(w);
     uint64_t next = rvt_progress(device, w->now);
     (void)verbs_after_call(w, 0, false);
     if (next != UINT64_MAX && (next <= w->now || next - w->now > 655360))
         verbs_fail(w, "the next timer is due at %" PRIu64 ", now is %" PRIu64, next, w->now);
+    for (int i = 0; i < w->qp_count; i++) {
+        if (!deadlines[i])
+            continue;
+        if (!verbs_engine_qp(w, i)->timer_usec)
+            verbs_fail(w, "a timer fired before it was due");
+        if (next > deadlines[i])
+            verbs_fail(w, "the next timer is due at %" PRIu64 ", not at %" PRIu64, next, deadlines[i]);
+    }
 }
 
 void verbs_perform_work(struct world *w) {

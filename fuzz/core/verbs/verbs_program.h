@@ -65,7 +65,8 @@ enum verb {
     VERB_FAIL = 42,        /* operand: number of allocations of the next verb that succeed before one fails */
     VERB_QUERY = 43,       /* everything that reports, with every handle */
     VERB_CHECK_QP = 44,    /* operands: queue pair, domain; one without queues */
-    VERB_COUNT = 45,
+    VERB_COUNT_MR = 45,    /* operand: region */
+    VERB_COUNT = 46,
 };
 
 /* Returns a name such as "post_send"; never NULL. */

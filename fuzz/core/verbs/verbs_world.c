@@ -96,6 +96,7 @@ const char *verb_name(unsigned code) {
         [VERB_FAIL] = "fail",
         [VERB_QUERY] = "query",
         [VERB_CHECK_QP] = "create_check_qp",
+        [VERB_COUNT_MR] = "count_mr",
     };
     return code < VERB_COUNT ? names[code] : "nothing";
 }
