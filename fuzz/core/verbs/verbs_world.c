@@ -134,8 +134,18 @@ static enum rvt_reason resolve(struct rvt_memory *memory, void *environment, uns
     return RVT_REASON_NONE;
 }
 
+/* Called with no device lock held, because it may call the memory layer. */
 static void release(struct rvt_memory *memory) {
-    ((struct window *)memory)->released = true;
+    struct window *window = (struct window *)memory;
+    if (window->released)
+        verbs_fail(current, "a memory was released twice");
+    window->released = true;
+    for (int i = 0; i < current->device_count && current->code != VERB_NOTHING; i++) {
+        rvt_dev_get(current->devices[i].core);
+        struct rvt_table_head head;
+        rvt_table_report(current->devices[i].core, &head, NULL, NULL); /* would wait for the lock for ever */
+        rvt_dev_put(current->devices[i].core);
+    }
 }
 
 static const struct rvt_memory_ops window_ops = {resolve, release, NULL};
