@@ -26,6 +26,8 @@ const flags = [
 ];
 /* Both fuzzers replace the random numbers by reproducible ones. */
 const linkFlags = ['-pthread', '-Wl,--wrap=rvt_random_bytes'];
+/* The fuzzer of the verbs does the work of other threads where the engine lets them in. */
+const yielding = '-Wl,--wrap=rvt_yield';
 
 /** Returns the core's source files, read from core.gypi. */
 function coreSources() {
@@ -90,7 +92,14 @@ function build(compiler, name, parts, flags, link) {
     return (
       built &&
       run([...flags, '-c', ...sources]) &&
-      run([...objects, ...objectsOf(sources), ...link, '-o', program])
+      run([
+        ...objects,
+        ...objectsOf(sources),
+        ...link,
+        ...(target.name === 'verbs' ? [yielding] : []),
+        '-o',
+        program,
+      ])
     );
   });
   if (!linked) return undefined;

@@ -187,6 +187,7 @@ function* rest() {
     verb('MODIFY_SRQ', 0, 3, 7, 1),
     verb('MODIFY_SRQ', 0, 1, 3),
   );
+  yield* interrupted();
   // Key 0, detached memory, memory of another environment, more than one step of the engine.
   yield connected(
     verb('GET_DMA_MR', 9, 0),
@@ -212,4 +213,41 @@ function* rest() {
     verb('QUERY'),
     verb('EXIT', 0),
   );
+}
+
+/** Long requests, interrupted between two steps by what ends a queue pair or a region. */
+function* interrupted() {
+  /** @type {[number, ...number[]][]} verbs by their index in arm_interrupt() of verbs_play.c, with operands */
+  const interruptions = [2, 3].flatMap((qp) => [
+    [0, qp, 0x86],
+    [0, qp, 0x80],
+    [1, qp],
+    [4, qp, 1, 0],
+    [5, qp, 0, SIGNALED, 1, 5],
+  ]);
+  interruptions.push(
+    [2, 3],
+    [2, 5],
+    [2, 3, 2],
+    [2, 5, 2],
+    [6, 0, 1],
+    [7, 0, 3, 2, 2],
+    [8, 0, 1],
+    [10, 1],
+    [14],
+  );
+  for (const type of [RC, UC])
+    for (const opcode of [0, 1, 2, 4])
+      for (const steps of [0, 1])
+        for (const options of [0, 0x10])
+          for (const interruption of interruptions)
+            yield Buffer.concat([
+              scene(type, steps, options, MANUAL),
+              ...(options ? [0, 1, 2].map(() => send(0, 0, 0)) : []), // they take the small shared receives
+              ...(options ? [verb('RUN')] : []),
+              verb('POST_SEND', 0x12 + steps, opcode, SIGNALED, 1, 5, 0, 13, 3, 0),
+              verb('INTERRUPT', steps, ...interruption),
+              verb(interruption[0] === 5 ? 'FIRE_TIMERS' : 'RUN'),
+              verb('RUN'),
+            ]);
 }

@@ -236,11 +236,12 @@ static bool in_hand(const struct world *w, const struct work *work) {
 }
 
 static bool receive_may_be_missing(const struct world *w, int qp, const struct work *work) {
-    return in_hand(w, work) || broken(w, w->qps[qp].recv_cq);
+    return in_hand(w, work) || broken(w, w->qps[qp].recv_cq) || w->reset == qp;
 }
 
 static bool shared_may_be_missing(const struct world *w, int srq, const struct work *work) {
-    return in_hand(w, work) || broken_behind(w, srq) || w->ends;
+    return in_hand(w, work) || broken_behind(w, srq) || w->ends ||
+           (w->reset != NONE && w->qps[w->reset].srq == srq);
 }
 
 static uint32_t list_receives(const struct world *w, const struct rvt_recv_queue *queue, uint64_t *ids) {
@@ -275,10 +276,10 @@ static void check_qp(struct world *w, int qp) {
                    timers = count_events(w, RVT_EVENT_TIMER, model);
     uint64_t ids[MOST_QUEUED];
     check_end(w, model->alive, qp_lives(model), "a queue pair");
-    if (last_wqes &&
-        (!model->alive || model->srq == NONE || last_wqes > 1 || (core && core->attr.state != RVT_QPS_ERR)))
+    if (last_wqes && (!model->alive || model->srq == NONE || last_wqes > 1 ||
+                      (core && core->attr.state != RVT_QPS_ERR && w->reset != qp)))
         verbs_fail(w, "the last WQE was reported %" PRIu32 " times", last_wqes);
-    if (timers && (!model->alive || model->type != RVT_QPT_RC || timers > 1))
+    if (timers && (!model->alive || model->type != RVT_QPT_RC || timers > 1u + w->interrupt.done))
         verbs_fail(w, "%" PRIu32 " timers were reported", timers);
     check_in_hand(w, qp, core);
     if (!core) {
@@ -382,7 +383,7 @@ static void check_events(const struct world *w) {
         verbs_note(13000 + (uint32_t)event->kind * 64 + w->code);
         if (event->kind == RVT_EVENT_COMPLETION)
             completed = true;
-        else if (completed && w->code != VERB_SCENE)
+        else if (completed && w->code != VERB_SCENE && !w->interrupt.done)
             verbs_fail(w, "an event follows a completion event");
         if (event->kind == RVT_EVENT_COMPLETION || event->kind == RVT_EVENT_CQ_ERR) {
             if (IS_ONE_OF(event->user, w->cqs, w->cq_count))
@@ -627,7 +628,8 @@ static void check_mr(struct world *w, int mr, uint32_t references) {
         return;
     uint32_t own = now.half_dead ? 1 : now.kind == RVT_MR_DMA && model->core.mr->was_published ? 3 : 2;
     EXPECT(w, "references of a region", now.refs, own + references);
-    if (now.half_dead && !references)
+    model->left = now.half_dead && (model->left || w->interrupt.done);
+    if (now.half_dead && !references && !model->left)
         verbs_fail(w, "a region is half-dead without references");
     model->last = now;
 }

@@ -775,6 +775,37 @@ static void query(struct world *w) {
     EXPECT(w, "kick of nothing", rvt_kick_qp((struct rvt_qp_handle){0}), -RVT_EBADF);
 }
 
+/* --- interruptions --- */
+
+static void arm_interrupt(struct world *w) {
+    static const uint8_t verbs[16] = {
+        VERB_MODIFY_QP, VERB_DESTROY_QP, VERB_DEREG_MR,   VERB_MODIFY_QP,
+        VERB_POST_RECV, VERB_POST_SEND,  VERB_DEALLOC_PD, VERB_DEREG_MRS,
+        VERB_RESIZE_CQ, VERB_DESTROY_QP, VERB_EXIT,       VERB_DEALLOC_CONTEXT,
+        VERB_DEREG_MR,  VERB_MODIFY_QP,  VERB_RUN,        VERB_POST_SRQ_RECV,
+    };
+    w->interrupt.waits = true;
+    w->interrupt.steps = w->operand[1] % 8;
+    w->interrupt.code = verbs[w->operand[2] % 16];
+    memset(w->interrupt.operand, 0, sizeof(w->interrupt.operand));
+    memcpy(w->interrupt.operand + 1, w->operand + 3, VERB_OPERANDS - 2);
+}
+
+bool verbs_can_interrupt(const struct world *w) {
+    switch ((enum verb)w->code) {
+    case VERB_RUN:
+    case VERB_KICK:
+    case VERB_FIRE_TIMERS:
+    case VERB_PROGRESS:
+        return true;
+    case VERB_DEREG_MR: /* which can be interrupted by what does not end its region */
+        return w->interrupt.code == VERB_MODIFY_QP || w->interrupt.code == VERB_DESTROY_QP ||
+               w->interrupt.code == VERB_POST_RECV || w->interrupt.code == VERB_POST_SEND;
+    default:
+        return false;
+    }
+}
+
 /* --- a start --- */
 
 static void step(struct world *w, enum verb verb, const uint8_t *operands, size_t count) {
@@ -937,6 +968,9 @@ void verbs_perform(struct world *w) {
         break;
     case VERB_COUNT_MR:
         count_mr(w);
+        break;
+    case VERB_INTERRUPT:
+        arm_interrupt(w);
         break;
     case VERB_CHECK_QP:
         create_check_qp(w);

@@ -66,7 +66,10 @@ enum verb {
     VERB_QUERY = 43,       /* everything that reports, with every handle */
     VERB_CHECK_QP = 44,    /* operands: queue pair, domain; one without queues */
     VERB_COUNT_MR = 45,    /* operand: region */
-    VERB_COUNT = 46,
+    /* operands: steps of the engine, opcode, its operands: the next operation that carries out work is interrupted
+     * by that one after some steps, as by another thread */
+    VERB_INTERRUPT = 46,
+    VERB_COUNT = 47,
 };
 
 /* Returns a name such as "post_send"; never NULL. */

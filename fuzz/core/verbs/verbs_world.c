@@ -97,6 +97,7 @@ const char *verb_name(unsigned code) {
         [VERB_QUERY] = "query",
         [VERB_CHECK_QP] = "create_check_qp",
         [VERB_COUNT_MR] = "count_mr",
+        [VERB_INTERRUPT] = "interrupt",
     };
     return code < VERB_COUNT ? names[code] : "nothing";
 }
@@ -240,6 +241,55 @@ struct rvt_engine_qp *verbs_engine_qp(const struct world *w, int qp) {
     return core ? atomic_load(&core->engine) : NULL;
 }
 
+/* --- interruptions --- */
+
+/* Sets whether the engines believe that another thread waits for their locks. */
+static void pretend_waiting(const struct world *w, uint32_t threads) {
+    for (int i = 0; i < w->device_count; i++)
+        atomic_store(&w->devices[i].core->engine->waiting, threads);
+}
+
+/* Performs the interruption. The bytes of regions that it deregisters must not change any more. */
+static void interrupt(struct world *w) {
+    uint8_t code = w->code, kept[VERB_OPERANDS + 1];
+    memcpy(kept, w->operand, sizeof(kept));
+    memcpy(w->operand, w->interrupt.operand, sizeof(w->operand));
+    w->code = w->interrupt.code;
+    w->interrupt.waits = false;
+    w->interrupt.done = true;
+    verbs_say(w, "\n    interrupted by %s", verb_name(w->code));
+    pretend_waiting(w, 0);
+    check_bytes(w);
+    verbs_perform(w);
+    verbs_note(15000 + w->code);
+    for (int i = 0; i < w->mr_count; i++) {
+        struct rvt_mr_attributes attributes;
+        w->mrs[i].alive = !rvt_query_mr(w->mrs[i].core, &attributes);
+    }
+    for (int i = 0; i < w->dma_count; i++)
+        w->dmas[i].alive =
+            rvt_object_generation(&w->dmas[i].core.map->owned.object) == w->dmas[i].core.generation;
+    verbs_note_windows(w);
+    w->moves = true;
+    w->rest = REST_ANY;
+    w->code = code;
+    memcpy(w->operand, kept, sizeof(kept));
+}
+
+/* The linker redirects calls to this function: the engine yields between two steps, with its lock released, if
+ * another thread waits. */
+void __real_rvt_yield(void);
+void __wrap_rvt_yield(void);
+void __wrap_rvt_yield(void) {
+    struct world *w = current;
+    if (!w || !w->interrupt.waits)
+        __real_rvt_yield();
+    else if (w->interrupt.steps)
+        w->interrupt.steps--;
+    else
+        interrupt(w);
+}
+
 /* --- playing --- */
 
 static void clear(int *slots, int count) {
@@ -265,7 +315,7 @@ static void begin(struct world *w, bool print) {
     w->at = 0;
     w->code = VERB_NOTHING;
     w->print = print;
-    w->failing = false;
+    w->failing = w->interrupt.waits = false;
     w->random_state = 0;
     rvt_set_thread_environment(NULL);
     rvt_test_alloc_fail_after(-1);
@@ -292,7 +342,15 @@ static void perform(struct world *w) {
     w->event_count = 0;
     verbs_say(w, "%3" PRIu32 " %s", w->at, verb_name(w->code));
     verbs_note_windows(w);
+    w->interrupt.done = false;
+    w->interrupt.waits = w->interrupt.waits && verbs_can_interrupt(w);
+    pretend_waiting(w, w->interrupt.waits);
+    const bool arms = w->code == VERB_INTERRUPT;
     verbs_perform(w);
+    if (!arms) {
+        pretend_waiting(w, 0);
+        w->interrupt.waits = false;
+    }
     verbs_check(w);
     check_bytes(w);
     verbs_say(w, "\n");

@@ -101,6 +101,7 @@ struct mr {
     struct rvt_mr_handle core;
     int device, window; /* window: NONE if it maps DMA memory */
     bool alive;
+    bool left; /* it was deregistered while the engine used it, and the references have gone since */
     struct rvt_mr_attributes last;
 };
 struct dma {
@@ -167,6 +168,11 @@ struct world {
     uint32_t event_count;
 
     bool print;
+    /* An operation that comes between two steps of the engine, as if another thread performed it. */
+    struct {
+        bool waits, done; /* it waits for its time; it was done in the running operation */
+        uint8_t steps, code, operand[VERB_OPERANDS + 1];
+    } interrupt;
     bool failing; /* the next verb meets a failing allocation */
     uint8_t fail_after;
     long live;
@@ -187,6 +193,9 @@ void verbs_note(uint32_t outcome);
 
 /* Plays the running operation. */
 void verbs_perform(struct world *w);
+
+/* Whether the running operation can be interrupted by its `interrupt`. */
+bool verbs_can_interrupt(const struct world *w);
 
 /* Checks every invariant after an operation. */
 void verbs_check(struct world *w);
