@@ -606,6 +606,10 @@ static void reports_show_queues_and_queue_pairs(void) {
     f = read_row(&v, &row, RVT_RESOURCE_SRQ, srq.srq->owned.serial);
     CHECK_EQ(f[RVT_SRQ_HELD], 1);
     CHECK_EQ(f[RVT_SRQ_LIMIT], 0); /* used up by its event */
+    CHECK_EQ(rvt_modify_srq(srq, RVT_SRQ_SET_LIMIT | RVT_SRQ_SET_MAX_WR, 9, 1), 0);
+    f = read_row(&v, &row, RVT_RESOURCE_SRQ, srq.srq->owned.serial);
+    CHECK_EQ(f[RVT_SRQ_MAX_WR], 9);
+    CHECK_EQ(f[RVT_SRQ_LIMIT], 1);
     f = read_row(&v, &row, RVT_RESOURCE_CQ, cq_serial(b.scq));
     CHECK_EQ(f[RVT_CQ_CQE], 32);
     CHECK_EQ(f[RVT_CQ_HELD], 1);

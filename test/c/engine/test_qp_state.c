@@ -235,6 +235,7 @@ static enum rvt_reason resolve_gate(struct rvt_memory *memory, void *environment
     struct rvt_engine *engine = gate->v->device->engine;
     (void)environment;
     *data = source_bytes;
+    CHECK_EQ(engine->context->reader->depth, 1); /* bytes are found inside a section */
     if (++gate->calls == gate->begin_at) {
         if (pthread_create(&gate->thread, NULL, call_verb, gate))
             abort();
@@ -248,7 +249,7 @@ static void release_gate(struct rvt_memory *memory) {
     (void)memory;
 }
 
-/* The first bytes of a write are copied by one thread; then another thread calls the verb, which gets in between two
+/* The first bytes of a request are copied by one thread; then another thread calls the verb, which gets in between two
  * steps. Returns whether it did: the lock is not fair. */
 static bool stop_in_the_middle(enum verb verb, uint32_t opcode) {
     const bool send = opcode == RVT_WR_SEND, read = opcode == RVT_WR_RDMA_READ;
@@ -340,7 +341,7 @@ static void a_request_is_stopped_between_two_steps(void) {
     for (enum verb verb = 0; verb < VERBS; verb++) {
         for (int i = 0; i < 3; i++) {
             int tries = 0;
-            /* A read holds its remote region, so deregistering that one is busy: test_stress_engine. */
+            /* A read holds its remote region, so deregistering that one is busy: see below. */
             if (verb == SOURCE_DEREG && opcodes[i] == RVT_WR_RDMA_READ)
                 continue;
             while (tries < 200 && !stop_in_the_middle(verb, opcodes[i]))
@@ -350,7 +351,47 @@ static void a_request_is_stopped_between_two_steps(void) {
     }
 }
 
+/* The remote region of a request in progress is held until the request has ended: deregistering it is busy, the
+ * request succeeds, and deregistering it again ends it. Returns whether the verb was called in the middle. */
+static bool deregister_the_target_of_a_read(void) {
+    static const struct rvt_memory_ops ops = {.resolve = resolve_gate, .release = release_gate};
+    struct verbs v;
+    struct vqp a, b;
+    struct gate gate = {.verb = SOURCE_DEREG, .v = &v, .a = &a, .b = &b, .begin_at = 1};
+    if (!verbs_open(&v, AT_ONCE))
+        return true;
+    make_pair(&v, RVT_QPT_RC, &a, &b);
+    struct vmr source = {.addr = 0x10000}, target = make_mr(&v, target_bytes, LONG);
+    gate.source = &source;
+    gate.target = &target;
+    rvt_memory_init(&gate.memory, &ops, LONG);
+    CHECK_EQ(rvt_reg_user_mr(v.pd, &gate.memory, source.addr, source.addr, ALL_ACCESS, &source.mr), 0);
+    memset(source_bytes, 0x55, LONG);
+    memset(target_bytes, 0, LONG);
+    const struct rvt_ib_sge room = sge_at(&target, 0, LONG);
+    CHECK_EQ(post(&a, SEND_WR(.wr_id = 2, .opcode = RVT_WR_RDMA_READ, .sges = &room, .num_sge = 1,
+                              .remote_addr = source.addr, .rkey = fixture_key(source.mr))),
+             0);
+    if (pthread_join(gate.thread, NULL))
+        abort();
+    WC(a.scq, .wr_id = 2, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_READ, .byte_len = LONG);
+    CHECK_BYTES_EQ(target_bytes, source_bytes, LONG);
+    const bool busy = gate.answer == -RVT_EBUSY;
+    CHECK_EQ(rvt_dereg_mr(source.mr, RVT_RELEASE), busy ? 0 : -RVT_EBADF);
+    AT_REST(target);
+    verbs_close(&v);
+    return busy;
+}
+
+static void the_target_of_a_request_in_progress_is_busy(void) {
+    int tries = 0;
+    while (tries < 200 && !deregister_the_target_of_a_read())
+        tries++;
+    CHECK(tries < 200);
+}
+
 CHECK_MAIN(TEST(an_error_flushes_receives_then_sends),
            TEST(an_error_with_a_shared_receive_queue_reports_last_wqe),
            TEST(a_reset_drops_sends_and_keeps_receives), TEST(no_flushed_receive_comes_back),
-           TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps))
+           TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps),
+           TEST(the_target_of_a_request_in_progress_is_busy))

@@ -4,6 +4,7 @@
 #ifndef RVT_TEST_VERBS_H
 #define RVT_TEST_VERBS_H
 
+#include "core/engine/engine_state.h"
 #include "core/rvt.h"
 #include "fixture.h"
 
@@ -136,6 +137,10 @@ static inline void verbs_close(struct verbs *v) {
     if (!atomic_load(&v->device->closed)) /* otherwise its last context has closed it */
         CHECK_EQ(rvt_mr_exit(v->device, true, NULL), 0);
     CHECK(!rvt_reclaim_pending(&v->device->retirement));
+    const struct rvt_engine *engine = v->device->engine;
+    if (engine->context) /* every section that the engine entered was left */
+        CHECK_EQ(engine->context->reader->depth, 0);
+    CHECK_EQ(atomic_load(&engine->waiting), 0);
     rvt_dev_put(v->device);
     CHECK_EQ(rvt_test_alloc_live(), v->live);
 }
