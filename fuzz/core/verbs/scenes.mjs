@@ -250,4 +250,12 @@ function* interrupted() {
               verb(interruption[0] === 5 ? 'FIRE_TIMERS' : 'RUN'),
               verb('RUN'),
             ]);
+  // The engine runs in the call that posts.
+  for (const interruption of interruptions)
+    yield Buffer.concat([
+      scene(RC, 0, 0, 0),
+      verb('INTERRUPT', 0, ...interruption),
+      verb('POST_SEND', 0x12, 1, SIGNALED, 1, 5, 0, 13, 3, 0),
+      verb('POLL_CQ', 0, 9),
+    ]);
 }

@@ -798,6 +798,8 @@ bool verbs_can_interrupt(const struct world *w) {
     case VERB_FIRE_TIMERS:
     case VERB_PROGRESS:
         return true;
+    case VERB_POST_SEND: /* its own work requests enter the model only when it is over */
+        return w->interrupt.code != VERB_POST_SEND;
     case VERB_DEREG_MR: /* which can be interrupted by what does not end its region */
         return w->interrupt.code == VERB_MODIFY_QP || w->interrupt.code == VERB_DESTROY_QP ||
                w->interrupt.code == VERB_POST_RECV || w->interrupt.code == VERB_POST_SEND;
