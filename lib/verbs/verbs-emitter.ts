@@ -32,9 +32,20 @@ export interface EventSource<Events> {
   getMaxListeners(): number;
 }
 
-const Base = EventEmitter as unknown as new <Events>() => EventSource<Events>;
-const { defineProperty, ownKeys } = Reflect;
-const hidden = { enumerable: false };
+/**
+ * A constructor for objects with the methods of EventEmitter. EventEmitter's own constructor is not called: it uses
+ * `Function.prototype.call`, which a program may have replaced. Its methods create what they need on first use.
+ */
+function createEmitter(): void {
+  // Nothing to do: the prototype has the methods.
+}
+createEmitter.prototype = EventEmitter.prototype;
+const Base = createEmitter as unknown as new <Events>() => EventSource<Events>;
+
+const { defineProperty } = Reflect;
+/** The properties that EventEmitter keeps on its objects. */
+const fields = ['_events', '_eventsCount', '_maxListeners'] as const;
+const initially = { _events: undefined, _eventsCount: 0, _maxListeners: undefined };
 
 /** Key of the method that {@link VerbsEmitter} calls after listeners may have been added or removed. */
 export const listenersChanged: unique symbol = Symbol('rdmavt.listenersChanged');
@@ -57,8 +68,16 @@ export abstract class VerbsEmitter<Events> extends Base<Events> {
   constructor() {
     super();
     // An assignment by EventEmitter keeps the attributes of these properties.
-    const keys = ownKeys(this);
-    for (let i = 0; i < keys.length; i++) defineProperty(this, keys[i] ?? '', hidden);
+    for (let i = 0; i < fields.length; i++) {
+      const field = fields[i] ?? '_events';
+      defineProperty(this, field, {
+        __proto__: null,
+        value: initially[field],
+        writable: true,
+        configurable: true,
+        enumerable: false,
+      } as PropertyDescriptor);
+    }
   }
 
   /** @internal */

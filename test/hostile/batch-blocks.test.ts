@@ -468,7 +468,7 @@ describe('the native functions', () => {
     const command = new Block();
     const GUARD = 0xa5a5a5a5, CAPACITY = 4, RIM = 1024;
     const slab = new Uint8Array(4096 + 256 + 4096).fill(0xa5), bytes = slab.subarray(4096, 4096 + 256);
-    const device = native.openDevice(6, false, true, false, new Uint32Array(13).fill(64)), pd = device.allocPd(false), qp = pd.createCheckQp();
+    const device = native.openDevice(6, false, true, false, new Uint32Array(13).fill(250)), pd = device.allocPd(false), qp = pd.createCheckQp();
     const user = command.register(pd, bytes, 0x1000n, 0x1000n, 31), { key } = user;
     const refs = () => command.refs(user);
     const secret = new Uint8Array(256).fill(0xdd), foreignPd = device.allocPd(true), foreignKey = command.register(foreignPd, secret, 0x1000n, 0x1000n, 31).key;
@@ -591,7 +591,7 @@ describe('the native functions', () => {
         const { batch, block, intact } = make(pd, true);
         const DMA = 0x100000n, memory = new Uint8Array(8192), mapping = device.mapDma(memory, DMA), sg = command.make(pd, 'allocMr', 0, 4);
         command.mapSg(sg, BigUint64Array.from([DMA, 8192n]));
-        const sgKey = Number(command.query(sg).Lkey), second = native.openDevice(6, false, true, false, new Uint32Array(13).fill(64)), other = second.allocPd(false);
+        const sgKey = Number(command.query(sg).Lkey), second = native.openDevice(6, false, true, false, new Uint32Array(13).fill(250)), other = second.allocPd(false);
         const elsewhere = command.register(other, new Uint8Array(64), 0n, 0n, 1);
         const first = command.acquire(pd, DMA + 96n, 4000, sgKey, 0), remote = command.acquire(qp, 0x1000n, 8, key, 4), foreign = command.acquire(other, 0n, 8, elsewhere.key, 0), put = command.acquire(pd, DMA + 96n, 4000, sgKey, 0);
         command.put(put);

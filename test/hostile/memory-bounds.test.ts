@@ -395,7 +395,7 @@ testIf(!flagged, 'this Node has the type without a flag, or not at all')(
        answers.add(new SgeState([sge]).copyIn(new Float16Array(8).fill(1)));
      }
      const { native } = require('./test/support/native.cjs');
-     const raw = native.openDevice(4, false, false, false, new Uint32Array(13).fill(64)).allocPd(true).allocMr(0, 1);
+     const raw = native.openDevice(4, false, false, false, new Uint32Array(13).fill(250)).allocPd(true).allocMr(0, 1);
      for (const right of [new BigUint64Array(16), new Float16Array(16)]) {
        try { console.log(raw.query(right)); } catch (error) { console.log(error.name); }
      }

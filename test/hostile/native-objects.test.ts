@@ -11,7 +11,7 @@ describe('the native objects', () => {
     const bytes = slab.subarray(64, 64 + 4096);
     const EBADF = -9, EINVAL = -22;
     function everything() {
-      const device = native.openDevice(5, false, true, false, new Uint32Array(13).fill(64));
+      const device = native.openDevice(5, false, true, false, new Uint32Array(13).fill(250));
       const pd = device.allocPd(false), qp = pd.createCheckQp();
       const user = block.register(pd, bytes, 0x1000n, 0x1000n, 31);
       const mapping = device.mapDma(new Uint8Array(8192), 0x100000n);
@@ -234,7 +234,7 @@ describe('the native objects', () => {
        for (const made of [[checker, index, generation + 1n], [checker, index, generation + 2n], [checker, index, generation + (1n << 32n)], [checker, index, 0n], [checker, 2 ** 32 - 1, 1n], [checker, 2 ** 31, 1n],
          [0, index, generation], [checker + 50, index, generation], [0xffffffff, index, generation], [0x80000000, index, generation]]) dead(new Region(...made));
        // A name with the same index and generation, but a domain of another device, is invalid too.
-       const other = native.openDevice(5, false, true, false, new Uint32Array(13).fill(64)).allocPd(false);
+       const other = native.openDevice(5, false, true, false, new Uint32Array(13).fill(250)).allocPd(false);
        dead(new Region(other.number(), index, generation));
        // A list is released completely or not at all.
        console.log(pd.deregMany(block.regions(user, new Region(checker, 17, 1n)), true), pd.deregMany(block.regions(user, new Region(other.number(), index, generation)), true), block.refs(user),
@@ -328,7 +328,7 @@ describe('the native objects', () => {
        delete require.cache[path];
        const module = require(path), own = new Block(module);
        const [collected] = held;
-       const device = module.openDevice(5, false, true, false, new Uint32Array(13).fill(64)), pd = device.allocPd(false), user = own.register(pd, bytes, 0x1000n, 0x1000n, 31);
+       const device = module.openDevice(5, false, true, false, new Uint32Array(13).fill(250)), pd = device.allocPd(false), user = own.register(pd, bytes, 0x1000n, 0x1000n, 31);
        const acquire = (how) => own.acquire(pd, 0x1000n, 64, user.key, 1, how);
        const sge = acquire(), state = module.createSgeState(own.elements(sge));
        for (const number of [0, -1, 2 ** 32 - 1, 2 ** 32, 2 ** 31, 1e9, 256, 257, sge.cell + 1, NaN, 1.5e300, Infinity, 'x', undefined, null, {}, 1n, Symbol(), [sge.cell + 1], new Proxy({}, {})]) collected(number);
@@ -379,7 +379,7 @@ describe('the native objects', () => {
       `const path = Object.keys(require.cache).find((path) => path.endsWith('.node'));
        delete require.cache[path];
        const module = require(path);
-       const device = module.openDevice(5, false, true, false, new Uint32Array(13).fill(64)), pd = device.allocPd(false), qp = pd.createCheckQp();
+       const device = module.openDevice(5, false, true, false, new Uint32Array(13).fill(250)), pd = device.allocPd(false), qp = pd.createCheckQp();
        const memory = new Uint8Array(new SharedArrayBuffer(64 + 4 * 20));
        const batch = module.createBatch(pd, memory, 4, false, false);
        console.log(commands.map((name) => nameOf(() => module[name](bytes))).every((answer) => answer === 'undefined'),

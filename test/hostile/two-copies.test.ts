@@ -96,7 +96,7 @@ describe('two copies of the package in one process', () => {
          for (const path of Object.keys(require.cache)) delete require.cache[path];
          const { native, Block } = require('./test/support/native.cjs');
          const block = new Block();
-         const device = native.openDevice(8, false, true, false, new Uint32Array(13).fill(64)), pd = device.allocPd(false), qp = pd.createCheckQp();
+         const device = native.openDevice(8, false, true, false, new Uint32Array(13).fill(250)), pd = device.allocPd(false), qp = pd.createCheckQp();
          const memory = new Uint8Array(4096).fill(3);
          const mr = block.register(pd, memory, 0x1000n, 0x1000n, 31);
          const sge = block.acquire(pd, 0x1000n, 64, 256, 1);
@@ -147,7 +147,7 @@ describe('two copies of the package in one process', () => {
        const COMMANDS = ${COMMAND_BYTES};
        const things = ({ native }) => {
          native.commandBlock(new Uint8Array(new SharedArrayBuffer(COMMANDS)));
-         const device = native.openDevice(8, true, false, false, new Uint32Array(13).fill(64)), pd = device.allocPd(true), qp = pd.createCheckQp();
+         const device = native.openDevice(8, true, false, false, new Uint32Array(13).fill(250)), pd = device.allocPd(true), qp = pd.createCheckQp();
          const mapping = device.mapDma(new Uint8Array(4096), undefined), memory = device.allocDm(4096, false);
          memory.buffer();
          const block = () => new Uint8Array(new SharedArrayBuffer(${BATCH_BYTES}));

@@ -36,6 +36,7 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     with_engine.extensions = extensions;
     with_engine.extension_count = sizeof(extensions) / sizeof(extensions[0]);
+    with_engine.limit_pds = true;
     with_engine.max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
     error = rvt_driver_mr_init(&with_engine, device);
     if (error) {
