@@ -36,7 +36,6 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     with_engine.extensions = extensions;
     with_engine.extension_count = sizeof(extensions) / sizeof(extensions[0]);
-    with_engine.max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
     error = rvt_driver_mr_init(&with_engine, device);
     if (error) {
         rvt_free(engine);
@@ -54,6 +53,7 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
     rvt_mutex_init(&engine->lock);
     atomic_fetch_add_explicit(&(*device)->held, sizeof(*engine), memory_order_relaxed);
     (*device)->engine = engine;
+    (*device)->max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
     return 0;
 }
 
@@ -157,7 +157,9 @@ void rvt_make_unready(struct rvt_engine_qp *qp) {
 /* Works on one queue pair, whose memory stays even if it ends meanwhile. */
 static void work_on(struct rvt_engine_qp *qp) {
     rvt_pin_qp(qp);
+    qp->engine->current = qp;
     qp->carrier->work(qp);
+    qp->engine->current = NULL;
     rvt_unpin_qp(qp);
 }
 
@@ -378,18 +380,25 @@ static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle hand
     return held;
 }
 
-/* Flushes the queue pairs in error here and now, while another thread runs the engine and may be in the middle of
- * a long request. Never releases the engine lock: only the runner may carry out requests. */
-static void flush_failed(struct rvt_engine *engine) {
+/* Flushes a queue pair if it is in error. */
+static void flush_if_failed(struct rvt_engine_qp *qp) {
     const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    if (qp->attr.state != RVT_QPS_ERR)
+        return;
+    rvt_make_unready(qp);
+    while (qp->sq.count)
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    qp->rnr_left = qp->attr.rnr_retry;
+}
+
+/* Flushes the queue pairs in error while another thread runs the engine and may be in the middle of a long
+ * request or of flushing a long queue. Never releases the engine lock: only the runner may carry out requests. */
+static void flush_failed(struct rvt_engine *engine) {
+    if (engine->current)
+        flush_if_failed(engine->current);
     for (struct rvt_engine_qp *qp = engine->ready_first, *next; qp; qp = next) {
         next = qp->next_ready;
-        if (qp->attr.state != RVT_QPS_ERR)
-            continue;
-        rvt_make_unready(qp);
-        while (qp->sq.count)
-            rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
-        qp->rnr_left = qp->attr.rnr_retry;
+        flush_if_failed(qp);
     }
 }
 
@@ -437,18 +446,18 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     end_marked(engine, qps, srqs, cqs);
     if (released)
         error_holders(engine);
-    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
-     * marks were acted on, even if this thread found them. */
-    rvt_mutex_lock(&device->lock);
-    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
-        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
-    rvt_mutex_unlock(&device->lock);
-    /* Also in the manual mode: flushing puts the references that the verb waits for. And also if another thread
-     * has found this thread's marks, because it may not have come to the flushing. */
+    /* Also in the manual mode: flushing puts the references that the verb waits for. */
     if (engine->running)
         flush_failed(engine);
     else if (released && (several || is_still_held(device, last)))
         run(engine);
+    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
+     * marks were acted on, even if this thread found them. If this thread is still in run() then, that thread
+     * flushes the queue pairs in error itself. */
+    rvt_mutex_lock(&device->lock);
+    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
+        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
+    rvt_mutex_unlock(&device->lock);
     rvt_engine_finish(engine);
 }
 

@@ -43,8 +43,9 @@ struct rvt_engine {
      * with the engine lock held. Created with the first queue. */
     struct rvt_ucontext *context;
     /* Protected by the engine lock: */
-    bool running;            /* a thread is working through the ready queue pairs */
-    uint32_t cqs, srqs, qps; /* how many exist, including those whose objects have ended */
+    bool running;                  /* a thread is working through the ready queue pairs */
+    struct rvt_engine_qp *current; /* the queue pair that it works on, which is pinned; or NULL */
+    uint32_t cqs, srqs, qps;       /* how many exist, including those whose objects have ended */
     uint32_t last_qpn;
     struct rvt_qp_table table; /* every queue pair with queues, by its number */
     struct rvt_engine_qp *ready_first, **ready_last;

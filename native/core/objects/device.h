@@ -27,7 +27,6 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; larger values are clamped to 23 */
     bool random_keys;         /* draw slot and generation from the CSPRNG, not from the kernel's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the kernel does */
-    uint32_t max_pd;          /* domains that may exist at one time; 0: any number */
     /* Object kinds and hooks of upper layers. The array and everything it points to must outlive the
      * device. */
     const struct rvt_extension *const *extensions;
@@ -41,7 +40,8 @@ struct rvt_dev_info {
     struct rvt_mutex lock;
     uint64_t number;      /* constant; greater than 0, never reused in a process */
     bool remote_key_zero; /* constant */
-    uint32_t max_pd, pds; /* domains that may exist (constant; 0: any number), and that exist */
+    /* Protected by the lock: domains that may exist (UINT32_MAX unless the device has an engine), and that exist. */
+    uint32_t max_pd, pds;
     _Atomic(bool) closed;
     struct rvt_lkey_table lkey_table;
     struct rvt_dma_space dma;
