@@ -158,6 +158,24 @@ describe('listeners', () => {
     expect(seen).toEqual(['completion']); // the queue, and with it its other events, are gone
   });
 
+  test('learn of a completion that follows more events than the native queue of events keeps', async () => {
+    const { a, b, aCq, bCq } = ends({ ...auto, cqe: 1 });
+    let completions = 0;
+    bCq.on('completion', () => completions++);
+    write(a, 1, 2); // the second completion is lost: every later one is too, with an event of its own
+    expect(aCq.isBroken).toBe(true);
+    const many = Array.from({ length: 64 }, () => ({ opcode: 'SEND', signaled: true }) as const);
+    for (let i = 0; i < 1100; i++) a.postSend(many);
+    bCq.arm();
+    b.modify({ state: 'ERR' });
+    b.postRecv({ wrId: 3, sges: [] });
+    await turns();
+    expect([completions, bCq.poll().map(({ wrId, status }) => `${wrId} ${status}`)]).toEqual([
+      1,
+      ['3 WR_FLUSH_ERR'],
+    ]);
+  });
+
   test('can be added and removed in every way of an EventEmitter', async () => {
     const { a, aCq } = ends(auto);
     const seen: string[] = [];
