@@ -154,7 +154,7 @@ void rvt_make_unready(struct rvt_engine_qp *qp) {
     qp->is_ready = false;
 }
 
-/* Works on one queue pair, whose memory stays even if it ends meanwhile. */
+/* Works on one queue pair. Pins it, because another thread may destroy it during a yield. */
 static void work_on(struct rvt_engine_qp *qp) {
     rvt_pin_qp(qp);
     qp->engine->current = qp;
@@ -163,11 +163,12 @@ static void work_on(struct rvt_engine_qp *qp) {
     rvt_unpin_qp(qp);
 }
 
-/* Works until no queue pair is ready. Does nothing if another thread is at it: that one will come to them. */
+/* Works until no queue pair is ready. Does nothing if another thread already works through the ready queue pairs:
+ * that thread continues until none is left. */
 static void run(struct rvt_engine *engine) {
     if (engine->running || !engine->ready_first)
         return;
-    /* The caller's verb may have failed and recorded why; what fails here is told by completions. */
+    /* Keep the failure that the caller's verb may have recorded. Completions report what fails here. */
     struct rvt_failure kept;
     rvt_take_failure(&kept);
     engine->running = true;
@@ -237,7 +238,7 @@ void rvt_stop_timer(struct rvt_engine_qp *qp) {
 static void fire(struct rvt_engine_qp *qp) {
     rvt_stop_timer(qp);
     if (!qp->waiting_rnr)
-        return; /* it went into error meanwhile */
+        return; /* the queue pair went into error while the timer ran */
     qp->waiting_rnr = false;
     rvt_make_ready(qp);
 }
@@ -310,7 +311,7 @@ static void mark_released_region(struct rvt_owned *owned) {
     struct rvt_engine *engine = owned->device->engine;
     const struct rvt_ucontext *context = owned->device->engine_context;
     if (!context)
-        return; /* there have been no queues */
+        return; /* no queue was ever created, so the engine holds no reference */
     /* Another thread may be taking or putting references. One that is taken after this load was judged before
      * the key ended, so the verb finds it in the count and answers -EBUSY; called again, it flushes it. */
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
@@ -402,7 +403,8 @@ static void flush_failed(struct rvt_engine *engine) {
     }
 }
 
-/* Ends what has ended. Nothing here releases the engine lock. */
+/* Frees the engine's part of queue pairs, shared receive queues and completion queues whose objects have ended. Never
+ * releases the engine lock. */
 static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, struct rvt_srq *srqs,
                        struct rvt_cq *cqs) {
     while (qps) {
@@ -428,7 +430,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     struct rvt_engine *engine = device->engine;
     if (!engine)
         return;
-    /* dereg must not wait for an engine that works for others. */
+    /* A verb that left no mark must not wait for a thread that runs the engine. */
     if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
         return;
     rvt_engine_lock(engine);

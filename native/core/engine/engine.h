@@ -55,7 +55,7 @@ int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limit
 bool rvt_engine_is_manual(const struct rvt_dev_info *device);
 
 /* Works until no queue pair is ready. Takes the engine lock.
- *   0            worked, or another thread is at it
+ *   0            no queue pair is ready, or another thread works through the ready ones
  *   -EOPNOTSUPP  the device has no engine */
 int rvt_run_engine(struct rvt_dev_info *device);
 
@@ -82,6 +82,8 @@ uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, 
 struct rvt_completion_counts {
     uint64_t by_status[RVT_WC_STATUS_COUNT], lost;
 };
+
+/* Reads the counts of completions since the device was opened; all 0 without an engine. Takes the engine lock. */
 void rvt_count_completions(struct rvt_dev_info *device, struct rvt_completion_counts *counts);
 
 #endif

@@ -89,6 +89,8 @@ void rvt_sq_pop(struct rvt_engine_qp *qp);
 
 /* Stores the numbers that reports show and that change while the queue pair is used. */
 void rvt_show_queues(const struct rvt_engine_qp *qp);
+
+/* Sets the state, and stores the state and the peer for reports. */
 void rvt_set_qp_state(struct rvt_engine_qp *qp, enum rvt_qp_state state);
 
 /* Returns whether a queue pair in this state accepts a peer's requests. */
@@ -102,8 +104,11 @@ static inline bool rvt_qp_receives(const struct rvt_engine_qp *qp) {
  *   -EINVAL  the queue pair has no queues */
 struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error);
 
-/* Keep the queue pair's memory over a step, and let it go. */
+/* Pins the queue pair: its memory is not freed before the matching rvt_unpin_qp(). The caller must hold the engine
+ * lock. */
 void rvt_pin_qp(struct rvt_engine_qp *qp);
+
+/* Ends a pin. Frees the queue pair if this was the last pin and its object has ended. */
 void rvt_unpin_qp(struct rvt_engine_qp *qp);
 
 /* Drops all work of a queue pair whose object has ended, and frees it now or when it is not pinned any more. */

@@ -59,7 +59,7 @@ struct rvt_engine {
     bool released;                      /* a region that a queued work request may hold was released */
     struct rvt_mr_handle last_released; /* the last such region */
     bool several_released;              /* there were others since the last drain */
-    struct rvt_engine_qp *orphans;      /* of queue pairs that have ended */
+    struct rvt_engine_qp *orphans;      /* engine's parts of queue pairs whose objects have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */
@@ -67,6 +67,7 @@ struct rvt_engine {
 
 /* --- lock and sections --- */
 
+/* Takes the engine lock. The caller must not hold the device lock and must not be inside a section. */
 void rvt_engine_lock(struct rvt_engine *engine);
 
 /* Ends an operation: carries out ready work unless in manual mode, reports triggered completion queues, and
@@ -77,6 +78,8 @@ void rvt_engine_finish(struct rvt_engine *engine);
  * threads may then have changed and freed anything that is not pinned. */
 bool rvt_engine_yield(struct rvt_engine *engine);
 
+/* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not release it
+ * inside the section. */
 static inline void rvt_engine_enter(struct rvt_engine *engine) {
     rvt_read_enter(engine->context->reader, &engine->device->retirement);
 }
@@ -93,19 +96,29 @@ int rvt_engine_prepare(struct rvt_engine *engine);
 
 /* Makes the queue pair ready: it is appended to the engine's list unless it is in it. */
 void rvt_make_ready(struct rvt_engine_qp *qp);
+
+/* Takes the queue pair out of the list of ready ones, if it is there. */
 void rvt_make_unready(struct rvt_engine_qp *qp);
 
+/* Appends the completion queue to those whose RVT_EVENT_COMPLETION is reported at the end of the operation, unless it
+ * is one of them. */
 void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
+
+/* Takes the completion queue off that list, if it is there. */
 void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 
-/* Starts an RNR timer of `usec` microseconds, or stops it if one runs. */
+/* Starts the RNR timer of the queue pair with `usec` microseconds, again if it runs already, and reports
+ * RVT_EVENT_TIMER. */
 void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec);
+
+/* Stops the RNR timer, if it runs. */
 void rvt_stop_timer(struct rvt_engine_qp *qp);
 
 /* Makes the verb that the caller is in drain the engine (rvt_drain_engine). The caller must hold the device
  * lock. */
 void rvt_mark_engine(struct rvt_engine *engine);
 
+/* Reports an event to the host, if it wants events. The caller must hold the engine lock. */
 void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user);
 
 #endif

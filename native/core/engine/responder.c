@@ -37,7 +37,8 @@ static bool accept(const struct rvt_checker *checker, const struct rvt_ib_sge *a
     if (rvt_acquire_one(checker, asked, access, NULL, sge, &reason) == 1)
         return true;
     if (!reason)
-        reason = RVT_REGION_REVOKED; /* held 2^32 times: as good as gone */
+        reason =
+            RVT_REGION_REVOKED; /* the region is held 2^32-1 times: no reference was taken, so it cannot be used */
     *refused = (struct rvt_refused_access){
         .judge = judge,
         .addr = asked->addr,
@@ -110,8 +111,8 @@ void rvt_complete_receive(struct rvt_engine_qp *qp, struct rvt_wc *wc, bool soli
         (void)rvt_error_qp(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, &full);
 }
 
-/* Completes the receive of a request over a connection. Nobody compares the requester's number with the one that
- * the responder is connected to, so that one is reported. */
+/* Completes the receive of an RC or UC request. Reports the responder's own dest_qpn as the source, like the kernel,
+ * which does not check that the requester has this number. */
 static void complete_receive(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe, struct rvt_wc *wc) {
     wc->src_qp = qp->attr.dest_qpn;
     wc->byte_len = (uint32_t)wqe->length;
