@@ -26,7 +26,8 @@ public:
     // environment. Wakes that environment for the first event.
     static void Report(rvt_event_kind kind, uint64_t object, void *user, void *data);
 
-    // Returns the events that were reported since the last call, and empties the queue. Called on the environment's thread.
+    // Returns the events that were reported since the last call, and empties the queue. Called on the
+    // environment's thread.
     std::vector<Event> Take();
 
 private:

@@ -52,8 +52,8 @@ int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute);
  *   -EBADF       the domain's handle is stale */
 int rvt_create_ah(struct rvt_pd_handle pd, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle);
 
-/* Destroys the address handle, like the kernel's rvt_destroy_ah(). Work requests that were posted with it are carried
- * out as posted. Takes the engine lock and the device lock.
+/* Destroys the address handle, like the kernel's rvt_destroy_ah(). Work requests that were posted with it are
+ * carried out as posted. Takes the engine lock and the device lock.
  *   0       destroyed
  *   -EBADF  the handle is stale */
 int rvt_destroy_ah(struct rvt_ah_handle handle);

@@ -163,8 +163,8 @@ static void work_on(struct rvt_engine_qp *qp) {
     rvt_unpin_qp(qp);
 }
 
-/* Works until no queue pair is ready. Does nothing if another thread already works through the ready queue pairs:
- * that thread continues until none is left. */
+/* Works until no queue pair is ready. Does nothing if another thread already works through the ready queue
+ * pairs: that thread continues until none is left. */
 static void run(struct rvt_engine *engine) {
     if (engine->running || !engine->ready_first)
         return;
@@ -337,9 +337,9 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     rvt_mark_engine(qp->engine);
 }
 
-/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
- * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
- * can hold the region by a shared receive queue. */
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the
+ * kernel does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other
+ * domains, which can hold the region by a shared receive queue. */
 static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
     return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
@@ -393,7 +393,8 @@ static void flush_if_failed(struct rvt_engine_qp *qp) {
 }
 
 /* Flushes the queue pairs in error while another thread runs the engine and may be in the middle of a long
- * request or of flushing a long queue. Never releases the engine lock: only the runner may carry out requests. */
+ * request or of flushing a long queue. Never releases the engine lock: only the runner may carry out
+ * requests. */
 static void flush_failed(struct rvt_engine *engine) {
     if (engine->current)
         flush_if_failed(engine->current);
@@ -403,8 +404,8 @@ static void flush_failed(struct rvt_engine *engine) {
     }
 }
 
-/* Frees the engine's part of queue pairs, shared receive queues and completion queues whose objects have ended. Never
- * releases the engine lock. */
+/* Frees the engine's part of queue pairs, shared receive queues and completion queues whose objects have
+ * ended. Never releases the engine lock. */
 static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, struct rvt_srq *srqs,
                        struct rvt_cq *cqs) {
     while (qps) {
@@ -412,8 +413,8 @@ static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, str
         qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
-    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a shared
-     * receive queue can end with its domain while queue pairs of other domains use it. */
+    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a
+     * shared receive queue can end with its domain while queue pairs of other domains use it. */
     while (srqs) {
         struct rvt_srq *srq = srqs;
         srqs = srq->next_ended;
@@ -453,9 +454,9 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         flush_failed(engine);
     else if (released && (several || is_still_held(device, last)))
         run(engine);
-    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
-     * marks were acted on, even if this thread found them. If this thread is still in run() then, that thread
-     * flushes the queue pairs in error itself. */
+    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its
+     * own marks were acted on, even if this thread found them. If this thread is still in run() then, that
+     * thread flushes the queue pairs in error itself. */
     rvt_mutex_lock(&device->lock);
     if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
         atomic_store_explicit(&engine->marked, false, memory_order_relaxed);

@@ -52,8 +52,8 @@ struct rvt_engine {
     struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
     struct rvt_cq *triggered_first, **triggered_last;
     struct rvt_completion_counts completions;
-    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread sees
-     * its own marks without the lock. */
+    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread
+     * sees its own marks without the lock. */
     _Atomic(bool) marked;
     /* Protected by the device lock: marks of the hooks. */
     bool released;                      /* a region that a queued work request may hold was released */
@@ -78,8 +78,8 @@ void rvt_engine_finish(struct rvt_engine *engine);
  * threads may then have changed and freed anything that is not pinned. */
 bool rvt_engine_yield(struct rvt_engine *engine);
 
-/* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not release it
- * inside the section. */
+/* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not
+ * release it inside the section. */
 static inline void rvt_engine_enter(struct rvt_engine *engine) {
     rvt_read_enter(engine->context->reader, &engine->device->retirement);
 }
@@ -100,8 +100,8 @@ void rvt_make_ready(struct rvt_engine_qp *qp);
 /* Takes the queue pair out of the list of ready ones, if it is there. */
 void rvt_make_unready(struct rvt_engine_qp *qp);
 
-/* Appends the completion queue to those whose RVT_EVENT_COMPLETION is reported at the end of the operation, unless it
- * is one of them. */
+/* Appends the completion queue to those whose RVT_EVENT_COMPLETION is reported at the end of the operation,
+ * unless it is one of them. */
 void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 
 /* Takes the completion queue off that list, if it is there. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Finds queue pairs by number, and lists those that are past RESET in the order in which rvt_dereg_mr() visits
- * them. The caller must hold the engine lock. */
+/* Finds queue pairs by number, and lists those that are past RESET in the order in which rvt_dereg_mr()
+ * visits them. The caller must hold the engine lock. */
 #ifndef RVT_ENGINE_QP_TABLE_H
 #define RVT_ENGINE_QP_TABLE_H
 
