@@ -684,6 +684,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#end();
       return;
     }
+    // The event of the lost completion may have been dropped, because too many events were waiting.
+    if (this.#native.query(attributes) === 0 && attributes[CqAttrWord.Broken] === 1) this.#fail();
     const gone = ownList<number>();
     mapOf.forEach(this.#expected, (_, qpId) => {
       if (this.#home.registry.find('qp', qpId)?.isLive() === false) gone[gone.length] = qpId;
