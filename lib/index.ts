@@ -118,20 +118,18 @@ export type {
   SendWorkRequest,
   SendWorkRequestBase,
 } from './verbs/work-requests';
+export { QueuePair, type QueuePairEvents, type ShownQueuePair } from './verbs/queue-pair';
 export {
   type ActivateOptions,
   type ConnectOptions,
   type CreateQpOptions,
   type FastRegMrOptions,
   type OperationOptions,
-  QueuePair,
-  type QueuePairEvents,
   type RemoteMemory,
   type RemoteRequest,
   type SendOptions,
-  type ShownQueuePair,
   type WriteOptions,
-} from './verbs/queue-pair';
+} from './verbs/queue-pair-options';
 export {
   checkReasons,
   type CheckReason,

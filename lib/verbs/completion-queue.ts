@@ -75,8 +75,8 @@ export let expectCompletion: (cq: CompletionQueue, qpId: number, wrId: bigint, s
 export let dropExpectations: (cq: CompletionQueue, qpId: number, wrId?: bigint) => void;
 
 /**
- * Lets an expectation no longer keep the process alive: nobody waits for the completion any more. It still goes to `settle`, not
- * to {@link CompletionQueue.poll}.
+ * Lets an expectation no longer keep the process alive, because its promise is already settled. The completion still goes to
+ * `settle`, not to {@link CompletionQueue.poll}.
  */
 export let muteExpectation: (cq: CompletionQueue, qpId: number, wrId: bigint) => void;
 
@@ -105,7 +105,7 @@ interface Waiting {
 }
 
 /**
- * A completion queue (`struct rvt_cq`): the queue pairs that use it report here what became of their work requests.
+ * A completion queue (`struct rvt_cq`): the queue pairs that use it report here the results of their work requests.
  *
  * Created by {@link Device.createCq}. It holds exactly {@link CompletionQueue.cqe} completions. A completion that finds it full is
  * lost and breaks the queue for good: make it large enough for all work requests that can be outstanding.
@@ -133,29 +133,29 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly #id: number;
   readonly #entry: Entry;
   #cqe: number;
-  /** Completions that were taken from the native queue for somebody else's sake: the next ones of `poll`. */
+  /** Completions that were taken from the native queue while promises or iterations waited. `poll` returns them first. */
   #kept = ownList<Completion>();
   #keptFirst = 0;
-  /** Who expects a completion: by queue pair, then by wr_id. */
+  /** The functions that receive expected completions: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
-  /** How many of these were muted. */
+  /** How many expectations were muted. */
   #mutedCount = 0;
   /** Iterations that wait for a completion, in order. */
   #waiting = ownList<Waiting>();
   /** What the program has armed the queue for, as far as events have been noted. */
   #armed = Armed.Not;
-  /** Whether this object has armed the native queue for its own sake, as far as events have been noted. */
+  /** Whether this object has armed the native queue for promises and iterations, as far as events have been noted. */
   #ownArmed = false;
   /** How many `'completion'` events are due to the program. */
   #due = 0;
-  /** How many events were noted while somebody waited: the next drain must find out whether the program is to be told. */
+  /** How many events were noted while promises or iterations waited: the next drain decides whether to emit `'completion'`. */
   #undecided = 0;
   #isTurnPlanned = false;
   #listeners = 0;
   #isReferenced = true;
   #isEnded = false;
-  // What the dispatcher was told; see #update.
+  // What #update has last told the dispatcher of events.
   #isHeld = false;
   #isAwaited = false;
   #keepsAlive = false;
@@ -435,12 +435,12 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     return batch;
   }
 
-  /** Whether anybody waits for completions: promises or iterations. */
+  /** Whether promises or iterations wait for completions. */
   get #isWanted(): boolean {
     return this.#expectedCount > 0 || this.#waiting.length > 0;
   }
 
-  /** Gives a completion to whoever expects it. Returns whether anybody does. */
+  /** Gives a completion to the function that expects it. Returns false if none does. */
   #settle(wc: Completion): boolean {
     if (this.#expectedCount === 0) return false;
     const ofQp = mapOf.get(this.#expected, wc.qpId);
@@ -551,10 +551,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /**
-   * Takes completions for promises and iterations, keeps the others, and arms the queue if somebody still waits. Counts the
+   * Takes completions for promises and iterations, keeps the others, and arms the queue if any of them still waits. Counts the
    * `'completion'` event that may be due; the caller must have it emitted.
    *
-   * @param most - stop when so many completions are kept: the program must poll first. So they need not more memory than the queue
+   * @param most - stop when this many completions are kept, until the program polls: they then take no more memory than the queue
    */
   #drain(most: number): void {
     const self = this.#native;
@@ -631,7 +631,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     if (this.#isWanted) {
       this.#undecided++;
     } else {
-      // An arming of this object's own that is left over is nothing to the program.
+      // An event of an arming for promises or iterations, none of which waits any more, is not emitted.
       if (this.#armed !== Armed.Not || !own) this.#due++;
       this.#armed = Armed.Not;
     }
@@ -649,7 +649,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       if (this.#isWanted) {
         this.#drain(this.#cqe);
       } else if (this.#armed !== Armed.Not) {
-        // The program has polled everything meanwhile, and with it what somebody waited for. One event too many does no harm.
+        // The program has polled all completions, also those that promises waited for. It may get one event too many.
         this.#undecided = 0;
         this.#armed = Armed.Not;
         this.#due++;
@@ -659,7 +659,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#emitDue();
   }
 
-  /** A completion was lost, and so will all later ones be: settles what will not come. */
+  /** Settles all expectations after a completion was lost: the queue is broken, and no later completion arrives. */
   #fail(): void {
     if (this.#expectedCount === 0) return;
     this.#drain(Infinity);
@@ -684,6 +684,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#end();
       return;
     }
+    // The event of the lost completion may have been dropped, because too many events were waiting.
+    if (this.#native.query(attributes) === 0 && attributes[CqAttrWord.Broken] === 1) this.#fail();
     const gone = ownList<number>();
     mapOf.forEach(this.#expected, (_, qpId) => {
       if (this.#home.registry.find('qp', qpId)?.isLive() === false) gone[gone.length] = qpId;
@@ -691,7 +693,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     for (let i = 0; i < gone.length; i++) this.#drop(gone[i] ?? 0);
   }
 
-  /** The queue exists no more. */
+  /** Settles everything that waits, after the queue was destroyed or its device closed. */
   #end(): void {
     this.#isEnded = true;
     this.#kept = ownList<Completion>();

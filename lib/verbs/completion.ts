@@ -41,7 +41,7 @@ interface Refused extends AskedAccess {
 let describeCompletion: (object: Completion) => ShownCompletion;
 
 /**
- * A completion (`struct ib_wc`): what became of a work request. A value: unlike the other objects of this package it owns nothing
+ * A completion (`struct ib_wc`): the result of a work request. A value: unlike the other objects of this package it owns nothing
  * on the device, and two completions with equal contents are deep-equal.
  *
  * Returned by {@link CompletionQueue.poll}.

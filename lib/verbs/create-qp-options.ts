@@ -5,7 +5,8 @@ import { PlainNumbers } from '../internal/intrinsics';
 import { QpInitWord, SignalType } from '../internal/layout';
 import { type NativeCompletionQueue, type NativeSharedReceiveQueue } from '../internal/native';
 import { requiredOptionsOf } from '../internal/options';
-import { type CreateQpOptions, type QueuePairSetup } from './queue-pair';
+import { type QueuePairSetup } from './queue-pair';
+import { type CreateQpOptions } from './queue-pair-options';
 import { nativeSrqOf } from './shared-receive-queue';
 import { qpTypeNumber } from '../internal/verbs-names';
 

@@ -122,7 +122,7 @@ function deliver(): void {
       else one.entry?.deliverEvent?.(one.event);
     }
   } finally {
-    // A handler has thrown: deliver the rest, and what came meanwhile, in a callback of its own.
+    // A handler has thrown: deliver the other events, and those that were added meanwhile, in another callback.
     if (at < events.length) {
       const more = pending;
       pending = ownList<Pending>();
@@ -163,6 +163,7 @@ export function holdEntry(entry: Entry): void {
   setOf.add(held, entry);
 }
 
+/** Lets an object be garbage-collected again. */
 export function dropEntry(entry: Entry): void {
   setOf.delete(held, entry);
 }
@@ -174,13 +175,14 @@ let waits = 0;
 let referenced = 0;
 let keeper: NodeJS.Timeout | undefined;
 
-/** Looks from time to time whether waited-for objects still exist, until {@link endWait} was called as often. */
+/** Begins a wait: looks every {@link SWEEP_MS} whether waited-for objects still exist, until {@link endWait} ends the wait. */
 export function beginWait(): void {
   waits++;
   // The timer may still run: waits often follow each other.
   keeper ??= setInterval(onSweep, SWEEP_MS).unref();
 }
 
+/** Ends a wait of {@link beginWait}. */
 export function endWait(): void {
   waits--;
 }
@@ -190,6 +192,7 @@ export function refWait(): void {
   if (referenced++ === 0) keeper?.ref();
 }
 
+/** Undoes {@link refWait}. */
 export function unrefWait(): void {
   if (--referenced === 0) keeper?.unref();
 }
@@ -202,8 +205,8 @@ function onSweep(): void {
 }
 
 /**
- * Ends what waits for objects that exist no more. For calls that close other objects than their own. Never throws: these calls have
- * succeeded.
+ * Settles the promises and iterations that wait for closed objects. Called by methods that close objects other than their own.
+ * Never throws, because such a method has succeeded when it calls this function.
  */
 export function sweep(): void {
   try {
@@ -217,7 +220,7 @@ export function sweep(): void {
   }
 }
 
-/** Calls `call` from the event loop, soon. */
+/** Calls `call` in the next turn of the event loop. */
 export function soon(call: () => void): void {
   setImmediate(call);
 }

@@ -21,7 +21,7 @@ import { takeBlock, giveBlock, type WorkRequestBlock } from './work-requests';
 /** Delay in milliseconds of the attempts to post waiting work requests while no operation of the queue is posted. */
 const RETRY_MS = 5;
 
-/** When more places of the list have been passed, the list is compacted. */
+/** The list of waiting operations is compacted when more of its places than this are used up. */
 const MOST_PASSED = 1024;
 
 /** The first wr_id of operations. Programs normally use smaller ones. */

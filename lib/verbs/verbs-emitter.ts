@@ -82,7 +82,7 @@ export abstract class VerbsEmitter<Events> extends Base<Events> {
 
   /** @internal */
   protected [listenersChanged](): void {
-    // For classes that need to know.
+    // Overridden by classes that must stay reachable while they have listeners.
   }
 
   /** Adds a listener of an event. */

@@ -26,17 +26,21 @@ public:
     // environment. Wakes that environment for the first event.
     static void Report(rvt_event_kind kind, uint64_t object, void *user, void *data);
 
-    // Returns the events so far, and forgets them. Called on the environment's thread.
+    // Returns the events that were reported since the last call, and empties the queue. Called on the
+    // environment's thread.
     std::vector<Event> Take();
 
 private:
-    // A program that never takes its events must not use up the memory. Completion and timer events are not
-    // lost with this limit: there is at most one of each object until JavaScript has seen it.
+    // A program that never takes its events must not use up the memory, so events of queues and queue pairs are
+    // dropped when this many are waiting. Completion events are never dropped, because promises wait for them:
+    // there is one for each time that a queue is armed. Of timer events only one waits at a time.
     static constexpr size_t kMost = 1 << 16;
 
     Environment &environment_;
     std::mutex mutex_;
-    std::vector<Event> events_; // protected by the mutex
+    // Protected by the mutex:
+    std::vector<Event> events_;
+    bool has_timer_ = false; // a timer event waits
 };
 
 #endif

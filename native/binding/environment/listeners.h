@@ -18,7 +18,7 @@ public:
     void Add(const Napi::Function &callback) {
         callbacks_.push_back(Napi::Persistent(callback));
     }
-    // Records that it happened. Any thread may call this.
+    // Records a put or an event, for the next Tell(). Any thread may call this.
     void Note() {
         noted_ = true;
     }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "binding/environment/engine_call.h"
 #include "binding/objects/cq.h"
@@ -335,10 +336,10 @@ Napi::Value Device::Run(const Napi::CallbackInfo &info) {
         arguments.Wrong(0, "a list of queue pairs");
     if (!arguments.ok())
         return arguments.Undefined();
-    EngineCall call(*payload_.device);
-    int error = rvt_ucontext_live(payload_.device->context());
+    // The list is read first: reading it may run JavaScript, whose calls would end this one's EngineCall.
+    std::vector<rvt_qp_handle> handles;
     uint32_t count = info[0].As<Napi::Array>().Length();
-    for (uint32_t i = 0; !error && i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         napi_value element;
         QueuePair *qp = napi_get_element(info.Env(), info[0], i, &element) == napi_ok
                             ? QueuePair::Get(Napi::Value(info.Env(), element))
@@ -347,8 +348,12 @@ Napi::Value Device::Run(const Napi::CallbackInfo &info) {
             arguments.Wrong(0, "a list of queue pairs");
             return arguments.Undefined();
         }
-        error = rvt_kick_qp(qp->payload().handle);
+        handles.push_back(qp->payload().handle);
     }
+    EngineCall call(*payload_.device);
+    int error = rvt_ucontext_live(payload_.device->context());
+    for (size_t i = 0; !error && i < handles.size(); i++)
+        error = rvt_kick_qp(handles[i]);
     if (!error)
         error = rvt_run_engine(payload_.device->get());
     return Napi::Number::New(info.Env(), error);

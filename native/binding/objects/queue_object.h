@@ -14,7 +14,8 @@ template <typename Handle> struct HandlePayload {
     Handle handle;
 };
 
-// Returns the serial number of an object, or -EBADF if its handle is stale. `live` is the object if not.
+// Returns the serial number of an object, or -EBADF with `cause` if its handle is stale. `live`: the object, or
+// nullptr if its handle is stale.
 inline Napi::Value SerialOf(Napi::Env env, OpenDevice &device, rvt_owned *live, uint64_t generation,
                             rvt_cause cause) {
     uint64_t serial = live ? rvt_read_serial(live, generation) : 0;

@@ -38,7 +38,7 @@ static inline struct rvt_ah *rvt_ah_live(struct rvt_ah_handle handle) {
 }
 
 /* Checks the port and the static rate of an address. `attribute` is the RVT_QPA_* bit of the queue pair's
- * attribute that it belongs to, for the failure; 0: it is of an address handle.
+ * attribute that has the address, for the failure; 0 for the address of an address handle.
  *   0        valid
  *   -EINVAL  the port is not 1; or static_rate is neither 0 nor 2..22 */
 int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute);
@@ -52,8 +52,8 @@ int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute);
  *   -EBADF       the domain's handle is stale */
 int rvt_create_ah(struct rvt_pd_handle pd, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle);
 
-/* Destroys the address handle, like the kernel's rvt_destroy_ah(). Work requests that were posted with it
- * continue.
+/* Destroys the address handle, like the kernel's rvt_destroy_ah(). Work requests that were posted with it are
+ * carried out as posted. Takes the engine lock and the device lock.
  *   0       destroyed
  *   -EBADF  the handle is stale */
 int rvt_destroy_ah(struct rvt_ah_handle handle);

@@ -6,8 +6,8 @@
 struct rvt_engine_qp;
 
 struct rvt_carrier {
-    /* Works on the send queue of a ready queue pair until it is empty or must wait: flushes it in ERR, carries
-     * work requests out in RTS. Called with the engine lock held and the engine's reader outside any
+    /* Works on the send queue of a ready queue pair until it is empty or must wait: flushes it in ERR,
+     * carries work requests out in RTS. Called with the engine lock held and the engine's reader outside any
      * section; may release the lock between steps (rvt_engine_yield). */
     void (*work)(struct rvt_engine_qp *qp);
 };

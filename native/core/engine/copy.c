@@ -48,9 +48,9 @@ static void begin_call(struct rvt_engine *engine, struct rvt_data_call *call) {
     rvt_data_call_enter(call, &engine->device->retirement);
 }
 
-/* Finds the bytes at the side's position: up to `want` bytes in one piece. The caller must be in a section. The
- * element was accepted with the rights that its use needs, so they are not judged again. Returns false and fills
- * *refused if the bytes cannot be used. */
+/* Finds the bytes at the side's position: up to `want` bytes in one piece. The caller must be in a section.
+ * The element was accepted with the rights that its use needs, so they are not judged again. Returns false
+ * and fills *refused if the bytes cannot be used. */
 static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint64_t want,
                        unsigned char **data, uint64_t *run, struct rvt_refused_access *refused) {
     const struct rvt_sge *sge = &side->sge;

@@ -28,14 +28,14 @@ enum rvt_moved {
     RVT_MOVE_STOPPED,      /* one of the queue pairs was flushed, reset or destroyed between two steps */
 };
 
-/* Copies `length` bytes from the elements of `from` into those of `to`, from `skip` bytes of `to` on. Both lists
- * must have that many. Between steps of 64 KiB the engine lock is released if another thread waits for it.
- * Elements that overlap may get bytes of either side. Puts no reference. */
+/* Copies `length` bytes from the elements of `from` into those of `to`, from `skip` bytes of `to` on. Both
+ * lists must have that many. Between steps of 64 KiB the engine lock is released if another thread waits for
+ * it. Elements that overlap may get bytes of either side. Puts no reference. */
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
                               uint64_t length, struct rvt_refused_access *refused);
 
-/* Tests whether the bytes of all elements can be written (`write`) or read now. Returns false and fills *refused
- * for the first that cannot. */
+/* Tests whether the bytes of all elements can be written (`write`) or read now. Returns false and fills
+ * *refused for the first that cannot. */
 bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct rvt_refused_access *refused);
 
 /* Carries out an atomic operation on the 8 bytes of `word`, an element of the responder, and stores the old

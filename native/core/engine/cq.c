@@ -83,8 +83,8 @@ int rvt_create_cq(struct rvt_dev_info *device, struct rvt_ucontext *context, con
     return error;
 }
 
-/* Takes the engine lock for a verb on a live queue. Returns NULL, without the lock and with *error set, if the
- * handle is stale. */
+/* Takes the engine lock for a verb on a live queue. Returns NULL, without the lock and with *error set, if
+ * the handle is stale. */
 static struct rvt_cq *lock_live(struct rvt_cq_handle handle, struct rvt_engine **engine, int *error) {
     *engine = handle.cq ? handle.cq->owned.device->engine : NULL;
     *error = 0;

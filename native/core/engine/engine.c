@@ -36,8 +36,6 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     with_engine.extensions = extensions;
     with_engine.extension_count = sizeof(extensions) / sizeof(extensions[0]);
-    with_engine.limit_pds = true;
-    with_engine.max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
     error = rvt_driver_mr_init(&with_engine, device);
     if (error) {
         rvt_free(engine);
@@ -55,6 +53,7 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
     rvt_mutex_init(&engine->lock);
     atomic_fetch_add_explicit(&(*device)->held, sizeof(*engine), memory_order_relaxed);
     (*device)->engine = engine;
+    (*device)->max_pd = wanted->limits.of[RVT_LIMIT_MAX_PD];
     return 0;
 }
 
@@ -155,18 +154,21 @@ void rvt_make_unready(struct rvt_engine_qp *qp) {
     qp->is_ready = false;
 }
 
-/* Works on one queue pair, whose memory stays even if it ends meanwhile. */
+/* Works on one queue pair. Pins it, because another thread may destroy it during a yield. */
 static void work_on(struct rvt_engine_qp *qp) {
     rvt_pin_qp(qp);
+    qp->engine->current = qp;
     qp->carrier->work(qp);
+    qp->engine->current = NULL;
     rvt_unpin_qp(qp);
 }
 
-/* Works until no queue pair is ready. Does nothing if another thread is at it: that one will come to them. */
+/* Works until no queue pair is ready. Does nothing if another thread already works through the ready queue
+ * pairs: that thread continues until none is left. */
 static void run(struct rvt_engine *engine) {
     if (engine->running || !engine->ready_first)
         return;
-    /* The caller's verb may have failed and recorded why; what fails here is told by completions. */
+    /* Keep the failure that the caller's verb may have recorded. Completions report what fails here. */
     struct rvt_failure kept;
     rvt_take_failure(&kept);
     engine->running = true;
@@ -236,7 +238,7 @@ void rvt_stop_timer(struct rvt_engine_qp *qp) {
 static void fire(struct rvt_engine_qp *qp) {
     rvt_stop_timer(qp);
     if (!qp->waiting_rnr)
-        return; /* it went into error meanwhile */
+        return; /* the queue pair went into error while the timer ran */
     qp->waiting_rnr = false;
     rvt_make_ready(qp);
 }
@@ -309,7 +311,7 @@ static void mark_released_region(struct rvt_owned *owned) {
     struct rvt_engine *engine = owned->device->engine;
     const struct rvt_ucontext *context = owned->device->engine_context;
     if (!context)
-        return; /* there have been no queues */
+        return; /* no queue was ever created, so the engine holds no reference */
     /* Another thread may be taking or putting references. One that is taken after this load was judged before
      * the key ended, so the verb finds it in the count and answers -EBUSY; called again, it flushes it. */
     struct rvt_mregion *mr = (struct rvt_mregion *)owned;
@@ -335,9 +337,9 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     rvt_mark_engine(qp->engine);
 }
 
-/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the kernel
- * does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other domains, which
- * can hold the region by a shared receive queue. */
+/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the
+ * kernel does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other
+ * domains, which can hold the region by a shared receive queue. */
 static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
     return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
@@ -379,22 +381,31 @@ static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle hand
     return held;
 }
 
-/* Flushes the queue pairs in error here and now, while another thread runs the engine and may be in the middle of
- * a long request. Never releases the engine lock: only the runner may carry out requests. */
-static void flush_failed(struct rvt_engine *engine) {
+/* Flushes a queue pair if it is in error. */
+static void flush_if_failed(struct rvt_engine_qp *qp) {
     const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    if (qp->attr.state != RVT_QPS_ERR)
+        return;
+    rvt_make_unready(qp);
+    while (qp->sq.count)
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    qp->rnr_left = qp->attr.rnr_retry;
+}
+
+/* Flushes the queue pairs in error while another thread runs the engine and may be in the middle of a long
+ * request or of flushing a long queue. Never releases the engine lock: only the runner may carry out
+ * requests. */
+static void flush_failed(struct rvt_engine *engine) {
+    if (engine->current)
+        flush_if_failed(engine->current);
     for (struct rvt_engine_qp *qp = engine->ready_first, *next; qp; qp = next) {
         next = qp->next_ready;
-        if (qp->attr.state != RVT_QPS_ERR)
-            continue;
-        rvt_make_unready(qp);
-        while (qp->sq.count)
-            rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
-        qp->rnr_left = qp->attr.rnr_retry;
+        flush_if_failed(qp);
     }
 }
 
-/* Ends what has ended. Nothing here releases the engine lock. */
+/* Frees the engine's part of queue pairs, shared receive queues and completion queues whose objects have
+ * ended. Never releases the engine lock. */
 static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, struct rvt_srq *srqs,
                        struct rvt_cq *cqs) {
     while (qps) {
@@ -402,8 +413,8 @@ static void end_marked(struct rvt_engine *engine, struct rvt_engine_qp *qps, str
         qps = qp->next_orphan;
         rvt_end_engine_qp(qp);
     }
-    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a shared
-     * receive queue can end with its domain while queue pairs of other domains use it. */
+    /* Queue pairs end before the queues that they use, so nothing points to these any more; except that a
+     * shared receive queue can end with its domain while queue pairs of other domains use it. */
     while (srqs) {
         struct rvt_srq *srq = srqs;
         srqs = srq->next_ended;
@@ -420,7 +431,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     struct rvt_engine *engine = device->engine;
     if (!engine)
         return;
-    /* dereg must not wait for an engine that works for others. */
+    /* A verb that left no mark must not wait for a thread that runs the engine. */
     if (!atomic_load_explicit(&engine->marked, memory_order_relaxed))
         return;
     rvt_engine_lock(engine);
@@ -438,18 +449,18 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     end_marked(engine, qps, srqs, cqs);
     if (released)
         error_holders(engine);
-    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its own
-     * marks were acted on, even if this thread found them. */
-    rvt_mutex_lock(&device->lock);
-    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
-        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
-    rvt_mutex_unlock(&device->lock);
-    /* Also in the manual mode: flushing puts the references that the verb waits for. And also if another thread
-     * has found this thread's marks, because it may not have come to the flushing. */
+    /* Also in the manual mode: flushing puts the references that the verb waits for. */
     if (engine->running)
         flush_failed(engine);
     else if (released && (several || is_still_held(device, last)))
         run(engine);
+    /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its
+     * own marks were acted on, even if this thread found them. If this thread is still in run() then, that
+     * thread flushes the queue pairs in error itself. */
+    rvt_mutex_lock(&device->lock);
+    if (!engine->released && !engine->orphans && !engine->ended_srqs && !engine->ended_cqs)
+        atomic_store_explicit(&engine->marked, false, memory_order_relaxed);
+    rvt_mutex_unlock(&device->lock);
     rvt_engine_finish(engine);
 }
 

@@ -24,8 +24,8 @@ struct rvt_limits {
 /* What the engine tells its host. */
 struct rvt_engine_host {
     /* An event of the completion queue, shared receive queue or queue pair with serial number `object`, which
-     * was created with `user`. Called with the engine lock held, by any thread that calls the core; it must not
-     * call the core: it may record the event and wake a thread. NULL: events are not reported. */
+     * was created with `user`. Called with the engine lock held, by any thread that calls the core; it must
+     * not call the core: it may record the event and wake a thread. NULL: events are not reported. */
     void (*event)(enum rvt_event_kind kind, uint64_t object, void *user, void *data);
     void *data;
 };
@@ -33,13 +33,14 @@ struct rvt_engine_host {
 struct rvt_engine_options {
     struct rvt_limits limits;
     struct rvt_engine_host host;
-    /* Work is carried out only by rvt_run_engine(), rvt_progress(), and when a region ends that is still held.
-     * Otherwise it is carried out at the end of the call that made a queue pair ready. */
+    /* Work is carried out only by rvt_run_engine(), rvt_progress(), and when a region ends that is still
+     * held. Otherwise it is carried out at the end of the call that made a queue pair ready. */
     bool manual;
     bool random_qp_numbers; /* draw queue pair numbers from the CSPRNG; otherwise 2, 3, 4, ... */
 };
 
-/* Opens a device with an engine, like the kernel's rvt_register_device(). `options->extensions` must be empty.
+/* Opens a device with an engine, like the kernel's rvt_register_device(). `options->extensions` must be
+ * empty.
  *   0        *device is open; the caller owns one reference
  *   -EINVAL  as rvt_driver_mr_init(); or max_send_sge, max_recv_sge or max_srq_sge is above RVT_MAX_SGE
  *   -ENOMEM  no memory; nothing was created */
@@ -55,7 +56,7 @@ int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limit
 bool rvt_engine_is_manual(const struct rvt_dev_info *device);
 
 /* Works until no queue pair is ready. Takes the engine lock.
- *   0            worked, or another thread is at it
+ *   0            no queue pair is ready, or another thread works through the ready ones
  *   -EOPNOTSUPP  the device has no engine */
 int rvt_run_engine(struct rvt_dev_info *device);
 
@@ -82,6 +83,9 @@ uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, 
 struct rvt_completion_counts {
     uint64_t by_status[RVT_WC_STATUS_COUNT], lost;
 };
+
+/* Reads the counts of completions since the device was opened; all 0 without an engine. Takes the engine
+ * lock. */
 void rvt_count_completions(struct rvt_dev_info *device, struct rvt_completion_counts *counts);
 
 #endif

@@ -30,8 +30,8 @@ struct rvt_send_queue {
     uint32_t max_wr, max_sge, first, count;
 };
 
-/* The receive that a queue pair works on: its checked elements, with a reference each. For RC and UC it exists
- * only while a request is carried out; a UD receive that is too small for a message stays. */
+/* The receive that a queue pair works on: its checked elements, with a reference each. For RC and UC it
+ * exists only while a request is carried out; a UD receive that is too small for a message stays. */
 struct rvt_receive_in_hand {
     struct rvt_sge *sges;   /* room for every receive of this queue pair or its shared receive queue */
     uint64_t wr_id, length; /* length: sum of the elements */
@@ -89,6 +89,8 @@ void rvt_sq_pop(struct rvt_engine_qp *qp);
 
 /* Stores the numbers that reports show and that change while the queue pair is used. */
 void rvt_show_queues(const struct rvt_engine_qp *qp);
+
+/* Sets the state, and stores the state and the peer for reports. */
 void rvt_set_qp_state(struct rvt_engine_qp *qp, enum rvt_qp_state state);
 
 /* Returns whether a queue pair in this state accepts a peer's requests. */
@@ -96,14 +98,17 @@ static inline bool rvt_qp_receives(const struct rvt_engine_qp *qp) {
     return qp->attr.state == RVT_QPS_RTR || qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD;
 }
 
-/* Begins a verb on a queue pair: takes its engine's lock. Returns NULL with the lock not held and *error set if
- * there is none:
+/* Begins a verb on a queue pair: takes its engine's lock. Returns NULL with the lock not held and *error set
+ * if there is none:
  *   -EBADF   the handle is stale
  *   -EINVAL  the queue pair has no queues */
 struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error);
 
-/* Keep the queue pair's memory over a step, and let it go. */
+/* Pins the queue pair: its memory is not freed before the matching rvt_unpin_qp(). The caller must hold the
+ * engine lock. */
 void rvt_pin_qp(struct rvt_engine_qp *qp);
+
+/* Ends a pin. Frees the queue pair if this was the last pin and its object has ended. */
 void rvt_unpin_qp(struct rvt_engine_qp *qp);
 
 /* Drops all work of a queue pair whose object has ended, and frees it now or when it is not pinned any more. */

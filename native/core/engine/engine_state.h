@@ -43,22 +43,23 @@ struct rvt_engine {
      * with the engine lock held. Created with the first queue. */
     struct rvt_ucontext *context;
     /* Protected by the engine lock: */
-    bool running;            /* a thread is working through the ready queue pairs */
-    uint32_t cqs, srqs, qps; /* how many exist, including those whose objects have ended */
+    bool running;                  /* a thread is working through the ready queue pairs */
+    struct rvt_engine_qp *current; /* the queue pair that it works on, which is pinned; or NULL */
+    uint32_t cqs, srqs, qps;       /* how many exist, including those whose objects have ended */
     uint32_t last_qpn;
     struct rvt_qp_table table; /* every queue pair with queues, by its number */
     struct rvt_engine_qp *ready_first, **ready_last;
     struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
     struct rvt_cq *triggered_first, **triggered_last;
     struct rvt_completion_counts completions;
-    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread sees
-     * its own marks without the lock. */
+    /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread
+     * sees its own marks without the lock. */
     _Atomic(bool) marked;
     /* Protected by the device lock: marks of the hooks. */
     bool released;                      /* a region that a queued work request may hold was released */
     struct rvt_mr_handle last_released; /* the last such region */
     bool several_released;              /* there were others since the last drain */
-    struct rvt_engine_qp *orphans;      /* of queue pairs that have ended */
+    struct rvt_engine_qp *orphans;      /* engine's parts of queue pairs whose objects have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */
@@ -66,6 +67,7 @@ struct rvt_engine {
 
 /* --- lock and sections --- */
 
+/* Takes the engine lock. The caller must not hold the device lock and must not be inside a section. */
 void rvt_engine_lock(struct rvt_engine *engine);
 
 /* Ends an operation: carries out ready work unless in manual mode, reports triggered completion queues, and
@@ -76,6 +78,8 @@ void rvt_engine_finish(struct rvt_engine *engine);
  * threads may then have changed and freed anything that is not pinned. */
 bool rvt_engine_yield(struct rvt_engine *engine);
 
+/* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not
+ * release it inside the section. */
 static inline void rvt_engine_enter(struct rvt_engine *engine) {
     rvt_read_enter(engine->context->reader, &engine->device->retirement);
 }
@@ -92,19 +96,29 @@ int rvt_engine_prepare(struct rvt_engine *engine);
 
 /* Makes the queue pair ready: it is appended to the engine's list unless it is in it. */
 void rvt_make_ready(struct rvt_engine_qp *qp);
+
+/* Takes the queue pair out of the list of ready ones, if it is there. */
 void rvt_make_unready(struct rvt_engine_qp *qp);
 
+/* Appends the completion queue to those whose RVT_EVENT_COMPLETION is reported at the end of the operation,
+ * unless it is one of them. */
 void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
+
+/* Takes the completion queue off that list, if it is there. */
 void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 
-/* Starts an RNR timer of `usec` microseconds, or stops it if one runs. */
+/* Starts the RNR timer of the queue pair with `usec` microseconds, again if it runs already, and reports
+ * RVT_EVENT_TIMER. */
 void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec);
+
+/* Stops the RNR timer, if it runs. */
 void rvt_stop_timer(struct rvt_engine_qp *qp);
 
 /* Makes the verb that the caller is in drain the engine (rvt_drain_engine). The caller must hold the device
  * lock. */
 void rvt_mark_engine(struct rvt_engine *engine);
 
+/* Reports an event to the host, if it wants events. The caller must hold the engine lock. */
 void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint64_t object, void *user);
 
 #endif

@@ -11,8 +11,8 @@ enum { RVT_END_SRQS = 120, RVT_END_AHS = 130, RVT_END_CQS = 150 };
 extern const struct rvt_extension rvt_engine_extension;
 
 /* Acts on what the release hooks have marked: frees the engine's part of objects that have ended, puts queue
- * pairs into error whose queued work requests hold a region that was released, and works until no queue pair is
- * ready. Takes the engine lock, so it must be called with no lock held. */
+ * pairs into error whose queued work requests hold a region that was released, and works until no queue pair
+ * is ready. Takes the engine lock, so it must be called with no lock held. */
 void rvt_drain_engine(struct rvt_dev_info *device);
 
 #endif

@@ -38,8 +38,8 @@ struct move {
     (UC_SQD_TAKES | RVT_QPA_PORT | RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY |                 \
      RVT_QPA_MAX_RD_ATOMIC | RVT_QPA_MAX_DEST_RD_ATOMIC | RVT_QPA_MIN_RNR_TIMER)
 
-/* Moves to RESET and ERR are not listed: judge_move() allows them from every state, to ERR not from RESET. They
- * take no attribute but `state`, which every move takes. */
+/* Moves to RESET and ERR are not listed: judge_move() allows them from every state, to ERR not from RESET.
+ * They take no attribute but `state`, which every move takes. */
 static const struct move moves[] = {
     {RVT_QPS_RESET, RVT_QPS_INIT, COMMON_INIT, 0, COMMON_INIT, 0, UD_INIT, 0},
     {RVT_QPS_INIT, RVT_QPS_INIT, 0, COMMON_INIT, 0, COMMON_INIT, 0, UD_INIT},

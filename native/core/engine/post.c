@@ -114,8 +114,8 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
     return 0;
 }
 
-/* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait for
- * readers is made with the engine lock held: no reader waits for that lock. */
+/* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait
+ * for readers is made with the engine lock held: no reader waits for that lock. */
 static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool *carried_out) {
     *carried_out = true;
     if (wr->opcode == RVT_WR_REG_MR)
@@ -135,8 +135,8 @@ static uint32_t local_access(uint32_t opcode) {
                : 0;
 }
 
-/* Checks the elements and takes their references, joining each with the one before where they touch. Fills the
- * slot's elements, num_sge and length; on failure no reference is kept. */
+/* Checks the elements and takes their references, joining each with the one before where they touch. Fills
+ * the slot's elements, num_sge and length; on failure no reference is kept. */
 static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
                            struct rvt_swqe *wqe) {
     struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe), *last = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Finds queue pairs by number, and lists those that are past RESET in the order in which rvt_dereg_mr() visits
- * them. The caller must hold the engine lock. */
+/* Finds queue pairs by number, and lists those that are past RESET in the order in which rvt_dereg_mr()
+ * visits them. The caller must hold the engine lock. */
 #ifndef RVT_ENGINE_QP_TABLE_H
 #define RVT_ENGINE_QP_TABLE_H
 
@@ -25,10 +25,13 @@ struct rvt_qp_table {
 
 /* Makes room for one more queue pair. Returns false if out of memory. */
 bool rvt_qp_table_reserve(struct rvt_dev_info *device, struct rvt_qp_table *table);
+
+/* Frees the chains of an empty table. */
 void rvt_qp_table_free(struct rvt_dev_info *device, struct rvt_qp_table *table);
 
-/* Adds a queue pair, for which there must be room and whose number no other has; and removes it. */
+/* Adds a queue pair. rvt_qp_table_reserve() must have made room, and no other queue pair may have its number. */
 void rvt_qp_table_add(struct rvt_qp_table *table, struct rvt_engine_qp *qp);
+/* Removes a queue pair that is in the table. */
 void rvt_qp_table_remove(struct rvt_qp_table *table, struct rvt_engine_qp *qp);
 
 /* Returns the queue pair with this number, in any state, or NULL. */

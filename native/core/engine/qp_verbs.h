@@ -24,9 +24,9 @@ struct rvt_qp_init {
     void *user;                         /* passed back with the queue pair's events */
 };
 
-/* Creates a queue pair in the domain, like the kernel's rvt_create_qp(). It starts in RESET. The context of the
- * domain's handle owns it; the queues must belong to the same context. Takes the engine lock and the device
- * lock. Tested in this order:
+/* Creates a queue pair in the domain, like the kernel's rvt_create_qp(). It starts in RESET. The context of
+ * the domain's handle owns it; the queues must belong to the same context. Takes the engine lock and the
+ * device lock. Tested in this order:
  *   -EOPNOTSUPP  the device has no engine
  *   -EINVAL      max_send_sge or max_send_wr is above the device's limit; without a shared receive queue also
  *                max_recv_sge or max_recv_wr, or if all four are 0
@@ -51,8 +51,8 @@ struct rvt_qp_attr {
     uint32_t alt_pkey_index;
 };
 
-/* Changes the state and the attributes that the mask (RVT_QPA_*) names, like the kernel's rvt_modify_qp(). All
- * or nothing. docs/semantics.md, V6, has the allowed changes. Takes the engine lock.
+/* Changes the state and the attributes that the mask (RVT_QPA_*) names, like the kernel's rvt_modify_qp().
+ * All or nothing. docs/semantics.md, V6, has the allowed changes. Takes the engine lock.
  *   0        changed; after a change to RESET or ERR no byte of its work requests moves any more
  *   -EINVAL  the change or a value is not allowed; or the queue pair has no queues
  *   -EBADF   the handle is stale */
@@ -76,8 +76,9 @@ int rvt_query_qp(struct rvt_qp_handle handle, struct rvt_qp_query *query);
 /* *bad of a posting that was refused for the state of the queue pair. */
 #define RVT_NO_BAD_WR UINT32_MAX
 
-/* Posts send work requests in order, like the kernel's rvt_post_send(). Those before a bad one stay posted, and
- * *bad (may be NULL) is its index. Takes the engine lock. docs/semantics.md, V8, has the order of the tests.
+/* Posts send work requests in order, like the kernel's rvt_post_send(). Those before a bad one stay posted,
+ * and *bad (may be NULL) is its index. Takes the engine lock. docs/semantics.md, V8, has the order of the
+ * tests.
  *   0        all posted
  *   -EINVAL  the queue pair is not in RTS, SQD or ERR, or has no queues: *bad is RVT_NO_BAD_WR. Or a work
  *            request is invalid
@@ -86,8 +87,8 @@ int rvt_query_qp(struct rvt_qp_handle handle, struct rvt_qp_query *query);
  *   -EBADF   the handle of the queue pair, or of a REG_MR's region, is stale */
 int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, uint32_t count, uint32_t *bad);
 
-/* Posts receives in order, like the kernel's rvt_post_recv(). Those before a bad one stay posted, and *bad (may
- * be NULL) is its index. In ERR they complete at once as flushed. Takes the engine lock.
+/* Posts receives in order, like the kernel's rvt_post_recv(). Those before a bad one stay posted, and *bad
+ * (may be NULL) is its index. In ERR they complete at once as flushed. Takes the engine lock.
  *   0        all posted
  *   -EINVAL  the queue pair is in RESET, has a shared receive queue or no queues (*bad is 0), or a receive has
  *            more elements than max_recv_sge

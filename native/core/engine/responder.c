@@ -37,7 +37,7 @@ static bool accept(const struct rvt_checker *checker, const struct rvt_ib_sge *a
     if (rvt_acquire_one(checker, asked, access, NULL, sge, &reason) == 1)
         return true;
     if (!reason)
-        reason = RVT_REGION_REVOKED; /* held 2^32 times: as good as gone */
+        reason = RVT_REGION_REVOKED; /* the region is held 2^32-1 times already, so no reference was taken */
     *refused = (struct rvt_refused_access){
         .judge = judge,
         .addr = asked->addr,
@@ -49,8 +49,8 @@ static bool accept(const struct rvt_checker *checker, const struct rvt_ib_sge *a
     return false;
 }
 
-/* Checks the elements of a receive and takes their references into the receive in hand. Returns false and fills
- * *refused if one is refused; no reference is kept then. */
+/* Checks the elements of a receive and takes their references into the receive in hand. Returns false and
+ * fills *refused if one is refused; no reference is kept then. */
 static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
                            const struct rvt_ib_sge *sges, struct rvt_refused_access *refused) {
     struct rvt_receive_in_hand *hand = &qp->in_hand;
@@ -110,8 +110,8 @@ void rvt_complete_receive(struct rvt_engine_qp *qp, struct rvt_wc *wc, bool soli
         (void)rvt_error_qp(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, &full);
 }
 
-/* Completes the receive of a request over a connection. Nobody compares the requester's number with the one that
- * the responder is connected to, so that one is reported. */
+/* Completes the receive of an RC or UC request. Reports the responder's own dest_qpn as the source, like the
+ * kernel, which does not check that the requester has this number. */
 static void complete_receive(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe, struct rvt_wc *wc) {
     wc->src_qp = qp->attr.dest_qpn;
     wc->byte_len = (uint32_t)wqe->length;
@@ -127,8 +127,8 @@ static struct rvt_elements elements_of(struct rvt_engine_qp *requester, const st
     return (struct rvt_elements){rvt_swqe_sges(&requester->sq, wqe), wqe->num_sge, requester};
 }
 
-/* The requester's own bytes cannot be used. If the responder has taken a receive for the message, it goes into
- * error: the receive may hold a part of the message. */
+/* The requester's own bytes cannot be used. If the responder has taken a receive for the message, it goes
+ * into error: the receive may hold a part of the message. */
 static enum rvt_response refuse_local(struct rvt_engine_qp *responder, struct rvt_why *why) {
     const struct rvt_why broken_off = rvt_because(RVT_WHY_BROKEN_OFF);
     why->cause = RVT_WHY_LOCAL_REFUSED;

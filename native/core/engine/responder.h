@@ -19,19 +19,19 @@ enum rvt_response {
     RVT_RESPONSE_STOPPED,   /* one of the two was flushed, reset or destroyed between two steps */
 };
 
-/* Carries out the request at the responder. Unless it is DONE, RNR or STOPPED, *why says why. If it is refused as
- * INVALID, ACCESS or OPERATION, the responder is in error already and its events are reported: the responder
- * fails before the requester. The two may be the same queue pair. Releases the engine lock between steps if
- * another thread waits for it; the caller must have pinned both. */
+/* Carries out the request at the responder. Unless it is DONE, RNR or STOPPED, *why says why. If it is
+ * refused as INVALID, ACCESS or OPERATION, the responder is in error already and its events are reported: the
+ * responder fails before the requester. The two may be the same queue pair. Releases the engine lock between
+ * steps if another thread waits for it; the caller must have pinned both. */
 enum rvt_response rvt_respond(struct rvt_engine_qp *responder, struct rvt_engine_qp *requester,
                               struct rvt_swqe *wqe, struct rvt_why *why);
 
-/* Takes a receive. `with_buffers`: its elements are checked and become the receive in hand; otherwise they are
- * not looked at. Returns DONE, RNR or OPERATION; after OPERATION the responder is in error. */
+/* Takes a receive. `with_buffers`: its elements are checked and become the receive in hand; otherwise they
+ * are not looked at. Returns DONE, RNR or OPERATION; after OPERATION the responder is in error. */
 enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why);
 
-/* Completes the receive in hand with success, filling wr_id and the queue pair of *wc. If the completion queue
- * does not take it, the queue pair goes into error without an event. */
+/* Completes the receive in hand with success, filling wr_id and the queue pair of *wc. If the completion
+ * queue does not take it, the queue pair goes into error without an event. */
 void rvt_complete_receive(struct rvt_engine_qp *qp, struct rvt_wc *wc, bool solicited);
 
 #endif

@@ -86,8 +86,8 @@ int rvt_create_srq(struct rvt_pd_handle in, const struct rvt_srq_init *init, str
     return error;
 }
 
-/* Takes the engine lock for a verb on a live queue. Returns NULL, without the lock and with *error set, if the
- * handle is stale. */
+/* Takes the engine lock for a verb on a live queue. Returns NULL, without the lock and with *error set, if
+ * the handle is stale. */
 static struct rvt_srq *lock_live(struct rvt_srq_handle handle, struct rvt_engine **engine, int *error) {
     *engine = handle.srq ? handle.srq->owned.device->engine : NULL;
     *error = 0;

@@ -62,7 +62,8 @@ struct rvt_srq_init {
  *   0            *handle names it, and the domain has one more child */
 int rvt_create_srq(struct rvt_pd_handle pd, const struct rvt_srq_init *init, struct rvt_srq_handle *handle);
 
-/* Changes the size, the limit or both, like the kernel's rvt_modify_srq(). All or nothing.
+/* Changes the size, the limit or both (`mask`: RVT_SRQ_SET_*), like the kernel's rvt_modify_srq(). All or
+ * nothing. Takes the engine lock.
  *   0        changed
  *   -EINVAL  max_wr is above the device's limit, below the queue's limit (the new one if it is given), or below
  *            the number of receives held; or the limit alone is above max_wr
@@ -70,22 +71,25 @@ int rvt_create_srq(struct rvt_pd_handle pd, const struct rvt_srq_init *init, str
  *   -EBADF   the handle is stale */
 int rvt_modify_srq(struct rvt_srq_handle handle, uint32_t mask, uint32_t max_wr, uint32_t limit);
 
-/* Reads the attributes, like the kernel's rvt_query_srq().
+/* What rvt_query_srq() reports. */
+struct rvt_srq_attr {
+    uint32_t max_wr, max_sge, limit, held; /* held: receives in the queue */
+};
+
+/* Reads the attributes, like the kernel's rvt_query_srq(). Takes the engine lock.
  *   0       *attr is filled
  *   -EBADF  the handle is stale */
-struct rvt_srq_attr {
-    uint32_t max_wr, max_sge, limit, held;
-};
 int rvt_query_srq(struct rvt_srq_handle handle, struct rvt_srq_attr *attr);
 
-/* Destroys the queue with the receives that it holds, like the kernel's rvt_destroy_srq().
+/* Destroys the queue with the receives that it holds, like the kernel's rvt_destroy_srq(). Takes the engine
+ * lock and the device lock.
  *   0       destroyed
  *   -EBUSY  queue pairs use it
  *   -EBADF  the handle is stale */
 int rvt_destroy_srq(struct rvt_srq_handle handle);
 
-/* Posts receives in order, like the kernel's rvt_post_srq_recv(). Earlier ones stay posted if one fails, and
- * *bad (may be NULL) is the index of the one that failed.
+/* Posts receives in order, like the kernel's rvt_post_srq_recv(). Takes the engine lock. Earlier ones stay
+ * posted if one fails, and *bad (may be NULL) is the index of the one that failed.
  *   0        all posted
  *   -EINVAL  more elements than max_sge
  *   -ENOMEM  the queue is full
@@ -93,8 +97,8 @@ int rvt_destroy_srq(struct rvt_srq_handle handle);
 int rvt_post_srq_recv(struct rvt_srq_handle handle, const struct rvt_recv_wr *wrs, uint32_t count,
                       uint32_t *bad);
 
-/* Counts a queue pair that takes from the queue (`more` is 1), or one less (-1). The caller must hold the engine
- * lock. Takes the device lock. */
+/* Counts a queue pair that takes from the queue (`more` is 1), or one less (-1). The caller must hold the
+ * engine lock. Takes the device lock. */
 void rvt_srq_use(struct rvt_srq *srq, int more);
 
 /* Frees the queue whose object has ended. If it ended with its domain while queue pairs of other domains use

@@ -58,8 +58,7 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     device->number = atomic_fetch_add_explicit(&devices_made, 1, memory_order_relaxed) + 1;
     rvt_retirement_init(&device->retirement, device->number);
     device->remote_key_zero = options->remote_key_zero;
-    device->limit_pds = options->limit_pds;
-    device->max_pd = options->max_pd;
+    device->max_pd = UINT32_MAX;
     device->map_generation = 1;
     device->pds_by_serial.held = device->memories_by_serial.held = &device->held;
     device->next_user_start = FIRST_USER_START;

@@ -27,8 +27,6 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; larger values are clamped to 23 */
     bool random_keys;         /* draw slot and generation from the CSPRNG, not from the kernel's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the kernel does */
-    bool limit_pds;           /* at most max_pd domains may exist at one time */
-    uint32_t max_pd;
     /* Object kinds and hooks of upper layers. The array and everything it points to must outlive the
      * device. */
     const struct rvt_extension *const *extensions;
@@ -42,8 +40,8 @@ struct rvt_dev_info {
     struct rvt_mutex lock;
     uint64_t number;      /* constant; greater than 0, never reused in a process */
     bool remote_key_zero; /* constant */
-    bool limit_pds;       /* constant: at most max_pd domains may exist */
-    uint32_t max_pd, pds; /* domains that may exist (constant), and that exist */
+    /* Protected by the lock: domains that may exist (UINT32_MAX unless the device has an engine), and that exist. */
+    uint32_t max_pd, pds;
     _Atomic(bool) closed;
     struct rvt_lkey_table lkey_table;
     struct rvt_dma_space dma;

@@ -17,7 +17,7 @@ int rvt_alloc_pd(struct rvt_dev_info *device, struct rvt_ucontext *context, bool
         error = rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
     else if (rvt_ucontext_restricted(context))
         error = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
-    else if (device->limit_pds && device->pds >= device->max_pd)
+    else if (device->pds >= device->max_pd)
         error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TOO_MANY_OBJECTS, RVT_RESOURCE_PD, device->max_pd);
     else if (!rvt_serial_index_reserve(&device->pds_by_serial) ||
              !(pd = (struct rvt_pd *)rvt_take_owned(device, RVT_RESOURCE_PD, context)))

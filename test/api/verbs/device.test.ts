@@ -56,6 +56,11 @@ describe('limits', () => {
     expect(() => new Device({ limits: { [name]: 256 } })).toThrow(`options.limits.${name}`);
   });
 
+  test('allow no domain at all if the limit of domains is 0', () => {
+    const device = open({ limits: { maxPd: 0 } });
+    expect(refusal(() => device.allocPd()).slice(0, 2)).toEqual(['ENOMEM', 'TooManyObjects']);
+  });
+
   test('rejects limits of wrong types, and unknown ones', () => {
     for (const limits of [null, 1, 'maxQp', []]) {
       expect(() => new Device({ limits } as never)).toThrow(wrongType('"options.limits"'));

@@ -24,6 +24,12 @@ const write = (qp: QueuePair<'RC'>, ...wrIds: number[]): void => {
   }
 };
 
+/** Reports more events than the native queue of events keeps. The queue pair is in error, and its completion queue is broken. */
+const flood = (qp: QueuePair<'RC'>): void => {
+  const many = Array.from({ length: 64 }, () => ({ opcode: 'SEND', signaled: true }) as const);
+  for (let i = 0; i < 1100; i++) qp.postSend(many);
+};
+
 /** Adds the wr_ids of an iteration to a list, in the background. */
 const gather = (
   cq: CompletionQueue | AsyncIterable<Completion>,
@@ -156,6 +162,33 @@ describe('listeners', () => {
     expect(seen).toEqual([]);
     await turns();
     expect(seen).toEqual(['completion']); // the queue, and with it its other events, are gone
+  });
+
+  test('learn of a completion that follows more events than the native queue of events keeps', async () => {
+    const { a, b, aCq, bCq } = ends({ ...auto, cqe: 1 });
+    let completions = 0;
+    bCq.on('completion', () => completions++);
+    write(a, 1, 2); // the second completion is lost: every later one is too, with an event of its own
+    expect(aCq.isBroken).toBe(true);
+    flood(a);
+    bCq.arm();
+    b.modify({ state: 'ERR' });
+    b.postRecv({ wrId: 3, sges: [] });
+    await turns();
+    expect([completions, bCq.poll().map(({ wrId, status }) => `${wrId} ${status}`)]).toEqual([
+      1,
+      ['3 WR_FLUSH_ERR'],
+    ]);
+  });
+
+  test('are not needed to reject a promise whose completion and its event are lost', async () => {
+    const { a, b, bCq, pd } = ends({ ...auto, cqe: 1 });
+    write(a, 1, 2);
+    write(b, 3); // fills the queue; b is connected with a queue pair in error
+    const { sge } = memory(pd, 8);
+    flood(a);
+    await expect(b.recv(sge())).rejects.toMatchObject({ code: 'ENOMEM' });
+    expect(bCq.isBroken).toBe(true);
   });
 
   test('can be added and removed in every way of an EventEmitter', async () => {

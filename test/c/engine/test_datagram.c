@@ -437,6 +437,30 @@ static void bytes_that_cannot_be_resolved(void) {
     }
 }
 
+/* A receive that stayed in hand, and whose bytes cannot be resolved when a message fits into it. Everything that
+ * the completion reports is set: its cause has no value. */
+static void a_receive_in_hand_whose_bytes_cannot_be_resolved(void) {
+    static const struct rvt_memory_ops ops = {.resolve = resolve_nothing, .release = release_nothing};
+    struct net n;
+    struct rvt_memory memory;
+    struct rvt_mr_handle lost = {0};
+    REQUIRE(open_net(&n, NULL));
+    rvt_memory_init(&memory, &ops, PAGE);
+    CHECK_EQ(rvt_reg_user_mr(n.v.pd, &memory, 0x10000, 0x10000, ALL_ACCESS, &lost), 0);
+    const struct rvt_ib_sge gone = {0x10000, 100, fixture_key(lost)}, big = sge_at(&n.from, 0, 200),
+                            fits = sge_at(&n.from, 0, 8);
+    CHECK_EQ(post_receive(&n.b, 1, &gone, 1), 0);
+    CHECK_EQ(post(&n.a, message(&n, &big)), 0);
+    sent(&n, 200);
+    NO_WC(n.b.rcq);
+    CHECK_EQ(post(&n.a, message(&n, &fits)), 0);
+    sent(&n, 8);
+    WC(n.b.rcq, .wr_id = 1, .qp_num = n.b.qpn, .status = RVT_WC_STATUS_LOC_PROT_ERR,
+       .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_RECEIVE_REFUSED, .refused.reason = RVT_MEMORY_DETACHED);
+    CHECK_EQ(state_of(&n.b), RVT_QPS_ERR);
+    close_net(&n);
+}
+
 /* A message from a region of pages, of which one lost its DMA mapping: it is dropped before a receive is taken. */
 static void a_message_from_a_region_that_lost_a_page_is_dropped(void) {
     struct net n;
@@ -489,4 +513,5 @@ CHECK_MAIN(TEST(messages_arrive_behind_the_room_for_a_header), TEST(immediate_da
            TEST(a_receive_in_hand_ends), TEST(a_receive_in_hand_of_another_domain_keeps_its_region),
            TEST(a_receive_with_a_bad_key_fails_the_receiver_alone),
            TEST(a_full_receive_queue_fails_the_receiver_alone), TEST(a_queue_pair_can_send_to_itself),
-           TEST(bytes_that_cannot_be_resolved), TEST(a_message_from_a_region_that_lost_a_page_is_dropped))
+           TEST(bytes_that_cannot_be_resolved), TEST(a_receive_in_hand_whose_bytes_cannot_be_resolved),
+           TEST(a_message_from_a_region_that_lost_a_page_is_dropped))

@@ -702,9 +702,23 @@ static void a_host_without_an_event_function(void) {
     verbs_close(&v);
 }
 
-CHECK_MAIN(TEST(limits_are_reported_and_element_limits_bounded), TEST(opening_fails_cleanly_without_memory),
-           TEST(work_is_carried_out_at_once_or_by_run), TEST(ready_queue_pairs_are_first_in_first_out),
-           TEST(a_verbs_failure_survives_the_engine), TEST(progress_fires_timers_when_they_are_due),
+static void a_limit_of_no_domains_allows_none(void) {
+    const struct rvt_device_options options = {.lkey_table_bits = 8};
+    struct rvt_engine_options engine = {.limits = usual_limits()};
+    struct rvt_dev_info *device;
+    struct rvt_pd_handle pd;
+    engine.limits.of[RVT_LIMIT_MAX_PD] = 0;
+    REQUIRE(rvt_register_device(&options, &engine, &device) == 0);
+    FAILS_WITH(rvt_alloc_pd(device, NULL, false, &pd), RVT_ENOMEM, RVT_CAUSE_TOO_MANY_OBJECTS,
+               RVT_RESOURCE_PD, 0, 0);
+    CHECK_EQ(rvt_mr_exit(device, false, NULL), 0);
+    rvt_dev_put(device);
+}
+
+CHECK_MAIN(TEST(a_limit_of_no_domains_allows_none), TEST(limits_are_reported_and_element_limits_bounded),
+           TEST(opening_fails_cleanly_without_memory), TEST(work_is_carried_out_at_once_or_by_run),
+           TEST(ready_queue_pairs_are_first_in_first_out), TEST(a_verbs_failure_survives_the_engine),
+           TEST(progress_fires_timers_when_they_are_due),
            TEST(timers_fire_in_the_order_in_which_they_were_started),
            TEST(deregistering_puts_holders_into_error_in_the_kernels_order),
            TEST(receives_and_targets_do_not_hold_a_region),

@@ -390,8 +390,66 @@ static void the_target_of_a_request_in_progress_is_busy(void) {
     CHECK(tries < 200);
 }
 
+/* Deregisters a region in another thread while the engine flushes the queue pair whose sends hold it. */
+struct flush {
+    struct rvt_engine *engine;
+    const struct vmr *source;
+    pthread_t thread;
+    bool begun;
+    atomic_bool over;
+    int answer;
+};
+
+static void *dereg_source(void *argument) {
+    struct flush *flush = argument;
+    flush->answer = rvt_dereg_mr(flush->source->mr, RVT_RELEASE);
+    atomic_store(&flush->over, true);
+    return NULL;
+}
+
+/* The first flushed completion that is lost lets the thread begin. The engine lock is held here. */
+static void on_lost_completion(enum rvt_event_kind kind, uint64_t object, void *user, void *data) {
+    struct flush *flush = data;
+    (void)object;
+    (void)user;
+    if (kind != RVT_EVENT_CQ_ERR || flush->begun)
+        return;
+    flush->begun = true;
+    if (pthread_create(&flush->thread, NULL, dereg_source, flush))
+        abort();
+    while (!atomic_load(&flush->engine->waiting) && !atomic_load(&flush->over))
+        rvt_yield();
+}
+
+static void a_region_can_be_deregistered_while_its_holder_is_flushed(void) {
+    for (int round = 0; round < 100; round++) {
+        struct verbs v;
+        REQUIRE(verbs_open(&v, MANUAL));
+        struct vmr source = make_mr(&v, source_bytes, LONG);
+        struct rvt_cq_handle cq = make_cq(&v, 1);
+        struct vqp a = make_qp_with(
+            &v, v.pd,
+            (struct rvt_qp_init){
+                .type = RVT_QPT_RC, .send_cq = cq, .recv_cq = cq, .max_send_wr = 64, .max_send_sge = 1});
+        struct flush flush = {.engine = v.device->engine, .source = &source};
+        const struct rvt_ib_sge sge = sge_at(&source, 0, 8);
+        connect_qp(&a, a.qpn);
+        for (uint64_t i = 0; i < 64; i++)
+            CHECK_EQ(post(&a, SEND_WR(.wr_id = i, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
+        CHECK_EQ(move_qp(&a, (struct rvt_qp_attr){0}, RVT_QPS_ERR), 0);
+        v.device->engine->host = (struct rvt_engine_host){on_lost_completion, &flush};
+        CHECK_EQ(rvt_run_engine(v.device), 0);
+        if (pthread_join(flush.thread, NULL))
+            abort();
+        CHECK_EQ(flush.answer, 0);
+        v.device->engine->host = (struct rvt_engine_host){0};
+        verbs_close(&v);
+    }
+}
+
 CHECK_MAIN(TEST(an_error_flushes_receives_then_sends),
            TEST(an_error_with_a_shared_receive_queue_reports_last_wqe),
            TEST(a_reset_drops_sends_and_keeps_receives), TEST(no_flushed_receive_comes_back),
            TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps),
-           TEST(the_target_of_a_request_in_progress_is_busy))
+           TEST(the_target_of_a_request_in_progress_is_busy),
+           TEST(a_region_can_be_deregistered_while_its_holder_is_flushed))
