@@ -10,8 +10,13 @@ void EventQueue::Report(rvt_event_kind kind, uint64_t object, void *user, void *
     bool first;
     {
         std::lock_guard<std::mutex> lock(queue->mutex_);
-        if (queue->events_.size() >= kMost)
-            return;
+        if (kind == RVT_EVENT_CQ_ERR || kind == RVT_EVENT_LAST_WQE || kind == RVT_EVENT_SRQ_LIMIT) {
+            // One broken completion queue can report many errors; events of queue pairs are counted apart.
+            uint32_t &count = kind == RVT_EVENT_CQ_ERR ? queue->cq_errors_ : queue->others_;
+            if (count >= kMost)
+                return;
+            count++;
+        }
         first = queue->events_.empty();
         queue->events_.push_back({kind, object});
     }
@@ -23,5 +28,6 @@ std::vector<EventQueue::Event> EventQueue::Take() {
     std::vector<Event> events;
     std::lock_guard<std::mutex> lock(mutex_);
     events.swap(events_);
+    cq_errors_ = others_ = 0;
     return events;
 }

@@ -30,13 +30,16 @@ public:
     std::vector<Event> Take();
 
 private:
-    // A program that never takes its events must not use up the memory. Completion and timer events are not
-    // lost with this limit: there is at most one of each object until JavaScript has seen it.
-    static constexpr size_t kMost = 1 << 16;
+    // The most events of one kind that are kept, so that a program that never takes its events does not use up
+    // the memory. A further event is dropped. Completion and timer events are never dropped, because promises
+    // and RNR timers depend on them: there is at most one of each object until JavaScript has seen it.
+    static constexpr uint32_t kMost = 1 << 16;
 
     Environment &environment_;
     std::mutex mutex_;
-    std::vector<Event> events_; // protected by the mutex
+    // Protected by the mutex:
+    std::vector<Event> events_;
+    uint32_t cq_errors_ = 0, others_ = 0; // how many of events_ are of the kinds that can be dropped
 };
 
 #endif
