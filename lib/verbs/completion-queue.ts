@@ -87,6 +87,9 @@ let describeCompletionQueue: (object: CompletionQueue) => ShownCompletionQueue;
 
 /** Completions that one native call takes at most. */
 const CHUNK = 64;
+const halfOf = (room: number): number => (room > 2 ? room >>> 1 : 1);
+/** Most calls of the drain inside one another. */
+const MOST_NESTED = 16;
 /** Receives the completions of a native call. */
 const wcs = new PlainNumbers(CHUNK * WcWord.Count);
 /** Receives the attributes of a queue. */
@@ -141,6 +144,12 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #expectedCount = 0;
   /** How many expectations were muted. */
   #mutedCount = 0;
+  /** When so many completions are expected, those that came are taken: a call that posts must not fill the queue for others. */
+  #drainAt: number;
+  /** Completions that a native call has taken and that were not given to anybody yet, in order. */
+  #taken = ownList<Completion>();
+  #takenFirst = 0;
+  #drainDepth = 0;
   /** Iterations that wait for a completion, in order. */
   #waiting = ownList<Waiting>();
   /** What the program has armed the queue for, as far as events have been noted. */
@@ -169,6 +178,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#native = native;
     this.#home = home;
     this.#cqe = cqe;
+    this.#drainAt = halfOf(cqe);
     this.#id = throwOnError('Device.createCq', native.serial());
     this.#entry = {
       object: this,
@@ -237,9 +247,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const self = this.#native;
     const most = u32(max, 'max');
     const found: Completion[] = [];
-    for (let wc; found.length < most && (wc = this.#takeKept()) !== undefined;) found[found.length] = wc;
     // At least one call: it tells whether the queue is destroyed.
     for (;;) {
+      // Older than what the native queue holds. Settling a completion may add some.
+      for (let wc; found.length < most && (wc = this.#takeKept()) !== undefined;) found[found.length] = wc;
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
       const batch = this.#read(count);
@@ -309,6 +320,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const size = u32(cqe, 'cqe');
     throwOnError('CompletionQueue.resize', this.#native.resize(size));
     this.#cqe = size;
+    this.#drainAt = 0;
   }
 
   /**
@@ -435,6 +447,22 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     return batch;
   }
 
+  /** Appends what a native call has written to the completions taken. A nested drain continues with them, in order. */
+  #take(count: number): void {
+    const batch = this.#read(count);
+    for (let i = 0; i < count; i++) {
+      const wc = batch[i];
+      if (wc !== undefined) this.#taken[this.#taken.length] = wc;
+    }
+  }
+
+  #nextTaken(): Completion | undefined {
+    if (this.#takenFirst < this.#taken.length) return this.#taken[this.#takenFirst++];
+    this.#taken.length = 0;
+    this.#takenFirst = 0;
+    return undefined;
+  }
+
   /** Whether promises or iterations wait for completions. */
   get #isWanted(): boolean {
     return this.#expectedCount > 0 || this.#waiting.length > 0;
@@ -469,7 +497,20 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     mapOf.set(ofQp, wrId, settle);
     this.#expectedCount++;
     this.#armOwn();
+    if (this.#expectedCount >= this.#drainAt) this.#makeRoom();
     this.#update();
+  }
+
+  /**
+   * Takes the completions that came, so that a program may post many operations in one synchronous job: with the default engine,
+   * each completes inside the call that posts it.
+   */
+  #makeRoom(): void {
+    // A settled operation posts those that wait, which may lead here again: at most once for each queue of operations.
+    if (this.#drainDepth >= MOST_NESTED) return;
+    this.#drain(this.#cqe);
+    if (this.#due > 0) this.#planTurn(); // not inside the call of the program
+    this.#drainAt = this.#expectedCount + halfOf(this.#cqe - this.#expectedCount);
   }
 
   #mute(qpId: number, wrId: bigint): void {
@@ -557,6 +598,15 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * @param most - stop when this many completions are kept, until the program polls: they then take no more memory than the queue
    */
   #drain(most: number): void {
+    this.#drainDepth++;
+    try {
+      this.#drainNested(most);
+    } finally {
+      this.#drainDepth--;
+    }
+  }
+
+  #drainNested(most: number): void {
     const self = this.#native;
     let isMet = false;
     this.#undecided = 0;
@@ -569,10 +619,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           this.#end();
           return;
         }
-        const batch = this.#read(count);
-        for (let i = 0; i < count; i++) {
-          const wc = batch[i];
-          if (wc === undefined || this.#settle(wc)) continue;
+        this.#take(count);
+        for (let wc; (wc = this.#nextTaken()) !== undefined;) {
+          if (this.#settle(wc)) continue;
           this.#keep(wc);
           isMet ||= this.#isArmedFor(wc);
         }
@@ -585,7 +634,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       if (answer !== 1) break;
     }
     // The event that led here has used up the arming of the native queue, but not that of the program.
-    if (isMet || (!this.#isWanted && !this.#ownArmed && this.#rearm())) {
+    // A nested drain may have counted it.
+    if ((isMet && this.#armed !== Armed.Not) || (!this.#isWanted && !this.#ownArmed && this.#rearm())) {
       this.#armed = Armed.Not;
       this.#due++;
     }

@@ -116,6 +116,20 @@ describe('events', () => {
     expect([count, aCq.isBroken, aCq.length]).toEqual([2, false, 1]);
   });
 
+  test('of a broken queue, however many, do not hide the completion that a promise waits for', async () => {
+    const { device, pd, a, b } = ends(auto);
+    const small = device.createCq(1);
+    const flushed = pd.createQp({ type: 'UC', sendCq: small });
+    flushed.modify({ state: 'INIT', pkeyIndex: 0, port: 1, access: 0 });
+    flushed.modify({ state: 'ERR' });
+    const received = b.recv([]);
+    await turns();
+    flushed.postRecv(Array.from({ length: 70_000 }, () => ({}))); // each completes at once, and all but one are lost
+    a.postSend({ opcode: 'SEND' });
+    expect(small.isBroken).toBe(true);
+    expect(await received).toMatchObject({ status: 'SUCCESS' });
+  });
+
   test('of an object whose EventEmitter was tampered with are lost at most', async () => {
     const { a, aCq, bCq, b } = ends(auto);
     Object.assign(aCq, { _events: undefined, _eventsCount: -1 });

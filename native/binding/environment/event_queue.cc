@@ -10,12 +10,18 @@ void EventQueue::Report(rvt_event_kind kind, uint64_t object, void *user, void *
     bool first;
     {
         std::lock_guard<std::mutex> lock(queue->mutex_);
-        const bool timer = kind == RVT_EVENT_TIMER;
-        if (timer && queue->has_timer_)
-            return; // one is enough: it makes JavaScript look at all timers
-        if (!timer && kind != RVT_EVENT_COMPLETION && queue->events_.size() >= kMost)
-            return;
-        queue->has_timer_ = queue->has_timer_ || timer;
+        if (kind == RVT_EVENT_TIMER) {
+            if (queue->has_timer_)
+                return; // one is enough: it makes JavaScript look at all timers
+            queue->has_timer_ = true;
+        }
+        if (kind == RVT_EVENT_CQ_ERR || kind == RVT_EVENT_LAST_WQE || kind == RVT_EVENT_SRQ_LIMIT) {
+            // One broken completion queue can report many errors; events of queue pairs are counted apart.
+            uint32_t &count = kind == RVT_EVENT_CQ_ERR ? queue->cq_errors_ : queue->others_;
+            if (count >= kMost)
+                return;
+            count++;
+        }
         first = queue->events_.empty();
         queue->events_.push_back({kind, object});
     }
@@ -27,6 +33,7 @@ std::vector<EventQueue::Event> EventQueue::Take() {
     std::vector<Event> events;
     std::lock_guard<std::mutex> lock(mutex_);
     events.swap(events_);
+    cq_errors_ = others_ = 0;
     has_timer_ = false;
     return events;
 }

@@ -31,16 +31,17 @@ public:
     std::vector<Event> Take();
 
 private:
-    // A program that never takes its events must not use up the memory, so events of queues and queue pairs are
-    // dropped when this many are waiting. Completion events are never dropped, because promises wait for them:
+    // A program that never takes its events must not use up the memory, so errors of completion queues are dropped
+    // when this many are waiting, and likewise the events of queue pairs and shared receive queues. Completion events are never dropped, because promises wait for them:
     // there is one for each time that a queue is armed. Of timer events only one waits at a time.
-    static constexpr size_t kMost = 1 << 16;
+    static constexpr uint32_t kMost = 1 << 16;
 
     Environment &environment_;
     std::mutex mutex_;
     // Protected by the mutex:
     std::vector<Event> events_;
-    bool has_timer_ = false; // a timer event waits
+    uint32_t cq_errors_ = 0, others_ = 0; // how many of events_ are of the kinds that can be dropped
+    bool has_timer_ = false;              // a timer event waits
 };
 
 #endif

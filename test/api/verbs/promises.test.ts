@@ -192,6 +192,47 @@ describe('on a full send queue', () => {
     }
   }
 
+  test.each([
+    [1, 64],
+    [16, 4],
+    [16, 64],
+  ])('many operations of one job do not fill a completion queue of %i (%i sends)', async (cqe, maxSendWr) => {
+    const { pd, a, aCq } = auto({ cqe, qp: { maxSendWr } });
+    const { sge, at } = memory(pd, 16);
+    const order: number[] = [];
+    const remote = { vaddr: at(8).remoteAddr, rkey: at().rkey };
+    const write = (i: number) => a.write(sge(0, 8), remote).then(() => order.push(i));
+    await Promise.all(Array.from({ length: 100 }, (_, i) => write(i)));
+    expect(order).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect([aCq.isBroken, aCq.length]).toEqual([false, 0]);
+  });
+
+  test('operations that waited do not fill the completion queue when they are carried out at once', async () => {
+    const { a, b, aCq, bCq } = auto({ cqe: 16, qp: { maxSendWr: 4, maxRecvWr: 8 } });
+    const sends = Array.from({ length: 100 }, (_, i) => a.send([], { imm: i }));
+    const got: (number | undefined)[] = [];
+    for (let i = 0; i < 25; i++) {
+      const receives = Array.from({ length: 4 }, () => b.recv([]));
+      for (const { imm } of await Promise.all(receives)) got.push(imm);
+    }
+    await Promise.all(sends);
+    expect(got).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect([aCq.isBroken, bCq.isBroken]).toEqual([false, false]);
+  });
+
+  test('the program still polls the completions of its own work requests, in order', async () => {
+    const { a, aCq } = auto({ cqe: 16 });
+    const remote = { remoteAddr: 0, rkey: rkey(0) };
+    const operations: Promise<Completion>[] = [];
+    for (let i = 0; i < 12; i++) {
+      a.postSend({ opcode: 'RDMA_WRITE', wrId: i, signaled: true, ...remote });
+      for (let k = 0; k < 5; k++) operations.push(a.write([], remote));
+    }
+    expect(aCq.poll(6).map(({ wrId }) => wrId)).toEqual([0, 1, 2, 3, 4, 5]);
+    await Promise.all(operations);
+    expect(aCq.poll().map(({ wrId }) => wrId)).toEqual([6, 7, 8, 9, 10, 11]);
+  });
+
   test('operations wait and are carried out in the order of the calls', async () => {
     const { device, pd, a } = full();
     const to = memory(pd, 8);
