@@ -10,7 +10,9 @@ import { hostileException } from './verdict.mjs';
 const PROPERTIES =
   `lkeyTableBits keyPolicy remoteKeyZero trusted cascade address start iova access maxNumSg type maxPages maxMaps
   pageShift addr vaddr length lkey rkey last key offset pageSize force timeoutMs places coalesce put ordered byteLength
-  byteOffset buffer constructor then 0 1`.split(/\s+/);
+  byteOffset buffer constructor then 0 1 opcode wrId sges signaled solicited fence inline remoteAddr imm invalidateRkey
+  compareAdd swap mr ah remoteQpn remoteQkey sendCq recvCq srq maxSendWr maxRecvWr sqSigAll state qkey av dlid kick
+  limits engine limit maxWr maxSge`.split(/\s+/);
 
 // prettier-ignore
 const NUMBERS = [
@@ -27,7 +29,7 @@ const BIGINTS = [
 
 // prettier-ignore
 const STRINGS = [
-  '', 'x', '0', '8', '-1', 'MEM_REG', 'SG_GAPS', 'sequential', 'random', 'length', '\ud800', '__proto__',
+  '', 'x', '0', '8', '-1', 'MEM_REG', 'SG_GAPS', 'sequential', 'random', 'length', 'RC', 'UD', 'SEND', 'RDMA_READ', 'RESET', 'ERR', 'RTS', '\ud800', '__proto__',
   'a'.repeat(1e6),
 ];
 

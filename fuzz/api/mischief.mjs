@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { label } from './labels.mjs';
+import { isOfEmitter } from './verbs.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
@@ -159,6 +160,7 @@ export class Mischief {
     if (!kind) return;
     const self = this.#random.pick(kind.objects);
     const member = this.#random.pick(kind.members);
+    if (isOfEmitter(member.key)) return;
     const args = this.#random.chance(0.7)
       ? this.#plausible.arguments(member, self)
       : [this.#hostile.value(), this.#hostile.value()];

@@ -13,8 +13,9 @@ const MOST_DEVICES = 4;
  * @param {World} world
  * @param {import('./plausible.mjs').Plausible} plausible
  * @param {import('./natives.mjs').Natives} natives
+ * @param {import('./traffic.mjs').Traffic} traffic
  */
-export function openScene(world, plausible, natives) {
+export function openScene(world, plausible, natives, traffic) {
   const { random, objects, rdmavt } = world;
   const devices = objects.objects('Device');
   if (devices.length >= MOST_DEVICES) objects.forget(/** @type {object} */ (devices[0]));
@@ -23,7 +24,14 @@ export function openScene(world, plausible, natives) {
   const keyPolicy = random.pick(['sequential', 'sequential', 'random']);
   const device = world.attempt(
     'new Device',
-    () => new rdmavt.Device({ lkeyTableBits, keyPolicy, remoteKeyZero: random.chance(0.5) }),
+    () =>
+      new rdmavt.Device({
+        lkeyTableBits,
+        keyPolicy,
+        remoteKeyZero: random.chance(0.5),
+        engine: random.pick(['auto', 'auto', 'manual']),
+        ...(random.chance(0.2) ? { limits: plausible.verbs.limits() } : {}),
+      }),
   );
   if (!device) return;
   /** Runs one step, which may fail. @type {<T>(name: string, make: () => T) => T} */
@@ -67,6 +75,7 @@ export function openScene(world, plausible, natives) {
       );
     part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
+  traffic.openScene(device, pd);
   openNativeScene(world, natives);
 }
 
