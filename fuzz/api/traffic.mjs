@@ -167,10 +167,11 @@ export class Traffic {
     if (this.#iterations.length === 0) return;
     const at = random.dice(this.#iterations.length);
     const iteration = this.#iterations[at];
-    this.#world.attempt('an iteration', () => iteration.next());
+    const circumstances = { tampered: this.#world.tampered.has(iteration) };
+    this.#world.attempt('an iteration', () => iteration.next(), circumstances);
     if (random.chance(0.4)) {
       this.#iterations.splice(at, 1);
-      this.#world.attempt('an iteration', () => iteration.return());
+      this.#world.attempt('an iteration', () => iteration.return(), circumstances);
     }
   }
 
