@@ -339,6 +339,7 @@ export class Transfers {
     const model = new Map(to.map((place, i) => [name(place), expected[i]]));
     const wrong = to.find((place) => place.memory.body()[place.at] !== model.get(name(place)));
     if (wrong) this.#wrong(kind, `wrote a wrong byte ${wrong.at}`);
+    this.#world.ledger.saw(`${kind} compared`);
   }
 
   #remoteAtomics(/** @type {any} */ device, /** @type {any} */ pd) {
@@ -369,6 +370,7 @@ export class Transfers {
     view.setBigUint64(56, before, true);
     const wrong = memory.body().findIndex((byte, i) => byte !== image[i]);
     if (wrong >= 0) this.#wrong('remote atomics', `byte ${wrong} is wrong`);
+    this.#world.ledger.saw('remote atomics compared');
   }
 
   #wrong(/** @type {string} */ kind, /** @type {string} */ what) {
