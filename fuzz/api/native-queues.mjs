@@ -31,7 +31,6 @@ const SEND = Object.fromEntries(
 );
 const RECV_WORDS = layoutNumber('RVT_RECV_WR_WORDS');
 const RECV_NUM_SGE = layoutNumber('RVT_RECV_WR_NUM_SGE');
-const SGE_WORDS = layoutNumber('RVT_SGE_WORDS');
 const ATTR = /** @type {(name: string) => number} */ ((name) => layoutNumber(`RVT_QP_ATTR_${name}`));
 const MASK = /** @type {(...names: string[]) => number} */ (
   (...names) => names.reduce((mask, name) => mask | layoutNumber(`RVT_QPA_${name}`), 0)

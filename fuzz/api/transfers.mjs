@@ -321,12 +321,10 @@ export class Transfers {
     const completions = this.#completions(device, cq);
     const all = completions.map((/** @type {any} */ { wrId, status }) => `${wrId} ${status}`).join();
     if (lost < Infinity) {
-      // A datagram or a request of a UC queue pair that the peer drops succeeds.
-      if (
-        lost < from.length &&
-        completions.some((/** @type {any} */ { wrId, ok }) => wrId === 1 && ok) &&
-        kind !== 'read'
-      )
+      // A datagram completes with SUCCESS even if it is dropped, but its receive must not complete then.
+      const judged = datagram ? 2 : 1;
+      const isDone = completions.some((/** @type {any} */ { wrId, ok }) => wrId === judged && ok);
+      if (lost < from.length && isDone)
         this.#wrong(kind, `completed with ${all}, but its byte ${lost} no longer exists`);
       return;
     }
