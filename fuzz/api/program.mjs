@@ -14,7 +14,7 @@ import { Natives } from './natives.mjs';
 import { Plausible } from './plausible.mjs';
 import { mix } from './random.mjs';
 import { parseRanges } from './ranges.mjs';
-import { openScene } from './scenes.mjs';
+import { openScene, openShared } from './scenes.mjs';
 import { Traffic } from './traffic.mjs';
 import { Transfers } from './transfers.mjs';
 import { isOfEmitter } from './verbs.mjs';
@@ -25,7 +25,7 @@ const CALLS_A_TURN = 50;
 
 const options = isMainThread
   ? fromCommandLine()
-  : { until: Infinity, only: undefined, verbose: false, result: '', ...workerData };
+  : { until: Infinity, only: undefined, verbose: false, result: '', token: undefined, ...workerData };
 const { seed, calls, until, only } = options;
 
 // verdict.mjs decides by the stack whether an exception is permitted, and nested traps add many frames.
@@ -51,6 +51,9 @@ process.on('uncaughtException', (error) => ledger.finding(`an uncaught exception
 parentPort?.postMessage({});
 
 try {
+  random.begin(seed);
+  if (options.token && openShared(world, plausible, traffic, options.token))
+    parentPort?.postMessage({ state: 'queue pairs of two threads in a device' });
   for (let index = 0; index < calls && Date.now() < until; index++) {
     if (index % CALLS_A_TURN === 0) await turn();
     if (only && !only(index)) continue;
@@ -240,6 +243,7 @@ function fromCommandLine() {
   });
   return {
     ...values,
+    token: undefined,
     seed: Number(values.seed),
     calls: Number(values.calls),
     until: Number(values.until ?? Infinity),

@@ -80,6 +80,32 @@ export function openScene(world, plausible, natives, traffic) {
 }
 
 /**
+ * Attaches a device that another thread has opened, and creates queue pairs in it.
+ *
+ * @param {World} world
+ * @param {import('./plausible.mjs').Plausible} plausible
+ * @param {import('./traffic.mjs').Traffic} traffic
+ * @param {string} token
+ * @returns {boolean} whether the device has queue pairs of this thread now
+ */
+export function openShared(world, plausible, traffic, token) {
+  world.note('a device of another thread is attached');
+  world.sharesDevices = true;
+  const device = world.attempt('static Device.attach', () => world.rdmavt.Device.attach(token));
+  if (!device) return false;
+  const part = (/** @type {string} */ name, /** @type {() => any} */ make) =>
+    world.attempt(name, make, {}, device);
+  const pd = part('Device.allocPd', () => device.allocPd());
+  if (!pd) return false;
+  for (let i = 0; i < 3; i++)
+    part('ProtectionDomain.regUserMr', () =>
+      pd.regUserMr(label('registered memory', world.memories.make().body()), { access: 31 }),
+    );
+  traffic.openScene(device, pd);
+  return plausible.verbs.queuePairs(device).length > 0;
+}
+
+/**
  * Acquires an element for atomics: 8 aligned bytes with the right for atomics. Random elements rarely meet these conditions.
  *
  * @param {World} world

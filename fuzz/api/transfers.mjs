@@ -329,6 +329,8 @@ export class Transfers {
       return;
     }
     const received = kind === 'send' || datagram;
+    // Another thread may still be carrying out the work request.
+    if (this.#world.sharesDevices && completions.length < (received ? 2 : 1)) return;
     if (completions.length !== (received ? 2 : 1) || completions.some((/** @type {any} */ { ok }) => !ok))
       return this.#wrong(kind, `completed with ${all || 'nothing'}`);
     const receipt = completions.find((/** @type {any} */ { wrId }) => wrId === 2);
@@ -361,6 +363,7 @@ export class Transfers {
       signaled: true,
     });
     const completions = this.#completions(device, cq);
+    if (this.#world.sharesDevices && completions.length === 0) return;
     if (completions.length !== 1 || !completions[0].ok)
       return this.#wrong('remote atomics', `completed with ${completions.map(String).join() || 'nothing'}`);
     const swapped = before === compareAdd ? operand : before;

@@ -35,6 +35,8 @@ export class World {
   tampered = new WeakSet();
   /** Batches whose block another thread writes into. @type {WeakSet<object>} */
   scribbled = new WeakSet();
+  /** Whether other threads may carry out the work requests of this thread, so that completions may come later. */
+  sharesDevices = false;
   /** The device that an object belongs to. @type {WeakMap<object, object>} */
   deviceOf = new WeakMap();
   /** All completion queues and queue pairs of the program. @type {Set<WeakRef<object>>} */
