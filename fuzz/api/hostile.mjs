@@ -187,7 +187,7 @@ export class Hostile {
     if (this.#random.chance(0.3)) return this.proxy(value);
     const copy = Array.isArray(value) ? [] : {};
     for (const key of Object.keys(value)) {
-      const property = value[key];
+      const property = this.#random.chance(0.4) ? this.#actingInside(value[key]) : value[key];
       const act = this.#random.chance(0.6);
       Object.defineProperty(copy, key, {
         enumerable: true,
@@ -199,6 +199,15 @@ export class Hostile {
       });
     }
     return label('a valid value with getters that act', copy);
+  }
+
+  /** Does the same as `acting` to a property of a valid value, such as the elements of a work request, but not to objects of classes. */
+  #actingInside(/** @type {any} */ value) {
+    const isPlain =
+      typeof value === 'object' &&
+      value !== null &&
+      (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype);
+    return isPlain ? this.acting(value) : value;
   }
 
   /** Returns a value for a property, mostly one that is valid for some property. */
