@@ -330,6 +330,7 @@ export class Plausible {
       'Device.importDm': () => [1 + random.dice(3)],
       'Device.allocDm': () => [random.pick([1, 8, 4096, 5000, 2 ** 22]), ...options()],
       'new SgeState': () => [this.sges()],
+      'new CompletionError': () => ['QueuePair.write', this.one('Completion')],
       'new RdmaError': () => ['fuzz', random.pick(['EINVAL', 'EACCES']), 'AccessDenied'],
       lkey: () => [this.key()],
       rkey: () => [this.key()],
