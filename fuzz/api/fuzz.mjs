@@ -111,6 +111,8 @@ function command(/** @type {Run} */ run) {
 function report() {
   const exceptions = Object.entries(sum.exceptions).sort(([, a], [, b]) => b - a);
   for (const [name, count] of exceptions) console.log(`${String(count).padStart(10)}  ${name}`);
+  const states = Object.entries(sum.states).sort(([, a], [, b]) => b - a);
+  for (const [name, count] of states) console.log(`${String(count).padStart(10)}  ${name}`);
   const members = Object.entries(sum.members);
   const called = members.filter(([, [succeeded, threw]]) => succeeded + threw > 0);
   // Constructors that throw on purpose and that users cannot call always appear in this list.

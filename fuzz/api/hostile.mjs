@@ -10,7 +10,9 @@ import { hostileException } from './verdict.mjs';
 const PROPERTIES =
   `lkeyTableBits keyPolicy remoteKeyZero trusted cascade address start iova access maxNumSg type maxPages maxMaps
   pageShift addr vaddr length lkey rkey last key offset pageSize force timeoutMs places coalesce put ordered byteLength
-  byteOffset buffer constructor then 0 1`.split(/\s+/);
+  byteOffset buffer constructor then 0 1 opcode wrId sges signaled solicited fence inline remoteAddr imm invalidateRkey
+  compareAdd swap mr ah remoteQpn remoteQkey sendCq recvCq srq maxSendWr maxRecvWr sqSigAll state qkey av dlid kick
+  limits engine limit maxWr maxSge`.split(/\s+/);
 
 // prettier-ignore
 const NUMBERS = [
@@ -27,7 +29,7 @@ const BIGINTS = [
 
 // prettier-ignore
 const STRINGS = [
-  '', 'x', '0', '8', '-1', 'MEM_REG', 'SG_GAPS', 'sequential', 'random', 'length', '\ud800', '__proto__',
+  '', 'x', '0', '8', '-1', 'MEM_REG', 'SG_GAPS', 'sequential', 'random', 'length', 'RC', 'UD', 'SEND', 'RDMA_READ', 'RESET', 'ERR', 'RTS', '\ud800', '__proto__',
   'a'.repeat(1e6),
 ];
 
@@ -185,7 +187,7 @@ export class Hostile {
     if (this.#random.chance(0.3)) return this.proxy(value);
     const copy = Array.isArray(value) ? [] : {};
     for (const key of Object.keys(value)) {
-      const property = value[key];
+      const property = this.#random.chance(0.4) ? this.#actingInside(value[key]) : value[key];
       const act = this.#random.chance(0.6);
       Object.defineProperty(copy, key, {
         enumerable: true,
@@ -197,6 +199,15 @@ export class Hostile {
       });
     }
     return label('a valid value with getters that act', copy);
+  }
+
+  /** Does the same as `acting` to a property of a valid value, such as the elements of a work request, but not to objects of classes. */
+  #actingInside(/** @type {any} */ value) {
+    const isPlain =
+      typeof value === 'object' &&
+      value !== null &&
+      (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype);
+    return isPlain ? this.acting(value) : value;
   }
 
   /** Returns a value for a property, mostly one that is valid for some property. */

@@ -7,12 +7,13 @@
  * @property {Record<string, [succeeded: number, threw: number]>} members counts by name of the called member
  * @property {number} workers number of threads that ran random calls and were terminated
  * @property {number} transfers number of copies whose bytes were compared
+ * @property {Record<string, number>} states how often the program reached interesting states, such as a status of a completion
  * @property {string[]} findings
  */
 
 /** @returns {Account} */
 export function newAccount() {
-  return { calls: 0, exceptions: {}, members: {}, workers: 0, transfers: 0, findings: [] };
+  return { calls: 0, exceptions: {}, members: {}, workers: 0, transfers: 0, states: {}, findings: [] };
 }
 
 /**
@@ -28,6 +29,8 @@ export function addAccount(sum, account) {
   for (const [name, count] of Object.entries(account.exceptions)) {
     sum.exceptions[name] = (sum.exceptions[name] ?? 0) + count;
   }
+  for (const [name, count] of Object.entries(account.states))
+    sum.states[name] = (sum.states[name] ?? 0) + count;
   for (const [name, [succeeded, threw]] of Object.entries(account.members)) {
     const entry = (sum.members[name] ??= [0, 0]);
     entry[0] += succeeded;
@@ -57,6 +60,11 @@ export class Ledger {
   /** Counts a native call that reports success in its answer: such calls do not throw when they fail. */
   done(/** @type {string} */ what) {
     (this.account.members[what] ??= [0, 0])[0]++;
+  }
+
+  /** Counts that the program has reached a state. */
+  saw(/** @type {string} */ state) {
+    this.account.states[state] = (this.account.states[state] ?? 0) + 1;
   }
 
   /**

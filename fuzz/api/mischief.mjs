@@ -4,10 +4,11 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { label } from './labels.mjs';
+import { isOfEmitter } from './verbs.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
-const MOST_WORKERS = 3;
+const MOST_WORKERS = 5;
 
 export class Mischief {
   #world;
@@ -48,7 +49,7 @@ export class Mischief {
       [2, () => this.#forget()],
       [1, () => this.#dispose()],
       [options.threads ? 4 : 0, () => this.#startScribbler()],
-      [options.threads ? 1 : 0, () => this.#startWorker()],
+      [options.threads ? 3 : 0, () => this.#startWorker()],
     ])();
   }
 
@@ -159,6 +160,7 @@ export class Mischief {
     if (!kind) return;
     const self = this.#random.pick(kind.objects);
     const member = this.#random.pick(kind.members);
+    if (isOfEmitter(member.key)) return;
     const args = this.#random.chance(0.7)
       ? this.#plausible.arguments(member, self)
       : [this.#hostile.value(), this.#hostile.value()];
@@ -232,24 +234,41 @@ export class Mischief {
     const number = ++this.#started;
     this.#world.note(`worker ${number} begins`);
     const journal = `${this.options.journal}.worker-${number}`;
+    const token = this.#token();
     const worker = this.#run('program.mjs', {
+      token,
       seed: this.#random.bits(),
       calls: 1e9,
       journal,
       threads: false,
     });
     this.#workers.add(worker);
-    const delay = this.#random.dice(80);
+    // Creating queue pairs takes longer than starting.
+    const delay = this.#random.dice(token ? 1000 : 80);
     worker.once('message', () =>
       setTimeout(() => {
         this.#world.ledger.account.workers++;
         void worker.terminate();
       }, delay),
     );
-    worker.on('message', ({ finding }) => {
+    worker.on('message', ({ finding, state }) => {
+      if (state) this.#world.ledger.saw(state);
       if (finding) this.#world.ledger.finding(`worker ${number}: ${finding}`);
     });
     worker.once('exit', () => this.#workers.delete(worker));
+  }
+
+  /** Returns the token of a device that a worker may use together with this thread; undefined if there is none. */
+  #token() {
+    if (this.#random.chance(0.3)) return undefined;
+    try {
+      const token = /** @type {any} */ (this.#plausible.one('Device')).share();
+      if (typeof token !== 'string') return undefined;
+      this.#world.sharesDevices = true;
+      return token;
+    } catch {
+      return undefined; // there is no device, or it is closed or restricted
+    }
   }
 
   /**

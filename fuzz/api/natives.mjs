@@ -2,6 +2,7 @@
 import { layoutNumber } from '../../scripts/layout.mjs';
 import { CommandBlock } from './command-block.mjs';
 import { label } from './labels.mjs';
+import { NativeQueues } from './native-queues.mjs';
 import { DMA, PAGE } from './plausible.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
@@ -32,6 +33,7 @@ export class Natives {
   #hostile;
   #plausible;
   #command;
+  #queues;
   /** Blocks of batches, which this program overwrites. @type {Uint8Array[]} */
   #blocks = [];
   /** Names of acquired elements. Each name keeps its holder alive. @type {import('./command-block.mjs').NativeElement[]} */
@@ -50,6 +52,11 @@ export class Natives {
     this.#hostile = hostile;
     this.#plausible = plausible;
     this.#command = new CommandBlock(world.native);
+    this.#queues = new NativeQueues(world, {
+      target: () => this.#target(),
+      region: () => this.#region(),
+      one: (name) => this.#one(name),
+    });
     for (const name of COMMANDS) world.ledger.known(`native done ${name}`);
   }
 
@@ -59,7 +66,10 @@ export class Natives {
     const kind = this.#random.chance(0.45) ? undefined : natives.anyKind();
     const how = { raw: true };
     if (!kind) {
-      this.#invoke(this.#random.pick(natives.free), this.#world.native, how);
+      const member = this.#random.pick(natives.free);
+      // Another callback in place of the package's own would let no event of the program be delivered any more.
+      if (/^await/.test(String(member.key)) && this.#random.chance(0.98)) return;
+      this.#invoke(member, this.#world.native, how);
       return;
     }
     // Rarely close or release objects, because little is left to test afterwards.
@@ -81,10 +91,11 @@ export class Natives {
    */
   #invoke(member, self, how) {
     const key = String(member.key);
-    const args = this.#arguments(key);
+    const args = this.#arguments(member.name.replace(/^native /, ''), key);
     const holder = {};
     const checker = this.#fillCommand(key, holder);
     const result = this.#world.call(member, self, args, how);
+    if (member.name === 'native NativeCompletionQueue.poll') this.#queues.count(args[0], result);
     const { answer, isAnswered } = this.#command;
     // These calls do not throw: their answer word says whether they succeeded.
     if (isAnswered && (answer === 0 || (key === 'mapSg' && answer > 0)))
@@ -115,10 +126,12 @@ export class Natives {
    */
   openScene(part, bytes) {
     const { native } = this.#world;
-    const device = part('openDevice', () => native.openDevice(8, false, true));
+    const device = part('openDevice', () =>
+      native.openDevice(8, false, true, this.#random.chance(0.5), this.#queues.limits()),
+    );
     const pd = device && part('NativeDevice.allocPd', () => device.allocPd(false));
     if (!pd) return;
-    const qp = part('NativeProtectionDomain.createQp', () => pd.createQp());
+    const qp = part('NativeProtectionDomain.createCheckQp', () => pd.createCheckQp());
     const checker = pd.number();
     const command = this.#command;
     const made = () => this.#remember(this.#regions, command.region(checker));
@@ -154,6 +167,7 @@ export class Natives {
       part('mapSg', () => native.mapSg(BigUint64Array.from([DMA, BigInt(PAGE)])));
       if (command.answer > 0) this.#world.ledger.done('native done mapSg');
     }
+    this.#queues.openScene(part, device, pd);
     const block = new Uint8Array(new SharedArrayBuffer(blockBytes(4, false)));
     part('createBatch', () => native.createBatch(pd, block, 4, false, false));
   }
@@ -281,9 +295,13 @@ export class Natives {
     }
   }
 
-  #arguments(/** @type {string | symbol} */ key) {
+  /**
+   * @param {string} name
+   * @param {string} key
+   */
+  #arguments(name, key) {
     const random = this.#random;
-    const right = this.#shape(String(key));
+    const right = this.#queues.arguments(name) ?? this.#shape(key);
     if (!right || random.chance(0.25))
       return Array.from({ length: random.dice(5) }, () => this.#hostile.value());
     // Sometimes replace one argument, drop one, or add one.
@@ -346,7 +364,7 @@ export class Natives {
     const random = this.#random;
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
-      openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag()],
+      openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag(), p.flag(), this.#queues.limits()],
       unmapFmr: () => [this.#names('region')],
       deregMany: () => [this.#names('region'), p.flag()],
       createSgeState: () => [this.#names('element')],

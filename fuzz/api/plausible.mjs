@@ -1,6 +1,7 @@
 // Creates values and arguments that are mostly valid, so that programs reach deep states: addresses inside of regions, live keys,
 // lists of fitting lengths.
 import { label } from './labels.mjs';
+import { Verbs } from './verbs.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
 
@@ -14,7 +15,7 @@ export const PAGE = 4096;
  */
 const OPTIONS = new Map(
   Object.entries({
-    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks',
+    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks limits engine',
     attach: 'captureStacks reportLeaks',
     share: 'pd',
     allocPd: 'trusted',
@@ -59,6 +60,7 @@ export class Plausible {
   constructor(/** @type {World} */ world) {
     this.#world = world;
     this.#random = world.random;
+    this.verbs = new Verbs(world, this);
   }
 
   /** Reads a property. Returns `otherwise` if the object is closed or the property has no value. */
@@ -246,6 +248,8 @@ export class Plausible {
     return {
       lkeyTableBits: random.pick([1, 3, 5, 8, 12, 23]),
       keyPolicy: random.pick(['sequential', 'random']),
+      limits: some(this.verbs.limits(), 0.3),
+      engine: random.pick(['auto', 'auto', 'manual']),
       remoteKeyZero: this.flag(),
       trusted: random.chance(0.8),
       cascade: random.chance(0.1),
@@ -299,6 +303,10 @@ export class Plausible {
       () => this.pages(),
       () => this.scatterList(),
       () => this.options(near),
+      () => this.verbs.send(near),
+      () => [this.verbs.send(near)],
+      () => this.verbs.receive(near),
+      () => this.verbs.sges(near),
       () => this.#world.objects.anyObject(),
     ])();
   }
@@ -322,6 +330,7 @@ export class Plausible {
       'Device.importDm': () => [1 + random.dice(3)],
       'Device.allocDm': () => [random.pick([1, 8, 4096, 5000, 2 ** 22]), ...options()],
       'new SgeState': () => [this.sges()],
+      'new CompletionError': () => ['QueuePair.write', this.one('Completion')],
       'new RdmaError': () => ['fuzz', random.pick(['EINVAL', 'EACCES']), 'AccessDenied'],
       lkey: () => [this.key()],
       rkey: () => [this.key()],
@@ -395,6 +404,8 @@ export class Plausible {
     };
     const shape = shapes[name];
     if (shape) return shape();
+    const ofVerbs = this.verbs.arguments({ name, key, kind }, self);
+    if (ofVerbs) return ofVerbs;
     if (kind === 'getter') return [];
     if (typeof key === 'symbol') return [];
     // Most other members take only options, or nothing.

@@ -14,8 +14,10 @@ import { Natives } from './natives.mjs';
 import { Plausible } from './plausible.mjs';
 import { mix } from './random.mjs';
 import { parseRanges } from './ranges.mjs';
-import { openScene } from './scenes.mjs';
+import { openScene, openShared } from './scenes.mjs';
+import { Traffic } from './traffic.mjs';
 import { Transfers } from './transfers.mjs';
+import { isOfEmitter } from './verbs.mjs';
 import { World } from './world.mjs';
 
 /** Calls between two turns of the event loop, in which promises settle, finalizers run and messages of workers arrive. */
@@ -23,7 +25,7 @@ const CALLS_A_TURN = 50;
 
 const options = isMainThread
   ? fromCommandLine()
-  : { until: Infinity, only: undefined, verbose: false, result: '', ...workerData };
+  : { until: Infinity, only: undefined, verbose: false, result: '', token: undefined, ...workerData };
 const { seed, calls, until, only } = options;
 
 // verdict.mjs decides by the stack whether an exception is permitted, and nested traps add many frames.
@@ -36,6 +38,7 @@ const plausible = new Plausible(world);
 const hostile = new Hostile(world);
 const mischief = new Mischief(world, hostile, plausible, options);
 const transfers = new Transfers(world);
+const traffic = new Traffic(world, plausible);
 const natives = new Natives(world, hostile, plausible);
 hostile.plausible = () => plausible.value();
 hostile.mischief = () => mischief.inside(anyCall);
@@ -48,6 +51,9 @@ process.on('uncaughtException', (error) => ledger.finding(`an uncaught exception
 parentPort?.postMessage({});
 
 try {
+  random.begin(seed);
+  if (options.token && openShared(world, plausible, traffic, options.token))
+    parentPort?.postMessage({ state: 'queue pairs of two threads in a device' });
   for (let index = 0; index < calls && Date.now() < until; index++) {
     if (index % CALLS_A_TURN === 0) await turn();
     if (only && !only(index)) continue;
@@ -64,7 +70,7 @@ await end();
 /** Runs one step, usually one call. */
 function step() {
   if (objects.objects('Device').length === 0 || random.chance(0.01))
-    return openScene(world, plausible, natives);
+    return openScene(world, plausible, natives, traffic);
   random.weighed([
     [50, plausibleCall],
     [28, hostileCall],
@@ -72,6 +78,7 @@ function step() {
     [6, () => transfers.run(plausible.one('Device'))],
     [8, () => mischief.between()],
     [13, () => natives.call()],
+    [14, () => traffic.step()],
   ])();
 }
 
@@ -100,23 +107,33 @@ function anyMember() {
 function tooOften(/** @type {import('./pool.mjs').Member} */ { key }) {
   const name = typeof key === 'symbol' ? 'dispose' : key;
   if (/^(close|detach|dispose|dealloc|destroy|free)/.test(name)) return random.chance(0.93);
+  if (isOfEmitter(key)) return random.chance(0.8);
   if (/^(dereg|unmap|put)/.test(name)) return random.chance(0.7);
-  return /^(allocDm|allocPd|attach|createQp|Device)$/.test(name) && random.chance(0.8);
+  return /^(allocDm|allocPd|attach|create(Qp|Cq|Srq|Ah)|Device)$/.test(name) && random.chance(0.8);
 }
 
 function plausibleCall() {
   const { member, self } = anyMember();
   if (tooOften(member)) return;
   // Sometimes use closed objects, but drop them soon.
-  if (self?.state === 'Closed' && random.chance(0.7)) objects.forget(self);
+  if (isClosed(self) && random.chance(0.7)) objects.forget(self);
   world.call(member, self, plausible.arguments(member, self));
+}
+
+/** Returns whether an object says that it is closed. The state of a closed queue pair throws. */
+function isClosed(/** @type {any} */ object) {
+  try {
+    return object?.state === 'Closed';
+  } catch {
+    return object.type !== 'CHECK';
+  }
 }
 
 function hostileCall() {
   const { member, self } = anyMember();
   // Do not call `new RdmaError` with hostile values: it converts its arguments to text, which takes long for an array of 2^32
   // holes.
-  if (tooOften(member) || member.name === 'new RdmaError') return;
+  if (tooOften(member) || isOfEmitter(member.key) || member.name === 'new RdmaError') return;
   const args = plausible.arguments(member, self);
   const at = random.dice(args.length);
   random.weighed([
@@ -175,6 +192,7 @@ async function end() {
       await turn();
     }
   }
+  if (isMainThread && !/^(at once|in a getter)$/.test(ending)) world.letGo();
   for (const damage of world.memories.damages()) ledger.finding(damage);
   tell();
   if (!isMainThread) return;
@@ -225,6 +243,7 @@ function fromCommandLine() {
   });
   return {
     ...values,
+    token: undefined,
     seed: Number(values.seed),
     calls: Number(values.calls),
     until: Number(values.until ?? Infinity),

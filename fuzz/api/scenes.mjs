@@ -13,8 +13,9 @@ const MOST_DEVICES = 4;
  * @param {World} world
  * @param {import('./plausible.mjs').Plausible} plausible
  * @param {import('./natives.mjs').Natives} natives
+ * @param {import('./traffic.mjs').Traffic} traffic
  */
-export function openScene(world, plausible, natives) {
+export function openScene(world, plausible, natives, traffic) {
   const { random, objects, rdmavt } = world;
   const devices = objects.objects('Device');
   if (devices.length >= MOST_DEVICES) objects.forget(/** @type {object} */ (devices[0]));
@@ -23,7 +24,14 @@ export function openScene(world, plausible, natives) {
   const keyPolicy = random.pick(['sequential', 'sequential', 'random']);
   const device = world.attempt(
     'new Device',
-    () => new rdmavt.Device({ lkeyTableBits, keyPolicy, remoteKeyZero: random.chance(0.5) }),
+    () =>
+      new rdmavt.Device({
+        lkeyTableBits,
+        keyPolicy,
+        remoteKeyZero: random.chance(0.5),
+        engine: random.pick(['auto', 'auto', 'manual']),
+        ...(random.chance(0.2) ? { limits: plausible.verbs.limits() } : {}),
+      }),
   );
   if (!device) return;
   /** Runs one step, which may fail. @type {<T>(name: string, make: () => T) => T} */
@@ -67,7 +75,34 @@ export function openScene(world, plausible, natives) {
       );
     part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
+  traffic.openScene(device, pd);
   openNativeScene(world, natives);
+}
+
+/**
+ * Attaches a device that another thread has opened, and creates queue pairs in it.
+ *
+ * @param {World} world
+ * @param {import('./plausible.mjs').Plausible} plausible
+ * @param {import('./traffic.mjs').Traffic} traffic
+ * @param {string} token
+ * @returns {boolean} whether the device has queue pairs of this thread now
+ */
+export function openShared(world, plausible, traffic, token) {
+  world.note('a device of another thread is attached');
+  world.sharesDevices = true;
+  const device = world.attempt('static Device.attach', () => world.rdmavt.Device.attach(token));
+  if (!device) return false;
+  const part = (/** @type {string} */ name, /** @type {() => any} */ make) =>
+    world.attempt(name, make, {}, device);
+  const pd = part('Device.allocPd', () => device.allocPd());
+  if (!pd) return false;
+  for (let i = 0; i < 3; i++)
+    part('ProtectionDomain.regUserMr', () =>
+      pd.regUserMr(label('registered memory', world.memories.make().body()), { access: 31 }),
+    );
+  traffic.openScene(device, pd);
+  return plausible.verbs.queuePairs(device).length > 0;
 }
 
 /**

@@ -18,8 +18,8 @@ import { PAGE } from './plausible.mjs';
 export class Transfers {
   #world;
   #random;
-  /** DMA mappings of the running transfer. @type {any[]} */
-  #mappings = [];
+  /** Undo what the running transfer has created outside of its domain. @type {(() => void)[]} */
+  #undo = [];
 
   constructor(/** @type {World} */ world) {
     this.#world = world;
@@ -39,6 +39,11 @@ export class Transfers {
       'scatter',
       'list to list',
       'atomics',
+      'write',
+      'read',
+      'send',
+      'datagram',
+      'remote atomics',
     ]);
     world.note(`a transfer (${kind})`);
     world.attempt(`transfer ${kind}`, () => {
@@ -50,13 +55,13 @@ export class Transfers {
         // The request is valid, so it may fail only because the device is closed or full. (Atomics may also fail with EINVAL if
         // unaligned.)
         const { code } = /** @type {{ code?: unknown }} */ (error);
-        if (/EACCES|EBUSY|EPERM/.test(`${code}`) || (code === 'EINVAL' && kind !== 'atomics')) {
+        if (/EACCES|EBUSY|EPERM/.test(`${code}`) || (code === 'EINVAL' && !/atomics/.test(kind))) {
           this.#wrong(kind, `failed: ${error}`);
         }
         throw error;
       } finally {
         pd.dealloc({ cascade: true });
-        for (const mapping of this.#mappings.splice(0)) mapping.unmap();
+        for (const undo of this.#undo.splice(0)) undo();
       }
     });
   }
@@ -68,6 +73,8 @@ export class Transfers {
    */
   #transfer(kind, device, pd) {
     if (kind === 'atomics') return this.#atomics(pd);
+    if (kind === 'remote atomics') return this.#remoteAtomics(device, pd);
+    if (/^(write|read|send|datagram)$/.test(kind)) return this.#message(kind, device, pd);
     const random = this.#random;
     const count = /^copy(To|From)$/.test(kind) ? 1 : 1 + random.dice(3);
     const ranges = Array.from({ length: count }, () => this.#range(device, pd));
@@ -202,7 +209,7 @@ export class Transfers {
     }
     const memory = memories.make(4 * PAGE);
     const mapping = device.dma.map(memory.body());
-    this.#mappings.push(mapping);
+    this.#undo.push(() => mapping.unmap());
     const order = Array.from({ length: 1 + random.dice(4) }, () => random.dice(4));
     const fmr = pd.allocFmr({ access: 31, maxPages: 4 });
     fmr.mapPhys(
@@ -239,6 +246,134 @@ export class Transfers {
     if (beside >= 0) this.#wrong('atomics', `byte ${beside} was written`);
   }
 
+  /**
+   * Creates two queue pairs that are ready.
+   *
+   * @param {any} device
+   * @param {any} pd
+   * @param {string} type
+   */
+  #ends(device, pd, type) {
+    const cq = device.createCq(4);
+    this.#undo.push(() => cq.destroy());
+    const [a, b] = [0, 1].map(() => pd.createQp({ type, sendCq: cq, maxSendWr: 2, maxRecvWr: 2 }));
+    if (type === 'UD') for (const qp of [a, b]) qp.activate({ qkey: 1 });
+    else a.connect(b, { access: 14, pathMtu: this.#random.pick([256, 1024, 4096]) });
+    return { cq, a, b };
+  }
+
+  /** Carries out the posted work request and returns its completions. */
+  #completions(/** @type {any} */ device, /** @type {any} */ cq) {
+    device.run();
+    const completions = cq.poll();
+    this.#world.saw(completions);
+    return completions;
+  }
+
+  /**
+   * Moves bytes between two queue pairs by a work request.
+   *
+   * @param {string} kind
+   * @param {any} device
+   * @param {any} pd
+   */
+  #message(kind, device, pd) {
+    const random = this.#random;
+    const datagram = kind === 'datagram';
+    const { cq, a, b } = this.#ends(
+      device,
+      pd,
+      datagram ? 'UD' : kind === 'read' || random.chance(0.7) ? 'RC' : 'UC',
+    );
+    const near = Array.from({ length: 1 + random.dice(3) }, () => this.#range(device, pd));
+    const far = this.#range(device, pd);
+    // A datagram's receive begins with 40 bytes for the global routing header.
+    const header = datagram ? 40 : 0;
+    if (far.length <= header) return;
+    const listed = cut(near, far.length - header);
+    const length = listed.reduce((sum, range) => sum + range.length, 0);
+    const nearBytes = listed.flatMap(({ bytes }) => bytes);
+    const farBytes = far.bytes.slice(header, header + length);
+    const [from, to] = kind === 'read' ? [farBytes, nearBytes] : [nearBytes, farBytes];
+    const expected = from.map(({ memory, at }) => memory.body()[at]);
+    // Register the places of a receive as at most two elements.
+    if (kind === 'send' || datagram) b.postRecv({ wrId: 2, sges: halves(far, random) });
+    const imm = random.chance(0.3) ? { imm: 7 } : {};
+    const wr = {
+      opcode:
+        kind === 'read'
+          ? 'RDMA_READ'
+          : kind === 'write'
+            ? 'RDMA_WRITE'
+            : 'imm' in imm
+              ? 'SEND_WITH_IMM'
+              : 'SEND',
+      wrId: 1,
+      sges: listed,
+      signaled: true,
+      remoteAddr: far.addr,
+      rkey: far.lkey,
+      ...imm,
+      ...(datagram ? { ah: pd.createAh(), remoteQpn: b.qpn, remoteQkey: 1 } : {}),
+    };
+    const lost = random.chance(0.2) ? this.#takeAway([...from, ...to]) : Infinity;
+    a.postSend(wr);
+    const completions = this.#completions(device, cq);
+    const all = completions.map((/** @type {any} */ { wrId, status }) => `${wrId} ${status}`).join();
+    if (lost < Infinity) {
+      // A datagram completes with SUCCESS even if it is dropped, but its receive must not complete then.
+      const judged = datagram ? 2 : 1;
+      const isDone = completions.some((/** @type {any} */ { wrId, ok }) => wrId === judged && ok);
+      if (lost < from.length && isDone)
+        this.#wrong(kind, `completed with ${all}, but its byte ${lost} no longer exists`);
+      return;
+    }
+    const received = kind === 'send' || datagram;
+    // Another thread may still be carrying out the work request.
+    if (this.#world.sharesDevices && completions.length < (received ? 2 : 1)) return;
+    if (completions.length !== (received ? 2 : 1) || completions.some((/** @type {any} */ { ok }) => !ok))
+      return this.#wrong(kind, `completed with ${all || 'nothing'}`);
+    const receipt = completions.find((/** @type {any} */ { wrId }) => wrId === 2);
+    if (receipt && (receipt.byteLength !== length + header || receipt.imm !== imm.imm))
+      return this.#wrong(kind, `received ${receipt.byteLength} of ${length} bytes with ${receipt.imm}`);
+    const model = new Map(to.map((place, i) => [name(place), expected[i]]));
+    const wrong = to.find((place) => place.memory.body()[place.at] !== model.get(name(place)));
+    if (wrong) this.#wrong(kind, `wrote a wrong byte ${wrong.at}`);
+    this.#world.ledger.saw(`${kind} compared`);
+  }
+
+  #remoteAtomics(/** @type {any} */ device, /** @type {any} */ pd) {
+    const { cq, a } = this.#ends(device, pd, 'RC');
+    const memory = this.#world.memories.make(64);
+    const mr = pd.regUserMr(memory.body(), { access: 31, start: 0, iova: 0 });
+    const at = 8 * this.#random.dice(7);
+    const image = memory.body().slice();
+    const view = new DataView(image.buffer);
+    const before = view.getBigUint64(at, true);
+    const operand = BigInt(this.#random.bits()) * 0x1234567n;
+    const compare = this.#random.chance(0.5);
+    const compareAdd = compare ? (this.#random.chance(0.5) ? before : 0n) : operand;
+    a.postSend({
+      opcode: compare ? 'ATOMIC_CMP_AND_SWP' : 'ATOMIC_FETCH_AND_ADD',
+      sges: [{ addr: 56, length: 8, lkey: mr.lkey }],
+      remoteAddr: at,
+      rkey: mr.rkey,
+      compareAdd,
+      swap: operand,
+      signaled: true,
+    });
+    const completions = this.#completions(device, cq);
+    if (this.#world.sharesDevices && completions.length === 0) return;
+    if (completions.length !== 1 || !completions[0].ok)
+      return this.#wrong('remote atomics', `completed with ${completions.map(String).join() || 'nothing'}`);
+    const swapped = before === compareAdd ? operand : before;
+    view.setBigUint64(at, compare ? swapped : BigInt.asUintN(64, before + operand), true);
+    view.setBigUint64(56, before, true);
+    const wrong = memory.body().findIndex((byte, i) => byte !== image[i]);
+    if (wrong >= 0) this.#wrong('remote atomics', `byte ${wrong} is wrong`);
+    this.#world.ledger.saw('remote atomics compared');
+  }
+
   #wrong(/** @type {string} */ kind, /** @type {string} */ what) {
     this.#world.ledger.finding(`a transfer (${kind}) ${what}`);
   }
@@ -259,4 +394,35 @@ function name(/** @type {{ memory: Memory, at: number }} */ { memory, at }) {
 function accepted(check) {
   if (!check.ok) throw new Error(`a transfer was refused: ${check.reason}`);
   return check.sge;
+}
+
+/**
+ * Cuts ranges to a total length.
+ *
+ * @param {Range[]} ranges
+ * @param {number} total
+ * @returns {Range[]}
+ */
+function cut(ranges, total) {
+  let left = total;
+  return ranges.map((range) => {
+    const length = Math.min(left, range.length);
+    left -= length;
+    return { ...range, length, bytes: range.bytes.slice(0, length) };
+  });
+}
+
+/**
+ * Returns a range as one element, or as two elements.
+ *
+ * @param {Range} range
+ * @param {import('./random.mjs').Random} random
+ */
+function halves({ addr, length, lkey }, random) {
+  if (random.chance(0.5)) return [{ addr, length, lkey }];
+  const first = random.dice(length + 1);
+  return [
+    { addr, length: first, lkey },
+    { addr: addr + BigInt(first), length: length - first, lkey },
+  ];
 }

@@ -22,7 +22,7 @@ export function hostileException(/** @type {import('./random.mjs').Random} */ ra
  * @property {boolean} [raw] a call of the native module itself, whose own checks throw TypeErrors without a code
  * @property {boolean} [wrongThis] called on something other than an object of its class, or wrongly with or without `new`
  * @property {boolean} [tampered] a property that the method reads was overwritten
- * @property {boolean} [awaitsRelease] a rejected promise of deregAsync() or deallocAsync(), which a signal may have aborted
+ * @property {boolean} [hasSignal] a rejected promise of a method that takes a signal, which may have aborted
  * @property {boolean} [scribbled] another thread writes into the block from which the method reads its answer
  */
 
@@ -36,10 +36,10 @@ const proxyMessage = /proxy that has been revoked|on proxy: /;
  *
  * @param {any} exception
  * @param {Circumstances} circumstances
- * @param {any} RdmaError
+ * @param {{ RdmaError: any, CompletionError: any }} rdmavt
  * @returns {{ name: string, finding?: string }}
  */
-export function judge(exception, circumstances, RdmaError) {
+export function judge(exception, circumstances, { RdmaError, CompletionError }) {
   if (thrown.has(exception)) return { name: 'thrown by a hostile value' };
   // An error of another realm must come from a value of another realm.
   if (types.isNativeError(exception) && !(exception instanceof Error))
@@ -49,8 +49,10 @@ export function judge(exception, circumstances, RdmaError) {
   }
   const { name, message } = exception;
   const code = /** @type {{ code?: unknown }} */ (exception).code;
+  if (exception instanceof CompletionError)
+    return { name: `CompletionError ${/** @type {any} */ (exception).status}` };
   if (exception instanceof RdmaError) return { name: `RdmaError ${code}` };
-  if (circumstances.awaitsRelease && exception instanceof DOMException && /^(Abort|Timeout)Error$/.test(name))
+  if (circumstances.hasSignal && exception instanceof DOMException && /^(Abort|Timeout)Error$/.test(name))
     return { name: "the signal's reason" };
   const isTypeError = exception instanceof TypeError;
   const isRangeError = exception instanceof RangeError;

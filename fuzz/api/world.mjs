@@ -18,6 +18,8 @@ const require = createRequire(import.meta.url);
 const DEEPEST = 3;
 /** Calls that take longer are reported. A typical call takes microseconds. */
 const LONGEST_MS = 8000;
+/** Methods whose promises a signal may reject. */
+const TAKES_SIGNAL = /\.((dereg|dealloc)Async|write|read|send|recv|fetchAdd|compareSwap)$/;
 
 export class World {
   random = new Random();
@@ -33,8 +35,12 @@ export class World {
   tampered = new WeakSet();
   /** Batches whose block another thread writes into. @type {WeakSet<object>} */
   scribbled = new WeakSet();
+  /** Whether other threads may carry out the work requests of this thread, so that completions may come later. */
+  sharesDevices = false;
   /** The device that an object belongs to. @type {WeakMap<object, object>} */
   deviceOf = new WeakMap();
+  /** All completion queues and queue pairs of the program. @type {Set<WeakRef<object>>} */
+  #queues = new Set();
   #depth = 0;
   #journal;
 
@@ -116,9 +122,16 @@ export class World {
       this.ledger.succeeded(name);
       if (result instanceof Promise) {
         // Judge a rejection like an exception.
-        const awaitsRelease = /\.(dereg|dealloc)Async$/.test(name);
-        result.then(undefined, (exception) =>
-          this.judge(name, exception, { ...circumstances, awaitsRelease }),
+        const hasSignal = TAKES_SIGNAL.test(name);
+        result.then(
+          (value) => {
+            this.ledger.saw(`${name} resolved`);
+            this.saw(value);
+          },
+          (exception) => {
+            this.ledger.saw(`${name} rejected`);
+            this.judge(name, exception, { ...circumstances, hasSignal });
+          },
         );
       } else if (!circumstances.wrongThis && !circumstances.tampered) {
         // The result for a tampered object may have hostile values in it, such as an impostor of a native class.
@@ -144,7 +157,8 @@ export class World {
    * @param {Circumstances} circumstances
    */
   judge(name, exception, circumstances) {
-    const { name: kind, finding } = judge(exception, circumstances, this.rdmavt.RdmaError);
+    const { name: kind, finding } = judge(exception, circumstances, this.rdmavt);
+    if (kind.startsWith('CompletionError ')) this.ledger.saw(kind);
     this.ledger.threw(name, kind);
     if (finding) this.ledger.finding(`${name} ${finding}`);
   }
@@ -157,8 +171,41 @@ export class World {
    * @param {Pool} pool
    */
   #keep(result, self, pool) {
+    this.saw(result);
     const device = typeof self === 'object' && self !== null ? (this.deviceOf.get(self) ?? self) : undefined;
     for (const object of pool.keep(result)) this.deviceOf.set(object, device ?? object);
+  }
+
+  /** Counts the statuses of completions, and remembers queues that may keep the process alive. */
+  saw(/** @type {any} */ value) {
+    const { Completion, CompletionQueue, QueuePair } = this.rdmavt;
+    if (Array.isArray(value)) for (const element of value.slice(0, 100)) this.saw(element);
+    if (value instanceof Completion) this.ledger.saw(`completion ${value.status}`);
+    if (value instanceof CompletionQueue || value instanceof QueuePair) this.#queues.add(new WeakRef(value));
+  }
+
+  /** Lets no promise, iteration or listener of a queue keep the process alive. */
+  letGo() {
+    const { CompletionQueue, QueuePair } = this.rdmavt;
+    for (const reference of this.#queues) {
+      const queue = reference.deref();
+      try {
+        if (queue instanceof CompletionQueue) CompletionQueue.prototype.unref.call(queue);
+        // Ends the operations that wait for room in the send queue: their timers keep the process alive.
+        if (queue instanceof QueuePair) QueuePair.prototype.modify.call(queue, { state: 'RESET' });
+        if (queue instanceof QueuePair) QueuePair.prototype.destroy.call(queue);
+      } catch {
+        // The queue pair has no queues or is destroyed.
+      }
+    }
+  }
+
+  /** Returns a member of an exported class by its name; undefined if the class does not have it. */
+  member(/** @type {string} */ name) {
+    const [type = ''] = name.split('.');
+    return this.objects.kinds
+      .find((kind) => kind.name === type)
+      ?.members.find((member) => member.name === name);
   }
 
   /**

@@ -1,4 +1,5 @@
-import { type Completion } from './completion';
+import { invalidType } from '../internal/arguments';
+import { type Completion, isCompletion } from './completion';
 import { type WcStatusName } from '../internal/verbs-names';
 
 /**
@@ -35,9 +36,10 @@ export class CompletionError extends Error {
   /**
    * @param method - the method whose promise is rejected
    * @param completion - the completion of its work request
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
   constructor(method: string, completion: Completion) {
-    super(`${completion.status}: ${method}: ${completion.explain()}`);
+    super(messageOf(method, completion));
     this.status = completion.status;
     this.reason = completion.reason;
     this.completion = completion;
@@ -51,4 +53,10 @@ export class CompletionError extends Error {
       writable: true,
     });
   }
+}
+
+function messageOf(method: unknown, completion: unknown): string {
+  if (typeof method !== 'string') throw invalidType('method', 'of type string', method);
+  if (!isCompletion(completion)) throw invalidType('completion', 'an instance of Completion', completion);
+  return `${completion.status}: ${method}: ${completion.explain()}`;
 }

@@ -38,6 +38,9 @@ interface Refused extends AskedAccess {
   readonly reason: RefusalReason;
 }
 
+/** Returns whether a value is a {@link Completion}. */
+export let isCompletion: (value: unknown) => value is Completion;
+
 let describeCompletion: (object: Completion) => ShownCompletion;
 
 /**
@@ -189,6 +192,8 @@ export class Completion {
   }
 
   static {
+    isCompletion = (value): value is Completion =>
+      typeof value === 'object' && value !== null && #registry in value;
     describeCompletion = (wc) => {
       const reason = wc.#refused?.reason ?? completionReason(wc.#cause); // throws for objects of other classes
       const { wrId, imm, invalidatedRkey } = wc;

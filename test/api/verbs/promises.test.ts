@@ -112,6 +112,28 @@ describe('atomics resolve with the old value:', () => {
 });
 
 describe('rejects with', () => {
+  test('CompletionError cannot be created without a completion', () => {
+    const create = CompletionError as unknown as new (...args: unknown[]) => Error;
+    const { a } = auto();
+    a.postSend({ opcode: 'SEND' });
+    a.modify({ state: 'ERR' });
+    const [wc] = a.sendCq?.poll() ?? [];
+    const invalid: unknown[][] = [
+      [],
+      ['write'],
+      ['write', {}],
+      ['write', { status: 'SUCCESS' }],
+      ['write', Object.create(wc ?? null)],
+      [Symbol('write'), wc],
+      [undefined, wc],
+    ];
+    for (const args of invalid)
+      expect(() => new create(...args)).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }) as Error,
+      );
+    expect(new create('write', wc).message).toMatch(/^WR_FLUSH_ERR: write: /);
+  });
+
   test('CompletionError for a failed completion', async () => {
     const { pd, a } = auto();
     const [from, to] = [memory(pd, 'hello'), memory(pd, 8, Access.RemoteRead)];
