@@ -42,10 +42,11 @@ function createEmitter(): void {
 createEmitter.prototype = EventEmitter.prototype;
 const Base = createEmitter as unknown as new <Events>() => EventSource<Events>;
 
-const { defineProperty } = Reflect;
-/** The properties that EventEmitter keeps on its objects. */
-const fields = ['_events', '_eventsCount', '_maxListeners'] as const;
-const initially = { _events: undefined, _eventsCount: 0, _maxListeners: undefined };
+const { defineProperty, ownKeys } = Reflect;
+/** The properties that EventEmitter keeps on its objects, with their first values. `_events` is created by the first listener. */
+const sample = new EventEmitter() as unknown as Record<PropertyKey, unknown>;
+sample._events = undefined;
+const fields = ownKeys(sample);
 
 /** Key of the method that {@link VerbsEmitter} calls after listeners may have been added or removed. */
 export const listenersChanged: unique symbol = Symbol('rdmavt.listenersChanged');
@@ -69,10 +70,10 @@ export abstract class VerbsEmitter<Events> extends Base<Events> {
     super();
     // An assignment by EventEmitter keeps the attributes of these properties.
     for (let i = 0; i < fields.length; i++) {
-      const field = fields[i] ?? '_events';
+      const field = fields[i] ?? '';
       defineProperty(this, field, {
         __proto__: null,
-        value: initially[field],
+        value: sample[field],
         writable: true,
         configurable: true,
         enumerable: false,
