@@ -31,6 +31,9 @@ export interface ShownCompletion extends Shown {
   reason?: CompletionReason | RefusalReason;
 }
 
+/** The first wr_id of the work requests that promise methods post. Programs normally use smaller ones. */
+export const FIRST_OWN_WR_ID = 2n ** 63n;
+
 /** The access that made a request fail. */
 interface Refused extends AskedAccess {
   /** Id of the queue pair whose peer was refused; 0: a local access. */
@@ -163,7 +166,9 @@ export class Completion {
       received,
       refusal: refused?.reason,
     });
-    const begin = `${this.opcode} ${String(this.wrId)} of queue pair ${this.qpId}: ${this.status}.`;
+    // A wr_id above 2^63 is one that a promise method chose.
+    const name = typeof this.wrId === 'bigint' && this.wrId >= FIRST_OWN_WR_ID ? '' : ` ${String(this.wrId)}`;
+    const begin = `${this.opcode}${name} of queue pair ${this.qpId} (number ${this.qpn}): ${this.status}.`;
     if (refused === undefined) {
       if (cause === undefined) return this.ok ? `${begin} The work request succeeded.` : begin;
       return `${begin} ${cause}`;

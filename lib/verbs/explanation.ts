@@ -233,6 +233,20 @@ function verdictNow(asker: Asker, asked: AskedAccess, facts: Facts): string {
   return `the same access would now be refused with ${now}.${causeOf(asker, asked, now, facts)}`;
 }
 
+/** Returns whether only the data path refuses accesses with this reason. */
+function isOfBytes(reason: RefusalReason): boolean {
+  switch (reason) {
+    case 'MemoryDetached':
+    case 'MemoryShrunk':
+    case 'Remapped':
+    case 'RegionRevoked':
+    case 'OtherEnvironment':
+      return true;
+    default:
+      return false;
+  }
+}
+
 /**
  * Explains a refusal in sentences.
  *
@@ -251,6 +265,8 @@ export function explainRefusal(
     const who = asker.remote ? `queue pair ${asker.id}` : `protection domain ${asker.id}`;
     return `${begin}${meaning} ${capital(who)} no longer exists, so no details are available.`;
   }
+  // A check does not look at the bytes, so judging again says nothing about a refusal by the state of the bytes.
+  if (isOfBytes(reason)) return begin + meaning;
   if (reasonOf(facts.now) !== reason) {
     return `${begin}${meaning} The state has changed since: ${verdictNow(asker, asked, facts)}`;
   }

@@ -4,7 +4,7 @@
  */
 import { abortReason, isAborted, listenForAbort, stopListening } from '../internal/abort-signal';
 import { CompletionError } from './completion-error';
-import { type Completion } from './completion';
+import { type Completion, FIRST_OWN_WR_ID } from './completion';
 import {
   type CompletionQueue,
   dropExpectations,
@@ -24,15 +24,13 @@ const RETRY_MS = 5;
 /** The list of waiting operations is compacted when more of its places than this are used up. */
 const MOST_PASSED = 1024;
 
-/** The first wr_id of operations. Programs normally use smaller ones. */
-const FIRST_WR_ID = 2n ** 63n;
 const LAST_WR_ID = 2n ** 64n - 1n;
-let nextWrId = FIRST_WR_ID;
+let nextWrId = FIRST_OWN_WR_ID;
 
 /** Returns a wr_id that no other operation of this thread has. */
 function newWrId(): bigint {
   const id = nextWrId;
-  nextWrId = id === LAST_WR_ID ? FIRST_WR_ID : id + 1n;
+  nextWrId = id === LAST_WR_ID ? FIRST_OWN_WR_ID : id + 1n;
   return id;
 }
 

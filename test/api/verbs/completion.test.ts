@@ -166,7 +166,7 @@ describe('the reason of a failed completion', () => {
     all.a.postSend({ opcode: 'RDMA_READ', ...at() });
     const wc = one(all.aCq.poll());
     expect([wc.status, wc.reason]).toEqual([status, reason]);
-    expect(wc.explain()).toMatch(/^RDMA_READ 0 of queue pair 1: \w+\. .+\.$/);
+    expect(wc.explain()).toMatch(/^RDMA_READ 0 of queue pair 1 \(number \d+\): \w+\. .+\.$/);
   });
 
   test('ReceiveTooShort is told to both sides', () => {
@@ -186,7 +186,7 @@ describe('the reason of a failed completion', () => {
     const wc = one(aCq.poll());
     expect([wc.reason, wc.explain()]).toEqual([
       undefined,
-      'RDMA_WRITE 0 of queue pair 1: SUCCESS. The work request succeeded.',
+      `RDMA_WRITE 0 of queue pair 1 (number ${a.qpn}): SUCCESS. The work request succeeded.`,
     ]);
   });
 });
