@@ -1,5 +1,6 @@
 // Creates arguments for the verbs of the native module: encoded work requests, attributes and limits. The package itself writes only
 // valid words; here any word may be invalid.
+import { types } from 'node:util';
 import { layoutNumber } from '../../scripts/layout.mjs';
 import { label } from './labels.mjs';
 
@@ -108,7 +109,7 @@ export class NativeQueues {
 
   /** Counts the statuses of polled completions. */
   count(/** @type {unknown} */ words, /** @type {unknown} */ polled) {
-    if (!(words instanceof Uint32Array) || typeof polled !== 'number') return;
+    if (!types.isUint32Array(words) || typeof polled !== 'number') return;
     for (let i = 0; i < polled; i++)
       this.#world.ledger.saw(`native completion, status ${words[i * WC_WORDS + WC_STATUS]}`);
   }

@@ -1,6 +1,7 @@
 // Holds the state of a program: the package, the objects that calls returned, and the memory. All calls go through this class.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import { describe } from './labels.mjs';
 import { Ledger } from './ledger.mjs';
 import { Memories } from './memories.mjs';
@@ -179,8 +180,10 @@ export class World {
   /** Counts the statuses of completions, and remembers queues that may keep the process alive. */
   saw(/** @type {any} */ value) {
     const { Completion, CompletionQueue, QueuePair } = this.rdmavt;
+    if (types.isProxy(value)) return; // a hostile value
     if (Array.isArray(value)) for (const element of value.slice(0, 100)) this.saw(element);
-    if (value instanceof Completion) this.ledger.saw(`completion ${value.status}`);
+    if (value instanceof Completion && typeof value.status === 'string')
+      this.ledger.saw(`completion ${value.status}`);
     if (value instanceof CompletionQueue || value instanceof QueuePair) this.#queues.add(new WeakRef(value));
   }
 
