@@ -119,7 +119,7 @@ describe('the reason of a failed completion', () => {
     expect([wc.ok, lineOf(wc)]).toEqual([false, '3 RDMA_WRITE REM_ACCESS_ERR AccessDenied']);
     const text = wc.explain();
     expect(text).toContain(
-      `RDMA_WRITE 3 of queue pair ${a.id}: REM_ACCESS_ERR. The peer refused the access to its memory`,
+      `RDMA_WRITE 3 of queue pair ${a.id} (number ${a.qpn}): REM_ACCESS_ERR. The peer refused the access to its memory`,
     );
     expect(text).toContain(`AccessDenied: A peer's write (RemoteWrite) of 16 bytes at remote address`);
     expect(text).toContain(`over queue pair ${b.id} was refused. Region ${target.mr.id} (user memory`);
