@@ -88,7 +88,7 @@ static void free_queues(struct rvt_engine_qp *qp) {
     rvt_free(qp->in_hand.sges);
 }
 
-/* Allocates the queues. Their pages are committed when they are used. Returns false if out of memory. */
+/* Allocates the queues at their full size. Returns false if out of memory. */
 static bool allocate_queues(struct rvt_engine_qp *qp, const struct rvt_qp_init *init) {
     struct rvt_dev_info *device = qp->engine->device;
     struct rvt_send_queue *sq = &qp->sq;
