@@ -15,13 +15,11 @@ struct side {
     const struct rvt_elements *elements;
     uint32_t index;     /* of the current element */
     struct rvt_sge sge; /* a copy of it, at the current position */
-    bool write;
 };
 
-static void begin_side(struct side *side, const struct rvt_elements *elements, bool write) {
+static void begin_side(struct side *side, const struct rvt_elements *elements) {
     side->elements = elements;
     side->index = 0;
-    side->write = write;
     if (elements->count)
         side->sge = elements->sges[0];
 }
@@ -45,8 +43,15 @@ static void skip(struct side *side, uint64_t bytes) {
 
 static void begin_call(struct rvt_engine *engine, struct rvt_data_call *call) {
     rvt_data_call_begin(call, engine->context->reader, rvt_thread_environment());
-    call->context = engine->context; /* counts bytes and refusals */
     rvt_data_call_enter(call, &engine->device->retirement);
+}
+
+/* Counts `bytes` bytes copied, and a refusal unless `refused` is NULL. */
+static void count_copy(struct rvt_engine *engine, uint64_t bytes, const struct rvt_refused_access *refused) {
+    struct rvt_counters *counters = &engine->context->counters;
+    rvt_count(&counters->bytes, bytes);
+    if (refused)
+        rvt_count(&counters->refused[refused->reason], 1);
 }
 
 /* Finds the bytes at the side's position: up to `want` bytes in one piece. The caller must be in a section.
@@ -68,13 +73,13 @@ static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint
         .addr = sge->request,
         .length = side->elements->sges[side->index].sge_length,
         .key = sge->mr && !rvt_sge_key_zero(sge) ? rvt_mr_key(sge->mr) : 0,
-        .access = rvt_rights_wanted(side->write),
+        .access = sge->rights,
         .reason = reason,
     };
     return false;
 }
 
-bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct rvt_refused_access *refused) {
+bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused) {
     struct rvt_data_call call;
     struct side side;
     bool can = true;
@@ -83,14 +88,15 @@ bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct 
     begin_call(elements->qp->engine, &call);
     /* The first byte of each element stands for all: an element lies in one memory, except over a page list,
      * whose later pages are judged when the copy reaches them. */
-    for (begin_side(&side, elements, write); can && side.index < elements->count;
+    for (begin_side(&side, elements); can && side.index < elements->count;
          advance(&side, side.sge.sge_length)) {
         unsigned char *data;
         uint64_t run;
         can = find_bytes(&call, &side, 1, &data, &run, refused);
     }
     rvt_data_call_leave(&call);
-    rvt_data_call_count(&call, 0, can ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
+    if (!can)
+        count_copy(elements->qp->engine, 0, refused);
     return can;
 }
 
@@ -211,8 +217,8 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     struct side source, target;
     if (!length)
         return RVT_MOVED;
-    begin_side(&source, from, false);
-    begin_side(&target, to, true);
+    begin_side(&source, from);
+    begin_side(&target, to);
     skip(&target, skipped);
     struct copy copy = {
         .engine = from->qp->engine,
@@ -243,10 +249,8 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     } else {
         moved = copy_in_steps(&copy, length, &copied, refused);
     }
-    struct rvt_ucontext *context = copy.engine->context; /* counts bytes and refusals */
-    rvt_count(&context->counters.bytes, copied);
-    if (moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO)
-        rvt_count(&context->counters.refused[refused->reason], 1);
+    bool failed = moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO;
+    count_copy(copy.engine, copied, failed ? refused : NULL);
     return moved;
 }
 
@@ -260,7 +264,7 @@ static bool find_word(struct rvt_data_call *call, const struct rvt_elements *ele
                       struct rvt_refused_access *refused) {
     struct side side;
     uint32_t found = 0;
-    begin_side(&side, elements, true);
+    begin_side(&side, elements);
     for (word->pieces = 0; found < ATOMIC_BYTES; word->pieces++) {
         unsigned char *data;
         uint64_t run;
@@ -319,6 +323,6 @@ enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rv
     else
         write_word(&here, apply(&there, wqe));
     rvt_data_call_leave(&call);
-    rvt_data_call_count(&call, 0, moved == RVT_MOVED ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
+    count_copy(word->qp->engine, 0, moved == RVT_MOVED ? NULL : refused);
     return moved;
 }

@@ -35,9 +35,9 @@ enum rvt_moved {
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
                               uint64_t length, struct rvt_refused_access *refused);
 
-/* Tests whether the bytes of all elements can be written (`write`) or read now. Returns false and fills
- * *refused for the first that cannot. */
-bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct rvt_refused_access *refused);
+/* Tests whether the bytes of all elements can be read now. Returns false and fills *refused for the first that
+ * cannot. */
+bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused);
 
 /* Carries out an atomic operation on the 8 bytes of `word`, an element of the responder, and stores the old
  * value in the first 8 bytes of `result`, of the requester. Both can be unaligned or lie in two pieces: the

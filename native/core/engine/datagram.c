@@ -21,7 +21,7 @@ static uint32_t message_qkey(const struct rvt_engine_qp *qp, const struct rvt_sw
 static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
     const struct rvt_elements from = {rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, qp};
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
-    if (!rvt_can_move_bytes(&from, false, &why.refused))
+    if (!rvt_can_read_bytes(&from, &why.refused))
         return;
     if (!peer->in_hand.there && rvt_take_receive(peer, true, &why) != RVT_RESPONSE_DONE)
         return;

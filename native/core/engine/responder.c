@@ -150,7 +150,7 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
                                          struct rvt_swqe *wqe, struct rvt_why *why) {
     const struct rvt_elements from = elements_of(requester, wqe);
     struct rvt_wc wc = {.opcode = RVT_WC_OPCODE_RECV};
-    if (!rvt_can_move_bytes(&from, false, &why->refused)) /* before the receive is taken */
+    if (!rvt_can_read_bytes(&from, &why->refused)) /* before the receive is taken */
         return refuse_local(qp, why);
     enum rvt_response taken = rvt_take_receive(qp, true, why);
     if (taken != RVT_RESPONSE_DONE)
