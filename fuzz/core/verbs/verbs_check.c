@@ -157,7 +157,7 @@ static void check_cq(struct world *w, int cq) {
         verbs_fail(w, "an overflow was not reported");
     if (count_events(w, RVT_EVENT_CQ_ERR, model) && !core->broken)
         verbs_fail(w, "an overflow was reported, but the queue is not broken");
-    if (core->triggered)
+    if (rvt_list_has(&core->in_triggered))
         verbs_fail(w, "a triggered queue was not reported");
     model->held = core->count;
     model->broken = core->broken;
@@ -308,18 +308,18 @@ static void check_qp(struct world *w, int qp) {
         w->devices[model->device].told && !broken(w, model->send_cq) && !broken(w, model->recv_cq))
         verbs_fail(w, "the last WQE was not reported");
     /* A queue pair that is kicked in RESET is ready as well. */
-    if (state == RVT_QPS_RESET &&
-        (core->sq.count || core->timer_usec || core->waiting_rnr || (w->reset == qp && core->is_ready)))
+    if (state == RVT_QPS_RESET && (core->sq.count || rvt_list_has(&core->in_timers) || core->waiting_rnr ||
+                                   (w->reset == qp && rvt_list_has(&core->in_ready))))
         verbs_fail(w, "a queue pair in RESET has work");
     if (state == RVT_QPS_ERR && (receives || core->in_hand.there || core->waiting_rnr))
         verbs_fail(w, "a queue pair in ERR has receives or waits");
-    if (state == RVT_QPS_ERR && core->sq.count && !core->is_ready)
+    if (state == RVT_QPS_ERR && core->sq.count && !rvt_list_has(&core->in_ready))
         verbs_fail(w, "a queue pair in ERR has sends and is not ready");
     if (state < RVT_QPS_RTS && core->sq.count)
         verbs_fail(w, "a queue pair below RTS has sends");
     if (rvt_list_has(&core->in_bucket) != (state != RVT_QPS_RESET))
         verbs_fail(w, "whether a queue pair in state %" PRIu32 " can be found is wrong", state);
-    if (core->waiting_rnr && !core->timer_usec)
+    if (core->waiting_rnr && !rvt_list_has(&core->in_timers))
         verbs_fail(w, "a queue pair waits without a timer");
     if (core->pins || core->ended)
         verbs_fail(w, "a queue pair is pinned");
@@ -427,6 +427,18 @@ static void count_references(const struct world *w, const struct rvt_engine_qp *
     }
 }
 
+/* Counts the links of a list, and checks that they are joined. */
+static uint64_t count_links(struct world *w, const struct rvt_fifo *fifo) {
+    struct rvt_link *const *end = &fifo->first;
+    uint64_t count = 0;
+    for (; *end; end = &(*end)->next, count++)
+        if ((*end)->at != end)
+            verbs_fail(w, "a list of the engine is broken");
+    if (fifo->end != end)
+        verbs_fail(w, "a list of the engine has a wrong end");
+    return count;
+}
+
 static void check_engine(struct world *w, int device, uint32_t *references) {
     struct device *model = &w->devices[device];
     struct rvt_engine *engine = model->core->engine;
@@ -437,8 +449,8 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
         for (const struct rvt_engine_qp *qp = engine->table.chains[i]; qp; qp = qp->next_in_chain, qps++) {
             if (verbs_engine_qp(w, find_qp(w, device, qp->serial)) != qp)
                 verbs_fail(w, "the engine has a queue pair that has ended");
-            ready += qp->is_ready;
-            timers += qp->timer_usec != 0;
+            ready += rvt_list_has(&qp->in_ready);
+            timers += rvt_list_has(&qp->in_timers);
             bytes += bytes_of_qp(qp);
             for (uint32_t k = 0; k < qp->sq.count; k++) {
                 const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, k);
@@ -474,19 +486,13 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
     EXPECT(w, "completion queues of the engine", engine->cqs, cqs);
     EXPECT(w, "shared queues of the engine", engine->srqs, srqs);
     EXPECT(w, "address handles of the engine", engine->ahs, ahs);
-    for (const struct rvt_engine_qp *qp = engine->ready_first; qp; qp = qp->next_ready, ready--)
-        if (!qp->is_ready)
-            verbs_fail(w, "a queue pair in the ready list is not ready");
-    EXPECT(w, "ready queue pairs outside the list", ready, 0);
-    for (const struct rvt_engine_qp *qp = engine->timers_first; qp; qp = qp->next_timer, timers--)
-        if (!qp->timer_usec)
-            verbs_fail(w, "a queue pair in the list of timers has none");
-    EXPECT(w, "timers outside the list", timers, 0);
+    EXPECT(w, "queue pairs in the ready list", count_links(w, &engine->ready), ready);
+    EXPECT(w, "queue pairs in the list of timers", count_links(w, &engine->timers), timers);
     bool ran = w->device == device && (w->code == VERB_RUN || w->code == VERB_PROGRESS);
-    if ((!model->manual || ran) && engine->ready_first)
+    if ((!model->manual || ran) && engine->ready.first)
         verbs_fail(w, "a queue pair is left ready");
     if (engine->running || engine->released || engine->orphans || engine->ended_cqs || engine->ended_srqs ||
-        atomic_load(&engine->marked) || engine->triggered_first || atomic_load(&engine->waiting))
+        atomic_load(&engine->marked) || engine->triggered.first || atomic_load(&engine->waiting))
         verbs_fail(w, "the engine is not at rest");
 
     uint64_t rest = atomic_load(&model->core->held) - bytes;

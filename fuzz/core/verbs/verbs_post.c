@@ -322,7 +322,7 @@ static void progress(struct world *w) {
     w->now += w->operand[1] + ((uint64_t)w->operand[2] << 8);
     for (int i = 0; i < w->qp_count; i++) {
         const struct rvt_engine_qp *core = w->qps[i].device == w->device ? verbs_engine_qp(w, i) : NULL;
-        if (core && core->timer_usec && core->timer_counts && core->timer_deadline > w->now)
+        if (core && rvt_list_has(&core->in_timers) && core->timer_counts && core->timer_deadline > w->now)
             deadlines[i] = core->timer_deadline;
     }
     w->moves = true;
@@ -334,7 +334,7 @@ static void progress(struct world *w) {
     for (int i = 0; i < w->qp_count; i++) {
         if (!deadlines[i] || w->interrupt.done)
             continue;
-        if (!verbs_engine_qp(w, i)->timer_usec)
+        if (!rvt_list_has(&verbs_engine_qp(w, i)->in_timers))
             verbs_fail(w, "a timer fired before it was due");
         if (next > deadlines[i])
             verbs_fail(w, "the next timer is due at %" PRIu64 ", not at %" PRIu64, next, deadlines[i]);

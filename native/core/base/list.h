@@ -39,4 +39,33 @@ static inline void rvt_list_remove(struct rvt_link *link) {
     link->at = NULL;
 }
 
+/* A list to which links are added at the end. Its links can be traversed and tested like those of any list, but must
+ * be removed with rvt_fifo_remove(). */
+struct rvt_fifo {
+    struct rvt_link *first; /* NULL: empty */
+    struct rvt_link **end;  /* the null pointer at the end of the list */
+};
+
+static inline void rvt_fifo_init(struct rvt_fifo *fifo) {
+    fifo->first = NULL;
+    fifo->end = &fifo->first;
+}
+
+/* Adds the link, unless it is in the list. It must not be in another list. */
+static inline void rvt_fifo_append(struct rvt_fifo *fifo, struct rvt_link *link) {
+    if (link->at)
+        return;
+    link->next = NULL;
+    link->at = fifo->end;
+    *fifo->end = link;
+    fifo->end = &link->next;
+}
+
+/* Removes the link. Does nothing if it is in no list. */
+static inline void rvt_fifo_remove(struct rvt_fifo *fifo, struct rvt_link *link) {
+    if (fifo->end == &link->next)
+        fifo->end = link->at;
+    rvt_list_remove(link);
+}
+
 #endif

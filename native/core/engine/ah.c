@@ -34,15 +34,13 @@ static int give_birth(struct rvt_engine *engine, struct rvt_pd_handle in, const 
 }
 
 int rvt_create_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle) {
-    if (!in.pd)
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
-    struct rvt_dev_info *device = in.pd->owned.device;
-    struct rvt_engine *engine = device->engine;
-    if (!engine)
-        return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
-    int error = rvt_judge_ah_attr(attr, 0);
+    int error;
+    struct rvt_engine *engine = rvt_engine_of_pd(in, &error);
+    if (engine)
+        error = rvt_judge_ah_attr(attr, 0);
     if (error)
         return error;
+    struct rvt_dev_info *device = engine->device;
     const uint32_t most = engine->limits.of[RVT_LIMIT_MAX_AH];
     rvt_engine_lock(engine);
     rvt_mutex_lock(&device->lock);

@@ -44,7 +44,8 @@ static int give_birth(struct rvt_engine *engine, struct rvt_ucontext *context, c
     cq->capacity = init->cqe;
     cq->first = cq->count = cq->users = 0;
     cq->arming = RVT_CQ_UNARMED;
-    cq->broken = cq->triggered = false;
+    cq->broken = false;
+    cq->in_triggered = (struct rvt_link){NULL, NULL};
     show(cq, RVT_CQ_CQE, cq->capacity);
     show(cq, RVT_CQ_HELD, 0);
     show(cq, RVT_CQ_USERS, 0);
@@ -139,7 +140,7 @@ static void end_cq(struct rvt_owned *owned) {
 }
 
 void rvt_free_ended_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
-    rvt_untrigger_cq(engine, cq);
+    rvt_fifo_remove(&engine->triggered, &cq->in_triggered);
     free_ring(engine->device, cq->entries, cq->capacity);
     cq->entries = NULL;
     engine->cqs--;
@@ -244,7 +245,7 @@ bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt
     if (cq->arming & RVT_CQ_FOR_NEXT ||
         (cq->arming == RVT_CQ_FOR_SOLICITED && (solicited || entry->status))) {
         cq->arming = RVT_CQ_UNARMED;
-        rvt_trigger_cq(engine, cq);
+        rvt_fifo_append(&engine->triggered, &cq->in_triggered);
     }
     return true;
 }

@@ -36,8 +36,8 @@ struct rvt_cq {
     uint32_t users; /* queue pairs that use it, on either side or both */
     enum rvt_cq_arming arming;
     bool broken;
-    bool triggered; /* in the engine's list of triggered queues */
-    struct rvt_cq *next_triggered, *next_ended;
+    struct rvt_link in_triggered; /* in a list: its event is due at the end of the operation */
+    struct rvt_cq *next_ended;
     /* What reports show, from RVT_CQ_CQE on. Written with the engine lock held, read with the device lock
      * held. */
     _Atomic(uint64_t) shown[RVT_CQ_FIELDS - RVT_CQ_CQE];

@@ -47,9 +47,9 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
     engine->manual = wanted->manual;
     engine->random_qp_numbers = wanted->random_qp_numbers;
     engine->last_qpn = 1; /* 0 and 1 are the subnet management's and the connection manager's */
-    engine->ready_last = &engine->ready_first;
-    engine->timers_last = &engine->timers_first;
-    engine->triggered_last = &engine->triggered_first;
+    rvt_fifo_init(&engine->ready);
+    rvt_fifo_init(&engine->timers);
+    rvt_fifo_init(&engine->triggered);
     rvt_mutex_init(&engine->lock);
     atomic_fetch_add_explicit(&(*device)->held, sizeof(*engine), memory_order_relaxed);
     (*device)->engine = engine;
@@ -72,6 +72,16 @@ int rvt_query_device(const struct rvt_dev_info *device, struct rvt_limits *limit
 
 bool rvt_engine_is_manual(const struct rvt_dev_info *device) {
     return device->engine && device->engine->manual;
+}
+
+struct rvt_engine *rvt_engine_of_pd(struct rvt_pd_handle pd, int *error) {
+    struct rvt_engine *engine = pd.pd ? pd.pd->owned.device->engine : NULL;
+    *error = 0;
+    if (!pd.pd)
+        *error = rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
+    else if (!engine)
+        *error = rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
+    return engine;
 }
 
 /* --- the engine lock --- */
@@ -98,33 +108,12 @@ void rvt_report_event(struct rvt_engine *engine, enum rvt_event_kind kind, uint6
         engine->host.event(kind, object, user, engine->host.data);
 }
 
-void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
-    if (cq->triggered)
-        return;
-    cq->triggered = true;
-    cq->next_triggered = NULL;
-    *engine->triggered_last = cq;
-    engine->triggered_last = &cq->next_triggered;
-}
-
-void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
-    if (!cq->triggered)
-        return;
-    struct rvt_cq **link = &engine->triggered_first;
-    while (*link != cq)
-        link = &(*link)->next_triggered;
-    *link = cq->next_triggered;
-    if (!*link)
-        engine->triggered_last = link;
-    cq->triggered = false;
-}
-
 /* Reports the completion queues that were triggered, in order: completion handlers run at the end of an
  * operation. */
 static void report_triggered(struct rvt_engine *engine) {
-    struct rvt_cq *cq;
-    while ((cq = engine->triggered_first)) {
-        rvt_untrigger_cq(engine, cq);
+    while (engine->triggered.first) {
+        struct rvt_cq *cq = RVT_LIST_ENTRY(engine->triggered.first, struct rvt_cq, in_triggered);
+        rvt_fifo_remove(&engine->triggered, &cq->in_triggered);
         rvt_report_event(engine, RVT_EVENT_COMPLETION, cq->owned.serial, cq->user);
     }
 }
@@ -132,26 +121,19 @@ static void report_triggered(struct rvt_engine *engine) {
 /* --- running --- */
 
 void rvt_make_ready(struct rvt_engine_qp *qp) {
-    struct rvt_engine *engine = qp->engine;
-    if (qp->is_ready)
-        return;
-    qp->is_ready = true;
-    qp->next_ready = NULL;
-    *engine->ready_last = qp;
-    engine->ready_last = &qp->next_ready;
+    rvt_fifo_append(&qp->engine->ready, &qp->in_ready);
 }
 
 void rvt_make_unready(struct rvt_engine_qp *qp) {
-    struct rvt_engine *engine = qp->engine;
-    if (!qp->is_ready)
-        return;
-    struct rvt_engine_qp **link = &engine->ready_first;
-    while (*link != qp)
-        link = &(*link)->next_ready;
-    *link = qp->next_ready;
-    if (!*link)
-        engine->ready_last = link;
-    qp->is_ready = false;
+    rvt_fifo_remove(&qp->engine->ready, &qp->in_ready);
+}
+
+/* Returns the queue pair of a link in the list of ready queue pairs, or of timers; NULL for NULL. */
+static struct rvt_engine_qp *ready_qp(struct rvt_link *link) {
+    return link ? RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_ready) : NULL;
+}
+static struct rvt_engine_qp *timed_qp(struct rvt_link *link) {
+    return link ? RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_timers) : NULL;
 }
 
 /* Works on one queue pair. Pins it, because another thread may destroy it during a yield. */
@@ -166,14 +148,14 @@ static void work_on(struct rvt_engine_qp *qp) {
 /* Works until no queue pair is ready. Does nothing if another thread already works through the ready queue
  * pairs: that thread continues until none is left. */
 static void run(struct rvt_engine *engine) {
-    if (engine->running || !engine->ready_first)
+    if (engine->running || !engine->ready.first)
         return;
     /* Keep the failure that the caller's verb may have recorded. Completions report what fails here. */
     struct rvt_failure kept;
     rvt_take_failure(&kept);
     engine->running = true;
     struct rvt_engine_qp *qp;
-    while ((qp = engine->ready_first)) {
+    while ((qp = ready_qp(engine->ready.first))) {
         rvt_make_unready(qp);
         work_on(qp);
         (void)rvt_engine_yield(engine);
@@ -216,23 +198,12 @@ void rvt_start_timer(struct rvt_engine_qp *qp, uint32_t usec) {
     rvt_stop_timer(qp); /* one that was started before an error may still run */
     qp->timer_usec = usec;
     qp->timer_counts = false;
-    qp->next_timer = NULL;
-    *engine->timers_last = qp;
-    engine->timers_last = &qp->next_timer;
+    rvt_fifo_append(&engine->timers, &qp->in_timers);
     rvt_report_event(engine, RVT_EVENT_TIMER, qp->serial, qp->user);
 }
 
 void rvt_stop_timer(struct rvt_engine_qp *qp) {
-    struct rvt_engine *engine = qp->engine;
-    if (!qp->timer_usec)
-        return;
-    struct rvt_engine_qp **link = &engine->timers_first;
-    while (*link != qp)
-        link = &(*link)->next_timer;
-    *link = qp->next_timer;
-    if (!*link)
-        engine->timers_last = link;
-    qp->timer_usec = 0;
+    rvt_fifo_remove(&qp->engine->timers, &qp->in_timers);
 }
 
 static void fire(struct rvt_engine_qp *qp) {
@@ -251,7 +222,7 @@ uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, 
         return 0;
     rvt_engine_lock(engine);
     /* Firing only makes queue pairs ready, so no timer is started meanwhile and the loop ends. */
-    for (struct rvt_engine_qp *qp; (qp = engine->timers_first); count++) {
+    for (struct rvt_engine_qp *qp; (qp = timed_qp(engine->timers.first)); count++) {
         if (fired)
             fired(data, qp->serial, qp->timer_usec);
         fire(qp);
@@ -263,7 +234,8 @@ uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, 
 /* Starts counting for timers that were started since the last call, and returns when the next one is due. */
 static uint64_t next_deadline(struct rvt_engine *engine, uint64_t now) {
     uint64_t next = UINT64_MAX;
-    for (struct rvt_engine_qp *qp = engine->timers_first; qp; qp = qp->next_timer) {
+    for (struct rvt_link *link = engine->timers.first; link; link = link->next) {
+        struct rvt_engine_qp *qp = timed_qp(link);
         if (!qp->timer_counts) {
             qp->timer_counts = true;
             qp->timer_deadline = now + qp->timer_usec;
@@ -280,8 +252,9 @@ uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now) {
         return UINT64_MAX;
     rvt_engine_lock(engine);
     (void)next_deadline(engine, now);
-    for (struct rvt_engine_qp *qp = engine->timers_first, *next; qp; qp = next) {
-        next = qp->next_timer;
+    for (struct rvt_link *link = engine->timers.first, *next; link; link = next) {
+        struct rvt_engine_qp *qp = timed_qp(link);
+        next = link->next;
         if (qp->timer_deadline <= now)
             fire(qp);
     }
@@ -318,8 +291,7 @@ static void mark_released_region(struct rvt_owned *owned) {
     const _Atomic(int64_t) *count = rvt_held_count(&context->held, owned->object.index);
     if (!count || rvt_mr_has_one_word(mr) ? rvt_mr_held(mr) != 0
                                           : atomic_load_explicit(count, memory_order_acquire) != 0) {
-        engine->several_released = engine->released;
-        engine->released = true;
+        engine->released++;
         engine->last_released = (struct rvt_mr_handle){mr, rvt_object_generation(&mr->owned.object)};
         rvt_mark_engine(engine);
     }
@@ -398,9 +370,9 @@ static void flush_if_failed(struct rvt_engine_qp *qp) {
 static void flush_failed(struct rvt_engine *engine) {
     if (engine->current)
         flush_if_failed(engine->current);
-    for (struct rvt_engine_qp *qp = engine->ready_first, *next; qp; qp = next) {
-        next = qp->next_ready;
-        flush_if_failed(qp);
+    for (struct rvt_link *link = engine->ready.first, *next; link; link = next) {
+        next = link->next;
+        flush_if_failed(ready_qp(link));
     }
 }
 
@@ -436,12 +408,12 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
         return;
     rvt_engine_lock(engine);
     rvt_mutex_lock(&device->lock);
-    const bool released = engine->released, several = engine->several_released;
+    const uint64_t released = engine->released;
     const struct rvt_mr_handle last = engine->last_released;
     struct rvt_engine_qp *qps = engine->orphans;
     struct rvt_srq *srqs = engine->ended_srqs;
     struct rvt_cq *cqs = engine->ended_cqs;
-    engine->released = engine->several_released = false;
+    engine->released = 0;
     engine->orphans = NULL;
     engine->ended_srqs = NULL;
     engine->ended_cqs = NULL;
@@ -452,7 +424,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     /* Also in the manual mode: flushing puts the references that the verb waits for. */
     if (engine->running)
         flush_failed(engine);
-    else if (released && (several || is_still_held(device, last)))
+    else if (released > 1 || (released && is_still_held(device, last)))
         run(engine);
     /* Only now: a thread that still sees the mark waits for the engine lock, so it does not return before its
      * own marks were acted on, even if this thread found them. If this thread is still in run() then, that

@@ -120,15 +120,14 @@ static int give_birth(struct rvt_engine_qp *qp, struct rvt_pd_handle pd, struct 
     (void)rvt_checker_of_qp(*handle, &qp->remote);
     qp->receives = qp->srq ? qp->srq->checker : qp->local;
     qp->local.context = qp->remote.context = qp->receives.context = engine->context;
-    qp->qp = handle->qp;
     qp->handle = *handle;
     qp->serial = handle->qp->owned.serial;
     qp->pd = pd.pd;
-    rvt_show_qp(qp->qp, RVT_QP_TYPE, qp->type);
-    rvt_show_qp(qp->qp, RVT_QP_NUMBER, qp->qpn);
-    rvt_show_qp(qp->qp, RVT_QP_SEND_CQ, qp->send_cq->owned.serial);
-    rvt_show_qp(qp->qp, RVT_QP_RECV_CQ, qp->recv_cq->owned.serial);
-    rvt_show_qp(qp->qp, RVT_QP_SRQ, qp->srq ? qp->srq->owned.serial : 0);
+    rvt_show_qp(handle->qp, RVT_QP_TYPE, qp->type);
+    rvt_show_qp(handle->qp, RVT_QP_NUMBER, qp->qpn);
+    rvt_show_qp(handle->qp, RVT_QP_SEND_CQ, qp->send_cq->owned.serial);
+    rvt_show_qp(handle->qp, RVT_QP_RECV_CQ, qp->recv_cq->owned.serial);
+    rvt_show_qp(handle->qp, RVT_QP_SRQ, qp->srq ? qp->srq->owned.serial : 0);
     return 0;
 }
 
@@ -197,12 +196,10 @@ static int create(struct rvt_engine *engine, struct rvt_pd_handle pd, const stru
 
 int rvt_create_qp(struct rvt_pd_handle pd, const struct rvt_qp_init *init, struct rvt_qp_handle *handle,
                   uint32_t *qpn) {
-    if (!pd.pd)
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
-    struct rvt_engine *engine = pd.pd->owned.device->engine;
-    if (!engine)
-        return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
-    int error = judge_init(engine->limits.of, init);
+    int error;
+    struct rvt_engine *engine = rvt_engine_of_pd(pd, &error);
+    if (engine)
+        error = judge_init(engine->limits.of, init);
     if (error)
         return error;
     rvt_engine_lock(engine);

@@ -43,8 +43,7 @@ struct rvt_engine_qp {
     /* Constant: */
     struct rvt_engine *engine;
     const struct rvt_carrier *carrier;
-    struct rvt_qp *qp; /* the object; it may have ended, and may have become another queue pair */
-    struct rvt_qp_handle handle;
+    struct rvt_qp_handle handle; /* of the object, which may have ended and become another queue pair */
     uint64_t serial;
     uint32_t qpn;
     enum rvt_qp_type type;
@@ -67,13 +66,13 @@ struct rvt_engine_qp {
     bool ended;        /* the object has ended; freed when it is not pinned */
     uint32_t rnr_left; /* running RNR counter */
     uint32_t delayed_invs;   /* delayed LOCAL_INVs that were queued and not carried out */
-    uint32_t timer_usec;     /* 0: no RNR timer runs */
+    uint32_t timer_usec;     /* what the RNR timer was set to, if it runs (in_timers) */
     uint64_t timer_deadline; /* valid if timer_counts */
     bool timer_counts;       /* rvt_progress() has been called since the timer was started */
     bool waiting_rnr;
-    bool is_ready; /* in the engine's list of ready queue pairs */
-    struct rvt_engine_qp *next_ready, *next_timer, *next_orphan, *next_in_chain;
-    struct rvt_link in_bucket; /* in a list: it is past RESET and can be found as a destination */
+    struct rvt_engine_qp *next_orphan, *next_in_chain;
+    struct rvt_link in_ready, in_timers; /* in lists of the engine */
+    struct rvt_link in_bucket;           /* in a list: it is past RESET and can be found as a destination */
 };
 
 static inline struct rvt_swqe *rvt_sq_at(const struct rvt_send_queue *sq, uint32_t index) {

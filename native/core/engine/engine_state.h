@@ -48,17 +48,16 @@ struct rvt_engine {
     uint32_t cqs, srqs, qps;       /* how many exist, including those whose objects have ended */
     uint32_t last_qpn;
     struct rvt_qp_table table; /* every queue pair with queues, by its number */
-    struct rvt_engine_qp *ready_first, **ready_last;
-    struct rvt_engine_qp *timers_first, **timers_last; /* in the order in which they were started */
-    struct rvt_cq *triggered_first, **triggered_last;
+    struct rvt_fifo ready;     /* queue pairs with work: rvt_engine_qp.in_ready */
+    struct rvt_fifo timers; /* RNR timers in the order in which they were started: rvt_engine_qp.in_timers */
+    struct rvt_fifo triggered; /* completion queues whose event is due: rvt_cq.in_triggered */
     struct rvt_completion_counts completions;
     /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread
      * sees its own marks without the lock. */
     _Atomic(bool) marked;
     /* Protected by the device lock: marks of the hooks. */
-    bool released;                      /* a region that a queued work request may hold was released */
+    uint64_t released; /* regions released since the last drain that a queued work request may hold */
     struct rvt_mr_handle last_released; /* the last such region */
-    bool several_released;              /* there were others since the last drain */
     struct rvt_engine_qp *orphans;      /* engine's parts of queue pairs whose objects have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
@@ -69,6 +68,11 @@ struct rvt_engine {
 
 /* Takes the engine lock. The caller must not hold the device lock and must not be inside a section. */
 void rvt_engine_lock(struct rvt_engine *engine);
+
+/* Returns the engine of the domain's device. Returns NULL and sets *error if there is none:
+ *   -EBADF       the handle names no domain
+ *   -EOPNOTSUPP  the device has no engine */
+struct rvt_engine *rvt_engine_of_pd(struct rvt_pd_handle pd, int *error);
 
 /* Ends an operation: carries out ready work unless in manual mode, reports triggered completion queues, and
  * releases the engine lock. Keeps the thread's failure record. */
@@ -99,13 +103,6 @@ void rvt_make_ready(struct rvt_engine_qp *qp);
 
 /* Takes the queue pair out of the list of ready ones, if it is there. */
 void rvt_make_unready(struct rvt_engine_qp *qp);
-
-/* Appends the completion queue to those whose RVT_EVENT_COMPLETION is reported at the end of the operation,
- * unless it is one of them. */
-void rvt_trigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
-
-/* Takes the completion queue off that list, if it is there. */
-void rvt_untrigger_cq(struct rvt_engine *engine, struct rvt_cq *cq);
 
 /* Starts the RNR timer of the queue pair with `usec` microseconds, again if it runs already, and reports
  * RVT_EVENT_TIMER. */

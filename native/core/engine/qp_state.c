@@ -12,8 +12,8 @@ static const uint32_t rnr_usec[32] = {
 
 static void show(const struct rvt_engine_qp *qp, enum rvt_qp_row field, uint64_t value) {
     /* If the object has ended, it may be another queue pair by now. */
-    if (rvt_object_generation(&qp->qp->owned.object) == qp->handle.generation)
-        rvt_show_qp(qp->qp, field, value);
+    if (rvt_object_generation(&qp->handle.qp->owned.object) == qp->handle.generation)
+        rvt_show_qp(qp->handle.qp, field, value);
 }
 
 void rvt_show_queues(const struct rvt_engine_qp *qp) {

@@ -56,16 +56,14 @@ static int judge_init(const uint32_t *limits, const struct rvt_srq_init *init) {
 }
 
 int rvt_create_srq(struct rvt_pd_handle in, const struct rvt_srq_init *init, struct rvt_srq_handle *handle) {
-    if (!in.pd)
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
-    struct rvt_dev_info *device = in.pd->owned.device;
-    struct rvt_engine *engine = device->engine;
-    if (!engine)
-        return rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
-    const uint32_t *limits = engine->limits.of;
-    int error = judge_init(limits, init);
+    int error;
+    struct rvt_engine *engine = rvt_engine_of_pd(in, &error);
+    if (engine)
+        error = judge_init(engine->limits.of, init);
     if (error)
         return error;
+    const uint32_t *limits = engine->limits.of;
+    struct rvt_dev_info *device = engine->device;
     struct rvt_recv_queue queue = {0};
     rvt_engine_lock(engine);
     if (engine->srqs >= limits[RVT_LIMIT_MAX_SRQ])

@@ -56,4 +56,36 @@ static void links_are_removed_from_any_position(void) {
     }
 }
 
-CHECK_MAIN(TEST(the_last_link_added_is_the_first_in_the_list), TEST(links_are_removed_from_any_position))
+/* Links are removed from the front, the middle and the end, and added again behind the others. */
+static void a_fifo_keeps_the_order_in_which_links_were_added(void) {
+    enum { THINGS = 5 };
+    for (int removed = 0; removed < THINGS; removed++) {
+        struct thing things[THINGS];
+        struct rvt_fifo fifo;
+        rvt_fifo_init(&fifo);
+        for (int i = 0; i < THINGS; i++) {
+            things[i] = (struct thing){.number = i};
+            rvt_fifo_append(&fifo, &things[i].link);
+            rvt_fifo_append(&fifo, &things[0].link); /* is in the list already */
+            CHECK_EQ(count_links(fifo.first), i + 1);
+        }
+        rvt_fifo_remove(&fifo, &things[removed].link);
+        rvt_fifo_remove(&fifo, &things[removed].link); /* is in no list */
+        CHECK(!rvt_list_has(&things[removed].link));
+        CHECK_EQ(count_links(fifo.first), THINGS - 1);
+        rvt_fifo_append(&fifo, &things[removed].link);
+        int expected = 0, count = 0;
+        for (struct rvt_link *link = fifo.first; link; link = link->next, count++) {
+            expected += expected == removed;
+            const int number = count < THINGS - 1 ? expected++ : removed;
+            CHECK_EQ(RVT_LIST_ENTRY(link, struct thing, link)->number, number);
+        }
+        CHECK_EQ(count, THINGS);
+        while (fifo.first)
+            rvt_fifo_remove(&fifo, fifo.first);
+        CHECK_PTR_EQ(fifo.end, &fifo.first);
+    }
+}
+
+CHECK_MAIN(TEST(the_last_link_added_is_the_first_in_the_list), TEST(links_are_removed_from_any_position),
+           TEST(a_fifo_keeps_the_order_in_which_links_were_added))

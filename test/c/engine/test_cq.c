@@ -256,11 +256,11 @@ static void triggered_queues_are_reported_once_and_in_order(void) {
     for (int gone = 0; gone < 4; gone++) {
         rvt_engine_lock(engine);
         for (int i = 0; i < 4; i++)
-            rvt_trigger_cq(engine, cq[i].cq);
+            rvt_fifo_append(&engine->triggered, &cq[i].cq->in_triggered);
         for (int i = 0; i < 4; i++)
-            rvt_trigger_cq(engine, cq[i].cq);
-        rvt_untrigger_cq(engine, cq[gone].cq);
-        rvt_untrigger_cq(engine, cq[gone].cq);
+            rvt_fifo_append(&engine->triggered, &cq[i].cq->in_triggered);
+        rvt_fifo_remove(&engine->triggered, &cq[gone].cq->in_triggered);
+        rvt_fifo_remove(&engine->triggered, &cq[gone].cq->in_triggered);
         rvt_engine_finish(engine);
         for (int i = 0; i < 4; i++)
             if (i != gone)
