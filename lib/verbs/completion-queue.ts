@@ -2,6 +2,7 @@ import { boolean, illegalConstructor, u32 } from '../internal/arguments';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
+import { Fifo } from '../internal/fifo';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { mapOf, ownList, PlainNumbers } from '../internal/intrinsics';
 import { CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
@@ -137,8 +138,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly #entry: Entry;
   #cqe: number;
   /** Completions that were taken from the native queue while promises or iterations waited. `poll` returns them first. */
-  #kept = ownList<Completion>();
-  #keptFirst = 0;
+  readonly #kept = new Fifo<Completion>();
   /** The functions that receive expected completions: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
@@ -147,11 +147,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** When so many completions are expected, those that came are taken: a call that posts must not fill the queue for others. */
   #drainAt: number;
   /** Completions that a native call has taken and that were not given to anybody yet, in order. */
-  #taken = ownList<Completion>();
-  #takenFirst = 0;
+  readonly #taken = new Fifo<Completion>();
   #drainDepth = 0;
   /** Iterations that wait for a completion, in order. */
-  #waiting = ownList<Waiting>();
+  readonly #waiting = new Fifo<Waiting>();
   /** What the program has armed the queue for, as far as events have been noted. */
   #armed = Armed.Not;
   /** Whether this object has armed the native queue for promises and iterations, as far as events have been noted. */
@@ -220,7 +219,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    */
   get length(): number {
     throwOnError('CompletionQueue.length', this.#native.query(attributes));
-    return (attributes[CqAttrWord.Held] ?? 0) + this.#keptCount;
+    return (attributes[CqAttrWord.Held] ?? 0) + this.#kept.length;
   }
 
   /**
@@ -250,7 +249,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     // At least one call: it tells whether the queue is destroyed.
     for (;;) {
       // Older than what the native queue holds. Settling a completion may add some.
-      for (let wc; found.length < most && (wc = this.#takeKept()) !== undefined;) found[found.length] = wc;
+      for (let wc; found.length < most && (wc = this.#kept.shift()) !== undefined;) found[found.length] = wc;
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
       const batch = this.#read(count);
@@ -289,7 +288,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const missed = throwOnError('CompletionQueue.arm', self.arm(flags));
     if (this.#armed !== Armed.Next) this.#armed = solicited ? Armed.Solicited : Armed.Next;
     this.#update();
-    return missed === 1 || this.#keptCount > 0;
+    return missed === 1 || this.#kept.length > 0;
   }
 
   /**
@@ -420,24 +419,6 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#update();
   }
 
-  get #keptCount(): number {
-    return this.#kept.length - this.#keptFirst;
-  }
-
-  #keep(wc: Completion): void {
-    this.#kept[this.#kept.length] = wc;
-  }
-
-  #takeKept(): Completion | undefined {
-    if (this.#keptFirst === this.#kept.length) return undefined;
-    const wc = this.#kept[this.#keptFirst++];
-    if (this.#keptFirst === this.#kept.length) {
-      this.#kept.length = 0;
-      this.#keptFirst = 0;
-    }
-    return wc;
-  }
-
   /** Reads what a native call has written. All at once: settling one may post work requests, and so call the native module. */
   #read(count: number): Completion[] {
     const batch = ownList<Completion>();
@@ -452,15 +433,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const batch = this.#read(count);
     for (let i = 0; i < count; i++) {
       const wc = batch[i];
-      if (wc !== undefined) this.#taken[this.#taken.length] = wc;
+      if (wc !== undefined) this.#taken.append(wc);
     }
-  }
-
-  #nextTaken(): Completion | undefined {
-    if (this.#takenFirst < this.#taken.length) return this.#taken[this.#takenFirst++];
-    this.#taken.length = 0;
-    this.#takenFirst = 0;
-    return undefined;
   }
 
   /** Whether promises or iterations wait for completions. */
@@ -555,7 +529,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       settle(undefined);
       return;
     }
-    this.#waiting[this.#waiting.length] = { iteration, settle };
+    this.#waiting.append({ iteration, settle });
     this.#feed();
     if (this.#waiting.length > 0) this.#drain(this.#cqe);
     this.#update();
@@ -563,32 +537,18 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   #stopWaiting(iteration: object): void {
-    const waiting = this.#waiting;
-    const stopped = ownList<Waiting>();
-    this.#waiting = ownList<Waiting>();
-    for (let i = 0; i < waiting.length; i++) {
-      const one = waiting[i];
-      if (one === undefined) continue;
-      const list = one.iteration === iteration ? stopped : this.#waiting;
-      list[list.length] = one;
-    }
-    for (let i = 0; i < stopped.length; i++) stopped[i]?.settle(undefined);
+    const stopped = this.#waiting.remove((one) => one.iteration === iteration);
+    for (let one; (one = stopped.shift()) !== undefined;) one.settle(undefined);
     this.#update();
   }
 
   /** Gives completions that were kept to the iterations that wait, in order. */
   #feed(): void {
-    let fed = 0;
-    for (let wc; fed < this.#waiting.length && (wc = this.#takeKept()) !== undefined; fed++) {
-      this.#waiting[fed]?.settle(wc);
+    while (this.#waiting.length > 0) {
+      const wc = this.#kept.shift();
+      if (wc === undefined) return;
+      this.#waiting.shift()?.settle(wc);
     }
-    if (fed === 0) return;
-    const left = ownList<Waiting>();
-    for (let i = fed; i < this.#waiting.length; i++) {
-      const one = this.#waiting[i];
-      if (one !== undefined) left[left.length] = one;
-    }
-    this.#waiting = left;
   }
 
   /**
@@ -611,8 +571,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     let isMet = false;
     this.#undecided = 0;
     for (;;) {
-      while (this.#keptCount < most) {
-        const room = most - this.#keptCount;
+      while (this.#kept.length < most) {
+        const room = most - this.#kept.length;
         const wanted = room < CHUNK ? room : CHUNK;
         const count = self.poll(wcs, wanted);
         if (count === -Errno.EBADF) {
@@ -620,15 +580,15 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           return;
         }
         this.#take(count);
-        for (let wc; (wc = this.#nextTaken()) !== undefined;) {
+        for (let wc; (wc = this.#taken.shift()) !== undefined;) {
           if (this.#settle(wc)) continue;
-          this.#keep(wc);
+          this.#kept.append(wc);
           isMet ||= this.#isArmedFor(wc);
         }
         this.#feed();
         if (count < wanted) break;
       }
-      if (!this.#isWanted || this.#keptCount >= most) break;
+      if (!this.#isWanted || this.#kept.length >= most) break;
       const answer = self.arm(NotifyFlag.Next | NotifyFlag.ReportMissed);
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
@@ -746,14 +706,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Settles everything that waits, after the queue was destroyed or its device closed. */
   #end(): void {
     this.#isEnded = true;
-    this.#kept = ownList<Completion>();
-    this.#keptFirst = 0;
+    this.#kept.clear();
     this.#armed = Armed.Not;
     this.#due = 0;
     this.#settleAll();
-    const waiting = this.#waiting;
-    this.#waiting = ownList<Waiting>();
-    for (let i = 0; i < waiting.length; i++) waiting[i]?.settle(undefined);
+    for (let one; (one = this.#waiting.shift()) !== undefined;) one.settle(undefined);
     this.#update();
   }
 
@@ -799,7 +756,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
         id: cq.#id,
         ...(isOpen && {
           cqe: attributes[CqAttrWord.Cqe] ?? 0,
-          held: (attributes[CqAttrWord.Held] ?? 0) + cq.#keptCount,
+          held: (attributes[CqAttrWord.Held] ?? 0) + cq.#kept.length,
           broken: attributes[CqAttrWord.Broken] === 1,
         }),
         state: isOpen ? 'Open' : 'Closed',

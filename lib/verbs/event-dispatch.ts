@@ -178,7 +178,7 @@ let keeper: NodeJS.Timeout | undefined;
 /** Begins a wait: looks every {@link SWEEP_MS} whether waited-for objects still exist, until {@link endWait} ends the wait. */
 export function beginWait(): void {
   waits++;
-  // The timer may still run: waits often follow each other.
+  // After the last wait the timer runs once more before it ends itself, so the next wait often finds it running.
   keeper ??= setInterval(onSweep, SWEEP_MS).unref();
 }
 

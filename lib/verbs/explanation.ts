@@ -265,7 +265,8 @@ export function explainRefusal(
     const who = asker.remote ? `queue pair ${asker.id}` : `protection domain ${asker.id}`;
     return `${begin}${meaning} ${capital(who)} no longer exists, so no details are available.`;
   }
-  // A check does not look at the bytes, so judging again says nothing about a refusal by the state of the bytes.
+  // Checks do not examine the memory of a region, so judging the access again would accept it although its buffer is detached,
+  // for example.
   if (isOfBytes(reason)) return begin + meaning;
   if (reasonOf(facts.now) !== reason) {
     return `${begin}${meaning} The state has changed since: ${verdictNow(asker, asked, facts)}`;

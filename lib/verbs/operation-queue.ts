@@ -11,6 +11,7 @@ import {
   expectCompletion,
   muteExpectation,
 } from './completion-queue';
+import { Fifo } from '../internal/fifo';
 import { explainedError, RdmaError, rdmaError } from '../internal/errors';
 import { mapOf, ownList } from '../internal/intrinsics';
 import { type Method } from '../internal/methods';
@@ -20,9 +21,6 @@ import { takeBlock, giveBlock, type WorkRequestBlock } from './work-requests';
 
 /** Delay in milliseconds of the attempts to post waiting work requests while no operation of the queue is posted. */
 const RETRY_MS = 5;
-
-/** The list of waiting operations is compacted when more of its places than this are used up. */
-const MOST_PASSED = 1024;
 
 const LAST_WR_ID = 2n ** 64n - 1n;
 let nextWrId = FIRST_OWN_WR_ID;
@@ -113,10 +111,9 @@ export class OperationQueue {
   readonly #most: number;
   /** Posted operations by wr_id. */
   readonly #posted = new Map<bigint, Operation>();
-  #postedCount = 0;
-  /** Operations that wait, in order, from index `#head` on. Those without a block have been aborted. */
-  #waiting = ownList<Operation>();
-  #head = 0;
+  /** Operations that wait, in order. Those without a block have been aborted. */
+  readonly #waiting = new Fifo<Operation>();
+  /** How many of these were not aborted. */
   #waitingCount = 0;
   #timer: NodeJS.Timeout | undefined;
   #isPumping = false;
@@ -168,24 +165,20 @@ export class OperationQueue {
     if (this.#isPumping || this.#waitingCount === 0) return;
     this.#isPumping = true;
     try {
-      while (this.#head < this.#waiting.length) {
-        const operation = this.#waiting[this.#head];
-        const block = operation?.waiting;
-        if (operation !== undefined && block !== undefined) {
-          const status = this.#post(block);
-          if (status === 0) {
-            this.#forget(operation);
-            this.#expect(operation);
-          } else {
-            const error = rdmaError(operation.method, status);
-            if (isFull(error)) break;
-            this.#forget(operation);
-            operation.reject(error);
-          }
+      for (let operation; (operation = this.#waiting.peek()) !== undefined; this.#waiting.shift()) {
+        const block = operation.waiting;
+        if (block === undefined) continue;
+        const status = this.#post(block);
+        if (status === 0) {
+          this.#forget(operation);
+          this.#expect(operation);
+        } else {
+          const error = rdmaError(operation.method, status);
+          if (isFull(error)) break;
+          this.#forget(operation);
+          operation.reject(error);
         }
-        this.#head++;
       }
-      if (this.#head === this.#waiting.length || this.#head > MOST_PASSED) this.#compact();
     } finally {
       this.#isPumping = false;
     }
@@ -242,7 +235,7 @@ export class OperationQueue {
       return;
     }
     operation.waiting = block.copy();
-    this.#waiting[this.#waiting.length] = operation;
+    this.#waiting.append(operation);
     this.#waitingCount++;
     operation.listen(() => {
       if (operation.waiting === undefined) muteExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
@@ -262,10 +255,10 @@ export class OperationQueue {
     const { cq, id, lost } = this.#owner;
     const { wrId } = operation;
     mapOf.set(this.#posted, wrId, operation);
-    if (this.#postedCount++ === 0) this.#owner.hold(true);
+    if (this.#posted.size === 1) this.#owner.hold(true);
     expectCompletion(cq, id, wrId, (completion) => {
       mapOf.delete(this.#posted, wrId);
-      if (--this.#postedCount === 0) this.#owner.hold(false);
+      if (this.#posted.size === 0) this.#owner.hold(false);
       if (completion === undefined) operation.reject(lost(operation.method));
       else operation.complete(completion);
       this.pump();
@@ -277,7 +270,7 @@ export class OperationQueue {
    * taken by the program's own work requests, whose completions this object does not see.
    */
   #schedule(): void {
-    if (this.#waitingCount === 0 || this.#postedCount > 0) {
+    if (this.#waitingCount === 0 || this.#posted.size > 0) {
       this.#unschedule();
       return;
     }
@@ -291,15 +284,5 @@ export class OperationQueue {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-
-  #compact(): void {
-    const left = ownList<Operation>();
-    for (let i = this.#head; i < this.#waiting.length; i++) {
-      const operation = this.#waiting[i];
-      if (operation?.waiting !== undefined) left[left.length] = operation;
-    }
-    this.#waiting = left;
-    this.#head = 0;
   }
 }

@@ -1,4 +1,4 @@
-// Reliable connected queue pairs: order, retries and what makes them "reliable".
+// RC queue pairs: the order of their completions, RNR retries, and the errors that end a connection.
 import { rkey, type QueuePair } from '../../../lib';
 import { ends, linesOf, memory, REMOTE } from '../../support/queue-pairs';
 

@@ -430,6 +430,10 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
     static const struct rvt_memory_ops ops = {.resolve = resolve_fickle, .release = release_fickle};
     static const uint32_t reads_from[] = {RVT_WR_SEND, RVT_WR_RDMA_WRITE, RVT_WR_RDMA_WRITE_WITH_IMM,
                                           RVT_WR_RDMA_READ, RVT_WR_ATOMIC_FETCH_AND_ADD};
+    /* The access that the refused bytes were accepted for. */
+    static const uint32_t own_access[] = {0, 0, 0, LOCAL_WRITE, LOCAL_WRITE};
+    static const uint32_t peer_access[] = {LOCAL_WRITE, REMOTE_WRITE, REMOTE_WRITE, REMOTE_READ,
+                                           REMOTE_ATOMIC};
     enum { OWN, PEERS };
     for (int whose = OWN; whose <= PEERS; whose++) {
         for (int i = 0; i < 5; i++) {
@@ -466,6 +470,7 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
             CHECK_EQ(wc.refused.length, 8);
             CHECK_EQ(wc.refused.key, gone.lkey);
             CHECK_EQ(wc.refused.judge, whose == PEERS && !send ? b.serial : 0);
+            CHECK_EQ(wc.refused.access, whose == OWN ? own_access[i] : peer_access[i]);
             CHECK_EQ(state_of(&a), RVT_QPS_ERR);
             /* The responder fails if its own bytes are gone, or if it had taken the receive. A send with bad bytes
              * takes none. */
