@@ -320,7 +320,10 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     return (this.#setup?.type ?? 'CHECK') as Type;
   }
 
-  /** Number of the queue pair, by which peers name it; 0 for a queue pair without queues. Never reused on the device. */
+  /**
+   * Number of the queue pair, by which peers name it; 0 for a queue pair without queues. Random if the device's keys are
+   * ({@link DeviceOptions.keyPolicy}), and then a later queue pair may get the number of one that was destroyed; else 2, 3, 4, ...
+   */
   get qpn(): number {
     return this.#qpn;
   }
