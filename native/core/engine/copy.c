@@ -42,12 +42,6 @@ static void skip(struct side *side, uint64_t bytes) {
     }
 }
 
-static void begin_call(struct rvt_engine *engine, struct rvt_data_call *call) {
-    rvt_data_call_begin(call, engine->context->reader, rvt_thread_environment());
-    call->context = engine->context; /* counts bytes and refusals */
-    rvt_data_call_enter(call, &engine->device->retirement);
-}
-
 /* Finds the bytes at the side's position: up to `want` bytes in one piece. The caller must be in a section.
  * The element was accepted with the rights that its use needs, so they are not judged again. Returns false
  * and fills *refused if the bytes cannot be used. */
@@ -74,22 +68,22 @@ static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint
 }
 
 bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct rvt_refused_access *refused) {
-    struct rvt_data_call call;
     struct side side;
     bool can = true;
     if (!elements->count)
         return true;
-    begin_call(elements->qp->engine, &call);
+    struct rvt_data_call *call = rvt_engine_enter(elements->qp->engine);
     /* The first byte of each element stands for all: an element lies in one memory, except over a page list,
      * whose later pages are judged when the copy reaches them. */
     for (begin_side(&side, elements, write); can && side.index < elements->count;
          advance(&side, side.sge.sge_length)) {
         unsigned char *data;
         uint64_t run;
-        can = find_bytes(&call, &side, 1, &data, &run, refused);
+        can = find_bytes(call, &side, 1, &data, &run, refused);
     }
-    rvt_data_call_leave(&call);
-    rvt_data_call_count(&call, 0, can ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
+    rvt_data_call_spend(call, 0);
+    if (!can)
+        rvt_data_call_count(call, 0, (enum rvt_reason)refused->reason);
     return can;
 }
 
@@ -97,7 +91,6 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
                               uint64_t skipped, uint64_t length, struct rvt_refused_access *refused) {
     struct rvt_engine *engine = from->qp->engine;
     const uint64_t from_epoch = from->qp->epoch, to_epoch = to->qp->epoch;
-    struct rvt_data_call call;
     struct side source, target;
     enum rvt_moved moved = RVT_MOVED;
     const uint64_t wanted = length;
@@ -106,19 +99,19 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     begin_side(&source, from, false);
     begin_side(&target, to, true);
     skip(&target, skipped);
-    begin_call(engine, &call);
+    struct rvt_data_call *call = rvt_engine_enter(engine);
     while (length) {
         unsigned char *bytes, *room;
         uint64_t run, fits;
-        if (!find_bytes(&call, &source, length, &bytes, &run, refused)) {
+        if (!find_bytes(call, &source, length, &bytes, &run, refused)) {
             moved = RVT_MOVE_REFUSED_FROM;
             break;
         }
-        if (!find_bytes(&call, &target, run, &room, &fits, refused)) {
+        if (!find_bytes(call, &target, run, &room, &fits, refused)) {
             moved = RVT_MOVE_REFUSED_TO;
             break;
         }
-        uint64_t step = run < fits ? run : fits, left = rvt_data_call_room(&call);
+        uint64_t step = run < fits ? run : fits, left = rvt_data_call_room(call);
         if (step > left)
             step = left;
         memmove(room, bytes, step);
@@ -126,21 +119,21 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         rvt_mr_count_bytes(target.sge.mr, step);
         advance(&source, step);
         advance(&target, step);
-        rvt_data_call_spend(&call, step);
+        rvt_data_call_spend(call, step);
         length -= step;
-        if (length && !rvt_data_call_room(&call)) {
-            rvt_data_call_leave(&call);
+        if (length && !rvt_data_call_room(call)) {
+            rvt_engine_leave(engine);
             (void)rvt_engine_yield(engine);
+            call = rvt_engine_enter(engine);
             if (from->qp->epoch != from_epoch || to->qp->epoch != to_epoch) {
-                rvt_data_call_count(&call, wanted - length, RVT_REASON_NONE);
-                return RVT_MOVE_STOPPED;
+                moved = RVT_MOVE_STOPPED;
+                break;
             }
-            begin_call(engine, &call);
         }
     }
-    rvt_data_call_leave(&call);
-    rvt_data_call_count(&call, wanted - length,
-                        moved == RVT_MOVED ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
+    const bool refused_now = moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO;
+    rvt_data_call_count(call, wanted - length,
+                        refused_now ? (enum rvt_reason)refused->reason : RVT_REASON_NONE);
     return moved;
 }
 
@@ -202,17 +195,17 @@ static uint64_t apply(const struct word *word, const struct rvt_swqe *wqe) {
 
 enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rvt_elements *result,
                                 const struct rvt_swqe *wqe, struct rvt_refused_access *refused) {
-    struct rvt_data_call call;
     struct word there, here;
     enum rvt_moved moved = RVT_MOVED;
-    begin_call(word->qp->engine, &call);
-    if (!find_word(&call, word, &there, refused))
+    struct rvt_data_call *call = rvt_engine_enter(word->qp->engine);
+    if (!find_word(call, word, &there, refused))
         moved = RVT_MOVE_REFUSED_FROM;
-    else if (!find_word(&call, result, &here, refused))
+    else if (!find_word(call, result, &here, refused))
         moved = RVT_MOVE_REFUSED_TO;
     else
         write_word(&here, apply(&there, wqe));
-    rvt_data_call_leave(&call);
-    rvt_data_call_count(&call, 0, moved == RVT_MOVED ? RVT_REASON_NONE : (enum rvt_reason)refused->reason);
+    rvt_data_call_spend(call, 0);
+    if (moved != RVT_MOVED)
+        rvt_data_call_count(call, 0, (enum rvt_reason)refused->reason);
     return moved;
 }
