@@ -105,6 +105,7 @@ export type {
   DatagramDestination,
   FetchAddRequest,
   LocalInvRequest,
+  RcRequest,
   RdmaReadRequest,
   RdmaWriteRequest,
   RdmaWriteWithImmRequest,
@@ -117,6 +118,8 @@ export type {
   SendWithInvRequest,
   SendWorkRequest,
   SendWorkRequestBase,
+  UcRequest,
+  UdRequest,
 } from './verbs/work-requests';
 export { QueuePair, type QueuePairEvents, type ShownQueuePair } from './verbs/queue-pair';
 export {

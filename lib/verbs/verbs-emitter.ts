@@ -12,23 +12,38 @@ export type ListenerOf<Events, Name extends keyof Events> = Events[Name] extends
  * not need those of Node.
  */
 export interface EventSource<Events> {
+  /** Adds a listener of an event. */
   on<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Same as `on`. */
   addListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Adds a listener that is called once. */
   once<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Adds a listener before all others. */
   prependListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Adds a listener before all others that is called once. */
   prependOnceListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Removes a listener. */
   off<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Same as `off`. */
   removeListener<Name extends EventsOf<Events>>(event: Name, listener: ListenerOf<Events, Name>): this;
+  /** Removes all listeners, or those of one event. */
   removeAllListeners(event?: EventsOf<Events>): this;
+  /** Calls the listeners of an event. Returns whether there are any. */
   // The arguments of `emit` are not checked: programs only listen.
   emit(event: EventsOf<Events>, ...args: unknown[]): boolean;
+  /** Returns the number of listeners of an event. */
   listenerCount(event: EventsOf<Events>): number;
+  /** Returns the listeners of an event. */
   // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- as Node declares it
   listeners(event: EventsOf<Events>): Function[];
+  /** Returns the listeners of an event, with the wrappers of `once`. */
   // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- as Node declares it
   rawListeners(event: EventsOf<Events>): Function[];
+  /** Returns the names of the events that have listeners. */
   eventNames(): (string | symbol)[];
+  /** Sets the number of listeners of one event above which Node warns of a leak. */
   setMaxListeners(count: number): this;
+  /** Returns the number that `setMaxListeners` sets. */
   getMaxListeners(): number;
 }
 

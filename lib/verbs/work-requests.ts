@@ -136,18 +136,19 @@ export interface LocalInvRequest extends SendWorkRequestBase {
   invalidateRkey: Rkey;
 }
 
-/** Work requests of UC queue pairs. */
-type UcRequest =
+/** The send work requests of UC queue pairs. */
+export type UcRequest =
   | SendRequest
   | SendWithImmRequest
   | RdmaWriteRequest
   | RdmaWriteWithImmRequest
   | RegMrRequest
   | LocalInvRequest;
-/** Work requests of RC queue pairs. */
-type RcRequest = UcRequest | SendWithInvRequest | RdmaReadRequest | CompareSwapRequest | FetchAddRequest;
-/** Work requests of UD queue pairs. */
-type UdRequest = (SendRequest | SendWithImmRequest) & DatagramDestination;
+/** The send work requests of RC queue pairs. */
+export type RcRequest =
+  UcRequest | SendWithInvRequest | RdmaReadRequest | CompareSwapRequest | FetchAddRequest;
+/** The send work requests of UD queue pairs. */
+export type UdRequest = (SendRequest | SendWithImmRequest) & DatagramDestination;
 
 /**
  * A send work request (`struct ib_send_wr`), by opcode. `Type` is the type of the queue pair, which determines the allowed

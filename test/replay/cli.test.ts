@@ -182,7 +182,7 @@ describe('invalid input ends with status 2 and one line that names file and line
     ['{"op":"table"}\r', /:3: the line ends with CR LF/],
     ['{"op":"tables"}', /:3: unknown operation "tables"/],
     ['{"op":"refs"}', /:3: refs: "mr" is missing/],
-    ['{"op":"refs","mr":7}', /:3: refs: "mr" must be a string/],
+    ['{"op":"refs","mr":-7}', /:3: refs: "mr" must be a string/],
     ['{"op":"alloc_pd","id":"pd","user":true}', /:3: id "pd" is used twice/],
     ['{"op":"init","lkey_table_bits":4,"dma_pages":1,"dma_base":"0x800"}', /:3: init: "dma_base"/],
     [

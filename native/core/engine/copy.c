@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/access/sge_copy.h"
+#include "core/base/alloc.h"
 #include "core/engine/engine_qp.h"
 #include "core/engine/engine_state.h"
 
@@ -87,27 +88,33 @@ bool rvt_can_move_bytes(const struct rvt_elements *elements, bool write, struct 
     return can;
 }
 
-enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to,
-                              uint64_t skipped, uint64_t length, struct rvt_refused_access *refused) {
-    struct rvt_engine *engine = from->qp->engine;
-    const uint64_t from_epoch = from->qp->epoch, to_epoch = to->qp->epoch;
-    struct side source, target;
+/* One copy. Either side can be the buffer instead of a list of elements. */
+struct copy {
+    struct rvt_engine *engine;
+    const struct rvt_engine_qp *from, *to;
+    uint64_t from_epoch, to_epoch;
+    struct side *source, *target; /* NULL: the buffer */
+    unsigned char *buffer;
+};
+
+/* Copies `length` bytes from the position of the source to that of the target, in steps. Adds the bytes copied to
+ * *copied. */
+static enum rvt_moved copy_in_steps(const struct copy *copy, uint64_t length, uint64_t *copied,
+                                    struct rvt_refused_access *refused) {
+    struct rvt_engine *engine = copy->engine;
+    struct side *source = copy->source, *target = copy->target;
+    unsigned char *buffer = copy->buffer;
     enum rvt_moved moved = RVT_MOVED;
-    const uint64_t wanted = length;
-    if (!length)
-        return RVT_MOVED;
-    begin_side(&source, from, false);
-    begin_side(&target, to, true);
-    skip(&target, skipped);
     struct rvt_data_call *call = rvt_engine_enter(engine);
     while (length) {
-        unsigned char *bytes, *room;
-        uint64_t run, fits;
-        if (!find_bytes(call, &source, length, &bytes, &run, refused)) {
+        unsigned char *bytes = buffer, *room = buffer;
+        uint64_t run = length, fits;
+        if (source && !find_bytes(call, source, length, &bytes, &run, refused)) {
             moved = RVT_MOVE_REFUSED_FROM;
             break;
         }
-        if (!find_bytes(call, &target, run, &room, &fits, refused)) {
+        fits = run;
+        if (target && !find_bytes(call, target, run, &room, &fits, refused)) {
             moved = RVT_MOVE_REFUSED_TO;
             break;
         }
@@ -115,25 +122,116 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         if (step > left)
             step = left;
         memmove(room, bytes, step);
-        rvt_mr_count_bytes(source.sge.mr, step);
-        rvt_mr_count_bytes(target.sge.mr, step);
-        advance(&source, step);
-        advance(&target, step);
+        if (source) {
+            rvt_mr_count_bytes(source->sge.mr, step);
+            advance(source, step);
+        }
+        if (target) {
+            rvt_mr_count_bytes(target->sge.mr, step);
+            advance(target, step);
+        }
+        if (buffer)
+            buffer += step;
         rvt_data_call_spend(call, step);
         length -= step;
+        *copied += step;
         if (length && !rvt_data_call_room(call)) {
             rvt_engine_leave(engine);
             (void)rvt_engine_yield(engine);
+            if (copy->from->epoch != copy->from_epoch || copy->to->epoch != copy->to_epoch)
+                return RVT_MOVE_STOPPED;
             call = rvt_engine_enter(engine);
-            if (from->qp->epoch != from_epoch || to->qp->epoch != to_epoch) {
-                moved = RVT_MOVE_STOPPED;
-                break;
-            }
         }
     }
-    const bool refused_now = moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO;
-    rvt_data_call_count(call, wanted - length,
-                        refused_now ? (enum rvt_reason)refused->reason : RVT_REASON_NONE);
+    return moved;
+}
+
+/* The addresses between which the pieces of a side lie. */
+struct span {
+    uintptr_t first, end;
+    bool in_one_piece;
+};
+
+/* Finds where the next `length` bytes of a side lie. Returns false if some cannot be used; the copy then finds out
+ * why. */
+static bool find_span(struct rvt_engine *engine, struct side side, uint64_t length, struct span *span) {
+    struct rvt_refused_access ignored;
+    bool found = true;
+    *span = (struct span){UINTPTR_MAX, 0, true};
+    for (uint64_t left = length; left && found;) {
+        unsigned char *data;
+        uint64_t run;
+        found = find_bytes(rvt_engine_enter(engine), &side, left, &data, &run, &ignored);
+        if (!found)
+            break;
+        span->in_one_piece = run == length;
+        if ((uintptr_t)data < span->first)
+            span->first = (uintptr_t)data;
+        if ((uintptr_t)data + run > span->end)
+            span->end = (uintptr_t)data + run;
+        advance(&side, run);
+        left -= run;
+        rvt_data_call_spend(&engine->call, 0);
+    }
+    return found;
+}
+
+/* Returns whether the copy can overwrite bytes of the source before it has read them: the two sides overlap, and the
+ * copy is not a single memmove(). */
+static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
+    struct span source, target;
+    if (!find_span(copy->engine, *copy->source, length, &source) ||
+        !find_span(copy->engine, *copy->target, length, &target))
+        return false;
+    if (source.first >= target.end || target.first >= source.end)
+        return false;
+    return !source.in_one_piece || !target.in_one_piece || length > RVT_SECTION_BYTES;
+}
+
+/* The largest copy between overlapping elements for which a buffer is allocated. */
+static const uint64_t MOST_BUFFERED = UINT64_C(64) << 20;
+
+enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to,
+                              uint64_t skipped, uint64_t length, struct rvt_refused_access *refused) {
+    struct side source, target;
+    if (!length)
+        return RVT_MOVED;
+    begin_side(&source, from, false);
+    begin_side(&target, to, true);
+    skip(&target, skipped);
+    struct copy copy = {
+        .engine = from->qp->engine,
+        .from = from->qp,
+        .to = to->qp,
+        .from_epoch = from->qp->epoch,
+        .to_epoch = to->qp->epoch,
+        .source = &source,
+        .target = &target,
+    };
+    uint64_t copied = 0;
+    enum rvt_moved moved;
+    /* User memory lies in one piece, so one memmove() copies it, which is right with any overlap. Otherwise a buffer makes
+     * the copy read all of the source first. */
+    const bool simple = source.sge.user && target.sge.user && source.sge.sge_length >= length &&
+                        target.sge.sge_length >= length && length <= RVT_SECTION_BYTES;
+    if (!simple && length <= MOST_BUFFERED && may_overwrite_source(&copy, length))
+        copy.buffer = rvt_malloc(length);
+    if (copy.buffer) {
+        uint64_t read = 0;
+        copy.target = NULL;
+        moved = copy_in_steps(&copy, length, &read, refused);
+        copy.target = &target;
+        copy.source = NULL;
+        if (moved == RVT_MOVED)
+            moved = copy_in_steps(&copy, length, &copied, refused);
+        rvt_free(copy.buffer);
+    } else {
+        moved = copy_in_steps(&copy, length, &copied, refused);
+    }
+    struct rvt_ucontext *context = copy.engine->context; /* counts bytes and refusals */
+    rvt_count(&context->counters.bytes, copied);
+    if (moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO)
+        rvt_count(&context->counters.refused[refused->reason], 1);
     return moved;
 }
 

@@ -30,7 +30,8 @@ enum rvt_moved {
 
 /* Copies `length` bytes from the elements of `from` into those of `to`, from `skip` bytes of `to` on. Both
  * lists must have that many. Between steps of 64 KiB the engine lock is released if another thread waits for
- * it. Elements that overlap may get bytes of either side. Puts no reference. */
+ * it. If the two lists overlap, the result is as if all bytes had been read first; of more than 64 MiB, or if memory
+ * is short, overlapping elements may get bytes of either side. Puts no reference. */
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
                               uint64_t length, struct rvt_refused_access *refused);
 

@@ -198,7 +198,53 @@ static void long_messages_arrive_whole(void) {
     verbs_close(&v);
 }
 
-/* Both ranges may overlap: the result is bytes of either side, inside the target, and nothing else changes. */
+/* The elements of the two ends may overlap: the result is as if all bytes had been read first. */
+static void overlapping_elements_are_read_before_they_are_written(void) {
+    static const uint32_t lengths[] = {300, 5000, RVT_SECTION_BYTES - 7, RVT_SECTION_BYTES + 1000};
+    static const int64_t shifts[] = {-4000, -50, -1, 1, 50, 4000};
+    static unsigned char wanted[ARENA];
+    struct verbs v;
+    struct vqp a;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    a = make_qp(&v, RVT_QPT_RC);
+    connect_qp(&a, a.qpn);
+    struct vmr mr = make_mr(&v, arena, ARENA);
+    for (unsigned l = 0; l < 4; l++) {
+        for (unsigned k = 0; k < 6; k++) {
+            /* Three source elements in another order than their addresses. */
+            const uint32_t third = lengths[l] / 3;
+            const uint64_t from = 8000, to = (uint64_t)(8000 + shifts[k]);
+            const struct rvt_ib_sge parts[] = {sge_at(&mr, from + third, third), sge_at(&mr, from, third),
+                                               sge_at(&mr, from + 2 * third, third)};
+            REQUIRE(from + 3 * third + 4000 < ARENA);
+            fill_arena(l * 6 + k);
+            memcpy(wanted, arena, ARENA);
+            memcpy(wanted + to, arena + from + third, third);
+            memcpy(wanted + to + third, arena + from, third);
+            memcpy(wanted + to + 2 * third, arena + from + 2 * third, third);
+            CHECK_EQ(post(&a, SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .sges = parts, .num_sge = 3,
+                                      .remote_addr = mr.addr + to, .rkey = mr.key)),
+                     0);
+            WC(a.scq, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE, .byte_len = 3 * third);
+            CHECK_BYTES_EQ(arena, wanted, ARENA);
+
+            /* One element that is longer than a step, and a read in the other direction. */
+            const struct rvt_ib_sge whole = sge_at(&mr, to, lengths[l]);
+            fill_arena(l * 6 + k);
+            memcpy(wanted, arena, ARENA);
+            memcpy(wanted + to, arena + from, lengths[l]);
+            CHECK_EQ(post(&a, SEND_WR(.opcode = RVT_WR_RDMA_READ, .sges = &whole, .num_sge = 1,
+                                      .remote_addr = mr.addr + from, .rkey = mr.key)),
+                     0);
+            WC(a.scq, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_READ, .byte_len = lengths[l]);
+            CHECK_BYTES_EQ(arena, wanted, ARENA);
+        }
+    }
+    AT_REST(mr);
+    verbs_close(&v);
+}
+
+/* One element at each end: nothing outside the target changes. */
 static void overlapping_ranges_stay_inside_the_target(void) {
     struct verbs v;
     struct vqp a;
@@ -378,5 +424,6 @@ static void a_region_that_lost_a_page_refuses_the_request(void) {
 }
 
 CHECK_MAIN(TEST(random_elements_move_like_a_naive_copy), TEST(long_messages_arrive_whole),
+           TEST(overlapping_elements_are_read_before_they_are_written),
            TEST(overlapping_ranges_stay_inside_the_target), TEST(atomics_on_words_in_pieces),
            TEST(an_aligned_atomic_wraps_at_2_to_the_64), TEST(a_region_that_lost_a_page_refuses_the_request))
