@@ -226,6 +226,9 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
             moved = copy_in_steps(&copy, length, &copied, refused);
         rvt_free(copy.buffer);
     } else {
+        /* One step only if the section has room for it: a second step could find overwritten bytes. */
+        if (length <= RVT_SECTION_BYTES && rvt_data_call_room(rvt_engine_enter(copy.engine)) < length)
+            rvt_engine_leave(copy.engine);
         moved = copy_in_steps(&copy, length, &copied, refused);
     }
     struct rvt_ucontext *context = copy.engine->context; /* counts bytes and refusals */
